@@ -1,0 +1,55 @@
+# Everything a newcomer types. `make run` and `make test` do their own set-up.
+SHELL := bash
+PYTHON ?= python3.11
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+PACKAGES := launchday matchmaker dedicated_server meta_service rewards loadtest
+UV := $(BIN)/uv pip
+FOR := --python $(BIN)/python
+SETUP_FAILED = { echo "setup: the packages could not be had: check the network and run make again (log: .venv/setup.log)" >&2; exit 1; }
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help setup run test check bench kafka lock clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
+
+setup: .venv/ready  ## create .venv with everything in it
+
+# Read from the lock file alone, every file checked against its hash.
+.venv/ready: requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "setup: $(PYTHON) is missing: install Python 3.11, or say make PYTHON=python3.12" >&2; exit 1; }
+	@echo "setup: creating .venv"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) >.venv/setup.log 2>&1 || $(SETUP_FAILED)
+	@echo "setup: installing the locked packages (about 150 MB to download, once)"
+	@$(UV) sync $(FOR) --require-hashes --compile-bytecode requirements.lock || $(SETUP_FAILED)
+	@$(UV) install $(FOR) --no-deps --editable . >>.venv/setup.log 2>&1 || $(SETUP_FAILED)
+	@touch $@
+
+run: setup  ## start everything, flood it with 200 bots for about a minute, write a report
+	@$(BIN)/launchday run
+
+test: setup  ## run all tests
+	@$(BIN)/pytest
+
+check: setup  ## format, lint, strict types, import rules, kernel rules
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m tests.kernel_rules
+
+bench: setup  ## every benchmark, one JSON object a line
+	@$(BIN)/launchday bench all --json
+
+kafka: setup  ## what Apache Kafka needs to stand in for the embedded broker
+	@$(BIN)/launchday kafka
+
+lock: setup  ## write requirements.lock anew from pyproject.toml
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header \
+	  --python-version 3.11 --upgrade --quiet --output-file requirements.lock
+
+clean:  ## remove what setup and runs left: .venv, state, caches
+	rm -rf .venv .launchday .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +

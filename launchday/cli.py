@@ -1,0 +1,284 @@
+"""The command line. Exit codes: 0 objectives met; 1 an error; 2 bad usage or a bad file; 99 an objective missed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from launchday import backend, kernel_cache, stack
+from launchday.embedded import ServerError
+from launchday.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from loadtest.scenario import Scenario
+
+# Modules of the load test are imported inside the commands: plotly and the compiled kernels cost a second.
+
+USAGE_ERROR = 2
+TOUR = "tour"
+DEFAULT_REPORT = Path("report.html")
+
+app = typer.Typer(
+    name="launchday",
+    help="A complete multiplayer game backend that you can flood before your players do.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Write the run's figures as JSON to this file.")
+]
+ReportFile = Annotated[Path | None, typer.Option("--report", help="Write the HTML report to this file.")]
+RecordFolder = Annotated[
+    Path | None, typer.Option("--record", help="Record every match into this folder, for launchday replay.")
+]
+ScenarioArg = Annotated[str, typer.Argument(help="A scenario file, or the name of one that is shipped.")]
+
+
+class CommandError(Exception):
+    """Raised to end a command with one line for the user and an exit code."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@app.command()
+def run(
+    scenario: Annotated[
+        str, typer.Option(help="A scenario file, or the name of one that is shipped.")
+    ] = TOUR,
+    json_file: JsonFile = None,
+    report: ReportFile = None,
+    record: RecordFolder = None,
+) -> None:
+    """Start everything, flood it with simulated players, print a summary, and write an HTML report."""
+    _flood_embedded(scenario, json_file, report, record)
+
+
+@app.command()
+def flood(
+    scenario: ScenarioArg,
+    json_file: JsonFile = None,
+    report: ReportFile = None,
+    running: Annotated[
+        bool,
+        typer.Option(
+            "--running", help="Flood the backend that the settings name, instead of one of its own."
+        ),
+    ] = False,
+    record: RecordFolder = None,
+) -> None:
+    """Flood a backend with the players of a scenario: real sockets, real time."""
+    if not running:
+        _flood_embedded(scenario, json_file, report, record)
+        return
+    from launchday import launcher
+    from loadtest import flood as flooding
+
+    loaded = _scenario(scenario)
+    config = _settings()
+    if not config.identity_secret.get_secret_value():
+        raise CommandError(
+            f"a running backend's books need its signing secret: set {stack.env_name('identity_secret')}",
+            USAGE_ERROR,
+        )
+
+    async def play() -> int:
+        return await flooding.run(
+            loaded,
+            config,
+            report_path=report or DEFAULT_REPORT,
+            json_path=json_file,
+            console=Console(),
+            stop_event=launcher.stop_on_signals(),
+        )
+
+    raise typer.Exit(asyncio.run(play()))
+
+
+@app.command()
+def up(
+    kafka: Annotated[str, typer.Option(help="embedded, or apache (make kafka fetches it).")] = "",
+) -> None:
+    """Start everything and keep it up until Ctrl-C."""
+    from launchday import launcher
+
+    console = Console()
+    config = _settings()
+    if kafka:
+        if kafka not in ("embedded", "apache"):
+            raise CommandError(f"--kafka is embedded or apache, not {kafka}", USAGE_ERROR)
+        config = config.model_copy(update={"kafka_server": kafka})
+
+    async def stay(completed: Settings, stop: asyncio.Event) -> int:
+        console.print("the backend is up; Ctrl-C stops it", highlight=False)
+        for name in ("meta_url", "matchmaker_url", "fleet_url", "cache_url", "store_url", "kafka_bootstrap"):
+            console.print(f"  {stack.env_name(name)}={getattr(completed, name)}", highlight=False)
+        await stop.wait()
+        return 0
+
+    raise typer.Exit(launcher.with_backend(config, stay, console, fresh=False))
+
+
+@app.command()
+def kafka() -> None:
+    """Fetch Apache Kafka with Maven, for launchday up --kafka apache."""
+    from launchday.embedded import apache_kafka
+
+    console = Console()
+    with console.status("fetching Apache Kafka (about 55 MB, once)"):
+        try:
+            folder = apache_kafka.resolve()
+        except ServerError as error:
+            raise CommandError(str(error)) from error
+    console.print(f"Apache Kafka {apache_kafka.VERSION} is in {folder}", highlight=False)
+
+
+@app.command()
+def match(
+    ruleset: Annotated[Path, typer.Argument(help="A rule set in FlexMatch's JSON.")],
+    tickets: Annotated[Path, typer.Argument(help="Tickets in the shape of FlexMatch's StartMatchmaking.")],
+    now: Annotated[
+        float | None,
+        typer.Option(help="Seconds, on the clock of the tickets' StartTime; without it, the last StartTime."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides where the rule set says random.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Try a rule set on a file of tickets: the matches, and why each ticket left has none."""
+    from matchmaker.flexmatch import trial
+
+    raise typer.Exit(trial.run(ruleset, tickets, now, seed, as_json))
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say what is installed, what is missing, and what each embedded server is."""
+    from launchday import doctor as examination
+
+    found = examination.examine(_settings())
+    if as_json:
+        print(json.dumps(found))
+    else:
+        examination.show(found, Console())
+    raise typer.Exit(1 if found["missing"] else 0)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def bench(context: typer.Context) -> None:
+    """Measure one hot path beside its floor: launchday bench NAME [--json]; all runs every one."""
+    from loadtest.bench.cli import app as benchmarks
+
+    benchmarks(args=context.args, prog_name="launchday bench")
+
+
+@app.command()
+def replay(
+    recording: Annotated[Path, typer.Argument(help="A file that a game server has recorded.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Play a recorded match again and compare it with the recording, bit for bit."""
+    from dedicated_server import replay as replaying
+    from dedicated_server.recording import RecordingError
+
+    try:
+        result = replaying.replay(recording)
+    except (RecordingError, OSError) as error:
+        raise CommandError(str(error)) from error
+    figures = {
+        "match_id": str(result.config.match_id),
+        "mode": result.config.mode,
+        "players": len(result.config.players),
+        "ticks": result.ticks,
+        "states_compared": result.compared,
+        "identical": result.identical,
+        "first_difference": None if result.difference is None else vars(result.difference),
+        "ended": result.ended,
+        "kills": result.kills,
+        "winner": result.placements.index(1) if 1 in result.placements else None,
+    }
+    if as_json:
+        print(json.dumps(figures))
+    else:
+        for name, value in figures.items():
+            Console().print(f"{name.replace('_', ' '):<17} {value}", highlight=False)
+    raise typer.Exit(0 if result.identical else 1)
+
+
+def main() -> None:
+    """Run the command line; every foreseen error is one line on standard error."""
+    errors = Console(stderr=True, soft_wrap=True)
+    try:
+        app(standalone_mode=True)
+    except backend.BackendError as error:
+        errors.print(f"[red]error:[/red] {error}", highlight=False)
+        sys.exit(1)
+    except CommandError as error:
+        errors.print(f"[red]error:[/red] {error}", highlight=False)
+        sys.exit(error.exit_code)
+
+
+def _flood_embedded(name: str, json_file: Path | None, report: Path | None, record: Path | None) -> None:
+    from launchday import launcher
+    from loadtest import flood as flooding
+
+    loaded = _scenario(name)
+    config = _settings()
+    config = config.model_copy(update=loaded.backend_settings())
+    # A folder of its own: a run begins with empty books, and must not empty those of `launchday up`.
+    config = config.model_copy(update={"state_dir": config.state_dir / "run"})
+    if record is not None:
+        config = config.model_copy(update={"record_dir": str(record.absolute())})
+    console = Console()
+    report_path = report or DEFAULT_REPORT
+
+    async def play(completed: Settings, stop: asyncio.Event) -> int:
+        return await flooding.run(
+            loaded, completed, report_path=report_path, json_path=json_file, console=console, stop_event=stop
+        )
+
+    prepare = () if kernel_cache.is_marked("loadtest") else ("loadtest.warm_up",)
+    raise typer.Exit(launcher.with_backend(config, play, console, fresh=True, prepare=prepare))
+
+
+def _settings() -> Settings:
+    try:
+        return settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{stack.env_name(str(item['loc'][0])) if item['loc'] else 'settings'}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise CommandError(problems, USAGE_ERROR) from error
+
+
+def _scenario(name: str) -> Scenario:
+    from loadtest import scenario_file
+    from loadtest.errors import LoadTestError
+
+    shipped = scenario_file.SHIPPED / f"{name}.yaml"
+    path = shipped if shipped.exists() and not Path(name).exists() else Path(name)
+    if not path.exists():
+        names = ", ".join(sorted(file.stem for file in scenario_file.SHIPPED.glob("*.yaml")))
+        raise CommandError(f"no scenario {name}: give a file, or one of those shipped: {names}", USAGE_ERROR)
+    try:
+        return scenario_file.load(path)
+    except LoadTestError as error:
+        raise CommandError(str(error), USAGE_ERROR) from error
+
+
+if __name__ == "__main__":
+    main()

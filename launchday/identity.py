@@ -1,0 +1,111 @@
+"""Who is calling: signed tokens for players and for services.
+
+One secret signs both; the role inside tells them apart. A player's token carries the role ``player`` and nothing else,
+so it never opens a service's door.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import jwt
+
+ALGORITHM = "HS256"
+PLAYER = "player"
+SERVICE = "service"
+REFRESH = "refresh"  # opens no door: it is only exchanged for a new pair of tokens
+OPERATOR = "operator"
+VIEWER = "viewer"
+MIN_SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as its hash
+
+
+class IdentityError(Exception):
+    """Base of what can be wrong with a token or its key."""
+
+
+class InvalidTokenError(IdentityError):
+    """Raised when a token is malformed, forged, or expired. The caller should log in again."""
+
+
+class WeakSecretError(IdentityError):
+    """Raised when the signing secret is missing or too short. Set LAUNCHDAY_IDENTITY_SECRET."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A verified caller.
+
+    Attributes:
+        subject: a player id in decimal, or a service's name.
+        roles: what it may do.
+        expires_at: Unix seconds.
+        session_id: of a player's login; empty for services.
+        generation: of a refresh token: how many its session had before it.
+    """
+
+    subject: str
+    roles: frozenset[str]
+    expires_at: float
+    session_id: str = ""
+    generation: int = 0
+
+    @property
+    def player_id(self) -> int:
+        """The caller's player id; raises InvalidTokenError for a service's token."""
+        if PLAYER not in self.roles:
+            raise InvalidTokenError("this is not a player's token")
+        return int(self.subject)
+
+
+class Signer:
+    """Issues and verifies tokens with one secret. Time is given by the caller, in Unix seconds."""
+
+    def __init__(self, secret: str) -> None:
+        if len(secret.encode()) < MIN_SECRET_BYTES:
+            raise WeakSecretError(
+                f"LAUNCHDAY_IDENTITY_SECRET must be at least {MIN_SECRET_BYTES} bytes: openssl rand -hex 32"
+            )
+        self._secret = secret
+
+    def player_token(self, player_id: int, now: float, ttl_s: float, session_id: str = "") -> str:
+        """Sign a session token for one player."""
+        return self._sign(str(player_id), (PLAYER,), now, ttl_s, sid=session_id)
+
+    def refresh_token(
+        self, player_id: int, now: float, ttl_s: float, session_id: str, generation: int
+    ) -> str:
+        """Sign the token that is exchanged for the session's next pair of tokens."""
+        return self._sign(str(player_id), (REFRESH,), now, ttl_s, sid=session_id, gen=generation)
+
+    def service_token(
+        self, name: str, now: float, ttl_s: float = 24 * 3600.0, roles: Iterable[str] = (SERVICE,)
+    ) -> str:
+        """Sign a token for a service or an operator."""
+        return self._sign(name, roles, now, ttl_s)
+
+    def verify(self, token: str, now: float) -> Identity:
+        """Return the caller that a token names; raises InvalidTokenError."""
+        try:
+            claims = jwt.decode(
+                token,
+                self._secret,
+                algorithms=[ALGORITHM],
+                options={"require": ["sub", "exp", "roles"], "verify_exp": False, "verify_iat": False},
+            )
+            identity = Identity(
+                claims["sub"],
+                frozenset(claims["roles"]),
+                float(claims["exp"]),
+                str(claims.get("sid", "")),
+                int(claims.get("gen", 0)),
+            )
+        except (jwt.InvalidTokenError, TypeError, ValueError) as error:
+            raise InvalidTokenError(f"the token is not valid: {error}") from error
+        if identity.expires_at <= now:
+            raise InvalidTokenError("the token has expired: log in again")
+        return identity
+
+    def _sign(self, subject: str, roles: Iterable[str], now: float, ttl_s: float, **more: str | int) -> str:
+        claims = {"sub": subject, "roles": sorted(roles), "iat": int(now), "exp": int(now + ttl_s), **more}
+        return jwt.encode(claims, self._secret, algorithm=ALGORITHM)

@@ -1,0 +1,171 @@
+"""An HTTP service of ours: problem details, health, metrics, request ids, callers' identities, and a clean stop."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Any
+
+import structlog
+import uvicorn
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import PlainTextResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from launchday import identity, problems
+from launchday.settings import Settings
+
+KEEP_ALIVE_S = 75  # above common load balancers' 60 s; uvicorn's 5 s makes pooled clients reconnect
+SHUTDOWN_S = 3  # open long polls and event streams are cut after this
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+_bearer = HTTPBearer(auto_error=False, description="A session token (players) or a service token.")
+
+
+def create_app(title: str, settings: Settings, lifespan: Lifespan, **fastapi_options: Any) -> FastAPI:
+    """Build a FastAPI application with what every service of ours has.
+
+    ``GET /healthz`` answers 200 once the lifespan has started; ``GET /metrics`` is Prometheus' text format.
+    ``app.state.signer`` verifies tokens and ``app.state.settings`` holds the settings.
+    """
+    app = FastAPI(
+        title=title,
+        version="1",
+        lifespan=lifespan,
+        responses={
+            code: {"model": problems.ProblemDetails, "description": "Problem details (RFC 9457)"}
+            for code in ("4XX", "5XX")
+        },
+        **fastapi_options,
+    )
+    app.state.settings = settings
+    app.state.signer = identity.Signer(settings.identity_secret.get_secret_value())
+    problems.install(app)
+    app.add_middleware(_BodyLimit, most_bytes=settings.max_request_bytes)
+    app.add_middleware(_RequestId)
+
+    @app.get("/healthz", tags=["operations"])
+    async def healthz() -> dict[str, str]:
+        """Say that the service is up."""
+        return {"status": "ok"}
+
+    @app.get("/metrics", tags=["operations"], response_class=PlainTextResponse)
+    async def metrics() -> PlainTextResponse:
+        """Give the metrics in Prometheus' text format."""
+        return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+async def _caller(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> identity.Identity:
+    challenge = {"WWW-Authenticate": "Bearer"}
+    if credentials is None:
+        raise problems.Problem(401, "no-token", "send a token: Authorization: Bearer …", headers=challenge)
+    try:
+        caller: identity.Identity = request.app.state.signer.verify(credentials.credentials, time.time())
+    except identity.InvalidTokenError as error:
+        raise problems.Problem(401, "invalid-token", str(error), headers=challenge) from error
+    return caller
+
+
+def require(*roles: str) -> Callable[..., Awaitable[identity.Identity]]:
+    """Make a dependency that lets only callers with one of these roles pass, and returns their identity."""
+
+    async def check(caller: Annotated[identity.Identity, Depends(_caller)]) -> identity.Identity:
+        if caller.roles.isdisjoint(roles):
+            raise problems.Problem(403, "forbidden", f"this needs a token with the role {' or '.join(roles)}")
+        return caller
+
+    return check
+
+
+PlayerCaller = Annotated[identity.Identity, Depends(require(identity.PLAYER))]
+ServiceCaller = Annotated[identity.Identity, Depends(require(identity.SERVICE))]
+
+
+class _RequestId:
+    """Give every request an id (the caller's ``X-Request-Id`` where there is one), bound to its log lines and answered."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = given if 0 < len(given) <= 64 and given.isascii() else secrets.token_hex(8).encode()
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message.setdefault("headers", []).append((b"x-request-id", request_id))
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id.decode()):
+            await self._app(scope, receive, send_with_id)
+
+
+class _BodyLimit:
+    """Refuse a request body that is longer than ``most_bytes``, whether it says so or not."""
+
+    def __init__(self, app: ASGIApp, most_bytes: int) -> None:
+        self._app = app
+        self._most_bytes = most_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if announced.isdigit() and int(announced) > self._most_bytes:
+            await self._refusal().response()(scope, receive, send)
+            return
+        received, refused = 0, False
+
+        async def receive_counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._most_bytes:
+                raise self._refusal()
+            return message
+
+        async def send_or_refuse(message: Message) -> None:
+            # Whatever the application made of a body that was cut off, the answer is ours.
+            nonlocal refused
+            if received <= self._most_bytes:
+                await send(message)
+            elif not refused:
+                refused = True
+                await self._refusal().response()(scope, receive, send)
+
+        await self._app(scope, receive_counted, send_or_refuse)
+
+    def _refusal(self) -> problems.Problem:
+        return problems.Problem(413, "request-too-large", f"a request has at most {self._most_bytes} bytes")
+
+
+def serve(app: FastAPI, host: str, port: int) -> None:
+    """Serve ``app`` until SIGTERM or SIGINT; over TLS when the settings name a certificate."""
+    own: Settings = app.state.settings
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        forwarded_allow_ips=own.trusted_proxies,
+        ssl_certfile=own.tls_certificate or None,
+        ssl_keyfile=own.tls_key or None,
+    )

@@ -1,0 +1,201 @@
+"""Every setting of every service: default, unit, and why it has that default.
+
+Each is read from the environment as ``LAUNCHDAY_<NAME>``; ``launchday doctor`` prints the values in force. The launcher
+(``launchday run``, ``up``) fills in the addresses and keys of what it started and hands them to its children in the same way, so
+a service cannot tell an embedded server from yours.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENV_PREFIX = "LAUNCHDAY_"
+
+
+class Settings(BaseSettings):
+    """All settings; see each field's description."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+    # --- where things are kept -----------------------------------------------------------------------------------
+    state_dir: Path = Field(
+        Path(".launchday"), description="Folder for embedded servers' data, logs and spools."
+    )
+
+    # --- engines: empty means "start the embedded one" -------------------------------------------------------------
+    cache_url: str = Field("", description="redis:// address of Valkey or Redis; empty: embedded Valkey.")
+    store_url: str = Field(
+        "", description="postgresql:// address of the global store; empty: embedded PostgreSQL."
+    )
+    kafka_server: Literal["embedded", "apache"] = Field(
+        "embedded",
+        description="The broker started when kafka_bootstrap is empty: embedded (a wheel, in memory), or apache (make kafka).",
+    )
+    kafka_bootstrap: str = Field("", description="host:port,… of Kafka; empty: the embedded broker.")
+
+    # --- services: addresses others reach them at -------------------------------------------------------------------
+    bind_host: str = Field(
+        "127.0.0.1", description="Address every service listens on. Loopback: nothing is exposed unasked."
+    )
+    meta_port: int = Field(8101, ge=1, le=65535, description="TCP port of the meta service.")
+    matchmaker_port: int = Field(8102, ge=1, le=65535, description="TCP port of the matchmaker.")
+    fleet_port: int = Field(8103, ge=1, le=65535, description="TCP port of the fleet: allocator and admin.")
+    rewards_port: int = Field(
+        8104, ge=1, le=65535, description="TCP port of the rewards consumer's health and metrics."
+    )
+    meta_url: str = Field("http://127.0.0.1:8101", description="Base URL of the meta service.")
+    matchmaker_url: str = Field("http://127.0.0.1:8102", description="Base URL of the matchmaker.")
+    fleet_url: str = Field(
+        "http://127.0.0.1:8103", description="Base URL of the allocator; Agones' works too."
+    )
+    rewards_url: str = Field("http://127.0.0.1:8104", description="Base URL of the rewards service's books.")
+
+    # --- identity -----------------------------------------------------------------------------------------------------
+    identity_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Key that signs session and service tokens, at least 32 bytes. Required by every service.",
+    )
+    fleet_key: SecretStr = Field(
+        SecretStr(""),
+        description="Key that seals connect tokens, 64 hexadecimal digits. Known to directors and game servers only.",
+    )
+    session_ttl_s: float = Field(
+        900.0,
+        gt=0,
+        description="Seconds a player's session token is valid: as long a revoked one may still open services that check its signature alone.",
+    )
+    refresh_ttl_s: float = Field(
+        30 * 24 * 3600.0, gt=0, description="Seconds a player's refresh token is valid, unless it is used."
+    )
+
+    # --- the door -------------------------------------------------------------------------------------------------------
+    max_request_bytes: int = Field(
+        512 * 1024,
+        ge=1024,
+        description="Longest request body; the commit of a match of 1,600 takes 190 KB.",
+    )
+    requests_per_player_s: float = Field(
+        50.0, ge=0, description="Requests a second of one player, four seconds' worth at once; 0: any."
+    )
+    requests_per_address_s: float = Field(
+        0.0,
+        ge=0,
+        description="Requests a second from one address without a service's token, four seconds' worth at once; 0: any, as all simulated players share an address.",
+    )
+    trusted_proxies: str = Field(
+        "127.0.0.1",
+        description="Comma-separated addresses whose X-Forwarded-For is believed: the load balancer's.",
+    )
+    tls_certificate: str = Field(
+        "", description="PEM file of the certificate chain; empty: plain HTTP behind a load balancer."
+    )
+    tls_key: str = Field("", description="PEM file of the certificate's key.")
+
+    # --- fleet ----------------------------------------------------------------------------------------------------------
+    regions: str = Field(
+        "west-europe,east-us",
+        description="Comma-separated regions with a fleet each, by their names in region_rtt.csv.",
+    )
+    ready_per_region: int = Field(
+        2, ge=0, description="Idle warm servers kept Ready in each region (the buffer)."
+    )
+    max_servers: int = Field(64, ge=1, le=4096, description="Game servers at most, all regions together.")
+    game_host: str = Field("127.0.0.1", description="Address game servers bind and give to players.")
+    game_port_min: int = Field(7000, ge=1024, le=65535, description="First UDP port of game servers.")
+    game_port_max: int = Field(7999, ge=1024, le=65535, description="Last UDP port of game servers.")
+    game_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="UDP port a game server binds; 0: the one of its own record, right for our fleet and for Agones' Passthrough.",
+    )
+    record_dir: str = Field(
+        "",
+        description="Folder where game servers record their matches, a file each, to be played again; empty: they do not.",
+    )
+    server_health_s: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds without a heartbeat that make a game server Unhealthy; servers beat every 2 s.",
+    )
+
+    # --- match ----------------------------------------------------------------------------------------------------------
+    match_players: int = Field(100, ge=2, le=1600, description="Players a battle-royale match is filled to.")
+    match_min_players: int = Field(
+        2,
+        ge=2,
+        description="Fewest players a match may start with, once the oldest ticket waited match_fill_s.",
+    )
+    match_fill_s: float = Field(
+        30.0, ge=0, description="Seconds the oldest ticket waits before a match may start short."
+    )
+    match_s: float = Field(
+        45.0, gt=0, description="Seconds until the zone has shrunk to nothing and ends the match."
+    )
+    ticket_ttl_s: float = Field(
+        300.0, gt=0, description="Seconds a ticket is searched for before it expires."
+    )
+    matching_period_s: float = Field(
+        0.25, gt=0, description="Seconds between two matching cycles of a director."
+    )
+    max_latency_ms: float = Field(
+        250.0, gt=0, description="Round trip above which a region is never chosen for a player."
+    )
+
+    # --- matchmaker -----------------------------------------------------------------------------------------------------
+    ticket_retention_s: float = Field(
+        600.0,
+        gt=0,
+        description="Seconds an ended ticket stays readable, so that a repeated request learns its end.",
+    )
+    director_lease_s: float = Field(
+        3.0,
+        gt=0,
+        description="Seconds a queue stays its director's after a crash, before another takes over.",
+    )
+    allocation_patience_s: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds an unanswered allocation is repeated before its tickets go back to the queue.",
+    )
+    connect_token_ttl_s: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds beyond match_s that a connect token opens a connection: who dropped out may come back until the end.",
+    )
+
+    # --- events ---------------------------------------------------------------------------------------------------------
+    topic_prefix: str = Field("launchday", description="First part of every topic's name.")
+
+    # --- logs -----------------------------------------------------------------------------------------------------------
+    log_level: str = Field("info", description="debug, info, warning or error.")
+    log_json: bool = Field(False, description="One JSON object a line instead of readable lines.")
+
+    @field_validator("fleet_key")
+    @classmethod
+    def _fleet_key_is_32_bytes(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        if text and (len(text) != 64 or any(c not in "0123456789abcdef" for c in text.lower())):
+            raise ValueError("must be 64 hexadecimal digits (openssl rand -hex 32)")
+        return value
+
+    @property
+    def region_names(self) -> tuple[str, ...]:
+        """The regions that have a fleet, in the order given."""
+        return tuple(name.strip() for name in self.regions.split(",") if name.strip())
+
+    @property
+    def fleet_key_bytes(self) -> bytes:
+        """The key that seals connect tokens: 32 bytes."""
+        return bytes.fromhex(self.fleet_key.get_secret_value())
+
+
+@functools.cache
+def settings() -> Settings:
+    """The settings of this process, read from the environment once. Raises pydantic's ValidationError."""
+    return Settings()

@@ -1,0 +1,137 @@
+"""The engines under the services: each either an address from the settings, or an embedded server that we start and stop."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from pydantic import SecretStr
+
+from launchday.embedded import ApacheKafka, Broker, EmbeddedServer, Postgres, ServerError, Valkey
+from launchday.settings import ENV_PREFIX, Settings
+
+RUNNING_FILE = "engines.json"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One engine's place in the stack: which setting replaces the embedded server, and what it is for."""
+
+    role: str
+    setting: str
+    embedded: type[EmbeddedServer]
+    folder: str
+
+
+PARTS = (
+    Part("cache", "cache_url", Valkey, "valkey"),
+    Part("store", "store_url", Postgres, "postgres"),
+    Part("bus", "kafka_bootstrap", Broker, "broker"),
+)
+APACHE_BUS = Part("bus", "kafka_bootstrap", ApacheKafka, "kafka")
+
+
+def parts(settings: Settings) -> tuple[Part, ...]:
+    """The engines that these settings ask for."""
+    if settings.kafka_server == "apache":
+        return (*PARTS[:-1], APACHE_BUS)
+    return PARTS
+
+
+class Stack:
+    """Starts what the settings do not name, in ``state_dir``, and knows the settings with every address filled in.
+
+    Args:
+        settings: addresses given there win over embedded servers; missing keys are made up.
+        fresh: start with empty data folders (logs are kept).
+    """
+
+    def __init__(self, settings: Settings, *, fresh: bool = False) -> None:
+        self.settings = settings
+        self.fresh = fresh
+        self.servers: dict[str, EmbeddedServer] = {}
+
+    def start(self, say: Say = lambda _: None) -> Settings:
+        """Start every embedded server needed, one after the other, and return the completed settings.
+
+        Raises ServerError when one cannot be had; those already started are stopped first.
+        """
+        # One after the other: together they take 0.7 s, and a server is tied to the thread that started it.
+        filled: dict[str, object] = {}
+        try:
+            for part in parts(self.settings):
+                given = getattr(self.settings, part.setting)
+                if given:
+                    say(f"{part.role}: {given} (from {env_name(part.setting)})")
+                    continue
+                filled[part.setting] = self._start_embedded(part)
+                say(f"{part.role}: {part.embedded.name} on port {self.servers[part.role].port}")
+        except ServerError:
+            self.stop()
+            raise
+        self._note_running()
+        if not self.settings.identity_secret.get_secret_value():
+            filled["identity_secret"] = SecretStr(secrets.token_hex(32))
+        if not self.settings.fleet_key.get_secret_value():
+            filled["fleet_key"] = SecretStr(secrets.token_hex(32))
+        self.settings = self.settings.model_copy(update=filled)
+        return self.settings
+
+    def stop(self) -> None:
+        """Stop the embedded servers, the last started first."""
+        for role in reversed(list(self.servers)):
+            self.servers.pop(role).stop()
+        (self.settings.state_dir / RUNNING_FILE).unlink(missing_ok=True)
+
+    def _note_running(self) -> None:
+        """Leave word of what runs where, for ``launchday doctor``."""
+        started = {
+            role: {"address": server.address, "pid": server.process.pid}
+            for role, server in self.servers.items()
+            if server.process is not None
+        }
+        self.settings.state_dir.mkdir(parents=True, exist_ok=True)
+        (self.settings.state_dir / RUNNING_FILE).write_text(json.dumps(started))
+
+    def _start_embedded(self, part: Part) -> str:
+        folder = self.settings.state_dir / part.folder
+        if self.fresh:
+            shutil.rmtree(folder, ignore_errors=True)
+        server = part.embedded(folder, self.settings.state_dir / "logs" / f"{part.folder}.log")
+        self.servers[part.role] = server
+        server.start()
+        return server.address
+
+
+def running(state_dir: Path) -> dict[str, str]:
+    """Addresses by role of the embedded servers that a launcher has started in this folder and that are still alive."""
+    try:
+        started = json.loads((state_dir / RUNNING_FILE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return {role: server["address"] for role, server in started.items() if psutil.pid_exists(server["pid"])}
+
+
+def env_name(setting: str) -> str:
+    """The environment variable of a setting."""
+    return ENV_PREFIX + setting.upper()
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables, for child processes."""
+    values: dict[str, str] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        if isinstance(value, Path):
+            value = value.absolute()
+        values[env_name(name)] = str(value)
+    return values

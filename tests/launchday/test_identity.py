@@ -1,0 +1,49 @@
+"""Tokens: who may be whom, and for how long."""
+
+from __future__ import annotations
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from launchday.identity import PLAYER, SERVICE, InvalidTokenError, Signer, WeakSecretError
+
+SECRET = "s" * 32
+NOW = 1_700_000_000.0
+
+
+def test_a_player_is_recognised_until_the_token_expires() -> None:
+    token = Signer(SECRET).player_token(42, NOW, ttl_s=60)
+    assert Signer(SECRET).verify(token, NOW + 59).player_id == 42
+    with pytest.raises(InvalidTokenError, match="expired"):
+        Signer(SECRET).verify(token, NOW + 60)
+
+
+def test_a_services_token_names_no_player() -> None:
+    identity = Signer(SECRET).verify(Signer(SECRET).service_token("director", NOW), NOW)
+    assert identity.roles == {SERVICE}
+    with pytest.raises(InvalidTokenError, match="not a player"):
+        _ = identity.player_id
+
+
+def test_a_token_signed_with_another_secret_is_refused() -> None:
+    with pytest.raises(InvalidTokenError):
+        Signer(SECRET).verify(Signer("x" * 32).player_token(42, NOW, 60), NOW)
+
+
+def test_an_unsigned_token_is_refused() -> None:
+    forged = jwt.encode({"sub": "42", "roles": [PLAYER], "exp": NOW + 60}, key="", algorithm="none")
+    with pytest.raises(InvalidTokenError):
+        Signer(SECRET).verify(forged, NOW)
+
+
+def test_a_short_secret_is_refused() -> None:
+    with pytest.raises(WeakSecretError, match="LAUNCHDAY_IDENTITY_SECRET"):
+        Signer("short")
+
+
+@given(st.text(max_size=300))
+def test_any_text_as_token_is_refused_by_name(text: str) -> None:
+    with pytest.raises(InvalidTokenError):
+        Signer(SECRET).verify(text, NOW)
