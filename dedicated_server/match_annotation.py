@@ -1,0 +1,72 @@
+"""The match a server was allocated for, read from its annotation. It comes from outside: everything is checked."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dedicated_server.simulation.modes import MODES
+
+MAX_PLAYERS = 1600
+MAX_ID = 2**63 - 1
+
+
+class MalformedMatch(Exception):
+    """Raised when the annotation is no match: the director made a mistake, and the server cannot know its players."""
+
+
+class Seat(BaseModel):
+    """One player of the roster; ``entity`` is its place in it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    player_id: Annotated[int, Field(ge=1, le=MAX_ID)]
+    team: Annotated[int, Field(ge=0, lt=MAX_PLAYERS)]
+    entity: Annotated[int, Field(ge=0, lt=MAX_PLAYERS)]
+
+
+class MatchOrder(BaseModel):
+    """A match to play.
+
+    Attributes:
+        seed: of everything random in it.
+        match_s: seconds of play until the zone has closed.
+        players: the roster, in the order of its entities 0, 1, 2, …
+        allocated_at: Unix seconds at which the director asked for the server.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    match_id: UUID
+    mode: str
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+    seed: Annotated[int, Field(ge=0, le=MAX_ID)]
+    match_s: Annotated[float, Field(gt=0, le=4 * 3600)]
+    players: Annotated[tuple[Seat, ...], Field(min_length=1, max_length=MAX_PLAYERS)]
+    allocated_at: Annotated[float, Field(ge=0)] = 0.0
+
+    @model_validator(mode="after")
+    def _can_be_played(self) -> MatchOrder:
+        if self.mode not in MODES:
+            raise ValueError(f"there is no mode {self.mode!r:.40}, only {', '.join(MODES)}")
+        if [seat.entity for seat in self.players] != list(range(len(self.players))):
+            raise ValueError("the entities of the players must be 0, 1, 2, … in order")
+        if len({seat.player_id for seat in self.players}) != len(self.players):
+            raise ValueError("a player is in the roster twice")
+        if not math.isfinite(self.allocated_at):
+            raise ValueError("allocated_at must be a time")
+        return self
+
+
+def parse(annotation: str | None) -> MatchOrder:
+    """Read the annotation; raises MalformedMatch, which says what is wrong and where."""
+    if annotation is None:
+        raise MalformedMatch("the server was allocated without a match")
+    try:
+        return MatchOrder.model_validate_json(annotation)
+    except ValidationError as error:
+        faults = (f"{'/'.join(map(str, item['loc'])) or '.'}: {item['msg']}" for item in error.errors()[:5])
+        raise MalformedMatch(f"the match is malformed: {'; '.join(faults)}") from error

@@ -1,0 +1,104 @@
+"""Bit packing into 64-bit words, lowest bits first: bit i of a stream is bit i % 8 of byte i // 8.
+
+A stream is an array of uint64 with one word of slack behind the last bit. Shifts and masks stay uint64
+throughout: uint64 mixed with int64 silently becomes float64 in numba.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from dedicated_server.protocol.arrays import Words, int64
+from dedicated_server.protocol.compilation import STAGE, njit
+
+_ONE = np.uint64(1)
+_63 = np.uint64(63)
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def append(words: Words, position: int, value: int | np.uint64, bits: int) -> int:
+    """Write the low ``bits`` (0…64) of ``value`` at bit ``position``; returns the position behind them.
+
+    ``value`` must have no bit set above ``bits``. Without a branch: the second word is always written, as
+    what spills over, which also clears it for the next call. So the stream's first word must be 0 at the
+    start, and nothing else.
+    """
+    word = position >> 6
+    shift = np.uint64(position & 63)
+    value = np.uint64(value)
+    words[word] |= value << shift
+    words[word + 1] = (value >> _ONE) >> (_63 - shift)
+    return position + bits
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def take(words: Words, position: int, bits: int) -> np.uint64:
+    """Read ``bits`` (1…64) at bit ``position``, as uint64."""
+    word = position >> 6
+    shift = np.uint64(position & 63)
+    value: np.uint64 = (words[word] >> shift) | ((words[word + 1] << _ONE) << (_63 - shift))
+    return value & (np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - bits))
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def take_int(words: Words, position: int, bits: int) -> int:
+    """Read ``bits`` (1…63) at bit ``position``, as int64."""
+    return int64(take(words, position, bits))
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def zigzag(value: int) -> int:
+    """0, −1, 1, −2 … as 0, 1, 2, 3 …: small numbers of either sign in few bits."""
+    return (value << 1) ^ (value >> 63)
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def unzigzag(value: int) -> int:
+    """The reverse of `zigzag`."""
+    return (value >> 1) ^ -(value & 1)
+
+
+@intrinsic
+def trailing_zeros(typingctx, value):  # type: ignore[no-untyped-def]
+    """Index of the lowest bit set in a uint64; 64 for 0."""
+    if value != types.uint64:
+        return None
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def set_bits(typingctx, value):  # type: ignore[no-untyped-def]
+    """How many bits are set in a uint64."""
+    if value != types.uint64:
+        return None
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.ctpop(arguments[0])
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def leading_zeros(typingctx, value):  # type: ignore[no-untyped-def]
+    """How many bits above the highest one set are in a uint64; 64 for 0."""
+    if value != types.uint64:
+        return None
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def bit_length(value: int | np.uint64) -> int:
+    """Bits that a non-negative int64, or a uint64, needs; 0 for 0."""
+    length: int = 64 - leading_zeros(np.uint64(value))
+    return length

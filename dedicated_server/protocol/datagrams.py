@@ -1,0 +1,154 @@
+"""Kinds and sizes of datagrams, the numbers that both ends agree on, and the names of what is counted."""
+
+from __future__ import annotations
+
+from dedicated_server.protocol import connect_token
+
+MOST_BYTES = 1200  # below every path's MTU worth serving; nothing is ever fragmented
+
+# First byte of a datagram.
+REQUEST, CHALLENGE, RESPONSE, FROM_CLIENT, FROM_SERVER = range(5)
+
+HEADER_BYTES = 5  # kind, then the sequence number in 32 bits: 60 Hz for two years
+SALT_BYTES = 24  # 16 bytes of the server's own, then a counter of challenges
+MAC_BYTES = 16
+
+# request: kind, the token's request part
+REQUEST_BYTES = 1 + connect_token.REQUEST_PART_BYTES
+# challenge: kind, salt, server time in ms, the server's own MAC (the cookie), MAC under the token's down key
+COOKIE_BYTES = SALT_BYTES + 8 + MAC_BYTES
+CHALLENGE_BYTES = 1 + COOKIE_BYTES + MAC_BYTES
+# response: kind, the token's request part, salt, server time, cookie MAC, MAC under the token's up key
+RESPONSE_BYTES = 1 + connect_token.REQUEST_PART_BYTES + COOKIE_BYTES + MAC_BYTES
+
+REPLAY_WINDOW = 256
+CHALLENGE_S = 5.0  # a challenge not answered by then is void
+REPEAT_S = 0.1  # a client's request or response is repeated so often
+KEEP_ALIVE_S = 0.2
+TIME_OUT_S = 5.0
+ANSWER_S = 10.0  # a client gives up when a handshake took so long
+HANDSHAKES_PER_BATCH = (
+    256  # opening a token costs 2 µs; a flood of them shall cost half a millisecond a tick at most
+)
+LEAVE_REPEATS = 3
+
+# Slots' states.
+VACANT, CONNECTED, TIMED_OUT, LEFT = range(4)
+
+# Why open_batch dropped a datagram, in the order in which it checks; PROTOCOL.md explains each.
+DROP_REASONS = (
+    "length",
+    "kind",
+    "handshake_rate",
+    "version",
+    "expired",
+    "challenge_expired",
+    "cookie_forged",
+    "token_forged",
+    "other_match",
+    "other_server",
+    "other_player",
+    "token_used",
+    "response_forged",
+    "response_replayed",
+    "unknown_address",
+    "not_connected",
+    "too_old",
+    "replayed",
+    "forged",
+    "malformed",
+    "future_ack",
+)
+(
+    DROP_LENGTH,
+    DROP_KIND,
+    DROP_HANDSHAKE_RATE,
+    DROP_VERSION,
+    DROP_EXPIRED,
+    DROP_CHALLENGE_EXPIRED,
+    DROP_COOKIE_FORGED,
+    DROP_TOKEN_FORGED,
+    DROP_OTHER_MATCH,
+    DROP_OTHER_SERVER,
+    DROP_OTHER_PLAYER,
+    DROP_TOKEN_USED,
+    DROP_RESPONSE_FORGED,
+    DROP_RESPONSE_REPLAYED,
+    DROP_UNKNOWN_ADDRESS,
+    DROP_NOT_CONNECTED,
+    DROP_TOO_OLD,
+    DROP_REPLAYED,
+    DROP_FORGED,
+    DROP_MALFORMED,
+    DROP_FUTURE_ACK,
+) = range(len(DROP_REASONS))
+
+COUNTERS = (
+    "received",
+    "received_bytes",
+    "sent",
+    "sent_bytes",
+    "challenges",
+    "connects",
+    "reconnects",
+    "time_outs",
+    "leaves",
+    "snapshots",
+    "snapshot_bits",
+    "records",
+    "record_bits",
+    "full_records",
+    "changed_records",
+    "changed_bits",
+    "encodings",
+    "over_budget",
+    "keep_alives",
+    "reliable_overflow",
+)
+(
+    RECEIVED,
+    RECEIVED_BYTES,
+    SENT,
+    SENT_BYTES,
+    CHALLENGES,
+    CONNECTS,
+    RECONNECTS,
+    TIME_OUTS,
+    LEAVES,
+    SNAPSHOTS,
+    SNAPSHOT_BITS,
+    RECORDS,
+    RECORD_BITS,
+    FULL_RECORDS,
+    CHANGED_RECORDS,
+    CHANGED_BITS,
+    ENCODINGS,
+    OVER_BUDGET,
+    KEEP_ALIVES,
+    RELIABLE_OVERFLOW,
+) = range(len(COUNTERS))
+
+CLIENT_DROP_REASONS = (
+    "length",
+    "kind",
+    "state",
+    "challenge_forged",
+    "too_old",
+    "replayed",
+    "forged",
+    "malformed",
+    "late_snapshot",
+    "unknown_baseline",
+)
+(
+    CLIENT_DROP_LENGTH,
+    CLIENT_DROP_KIND,
+    CLIENT_DROP_STATE,
+    CLIENT_DROP_CHALLENGE_FORGED,
+    CLIENT_DROP_TOO_OLD,
+    CLIENT_DROP_REPLAYED,
+    CLIENT_DROP_FORGED,
+    CLIENT_DROP_MALFORMED,
+    CLIENT_DROP_LATE,
+    CLIENT_DROP_BASELINE,
+) = range(len(CLIENT_DROP_REASONS))

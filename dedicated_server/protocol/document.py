@@ -1,0 +1,158 @@
+"""The generated parts of PROTOCOL.md: field tables, sizes, reasons to drop, test vectors.
+
+``python -m dedicated_server.protocol.document`` writes them into the document; a test fails when they
+differ from the code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+
+from dedicated_server.protocol import connect_token, datagrams, fields, inputs, reliable, snapshot
+from dedicated_server.protocol.client import ClientSessions, client_receive, client_transmit
+from dedicated_server.protocol.delta import encode_delta, tight_bits
+from dedicated_server.protocol.fields import Field
+from dedicated_server.protocol.server_state import HISTORY_TICKS, ROW_BYTES
+from dedicated_server.protocol.server_wire import ServerWire, sockaddr
+
+DOCUMENT = Path(__file__).parent / "PROTOCOL.md"
+_SECTION = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+FLEET_KEY = bytes(range(32))
+SECRET = bytes(range(100, 148))
+TOKEN_RANDOM = bytes(range(148, 236))
+MATCH_ID = UUID("0192f0c1-2f60-7a3b-8c4d-5e6f708192a3")
+NOW_S = 1_800_000_000.0
+
+
+def main() -> None:
+    """Rewrite the generated sections in place."""
+    DOCUMENT.write_text(render(DOCUMENT.read_text()))
+
+
+def render(text: str) -> str:
+    """The document with its generated sections as the code has them now."""
+    made = sections()
+    return _SECTION.sub(lambda match: f"{match[1]}\n{made[match[2]]}\n\n{match[3]}", text)
+
+
+def sections() -> dict[str, str]:
+    """Every generated section by name."""
+    return {
+        "entity-fields": _field_table(fields.ENTITY_FIELDS),
+        "match-fields": _field_table(fields.MATCH_FIELDS),
+        "snapshot-fields": _field_table(snapshot.SNAPSHOT_FIELDS),
+        "reliable-fields": _field_table(reliable.RELIABLE_FIELDS),
+        "client-fields": _field_table(inputs.CLIENT_MESSAGE_FIELDS),
+        "input-fields": _field_table(inputs.INPUT_FIELDS),
+        "sizes": _table(("what", "value"), _sizes()),
+        "tight-bits": _table(("baseline age, ticks", "bits of dx and of dy"), _tight_widths()),
+        "drop-reasons": " · ".join(f"`{reason}`" for reason in datagrams.DROP_REASONS),
+        "vectors": _table(
+            ("vector", "bytes"), ((name, f"`{data.hex()}`") for name, data in vectors().items())
+        ),
+    }
+
+
+def vectors() -> dict[str, bytes]:
+    """One whole exchange with everything fixed, of either cipher, as made by the kernels."""
+    made: dict[str, bytes] = {}
+    for cipher, name in connect_token.CIPHERS.items():
+        for step, data in _exchange(cipher).items():
+            made[f"{name}, {step}"] = data
+    base = fields.pack_entity(10.0, -20.0, 1.0, 100, fields.FLAG_ALIVE)
+    for what, other in (
+        ("tight", fields.pack_entity(10.1, -20.1, 1.02, 100, fields.FLAG_ALIVE)),
+        ("absolute", fields.pack_entity(-900.0, 900.0, 4.0, 0, 0)),
+    ):
+        code, bits = encode_delta(other, base, 3)
+        made[f"difference, {what}, age 3, {bits} bits"] = int(code).to_bytes(8, "little")
+    return made
+
+
+def _exchange(cipher: int) -> dict[str, bytes]:
+    token = connect_token.seal(
+        FLEET_KEY, match_id=MATCH_ID, player_id=1000, entity=0, team=4, address="203.0.113.7", port=7001,
+        issued_at=NOW_S - 1, expires_at=NOW_S + 60, cipher=cipher, random=TOKEN_RANDOM,
+    )  # fmt: skip
+    wire = ServerWire(
+        fleet_key=FLEET_KEY, match_id=MATCH_ID, player_ids=[1000, 1001, 1002], host="203.0.113.7", port=7001,
+        secret=SECRET,
+    )  # fmt: skip
+    clients = ClientSessions(1, 3)
+    clients.add(token)
+    made = {"connect token": token}
+    room = np.zeros(ROW_BYTES, np.uint8)
+    world = np.array([fields.pack_entity(10.0 * e, -20.0, 1.0, 100, fields.FLAG_ALIVE) for e in range(3)])
+    everybody = np.tile(np.arange(3, dtype=np.int32), (3, 1))
+    names = (
+        ("request", "challenge"),
+        ("response", "snapshot, whole records"),
+        ("inputs", "snapshot, differences"),
+    )
+    for tick, (said, answered) in enumerate(names, start=1):
+        length = client_transmit(
+            clients.state, 0, NOW_S + tick / 60, 100, -50, 16_384, fields.BUTTON_FIRE, 0, room
+        )
+        made[said] = room[:length].tobytes()
+        sender = sockaddr("198.51.100.1", 40_000)
+        wire.open_batch(
+            room[None, :], np.array([length], np.int32), sender[None, :], 1, NOW_S + tick / 60, tick
+        )
+        world += 5
+        none = np.zeros(3, np.int32)
+        wire.encode_batch(
+            tick, world, everybody, np.full(3, 3, np.int32), everybody, none, np.zeros(6, np.int32), none
+        )
+        wire.seal_batch(NOW_S + tick / 60)
+        length = int(wire.out_len[0])
+        made[answered] = wire.out_buf[0, :length].tobytes()
+        client_receive(clients.state, 0, wire.out_buf[0], length, NOW_S + tick / 60)
+    return made
+
+
+def _sizes() -> list[tuple[str, object]]:
+    return [
+        ("datagram, at most", f"{datagrams.MOST_BYTES} bytes"),
+        ("connect token", f"{connect_token.TOKEN_BYTES} bytes"),
+        ("its request part", f"{connect_token.REQUEST_PART_BYTES} bytes"),
+        ("request", f"{datagrams.REQUEST_BYTES} bytes"),
+        ("challenge", f"{datagrams.CHALLENGE_BYTES} bytes"),
+        ("response", f"{datagrams.RESPONSE_BYTES} bytes"),
+        ("header of a sealed datagram", f"{datagrams.HEADER_BYTES} bytes"),
+        ("tag", "AEGIS-128L 32 bytes, ChaCha20-Poly1305 16 bytes"),
+        ("replay window", f"{datagrams.REPLAY_WINDOW} sequence numbers"),
+        ("baselines kept", f"{HISTORY_TICKS - 1} ticks"),
+        ("a challenge is valid for", f"{datagrams.CHALLENGE_S:g} s"),
+        ("a request or response is repeated every", f"{datagrams.REPEAT_S:g} s"),
+        ("keep-alive after", f"{datagrams.KEEP_ALIVE_S:g} s of silence"),
+        ("time-out after", f"{datagrams.TIME_OUT_S:g} s of silence"),
+        ("handshakes looked at in one batch", datagrams.HANDSHAKES_PER_BATCH),
+    ]
+
+
+def _tight_widths() -> list[tuple[str, object]]:
+    rows: dict[int, list[int]] = {}
+    for age in range(1, HISTORY_TICKS):
+        rows.setdefault(int(tight_bits(age)), []).append(age)
+    return [(f"{ages[0]}–{ages[-1]}", bits) for bits, ages in rows.items()]
+
+
+def _field_table(table: tuple[Field, ...]) -> str:
+    return _table(("field", "bits", "meaning"), table)
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    lines = [tuple(head)]
+    lines.append(("---",) * len(lines[0]))
+    lines += [tuple(str(cell) for cell in row) for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()

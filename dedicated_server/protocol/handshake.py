@@ -1,0 +1,153 @@
+"""The three datagrams before the first sealed one: layouts and keyed hashes, for both ends.
+
+The keys of the connect token only ever key BLAKE2b, told apart by the first byte of what is hashed; what
+seals datagrams are keys derived from them and the challenge's salt, which never repeats. So a reconnect
+with the same token starts at sequence 0 without using a nonce twice.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dedicated_server.protocol import connect_token, datagrams, sodium
+from dedicated_server.protocol.arrays import Bytes, int64
+from dedicated_server.protocol.compilation import INNER, njit
+
+# Offsets in a request, and in the response, which repeats it.
+AT_TOKEN = 1
+AT_CIPHER = AT_TOKEN + len(connect_token.VERSION)
+AT_EXPIRES = AT_CIPHER + 1
+AT_NONCE = AT_TOKEN + connect_token.ASSOCIATED.size
+AT_SEALED = AT_NONCE + connect_token.NONCE_BYTES
+AT_TOKEN_TAG = AT_SEALED + connect_token.PRIVATE.size
+AT_RESPONSE_COOKIE = AT_TOKEN + connect_token.REQUEST_PART_BYTES
+AT_RESPONSE_MAC = AT_RESPONSE_COOKIE + datagrams.COOKIE_BYTES
+
+# Offsets in a challenge, and in the cookie that the response repeats.
+AT_CHALLENGE_COOKIE = 1
+AT_CHALLENGE_MAC = AT_CHALLENGE_COOKIE + datagrams.COOKIE_BYTES
+IN_COOKIE_COUNTER = 16
+IN_COOKIE_TIME = datagrams.SALT_BYTES
+IN_COOKIE_MAC = IN_COOKIE_TIME + 8
+
+# Offsets in a token's private part; see connect_token.PRIVATE.
+IN_MATCH = 0
+IN_PLAYER = 16
+IN_ENTITY = 24
+IN_TEAM = 26
+IN_ADDRESS = 28
+IN_ISSUED = 46
+IN_UP_KEY = 54
+IN_DOWN_KEY = 86
+
+TAG_BYTES = connect_token.TAG_BYTES
+KEY_BYTES = connect_token.KEY_BYTES
+SESSION_LABEL = (
+    5  # first byte of what session keys are derived from; 1 and 2 are the kinds of the datagrams with a MAC
+)
+
+_VERSION = np.frombuffer(connect_token.VERSION, np.uint8)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def read_uint(data: Bytes, at: int, length: int) -> int:
+    """A little-endian number of up to 8 bytes as int64."""
+    value = int64(0)
+    for byte in range(length):
+        value |= int64(data[at + byte]) << int64(8 * byte)
+    return value
+
+
+@njit(cache=True, nogil=True, **INNER)
+def write_uint(data: Bytes, at: int, value: int, length: int) -> None:
+    """The reverse of `read_uint`."""
+    for byte in range(length):
+        data[at + byte] = (value >> int64(8 * byte)) & int64(0xFF)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def same(a: Bytes, a_at: int, b: Bytes, b_at: int, length: int) -> bool:
+    """Whether two runs of bytes are equal, in a time that does not tell where they differ."""
+    difference = 0
+    for byte in range(length):
+        difference |= int64(a[a_at + byte]) ^ int64(b[b_at + byte])
+    return difference == 0
+
+
+@njit(cache=True, nogil=True, **INNER)
+def copy(target: Bytes, target_at: int, source: Bytes, source_at: int, length: int) -> None:
+    """Copy bytes."""
+    for byte in range(length):
+        target[target_at + byte] = source[source_at + byte]
+
+
+@njit(cache=True, nogil=True, **INNER)
+def is_our_version(datagram: Bytes) -> bool:
+    """Whether a request or response speaks this version, and names a cipher that there is."""
+    if not same(datagram, AT_TOKEN, _VERSION, 0, len(_VERSION)):
+        return False
+    cipher = datagram[AT_CIPHER]
+    return cipher in (sodium.CIPHER_AEGIS_128L, sodium.CIPHER_CHACHA20_POLY1305)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def cookie_mac(
+    out: Bytes,
+    out_at: int,
+    workspace: Bytes,
+    cookie_key: Bytes,
+    address: Bytes,
+    datagram: Bytes,
+    cookie: Bytes,
+    cookie_at: int,
+) -> None:
+    """Authenticate source address, token and challenge: the server's memory, kept by the client."""
+    copy(workspace, 0, address, 0, 8)
+    copy(workspace, 8, datagram, AT_TOKEN_TAG, TAG_BYTES)
+    copy(workspace, 8 + TAG_BYTES, cookie, cookie_at, IN_COOKIE_MAC)
+    sodium.keyed_hash(
+        out.ctypes.data + out_at, datagrams.MAC_BYTES, workspace.ctypes.data, 8 + TAG_BYTES + IN_COOKIE_MAC,
+        cookie_key.ctypes.data, KEY_BYTES,
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, **INNER)
+def challenge_mac(
+    out: Bytes,
+    out_at: int,
+    workspace: Bytes,
+    down_key_at: int,
+    challenge: Bytes,
+    token_tag: Bytes,
+    token_tag_at: int,
+) -> None:
+    """What proves a challenge to come from a server that opened the token; ``down_key_at`` is an address."""
+    copy(workspace, 0, challenge, 0, AT_CHALLENGE_MAC)
+    copy(workspace, AT_CHALLENGE_MAC, token_tag, token_tag_at, TAG_BYTES)
+    sodium.keyed_hash(
+        out.ctypes.data + out_at, datagrams.MAC_BYTES, workspace.ctypes.data, AT_CHALLENGE_MAC + TAG_BYTES,
+        down_key_at, KEY_BYTES,
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, **INNER)
+def response_mac(out: Bytes, out_at: int, response: Bytes, up_key_at: int) -> None:
+    """Prove a response to come from whom the token was given to; ``up_key_at`` is an address."""
+    sodium.keyed_hash(
+        out.ctypes.data + out_at,
+        datagrams.MAC_BYTES,
+        response.ctypes.data,
+        AT_RESPONSE_MAC,
+        up_key_at,
+        KEY_BYTES,
+    )
+
+
+@njit(cache=True, nogil=True, **INNER)
+def session_key(out: Bytes, workspace: Bytes, token_key_at: int, cookie: Bytes, cookie_at: int) -> None:
+    """Derive one direction's sealing key from the token's key and the challenge's salt."""
+    workspace[0] = SESSION_LABEL
+    copy(workspace, 1, cookie, cookie_at, datagrams.SALT_BYTES)
+    sodium.keyed_hash(
+        out.ctypes.data, KEY_BYTES, workspace.ctypes.data, 1 + datagrams.SALT_BYTES, token_key_at, KEY_BYTES
+    )

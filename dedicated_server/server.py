@@ -1,0 +1,248 @@
+"""The game server's process: a life as Agones wants it, with one match in it.
+
+bind → ready → (heartbeats) → allocated → the match → last report → shutdown → SIGTERM
+
+It needs a sidecar on ``AGONES_SDK_HTTP_PORT`` and our settings in the environment, and does not know whether our fleet or Agones
+provides them. Forked from a warm parent or started with ``python -m dedicated_server``, it is this same ``main``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from dedicated_server import match_annotation
+from dedicated_server.agones import DEFAULT_PORT, AgonesSdk, GameServerRecord, SidecarError
+from dedicated_server.engine import Engine
+from dedicated_server.fleet.client import MATCH_ANNOTATION
+from dedicated_server.match_annotation import MalformedMatch, MatchOrder
+from dedicated_server.match_session import MatchSession, Patience
+from dedicated_server.pacing import Clock, SystemClock
+from dedicated_server.recorder import Recorder
+from dedicated_server.simulation.match import MatchConfig
+from dedicated_server.transport import Transport, TransportError, open_transport
+from dedicated_server.warm_up import warm_up as load_kernels
+from launchday import telemetry
+from launchday.identity import Signer
+from launchday.settings import Settings, settings
+from meta_service.client import MetaClient
+from rewards.events import EventProducer
+
+HEARTBEAT_S = 2.0
+BREAK_OFF_S = 1.0  # for the events of a match that is broken off: SIGKILL may follow in seconds
+REPORT_KEY = "launchday-report"
+ENDED, FAILED = 0, 1  # exit codes
+
+log = structlog.get_logger()
+
+
+def warm_up() -> None:
+    """Do once, before the fork, what every server would have to do."""
+    telemetry.configure("game server", settings())
+    load_kernels()
+
+
+def main() -> int:
+    """Be a game server until SIGTERM; returns the exit code."""
+    telemetry.configure("game server", settings())
+    sdk = AgonesSdk(int(os.environ.get("AGONES_SDK_HTTP_PORT", DEFAULT_PORT)))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve_until_signalled(sdk))
+
+
+async def _serve_until_signalled(sdk: AgonesSdk) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return await serve(sdk, settings(), SystemClock(), stop)
+
+
+async def serve(
+    sdk: AgonesSdk,
+    configured: Settings,
+    clock: Clock,
+    stop: asyncio.Event,
+    patience: Patience | None = None,
+) -> int:
+    """Live one life, until ``stop`` is set; returns the exit code."""
+    life = asyncio.create_task(_live(sdk, configured, clock, patience or Patience(), stop), name="life")
+    told = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        await asyncio.wait((life, told), return_when=asyncio.FIRST_COMPLETED)
+        if not life.done():
+            life.cancel()
+        return await life
+    except asyncio.CancelledError:
+        return ENDED  # it was idle
+    except TransportError as error:
+        log.error("no socket for players", reason=str(error))
+        return FAILED
+    finally:
+        told.cancel()
+        await sdk.aclose()
+
+
+async def _live(
+    sdk: AgonesSdk, configured: Settings, clock: Clock, patience: Patience, stop: asyncio.Event
+) -> int:
+    record = await sdk.gameserver()
+    structlog.contextvars.bind_contextvars(server=record.name)
+    async with _open_socket(configured, record) as transport, _beating(sdk):
+        await sdk.ready()
+        record = await _allocated(sdk)
+        code = await _serve_match(sdk, record, transport, configured, clock, patience)
+        if not stop.is_set():
+            await sdk.shutdown()
+            await stop.wait()
+        return code
+
+
+async def _allocated(sdk: AgonesSdk) -> GameServerRecord:
+    """Wait until this server belongs to a match."""
+    async with contextlib.aclosing(sdk.watch()) as records:
+        async for record in records:
+            if record.state == "Allocated":
+                return record
+    raise AssertionError("a watch never ends by itself")
+
+
+async def _serve_match(
+    sdk: AgonesSdk,
+    record: GameServerRecord,
+    transport: Transport,
+    configured: Settings,
+    clock: Clock,
+    patience: Patience,
+) -> int:
+    """Play the match of an allocated server's annotation, and report how it went."""
+    try:
+        order = match_annotation.parse(record.annotations.get(MATCH_ANNOTATION))
+    except MalformedMatch as error:
+        log.error("no match to play", reason=str(error))
+        await _last_report(sdk, json.dumps({"phase": "waiting", "outcome": "failed", "error": str(error)}))
+        return FAILED
+    structlog.contextvars.bind_contextvars(match_id=str(order.match_id))
+    return await _play(order, sdk, record, transport, configured, clock, patience)
+
+
+async def _play(
+    order: MatchOrder,
+    sdk: AgonesSdk,
+    record: GameServerRecord,
+    transport: Transport,
+    configured: Settings,
+    clock: Clock,
+    patience: Patience,
+) -> int:
+    host = await _literal(record.address)
+    signer = Signer(configured.identity_secret.get_secret_value())
+    token = signer.service_token(record.name, clock.unix_s(clock.now_ns()))
+    producer = EventProducer(
+        configured.kafka_bootstrap, configured.topic_prefix, record.name, configured.state_dir / "spool"
+    )
+
+    def open_engine(config: MatchConfig) -> Engine:
+        recorder = _open_recorder(configured, config)
+        return Engine(
+            config, configured.fleet_key_bytes, transport, host=host, port=record.port, recorder=recorder
+        )
+
+    async def send_report(report: str) -> None:
+        try:
+            await sdk.annotate(REPORT_KEY, report)
+        except SidecarError as error:  # the next one comes in a second
+            log.debug("a report was not taken", reason=str(error))
+
+    async with MetaClient(configured.meta_url, token, connections=1) as meta:
+        session = MatchSession(
+            order,
+            record.name,
+            open_engine=open_engine,
+            meta=meta,
+            producer=producer,
+            send_report=send_report,
+            clock=clock,
+            patience=patience,
+        )
+        await producer.start()
+        try:
+            ended = await session.run()
+        except asyncio.CancelledError:
+            session.fail("the server was told to stop in the middle of the match")
+            await producer.stop(BREAK_OFF_S)
+            await send_report(json.dumps(session.report()))
+            return FAILED
+        await producer.stop()
+        await _last_report(sdk, json.dumps(session.report()))
+        return ENDED if ended else FAILED
+
+
+def _open_recorder(configured: Settings, config: MatchConfig) -> Recorder | None:
+    """What records the match, where that is wanted and can be; the match is played in any case."""
+    if not configured.record_dir:
+        return None
+    path = Path(configured.record_dir) / f"{config.match_id}.ldr"
+    try:
+        return Recorder(path, config)
+    except OSError as error:
+        log.error("the match is not recorded", path=str(path), reason=str(error))
+        return None
+
+
+async def _last_report(sdk: AgonesSdk, report: str) -> None:
+    """Pass the report on that the match is judged by, however often it takes."""
+    while True:
+        try:
+            await sdk.annotate(REPORT_KEY, report)
+            return
+        except SidecarError as error:
+            log.warning("the last report was not taken", reason=str(error))
+            await asyncio.sleep(HEARTBEAT_S)
+
+
+@contextlib.asynccontextmanager
+async def _open_socket(configured: Settings, record: GameServerRecord) -> AsyncIterator[Transport]:
+    """Bind before saying ready, so that a player who is quick finds a socket."""
+    transport = await open_transport(configured.game_host, configured.game_port or record.port)
+    try:
+        yield transport
+    finally:
+        await transport.close()
+
+
+@contextlib.asynccontextmanager
+async def _beating(sdk: AgonesSdk) -> AsyncIterator[None]:
+    """Send heartbeats. They come from the loop that ticks: when that hangs, they stop, and the fleet notices."""
+
+    async def beat() -> None:
+        while True:
+            try:
+                await sdk.health()
+            except SidecarError as error:
+                log.warning("a heartbeat was not taken", reason=str(error))
+            await asyncio.sleep(HEARTBEAT_S)
+
+    beating = asyncio.create_task(beat(), name="heartbeat")
+    try:
+        yield
+    finally:
+        beating.cancel()
+
+
+async def _literal(host: str) -> str:
+    """The IPv4 address of a host, as connect tokens name it."""
+    try:
+        return str(ipaddress.IPv4Address(host))
+    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, family=socket.AF_INET)
+        return str(found[0][4][0])

@@ -1,0 +1,104 @@
+"""Damage, death and return: what the shots and the zone of a tick do to health."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from dedicated_server.compilation import INLINE, STAGE
+from dedicated_server.simulation.events import DEATH, KILL, NOBODY
+from dedicated_server.simulation.journal import emit
+from dedicated_server.simulation.world import (
+    ALIVE,
+    CHANGED_TICK,
+    DAMAGE_POINTS,
+    DEATHS,
+    FULL_HEALTH_POINTS,
+    HEALTH_POINTS,
+    HIT_ACTOR,
+    HIT_COUNT,
+    HIT_FATAL,
+    HIT_POINTS,
+    HIT_VICTIM,
+    HURT_TICK,
+    KILLER,
+    KILLS,
+    PRESENT,
+    RESPAWN_TICKS,
+    TICK,
+    WEAPON,
+    X_M,
+    Y_M,
+    ZONE_POINTS,
+    ZONE_X_M,
+    ZONE_Y_M,
+    World,
+)
+from dedicated_server.simulation.zone import zone_radius_m
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def die(world: World, victim: int, killer: int) -> None:
+    """End a life and tell of it; ``killer`` is NOBODY for the zone and for who left."""
+    world.status[ALIVE, victim] = 0
+    world.status[CHANGED_TICK, victim] = world.tally[TICK]
+    world.status[KILLER, victim] = killer
+    world.status[DEATHS, victim] += 1
+    world.body[HEALTH_POINTS, victim] = 0.0
+    if killer == NOBODY:
+        emit(world, DEATH, NOBODY, victim, NOBODY)
+    else:
+        world.status[KILLS, killer] += 1
+        emit(world, KILL, killer, victim, world.status[WEAPON, killer])
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def hurt_by_shots(world: World) -> None:
+    """Take the points of ``world.hits`` off, in their order; who takes the last point has the kill, later hits find a body."""
+    for hit in range(world.tally[HIT_COUNT]):
+        actor, victim = world.hits[HIT_ACTOR, hit], world.hits[HIT_VICTIM, hit]
+        if not world.status[ALIVE, victim]:
+            continue
+        points = min(float(world.hits[HIT_POINTS, hit]), world.body[HEALTH_POINTS, victim])
+        world.body[HEALTH_POINTS, victim] -= points
+        world.status[HURT_TICK, victim] = world.tally[TICK]
+        world.body[DAMAGE_POINTS, actor] += points
+        if world.body[HEALTH_POINTS, victim] <= 0.0:
+            world.hits[HIT_FATAL, hit] = 1
+            die(world, victim, actor)
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def hurt_by_zone(world: World) -> None:
+    """Everyone outside the zone loses what the mode says a tick outside costs."""
+    points = world.rules[ZONE_POINTS]
+    if points <= 0.0:
+        return
+    radius = zone_radius_m(world)
+    for player in range(world.body.shape[1]):
+        if not world.status[ALIVE, player]:
+            continue
+        east = world.body[X_M, player] - world.rules[ZONE_X_M]
+        north = world.body[Y_M, player] - world.rules[ZONE_Y_M]
+        if east * east + north * north > radius * radius:
+            world.body[HEALTH_POINTS, player] -= points
+            world.status[HURT_TICK, player] = world.tally[TICK]
+            if world.body[HEALTH_POINTS, player] <= 0.0:
+                die(world, player, NOBODY)
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def respawn(world: World) -> None:
+    """Bring back, unhurt and where they started, those whose time is up, in modes where the dead return."""
+    wait = np.int64(world.rules[RESPAWN_TICKS])
+    if wait <= 0:
+        return
+    status = world.status
+    for player in range(world.body.shape[1]):
+        is_dead = status[PRESENT, player] and not status[ALIVE, player]
+        if is_dead and world.tally[TICK] - status[CHANGED_TICK, player] >= wait:
+            status[ALIVE, player] = 1
+            status[CHANGED_TICK, player] = world.tally[TICK]
+            world.body[HEALTH_POINTS, player] = FULL_HEALTH_POINTS
+            world.body[X_M, player] = world.spawns[0, player]
+            world.body[Y_M, player] = world.spawns[1, player]

@@ -1,0 +1,198 @@
+"""A match without its network: built from a seed and a roster, stepped by inputs, asked for its result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, typeof
+
+from dedicated_server.compilation import STAGE
+from dedicated_server.pages import Zeros
+from dedicated_server.pinned import Pinned, unpinned
+from dedicated_server.simulation import journal
+from dedicated_server.simulation.events import MATCH_ENDED, MATCH_STARTED, NOBODY
+from dedicated_server.simulation.grid import Grid, new_grid
+from dedicated_server.simulation.inputs import Inputs, new_inputs
+from dedicated_server.simulation.modes import Mode, mode_named
+from dedicated_server.simulation.movement import apply
+from dedicated_server.simulation.step import simulate
+from dedicated_server.simulation.world import (
+    ALIVE,
+    KILL_TARGET,
+    MAP_HALF_M,
+    PRESENT,
+    RESPAWN_TICKS,
+    RULES,
+    SHOWN,
+    START_TICK,
+    STEP_M,
+    TICK,
+    WEAPON,
+    WORLD_TYPE,
+    ZONE_CLOSED_TICKS,
+    ZONE_HOLD_TICKS,
+    ZONE_POINTS,
+    ZONE_START_M,
+    ZONE_X_M,
+    ZONE_Y_M,
+    World,
+    new_world,
+)
+
+GRID_CELL_M: Final = 100.0  # a quarter of the horizon: a look is nine or ten runs, a shot two or three
+SPAWN_SHARE: Final = 0.6  # of the distance that one can run in a match, so that all can reach each other
+MIN_SPAWN_RADIUS_M: Final = 40.0
+
+
+class BadRosterError(ValueError):
+    """Raised when a match's players are not numbered 0, 1, 2, … by entity. The director made a mistake."""
+
+
+@dataclass(frozen=True)
+class RosterPlayer:
+    """One player of a match; ``entity`` is the index in every array of the match and the client's slot."""
+
+    player_id: int
+    team: int
+    entity: int
+
+
+@dataclass(frozen=True)
+class MatchConfig:
+    """All that a match is made from. Equal configurations and equal inputs give equal matches."""
+
+    match_id: UUID
+    mode: str
+    seed: int
+    match_s: float  # until the zone has closed
+    players: Sequence[RosterPlayer]
+    join_timeout_s: float = 10.0  # how long those who came wait for those who did not
+    tick_hz: int = 60
+    spawn_radius_m: float | None = None  # None: what the mode and the length of the match suggest
+
+
+def roster_of(config: MatchConfig) -> tuple[RosterPlayer, ...]:
+    """The players by entity. Raises BadRosterError."""
+    roster = tuple(sorted(config.players, key=lambda player: player.entity))
+    if not roster or [player.entity for player in roster] != list(range(len(roster))):
+        raise BadRosterError("the entities of a roster must be 0, 1, 2, … without gaps")
+    return roster
+
+
+class MatchArrays(NamedTuple):
+    """All that the stages of a match work on."""
+
+    world: World
+    grid: Grid
+    inputs: Inputs
+
+
+MATCH_TYPE: Final = typeof(
+    MatchArrays(new_world([0], np.zeros((2, 1)), np.zeros(RULES)), new_grid(1, 1.0, 1.0), new_inputs(1))
+)
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def apply_pinned(pinned: int, tick: int, playing: bool) -> None:
+    """`movement.apply` on the MatchArrays pinned at that address."""
+    arrays = unpinned(pinned, MATCH_TYPE)
+    apply(arrays.world, arrays.inputs, tick, playing)
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def simulate_pinned(pinned: int, playing: bool) -> None:
+    """`step.simulate` on the MatchArrays pinned at that address."""
+    arrays = unpinned(pinned, MATCH_TYPE)
+    simulate(arrays.world, arrays.grid, playing)
+
+
+class Match:
+    """A running match. ``apply`` and ``simulate`` are one tick; nothing in here knows what time it is.
+
+    ``inputs``: what players ask for, as the wire decodes it; left out, the match has rings of its own for the caller to fill.
+    """
+
+    def __init__(self, config: MatchConfig, inputs: Inputs | None = None, zeros: Zeros = np.zeros) -> None:
+        self.config = config
+        self.mode: Mode = mode_named(config.mode)
+        self.roster = roster_of(config)
+        self.world: World = _build_world(config, self.mode, self.roster, zeros)
+        self.grid: Grid = new_grid(len(self.roster), self.mode.map_half_m, GRID_CELL_M, zeros)
+        self.inputs = new_inputs(len(self.roster)) if inputs is None else inputs
+        self._pinned_world = Pinned(self.world, WORLD_TYPE)
+        self._pinned = Pinned(MatchArrays(self.world, self.grid, self.inputs), MATCH_TYPE)
+        self.started = False
+        self.over = False
+
+    def start(self, present: npt.ArrayLike, tick: int) -> None:
+        """Begin play at ``tick`` with those whose ``present`` (bool[N]) is set; the others never were."""
+        absent = ~np.asarray(present, dtype=bool)
+        for row in (PRESENT, ALIVE, SHOWN):
+            self.world.status[row, absent] = 0
+        self.world.tally[START_TICK] = tick
+        self.started = True
+        journal.emit(self.world, MATCH_STARTED, NOBODY, NOBODY, NOBODY)
+
+    def apply(self, tick: int) -> None:
+        """Play the inputs due by ``tick``: movement, and shots to be judged."""
+        apply_pinned(self._pinned.address, tick, self.started and not self.over)
+
+    def simulate(self) -> None:
+        """Judge shots, hurt, kill, sort everyone into the grid, and see whether the match is over."""
+        playing = self.started and not self.over
+        simulate_pinned(self._pinned.address, playing)
+        if playing and self.mode.over(self._pinned_world.address):
+            self.over = True
+            journal.emit(self.world, MATCH_ENDED, NOBODY, NOBODY, NOBODY)
+
+    def drain_events(self) -> npt.NDArray[Any]:
+        """Take the events since the last call: records of events.EVENT_DTYPE."""
+        return journal.drain(self.world)
+
+    def placements(self) -> npt.NDArray[np.int32]:
+        """Placement of every entity as it stands, 1 is best."""
+        return self.mode.placements(self.world)
+
+    @property
+    def tick(self) -> int:
+        """The tick last applied."""
+        return int(self.world.tally[TICK])
+
+    @property
+    def alive_count(self) -> int:
+        """How many live."""
+        return int(np.count_nonzero(self.world.status[ALIVE]))
+
+
+def _build_world(config: MatchConfig, mode: Mode, roster: Sequence[RosterPlayer], zeros: Zeros) -> World:
+    places, zone = (np.random.default_rng(child) for child in np.random.SeedSequence(config.seed).spawn(2))
+    radius_m = config.spawn_radius_m
+    if radius_m is None:
+        runnable_m = SPAWN_SHARE * mode.speed_m_per_s * config.match_s
+        radius_m = min(max(runnable_m, MIN_SPAWN_RADIUS_M), mode.max_spawn_radius_m)
+    teams = np.array([player.team for player in roster], dtype=np.int32)
+    room_m = max(mode.map_half_m - radius_m - mode.zone_margin_m, 0.0)
+    zone_x_m, zone_y_m = zone.uniform(-room_m, room_m, 2)
+    closed_ticks = round(config.match_s * config.tick_hz)
+    rules = np.zeros(RULES)
+    rules[MAP_HALF_M] = mode.map_half_m
+    rules[STEP_M] = mode.speed_m_per_s / config.tick_hz
+    rules[ZONE_X_M], rules[ZONE_Y_M] = zone_x_m, zone_y_m
+    rules[ZONE_START_M] = radius_m + mode.zone_margin_m
+    rules[ZONE_HOLD_TICKS] = round(closed_ticks * mode.zone_hold_share)
+    rules[ZONE_CLOSED_TICKS] = closed_ticks
+    rules[ZONE_POINTS] = mode.zone_points_per_s / config.tick_hz
+    rules[RESPAWN_TICKS] = round(mode.respawn_s * config.tick_hz)
+    rules[KILL_TARGET] = mode.kill_target
+    spawns = mode.spawn(mode, teams, radius_m, places)
+    world = new_world(teams, spawns + np.array([[zone_x_m], [zone_y_m]]), rules, zeros)
+    world.status[WEAPON] = mode.weapon
+    return world
+
+
+__all__ = ["BadRosterError", "Match", "MatchConfig", "RosterPlayer"]

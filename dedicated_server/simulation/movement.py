@@ -1,0 +1,155 @@
+"""Apply: every input becomes a step and perhaps a shot, and nobody gets more of either than time allows.
+
+A player earns one input per tick and saves up at most ``MAX_CREDIT_TICKS`` of them. So inputs that the network held back are
+all played when they arrive, on the path that the client predicted, while a client that sends faster than time only fills
+a queue: beyond ``MAX_BACKLOG_TICKS`` its oldest inputs are refused and counted. Weapons are timed by inputs played, so the same
+account bounds the rate of fire.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numba import njit
+
+from dedicated_server.compilation import INNER, STAGE
+from dedicated_server.simulation import weapons
+from dedicated_server.simulation.heading import direction
+from dedicated_server.simulation.inputs import (
+    FIRE,
+    INPUT_BUTTONS,
+    INPUT_MOVE_X,
+    INPUT_MOVE_Y,
+    INPUT_TICK,
+    INPUT_VIEW_TICK,
+    INPUT_YAW,
+    NO_INPUT,
+    Inputs,
+)
+from dedicated_server.simulation.world import (
+    ALIVE,
+    APPLIED_INPUT,
+    CREDIT_TICKS,
+    ELAPSED,
+    FIRING,
+    MAP_HALF_M,
+    MAX_SHOTS_PER_PLAYER,
+    NEXT_SHOT,
+    PLAYED_TICKS,
+    PRESENT,
+    REFUSED_INPUTS,
+    SHOT_ACTOR,
+    SHOT_COS,
+    SHOT_COUNT,
+    SHOT_INPUT,
+    SHOT_SIN,
+    SHOT_VIEW,
+    SHOT_X_M,
+    SHOT_Y_M,
+    SHOTS,
+    STEP_M,
+    TICK,
+    WEAPON,
+    X_M,
+    Y_M,
+    YAW,
+    World,
+)
+
+MAX_CREDIT_TICKS: Final = 8  # 133 ms: covers a burst of jitter; more would make a lag switch worth having
+MAX_BACKLOG_TICKS: Final = 2  # what a client whose clock runs slightly fast may keep waiting
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def apply(world: World, inputs: Inputs, tick: int, playing: bool) -> None:
+    """Advance to ``tick``: play the inputs due and gather the shots fired.
+
+    Unless ``playing``, inputs only turn heads: before the start nobody moves.
+    """
+    elapsed = tick - world.tally[TICK]
+    world.tally[TICK] = tick
+    world.tally[ELAPSED] = elapsed
+    world.tally[SHOT_COUNT] = 0
+    for player in range(world.body.shape[1]):
+        world.status[FIRING, player] = 0
+        if not world.status[PRESENT, player]:
+            continue
+        if playing:
+            credit = world.status[CREDIT_TICKS, player] + elapsed
+            world.status[CREDIT_TICKS, player] = min(credit, MAX_CREDIT_TICKS)
+        _play_inputs(world, inputs, player, playing)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _play_inputs(world: World, inputs: Inputs, player: int, playing: bool) -> None:
+    status = world.status
+    ring = inputs.rows.shape[1]
+    newest = int(inputs.newest[player])
+    at = int(status[APPLIED_INPUT, player])
+    if newest == NO_INPUT:
+        return
+    if at == NO_INPUT or newest - at > ring:  # the first, or after a silence: what left the ring is gone
+        at = max(newest - ring, NO_INPUT)
+    fired = 0
+    while at < newest:
+        at += 1
+        wish = inputs.rows[player, at % ring]
+        if wish[INPUT_TICK] != at:
+            continue  # lost on the way, with all its repetitions
+        if not playing:
+            status[YAW, player] = wish[INPUT_YAW]
+            continue
+        if status[CREDIT_TICKS, player] <= 0:
+            if newest - at < MAX_BACKLOG_TICKS:
+                at -= 1  # keep it for the next tick
+                break
+            status[REFUSED_INPUTS, player] += 1
+            continue
+        status[CREDIT_TICKS, player] -= 1
+        status[PLAYED_TICKS, player] += 1
+        if not status[ALIVE, player]:
+            continue
+        status[YAW, player] = wish[INPUT_YAW]
+        _step(world, player, wish[INPUT_MOVE_X], wish[INPUT_MOVE_Y])
+        ready = status[PLAYED_TICKS, player] >= status[NEXT_SHOT, player]
+        if wish[INPUT_BUTTONS] & FIRE and ready and fired < MAX_SHOTS_PER_PLAYER:
+            fired += 1
+            _fire(world, player, wish[INPUT_VIEW_TICK], at)
+    status[APPLIED_INPUT, player] = at
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _step(world: World, player: int, move_x: int, move_y: int) -> None:
+    """One tick's run: the wish's length is clamped to full speed, whatever its direction, and the map ends at its edge."""
+    half = world.rules[MAP_HALF_M]
+    east, north = move_x / 127.0, move_y / 127.0
+    square = east * east + north * north
+    if square > 1.0:
+        length = np.sqrt(square)
+        east /= length
+        north /= length
+    reach = world.rules[STEP_M]
+    world.body[X_M, player] = min(max(world.body[X_M, player] + east * reach, -half), half)
+    world.body[Y_M, player] = min(max(world.body[Y_M, player] + north * reach, -half), half)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _fire(world: World, player: int, view: int, input_tick: int) -> None:
+    status, shots = world.status, world.shots
+    weapon = status[WEAPON, player]
+    status[NEXT_SHOT, player] = status[PLAYED_TICKS, player] + np.int32(
+        weapons.WEAPONS[weapon, weapons.INTERVAL_TICKS]
+    )
+    status[FIRING, player] = 1
+    status[SHOTS, player] += 1
+    shot = world.tally[SHOT_COUNT]
+    world.tally[SHOT_COUNT] = shot + 1
+    cosine, sine = direction(status[YAW, player])
+    shots[SHOT_ACTOR, shot] = player
+    shots[SHOT_VIEW, shot] = view
+    shots[SHOT_X_M, shot] = world.body[X_M, player]
+    shots[SHOT_Y_M, shot] = world.body[Y_M, player]
+    shots[SHOT_COS, shot] = cosine
+    shots[SHOT_SIN, shot] = sine
+    shots[SHOT_INPUT, shot] = input_tick

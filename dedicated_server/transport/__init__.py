@@ -1,0 +1,64 @@
+"""Datagrams in and out, a tick's worth at a time: two transports behind one interface.
+
+``mmsg``
+    ``recvmmsg`` and ``sendmmsg`` from compiled code on the socket that asyncio-dgram opened. Linux, 64 bit. One call a tick each
+    way: 100 datagrams cost what the kernel itself takes, 0.1 ms in and 0.3–0.5 ms out.
+``asyncio``
+    Plain asyncio-dgram, anywhere, with bounded queues: 1–1.6 ms for the same, and Python per datagram.
+
+>>> transport = await open_transport("127.0.0.1", 0)
+>>> count = transport.drain()          # rows [0, count) of transport.inbox are now this tick's datagrams
+>>> transport.send(out, lengths, addresses, rows)
+>>> await transport.close()
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final, Literal
+
+from dedicated_server.transport.base import (
+    Inbox,
+    PortInUseError,
+    Traffic,
+    Transport,
+    TransportError,
+    UnsupportedTransportError,
+)
+from dedicated_server.transport.dgram import DgramTransport
+from dedicated_server.transport.mmsg import SUPPORTED, MmsgTransport
+
+TransportKind = Literal["mmsg", "asyncio"]
+DEFAULT_KIND: Final[TransportKind] = "mmsg" if SUPPORTED else "asyncio"
+DEFAULT_CAPACITY: Final = (
+    2_048  # datagrams a tick: 1,600 players' own, and a flood's; only rows in use touch memory
+)
+
+
+async def open_transport(
+    host: str, port: int, kind: TransportKind = DEFAULT_KIND, *, capacity: int = DEFAULT_CAPACITY
+) -> Transport:
+    """Bind a UDP socket at ``host`` (IPv4 address or name) and ``port`` (0: any free one).
+
+    ``capacity`` bounds the datagrams taken per drain. Raises PortInUseError, UnsupportedTransportError where ``mmsg`` is not
+    to be had, and TransportError for any other refusal of the operating system.
+    """
+    if kind == "asyncio":
+        return await DgramTransport.open(host, port, capacity)
+    if not SUPPORTED:
+        raise UnsupportedTransportError(f"mmsg needs 64-bit Linux, this is {sys.platform}; use asyncio")
+    return await MmsgTransport.open(host, port, capacity)
+
+
+__all__ = [
+    "DEFAULT_CAPACITY",
+    "DEFAULT_KIND",
+    "Inbox",
+    "PortInUseError",
+    "Traffic",
+    "Transport",
+    "TransportError",
+    "TransportKind",
+    "UnsupportedTransportError",
+    "open_transport",
+]

@@ -1,0 +1,118 @@
+"""The seam between the tick and the network, and what can go wrong at it.
+
+TransportError
+├── PortInUseError
+└── UnsupportedTransportError
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+import asyncio_dgram
+import numpy as np
+import numpy.typing as npt
+
+from dedicated_server.pages import Zeros
+
+MAX_DATAGRAM_BYTES: Final = 1_200  # fits every path's MTU unfragmented, IPv6's minimum of 1,280 included
+ROW_BYTES: Final = 1_216  # an odd number of cache lines, and room to notice that a datagram was longer
+ADDRESS_BYTES: Final = 16  # struct sockaddr_in
+SOCKET_BUFFER_BYTES: Final = 4 << 20  # asked for; the kernel grants what net.core.rmem_max allows
+
+
+class TransportError(Exception):
+    """Raised when a socket cannot be opened; the message says which and why. Choose another address."""
+
+
+class PortInUseError(TransportError):
+    """Raised when another process has the port. Choose another."""
+
+
+class UnsupportedTransportError(TransportError):
+    """Raised when the platform lacks the system calls of this transport. Choose the other one."""
+
+
+class Inbox(NamedTuple):
+    """Datagrams as they arrived, one a row; rows beyond the count of the last drain are leftovers."""
+
+    data: npt.NDArray[np.uint8]  # [capacity, ROW_BYTES]
+    length: npt.NDArray[np.int32]  # [capacity] bytes; above MAX_DATAGRAM_BYTES: too long, and cut off
+    address: npt.NDArray[np.uint8]  # [capacity, ADDRESS_BYTES] struct sockaddr_in of the sender
+
+
+@dataclass
+class Traffic:
+    """What has passed since the transport was opened."""
+
+    rx_datagrams: int = 0
+    tx_datagrams: int = 0
+    tx_dropped: int = 0  # the socket's or the queue's buffer was full, or the system refused the address
+    rx_dropped: int = 0  # arrived faster than they were drained
+
+
+class Transport(Protocol):
+    """A bound UDP socket. Not thread-safe; ``drain`` and ``send`` never block and never wait."""
+
+    @property
+    def inbox(self) -> Inbox:
+        """Where ``drain`` puts what arrived."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """What has passed so far."""
+
+    @property
+    def host(self) -> str:
+        """Address it is bound to."""
+
+    @property
+    def port(self) -> int:
+        """Port it is bound to."""
+
+    def drain(self) -> int:
+        """Move what has arrived into ``inbox`` and return how many; valid until the event loop runs again."""
+
+    def send(
+        self,
+        data: npt.NDArray[np.uint8],
+        length: npt.NDArray[np.int32],
+        address: npt.NDArray[np.uint8],
+        count: int,
+    ) -> int:
+        """Send the first ``count`` rows, leaving out those of length 0; return how many were accepted.
+
+        ``data``: uint8[≥ count, any], ``length``: int32[≥ count], ``address``: uint8[≥ count, ADDRESS_BYTES]. A datagram that finds no
+        room is dropped and counted, never kept: the next one replaces it.
+        """
+
+    async def close(self) -> None:
+        """Close the socket. Closing twice is harmless."""
+
+
+def new_inbox(capacity: int, zeros: Zeros = np.zeros) -> Inbox:
+    """Allocate room for ``capacity`` datagrams."""
+    return Inbox(
+        data=zeros((capacity, ROW_BYTES), dtype=np.uint8),
+        length=zeros(capacity, dtype=np.int32),
+        address=zeros((capacity, ADDRESS_BYTES), dtype=np.uint8),
+    )
+
+
+async def bind(host: str, port: int) -> asyncio_dgram.DatagramServer:
+    """Open the socket with asyncio-dgram, its buffers as large as the system allows. Raises TransportError."""
+    try:
+        stream = await asyncio_dgram.bind((host, port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUseError(f"UDP port {port} of {host} is in use") from None
+        raise TransportError(f"cannot open UDP {host}:{port}: {error.strerror or error}") from None
+    if stream.socket.family != socket.AF_INET:
+        stream.close()
+        raise TransportError(f"{host} is not an IPv4 address")
+    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        stream.socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
+    return stream

@@ -1,0 +1,45 @@
+"""The stopwatch and the warm-up."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from dedicated_server.stopwatch import KEPT_TICKS, Stopwatch
+from dedicated_server.warm_up import warm_up
+
+
+def test_laps_and_ticks_are_what_the_clock_says() -> None:
+    clock = itertools.count(0, 10_000)
+    watch = Stopwatch(("one", "two"), lambda: next(clock))
+    for late_us in range(100):
+        watch.start(late_us * 1e-6)
+        watch.lap(0)
+        watch.lap(1)
+        assert watch.stop() == pytest.approx(20e-6)
+    assert watch.stages_us() == {"one": 10.0, "two": 10.0}
+    assert watch.tick_us() == {"p50": 20.0, "p99": 20.0, "max": 20.0}
+    assert watch.late_us()["p50"] == pytest.approx(49.5, abs=0.1)
+
+
+def test_before_the_first_tick_everything_is_zero() -> None:
+    watch = Stopwatch(("one",), lambda: 0)
+    assert watch.stages_us() == {"one": 0.0}
+    assert watch.tick_us() == {"p50": 0.0, "p99": 0.0, "max": 0.0}
+    assert watch.late_us() == {"p50": 0.0, "p99": 0.0}
+
+
+def test_percentiles_forget_the_distant_past_but_the_longest_tick_does_not() -> None:
+    times = itertools.chain([0, 9_000_000], itertools.cycle([0, 1_000]))
+    watch = Stopwatch(("only",), lambda: next(times))
+    for _ in range(KEPT_TICKS + 1):
+        watch.start(0.0)
+        watch.lap(0)
+        watch.stop()
+    assert watch.tick_us() == {"p50": 1.0, "p99": 1.0, "max": 9_000.0}
+
+
+def test_after_the_warm_up_a_match_of_any_mode_finds_its_kernels_compiled() -> None:
+    warm_up()
+    warm_up()

@@ -1,0 +1,132 @@
+"""A real fleet, in this process, whose forked servers have no game in them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import uvicorn
+from pydantic import SecretStr
+
+from dedicated_server.fleet.app import create_fleet
+from dedicated_server.fleet.client import AllocatorClient, FleetAdminClient
+from dedicated_server.fleet.pool import WarmPool
+from dedicated_server.fleet.states import State
+from launchday.identity import Signer
+from launchday.settings import Settings
+
+HERE = Path(__file__).parent
+REGION = "west-europe"
+
+
+@dataclass
+class RunningFleet:
+    """A fleet and its clients."""
+
+    url: str
+    pool: WarmPool
+    allocator: AllocatorClient
+    admin: FleetAdminClient
+    settings: Settings
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something is true of the pool; the test's time-out bounds it."""
+        while not condition():  # noqa: ASYNC110  of anything, so there is no event for it
+            await asyncio.sleep(0.01)
+
+    async def full(self) -> None:
+        """Wait until every region has its buffer."""
+        wanted = self.settings.ready_per_region
+        await self.until(
+            lambda: all(
+                len(self.pool.in_state(region, State.READY)) == wanted
+                for region in self.settings.region_names
+            )
+        )
+
+    async def play(self, mode: str, key: str | None = None) -> str:
+        """Allocate a server for a match of that mode; returns the server's name."""
+        match = {"match_id": str(uuid.uuid4()), "mode": mode}
+        given = await self.allocator.allocate(
+            region=REGION, match=match, idempotency_key=key or match["match_id"]
+        )
+        return given.name
+
+
+def free_port_range(count: int) -> int:
+    """The first of ``count`` ports that nobody listens on, by UDP; below those that the kernel gives to outgoing connections."""
+    for first in range(10_000 + os.getpid() % 100 * 100, 32_000, count):
+        try:
+            for port in range(first, first + count):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
+    raise AssertionError("no ports are free")
+
+
+@pytest.fixture
+def fleet_settings(tmp_path: Path) -> Settings:
+    first = free_port_range(20)
+    return Settings(
+        state_dir=tmp_path,
+        identity_secret=SecretStr(secrets.token_hex(32)),
+        fleet_key=SecretStr(secrets.token_hex(32)),
+        regions=f"{REGION},east-us",
+        ready_per_region=2,
+        max_servers=10,
+        game_port_min=first,
+        game_port_max=first + 19,
+        server_health_s=5.0,
+    )
+
+
+@asynccontextmanager
+async def running_fleet(
+    settings: Settings, *, stand_in: str = "", start_timeout_s: float = 30.0
+) -> AsyncIterator[RunningFleet]:
+    """Run a fleet on a free port until the block ends."""
+    env = {**os.environ, "PYTHONPATH": str(HERE), "STAND_IN": stand_in}
+    app = create_fleet(settings, server_module="stand_in_server", env=env, start_timeout_s=start_timeout_s)
+    server = _InProcess(
+        uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none")
+    )
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        if serving.done():
+            await serving
+        await asyncio.sleep(0.01)
+    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    token = Signer(settings.identity_secret.get_secret_value()).service_token("test", time.time())
+    async with AllocatorClient(url, token) as allocator, FleetAdminClient(url, token) as admin:
+        try:
+            yield RunningFleet(url, app.state.pool, allocator, admin, settings)
+        finally:
+            server.should_exit = True
+            await serving
+
+
+@pytest.fixture
+async def fleet(fleet_settings: Settings) -> AsyncIterator[RunningFleet]:
+    """A fleet whose buffer is full."""
+    async with running_fleet(fleet_settings) as running:
+        await running.full()
+        yield running
+
+
+class _InProcess(uvicorn.Server):
+    """A server inside a test: it leaves the signals to pytest."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

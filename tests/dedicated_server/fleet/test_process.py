@@ -1,0 +1,106 @@
+"""A fleet in a process of its own: however it ends, nothing that it started stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import httpx
+import psutil
+import pytest
+
+from launchday.embedded import free_port
+from launchday.identity import Signer
+from launchday.settings import Settings
+from launchday.stack import environment
+from tests.dedicated_server.fleet.conftest import HERE
+
+FLEET = """
+from dedicated_server.fleet.app import create_fleet
+from launchday import service
+from launchday.settings import settings
+service.serve(create_fleet(settings(), server_module="stand_in_server"), settings().bind_host, settings().fleet_port)
+"""
+
+
+@pytest.fixture
+def fleet_process(fleet_settings: Settings) -> Iterator[tuple[psutil.Process, httpx.Client]]:
+    port = free_port()
+    settings = fleet_settings.model_copy(update={"fleet_port": port})
+    process = launch(settings)
+    token = Signer(settings.identity_secret.get_secret_value()).service_token("test", time.time())
+    url = f"http://127.0.0.1:{port}"
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}) as http:
+        try:
+            until(lambda: ready_servers(http) == 4)
+            yield psutil.Process(process.pid), http
+        finally:
+            process.kill()
+            process.wait()
+
+
+def launch(settings: Settings, stand_in: str = "") -> subprocess.Popen[bytes]:
+    env = {**os.environ, **environment(settings), "PYTHONPATH": str(HERE), "STAND_IN": stand_in}
+    with (settings.state_dir / "fleet.log").open("wb") as log:
+        return subprocess.Popen([sys.executable, "-c", FLEET], env=env, stdout=log, stderr=log)
+
+
+def until(condition: object) -> None:
+    assert callable(condition)
+    while not condition():
+        time.sleep(0.02)
+
+
+def ready_servers(http: httpx.Client) -> int:
+    try:
+        counts: dict[str, int] = http.get("/v1/fleet").json()["total"]
+    except httpx.HTTPError:
+        return 0
+    return counts["Ready"]
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_nothing_is_left_of_a_fleet_that_ends(
+    fleet_process: tuple[psutil.Process, httpx.Client], number: signal.Signals
+) -> None:
+    process, _ = fleet_process
+    started = process.children(recursive=True)
+    assert len(started) == 5  # the warm parent and four servers
+    process.send_signal(number)
+    until(lambda: gone(started))
+
+
+def test_ctrl_c_in_its_terminal_reaches_the_fleet_alone(
+    fleet_process: tuple[psutil.Process, httpx.Client],
+) -> None:
+    process, _ = fleet_process
+    groups = {os.getpgid(child.pid) for child in process.children(recursive=True)}
+    assert os.getpgid(process.pid) not in groups
+
+
+def test_a_fleet_whose_warm_parent_cannot_warm_up_ends_and_says_where_to_look(
+    fleet_settings: Settings,
+) -> None:
+    process = launch(fleet_settings, stand_in="cannot warm up")
+    assert process.wait() != 0
+    folder = fleet_settings.state_dir
+    assert "warm-parent.log" in (folder / "fleet.log").read_text()
+    assert "a library is missing" in (folder / "logs" / "warm-parent.log").read_text()
+
+
+def test_a_fleet_told_to_stop_while_it_warms_up_stops_at_once(fleet_settings: Settings) -> None:
+    process = launch(fleet_settings, stand_in="warms up for ever")
+    log = fleet_settings.state_dir / "logs" / "warm-parent.log"
+    until(lambda: log.exists() and "warming" in log.read_text())
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    assert gone(started)

@@ -1,0 +1,331 @@
+"""The wire format again in plain Python, from PROTOCOL.md alone, sharing no code with the kernels."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass, field
+
+from nacl import bindings, exceptions
+
+MATCH_LAYOUT = (
+    ("phase", 2),
+    ("zone_x", 17),
+    ("zone_y", 17),
+    ("zone_radius", 17),
+    ("alive", 11),
+    ("countdown", 16),
+)
+
+
+class BitReader:
+    """Bits of a byte string, lowest first."""
+
+    def __init__(self, data: bytes) -> None:
+        self.value = int.from_bytes(data, "little")
+        self.left = 8 * len(data)
+
+    def take(self, bits: int) -> int:
+        if bits > self.left:
+            raise ValueError("the stream ends early")
+        taken = self.value & ((1 << bits) - 1)
+        self.value >>= bits
+        self.left -= bits
+        return taken
+
+
+class BitWriter:
+    """The reverse of BitReader."""
+
+    def __init__(self) -> None:
+        self.value = 0
+        self.bits = 0
+
+    def put(self, value: int, bits: int) -> None:
+        assert 0 <= value < 1 << bits
+        self.value |= value << self.bits
+        self.bits += bits
+
+    def data(self) -> bytes:
+        return self.value.to_bytes((self.bits + 7) // 8, "little")
+
+
+def blake2(key: bytes, message: bytes, size: int) -> bytes:
+    return hashlib.blake2b(message, key=key, digest_size=size).digest()
+
+
+def seal(cipher: int, key: bytes, kind: int, sequence: int, plain: bytes) -> bytes:
+    header = struct.pack("<BI", kind, sequence)
+    if cipher == 2:
+        nonce = sequence.to_bytes(16, "little")
+        return header + bytes(bindings.crypto_aead_aegis128l_encrypt(plain, header, nonce, key[:16]))
+    nonce = sequence.to_bytes(12, "little")
+    return header + bytes(bindings.crypto_aead_chacha20poly1305_ietf_encrypt(plain, header, nonce, key))
+
+
+def unseal(cipher: int, key: bytes, datagram: bytes) -> bytes | None:
+    header, sealed = datagram[:5], datagram[5:]
+    sequence = int.from_bytes(header[1:], "little")
+    try:
+        if cipher == 2:
+            nonce = sequence.to_bytes(16, "little")
+            return bytes(bindings.crypto_aead_aegis128l_decrypt(sealed, header, nonce, key[:16]))
+        nonce = sequence.to_bytes(12, "little")
+        return bytes(bindings.crypto_aead_chacha20poly1305_ietf_decrypt(sealed, header, nonce, key))
+    except exceptions.CryptoError:
+        return None
+
+
+def unzigzag(value: int) -> int:
+    return value // 2 if value % 2 == 0 else -(value + 1) // 2
+
+
+def zigzag(value: int) -> int:
+    return 2 * value if value >= 0 else -2 * value - 1
+
+
+def tight_bits(age: int) -> int:
+    return next(
+        bits for bits, oldest in zip(range(5, 11), (2, 4, 8, 16, 32, 64), strict=True) if age <= oldest
+    )
+
+
+@dataclass(frozen=True)
+class Record:
+    """One entity, in wire units."""
+
+    x: int
+    y: int
+    yaw: int
+    health: int
+    flags: int
+
+    @property
+    def packed(self) -> int:
+        return self.x | self.y << 17 | self.yaw << 34 | self.health << 44 | self.flags << 51
+
+    @classmethod
+    def unpacked(cls, value: int) -> Record:
+        reader = BitReader(value.to_bytes(8, "little"))
+        return cls(*(reader.take(bits) for bits in (17, 17, 10, 7, 6)))
+
+
+def write_delta(writer: BitWriter, record: Record, base: Record, age: int) -> None:
+    writer.put(int(record != base), 1)
+    if record == base:
+        return
+    dx, dy = zigzag(record.x - base.x), zigzag(record.y - base.y)
+    tight = tight_bits(age)
+    if dx == dy == 0:
+        writer.put(0, 1)
+    elif max(dx, dy) < 1 << tight:
+        for value, bits in ((0b01, 2), (dx, tight), (dy, tight)):
+            writer.put(value, bits)
+    elif max(dx, dy) < 1 << (tight + 3):
+        for value, bits in ((0b011, 3), (dx, tight + 3), (dy, tight + 3)):
+            writer.put(value, bits)
+    else:
+        for value, bits in ((0b111, 3), (record.x, 17), (record.y, 17)):
+            writer.put(value, bits)
+    turn = (record.yaw - base.yaw) % 1024
+    turn = turn - 1024 if turn >= 512 else turn
+    if turn == 0:
+        writer.put(0, 1)
+    elif -32 <= turn <= 31:
+        writer.put(0b01, 2)
+        writer.put(zigzag(turn), 6)
+    else:
+        writer.put(0b11, 2)
+        writer.put(record.yaw, 10)
+    if (record.health, record.flags) == (base.health, base.flags):
+        writer.put(0, 1)
+    else:
+        for value, bits in ((1, 1), (record.health, 7), (record.flags, 6)):
+            writer.put(value, bits)
+
+
+def read_delta(reader: BitReader, base: Record, age: int) -> Record:
+    if not reader.take(1):
+        return base
+    x, y, yaw, health, flags = base.x, base.y, base.yaw, base.health, base.flags
+    if reader.take(1):
+        if not reader.take(1):
+            width = tight_bits(age)
+            x, y = x + unzigzag(reader.take(width)), y + unzigzag(reader.take(width))
+        elif not reader.take(1):
+            width = tight_bits(age) + 3
+            x, y = x + unzigzag(reader.take(width)), y + unzigzag(reader.take(width))
+        else:
+            x, y = reader.take(17), reader.take(17)
+    if reader.take(1):
+        yaw = reader.take(10) if reader.take(1) else (yaw + unzigzag(reader.take(6))) % 1024
+    if reader.take(1):
+        health, flags = reader.take(7), reader.take(6)
+    return Record(x, y, yaw, health, flags)
+
+
+@dataclass
+class Snapshot:
+    """A decoded snapshot."""
+
+    tick: int
+    input_newest: int
+    input_lag: int
+    reliable: list[tuple[int, int, int, int]]  # number, kind, a, b
+    match: dict[str, int] | None
+    hints: int
+    leaves: list[int]
+    records: dict[int, Record]
+    full: set[int]
+
+
+def read_snapshot(plain: bytes, history: dict[int, dict[int, Record]]) -> Snapshot | None:
+    """Decode; None is a keep-alive. ``history``: tick → entity → record of the snapshots received so far."""
+    reader = BitReader(plain)
+    if reader.take(2) == 0:
+        return None
+    tick, newest, lag, base_age, gap_bits = (reader.take(bits) for bits in (32, 31, 6, 6, 4))
+    reliable = []
+    if reader.take(1):
+        count, first = reader.take(4), reader.take(16)
+        reliable = [
+            ((first + number) & 0xFFFF, reader.take(4), reader.take(32), reader.take(32))
+            for number in range(count)
+        ]
+    match = {name: reader.take(bits) for name, bits in MATCH_LAYOUT} if reader.take(1) else None
+    hints = reader.take(16) if reader.take(1) else 0
+    leaves = [reader.take(11) for _ in range(reader.take(6))] if reader.take(1) else []
+    records: dict[int, Record] = {}
+    full = set()
+    entity = -1
+    for _ in range(reader.take(9)):
+        gap = 0
+        while reader.take(1):
+            gap += 1 << gap_bits
+        entity += 1 + gap + reader.take(gap_bits)
+        age = reader.take(6) if reader.take(1) else base_age
+        if age == 0:
+            full.add(entity)
+            records[entity] = Record(*(reader.take(bits) for bits in (17, 17, 10, 7, 6)))
+        else:
+            records[entity] = read_delta(reader, history[tick - age][entity], age)
+    assert reader.left < 8
+    assert reader.value == 0
+    return Snapshot(tick, newest, lag, reliable, match, hints, leaves, records, full)
+
+
+@dataclass(frozen=True)
+class Input:
+    """One client tick's input, as the server sees it."""
+
+    move_x: int
+    move_y: int
+    yaw: int
+    buttons: int
+    view_tick: int
+
+
+def write_message(
+    ack_tick: int,
+    ack_bits: int,
+    reliable_ack: int,
+    input_tick: int,
+    inputs: list[Input],
+    *,
+    repeat: bool = True,
+) -> bytes:
+    """An inputs message; ``inputs`` newest first."""
+    writer = BitWriter()
+    for value, bits in (
+        (0, 2), (ack_tick, 32), (ack_bits, 32), (reliable_ack, 16), (input_tick, 31), (len(inputs), 5)
+    ):  # fmt: skip
+        writer.put(value, bits)
+    newer: tuple[int, ...] | None = None
+    for one in inputs:
+        lag = min(max(ack_tick - one.view_tick, 0), 255)
+        movement = (one.move_x & 0xFF, one.move_y & 0xFF, one.yaw, one.buttons)
+        if newer is not None:
+            same = repeat and (*movement, lag - 1) == newer
+            writer.put(int(same), 1)
+            if same:
+                newer = (*movement, lag)
+                continue
+        for value, bits in zip((*movement, lag), (8, 8, 16, 8, 8), strict=True):
+            writer.put(value, bits)
+        newer = (*movement, lag)
+    return writer.data()
+
+
+def read_message(plain: bytes) -> tuple[int, int, int, int, list[Input]]:
+    """The reverse of `write_message`."""
+    reader = BitReader(plain)
+    assert reader.take(2) == 0
+    ack_tick, ack_bits, reliable_ack, input_tick, count = (reader.take(bits) for bits in (32, 32, 16, 31, 5))
+    inputs: list[Input] = []
+    values: list[int] = []
+    for number in range(count):
+        if number and reader.take(1):
+            values[4] += 1
+        else:
+            values = [reader.take(bits) for bits in (8, 8, 16, 8, 8)]
+        x, y, yaw, buttons, lag = values
+        inputs.append(Input(x - 256 * (x > 127), y - 256 * (y > 127), yaw, buttons, ack_tick - lag))
+    assert reader.left < 8
+    assert reader.value == 0
+    return ack_tick, ack_bits, reliable_ack, input_tick, inputs
+
+
+@dataclass
+class OracleClient:
+    """A client of one match, from its connect token on."""
+
+    token: bytes
+    sequence: int = 0
+    challenge: bytes = b""
+    send_key: bytes = b""
+    receive_key: bytes = b""
+    history: dict[int, dict[int, Record]] = field(default_factory=dict)
+    view: dict[int, Record] = field(default_factory=dict)
+
+    @property
+    def cipher(self) -> int:
+        return self.token[8]
+
+    @property
+    def up_key(self) -> bytes:
+        return self.token[-64:-32]
+
+    @property
+    def down_key(self) -> bytes:
+        return self.token[-32:]
+
+    def request(self) -> bytes:
+        return b"\x00" + self.token[:175]
+
+    def respond(self, challenge: bytes) -> bytes:
+        assert len(challenge) == 65
+        assert challenge[0] == 1
+        tag = self.token[159:175]
+        assert blake2(self.down_key, challenge[:49] + tag, 16) == challenge[49:]
+        salt = challenge[1:25]
+        self.send_key = blake2(self.up_key, b"\x05" + salt, 32)
+        self.receive_key = blake2(self.down_key, b"\x05" + salt, 32)
+        self.sequence = 0
+        response = b"\x02" + self.token[:175] + challenge[1:49]
+        return response + blake2(self.up_key, response, 16)
+
+    def seal(self, plain: bytes) -> bytes:
+        self.sequence += 1
+        return seal(self.cipher, self.send_key, 3, self.sequence - 1, plain)
+
+    def open(self, datagram: bytes) -> Snapshot | None:
+        assert datagram[0] == 4
+        plain = unseal(self.cipher, self.receive_key, datagram)
+        assert plain is not None
+        snapshot = read_snapshot(plain, self.history)
+        if snapshot is not None:
+            self.history[snapshot.tick] = snapshot.records
+            for entity in snapshot.leaves:
+                self.view.pop(entity, None)
+            self.view.update(snapshot.records)
+        return snapshot

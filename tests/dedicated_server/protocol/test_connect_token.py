@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dedicated_server.protocol import connect_token
+from dedicated_server.protocol.connect_token import BadToken
+from tests.dedicated_server.protocol.rig import FLEET_KEY, HOST, MATCH_ID, NOW_S, PORT, token
+
+
+def test_both_parts_of_a_token_say_the_same() -> None:
+    sealed = token(3)
+    public = connect_token.read_public(sealed)
+    private = connect_token.open_private(FLEET_KEY, sealed)
+    assert (private.match_id, private.player_id, private.entity, private.team) == (MATCH_ID, 1003, 3, 3)
+    assert (private.address, private.port) == (public.address, public.port) == (HOST, PORT)
+    assert (private.issued_at, private.expires_at) == (NOW_S - 1.0, NOW_S + 3600.0)
+    assert private.client_to_server_key == public.client_to_server_key
+    assert private.server_to_client_key == public.server_to_client_key
+    assert private.client_to_server_key != private.server_to_client_key
+
+
+def test_the_part_that_travels_over_udp_holds_no_key_in_the_clear() -> None:
+    sealed = token()
+    public = connect_token.read_public(sealed)
+    assert public.client_to_server_key not in public.request_part
+    assert public.server_to_client_key not in public.request_part
+
+
+def test_no_two_tokens_share_a_key() -> None:
+    first, second = connect_token.read_public(token()), connect_token.read_public(token())
+    assert first.client_to_server_key != second.client_to_server_key
+
+
+def test_another_fleets_key_does_not_open_it() -> None:
+    with pytest.raises(BadToken, match="not sealed with this fleet's key"):
+        connect_token.open_private(bytes(32), token())
+
+
+@given(st.integers(0, 174), st.integers(1, 255))
+def test_any_change_to_the_request_part_is_noticed(place: int, change: int) -> None:
+    sealed = bytearray(token())
+    sealed[place] ^= change
+    with pytest.raises(BadToken):
+        connect_token.open_private(FLEET_KEY, bytes(sealed))
+
+
+@given(st.binary(max_size=400))
+def test_random_bytes_are_no_token(data: bytes) -> None:
+    with pytest.raises(BadToken):
+        connect_token.read_public(data)
+    with pytest.raises(BadToken):
+        connect_token.open_private(FLEET_KEY, data)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "2001:db8::7"])
+def test_addresses_of_both_kinds_survive(address: str) -> None:
+    assert connect_token.read_public(token(address=address)).address == address
+
+
+def test_a_short_key_and_an_unknown_cipher_are_refused_at_the_source() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        token(fleet_key=b"short")
+    with pytest.raises(ValueError, match="no such cipher"):
+        token(cipher=9)

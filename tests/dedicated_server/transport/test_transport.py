@@ -1,0 +1,228 @@
+"""What both transports promise; every test runs on each."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from dedicated_server.transport import (
+    PortInUseError,
+    Transport,
+    TransportError,
+    TransportKind,
+    open_transport,
+)
+from dedicated_server.transport.base import ADDRESS_BYTES, MAX_DATAGRAM_BYTES, ROW_BYTES
+from dedicated_server.transport.dgram import pack_address, unpack_address
+
+CAPACITY = 32
+
+Received = list[tuple[bytes, tuple[str, int]]]
+
+
+@pytest.fixture(params=["mmsg", "asyncio"])
+def kind(request: pytest.FixtureRequest) -> TransportKind:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+async def transport(kind: TransportKind) -> AsyncIterator[Transport]:
+    opened = await open_transport("127.0.0.1", 0, kind, capacity=CAPACITY)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def peer() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
+        opened.bind(("127.0.0.1", 0))
+        opened.settimeout(10)
+        yield opened
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the event loop run until ``condition`` holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - sockets tell no event
+            await asyncio.sleep(0.001)
+
+
+def drain_into(received: Received, transport: Transport) -> None:
+    for row in range(transport.drain()):
+        datagram = transport.inbox.data[row, : transport.inbox.length[row]].tobytes()
+        received.append((datagram, unpack_address(transport.inbox.address[row].tobytes())))
+
+
+async def receive(transport: Transport, wanted: int) -> Received:
+    received: Received = []
+
+    def enough() -> bool:
+        drain_into(received, transport)
+        return len(received) >= wanted
+
+    await until(enough)
+    return received
+
+
+def rows_for(
+    datagrams: list[bytes], target: tuple[str, int]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+    data = np.zeros((len(datagrams), MAX_DATAGRAM_BYTES + 40), dtype=np.uint8)
+    length = np.array([len(datagram) for datagram in datagrams], dtype=np.int32)
+    address = np.zeros((len(datagrams), ADDRESS_BYTES), dtype=np.uint8)
+    for row, datagram in enumerate(datagrams):
+        data[row, : len(datagram)] = np.frombuffer(datagram, dtype=np.uint8)
+        address[row] = np.frombuffer(pack_address(*target), dtype=np.uint8)
+    return data, length, address
+
+
+async def test_what_a_peer_sends_is_drained_with_the_peers_address(
+    transport: Transport, peer: socket.socket
+) -> None:
+    sent = [bytes([number]) * (number + 1) for number in range(20)]
+    for datagram in sent:
+        peer.sendto(datagram, (transport.host, transport.port))
+
+    received = await receive(transport, len(sent))
+
+    assert received == [(datagram, peer.getsockname()) for datagram in sent]
+    assert transport.traffic.rx_datagrams == len(sent)
+
+
+async def test_a_drain_with_nothing_to_drain_returns_zero_at_once(transport: Transport) -> None:
+    assert transport.drain() == 0
+
+
+async def test_a_drain_hands_over_each_datagram_once(transport: Transport, peer: socket.socket) -> None:
+    peer.sendto(b"once", (transport.host, transport.port))
+    await receive(transport, 1)
+    await asyncio.sleep(0)
+
+    assert transport.drain() == 0
+
+
+async def test_every_row_reaches_its_own_address(transport: Transport, peer: socket.socket) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        other.settimeout(10)
+        data, length, address = rows_for([b"to the first", b"to the second"], peer.getsockname())
+        address[1] = np.frombuffer(pack_address(*other.getsockname()), dtype=np.uint8)
+
+        assert transport.send(data, length, address, 2) == 2
+        await until(lambda: transport.traffic.tx_datagrams == 2)
+
+        assert peer.recvfrom(2048) == (b"to the first", (transport.host, transport.port))
+        assert other.recvfrom(2048) == (b"to the second", (transport.host, transport.port))
+
+
+async def test_rows_of_length_zero_and_rows_beyond_the_count_are_not_sent(
+    transport: Transport, peer: socket.socket
+) -> None:
+    data, length, address = rows_for([b"first", b"", b"third", b"beyond"], peer.getsockname())
+
+    assert transport.send(data, length, address, 3) == 2
+    await until(lambda: transport.traffic.tx_datagrams == 2)
+
+    assert [peer.recv(2048), peer.recv(2048)] == [b"first", b"third"]
+    peer.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        peer.recv(2048)
+
+
+async def test_more_rows_than_the_inbox_has_are_sent_all_the_same_when_the_target_has_room(
+    kind: TransportKind, peer: socket.socket
+) -> None:
+    transport = await open_transport("127.0.0.1", 0, kind, capacity=128)
+    try:
+        sent = [bytes([number]) for number in range(128)]
+        data, length, address = rows_for(sent, peer.getsockname())
+        assert transport.send(data, length, address, len(sent)) == len(sent)
+        await until(lambda: transport.traffic.tx_datagrams == len(sent))
+        assert [peer.recv(2048) for _ in sent] == sent
+    finally:
+        await transport.close()
+
+
+async def test_the_largest_datagram_passes_whole_and_a_longer_one_shows_as_too_long(
+    transport: Transport, peer: socket.socket
+) -> None:
+    peer.sendto(b"a" * MAX_DATAGRAM_BYTES, (transport.host, transport.port))
+    peer.sendto(b"b" * (MAX_DATAGRAM_BYTES + 300), (transport.host, transport.port))
+
+    (largest, _), (longer, _) = await receive(transport, 2)
+
+    assert largest == b"a" * MAX_DATAGRAM_BYTES
+    assert len(longer) == ROW_BYTES
+
+
+async def test_a_target_that_cannot_be_reached_costs_only_its_own_datagram(
+    transport: Transport, peer: socket.socket
+) -> None:
+    data, length, address = rows_for([b"refused", b"arrives"], peer.getsockname())
+    address[0] = np.frombuffer(
+        pack_address("255.255.255.255", 9), dtype=np.uint8
+    )  # needs a privilege we lack
+
+    transport.send(data, length, address, 2)
+
+    await until(lambda: transport.traffic.tx_datagrams + transport.traffic.tx_dropped == 2)
+    assert peer.recv(2048) == b"arrives"
+    assert transport.traffic.tx_dropped == 1
+
+
+async def test_a_flood_is_bounded_by_the_inbox_and_the_next_datagrams_still_arrive(
+    transport: Transport, peer: socket.socket
+) -> None:
+    for number in range(20 * CAPACITY):
+        peer.sendto(number.to_bytes(4, "big"), (transport.host, transport.port))
+        if number % CAPACITY == 0:
+            await asyncio.sleep(0)
+    count = transport.drain()
+    assert count <= CAPACITY
+
+    received: Received = []
+
+    def quiet_then_heard() -> bool:
+        drain_into(received, transport)
+        peer.sendto(b"after", (transport.host, transport.port))
+        return received[-1:] == [(b"after", peer.getsockname())]
+
+    await until(quiet_then_heard)
+
+
+async def test_a_port_in_use_is_said_to_be_in_use(transport: Transport, kind: TransportKind) -> None:
+    with pytest.raises(PortInUseError, match=str(transport.port)):
+        await open_transport(transport.host, transport.port, kind)
+
+
+async def test_an_address_that_is_not_ours_is_refused_with_a_reason(kind: TransportKind) -> None:
+    with pytest.raises(TransportError, match=r"192\.0\.2\.1"):
+        await open_transport("192.0.2.1", 0, kind)
+
+
+async def test_closing_twice_is_harmless_and_frees_the_port(kind: TransportKind) -> None:
+    first = await open_transport("127.0.0.1", 0, kind)
+    port = first.port
+    await first.close()
+    await first.close()
+    await (await open_transport("127.0.0.1", port, kind)).close()
+
+
+async def test_the_event_loop_does_not_read_behind_the_fast_transports_back(peer: socket.socket) -> None:
+    transport = await open_transport("127.0.0.1", 0, "mmsg", capacity=CAPACITY)
+    try:
+        for _ in range(10):
+            peer.sendto(b"for the tick", (transport.host, transport.port))
+            await asyncio.sleep(0)
+        assert transport.drain() == 10
+    finally:
+        await transport.close()
+
+
+def test_addresses_survive_packing() -> None:
+    assert unpack_address(pack_address("203.0.113.7", 54_321)) == ("203.0.113.7", 54_321)
