@@ -1,0 +1,112 @@
+"""The meta service's HTTP API."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from redis import exceptions as redis_errors
+from starlette.middleware import Middleware
+
+from launchday.identity import SERVICE, InvalidTokenError, Signer
+from launchday.problems import Problem
+from launchday.service import create_app
+from launchday.settings import Settings
+from meta_service import cache, money_routes, player_routes, server_routes, session_routes
+from meta_service.context import Context
+from meta_service.credentials import Credentials
+from meta_service.errors import RefusedError, StoreAwayError
+from meta_service.limits import AddressLimit, RateLimit
+from meta_service.players import Players
+from meta_service.sessions import Sessions
+from meta_service.shop import Shop
+from meta_service.store import Store
+
+RETRY_AFTER = {"Retry-After": "1"}
+HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "60"}}
+CACHE_AWAY = (
+    redis_errors.ConnectionError,
+    redis_errors.TimeoutError,
+    redis_errors.ReadOnlyError,
+    redis_errors.OutOfMemoryError,
+)
+
+_log = structlog.get_logger()
+
+
+def build(settings: Settings, clock: Callable[[], float] = time.time) -> FastAPI:
+    """Build the application. It starts, and serves all but the unknown, while the store is away.
+
+    Args:
+        settings: reads ``cache_url``, ``store_url``, ``identity_secret`` and ``session_ttl_s``.
+        clock: Unix seconds; leases, fences and versions are made from it.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        players = Players(
+            cache.Cache(cache.connect(settings.cache_url)), Store(settings.store_url, time.monotonic)
+        )
+        shop = Shop(players.store, players.cache)
+        app.state.context = Context(
+            players,
+            shop,
+            Sessions(players, app.state.signer, settings.session_ttl_s, settings.refresh_ttl_s),
+            Credentials(players.store, players.cache),
+            RateLimit(settings.requests_per_player_s),
+            app.state.signer,
+            clock,
+        )
+        try:
+            yield
+        finally:
+            await players.store.close()
+            await players.cache.close()
+
+    app = create_app("launchday meta service", settings, lifespan)
+    limited = Middleware(  # appended: inside of the request ids, which are then on refusals too
+        AddressLimit,
+        per_s=settings.requests_per_address_s,
+        clock=time.monotonic,
+        exempt=lambda header: _is_service(app.state.signer, header, clock()),
+    )
+    app.user_middleware.append(limited)
+    app.include_router(session_routes.router)
+    app.include_router(session_routes.services)
+    app.include_router(player_routes.router)
+    app.include_router(server_routes.router)
+    app.include_router(money_routes.router)
+    app.include_router(money_routes.services)
+    app.add_exception_handler(RefusedError, _on_refused)
+    app.add_exception_handler(StoreAwayError, _on_store_away)
+    for away in CACHE_AWAY:
+        app.add_exception_handler(away, _on_cache_away)
+    return app
+
+
+async def _on_refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RefusedError)
+    return Problem(error.status, error.slug, str(error), headers=HEADERS.get(error.status)).response()
+
+
+def _is_service(signer: Signer, header: bytes, now: float) -> bool:
+    try:
+        return SERVICE in signer.verify(header.decode("latin-1").removeprefix("Bearer "), now).roles
+    except InvalidTokenError:
+        return False
+
+
+async def _on_store_away(_: Request, error: Exception) -> JSONResponse:
+    _log.warning("store away", reason=str(error))
+    return Problem(
+        503, "store-away", "the global store does not answer: try again", headers=RETRY_AFTER
+    ).response()
+
+
+async def _on_cache_away(_: Request, error: Exception) -> JSONResponse:
+    _log.error("cache away", reason=repr(error))
+    return Problem(503, "cache-away", "the cache does not answer: try again", headers=RETRY_AFTER).response()

@@ -1,0 +1,290 @@
+"""The regional cache: every accepted change is one script, and every question one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, cast
+from uuid import UUID
+
+from redis.asyncio import BlockingConnectionPool, Redis
+
+from meta_service import keys, scripts
+
+POOL_CONNECTIONS = 32  # one Valkey executes one command at a time; more connections only queue there
+POOL_WAIT_S = 2.0
+ANSWER_S = 2.0
+COMMITS_REMEMBERED_S = 3600  # far beyond any server's retries
+EXPIRE_AT_ONCE = 500  # leases one call ends: well under a millisecond of the cache's time
+
+
+@dataclass(frozen=True, slots=True)
+class PlayerRecord:
+    """What the cache holds of a player.
+
+    Attributes:
+        device: the account's device hash, hexadecimal; empty while only progress is known.
+        loaded: the store has been asked, so what it knew is in here.
+        pending: the newest loadout is accepted but not in the store yet.
+        ratings: mode to (mu, sigma).
+        balances: currency to the newest balance that was shown; for display, never for deciding.
+    """
+
+    player_id: int
+    device: str
+    display_name: str
+    skin: str
+    version: int
+    level: int
+    xp: int
+    loaded: bool
+    pending: bool
+    ratings: dict[str, tuple[float, float]] = field(default_factory=dict)
+    balances: dict[str, int] = field(default_factory=dict)
+    session_id: str = ""
+    session_state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutAnswer:
+    """One player's answer to a check-out: a fence, or the reason why not and who holds the player."""
+
+    player_id: int
+    fence: int = 0
+    skin: str = ""
+    level: int = 0
+    reason: str = ""
+    held_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRow:
+    """One player's result of a match, with the fence the player was checked out with."""
+
+    player_id: int
+    fence: int
+    placement: int
+    kills: int
+    played_s: float
+
+
+def connect(url: str, *, answer_s: float = ANSWER_S) -> Redis:
+    """Open a client for the cache at ``url``; connections are made when needed. Answers are text."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=POOL_CONNECTIONS,
+        timeout=POOL_WAIT_S,
+        socket_timeout=answer_s,
+        socket_connect_timeout=answer_s,
+        decode_responses=True,
+    )
+    return Redis.from_pool(pool)
+
+
+class Cache:
+    """The meta-state in Valkey. Times are Unix seconds given by the caller. Errors are redis-py's."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self._scripts = {
+            name: redis.register_script(scripts.source(name))
+            for name in (
+                "login",
+                "load",
+                "profile",
+                "loadout",
+                "checkout",
+                "commit",
+                "expire",
+                "wallet",
+                "session",
+            )
+        }
+
+    async def open_account(
+        self, player_id: int, device: bytes, display_name: str, skin: str, now: float, *, loaded: bool
+    ) -> tuple[bool, str]:
+        """Create the account unless it exists; return whether it was created and the account's device hash."""
+        created, owner = await self._run(
+            "login",
+            [keys.player(player_id), keys.STREAM],
+            [player_id, device.hex(), display_name, skin, _ms(now), int(loaded)],
+        )
+        return bool(created), owner
+
+    async def load(self, rows: Sequence[str], player_ids: Sequence[int], now: float) -> int:
+        """Merge rows from the store (JSON, see ``Store.load``) into the cache; return how many players are known now."""
+        known = await self._run(
+            "load", [keys.BOOKS, keys.LEASES, *map(keys.player, player_ids)], [_ms(now), *rows]
+        )
+        return int(known)
+
+    async def player(self, player_id: int) -> PlayerRecord | None:
+        """Read one player, or None when the cache has no account for the id."""
+        flat, pending = await self._run("profile", [keys.player(player_id), keys.STREAM], [])
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        if "skin" not in fields:
+            return None
+        return PlayerRecord(
+            player_id=player_id,
+            device=fields.get("device", ""),
+            display_name=fields["display_name"],
+            skin=fields["skin"],
+            version=int(fields["loadout_version"]),
+            level=int(fields["level"]),
+            xp=int(fields["xp"]),
+            loaded="loaded" in fields,
+            pending=bool(pending),
+            ratings={
+                name.removeprefix("rating:"): _rating(value)
+                for name, value in fields.items()
+                if name.startswith("rating:")
+            },
+            balances={
+                name.removeprefix("wallet:"): int(value.partition(",")[0])
+                for name, value in fields.items()
+                if name.startswith("wallet:")
+            },
+            session_id=fields.get("session_id", ""),
+            session_state=fields.get("session_state", ""),
+        )
+
+    async def set_skin(self, player_id: int, skin: str, now: float, session_id: str = "") -> tuple[int, str]:
+        """Accept a skin; return the loadout's new version and an empty text.
+
+        The version is 0 when the player is not in the cache, or when the session is over; then the text says how.
+        """
+        version, ended = await self._run(
+            "loadout", [keys.player(player_id), keys.STREAM], [player_id, skin, _ms(now), session_id]
+        )
+        return int(version), ended
+
+    async def session(
+        self, what: str, player_id: int, session_id: str, now: float, more: Sequence[int] = ()
+    ) -> tuple[str, int]:
+        """Open, refresh or revoke a session, see ``session.lua``; return the outcome and the generation."""
+        outcome, generation = await self._run(
+            "session",
+            [keys.player(player_id), keys.STREAM],
+            [what, player_id, session_id, _ms(now), *more],
+        )
+        return outcome, int(generation)
+
+    async def live_session(self, player_id: int) -> tuple[str, str, bool]:
+        """The player's live session and its state, both empty where there is none, and whether the store was asked."""
+        session, state, loaded = await cast(
+            Any,
+            self.redis.hmget(keys.player(player_id), ["session_id", "session_state", "loaded"]),
+        )
+        return session or "", state or "", loaded is not None
+
+    async def remember_credential(self, name: str, player_id: int, password_hash: str) -> None:
+        """Keep a name's password hash for logins while the store is away."""
+        items: list[Any] = ["player_id", player_id, "password_hash", password_hash]
+        await cast(Any, self.redis.hset(keys.credential(name), items=items))
+
+    async def credential(self, name: str) -> tuple[int, str] | None:
+        """The player and the password hash of a name, where they were seen before."""
+        kept = await cast(Any, self.redis.hgetall(keys.credential(name)))
+        return (int(kept["player_id"]), kept["password_hash"]) if kept else None
+
+    async def count(self, key: str, for_s: int) -> int:
+        """Count up a key that disappears ``for_s`` seconds after its first count."""
+        pipeline = self.redis.pipeline(transaction=True)
+        pipeline.set(key, 0, ex=for_s, nx=True)
+        pipeline.incr(key)
+        _, count = await pipeline.execute()
+        return int(count)
+
+    async def show_balance(self, player_id: int, currency: str, balance: int, version: int) -> None:
+        """Show a wallet's balance, unless a newer one is shown already."""
+        await self._run("wallet", [keys.player(player_id)], [currency, balance, version])
+
+    async def ratings(self, mode: str, player_ids: Sequence[int]) -> list[tuple[float, float] | None]:
+        """The players' (mu, sigma) in a mode, in order; None where there is none."""
+        pipeline = self.redis.pipeline(transaction=False)
+        for player_id in player_ids:
+            pipeline.hget(keys.player(player_id), f"rating:{mode}")
+        return [_rating(value) if value else None for value in await pipeline.execute()]
+
+    async def check_out(
+        self, match_id: UUID, server: str, region: str, now: float, ttl_s: float, player_ids: Sequence[int]
+    ) -> list[CheckoutAnswer]:
+        """Lease players to a server for ``ttl_s`` seconds, all in one script; answers are in the order asked."""
+        answers = await self._run(
+            "checkout",
+            [keys.BOOKS, keys.LEASES, keys.STREAM, *map(keys.player, player_ids)],
+            [str(match_id), server, region, _ms(now), _ms(now + ttl_s), *player_ids],
+        )
+        return [
+            CheckoutAnswer(int(id_), fence, skin=first, level=int(second))
+            if fence
+            else CheckoutAnswer(int(id_), reason=first, held_by=second)
+            for id_, fence, first, second in answers
+        ]
+
+    async def commit(self, match_id: UUID, now: float, rows: Sequence[CommitRow]) -> list[tuple[int, str]]:
+        """Commit results and release the leases; return (player id, reason) in order, an empty reason for success."""
+        arguments = chain.from_iterable(
+            (row.player_id, row.fence, row.placement, row.kills, row.played_s) for row in rows
+        )
+        answers = await self._run(
+            "commit",
+            [
+                keys.BOOKS,
+                keys.LEASES,
+                keys.STREAM,
+                keys.commits(match_id),
+                *(keys.player(row.player_id) for row in rows),
+            ],
+            [str(match_id), _ms(now), COMMITS_REMEMBERED_S, *arguments],
+        )
+        return [(int(id_), reason) for id_, reason in answers]
+
+    async def expire(self, now: float) -> int:
+        """End every lease whose time is over; return how many."""
+        total = 0
+        while True:
+            ended = await self._run(
+                "expire",
+                [keys.BOOKS, keys.LEASES, keys.STREAM],
+                [_ms(now), EXPIRE_AT_ONCE, keys.PLAYER_PREFIX],
+            )
+            total += int(ended)
+            if ended < EXPIRE_AT_ONCE:
+                return total
+
+    async def books(self) -> dict[str, int]:
+        """The durable counters, with the leases that are open and the changes that wait for the store."""
+        pipeline = self.redis.pipeline(transaction=True)  # all three of one moment, so that they balance
+        pipeline.hgetall(keys.BOOKS)
+        pipeline.zcard(keys.LEASES)
+        pipeline.xlen(keys.STREAM)
+        counters, leases, depth = await pipeline.execute()
+        return {
+            "checkouts": int(counters.get("checkouts", 0)),
+            "commits": int(counters.get("commits", 0)),
+            "expired": int(counters.get("expired", 0)),
+            "open": leases,
+            "writebehind_depth": depth,
+            "writebehind_written": int(counters.get("writebehind_written", 0)),
+            "writebehind_refused": int(counters.get("writebehind_refused", 0)),
+            "writebehind_rejected": int(counters.get("writebehind_rejected", 0)),
+        }
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.redis.aclose()
+
+    async def _run(self, name: str, names: list[str], arguments: list[Any]) -> Any:
+        return await cast(Any, self._scripts[name](keys=names, args=arguments))
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+def _rating(text: str) -> tuple[float, float]:
+    mu, _, sigma = text.partition(",")
+    return float(mu), float(sigma)

@@ -1,0 +1,107 @@
+"""One call of the meta service's API: the token, the retries, the answer or the error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+import msgspec
+import structlog
+
+from meta_service.client.errors import MetaRefusedError, MetaUnavailableError
+
+TIMEOUT_S = 5.0
+RETRY_AFTER_S = (
+    0.1,
+    0.4,
+)  # every call may be repeated: it is idempotent, has a key, or makes a newer version of the same
+
+T = TypeVar("T")
+
+
+class Calls:
+    """A connection pool to the meta service, and how a call is made.
+
+    Args:
+        base_url: such as ``http://127.0.0.1:8101``.
+        token: a service token, for the service routes.
+        transport: replaces the network, in tests.
+        timeout_s: for each attempt.
+        connections: kept open at most.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str | None = None,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        timeout_s: float = TIMEOUT_S,
+        connections: int = 100,
+    ) -> None:
+        self.token = token
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            transport=transport,
+            timeout=timeout_s,
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            trust_env=False,  # a proxy from the environment is not for calls among our own services
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        answer: type[T],
+        token: str | None,
+        body: Mapping[str, Any] | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> T:
+        """Make one call and decode its answer; raises MetaUnavailableError or MetaRefusedError."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if idempotency_key is not None:
+            headers["Idempotency-Key"] = idempotency_key
+        if request_id := structlog.contextvars.get_contextvars().get("request_id"):
+            headers["X-Request-Id"] = request_id  # the request we serve: one id through all services' logs
+        for delay_s in (*RETRY_AFTER_S, None):
+            try:
+                response = await self._http.request(method, path, json=body, headers=headers)
+            except httpx.TransportError as error:
+                failure = f"{method} {path}: {error!r}"
+            else:
+                if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                    return _decode(response, answer)
+                failure = f"{method} {path}: 503"
+            if delay_s is not None:
+                await asyncio.sleep(delay_s)
+        raise MetaUnavailableError(failure)
+
+
+def _decode(response: httpx.Response, answer: type[T]) -> T:
+    if response.is_success:
+        return msgspec.convert(msgspec.json.decode(response.content), answer, strict=False)  # ids are text
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = {}
+    kind = str(problem.get("type", "")).removeprefix("urn:launchday:")
+    raise MetaRefusedError(response.status_code, kind, str(problem.get("detail", response.reason_phrase)))

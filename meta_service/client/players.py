@@ -1,0 +1,44 @@
+"""Calls for players: log in, the profile, the loadout."""
+
+from __future__ import annotations
+
+from meta_service.client.answers import Account, Ended, Loadout, Login, Profile
+from meta_service.client.calls import Calls
+
+
+class PlayerCalls(Calls):
+    """What a player does with accounts and profiles. One client serves many: the session token is an argument."""
+
+    async def login_device(self, device_id: str) -> Login:
+        """Log a device's player in; the first login opens the account."""
+        return await self.call("POST", "/v1/login/device", Login, None, {"device_id": device_id})
+
+    async def login_password(self, name: str, password: str) -> Login:
+        """Log in by name and password."""
+        return await self.call(
+            "POST", "/v1/login/password", Login, None, {"name": name, "password": password}
+        )
+
+    async def refresh(self, refresh_token: str) -> Login:
+        """Exchange a refresh token for the next pair of tokens."""
+        body = {"refresh_token": refresh_token}
+        return await self.call("POST", "/v1/session/refresh", Login, None, body)
+
+    async def log_out(self, session_token: str) -> bool:
+        """End the session whose token this is."""
+        return (await self.call("DELETE", "/v1/session", Ended, session_token)).ended
+
+    async def set_password(
+        self, session_token: str, name: str, password: str, current_password: str | None = None
+    ) -> Account:
+        """Give the account a name and a password, or change the password."""
+        body = {"name": name, "password": password, "current_password": current_password}
+        return await self.call("PUT", "/v1/account/password", Account, session_token, body)
+
+    async def profile(self, session_token: str) -> Profile:
+        """Read the profile of the player whose token this is."""
+        return await self.call("GET", "/v1/profile", Profile, session_token)
+
+    async def set_loadout(self, session_token: str, skin: str) -> Loadout:
+        """Change the skin of the player whose token this is."""
+        return await self.call("PUT", "/v1/profile/loadout", Loadout, session_token, {"skin": skin})

@@ -1,0 +1,69 @@
+"""Calls for services: skills, check-out, commit, books."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from meta_service.client.answers import Books, Checkout, Commit, Ended, Skill, Skills
+from meta_service.client.calls import Calls
+
+
+@dataclass(frozen=True, slots=True)
+class PlayerResult:
+    """One player's result, to commit; ``fence`` is the one from the check-out."""
+
+    player_id: int
+    fence: int
+    placement: int
+    kills: int
+    played_s: float
+
+
+class ServerCalls(Calls):
+    """What matchmakers and game servers do. They need a service token."""
+
+    async def skills(self, mode: str, player_ids: Sequence[int]) -> dict[int, Skill]:
+        """Skill in a mode by player id; the prior for who has none."""
+        body = {"mode": mode, "player_ids": [str(id_) for id_ in player_ids]}
+        return (await self.call("POST", "/v1/internal/skills", Skills, self.token, body)).skills
+
+    async def check_out(
+        self, match_id: UUID, server: str, region: str, ttl_s: float, player_ids: Sequence[int]
+    ) -> Checkout:
+        """Lease a match's players to ``server`` for ``ttl_s`` seconds. May be repeated: the fences stay the same."""
+        body = {
+            "match_id": str(match_id),
+            "server": server,
+            "region": region,
+            "ttl_s": ttl_s,
+            "player_ids": [str(id_) for id_ in player_ids],
+        }
+        return await self.call("POST", "/v1/internal/checkouts", Checkout, self.token, body)
+
+    async def commit(self, match_id: UUID, players: Sequence[PlayerResult]) -> Commit:
+        """Commit results and release the leases. May be repeated: the answer stays the same."""
+        body = {
+            "match_id": str(match_id),
+            "players": [
+                {
+                    "player_id": str(player.player_id),
+                    "fence": player.fence,
+                    "placement": player.placement,
+                    "kills": player.kills,
+                    "played_s": player.played_s,
+                }
+                for player in players
+            ],
+        }
+        return await self.call("POST", "/v1/internal/commits", Commit, self.token, body)
+
+    async def revoke(self, player_id: int) -> bool:
+        """End a player's session, whichever it is; return whether there was one."""
+        body = {"player_id": str(player_id)}
+        return (await self.call("POST", "/v1/internal/revocations", Ended, self.token, body)).ended
+
+    async def books(self) -> Books:
+        """The durable counters."""
+        return await self.call("GET", "/v1/internal/books", Books, self.token)

@@ -1,0 +1,135 @@
+"""The API over real servers, with a clock that only the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+from fastapi import FastAPI
+from redis.asyncio import Redis
+
+from launchday.settings import Settings
+from meta_service import api, cache
+from meta_service.client import Login, MetaClient, PlayerResult
+from meta_service.writebehind import WriteBehind
+
+
+@dataclass
+class Clock:
+    """Unix seconds; begins now, because tokens are checked against the real time."""
+
+    now: float = field(default_factory=time.time)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Backend:
+    """One API, its clients, and what stands behind it."""
+
+    app: FastAPI
+    clock: Clock
+    settings: Settings
+    client: MetaClient
+    http: httpx.AsyncClient
+
+    @property
+    def service_token(self) -> str:
+        token: str = self.app.state.signer.service_token("test", time.time())
+        return token
+
+    async def login(self, name: str = "device") -> Login:
+        return await self.client.login_device(f"{name}-{uuid4()}")
+
+    async def logins(self, count: int) -> list[Login]:
+        return [await self.login() for _ in range(count)]
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, clock: Clock) -> AsyncIterator[Backend]:
+    app = api.build(settings, clock)
+    token = app.state.signer.service_token("test", time.time())
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        MetaClient("http://meta", token, transport=transport) as client,
+        httpx.AsyncClient(base_url="http://meta", transport=transport) as http,
+    ):
+        yield Backend(app, clock, settings, client, http)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def backend(settings: Settings, clock: Clock) -> AsyncIterator[Backend]:
+    # No limit of requests: the clock stands still.
+    async with running(settings.model_copy(update={"requests_per_player_s": 0.0}), clock) as backend:
+        yield backend
+
+
+@pytest.fixture
+async def redis(cache_url: str) -> AsyncIterator[Redis]:
+    connection = cache.connect(cache_url)
+    yield connection
+    await connection.aclose()
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(store_url)
+    yield connection
+    await connection.close()
+
+
+@contextlib.asynccontextmanager
+async def working(settings: Settings, clock: Clock, name: str = "worker") -> AsyncIterator[None]:
+    """A write-behind worker inside this process, stopped in order at the end."""
+    redis = cache.connect(settings.cache_url)
+    stop = asyncio.Event()
+    worker = asyncio.create_task(WriteBehind(redis, settings.store_url, name, clock).run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await worker
+        await redis.aclose()
+
+
+async def drain(backend: Backend) -> None:
+    """Store every change that waits; the test's time-out is the limit."""
+    async with working(backend.settings, backend.clock):
+        await drained(backend)
+
+
+async def until(condition: Callable[[], Awaitable[object]]) -> None:
+    """Wait until something is true; the test's time-out is the limit."""
+    while True:
+        if await condition():
+            return
+        await asyncio.sleep(0.005)
+
+
+async def drained(backend: Backend) -> None:
+    async def empty() -> bool:
+        return not (await backend.client.books()).writebehind_depth
+
+    await until(empty)
+
+
+def result(player_id: int, fence: int, *, placement: int = 1, kills: int = 3) -> PlayerResult:
+    return PlayerResult(player_id, fence, placement=placement, kills=kills, played_s=44.5)
+
+
+def new_match() -> UUID:
+    return uuid4()
