@@ -1,0 +1,1 @@
+"""The events, and the service that turns them into experience, levels and statistics, each exactly once."""

@@ -1,0 +1,28 @@
+"""``python -m rewards``: the consumer with its health, metrics and books on ``rewards_port``."""
+
+from __future__ import annotations
+
+import sys
+
+from launchday import telemetry
+from launchday.service import serve
+from launchday.settings import settings
+from rewards import app, rules
+from rewards.errors import RulesError
+
+
+def main() -> int:
+    """Run until SIGTERM. Returns 1 when the rules do not make sense."""
+    configured = settings()
+    telemetry.configure("rewards", configured)
+    try:
+        xp_rules = rules.load()
+    except RulesError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    serve(app.build(configured, xp_rules), configured.bind_host, configured.rewards_port)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""One poll's records, sorted into events, bad records and the offsets they reach."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rewards.events import BadEventError, Envelope, parse_envelope
+
+Partition = tuple[str, int]
+"""Topic and partition number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """One record as it came from Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp_ms: int
+
+    @property
+    def letter_id(self) -> uuid.UUID:
+        """The id that a bad record has in the inbox, made of its place and content: it has no other."""
+        place = f"{self.topic}/{self.partition}/{self.offset}/".encode()
+        return uuid.UUID(bytes=hashlib.sha256(place + (self.value or b"")).digest()[:16], version=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A record whose value is an event."""
+
+    raw: Raw
+    event_id: uuid.UUID
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A record that is for the dead letters, and why."""
+
+    raw: Raw
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is applied in one transaction."""
+
+    events: Sequence[Event]
+    bad: Sequence[BadRecord]
+    next_offsets: Mapping[Partition, int]
+
+
+def sort_records(records: Iterable[Raw]) -> Batch:
+    """Parse records, in the order of their partitions."""
+    events: list[Event] = []
+    bad: list[BadRecord] = []
+    next_offsets: dict[Partition, int] = {}
+    for raw in records:
+        next_offsets[raw.topic, raw.partition] = raw.offset + 1
+        try:
+            envelope = parse_envelope(raw.value)
+        except BadEventError as error:
+            bad.append(BadRecord(raw, str(error)))
+        else:
+            events.append(Event(raw, uuid.UUID(bytes=envelope.event_id), envelope))
+    return Batch(events, bad, next_offsets)
+
+
+def inbox_id(raw: Raw) -> uuid.UUID:
+    """What the inbox knows a record by, good or bad."""
+    try:
+        return uuid.UUID(bytes=parse_envelope(raw.value).event_id)
+    except BadEventError:
+        return raw.letter_id

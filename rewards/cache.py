@@ -1,0 +1,79 @@
+"""The cache follows the store: new XP and levels are published after the transaction that made them, newest only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Protocol
+
+import structlog
+from redis.exceptions import RedisError
+
+from rewards import metrics
+from rewards.store import Progress
+
+CHUNK = 500  # players published by one call
+RETRY_S = 1.0
+
+log = structlog.get_logger()
+
+
+class ProgressSink(Protocol):
+    """Where progress is published; ``meta_service.client.ProgressCache`` is the real one."""
+
+    async def publish(self, progress: list[Progress]) -> object:
+        """Make these players' XP and level visible; values only ever grow, so repeats and old news do no harm."""
+
+
+class CacheFollower:
+    """Publishes in the background what it is given. An outage of the cache delays it and holds nobody up."""
+
+    def __init__(self, sink: ProgressSink) -> None:
+        self._sink = sink
+        self._pending: dict[int, tuple[int, int]] = {}
+        self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def follow(self, progress: Iterable[Progress]) -> None:
+        """Take note of rows that changed; only the newest of a player is kept."""
+        for player_id, xp, level in progress:
+            if xp >= self._pending.get(player_id, (0, 0))[0]:
+                self._pending[player_id] = (xp, level)
+        metrics.CACHE_BEHIND.set(len(self._pending))
+        if self._pending:
+            self._arrived.set()
+            self._idle.clear()
+
+    async def settle(self, timeout_s: float) -> bool:
+        """Wait until the cache has everything; False when the time ran out."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Publish for ever; cancel it to stop."""
+        while True:
+            await self._arrived.wait()
+            try:
+                await self._publish_chunk()
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("rewards_cache_away", reason=repr(error), players_behind=len(self._pending))
+                await asyncio.sleep(RETRY_S)
+            except Exception:
+                log.exception("rewards_cache_failed", players_behind=len(self._pending))
+                await asyncio.sleep(RETRY_S)
+
+    async def _publish_chunk(self) -> None:
+        chunk = [(player, *self._pending[player]) for player in list(self._pending)[:CHUNK]]
+        await self._sink.publish(chunk)
+        for player_id, xp, level in chunk:
+            if self._pending[player_id] == (xp, level):
+                del self._pending[player_id]
+        metrics.CACHE_BEHIND.set(len(self._pending))
+        if not self._pending:
+            self._arrived.clear()
+            self._idle.set()

@@ -1,0 +1,30 @@
+"""The errors of this service.
+
+RewardsError
+├── RulesError             the data file of rules does not make sense
+├── StoreUnavailableError  the store is away: pause, try again, lose nothing
+├── RefusedByStoreError    the store refuses the data themselves: retrying never helps
+└── StalledError           the broker has records for us and the consumer does not get them
+"""
+
+from __future__ import annotations
+
+
+class RewardsError(Exception):
+    """Base of the errors of rewards."""
+
+
+class RulesError(RewardsError):
+    """Raised at start when the rules cannot be read or do not make sense. Mend the file that the message names."""
+
+
+class StoreUnavailableError(RewardsError):
+    """Raised when the store cannot be reached, is starting, lacks its tables, or gave up a transaction. Try again."""
+
+
+class RefusedByStoreError(RewardsError):
+    """Raised when a batch holds something the store will never take. Split the batch to find it."""
+
+
+class StalledError(RewardsError):
+    """Raised when records wait in a partition and none arrives (aiokafka issues 718, 847). Make a new consumer."""

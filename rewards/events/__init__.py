@@ -1,0 +1,58 @@
+"""Events: the schema, the topics, how to build and send them, and how to read them. Other services import this alone.
+
+producer = EventProducer(settings.kafka_bootstrap, settings.topic_prefix, name, settings.state_dir / "spool")
+await producer.start()
+source = Source(name, region, match_id)
+producer.emit(kill(source, now_s=…, tick=…, killer_id=…, …))
+await producer.flush(5.0)
+await producer.stop()
+"""
+
+from rewards.events.build import (
+    DeathCause,
+    Envelope,
+    PlayerResult,
+    Source,
+    death,
+    kill,
+    match_ended,
+    match_started,
+    player_connected,
+    player_disconnected,
+    xp_granted,
+)
+from rewards.events.errors import BadEventError, BusUnavailableError, EventsError, SpoolDamagedError
+from rewards.events.ids import EventIds
+from rewards.events.parse import parse_envelope, routing
+from rewards.events.producer import EventProducer, ProducerBooks
+from rewards.events.topics import DEAD_LETTERS, MATCH, PLAYER, SOURCES, TOPICS, Topic, ensure_topics
+
+__all__ = [
+    "DEAD_LETTERS",
+    "MATCH",
+    "PLAYER",
+    "SOURCES",
+    "TOPICS",
+    "BadEventError",
+    "BusUnavailableError",
+    "DeathCause",
+    "Envelope",
+    "EventIds",
+    "EventProducer",
+    "EventsError",
+    "PlayerResult",
+    "ProducerBooks",
+    "Source",
+    "SpoolDamagedError",
+    "Topic",
+    "death",
+    "ensure_topics",
+    "kill",
+    "match_ended",
+    "match_started",
+    "parse_envelope",
+    "player_connected",
+    "player_disconnected",
+    "routing",
+    "xp_granted",
+]

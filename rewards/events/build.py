@@ -1,0 +1,177 @@
+"""One function a kind of event: the only way we make them, so that every envelope is complete.
+
+Each takes the source, the time it happened (``now_s``, Unix seconds) and the match's tick.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from rewards.events import events_pb2 as pb
+from rewards.events.ids import EventIds
+
+Envelope = pb.Envelope
+Point = tuple[float, float]
+"""x and y in metres."""
+
+
+class DeathCause(IntEnum):
+    """What ended a player's match."""
+
+    KILLED = pb.Death.CAUSE_KILLED
+    ZONE = pb.Death.CAUSE_ZONE
+    LEFT = pb.Death.CAUSE_LEFT
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who says so: what every event of one match has in common.
+
+    Attributes:
+        producer: the game server's or service's name.
+        region: its region's slug.
+        match_id: the match, or None outside of one.
+        ids: where event ids come from.
+    """
+
+    producer: str
+    region: str
+    match_id: uuid.UUID | None = None
+    ids: EventIds = field(default_factory=EventIds)
+
+
+@dataclass(frozen=True, slots=True)
+class PlayerResult:
+    """How a match ended for one player; placement 1 won."""
+
+    player_id: int
+    team: int
+    placement: int
+    kills: int
+    played_s: float
+
+
+def match_started(
+    source: Source, *, now_s: float, tick: int, mode: str, seed: int, roster: Iterable[tuple[int, int]]
+) -> Envelope:
+    """A match begins with this roster of (player id, team)."""
+    envelope = _envelope(source, now_s, tick)
+    event = envelope.match_started
+    event.mode = mode
+    event.seed = seed & 0xFFFF_FFFF_FFFF_FFFF
+    event.players.extend(pb.RosterEntry(player_id=player_id, team=team) for player_id, team in roster)
+    return envelope
+
+
+def match_ended(
+    source: Source,
+    *,
+    now_s: float,
+    tick: int,
+    mode: str,
+    duration_s: float,
+    placements: Iterable[PlayerResult],
+) -> Envelope:
+    """A match is over; experience for playing and winning comes from this one."""
+    envelope = _envelope(source, now_s, tick)
+    event = envelope.match_ended
+    event.mode = mode
+    event.duration_s = duration_s
+    event.placements.extend(
+        pb.Placement(
+            player_id=result.player_id,
+            team=result.team,
+            placement=result.placement,
+            kills=result.kills,
+            played_s=result.played_s,
+        )
+        for result in placements
+    )
+    return envelope
+
+
+def kill(
+    source: Source,
+    *,
+    now_s: float,
+    tick: int,
+    killer_id: int,
+    victim_id: int,
+    weapon: str,
+    distance_m: float,
+    killer_at: Point,
+    victim_at: Point,
+    assist_ids: Sequence[int] = (),
+) -> Envelope:
+    """One player killed another. Emit the victim's ``death`` as well."""
+    envelope = _envelope(source, now_s, tick)
+    event = envelope.kill
+    event.killer_id = killer_id
+    event.victim_id = victim_id
+    event.weapon = weapon
+    event.distance_m = distance_m
+    event.killer_at.x_m, event.killer_at.y_m = killer_at
+    event.victim_at.x_m, event.victim_at.y_m = victim_at
+    event.assist_ids.extend(assist_ids)
+    return envelope
+
+
+def death(
+    source: Source,
+    *,
+    now_s: float,
+    tick: int,
+    victim_id: int,
+    cause: DeathCause,
+    at: Point,
+    survived_s: float,
+) -> Envelope:
+    """A player died, whatever the cause."""
+    envelope = _envelope(source, now_s, tick)
+    event = envelope.death
+    event.victim_id = victim_id
+    event.cause = cause.value
+    event.at.x_m, event.at.y_m = at
+    event.survived_s = survived_s
+    return envelope
+
+
+def xp_granted(
+    source: Source, *, now_s: float, player_id: int, xp: int, reason: str, tick: int = 0
+) -> Envelope:
+    """Experience from outside the rules, such as a compensation."""
+    envelope = _envelope(source, now_s, tick)
+    event = envelope.xp_granted
+    event.player_id = player_id
+    event.xp = xp
+    event.reason = reason
+    return envelope
+
+
+def player_connected(source: Source, *, now_s: float, tick: int, player_id: int) -> Envelope:
+    """A player's first datagram of this match was accepted."""
+    envelope = _envelope(source, now_s, tick)
+    envelope.player_connected.player_id = player_id
+    return envelope
+
+
+def player_disconnected(source: Source, *, now_s: float, tick: int, player_id: int, reason: str) -> Envelope:
+    """A player left or was lost."""
+    envelope = _envelope(source, now_s, tick)
+    envelope.player_disconnected.player_id = player_id
+    envelope.player_disconnected.reason = reason
+    return envelope
+
+
+def _envelope(source: Source, now_s: float, tick: int) -> Envelope:
+    return pb.Envelope(
+        event_id=source.ids.next(now_s),
+        match_id=b"" if source.match_id is None else source.match_id.bytes,
+        region=source.region,
+        tick=tick,
+        producer=source.producer,
+        occurred_at=now_s,
+    )

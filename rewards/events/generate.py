@@ -1,0 +1,40 @@
+"""Generate ``events_pb2.py`` and its types from ``rewards/events.proto``: ``python -m rewards.events.generate``.
+
+Needs ``grpcio-tools``, which only developers have. The generated files are committed; a test compares them with the schema.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+SCHEMA = Path(__file__).resolve().parents[1] / "events.proto"
+GENERATED = ("events_pb2.py", "events_pb2.pyi")
+
+# The compiler's style is its own, and its Mappings lack type arguments.
+_TYPES_HEADER = '# ruff: noqa\n# fmt: off\n# mypy: disable-error-code="type-arg"\n'
+
+
+def generate(folder: Path) -> None:
+    """Write the generated modules into ``folder``; raises ``subprocess.CalledProcessError`` with what the compiler said."""
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "grpc_tools.protoc",
+            f"--proto_path={SCHEMA.parent}",
+            f"--python_out={folder}",
+            f"--pyi_out={folder}",
+            SCHEMA.name,
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    types = folder / "events_pb2.pyi"
+    types.write_text(_TYPES_HEADER + types.read_text(encoding="utf-8"), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    generate(Path(__file__).parent)

@@ -1,0 +1,133 @@
+"""From the bytes of a record to an event that can be trusted, or one named error."""
+
+from __future__ import annotations
+
+import math
+
+from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from rewards.events import events_pb2 as pb
+from rewards.events import topics
+from rewards.events.errors import BadEventError
+from rewards.events.ids import ID_BYTES
+
+MAX_ID = 2**63 - 1
+MAX_TEXT = 200  # characters; longest text we write is a reason
+MAX_XP = 10_000_000  # of one grant; with any number of them a bigint does not overflow
+MAX_PLAYERS = 10_000  # of one match
+MAX_TIME_S = 4_102_444_800.0  # the year 2100: beyond, a clock or the bytes are wrong
+
+
+def parse_envelope(data: bytes | None) -> pb.Envelope:
+    """Read one record's value.
+
+    Returns:
+        the envelope. ``WhichOneof("event")`` is None when it carries a kind of event that is newer than this program: a
+        consumer passes over it.
+
+    Raises:
+        BadEventError: the bytes are not an envelope, or a field that must be there is missing or out of its range.
+    """
+    if data is None:
+        raise BadEventError("the record has no value")
+    try:
+        envelope = pb.Envelope.FromString(data)
+    except DecodeError as error:
+        raise BadEventError(f"not an envelope: {error}") from error
+    _check_envelope(envelope)
+    kind = envelope.WhichOneof("event")
+    if kind == "kill":
+        _check_kill(envelope.kill)
+    elif kind == "death":
+        _check_player("victim_id", envelope.death.victim_id)
+    elif kind == "match_ended":
+        _check_match_ended(envelope)
+    elif kind == "match_started":
+        _check_match_started(envelope)
+    elif kind == "xp_granted":
+        _check_xp_granted(envelope.xp_granted)
+    elif kind == "player_connected":
+        _check_player("player_id", envelope.player_connected.player_id)
+    elif kind == "player_disconnected":
+        _check_player("player_id", envelope.player_disconnected.player_id)
+        _check_text("reason", envelope.player_disconnected.reason)
+    elif len(UnknownFieldSet(envelope)) == 0:
+        raise BadEventError("the envelope carries no event")
+    return envelope
+
+
+def routing(envelope: pb.Envelope) -> tuple[topics.Topic, bytes]:
+    """The topic and the key of an event. Raises BadEventError for a kind this program does not know."""
+    kind = envelope.WhichOneof("event")
+    if kind is None:
+        raise BadEventError("the envelope carries no event")
+    topic, key_field = topics.KEYED_BY[kind]
+    if not key_field:
+        return topic, envelope.match_id
+    return topic, b"%d" % getattr(getattr(envelope, kind), key_field)
+
+
+def _check_envelope(envelope: pb.Envelope) -> None:
+    event_id = envelope.event_id
+    if len(event_id) != ID_BYTES or event_id[6] >> 4 != 7 or event_id[8] >> 6 != 0b10:
+        raise BadEventError("event_id is not a UUIDv7 of 16 bytes")
+    if len(envelope.match_id) not in (0, ID_BYTES):
+        raise BadEventError("match_id is neither empty nor 16 bytes")
+    if not 0.0 < envelope.occurred_at < MAX_TIME_S:  # false for NaN, too
+        raise BadEventError("occurred_at is not a time in Unix seconds")
+    _check_text("region", envelope.region)
+    _check_text("producer", envelope.producer)
+
+
+def _check_kill(event: pb.Kill) -> None:
+    _check_player("killer_id", event.killer_id)
+    _check_player("victim_id", event.victim_id)
+    if event.killer_id == event.victim_id:
+        raise BadEventError("killer and victim are the same player")
+    if not 0.0 <= event.distance_m < math.inf:
+        raise BadEventError("distance_m is not a distance")
+    _check_text("weapon", event.weapon)
+    for assist_id in event.assist_ids:
+        _check_player("assist_ids", assist_id)
+
+
+def _check_match_started(envelope: pb.Envelope) -> None:
+    _check_match(envelope, [entry.player_id for entry in envelope.match_started.players])
+    _check_text("mode", envelope.match_started.mode)
+
+
+def _check_match_ended(envelope: pb.Envelope) -> None:
+    event = envelope.match_ended
+    _check_match(envelope, [entry.player_id for entry in event.placements])
+    _check_text("mode", event.mode)
+    if any(entry.placement < 1 for entry in event.placements):
+        raise BadEventError("a placement is less than 1")
+
+
+def _check_match(envelope: pb.Envelope, player_ids: list[int]) -> None:
+    if not envelope.match_id:
+        raise BadEventError("match_id is missing")
+    if len(player_ids) > MAX_PLAYERS:
+        raise BadEventError(f"more than {MAX_PLAYERS} players")
+    if len(set(player_ids)) != len(player_ids):
+        raise BadEventError("a player is named twice")
+    for player_id in player_ids:
+        _check_player("player_id", player_id)
+
+
+def _check_xp_granted(event: pb.XpGranted) -> None:
+    _check_player("player_id", event.player_id)
+    if not 0 < event.xp <= MAX_XP:
+        raise BadEventError(f"xp is not between 1 and {MAX_XP}")
+    _check_text("reason", event.reason)
+
+
+def _check_player(name: str, player_id: int) -> None:
+    if not 0 < player_id <= MAX_ID:
+        raise BadEventError(f"{name} is not a player id")
+
+
+def _check_text(name: str, text: str) -> None:
+    if len(text) > MAX_TEXT:
+        raise BadEventError(f"{name} is longer than {MAX_TEXT} characters")

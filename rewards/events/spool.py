@@ -1,0 +1,140 @@
+"""Events on disk while the broker is away: one file a batch, whole or absent, readable after any crash.
+
+Layout of a file, integers little-endian:
+
+    8 bytes   magic "LDSPOOL1"
+    then, for each event:
+    uint32    length of the payload, 1 … 1 MiB
+    uint32    CRC-32 of the payload
+    bytes     payload: one serialised Envelope
+
+A file is written under a temporary name, synced and renamed. Whoever replays a file holds a lock on it and deletes it after the
+broker has acknowledged all of it, so a crash in between means a second delivery, which the inbox makes harmless.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import zlib
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from rewards.events.errors import SpoolDamagedError
+
+MAGIC = b"LDSPOOL1"
+MAX_PAYLOAD_BYTES = 1 << 20
+SUFFIX = ".spool"
+DAMAGED_SUFFIX = ".damaged"
+_HEADER = struct.Struct("<II")
+
+
+def encode(events: Iterable[bytes]) -> bytes:
+    """The bytes of a spool file that holds these events."""
+    parts = [MAGIC]
+    for payload in events:
+        if not 0 < len(payload) <= MAX_PAYLOAD_BYTES:
+            raise ValueError(f"an event has {len(payload)} bytes; 1 to {MAX_PAYLOAD_BYTES} fit a spool")
+        parts += (_HEADER.pack(len(payload), zlib.crc32(payload)), payload)
+    return b"".join(parts)
+
+
+def decode(data: bytes) -> list[bytes]:
+    """The events of a spool file; raises SpoolDamagedError, which carries those before the damage."""
+    if not data.startswith(MAGIC):
+        raise SpoolDamagedError("the file does not begin as a spool does", [])
+    events: list[bytes] = []
+    at = len(MAGIC)
+    while at < len(data):
+        if len(data) - at < _HEADER.size:
+            raise SpoolDamagedError(f"cut short at byte {at}", events)
+        length, checksum = _HEADER.unpack_from(data, at)
+        start, at = at, at + _HEADER.size + length
+        if not 0 < length <= MAX_PAYLOAD_BYTES or at > len(data):
+            raise SpoolDamagedError(f"no event of {length} bytes can be at byte {start}", events)
+        payload = data[at - length : at]
+        if zlib.crc32(payload) != checksum:
+            raise SpoolDamagedError(f"wrong checksum at byte {start}", events)
+        events.append(payload)
+    return events
+
+
+def write(folder: Path, name: str, events: Iterable[bytes]) -> Path:
+    """Write a spool file, durable when this returns. Blocks on the disk: call it in a thread. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / (name + SUFFIX)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(encode(events))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+    return path
+
+
+class Claim:
+    """A spool file that this process alone replays, until it is closed or the process ends.
+
+    Attributes:
+        events: the serialised envelopes in it.
+        damage: what is wrong with the rest of the file; empty when nothing is.
+    """
+
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
+        self.path = path
+        self._file = file
+        self.damage = ""
+        try:
+            self.events = decode(file.read())
+        except SpoolDamagedError as error:
+            self.events, self.damage = list(error.intact), str(error)
+
+    def done(self) -> None:
+        """All events are delivered: delete the file, or keep a damaged one aside for a human."""
+        if self.damage:
+            self.path.rename(self.path.with_suffix(DAMAGED_SUFFIX))
+        else:
+            self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()  # and with it the lock
+
+
+def waiting(folder: Path) -> list[Path]:
+    """The spool files in ``folder``, oldest name first."""
+    return sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
+
+
+def claims(folder: Path) -> Generator[Claim, None, None]:
+    """Claim the spool files of ``folder`` one after another, passing over those that another process replays."""
+    for path in waiting(folder):
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            continue
+        if not path.exists():  # the other process finished between our open and our lock
+            file.close()
+            continue
+        with Claim(path, file) as claim:
+            yield claim

@@ -1,0 +1,82 @@
+"""The topics: names, keys, partitions and retention in one table, and how they come to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, for_code
+
+from rewards.events.errors import BusUnavailableError
+
+DAY_MS = 24 * 3600 * 1000
+_TOPIC_EXISTS = 36  # Kafka's error code TOPIC_ALREADY_EXISTS
+_TIMEOUT_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic.
+
+    Attributes:
+        suffix: its name after the prefix and a dot.
+        partitions: upper bound of consumers that share the work. Fixed: a change would move keys to other partitions.
+        retention_ms: how long records stay. The inbox must remember event ids for longer than this.
+    """
+
+    suffix: str
+    partitions: int
+    retention_ms: int
+
+    def name(self, prefix: str) -> str:
+        """The full name under ``prefix``."""
+        return f"{prefix}.{self.suffix}"
+
+
+PLAYER = Topic("player", partitions=8, retention_ms=7 * DAY_MS)
+MATCH = Topic("match", partitions=4, retention_ms=7 * DAY_MS)
+DEAD_LETTERS = Topic("dead-letters", partitions=1, retention_ms=30 * DAY_MS)
+
+TOPICS = (PLAYER, MATCH, DEAD_LETTERS)
+SOURCES = (PLAYER, MATCH)
+"""The topics that carry events, which the rewards service consumes."""
+
+KEYED_BY: Mapping[str, tuple[Topic, str]] = MappingProxyType(
+    {
+        "match_started": (MATCH, ""),
+        "match_ended": (MATCH, ""),
+        "kill": (PLAYER, "killer_id"),
+        "death": (PLAYER, "victim_id"),
+        "xp_granted": (PLAYER, "player_id"),
+        "player_connected": (PLAYER, "player_id"),
+        "player_disconnected": (PLAYER, "player_id"),
+    }
+)
+"""Kind of event → its topic and the field that holds its key; an empty field means the envelope's match id."""
+
+
+async def ensure_topics(bootstrap: str, prefix: str, *, replication_factor: int = 1) -> None:
+    """Create those of the topics that are missing; the others are left as they are. Raises BusUnavailableError."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_TIMEOUT_MS)
+    try:
+        await admin.start()
+        response = await admin.create_topics(
+            [
+                NewTopic(
+                    topic.name(prefix),
+                    topic.partitions,
+                    replication_factor,
+                    topic_configs={"retention.ms": str(topic.retention_ms)},
+                )
+                for topic in TOPICS
+            ]
+        )
+    except (KafkaError, OSError) as error:
+        raise BusUnavailableError(f"cannot create the topics at {bootstrap}: {error}") from error
+    finally:
+        await admin.close()
+    for name, code, *_ in response.topic_errors:
+        if code not in (0, _TOPIC_EXISTS):
+            raise BusUnavailableError(f"cannot create the topic {name}: {for_code(code).__name__}")
