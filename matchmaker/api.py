@@ -1,0 +1,261 @@
+"""The tickets API: create, read, cancel, and wait by long poll or server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated
+from uuid import UUID, uuid4
+
+import structlog
+from fastapi import APIRouter, FastAPI, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from redis.exceptions import RedisError
+
+from launchday import service
+from launchday.identity import Signer
+from launchday.problems import Problem
+from launchday.service import PlayerCaller, ServiceCaller
+from launchday.settings import Settings
+from matchmaker.books import Books, read_books
+from matchmaker.cache import asked_to_stop, open_cache
+from matchmaker.errors import SkillsUnavailable
+from matchmaker.intake import Intake, Skills
+from matchmaker.rules import Rules, load_rules
+from matchmaker.scripts import Scripts
+from matchmaker.skills import MetaSkills
+from matchmaker.ticket_store import StoredTicket, TicketStore
+from matchmaker.tickets import SEARCHING, Ticket, TicketCreated, TicketRequest, TicketView
+from matchmaker.waiters import Waiters
+from meta_service.client import MetaClient
+
+MAX_WAIT_S = 30.0  # below the idle time-outs of common load balancers
+HEARTBEAT_S = 15.0  # between two signs of life on an event stream; the ticket is looked at each time
+EXPIRY_PERIOD_S = 1.0
+SERVICE_TOKEN_TTL_S = 365 * 24 * 3600.0
+
+log = structlog.get_logger()
+router = APIRouter(prefix="/v1", tags=["tickets"])
+
+
+class Matchmaker:
+    """What the routes stand on; at ``app.state.matchmaker`` while the service is up."""
+
+    def __init__(
+        self, settings: Settings, scripts: Scripts, store: TicketStore, intake: Intake, waiters: Waiters
+    ) -> None:
+        self.rules: dict[str, Rules] = load_rules(settings)
+        self.regions: Sequence[str] = settings.region_names
+        self.ticket_ttl_s = settings.ticket_ttl_s
+        self.scripts = scripts
+        self.store = store
+        self.intake = intake
+        self.waiters = waiters
+
+    def ticket(self, player_id: int, wish: TicketRequest, now: float) -> Ticket:
+        """The ticket of a wish; raises Problem where it could never match."""
+        rules = self.rules.get(wish.mode)
+        if rules is None:
+            raise Problem(
+                422, "unknown-mode", f"there is no mode {wish.mode!r}; modes: {', '.join(self.rules)}"
+            )
+        latency_ms = tuple(wish.latencies_ms.get(region, float("inf")) for region in self.regions)
+        if min(latency_ms, default=float("inf")) > rules.max_latency_ms:
+            raise Problem(
+                422,
+                "no-region",
+                f"no region is within {rules.max_latency_ms:g} ms; measure at least one of: {', '.join(self.regions)}",
+            )
+        return Ticket(
+            ticket_id=uuid4(),
+            player_id=player_id,
+            enqueued_at=now,
+            expires_at=now + self.ticket_ttl_s,
+            platform=wish.platform,
+            cross_play=wish.cross_play,
+            client_key=wish.client_key or "",
+            latency_ms=latency_ms,
+        )
+
+    async def expire(self, clock: Callable[[], float]) -> None:
+        """Expire tickets whose time is up, until cancelled; every API process does, and each ticket expires once."""
+        while not asked_to_stop():
+            try:
+                for mode in self.rules:
+                    await self.store.expire_due(mode, clock())
+            except RedisError as error:
+                log.warning("cannot expire tickets, trying again", error=str(error))
+            await asyncio.sleep(EXPIRY_PERIOD_S)
+
+
+def create_api(settings: Settings, skills: Skills | None = None) -> FastAPI:
+    """Build the API. ``skills`` replaces the meta service."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_cache(settings.cache_url) as cache, MetaClient(settings.meta_url, token) as meta:
+            scripts = Scripts(cache, settings.ticket_retention_s)
+            intake = Intake(scripts, skills or MetaSkills(meta), settings.region_names)
+            waiters = Waiters(cache)
+            matchmaker = Matchmaker(settings, scripts, TicketStore(cache, scripts), intake, waiters)
+            app.state.matchmaker = matchmaker
+            # Should one of them fail all the same, waiters still look at their tickets when their wait is over.
+            tasks = [asyncio.create_task(waiters.run()), asyncio.create_task(matchmaker.expire(time.time))]
+            for task in tasks:
+                task.add_done_callback(_report_failure)
+            try:
+                yield
+            finally:
+                await intake.drain()
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    app = service.create_app("Matchmaker", settings, lifespan)
+    signer: Signer = app.state.signer
+    token = signer.service_token("matchmaker", time.time(), SERVICE_TOKEN_TTL_S)
+    app.include_router(router)
+
+    async def on_cache_away(_: Request, error: Exception) -> Response:
+        log.error("the cache is away", error=str(error))
+        return _try_again("cache-unavailable", "tickets cannot be reached right now").response()
+
+    async def on_skills_unavailable(_: Request, error: Exception) -> Response:
+        return _try_again("skills-unavailable", str(error)).response()
+
+    app.add_exception_handler(RedisError, on_cache_away)
+    app.add_exception_handler(SkillsUnavailable, on_skills_unavailable)
+    return app
+
+
+@router.post("/tickets", status_code=201, response_model=TicketCreated)
+async def create_ticket(
+    wish: TicketRequest, caller: PlayerCaller, request: Request, response: Response
+) -> TicketCreated:
+    """Queue for a match. 201: a new ticket; 200: the one that the same client key made; 409: there is another."""
+    matchmaker = _matchmaker(request)
+    ticket = matchmaker.ticket(caller.player_id, wish, time.time())
+    accepted = await matchmaker.intake.submit(wish.mode, ticket)
+    if accepted.outcome == "busy":
+        raise Problem(
+            409,
+            "ticket-exists",
+            "you are already searching: cancel that ticket first, or wait for it",
+            ticket_id=accepted.ticket_id,
+        )
+    if accepted.outcome == "created":
+        return TicketCreated(ticket_id=accepted.ticket_id, state=SEARCHING, created_at=ticket.enqueued_at)
+    response.status_code = 200
+    before = await _read(matchmaker, str(accepted.ticket_id), caller.player_id)
+    return TicketCreated(ticket_id=accepted.ticket_id, state=before.state, created_at=before.created_at)
+
+
+@router.get("/tickets/{ticket_id}", response_model=TicketView)
+async def read_ticket(
+    ticket_id: UUID,
+    caller: PlayerCaller,
+    request: Request,
+    wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="Wait so long for its end.")] = 0.0,
+) -> Response:
+    """Read a ticket; with ``wait_s``, answer when it has its end or the time is over (long poll)."""
+    view, _ = await _final_or_late(_matchmaker(request), str(ticket_id), caller.player_id, wait_s)
+    return Response(view, media_type="application/json")
+
+
+@router.delete("/tickets/{ticket_id}", response_model=TicketView)
+async def cancel_ticket(ticket_id: UUID, caller: PlayerCaller, request: Request) -> Response:
+    """Cancel a ticket. 409 when its match has been found; cancelling again answers the same."""
+    matchmaker = _matchmaker(request)
+    found = await matchmaker.store.cancel(str(ticket_id), caller.player_id)
+    if found == "proposed":
+        raise Problem(
+            409,
+            "match-found",
+            "a match has been found; it is getting its server",
+            headers={"Retry-After": "1"},
+        )
+    if found not in (None, "searching", "cancelled"):
+        raise Problem(409, "ticket-ended", f"the ticket is {found}; there is nothing to cancel")
+    ticket = await _read(matchmaker, str(ticket_id), caller.player_id)
+    return Response(ticket.view, media_type="application/json")
+
+
+@router.get(
+    "/tickets/{ticket_id}/events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}}},
+)
+async def ticket_events(ticket_id: UUID, caller: PlayerCaller, request: Request) -> StreamingResponse:
+    """Follow a ticket (server-sent events): its state now, and its end, after which the stream closes."""
+    matchmaker = _matchmaker(request)
+    first = await _read(matchmaker, str(ticket_id), caller.player_id)
+
+    async def events() -> AsyncIterator[bytes]:
+        yield _event(first.view)
+        final = first.final
+        while not final:
+            view, final = await _final_or_late(matchmaker, str(ticket_id), caller.player_id, HEARTBEAT_S)
+            yield _event(view) if final else b": still searching\n\n"
+
+    return StreamingResponse(
+        events(),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+@router.get("/internal/books", tags=["internal"])
+async def books(_: ServiceCaller, request: Request) -> Books:
+    """What became of all tickets, at one instant."""
+    matchmaker = _matchmaker(request)
+    return await read_books(matchmaker.scripts, list(matchmaker.rules))
+
+
+async def _read(matchmaker: Matchmaker, ticket_id: str, player_id: int) -> StoredTicket:
+    ticket = await matchmaker.store.read(ticket_id)
+    if ticket is None or ticket.player_id != player_id:
+        raise Problem(
+            404, "no-such-ticket", "you have no such ticket; ended ones are forgotten after a while"
+        )
+    return ticket
+
+
+async def _final_or_late(
+    matchmaker: Matchmaker, ticket_id: str, player_id: int, wait_s: float
+) -> tuple[bytes, bool]:
+    """The view of a ticket at its end, or as it is after ``wait_s``; and whether it has its end."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + wait_s
+    while True:
+        # Register first, then look: an end that is written in between is told, one written before is seen.
+        with matchmaker.waiters.waiting_for(ticket_id) as told:
+            ticket = await _read(matchmaker, ticket_id, player_id)
+            if ticket.final or loop.time() >= deadline:
+                return ticket.view, ticket.final
+            try:
+                async with asyncio.timeout_at(deadline):
+                    view = await told
+            except TimeoutError:
+                continue
+        if view is not None:
+            return view, True
+
+
+def _report_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a background task failed", task=task.get_name(), exc_info=error)
+
+
+def _event(view: bytes) -> bytes:
+    return b"event: ticket\ndata: " + view + b"\n\n"
+
+
+def _try_again(slug: str, detail: str) -> Problem:
+    return Problem(503, slug, f"{detail}; try again", headers={"Retry-After": "1"})
+
+
+def _matchmaker(request: Request) -> Matchmaker:
+    matchmaker: Matchmaker = request.app.state.matchmaker
+    return matchmaker

@@ -1,0 +1,72 @@
+"""The books: what became of every ticket, kept in the cache by the scripts that change tickets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from matchmaker.histogram import percentile
+from matchmaker.scripts import Scripts
+
+
+class WaitBooks(BaseModel):
+    """Seconds from a ticket's creation to its assignment."""
+
+    p50: float
+    p95: float
+    max: float
+
+
+class LatencyBooks(BaseModel):
+    """Round trips of players to the region of their match, in milliseconds."""
+
+    p50: float
+    p95: float
+
+
+class Books(BaseModel):
+    """Counts since the cache was empty. At every instant queued = matched + cancelled + expired + failed + searching.
+
+    ``searching`` is counted from the live tickets themselves, not derived from the others.
+    """
+
+    queued: int
+    matched: int
+    cancelled: int
+    expired: int
+    failed: int
+    searching: int = Field(
+        description="Tickets without an end, those whose match waits for a server included."
+    )
+    matches: int
+    wait_s: WaitBooks
+    latency_ms: LatencyBooks
+
+
+async def read_books(scripts: Scripts, modes: Sequence[str]) -> Books:
+    """Read the books of one instant."""
+    counters, wait, latency, live = await scripts.read_books(list(modes))
+    count = {name.decode(): value for name, value in _pairs(counters)}
+    wait_buckets = {int(bucket): int(tickets) for bucket, tickets in _pairs(wait)}
+    latency_buckets = {int(bucket): int(tickets) for bucket, tickets in _pairs(latency)}
+    return Books(
+        queued=int(count.get("queued", 0)),
+        matched=int(count.get("matched", 0)),
+        cancelled=int(count.get("cancelled", 0)),
+        expired=int(count.get("expired", 0)),
+        failed=int(count.get("failed", 0)),
+        searching=int(live),
+        matches=int(count.get("matches", 0)),
+        wait_s=WaitBooks(
+            p50=percentile(wait_buckets, 0.50),
+            p95=percentile(wait_buckets, 0.95),
+            max=float(count.get("wait_max_s", 0)),
+        ),
+        latency_ms=LatencyBooks(p50=percentile(latency_buckets, 0.50), p95=percentile(latency_buckets, 0.95)),
+    )
+
+
+def _pairs(flat: list[Any]) -> zip[tuple[Any, Any]]:
+    return zip(flat[::2], flat[1::2], strict=True)

@@ -1,0 +1,22 @@
+"""What can go wrong inside the matchmaker.
+
+::
+
+    MatchmakerError
+    ├── LeaseLost           another director has the queue: stop, forget the pool, ask for the lease again
+    └── SkillsUnavailable   the meta service gave no skills: answer 503, the player tries again
+"""
+
+from __future__ import annotations
+
+
+class MatchmakerError(Exception):
+    """Base of the matchmaker's own errors."""
+
+
+class LeaseLost(MatchmakerError):
+    """Raised when a director writes with a fencing token that is no longer the queue's. It drops all it holds."""
+
+
+class SkillsUnavailable(MatchmakerError):
+    """Raised when the meta service does not give the players' skills. Nothing was queued; the caller may repeat."""

@@ -1,0 +1,184 @@
+"""From a match to its players' assignments: find a server, seal a connect token a player, publish, tell.
+
+A placement can be repeated from any point by another director: the allocation under the same key gives the same server, and
+the assignment is written once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ipaddress
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from enum import Enum, auto
+from typing import Any, Protocol
+from uuid import UUID
+
+import structlog
+
+from dedicated_server.fleet.client import Allocation, FleetRefused, FleetUnavailable, NoServerReady
+from dedicated_server.protocol import connect_token
+from matchmaker.queue import Proposal, Queue
+from matchmaker.rules import Rules
+from matchmaker.tickets import assigned_view
+
+FIRST_RETRY_S = 0.1
+LAST_RETRY_S = 2.0
+
+log = structlog.get_logger()
+
+
+class Allocator(Protocol):
+    """What takes a Ready server for a match: our fleet's client, or Agones'."""
+
+    async def allocate(self, *, region: str, match: Mapping[str, Any], idempotency_key: str) -> Allocation:
+        """Take a server. Raises NoServerReady, FleetUnavailable, FleetRefused."""
+
+
+class Outcome(Enum):
+    """What became of a match."""
+
+    ASSIGNED = auto()
+    FAILED = auto()  # the fleet refused it for good: its tickets have ended
+    NO_SERVER = auto()  # its tickets search again
+    FLEET_AWAY = auto()  # its tickets search again
+
+
+class Placement:
+    """Places matches of one queue.
+
+    Args:
+        queue: where the matches were proposed.
+        rules: the mode's rules.
+        allocator: where servers come from.
+        fleet_key: seals connect tokens; 32 bytes.
+        token_ttl_s: seconds a connect token is valid.
+        patience_s: seconds an unanswered allocation is repeated before the tickets search again.
+        clock: Unix seconds.
+        at_once: allocations under way at most.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        rules: Rules,
+        allocator: Allocator,
+        *,
+        fleet_key: bytes,
+        token_ttl_s: float,
+        patience_s: float,
+        clock: Callable[[], float],
+        at_once: int = 16,
+    ) -> None:
+        self._queue = queue
+        self._rules = rules
+        self._allocator = allocator
+        self._fleet_key = fleet_key
+        self._token_ttl_s = token_ttl_s
+        self._patience_s = patience_s
+        self._clock = clock
+        self._turns = asyncio.Semaphore(at_once)
+
+    async def place(self, proposal: Proposal) -> Outcome:
+        """Bring one proposed match to its end, or its tickets back to the search. Raises LeaseLost."""
+        async with self._turns:
+            found = await self._allocate(proposal)
+        if isinstance(found, Allocation):
+            now = self._clock()
+            await self._queue.assign(proposal, self._views(proposal, found, now), now)
+            log.info(
+                "match assigned",
+                match_id=proposal.match_id,
+                region=proposal.region,
+                players=len(proposal.player_ids),
+                server=found.name,
+            )
+            return Outcome.ASSIGNED
+        if found is Outcome.FAILED:
+            await self._queue.fail(proposal, "the fleet refused the match")
+        else:
+            await self._queue.withdraw(proposal)
+        return found
+
+    async def _allocate(self, proposal: Proposal) -> Allocation | Outcome:
+        give_up_at = self._clock() + self._patience_s
+        retry_s = FIRST_RETRY_S
+        while True:
+            try:
+                allocation = await self._allocator.allocate(
+                    region=proposal.region,
+                    match=self._match(proposal),
+                    idempotency_key=proposal.match_id,
+                )
+                return replace(allocation, address=await _literal(allocation.address))
+            except NoServerReady:
+                return Outcome.NO_SERVER
+            except FleetRefused as error:
+                log.error("the fleet refused a match", match_id=proposal.match_id, error=str(error))
+                return Outcome.FAILED
+            except (FleetUnavailable, OSError) as error:
+                # A server may be ours already, and the same key gives it again. Given up, it finds no players and ends
+                # itself after its join time-out.
+                log.warning("no usable answer from the fleet", match_id=proposal.match_id, error=str(error))
+                if self._clock() + retry_s > give_up_at:
+                    return Outcome.FLEET_AWAY
+            await asyncio.sleep(retry_s)
+            retry_s = min(2 * retry_s, LAST_RETRY_S)
+
+    def _match(self, proposal: Proposal) -> dict[str, Any]:
+        """What the server is told; the same each time, for the same key must carry the same request."""
+        return {
+            "match_id": proposal.match_id,
+            "mode": proposal.mode,
+            "region": proposal.region,
+            "seed": proposal.seed,
+            "match_s": proposal.match_s,
+            "players": [
+                {"player_id": str(player_id), "team": self._rules.team(entity), "entity": entity}
+                for entity, player_id in enumerate(proposal.player_ids)
+            ],
+            "allocated_at": proposal.formed_at,
+        }
+
+    def _views(self, proposal: Proposal, allocation: Allocation, now: float) -> list[bytes]:
+        """Each player's final view: where to go, and the token that lets him in."""
+        match_id = UUID(proposal.match_id)
+        views = []
+        for entity, (ticket_id, player_id) in enumerate(
+            zip(proposal.ticket_ids, proposal.player_ids, strict=True)
+        ):
+            team = self._rules.team(entity)
+            token = connect_token.seal(
+                self._fleet_key,
+                match_id=match_id,
+                player_id=player_id,
+                entity=entity,
+                team=team,
+                address=allocation.address,
+                port=allocation.port,
+                issued_at=now,
+                expires_at=now + self._token_ttl_s,
+            )
+            assignment = {
+                "match_id": proposal.match_id,
+                "region": proposal.region,
+                "address": allocation.address,
+                "port": allocation.port,
+                "connect_token": base64.b64encode(token).decode(),
+                "team": team,
+                "entity": entity,
+            }
+            views.append(assigned_view(ticket_id, assignment))
+        return views
+
+
+async def _literal(address: str) -> str:
+    """The address as an IP literal: connect tokens hold no names, some fleets give them."""
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(address, None, type=socket.SOCK_DGRAM)
+        return str(found[0][4][0])
+    return address

@@ -1,0 +1,229 @@
+"""A queue as its director sees it: the lease, the stream, and the matches on their way to a server.
+
+Every write carries the lease's fencing token, so a director that was paused and comes back changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from matchmaker.histogram import buckets_of
+from matchmaker.scripts import GROUP, KEYS, Scripts, lease_error
+from matchmaker.tickets import RecordFormat, binary_ids
+
+READ_AT_MOST = 2_000  # entries a call, each of one to a few hundred tickets
+UUID_CHARS = 36
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """A match whose tickets are claimed and whose server is being found; kept so that any director can finish it.
+
+    Attributes:
+        match_id: canonical UUID; the allocation's idempotency key too.
+        mode, region: names.
+        seed: the match's random seed.
+        match_s: seconds it lasts at most.
+        formed_at: Unix seconds.
+        ticket_ids, player_ids: in order of the players' slots (entities).
+        enqueued_at: Unix seconds, each ticket's.
+        latency_ms: each ticket's round trip to the region.
+    """
+
+    match_id: str
+    mode: str
+    region: str
+    seed: int
+    match_s: float
+    formed_at: float
+    ticket_ids: list[str]
+    player_ids: list[int]
+    enqueued_at: list[float]
+    latency_ms: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the stream: tickets come, or gone.
+
+    Attributes:
+        entry_id: its id, to be acknowledged when nothing of it is left.
+        records: tickets that have come, in RecordFormat; empty in an entry about gone ones.
+        gone: uint64[N, 2], ids of tickets that ended without the director.
+    """
+
+    entry_id: bytes
+    records: NDArray[np.void]
+    gone: NDArray[np.uint64]
+
+
+class Lease:
+    """The office of a queue's director.
+
+    Args:
+        scripts: the cache's scripts.
+        mode: the queue.
+        lease_s: seconds after which a silent director is out of office.
+    """
+
+    def __init__(self, scripts: Scripts, mode: str, lease_s: float) -> None:
+        self._scripts = scripts
+        self._mode = mode
+        self.lease_ms = max(1, round(lease_s * 1000))
+
+    async def acquire(self) -> bytes | None:
+        """Take office: returns the fencing token, or None while another director holds it."""
+        fence: bytes | None = await self._scripts.acquire_lease([self._mode, self.lease_ms])
+        return fence
+
+    async def release(self, fence: bytes) -> None:
+        """Leave office at once, so that another need not wait."""
+        await self._scripts.release_lease([self._mode, fence])
+
+
+class Queue:
+    """One queue, for the director that holds ``fence``. Every method but ``forget`` raises LeaseLost out of office.
+
+    Args:
+        cache: Valkey or Redis.
+        scripts: its scripts.
+        mode: the queue.
+        regions: the fleet's regions, columns of the tickets' latencies.
+        lease: whose lease ``fence`` came from.
+        fence: the fencing token.
+    """
+
+    def __init__(
+        self, cache: Redis, scripts: Scripts, mode: str, regions: Sequence[str], lease: Lease, fence: bytes
+    ) -> None:
+        self._cache = cache
+        self._scripts = scripts
+        self._mode = mode
+        self._regions = list(regions)
+        self._lease_ms = lease.lease_ms
+        self._fence = fence
+
+    async def read_new(self) -> list[Entry]:
+        """Entries that no director has read, and renew the lease."""
+        return await self._read(b">")
+
+    async def read_unfinished(self) -> list[Entry]:
+        """Entries that a director before this one read and did not finish, and renew the lease."""
+        entries: list[Entry] = []
+        after = b"0"
+        while page := await self._read(after):
+            entries += page
+            after = page[-1].entry_id
+        return entries
+
+    async def proposals(self) -> list[Proposal]:
+        """Matches that a director before this one proposed and did not finish."""
+        stored = await self._cache.hvals(KEYS["proposals"] + self._mode)
+        return [msgspec.json.decode(proposal, type=Proposal) for proposal in stored]
+
+    async def live(self, ticket_ids: Sequence[str]) -> NDArray[np.bool_]:
+        """Which of these tickets have no end yet."""
+        if not ticket_ids:
+            return np.zeros(0, bool)
+        scores = await self._cache.zmscore(KEYS["live"] + self._mode, list(ticket_ids))
+        return np.array([score is not None for score in scores])
+
+    async def propose(self, proposals: Sequence[Proposal]) -> list[list[int]]:
+        """Claim the tickets of each match, all or none, in one round trip.
+
+        Returns for each match the places of its tickets that have ended meanwhile: empty where the match is claimed.
+        """
+        pipeline = self._cache.pipeline(transaction=False)
+        for proposal in proposals:
+            await self._scripts.propose_match.queue(
+                pipeline,
+                [
+                    self._mode,
+                    self._fence,
+                    proposal.match_id,
+                    msgspec.json.encode(proposal),
+                    *proposal.ticket_ids,
+                ],
+            )
+        answers: list[list[int]] = []
+        for answer in await pipeline.execute(raise_on_error=False):
+            if isinstance(answer, ResponseError):
+                raise lease_error(answer) from answer
+            if isinstance(answer, Exception):
+                raise answer
+            answers.append(answer)
+        return answers
+
+    async def withdraw(self, proposal: Proposal) -> None:
+        """Give a match's tickets back to the search."""
+        await self._scripts.withdraw_match([self._mode, self._fence, proposal.match_id, *proposal.ticket_ids])
+
+    async def assign(self, proposal: Proposal, views: Sequence[bytes], now: float) -> None:
+        """End a match's tickets as assigned, each with its player's view, tell the players, and keep the books."""
+        waits_s = [max(0.0, now - enqueued_at) for enqueued_at in proposal.enqueued_at]
+        statistics = {
+            "wait": buckets_of(waits_s),
+            "latency": buckets_of(proposal.latency_ms),
+            "wait_max_s": max(waits_s),
+        }
+        told = [part for pair in zip(proposal.ticket_ids, views, strict=True) for part in pair]
+        await self._scripts.assign_match(
+            [self._mode, self._fence, proposal.match_id, json.dumps(statistics), *told]
+        )
+
+    async def fail(self, proposal: Proposal, reason: str) -> None:
+        """End a match's tickets as failed. ``reason`` is plain ASCII without quotes."""
+        await self._scripts.fail_match(
+            [self._mode, self._fence, proposal.match_id, reason, *proposal.ticket_ids]
+        )
+
+    async def forget(self, entry_ids: Sequence[bytes]) -> None:
+        """Acknowledge and delete entries of which nothing is left."""
+        if not entry_ids:
+            return
+        stream = KEYS["queue"] + self._mode
+        pipeline = self._cache.pipeline(transaction=False)
+        pipeline.xack(stream, GROUP, *entry_ids)
+        pipeline.xdel(stream, *entry_ids)
+        await pipeline.execute()
+
+    async def _read(self, after: bytes) -> list[Entry]:
+        read = await self._scripts.read_queue([self._mode, self._fence, self._lease_ms, READ_AT_MOST, after])
+        return [self._entry(entry_id, fields) for entry_id, fields in read]
+
+    def _entry(self, entry_id: bytes, flat: list[Any] | None) -> Entry:
+        flat = (
+            flat or []
+        )  # deleted after it was read, by a director that ended before it could acknowledge it
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        gone = fields.get(b"gone", b"").decode()
+        return Entry(
+            entry_id,
+            self._records(fields.get(b"tickets", b""), fields.get(b"regions", b"").decode()),
+            binary_ids([gone[i : i + UUID_CHARS] for i in range(0, len(gone), UUID_CHARS)]),
+        )
+
+    def _records(self, payload: bytes, regions: str) -> NDArray[np.void]:
+        """The records, with the latencies of today's regions; the fleet may have had others when they were written."""
+        written = regions.split(",")
+        records = RecordFormat(len(written)).unpack(payload)
+        if written == self._regions or not payload:
+            return records if payload else np.zeros(0, RecordFormat(len(self._regions)).dtype)
+        today = np.zeros(len(records), RecordFormat(len(self._regions)).dtype)
+        for field in today.dtype.names or ():
+            if field != "latency_ms":
+                today[field] = records[field]
+        for column, region in enumerate(self._regions):
+            known = region in written
+            today["latency_ms"][:, column] = (
+                records["latency_ms"][:, written.index(region)] if known else np.inf
+            )
+        return today

@@ -1,0 +1,11 @@
+-- Take office over a queue. ARGV: mode, milliseconds. Answers a fencing token greater than all before, or nil.
+local mode = ARGV[1]
+if redis.call('EXISTS', KEY.lease .. mode) == 1 then
+  return false
+end
+local fence = tostring(redis.call('INCR', KEY.fence .. mode))
+redis.call('SET', KEY.lease .. mode, fence, 'PX', ARGV[2])
+if redis.call('EXISTS', KEY.queue .. mode) == 0 or #redis.call('XINFO', 'GROUPS', KEY.queue .. mode) == 0 then
+  redis.call('XGROUP', 'CREATE', KEY.queue .. mode, GROUP, '0', 'MKSTREAM')
+end
+return fence

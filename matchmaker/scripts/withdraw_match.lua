@@ -1,0 +1,13 @@
+-- Give the tickets of a proposed match back to the search, with their age. ARGV: mode, fence, match id, ids.
+-- Answers 1, or 0 where no such match was proposed (any more).
+local mode, fence, match = ARGV[1], ARGV[2], ARGV[3]
+if not in_office(mode, fence) then
+  return STALE
+end
+if redis.call('HDEL', KEY.proposals .. mode, match) == 0 then
+  return 0
+end
+for i = 4, #ARGV do
+  redis.call('HSET', KEY.ticket .. ARGV[i], 'state', 'searching', 'match', '')
+end
+return 1

@@ -1,0 +1,208 @@
+"""A matchmaker's surroundings: a real cache, the real API over HTTP, and small stand-ins for the services it calls."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from dedicated_server.fleet.client import FLEET_LABEL, MATCH_ANNOTATION, AllocatorClient
+from launchday.identity import Signer
+from launchday.settings import Settings
+from matchmaker.api import create_api
+from matchmaker.cache import open_cache
+from matchmaker.client import MatchmakerClient
+from matchmaker.director import Director
+from matchmaker.errors import SkillsUnavailable
+from matchmaker.matching import match_tickets
+from matchmaker.pool import Pool
+from matchmaker.rules import BATTLE_ROYALE, Rules, load_rules
+from matchmaker.scripts import Scripts
+
+SECRET = "matchmaker-tests-0123456789abcdef"
+WEST_EUROPE = {"west-europe": 12.0, "east-us": 88.0}
+EAST_US = {"west-europe": 90.0, "east-us": 15.0}
+
+
+@pytest.fixture(scope="session")
+def compiled_kernel() -> None:
+    """Compile before anything waits: a compilation in an event loop is an outage of many seconds."""
+    pool = Pool(2)
+    match_tickets(Rules(BATTLE_ROYALE, 2, 2, 0.0, 1.0, 1.0), 0.0, pool.tickets(np.arange(1)))
+
+
+@pytest.fixture
+def mm_settings(cache_url: str, tmp_path: Path) -> Settings:
+    return Settings(
+        state_dir=tmp_path,
+        cache_url=cache_url,
+        identity_secret=SecretStr(SECRET),
+        fleet_key=SecretStr("ab" * 32),
+        match_players=4,
+        match_min_players=2,
+        match_fill_s=20.0,
+        matching_period_s=0.02,
+        allocation_patience_s=1.0,
+    )
+
+
+@pytest.fixture
+async def cache(mm_settings: Settings) -> AsyncIterator[Redis]:
+    async with open_cache(mm_settings.cache_url) as client:
+        yield client
+
+
+@pytest.fixture
+def scripts(cache: Redis, mm_settings: Settings) -> Scripts:
+    return Scripts(cache, mm_settings.ticket_retention_s)
+
+
+@dataclass
+class StubSkills:
+    """Skills without a meta service."""
+
+    means: dict[int, float] = field(default_factory=dict)
+    away: bool = False
+    calls: int = 0
+
+    async def skills(self, mode: str, player_ids: Sequence[int]) -> Mapping[int, tuple[float, float]]:
+        self.calls += 1
+        if self.away:
+            raise SkillsUnavailable("the meta service is away")
+        return {player_id: (self.means.get(player_id, 25.0), 8.333) for player_id in player_ids}
+
+
+class StubFleet:
+    """An allocator over HTTP in Agones' JSON, with servers by region and the same server for the same key."""
+
+    def __init__(self, servers: Mapping[str, int]) -> None:
+        self.ready = Counter(servers)
+        self.matches: dict[str, dict[str, Any]] = {}  # idempotency key → the match as last given
+        self.ports: dict[str, int] = {}
+        self.answers_to_lose = 0
+        self.refuse = False
+        self.calls = 0
+        self.app = FastAPI()
+        self.app.post("/gameserverallocation")(self._allocate)
+
+    async def _allocate(self, request: Request) -> Response:
+        self.calls += 1
+        body = await request.json()
+        key = request.headers["Idempotency-Key"]
+        region = body["gameServerSelectors"][0]["matchLabels"][FLEET_LABEL]
+        if self.refuse:
+            return JSONResponse({"detail": "no such fleet"}, 404)
+        if key not in self.ports:
+            if self.ready[region] == 0:
+                return JSONResponse({"detail": "none ready"}, 429)
+            self.ready[region] -= 1
+            self.ports[key] = 7000 + len(self.ports)
+        match = json.loads(body["metadata"]["annotations"][MATCH_ANNOTATION])
+        assert self.matches.setdefault(key, match) == match
+        if self.answers_to_lose > 0:
+            self.answers_to_lose -= 1
+            return JSONResponse({"detail": "the answer was lost"}, 502)
+        return JSONResponse(
+            {
+                "gameServerName": f"gs-{key}",
+                "address": "127.0.0.1",
+                "ports": [{"name": "default", "port": self.ports[key]}],
+            }
+        )
+
+
+@pytest.fixture
+def skills() -> StubSkills:
+    return StubSkills()
+
+
+@pytest.fixture
+async def fleet() -> StubFleet:
+    return StubFleet({"west-europe": 100, "east-us": 100})
+
+
+@asynccontextmanager
+async def served(app: FastAPI) -> AsyncIterator[str]:
+    """Serve an application on a free loopback port; gives its base URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1, lifespan="on")
+        server = uvicorn.Server(config)
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        serving = asyncio.create_task(server._serve(sockets=[listener]))
+        while not server.started:
+            assert not serving.done(), "the application did not start"
+            await asyncio.sleep(0.005)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await serving
+
+
+@pytest.fixture
+async def api_url(mm_settings: Settings, skills: StubSkills) -> AsyncIterator[str]:
+    async with served(create_api(mm_settings, skills)) as url:
+        yield url
+
+
+@pytest.fixture
+async def client(api_url: str) -> AsyncIterator[MatchmakerClient]:
+    """A client with a service token; ``client.with_token(token_of(…))`` makes a player's."""
+    token = Signer(SECRET).service_token("tests", time.time())
+    async with MatchmakerClient(api_url, token) as made:
+        yield made
+
+
+def token_of(player_id: int) -> str:
+    return Signer(SECRET).player_token(player_id, time.time(), 3600)
+
+
+@pytest.fixture
+async def allocator(fleet: StubFleet) -> AsyncIterator[AllocatorClient]:
+    async with served(fleet.app) as url, AllocatorClient(url) as made:
+        yield made
+
+
+MakeDirector = Callable[[Settings], Director]
+
+
+@pytest.fixture
+def make_director(compiled_kernel: None, cache: Redis, allocator: AllocatorClient) -> MakeDirector:
+    def make(settings: Settings) -> Director:
+        rules = load_rules(settings)[BATTLE_ROYALE]
+        rng = np.random.default_rng(5)
+        return Director(rules, settings, cache, allocator, rng=rng, clock=time.time)
+
+    return make
+
+
+@asynccontextmanager
+async def running(director: Director) -> AsyncIterator[asyncio.Task[None]]:
+    """A director at work; ended like a stopped process."""
+    task = asyncio.create_task(director.run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until a condition holds; the test's time-out is the limit."""
+    while not await holds():  # noqa: ASYNC110 - what is waited for is in another process
+        await asyncio.sleep(0.01)
