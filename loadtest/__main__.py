@@ -1,0 +1,48 @@
+"""``python -m loadtest SCENARIO``: flood a backend that is already up, at the addresses in the settings."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import uvloop
+from rich.console import Console
+
+from launchday import telemetry
+from launchday.settings import Settings, settings
+from loadtest import flood
+from loadtest.scenario_file import SHIPPED
+
+
+def main() -> int:
+    """Parse the command line and run; returns the exit code."""
+    shipped = sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+    parser = argparse.ArgumentParser(prog="python -m loadtest", description=__doc__)
+    parser.add_argument("scenario", help=f"a YAML file, or one of {', '.join(shipped)}")
+    parser.add_argument(
+        "--report", type=Path, default=Path("report.html"), help="HTML report (default: %(default)s)"
+    )
+    parser.add_argument("--json", type=Path, help="write the run as JSON, too")
+    arguments = parser.parse_args()
+    path = (
+        SHIPPED / f"{arguments.scenario}.yaml" if arguments.scenario in shipped else Path(arguments.scenario)
+    )
+    telemetry.configure("loadtest", settings())
+    return int(uvloop.run(_run(path, settings(), arguments.report, arguments.json)))
+
+
+async def _run(scenario: Path, values: Settings, report_path: Path, json_path: Path | None) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return await flood.run(
+        scenario, values, report_path=report_path, json_path=json_path, console=Console(), stop_event=stop
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

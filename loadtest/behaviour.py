@@ -1,0 +1,202 @@
+"""What a bot does, 60 times a second, from what its own client was told: run, stay in the zone, aim at someone seen, fire.
+
+A bot knows nothing that a player at that client would not: it aims at where others are shown, which is as long ago as its link
+makes it, and its client says so to the server. Skill shows in the aim alone: the error is redrawn four times a second and its
+spread falls with the rating.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from dedicated_server.protocol.fields import (
+    BUTTON_FIRE,
+    FLAG_ALIVE,
+    PHASE_PLAYING,
+    POSITION_UNITS_PER_M,
+    WORLD_HALF_M,
+    entity_flags,
+    entity_x,
+    entity_y,
+)
+from loadtest.streams import next_normal, next_uniform
+
+SIGHT_M = 80.0  # beyond this a bot does not bother to shoot; the rifle reaches 120
+RUN = 127  # full speed
+YAW_TURN = 65_536
+NEAR_M = 4.0  # a waypoint counts as reached
+WANDER_S = 6.0  # a new waypoint at the latest after this
+SAFE_SHARE = 0.7  # waypoints lie within this share of the zone's radius
+AIM_S = 0.25  # a human corrects the aim about four times a second
+REACTION_S = 0.25  # from seeing someone to the first shot
+STRAFE_S = 0.6
+BURST_S = 0.4  # of fire, then a pause
+
+# The aim error's standard deviation in radians is AIM_AT_ZERO · exp(−skill / AIM_FADE). At 40 m a body is 0.025 rad wide, so a
+# rating of 16 hits with 5 % of its shots and one of 35 with 11 %.
+AIM_AT_ZERO = 0.5
+AIM_FADE = 20.0
+
+NOBODY = -1
+
+BRAIN_DTYPE = np.dtype(
+    [
+        ("aim_spread_radians", np.float64),
+        ("rest_s", np.float64),  # from the end of a burst to the next
+        ("aim_error_radians", np.float64),
+        ("aim_until_s", np.float64),
+        ("waypoint_x_m", np.float64),
+        ("waypoint_y_m", np.float64),
+        ("wander_until_s", np.float64),
+        ("seen_since_s", np.float64),  # when the present target came into sight
+        ("fire_until_s", np.float64),  # the present burst's end
+        ("rest_until_s", np.float64),  # no new burst before this, whoever comes into sight
+        ("strafe_until_s", np.float64),
+        ("strafe_side", np.float64),  # −1, 0 or 1
+        ("target", np.int32),  # entity aimed at, or NOBODY
+        ("move_x", np.int8),
+        ("move_y", np.int8),
+        ("buttons", np.uint8),
+        ("yaw", np.uint16),
+    ]
+)
+
+
+def new_brains(skill: npt.NDArray[np.float64], rest_s: float) -> npt.NDArray[np.void]:
+    """The minds of ``len(skill)`` bots, before they have seen anything.
+
+    Args:
+        skill: float64[bots], on OpenSkill's scale.
+        rest_s: pause between two bursts of fire.
+    """
+    brains = np.zeros(len(skill), BRAIN_DTYPE)
+    brains["aim_spread_radians"] = AIM_AT_ZERO * np.exp(-skill / AIM_FADE)
+    brains["rest_s"] = rest_s
+    brains["target"] = NOBODY
+    return brains
+
+
+@njit(cache=True, nogil=True)
+def nearest_enemy(
+    seen: npt.NDArray[np.int64], seen_tick: npt.NDArray[np.int32], own: int, own_x_m: float, own_y_m: float
+) -> int:
+    """The entity nearest to (own_x_m, own_y_m) that is in view, alive, within SIGHT_M and not ``own``; or NOBODY.
+
+    Args:
+        seen: int64[entities], packed records of one client.
+        seen_tick: int32[entities], 0 where the entity is not in view.
+    """
+    nearest, nearest_square = NOBODY, SIGHT_M * SIGHT_M
+    for entity in range(len(seen)):
+        if entity == own or seen_tick[entity] == 0 or not entity_flags(seen[entity]) & FLAG_ALIVE:
+            continue
+        east, north = entity_x(seen[entity]) - own_x_m, entity_y(seen[entity]) - own_y_m
+        square = east * east + north * north
+        if square < nearest_square:
+            nearest, nearest_square = entity, square
+    return nearest
+
+
+@njit(cache=True, nogil=True)
+def decide(
+    brains: npt.NDArray[np.void],
+    streams: npt.NDArray[np.uint64],
+    bot: int,
+    session: Any,
+    seen: npt.NDArray[np.int64],
+    seen_tick: npt.NDArray[np.int32],
+    now_s: float,
+) -> None:
+    """Write what ``bot`` does now into ``brains[bot]``: move_x, move_y, yaw, buttons.
+
+    Args:
+        brains: BRAIN_DTYPE[bots].
+        streams: uint64[bots], random streams.
+        session: this bot's record of ``ClientSessions.state.sessions``.
+        seen, seen_tick: this bot's rows of what its client shows, and of when it was told of each, [entities].
+    """
+    mind = brains[bot]
+    mind.move_x, mind.move_y, mind.buttons = 0, 0, 0
+    own = session.own_entity
+    if (
+        session.match_phase != PHASE_PLAYING
+        or seen_tick[own] == 0
+        or not entity_flags(seen[own]) & FLAG_ALIVE
+    ):
+        mind.target = NOBODY
+        return
+    own_x_m, own_y_m = entity_x(seen[own]), entity_y(seen[own])
+    target = nearest_enemy(seen, seen_tick, own, own_x_m, own_y_m)
+    if target != mind.target:
+        mind.target, mind.seen_since_s, mind.aim_until_s = target, now_s, now_s
+    if now_s >= mind.aim_until_s:
+        mind.aim_until_s = now_s + AIM_S
+        mind.aim_error_radians = mind.aim_spread_radians * next_normal(streams, bot)
+    heading = _way(brains, streams, bot, session, own_x_m, own_y_m, now_s)
+    look = heading
+    if target != NOBODY:
+        bearing = math.atan2(entity_y(seen[target]) - own_y_m, entity_x(seen[target]) - own_x_m)
+        look = bearing + mind.aim_error_radians
+        if now_s >= max(mind.seen_since_s + REACTION_S, mind.rest_until_s):
+            mind.fire_until_s = now_s + BURST_S
+            mind.rest_until_s = now_s + BURST_S + mind.rest_s
+        if now_s < mind.fire_until_s:
+            mind.buttons = BUTTON_FIRE
+        if now_s >= mind.strafe_until_s:
+            mind.strafe_until_s = now_s + STRAFE_S * (0.5 + next_uniform(streams, bot))
+            mind.strafe_side = math.floor(3.0 * next_uniform(streams, bot)) - 1.0
+        if mind.strafe_side != 0.0 and not _outside(session, own_x_m, own_y_m):
+            heading = bearing + mind.strafe_side * 0.5 * math.pi
+    mind.move_x = int(RUN * math.cos(heading))
+    mind.move_y = int(RUN * math.sin(heading))
+    mind.yaw = int(look * (YAW_TURN / (2.0 * math.pi))) & (YAW_TURN - 1)
+
+
+@njit(cache=True, nogil=True)
+def _way(
+    brains: npt.NDArray[np.void],
+    streams: npt.NDArray[np.uint64],
+    bot: int,
+    session: Any,
+    own_x_m: float,
+    own_y_m: float,
+    now_s: float,
+) -> float:
+    """The heading in radians to the bot's waypoint, a fresh one where the old is reached, stale, or outside the zone."""
+    mind = brains[bot]
+    zone_x_m, zone_y_m, radius_m = _zone(session)
+    east, north = mind.waypoint_x_m - own_x_m, mind.waypoint_y_m - own_y_m
+    off_x_m, off_y_m = mind.waypoint_x_m - zone_x_m, mind.waypoint_y_m - zone_y_m
+    reached = east * east + north * north < NEAR_M * NEAR_M
+    outside = off_x_m * off_x_m + off_y_m * off_y_m > radius_m * radius_m
+    if reached or outside or now_s >= mind.wander_until_s:
+        mind.wander_until_s = now_s + WANDER_S * (0.5 + next_uniform(streams, bot))
+        distance_m = SAFE_SHARE * radius_m * math.sqrt(next_uniform(streams, bot))
+        turn = 2.0 * math.pi * next_uniform(streams, bot)
+        mind.waypoint_x_m = zone_x_m + distance_m * math.cos(turn)
+        mind.waypoint_y_m = zone_y_m + distance_m * math.sin(turn)
+        east, north = mind.waypoint_x_m - own_x_m, mind.waypoint_y_m - own_y_m
+    return math.atan2(north, east)
+
+
+@njit(cache=True, nogil=True)
+def _outside(session: Any, own_x_m: float, own_y_m: float) -> bool:
+    """Whether the zone is nearly lost: then a bot runs inside whoever shoots."""
+    zone_x_m, zone_y_m, radius_m = _zone(session)
+    east, north = own_x_m - zone_x_m, own_y_m - zone_y_m
+    return bool(east * east + north * north > (SAFE_SHARE * radius_m) ** 2)
+
+
+@njit(cache=True, nogil=True)
+def _zone(session: Any) -> tuple[float, float, float]:
+    """Centre and radius of the zone, in metres; the wire has units of 1/64 m from the map's corner."""
+    return (
+        session.zone_x / POSITION_UNITS_PER_M - WORLD_HALF_M,
+        session.zone_y / POSITION_UNITS_PER_M - WORLD_HALF_M,
+        session.zone_radius / POSITION_UNITS_PER_M,
+    )

@@ -1,0 +1,145 @@
+"""``launchday bench NAME``: one benchmark; ``--json`` prints one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from loadtest.bench.errors import BenchError
+
+# The benchmarks are imported when they are run: the engine's kernels cost a second.
+
+ERROR = 1
+
+app = typer.Typer(
+    name="bench",
+    help="Measure the hot paths: real processes, real sockets, beside each figure the floor.",
+    no_args_is_help=True,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Players = Annotated[int, typer.Option(min=3, max=2_000, help="Clients, each with a socket of its own.")]
+Seconds = Annotated[float, typer.Option(min=0.1, max=60.0, help="How long to measure, after warming up.")]
+Seed = Annotated[int, typer.Option(help="Where players start and what they do.")]
+
+
+class LayoutName(StrEnum):
+    """Where the players are."""
+
+    MAP = "map"
+    CLUSTER = "cluster"
+
+
+class TransportName(StrEnum):
+    """How datagrams get in and out."""
+
+    MMSG = "mmsg"
+    ASYNCIO = "asyncio"
+
+
+@app.command()
+def tick(
+    players: Players = 100,
+    layout: Annotated[
+        LayoutName, typer.Option(help="Spread over 2 km × 2 km, or all in one spot.")
+    ] = LayoutName.MAP,
+    seconds: Seconds = 10.0,
+    transport: Annotated[TransportName, typer.Option(help="The server's.")] = TransportName.MMSG,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """One match at 60 Hz: what a tick takes, and what the kernel alone takes for the same datagrams."""
+    from loadtest.bench import tick as bench
+    from loadtest.bench.layout import LAYOUTS
+
+    _print(
+        lambda: bench.run(players, LAYOUTS[layout], seconds, seed=seed, transport=transport.value), as_json
+    )
+
+
+@app.command()
+def scale(
+    sizes: Annotated[str, typer.Option(help="Players of each match.")] = "100,200,400,800,1600",
+    seconds: Annotated[float, typer.Option(min=0.1, max=60.0, help="How long to measure each.")] = 3.0,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Matches of growing size at one density: how the tick grows."""
+    from loadtest.bench import scale as bench
+
+    try:
+        counts = [int(size) for size in sizes.split(",")]
+    except ValueError:
+        raise typer.BadParameter("numbers with commas between them, such as 100,200") from None
+    if len(counts) < 2 or min(counts) < 3 or max(counts) > 2_000:
+        raise typer.BadParameter("at least two sizes, each from 3 to 2000")
+    _print(lambda: bench.run(counts, seconds, seed=seed), as_json)
+
+
+@app.command()
+def wire(players: Players = 100, seconds: Seconds = 10.0, seed: Seed = 1, as_json: AsJson = False) -> None:
+    """How many bits the snapshots take."""
+    from loadtest.bench import wire as bench
+
+    _print(lambda: bench.run(players, seconds, seed=seed), as_json)
+
+
+@app.command()
+def transport(players: Players = 100, seconds: Seconds = 8.0, as_json: AsJson = False) -> None:
+    """A tick's datagrams through both transports and through the kernel alone."""
+    from loadtest.bench import transport as bench
+
+    _print(lambda: bench.run(players, seconds), as_json)
+
+
+@app.command()
+def meta(seconds: Seconds = 5.0, as_json: AsJson = False) -> None:
+    """Check-outs, reads, purchases and the write-behind of the meta service, beside a bare pipeline."""
+    from loadtest.bench import meta as bench
+
+    _print(lambda: {"bench": "meta"} | bench.run(seconds), as_json)
+
+
+@app.command(name="all")
+def run_all(as_json: AsJson = False) -> None:
+    """Every benchmark with its defaults, the tick in three layouts."""
+    for run in _every():
+        _print(run, as_json)
+
+
+def _every() -> Iterator[Callable[[], dict[str, Any]]]:
+    from loadtest.bench import meta, scale, tick, transport, wire
+    from loadtest.bench.layout import CLUSTER, MAP
+
+    yield lambda: tick.run(100, MAP, 10.0)
+    yield lambda: tick.run(100, CLUSTER, 10.0)
+    yield lambda: tick.run(400, CLUSTER, 10.0)
+    yield scale.run
+    yield wire.run
+    yield transport.run
+    yield lambda: {"bench": "meta"} | meta.run()
+
+
+def _print(run: Callable[[], dict[str, Any]], as_json: bool) -> None:
+    from loadtest.bench.show import show
+
+    progress = Console(stderr=True)
+    try:
+        with progress.status("measuring (the first time, kernels are compiled: about a minute)"):
+            found = run()
+    except BenchError as error:
+        progress.print(f"[red]error:[/red] {error}", highlight=False)
+        raise typer.Exit(ERROR) from None
+    if as_json:
+        print(json.dumps(found), flush=True)
+    else:
+        show(found, Console())
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,64 @@
+"""The notice board: memory that the parent, the game server and the crowd share during a run.
+
+On it the server writes what is true, so that the crowd can tell how old what it was told is; both read the machine's one monotonic
+clock. Nobody waits for anybody: a reader may see a tick's positions a moment early or late, which is worth less than 1 % of a tick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from multiprocessing.context import SpawnContext
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+TICKS: Final = 4_096  # whose times are remembered: a minute
+
+
+class Window(IntEnum):
+    """Where a run is."""
+
+    CLOSED = 0  # clients are connecting, or warming up
+    OPEN = 1  # what happens now counts
+    OVER = 2
+
+
+class Noticeboard:
+    """Shared arrays for up to ``capacity`` players. Hand it to a child process when it is created, not later."""
+
+    def __init__(self, context: SpawnContext, capacity: int) -> None:
+        self.capacity = capacity
+        self._blocks: dict[str, Any] = {
+            "window": context.RawArray("b", 8),
+            "tick_at_s": context.RawArray("b", 8 * TICKS),
+            "truth": context.RawArray("b", 8 * 2 * capacity),
+            "floor_port": context.RawArray("b", 4 * capacity),
+        }
+        self._view()
+
+    def _view(self) -> None:
+        self._window = self._array("window", np.int64, (1,))
+        self.tick_at_s = self._array("tick_at_s", np.float64, (TICKS,))  # tick t began, at t % TICKS
+        self.truth = self._array("truth", np.float64, (2, self.capacity))  # x and y in metres of every entity
+        self.floor_port = self._array("floor_port", np.int32, (self.capacity,))  # of every client
+
+    def _array(self, name: str, dtype: Any, shape: Sequence[int]) -> npt.NDArray[Any]:
+        return np.frombuffer(self._blocks[name], dtype).reshape(shape)
+
+    @property
+    def window(self) -> Window:
+        """Where the run is."""
+        return Window(int(self._window[0]))
+
+    @window.setter
+    def window(self, value: Window) -> None:
+        self._window[0] = value
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"capacity": self.capacity, "_blocks": self._blocks}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._view()

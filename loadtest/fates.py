@@ -1,0 +1,107 @@
+"""What became of each player, written down as it happens: a structure of arrays, one row a bot."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+class State(IntEnum):
+    """Where a player is on the way through the game."""
+
+    AWAY = 0  # has not arrived yet
+    LOGGING_IN = 1
+    QUEUED = 2
+    CONNECTING = 3
+    PLAYING = 4
+    WATCHING = 5  # dead, and still connected
+    DONE = 6  # saw the match to its end, or died and left
+    CANCELLED = 7  # ran out of patience, or the run was stopped
+    UNMATCHED = 8  # the ticket expired or failed
+    LOST = 9  # an error: refused, never connected, or the session broke
+
+
+ENDED = (State.DONE, State.CANCELLED, State.UNMATCHED, State.LOST)
+
+
+class Fates:
+    """The fate of every player of a run; all times are seconds since its start, NaN where it never came to that.
+
+    Attributes:
+        state: uint8[n], a State.
+        arrived_s, queued_s, assigned_s, connected_s, died_s, ended_s: float64[n].
+        intended_s: float64[n], when the player meant to arrive.
+        region: list of n, the region of the match, or "".
+        match: list of n, the match's id, or "".
+        reason: list of n, why a player was lost or not matched.
+        rtt_ms, received_kbit_s, sent_kbit_s: float64[n], over the time connected.
+        kills: int64[n], as the bot itself was told.
+    """
+
+    def __init__(self, intended_s: npt.NDArray[np.float64]) -> None:
+        count = len(intended_s)
+        self.intended_s = intended_s
+        self.state = np.zeros(count, np.uint8)
+        self.arrived_s = np.full(count, np.nan)
+        self.queued_s = np.full(count, np.nan)
+        self.assigned_s = np.full(count, np.nan)
+        self.connected_s = np.full(count, np.nan)
+        self.died_s = np.full(count, np.nan)
+        self.ended_s = np.full(count, np.nan)
+        self.region = [""] * count
+        self.match = [""] * count
+        self.reason = [""] * count
+        self.rtt_ms = np.full(count, np.nan)
+        self.received_kbit_s = np.full(count, np.nan)
+        self.sent_kbit_s = np.full(count, np.nan)
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+    def by_state(self) -> npt.NDArray[np.int64]:
+        """Players in each State."""
+        return np.bincount(self.state, minlength=len(State))
+
+    def count(self, *states: State) -> int:
+        """Players in any of these states."""
+        return int(np.isin(self.state, states).sum())
+
+    @property
+    def tickets(self) -> int:
+        """Players who were given a ticket."""
+        return int(np.isfinite(self.queued_s).sum())
+
+    def wait_s(self) -> npt.NDArray[np.float64]:
+        """From the intended arrival to the assignment, of each player who got one.
+
+        Measured from when the player meant to come, not from when the generator got round to it: a late generator or a slow login
+        must not make the wait look shorter.
+        """
+        wait_s = self.assigned_s - self.intended_s
+        return wait_s[np.isfinite(wait_s)]
+
+    def matches(self) -> list[str]:
+        """Ids of the matches that players were assigned to, in order of the first assignment."""
+        order = np.argsort(self.assigned_s, kind="stable")
+        return list(dict.fromkeys(self.match[index] for index in order if self.match[index]))
+
+    def reasons(self) -> dict[str, int]:
+        """How many players were lost or not matched for each reason, the most frequent first."""
+        tally: dict[str, int] = {}
+        for reason in self.reason:
+            if reason:
+                tally[reason] = tally.get(reason, 0) + 1
+        return dict(sorted(tally.items(), key=lambda item: -item[1]))
+
+
+def percentiles(values: npt.NDArray[np.float64], *points: float) -> dict[str, float | None]:
+    """Percentiles by name, ``{"p50": …, "max": …}``, where 100 is "max"; None for each when there are no values."""
+    finite = values[np.isfinite(values)]
+    names = ["max" if point == 100 else f"p{point:g}" for point in points]
+    if not len(finite):
+        return dict.fromkeys(names)
+    found: Any = np.percentile(finite, points)
+    return {name: round(float(value), 4) for name, value in zip(names, found, strict=True)}

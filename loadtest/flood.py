@@ -1,0 +1,248 @@
+"""A run: real sockets, real time, against a backend that is up. This file is its timetable.
+
+Check the scenario against the fleet's regions · read the books · start the swarm · let players arrive · look each second · wait until
+the books have settled · balance them · tell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+
+from dedicated_server.fleet.client import FleetAdminClient
+from launchday.identity import Signer, WeakSecretError
+from launchday.settings import Settings
+from loadtest import summary
+from loadtest.books import Books, BooksReader
+from loadtest.errors import BackendError, LoadTestError, ScenarioError, UnknownRegionError
+from loadtest.fates import Fates, percentiles
+from loadtest.journey import Trip, travel
+from loadtest.kill_events import KillEvents
+from loadtest.ledger import Ledger, balance
+from loadtest.lobby import BackendLobby
+from loadtest.looks import Looks, settle
+from loadtest.outcome import Generator, Outcome
+from loadtest.population import draw
+from loadtest.progress import Progress
+from loadtest.regions import regions
+from loadtest.scenario import Scenario
+from loadtest.scenario_file import load
+from loadtest.swarm import Swarm
+from loadtest.timeline import Timeline
+
+PASSED = 0
+ERROR = 1
+BAD_SCENARIO = 2
+FAILED = 99
+INTERRUPTED = 130  # as a shell reports Ctrl-C
+
+
+async def run(
+    scenario: Scenario | Path,
+    settings: Settings,
+    *,
+    report_path: Path | None = None,
+    json_path: Path | None = None,
+    console: Console | None = None,
+    stop_event: asyncio.Event | None = None,
+) -> int:
+    """Flood the backend that ``settings`` names with the players of ``scenario``, and tell what happened.
+
+    Args:
+        scenario: a scenario, or the file that holds one.
+        report_path: where the HTML report goes.
+        json_path: where the JSON goes.
+        console: where progress and summary go.
+        stop_event: when set, players leave, tickets are taken back, and the summary so far is written.
+
+    Returns:
+        0 passed; 99 an objective missed or the ledger out of balance; 2 a bad scenario; 1 the backend failed; 130 stopped.
+    """
+    console = console or Console()
+    stop_event = stop_event or asyncio.Event()
+    try:
+        loaded = load(scenario) if isinstance(scenario, Path) else scenario
+        latencies_ms = latencies(loaded, settings.region_names)
+        outcome = await _flood(loaded, latencies_ms, settings, console, stop_event)
+    except (ScenarioError, UnknownRegionError) as error:
+        console.print(f"[red]{escape(str(error))}[/]", highlight=False, soft_wrap=True)
+        return BAD_SCENARIO
+    except LoadTestError as error:
+        console.print(f"[red]{escape(str(error))}[/]", highlight=False, soft_wrap=True)
+        return ERROR
+    summary.show(outcome, console)
+    if json_path is not None:
+        await asyncio.to_thread(outcome.write_json, json_path)
+        console.print(f"JSON: {json_path}", highlight=False, soft_wrap=True)
+    if report_path is not None:
+        from loadtest import report  # plotly: 50 MB that need not be there while the bots play
+
+        await asyncio.to_thread(report.write, outcome, report_path)
+        console.print(f"report: {report_path}", highlight=False, soft_wrap=True)
+    if outcome.interrupted:
+        return INTERRUPTED if stop_event.is_set() else ERROR
+    return PASSED if outcome.passed else FAILED
+
+
+def latencies(scenario: Scenario, fleet_regions: tuple[str, ...]) -> list[dict[str, float]]:
+    """For each location of the scenario, in its order: fleet region → round trip in ms, the player's own line included.
+
+    Raises UnknownRegionError for a fleet region that the table does not hold, and for a location that reaches none of them.
+    """
+    found: list[dict[str, float]] = []
+    for location in scenario.players.locations:
+        rtts_ms = {region: regions().rtt_between_ms(location, region) for region in fleet_regions}
+        reachable = {
+            region: rtt_ms + scenario.links.access_ms + 2 * scenario.links.jitter_ms
+            for region, rtt_ms in rtts_ms.items()
+            if rtt_ms is not None
+        }
+        if not reachable:
+            raise UnknownRegionError(
+                f"no round trip is published between players.locations.{location} and any fleet region "
+                f"({', '.join(fleet_regions)}): choose another location, or set LAUNCHDAY_REGIONS"
+            )
+        found.append(reachable)
+    return found
+
+
+async def _flood(
+    scenario: Scenario,
+    latencies_ms: list[dict[str, float]],
+    settings: Settings,
+    console: Console,
+    stop_event: asyncio.Event,
+) -> Outcome:
+    population = draw(scenario)
+    fates = Fates(population.arrives_s)
+    timeline = Timeline()
+    run_id = secrets.token_hex(4)
+    started_at = time.time()
+    token = _service_token(settings, started_at)
+    async with contextlib.AsyncExitStack() as stack:
+        progress = Progress(console, fates, timeline)
+        reader = await stack.enter_async_context(BooksReader(settings, token))
+        before = await reader.read()
+        kills = await stack.enter_async_context(KillEvents(settings.kafka_bootstrap, settings.topic_prefix))
+        fleet = await stack.enter_async_context(FleetAdminClient(settings.fleet_url, token))
+        lobby = await stack.enter_async_context(BackendLobby(settings, len(population)))
+        stack.enter_context(_few_collections())
+        progress.say("loading the swarm's kernels")
+        swarm = await stack.enter_async_context(
+            Swarm(
+                population,
+                entities=max(scenario.match.players, settings.match_players),
+                max_rtt_ms=max(max(by_region.values()) for by_region in latencies_ms),
+                jitter_ms=scenario.links.jitter_ms,
+                rest_s=scenario.bots.rest_s,
+            )
+        )
+        stack.enter_context(progress)
+        start_s, cpu_s = time.monotonic(), time.process_time()
+
+        def clock() -> float:
+            return time.monotonic() - start_s
+
+        trip = Trip(
+            scenario=scenario,
+            population=population,
+            fates=fates,
+            lobby=lobby,
+            swarm=swarm,
+            latencies_ms=latencies_ms,
+            clock=clock,
+            device=lambda bot: f"{scenario.name}-{run_id}-{bot}",
+            rng=np.random.default_rng(scenario.seed),
+        )
+        looks = Looks(reader, before, fleet, fates, timeline, progress, clock)
+        looking = asyncio.create_task(looks.keep_looking(), name="looks")
+        try:
+            interrupted = await _journeys(trip, stop_event)
+            looks.phase = "settling"
+            books, settled_s = await settle(
+                looks, stop_event, lambda seen: _balance(seen, before, fates, kills).balanced
+            )
+        finally:
+            looking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await looking
+        for fault in (looks.fault, kills.fault()):
+            if fault is not None:
+                progress.say(f"[red]{escape(fault)}[/]")
+                interrupted = interrupted or fault
+        return Outcome(
+            scenario=scenario,
+            run_id=run_id,
+            started_at=started_at,
+            wall_s=clock(),
+            fates=fates,
+            timeline=timeline,
+            ledger=_balance(books, before, fates, kills),
+            reports=looks.reports(),
+            generator=Generator(
+                step_late_us=swarm.late_us(50, 99, 100),
+                steps_missed_share=round(swarm.steps_missed / max(1, swarm.steps + swarm.steps_missed), 6),
+                arrival_late_ms=percentiles((fates.arrived_s - fates.intended_s) * 1e3, 50, 99, 100),
+                datagrams_overflowed=sum(link["overflowed"] for link in swarm.links.values()),
+                cpu_cores=(time.process_time() - cpu_s) / clock(),
+            ),
+            settled_s=settled_s,
+            interrupted=interrupted,
+        )
+
+
+@contextlib.contextmanager
+def _few_collections() -> Iterator[None]:
+    """Keep the garbage collector from stopping all bots for 200 ms: what was imported is never looked at again."""
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+
+
+async def _journeys(trip: Trip, stop_event: asyncio.Event) -> str:
+    """Send everyone on their way and wait until all are home, or until the run is stopped; returns why, or ""."""
+    tasks = [asyncio.create_task(travel(trip, bot), name=f"bot {bot}") for bot in range(len(trip.population))]
+    home = asyncio.create_task(_all_done(tasks), name="everyone home")
+    stopped = asyncio.create_task(stop_event.wait(), name="stop")
+    try:
+        await asyncio.wait([home, stopped], return_when=asyncio.FIRST_COMPLETED)
+        interrupted = "" if home.done() else "stopped before the last player was home"
+    finally:
+        for task in (stopped, home, *tasks):
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(home, stopped, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result  # a fault of ours, not of the backend: those end as Lost
+    return interrupted
+
+
+async def _all_done(tasks: list[asyncio.Task[None]]) -> None:
+    await asyncio.wait(tasks)
+
+
+def _service_token(settings: Settings, now: float) -> str:
+    try:
+        return Signer(settings.identity_secret.get_secret_value()).service_token("loadtest", now)
+    except WeakSecretError as error:
+        raise BackendError(str(error)) from error
+
+
+def _balance(books: Books, before: Books, fates: Fates, kills: KillEvents) -> Ledger:
+    return balance(books.since(before), tickets_opened=fates.tickets, kill_events=kills.kills)

@@ -1,0 +1,139 @@
+"""The reliable lane as a player sees it: log in, open a ticket, wait for its end, take it back.
+
+One pool of connections serves all players; a waiting player holds one connection, with an event stream on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from types import TracebackType
+from typing import Protocol, Self
+
+import httpx
+
+from launchday.settings import Settings
+from loadtest.errors import BackendError
+from matchmaker.client import (
+    MatchmakerClient,
+    MatchmakerClientError,
+    MatchmakerUnavailable,
+    TicketEnded,
+    TicketStatus,
+)
+from meta_service.client import MetaClient, MetaClientError, MetaUnavailableError
+
+ANSWER_TIMEOUT_S = 10.0
+SILENCE_TIMEOUT_S = 40.0  # on an event stream; the matchmaker gives a sign of life every 15 s
+LAST_LOOK_S = 30.0  # for a ticket that could not be taken back because its match is getting a server
+
+
+class Unavailable(BackendError):
+    """Raised when a service gave no usable answer. The player tries again."""
+
+
+class Refused(BackendError):
+    """Raised when a service refused the player. Trying again is no use."""
+
+
+class Lobby(Protocol):
+    """What a journey needs of the reliable lane. Every method raises Unavailable and Refused."""
+
+    async def log_in(self, device_id: str) -> str:
+        """The session token of a device's player."""
+        ...
+
+    async def open_ticket(
+        self, token: str, *, mode: str, latencies_ms: Mapping[str, float], client_key: str
+    ) -> str:
+        """Queue; the ticket's id. The same ``client_key`` gives the same ticket."""
+        ...
+
+    async def wait(self, token: str, ticket_id: str) -> TicketStatus:
+        """Wait for the ticket's end, however long it takes."""
+        ...
+
+    async def cancel(self, token: str, ticket_id: str) -> TicketStatus:
+        """Take the ticket back; what came of it, which is an assignment where it was too late."""
+        ...
+
+
+class BackendLobby:
+    """The reliable lane of a running backend.
+
+    Args:
+        settings: where the services are.
+        players: how many wait at once at most.
+    """
+
+    def __init__(self, settings: Settings, players: int) -> None:
+        self._meta = MetaClient(settings.meta_url, connections=min(players, 100))
+        self._http = httpx.AsyncClient(
+            timeout=httpx.Timeout(ANSWER_TIMEOUT_S, read=SILENCE_TIMEOUT_S, pool=None),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=players),
+            trust_env=False,  # a proxy from the environment is not for calls to our own services
+        )
+        self._matchmaker = MatchmakerClient(settings.matchmaker_url, http=self._http)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+        await self._meta.close()
+
+    async def log_in(self, device_id: str) -> str:
+        """The session token of a device's player."""
+        try:
+            return (await self._meta.login_device(device_id)).session_token
+        except MetaUnavailableError as error:
+            raise Unavailable(f"login: {error}") from error
+        except MetaClientError as error:
+            raise Refused(f"login: {error}") from error
+
+    async def open_ticket(
+        self, token: str, *, mode: str, latencies_ms: Mapping[str, float], client_key: str
+    ) -> str:
+        """Queue; the ticket's id. The same ``client_key`` gives the same ticket."""
+        with _translated("ticket"):
+            return (
+                await self._matchmaker.with_token(token).create_ticket(
+                    mode, latencies_ms, client_key=client_key
+                )
+            ).ticket_id
+
+    async def wait(self, token: str, ticket_id: str) -> TicketStatus:
+        """Wait for the ticket's end, however long it takes."""
+        looks = self._matchmaker.with_token(token).follow_ticket(ticket_id)
+        with _translated("ticket"):
+            try:
+                async for status in looks:
+                    if status.final:
+                        return status
+            finally:
+                if isinstance(
+                    looks, AsyncGenerator
+                ):  # its connection goes back now, not when it is collected
+                    await looks.aclose()
+        raise Unavailable("ticket: the event stream ended before the ticket did")
+
+    async def cancel(self, token: str, ticket_id: str) -> TicketStatus:
+        """Take the ticket back; what came of it, which is an assignment where it was too late."""
+        player = self._matchmaker.with_token(token)
+        with _translated("ticket"):
+            try:
+                return await player.cancel_ticket(ticket_id)
+            except TicketEnded:
+                return await player.wait_for_end(ticket_id, LAST_LOOK_S)
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except MatchmakerUnavailable as error:
+        raise Unavailable(f"{what}: {error}") from error
+    except MatchmakerClientError as error:
+        raise Refused(f"{what}: {error}") from error

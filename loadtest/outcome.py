@@ -1,0 +1,219 @@
+"""What a run showed: measurements, objectives and ledger, put together once and then only printed, plotted and written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from loadtest.fates import Fates, State, percentiles
+from loadtest.ledger import Ledger
+from loadtest.scenario import Objectives, Scenario
+from loadtest.timeline import Timeline
+
+TICK_US = 1e6 / 60
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """One thing that had to hold.
+
+    Attributes:
+        measured: None when the run gave nothing to measure, which does not meet the objective.
+    """
+
+    name: str
+    limit: float
+    measured: float | None
+    unit: str = ""
+
+    @property
+    def met(self) -> bool:
+        """Whether it held."""
+        return self.measured is not None and self.measured <= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Generator:
+    """How well the load test itself kept up. A late generator measures itself, not the backend.
+
+    Attributes:
+        step_late_us: percentiles of how late each step of the swarm began.
+        steps_missed_share: steps that were skipped because the swarm was more than one behind.
+        arrival_late_ms: percentiles of how late players were sent on their way.
+        datagrams_overflowed: datagrams that found an emulated link's queue full.
+        cpu_cores: processor time of this process over wall time.
+    """
+
+    step_late_us: dict[str, float | None]
+    steps_missed_share: float
+    arrival_late_ms: dict[str, float | None]
+    datagrams_overflowed: int
+    cpu_cores: float
+
+    # Beyond one frame, inputs bunch up and the measured round trip is the generator's own; below 57 of 60 inputs a second the
+    # bots are not the players they play; and arrivals half a second late are another curve than the scenario's.
+    MAX_STEP_LATE_US = TICK_US
+    MAX_MISSED_SHARE = 0.05
+    MAX_ARRIVAL_LATE_MS = 500.0
+
+    @property
+    def complaints(self) -> list[str]:
+        """Why the measurements cannot be trusted; empty when they can."""
+        found: list[str] = []
+        if (late_us := self.step_late_us.get("p99") or 0.0) > self.MAX_STEP_LATE_US:
+            found.append(f"the swarm's steps began {late_us / 1e3:.1f} ms late (p99)")
+        if self.steps_missed_share > self.MAX_MISSED_SHARE:
+            found.append(f"the swarm skipped {self.steps_missed_share:.1%} of its steps")
+        if (late_ms := self.arrival_late_ms.get("p99") or 0.0) > self.MAX_ARRIVAL_LATE_MS:
+            found.append(f"players were sent on their way {late_ms:.0f} ms late (p99)")
+        if self.datagrams_overflowed:
+            found.append(f"{self.datagrams_overflowed} datagrams found an emulated link's queue full")
+        return found
+
+    @property
+    def saturated(self) -> bool:
+        """Whether the generator, and not the backend, was the limit."""
+        return bool(self.complaints)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished, or interrupted, run.
+
+    Attributes:
+        reports: the last report of each game server that ran one of our matches, with its ``region``.
+        settled_s: seconds after the last player left until the ledger balanced; None if it never did.
+        interrupted: why the run ended early, or "".
+        started_at: Unix seconds.
+    """
+
+    scenario: Scenario
+    run_id: str
+    started_at: float
+    wall_s: float
+    fates: Fates
+    timeline: Timeline
+    ledger: Ledger
+    reports: list[dict[str, Any]]
+    generator: Generator
+    settled_s: float | None
+    interrupted: str = ""
+
+    @property
+    def players_lost(self) -> int:
+        """Players without a match or a session through no fault of their own, as the bots or the servers saw it."""
+        by_bots = self.fates.count(State.LOST, State.UNMATCHED)
+        by_servers = sum(int(report.get("players_lost", 0)) for report in self.reports)
+        return max(by_bots, by_servers)
+
+    def players_in(self, match_id: str) -> int:
+        """Players of this run who were assigned to a match."""
+        return self.fates.match.count(match_id)
+
+    @property
+    def tick_us(self) -> dict[str, float | None]:
+        """Tick time in µs: the median server's p50, the slowest server's p99 and max."""
+        ticks = [report["tick_us"] for report in self.reports if report.get("tick_us")]
+        if not ticks:
+            return {"p50": None, "p99": None, "max": None}
+        return {
+            "p50": round(float(np.median([tick["p50"] for tick in ticks])), 1),
+            "p99": round(max(float(tick["p99"]) for tick in ticks), 1),
+            "max": round(max(float(tick["max"]) for tick in ticks), 1),
+        }
+
+    @property
+    def missed_tick_share(self) -> float | None:
+        """Ticks that could not begin in their own slot, of all that were due, over all our servers."""
+        due = sum(int(report.get("tick", 0)) for report in self.reports)
+        missed = sum(int(report.get("missed_ticks", 0)) for report in self.reports)
+        return round(missed / due, 6) if due else None
+
+    @property
+    def objectives(self) -> list[Objective]:
+        """What the scenario asked for, against what was measured."""
+        asked: Objectives = self.scenario.objectives
+        tick_p99 = self.tick_us["p99"]
+        wait = percentiles(self.fates.wait_s(), 95)["p95"]
+        return [
+            Objective("tick p99", asked.tick_p99_ms, None if tick_p99 is None else tick_p99 / 1e3, "ms"),
+            Objective("wait p95", asked.wait_p95_s, wait, "s"),
+            Objective("players lost", asked.players_lost, float(self.players_lost)),
+            Objective("ledger lines off", 0, float(sum(not line.balanced for line in self.ledger.lines))),
+        ]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every objective was met, by a generator that kept up, in a run that was not cut short."""
+        return not self.interrupted and not self.generator.saturated and all(o.met for o in self.objectives)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        if self.interrupted:
+            return f"Interrupted: {self.interrupted}. These are the figures so far."
+        if self.passed:
+            return "Passed: every objective was met and the ledger balances."
+        failures = [
+            f"{o.name} {_figure(o)} (limit {o.limit:g} {o.unit}".rstrip() + ")"
+            for o in self.objectives
+            if not o.met
+        ]
+        failures += [f"generator saturated: {complaint}" for complaint in self.generator.complaints]
+        return "Failed: " + "; ".join(failures) + "."
+
+    def as_json(self) -> dict[str, Any]:
+        """The run as JSON; every figure of the report is here too."""
+        fates = self.fates
+        return {
+            "scenario": self.scenario.name,
+            "seed": self.scenario.seed,
+            "run_id": self.run_id,
+            "started_at": round(self.started_at, 3),
+            "wall_s": round(self.wall_s, 3),
+            "passed": self.passed,
+            "interrupted": self.interrupted,
+            "verdict": self.verdict,
+            "players": len(fates),
+            "players_lost": self.players_lost,
+            "players_by_state": {state.name.lower(): fates.count(state) for state in State},
+            "reasons": fates.reasons(),
+            "matches": len(fates.matches()),
+            "tick_us": self.tick_us,
+            "missed_tick_share": self.missed_tick_share,
+            "wait_s": percentiles(fates.wait_s(), 50, 95, 99, 100),
+            "rtt_ms": percentiles(fates.rtt_ms, 50, 95, 99),
+            "kbit_per_client": percentiles(fates.received_kbit_s, 50, 95, 100),
+            "sent_kbit_per_client": percentiles(fates.sent_kbit_s, 50, 95, 100),
+            "ledger": self.ledger.as_json() | {"settled_s": self.settled_s},
+            "objectives": [
+                {"name": o.name, "limit": o.limit, "measured": o.measured, "unit": o.unit, "met": o.met}
+                for o in self.objectives
+            ],
+            "generator_saturated": self.generator.saturated,
+            "generator": {
+                "complaints": self.generator.complaints,
+                "step_late_us": self.generator.step_late_us,
+                "steps_missed_share": self.generator.steps_missed_share,
+                "arrival_late_ms": self.generator.arrival_late_ms,
+                "datagrams_overflowed": self.generator.datagrams_overflowed,
+            },
+            "cpu_cores": {"generator": round(self.generator.cpu_cores, 3)},
+            "servers": self.reports,
+        }
+
+    def write_json(self, path: Path) -> None:
+        """Write :meth:`as_json`, indented, as UTF-8."""
+        path.write_text(json.dumps(self.as_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _figure(objective: Objective) -> str:
+    return (
+        "not measured"
+        if objective.measured is None
+        else f"{objective.measured:.3g} {objective.unit}".rstrip()
+    )

@@ -1,0 +1,238 @@
+"""The report of a run: one HTML file that needs nothing else, neither a network nor a folder beside it."""
+
+from __future__ import annotations
+
+import datetime
+import html
+import json
+import string
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import yaml
+from plotly.offline import get_plotlyjs
+
+from loadtest import charts
+from loadtest.fates import State, percentiles
+from loadtest.outcome import Outcome
+
+TEMPLATE = Path(__file__).parent / "page.html"
+
+
+def write(outcome: Outcome, path: Path) -> None:
+    """Write the report to ``path``."""
+    path.write_text(render(outcome), encoding="utf-8")
+
+
+def render(outcome: Outcome) -> str:
+    """The report as HTML."""
+    plots: list[tuple[str, str, str, go.Figure | None, bool]] = [
+        ("players", "Players by state", "Dotted lines: matches start and end.", charts.players(outcome), True),
+        ("waits", "Wait for a match", "From the intended arrival to the assignment, by region of the match.", charts.waits(outcome), False),
+        ("rtt", "Round-trip time", "Includes the waits for the server's tick and the client's frame.", charts.round_trips(outcome), False),
+        ("ticks", "Tick time", "Each server's own report, once a second; logarithmic.", charts.ticks(outcome), False),
+        ("bandwidth", "Bandwidth a player", "UDP payload, mean over the match.", charts.bandwidth(outcome), False),
+        ("stages", "Where a tick goes", "Median of each stage.", charts.stages(outcome), False),
+        ("queues", "Inside the backend", "What waits to be done.", charts.queues(outcome), False),
+    ]  # fmt: skip
+    drawn = [plot for plot in plots if plot[3] is not None]
+    scenario = outcome.scenario
+    started = datetime.datetime.fromtimestamp(outcome.started_at, datetime.UTC)
+    if outcome.interrupted:
+        verdict_class, word = "interrupted", "Interrupted"
+    else:
+        verdict_class, word = ("passed", "Passed") if outcome.passed else ("failed", "Failed")
+    return string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        title=_text(f"{scenario.name}: {word.lower()} · launchday"),
+        plotly_js=get_plotlyjs(),
+        heading=_text(f"{scenario.name} · {len(outcome.fates):,} players"),
+        subheading=_text(
+            f"{scenario.description} {started:%Y-%m-%d %H:%M:%S} UTC, {outcome.wall_s:.0f} seconds.".strip()
+        ),
+        verdict_class=verdict_class,
+        verdict_word=word,
+        verdict=_text(_capital(outcome.verdict.split(": ", 1)[-1])),
+        figures=_figures(outcome),
+        objectives=_objectives(outcome),
+        ledger_note=_text(_ledger_note(outcome)),
+        ledger=_ledger(outcome),
+        plots="".join(_plot_card(*plot[:3], wide=plot[4]) for plot in drawn),
+        plot_data=_script_json({name: figure for name, _, _, figure, _ in drawn}),
+        matches=_matches(outcome),
+        generator=_generator(outcome),
+        repeat_note="The same file and seed give the same players, arrivals and links. Save it, and run launchday flood FILE.",
+        repeat=_text(yaml.safe_dump(scenario.model_dump(), sort_keys=False, allow_unicode=True)),
+    )
+
+
+def _figures(outcome: Outcome) -> str:
+    fates, tick = outcome.fates, outcome.tick_us
+    wait = percentiles(fates.wait_s(), 50, 95)
+    shown = [
+        (f"{fates.count(State.DONE):,} of {len(fates):,}", "players played"),
+        (f"{outcome.players_lost:,}", "players lost"),
+        (f"{len(fates.matches()):,}", "matches"),
+        (f"{sum(int(report.get('kills', 0)) for report in outcome.reports):,}", "kills"),
+        (f"{_number(wait['p50'])} / {_number(wait['p95'])} s", "wait, p50 / p95"),
+        (f"{_ms(tick['p50'])} / {_ms(tick['p99'])} ms", "tick, p50 / p99"),
+        (f"{_number(percentiles(fates.received_kbit_s, 50)['p50'])} kbit/s", "received a player, p50"),
+        (f"{_number(percentiles(fates.rtt_ms, 50)['p50'])} ms", "round trip, p50"),
+    ]
+    return "".join(
+        f'<div class="figure"><b>{_text(value)}</b><span>{_text(label)}</span></div>'
+        for value, label in shown
+    )
+
+
+def _objectives(outcome: Outcome) -> str:
+    rows = [
+        (
+            objective.name,
+            f"{_number(objective.measured)} {objective.unit}".strip(),
+            f"≤ {objective.limit:g} {objective.unit}".strip(),
+            _mark(objective.met, "met", "missed"),
+        )
+        for objective in outcome.objectives
+    ]
+    return _table(("objective", "measured", "limit", ""), rows, numbers=(1, 2))
+
+
+def _ledger_note(outcome: Outcome) -> str:
+    if outcome.settled_s is None:
+        return "Counts kept by services that do not ask each other. They had not come together when the run ended."
+    return (
+        "Counts kept by services that do not ask each other; each line must be equal. "
+        f"They came together {outcome.settled_s:.1f} s after the last player left."
+    )
+
+
+def _ledger(outcome: Outcome) -> str:
+    rows = []
+    for line in outcome.ledger.lines:
+        entries = "".join(
+            f'<span class="entry"><b>{entry.count:,}</b> {_text(entry.label)}'
+            + (f' <span class="quiet">({_text(entry.detail)})</span>' if entry.detail else "")
+            + "</span>"
+            for entry in line.entries
+        )
+        rows.append(
+            (line.name, _Raw(entries), _mark(line.balanced, "balanced", f"off by {line.difference:,}"))
+        )
+    return _table(("", "", ""), rows)
+
+
+def _matches(outcome: Outcome) -> str:
+    rows = []
+    for report in outcome.reports:
+        tick = report.get("tick_us") or {}
+        rows.append(
+            (
+                str(report.get("match_id", ""))[:8],
+                str(report.get("region", "?")),
+                f"{outcome.players_in(str(report.get('match_id'))):,}",
+                f"{report.get('players_lost', 0):,}",
+                f"{report.get('kills', 0):,}",
+                f"{report.get('shots', 0):,}",
+                f"{report.get('tick', 0):,}",
+                f"{report.get('missed_ticks', 0):,}",
+                f"{_ms(tick.get('p50'))} / {_ms(tick.get('p99'))} / {_ms(tick.get('max'))}",
+            )
+        )
+    if not rows:
+        return "<p class='quiet'>No game server reported a match of this run.</p>"
+    return _table(
+        (
+            "match",
+            "region",
+            "players",
+            "lost",
+            "kills",
+            "shots",
+            "ticks",
+            "missed",
+            "tick ms, p50 / p99 / max",
+        ),
+        rows,
+        numbers=range(2, 9),
+    )
+
+
+def _generator(outcome: Outcome) -> str:
+    generator = outcome.generator
+    late = generator.step_late_us
+    said = (
+        "It kept up, so the figures are the backend's."
+        if not generator.saturated
+        else "Saturated: " + "; ".join(generator.complaints) + ". The figures are its own, not the backend's."
+    )
+    details = (
+        f"Steps of the swarm began {_ms(late.get('p50'))} ms late (p50), {_ms(late.get('p99'))} ms (p99); "
+        f"{generator.steps_missed_share:.2%} were skipped. Players were sent on their way "
+        f"{_number(generator.arrival_late_ms.get('p99'))} ms late (p99). {generator.cpu_cores:.2f} processor cores."
+    )
+    reasons = "".join(
+        f"<li>{count:,} × {_text(reason)}</li>" for reason, count in outcome.fates.reasons().items()
+    )
+    lost = f"<p>Players lost or not matched:</p><ul>{reasons}</ul>" if reasons else ""
+    return (
+        f'<p class="{"bad" if generator.saturated else ""}" style="white-space:normal">{_text(said)}</p>'
+        f'<p class="quiet">{_text(details)}</p>{lost}'
+    )
+
+
+def _plot_card(name: str, title: str, note: str, *, wide: bool) -> str:
+    return (
+        f'<section class="card{" wide" if wide else ""}"><h2>{_text(title)}</h2>'
+        f'<p class="quiet"><small>{_text(note)}</small></p><div class="plot" id="{name}"></div></section>'
+    )
+
+
+class _Raw(str):
+    """HTML that is already escaped."""
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = ()) -> str:
+    right = set(numbers)
+    head = "".join(
+        f"<th{' class=number' if at in right else ''}>{_text(text)}</th>" for at, text in enumerate(headings)
+    )
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f"<td{' class=number' if at in right else ''}>{cell if isinstance(cell, _Raw) else _text(cell)}</td>"
+            for at, cell in enumerate(row)
+        )
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table>{f'<tr>{head}</tr>' if any(headings) else ''}{body}</table>"
+
+
+def _mark(good: bool, yes: str, no: str) -> _Raw:
+    return _Raw(
+        f'<span class="good">✓ {_text(yes)}</span>' if good else f'<span class="bad">✗ {_text(no)}</span>'
+    )
+
+
+def _script_json(figures: dict[str, Any]) -> str:
+    """Figures as JSON that cannot end the script element it stands in."""
+    plain = {name: json.loads(figure.to_json()) for name, figure in figures.items()}
+    return json.dumps(plain, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _text(text: str) -> str:
+    return html.escape(text)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _ms(micros: float | None) -> str:
+    return "–" if micros is None else f"{micros / 1e3:.2f}"

@@ -1,0 +1,284 @@
+"""All UDP bots of one process: a thread that runs the compiled step 240 times a second, and what coroutines ask of it.
+
+The thread holds the interpreter's lock only between steps, so a busy event loop delays it little, and how much is measured. Coroutines
+talk to it through a queue of commands and get answers as futures on their own loop; arrays are written by the thread alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dedicated_server.protocol.client import (
+    CLIENT_CONNECTED,
+    CLIENT_GONE,
+    ClientSessions,
+)
+from dedicated_server.protocol.client_prediction import MOVEMENT
+from dedicated_server.protocol.client_view import forget, new_view
+from dedicated_server.protocol.connect_token import BadToken
+from loadtest import frame, udp
+from loadtest.behaviour import new_brains
+from loadtest.errors import SwarmError
+from loadtest.links import DELIVERED, LOST, OVERFLOWED, SENT, link_queue
+from loadtest.population import Population
+from loadtest.session import Circumstances, Line, Played
+
+T = TypeVar("T")
+
+DATAGRAM_BYTES = (
+    1_232  # room for the longest datagram of the protocol, 1,200, and for IPv6's largest that is never cut
+)
+BURST_DATAGRAMS = 32  # under way on one link beyond the steady flow
+RATE_MARGIN = 2.0  # the queue of a link holds twice what flows at 60 a second
+LATE_BIN_US = 20
+LATE_BINS = 10_000  # up to 200 ms
+SWITCH_INTERVAL_S = 0.001  # CPython's 5 ms would let a busy event loop delay the thread by more than a step
+
+
+class Swarm:
+    """The UDP side of a population. Use it as an async context manager.
+
+    Args:
+        population: the bots.
+        entities: most players in one match.
+        max_rtt_ms: of any bot's link; sizes the queues.
+        jitter_ms: likewise.
+        rest_s: pause between two bursts of fire.
+    """
+
+    def __init__(
+        self, population: Population, *, entities: int, max_rtt_ms: float, jitter_ms: float, rest_s: float
+    ) -> None:
+        bots = len(population)
+        longest_s = (max_rtt_ms / 2 + 8 * jitter_ms) / 1e3
+        capacity = bots * (BURST_DATAGRAMS + round(RATE_MARGIN * frame.FRAME_HZ * longest_s))
+        self._entities = entities
+        self._clients = ClientSessions(capacity=bots, entities=entities)
+        self._state = frame.Swarm(
+            clients=self._clients.state,
+            screens=new_view(bots, entities, MOVEMENT["battle_royale"]),
+            inbound=link_queue(population.link_seed[:, 1], capacity, DATAGRAM_BYTES),
+            outbound=link_queue(population.link_seed[:, 0], capacity, DATAGRAM_BYTES),
+            brains=new_brains(population.skill, rest_s),
+            streams=population.behaviour_seed.copy(),
+            poll=udp.poll_table(bots),
+            session=np.full(bots, frame.NO_SESSION, np.int32),
+            circumstances=np.zeros(bots, np.int64),
+            changed=np.zeros(bots, np.int32),
+            scratch=np.zeros((2, DATAGRAM_BYTES), np.uint8),
+            counts=np.zeros(frame.COUNTS, np.int64),
+        )
+        self._sockets: dict[int, socket.socket] = {}
+        self._closing: list[tuple[float, int]] = []
+        self._told: dict[int, Circumstances] = {}
+        self._commands: queue.SimpleQueue[Callable[[BaseException | None], None]] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="swarm", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._linger_s = longest_s + 0.1  # until the last good-bye is through the link
+        self._fault: BaseException | None = None
+        self._switch_interval_s = SWITCH_INTERVAL_S
+        self._late_us = np.zeros(LATE_BINS, np.int64)
+        self.steps = 0
+        self.steps_missed = 0
+
+    async def __aenter__(self) -> Self:
+        """Compile the step if need be, and start the thread."""
+        self._loop = asyncio.get_running_loop()
+        await asyncio.to_thread(frame.step, self._state, 0, time.monotonic())
+        self._switch_interval_s = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        self._thread.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        await asyncio.to_thread(self._thread.join)
+        sys.setswitchinterval(self._switch_interval_s)
+        for opened in self._sockets.values():
+            opened.close()
+        self._sockets.clear()
+
+    async def join(self, bot: int, connect_token: bytes, line: Line) -> Circumstances:
+        """Let a bot begin its handshake; what becomes of it is told through what this returns.
+
+        Raises BadToken, or OSError where no socket can be had.
+        """
+        told = Circumstances()
+
+        def on_thread() -> None:
+            session = self._clients.add(connect_token)
+            forget(self._state.screens, session)
+            try:
+                if self._clients.sessions["own_entity"][session] >= self._entities:
+                    raise BadToken(f"the match has more than the {self._entities} players of the scenario")
+                host, port = self._clients.address_of(session)
+                opened = udp.open_socket(host, port)
+            except (BadToken, OSError):
+                self._clients.free(session)
+                raise
+            self._sockets[bot] = opened
+            state = self._state
+            for queue_ in (state.inbound, state.outbound):
+                queue_.links[bot] = (line.rtt_ms / 2e3, line.jitter_ms / 1e3, line.loss)
+            self._told[bot] = told
+            state.circumstances[bot] = 0
+            state.poll["fd"][bot] = opened.fileno()
+            state.session[bot] = session
+
+        await self._ask(on_thread)
+        return told
+
+    async def leave(self, bot: int) -> Played:
+        """Let a bot say good-bye, and return what its client knew. Its socket stays open until the good-bye is through."""
+
+        def on_thread() -> Played:
+            session = int(self._state.session[bot])
+            record = self._clients.state.sessions[session]
+            rtt_s = float(record["rtt_s"])
+            played = Played(
+                rtt_ms=rtt_s * 1e3 if rtt_s > 0 else float("nan"),
+                received_bytes=int(record["received_bytes"]),
+                sent_bytes=int(record["sent_bytes"]),
+            )
+            self._clients.leave(session)
+            self._told.pop(bot, None)
+            # Three frames of good-byes, then the link's delay.
+            self._closing.append((time.monotonic() + 6 / frame.FRAME_HZ + self._linger_s, bot))
+            return played
+
+        return await self._ask(on_thread)
+
+    def late_us(self, *points: float) -> dict[str, float | None]:
+        """Percentiles of how late steps began, in µs; 100 is "max"."""
+        total = int(self._late_us.sum())
+        names = ["max" if point == 100 else f"p{point:g}" for point in points]
+        if not total:
+            return dict.fromkeys(names)
+        reached = np.cumsum(self._late_us)
+        bins = np.searchsorted(reached, [max(1, total * point / 100) for point in points])
+        return {name: float((at + 1) * LATE_BIN_US) for name, at in zip(names, bins, strict=True)}
+
+    @property
+    def links(self) -> dict[str, dict[str, int]]:
+        """Datagrams by direction: sent into the links, lost, delivered, overflowed."""
+        offsets = {"sent": SENT, "lost": LOST, "delivered": DELIVERED, "overflowed": OVERFLOWED}
+        directions = {"to servers": self._state.outbound, "from servers": self._state.inbound}
+        return {
+            direction: {name: int(link.counts[offset]) for name, offset in offsets.items()}
+            for direction, link in directions.items()
+        }
+
+    @property
+    def rtt_ms(self) -> npt.NDArray[np.float64]:
+        """float64[B]: round trip as the clients measure it now, NaN where not connected."""
+        sessions, records = self._state.session, self._clients.state.sessions
+        connected = (sessions != frame.NO_SESSION) & (records["state"][sessions] == CLIENT_CONNECTED)
+        rtt_s = np.where(connected, records["rtt_s"][sessions], np.nan)
+        return np.where(rtt_s > 0, rtt_s * 1e3, np.nan)
+
+    async def _ask(self, command: Callable[[], T]) -> T:
+        """Run ``command`` on the thread between two steps; its result or exception comes back here."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+
+        def settle(result: T | None, error: BaseException | None) -> None:
+            if answer.done():
+                return
+            if error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(result)  # type: ignore[arg-type]
+
+        def tell(result: T | None, error: BaseException | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+                loop.call_soon_threadsafe(settle, result, error)
+
+        def run(fault: BaseException | None = None) -> None:
+            if fault is not None:
+                tell(None, SwarmError(f"the swarm has stopped: {fault!r}"))
+                return
+            try:
+                result = command()
+            except BaseException as error:
+                tell(None, error)
+            else:
+                tell(result, None)
+
+        if not self._thread.is_alive():
+            raise SwarmError(f"the swarm has stopped: {self._fault!r}")
+        self._commands.put(run)
+        return await answer
+
+    def _run(self) -> None:
+        """The thread. A fault of ours ends it, and every bot's session with it."""
+        try:
+            self._keep_time()
+        except BaseException as error:
+            self._fault = error
+            for told in list(self._told.values()):
+                self._pass_on_soon(told, CLIENT_GONE)
+        with contextlib.suppress(queue.Empty):  # nobody may wait for an answer that never comes
+            while True:
+                self._commands.get_nowait()(self._fault or RuntimeError("it was told to"))
+
+    def _keep_time(self) -> None:
+        """One step after another, each at its time."""
+        start_s = time.monotonic()
+        number = 0
+        while not self._stopping.is_set():
+            number += 1
+            due_s = start_s + number / frame.STEP_HZ
+            now_s = time.monotonic()
+            if now_s < due_s:
+                time.sleep(due_s - now_s)
+                now_s = time.monotonic()
+            late_s = now_s - due_s
+            self._late_us[min(int(late_s * 1e6) // LATE_BIN_US, LATE_BINS - 1)] += 1
+            self._obey()
+            changed = frame.step(self._state, number, now_s)
+            self.steps += 1
+            if changed:
+                self._tell(changed)
+            behind = int((time.monotonic() - start_s) * frame.STEP_HZ) - number
+            if behind > frame.STEPS_PER_FRAME:
+                # A whole frame behind: let go what cannot be made up, in whole frames, so that every bot keeps its turn.
+                skipped = behind - behind % frame.STEPS_PER_FRAME
+                self.steps_missed += skipped
+                number += skipped
+
+    def _obey(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._commands.get_nowait()(None)
+        now_s = time.monotonic()
+        while self._closing and self._closing[0][0] <= now_s:
+            _, bot = self._closing.pop(0)
+            self._state.poll["fd"][bot] = udp.UNUSED
+            self._state.session[bot] = frame.NO_SESSION
+            self._sockets.pop(bot).close()
+
+    def _tell(self, changed: int) -> None:
+        for bot in self._state.changed[:changed]:
+            told = self._told.get(int(bot))
+            if told is not None:
+                self._pass_on_soon(told, int(self._state.circumstances[bot]))
+
+    def _pass_on_soon(self, told: Circumstances, value: int) -> None:
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+            self._loop.call_soon_threadsafe(told.tell, value)

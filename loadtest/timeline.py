@@ -1,0 +1,85 @@
+"""One look at everything each second: players by state, queues, game servers. What the report's curves are drawn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from loadtest.books import Books
+from loadtest.fates import Fates, State
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Samples of a run, a structure of lists, one entry a sample.
+
+    Attributes:
+        at_s: seconds since the start.
+        players: for each State its count.
+        queue: matchmaker's searching, write-behind depth and consumer lag, by name; None where a book could not be read.
+        servers: for each game server that had a match, ``{"at_s", "p50", "p99", "connected", "alive", "kbit"}`` as lists.
+        marks: (at_s, text) of what happened when.
+    """
+
+    at_s: list[float] = field(default_factory=list)
+    players: dict[State, list[int]] = field(default_factory=lambda: {state: [] for state in State})
+    queue: dict[str, list[float | None]] = field(
+        default_factory=lambda: {
+            "tickets searching": [],
+            "write-behind rows": [],
+            "events not yet applied": [],
+        }
+    )
+    servers: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    marks: list[tuple[float, str]] = field(default_factory=list)
+    _phases: dict[str, str] = field(default_factory=dict)
+
+    def sample(
+        self, at_s: float, fates: Fates, books: Books | None, gameservers: list[dict[str, Any]]
+    ) -> None:
+        """Add one look. ``gameservers`` are the entries of the fleet's list."""
+        self.at_s.append(at_s)
+        by_state = fates.by_state()
+        for state, counts in self.players.items():
+            counts.append(int(by_state[state]))
+        levels: tuple[float | None, ...] = (
+            (None, None, None)
+            if books is None
+            else (
+                books.matchmaker.get("searching"),
+                books.meta.get("writebehind_depth"),
+                books.rewards.get("lag"),
+            )
+        )
+        for values, level in zip(self.queue.values(), levels, strict=True):
+            values.append(level)
+        ours = set(fates.match)
+        for server in gameservers:
+            report = server.get("report") or {}
+            if report.get("match_id") in ours:
+                self._sample_server(
+                    at_s, str(server.get("name", "?")), str(server.get("region", "?")), report
+                )
+
+    def _sample_server(self, at_s: float, name: str, region: str, report: dict[str, Any]) -> None:
+        phase = str(report.get("phase", ""))
+        if phase and self._phases.get(name) != phase:
+            self._phases[name] = phase
+            if phase != "waiting":
+                words = {"playing": "starts", "over": "ends"}
+                self.marks.append((at_s, f"{region}: match {words.get(phase, phase)}"))
+        if phase != "playing":
+            return
+        curve = self.servers.setdefault(
+            name, {key: [] for key in ("at_s", "p50", "p99", "connected", "alive", "kbit")}
+        )
+        tick_us = report.get("tick_us") or {}
+        for key, value in (
+            ("at_s", at_s),
+            ("p50", tick_us.get("p50", 0)),
+            ("p99", tick_us.get("p99", 0)),
+            ("connected", report.get("players_connected", 0)),
+            ("alive", report.get("players_alive", 0)),
+            ("kbit", (report.get("kbit_per_client") or {}).get("p50", 0)),
+        ):
+            curve[key].append(float(value or 0))

@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import math
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pytest
+
+from dedicated_server.protocol.client import CLIENT_CONNECTED, CLIENT_TIMED_OUT
+from dedicated_server.protocol.connect_token import BadToken
+from loadtest import journey
+from loadtest.fates import Fates, State
+from loadtest.frame import DIED, MATCH_OVER
+from loadtest.journey import Trip, travel
+from loadtest.lobby import Refused, Unavailable
+from loadtest.population import draw
+from loadtest.scenario import Bots, Scenario
+from loadtest.scenario_file import SHIPPED, load
+from loadtest.session import Circumstances, Line, Played
+from matchmaker.client import Assignment, TicketStatus
+
+BOT = 0
+ASSIGNED = TicketStatus(
+    "t-1",
+    "assigned",
+    None,
+    Assignment("m-1", "east-us", "127.0.0.1", 7001, base64.b64encode(b"token").decode(), 0, 0),
+)
+
+
+class FakeLobby:
+    """A reliable lane that answers what the test says, and notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.failures: dict[str, list[Exception]] = {}
+        self.end: TicketStatus | None = ASSIGNED
+        self.cancelled = TicketStatus("t-1", "cancelled", None, None)
+        self.latencies_ms: Mapping[str, float] = {}
+
+    def _ask(self, what: str) -> None:
+        self.asked.append(what)
+        if self.failures.get(what):
+            raise self.failures[what].pop(0)
+
+    async def log_in(self, device_id: str) -> str:
+        self._ask("log_in")
+        return f"token of {device_id}"
+
+    async def open_ticket(
+        self, token: str, *, mode: str, latencies_ms: Mapping[str, float], client_key: str
+    ) -> str:
+        self._ask("open_ticket")
+        self.latencies_ms = latencies_ms
+        return "t-1"
+
+    async def wait(self, token: str, ticket_id: str) -> TicketStatus:
+        self._ask("wait")
+        if self.end is None:
+            await asyncio.Event().wait()
+        assert self.end is not None
+        return self.end
+
+    async def cancel(self, token: str, ticket_id: str) -> TicketStatus:
+        self._ask("cancel")
+        return self.cancelled
+
+
+class FakeSwarm:
+    """A fast lane on which each bot meets the circumstances given, one after the other."""
+
+    def __init__(self, *circumstances: int) -> None:
+        self.circumstances = circumstances
+        self.line: Line | None = None
+        self.left = 0
+        self.failure: Exception | None = None
+        self._telling: asyncio.Task[None] | None = None
+
+    async def join(self, bot: int, connect_token: bytes, line: Line) -> Circumstances:
+        assert connect_token == b"token"
+        if self.failure is not None:
+            raise self.failure
+        self.line = line
+        told = Circumstances()
+
+        async def tell() -> None:
+            for value in self.circumstances:
+                await asyncio.sleep(0.01)
+                told.tell(value)
+
+        self._telling = asyncio.create_task(tell())
+        return told
+
+    async def leave(self, bot: int) -> Played:
+        self.left += 1
+        assert self._telling is not None
+        self._telling.cancel()
+        return Played(rtt_ms=33.0, received_bytes=5_000, sent_bytes=2_000)
+
+
+PLAYS_TO_THE_END = (CLIENT_CONNECTED, CLIENT_CONNECTED | MATCH_OVER)
+DIES_THEN_ENDS = (CLIENT_CONNECTED, CLIENT_CONNECTED | DIED, CLIENT_CONNECTED | DIED | MATCH_OVER)
+
+
+def trip_of(lobby: FakeLobby, swarm: FakeSwarm, **bots: object) -> Trip:
+    scenario: Scenario = load(SHIPPED / "smoke.yaml")
+    scenario = scenario.model_copy(update={"bots": Bots.model_validate({"patience_s": 5.0, **bots})})
+    population = draw(scenario)
+    population.arrives_s[:] = 0.0
+    start_s = time.monotonic()
+    return Trip(
+        scenario=scenario,
+        population=population,
+        fates=Fates(population.arrives_s),
+        lobby=lobby,
+        swarm=swarm,
+        latencies_ms=[{"west-europe": 18.0, "east-us": 101.0}, {"west-europe": 99.0, "east-us": 18.0}],
+        clock=lambda: time.monotonic() - start_s,
+        device=lambda bot: f"device-{bot}",
+        rng=np.random.default_rng(1),
+    )
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journey, "FIRST_PAUSE_S", 0.001)
+
+
+async def test_a_player_goes_all_the_way_and_every_stage_is_noted() -> None:
+    lobby, swarm = FakeLobby(), FakeSwarm(*PLAYS_TO_THE_END)
+    trip = trip_of(lobby, swarm)
+    await travel(trip, BOT)
+    fates = trip.fates
+    assert fates.state[BOT] == State.DONE
+    assert lobby.asked == ["log_in", "open_ticket", "wait"]
+    stages = [
+        fates.intended_s,
+        fates.arrived_s,
+        fates.queued_s,
+        fates.assigned_s,
+        fates.connected_s,
+        fates.ended_s,
+    ]
+    times = [float(stage[BOT]) for stage in stages]
+    assert times == sorted(times)
+    assert (fates.region[BOT], fates.match[BOT], fates.reason[BOT]) == ("east-us", "m-1", "")
+    assert fates.rtt_ms[BOT] == 33.0
+    assert fates.received_kbit_s[BOT] > fates.sent_kbit_s[BOT] > 0
+    assert swarm.left == 1
+
+
+async def test_the_link_is_that_of_the_players_place_to_the_matchs_region() -> None:
+    lobby, swarm = FakeLobby(), FakeSwarm(*PLAYS_TO_THE_END)
+    trip = trip_of(lobby, swarm)
+    await travel(trip, BOT)
+    expected = trip.latencies_ms[trip.population.location[BOT]]
+    assert lobby.latencies_ms == expected
+    assert swarm.line == Line(rtt_ms=expected["east-us"], jitter_ms=2.0, loss=0.005)
+
+
+@pytest.mark.parametrize(("after_death", "circumstances_used"), [("leave", 2), ("watch", 3)])
+async def test_the_dead_leave_or_watch_as_the_scenario_says(
+    after_death: str, circumstances_used: int
+) -> None:
+    swarm = FakeSwarm(*DIES_THEN_ENDS[:circumstances_used])
+    trip = trip_of(FakeLobby(), swarm, after_death=after_death)
+    await travel(trip, BOT)
+    assert trip.fates.state[BOT] == State.DONE
+    assert math.isfinite(trip.fates.died_s[BOT])
+    assert swarm.left == 1
+
+
+@pytest.mark.parametrize("request_", ["log_in", "open_ticket", "wait"])
+async def test_a_passing_failure_is_tried_again(request_: str) -> None:
+    lobby = FakeLobby()
+    lobby.failures[request_] = [Unavailable("503"), Unavailable("503")]
+    trip = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END))
+    await travel(trip, BOT)
+    assert trip.fates.state[BOT] == State.DONE
+    assert lobby.asked.count(request_) == 3
+
+
+@pytest.mark.parametrize("failures", [[Refused("422 no region")], [Unavailable("503")] * journey.TRIES])
+async def test_a_failure_that_stays_makes_the_player_lost_with_its_reason(failures: list[Exception]) -> None:
+    lobby = FakeLobby()
+    lobby.failures["open_ticket"] = list(failures)
+    trip = trip_of(lobby, FakeSwarm())
+    await travel(trip, BOT)
+    assert trip.fates.state[BOT] == State.LOST
+    assert trip.fates.reasons() == {str(failures[0]): 1}
+
+
+async def test_a_player_whose_patience_ends_takes_the_ticket_back() -> None:
+    lobby = FakeLobby()
+    lobby.end = None
+    trip = trip_of(lobby, FakeSwarm(), patience_s=0.02)
+    await travel(trip, BOT)
+    assert trip.fates.state[BOT] == State.CANCELLED
+    assert lobby.asked[-1] == "cancel"
+
+
+async def test_a_ticket_taken_back_too_late_is_played() -> None:
+    lobby = FakeLobby()
+    lobby.end, lobby.cancelled = None, ASSIGNED
+    trip = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END), patience_s=0.02)
+    await travel(trip, BOT)
+    assert trip.fates.state[BOT] == State.DONE
+
+
+@pytest.mark.parametrize("end", ["expired", "failed"])
+async def test_a_ticket_that_ends_without_a_match_is_told_with_its_reason(end: str) -> None:
+    lobby = FakeLobby()
+    lobby.end = TicketStatus("t-1", end, "nobody near", None)
+    trip = trip_of(lobby, FakeSwarm())
+    await travel(trip, BOT)
+    assert trip.fates.state[BOT] == State.UNMATCHED
+    assert trip.fates.reasons() == {f"ticket {end}: nobody near": 1}
+
+
+@pytest.mark.parametrize(
+    ("circumstances", "reason"),
+    [
+        ((CLIENT_TIMED_OUT,), "the game server did not let the player in"),
+        ((CLIENT_CONNECTED, CLIENT_TIMED_OUT), "the session broke during the match"),
+    ],
+)
+async def test_a_session_that_breaks_makes_the_player_lost(
+    circumstances: tuple[int, ...], reason: str
+) -> None:
+    swarm = FakeSwarm(*circumstances)
+    trip = trip_of(FakeLobby(), swarm)
+    await travel(trip, BOT)
+    assert trip.fates.state[BOT] == State.LOST
+    assert trip.fates.reason[BOT] == reason
+    assert swarm.left == 1
+
+
+async def test_a_match_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journey, "OVERTIME_S", 0.02 - 12.0)
+    trip = trip_of(FakeLobby(), FakeSwarm(CLIENT_CONNECTED))
+    await travel(trip, BOT)
+    assert trip.fates.reason[BOT] == "the match never ended"
+
+
+@pytest.mark.parametrize("failure", [BadToken("too short"), OSError(24, "Too many open files")])
+async def test_a_player_who_cannot_join_is_lost(failure: Exception) -> None:
+    swarm = FakeSwarm()
+    swarm.failure = failure
+    trip = trip_of(FakeLobby(), swarm)
+    await travel(trip, BOT)
+    assert trip.fates.state[BOT] == State.LOST
+    assert swarm.left == 0
+
+
+async def _stopped_when(trip: Trip, ready: Callable[[], bool]) -> None:
+    task = asyncio.create_task(travel(trip, BOT))
+    while not ready():  # noqa: ASYNC110 - the journey tells nobody but the fates
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_stopping_the_run_takes_back_the_ticket_of_who_waits() -> None:
+    lobby = FakeLobby()
+    lobby.end = None
+    trip = trip_of(lobby, FakeSwarm())
+    await _stopped_when(trip, lambda: "wait" in lobby.asked)
+    assert lobby.asked[-1] == "cancel"
+    assert trip.fates.state[BOT] == State.CANCELLED
+
+
+async def test_stopping_the_run_lets_who_plays_say_good_bye() -> None:
+    swarm = FakeSwarm(CLIENT_CONNECTED)
+    trip = trip_of(FakeLobby(), swarm)
+    await _stopped_when(trip, lambda: trip.fates.state[BOT] == State.PLAYING)
+    assert swarm.left == 1
+    assert trip.fates.state[BOT] == State.CANCELLED
+    assert math.isfinite(trip.fates.ended_s[BOT])

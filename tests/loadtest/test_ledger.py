@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+
+from loadtest.books import Books
+from loadtest.ledger import Ledger, balance
+from tests.loadtest.outcomes import books, outcome
+
+
+def ledger(tickets_opened: int = 200, kill_events: int = 180, **changes: int) -> Ledger:
+    return balance(books(**changes), tickets_opened=tickets_opened, kill_events=kill_events)
+
+
+def unbalanced(found: Ledger) -> dict[str, int]:
+    return {line.name: line.difference for line in found.lines if not line.balanced}
+
+
+def test_equal_counts_balance() -> None:
+    assert ledger().balanced
+    assert unbalanced(ledger()) == {}
+
+
+@pytest.mark.parametrize(
+    ("planted", "line", "difference"),
+    [
+        ({"tickets_opened": 199}, "players", 1),
+        ({"queued": 203}, "players", 3),
+        ({"matched": 190}, "players", 10),
+        ({"matches": 3}, "matches", 1),
+        ({"matches_started": 3}, "matches", 1),
+        ({"matches_ended": 0}, "matches", 2),
+        ({"checkouts": 198}, "check-outs", 2),
+        ({"commits": 199}, "check-outs", 1),
+        ({"kills": 181}, "kills", 1),
+        ({"kill_events": 0}, "kills", 180),
+        ({"kills_applied": 360}, "kills", 180),
+    ],
+)
+def test_a_difference_anywhere_is_caught_in_its_line_and_no_other(
+    planted: dict[str, int], line: str, difference: int
+) -> None:
+    assert unbalanced(ledger(**planted)) == {line: difference}
+
+
+@pytest.mark.parametrize("end", ["cancelled", "expired", "failed"])
+def test_a_ticket_may_end_in_any_way_but_must_end(end: str) -> None:
+    assert ledger(**{"matched": 195, end: 5}).balanced
+
+
+def test_a_difference_fails_the_run_and_says_so() -> None:
+    good, bad = outcome(), outcome(kills_applied=179)
+    assert good.passed
+    assert not bad.passed
+    assert bad.verdict == "Failed: ledger lines off 1 (limit 0)."
+    assert bad.as_json()["ledger"]["balanced"] is False
+
+
+def test_only_what_happened_during_the_run_counts() -> None:
+    before = Books({"queued": 1_000, "searching": 4}, {"kills": 5, "reports": []}, {"commits": 7}, {})
+    now = Books(
+        {"queued": 1_200, "searching": 2},
+        {"kills": 9, "reports": ["a"]},
+        {"commits": 7},
+        {"kills_applied": 3},
+    )
+    since = now.since(before)
+    assert since.matchmaker == {"queued": 200, "searching": 2}
+    assert since.fleet == {"kills": 4, "reports": ["a"]}
+    assert since.meta == {"commits": 0}
+    assert since.rewards == {"kills_applied": 3}

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtest.errors import ScenarioError
+from loadtest.scenario_file import SHIPPED, load, parse
+
+GOOD = """\
+name: small
+players:
+  count: 10
+  locations: {west-europe: 1.0}
+arrivals:
+  over_s: 1
+match:
+  players: 10
+  duration_s: 10
+"""
+
+
+def mistakes_of(text: str | bytes) -> list[tuple[int, str, str]]:
+    with pytest.raises(ScenarioError) as caught:
+        parse(text, "it.yaml")
+    return [(mistake.line, mistake.path, mistake.message) for mistake in caught.value.mistakes]
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_scenario_is_valid_and_named_as_its_file(path: Path) -> None:
+    assert load(path).name == path.stem
+
+
+def test_the_tour_is_two_matches_of_a_hundred_on_two_continents() -> None:
+    tour = load(SHIPPED / "tour.yaml")
+    assert (tour.players.count, tour.match.players) == (200, 100)
+    assert tour.players.locations == {"west-europe": 0.5, "east-us": 0.5}
+    assert tour.backend_settings() == {"match_players": 100, "match_s": 45.0}
+
+
+def test_every_mistake_is_reported_at_once_with_its_line_and_path() -> None:
+    text = (
+        GOOD.replace("small", "Bad Name")
+        .replace("count: 10", "count: '10'")
+        .replace("west-europe: 1.0", "west-eurpe: 0.5, east-us: 0.5")
+        .replace("  over_s: 1", "  curve: spike")
+        .replace("  players: 10\n", "  players: 1\n  colour: red\n")
+    )
+    found = mistakes_of(text)
+    assert [(line, path) for line, path, _ in found] == [
+        (1, "name"),
+        (3, "players.count"),
+        (4, "players.locations.west-eurpe"),
+        (5, "arrivals.over_s"),
+        (6, "arrivals.curve"),
+        (8, "match.players"),
+        (9, "match.colour"),
+    ]
+    messages = [message for _, _, message in found]
+    assert messages[2].startswith("unknown region 'west-eurpe': did you mean west-europe,")
+    assert messages[3] == "is required"
+    assert messages[6] == "is not a key here; known are mode, players, duration_s"
+
+
+def test_the_text_of_the_error_has_a_line_for_each_mistake_that_an_editor_can_follow() -> None:
+    with pytest.raises(
+        ScenarioError, match=r"\Ait\.yaml:3: players\.count: .*\nit\.yaml:9: match\.duration_s: .*\Z"
+    ):
+        parse(GOOD.replace("count: 10", "count: 0").replace("duration_s: 10", "duration_s: .nan"), "it.yaml")
+
+
+def test_shares_that_do_not_sum_to_one_are_refused() -> None:
+    found = mistakes_of(GOOD.replace("west-europe: 1.0", "west-europe: 0.5, east-us: 0.4"))
+    assert found == [(4, "players.locations", "the shares sum to 0.9, not to 1")]
+
+
+def test_a_key_given_twice_is_a_mistake() -> None:
+    found = mistakes_of(GOOD + "  players: 20\n")
+    assert found == [(10, "match.players", "is given twice, first on line 8")]
+
+
+def test_a_file_that_is_not_there_is_a_scenario_error() -> None:
+    with pytest.raises(ScenarioError, match=r"nowhere\.yaml:1: cannot be read: No such file"):
+        load(Path("nowhere.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("name: [", 1, "not YAML"),
+        ("name: a\n---\nname: b", 2, "not YAML"),
+        ("- a\n- b", 1, "a scenario is a mapping"),
+        ("", 1, "a scenario is a mapping"),
+        ("name: 2026-99-99", 1, "not YAML: month"),
+        ("name: !!python/name:os.system", 1, "not YAML"),
+        ("a: " + "[" * 5_000, 1, "nested too deeply"),
+        (b"\xff\xfe\x00", 1, "not YAML"),
+        (b"name: \xc3\x28", 1, "not YAML"),
+        ("name: \x00", 1, "not YAML"),
+    ],
+)
+def test_what_is_not_yaml_is_said_in_one_line(text: str | bytes, line: int, says: str) -> None:
+    [(at, path, message)] = mistakes_of(text)
+    assert (at, path) == (line, "")
+    assert says in message
+    assert "\n" not in message
+
+
+def test_a_mapping_that_contains_itself_is_refused() -> None:
+    assert mistakes_of("name: &name\n  inside: *name\n")
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_scenario_or_a_scenario_error(text: str) -> None:
+    with pytest.raises(ScenarioError):
+        parse(text, "any")

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dedicated_server.protocol.connect_token import BadToken
+from dedicated_server.protocol.datagrams import CONNECTED, LEFT
+from loadtest.errors import SwarmError
+from loadtest.frame import step
+from loadtest.population import draw
+from loadtest.scenario_file import SHIPPED, load
+from loadtest.session import Line
+from loadtest.swarm import Swarm
+from tests.loadtest.tiny_server import TinyServer, until
+
+pytestmark = pytest.mark.timeout(300)  # the first run on a machine compiles both ends of the wire
+
+BOTS = 8
+NEAR = Line(rtt_ms=6.0, jitter_ms=0.5, loss=0.0)
+
+
+@pytest.fixture
+async def swarm() -> AsyncIterator[Swarm]:
+    population = draw(load(SHIPPED / "smoke.yaml"))
+    assert step  # the compiled step under test
+    async with Swarm(population, entities=BOTS, max_rtt_ms=200.0, jitter_ms=2.0, rest_s=0.5) as running:
+        yield running
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[TinyServer]:
+    async with TinyServer(BOTS) as running:
+        yield running
+
+
+async def test_bots_connect_play_and_leave(swarm: Swarm, server: TinyServer) -> None:
+    told = [await swarm.join(bot, server.token(bot), NEAR) for bot in range(BOTS)]
+    for circumstances in told:
+        while not circumstances.connected:
+            await circumstances.change()
+    await until(lambda: (server.wire.input_newest >= 30).all())
+    assert (server.wire.status == CONNECTED).all()
+    moved = np.hypot(server.wire.input_move_x, server.wire.input_move_y)
+    assert moved.max() > 120  # they run
+    assert server.wire.input_buttons.any()  # they see each other, and fire
+    played = [await swarm.leave(bot) for bot in range(BOTS)]
+    await until(lambda: (server.wire.status == LEFT).all())
+    assert all(bot.received_bytes > 1_000 and bot.sent_bytes > 1_000 for bot in played)
+
+
+async def test_a_bot_learns_of_its_death_and_of_the_end_of_the_match(
+    swarm: Swarm, server: TinyServer
+) -> None:
+    told = await swarm.join(3, server.token(3), NEAR)
+    while not told.connected:
+        await told.change()
+    assert not told.died
+    server.alive[3] = False
+    while not told.died:
+        await told.change()
+    assert not told.match_over
+    server.end_match()
+    while not told.match_over:
+        await told.change()
+    assert told.connected
+
+
+async def test_the_round_trip_that_a_client_measures_is_that_of_its_link(
+    swarm: Swarm, server: TinyServer
+) -> None:
+    far = replace(NEAR, rtt_ms=160.0)
+    for bot, line in ((0, NEAR), (1, far)):
+        told = await swarm.join(bot, server.token(bot), line)
+        while not told.connected:
+            await told.change()
+    await until(lambda: (server.wire.input_newest[:2] >= 90).all())
+    near_ms, far_ms = (await swarm.leave(0)).rtt_ms, (await swarm.leave(1)).rtt_ms
+    # Both contain the same waits for ticks and frames; their difference is that of the links, give or take a step or two.
+    assert far_ms > 160
+    assert math.isclose(far_ms - near_ms, 160 - NEAR.rtt_ms, abs_tol=25)
+
+
+async def test_loss_on_the_link_is_survived_and_counted(swarm: Swarm, server: TinyServer) -> None:
+    lossy = replace(NEAR, loss=0.2)
+    told = await swarm.join(0, server.token(0), lossy)
+    while not told.connected:
+        await told.change()
+    await until(lambda: server.wire.input_newest[0] >= 120)
+    assert told.connected
+    links = swarm.links
+    for direction in ("to servers", "from servers"):
+        assert 0.05 < links[direction]["lost"] / links[direction]["sent"] < 0.4
+        assert links[direction]["overflowed"] == 0
+
+
+async def test_a_server_that_falls_silent_breaks_the_session(swarm: Swarm, server: TinyServer) -> None:
+    told = await swarm.join(0, server.token(0), NEAR)
+    while not told.connected:
+        await told.change()
+    server.silent = True
+    while not told.broken:
+        await told.change()
+
+
+async def test_bytes_that_are_no_token_are_refused(swarm: Swarm) -> None:
+    with pytest.raises(BadToken):
+        await swarm.join(0, b"not a token", NEAR)
+
+
+async def test_a_match_larger_than_the_scenario_is_refused(swarm: Swarm) -> None:
+    async with TinyServer(BOTS + 1) as larger:
+        with pytest.raises(BadToken, match="more than the 8 players"):
+            await swarm.join(0, larger.token(BOTS), NEAR)
+
+
+async def test_a_fault_in_the_thread_is_told_to_whoever_waits(
+    swarm: Swarm, server: TinyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = await swarm.join(0, server.token(0), NEAR)
+
+    def fault(*_: object) -> int:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr("loadtest.frame.step", fault)
+    while not told.broken:
+        await told.change()
+    with pytest.raises(SwarmError, match="planted"):
+        await swarm.leave(0)
+
+
+async def test_lateness_is_measured_for_every_step(swarm: Swarm) -> None:
+    await until(lambda: swarm.steps >= 50)
+    late_us = swarm.late_us(50, 99, 100)
+    assert late_us["p50"] is not None
+    assert late_us["p99"] is not None
+    assert late_us["p50"] <= late_us["p99"]
