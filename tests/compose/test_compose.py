@@ -1,0 +1,65 @@
+"""The container files: no engine for containers is needed to check what can be checked without one."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import check_jsonschema
+import jsonschema
+import pytest
+import yaml
+
+from launchday.backend import SERVICES
+from launchday.settings import Settings
+from launchday.stack import env_name
+
+COMPOSE = Path(__file__).parent.parent.parent / "compose"
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((COMPOSE / "docker-compose.yaml").read_text())
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def specification() -> dict[str, Any]:
+    """The Compose specification's schema, as the check-jsonschema package carries it."""
+    folder = Path(check_jsonschema.__file__).parent / "builtin_schemas" / "vendor"
+    loaded: dict[str, Any] = json.loads((folder / "compose-spec.json").read_text())
+    return loaded
+
+
+def test_the_compose_file_is_valid_by_the_compose_specification(
+    compose: dict[str, Any], specification: dict[str, Any]
+) -> None:
+    jsonschema.validate(compose, specification)
+
+
+def test_the_schema_refuses_a_planted_mistake(compose: dict[str, Any], specification: dict[str, Any]) -> None:
+    broken = {**compose, "services": {**compose["services"], "valkey": {"image": 9}}}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, specification)
+
+
+def test_every_service_of_ours_has_a_container_that_runs_its_module(compose: dict[str, Any]) -> None:
+    commands = {tuple(service["command"]) for service in compose["services"].values() if "build" in service}
+    assert {(service.module,) for service in SERVICES} <= commands
+    for (module,) in commands:
+        assert importlib.util.find_spec(module), module
+
+
+def test_every_setting_in_the_compose_file_is_one_of_ours(compose: dict[str, Any]) -> None:
+    known = {env_name(name) for name in Settings.model_fields}
+    for service in compose["services"].values():
+        if "build" in service:
+            assert set(service["environment"]) <= known
+
+
+def test_the_gateway_splits_by_path_and_keeps_internal_routes_inside() -> None:
+    configuration = (COMPOSE / "nginx.conf").read_text()
+    assert "location /v1/tickets" in configuration
+    assert configuration.index("/v1/internal/") < configuration.index("return 404")

@@ -1,0 +1,72 @@
+"""A whole backend on free ports, for the tests that flood it as a user would: through the command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from launchday.backend import SERVICES
+from launchday.embedded import free_port
+from launchday.stack import env_name
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture(scope="session")
+def compiled_kernels() -> None:
+    """Every kernel compiled and kept, as after a first run: a minute on a fresh machine, a second later."""
+    server = "from dedicated_server.warm_up import warm_up; warm_up()"
+    for arguments in (["-c", server], ["-m", "loadtest.warm_up"]):
+        subprocess.run([sys.executable, *arguments], check=True)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """The environment of a run that shares no port and no folder with another."""
+    game_ports = free_port()
+    own = {env_name(s.port_setting): str(free_port()) for s in SERVICES if s.port_setting}
+    own[env_name("state_dir")] = str(tmp_path / "state")
+    own[env_name("game_port_min")] = str(game_ports)
+    own[env_name("game_port_max")] = str(game_ports + 99)
+    return {**os.environ, **own}
+
+
+@pytest.fixture
+def start(environment: dict[str, str], tmp_path: Path, compiled_kernels: None) -> Iterator[Start]:
+    """Start ``launchday`` with some arguments; whatever it leaves behind is ended after the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def launch(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "launchday.cli", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            cwd=tmp_path,
+        )
+        started.append(process)
+        return process
+
+    yield launch
+    for process in started:
+        for child in family(process):
+            child.kill()
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Every living process that ``process`` has started, directly or not."""
+    try:
+        return psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []

@@ -1,0 +1,73 @@
+"""The main job, end to end: real servers, real sockets, 20 bots, two matches, and books that balance."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.end_to_end.conftest import Start, family
+
+# On a fresh machine the first of these tests compiles every kernel.
+pytestmark = pytest.mark.timeout(420)
+
+
+def await_output(process: Any, words: str) -> None:
+    """Read the command's output until a line with ``words`` comes; fails when it ends before."""
+    seen: list[str] = []
+    for line in process.stdout:
+        seen.append(line)
+        if words in line:
+            return
+    pytest.fail(f"ended before it said {words!r}:\n{''.join(seen)}")
+
+
+def test_twenty_bots_play_two_matches_and_the_books_balance(start: Start, tmp_path: Path) -> None:
+    figures, report = tmp_path / "run.json", tmp_path / "report.html"
+    process = start("run", "--scenario", "smoke", "--json", str(figures), "--report", str(report))
+    output, _ = process.communicate()
+    assert figures.exists(), output
+    run = json.loads(figures.read_text())
+    assert run["ledger"]["balanced"], (run["ledger"], output)
+    assert run["players"] == 20
+    assert run["players_lost"] == 0
+    assert run["matches"] == 2
+    assert run["players_by_state"]["done"] == 20
+    by_name = {line["name"]: line for line in run["ledger"]["lines"]}
+    assert len(by_name) == 4
+    assert all(line["difference"] == 0 for line in by_name.values())
+    assert {server["region"] for server in run["servers"]} == {"west-europe", "east-us"}
+    assert sum(server["kills"] for server in run["servers"]) > 0
+    assert all(server["checkouts"] == server["commits"] == 10 for server in run["servers"])
+    assert process.returncode == (0 if run["passed"] else 99), output
+    assert "http" not in output.replace("http://127.0.0.1", "")
+    assert report.stat().st_size > 1_000_000
+
+
+def test_ctrl_c_in_the_middle_leaves_nothing_behind_and_still_sums_up(start: Start, tmp_path: Path) -> None:
+    figures = tmp_path / "run.json"
+    process = start("run", "--scenario", "smoke", "--json", str(figures))
+    await_output(process, "playing:")
+    everyone = family(process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate()
+    _, alive = psutil.wait_procs(everyone, timeout=5)
+    assert alive == [], output
+    assert "Traceback" not in output
+    assert process.returncode == 130, output
+    assert "ledger" in output
+    assert json.loads(figures.read_text())["interrupted"]
+
+
+def test_nothing_outlives_a_killed_launcher(start: Start) -> None:
+    process = start("run", "--scenario", "smoke")
+    await_output(process, "fleet: ready")
+    everyone = family(process)
+    assert len(everyone) >= 8
+    process.kill()
+    _, alive = psutil.wait_procs(everyone, timeout=5)
+    assert alive == []
