@@ -25,7 +25,7 @@ from loadtest import summary
 from loadtest.books import Books, BooksReader
 from loadtest.errors import BackendError, LoadTestError, ScenarioError, UnknownRegionError
 from loadtest.fates import Fates, percentiles
-from loadtest.journey import Trip, travel
+from loadtest.journey import Trip, line_of, travel
 from loadtest.kill_events import KillEvents
 from loadtest.ledger import Ledger, balance
 from loadtest.lobby import BackendLobby
@@ -142,7 +142,7 @@ async def _flood(
                 population,
                 entities=max(scenario.match.players, settings.match_players),
                 max_rtt_ms=max(max(by_region.values()) for by_region in latencies_ms),
-                jitter_ms=scenario.links.jitter_ms,
+                extra_ms=line_of(scenario.links).longest_extra_ms,
                 rest_s=scenario.bots.rest_s,
             )
         )

@@ -19,9 +19,10 @@ import numpy as np
 from dedicated_server.protocol.connect_token import BadToken
 from loadtest.errors import SwarmError
 from loadtest.fates import Fates, State
+from loadtest.link_profiles import LinkProfile
 from loadtest.lobby import Lobby, Refused, Unavailable
 from loadtest.population import Population
-from loadtest.scenario import Scenario
+from loadtest.scenario import Links, Scenario
 from loadtest.session import Circumstances, Line, Played
 from matchmaker.client import Assignment
 
@@ -69,6 +70,11 @@ class Trip:
     clock: Callable[[], float]
     device: Callable[[int], str]
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+
+
+def line_of(links: Links) -> LinkProfile:
+    """The kind of line that a scenario gives its players."""
+    return LinkProfile(access_ms=links.access_ms, jitter_ms=links.jitter_ms, loss=links.loss)
 
 
 async def travel(trip: Trip, bot: int) -> None:
@@ -133,8 +139,7 @@ async def _play(trip: Trip, bot: int, assignment: Assignment) -> None:
     latencies_ms = trip.latencies_ms[trip.population.location[bot]]
     line = Line(
         rtt_ms=latencies_ms.get(assignment.region, max(latencies_ms.values())),
-        jitter_ms=scenario.links.jitter_ms,
-        loss=scenario.links.loss,
+        profile=line_of(scenario.links),
     )
     try:
         told = await trip.swarm.join(bot, base64.b64decode(assignment.connect_token, validate=True), line)

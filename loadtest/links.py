@@ -1,18 +1,21 @@
-"""Every player's line to the server, one direction at a time: delay, jitter and loss, in compiled queues.
+"""Every player's line to the server, one direction at a time, in compiled queues: a bottleneck, bursts of loss, delay, jitter.
 
-A datagram that enters is lost with the link's probability, or waits for ``delay + jitter · e`` where ``e`` is exponential with
-mean 1: what the queues on a path add is never negative, and its mean equals its standard deviation. Datagrams come out in the
-order in which they arrive at the far end, so a large jitter lets one overtake another, as it does on a real path.
+A datagram that enters a link waits for its turn at the bottleneck, and is dropped there where it would wait longer than the buffer
+lasts. It is then lost with the probability of the state that the link is in, good or bad: two states, and before each datagram a chance to
+change, make bursts of losses (Gilbert 1960, Elliott 1963). What is left travels for ``delay + jitter · e``, where ``e`` is exponential
+with mean 1: what the queues on a path add is never negative, and its mean equals its standard deviation. Some datagrams take a way
+round, which takes ``detour`` longer, and some arrive twice. They come out in the order in which they arrive at the far end, so a
+large jitter or a detour lets one overtake another, as it does on a real path.
 
-Each link has its own random stream and takes exactly two numbers of it for each datagram: the n-th datagram of a player meets
-the same fate in every run of the same seed, whatever the others send.
+Each link has its own random stream and takes exactly five numbers of it for each datagram: the n-th datagram of a player meets
+the same chances in every run of the same seed, whatever the others send.
 
 The datagrams under way of all links of one direction are one binary heap over preallocated arrays.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +29,28 @@ SENT = 1
 LOST = 2
 OVERFLOWED = 3  # the queue itself was full: a fault of the generator, not of the network
 DELIVERED = 4
-COUNTS = 5
+CONGESTED = 5  # the bottleneck's buffer was full; these count as lost as well
+DUPLICATED = 6
+COUNTS = 7
 
-LINK_DTYPE = np.dtype([("delay_s", np.float64), ("jitter_s", np.float64), ("loss", np.float64)])
+HEADER_BYTES = 28  # IP's and UDP's, which pass the bottleneck too
+
+LINK_DTYPE = np.dtype(
+    [
+        ("delay_s", np.float64),
+        ("jitter_s", np.float64),
+        ("loss", np.float64),  # in the good state
+        ("loss_bad", np.float64),
+        ("to_bad", np.float64),  # before each datagram
+        ("to_good", np.float64),
+        ("duplicate", np.float64),
+        ("detour", np.float64),  # share of datagrams that take it
+        ("detour_s", np.float64),
+        ("bytes_s", np.float64),  # of the bottleneck; 0: there is none
+        ("buffer_s", np.float64),
+    ]
+)
+LINK_STATE_DTYPE = np.dtype([("bad", np.bool_), ("busy_until_s", np.float64)], align=True)
 UNDER_WAY_DTYPE = np.dtype([("due_s", np.float64), ("sequence", np.int64), ("slot", np.int32)])
 SLOT_DTYPE = np.dtype([("link", np.int32), ("length", np.int32)])
 
@@ -39,7 +61,8 @@ class LinkQueue(NamedTuple):
     Few arrays of records rather than one array a field: handing an array to a compiled call costs about 2 µs.
 
     Attributes:
-        links: LINK_DTYPE[n]; ``loss`` is a probability.
+        links: LINK_DTYPE[n]; shares are probabilities.
+        states: LINK_STATE_DTYPE[n].
         streams: uint64[n], each link's random stream.
         heap: UNDER_WAY_DTYPE[capacity], by arrival time and then by order of entry.
         slots: SLOT_DTYPE[capacity]: whose the datagram is, and its bytes.
@@ -49,6 +72,7 @@ class LinkQueue(NamedTuple):
     """
 
     links: npt.NDArray[np.void]
+    states: npt.NDArray[np.void]
     streams: npt.NDArray[np.uint64]
     heap: npt.NDArray[np.void]
     slots: npt.NDArray[np.void]
@@ -67,6 +91,7 @@ def link_queue(seeds: npt.NDArray[np.uint64], capacity: int, width: int) -> Link
     """
     return LinkQueue(
         links=np.zeros(len(seeds), LINK_DTYPE),
+        states=np.zeros(len(seeds), LINK_STATE_DTYPE),
         streams=seeds.astype(np.uint64),
         heap=np.zeros(capacity, UNDER_WAY_DTYPE),
         slots=np.zeros(capacity, SLOT_DTYPE),
@@ -81,14 +106,49 @@ def link_push(
     queue: LinkQueue, link: int, datagram: npt.NDArray[np.uint8], length: int, now_s: float
 ) -> bool:
     """Let a datagram enter a link at ``now_s``. Returns False when it was lost."""
-    counts = queue.counts
+    counts, streams = queue.counts, queue.streams
     counts[SENT] += 1
-    line = queue.links[link]
-    lottery = next_uniform(queue.streams, link)
-    queueing = next_exponential(queue.streams, link)
-    if lottery < line.loss:
+    line, state = queue.links[link], queue.states[link]
+    change = next_uniform(streams, link)
+    lottery = next_uniform(streams, link)
+    queueing = next_exponential(streams, link)
+    route = next_uniform(streams, link)
+    copies = next_uniform(streams, link)
+    state.bad = change >= line.to_good if state.bad else change < line.to_bad
+    passed_s = _pass_bottleneck(line, state, length, now_s)
+    if passed_s < 0.0:
+        counts[CONGESTED] += 1
         counts[LOST] += 1
         return False
+    if lottery < (line.loss_bad if state.bad else line.loss):
+        counts[LOST] += 1
+        return False
+    due_s = passed_s + line.delay_s + line.jitter_s * queueing
+    if route < line.detour:
+        due_s += line.detour_s
+    if not _enter(queue, link, datagram, length, due_s):
+        return False
+    if copies < line.duplicate and _enter(queue, link, datagram, length, due_s):
+        counts[DUPLICATED] += 1
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _pass_bottleneck(line: Any, state: Any, length: int, now_s: float) -> float:
+    """When a datagram is through the bottleneck, or −1.0 where its buffer has no room left."""
+    if line.bytes_s <= 0.0:
+        return now_s
+    begins_s = max(now_s, state.busy_until_s)
+    if begins_s - now_s > line.buffer_s:
+        return -1.0
+    state.busy_until_s = begins_s + (length + HEADER_BYTES) / line.bytes_s
+    return float(state.busy_until_s)
+
+
+@njit(cache=True, nogil=True)
+def _enter(queue: LinkQueue, link: int, datagram: npt.NDArray[np.uint8], length: int, due_s: float) -> bool:
+    """Put a datagram under way."""
+    counts = queue.counts
     position = counts[UNDER_WAY]
     if position == len(queue.heap):
         counts[OVERFLOWED] += 1
@@ -98,7 +158,6 @@ def link_push(
     queue.slots[slot].length = length
     queue.payload[slot, :length] = datagram[:length]
     counts[UNDER_WAY] = position + 1
-    due_s = now_s + line.delay_s + line.jitter_s * queueing
     _sift_up(queue.heap, position, due_s, counts[SENT], slot)
     return True
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from dedicated_server.protocol.client import CLIENT_CONNECTED, CLIENT_GONE, CLIENT_TIMED_OUT
 from loadtest.frame import DIED, MATCH_OVER
+from loadtest.link_profiles import LinkProfile
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A bot's link while it plays on one server; both directions are alike, each with half the round trip."""
+    """A bot's link while it plays on one server: the round trip, access included, and the kind of line."""
 
     rtt_ms: float
-    jitter_ms: float
-    loss: float
+    profile: LinkProfile
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,15 +54,15 @@ class Swarm:
         population: the bots.
         entities: most players in one match.
         max_rtt_ms: of any bot's link; sizes the queues.
-        jitter_ms: likewise.
+        extra_ms: what a datagram may need beyond half of it; likewise.
         rest_s: pause between two bursts of fire.
     """
 
     def __init__(
-        self, population: Population, *, entities: int, max_rtt_ms: float, jitter_ms: float, rest_s: float
+        self, population: Population, *, entities: int, max_rtt_ms: float, extra_ms: float, rest_s: float
     ) -> None:
         bots = len(population)
-        longest_s = (max_rtt_ms / 2 + 8 * jitter_ms) / 1e3
+        longest_s = (max_rtt_ms / 2 + extra_ms) / 1e3
         capacity = bots * (BURST_DATAGRAMS + round(RATE_MARGIN * frame.FRAME_HZ * longest_s))
         self._entities = entities
         self._clients = ClientSessions(capacity=bots, entities=entities)
@@ -133,8 +133,14 @@ class Swarm:
                 raise
             self._sockets[bot] = opened
             state = self._state
-            for queue_ in (state.inbound, state.outbound):
-                queue_.links[bot] = (line.rtt_ms / 2e3, line.jitter_ms / 1e3, line.loss)
+            profile = line.profile
+            for queue_, kbit_s in (
+                (state.inbound, profile.down_kbit_s),
+                (state.outbound, profile.up_kbit_s),
+            ):
+                for name, value in profile.direction(line.rtt_ms, kbit_s).items():
+                    queue_.links[name][bot] = value
+                queue_.states[bot] = (False, 0.0)
             self._told[bot] = told
             state.circumstances[bot] = 0
             state.poll["fd"][bot] = opened.fileno()

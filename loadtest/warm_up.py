@@ -24,7 +24,7 @@ def warm_up() -> None:
     """Start a swarm that plays nothing, and stop it again."""
 
     async def start_and_stop() -> None:
-        async with Swarm(NOBODY, entities=2, max_rtt_ms=1.0, jitter_ms=0.0, rest_s=1.0):
+        async with Swarm(NOBODY, entities=2, max_rtt_ms=1.0, extra_ms=0.0, rest_s=1.0):
             pass
 
     with kernel_cache.filling("loadtest"):

@@ -15,6 +15,7 @@ from loadtest import journey
 from loadtest.fates import Fates, State
 from loadtest.frame import DIED, MATCH_OVER
 from loadtest.journey import Trip, travel
+from loadtest.link_profiles import LinkProfile
 from loadtest.lobby import Refused, Unavailable
 from loadtest.population import draw
 from loadtest.scenario import Bots, Scenario
@@ -158,7 +159,9 @@ async def test_the_link_is_that_of_the_players_place_to_the_matchs_region() -> N
     await travel(trip, BOT)
     expected = trip.latencies_ms[trip.population.location[BOT]]
     assert lobby.latencies_ms == expected
-    assert swarm.line == Line(rtt_ms=expected["east-us"], jitter_ms=2.0, loss=0.005)
+    assert swarm.line == Line(
+        rtt_ms=expected["east-us"], profile=LinkProfile(access_ms=12.0, jitter_ms=2.0, loss=0.005)
+    )
 
 
 @pytest.mark.parametrize(("after_death", "circumstances_used"), [("leave", 2), ("watch", 3)])

@@ -10,7 +10,7 @@ DRAWS = 100_000
 
 def test_a_stream_gives_the_numbers_of_splitmix64() -> None:
     seeds = [0, 1, 2**64 - 1, 0x9E3779B97F4A7C15]
-    streams, naive = np.array(seeds, np.uint64), NaiveLinks(seeds, 1)
+    streams, naive = np.array(seeds, np.uint64), NaiveLinks(seeds, 1, [])
     for _ in range(50):
         for stream in range(len(seeds)):
             assert next_uniform(streams, stream) == naive.uniform(stream)

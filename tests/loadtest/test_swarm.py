@@ -11,6 +11,7 @@ from dedicated_server.protocol.connect_token import BadToken
 from dedicated_server.protocol.datagrams import CONNECTED, LEFT
 from loadtest.errors import SwarmError
 from loadtest.frame import step
+from loadtest.link_profiles import LinkProfile
 from loadtest.population import draw
 from loadtest.scenario_file import SHIPPED, load
 from loadtest.session import Line
@@ -20,14 +21,14 @@ from tests.loadtest.tiny_server import TinyServer, until
 pytestmark = pytest.mark.timeout(300)  # the first run on a machine compiles both ends of the wire
 
 BOTS = 8
-NEAR = Line(rtt_ms=6.0, jitter_ms=0.5, loss=0.0)
+NEAR = Line(rtt_ms=6.0, profile=LinkProfile(jitter_ms=0.5))
 
 
 @pytest.fixture
 async def swarm() -> AsyncIterator[Swarm]:
     population = draw(load(SHIPPED / "smoke.yaml"))
     assert step  # the compiled step under test
-    async with Swarm(population, entities=BOTS, max_rtt_ms=200.0, jitter_ms=2.0, rest_s=0.5) as running:
+    async with Swarm(population, entities=BOTS, max_rtt_ms=200.0, extra_ms=16.0, rest_s=0.5) as running:
         yield running
 
 
@@ -85,7 +86,7 @@ async def test_the_round_trip_that_a_client_measures_is_that_of_its_link(
 
 
 async def test_loss_on_the_link_is_survived_and_counted(swarm: Swarm, server: TinyServer) -> None:
-    lossy = replace(NEAR, loss=0.2)
+    lossy = Line(rtt_ms=6.0, profile=LinkProfile(jitter_ms=0.5, loss=0.2))
     told = await swarm.join(0, server.token(0), lossy)
     while not told.connected:
         await told.change()
