@@ -238,6 +238,7 @@ def _flood_embedded(name: str, json_file: Path | None, report: Path | None, reco
     loaded = _scenario(name)
     config = _settings()
     config = config.model_copy(update=loaded.backend_settings())
+    _require_reachable(loaded, config)
     # A folder of its own: a run begins with empty books, and must not empty those of `launchday up`.
     config = config.model_copy(update={"state_dir": config.state_dir / "run"})
     if record is not None:
@@ -252,6 +253,17 @@ def _flood_embedded(name: str, json_file: Path | None, report: Path | None, reco
 
     prepare = () if kernel_cache.is_marked("loadtest") else ("loadtest.warm_up",)
     raise typer.Exit(launcher.with_backend(config, play, console, fresh=True, prepare=prepare))
+
+
+def _require_reachable(scenario: Scenario, config: Settings) -> None:
+    """Refuse regions that nobody of the scenario can play in, before anything is started."""
+    from loadtest.errors import UnknownRegionError
+    from loadtest.flood import latencies
+
+    try:
+        latencies(scenario, config.region_names)
+    except UnknownRegionError as error:
+        raise CommandError(str(error), USAGE_ERROR) from error
 
 
 def _settings() -> Settings:

@@ -10,19 +10,16 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 from pydantic import SecretStr
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 
 from launchday import kernel_cache, stack
 from launchday.backend import SERVICES
 from launchday.embedded import ServerError
+from launchday.probe import probe
 from launchday.settings import Settings
 
-PROBE_S = 3.0
 PACKAGES = (
     "numba",
     "numpy",
@@ -103,30 +100,6 @@ def _examine_engine(part: stack.Part, settings: Settings) -> dict[str, object]:
         "version": version,
         "missing": problem,
     }
-
-
-async def probe(role: str, address: str) -> tuple[str, str]:
-    """Ask a server of the user's for its version; returns the version and, where it does not answer, why."""
-    try:
-        async with asyncio.timeout(PROBE_S):
-            match role:
-                case "cache":
-                    async with Redis.from_url(address) as cache:
-                        server = await cache.info("server")
-                    return str(server.get("valkey_version") or server.get("redis_version", "unknown")), ""
-                case "store":
-                    store = await asyncpg.connect(address)
-                    try:
-                        return str(await store.fetchval("SHOW server_version")), ""
-                    finally:
-                        await store.close()
-                case _:
-                    host, _, port = address.split(",")[0].rpartition(":")
-                    _, writer = await asyncio.open_connection(host, int(port))
-                    writer.close()
-                    return "answers", ""  # Kafka's protocol does not tell the broker's version
-    except (OSError, TimeoutError, ValueError, RedisError, asyncpg.PostgresError) as error:
-        return "", f"the {role} at {address} cannot be reached: {error or type(error).__name__}"
 
 
 def show(found: dict[str, Any], console: Console) -> None:

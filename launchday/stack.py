@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import shutil
@@ -13,6 +14,7 @@ import psutil
 from pydantic import SecretStr
 
 from launchday.embedded import ApacheKafka, Broker, EmbeddedServer, Postgres, ServerError, Valkey
+from launchday.probe import probe
 from launchday.settings import ENV_PREFIX, Settings
 
 RUNNING_FILE = "engines.json"
@@ -61,8 +63,9 @@ class Stack:
     def start(self, say: Say = lambda _: None) -> Settings:
         """Start every embedded server needed, one after the other, and return the completed settings.
 
-        Raises ServerError when one cannot be had; those already started are stopped first.
+        Raises ServerError when one cannot be had or does not answer; those already started are stopped first.
         """
+        self._require_given()
         # One after the other: together they take 0.7 s, and a server is tied to the thread that started it.
         filled: dict[str, object] = {}
         try:
@@ -89,6 +92,14 @@ class Stack:
         for role in reversed(list(self.servers)):
             self.servers.pop(role).stop()
         (self.settings.state_dir / RUNNING_FILE).unlink(missing_ok=True)
+
+    def _require_given(self) -> None:
+        """Ask the servers that the settings name, before the first of ours is started."""
+        for part in parts(self.settings):
+            if given := getattr(self.settings, part.setting):
+                _, problem = asyncio.run(probe(part.role, given))
+                if problem:
+                    raise ServerError(f"{problem}: start it, or correct {env_name(part.setting)}")
 
     def _note_running(self) -> None:
         """Leave word of what runs where, for ``launchday doctor``."""

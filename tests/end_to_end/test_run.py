@@ -63,11 +63,12 @@ def test_ctrl_c_in_the_middle_leaves_nothing_behind_and_still_sums_up(start: Sta
     assert json.loads(figures.read_text())["interrupted"]
 
 
-def test_nothing_outlives_a_killed_launcher(start: Start) -> None:
+@pytest.mark.parametrize(("words", "at_least"), [("cache: Valkey", 1), ("fleet: ready", 8), ("playing:", 10)])
+def test_nothing_outlives_a_killed_launcher(start: Start, words: str, at_least: int) -> None:
     process = start("run", "--scenario", "smoke")
-    await_output(process, "fleet: ready")
+    await_output(process, words)
     everyone = family(process)
-    assert len(everyone) >= 8
+    assert len(everyone) >= at_least
     process.kill()
     _, alive = psutil.wait_procs(everyone, timeout=5)
     assert alive == []

@@ -116,15 +116,39 @@ def test_an_engine_that_does_not_start_leaves_no_other_behind(
     assert not started[0].answers()
 
 
-def test_an_address_in_the_settings_replaces_the_embedded_server(tmp_path: Path, cache_url: str) -> None:
+def test_an_address_in_the_settings_replaces_the_embedded_server(
+    tmp_path: Path, cache_url: str, store_url: str, kafka_bootstrap: str
+) -> None:
     given = Settings(
-        state_dir=tmp_path, cache_url=cache_url, store_url="postgresql://x", kafka_bootstrap="x:1"
+        state_dir=tmp_path, cache_url=cache_url, store_url=store_url, kafka_bootstrap=kafka_bootstrap
     )
     stack = Stack(given)
     completed = stack.start()
     assert stack.servers == {}
     assert completed.cache_url == cache_url
     assert len(completed.fleet_key_bytes) == 32
+
+
+@pytest.mark.parametrize(
+    ("setting", "address"),
+    [
+        ("LAUNCHDAY_CACHE_URL", "redis://127.0.0.1:9"),
+        ("LAUNCHDAY_STORE_URL", "postgresql://127.0.0.1:9/x"),
+        ("LAUNCHDAY_KAFKA_BOOTSTRAP", "127.0.0.1:9"),
+    ],
+)
+def test_a_server_of_yours_that_is_away_is_said_before_anything_starts(
+    tmp_path: Path, setting: str, address: str
+) -> None:
+    done = cli("run", LAUNCHDAY_STATE_DIR=str(tmp_path), **{setting: address})
+    assert_one_line_error(done, 1, address, "cannot be reached", setting)
+    assert "on port" not in done.stdout
+
+
+def test_a_region_that_is_not_in_the_table_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    done = cli("run", LAUNCHDAY_STATE_DIR=str(tmp_path), LAUNCHDAY_REGIONS="west-eurpoe")
+    assert_one_line_error(done, 2, "west-eurpoe", "west-europe")
+    assert done.stdout == ""
 
 
 def test_the_services_are_started_below_those_who_call_them() -> None:

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from launchday import stack
-from launchday.doctor import examine, probe
+from launchday.doctor import examine
+from launchday.probe import probe
 from launchday.settings import Settings
 from launchday.stack import Stack
 
@@ -38,6 +39,7 @@ async def test_it_asks_servers_of_yours_for_their_version(
     assert version.startswith("18.")
     assert not problem
     assert await probe("bus", kafka_bootstrap) == ("answers", "")
+    assert await probe("bus", f"127.0.0.1:9, {kafka_bootstrap}") == ("answers", "")
 
 
 async def test_a_server_of_yours_that_is_away_is_said_in_one_line() -> None:
@@ -45,6 +47,7 @@ async def test_a_server_of_yours_that_is_away_is_said_in_one_line() -> None:
         ("cache", "redis://127.0.0.1:9"),
         ("store", "postgresql://127.0.0.1:9/x"),
         ("bus", "127.0.0.1:9"),
+        ("bus", "127.0.0.1:9,127.0.0.1:10"),
         ("bus", "nonsense"),
     ):
         version, problem = await probe(role, address)
