@@ -134,6 +134,9 @@ class Settings(BaseSettings):
     match_fill_s: float = Field(
         30.0, ge=0, description="Seconds the oldest ticket waits before a match may start short."
     )
+    accept_s: float = Field(
+        0.0, ge=0, description="Seconds that players have to accept a match that was found; 0: they are not asked."
+    )
     match_s: float = Field(
         45.0, gt=0, description="Seconds until the zone has shrunk to nothing and ends the match."
     )
