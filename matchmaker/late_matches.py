@@ -151,9 +151,14 @@ def _fill(tickets: Arrays, limits: Limits, left: Left, first: int, region: int, 
     largest = limits.team_size
     for _ in range(SMALLER + 1):
         count, refused = _gather(tickets, limits, left, first, region, largest, draft)
-        if draft.room.sum() == 0 or refused <= 1:
+        if draft.room.sum() == 0 or not refused:
             break
-        largest = refused - 1
+        largest = 0
+        for ticket in draft.ticket[1:count]:
+            largest = max(largest, tickets.size[ticket])
+        if largest <= 1:
+            break
+        largest -= 1
     apart = deal(
         tickets.size, tickets.skill, draft.ticket[:count], draft.team[:count], limits.teams, limits.team_size
     )
@@ -166,8 +171,8 @@ def _fill(tickets: Arrays, limits: Limits, left: Left, first: int, region: int, 
 @njit(cache=True, nogil=True)
 def _gather(
     tickets: Arrays, limits: Limits, left: Left, first: int, region: int, largest: int, draft: Draft
-) -> tuple[int, int]:
-    """Gather tickets of up to ``largest`` players around one; returns how many, and the largest that had no place."""
+) -> tuple[int, bool]:
+    """Gather tickets of up to ``largest`` players around one; returns how many, and whether one had no place."""
     group = tickets.group[first]
     own = np.float64(tickets.skill[first])
     reach = limit_at(limits, SKILL, left.age_s[first])
@@ -178,7 +183,7 @@ def _gather(
     draft.room[0] -= tickets.size[first]
     draft.ticket[0], draft.team[0] = first, 0
     free = limits.teams * limits.team_size - tickets.size[first]
-    count, refused = 1, 0
+    count, refused = 1, False
     below, above = left.before[left.place[first]], left.after[left.place[first]]
     while looks > 0 and free > 0 and (below >= 0 or above < left.ticket.shape[0]):
         looks -= 1
@@ -208,7 +213,7 @@ def _gather(
             continue
         team = seat_for(draft.room, tickets.size[ticket])
         if team < 0:
-            refused = max(refused, tickets.size[ticket])
+            refused = True
             continue
         draft.room[team] -= tickets.size[ticket]
         free -= tickets.size[ticket]
