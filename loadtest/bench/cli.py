@@ -105,6 +105,18 @@ def meta(seconds: Seconds = 5.0, as_json: AsJson = False) -> None:
     _print(lambda: {"bench": "meta"} | bench.run(seconds), as_json)
 
 
+@app.command()
+def matching(
+    tickets: Annotated[int, typer.Option(min=10, max=5_000_000, help="Tickets in the pool.")] = 100_000,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """One matching cycle over a whole pool, and how good its matches are, beside two simpler matchers."""
+    from loadtest.bench import matching as bench
+
+    _print(lambda: bench.run(tickets, seed), as_json)
+
+
 @app.command(name="all")
 def run_all(as_json: AsJson = False) -> None:
     """Every benchmark with its defaults, the tick in three layouts."""
@@ -113,7 +125,7 @@ def run_all(as_json: AsJson = False) -> None:
 
 
 def _every() -> Iterator[Callable[[], dict[str, Any]]]:
-    from loadtest.bench import meta, scale, tick, transport, wire
+    from loadtest.bench import matching, meta, scale, tick, transport, wire
     from loadtest.bench.layout import CLUSTER, MAP
 
     yield lambda: tick.run(100, MAP, 10.0)
@@ -123,6 +135,7 @@ def _every() -> Iterator[Callable[[], dict[str, Any]]]:
     yield wire.run
     yield transport.run
     yield lambda: {"bench": "meta"} | meta.run()
+    yield lambda: matching.run(100_000)
 
 
 def _print(run: Callable[[], dict[str, Any]], as_json: bool) -> None:
