@@ -7,6 +7,7 @@ Each is answered after the cache has acknowledged that command. It is half the c
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from matchmaker.tickets import RecordFormat, Ticket
 GATHER_S = 0.002
 MAX_BATCH = 500  # keeps the script below a few milliseconds, in which the cache serves nobody else
 
-Outcome = Literal["created", "repeated", "busy"]
+Outcome = Literal["created", "repeated", "busy", "mismatch"]
 
 log = structlog.get_logger()
 
@@ -40,7 +41,7 @@ class Accepted:
 
     Attributes:
         outcome: ``created``; ``repeated``: the same client key made this ticket before; ``busy``: the player has
-            another live ticket.
+            another live ticket; ``mismatch``: the party is complete without it, or wishes something else.
         ticket_id: the player's ticket.
     """
 
@@ -112,7 +113,8 @@ class Intake:
 
     async def _write(self, mode: str, tickets: list[Ticket]) -> list[tuple[bytes, bytes]]:
         skills = await self._skills.skills(mode, [ticket.player_id for ticket in tickets])
-        args: list[Argument] = [mode, self._regions]
+        kept_s = max(ticket.expires_at - ticket.enqueued_at for ticket in tickets) + self._scripts.retention_s
+        args: list[Argument] = [mode, self._regions, math.ceil(kept_s)]
         for ticket in tickets:
             if ticket.player_id not in skills:
                 raise SkillsUnavailable(f"the meta service gave no skill for player {ticket.player_id}")
@@ -122,6 +124,9 @@ class Intake:
                 ticket.client_key,
                 repr(ticket.enqueued_at),
                 repr(ticket.expires_at),
+                ticket.party,
+                ticket.party_size,
+                ticket.agreement if ticket.party else "",
                 self._format.pack(ticket, skills[ticket.player_id]),
             )
         answers: list[tuple[bytes, bytes]] = await self._scripts.create_tickets(args)

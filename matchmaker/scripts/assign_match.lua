@@ -8,20 +8,13 @@ end
 if redis.call('HDEL', KEY.proposals .. mode, match) == 0 then
   return 0
 end
-local views = {}
-for i = 5, #ARGV, 2 do
-  local id, view = ARGV[i], ARGV[i + 1]
-  finish(id, 'assigned', '', view)
-  views[#views + 1] = id
-  views[#views + 1] = view
-end
+redis.call('HDEL', KEY.accepted .. mode, match)
+finish(mode, 'assigned', { unpack(ARGV, 5) })
 local statistics = cjson.decode(ARGV[4])
 add_histogram(KEY.wait, statistics.wait)
 add_histogram(KEY.latency, statistics.latency)
 if statistics.wait_max_s > tonumber(redis.call('HGET', KEY.books, 'wait_max_s') or '0') then
   redis.call('HSET', KEY.books, 'wait_max_s', tostring(statistics.wait_max_s))
 end
-redis.call('HINCRBY', KEY.books, 'matched', #views / 2)
 redis.call('HINCRBY', KEY.books, 'matches', 1)
-tell(views)
 return 1

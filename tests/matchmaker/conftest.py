@@ -43,7 +43,7 @@ EAST_US = {"west-europe": 90.0, "east-us": 15.0}
 def compiled_kernel() -> None:
     """Compile before anything waits: a compilation in an event loop is an outage of many seconds."""
     pool = Pool(2)
-    match_tickets(Rules(BATTLE_ROYALE, 2, 2, 0.0, 1.0, 1.0), 0.0, pool.tickets(np.arange(1)))
+    match_tickets(Rules(BATTLE_ROYALE, 2, 2, 0.0, 1.0, 1.0), 0.0, pool.units(np.arange(1))[0])
 
 
 @pytest.fixture
@@ -58,6 +58,8 @@ def mm_settings(cache_url: str, tmp_path: Path) -> Settings:
         match_fill_s=20.0,
         matching_period_s=0.02,
         allocation_patience_s=1.0,
+        server_answer_s=0.0,  # the stub fleet has addresses, and nobody behind them
+        tickets_per_player_s=0.0,
     )
 
 
