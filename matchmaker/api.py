@@ -23,6 +23,7 @@ from launchday.settings import Settings
 from matchmaker.books import Books, read_books
 from matchmaker.cache import asked_to_stop, open_cache
 from matchmaker.errors import SkillsUnavailable
+from matchmaker.front import HEARTBEAT_S, Front, event, try_again
 from matchmaker.intake import Intake, Skills
 from matchmaker.rate import PlayerRate
 from matchmaker.rules import Rules, load_rules
@@ -47,7 +48,6 @@ from matchmaker.waiters import Waiters
 from meta_service.client import MetaClient
 
 MAX_WAIT_S = 30.0  # below the idle time-outs of common load balancers
-HEARTBEAT_S = 15.0  # between two signs of life on an event stream; the ticket is looked at each time
 EXPIRY_PERIOD_S = 1.0
 MISMATCH = "the party is complete without you, or its players wish for something else: size, cross-play and platform must agree"
 SERVICE_TOKEN_TTL_S = 365 * 24 * 3600.0
@@ -157,11 +157,12 @@ def create_api(settings: Settings, skills: Skills | None = None) -> FastAPI:
 
     async def on_cache_away(_: Request, error: Exception) -> Response:
         log.error("the cache is away", error=str(error))
-        return _try_again("cache-unavailable", "tickets cannot be reached right now").response()
+        return try_again("cache-unavailable", "tickets cannot be reached right now").response()
 
     async def on_skills_unavailable(_: Request, error: Exception) -> Response:
-        return _try_again("skills-unavailable", str(error)).response()
+        return try_again("skills-unavailable", str(error)).response()
 
+    app.add_middleware(Front, owner=app)
     app.add_exception_handler(RedisError, on_cache_away)
     app.add_exception_handler(SkillsUnavailable, on_skills_unavailable)
     return app
@@ -271,11 +272,11 @@ async def ticket_events(ticket_id: UUID, caller: PlayerCaller, request: Request)
     first = await _read(matchmaker, str(ticket_id), caller.player_id)
 
     async def events() -> AsyncIterator[bytes]:
-        yield _event(first.view)
+        yield event(first.view)
         last, final = first.view, first.final
         while not final:
             view, final = await _news(matchmaker, str(ticket_id), caller.player_id, HEARTBEAT_S, last)
-            yield _event(view) if view != last else b": still searching\n\n"
+            yield event(view) if view != last else b": still searching\n\n"
             last = view
 
     return StreamingResponse(
@@ -337,14 +338,6 @@ async def _news(
 def _report_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("a background task failed", task=task.get_name(), exc_info=error)
-
-
-def _event(view: bytes) -> bytes:
-    return b"event: ticket\ndata: " + view + b"\n\n"
-
-
-def _try_again(slug: str, detail: str) -> Problem:
-    return Problem(503, slug, f"{detail}; try again", headers={"Retry-After": "1"})
 
 
 def _matchmaker(request: Request) -> Matchmaker:

@@ -21,6 +21,7 @@ from matchmaker.scripts import Argument, Scripts
 from matchmaker.tickets import RecordFormat, Ticket
 
 GATHER_S = 0.002
+AT_ONCE = 2  # writes under way; what comes meanwhile goes together with the next, so a busy door asks and writes less often
 MAX_BATCH = 500  # keeps the script below a few milliseconds, in which the cache serves nobody else
 
 Outcome = Literal["created", "repeated", "busy", "mismatch"]
@@ -79,22 +80,32 @@ class Intake:
         gathered = self._gathered[mode]
         gathered.append(_Waiting(ticket, accepted))
         if len(gathered) == 1:
-            loop.call_later(GATHER_S, self._flush, mode)
+            loop.call_later(GATHER_S, self._due, mode)
         elif len(gathered) == MAX_BATCH:
             self._flush(mode)
         return await accepted
 
     async def drain(self) -> None:
         """Wait until everything gathered is written."""
-        for mode in list(self._gathered):
+        while self._gathered or self._writes:
+            for mode in list(self._gathered):
+                self._flush(mode)
+            await asyncio.gather(*self._writes)
+
+    def _due(self, mode: str) -> None:
+        if len(self._writes) < AT_ONCE:
             self._flush(mode)
-        await asyncio.gather(*self._writes)
+
+    def _written(self, write: asyncio.Task[None]) -> None:
+        self._writes.discard(write)
+        for mode in list(self._gathered):
+            self._due(mode)
 
     def _flush(self, mode: str) -> None:
         if batch := self._gathered.pop(mode, None):
             write = asyncio.create_task(self._answer(mode, batch))
             self._writes.add(write)
-            write.add_done_callback(self._writes.discard)
+            write.add_done_callback(self._written)
 
     async def _answer(self, mode: str, batch: list[_Waiting]) -> None:
         try:
