@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, cast
 from uuid import UUID
 
+import msgspec
 import structlog
 
 from matchmaker.errors import SkillsUnavailable
@@ -125,20 +126,29 @@ class Intake:
     async def _write(self, mode: str, tickets: list[Ticket]) -> list[tuple[bytes, bytes]]:
         skills = await self._skills.skills(mode, [ticket.player_id for ticket in tickets])
         kept_s = max(ticket.expires_at - ticket.enqueued_at for ticket in tickets) + self._scripts.retention_s
-        args: list[Argument] = [mode, self._regions, math.ceil(kept_s)]
+        rows, records = [], []
         for ticket in tickets:
             if ticket.player_id not in skills:
                 raise SkillsUnavailable(f"the meta service gave no skill for player {ticket.player_id}")
-            args += (
-                str(ticket.ticket_id),
-                ticket.player_id,
-                ticket.client_key,
-                repr(ticket.enqueued_at),
-                repr(ticket.expires_at),
-                ticket.party,
-                ticket.party_size,
-                ticket.agreement if ticket.party else "",
-                self._format.pack(ticket, skills[ticket.player_id]),
+            rows.append(
+                (
+                    str(ticket.ticket_id),
+                    str(ticket.player_id),
+                    ticket.client_key,
+                    repr(ticket.enqueued_at),
+                    repr(ticket.expires_at),
+                    ticket.party,
+                    ticket.party_size,
+                    ticket.agreement if ticket.party else "",
+                )
             )
+            records.append(self._format.pack(ticket, skills[ticket.player_id]))
+        args: list[Argument] = [
+            mode,
+            self._regions,
+            math.ceil(kept_s),
+            msgspec.msgpack.encode(rows),
+            b"".join(records),
+        ]
         answers: list[tuple[bytes, bytes]] = await self._scripts.create_tickets(args)
         return answers

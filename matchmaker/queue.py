@@ -171,7 +171,7 @@ class Queue:
                     proposal.match_id,
                     msgspec.json.encode(proposal),
                     "" if proposal.accept_by is None else repr(proposal.accept_by),
-                    *proposal.ticket_ids,
+                    "".join(proposal.ticket_ids),
                 ],
             )
         answers: list[list[int]] = []
@@ -196,13 +196,13 @@ class Queue:
         Returns the places of the tickets that ended.
         """
         ended: list[int] = await self._scripts.decline_match(
-            [self._mode, self._fence, proposal.match_id, *proposal.ticket_ids]
+            [self._mode, self._fence, proposal.match_id, "".join(proposal.ticket_ids)]
         )
         return ended
 
     async def fail_tickets(self, ticket_ids: Sequence[str], reason: str) -> None:
         """End tickets that can never match. ``reason`` is plain ASCII without quotes."""
-        await self._scripts.fail_tickets([self._mode, self._fence, reason, *ticket_ids])
+        await self._scripts.fail_tickets([self._mode, self._fence, reason, "".join(ticket_ids)])
 
     async def tell_depth(self, depth: Depth) -> None:
         """Say how long the queue is, for whoever scales the fleet."""
@@ -210,7 +210,7 @@ class Queue:
 
     async def withdraw(self, proposal: Proposal) -> None:
         """Give a match's tickets back to the search."""
-        await self._scripts.withdraw_match([self._mode, self._fence, proposal.match_id, *proposal.ticket_ids])
+        await self._scripts.withdraw_match([self._mode, self._fence, proposal.match_id, "".join(proposal.ticket_ids)])
 
     async def assign(self, proposal: Proposal, views: Sequence[bytes], now: float) -> None:
         """End a match's tickets as assigned, each with its player's view, tell the players, and keep the books."""
@@ -220,15 +220,21 @@ class Queue:
             "latency": buckets_of(proposal.latency_ms),
             "wait_max_s": max(waits_s),
         }
-        told = [part for pair in zip(proposal.ticket_ids, views, strict=True) for part in pair]
         await self._scripts.assign_match(
-            [self._mode, self._fence, proposal.match_id, json.dumps(statistics), *told]
+            [
+                self._mode,
+                self._fence,
+                proposal.match_id,
+                json.dumps(statistics),
+                "".join(proposal.ticket_ids),
+                msgspec.msgpack.encode([view.decode() for view in views]),
+            ]
         )
 
     async def fail(self, proposal: Proposal, reason: str) -> None:
         """End a match's tickets as failed. ``reason`` is plain ASCII without quotes."""
         await self._scripts.fail_match(
-            [self._mode, self._fence, proposal.match_id, reason, *proposal.ticket_ids]
+            [self._mode, self._fence, proposal.match_id, reason, "".join(proposal.ticket_ids)]
         )
 
     async def forget(self, entry_ids: Sequence[bytes]) -> None:

@@ -1,6 +1,6 @@
 -- Create tickets; one live ticket a player.
--- ARGV: mode, regions, seconds to keep, then for each ticket: id, player, client key ('' for none), created at, expires at,
--- party ('' for none), its size, what all of it must agree on, record.
+-- ARGV: mode, regions, seconds to keep, and as MessagePack for each ticket: id, player, client key ('' for none), created at,
+-- expires at, party ('' for none), its size, what all of it must agree on; then the records, all of one length, in one string.
 -- Answers for each ticket: {'created'|'repeated'|'busy'|'mismatch', id of the player's ticket}.
 local mode, regions, keep_s = ARGV[1], ARGV[2], ARGV[3]
 local answers, records, live = {}, {}, {}
@@ -35,8 +35,10 @@ local function joins(party, size, wish, id)
   return true
 end
 
-for i = 4, #ARGV, 9 do
-  local id, player, client_key = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+local tickets = cmsgpack.unpack(ARGV[4])
+local record_bytes = #ARGV[5] / #tickets
+for i, ticket in ipairs(tickets) do
+  local id, player, client_key, created_at, expires_at, party, size, wish = unpack(ticket)
   local last = redis.call('GET', KEY.player .. player)
   local last_state, last_client_key = false, false
   if last then
@@ -46,22 +48,22 @@ for i = 4, #ARGV, 9 do
     answers[#answers + 1] = { 'repeated', last }
   elseif is_live(last_state) then
     answers[#answers + 1] = { 'busy', last }
-  elseif not joins(ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], id) then
+  elseif not joins(party, size, wish, id) then
     answers[#answers + 1] = { 'mismatch', id }
   else
     local key = KEY.ticket .. id
-    if ARGV[i + 5] == '' then
-      redis.call('HSET', key, 'player', player, 'mode', mode, 'state', 'searching', 'created_at', ARGV[i + 3],
+    if party == '' then
+      redis.call('HSET', key, 'player', player, 'mode', mode, 'state', 'searching', 'created_at', created_at,
         'client_key', client_key)
     else
-      redis.call('HSET', key, 'player', player, 'mode', mode, 'state', 'searching', 'created_at', ARGV[i + 3],
-        'client_key', client_key, 'party', ARGV[i + 5])
+      redis.call('HSET', key, 'player', player, 'mode', mode, 'state', 'searching', 'created_at', created_at,
+        'client_key', client_key, 'party', party)
     end
     redis.call('EXPIRE', key, keep_s)
     redis.call('SET', KEY.player .. player, id, 'EX', keep_s)
-    live[#live + 1] = ARGV[i + 4]
+    live[#live + 1] = expires_at
     live[#live + 1] = id
-    records[#records + 1] = ARGV[i + 8]
+    records[#records + 1] = string.sub(ARGV[5], (i - 1) * record_bytes + 1, i * record_bytes)
     answers[#answers + 1] = { 'created', id }
   end
 end

@@ -8,27 +8,27 @@ if redis.call('HDEL', KEY.proposals .. mode, match) == 0 then
   return {}
 end
 redis.call('HDEL', KEY.accepted .. mode, match)
-local views, places = {}, {}
-for i = 4, #ARGV do
+local ids, views, places = ids_of(ARGV[4]), {}, {}
+for i, id in ipairs(ids) do
   local willing = true
-  for _, each in ipairs(with_party(ARGV[i])) do
+  for _, each in ipairs(with_party(id)) do
     local state = redis.call('HGET', KEY.ticket .. each, 'state')
     willing = willing and state ~= 'proposed' and state ~= 'cancelled'
   end
   if not willing then
-    views[#views + 1] = ARGV[i]
-    views[#views + 1] = ended_view(ARGV[i], 'cancelled', 'the match was not accepted in time')
-    places[#places + 1] = i - 4
+    views[#views + 1] = id
+    views[#views + 1] = ended_view(id, 'cancelled', 'the match was not accepted in time')
+    places[#places + 1] = i - 1
   end
 end
 local ended = {}
 for _, place in ipairs(places) do
   ended[place] = true
 end
-for i = 4, #ARGV do
-  if not ended[i - 4] then
-    redis.call('HSET', KEY.ticket .. ARGV[i], 'state', 'searching')
-    redis.call('HDEL', KEY.ticket .. ARGV[i], 'match', 'accept_by')
+for i, id in ipairs(ids) do
+  if not ended[i - 1] then
+    redis.call('HSET', KEY.ticket .. id, 'state', 'searching')
+    redis.call('HDEL', KEY.ticket .. id, 'match', 'accept_by')
   end
 end
 finish(mode, 'cancelled', views)

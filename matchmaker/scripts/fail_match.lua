@@ -9,9 +9,9 @@ if redis.call('HDEL', KEY.proposals .. mode, match) == 0 then
 end
 redis.call('HDEL', KEY.accepted .. mode, match)
 local views = {}
-for i = 5, #ARGV do
-  views[#views + 1] = ARGV[i]
-  views[#views + 1] = ended_view(ARGV[i], 'failed', reason)
+for _, id in ipairs(ids_of(ARGV[5])) do
+  views[#views + 1] = id
+  views[#views + 1] = ended_view(id, 'failed', reason)
 end
 finish(mode, 'failed', views)
 return 1

@@ -3,5 +3,5 @@ local mode, fence = ARGV[1], ARGV[2]
 if not in_office(mode, fence) then
   return STALE
 end
-end_searching(mode, 'failed', ARGV[3], { unpack(ARGV, 4) })
+end_searching(mode, 'failed', ARGV[3], ids_of(ARGV[4]))
 return 1

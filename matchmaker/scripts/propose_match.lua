@@ -5,18 +5,17 @@ local mode, fence, match, accept_by = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
 if not in_office(mode, fence) then
   return STALE
 end
-local gone = {}
-for i = 6, #ARGV do
-  if redis.call('HGET', KEY.ticket .. ARGV[i], 'state') ~= 'searching' then
-    gone[#gone + 1] = i - 6
+local ids, gone = ids_of(ARGV[6]), {}
+for i, id in ipairs(ids) do
+  if redis.call('HGET', KEY.ticket .. id, 'state') ~= 'searching' then
+    gone[#gone + 1] = i - 1
   end
 end
 if #gone > 0 then
   return gone
 end
 local views = {}
-for i = 6, #ARGV do
-  local id = ARGV[i]
+for _, id in ipairs(ids) do
   if accept_by == '' then
     redis.call('HSET', KEY.ticket .. id, 'state', 'proposed')
   else

@@ -8,8 +8,8 @@ if redis.call('HDEL', KEY.proposals .. mode, match) == 0 then
   return 0
 end
 redis.call('HDEL', KEY.accepted .. mode, match)
-for i = 4, #ARGV do
-  redis.call('HSET', KEY.ticket .. ARGV[i], 'state', 'searching')
-  redis.call('HDEL', KEY.ticket .. ARGV[i], 'match', 'accept_by')
+for _, id in ipairs(ids_of(ARGV[4])) do
+  redis.call('HSET', KEY.ticket .. id, 'state', 'searching')
+  redis.call('HDEL', KEY.ticket .. id, 'match', 'accept_by')
 end
 return 1
