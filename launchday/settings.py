@@ -135,7 +135,9 @@ class Settings(BaseSettings):
         30.0, ge=0, description="Seconds the oldest ticket waits before a match may start short."
     )
     accept_s: float = Field(
-        0.0, ge=0, description="Seconds that players have to accept a match that was found; 0: they are not asked."
+        0.0,
+        ge=0,
+        description="Seconds that players have to accept a match that was found; 0: they are not asked.",
     )
     match_s: float = Field(
         45.0, gt=0, description="Seconds until the zone has shrunk to nothing and ends the match."
@@ -176,7 +178,9 @@ class Settings(BaseSettings):
         description="Comma-separated modes that a director process serves; empty: all. Each queue has one director in office, wherever it runs.",
     )
     tickets_per_player_s: float = Field(
-        1.0, ge=0, description="Tickets that one player may make a second, ten seconds' worth at once; 0: any."
+        1.0,
+        ge=0,
+        description="Tickets that one player may make a second, ten seconds' worth at once; 0: any.",
     )
     connect_token_ttl_s: float = Field(
         60.0,

@@ -202,9 +202,7 @@ async def create_tickets(wishes: TicketsRequest, _: ServiceCaller, request: Requ
 
     async def make(wish: TicketOfPlayer) -> TicketMade:
         try:
-            accepted = await matchmaker.intake.submit(
-                wish.mode, matchmaker.ticket(wish.player_id, wish, now)
-            )
+            accepted = await matchmaker.intake.submit(wish.mode, matchmaker.ticket(wish.player_id, wish, now))
         except Problem as problem:
             return TicketMade(
                 player_id=wish.player_id, ticket_id=None, outcome="refused", detail=problem.detail
@@ -213,9 +211,7 @@ async def create_tickets(wishes: TicketsRequest, _: ServiceCaller, request: Requ
             return TicketMade(
                 player_id=wish.player_id, ticket_id=None, outcome=accepted.outcome, detail=MISMATCH
             )
-        return TicketMade(
-            player_id=wish.player_id, ticket_id=accepted.ticket_id, outcome=accepted.outcome
-        )
+        return TicketMade(player_id=wish.player_id, ticket_id=accepted.ticket_id, outcome=accepted.outcome)
 
     return TicketsCreated(tickets=await asyncio.gather(*map(make, wishes.tickets)))
 
@@ -227,7 +223,9 @@ async def accept_match(ticket_id: UUID, caller: PlayerCaller, request: Request) 
     found = await matchmaker.store.accept(str(ticket_id), caller.player_id, time.time())
     ticket = await _read(matchmaker, str(ticket_id), caller.player_id)
     if found in (None, "searching") or (found == "proposed" and ticket.state == "proposed"):
-        raise Problem(409, "nothing-to-accept", "no match waits for your yes: wait until your ticket is proposed")
+        raise Problem(
+            409, "nothing-to-accept", "no match waits for your yes: wait until your ticket is proposed"
+        )
     return Response(ticket.view, media_type="application/json")
 
 

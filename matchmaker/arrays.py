@@ -75,7 +75,10 @@ def oldest_first(tickets: Arrays, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     ordered = rows[np.argsort(tickets.enqueued_at[rows])]
     begin = 0
     for place in range(1, ordered.shape[0] + 1):
-        if place == ordered.shape[0] or tickets.enqueued_at[ordered[place]] != tickets.enqueued_at[ordered[begin]]:
+        if (
+            place == ordered.shape[0]
+            or tickets.enqueued_at[ordered[place]] != tickets.enqueued_at[ordered[begin]]
+        ):
             if place - begin > 1:
                 tied = ordered[begin:place].copy()
                 ordered[begin:place] = tied[np.argsort(tickets.key[tied])]

@@ -77,7 +77,9 @@ class Front:
             if path.endswith(EVENTS) and path.startswith(TICKET) and scope["method"] == "GET":
                 ticket_id = path[len(TICKET) : -len(EVENTS)]
                 player_id, _ = self._caller(scope)
-                if player_id is not None and self._owner.state.matchmaker.waiters.made_here(ticket_id, player_id):
+                if player_id is not None and self._owner.state.matchmaker.waiters.made_here(
+                    ticket_id, player_id
+                ):
                     await self._follow(scope, receive, send, ticket_id)
                     return
         await self._app(scope, receive, send)
@@ -100,7 +102,9 @@ class Front:
             await problem.response()(scope, receive, send)
             return
         except RedisError:
-            await try_again("cache-unavailable", "tickets cannot be reached right now").response()(scope, receive, send)
+            await try_again("cache-unavailable", "tickets cannot be reached right now").response()(
+                scope, receive, send
+            )
             return
         except SkillsUnavailable as error:
             await try_again("skills-unavailable", str(error)).response()(scope, receive, send)
@@ -137,7 +141,9 @@ class Front:
             while last is None or not is_final(last[0]):
                 with waiters.waiting_for(ticket_id) as told:
                     if (news := waiters.news(ticket_id)) == last:
-                        await asyncio.wait((told, gone), timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
+                        await asyncio.wait(
+                            (told, gone), timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED
+                        )
                         news = waiters.news(ticket_id)
                 if gone.done():
                     return

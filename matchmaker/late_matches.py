@@ -72,7 +72,7 @@ def form_late(
                 continue
             count = _fill(tickets, limits, left, ticket, region, draft)
             seated = players - draft.room.sum()
-            if count < 2 and seated < players or seated < max(fewest, best_players):
+            if (count < 2 and seated < players) or seated < max(fewest, best_players):
                 continue
             cost = _mean_latency(tickets, draft.ticket[:count], region)
             if seated > best_players or cost < best_cost:
@@ -92,9 +92,7 @@ def form_late(
 @njit(cache=True, nogil=True)
 def _new_draft(limits: Limits) -> Draft:
     players = limits.teams * limits.team_size
-    return Draft(
-        np.empty(players, np.int64), np.empty(players, np.int32), np.empty(limits.teams, np.int32)
-    )
+    return Draft(np.empty(players, np.int64), np.empty(players, np.int32), np.empty(limits.teams, np.int32))
 
 
 @njit(cache=True, nogil=True)

@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 
 from matchmaker.rules import Rules, Steps
 
-FIRST, BETWEEN, LAST = -1, 0, 1  # when running matches are filled: before full ones are formed, after them, last
+FIRST, BETWEEN, LAST = (
+    -1,
+    0,
+    1,
+)  # when running matches are filled: before full ones are formed, after them, last
 
 SKILL, LATENCY, FAIR, FEWEST = range(4)
 

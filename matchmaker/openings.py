@@ -26,9 +26,7 @@ def fill_openings(
         lowest, highest = np.float64(openings.lowest[opening]), np.float64(openings.highest[opening])
         open_s = limits.now - openings.opened_at[opening]
         widest = limits.value[SKILL].max()
-        first = place_of(
-            tickets, lines, lines.start[line], lines.start[line + 1], highest - widest, False
-        )
+        first = place_of(tickets, lines, lines.start[line], lines.start[line + 1], highest - widest, False)
         last = place_of(tickets, lines, first, lines.start[line + 1], lowest + widest, True)
         for ticket in oldest_first(tickets, lines.ticket[first:last].copy()):
             waited_s = limits.now - tickets.enqueued_at[ticket]

@@ -86,7 +86,9 @@ class Placement:
 
     async def place(self, proposal: Proposal) -> Outcome:
         """Bring one proposed match to its end, or its tickets back to the search. Raises LeaseLost."""
-        async with self._turns:  # the writes too: a connection to the cache each, and there are not more of them
+        async with (
+            self._turns
+        ):  # the writes too: a connection to the cache each, and there are not more of them
             return await self._place(proposal)
 
     async def _place(self, proposal: Proposal) -> Outcome:
@@ -155,7 +157,9 @@ class Placement:
             "allocated_at": proposal.formed_at,
         }
 
-    def _views(self, proposal: Proposal, allocation: Allocation, now: float) -> tuple[list[bytes], list[bytes]]:
+    def _views(
+        self, proposal: Proposal, allocation: Allocation, now: float
+    ) -> tuple[list[bytes], list[bytes]]:
         """Each player's final view: where to go, and the token that lets him in; and the tokens alone."""
         match_id = UUID(proposal.match_id)
         views, tokens = [], []

@@ -210,7 +210,9 @@ class Queue:
 
     async def withdraw(self, proposal: Proposal) -> None:
         """Give a match's tickets back to the search."""
-        await self._scripts.withdraw_match([self._mode, self._fence, proposal.match_id, "".join(proposal.ticket_ids)])
+        await self._scripts.withdraw_match(
+            [self._mode, self._fence, proposal.match_id, "".join(proposal.ticket_ids)]
+        )
 
     async def assign(self, proposal: Proposal, views: Sequence[bytes], now: float) -> None:
         """End a match's tickets as assigned, each with its player's view, tell the players, and keep the books."""

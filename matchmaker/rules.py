@@ -72,7 +72,9 @@ class Rules:
     @property
     def horizon_s(self) -> float:
         """Seconds after which nothing widens any more; what bounds a wait counts from here."""
-        waits = [wait_s for steps in (self.skill, self.latency, self.fair, self.fewest) for wait_s, _ in steps]
+        waits = [
+            wait_s for steps in (self.skill, self.latency, self.fair, self.fewest) for wait_s, _ in steps
+        ]
         return max([self.roam_s, *waits] + ([] if self.fewest else [self.fill_s]))
 
     def team(self, entity: int) -> int:
@@ -119,7 +121,10 @@ def rules_of(rule_set: RuleSet, max_latency_ms: float, match_s: float) -> Rules:
         mistakes.append(Mistake("/teams", "teams of different sizes are not supported in a live queue"))
     if rule_set.algorithm.expansion_age_selection != "oldest":
         mistakes.append(
-            Mistake("/algorithm/expansionAgeSelection", 'must be "oldest" in a live queue: the oldest is never passed over')
+            Mistake(
+                "/algorithm/expansionAgeSelection",
+                'must be "oldest" in a live queue: the oldest is never passed over',
+            )
         )
     steps: dict[str, Steps] = {"skill": (), "latency": (), "fair": ()}
     for index, rule in enumerate(rule_set.rules):
@@ -127,7 +132,9 @@ def rules_of(rule_set: RuleSet, max_latency_ms: float, match_s: float) -> Rules:
             continue  # the kernel gathers the nearest in skill anyway
         kind = _kind(rule, rule_set)
         if kind is None or steps[kind]:
-            mistakes.append(Mistake(f"/rules/{index}", f"{rule.name} ({rule.type}) is not supported in a live queue"))
+            mistakes.append(
+                Mistake(f"/rules/{index}", f"{rule.name} ({rule.type}) is not supported in a live queue")
+            )
             continue
         field = "maxLatency" if kind == "latency" else "maxDistance"
         steps[kind] = _steps(rule_set, "rules", rule.name, field, float(rule.limit(field) or 0))
@@ -170,7 +177,11 @@ def _kind(rule: Rule, rule_set: RuleSet) -> Literal["skill", "latency", "fair"] 
     if reference is None or isinstance(reference, tuple) or len(rule_set.teams) != 2:
         return None
     means = measured.calls == reference.calls == ("avg",) and measured.attribute == reference.attribute
-    return "fair" if means and {measured.teams[0], reference.teams[0]} == {t.name for t in rule_set.teams} else None
+    return (
+        "fair"
+        if means and {measured.teams[0], reference.teams[0]} == {t.name for t in rule_set.teams}
+        else None
+    )
 
 
 def _steps(rule_set: RuleSet, kind: str, name: str, field: str, base: float) -> Steps:

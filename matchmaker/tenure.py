@@ -174,7 +174,9 @@ class Tenure:
                 waiting.append(match)
             else:
                 ended = set(await self._queue.decline(match.proposal))
-                gone = binary_ids([id_ for place, id_ in enumerate(match.proposal.ticket_ids) if place in ended])
+                gone = binary_ids(
+                    [id_ for place, id_ in enumerate(match.proposal.ticket_ids) if place in ended]
+                )
                 self.pool.give_back(match.rows)
                 self._drop(self.pool.find(gone))
         self._asked = waiting

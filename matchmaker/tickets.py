@@ -34,7 +34,9 @@ class PartyWish(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    party_id: str = Field(min_length=1, max_length=64, description="The same for all its players, and theirs alone.")
+    party_id: str = Field(
+        min_length=1, max_length=64, description="The same for all its players, and theirs alone."
+    )
     size: int = Field(ge=2, le=MAX_PARTY)
 
 
@@ -60,8 +62,9 @@ class TicketRequest(BaseModel):
         description="A name of the client's for this wish: asking again with the same one gives the same ticket.",
     )
 
-
-    party: PartyWish | None = Field(None, description="Queue together with others; the party waits for all of them.")
+    party: PartyWish | None = Field(
+        None, description="Queue together with others; the party waits for all of them."
+    )
 
 
 class TicketOfPlayer(TicketRequest):

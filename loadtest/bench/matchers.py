@@ -72,7 +72,9 @@ def nearest_in_skill(tickets: Arrays, groups: int, limits: Limits, seating: Seat
                 upwards = below < first
                 if not upwards and above < last:
                     own = tickets.skill[seed]
-                    upwards = tickets.skill[lines.ticket[above]] - own < own - tickets.skill[lines.ticket[below]]
+                    upwards = (
+                        tickets.skill[lines.ticket[above]] - own < own - tickets.skill[lines.ticket[below]]
+                    )
                 ticket = lines.ticket[above if upwards else below]
                 if upwards:
                     above = after[above]

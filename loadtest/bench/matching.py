@@ -43,7 +43,7 @@ def run(tickets: int, seed: int = 1) -> dict[str, Any]:
         "bench": "matching",
         "tickets": tickets,
         "cycle_ms": slower["cycle_ms"],
-        "growth_exponent": max((each["growth_exponent"] or 0.0 for each in found.values())) or None,
+        "growth_exponent": max(each["growth_exponent"] or 0.0 for each in found.values()) or None,
         "matched": min(each["matched"] for each in found.values()),
         "skill_spread": max((each["skill_spread"] for each in found.values()), key=lambda each: each["p50"]),
         "win_probability_error": found["teams_of_five"]["win_probability_error"],
@@ -76,9 +76,7 @@ def a_pool(count: int, seed: int) -> tuple[Tickets, NDArray[np.float64]]:
     return pool, rng.uniform(2.0, BETA * 2, count)
 
 
-def quality(
-    rules: Rules, pool: Tickets, deviation: NDArray[np.float64], formed: Formed
-) -> dict[str, Any]:
+def quality(rules: Rules, pool: Tickets, deviation: NDArray[np.float64], formed: Formed) -> dict[str, Any]:
     """What the matches are like: how many found one, how far apart they are, and how level the teams."""
     assert pool.size is not None
     rows = np.flatnonzero(formed.match_of != UNMATCHED)

@@ -234,9 +234,9 @@ class NaiveMatcher:
     # --- teams --------------------------------------------------------------------------------------------------------
 
     def _fair(self, match: list[Ticket], waited: float) -> bool:
-        return self.rules.teams == 1 or least_apart(self.rules, [(t.size, t.skill) for t in match]) <= value_at(
-            self.rules.fair, waited
-        )
+        return self.rules.teams == 1 or least_apart(
+            self.rules, [(t.size, t.skill) for t in match]
+        ) <= value_at(self.rules.fair, waited)
 
     def _form(self, region: int, match: list[Ticket]) -> None:
         for ticket in match:

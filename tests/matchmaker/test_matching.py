@@ -19,6 +19,8 @@ NOW = 1_000_000.0
 WEST_EUROPE, EAST_US = 0, 1
 EXAMPLES = settings(max_examples=150, deadline=None)
 
+pytestmark = pytest.mark.timeout(300)  # where the kernel has not been compiled yet, it is
+
 
 def rules(
     players: int = 4, min_players: int = 2, fill_s: float = 10.0, max_latency_ms: float = 200.0, **more: Any
@@ -96,7 +98,9 @@ def pools(draw: st.DrawFn) -> tuple[Rules, Tickets, Openings]:
         lowest,
         lowest + 1,
         NOW - np.arange(open_count, dtype=np.float64),
-        np.array(column(st.integers(0, 2), open_count * rule.teams), np.int32).reshape(open_count, rule.teams),
+        np.array(column(st.integers(0, 2), open_count * rule.teams), np.int32).reshape(
+            open_count, rule.teams
+        ),
     )
     return rule, pool, openings
 
@@ -282,7 +286,9 @@ def test_teams_are_dealt_so_that_either_may_win() -> None:
     skill = [23.0, 23.2, 23.9, 24.0, 24.6, 25.1, 25.5, 26.0, 26.2, 26.9]
     formed = match_tickets(rule, NOW, tickets(two_coasts(10, 0), skill=skill))
     sums = [float(np.array(skill)[formed.team_of == team].sum()) for team in (0, 1)]
-    assert abs(sums[0] - sums[1]) == pytest.approx(5 * least_apart(rule, [(1, each) for each in skill]), abs=1e-4)
+    assert abs(sums[0] - sums[1]) == pytest.approx(
+        5 * least_apart(rule, [(1, each) for each in skill]), abs=1e-4
+    )
 
 
 def test_many_teams_are_levelled_by_swaps() -> None:
@@ -344,7 +350,13 @@ def test_tails_of_the_rating_and_rare_regions_wait_no_longer_than_the_horizon(mo
         waiting |= (arrival_s <= now) & ~arrived
         arrived |= arrival_s <= now
         rows = np.flatnonzero(waiting)
-        pool = Tickets(latency[rows], skill[rows].astype(np.float32), arrival_s[rows], np.zeros(len(rows), np.int32), rows)
+        pool = Tickets(
+            latency[rows],
+            skill[rows].astype(np.float32),
+            arrival_s[rows],
+            np.zeros(len(rows), np.int32),
+            rows,
+        )
         formed = match_tickets(rule, float(now), pool)
         longest_s = max(longest_s, float((now - arrival_s[rows]).max(initial=0)))
         waiting[rows[formed.match_of >= 0]] = False
