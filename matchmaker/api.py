@@ -23,7 +23,7 @@ from launchday.settings import Settings
 from matchmaker.books import Books, read_books
 from matchmaker.cache import asked_to_stop, open_cache
 from matchmaker.errors import SkillsUnavailable
-from matchmaker.front import HEARTBEAT_S, Front, event, try_again
+from matchmaker.front import HEARTBEAT_S, MISMATCH, Front, event, refuse, try_again
 from matchmaker.intake import Intake, Skills
 from matchmaker.rate import PlayerRate
 from matchmaker.rules import Rules, load_rules
@@ -49,7 +49,6 @@ from meta_service.client import MetaClient
 
 MAX_WAIT_S = 30.0  # below the idle time-outs of common load balancers
 EXPIRY_PERIOD_S = 1.0
-MISMATCH = "the party is complete without you, or its players wish for something else: size, cross-play and platform must agree"
 SERVICE_TOKEN_TTL_S = 365 * 24 * 3600.0
 
 log = structlog.get_logger()
@@ -178,15 +177,7 @@ async def create_ticket(
     matchmaker.admit(caller.player_id, now)
     ticket = matchmaker.ticket(caller.player_id, wish, now)
     accepted = await matchmaker.intake.submit(wish.mode, ticket)
-    if accepted.outcome == "mismatch":
-        raise Problem(409, "party-mismatch", MISMATCH)
-    if accepted.outcome == "busy":
-        raise Problem(
-            409,
-            "ticket-exists",
-            "you are already searching: cancel that ticket first, or wait for it",
-            ticket_id=accepted.ticket_id,
-        )
+    refuse(accepted)
     if accepted.outcome == "created":
         return TicketCreated(ticket_id=accepted.ticket_id, state=SEARCHING, created_at=ticket.enqueued_at)
     response.status_code = 200

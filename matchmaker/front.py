@@ -20,10 +20,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from launchday.identity import PLAYER, InvalidTokenError, Signer
 from launchday.problems import Problem
 from matchmaker.errors import SkillsUnavailable
+from matchmaker.intake import Accepted
 from matchmaker.tickets import MAX_PARTY, MAX_REGIONS, live_view
 
 HEARTBEAT_S = 15.0  # between two signs of life on an event stream; the ticket is looked at each time
 MOST_BYTES = 64 * 1024  # a wish with every region of every cloud has 10 KB
+
+MISMATCH = "the party is complete without you, or its players wish for something else: size, cross-play and platform must agree"
 
 CREATE = "/v1/tickets"
 TICKET = "/v1/tickets/"
@@ -98,6 +101,7 @@ class Front:
             ticket = matchmaker.ticket(player_id, wish, now)
             matchmaker.waiters.remember(ticket_id := str(ticket.ticket_id), player_id)
             accepted = await matchmaker.intake.submit(wish.mode, ticket)
+            refuse(accepted)
         except Problem as problem:
             await problem.response()(scope, receive, send)
             return
@@ -110,7 +114,7 @@ class Front:
             await try_again("skills-unavailable", str(error)).response()(scope, receive, send)
             return
         if accepted.outcome != "created":
-            # Rare, and to be worded: the framework's way finds the same.
+            # The ticket that the same wish made before: the framework reads what became of it.
             await self._app(scope, _replay(first, receive), send)
             return
         body = b'{"ticket_id":"%b","state":"searching","created_at":%b}' % (
@@ -195,6 +199,19 @@ def event(view: bytes, entry_id: bytes = b"") -> bytes:
 def is_final(view: bytes) -> bool:
     """Whether a view, in the form in which the matchmaker writes them, is that of a ticket that has its end."""
     return b'"state":"searching"' not in view and b'"state":"proposed"' not in view
+
+
+def refuse(accepted: Accepted) -> None:
+    """Raise the Problem of a creation that made no ticket."""
+    if accepted.outcome == "mismatch":
+        raise Problem(409, "party-mismatch", MISMATCH)
+    if accepted.outcome == "busy":
+        raise Problem(
+            409,
+            "ticket-exists",
+            "you are already searching: cancel that ticket first, or wait for it",
+            ticket_id=accepted.ticket_id,
+        )
 
 
 def try_again(slug: str, detail: str) -> Problem:

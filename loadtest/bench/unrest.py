@@ -185,8 +185,9 @@ class _Unrest:
                 await self._progress()
             quiet.set()
             await coming
+            answer = await http.get(f"http://127.0.0.1:{self.stub_port}/")
+        allocated = answer.json()["matches"]
         stored = await self._states()
-        allocated = httpx.get(f"http://127.0.0.1:{self.stub_port}/", trust_env=False).json()["matches"]
         found = audit(self.told, stored, allocated)
         return {
             "bench": "unrest",

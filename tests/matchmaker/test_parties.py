@@ -208,12 +208,8 @@ async def test_a_player_who_makes_too_many_tickets_is_told_when_to_come_again(
 ) -> None:
     own = client.with_token(token_of(1))
     await own.create_ticket(MODE, WEST_EUROPE)
-    with pytest.raises((TicketExists, MatchmakerUnavailable)):
-        for _ in range(10):
-            try:
-                await own.create_ticket(MODE, WEST_EUROPE)
-            except TicketExists:
-                continue
+    with pytest.raises(TicketExists):
+        await own.create_ticket(MODE, WEST_EUROPE)
     with pytest.raises(MatchmakerUnavailable, match=r"429: you make too many tickets: wait \d"):
         await own.create_ticket(MODE, WEST_EUROPE)
     await client.with_token(token_of(2)).create_ticket(MODE, WEST_EUROPE)
