@@ -161,7 +161,7 @@ def _fill(tickets: Arrays, limits: Limits, left: Left, first: int, region: int, 
         tickets.size, tickets.skill, draft.ticket[:count], draft.team[:count], limits.teams, limits.team_size
     )
     if apart <= limit_at(limits, FAIR, left.age_s[first]):
-        return count
+        return int(count)
     draft.room[:] = limits.team_size
     return 0
 

@@ -72,7 +72,7 @@ def eager_age(tickets: Arrays, limits: Limits, lines: Lines, ticket: int) -> flo
         first = place_of(tickets, lines, first, last, own - reach, False)
         last = place_of(tickets, lines, first, last, own + reach, True)
     like_it = lines.players[last] - lines.players[first]
-    return waited_s * eagerness(limits, like_it, lines.oldest_s[line], waited_s)
+    return float(waited_s * eagerness(limits, like_it, lines.oldest_s[line], waited_s))
 
 
 @njit(cache=True, nogil=True)

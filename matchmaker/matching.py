@@ -36,6 +36,8 @@ from matchmaker.lines import Lines, line_up
 from matchmaker.openings import fill_openings
 from matchmaker.rules import Rules
 
+__all__ = ["UNMATCHED", "Formed", "Openings", "Tickets", "form_matches", "match_tickets", "no_openings"]
+
 UNMATCHED = -1
 
 

@@ -36,8 +36,8 @@ def deal(
     if teams == 1:
         return 0.0
     if teams == 2 and tickets.shape[0] <= MOST_DEALT:
-        return _deal_two(size, skill, tickets, team, team_size)
-    return _swap(size, skill, tickets, team, teams)
+        return float(_deal_two(size, skill, tickets, team, team_size))
+    return float(_swap(size, skill, tickets, team, teams))
 
 
 @njit(cache=True, nogil=True)

@@ -69,7 +69,10 @@ class TicketStore:
     async def depths(self) -> dict[str, Any]:
         """What waits in each queue, by mode, as its director said last."""
         stored = await self._cache.hgetall(KEYS["depth"])
-        return {mode.decode(): json.loads(depth) for mode, depth in stored.items()}
+        return {
+            (mode.decode() if isinstance(mode, bytes) else mode): json.loads(depth)
+            for mode, depth in stored.items()
+        }
 
     async def cancel(self, ticket_id: str, player_id: int) -> str | None:
         """Cancel a player's ticket if it is searching.

@@ -101,7 +101,10 @@ def quality(rules: Rules, pool: Tickets, deviation: NDArray[np.float64], formed:
         apart = np.bincount(match, sign * skill * size, matches)
         variance = 2 * BETA**2 + np.bincount(match, size * deviation[rows] ** 2, matches)
         found["win_probability_error"] = percentiles(
-            np.abs(win_probability(apart, variance) - 0.5), 50, 95, digits=4
+            np.abs(win_probability(np.asarray(apart, np.float64), np.asarray(variance, np.float64)) - 0.5),
+            50,
+            95,
+            digits=4,
         )
     return found
 

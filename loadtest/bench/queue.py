@@ -23,7 +23,7 @@ import uvloop
 from pydantic import SecretStr
 
 from dedicated_server.fleet.client import Allocation
-from launchday import children
+from launchday import children, telemetry
 from launchday.embedded import Valkey
 from launchday.embedded.server import exchange, free_port
 from launchday.identity import Signer
@@ -75,7 +75,8 @@ def run(rate: float, seconds: float, *, path: str = "http", seed: int = 1) -> di
                 settings = settings.model_copy(
                     update={"director_lease_s": 60.0}
                 )  # not renewed while tickets are written
-                return {"bench": "queue", "path": path} | uvloop.run(_behind_http(settings, valkey, seed))
+                behind: dict[str, Any] = uvloop.run(_behind_http(settings, valkey, seed))
+                return {"bench": "queue", "path": path} | behind
             found = _over_http(settings, valkey, stub_port, rate, seconds, folder, seed)
             return {"bench": "queue", "path": path, "rate": rate, "seconds": seconds} | found
         finally:
@@ -213,6 +214,7 @@ class _AtOnce:
 
 async def _behind_http(settings: Settings, valkey: Valkey, seed: int) -> dict[str, Any]:
     """Fill the queue, then let one director empty it, this process on one core; the cache may use the other."""
+    telemetry.configure("bench", settings)
     rng = np.random.default_rng(seed)
     stub = _AtOnce()
     assert valkey.process is not None

@@ -247,7 +247,7 @@ class _Unrest:
     async def _states(self) -> dict[str, str | None]:
         """Each ticket's state in the cache."""
         async with open_cache(self.settings.cache_url) as cache:
-            states: Sequence[bytes | None] = [
+            states: Sequence[Any] = [
                 await cache.hget(KEYS["ticket"] + ticket_id, "state") for ticket_id in sorted(self.made)
             ]
         return {
