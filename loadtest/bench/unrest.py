@@ -185,6 +185,7 @@ class _Unrest:
                 await self._progress()
             quiet.set()
             await coming
+        async with httpx.AsyncClient(trust_env=False) as http:  # now that every player has an end
             answer = await http.get(f"http://127.0.0.1:{self.stub_port}/")
         allocated = answer.json()["matches"]
         stored = await self._states()
