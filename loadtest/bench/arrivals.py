@@ -89,7 +89,7 @@ class Crowd:
         missing = np.full(count, np.nan)
         self.fates = Fates(due_s.copy(), missing.copy(), missing.copy(), missing.copy(), missing.copy())
         self._idle: deque[Call] = deque()
-        self._open = 0
+        self._calls: list[Call] = []
         self._opening: set[asyncio.Task[None]] = set()
         self._done = 0
         self._begun = 0.0
@@ -108,6 +108,9 @@ class Crowd:
         give_up = time.perf_counter() + GIVE_UP_S
         while self._done < count and time.perf_counter() < give_up:  # noqa: ASYNC110 - a look now and then costs nothing
             await asyncio.sleep(0.05)
+        for call in self._calls:
+            call.transport.abort()
+        await asyncio.sleep(STEP_S)  # for the loop to close them
         return self.fates
 
     def _now(self) -> float:
@@ -134,6 +137,7 @@ class Crowd:
             self._done += 1
             return
         call.transport = transport
+        self._calls.append(call)
         self._create(call, player)
 
     def _create(self, call: Call, player: int) -> None:
