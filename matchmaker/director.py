@@ -25,14 +25,13 @@ from launchday.identity import Signer
 from launchday.settings import Settings, settings
 from matchmaker.cache import asked_to_stop, open_cache
 from matchmaker.errors import LeaseLost
-from matchmaker.matching import match_tickets
 from matchmaker.placement import Allocator, Placement
-from matchmaker.pool import Pool
 from matchmaker.queue import Lease, Queue
 from matchmaker.reach import answers
 from matchmaker.rules import Rules, load_rules
 from matchmaker.scripts import Scripts
 from matchmaker.tenure import Tenure
+from matchmaker.warm_up import warm_up
 
 STANDBY_S = 0.5  # between two tries to take office
 SERVICE_TOKEN_TTL_S = 365 * 24 * 3600.0  # a director outlives a day; it is restarted to rotate the key
@@ -117,9 +116,7 @@ async def run(settings: Settings) -> None:
     rules = load_rules(settings)
     if settings.director_queues:
         rules = {mode: rules[mode] for mode in settings.director_queues.split(",") if mode in rules}
-    warm = Pool(len(settings.region_names)).units(np.arange(1))[0]
-    for each in rules.values():  # compile before taking office: a lease is shorter than a compilation
-        match_tickets(each, 0.0, warm)
+    warm_up()  # before taking office: a lease is shorter than a compilation
     signer = Signer(settings.identity_secret.get_secret_value())
     token = signer.service_token("director", time.time(), SERVICE_TOKEN_TTL_S)
     seeds = np.random.SeedSequence().spawn(len(rules))
