@@ -157,6 +157,9 @@ class Front:
                     await send(_part(b": still searching\n\n"))
                     continue
                 last = news
+                if is_final(news[0]):
+                    await send({"type": "http.response.body", "body": event(*news)})
+                    return
                 await send(_part(event(*news)))
         finally:
             gone.cancel()

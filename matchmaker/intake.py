@@ -1,4 +1,4 @@
-"""The way in: tickets that arrive within two milliseconds go to the queue in one command.
+"""The way in: tickets that arrive within a few milliseconds go to the queue in one command.
 
 Each is answered after the cache has acknowledged that command. It is half the cost of one awaited write a ticket, and makes
 ``appendfsync always`` affordable.
@@ -21,7 +21,7 @@ from matchmaker.errors import SkillsUnavailable
 from matchmaker.scripts import Argument, Scripts
 from matchmaker.tickets import RecordFormat, Ticket
 
-GATHER_S = 0.002
+GATHER_S = 0.008  # 2 ms at 1,667 tickets/s took 0.84 of a core, most of it for some 350 calls a second to the meta service
 AT_ONCE = 2  # writes under way; what comes meanwhile goes together with the next, so a busy door asks and writes less often
 MAX_BATCH = 500  # keeps the script below a few milliseconds, in which the cache serves nobody else
 

@@ -26,7 +26,7 @@ MOST_MADE = 200_000  # tickets remembered: about 100 MB with the views of those 
 
 News = tuple[bytes, bytes]  # a view, and the id of the stream's entry that told it
 WAKE_AT_ONCE = (
-    200  # then the loop gets its turn: thousands in one go would delay the last, and every new request
+    50  # then the loop gets its turn: thousands in one go would delay the last, and every new request
 )
 
 log = structlog.get_logger()
