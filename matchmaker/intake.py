@@ -72,6 +72,7 @@ class Intake:
         self._regions = ",".join(regions)
         self._format = RecordFormat(len(regions))
         self._gathered: dict[str, list[_Waiting]] = defaultdict(list)
+        self._overdue: set[str] = set()  # modes whose time to write came while too many writes were under way
         self._writes: set[asyncio.Task[None]] = set()
 
     async def submit(self, mode: str, ticket: Ticket) -> Accepted:
@@ -96,10 +97,13 @@ class Intake:
     def _due(self, mode: str) -> None:
         if len(self._writes) < AT_ONCE:
             self._flush(mode)
+        else:
+            self._overdue.add(mode)
 
     def _written(self, write: asyncio.Task[None]) -> None:
         self._writes.discard(write)
-        for mode in list(self._gathered):
+        overdue, self._overdue = self._overdue, set()
+        for mode in overdue:
             self._due(mode)
 
     def _flush(self, mode: str) -> None:
