@@ -6,6 +6,9 @@ so it never opens a service's door.
 
 from __future__ import annotations
 
+import base64
+import hmac
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,6 +20,7 @@ SERVICE = "service"
 REFRESH = "refresh"  # opens no door: it is only exchanged for a new pair of tokens
 OPERATOR = "operator"
 VIEWER = "viewer"
+OUR_CLAIMS = {"sub", "roles", "iat", "exp", "sid", "gen"}
 MIN_SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as its hash
 
 
@@ -67,6 +71,8 @@ class Signer:
                 f"LAUNCHDAY_IDENTITY_SECRET must be at least {MIN_SECRET_BYTES} bytes: openssl rand -hex 32"
             )
         self._secret = secret
+        self._key = secret.encode()
+        self._header = jwt.encode({}, secret, algorithm=ALGORITHM).partition(".")[0].encode()
 
     def player_token(self, player_id: int, now: float, ttl_s: float, session_id: str = "") -> str:
         """Sign a session token for one player."""
@@ -86,6 +92,37 @@ class Signer:
 
     def verify(self, token: str, now: float) -> Identity:
         """Return the caller that a token names; raises InvalidTokenError."""
+        identity = self._own(token)
+        if identity is None:
+            identity = self._any(token)
+        if identity.expires_at <= now:
+            raise InvalidTokenError("the token has expired: log in again")
+        return identity
+
+    def _own(self, token: str) -> Identity | None:
+        """Read a token that we signed with one HMAC, which takes a tenth of what the library takes; None: ask the library."""
+        try:
+            signed, _, signature = token.encode("ascii").rpartition(b".")
+            header, _, payload = signed.partition(b".")
+            if header != self._header:
+                return None
+            given = base64.urlsafe_b64decode(signature + b"=" * (-len(signature) % 4))
+            if not hmac.compare_digest(hmac.digest(self._key, signed, "sha256"), given):
+                return None
+            claims = json.loads(base64.urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
+            if not claims.keys() <= OUR_CLAIMS:
+                return None
+            return Identity(
+                claims["sub"],
+                frozenset(claims["roles"]),
+                float(claims["exp"]),
+                str(claims.get("sid", "")),
+                int(claims.get("gen", 0)),
+            )
+        except (LookupError, TypeError, ValueError, AttributeError):
+            return None
+
+    def _any(self, token: str) -> Identity:
         try:
             claims = jwt.decode(
                 token,
@@ -102,8 +139,6 @@ class Signer:
             )
         except (jwt.InvalidTokenError, TypeError, ValueError) as error:
             raise InvalidTokenError(f"the token is not valid: {error}") from error
-        if identity.expires_at <= now:
-            raise InvalidTokenError("the token has expired: log in again")
         return identity
 
     def _sign(self, subject: str, roles: Iterable[str], now: float, ttl_s: float, **more: str | int) -> str:

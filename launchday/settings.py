@@ -134,6 +134,11 @@ class Settings(BaseSettings):
     match_fill_s: float = Field(
         30.0, ge=0, description="Seconds the oldest ticket waits before a match may start short."
     )
+    accept_s: float = Field(
+        0.0,
+        ge=0,
+        description="Seconds that players have to accept a match that was found; 0: they are not asked.",
+    )
     match_s: float = Field(
         45.0, gt=0, description="Seconds until the zone has shrunk to nothing and ends the match."
     )
@@ -162,6 +167,20 @@ class Settings(BaseSettings):
         10.0,
         gt=0,
         description="Seconds an unanswered allocation is repeated before its tickets go back to the queue.",
+    )
+    server_answer_s: float = Field(
+        2.0,
+        ge=0,
+        description="Seconds an allocated server has to answer a player's first datagram before its players search again, with their age; 0: the director does not ask, where it cannot reach the servers' UDP ports.",
+    )
+    director_queues: str = Field(
+        "",
+        description="Comma-separated modes that a director process serves; empty: all. Each queue has one director in office, wherever it runs.",
+    )
+    tickets_per_player_s: float = Field(
+        1.0,
+        ge=0,
+        description="Tickets that one player may make a second, ten seconds' worth at once; 0: any.",
     )
     connect_token_ttl_s: float = Field(
         60.0,

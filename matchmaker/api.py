@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated
-from uuid import UUID, uuid4
+from typing import Annotated, Any
+from uuid import UUID
 
 import structlog
 from fastapi import APIRouter, FastAPI, Query, Request, Response
@@ -22,17 +23,31 @@ from launchday.settings import Settings
 from matchmaker.books import Books, read_books
 from matchmaker.cache import asked_to_stop, open_cache
 from matchmaker.errors import SkillsUnavailable
+from matchmaker.front import HEARTBEAT_S, MISMATCH, Front, event, refuse, try_again
 from matchmaker.intake import Intake, Skills
+from matchmaker.rate import PlayerRate
 from matchmaker.rules import Rules, load_rules
 from matchmaker.scripts import Scripts
 from matchmaker.skills import MetaSkills
 from matchmaker.ticket_store import StoredTicket, TicketStore
-from matchmaker.tickets import SEARCHING, Ticket, TicketCreated, TicketRequest, TicketView
+from matchmaker.tickets import (
+    SEARCHING,
+    Ticket,
+    TicketCreated,
+    TicketMade,
+    TicketOfPlayer,
+    TicketRequest,
+    TicketsCreated,
+    TicketsRequest,
+    TicketView,
+    Wish,
+    live_view,
+    random_uuid,
+)
 from matchmaker.waiters import Waiters
 from meta_service.client import MetaClient
 
 MAX_WAIT_S = 30.0  # below the idle time-outs of common load balancers
-HEARTBEAT_S = 15.0  # between two signs of life on an event stream; the ticket is looked at each time
 EXPIRY_PERIOD_S = 1.0
 SERVICE_TOKEN_TTL_S = 365 * 24 * 3600.0
 
@@ -49,27 +64,46 @@ class Matchmaker:
         self.rules: dict[str, Rules] = load_rules(settings)
         self.regions: Sequence[str] = settings.region_names
         self.ticket_ttl_s = settings.ticket_ttl_s
+        self.rate = PlayerRate(settings.tickets_per_player_s)
         self.scripts = scripts
         self.store = store
         self.intake = intake
         self.waiters = waiters
 
-    def ticket(self, player_id: int, wish: TicketRequest, now: float) -> Ticket:
+    def admit(self, player_id: int, now: float) -> None:
+        """Count a creation of the player's; raises Problem when it is one too many."""
+        if wait_s := self.rate.wait_s(player_id, now):
+            raise Problem(
+                429,
+                "too-many-tickets",
+                f"you make too many tickets: wait {wait_s:.1f} s",
+                headers={"Retry-After": str(math.ceil(wait_s))},
+            )
+
+    def ticket(self, player_id: int, wish: Wish, now: float) -> Ticket:
         """The ticket of a wish; raises Problem where it could never match."""
         rules = self.rules.get(wish.mode)
         if rules is None:
             raise Problem(
                 422, "unknown-mode", f"there is no mode {wish.mode!r}; modes: {', '.join(self.rules)}"
             )
-        latency_ms = tuple(wish.latencies_ms.get(region, float("inf")) for region in self.regions)
-        if min(latency_ms, default=float("inf")) > rules.max_latency_ms:
+        known = wish.latencies_ms
+        latency_ms = tuple([known.get(region, math.inf) for region in self.regions])
+        if min(latency_ms, default=math.inf) > rules.max_latency_ms:
             raise Problem(
                 422,
                 "no-region",
                 f"no region is within {rules.max_latency_ms:g} ms; measure at least one of: {', '.join(self.regions)}",
             )
+        party = wish.party
+        if party is not None and party.size > rules.team_size:
+            raise Problem(
+                422,
+                "party-too-large",
+                f"a party of {party.size} fits into no team of {wish.mode}: at most {rules.team_size}",
+            )
         return Ticket(
-            ticket_id=uuid4(),
+            ticket_id=random_uuid(),
             player_id=player_id,
             enqueued_at=now,
             expires_at=now + self.ticket_ttl_s,
@@ -77,6 +111,8 @@ class Matchmaker:
             cross_play=wish.cross_play,
             client_key=wish.client_key or "",
             latency_ms=latency_ms,
+            party="" if party is None else party.party_id,
+            party_size=1 if party is None else party.size,
         )
 
     async def expire(self, clock: Callable[[], float]) -> None:
@@ -120,11 +156,12 @@ def create_api(settings: Settings, skills: Skills | None = None) -> FastAPI:
 
     async def on_cache_away(_: Request, error: Exception) -> Response:
         log.error("the cache is away", error=str(error))
-        return _try_again("cache-unavailable", "tickets cannot be reached right now").response()
+        return try_again("cache-unavailable", "tickets cannot be reached right now").response()
 
     async def on_skills_unavailable(_: Request, error: Exception) -> Response:
-        return _try_again("skills-unavailable", str(error)).response()
+        return try_again("skills-unavailable", str(error)).response()
 
+    app.add_middleware(Front, owner=app)
     app.add_exception_handler(RedisError, on_cache_away)
     app.add_exception_handler(SkillsUnavailable, on_skills_unavailable)
     return app
@@ -136,20 +173,51 @@ async def create_ticket(
 ) -> TicketCreated:
     """Queue for a match. 201: a new ticket; 200: the one that the same client key made; 409: there is another."""
     matchmaker = _matchmaker(request)
-    ticket = matchmaker.ticket(caller.player_id, wish, time.time())
+    now = time.time()
+    matchmaker.admit(caller.player_id, now)
+    ticket = matchmaker.ticket(caller.player_id, wish, now)
     accepted = await matchmaker.intake.submit(wish.mode, ticket)
-    if accepted.outcome == "busy":
-        raise Problem(
-            409,
-            "ticket-exists",
-            "you are already searching: cancel that ticket first, or wait for it",
-            ticket_id=accepted.ticket_id,
-        )
+    refuse(accepted)
     if accepted.outcome == "created":
         return TicketCreated(ticket_id=accepted.ticket_id, state=SEARCHING, created_at=ticket.enqueued_at)
     response.status_code = 200
     before = await _read(matchmaker, str(accepted.ticket_id), caller.player_id)
     return TicketCreated(ticket_id=accepted.ticket_id, state=before.state, created_at=before.created_at)
+
+
+@router.post("/internal/tickets", tags=["internal"], response_model=TicketsCreated)
+async def create_tickets(wishes: TicketsRequest, _: ServiceCaller, request: Request) -> TicketsCreated:
+    """Queue many players for matches, each with his own ticket: a lobby's, a tournament's, a whole party's."""
+    matchmaker = _matchmaker(request)
+    now = time.time()
+
+    async def make(wish: TicketOfPlayer) -> TicketMade:
+        try:
+            accepted = await matchmaker.intake.submit(wish.mode, matchmaker.ticket(wish.player_id, wish, now))
+        except Problem as problem:
+            return TicketMade(
+                player_id=wish.player_id, ticket_id=None, outcome="refused", detail=problem.detail
+            )
+        if accepted.outcome == "mismatch":
+            return TicketMade(
+                player_id=wish.player_id, ticket_id=None, outcome=accepted.outcome, detail=MISMATCH
+            )
+        return TicketMade(player_id=wish.player_id, ticket_id=accepted.ticket_id, outcome=accepted.outcome)
+
+    return TicketsCreated(tickets=await asyncio.gather(*map(make, wishes.tickets)))
+
+
+@router.post("/tickets/{ticket_id}/accept", response_model=TicketView)
+async def accept_match(ticket_id: UUID, caller: PlayerCaller, request: Request) -> Response:
+    """Say yes to the match that was found, where the mode asks for it; saying it again answers the same."""
+    matchmaker = _matchmaker(request)
+    found = await matchmaker.store.accept(str(ticket_id), caller.player_id, time.time())
+    ticket = await _read(matchmaker, str(ticket_id), caller.player_id)
+    if found in (None, "searching") or (found == "proposed" and ticket.state == "proposed"):
+        raise Problem(
+            409, "nothing-to-accept", "no match waits for your yes: wait until your ticket is proposed"
+        )
+    return Response(ticket.view, media_type="application/json")
 
 
 @router.get("/tickets/{ticket_id}", response_model=TicketView)
@@ -169,7 +237,7 @@ async def cancel_ticket(ticket_id: UUID, caller: PlayerCaller, request: Request)
     """Cancel a ticket. 409 when its match has been found; cancelling again answers the same."""
     matchmaker = _matchmaker(request)
     found = await matchmaker.store.cancel(str(ticket_id), caller.player_id)
-    if found == "proposed":
+    if found in ("proposed", "accepted"):
         raise Problem(
             409,
             "match-found",
@@ -193,11 +261,12 @@ async def ticket_events(ticket_id: UUID, caller: PlayerCaller, request: Request)
     first = await _read(matchmaker, str(ticket_id), caller.player_id)
 
     async def events() -> AsyncIterator[bytes]:
-        yield _event(first.view)
-        final = first.final
+        yield event(first.view)
+        last, final = first.view, first.final
         while not final:
-            view, final = await _final_or_late(matchmaker, str(ticket_id), caller.player_id, HEARTBEAT_S)
-            yield _event(view) if final else b": still searching\n\n"
+            view, final = await _news(matchmaker, str(ticket_id), caller.player_id, HEARTBEAT_S, last)
+            yield event(view) if view != last else b": still searching\n\n"
+            last = view
 
     return StreamingResponse(
         events(),
@@ -213,6 +282,12 @@ async def books(_: ServiceCaller, request: Request) -> Books:
     return await read_books(matchmaker.scripts, list(matchmaker.rules))
 
 
+@router.get("/internal/queues", tags=["internal"])
+async def queues(_: ServiceCaller, request: Request) -> dict[str, Any]:
+    """What waits in each queue: players by their nearest region, matches without a server, the oldest ticket's age."""
+    return await _matchmaker(request).store.depths()
+
+
 async def _read(matchmaker: Matchmaker, ticket_id: str, player_id: int) -> StoredTicket:
     ticket = await matchmaker.store.read(ticket_id)
     if ticket is None or ticket.player_id != player_id:
@@ -225,35 +300,33 @@ async def _read(matchmaker: Matchmaker, ticket_id: str, player_id: int) -> Store
 async def _final_or_late(
     matchmaker: Matchmaker, ticket_id: str, player_id: int, wait_s: float
 ) -> tuple[bytes, bool]:
-    """The view of a ticket at its end, or as it is after ``wait_s``; and whether it has its end."""
+    """The view of a ticket at its end, or when its match is to be accepted, or as it is after ``wait_s``; and whether it has its end."""
+    return await _news(matchmaker, ticket_id, player_id, wait_s, live_view(ticket_id))
+
+
+async def _news(
+    matchmaker: Matchmaker, ticket_id: str, player_id: int, wait_s: float, known: bytes
+) -> tuple[bytes, bool]:
+    """The view of a ticket when it is no more the ``known`` one, or after ``wait_s``; and whether it has its end."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait_s
     while True:
         # Register first, then look: an end that is written in between is told, one written before is seen.
         with matchmaker.waiters.waiting_for(ticket_id) as told:
             ticket = await _read(matchmaker, ticket_id, player_id)
-            if ticket.final or loop.time() >= deadline:
+            news = ticket.final or (ticket.view != known and ticket.asked)
+            if news or loop.time() >= deadline:
                 return ticket.view, ticket.final
             try:
                 async with asyncio.timeout_at(deadline):
-                    view = await told
+                    await told
             except TimeoutError:
                 continue
-        if view is not None:
-            return view, True
 
 
 def _report_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("a background task failed", task=task.get_name(), exc_info=error)
-
-
-def _event(view: bytes) -> bytes:
-    return b"event: ticket\ndata: " + view + b"\n\n"
-
-
-def _try_again(slug: str, detail: str) -> Problem:
-    return Problem(503, slug, f"{detail}; try again", headers={"Retry-After": "1"})
 
 
 def _matchmaker(request: Request) -> Matchmaker:

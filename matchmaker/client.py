@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -25,6 +25,7 @@ import httpx
 TIMEOUT_S = 10.0
 MAX_WAIT_S = 30.0
 SEARCHING = "searching"
+LIVE = (SEARCHING, "proposed", "accepted")
 
 
 class MatchmakerClientError(Exception):
@@ -90,7 +91,7 @@ class TicketStatus:
     @property
     def final(self) -> bool:
         """Whether the ticket has its end."""
-        return self.state != SEARCHING
+        return self.state not in LIVE
 
 
 class MatchmakerClient:
@@ -139,18 +140,23 @@ class MatchmakerClient:
         platform: str = "pc",
         cross_play: bool = True,
         client_key: str | None = None,
+        party: tuple[str, int] | None = None,
     ) -> CreatedTicket:
         """Queue for a match. Give ``client_key`` to be able to repeat the call after a lost answer.
 
+        ``party`` is the id and size of the party that the player queues with: it is searched for when all have made their tickets.
+
         Raises TicketRefused, TicketExists, MatchmakerUnavailable.
         """
-        wish = {
+        wish: dict[str, Any] = {
             "mode": mode,
             "latencies_ms": dict(latencies_ms),
             "platform": platform,
             "cross_play": cross_play,
             "client_key": client_key or uuid.uuid4().hex,
         }
+        if party is not None:
+            wish["party"] = {"party_id": party[0], "size": party[1]}
         response = await self._call("POST", "/v1/tickets", json=wish)
         return CreatedTicket(**response.json(), repeated=response.status_code == httpx.codes.OK)
 
@@ -163,6 +169,24 @@ class MatchmakerClient:
             "GET", f"/v1/tickets/{ticket_id}", params={"wait_s": wait_s}, timeout=TIMEOUT_S + wait_s
         )
         return _status(response.json())
+
+    async def create_tickets(self, wishes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Queue many players, each wish with his ``player_id``; needs a service token. What became of each, in order.
+
+        Raises TicketRefused, MatchmakerUnavailable.
+        """
+        response = await self._call("POST", "/v1/internal/tickets", json={"tickets": list(wishes)})
+        made: list[dict[str, Any]] = response.json()["tickets"]
+        return made
+
+    async def accept_match(self, ticket_id: str) -> TicketStatus:
+        """Say yes to the match that was found. Raises TicketEnded where none waits for it, NoSuchTicket, TicketRefused."""
+        return _status((await self._call("POST", f"/v1/tickets/{ticket_id}/accept")).json())
+
+    async def queues(self) -> dict[str, Any]:
+        """What waits in each queue; needs a service token."""
+        queues: dict[str, Any] = (await self._call("GET", "/v1/internal/queues")).json()
+        return queues
 
     async def cancel_ticket(self, ticket_id: str) -> TicketStatus:
         """Cancel a ticket. Raises TicketEnded when it is too late, NoSuchTicket, TicketRefused, MatchmakerUnavailable."""

@@ -1,40 +1,57 @@
-"""The matching kernel: one compiled call takes the whole pool and says who plays with whom, and where.
+"""The matching: one compiled call takes the whole pool and says who plays with whom, in which team, and where.
 
-Until its oldest ticket is overdue, a match is formed only when it is full, from tickets whose nearest region it is: the
-oldest tickets enter, and are cut into matches of like skill. So nobody is passed over for his skill or his age, and skill
-narrows by itself as the pool grows. Around an overdue ticket (waited ``fill_s``) a match opens at once, in the region where
-it fills best: first with those at home there, then with those who have waited long enough to roam.
+``match_tickets(rules, now, tickets, seed=0, openings=None)`` is pure: the same input gives the same matches, whatever the order of
+the rows. The director calls it each cycle on live tickets, the simulator in virtual time::
 
-A ticket that can reach ``min_players`` tickets, itself included, therefore waits at most ``fill_s`` and one cycle.
+    rules = load_rules(settings)["teams_of_five"]
+    formed = match_tickets(rules, now, Tickets(latency_ms, skill, enqueued_at, group, player_id, size=size))
+    formed.match_of[row], formed.team_of[row]       # the match and the team of the ticket in that row
+    formed.region_of[match]                         # the column of latency_ms where it is played
 
-Cost: sorting, O(n log n); what follows touches only what full matches left over, fewer than ``players`` a region and group.
+How: ``full_matches`` cuts the tickets of one region and group, in order of skill, into full matches, so that skill narrows by itself
+as a pool grows, and leaves out the youngest; ``late_matches`` opens a match around each ticket that has waited long enough, the oldest first, from
+those near it in skill, at home or where they may roam; ``openings`` fills running matches. ``seats`` deals the teams.
+
+What bounds a wait: nobody is passed over for skill or age. Once a ticket has waited ``rules.horizon_s``, every limit has reached its widest, and
+it plays in the next cycle in which as many players as the rules then need may play with it in one region and can be seated:
+solo players always can, parties where the greedy seating finds places for them. Where the pool is thin the limits widen sooner (``limits.eagerness``).
+
+Cost: sorting, O(n log n); the rest touches each ticket a bounded number of times.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from matchmaker.arrays import Arrays, Openings, Seating, no_openings
+from matchmaker.full_matches import form_full
+from matchmaker.late_matches import form_late
+from matchmaker.limits import BETWEEN, FIRST, LAST, Limits, limits_of
+from matchmaker.lines import Lines, line_up
+from matchmaker.openings import fill_openings
 from matchmaker.rules import Rules
 
-UNMATCHED = -1
+__all__ = ["UNMATCHED", "Formed", "Openings", "Tickets", "form_matches", "match_tickets", "no_openings"]
 
-Ints = NDArray[np.integer[Any]]
+UNMATCHED = -1
 
 
 class Tickets(NamedTuple):
     """The pool: T tickets and R regions, one array a field.
 
     Attributes:
-        latency_ms: [T, R] round trips; inf or NaN where a ticket has not measured a region.
-        skill: [T] mean of the rating.
+        latency_ms: [T, R] round trips, of a party the longest; inf or NaN where a ticket has not measured a region.
+        skill: [T] mean of the rating, of a party the mean of its players'.
         enqueued_at: [T] Unix seconds.
-        group: [T] small non-negative numbers; only tickets of one group may meet (cross-play).
-        player_id: [T] unique; decides between tickets of the same instant, so that the order of rows is irrelevant.
+        group: [T] small non-negative numbers: 0 for all who cross-play, 1 + platform for those who keep to their platform.
+        player_id: [T] unique, of a party that of any of its players; decides between tickets of the same instant.
+        size: [T] players of the ticket; None: all play alone.
+        platform: [T] numbers, by which those who cross-play may fill matches of their own platform; None: they never do.
     """
 
     latency_ms: NDArray[np.float32]
@@ -42,196 +59,67 @@ class Tickets(NamedTuple):
     enqueued_at: NDArray[np.float64]
     group: NDArray[np.int32]
     player_id: NDArray[np.int64]
-
-
-class Limits(NamedTuple):
-    """The rules as the kernel reads them; units as in Rules. ``now`` is in Unix seconds."""
-
-    now: float
-    players: int
-    min_players: int
-    fill_s: float
-    roam_s: float
-    max_latency_ms: float
+    size: NDArray[np.int32] | None = None
+    platform: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Formed:
-    """What one cycle formed.
+    """What one cycle formed: M matches of T tickets.
 
     Attributes:
         match_of: int32[T], each ticket's match, or UNMATCHED.
         region_of: int32[M], each match's region, a column of the latencies.
+        team_of: int32[T], the team of a ticket that has a match or a place in a running one.
+        opening_of: int32[T], the running match that a ticket joins, or UNMATCHED.
     """
 
     match_of: NDArray[np.int32]
     region_of: NDArray[np.int32]
+    team_of: NDArray[np.int32]
+    opening_of: NDArray[np.int32]
 
 
-def match_tickets(rules: Rules, now: float, tickets: Tickets) -> Formed:
-    """Form all matches that the rules allow at ``now`` (Unix seconds). Pure: same input, same matches."""
-    count, regions = tickets.latency_ms.shape
-    match_of = np.full(count, UNMATCHED, np.int32)
-    region_of = np.zeros(count // rules.min_players, np.int32)
-    if count == 0 or regions == 0:
-        return Formed(match_of, region_of[:0])
-    limits = Limits(
-        now, rules.players, rules.min_players, rules.fill_s, rules.roam_s, float(rules.max_latency_ms)
-    )
-    formed = form_matches(tickets, int(tickets.group.max()) + 1, limits, match_of, region_of)
-    return Formed(match_of, region_of[:formed])
+def match_tickets(
+    rules: Rules, now: float, tickets: Tickets, seed: int = 0, openings: Openings | None = None
+) -> Formed:
+    """Form all matches that the rules allow at ``now`` (Unix seconds).
 
-
-@njit(cache=True, nogil=True)
-def form_matches(
-    tickets: Tickets,
-    groups: int,
-    limits: Limits,
-    match_of: NDArray[np.int32],
-    region_of: NDArray[np.int32],
-) -> int:
-    """Fill ``match_of`` (UNMATCHED before) and ``region_of``; returns the number of matches."""
-    by_id = np.argsort(tickets.player_id, kind="mergesort")
-    by_age = by_id[np.argsort(tickets.enqueued_at[by_id], kind="mergesort")]
-    home = _nearest_regions(tickets.latency_ms, limits.max_latency_ms)
-    formed = _form_full(tickets, groups, limits, by_age, home, match_of, region_of)
-    left = by_age[(match_of[by_age] < 0) & (home[by_age] >= 0)]
-    return int(_form_overdue(tickets, groups, limits, left, home, match_of, region_of, formed))
-
-
-@njit(cache=True, nogil=True)
-def _nearest_regions(latency_ms: NDArray[np.float32], max_latency_ms: float) -> NDArray[np.int32]:
-    """Each ticket's nearest region, or -1 where none is near enough. NaN compares false, so it is never chosen."""
-    home = np.full(latency_ms.shape[0], -1, np.int32)
-    for ticket in range(latency_ms.shape[0]):
-        nearest = np.float32(np.inf)
-        for region in range(latency_ms.shape[1]):
-            latency = latency_ms[ticket, region]
-            if latency <= max_latency_ms and latency < nearest:
-                nearest = latency
-                home[ticket] = region
-    return home
-
-
-@njit(cache=True, nogil=True)
-def _form_full(
-    tickets: Tickets,
-    groups: int,
-    limits: Limits,
-    by_age: Ints,
-    home: NDArray[np.int32],
-    match_of: NDArray[np.int32],
-    region_of: NDArray[np.int32],
-) -> int:
-    """Form full matches of tickets at home, a bucket (group, region) at a time; returns how many."""
-    regions = tickets.latency_ms.shape[1]
-    starts = np.zeros(groups * regions + 1, np.int64)
-    for ticket in by_age:
-        if home[ticket] >= 0:
-            starts[tickets.group[ticket] * regions + home[ticket] + 1] += 1
-    starts = np.cumsum(starts)
-    bucketed = np.empty(starts[-1], np.int64)
-    ends = starts[:-1].copy()
-    for ticket in by_age:  # a stable scatter keeps every bucket in order of age
-        if home[ticket] >= 0:
-            bucket = tickets.group[ticket] * regions + home[ticket]
-            bucketed[ends[bucket]] = ticket
-            ends[bucket] += 1
-
-    formed = 0
-    for bucket in range(groups * regions):
-        size = starts[bucket + 1] - starts[bucket]
-        admitted = bucketed[starts[bucket] : starts[bucket] + size - size % limits.players]
-        by_skill = admitted[np.argsort(tickets.skill[admitted], kind="mergesort")]
-        for seat in range(by_skill.shape[0]):
-            match_of[by_skill[seat]] = formed + seat // limits.players
-        for _ in range(by_skill.shape[0] // limits.players):
-            region_of[formed] = bucket % regions
-            formed += 1
-    return formed
-
-
-@njit(cache=True, nogil=True)
-def _form_overdue(
-    tickets: Tickets,
-    groups: int,
-    limits: Limits,
-    left: Ints,
-    home: NDArray[np.int32],
-    match_of: NDArray[np.int32],
-    region_of: NDArray[np.int32],
-    formed: int,
-) -> int:
-    """Open a match around each overdue ticket of ``left`` (oldest first) that can have one; returns the new count."""
-    regions = tickets.latency_ms.shape[1]
-    reachable = np.zeros((groups, regions), np.int64)  # tickets left that may play there
-    for ticket in left:
-        for region in range(regions):
-            reachable[tickets.group[ticket], region] += _may_play(tickets, limits, home, ticket, region)
-
-    chosen = np.empty(limits.players, np.int64)
-    best = np.empty(limits.players, np.int64)
-    for seed in left:
-        if limits.now - tickets.enqueued_at[seed] < limits.fill_s:
-            break  # all that follow are younger
-        if match_of[seed] >= 0:
-            continue
-        best_size, best_cost, best_region = limits.min_players - 1, np.inf, -1
-        for region in range(regions):
-            if not _may_play(tickets, limits, home, seed, region):
-                continue
-            size = min(reachable[tickets.group[seed], region], limits.players)
-            if size < limits.min_players or size < best_size:
-                continue
-            cost = _fill(tickets, limits, left, home, match_of, seed, region, chosen[:size])
-            if size > best_size or cost < best_cost:
-                best_size, best_cost, best_region = size, cost, region
-                best[:size] = chosen[:size]
-        if best_region < 0:
-            continue
-        region_of[formed] = best_region
-        for ticket in best[:best_size]:
-            match_of[ticket] = formed
-            for region in range(regions):
-                reachable[tickets.group[ticket], region] -= _may_play(tickets, limits, home, ticket, region)
-        formed += 1
-    return formed
-
-
-@njit(cache=True, nogil=True)
-def _may_play(tickets: Tickets, limits: Limits, home: NDArray[np.int32], ticket: int, region: int) -> bool:
-    """Whether a ticket may play in a region: at home always, elsewhere once it has waited ``roam_s``."""
-    if home[ticket] == region:
-        return True
-    near = tickets.latency_ms[ticket, region] <= limits.max_latency_ms
-    return bool(near and limits.now - tickets.enqueued_at[ticket] >= limits.roam_s)
-
-
-@njit(cache=True, nogil=True)
-def _fill(
-    tickets: Tickets,
-    limits: Limits,
-    left: Ints,
-    home: NDArray[np.int32],
-    match_of: NDArray[np.int32],
-    seed: int,
-    region: int,
-    chosen: NDArray[np.int64],
-) -> float:
-    """Fill ``chosen`` with the seed, then those at home in the region, then those who roam, oldest first.
-
-    Returns the sum of their round trips to the region. The caller has counted that there are enough.
+    ``seed`` decides between tickets that are alike in skill and age; ``openings`` are running matches that want more players.
     """
-    chosen[0] = seed
-    taken, cost = 1, np.float64(tickets.latency_ms[seed, region])
-    for at_home in (True, False):
-        for ticket in left:
-            if taken == chosen.shape[0]:
-                return cost
-            if ticket == seed or match_of[ticket] >= 0 or tickets.group[ticket] != tickets.group[seed]:
-                continue
-            if (home[ticket] == region) == at_home and _may_play(tickets, limits, home, ticket, region):
-                chosen[taken] = ticket
-                taken += 1
-                cost += tickets.latency_ms[ticket, region]
-    return cost
+    count, regions = tickets.latency_ms.shape
+    seating = Seating(
+        np.full(count, UNMATCHED, np.int32),
+        np.full(count, UNMATCHED, np.int32),
+        np.zeros(count, np.int32),
+        np.zeros(count, np.int32),
+    )
+    formed = 0
+    if count and regions:
+        pool = Arrays(
+            np.ascontiguousarray(tickets.latency_ms, np.float32),
+            np.ascontiguousarray(tickets.skill, np.float32),
+            np.ascontiguousarray(tickets.enqueued_at, np.float64),
+            np.ascontiguousarray(tickets.group, np.int32),
+            np.ascontiguousarray(tickets.player_id, np.int64) ^ np.int64(seed),
+            np.ones(count, np.int32) if tickets.size is None else np.ascontiguousarray(tickets.size, np.int32),
+            np.full(count, -1, np.int32) if tickets.platform is None else np.ascontiguousarray(tickets.platform, np.int32),
+        )  # fmt: skip
+        wanted = no_openings(rules.teams) if openings is None else openings
+        formed = form_matches(pool, int(pool.group.max()) + 1, limits_of(rules, now), wanted, seating)
+    return Formed(seating.match_of, seating.region_of[:formed], seating.team_of, seating.opening_of)
+
+
+@njit(cache=True, nogil=True)
+def form_matches(pool: Arrays, groups: int, limits: Limits, openings: Openings, seating: Seating) -> int:
+    """One cycle: fill ``seating``; returns the number of matches."""
+    lines: Lines = line_up(pool, groups, limits)
+    if limits.backfill == FIRST:
+        fill_openings(pool, limits, lines, openings, seating)
+    formed = form_full(pool, limits, lines, seating)
+    if limits.backfill == BETWEEN:
+        fill_openings(pool, limits, lines, openings, seating)
+    formed = form_late(pool, groups, limits, lines, seating, formed)
+    if limits.backfill == LAST:
+        fill_openings(pool, limits, lines, openings, seating)
+    return int(formed)

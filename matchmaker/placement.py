@@ -10,7 +10,7 @@ import asyncio
 import base64
 import ipaddress
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from enum import Enum, auto
 from typing import Any, Protocol
@@ -21,13 +21,15 @@ import structlog
 from dedicated_server.fleet.client import Allocation, FleetRefused, FleetUnavailable, NoServerReady
 from dedicated_server.protocol import connect_token
 from matchmaker.queue import Proposal, Queue
-from matchmaker.rules import Rules
 from matchmaker.tickets import assigned_view
 
 FIRST_RETRY_S = 0.1
 LAST_RETRY_S = 2.0
 
 log = structlog.get_logger()
+
+
+Reach = Callable[[str, int, bytes], Awaitable[bool]]
 
 
 class Allocator(Protocol):
@@ -44,6 +46,7 @@ class Outcome(Enum):
     FAILED = auto()  # the fleet refused it for good: its tickets have ended
     NO_SERVER = auto()  # its tickets search again
     FLEET_AWAY = auto()  # its tickets search again
+    UNREACHABLE = auto()  # its server does not answer: its tickets search again, with their age
 
 
 class Placement:
@@ -51,43 +54,53 @@ class Placement:
 
     Args:
         queue: where the matches were proposed.
-        rules: the mode's rules.
         allocator: where servers come from.
         fleet_key: seals connect tokens; 32 bytes.
         token_ttl_s: seconds a connect token is valid.
         patience_s: seconds an unanswered allocation is repeated before the tickets search again.
         clock: Unix seconds.
+        reach: says whether a server answers players' first datagram; None: it is not asked.
         at_once: allocations under way at most.
     """
 
     def __init__(
         self,
         queue: Queue,
-        rules: Rules,
         allocator: Allocator,
         *,
         fleet_key: bytes,
         token_ttl_s: float,
         patience_s: float,
         clock: Callable[[], float],
-        at_once: int = 16,
+        reach: Reach | None = None,
+        at_once: int = 32,
     ) -> None:
         self._queue = queue
-        self._rules = rules
         self._allocator = allocator
         self._fleet_key = fleet_key
         self._token_ttl_s = token_ttl_s
         self._patience_s = patience_s
         self._clock = clock
+        self._reach = reach
         self._turns = asyncio.Semaphore(at_once)
 
     async def place(self, proposal: Proposal) -> Outcome:
         """Bring one proposed match to its end, or its tickets back to the search. Raises LeaseLost."""
-        async with self._turns:
-            found = await self._allocate(proposal)
+        async with (
+            self._turns
+        ):  # the writes too: a connection to the cache each, and there are not more of them
+            return await self._place(proposal)
+
+    async def _place(self, proposal: Proposal) -> Outcome:
+        found = await self._allocate(proposal)
         if isinstance(found, Allocation):
             now = self._clock()
-            await self._queue.assign(proposal, self._views(proposal, found, now), now)
+            views, tokens = self._views(proposal, found, now)
+            if self._reach and not await self._reach(found.address, found.port, tokens[0]):
+                log.error("server unreachable", match_id=proposal.match_id, server=found.name)
+                await self._queue.withdraw(proposal)
+                return Outcome.UNREACHABLE
+            await self._queue.assign(proposal, views, now)
             log.info(
                 "match assigned",
                 match_id=proposal.match_id,
@@ -136,20 +149,23 @@ class Placement:
             "seed": proposal.seed,
             "match_s": proposal.match_s,
             "players": [
-                {"player_id": str(player_id), "team": self._rules.team(entity), "entity": entity}
-                for entity, player_id in enumerate(proposal.player_ids)
+                {"player_id": str(player_id), "team": team, "entity": entity}
+                for entity, (player_id, team) in enumerate(
+                    zip(proposal.player_ids, proposal.teams, strict=True)
+                )
             ],
             "allocated_at": proposal.formed_at,
         }
 
-    def _views(self, proposal: Proposal, allocation: Allocation, now: float) -> list[bytes]:
-        """Each player's final view: where to go, and the token that lets him in."""
+    def _views(
+        self, proposal: Proposal, allocation: Allocation, now: float
+    ) -> tuple[list[bytes], list[bytes]]:
+        """Each player's final view: where to go, and the token that lets him in; and the tokens alone."""
         match_id = UUID(proposal.match_id)
-        views = []
-        for entity, (ticket_id, player_id) in enumerate(
-            zip(proposal.ticket_ids, proposal.player_ids, strict=True)
+        views, tokens = [], []
+        for entity, (ticket_id, player_id, team) in enumerate(
+            zip(proposal.ticket_ids, proposal.player_ids, proposal.teams, strict=True)
         ):
-            team = self._rules.team(entity)
             token = connect_token.seal(
                 self._fleet_key,
                 match_id=match_id,
@@ -171,7 +187,8 @@ class Placement:
                 "entity": entity,
             }
             views.append(assigned_view(ticket_id, assignment))
-        return views
+            tokens.append(token)
+        return views, tokens
 
 
 async def _literal(address: str) -> str:

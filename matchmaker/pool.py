@@ -32,6 +32,9 @@ class Pool:
         self.expires_at = np.zeros(0, np.float64)  # Unix seconds
         self.skill = np.zeros(0, np.float32)
         self.group = np.zeros(0, np.int32)
+        self.platform = np.zeros(0, np.int32)
+        self.party = np.zeros(0, np.uint64)  # 0: none
+        self.party_size = np.zeros(0, np.int32)
         self.latency_ms = np.zeros((0, regions), np.float32)
         self._entry = np.zeros(0, np.int64)  # number of the stream entry that it came in
         self._entries: dict[int, tuple[bytes, int]] = {}  # number → entry id, tickets left
@@ -56,6 +59,9 @@ class Pool:
         self.expires_at[rows] = records["expires_at"]
         self.skill[rows] = records["skill_mean"]
         self.group[rows] = records["group"]
+        self.platform[rows] = records["platform"]
+        self.party[rows] = records["party"]
+        self.party_size[rows] = records["party_size"]
         self.latency_ms[rows] = records["latency_ms"]
         self._entry[rows] = self._next_entry
         self._entries[self._next_entry] = (entry_id, len(records))
@@ -66,14 +72,44 @@ class Pool:
         """Rows of the tickets that may be matched at ``now``: neither held by a match nor past their time."""
         return np.flatnonzero((self.state == SEARCHING) & (self.expires_at > now))
 
-    def tickets(self, rows: Rows) -> Tickets:
-        """The matching kernel's view of these rows."""
-        return Tickets(
+    def units(self, rows: Rows) -> tuple[Tickets, Rows, NDArray[np.int64]]:
+        """What the matching kernel is to take of these rows: solo players, and parties that are complete.
+
+        Returns the kernel's tickets, and for the ticket ``t`` its rows ``members[first[t] : first[t + 1]]``. A party is as old as its
+        last player, as near to a region as the one farthest from it, and as good as all of them on average.
+        """
+        together = rows[self.party[rows] != 0]
+        if not len(together):
+            return self._columns(rows, None), rows, np.arange(len(rows) + 1)
+        together = together[np.lexsort((self.player_id[together], self.party[together]))]
+        _, first, count = np.unique(self.party[together], return_index=True, return_counts=True)
+        complete = count == self.party_size[together[first]]
+        together, count = together[np.repeat(complete, count)], count[complete]
+        alone = rows[self.party[rows] == 0]
+        members = np.concatenate((alone, together))
+        size = np.concatenate((np.ones(len(alone), np.int64), count))
+        first = np.concatenate(((0,), np.cumsum(size)))
+        return self._columns(members[first[:-1]], (members, first)), members, first
+
+    def _columns(self, rows: Rows, parties: tuple[Rows, NDArray[np.int64]] | None) -> Tickets:
+        tickets = Tickets(
             self.latency_ms[rows],
             self.skill[rows],
             self.enqueued_at[rows],
             self.group[rows],
             self.player_id[rows],
+            np.ones(len(rows), np.int32),
+            self.platform[rows],
+        )
+        if parties is None or not len(rows):
+            return tickets
+        members, first = parties
+        size = np.diff(first).astype(np.int32)
+        return tickets._replace(
+            latency_ms=np.maximum.reduceat(_measured(self.latency_ms[members]), first[:-1]),
+            skill=(np.add.reduceat(self.skill[members], first[:-1]) / size).astype(np.float32),
+            enqueued_at=np.maximum.reduceat(self.enqueued_at[members], first[:-1]),
+            size=size,
         )
 
     def hold(self, rows: Rows) -> None:
@@ -116,3 +152,8 @@ class Pool:
                 grown[: len(column)] = column
                 setattr(self, name, grown)
         self._free = None
+
+
+def _measured(latency_ms: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Round trips with those not measured infinite, so that the longest of a party is."""
+    return np.where(np.isnan(latency_ms), np.float32(np.inf), latency_ms)

@@ -36,6 +36,8 @@ class Proposal(msgspec.Struct, frozen=True):
         ticket_ids, player_ids: in order of the players' slots (entities).
         enqueued_at: Unix seconds, each ticket's.
         latency_ms: each ticket's round trip to the region.
+        teams: each player's team.
+        accept_by: Unix seconds until when the players may accept; None: they are not asked.
     """
 
     match_id: str
@@ -48,6 +50,24 @@ class Proposal(msgspec.Struct, frozen=True):
     player_ids: list[int]
     enqueued_at: list[float]
     latency_ms: list[float]
+    teams: list[int]
+    accept_by: float | None = None
+
+
+class Depth(msgspec.Struct, frozen=True):
+    """What waits in a queue.
+
+    Attributes:
+        at: Unix seconds.
+        searching: players, by the region nearest to them.
+        without_server: matches that were formed and have no server.
+        oldest_s: seconds that the oldest ticket has waited.
+    """
+
+    at: float
+    searching: dict[str, int]
+    without_server: int
+    oldest_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +170,8 @@ class Queue:
                     self._fence,
                     proposal.match_id,
                     msgspec.json.encode(proposal),
-                    *proposal.ticket_ids,
+                    "" if proposal.accept_by is None else repr(proposal.accept_by),
+                    "".join(proposal.ticket_ids),
                 ],
             )
         answers: list[list[int]] = []
@@ -162,9 +183,36 @@ class Queue:
             answers.append(answer)
         return answers
 
+    async def accepted(self, match_ids: Sequence[str]) -> list[int]:
+        """How many players of each match have accepted it."""
+        if not match_ids:
+            return []
+        found = await self._cache.hmget(KEYS["accepted"] + self._mode, list(match_ids))
+        return [int(count or 0) for count in found]
+
+    async def decline(self, proposal: Proposal) -> list[int]:
+        """Give a match up that not all have accepted: who did searches again, the others' tickets end.
+
+        Returns the places of the tickets that ended.
+        """
+        ended: list[int] = await self._scripts.decline_match(
+            [self._mode, self._fence, proposal.match_id, "".join(proposal.ticket_ids)]
+        )
+        return ended
+
+    async def fail_tickets(self, ticket_ids: Sequence[str], reason: str) -> None:
+        """End tickets that can never match. ``reason`` is plain ASCII without quotes."""
+        await self._scripts.fail_tickets([self._mode, self._fence, reason, "".join(ticket_ids)])
+
+    async def tell_depth(self, depth: Depth) -> None:
+        """Say how long the queue is, for whoever scales the fleet."""
+        await self._cache.hset(KEYS["depth"], self._mode, msgspec.json.encode(depth).decode())
+
     async def withdraw(self, proposal: Proposal) -> None:
         """Give a match's tickets back to the search."""
-        await self._scripts.withdraw_match([self._mode, self._fence, proposal.match_id, *proposal.ticket_ids])
+        await self._scripts.withdraw_match(
+            [self._mode, self._fence, proposal.match_id, "".join(proposal.ticket_ids)]
+        )
 
     async def assign(self, proposal: Proposal, views: Sequence[bytes], now: float) -> None:
         """End a match's tickets as assigned, each with its player's view, tell the players, and keep the books."""
@@ -174,15 +222,21 @@ class Queue:
             "latency": buckets_of(proposal.latency_ms),
             "wait_max_s": max(waits_s),
         }
-        told = [part for pair in zip(proposal.ticket_ids, views, strict=True) for part in pair]
         await self._scripts.assign_match(
-            [self._mode, self._fence, proposal.match_id, json.dumps(statistics), *told]
+            [
+                self._mode,
+                self._fence,
+                proposal.match_id,
+                json.dumps(statistics),
+                "".join(proposal.ticket_ids),
+                msgspec.msgpack.encode([view.decode() for view in views]),
+            ]
         )
 
     async def fail(self, proposal: Proposal, reason: str) -> None:
         """End a match's tickets as failed. ``reason`` is plain ASCII without quotes."""
         await self._scripts.fail_match(
-            [self._mode, self._fence, proposal.match_id, reason, *proposal.ticket_ids]
+            [self._mode, self._fence, proposal.match_id, reason, "".join(proposal.ticket_ids)]
         )
 
     async def forget(self, entry_ids: Sequence[bytes]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, cast
 
 from redis.asyncio import Redis
 
 from matchmaker.scripts import KEYS, Scripts
-from matchmaker.tickets import FINAL_STATES, SEARCHING, State, searching_view
+from matchmaker.tickets import FINAL_STATES, State, live_view
 
 EXPIRE_AT_MOST = 1_000  # tickets a call: about 10 ms of the cache
 
@@ -34,6 +35,11 @@ class StoredTicket:
         """Whether it has its end."""
         return self.state in FINAL_STATES
 
+    @property
+    def asked(self) -> bool:
+        """Whether its player is asked to accept a match."""
+        return self.state == "proposed" and b'"accept_by"' in self.view
+
 
 class TicketStore:
     """Reads and ends tickets, for the API."""
@@ -45,14 +51,28 @@ class TicketStore:
     async def read(self, ticket_id: str) -> StoredTicket | None:
         """The ticket, or None where there is none (any more)."""
         fields: list[Any] = await self._cache.hmget(
-            KEYS["ticket"] + ticket_id, ["player", "created_at", "state", "view"]
+            KEYS["ticket"] + ticket_id, ["player", "created_at", "state", "view", "accept_by"]
         )
-        player, created_at, state, view = fields
+        player, created_at, state, view, accept_by = fields
         if player is None:
             return None
-        if view is None:  # searching, or proposed: which its player need not tell apart
-            return StoredTicket(int(player), float(created_at), SEARCHING, searching_view(ticket_id))
-        return StoredTicket(int(player), float(created_at), cast(State, state.decode()), view)
+        named = cast(State, state.decode())
+        return StoredTicket(
+            int(player), float(created_at), named, view or live_view(ticket_id, named, accept_by)
+        )
+
+    async def accept(self, ticket_id: str, player_id: int, now: float) -> str | None:
+        """Say yes to the match that was found for a ticket; returns the state found before, or None where the player has no such ticket."""
+        state: bytes | None = await self._scripts.accept_ticket([ticket_id, player_id, repr(now)])
+        return None if state is None else state.decode()
+
+    async def depths(self) -> dict[str, Any]:
+        """What waits in each queue, by mode, as its director said last."""
+        stored = await self._cache.hgetall(KEYS["depth"])
+        return {
+            (mode.decode() if isinstance(mode, bytes) else mode): json.loads(depth)
+            for mode, depth in stored.items()
+        }
 
     async def cancel(self, ticket_id: str, player_id: int) -> str | None:
         """Cancel a player's ticket if it is searching.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from hashlib import blake2b
+from os import urandom
+from typing import Annotated, Any, Literal, Protocol
 from uuid import UUID
 
 import msgspec
@@ -13,16 +15,29 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-State = Literal["searching", "assigned", "cancelled", "expired", "failed"]
+State = Literal["searching", "proposed", "accepted", "assigned", "cancelled", "expired", "failed"]
 SEARCHING: State = "searching"
 ASSIGNED: State = "assigned"
 FINAL_STATES: tuple[State, ...] = (ASSIGNED, "cancelled", "expired", "failed")
 
 PLATFORMS = ("pc", "playstation", "xbox", "switch", "mobile")
 MAX_REGIONS = 256  # five times as many as any cloud has
+MAX_PARTY = 10
+MAX_BATCH = 500  # tickets made in one call
 
 Milliseconds = Annotated[float, Field(ge=0, le=60_000, allow_inf_nan=False)]
 Region = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class PartyWish(BaseModel):
+    """A party that a ticket belongs to: it is complete when ``size`` players have made theirs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    party_id: str = Field(
+        min_length=1, max_length=64, description="The same for all its players, and theirs alone."
+    )
+    size: int = Field(ge=2, le=MAX_PARTY)
 
 
 class TicketRequest(BaseModel):
@@ -46,6 +61,39 @@ class TicketRequest(BaseModel):
         max_length=64,
         description="A name of the client's for this wish: asking again with the same one gives the same ticket.",
     )
+
+    party: PartyWish | None = Field(
+        None, description="Queue together with others; the party waits for all of them."
+    )
+
+
+class TicketOfPlayer(TicketRequest):
+    """What a service asks for on a player's behalf."""
+
+    player_id: int = Field(ge=1, le=2**63 - 1)
+
+
+class TicketsRequest(BaseModel):
+    """Many tickets of one mode."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tickets: list[TicketOfPlayer] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+class TicketMade(BaseModel):
+    """What became of one of many: its state, or why it was not made."""
+
+    player_id: int
+    ticket_id: UUID | None
+    outcome: Literal["created", "repeated", "busy", "mismatch", "refused"]
+    detail: str = ""
+
+
+class TicketsCreated(BaseModel):
+    """The answer to a creation of many, in their order."""
+
+    tickets: list[TicketMade]
 
 
 class TicketCreated(BaseModel):
@@ -75,11 +123,17 @@ class TicketView(BaseModel):
     state: State
     reason: str | None
     assignment: Assignment | None
+    accept_by: float | None = Field(None, description="While proposed: Unix seconds until when to accept.")
 
 
-def searching_view(ticket_id: str) -> bytes:
+def live_view(ticket_id: str, state: str = SEARCHING, accept_by: bytes | None = None) -> bytes:
     """The JSON of a ticket that has no end yet."""
-    return b'{"ticket_id":"%b","state":"searching","reason":null,"assignment":null}' % ticket_id.encode()
+    asked = b',"accept_by":%b' % accept_by if accept_by else b""
+    return b'{"ticket_id":"%b","state":"%b","reason":null,"assignment":null%b}' % (
+        ticket_id.encode(),
+        state.encode(),
+        asked,
+    )
 
 
 def assigned_view(ticket_id: str, assignment: dict[str, Any]) -> bytes:
@@ -87,6 +141,38 @@ def assigned_view(ticket_id: str, assignment: dict[str, Any]) -> bytes:
     return msgspec.json.encode(
         {"ticket_id": ticket_id, "state": ASSIGNED, "reason": None, "assignment": assignment}
     )
+
+
+class Wish(Protocol):
+    """What a ticket is made of, however it was read."""
+
+    @property
+    def mode(self) -> str: ...  # noqa: D102
+    @property
+    def latencies_ms(self) -> dict[str, float]: ...  # noqa: D102
+    @property
+    def platform(self) -> str: ...  # noqa: D102
+    @property
+    def cross_play(self) -> bool: ...  # noqa: D102
+    @property
+    def client_key(self) -> str | None: ...  # noqa: D102
+    @property
+    def party(self) -> Party | None: ...  # noqa: D102
+
+
+class Party(Protocol):
+    """A party, however it was read."""
+
+    @property
+    def party_id(self) -> str: ...  # noqa: D102
+    @property
+    def size(self) -> int: ...  # noqa: D102
+
+
+def random_uuid() -> UUID:
+    """A random UUID (version 4), at half the cost of the standard library's."""
+    value = int.from_bytes(urandom(16), "big")
+    return UUID(int=value & ~(0xF000 << 64) & ~(0xC000 << 48) | 4 << 76 | 0x8000 << 48)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +187,41 @@ class Ticket:
     cross_play: bool
     client_key: str
     latency_ms: tuple[float, ...]
+    party: str = ""
+    party_size: int = 1
+
+    @property
+    def agreement(self) -> str:
+        """What all tickets of a party must have in common."""
+        return f"{self.party_size}:{self.group}"
+
+    @property
+    def party_number(self) -> int:
+        """The party as 64 bits; 0 for none."""
+        if not self.party:
+            return 0
+        return int.from_bytes(blake2b(self.party.encode(), digest_size=8).digest(), "little") or 1
 
     @property
     def group(self) -> int:
         """Who may meet: 0 for all who cross-play, else a number for each platform."""
-        return 0 if self.cross_play else 1 + PLATFORMS.index(self.platform)
+        return 0 if self.cross_play else 1 + self.platform_number
+
+    @property
+    def platform_number(self) -> int:
+        """The platform's place among PLATFORMS."""
+        return PLATFORMS.index(self.platform)
 
 
 class RecordFormat:
     """The queue's fixed-size record of a ticket, so that a director reads a thousand of them in one call.
 
     Little endian: ticket id (16 bytes), player id (int64), enqueued at, expires at (float64, Unix seconds), mean and
-    deviation of the skill (float32), group (int32), then a float32 round trip (ms, inf: not measured) for each region.
+    deviation of the skill (float32), group (int32), party (uint64, 0: none), its size and the platform (int32), then a float32 round trip (ms, inf: not measured) for each region.
     """
 
     def __init__(self, regions: int) -> None:
-        self._layout = struct.Struct(f"<16sqddffi{regions}f")
+        self._layout = struct.Struct(f"<16sqddffiQii{regions}f")
         self.dtype = np.dtype(
             [
                 ("ticket_id", "<u8", (2,)),
@@ -126,6 +231,9 @@ class RecordFormat:
                 ("skill_mean", "<f4"),
                 ("skill_deviation", "<f4"),
                 ("group", "<i4"),
+                ("party", "<u8"),
+                ("party_size", "<i4"),
+                ("platform", "<i4"),
                 ("latency_ms", "<f4", (regions,)),
             ]
         )
@@ -140,6 +248,9 @@ class RecordFormat:
             ticket.expires_at,
             *skill,
             ticket.group,
+            ticket.party_number,
+            ticket.party_size,
+            ticket.platform_number,
             *ticket.latency_ms,
         )
 

@@ -105,6 +105,52 @@ def meta(seconds: Seconds = 5.0, as_json: AsJson = False) -> None:
     _print(lambda: {"bench": "meta"} | bench.run(seconds), as_json)
 
 
+@app.command()
+def matching(
+    tickets: Annotated[int, typer.Option(min=10, max=5_000_000, help="Tickets in the pool.")] = 100_000,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """One matching cycle over a whole pool, and how good its matches are, beside two simpler matchers."""
+    from loadtest.bench import matching as bench
+
+    _print(lambda: bench.run(tickets, seed), as_json)
+
+
+class PathName(StrEnum):
+    """How far from the players the measuring begins."""
+
+    HTTP = "http"
+    QUEUE = "queue"
+
+
+@app.command()
+def queue(
+    rate: Annotated[float, typer.Option(min=1, max=20_000, help="Players who come a second.")] = 1_667.0,
+    seconds: Annotated[float, typer.Option(min=1, max=600, help="How long they come.")] = 60.0,
+    path: Annotated[PathName, typer.Option(help="Over HTTP, or what lies behind it alone.")] = PathName.HTTP,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Players come at a rate to the real API, cache and director: waits, losses, and the cores it takes."""
+    from loadtest.bench import queue as bench
+
+    _print(lambda: bench.run(rate, seconds, path=path.value, seed=seed), as_json)
+
+
+@app.command()
+def unrest(
+    kills: Annotated[int, typer.Option(min=0, max=1_000, help="Directors killed with -9.")] = 50,
+    restarts: Annotated[int, typer.Option(min=0, max=100, help="Times the cache is killed and started.")] = 5,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Kill directors and the cache under players who queue, then audit what became of each ticket and server."""
+    from loadtest.bench import unrest as bench
+
+    _print(lambda: bench.run(kills, restarts, seed), as_json)
+
+
 @app.command(name="all")
 def run_all(as_json: AsJson = False) -> None:
     """Every benchmark with its defaults, the tick in three layouts."""
@@ -113,7 +159,7 @@ def run_all(as_json: AsJson = False) -> None:
 
 
 def _every() -> Iterator[Callable[[], dict[str, Any]]]:
-    from loadtest.bench import meta, scale, tick, transport, wire
+    from loadtest.bench import matching, meta, queue, scale, tick, transport, unrest, wire
     from loadtest.bench.layout import CLUSTER, MAP
 
     yield lambda: tick.run(100, MAP, 10.0)
@@ -123,6 +169,10 @@ def _every() -> Iterator[Callable[[], dict[str, Any]]]:
     yield wire.run
     yield transport.run
     yield lambda: {"bench": "meta"} | meta.run()
+    yield lambda: matching.run(100_000)
+    yield lambda: queue.run(1_667.0, 60.0)
+    yield lambda: queue.run(0.0, 0.0, path="queue")
+    yield unrest.run
 
 
 def _print(run: Callable[[], dict[str, Any]], as_json: bool) -> None:

@@ -30,6 +30,9 @@ KEYS = {
     "books": f"{TAG}:books",  # hash, counters
     "wait": f"{TAG}:books:wait",  # hash, histogram bucket → tickets
     "latency": f"{TAG}:books:latency",  # hash, histogram bucket → tickets
+    "party": f"{TAG}:party:",  # + party: hash, what its tickets agree on, how many have come, "t:" + ticket id for each
+    "accepted": f"{TAG}:accepted:",  # + mode: hash, match id → tickets whose players accepted
+    "depth": f"{TAG}:depth",  # hash, mode → JSON, what waits in its queue
     "told": f"{TAG}:told",  # stream, ticket id → its final view; one entry a match
 }
 
@@ -67,7 +70,8 @@ class Scripts:
     """
 
     def __init__(self, cache: Redis, retention_s: float) -> None:
-        head = _head(retention_s) + _text("shared")
+        self.retention_s = retention_s
+        head = _head() + _text("shared")
 
         def script(name: str) -> Script:
             return Script(cache.register_script(head + _text(name)))
@@ -83,6 +87,9 @@ class Scripts:
         self.withdraw_match = script("withdraw_match")
         self.assign_match = script("assign_match")
         self.fail_match = script("fail_match")
+        self.fail_tickets = script("fail_tickets")
+        self.accept_ticket = script("accept_ticket")
+        self.decline_match = script("decline_match")
 
 
 def lease_error(error: Exception) -> Exception:
@@ -90,12 +97,12 @@ def lease_error(error: Exception) -> Exception:
     return LeaseLost(str(error)) if "STALE" in str(error) else error
 
 
-def _head(retention_s: float) -> str:
+def _head() -> str:
     names = ", ".join(f"{name} = '{key}'" for name, key in KEYS.items())
     return (
         f"local KEY = {{{names}}}\n"
         f"local GROUP, CONSUMER = '{GROUP}', '{CONSUMER}'\n"
-        f"local RETENTION_S, TOLD_KEPT_S = {max(1, round(retention_s))}, {TOLD_KEPT_S}\n"
+        f"local TOLD_KEPT_S = {TOLD_KEPT_S}\n"
     )
 
 

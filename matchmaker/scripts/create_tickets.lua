@@ -1,10 +1,44 @@
 -- Create tickets; one live ticket a player.
--- ARGV: mode, regions, then for each ticket: id, player, client key ('' for none), created at, expires at, record.
--- Answers for each ticket: {'created'|'repeated'|'busy', id of the player's ticket}.
-local mode, regions = ARGV[1], ARGV[2]
-local answers, records = {}, {}
-for i = 3, #ARGV, 6 do
-  local id, player, client_key = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+-- ARGV: mode, regions, seconds to keep, and as MessagePack for each ticket: id, player, client key ('' for none), created at,
+-- expires at, party ('' for none), its size, what all of it must agree on; then the records, all of one length, in one string.
+-- Answers for each ticket: {'created'|'repeated'|'busy'|'mismatch', id of the player's ticket}.
+local mode, regions, keep_s = ARGV[1], ARGV[2], ARGV[3]
+local answers, records, live = {}, {}, {}
+
+-- Whether any ticket of a party has no end yet.
+local function any_live(key)
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    if string.sub(field, 1, 2) == 't:' and is_live(redis.call('HGET', KEY.ticket .. string.sub(field, 3), 'state')) then
+      return true
+    end
+  end
+  return false
+end
+
+-- Whether a ticket may join its party: all have the same wish, and there is room for it.
+local function joins(party, size, wish, id)
+  if party == '' then
+    return true
+  end
+  local key = KEY.party .. party
+  local known, count = unpack(redis.call('HMGET', key, 'wish', 'count'))
+  if known and tonumber(count) >= tonumber(size) and not any_live(key) then
+    redis.call('DEL', key) -- it has played, and queues again
+    known = false
+  end
+  if known and (known ~= wish or tonumber(count) >= tonumber(size)) then
+    return false
+  end
+  redis.call('HSET', key, 'wish', wish, 't:' .. id, '1')
+  redis.call('HINCRBY', key, 'count', 1)
+  redis.call('EXPIRE', key, keep_s)
+  return true
+end
+
+local tickets = cmsgpack.unpack(ARGV[4])
+local record_bytes = #ARGV[5] / #tickets
+for i, ticket in ipairs(tickets) do
+  local id, player, client_key, created_at, expires_at, party, size, wish = unpack(ticket)
   local last = redis.call('GET', KEY.player .. player)
   local last_state, last_client_key = false, false
   if last then
@@ -14,16 +48,27 @@ for i = 3, #ARGV, 6 do
     answers[#answers + 1] = { 'repeated', last }
   elseif is_live(last_state) then
     answers[#answers + 1] = { 'busy', last }
+  elseif not joins(party, size, wish, id) then
+    answers[#answers + 1] = { 'mismatch', id }
   else
-    redis.call('HSET', KEY.ticket .. id, 'player', player, 'mode', mode, 'state', 'searching', 'reason', '',
-      'created_at', ARGV[i + 3], 'expires_at', ARGV[i + 4], 'client_key', client_key)
-    redis.call('SET', KEY.player .. player, id)
-    redis.call('ZADD', KEY.live .. mode, ARGV[i + 4], id)
-    records[#records + 1] = ARGV[i + 5]
+    local key = KEY.ticket .. id
+    if party == '' then
+      redis.call('HSET', key, 'player', player, 'mode', mode, 'state', 'searching', 'created_at', created_at,
+        'client_key', client_key)
+    else
+      redis.call('HSET', key, 'player', player, 'mode', mode, 'state', 'searching', 'created_at', created_at,
+        'client_key', client_key, 'party', party)
+    end
+    redis.call('EXPIRE', key, keep_s)
+    redis.call('SET', KEY.player .. player, id, 'EX', keep_s)
+    live[#live + 1] = expires_at
+    live[#live + 1] = id
+    records[#records + 1] = string.sub(ARGV[5], (i - 1) * record_bytes + 1, i * record_bytes)
     answers[#answers + 1] = { 'created', id }
   end
 end
 if #records > 0 then
+  in_parts('ZADD', KEY.live .. mode, live)
   redis.call('HINCRBY', KEY.books, 'queued', #records)
   redis.call('XADD', KEY.queue .. mode, '*', 'tickets', table.concat(records), 'regions', regions)
 end

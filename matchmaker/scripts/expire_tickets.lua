@@ -1,22 +1,18 @@
--- Expire tickets whose time is up. ARGV: mode, now, at most. Answers how many were due.
+-- Expire tickets whose time is up, each with its party. ARGV: mode, now, at most. Answers how many were due.
 local mode, now = ARGV[1], ARGV[2]
 local due = redis.call('ZRANGE', KEY.live .. mode, '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[3])
-local gone, views = {}, {}
+local searching = {}
 for _, id in ipairs(due) do
-  if redis.call('HGET', KEY.ticket .. id, 'state') == 'searching' then
-    local view = ended_view(id, 'expired', 'no match was found in time')
-    finish(id, 'expired', 'no match was found in time', view)
-    gone[#gone + 1] = id
-    views[#views + 1] = id
-    views[#views + 1] = view
-  else
+  local state = redis.call('HGET', KEY.ticket .. id, 'state')
+  if state == 'searching' then
+    searching[#searching + 1] = id
+  elseif state then
     -- Its match is waiting for a server: look again in a second, so that it does not hide others.
     redis.call('ZADD', KEY.live .. mode, now + 1, id)
+  else
+    redis.call('ZREM', KEY.live .. mode, id) -- forgotten: nobody looked at it in all its life
+    redis.call('HINCRBY', KEY.books, 'expired', 1)
   end
 end
-if #gone > 0 then
-  redis.call('HINCRBY', KEY.books, 'expired', #gone)
-  redis.call('XADD', KEY.queue .. mode, '*', 'gone', table.concat(gone))
-  tell(views)
-end
+end_searching(mode, 'expired', 'no match was found in time', searching)
 return #due

@@ -7,14 +7,11 @@ end
 if redis.call('HDEL', KEY.proposals .. mode, match) == 0 then
   return 0
 end
+redis.call('HDEL', KEY.accepted .. mode, match)
 local views = {}
-for i = 5, #ARGV do
-  local id = ARGV[i]
-  local view = ended_view(id, 'failed', reason)
-  finish(id, 'failed', reason, view)
+for _, id in ipairs(ids_of(ARGV[5])) do
   views[#views + 1] = id
-  views[#views + 1] = view
+  views[#views + 1] = ended_view(id, 'failed', reason)
 end
-redis.call('HINCRBY', KEY.books, 'failed', #views / 2)
-tell(views)
+finish(mode, 'failed', views)
 return 1

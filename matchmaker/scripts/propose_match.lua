@@ -1,19 +1,30 @@
 -- Claim all tickets of a match, or none; the match is kept so that any director can finish it.
--- ARGV: mode, fence, match id, proposal, ids. Answers the places (from 0) of the tickets that are not searching.
-local mode, fence, match = ARGV[1], ARGV[2], ARGV[3]
+-- ARGV: mode, fence, match id, proposal, until when players may accept ('' where they are not asked), ids.
+-- Answers the places (from 0) of the tickets that are not searching.
+local mode, fence, match, accept_by = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
 if not in_office(mode, fence) then
   return STALE
 end
-local gone = {}
-for i = 5, #ARGV do
-  if redis.call('HGET', KEY.ticket .. ARGV[i], 'state') ~= 'searching' then
-    gone[#gone + 1] = i - 5
+local ids, gone = ids_of(ARGV[6]), {}
+for i, id in ipairs(ids) do
+  if redis.call('HGET', KEY.ticket .. id, 'state') ~= 'searching' then
+    gone[#gone + 1] = i - 1
   end
 end
-if #gone == 0 then
-  for i = 5, #ARGV do
-    redis.call('HSET', KEY.ticket .. ARGV[i], 'state', 'proposed', 'match', match)
-  end
-  redis.call('HSET', KEY.proposals .. mode, match, ARGV[4])
+if #gone > 0 then
+  return gone
 end
+local views = {}
+for _, id in ipairs(ids) do
+  if accept_by == '' then
+    redis.call('HSET', KEY.ticket .. id, 'state', 'proposed')
+  else
+    redis.call('HSET', KEY.ticket .. id, 'state', 'proposed', 'match', match, 'accept_by', accept_by)
+    views[#views + 1] = id
+    views[#views + 1] = string.format(
+      '{"ticket_id":"%s","state":"proposed","reason":null,"assignment":null,"accept_by":%s}', id, accept_by)
+  end
+end
+redis.call('HSET', KEY.proposals .. mode, match, ARGV[4])
+tell(views)
 return gone

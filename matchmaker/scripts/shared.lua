@@ -1,9 +1,10 @@
--- A ticket's hash: player, mode, state, reason, created_at, expires_at, client_key, match, view.
--- States: searching, proposed (its match has no server yet; players see "searching"), and the final ones, of which a
--- ticket reaches exactly one: assigned, cancelled, expired, failed.
+-- A ticket's hash: player, mode, state, created_at, client_key, party, match, view.
+-- States: searching, proposed (its match has no server yet), accepted (its player said yes, where players are asked), and
+-- the final ones, of which a ticket reaches exactly one: assigned, cancelled, expired, failed.
+-- A ticket and its player's pointer are given their life when they are made, so that ending a thousand costs no command more each.
 
 local function is_live(state)
-  return state == 'searching' or state == 'proposed'
+  return state == 'searching' or state == 'proposed' or state == 'accepted'
 end
 
 -- Whether the caller is still the director in office of this queue.
@@ -11,17 +12,22 @@ local function in_office(mode, fence)
   return redis.call('GET', KEY.lease .. mode) == fence
 end
 
+-- The ticket ids, of 36 characters each, in one string: a hundred arguments cost their sender more than a match.
+local function ids_of(joined)
+  local ids = {}
+  for i = 1, #joined, 36 do
+    ids[#ids + 1] = string.sub(joined, i, i + 35)
+  end
+  return ids
+end
+
 local STALE = { err = 'STALE another director has the lease' }
 
--- End a live ticket. The caller has checked its state, and counts it in the books.
-local function finish(id, state, reason, view)
-  local key = KEY.ticket .. id
-  local player, mode = unpack(redis.call('HMGET', key, 'player', 'mode'))
-  redis.call('HSET', key, 'state', state, 'reason', reason, 'view', view)
-  redis.call('EXPIRE', key, RETENTION_S)
-  -- The player's pointer stays as long, so that a repeated creation finds the ticket that it made.
-  redis.call('EXPIRE', KEY.player .. player, RETENTION_S)
-  redis.call('ZREM', KEY.live .. mode, id)
+-- Call a command whose arguments may be more than Lua can unpack at once.
+local function in_parts(command, key, args)
+  for i = 1, #args, 4000 do
+    redis.call(command, key, unpack(args, i, math.min(i + 3999, #args)))
+  end
 end
 
 -- What a player reads of a ticket that ended without an assignment. All parts are plain ASCII of ours.
@@ -31,9 +37,71 @@ end
 
 -- Tell the waiters: a flat list of id, view, id, view …
 local function tell(views)
+  if #views == 0 then
+    return
+  end
   local now_s = tonumber(redis.call('TIME')[1])
   local kept_since = string.format('%d', (now_s - TOLD_KEPT_S) * 1000)
-  redis.call('XADD', KEY.told, 'MINID', '~', kept_since, '*', unpack(views))
+  for i = 1, #views, 4000 do
+    redis.call('XADD', KEY.told, 'MINID', '~', kept_since, '*', unpack(views, i, math.min(i + 3999, #views)))
+  end
+end
+
+-- End live tickets of one mode, given as a flat list of id, view, id, view …, and tell. The caller has checked their states.
+local function finish(mode, state, views)
+  local ids = {}
+  for i = 1, #views, 2 do
+    redis.call('HSET', KEY.ticket .. views[i], 'state', state, 'view', views[i + 1])
+    ids[#ids + 1] = views[i]
+  end
+  if #ids > 0 then
+    in_parts('ZREM', KEY.live .. mode, ids)
+    redis.call('HINCRBY', KEY.books, state == 'assigned' and 'matched' or state, #ids)
+  end
+  tell(views)
+end
+
+-- The tickets of a ticket's party, the ticket itself among them.
+local function with_party(id)
+  local party = redis.call('HGET', KEY.ticket .. id, 'party')
+  if not party then
+    return { id }
+  end
+  local ids = {}
+  for _, field in ipairs(redis.call('HKEYS', KEY.party .. party)) do
+    if string.sub(field, 1, 2) == 't:' then
+      ids[#ids + 1] = string.sub(field, 3)
+    end
+  end
+  return ids
+end
+
+-- End tickets that search, each with its whole party, unless one of the party has been found a match; tells the director.
+local function end_searching(mode, state, reason, ids)
+  local views, gone, seen = {}, {}, {}
+  for _, id in ipairs(ids) do
+    local party, free = with_party(id), true
+    for _, each in ipairs(party) do
+      local found = redis.call('HGET', KEY.ticket .. each, 'state')
+      free = free and found ~= 'proposed' and found ~= 'accepted'
+    end
+    local name = free and redis.call('HGET', KEY.ticket .. id, 'party')
+    if name then
+      redis.call('DEL', KEY.party .. name)
+    end
+    for _, each in ipairs(party) do
+      if free and not seen[each] and redis.call('HGET', KEY.ticket .. each, 'state') == 'searching' then
+        seen[each] = true
+        views[#views + 1] = each
+        views[#views + 1] = ended_view(each, state, reason)
+        gone[#gone + 1] = each
+      end
+    end
+  end
+  finish(mode, state, views)
+  if #gone > 0 then
+    redis.call('XADD', KEY.queue .. mode, '*', 'gone', table.concat(gone))
+  end
 end
 
 -- Add a histogram {bucket: count} to the books.

@@ -7,7 +7,9 @@ end
 if redis.call('HDEL', KEY.proposals .. mode, match) == 0 then
   return 0
 end
-for i = 4, #ARGV do
-  redis.call('HSET', KEY.ticket .. ARGV[i], 'state', 'searching', 'match', '')
+redis.call('HDEL', KEY.accepted .. mode, match)
+for _, id in ipairs(ids_of(ARGV[4])) do
+  redis.call('HSET', KEY.ticket .. id, 'state', 'searching')
+  redis.call('HDEL', KEY.ticket .. id, 'match', 'accept_by')
 end
 return 1

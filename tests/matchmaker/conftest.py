@@ -31,7 +31,7 @@ from matchmaker.director import Director
 from matchmaker.errors import SkillsUnavailable
 from matchmaker.matching import match_tickets
 from matchmaker.pool import Pool
-from matchmaker.rules import BATTLE_ROYALE, Rules, load_rules
+from matchmaker.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, Rules, load_rules
 from matchmaker.scripts import Scripts
 
 SECRET = "matchmaker-tests-0123456789abcdef"
@@ -43,11 +43,17 @@ EAST_US = {"west-europe": 90.0, "east-us": 15.0}
 def compiled_kernel() -> None:
     """Compile before anything waits: a compilation in an event loop is an outage of many seconds."""
     pool = Pool(2)
-    match_tickets(Rules(BATTLE_ROYALE, 2, 2, 0.0, 1.0, 1.0), 0.0, pool.tickets(np.arange(1)))
+    match_tickets(Rules(BATTLE_ROYALE, 2, 2, 0.0, 1.0, 1.0), 0.0, pool.units(np.arange(1))[0])
 
 
 @pytest.fixture
-def mm_settings(cache_url: str, tmp_path: Path) -> Settings:
+def mm_overrides() -> dict[str, Any]:
+    """Settings that a test wants otherwise; parametrize it."""
+    return {}
+
+
+@pytest.fixture
+def mm_settings(cache_url: str, tmp_path: Path, mm_overrides: dict[str, Any]) -> Settings:
     return Settings(
         state_dir=tmp_path,
         cache_url=cache_url,
@@ -58,7 +64,9 @@ def mm_settings(cache_url: str, tmp_path: Path) -> Settings:
         match_fill_s=20.0,
         matching_period_s=0.02,
         allocation_patience_s=1.0,
-    )
+        server_answer_s=0.0,  # the stub fleet has addresses, and nobody behind them
+        tickets_per_player_s=0.0,
+    ).model_copy(update=mm_overrides)
 
 
 @pytest.fixture
@@ -187,6 +195,15 @@ def make_director(compiled_kernel: None, cache: Redis, allocator: AllocatorClien
         rules = load_rules(settings)[BATTLE_ROYALE]
         rng = np.random.default_rng(5)
         return Director(rules, settings, cache, allocator, rng=rng, clock=time.time)
+
+    return make
+
+
+@pytest.fixture
+def make_team_director(compiled_kernel: None, cache: Redis, allocator: AllocatorClient) -> MakeDirector:
+    def make(settings: Settings) -> Director:
+        rules = load_rules(settings)[TEAMS_OF_FIVE]
+        return Director(rules, settings, cache, allocator, rng=np.random.default_rng(6), clock=time.time)
 
     return make
 

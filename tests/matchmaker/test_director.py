@@ -37,6 +37,8 @@ from tests.matchmaker.conftest import (
 
 MODE = "battle_royale"
 
+pytestmark = pytest.mark.timeout(300)  # where the kernel has not been compiled yet, it is
+
 
 async def queue_players(
     client: MatchmakerClient, players: range, latencies: dict[str, float]

@@ -1,24 +1,31 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from matchmaker.matching import UNMATCHED, Tickets, form_matches, match_tickets
-from matchmaker.rules import Rules
-from tests.matchmaker.naive import NaiveMatcher
+from matchmaker.flexmatch.document import DocumentRefused
+from matchmaker.flexmatch.reading import read_rule_set
+from matchmaker.matching import UNMATCHED, Formed, Openings, Tickets, form_matches, match_tickets
+from matchmaker.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, Rules, rules_of, shipped, value_at
+from tests.matchmaker.naive import NaiveMatcher, least_apart
 
 NOW = 1_000_000.0
 WEST_EUROPE, EAST_US = 0, 1
+EXAMPLES = settings(max_examples=150, deadline=None)
+
+pytestmark = pytest.mark.timeout(300)  # where the kernel has not been compiled yet, it is
 
 
 def rules(
-    players: int = 4, min_players: int = 2, fill_s: float = 10.0, max_latency_ms: float = 200.0
+    players: int = 4, min_players: int = 2, fill_s: float = 10.0, max_latency_ms: float = 200.0, **more: Any
 ) -> Rules:
-    return Rules("battle_royale", players, min_players, fill_s, max_latency_ms, match_s=60.0)
+    return Rules("battle_royale", players, min_players, fill_s, max_latency_ms, match_s=60.0, **more)
 
 
 def tickets(
@@ -27,6 +34,8 @@ def tickets(
     waited_s: list[float] | None = None,
     skill: list[float] | None = None,
     group: list[int] | None = None,
+    size: list[int] | None = None,
+    platform: list[int] | None = None,
 ) -> Tickets:
     count = len(latency_ms)
     return Tickets(
@@ -35,80 +44,157 @@ def tickets(
         NOW - np.array(waited_s if waited_s is not None else [0.0] * count, np.float64),
         np.array(group if group is not None else [0] * count, np.int32),
         np.arange(1, count + 1, dtype=np.int64),
+        None if size is None else np.array(size, np.int32),
+        None if platform is None else np.array(platform, np.int32),
     )
 
 
 @st.composite
-def pools(draw: st.DrawFn) -> tuple[Rules, Tickets]:
-    count = draw(st.integers(0, 40))
-    regions = draw(st.integers(1, 4))
-    players = draw(st.integers(2, 8))
+def rule_sets(draw: st.DrawFn) -> Rules:
+    teams = draw(st.sampled_from([1, 1, 2]))
+    team_size = draw(st.integers(2, 4))
+    players = teams * team_size
+    widening = draw(st.booleans())
+    return rules(
+        players,
+        draw(st.integers(2, players)),
+        draw(st.sampled_from([0.0, 10.0, 20.0])),
+        teams=teams,
+        skill=((0.0, 2.0), (5.0, 4.0), (15.0, 100.0)) if widening else (),
+        latency=((0.0, 100.0), (12.0, 200.0)) if widening else (),
+        fair=((0.0, 1.05), (15.0, 99.0)) if widening else (),
+        thin=draw(st.sampled_from([1.0, 8.0])),
+        backfill=draw(st.sampled_from(["high", "normal", "low"])),
+    )
 
-    def column(values: st.SearchStrategy[float] | st.SearchStrategy[int]) -> list[float]:
-        return draw(st.lists(values, min_size=count, max_size=count))
+
+@st.composite
+def pools(draw: st.DrawFn) -> tuple[Rules, Tickets, Openings]:
+    rule = draw(rule_sets())
+    count = draw(st.integers(0, 30))
+    regions = draw(st.integers(1, 3))
+
+    def column(values: st.SearchStrategy[float] | st.SearchStrategy[int], length: int = count) -> list[float]:
+        return draw(st.lists(values, min_size=length, max_size=length))
 
     unmeasured = st.sampled_from([np.nan, np.inf])
-    latency = [column(st.one_of(st.integers(0, 300), unmeasured)) for _ in range(regions)]
+    latency = [column(st.one_of(st.integers(0, 250), unmeasured)) for _ in range(regions)]
+    platform = column(st.integers(0, 1))
+    keeps = column(st.sampled_from([0, 0, 1]))
     pool = Tickets(
         np.array(latency, np.float32).T.reshape(count, regions).copy(),
         np.array(column(st.integers(0, 10)), np.float32),
         NOW - np.array(column(st.integers(0, 25)), np.float64),
-        np.array(column(st.integers(0, 2)), np.int32),
+        np.array([keep * (1 + own) for keep, own in zip(keeps, platform, strict=True)], np.int32),
         np.array(draw(st.permutations(range(1, count + 1))), np.int64),
+        np.array(column(st.integers(1, rule.team_size)), np.int32),
+        np.array(platform, np.int32),
     )
-    return rules(players, draw(st.integers(2, players)), draw(st.sampled_from([0.0, 10.0, 20.0]))), pool
+    open_count = draw(st.integers(0, 2))
+    lowest = np.array(column(st.integers(0, 10), open_count), np.float32)
+    openings = Openings(
+        np.array(column(st.integers(0, regions - 1), open_count), np.int32),
+        np.array(column(st.integers(0, 1), open_count), np.int32),
+        lowest,
+        lowest + 1,
+        NOW - np.arange(open_count, dtype=np.float64),
+        np.array(column(st.integers(0, 2), open_count * rule.teams), np.int32).reshape(
+            open_count, rule.teams
+        ),
+    )
+    return rule, pool, openings
 
 
-@settings(max_examples=400, deadline=None)
+def sizes(rows: Tickets) -> NDArray[np.int32]:
+    return np.ones(len(rows.skill), np.int32) if rows.size is None else rows.size
+
+
+@EXAMPLES
 @given(pools())
-def test_the_kernel_agrees_with_the_oracle(pool: tuple[Rules, Tickets]) -> None:
-    formed = match_tickets(pool[0], NOW, pool[1])
-    match_of, region_of = NaiveMatcher(pool[0], NOW, pool[1]).run()
-    assert formed.match_of.tolist() == match_of
-    assert formed.region_of.tolist() == region_of
+def test_the_kernel_agrees_with_the_oracle(pool: tuple[Rules, Tickets, Openings]) -> None:
+    rule, rows, openings = pool
+    formed = match_tickets(rule, NOW, rows, 0, openings)
+    naive = NaiveMatcher(rule, NOW, rows, openings)
+    naive.run()
+    assert formed.match_of.tolist() == naive.match_of
+    assert formed.region_of.tolist() == naive.region_of
+    assert formed.opening_of.tolist() == naive.opening_of
 
 
-@settings(max_examples=200, deadline=None)
-@given(pools(), st.randoms(use_true_random=False))
-def test_the_order_of_rows_is_irrelevant(pool: tuple[Rules, Tickets], random: st.DataObject) -> None:
-    rule, rows = pool
-    order = list(range(len(rows.skill)))
-    random.shuffle(order)  # type: ignore[attr-defined]
-    shuffled = Tickets._make(column[order] for column in rows)
-    assert _players_by_match(rule, rows) == _players_by_match(rule, shuffled)
-
-
-@settings(max_examples=200, deadline=None)
-@given(pools())
-def test_no_match_breaks_a_rule_and_nobody_overdue_is_left_who_could_play(
-    pool: tuple[Rules, Tickets],
+@EXAMPLES
+@given(pools(), st.randoms(use_true_random=False), st.integers(0, 2**40))
+def test_the_order_of_rows_is_irrelevant_and_the_same_seed_gives_the_same_matches(
+    pool: tuple[Rules, Tickets, Openings], random: Any, seed: int
 ) -> None:
-    rule, rows = pool
-    formed = match_tickets(rule, NOW, rows)
-    waited = NOW - rows.enqueued_at
+    rule, rows, openings = pool
+    order = list(range(len(rows.skill)))
+    random.shuffle(order)
+    shuffled = Tickets._make(None if column is None else column[order] for column in rows)
+
+    def players(of: Tickets) -> set[tuple[int, frozenset[tuple[int, int]]]]:
+        formed = match_tickets(rule, NOW, of, seed, openings)
+        return {
+            (int(region), frozenset(zip(of.player_id[at].tolist(), formed.team_of[at].tolist(), strict=True)))
+            for match, region in enumerate(formed.region_of)
+            for at in [formed.match_of == match]
+        }
+
+    assert players(rows) == players(rows) == players(shuffled)
+
+
+@EXAMPLES
+@given(pools())
+def test_no_match_breaks_a_rule_or_splits_a_party(pool: tuple[Rules, Tickets, Openings]) -> None:
+    rule, rows, openings = pool
+    formed = match_tickets(rule, NOW, rows, 0, openings)
+    waited, size = NOW - rows.enqueued_at, sizes(rows)
     for match, region in enumerate(formed.region_of):
-        members = formed.match_of == match
-        assert rule.min_players <= members.sum() <= rule.players
-        assert (rows.latency_ms[members, region] <= rule.max_latency_ms).all()
-        assert len(set(rows.group[members])) == 1
-        if members.sum() < rule.players:
-            assert waited[members].max() >= rule.fill_s
+        members = np.flatnonzero(formed.match_of == match)
+        oldest = float(waited[members].max())
+        # Where the pool is thin, limits widen up to so many times sooner than by the clock.
+        eager = oldest * rule.thin
+        players = int(size[members].sum())
+        fewest = rule.players if oldest < rule.fill_s else rule.min_players
+        assert fewest <= players <= rule.players
+        assert np.ptp(rows.skill[members]) <= value_at(rule.skill, eager)
+        for member in members:
+            own = float(waited[member]) * rule.thin
+            assert rows.latency_ms[member, region] <= value_at(rule.latency, own, rule.max_latency_ms)
+        groups = set(rows.group[members].tolist())
+        if groups != {0}:  # somebody keeps to his platform: all are on it
+            assert len(groups - {0}) == 1
+            assert rows.platform is not None
+            assert set((rows.platform[members] + 1).tolist()) == groups - {0}
+        teams = [members[formed.team_of[members] == team] for team in range(rule.teams)]
+        assert all(int(size[team].sum()) <= rule.team_size for team in teams)
+        if rule.teams == 2:
+            means = [np.average(rows.skill[team], weights=size[team]) for team in teams]
+            assert abs(means[0] - means[1]) <= value_at(rule.fair, eager) + 1e-9
+            members_of = [(int(size[m]), float(rows.skill[m])) for m in members]
+            assert abs(means[0] - means[1]) == pytest.approx(least_apart(rule, members_of))
+    for opening in range(len(openings.region)):
+        joined = np.flatnonzero(formed.opening_of == opening)
+        for team in range(rule.teams):
+            seated = int(size[joined[formed.team_of[joined] == team]].sum())
+            assert seated <= openings.room[opening, team]
+    assert not ((formed.match_of >= 0) & (formed.opening_of >= 0)).any()
+
+
+@EXAMPLES
+@given(pools())
+def test_nobody_is_left_beyond_the_horizon_who_could_play(pool: tuple[Rules, Tickets, Openings]) -> None:
+    rule, rows, _ = pool
+    alone = rows._replace(size=None)  # solo players can always be seated
+    formed = match_tickets(rule, NOW, alone)
+    waited = NOW - rows.enqueued_at
     left = formed.match_of == UNMATCHED
+    most = value_at(rule.latency, 1e9, rule.max_latency_ms)
     with np.errstate(invalid="ignore"):
-        near = rows.latency_ms <= rule.max_latency_ms
-    for ticket in np.flatnonzero(left & (waited >= rule.fill_s)):
-        company = left & (rows.group == rows.group[ticket]) & (waited >= rule.roam_s)
-        assert all(
-            (company & near[:, region]).sum() < rule.min_players for region in np.flatnonzero(near[ticket])
-        )
-
-
-def _players_by_match(rule: Rules, rows: Tickets) -> set[tuple[int, frozenset[int]]]:
-    formed = match_tickets(rule, NOW, rows)
-    return {
-        (int(region), frozenset(rows.player_id[formed.match_of == match].tolist()))
-        for match, region in enumerate(formed.region_of)
-    }
+        near = rows.latency_ms <= most
+    for ticket in np.flatnonzero(left & (waited >= rule.horizon_s)):
+        company = left & (rows.group == rows.group[ticket]) & (waited >= rule.horizon_s)
+        fewest = rule.players if rule.fill_s > waited[ticket] else rule.min_players
+        assert all((company & near[:, region]).sum() < fewest for region in np.flatnonzero(near[ticket]))
 
 
 def two_coasts(europeans: int, americans: int) -> list[list[float]]:
@@ -149,9 +235,9 @@ def test_a_match_is_not_opened_short_before_its_oldest_ticket_is_overdue() -> No
     assert match_tickets(rules(), NOW + 0.1, pool).match_of.tolist() == [0, 0, 0]
 
 
-def test_an_overdue_match_takes_those_at_home_first_and_then_those_who_may_roam() -> None:
+def test_a_late_match_takes_those_at_home_and_those_who_may_roam() -> None:
     pool = tickets(two_coasts(2, 2), waited_s=[10, 1, 8, 4])
-    formed = match_tickets(rules(), NOW, pool)
+    formed = match_tickets(rules(thin=1.0), NOW, pool)
     assert formed.match_of.tolist() == [0, 0, 0, UNMATCHED]
     assert formed.region_of.tolist() == [WEST_EUROPE]
 
@@ -163,7 +249,7 @@ def test_a_full_pool_is_cut_into_matches_of_like_skill() -> None:
 
 
 def test_the_youngest_wait_when_a_pool_does_not_divide() -> None:
-    waited = [1.0, 5, 4, 3, 2, 0.5]
+    waited = [1.0, 4, 3, 2.5, 2, 0.5]
     formed = match_tickets(rules(), NOW, tickets(two_coasts(6, 0), waited_s=waited))
     assert formed.match_of.tolist() == [UNMATCHED, 0, 0, 0, 0, UNMATCHED]
 
@@ -173,6 +259,112 @@ def test_tickets_of_different_groups_never_meet() -> None:
     assert formed.match_of.tolist() == [0, 1, 0, 1]
 
 
+def test_a_rare_platform_is_joined_by_those_of_it_who_cross_play() -> None:
+    pool = tickets(two_coasts(4, 0), waited_s=[12.0, 1, 1, 1], group=[2, 0, 0, 0], platform=[1, 1, 0, 1])
+    formed = match_tickets(rules(), NOW, pool)
+    assert formed.match_of.tolist() == [0, 0, UNMATCHED, 0]
+
+
+def test_parties_stay_whole_and_no_place_stays_empty_where_sizes_fit() -> None:
+    rule = rules_of(shipped(TEAMS_OF_FIVE), 250.0, 60.0)
+    formed = match_tickets(rule, NOW, tickets(two_coasts(4, 0), size=[4, 3, 2, 1]))
+    assert formed.match_of.tolist() == [0, 0, 0, 0]
+    assert formed.team_of[0] == formed.team_of[3] != formed.team_of[1] == formed.team_of[2]
+    stuck = match_tickets(rule, NOW, tickets(two_coasts(3, 0), size=[4, 4, 2]))
+    assert stuck.match_of.tolist() == [UNMATCHED] * 3
+
+
+def test_a_late_ticket_tries_again_without_the_parties_that_block_it() -> None:
+    rule = replace(rules_of(shipped(TEAMS_OF_FIVE), 250.0, 60.0), thin=1.0)
+    skill = [25.0, 25.1, 25.2, 25.3, 25.4]
+    pool = tickets(two_coasts(5, 0), size=[3, 4, 2, 3, 2], skill=skill, waited_s=[40.0, 1, 1, 1, 1])
+    assert match_tickets(rule, NOW, pool).match_of.tolist() == [0, UNMATCHED, 0, 0, 0]
+
+
+def test_teams_are_dealt_so_that_either_may_win() -> None:
+    rule = rules_of(shipped(TEAMS_OF_FIVE), 250.0, 60.0)
+    skill = [23.0, 23.2, 23.9, 24.0, 24.6, 25.1, 25.5, 26.0, 26.2, 26.9]
+    formed = match_tickets(rule, NOW, tickets(two_coasts(10, 0), skill=skill))
+    sums = [float(np.array(skill)[formed.team_of == team].sum()) for team in (0, 1)]
+    assert abs(sums[0] - sums[1]) == pytest.approx(
+        5 * least_apart(rule, [(1, each) for each in skill]), abs=1e-4
+    )
+
+
+def test_many_teams_are_levelled_by_swaps() -> None:
+    rng = np.random.default_rng(3)
+    skill = rng.normal(25, 6, 40)
+    formed = match_tickets(rules(40, teams=8), NOW, tickets(two_coasts(40, 0), skill=skill.tolist()))
+    means = [skill[formed.team_of == team].mean() for team in range(8)]
+    assert np.ptp(means) < 1.0 < np.ptp(np.sort(skill).reshape(8, 5).mean(axis=1))
+
+
+def test_limits_widen_sooner_where_the_pool_is_too_thin_to_fill_a_match_in_time() -> None:
+    rule = rules(4, 4, 0.0, skill=((0.0, 2.0), (30.0, 50.0)), roam_after_s=0.0)
+    pool = tickets(two_coasts(4, 0), waited_s=[20.0, 19, 18, 17], skill=[10.0, 20, 30, 40])
+    assert match_tickets(rule, NOW, pool).match_of.tolist() == [0] * 4
+    assert len(match_tickets(replace(rule, thin=1.0), NOW, pool).region_of) == 0
+    # The same four among many like them: each waits for its own kind, by the clock.
+    crowd = tickets(
+        two_coasts(16, 0),
+        waited_s=[20.0, 19, 18, 17] * 4,
+        skill=[skill for skill in (10.0, 20, 30, 40) for _ in range(4)],
+    )
+    spreads = _spreads(crowd, match_tickets(rule, NOW, crowd))
+    assert len(spreads) == 4
+    assert max(spreads) == 0
+
+
+def _spreads(rows: Tickets, formed: Formed) -> list[float]:
+    return [float(np.ptp(rows.skill[formed.match_of == match])) for match in range(len(formed.region_of))]
+
+
+@pytest.mark.parametrize(("priority", "joins"), [("high", [0, 1]), ("normal", []), ("low", [])])
+def test_a_running_match_is_filled_before_or_after_full_ones_are_formed(
+    priority: Any, joins: list[int]
+) -> None:
+    openings = Openings(
+        np.zeros(1, np.int32), np.zeros(1, np.int32), np.full(1, 24, np.float32), np.full(1, 26, np.float32),
+        np.full(1, NOW - 5), np.full((1, 1), 2, np.int32),
+    )  # fmt: skip
+    pool = tickets(two_coasts(4, 0), waited_s=[4.0, 3, 2, 1])
+    formed = match_tickets(rules(backfill=priority), NOW, pool, 0, openings)
+    assert np.flatnonzero(formed.opening_of == 0).tolist() == joins
+    alone = match_tickets(rules(backfill=priority), NOW, tickets(two_coasts(2, 0)), 0, openings)
+    assert alone.opening_of.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("mode", [BATTLE_ROYALE, TEAMS_OF_FIVE])
+def test_tails_of_the_rating_and_rare_regions_wait_no_longer_than_the_horizon(mode: str) -> None:
+    """Players come for two minutes; who could have had company beyond the horizon is gone by then."""
+    rule = rules_of(shipped(mode), 250.0, 60.0)
+    rng, period_s = np.random.default_rng(11), 1.0
+    count = 4_000
+    arrival_s = np.sort(rng.uniform(0, 120, count))
+    skill = np.where(rng.random(count) < 0.01, rng.choice([-5.0, 60.0], count), rng.normal(25, 8, count))
+    region = rng.choice(4, count, p=[0.6, 0.3, 0.09, 0.01])
+    latency = np.where(np.arange(4) == region[:, None], 20.0, 180.0).astype(np.float32)
+    waiting, longest_s, matched = np.zeros(count, bool), 0.0, 0
+    arrived = np.zeros(count, bool)
+    for now in np.arange(0, 121, period_s):
+        waiting |= (arrival_s <= now) & ~arrived
+        arrived |= arrival_s <= now
+        rows = np.flatnonzero(waiting)
+        pool = Tickets(
+            latency[rows],
+            skill[rows].astype(np.float32),
+            arrival_s[rows],
+            np.zeros(len(rows), np.int32),
+            rows,
+        )
+        formed = match_tickets(rule, float(now), pool)
+        longest_s = max(longest_s, float((now - arrival_s[rows]).max(initial=0)))
+        waiting[rows[formed.match_of >= 0]] = False
+        matched += int((formed.match_of >= 0).sum())
+    assert longest_s <= rule.horizon_s + period_s
+    assert matched > 0.95 * count
+
+
 def test_a_hundred_thousand_tickets_all_play_except_what_does_not_fill_a_match() -> None:
     rng = np.random.default_rng(1)
     count, regions = 100_000, 8
@@ -180,7 +372,7 @@ def test_a_hundred_thousand_tickets_all_play_except_what_does_not_fill_a_match()
     pool = Tickets(
         rng.uniform(5, 190, (count, regions)).astype(np.float32),
         rng.normal(25, 8, count).astype(np.float32),
-        NOW - rng.uniform(0, 5, count),
+        NOW - rng.uniform(0, 4, count),
         np.zeros(count, np.int32),
         rng.permutation(count).astype(np.int64),
     )
@@ -189,11 +381,22 @@ def test_a_hundred_thousand_tickets_all_play_except_what_does_not_fill_a_match()
     assert (np.bincount(formed.match_of[formed.match_of >= 0]) == rule.players).all()
 
 
-def test_the_kernel_touches_only_its_two_outputs() -> None:
-    pool = tickets(two_coasts(5, 4), waited_s=[20.0] * 9)
-    before: list[NDArray[Any]] = [column.copy() for column in pool]
+def test_the_kernel_touches_only_its_outputs() -> None:
+    pool = tickets(two_coasts(5, 4), waited_s=[20.0] * 9, size=[1] * 9, platform=[0] * 9)
+    columns = [column for column in pool if column is not None]
+    before = [column.copy() for column in columns]
     match_tickets(rules(), NOW, pool)
-    assert all(
-        np.array_equal(was, column) for was, column in zip(before, list[NDArray[Any]](pool), strict=True)
-    )
+    assert all(np.array_equal(was, column) for was, column in zip(before, columns, strict=True))
     assert form_matches.targetoptions["nogil"]
+
+
+def test_a_rule_set_that_a_live_queue_cannot_play_is_refused_with_the_places() -> None:
+    text = """{"name": "odd", "ruleLanguageVersion": "1.0",
+      "playerAttributes": [{"name": "skill", "type": "number"}, {"name": "map", "type": "string"}],
+      "teams": [{"name": "a", "minPlayers": 1, "maxPlayers": 2}, {"name": "b", "minPlayers": 1, "maxPlayers": 3}],
+      "rules": [{"name": "SameMap", "type": "batchDistance", "batchAttribute": "map"}]}"""
+    with pytest.raises(DocumentRefused) as refused:
+        rules_of(read_rule_set(text), 250.0, 60.0)
+    assert [mistake.pointer for mistake in refused.value.mistakes] == [
+        "/teams", "/algorithm/expansionAgeSelection", "/rules/0",
+    ]  # fmt: skip

@@ -62,7 +62,7 @@ def test_a_pool_grows_and_reuses_rows() -> None:
     first = pool.add(b"1-0", records(list(range(FIRST_CAPACITY))))
     second = pool.add(b"2-0", records(list(range(FIRST_CAPACITY, FIRST_CAPACITY + 10))))
     assert len(pool) == FIRST_CAPACITY + 10
-    assert pool.tickets(second).latency_ms[:, 0].tolist() == list(range(FIRST_CAPACITY, FIRST_CAPACITY + 10))
+    assert pool.units(second)[0].latency_ms[:, 0].tolist() == list(range(FIRST_CAPACITY, FIRST_CAPACITY + 10))
     capacity = len(pool.state)
     assert pool.remove(first) == [b"1-0"]
     pool.add(b"3-0", records(list(range(2_000, 2_000 + FIRST_CAPACITY))))

@@ -1,0 +1,236 @@
+"""A director's time in office over one queue: cycle after cycle, from tickets to matches to servers.
+
+A cycle reads like this: take in what came, form matches, hold back those that no server is there for, claim the others' tickets, ask
+the players where the mode asks them, and place. Placements go on beside the cycles that follow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+import structlog
+
+from matchmaker.cache import asked_to_stop
+from matchmaker.matching import match_tickets
+from matchmaker.placement import Outcome, Placement
+from matchmaker.pool import Pool, Rows
+from matchmaker.queue import Depth, Entry, Proposal, Queue
+from matchmaker.rules import Rules
+from matchmaker.tickets import binary_ids, text_ids
+
+SCARCE_S = 0.5  # between two tries to get a server in a region that had none
+DEPTH_S = 1.0  # between two words on how long the queue is
+NO_COMMON_REGION = "no region is near enough for all of the party"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A formed match and the rows of its tickets, in order of their slots."""
+
+    proposal: Proposal
+    rows: Rows
+
+
+class Tenure:
+    """One director's time in office over one queue.
+
+    Args:
+        queue: the queue, with this tenure's fencing token.
+        rules: the mode's rules.
+        regions: the fleet's regions.
+        placement: places matches.
+        rng: draws match ids and seeds.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        rules: Rules,
+        regions: Sequence[str],
+        placement: Placement,
+        rng: np.random.Generator,
+        clock: Callable[[], float],
+    ) -> None:
+        self._queue = queue
+        self._rules = rules
+        self._regions = regions
+        self._placement = placement
+        self._rng = rng
+        self._clock = clock
+        self._scarce_until: dict[str, float] = {}  # regions that had no server at the last try
+        self._finished: list[bytes] = []  # stream entries of which nothing is left
+        self._asked: list[Match] = []  # matches whose players are still to accept them
+        self._depth_due = 0.0
+        self.pool = Pool(len(regions))
+
+    async def serve(self, period_s: float) -> None:
+        """Run cycles until cancelled. Raises what ends a tenure: LeaseLost, the cache's errors."""
+        async with asyncio.TaskGroup() as placements:
+            await self.recover(placements)
+            while not asked_to_stop():
+                await self.cycle(placements)
+                await asyncio.sleep(period_s)
+            raise asyncio.CancelledError  # an exception, so that the placements end with the cycles
+
+    async def cycle(self, placements: asyncio.TaskGroup) -> None:
+        """One matching cycle. Placements go on beside the cycles that follow."""
+        self._take_in(await self._queue.read_new())
+        now = self._clock()
+        formed = await self._form(now)
+        matches = self._wanted(formed, now)
+        claimed = await self._propose(matches)
+        asked = [match for match in claimed if match.proposal.accept_by is not None]
+        ready = [match for match in claimed if match.proposal.accept_by is None]
+        for match in ready + await self._agreed(now):
+            placements.create_task(self._place(match))
+        self._asked += asked
+        await self._tell_depth(now, len(formed) - len(claimed))
+        finished, self._finished = self._finished, []
+        await self._queue.forget(finished)
+
+    async def recover(self, placements: asyncio.TaskGroup) -> None:
+        """Take over what the director before this one left: its tickets, and its matches without a server."""
+        proposals = await self._queue.proposals()
+        self._take_in(await self._queue.read_unfinished())
+        rows = np.flatnonzero(self.pool.state)
+        live = await self._queue.live(text_ids(self.pool.ticket_id[rows]))
+        self._drop(rows[~live])
+        for proposal in proposals:
+            held = self.pool.find(binary_ids(proposal.ticket_ids))
+            self.pool.hold(held)
+            if proposal.accept_by is None:
+                placements.create_task(self._place(Match(proposal, held)))
+            else:
+                self._asked.append(Match(proposal, held))
+        if len(rows):
+            log.info("took over", mode=self._rules.mode, tickets=int(live.sum()), matches=len(proposals))
+
+    def _take_in(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            if len(entry.records):
+                self.pool.add(entry.entry_id, entry.records)
+            else:
+                self._drop(self.pool.find(entry.gone))
+                self._finished.append(entry.entry_id)
+
+    def _drop(self, rows: Rows) -> None:
+        self._finished += self.pool.remove(rows)
+
+    async def _form(self, now: float) -> list[Match]:
+        """All matches that can be formed, the one with the oldest ticket first."""
+        tickets, members, first = self.pool.units(self.pool.searching(now))
+        size = np.diff(first)
+        lost = (size > 1) & ~(tickets.latency_ms <= self._rules.max_latency_ms).any(axis=1)
+        if lost.any():
+            rows = members[np.repeat(lost, size)]
+            await self._queue.fail_tickets(text_ids(self.pool.ticket_id[rows]), NO_COMMON_REGION)
+            self._drop(rows)
+        formed = match_tickets(self._rules, now, tickets, int(self._rng.integers(2**31)))
+        match_of, team_of = np.repeat(formed.match_of, size), np.repeat(formed.team_of, size)
+        by_match = np.lexsort((team_of, match_of))
+        by_match = by_match[np.searchsorted(match_of[by_match], 0) :]
+        ends = np.cumsum(np.bincount(match_of[by_match], minlength=len(formed.region_of)))
+        places = np.split(by_match, ends[:-1]) if len(ends) else []
+        matches = [
+            self._match(members[at], team_of[at].tolist(), int(region), now)
+            for at, region in zip(places, formed.region_of, strict=True)
+        ]
+        return sorted(matches, key=lambda match: min(match.proposal.enqueued_at))
+
+    def _match(self, rows: Rows, teams: list[int], region: int, now: float) -> Match:
+        accept_s = self._rules.accept_s
+        proposal = Proposal(
+            match_id=str(UUID(bytes=self._rng.bytes(16), version=4)),
+            mode=self._rules.mode,
+            region=self._regions[region],
+            seed=int(self._rng.integers(2**31)),
+            match_s=self._rules.match_s,
+            formed_at=now,
+            ticket_ids=text_ids(self.pool.ticket_id[rows]),
+            player_ids=self.pool.player_id[rows].tolist(),
+            enqueued_at=self.pool.enqueued_at[rows].tolist(),
+            latency_ms=self.pool.latency_ms[rows, region].tolist(),
+            # One team of all is battle royale: each against all.
+            teams=list(range(len(rows))) if self._rules.teams == 1 else teams,
+            accept_by=now + accept_s if accept_s else None,
+        )
+        return Match(proposal, rows)
+
+    async def _agreed(self, now: float) -> list[Match]:
+        """Matches that all of their players have accepted; those whose time is up are given up."""
+        counts = await self._queue.accepted([match.proposal.match_id for match in self._asked])
+        agreed, waiting = [], []
+        for match, count in zip(self._asked, counts, strict=True):
+            if count >= len(match.proposal.ticket_ids):
+                agreed.append(match)
+            elif now <= (match.proposal.accept_by or 0.0):
+                waiting.append(match)
+            else:
+                ended = set(await self._queue.decline(match.proposal))
+                gone = binary_ids(
+                    [id_ for place, id_ in enumerate(match.proposal.ticket_ids) if place in ended]
+                )
+                self.pool.give_back(match.rows)
+                self._drop(self.pool.find(gone))
+        self._asked = waiting
+        return agreed
+
+    async def _tell_depth(self, now: float, without_server: int) -> None:
+        if now < self._depth_due:
+            return
+        self._depth_due = now + DEPTH_S
+        rows = self.pool.searching(now)
+        players = np.zeros(len(self._regions), np.int64)
+        if len(rows) and len(self._regions):
+            nearest = np.where(np.isnan(self.pool.latency_ms[rows]), np.inf, self.pool.latency_ms[rows])
+            players = np.bincount(nearest.argmin(axis=1), minlength=len(self._regions))
+        oldest_s = now - float(self.pool.enqueued_at[rows].min()) if len(rows) else 0.0
+        searching = dict(zip(self._regions, players.tolist(), strict=True))
+        await self._queue.tell_depth(Depth(now, searching, without_server, round(max(0.0, oldest_s), 3)))
+
+    def _wanted(self, matches: list[Match], now: float) -> list[Match]:
+        """Without those in regions that have no server: there the oldest match alone asks again, now and then."""
+        wanted = []
+        for match in matches:
+            scarce_until = self._scarce_until.get(match.proposal.region)
+            if scarce_until is not None:
+                if now < scarce_until:
+                    continue
+                self._scarce_until[match.proposal.region] = now + SCARCE_S
+            wanted.append(match)
+        return wanted
+
+    async def _propose(self, matches: list[Match]) -> list[Match]:
+        """Claim the matches' tickets; returns the matches that could be claimed."""
+        if not matches:
+            return []
+        claimed = []
+        answers = await self._queue.propose([match.proposal for match in matches])
+        for match, gone in zip(matches, answers, strict=True):
+            if gone:
+                self._drop(match.rows[gone])  # the others are matched anew in the next cycle
+            else:
+                self.pool.hold(match.rows)
+                claimed.append(match)
+        return claimed
+
+    async def _place(self, match: Match) -> None:
+        outcome = await self._placement.place(match.proposal)
+        region = match.proposal.region
+        if outcome in (Outcome.ASSIGNED, Outcome.FAILED):
+            self._drop(match.rows)
+            self._scarce_until.pop(region, None)
+            return
+        self.pool.give_back(match.rows)
+        if outcome is Outcome.UNREACHABLE:
+            return  # there are servers: the next one may answer
+        if region not in self._scarce_until:
+            log.warning("no server, waiting", region=region, outcome=outcome.name)
+        self._scarce_until[region] = self._clock() + SCARCE_S
