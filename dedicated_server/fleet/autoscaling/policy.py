@@ -37,12 +37,13 @@ class Autoscaler:
 Policy = Buffer | Schedule | Chain | Webhook
 
 
-def parse(text: str) -> Autoscaler:
-    """Read a FleetAutoscaler, its spec, or a bare policy; raises PolicyError."""
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise PolicyError(f"the policy is no JSON: {error}") from error
+def parse(document: str | dict[str, Any]) -> Autoscaler:
+    """Read a FleetAutoscaler, its spec, or a bare policy, as JSON or read from it; raises PolicyError."""
+    if isinstance(document, str):
+        try:
+            document = json.loads(document)
+        except (ValueError, RecursionError) as error:
+            raise PolicyError(f"the policy is no JSON: {error}") from error
     spec = _object(document, "the policy")
     spec = _object(spec.get("spec", spec), "spec")
     sync_s = 1.0
