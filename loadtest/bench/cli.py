@@ -105,6 +105,19 @@ def meta(seconds: Seconds = 5.0, as_json: AsJson = False) -> None:
     _print(lambda: {"bench": "meta"} | bench.run(seconds), as_json)
 
 
+@app.command()
+def fleet(
+    allocations: Annotated[
+        int, typer.Option(min=3, max=10_000_000, help="Servers that three directors take at once.")
+    ] = 100_000,
+    as_json: AsJson = False,
+) -> None:
+    """Game servers: how fast they start and are given away, and what a hundred idle ones cost."""
+    from loadtest.bench import fleet as bench
+
+    _print(lambda: {"bench": "fleet"} | bench.run(allocations), as_json)
+
+
 @app.command(name="all")
 def run_all(as_json: AsJson = False) -> None:
     """Every benchmark with its defaults, the tick in three layouts."""
@@ -113,7 +126,7 @@ def run_all(as_json: AsJson = False) -> None:
 
 
 def _every() -> Iterator[Callable[[], dict[str, Any]]]:
-    from loadtest.bench import meta, scale, tick, transport, wire
+    from loadtest.bench import fleet, meta, scale, tick, transport, wire
     from loadtest.bench.layout import CLUSTER, MAP
 
     yield lambda: tick.run(100, MAP, 10.0)
@@ -123,6 +136,7 @@ def _every() -> Iterator[Callable[[], dict[str, Any]]]:
     yield wire.run
     yield transport.run
     yield lambda: {"bench": "meta"} | meta.run()
+    yield lambda: {"bench": "fleet"} | fleet.run()
 
 
 def _print(run: Callable[[], dict[str, Any]], as_json: bool) -> None:
