@@ -23,7 +23,7 @@ from tests.optional import needs
 
 pytestmark = [needs("chromium"), pytest.mark.timeout(300), pytest.mark.usefixtures("kernels")]
 
-PLAYERS = 12
+PLAYERS = 60 if os.environ.get("LAUNCHDAY_SCREENSHOTS") else 12
 
 
 async def test_the_map_of_a_match_moves(meta_process: Settings) -> None:
@@ -55,6 +55,8 @@ async def test_the_map_of_a_match_moves(meta_process: Settings) -> None:
             await page.get_by_test_id("player-id").fill(str(player_ids[0]))
             await page.get_by_test_id("look-up").click()
             await page.get_by_text(f"by {given.name}, for").wait_for()
+            if folder := os.environ.get("LAUNCHDAY_SCREENSHOTS"):
+                await page.screenshot(path=Path(folder) / "console-players-wide-light.png")
             await (
                 page.get_by_text("yes", exact=True)
                 .or_(page.get_by_text("no, it waits to be written"))
@@ -85,8 +87,12 @@ async def take_pictures(seen: Browser, base: str, server: str) -> None:
                 await page.set_viewport_size(size)  # type: ignore[arg-type]
                 await page.goto(base + path)
                 await page.locator(".ld-card").first.wait_for()
-                await asyncio.sleep(1.5)
+                await asyncio.sleep(1.5)  # until the charts have drawn themselves
+                if name == "server":
+                    await page.locator(".ld-map-player").nth(PLAYERS // 3).click(force=True)
+                    await page.locator(".ld-map-ring").first.wait_for()
                 await page.screenshot(path=Path(folder) / f"console-{name}-{width}-{theme}.png")
+        await page.set_viewport_size(WIDE)  # type: ignore[arg-type]
         await page.get_by_label("Light or dark").click()
 
 
