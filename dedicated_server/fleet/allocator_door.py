@@ -17,7 +17,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dedicated_server.fleet import metrics
 from dedicated_server.fleet.allocator import AlreadyPlayed, NoneReady
 from dedicated_server.fleet.client import IDEMPOTENCY_HEADER
-from dedicated_server.fleet.requests import REQUEST_SCHEMA, AllocationRequest, decode, encode
+from dedicated_server.fleet.requests import (
+    REQUEST_COMPONENTS,
+    REQUEST_SCHEMA,
+    AllocationRequest,
+    decode,
+    encode,
+)
 from dedicated_server.fleet.states import IllegalTransition
 from dedicated_server.fleet.tallies import TallyError
 from launchday import identity
@@ -147,3 +153,11 @@ def install(app: FastAPI) -> None:
     """Put the door before an application whose state has an ``allocator``."""
     app.include_router(router)
     app.add_middleware(AllocatorDoor, api=app)
+    describe = app.openapi
+
+    def with_agones_schemas() -> dict[str, Any]:
+        document = describe()
+        document.setdefault("components", {}).setdefault("schemas", {}).update(REQUEST_COMPONENTS)
+        return document
+
+    app.openapi = with_agones_schemas  # type: ignore[method-assign]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -153,7 +154,8 @@ async def test_events_are_streamed_and_taken_up_again(
 
 async def test_the_api_says_all_of_itself(fleet: RunningFleet) -> None:
     async with httpx.AsyncClient(base_url=fleet.url) as http:
-        paths = (await http.get("/openapi.json")).json()["paths"]
+        document = await http.get("/openapi.json")
+        paths, schemas = document.json()["paths"], document.json()["components"]["schemas"]
         metrics = (await http.get("/metrics")).text
     assert {
         "/gameserverallocation",
@@ -163,7 +165,9 @@ async def test_the_api_says_all_of_itself(fleet: RunningFleet) -> None:
         "/v1/changes",
     } <= set(paths)
     body = paths["/gameserverallocation"]["post"]["requestBody"]["content"]["application/json"]
-    assert body["schema"]
+    assert body["schema"]["$ref"] == "#/components/schemas/AllocationRequest"
+    referred = set(re.findall(r'"#/components/schemas/([^"]+)"', document.text))
+    assert referred <= set(schemas)
     for name in (
         "agones_fleet_autoscalers_buffer_size",
         "agones_fleet_autoscalers_desired_replicas_count",
