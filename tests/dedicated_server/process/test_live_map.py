@@ -43,8 +43,7 @@ async def test_the_map_of_a_match_moves(meta_process: Settings) -> None:
 
             frame = await fleet.admin.map(given.name)
             assert {player["player_id"] for player in frame["players"]} == {str(id_) for id_ in player_ids}
-            await page.locator(".ld-map-player").first.click(force=True)
-            await page.locator(".ld-map-horizon").wait_for()
+            await choose_a_player(seen)
             await page.get_by_test_id("under-map").get_by_text("horizon 400 m").wait_for()
             report = (await fleet.admin.gameserver(given.name))["report"]
             assert sum(report["tick_histogram"]["counts"]) >= 60
@@ -76,6 +75,19 @@ async def sign_in(settings: Settings, seen: Browser, url: str) -> str:
     return seen.page.url.rstrip("/")
 
 
+async def choose_a_player(seen: Browser) -> None:
+    """Click where a player is. The map is drawn anew five times a second, so the place is asked for, not the element."""
+    place = """() => {
+        const players = document.querySelectorAll('.ld-map-player');
+        const box = players[Math.floor(players.length / 3)].getBoundingClientRect();
+        return [box.x + box.width / 2, box.y + box.height / 2];
+    }"""
+    await seen.page.locator(".ld-map").scroll_into_view_if_needed()
+    while not await seen.page.locator(".ld-map-horizon").count():
+        await seen.page.mouse.click(*await seen.page.evaluate(place))
+        await asyncio.sleep(0.5)
+
+
 async def take_pictures(seen: Browser, base: str, server: str) -> None:
     """Leave pictures of each page, wide and narrow, light and dark, where a folder for them is named."""
     if not (folder := os.environ.get("LAUNCHDAY_SCREENSHOTS")):
@@ -89,8 +101,7 @@ async def take_pictures(seen: Browser, base: str, server: str) -> None:
                 await page.locator(".ld-card").first.wait_for()
                 await asyncio.sleep(1.5)  # until the charts have drawn themselves
                 if name == "server":
-                    await page.locator(".ld-map-player").nth(PLAYERS // 3).click(force=True)
-                    await page.locator(".ld-map-ring").first.wait_for()
+                    await choose_a_player(seen)
                 await page.screenshot(path=Path(folder) / f"console-{name}-{width}-{theme}.png")
         await page.set_viewport_size(WIDE)  # type: ignore[arg-type]
         await page.get_by_label("Light or dark").click()
