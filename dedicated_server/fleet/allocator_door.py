@@ -109,7 +109,8 @@ class AllocatorDoor:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise Problem(400, "cut-short", "the request was cut short")
-            body += message.get("body", b"")
+            chunk: bytes = message.get("body", b"")
+            body += chunk
             if len(body) > most:
                 raise Problem(413, "request-too-large", f"a request has at most {most} bytes")
             if not message.get("more_body", False):

@@ -115,15 +115,15 @@ class Chaos:
 
     async def kill_one(self, random_: random.Random) -> None:
         """Kill a server, whatever it is doing."""
-        servers = [one for one in await self.servers() if one["pid"] is not None]
-        if not servers:
-            return
-        victim = random_.choice(servers)
-        try:
-            os.kill(victim["pid"], signal.SIGKILL)
-        except ProcessLookupError:
-            return
-        self.killed[victim["state"]] += 1
+        while True:
+            servers = [one for one in await self.servers() if one["pid"] is not None]
+            if servers:
+                victim = random_.choice(servers)
+                with contextlib.suppress(ProcessLookupError):  # it was gone already: another
+                    os.kill(victim["pid"], signal.SIGKILL)
+                    self.killed[victim["state"]] += 1
+                    return
+            await asyncio.sleep(0.01)
 
     async def kill_a_parent(self) -> None:
         """Kill a warm parent, and all its servers with it."""
