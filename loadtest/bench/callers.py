@@ -1,6 +1,6 @@
 """Callers of an allocator: each keeps one connection and asks again once it has its answer. As little of a client as there can be.
 
-``python -m loadtest.bench.callers PORT TOKEN CALLERS ALLOCATIONS NAME`` prints the servers it got and the milliseconds of each call as JSON.
+``python -m loadtest.bench.callers PORT TOKEN CALLERS ALLOCATIONS NAME FILE`` writes the servers it got and the milliseconds of each call as JSON.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import uvloop
 
@@ -81,10 +82,11 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 def main() -> None:
-    """Call, and print what was got."""
-    port, token, callers, allocations, name = sys.argv[1:]
+    """Call, and write what was got."""
+    port, token, callers, allocations, name, path = sys.argv[1:]
     calls = uvloop.run(call(int(port), token, int(callers), int(allocations), name))
-    print(json.dumps({"servers": calls.servers, "calls_ms": calls.calls_ms, "in_vain": calls.in_vain}))
+    figures = {"servers": calls.servers, "calls_ms": calls.calls_ms, "in_vain": calls.in_vain}
+    Path(path).write_text(json.dumps(figures))
 
 
 if __name__ == "__main__":

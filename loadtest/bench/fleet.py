@@ -199,13 +199,14 @@ def _directors(settings: Settings, allocations: int) -> dict[str, Any]:
             token,
             str(CALLERS),
         ]
-        callers = [
-            subprocess.Popen([*command, str(share), f"director-{number}"], stdout=subprocess.PIPE)
-            for number in range(DIRECTORS)
-        ]
-        answers = [json.loads(caller.communicate()[0] or b"{}") for caller in callers]
+        files = [settings.state_dir / f"director-{number}.json" for number in range(DIRECTORS)]
+        callers = [subprocess.Popen([*command, str(share), file.stem, str(file)]) for file in files]
+        for caller in callers:
+            if caller.wait():
+                raise BenchError("a director could not allocate all its servers")
         elapsed = time.perf_counter() - began
-    servers = [name for answer in answers for name in answer.get("servers", [])]
+    answers = [json.loads(file.read_text()) for file in files]
+    servers = [name for answer in answers for name in answer["servers"]]
     if len(servers) != share * DIRECTORS:
         raise BenchError(f"only {len(servers)} of {share * DIRECTORS} allocations were answered")
     return {
