@@ -23,6 +23,7 @@ from dedicated_server.match_events import MatchEvents, Outlet
 from dedicated_server.pacing import Clock, run_paced
 from dedicated_server.protocol.datagrams import LEFT
 from dedicated_server.simulation.match import MatchConfig, RosterPlayer
+from dedicated_server.spectator import PERIOD_S, SpectatorFeed
 from meta_service.client import Checkout, Commit, MetaClientError, MetaRefusedError
 from meta_service.client import PlayerResult as Committed
 from rewards.events import PlayerResult, ProducerBooks, Source
@@ -31,6 +32,7 @@ VACANT = 0  # player id of a seat whose player could not be checked out: no conn
 TELL_S = 0.1  # between two looks for events: at most a few at a time, built between two ticks
 REPORT_S = 1.0
 RETRY_S = 0.25
+TICK_EDGES_US = (250, 500, 750, 1000, 1250, 1500, 2000, 2500, 3000, 4000, 6000, 8000, 12_000, 16_667)
 
 log = structlog.get_logger()
 
@@ -94,6 +96,7 @@ class MatchSession:
         meta, producer: where players come from and where events go.
         send_report: passes a report on; may fail.
         clock: time.
+        open_feed: makes the spectator feed of a match with these players, if there is to be one.
     """
 
     def __init__(
@@ -107,7 +110,9 @@ class MatchSession:
         send_report: Callable[[str], Awaitable[None]],
         clock: Clock,
         patience: Patience | None = None,
+        open_feed: Callable[[list[int]], SpectatorFeed | None] = lambda _: None,
     ) -> None:
+        self._open_feed = open_feed
         self._order = order
         self._server = server
         self._open_engine = open_engine
@@ -145,7 +150,11 @@ class MatchSession:
 
     def report(self) -> dict[str, Any]:
         """What an operator sees. Once the match has ended or failed it has an ``outcome``, and an ``error`` if that is why."""
-        of_engine = {"phase": "waiting"} if self._engine is None else self._engine.report()
+        of_engine: dict[str, Any] = {"phase": "waiting"}
+        if self._engine is not None:
+            counts = self._engine.stopwatch.histogram(TICK_EDGES_US)
+            histogram = {"edges_us": list(TICK_EDGES_US), "counts": counts}
+            of_engine = {**self._engine.report(), "tick_histogram": histogram}
         books = self._producer.books()
         return {
             **of_engine,
@@ -217,6 +226,7 @@ class MatchSession:
                 over = asyncio.Event()
                 tasks.create_task(self._tell_events(engine, events, over))
                 tasks.create_task(self._send_reports(over))
+                tasks.create_task(self._show(engine, over))
                 await run_paced(engine, self._clock)
                 over.set()
         log.info("the match is over", match_id=str(self._order.match_id), tick=engine.tick_number)
@@ -228,6 +238,16 @@ class MatchSession:
     async def _send_reports(self, over: asyncio.Event) -> None:
         async for _ in _every(REPORT_S, over):
             await self._send_report(json.dumps(self.report()))
+
+    async def _show(self, engine: Engine, over: asyncio.Event) -> None:
+        feed = self._open_feed([player.player_id for player in engine.match.roster])
+        if feed is None:
+            return
+        try:
+            async for _ in _every(PERIOD_S, over):
+                feed.publish(engine)
+        finally:
+            feed.close()
 
     def _conclude(self, engine: Engine, events: MatchEvents) -> list[Committed]:
         """Tell the result to those who wait for events; returns what to commit."""

@@ -30,6 +30,7 @@ from dedicated_server.match_session import MatchSession, Patience
 from dedicated_server.pacing import Clock, SystemClock
 from dedicated_server.recorder import Recorder
 from dedicated_server.simulation.match import MatchConfig
+from dedicated_server.spectator import open_feed
 from dedicated_server.transport import Transport, TransportError, open_transport
 from dedicated_server.warm_up import warm_up as load_kernels
 from launchday import telemetry
@@ -41,20 +42,32 @@ from rewards.events import EventProducer
 HEARTBEAT_S = 2.0
 BREAK_OFF_S = 1.0  # for the events of a match that is broken off: SIGKILL may follow in seconds
 REPORT_KEY = "launchday-report"
+DISCARD_PORT = 9  # nobody listens there
 ENDED, FAILED = 0, 1  # exit codes
 
 log = structlog.get_logger()
 
 
 def warm_up() -> None:
-    """Do once, before the fork, what every server would have to do."""
+    """Do once, before the fork, what every server would have to do: what a fork does itself it has to itself in memory."""
     telemetry.configure("game server", settings())
     load_kernels()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_rehearse())
+
+
+async def _rehearse() -> None:
+    """Bind, and call a sidecar that is not there: a dozen modules are imported when that is done the first time."""
+    sdk = AgonesSdk(DISCARD_PORT)
+    with contextlib.suppress(TransportError):
+        await (await open_transport("127.0.0.1", 0)).close()
+    with contextlib.suppress(SidecarError):
+        await sdk.health()
+    await sdk.aclose()
 
 
 def main() -> int:
-    """Be a game server until SIGTERM; returns the exit code."""
-    telemetry.configure("game server", settings())
+    """Be a game server until SIGTERM, in a process that is warm; returns the exit code."""
     sdk = AgonesSdk(int(os.environ.get("AGONES_SDK_HTTP_PORT", DEFAULT_PORT)))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve_until_signalled(sdk))
@@ -173,6 +186,7 @@ async def _play(
             send_report=send_report,
             clock=clock,
             patience=patience,
+            open_feed=lambda players: open_feed(configured.spectator_dir, record.name, players),
         )
         await producer.start()
         try:

@@ -62,6 +62,12 @@ class Stopwatch:
         medians = np.median(self._laps_ns[: self._kept], axis=0) / MICROSECOND
         return dict(zip(self.stages, medians.round(1).tolist(), strict=True))
 
+    def histogram(self, edges_us: Sequence[float]) -> list[int]:
+        """Whole ticks of the last minute: how many took up to each edge, and how many more than the last."""
+        bins = np.searchsorted(np.asarray(edges_us) * MICROSECOND, self._ticks_ns[: self._kept])
+        counts: list[int] = np.bincount(bins, minlength=len(edges_us) + 1).tolist()
+        return counts
+
     @property
     def _kept(self) -> int:
         return min(self._count, KEPT_TICKS)

@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from launchday import backend, kernel_cache, stack
+from launchday import backend, fleet, kernel_cache, stack
 from launchday.embedded import ServerError
 from launchday.settings import Settings, settings
 
@@ -32,6 +32,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+app.add_typer(fleet.app)
 
 JsonFile = Annotated[
     Path | None, typer.Option("--json", help="Write the run's figures as JSON to this file.")

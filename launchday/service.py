@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -86,6 +87,21 @@ def require(*roles: str) -> Callable[..., Awaitable[identity.Identity]]:
     return check
 
 
+def identify(signer: identity.Signer, authorization: str, now: float, *roles: str) -> identity.Identity:
+    """The caller that an Authorization header names, who must have one of these roles. Raises Problem."""
+    challenge = {"WWW-Authenticate": "Bearer"}
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise problems.Problem(401, "no-token", "send a token: Authorization: Bearer …", headers=challenge)
+    try:
+        caller = signer.verify(token, now)
+    except identity.InvalidTokenError as error:
+        raise problems.Problem(401, "invalid-token", str(error), headers=challenge) from error
+    if caller.roles.isdisjoint(roles):
+        raise problems.Problem(403, "forbidden", f"this needs a token with the role {' or '.join(roles)}")
+    return caller
+
+
 PlayerCaller = Annotated[identity.Identity, Depends(require(identity.PLAYER))]
 ServiceCaller = Annotated[identity.Identity, Depends(require(identity.SERVICE))]
 
@@ -152,8 +168,11 @@ class _BodyLimit:
         return problems.Problem(413, "request-too-large", f"a request has at most {self._most_bytes} bytes")
 
 
-def serve(app: FastAPI, host: str, port: int) -> None:
-    """Serve ``app`` until SIGTERM or SIGINT; over TLS when the settings name a certificate."""
+def serve(app: FastAPI, host: str, port: int, *, client_ca: str = "") -> None:
+    """Serve ``app`` until SIGTERM or SIGINT; over TLS when the settings name a certificate.
+
+    ``client_ca``: PEM file of authorities; with it only callers with a certificate of theirs are heard.
+    """
     own: Settings = app.state.settings
     uvicorn.run(
         app,
@@ -168,4 +187,6 @@ def serve(app: FastAPI, host: str, port: int) -> None:
         forwarded_allow_ips=own.trusted_proxies,
         ssl_certfile=own.tls_certificate or None,
         ssl_keyfile=own.tls_key or None,
+        ssl_ca_certs=client_ca or None,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if client_ca else ssl.CERT_NONE,
     )

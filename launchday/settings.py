@@ -123,6 +123,61 @@ class Settings(BaseSettings):
         gt=0,
         description="Seconds without a heartbeat that make a game server Unhealthy; servers beat every 2 s.",
     )
+    warm_parents: int = Field(
+        1,
+        ge=1,
+        le=32,
+        description="Processes that fork game servers; the end of one takes its servers with it.",
+    )
+    fleet_policy: str = Field(
+        "",
+        description="Autoscaling policy of every region in Agones' JSON, or the path of a file with it; empty: a Buffer of ready_per_region.",
+    )
+    startup_delay_s: str = Field(
+        "",
+        description="Seconds before a server is forked, as region=seconds,…: what having a machine first would cost; empty: none.",
+    )
+    fleet_tallies: str = Field(
+        "",
+        description="Counters and lists that every game server starts with, in Agones' JSON; empty: none.",
+    )
+    claim_s: float = Field(
+        30.0,
+        ge=0,
+        description="Seconds an allocated server has to say anything of its match before it goes back to the pool; 0: any. Checking its players out takes up to 10.",
+    )
+    longest_match_s: float = Field(
+        4 * 3600.0, ge=0, description="Seconds after which a match is ended with its server; 0: never."
+    )
+    server_memory_mb: int = Field(
+        1024, ge=0, description="Memory of its own above which a game server in a match is ended; 0: any."
+    )
+    fleet_token: SecretStr = Field(
+        SecretStr(""),
+        description="Token that launchday fleet shows; empty: one signed with identity_secret, or what a fleet of this state_dir has left.",
+    )
+    spectator_dir: str = Field(
+        "",
+        description="Folder in which game servers show their matches; empty: one in shared memory that the fleet makes, none under Agones.",
+    )
+    fleet_client_ca: str = Field(
+        "",
+        description="PEM file of authorities; with it the fleet asks every caller for a client certificate of theirs (needs tls_certificate).",
+    )
+    fleet_ca: str = Field(
+        "",
+        description="PEM file of the authority of the fleet's or Agones' certificate; empty: the system's.",
+    )
+    fleet_certificate: str = Field(
+        "", description="PEM file of the certificate that directors show to the allocator; empty: none."
+    )
+    fleet_certificate_key: str = Field("", description="PEM file of that certificate's key.")
+    console_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="TCP port of the fleet's web page; 0: any that is free (the fleet's / leads to it).",
+    )
 
     # --- match ----------------------------------------------------------------------------------------------------------
     match_players: int = Field(100, ge=2, le=1600, description="Players a battle-royale match is filled to.")
@@ -218,3 +273,21 @@ class Settings(BaseSettings):
 def settings() -> Settings:
     """The settings of this process, read from the environment once. Raises pydantic's ValidationError."""
     return Settings()
+
+
+def env_name(setting: str) -> str:
+    """The environment variable of a setting."""
+    return ENV_PREFIX + setting.upper()
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables, for child processes."""
+    values: dict[str, str] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        if isinstance(value, Path):
+            value = value.absolute()
+        values[env_name(name)] = str(value)
+    return values

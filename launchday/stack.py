@@ -15,7 +15,9 @@ from pydantic import SecretStr
 
 from launchday.embedded import ApacheKafka, Broker, EmbeddedServer, Postgres, ServerError, Valkey
 from launchday.probe import probe
-from launchday.settings import ENV_PREFIX, Settings
+from launchday.settings import Settings
+from launchday.settings import env_name as env_name
+from launchday.settings import environment as environment
 
 RUNNING_FILE = "engines.json"
 
@@ -128,21 +130,3 @@ def running(state_dir: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return {role: server["address"] for role, server in started.items() if psutil.pid_exists(server["pid"])}
-
-
-def env_name(setting: str) -> str:
-    """The environment variable of a setting."""
-    return ENV_PREFIX + setting.upper()
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """The settings as environment variables, for child processes."""
-    values: dict[str, str] = {}
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        if isinstance(value, SecretStr):
-            value = value.get_secret_value()
-        if isinstance(value, Path):
-            value = value.absolute()
-        values[env_name(name)] = str(value)
-    return values

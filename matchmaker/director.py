@@ -19,7 +19,7 @@ import uvloop
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from dedicated_server.fleet.client import AllocatorClient
+from dedicated_server.fleet.client import AllocatorClient, mutual_tls
 from launchday import telemetry
 from launchday.identity import Signer
 from launchday.settings import Settings, settings
@@ -126,7 +126,11 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, directing.cancel)
     async with (
         open_cache(settings.cache_url) as cache,
-        AllocatorClient(settings.fleet_url, token) as allocator,
+        AllocatorClient(
+            settings.fleet_url,
+            token,
+            tls=mutual_tls(settings.fleet_ca, settings.fleet_certificate, settings.fleet_certificate_key),
+        ) as allocator,
         asyncio.TaskGroup() as directors,
     ):
         for each, seed in zip(rules.values(), seeds, strict=True):

@@ -16,7 +16,7 @@ from launchday.identity import SERVICE, InvalidTokenError, Signer
 from launchday.problems import Problem
 from launchday.service import create_app
 from launchday.settings import Settings
-from meta_service import cache, money_routes, player_routes, server_routes, session_routes
+from meta_service import cache, lookup_routes, money_routes, player_routes, server_routes, session_routes
 from meta_service.context import Context
 from meta_service.credentials import Credentials
 from meta_service.errors import RefusedError, StoreAwayError
@@ -79,6 +79,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> FastAPI
     app.include_router(session_routes.services)
     app.include_router(player_routes.router)
     app.include_router(server_routes.router)
+    app.include_router(lookup_routes.router)
     app.include_router(money_routes.router)
     app.include_router(money_routes.services)
     app.add_exception_handler(RefusedError, _on_refused)

@@ -14,7 +14,7 @@ REQUIRED = frozenset(filter(None, os.environ.get("LAUNCHDAY_TEST_REQUIRE", "").s
 
 
 def needs(what: str) -> pytest.MarkDecorator:
-    """Mark a test as needing ``apache-kafka`` (Java and the jars of make kafka) or ``tshark``."""
+    """Mark a test as needing ``apache-kafka`` (Java and the jars of make kafka), ``tshark``, ``chromium`` or ``openssl``."""
     missing = _missing(what)
     return pytest.mark.skipif(bool(missing) and what not in REQUIRED, reason=missing)
 
@@ -27,8 +27,21 @@ def _missing(what: str) -> str:
             return "" if apache_kafka.is_resolved() else "Apache Kafka's jars are missing: run make kafka"
         case "tshark":
             return "" if _may_capture() else "tshark is not installed, or may not listen on the loopback"
+        case "chromium":
+            return "" if chromium() else "Chromium is not installed: the pages are not looked at"
+        case "openssl":
+            return (
+                ""
+                if shutil.which("openssl")
+                else "openssl is not installed: there are no certificates to test with"
+            )
         case _:
             raise ValueError(f"nothing optional is called {what}")
+
+
+def chromium() -> str:
+    """The path of an installed Chromium, "" if there is none."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
 
 
 def _may_capture() -> bool:

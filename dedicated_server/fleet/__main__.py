@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 from dedicated_server.fleet.app import create_fleet
+from dedicated_server.fleet.configuration import ConfigurationError
 from launchday import service, telemetry
 from launchday.settings import settings
 
@@ -10,7 +13,11 @@ from launchday.settings import settings
 def main() -> None:
     """Serve until SIGTERM."""
     telemetry.configure("fleet", settings())
-    service.serve(create_fleet(settings()), settings().bind_host, settings().fleet_port)
+    try:
+        app = create_fleet(settings())
+    except ConfigurationError as error:
+        sys.exit(f"error: {error}")
+    service.serve(app, settings().bind_host, settings().fleet_port, client_ca=settings().fleet_client_ca)
 
 
 if __name__ == "__main__":

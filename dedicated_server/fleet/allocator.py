@@ -1,134 +1,137 @@
-"""The allocator: Agones' ``POST /gameserverallocation``, plus a key that makes a repeated call give the same server.
+"""The allocator: gives Ready servers to matches, each once, and the same server to the same key. `allocator_door` is its way in.
 
 Agones has no such key, so that there an answer lost on the way leaves a server Allocated for ever (agones #607).
 """
 
 from __future__ import annotations
 
-import time
-from collections import OrderedDict
-from typing import Annotated, Literal
+from collections import deque
+from typing import Any
 
-from fastapi import APIRouter, Header, Request
-from pydantic import BaseModel, ConfigDict, Field
-
-from dedicated_server.fleet import metrics
-from dedicated_server.fleet.client import FLEET_LABEL, IDEMPOTENCY_HEADER
-from dedicated_server.fleet.gameserver import NAMESPACE, GameServer
+from dedicated_server.fleet import metrics, selection
+from dedicated_server.fleet.client import MATCH_ANNOTATION
+from dedicated_server.fleet.gameserver import GameServer
+from dedicated_server.fleet.journal import Entry, Journal
 from dedicated_server.fleet.pool import WarmPool
-from dedicated_server.fleet.states import State
-from launchday.problems import Problem
-from launchday.service import ServiceCaller
+from dedicated_server.fleet.requests import AllocationAnswer, AllocationRequest, Metadata, Port
+from dedicated_server.fleet.states import IllegalTransition, State
+from dedicated_server.fleet.tallies import Counter, ValueList, strings, whole
 
-REMEMBERED_KEYS = (
-    100_000  # at 1,000 allocations/s a caller may repeat itself for over a minute; about 30 MB when full
-)
-
-
-class Selector(BaseModel):
-    """Which game servers will do: all of its labels match."""
-
-    model_config = ConfigDict(populate_by_name=True)
-
-    match_labels: dict[str, str] = Field({}, alias="matchLabels", examples=[{FLEET_LABEL: "west-europe"}])
-    game_server_state: Literal["READY"] = Field("READY", alias="gameServerState")
-
-
-class Metadata(BaseModel):
-    """What to put on the chosen server, which sees it through its SDK."""
-
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
-
-
-class AllocationRequest(BaseModel):
-    """Agones' request. Of two scheduling strategies both mean the same on one machine: the longest Ready server."""
-
-    model_config = ConfigDict(populate_by_name=True)
-
-    namespace: str = NAMESPACE
-    selectors: list[Selector] = Field([], alias="gameServerSelectors")
-    scheduling: Literal["Packed", "Distributed"] = "Packed"
-    metadata: Metadata = Metadata()
-
-
-class Port(BaseModel):
-    """A named port of a game server."""
-
-    name: str
-    port: int
-
-
-class AllocationAnswer(BaseModel):
-    """Agones' answer."""
-
-    model_config = ConfigDict(populate_by_name=True)
-
-    name: str = Field(alias="gameServerName")
-    ports: list[Port]
-    address: str
-    addresses: list[str] = []
-    node_name: str = Field("local", alias="nodeName")
-    source: str = "local"
-    metadata: Metadata
+SHOWN = 500  # allocations that operators see
 
 
 class NoneReady(Exception):
     """Raised when no Ready server matches any selector; answered with 429, and the caller asks again."""
 
 
-class Allocator:
-    """Picks servers from a pool. It never awaits between choosing and taking, so no server is given twice."""
+class AlreadyPlayed(Exception):
+    """Raised when the server of a key has begun its match and is gone; answered with 410, and the match must not begin again."""
 
-    def __init__(self, pool: WarmPool) -> None:
+
+class Allocator:
+    """Picks servers from a pool. It never awaits between choosing and taking, so no server is given twice.
+
+    Attributes:
+        latest: what operators see of the latest allocations, the newest last.
+    """
+
+    def __init__(self, pool: WarmPool, journal: Journal | None = None) -> None:
         self._pool = pool
-        self._answers: OrderedDict[str, AllocationAnswer] = OrderedDict()
+        self._journal = journal
+        self._by_key: dict[str, tuple[GameServer, AllocationAnswer]] = {}
+        self._lost_keys = frozenset(journal.keys) if journal is not None else frozenset()
+        self.latest: deque[dict[str, Any]] = deque(maxlen=SHOWN)
 
     def allocate(self, request: AllocationRequest, key: str | None, now: float) -> AllocationAnswer:
-        """Allocate a server, or give the answer that ``key`` got before; raises NoneReady."""
-        if key is not None and (known := self._answers.get(key)) is not None:
+        """Allocate a server, or give the answer that ``key`` got before.
+
+        Raises NoneReady, AlreadyPlayed, TallyError, IllegalTransition.
+        """
+        if key is not None and (known := self._known(key)) is not None:
             return known
-        server = self._find(request.selectors or [Selector()])
+        server = selection.choose(self._pool, request)
+        if server is None:
+            region = selection.wanted_region(self._pool, request)
+            if region is not None:
+                self._pool.asked(region, key or "", in_vain=True, now=now)
+            raise NoneReady("no game server that matches is Ready: ask again in a moment")
+        if server.state is State.ALLOCATED and MATCH_ANNOTATION in request.metadata.annotations:
+            raise IllegalTransition("a server that is in a match cannot be given another")
+        counters, lists = _changed_tallies(server, request)
         self._pool.allocate(server, now, request.metadata.annotations, request.metadata.labels)
+        server.counters.update(counters)
+        server.lists.update(lists)
         answer = AllocationAnswer(
             name=server.name,
             ports=[Port(name="default", port=server.port)],
             address=server.address,
+            node_name=server.node or "local",
             metadata=Metadata(labels=dict(server.labels), annotations=dict(server.annotations)),
+            counters={name: counter.as_json() for name, counter in server.counters.items()},
+            lists={name: values.as_json() for name, values in server.lists.items()},
         )
-        if key is not None:
-            self._answers[key] = answer
-            if len(self._answers) > REMEMBERED_KEYS:
-                self._answers.popitem(last=False)
+        self._note(server, key, answer, now)
         return answer
 
-    def _find(self, selectors: list[Selector]) -> GameServer:
-        for selector in selectors:
-            fleet = selector.match_labels.get(FLEET_LABEL)
-            for region in self._pool.plan.regions if fleet is None else (fleet,):
-                for server in self._pool.in_state(region, State.READY).values():
-                    if selector.match_labels.items() <= server.labels.items():
-                        return server
-        raise NoneReady("no game server that matches is Ready: ask again in a moment")
+    def _known(self, key: str) -> AllocationAnswer | None:
+        """The answer that a key got, while it stands. A server that died before it began its match is replaced."""
+        known = self._by_key.get(key)
+        if known is None:
+            if key in self._lost_keys:
+                raise AlreadyPlayed(
+                    "the match of this key had a server, which ended with the fleet it was in"
+                )
+            return None
+        server, answer = known
+        if server.state is State.ALLOCATED:
+            metrics.allocations_retry.inc()
+            return answer
+        if server.claimed:
+            raise AlreadyPlayed(f"the match of this key began on {server.name}, which is gone")
+        return None
+
+    def _note(self, server: GameServer, key: str | None, answer: AllocationAnswer, now: float) -> None:
+        if server.has_match and self._journal is not None:
+            self._journal.allocated(
+                Entry(key or "", server.name, server.region, server.match_id, server.player_ids, now)
+            )
+        self._pool.asked(server.region, key or "", in_vain=False, now=now)
+        self._pool.fill(now)
+        if key is not None:
+            self._by_key[key] = (server, answer)
+            if len(self._by_key) > 100_000:
+                del self._by_key[next(iter(self._by_key))]
+        self.latest.append(
+            {"at": now, "server": server.name, "region": server.region, "match_id": server.match_id or None}
+        )
 
 
-router = APIRouter(tags=["allocator"])
+def _changed_tallies(
+    server: GameServer, request: AllocationRequest
+) -> tuple[dict[str, Counter], dict[str, ValueList]]:
+    """The counters and lists as the request wants them, made beside the server's own: all or nothing. Raises TallyError.
 
-
-@router.post("/gameserverallocation", response_model_by_alias=True)
-async def allocate(
-    body: AllocationRequest,
-    request: Request,
-    caller: ServiceCaller,
-    key: Annotated[str | None, Header(alias=IDEMPOTENCY_HEADER, max_length=200)] = None,
-) -> AllocationAnswer:
-    """Take one Ready game server that matches the first selector that any matches, and put the metadata on it."""
-    allocator: Allocator = request.app.state.allocator
-    began = time.perf_counter()
-    try:
-        answer = allocator.allocate(body, None if key is None else f"{caller.subject}/{key}", time.time())
-    except NoneReady as error:
-        metrics.observe_allocation("UnAllocated", time.perf_counter() - began)
-        raise Problem(429, "no-server-ready", str(error), headers={"Retry-After": "1"}) from error
-    metrics.observe_allocation("Allocated", time.perf_counter() - began)
-    return answer
+    As in Agones, an action on what a server does not have does nothing, and an amount is cut to what fits.
+    """
+    counters, lists = {}, {}
+    for name, action in request.counters.items():
+        if (counter := server.counters.get(name)) is None:
+            continue
+        changed = Counter(counter.count, counter.capacity)
+        if action.capacity is not None:
+            capacity = whole(action.capacity, "capacity")
+            changed.change(capacity=capacity, count=min(changed.count, max(0, capacity)))
+        amount = whole(action.amount, "amount")
+        wanted = changed.count + {"Increment": amount, "Decrement": -amount}.get(action.action, 0)
+        changed.change(count=min(max(wanted, 0), changed.capacity))
+        counters[name] = changed
+    for name, act in request.lists.items():
+        if (values := server.lists.get(name)) is None:
+            continue
+        changed_list = ValueList(list(values.values), values.capacity)
+        kept = [value for value in changed_list.values if value not in strings(act.delete_values, "values")]
+        capacity = changed_list.capacity if act.capacity is None else whole(act.capacity, "capacity")
+        merged = list(dict.fromkeys([*kept, *strings(act.add_values, "values")]))
+        changed_list.change(values=merged[: max(0, capacity)], capacity=capacity)
+        lists[name] = changed_list
+    return counters, lists

@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import secrets
+import shutil
 import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from types import FrameType
 
+import httpx
 import structlog
 from fastapi import FastAPI
 
-from dedicated_server.fleet import admin, allocator, metrics
+from dedicated_server.fleet import access, admin, allocator_door, demand, metrics, operations
 from dedicated_server.fleet.allocator import Allocator
-from dedicated_server.fleet.gameserver import HealthSpec
+from dedicated_server.fleet.autoscaler import FleetAutoscaler
+from dedicated_server.fleet.autoscaling.sizing import Sizing
+from dedicated_server.fleet.configuration import autoscaler_of, plan_of, spectator_folder
+from dedicated_server.fleet.console import launching
+from dedicated_server.fleet.console.launching import Console
+from dedicated_server.fleet.history import History
+from dedicated_server.fleet.journal import Journal
 from dedicated_server.fleet.logs import ServerLogs
+from dedicated_server.fleet.nurseries import Nurseries
 from dedicated_server.fleet.nursery import Nursery
-from dedicated_server.fleet.pool import PoolPlan, WarmPool
+from dedicated_server.fleet.pool import WarmPool
 from dedicated_server.fleet.ports import open_sidecar_sockets
+from dedicated_server.fleet.settlement import Settlement
 from dedicated_server.fleet.sidecar import Sidecar, SidecarServer
 from launchday.service import create_app
-from launchday.settings import Settings
+from launchday.settings import ENV_PREFIX, Settings
+from meta_service.client import MetaClient
 
 STEP_S = 0.25  # how soon a hang is noticed after its time-out; a step over 100 servers takes 20 µs
 STOP_S = 2.5  # for servers to leave by themselves; launchers kill a service after 8 s
-HEALTH_PERIODS = 3  # Agones' default number of heartbeats that may fail
+FORK_S = 0.1  # from a fork to Ready, on a machine with something else to do
+SERVICE_TOKEN_TTL_S = 365 * 24 * 3600.0
 
 log = structlog.get_logger()
 
@@ -43,7 +56,7 @@ def create_fleet(
     """Build the fleet's application; its servers run while its lifespan does.
 
     The lifespan starts once the warm parent is warm, so that ``/healthz`` means that servers can be had; it raises
-    WarmUpFailed if that fails.
+    WarmUpFailed if that fails. Raises ConfigurationError where a setting cannot be read.
 
     Args:
         settings: regions, ports, buffer, folders.
@@ -52,57 +65,94 @@ def create_fleet(
         start_timeout_s: from a fork to Ready.
     """
 
+    plan = plan_of(settings, start_timeout_s)
+    policy = autoscaler_of(settings)
+    shown = spectator_folder(settings)
+
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         sockets = open_sidecar_sockets(settings.max_servers)
         folder = settings.state_dir / "logs"
-        nursery = Nursery(
-            server_module=server_module,
-            env=os.environ if env is None else env,
-            log=folder / "warm-parent.log",
-            clock=time.time,
+        journal = Journal(settings.state_dir / "fleet" / "allocations.jsonl")
+        token = app.state.signer.service_token("fleet", time.time(), SERVICE_TOKEN_TTL_S)
+        nurseries = Nurseries(
+            [
+                Nursery(
+                    node="local" if number == 0 else f"local-{number}",
+                    server_module=server_module,
+                    env={**(os.environ if env is None else env), f"{ENV_PREFIX}SPECTATOR_DIR": str(shown)},
+                    log=folder / ("warm-parent.log" if number == 0 else f"warm-parent-{number}.log"),
+                    clock=time.time,
+                )
+                for number in range(plan.nodes)
+            ]
         )
-        plan = PoolPlan(
-            regions=settings.region_names,
-            ready_per_region=settings.ready_per_region,
-            max_servers=settings.max_servers,
-            address=settings.game_host,
-            health=HealthSpec(settings.server_health_s / HEALTH_PERIODS, HEALTH_PERIODS),
-            start_timeout_s=start_timeout_s,
+        clients = contextlib.AsyncExitStack()
+        meta = await clients.enter_async_context(MetaClient(settings.meta_url, token, connections=2))
+        http = await clients.enter_async_context(
+            httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, trust_env=False)
         )
+        settlement = Settlement(journal, lambda: pool.changes, meta, time.time)
         pool = WarmPool(
             plan,
-            nursery,
+            nurseries,
             logs=ServerLogs(folder / "servers"),
             game_ports=range(settings.game_port_min, settings.game_port_max + 1),
             sdk_ports=[listener.getsockname()[1] for listener in sockets],
             new_id=lambda: secrets.token_hex(4),
+            on_settled=settlement.settle,
+            on_gone=lambda server: (shown / f"{server.name}.feed").unlink(missing_ok=True),
         )
-        app.state.pool, app.state.nursery, app.state.allocator = pool, nursery, Allocator(pool)
+        scaler = FleetAutoscaler(pool, policy, time.time, http)
+        state = app.state
+        state.pool, state.nurseries, state.allocator = pool, nurseries, Allocator(pool, journal)
+        state.autoscaler, state.settlement, state.history = scaler, settlement, History()
+        state.spectator_dir = shown
+        scheme = "https" if settings.tls_certificate else "http"
+        state.console = Console(settings, f"{scheme}://{settings.bind_host}:{settings.fleet_port}")
+        shutil.rmtree(shown, ignore_errors=True)  # what a fleet that was killed has left
         sidecars = SidecarServer(Sidecar(pool, time.time))
         tasks = [
             asyncio.create_task(sidecars.serve(sockets), name="sidecars"),
-            asyncio.create_task(nursery.supervise(pool), name="warm parent"),
-            asyncio.create_task(_step(pool), name="steps"),
+            asyncio.create_task(nurseries.supervise(pool), name="warm parents"),
+            asyncio.create_task(_step(pool, state.history), name="steps"),
+            asyncio.create_task(scaler.run(), name="autoscaler"),
+            asyncio.create_task(demand.poll(state.demand, http, settings.matchmaker_url), name="demand"),
         ]
         for task in tasks:
             task.add_done_callback(_end_if_it_failed)
         try:
             with _until_told_to_stop():
-                await nursery.first_warm_up()
+                await nurseries.first_warm_up()
+            settlement.inherit()
+            access.write(settings, state.signer, time.time())
+            _spare_collections()
             yield
         finally:
+            access.remove(settings)
+            state.console.close()
             await _drain(pool)
             sidecars.should_exit = True
             for task in tasks[1:]:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await settlement.aclose()
+            await clients.aclose()
+            journal.close()
             for listener in sockets:
                 listener.close()
+            shutil.rmtree(shown, ignore_errors=True)
 
     app = create_app("launchday fleet", settings, lifespan)
-    app.include_router(allocator.router)
-    app.include_router(admin.router)
+    app.state.demand = demand.DemandMeter(settings.match_s, float(settings.match_players))
+    app.state.sizing = lambda region: Sizing(
+        startup_s=plan.startup_delay_s.get(region, 0.0) + FORK_S,
+        sync_s=policy.sync_s,
+        most=settings.max_servers,
+    )
+    for part in (admin, operations, demand, launching):
+        app.include_router(part.router)
+    allocator_door.install(app)
     return app
 
 
@@ -130,10 +180,12 @@ def _until_told_to_stop() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-async def _step(pool: WarmPool) -> None:
+async def _step(pool: WarmPool, history: History) -> None:
     while True:
-        pool.step(time.time())
-        metrics.observe_pool(pool)
+        now = time.time()
+        pool.step(now)
+        history.take(pool.regions, now)
+        metrics.observe_regions(pool.regions)
         await asyncio.sleep(STEP_S)
 
 
@@ -143,6 +195,13 @@ async def _drain(pool: WarmPool) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(STOP_S):
             await pool.empty.wait()
+
+
+def _spare_collections() -> None:
+    """Keep the cyclic collector from going through everything that lives for ever: that stops all calls for 100 ms and more."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _end_if_it_failed(task: asyncio.Task[None]) -> None:

@@ -6,15 +6,18 @@ Errors::
     ├── NoServerReady      none idle right now: wait and ask again
     ├── FleetUnavailable   no usable answer: repeat with the same idempotency key
     └── FleetRefused       the request itself is wrong: repeating it is no use
+        └── MatchLost      the match of that key had its server, and both are gone
 """
 
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -45,6 +48,13 @@ class FleetRefused(FleetError):
     """Raised when the fleet refused the request (another 4xx): a bad token, an unknown name. Repeating it is no use."""
 
 
+class MatchLost(FleetRefused):
+    """Raised when the match of a key had begun on a server that is gone (HTTP 410): it must not begin a second time.
+
+    The caller makes another match of its players, under another key.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Allocation:
     """A game server that now belongs to one match.
@@ -63,12 +73,15 @@ class Allocation:
 class _FleetHttp:
     """One pooled HTTP connection to a fleet, with its errors translated."""
 
-    def __init__(self, base_url: str, token: str | None, timeout_s: float) -> None:
+    def __init__(
+        self, base_url: str, token: str | None, timeout_s: float, tls: ssl.SSLContext | None = None
+    ) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.AsyncClient(
             base_url=base_url,
             headers=headers,
             timeout=timeout_s,
+            verify=True if tls is None else tls,
             trust_env=False,  # a proxy of the environment has no business between a director and its fleet
         )
 
@@ -79,6 +92,11 @@ class _FleetHttp:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    @property
+    def base_url(self) -> str:
+        """The fleet's address."""
+        return str(self._http.base_url)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -95,6 +113,8 @@ class _FleetHttp:
             raise NoServerReady(_detail(response))
         if response.status_code == httpx.codes.CONFLICT or response.is_server_error:
             raise FleetUnavailable(f"HTTP {response.status_code}: {_detail(response)}")
+        if response.status_code == httpx.codes.GONE:
+            raise MatchLost(_detail(response))
         if not response.is_success:
             raise FleetRefused(f"HTTP {response.status_code}: {_detail(response)}")
         try:
@@ -113,12 +133,18 @@ class AllocatorClient(_FleetHttp):
         base_url: for example ``http://127.0.0.1:8103``.
         token: a service token; our fleet asks for one, Agones uses client certificates instead.
         timeout_s: time for one call.
+        tls: certificates, see ``mutual_tls``; the system's authorities by default.
     """
 
     def __init__(
-        self, base_url: str, token: str | None = None, *, timeout_s: float = ALLOCATE_TIMEOUT_S
+        self,
+        base_url: str,
+        token: str | None = None,
+        *,
+        timeout_s: float = ALLOCATE_TIMEOUT_S,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__(base_url, token, timeout_s)
+        super().__init__(base_url, token, timeout_s, tls)
 
     async def allocate(
         self, *, region: str, match: Mapping[str, Any], idempotency_key: str, namespace: str = "default"
@@ -126,7 +152,7 @@ class AllocatorClient(_FleetHttp):
         """Take one Ready server of ``region`` for ``match``, which the server reads from its own annotation.
 
         The same ``idempotency_key`` always gives the same server, so a call whose answer was lost may be repeated.
-        Raises NoServerReady, FleetUnavailable, FleetRefused.
+        Raises NoServerReady, FleetUnavailable, FleetRefused, MatchLost.
         """
         body = {
             "namespace": namespace,
@@ -145,30 +171,157 @@ class AllocatorClient(_FleetHttp):
             raise FleetUnavailable("the fleet's answer names no server") from error
 
 
+@dataclass(frozen=True, slots=True)
+class FailedMatch:
+    """A match that ended without a result.
+
+    Attributes:
+        match_id: "" where the annotation named none.
+        player_ids: its roster, as the annotation had it.
+        at: Unix seconds.
+    """
+
+    match_id: str
+    server: str
+    region: str
+    player_ids: tuple[int, ...]
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a follower has come; ask with the one that was answered last. ``Cursor()`` begins with the oldest that is kept."""
+
+    epoch: str = ""
+    seq: int = 0
+
+
 class FleetAdminClient(_FleetHttp):
-    """Reads what a fleet is doing; needs a service, operator or viewer token."""
+    """Reads what a fleet is doing; needs a service, operator or viewer token. What changes something needs an operator's."""
 
     def __init__(
-        self, base_url: str, token: str | None = None, *, timeout_s: float = ADMIN_TIMEOUT_S
+        self,
+        base_url: str,
+        token: str | None = None,
+        *,
+        timeout_s: float = ADMIN_TIMEOUT_S,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__(base_url, token, timeout_s)
+        super().__init__(base_url, token, timeout_s, tls)
 
     async def fleet(self) -> dict[str, Any]:
         """Counts by state: ``{"regions": {region: {state: n}}, "total": {state: n}}``."""
         return await self._call("GET", "/v1/fleet")
 
-    async def gameservers(self) -> list[dict[str, Any]]:
-        """Every game server, ended ones that are still remembered included, without history and log."""
-        servers: list[dict[str, Any]] = (await self._call("GET", "/v1/gameservers"))["gameservers"]
+    async def fleets(self) -> list[dict[str, Any]]:
+        """The fleets, one a region: counts, what is wanted, the autoscaler's last decision."""
+        found: list[dict[str, Any]] = (await self._call("GET", "/v1/fleets"))["fleets"]
+        return found
+
+    async def gameservers(self, **filters: str) -> list[dict[str, Any]]:
+        """Every game server, ended ones that are still remembered included, without history and log.
+
+        ``filters``: region, state, live.
+        """
+        servers: list[dict[str, Any]] = (await self._call("GET", "/v1/gameservers", params=filters))[
+            "gameservers"
+        ]
         return servers
 
     async def gameserver(self, name: str) -> dict[str, Any]:
         """One game server with its state history, last report and the tail of its log. FleetRefused if unknown."""
-        return await self._call("GET", f"/v1/gameservers/{name}")
+        return await self._call("GET", f"/v1/gameservers/{_part(name)}")
+
+    async def map(self, name: str) -> dict[str, Any]:
+        """The match of a game server at this moment. FleetRefused where there is none to see."""
+        return await self._call("GET", f"/v1/gameservers/{_part(name)}/map")
 
     async def books(self) -> dict[str, Any]:
         """Counts since the fleet started, and the last report of every server that ran a match."""
         return await self._call("GET", "/v1/books")
+
+    async def history(self, since: float = 0.0) -> list[dict[str, Any]]:
+        """Counts of each region, a sample a second, later than ``since`` (Unix seconds)."""
+        samples: list[dict[str, Any]] = (await self._call("GET", "/v1/history", params={"since": since}))[
+            "samples"
+        ]
+        return samples
+
+    async def decisions(self) -> list[dict[str, Any]]:
+        """What the autoscalers changed and why, the newest first."""
+        found: list[dict[str, Any]] = (await self._call("GET", "/v1/decisions"))["decisions"]
+        return found
+
+    async def allocations(self) -> list[dict[str, Any]]:
+        """The latest allocations, the newest first."""
+        found: list[dict[str, Any]] = (await self._call("GET", "/v1/allocations"))["allocations"]
+        return found
+
+    async def changes(
+        self, cursor: Cursor, *, kind: str = "", wait_s: float = 0.0
+    ) -> tuple[Cursor, list[dict[str, Any]], bool]:
+        """What changed after ``cursor``, how far that goes, and whether something between is lost. Waits up to ``wait_s`` for news."""
+        params = {"epoch": cursor.epoch, "since": cursor.seq, "kind": kind, "wait_s": wait_s}
+        answer = await self._call("GET", "/v1/changes", params=params, timeout=wait_s + ADMIN_TIMEOUT_S)
+        return Cursor(str(answer["epoch"]), int(answer["seq"])), list(answer["changes"]), bool(answer["lost"])
+
+    async def failed_matches(
+        self, cursor: Cursor, *, wait_s: float = 0.0
+    ) -> tuple[Cursor, list[FailedMatch], bool]:
+        """Matches that failed after ``cursor``: their servers crashed, hung, were killed, or never began. The check-outs of their players
+        are ended by the fleet; putting them back in the queue with their age is the caller's.
+
+        A fleet that was killed tells of its open matches when it is up again. The last value says that some are lost: whoever follows for so
+        long only now and then asks ``gameservers`` which of his matches live.
+        """
+        after, changes, lost = await self.changes(cursor, kind="match", wait_s=wait_s)
+        failed = [
+            FailedMatch(
+                match_id=str(change["match_id"] or ""),
+                server=str(change["name"]),
+                region=str(change["region"]),
+                player_ids=tuple(int(id_) for id_ in change["player_ids"]),
+                reason=str(change["reason"]),
+                at=float(change["at"]),
+            )
+            for change in changes
+            if change["outcome"] == "failed"
+        ]
+        return after, failed, lost
+
+    async def set_buffer(self, region: str, ready: int) -> dict[str, Any]:
+        """Keep so many idle servers in a region; returns the decision."""
+        return await self._call("PUT", f"/v1/fleets/{_part(region)}/buffer", json={"ready": ready})
+
+    async def set_policy(self, region: str, policy: Mapping[str, Any]) -> dict[str, Any]:
+        """Give a region a policy in Agones' JSON; returns its first decision."""
+        return await self._call("PUT", f"/v1/fleets/{_part(region)}/policy", json=dict(policy))
+
+    async def act_on_fleet(self, region: str, action: str) -> dict[str, Any]:
+        """cordon, uncordon, drain or undrain a region."""
+        return await self._call("POST", f"/v1/fleets/{_part(region)}/{_part(action)}")
+
+    async def act_on_server(self, name: str, action: str) -> dict[str, Any]:
+        """drain, kill, cordon or uncordon a server."""
+        return await self._call("POST", f"/v1/gameservers/{_part(name)}/{_part(action)}")
+
+
+def mutual_tls(authority: str, certificate: str = "", key: str = "") -> ssl.SSLContext | None:
+    """Trust an authority (a PEM file; "": the system's) and show a certificate (PEM files); None where neither is given.
+
+    Raises OSError, ssl.SSLError.
+    """
+    if not authority and not certificate:
+        return None
+    context = ssl.create_default_context(cafile=authority or None)
+    if certificate:
+        context.load_cert_chain(certificate, key or None)
+    return context
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")
 
 
 def _detail(response: httpx.Response) -> str:

@@ -12,6 +12,7 @@ from uuid import UUID
 from dedicated_server.fleet import states
 from dedicated_server.fleet.client import FLEET_LABEL, MATCH_ANNOTATION
 from dedicated_server.fleet.states import State
+from dedicated_server.fleet.tallies import Counter, ValueList
 
 SDK_PREFIX = "agones.dev/sdk-"  # Agones puts what a server sets through its SDK under this
 REPORT_ANNOTATION = f"{SDK_PREFIX}launchday-report"
@@ -60,10 +61,13 @@ class GameServer:
 
     Attributes:
         port: UDP port for players; sdk_port: TCP port of its sidecar on loopback.
-        pid: its process, once forked.
+        pid: its process, once forked; node: the warm parent that forked it.
+        fork_at: Unix seconds at which it is forked, later than its creation where a start-up delay is simulated.
         last_health_at: Unix seconds of the last heartbeat, or of the creation.
         reserved_until: Unix seconds at which a Reserved server is Ready again; 0 = for ever.
         deadline: Unix seconds at which a server that should be gone is killed; None while it should live.
+        claim_by: Unix seconds by which an allocated server must have said something of its match; None when it has, or has none.
+        cordoned: it is given to no match. draining: it ends when its match does.
         match_id: the match it was allocated for, "" when the annotation names none.
         report: its last report, as it gave it.
     """
@@ -85,6 +89,15 @@ class GameServer:
     last_health_at: float = 0.0
     reserved_until: float = 0.0
     deadline: float | None = None
+    node: str = ""
+    fork_at: float = 0.0
+    allocated_at: float = 0.0
+    claim_by: float | None = None
+    cordoned: bool = False
+    draining: bool = False
+    memory_bytes: int = 0
+    counters: dict[str, Counter] = field(default_factory=dict)
+    lists: dict[str, ValueList] = field(default_factory=dict)
     match_id: str = ""
     report: dict[str, Any] = field(default_factory=dict)
     gone: bool = False
@@ -122,18 +135,36 @@ class GameServer:
             self.match_id = _match_id(annotations[MATCH_ANNOTATION])
         if REPORT_ANNOTATION in annotations:
             self.report = _json_object(annotations[REPORT_ANNOTATION])
+            self.claim_by = None
         self.touch()
 
     def forget_match(self) -> None:
         """Drop what the last match left, where a server is used again."""
         self.annotations.pop(MATCH_ANNOTATION, None)
-        self.match_id, self.report = "", {}
+        self.annotations.pop(REPORT_ANNOTATION, None)
+        self.match_id, self.report, self.claim_by = "", {}, None
         self.touch()
 
     @property
     def has_match(self) -> bool:
         """Whether it was allocated with a match, readable or not."""
         return MATCH_ANNOTATION in self.annotations
+
+    @property
+    def claimed(self) -> bool:
+        """Whether the server has said anything of its match: it began, so it can never be given another server."""
+        return bool(self.report)
+
+    @property
+    def player_ids(self) -> tuple[int, ...]:
+        """The players of its match, as far as its annotation names them."""
+        return player_ids_of(self.annotations.get(MATCH_ANNOTATION, ""))
+
+    @property
+    def start_s(self) -> float | None:
+        """Seconds from the fork to its first Ready; None while it has not been Ready."""
+        ready = next((entry.at for entry in self.history if entry.state is State.READY), None)
+        return None if ready is None else ready - self.fork_at
 
     def record(self) -> dict[str, Any]:
         """The record that its sidecar serves: Agones' field names, 64-bit integers as strings."""
@@ -156,8 +187,8 @@ class GameServer:
                 "addresses": [],
                 "ports": [{"name": "default", "port": self.port}],
                 "players": None,
-                "counters": {},
-                "lists": {},
+                "counters": {name: counter.as_json() for name, counter in self.counters.items()},
+                "lists": {name: values.as_json() for name, values in self.lists.items()},
             },
         }
 
@@ -172,6 +203,11 @@ class GameServer:
             "port": self.port,
             "sdk_port": self.sdk_port,
             "pid": self.pid,
+            "node": self.node,
+            "cordoned": self.cordoned,
+            "draining": self.draining,
+            "start_ms": None if self.start_s is None else round(self.start_s * 1000, 1),
+            "memory_mb": round(self.memory_bytes / 2**20, 1),
             "created_at": self.created_at,
             "last_health_at": self.last_health_at,
             "match_id": self.match_id or None,
@@ -186,6 +222,18 @@ def _match_id(annotation: str) -> str:
         return str(UUID(str(_json_object(annotation)["match_id"])))
     except (LookupError, ValueError):
         return ""
+
+
+def player_ids_of(annotation: str) -> tuple[int, ...]:
+    """The players of a match; of a match that is none, or is malformed, nobody."""
+    players = _json_object(annotation).get("players")
+    found = []
+    for player in players if isinstance(players, list) else []:
+        try:
+            found.append(int(player["player_id"]))
+        except (LookupError, TypeError, ValueError, OverflowError):
+            continue
+    return tuple(found)
 
 
 def _json_object(text: str) -> dict[str, Any]:

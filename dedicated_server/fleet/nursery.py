@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from dedicated_server.fleet.pool import ForkOrder
+from dedicated_server.fleet.plan import ForkOrder
 
 PACKET_BYTES = 64 * 1024
 STOP_S = 2.0
@@ -39,8 +39,8 @@ class Reports(Protocol):
     def exited(self, name: str, how: str, now: float) -> None:
         """A server's process has ended."""
 
-    def parent_lost(self, now: float) -> None:
-        """All servers have ended."""
+    def parent_lost(self, node: str, now: float) -> None:
+        """All servers of a warm parent have ended."""
 
     def fill(self, now: float) -> None:
         """Orders are taken again."""
@@ -50,13 +50,17 @@ class Nursery:
     """A warm parent under supervision; a ``Forker`` for the pool.
 
     Args:
+        node: its name, and so that of the node its servers are on.
         server_module: what the forked servers run.
         env: the parent's environment, its servers' too.
         log: where the parent's own output goes.
         clock: Unix seconds.
     """
 
-    def __init__(self, *, server_module: str, env: Mapping[str, str], log: Path, clock: Clock) -> None:
+    def __init__(
+        self, *, server_module: str, env: Mapping[str, str], log: Path, clock: Clock, node: str = "local"
+    ) -> None:
+        self.node = node
         self._server_module = server_module
         # One thread a process: a pool of OpenBLAS or OpenMP threads would make the fork unsafe, and nothing here uses them.
         self._env = {**env, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -70,9 +74,10 @@ class Nursery:
         self.restarts = 0
         self.pid: int | None = None
 
-    def fork(self, order: ForkOrder) -> None:
-        """Ask for a server."""
+    def fork(self, order: ForkOrder) -> str:
+        """Ask for a server; returns the node it is on."""
         self._send({"order": "fork", "name": order.name, "sdk_port": order.sdk_port, "log": str(order.log)})
+        return self.node
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a server."""
@@ -80,7 +85,13 @@ class Nursery:
 
     def as_json(self) -> dict[str, Any]:
         """What the admin API shows of it."""
-        return {"warm": self.warm, "warm_s": self.warm_s, "pid": self.pid, "restarts": self.restarts}
+        return {
+            "node": self.node,
+            "warm": self.warm,
+            "warm_s": self.warm_s,
+            "pid": self.pid,
+            "restarts": self.restarts,
+        }
 
     async def first_warm_up(self) -> None:
         """Return once the first parent is warm; raises WarmUpFailed when it ends before."""
@@ -122,7 +133,7 @@ class Nursery:
             process.kill()
             process.wait()
             self.pid = None
-            reports.parent_lost(self._clock())
+            reports.parent_lost(self.node, self._clock())
 
     def _launch(self, channel: socket.socket) -> subprocess.Popen[bytes]:
         # No preexec_fn, which is unsafe in a process with threads: the parent ties itself to us by the id given here.

@@ -10,71 +10,28 @@ import asyncio
 import signal
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
 import structlog
 
+from dedicated_server.fleet import metrics, tallies
 from dedicated_server.fleet.books import Books
-from dedicated_server.fleet.gameserver import GameServer, HealthSpec
+from dedicated_server.fleet.changes import Changes
+from dedicated_server.fleet.faults import fault_of
+from dedicated_server.fleet.gameserver import GameServer
 from dedicated_server.fleet.logs import ServerLogs
+from dedicated_server.fleet.plan import Forker, ForkOrder, Memory, PoolPlan, private_bytes
 from dedicated_server.fleet.ports import PortPool
-from dedicated_server.fleet.states import FINAL, ON_THE_WAY, UP, State
+from dedicated_server.fleet.region import Region
+from dedicated_server.fleet.states import FINAL, ON_THE_WAY, State
 
 REMEMBERED = 1000  # servers that are gone but still shown
 MAX_ON_THE_WAY = (
     8  # forks in flight: enough to keep a core busy, few enough that each gets to its first heartbeat
 )
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 10.0  # between starts while servers end before they are Ready
+MEMORY_PERIOD_S = 2.0  # between two looks at the memory of servers in play; one takes 0.3 ms
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class PoolPlan:
-    """What the pool keeps up, and how patient it is.
-
-    Attributes:
-        regions: a fleet each.
-        ready_per_region: idle servers kept Ready in each.
-        max_servers: servers at most, all regions together.
-        address: host that servers bind and players are sent to.
-        health: the heartbeats expected.
-        start_timeout_s: from the fork to Ready.
-        stop_timeout_s: from SIGTERM to SIGKILL.
-    """
-
-    regions: tuple[str, ...]
-    ready_per_region: int
-    max_servers: int
-    address: str
-    health: HealthSpec
-    start_timeout_s: float = 30.0
-    stop_timeout_s: float = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class ForkOrder:
-    """What the warm parent needs to fork one server."""
-
-    name: str
-    sdk_port: int
-    log: Path
-
-
-class Forker(Protocol):
-    """The warm parent, seen from the pool."""
-
-    @property
-    def warm(self) -> bool:
-        """Whether it takes orders now."""
-
-    def fork(self, order: ForkOrder) -> None:
-        """Fork a server; ``WarmPool.forked`` and later ``WarmPool.exited`` follow."""
-
-    def signal(self, name: str, number: signal.Signals) -> None:
-        """Send a signal to a server that it forked, unless it has ended."""
 
 
 class WarmPool:
@@ -82,6 +39,8 @@ class WarmPool:
 
     Attributes:
         books: what the matches came to.
+        changes: what happened, in order.
+        regions: by name, what there is and what is wanted in each.
         empty: set while no server is alive.
     """
 
@@ -94,9 +53,14 @@ class WarmPool:
         game_ports: Iterable[int],
         sdk_ports: Iterable[int],
         new_id: Callable[[], str],
+        on_settled: Callable[[GameServer, bool, str], None] | None = None,
+        on_gone: Callable[[GameServer], None] | None = None,
+        memory: Memory = private_bytes,
     ) -> None:
         self.plan = plan
         self.books = Books()
+        self.changes = Changes(new_id())
+        self.regions = {name: Region(name, plan.ready_per_region) for name in plan.regions}
         self._forker = forker
         self._logs = logs
         self._game_ports = PortPool(game_ports)
@@ -107,14 +71,16 @@ class WarmPool:
                 "widen LAUNCHDAY_GAME_PORT_MIN to LAUNCHDAY_GAME_PORT_MAX or lower LAUNCHDAY_MAX_SERVERS"
             )
         self._new_id = new_id
+        self._on_settled = on_settled
+        self._on_gone = on_gone
+        self._memory = memory
         self._live: dict[str, GameServer] = {}
         self._by_sdk_port: dict[int, GameServer] = {}
-        self._in_state: dict[str, dict[State, dict[str, GameServer]]] = {
-            region: {state: {} for state in State} for region in plan.regions
-        }
+        self._delayed: dict[str, GameServer] = {}
         self._gone: OrderedDict[str, GameServer] = OrderedDict()
         self._failed_starts = 0
         self._start_not_before = 0.0
+        self._memory_due = 0.0
         self._closing = False
         self.empty = asyncio.Event()
         self.empty.set()
@@ -139,15 +105,19 @@ class WarmPool:
 
     def in_state(self, region: str, state: State) -> dict[str, GameServer]:
         """The live servers of a region in one state, by name, the one that entered it first leading."""
-        return self._in_state[region][state] if region in self._in_state else {}
+        return self.regions[region].in_state[state] if region in self.regions else {}
 
     def counts(self) -> dict[str, dict[State, int]]:
         """Live servers by region and state; a state that nobody is in is left out, but Ready and Allocated never."""
-        shown = (State.READY, State.ALLOCATED)
-        return {
-            region: {state: len(servers) for state, servers in by_state.items() if servers or state in shown}
-            for region, by_state in self._in_state.items()
-        }
+        return {name: region.counts() for name, region in self.regions.items()}
+
+    def matches_by_node(self) -> dict[str, int]:
+        """How many servers are in a match, by the warm parent that forked them."""
+        found: dict[str, int] = {}
+        for region in self.regions.values():
+            for server in region.in_state[State.ALLOCATED].values():
+                found[server.node] = found.get(server.node, 0) + 1
+        return found
 
     # --- what the sidecar passes on -----------------------------------------------------------------------------------
 
@@ -163,6 +133,9 @@ class WarmPool:
         server.forget_match()
         server.last_health_at = now
         self._failed_starts = 0
+        if server.draining:
+            self.shut_down(server, now, "drained")
+        self.fill(now)
 
     def heartbeat(self, server: GameServer, now: float) -> None:
         """A server says that it is well."""
@@ -173,24 +146,64 @@ class WarmPool:
         self._enter(server, State.RESERVED, now)
         server.reserved_until = now + seconds if seconds else 0.0
 
-    def shut_down(self, server: GameServer, now: float) -> None:
+    def shut_down(self, server: GameServer, now: float, reason: str = "") -> None:
         """A server is done: it gets SIGTERM, and SIGKILL when that does not end it. Asking twice changes nothing."""
         if server.state not in FINAL:
-            self._end(server, State.SHUTDOWN, signal.SIGTERM, now)
+            self._end(server, State.SHUTDOWN, signal.SIGTERM, now, reason)
 
     # --- what the allocator does --------------------------------------------------------------------------------------
 
     def allocate(
         self, server: GameServer, now: float, annotations: dict[str, str], labels: dict[str, str]
     ) -> None:
-        """Give a server to a match, and start its replacement; raises IllegalTransition."""
+        """Give a server to a match; raises IllegalTransition. ``fill`` starts its replacement."""
+        has_match = server.has_match
         self._enter(server, State.ALLOCATED, now)
+        server.allocated_at = now
         server.annotate(annotations, labels)
-        if server.has_match:
+        if server.has_match and not has_match:
             self.books.matches_started += 1
-        self.fill(now)
+            if self.plan.claim_s:
+                server.claim_by = now + self.plan.claim_s
 
-    # --- what the warm parent reports ---------------------------------------------------------------------------------
+    def asked(self, region: str, key: str, in_vain: bool, now: float) -> None:
+        """A match asked for a server of a region: of those in vain an autoscaler hears, so that what is scaled to zero grows."""
+        if region in self.regions:
+            self.regions[region].asked(key, in_vain, now)
+
+    # --- what an operator does ----------------------------------------------------------------------------------------
+
+    def cordon(self, server: GameServer, cordoned: bool, now: float) -> None:
+        """Give a server to no match, or again to some. One that is Ready and cordoned does not count as idle."""
+        if server.cordoned != cordoned:
+            server.cordoned = cordoned
+            self.regions[server.region].recount()
+            self._publish(server, now, "cordoned" if cordoned else "uncordoned")
+            server.touch()
+
+    def drain(self, server: GameServer, now: float) -> None:
+        """End a server when its match does; at once where it has none."""
+        server.draining = True
+        if server.state in (State.ALLOCATED, State.RESERVED) or server.state in ON_THE_WAY:
+            self._publish(server, now, "draining")
+        else:
+            self.shut_down(server, now, "drained")
+
+    def drain_region(self, region: Region, draining: bool, now: float) -> None:
+        """Keep no idle server in a region and give none of it to a match, until it is told otherwise; matches play on."""
+        region.draining = draining
+        if draining:
+            for server in list(region.in_state[State.READY].values()):
+                self.shut_down(server, now, "drained")
+
+    def kill(self, server: GameServer, now: float, reason: str) -> None:
+        """End a server at once, its match with it."""
+        if server.state not in FINAL:
+            self._end(server, _failure(server), signal.SIGKILL, now, reason)
+        else:
+            self._forker.signal(server.name, signal.SIGKILL)
+
+    # --- what the warm parents report ---------------------------------------------------------------------------------
 
     def forked(self, name: str, pid: int, now: float) -> None:
         """A server has a process now."""
@@ -207,120 +220,174 @@ class WarmPool:
         if server.state not in FINAL:
             self._enter(server, _failure(server), now, how)
         log.log(_severity(server), "game server gone", server=name, state=server.state, how=how)
-        self._forget(server)
-        self._game_ports.give_back(server.port)
-        self._sdk_ports.give_back(server.sdk_port)
+        self._forget(server, now)
         if server.has_match or server.state is not State.SHUTDOWN:
             server.log = self._logs.keep(server.log, server.match_id)
         else:
             self._logs.discard(server.log)
-        if all(entry.state is not State.READY for entry in server.history):
+        if all(entry.state is not State.READY for entry in server.history) and not server.draining:
             self._failed_starts += 1
             pause = min(FIRST_BACKOFF_S * 2**self._failed_starts, LONGEST_BACKOFF_S)
             self._start_not_before = now + pause
         self.fill(now)
 
-    def parent_lost(self, now: float) -> None:
-        """The warm parent has ended, and all its servers with it."""
-        for name in list(self._live):
-            self.exited(name, "the warm parent ended", now)
+    def parent_lost(self, node: str, now: float) -> None:
+        """A warm parent has ended, and all its servers with it."""
+        for name, server in list(self._live.items()):
+            if server.node == node:
+                self.exited(name, "the warm parent ended", now)
 
     # --- what time brings ---------------------------------------------------------------------------------------------
 
     def step(self, now: float) -> None:
         """Find servers that hang, end what was told to go and did not, and fill up. Call it a few times a second."""
+        weigh = self.plan.memory_bytes > 0 and now >= self._memory_due
+        if weigh:
+            self._memory_due = now + MEMORY_PERIOD_S
         for server in list(self._live.values()):
-            if server.deadline is not None:
+            if server.name in self._delayed:
+                if now >= server.fork_at:
+                    self._fork(server)
+            elif server.deadline is not None:
                 if now >= server.deadline:
                     self._forker.signal(server.name, signal.SIGKILL)
                     server.deadline = now + self.plan.stop_timeout_s
-            elif server.state in ON_THE_WAY and now - server.created_at > self.plan.start_timeout_s:
-                self._give_up(server, f"not Ready after {self.plan.start_timeout_s:g} s", now)
-            elif server.state in UP and now - server.last_health_at > self.plan.health.timeout_s:
-                self._give_up(server, f"no heartbeat for {self.plan.health.timeout_s:g} s", now)
+            elif (reason := self._fault(server, now, weigh)) is not None:
+                # SIGKILL at once: a process that hangs does not answer SIGTERM either, and its match is lost already.
+                self._end(server, _failure(server), signal.SIGKILL, now, reason)
             elif server.state is State.RESERVED and 0 < server.reserved_until <= now:
                 self._enter(server, State.READY, now)
+        self._shed(now)
         self.fill(now)
+        for region in self.regions.values():
+            region.count_time(now)
 
     def fill(self, now: float) -> None:
         """Start servers until each region has its buffer or a limit is reached, the neediest region first."""
         if self._closing or not self._forker.warm or now < self._start_not_before:
             return
         while len(self._live) < self.plan.max_servers:
-            on_the_way = {region: self._on_the_way(region) for region in self.plan.regions}
-            missing = {
-                region: self.plan.ready_per_region - len(self.in_state(region, State.READY)) - coming
-                for region, coming in on_the_way.items()
-            }
-            neediest = max(missing, key=missing.__getitem__, default=None)
-            if neediest is None or missing[neediest] <= 0 or sum(on_the_way.values()) >= MAX_ON_THE_WAY:
+            neediest = max(self.regions.values(), key=Region.missing, default=None)
+            if neediest is None or neediest.missing() <= 0:
                 return
-            self._start(neediest, now)
+            delay_s = self.plan.startup_delay_s.get(neediest.name, 0.0)
+            if not delay_s and self._forks_in_flight() >= MAX_ON_THE_WAY:
+                return
+            self._start(neediest, now, delay_s)
 
     def close(self, now: float) -> None:
         """End every server and start no more; the pool is closed when it is empty."""
         self._closing = True
         for server in list(self._live.values()):
-            if server.deadline is None:
+            if server.name in self._delayed:
+                self._enter(server, State.SHUTDOWN, now, "the fleet is stopping")
+                self._forget(server, now)
+            elif server.deadline is None:
                 self._end(server, State.SHUTDOWN, signal.SIGTERM, now, "the fleet is stopping")
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _start(self, region: str, now: float) -> None:
-        name = f"{region}-{self._new_id()}"
+    def _start(self, region: Region, now: float, delay_s: float) -> None:
+        name = f"{region.name}-{self._new_id()}"
         server = GameServer(
             name=name,
             uid=self._new_id(),
-            region=region,
+            region=region.name,
             address=self.plan.address,
             port=self._game_ports.take(),
             sdk_port=self._sdk_ports.take(),
             log=self._logs.path(name),
             created_at=now,
             health=self.plan.health,
+            fork_at=now + delay_s,
+            counters=tallies.parse_counters(self.plan.tallies.get("counters", {})),
+            lists=tallies.parse_lists(self.plan.tallies.get("lists", {})),
         )
         self._live[name] = server
         self.empty.clear()
         self._by_sdk_port[server.sdk_port] = server
-        self._in_state[region][server.state][name] = server
+        region.enter(server)
         self._enter(server, State.CREATING, now)
         self.books.servers_started += 1
-        self._forker.fork(ForkOrder(name, server.sdk_port, server.log))
+        self._delayed[name] = server
+        if not delay_s:
+            self._fork(server)
+
+    def _fork(self, server: GameServer) -> None:
+        if not self._forker.warm:
+            return
+        del self._delayed[server.name]
+        server.node = self._forker.fork(ForkOrder(server.name, server.sdk_port, server.log))
 
     def _enter(self, server: GameServer, state: State, now: float, reason: str = "") -> None:
         before = server.state
         server.enter(state, now, reason)
-        by_state = self._in_state[server.region]
-        del by_state[before][server.name]
-        by_state[state][server.name] = server
+        self.regions[server.region].moved(server, before)
+        self._publish(server, now, reason)
+        metrics.observe_state(server.region, before, now - server.history[-2].at)
         if before is State.ALLOCATED and state is not State.ALLOCATED and server.has_match:
-            self.books.settle(server)
+            ended = self.books.settle(server)
+            why = "" if ended else str(server.report.get("error") or reason or f"it was {state}")
+            if self._on_settled is not None:
+                self._on_settled(server, ended, why)
 
-    def _give_up(self, server: GameServer, reason: str, now: float) -> None:
-        # SIGKILL at once: a process that hangs does not answer SIGTERM either, and its match is lost already.
-        self._end(server, _failure(server), signal.SIGKILL, now, reason)
+    def _fault(self, server: GameServer, now: float, weigh: bool) -> str | None:
+        if weigh and server.state is State.ALLOCATED and server.pid is not None:
+            server.memory_bytes = self._memory(server.pid)
+        return fault_of(server, self.plan, now)
 
     def _end(
         self, server: GameServer, state: State, number: signal.Signals, now: float, reason: str = ""
     ) -> None:
         self._enter(server, state, now, reason)
+        if self._delayed.pop(server.name, None) is not None:  # it has no process yet
+            self._forget(server, now)
+            return
         server.deadline = now + self.plan.stop_timeout_s
         self._forker.signal(server.name, number)
 
-    def _forget(self, server: GameServer) -> None:
+    def _shed(self, now: float) -> None:
+        """End idle servers beyond what is wanted, those that became Ready last."""
+        for region in self.regions.values():
+            for _ in range(region.surplus()):
+                youngest = next(
+                    (one for one in reversed(region.in_state[State.READY].values()) if not one.cordoned), None
+                )
+                if youngest is not None:
+                    self.shut_down(youngest, now, "scaled down")
+
+    def _forget(self, server: GameServer, now: float) -> None:
         del self._live[server.name]
+        self._delayed.pop(server.name, None)
         if not self._live:
             self.empty.set()
         del self._by_sdk_port[server.sdk_port]
-        del self._in_state[server.region][server.state][server.name]
+        self.regions[server.region].left(server)
+        self._game_ports.give_back(server.port)
+        self._sdk_ports.give_back(server.sdk_port)
         server.gone = True
         server.touch()
+        self._publish(server, now, "")
+        if self._on_gone is not None:
+            self._on_gone(server)
         self._gone[server.name] = server
         if len(self._gone) > REMEMBERED:
             self._gone.popitem(last=False)
 
-    def _on_the_way(self, region: str) -> int:
-        return sum(len(self._in_state[region][state]) for state in ON_THE_WAY)
+    def _forks_in_flight(self) -> int:
+        return sum(region.on_the_way() for region in self.regions.values()) - len(self._delayed)
+
+    def _publish(self, server: GameServer, now: float, reason: str) -> None:
+        self.changes.publish(
+            "gameserver",
+            now,
+            name=server.name,
+            region=server.region,
+            state=server.state,
+            match_id=server.match_id or None,
+            gone=server.gone,
+            reason=reason,
+        )
 
 
 def _failure(server: GameServer) -> State:

@@ -17,10 +17,19 @@ from starlette.types import Receive, Scope, Send
 
 from dedicated_server.fleet.gameserver import SDK_PREFIX, GameServer
 from dedicated_server.fleet.pool import WarmPool
+from dedicated_server.fleet.sidecar_tallies import COUNTERS, LISTS, counter_call, list_call
 from dedicated_server.fleet.states import IllegalTransition
+from dedicated_server.fleet.tallies import AlreadyThere, TallyError, UnknownTally
 
 MAX_BODY_BYTES = 256 * 1024  # Kubernetes' own limit on all annotations of an object
-INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, UNIMPLEMENTED = 3, 5, 9, 12
+INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION, OUT_OF_RANGE, UNIMPLEMENTED = (
+    3,
+    5,
+    6,
+    9,
+    11,
+    12,
+)
 
 Clock = Callable[[], float]
 
@@ -63,18 +72,32 @@ class Sidecar:
             if (method, path) == ("GET", "/watch/gameserver"):
                 await _watch(server, receive, send)
                 return
-            call = self._calls.get((method, path))
-            if call is None:
-                raise Refused(404, UNIMPLEMENTED, f"there is no {method} {path}")
-            body = {} if method == "GET" else _json_object(await _read(receive))
-            answer = call(server, body)
-            await _answer(send, 200, answer)
+            await _answer(send, 200, await self._called(server, scope, receive))
         except Refused as refused:
-            await _answer(
-                send, refused.status, {"code": refused.code, "message": str(refused), "details": []}
-            )
+            await _refuse(send, refused.status, refused.code, refused)
         except IllegalTransition as error:
-            await _answer(send, 400, {"code": FAILED_PRECONDITION, "message": str(error), "details": []})
+            await _refuse(send, 400, FAILED_PRECONDITION, error)
+        except TallyError as error:
+            await _refuse(send, 400, OUT_OF_RANGE, error)
+        except UnknownTally as error:
+            await _refuse(send, 404, NOT_FOUND, error)
+        except AlreadyThere as error:
+            await _refuse(send, 409, ALREADY_EXISTS, error)
+
+    async def _called(self, server: GameServer, scope: Scope, receive: Receive) -> dict[str, Any]:
+        method, path = scope["method"], scope["path"]
+        if path.startswith((COUNTERS, LISTS)):
+            body = _json_object(await _read(receive)) if method in ("PATCH", "POST") else {}
+            query = scope["query_string"].decode("ascii", "replace")
+            change = counter_call if path.startswith(COUNTERS) else list_call
+            answer = change(server, method, path, body, query)
+            if answer is None:
+                raise Refused(404, UNIMPLEMENTED, f"there is no {method} {path}")
+            return answer
+        call = self._calls.get((method, path))
+        if call is None:
+            raise Refused(404, UNIMPLEMENTED, f"there is no {method} {path}")
+        return call(server, {} if method == "GET" else _json_object(await _read(receive)))
 
     def _ready(self, server: GameServer, _: dict[str, Any]) -> dict[str, Any]:
         self._pool.ready(server, self._clock())
@@ -86,6 +109,7 @@ class Sidecar:
 
     def _allocate(self, server: GameServer, _: dict[str, Any]) -> dict[str, Any]:
         self._pool.allocate(server, self._clock(), {}, {})
+        self._pool.fill(self._clock())
         return {}
 
     def _reserve(self, server: GameServer, body: dict[str, Any]) -> dict[str, Any]:
@@ -203,6 +227,10 @@ def _key_and_value(body: dict[str, Any]) -> tuple[str, str]:
     if not isinstance(key, str) or not isinstance(value, str) or not key:
         raise Refused(400, INVALID_ARGUMENT, "key and value must be strings")
     return SDK_PREFIX + key, value
+
+
+async def _refuse(send: Send, status: int, code: int, error: Exception) -> None:
+    await _answer(send, status, {"code": code, "message": str(error), "details": []})
 
 
 async def _answer(send: Send, status: int, body: dict[str, Any]) -> None:

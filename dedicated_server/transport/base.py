@@ -7,7 +7,9 @@ TransportError
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import ipaddress
 import socket
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
@@ -103,16 +105,35 @@ def new_inbox(capacity: int, zeros: Zeros = np.zeros) -> Inbox:
 
 
 async def bind(host: str, port: int) -> asyncio_dgram.DatagramServer:
-    """Open the socket with asyncio-dgram, its buffers as large as the system allows. Raises TransportError."""
+    """Open the socket with asyncio-dgram, its buffers as large as the system allows. Raises TransportError.
+
+    An address is bound here and not by the event loop, which would look it up as if it were a name, in four threads that stay: 1 MB and
+    all that a process with threads may not do.
+    """
+    address = await _resolved(host)
+    owned = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    owned.setblocking(False)
     try:
-        stream = await asyncio_dgram.bind((host, port))
+        owned.bind((address, port))
     except OSError as error:
+        owned.close()
         if error.errno == errno.EADDRINUSE:
             raise PortInUseError(f"UDP port {port} of {host} is in use") from None
         raise TransportError(f"cannot open UDP {host}:{port}: {error.strerror or error}") from None
-    if stream.socket.family != socket.AF_INET:
-        stream.close()
-        raise TransportError(f"{host} is not an IPv4 address")
+    stream = await asyncio_dgram.from_socket(owned)
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
         stream.socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
     return stream
+
+
+async def _resolved(host: str) -> str:
+    """The IPv4 address of a host; raises TransportError."""
+    try:
+        return str(ipaddress.IPv4Address(host))
+    except ValueError:
+        pass
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, family=socket.AF_INET)
+    except OSError as error:
+        raise TransportError(f"{host} is not an IPv4 address, nor a name of one: {error}") from None
+    return str(found[0][4][0])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import os
 import socket
 import struct
@@ -121,17 +122,25 @@ class MmsgTransport:
 
     def __init__(self, owned: socket.socket, capacity: int) -> None:
         self._pages = Pages()
-        self.inbox: Inbox = new_inbox(capacity, self._pages.zeros)
+        self._capacity = capacity
         self._traffic = Traffic()
         self._socket = owned
         self._address: tuple[str, int] = owned.getsockname()
         self._descriptor = owned.fileno()
-        self._receive_headers, self._receive_vectors = _message_headers(capacity, self._pages.zeros)
         self._send_headers, self._send_vectors = _message_headers(0, self._pages.zeros)
+
+    @functools.cached_property
+    def inbox(self) -> Inbox:
+        """Where ``drain`` puts what arrived; made when it is first asked for, as an idle server has no use for its 2 MB."""
+        capacity = self._capacity
+        inbox = new_inbox(capacity, self._pages.zeros)
+        headers, vectors = _message_headers(capacity, self._pages.zeros)
         rows = np.arange(capacity, dtype=np.uint64)
-        self._receive_vectors[:, BASE] = self.inbox.data.ctypes.data + rows * np.uint64(ROW_BYTES)
-        self._receive_vectors[:, SIZE] = ROW_BYTES
-        self._receive_headers[:, NAME] = self.inbox.address.ctypes.data + rows * np.uint64(ADDRESS_BYTES)
+        vectors[:, BASE] = inbox.data.ctypes.data + rows * np.uint64(ROW_BYTES)
+        vectors[:, SIZE] = ROW_BYTES
+        headers[:, NAME] = inbox.address.ctypes.data + rows * np.uint64(ADDRESS_BYTES)
+        self._receive_headers, self._receive_vectors = headers, vectors
+        return inbox
 
     @classmethod
     async def open(cls, host: str, port: int, capacity: int) -> MmsgTransport:
@@ -163,7 +172,8 @@ class MmsgTransport:
 
     def drain(self) -> int:
         """Take what has arrived, at most the inbox; the rest waits in the socket's own bounded buffer."""
-        count = int(receive(self._descriptor, self._receive_headers, self.inbox.length))
+        lengths = self.inbox.length  # asked for first: it makes the headers too
+        count = int(receive(self._descriptor, self._receive_headers, lengths))
         self._traffic.rx_datagrams += count
         return count
 

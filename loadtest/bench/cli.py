@@ -151,6 +151,19 @@ def unrest(
     _print(lambda: bench.run(kills, restarts, seed), as_json)
 
 
+@app.command()
+def fleet(
+    allocations: Annotated[
+        int, typer.Option(min=3, max=10_000_000, help="Servers that three directors take at once.")
+    ] = 100_000,
+    as_json: AsJson = False,
+) -> None:
+    """Game servers: how fast they start and are given away, and what a hundred idle ones cost."""
+    from loadtest.bench import fleet as bench
+
+    _print(lambda: {"bench": "fleet"} | bench.run(allocations), as_json)
+
+
 @app.command(name="all")
 def run_all(as_json: AsJson = False) -> None:
     """Every benchmark with its defaults, the tick in three layouts."""
@@ -159,7 +172,7 @@ def run_all(as_json: AsJson = False) -> None:
 
 
 def _every() -> Iterator[Callable[[], dict[str, Any]]]:
-    from loadtest.bench import matching, meta, queue, scale, tick, transport, unrest, wire
+    from loadtest.bench import fleet, matching, meta, queue, scale, tick, transport, unrest, wire
     from loadtest.bench.layout import CLUSTER, MAP
 
     yield lambda: tick.run(100, MAP, 10.0)
@@ -173,6 +186,7 @@ def _every() -> Iterator[Callable[[], dict[str, Any]]]:
     yield lambda: queue.run(1_667.0, 60.0)
     yield lambda: queue.run(0.0, 0.0, path="queue")
     yield unrest.run
+    yield lambda: {"bench": "fleet"} | fleet.run()
 
 
 def _print(run: Callable[[], dict[str, Any]], as_json: bool) -> None:

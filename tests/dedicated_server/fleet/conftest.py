@@ -19,8 +19,10 @@ from pydantic import SecretStr
 
 from dedicated_server.fleet.app import create_fleet
 from dedicated_server.fleet.client import AllocatorClient, FleetAdminClient
+from dedicated_server.fleet.journal import Journal
 from dedicated_server.fleet.pool import WarmPool
 from dedicated_server.fleet.states import State
+from launchday.embedded import free_port
 from launchday.identity import Signer
 from launchday.settings import Settings
 
@@ -37,6 +39,7 @@ class RunningFleet:
     allocator: AllocatorClient
     admin: FleetAdminClient
     settings: Settings
+    journal: Journal
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something is true of the pool; the test's time-out bounds it."""
@@ -88,6 +91,9 @@ def fleet_settings(tmp_path: Path) -> Settings:
         game_port_min=first,
         game_port_max=first + 19,
         server_health_s=5.0,
+        meta_url="http://127.0.0.1:1",
+        matchmaker_url="http://127.0.0.1:1",
+        rewards_url="http://127.0.0.1:1",
     )
 
 
@@ -96,21 +102,30 @@ async def running_fleet(
     settings: Settings, *, stand_in: str = "", start_timeout_s: float = 30.0
 ) -> AsyncIterator[RunningFleet]:
     """Run a fleet on a free port until the block ends."""
+    settings = settings.model_copy(update={"fleet_port": free_port()})
     env = {**os.environ, "PYTHONPATH": str(HERE), "STAND_IN": stand_in}
     app = create_fleet(settings, server_module="stand_in_server", env=env, start_timeout_s=start_timeout_s)
-    server = _InProcess(
-        uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none")
+    server = InProcess(
+        uvicorn.Config(
+            app,
+            host="127.0.0.1",
+            port=settings.fleet_port,
+            log_config=None,
+            access_log=False,
+            ws="none",
+            timeout_graceful_shutdown=1,
+        )
     )
     serving = asyncio.create_task(server.serve())
     while not server.started:
         if serving.done():
             await serving
         await asyncio.sleep(0.01)
-    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    url = f"http://127.0.0.1:{settings.fleet_port}"
     token = Signer(settings.identity_secret.get_secret_value()).service_token("test", time.time())
     async with AllocatorClient(url, token) as allocator, FleetAdminClient(url, token) as admin:
         try:
-            yield RunningFleet(url, app.state.pool, allocator, admin, settings)
+            yield RunningFleet(url, app.state.pool, allocator, admin, settings, app.state.settlement.journal)
         finally:
             server.should_exit = True
             await serving
@@ -124,7 +139,7 @@ async def fleet(fleet_settings: Settings) -> AsyncIterator[RunningFleet]:
         yield running
 
 
-class _InProcess(uvicorn.Server):
+class InProcess(uvicorn.Server):
     """A server inside a test: it leaves the signals to pytest."""
 
     @contextmanager

@@ -1,6 +1,6 @@
 """A game server without a game: it speaks to its sidecar as the real one does, and ends its match as the match's mode says.
 
-Modes: ``play`` reports, and shuts down; ``stay`` keeps its match; ``crash`` exits with an error; ``hang`` stops beating;
+Modes: ``brief`` plays a moment first; ``mute`` says nothing of its match; ``play`` reports, and shuts down; ``stay`` keeps its match; ``crash`` exits with an error; ``hang`` stops beating;
 ``stubborn`` shuts down but does not leave at SIGTERM.
 """
 
@@ -66,6 +66,8 @@ async def _live(sdk: AgonesSdk, beating: asyncio.Task[None]) -> None:
 
 
 async def _play(sdk: AgonesSdk, match: dict[str, Any], beating: asyncio.Task[None]) -> None:
+    if match["mode"] == "mute":
+        return
     report = {
         "match_id": match["match_id"],
         "phase": "playing",
@@ -78,6 +80,8 @@ async def _play(sdk: AgonesSdk, match: dict[str, Any], beating: asyncio.Task[Non
     match match["mode"]:
         case "stay":
             return
+        case "brief":
+            await asyncio.sleep(0.2)
         case "crash":
             sys.stdout.flush()
             os._exit(7)

@@ -6,14 +6,12 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
-from signal import Signals
 
 import httpx
 import pytest
 
-from dedicated_server.fleet.allocator import AllocationRequest, Allocator, Metadata, NoneReady, Selector
+from dedicated_server.fleet.allocator import Allocator, NoneReady
 from dedicated_server.fleet.client import (
     FLEET_LABEL,
     MATCH_ANNOTATION,
@@ -22,12 +20,12 @@ from dedicated_server.fleet.client import (
     FleetUnavailable,
     NoServerReady,
 )
-from dedicated_server.fleet.gameserver import HealthSpec
-from dedicated_server.fleet.logs import ServerLogs
-from dedicated_server.fleet.pool import ForkOrder, PoolPlan, WarmPool
+from dedicated_server.fleet.pool import WarmPool
+from dedicated_server.fleet.requests import AllocationRequest, Metadata, Selector
 from dedicated_server.fleet.states import State
 from launchday.identity import Signer
 from tests.dedicated_server.fleet.conftest import REGION, RunningFleet
+from tests.dedicated_server.fleet.phantoms import make_ready, new_pool
 
 
 def headers(fleet: RunningFleet) -> dict[str, str]:
@@ -59,6 +57,8 @@ async def test_the_answer_is_agones(fleet: RunningFleet) -> None:
             "labels": {FLEET_LABEL: REGION, "mode": "stay"},
             "annotations": {MATCH_ANNOTATION: '{"mode":"stay"}'},
         },
+        "counters": {},
+        "lists": {},
     }
 
 
@@ -123,7 +123,7 @@ async def test_without_a_service_token_nothing_is_allocated(fleet: RunningFleet)
 async def test_a_malformed_request_is_refused_with_a_pointer(fleet: RunningFleet) -> None:
     async with httpx.AsyncClient(base_url=fleet.url, headers=headers(fleet)) as http:
         response = await http.post(
-            "/gameserverallocation", json={"gameServerSelectors": [{"gameServerState": "ALLOCATED"}]}
+            "/gameserverallocation", json={"gameServerSelectors": [{"gameServerState": "GONE"}]}
         )
     assert response.status_code == 422
     assert response.json()["errors"][0]["pointer"] == "/body/gameServerSelectors/0/gameServerState"
@@ -153,42 +153,9 @@ async def test_the_metrics_have_agones_names(fleet: RunningFleet) -> None:
 # --- without processes: the pool and the allocator are plain functions of time ---------------------------------------
 
 
-class NoProcesses:
-    """A forker that forks nothing."""
-
-    warm = True
-
-    def __init__(self) -> None:
-        self.orders: list[ForkOrder] = []
-        self.signals: list[tuple[str, Signals]] = []
-
-    def fork(self, order: ForkOrder) -> None:
-        self.orders.append(order)
-
-    def signal(self, name: str, number: Signals) -> None:
-        self.signals.append((name, number))
-
-
 @pytest.fixture
 def pool(tmp_path: Path) -> WarmPool:
-    plan = PoolPlan((REGION, "east-us"), 3, 100, "127.0.0.1", HealthSpec())
-    names: Iterator[int] = iter(range(1_000_000))
-    return WarmPool(
-        plan,
-        NoProcesses(),
-        logs=ServerLogs(tmp_path),
-        game_ports=range(7000, 7100),
-        sdk_ports=range(9000, 9100),
-        new_id=lambda: str(next(names)),
-    )
-
-
-def make_ready(pool: WarmPool, now: float) -> None:
-    pool.fill(now)
-    for server in pool:
-        if server.state is State.CREATING:
-            pool.heard(server, now)
-            pool.ready(server, now)
+    return new_pool(tmp_path)
 
 
 def wanting(*labels: dict[str, str]) -> AllocationRequest:

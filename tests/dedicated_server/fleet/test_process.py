@@ -23,7 +23,7 @@ FLEET = """
 from dedicated_server.fleet.app import create_fleet
 from launchday import service
 from launchday.settings import settings
-service.serve(create_fleet(settings(), server_module="stand_in_server"), settings().bind_host, settings().fleet_port)
+service.serve(create_fleet(settings(), server_module="stand_in_server"), settings().bind_host, settings().fleet_port, client_ca=settings().fleet_client_ca)
 """
 
 

@@ -11,6 +11,7 @@ import pytest
 from dedicated_server.fleet.client import MATCH_ANNOTATION
 from dedicated_server.fleet.gameserver import GameServer
 from dedicated_server.fleet.states import State
+from dedicated_server.fleet.tallies import Counter, ValueList
 from tests.dedicated_server.fleet.conftest import REGION, RunningFleet
 
 
@@ -127,3 +128,40 @@ async def test_a_watch_tells_the_record_now_and_at_each_change_until_the_server_
     assert seen[0] == "Ready"
     assert "Allocated" in seen
     assert seen[-1] == "Shutdown"
+
+
+async def test_counters_and_lists_are_agones(
+    fleet: RunningFleet, server: GameServer, sdk: httpx.AsyncClient
+) -> None:
+    server.counters["rooms"] = Counter(1, 10)
+    server.lists["players"] = ValueList(["a"], 2)
+    assert (await sdk.get("/v1beta1/counters/rooms")).json() == {
+        "name": "rooms",
+        "count": "1",
+        "capacity": "10",
+    }
+    changed = await sdk.patch("/v1beta1/counters/rooms", json={"countDiff": "4", "capacity": "6"})
+    assert changed.json() == {"name": "rooms", "count": "5", "capacity": "6"}
+    for body, code in (({"countDiff": 2}, 11), ({"count": "-1"}, 11), ({"count": "many"}, 11)):
+        refused = await sdk.patch("/v1beta1/counters/rooms", json=body)
+        assert (refused.status_code, refused.json()["code"]) == (400, code)
+    assert (await sdk.get("/v1beta1/counters/dragons")).status_code == 404
+
+    assert (await sdk.post("/v1beta1/lists/players:addValue", json={"value": "b"})).json()["values"] == [
+        "a",
+        "b",
+    ]
+    assert (await sdk.post("/v1beta1/lists/players:addValue", json={"value": "c"})).status_code == 400  # full
+    assert (await sdk.post("/v1beta1/lists/players:addValue", json={"value": "b"})).status_code == 409
+    assert (await sdk.post("/v1beta1/lists/players:removeValue", json={"value": "z"})).status_code == 404
+    assert (await sdk.post("/v1beta1/lists/players:removeValue", json={"value": "a"})).json()["values"] == [
+        "b"
+    ]
+    masked = await sdk.patch(
+        "/v1beta1/lists/players", params={"updateMask": "capacity"}, json={"capacity": "9", "values": []}
+    )
+    assert masked.json() == {"name": "players", "capacity": "9", "values": ["b"]}
+    assert (await sdk.delete("/v1beta1/lists/players")).status_code == 404
+    status = (await sdk.get("/gameserver")).json()["status"]
+    assert status["counters"] == {"rooms": {"count": "5", "capacity": "6"}}
+    assert status["lists"] == {"players": {"capacity": "9", "values": ["b"]}}

@@ -1,0 +1,39 @@
+"""The file with which a fleet lets its own user in: its address and an operator's token, readable by that user alone.
+
+It gives nothing that he does not have: who can read it can read the fleet's environment, and so the secret that signs the token.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from launchday.identity import OPERATOR, Signer
+from launchday.settings import Settings
+
+TTL_S = 30 * 24 * 3600.0
+
+
+def write(settings: Settings, signer: Signer, now: float) -> None:
+    """Leave the file in the state folder."""
+    scheme = "https" if settings.tls_certificate else "http"
+    token = signer.service_token("operator", now, TTL_S, roles=(OPERATOR,))
+    content = {"url": f"{scheme}://{settings.bind_host}:{settings.fleet_port}", "token": token}
+    path = _path(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(content, file)
+    os.replace(fresh, path)
+
+
+def remove(settings: Settings) -> None:
+    """Take it away: the fleet is no more."""
+    _path(settings).unlink(missing_ok=True)
+
+
+def _path(settings: Settings) -> Path:
+    return settings.state_dir / "fleet" / "access.json"

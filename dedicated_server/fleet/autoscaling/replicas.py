@@ -1,0 +1,54 @@
+"""What a policy is asked and what it answers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """A fleet's servers, counted as Agones counts them.
+
+    Attributes:
+        replicas: all that live, those still starting included.
+        ready, reserved, allocated: of them, in these states.
+        unmet: matches that asked in vain since the last decision; a fleet scaled to zero grows by these alone.
+    """
+
+    replicas: int
+    ready: int
+    reserved: int
+    allocated: int
+    unmet: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How many servers there should be.
+
+    Attributes:
+        replicas: in all, the allocated ones included; None where the policy has nothing to say (a schedule out of its time).
+        limited: whether a minimum or a maximum decided.
+        reason: one sentence for an operator.
+    """
+
+    replicas: int | None
+    limited: bool
+    reason: str
+
+
+def within(decision: Decision, least: int, most: int) -> Decision:
+    """Keep a decision between ``least`` and ``most`` replicas, and say so where that changes it."""
+    if decision.replicas is None:
+        return decision
+    if decision.replicas < least:
+        return replace(decision, replicas=least, limited=True, reason=f"{decision.reason}; at least {least}")
+    if decision.replicas > most:
+        return replace(decision, replicas=most, limited=True, reason=f"{decision.reason}; at most {most}")
+    return decision
+
+
+def round_up(value: float) -> int:
+    """The next whole number, forgiving what floating point adds to an exact one."""
+    return math.ceil(value - 1e-9)

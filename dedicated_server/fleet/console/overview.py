@@ -1,0 +1,298 @@
+"""The first page: all fleets, how they came to be as they are, the queue before them and the events behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from nicegui import ui
+
+from dedicated_server.fleet.console.frame import Visitor, card, empty, page, tile, visitor
+from dedicated_server.fleet.console.sources import Readings, Sources
+from dedicated_server.fleet.states import ON_THE_WAY
+from launchday.settings import Settings
+
+PERIOD_S = 1.0
+SHOWN_S = 300.0
+SERIES = (
+    ("allocated", "In matches", "#4a86f7"),
+    ("ready", "Ready", "#22a873"),
+    ("starting", "Starting", "#d99a1c"),
+)
+QUEUE = (("queued", "Players queued", "#8556d6"), ("p95", "p95 wait, s", "#d99a1c"))
+SEGMENTS = ("ready", "allocated", "starting", "reserved")
+SHOWN_ROWS = 7
+
+
+def install(settings: Settings) -> None:
+    """Add the page."""
+    sources = Sources(settings)
+
+    @ui.page("/", title="Overview · launchday")
+    async def overview() -> None:
+        who = visitor(settings)
+        if who is None:
+            return
+        with page(who, "/"):
+            shown = Overview(who, sources)
+        await shown.renew()
+        ui.timer(PERIOD_S, shown.renew)
+
+
+class Overview:
+    """One visitor's overview."""
+
+    def __init__(self, who: Visitor, sources: Sources) -> None:
+        self._who = who
+        self._sources = sources
+        self._fleets: dict[str, FleetCard] = {}
+        self._rows: tuple[Any, ...] | None = None
+        self._failures: list[tuple[str, str, str]] | None = None
+        with ui.element("div").classes("ld-tiles"):
+            self._tiles = {
+                name: tile(title, f"tile-{name}", tone)
+                for name, title, tone in (
+                    ("ready", "Ready", "ld-ready"),
+                    ("allocated", "In matches", "ld-allocated"),
+                    ("starting", "Starting", "ld-starting"),
+                    ("searching", "Players queued", ""),
+                    ("wait", "Wait p50 · p95, s", "ld-tile-small"),
+                    ("lag", "Events behind", ""),
+                    ("dead", "Dead letters", ""),
+                    ("failed", "Matches failed", ""),
+                )
+            }
+        self._fleet_area = ui.element("div").classes("ld-fleets")
+        with ui.element("div").classes("ld-two ld-even"):
+            with card("Servers by state", "the last five minutes"):
+                self._chart = ui.echart(_chart_options(SERIES, stacked=True)).classes("ld-chart")
+            with card("Queue and waits", "since somebody looks"):
+                self._queue = ui.echart(_chart_options(QUEUE, stacked=False)).classes("ld-chart")
+                self._no_queue = empty("hourglass_empty", "The matchmaker does not answer.")
+            with card("What the autoscaler changed"):
+                self._decisions = ui.element("div").classes("ld-rows")
+            with card("Matches that failed last"):
+                self._failed = ui.element("div").classes("ld-rows")
+
+    async def renew(self) -> None:
+        """Show what there is now."""
+        async with self._who.asking() as fleet:
+            fleets, books = await fleet.fleets(), await fleet.books()
+            history = await fleet.history(time.time() - SHOWN_S)
+            decisions = await fleet.decisions()
+            self._show_fleets(fleets)
+            self._tiles["failed"].set_text(f"{books['matches_failed']:,}")
+            colour = "var(--failed)" if books["matches_failed"] else "inherit"
+            self._tiles["failed"].style(f"color: {colour}")
+            self._show_history(history)
+            self._show_decisions(decisions)
+            self._show_failed([one for one in books["reports"] if one["outcome"] == "failed"])
+        self._show_readings(await self._sources.readings())
+
+    def _show_fleets(self, fleets: list[dict[str, Any]]) -> None:
+        totals = dict.fromkeys(SEGMENTS, 0)
+        for one in fleets:
+            if one["name"] not in self._fleets:
+                with self._fleet_area:
+                    self._fleets[one["name"]] = FleetCard(one["name"], self._who, self.renew)
+            counts = grouped(one["counts"])
+            self._fleets[one["name"]].show(one, counts)
+            for name in SEGMENTS:
+                totals[name] += counts[name]
+        for name in ("ready", "allocated", "starting"):
+            self._tiles[name].set_text(f"{totals[name]:,}")
+
+    def _show_readings(self, found: Readings) -> None:
+        queue, events = found.queue, found.events
+        self._queue.set_visibility(queue is not None)
+        self._no_queue.set_visibility(queue is None)
+        for column, series in enumerate(self._queue.options["series"], start=1):
+            series["data"] = [
+                [round(sample[0] * 1000), sample[column]] for sample in self._sources.queue_over_time
+            ]
+        self._tiles["searching"].set_text("–" if queue is None else f"{queue['searching']:,}")
+        waits = {} if queue is None else queue["wait_s"]
+        self._tiles["wait"].set_text(f"{waits['p50']:.1f} · {waits['p95']:.1f}" if waits else "–")
+        lag = None if events is None else events.get("lag")
+        self._tiles["lag"].set_text("–" if lag is None else f"{lag:,}")
+        self._tiles["dead"].set_text("–" if events is None else f"{events['dead_letters']:,}")
+
+    def _show_history(self, samples: list[dict[str, Any]]) -> None:
+        for (name, _, _), series in zip(SERIES, self._chart.options["series"], strict=True):
+            series["data"] = [
+                [round(sample["at"] * 1000), sum(region[name] for region in sample["regions"].values())]
+                for sample in samples
+            ]
+
+    def _show_decisions(self, decisions: list[dict[str, Any]]) -> None:
+        rows = tuple(
+            (one["at"], one["region"], one["idle_before"], one["idle"], one["reason"]) for one in decisions
+        )
+        if rows[:SHOWN_ROWS] == self._rows:
+            return
+        self._rows = rows[:SHOWN_ROWS]
+        self._decisions.clear()
+        with self._decisions:
+            if not rows:
+                empty("balance", "It has not changed anything yet.")
+            for at, region, before, after, reason in self._rows:
+                _row(
+                    time.strftime("%H:%M:%S", time.localtime(at)),
+                    f"{region}: {before} → {after} idle",
+                    reason,
+                )
+
+    def _show_failed(self, reports: list[dict[str, Any]]) -> None:
+        rows = [
+            (one["server"], str(one.get("match_id") or ""), str(one.get("error", "")))
+            for one in reports[-SHOWN_ROWS:]
+        ]
+        if rows == self._failures:
+            return
+        self._failures = rows
+        self._failed.clear()
+        with self._failed:
+            if not rows:
+                empty("task_alt", "No match has failed.")
+            for server, match_id, error in reversed(rows):
+                _row(match_id[:8] or "–", server, error or "its server ended")
+
+
+class FleetCard:
+    """One region: its servers as a bar, why so many, and what an operator may do."""
+
+    def __init__(self, name: str, who: Visitor, renew: Callable[[], Any]) -> None:
+        self._name = name
+        self._who = who
+        self._renew = renew
+        self._state: dict[str, Any] = {}
+        with ui.element("section").classes("ld-card").props(f'data-testid="fleet-{name}"'):
+            with ui.element("div").classes("ld-fleet-top"):
+                ui.label(name).classes("ld-fleet-name")
+                self._flag = ui.label("").classes("ld-flag").props(f'data-testid="flag-{name}"')
+            with ui.element("div").classes("ld-segments"):
+                self._bars = {
+                    kind: ui.element("div").classes(f"ld-segment ld-bg-{kind}") for kind in SEGMENTS
+                }
+            self._legend = (
+                ui.html("", sanitize=False).classes("ld-legend").props(f'data-testid="legend-{name}"')
+            )
+            self._why = ui.label("").classes("ld-why")
+            if who.is_operator:
+                self._actions()
+
+    def show(self, one: dict[str, Any], counts: dict[str, int]) -> None:
+        """Show what there is now."""
+        self._state = one
+        flags = [flag for flag in ("draining", "cordoned") if one[flag]]
+        self._flag.set_text(", ".join(flags))
+        self._flag.set_visibility(bool(flags))
+        for kind, bar in self._bars.items():
+            bar.style(f"flex-grow: {counts[kind]}")
+        names = {"ready": "Ready", "allocated": "in matches", "starting": "starting", "reserved": "reserved"}
+        parts = [
+            f'<span><i class="ld-dot ld-bg-{kind}"></i><b>{counts[kind]}</b> {names[kind]}</span>'
+            for kind in SEGMENTS
+            if counts[kind] or kind in ("ready", "allocated")
+        ]
+        self._legend.set_content("".join([*parts, f"<span><b>{one['idle_wanted']}</b> wanted idle</span>"]))
+        decision = one["decision"] or {}
+        self._why.set_text(
+            f"{one['policy']} every {one['sync_s']:g} s: {decision.get('reason', 'not asked yet')}"
+        )
+        if self._who.is_operator:
+            self._drain.set_text("Take into use" if one["draining"] else "Drain")
+            self._cordon.set_text("Uncordon" if one["cordoned"] else "Cordon")
+
+    def _actions(self) -> None:
+        with ui.element("div").classes("ld-actions"):
+            self._buffer = ui.number("Idle", value=None, min=0, max=4096, step=1).props(
+                f'outlined dense data-testid="buffer-{self._name}"'
+            )
+            ui.button("Set", on_click=self._set_buffer).props(
+                f'unelevated no-caps data-testid="set-{self._name}"'
+            )
+            self._drain = ui.button(
+                "Drain", on_click=partial(self._act, "draining", "drain", "undrain")
+            ).props(f'outline no-caps data-testid="drain-{self._name}"')
+            self._cordon = ui.button(
+                "Cordon", on_click=partial(self._act, "cordoned", "cordon", "uncordon")
+            ).props(f'outline no-caps data-testid="cordon-{self._name}"')
+
+    async def _set_buffer(self) -> None:
+        if self._buffer.value is None:
+            ui.notify("Say how many idle servers to keep.", position="top")
+            return
+        ready = int(self._buffer.value)
+        await self._who.act(
+            f"{self._name}: {ready} idle servers wanted",
+            lambda: self._who.client.set_buffer(self._name, ready),
+        )
+        await self._renew()
+
+    async def _act(self, flag: str, do: str, undo: str) -> None:
+        action = undo if self._state.get(flag) else do
+        await self._who.act(
+            f"{self._name}: {action}", lambda: self._who.client.act_on_fleet(self._name, action)
+        )
+        await self._renew()
+
+
+def grouped(counts: dict[str, int]) -> dict[str, int]:
+    """Counts by Agones' states as the four kinds that the page tells apart."""
+    return {
+        "ready": counts.get("Ready", 0),
+        "allocated": counts.get("Allocated", 0),
+        "starting": sum(counts.get(state, 0) for state in ON_THE_WAY),
+        "reserved": counts.get("Reserved", 0),
+    }
+
+
+def _row(when: str, what: str, why: str) -> None:
+    with ui.element("div").classes("ld-row"):
+        ui.label(when)
+        with ui.element("div"):
+            ui.label(what)
+            ui.label(why).classes("ld-note")
+
+
+def _chart_options(lines: tuple[tuple[str, str, str], ...], *, stacked: bool) -> dict[str, Any]:
+    grey = "#8a94a3"
+    line = {"width": 0} if stacked else {"width": 2}
+    return {
+        "animation": False,
+        "color": [colour for _, _, colour in lines],
+        "grid": {"left": 36, "right": 12, "top": 34, "bottom": 24},
+        "legend": {
+            "top": 0,
+            "left": 0,
+            "itemWidth": 10,
+            "itemHeight": 10,
+            "icon": "roundRect",
+            "textStyle": {"color": grey},
+        },
+        "tooltip": {"trigger": "axis"},
+        "xAxis": {
+            "type": "time",
+            "axisLabel": {"color": grey, "hideOverlap": True},
+            "axisLine": {"lineStyle": {"color": grey, "opacity": 0.4}},
+            "splitLine": {"show": False},
+        },
+        "yAxis": {
+            "type": "value",
+            "minInterval": 1,
+            "axisLabel": {"color": grey},
+            "splitLine": {"lineStyle": {"color": grey, "opacity": 0.18}},
+        },
+        "series": [
+            {"name": title, "type": "line", "symbol": "none", "lineStyle": line, "data": []}
+            | (
+                {"stack": "servers", "areaStyle": {"opacity": 0.85}, "step": "end"}
+                if stacked
+                else {"areaStyle": {"opacity": 0.12}}
+            )
+            for _, title, _ in lines
+        ],
+    }

@@ -1,0 +1,227 @@
+"""The page of one game server: its match as it is played, what its ticks take, how it came here, and what it wrote."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+from nicegui import events, ui
+
+from dedicated_server.fleet.client import FleetError, FleetRefused
+from dedicated_server.fleet.console.frame import Visitor, ago, card, empty, page, visitor
+from dedicated_server.fleet.console.match_map import SIDE, MapView
+from launchday.settings import Settings
+
+PERIOD_S = 1.0
+FRAME_S = 0.2
+TICK_BUDGET_MS = 1000 / 60
+
+
+def install(settings: Settings) -> None:
+    """Add the page."""
+
+    @ui.page("/servers/{name}", title="Server · launchday")
+    async def server(name: str) -> None:
+        who = visitor(settings)
+        if who is None:
+            return
+        with page(who, "/servers"):
+            try:
+                await who.client.gameserver(name)
+            except FleetRefused:
+                with card("Game server"):
+                    empty("search_off", f"There is no game server {name}: it may be gone for long.")
+                return
+            except FleetError as error:
+                who.say(str(error))
+            shown = ServerPage(name, who)
+        await shown.renew()
+        await shown.renew_map()
+        ui.timer(PERIOD_S, shown.renew)
+        ui.timer(FRAME_S, shown.renew_map)
+
+
+class ServerPage:
+    """One visitor's look at one server."""
+
+    def __init__(self, name: str, who: Visitor) -> None:
+        self._name = name
+        self._who = who
+        self._view = MapView()
+        self._written = -1
+        self._history: list[Any] = []
+        self._log: list[str] = []
+        with ui.element("div").classes("ld-head"):
+            ui.label(name).classes("ld-head-name")
+            self._state = ui.label("").classes("ld-state").props('data-testid="state"')
+            if who.is_operator:
+                with ui.element("div").classes("ld-actions"):
+                    for action in ("drain", "cordon", "kill"):
+                        button = ui.button(action.title(), on_click=partial(self._act, action))
+                        button.props(
+                            f'outline no-caps data-testid="{action}"'
+                            + (" color=negative" if action == "kill" else "")
+                        )
+        with ui.element("div").classes("ld-two"):
+            with card("Match", "click a player for what he is told"):
+                whole = ui.switch(
+                    "Whole map", value=False, on_change=lambda event: self._show_whole(event.value)
+                )
+                whole.classes("ld-over-map").props("dense")
+                self._map = ui.interactive_image(
+                    size=(SIDE, SIDE), on_mouse=self._picked, events=["click"], sanitize=False
+                ).classes("ld-map")
+                self._map.props('data-testid="map"')
+                self._nothing = empty("map", "No match is played here now.")
+                self._under = (
+                    ui.html("", sanitize=False).classes("ld-map-under").props('data-testid="under-map"')
+                )
+            with ui.element("div").classes("ld-stack"):
+                with card("Now"):
+                    self._facts = ui.html("", sanitize=False).classes("ld-facts")
+                with card("Ticks", f"one may take {TICK_BUDGET_MS:.1f} ms"):
+                    self._ticks = ui.echart(_histogram_options()).classes("ld-chart")
+                    self._no_ticks = empty("timer_off", "It has not ticked yet.")
+                with card("States"):
+                    self._states = ui.element("div").classes("ld-rows")
+        with card("Log"):
+            self._log_label = ui.label("").classes("ld-log")
+
+    async def renew(self) -> None:
+        """Show what is known of the server now."""
+        async with self._who.asking() as fleet:
+            server = await fleet.gameserver(self._name)
+            state = server["state"] + (" (gone)" if server["gone"] else "")
+            self._state.set_text(state + (" · cordoned" if server["cordoned"] else ""))
+            self._state.classes(replace=f"ld-state ld-state-{server['state']}")
+            self._facts.set_content(_facts(server))
+            self._show_ticks(server["report"])
+            self._show_history(server["history"])
+            if server["log_tail"] != self._log:
+                self._log = server["log_tail"]
+                self._log_label.set_text("\n".join(self._log) or "It has written nothing.")
+
+    async def renew_map(self) -> None:
+        """Show the match now."""
+        try:
+            frame = await self._who.client.map(self._name)
+        except FleetRefused:
+            frame = None
+        except FleetError:
+            return  # the other look says so
+        self._nothing.set_visibility(frame is None)
+        self._map.set_visibility(frame is not None)
+        self._under.set_visibility(frame is not None)
+        if frame is None or frame["written"] == self._written:
+            return
+        self._written = frame["written"]
+        self._map.set_content(self._view.draw(frame))
+        self._under.set_content(_under(frame, self._view.chosen))
+
+    def _show_whole(self, whole: bool) -> None:
+        self._view.whole = whole
+        self._written = -1
+
+    def _picked(self, event: events.MouseEventArguments) -> None:
+        self._view.pick(event.image_x, event.image_y)
+        self._written = -1
+
+    def _show_ticks(self, report: dict[str, Any]) -> None:
+        histogram = report.get("tick_histogram")
+        self._ticks.set_visibility(histogram is not None)
+        self._no_ticks.set_visibility(histogram is None)
+        if histogram is not None:
+            edges, counts = histogram["edges_us"], histogram["counts"]
+            self._ticks.options["xAxis"]["data"] = [f"{edge / 1000:g}" for edge in edges] + ["more"]
+            self._ticks.options["series"][0]["data"] = counts
+
+    def _show_history(self, history: list[dict[str, Any]]) -> None:
+        if history == self._history:
+            return
+        self._history = history
+        self._states.clear()
+        with self._states:
+            for entry in reversed(history):
+                with ui.element("div").classes("ld-row"):
+                    ui.label(time.strftime("%H:%M:%S", time.localtime(entry["at"])))
+                    ui.label(entry["state"] + (f": {entry['reason']}" if entry.get("reason") else ""))
+
+    async def _act(self, action: str) -> None:
+        if await self._who.act(
+            f"{self._name}: {action}", lambda: self._who.client.act_on_server(self._name, action)
+        ):
+            await self.renew()
+
+
+def _facts(server: dict[str, Any]) -> str:
+    report = server["report"]
+    tick, kbit = report.get("tick_us") or {}, report.get("kbit_per_client") or {}
+    rows = {
+        "Region": server["region"],
+        "Address": f"{server['address']}:{server['port']}",
+        "Process": f"{server['pid'] or '–'} on {server['node'] or '–'}",
+        "Started in": f"{server['start_ms']:.0f} ms" if server["start_ms"] is not None else "–",
+        "Heartbeat": f"{ago(server['last_health_at'])} ago",
+        "Match": server["match_id"] or "–",
+        "Players": f"{report['players_connected']} of {report['players_expected']}"
+        if "players_expected" in report
+        else "–",
+        "Tick": f"{tick['p50'] / 1000:.2f} ms, 99 % within {tick['p99'] / 1000:.2f} ms" if tick else "–",
+        "Bandwidth": f"{kbit['p50']:g} kbit/s a player, {kbit['max']:g} at most" if kbit else "–",
+        "Memory": f"{server['memory_mb']:g} MB of its own" if server["memory_mb"] else "–",
+    }
+    return "".join(f"<span>{name}</span><span>{_escaped(str(value))}</span>" for name, value in rows.items())
+
+
+def _under(frame: dict[str, Any], chosen: int | None) -> str:
+    players = frame["players"]
+    alive = sum(player["alive"] for player in players)
+    parts = [
+        f"<span><b>{alive}</b> of {len(players)} alive</span>",
+        f"<span>zone <b>{frame['zone']['r']:.0f} m</b></span>",
+        f"<span>{frame['phase']}, tick <b>{frame['tick']}</b></span>",
+    ]
+    if chosen is not None:
+        one = players[chosen]
+        parts.append(
+            f"<span>player <b>{one['player_id']}</b>: {one['health']} hp, {one['kills']} kills; horizon {frame['horizon_m']:.0f} m</span>"
+        )
+    return "".join(parts)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _histogram_options() -> dict[str, Any]:
+    grey = "#8a94a3"
+    return {
+        "animation": False,
+        "grid": {"left": 44, "right": 8, "top": 14, "bottom": 40},
+        "tooltip": {"trigger": "axis"},
+        "xAxis": {
+            "type": "category",
+            "name": "ms, at most",
+            "nameLocation": "middle",
+            "nameGap": 26,
+            "nameTextStyle": {"color": grey},
+            "data": [],
+            "axisLabel": {"color": grey},
+            "axisLine": {"lineStyle": {"color": grey}},
+        },
+        "yAxis": {
+            "type": "value",
+            "axisLabel": {"color": grey},
+            "splitLine": {"lineStyle": {"color": grey, "opacity": 0.18}},
+        },
+        "series": [
+            {
+                "type": "bar",
+                "name": "ticks",
+                "data": [],
+                "barCategoryGap": "18%",
+                "itemStyle": {"color": "#4a86f7", "borderRadius": [3, 3, 0, 0]},
+            }
+        ],
+    }

@@ -1,0 +1,48 @@
+"""The page where a visitor shows his token."""
+
+from __future__ import annotations
+
+import time
+
+from nicegui import app, ui
+
+from dedicated_server.fleet.console.frame import dress
+from launchday import identity
+from launchday.settings import Settings
+
+OPENS = frozenset({identity.SERVICE, identity.OPERATOR, identity.VIEWER})
+
+
+def install(settings: Settings) -> None:
+    """Add the page."""
+
+    @ui.page("/sign-in", title="Sign in · launchday")
+    def sign_in() -> None:
+        dress()
+        signer = identity.Signer(settings.identity_secret.get_secret_value())
+
+        def enter() -> None:
+            try:
+                caller = signer.verify(token.value.strip(), time.time())
+            except identity.InvalidTokenError as error:
+                wrong.set_text(str(error))
+                return
+            if caller.roles.isdisjoint(OPENS):
+                wrong.set_text("This token is a player's; the fleet asks for a viewer's or an operator's.")
+                return
+            app.storage.user["token"] = token.value.strip()
+            ui.navigate.to("/")
+
+        with ui.element("main").classes("ld-sign-in"), ui.element("section").classes("ld-card"):
+            with ui.element("div").classes("ld-brand ld-brand-large"):
+                ui.element("span").classes("ld-logo")
+                ui.label("launchday")
+            ui.label("Show a token of the fleet: a viewer's to look, an operator's to steer.").classes(
+                "ld-note"
+            )
+            token = ui.input("Token", password=True).props("outlined autofocus").classes("ld-wide")
+            token.on("keydown.enter", enter)
+            wrong = ui.label("").classes("ld-wrong").props('role="alert"')
+            ui.button("Sign in", on_click=enter).props("unelevated no-caps").classes("ld-wide")
+            with ui.element("div").classes("ld-note"):
+                ui.html("Get one with <code>launchday fleet token --role operator</code>.", sanitize=False)

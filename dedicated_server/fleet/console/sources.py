@@ -1,0 +1,84 @@
+"""What the page shows that is not the fleet's: the books of the matchmaker and of the rewards, and a player's check-out."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from launchday.identity import Signer
+from launchday.settings import Settings
+
+TOKEN_S = 24 * 3600.0
+ANSWER_S = 2.0
+
+
+@dataclass
+class Readings:
+    """The newest answers, None where a service did not answer."""
+
+    queue: dict[str, Any] | None = None
+    events: dict[str, Any] | None = None
+    away: list[str] = field(default_factory=list)
+
+
+class Sources:
+    """Asks the other services, with a token of the console's own. One for all visitors."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._signer = Signer(settings.identity_secret.get_secret_value())
+        self._readings = Readings()
+        self._read_at = 0.0
+        self.queue_over_time: deque[tuple[float, int, float]] = deque(
+            maxlen=900
+        )  # (Unix s, players queued, p95 wait in s)
+        self._http: httpx.AsyncClient | None = None
+
+    async def readings(self) -> Readings:
+        """The books, at most a second old."""
+        now = time.monotonic()
+        if now - self._read_at >= 1.0:
+            self._read_at = now
+            found = Readings()
+            found.queue = await self._books(self._settings.matchmaker_url, "matchmaker", found)
+            found.events = await self._books(self._settings.rewards_url, "rewards", found)
+            self._readings = found
+            if found.queue is not None:
+                sample = (time.time(), int(found.queue["searching"]), float(found.queue["wait_s"]["p95"]))
+                self.queue_over_time.append(sample)
+        return self._readings
+
+    async def player(self, player_id: str) -> dict[str, Any]:
+        """A player's check-out and how far his changes are stored. Raises LookupError with what to say."""
+        try:
+            response = await self._ask(
+                f"{self._settings.meta_url}/v1/internal/players/{int(player_id)}/lease"
+            )
+        except (httpx.HTTPError, OSError) as error:
+            raise LookupError("The meta service does not answer: try again in a moment.") from error
+        if response.status_code == httpx.codes.NOT_FOUND:
+            raise LookupError(f"There is no player {player_id}.")
+        if not response.is_success:
+            raise LookupError(f"The meta service answered HTTP {response.status_code}.")
+        body: dict[str, Any] = response.json()
+        return body
+
+    async def _books(self, url: str, name: str, found: Readings) -> dict[str, Any] | None:
+        try:
+            response = await self._ask(f"{url}/v1/internal/books")
+            response.raise_for_status()
+            body = response.json()
+        except (httpx.HTTPError, OSError, ValueError):
+            found.away.append(name)
+            return None
+        return body if isinstance(body, dict) else None
+
+    async def _ask(self, url: str) -> httpx.Response:
+        if self._http is None:
+            self._http = httpx.AsyncClient(timeout=ANSWER_S, trust_env=False)
+        token = self._signer.service_token("console", time.time(), TOKEN_S)
+        return await self._http.get(url, headers={"Authorization": f"Bearer {token}"})
