@@ -35,7 +35,7 @@ from launchday.settings import Settings
 from launchday.stack import Stack, environment
 from loadtest.errors import LoadTestError
 from meta_service import catalogue, keys, schema
-from meta_service.cache import Cache, connect
+from meta_service.cache import Cache, LoadoutFields, connect
 from meta_service.catalogue import Item
 from meta_service.client import Login, MetaClient, MetaUnavailableError, PlayerResult
 
@@ -247,7 +247,9 @@ async def _lag(bench: Bench) -> dict[str, Any]:
         while not stop.is_set():
             due = int((time.perf_counter() - began) * CHANGES_PER_S)
             burst = [bench.logins[n % len(bench.logins)].player_id for n in range(changes, due)]
-            await asyncio.gather(*(cache.set_skin(id_, f"skin-{due}", time.time()) for id_ in burst))
+            await asyncio.gather(
+                *(cache.set_loadout(id_, LoadoutFields(f"skin-{due}"), time.time()) for id_ in burst)
+            )
             changes = due
             await asyncio.sleep(BURST_S)
 
@@ -258,9 +260,9 @@ async def _lag(bench: Bench) -> dict[str, Any]:
         if time.perf_counter() - began > bench.seconds:
             break
         player_id = bench.logins[(number * 37) % len(bench.logins)].player_id
-        version, _ = await cache.set_skin(player_id, "watched", time.time())
+        changed = await cache.set_loadout(player_id, LoadoutFields("watched"), time.time())
         accepted = time.perf_counter()
-        await _stored(bench.store, player_id, version)
+        await _stored(bench.store, player_id, changed.version)
         lags_s.append(time.perf_counter() - accepted)
     stop.set()
     await changing
@@ -294,7 +296,10 @@ async def _backlog(bench: Bench, started: list[subprocess.Popen[bytes]]) -> dict
     for start in range(0, BACKLOG_ROWS, 500):
         now = time.time()
         await asyncio.gather(
-            *(cache.set_skin(ids[n % len(ids)], "piled-up", now) for n in range(start, start + 500))
+            *(
+                cache.set_loadout(ids[n % len(ids)], LoadoutFields("piled-up"), now)
+                for n in range(start, start + 500)
+            )
         )
     started.append(bench.start("meta_service.writebehind"))
     full = depth = await bench.redis.xlen(keys.STREAM)
