@@ -149,7 +149,10 @@ class Checkout(Message):
     match_id: UUID
     server: ServerName
     region: Slug
-    ttl_s: Annotated[Finite, Field(gt=0, le=24 * 3600, description="Seconds until the leases expire.")]
+    ttl_s: Annotated[
+        Finite,
+        Field(gt=0, le=24 * 3600, description="Seconds until the leases expire.", examples=[120.0]),
+    ]
     player_ids: PlayerIds
 
 
