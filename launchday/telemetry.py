@@ -45,6 +45,11 @@ def configure(service: str, settings: Settings) -> None:
     root.setLevel(max(level, logging.WARNING))  # libraries speak up only when something is wrong
 
 
+def request_id() -> str:
+    """The id of the request that is being served, empty outside of one: what is written on its behalf carries it too."""
+    return str(structlog.contextvars.get_contextvars().get("request_id", ""))
+
+
 def _drop_meta(
     _logger: structlog.typing.WrappedLogger, _name: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:

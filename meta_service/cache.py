@@ -8,9 +8,9 @@ from itertools import chain
 from typing import Any, cast
 from uuid import UUID
 
-import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
 
+from launchday.telemetry import request_id
 from meta_service import keys, scripts
 
 POOL_CONNECTIONS = 32  # one Valkey executes one command at a time; more connections only queue there
@@ -141,7 +141,7 @@ class Cache:
         created, owner = await self._run(
             "login",
             [keys.player(player_id), keys.STREAM],
-            [player_id, device.hex(), display_name, skin, _ms(now), int(loaded), _request_id()],
+            [player_id, device.hex(), display_name, skin, _ms(now), int(loaded), request_id()],
         )
         return bool(created), owner
 
@@ -198,7 +198,7 @@ class Cache:
                 session_id,
                 self._writebehind_limit,
                 self.region,
-                _request_id(),
+                request_id(),
                 change.skin,
                 change.emotes,
                 change.settings,
@@ -213,7 +213,7 @@ class Cache:
         outcome, generation = await self._run(
             "session",
             [keys.player(player_id), keys.STREAM],
-            [what, player_id, session_id, _ms(now), self.region, _request_id(), *more],
+            [what, player_id, session_id, _ms(now), self.region, request_id(), *more],
         )
         return outcome, int(generation)
 
@@ -261,7 +261,7 @@ class Cache:
         answers = await self._run(
             "checkout",
             [keys.BOOKS, keys.LEASES, keys.STREAM, *map(keys.player, player_ids)],
-            [str(match_id), server, region, _ms(now), _ms(now + ttl_s), _request_id(), *player_ids],
+            [str(match_id), server, region, _ms(now), _ms(now + ttl_s), request_id(), *player_ids],
         )
         return [
             CheckoutAnswer(int(id_), fence, skin=first, level=int(second))
@@ -284,7 +284,7 @@ class Cache:
                 keys.commits(match_id),
                 *(keys.player(row.player_id) for row in rows),
             ],
-            [str(match_id), _ms(now), COMMITS_REMEMBERED_S, _request_id(), *arguments],
+            [str(match_id), _ms(now), COMMITS_REMEMBERED_S, request_id(), *arguments],
         )
         return [(int(id_), reason) for id_, reason in answers]
 
@@ -329,11 +329,6 @@ class Cache:
 
     async def _run(self, name: str, names: list[str], arguments: list[Any]) -> Any:
         return await cast(Any, self._scripts[name](keys=names, args=arguments))
-
-
-def _request_id() -> str:
-    """The request that is being served: it goes with each change, so that an operator finds who made it."""
-    return str(structlog.contextvars.get_contextvars().get("request_id", ""))
 
 
 def _ms(seconds: float) -> int:
