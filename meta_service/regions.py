@@ -23,10 +23,10 @@ AT_ONCE = 500  # players a query: the most that are loaded while the worker's ow
 
 _FOREIGN = """
 SELECT 'loadout' AS what, player_id, version, stored_at FROM loadouts
-WHERE stored_at > $1 - make_interval(secs => $2) AND region <> $3
+WHERE stored_at > $1::timestamptz - make_interval(secs => $2) AND region <> $3
 UNION ALL
 SELECT 'session', player_id, version, stored_at FROM sessions
-WHERE stored_at > $1 - make_interval(secs => $2) AND region <> $3
+WHERE stored_at > $1::timestamptz - make_interval(secs => $2) AND region <> $3
 """
 
 _BEGINNING = "SELECT now()"

@@ -129,7 +129,7 @@ async def test_a_region_does_not_take_in_players_whom_it_does_not_know(
     assert not await east.exists(keys.player(stranger.player_id))
 
 
-@pytest.mark.parametrize("order", permutations(range(3)))
+@pytest.mark.parametrize("order", list(permutations(range(3))))
 async def test_changes_of_two_regions_with_one_version_come_to_the_same_in_any_order(
     store: asyncpg.Connection, redis: Redis, clock: Clock, order: tuple[int, ...]
 ) -> None:
