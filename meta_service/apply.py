@@ -118,7 +118,7 @@ STATEMENTS = {
             GROUP BY 1, 2 ORDER BY 1, 2
             ON CONFLICT (season, player_id) DO UPDATE
                 SET matches = held.matches + excluded.matches, wins = held.wins + excluded.wins,
-                    kills = held.kills + excluded.kills
+                    kills = held.kills + excluded.kills, stored_at = now()
         )
         SELECT count(*) AS refused FROM written WHERE outcome = 'refused'
     """,

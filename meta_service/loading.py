@@ -67,12 +67,17 @@ class Loader:
         marks = self._cache.redis.pipeline(transaction=False)
         for id_ in player_ids:
             marks.set(keys.loading(id_), "1", nx=True, px=MARK_MS)
-        taken = await marks.execute()
-        mine = [id_ for id_, marked in zip(player_ids, taken, strict=True) if marked]
-        elsewhere = [id_ for id_, marked in zip(player_ids, taken, strict=True) if not marked]
+            marks.hmget(keys.player(id_), ["loaded", "skin"])
+        answers = await marks.execute()
+        states = list(zip(player_ids, answers[::2], answers[1::2], strict=True))
+        mine = [id_ for id_, marked, _ in states if marked]
+        elsewhere = [id_ for id_, marked, _ in states if not marked]
         if mine:
             try:
-                await self._fetch(mine, now)
+                # Another process may have ended its load between the caller's look and our mark.
+                missing = [id_ for id_, marked, known in states if marked and None in known]
+                if missing:
+                    await self._fetch(missing, now)
             finally:
                 await self._cache.redis.delete(*map(keys.loading, mine))
         if elsewhere:

@@ -64,6 +64,15 @@ class Players:
             raise UnknownPlayerError(f"player {player_id} is not known: log in")
         return player
 
+    async def come_home(self, player_id: int, now: float) -> None:
+        """Load a player anew who logs in here and was last at home in another region; the store may be away."""
+        player = await self.cache.player(player_id) if self.cache.region else None
+        if player is not None and player.home != self.cache.region:
+            try:
+                await self.cache.load(await self.store.load([player_id]), [player_id], now)
+            except StoreAwayError as error:
+                _log.warning("store away", reason=str(error))
+
     async def set_loadout(
         self, player_id: int, change: LoadoutFields, now: float, session_id: str = ""
     ) -> LoadoutAnswer:

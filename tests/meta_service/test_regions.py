@@ -20,7 +20,7 @@ from meta_service.cache import Cache
 from meta_service.client import MetaRefusedError
 from meta_service.store import LOAD
 from meta_service.writebehind import WriteBehind
-from tests.meta_service.conftest import Backend, Clock, running, until
+from tests.meta_service.conftest import Backend, Clock, new_match, result, running, until
 
 
 @contextlib.asynccontextmanager
@@ -77,9 +77,9 @@ async def test_two_regions_that_write_one_loadout_come_to_the_newest(
     await in_store(store, "accounts")
     await regions.east.client.profile(token)  # the east knows the player from here on
     regions.clock.now += 1
-    newer = await regions.west.client.set_loadout(token, "newer")
-    regions.clock.now -= 0.5  # the east's clock is behind, and its change the older one
     await regions.east.client.set_loadout(token, "older")
+    regions.clock.now += 1
+    newer = await regions.west.client.set_loadout(token, "newer")
     await wears(regions.east, token, "newer")
     await wears(regions.west, token, "newer")
     assert (await regions.east.client.profile(token)).version == newer.version
@@ -127,6 +127,44 @@ async def test_a_region_does_not_take_in_players_whom_it_does_not_know(
     await wears(regions.east, known.session_token, "nightfall")
     east: Redis = regions.east.app.state.context.players.cache.redis
     assert not await east.exists(keys.player(stranger.player_id))
+
+
+async def test_results_of_one_region_are_on_the_boards_of_another_and_balances_come_home(
+    regions: Regions, store: asyncpg.Connection
+) -> None:
+    login = await regions.west.client.login_device("a-player-who-returns")
+    await in_store(store, "accounts")
+    await in_store(store, "sessions")
+    token = login.session_token
+    assert (await regions.east.client.leaderboard(token, "kills")).standings == []
+    match = new_match()
+    out = await regions.west.client.check_out(match, "s", "west", 60, [login.player_id])
+    await regions.west.client.commit(match, [result(login.player_id, out.checked_out[0].fence, kills=6)])
+
+    async def shown() -> bool:
+        board = await regions.east.client.leaderboard(token, "kills")
+        return [line.score for line in board.standings] == [6]
+
+    await until(shown)
+    regions.clock.now += 1
+    away = await regions.east.client.login_device("a-player-who-returns")
+    await regions.east.client.grant("a-grant-in-the-east", login.player_id, "coins", 9, "a test")
+    assert (await regions.east.client.profile(away.session_token)).balances == {"coins": 9}
+    await until(lambda: store.fetchval("SELECT region = 'east' FROM sessions"))
+    await until_home(regions.west, login.player_id, "east")
+    regions.clock.now += 1
+    back = await regions.west.client.login_device("a-player-who-returns")
+    profile = await regions.west.client.profile(back.session_token)
+    assert (profile.home, profile.balances) == ("west", {"coins": 9})
+
+
+async def until_home(backend: Backend, player_id: int, home: str) -> None:
+    redis: Redis = backend.app.state.context.players.cache.redis
+
+    async def so() -> bool:
+        return bool(await redis.hget(keys.player(player_id), "home") == home)
+
+    await until(so)
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))

@@ -22,11 +22,12 @@ TABLES = {
     """,
     # The sums of a season's committed results: written in the transaction that stores the results, so they never differ.
     "season_records": """
-        season     text   NOT NULL,
-        player_id  bigint NOT NULL,
-        matches    bigint NOT NULL,
-        wins       bigint NOT NULL,
-        kills      bigint NOT NULL,
+        season     text        NOT NULL,
+        player_id  bigint      NOT NULL,
+        matches    bigint      NOT NULL,
+        wins       bigint      NOT NULL,
+        kills      bigint      NOT NULL,
+        stored_at  timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (season, player_id)
     """,
 }
@@ -46,6 +47,7 @@ CHANGES = (
     # What other regions wrote of late is asked for every second.
     "CREATE INDEX loadouts_by_time ON loadouts (stored_at)",
     "CREATE INDEX sessions_by_time ON sessions (stored_at)",
+    "CREATE INDEX season_records_by_time ON season_records (stored_at)",
 )
 
 UNDOING = (
