@@ -39,7 +39,10 @@ def create_app(title: str, settings: Settings, lifespan: Lifespan, **fastapi_opt
         version="1",
         lifespan=lifespan,
         responses={
-            code: {"model": problems.ProblemDetails, "description": "Problem details (RFC 9457)"}
+            code: {
+                "description": "Problem details (RFC 9457)",
+                "content": {problems.MEDIA_TYPE: {"schema": problems.ProblemDetails.model_json_schema()}},
+            }
             for code in ("4XX", "5XX")
         },
         **fastapi_options,

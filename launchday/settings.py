@@ -38,6 +38,18 @@ class Settings(BaseSettings):
     )
     kafka_bootstrap: str = Field("", description="host:port,… of Kafka; empty: the embedded broker.")
 
+    # --- meta-state --------------------------------------------------------------------------------------------------
+    region: str = Field(
+        "",
+        max_length=64,
+        description="The region whose cache cache_url is, where several regions share a store; empty: the only one.",
+    )
+    writebehind_limit: int = Field(
+        1_000_000,
+        ge=1,
+        description="Changes that may wait for the store, about 300 bytes each, before loadouts are refused with 503; logins and matches go on.",
+    )
+
     # --- services: addresses others reach them at -------------------------------------------------------------------
     bind_host: str = Field(
         "127.0.0.1", description="Address every service listens on. Loopback: nothing is exposed unasked."

@@ -21,7 +21,10 @@ def configure(service: str, settings: Settings) -> None:
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if settings.log_json
-        else structlog.dev.ConsoleRenderer(colors=False)
+        else structlog.dev.ConsoleRenderer(
+            colors=False,
+            exception_formatter=structlog.dev.plain_traceback,  # rich's shows variables: tokens among them
+        )
     )
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, renderer]
@@ -40,6 +43,11 @@ def configure(service: str, settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.WARNING))  # libraries speak up only when something is wrong
+
+
+def request_id() -> str:
+    """The id of the request that is being served, empty outside of one: what is written on its behalf carries it too."""
+    return str(structlog.contextvars.get_contextvars().get("request_id", ""))
 
 
 def _drop_meta(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,15 +17,29 @@ from launchday.identity import SERVICE, InvalidTokenError, Signer
 from launchday.problems import Problem
 from launchday.service import create_app
 from launchday.settings import Settings
-from meta_service import cache, lookup_routes, money_routes, player_routes, server_routes, session_routes
+from meta_service import (
+    cache,
+    lookup_routes,
+    money_routes,
+    party_routes,
+    player_routes,
+    server_routes,
+    session_routes,
+    social_routes,
+)
 from meta_service.context import Context
 from meta_service.credentials import Credentials
-from meta_service.errors import RefusedError, StoreAwayError
+from meta_service.errors import RebuildingError, RefusedError, StoreAwayError, WriteBehindFullError
+from meta_service.friends import Friends
+from meta_service.history import History
+from meta_service.leaderboards import Leaderboards
 from meta_service.limits import AddressLimit, RateLimit
+from meta_service.parties import Parties
 from meta_service.players import Players
 from meta_service.sessions import Sessions
 from meta_service.shop import Shop
 from meta_service.store import Store
+from meta_service.watch import Watch
 
 RETRY_AFTER = {"Retry-After": "1"}
 HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "60"}}
@@ -42,28 +57,35 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> FastAPI
     """Build the application. It starts, and serves all but the unknown, while the store is away.
 
     Args:
-        settings: reads ``cache_url``, ``store_url``, ``identity_secret`` and ``session_ttl_s``.
+        settings: reads the engines' addresses, ``region``, the secret, the tokens' lives and the limits.
         clock: Unix seconds; leases, fences and versions are made from it.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        players = Players(
-            cache.Cache(cache.connect(settings.cache_url)), Store(settings.store_url, time.monotonic)
-        )
-        shop = Shop(players.store, players.cache)
+        regional = cache.Cache(cache.connect(settings.cache_url), settings.region, settings.writebehind_limit)
+        players = Players(regional, Store(settings.store_url, time.monotonic))
         app.state.context = Context(
             players,
-            shop,
+            Shop(players.store, regional),
+            Parties(players),
+            Friends(players),
+            Leaderboards(regional.redis, players.store),
+            History(players.store),
             Sessions(players, app.state.signer, settings.session_ttl_s, settings.refresh_ttl_s),
-            Credentials(players.store, players.cache),
+            Credentials(players.store, regional),
             RateLimit(settings.requests_per_player_s),
             app.state.signer,
             clock,
         )
+        watched = Store(settings.store_url, time.monotonic)  # its own: looking must not hold requests up
+        watch = asyncio.create_task(Watch(regional, watched, clock).run())
         try:
             yield
         finally:
+            watch.cancel()
+            await asyncio.wait([watch])
+            await watched.close()
             await players.store.close()
             await players.cache.close()
 
@@ -82,8 +104,14 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> FastAPI
     app.include_router(lookup_routes.router)
     app.include_router(money_routes.router)
     app.include_router(money_routes.services)
+    app.include_router(party_routes.router)
+    app.include_router(party_routes.services)
+    app.include_router(social_routes.router)
+    app.include_router(social_routes.services)
     app.add_exception_handler(RefusedError, _on_refused)
     app.add_exception_handler(StoreAwayError, _on_store_away)
+    app.add_exception_handler(WriteBehindFullError, _on_full)
+    app.add_exception_handler(RebuildingError, _on_rebuilding)
     for away in CACHE_AWAY:
         app.add_exception_handler(away, _on_cache_away)
     return app
@@ -106,6 +134,15 @@ async def _on_store_away(_: Request, error: Exception) -> JSONResponse:
     return Problem(
         503, "store-away", "the global store does not answer: try again", headers=RETRY_AFTER
     ).response()
+
+
+async def _on_full(_: Request, error: Exception) -> JSONResponse:
+    _log.warning("write-behind full")
+    return Problem(503, "writebehind-full", str(error), headers=RETRY_AFTER).response()
+
+
+async def _on_rebuilding(_: Request, error: Exception) -> JSONResponse:
+    return Problem(503, "rebuilding", str(error), headers=RETRY_AFTER).response()
 
 
 async def _on_cache_away(_: Request, error: Exception) -> JSONResponse:

@@ -7,6 +7,7 @@ Every statement gives the same result whatever the order and however often it ru
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import asyncpg
 
@@ -20,26 +21,29 @@ STATEMENTS = {
         ORDER BY player_id, created_ms
         ON CONFLICT (player_id) DO NOTHING
     """,
-    # The newest version wins, whenever it arrives.
+    # The newest version wins, whenever it arrives; two regions' equal ones are told apart by their names.
     "loadout": """
-        INSERT INTO loadouts AS stored (player_id, skin, version)
-        SELECT DISTINCT ON (player_id) player_id, skin, version
-        FROM json_to_recordset($1::json) AS change (player_id bigint, skin text, version bigint)
-        ORDER BY player_id, version DESC
+        INSERT INTO loadouts AS stored (player_id, skin, emotes, settings, version, region)
+        SELECT DISTINCT ON (player_id)
+            player_id, skin, coalesce(emotes, '[]')::json, coalesce(settings, '{}')::json, version, coalesce(region, '')
+        FROM json_to_recordset($1::json) AS change
+            (player_id bigint, skin text, emotes text, settings text, version bigint, region text)
+        ORDER BY player_id, version DESC, region DESC
         ON CONFLICT (player_id) DO UPDATE
-            SET skin = excluded.skin, version = excluded.version, stored_at = now()
-            WHERE stored.version < excluded.version
+            SET skin = excluded.skin, emotes = excluded.emotes, settings = excluded.settings,
+                version = excluded.version, region = excluded.region, stored_at = now()
+            WHERE (stored.version, stored.region) < (excluded.version, excluded.region)
     """,
     "session": """
-        INSERT INTO sessions AS stored (player_id, session_id, generation, state, version)
-        SELECT DISTINCT ON (player_id) player_id, session_id, generation, state, version
+        INSERT INTO sessions AS stored (player_id, session_id, generation, state, version, region)
+        SELECT DISTINCT ON (player_id) player_id, session_id, generation, state, version, coalesce(region, '')
         FROM json_to_recordset($1::json) AS change
-            (player_id bigint, session_id text, generation bigint, state text, version bigint)
-        ORDER BY player_id, version DESC
+            (player_id bigint, session_id text, generation bigint, state text, version bigint, region text)
+        ORDER BY player_id, version DESC, region DESC
         ON CONFLICT (player_id) DO UPDATE
-            SET session_id = excluded.session_id, generation = excluded.generation,
-                state = excluded.state, version = excluded.version, stored_at = now()
-            WHERE stored.version < excluded.version
+            SET session_id = excluded.session_id, generation = excluded.generation, state = excluded.state,
+                version = excluded.version, region = excluded.region, stored_at = now()
+            WHERE (stored.version, stored.region) < (excluded.version, excluded.region)
     """,
     # A commit that overtook its check-out has left a row without these columns.
     "checkout": """
@@ -75,7 +79,9 @@ STATEMENTS = {
     """,
     # The store has the last word on fences: a result is stale when its player was checked out anew between this check-out (the
     # fence) and this commit (the stamp). It is kept as refused, without the result. Another match's fence changes nothing.
+    # A result becomes committed once, so it is added to its season's sums once, however often it is applied.
     "commit": """
+        WITH written AS (
         INSERT INTO match_history AS stored
             (player_id, fence, match_id, outcome, placement, kills, played_s, ended_at)
         SELECT DISTINCT ON (player_id, fence) player_id, fence, match_id,
@@ -103,25 +109,74 @@ STATEMENTS = {
             SET outcome = excluded.outcome, placement = excluded.placement, kills = excluded.kills,
                 played_s = excluded.played_s, ended_at = excluded.ended_at
             WHERE stored.outcome IS DISTINCT FROM 'committed' AND stored.match_id = excluded.match_id
-        RETURNING outcome = 'refused' AS refused
+        RETURNING player_id, outcome, placement, kills, ended_at
+        ), tallied AS (
+            INSERT INTO season_records AS held (season, player_id, matches, wins, kills)
+            SELECT to_char(ended_at AT TIME ZONE 'UTC', 'YYYY"-q"Q'), player_id,
+                count(*), count(*) FILTER (WHERE placement = 1), sum(kills)
+            FROM written WHERE outcome = 'committed'
+            GROUP BY 1, 2 ORDER BY 1, 2
+            ON CONFLICT (season, player_id) DO UPDATE
+                SET matches = held.matches + excluded.matches, wins = held.wins + excluded.wins,
+                    kills = held.kills + excluded.kills, stored_at = now()
+        )
+        SELECT count(*) AS refused FROM written WHERE outcome = 'refused'
     """,
 }
 """By kind of change, in the order in which they are applied: check-outs before the commits that they may make stale."""
 
+# All players of the batch, not only those whose sums just changed: a worker that was killed before it showed them comes by again.
+RECORDS = """
+    SELECT season, player_id, matches, wins, kills FROM season_records
+    WHERE (season, player_id) IN (
+        SELECT to_char(to_timestamp((player->>2)::bigint / 1000.0) AT TIME ZONE 'UTC', 'YYYY"-q"Q'),
+            (player->>0)::bigint
+        FROM json_to_recordset($1::json) AS change (players json)
+        CROSS JOIN LATERAL json_array_elements(players) AS player
+    )
+"""
+
 Changes = Mapping[str, Sequence[str]]
 
 
-async def apply(connection: asyncpg.Connection, changes: Changes, timeout_s: float) -> int:
-    """Apply changes, JSON texts by kind, in one transaction; return how many results were refused for a stale fence.
+@dataclass(frozen=True, slots=True)
+class SeasonRecord:
+    """The sums of a player's committed results of a season; they only grow."""
+
+    season: str
+    player_id: int
+    matches: int
+    wins: int
+    kills: int
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a transaction did.
+
+    Attributes:
+        refused: results that were refused for a stale fence.
+        records: the season's sums of every player of whom a result was stored, as they are now.
+    """
+
+    refused: int = 0
+    records: tuple[SeasonRecord, ...] = ()
+
+
+async def apply(connection: asyncpg.Connection, changes: Changes, timeout_s: float) -> Applied:
+    """Apply changes, JSON texts by kind, in one transaction.
 
     Raises what asyncpg raises, and ValueError for a kind that is not known; then nothing was applied.
     """
     if unknown := changes.keys() - STATEMENTS.keys():
         raise ValueError(f"no such kind of change: {', '.join(sorted(unknown))}")
-    refused = 0
+    applied = Applied()
     async with connection.transaction():
         for kind, statement in STATEMENTS.items():
             if texts := changes.get(kind):
-                rows = await connection.fetch(statement, f"[{','.join(texts)}]", timeout=timeout_s)
-                refused += sum(row["refused"] for row in rows)
-    return refused
+                batch = f"[{','.join(texts)}]"
+                rows = await connection.fetch(statement, batch, timeout=timeout_s)
+                if kind == "commit":
+                    records = await connection.fetch(RECORDS, batch, timeout=timeout_s)
+                    applied = Applied(rows[0]["refused"], tuple(SeasonRecord(*row) for row in records))
+    return applied

@@ -10,12 +10,14 @@ from uuid import UUID
 
 from redis.asyncio import BlockingConnectionPool, Redis
 
+from launchday.telemetry import request_id
 from meta_service import keys, scripts
 
 POOL_CONNECTIONS = 32  # one Valkey executes one command at a time; more connections only queue there
 POOL_WAIT_S = 2.0
 ANSWER_S = 2.0
 COMMITS_REMEMBERED_S = 3600  # far beyond any server's retries
+WRITEBEHIND_LIMIT = 1_000_000  # entries, see the setting of that name
 EXPIRE_AT_ONCE = 500  # leases one call ends: well under a millisecond of the cache's time
 
 
@@ -27,6 +29,8 @@ class PlayerRecord:
         device: the account's device hash, hexadecimal; empty while only progress is known.
         loaded: the store has been asked, so what it knew is in here.
         pending: the newest loadout is accepted but not in the store yet.
+        emotes, settings: of the loadout, as JSON texts.
+        home: the region of the last login; empty where there is but one.
         ratings: mode to (mu, sigma).
         balances: currency to the newest balance that was shown; for display, never for deciding.
     """
@@ -44,6 +48,27 @@ class PlayerRecord:
     balances: dict[str, int] = field(default_factory=dict)
     session_id: str = ""
     session_state: str = ""
+    emotes: str = "[]"
+    settings: str = "{}"
+    home: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadoutFields:
+    """What of a loadout shall change, each empty to leave it; ``emotes`` and ``settings`` are JSON texts."""
+
+    skin: str = ""
+    emotes: str = ""
+    settings: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadoutAnswer:
+    """An accepted loadout as a whole, or version 0 and how the session ended; ``full``: too much waits for the store."""
+
+    version: int
+    refusal: str = ""
+    fields: LoadoutFields = field(default_factory=LoadoutFields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +108,17 @@ def connect(url: str, *, answer_s: float = ANSWER_S) -> Redis:
 
 
 class Cache:
-    """The meta-state in Valkey. Times are Unix seconds given by the caller. Errors are redis-py's."""
+    """The meta-state in Valkey. Times are Unix seconds given by the caller. Errors are redis-py's.
 
-    def __init__(self, redis: Redis) -> None:
+    Args:
+        region: whose cache it is, where several share a store; empty: the only one.
+        writebehind_limit: changes that may wait for the store before loadouts are refused.
+    """
+
+    def __init__(self, redis: Redis, region: str = "", writebehind_limit: int = WRITEBEHIND_LIMIT) -> None:
         self.redis = redis
+        self.region = region
+        self._writebehind_limit = writebehind_limit
         self._scripts = {
             name: redis.register_script(scripts.source(name))
             for name in (
@@ -109,7 +141,7 @@ class Cache:
         created, owner = await self._run(
             "login",
             [keys.player(player_id), keys.STREAM],
-            [player_id, device.hex(), display_name, skin, _ms(now), int(loaded)],
+            [player_id, device.hex(), display_name, skin, _ms(now), int(loaded), request_id()],
         )
         return bool(created), owner
 
@@ -148,17 +180,31 @@ class Cache:
             },
             session_id=fields.get("session_id", ""),
             session_state=fields.get("session_state", ""),
+            emotes=fields.get("emotes", "[]"),
+            settings=fields.get("settings", "{}"),
+            home=fields.get("home", ""),
         )
 
-    async def set_skin(self, player_id: int, skin: str, now: float, session_id: str = "") -> tuple[int, str]:
-        """Accept a skin; return the loadout's new version and an empty text.
-
-        The version is 0 when the player is not in the cache, or when the session is over; then the text says how.
-        """
-        version, ended = await self._run(
-            "loadout", [keys.player(player_id), keys.STREAM], [player_id, skin, _ms(now), session_id]
+    async def set_loadout(
+        self, player_id: int, change: LoadoutFields, now: float, session_id: str = ""
+    ) -> LoadoutAnswer:
+        """Accept a loadout; its version is 0 when it was not, for the reason told, or as the player is not in the cache."""
+        version, refusal, *chosen = await self._run(
+            "loadout",
+            [keys.player(player_id), keys.STREAM],
+            [
+                player_id,
+                _ms(now),
+                session_id,
+                self._writebehind_limit,
+                self.region,
+                request_id(),
+                change.skin,
+                change.emotes,
+                change.settings,
+            ],
         )
-        return int(version), ended
+        return LoadoutAnswer(int(version), refusal, LoadoutFields(*chosen))
 
     async def session(
         self, what: str, player_id: int, session_id: str, now: float, more: Sequence[int] = ()
@@ -167,7 +213,7 @@ class Cache:
         outcome, generation = await self._run(
             "session",
             [keys.player(player_id), keys.STREAM],
-            [what, player_id, session_id, _ms(now), *more],
+            [what, player_id, session_id, _ms(now), self.region, request_id(), *more],
         )
         return outcome, int(generation)
 
@@ -215,7 +261,7 @@ class Cache:
         answers = await self._run(
             "checkout",
             [keys.BOOKS, keys.LEASES, keys.STREAM, *map(keys.player, player_ids)],
-            [str(match_id), server, region, _ms(now), _ms(now + ttl_s), *player_ids],
+            [str(match_id), server, region, _ms(now), _ms(now + ttl_s), request_id(), *player_ids],
         )
         return [
             CheckoutAnswer(int(id_), fence, skin=first, level=int(second))
@@ -238,7 +284,7 @@ class Cache:
                 keys.commits(match_id),
                 *(keys.player(row.player_id) for row in rows),
             ],
-            [str(match_id), _ms(now), COMMITS_REMEMBERED_S, *arguments],
+            [str(match_id), _ms(now), COMMITS_REMEMBERED_S, request_id(), *arguments],
         )
         return [(int(id_), reason) for id_, reason in answers]
 
@@ -255,19 +301,23 @@ class Cache:
             if ended < EXPIRE_AT_ONCE:
                 return total
 
-    async def books(self) -> dict[str, int]:
+    async def books(self, now: float) -> dict[str, int]:
         """The durable counters, with the leases that are open and the changes that wait for the store."""
-        pipeline = self.redis.pipeline(transaction=True)  # all three of one moment, so that they balance
+        pipeline = self.redis.pipeline(transaction=True)  # all of one moment, so that they balance
         pipeline.hgetall(keys.BOOKS)
         pipeline.zcard(keys.LEASES)
         pipeline.xlen(keys.STREAM)
-        counters, leases, depth = await pipeline.execute()
+        pipeline.xrange(keys.STREAM, count=1)
+        counters, leases, depth, oldest = await pipeline.execute()
+        accepted_ms = int(oldest[0][0].partition("-")[0]) if oldest else _ms(now)
         return {
             "checkouts": int(counters.get("checkouts", 0)),
             "commits": int(counters.get("commits", 0)),
             "expired": int(counters.get("expired", 0)),
             "open": leases,
             "writebehind_depth": depth,
+            "writebehind_age_ms": max(_ms(now) - accepted_ms, 0),
+            "writebehind_lag_ms": int(counters.get("writebehind_lag_ms", 0)),
             "writebehind_written": int(counters.get("writebehind_written", 0)),
             "writebehind_refused": int(counters.get("writebehind_refused", 0)),
             "writebehind_rejected": int(counters.get("writebehind_rejected", 0)),

@@ -11,7 +11,11 @@ from fastapi import Depends, Request
 from launchday.identity import Identity, Signer
 from launchday.service import PlayerCaller
 from meta_service.credentials import Credentials
+from meta_service.friends import Friends
+from meta_service.history import History
+from meta_service.leaderboards import Leaderboards
 from meta_service.limits import RateLimit
+from meta_service.parties import Parties
 from meta_service.players import Players
 from meta_service.sessions import Sessions
 from meta_service.shop import Shop
@@ -23,6 +27,10 @@ class Context:
 
     players: Players
     shop: Shop
+    parties: Parties
+    friends: Friends
+    leaderboards: Leaderboards
+    history: History
     sessions: Sessions
     credentials: Credentials
     player_limit: RateLimit

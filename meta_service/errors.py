@@ -2,6 +2,8 @@
 
 MetaError
 ├── StoreAwayError           the global store does not answer; the cache goes on without it
+├── WriteBehindFullError     too many accepted changes wait for the store
+├── RebuildingError          the cache is being rebuilt from the store
 └── RefusedError             the request cannot be done; each kind has its HTTP status and problem type
     ├── UnknownPlayerError       neither the cache nor the store knows the player
     ├── UnknownItemError         not in the catalogue, or not for sale
@@ -15,6 +17,9 @@ MetaError
     ├── NameTakenError           another account has the name
     ├── WrongPasswordError       no account has this name and password
     ├── TooManyAttemptsError     too many wrong passwords for one name
+    ├── PartyError               what a party or its member may not do now; each kind has its slug
+    ├── FriendshipError          what cannot become a friendship; each kind has its slug
+    ├── UnknownMatchError        no such match in the store
     └── SessionEndedError        the session was superseded or revoked, or its refresh token was used twice
 """
 
@@ -27,6 +32,14 @@ class MetaError(Exception):
 
 class StoreAwayError(MetaError):
     """Raised when the global store cannot be reached or does not answer in time. The caller may try again later."""
+
+
+class WriteBehindFullError(MetaError):
+    """Raised when as many changes wait for the store as may. Loadouts wait until it has caught up; nothing else does."""
+
+
+class RebuildingError(MetaError):
+    """Raised when somebody else is still rebuilding what was asked for. The caller tries again in a second."""
 
 
 class RefusedError(MetaError):
@@ -111,6 +124,34 @@ class TooManyAttemptsError(RefusedError):
     """Raised when a name saw too many wrong passwords of late, whoever tried. The caller waits a minute."""
 
     status, slug = 429, "too-many-attempts"
+
+
+class PartyError(RefusedError):
+    """Raised when a party refuses; ``slug`` says why, see ``parties.REFUSALS``."""
+
+    def __init__(self, status: int, slug: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.slug = slug
+
+
+class FriendshipError(RefusedError):
+    """Raised when a friendship cannot be; ``slug`` says why.
+
+    ``own-friend``: the player asked for themselves; ``friends-full``: one of the two has as many as one may have;
+    ``no-such-friendship``: nobody asked, or it has ended.
+    """
+
+    def __init__(self, status: int, slug: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.slug = slug
+
+
+class UnknownMatchError(RefusedError):
+    """Raised when the store has no such match. One that has just begun is there within a moment."""
+
+    status, slug = 404, "unknown-match"
 
 
 class SessionEndedError(RefusedError):

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
+from launchday.telemetry import request_id
 from meta_service.errors import InsufficientFundsError
 
 
@@ -64,8 +65,8 @@ async def transfer(
             raise InsufficientFundsError(f"the wallet holds less than {-amount} {currency}")
     if amount:
         await connection.execute(
-            "INSERT INTO ledger (transfer_id, account, currency, amount, reason, booked_at)"
-            " VALUES ($1, $2, $4, $5::bigint, $6, to_timestamp($7)), ($1, $3, $4, -$5::bigint, $6, to_timestamp($7))",
-            *(transfer_id, player_id, int(house), currency, amount, reason, now),
+            "INSERT INTO ledger (transfer_id, account, currency, amount, reason, booked_at, request_id) VALUES"
+            " ($1, $2, $4, $5::bigint, $6, to_timestamp($7), $8), ($1, $3, $4, -$5::bigint, $6, to_timestamp($7), $8)",
+            *(transfer_id, player_id, int(house), currency, amount, reason, now, request_id()),
         )
     return Balance(currency, row["balance"], row["version"])

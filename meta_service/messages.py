@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 MAX_PLAYERS = 1600  # the largest match
 MAX_PLAYER_ID = 2**63 - 1
+MAX_PREFERENCES_BYTES = 2048  # of a player's own settings: they are in every read of the profile
 _PLAYER_ID = re.compile(r"[1-9][0-9]{0,18}")
 
 
@@ -63,26 +73,59 @@ class Profile(Message):
     player_id: PlayerIdText
     display_name: str
     skin: str
+    emotes: list[str]
+    settings: dict[str, Any]
     level: int
     xp: int
     version: int = Field(description="Version of the loadout; only grows. 0: never changed.")
     sync: Sync = Field(description="Whether the newest loadout has reached the global store.")
+    home: str = Field(description="The region of the last login; empty where there is but one.")
     ratings: dict[str, Skill]
     balances: dict[str, int] = Field(
         description="Newest balances that were shown, for display; GET /v1/wallet asks the store."
     )
 
 
-class LoadoutChange(Message):
-    """What the player wants to wear."""
+def _short(preferences: dict[str, Any]) -> dict[str, Any]:
+    if len(json.dumps(preferences)) > MAX_PREFERENCES_BYTES:
+        raise ValueError(f"takes more than {MAX_PREFERENCES_BYTES} bytes")
+    return preferences
 
-    skin: Slug
+
+Emotes = Annotated[list[Slug], Field(max_length=8, examples=[["wave-hello"]])]
+Preferences = Annotated[
+    dict[
+        Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")],
+        Annotated[bool, Field(strict=True)]
+        | Annotated[int, Field(strict=True, ge=-(2**31), le=2**31)]
+        | Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1e9, le=1e9)]
+        | Annotated[str, Field(pattern=r"^[ -~]{0,64}$")],
+    ],
+    Field(max_length=32, examples=[{"invert_y": True, "sensitivity": 0.8}]),
+    AfterValidator(_short),
+]
+
+
+class LoadoutChange(Message):
+    """What the player wants to wear and use; what is left out stays as it is."""
+
+    skin: Slug | None = None
+    emotes: Emotes | None = Field(None, description="On the wheel, in order.")
+    settings: Preferences | None = Field(None, description="The client's own preferences, all of them.")
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> LoadoutChange:
+        if self.skin is None and self.emotes is None and self.settings is None:
+            raise ValueError("give a skin, emotes or settings")
+        return self
 
 
 class Loadout(Message):
     """The loadout that was accepted."""
 
     skin: str
+    emotes: list[str]
+    settings: dict[str, Any]
     version: int
     sync: Sync
 
@@ -106,7 +149,10 @@ class Checkout(Message):
     match_id: UUID
     server: ServerName
     region: Slug
-    ttl_s: Annotated[Finite, Field(gt=0, le=24 * 3600, description="Seconds until the leases expire.")]
+    ttl_s: Annotated[
+        Finite,
+        Field(gt=0, le=24 * 3600, description="Seconds until the leases expire.", examples=[120.0]),
+    ]
     player_ids: PlayerIds
 
 
@@ -180,6 +226,8 @@ class Books(Message):
     expired: int = Field(description="Leases that ended without one.")
     open: int = Field(description="Leases that are held now.")
     writebehind_depth: int = Field(description="Changes accepted and not yet in the store.")
+    writebehind_age_ms: int = Field(description="How long the oldest of them has waited.")
+    writebehind_lag_ms: int = Field(description="How long the oldest change of the last batch had waited.")
     writebehind_written: int = Field(description="Changes in the store.")
     writebehind_refused: int = Field(description="Results that the store refused for a stale fence.")
     writebehind_rejected: int = Field(description="Changes that the store cannot take, kept for an operator.")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from fastapi import APIRouter
 
+from meta_service.cache import LoadoutFields
 from meta_service.context import InContext, LimitedPlayer
 from meta_service.messages import Loadout, LoadoutChange, Profile, Skill
 from meta_service.players import ensure_live
@@ -20,6 +23,9 @@ async def profile(caller: LimitedPlayer, here: InContext) -> Profile:
         player_id=str(player.player_id),
         display_name=player.display_name,
         skin=player.skin,
+        emotes=json.loads(player.emotes),
+        settings=json.loads(player.settings),
+        home=player.home,
         level=player.level,
         xp=player.xp,
         version=player.version,
@@ -31,6 +37,17 @@ async def profile(caller: LimitedPlayer, here: InContext) -> Profile:
 
 @router.put("/profile/loadout")
 async def change_loadout(change: LoadoutChange, caller: LimitedPlayer, here: InContext) -> Loadout:
-    """Change one's skin: in force at once, stored within a moment."""
-    version = await here.players.set_skin(caller.player_id, change.skin, here.clock(), caller.session_id)
-    return Loadout(skin=change.skin, version=version, sync="pending")
+    """Change one's skin, emotes or settings: in force at once, stored within a moment."""
+    fields = LoadoutFields(
+        skin=change.skin or "",
+        emotes="" if change.emotes is None else json.dumps(change.emotes),
+        settings="" if change.settings is None else json.dumps(change.settings),
+    )
+    accepted = await here.players.set_loadout(caller.player_id, fields, here.clock(), caller.session_id)
+    return Loadout(
+        skin=accepted.fields.skin,
+        emotes=json.loads(accepted.fields.emotes),
+        settings=json.loads(accepted.fields.settings),
+        version=accepted.version,
+        sync="pending",
+    )

@@ -8,8 +8,22 @@ from uuid import UUID
 import structlog
 
 from meta_service import accounts
-from meta_service.cache import Cache, CheckoutAnswer, CommitRow, PlayerRecord
-from meta_service.errors import MetaError, StoreAwayError, UnknownPlayerError, session_ended
+from meta_service.cache import (
+    Cache,
+    CheckoutAnswer,
+    CommitRow,
+    LoadoutAnswer,
+    LoadoutFields,
+    PlayerRecord,
+)
+from meta_service.errors import (
+    MetaError,
+    StoreAwayError,
+    UnknownPlayerError,
+    WriteBehindFullError,
+    session_ended,
+)
+from meta_service.loading import Loader
 from meta_service.store import Store
 
 _log = structlog.get_logger()
@@ -21,6 +35,7 @@ class Players:
     def __init__(self, cache: Cache, store: Store) -> None:
         self.cache = cache
         self.store = store
+        self._loader = Loader(cache, store)
 
     async def login(self, device_id: str, now: float) -> tuple[int, bool]:
         """The player a device belongs to, and whether the account is new. Works while the store is away."""
@@ -49,20 +64,33 @@ class Players:
             raise UnknownPlayerError(f"player {player_id} is not known: log in")
         return player
 
-    async def set_skin(self, player_id: int, skin: str, now: float, session_id: str = "") -> int:
-        """Accept a skin and return the loadout's version; raises as ``profile`` does, or SessionEndedError.
+    async def come_home(self, player_id: int, now: float) -> None:
+        """Load a player anew who logs in here and was last at home in another region; the store may be away."""
+        player = await self.cache.player(player_id) if self.cache.region else None
+        if player is not None and player.home != self.cache.region:
+            try:
+                await self.cache.load(await self.store.load([player_id]), [player_id], now)
+            except StoreAwayError as error:
+                _log.warning("store away", reason=str(error))
+
+    async def set_loadout(
+        self, player_id: int, change: LoadoutFields, now: float, session_id: str = ""
+    ) -> LoadoutAnswer:
+        """Accept a loadout and return it as a whole; raises as ``profile`` does, SessionEndedError, or WriteBehindFullError.
 
         The session is checked in the script that accepts the change, so this stays one round trip.
         """
-        version, ended = await self.cache.set_skin(player_id, skin, now, session_id)
-        if not version and not ended:
+        answer = await self.cache.set_loadout(player_id, change, now, session_id)
+        if not answer.version and not answer.refusal:
             await self._load([player_id], now)
-            version, ended = await self.cache.set_skin(player_id, skin, now, session_id)
-        if ended:
-            raise session_ended(ended)
-        if not version:
+            answer = await self.cache.set_loadout(player_id, change, now, session_id)
+        if answer.refusal == "full":
+            raise WriteBehindFullError("too many changes wait for the store: try again later")
+        if answer.refusal:
+            raise session_ended(answer.refusal)
+        if not answer.version:
             raise UnknownPlayerError(f"player {player_id} is not known: log in")
-        return version
+        return answer
 
     async def skills(self, mode: str, player_ids: Sequence[int]) -> dict[int, tuple[float, float]]:
         """The players' (mu, sigma) in a mode; the prior for those without a rating."""
@@ -109,7 +137,7 @@ class Players:
         )
 
     async def _load(self, player_ids: Sequence[int], now: float) -> None:
-        await self.cache.load(await self.store.load(player_ids), player_ids, now)
+        await self._loader.load(player_ids, now)
 
     async def _try_load(self, player_ids: Sequence[int], now: float) -> bool:
         try:

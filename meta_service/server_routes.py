@@ -78,4 +78,4 @@ async def commit(request: Commit, here: InContext) -> CommitAnswers:
 async def books(here: InContext) -> Books:
     """Count what was checked out, committed, and written behind, after ending the leases whose time is over."""
     await here.players.cache.expire(here.clock())
-    return Books(**await here.players.cache.books())
+    return Books(**await here.players.cache.books(here.clock()))

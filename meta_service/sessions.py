@@ -47,6 +47,7 @@ class Sessions:
 
     async def open(self, player_id: int, now: float) -> Tokens:
         """Open a session, and end the one the account had."""
+        await self._players.come_home(player_id, now)
         session_id = secrets.token_hex(8)
         await self._cache.session("open", player_id, session_id, now)
         return self._tokens(player_id, session_id, 0, now)

@@ -32,6 +32,7 @@ UNREACHABLE = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what asyncpg makes of a connection that is cut off in the middle of a statement
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
@@ -41,7 +42,7 @@ UNREACHABLE = (
 )
 
 # Whatever asyncpg raises for statements that are known good: refused, cut off, shutting down, read-only, not migrated yet …
-AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 T = TypeVar("T")
 
@@ -53,7 +54,10 @@ SELECT json_strip_nulls(json_build_object(
     'device', encode(account.device_hash, 'hex'),
     'display_name', account.display_name,
     'skin', coalesce(loadout.skin, '{DEFAULT_SKIN}'),
+    'emotes', coalesce(loadout.emotes, '[]')::text,
+    'settings', coalesce(loadout.settings, '{{}}')::text,
     'loadout_version', coalesce(loadout.version, 0)::text,
+    'loadout_region', coalesce(loadout.region, ''),
     'xp', coalesce(progress.xp, 0)::text,
     'level', coalesce(progress.level, 1)::text,
     'ratings', coalesce(
@@ -66,6 +70,7 @@ SELECT json_strip_nulls(json_build_object(
     'session_generation', login.generation::text,
     'session_state', login.state,
     'session_version', login.version::text,
+    'home', login.region,
     'fence', session.fence::text,
     'match_id', session.match_id,
     'server', session.server,
@@ -132,6 +137,14 @@ class Store:
                 self._away_until = self._clock() + RETRY_AFTER_S
                 raise StoreAwayError(f"the store does not answer: {error!r}") from error
         raise StoreAwayError(f"{TRIES} tries in a row lost a race with other transactions")
+
+    async def answers(self) -> bool:
+        """Whether the store answers just now."""
+        try:
+            await self._fetch("SELECT 1")
+        except StoreAwayError:
+            return False
+        return True
 
     async def close(self) -> None:
         """Close every connection at once."""

@@ -27,6 +27,8 @@ from launchday.telemetry import configure
 from meta_service import keys, scripts
 from meta_service.apply import apply
 from meta_service.cache import Cache, connect
+from meta_service.leaderboards import publish
+from meta_service.regions import Follower
 from meta_service.store import AWAY
 
 BATCH = 1000  # changes a transaction: past some hundreds the cost of a change no longer falls
@@ -46,11 +48,14 @@ _log = structlog.get_logger()
 
 
 class WriteBehind:
-    """One worker. ``clock`` gives Unix seconds, for the leases it ends."""
+    """One worker. ``clock`` gives Unix seconds, for the leases it ends; ``region`` is whose cache ``redis`` is."""
 
-    def __init__(self, redis: Redis, store_url: str, name: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, redis: Redis, store_url: str, name: str, clock: Callable[[], float], region: str = ""
+    ) -> None:
         self._redis = redis
-        self._cache = Cache(redis)
+        self._cache = Cache(redis, region)
+        self._follower = Follower(self._cache)
         self._store_url = store_url
         self._name = name
         self._clock = clock
@@ -58,6 +63,7 @@ class WriteBehind:
         self._acknowledge = redis.register_script(scripts.source("acknowledge"))
         self._reject = redis.register_script(scripts.source("reject"))
         self._housekeeping_at = 0.0
+        self._expiring_at = 0.0
         self._failures = 0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -65,6 +71,7 @@ class WriteBehind:
         resumed = False
         while not stop.is_set():
             try:
+                await self._expire_leases()
                 if not resumed:
                     await self._join_group()
                     while entries := await self._read("0"):
@@ -103,12 +110,18 @@ class WriteBehind:
         )
         return _entries(answer)
 
+    async def _expire_leases(self) -> None:
+        """End leases whose time is over; this needs the cache alone, so it goes on while the store is away."""
+        now = self._clock()
+        if now >= self._expiring_at:
+            self._expiring_at = now + EXPIRE_EVERY_S
+            await self._cache.expire(now)
+
     async def _keep_house(self) -> None:
         now = self._clock()
         if now < self._housekeeping_at:
             return
         self._housekeeping_at = now + EXPIRE_EVERY_S
-        await self._cache.expire(now)
         _, claimed, _ = await cast(
             Any,
             self._redis.xautoclaim(
@@ -118,6 +131,8 @@ class WriteBehind:
         if claimed:
             _log.info("took over changes", count=len(claimed))
             await self._store([(id_, fields) for id_, fields in claimed if fields])
+        if self._cache.region:
+            await self._follower.follow(await self._connected(), now, STORE_S)
 
     async def _store(self, entries: Sequence[Entry]) -> None:
         """Store changes and take them out of the stream; one that the store cannot take is set aside alone."""
@@ -129,7 +144,7 @@ class WriteBehind:
                 changes.setdefault(kind, []).append(text)
         connection = await self._connected()
         try:
-            refused = await apply(connection, changes, STORE_S)
+            applied = await apply(connection, changes, STORE_S)
         except BAD_CHANGE as error:
             if len(entries) == 1:
                 await self._set_aside(entries[0], error)
@@ -138,14 +153,21 @@ class WriteBehind:
             await self._store(entries[:middle])
             await self._store(entries[middle:])
             return
-        if refused:
-            _log.warning("store refused stale fences", count=refused)
+        if applied.refused:
+            _log.warning("store refused stale fences", count=applied.refused)
+        if applied.records:
+            await publish(self._redis, applied.records)
+        ids = [id_ for id_, _ in entries]
         await cast(
             Any,
             self._acknowledge(
-                keys=[keys.BOOKS, keys.STREAM], args=[keys.GROUP, refused, *(id_ for id_, _ in entries)]
+                keys=[keys.BOOKS, keys.STREAM], args=[keys.GROUP, applied.refused, self._waited_ms(ids), *ids]
             ),
         )
+
+    def _waited_ms(self, ids: Sequence[str]) -> int:
+        accepted_ms = min(int(id_.partition("-")[0]) for id_ in ids)  # by the cache's clock
+        return max(int(self._clock() * 1000) - accepted_ms, 0)
 
     async def _set_aside(self, entry: Entry, error: Exception) -> None:
         id_, fields = entry
@@ -189,7 +211,7 @@ async def serve(own: Settings, name: str) -> None:
     redis = connect(own.cache_url)
     try:
         _log.info("write-behind started", worker=name)
-        await WriteBehind(redis, own.store_url, name, time.time).run(stop)
+        await WriteBehind(redis, own.store_url, name, time.time, own.region).run(stop)
     finally:
         await redis.aclose()
 

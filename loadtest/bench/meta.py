@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -26,16 +27,18 @@ from uuid import UUID, uuid4
 import asyncpg
 import numpy as np
 import uvloop
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from launchday import children
+from launchday.embedded import Postgres, Valkey
 from launchday.embedded.server import free_port
 from launchday.identity import Signer
 from launchday.settings import Settings
-from launchday.stack import Stack, environment
+from launchday.stack import environment
 from loadtest.errors import LoadTestError
 from meta_service import catalogue, keys, schema
-from meta_service.cache import Cache, connect
+from meta_service.cache import Cache, LoadoutFields, connect
 from meta_service.catalogue import Item
 from meta_service.client import Login, MetaClient, MetaUnavailableError, PlayerResult
 
@@ -78,22 +81,30 @@ class Bench:
 def run(seconds: float = 5.0) -> dict[str, Any]:
     """Measure each figure for ``seconds``; returns what ``--json`` prints. Raises LoadTestError when a process does not start."""
     with tempfile.TemporaryDirectory(prefix="launchday-bench-") as name:
-        given = Settings(
-            state_dir=Path(name),
-            kafka_bootstrap="127.0.0.1:1",  # never called: the meta service has no broker
-            cache_url="",
-            store_url="",
-            meta_port=free_port(),
-            requests_per_player_s=0.0,
+        folder = Path(name)
+        servers = (
+            Valkey(folder / "valkey", folder / "valkey.log"),
+            Postgres(folder / "postgres", folder / "postgres.log"),
         )
-        stack = Stack(given, fresh=True)
-        settings = stack.start()
         try:
+            for server in servers:
+                server.start()
+            valkey, postgres = servers
+            settings = Settings(
+                state_dir=folder,
+                cache_url=valkey.address,
+                store_url=postgres.address,
+                kafka_bootstrap="127.0.0.1:1",  # never called: the meta service has no broker
+                meta_port=free_port(),
+                identity_secret=SecretStr(secrets.token_hex(32)),
+                requests_per_player_s=0.0,
+            )
             schema.migrate(settings.store_url)
-            figures: dict[str, Any] = uvloop.run(_measure(settings, seconds, Path(name)))
+            figures: dict[str, Any] = uvloop.run(_measure(settings, seconds, folder))
             return figures
         finally:
-            stack.stop()
+            for server in reversed(servers):
+                server.stop()
 
 
 async def _measure(settings: Settings, seconds: float, folder: Path) -> dict[str, Any]:
@@ -247,7 +258,9 @@ async def _lag(bench: Bench) -> dict[str, Any]:
         while not stop.is_set():
             due = int((time.perf_counter() - began) * CHANGES_PER_S)
             burst = [bench.logins[n % len(bench.logins)].player_id for n in range(changes, due)]
-            await asyncio.gather(*(cache.set_skin(id_, f"skin-{due}", time.time()) for id_ in burst))
+            await asyncio.gather(
+                *(cache.set_loadout(id_, LoadoutFields(f"skin-{due}"), time.time()) for id_ in burst)
+            )
             changes = due
             await asyncio.sleep(BURST_S)
 
@@ -258,9 +271,9 @@ async def _lag(bench: Bench) -> dict[str, Any]:
         if time.perf_counter() - began > bench.seconds:
             break
         player_id = bench.logins[(number * 37) % len(bench.logins)].player_id
-        version, _ = await cache.set_skin(player_id, "watched", time.time())
+        changed = await cache.set_loadout(player_id, LoadoutFields("watched"), time.time())
         accepted = time.perf_counter()
-        await _stored(bench.store, player_id, version)
+        await _stored(bench.store, player_id, changed.version)
         lags_s.append(time.perf_counter() - accepted)
     stop.set()
     await changing
@@ -294,7 +307,10 @@ async def _backlog(bench: Bench, started: list[subprocess.Popen[bytes]]) -> dict
     for start in range(0, BACKLOG_ROWS, 500):
         now = time.time()
         await asyncio.gather(
-            *(cache.set_skin(ids[n % len(ids)], "piled-up", now) for n in range(start, start + 500))
+            *(
+                cache.set_loadout(ids[n % len(ids)], LoadoutFields("piled-up"), now)
+                for n in range(start, start + 500)
+            )
         )
     started.append(bench.start("meta_service.writebehind"))
     full = depth = await bench.redis.xlen(keys.STREAM)

@@ -30,6 +30,17 @@ from meta_service.client.money import MoneyCalls
 from meta_service.client.players import PlayerCalls
 from meta_service.client.progress import ProgressCache
 from meta_service.client.servers import PlayerResult, ServerCalls
+from meta_service.client.social import SocialCalls
+from meta_service.client.social_answers import (
+    Friend,
+    Invitation,
+    Leaderboard,
+    MatchReport,
+    Party,
+    PartyMember,
+    PastMatch,
+    Standing,
+)
 
 __all__ = [
     "Books",
@@ -39,23 +50,31 @@ __all__ = [
     "CheckoutRefusal",
     "Commit",
     "CommitRefusal",
+    "Friend",
     "Grant",
+    "Invitation",
+    "Leaderboard",
     "LedgerEntry",
     "Loadout",
     "Login",
+    "MatchReport",
     "MetaClient",
     "MetaClientError",
     "MetaRefusedError",
     "MetaUnavailableError",
     "OwnedItem",
+    "Party",
+    "PartyMember",
+    "PastMatch",
     "PlayerResult",
     "Profile",
     "ProgressCache",
     "Purchase",
     "Refund",
     "Skill",
+    "Standing",
 ]
 
 
-class MetaClient(PlayerCalls, MoneyCalls, ServerCalls):
+class MetaClient(PlayerCalls, MoneyCalls, SocialCalls, ServerCalls):
     """The meta service's API, for players and services alike; see ``Calls`` for the arguments."""

@@ -40,14 +40,19 @@ class Profile(msgspec.Struct, frozen=True):
     sync: str
     ratings: dict[str, Skill]
     balances: dict[str, int] = {}
+    emotes: list[str] = []
+    settings: dict[str, bool | int | float | str] = {}
+    home: str = ""
 
 
 class Loadout(msgspec.Struct, frozen=True):
-    """An accepted loadout."""
+    """An accepted loadout, as a whole."""
 
     skin: str
     version: int
     sync: str
+    emotes: list[str] = []
+    settings: dict[str, bool | int | float | str] = {}
 
 
 class CheckedOut(msgspec.Struct, frozen=True):
@@ -99,6 +104,8 @@ class Books(msgspec.Struct, frozen=True):
     writebehind_written: int
     writebehind_refused: int
     writebehind_rejected: int
+    writebehind_age_ms: int = 0
+    writebehind_lag_ms: int = 0
 
 
 class Skills(msgspec.Struct, frozen=True):

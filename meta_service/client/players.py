@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from meta_service.client.answers import Account, Ended, Loadout, Login, Profile
 from meta_service.client.calls import Calls
 
@@ -39,6 +41,15 @@ class PlayerCalls(Calls):
         """Read the profile of the player whose token this is."""
         return await self.call("GET", "/v1/profile", Profile, session_token)
 
-    async def set_loadout(self, session_token: str, skin: str) -> Loadout:
-        """Change the skin of the player whose token this is."""
-        return await self.call("PUT", "/v1/profile/loadout", Loadout, session_token, {"skin": skin})
+    async def set_loadout(
+        self,
+        session_token: str,
+        skin: str | None = None,
+        *,
+        emotes: Sequence[str] | None = None,
+        settings: Mapping[str, bool | int | float | str] | None = None,
+    ) -> Loadout:
+        """Change the loadout of the player whose token this is; what is left out stays as it is."""
+        given = {"skin": skin, "emotes": emotes, "settings": settings}
+        body = {name: value for name, value in given.items() if value is not None}
+        return await self.call("PUT", "/v1/profile/loadout", Loadout, session_token, body)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from meta_service.client.answers import Books, Checkout, Commit, Ended, Skill, Skills
 from meta_service.client.calls import Calls
+from meta_service.client.social_answers import MatchReport, Party
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,27 @@ class ServerCalls(Calls):
         """End a player's session, whichever it is; return whether there was one."""
         body = {"player_id": str(player_id)}
         return (await self.call("POST", "/v1/internal/revocations", Ended, self.token, body)).ended
+
+    async def queue_party(self, leader: int, ticket_id: UUID) -> Party:
+        """Take a leader's party into the queue under one ticket: its members as they are from now on.
+
+        May be repeated. Raises MetaRefusedError: ``no-party``, ``not-the-leader``, ``not-all-ready`` or ``party-queued``.
+        """
+        body = {"leader": str(leader), "ticket_id": str(ticket_id)}
+        return await self.call("POST", "/v1/internal/parties/queue", Party, self.token, body)
+
+    async def party(self, party_id: UUID) -> Party:
+        """A party: whether it still has the ticket, and who is in it. Somebody may have left since it was queued."""
+        return await self.call("GET", f"/v1/internal/parties/{party_id}", Party, self.token)
+
+    async def unqueue_party(self, party_id: UUID, ticket_id: UUID) -> Party:
+        """Tell that a party's ticket has ended: assigned, cancelled, expired or failed."""
+        body = {"ticket_id": str(ticket_id)}
+        return await self.call("POST", f"/v1/internal/parties/{party_id}/unqueue", Party, self.token, body)
+
+    async def match(self, match_id: UUID) -> MatchReport:
+        """What the store knows of everybody who was checked out for a match."""
+        return await self.call("GET", f"/v1/internal/matches/{match_id}", MatchReport, self.token)
 
     async def books(self) -> Books:
         """The durable counters."""

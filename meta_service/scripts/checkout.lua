@@ -1,6 +1,6 @@
 -- Check players out for a match: each gets a lease with a fencing token, or a refusal. The whole match in one call.
 -- KEYS  books, leases, write-behind stream, then one player hash each
--- ARGV  match id, server, region, now (ms), lease until (ms), then the player ids
+-- ARGV  match id, server, region, now (ms), lease until (ms), request id, then the player ids
 -- Returns one {id, fence, skin, level} or {id, 0, reason, holder} a player.
 -- The fence is the time of the check-out in milliseconds, moved past the player's last stamp: it grows whatever clocks
 -- do, and the store can tell which check-outs precede which commits in whatever order they reach it.
@@ -8,7 +8,7 @@ local match, server, region, now = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local answers, opened, expired = {}, {}, {}
 
 for index = 4, #KEYS do
-  local key, id = KEYS[index], ARGV[index + 2]
+  local key, id = KEYS[index], ARGV[index + 3]
   local player = redis.call('HMGET', key, 'skin', 'level', 'stamp', 'fence',
     'lease_match', 'lease_server', 'lease_until', 'lease_state')
   local skin, level, fence, holder, state = player[1], player[2], player[4], player[6], player[8]
@@ -43,7 +43,8 @@ end
 if #opened > 0 then
   redis.call('HINCRBY', KEYS[1], 'checkouts', #opened)
   redis.call('XADD', KEYS[3], '*', 'checkout', cjson.encode({
-    match_id = match, server = server, region = region, lease_until_ms = ARGV[5], players = opened
+    match_id = match, server = server, region = region, lease_until_ms = ARGV[5], request_id = ARGV[6],
+    players = opened
   }))
 end
 return answers

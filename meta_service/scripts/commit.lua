@@ -1,6 +1,7 @@
 -- Commit players' results of a match and release their leases. Repeating it changes nothing and says the same.
 -- KEYS  books, leases, write-behind stream, the match's commits, then one player hash each
--- ARGV  match id, now (ms), how long to remember (s), then id, fence, placement, kills, played (s) of each player
+-- ARGV  match id, now (ms), how long to remember (s), request id, then id, fence, placement, kills, played (s) of each
+--       player
 -- Returns one {id, reason} a player; the reason is empty for a player who is committed.
 -- "not-loaded": the cache has no lease, but the store, which was not asked yet, may have one.
 -- A lease that expired but that nobody has taken since may still be committed: the fence alone decides.
@@ -8,7 +9,7 @@ local match, now = ARGV[1], tonumber(ARGV[2])
 local answers, committed, late = {}, {}, 0
 
 for index = 5, #KEYS do
-  local key, at = KEYS[index], 4 + (index - 5) * 5
+  local key, at = KEYS[index], 5 + (index - 5) * 5
   local id, fence = ARGV[at], ARGV[at + 1]
   local player = redis.call('HMGET', key, 'stamp', 'fence', 'lease_match', 'lease_state')
   local reason = ''
@@ -36,7 +37,9 @@ end
 if #committed > 0 then
   redis.call('EXPIRE', KEYS[4], ARGV[3])
   redis.call('HINCRBY', KEYS[1], 'commits', #committed)
-  redis.call('XADD', KEYS[3], '*', 'commit', cjson.encode({match_id = match, players = committed}))
+  redis.call('XADD', KEYS[3], '*', 'commit', cjson.encode({
+    match_id = match, request_id = ARGV[4], players = committed
+  }))
 end
 if late > 0 then
   redis.call('HINCRBY', KEYS[1], 'expired', -late)

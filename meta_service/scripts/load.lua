@@ -20,14 +20,21 @@ local function restore_session(key, id, row)
   end
 end
 
+-- Two regions may have given one version; then their names decide, here as in the store.
+local function newer(key, version_field, region_field, version, region)
+  local kept = redis.call('HMGET', key, version_field, region_field)
+  local last = tonumber(kept[1] or '-1')
+  return tonumber(version) > last or (tonumber(version) == last and region > (kept[2] or ''))
+end
+
 for index = 3, #KEYS do
   local key, row = KEYS[index], cjson.decode(ARGV[index - 1])
   if row.device then
     redis.call('HSET', key, 'device', row.device, 'display_name', row.display_name)
     redis.call('HSETNX', key, 'skin', row.skin)
-    local version = tonumber(redis.call('HGET', key, 'loadout_version') or '-1')
-    if tonumber(row.loadout_version) > version then
-      redis.call('HSET', key, 'skin', row.skin, 'loadout_version', row.loadout_version)
+    if newer(key, 'loadout_version', 'loadout_region', row.loadout_version, row.loadout_region) then
+      redis.call('HSET', key, 'skin', row.skin, 'emotes', row.emotes, 'settings', row.settings,
+        'loadout_version', row.loadout_version, 'loadout_region', row.loadout_region)
     end
   end
   -- What other services wrote may precede the account, so it is kept whether the account is known or not.
@@ -44,11 +51,10 @@ for index = 3, #KEYS do
       redis.call('HSET', key, 'wallet:' .. currency, wallet)
     end
   end
-  if row.session_id and
-    tonumber(row.session_version) > tonumber(redis.call('HGET', key, 'session_version') or '0') then
+  if row.session_id and newer(key, 'session_version', 'home', row.session_version, row.home) then
     redis.call('HSET', key, 'session_id', row.session_id, 'session_generation', row.session_generation,
       'session_state', row.session_state, 'session_version', row.session_version,
-      'session_rotated', row.session_version)
+      'session_rotated', row.session_version, 'home', row.home)
   end
   if row.fence then
     restore_session(key, row.player_id, row)

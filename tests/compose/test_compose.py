@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import check_jsonschema
 import jsonschema
 import pytest
 import yaml
+from pydantic import SecretStr
 
 from launchday.backend import SERVICES
 from launchday.settings import Settings
 from launchday.stack import env_name
+from meta_service import api as meta
 
 COMPOSE = Path(__file__).parent.parent.parent / "compose"
 
@@ -63,3 +66,16 @@ def test_the_gateway_splits_by_path_and_keeps_internal_routes_inside() -> None:
     configuration = (COMPOSE / "nginx.conf").read_text()
     assert "location /v1/tickets" in configuration
     assert configuration.index("/v1/internal/") < configuration.index("return 404")
+
+
+def test_the_gateway_sends_each_players_route_to_the_service_that_has_it() -> None:
+    """Nothing of the meta service is caught by the matchmaker's rule, and everything of both is reached."""
+    configuration = (COMPOSE / "nginx.conf").read_text()
+    rules = re.findall(r"location (?:~ )?(\S+) \{\s*(?:proxy_pass http://(\w+);|return 404;)", configuration)
+    assert rules == [("^/v1/internal/", ""), ("/v1/tickets", "matchmaker"), ("/v1/", "meta")]
+    own = Settings(identity_secret=SecretStr("x" * 64), fleet_key=SecretStr("0" * 64))
+    for path in meta.build(own).openapi()["paths"]:
+        if path.startswith("/v1/internal/"):
+            continue
+        assert not path.startswith("/v1/tickets")
+        assert path.startswith("/v1/") or path in ("/healthz", "/metrics")

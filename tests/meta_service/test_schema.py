@@ -18,6 +18,7 @@ TABLES = {
     "consumer_offsets",
     "credentials",
     "event_inbox",
+    "friendships",
     "idempotency",
     "inventory",
     "ledger",
@@ -26,6 +27,7 @@ TABLES = {
     "progression",
     "purchases",
     "ratings",
+    "season_records",
     "sessions",
     "wallets",
 }

@@ -124,7 +124,7 @@ async def test_two_matches_in_a_row_are_stored_the_same_in_any_order(
         {"checkout": [checkout(OTHER_MATCH, "server-2", (7, 2000))]},
     ]
     for index in order:
-        assert await apply(store, changes[index], 5) == 0
+        assert (await apply(store, changes[index], 5)).refused == 0
     assert await outcomes(store) == {1000: ("committed", 3), 2000: (None, None)}
     assert await store.fetchval("SELECT server FROM match_history WHERE fence = 1000") == "server-1"
 
@@ -134,7 +134,7 @@ async def test_the_store_refuses_a_stale_fence_that_the_cache_let_through(store:
     await apply(store, {"checkout": [checkout(MATCH, "server-1", (7, 1000), (8, 1000))]}, 5)
     await apply(store, {"checkout": [checkout(OTHER_MATCH, "server-2", (7, 2000))]}, 5)
     late = {"commit": [commit(MATCH, (7, 1000, 3000), (8, 1000, 3000))]}
-    assert await apply(store, late, 5) == 1
+    assert (await apply(store, late, 5)).refused == 1
     rows = await store.fetch("SELECT player_id, fence, outcome, kills FROM match_history ORDER BY 1, 2")
     assert [tuple(row) for row in rows] == [
         (7, 1000, "refused", None),
