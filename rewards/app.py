@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from launchday.problems import Problem
 from launchday.service import ServiceCaller, create_app
 from launchday.settings import Settings
-from meta_service.client import ProgressCache
+from meta_service.client import ProgressCache, RatingCache
 from rewards.cache import CacheFollower
 from rewards.consumer import Consumer
 from rewards.errors import StoreUnavailableError
@@ -48,7 +48,7 @@ def build(settings: Settings, rules: Rules) -> FastAPI:
         redis = Redis.from_url(
             settings.cache_url, socket_timeout=CACHE_TIMEOUT_S, socket_connect_timeout=CACHE_TIMEOUT_S
         )
-        follower = CacheFollower(ProgressCache(redis))
+        follower = CacheFollower(ProgressCache(redis), RatingCache(redis))
         consumer = Consumer(settings.kafka_bootstrap, settings.topic_prefix, store, follower)
         app.state.store, app.state.consumer = store, consumer
         consuming = asyncio.create_task(consumer.run(), name="consume")

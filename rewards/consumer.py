@@ -214,7 +214,9 @@ class Consumer:
         assigned = kafka.assignment()
         starts = await starting_offsets(kafka, assigned, self._store, self._bootstrap)
         # What a crash, or a commit whose answer was lost, may have kept from the cache.
-        self._cache.follow(await self._store.recent_progress(REPUBLISH_S))
+        self._cache.follow(
+            await self._store.recent_progress(REPUBLISH_S), await self._store.recent_ratings(REPUBLISH_S)
+        )
         if kafka.assignment() != assigned:
             return  # dealt out anew meanwhile: the caller looks again
         for partition, offset in starts.items():
@@ -267,7 +269,7 @@ class Consumer:
             await self._letters.send([bad for bad in batch.bad if bad.raw.letter_id not in known])
         with metrics.APPLY_SECONDS.time():
             applied = await self._store.apply(batch)
-        self._cache.follow(applied.progress)
+        self._cache.follow(applied.progress, applied.ratings)
         self._count(batch, applied)
 
     def _count(self, batch: Batch, applied: Applied) -> None:

@@ -29,6 +29,7 @@ from meta_service.client.errors import MetaClientError, MetaRefusedError, MetaUn
 from meta_service.client.money import MoneyCalls
 from meta_service.client.players import PlayerCalls
 from meta_service.client.progress import ProgressCache
+from meta_service.client.ratings import RatingCache
 from meta_service.client.servers import PlayerResult, ServerCalls
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "Profile",
     "ProgressCache",
     "Purchase",
+    "RatingCache",
     "Refund",
     "Skill",
 ]

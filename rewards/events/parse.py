@@ -19,6 +19,7 @@ MAX_TEXT = 200  # characters; longest text we write is a reason
 MAX_XP = 10_000_000  # of one grant; with any number of them a bigint does not overflow
 MAX_PLAYERS = 10_000  # of one match
 MAX_WEAPONS = 100  # of one player's summary
+MAX_DAMAGE = 1e9  # points in one match
 MAX_TIME_S = 4_102_444_800.0  # the year 2100: beyond, a clock or the bytes are wrong
 
 
@@ -90,8 +91,8 @@ def _check_player_event(event: Any) -> None:
     for field, value in event.ListFields():
         if isinstance(value, str):
             _check_text(field.name, value)
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise BadEventError(f"{field.name} is not a number")
+        elif isinstance(value, float) and not 0.0 <= value <= MAX_DAMAGE:
+            raise BadEventError(f"{field.name} is not between 0 and {MAX_DAMAGE:g}")
         elif field.name == "price" and value < 0:
             raise BadEventError("price is less than 0")
         elif field.name == "weapons":
@@ -103,8 +104,8 @@ def _check_weapons(weapons: Sequence[Any]) -> None:
         raise BadEventError(f"more than {MAX_WEAPONS} weapons")
     for entry in weapons:
         _check_text("weapon", entry.weapon)
-        if not math.isfinite(entry.dealt):
-            raise BadEventError("dealt is not a number")
+        if not 0.0 <= entry.dealt <= MAX_DAMAGE:
+            raise BadEventError(f"dealt is not between 0 and {MAX_DAMAGE:g}")
 
 
 def _check_kill(event: pb.Kill) -> None:

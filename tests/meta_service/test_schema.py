@@ -15,6 +15,7 @@ TABLES = {
     "accounts",
     "alembic_version",
     "catalogue",
+    "challenge_progress",
     "consumer_offsets",
     "credentials",
     "event_inbox",
@@ -25,7 +26,9 @@ TABLES = {
     "match_history",
     "progression",
     "purchases",
+    "rated_matches",
     "ratings",
+    "season_progress",
     "sessions",
     "wallets",
 }

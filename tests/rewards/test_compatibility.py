@@ -29,10 +29,10 @@ def _delete(of: str, name: str) -> Callable[[FileDescriptorProto], None]:
     return lambda schema: message(schema, of).field.remove(field(schema, of, name))
 
 
-def _set(of: str, name: str, **values: object) -> Callable[[FileDescriptorProto], None]:
+def _set(of: str, of_field: str, /, **values: object) -> Callable[[FileDescriptorProto], None]:
     def change(schema: FileDescriptorProto) -> None:
         for key, value in values.items():
-            setattr(field(schema, of, name), key, value)
+            setattr(field(schema, of, of_field), key, value)
 
     return change
 
