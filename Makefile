@@ -9,7 +9,7 @@ FOR := --python $(BIN)/python
 SETUP_FAILED = { echo "setup: the packages could not be had: check the network and run make again (log: .venv/setup.log)" >&2; exit 1; }
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup run test check bench kafka lock clean
+.PHONY: help setup run test check bench chaos kafka lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
@@ -42,6 +42,9 @@ check: setup  ## format, lint, strict types, import rules, kernel rules
 
 bench: setup  ## every benchmark, one JSON object a line
 	@$(BIN)/launchday bench all --json
+
+chaos: setup kafka  ## kill consumer, broker and store of rewards with -9, thirty times each (about ten minutes)
+	@$(BIN)/python -m tests.chaos.rewards
 
 kafka: setup  ## what Apache Kafka needs to stand in for the embedded broker
 	@$(BIN)/launchday kafka

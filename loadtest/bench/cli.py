@@ -105,6 +105,18 @@ def meta(seconds: Seconds = 5.0, as_json: AsJson = False) -> None:
     _print(lambda: {"bench": "meta"} | bench.run(seconds), as_json)
 
 
+@app.command()
+def rewards(
+    events: Annotated[int, typer.Option(min=1_000, max=10_000_000, help="How many events.")] = 150_000,
+    rounds: Annotated[int, typer.Option(min=1, max=20, help="How many times to measure each.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Events from Kafka to their effects in PostgreSQL, beside reading alone and storing alone."""
+    from loadtest.bench import rewards as bench
+
+    _print(lambda: bench.run(events, rounds), as_json)
+
+
 @app.command(name="all")
 def run_all(as_json: AsJson = False) -> None:
     """Every benchmark with its defaults, the tick in three layouts."""
@@ -113,7 +125,7 @@ def run_all(as_json: AsJson = False) -> None:
 
 
 def _every() -> Iterator[Callable[[], dict[str, Any]]]:
-    from loadtest.bench import meta, scale, tick, transport, wire
+    from loadtest.bench import meta, rewards, scale, tick, transport, wire
     from loadtest.bench.layout import CLUSTER, MAP
 
     yield lambda: tick.run(100, MAP, 10.0)
@@ -123,6 +135,7 @@ def _every() -> Iterator[Callable[[], dict[str, Any]]]:
     yield wire.run
     yield transport.run
     yield lambda: {"bench": "meta"} | meta.run()
+    yield rewards.run
 
 
 def _print(run: Callable[[], dict[str, Any]], as_json: bool) -> None:
