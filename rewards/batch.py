@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from rewards.errors import RefusedByStoreError
 from rewards.events import BadEventError, Envelope, parse_envelope
 
 Partition = tuple[str, int]
@@ -71,6 +72,20 @@ def sort_records(records: Iterable[Raw]) -> Batch:
         else:
             events.append(Event(raw, uuid.UUID(bytes=envelope.event_id), envelope))
     return Batch(events, bad, next_offsets)
+
+
+async def apply_or_halve(records: Sequence[Raw], apply: Callable[[Batch], Awaitable[object]]) -> None:
+    """Apply records; one that the store refuses is found by halving and applied as a bad record instead."""
+    batch = sort_records(records)
+    try:
+        await apply(batch)
+    except RefusedByStoreError as error:
+        if len(records) == 1:
+            await apply(Batch((), [BadRecord(records[0], str(error))], batch.next_offsets))
+            return
+        middle = len(records) // 2
+        await apply_or_halve(records[:middle], apply)
+        await apply_or_halve(records[middle:], apply)
 
 
 def inbox_id(raw: Raw) -> uuid.UUID:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import uuid
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
-
 from rewards.batch import Batch, Partition
 from rewards.effects import Effects, fold
-from rewards.errors import RefusedByStoreError, StoreUnavailableError
 from rewards.events import Envelope
+from rewards.outbox import level_up_envelope
 from rewards.ratings import Rating, rate, rated
 from rewards.rules import Rules
-
-COMMAND_TIMEOUT_S = 30.0  # a batch takes milliseconds; after this the connection counts as dead
-CONNECT_TIMEOUT_S = 5.0
-POOL_CONNECTIONS = 3  # one applies; the others are for the books and for looking things up
+from rewards.store_connection import Connections
 
 # DO NOTHING returns only what was not there: those events, and no others, have their effect in this transaction.
 _REMEMBER = """
@@ -94,9 +87,6 @@ _REACH = """
     ON CONFLICT (consumer, topic, partition) DO UPDATE SET next_offset = excluded.next_offset
 """
 
-_REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-_OUTAGES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
-
 Progress = tuple[int, int, int]
 """Player id, XP and level, as stored."""
 
@@ -114,6 +104,7 @@ class Applied:
         letters: bad records that were new.
         progress: the rows of players that changed, as they are now.
         ratings: those that changed, as they are now.
+        announced: level-ups put into the outbox.
     """
 
     effects: Effects
@@ -121,6 +112,7 @@ class Applied:
     letters: int
     progress: list[Progress]
     ratings: list[NewRating]
+    announced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +132,17 @@ class Store:
         consumer: the name that offsets are kept under.
         rules: what events are worth.
         letters_topic: the name that bad records have in the inbox.
+        announce: put level-ups into the outbox.
     """
 
-    def __init__(self, url: str, consumer: str, rules: Rules, letters_topic: str) -> None:
-        self._url = url
+    def __init__(
+        self, url: str, consumer: str, rules: Rules, letters_topic: str, *, announce: bool = False
+    ) -> None:
+        self.connections = Connections(url)
         self._consumer = consumer
         self._rules = rules
         self._letters_topic = letters_topic
-        self._pool: asyncpg.Pool | None = None
-        self._connecting = asyncio.Lock()
+        self._announce = announce
 
     async def apply(self, batch: Batch) -> Applied:
         """Give every event of the batch that is new its effect, and remember how far we have read: all or nothing.
@@ -159,7 +153,7 @@ class Store:
         topics = {event.event_id: event.raw.topic for event in batch.events}
         topics |= {bad.raw.letter_id: self._letters_topic for bad in batch.bad}
         ids = sorted(topics)
-        async with self._connection() as connection, connection.transaction():
+        async with self.connections.one() as connection, connection.transaction():
             rows = (
                 await connection.fetch(_REMEMBER, ids, [topics[event_id] for event_id in ids]) if ids else []
             )
@@ -171,6 +165,7 @@ class Store:
             await self._climb(connection, effects)
             ratings = await self._rate(connection, effects.results)
             progress = await self._gain(connection, effects)
+            announced = await self._tell(connection, effects, progress, fresh.values())
             await self._reach(connection, batch.next_offsets)
         return Applied(
             effects=effects,
@@ -178,11 +173,12 @@ class Store:
             letters=len(new) - len(fresh),
             progress=progress,
             ratings=ratings,
+            announced=announced,
         )
 
     async def next_offsets(self) -> dict[Partition, int]:
         """How far each partition has been applied."""
-        async with self._connection() as connection:
+        async with self.connections.one() as connection:
             rows = await connection.fetch(
                 "SELECT topic, partition, next_offset FROM consumer_offsets WHERE consumer = $1",
                 self._consumer,
@@ -191,7 +187,7 @@ class Store:
 
     async def known(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
         """Those of the ids that are in the inbox."""
-        async with self._connection() as connection:
+        async with self.connections.one() as connection:
             rows = await connection.fetch(
                 "SELECT event_id FROM event_inbox WHERE event_id = ANY($1::uuid[])", list(ids)
             )
@@ -199,7 +195,7 @@ class Store:
 
     async def recent_progress(self, window_s: float) -> list[Progress]:
         """The rows that changed in the last ``window_s`` seconds before the newest change."""
-        async with self._connection() as connection:
+        async with self.connections.one() as connection:
             rows = await connection.fetch(
                 "SELECT player_id, xp, level FROM progression "
                 "WHERE updated_at >= (SELECT max(updated_at) FROM progression) - make_interval(secs => $1)",
@@ -209,7 +205,7 @@ class Store:
 
     async def recent_ratings(self, window_s: float) -> list[NewRating]:
         """The ratings that changed in the last ``window_s`` seconds before the newest change."""
-        async with self._connection() as connection:
+        async with self.connections.one() as connection:
             rows = await connection.fetch(
                 "SELECT player_id, mode, mu, sigma, matches FROM ratings "
                 "WHERE updated_at >= (SELECT max(updated_at) FROM ratings) - make_interval(secs => $1)",
@@ -221,7 +217,7 @@ class Store:
 
     async def totals(self, source_topics: Collection[str]) -> Totals:
         """Count what has been applied of these topics; reads the tables, so not for every second."""
-        async with self._connection() as connection:
+        async with self.connections.one() as connection:
             row = await connection.fetchrow(
                 "SELECT count(*) FILTER (WHERE topic = ANY($1::text[])) AS events, "
                 "count(*) FILTER (WHERE topic = $2) AS letters, "
@@ -233,14 +229,7 @@ class Store:
 
     async def close(self) -> None:
         """Close the connections."""
-        pool, self._pool = self._pool, None
-        if pool is None:
-            return
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await pool.close()
-        except _OUTAGES:
-            pool.terminate()
+        await self.connections.close()
 
     async def _gain(self, connection: Any, effects: Effects) -> list[Progress]:
         if not effects.players:
@@ -319,6 +308,28 @@ class Store:
             )
         return moved
 
+    async def _tell(
+        self, connection: Any, effects: Effects, progress: Sequence[Progress], events: Collection[Envelope]
+    ) -> int:
+        """Put level-ups into the outbox, at the time of the newest event; returns how many."""
+        if not self._announce:
+            return 0
+        levels = [
+            (player_id, before, level, xp)
+            for player_id, xp, level in progress
+            if (before := self._rules.level(xp - effects.players[player_id].xp)) < level
+        ]
+        if levels:
+            at_s = max(event.occurred_at for event in events)
+            told = [level_up_envelope(*one, at_s) for one in levels]
+            await connection.execute(
+                "INSERT INTO event_outbox (event_id, envelope) SELECT * FROM unnest($1::uuid[], $2::bytea[]) "
+                "ON CONFLICT (event_id) DO NOTHING",
+                [event_id for event_id, _ in told],
+                [envelope for _, envelope in told],
+            )
+        return len(levels)
+
     async def _reach(self, connection: Any, next_offsets: Mapping[Partition, int]) -> None:
         places = sorted(next_offsets)
         await connection.execute(
@@ -328,22 +339,3 @@ class Store:
             [partition for _, partition in places],
             [next_offsets[place] for place in places],
         )
-
-    @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
-        try:
-            async with self._connecting:
-                if self._pool is None:
-                    self._pool = await asyncpg.create_pool(
-                        self._url,
-                        min_size=1,
-                        max_size=POOL_CONNECTIONS,
-                        timeout=CONNECT_TIMEOUT_S,
-                        command_timeout=COMMAND_TIMEOUT_S,
-                    )
-            async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
-                yield connection
-        except _REFUSALS as error:
-            raise RefusedByStoreError(f"the store refuses it: {error}") from error
-        except _OUTAGES as error:
-            raise StoreUnavailableError(f"{type(error).__name__}: {error}") from error

@@ -164,7 +164,7 @@ async def _consume_alone(bootstrap: str, count: int) -> tuple[list[Any], float]:
 
 async def _store_alone(url: str, records: Sequence[Any]) -> float:
     """The same transactions, from batches that are ready in memory. Returns the seconds they took."""
-    store = Store(url, "bench", rules.load(), DEAD_LETTERS.name(PREFIX))
+    store = Store(url, "bench", rules.load(), DEAD_LETTERS.name(PREFIX), announce=True)
     raw = [raw_record(record) for record in records]
     batches = [sort_records(raw[at : at + BATCH_RECORDS]) for at in range(0, len(raw), BATCH_RECORDS)]
     await store.next_offsets()  # connects
@@ -179,7 +179,7 @@ async def _store_alone(url: str, records: Sequence[Any]) -> float:
 
 async def _all_of_it(bootstrap: str, url: str, sent: Sent) -> tuple[float, tuple[int, int, int]]:
     """The consumer as the service runs it. Returns the seconds, and what was applied, came twice, was lost."""
-    store = Store(url, "bench", rules.load(), DEAD_LETTERS.name(PREFIX))
+    store = Store(url, "bench", rules.load(), DEAD_LETTERS.name(PREFIX), announce=True)
     follower = CacheFollower(NoCache())
     consumer = Consumer(bootstrap, PREFIX, store, follower)
     running = asyncio.create_task(consumer.run())

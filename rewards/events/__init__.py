@@ -32,12 +32,24 @@ from rewards.events.errors import BadEventError, BusUnavailableError, EventsErro
 from rewards.events.ids import EventIds
 from rewards.events.parse import parse_envelope, routing
 from rewards.events.producer import EventProducer, ProducerBooks
-from rewards.events.topics import DEAD_LETTERS, MATCH, PLAYER, SOURCES, TOPICS, Topic, ensure_topics
+from rewards.events.topics import (
+    DEAD_LETTERS,
+    EVENTS,
+    MATCH,
+    PLAYER,
+    PROGRESS,
+    SOURCES,
+    TOPICS,
+    Topic,
+    ensure_topics,
+)
 
 __all__ = [
     "DEAD_LETTERS",
+    "EVENTS",
     "MATCH",
     "PLAYER",
+    "PROGRESS",
     "SOURCES",
     "TOPICS",
     "BadEventError",

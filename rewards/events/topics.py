@@ -39,11 +39,15 @@ PLAYER = Topic("player", partitions=8, retention_ms=7 * DAY_MS)
 # One partition, so that match results have one order, and ratings, which depend on it, come out the same whenever the log is read.
 # A hundred thousand players in twenty-minute matches of a hundred end 50 matches a minute: one partition takes thousands a second.
 MATCH = Topic("match", partitions=1, retention_ms=7 * DAY_MS)
+# What rewards tells. It does not read it itself: nothing is worth anything because of it.
+PROGRESS = Topic("progress", partitions=4, retention_ms=7 * DAY_MS)
 DEAD_LETTERS = Topic("dead-letters", partitions=1, retention_ms=30 * DAY_MS)
 
-TOPICS = (PLAYER, MATCH, DEAD_LETTERS)
+TOPICS = (PLAYER, MATCH, PROGRESS, DEAD_LETTERS)
 SOURCES = (PLAYER, MATCH)
-"""The topics that carry events, which the rewards service consumes."""
+"""The topics that the rewards service consumes."""
+EVENTS = (PLAYER, MATCH, PROGRESS)
+"""The topics that carry events: what analytics reads."""
 
 BY_MATCH = "match_id"
 BY_SERVER = "producer"
@@ -58,7 +62,7 @@ KEYED_BY: Mapping[str, tuple[Topic, str]] = MappingProxyType(
         "player_connected": (PLAYER, "player_id"),
         "player_disconnected": (PLAYER, "player_id"),
         "damage_summary": (PLAYER, "player_id"),
-        "level_up": (PLAYER, "player_id"),
+        "level_up": (PROGRESS, "player_id"),
         "purchase": (PLAYER, "player_id"),
         "loadout_changed": (PLAYER, "player_id"),
         "server_lifecycle": (MATCH, BY_SERVER),

@@ -19,6 +19,7 @@ TABLES = {
     "consumer_offsets",
     "credentials",
     "event_inbox",
+    "event_outbox",
     "idempotency",
     "inventory",
     "ledger",

@@ -171,6 +171,8 @@ def test_an_event_is_keyed_by_its_match_or_its_player(envelope: Envelope) -> Non
         assert (topic.suffix, key) == ("match", b"server-1")
     elif kind_of(envelope).startswith("match_"):
         assert (topic.suffix, key) == ("match", uuid.UUID(int=5).bytes)
+    elif kind_of(envelope) == "level_up":
+        assert (topic.suffix, key) == ("progress", b"4")
     else:
         expected = {"kill": 1, "death": 2}.get(kind_of(envelope), 4)
         assert (topic.suffix, key) == ("player", str(expected).encode())

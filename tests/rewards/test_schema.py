@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rewards.events import SOURCES, events_pb2, topics
+from rewards.events import EVENTS, events_pb2, topics
 from rewards.events.backlog import IMPORTANCE
 from rewards.events.generate import GENERATED, SCHEMA, generate
 
@@ -22,7 +22,7 @@ def test_generating_from_the_schema_gives_the_committed_modules(tmp_path: Path) 
 
 def test_every_kind_of_event_has_a_topic_and_a_key() -> None:
     assert set(topics.KEYED_BY) == set(KINDS)
-    assert {topic for topic, _ in topics.KEYED_BY.values()} == set(SOURCES)
+    assert {topic for topic, _ in topics.KEYED_BY.values()} == set(EVENTS)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,4 +1,4 @@
-"""Challenges, season passes, and which matches have been rated."""
+"""Challenges, season passes, events that wait to be told, and which matches have been rated."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ TABLES = {
         xp         bigint  NOT NULL,
         tier       integer NOT NULL,
         PRIMARY KEY (player_id, season)
+    """,
+    # Events that a transaction made: sent to Kafka after it, and then deleted.
+    "event_outbox": """
+        event_id  uuid  PRIMARY KEY,
+        envelope  bytea NOT NULL
     """,
     # A match is rated once, however many results tell of it.
     "rated_matches": """
