@@ -136,8 +136,15 @@ class Placement:
             "seed": proposal.seed,
             "match_s": proposal.match_s,
             "players": [
-                {"player_id": str(player_id), "team": self._rules.team(entity), "entity": entity}
-                for entity, player_id in enumerate(proposal.player_ids)
+                {
+                    "player_id": str(player_id),
+                    "team": self._rules.team(entity),
+                    "entity": entity,
+                    "waited_s": round(max(0.0, proposal.formed_at - enqueued_at), 3),
+                }
+                for entity, (player_id, enqueued_at) in enumerate(
+                    zip(proposal.player_ids, proposal.enqueued_at, strict=True)
+                )
             ],
             "allocated_at": proposal.formed_at,
         }

@@ -42,13 +42,14 @@ QUESTIONS = {
             SELECT unnest(players).player_id AS player_id, occurred_at, quality FROM match_started
         ), followed AS (
             SELECT quality, lead(occurred_at) OVER (PARTITION BY player_id ORDER BY occurred_at)
-                                <= occurred_at + INTERVAL 1 DAY AS again
+                                <= occurred_at + INTERVAL 1 DAY AS came_back
             FROM played
         )
         SELECT CASE WHEN quality IS NULL THEN 'not told' WHEN quality < 0.25 THEN '0.00 to 0.25'
                     WHEN quality < 0.5 THEN '0.25 to 0.50' WHEN quality < 0.75 THEN '0.50 to 0.75'
                     ELSE '0.75 to 1.00' END AS quality,
-               count(*) AS plays, count(*) FILTER (WHERE again) AS again, round(100 * again / plays, 1) AS percent
+               count(*) AS plays, count(*) FILTER (WHERE came_back) AS again,
+               round(100 * count(*) FILTER (WHERE came_back) / count(*), 1) AS percent
         FROM followed GROUP BY ALL ORDER BY 1
         """,
     ),

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -36,8 +37,11 @@ from launchday.stack import environment
 from loadtest.known_events import EVENTS_A_MATCH, KnownEvents, make
 from meta_service import schema
 from rewards import dead_letters
-from rewards.events import DEAD_LETTERS, PLAYER, Envelope, EventProducer, ensure_topics
+from rewards.batch import Raw, inbox_id
+from rewards.events import DEAD_LETTERS, PLAYER, SOURCES, Envelope, EventProducer, ensure_topics
+from rewards.positions import raw_record
 
+VICTIMS = ("consumer", "broker", "store")
 TWICE = 0.05
 BROKEN = 50
 POLL_S = 0.05
@@ -168,10 +172,51 @@ class Storm:
             if now > best:
                 best, best_at = now, time.monotonic()
             if time.monotonic() - best_at > PATIENCE_S:
+                where = await self.whereabouts()
                 raise AssertionError(
-                    f"{now} of {want} applied, and no more for {PATIENCE_S} s{self.last_words()}"
+                    f"{now} of {want} applied, and no more for {PATIENCE_S} s: {where}{self.last_words()}"
                 )
             await asyncio.sleep(POLL_S)
+
+    async def whereabouts(self) -> str:
+        """Of what is not applied: how much is not in Kafka, and where the rest is."""
+        connection = await asyncpg.connect(self.settings.store_url)
+        try:
+            inbox = {row["event_id"] for row in await connection.fetch("SELECT event_id FROM event_inbox")}
+            offsets = await connection.fetch("SELECT topic, partition, next_offset FROM consumer_offsets")
+        finally:
+            await connection.close()
+        places: dict[uuid.UUID, str] = {}
+        for raw in await self._log_of([topic.name(self.settings.topic_prefix) for topic in SOURCES]):
+            places[inbox_id(raw)] = f"{raw.topic}/{raw.partition}/{raw.offset}"
+        unapplied = sorted(place for event_id, place in places.items() if event_id not in inbox)
+        events = {uuid.UUID(bytes=event.event_id) for event in self.known.events}
+        letters = sum(1 for event_id in inbox if event_id not in events)
+        reached = {f"{row['topic']}/{row['partition']}": row["next_offset"] for row in offsets}
+        return (
+            f"{len(events - places.keys())} events are not in Kafka, {letters} letters in the inbox; "
+            f"in Kafka but not applied: {unapplied[:30]}; reached: {reached}; {self.producer_books}"
+        )
+
+    async def _log_of(self, topics: Sequence[str]) -> list[Raw]:
+        kafka = AIOKafkaConsumer(
+            *topics,
+            bootstrap_servers=self.settings.kafka_bootstrap,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+        )
+        await kafka.start()
+        try:
+            found: list[Raw] = []
+            ends = await kafka.end_offsets(list(kafka.assignment()))
+            for partition in ends:
+                await kafka.seek_to_beginning(partition)
+            while any([await kafka.position(partition) < end for partition, end in ends.items()]):
+                for records in (await kafka.getmany(timeout_ms=500)).values():
+                    found += [raw_record(record) for record in records]
+            return found
+        finally:
+            await kafka.stop()
 
     def last_words(self) -> str:
         """What the members said last, for whoever looks for what went wrong."""
@@ -288,14 +333,16 @@ async def storm(events: int, broken: int, seed: int) -> AsyncIterator[Storm]:
             made.stop()
 
 
-async def kill_everything(events: int, kills: int, *, broken: int = BROKEN, seed: int = 1) -> dict[str, Any]:
+async def kill_everything(
+    events: int, kills: int, *, victims: Sequence[str] = VICTIMS, broken: int = BROKEN, seed: int = 1
+) -> dict[str, Any]:
     """Kill consumer, broker and store ``kills`` times each, in random order at random moments; returns what came out."""
     async with storm(events, broken, seed) as made:
         made.join(1)
-        victims = ["consumer", "broker", "store"] * kills
-        made.rng.shuffle(victims)
-        flowing = asyncio.create_task(made.flow(4.0 * len(victims)))
-        for victim in victims:
+        turns = list(victims) * kills
+        made.rng.shuffle(turns)
+        flowing = asyncio.create_task(made.flow(3.0 * len(turns)))
+        for victim in turns:
             await _progress(made, flowing)
             await asyncio.sleep(made.rng.uniform(0.0, 1.0))
             await made.kill(victim)
@@ -369,13 +416,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.rewards", description=__doc__)
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--kills", type=int, default=30, help="of each: consumer, broker, store")
+    parser.add_argument("--victims", default=",".join(VICTIMS), help="which of them")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
     right = True
     for name in ("kill everything", "two members"):
         started_at = time.monotonic()
         outcome = asyncio.run(
-            kill_everything(given.events, given.kills, seed=given.seed)
+            kill_everything(given.events, given.kills, victims=given.victims.split(","), seed=given.seed)
             if name == "kill everything"
             else two_members(given.events // 4, seed=given.seed + 1)
         )
