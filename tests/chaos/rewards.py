@@ -38,7 +38,7 @@ from loadtest.known_events import EVENTS_A_MATCH, KnownEvents, make
 from meta_service import schema
 from rewards import dead_letters
 from rewards.batch import Raw, inbox_id
-from rewards.events import DEAD_LETTERS, PLAYER, SOURCES, Envelope, EventProducer, ensure_topics
+from rewards.events import DEAD_LETTERS, PLAYER, SOURCES, Envelope, EventProducer, Topic, ensure_topics
 from rewards.positions import raw_record
 
 VICTIMS = ("consumer", "broker", "store")
@@ -187,7 +187,7 @@ class Storm:
         finally:
             await connection.close()
         places: dict[uuid.UUID, str] = {}
-        for raw in await self._log_of([topic.name(self.settings.topic_prefix) for topic in SOURCES]):
+        for raw in await self._log_of(SOURCES):
             places[inbox_id(raw)] = f"{raw.topic}/{raw.partition}/{raw.offset}"
         unapplied = sorted(place for event_id, place in places.items() if event_id not in inbox)
         events = {uuid.UUID(bytes=event.event_id) for event in self.known.events}
@@ -198,9 +198,8 @@ class Storm:
             f"in Kafka but not applied: {unapplied[:30]}; reached: {reached}; {self.producer_books}"
         )
 
-    async def _log_of(self, topics: Sequence[str]) -> list[Raw]:
+    async def _log_of(self, topics: Sequence[Topic]) -> list[Raw]:
         kafka = AIOKafkaConsumer(
-            *topics,
             bootstrap_servers=self.settings.kafka_bootstrap,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
@@ -208,6 +207,13 @@ class Storm:
         await kafka.start()
         try:
             found: list[Raw] = []
+            kafka.assign(
+                [
+                    TopicPartition(topic.name(self.settings.topic_prefix), number)
+                    for topic in topics
+                    for number in range(topic.partitions)
+                ]
+            )
             ends = await kafka.end_offsets(list(kafka.assignment()))
             for partition in ends:
                 await kafka.seek_to_beginning(partition)
