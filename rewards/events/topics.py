@@ -82,7 +82,12 @@ async def ensure_topics(bootstrap: str, prefix: str, *, replication_factor: int 
                     topic.name(prefix),
                     topic.partitions,
                     replication_factor,
-                    topic_configs={"retention.ms": str(topic.retention_ms)},
+                    topic_configs={
+                        "retention.ms": str(topic.retention_ms),
+                        # Records are kept from their arrival on. By the events' own time, what a spool delivers late would be
+                        # deleted before anybody has read it, and a server whose clock is an hour ahead would be refused.
+                        "message.timestamp.type": "LogAppendTime",
+                    },
                 )
                 for topic in TOPICS
             ]
