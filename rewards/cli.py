@@ -208,8 +208,14 @@ def _read(bootstrap: str) -> list[Letter]:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
+    async def and_let_go() -> T:
+        try:
+            return await work
+        finally:
+            await asyncio.sleep(0)  # connections that were closed are let go by their loop, which ends next
+
     try:
-        return asyncio.run(work)
+        return asyncio.run(and_let_go())
     except LettersError as error:
         _fail(str(error))
 

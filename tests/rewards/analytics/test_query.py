@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import uuid
 from collections import Counter
 from pathlib import Path
@@ -129,3 +131,20 @@ def test_a_folder_without_events_says_what_to_do(tmp_path: Path) -> None:
     found = RUN.invoke(app, ["query", "kills", "--folder", str(tmp_path)])
     assert found.exit_code == 1
     assert "start the backend" in found.stderr
+
+
+def test_launchday_passes_events_on(folder: Path) -> None:
+    argv = [
+        sys.executable,
+        "-m",
+        "launchday.cli",
+        "events",
+        "query",
+        "deaths",
+        "--folder",
+        str(folder),
+        "--json",
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
+    assert {json.loads(line)["cause"] for line in done.stdout.splitlines()} == {"killed", "zone"}
