@@ -11,6 +11,7 @@ import contextlib
 import gc
 import random
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import structlog
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
@@ -59,6 +61,9 @@ class NoCache:
 
 def run(events: int = EVENTS, rounds: int = ROUNDS) -> dict[str, Any]:
     """Measure ``rounds`` times; returns what ``--json`` prints: medians. Raises BenchError."""
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr)
+    )  # standard output is for figures
     with tempfile.TemporaryDirectory(prefix="launchday-bench-") as name, contextlib.ExitStack() as stack:
         broker = _start(_broker(), Path(name), stack)
         postgres = _start(Postgres, Path(name), stack)
