@@ -43,8 +43,9 @@ check: setup  ## format, lint, strict types, import rules, kernel rules
 bench: setup  ## every benchmark, one JSON object a line
 	@$(BIN)/launchday bench all --json
 
-chaos: setup  ## kill -9 each part of the meta service 30 times under load, and check that nothing was lost
+chaos: setup kafka  ## kill -9 each part of the meta service and of rewards 30 times under load, and check that nothing was lost (about 25 minutes)
 	@$(BIN)/python -m tests.chaos
+	@$(BIN)/python -m tests.chaos.rewards
 
 kafka: setup  ## what Apache Kafka needs to stand in for the embedded broker
 	@$(BIN)/launchday kafka

@@ -26,6 +26,9 @@ class Seat(BaseModel):
     player_id: Annotated[int, Field(ge=1, le=MAX_ID)]
     team: Annotated[int, Field(ge=0, lt=MAX_PLAYERS)]
     entity: Annotated[int, Field(ge=0, lt=MAX_PLAYERS)]
+    waited_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = (
+        None  # for the match; None: not told
+    )
 
 
 class MatchOrder(BaseModel):
@@ -36,6 +39,7 @@ class MatchOrder(BaseModel):
         match_s: seconds of play until the zone has closed.
         players: the roster, in the order of its entities 0, 1, 2, …
         allocated_at: Unix seconds at which the director asked for the server.
+        quality: how even the sides are expected to be, 0 to 1; None when the director does not say.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,6 +51,7 @@ class MatchOrder(BaseModel):
     match_s: Annotated[float, Field(gt=0, le=4 * 3600)]
     players: Annotated[tuple[Seat, ...], Field(min_length=1, max_length=MAX_PLAYERS)]
     allocated_at: Annotated[float, Field(ge=0)] = 0.0
+    quality: Annotated[float, Field(ge=0, le=1)] | None = None
 
     @model_validator(mode="after")
     def _can_be_played(self) -> MatchOrder:

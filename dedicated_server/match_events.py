@@ -100,6 +100,12 @@ class MatchEvents:
                         mode=self._order.mode,
                         seed=self._order.seed,
                         roster=roster,
+                        waited_s={
+                            seat.player_id: seat.waited_s
+                            for seat in self._order.players
+                            if seat.waited_s is not None
+                        },
+                        quality=self._order.quality,
                     )
                 )
             case k if k == KILL:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import importlib.util
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -45,6 +46,7 @@ class Service:
 # In the order of starting; stopped in reverse, so that rewards can take what the game servers sent last.
 SERVICES = (
     Service("rewards", "rewards", "rewards_port", "rewards_url"),
+    Service("analytics", "rewards.analytics"),
     Service("meta service", "meta_service", "meta_port", "meta_url"),
     Service("write-behind", "meta_service.writebehind"),
     Service("fleet", "dedicated_server.fleet", "fleet_port", "fleet_url"),
@@ -64,6 +66,7 @@ class Backend:
     def __init__(self, settings: Settings, *, fresh: bool = False) -> None:
         self.settings = settings
         self._stack = Stack(settings, fresh=fresh)
+        self._fresh = fresh
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, say: Say = lambda _: None) -> Settings:
@@ -71,6 +74,8 @@ class Backend:
 
         Raises BackendError after having stopped what was already up.
         """
+        if self._fresh:
+            shutil.rmtree(self.settings.state_dir / "analytics", ignore_errors=True)
         try:
             self._check_ports()
             settings = self._stack.start(say)

@@ -187,6 +187,17 @@ def bench(context: typer.Context) -> None:
     benchmarks(args=context.args, prog_name="launchday bench")
 
 
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def events(context: typer.Context) -> None:
+    """Dead letters, questions about what has happened, progression made anew: launchday events COMMAND."""
+    from rewards.cli import app as commands
+
+    _settings()  # a bad setting is one line here
+    commands(args=context.args, prog_name="launchday events")
+
+
 @app.command()
 def replay(
     recording: Annotated[Path, typer.Argument(help="A file that a game server has recorded.")],

@@ -149,9 +149,14 @@ class Placement:
             "seed": proposal.seed,
             "match_s": proposal.match_s,
             "players": [
-                {"player_id": str(player_id), "team": team, "entity": entity}
-                for entity, (player_id, team) in enumerate(
-                    zip(proposal.player_ids, proposal.teams, strict=True)
+                {
+                    "player_id": str(player_id),
+                    "team": team,
+                    "entity": entity,
+                    "waited_s": round(max(0.0, proposal.formed_at - enqueued_at), 3),
+                }
+                for entity, (player_id, team, enqueued_at) in enumerate(
+                    zip(proposal.player_ids, proposal.teams, proposal.enqueued_at, strict=True)
                 )
             ],
             "allocated_at": proposal.formed_at,

@@ -14,11 +14,12 @@ from redis.asyncio import Redis
 from launchday.problems import Problem
 from launchday.service import ServiceCaller, create_app
 from launchday.settings import Settings
-from meta_service.client import ProgressCache
+from meta_service.client import ProgressCache, RatingCache
 from rewards.cache import CacheFollower
 from rewards.consumer import Consumer
 from rewards.errors import StoreUnavailableError
 from rewards.events import DEAD_LETTERS, SOURCES
+from rewards.outbox import Outbox
 from rewards.rules import Rules
 from rewards.store import Store
 
@@ -44,15 +45,25 @@ def build(settings: Settings, rules: Rules) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        store = Store(settings.store_url, CONSUMER_NAME, rules, DEAD_LETTERS.name(settings.topic_prefix))
+        store = Store(
+            settings.store_url,
+            CONSUMER_NAME,
+            rules,
+            DEAD_LETTERS.name(settings.topic_prefix),
+            announce=True,
+        )
+        outbox = Outbox(store.connections, settings.kafka_bootstrap, settings.topic_prefix)
         redis = Redis.from_url(
             settings.cache_url, socket_timeout=CACHE_TIMEOUT_S, socket_connect_timeout=CACHE_TIMEOUT_S
         )
-        follower = CacheFollower(ProgressCache(redis))
-        consumer = Consumer(settings.kafka_bootstrap, settings.topic_prefix, store, follower)
+        follower = CacheFollower(ProgressCache(redis), RatingCache(redis))
+        consumer = Consumer(
+            settings.kafka_bootstrap, settings.topic_prefix, store, follower, announced=outbox.notice
+        )
         app.state.store, app.state.consumer = store, consumer
         consuming = asyncio.create_task(consumer.run(), name="consume")
         following = asyncio.create_task(follower.run(), name="follow")
+        telling = asyncio.create_task(outbox.run(), name="tell")
         try:
             yield
         finally:
@@ -60,7 +71,7 @@ def build(settings: Settings, rules: Rules) -> FastAPI:
             _, late = await asyncio.wait({consuming}, timeout=STOP_S)
             if not late:
                 await follower.settle(STOP_S)
-            await _cancel(consuming, following)
+            await _cancel(consuming, following, telling)
             await store.close()
             await redis.aclose()
 

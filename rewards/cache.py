@@ -1,4 +1,4 @@
-"""The cache follows the store: new XP and levels are published after the transaction that made them, newest only."""
+"""The cache follows the store: new XP, levels and ratings are published after the transaction that made them, newest only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import structlog
 from redis.exceptions import RedisError
 
 from rewards import metrics
-from rewards.store import Progress
+from rewards.ratings import Rating
+from rewards.store import NewRating, Progress
 
 CHUNK = 500  # players published by one call
 RETRY_S = 1.0
@@ -25,23 +26,37 @@ class ProgressSink(Protocol):
         """Make these players' XP and level visible; values only ever grow, so repeats and old news do no harm."""
 
 
+class RatingSink(Protocol):
+    """Where ratings are published, for the matchmaker; ``meta_service.client.RatingCache`` is the real one."""
+
+    async def publish(self, ratings: list[tuple[int, str, float, float, int]]) -> object:
+        """Make (player, mode, mu, sigma, matches) visible; the one that rests on the most matches wins."""
+
+
 class CacheFollower:
     """Publishes in the background what it is given. An outage of the cache delays it and holds nobody up."""
 
-    def __init__(self, sink: ProgressSink) -> None:
+    def __init__(self, sink: ProgressSink, ratings: RatingSink | None = None) -> None:
         self._sink = sink
+        self._rating_sink = ratings
         self._pending: dict[int, tuple[int, int]] = {}
+        self._pending_ratings: dict[tuple[int, str], Rating] = {}
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def follow(self, progress: Iterable[Progress]) -> None:
+    def follow(self, progress: Iterable[Progress], ratings: Iterable[NewRating] = ()) -> None:
         """Take note of rows that changed; only the newest of a player is kept."""
+        if self._rating_sink is not None:
+            for player_id, mode, rating in ratings:
+                known = self._pending_ratings.get((player_id, mode))
+                if known is None or rating.matches >= known.matches:
+                    self._pending_ratings[player_id, mode] = rating
         for player_id, xp, level in progress:
             if xp >= self._pending.get(player_id, (0, 0))[0]:
                 self._pending[player_id] = (xp, level)
-        metrics.CACHE_BEHIND.set(len(self._pending))
-        if self._pending:
+        self._note()
+        if self._pending or self._pending_ratings:
             self._arrived.set()
             self._idle.clear()
 
@@ -69,11 +84,27 @@ class CacheFollower:
 
     async def _publish_chunk(self) -> None:
         chunk = [(player, *self._pending[player]) for player in list(self._pending)[:CHUNK]]
-        await self._sink.publish(chunk)
+        if chunk:
+            await self._sink.publish(chunk)
         for player_id, xp, level in chunk:
             if self._pending[player_id] == (xp, level):
                 del self._pending[player_id]
-        metrics.CACHE_BEHIND.set(len(self._pending))
-        if not self._pending:
+        await self._publish_ratings()
+        self._note()
+        if not self._pending and not self._pending_ratings:
             self._arrived.clear()
             self._idle.set()
+
+    async def _publish_ratings(self) -> None:
+        chunk = list(self._pending_ratings.items())[:CHUNK]
+        if not chunk or self._rating_sink is None:
+            return
+        await self._rating_sink.publish(
+            [(*key, rating.mu, rating.sigma, rating.matches) for key, rating in chunk]
+        )
+        for key, rating in chunk:
+            if self._pending_ratings[key] == rating:
+                del self._pending_ratings[key]
+
+    def _note(self) -> None:
+        metrics.CACHE_BEHIND.set(len(self._pending.keys() | {player for player, _ in self._pending_ratings}))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -17,10 +17,10 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
 from rewards import metrics
-from rewards.batch import BadRecord, Batch, Raw, sort_records
+from rewards.batch import Batch, apply_or_halve
 from rewards.cache import CacheFollower
 from rewards.dead_letters import DeadLetters
-from rewards.errors import RefusedByStoreError, StalledError, StoreUnavailableError
+from rewards.errors import StalledError, StoreUnavailableError
 from rewards.events import SOURCES, BusUnavailableError, ensure_topics
 from rewards.positions import raw_record, starting_offsets
 from rewards.store import Applied, Store
@@ -73,6 +73,7 @@ class Consumer:
         prefix: first part of the topics' names.
         store: where effects go.
         cache: told of every change after it is stored.
+        announced: called when a transaction has put events into the outbox.
         wall_clock: Unix seconds, for the age of events.
         clock: monotonic seconds, for stalls.
     """
@@ -84,6 +85,7 @@ class Consumer:
         store: Store,
         cache: CacheFollower,
         *,
+        announced: Callable[[], object] = lambda: None,
         wall_clock: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -93,6 +95,7 @@ class Consumer:
         self._topics = [topic.name(prefix) for topic in SOURCES]
         self._store = store
         self._cache = cache
+        self._announced = announced
         self._wall_clock = wall_clock
         self._clock = clock
         self._letters = DeadLetters(bootstrap, prefix)
@@ -214,7 +217,9 @@ class Consumer:
         assigned = kafka.assignment()
         starts = await starting_offsets(kafka, assigned, self._store, self._bootstrap)
         # What a crash, or a commit whose answer was lost, may have kept from the cache.
-        self._cache.follow(await self._store.recent_progress(REPUBLISH_S))
+        self._cache.follow(
+            await self._store.recent_progress(REPUBLISH_S), await self._store.recent_ratings(REPUBLISH_S)
+        )
         if kafka.assignment() != assigned:
             return  # dealt out anew meanwhile: the caller looks again
         for partition, offset in starts.items():
@@ -231,7 +236,7 @@ class Consumer:
         records = [raw_record(record) for records in polled.values() for record in records]
         if not records:
             return False
-        await self._apply(records)
+        await apply_or_halve(records, self._apply_batch)
         for partition, of_partition in polled.items():
             if partition in self._next:
                 self._next[partition] = of_partition[-1].offset + 1
@@ -248,26 +253,15 @@ class Consumer:
         await kafka.getmany(timeout_ms=0)  # shows the group that we are alive; brings nothing while paused
         kafka.resume(*(assigned & kafka.assignment()))
 
-    async def _apply(self, records: Sequence[Raw]) -> None:
-        """Apply records; one that the store refuses is found by halving and becomes a dead letter."""
-        batch = sort_records(records)
-        try:
-            await self._apply_batch(batch)
-        except RefusedByStoreError as error:
-            if len(records) == 1:
-                await self._apply_batch(Batch((), [BadRecord(records[0], str(error))], batch.next_offsets))
-                return
-            middle = len(records) // 2
-            await self._apply(records[:middle])
-            await self._apply(records[middle:])
-
     async def _apply_batch(self, batch: Batch) -> None:
         if batch.bad:
             known = await self._store.known([bad.raw.letter_id for bad in batch.bad])
             await self._letters.send([bad for bad in batch.bad if bad.raw.letter_id not in known])
         with metrics.APPLY_SECONDS.time():
             applied = await self._store.apply(batch)
-        self._cache.follow(applied.progress)
+        self._cache.follow(applied.progress, applied.ratings)
+        if applied.announced:
+            self._announced()
         self._count(batch, applied)
 
     def _count(self, batch: Batch, applied: Applied) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from rewards.challenges import Count, counted
 from rewards.events import Envelope
 from rewards.rules import Rules
 
@@ -21,10 +22,21 @@ class Gains:
 
 @dataclass(slots=True)
 class Effects:
-    """The gains of a batch's players, and how many events of each kind made them."""
+    """What a batch does.
+
+    Attributes:
+        players: gains by player.
+        kinds: how many events of each kind there were.
+        counts: what is added to challenges.
+        seasons: points gained by (player, season); challenges' points come on top when they are completed.
+        results: the match results, in the order of the log: ratings depend on it.
+    """
 
     players: dict[int, Gains] = field(default_factory=dict)
     kinds: dict[str, int] = field(default_factory=dict)
+    counts: dict[Count, int] = field(default_factory=dict)
+    seasons: dict[tuple[int, str], int] = field(default_factory=dict)
+    results: list[Envelope] = field(default_factory=list)
 
     def of(self, player_id: int) -> Gains:
         """The gains of one player, to be added to."""
@@ -33,25 +45,43 @@ class Effects:
             gains = self.players[player_id] = Gains()
         return gains
 
+    def give(self, player_id: int, xp: int, season: str | None) -> Gains:
+        """Add points to a player and to the season's pass; returns the player's gains."""
+        gains = self.of(player_id)
+        gains.xp += xp
+        if season is not None and xp:
+            place = (player_id, season)
+            self.seasons[place] = self.seasons.get(place, 0) + xp
+        return gains
+
 
 def fold(events: Iterable[Envelope], rules: Rules) -> Effects:
     """Add up what these events are worth. Kinds that are worth nothing are only counted."""
     effects = Effects()
     xp = rules.xp
+    challenges_of = rules.challenges_of
     for envelope in events:
         kind = envelope.WhichOneof("event") or "unknown"
         effects.kinds[kind] = effects.kinds.get(kind, 0) + 1
-        if kind == "kill":
-            gains = effects.of(envelope.kill.killer_id)
-            gains.kills += 1
-            gains.xp += xp.kill
-        elif kind == "death":
+        if kind == "death":
             effects.of(envelope.death.victim_id).deaths += 1
+            continue
+        if kind not in _WORTH:
+            continue
+        season = rules.season_at(envelope.occurred_at)
+        if kind == "kill":
+            effects.give(envelope.kill.killer_id, xp.kill, season).kills += 1
         elif kind == "match_ended":
+            effects.results.append(envelope)
             for entry in envelope.match_ended.placements:
-                gains = effects.of(entry.player_id)
-                gains.matches += 1
-                gains.xp += xp.match_played + (xp.win if entry.placement == 1 else 0)
+                won = xp.win if entry.placement == 1 else 0
+                effects.give(entry.player_id, xp.match_played + won, season).matches += 1
         elif kind == "xp_granted":
-            effects.of(envelope.xp_granted.player_id).xp += envelope.xp_granted.xp
+            effects.give(envelope.xp_granted.player_id, envelope.xp_granted.xp, season)
+        if challenges := challenges_of.get(kind):
+            for place, count in counted(challenges, envelope, kind, season):
+                effects.counts[place] = effects.counts.get(place, 0) + count
     return effects
+
+
+_WORTH = frozenset({"kill", "match_ended", "xp_granted", "damage_summary"})

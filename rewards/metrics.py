@@ -24,3 +24,5 @@ OUTAGES = Counter(
     "rewards_outages_total", "Times that consuming paused because an engine was away.", ["engine"]
 )
 CACHE_BEHIND = Gauge("rewards_cache_players_behind", "Players whose progress the cache does not have yet.")
+ANALYTICS_EVENTS = Counter("analytics_events_total", "Events written to Parquet files.")
+ANALYTICS_DUPLICATES = Counter("analytics_duplicates_total", "Events that the files had already.")

@@ -9,15 +9,15 @@ one thing: the inbox remembers ids for longer than the topics keep records.
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from rewards.batch import Raw, inbox_id
+from rewards.batch import Partition, Raw, inbox_id
 from rewards.errors import StalledError
-from rewards.store import Store
 
 PROBE_TIMEOUT_S = 10.0
 POLL_MS = 200
@@ -25,8 +25,18 @@ POLL_MS = 200
 log = structlog.get_logger()
 
 
+class Progress(Protocol):
+    """Whoever remembers how far a log was read, and which record was the last: the store, or the lake of analytics."""
+
+    async def next_offsets(self) -> dict[Partition, int]:
+        """How far each partition was read."""
+
+    async def known(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        """Those of the ids, as ``inbox_id`` gives them, that were read."""
+
+
 async def starting_offsets(
-    consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition], store: Store, bootstrap: str
+    consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition], store: Progress, bootstrap: str
 ) -> dict[TopicPartition, int]:
     """The offset to begin at in each partition. Raises StoreUnavailableError, StalledError, or aiokafka's KafkaError."""
     stored = await store.next_offsets()
@@ -50,7 +60,7 @@ async def starting_offsets(
 
 
 async def _of_another_log(
-    next_offsets: Mapping[TopicPartition, int], store: Store, bootstrap: str
+    next_offsets: Mapping[TopicPartition, int], store: Progress, bootstrap: str
 ) -> set[TopicPartition]:
     last = await _last_applied(next_offsets, bootstrap)
     ids = {partition: inbox_id(raw) for partition, raw in last.items() if raw is not None}

@@ -1,4 +1,7 @@
-"""The rules of experience and levels: a data file, validated, and what it means."""
+"""The rules of progression: data files, validated, and what they mean.
+
+``rules.yaml`` has experience and levels; ``challenges.yaml`` and ``seasons.yaml`` beside it are read with it, where they are there.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,17 @@ from bisect import bisect_right
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from rewards.challenges import Challenge
 from rewards.errors import RulesError
+from rewards.seasons import Season
 
 DEFAULT_PATH = Path(__file__).with_name("rules.yaml")
+BESIDE = ("challenges", "seasons")
 MAX_LEVEL = 1000
 MAX_XP = 1_000_000  # of one rule; keeps any sum of a batch far inside a bigint
 
@@ -44,6 +50,8 @@ class Rules(BaseModel):
 
     xp: XpRules
     levels: tuple[LevelBand, ...] = Field(min_length=1)
+    challenges: tuple[Challenge, ...] = ()
+    seasons: tuple[Season, ...] = ()
 
     @model_validator(mode="after")
     def _bands_go_up(self) -> Self:
@@ -51,6 +59,47 @@ class Rules(BaseModel):
         if any(later <= earlier for earlier, later in pairwise(ends)):
             raise ValueError("each band of levels must reach further than the one before")
         return self
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Self:
+        for kind, names in (
+            ("challenge", [challenge.name for challenge in self.challenges]),
+            ("season", [season.name for season in self.seasons]),
+        ):
+            if twice := {name for name in names if names.count(name) > 1}:
+                raise ValueError(f"there are two {kind}s called {min(twice)}")
+        for challenge in self.challenges:
+            if challenge.season is not None and challenge.season not in {s.name for s in self.seasons}:
+                raise ValueError(f"the challenge {challenge.name} belongs to no season: {challenge.season}")
+        in_turn = sorted(self.seasons, key=lambda season: season.starts)
+        for earlier, later in pairwise(in_turn):
+            if later.starts < earlier.ends:
+                raise ValueError(f"the seasons {earlier.name} and {later.name} overlap")
+        return self
+
+    @cached_property
+    def challenges_of(self) -> dict[str, tuple[tuple[int, Challenge], ...]]:
+        """The challenges that each kind of event may count towards, with their indices; empty for the others."""
+        kinds = {"kill": "kill", "match_ended": "match", "damage_summary": "damage"}
+        return {
+            kind: tuple(
+                (index, challenge)
+                for index, challenge in enumerate(self.challenges)
+                if challenge.event == event
+            )
+            for kind, event in kinds.items()
+        }
+
+    @cached_property
+    def _season_windows(self) -> tuple[tuple[float, float, str], ...]:
+        return tuple((*season.window_s, season.name) for season in self.seasons)
+
+    def season_at(self, at_s: float) -> str | None:
+        """The season that a moment (Unix seconds) lies in."""
+        for starts_s, ends_s, name in self._season_windows:
+            if starts_s <= at_s < ends_s:
+                return name
+        return None
 
     @cached_property
     def thresholds(self) -> tuple[int, ...]:
@@ -66,16 +115,35 @@ class Rules(BaseModel):
 
 
 def load(path: Path = DEFAULT_PATH) -> Rules:
-    """Read and check a file of rules. Raises RulesError, whose message says what to mend."""
+    """Read and check a file of rules, and those of challenges and seasons beside it.
+
+    Raises RulesError, whose message says what to mend.
+    """
+    content = _read(path)
+    for name in BESIDE:
+        beside = path.with_name(f"{name}.yaml")
+        if isinstance(content, dict) and beside.exists():
+            more = _read(beside)
+            if not isinstance(more, dict) or set(more) != {name}:
+                raise RulesError(f"{beside}: it must hold `{name}:` and nothing else")
+            content[name] = more[name] or ()
     try:
-        return Rules.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Rules.model_validate(content)
+    except ValidationError as error:
+        raise RulesError("; ".join(_problem(path, item) for item in error.errors())) from error
+
+
+def _read(path: Path) -> object:
+    try:
+        found: object = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RulesError(f"cannot read {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise RulesError(f"{path} is not YAML: {error}") from error
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc']) or 'file'}: {item['msg']}"
-            for item in error.errors()
-        )
-        raise RulesError(f"{path}: {problems}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RulesError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    return found
+
+
+def _problem(path: Path, item: Any) -> str:
+    place = [str(part) for part in item["loc"]]
+    file = path.with_name(f"{place[0]}.yaml") if place and place[0] in BESIDE else path
+    return f"{file}: {'.'.join(place) or 'file'}: {item['msg']}"

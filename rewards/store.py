@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import uuid
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
-
 from rewards.batch import Batch, Partition
 from rewards.effects import Effects, fold
-from rewards.errors import RefusedByStoreError, StoreUnavailableError
+from rewards.events import Envelope
+from rewards.outbox import level_up_envelope
+from rewards.ratings import Rating, rate, rated
 from rewards.rules import Rules
-
-COMMAND_TIMEOUT_S = 30.0  # a batch takes milliseconds; after this the connection counts as dead
-CONNECT_TIMEOUT_S = 5.0
-POOL_CONNECTIONS = 3  # one applies; the others are for the books and for looking things up
+from rewards.store_connection import Connections
 
 # DO NOTHING returns only what was not there: those events, and no others, have their effect in this transaction.
 _REMEMBER = """
@@ -45,17 +40,58 @@ _GAIN = """
     RETURNING player_id, xp, level
 """
 
+# The row lock makes the count right with several consumers, so exactly one of them sees it pass the number that completes it.
+_COUNT = """
+    INSERT INTO challenge_progress AS p (player_id, challenge, period, count, completed)
+    SELECT player_id, challenge, period, added, added >= needed
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
+         AS counts (player_id, challenge, period, added, needed)
+    ON CONFLICT (player_id, challenge, period) DO UPDATE SET
+        count = p.count + excluded.count,
+        completed = p.completed OR p.count + excluded.count >= (
+            SELECT needed FROM unnest($2::text[], $5::bigint[]) AS needs (challenge, needed)
+            WHERE needs.challenge = p.challenge LIMIT 1
+        )
+    RETURNING player_id, challenge, period, count
+"""
+
+_CLIMB = """
+    INSERT INTO season_progress AS p (player_id, season, xp, tier)
+    SELECT player_id, $2, xp, width_bucket(xp, $4::bigint[])
+    FROM unnest($1::bigint[], $3::bigint[]) AS gains (player_id, xp)
+    ON CONFLICT (player_id, season) DO UPDATE SET
+        xp = p.xp + excluded.xp,
+        tier = width_bucket(p.xp + excluded.xp, $4::bigint[])
+"""
+
+_RATE_ONCE = """
+    INSERT INTO rated_matches (match_id, mode) SELECT * FROM unnest($1::uuid[], $2::text[])
+    ON CONFLICT (match_id) DO NOTHING RETURNING match_id
+"""
+
+_RATINGS = """
+    SELECT player_id, mode, mu, sigma, matches FROM ratings
+    JOIN unnest($1::bigint[], $2::text[]) AS wanted (player_id, mode) USING (player_id, mode)
+"""
+
+_RATE = """
+    INSERT INTO ratings (player_id, mode, mu, sigma, matches, updated_at)
+    SELECT *, now() FROM unnest($1::bigint[], $2::text[], $3::float8[], $4::float8[], $5::bigint[])
+    ON CONFLICT (player_id, mode) DO UPDATE SET
+        mu = excluded.mu, sigma = excluded.sigma, matches = excluded.matches, updated_at = excluded.updated_at
+"""
+
 _REACH = """
     INSERT INTO consumer_offsets (consumer, topic, partition, next_offset)
     SELECT $1, * FROM unnest($2::text[], $3::int[], $4::bigint[])
     ON CONFLICT (consumer, topic, partition) DO UPDATE SET next_offset = excluded.next_offset
 """
 
-_REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-_OUTAGES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
-
 Progress = tuple[int, int, int]
 """Player id, XP and level, as stored."""
+
+NewRating = tuple[int, str, Rating]
+"""Player id, mode and rating, as stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +102,17 @@ class Applied:
         effects: gains and kinds of the events that were new.
         duplicates: events that had had their effect before, or came twice in the batch.
         letters: bad records that were new.
-        progress: the rows that changed, as they are now.
+        progress: the rows of players that changed, as they are now.
+        ratings: those that changed, as they are now.
+        announced: level-ups put into the outbox.
     """
 
     effects: Effects
     duplicates: int
     letters: int
     progress: list[Progress]
+    ratings: list[NewRating]
+    announced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +132,17 @@ class Store:
         consumer: the name that offsets are kept under.
         rules: what events are worth.
         letters_topic: the name that bad records have in the inbox.
+        announce: put level-ups into the outbox.
     """
 
-    def __init__(self, url: str, consumer: str, rules: Rules, letters_topic: str) -> None:
-        self._url = url
+    def __init__(
+        self, url: str, consumer: str, rules: Rules, letters_topic: str, *, announce: bool = False
+    ) -> None:
+        self.connections = Connections(url)
         self._consumer = consumer
         self._rules = rules
         self._letters_topic = letters_topic
-        self._pool: asyncpg.Pool | None = None
-        self._connecting = asyncio.Lock()
+        self._announce = announce
 
     async def apply(self, batch: Batch) -> Applied:
         """Give every event of the batch that is new its effect, and remember how far we have read: all or nothing.
@@ -111,25 +153,32 @@ class Store:
         topics = {event.event_id: event.raw.topic for event in batch.events}
         topics |= {bad.raw.letter_id: self._letters_topic for bad in batch.bad}
         ids = sorted(topics)
-        async with self._connection() as connection, connection.transaction():
+        async with self.connections.one() as connection, connection.transaction():
             rows = (
                 await connection.fetch(_REMEMBER, ids, [topics[event_id] for event_id in ids]) if ids else []
             )
             new = {row["event_id"] for row in rows}
             fresh = {event.event_id: event.envelope for event in batch.events if event.event_id in new}
             effects = fold(fresh.values(), self._rules)
+            # Challenges first: completing them gives points. All take their row locks in one order of tables and of keys.
+            await self._count(connection, effects)
+            await self._climb(connection, effects)
+            ratings = await self._rate(connection, effects.results)
             progress = await self._gain(connection, effects)
+            announced = await self._tell(connection, effects, progress, fresh.values())
             await self._reach(connection, batch.next_offsets)
         return Applied(
             effects=effects,
             duplicates=len(batch.events) - len(fresh),
             letters=len(new) - len(fresh),
             progress=progress,
+            ratings=ratings,
+            announced=announced,
         )
 
     async def next_offsets(self) -> dict[Partition, int]:
         """How far each partition has been applied."""
-        async with self._connection() as connection:
+        async with self.connections.one() as connection:
             rows = await connection.fetch(
                 "SELECT topic, partition, next_offset FROM consumer_offsets WHERE consumer = $1",
                 self._consumer,
@@ -138,7 +187,7 @@ class Store:
 
     async def known(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
         """Those of the ids that are in the inbox."""
-        async with self._connection() as connection:
+        async with self.connections.one() as connection:
             rows = await connection.fetch(
                 "SELECT event_id FROM event_inbox WHERE event_id = ANY($1::uuid[])", list(ids)
             )
@@ -146,7 +195,7 @@ class Store:
 
     async def recent_progress(self, window_s: float) -> list[Progress]:
         """The rows that changed in the last ``window_s`` seconds before the newest change."""
-        async with self._connection() as connection:
+        async with self.connections.one() as connection:
             rows = await connection.fetch(
                 "SELECT player_id, xp, level FROM progression "
                 "WHERE updated_at >= (SELECT max(updated_at) FROM progression) - make_interval(secs => $1)",
@@ -154,9 +203,21 @@ class Store:
             )
         return [(row["player_id"], row["xp"], row["level"]) for row in rows]
 
+    async def recent_ratings(self, window_s: float) -> list[NewRating]:
+        """The ratings that changed in the last ``window_s`` seconds before the newest change."""
+        async with self.connections.one() as connection:
+            rows = await connection.fetch(
+                "SELECT player_id, mode, mu, sigma, matches FROM ratings "
+                "WHERE updated_at >= (SELECT max(updated_at) FROM ratings) - make_interval(secs => $1)",
+                window_s,
+            )
+        return [
+            (row["player_id"], row["mode"], Rating(row["mu"], row["sigma"], row["matches"])) for row in rows
+        ]
+
     async def totals(self, source_topics: Collection[str]) -> Totals:
         """Count what has been applied of these topics; reads the tables, so not for every second."""
-        async with self._connection() as connection:
+        async with self.connections.one() as connection:
             row = await connection.fetchrow(
                 "SELECT count(*) FILTER (WHERE topic = ANY($1::text[])) AS events, "
                 "count(*) FILTER (WHERE topic = $2) AS letters, "
@@ -168,14 +229,7 @@ class Store:
 
     async def close(self) -> None:
         """Close the connections."""
-        pool, self._pool = self._pool, None
-        if pool is None:
-            return
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await pool.close()
-        except _OUTAGES:
-            pool.terminate()
+        await self.connections.close()
 
     async def _gain(self, connection: Any, effects: Effects) -> list[Progress]:
         if not effects.players:
@@ -193,6 +247,89 @@ class Store:
         )
         return [(row["player_id"], row["xp"], row["level"]) for row in rows]
 
+    async def _count(self, connection: Any, effects: Effects) -> None:
+        """Add to challenges, and give what completing them is worth."""
+        if not effects.counts:
+            return
+        challenges = self._rules.challenges
+        places = sorted(effects.counts)
+        rows = await connection.fetch(
+            _COUNT,
+            [player_id for player_id, _, _ in places],
+            [challenges[index].name for _, index, _ in places],
+            [period for _, _, period in places],
+            [effects.counts[place] for place in places],
+            [challenges[index].count for _, index, _ in places],
+        )
+        index_of = {challenge.name: index for index, challenge in enumerate(challenges)}
+        for row in rows:
+            index = index_of[row["challenge"]]
+            challenge = challenges[index]
+            before = row["count"] - effects.counts[row["player_id"], index, row["period"]]
+            if before < challenge.count <= row["count"]:
+                effects.give(row["player_id"], challenge.xp, challenge.season)
+
+    async def _climb(self, connection: Any, effects: Effects) -> None:
+        for season in self._rules.seasons:
+            gains = sorted(
+                (player_id, xp) for (player_id, name), xp in effects.seasons.items() if name == season.name
+            )
+            if gains:
+                players, points = zip(*gains, strict=True)
+                await connection.execute(_CLIMB, players, season.name, points, season.thresholds)
+
+    async def _rate(self, connection: Any, results: Sequence[Envelope]) -> list[NewRating]:
+        """Rate the matches that have not been rated yet, in the order of their results."""
+        by_match: dict[uuid.UUID, Envelope] = {}
+        for result in results:
+            by_match.setdefault(uuid.UUID(bytes=result.match_id), result)
+        if not by_match:
+            return []
+        ids = sorted(by_match)
+        rows = await connection.fetch(_RATE_ONCE, ids, [by_match[id_].match_ended.mode for id_ in ids])
+        new = {row["match_id"] for row in rows}
+        unrated = [result for match_id, result in by_match.items() if match_id in new]
+        wanted = rated(unrated)
+        rows = await connection.fetch(
+            _RATINGS, [player_id for player_id, _ in wanted], [mode for _, mode in wanted]
+        )
+        known = {
+            (row["player_id"], row["mode"]): Rating(row["mu"], row["sigma"], row["matches"]) for row in rows
+        }
+        moved = sorted((*key, rating) for key, rating in rate(unrated, known).items())
+        if moved:
+            await connection.execute(
+                _RATE,
+                [player_id for player_id, _, _ in moved],
+                [mode for _, mode, _ in moved],
+                [rating.mu for _, _, rating in moved],
+                [rating.sigma for _, _, rating in moved],
+                [rating.matches for _, _, rating in moved],
+            )
+        return moved
+
+    async def _tell(
+        self, connection: Any, effects: Effects, progress: Sequence[Progress], events: Collection[Envelope]
+    ) -> int:
+        """Put level-ups into the outbox, at the time of the newest event; returns how many."""
+        if not self._announce:
+            return 0
+        levels = [
+            (player_id, before, level, xp)
+            for player_id, xp, level in progress
+            if (before := self._rules.level(xp - effects.players[player_id].xp)) < level
+        ]
+        if levels:
+            at_s = max(event.occurred_at for event in events)
+            told = [level_up_envelope(*one, at_s) for one in levels]
+            await connection.execute(
+                "INSERT INTO event_outbox (event_id, envelope) SELECT * FROM unnest($1::uuid[], $2::bytea[]) "
+                "ON CONFLICT (event_id) DO NOTHING",
+                [event_id for event_id, _ in told],
+                [envelope for _, envelope in told],
+            )
+        return len(levels)
+
     async def _reach(self, connection: Any, next_offsets: Mapping[Partition, int]) -> None:
         places = sorted(next_offsets)
         await connection.execute(
@@ -202,22 +339,3 @@ class Store:
             [partition for _, partition in places],
             [next_offsets[place] for place in places],
         )
-
-    @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
-        try:
-            async with self._connecting:
-                if self._pool is None:
-                    self._pool = await asyncpg.create_pool(
-                        self._url,
-                        min_size=1,
-                        max_size=POOL_CONNECTIONS,
-                        timeout=CONNECT_TIMEOUT_S,
-                        command_timeout=COMMAND_TIMEOUT_S,
-                    )
-            async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
-                yield connection
-        except _REFUSALS as error:
-            raise RefusedByStoreError(f"the store refuses it: {error}") from error
-        except _OUTAGES as error:
-            raise StoreUnavailableError(f"{type(error).__name__}: {error}") from error

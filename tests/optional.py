@@ -14,7 +14,7 @@ REQUIRED = frozenset(filter(None, os.environ.get("LAUNCHDAY_TEST_REQUIRE", "").s
 
 
 def needs(what: str) -> pytest.MarkDecorator:
-    """Mark a test as needing ``apache-kafka`` (Java and the jars of make kafka), ``tshark``, ``chromium`` or ``openssl``."""
+    """Mark a test as needing ``apache-kafka`` (Java and the jars of make kafka), ``kcat``, ``tshark``, ``chromium`` or ``openssl``."""
     missing = _missing(what)
     return pytest.mark.skipif(bool(missing) and what not in REQUIRED, reason=missing)
 
@@ -25,6 +25,8 @@ def _missing(what: str) -> str:
             if shutil.which("java") is None:
                 return "Apache Kafka needs Java 17"
             return "" if apache_kafka.is_resolved() else "Apache Kafka's jars are missing: run make kafka"
+        case "kcat":
+            return "" if shutil.which("kcat") else "kcat is not installed"
         case "tshark":
             return "" if _may_capture() else "tshark is not installed, or may not listen on the loopback"
         case "chromium":

@@ -164,6 +164,18 @@ def fleet(
     _print(lambda: {"bench": "fleet"} | bench.run(allocations), as_json)
 
 
+@app.command()
+def rewards(
+    events: Annotated[int, typer.Option(min=1_000, max=10_000_000, help="How many events.")] = 150_000,
+    rounds: Annotated[int, typer.Option(min=1, max=20, help="How many times to measure each.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Events from Kafka to their effects in PostgreSQL, beside reading alone and storing alone."""
+    from loadtest.bench import rewards as bench
+
+    _print(lambda: bench.run(events, rounds), as_json)
+
+
 @app.command(name="all")
 def run_all(as_json: AsJson = False) -> None:
     """Every benchmark with its defaults, the tick in three layouts."""
@@ -172,7 +184,7 @@ def run_all(as_json: AsJson = False) -> None:
 
 
 def _every() -> Iterator[Callable[[], dict[str, Any]]]:
-    from loadtest.bench import fleet, matching, meta, queue, scale, tick, transport, unrest, wire
+    from loadtest.bench import fleet, matching, meta, queue, rewards, scale, tick, transport, unrest, wire
     from loadtest.bench.layout import CLUSTER, MAP
 
     yield lambda: tick.run(100, MAP, 10.0)
@@ -187,6 +199,7 @@ def _every() -> Iterator[Callable[[], dict[str, Any]]]:
     yield lambda: queue.run(0.0, 0.0, path="queue")
     yield unrest.run
     yield lambda: {"bench": "fleet"} | fleet.run()
+    yield rewards.run
 
 
 def _print(run: Callable[[], dict[str, Any]], as_json: bool) -> None:

@@ -29,6 +29,7 @@ from meta_service.client.errors import MetaClientError, MetaRefusedError, MetaUn
 from meta_service.client.money import MoneyCalls
 from meta_service.client.players import PlayerCalls
 from meta_service.client.progress import ProgressCache
+from meta_service.client.ratings import RatingCache
 from meta_service.client.servers import PlayerResult, ServerCalls
 from meta_service.client.social import SocialCalls
 from meta_service.client.social_answers import (
@@ -70,6 +71,7 @@ __all__ = [
     "Profile",
     "ProgressCache",
     "Purchase",
+    "RatingCache",
     "Refund",
     "Skill",
     "Standing",

@@ -12,7 +12,12 @@ IMPORTANCE = (
     "xp_granted",
     "kill",
     "death",
+    "purchase",
     "match_started",
+    "level_up",
+    "damage_summary",
+    "server_lifecycle",
+    "loadout_changed",
     "player_disconnected",
     "player_connected",
 )

@@ -6,9 +6,10 @@ Each takes the source, the time it happened (``now_s``, Unix seconds) and the ma
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from types import MappingProxyType
 
 from rewards.events import events_pb2 as pb
 from rewards.events.ids import EventIds
@@ -24,6 +25,16 @@ class DeathCause(IntEnum):
     KILLED = pb.Death.CAUSE_KILLED
     ZONE = pb.Death.CAUSE_ZONE
     LEFT = pb.Death.CAUSE_LEFT
+
+
+class ServerState(IntEnum):
+    """Where a game server is in its life."""
+
+    STARTED = pb.ServerLifecycle.STATE_STARTED
+    READY = pb.ServerLifecycle.STATE_READY
+    ALLOCATED = pb.ServerLifecycle.STATE_ALLOCATED
+    ENDED = pb.ServerLifecycle.STATE_ENDED
+    LOST = pb.ServerLifecycle.STATE_LOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +65,41 @@ class PlayerResult:
     played_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class WeaponDamage:
+    """What one player did with one weapon in one match."""
+
+    weapon: str
+    dealt: float
+    shots: int
+    hits: int
+
+
 def match_started(
-    source: Source, *, now_s: float, tick: int, mode: str, seed: int, roster: Iterable[tuple[int, int]]
+    source: Source,
+    *,
+    now_s: float,
+    tick: int,
+    mode: str,
+    seed: int,
+    roster: Iterable[tuple[int, int]],
+    waited_s: Mapping[int, float] = MappingProxyType({}),
+    quality: float | None = None,
 ) -> Envelope:
-    """A match begins with this roster of (player id, team)."""
+    """A match begins with this roster of (player id, team).
+
+    ``waited_s`` tells how long players had waited for it, ``quality`` (0 to 1) how even the sides were expected to be, where known.
+    """
     envelope = _envelope(source, now_s, tick)
     event = envelope.match_started
     event.mode = mode
     event.seed = seed & 0xFFFF_FFFF_FFFF_FFFF
-    event.players.extend(pb.RosterEntry(player_id=player_id, team=team) for player_id, team in roster)
+    event.players.extend(
+        pb.RosterEntry(player_id=player_id, team=team, waited_s=waited_s.get(player_id))
+        for player_id, team in roster
+    )
+    if quality is not None:
+        event.quality = quality
     return envelope
 
 
@@ -163,6 +200,80 @@ def player_disconnected(source: Source, *, now_s: float, tick: int, player_id: i
     envelope = _envelope(source, now_s, tick)
     envelope.player_disconnected.player_id = player_id
     envelope.player_disconnected.reason = reason
+    return envelope
+
+
+def damage_summary(
+    source: Source,
+    *,
+    now_s: float,
+    tick: int,
+    player_id: int,
+    taken: float,
+    weapons: Iterable[WeaponDamage],
+) -> Envelope:
+    """What a player dealt and took in a match; the sum dealt is that of the weapons."""
+    envelope = _envelope(source, now_s, tick)
+    event = envelope.damage_summary
+    event.player_id = player_id
+    event.taken = taken
+    event.weapons.extend(
+        pb.DamageSummary.Weapon(weapon=each.weapon, dealt=each.dealt, shots=each.shots, hits=each.hits)
+        for each in weapons
+    )
+    event.dealt = sum(each.dealt for each in event.weapons)
+    return envelope
+
+
+def level_up(
+    source: Source, *, now_s: float, player_id: int, from_level: int, to_level: int, xp: int
+) -> Envelope:
+    """A player reached a level."""
+    envelope = _envelope(source, now_s, 0)
+    event = envelope.level_up
+    event.player_id = player_id
+    event.from_level = from_level
+    event.to_level = to_level
+    event.xp = xp
+    return envelope
+
+
+def purchase(
+    source: Source,
+    *,
+    now_s: float,
+    player_id: int,
+    purchase_id: str,
+    item_id: str,
+    currency: str,
+    price: int,
+) -> Envelope:
+    """A player bought an item."""
+    envelope = _envelope(source, now_s, 0)
+    event = envelope.purchase
+    event.player_id = player_id
+    event.purchase_id = purchase_id
+    event.item_id = item_id
+    event.currency = currency
+    event.price = price
+    return envelope
+
+
+def loadout_changed(source: Source, *, now_s: float, player_id: int, skin: str, version: int) -> Envelope:
+    """A player put on another skin."""
+    envelope = _envelope(source, now_s, 0)
+    event = envelope.loadout_changed
+    event.player_id = player_id
+    event.skin = skin
+    event.version = version
+    return envelope
+
+
+def server_lifecycle(source: Source, *, now_s: float, state: ServerState, reason: str = "") -> Envelope:
+    """The server that ``source`` names as its producer reached a state."""
+    envelope = _envelope(source, now_s, 0)
+    envelope.server_lifecycle.state = state.value
+    envelope.server_lifecycle.reason = reason
     return envelope
 
 

@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Envelope(_message.Message):
-    __slots__ = ("event_id", "match_id", "region", "tick", "producer", "occurred_at", "match_started", "match_ended", "kill", "death", "xp_granted", "player_connected", "player_disconnected")
+    __slots__ = ("event_id", "match_id", "region", "tick", "producer", "occurred_at", "match_started", "match_ended", "kill", "death", "xp_granted", "player_connected", "player_disconnected", "damage_summary", "level_up", "purchase", "loadout_changed", "server_lifecycle")
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     MATCH_ID_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +25,11 @@ class Envelope(_message.Message):
     XP_GRANTED_FIELD_NUMBER: _ClassVar[int]
     PLAYER_CONNECTED_FIELD_NUMBER: _ClassVar[int]
     PLAYER_DISCONNECTED_FIELD_NUMBER: _ClassVar[int]
+    DAMAGE_SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_UP_FIELD_NUMBER: _ClassVar[int]
+    PURCHASE_FIELD_NUMBER: _ClassVar[int]
+    LOADOUT_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    SERVER_LIFECYCLE_FIELD_NUMBER: _ClassVar[int]
     event_id: bytes
     match_id: bytes
     region: str
@@ -38,7 +43,12 @@ class Envelope(_message.Message):
     xp_granted: XpGranted
     player_connected: PlayerConnected
     player_disconnected: PlayerDisconnected
-    def __init__(self, event_id: _Optional[bytes] = ..., match_id: _Optional[bytes] = ..., region: _Optional[str] = ..., tick: _Optional[int] = ..., producer: _Optional[str] = ..., occurred_at: _Optional[float] = ..., match_started: _Optional[_Union[MatchStarted, _Mapping]] = ..., match_ended: _Optional[_Union[MatchEnded, _Mapping]] = ..., kill: _Optional[_Union[Kill, _Mapping]] = ..., death: _Optional[_Union[Death, _Mapping]] = ..., xp_granted: _Optional[_Union[XpGranted, _Mapping]] = ..., player_connected: _Optional[_Union[PlayerConnected, _Mapping]] = ..., player_disconnected: _Optional[_Union[PlayerDisconnected, _Mapping]] = ...) -> None: ...
+    damage_summary: DamageSummary
+    level_up: LevelUp
+    purchase: Purchase
+    loadout_changed: LoadoutChanged
+    server_lifecycle: ServerLifecycle
+    def __init__(self, event_id: _Optional[bytes] = ..., match_id: _Optional[bytes] = ..., region: _Optional[str] = ..., tick: _Optional[int] = ..., producer: _Optional[str] = ..., occurred_at: _Optional[float] = ..., match_started: _Optional[_Union[MatchStarted, _Mapping]] = ..., match_ended: _Optional[_Union[MatchEnded, _Mapping]] = ..., kill: _Optional[_Union[Kill, _Mapping]] = ..., death: _Optional[_Union[Death, _Mapping]] = ..., xp_granted: _Optional[_Union[XpGranted, _Mapping]] = ..., player_connected: _Optional[_Union[PlayerConnected, _Mapping]] = ..., player_disconnected: _Optional[_Union[PlayerDisconnected, _Mapping]] = ..., damage_summary: _Optional[_Union[DamageSummary, _Mapping]] = ..., level_up: _Optional[_Union[LevelUp, _Mapping]] = ..., purchase: _Optional[_Union[Purchase, _Mapping]] = ..., loadout_changed: _Optional[_Union[LoadoutChanged, _Mapping]] = ..., server_lifecycle: _Optional[_Union[ServerLifecycle, _Mapping]] = ...) -> None: ...
 
 class Position(_message.Message):
     __slots__ = ("x_m", "y_m")
@@ -49,22 +59,26 @@ class Position(_message.Message):
     def __init__(self, x_m: _Optional[float] = ..., y_m: _Optional[float] = ...) -> None: ...
 
 class RosterEntry(_message.Message):
-    __slots__ = ("player_id", "team")
+    __slots__ = ("player_id", "team", "waited_s")
     PLAYER_ID_FIELD_NUMBER: _ClassVar[int]
     TEAM_FIELD_NUMBER: _ClassVar[int]
+    WAITED_S_FIELD_NUMBER: _ClassVar[int]
     player_id: int
     team: int
-    def __init__(self, player_id: _Optional[int] = ..., team: _Optional[int] = ...) -> None: ...
+    waited_s: float
+    def __init__(self, player_id: _Optional[int] = ..., team: _Optional[int] = ..., waited_s: _Optional[float] = ...) -> None: ...
 
 class MatchStarted(_message.Message):
-    __slots__ = ("mode", "seed", "players")
+    __slots__ = ("mode", "seed", "players", "quality")
     MODE_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     PLAYERS_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
     mode: str
     seed: int
     players: _containers.RepeatedCompositeFieldContainer[RosterEntry]
-    def __init__(self, mode: _Optional[str] = ..., seed: _Optional[int] = ..., players: _Optional[_Iterable[_Union[RosterEntry, _Mapping]]] = ...) -> None: ...
+    quality: float
+    def __init__(self, mode: _Optional[str] = ..., seed: _Optional[int] = ..., players: _Optional[_Iterable[_Union[RosterEntry, _Mapping]]] = ..., quality: _Optional[float] = ...) -> None: ...
 
 class Placement(_message.Message):
     __slots__ = ("player_id", "team", "placement", "kills", "played_s")
@@ -153,3 +167,84 @@ class PlayerDisconnected(_message.Message):
     player_id: int
     reason: str
     def __init__(self, player_id: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class DamageSummary(_message.Message):
+    __slots__ = ("player_id", "dealt", "taken", "weapons")
+    class Weapon(_message.Message):
+        __slots__ = ("weapon", "dealt", "shots", "hits")
+        WEAPON_FIELD_NUMBER: _ClassVar[int]
+        DEALT_FIELD_NUMBER: _ClassVar[int]
+        SHOTS_FIELD_NUMBER: _ClassVar[int]
+        HITS_FIELD_NUMBER: _ClassVar[int]
+        weapon: str
+        dealt: float
+        shots: int
+        hits: int
+        def __init__(self, weapon: _Optional[str] = ..., dealt: _Optional[float] = ..., shots: _Optional[int] = ..., hits: _Optional[int] = ...) -> None: ...
+    PLAYER_ID_FIELD_NUMBER: _ClassVar[int]
+    DEALT_FIELD_NUMBER: _ClassVar[int]
+    TAKEN_FIELD_NUMBER: _ClassVar[int]
+    WEAPONS_FIELD_NUMBER: _ClassVar[int]
+    player_id: int
+    dealt: float
+    taken: float
+    weapons: _containers.RepeatedCompositeFieldContainer[DamageSummary.Weapon]
+    def __init__(self, player_id: _Optional[int] = ..., dealt: _Optional[float] = ..., taken: _Optional[float] = ..., weapons: _Optional[_Iterable[_Union[DamageSummary.Weapon, _Mapping]]] = ...) -> None: ...
+
+class LevelUp(_message.Message):
+    __slots__ = ("player_id", "from_level", "to_level", "xp")
+    PLAYER_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_LEVEL_FIELD_NUMBER: _ClassVar[int]
+    TO_LEVEL_FIELD_NUMBER: _ClassVar[int]
+    XP_FIELD_NUMBER: _ClassVar[int]
+    player_id: int
+    from_level: int
+    to_level: int
+    xp: int
+    def __init__(self, player_id: _Optional[int] = ..., from_level: _Optional[int] = ..., to_level: _Optional[int] = ..., xp: _Optional[int] = ...) -> None: ...
+
+class Purchase(_message.Message):
+    __slots__ = ("player_id", "purchase_id", "item_id", "currency", "price")
+    PLAYER_ID_FIELD_NUMBER: _ClassVar[int]
+    PURCHASE_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    player_id: int
+    purchase_id: str
+    item_id: str
+    currency: str
+    price: int
+    def __init__(self, player_id: _Optional[int] = ..., purchase_id: _Optional[str] = ..., item_id: _Optional[str] = ..., currency: _Optional[str] = ..., price: _Optional[int] = ...) -> None: ...
+
+class LoadoutChanged(_message.Message):
+    __slots__ = ("player_id", "skin", "version")
+    PLAYER_ID_FIELD_NUMBER: _ClassVar[int]
+    SKIN_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    player_id: int
+    skin: str
+    version: int
+    def __init__(self, player_id: _Optional[int] = ..., skin: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+
+class ServerLifecycle(_message.Message):
+    __slots__ = ("state", "reason")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_UNSPECIFIED: _ClassVar[ServerLifecycle.State]
+        STATE_STARTED: _ClassVar[ServerLifecycle.State]
+        STATE_READY: _ClassVar[ServerLifecycle.State]
+        STATE_ALLOCATED: _ClassVar[ServerLifecycle.State]
+        STATE_ENDED: _ClassVar[ServerLifecycle.State]
+        STATE_LOST: _ClassVar[ServerLifecycle.State]
+    STATE_UNSPECIFIED: ServerLifecycle.State
+    STATE_STARTED: ServerLifecycle.State
+    STATE_READY: ServerLifecycle.State
+    STATE_ALLOCATED: ServerLifecycle.State
+    STATE_ENDED: ServerLifecycle.State
+    STATE_LOST: ServerLifecycle.State
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    state: ServerLifecycle.State
+    reason: str
+    def __init__(self, state: _Optional[_Union[ServerLifecycle.State, str]] = ..., reason: _Optional[str] = ...) -> None: ...

@@ -1,6 +1,6 @@
-"""Generate ``events_pb2.py`` and its types from ``rewards/events.proto``: ``python -m rewards.events.generate``.
+"""Generate ``events_pb2.py`` and its types from ``rewards/events.proto``: ``python rewards/events/generate.py``.
 
-Needs ``grpcio-tools``, which only developers have. The generated files are committed; a test compares them with the schema.
+Run as a file, because the package needs what it makes. Needs ``grpcio-tools``, which only developers have. The generated files are committed; a test compares them with the schema.
 """
 
 from __future__ import annotations

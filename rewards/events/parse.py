@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -16,6 +18,8 @@ MAX_ID = 2**63 - 1
 MAX_TEXT = 200  # characters; longest text we write is a reason
 MAX_XP = 10_000_000  # of one grant; with any number of them a bigint does not overflow
 MAX_PLAYERS = 10_000  # of one match
+MAX_WEAPONS = 100  # of one player's summary
+MAX_DAMAGE = 1e9  # points in one match
 MAX_TIME_S = 4_102_444_800.0  # the year 2100: beyond, a clock or the bytes are wrong
 
 
@@ -47,11 +51,10 @@ def parse_envelope(data: bytes | None) -> pb.Envelope:
         _check_match_started(envelope)
     elif kind == "xp_granted":
         _check_xp_granted(envelope.xp_granted)
-    elif kind == "player_connected":
-        _check_player("player_id", envelope.player_connected.player_id)
-    elif kind == "player_disconnected":
-        _check_player("player_id", envelope.player_disconnected.player_id)
-        _check_text("reason", envelope.player_disconnected.reason)
+    elif kind == "server_lifecycle":
+        _check_text("reason", envelope.server_lifecycle.reason)
+    elif kind is not None:
+        _check_player_event(getattr(envelope, kind))
     elif len(UnknownFieldSet(envelope)) == 0:
         raise BadEventError("the envelope carries no event")
     return envelope
@@ -63,8 +66,10 @@ def routing(envelope: pb.Envelope) -> tuple[topics.Topic, bytes]:
     if kind is None:
         raise BadEventError("the envelope carries no event")
     topic, key_field = topics.KEYED_BY[kind]
-    if not key_field:
+    if key_field == topics.BY_MATCH:
         return topic, envelope.match_id
+    if key_field == topics.BY_SERVER:
+        return topic, envelope.producer.encode()
     return topic, b"%d" % getattr(getattr(envelope, kind), key_field)
 
 
@@ -78,6 +83,29 @@ def _check_envelope(envelope: pb.Envelope) -> None:
         raise BadEventError("occurred_at is not a time in Unix seconds")
     _check_text("region", envelope.region)
     _check_text("producer", envelope.producer)
+
+
+def _check_player_event(event: Any) -> None:
+    """Check what events about one player have in common: the player, texts, amounts that are amounts."""
+    _check_player("player_id", event.player_id)
+    for field, value in event.ListFields():
+        if isinstance(value, str):
+            _check_text(field.name, value)
+        elif isinstance(value, float) and not 0.0 <= value <= MAX_DAMAGE:
+            raise BadEventError(f"{field.name} is not between 0 and {MAX_DAMAGE:g}")
+        elif field.name == "price" and value < 0:
+            raise BadEventError("price is less than 0")
+        elif field.name == "weapons":
+            _check_weapons(value)
+
+
+def _check_weapons(weapons: Sequence[Any]) -> None:
+    if len(weapons) > MAX_WEAPONS:
+        raise BadEventError(f"more than {MAX_WEAPONS} weapons")
+    for entry in weapons:
+        _check_text("weapon", entry.weapon)
+        if not 0.0 <= entry.dealt <= MAX_DAMAGE:
+            raise BadEventError(f"dealt is not between 0 and {MAX_DAMAGE:g}")
 
 
 def _check_kill(event: pb.Kill) -> None:
@@ -95,6 +123,11 @@ def _check_kill(event: pb.Kill) -> None:
 def _check_match_started(envelope: pb.Envelope) -> None:
     _check_match(envelope, [entry.player_id for entry in envelope.match_started.players])
     _check_text("mode", envelope.match_started.mode)
+    if envelope.match_started.HasField("quality") and not 0.0 <= envelope.match_started.quality <= 1.0:
+        raise BadEventError("quality is not between 0 and 1")
+    for entry in envelope.match_started.players:
+        if entry.HasField("waited_s") and not 0.0 <= entry.waited_s < math.inf:
+            raise BadEventError("waited_s is not a time")
 
 
 def _check_match_ended(envelope: pb.Envelope) -> None:

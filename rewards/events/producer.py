@@ -189,7 +189,7 @@ class EventProducer:
         records = [self._record(envelope) for envelope in self._in_flight]
         try:
             refused = await link.deliver(records)
-        except BusUnavailableError:
+        except Exception:  # also what aiokafka did not foresee: nobody else has these events
             await self._spool(self._take_in_flight())
             raise
         finally:

@@ -36,25 +36,39 @@ class Topic:
 
 
 PLAYER = Topic("player", partitions=8, retention_ms=7 * DAY_MS)
-MATCH = Topic("match", partitions=4, retention_ms=7 * DAY_MS)
+# One partition, so that match results have one order, and ratings, which depend on it, come out the same whenever the log is read.
+# A hundred thousand players in twenty-minute matches of a hundred end 50 matches a minute: one partition takes thousands a second.
+MATCH = Topic("match", partitions=1, retention_ms=7 * DAY_MS)
+# What rewards tells. It does not read it itself: nothing is worth anything because of it.
+PROGRESS = Topic("progress", partitions=4, retention_ms=7 * DAY_MS)
 DEAD_LETTERS = Topic("dead-letters", partitions=1, retention_ms=30 * DAY_MS)
 
-TOPICS = (PLAYER, MATCH, DEAD_LETTERS)
+TOPICS = (PLAYER, MATCH, PROGRESS, DEAD_LETTERS)
 SOURCES = (PLAYER, MATCH)
-"""The topics that carry events, which the rewards service consumes."""
+"""The topics that the rewards service consumes."""
+EVENTS = (PLAYER, MATCH, PROGRESS)
+"""The topics that carry events: what analytics reads."""
+
+BY_MATCH = "match_id"
+BY_SERVER = "producer"
 
 KEYED_BY: Mapping[str, tuple[Topic, str]] = MappingProxyType(
     {
-        "match_started": (MATCH, ""),
-        "match_ended": (MATCH, ""),
+        "match_started": (MATCH, BY_MATCH),
+        "match_ended": (MATCH, BY_MATCH),
         "kill": (PLAYER, "killer_id"),
         "death": (PLAYER, "victim_id"),
         "xp_granted": (PLAYER, "player_id"),
         "player_connected": (PLAYER, "player_id"),
         "player_disconnected": (PLAYER, "player_id"),
+        "damage_summary": (PLAYER, "player_id"),
+        "level_up": (PROGRESS, "player_id"),
+        "purchase": (PLAYER, "player_id"),
+        "loadout_changed": (PLAYER, "player_id"),
+        "server_lifecycle": (MATCH, BY_SERVER),
     }
 )
-"""Kind of event → its topic and the field that holds its key; an empty field means the envelope's match id."""
+"""Kind of event → its topic and the field that holds its key: one of the envelope's for BY_MATCH and BY_SERVER, else the event's."""
 
 
 async def ensure_topics(bootstrap: str, prefix: str, *, replication_factor: int = 1) -> None:
@@ -68,7 +82,12 @@ async def ensure_topics(bootstrap: str, prefix: str, *, replication_factor: int 
                     topic.name(prefix),
                     topic.partitions,
                     replication_factor,
-                    topic_configs={"retention.ms": str(topic.retention_ms)},
+                    topic_configs={
+                        "retention.ms": str(topic.retention_ms),
+                        # Records are kept from their arrival on. By the events' own time, what a spool delivers late would be
+                        # deleted before anybody has read it, and a server whose clock is an hour ahead would be refused.
+                        "message.timestamp.type": "LogAppendTime",
+                    },
                 )
                 for topic in TOPICS
             ]

@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from launchday.embedded import Broker
+from launchday.embedded import ApacheKafka, Broker
 from launchday.settings import Settings
 from rewards import rules
 from rewards.cache import CacheFollower
 from rewards.consumer import Consumer
 from rewards.events import DEAD_LETTERS, EventProducer, Source
 from rewards.store import Progress, Store
+from tests.optional import needs
 
 NOW_S = 1_800_000_000.0
 PATIENCE_S = 30.0
@@ -52,6 +53,30 @@ def own_broker(tmp_path: Path) -> Iterator[Broker]:
     broker.start()
     yield broker
     broker.stop()
+
+
+@pytest.fixture(scope="session")
+def apache_server(server_dir: Path) -> Iterator[ApacheKafka]:
+    """Apache Kafka, started once a run; a test that asks for it needs apache-kafka."""
+    server = ApacheKafka(server_dir / "apache", server_dir / "apache.log")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def apache_settings(settings: Settings, apache_server: ApacheKafka) -> Settings:
+    """The settings, with Apache Kafka in the place of the embedded broker."""
+    return settings.model_copy(update={"kafka_bootstrap": apache_server.address})
+
+
+@pytest.fixture(params=["embedded", pytest.param("apache", marks=needs("apache-kafka"))])
+def either_broker(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+    """The settings, with each of the brokers in turn."""
+    if request.param == "embedded":
+        return settings
+    server: ApacheKafka = request.getfixturevalue("apache_server")
+    return settings.model_copy(update={"kafka_bootstrap": server.address})
 
 
 @pytest.fixture

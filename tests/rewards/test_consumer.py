@@ -65,7 +65,10 @@ async def letters(settings: Settings, count: int) -> list[dict[str, bytes]]:
         await kafka.stop()
 
 
-async def test_a_match_becomes_xp_levels_and_statistics_and_the_cache_follows(settings: Settings) -> None:
+async def test_a_match_becomes_xp_levels_and_statistics_and_the_cache_follows(
+    either_broker: Settings,
+) -> None:
+    settings = either_broker
     async with running(settings) as rewards:
         await send(settings, [a_kill(1, 2), a_death(2), a_result([1, 2]), a_grant(2, 600)])
         await applied(rewards, 4, settings)
@@ -75,7 +78,8 @@ async def test_a_match_becomes_xp_levels_and_statistics_and_the_cache_follows(se
     assert rewards.sink.progress == {1: (650, 2), 2: (650, 2)}
 
 
-async def test_events_sent_twice_count_once(settings: Settings) -> None:
+async def test_events_sent_twice_count_once(either_broker: Settings) -> None:
+    settings = either_broker
     events = [a_kill(player, player + 1) for player in range(1, 101)]
     async with running(settings) as rewards:
         await send(settings, [*events, *events[::-1], *events[:5], a_result([1, 2])])
@@ -87,7 +91,8 @@ async def test_events_sent_twice_count_once(settings: Settings) -> None:
     assert sum(int(str(row[0])) for row in rows.values()) == 100 * 100 + 2 * 50 + 500
 
 
-async def test_bad_records_become_dead_letters_and_stop_nothing(settings: Settings) -> None:
+async def test_bad_records_become_dead_letters_and_stop_nothing(either_broker: Settings) -> None:
+    settings = either_broker
     key = b"1"
     bad: Sequence[tuple[bytes | None, bytes]] = [
         (b"junk", key),
@@ -123,7 +128,10 @@ async def test_an_event_that_the_store_refuses_becomes_a_dead_letter_alone(setti
     assert found[0]["value"] != b""
 
 
-async def test_a_store_outage_loses_nothing_and_makes_no_dead_letters(settings: Settings, gate: Gate) -> None:
+async def test_a_store_outage_loses_nothing_and_makes_no_dead_letters(
+    either_broker: Settings, gate: Gate
+) -> None:
+    settings = either_broker
     cut_off = settings.model_copy(update={"store_url": gate.url})
     async with running(cut_off) as rewards:
         await send(settings, [a_grant(player, 1) for player in range(1, 101)])
@@ -142,7 +150,8 @@ async def test_a_store_outage_loses_nothing_and_makes_no_dead_letters(settings: 
     assert rewards.consumer.counts.dead_letters == 0
 
 
-async def test_a_second_consumer_goes_on_where_the_first_stopped(settings: Settings) -> None:
+async def test_a_second_consumer_goes_on_where_the_first_stopped(either_broker: Settings) -> None:
+    settings = either_broker
     await send(settings, [a_grant(player, 1) for player in range(1, 501)])
     async with running(settings) as first:
         await applied(first, 500, settings)
@@ -153,7 +162,8 @@ async def test_a_second_consumer_goes_on_where_the_first_stopped(settings: Setti
         assert second.consumer.counts.events_applied == 500
 
 
-async def test_two_consumers_share_the_partitions_and_apply_each_event_once(settings: Settings) -> None:
+async def test_two_consumers_share_the_partitions_and_apply_each_event_once(either_broker: Settings) -> None:
+    settings = either_broker
     async with running(settings) as first:
         await send(settings, [a_grant(player, 1) for player in range(1, 301)])
         await applied(first, 300, settings)
@@ -204,7 +214,8 @@ async def test_a_broker_that_ends_and_comes_back_empty_is_consumed_again(
     assert (await progression(mine.store_url))[1][0] == 70
 
 
-async def test_the_lag_is_what_waits_and_ends_at_zero(settings: Settings) -> None:
+async def test_the_lag_is_what_waits_and_ends_at_zero(either_broker: Settings) -> None:
+    settings = either_broker
     async with running(settings) as rewards:
         await send(settings, [a_grant(player, 1) for player in range(1, 51)])
         await applied(rewards, 50, settings)

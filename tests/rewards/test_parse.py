@@ -13,16 +13,23 @@ from rewards.events import (
     DeathCause,
     Envelope,
     PlayerResult,
+    ServerState,
     Source,
+    WeaponDamage,
+    damage_summary,
     death,
     events_pb2,
     kill,
+    level_up,
+    loadout_changed,
     match_ended,
     match_started,
     parse_envelope,
     player_connected,
     player_disconnected,
+    purchase,
     routing,
+    server_lifecycle,
     xp_granted,
 )
 
@@ -55,6 +62,25 @@ EXAMPLES = [
     xp_granted(SOURCE, now_s=NOW_S, player_id=4, xp=250, reason="compensation"),
     player_connected(SOURCE, now_s=NOW_S, tick=0, player_id=4),
     player_disconnected(SOURCE, now_s=NOW_S, tick=0, player_id=4, reason="left"),
+    damage_summary(
+        SOURCE, now_s=NOW_S, tick=9, player_id=4, taken=31.5, weapons=[WeaponDamage("rifle", 75.0, 20, 3)]
+    ),
+    level_up(SOURCE, now_s=NOW_S, player_id=4, from_level=1, to_level=3, xp=1100),
+    purchase(
+        SOURCE, now_s=NOW_S, player_id=4, purchase_id="p-1", item_id="skin-gold", currency="coins", price=500
+    ),
+    loadout_changed(SOURCE, now_s=NOW_S, player_id=4, skin="gold", version=7),
+    server_lifecycle(SOURCE, now_s=NOW_S, state=ServerState.LOST, reason="no heartbeat"),
+    match_started(
+        SOURCE,
+        now_s=NOW_S,
+        tick=0,
+        mode="teams_of_five",
+        seed=1,
+        roster=[(1, 0), (2, 1)],
+        waited_s={1: 4.5},
+        quality=0.75,
+    ),
 ]
 
 
@@ -113,6 +139,14 @@ def _change(index: int, change: Callable[[Envelope], object]) -> bytes:
         (_change(1, lambda e: e.match_ended.placements.add(player_id=9)), "placement"),
         (_change(4, lambda e: setattr(e.xp_granted, "xp", 0)), "xp"),
         (_change(4, lambda e: setattr(e.xp_granted, "xp", 2**62)), "xp"),
+        (_change(7, lambda e: setattr(e.damage_summary, "taken", float("nan"))), "taken"),
+        (_change(7, lambda e: setattr(e.damage_summary.weapons[0], "dealt", float("inf"))), "dealt"),
+        (_change(8, lambda e: setattr(e.level_up, "player_id", 0)), "player_id"),
+        (_change(9, lambda e: setattr(e.purchase, "price", -1)), "price"),
+        (_change(9, lambda e: setattr(e.purchase, "item_id", "x" * 201)), "item_id"),
+        (_change(11, lambda e: setattr(e.server_lifecycle, "reason", "x" * 201)), "reason"),
+        (_change(12, lambda e: setattr(e.match_started, "quality", 1.5)), "quality"),
+        (_change(12, lambda e: setattr(e.match_started.players[0], "waited_s", -1)), "waited_s"),
     ],
 )
 def test_an_event_that_cannot_be_true_is_refused_with_its_reason(data: bytes | None, reason: str) -> None:
@@ -133,8 +167,12 @@ def test_a_kind_from_a_newer_schema_is_let_through_without_an_event() -> None:
 def test_an_event_is_keyed_by_its_match_or_its_player(envelope: Envelope) -> None:
     topic, key = routing(envelope)
 
-    if kind_of(envelope).startswith("match_"):
+    if kind_of(envelope) == "server_lifecycle":
+        assert (topic.suffix, key) == ("match", b"server-1")
+    elif kind_of(envelope).startswith("match_"):
         assert (topic.suffix, key) == ("match", uuid.UUID(int=5).bytes)
+    elif kind_of(envelope) == "level_up":
+        assert (topic.suffix, key) == ("progress", b"4")
     else:
         expected = {"kill": 1, "death": 2}.get(kind_of(envelope), 4)
         assert (topic.suffix, key) == ("player", str(expected).encode())

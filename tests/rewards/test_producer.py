@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from launchday.embedded import Broker
@@ -20,6 +22,7 @@ from rewards.events import (
     spool,
     xp_granted,
 )
+from rewards.events.link import Link, Record
 from tests.rewards.conftest import NOW_S, until
 
 
@@ -192,3 +195,23 @@ async def test_a_spool_with_damage_is_replayed_as_far_as_it_is_good(
 
     assert producer.books().replayed == 2
     assert sorted(await read_players(settings.kafka_bootstrap, settings.topic_prefix, 2)) == [1, 2]
+
+
+async def test_an_error_that_nobody_foresaw_costs_no_event(
+    settings: Settings, producer: EventProducer, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ensure_topics(settings.kafka_bootstrap, settings.topic_prefix)
+    await until(lambda: producer.connected, "connection")
+    real, failures = Link.deliver, [RuntimeError("a fault of the client's"), AssertionError()]
+
+    async def deliver(self: Link, records: Sequence[Record]) -> int:
+        if failures:
+            raise failures.pop()
+        return await real(self, records)
+
+    monkeypatch.setattr(Link, "deliver", deliver)
+    for player_id in range(1, 11):
+        producer.emit(grant(source, player_id))
+
+    players = await read_players(settings.kafka_bootstrap, settings.topic_prefix, 10)
+    assert sorted(players) == list(range(1, 11))

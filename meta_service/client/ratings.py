@@ -1,0 +1,37 @@
+"""Ratings in the regional cache, published by rewards and read for the matchmaker's next ticket."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from meta_service import keys, scripts
+
+
+class RatingCache:
+    """Players' ratings in the regional cache, for the one service that owns them: rewards."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._ratings = redis.register_script(scripts.source("ratings"))
+
+    async def publish(self, ratings: Sequence[tuple[int, str, float, float, int]]) -> int:
+        """Publish (player id, mode, mu, sigma, matches) in one round trip; return how many moved.
+
+        A rating that rests on more matches is newer, so publishing may be repeated and reordered. Raises redis-py's errors.
+        """
+        if not ratings:
+            return 0
+        moved = await cast(
+            Any,
+            self._ratings(
+                keys=[keys.player(player_id) for player_id, *_ in ratings],
+                args=[
+                    value
+                    for _, mode, mu, sigma, matches in ratings
+                    for value in (mode, f"{mu},{sigma}", matches)
+                ],
+            ),
+        )
+        return int(moved)

@@ -1,0 +1,53 @@
+"""Challenges, season passes, events that wait to be told, and which matches have been rated."""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "r0010_progression"
+down_revision: str | None = "r0003_sessions"
+branch_labels: tuple[str, ...] | None = None
+depends_on: str | None = None
+
+TABLES = {
+    # The period is what a challenge starts anew with: a match, a day, a season, or nothing.
+    "challenge_progress": """
+        player_id  bigint NOT NULL,
+        challenge  text   NOT NULL,
+        period     text   NOT NULL,
+        count      bigint NOT NULL,
+        completed  boolean NOT NULL,
+        PRIMARY KEY (player_id, challenge, period)
+    """,
+    "season_progress": """
+        player_id  bigint  NOT NULL,
+        season     text    NOT NULL,
+        xp         bigint  NOT NULL,
+        tier       integer NOT NULL,
+        PRIMARY KEY (player_id, season)
+    """,
+    # Events that a transaction made: sent to Kafka after it, and then deleted.
+    "event_outbox": """
+        event_id  uuid  PRIMARY KEY,
+        envelope  bytea NOT NULL
+    """,
+    # A match is rated once, however many results tell of it.
+    "rated_matches": """
+        match_id  uuid PRIMARY KEY,
+        mode      text NOT NULL
+    """,
+}
+
+
+def upgrade() -> None:
+    """Create the tables; ratings learn when they changed, so that the cache can be brought up to date after a crash."""
+    for name, columns in TABLES.items():
+        op.execute(f"CREATE TABLE {name} ({columns})")
+    op.execute("ALTER TABLE ratings ADD COLUMN updated_at timestamptz NOT NULL DEFAULT now()")
+
+
+def downgrade() -> None:
+    """Drop them."""
+    op.execute("ALTER TABLE ratings DROP COLUMN updated_at")
+    for name in reversed(TABLES):
+        op.execute(f"DROP TABLE {name}")

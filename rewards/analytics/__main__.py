@@ -1,0 +1,33 @@
+"""``python -m rewards.analytics``: writes every event to Parquet files until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from launchday import telemetry
+from launchday.settings import Settings, settings
+from rewards.analytics.lake import Lake
+from rewards.analytics.writer import Writer
+
+FOLDER = "analytics"
+
+
+async def serve(configured: Settings) -> None:
+    """Write until SIGTERM or SIGINT, then flush."""
+    lake = Lake(configured.state_dir / FOLDER)
+    writer = Writer(configured.kafka_bootstrap, configured.topic_prefix, lake)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, writer.stop)
+    await writer.run()
+
+
+def main() -> None:
+    """Run the writer."""
+    configured = settings()
+    telemetry.configure("analytics", configured)
+    asyncio.run(serve(configured))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""From events to columns: one table a kind, made from the schema itself, so that a new kind or field needs nothing here.
+
+Every table begins with the envelope: ``event_id``, ``occurred_at``, ``match_id``, ``region``, ``tick``, ``producer``. Positions become two
+columns (``killer_at_x_m``), lists stay lists, enumerations become their words.
+"""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from google.protobuf.descriptor import FieldDescriptor
+
+from rewards.events import Envelope
+
+KINDS: dict[str, Any] = {
+    field.name: field.message_type
+    for field in Envelope.DESCRIPTOR.oneofs_by_name["event"].fields
+    if field.message_type is not None
+}
+"""Kind of event → its message."""
+
+ID_TYPE = pa.binary(16)
+
+_ENVELOPE = [
+    pa.field("event_id", ID_TYPE, nullable=False),
+    pa.field("occurred_at", pa.timestamp("us", tz="UTC"), nullable=False),
+    pa.field("match_id", pa.string()),
+    pa.field("region", pa.string()),
+    pa.field("tick", pa.int64()),
+    pa.field("producer", pa.string()),
+]
+
+_SCALARS = {
+    FieldDescriptor.TYPE_INT64: pa.int64(),
+    FieldDescriptor.TYPE_UINT32: pa.int64(),
+    FieldDescriptor.TYPE_FIXED64: pa.uint64(),
+    FieldDescriptor.TYPE_FLOAT: pa.float32(),
+    FieldDescriptor.TYPE_DOUBLE: pa.float64(),
+    FieldDescriptor.TYPE_STRING: pa.string(),
+    FieldDescriptor.TYPE_ENUM: pa.string(),
+}
+
+
+@functools.cache
+def schema(kind: str) -> pa.Schema:
+    """The columns of a kind of event."""
+    return pa.schema([*_ENVELOPE, *(field for _, field in _columns(KINDS[kind]))])
+
+
+def table(kind: str, envelopes: Sequence[Envelope]) -> pa.Table:
+    """Events of one kind as a table."""
+    columns: list[list[Any]] = [
+        [envelope.event_id for envelope in envelopes],
+        [round(envelope.occurred_at * 1e6) for envelope in envelopes],
+        [str(uuid.UUID(bytes=envelope.match_id)) if envelope.match_id else None for envelope in envelopes],
+        [envelope.region for envelope in envelopes],
+        [envelope.tick for envelope in envelopes],
+        [envelope.producer for envelope in envelopes],
+    ]
+    events = [getattr(envelope, kind) for envelope in envelopes]
+    for path, _ in _columns(KINDS[kind]):
+        columns.append([_value(event, path) for event in events])
+    wanted = schema(kind)
+    return pa.Table.from_arrays(
+        [pa.array(column, field.type) for column, field in zip(columns, wanted, strict=True)], schema=wanted
+    )
+
+
+Path = tuple[FieldDescriptor, ...]
+
+
+@functools.cache
+def _columns(message: Any) -> tuple[tuple[Path, pa.Field], ...]:
+    """The columns of a message, each with the way to its value."""
+    found: list[tuple[Path, pa.Field]] = []
+    for field in message.fields:
+        inner = field.message_type
+        if inner is None:
+            kind = _SCALARS[field.type]
+            found.append(((field,), pa.field(field.name, pa.list_(kind) if _is_list(field) else kind)))
+        elif _is_list(field):
+            struct = pa.struct([column for _, column in _columns(inner)])
+            found.append(((field,), pa.field(field.name, pa.list_(struct))))
+        else:
+            found += [
+                ((field, *path), column.with_name(f"{field.name}_{column.name}"))
+                for path, column in _columns(inner)
+            ]
+    return tuple(found)
+
+
+def _value(event: Any, path: Path) -> Any:
+    *outer, last = path
+    for field in outer:
+        event = getattr(event, field.name)
+    if last.has_presence and not event.HasField(last.name):
+        return None
+    value = getattr(event, last.name)
+    if _is_list(last):
+        inner = last.message_type
+        if inner is None:
+            return list(value)
+        return [{column.name: _value(each, path) for path, column in _columns(inner)} for each in value]
+    if last.enum_type is not None:
+        known = last.enum_type.values_by_number.get(value)
+        return known.name.split("_", 1)[1].lower() if known else str(value)
+    return value
+
+
+def _is_list(field: FieldDescriptor) -> bool:
+    return bool(field.is_repeated)

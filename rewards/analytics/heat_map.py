@@ -1,0 +1,50 @@
+"""Where players die, as a picture: darker is nobody, brighter is more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from rewards.analytics import query
+from rewards.errors import QueryError
+
+CELLS = 64  # a side; a map of 2 km has cells of 31 m
+CELL_PIXELS = 12
+MARGIN = 28
+# Dark violet over red to pale yellow: brightness grows all the way, so it reads in grey as well.
+_STOPS = np.array(
+    [[8, 6, 24], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], dtype=np.float64
+)
+
+
+def counts(x_m: npt.NDArray[np.float64], y_m: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], float]:
+    """Deaths in each cell of a square around all of them: int64[CELLS, CELLS], row 0 in the north; and its half side in metres."""
+    half_m = float(max(np.abs(x_m).max(), np.abs(y_m).max(), 1.0))
+    found, _, _ = np.histogram2d(-y_m, x_m, bins=CELLS, range=[[-half_m, half_m], [-half_m, half_m]])
+    return found.astype(np.int64), half_m
+
+
+def draw(folder: Path, picture: Path) -> int:
+    """Draw the deaths in ``folder`` into a PNG file; returns how many. Raises QueryError when nobody died, or the file cannot be written."""
+    rows = query.ask(folder, "SELECT at_x_m, at_y_m FROM death WHERE at_x_m IS NOT NULL").rows
+    if not rows:
+        raise QueryError("nobody has died yet: there is nothing to draw")
+    x_m, y_m = np.array(rows, dtype=np.float64).T
+    found, half_m = counts(x_m, y_m)
+    # The root of the share: a spot with a tenth of the worst one's deaths is still well visible.
+    shade = np.sqrt(found / found.max())
+    levels = np.linspace(0.0, 1.0, len(_STOPS))
+    pixels = np.stack([np.interp(shade, levels, channel) for channel in _STOPS.T], axis=-1).astype(np.uint8)
+    side = CELLS * CELL_PIXELS
+    image = Image.new("RGB", (side, side + MARGIN), (8, 6, 24))
+    image.paste(Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST), (0, 0))
+    words = f"{len(rows):,} deaths; {2 * half_m:,.0f} m a side; brightest: {found.max():,} in a cell of {2 * half_m / CELLS:.0f} m"
+    ImageDraw.Draw(image).text((8, side + 8), words, fill=(230, 230, 230))
+    try:
+        image.save(picture, format="PNG")
+    except OSError as error:
+        raise QueryError(f"cannot write {picture}: {error.strerror or error}") from error
+    return len(rows)

@@ -1,0 +1,216 @@
+"""The folder of Parquet files: whole or absent after a crash, each event once.
+
+    day=2026-11-25/kind=kill/part-000000000042.parquet   what readers see
+    journal.json                                         how far each partition was read, and the files of the last flush
+    lock                                                 held by the one process that writes
+
+A flush writes its files under names that no reader looks at, then replaces the journal, which is the moment it happens, then renames
+the files. Opening the folder after a crash finishes the renames that the journal still owes and deletes whatever it does not know.
+An event that comes again is of the same day and kind, so it is looked for among the ids of that folder alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Self
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from rewards.analytics import columns
+from rewards.analytics.known_ids import KnownIds, as_ids
+from rewards.batch import Partition
+from rewards.errors import LakeInUseError
+from rewards.events import Envelope
+
+JOURNAL = "journal.json"
+PARTIAL = ".partial"
+FOLDERS_REMEMBERED = (
+    64  # day and kind: four days of every kind; older ones are read again when an event of theirs comes
+)
+
+Place = tuple[str, str]
+"""Day (UTC, as in 2026-11-25) and kind of event."""
+
+
+class Lake:
+    """Writes events into a folder. Blocks on the disk: call it in a thread.
+
+    Args:
+        folder: made where it is missing.
+
+    Attributes:
+        duplicates: events that were there already, since it was opened.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock: IO[str] | None = None
+        self._sequence = 0
+        self._offsets: dict[Partition, tuple[int, uuid.UUID]] = {}
+        self._known: dict[Place, KnownIds] = {}
+        self.duplicates = 0
+
+    def open(self) -> Self:
+        """Take the folder and put it in order after a crash. Raises LakeInUseError while another process has it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        lock = (self._folder / "lock").open("a")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise LakeInUseError(f"another process writes to {self._folder}") from None
+        self._lock = lock
+        self._recover()
+        return self
+
+    def close(self) -> None:
+        """Let the folder go."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.close()
+
+    async def next_offsets(self) -> dict[Partition, int]:
+        """How far each partition is in the files."""
+        return {place: next_offset for place, (next_offset, _) in self._offsets.items()}
+
+    async def known(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        """Those of the ids that are the last taken of a partition: whether a log is still the one that was read."""
+        return {last for _, last in self._offsets.values()} & set(ids)
+
+    def add(self, events: Sequence[Envelope], reached: Mapping[Partition, tuple[int, uuid.UUID]]) -> int:
+        """Write the events that are not there yet, and how far the partitions were read: all or nothing.
+
+        Args:
+            events: in any order.
+            reached: the next offset of each partition, and the inbox id of the record before it.
+
+        Returns:
+            how many were new.
+        """
+        sequence = self._sequence + 1
+        fresh = {
+            place: found
+            for place, of_place in _sorted(events).items()
+            if (found := self._new(place, of_place))
+        }
+        files = [_file(place, sequence) for place in fresh]
+        for name, (place, of_place) in zip(files, fresh.items(), strict=True):
+            self._write(name, place[1], of_place)
+        offsets = {**self._offsets, **reached}
+        self._write_journal(sequence, files, offsets)
+        self._sequence, self._offsets = sequence, offsets
+        self._publish(files)
+        for place, of_place in fresh.items():
+            self._known[place].add(as_ids([event.event_id for event in of_place]))
+        self._forget_old()
+        return sum(len(of_place) for of_place in fresh.values())
+
+    def _new(self, place: Place, events: Sequence[Envelope]) -> list[Envelope]:
+        by_id = {event.event_id: event for event in events}
+        known = self._known.get(place)
+        if known is None:
+            known = self._known[place] = self._read_ids(place)
+        old = known.contains(as_ids(list(by_id)))
+        found = [event for event, is_old in zip(by_id.values(), old, strict=True) if not is_old]
+        self.duplicates += len(events) - len(found)
+        return found
+
+    def _read_ids(self, place: Place) -> KnownIds:
+        known = KnownIds()
+        for path in sorted((self._folder / _folder(place)).glob("*.parquet")):
+            column = pq.read_table(path, columns=["event_id"]).column("event_id").combine_chunks()
+            known.add(np.frombuffer(column.buffers()[1], dtype="S16")[: len(column)])
+        return known
+
+    def _forget_old(self) -> None:
+        for place in sorted(self._known)[: max(0, len(self._known) - FOLDERS_REMEMBERED)]:
+            del self._known[place]
+
+    def _write(self, name: str, kind: str, events: Sequence[Envelope]) -> None:
+        path = self._folder / (name + PARTIAL)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            pq.write_table(columns.table(kind, events), file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _write_journal(
+        self, sequence: int, files: Sequence[str], offsets: Mapping[Partition, tuple[int, uuid.UUID]]
+    ) -> None:
+        content = {
+            "sequence": sequence,
+            "files": files,
+            "offsets": [
+                {"topic": topic, "partition": partition, "next": next_offset, "last": str(last)}
+                for (topic, partition), (next_offset, last) in sorted(offsets.items())
+            ],
+        }
+        partial = self._folder / (JOURNAL + PARTIAL)
+        with partial.open("w") as file:
+            json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        for folder in {(self._folder / name).parent for name in files}:
+            _sync(folder)
+        partial.rename(self._folder / JOURNAL)
+        _sync(self._folder)
+
+    def _publish(self, files: Sequence[str]) -> None:
+        for name in files:
+            with contextlib.suppress(FileNotFoundError):  # it was renamed before the crash
+                (self._folder / (name + PARTIAL)).rename(self._folder / name)
+
+    def _recover(self) -> None:
+        try:
+            content: dict[str, Any] = json.loads((self._folder / JOURNAL).read_text())
+        except FileNotFoundError:
+            content = {"sequence": 0, "files": [], "offsets": []}
+        self._sequence = content["sequence"]
+        self._offsets = {
+            (row["topic"], row["partition"]): (row["next"], uuid.UUID(row["last"]))
+            for row in content["offsets"]
+        }
+        self._publish(content["files"])
+        for partial in self._folder.rglob(f"*{PARTIAL}"):
+            partial.unlink()
+
+
+def files(folder: Path, kind: str) -> Iterator[Path]:
+    """The files of a kind of event that readers may see."""
+    return folder.glob(f"day=*/kind={kind}/*.parquet")
+
+
+def _sorted(events: Sequence[Envelope]) -> dict[Place, list[Envelope]]:
+    found: dict[Place, list[Envelope]] = {}
+    for event in events:
+        kind = event.WhichOneof("event")
+        if (
+            kind is not None
+        ):  # a kind from a newer schema waits for a newer program, which reads the log again
+            day = datetime.datetime.fromtimestamp(event.occurred_at, datetime.UTC).strftime("%Y-%m-%d")
+            found.setdefault((day, kind), []).append(event)
+    return found
+
+
+def _folder(place: Place) -> str:
+    return f"day={place[0]}/kind={place[1]}"
+
+
+def _file(place: Place, sequence: int) -> str:
+    return f"{_folder(place)}/part-{sequence:012d}.parquet"
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

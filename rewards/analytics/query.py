@@ -1,0 +1,54 @@
+"""Questions about the events, asked in SQL of the Parquet files with DuckDB: one view a kind of event, named after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from rewards.analytics import columns, lake
+from rewards.errors import QueryError
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The columns' names, and the rows."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+
+def connect(folder: Path) -> duckdb.DuckDBPyConnection:
+    """A connection with a view for each kind of event; a kind that never happened is an empty one.
+
+    Raises QueryError when there is no folder of events.
+    """
+    if not (folder / lake.JOURNAL).exists():
+        raise QueryError(
+            f"there are no events in {folder}: start the backend and let it play, or give --folder"
+        )
+    connection = duckdb.connect()
+    for kind in columns.KINDS:
+        if any(lake.files(folder, kind)):
+            pattern = str(folder / "day=*" / f"kind={kind}" / "*.parquet").replace("'", "''")
+            connection.execute(
+                f"CREATE VIEW {kind} AS SELECT * EXCLUDE kind FROM read_parquet('{pattern}', "
+                "hive_partitioning = true, hive_types = {'day': DATE}, union_by_name = true)"
+            )
+        else:
+            connection.register(f"no_{kind}", columns.schema(kind).empty_table())
+            connection.execute(f"CREATE VIEW {kind} AS SELECT *, NULL::DATE AS day FROM no_{kind}")
+    return connection
+
+
+def ask(folder: Path, sql: str) -> Answer:
+    """Answer one query. Raises QueryError."""
+    with connect(folder) as connection:
+        try:
+            found = connection.execute(sql)
+            return Answer([column[0] for column in found.description or ()], found.fetchall())
+        except duckdb.Error as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise QueryError("; ".join(lines) or "the query cannot be answered") from error

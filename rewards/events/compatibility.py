@@ -1,0 +1,114 @@
+"""Whether a newer schema still reads what an older one wrote, and the other way round: additions only.
+
+The rules are those of ``buf``'s category WIRE (https://buf.build/docs/breaking/rules), compared by descriptors: bytes on a topic
+outlive the programs that wrote them. ``released.binpb`` is the schema of the last release, which a test compares with the present one;
+``python -m rewards.events.compatibility`` replaces it, as a step of making a release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    EnumDescriptorProto,
+    FieldDescriptorProto,
+    FileDescriptorProto,
+)
+
+from rewards.events import events_pb2 as pb
+
+RELEASED = Path(__file__).with_name("released.binpb")
+
+# Types in one group are read from each other's bytes (https://protobuf.dev/programming-guides/proto3/#updating).
+_WIRE_GROUPS = (
+    ("TYPE_INT32", "TYPE_INT64", "TYPE_UINT32", "TYPE_UINT64", "TYPE_BOOL"),
+    ("TYPE_SINT32", "TYPE_SINT64"),
+    ("TYPE_FIXED32", "TYPE_SFIXED32"),
+    ("TYPE_FIXED64", "TYPE_SFIXED64"),
+)
+
+
+def present() -> FileDescriptorProto:
+    """The schema of this program."""
+    found = FileDescriptorProto()
+    pb.DESCRIPTOR.CopyToProto(found)
+    return found
+
+
+def released() -> FileDescriptorProto:
+    """The schema of the last release."""
+    return FileDescriptorProto.FromString(RELEASED.read_bytes())
+
+
+def breaks(old: FileDescriptorProto, new: FileDescriptorProto) -> list[str]:
+    """What of ``old`` the schema ``new`` no longer honours, one line each; empty when all changes are additions."""
+    found = [] if old.package == new.package else [f"the package was {old.package} and is {new.package}"]
+    found += _enums(old.enum_type, new.enum_type, "")
+    found += _messages(old.message_type, new.message_type, "")
+    return found
+
+
+def _messages(old: Iterable[Any], new: Iterable[Any], path: str) -> Iterator[str]:
+    now = {message.name: message for message in new}
+    for message in old:
+        name = f"{path}{message.name}"
+        if message.name not in now:
+            yield f"the message {name} is gone"
+        else:
+            yield from _fields(message, now[message.name], name)
+            yield from _messages(message.nested_type, now[message.name].nested_type, f"{name}.")
+            yield from _enums(message.enum_type, now[message.name].enum_type, f"{name}.")
+
+
+def _fields(old: DescriptorProto, new: DescriptorProto, name: str) -> Iterator[str]:
+    now = {field.number: field for field in new.field}
+    for field in old.field:
+        place = f"{name}.{field.name} ({field.number})"
+        found = now.get(field.number)
+        if found is None:
+            yield f"the field {place} is gone"
+            continue
+        if _wire_type(field) != _wire_type(found):
+            yield f"the type of {place} has changed"
+        elif field.type_name != found.type_name:
+            yield f"{place} was a {field.type_name} and is a {found.type_name}"
+        if (field.label == field.LABEL_REPEATED) != (found.label == found.LABEL_REPEATED):
+            yield f"{place} was single and is repeated, or the other way round"
+        if _oneof(field, old) != _oneof(found, new):
+            yield f"{place} is in another oneof"
+
+
+def _enums(old: Iterable[Any], new: Iterable[Any], path: str) -> Iterator[str]:
+    now: dict[str, EnumDescriptorProto] = {enum.name: enum for enum in new}
+    for enum in old:
+        if enum.name not in now:
+            yield f"the enum {path}{enum.name} is gone"
+            continue
+        numbers = {value.number for value in now[enum.name].value}
+        for value in enum.value:
+            if value.number not in numbers:
+                yield f"the value {path}{enum.name}.{value.name} ({value.number}) is gone"
+
+
+def _wire_type(field: FieldDescriptorProto) -> str:
+    name = FieldDescriptorProto.Type.Name(field.type)
+    return next((group[0] for group in _WIRE_GROUPS if name in group), name)
+
+
+def _oneof(field: FieldDescriptorProto, message: DescriptorProto) -> str:
+    # "optional" makes a oneof of its own out of one field, which changes nothing on the wire.
+    if field.HasField("oneof_index") and not field.proto3_optional:
+        return message.oneof_decl[field.oneof_index].name
+    return ""
+
+
+def main() -> None:
+    """Take the present schema for the released one."""
+    RELEASED.write_bytes(present().SerializeToString(deterministic=True))
+
+
+if __name__ == "__main__":
+    main()

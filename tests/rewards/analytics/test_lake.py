@@ -1,0 +1,159 @@
+"""The lake: files whole or absent after any crash, each event once."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtest.known_events import make
+from rewards.analytics import columns, lake
+from rewards.analytics.known_ids import KnownIds, as_ids
+from rewards.analytics.lake import Lake
+from rewards.errors import LakeInUseError
+from rewards.events import Envelope
+from tests.rewards.test_parse import EXAMPLES
+
+KNOWN = make(4, players=100)
+REACHED = {("test.player", 0): (7, uuid.UUID(int=1))}
+
+
+def ids_in(folder: Path) -> list[bytes]:
+    return [
+        event_id.as_py()
+        for kind in columns.KINDS
+        for path in lake.files(folder, kind)
+        for event_id in pq.read_table(path, columns=["event_id"]).column("event_id")
+    ]
+
+
+def assert_each_once(folder: Path, events: list[Envelope]) -> None:
+    assert sorted(ids_in(folder)) == sorted(event.event_id for event in events)
+
+
+@given(st.lists(st.lists(st.integers(0, 300), max_size=20), max_size=8))
+def test_known_ids_are_a_set(additions: list[list[int]]) -> None:
+    known, naive = KnownIds(), set[int]()
+    for numbers in additions:
+        ids = as_ids([number.to_bytes(16, "little") for number in numbers])
+        assert known.contains(ids).tolist() == [number in naive for number in numbers]
+        known.add(np.unique(ids))
+        naive |= set(numbers)
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: event.WhichOneof("event"))
+def test_every_kind_of_event_becomes_a_row_of_its_schema(event: Envelope) -> None:
+    kind = event.WhichOneof("event")
+    assert kind is not None
+    row = columns.table(kind, [event]).to_pylist()[0]
+    assert row["event_id"] == event.event_id
+    assert row["occurred_at"].timestamp() == event.occurred_at
+    if kind == "kill":
+        assert (row["killer_at_x_m"], row["victim_at_y_m"], row["assist_ids"]) == (1.0, -2.0, [3])
+    if kind == "death":
+        assert row["cause"] == "zone"
+    if kind == "match_started" and event.match_started.mode == "teams_of_five":
+        assert [player["waited_s"] for player in row["players"]] == [4.5, None]
+        assert row["quality"] == 0.75
+
+
+def test_events_are_there_once_by_day_and_kind_and_offsets_with_them(tmp_path: Path) -> None:
+    writer = Lake(tmp_path).open()
+    assert writer.add([*KNOWN.events, *KNOWN.events[:50]], REACHED) == len(KNOWN.events)
+    assert writer.add(KNOWN.events[:300], REACHED) == 0
+    assert writer.duplicates == 350
+    writer.close()
+
+    again = Lake(tmp_path).open()
+    assert again.add(KNOWN.events[:300], REACHED) == 0, "a lake that was opened again knows what is in it"
+    assert_each_once(tmp_path, KNOWN.events)
+    assert {path.parent.parent.name for path in tmp_path.rglob("*.parquet")} == {"day=2026-11-18"}
+    assert again._offsets == REACHED
+    again.close()
+
+
+@pytest.mark.parametrize("step", ["_write", "_write_journal", "_publish"])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_crash_at_any_step_leaves_each_event_once_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
+) -> None:
+    first, second = KNOWN.events[:400], KNOWN.events[400:]
+    writer = Lake(tmp_path).open()
+    writer.add(first, REACHED)
+    real = getattr(Lake, step)
+
+    def crash(self: Lake, *arguments: object) -> None:
+        if after:
+            real(self, *arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Lake, step, crash)
+    with pytest.raises(KeyboardInterrupt):
+        writer.add(second, REACHED)
+    monkeypatch.undo()
+    writer.close()  # the lock goes with the process
+
+    done = step == "_publish" or (step == "_write_journal" and after)
+    again = Lake(tmp_path).open()
+    assert_each_once(tmp_path, KNOWN.events if done else first)
+    assert again.add(second, REACHED) == (0 if done else len(second))
+    assert_each_once(tmp_path, KNOWN.events)
+    assert not list(tmp_path.rglob("*.partial"))
+    again.close()
+
+
+def test_a_second_writer_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
+    first = Lake(tmp_path).open()
+    with pytest.raises(LakeInUseError, match="another process"):
+        Lake(tmp_path).open()
+    first.close()
+    Lake(tmp_path).open().close()
+
+
+WRITER = """
+import sys, uuid
+from pathlib import Path
+from loadtest.known_events import make
+from rewards.analytics.lake import Lake
+known, lake = make(4, players=100), Lake(Path(sys.argv[1])).open()
+at = lake._offsets.get(("t", 0), (0, None))[0]
+print("at", at, flush=True)
+while at < len(known.events):
+    part = known.events[max(0, at - 7) : at + 25]  # some of them again
+    at = min(at + 25, len(known.events))
+    lake.add(part, {("t", 0): (at, uuid.UUID(int=at))})
+print("done", flush=True)
+"""
+
+
+def test_killed_with_minus_nine_at_random_moments_it_goes_on_and_has_each_event_once(tmp_path: Path) -> None:
+    rng, ended = random.Random(3), False
+    for turn in range(40):
+        child = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout is not None
+        assert child.stdout.readline().startswith("at ")
+        if turn < 3:
+            wait_until = time.monotonic() + rng.uniform(0.0, 0.15)
+            while time.monotonic() < wait_until:
+                pass
+            child.kill()
+        ended = child.stdout.readline() == "done\n"
+        child.wait()
+        child.stdout.close()
+        held = ids_in(tmp_path)
+        assert len(held) == len(set(held)), "an event is there twice"
+        if ended:
+            break
+    assert ended
+    assert_each_once(tmp_path, KNOWN.events)

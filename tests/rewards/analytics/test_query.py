@@ -1,0 +1,150 @@
+"""Questions about events: the ready ones, one's own, and those that cannot be answered."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from loadtest.known_events import KnownEvents, make
+from rewards.analytics import heat_map, query
+from rewards.analytics.lake import Lake
+from rewards.analytics.questions import QUESTIONS
+from rewards.cli import app
+
+RUN = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def known() -> KnownEvents:
+    return make(8, players=120)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, known: KnownEvents) -> Path:
+    made = tmp_path_factory.mktemp("lake")
+    lake = Lake(made).open()
+    for at in range(0, len(known.events), 500):
+        lake.add(known.events[at : at + 500], {("t", 0): (at, uuid.UUID(int=at))})
+    lake.close()
+    return made
+
+
+def test_kills_by_weapon_and_distance_add_up_to_all_kills(folder: Path, known: KnownEvents) -> None:
+    rows = query.ask(folder, QUESTIONS["kills"].sql).rows
+    expected = Counter(e.kill.weapon for e in known.events if e.WhichOneof("event") == "kill")
+    found: Counter[str] = Counter()
+    for weapon, _, kills, _, _ in rows:
+        found[weapon] += kills
+    assert found == expected
+    assert sum(row[3] for row in rows) == pytest.approx(100, abs=1)
+
+
+def test_waits_by_region_are_those_that_servers_were_told(folder: Path, known: KnownEvents) -> None:
+    ((region, players, told, p50, p90, p99, most),) = query.ask(folder, QUESTIONS["waits"].sql).rows
+    waits = [
+        entry.waited_s
+        for e in known.events
+        if e.WhichOneof("event") == "match_started"
+        for entry in e.match_started.players
+    ]
+    assert (region, players, told) == ("west-europe", len(waits), len(waits))
+    assert [p50, p90, p99] == pytest.approx(np.quantile(waits, [0.5, 0.9, 0.99]), abs=0.01)
+    assert most == pytest.approx(max(waits), abs=0.01)
+
+
+def test_retention_counts_who_played_again_after_a_match_of_that_quality(
+    folder: Path, known: KnownEvents
+) -> None:
+    rows = query.ask(folder, QUESTIONS["retention"].sql).rows
+    plays, again = sum(row[1] for row in rows), sum(row[2] for row in rows)
+    assert plays == sum(known.matches.values())
+    assert again == sum(played - 1 for played in known.matches.values())
+    assert {row[0] for row in rows} <= {"0.00 to 0.25", "0.25 to 0.50", "0.50 to 0.75", "0.75 to 1.00"}
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_ready_question_has_an_answer_even_before_anything_happened(tmp_path: Path, name: str) -> None:
+    lake = Lake(tmp_path).open()
+    lake.add([], {("t", 0): (1, uuid.UUID(int=1))})
+    lake.close()
+    assert query.ask(tmp_path, QUESTIONS[name].sql).rows == []
+
+
+def test_the_heat_map_is_brightest_where_most_died(folder: Path, known: KnownEvents, tmp_path: Path) -> None:
+    picture = tmp_path / "deaths.png"
+    found = RUN.invoke(app, ["heat-map", str(picture), "--folder", str(folder)])
+    assert found.exit_code == 0
+    deaths = sum(e.WhichOneof("event") == "death" for e in known.events)
+    assert found.stdout == f"{deaths} deaths are in {picture}\n"
+    with Image.open(picture) as image:
+        pixels = np.asarray(image.convert("L"), dtype=int)
+    side = heat_map.CELLS * heat_map.CELL_PIXELS
+    assert pixels.shape == (side + heat_map.MARGIN, side)
+    middle = pixels[side // 4 : 3 * side // 4, side // 4 : 3 * side // 4]
+    assert middle.mean() > 2 * pixels[: side // 8, : side // 8].mean(), "players die around the middle"
+
+
+def test_north_is_up_and_east_is_right() -> None:
+    cells, half_m = heat_map.counts(np.array([0.0, 100.0]), np.array([100.0, 0.0]))
+    assert half_m == 100.0
+    assert cells[0, heat_map.CELLS // 2] == 1
+    assert cells[heat_map.CELLS // 2, -1] == 1
+
+
+def test_the_command_answers_as_a_table_and_as_json(folder: Path, known: KnownEvents) -> None:
+    sql = "SELECT killer_id, count(*) AS kills FROM kill GROUP BY ALL ORDER BY ALL"
+    found = RUN.invoke(app, ["query", sql, "--folder", str(folder), "--json"])
+    assert [json.loads(line) for line in found.stdout.splitlines()] == [
+        {"killer_id": player, "kills": kills} for player, kills in sorted(known.kills.items()) if kills
+    ]
+    assert "weapon" in RUN.invoke(app, ["query", "kills", "--folder", str(folder)]).stdout
+    assert {line.split()[0] for line in RUN.invoke(app, ["questions"]).stdout.splitlines()} == set(QUESTIONS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["query", "SELEKT 1"], "Parser Error"),
+        (["query", "SELECT nothing FROM kill"], "nothing"),
+        (["query", "SELECT 1 FROM kills"], "kills"),
+        (["heat-map", "/nowhere/at/all.png"], "cannot write"),
+    ],
+)
+def test_what_cannot_be_answered_is_one_line(folder: Path, arguments: list[str], words: str) -> None:
+    found = RUN.invoke(app, [*arguments, "--folder", str(folder)])
+    assert found.exit_code == 1
+    assert found.stderr.startswith("error: ")
+    assert len(found.stderr.strip().splitlines()) == 1
+    assert words in found.stderr
+
+
+def test_a_folder_without_events_says_what_to_do(tmp_path: Path) -> None:
+    found = RUN.invoke(app, ["query", "kills", "--folder", str(tmp_path)])
+    assert found.exit_code == 1
+    assert "start the backend" in found.stderr
+
+
+def test_launchday_passes_events_on(folder: Path) -> None:
+    argv = [
+        sys.executable,
+        "-m",
+        "launchday.cli",
+        "events",
+        "query",
+        "deaths",
+        "--folder",
+        str(folder),
+        "--json",
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
+    assert {json.loads(line)["cause"] for line in done.stdout.splitlines()} == {"killed", "zone"}
