@@ -25,7 +25,7 @@ from loadtest import summary
 from loadtest.books import Books, BooksReader
 from loadtest.errors import BackendError, LoadTestError, ScenarioError, UnknownRegionError
 from loadtest.fates import Fates, percentiles
-from loadtest.journey import Trip, line_of, travel
+from loadtest.journey import Trip, travel
 from loadtest.kill_events import KillEvents
 from loadtest.ledger import Ledger, balance
 from loadtest.lobby import BackendLobby
@@ -94,18 +94,14 @@ async def run(
 
 
 def latencies(scenario: Scenario, fleet_regions: tuple[str, ...]) -> list[dict[str, float]]:
-    """For each location of the scenario, in its order: fleet region → round trip in ms, the player's own line included.
+    """For each location of the scenario, in its order: fleet region → round trip in ms, without the player's own line.
 
     Raises UnknownRegionError for a fleet region that the table does not hold, and for a location that reaches none of them.
     """
     found: list[dict[str, float]] = []
     for location in scenario.players.locations:
         rtts_ms = {region: regions().rtt_between_ms(location, region) for region in fleet_regions}
-        reachable = {
-            region: rtt_ms + scenario.links.access_ms + 2 * scenario.links.jitter_ms
-            for region, rtt_ms in rtts_ms.items()
-            if rtt_ms is not None
-        }
+        reachable = {region: rtt_ms for region, rtt_ms in rtts_ms.items() if rtt_ms is not None}
         if not reachable:
             raise UnknownRegionError(
                 f"no round trip is published between players.locations.{location} and any fleet region "
@@ -113,6 +109,13 @@ def latencies(scenario: Scenario, fleet_regions: tuple[str, ...]) -> list[dict[s
             )
         found.append(reachable)
     return found
+
+
+def longest_ms(scenario: Scenario, latencies_ms: list[dict[str, float]]) -> float:
+    """What a datagram may need one way, at most, on any line of the scenario; but for one in some thousands."""
+    lines = [scenario.links.profile(name) for name in scenario.links.shares]
+    rtt_ms = max(max(by_region.values()) for by_region in latencies_ms)
+    return max((rtt_ms + line.latency_ms) / 2 + line.longest_extra_ms for line in lines)
 
 
 async def _flood(
@@ -141,9 +144,8 @@ async def _flood(
             Swarm(
                 population,
                 entities=max(scenario.match.players, settings.match_players),
-                max_rtt_ms=max(max(by_region.values()) for by_region in latencies_ms),
-                extra_ms=line_of(scenario.links).longest_extra_ms,
-                rest_s=scenario.bots.rest_s,
+                scenario=scenario,
+                longest_ms=longest_ms(scenario, latencies_ms),
             )
         )
         stack.enter_context(progress)

@@ -17,12 +17,13 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from dedicated_server.protocol.connect_token import BadToken
+from loadtest.behaviour_profiles import BehaviourProfile
 from loadtest.errors import SwarmError
 from loadtest.fates import Fates, State
 from loadtest.link_profiles import LinkProfile
 from loadtest.lobby import Lobby, Refused, Unavailable
 from loadtest.population import Population
-from loadtest.scenario import Links, Scenario
+from loadtest.scenario import Scenario
 from loadtest.session import Circumstances, Line, Played
 from matchmaker.client import Assignment
 
@@ -56,7 +57,7 @@ class Trip:
     """What all players of a run have in common.
 
     Attributes:
-        latencies_ms: for each of the population's locations, region → round trip in milliseconds, access line included.
+        latencies_ms: for each of the population's locations, region → round trip in milliseconds, without the own line.
         clock: seconds since the start of the run.
         device: turns a bot's number into its device id.
     """
@@ -71,10 +72,21 @@ class Trip:
     device: Callable[[int], str]
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
+    def line(self, bot: int) -> LinkProfile:
+        """A player's kind of line."""
+        return self.scenario.links.profile(self.population.lines[self.population.line[bot]])
 
-def line_of(links: Links) -> LinkProfile:
-    """The kind of line that a scenario gives its players."""
-    return LinkProfile(access_ms=links.access_ms, jitter_ms=links.jitter_ms, loss=links.loss)
+    def latencies_of(self, bot: int) -> dict[str, float]:
+        """Region → round trip in ms that a player's client measures, its own line included."""
+        own_ms = self.line(bot).latency_ms
+        return {
+            region: rtt_ms + own_ms
+            for region, rtt_ms in self.latencies_ms[self.population.location[bot]].items()
+        }
+
+    def behaviour(self, bot: int) -> BehaviourProfile:
+        """A player's kind."""
+        return self.scenario.behaviours.profile(self.population.behaviours[self.population.behaviour[bot]])
 
 
 async def travel(trip: Trip, bot: int) -> None:
@@ -101,17 +113,20 @@ async def travel(trip: Trip, bot: int) -> None:
 async def _queue(trip: Trip, bot: int, token: str) -> Assignment | None:
     """Hold a ticket until it is assigned; None, with the state set, when it never is."""
     fates, scenario = trip.fates, trip.scenario
-    latencies_ms = trip.latencies_ms[trip.population.location[bot]]
+    latencies_ms = trip.latencies_of(bot)
     ticket_id = await _patiently(
         trip,
         lambda: trip.lobby.open_ticket(
-            token, mode=scenario.match.mode, latencies_ms=latencies_ms, client_key=trip.device(bot)
+            token,
+            mode=trip.population.modes[trip.population.mode[bot]],
+            latencies_ms=latencies_ms,
+            client_key=trip.device(bot),
         ),
     )
     fates.queued_s[bot] = trip.clock()
     fates.state[bot] = State.QUEUED
     try:
-        async with asyncio.timeout(scenario.bots.patience_s):
+        async with asyncio.timeout(scenario.behaviours.patience_s):
             ticket = await _patiently(trip, lambda: trip.lobby.wait(token, ticket_id))
     except TimeoutError:
         ticket = await _patiently(trip, lambda: trip.lobby.cancel(token, ticket_id))
@@ -136,10 +151,10 @@ async def _play(trip: Trip, bot: int, assignment: Assignment) -> None:
     """Connect, play to the end or to the death, leave."""
     fates, scenario = trip.fates, trip.scenario
     fates.state[bot] = State.CONNECTING
-    latencies_ms = trip.latencies_ms[trip.population.location[bot]]
+    latencies_ms = trip.latencies_of(bot)
     line = Line(
         rtt_ms=latencies_ms.get(assignment.region, max(latencies_ms.values())),
-        profile=line_of(scenario.links),
+        profile=trip.line(bot),
     )
     try:
         told = await trip.swarm.join(bot, base64.b64decode(assignment.connect_token, validate=True), line)
@@ -179,7 +194,7 @@ async def _until_over(trip: Trip, bot: int, told: Circumstances) -> None:
         if told.died and fates.state[bot] == State.PLAYING:
             fates.died_s[bot] = trip.clock()
             fates.state[bot] = State.WATCHING
-            if trip.scenario.bots.after_death == "leave":
+            if trip.behaviour(bot).after_death == "leave":
                 return
         await told.change()
 

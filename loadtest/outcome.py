@@ -139,11 +139,17 @@ class Outcome:
         asked: Objectives = self.scenario.objectives
         tick_p99 = self.tick_us["p99"]
         wait = percentiles(self.fates.wait_s(), 95)["p95"]
+        gave_up = self.fates.count(State.CANCELLED) / max(1, len(self.fates))
+        measured: list[tuple[str, float | None, float | None, str]] = [
+            ("wait p95", asked.wait_p95_s, wait, "s"),
+            ("tick p99", asked.tick_p99_ms, None if tick_p99 is None else tick_p99 / 1e3, "ms"),
+            ("missed ticks", asked.missed_tick_share, self.missed_tick_share, ""),
+            ("players lost", asked.players_lost, float(self.players_lost), ""),
+            ("gave up waiting", asked.abandoned_share, gave_up, ""),
+            ("ledger lines off", 0, float(sum(not line.balanced for line in self.ledger.lines)), ""),
+        ]
         return [
-            Objective("tick p99", asked.tick_p99_ms, None if tick_p99 is None else tick_p99 / 1e3, "ms"),
-            Objective("wait p95", asked.wait_p95_s, wait, "s"),
-            Objective("players lost", asked.players_lost, float(self.players_lost)),
-            Objective("ledger lines off", 0, float(sum(not line.balanced for line in self.ledger.lines))),
+            Objective(name, limit, found, unit) for name, limit, found, unit in measured if limit is not None
         ]
 
     @property

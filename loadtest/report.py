@@ -63,7 +63,9 @@ def render(outcome: Outcome) -> str:
         matches=_matches(outcome),
         generator=_generator(outcome),
         repeat_note="The same file and seed give the same players, arrivals and links. Save it, and run launchday flood FILE.",
-        repeat=_text(yaml.safe_dump(scenario.model_dump(), sort_keys=False, allow_unicode=True)),
+        repeat=_text(
+            yaml.safe_dump(scenario.model_dump(exclude_defaults=True), sort_keys=False, allow_unicode=True)
+        ),
     )
 
 

@@ -33,6 +33,7 @@ from loadtest.behaviour import new_brains
 from loadtest.errors import SwarmError
 from loadtest.links import DELIVERED, LOST, OVERFLOWED, SENT, link_queue
 from loadtest.population import Population
+from loadtest.scenario import Scenario
 from loadtest.session import Circumstances, Line, Played
 
 T = TypeVar("T")
@@ -53,16 +54,15 @@ class Swarm:
     Args:
         population: the bots.
         entities: most players in one match.
-        max_rtt_ms: of any bot's link; sizes the queues.
-        extra_ms: what a datagram may need beyond half of it; likewise.
-        rest_s: pause between two bursts of fire.
+        scenario: what kinds of players they are.
+        longest_ms: what a datagram may need one way on any bot's link; sizes the queues.
     """
 
     def __init__(
-        self, population: Population, *, entities: int, max_rtt_ms: float, extra_ms: float, rest_s: float
+        self, population: Population, *, entities: int, scenario: Scenario, longest_ms: float
     ) -> None:
         bots = len(population)
-        longest_s = (max_rtt_ms / 2 + extra_ms) / 1e3
+        longest_s = longest_ms / 1e3
         capacity = bots * (BURST_DATAGRAMS + round(RATE_MARGIN * frame.FRAME_HZ * longest_s))
         self._entities = entities
         self._clients = ClientSessions(capacity=bots, entities=entities)
@@ -71,7 +71,12 @@ class Swarm:
             screens=new_view(bots, entities, MOVEMENT["battle_royale"]),
             inbound=link_queue(population.link_seed[:, 1], capacity, DATAGRAM_BYTES),
             outbound=link_queue(population.link_seed[:, 0], capacity, DATAGRAM_BYTES),
-            brains=new_brains(population.skill, rest_s),
+            brains=new_brains(
+                population.skill,
+                [scenario.behaviours.profile(name) for name in population.behaviours],
+                population.behaviour,
+                scenario.behaviours.rest_s,
+            ),
             streams=population.behaviour_seed.copy(),
             poll=udp.poll_table(bots),
             session=np.full(bots, frame.NO_SESSION, np.int32),

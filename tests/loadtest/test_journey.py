@@ -15,11 +15,12 @@ from loadtest import journey
 from loadtest.fates import Fates, State
 from loadtest.frame import DIED, MATCH_OVER
 from loadtest.journey import Trip, travel
-from loadtest.link_profiles import LinkProfile
+from loadtest.link_profiles import profiles
 from loadtest.lobby import Refused, Unavailable
 from loadtest.population import draw
-from loadtest.scenario import Bots, Scenario
+from loadtest.scenario import Scenario
 from loadtest.scenario_file import SHIPPED, load
+from loadtest.scenario_players import Behaviours
 from loadtest.session import Circumstances, Line, Played
 from matchmaker.client import Assignment, TicketStatus
 
@@ -108,7 +109,9 @@ DIES_THEN_ENDS = (CLIENT_CONNECTED, CLIENT_CONNECTED | DIED, CLIENT_CONNECTED | 
 
 def trip_of(lobby: FakeLobby, swarm: FakeSwarm, **bots: object) -> Trip:
     scenario: Scenario = load(SHIPPED / "smoke.yaml")
-    scenario = scenario.model_copy(update={"bots": Bots.model_validate({"patience_s": 5.0, **bots})})
+    kind = {"after_death": bots.pop("after_death", "leave")}
+    behaviours = {"patience_s": 5.0, "shares": {"one": 1.0}, "own": {"one": kind}, **bots}
+    scenario = scenario.model_copy(update={"behaviours": Behaviours.model_validate(behaviours)})
     population = draw(scenario)
     population.arrives_s[:] = 0.0
     start_s = time.monotonic()
@@ -157,11 +160,12 @@ async def test_the_link_is_that_of_the_players_place_to_the_matchs_region() -> N
     lobby, swarm = FakeLobby(), FakeSwarm(*PLAYS_TO_THE_END)
     trip = trip_of(lobby, swarm)
     await travel(trip, BOT)
-    expected = trip.latencies_ms[trip.population.location[BOT]]
+    between = trip.latencies_ms[trip.population.location[BOT]]
+    expected = {
+        region: rtt_ms + 16.0 for region, rtt_ms in between.items()
+    }  # cable, and its queues both ways
     assert lobby.latencies_ms == expected
-    assert swarm.line == Line(
-        rtt_ms=expected["east-us"], profile=LinkProfile(access_ms=12.0, jitter_ms=2.0, loss=0.005)
-    )
+    assert swarm.line == Line(rtt_ms=expected["east-us"], profile=profiles()["cable"])
 
 
 @pytest.mark.parametrize(("after_death", "circumstances_used"), [("leave", 2), ("watch", 3)])

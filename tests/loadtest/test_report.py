@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import json
 import re
 from dataclasses import replace
@@ -100,7 +101,7 @@ def test_every_plot_has_its_place_and_its_data(page: str) -> None:
 
 def test_the_scenario_in_the_report_repeats_the_run(page: str) -> None:
     [text] = re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL)
-    assert parse(text, "report") == outcome().scenario
+    assert parse(html.unescape(text), "report") == outcome().scenario
 
 
 def test_what_others_wrote_cannot_become_markup() -> None:

@@ -26,9 +26,10 @@ NEAR = Line(rtt_ms=6.0, profile=LinkProfile(jitter_ms=0.5))
 
 @pytest.fixture
 async def swarm() -> AsyncIterator[Swarm]:
-    population = draw(load(SHIPPED / "smoke.yaml"))
+    smoke = load(SHIPPED / "smoke.yaml")
+    population = draw(smoke)
     assert step  # the compiled step under test
-    async with Swarm(population, entities=BOTS, max_rtt_ms=200.0, extra_ms=16.0, rest_s=0.5) as running:
+    async with Swarm(population, entities=BOTS, scenario=smoke, longest_ms=116.0) as running:
         yield running
 
 
