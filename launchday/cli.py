@@ -119,7 +119,7 @@ def up(
             raise CommandError(f"--kafka is embedded or apache, not {kafka}", USAGE_ERROR)
         config = config.model_copy(update={"kafka_server": kafka})
 
-    async def stay(completed: Settings, stop: asyncio.Event) -> int:
+    async def stay(completed: Settings, stop: asyncio.Event, _: backend.Backend) -> int:
         console.print("the backend is up; Ctrl-C stops it", highlight=False)
         for name in ("meta_url", "matchmaker_url", "fleet_url", "cache_url", "store_url", "kafka_bootstrap"):
             console.print(f"  {stack.env_name(name)}={getattr(completed, name)}", highlight=False)
@@ -234,6 +234,7 @@ def main() -> None:
 def _flood_embedded(name: str, json_file: Path | None, report: Path | None, record: Path | None) -> None:
     from launchday import launcher
     from loadtest import flood as flooding
+    from loadtest.scenario_faults import SlowStore
 
     loaded = _scenario(name)
     config = _settings()
@@ -246,13 +247,22 @@ def _flood_embedded(name: str, json_file: Path | None, report: Path | None, reco
     console = Console()
     report_path = report or DEFAULT_REPORT
 
-    async def play(completed: Settings, stop: asyncio.Event) -> int:
+    async def play(completed: Settings, stop: asyncio.Event, machine: backend.Backend) -> int:
         return await flooding.run(
-            loaded, completed, report_path=report_path, json_path=json_file, console=console, stop_event=stop
+            loaded,
+            completed,
+            report_path=report_path,
+            json_path=json_file,
+            console=console,
+            stop_event=stop,
+            machine=machine,
         )
 
     prepare = () if kernel_cache.is_marked("loadtest") else ("loadtest.warm_up",)
-    raise typer.Exit(launcher.with_backend(config, play, console, fresh=True, prepare=prepare))
+    door = any(isinstance(fault, SlowStore) for fault in loaded.faults)
+    raise typer.Exit(
+        launcher.with_backend(config, play, console, fresh=True, prepare=prepare, store_door=door)
+    )
 
 
 def _require_reachable(scenario: Scenario, config: Settings) -> None:

@@ -169,6 +169,7 @@ def _forget(fates: Fates, seat: int) -> None:
     """Make a seat as new."""
     fates.state[seat] = State.AWAY
     fates.region[seat] = fates.match[seat] = fates.reason[seat] = ""
+    fates.tickets_opened[seat] = 0
     for times in (
         fates.arrived_s,
         fates.queued_s,

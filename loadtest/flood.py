@@ -25,11 +25,13 @@ from loadtest import summary
 from loadtest.books import Books, BooksReader
 from loadtest.errors import BackendError, LoadTestError, ScenarioError, UnknownRegionError
 from loadtest.fates import Fates, percentiles
+from loadtest.faults import Faults
 from loadtest.journey import Trip, travel
 from loadtest.kill_events import KillEvents
-from loadtest.ledger import Ledger, balance
+from loadtest.ledger import Killed, Ledger, balance
 from loadtest.lobby import BackendLobby
 from loadtest.looks import Looks, settle
+from loadtest.machine import CpuMeter, Machine
 from loadtest.outcome import Generator, Outcome
 from loadtest.population import draw
 from loadtest.progress import Progress
@@ -54,6 +56,7 @@ async def run(
     json_path: Path | None = None,
     console: Console | None = None,
     stop_event: asyncio.Event | None = None,
+    machine: Machine | None = None,
 ) -> int:
     """Flood the backend that ``settings`` names with the players of ``scenario``, and tell what happened.
 
@@ -63,6 +66,7 @@ async def run(
         json_path: where the JSON goes.
         console: where progress and summary go.
         stop_event: when set, players leave, tickets are taken back, and the summary so far is written.
+        machine: the launcher of the backend, where it is our own: for faults, and for what everybody's processors did.
 
     Returns:
         0 passed; 99 an objective missed or the ledger out of balance; 2 a bad scenario; 1 the backend failed; 130 stopped.
@@ -72,7 +76,7 @@ async def run(
     try:
         loaded = load(scenario) if isinstance(scenario, Path) else scenario
         latencies_ms = latencies(loaded, settings.region_names)
-        outcome = await _flood(loaded, latencies_ms, settings, console, stop_event)
+        outcome = await _flood(loaded, latencies_ms, settings, console, stop_event, machine)
     except (ScenarioError, UnknownRegionError) as error:
         console.print(f"[red]{escape(str(error))}[/]", highlight=False, soft_wrap=True)
         return BAD_SCENARIO
@@ -124,6 +128,7 @@ async def _flood(
     settings: Settings,
     console: Console,
     stop_event: asyncio.Event,
+    machine: Machine | None,
 ) -> Outcome:
     population = draw(scenario)
     fates = Fates(population.arrives_s)
@@ -149,6 +154,9 @@ async def _flood(
             )
         )
         stack.enter_context(progress)
+        meter = None if machine is None else CpuMeter(machine)
+        if meter is not None:
+            meter.read()
         start_s, cpu_s = time.monotonic(), time.process_time()
 
         def clock() -> float:
@@ -166,13 +174,25 @@ async def _flood(
             rng=np.random.default_rng(scenario.seed),
         )
         looks = Looks(reader, before, fleet, fates, timeline, progress, clock)
+        faults = Faults(
+            scenario.faults,
+            machine,
+            fleet,
+            swarm,
+            timeline,
+            clock,
+            np.random.default_rng(scenario.seed + 1).integers,
+        )
+
+        def balanced(seen: Books) -> Ledger:
+            return _balance(seen, before, fates, kills, _killed(faults, seen, kills))
+
         looking = asyncio.create_task(looks.keep_looking(), name="looks")
         try:
-            interrupted = await _journeys(trip, stop_event)
+            async with faults:
+                interrupted = await _journeys(trip, stop_event)
             looks.phase = "settling"
-            books, settled_s = await settle(
-                looks, stop_event, lambda seen: _balance(seen, before, fates, kills).balanced
-            )
+            books, settled_s = await settle(looks, stop_event, lambda seen: balanced(seen).balanced)
         finally:
             looking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -188,7 +208,7 @@ async def _flood(
             wall_s=clock(),
             fates=fates,
             timeline=timeline,
-            ledger=_balance(books, before, fates, kills),
+            ledger=balanced(books),
             reports=looks.reports(),
             generator=Generator(
                 step_late_us=swarm.late_us(50, 99, 100),
@@ -199,6 +219,11 @@ async def _flood(
             ),
             settled_s=settled_s,
             interrupted=interrupted,
+            happenings=faults.happenings,
+            requests=trip.requests,
+            cpu_s={} if meter is None else meter.read(),
+            kills_by_player=dict(kills.by_player),
+            population=population,
         )
 
 
@@ -246,5 +271,17 @@ def _service_token(settings: Settings, now: float) -> str:
         raise BackendError(str(error)) from error
 
 
-def _balance(books: Books, before: Books, fates: Fates, kills: KillEvents) -> Ledger:
-    return balance(books.since(before), tickets_opened=fates.tickets, kill_events=kills.kills)
+def _balance(books: Books, before: Books, fates: Fates, kills: KillEvents, killed: Killed) -> Ledger:
+    return balance(books.since(before), tickets_opened=fates.tickets, kill_events=kills.kills, killed=killed)
+
+
+def _killed(faults: Faults, books: Books, kills: KillEvents) -> Killed:
+    """What is known of the matches whose servers the run has killed."""
+    dead = [
+        report for report in books.fleet.get("reports", []) if report.get("server") in faults.names_killed
+    ]
+    return Killed(
+        servers=faults.servers_killed,
+        kills_reported=sum(int(report.get("kills", 0)) for report in dead),
+        kill_events=sum(kills.by_match.get(str(report.get("match_id")), 0) for report in dead),
+    )

@@ -16,7 +16,7 @@ from loadtest.fates import Fates, State
 from loadtest.frame import DIED, MATCH_OVER
 from loadtest.journey import Trip, travel
 from loadtest.link_profiles import profiles
-from loadtest.lobby import Refused, Unavailable
+from loadtest.lobby import LoggedIn, Refused, Unavailable
 from loadtest.population import draw
 from loadtest.scenario import Scenario
 from loadtest.scenario_file import SHIPPED, load
@@ -25,6 +25,7 @@ from loadtest.session import Circumstances, Line, Played
 from matchmaker.client import Assignment, TicketStatus
 
 BOT = 0
+NO_PAUSES = {"tries": 4, "pause_s": 0.001}
 ASSIGNED = TicketStatus(
     "t-1",
     "assigned",
@@ -48,9 +49,12 @@ class FakeLobby:
         if self.failures.get(what):
             raise self.failures[what].pop(0)
 
-    async def log_in(self, device_id: str) -> str:
+    async def log_in(self, device_id: str) -> LoggedIn:
         self._ask("log_in")
-        return f"token of {device_id}"
+        return LoggedIn(f"token of {device_id}", 7)
+
+    async def shop(self, token: str, key: str) -> None:
+        self._ask("shop")
 
     async def open_ticket(
         self, token: str, *, mode: str, latencies_ms: Mapping[str, float], client_key: str
@@ -96,7 +100,7 @@ class FakeSwarm:
         self._telling = asyncio.create_task(tell())
         return told
 
-    async def leave(self, bot: int) -> Played:
+    async def leave(self, bot: int, *, silently: bool = False) -> Played:
         self.left += 1
         assert self._telling is not None
         self._telling.cancel()
@@ -110,7 +114,13 @@ DIES_THEN_ENDS = (CLIENT_CONNECTED, CLIENT_CONNECTED | DIED, CLIENT_CONNECTED | 
 def trip_of(lobby: FakeLobby, swarm: FakeSwarm, **bots: object) -> Trip:
     scenario: Scenario = load(SHIPPED / "smoke.yaml")
     kind = {"after_death": bots.pop("after_death", "leave")}
-    behaviours = {"patience_s": 5.0, "shares": {"one": 1.0}, "own": {"one": kind}, **bots}
+    behaviours = {
+        "patience_s": 5.0,
+        "shares": {"one": 1.0},
+        "own": {"one": kind},
+        "retries": NO_PAUSES,
+        **bots,
+    }
     scenario = scenario.model_copy(update={"behaviours": Behaviours.model_validate(behaviours)})
     population = draw(scenario)
     population.arrives_s[:] = 0.0
@@ -126,11 +136,6 @@ def trip_of(lobby: FakeLobby, swarm: FakeSwarm, **bots: object) -> Trip:
         device=lambda bot: f"device-{bot}",
         rng=np.random.default_rng(1),
     )
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journey, "FIRST_PAUSE_S", 0.001)
 
 
 async def test_a_player_goes_all_the_way_and_every_stage_is_noted() -> None:
@@ -165,7 +170,7 @@ async def test_the_link_is_that_of_the_players_place_to_the_matchs_region() -> N
         region: rtt_ms + 16.0 for region, rtt_ms in between.items()
     }  # cable, and its queues both ways
     assert lobby.latencies_ms == expected
-    assert swarm.line == Line(rtt_ms=expected["east-us"], profile=profiles()["cable"])
+    assert swarm.line == Line(rtt_ms=expected["east-us"], profile=profiles()["cable"], region="east-us")
 
 
 @pytest.mark.parametrize(("after_death", "circumstances_used"), [("leave", 2), ("watch", 3)])
@@ -190,7 +195,7 @@ async def test_a_passing_failure_is_tried_again(request_: str) -> None:
     assert lobby.asked.count(request_) == 3
 
 
-@pytest.mark.parametrize("failures", [[Refused("422 no region")], [Unavailable("503")] * journey.TRIES])
+@pytest.mark.parametrize("failures", [[Refused("422 no region")], [Unavailable("503")] * 4])
 async def test_a_failure_that_stays_makes_the_player_lost_with_its_reason(failures: list[Exception]) -> None:
     lobby = FakeLobby()
     lobby.failures["open_ticket"] = list(failures)
@@ -234,7 +239,7 @@ async def test_a_ticket_that_ends_without_a_match_is_told_with_its_reason(end: s
         ((CLIENT_CONNECTED, CLIENT_TIMED_OUT), "the session broke during the match"),
     ],
 )
-async def test_a_session_that_breaks_makes_the_player_lost(
+async def test_a_player_whose_sessions_break_queues_again_and_is_lost_when_they_keep_breaking(
     circumstances: tuple[int, ...], reason: str
 ) -> None:
     swarm = FakeSwarm(*circumstances)
@@ -242,7 +247,8 @@ async def test_a_session_that_breaks_makes_the_player_lost(
     await travel(trip, BOT)
     assert trip.fates.state[BOT] == State.LOST
     assert trip.fates.reason[BOT] == reason
-    assert swarm.left == 1
+    assert trip.fates.requeues[BOT] == journey.MOST_REQUEUES
+    assert trip.fates.tickets == swarm.left == journey.MOST_REQUEUES + 1
 
 
 async def test_a_match_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
