@@ -111,7 +111,7 @@ class Faults:
         self._timeline, self._clock, self._choose = timeline, clock, choose
         self._tasks: list[asyncio.Task[None]] = []
         for fault in faults:
-            role = ROLES.get(type(fault))  # type: ignore[call-overload]
+            role = ROLES.get(type(fault))
             if role is not None and (machine is None or machine.engine(role) is None):
                 raise BackendError(
                     f"faults: {in_words(fault)}: the {role} is not one that this launcher has started; "
@@ -195,7 +195,7 @@ class Faults:
 
     def _engine(self, fault: Fault) -> EmbeddedServer:
         assert self._machine is not None
-        engine = self._machine.engine(ROLES[type(fault)])  # type: ignore[index]
+        engine = self._machine.engine(ROLES[type(fault)])
         assert engine is not None
         return engine
 

@@ -177,7 +177,6 @@ class Swarm:
             self._told.pop(bot, None)
             self._region.pop(bot, None)
             if silently:
-                self._clients.free(session)
                 self._close(bot)
                 return played
             self._clients.leave(session)
@@ -314,6 +313,8 @@ class Swarm:
         self._closing = [item for item in self._closing if item[1] != bot]
         if bot in self._sockets:
             self._state.poll["fd"][bot] = udp.UNUSED
+            if (session := int(self._state.session[bot])) != frame.NO_SESSION:
+                self._clients.free(session)
             self._state.session[bot] = frame.NO_SESSION
             self._sockets.pop(bot).close()
 

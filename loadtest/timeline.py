@@ -82,7 +82,7 @@ class Timeline:
         """Hours of game servers that were there, playing or not, by the samples."""
         if len(self.at_s) < 2:
             return 0.0
-        alive = np.sum([counts for counts in self.fleet.values()] or [np.zeros(len(self.at_s))], axis=0)
+        alive = np.sum(list(self.fleet.values()) or [[0] * len(self.at_s)], axis=0)
         return float(np.trapezoid(alive, self.at_s)) / 3_600
 
     def _sample_server(self, at_s: float, name: str, region: str, report: dict[str, Any]) -> None:

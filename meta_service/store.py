@@ -41,7 +41,8 @@ UNREACHABLE = (
 )
 
 # Whatever asyncpg raises for statements that are known good: refused, cut off, shutting down, read-only, not migrated yet …
-AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+# InternalClientError too: a connection that is cut in the middle of a statement says so when its transaction is to end.
+AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 T = TypeVar("T")
 

@@ -52,7 +52,14 @@ _REACH = """
 """
 
 _REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-_OUTAGES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+# InternalClientError: a connection that is cut in the middle of a statement says so when its transaction is to end.
+_OUTAGES = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 
 Progress = tuple[int, int, int]
 """Player id, XP and level, as stored."""
