@@ -33,10 +33,18 @@ app = typer.Typer(
     add_completion=False,
 )
 
-JsonFile = Annotated[
-    Path | None, typer.Option("--json", help="Write the run's figures as JSON to this file.")
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print the figures as one JSON object; everything else goes to standard error."
+    ),
 ]
-ReportFile = Annotated[Path | None, typer.Option("--report", help="Write the HTML report to this file.")]
+ReportFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", help="Write the HTML report to this file, and JSON and CSV beside it (report.html)."
+    ),
+]
 RecordFolder = Annotated[
     Path | None, typer.Option("--record", help="Record every match into this folder, for launchday replay.")
 ]
@@ -56,18 +64,18 @@ def run(
     scenario: Annotated[
         str, typer.Option(help="A scenario file, or the name of one that is shipped.")
     ] = TOUR,
-    json_file: JsonFile = None,
+    as_json: AsJson = False,
     report: ReportFile = None,
     record: RecordFolder = None,
 ) -> None:
     """Start everything, flood it with simulated players, print a summary, and write an HTML report."""
-    _flood_embedded(scenario, json_file, report, record)
+    _flood_embedded(scenario, as_json, report, record)
 
 
 @app.command()
 def flood(
     scenario: ScenarioArg,
-    json_file: JsonFile = None,
+    as_json: AsJson = False,
     report: ReportFile = None,
     running: Annotated[
         bool,
@@ -79,7 +87,7 @@ def flood(
 ) -> None:
     """Flood a backend with the players of a scenario: real sockets, real time."""
     if not running:
-        _flood_embedded(scenario, json_file, report, record)
+        _flood_embedded(scenario, as_json, report, record)
         return
     from launchday import launcher
     from loadtest import flood as flooding
@@ -97,8 +105,8 @@ def flood(
             loaded,
             config,
             report_path=report or DEFAULT_REPORT,
-            json_path=json_file,
-            console=Console(),
+            as_json=as_json,
+            console=Console(stderr=as_json),
             stop_event=launcher.stop_on_signals(),
         )
 
@@ -231,7 +239,7 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def _flood_embedded(name: str, json_file: Path | None, report: Path | None, record: Path | None) -> None:
+def _flood_embedded(name: str, as_json: bool, report: Path | None, record: Path | None) -> None:
     from launchday import launcher
     from loadtest import flood as flooding
     from loadtest.scenario_faults import SlowStore
@@ -244,7 +252,7 @@ def _flood_embedded(name: str, json_file: Path | None, report: Path | None, reco
     config = config.model_copy(update={"state_dir": config.state_dir / "run"})
     if record is not None:
         config = config.model_copy(update={"record_dir": str(record.absolute())})
-    console = Console()
+    console = Console(stderr=as_json)
     report_path = report or DEFAULT_REPORT
 
     async def play(completed: Settings, stop: asyncio.Event, machine: backend.Backend) -> int:
@@ -252,7 +260,7 @@ def _flood_embedded(name: str, json_file: Path | None, report: Path | None, reco
             loaded,
             completed,
             report_path=report_path,
-            json_path=json_file,
+            as_json=as_json,
             console=console,
             stop_event=stop,
             machine=machine,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import secrets
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from rich.markup import escape
 from dedicated_server.fleet.client import FleetAdminClient
 from launchday.identity import Signer, WeakSecretError
 from launchday.settings import Settings
-from loadtest import summary
+from loadtest import curves, summary
 from loadtest.books import Books, BooksReader
 from loadtest.errors import BackendError, LoadTestError, ScenarioError, UnknownRegionError
 from loadtest.fates import Fates, percentiles
@@ -31,7 +32,7 @@ from loadtest.kill_events import KillEvents
 from loadtest.ledger import Killed, Ledger, balance
 from loadtest.lobby import BackendLobby
 from loadtest.looks import Looks, settle
-from loadtest.machine import CpuMeter, Machine
+from loadtest.machine import OTHERS, CpuMeter, Machine
 from loadtest.outcome import Generator, Outcome
 from loadtest.population import draw
 from loadtest.progress import Progress
@@ -53,7 +54,7 @@ async def run(
     settings: Settings,
     *,
     report_path: Path | None = None,
-    json_path: Path | None = None,
+    as_json: bool = False,
     console: Console | None = None,
     stop_event: asyncio.Event | None = None,
     machine: Machine | None = None,
@@ -62,8 +63,8 @@ async def run(
 
     Args:
         scenario: a scenario, or the file that holds one.
-        report_path: where the HTML report goes.
-        json_path: where the JSON goes.
+        report_path: where the HTML report goes; the figures go beside it as JSON, and the curves as CSV.
+        as_json: print the figures on standard output, as one JSON object on one line.
         console: where progress and summary go.
         stop_event: when set, players leave, tickets are taken back, and the summary so far is written.
         machine: the launcher of the backend, where it is our own: for faults, and for what everybody's processors did.
@@ -84,14 +85,20 @@ async def run(
         console.print(f"[red]{escape(str(error))}[/]", highlight=False, soft_wrap=True)
         return ERROR
     summary.show(outcome, console)
-    if json_path is not None:
-        await asyncio.to_thread(outcome.write_json, json_path)
-        console.print(f"JSON: {json_path}", highlight=False, soft_wrap=True)
+    if as_json:
+        print(json.dumps(outcome.as_json(), allow_nan=False), flush=True)
     if report_path is not None:
         from loadtest import report  # plotly: 50 MB that need not be there while the bots play
 
+        json_path, csv_path = report_path.with_suffix(".json"), report_path.with_suffix(".csv")
+        await asyncio.to_thread(outcome.write_json, json_path)
+        await asyncio.to_thread(curves.write, outcome.timeline, csv_path)
         await asyncio.to_thread(report.write, outcome, report_path)
-        console.print(f"report: {report_path}", highlight=False, soft_wrap=True)
+        console.print(
+            f"report: {report_path} (figures: {json_path}, curves: {csv_path})",
+            highlight=False,
+            soft_wrap=True,
+        )
     if outcome.interrupted:
         return INTERRUPTED if stop_event.is_set() else ERROR
     return PASSED if outcome.passed else FAILED
@@ -157,7 +164,7 @@ async def _flood(
         meter = None if machine is None else CpuMeter(machine)
         if meter is not None:
             meter.read()
-        start_s, cpu_s = time.monotonic(), time.process_time()
+        start_s, cpu_s, busy_s = time.monotonic(), time.process_time(), CpuMeter.busy_s()
 
         def clock() -> float:
             return time.monotonic() - start_s
@@ -221,10 +228,17 @@ async def _flood(
             interrupted=interrupted,
             happenings=faults.happenings,
             requests=trip.requests,
-            cpu_s={} if meter is None else meter.read(),
+            cpu_s={} if meter is None else _cpu_s(meter, time.process_time() - cpu_s, busy_s),
             kills_by_player=dict(kills.by_player),
             population=population,
         )
+
+
+def _cpu_s(meter: CpuMeter, own_s: float, busy_before_s: float) -> dict[str, float]:
+    """Seconds of processor time by kind of process, with what none of ours has used as "others"."""
+    ours = meter.read()
+    others_s = CpuMeter.busy_s() - busy_before_s - own_s - sum(ours.values())
+    return {**ours, OTHERS: max(0.0, others_s)}
 
 
 @contextlib.contextmanager

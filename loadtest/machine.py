@@ -9,7 +9,7 @@ import psutil
 
 from launchday.embedded import EmbeddedServer
 
-GAME_SERVERS, SERVICES, ENGINES = "servers", "services", "engines"
+GAME_SERVERS, SERVICES, ENGINES, OTHERS = "servers", "services", "engines", "others"
 FLEET = "fleet"  # the service below which all game servers live
 
 
@@ -50,6 +50,12 @@ class CpuMeter:
                 self._spent[kind] += max(0.0, seconds - before.get(kind, 0.0))
             self._last[name, pid] = now
         return dict(self._spent)
+
+    @staticmethod
+    def busy_s() -> float:
+        """Seconds of processor time that the whole machine has used since it started."""
+        times = psutil.cpu_times()
+        return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
 
     def _now(self, name: str, pid: int) -> dict[str, float]:
         try:

@@ -217,6 +217,8 @@ class Outcome:
 
     def as_json(self) -> dict[str, Any]:
         """The run as JSON; every figure of the report is here too."""
+        from loadtest import breaks, quality  # they are made of outcomes
+
         fates = self.fates
         return {
             "scenario": self.scenario.name,
@@ -260,6 +262,11 @@ class Outcome:
             "connections_dropped": int(fates.drops.sum()),
             "connections_taken_up_again": int(fates.returns.sum()),
             "servers_peak": self.servers_peak,
+            "match_quality": quality.matches(self),
+            "kills_by_skill": dict(
+                zip(("bands", "mean_kills", "rank_correlation"), quality.kills_by_skill(self), strict=True)
+            ),
+            "what_broke": [each._asdict() for each in breaks.breaks(self)],
             "server_hours": round(self.server_hours, 4),
             "cost": round(self.cost, 4),
             "servers": self.reports,

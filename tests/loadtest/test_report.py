@@ -94,7 +94,7 @@ def test_the_verdict_is_that_of_the_run(run: Outcome, word: str) -> None:
 def test_every_plot_has_its_place_and_its_data(page: str) -> None:
     start = page.index("const plots = ") + len("const plots = ")
     plots, _ = json.JSONDecoder().raw_decode(page[start:])
-    assert set(plots) == {"players", "waits", "rtt", "ticks", "bandwidth", "stages", "queues"}
+    assert set(plots) == {"players", "waits", "rtt", "ticks", "bandwidth", "stages", "queues", "fleet"}
     assert set(elements_of(page).ids) >= set(plots)
     assert all(plot["data"] for plot in plots.values())
 
