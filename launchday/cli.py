@@ -114,6 +114,29 @@ def flood(
 
 
 @app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="A run's report, or its JSON.")],
+    second: Annotated[Path, typer.Argument(help="Another's.")],
+    report: Annotated[Path | None, typer.Option("--report", help="Write a page with both, too.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show two runs side by side, figure by figure."""
+    from loadtest import compare as comparing
+    from loadtest.errors import LoadTestError
+
+    try:
+        table = comparing.rows(comparing.read(first), comparing.read(second))
+    except LoadTestError as error:
+        raise CommandError(str(error), USAGE_ERROR) from error
+    if as_json:
+        print(json.dumps({row.name: {"first": row.first, "second": row.second} for row in table}))
+    else:
+        comparing.show(first, second, table, Console())
+    if report is not None:
+        report.write_text(comparing.page(first, second, table), encoding="utf-8")
+
+
+@app.command()
 def up(
     kafka: Annotated[str, typer.Option(help="embedded, or apache (make kafka fetches it).")] = "",
 ) -> None:

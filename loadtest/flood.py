@@ -42,6 +42,7 @@ from loadtest.scenario_file import load
 from loadtest.swarm import Swarm
 from loadtest.timeline import Timeline
 
+MOST_PLAYERS = 50_000  # each is a coroutine and a socket
 PASSED = 0
 ERROR = 1
 BAD_SCENARIO = 2
@@ -76,6 +77,11 @@ async def run(
     stop_event = stop_event or asyncio.Event()
     try:
         loaded = load(scenario) if isinstance(scenario, Path) else scenario
+        if loaded.players.count > MOST_PLAYERS:
+            raise LoadTestError(
+                f"{loaded.name} has {loaded.players.count:,} players; one machine floods with {MOST_PLAYERS:,} at most: "
+                f"launchday simulate {loaded.name}"
+            )
         latencies_ms = latencies(loaded, settings.region_names)
         outcome = await _flood(loaded, latencies_ms, settings, console, stop_event, machine)
     except (ScenarioError, UnknownRegionError) as error:
@@ -261,8 +267,10 @@ async def _journeys(trip: Trip, stop_event: asyncio.Event) -> str:
     home = asyncio.create_task(_all_done(tasks), name="everyone home")
     stopped = asyncio.create_task(stop_event.wait(), name="stop")
     try:
-        await asyncio.wait([home, stopped], return_when=asyncio.FIRST_COMPLETED)
-        interrupted = "" if home.done() else "stopped before the last player was home"
+        await asyncio.wait(
+            [home, stopped], timeout=trip.scenario.duration_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        interrupted = "stopped before the last player was home" if stopped.done() and not home.done() else ""
     finally:
         for task in (stopped, home, *tasks):
             task.cancel()

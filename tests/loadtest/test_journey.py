@@ -18,9 +18,10 @@ from loadtest.journey import Trip, travel
 from loadtest.link_profiles import profiles
 from loadtest.lobby import LoggedIn, Refused, Unavailable
 from loadtest.population import draw
+from loadtest.requests import Requests
 from loadtest.scenario import Scenario
 from loadtest.scenario_file import SHIPPED, load
-from loadtest.scenario_players import Behaviours
+from loadtest.scenario_players import Behaviours, Retries
 from loadtest.session import Circumstances, Line, Played
 from matchmaker.client import Assignment, TicketStatus
 
@@ -43,6 +44,7 @@ class FakeLobby:
         self.end: TicketStatus | None = ASSIGNED
         self.cancelled = TicketStatus("t-1", "cancelled", None, None)
         self.latencies_ms: Mapping[str, float] = {}
+        self.client_keys: list[str] = []
 
     def _ask(self, what: str) -> None:
         self.asked.append(what)
@@ -60,6 +62,7 @@ class FakeLobby:
         self, token: str, *, mode: str, latencies_ms: Mapping[str, float], client_key: str
     ) -> str:
         self._ask("open_ticket")
+        self.client_keys.append(client_key)
         self.latencies_ms = latencies_ms
         return "t-1"
 
@@ -84,6 +87,10 @@ class FakeSwarm:
         self.left = 0
         self.failure: Exception | None = None
         self._telling: asyncio.Task[None] | None = None
+        self.silently: list[bool] = []
+        self.later: tuple[int, ...] | None = None  # at every second join
+        self.joins_before_the_end = 1  # the ones before only connect
+        self._joins = 0
 
     async def join(self, bot: int, connect_token: bytes, line: Line) -> Circumstances:
         assert connect_token == b"token"
@@ -92,8 +99,15 @@ class FakeSwarm:
         self.line = line
         told = Circumstances()
 
+        self._joins += 1
+        circumstances = self.circumstances
+        if self.later is not None and self._joins % 2 == 0:
+            circumstances = self.later
+        elif self._joins < self.joins_before_the_end:
+            circumstances = circumstances[:1]
+
         async def tell() -> None:
-            for value in self.circumstances:
+            for value in circumstances:
                 await asyncio.sleep(0.01)
                 told.tell(value)
 
@@ -102,6 +116,7 @@ class FakeSwarm:
 
     async def leave(self, bot: int, *, silently: bool = False) -> Played:
         self.left += 1
+        self.silently.append(silently)
         assert self._telling is not None
         self._telling.cancel()
         return Played(rtt_ms=33.0, received_bytes=5_000, sent_bytes=2_000)
@@ -114,7 +129,7 @@ DIES_THEN_ENDS = (CLIENT_CONNECTED, CLIENT_CONNECTED | DIED, CLIENT_CONNECTED | 
 def trip_of(lobby: FakeLobby, swarm: FakeSwarm, **bots: object) -> Trip:
     scenario: Scenario = load(SHIPPED / "smoke.yaml")
     kind = {"after_death": bots.pop("after_death", "leave")}
-    behaviours = {
+    behaviours: dict[str, object] = {
         "patience_s": 5.0,
         "shares": {"one": 1.0},
         "own": {"one": kind},
@@ -293,3 +308,83 @@ async def test_stopping_the_run_lets_who_plays_say_good_bye() -> None:
     assert swarm.left == 1
     assert trip.fates.state[BOT] == State.CANCELLED
     assert math.isfinite(trip.fates.ended_s[BOT])
+
+
+def kind_of(**kind: object) -> dict[str, object]:
+    return {"shares": {"one": 1.0}, "own": {"one": kind}}
+
+
+async def test_a_rage_quitter_is_gone_without_a_good_bye() -> None:
+    swarm = FakeSwarm(CLIENT_CONNECTED)
+    trip = trip_of(FakeLobby(), swarm, **kind_of(quits_after_s=0.01))
+    await travel(trip, BOT)
+    assert trip.fates.state[BOT] == State.DONE
+    assert trip.fates.quits[BOT] == 1
+    assert swarm.silently == [True]
+
+
+async def test_a_player_whose_connection_drops_comes_back_into_the_match() -> None:
+    swarm = FakeSwarm(*PLAYS_TO_THE_END)
+    swarm.joins_before_the_end = 2
+    trip = trip_of(FakeLobby(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
+    await travel(trip, BOT)
+    assert trip.fates.state[BOT] == State.DONE
+    assert trip.fates.drops[BOT] == trip.fates.returns[BOT] >= 1
+    assert trip.fates.tickets == 1
+    assert swarm.silently[0] is True
+
+
+async def test_a_player_who_cannot_come_back_queues_again_unless_the_match_is_over() -> None:
+    swarm = FakeSwarm(CLIENT_CONNECTED)
+    swarm.later = (CLIENT_TIMED_OUT,)
+    trip = trip_of(FakeLobby(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
+    trip.ended.add("m-1")
+    await travel(trip, BOT)
+    assert (trip.fates.state[BOT], trip.fates.requeues[BOT]) == (State.DONE, 0)
+    swarm = FakeSwarm(CLIENT_CONNECTED)
+    swarm.later = (CLIENT_TIMED_OUT,)
+    trip = trip_of(FakeLobby(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
+    await travel(trip, BOT)
+    assert (trip.fates.state[BOT], trip.fates.requeues[BOT]) == (State.LOST, journey.MOST_REQUEUES)
+
+
+async def test_a_shopper_shops_before_queueing() -> None:
+    lobby = FakeLobby()
+    trip = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END), **kind_of(shops=2, shop_pause_s=0.0))
+    await travel(trip, BOT)
+    assert lobby.asked == ["log_in", "shop", "shop", "open_ticket", "wait"]
+
+
+async def test_a_session_of_several_matches_holds_a_ticket_for_each() -> None:
+    lobby = FakeLobby()
+    trip = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END), matches=3.0, think_s=0.001)
+    await travel(trip, BOT)
+    assert trip.fates.tickets == lobby.asked.count("open_ticket") == len(trip.fates.waits) > 1
+    assert len(set(lobby.client_keys)) == trip.fates.tickets
+
+
+async def test_without_growth_and_jitter_all_come_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def pauses(**retries: float) -> list[float]:
+        slept: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            slept.append(seconds)
+
+        monkeypatch.setattr("loadtest.requests.asyncio.sleep", sleep)
+        lobby = FakeLobby()
+        lobby.failures["log_in"] = [Unavailable("503") for _ in range(3)]
+        requests = Requests()
+        rng = np.random.default_rng(3)
+        await requests.ask(
+            "log in",
+            lambda: lobby.log_in("d"),
+            Retries.model_validate(retries),
+            lambda: 0.0,
+            lambda: float(rng.random()),
+        )
+        assert requests.by_kind["log in"].retries == 3
+        return slept
+
+    assert await pauses(pause_s=0.5, growth=1.0, jitter=0.0) == [0.5, 0.5, 0.5]
+    assert await pauses(pause_s=0.5, growth=3.0, jitter=0.0, max_pause_s=2.0) == [0.5, 1.5, 2.0]
+    assert len(set(await pauses(pause_s=0.5, growth=1.0, jitter=0.5))) == 3
