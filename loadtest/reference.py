@@ -62,7 +62,8 @@ def _lines() -> Iterator[str]:
     yield from _section("`players.skill`", Skill)
     yield "## `arrivals`"
     yield ""
-    for name, model in CURVES.items():
+    curves: dict[str, type[BaseModel]] = dict(CURVES)
+    for name, model in curves.items():
         yield from _section(f"`curve: {name}`", model, level=3, without=("curve",))
     for name, model in SECTIONS[2:-1]:
         yield from _section(f"`{name}`", model)
@@ -76,7 +77,8 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "A list; each has `do` and the keys of its kind."
     yield ""
-    for name, model in FAULTS.items():
+    faults: dict[str, type[BaseModel]] = dict(FAULTS)
+    for name, model in faults.items():
         yield from _section(f"`do: {name}`", model, level=3, without=("do",))
     yield from _section("`objectives`", Objectives)
 

@@ -15,11 +15,16 @@ CHUNK_BYTES = 1 << 16
 
 
 class Door(asyncio.DatagramProtocol):
-    """Both ends of all connections, and the delay in force."""
+    """Both ends of all connections, and the delay in force.
+
+    Attributes:
+        clients: connections that are open.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
         self.delay_s = 0.0
+        self.clients = 0
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         """Take a new delay; what is no number is nothing."""
@@ -33,6 +38,7 @@ class Door(asyncio.DatagramProtocol):
         except OSError:
             writer.close()
             return
+        self.clients += 1
         ways = [
             asyncio.create_task(_pass(reader, inner_writer)),
             asyncio.create_task(self._pass_late(inner_reader, writer)),
@@ -43,6 +49,9 @@ class Door(asyncio.DatagramProtocol):
         await asyncio.gather(*ways, return_exceptions=True)
         for end in (writer, inner_writer):
             end.close()
+            with contextlib.suppress(OSError):
+                await end.wait_closed()
+        self.clients -= 1
 
     async def _pass_late(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass answers in their order, each late by itself and not by the one before."""

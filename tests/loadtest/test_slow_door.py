@@ -29,5 +29,5 @@ async def test_bytes_pass_both_ways_and_answers_late_by_what_was_asked() -> None
         assert loop.time() - asked_s >= 0.06
         writer.close()
         await writer.wait_closed()
-    async with asyncio.timeout(5):
-        await outer.wait_closed()
+        while door.clients:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.001)
