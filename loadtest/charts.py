@@ -67,7 +67,9 @@ def players(outcome: Outcome) -> go.Figure:
                 annotation={
                     "text": happening.what,
                     "textangle": -90,
-                    "font": {"size": 11, "color": RED},
+                    "font": {"size": 11, "color": "#8c1d18"},
+                    "bgcolor": "rgba(255,255,255,0.88)",
+                    "borderpad": 2,
                     "xanchor": "right",
                     "yanchor": "top",
                     "opacity": 1,

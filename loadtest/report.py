@@ -39,7 +39,7 @@ def render(outcome: Outcome) -> str:
         ("ticks", "Tick time", "Each server's own report, once a second; logarithmic.", charts.ticks(outcome), False),
         ("bandwidth", "Bandwidth a player", "UDP payload, mean over the match.", charts.bandwidth(outcome), False),
         ("stages", "Where a tick goes", "Median of each stage.", charts.stages(outcome), False),
-        ("histograms", "Ticks by stage", "All ticks of all matches, by how long each stage took.", server_charts.stage_histograms(outcome), False),
+        ("histograms", "Ticks by stage", "All ticks of all matches, by how long each stage took.", server_charts.stage_histograms(outcome), True),
         ("queues", "Inside the backend", "Tickets that wait, changes not yet in the store, events not yet applied.", charts.queues(outcome), True),
     ]  # fmt: skip
     drawn = [plot for plot in plots if plot[3] is not None]
