@@ -10,7 +10,6 @@ import numpy as np
 KEPT_TICKS: Final = 4_096  # 68 seconds at 60 Hz: percentiles are of these
 MICROSECOND: Final = 1_000.0
 BINS: Final = 32  # of the histograms: two to a doubling, from 1 µs to 46 ms
-BIN_EDGES_US: Final = tuple(round(2 ** (number / 2), 1) for number in range(BINS))
 
 
 class Stopwatch:
@@ -67,7 +66,7 @@ class Stopwatch:
         return dict(zip(self.stages, medians.round(1).tolist(), strict=True))
 
     def histograms(self) -> dict[str, list[int]]:
-        """Ticks and stages of the whole match by how long they took: counts in the bins that begin at ``BIN_EDGES_US``.
+        """Ticks and stages of the whole match by how long they took: counts in bins of half a doubling, from 1 µs on.
 
         What was timed since the last call is counted in; ticks that were overwritten meanwhile are not.
         """
