@@ -26,7 +26,7 @@ class _Outage(_Fault):
 
 
 class CutRegion(_Outage):
-    """No datagram gets from or to the game servers of a region, and none of its servers can be had."""
+    """No datagram gets from players to the game servers of a region, or back."""
 
     do: Literal["cut_region"]
     region: Region

@@ -56,10 +56,10 @@ class Players(Section):
     parties: PartyShares = Field(
         {1: 1.0},
         description="Sizes of the parties that they come in, each with its share of the players: {1: 0.6, 4: 0.4}. "
-        "A party lives in one place, arrives together and is never split.",
+        "A party lives in one place and arrives together. In virtual time it is never split; in real time its members queue one by one.",
     )
     platforms: Shares = Field(
-        {"pc": 1.0}, description="What they play on, by name, with the share of the players."
+        {"pc": 1.0}, description="In virtual time: what they play on, by name, with the share of the players."
     )
 
 
@@ -84,7 +84,7 @@ class Mode(Section):
     )
     rules: str = Field(
         "",
-        description="Rule set in FlexMatch's JSON: the name of a shipped one, or a file beside the scenario; "
+        description="In virtual time: a rule set in FlexMatch's JSON: the name of a shipped one, or a file beside the scenario; "
         "empty: the shipped one of the mode's name.",
     )
 
