@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from launchday import backend, kernel_cache, stack
 from launchday.embedded import ServerError
@@ -255,10 +256,10 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except backend.BackendError as error:
-        errors.print(f"[red]error:[/red] {error}", highlight=False)
+        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         sys.exit(1)
     except CommandError as error:
-        errors.print(f"[red]error:[/red] {error}", highlight=False)
+        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         sys.exit(error.exit_code)
 
 
@@ -268,6 +269,8 @@ def _flood_embedded(name: str, as_json: bool, report: Path | None, record: Path 
     from loadtest.scenario_faults import SlowStore
 
     loaded = _scenario(name)
+    if (refusal := flooding.refusal(loaded)) is not None:
+        raise CommandError(refusal, USAGE_ERROR)
     config = _settings()
     config = config.model_copy(update=loaded.backend_settings())
     _require_reachable(loaded, config)

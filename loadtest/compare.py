@@ -19,6 +19,7 @@ from loadtest.errors import LoadTestError
 
 # Lists of a run are of this run alone: its servers, its matches. What is left are figures.
 MAX_BYTES = 200_000_000
+OF_ONE_RUN = ("seed", "run_id", "started_at")
 SAME_SHARE = 0.02  # a smaller difference is not marked
 
 # Figures of which more is worse, by the last words of their names; of the others nothing is said but the difference.
@@ -47,6 +48,8 @@ class Row(NamedTuple):
     def change(self) -> float | None:
         """By which share the second is more than the first."""
         a, b = self.first, self.second
+        if self.name in OF_ONE_RUN:
+            return None
         if isinstance(a, str) or isinstance(b, str) or a is None or b is None or a == b:
             return None
         return math.inf if a == 0 else (b - a) / abs(a)
@@ -108,7 +111,7 @@ def _flat(content: Any, prefix: str = "") -> dict[str, float | str | None]:
 def show(first: Path, second: Path, table: list[Row], console: Console) -> None:
     """Print the figures side by side."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    shown.add_column("figure")
+    shown.add_column("figure", overflow="fold")
     for name in (first, second):
         shown.add_column(escape(str(name)), justify="right", overflow="fold")
     shown.add_column("change", justify="right")

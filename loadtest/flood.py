@@ -77,11 +77,8 @@ async def run(
     stop_event = stop_event or asyncio.Event()
     try:
         loaded = load(scenario) if isinstance(scenario, Path) else scenario
-        if loaded.players.count > MOST_PLAYERS:
-            raise LoadTestError(
-                f"{loaded.name} has {loaded.players.count:,} players; one machine floods with {MOST_PLAYERS:,} at most: "
-                f"launchday simulate {loaded.name}"
-            )
+        if (reason := refusal(loaded)) is not None:
+            raise LoadTestError(reason)
         latencies_ms = latencies(loaded, settings.region_names)
         outcome = await _flood(loaded, latencies_ms, settings, console, stop_event, machine)
     except (ScenarioError, UnknownRegionError) as error:
@@ -108,6 +105,16 @@ async def run(
     if outcome.interrupted:
         return INTERRUPTED if stop_event.is_set() else ERROR
     return PASSED if outcome.passed else FAILED
+
+
+def refusal(scenario: Scenario) -> str | None:
+    """Why a scenario cannot be flooded for real, or None."""
+    if scenario.players.count <= MOST_PLAYERS:
+        return None
+    return (
+        f"{scenario.name} has {scenario.players.count:,} players; one machine floods with {MOST_PLAYERS:,} at most: "
+        "take fewer, or simulate it"
+    )
 
 
 def latencies(scenario: Scenario, fleet_regions: tuple[str, ...]) -> list[dict[str, float]]:
