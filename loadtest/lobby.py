@@ -108,7 +108,8 @@ class BackendLobby:
         """Look at what is for sale, take what is free (once for each ``key``), and change the skin."""
         with _meta_translated("shop"):
             await self._meta.catalogue(token)
-            await self._meta.purchase(token, key, FREE_ITEM)
+            if all(owned.item_id != FREE_ITEM for owned in await self._meta.inventory(token)):
+                await self._meta.purchase(token, key, FREE_ITEM)
             await self._meta.set_loadout(token, SKINS[ord(key[-1]) % len(SKINS)])
 
     async def open_ticket(
