@@ -194,6 +194,9 @@ async def _flood(
             rng=np.random.default_rng(scenario.seed),
         )
         looks = Looks(reader, before, fleet, fates, timeline, progress, clock)
+        looks.ended = (
+            trip.ended
+        )  # a match may end while all who are left in it are away: then the server alone knows
         faults = Faults(
             scenario.faults,
             machine,
