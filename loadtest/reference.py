@@ -62,8 +62,7 @@ def _lines() -> Iterator[str]:
     yield from _section("`players.skill`", Skill)
     yield "## `arrivals`"
     yield ""
-    curves: dict[str, type[BaseModel]] = dict(CURVES)
-    for name, model in curves.items():
+    for name, model in CURVES.items():
         yield from _section(f"`curve: {name}`", model, level=3, without=("curve",))
     for name, model in SECTIONS[2:-1]:
         yield from _section(f"`{name}`", model)
@@ -77,8 +76,7 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "A list; each has `do` and the keys of its kind."
     yield ""
-    faults: dict[str, type[BaseModel]] = dict(FAULTS)
-    for name, model in faults.items():
+    for name, model in FAULTS.items():
         yield from _section(f"`do: {name}`", model, level=3, without=("do",))
     yield from _section("`objectives`", Objectives)
 

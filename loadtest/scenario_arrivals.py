@@ -76,7 +76,7 @@ class Recorded(_Curve):
         return str(beside(name, info.context))
 
 
-CURVES = {
+CURVES: dict[str, type[Section]] = {
     "constant": Constant,
     "ramp": Ramp,
     "launch_spike": LaunchSpike,

@@ -57,7 +57,7 @@ class SlowStore(_Outage):
     by_ms: float = Field(gt=0, le=60_000, description="Milliseconds that each request takes longer.")
 
 
-FAULTS = {
+FAULTS: dict[str, type[Section]] = {
     "kill_server": KillServer,
     "cut_region": CutRegion,
     "stop_cache": StopCache,
