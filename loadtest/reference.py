@@ -62,8 +62,8 @@ def _lines() -> Iterator[str]:
     yield from _section("`players.skill`", Skill)
     yield "## `arrivals`"
     yield ""
-    for name, model in CURVES.items():
-        yield from _section(f"`curve: {name}`", model, level=3, without=("curve",))
+    for name, curve in CURVES.items():
+        yield from _section(f"`curve: {name}`", curve, level=3, without=("curve",))
     for name, model in SECTIONS[2:-1]:
         yield from _section(f"`{name}`", model)
         if name == "links":
@@ -76,8 +76,8 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "A list; each has `do` and the keys of its kind."
     yield ""
-    for name, model in FAULTS.items():
-        yield from _section(f"`do: {name}`", model, level=3, without=("do",))
+    for name, fault in FAULTS.items():
+        yield from _section(f"`do: {name}`", fault, level=3, without=("do",))
     yield from _section("`objectives`", Objectives)
 
 

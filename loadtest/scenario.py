@@ -150,14 +150,22 @@ class Scenario(Section):
     def backend_settings(self) -> dict[str, Any]:
         """The settings of the backend that this scenario is made for, by their names in ``launchday.settings``.
 
-        A launcher that starts the backend itself passes them on; a run against a backend that is already up does not.
+        A launcher that starts the backend itself passes them on; a run against a backend that is already up does not. What the scenario
+        leaves open stays as the settings have it.
         """
-        return {
-            "match_players": self.match.players,
-            "match_min_players": self.match.min_players,
-            "match_fill_s": self.match.fill_s,
-            "match_s": self.match.duration_s,
-            "regions": ",".join(self.fleet.regions),
-            "ready_per_region": self.fleet.buffer,
-            "max_servers": min(self.fleet.max, 4_096),
-        }
+        mode, fleet = self.match, self.fleet
+        settings: dict[str, Any] = {"match_players": mode.players, "match_s": mode.duration_s}
+        for section, names in (
+            (mode, {"match_min_players": "min_players", "match_fill_s": "fill_s"}),
+            (fleet, {"ready_per_region": "buffer", "max_servers": "max"}),
+        ):
+            settings |= {
+                setting: getattr(section, key)
+                for setting, key in names.items()
+                if key in section.model_fields_set
+            }
+        if "regions" in fleet.model_fields_set:
+            settings["regions"] = ",".join(fleet.regions)
+        if "max_servers" in settings:
+            settings["max_servers"] = min(settings["max_servers"], 4_096)
+        return settings

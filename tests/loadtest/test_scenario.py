@@ -39,11 +39,10 @@ def test_the_tour_is_two_matches_of_a_hundred_on_two_continents() -> None:
     assert (tour.players.count, tour.match.players) == (200, 100)
     assert tour.players.locations == {"west-europe": 0.5, "east-us": 0.5}
     settings = tour.backend_settings()
-    assert (settings["match_players"], settings["match_s"], settings["regions"]) == (
-        100,
-        45.0,
-        "west-europe,east-us",
-    )
+    assert settings == {"match_players": 100, "match_s": 45.0}  # the rest is the user's to set
+    rehearsal = load(SHIPPED / "rehearsal.yaml").backend_settings()
+    assert rehearsal["regions"] == "west-europe,east-us,southeast-asia"
+    assert (rehearsal["ready_per_region"], rehearsal["match_fill_s"]) == (4, 45.0)
 
 
 def test_every_mistake_is_reported_at_once_with_its_line_and_path() -> None:
