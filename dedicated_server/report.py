@@ -49,6 +49,7 @@ def build_report(engine: Engine) -> dict[str, Any]:
         "tick_us": watch.tick_us(),
         "late_us": watch.late_us(),
         "stages_us": watch.stages_us(),
+        "histograms": watch.histograms(),
         "load": round(engine.overload.load, 4),
         "snapshot_every": engine.overload.every,
         "snapshot_rate_lowered": engine.overload.lowered,

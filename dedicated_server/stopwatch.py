@@ -9,6 +9,7 @@ import numpy as np
 
 KEPT_TICKS: Final = 4_096  # 68 seconds at 60 Hz: percentiles are of these
 MICROSECOND: Final = 1_000.0
+BINS: Final = 32  # of the histograms: two to a doubling, from 1 µs to 46 ms
 
 
 class Stopwatch:
@@ -24,6 +25,8 @@ class Stopwatch:
         self._count = 0
         self._row = self._laps_ns[0]
         self._begun_ns = self._lap_ns = 0
+        self._binned = 0
+        self._bins = np.zeros((1 + len(self.stages), BINS), dtype=np.int64)
 
     def start(self, late_s: float) -> None:
         """Begin a tick that was due ``late_s`` ago."""
@@ -67,6 +70,19 @@ class Stopwatch:
         bins = np.searchsorted(np.asarray(edges_us) * MICROSECOND, self._ticks_ns[: self._kept])
         counts: list[int] = np.bincount(bins, minlength=len(edges_us) + 1).tolist()
         return counts
+
+    def histograms(self) -> dict[str, list[int]]:
+        """Ticks and stages of the whole match by how long they took: counts in bins of half a doubling, from 1 µs on.
+
+        What was timed since the last call is counted in; ticks that were overwritten meanwhile are not.
+        """
+        fresh = np.arange(max(self._binned, self._count - KEPT_TICKS), self._count) % KEPT_TICKS
+        self._binned = self._count
+        took_us = np.column_stack([self._ticks_ns[fresh], self._laps_ns[fresh]]) / MICROSECOND
+        bins = np.clip(2 * np.log2(np.maximum(took_us, 1.0)), 0, BINS - 1).astype(np.int64)
+        for row, column in zip(self._bins, bins.T, strict=True):
+            row += np.bincount(column, minlength=BINS)
+        return dict(zip(("tick", *self.stages), self._bins.tolist(), strict=True))
 
     @property
     def _kept(self) -> int:

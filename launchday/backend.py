@@ -19,9 +19,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from launchday import children
-from launchday.embedded import ServerError
+from launchday.embedded import EmbeddedServer, ServerError, free_port
 from launchday.settings import Settings
 from launchday.stack import Say, Stack, env_name, environment
 
@@ -61,10 +62,13 @@ class Backend:
     Args:
         settings: addresses given there replace embedded engines.
         fresh: begin with empty data.
+        store_door: put a door before the store that ``slow_store`` can slow down.
     """
 
-    def __init__(self, settings: Settings, *, fresh: bool = False) -> None:
+    def __init__(self, settings: Settings, *, fresh: bool = False, store_door: bool = False) -> None:
         self.settings = settings
+        self._store_door = store_door
+        self._door_port = 0
         self._stack = Stack(settings, fresh=fresh)
         self._fresh = fresh
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -79,6 +83,8 @@ class Backend:
         try:
             self._check_ports()
             settings = self._stack.start(say)
+            if self._store_door:
+                settings = self._open_store_door(settings)
             self.settings = _with_urls(settings)
             self._migrate(say)
             for service in SERVICES:
@@ -108,6 +114,36 @@ class Backend:
             for name, process in {**self._processes, **engines}.items()
             if process is not None
         }
+
+    def engine(self, role: str) -> EmbeddedServer | None:
+        """The embedded server of a role (cache, store, bus); None where the settings name the user's own."""
+        return self._stack.servers.get(role)
+
+    def slow_store(self, by_ms: float) -> None:
+        """Let every answer of the store take so much longer; 0 ends it. Needs ``store_door``."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(str(by_ms).encode(), ("127.0.0.1", self._door_port))
+
+    def _open_store_door(self, settings: Settings) -> Settings:
+        """Start the door, and lead everybody through it."""
+        store = urlsplit(settings.store_url)
+        self._door_port = free_port()
+        command = [sys.executable, "-m", "loadtest.slow_door", str(self._door_port)]
+        command.append(f"{store.hostname}:{store.port or 5432}")
+        self._processes["store door"] = children.spawn(command, log=self._log("store door"))
+        user = store.netloc.rpartition("@")[0]
+        netloc = f"{user}@127.0.0.1:{self._door_port}" if user else f"127.0.0.1:{self._door_port}"
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self._door_port)) == 0:
+                    break
+            if (ended := self.ended()) is not None:
+                raise BackendError(ended)
+            if time.monotonic() > deadline:
+                raise BackendError(f"the store's door was not ready (log: {self._log('store door')})")
+            time.sleep(0.05)
+        return settings.model_copy(update={"store_url": urlunsplit(store._replace(netloc=netloc))})
 
     def ended(self) -> str | None:
         """Name a service that has ended by itself, with where its log is; None while all run."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from launchday import backend, fleet, kernel_cache, stack
 from launchday.embedded import ServerError
@@ -35,10 +36,18 @@ app = typer.Typer(
 
 app.add_typer(fleet.app)
 
-JsonFile = Annotated[
-    Path | None, typer.Option("--json", help="Write the run's figures as JSON to this file.")
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print the figures as one JSON object; everything else goes to standard error."
+    ),
 ]
-ReportFile = Annotated[Path | None, typer.Option("--report", help="Write the HTML report to this file.")]
+ReportFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", help="Write the HTML report to this file, and JSON and CSV beside it (report.html)."
+    ),
+]
 RecordFolder = Annotated[
     Path | None, typer.Option("--record", help="Record every match into this folder, for launchday replay.")
 ]
@@ -58,18 +67,18 @@ def run(
     scenario: Annotated[
         str, typer.Option(help="A scenario file, or the name of one that is shipped.")
     ] = TOUR,
-    json_file: JsonFile = None,
+    as_json: AsJson = False,
     report: ReportFile = None,
     record: RecordFolder = None,
 ) -> None:
     """Start everything, flood it with simulated players, print a summary, and write an HTML report."""
-    _flood_embedded(scenario, json_file, report, record)
+    _flood_embedded(scenario, as_json, report, record)
 
 
 @app.command()
 def flood(
     scenario: ScenarioArg,
-    json_file: JsonFile = None,
+    as_json: AsJson = False,
     report: ReportFile = None,
     running: Annotated[
         bool,
@@ -81,7 +90,7 @@ def flood(
 ) -> None:
     """Flood a backend with the players of a scenario: real sockets, real time."""
     if not running:
-        _flood_embedded(scenario, json_file, report, record)
+        _flood_embedded(scenario, as_json, report, record)
         return
     from launchday import launcher
     from loadtest import flood as flooding
@@ -99,12 +108,35 @@ def flood(
             loaded,
             config,
             report_path=report or DEFAULT_REPORT,
-            json_path=json_file,
-            console=Console(),
+            as_json=as_json,
+            console=Console(stderr=as_json),
             stop_event=launcher.stop_on_signals(),
         )
 
     raise typer.Exit(asyncio.run(play()))
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="A run's report, or its JSON.")],
+    second: Annotated[Path, typer.Argument(help="Another's.")],
+    report: Annotated[Path | None, typer.Option("--report", help="Write a page with both, too.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show two runs side by side, figure by figure."""
+    from loadtest import compare as comparing
+    from loadtest.errors import LoadTestError
+
+    try:
+        table = comparing.rows(comparing.read(first), comparing.read(second))
+    except LoadTestError as error:
+        raise CommandError(str(error), USAGE_ERROR) from error
+    if as_json:
+        print(json.dumps({row.name: {"first": row.first, "second": row.second} for row in table}))
+    else:
+        comparing.show(first, second, table, Console())
+    if report is not None:
+        report.write_text(comparing.page(first, second, table), encoding="utf-8")
 
 
 @app.command()
@@ -121,7 +153,7 @@ def up(
             raise CommandError(f"--kafka is embedded or apache, not {kafka}", USAGE_ERROR)
         config = config.model_copy(update={"kafka_server": kafka})
 
-    async def stay(completed: Settings, stop: asyncio.Event) -> int:
+    async def stay(completed: Settings, stop: asyncio.Event, _: backend.Backend) -> int:
         console.print("the backend is up; Ctrl-C stops it", highlight=False)
         for name in ("meta_url", "matchmaker_url", "fleet_url", "cache_url", "store_url", "kafka_bootstrap"):
             console.print(f"  {stack.env_name(name)}={getattr(completed, name)}", highlight=False)
@@ -237,18 +269,21 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except backend.BackendError as error:
-        errors.print(f"[red]error:[/red] {error}", highlight=False)
+        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         sys.exit(1)
     except CommandError as error:
-        errors.print(f"[red]error:[/red] {error}", highlight=False)
+        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         sys.exit(error.exit_code)
 
 
-def _flood_embedded(name: str, json_file: Path | None, report: Path | None, record: Path | None) -> None:
+def _flood_embedded(name: str, as_json: bool, report: Path | None, record: Path | None) -> None:
     from launchday import launcher
     from loadtest import flood as flooding
+    from loadtest.scenario_faults import SlowStore
 
     loaded = _scenario(name)
+    if (refusal := flooding.refusal(loaded)) is not None:
+        raise CommandError(refusal, USAGE_ERROR)
     config = _settings()
     config = config.model_copy(update=loaded.backend_settings())
     _require_reachable(loaded, config)
@@ -256,16 +291,25 @@ def _flood_embedded(name: str, json_file: Path | None, report: Path | None, reco
     config = config.model_copy(update={"state_dir": config.state_dir / "run"})
     if record is not None:
         config = config.model_copy(update={"record_dir": str(record.absolute())})
-    console = Console()
+    console = Console(stderr=as_json)
     report_path = report or DEFAULT_REPORT
 
-    async def play(completed: Settings, stop: asyncio.Event) -> int:
+    async def play(completed: Settings, stop: asyncio.Event, machine: backend.Backend) -> int:
         return await flooding.run(
-            loaded, completed, report_path=report_path, json_path=json_file, console=console, stop_event=stop
+            loaded,
+            completed,
+            report_path=report_path,
+            as_json=as_json,
+            console=console,
+            stop_event=stop,
+            machine=machine,
         )
 
     prepare = () if kernel_cache.is_marked("loadtest") else ("loadtest.warm_up",)
-    raise typer.Exit(launcher.with_backend(config, play, console, fresh=True, prepare=prepare))
+    door = any(isinstance(fault, SlowStore) for fault in loaded.faults)
+    raise typer.Exit(
+        launcher.with_backend(config, play, console, fresh=True, prepare=prepare, store_door=door)
+    )
 
 
 def _require_reachable(scenario: Scenario, config: Settings) -> None:

@@ -21,7 +21,7 @@ WATCH_S = 0.5
 PREPARE_STOP_S = 1.0
 INTERRUPTED = 130  # what shells expect after Ctrl-C
 
-Play = Callable[[Settings, asyncio.Event], Awaitable[int]]
+Play = Callable[[Settings, asyncio.Event, Backend], Awaitable[int]]
 
 
 class Narrator:
@@ -49,7 +49,13 @@ class Narrator:
 
 
 def with_backend(
-    settings: Settings, play: Play, console: Console, *, fresh: bool, prepare: Sequence[str] = ()
+    settings: Settings,
+    play: Play,
+    console: Console,
+    *,
+    fresh: bool,
+    prepare: Sequence[str] = (),
+    store_door: bool = False,
 ) -> int:
     """Start the backend, run ``play`` with the completed settings, stop the backend; returns an exit code.
 
@@ -61,7 +67,7 @@ def with_backend(
     say = Narrator(console)
     stopping = _Stopping()
     with only_one(settings.state_dir), stopping.on_signals():
-        backend = Backend(settings, fresh=fresh)
+        backend = Backend(settings, fresh=fresh, store_door=store_door)
         preparing: subprocess.Popen[bytes] | None = None
         try:
             with say.during("starting the backend (the first start compiles the kernels: about a minute)"):
@@ -87,7 +93,7 @@ async def _play(play: Play, settings: Settings, backend: Backend, stopping: _Sto
     stopping.starting = False
     watch = asyncio.create_task(_watch(backend, stop, say))
     try:
-        code = await play(settings, stop)
+        code = await play(settings, stop, backend)
         return FAILED if watch.done() and watch.result() else code
     finally:
         watch.cancel()

@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument(
         "--report", type=Path, default=Path("report.html"), help="HTML report (default: %(default)s)"
     )
-    parser.add_argument("--json", type=Path, help="write the run as JSON, too")
+    parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
     arguments = parser.parse_args()
     path = (
         SHIPPED / f"{arguments.scenario}.yaml" if arguments.scenario in shipped else Path(arguments.scenario)
@@ -34,13 +34,18 @@ def main() -> int:
     return int(uvloop.run(_run(path, settings(), arguments.report, arguments.json)))
 
 
-async def _run(scenario: Path, values: Settings, report_path: Path, json_path: Path | None) -> int:
+async def _run(scenario: Path, values: Settings, report_path: Path, as_json: bool) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     return await flood.run(
-        scenario, values, report_path=report_path, json_path=json_path, console=Console(), stop_event=stop
+        scenario,
+        values,
+        report_path=report_path,
+        as_json=as_json,
+        console=Console(stderr=as_json),
+        stop_event=stop,
     )
 
 

@@ -8,6 +8,7 @@ spread falls with the rating.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,9 @@ from dedicated_server.protocol.fields import (
     entity_x,
     entity_y,
 )
+from loadtest.behaviour_profiles import BehaviourProfile
 from loadtest.streams import next_normal, next_uniform
 
-SIGHT_M = 80.0  # beyond this a bot does not bother to shoot; the rifle reaches 120
 RUN = 127  # full speed
 YAW_TURN = 65_536
 NEAR_M = 4.0  # a waypoint counts as reached
@@ -43,11 +44,17 @@ AIM_AT_ZERO = 0.5
 AIM_FADE = 20.0
 
 NOBODY = -1
+CAMP_S = 3_600.0  # a camper stays where it is until the zone comes
+
+MOVEMENTS = ("roam", "hunt", "camp", "crowd", "stand")  # as BehaviourProfile has them
+ROAM, HUNT, CAMP, CROWD, STAND = range(len(MOVEMENTS))
+CROWD_M = 3.0  # a crowd stands within this of the middle of the zone
 
 BRAIN_DTYPE = np.dtype(
     [
         ("aim_spread_radians", np.float64),
         ("rest_s", np.float64),  # from the end of a burst to the next
+        ("sight_m", np.float64),  # shoots at nobody beyond this; the rifle reaches 120
         ("aim_error_radians", np.float64),
         ("aim_until_s", np.float64),
         ("waypoint_x_m", np.float64),
@@ -59,6 +66,7 @@ BRAIN_DTYPE = np.dtype(
         ("strafe_until_s", np.float64),
         ("strafe_side", np.float64),  # −1, 0 or 1
         ("target", np.int32),  # entity aimed at, or NOBODY
+        ("movement", np.int8),  # index into MOVEMENTS
         ("move_x", np.int8),
         ("move_y", np.int8),
         ("buttons", np.uint8),
@@ -67,31 +75,45 @@ BRAIN_DTYPE = np.dtype(
 )
 
 
-def new_brains(skill: npt.NDArray[np.float64], rest_s: float) -> npt.NDArray[np.void]:
+def new_brains(
+    skill: npt.NDArray[np.float64],
+    kinds: Sequence[BehaviourProfile],
+    kind: npt.NDArray[np.integer[Any]],
+    rest_s: float,
+) -> npt.NDArray[np.void]:
     """The minds of ``len(skill)`` bots, before they have seen anything.
 
     Args:
         skill: float64[bots], on OpenSkill's scale.
-        rest_s: pause between two bursts of fire.
+        kinds: the kinds of players there are.
+        kind: int[bots], index into ``kinds``.
+        rest_s: pause between two bursts of fire, of a kind whose ``rest`` is 1.
     """
     brains = np.zeros(len(skill), BRAIN_DTYPE)
     brains["aim_spread_radians"] = AIM_AT_ZERO * np.exp(-skill / AIM_FADE)
-    brains["rest_s"] = rest_s
+    brains["rest_s"] = rest_s * np.array([each.rest for each in kinds])[kind]
+    brains["sight_m"] = np.array([each.sight_m for each in kinds])[kind]
+    brains["movement"] = np.array([MOVEMENTS.index(each.movement) for each in kinds])[kind]
     brains["target"] = NOBODY
     return brains
 
 
 @njit(cache=True, nogil=True)
 def nearest_enemy(
-    seen: npt.NDArray[np.int64], seen_tick: npt.NDArray[np.int32], own: int, own_x_m: float, own_y_m: float
+    seen: npt.NDArray[np.int64],
+    seen_tick: npt.NDArray[np.int32],
+    own: int,
+    own_x_m: float,
+    own_y_m: float,
+    sight_m: float,
 ) -> int:
-    """The entity nearest to (own_x_m, own_y_m) that is in view, alive, within SIGHT_M and not ``own``; or NOBODY.
+    """The entity nearest to (own_x_m, own_y_m) that is in view, alive, within ``sight_m`` and not ``own``; or NOBODY.
 
     Args:
         seen: int64[entities], packed records of one client.
         seen_tick: int32[entities], 0 where the entity is not in view.
     """
-    nearest, nearest_square = NOBODY, SIGHT_M * SIGHT_M
+    nearest, nearest_square = NOBODY, sight_m * sight_m
     for entity in range(len(seen)):
         if entity == own or seen_tick[entity] == 0 or not entity_flags(seen[entity]) & FLAG_ALIVE:
             continue
@@ -131,7 +153,7 @@ def decide(
         mind.target = NOBODY
         return
     own_x_m, own_y_m = entity_x(seen[own]), entity_y(seen[own])
-    target = nearest_enemy(seen, seen_tick, own, own_x_m, own_y_m)
+    target = nearest_enemy(seen, seen_tick, own, own_x_m, own_y_m, mind.sight_m)
     if target != mind.target:
         mind.target, mind.seen_since_s, mind.aim_until_s = target, now_s, now_s
     if now_s >= mind.aim_until_s:
@@ -139,6 +161,7 @@ def decide(
         mind.aim_error_radians = mind.aim_spread_radians * next_normal(streams, bot)
     heading = _way(brains, streams, bot, session, own_x_m, own_y_m, now_s)
     look = heading
+    still = mind.movement == STAND or (mind.movement in (CAMP, CROWD) and _there(mind, own_x_m, own_y_m))
     if target != NOBODY:
         bearing = math.atan2(entity_y(seen[target]) - own_y_m, entity_x(seen[target]) - own_x_m)
         look = bearing + mind.aim_error_radians
@@ -150,10 +173,14 @@ def decide(
         if now_s >= mind.strafe_until_s:
             mind.strafe_until_s = now_s + STRAFE_S * (0.5 + next_uniform(streams, bot))
             mind.strafe_side = math.floor(3.0 * next_uniform(streams, bot)) - 1.0
-        if mind.strafe_side != 0.0 and not _outside(session, own_x_m, own_y_m):
-            heading = bearing + mind.strafe_side * 0.5 * math.pi
-    mind.move_x = int(RUN * math.cos(heading))
-    mind.move_y = int(RUN * math.sin(heading))
+        if not _outside(session, own_x_m, own_y_m):
+            if mind.strafe_side != 0.0:
+                heading = bearing + mind.strafe_side * 0.5 * math.pi
+            elif mind.movement == HUNT:
+                heading = bearing
+    if not still:
+        mind.move_x = int(RUN * math.cos(heading))
+        mind.move_y = int(RUN * math.sin(heading))
     mind.yaw = int(look * (YAW_TURN / (2.0 * math.pi))) & (YAW_TURN - 1)
 
 
@@ -172,16 +199,25 @@ def _way(
     zone_x_m, zone_y_m, radius_m = _zone(session)
     east, north = mind.waypoint_x_m - own_x_m, mind.waypoint_y_m - own_y_m
     off_x_m, off_y_m = mind.waypoint_x_m - zone_x_m, mind.waypoint_y_m - zone_y_m
-    reached = east * east + north * north < NEAR_M * NEAR_M
+    reached = mind.movement < CAMP and east * east + north * north < NEAR_M * NEAR_M
     outside = off_x_m * off_x_m + off_y_m * off_y_m > radius_m * radius_m
     if reached or outside or now_s >= mind.wander_until_s:
-        mind.wander_until_s = now_s + WANDER_S * (0.5 + next_uniform(streams, bot))
-        distance_m = SAFE_SHARE * radius_m * math.sqrt(next_uniform(streams, bot))
+        stay_s = CAMP_S if mind.movement == CAMP else WANDER_S
+        reach_m = min(CROWD_M, radius_m) if mind.movement == CROWD else SAFE_SHARE * radius_m
+        mind.wander_until_s = now_s + stay_s * (0.5 + next_uniform(streams, bot))
+        distance_m = reach_m * math.sqrt(next_uniform(streams, bot))
         turn = 2.0 * math.pi * next_uniform(streams, bot)
         mind.waypoint_x_m = zone_x_m + distance_m * math.cos(turn)
         mind.waypoint_y_m = zone_y_m + distance_m * math.sin(turn)
         east, north = mind.waypoint_x_m - own_x_m, mind.waypoint_y_m - own_y_m
     return math.atan2(north, east)
+
+
+@njit(cache=True, nogil=True)
+def _there(mind: Any, own_x_m: float, own_y_m: float) -> bool:
+    """Whether the bot has come to its waypoint."""
+    east, north = mind.waypoint_x_m - own_x_m, mind.waypoint_y_m - own_y_m
+    return bool(east * east + north * north < 1.0)
 
 
 @njit(cache=True, nogil=True)

@@ -28,8 +28,8 @@ from launchday.settings import settings
 from loadtest import scenario_file
 from loadtest.errors import LoadTestError
 from loadtest.fates import Fates, State
-from loadtest.flood import latencies
-from loadtest.journey import Trip, line_of, travel
+from loadtest.flood import latencies, longest_ms
+from loadtest.journey import Trip, travel
 from loadtest.lobby import BackendLobby
 from loadtest.population import draw
 from loadtest.scenario import Scenario
@@ -79,9 +79,8 @@ class BotHost:
         swarm = Swarm(
             population,
             entities=max(self._scenario.match.players, configured.match_players),
-            max_rtt_ms=max(max(by_region.values()) for by_region in latencies_ms),
-            extra_ms=line_of(self._scenario.links).longest_extra_ms,
-            rest_s=self._scenario.bots.rest_s,
+            scenario=self._scenario,
+            longest_ms=longest_ms(self._scenario, latencies_ms),
         )
         async with swarm as self._swarm, BackendLobby(configured, len(population)) as lobby:
             began_s = time.monotonic()
@@ -170,6 +169,7 @@ def _forget(fates: Fates, seat: int) -> None:
     """Make a seat as new."""
     fates.state[seat] = State.AWAY
     fates.region[seat] = fates.match[seat] = fates.reason[seat] = ""
+    fates.tickets_opened[seat] = 0
     for times in (
         fates.arrived_s,
         fates.queued_s,

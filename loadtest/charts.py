@@ -25,6 +25,8 @@ BY_NUMBER = (SKY, ORANGE, GREEN, PINK, GOLD, BLUE, RED, GREY)
 
 STATE_LOOKS = {
     State.LOGGING_IN: ("logging in", GOLD),
+    State.SHOPPING: ("shopping", "#7a5195"),
+    State.THINKING: ("between matches", "#b5a28f"),
     State.QUEUED: ("queued", ORANGE),
     State.CONNECTING: ("connecting", PINK),
     State.PLAYING: ("playing", GREEN),
@@ -39,7 +41,7 @@ HISTOGRAM_BINS = 40
 
 def players(outcome: Outcome) -> go.Figure:
     """Players by state over time, stacked, with what happened to the matches."""
-    figure = _figure("seconds since the start", "players")
+    figure = blank("seconds since the start", "players")
     timeline = outcome.timeline
     for state, (name, colour) in STATE_LOOKS.items():
         counts = timeline.players[state]
@@ -52,6 +54,27 @@ def players(outcome: Outcome) -> go.Figure:
                 mode="lines",
                 line={"width": 0.5, "color": colour},
                 fillcolor=colour,
+            )
+    for happening in outcome.happenings:
+        if happening.began_s is not None:
+            over_s = happening.over_s if happening.over_s is not None else timeline.at_s[-1]
+            figure.add_vrect(
+                x0=happening.began_s,
+                x1=max(over_s, happening.began_s + 0.4),
+                fillcolor=RED,
+                opacity=0.25,
+                line={"width": 0},
+                annotation={
+                    "text": happening.what,
+                    "textangle": -90,
+                    "font": {"size": 11, "color": "#8c1d18"},
+                    "bgcolor": "rgba(255,255,255,0.88)",
+                    "borderpad": 2,
+                    "xanchor": "right",
+                    "yanchor": "top",
+                    "opacity": 1,
+                },
+                annotation_position="top left",
             )
     marks: dict[float, list[str]] = {}
     for at_s, text in timeline.marks:
@@ -72,17 +95,17 @@ def players(outcome: Outcome) -> go.Figure:
 
 def waits(outcome: Outcome) -> go.Figure:
     """How long players waited for a match, by the region they were sent to."""
-    figure = _figure("seconds to the assignment", "players")
+    figure = blank("seconds to the assignment", "players")
     fates = outcome.fates
     wait_s = fates.assigned_s - fates.intended_s
-    return _histogram(
-        figure, {region: wait_s[_of(fates.region, region)] for region in _regions(outcome)}, "s"
+    return histogram(
+        figure, {region: wait_s[of_region(fates.region, region)] for region in regions(outcome)}, "s"
     )
 
 
 def ticks(outcome: Outcome) -> go.Figure:
     """Tick time of each game server, p50 and p99 of each report, under the budget of one tick."""
-    figure = _figure("seconds since the start", "milliseconds a tick", log=True)
+    figure = blank("seconds since the start", "milliseconds a tick", log=True)
     timeline = outcome.timeline
     for number, (name, curve) in enumerate(sorted(timeline.servers.items())):
         colour = BY_NUMBER[number % len(BY_NUMBER)]
@@ -112,7 +135,7 @@ def stages(outcome: Outcome) -> go.Figure | None:
     named = [report for report in outcome.reports if report.get("stages_us")]
     if not named:
         return None
-    figure = _figure("microseconds, p50", "")
+    figure = blank("microseconds, p50", "")
     labels = [f"{report.get('region', '?')}<br>{str(report.get('match_id', ''))[:8]}" for report in named]
     for number, stage in enumerate(named[0]["stages_us"]):
         values = [_p50(report["stages_us"].get(stage, 0)) for report in named]
@@ -131,24 +154,24 @@ def stages(outcome: Outcome) -> go.Figure | None:
 
 def bandwidth(outcome: Outcome) -> go.Figure:
     """What each player's client received and sent, UDP payload, averaged over its time in the match."""
-    figure = _figure("kbit/s a player", "players")
-    return _histogram(
+    figure = blank("kbit/s a player", "players")
+    return histogram(
         figure, {"received": outcome.fates.received_kbit_s, "sent": outcome.fates.sent_kbit_s}, "kbit/s"
     )
 
 
 def round_trips(outcome: Outcome) -> go.Figure:
     """Round trip that each client measured, by the region of its match."""
-    figure = _figure("milliseconds, as the client measures it", "players")
+    figure = blank("milliseconds, as the client measures it", "players")
     fates = outcome.fates
-    return _histogram(
-        figure, {region: fates.rtt_ms[_of(fates.region, region)] for region in _regions(outcome)}, "ms"
+    return histogram(
+        figure, {region: fates.rtt_ms[of_region(fates.region, region)] for region in regions(outcome)}, "ms"
     )
 
 
 def queues(outcome: Outcome) -> go.Figure:
     """What waits inside the backend: tickets, rows to write behind, events to apply."""
-    figure = _figure("seconds since the start", "waiting")
+    figure = blank("seconds since the start", "waiting")
     for number, (name, values) in enumerate(outcome.timeline.queue.items()):
         figure.add_scatter(
             x=outcome.timeline.at_s,
@@ -160,7 +183,8 @@ def queues(outcome: Outcome) -> go.Figure:
     return figure
 
 
-def _figure(x_title: str, y_title: str, *, log: bool = False) -> go.Figure:
+def blank(x_title: str, y_title: str, *, log: bool = False) -> go.Figure:
+    """A figure without curves, in the report's looks."""
     return go.Figure(
         layout={
             "template": "none",
@@ -184,7 +208,7 @@ def _figure(x_title: str, y_title: str, *, log: bool = False) -> go.Figure:
     )
 
 
-def _histogram(figure: go.Figure, groups: dict[str, Any], unit: str) -> go.Figure:
+def histogram(figure: go.Figure, groups: dict[str, Any], unit: str) -> go.Figure:
     """Bars of one bin width for all groups, stacked. Binned here: the page then holds bins, not players."""
     kept = {name: values[np.isfinite(values)] for name, values in groups.items()}
     everything = np.concatenate([*kept.values(), np.zeros(0)])
@@ -204,11 +228,13 @@ def _histogram(figure: go.Figure, groups: dict[str, Any], unit: str) -> go.Figur
     return figure.update_layout(barmode="stack")
 
 
-def _regions(outcome: Outcome) -> list[str]:
+def regions(outcome: Outcome) -> list[str]:
+    """The regions that matches were in."""
     return sorted({region for region in outcome.fates.region if region})
 
 
-def _of(regions: list[str], region: str) -> Any:
+def of_region(regions: list[str], region: str) -> Any:
+    """bool[n]: which of the regions it is."""
     return np.array([name == region for name in regions], bool)
 
 

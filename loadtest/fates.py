@@ -22,6 +22,8 @@ class State(IntEnum):
     CANCELLED = 7  # ran out of patience, or the run was stopped
     UNMATCHED = 8  # the ticket expired or failed
     LOST = 9  # an error: refused, never connected, or the session broke
+    SHOPPING = 10
+    THINKING = 11  # between two matches of a session
 
 
 ENDED = (State.DONE, State.CANCELLED, State.UNMATCHED, State.LOST)
@@ -38,7 +40,9 @@ class Fates:
         match: list of n, the match's id, or "".
         reason: list of n, why a player was lost or not matched.
         rtt_ms, received_kbit_s, sent_kbit_s: float64[n], over the time connected.
-        kills: int64[n], as the bot itself was told.
+        player_id: int64[n], 0 before the login.
+        tickets_opened, requeues, quits, drops, returns: int64[n]: tickets held; matches queued for anew because a game server died;
+            matches left without a good-bye; connections lost, and taken up again, on purpose.
     """
 
     def __init__(self, intended_s: npt.NDArray[np.float64]) -> None:
@@ -57,6 +61,13 @@ class Fates:
         self.rtt_ms = np.full(count, np.nan)
         self.received_kbit_s = np.full(count, np.nan)
         self.sent_kbit_s = np.full(count, np.nan)
+        self.player_id = np.zeros(count, np.int64)
+        self.tickets_opened = np.zeros(count, np.int64)
+        self.requeues = np.zeros(count, np.int64)
+        self.quits = np.zeros(count, np.int64)
+        self.drops = np.zeros(count, np.int64)
+        self.returns = np.zeros(count, np.int64)
+        self._waits: list[tuple[int, float, str]] = []
 
     def __len__(self) -> int:
         return len(self.state)
@@ -71,17 +82,25 @@ class Fates:
 
     @property
     def tickets(self) -> int:
-        """Players who were given a ticket."""
-        return int(np.isfinite(self.queued_s).sum())
+        """Tickets that players were given."""
+        return int(self.tickets_opened.sum())
+
+    def waited(self, bot: int, wait_s: float, region: str) -> None:
+        """A player got a match in ``region``.
+
+        The wait is measured from when the player meant to come, not from when the generator got round to it: a late generator or a
+        slow login must not make it look shorter.
+        """
+        self._waits.append((bot, wait_s, region))
+
+    @property
+    def waits(self) -> list[tuple[int, float, str]]:
+        """Each wait for a match that came: the player, seconds, the region of the match."""
+        return self._waits
 
     def wait_s(self) -> npt.NDArray[np.float64]:
-        """From the intended arrival to the assignment, of each player who got one.
-
-        Measured from when the player meant to come, not from when the generator got round to it: a late generator or a slow login
-        must not make the wait look shorter.
-        """
-        wait_s = self.assigned_s - self.intended_s
-        return wait_s[np.isfinite(wait_s)]
+        """Each wait for a match that came."""
+        return np.array([wait_s for _, wait_s, _ in self._waits])
 
     def matches(self) -> list[str]:
         """Ids of the matches that players were assigned to, in order of the first assignment."""

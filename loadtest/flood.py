@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import secrets
 import time
 from collections.abc import Iterator
@@ -21,15 +22,17 @@ from rich.markup import escape
 from dedicated_server.fleet.client import FleetAdminClient
 from launchday.identity import Signer, WeakSecretError
 from launchday.settings import Settings
-from loadtest import summary
+from loadtest import curves, summary
 from loadtest.books import Books, BooksReader
 from loadtest.errors import BackendError, LoadTestError, ScenarioError, UnknownRegionError
 from loadtest.fates import Fates, percentiles
-from loadtest.journey import Trip, line_of, travel
+from loadtest.faults import Faults
+from loadtest.journey import Trip, travel
 from loadtest.kill_events import KillEvents
-from loadtest.ledger import Ledger, balance
+from loadtest.ledger import Killed, Ledger, balance
 from loadtest.lobby import BackendLobby
 from loadtest.looks import Looks, settle
+from loadtest.machine import OTHERS, CpuMeter, Machine
 from loadtest.outcome import Generator, Outcome
 from loadtest.population import draw
 from loadtest.progress import Progress
@@ -39,6 +42,7 @@ from loadtest.scenario_file import load
 from loadtest.swarm import Swarm
 from loadtest.timeline import Timeline
 
+MOST_PLAYERS = 50_000  # each is a coroutine and a socket
 PASSED = 0
 ERROR = 1
 BAD_SCENARIO = 2
@@ -51,18 +55,20 @@ async def run(
     settings: Settings,
     *,
     report_path: Path | None = None,
-    json_path: Path | None = None,
+    as_json: bool = False,
     console: Console | None = None,
     stop_event: asyncio.Event | None = None,
+    machine: Machine | None = None,
 ) -> int:
     """Flood the backend that ``settings`` names with the players of ``scenario``, and tell what happened.
 
     Args:
         scenario: a scenario, or the file that holds one.
-        report_path: where the HTML report goes.
-        json_path: where the JSON goes.
+        report_path: where the HTML report goes; the figures go beside it as JSON, and the curves as CSV.
+        as_json: print the figures on standard output, as one JSON object on one line.
         console: where progress and summary go.
         stop_event: when set, players leave, tickets are taken back, and the summary so far is written.
+        machine: the launcher of the backend, where it is our own: for faults, and for what everybody's processors did.
 
     Returns:
         0 passed; 99 an objective missed or the ledger out of balance; 2 a bad scenario; 1 the backend failed; 130 stopped.
@@ -71,8 +77,10 @@ async def run(
     stop_event = stop_event or asyncio.Event()
     try:
         loaded = load(scenario) if isinstance(scenario, Path) else scenario
+        if (reason := refusal(loaded)) is not None:
+            raise LoadTestError(reason)
         latencies_ms = latencies(loaded, settings.region_names)
-        outcome = await _flood(loaded, latencies_ms, settings, console, stop_event)
+        outcome = await _flood(loaded, latencies_ms, settings, console, stop_event, machine)
     except (ScenarioError, UnknownRegionError) as error:
         console.print(f"[red]{escape(str(error))}[/]", highlight=False, soft_wrap=True)
         return BAD_SCENARIO
@@ -80,32 +88,44 @@ async def run(
         console.print(f"[red]{escape(str(error))}[/]", highlight=False, soft_wrap=True)
         return ERROR
     summary.show(outcome, console)
-    if json_path is not None:
-        await asyncio.to_thread(outcome.write_json, json_path)
-        console.print(f"JSON: {json_path}", highlight=False, soft_wrap=True)
+    if as_json:
+        print(json.dumps(outcome.as_json(), allow_nan=False), flush=True)
     if report_path is not None:
         from loadtest import report  # plotly: 50 MB that need not be there while the bots play
 
+        json_path, csv_path = report_path.with_suffix(".json"), report_path.with_suffix(".csv")
+        await asyncio.to_thread(outcome.write_json, json_path)
+        await asyncio.to_thread(curves.write, outcome.timeline, csv_path)
         await asyncio.to_thread(report.write, outcome, report_path)
-        console.print(f"report: {report_path}", highlight=False, soft_wrap=True)
+        console.print(
+            f"report: {report_path} (figures: {json_path}, curves: {csv_path})",
+            highlight=False,
+            soft_wrap=True,
+        )
     if outcome.interrupted:
         return INTERRUPTED if stop_event.is_set() else ERROR
     return PASSED if outcome.passed else FAILED
 
 
+def refusal(scenario: Scenario) -> str | None:
+    """Why a scenario cannot be flooded for real, or None."""
+    if scenario.players.count <= MOST_PLAYERS:
+        return None
+    return (
+        f"{scenario.name} has {scenario.players.count:,} players; one machine floods with {MOST_PLAYERS:,} at most: "
+        "take fewer, or simulate it"
+    )
+
+
 def latencies(scenario: Scenario, fleet_regions: tuple[str, ...]) -> list[dict[str, float]]:
-    """For each location of the scenario, in its order: fleet region → round trip in ms, the player's own line included.
+    """For each location of the scenario, in its order: fleet region → round trip in ms, without the player's own line.
 
     Raises UnknownRegionError for a fleet region that the table does not hold, and for a location that reaches none of them.
     """
     found: list[dict[str, float]] = []
     for location in scenario.players.locations:
         rtts_ms = {region: regions().rtt_between_ms(location, region) for region in fleet_regions}
-        reachable = {
-            region: rtt_ms + scenario.links.access_ms + 2 * scenario.links.jitter_ms
-            for region, rtt_ms in rtts_ms.items()
-            if rtt_ms is not None
-        }
+        reachable = {region: rtt_ms for region, rtt_ms in rtts_ms.items() if rtt_ms is not None}
         if not reachable:
             raise UnknownRegionError(
                 f"no round trip is published between players.locations.{location} and any fleet region "
@@ -115,12 +135,20 @@ def latencies(scenario: Scenario, fleet_regions: tuple[str, ...]) -> list[dict[s
     return found
 
 
+def longest_ms(scenario: Scenario, latencies_ms: list[dict[str, float]]) -> float:
+    """What a datagram may need one way, at most, on any line of the scenario; but for one in some thousands."""
+    lines = [scenario.links.profile(name) for name in scenario.links.shares]
+    rtt_ms = max(max(by_region.values()) for by_region in latencies_ms)
+    return max((rtt_ms + line.latency_ms) / 2 + line.longest_extra_ms for line in lines)
+
+
 async def _flood(
     scenario: Scenario,
     latencies_ms: list[dict[str, float]],
     settings: Settings,
     console: Console,
     stop_event: asyncio.Event,
+    machine: Machine | None,
 ) -> Outcome:
     population = draw(scenario)
     fates = Fates(population.arrives_s)
@@ -141,13 +169,15 @@ async def _flood(
             Swarm(
                 population,
                 entities=max(scenario.match.players, settings.match_players),
-                max_rtt_ms=max(max(by_region.values()) for by_region in latencies_ms),
-                extra_ms=line_of(scenario.links).longest_extra_ms,
-                rest_s=scenario.bots.rest_s,
+                scenario=scenario,
+                longest_ms=longest_ms(scenario, latencies_ms),
             )
         )
         stack.enter_context(progress)
-        start_s, cpu_s = time.monotonic(), time.process_time()
+        meter = None if machine is None else CpuMeter(machine)
+        if meter is not None:
+            meter.read()
+        start_s, cpu_s, busy_s = time.monotonic(), time.process_time(), CpuMeter.busy_s()
 
         def clock() -> float:
             return time.monotonic() - start_s
@@ -164,13 +194,28 @@ async def _flood(
             rng=np.random.default_rng(scenario.seed),
         )
         looks = Looks(reader, before, fleet, fates, timeline, progress, clock)
+        looks.ended = (
+            trip.ended
+        )  # a match may end while all who are left in it are away: then the server alone knows
+        faults = Faults(
+            scenario.faults,
+            machine,
+            fleet,
+            swarm,
+            timeline,
+            clock,
+            np.random.default_rng(scenario.seed + 1).integers,
+        )
+
+        def balanced(seen: Books) -> Ledger:
+            return _balance(seen, before, fates, kills, _killed(faults, seen, kills))
+
         looking = asyncio.create_task(looks.keep_looking(), name="looks")
         try:
-            interrupted = await _journeys(trip, stop_event)
+            async with faults:
+                interrupted = await _journeys(trip, stop_event)
             looks.phase = "settling"
-            books, settled_s = await settle(
-                looks, stop_event, lambda seen: _balance(seen, before, fates, kills).balanced
-            )
+            books, settled_s = await settle(looks, stop_event, lambda seen: balanced(seen).balanced)
         finally:
             looking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -186,7 +231,7 @@ async def _flood(
             wall_s=clock(),
             fates=fates,
             timeline=timeline,
-            ledger=_balance(books, before, fates, kills),
+            ledger=balanced(books),
             reports=looks.reports(),
             generator=Generator(
                 step_late_us=swarm.late_us(50, 99, 100),
@@ -197,7 +242,19 @@ async def _flood(
             ),
             settled_s=settled_s,
             interrupted=interrupted,
+            happenings=faults.happenings,
+            requests=trip.requests,
+            cpu_s={} if meter is None else _cpu_s(meter, time.process_time() - cpu_s, busy_s),
+            kills_by_player=dict(kills.by_player),
+            population=population,
         )
+
+
+def _cpu_s(meter: CpuMeter, own_s: float, busy_before_s: float) -> dict[str, float]:
+    """Seconds of processor time by kind of process, with what none of ours has used as "others"."""
+    ours = meter.read()
+    others_s = CpuMeter.busy_s() - busy_before_s - own_s - sum(ours.values())
+    return {**ours, OTHERS: max(0.0, others_s)}
 
 
 @contextlib.contextmanager
@@ -220,8 +277,10 @@ async def _journeys(trip: Trip, stop_event: asyncio.Event) -> str:
     home = asyncio.create_task(_all_done(tasks), name="everyone home")
     stopped = asyncio.create_task(stop_event.wait(), name="stop")
     try:
-        await asyncio.wait([home, stopped], return_when=asyncio.FIRST_COMPLETED)
-        interrupted = "" if home.done() else "stopped before the last player was home"
+        await asyncio.wait(
+            [home, stopped], timeout=trip.scenario.duration_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        interrupted = "stopped before the last player was home" if stopped.done() and not home.done() else ""
     finally:
         for task in (stopped, home, *tasks):
             task.cancel()
@@ -244,5 +303,17 @@ def _service_token(settings: Settings, now: float) -> str:
         raise BackendError(str(error)) from error
 
 
-def _balance(books: Books, before: Books, fates: Fates, kills: KillEvents) -> Ledger:
-    return balance(books.since(before), tickets_opened=fates.tickets, kill_events=kills.kills)
+def _balance(books: Books, before: Books, fates: Fates, kills: KillEvents, killed: Killed) -> Ledger:
+    return balance(books.since(before), tickets_opened=fates.tickets, kill_events=kills.kills, killed=killed)
+
+
+def _killed(faults: Faults, books: Books, kills: KillEvents) -> Killed:
+    """What is known of the matches whose servers the run has killed."""
+    dead = [
+        report for report in books.fleet.get("reports", []) if report.get("server") in faults.names_killed
+    ]
+    return Killed(
+        servers=faults.servers_killed,
+        kills_reported=sum(int(report.get("kills", 0)) for report in dead),
+        kill_events=sum(kills.by_match.get(str(report.get("match_id")), 0) for report in dead),
+    )

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from types import TracebackType
 from typing import Self
+from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
@@ -33,12 +34,15 @@ class KillEvents:
         kills: distinct Kill events.
         repeats: Kill events seen again.
         unreadable: records that are no events.
+        by_match, by_player: kills of each match, and of each killer.
     """
 
     def __init__(self, bootstrap: str, prefix: str) -> None:
         self.kills = 0
         self.repeats = 0
         self.unreadable = 0
+        self.by_match: dict[str, int] = {}
+        self.by_player: dict[int, int] = {}
         self._bootstrap = bootstrap
         self._prefix = prefix
         self._seen: set[bytes] = set()
@@ -110,6 +114,10 @@ class KillEvents:
             return
         self._seen.add(envelope.event_id)
         self.kills += 1
+        match_id = str(UUID(bytes=envelope.match_id)) if len(envelope.match_id) == 16 else ""
+        self.by_match[match_id] = self.by_match.get(match_id, 0) + 1
+        killer = envelope.kill.killer_id
+        self.by_player[killer] = self.by_player.get(killer, 0) + 1
 
     async def _close(self) -> None:
         if self._consumer is not None:

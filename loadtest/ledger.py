@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from loadtest.books import Books
+from loadtest.books import Book, Books
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,30 @@ class Ledger:
         }
 
 
-def balance(books: Books, *, tickets_opened: int, kill_events: int) -> Ledger:
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """What a run expects of game servers that it killed itself.
+
+    Attributes:
+        servers: how many: so many matches may fail.
+        kills_reported: kills in the last reports of the matches that failed, which are up to a second old.
+        kill_events: of those matches, in Kafka.
+    """
+
+    servers: int = 0
+    kills_reported: int = 0
+    kill_events: int = 0
+
+
+def balance(books: Books, *, tickets_opened: int, kill_events: int, killed: Killed = Killed()) -> Ledger:
     """Set the books of a run against each other.
 
     Args:
         books: what every service counted during the run.
         tickets_opened: tickets that the bots were given.
         kill_events: Kill events that our own consumer saw in Kafka.
+        killed: what the run has killed on purpose. What a server counts after its last report nobody can know, so the kills of matches
+            that died with it are left out of the first comparison, and stay in the second.
     """
     queue, fleet, meta, rewards = books.matchmaker, books.fleet, books.meta, books.rewards
     ends = {name: int(queue[name]) for name in ("matched", "cancelled", "expired", "failed")}
@@ -98,14 +115,14 @@ def balance(books: Books, *, tickets_opened: int, kill_events: int) -> Ledger:
                 (
                     Entry("formed", int(queue["matches"])),
                     Entry("started", int(fleet["matches_started"])),
-                    Entry("ended", int(fleet["matches_ended"])),
+                    *_ended(fleet, killed),
                 ),
             ),
             Line(
                 "check-outs",
                 (
                     Entry("players checked out", int(meta["checkouts"])),
-                    Entry("committed", int(meta["commits"])),
+                    *_returned(meta, killed),
                 ),
             ),
             Line(
@@ -114,7 +131,43 @@ def balance(books: Books, *, tickets_opened: int, kill_events: int) -> Ledger:
                     Entry("counted in the servers", int(fleet["kills"])),
                     Entry("kill events in Kafka", kill_events),
                     Entry("applied by rewards", int(rewards["kills_applied"])),
+                )
+                if not killed.servers
+                else (
+                    Entry("kill events in Kafka", kill_events),
+                    Entry("applied by rewards", int(rewards["kills_applied"])),
                 ),
             ),
+            *_kills_of_survivors(fleet, kill_events, killed),
         )
+    )
+
+
+def _ended(fleet: Book, killed: Killed) -> tuple[Entry, ...]:
+    ended, failed = int(fleet["matches_ended"]), min(int(fleet["matches_failed"]), killed.servers)
+    if not killed.servers:
+        return (Entry("ended", ended),)
+    return (Entry("ended + killed", ended + failed, f"{ended} + {failed}"),)
+
+
+def _returned(meta: Book, killed: Killed) -> tuple[Entry, ...]:
+    commits = int(meta["commits"])
+    if not killed.servers:
+        return (Entry("committed", commits),)
+    expired, leased = int(meta.get("expired", 0)), int(meta.get("open", 0))
+    label = "committed + given up with the killed servers + still leased to them"
+    return (Entry(label, commits + expired + leased, f"{commits} + {expired} + {leased}"),)
+
+
+def _kills_of_survivors(fleet: Book, kill_events: int, killed: Killed) -> tuple[Line, ...]:
+    if not killed.servers:
+        return ()
+    return (
+        Line(
+            "kills of matches that ended",
+            (
+                Entry("counted in the servers", int(fleet["kills"]) - killed.kills_reported),
+                Entry("kill events in Kafka", kill_events - killed.kill_events),
+            ),
+        ),
     )

@@ -68,6 +68,11 @@ class LinkProfile(_Part):
         }
 
     @property
+    def latency_ms(self) -> float:
+        """What the line adds to the round trip that a client measures: access, and the queues both ways."""
+        return self.access_ms + 2 * self.jitter_ms
+
+    @property
     def longest_extra_ms(self) -> float:
         """What a datagram may need beyond the round trip's half, but for one in some thousands."""
         waits_ms = self.buffer_ms if self.down_kbit_s or self.up_kbit_s else 0.0

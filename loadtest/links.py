@@ -48,7 +48,9 @@ LINK_DTYPE = np.dtype(
         ("detour_s", np.float64),
         ("bytes_s", np.float64),  # of the bottleneck; 0: there is none
         ("buffer_s", np.float64),
-    ]
+        ("cut", np.bool_),  # nothing passes
+    ],
+    align=True,
 )
 LINK_STATE_DTYPE = np.dtype([("bad", np.bool_), ("busy_until_s", np.float64)], align=True)
 UNDER_WAY_DTYPE = np.dtype([("due_s", np.float64), ("sequence", np.int64), ("slot", np.int32)])
@@ -120,7 +122,7 @@ def link_push(
         counts[CONGESTED] += 1
         counts[LOST] += 1
         return False
-    if lottery < (line.loss_bad if state.bad else line.loss):
+    if line.cut or lottery < (line.loss_bad if state.bad else line.loss):
         counts[LOST] += 1
         return False
     due_s = passed_s + line.delay_s + line.jitter_s * queueing

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import httpx
 
@@ -27,6 +27,9 @@ ANSWER_TIMEOUT_S = 10.0
 SILENCE_TIMEOUT_S = 40.0  # on an event stream; the matchmaker gives a sign of life every 15 s
 LAST_LOOK_S = 30.0  # for a ticket that could not be taken back because its match is getting a server
 
+FREE_ITEM = "wave"
+SKINS = ("nightfall", "daybreak")
+
 
 class Unavailable(BackendError):
     """Raised when a service gave no usable answer. The player tries again."""
@@ -36,11 +39,22 @@ class Refused(BackendError):
     """Raised when a service refused the player. Trying again is no use."""
 
 
+class LoggedIn(NamedTuple):
+    """A player who is logged in."""
+
+    token: str
+    player_id: int
+
+
 class Lobby(Protocol):
     """What a journey needs of the reliable lane. Every method raises Unavailable and Refused."""
 
-    async def log_in(self, device_id: str) -> str:
-        """The session token of a device's player."""
+    async def log_in(self, device_id: str) -> LoggedIn:
+        """Log a device's player in."""
+        ...
+
+    async def shop(self, token: str, key: str) -> None:
+        """Look at what is for sale, take what is free (once for each ``key``), and change the skin."""
         ...
 
     async def open_ticket(
@@ -84,14 +98,19 @@ class BackendLobby:
         await self._http.aclose()
         await self._meta.close()
 
-    async def log_in(self, device_id: str) -> str:
-        """The session token of a device's player."""
-        try:
-            return (await self._meta.login_device(device_id)).session_token
-        except MetaUnavailableError as error:
-            raise Unavailable(f"login: {error}") from error
-        except MetaClientError as error:
-            raise Refused(f"login: {error}") from error
+    async def log_in(self, device_id: str) -> LoggedIn:
+        """Log a device's player in."""
+        with _meta_translated("login"):
+            login = await self._meta.login_device(device_id)
+        return LoggedIn(token=login.session_token, player_id=login.player_id)
+
+    async def shop(self, token: str, key: str) -> None:
+        """Look at what is for sale, take what is free (once for each ``key``), and change the skin."""
+        with _meta_translated("shop"):
+            await self._meta.catalogue(token)
+            if all(owned.item_id != FREE_ITEM for owned in await self._meta.inventory(token)):
+                await self._meta.purchase(token, key, FREE_ITEM)
+            await self._meta.set_loadout(token, SKINS[ord(key[-1]) % len(SKINS)])
 
     async def open_ticket(
         self, token: str, *, mode: str, latencies_ms: Mapping[str, float], client_key: str
@@ -127,6 +146,16 @@ class BackendLobby:
                 return await player.cancel_ticket(ticket_id)
             except TicketEnded:
                 return await player.wait_for_end(ticket_id, LAST_LOOK_S)
+
+
+@contextlib.contextmanager
+def _meta_translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except MetaUnavailableError as error:
+        raise Unavailable(f"{what}: {error}") from error
+    except MetaClientError as error:
+        raise Refused(f"{what}: {error}") from error
 
 
 @contextlib.contextmanager

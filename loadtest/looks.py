@@ -31,6 +31,7 @@ class Looks:
     Attributes:
         phase: what is going on, for the progress display.
         fault: why the books could not be read the last time, or None.
+        ended: ids of matches that are over, as their servers say.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Looks:
     ) -> None:
         self.phase = "playing"
         self.fault: str | None = None
+        self.ended: set[str] = set()
         self._reader = reader
         self._before = self._books = before
         self._fleet = fleet
@@ -95,6 +97,8 @@ class Looks:
         match_id = item.get("match_id")
         if not match_id or match_id not in self._fates.match:
             return
+        if item.get("phase") == "over" or item.get("outcome") == "ended":
+            self.ended.add(match_id)
         known = self._reports.get(match_id)
         if known is None or item.get("tick", 0) >= known.get("tick", 0):
             self._reports[match_id] = {"region": region or (known or {}).get("region", ""), **item}

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from loadtest.fates import Fates, State, percentiles
+from loadtest.faults import Happening
 from loadtest.ledger import Ledger
+from loadtest.population import Population
+from loadtest.requests import Requests
 from loadtest.scenario import Objectives, Scenario
 from loadtest.timeline import Timeline
 
@@ -89,6 +93,11 @@ class Outcome:
         settled_s: seconds after the last player left until the ledger balanced; None if it never did.
         interrupted: why the run ended early, or "".
         started_at: Unix seconds.
+        happenings: the scenario's faults, and what came of them.
+        requests: how the reliable lane answered.
+        cpu_s: seconds of processor time by kind of process: servers, services, engines; empty where the backend is not ours.
+        kills_by_player: as Kafka has them.
+        population: the players, None where nobody asks.
     """
 
     scenario: Scenario
@@ -102,13 +111,45 @@ class Outcome:
     generator: Generator
     settled_s: float | None
     interrupted: str = ""
+    happenings: Sequence[Happening] = ()
+    requests: Requests = field(default_factory=Requests)
+    cpu_s: Mapping[str, float] = field(default_factory=dict)
+    kills_by_player: Mapping[int, int] = field(default_factory=dict)
+    population: Population | None = None
 
     @property
     def players_lost(self) -> int:
         """Players without a match or a session through no fault of their own, as the bots or the servers saw it."""
         by_bots = self.fates.count(State.LOST, State.UNMATCHED)
         by_servers = sum(int(report.get("players_lost", 0)) for report in self.reports)
-        return max(by_bots, by_servers)
+        gone_on_purpose = int(self.fates.quits.sum())
+        return max(by_bots, by_servers - gone_on_purpose)
+
+    @property
+    def faults_missed(self) -> int:
+        """Faults whose time never came, because the run was over before."""
+        return sum(happening.began_s is None for happening in self.happenings)
+
+    @property
+    def cpu_cores(self) -> dict[str, float]:
+        """Processor time over wall time, by kind of process; the generator is this process."""
+        backend = {kind: round(seconds / max(self.wall_s, 1e-9), 3) for kind, seconds in self.cpu_s.items()}
+        return {**backend, "generator": round(self.generator.cpu_cores, 3)}
+
+    @property
+    def servers_peak(self) -> int:
+        """Most game servers in a match at once, by the samples."""
+        return max(self.timeline.fleet.get("Allocated", []), default=0)
+
+    @property
+    def server_hours(self) -> float:
+        """Hours of game servers that were there, playing or not."""
+        return self.timeline.server_hours()
+
+    @property
+    def cost(self) -> float:
+        """Money for them, at the scenario's price."""
+        return self.server_hours * self.scenario.fleet.price_per_server_hour
 
     def players_in(self, match_id: str) -> int:
         """Players of this run who were assigned to a match."""
@@ -139,11 +180,19 @@ class Outcome:
         asked: Objectives = self.scenario.objectives
         tick_p99 = self.tick_us["p99"]
         wait = percentiles(self.fates.wait_s(), 95)["p95"]
+        gave_up = self.fates.count(State.CANCELLED) / max(1, len(self.fates))
+        measured: list[tuple[str, float | None, float | None, str]] = [
+            ("wait p95", asked.wait_p95_s, wait, "s"),
+            ("tick p99", asked.tick_p99_ms, None if tick_p99 is None else tick_p99 / 1e3, "ms"),
+            ("missed ticks", asked.missed_tick_share, self.missed_tick_share, ""),
+            ("players lost", asked.players_lost, float(self.players_lost), ""),
+            ("gave up waiting", asked.abandoned_share, gave_up, ""),
+            ("cost", asked.cost, self.cost, ""),
+            ("faults that never came", 0 if self.happenings else None, float(self.faults_missed), ""),
+            ("ledger lines off", 0, float(sum(not line.balanced for line in self.ledger.lines)), ""),
+        ]
         return [
-            Objective("tick p99", asked.tick_p99_ms, None if tick_p99 is None else tick_p99 / 1e3, "ms"),
-            Objective("wait p95", asked.wait_p95_s, wait, "s"),
-            Objective("players lost", asked.players_lost, float(self.players_lost)),
-            Objective("ledger lines off", 0, float(sum(not line.balanced for line in self.ledger.lines))),
+            Objective(name, limit, found, unit) for name, limit, found, unit in measured if limit is not None
         ]
 
     @property
@@ -168,6 +217,8 @@ class Outcome:
 
     def as_json(self) -> dict[str, Any]:
         """The run as JSON; every figure of the report is here too."""
+        from loadtest import breaks, quality  # they are made of outcomes
+
         fates = self.fates
         return {
             "scenario": self.scenario.name,
@@ -202,7 +253,22 @@ class Outcome:
                 "arrival_late_ms": self.generator.arrival_late_ms,
                 "datagrams_overflowed": self.generator.datagrams_overflowed,
             },
-            "cpu_cores": {"generator": round(self.generator.cpu_cores, 3)},
+            "cpu_cores": self.cpu_cores,
+            "faults": [happening.as_json() for happening in self.happenings],
+            "requests": self.requests.as_json(),
+            "tickets": fates.tickets,
+            "requeues": int(fates.requeues.sum()),
+            "quits": int(fates.quits.sum()),
+            "connections_dropped": int(fates.drops.sum()),
+            "connections_taken_up_again": int(fates.returns.sum()),
+            "servers_peak": self.servers_peak,
+            "match_quality": quality.matches(self),
+            "kills_by_skill": dict(
+                zip(("bands", "mean_kills", "rank_correlation"), quality.kills_by_skill(self), strict=True)
+            ),
+            "what_broke": [each._asdict() for each in breaks.breaks(self)],
+            "server_hours": round(self.server_hours, 4),
+            "cost": round(self.cost, 4),
             "servers": self.reports,
         }
 

@@ -18,13 +18,17 @@ REFRESH_HZ = 4
 PLAIN_EVERY_S = 5.0
 SHOWN = (
     (State.AWAY, "to come"),
+    (State.SHOPPING, "shopping"),
     (State.QUEUED, "queued"),
     (State.CONNECTING, "connecting"),
     (State.PLAYING, "playing"),
     (State.WATCHING, "watching"),
+    (State.THINKING, "between matches"),
     (State.DONE, "gone home"),
     (State.LOST, "lost"),
 )
+
+RARE = ("shopping", "between matches")  # shown where there are any
 
 
 class Progress:
@@ -76,11 +80,15 @@ class Progress:
 
     def _line(self, now_s: float, phase: str) -> str:
         counts = ", ".join(f"{count:,} {name}" for name, count in self._counts() if count)
-        ticks = ", ".join(
-            f"{name} tick p99 {curve['p99'][-1] / 1e3:.2f} ms, {curve['alive'][-1]:.0f} alive"
-            for name, curve in self._playing()
+        playing = self._playing()
+        if not playing:
+            return f"{now_s:5.0f} s  {phase}: {counts}"
+        slowest, curve = max(playing, key=lambda each: each[1]["p99"][-1])
+        alive = sum(curve["alive"][-1] for _, curve in playing)
+        return (
+            f"{now_s:5.0f} s  {phase}: {counts}; {len(playing)} servers, {alive:,.0f} alive, "
+            f"slowest tick p99 {curve['p99'][-1] / 1e3:.2f} ms ({slowest})"
         )
-        return f"{now_s:5.0f} s  {phase}: {counts}" + (f"; {ticks}" if ticks else "")
 
     def _table(self, now_s: float, phase: str) -> RenderableType:
         players = Table.grid(padding=(0, 2))
@@ -88,6 +96,8 @@ class Progress:
         players.add_column(justify="right", min_width=6)
         players.add_column(width=40)
         for name, count in self._counts():
+            if not count and name in RARE:
+                continue
             colour = "red" if name == "lost" and count else "green" if name == "playing" else "blue"
             players.add_row(
                 name,
@@ -108,6 +118,9 @@ class Progress:
                 f"{curve['kbit'][-1]:.0f}",
             )
         title = Text(f"{now_s:.0f} s · {phase}", style="bold")
+        if self._timeline.faults:
+            at_s, what = self._timeline.faults[-1]
+            title.append(f" · {at_s:.0f} s: {what}", style="bold red")
         return Group(title, players, *([servers] if servers.row_count else []))
 
     def _playing(self) -> list[tuple[str, dict[str, list[float]]]]:

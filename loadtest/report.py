@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 import yaml
 from plotly.offline import get_plotlyjs
 
-from loadtest import charts
+from loadtest import breaks, charts, quality, quality_charts, server_charts
 from loadtest.fates import State, percentiles
 from loadtest.outcome import Outcome
 
@@ -29,13 +29,18 @@ def write(outcome: Outcome, path: Path) -> None:
 def render(outcome: Outcome) -> str:
     """The report as HTML."""
     plots: list[tuple[str, str, str, go.Figure | None, bool]] = [
-        ("players", "Players by state", "Dotted lines: matches start and end.", charts.players(outcome), True),
+        ("players", "Players by state", "Dotted lines: matches start and end. Red: what the scenario let go wrong.", charts.players(outcome), True),
         ("waits", "Wait for a match", "From the intended arrival to the assignment, by region of the match.", charts.waits(outcome), False),
+        ("bands", "Waits by region and skill", "Bars: the median; whiskers: up to the 95th percentile.", quality_charts.waits_by_band(outcome), False),
+        ("quality", "Match quality", "A dot a match: low is even, left is near.", quality_charts.match_quality(outcome), False),
+        ("skill", "What skill came to", _skill_note(outcome), quality_charts.skill_and_kills(outcome), False),
+        ("fleet", "Game servers, and their price", _money(outcome), server_charts.fleet(outcome), True),
         ("rtt", "Round-trip time", "Includes the waits for the server's tick and the client's frame.", charts.round_trips(outcome), False),
         ("ticks", "Tick time", "Each server's own report, once a second; logarithmic.", charts.ticks(outcome), False),
         ("bandwidth", "Bandwidth a player", "UDP payload, mean over the match.", charts.bandwidth(outcome), False),
         ("stages", "Where a tick goes", "Median of each stage.", charts.stages(outcome), False),
-        ("queues", "Inside the backend", "What waits to be done.", charts.queues(outcome), False),
+        ("histograms", "Ticks by stage", "All ticks of all matches, by how long each stage took.", server_charts.stage_histograms(outcome), True),
+        ("queues", "Inside the backend", "Tickets that wait, changes not yet in the store, events not yet applied.", charts.queues(outcome), True),
     ]  # fmt: skip
     drawn = [plot for plot in plots if plot[3] is not None]
     scenario = outcome.scenario
@@ -58,12 +63,17 @@ def render(outcome: Outcome) -> str:
         objectives=_objectives(outcome),
         ledger_note=_text(_ledger_note(outcome)),
         ledger=_ledger(outcome),
+        breaks=_breaks(outcome),
+        breaks_note=_text(breaks.first(outcome)),
+        requests=_requests(outcome),
         plots="".join(_plot_card(*plot[:3], wide=plot[4]) for plot in drawn),
         plot_data=_script_json({name: figure for name, _, _, figure, _ in drawn}),
         matches=_matches(outcome),
         generator=_generator(outcome),
         repeat_note="The same file and seed give the same players, arrivals and links. Save it, and run launchday flood FILE.",
-        repeat=_text(yaml.safe_dump(scenario.model_dump(), sort_keys=False, allow_unicode=True)),
+        repeat=_text(
+            yaml.safe_dump(scenario.model_dump(exclude_defaults=True), sort_keys=False, allow_unicode=True)
+        ),
     )
 
 
@@ -97,6 +107,45 @@ def _objectives(outcome: Outcome) -> str:
         for objective in outcome.objectives
     ]
     return _table(("objective", "measured", "limit", ""), rows, numbers=(1, 2))
+
+
+def _breaks(outcome: Outcome) -> str:
+    rows = [
+        (f"{each.at_s:.1f} s", _Raw(f'<span class="{"quiet" if each.planned else "bad"}" style="white-space:normal">{_text(each.what)}</span>'),
+         "planned" if each.planned else "")
+        for each in breaks.breaks(outcome)
+    ]  # fmt: skip
+    return _table(("", "", ""), rows, numbers=(0,)) if rows else ""
+
+
+def _requests(outcome: Outcome) -> str:
+    rows = [
+        (
+            kind,
+            f"{told['answered']:,}",
+            *(_number(told["ms"][point]) for point in ("p50", "p95", "p99", "max")),
+            f"{told['retries']:,}",
+            f"{told['given_up']:,}",
+        )
+        for kind, told in outcome.requests.as_json().items()
+    ]
+    if not rows:
+        return "<p class='quiet'>No player asked for anything.</p>"
+    headings = ("request", "answered", "ms, p50", "p95", "p99", "max", "asked again", "given up")
+    return _table(headings, rows, numbers=range(1, 8))
+
+
+def _money(outcome: Outcome) -> str:
+    return (
+        f"{outcome.server_hours:.2f} server-hours at {outcome.scenario.fleet.price_per_server_hour:g} come to {outcome.cost:.4g}; "
+        f"{outcome.servers_peak} had a match at once at most."
+    )
+
+
+def _skill_note(outcome: Outcome) -> str:
+    correlation = quality.kills_by_skill(outcome)[2]
+    said = "" if correlation is None else f" Rank correlation of skill and kills: {correlation:.2f}."
+    return f"The bots' aim follows their skill; the backend is never told.{said}"
 
 
 def _ledger_note(outcome: Outcome) -> str:
@@ -170,7 +219,7 @@ def _generator(outcome: Outcome) -> str:
     details = (
         f"Steps of the swarm began {_ms(late.get('p50'))} ms late (p50), {_ms(late.get('p99'))} ms (p99); "
         f"{generator.steps_missed_share:.2%} were skipped. Players were sent on their way "
-        f"{_number(generator.arrival_late_ms.get('p99'))} ms late (p99). {generator.cpu_cores:.2f} processor cores."
+        f"{_number(generator.arrival_late_ms.get('p99'))} ms late (p99). Processor cores: {_cores(outcome)}."
     )
     reasons = "".join(
         f"<li>{count:,} × {_text(reason)}</li>" for reason, count in outcome.fates.reasons().items()
@@ -180,6 +229,10 @@ def _generator(outcome: Outcome) -> str:
         f'<p class="{"bad" if generator.saturated else ""}" style="white-space:normal">{_text(said)}</p>'
         f'<p class="quiet">{_text(details)}</p>{lost}'
     )
+
+
+def _cores(outcome: Outcome) -> str:
+    return ", ".join(f"{kind} {cores:.2f}" for kind, cores in outcome.cpu_cores.items())
 
 
 def _plot_card(name: str, title: str, note: str, *, wide: bool) -> str:

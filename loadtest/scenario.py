@@ -1,127 +1,80 @@
-"""What a scenario says: who arrives, from where, over which links, to play what, and what must hold."""
+"""What a scenario says: who arrives, from where, over which links, to play what, on which fleet, and what must hold."""
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 
-from loadtest.regions import regions
+from loadtest.scenario_arrivals import Arrivals, trace_faults
+from loadtest.scenario_faults import CutRegion, Fault, KillServer
+from loadtest.scenario_players import Behaviours, Links, Mode, Players
+from loadtest.scenario_section import Region, Section
 
+Path = tuple[str | int, ...]
 SHARE_TOLERANCE = 1e-6
 
-# Mean and standard deviation of real OpenSkill ratings in large team games (beyond-all-reason/teiserver #679).
-SKILL_MEAN = 16.35
-SKILL_DEVIATION = 7.20
 
+class Fleet(Section):
+    """The game servers, and what they cost."""
 
-def _known_region(name: str) -> str:
-    regions().index(name)
-    return name
-
-
-Region = Annotated[str, AfterValidator(_known_region)]
-Share = Annotated[float, Field(gt=0, le=1)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Skill(_Section):
-    """How good the players are: a normal distribution on OpenSkill's scale."""
-
-    mean: float = Field(SKILL_MEAN, ge=0, le=60, description="Mean rating.")
-    deviation: float = Field(SKILL_DEVIATION, ge=0, le=30, description="Standard deviation of the ratings.")
-
-
-class Players(_Section):
-    """Who plays."""
-
-    count: int = Field(ge=1, le=100_000, description="Simulated players.")
-    locations: dict[Region, Share] = Field(
+    regions: list[Region] = Field(
+        ["west-europe", "east-us"],
         min_length=1,
-        description="Where they live: regions of region_rtt.csv with their share of the players; the shares are "
-        "kept exactly (largest remainders) and sum to 1.",
+        max_length=16,
+        description="Regions with a fleet each, by their names in region_rtt.csv.",
     )
-    skill: Skill = Skill()
-
-    @field_validator("locations")
-    @classmethod
-    def _shares_sum_to_one(cls, shares: dict[str, float]) -> dict[str, float]:
-        total = math.fsum(shares.values())
-        if abs(total - 1.0) > SHARE_TOLERANCE:
-            raise ValueError(f"the shares sum to {total:g}, not to 1")
-        return shares
-
-
-class Arrivals(_Section):
-    """When they come. Players arrive when they mean to, whatever the backend does (an open model)."""
-
-    curve: Literal["constant", "ramp"] = Field(
-        "constant",
-        description="constant: a steady stream of independent arrivals; ramp: one that grows from nothing.",
+    buffer: int = Field(
+        2, ge=0, le=100_000, description="Idle warm servers kept ready in each region; sweep varies it."
     )
-    over_s: float = Field(ge=0, le=86_400, description="Seconds from the first possible arrival to the last.")
-
-
-class Match(_Section):
-    """What they play; the launcher sets the backend up for it."""
-
-    mode: Literal["battle_royale"] = Field("battle_royale", description="Game mode.")
-    players: int = Field(ge=2, le=400, description="Players a match is filled to.")
-    duration_s: float = Field(ge=5, le=3_600, description="Seconds until the zone has shrunk to nothing.")
-
-
-class Links(_Section):
-    """The line of each player, on top of the distance between the regions."""
-
-    access_ms: float = Field(
-        12.0, ge=0, le=1_000, description="Round trip of the player's own line. Cable: about 12."
-    )
-    jitter_ms: float = Field(
-        2.0,
+    max: int = Field(64, ge=1, le=1_000_000, description="Game servers at most, all regions together.")
+    startup_s: float = Field(
+        0.05,
         ge=0,
-        le=200,
-        description="Mean, and standard deviation, of what queues add to each datagram's way (exponential).",
+        le=86_400,
+        description="In virtual time: seconds from the wish for another server until it is ready. A fork from the warm parent "
+        "takes some hundredths; a new machine a minute and more.",
     )
-    loss: float = Field(
-        0.005, ge=0, lt=1, description="Share of datagrams lost in each direction, independently."
-    )
-
-
-class Bots(_Section):
-    """What the players do besides playing."""
-
-    after_death: Literal["leave", "watch"] = Field(
-        "leave", description="leave: go home at once; watch: stay connected until the match is over."
-    )
-    rest_s: float = Field(
-        2.6,
+    startup_spread: float = Field(
+        0.0,
         ge=0,
-        le=60,
-        description="Pause between two bursts of fire: how fast a match is decided. With 2.6 s, one of a hundred players "
-        "lasts about as long as its zone does.",
+        le=2,
+        description="In virtual time: standard deviation of the start-up's logarithm; 0: always alike.",
     )
-    patience_s: float = Field(
-        120.0, gt=0, le=3_600, description="Seconds a player waits for a match before cancelling the ticket."
+    failures_per_server_hour: float = Field(
+        0.0, ge=0, le=100, description="In virtual time: servers that die in an hour of play, each."
+    )
+    policy: Literal["buffer", "forecast"] = Field(
+        "buffer",
+        description="In virtual time: buffer keeps so many ready; forecast sizes the fleet from the arrivals seen (Erlang-B).",
+    )
+    price_per_server_hour: float = Field(
+        0.05, ge=0, le=1_000, description="Money an hour of a server costs, ready or playing."
     )
 
 
-class Objectives(_Section):
-    """What must hold for the run to pass. That the ledger balances is always required."""
+class Objectives(Section):
+    """What must hold for the run to pass. That the ledger balances is always required; what is null is not asked for."""
 
-    tick_p99_ms: float = Field(
-        16.7, gt=0, description="99th percentile of the tick of the slowest game server."
-    )
-    players_lost: int = Field(0, ge=0, description="Players at most who lost their session or never got one.")
-    wait_p95_s: float = Field(
+    wait_p95_s: float | None = Field(
         30.0, gt=0, description="95th percentile of the wait, from the intended arrival to the assignment."
     )
+    tick_p99_ms: float | None = Field(
+        16.7, gt=0, description="99th percentile of the tick of the slowest game server."
+    )
+    missed_tick_share: float | None = Field(
+        None, ge=0, le=1, description="Ticks that could not begin in their own slot, of all that were due."
+    )
+    players_lost: int | None = Field(
+        0, ge=0, description="Players at most who lost their session or never got one."
+    )
+    abandoned_share: float | None = Field(
+        None, ge=0, le=1, description="Players at most who gave up waiting for a match, of all."
+    )
+    cost: float | None = Field(None, ge=0, description="Money at most for the game servers of the whole run.")
 
 
-class Scenario(_Section):
+class Scenario(Section):
     """One load test, complete: the same file and seed give the same players, arrivals and links."""
 
     name: str = Field(
@@ -131,16 +84,88 @@ class Scenario(_Section):
     seed: int = Field(
         0, ge=0, lt=2**63, description="Seed of everything random in the players and their links."
     )
+    duration_s: float | None = Field(
+        None,
+        gt=0,
+        le=400 * 86_400,
+        description="Seconds after which the run ends, whoever still plays; null: when the last player is home.",
+    )
     players: Players
     arrivals: Arrivals
-    match: Match
+    modes: dict[str, Mode] = Field(
+        min_length=1, max_length=8, description="What they play, by the mode's name; the shares sum to 1."
+    )
+    fleet: Fleet = Fleet()
     links: Links = Links()
-    bots: Bots = Bots()
+    behaviours: Behaviours = Behaviours()
+    faults: list[Fault] = Field([], max_length=1_000, description="What goes wrong, and when.")
     objectives: Objectives = Objectives()
+
+    @property
+    def mode(self) -> str:
+        """The mode that most players play."""
+        return max(self.modes, key=lambda name: self.modes[name].share)
+
+    @property
+    def match(self) -> Mode:
+        """What most players play."""
+        return self.modes[self.mode]
+
+    def contradictions(self) -> list[tuple[Path, str]]:
+        """What no section alone can see: where it is, and what is wrong."""
+        found: list[tuple[Path, str]] = []
+        total = sum(mode.share for mode in self.modes.values())
+        if abs(total - 1.0) > SHARE_TOLERANCE:
+            found.append((("modes",), f"the shares sum to {total:g}, not to 1"))
+        for name, mode in self.modes.items():
+            if mode.min_players > mode.players:
+                found.append(
+                    (("modes", name, "min_players"), f"is more than the {mode.players} of a full match")
+                )
+            found += [
+                (("players", "parties", size), f"does not fit into the {mode.players} of {name}")
+                for size in self.players.parties
+                if size > mode.players
+            ]
+        found += [(("links", "shares", name), "no line has this name") for name in self.links.unknown()]
+        found += [
+            (("behaviours", "shares", name), "no kind of player has this name")
+            for name in self.behaviours.unknown()
+        ]
+        for index, fault in enumerate(self.faults):
+            if (
+                isinstance(fault, CutRegion | KillServer)
+                and fault.region
+                and fault.region not in self.fleet.regions
+            ):
+                found.append(
+                    (
+                        ("faults", index, "region"),
+                        f"no fleet is in {fault.region}; fleet.regions has {', '.join(self.fleet.regions)}",
+                    )
+                )
+        found += [(("arrivals", "file"), fault) for fault in trace_faults(self.arrivals)]
+        return found
 
     def backend_settings(self) -> dict[str, Any]:
         """The settings of the backend that this scenario is made for, by their names in ``launchday.settings``.
 
-        A launcher that starts the backend itself passes them on; a run against a backend that is already up does not.
+        A launcher that starts the backend itself passes them on; a run against a backend that is already up does not. What the scenario
+        leaves open stays as the settings have it.
         """
-        return {"match_players": self.match.players, "match_s": self.match.duration_s}
+        mode, fleet = self.match, self.fleet
+        settings: dict[str, Any] = {"match_players": mode.players, "match_s": mode.duration_s}
+        for section, names in (
+            (mode, {"match_min_players": "min_players", "match_fill_s": "fill_s"}),
+            (fleet, {"ready_per_region": "buffer", "max_servers": "max"}),
+        ):
+            settings |= {
+                setting: getattr(section, key)
+                for setting, key in names.items()
+                if key in section.model_fields_set
+            }
+        if "regions" in fleet.model_fields_set:
+            settings["regions"] = ",".join(fleet.regions)
+        if "max_servers" in settings:
+            settings["max_servers"] = min(settings["max_servers"], 4_096)
+        return settings

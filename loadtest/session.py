@@ -12,10 +12,11 @@ from loadtest.link_profiles import LinkProfile
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A bot's link while it plays on one server: the round trip, access included, and the kind of line."""
+    """A bot's link while it plays on one server: the round trip, access included, the kind of line, and where the server is."""
 
     rtt_ms: float
     profile: LinkProfile
+    region: str = ""
 
 
 @dataclass(frozen=True, slots=True)

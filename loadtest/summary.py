@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from loadtest import breaks
 from loadtest.fates import State, percentiles
 from loadtest.outcome import Outcome
 
@@ -18,6 +19,7 @@ def show(outcome: Outcome, console: Console) -> None:
         console.print(_matches(outcome))
     console.print(_ledger(outcome))
     console.print(_objectives(outcome))
+    console.print(breaks.first(outcome), highlight=False)
     for reason, count in outcome.fates.reasons().items():
         console.print(f"[yellow]{count:,} × {escape(reason)}[/]")
     if outcome.generator.saturated:
@@ -57,9 +59,11 @@ def _figures(outcome: Outcome) -> Table:
             f"received p50 {_unit(received['p50'], 'kbit/s')}  max {_unit(received['max'], 'kbit/s')}  "
             f"sent p50 {_unit(sent['p50'], 'kbit/s')}",
         ),
+        ("cores", "  ".join(f"{kind} {cores:.2f}" for kind, cores in outcome.cpu_cores.items())),
+        ("money", f"{outcome.server_hours:.2f} server-hours: {outcome.cost:.4g}"),
         (
             "generator",
-            f"{outcome.generator.cpu_cores:.2f} cores, steps late p50 {_ms(outcome.generator.step_late_us.get('p50'))}  "
+            f"steps late p50 {_ms(outcome.generator.step_late_us.get('p50'))}  "
             f"p99 {_ms(outcome.generator.step_late_us.get('p99'))}",
         ),
     ):

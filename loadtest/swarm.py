@@ -33,6 +33,7 @@ from loadtest.behaviour import new_brains
 from loadtest.errors import SwarmError
 from loadtest.links import DELIVERED, LOST, OVERFLOWED, SENT, link_queue
 from loadtest.population import Population
+from loadtest.scenario import Scenario
 from loadtest.session import Circumstances, Line, Played
 
 T = TypeVar("T")
@@ -53,16 +54,15 @@ class Swarm:
     Args:
         population: the bots.
         entities: most players in one match.
-        max_rtt_ms: of any bot's link; sizes the queues.
-        extra_ms: what a datagram may need beyond half of it; likewise.
-        rest_s: pause between two bursts of fire.
+        scenario: what kinds of players they are.
+        longest_ms: what a datagram may need one way on any bot's link; sizes the queues.
     """
 
     def __init__(
-        self, population: Population, *, entities: int, max_rtt_ms: float, extra_ms: float, rest_s: float
+        self, population: Population, *, entities: int, scenario: Scenario, longest_ms: float
     ) -> None:
         bots = len(population)
-        longest_s = (max_rtt_ms / 2 + extra_ms) / 1e3
+        longest_s = longest_ms / 1e3
         capacity = bots * (BURST_DATAGRAMS + round(RATE_MARGIN * frame.FRAME_HZ * longest_s))
         self._entities = entities
         self._clients = ClientSessions(capacity=bots, entities=entities)
@@ -71,7 +71,12 @@ class Swarm:
             screens=new_view(bots, entities, MOVEMENT["battle_royale"]),
             inbound=link_queue(population.link_seed[:, 1], capacity, DATAGRAM_BYTES),
             outbound=link_queue(population.link_seed[:, 0], capacity, DATAGRAM_BYTES),
-            brains=new_brains(population.skill, rest_s),
+            brains=new_brains(
+                population.skill,
+                [scenario.behaviours.profile(name) for name in population.behaviours],
+                population.behaviour,
+                scenario.behaviours.rest_s,
+            ),
             streams=population.behaviour_seed.copy(),
             poll=udp.poll_table(bots),
             session=np.full(bots, frame.NO_SESSION, np.int32),
@@ -83,6 +88,8 @@ class Swarm:
         self._sockets: dict[int, socket.socket] = {}
         self._closing: list[tuple[float, int]] = []
         self._told: dict[int, Circumstances] = {}
+        self._region: dict[int, str] = {}
+        self._cut: set[str] = set()
         self._commands: queue.SimpleQueue[Callable[[BaseException | None], None]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="swarm", daemon=True)
@@ -121,6 +128,7 @@ class Swarm:
         told = Circumstances()
 
         def on_thread() -> None:
+            self._close(bot)  # whose good-bye to the last server may still be on its way
             session = self._clients.add(connect_token)
             forget(self._state.screens, session)
             try:
@@ -142,6 +150,8 @@ class Swarm:
                     queue_.links[name][bot] = value
                 queue_.states[bot] = (False, 0.0)
             self._told[bot] = told
+            self._region[bot] = line.region
+            self._set_cut(bot)
             state.circumstances[bot] = 0
             state.poll["fd"][bot] = opened.fileno()
             state.session[bot] = session
@@ -149,8 +159,11 @@ class Swarm:
         await self._ask(on_thread)
         return told
 
-    async def leave(self, bot: int) -> Played:
-        """Let a bot say good-bye, and return what its client knew. Its socket stays open until the good-bye is through."""
+    async def leave(self, bot: int, *, silently: bool = False) -> Played:
+        """Let a bot say good-bye, and return what its client knew. Its socket stays open until the good-bye is through.
+
+        ``silently``: it is gone at once, and the server has to find out by itself.
+        """
 
         def on_thread() -> Played:
             session = int(self._state.session[bot])
@@ -161,13 +174,33 @@ class Swarm:
                 received_bytes=int(record["received_bytes"]),
                 sent_bytes=int(record["sent_bytes"]),
             )
-            self._clients.leave(session)
             self._told.pop(bot, None)
+            self._region.pop(bot, None)
+            if silently:
+                self._close(bot)
+                return played
+            self._clients.leave(session)
             # Three frames of good-byes, then the link's delay.
             self._closing.append((time.monotonic() + 6 / frame.FRAME_HZ + self._linger_s, bot))
             return played
 
         return await self._ask(on_thread)
+
+    async def cut(self, region: str, *, off: bool) -> None:
+        """Let no datagram pass between players and the game servers of a region, or let them pass again."""
+
+        def on_thread() -> None:
+            (self._cut.add if off else self._cut.discard)(region)
+            for bot, where in self._region.items():
+                if where == region:
+                    self._set_cut(bot)
+
+        await self._ask(on_thread)
+
+    def _set_cut(self, bot: int) -> None:
+        off = self._region.get(bot) in self._cut
+        for queue_ in (self._state.inbound, self._state.outbound):
+            queue_.links["cut"][bot] = off
 
     def late_us(self, *points: float) -> dict[str, float | None]:
         """Percentiles of how late steps began, in µs; 100 is "max"."""
@@ -273,8 +306,15 @@ class Swarm:
                 self._commands.get_nowait()(None)
         now_s = time.monotonic()
         while self._closing and self._closing[0][0] <= now_s:
-            _, bot = self._closing.pop(0)
+            self._close(self._closing[0][1])
+
+    def _close(self, bot: int) -> None:
+        """Close a bot's socket; nothing where it has none."""
+        self._closing = [item for item in self._closing if item[1] != bot]
+        if bot in self._sockets:
             self._state.poll["fd"][bot] = udp.UNUSED
+            if (session := int(self._state.session[bot])) != frame.NO_SESSION:
+                self._clients.free(session)
             self._state.session[bot] = frame.NO_SESSION
             self._sockets.pop(bot).close()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from loadtest.books import Books
 from loadtest.fates import Fates, State
 
@@ -19,6 +21,8 @@ class Timeline:
         queue: matchmaker's searching, write-behind depth and consumer lag, by name; None where a book could not be read.
         servers: for each game server that had a match, ``{"at_s", "p50", "p99", "connected", "alive", "kbit"}`` as lists.
         marks: (at_s, text) of what happened when.
+        faults: (at_s, text) of what the scenario let go wrong, and when it was over.
+        fleet: game servers in each state, one entry a sample.
     """
 
     at_s: list[float] = field(default_factory=list)
@@ -32,6 +36,8 @@ class Timeline:
     )
     servers: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     marks: list[tuple[float, str]] = field(default_factory=list)
+    faults: list[tuple[float, str]] = field(default_factory=list)
+    fleet: dict[str, list[int]] = field(default_factory=dict)
     _phases: dict[str, str] = field(default_factory=dict)
 
     def sample(
@@ -53,6 +59,7 @@ class Timeline:
         )
         for values, level in zip(self.queue.values(), levels, strict=True):
             values.append(level)
+        self._sample_fleet(gameservers)
         ours = set(fates.match)
         for server in gameservers:
             report = server.get("report") or {}
@@ -60,6 +67,23 @@ class Timeline:
                 self._sample_server(
                     at_s, str(server.get("name", "?")), str(server.get("region", "?")), report
                 )
+
+    def _sample_fleet(self, gameservers: list[dict[str, Any]]) -> None:
+        counts: dict[str, int] = {}
+        for server in gameservers:
+            if not server.get("gone"):
+                state = str(server.get("state", "?"))
+                counts[state] = counts.get(state, 0) + 1
+        for state in {*self.fleet, *counts}:
+            curve = self.fleet.setdefault(state, [0] * (len(self.at_s) - 1))
+            curve.append(counts.get(state, 0))
+
+    def server_hours(self) -> float:
+        """Hours of game servers that were there, playing or not, by the samples."""
+        if len(self.at_s) < 2:
+            return 0.0
+        alive = np.sum(list(self.fleet.values()) or [[0] * len(self.at_s)], axis=0)
+        return float(np.trapezoid(alive, self.at_s)) / 3_600
 
     def _sample_server(self, at_s: float, name: str, region: str, report: dict[str, Any]) -> None:
         phase = str(report.get("phase", ""))

@@ -6,27 +6,19 @@ import asyncio
 import subprocess
 import sys
 
-import numpy as np
-
 from launchday import kernel_cache
-from loadtest.population import Population
+from loadtest import scenario_file
+from loadtest.population import draw
 from loadtest.swarm import Swarm
-
-NOBODY = Population(
-    arrives_s=np.zeros(1),
-    location=np.zeros(1, np.int64),
-    skill=np.zeros(1),
-    locations=("west-europe",),
-    behaviour_seed=np.ones(1, np.uint64),
-    link_seed=np.ones((1, 2), np.uint64),
-)
 
 
 def warm_up() -> None:
     """Start a swarm that plays nothing, and stop it again."""
 
+    scenario = scenario_file.load(scenario_file.SHIPPED / "smoke.yaml")
+
     async def start_and_stop() -> None:
-        async with Swarm(NOBODY, entities=2, max_rtt_ms=1.0, extra_ms=0.0, rest_s=1.0):
+        async with Swarm(draw(scenario), entities=2, scenario=scenario, longest_ms=1.0):
             pass
 
     with kernel_cache.filling("loadtest"):

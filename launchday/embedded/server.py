@@ -61,6 +61,7 @@ class EmbeddedServer(ABC):
     package: str  # the distribution that carries the program
     ready_timeout_s = 30.0
     stop_timeout_s = 5.0
+    durable = True  # whether what it accepted is there again after kill -9 and a new start
 
     def __init__(self, folder: Path, log: Path) -> None:
         self.folder = folder.absolute()

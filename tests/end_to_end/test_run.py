@@ -27,8 +27,8 @@ def await_output(process: Any, words: str) -> None:
 
 
 def test_twenty_bots_play_two_matches_and_the_books_balance(start: Start, tmp_path: Path) -> None:
-    figures, report = tmp_path / "run.json", tmp_path / "report.html"
-    process = start("run", "--scenario", "smoke", "--json", str(figures), "--report", str(report))
+    figures, report = tmp_path / "run.json", tmp_path / "run.html"
+    process = start("run", "--scenario", "smoke", "--report", str(report))
     output, _ = process.communicate()
     assert figures.exists(), output
     run = json.loads(figures.read_text())
@@ -50,7 +50,7 @@ def test_twenty_bots_play_two_matches_and_the_books_balance(start: Start, tmp_pa
 
 def test_ctrl_c_in_the_middle_leaves_nothing_behind_and_still_sums_up(start: Start, tmp_path: Path) -> None:
     figures = tmp_path / "run.json"
-    process = start("run", "--scenario", "smoke", "--json", str(figures))
+    process = start("run", "--scenario", "smoke", "--report", str(tmp_path / "run.html"))
     await_output(process, "playing:")
     everyone = family(process)
     process.send_signal(signal.SIGINT)

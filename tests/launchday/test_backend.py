@@ -93,6 +93,24 @@ def test_a_malformed_scenario_is_refused_with_line_and_path(tmp_path: Path) -> N
     assert f"{file}:3: arrivals.over_s" in done.stderr
 
 
+def test_a_scenario_too_large_for_one_machine_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    done = cli("flood", "launch_day", LAUNCHDAY_STATE_DIR=str(tmp_path / "state"))
+    assert_one_line_error(done, 2, "1,000,000 players", "simulate")
+    assert not (tmp_path / "state").exists()
+
+
+def test_two_runs_are_compared_and_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.json", tmp_path / "b.json"
+    first.write_text('{"scenario": "tour", "players_lost": 1}')
+    second.write_text('{"scenario": "tour", "players_lost": 2}')
+    done = cli("compare", str(first), str(second), "--report", str(tmp_path / "both.html"))
+    assert done.returncode == 0, done.stderr
+    assert "players_lost" in done.stdout
+    assert "+100.0%" in (tmp_path / "both.html").read_text()
+    second.write_text("[]")
+    assert_one_line_error(cli("compare", str(first), str(second)), 2, "b.json", "no scenario")
+
+
 def test_an_engine_that_does_not_start_leaves_no_other_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,9 @@ def outcome(*, saturated: bool = False, interrupted: str = "", **changes: int) -
     fates.match = [MATCHES[at] for at in region]
     fates.queued_s[:] = population.arrives_s + 0.02
     fates.assigned_s[:] = 8.4 + 0.3 * region
+    for bot in range(200):
+        fates.waited(bot, fates.assigned_s[bot] - fates.intended_s[bot], fates.region[bot])
+    fates.tickets_opened[:] = 1
     fates.connected_s[:] = fates.assigned_s + 0.2
     fates.died_s[:] = 15 + 40 * rng.random(200)
     fates.rtt_ms[:] = 22 + 12 * rng.gamma(2, 1, 200)

@@ -18,10 +18,13 @@ from dedicated_server.protocol.fields import (
     entity_y,
     pack_entity,
 )
-from loadtest.behaviour import BURST_S, NOBODY, REACTION_S, SIGHT_M, decide, nearest_enemy, new_brains
+from loadtest.behaviour import BURST_S, NOBODY, REACTION_S, decide, nearest_enemy, new_brains
+from loadtest.behaviour_profiles import BehaviourProfile
 
 TURN = 65_536
 REST_S = 2.6
+SIGHT_M = 80.0
+ROAMER = BehaviourProfile(movement="roam", sight_m=SIGHT_M)
 Body = tuple[float, float, bool, bool]
 
 
@@ -51,7 +54,7 @@ def test_the_nearest_enemy_is_the_nearest_that_is_alive_and_in_view(bodies: list
     seen = [pack_entity(x, y, 0.0, 100, FLAG_ALIVE if alive else 0) for x, y, alive, _ in bodies]
     in_view = [visible for *_, visible in bodies]
     x_m, y_m = entity_x(seen[own]), entity_y(seen[own])
-    found = nearest_enemy(np.array(seen, np.int64), np.array(in_view, np.int32), own, x_m, y_m)
+    found = nearest_enemy(np.array(seen, np.int64), np.array(in_view, np.int32), own, x_m, y_m, SIGHT_M)
     expected = naive_nearest_enemy(seen, in_view, [alive for _, _, alive, _ in bodies], own, x_m, y_m)
     assert found == expected
 
@@ -59,9 +62,9 @@ def test_the_nearest_enemy_is_the_nearest_that_is_alive_and_in_view(bodies: list
 class Scene:
     """One bot of 16 entities, with what its client was told."""
 
-    def __init__(self, skill: float = 60.0, seed: int = 3) -> None:
+    def __init__(self, skill: float = 60.0, seed: int = 3, kind: BehaviourProfile = ROAMER) -> None:
         self.clients = ClientSessions(1, 16)
-        self.brains = new_brains(np.array([skill]), REST_S)
+        self.brains = new_brains(np.array([skill]), [kind], np.zeros(1, np.int8), REST_S)
         self.streams = np.array([seed], np.uint64)
         self.session["own_entity"] = 0
         self.session["match_phase"] = PHASE_PLAYING

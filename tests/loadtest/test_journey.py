@@ -15,15 +15,18 @@ from loadtest import journey
 from loadtest.fates import Fates, State
 from loadtest.frame import DIED, MATCH_OVER
 from loadtest.journey import Trip, travel
-from loadtest.link_profiles import LinkProfile
-from loadtest.lobby import Refused, Unavailable
+from loadtest.link_profiles import profiles
+from loadtest.lobby import LoggedIn, Refused, Unavailable
 from loadtest.population import draw
-from loadtest.scenario import Bots, Scenario
+from loadtest.requests import Requests
+from loadtest.scenario import Scenario
 from loadtest.scenario_file import SHIPPED, load
+from loadtest.scenario_players import Behaviours, Retries
 from loadtest.session import Circumstances, Line, Played
 from matchmaker.client import Assignment, TicketStatus
 
 BOT = 0
+NO_PAUSES = {"tries": 4, "pause_s": 0.001}
 ASSIGNED = TicketStatus(
     "t-1",
     "assigned",
@@ -41,20 +44,25 @@ class FakeLobby:
         self.end: TicketStatus | None = ASSIGNED
         self.cancelled = TicketStatus("t-1", "cancelled", None, None)
         self.latencies_ms: Mapping[str, float] = {}
+        self.client_keys: list[str] = []
 
     def _ask(self, what: str) -> None:
         self.asked.append(what)
         if self.failures.get(what):
             raise self.failures[what].pop(0)
 
-    async def log_in(self, device_id: str) -> str:
+    async def log_in(self, device_id: str) -> LoggedIn:
         self._ask("log_in")
-        return f"token of {device_id}"
+        return LoggedIn(f"token of {device_id}", 7)
+
+    async def shop(self, token: str, key: str) -> None:
+        self._ask("shop")
 
     async def open_ticket(
         self, token: str, *, mode: str, latencies_ms: Mapping[str, float], client_key: str
     ) -> str:
         self._ask("open_ticket")
+        self.client_keys.append(client_key)
         self.latencies_ms = latencies_ms
         return "t-1"
 
@@ -79,6 +87,10 @@ class FakeSwarm:
         self.left = 0
         self.failure: Exception | None = None
         self._telling: asyncio.Task[None] | None = None
+        self.silently: list[bool] = []
+        self.later: tuple[int, ...] | None = None  # at every second join
+        self.joins_before_the_end = 1  # the ones before only connect
+        self._joins = 0
 
     async def join(self, bot: int, connect_token: bytes, line: Line) -> Circumstances:
         assert connect_token == b"token"
@@ -87,16 +99,24 @@ class FakeSwarm:
         self.line = line
         told = Circumstances()
 
+        self._joins += 1
+        circumstances = self.circumstances
+        if self.later is not None and self._joins % 2 == 0:
+            circumstances = self.later
+        elif self._joins < self.joins_before_the_end:
+            circumstances = circumstances[:1]
+
         async def tell() -> None:
-            for value in self.circumstances:
+            for value in circumstances:
                 await asyncio.sleep(0.01)
                 told.tell(value)
 
         self._telling = asyncio.create_task(tell())
         return told
 
-    async def leave(self, bot: int) -> Played:
+    async def leave(self, bot: int, *, silently: bool = False) -> Played:
         self.left += 1
+        self.silently.append(silently)
         assert self._telling is not None
         self._telling.cancel()
         return Played(rtt_ms=33.0, received_bytes=5_000, sent_bytes=2_000)
@@ -108,7 +128,15 @@ DIES_THEN_ENDS = (CLIENT_CONNECTED, CLIENT_CONNECTED | DIED, CLIENT_CONNECTED | 
 
 def trip_of(lobby: FakeLobby, swarm: FakeSwarm, **bots: object) -> Trip:
     scenario: Scenario = load(SHIPPED / "smoke.yaml")
-    scenario = scenario.model_copy(update={"bots": Bots.model_validate({"patience_s": 5.0, **bots})})
+    kind = {"after_death": bots.pop("after_death", "leave")}
+    behaviours: dict[str, object] = {
+        "patience_s": 5.0,
+        "shares": {"one": 1.0},
+        "own": {"one": kind},
+        "retries": NO_PAUSES,
+        **bots,
+    }
+    scenario = scenario.model_copy(update={"behaviours": Behaviours.model_validate(behaviours)})
     population = draw(scenario)
     population.arrives_s[:] = 0.0
     start_s = time.monotonic()
@@ -123,11 +151,6 @@ def trip_of(lobby: FakeLobby, swarm: FakeSwarm, **bots: object) -> Trip:
         device=lambda bot: f"device-{bot}",
         rng=np.random.default_rng(1),
     )
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journey, "FIRST_PAUSE_S", 0.001)
 
 
 async def test_a_player_goes_all_the_way_and_every_stage_is_noted() -> None:
@@ -157,11 +180,12 @@ async def test_the_link_is_that_of_the_players_place_to_the_matchs_region() -> N
     lobby, swarm = FakeLobby(), FakeSwarm(*PLAYS_TO_THE_END)
     trip = trip_of(lobby, swarm)
     await travel(trip, BOT)
-    expected = trip.latencies_ms[trip.population.location[BOT]]
+    between = trip.latencies_ms[trip.population.location[BOT]]
+    expected = {
+        region: rtt_ms + 16.0 for region, rtt_ms in between.items()
+    }  # cable, and its queues both ways
     assert lobby.latencies_ms == expected
-    assert swarm.line == Line(
-        rtt_ms=expected["east-us"], profile=LinkProfile(access_ms=12.0, jitter_ms=2.0, loss=0.005)
-    )
+    assert swarm.line == Line(rtt_ms=expected["east-us"], profile=profiles()["cable"], region="east-us")
 
 
 @pytest.mark.parametrize(("after_death", "circumstances_used"), [("leave", 2), ("watch", 3)])
@@ -186,7 +210,7 @@ async def test_a_passing_failure_is_tried_again(request_: str) -> None:
     assert lobby.asked.count(request_) == 3
 
 
-@pytest.mark.parametrize("failures", [[Refused("422 no region")], [Unavailable("503")] * journey.TRIES])
+@pytest.mark.parametrize("failures", [[Refused("422 no region")], [Unavailable("503")] * 4])
 async def test_a_failure_that_stays_makes_the_player_lost_with_its_reason(failures: list[Exception]) -> None:
     lobby = FakeLobby()
     lobby.failures["open_ticket"] = list(failures)
@@ -230,7 +254,7 @@ async def test_a_ticket_that_ends_without_a_match_is_told_with_its_reason(end: s
         ((CLIENT_CONNECTED, CLIENT_TIMED_OUT), "the session broke during the match"),
     ],
 )
-async def test_a_session_that_breaks_makes_the_player_lost(
+async def test_a_player_whose_sessions_break_queues_again_and_is_lost_when_they_keep_breaking(
     circumstances: tuple[int, ...], reason: str
 ) -> None:
     swarm = FakeSwarm(*circumstances)
@@ -238,7 +262,8 @@ async def test_a_session_that_breaks_makes_the_player_lost(
     await travel(trip, BOT)
     assert trip.fates.state[BOT] == State.LOST
     assert trip.fates.reason[BOT] == reason
-    assert swarm.left == 1
+    assert trip.fates.requeues[BOT] == journey.MOST_REQUEUES
+    assert trip.fates.tickets == swarm.left == journey.MOST_REQUEUES + 1
 
 
 async def test_a_match_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,3 +308,83 @@ async def test_stopping_the_run_lets_who_plays_say_good_bye() -> None:
     assert swarm.left == 1
     assert trip.fates.state[BOT] == State.CANCELLED
     assert math.isfinite(trip.fates.ended_s[BOT])
+
+
+def kind_of(**kind: object) -> dict[str, object]:
+    return {"shares": {"one": 1.0}, "own": {"one": kind}}
+
+
+async def test_a_rage_quitter_is_gone_without_a_good_bye() -> None:
+    swarm = FakeSwarm(CLIENT_CONNECTED)
+    trip = trip_of(FakeLobby(), swarm, **kind_of(quits_after_s=0.01))
+    await travel(trip, BOT)
+    assert trip.fates.state[BOT] == State.DONE
+    assert trip.fates.quits[BOT] == 1
+    assert swarm.silently == [True]
+
+
+async def test_a_player_whose_connection_drops_comes_back_into_the_match() -> None:
+    swarm = FakeSwarm(*PLAYS_TO_THE_END)
+    swarm.joins_before_the_end = 2
+    trip = trip_of(FakeLobby(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
+    await travel(trip, BOT)
+    assert trip.fates.state[BOT] == State.DONE
+    assert trip.fates.drops[BOT] == trip.fates.returns[BOT] >= 1
+    assert trip.fates.tickets == 1
+    assert swarm.silently[0] is True
+
+
+async def test_a_player_who_cannot_come_back_queues_again_unless_the_match_is_over() -> None:
+    swarm = FakeSwarm(CLIENT_CONNECTED)
+    swarm.later = (CLIENT_TIMED_OUT,)
+    trip = trip_of(FakeLobby(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
+    trip.ended.add("m-1")
+    await travel(trip, BOT)
+    assert (trip.fates.state[BOT], trip.fates.requeues[BOT]) == (State.DONE, 0)
+    swarm = FakeSwarm(CLIENT_CONNECTED)
+    swarm.later = (CLIENT_TIMED_OUT,)
+    trip = trip_of(FakeLobby(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
+    await travel(trip, BOT)
+    assert (trip.fates.state[BOT], trip.fates.requeues[BOT]) == (State.LOST, journey.MOST_REQUEUES)
+
+
+async def test_a_shopper_shops_before_queueing() -> None:
+    lobby = FakeLobby()
+    trip = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END), **kind_of(shops=2, shop_pause_s=0.0))
+    await travel(trip, BOT)
+    assert lobby.asked == ["log_in", "shop", "shop", "open_ticket", "wait"]
+
+
+async def test_a_session_of_several_matches_holds_a_ticket_for_each() -> None:
+    lobby = FakeLobby()
+    trip = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END), matches=3.0, think_s=0.001)
+    await travel(trip, BOT)
+    assert trip.fates.tickets == lobby.asked.count("open_ticket") == len(trip.fates.waits) > 1
+    assert len(set(lobby.client_keys)) == trip.fates.tickets
+
+
+async def test_without_growth_and_jitter_all_come_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def pauses(**retries: float) -> list[float]:
+        slept: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            slept.append(seconds)
+
+        monkeypatch.setattr("loadtest.requests.asyncio.sleep", sleep)
+        lobby = FakeLobby()
+        lobby.failures["log_in"] = [Unavailable("503") for _ in range(3)]
+        requests = Requests()
+        rng = np.random.default_rng(3)
+        await requests.ask(
+            "log in",
+            lambda: lobby.log_in("d"),
+            Retries.model_validate(retries),
+            lambda: 0.0,
+            lambda: float(rng.random()),
+        )
+        assert requests.by_kind["log in"].retries == 3
+        return slept
+
+    assert await pauses(pause_s=0.5, growth=1.0, jitter=0.0) == [0.5, 0.5, 0.5]
+    assert await pauses(pause_s=0.5, growth=3.0, jitter=0.0, max_pause_s=2.0) == [0.5, 1.5, 2.0]
+    assert len(set(await pauses(pause_s=0.5, growth=1.0, jitter=0.5))) == 3

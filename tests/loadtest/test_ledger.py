@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from loadtest.books import Books
-from loadtest.ledger import Ledger, balance
+from loadtest.ledger import Killed, Ledger, balance
 from tests.loadtest.outcomes import books, outcome
 
 
@@ -68,3 +68,19 @@ def test_only_what_happened_during_the_run_counts() -> None:
     assert since.fleet == {"kills": 4, "reports": ["a"]}
     assert since.meta == {"commits": 0}
     assert since.rewards == {"kills_applied": 3}
+
+
+def test_a_server_that_the_run_killed_is_no_fault_and_another_is() -> None:
+    fates = {"matches_ended": 1, "matches_failed": 1, "commits": 100, "open": 100, "kills": 178}
+    killed = Killed(servers=1, kills_reported=80, kill_events=82)
+    told = balance(books(**fates), tickets_opened=200, kill_events=180, killed=killed)
+    assert told.balanced, told
+    assert [line.name for line in told.lines][-1] == "kills of matches that ended"
+    assert not balance(books(**fates), tickets_opened=200, kill_events=180).balanced
+    twice = balance(
+        books(**{**fates, "matches_ended": 0, "matches_failed": 2}),
+        tickets_opened=200,
+        kill_events=180,
+        killed=killed,
+    )
+    assert [line.name for line in twice.lines if not line.balanced] == ["matches"]

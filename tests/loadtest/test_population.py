@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from loadtest.population import arrival_times_s, draw, exact_shares
-from loadtest.scenario import Arrivals, Scenario
+from loadtest.scenario import Scenario
+from loadtest.scenario_arrivals import Arrivals, Ramp
 from loadtest.scenario_file import SHIPPED, load
+from loadtest.scenario_files import FOLDER
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,7 @@ def test_shares_of_locations_are_exact(tour: Scenario) -> None:
 
 
 def test_a_change_of_the_arrival_curve_leaves_skills_and_places_as_they_were(tour: Scenario) -> None:
-    ramp = tour.model_copy(update={"arrivals": Arrivals(curve="ramp", over_s=8.0)})
+    ramp = tour.model_copy(update={"arrivals": Ramp(curve="ramp", over_s=8.0)})
     assert np.array_equal(draw(tour).skill, draw(ramp).skill)
     assert np.array_equal(draw(tour).location, draw(ramp).location)
 
@@ -43,12 +47,37 @@ def test_parts_sum_to_the_whole_and_none_is_off_by_one(count: int, weights: list
     assert all(abs(part - count * share) < 1 for part, share in zip(parts, shares, strict=True))
 
 
-@pytest.mark.parametrize(("curve", "share_in_first_half"), [("constant", 0.5), ("ramp", 0.25)])
-def test_arrivals_follow_their_curve(curve: str, share_in_first_half: float) -> None:
+@pytest.fixture
+def trace(tmp_path: Path) -> str:
+    file = tmp_path / "trace.csv"
+    file.write_text("time,arrivals\n0,0\n10,1\n20,9\n")
+    return str(file)
+
+
+SPIKE = {"curve": "launch_spike", "peak_s": 10.0}
+DAILY = {"curve": "daily", "peak_s": 0.0, "day_s": 60.0, "swing": 1.0}
+SPIKE_HALF = (1 - 4 * math.exp(-3)) / (1 - 7 * math.exp(-6))
+
+
+@pytest.mark.parametrize(
+    ("curve", "share_in_first_half"),
+    [
+        ({"curve": "constant"}, 0.5),
+        ({"curve": "ramp"}, 0.25),
+        (SPIKE, SPIKE_HALF),
+        (DAILY, 0.5),
+        ({**DAILY, "day_s": 120.0}, 0.5 + 1 / math.pi),
+        ({"curve": "recorded", "file": "trace.csv"}, 0.1),
+    ],
+)
+def test_arrivals_follow_their_curve(
+    curve: dict[str, object], share_in_first_half: float, trace: str
+) -> None:
     count = 100_000
-    times = arrival_times_s(
-        Arrivals.model_validate({"curve": curve, "over_s": 60.0}), count, np.random.default_rng(4)
+    arrivals: Arrivals = TypeAdapter(Arrivals).validate_python(
+        {"over_s": 60.0, **curve}, context={FOLDER: Path(trace).parent}
     )
+    times = arrival_times_s(arrivals, count, np.random.default_rng(4))
     assert np.all(np.diff(times) >= 0)
     assert 0 <= times[0] <= times[-1] <= 60
     error = math.sqrt(share_in_first_half * (1 - share_in_first_half) / count)

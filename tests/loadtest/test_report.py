@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import json
 import re
 from dataclasses import replace
@@ -93,14 +94,14 @@ def test_the_verdict_is_that_of_the_run(run: Outcome, word: str) -> None:
 def test_every_plot_has_its_place_and_its_data(page: str) -> None:
     start = page.index("const plots = ") + len("const plots = ")
     plots, _ = json.JSONDecoder().raw_decode(page[start:])
-    assert set(plots) == {"players", "waits", "rtt", "ticks", "bandwidth", "stages", "queues"}
+    assert set(plots) == {"players", "waits", "rtt", "ticks", "bandwidth", "stages", "queues", "fleet"}
     assert set(elements_of(page).ids) >= set(plots)
     assert all(plot["data"] for plot in plots.values())
 
 
 def test_the_scenario_in_the_report_repeats_the_run(page: str) -> None:
     [text] = re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL)
-    assert parse(text, "report") == outcome().scenario
+    assert parse(html.unescape(text), "report") == outcome().scenario
 
 
 def test_what_others_wrote_cannot_become_markup() -> None:

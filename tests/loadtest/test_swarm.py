@@ -26,9 +26,10 @@ NEAR = Line(rtt_ms=6.0, profile=LinkProfile(jitter_ms=0.5))
 
 @pytest.fixture
 async def swarm() -> AsyncIterator[Swarm]:
-    population = draw(load(SHIPPED / "smoke.yaml"))
+    smoke = load(SHIPPED / "smoke.yaml")
+    population = draw(smoke)
     assert step  # the compiled step under test
-    async with Swarm(population, entities=BOTS, max_rtt_ms=200.0, extra_ms=16.0, rest_s=0.5) as running:
+    async with Swarm(population, entities=BOTS, scenario=smoke, longest_ms=116.0) as running:
         yield running
 
 
@@ -139,3 +140,34 @@ async def test_lateness_is_measured_for_every_step(swarm: Swarm) -> None:
     assert late_us["p50"] is not None
     assert late_us["p99"] is not None
     assert late_us["p50"] <= late_us["p99"]
+
+
+async def test_who_is_gone_silently_may_come_back_with_the_same_token(
+    swarm: Swarm, server: TinyServer
+) -> None:
+    told = await swarm.join(0, server.token(0), NEAR)
+    while not told.connected:
+        await told.change()
+    await swarm.leave(0, silently=True)
+    assert server.wire.status[0] == CONNECTED  # nobody told it
+    for _ in range(3 * BOTS):  # more often than there is room for sessions
+        told = await swarm.join(0, server.token(0), NEAR)
+        while not told.connected:
+            await told.change()
+        await swarm.leave(0, silently=True)
+
+
+async def test_a_region_that_is_cut_off_is_heard_no_more_until_it_is_back(
+    swarm: Swarm, server: TinyServer
+) -> None:
+    told = await swarm.join(0, server.token(0), replace(NEAR, region="east-us"))
+    while not told.connected:
+        await told.change()
+    await swarm.cut("east-us", off=True)
+    while not told.broken:
+        await told.change()
+    await swarm.leave(0, silently=True)
+    await swarm.cut("east-us", off=False)
+    told = await swarm.join(0, server.token(0), replace(NEAR, region="east-us"))
+    while not told.connected:
+        await told.change()

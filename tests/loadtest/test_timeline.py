@@ -58,7 +58,10 @@ def test_without_a_terminal_progress_is_a_plain_line_every_few_seconds() -> None
             progress.show(tenth / 10, "playing")
     lines = output.getvalue().splitlines()
     assert len(lines) == 2
-    assert lines[0] == "   20 s  playing: 1 queued, 1 playing; east-us-0 tick p99 1.30 ms, 90 alive"
+    assert (
+        lines[0]
+        == "   20 s  playing: 1 queued, 1 playing; 1 servers, 90 alive, slowest tick p99 1.30 ms (east-us-0)"
+    )
 
 
 def test_in_a_terminal_progress_is_a_table() -> None:

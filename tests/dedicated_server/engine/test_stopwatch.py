@@ -23,6 +23,27 @@ def test_laps_and_ticks_are_what_the_clock_says() -> None:
     assert watch.late_us()["p50"] == pytest.approx(49.5, abs=0.1)
 
 
+def test_histograms_count_each_tick_once_in_bins_of_half_a_doubling() -> None:
+    clock = itertools.count(0, 10_000)
+    watch = Stopwatch(("one", "two"), lambda: next(clock))
+    for tick in range(KEPT_TICKS + 100):
+        watch.start(0.0)
+        watch.lap(0)
+        watch.lap(1)
+        watch.stop()
+        if tick % 60 == 0:
+            watch.histograms()
+    counts = {
+        name: {bin_: count for bin_, count in enumerate(bins) if count}
+        for name, bins in watch.histograms().items()
+    }
+    assert counts == {
+        "tick": {8: KEPT_TICKS + 100},  # 20 µs: from 16 to 22.6
+        "one": {6: KEPT_TICKS + 100},  # 10 µs: from 8 to 11.3
+        "two": {6: KEPT_TICKS + 100},
+    }
+
+
 def test_before_the_first_tick_everything_is_zero() -> None:
     watch = Stopwatch(("one",), lambda: 0)
     assert watch.stages_us() == {"one": 0.0}

@@ -1,0 +1,54 @@
+"""Kinds of players, as data: how an explorer, a camper or a rage-quitter spends a match."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+FILE = Path(__file__).parent / "data" / "behaviours.yaml"
+
+
+class BehaviourProfile(BaseModel):
+    """One kind of player."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    movement: Literal["roam", "hunt", "camp", "crowd", "stand"] = Field(
+        "roam",
+        description="roam: from place to place in the zone; hunt: towards whoever is in sight; camp: to one place, and stay until "
+        "the zone comes; crowd: to the middle of the zone; stand: not at all.",
+    )
+    sight_m: float = Field(
+        80.0, ge=0, le=200, description="Shoots at what is nearer than this; 0: at nobody."
+    )
+    rest: float = Field(1.0, ge=0, le=100, description="Pauses between bursts are so many times rest_s.")
+    after_death: Literal["leave", "watch"] = Field(
+        "leave", description="leave: go home at once; watch: stay connected until the match is over."
+    )
+    quits_after_s: float = Field(
+        0.0,
+        ge=0,
+        le=3_600,
+        description="Seconds of play, on average, until the player is gone without a good-bye; 0: never.",
+    )
+    drops_every_s: float = Field(
+        0.0, ge=0, le=3_600, description="Seconds of play, on average, between two lost connections; 0: none."
+    )
+    away_s: float = Field(3.0, ge=0, le=60, description="Seconds a lost connection stays lost.")
+    shops: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="Times a player looks at the shop, buys what is free and changes skin, before queueing.",
+    )
+    shop_pause_s: float = Field(1.0, ge=0, le=60, description="Mean pause between two of those.")
+
+
+@functools.cache
+def profiles() -> dict[str, BehaviourProfile]:
+    """The kinds of players that are shipped, by name."""
+    return TypeAdapter(dict[str, BehaviourProfile]).validate_python(yaml.safe_load(FILE.read_text()))
