@@ -9,6 +9,7 @@ from dedicated_server.protocol import handshake as hs
 from dedicated_server.protocol.arrays import Bytes, Ints, Words, int64
 from dedicated_server.protocol.bits import set_bits, trailing_zeros
 from dedicated_server.protocol.compilation import INNER, STAGE, njit
+from dedicated_server.protocol.fetch import fetch
 from dedicated_server.protocol.reliable import acknowledge_reliable
 from dedicated_server.protocol.server_state import (
     ACKED_TICK,
@@ -17,19 +18,23 @@ from dedicated_server.protocol.server_state import (
     GROUP,
     HISTORY_TICKS,
     INPUT_NEWEST,
+    INPUT_RING,
     LEAVING_COUNT,
     NEWLY_CONNECTED,
     NEWLY_LOST,
     SENT_LEAVES,
     SENT_RECORDS,
+    SLOT_HEAD_BYTES,
     ServerState,
 )
 
 _TAKEN = -1
 _AT_NONCE = 480  # in the workspace, behind what handshakes use
-_ACK_BITS = 32
 _DENSE = 16  # records of 64 from which going through all 64 is cheaper
 _ONE = np.uint64(1)
+_63 = 63
+AHEAD = 4  # datagrams whose memory is on its way while one is opened,
+SLOTS_AHEAD = 8  # and those whose slots are: what is needed beyond those, only they tell
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -42,6 +47,10 @@ def open_batch(
     state.per_slot[NEWLY_CONNECTED, :] = 0
     state.per_slot[NEWLY_LOST, :] = 0
     for index in range(count):
+        if index + SLOTS_AHEAD < count:
+            _expect_slot(state, senders[index + SLOTS_AHEAD])
+        if index + AHEAD < count:
+            _expect(state, senders[index + AHEAD])
         length = int64(lengths[index])
         state.counters[datagrams.RECEIVED] += 1
         state.counters[datagrams.RECEIVED_BYTES] += length
@@ -49,6 +58,36 @@ def open_batch(
         if reason >= 0:
             state.drops[reason] += 1
     _time_out_the_silent(state, now_s)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _expect_slot(state: ServerState, sender: Bytes) -> None:
+    """Fetch the head of the slot that a datagram is for which will be opened soon."""
+    entity = addresses.find(state.addresses, addresses.address_key(sender))
+    if entity >= 0:
+        fetch(state.slots[entity : entity + 1].ctypes.data, SLOT_HEAD_BYTES)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _expect(state: ServerState, sender: Bytes) -> None:
+    """Fetch the rest; the slot's head has come by now."""
+    entity = addresses.find(state.addresses, addresses.address_key(sender))
+    if entity >= 0:
+        expect_datagram_from(state, entity)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def expect_datagram_from(state: ServerState, entity: int) -> None:
+    """Fetch what the next datagram of a client will need."""
+    slot = state.slots[entity]
+    fetch(state.slots[entity : entity + 1].ctypes.data, SLOT_HEAD_BYTES)
+    fetch(slot.replay.ctypes.data + 4 * ((slot.receive_newest + 1) % datagrams.REPLAY_WINDOW), 4)
+    newest = int64(state.per_slot[INPUT_NEWEST, entity])
+    fetch(state.inputs[entity, (newest + 1) % INPUT_RING].ctypes.data, 24)
+    acknowledged = (slot.sent_newest_tick - 1) % HISTORY_TICKS  # most clients are a tick behind
+    fetch(state.sent_ticks[entity, acknowledged:].ctypes.data, 4)
+    sent = state.sent[entity, acknowledged]
+    fetch(sent.ctypes.data, 8 * sent.size)
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -126,15 +165,20 @@ def _acknowledge_snapshots(state: ServerState, entity: int, ack_tick: int, ack_b
     """Make each newly acknowledged snapshot the baseline of the entities that it held."""
     if ack_tick > state.per_slot[ACKED_TICK, entity]:
         state.per_slot[ACKED_TICK, entity] = ack_tick
-    received = (ack_bits << 1) | 1
-    while received != 0:
-        if received & 1 and ack_tick > 0:
-            place = ack_tick % HISTORY_TICKS
-            if state.sent_ticks[entity, place] == ack_tick:
-                state.sent_ticks[entity, place] = 0
-                _acknowledge_snapshot(state, entity, ack_tick, state.sent[entity, place])
-        received >>= 1
-        ack_tick -= 1
+    slot = state.slots[entity]
+    turn = -ack_tick & _63
+    received = np.uint64((ack_bits << 1) | 1)
+    around = (received << np.uint64(turn)) | ((received >> _ONE) >> np.uint64(_63 - turn))
+    fresh = slot.waiting & around  # one or two, of the 33 that every datagram repeats
+    while fresh != 0:
+        bit = trailing_zeros(fresh)
+        fresh &= fresh - _ONE
+        tick = ack_tick - ((bit - turn) & _63)
+        place = -bit & _63
+        if tick > 0 and state.sent_ticks[entity, place] == tick:
+            state.sent_ticks[entity, place] = 0
+            slot.waiting &= ~(_ONE << np.uint64(bit))
+            _acknowledge_snapshot(state, entity, tick, state.sent[entity, place])
 
 
 @njit(cache=True, nogil=True, **INNER)

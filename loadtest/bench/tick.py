@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 from dedicated_server.transport import DEFAULT_KIND, TransportKind
+from loadtest.bench.broker import broker
 from loadtest.bench.figures import percentiles
 from loadtest.bench.layout import Layout
-from loadtest.bench.plan import CrowdFigures, Plan, ServerFigures
+from loadtest.bench.measured import CALM, EDGE, ROUGH
+from loadtest.bench.plan import BLOCK_TICKS, CrowdFigures, Plan, ServerFigures
 from loadtest.bench.rig import Rig
 
 TICK_HZ: Final = 60
@@ -22,6 +27,53 @@ def run(
         rig.warm_up()
         served, crowd = rig.play(plan)
     return describe(plan, served, crowd)
+
+
+def run_with_events(
+    players: int, layout: Layout, seconds: float, events_per_s: int, *, seed: int = 1
+) -> dict[str, Any]:
+    """Measure one match in which blocks with a storm of events, told to a real broker, take turns with blocks without.
+
+    Raises BenchError.
+    """
+    with broker() as bootstrap, Rig(players) as rig:
+        rig.warm_up()
+        plan = Plan(players, layout, seconds, seed, events_per_s=events_per_s, bootstrap=bootstrap)
+        served, crowd = rig.play(plan)
+    return describe(plan, served, crowd) | describe_cost(served)
+
+
+def describe_cost(served: ServerFigures) -> dict[str, Any]:
+    """What events cost the tick.
+
+    ``tick_us`` is that of calm blocks here. ``event_cost``: by how much of it the median tick of a block with events is longer than that of
+    its calm neighbour, the mean over all such pairs; ``error``: twice its standard error.
+    """
+    tick_us, kind = np.array(served.tick_us), np.array(served.rough)
+    calm, rough = tick_us[kind == CALM], tick_us[kind == ROUGH]
+    change = block_changes(tick_us, kind)
+    return {
+        "tick_us": percentiles(calm, 50, 99, 100),
+        "tick_with_events_us": percentiles(rough, 50, 99, 100),
+        "event_cost": {
+            "p50": round(float(change.mean()), 4),
+            "error": round(2.0 * float(change.std()) / max(len(change), 1) ** 0.5, 4),
+            "blocks": 2 * len(change),
+        },
+        "events": served.events,
+    }
+
+
+def block_changes(tick_us: npt.NDArray[np.float64], kind: npt.NDArray[np.int_]) -> npt.NDArray[np.float64]:
+    """Of every calm block and the rough one behind it: how much longer the median tick became, as a share."""
+    blocks = [
+        np.median(tick_us[start : start + BLOCK_TICKS][kind[start : start + BLOCK_TICKS] != EDGE])
+        for start in range(0, len(tick_us) - BLOCK_TICKS + 1, BLOCK_TICKS)
+    ]
+    pairs = len(blocks) // 2
+    calm, rough = np.array(blocks[: 2 * pairs]).reshape(pairs, 2).T
+    changes: npt.NDArray[np.float64] = rough / calm - 1.0
+    return changes
 
 
 def describe(plan: Plan, served: ServerFigures, crowd: CrowdFigures) -> dict[str, Any]:
