@@ -15,6 +15,7 @@ from types import FrameType
 import structlog
 from fastapi import FastAPI
 
+from dedicated_server import match_metrics
 from dedicated_server.fleet import admin, allocator, metrics
 from dedicated_server.fleet.allocator import Allocator
 from dedicated_server.fleet.gameserver import HealthSpec
@@ -78,6 +79,7 @@ def create_fleet(
             sdk_ports=[listener.getsockname()[1] for listener in sockets],
             new_id=lambda: secrets.token_hex(4),
         )
+        match_metrics.collect_from(pool)
         app.state.pool, app.state.nursery, app.state.allocator = pool, nursery, Allocator(pool)
         sidecars = SidecarServer(Sidecar(pool, time.time))
         tasks = [
