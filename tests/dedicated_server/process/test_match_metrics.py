@@ -41,9 +41,7 @@ def test_prometheus_sees_every_stage_of_every_match_that_is_played() -> None:
     found = seen(playing, over, Server("three"))
 
     whose = {"server": "one", "region": "here"}
-    assert found["launchday_match_stage_seconds"] == [
-        ({**whose, "stage": stage}, 0.0) for stage in STAGES
-    ]
+    assert found["launchday_match_stage_seconds"] == [({**whose, "stage": stage}, 0.0) for stage in STAGES]
     assert found["launchday_match_players_connected"] == [(whose, 3.0)]
     assert found["launchday_match_ticks_total"] == [(whose, 60.0)]
     assert found["launchday_match_snapshot_every"] == [(whose, 1.0)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from dedicated_server.pinned import Pinned
 from dedicated_server.simulation import journal
@@ -12,7 +11,7 @@ from dedicated_server.simulation.events import KILL
 from loadtest.bench.measured import CALM, EDGE, ROUGH
 from loadtest.bench.plan import BLOCK_TICKS, SETTLE_TICKS
 from loadtest.bench.storm import strike
-from loadtest.bench.tick import block_changes
+from loadtest.bench.tick import cost_of
 
 
 def test_a_strike_notes_kills_and_hurts_nobody() -> None:
@@ -28,11 +27,21 @@ def test_a_strike_notes_kills_and_hurts_nobody() -> None:
     assert world.tally[w.EVENTS_LOST] == 0
 
 
-def test_the_cost_is_that_of_a_block_beside_its_calm_neighbour_without_its_edges() -> None:
+def ticks(*costs_us: float) -> tuple[np.ndarray, np.ndarray]:
     kind, tick_us = [], []
-    for block, cost_us in enumerate(
-        (100.0, 110.0, 200.0, 220.0, 50.0)
-    ):  # the machine slows down meanwhile; the last has no partner
+    for block, cost_us in enumerate(costs_us):
         kind += [EDGE] * SETTLE_TICKS + [ROUGH if block % 2 else CALM] * (BLOCK_TICKS - SETTLE_TICKS)
         tick_us += [9_999.0] * SETTLE_TICKS + [cost_us] * (BLOCK_TICKS - SETTLE_TICKS)
-    assert block_changes(np.array(tick_us), np.array(kind)) == pytest.approx([0.1, 0.1])
+    return np.array(tick_us), np.array(kind)
+
+
+def test_the_cost_is_that_of_rough_blocks_beside_calm_ones_without_their_edges() -> None:
+    assert cost_of(*ticks(100.0, 103.0, 100.0, 103.0, 50.0)) == {"p50": 0.03, "error": 0.0, "blocks": 4}
+    assert cost_of(*ticks(100.0))["blocks"] == 0
+
+
+def test_the_error_is_as_large_as_the_blocks_disagree() -> None:
+    noisy = np.random.default_rng(1).normal(100.0, 10.0, 40)
+    found = cost_of(*ticks(*noisy))
+    assert 0.02 < found["error"] < 0.2
+    assert abs(found["p50"]) < 2.0 * found["error"]
