@@ -130,6 +130,14 @@ def tap(
 
 
 @app.command()
+def seal(as_json: AsJson = False) -> None:
+    """What sealing and opening a datagram take with each of the two ciphers."""
+    from loadtest.bench import seal as bench
+
+    _print(bench.run, as_json)
+
+
+@app.command()
 def siege(
     players: Players = 100,
     bad: Annotated[
@@ -161,7 +169,7 @@ def run_all(as_json: AsJson = False) -> None:
 
 
 def _every() -> Iterator[Callable[[], dict[str, Any]]]:
-    from loadtest.bench import lines, meta, scale, siege, tick, transport, wire
+    from loadtest.bench import lines, meta, scale, seal, siege, tick, transport, wire
     from loadtest.bench.layout import CLUSTER, MAP
 
     yield lambda: tick.run(100, MAP, 10.0)
@@ -170,6 +178,7 @@ def _every() -> Iterator[Callable[[], dict[str, Any]]]:
     yield scale.run
     yield wire.run
     yield transport.run
+    yield seal.run
     yield lines.run
     yield siege.run
     yield lambda: tick.run_with_events(100, MAP, 60.0, 1_000)

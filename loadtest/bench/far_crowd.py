@@ -246,9 +246,8 @@ def _new_crowd(
     count = plan.players
     queues = []
     for seed in seeds[2:]:
-        queue = link_queue(
-            seed.generate_state(count, np.uint64), UNDER_WAY_PER_PLAYER * count, DATAGRAM_BYTES
-        )
+        drawn = np.asarray(seed.generate_state(count, np.uint64), np.uint64)
+        queue = link_queue(drawn, UNDER_WAY_PER_PLAYER * count, DATAGRAM_BYTES)
         for name, value in plan.line.link().items():
             queue.links[name] = value
         queues.append(queue)

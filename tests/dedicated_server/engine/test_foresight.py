@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from tests.dedicated_server.netcode.lossy import LossyTable
 
 
 def bytes_of(arrays: TickArrays) -> list[bytes]:
-    flat = []
+    flat: list[np.ndarray[Any, Any]] = []
     for group in arrays:
         flat += list(group) if isinstance(group, tuple) else [group]
     return [array.tobytes() for array in flat]

@@ -18,7 +18,7 @@ from loadtest.bench.lines import compare
 from loadtest.bench.noticeboard import TRAIL_TICKS, Noticeboard
 from loadtest.bench.plan import Line, Plan
 from loadtest.bench.worker import CONTEXT
-from loadtest.links import DELIVERED, LOST, SENT
+from loadtest.links import DELIVERED, LOST, SENT, link_pop, link_push
 from loadtest.udp import open_socket
 
 PLAYERS = 3
@@ -113,8 +113,8 @@ def test_a_line_loses_and_delays_what_it_says() -> None:
     crowd = crowd_of(line)
     out = np.zeros(100, np.uint8)
     for number in range(30_000):
-        far_crowd.link_push(crowd.up, number % PLAYERS, out, 100, number * 0.005)
-        while far_crowd.link_pop(crowd.up, number * 0.005) >= 0:
+        link_push(crowd.up, number % PLAYERS, out, 100, number * 0.005)
+        while link_pop(crowd.up, number * 0.005) >= 0:
             pass
     assert crowd.up.counts[LOST] / crowd.up.counts[SENT] == pytest.approx(0.05, abs=0.01)
     link = line.link()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def stand(_table: LossyTable, _client: int) -> Intent:
 
 
 @pytest.fixture
-def ears() -> socket.socket:
+def ears() -> Iterator[socket.socket]:
     """A socket that hears everything sent to it."""
     heard = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     heard.bind(("127.0.0.1", 0))
