@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -20,7 +21,7 @@ from loadtest.bench.layout import CLUSTER
 from loadtest.bench.plan import HOST, MATCH_ID, Opened, Plan
 from loadtest.bench.rig import Rig
 
-LISTEN_S: Final = 20.0  # for tshark to begin, and to write down what came last
+LISTEN_S: Final = 60.0  # for tshark to begin, and to write down what came last
 KNOCK_S: Final = 0.1
 STOP_S: Final = 5.0
 COLUMNS: Final = 16 + CHACHA_TAG_BYTES  # places that every sealed datagram has
@@ -85,15 +86,18 @@ class Tap:
         """What others have sent so far, and what we have said, up to ``last_words``, which are said now."""
         own = str(self._mouth.getsockname()[1])
         self.say(last_words)
-        self._until(lambda: last_words.hex() in self._heard.read_text())
-        lines = [line.split("\t") for line in self._heard.read_text().splitlines()]
+        self._until(lambda: last_words.hex() in self._text())
+        lines = [line.split("\t") for line in self._text().splitlines()]
         others, ours = (
-            [bytes.fromhex(payload.replace(":", "")) for port, payload in lines if (port == own) == mine]
+            [bytes.fromhex(payload) for port, payload in lines if (port == own) == mine]
             for mine in (False, True)
         )
         return others, [payload for payload in ours if payload != b"knock"]
 
-    def _until(self, heard: Any) -> None:
+    def _text(self) -> str:
+        return self._heard.read_text().replace(":", "")  # older versions put one between bytes
+
+    def _until(self, heard: Callable[[], bool]) -> None:
         deadline_s = time.monotonic() + LISTEN_S
         while not heard():
             if self._process.poll() is not None or time.monotonic() > deadline_s:
