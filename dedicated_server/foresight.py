@@ -13,9 +13,16 @@ from numba import njit
 
 from dedicated_server.compilation import INNER, STAGE
 from dedicated_server.pinned import unpinned
+from dedicated_server.protocol.datagrams import REPLAY_WINDOW
 from dedicated_server.protocol.fetch import fetch
-from dedicated_server.protocol.server_state import HISTORY_TICKS, PACKED_COUNT
-from dedicated_server.protocol.server_wire import ServerState, expect_datagram_from
+from dedicated_server.protocol.server_state import (
+    HISTORY_TICKS,
+    INPUT_NEWEST,
+    INPUT_RING,
+    PACKED_COUNT,
+    SLOT_HEAD_BYTES,
+    ServerState,
+)
 from dedicated_server.simulation.world import TRAIL_TICKS
 from dedicated_server.stages import TICK_TYPE
 
@@ -69,10 +76,22 @@ def foresee(pinned: int, tick: int) -> None:
         fetch(wire.views[0, client].ctypes.data, 4 * players)
         fetch(wire.views[1, client].ctypes.data, 4 * players)
         fetch(wire.plain[client].ctypes.data, HEAD_BYTES + RECORD_BYTES * packed)
-        expect_datagram_from(wire, client)
+        _fetch_for_datagram(wire, client)
         for age in range(RECENT_TICKS):
             sent = wire.sent[client, (tick - age) % HISTORY_TICKS]
             fetch(sent.ctypes.data, 8 * sent.size)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _fetch_for_datagram(wire: ServerState, client: int) -> None:
+    """Fetch what opening the next datagram of a client needs."""
+    slot = wire.slots[client]
+    fetch(wire.slots[client : client + 1].ctypes.data, SLOT_HEAD_BYTES)
+    fetch(slot.replay.ctypes.data + 4 * ((slot.receive_newest + 1) % REPLAY_WINDOW), 4)
+    input_row = wire.inputs[client, (wire.per_slot[INPUT_NEWEST, client] + 1) % INPUT_RING]
+    fetch(input_row.ctypes.data, input_row.nbytes)
+    acknowledged = (slot.sent_newest_tick - 1) % HISTORY_TICKS  # most clients are a tick behind
+    fetch(wire.sent_ticks[client, acknowledged:].ctypes.data, 4)
 
 
 @njit(cache=True, nogil=True, **INNER)

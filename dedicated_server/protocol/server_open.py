@@ -9,7 +9,6 @@ from dedicated_server.protocol import handshake as hs
 from dedicated_server.protocol.arrays import Bytes, Ints, Words, int64
 from dedicated_server.protocol.bits import set_bits, trailing_zeros
 from dedicated_server.protocol.compilation import INNER, STAGE, njit
-from dedicated_server.protocol.fetch import fetch
 from dedicated_server.protocol.reliable import acknowledge_reliable
 from dedicated_server.protocol.server_state import (
     ACKED_TICK,
@@ -18,13 +17,11 @@ from dedicated_server.protocol.server_state import (
     GROUP,
     HISTORY_TICKS,
     INPUT_NEWEST,
-    INPUT_RING,
     LEAVING_COUNT,
     NEWLY_CONNECTED,
     NEWLY_LOST,
     SENT_LEAVES,
     SENT_RECORDS,
-    SLOT_HEAD_BYTES,
     ServerState,
 )
 
@@ -32,12 +29,7 @@ _TAKEN = -1
 _AT_NONCE = 480  # in the workspace, behind what handshakes use
 _DENSE = 16  # records of 64 from which going through all 64 is cheaper
 _ONE = np.uint64(1)
-_63 = 63
-# How many datagrams ahead memory is asked for while one is opened: each of these needs what the one before has fetched.
-SLOTS_AHEAD = 12
-AHEAD = 7
-BASELINES_AHEAD = 3
-CROWD = 257  # players: of a smaller match, `foresight` has fetched them all
+_AGES = HISTORY_TICKS - 1
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -49,15 +41,7 @@ def open_batch(
     state.identity[0].handshakes = 0
     state.per_slot[NEWLY_CONNECTED, :] = 0
     state.per_slot[NEWLY_LOST, :] = 0
-    # Under fire most datagrams are for nobody, and asking ahead would cost 20 ns for each of them.
-    honest = count <= 2 * state.status.shape[0]
     for index in range(count):
-        if honest and index + SLOTS_AHEAD < count:
-            _expect_slot(state, senders[index + SLOTS_AHEAD])
-        if honest and index + AHEAD < count:
-            _expect(state, senders[index + AHEAD])
-        if honest and index + BASELINES_AHEAD < count:
-            _expect_baselines(state, senders[index + BASELINES_AHEAD])
         length = int64(lengths[index])
         state.counters[datagrams.RECEIVED] += 1
         state.counters[datagrams.RECEIVED_BYTES] += length
@@ -65,53 +49,6 @@ def open_batch(
         if reason >= 0:
             state.drops[reason] += 1
     _time_out_the_silent(state, now_s)
-
-
-@njit(cache=True, nogil=True, **INNER)
-def _expect_slot(state: ServerState, sender: Bytes) -> None:
-    """Fetch the head of the slot that a datagram is for which will be opened soon."""
-    entity = addresses.find(state.addresses, addresses.address_key(sender))
-    if entity >= 0:
-        fetch(state.slots[entity : entity + 1].ctypes.data, SLOT_HEAD_BYTES)
-
-
-@njit(cache=True, nogil=True, **INNER)
-def _expect(state: ServerState, sender: Bytes) -> None:
-    """Fetch the rest; the slot's head has come by now."""
-    entity = addresses.find(state.addresses, addresses.address_key(sender))
-    if entity >= 0:
-        expect_datagram_from(state, entity)
-
-
-@njit(cache=True, nogil=True, **INNER)
-def _expect_baselines(state: ServerState, sender: Bytes) -> None:
-    """Fetch the baselines of those that the snapshot held which the client probably acknowledges."""
-    entity = addresses.find(state.addresses, addresses.address_key(sender))
-    if entity < 0 or state.status.shape[0] < CROWD:
-        return
-    acknowledged = (state.slots[entity].sent_newest_tick - 1) % HISTORY_TICKS
-    baselines, floors = state.views[BASELINE, entity].ctypes.data, state.views[FLOOR, entity].ctypes.data
-    for group in range(state.sent.shape[3]):
-        records = state.sent[entity, acknowledged, SENT_RECORDS, group]
-        while records != 0:
-            other = group * GROUP + trailing_zeros(records)
-            records &= records - _ONE
-            fetch(baselines + 4 * other, 4)
-            fetch(floors + 4 * other, 4)
-
-
-@njit(cache=True, nogil=True, **INNER)
-def expect_datagram_from(state: ServerState, entity: int) -> None:
-    """Fetch what the next datagram of a client will need."""
-    slot = state.slots[entity]
-    fetch(state.slots[entity : entity + 1].ctypes.data, SLOT_HEAD_BYTES)
-    fetch(slot.replay.ctypes.data + 4 * ((slot.receive_newest + 1) % datagrams.REPLAY_WINDOW), 4)
-    newest = int64(state.per_slot[INPUT_NEWEST, entity])
-    fetch(state.inputs[entity, (newest + 1) % INPUT_RING].ctypes.data, 24)
-    acknowledged = (slot.sent_newest_tick - 1) % HISTORY_TICKS  # most clients are a tick behind
-    fetch(state.sent_ticks[entity, acknowledged:].ctypes.data, 4)
-    sent = state.sent[entity, acknowledged]
-    fetch(sent.ctypes.data, 8 * sent.size)
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -190,15 +127,15 @@ def _acknowledge_snapshots(state: ServerState, entity: int, ack_tick: int, ack_b
     if ack_tick > state.per_slot[ACKED_TICK, entity]:
         state.per_slot[ACKED_TICK, entity] = ack_tick
     slot = state.slots[entity]
-    turn = -ack_tick & _63
+    turn = -ack_tick & _AGES
     received = np.uint64((ack_bits << 1) | 1)
-    around = (received << np.uint64(turn)) | ((received >> _ONE) >> np.uint64(_63 - turn))
+    around = (received << np.uint64(turn)) | ((received >> _ONE) >> np.uint64(_AGES - turn))
     fresh = slot.waiting & around  # one or two, of the 33 that every datagram repeats
     while fresh != 0:
         bit = trailing_zeros(fresh)
         fresh &= fresh - _ONE
-        tick = ack_tick - ((bit - turn) & _63)
-        place = -bit & _63
+        tick = ack_tick - ((bit - turn) & _AGES)
+        place = -bit & _AGES
         if tick > 0 and state.sent_ticks[entity, place] == tick:
             state.sent_ticks[entity, place] = 0
             slot.waiting &= ~(_ONE << np.uint64(bit))

@@ -88,7 +88,7 @@ import numpy.typing as npt
 from dedicated_server.pages import Zeros
 from dedicated_server.protocol import datagrams
 from dedicated_server.protocol.reliable import queue_reliable
-from dedicated_server.protocol.server_open import expect_datagram_from, open_batch
+from dedicated_server.protocol.server_open import open_batch
 from dedicated_server.protocol.server_seal import seal_batch
 from dedicated_server.protocol.server_state import (
     ACKED_TICK,
@@ -122,7 +122,6 @@ __all__ = [
     "ServerState",
     "ServerWire",
     "encode_batch",
-    "expect_datagram_from",
     "open_batch",
     "queue_reliable",
     "seal_batch",
