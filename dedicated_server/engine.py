@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from dedicated_server.foresight import foresee
 from dedicated_server.netcode.overload import Overload
 from dedicated_server.netcode.publish import tell_match_over
 from dedicated_server.pages import Pages
@@ -119,6 +120,10 @@ class Engine:
         self._over_at_s = 0.0
         self._placements: npt.NDArray[np.int32] | None = None
         self._lost_at_end: npt.NDArray[np.bool_] | None = None
+
+    def prepare(self) -> None:
+        """Have what the next tick will read brought near; its results do not depend on it."""
+        foresee(self._pinned.address, self.tick_number + 1)
 
     def tick(self, now_s: float, late_s: float = 0.0) -> None:
         """Take in what arrived, play one tick, tell every client what it can see of it.

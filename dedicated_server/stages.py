@@ -36,10 +36,6 @@ from dedicated_server.simulation.grid import Grid, new_grid
 from dedicated_server.simulation.world import RULES, World, new_world
 from dedicated_server.transport.base import Inbox, new_inbox
 
-LINE_BYTES: Final = 64  # of memory in a cache
-MOST_TOUCHED: Final = 256  # players: a megabyte, the second-level cache
-ACKNOWLEDGED_TICKS: Final = 5  # clients acknowledge one of the last few snapshots
-
 
 class TickArrays(NamedTuple):
     """All arrays of one match and its clients; N players."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from dedicated_server import recorder
 from dedicated_server.engine import Engine
-from dedicated_server.pacing import CAN_SPIN, spin_until
+from dedicated_server.pacing import CAN_SPIN, sleep_until, spin_until
 from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.simulation.modes import MODES
 from dedicated_server.transport import mmsg
@@ -36,6 +36,7 @@ def _play_all_modes() -> None:
         config = MatchConfig(UUID(int=1), mode, seed=0, match_s=1.0, players=roster, join_timeout_s=0.5)
         engine = Engine(config, bytes(32), MemoryTransport())
         for now_s in SECONDS:
+            engine.prepare()
             engine.tick(now_s)
         engine.drain_events()
         engine.report()
@@ -56,4 +57,5 @@ def _call_the_rest() -> None:
         mmsg.receive(-1, headers, length)  # no such descriptor: both return at once
         mmsg.send(-1, headers, vectors, rows, length, address, 0)
     if CAN_SPIN:
-        spin_until(0, 0, np.zeros(2, dtype=np.int64))
+        sleep_until(0, np.zeros(2, dtype=np.int64))
+        spin_until(0, np.zeros(2, dtype=np.int64))

@@ -18,6 +18,7 @@ import httpx
 import structlog
 from fastapi import FastAPI
 
+from dedicated_server import match_metrics
 from dedicated_server.fleet import access, admin, allocator_door, demand, metrics, operations
 from dedicated_server.fleet.allocator import Allocator
 from dedicated_server.fleet.autoscaler import FleetAutoscaler
@@ -103,6 +104,7 @@ def create_fleet(
             on_settled=settlement.settle,
             on_gone=lambda server: (shown / f"{server.name}.feed").unlink(missing_ok=True),
         )
+        match_metrics.collect_from(pool)
         scaler = FleetAutoscaler(pool, policy, time.time, http)
         state = app.state
         state.pool, state.nurseries, state.allocator = pool, nurseries, Allocator(pool, journal)

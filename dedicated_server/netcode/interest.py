@@ -28,6 +28,7 @@ from dedicated_server.netcode.rings import (
 from dedicated_server.netcode.views import look_around, renew_view
 from dedicated_server.pages import Zeros
 from dedicated_server.protocol.datagrams import CONNECTED
+from dedicated_server.protocol.fetch import fetch
 from dedicated_server.protocol.server_state import BUDGET_BYTES, NEWLY_CONNECTED, PACKED_COUNT, ServerState
 from dedicated_server.simulation.grid import Grid
 from dedicated_server.simulation.world import ELAPSED, World
@@ -36,6 +37,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 
 NEVER: Final = 0  # ticks count from 1
+AHEAD: Final = 4  # clients whose lists are on their way while one is seen to
 
 
 class Interest(NamedTuple):
@@ -107,6 +109,8 @@ def select(
     status, packed_count, budget_bytes = wire.status, wire.per_slot[PACKED_COUNT], wire.per_slot[BUDGET_BYTES]
     before = tick - world.tally[ELAPSED]
     for client in range(len(status)):
+        if client + AHEAD < len(status):
+            _expect(interest, client + AHEAD, packed_count[client + AHEAD])
         view, sent_tick = interest.entity[client], interest.sent_tick[client]
         selected, selected_place = interest.selected[client], interest.selected_place[client]
         packed = packed_count[client]
@@ -133,6 +137,17 @@ def select(
             selected[index] = view[selected_place[index]]
         interest.selected_count[client] = chosen
         budget_bytes[client] = max(usual_bytes, min(HEADER_BYTES + BYTES_PER_RECORD * stale, MOST_BYTES))
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _expect(interest: Interest, client: int, packed: int) -> None:
+    """Fetch the lists of a client whose turn comes soon."""
+    in_view, packed = interest.in_view[client], max(packed, 1)
+    fetch(interest.entity[client].ctypes.data, 4 * in_view)
+    fetch(interest.sent_tick[client].ctypes.data, 4 * in_view)
+    fetch(interest.ring[client].ctypes.data, in_view)
+    fetch(interest.selected[client].ctypes.data, 4 * packed)
+    fetch(interest.selected_place[client].ctypes.data, 4 * packed)
 
 
 @njit(cache=True, nogil=True, **INNER)

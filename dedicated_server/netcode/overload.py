@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-BUSY_SHARE: Final = (
-    0.8  # of the tick's period: more leaves no room for the event loop and the machine's own jitter
-)
-CALM_SHARE: Final = 0.35  # at twice the rate the tick would still stay below BUSY_SHARE
+BUSY_SHARE: Final = 0.65  # of the tick's period: the 99th percentile of a tick is 1.5 times its median, and has to fit as well
+CALM_SHARE: Final = 0.3  # at twice the rate the tick would still stay below BUSY_SHARE
 PATIENCE_TICKS: Final = 15  # a quarter of a second of smoothed load before a step down
 CALM_TICKS: Final = 180  # three quiet seconds before a step up
 MOST_EVERY: Final = 4  # 15 snapshots a second; rarer is unplayable, and then a bigger machine is the answer

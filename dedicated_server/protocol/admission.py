@@ -6,6 +6,8 @@ what a token costs to open (2 µs) is bounded per batch, so that a flood cannot 
 
 from __future__ import annotations
 
+import numpy as np
+
 from dedicated_server.protocol import addresses, datagrams, sodium
 from dedicated_server.protocol import handshake as hs
 from dedicated_server.protocol.arrays import Bytes, int64
@@ -198,6 +200,7 @@ def _forget_what_the_client_had(state: ServerState, entity: int, tick: int) -> N
     """Begin with no baselines, no inputs, and the unacknowledged reliable messages, counted from 1."""
     slot = state.slots[entity]
     slot.sent_newest_tick = 0
+    slot.waiting = np.uint64(0)
     for row in (INPUT_NEWEST, INPUT_APPLIED, ACKED_TICK, LEAVING_COUNT):
         state.per_slot[row, entity] = 0
     state.per_slot[PHASE_SENT, entity] = -1

@@ -27,9 +27,9 @@ from dedicated_server.protocol.server_state import (
 
 _TAKEN = -1
 _AT_NONCE = 480  # in the workspace, behind what handshakes use
-_ACK_BITS = 32
 _DENSE = 16  # records of 64 from which going through all 64 is cheaper
 _ONE = np.uint64(1)
+_AGES = HISTORY_TICKS - 1
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -126,15 +126,20 @@ def _acknowledge_snapshots(state: ServerState, entity: int, ack_tick: int, ack_b
     """Make each newly acknowledged snapshot the baseline of the entities that it held."""
     if ack_tick > state.per_slot[ACKED_TICK, entity]:
         state.per_slot[ACKED_TICK, entity] = ack_tick
-    received = (ack_bits << 1) | 1
-    while received != 0:
-        if received & 1 and ack_tick > 0:
-            place = ack_tick % HISTORY_TICKS
-            if state.sent_ticks[entity, place] == ack_tick:
-                state.sent_ticks[entity, place] = 0
-                _acknowledge_snapshot(state, entity, ack_tick, state.sent[entity, place])
-        received >>= 1
-        ack_tick -= 1
+    slot = state.slots[entity]
+    turn = -ack_tick & _AGES
+    received = np.uint64((ack_bits << 1) | 1)
+    around = (received << np.uint64(turn)) | ((received >> _ONE) >> np.uint64(_AGES - turn))
+    fresh = slot.waiting & around  # one or two, of the 33 that every datagram repeats
+    while fresh != 0:
+        bit = trailing_zeros(fresh)
+        fresh &= fresh - _ONE
+        tick = ack_tick - ((bit - turn) & _AGES)
+        place = -bit & _AGES
+        if tick > 0 and state.sent_ticks[entity, place] == tick:
+            state.sent_ticks[entity, place] = 0
+            slot.waiting &= ~(_ONE << np.uint64(bit))
+            _acknowledge_snapshot(state, entity, tick, state.sent[entity, place])
 
 
 @njit(cache=True, nogil=True, **INNER)

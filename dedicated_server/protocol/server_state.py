@@ -70,6 +70,7 @@ SLOT = np.dtype(
             np.int64,
         ),  # newest that an earlier session delivered: numbers on the wire start behind it
         ("reliable_count", np.int64),  # messages waiting
+        ("waiting", np.uint64),  # bit −t % 64: the snapshot of tick t is kept, and not acknowledged
         ("received_at_s", np.float64),
         ("sent_at_s", np.float64),
         ("address", np.uint8, (16,)),
@@ -81,6 +82,8 @@ SLOT = np.dtype(
     ],
     align=True,
 )
+
+SLOT_HEAD_BYTES = int(SLOT.fields["replay"][1]) if SLOT.fields else 0  # what most datagrams need of it
 
 IDENTITY = np.dtype(
     [

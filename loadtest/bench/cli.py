@@ -51,12 +51,23 @@ def tick(
     seconds: Seconds = 10.0,
     transport: Annotated[TransportName, typer.Option(help="The server's.")] = TransportName.MMSG,
     seed: Seed = 1,
+    events: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=20_000,
+            help="Kills and deaths a second, told to Kafka in every other block of a second.",
+        ),
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """One match at 60 Hz: what a tick takes, and what the kernel alone takes for the same datagrams."""
     from loadtest.bench import tick as bench
     from loadtest.bench.layout import LAYOUTS
 
+    if events:
+        _print(lambda: bench.run_with_events(players, LAYOUTS[layout], seconds, events, seed=seed), as_json)
+        return
     _print(
         lambda: bench.run(players, LAYOUTS[layout], seconds, seed=seed, transport=transport.value), as_json
     )
@@ -95,6 +106,51 @@ def transport(players: Players = 100, seconds: Seconds = 8.0, as_json: AsJson = 
     from loadtest.bench import transport as bench
 
     _print(lambda: bench.run(players, seconds), as_json)
+
+
+@app.command()
+def lines(players: Players = 100, seconds: Seconds = 20.0, seed: Seed = 1, as_json: AsJson = False) -> None:
+    """A match over bad lines, 100 ms there and back, 20 ms of jitter, 5 % lost in bursts: what is shown and heard."""
+    from loadtest.bench import lines as bench
+
+    _print(lambda: bench.run(players, seconds, seed=seed), as_json)
+
+
+@app.command()
+def tap(
+    players: Annotated[int, typer.Option(min=3, max=200, help="Clients.")] = 20,
+    seconds: Seconds = 10.0,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Listen to a match on the loopback with tshark: whether anything of it can be read."""
+    from loadtest.bench import tap as bench
+
+    _print(lambda: bench.run(players, seconds, seed=seed), as_json)
+
+
+@app.command()
+def seal(as_json: AsJson = False) -> None:
+    """What sealing and opening a datagram take with each of the two ciphers."""
+    from loadtest.bench import seal as bench
+
+    _print(bench.run, as_json)
+
+
+@app.command()
+def siege(
+    players: Players = 100,
+    bad: Annotated[
+        int, typer.Option(min=60, max=500_000, help="Bad datagrams a second, in every other second.")
+    ] = 50_000,
+    seconds: Seconds = 44.0,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """A match under fire: what a million hostile datagrams, and clients that cheat, cost the tick."""
+    from loadtest.bench import siege as bench
+
+    _print(lambda: bench.run(players, bad, seconds, seed=seed), as_json)
 
 
 @app.command()
@@ -184,7 +240,7 @@ def run_all(as_json: AsJson = False) -> None:
 
 
 def _every() -> Iterator[Callable[[], dict[str, Any]]]:
-    from loadtest.bench import fleet, matching, meta, queue, rewards, scale, tick, transport, unrest, wire
+    from loadtest.bench import fleet, lines, matching, meta, queue, rewards, scale, seal, siege, tick, transport, unrest, wire
     from loadtest.bench.layout import CLUSTER, MAP
 
     yield lambda: tick.run(100, MAP, 10.0)
@@ -193,6 +249,10 @@ def _every() -> Iterator[Callable[[], dict[str, Any]]]:
     yield scale.run
     yield wire.run
     yield transport.run
+    yield seal.run
+    yield lines.run
+    yield siege.run
+    yield lambda: tick.run_with_events(100, MAP, 60.0, 1_000)
     yield lambda: {"bench": "meta"} | meta.run()
     yield lambda: matching.run(100_000)
     yield lambda: queue.run(1_667.0, 60.0)

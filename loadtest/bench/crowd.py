@@ -19,9 +19,10 @@ from dedicated_server.netcode.rings import HORIZON_M
 from dedicated_server.protocol.client import CLIENT_CONNECTED, ClientSessions, client_receive, client_transmit
 from dedicated_server.protocol.client_state import ClientState
 from dedicated_server.protocol.fields import entity_x, entity_y
-from loadtest.bench import figures
+from loadtest.bench import figures, fire
 from loadtest.bench.doorbell import Doorbell, allow_descriptors
 from loadtest.bench.errors import BenchError
+from loadtest.bench.fire import Fire
 from loadtest.bench.layout import MAP
 from loadtest.bench.noticeboard import TICKS, Noticeboard, Window
 from loadtest.bench.plan import HOST, JOIN_S, CrowdFigures, Opened, Plan
@@ -133,7 +134,11 @@ def play(board: Noticeboard, _tell: Tell, plan: Plan, opened: Opened) -> CrowdFi
             if row >= plan.players:
                 board.floor_port[row - plan.players] = opened_socket.getsockname()[1]
         doorbell.watch(descriptors)
-        return _keep_time(plan, board, sessions, descriptors, doorbell)
+        guns = None
+        if plan.bad_per_s:
+            mine = descriptors[: plan.players]
+            guns = sockets.enter_context(Fire(sessions.state, mine, ports[0], plan.bad_per_s, plan.seed))
+        return _keep_time(plan, board, sessions, descriptors, doorbell, guns)
 
 
 def prepare(board: Noticeboard, _tell: Tell) -> bool:
@@ -142,6 +147,7 @@ def prepare(board: Noticeboard, _tell: Tell) -> bool:
     crowd, _ = _new_crowd(Plan(2, MAP, 0.0), board, ClientSessions(2, 2), nobody)
     step(crowd, 0, 0.0, 1.0, 1, False)
     read(crowd, np.zeros(0, np.int32), 0.0)
+    fire.load_kernels(crowd.clients)
     return True
 
 
@@ -151,6 +157,7 @@ def _keep_time(
     sessions: ClientSessions,
     descriptors: npt.NDArray[np.int32],
     doorbell: Doorbell,
+    guns: Fire | None,
 ) -> CrowdFigures:
     crowd, watch_every = _new_crowd(plan, board, sessions, descriptors)
     table = sessions.sessions
@@ -189,6 +196,10 @@ def _keep_time(
         elif now_ns - start_ns > (JOIN_S + 10.0) * 1e9:
             raise BenchError(_who_is_missing(sessions))
         step(crowd, number, now_s, half_m, watch_every, window == Window.OPEN)
+        if guns is not None and not guns.loaded:
+            guns.overhear(now_s)
+        elif guns is not None and board.rough:
+            guns.step(1.0 / STEP_HZ, now_s, number % STEPS_PER_FRAME == 0)
         behind = (time.perf_counter_ns() - start_ns) * STEP_HZ // 1_000_000_000 - number
         if (
             behind > STEPS_PER_FRAME
@@ -209,6 +220,7 @@ def _keep_time(
         connected=int(np.count_nonzero(table["state"] == CLIENT_CONNECTED)),
         snapshots=int(table["snapshots"].sum()) - snapshots_before,
         dropped={name: count for name, count in sessions.drops_by_reason().items() if count},
+        fired=0 if guns is None else guns.fired,
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 TICKS: Final = 4_096  # whose times are remembered: a minute
+TRAIL_TICKS: Final = 128  # whose positions are: two seconds, more than anybody is shown late
 
 
 class Window(IntEnum):
@@ -35,6 +36,9 @@ class Noticeboard:
             "tick_at_s": context.RawArray("b", 8 * TICKS),
             "truth": context.RawArray("b", 8 * 2 * capacity),
             "floor_port": context.RawArray("b", 4 * capacity),
+            "trail": context.RawArray("b", 8 * 2 * TRAIL_TICKS * capacity),
+            "trail_tick": context.RawArray("b", 8 * TRAIL_TICKS),
+            "rough": context.RawArray("b", 8),
         }
         self._view()
 
@@ -43,6 +47,10 @@ class Noticeboard:
         self.tick_at_s = self._array("tick_at_s", np.float64, (TICKS,))  # tick t began, at t % TICKS
         self.truth = self._array("truth", np.float64, (2, self.capacity))  # x and y in metres of every entity
         self.floor_port = self._array("floor_port", np.int32, (self.capacity,))  # of every client
+        # The same of the last ticks, tick t at t % TRAIL_TICKS, and which tick that is; written in this order.
+        self.trail = self._array("trail", np.float64, (TRAIL_TICKS, 2, self.capacity))
+        self.trail_tick = self._array("trail_tick", np.int64, (TRAIL_TICKS,))
+        self._rough = self._array("rough", np.int64, (1,))
 
     def _array(self, name: str, dtype: Any, shape: Sequence[int]) -> npt.NDArray[Any]:
         return np.frombuffer(self._blocks[name], dtype).reshape(shape)
@@ -55,6 +63,15 @@ class Noticeboard:
     @window.setter
     def window(self, value: Window) -> None:
         self._window[0] = value
+
+    @property
+    def rough(self) -> bool:
+        """Whether the trouble that a run is about is to be made now; calm and rough blocks take turns."""
+        return bool(self._rough[0])
+
+    @rough.setter
+    def rough(self, value: bool) -> None:
+        self._rough[0] = value
 
     def __getstate__(self) -> dict[str, Any]:
         return {"capacity": self.capacity, "_blocks": self._blocks}

@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+import numpy as np
 
 from dedicated_server.transport import DEFAULT_KIND, TransportKind
-from loadtest.bench.layout import Layout
+from loadtest.bench.layout import MAP, Layout
 
 HOST: Final = "127.0.0.1"
+MATCH_ID: Final = UUID("7d1c9b52-48e3-4f0a-9c66-d3a1be5f2870")
 WARM_UP_S: Final = (
     1.5  # of play that does not count: baselines are acknowledged and caches warm after a few ticks
 )
 JOIN_S: Final = 30.0  # for all clients to connect
+BLOCK_TICKS: Final = 60  # calm and rough blocks take turns, so that the machine's moods fall on both alike
+SETTLE_TICKS: Final = (
+    15  # of a block, at its beginning, do not count: what the block before began is still under way
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line between a client and the server; both directions are alike, and independent of each other."""
+
+    rtt_ms: float = 100.0  # mean, without the server's own wait for its tick
+    jitter_ms: float = 20.0  # standard deviation of the round trip
+    loss: float = 0.05
+    burst: float = 4.0  # datagrams lost in a row, on average
+
+    def link(self) -> dict[str, float]:
+        """The fields of ``links.LINK_DTYPE`` of one direction."""
+        jitter_s = (
+            self.jitter_ms / 2**0.5 / 1e3
+        )  # of two independent directions; exponential, so also the mean that it adds
+        to_good = 1.0 / self.burst
+        return {
+            "delay_s": max(self.rtt_ms / 2e3 - jitter_s, 0.0),
+            "jitter_s": jitter_s,
+            "loss_bad": 1.0,
+            "to_good": to_good,
+            "to_bad": to_good * self.loss / (1.0 - self.loss),
+        }
+
+    def as_json(self) -> dict[str, float]:
+        """For people."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +56,27 @@ class Plan:
     """One match to be measured."""
 
     players: int
-    layout: Layout
-    seconds: float
+    layout: Layout = MAP
+    seconds: float = 0.0
     seed: int = 1
     transport: TransportKind = DEFAULT_KIND
+    port: int = 0  # of the server; 0: any
     floor: bool = True  # beside it, half a tick later, the floor
+    events_per_s: int = 0  # in rough blocks, kills and deaths are told to Kafka at ``bootstrap``
+    bootstrap: str = ""
+    line: Line | None = None  # what clients are behind; None: the loopback alone
+    bad_per_s: int = 0  # in rough blocks, so many datagrams arrive that nobody should send
+
+    @property
+    def player_ids(self) -> list[int]:
+        """Ids as long as real ones, so that one who looks for them in the traffic does not find them by chance."""
+        drawn = np.random.default_rng((self.seed, self.players)).integers(2**60, 2**63 - 1, self.players)
+        return [int(number) for number in drawn]
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether calm and rough blocks take turns."""
+        return self.events_per_s > 0 or self.bad_per_s > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +92,7 @@ class ServerFigures:
     """What the game server measured while the window was open; lists have one entry a tick."""
 
     tick_us: list[float]
+    rough: list[int]  # 1: in a rough block, 0: in a calm one, −1: near the edge of one
     late_us: list[float]
     floor_us: list[float]
     floor_receive_us: list[float]
@@ -54,6 +107,12 @@ class ServerFigures:
     shots: int
     hits: int
     connected: int
+    inputs_refused: int
+    rewinds_clamped: int
+    grown_mb: float  # by which the process's memory grew
+    last_tick: int
+    events: dict[str, Any] = field(default_factory=dict)  # the producer's books, where events were told
+    told: list[list[tuple[int, int, int]]] = field(default_factory=list)  # each client's hits: tick, a, b
 
 
 @dataclass(slots=True)
@@ -69,3 +128,20 @@ class CrowdFigures:
     connected: int
     snapshots: int
     dropped: dict[str, int] = field(default_factory=dict)
+    fired: int = 0  # bad datagrams sent
+
+
+@dataclass(slots=True)
+class FarFigures:
+    """What clients behind lines measured while the window was open, but for what is of the whole match."""
+
+    shown_error_m: dict[str, float]
+    shown: int  # entities, over all frames and clients
+    shown_ms_ago: float
+    rtt_ms: dict[str, float]
+    loss: float  # of the whole match, as is what follows
+    starved: float  # share of frames that showed a tick of which no snapshot had come
+    corrections: float  # share of predictions that were wrong
+    heard: list[list[tuple[int, int]]]  # each client's hits: a, b
+    connected: int
+    missed_steps: int

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 from dedicated_server.transport import DEFAULT_KIND, TransportKind
+from loadtest.bench.broker import broker
 from loadtest.bench.figures import percentiles
 from loadtest.bench.layout import Layout
-from loadtest.bench.plan import CrowdFigures, Plan, ServerFigures
+from loadtest.bench.measured import CALM, ROUGH
+from loadtest.bench.plan import BLOCK_TICKS, CrowdFigures, Plan, ServerFigures
 from loadtest.bench.rig import Rig
 
 TICK_HZ: Final = 60
+RESAMPLES: Final = 200
 
 
 def run(
@@ -22,6 +28,60 @@ def run(
         rig.warm_up()
         served, crowd = rig.play(plan)
     return describe(plan, served, crowd)
+
+
+def run_with_events(
+    players: int, layout: Layout, seconds: float, events_per_s: int, *, seed: int = 1
+) -> dict[str, Any]:
+    """Measure one match in which blocks with a storm of events, told to a real broker, take turns with blocks without.
+
+    Raises BenchError.
+    """
+    with broker() as bootstrap, Rig(players) as rig:
+        rig.warm_up()
+        plan = Plan(players, layout, seconds, seed, events_per_s=events_per_s, bootstrap=bootstrap)
+        served, crowd = rig.play(plan)
+    return describe(plan, served, crowd) | describe_cost(served)
+
+
+def describe_cost(served: ServerFigures) -> dict[str, Any]:
+    """What events cost the tick.
+
+    ``tick_us`` is that of calm blocks here. ``event_cost``: by how much of it the median tick with events is longer; ``error``: twice the
+    standard error of that.
+    """
+    tick_us, kind = np.array(served.tick_us), np.array(served.rough)
+    return {
+        "tick_us": percentiles(tick_us[kind == CALM], 50, 99, 100),
+        "tick_with_events_us": percentiles(tick_us[kind == ROUGH], 50, 99, 100),
+        "event_cost": cost_of(tick_us, kind),
+        "events": served.events,
+    }
+
+
+def cost_of(tick_us: npt.NDArray[np.float64], kind: npt.NDArray[np.int_]) -> dict[str, float]:
+    """By what share the median tick of rough blocks is longer than that of calm ones.
+
+    The error is bootstrapped over pairs of neighbouring blocks, as the machine's moods last longer than a tick (Efron 1979).
+    """
+    whole = len(tick_us) // (2 * BLOCK_TICKS) * 2 * BLOCK_TICKS
+    pairs = tick_us[:whole].reshape(-1, 2 * BLOCK_TICKS)
+    kinds = kind[:whole].reshape(-1, 2 * BLOCK_TICKS)
+
+    def cost(chosen: npt.NDArray[np.int_]) -> float:
+        ticks, which = pairs[chosen], kinds[chosen]
+        return float(np.median(ticks[which == ROUGH]) / np.median(ticks[which == CALM]) - 1.0)
+
+    every = np.arange(len(pairs))
+    if not len(every):
+        return {"p50": 0.0, "error": 0.0, "blocks": 0}
+    generator = np.random.default_rng(1)
+    again = [cost(generator.choice(every, len(every))) for _ in range(RESAMPLES)]
+    return {
+        "p50": round(cost(every), 4),
+        "error": round(2.0 * float(np.std(again)), 4),
+        "blocks": 2 * len(every),
+    }
 
 
 def describe(plan: Plan, served: ServerFigures, crowd: CrowdFigures) -> dict[str, Any]:

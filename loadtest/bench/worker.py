@@ -10,7 +10,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final, TypeVar
 
-from launchday import children
+from launchday import children, telemetry
+from launchday.settings import settings
 from loadtest.bench.errors import BenchError
 from loadtest.bench.noticeboard import Noticeboard
 
@@ -92,6 +93,7 @@ def _work(pipe: Connection, board: Noticeboard, parent: int, core: int) -> None:
     """One function after another, until the pipe is closed."""
     children.tie_to_parent(parent)
     os.sched_setaffinity(0, {core})
+    telemetry.configure("bench", settings())  # logs go to standard error: standard output is for figures
     while True:
         try:
             function, arguments = pipe.recv()

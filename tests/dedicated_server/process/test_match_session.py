@@ -33,6 +33,7 @@ from tests.dedicated_server.process.conftest import FLEET_KEY, TestMatch, new_ma
 pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("kernels")]
 
 PATIENCE = Patience(join_s=1.0, check_out_s=0.6, flush_s=0.2, commit_s=0.6)
+NOBODY_COMES = replace(PATIENCE, join_s=0.1)  # and nobody is waited for
 
 
 class FakeMeta:
@@ -103,7 +104,12 @@ class Bench:
     """A session with its doubles."""
 
     def __init__(
-        self, transport: Transport, match: TestMatch, meta: FakeMeta, producer: FakeProducer
+        self,
+        transport: Transport,
+        match: TestMatch,
+        meta: FakeMeta,
+        producer: FakeProducer,
+        patience: Patience,
     ) -> None:
         self.meta, self.producer = meta, producer
         self.reports: list[dict[str, Any]] = []
@@ -124,14 +130,19 @@ class Bench:
             producer=producer,
             send_report=send_report,
             clock=SystemClock(),
-            patience=PATIENCE,
+            patience=patience,
         )
 
 
 @pytest.fixture
 def bench(transport: Transport) -> Callable[..., Bench]:
-    def build(match: TestMatch, meta: FakeMeta | None = None, producer: FakeProducer | None = None) -> Bench:
-        return Bench(transport, match, meta or FakeMeta(), producer or FakeProducer())
+    def build(
+        match: TestMatch,
+        meta: FakeMeta | None = None,
+        producer: FakeProducer | None = None,
+        patience: Patience = PATIENCE,
+    ) -> Bench:
+        return Bench(transport, match, meta or FakeMeta(), producer or FakeProducer(), patience)
 
     return build
 
@@ -196,7 +207,7 @@ async def test_reports_are_sent_while_it_is_played(bench: Callable[..., Bench], 
 
 
 async def test_a_match_that_nobody_joins_ends_and_is_committed(bench: Callable[..., Bench]) -> None:
-    table = bench(new_match([11, 12], match_s=0.3))
+    table = bench(new_match([11, 12], match_s=0.1), patience=NOBODY_COMES)
     assert await table.session.run()
     report = table.session.report()
     assert (report["players_joined"], report["players_lost"], report["commits"]) == (0, 2, 2)
@@ -219,7 +230,7 @@ async def test_who_is_refused_at_the_check_out_cannot_connect_and_the_others_pla
 
 
 async def test_a_meta_service_that_comes_back_in_time_is_waited_for(bench: Callable[..., Bench]) -> None:
-    table = bench(new_match([11, 12], match_s=0.3), FakeMeta(away=1))
+    table = bench(new_match([11, 12], match_s=0.1), FakeMeta(away=1), patience=NOBODY_COMES)
     assert await table.session.run()
 
 
@@ -252,7 +263,7 @@ async def test_a_match_whose_players_are_all_refused_fails(bench: Callable[..., 
 async def test_a_commit_that_cannot_be_made_fails_the_match_but_its_events_are_out(
     bench: Callable[..., Bench],
 ) -> None:
-    table = bench(new_match([11, 12], match_s=0.3))
+    table = bench(new_match([11, 12], match_s=0.1), patience=NOBODY_COMES)
     session = asyncio.create_task(table.session.run())
     while not table.meta.checked_out:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
@@ -268,7 +279,7 @@ async def test_a_commit_that_cannot_be_made_fails_the_match_but_its_events_are_o
 async def test_events_that_had_to_be_spooled_are_counted_and_the_match_still_ends(
     bench: Callable[..., Bench],
 ) -> None:
-    table = bench(new_match([11, 12], match_s=0.3), producer=FakeProducer(spools=True))
+    table = bench(new_match([11, 12], match_s=0.1), producer=FakeProducer(spools=True), patience=NOBODY_COMES)
     assert await table.session.run()
     report = table.session.report()
     assert report["events_spooled"] == report["events_emitted"] == 2

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from tests.dedicated_server.process.strict_sidecar import StrictSidecar, free_tc
 pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("kernels")]
 
 PATIENCE = Patience(join_s=2.0, check_out_s=0.5, flush_s=2.0, commit_s=5.0)
+NOBODY_COMES = replace(PATIENCE, join_s=0.1, flush_s=0.3)  # nor is there a broker to be waited for
 
 
 @pytest.fixture
@@ -53,10 +55,10 @@ def lonely(tmp_path: Path) -> Settings:
 class Life:
     """A server at work in this process."""
 
-    def __init__(self, sidecar: StrictSidecar, settings: Settings) -> None:
+    def __init__(self, sidecar: StrictSidecar, settings: Settings, patience: Patience) -> None:
         self.stop = asyncio.Event()
         self._task = asyncio.create_task(
-            serve(AgonesSdk(sidecar.port), settings, SystemClock(), self.stop, PATIENCE)
+            serve(AgonesSdk(sidecar.port), settings, SystemClock(), self.stop, patience)
         )
 
     async def end(self) -> int:
@@ -66,9 +68,11 @@ class Life:
 
 
 @asynccontextmanager
-async def living(sidecar: StrictSidecar, settings: Settings) -> AsyncIterator[Life]:
+async def living(
+    sidecar: StrictSidecar, settings: Settings, patience: Patience = PATIENCE
+) -> AsyncIterator[Life]:
     async with serving(sidecar):
-        life = Life(sidecar, settings)
+        life = Life(sidecar, settings, patience)
         try:
             yield life
         finally:
@@ -199,9 +203,9 @@ async def test_with_kafka_away_the_events_are_spooled_and_the_match_still_ends(
     configured = meta_process.model_copy(
         update={"fleet_key": SecretStr(FLEET_KEY.hex()), "kafka_bootstrap": "127.0.0.1:9"}
     )
-    async with meta_client(configured) as meta, living(sidecar, configured) as life:
+    async with meta_client(configured) as meta, living(sidecar, configured, NOBODY_COMES) as life:
         player_ids = [(await meta.login_device(f"test-device-{n}")).player_id for n in range(2)]
-        match = new_match(player_ids, match_s=0.5)
+        match = new_match(player_ids, match_s=0.1)
         await sidecar.until("/ready")
         sidecar.allocate(match.annotation)
         await sidecar.until("/shutdown")

@@ -14,9 +14,7 @@ from dedicated_server.protocol import connect_token, datagrams
 from dedicated_server.protocol.sodium import CHACHA_TAG_BYTES
 from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.transport import open_transport
-from tests.dedicated_server.process.players import Players
-from tests.dedicated_server.process.wire_tap import (
-    Tap,
+from loadtest.bench.eavesdropper import (
     entropy_bits,
     excess_bits,
     forms_of_id,
@@ -25,6 +23,8 @@ from tests.dedicated_server.process.wire_tap import (
     readable,
     worst_column,
 )
+from tests.dedicated_server.process.players import Players
+from tests.dedicated_server.process.wire_tap import Tap
 from tests.optional import needs
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("kernels")]

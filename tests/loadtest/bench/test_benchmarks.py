@@ -23,6 +23,7 @@ from loadtest.bench.rig import Rig
 from loadtest.bench.scale import tell_everybody_everything
 from loadtest.bench.show import show
 from loadtest.bench.worker import CONTEXT, Worker
+from tests.optional import needs
 
 STAGES = ["drain", "open", "apply", "simulate", "interest", "encode", "seal", "send"]
 
@@ -108,6 +109,57 @@ def test_transport_shows_both_transports_beside_the_floor() -> None:
         assert found[name]["in_p50"] > 0.0
         assert found[name]["out_p50"] > 0.0
     assert found["floor_us"]["ratio"] == 1.0
+
+
+def test_siege_shows_the_tick_under_fire_beside_the_quiet_one_and_loses_nobody() -> None:
+    found = printed("siege", "--players", "12", "--bad", "6000", "--seconds", "2")
+
+    in_order(found["quiet_us"], "p50", "p99", "max")
+    in_order(found["hostile_us"], "p50", "p99", "max")
+    assert found["ratio"]["p99"] == pytest.approx(
+        found["hostile_us"]["p99"] / found["quiet_us"]["p99"], rel=0.01
+    )
+    assert found["players_lost"] == 0
+    assert found["bad"]["sent"] > 100
+    assert found["dropped"]["future_ack"] > 0
+    assert found["dropped"]["forged"] > 0
+    assert found["inputs_refused"] > 0
+    assert found["rewinds_clamped"] > 0
+
+
+def test_lines_shows_others_where_they_were_and_every_hit_once() -> None:
+    found = printed("lines", "--players", "12", "--seconds", "3")
+
+    assert found["connected"] == 12
+    assert found["time_outs"] == found["reconnects"] == found["reliable_overflow"] == 0
+    assert found["hits"]["missing"] == found["hits"]["wrong"] == 0
+    assert found["shown"] > 0
+    assert 0.0 < found["loss"] < 0.2
+    assert (
+        0.0 < found["shown_error_m"]["p50"] <= found["shown_error_m"]["p95"] <= found["shown_error_m"]["p99"]
+    )
+
+
+def test_tick_with_events_shows_both_ticks_and_a_broker_that_took_every_event() -> None:
+    found = printed("tick", "--players", "8", "--seconds", "2", "--events", "200")
+
+    in_order(found["tick_us"], "p50", "p99", "max")
+    in_order(found["tick_with_events_us"], "p50", "p99", "max")
+    assert found["event_cost"]["blocks"] == 2
+    events = found["events"]
+    assert events["emitted"] == events["delivered"] > 150
+    assert events["dropped"] == {}
+    assert events["spooled"] == events["waiting"] == events["refused"] == 0
+
+
+@needs("tshark")
+def test_tap_reads_nothing_of_a_match_and_everything_of_what_is_not_sealed() -> None:
+    found = printed("tap", "--players", "4", "--seconds", "1")
+
+    assert found["readable"] == 0
+    assert found["readable_in_the_clear"] == found["secrets"] > 4 * 5
+    assert found["to_server"]["datagrams"] > 100
+    assert found["to_client"]["datagrams"] > 100
 
 
 def test_without_json_people_get_tables() -> None:

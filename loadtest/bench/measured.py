@@ -1,0 +1,236 @@
+"""What is measured: the engine's ticks, timed from outside, and the floor's turns half a tick after each of them."""
+
+from __future__ import annotations
+
+import resource
+import time
+from typing import Any, Final
+
+import numpy as np
+
+from dedicated_server.engine import STAGES, Engine, Phase
+from dedicated_server.protocol.datagrams import CONNECTED
+from dedicated_server.simulation.world import (
+    CLAMPED_REWINDS,
+    HIT_COUNT,
+    HITS,
+    KILLS,
+    REFUSED_INPUTS,
+    SHOTS,
+    START_TICK,
+    X_M,
+    Y_M,
+)
+from dedicated_server.stopwatch import Stopwatch
+from loadtest.bench import figures
+from loadtest.bench.errors import BenchError
+from loadtest.bench.floor import Floor
+from loadtest.bench.noticeboard import TICKS, TRAIL_TICKS, Noticeboard, Window
+from loadtest.bench.plan import (
+    BLOCK_TICKS,
+    HOST,
+    SETTLE_TICKS,
+    WARM_UP_S,
+    Plan,
+    ServerFigures,
+)
+from loadtest.bench.storm import Storm
+
+US_NS: Final = 1_000.0
+CALM, ROUGH, EDGE = 0, 1, -1
+
+
+class Measured:
+    """An engine that can be paced, its ticks timed, with the floor half a tick after each of them.
+
+    A turn is half a tick: even turns are the engine's, odd ones the floor's. Without a floor all turns are the engine's.
+    """
+
+    def __init__(
+        self, engine: Engine, floor: Floor | None, board: Noticeboard, plan: Plan, storm: Storm | None
+    ) -> None:
+        self._engine = engine
+        self._floor = floor
+        self._board = board
+        self._storm = storm
+        self._in_blocks = plan.in_blocks
+        self._told: list[list[tuple[int, int, int]]] = [[] for _ in range(plan.players)] if plan.line else []
+        self._players = len(engine.match.roster)
+        self._turns_a_tick = 1 if floor is None else 2
+        self._turn = 0
+        self._ticks_wanted = max(1, round(plan.seconds * engine.config.tick_hz))
+        self._warm_up_ticks = round(WARM_UP_S * engine.config.tick_hz)
+        self._lengths = np.zeros(0, np.int32)
+        self._aimed = False
+        room = self._ticks_wanted + 1
+        self._tick_ns = np.zeros(room, np.int64)
+        self._late_ns = np.zeros(room, np.int64)
+        self._rough = np.zeros(room, np.int8)
+        self._floor_ns = np.zeros((2, room), np.int64)
+        self._floor_datagrams = np.zeros(2, np.int64)
+        self._snapshot_bytes: list[Any] = []
+        self._ticks = self._floors = 0
+        self._before: dict[str, Any] = {}  # totals when the window opened,
+        self._after: dict[str, Any] = {}  # and when it was over
+
+    @property
+    def finished(self) -> bool:
+        """Whether the window is over."""
+        return self._board.window == Window.OVER
+
+    @property
+    def period_ns(self) -> int:
+        """Of a turn."""
+        return self._engine.period_ns // self._turns_a_tick
+
+    def prepare(self) -> None:
+        """Let the engine get ready, if the next turn is its own."""
+        if self._turn % self._turns_a_tick == 0:
+            self._engine.prepare()
+
+    def tick(self, now_s: float, late_s: float) -> None:
+        """Take a turn."""
+        turn, self._turn = self._turn, self._turn + 1
+        if turn % self._turns_a_tick:
+            self._take_floor_turn()
+        else:
+            self._take_engine_turn(now_s, late_s)
+
+    def skip(self, missed_ticks: int) -> None:
+        """Leave turns out, the engine's and the floor's."""
+        last = self._turn + missed_ticks
+        engine_turns = len([turn for turn in range(self._turn, last) if turn % self._turns_a_tick == 0])
+        self._turn = last
+        if engine_turns:
+            self._engine.skip(engine_turns)
+
+    def _take_engine_turn(self, now_s: float, late_s: float) -> None:
+        engine, board = self._engine, self._board
+        board.tick_at_s[(engine.tick_number + 1) % TICKS] = time.perf_counter()
+        begun_ns = time.perf_counter_ns()
+        if self._storm is not None:
+            self._storm.strike(board.rough)
+        engine.tick(now_s, late_s)
+        took_ns = time.perf_counter_ns() - begun_ns
+        board.truth[0, : self._players] = engine.match.world.body[X_M]
+        board.truth[1, : self._players] = engine.match.world.body[Y_M]
+        if self._told:
+            self._remember()
+        if board.window == Window.OPEN:
+            self._tick_ns[self._ticks] = took_ns
+            self._late_ns[self._ticks] = late_s * 1e9
+            self._rough[self._ticks] = self._kind_of_tick()
+            self._ticks += 1
+        lengths = engine.wire.out_len[: int(engine.wire.out_count[0])]
+        self._lengths = lengths[lengths > 0]
+        if board.window == Window.OPEN:
+            self._snapshot_bytes.append(self._lengths.copy())
+        if self._floor is None:
+            self._drain_events()
+        self._watch_window()
+
+    def _remember(self) -> None:
+        """Where all were in this tick, and whom it told of a hit."""
+        engine, board = self._engine, self._board
+        tick, world = engine.tick_number, engine.match.world
+        row = tick % TRAIL_TICKS
+        board.trail_tick[row] = 0
+        board.trail[row, :, : self._players] = board.truth[:, : self._players]
+        board.trail_tick[row] = tick
+        for actor, victim, points, _, shot in world.hits[:, : world.tally[HIT_COUNT]].T.tolist():
+            self._told[actor].append((tick, victim | points << 16, shot))
+
+    def _take_floor_turn(self) -> None:
+        engine, board, floor = self._engine, self._board, self._floor
+        assert floor is not None
+        if engine.phase == Phase.PLAYING:
+            if not self._aimed:
+                floor.aim(HOST, board.floor_port[: self._players])
+                self._aimed = True
+            received, sent, receive_ns, send_ns = floor.turn(self._lengths[: self._players])
+            if board.window == Window.OPEN:
+                self._floor_ns[:, self._floors] = receive_ns, send_ns
+                self._floors += 1
+                self._floor_datagrams += received, sent
+        self._drain_events()
+
+    def _drain_events(self) -> None:
+        if self._storm is None:  # which drains, and tells, them itself
+            self._engine.drain_events()
+
+    def _kind_of_tick(self) -> int:
+        """Where in its block the tick just measured was; also says which kind of block the next tick is in."""
+        if not self._in_blocks:
+            return CALM
+        block, place = divmod(self._ticks, BLOCK_TICKS)
+        self._board.rough = (self._ticks + 1) // BLOCK_TICKS % 2 == 1
+        return EDGE if place < SETTLE_TICKS else block % 2
+
+    def _watch_window(self) -> None:
+        """Open the window once all play and all is warm, close it when it has seen enough ticks."""
+        engine, board = self._engine, self._board
+        if board.window == Window.OPEN:
+            if self._ticks >= self._ticks_wanted:
+                self._after = self._totals()
+                board.window = Window.OVER
+        elif engine.phase == Phase.PLAYING and self._played_ticks() >= self._warm_up_ticks:
+            engine.stopwatch = Stopwatch(STAGES, time.perf_counter_ns)
+            self._before = self._totals()
+            board.window = Window.OPEN
+        elif engine.phase == Phase.OVER:
+            came = int(np.count_nonzero(engine.joined))
+            raise BenchError(
+                f"only {came} of {self._players} clients came: dropped {engine.report()['dropped']}"
+            )
+
+    def _played_ticks(self) -> int:
+        return self._engine.tick_number - int(self._engine.match.world.tally[START_TICK])
+
+    def _totals(self) -> dict[str, Any]:
+        engine = self._engine
+        status = engine.match.world.status
+        traffic = engine.transport.traffic
+        return {
+            "missed": engine.missed_ticks,
+            "counters": engine.wire.counters_by_name(),
+            "dropped": engine.report()["dropped"],
+            "kills": int(status[KILLS].sum()),
+            "shots": int(status[SHOTS].sum()),
+            "hits": int(status[HITS].sum()),
+            "inputs_refused": int(status[REFUSED_INPUTS].sum()),
+            "rewinds_clamped": int(status[CLAMPED_REWINDS].sum()),
+            "rx": traffic.rx_datagrams,
+            "tx": traffic.tx_datagrams,
+            "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
+        }
+
+    def figures(self) -> ServerFigures:
+        """What was measured."""
+        before, after, engine = self._before, self._after, self._engine
+        counters = {name: count - before["counters"][name] for name, count in after["counters"].items()}
+        dropped = {name: count - before["dropped"].get(name, 0) for name, count in after["dropped"].items()}
+        floor_ns = self._floor_ns[:, : self._floors]
+        return ServerFigures(
+            tick_us=(self._tick_ns[: self._ticks] / US_NS).tolist(),
+            rough=self._rough[: self._ticks].tolist(),
+            late_us=(self._late_ns[: self._ticks] / US_NS).tolist(),
+            floor_us=(floor_ns.sum(axis=0) / US_NS).tolist(),
+            floor_receive_us=(floor_ns[0] / US_NS).tolist(),
+            floor_datagrams=(int(self._floor_datagrams[0]), int(self._floor_datagrams[1])),
+            datagrams=(after["rx"] - before["rx"], after["tx"] - before["tx"]),
+            stages_us=engine.stopwatch.stages_us(),
+            missed_ticks=after["missed"] - before["missed"],
+            counters=counters,
+            snapshot_bytes=figures.percentiles(np.concatenate(self._snapshot_bytes), 50, 99, 100),
+            dropped={name: count for name, count in dropped.items() if count},
+            kills=after["kills"] - before["kills"],
+            shots=after["shots"] - before["shots"],
+            hits=after["hits"] - before["hits"],
+            connected=int(np.count_nonzero(engine.wire.status == CONNECTED)),
+            inputs_refused=after["inputs_refused"] - before["inputs_refused"],
+            rewinds_clamped=after["rewinds_clamped"] - before["rewinds_clamped"],
+            grown_mb=round(after["memory_mb"] - before["memory_mb"], 2),
+            last_tick=engine.tick_number,
+            told=self._told,
+            events={} if self._storm is None else self._storm.books(),
+        )
