@@ -1,0 +1,153 @@
+"""One matching cycle: the queue as it is, the real kernel's matches, and a server for each, in the order of the real director.
+
+The director asks for a server for each match, the one with the oldest ticket first; in a region that had none it lets the
+oldest alone ask again, every ``scarce_s``; tickets of a match without a server search again with their age.
+
+A cycle looks at the oldest ``window`` tickets of each home region, or at four times as many as its ready servers can seat, if that is
+more. Of a longer queue it could place no more anyway, and what it costs stays bounded while a crowd waits for servers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from loadtest.simulation.warm_pool import allocate, count_server_seconds
+from loadtest.simulation.world import At, Fate, Terms, World
+from matchmaker.matching import Limits, Tickets, form_matches
+
+WINDOW_SEATS = 4  # window, in seats of the region's ready servers
+
+_QUEUED, _ABANDONED = int(At.QUEUED), int(At.ABANDONED)
+_CYCLES, _CAPPED = int(At.CYCLES), int(At.CAPPED)
+_WAITING, _MATCHED, _GAVE_UP = int(Fate.WAITING), int(Fate.MATCHED), int(Fate.ABANDONED)
+
+
+@njit(cache=True, nogil=True)
+def tidy_queue(world: World, now_s: float) -> None:
+    """Drop the tickets that have been matched, and those whose players have run out of patience by ``now_s``."""
+    crowd, fates, queue = world.crowd, world.fates, world.queue
+    kept = 0
+    for place in range(world.now[_QUEUED]):
+        row = queue.rows[place]
+        if fates.state[row] != _WAITING:
+            continue
+        if crowd.arrives_s[row] + crowd.patience_s[row] < now_s:
+            fates.state[row] = _GAVE_UP
+            queue.waiting[crowd.home[crowd.location[row]]] -= 1
+            world.now[_ABANDONED] += 1
+            continue
+        queue.rows[kept] = row
+        kept += 1
+    world.now[_QUEUED] = kept
+
+
+@njit(cache=True, nogil=True)
+def may_ask(world: World, region: int, now_s: float) -> bool:
+    """Whether a match of the region would ask for a server at ``now_s`` and get one."""
+    fleet = world.fleet
+    open_now = fleet.ready[region] > 0 and not fleet.closed[region]
+    return bool(open_now and now_s >= fleet.scarce_until_s[region])
+
+
+@njit(cache=True, nogil=True)
+def match_and_allocate(world: World, terms: Terms, now_s: float) -> int:
+    """Run one cycle over a tidy queue; returns the number of matches that got a server."""
+    rows = _window(world, terms)
+    crowd, fates, fleet = world.crowd, world.fates, world.fleet
+    count, regions = rows.shape[0], fleet.ready.shape[0]
+    tickets = Tickets(
+        np.empty((count, regions), np.float32),
+        crowd.known_skill[rows],
+        crowd.arrives_s[rows],
+        crowd.group[rows],
+        rows.astype(np.int64),
+    )
+    for ticket in range(count):
+        row = rows[ticket]
+        for region in range(regions):
+            tickets.latency_ms[ticket, region] = crowd.rtt_ms[crowd.location[row], region] + crowd.access_ms[row]
+    limits = Limits(
+        now_s, terms.players, terms.min_players, terms.fill_s, terms.roam_s, terms.max_latency_ms
+    )
+    match_of = np.full(count, -1, np.int32)
+    region_of = np.zeros(count // terms.min_players, np.int32)
+    formed = form_matches(tickets, terms.groups, limits, match_of, region_of)
+    world.now[_CYCLES] += 1
+    if not formed:
+        return 0
+
+    oldest = np.full(formed, count, np.int64)
+    sizes = np.zeros(formed, np.int64)
+    for ticket in range(count):
+        if match_of[ticket] >= 0:
+            oldest[match_of[ticket]] = min(oldest[match_of[ticket]], ticket)
+            sizes[match_of[ticket]] += 1
+    number_of = np.full(formed, -1, np.int64)
+    count_server_seconds(world, now_s)
+    placed = _place(world, terms, region_of, sizes, np.argsort(oldest, kind="mergesort"), number_of, now_s)
+    for ticket in range(count):
+        if match_of[ticket] >= 0 and number_of[match_of[ticket]] >= 0:
+            row = rows[ticket]
+            fates.state[row] = _MATCHED
+            fates.assigned_s[row] = now_s
+            fates.match[row] = number_of[match_of[ticket]]
+            world.queue.waiting[crowd.home[crowd.location[row]]] -= 1
+    return placed
+
+
+@njit(cache=True, nogil=True)
+def _window(world: World, terms: Terms) -> NDArray[np.int32]:
+    """The oldest tickets of each home region, all of them in order of age."""
+    fleet, queue, crowd = world.fleet, world.queue, world.crowd
+    queued = world.now[_QUEUED]
+    regions = fleet.ready.shape[0]
+    room = np.empty(regions, np.int64)
+    all_fit = True
+    for region in range(regions):
+        room[region] = max(terms.window, WINDOW_SEATS * fleet.ready[region] * terms.players)
+        all_fit = all_fit and queue.waiting[region] <= room[region]
+    if all_fit:
+        return queue.rows[:queued].copy()
+    world.now[_CAPPED] += 1
+    seen = np.empty(queued, np.int32)
+    count = 0
+    for place in range(queued):
+        row = queue.rows[place]
+        home = crowd.home[crowd.location[row]]
+        if room[home] > 0:
+            room[home] -= 1
+            seen[count] = row
+            count += 1
+    return seen[:count].copy()
+
+
+@njit(cache=True, nogil=True)
+def _place(
+    world: World,
+    terms: Terms,
+    region_of: NDArray[np.int32],
+    sizes: NDArray[np.int64],
+    order: NDArray[np.int64],
+    number_of: NDArray[np.int64],
+    now_s: float,
+) -> int:
+    """Ask for a server for each match in turn; fills ``number_of`` in and returns how many got one."""
+    fleet = world.fleet
+    regions = fleet.ready.shape[0]
+    scarce = fleet.scarce_until_s > -np.inf  # as the director knew it before it asked
+    asked = np.zeros(regions, np.bool_)
+    placed = 0
+    for formed in order:
+        region = region_of[formed]
+        if scarce[region] and (asked[region] or now_s < fleet.scarce_until_s[region]):
+            continue
+        asked[region] = True
+        if fleet.ready[region] > 0 and not fleet.closed[region]:
+            number_of[formed] = allocate(world, terms, region, sizes[formed], now_s)
+            fleet.scarce_until_s[region] = -np.inf
+            placed += 1
+        else:
+            fleet.scarce_until_s[region] = now_s + terms.scarce_s
+    return placed

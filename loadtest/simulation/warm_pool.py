@@ -1,0 +1,161 @@
+"""The warm pool in virtual time: servers start, take a match, and are gone when it is over; the fill starts their successors.
+
+The same rules as the fleet's own pool: a region is filled up to its target, the neediest region first, within its own limit, the
+limit of all together, and the starts that may be under way at once. A target below what is ready stops idle servers.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+from loadtest.simulation.calendar import add_entry
+from loadtest.simulation.world import At, MatchState, Terms, World
+from loadtest.streams import next_exponential, next_normal, next_uniform
+
+# The entries of the calendar: a number times four, plus what happens to it.
+READY, START_FAILED, MATCH_OVER, SERVER_DIED = 0, 1, 2, 3
+
+STARTUPS, LENGTHS, FAILURES = 0, 1, 2  # random streams
+
+_MATCHES, _PEAK = int(At.MATCHES), int(At.PEAK)
+_PLAYING, _OVER, _CRASHED = int(MatchState.PLAYING), int(MatchState.OVER), int(MatchState.CRASHED)
+
+
+@njit(cache=True, nogil=True)
+def draw_duration(world: World, stream: int, mean_s: float, variation: float) -> float:
+    """A random duration: exactly the mean, exponential (variation 1), or log-normal with that coefficient of variation."""
+    if variation <= 0.0 or mean_s <= 0.0:
+        return mean_s
+    if variation == 1.0:
+        return mean_s * next_exponential(world.streams, stream)
+    variance = math.log(1.0 + variation * variation)
+    return mean_s * math.exp(math.sqrt(variance) * next_normal(world.streams, stream) - variance / 2.0)
+
+
+@njit(cache=True, nogil=True)
+def count_server_seconds(world: World, now_s: float) -> None:
+    """Count what every region's servers have cost until ``now_s``."""
+    fleet = world.fleet
+    for region in range(fleet.ready.shape[0]):
+        passed_s = now_s - fleet.counted_s[region]
+        live = fleet.starting[region] + fleet.ready[region] + fleet.allocated[region]
+        fleet.server_s[region] += passed_s * live
+        fleet.idle_s[region] += passed_s * fleet.ready[region]
+        fleet.counted_s[region] = now_s
+
+
+@njit(cache=True, nogil=True)
+def fill(world: World, terms: Terms, now_s: float) -> None:
+    """Start servers until each region has its target or a limit is reached, the neediest first; stop idle ones beyond it.
+
+    Server-seconds are counted up to ``now_s``.
+    """
+    fleet = world.fleet
+    regions = fleet.ready.shape[0]
+    live, under_way = 0, 0
+    for region in range(regions):
+        surplus = -_missing(world, terms, region)
+        if surplus > 0:
+            fleet.ready[region] -= min(surplus, fleet.ready[region])
+        under_way += fleet.starting[region]
+        live += fleet.starting[region] + fleet.ready[region] + fleet.allocated[region]
+    while live < terms.most and under_way < terms.at_once:
+        neediest, most_missing = -1, 0
+        for region in range(regions):
+            missing = _missing(world, terms, region)
+            if missing > most_missing and not fleet.closed[region]:
+                here = fleet.starting[region] + fleet.ready[region] + fleet.allocated[region]
+                if here < fleet.most[region]:
+                    neediest, most_missing = region, missing
+        if neediest < 0:
+            break
+        _start(world, terms, neediest, now_s)
+        live += 1
+        under_way += 1
+    world.now[_PEAK] = max(world.now[_PEAK], live)
+
+
+@njit(cache=True, nogil=True)
+def happen(world: World, terms: Terms, what: int, now_s: float) -> None:
+    """Let one entry of the calendar take effect, and fill up. Server-seconds are counted up to ``now_s``."""
+    fleet, matches = world.fleet, world.matches
+    number, kind = what // 4, what % 4
+    if kind == READY:
+        fleet.starting[number] -= 1
+        fleet.ready[number] += 1
+    elif kind == START_FAILED:
+        fleet.starting[number] -= 1
+        fleet.failed[number] += 1
+    elif matches.state[number] == _PLAYING:  # else its server was killed before
+        matches.state[number] = _OVER if kind == MATCH_OVER else _CRASHED
+        fleet.allocated[matches.region[number]] -= 1
+        if kind == SERVER_DIED:
+            fleet.failed[matches.region[number]] += 1
+    fill(world, terms, now_s)
+
+
+@njit(cache=True, nogil=True)
+def allocate(world: World, terms: Terms, region: int, players: int, now_s: float) -> int:
+    """Give a ready server to a match, and start its successor; returns the match's number. There must be one ready."""
+    fleet, matches = world.fleet, world.matches
+    match = world.now[_MATCHES]
+    world.now[_MATCHES] += 1
+    fleet.ready[region] -= 1
+    fleet.allocated[region] += 1
+    matches.state[match] = _PLAYING
+    matches.region[match] = region
+    matches.players[match] = players
+    matches.formed_s[match] = now_s
+    begins_s = now_s + terms.join_s
+    ends_s = begins_s + draw_duration(world, LENGTHS, terms.match_s, terms.match_cv) + terms.linger_s
+    kind = MATCH_OVER
+    if terms.crash_per_s > 0.0:
+        dies_s = now_s + next_exponential(world.streams, FAILURES) / terms.crash_per_s
+        if dies_s < ends_s:
+            ends_s, kind = dies_s, SERVER_DIED
+    matches.ends_s[match] = ends_s
+    add_entry(world.calendar, ends_s, match * 4 + kind)
+    fill(world, terms, now_s)
+    return int(match)
+
+
+@njit(cache=True, nogil=True)
+def kill_servers(world: World, terms: Terms, region: int, count: int, now_s: float) -> int:
+    """Kill up to ``count`` servers of a region that play, the oldest match first; returns how many matches died."""
+    count_server_seconds(world, now_s)
+    killed = 0
+    for match in range(world.now[_MATCHES]):
+        if killed == count:
+            break
+        if world.matches.state[match] == _PLAYING and world.matches.region[match] == region:
+            world.matches.state[match] = _CRASHED
+            world.matches.ends_s[match] = now_s
+            world.fleet.allocated[region] -= 1
+            world.fleet.failed[region] += 1
+            killed += 1
+    fill(world, terms, now_s)
+    return killed
+
+
+@njit(cache=True, nogil=True)
+def _missing(world: World, terms: Terms, region: int) -> int:
+    """Servers that a region lacks to its target."""
+    fleet = world.fleet
+    have = fleet.ready[region] + fleet.starting[region]
+    if terms.replicas:
+        have += fleet.allocated[region]
+    return int(fleet.target[region] - have)
+
+
+@njit(cache=True, nogil=True)
+def _start(world: World, terms: Terms, region: int, now_s: float) -> None:
+    fleet = world.fleet
+    fleet.starting[region] += 1
+    fleet.started[region] += 1
+    takes_s = draw_duration(world, STARTUPS, fleet.startup_s[region], terms.startup_cv)
+    failed = terms.start_failure > 0.0 and next_uniform(world.streams, FAILURES) < terms.start_failure
+    add_entry(world.calendar, now_s + takes_s, region * 4 + (START_FAILED if failed else READY))
+    live = fleet.starting[region] + fleet.ready[region] + fleet.allocated[region]
+    fleet.peak[region] = max(fleet.peak[region], live)
