@@ -9,20 +9,27 @@ from numba import njit
 
 from loadtest.simulation.calendar import next_entry_s, take_entry
 from loadtest.simulation.cycle import match_and_allocate, may_ask, tidy_queue
+from loadtest.simulation.matching import RuleTable
+from loadtest.simulation.samples import take_sample
 from loadtest.simulation.warm_pool import count_server_seconds, happen
-from loadtest.simulation.world import SAMPLES, At, Fate, Terms, World
+from loadtest.simulation.world import At, Fate, Terms, World
 
-_CYCLE, _ARRIVED, _QUEUED = int(At.CYCLE), int(At.ARRIVED), int(At.QUEUED)
-_SAMPLES, _ABANDONED, _EVERY = int(At.SAMPLES), int(At.ABANDONED), int(At.EVERY)
+_CYCLE, _ARRIVED, _ARRIVED_PLAYERS = int(At.CYCLE), int(At.ARRIVED), int(At.ARRIVED_PLAYERS)
+_SAMPLES, _ABANDONED, _EVERY, _RETURNING = (
+    int(At.SAMPLES),
+    int(At.ABANDONED),
+    int(At.EVERY),
+    int(At.RETURNING),
+)
 _WAITING, _GAVE_UP, _REFUSED = int(Fate.WAITING), int(Fate.ABANDONED), int(Fate.REFUSED)
 _ROUNDING = 1e-9  # of a period: an instant that falls on a cycle belongs to it
 
 
 @njit(cache=True, nogil=True)
-def advance(world: World, terms: Terms, until_s: float) -> bool:
+def advance(world: World, terms: Terms, rules: RuleTable, until_s: float) -> bool:
     """Let time pass up to ``until_s``; returns whether everybody is home, in which case it may have stopped before."""
-    players = world.crowd.arrives_s.shape[0]
-    now = world.now
+    now, queue = world.now, world.queue
+    modes = queue.used.shape[0]
     while True:
         now_s = now[_CYCLE] * terms.period_s
         if now_s > until_s:
@@ -30,25 +37,27 @@ def advance(world: World, terms: Terms, until_s: float) -> bool:
             return False
         let_happen(world, terms, now_s)
         let_arrive(world, now_s)
-        everybody_came = now[_ARRIVED] == players
+        everybody_came = now[_ARRIVED] == world.crowd.first[0]
         due = now_s >= now[_SAMPLES] * now[_EVERY] * terms.sample_s
         asks = _somebody_asks(world, now_s)
         if due or asks or everybody_came:
-            tidy_queue(world, now_s)
+            for mode in range(modes):
+                tidy_queue(world, mode, now_s)
         if now_s >= terms.last_s:
             _give_up(world)
         if due:
             count_server_seconds(world, now_s)
             take_sample(world, terms, now_s)
-        if everybody_came and now[_QUEUED] == 0 and world.fleet.allocated.sum() == 0:
+        if everybody_came and _nobody_left(world):
             count_server_seconds(world, now_s)
             if not due:
                 take_sample(world, terms, now_s)
             return True
-        if asks and now[_QUEUED] >= terms.min_players:
-            match_and_allocate(world, terms, now_s)
-        else:
+        if not asks:
             _find_scarce(world, terms, now_s)
+        for mode in range(modes):
+            if asks and queue.waiting[mode].sum() >= world.modes.min_players[mode]:
+                match_and_allocate(world, terms, rules, mode, now_s)
         now[_CYCLE] = _next_cycle(world, terms, now_s, until_s)
 
 
@@ -58,65 +67,55 @@ def let_happen(world: World, terms: Terms, now_s: float) -> None:
     while next_entry_s(world.calendar) <= now_s:
         at_s = next_entry_s(world.calendar)
         count_server_seconds(world, at_s)
-        happen(world, terms, take_entry(world.calendar), at_s)
+        returning = happen(world, terms, take_entry(world.calendar), at_s)
+        if returning >= 0:
+            world.crowd.arrives_s[returning] = at_s
+            _enqueue(world, returning)
 
 
 @njit(cache=True, nogil=True)
 def let_arrive(world: World, now_s: float) -> None:
-    """Queue everybody who arrives up to ``now_s``."""
-    crowd, fates, queue, now = world.crowd, world.fates, world.queue, world.now
-    while now[_ARRIVED] < crowd.arrives_s.shape[0] and crowd.arrives_s[now[_ARRIVED]] <= now_s:
-        row = now[_ARRIVED]
+    """Queue everybody who arrives by himself up to ``now_s``."""
+    crowd, now = world.crowd, world.now
+    while now[_ARRIVED] < crowd.first[0] and crowd.arrives_s[now[_ARRIVED]] <= now_s:
+        _enqueue(world, now[_ARRIVED])
         now[_ARRIVED] += 1
-        home = crowd.home[crowd.location[row]]
-        if home < 0:
-            fates.state[row] = _REFUSED
-            continue
-        fates.state[row] = _WAITING
-        queue.rows[now[_QUEUED]] = row
-        queue.waiting[home] += 1
-        now[_QUEUED] += 1
 
 
 @njit(cache=True, nogil=True)
-def take_sample(world: World, terms: Terms, now_s: float) -> None:
-    """Write down how things are. Without room, every second sample goes, and they are taken half as often."""
-    samples, fleet, now = world.samples, world.fleet, world.now
-    if now[_SAMPLES] == SAMPLES:
-        for kept in range(SAMPLES // 2):
-            old = 2 * kept
-            samples.at_s[kept] = samples.at_s[old]
-            samples.arrived[kept] = samples.arrived[old]
-            samples.abandoned[kept] = samples.abandoned[old]
-            samples.server_s[kept] = samples.server_s[old]
-            for region in range(fleet.ready.shape[0]):
-                samples.waiting[kept, region] = samples.waiting[old, region]
-                samples.starting[kept, region] = samples.starting[old, region]
-                samples.ready[kept, region] = samples.ready[old, region]
-                samples.allocated[kept, region] = samples.allocated[old, region]
-        now[_SAMPLES] = SAMPLES // 2
-        now[_EVERY] *= 2
-    at = now[_SAMPLES]
-    now[_SAMPLES] += 1
-    samples.at_s[at] = now_s
-    samples.arrived[at] = now[_ARRIVED]
-    samples.abandoned[at] = now[_ABANDONED]
-    samples.server_s[at] = fleet.server_s.sum()
-    for region in range(fleet.ready.shape[0]):
-        samples.waiting[at, region] = world.queue.waiting[region]
-        samples.starting[at, region] = fleet.starting[region]
-        samples.ready[at, region] = fleet.ready[region]
-        samples.allocated[at, region] = fleet.allocated[region]
+def _enqueue(world: World, row: int) -> None:
+    crowd, queue = world.crowd, world.queue
+    home, mode = crowd.home[crowd.location[row]], crowd.mode[row]
+    world.now[_ARRIVED_PLAYERS] += crowd.size[row]
+    if (
+        home < 0
+        or crowd.rtt_ms[crowd.location[row], home] + crowd.access_ms[row] > world.modes.max_latency_ms[mode]
+    ):
+        world.fates.state[row] = _REFUSED
+        return
+    world.fates.state[row] = _WAITING
+    queue.rows[queue.starts[mode] + queue.used[mode]] = row
+    queue.used[mode] += 1
+    queue.waiting[mode, home] += crowd.size[row]
+
+
+@njit(cache=True, nogil=True)
+def _nobody_left(world: World) -> bool:
+    """Whether nobody waits, plays, or will be back."""
+    waits = world.queue.used.sum() > 0
+    return bool(not waits and world.fleet.allocated.sum() == 0 and world.now[_RETURNING] == 0)
 
 
 @njit(cache=True, nogil=True)
 def _give_up(world: World) -> None:
     """Whoever still waits abandons."""
-    for place in range(world.now[_QUEUED]):
-        world.fates.state[world.queue.rows[place]] = _GAVE_UP
-    world.now[_ABANDONED] += world.now[_QUEUED]
-    world.now[_QUEUED] = 0
-    world.queue.waiting[:] = 0
+    queue = world.queue
+    for mode in range(queue.used.shape[0]):
+        for place in range(queue.starts[mode], queue.starts[mode] + queue.used[mode]):
+            world.fates.state[queue.rows[place]] = _GAVE_UP
+        queue.used[mode] = 0
+    world.now[_ABANDONED] += queue.waiting.sum()
+    queue.waiting[:] = 0
 
 
 @njit(cache=True, nogil=True)
@@ -134,35 +133,41 @@ def _find_scarce(world: World, terms: Terms, now_s: float) -> None:
     fleet = world.fleet
     for region in range(fleet.ready.shape[0]):
         nothing = fleet.ready[region] == 0 or fleet.closed[region]
-        if (
-            nothing
-            and world.queue.waiting[region] >= terms.players
-            and now_s >= fleet.scarce_until_s[region]
-        ):
+        if nothing and _fills_match(world, region) and now_s >= fleet.scarce_until_s[region]:
             fleet.scarce_until_s[region] = now_s + terms.scarce_s
+            fleet.unmet[region] += 1
+
+
+@njit(cache=True, nogil=True)
+def _fills_match(world: World, region: int) -> bool:
+    """Whether as many players wait at home in a region as a match of some mode needs to be full."""
+    for mode in range(world.queue.used.shape[0]):
+        if world.queue.waiting[mode, region] >= world.modes.players[mode]:
+            return True
+    return False
 
 
 @njit(cache=True, nogil=True)
 def _next_cycle(world: World, terms: Terms, now_s: float, until_s: float) -> int:
     """The number of the next cycle in which anything can happen."""
-    fleet, crowd, now = world.fleet, world.crowd, world.now
+    fleet, crowd, now, queue = world.fleet, world.crowd, world.now, world.queue
     following = now[_CYCLE] + 1
-    queued = now[_QUEUED]
-    if now[_ARRIVED] == crowd.arrives_s.shape[0]:
-        if queued:
-            return int(following)
-        next_s = np.inf
-    else:
-        next_s = crowd.arrives_s[now[_ARRIVED]]
-    next_s = min(next_s, next_entry_s(world.calendar), until_s + terms.period_s)
-    if queued:
-        next_s = min(next_s, terms.last_s)
+    waits, could_fill = False, False
+    for mode in range(queue.used.shape[0]):
+        waiting = queue.waiting[mode].sum()
+        waits = waits or queue.used[mode] > 0
+        could_fill = could_fill or waiting >= world.modes.min_players[mode]
+    next_s = min(next_entry_s(world.calendar), until_s + terms.period_s)
     next_s = min(next_s, now[_SAMPLES] * now[_EVERY] * terms.sample_s)
-    if queued >= terms.min_players:
+    if now[_ARRIVED] < crowd.first[0]:
+        next_s = min(next_s, crowd.arrives_s[now[_ARRIVED]])
+    elif waits:
+        return int(following)  # until the last is matched or gone
+    if waits:
+        next_s = min(next_s, terms.last_s)
+    if could_fill:
         for region in range(fleet.ready.shape[0]):
-            expects_s = fleet.scarce_until_s[region]
-            if fleet.ready[region] > 0 and not fleet.closed[region]:
-                next_s = min(next_s, max(now_s, expects_s))
-            elif terms.scarce_s > 0.0 and world.queue.waiting[region] >= terms.players:
-                next_s = min(next_s, max(now_s, expects_s))
+            has_server = fleet.ready[region] > 0 and not fleet.closed[region]
+            if has_server or (terms.scarce_s > 0.0 and _fills_match(world, region)):
+                next_s = min(next_s, max(now_s, fleet.scarce_until_s[region]))
     return int(max(following, math.ceil(next_s / terms.period_s - _ROUNDING)))

@@ -1,4 +1,4 @@
-"""One matching cycle: the queue as it is, the real kernel's matches, and a server for each, in the order of the real director.
+"""One matching cycle of a mode: the queue as it is, the real kernel's matches, a server for each, in the real director's order.
 
 The director asks for a server for each match, the one with the oldest ticket first; in a region that had none it lets the
 oldest alone ask again, every ``scarce_s``; tickets of a match without a server search again with their age.
@@ -13,34 +13,34 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from loadtest.simulation.matching import RuleTable, form
 from loadtest.simulation.warm_pool import allocate, count_server_seconds
 from loadtest.simulation.world import At, Fate, Terms, World
-from matchmaker.matching import Limits, Tickets, form_matches
 
 WINDOW_SEATS = 4  # window, in seats of the region's ready servers
 
-_QUEUED, _ABANDONED = int(At.QUEUED), int(At.ABANDONED)
-_CYCLES, _CAPPED = int(At.CYCLES), int(At.CAPPED)
+_ABANDONED, _CYCLES, _CAPPED = int(At.ABANDONED), int(At.CYCLES), int(At.CAPPED)
 _WAITING, _MATCHED, _GAVE_UP = int(Fate.WAITING), int(Fate.MATCHED), int(Fate.ABANDONED)
 
 
 @njit(cache=True, nogil=True)
-def tidy_queue(world: World, now_s: float) -> None:
+def tidy_queue(world: World, mode: int, now_s: float) -> None:
     """Drop the tickets that have been matched, and those whose players have run out of patience by ``now_s``."""
     crowd, fates, queue = world.crowd, world.fates, world.queue
-    kept = 0
-    for place in range(world.now[_QUEUED]):
+    start = queue.starts[mode]
+    kept = start
+    for place in range(start, start + queue.used[mode]):
         row = queue.rows[place]
         if fates.state[row] != _WAITING:
             continue
         if crowd.arrives_s[row] + crowd.patience_s[row] < now_s:
             fates.state[row] = _GAVE_UP
-            queue.waiting[crowd.home[crowd.location[row]]] -= 1
-            world.now[_ABANDONED] += 1
+            queue.waiting[mode, crowd.home[crowd.location[row]]] -= crowd.size[row]
+            world.now[_ABANDONED] += crowd.size[row]
             continue
         queue.rows[kept] = row
         kept += 1
-    world.now[_QUEUED] = kept
+    queue.used[mode] = kept - start
 
 
 @njit(cache=True, nogil=True)
@@ -52,72 +52,82 @@ def may_ask(world: World, region: int, now_s: float) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def match_and_allocate(world: World, terms: Terms, now_s: float) -> int:
+def match_and_allocate(world: World, terms: Terms, rules: RuleTable, mode: int, now_s: float) -> int:
     """Run one cycle over a tidy queue; returns the number of matches that got a server."""
-    rows = _window(world, terms)
-    crowd, fates, fleet = world.crowd, world.fates, world.fleet
-    count, regions = rows.shape[0], fleet.ready.shape[0]
-    tickets = Tickets(
-        np.empty((count, regions), np.float32),
-        crowd.known_skill[rows],
-        crowd.arrives_s[rows],
-        crowd.group[rows],
-        rows.astype(np.int64),
-    )
+    rows = _window(world, terms, mode)
+    crowd, fates = world.crowd, world.fates
+    count, regions = rows.shape[0], world.fleet.ready.shape[0]
+    latency_ms = np.empty((count, regions), np.float32)
     for ticket in range(count):
         row = rows[ticket]
         for region in range(regions):
-            tickets.latency_ms[ticket, region] = crowd.rtt_ms[crowd.location[row], region] + crowd.access_ms[row]
-    limits = Limits(
-        now_s, terms.players, terms.min_players, terms.fill_s, terms.roam_s, terms.max_latency_ms
-    )
+            latency_ms[ticket, region] = crowd.rtt_ms[crowd.location[row], region] + crowd.access_ms[row]
     match_of = np.full(count, -1, np.int32)
-    region_of = np.zeros(count // terms.min_players, np.int32)
-    formed = form_matches(tickets, terms.groups, limits, match_of, region_of)
+    region_of = np.zeros(count, np.int32)
+    formed = form(
+        rules,
+        mode,
+        now_s,
+        terms.groups,
+        latency_ms,
+        crowd.skill[rows],
+        crowd.arrives_s[rows],
+        crowd.group[rows],
+        rows.astype(np.int64),
+        crowd.size[rows],
+        crowd.platform[rows],
+        match_of,
+        region_of,
+    )
     world.now[_CYCLES] += 1
     if not formed:
         return 0
 
-    oldest = np.full(formed, count, np.int64)
-    sizes = np.zeros(formed, np.int64)
+    oldest_s = np.full(formed, np.inf)
+    players = np.zeros(formed, np.int64)
     for ticket in range(count):
-        if match_of[ticket] >= 0:
-            oldest[match_of[ticket]] = min(oldest[match_of[ticket]], ticket)
-            sizes[match_of[ticket]] += 1
+        match = match_of[ticket]
+        if match >= 0:
+            oldest_s[match] = min(oldest_s[match], crowd.arrives_s[rows[ticket]])
+            players[match] += crowd.size[rows[ticket]]
+    order = np.argsort(oldest_s, kind="mergesort")
     number_of = np.full(formed, -1, np.int64)
     count_server_seconds(world, now_s)
-    placed = _place(world, terms, region_of, sizes, np.argsort(oldest, kind="mergesort"), number_of, now_s)
+    placed = _place(world, terms, mode, region_of, players, order, number_of, now_s)
     for ticket in range(count):
-        if match_of[ticket] >= 0 and number_of[match_of[ticket]] >= 0:
-            row = rows[ticket]
-            fates.state[row] = _MATCHED
-            fates.assigned_s[row] = now_s
-            fates.match[row] = number_of[match_of[ticket]]
-            world.queue.waiting[crowd.home[crowd.location[row]]] -= 1
+        if match_of[ticket] < 0 or number_of[match_of[ticket]] < 0:
+            continue
+        row, number = rows[ticket], number_of[match_of[ticket]]
+        fates.state[row] = _MATCHED
+        fates.assigned_s[row] = now_s
+        fates.match[row] = number
+        fates.beside[row] = world.matches.first[number]
+        world.matches.first[number] = row
+        world.queue.waiting[mode, crowd.home[crowd.location[row]]] -= crowd.size[row]
     return placed
 
 
 @njit(cache=True, nogil=True)
-def _window(world: World, terms: Terms) -> NDArray[np.int32]:
+def _window(world: World, terms: Terms, mode: int) -> NDArray[np.int32]:
     """The oldest tickets of each home region, all of them in order of age."""
     fleet, queue, crowd = world.fleet, world.queue, world.crowd
-    queued = world.now[_QUEUED]
+    start = queue.starts[mode]
+    queued = queue.rows[start : start + queue.used[mode]]
     regions = fleet.ready.shape[0]
     room = np.empty(regions, np.int64)
     all_fit = True
     for region in range(regions):
-        room[region] = max(terms.window, WINDOW_SEATS * fleet.ready[region] * terms.players)
-        all_fit = all_fit and queue.waiting[region] <= room[region]
+        room[region] = max(terms.window, WINDOW_SEATS * fleet.ready[region] * world.modes.players[mode])
+        all_fit = all_fit and queue.waiting[mode, region] <= room[region]
     if all_fit:
-        return queue.rows[:queued].copy()
+        return queued.copy()
     world.now[_CAPPED] += 1
-    seen = np.empty(queued, np.int32)
+    seen = np.empty(queued.shape[0], np.int32)
     count = 0
-    for place in range(queued):
-        row = queue.rows[place]
+    for row in queued:
         home = crowd.home[crowd.location[row]]
         if room[home] > 0:
-            room[home] -= 1
+            room[home] -= crowd.size[row]
             seen[count] = row
             count += 1
     return seen[:count].copy()
@@ -127,8 +137,9 @@ def _window(world: World, terms: Terms) -> NDArray[np.int32]:
 def _place(
     world: World,
     terms: Terms,
+    mode: int,
     region_of: NDArray[np.int32],
-    sizes: NDArray[np.int64],
+    players: NDArray[np.int64],
     order: NDArray[np.int64],
     number_of: NDArray[np.int64],
     now_s: float,
@@ -145,9 +156,10 @@ def _place(
             continue
         asked[region] = True
         if fleet.ready[region] > 0 and not fleet.closed[region]:
-            number_of[formed] = allocate(world, terms, region, sizes[formed], now_s)
+            number_of[formed] = allocate(world, terms, region, mode, players[formed], now_s)
             fleet.scarce_until_s[region] = -np.inf
             placed += 1
         else:
             fleet.scarce_until_s[region] = now_s + terms.scarce_s
+            fleet.unmet[region] += 1
     return placed

@@ -6,32 +6,22 @@ limit of all together, and the starts that may be under way at once. A target be
 
 from __future__ import annotations
 
-import math
-
 from numba import njit
 
 from loadtest.simulation.calendar import add_entry
+from loadtest.simulation.durations import draw_duration
 from loadtest.simulation.world import At, MatchState, Terms, World
-from loadtest.streams import next_exponential, next_normal, next_uniform
+from loadtest.streams import next_exponential
 
-# The entries of the calendar: a number times four, plus what happens to it.
-READY, START_FAILED, MATCH_OVER, SERVER_DIED = 0, 1, 2, 3
+# The entries of the calendar: a region, match or ticket times four, plus what happens to it.
+READY, MATCH_OVER, SERVER_DIED, RETURN = 0, 1, 2, 3
 
-STARTUPS, LENGTHS, FAILURES = 0, 1, 2  # random streams
+OPEN, CLOSED, PAUSED = 0, 1, 2  # a region: takes matches and starts servers, does neither, starts servers only
 
-_MATCHES, _PEAK = int(At.MATCHES), int(At.PEAK)
+STARTUPS, LENGTHS, DEATHS, RESTS = 0, 1, 2, 3  # random streams
+
+_MATCHES, _PEAK, _PLAYING_NOW, _RETURNING = int(At.MATCHES), int(At.PEAK), int(At.PLAYING), int(At.RETURNING)
 _PLAYING, _OVER, _CRASHED = int(MatchState.PLAYING), int(MatchState.OVER), int(MatchState.CRASHED)
-
-
-@njit(cache=True, nogil=True)
-def draw_duration(world: World, stream: int, mean_s: float, variation: float) -> float:
-    """A random duration: exactly the mean, exponential (variation 1), or log-normal with that coefficient of variation."""
-    if variation <= 0.0 or mean_s <= 0.0:
-        return mean_s
-    if variation == 1.0:
-        return mean_s * next_exponential(world.streams, stream)
-    variance = math.log(1.0 + variation * variation)
-    return mean_s * math.exp(math.sqrt(variance) * next_normal(world.streams, stream) - variance / 2.0)
 
 
 @njit(cache=True, nogil=True)
@@ -65,7 +55,7 @@ def fill(world: World, terms: Terms, now_s: float) -> None:
         neediest, most_missing = -1, 0
         for region in range(regions):
             missing = _missing(world, terms, region)
-            if missing > most_missing and not fleet.closed[region]:
+            if missing > most_missing and fleet.closed[region] != CLOSED:
                 here = fleet.starting[region] + fleet.ready[region] + fleet.allocated[region]
                 if here < fleet.most[region]:
                     neediest, most_missing = region, missing
@@ -78,41 +68,53 @@ def fill(world: World, terms: Terms, now_s: float) -> None:
 
 
 @njit(cache=True, nogil=True)
-def happen(world: World, terms: Terms, what: int, now_s: float) -> None:
-    """Let one entry of the calendar take effect, and fill up. Server-seconds are counted up to ``now_s``."""
+def happen(world: World, terms: Terms, what: int, now_s: float) -> int:
+    """Let one entry of the calendar take effect, and fill up; returns the ticket that comes back, or -1.
+
+    Server-seconds are counted up to ``now_s``.
+    """
     fleet, matches = world.fleet, world.matches
     number, kind = what // 4, what % 4
+    if kind == RETURN:
+        world.now[_RETURNING] -= 1
+        return int(number)
     if kind == READY:
         fleet.starting[number] -= 1
         fleet.ready[number] += 1
-    elif kind == START_FAILED:
-        fleet.starting[number] -= 1
-        fleet.failed[number] += 1
     elif matches.state[number] == _PLAYING:  # else its server was killed before
-        matches.state[number] = _OVER if kind == MATCH_OVER else _CRASHED
         fleet.allocated[matches.region[number]] -= 1
+        world.now[_PLAYING_NOW] -= matches.players[number]
         if kind == SERVER_DIED:
-            fleet.failed[matches.region[number]] += 1
+            matches.state[number] = _CRASHED
+            fleet.died[matches.region[number]] += 1
+        else:
+            matches.state[number] = _OVER
+            _rest(world, terms, number, now_s)
     fill(world, terms, now_s)
+    return -1
 
 
 @njit(cache=True, nogil=True)
-def allocate(world: World, terms: Terms, region: int, players: int, now_s: float) -> int:
+def allocate(world: World, terms: Terms, region: int, mode: int, players: int, now_s: float) -> int:
     """Give a ready server to a match, and start its successor; returns the match's number. There must be one ready."""
-    fleet, matches = world.fleet, world.matches
+    fleet, matches, modes = world.fleet, world.matches, world.modes
     match = world.now[_MATCHES]
     world.now[_MATCHES] += 1
+    world.now[_PLAYING_NOW] += players
     fleet.ready[region] -= 1
     fleet.allocated[region] += 1
     matches.state[match] = _PLAYING
     matches.region[match] = region
+    matches.mode[match] = mode
     matches.players[match] = players
     matches.formed_s[match] = now_s
-    begins_s = now_s + terms.join_s
-    ends_s = begins_s + draw_duration(world, LENGTHS, terms.match_s, terms.match_cv) + terms.linger_s
+    length_s = draw_duration(
+        world.streams, LENGTHS, modes.shape[mode], modes.match_s[mode], modes.spread[mode]
+    )
+    ends_s = now_s + terms.join_s + length_s + terms.linger_s
     kind = MATCH_OVER
     if terms.crash_per_s > 0.0:
-        dies_s = now_s + next_exponential(world.streams, FAILURES) / terms.crash_per_s
+        dies_s = now_s + next_exponential(world.streams, DEATHS) / terms.crash_per_s
         if dies_s < ends_s:
             ends_s, kind = dies_s, SERVER_DIED
     matches.ends_s[match] = ends_s
@@ -123,17 +125,19 @@ def allocate(world: World, terms: Terms, region: int, players: int, now_s: float
 
 @njit(cache=True, nogil=True)
 def kill_servers(world: World, terms: Terms, region: int, count: int, now_s: float) -> int:
-    """Kill up to ``count`` servers of a region that play, the oldest match first; returns how many matches died."""
+    """Kill up to ``count`` servers that play, the oldest match first, in one region or (-1) in any; returns how many."""
     count_server_seconds(world, now_s)
     killed = 0
     for match in range(world.now[_MATCHES]):
         if killed == count:
             break
-        if world.matches.state[match] == _PLAYING and world.matches.region[match] == region:
+        where = world.matches.region[match]
+        if world.matches.state[match] == _PLAYING and (region < 0 or where == region):
             world.matches.state[match] = _CRASHED
             world.matches.ends_s[match] = now_s
-            world.fleet.allocated[region] -= 1
-            world.fleet.failed[region] += 1
+            world.fleet.allocated[where] -= 1
+            world.fleet.died[where] += 1
+            world.now[_PLAYING_NOW] -= world.matches.players[match]
             killed += 1
     fill(world, terms, now_s)
     return killed
@@ -154,8 +158,21 @@ def _start(world: World, terms: Terms, region: int, now_s: float) -> None:
     fleet = world.fleet
     fleet.starting[region] += 1
     fleet.started[region] += 1
-    takes_s = draw_duration(world, STARTUPS, fleet.startup_s[region], terms.startup_cv)
-    failed = terms.start_failure > 0.0 and next_uniform(world.streams, FAILURES) < terms.start_failure
-    add_entry(world.calendar, now_s + takes_s, region * 4 + (START_FAILED if failed else READY))
+    takes_s = draw_duration(
+        world.streams, STARTUPS, terms.startup_shape, fleet.startup_s[region], terms.startup_spread
+    )
+    add_entry(world.calendar, now_s + takes_s, region * 4 + READY)
     live = fleet.starting[region] + fleet.ready[region] + fleet.allocated[region]
     fleet.peak[region] = max(fleet.peak[region], live)
+
+
+@njit(cache=True, nogil=True)
+def _rest(world: World, terms: Terms, match: int, now_s: float) -> None:
+    """Those of a match who play on will come back after a while."""
+    ticket = world.matches.first[match]
+    while ticket >= 0:
+        if world.crowd.following[ticket] >= 0:
+            rest_s = terms.think_s * next_exponential(world.streams, RESTS)
+            add_entry(world.calendar, now_s + rest_s, world.crowd.following[ticket] * 4 + RETURN)
+            world.now[_RETURNING] += 1
+        ticket = world.fates.beside[ticket]

@@ -1,6 +1,6 @@
 """Everything that a simulation knows and changes: structures of arrays, made once and then only filled in.
 
-Times are seconds of virtual time since the start. n players, L locations, R regions, M matches at most, S samples at most.
+Times are seconds of virtual time since the start. T tickets, L locations, R regions, K modes, M matches at most, S samples at most.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ SAMPLES = 2_048  # at most; at least half as many once it was full: a curve as f
 
 
 class Fate(IntEnum):
-    """What became of a player."""
+    """What became of a ticket."""
 
-    AWAY = 0  # has not arrived yet
+    AWAY = 0  # has not arrived yet, or never will: the match before it did not happen
     WAITING = 1
     MATCHED = 2
-    ABANDONED = 3  # ran out of patience
+    ABANDONED = 3  # its players ran out of patience
     REFUSED = 4  # no region is near enough
-    LOST = 5  # the server died under the match
 
 
 class MatchState(IntEnum):
@@ -33,49 +32,74 @@ class MatchState(IntEnum):
     NONE = 0
     PLAYING = 1
     OVER = 2
-    CRASHED = 3
+    CRASHED = 3  # its server died
 
 
 class Crowd(NamedTuple):
-    """The players, in order of arrival. They do not change.
+    """The tickets: first those of players who come by themselves, in order of arrival, then those for a session's later matches.
 
     Attributes:
-        arrives_s: float64[n].
-        patience_s: float32[n], seconds until the player cancels.
-        skill: float32[n], true skill on OpenSkill's scale.
-        known_skill: float32[n], what the matchmaker believes: the rating's mean.
-        group: int32[n], who may meet, as the matching kernel has it.
-        location: int16[n], a row of ``rtt_ms``.
-        access_ms: float32[n], the player's own line.
+        arrives_s: float64[T]; of a later match inf, until the one before it is over.
+        patience_s: float32[T], seconds until the players cancel.
+        skill: float32[T], what the matchmaker believes: the mean of the ratings.
+        size: int32[T], players of the ticket.
+        mode: int8[T].
+        group: int32[T], who may meet, as the matching kernel has it.
+        platform: int32[T].
+        location: int16[T], a row of ``rtt_ms``.
+        access_ms: float32[T], the line of the player with the slowest.
+        following: int32[T], the ticket of the next match of the session, or -1.
         rtt_ms: float32[L, R], inf where no round trip is published.
-        home: int16[L], each location's nearest region; -1 where none is near enough.
+        home: int16[L], each location's nearest region; -1 where none is published.
+        first: int64[1], how many tickets come by themselves.
     """
 
     arrives_s: NDArray[np.float64]
     patience_s: NDArray[np.float32]
     skill: NDArray[np.float32]
-    known_skill: NDArray[np.float32]
+    size: NDArray[np.int32]
+    mode: NDArray[np.int8]
     group: NDArray[np.int32]
+    platform: NDArray[np.int32]
     location: NDArray[np.int16]
     access_ms: NDArray[np.float32]
+    following: NDArray[np.int32]
     rtt_ms: NDArray[np.float32]
     home: NDArray[np.int16]
+    first: NDArray[np.int64]
+
+
+class Modes(NamedTuple):
+    """The ways to play; fields [K]. Shapes and spreads are those of ``durations``.
+
+    Attributes:
+        players, min_players: of a match.
+        max_latency_ms: round trip above which a ticket is refused.
+        match_s: length of a match.
+        spread: float64, see ``durations``.
+        shape: int64, see ``durations``.
+    """
+
+    players: NDArray[np.int64]
+    min_players: NDArray[np.int64]
+    max_latency_ms: NDArray[np.float64]
+    match_s: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    shape: NDArray[np.int64]
 
 
 class Terms(NamedTuple):
     """The rules of the run, one number each.
 
     Attributes:
-        players, min_players, fill_s, roam_s, max_latency_ms: as in matchmaker.rules.Rules.
         groups: one more than the largest group.
         period_s: between two matching cycles.
         scarce_s: between two tries to get a server in a region that had none.
         window: tickets of one home region that a cycle looks at, at least; the oldest.
         join_s: from the assignment until the match begins.
-        match_s, match_cv: mean length of a match and its coefficient of variation; 0: all alike, 1: exponential, else log-normal.
         linger_s: from the end of a match until its server is gone.
-        startup_cv: as match_cv, of the start-up.
-        start_failure: share of starts that fail, known only when the server should have been ready.
+        startup_spread, startup_shape: see ``durations``.
+        think_s: between two matches of a session, on average.
         crash_per_s: rate at which a server with a match dies.
         most: servers at most, all regions together.
         at_once: starts under way at most, all regions together.
@@ -84,21 +108,15 @@ class Terms(NamedTuple):
         last_s: then whoever still waits gives up.
     """
 
-    players: int
-    min_players: int
-    fill_s: float
-    roam_s: float
-    max_latency_ms: float
     groups: int
     period_s: float
     scarce_s: float
     window: int
     join_s: float
-    match_s: float
-    match_cv: float
     linger_s: float
-    startup_cv: float
-    start_failure: float
+    startup_spread: float
+    startup_shape: int
+    think_s: float
     crash_per_s: float
     most: int
     at_once: int
@@ -108,21 +126,40 @@ class Terms(NamedTuple):
 
 
 class Fates(NamedTuple):
-    """What became of each player: ``state`` uint8[n], a Fate; ``assigned_s`` float64[n] or NaN; ``match`` int32[n] or -1."""
+    """What became of each ticket.
+
+    Attributes:
+        state: uint8[T], a Fate.
+        assigned_s: float64[T], NaN without a match.
+        match: int32[T], or -1.
+        beside: int32[T], another ticket of the same match, or -1.
+    """
 
     state: NDArray[np.uint8]
     assigned_s: NDArray[np.float64]
     match: NDArray[np.int32]
+    beside: NDArray[np.int32]
 
 
 class Matches(NamedTuple):
-    """The matches, in the order in which they got a server; fields [M]. ``ends_s`` is when the server is free of it."""
+    """The matches, in the order in which they got a server; fields [M].
+
+    Attributes:
+        state: a MatchState.
+        region, mode: where and what.
+        players: how many.
+        formed_s: when it got its server.
+        ends_s: when the server is free of it.
+        first: one of its tickets; ``Fates.beside`` leads to the others.
+    """
 
     state: NDArray[np.uint8]
     region: NDArray[np.int16]
+    mode: NDArray[np.int8]
     players: NDArray[np.int32]
     formed_s: NDArray[np.float64]
     ends_s: NDArray[np.float64]
+    first: NDArray[np.int32]
 
 
 class Fleet(NamedTuple):
@@ -131,11 +168,12 @@ class Fleet(NamedTuple):
     Attributes:
         target: servers wanted; what is counted, ``Terms.replicas`` says.
         most: servers at most.
-        startup_s: mean seconds from the start of a server until it is ready.
-        closed: 1 while the region takes no match and starts no server.
+        startup_s: from the start of a server until it is ready.
+        closed: OPEN, CLOSED or PAUSED of ``warm_pool``.
         starting, ready, allocated: servers now.
         peak: the most servers there ever were.
-        started, failed: servers so far that were started, and that never became ready or died.
+        started, died: servers so far.
+        unmet: matches that asked in vain since somebody set this to 0.
         server_s, idle_s: server-seconds so far: of all, and of those ready without a match.
         counted_s: until when the two are counted.
         scarce_until_s: a try to get a server failed, and the next is due then; -inf otherwise.
@@ -150,7 +188,8 @@ class Fleet(NamedTuple):
     allocated: NDArray[np.int64]
     peak: NDArray[np.int64]
     started: NDArray[np.int64]
-    failed: NDArray[np.int64]
+    died: NDArray[np.int64]
+    unmet: NDArray[np.int64]
     server_s: NDArray[np.float64]
     idle_s: NDArray[np.float64]
     counted_s: NDArray[np.float64]
@@ -158,14 +197,23 @@ class Fleet(NamedTuple):
 
 
 class Queue(NamedTuple):
-    """The tickets that wait: ``rows`` int32[n], players in order of age, some of them gone already; ``waiting`` int64[R] by home."""
+    """The tickets that wait.
+
+    Attributes:
+        rows: int32[T], those of mode k from ``starts[k]``, ``used[k]`` of them, in order of age; some of them are gone already.
+        starts: int64[K + 1].
+        used: int64[K].
+        waiting: int64[K, R], players who wait, by home region.
+    """
 
     rows: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    used: NDArray[np.int64]
     waiting: NDArray[np.int64]
 
 
 class Samples(NamedTuple):
-    """A look at everything now and then; ``at_s`` [S], then four [S, R], then three [S]. When full, each second one goes."""
+    """A look at everything now and then; ``at_s`` [S], then four [S, R], then four [S]. When full, each second one goes."""
 
     at_s: NDArray[np.float64]
     waiting: NDArray[np.int32]
@@ -173,6 +221,7 @@ class Samples(NamedTuple):
     ready: NDArray[np.int32]
     allocated: NDArray[np.int32]
     arrived: NDArray[np.int64]
+    playing: NDArray[np.int64]
     abandoned: NDArray[np.int64]
     server_s: NDArray[np.float64]
 
@@ -181,21 +230,24 @@ class At(IntEnum):
     """Places in ``World.now``, the counters of the run."""
 
     CYCLE = 0  # the number of the next matching cycle
-    ARRIVED = 1  # players who have arrived
-    QUEUED = 2  # rows of the queue in use
-    MATCHES = 3
-    SAMPLES = 4
-    ABANDONED = 5
-    CYCLES = 6  # times that the matching kernel was asked
-    CAPPED = 7  # times that it saw the window and not the whole queue
-    PEAK = 8  # the most servers there were at once, all regions together
-    EVERY = 9  # a sample each so many times ``Terms.sample_s``
+    ARRIVED = 1  # tickets that have come by themselves
+    MATCHES = 2
+    SAMPLES = 3
+    EVERY = 4  # a sample each so many times ``Terms.sample_s``
+    CYCLES = 5  # times that the matching kernel was asked
+    CAPPED = 6  # times that it saw the window and not the whole queue
+    PEAK = 7  # the most servers there were at once, all regions together
+    ARRIVED_PLAYERS = 8
+    PLAYING = 9  # players in a match now
+    ABANDONED = 10  # players so far
+    RETURNING = 11  # tickets that will come when their players have rested
 
 
 class World(NamedTuple):
-    """All of it; ``now`` is int64[len(At)], ``streams`` uint64[3]: start-ups, match lengths, failures."""
+    """All of it; ``now`` is int64[len(At)], ``streams`` uint64[4]: start-ups, match lengths, deaths of servers, rests."""
 
     crowd: Crowd
+    modes: Modes
     fates: Fates
     matches: Matches
     fleet: Fleet
@@ -208,17 +260,21 @@ class World(NamedTuple):
 
 def new_world(
     crowd: Crowd,
+    modes: Modes,
     terms: Terms,
     *,
+    ready: NDArray[np.int64],
     target: NDArray[np.int64],
     most: NDArray[np.int64],
     startup_s: NDArray[np.float64],
     streams: NDArray[np.uint64],
 ) -> World:
-    """The world before anybody arrives, each region with the servers that it wants."""
-    players, regions = len(crowd.arrives_s), crowd.rtt_ms.shape[1]
-    matches = players // terms.min_players
-    ready = np.minimum(target, most)
+    """The world before anybody arrives, each region with ``ready`` servers or as many as the limits leave it."""
+    tickets, regions = len(crowd.arrives_s), crowd.rtt_ms.shape[1]
+    of_mode = np.bincount(crowd.mode, minlength=len(modes.players))
+    players_of = np.bincount(crowd.mode, weights=crowd.size, minlength=len(modes.players)).astype(np.int64)
+    matches = int((players_of // modes.min_players).sum())
+    ready = np.minimum(ready, most)
     for region in range(regions):  # what all regions together may have, the first take
         ready[region] = min(ready[region], max(0, terms.most - int(ready[:region].sum())))
 
@@ -231,11 +287,12 @@ def new_world(
         startup_s=startup_s.astype(np.float64),
         closed=np.zeros(regions, np.uint8),
         starting=counts(),
-        ready=ready.copy(),
+        ready=ready.astype(np.int64),
         allocated=counts(),
-        peak=ready.copy(),
-        started=ready.copy(),
-        failed=counts(),
+        peak=ready.astype(np.int64),
+        started=ready.astype(np.int64),
+        died=counts(),
+        unmet=counts(),
         server_s=np.zeros(regions),
         idle_s=np.zeros(regions),
         counted_s=np.zeros(regions),
@@ -244,24 +301,38 @@ def new_world(
     now = np.zeros(len(At), np.int64)
     now[At.PEAK] = ready.sum()
     now[At.EVERY] = 1
-    # A server that starts or plays has an entry, and so has each match whose server was killed, until its time is up.
-    entries = min(int(most.sum()), terms.most) + matches + 1
+    # An entry each: a server that starts or plays, a match whose server was killed until its time is up, a player who rests.
+    entries = min(int(most.sum()), terms.most) + matches + tickets - int(crowd.first[0]) + 1
     return World(
         crowd,
-        Fates(np.zeros(players, np.uint8), np.full(players, np.nan), np.full(players, -1, np.int32)),
+        modes,
+        Fates(
+            np.zeros(tickets, np.uint8),
+            np.full(tickets, np.nan),
+            np.full(tickets, -1, np.int32),
+            np.full(tickets, -1, np.int32),
+        ),
         Matches(
             np.zeros(matches, np.uint8),
             np.zeros(matches, np.int16),
+            np.zeros(matches, np.int8),
             np.zeros(matches, np.int32),
             np.zeros(matches),
             np.zeros(matches),
+            np.full(matches, -1, np.int32),
         ),
         fleet,
-        Queue(np.zeros(players, np.int32), counts()),
+        Queue(
+            np.zeros(tickets, np.int32),
+            np.concatenate([[0], np.cumsum(of_mode)]).astype(np.int64),
+            np.zeros(len(of_mode), np.int64),
+            np.zeros((len(of_mode), regions), np.int64),
+        ),
         empty_calendar(entries),
         Samples(
             np.zeros(SAMPLES),
             *(np.zeros((SAMPLES, regions), np.int32) for _ in range(4)),
+            np.zeros(SAMPLES, np.int64),
             np.zeros(SAMPLES, np.int64),
             np.zeros(SAMPLES, np.int64),
             np.zeros(SAMPLES),

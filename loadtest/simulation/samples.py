@@ -1,0 +1,48 @@
+"""The look at everything now and then, from which the curves are drawn."""
+
+from __future__ import annotations
+
+from numba import njit
+
+from loadtest.simulation.world import SAMPLES, At, Terms, World
+
+_SAMPLES, _EVERY = int(At.SAMPLES), int(At.EVERY)
+_ARRIVED_PLAYERS, _PLAYING, _ABANDONED = int(At.ARRIVED_PLAYERS), int(At.PLAYING), int(At.ABANDONED)
+
+
+@njit(cache=True, nogil=True)
+def take_sample(world: World, terms: Terms, now_s: float) -> None:
+    """Write down how things are. Without room, every second sample goes, and they are taken half as often."""
+    samples, fleet, now = world.samples, world.fleet, world.now
+    if now[_SAMPLES] == SAMPLES:
+        for kept in range(SAMPLES // 2):
+            _copy(world, 2 * kept, kept)
+        now[_SAMPLES] = SAMPLES // 2
+        now[_EVERY] *= 2
+    at = now[_SAMPLES]
+    now[_SAMPLES] += 1
+    samples.at_s[at] = now_s
+    samples.arrived[at] = now[_ARRIVED_PLAYERS]
+    samples.playing[at] = now[_PLAYING]
+    samples.abandoned[at] = now[_ABANDONED]
+    samples.server_s[at] = fleet.server_s.sum()
+    for region in range(fleet.ready.shape[0]):
+        samples.waiting[at, region] = world.queue.waiting[:, region].sum()
+        samples.starting[at, region] = fleet.starting[region]
+        samples.ready[at, region] = fleet.ready[region]
+        samples.allocated[at, region] = fleet.allocated[region]
+
+
+@njit(cache=True, nogil=True)
+def _copy(world: World, old: int, kept: int) -> None:
+    samples = world.samples
+    samples.at_s[kept] = samples.at_s[old]
+    samples.arrived[kept] = samples.arrived[old]
+    samples.playing[kept] = samples.playing[old]
+    samples.abandoned[kept] = samples.abandoned[old]
+    samples.server_s[kept] = samples.server_s[old]
+    for region in range(samples.waiting.shape[1]):
+        samples.waiting[kept, region] = samples.waiting[old, region]
+        samples.starting[kept, region] = samples.starting[old, region]
+        samples.ready[kept, region] = samples.ready[old, region]
+        samples.allocated[kept, region] = samples.allocated[old, region]
