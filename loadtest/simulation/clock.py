@@ -97,6 +97,7 @@ def _enqueue(world: World, row: int) -> None:
     queue.rows[queue.starts[mode] + queue.used[mode]] = row
     queue.used[mode] += 1
     queue.waiting[mode, home] += crowd.size[row]
+    queue.arrived[home] += crowd.size[row]
 
 
 @njit(cache=True, nogil=True)

@@ -12,24 +12,38 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from matchmaker.matching import Limits, Tickets, form_matches
+from matchmaker.arrays import Arrays, Openings, Seating, no_openings
+from matchmaker.limits import Limits, limits_of
+from matchmaker.matching import form_matches
 from matchmaker.rules import Rules
-
-PARTIES = False  # the kernel seats single players: each member of a party has a ticket of his own
 
 
 class RuleTable(NamedTuple):
-    """The rules of all modes, as the kernel's Limits want them: float64[K, 5]."""
+    """The rules of all modes, as the kernel's Limits want them, and no running match that wants players.
+
+    Attributes:
+        numbers: float64[K, 6]: teams, team size, roam_s, horizon_s, thin, backfill.
+        wait_s, value: float64[K, 4, S], the steps by which limits widen.
+    """
 
     numbers: NDArray[np.float64]
+    wait_s: NDArray[np.float64]
+    value: NDArray[np.float64]
+    openings: Openings
 
 
 def rule_table(rules: Sequence[Rules]) -> RuleTable:
     """The table of some rules, in the order of the modes."""
-    rows = [
-        (each.players, each.min_players, each.fill_s, each.roam_s, each.max_latency_ms) for each in rules
+    limits = [limits_of(each, 0.0) for each in rules]
+    width = max(each.wait_s.shape[1] for each in limits)
+    wait_s, value = np.full((len(limits), 4, width), np.inf), np.zeros((len(limits), 4, width))
+    for mode, each in enumerate(limits):
+        wait_s[mode, :, : each.wait_s.shape[1]] = each.wait_s
+        value[mode, :, : each.value.shape[1]] = each.value
+    numbers = [
+        (each.teams, each.team_size, each.roam_s, each.horizon_s, each.thin, each.backfill) for each in limits
     ]
-    return RuleTable(np.array(rows, np.float64))
+    return RuleTable(np.array(numbers, np.float64), wait_s, value, no_openings(1))
 
 
 @njit(cache=True, nogil=True)
@@ -50,6 +64,18 @@ def form(
 ) -> int:
     """Form matches of one mode's tickets; fills ``match_of`` (-1 before) and ``region_of``, and returns how many."""
     rules = table.numbers[mode]
-    limits = Limits(now_s, int(rules[0]), int(rules[1]), rules[2], rules[3], rules[4])
-    tickets = Tickets(latency_ms, skill, enqueued_s, group, ticket_id)
-    return int(form_matches(tickets, groups, limits, match_of, region_of))
+    limits = Limits(
+        now_s,
+        int(rules[0]),
+        int(rules[1]),
+        rules[2],
+        rules[3],
+        rules[4],
+        int(rules[5]),
+        table.wait_s[mode],
+        table.value[mode],
+    )
+    count = match_of.shape[0]
+    seating = Seating(match_of, np.full(count, -1, np.int32), np.zeros(count, np.int32), region_of)
+    tickets = Arrays(latency_ms, skill, enqueued_s, group, ticket_id, size, platform)
+    return int(form_matches(tickets, groups, limits, table.openings, seating))

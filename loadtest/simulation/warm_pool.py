@@ -103,6 +103,7 @@ def allocate(world: World, terms: Terms, region: int, mode: int, players: int, n
     world.now[_PLAYING_NOW] += players
     fleet.ready[region] -= 1
     fleet.allocated[region] += 1
+    fleet.matches[region] += 1
     matches.state[match] = _PLAYING
     matches.region[match] = region
     matches.mode[match] = mode

@@ -173,6 +173,7 @@ class Fleet(NamedTuple):
         starting, ready, allocated: servers now.
         peak: the most servers there ever were.
         started, died: servers so far.
+        matches: matches so far that got a server.
         unmet: matches that asked in vain since somebody set this to 0.
         server_s, idle_s: server-seconds so far: of all, and of those ready without a match.
         counted_s: until when the two are counted.
@@ -189,6 +190,7 @@ class Fleet(NamedTuple):
     peak: NDArray[np.int64]
     started: NDArray[np.int64]
     died: NDArray[np.int64]
+    matches: NDArray[np.int64]
     unmet: NDArray[np.int64]
     server_s: NDArray[np.float64]
     idle_s: NDArray[np.float64]
@@ -204,12 +206,14 @@ class Queue(NamedTuple):
         starts: int64[K + 1].
         used: int64[K].
         waiting: int64[K, R], players who wait, by home region.
+        arrived: int64[R], players who were queued so far, by home region.
     """
 
     rows: NDArray[np.int32]
     starts: NDArray[np.int64]
     used: NDArray[np.int64]
     waiting: NDArray[np.int64]
+    arrived: NDArray[np.int64]
 
 
 class Samples(NamedTuple):
@@ -292,6 +296,7 @@ def new_world(
         peak=ready.astype(np.int64),
         started=ready.astype(np.int64),
         died=counts(),
+        matches=counts(),
         unmet=counts(),
         server_s=np.zeros(regions),
         idle_s=np.zeros(regions),
@@ -327,6 +332,7 @@ def new_world(
             np.concatenate([[0], np.cumsum(of_mode)]).astype(np.int64),
             np.zeros(len(of_mode), np.int64),
             np.zeros((len(of_mode), regions), np.int64),
+            counts(),
         ),
         empty_calendar(entries),
         Samples(
