@@ -134,18 +134,20 @@ def _find_scarce(world: World, terms: Terms, now_s: float) -> None:
     fleet = world.fleet
     for region in range(fleet.ready.shape[0]):
         nothing = fleet.ready[region] == 0 or fleet.closed[region]
-        if nothing and _fills_match(world, region) and now_s >= fleet.scarce_until_s[region]:
+        full = _full_matches(world, region)
+        if nothing and full and now_s >= fleet.scarce_until_s[region]:
+            # All ask the first time, the oldest alone from then on.
+            fleet.unmet[region] += full if fleet.scarce_until_s[region] == -np.inf else 1
             fleet.scarce_until_s[region] = now_s + terms.scarce_s
-            fleet.unmet[region] += 1
 
 
 @njit(cache=True, nogil=True)
-def _fills_match(world: World, region: int) -> bool:
-    """Whether as many players wait at home in a region as a match of some mode needs to be full."""
+def _full_matches(world: World, region: int) -> int:
+    """Full matches that those who wait at home in a region would make."""
+    matches = 0
     for mode in range(world.queue.used.shape[0]):
-        if world.queue.waiting[mode, region] >= world.modes.players[mode]:
-            return True
-    return False
+        matches += world.queue.waiting[mode, region] // world.modes.players[mode]
+    return int(matches)
 
 
 @njit(cache=True, nogil=True)
@@ -169,6 +171,6 @@ def _next_cycle(world: World, terms: Terms, now_s: float, until_s: float) -> int
     if could_fill:
         for region in range(fleet.ready.shape[0]):
             has_server = fleet.ready[region] > 0 and not fleet.closed[region]
-            if has_server or (terms.scarce_s > 0.0 and _fills_match(world, region)):
+            if has_server or (terms.scarce_s > 0.0 and _full_matches(world, region) > 0):
                 next_s = min(next_s, max(now_s, fleet.scarce_until_s[region]))
     return int(max(following, math.ceil(next_s / terms.period_s - _ROUNDING)))

@@ -54,7 +54,8 @@ def may_ask(world: World, region: int, now_s: float) -> bool:
 @njit(cache=True, nogil=True)
 def match_and_allocate(world: World, terms: Terms, rules: RuleTable, mode: int, now_s: float) -> int:
     """Run one cycle over a tidy queue; returns the number of matches that got a server."""
-    rows = _window(world, terms, mode)
+    room = _room(world, terms, mode)
+    rows = _window(world, mode, room)
     crowd, fates = world.crowd, world.fates
     count, regions = rows.shape[0], world.fleet.ready.shape[0]
     latency_ms = np.empty((count, regions), np.float32)
@@ -93,7 +94,7 @@ def match_and_allocate(world: World, terms: Terms, rules: RuleTable, mode: int, 
     order = np.argsort(oldest_s, kind="mergesort")
     number_of = np.full(formed, -1, np.int64)
     count_server_seconds(world, now_s)
-    placed = _place(world, terms, mode, region_of, players, order, number_of, now_s)
+    placed = _place(world, terms, mode, room, region_of, players, order, number_of, now_s)
     for ticket in range(count):
         if match_of[ticket] < 0 or number_of[match_of[ticket]] < 0:
             continue
@@ -108,26 +109,31 @@ def match_and_allocate(world: World, terms: Terms, rules: RuleTable, mode: int, 
 
 
 @njit(cache=True, nogil=True)
-def _window(world: World, terms: Terms, mode: int) -> NDArray[np.int32]:
+def _room(world: World, terms: Terms, mode: int) -> NDArray[np.int64]:
+    """How many players of each home region a cycle looks at."""
+    ready = world.fleet.ready
+    room = np.empty(ready.shape[0], np.int64)
+    for region in range(ready.shape[0]):
+        room[region] = max(terms.window, WINDOW_SEATS * ready[region] * world.modes.players[mode])
+    return room
+
+
+@njit(cache=True, nogil=True)
+def _window(world: World, mode: int, room: NDArray[np.int64]) -> NDArray[np.int32]:
     """The oldest tickets of each home region, all of them in order of age."""
-    fleet, queue, crowd = world.fleet, world.queue, world.crowd
+    queue, crowd = world.queue, world.crowd
     start = queue.starts[mode]
     queued = queue.rows[start : start + queue.used[mode]]
-    regions = fleet.ready.shape[0]
-    room = np.empty(regions, np.int64)
-    all_fit = True
-    for region in range(regions):
-        room[region] = max(terms.window, WINDOW_SEATS * fleet.ready[region] * world.modes.players[mode])
-        all_fit = all_fit and queue.waiting[mode, region] <= room[region]
-    if all_fit:
+    if (queue.waiting[mode] <= room).all():
         return queued.copy()
     world.now[_CAPPED] += 1
+    left = room.copy()
     seen = np.empty(queued.shape[0], np.int32)
     count = 0
     for row in queued:
         home = crowd.home[crowd.location[row]]
-        if room[home] > 0:
-            room[home] -= crowd.size[row]
+        if left[home] > 0:
+            left[home] -= crowd.size[row]
             seen[count] = row
             count += 1
     return seen[:count].copy()
@@ -138,6 +144,7 @@ def _place(
     world: World,
     terms: Terms,
     mode: int,
+    room: NDArray[np.int64],
     region_of: NDArray[np.int32],
     players: NDArray[np.int64],
     order: NDArray[np.int64],
@@ -149,6 +156,7 @@ def _place(
     regions = fleet.ready.shape[0]
     scarce = fleet.scarce_until_s > -np.inf  # as the director knew it before it asked
     asked = np.zeros(regions, np.bool_)
+    first_failure = np.ones(regions, np.bool_)
     placed = 0
     for formed in order:
         region = region_of[formed]
@@ -162,4 +170,8 @@ def _place(
         else:
             fleet.scarce_until_s[region] = now_s + terms.scarce_s
             fleet.unmet[region] += 1
+            if first_failure[region] and not scarce[region]:  # those beyond the window would have asked, too
+                beyond = world.queue.waiting[mode, region] - room[region]
+                fleet.unmet[region] += max(0, beyond // world.modes.players[mode])
+            first_failure[region] = False
     return placed

@@ -9,7 +9,7 @@ import numpy as np
 from loadtest.simulation.clock import advance
 from loadtest.simulation.samples import take_sample
 from loadtest.simulation.setup import Incident, Setup
-from loadtest.simulation.warm_pool import CLOSED, OPEN, PAUSED, count_server_seconds, fill, kill_servers
+from loadtest.simulation.warm_pool import CLOSED, OPEN, PAUSED, count_server_seconds, fill, kill_servers, retarget
 from loadtest.simulation.world import At, World, new_world
 
 STREAMS = 4
@@ -43,8 +43,7 @@ def simulate(setup: Setup) -> Run:
     while not over and now_s < setup.until_s:
         if now_s >= decides_s:
             policy.decide(world, terms, now_s)
-            count_server_seconds(world, now_s)
-            fill(world, terms, now_s)
+            retarget(world, terms, now_s)
             decides_s = now_s + policy.sync_s
         while incidents and incidents[0].at_s <= now_s:
             _befall(world, setup, incidents.pop(0), now_s)

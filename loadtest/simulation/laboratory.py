@@ -80,7 +80,6 @@ def small_world(
             crash_per_s=0.0,
             most=servers,
             at_once=servers,
-            replicas=int(policy.replicas),
             sample_s=sample_s,
             last_s=math.inf,
         ),

@@ -25,7 +25,7 @@ from matchmaker.flexmatch.reading import read_rule_set
 from matchmaker.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, Rules, load_rules, rules_of, shipped
 
 SCARCE_S = 0.5  # the director's: between two tries to get a server in a region that had none
-WINDOW = 4_096  # tickets of a region that a cycle looks at: 40 matches of a hundred, 3 ms; see ``cycle``
+WINDOW = 32_768  # tickets of a region that a cycle looks at: all of them, until a crowd waits; see ``cycle``
 CLIENTS_GIVE_UP_S = 10.0  # a client without an answer from its server
 NEW_RATING = 25.0  # what a player without matches is rated
 
@@ -69,7 +69,6 @@ def plan(scenario: Scenario, *, rated: bool = True) -> Setup:
             crash_per_s=fleet.failures_per_server_hour / 3_600.0,
             most=fleet.max,
             at_once=fleet.max,
-            replicas=int(policy.replicas),
             sample_s=max(settings.matching_period_s, (last_s + 120.0) / 1_024),
             last_s=math.inf,
         ),
@@ -127,7 +126,7 @@ def policy_of(scenario: Scenario) -> Policy:
     """What sizes the fleet."""
     fleet = scenario.fleet
     if fleet.policy == "buffer":
-        return Buffered(fleet.buffer)
+        return Buffered(fleet.buffer, len(fleet.regions))
     startup_s = [fleet.startup_s * math.exp(fleet.startup_spread**2 / 2)] * len(fleet.regions)
     return Forecast(fleet.buffer, startup_s, scenario.match.players, scenario.match.duration_s)
 

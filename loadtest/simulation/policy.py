@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dedicated_server.fleet.autoscaling.buffer import Buffer
-from dedicated_server.fleet.autoscaling.replicas import Replicas
+from dedicated_server.fleet.autoscaling.replicas import Decision, Replicas
 from dedicated_server.fleet.autoscaling.sizing import Demand, Sizing
 from loadtest.simulation.world import Terms, World
 
 SYNC_S = 1.0  # between two decisions; a tenth of it would cost more time than the matches, and no start-up is that short
+UNMET_S = 15.0  # a match that asked in vain counts for so long; the live fleet's figure
 LATELY_S = 30.0  # over which arrivals and matches are counted: long enough to count some, short enough to see a rush
 
 
@@ -24,11 +25,9 @@ class Policy(Protocol):
 
     Attributes:
         sync_s: seconds between two decisions; inf: the first holds.
-        replicas: whether its targets count all servers, or those alone that are ready or nearly.
     """
 
     sync_s: float
-    replicas: bool
 
     def decide(self, world: World, terms: Terms, now_s: float) -> None:
         """Set ``world.fleet.target``."""
@@ -39,7 +38,6 @@ class KeepReady:
     """So many servers ready or nearly in each region, always: the warm pool of one machine, which needs no decisions."""
 
     sync_s = math.inf
-    replicas = False
 
     def __init__(self, buffer: int) -> None:
         self._buffer = buffer
@@ -49,34 +47,64 @@ class KeepReady:
         world.fleet.target[:] = self._buffer
 
 
+class Fleets:
+    """The regions as the policies see them, and what they decide put into effect as the live fleet does: idle servers wanted.
+
+    Args:
+        regions: how many.
+    """
+
+    def __init__(self, regions: int) -> None:
+        self._counted = np.zeros(regions, np.int64)
+        self._in_vain: deque[tuple[float, NDArray[np.int64]]] = deque()
+
+    def look(self, world: World, now_s: float) -> list[Replicas]:
+        """Each region's servers, and the matches that asked in vain lately."""
+        fleet = world.fleet
+        self._in_vain.append((now_s, fleet.unmet - self._counted))
+        self._counted = fleet.unmet.copy()
+        while now_s - self._in_vain[0][0] >= UNMET_S:
+            self._in_vain.popleft()
+        unmet = np.sum([counts for _, counts in self._in_vain], axis=0)
+        alive = fleet.starting + fleet.ready + fleet.allocated
+        return [
+            Replicas(int(alive[at]), int(fleet.ready[at]), 0, int(fleet.allocated[at]), int(unmet[at]))
+            for at in range(len(alive))
+        ]
+
+    @staticmethod
+    def want(world: World, region: int, decision: Decision, fleet: Replicas) -> None:
+        """Put a decision into effect; one without a number changes nothing."""
+        if decision.replicas is not None:
+            world.fleet.target[region] = max(0, decision.replicas - fleet.allocated)
+
+
 class Buffered:
     """The fleet's buffer policy, the same in each region."""
 
     sync_s = SYNC_S
-    replicas = True
 
-    def __init__(self, buffer: int) -> None:
+    def __init__(self, buffer: int, regions: int) -> None:
         self._policy = Buffer(servers=buffer)
+        self._fleets = Fleets(regions)
 
     def decide(self, world: World, terms: Terms, now_s: float) -> None:
         """Ask the policy for each region."""
-        for region, fleet in enumerate(fleets(world)):
-            decision = self._policy.decide(fleet, now_s)
-            if decision.replicas is not None:
-                world.fleet.target[region] = decision.replicas
+        for region, fleet in enumerate(self._fleets.look(world, now_s)):
+            self._fleets.want(world, region, self._policy.decide(fleet, now_s), fleet)
 
 
 class Forecast:
     """The fleet's own sizing by Erlang B, from the arrivals and matches of the last half minute; ``buffer`` is the least that is idle."""
 
     sync_s = SYNC_S
-    replicas = True
 
     def __init__(self, buffer: int, startup_s: Sequence[float], players: float, match_s: float) -> None:
         self._players, self._match_s = players, match_s
         self._policies = [
             Sizing(startup_s=each, sync_s=SYNC_S, least_idle=max(1, buffer)) for each in startup_s
         ]
+        self._fleets = Fleets(len(startup_s))
         self._seen: deque[tuple[float, NDArray[np.int64], NDArray[np.int64]]] = deque()
 
     def decide(self, world: World, terms: Terms, now_s: float) -> None:
@@ -86,7 +114,8 @@ class Forecast:
             self._seen.popleft()
         since_s, matches, arrived = self._seen[0]
         passed_s = max(now_s - since_s, SYNC_S)
-        for region, (policy, fleet) in enumerate(zip(self._policies, fleets(world), strict=True)):
+        fleets = self._fleets.look(world, now_s)
+        for region, (policy, fleet) in enumerate(zip(self._policies, fleets, strict=True)):
             demand = Demand(
                 matches_per_s=float(world.fleet.matches[region] - matches[region]) / passed_s,
                 players_per_s=float(world.queue.arrived[region] - arrived[region]) / passed_s,
@@ -94,23 +123,4 @@ class Forecast:
                 players_per_match=self._players,
                 match_s=self._match_s,
             )
-            decision = policy.decide(fleet, demand)
-            if decision.replicas is not None:
-                world.fleet.target[region] = decision.replicas
-
-
-def fleets(world: World) -> list[Replicas]:
-    """Each region's servers as the policies see them; what asked in vain since the last look counts once."""
-    fleet = world.fleet
-    found = [
-        Replicas(
-            replicas=int(fleet.starting[region] + fleet.ready[region] + fleet.allocated[region]),
-            ready=int(fleet.ready[region]),
-            reserved=0,
-            allocated=int(fleet.allocated[region]),
-            unmet=int(fleet.unmet[region]),
-        )
-        for region in range(len(fleet.ready))
-    ]
-    fleet.unmet[:] = 0
-    return found
+            self._fleets.want(world, region, policy.decide(fleet, demand), fleet)

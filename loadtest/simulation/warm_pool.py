@@ -1,7 +1,7 @@
 """The warm pool in virtual time: servers start, take a match, and are gone when it is over; the fill starts their successors.
 
 The same rules as the fleet's own pool: a region is filled up to its target, the neediest region first, within its own limit, the
-limit of all together, and the starts that may be under way at once. A target below what is ready stops idle servers.
+limit of all together, and the starts that may be under way at once. What is ready beyond the target is shed when the target is set.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def count_server_seconds(world: World, now_s: float) -> None:
 
 @njit(cache=True, nogil=True)
 def fill(world: World, terms: Terms, now_s: float) -> None:
-    """Start servers until each region has its target or a limit is reached, the neediest first; stop idle ones beyond it.
+    """Start servers until each region has its target or a limit is reached, the neediest first.
 
     Server-seconds are counted up to ``now_s``.
     """
@@ -46,15 +46,12 @@ def fill(world: World, terms: Terms, now_s: float) -> None:
     regions = fleet.ready.shape[0]
     live, under_way = 0, 0
     for region in range(regions):
-        surplus = -_missing(world, terms, region)
-        if surplus > 0:
-            fleet.ready[region] -= min(surplus, fleet.ready[region])
         under_way += fleet.starting[region]
         live += fleet.starting[region] + fleet.ready[region] + fleet.allocated[region]
     while live < terms.most and under_way < terms.at_once:
         neediest, most_missing = -1, 0
         for region in range(regions):
-            missing = _missing(world, terms, region)
+            missing = _missing(world, region)
             if missing > most_missing and fleet.closed[region] != CLOSED:
                 here = fleet.starting[region] + fleet.ready[region] + fleet.allocated[region]
                 if here < fleet.most[region]:
@@ -65,6 +62,15 @@ def fill(world: World, terms: Terms, now_s: float) -> None:
         live += 1
         under_way += 1
     world.now[_PEAK] = max(world.now[_PEAK], live)
+
+
+@njit(cache=True, nogil=True)
+def retarget(world: World, terms: Terms, now_s: float) -> None:
+    """Bring every region to the targets that have been set: shed what is ready beyond them, and fill."""
+    count_server_seconds(world, now_s)
+    for region in range(world.fleet.ready.shape[0]):
+        world.fleet.ready[region] = min(world.fleet.ready[region], world.fleet.target[region])
+    fill(world, terms, now_s)
 
 
 @njit(cache=True, nogil=True)
@@ -145,13 +151,9 @@ def kill_servers(world: World, terms: Terms, region: int, count: int, now_s: flo
 
 
 @njit(cache=True, nogil=True)
-def _missing(world: World, terms: Terms, region: int) -> int:
+def _missing(world: World, region: int) -> int:
     """Servers that a region lacks to its target."""
-    fleet = world.fleet
-    have = fleet.ready[region] + fleet.starting[region]
-    if terms.replicas:
-        have += fleet.allocated[region]
-    return int(fleet.target[region] - have)
+    return int(world.fleet.target[region] - world.fleet.ready[region] - world.fleet.starting[region])
 
 
 @njit(cache=True, nogil=True)

@@ -103,7 +103,6 @@ class Terms(NamedTuple):
         crash_per_s: rate at which a server with a match dies.
         most: servers at most, all regions together.
         at_once: starts under way at most, all regions together.
-        replicas: 1: a fleet's target is all its servers (Agones); 0: its servers that are ready or nearly (our warm pool).
         sample_s: between two samples, at first.
         last_s: then whoever still waits gives up.
     """
@@ -120,7 +119,6 @@ class Terms(NamedTuple):
     crash_per_s: float
     most: int
     at_once: int
-    replicas: int
     sample_s: float
     last_s: float
 
@@ -166,7 +164,7 @@ class Fleet(NamedTuple):
     """The servers of each region; fields [R].
 
     Attributes:
-        target: servers wanted; what is counted, ``Terms.replicas`` says.
+        target: servers wanted that are ready or nearly, without a match.
         most: servers at most.
         startup_s: from the start of a server until it is ready.
         closed: OPEN, CLOSED or PAUSED of ``warm_pool``.
@@ -174,7 +172,7 @@ class Fleet(NamedTuple):
         peak: the most servers there ever were.
         started, died: servers so far.
         matches: matches so far that got a server.
-        unmet: matches that asked in vain since somebody set this to 0.
+        unmet: times so far that a match asked in vain.
         server_s, idle_s: server-seconds so far: of all, and of those ready without a match.
         counted_s: until when the two are counted.
         scarce_until_s: a try to get a server failed, and the next is due then; -inf otherwise.
