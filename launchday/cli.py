@@ -140,6 +140,92 @@ def compare(
 
 
 @app.command()
+def simulate(
+    scenario: ScenarioArg,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    report: ReportFile = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            "--save", help="Write the figures to this file: the same bytes for the same scenario and seed."
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the scenario's.")] = None,
+    scale: Annotated[
+        float, typer.Option(min=1e-6, max=1e3, help="So many times the players, buffer and servers.")
+    ] = 1.0,
+    unrated: Annotated[
+        bool, typer.Option("--unrated", help="All players are new: the matchmaker knows nobody's skill.")
+    ] = False,
+) -> None:
+    """Play a scenario in virtual time, up to millions of players: waits, matches, servers and money."""
+    from loadtest.errors import LoadTestError
+    from loadtest.simulation import command
+
+    loaded, folder = _scenario(scenario), _scenario_path(scenario).parent
+    try:
+        code = command.run_simulate(
+            loaded,
+            folder,
+            scale=scale,
+            seed=seed,
+            rated=not unrated,
+            as_json=as_json,
+            report=report,
+            save=save,
+        )
+    except LoadTestError as error:
+        raise CommandError(str(error), USAGE_ERROR) from error
+    raise typer.Exit(code)
+
+
+@app.command()
+def sweep(
+    scenario: ScenarioArg,
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            help="A value of the scenario and what it takes: fleet.buffer=0..400, fleet.startup_s=5,30,120. May be repeated."
+        ),
+    ],
+    seeds: Annotated[int, typer.Option(min=1, max=1_000, help="Simulations of each setting.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    report: ReportFile = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Write the sweep's figures to this file, as JSON.")
+    ] = None,
+    scale: Annotated[
+        float, typer.Option(min=1e-6, max=1e3, help="So many times the players, buffer and servers.")
+    ] = 1.0,
+    jobs: Annotated[int | None, typer.Option(min=1, max=1_024, help="Processes; else one a core.")] = None,
+    unrated: Annotated[
+        bool, typer.Option("--unrated", help="All players are new: the matchmaker knows nobody's skill.")
+    ] = False,
+) -> None:
+    """Simulate many settings of a scenario: waits against money, and the cheapest that meets the objectives."""
+    from loadtest.errors import LoadTestError
+    from loadtest.simulation import command
+
+    loaded, folder = _scenario(scenario), _scenario_path(scenario).parent
+    try:
+        code = command.run_sweep(
+            loaded,
+            folder,
+            vary=vary,
+            seeds=seeds,
+            scale=scale,
+            rated=not unrated,
+            jobs=jobs,
+            as_json=as_json,
+            report=report,
+            save=save,
+        )
+    except LoadTestError as error:
+        raise CommandError(str(error), USAGE_ERROR) from error
+    raise typer.Exit(code)
+
+
+@app.command()
 def up(
     kafka: Annotated[str, typer.Option(help="embedded, or apache (make kafka fetches it).")] = "",
 ) -> None:
@@ -334,12 +420,18 @@ def _settings() -> Settings:
         raise CommandError(problems, USAGE_ERROR) from error
 
 
+def _scenario_path(name: str) -> Path:
+    from loadtest import scenario_file
+
+    shipped = scenario_file.SHIPPED / f"{name}.yaml"
+    return shipped if shipped.exists() and not Path(name).exists() else Path(name)
+
+
 def _scenario(name: str) -> Scenario:
     from loadtest import scenario_file
     from loadtest.errors import LoadTestError
 
-    shipped = scenario_file.SHIPPED / f"{name}.yaml"
-    path = shipped if shipped.exists() and not Path(name).exists() else Path(name)
+    path = _scenario_path(name)
     if not path.exists():
         names = ", ".join(sorted(file.stem for file in scenario_file.SHIPPED.glob("*.yaml")))
         raise CommandError(f"no scenario {name}: give a file, or one of those shipped: {names}", USAGE_ERROR)
