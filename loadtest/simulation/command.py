@@ -22,6 +22,7 @@ from loadtest.simulation.sweep import Setting, Sweep, sweep
 from loadtest.simulation.variation import parse_vary, scaled
 
 PASSED, MISSED = 0, 99
+PIPED_WIDTH = 150  # of a table that no terminal bounds
 TOLD_EACH = 0.1  # share of a sweep between two plain lines of progress
 
 
@@ -101,7 +102,8 @@ def run_sweep(
     if as_json:
         print(json.dumps(found.as_json()), flush=True)
     else:
-        show_sweep(found, Console())
+        console = Console()
+        show_sweep(found, console if console.is_terminal else Console(width=PIPED_WIDTH))
     if save is not None:
         write(save, json.dumps(found.as_json(), indent=2) + "\n")
     if report is not None:
@@ -138,7 +140,9 @@ def show_run(
 ) -> None:
     """Print one run."""
     table = Table(
-        title=f"{scenario.name}, seed {scenario.seed}, in virtual time", show_header=False, title_justify="left"
+        title=f"{scenario.name}, seed {scenario.seed}, in virtual time",
+        show_header=False,
+        title_justify="left",
     )
     wait, spread, latency = figures["wait_s"], figures["skill_spread"], figures["latency_ms"]
     rows = (
@@ -148,7 +152,10 @@ def show_run(
             f"{figures['matched']:,} in {figures['matches']:,} matches; {figures['abandoned']:,} abandoned, "
             f"{figures['refused']:,} refused, {figures['lost']:,} lost",
         ),
-        ("wait", f"p50 {_s(wait['p50'])}  p95 {_s(wait['p95'])}  p99 {_s(wait['p99'])}  max {_s(wait['max'])}"),
+        (
+            "wait",
+            f"p50 {_s(wait['p50'])}  p95 {_s(wait['p95'])}  p99 {_s(wait['p99'])}  max {_s(wait['max'])}",
+        ),
         ("skill spread", f"p50 {_g(spread['p50'])}  p95 {_g(spread['p95'])}"),
         ("latency", f"p50 {_g(latency['p50'])} ms  p95 {_g(latency['p95'])} ms"),
         (
@@ -162,7 +169,9 @@ def show_run(
         table.add_row(*row)
     for one in asked:
         mark = "[green]met[/]" if one.met else "[red]missed[/]"
-        table.add_row(one.name, f"{_g(one.measured)} of at most {one.limit:g} {one.unit}".rstrip() + f": {mark}")
+        table.add_row(
+            one.name, f"{_g(one.measured)} of at most {one.limit:g} {one.unit}".rstrip() + f": {mark}"
+        )
     console.print(table)
 
 
@@ -186,20 +195,7 @@ def show_sweep(found: Sweep, console: Console) -> None:
             style="bold green" if best else None if setting.meets else "dim",
         )
     console.print(table)
-    console.print(cheapest_sentence(found), highlight=False, soft_wrap=True)
-
-
-def cheapest_sentence(found: Sweep) -> str:
-    """One sentence: the cheapest setting that meets the objectives, or that none does."""
-    best = found.cheapest
-    if best is None:
-        return "No setting meets every objective under every seed: vary something else, or ask for less."
-    values = ", ".join(f"{path} {value}" for path, value in best.values.items()) or "the scenario as it is"
-    cost, wait = best.estimate("cost"), best.estimate("wait_p95_s")
-    return (
-        f"Cheapest that meets every objective under every seed: {values}, for {cost.mean:,.2f} ± {cost.half_width:.2g}; "
-        f"wait p95 {wait.mean or 0:.1f} ± {wait.half_width:.2g} s."
-    )
+    console.print(found.sentence, highlight=False, soft_wrap=True)
 
 
 def write(path: Path, text: str) -> None:
@@ -223,5 +219,3 @@ def _s(value: float | None) -> str:
 
 def _g(value: float | None) -> str:
     return "–" if value is None else f"{value:,.4g}"
-
-

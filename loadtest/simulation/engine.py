@@ -9,7 +9,15 @@ import numpy as np
 from loadtest.simulation.clock import advance
 from loadtest.simulation.samples import take_sample
 from loadtest.simulation.setup import Incident, Setup
-from loadtest.simulation.warm_pool import CLOSED, OPEN, PAUSED, count_server_seconds, fill, kill_servers, retarget
+from loadtest.simulation.warm_pool import (
+    CLOSED,
+    OPEN,
+    PAUSED,
+    count_server_seconds,
+    fill,
+    kill_servers,
+    retarget,
+)
 from loadtest.simulation.world import At, World, new_world
 
 STREAMS = 4

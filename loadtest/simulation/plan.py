@@ -44,7 +44,9 @@ def plan(scenario: Scenario, *, rated: bool = True) -> Setup:
     Raises UnknownRegionError for a location from which no fleet region is reached, ScenarioError's cousins for a bad rule set.
     """
     population = draw(scenario)
-    settings = Settings.model_construct(**scenario.backend_settings())  # the defaults, whatever the environment says
+    settings = Settings.model_construct(
+        **scenario.backend_settings()
+    )  # the defaults, whatever the environment says
     rules = [
         mode_rules(name, mode, replace_settings(settings, mode)) for name, mode in scenario.modes.items()
     ]
@@ -176,9 +178,7 @@ def incidents_of(scenario: Scenario) -> tuple[Incident, ...]:
             case CutRegion(at_s=at_s, for_s=for_s, region=region):
                 found.append(Incident(at_s, "close", where[region], 0, f"{region} cut off"))
                 if for_s > CLIENTS_GIVE_UP_S:
-                    found.append(
-                        Incident(at_s + CLIENTS_GIVE_UP_S, "kill", where[region], 2**31, "")
-                    )
+                    found.append(Incident(at_s + CLIENTS_GIVE_UP_S, "kill", where[region], 2**31, ""))
                 found.append(Incident(at_s + for_s, "open", where[region], 0, f"{region} back"))
             case StopCache(at_s=at_s, for_s=for_s):
                 found.append(Incident(at_s, "pause", -1, 0, "cache stopped"))

@@ -17,7 +17,9 @@ from loadtest.simulation.world import Terms, World
 
 SYNC_S = 1.0  # between two decisions; a tenth of it would cost more time than the matches, and no start-up is that short
 UNMET_S = 15.0  # a match that asked in vain counts for so long; the live fleet's figure
-LATELY_S = 30.0  # over which arrivals and matches are counted: long enough to count some, short enough to see a rush
+LATELY_S = (
+    30.0  # over which arrivals and matches are counted: long enough to count some, short enough to see a rush
+)
 
 
 class Policy(Protocol):

@@ -159,9 +159,7 @@ class Result:
             "skill_spread": quantiles(self.skill_spread, 50, 95),
             "latency_ms": quantiles(self.latency_ms.astype(np.float64), 50, 95),
             "servers_peak": int(now[At.PEAK]),
-            "servers_peak_by_region": dict(
-                zip(self.run.setup.regions, map(int, fleet.peak), strict=True)
-            ),
+            "servers_peak_by_region": dict(zip(self.run.setup.regions, map(int, fleet.peak), strict=True)),
             "servers_started": int(fleet.started.sum()),
             "servers_died": int(fleet.died.sum()),
             "server_hours": round(self.server_hours, 3),

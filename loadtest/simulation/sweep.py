@@ -125,6 +125,19 @@ class Sweep:
         meeting = [setting for setting in self.settings if setting.meets]
         return min(meeting, key=lambda setting: setting.estimate("cost").mean or 0.0, default=None)
 
+    @property
+    def sentence(self) -> str:
+        """The cheapest setting that meets the objectives, or that none does."""
+        best = self.cheapest
+        if best is None:
+            return "No setting meets every objective under every seed: vary something else, or ask for less."
+        values = ", ".join(f"{path} {value}" for path, value in best.values.items())
+        cost, wait = best.estimate("cost"), best.estimate("wait_p95_s")
+        return (
+            f"Cheapest that meets every objective under every seed: {values}, for {cost.mean or 0:,.2f} ± {cost.half_width:.2g}; "
+            f"wait p95 {wait.mean or 0:.1f} ± {wait.half_width:.2g} s."
+        )
+
     def as_json(self) -> dict[str, Any]:
         """The sweep as JSON; the same scenario, variations and seeds give the same."""
         asked = self.scenario.objectives
@@ -164,9 +177,7 @@ def sweep(
     settings = combinations(varies)
     scenarios = [varied(scenario, values, folder) for values in settings]
     numbers = tuple(scenario.seed + index for index in range(seeds))
-    tasks = [
-        each.model_copy(update={"seed": number}) for each in scenarios for number in numbers
-    ]
+    tasks = [each.model_copy(update={"seed": number}) for each in scenarios for number in numbers]
     figures: list[dict[str, Any]] = [{}] * len(tasks)
     workers = min(jobs or os.cpu_count() or 1, len(tasks))
     done = 0

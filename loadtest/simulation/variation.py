@@ -56,7 +56,8 @@ def combinations(varies: Sequence[Vary]) -> list[dict[str, Any]]:
     if len(set(paths)) < len(paths):
         raise VariationError(f"--vary names {max(paths, key=paths.count)} twice: give all its values at once")
     return [
-        dict(zip(paths, values, strict=True)) for values in itertools.product(*(vary.values for vary in varies))
+        dict(zip(paths, values, strict=True))
+        for values in itertools.product(*(vary.values for vary in varies))
     ]
 
 
@@ -146,7 +147,9 @@ def _put(content: dict[str, Any], path: str, value: Any) -> None:
         if depth < len(way):
             here = here[key]
     if isinstance(here[last], dict | list):
-        raise VariationError(f"--vary {path}: is a section, not a value; vary one of {', '.join(map(str, here[last]))}")
+        raise VariationError(
+            f"--vary {path}: is a section, not a value; vary one of {', '.join(map(str, here[last]))}"
+        )
     if isinstance(here[last], float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     here[last] = value

@@ -16,7 +16,11 @@ from loadtest.streams import next_exponential
 # The entries of the calendar: a region, match or ticket times four, plus what happens to it.
 READY, MATCH_OVER, SERVER_DIED, RETURN = 0, 1, 2, 3
 
-OPEN, CLOSED, PAUSED = 0, 1, 2  # a region: takes matches and starts servers, does neither, starts servers only
+OPEN, CLOSED, PAUSED = (
+    0,
+    1,
+    2,
+)  # a region: takes matches and starts servers, does neither, starts servers only
 
 STARTUPS, LENGTHS, DEATHS, RESTS = 0, 1, 2, 3  # random streams
 
