@@ -12,7 +12,7 @@ import gc
 import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +59,7 @@ async def run(
     console: Console | None = None,
     stop_event: asyncio.Event | None = None,
     machine: Machine | None = None,
+    told: Callable[[Outcome], None] | None = None,
 ) -> int:
     """Flood the backend that ``settings`` names with the players of ``scenario``, and tell what happened.
 
@@ -69,6 +70,7 @@ async def run(
         console: where progress and summary go.
         stop_event: when set, players leave, tickets are taken back, and the summary so far is written.
         machine: the launcher of the backend, where it is our own: for faults, and for what everybody's processors did.
+        told: gets the outcome, before it is shown.
 
     Returns:
         0 passed; 99 an objective missed or the ledger out of balance; 2 a bad scenario; 1 the backend failed; 130 stopped.
@@ -87,6 +89,8 @@ async def run(
     except LoadTestError as error:
         console.print(f"[red]{escape(str(error))}[/]", highlight=False, soft_wrap=True)
         return ERROR
+    if told is not None:
+        told(outcome)
     summary.show(outcome, console)
     if as_json:
         print(json.dumps(outcome.as_json(), allow_nan=False), flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -230,6 +231,58 @@ def rewards(
     from loadtest.bench import rewards as bench
 
     _print(lambda: bench.run(events, rounds), as_json)
+
+
+@app.command()
+def theory(
+    seeds: Annotated[int, typer.Option(min=4, max=60, help="Runs of each check.")] = 20,
+    arrivals: Annotated[int, typer.Option(min=1_000, help="Arrivals of each run.")] = 200_000,
+    as_json: AsJson = False,
+) -> None:
+    """The simulator against Erlang's formulas, Little's law and the lobby's."""
+    from loadtest.simulation.theory import long_checks
+
+    def run() -> dict[str, Any]:
+        checks = long_checks(seeds, arrivals)
+        return {
+            "bench": "theory",
+            "points": [check.as_json() for check in checks],
+            "checks": len(checks),
+            "hold": sum(check.holds for check in checks),
+        }
+
+    _print(run, as_json)
+
+
+@app.command()
+def rehearsal(
+    seconds: Annotated[
+        float, typer.Option(min=10.0, max=600.0, help="Into which the arrivals are squeezed.")
+    ] = 600.0,
+    report: Annotated[Path | None, typer.Option(help="Write a page with both curves to this file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The rehearsal flooded for real and simulated: do both tell the same?"""
+    from loadtest.bench import rehearsal as bench
+
+    _print(lambda: bench.run(seconds, report), as_json)
+
+
+@app.command()
+def simulation(
+    scales: Annotated[str, typer.Option(help="Sizes, in times of launch day's million.")] = "0.1,1,10",
+    as_json: AsJson = False,
+) -> None:
+    """Launch day in virtual time in several sizes, each in a process of its own: time, memory, and how they grow."""
+    from loadtest.bench import simulation as bench
+
+    try:
+        sizes = [float(scale) for scale in scales.split(",")]
+    except ValueError:
+        raise typer.BadParameter("numbers with commas between them, such as 0.1,1,10") from None
+    if len(sizes) < 2 or not all(0.001 <= size <= 20 for size in sizes):
+        raise typer.BadParameter("at least two sizes, each from 0.001 to 20")
+    _print(lambda: bench.run(sizes), as_json)
 
 
 @app.command(name="all")

@@ -292,19 +292,33 @@ def over_setting(found: Sweep, measure: str, title: str) -> go.Figure:
     return figure
 
 
-def rehearsal_curves(
-    curves: Sequence[tuple[str, Sequence[float], Sequence[float]]], y_title: str
-) -> go.Figure:
-    """A rehearsal's curve beside its simulation's."""
+def beside(curves: Sequence[tuple[str, Floats]], step_s: float, y_title: str) -> go.Figure:
+    """A real curve and its simulation, a point each ``step_s`` from the start."""
     figure = blank("seconds since the start", y_title, hover="x unified")
-    for (name, x, y), colour, dash in zip(curves, (BLUE, ORANGE), ("solid", "dash"), strict=False):
+    for (name, values), colour, dash in zip(curves, (BLUE, ORANGE), ("solid", "dash"), strict=True):
         figure.add_scatter(
-            x=list(x),
-            y=list(y),
+            x=(np.arange(len(values)) * step_s).tolist(),
+            y=values.tolist(),
             name=name,
             mode="lines",
             line={"width": 2, "color": colour, "dash": dash, "shape": "hv"},
         )
+    return figure
+
+
+def shares(groups: Sequence[tuple[str, Floats]], x_title: str) -> go.Figure:
+    """Cumulative shares of real and simulated values: where the curves lie on each other, the two are alike."""
+    figure = blank(x_title, "share")
+    points = np.linspace(0.0, 100.0, 201)
+    for (name, values), colour, dash in zip(groups, (BLUE, ORANGE), ("solid", "dash"), strict=True):
+        if len(values):
+            figure.add_scatter(
+                x=np.percentile(values, points).round(4).tolist(),
+                y=(points / 100.0).tolist(),
+                name=name,
+                mode="lines",
+                line={"width": 2, "color": colour, "dash": dash},
+            )
     return figure
 
 

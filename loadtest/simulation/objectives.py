@@ -8,6 +8,8 @@ from typing import Any
 
 from loadtest.scenario import Objectives
 
+SHARE = "of all"  # the unit of a share of the players
+
 
 @dataclass(frozen=True, slots=True)
 class Objective:
@@ -38,7 +40,7 @@ def objectives(asked: Objectives, figures: Mapping[str, Any]) -> list[Objective]
     """The scenario's objectives beside the figures of a run."""
     rows = (
         ("wait p95", "s", asked.wait_p95_s, figures["wait_s"]["p95"]),
-        ("abandoned", "of all", asked.abandoned_share, figures["abandoned_share"]),
+        ("abandoned", SHARE, asked.abandoned_share, figures["abandoned_share"]),
         ("players lost", "", asked.players_lost, float(figures["lost"])),
         ("cost", "", asked.cost, figures["cost"]),
     )

@@ -140,7 +140,7 @@ def crowd_of(
     sizes = np.bincount(population.party)
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     profiles = [scenario.links.profile(name) for name in population.lines]
-    access_ms = np.array([each.access_ms + 2 * each.jitter_ms for each in profiles], np.float32)
+    access_ms = np.array([each.latency_ms for each in profiles], np.float32)
     skill_sum = np.add.reduceat(population.skill, starts)
     skill_squares = np.add.reduceat(population.skill**2, starts)
     rtt_ms = _round_trips(population.locations, scenario.fleet.regions)

@@ -12,7 +12,8 @@ import yaml
 
 from loadtest.scenario import Scenario
 from loadtest.simulation import charts, page
-from loadtest.simulation.objectives import Objective
+from loadtest.simulation.objectives import SHARE, Objective
+from loadtest.simulation.rehearsal import STEP_S, WITHIN, Comparison
 from loadtest.simulation.result import Result
 from loadtest.simulation.sweep import Setting, Sweep
 from loadtest.simulation.world import At
@@ -98,6 +99,88 @@ def render_sweep(found: Sweep) -> str:
     )
 
 
+def render_rehearsal(found: Comparison) -> str:
+    """The page of a rehearsal: a flood and its simulation, side by side."""
+    real, simulated = found.real.figures(), found.simulated.figures()
+    differences = found.differences()
+    names = {
+        "wait_s_p50": ("wait, p50", "s", ("wait_s", "p50")),
+        "wait_s_p95": ("wait, p95", "s", ("wait_s", "p95")),
+        "servers_in_use_mean": ("servers in use, mean", "", ("servers_in_use", "mean")),
+        "servers_in_use_max": ("servers in use, most", "", ("servers_in_use", "max")),
+        "skill_spread_p50": ("skill spread in a match, p50", "", ("skill_spread", "p50")),
+        "latency_ms_p50": ("round trip, p50", "ms", ("latency_ms", "p50")),
+        "latency_ms_p95": ("round trip, p95", "ms", ("latency_ms", "p95")),
+    }
+    rows = []
+    for name, share in differences.items():
+        good = page.mark(abs(share) <= WITHIN, f"{share:+.1%}", f"{share:+.1%}")
+        if name in names:
+            label, unit, (group, key) = names[name]
+            values = [f"{_number(side[group][key])} {unit}".strip() for side in (real, simulated)]
+        elif name == "players_per_match":
+            label, values = "players a match", [_number(side[name]) for side in (real, simulated)]
+        else:
+            label, values = "servers over time: area between the curves", ["", ""]
+        rows.append((label, *values, good))
+    plots = {
+        "servers": charts.beside(
+            [("flooded for real", found.real.in_use), ("simulated", found.simulated.in_use)],
+            STEP_S,
+            "servers in use",
+        ),
+        "waits": charts.shares(
+            [("flooded for real", found.real.wait_s), ("simulated", found.simulated.wait_s)],
+            "seconds of wait",
+        ),
+        "quality": charts.shares(
+            [("flooded for real", found.real.skill_spread), ("simulated", found.simulated.skill_spread)],
+            "standard deviation of skill in a match",
+        ),
+    }
+    worst = max(differences.values(), key=abs)
+    return page.render(
+        title=f"{found.scenario.name}: real and simulated · launchday",
+        heading=f"{found.scenario.name}: the flood and its simulation",
+        subheading=f"{found.scenario.players.count:,} players over real sockets, and the same players in virtual time; seed {found.scenario.seed}.",
+        passed=found.agrees,
+        verdict_word="The simulation agrees with reality" if found.agrees else "The simulation is off",
+        verdict=f"Every figure should be within {WITHIN:.0%} of the real one; the farthest is {worst:+.1%} off.",
+        figures=[
+            (f"{real['matches']} / {simulated['matches']}", "matches, real / simulated"),
+            (
+                f"{_number(real['wait_s']['p50'])} / {_number(simulated['wait_s']['p50'])} s",
+                "wait p50, real / simulated",
+            ),
+            (
+                f"{_number(real['wait_s']['p95'])} / {_number(simulated['wait_s']['p95'])} s",
+                "wait p95, real / simulated",
+            ),
+            (f"{differences['servers_over_time']:.1%}", "between the servers' curves"),
+        ],
+        cards=[
+            page.plot_card(
+                "servers",
+                "Servers in use",
+                "A match from its first assignment until its last player has left.",
+                wide=True,
+            ),
+            page.text_card(
+                "Figures",
+                page.table(("", "real", "simulated", "difference"), rows, numbers=(1, 2, 3)),
+                wide=True,
+            ),
+            page.plot_card("waits", "Waits", "Share of the players who waited at most so long."),
+            page.plot_card(
+                "quality", "Match quality", "Share of the matches that are at most so mixed in skill."
+            ),
+        ],
+        plots=plots,
+        repeat_note="launchday bench rehearsal; the scenario:",
+        repeat=_yaml(found.scenario),
+    )
+
+
 def run_sentence(figures: dict[str, Any]) -> str:
     """What happened, in one sentence or two."""
     wait = figures["wait_s"]
@@ -157,8 +240,8 @@ def _objectives(asked: Sequence[Objective]) -> str:
     rows = [
         (
             one.name,
-            f"{_number(one.measured)} {one.unit}".strip(),
-            f"≤ {one.limit:g} {one.unit}".strip(),
+            _measured(one, one.measured),
+            f"≤ {_measured(one, one.limit)}",
             page.mark(one.met, "met", "missed"),
         )
         for one in asked
@@ -243,6 +326,12 @@ def _duration(seconds: float) -> str:
 
 def _yaml(scenario: Scenario) -> str:
     return yaml.safe_dump(scenario.model_dump(exclude_defaults=True), sort_keys=False, allow_unicode=True)
+
+
+def _measured(one: Objective, value: float | None) -> str:
+    if one.unit == SHARE:
+        return "–" if value is None else f"{value:.3%}"
+    return f"{_number(value)} {one.unit}".strip()
 
 
 def _number(value: float | None) -> str:
