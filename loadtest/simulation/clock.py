@@ -122,10 +122,10 @@ def _give_up(world: World) -> None:
 @njit(cache=True, nogil=True)
 def _somebody_asks(world: World, now_s: float) -> bool:
     """Whether any region has a server for a match that asks for it now."""
+    asks = False
     for region in range(world.fleet.ready.shape[0]):
-        if may_ask(world, region, now_s):
-            return True
-    return False
+        asks = asks or may_ask(world, region, now_s)
+    return bool(asks)
 
 
 @njit(cache=True, nogil=True)

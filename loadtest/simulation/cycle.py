@@ -105,7 +105,7 @@ def match_and_allocate(world: World, terms: Terms, rules: RuleTable, mode: int, 
         fates.beside[row] = world.matches.first[number]
         world.matches.first[number] = row
         world.queue.waiting[mode, crowd.home[crowd.location[row]]] -= crowd.size[row]
-    return placed
+    return int(placed)
 
 
 @njit(cache=True, nogil=True)

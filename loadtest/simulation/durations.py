@@ -22,11 +22,11 @@ def draw_duration(
 ) -> float:
     """A random duration of one of the shapes, in seconds."""
     if shape == EXPONENTIAL:
-        return duration_s * next_exponential(streams, stream)
+        return float(duration_s * next_exponential(streams, stream))
     if spread <= 0.0:
         return duration_s
     if shape == EVEN:
-        return duration_s * (1.0 - spread * next_uniform(streams, stream))
+        return float(duration_s * (1.0 - spread * next_uniform(streams, stream)))
     if shape == LOG_NORMAL:
         return duration_s * math.exp(spread * next_normal(streams, stream))
     return duration_s

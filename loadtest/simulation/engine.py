@@ -43,7 +43,7 @@ def simulate(setup: Setup) -> Run:
         target=setup.ready,
         most=setup.most,
         startup_s=setup.startup_s,
-        streams=np.random.SeedSequence(setup.seed).generate_state(STREAMS, np.uint64),
+        streams=np.random.SeedSequence(setup.seed).generate_state(STREAMS, np.uint64).astype(np.uint64),
     )
     incidents = list(setup.incidents)
     now_s, decides_s = 0.0, 0.0

@@ -123,11 +123,11 @@ class Result:
         """Waits of five bands of skill, from the least skilled to the best, as many tickets in each."""
         skill = self.run.world.crowd.skill[self.matched]
         order = np.argsort(skill, kind="stable")
-        bands = []
-        for rows in np.array_split(order, SKILL_BANDS):
-            if len(rows):
-                bands.append((f"{skill[rows[0]]:.0f} to {skill[rows[-1]]:.0f}", self.wait_of_ticket_s[rows]))
-        return bands
+        return [
+            (f"{skill[rows[0]]:.0f} to {skill[rows[-1]]:.0f}", self.wait_of_ticket_s[rows])
+            for rows in np.array_split(order, SKILL_BANDS)
+            if len(rows)
+        ]
 
     @cached_property
     def digest(self) -> str:

@@ -333,14 +333,21 @@ def new_world(
             counts(),
         ),
         empty_calendar(entries),
-        Samples(
-            np.zeros(SAMPLES),
-            *(np.zeros((SAMPLES, regions), np.int32) for _ in range(4)),
-            np.zeros(SAMPLES, np.int64),
-            np.zeros(SAMPLES, np.int64),
-            np.zeros(SAMPLES, np.int64),
-            np.zeros(SAMPLES),
-        ),
+        _no_samples(regions),
         now,
         streams,
+    )
+
+
+def _no_samples(regions: int) -> Samples:
+    return Samples(
+        at_s=np.zeros(SAMPLES),
+        waiting=np.zeros((SAMPLES, regions), np.int32),
+        starting=np.zeros((SAMPLES, regions), np.int32),
+        ready=np.zeros((SAMPLES, regions), np.int32),
+        allocated=np.zeros((SAMPLES, regions), np.int32),
+        arrived=np.zeros(SAMPLES, np.int64),
+        playing=np.zeros(SAMPLES, np.int64),
+        abandoned=np.zeros(SAMPLES, np.int64),
+        server_s=np.zeros(SAMPLES),
     )

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from launchday.settings import Settings
+from loadtest.scenario_file import SHIPPED, load
+from loadtest.simulation import plan as planning
+from loadtest.simulation.engine import simulate
+from loadtest.simulation.laboratory import small_world
+from loadtest.simulation.plan import plan
+from loadtest.simulation.policy import KeepReady
+from loadtest.simulation.result import Result
+from loadtest.simulation.setup import Incident, Setup
+from loadtest.simulation.world import At, Fate, MatchState
+from matchmaker import director
+from matchmaker.rules import BATTLE_ROYALE, load_rules
+from tests.loadtest.simulation.naive import Naive
+
+
+def night(seed: int, buffer: int, *, scarce_s: float, patience_s: float) -> Setup:
+    """The shipped night: three regions, parties, sessions of two matches; with a fixed buffer, slow starts and dying servers."""
+    scenario = load(SHIPPED / "night.yaml").model_copy(update={"seed": seed})
+    setup = plan(scenario)
+    crowd = setup.crowd._replace(patience_s=np.full_like(setup.crowd.patience_s, patience_s))
+    return replace(
+        setup,
+        crowd=crowd,
+        policy=KeepReady(buffer),
+        terms=setup.terms._replace(
+            scarce_s=scarce_s, crash_per_s=0.005, startup_spread=0.5, most=4, last_s=1e9, at_once=2
+        ),
+        ready=np.full(3, buffer),
+        startup_s=np.full(3, 20.0),
+    )
+
+
+@pytest.mark.parametrize(("scarce_s", "patience_s"), [(0.0, 40.0), (0.5, 1e6)])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_compiled_clock_does_what_a_plain_one_does(seed: int, scarce_s: float, patience_s: float) -> None:
+    buffer = seed - 1 or 1
+    setup = night(seed, buffer, scarce_s=scarce_s, patience_s=patience_s)
+    scenario = load(SHIPPED / "night.yaml")
+    settings = planning.replace_settings(Settings.model_construct(), scenario.match)
+    naive = Naive(
+        night(seed, buffer, scarce_s=scarce_s, patience_s=patience_s),
+        load_rules(settings)[BATTLE_ROYALE],
+        buffer,
+    )
+    naive.run()
+    world = simulate(setup).world
+    count = int(world.now[At.MATCHES])
+    assert world.fates.state.tolist() == naive.state
+    np.testing.assert_array_equal(world.fates.assigned_s, naive.assigned)
+    assert world.fates.match.tolist() == naive.match
+    assert world.matches.region[:count].tolist() == [match.region for match in naive.matches]
+    np.testing.assert_allclose(world.matches.ends_s[:count], [match.ends_s for match in naive.matches])
+    assert world.fleet.server_s.sum() == pytest.approx(naive.server_s)
+    assert len(naive.matches) > 5
+
+
+def test_a_seed_gives_the_same_run_and_another_seed_another() -> None:
+    def digest(seed: int) -> str:
+        scenario = load(SHIPPED / "smoke.yaml").model_copy(update={"seed": seed})
+        return Result(simulate(plan(scenario)), 0.05).digest
+
+    assert digest(1) == digest(1)
+    assert digest(1) != digest(2)
+
+
+def test_every_ticket_comes_to_an_end_and_no_player_is_lost_from_the_counts() -> None:
+    scenario = load(SHIPPED / "night.yaml")
+    result = Result(simulate(plan(scenario)), 0.05)
+    figures = result.figures()
+    world = result.run.world
+    states = np.bincount(world.fates.state, minlength=len(Fate))
+    assert states[Fate.WAITING] == 0
+    came = figures["matched"] + figures["abandoned"] + figures["refused"]
+    assert came == int(world.now[At.ARRIVED_PLAYERS]) >= scenario.players.count
+    count = int(world.now[At.MATCHES])
+    assert world.matches.players[:count].sum() == figures["matched"]
+    assert world.queue.waiting.sum() == 0
+    assert world.fleet.allocated.sum() == 0
+
+
+def test_a_cut_region_loses_its_matches_and_takes_none_until_it_is_back() -> None:
+    setup = small_world(arrivals=400, per_s=1.0, seed=3, servers=200, match_s=50.0)
+    setup = replace(
+        setup,
+        incidents=(
+            Incident(100.0, "close", 0, 0, "cut"),
+            Incident(100.0, "kill", 0, 2**31, ""),
+            Incident(150.0, "open", 0, 0, "back"),
+        ),
+    )
+    world = simulate(setup).world
+    count = int(world.now[At.MATCHES])
+    formed_s = world.matches.formed_s[:count]
+    assert not ((formed_s > 100.0) & (formed_s < 150.0)).any()
+    crashed = world.matches.state[:count] == MatchState.CRASHED
+    assert crashed.any()
+    assert (world.matches.ends_s[:count][crashed] == 100.0).all()
+    assert count == 400
+
+
+def test_a_killed_server_takes_the_oldest_match_with_it() -> None:
+    setup = small_world(arrivals=100, per_s=1.0, seed=4, servers=200, match_s=1_000.0)
+    world = simulate(replace(setup, incidents=(Incident(50.0, "kill", -1, 3, "killed"),))).world
+    playing_then = np.flatnonzero((world.matches.formed_s <= 50.0) & (world.matches.ends_s >= 50.0))
+    assert np.flatnonzero(world.matches.state == MatchState.CRASHED).tolist() == playing_then[:3].tolist()
+
+
+def test_a_run_ends_at_its_duration() -> None:
+    setup = small_world(arrivals=1_000, per_s=1.0, seed=5, servers=10)
+    run = simulate(replace(setup, until_s=120.0))
+    assert run.virtual_s == 120.0
+
+
+def test_the_simulated_director_waits_as_long_as_the_real_one() -> None:
+    assert planning.SCARCE_S == director.SCARCE_S
