@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from launchday.settings import Settings
-from loadtest.errors import UnknownRegionError
+from loadtest.errors import LoadTestError, UnknownRegionError
 from loadtest.population import Population, draw
 from loadtest.regions import regions
 from loadtest.scenario import Scenario
@@ -21,6 +21,7 @@ from loadtest.simulation.matching import rule_table
 from loadtest.simulation.policy import Buffered, Forecast, Policy
 from loadtest.simulation.setup import Incident, Setup
 from loadtest.simulation.world import Crowd, Modes, Terms
+from matchmaker.flexmatch.document import DocumentRefused
 from matchmaker.flexmatch.reading import read_rule_set
 from matchmaker.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, Rules, load_rules, rules_of, shipped
 
@@ -35,13 +36,17 @@ JOIN_S = 1.0
 LINGER_S = 1.0
 
 
+class RuleSetError(LoadTestError):
+    """Raised for a mode whose rule set cannot be read, or asks for what a live queue does not do; the text says where and what."""
+
+
 def plan(scenario: Scenario, *, rated: bool = True) -> Setup:
     """Everything that a run of the scenario needs, its players drawn.
 
     Args:
         rated: whether the matchmaker knows how good the players are; otherwise all are new, as in a flood.
 
-    Raises UnknownRegionError for a location from which no fleet region is reached, ScenarioError's cousins for a bad rule set.
+    Raises UnknownRegionError for a location from which no fleet region is reached, RuleSetError for a bad rule set.
     """
     population = draw(scenario)
     settings = Settings.model_construct(
@@ -104,8 +109,12 @@ def replace_settings(settings: Settings, mode: Mode) -> Settings:
 def mode_rules(name: str, mode: Mode, settings: Settings) -> Rules:
     """The rules that the matchmaker plays a mode by; a mode without a rule set of its own is a battle royale of its size."""
     if mode.rules:
-        rule_set = read_rule_set(Path(mode.rules).read_text(encoding="utf-8"))
-        return rules_of(rule_set, settings.max_latency_ms, mode.duration_s)
+        try:
+            rule_set = read_rule_set(Path(mode.rules).read_text(encoding="utf-8"))
+            return rules_of(rule_set, settings.max_latency_ms, mode.duration_s)
+        except (DocumentRefused, UnicodeDecodeError, OSError) as error:
+            reasons = "; ".join(str(error).splitlines())
+            raise RuleSetError(f"modes.{name}.rules: {mode.rules}: {reasons}") from error
     if name == TEAMS_OF_FIVE:
         return rules_of(shipped(name), settings.max_latency_ms, mode.duration_s)
     return replace(load_rules(settings)[BATTLE_ROYALE], mode=name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -91,8 +92,8 @@ class Setting:
         if None in found:
             return Estimate(None, 0.0)
         array = np.array(found, np.float64)
-        if len(array) < 4:
-            return Estimate(round(float(array.mean()), 6), round(float(np.ptp(array)) / 2, 6))
+        if len(array) == 1:
+            return Estimate(round(float(array[0]), 6), 0.0)
         half_width = student_t(len(array) - 1) * float(array.std(ddof=1)) / math.sqrt(len(array))
         return Estimate(round(float(array.mean()), 6), round(half_width, 6))
 
@@ -183,12 +184,18 @@ def sweep(
     done = 0
     try:
         # Spawned, not forked: what the parent has loaded and its threads are no business of theirs.
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(
+            workers, multiprocessing.get_context("spawn"), initializer=leave_interrupts
+        ) as pool:
             waiting = {pool.submit(run_figures, each, rated): index for index, each in enumerate(tasks)}
-            for future in as_completed(waiting):
-                figures[waiting[future]] = future.result()
-                done += 1
-                told(done, len(tasks))
+            try:
+                for future in as_completed(waiting):
+                    figures[waiting[future]] = future.result()
+                    done += 1
+                    told(done, len(tasks))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)  # the runs under way end, the others never begin
+                raise
     except BrokenProcessPool as error:
         raise SweepError(
             f"a simulating process was ended by force after {done} of {len(tasks)} runs, mostly for want of memory: "
@@ -200,6 +207,11 @@ def sweep(
         asked = scenarios[index].objectives
         found.append(Setting(values, runs, tuple(tuple(objectives(asked, run)) for run in runs)))
     return Sweep(scenario, tuple(varies), numbers, tuple(found))
+
+
+def leave_interrupts() -> None:
+    """Leave Ctrl-C to the parent, which ends the pool; begins each process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run_figures(scenario: Scenario, rated: bool) -> dict[str, Any]:

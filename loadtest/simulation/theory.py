@@ -22,7 +22,19 @@ from loadtest.simulation.world import At, Fate
 WARM_UP = 0.1  # share of the arrivals that find an emptier world than later ones, and are not counted
 
 # 97.5 % points of Student's t by degrees of freedom (Abramowitz and Stegun, table 26.10); between them the larger is used.
-STUDENT_T = {3: 3.182, 4: 2.776, 5: 2.571, 7: 2.365, 9: 2.262, 14: 2.145, 19: 2.093, 29: 2.045, 59: 2.001}
+STUDENT_T = {
+    1: 12.706,
+    2: 4.303,
+    3: 3.182,
+    4: 2.776,
+    5: 2.571,
+    7: 2.365,
+    9: 2.262,
+    14: 2.145,
+    19: 2.093,
+    29: 2.045,
+    59: 2.001,
+}
 
 
 def erlang_b(servers: int, load: float) -> float:

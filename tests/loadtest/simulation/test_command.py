@@ -73,6 +73,17 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments: list[str], says: str) 
     assert "\n" not in str(done.exception)
 
 
+def test_a_bad_rule_set_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / "rules.json").write_text('{"name": 3}')
+    text = (SHIPPED / "smoke.yaml").read_text().replace("players: 10,", "players: 10, rules: rules.json,")
+    (tmp_path / "ruled.yaml").write_text(text)
+    done = CliRunner().invoke(cli.app, ["simulate", str(tmp_path / "ruled.yaml")])
+    assert isinstance(done.exception, cli.CommandError)
+    assert done.exception.exit_code == 2
+    assert "rules.json" in str(done.exception)
+    assert "\n" not in str(done.exception)
+
+
 def test_a_sweep_finds_the_cheapest_setting_and_is_the_same_however_many_processes() -> None:
     varies = [parse_vary("fleet.buffer=1,3")]
     found = sweep(SMOKE, varies, 2, folder=SHIPPED, jobs=2)
