@@ -79,7 +79,7 @@ def take_entry(calendar: Calendar) -> int:
     return int(taken)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _before(at_s: float, what: int, calendar: Calendar, place: int) -> Any:
     """Whether a pair comes before the one at ``place``."""
     other_s = calendar.at_s[place]

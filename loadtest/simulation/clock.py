@@ -61,7 +61,7 @@ def advance(world: World, terms: Terms, rules: RuleTable, until_s: float) -> boo
         now[_CYCLE] = _next_cycle(world, terms, now_s, until_s)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def let_happen(world: World, terms: Terms, now_s: float) -> None:
     """Everything in the calendar up to ``now_s``, in order."""
     while next_entry_s(world.calendar) <= now_s:
@@ -73,7 +73,7 @@ def let_happen(world: World, terms: Terms, now_s: float) -> None:
             _enqueue(world, returning)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def let_arrive(world: World, now_s: float) -> None:
     """Queue everybody who arrives by himself up to ``now_s``."""
     crowd, now = world.crowd, world.now
@@ -82,7 +82,7 @@ def let_arrive(world: World, now_s: float) -> None:
         now[_ARRIVED] += 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _enqueue(world: World, row: int) -> None:
     crowd, queue = world.crowd, world.queue
     home, mode = crowd.home[crowd.location[row]], crowd.mode[row]
@@ -100,14 +100,14 @@ def _enqueue(world: World, row: int) -> None:
     queue.arrived[home] += crowd.size[row]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _nobody_left(world: World) -> bool:
     """Whether nobody waits, plays, or will be back."""
     waits = world.queue.used.sum() > 0
     return bool(not waits and world.fleet.allocated.sum() == 0 and world.now[_RETURNING] == 0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _give_up(world: World) -> None:
     """Whoever still waits abandons."""
     queue = world.queue
@@ -119,7 +119,7 @@ def _give_up(world: World) -> None:
     queue.waiting[:] = 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _somebody_asks(world: World, now_s: float) -> bool:
     """Whether any region has a server for a match that asks for it now."""
     asks = False
@@ -128,7 +128,7 @@ def _somebody_asks(world: World, now_s: float) -> bool:
     return bool(asks)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _find_scarce(world: World, terms: Terms, now_s: float) -> None:
     """Where a full match would ask in vain, it is known from now on that there is no server."""
     fleet = world.fleet
@@ -141,7 +141,7 @@ def _find_scarce(world: World, terms: Terms, now_s: float) -> None:
             fleet.scarce_until_s[region] = now_s + terms.scarce_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _full_matches(world: World, region: int) -> int:
     """Full matches that those who wait at home in a region would make."""
     matches = 0
@@ -150,7 +150,7 @@ def _full_matches(world: World, region: int) -> int:
     return int(matches)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _next_cycle(world: World, terms: Terms, now_s: float, until_s: float) -> int:
     """The number of the next cycle in which anything can happen."""
     fleet, crowd, now, queue = world.fleet, world.crowd, world.now, world.queue

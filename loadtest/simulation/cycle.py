@@ -23,7 +23,7 @@ _ABANDONED, _CYCLES, _CAPPED = int(At.ABANDONED), int(At.CYCLES), int(At.CAPPED)
 _WAITING, _MATCHED, _GAVE_UP = int(Fate.WAITING), int(Fate.MATCHED), int(Fate.ABANDONED)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def tidy_queue(world: World, mode: int, now_s: float) -> None:
     """Drop the tickets that have been matched, and those whose players have run out of patience by ``now_s``."""
     crowd, fates, queue = world.crowd, world.fates, world.queue
@@ -43,7 +43,7 @@ def tidy_queue(world: World, mode: int, now_s: float) -> None:
     queue.used[mode] = kept - start
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def may_ask(world: World, region: int, now_s: float) -> bool:
     """Whether a match of the region would ask for a server at ``now_s`` and get one."""
     fleet = world.fleet
@@ -51,7 +51,7 @@ def may_ask(world: World, region: int, now_s: float) -> bool:
     return bool(open_now and now_s >= fleet.scarce_until_s[region])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def match_and_allocate(world: World, terms: Terms, rules: RuleTable, mode: int, now_s: float) -> int:
     """Run one cycle over a tidy queue; returns the number of matches that got a server."""
     room = _room(world, terms, mode)
@@ -108,7 +108,7 @@ def match_and_allocate(world: World, terms: Terms, rules: RuleTable, mode: int, 
     return int(placed)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _room(world: World, terms: Terms, mode: int) -> NDArray[np.int64]:
     """How many players of each home region a cycle looks at."""
     ready = world.fleet.ready
@@ -118,7 +118,7 @@ def _room(world: World, terms: Terms, mode: int) -> NDArray[np.int64]:
     return room
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _window(world: World, mode: int, room: NDArray[np.int64]) -> NDArray[np.int32]:
     """The oldest tickets of each home region, all of them in order of age."""
     queue, crowd = world.queue, world.crowd
@@ -139,7 +139,7 @@ def _window(world: World, mode: int, room: NDArray[np.int64]) -> NDArray[np.int3
     return seen[:count].copy()
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _place(
     world: World,
     terms: Terms,

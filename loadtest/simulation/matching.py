@@ -46,7 +46,7 @@ def rule_table(rules: Sequence[Rules]) -> RuleTable:
     return RuleTable(np.array(numbers, np.float64), wait_s, value, no_openings(1))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def form(
     table: RuleTable,
     mode: int,

@@ -33,7 +33,7 @@ def take_sample(world: World, terms: Terms, now_s: float) -> None:
         samples.allocated[at, region] = fleet.allocated[region]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _copy(world: World, old: int, kept: int) -> None:
     samples = world.samples
     samples.at_s[kept] = samples.at_s[old]

@@ -77,7 +77,7 @@ def retarget(world: World, terms: Terms, now_s: float) -> None:
     fill(world, terms, now_s)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def happen(world: World, terms: Terms, what: int, now_s: float) -> int:
     """Let one entry of the calendar take effect, and fill up; returns the ticket that comes back, or -1.
 
@@ -104,7 +104,7 @@ def happen(world: World, terms: Terms, what: int, now_s: float) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def allocate(world: World, terms: Terms, region: int, mode: int, players: int, now_s: float) -> int:
     """Give a ready server to a match, and start its successor; returns the match's number. There must be one ready."""
     fleet, matches, modes = world.fleet, world.matches, world.modes
@@ -154,13 +154,13 @@ def kill_servers(world: World, terms: Terms, region: int, count: int, now_s: flo
     return killed
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _missing(world: World, region: int) -> int:
     """Servers that a region lacks to its target."""
     return int(world.fleet.target[region] - world.fleet.ready[region] - world.fleet.starting[region])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _start(world: World, terms: Terms, region: int, now_s: float) -> None:
     fleet = world.fleet
     fleet.starting[region] += 1
@@ -173,7 +173,7 @@ def _start(world: World, terms: Terms, region: int, now_s: float) -> None:
     fleet.peak[region] = max(fleet.peak[region], live)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _rest(world: World, terms: Terms, match: int, now_s: float) -> None:
     """Those of a match who play on will come back after a while."""
     ticket = world.matches.first[match]

@@ -8,13 +8,16 @@ import pytest
 from launchday.settings import Settings
 from loadtest.scenario_file import SHIPPED, load
 from loadtest.simulation import plan as planning
+from loadtest.simulation.clock import advance
 from loadtest.simulation.engine import simulate
 from loadtest.simulation.laboratory import small_world
 from loadtest.simulation.plan import plan
 from loadtest.simulation.policy import KeepReady
 from loadtest.simulation.result import Result
+from loadtest.simulation.samples import take_sample
 from loadtest.simulation.setup import Incident, Setup
-from loadtest.simulation.world import At, Fate, MatchState
+from loadtest.simulation.warm_pool import count_server_seconds, fill, kill_servers, retarget
+from loadtest.simulation.world import SAMPLES, At, Fate, MatchState, new_world
 from matchmaker import director
 from matchmaker.rules import BATTLE_ROYALE, load_rules
 from tests.loadtest.simulation.naive import Naive
@@ -116,6 +119,45 @@ def test_a_run_ends_at_its_duration() -> None:
     setup = small_world(arrivals=1_000, per_s=1.0, seed=5, servers=10)
     run = simulate(replace(setup, until_s=120.0))
     assert run.virtual_s == 120.0
+
+
+def test_the_pool_fills_sheds_and_counts_as_it_is_told() -> None:
+    setup = small_world(arrivals=3, per_s=1.0, seed=6, servers=10, startup_s=5.0)
+    world = new_world(
+        setup.crowd,
+        setup.modes,
+        setup.terms,
+        ready=np.array([4]),
+        target=np.array([4]),
+        most=setup.most,
+        startup_s=setup.startup_s,
+        streams=np.arange(1, 5, dtype=np.uint64),
+    )
+    world.fleet.target[:] = 6
+    fill(world, setup.terms, 0.0)
+    assert (world.fleet.ready[0], world.fleet.starting[0]) == (4, 2)
+    world.fleet.target[:] = 1
+    retarget(world, setup.terms, 3.0)
+    assert (world.fleet.ready[0], world.fleet.starting[0]) == (1, 2)
+    count_server_seconds(world, 5.0)
+    assert world.fleet.server_s[0] == 6 * 3.0 + 3 * 2.0
+    assert not advance(world, setup.terms, setup.rules, 5.0)
+    assert (world.fleet.ready[0], world.fleet.starting[0]) == (3, 0)
+    assert kill_servers(world, setup.terms, -1, 5, 5.0) == world.fleet.died[0] <= 3
+    taken = int(world.now[At.SAMPLES])
+    take_sample(world, setup.terms, 5.0)
+    assert world.samples.ready[taken, 0] == world.fleet.ready[0]
+
+
+def test_a_curve_keeps_its_ends_when_its_samples_are_thinned() -> None:
+    setup = small_world(arrivals=5_000, per_s=1.0, seed=7, servers=300, sample_s=0.25)
+    world = simulate(setup).world
+    count = int(world.now[At.SAMPLES])
+    assert SAMPLES / 2 <= count <= SAMPLES
+    assert world.now[At.EVERY] > 1
+    steps = np.diff(world.samples.at_s[: count - 1])
+    assert (steps == 0.25 * world.now[At.EVERY]).all()
+    assert world.samples.arrived[count - 1] == 5_000
 
 
 def test_the_simulated_director_waits_as_long_as_the_real_one() -> None:

@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test to run compiles the kernels: most of a minute, and more beside others."""
+    for item in items:
+        if "loadtest/simulation" in item.nodeid:
+            item.add_marker(pytest.mark.timeout(300))
