@@ -236,7 +236,7 @@ def rewards(
 @app.command()
 def theory(
     seeds: Annotated[int, typer.Option(min=4, max=60, help="Runs of each check.")] = 20,
-    arrivals: Annotated[int, typer.Option(min=1_000, help="Arrivals of each run.")] = 200_000,
+    arrivals: Annotated[int, typer.Option(min=1_000, help="Arrivals of each run.")] = 40_000,
     as_json: AsJson = False,
 ) -> None:
     """The simulator against Erlang's formulas, Little's law and the lobby's."""

@@ -210,7 +210,7 @@ def short_checks(seeds: int = 20) -> list[Check]:
 
 
 def long_checks(
-    seeds: int = 20, arrivals: int = 200_000, told: Callable[[str], None] = lambda _: None
+    seeds: int = 20, arrivals: int = 40_000, told: Callable[[str], None] = lambda _: None
 ) -> list[Check]:
     """All of them, with as many arrivals as a narrow interval needs."""
     numbers = range(1, seeds + 1)
@@ -238,13 +238,19 @@ def _late(arrivals: int) -> slice:
 def _little(run: Run) -> tuple[float, float]:
     """L / λW of those who wait and of the servers that are taken: time averages of the samples against sums over players and matches.
 
-    Two ways of counting that share nothing: what the samples saw now and then, and what each player and match was told.
+    Two ways of counting that share nothing: what the samples saw now and then, and what each player and match was told. A sample is
+    taken before its cycle's matches, on whose instants waits end and matches begin: so it sees each wait half a period longer than it
+    was, and each match half a period shorter.
     """
-    world = run.world
+    world, terms = run.world, run.setup.terms
     count = int(world.now[At.SAMPLES]) - 1  # the last is off the grid
+    step_s = terms.sample_s * int(world.now[At.EVERY])
     matches = int(world.now[At.MATCHES])
-    waited_s = float(np.nansum(world.fates.assigned_s - world.crowd.arrives_s))
-    taken_s = float((world.matches.ends_s[:matches] - world.matches.formed_s[:matches]).sum())
-    queue = float(world.samples.waiting[:count].sum(axis=1).mean()) * run.virtual_s
-    taken = float(world.samples.allocated[:count].sum(axis=1).mean()) * run.virtual_s
-    return queue / waited_s, taken / taken_s
+    waits_s = (world.fates.assigned_s - world.crowd.arrives_s)[world.fates.state == Fate.MATCHED]
+    taken_s = world.matches.ends_s[:matches] - world.matches.formed_s[:matches]
+    queue_s = float(world.samples.waiting[:count].sum()) * step_s
+    servers_s = float(world.samples.allocated[:count].sum()) * step_s
+    return (
+        queue_s / float((waits_s + terms.period_s / 2).sum()),
+        servers_s / float((taken_s - terms.period_s / 2).sum()),
+    )
