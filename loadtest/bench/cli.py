@@ -293,7 +293,7 @@ def run_all(as_json: AsJson = False) -> None:
 
 
 def _every() -> Iterator[Callable[[], dict[str, Any]]]:
-    from loadtest.bench import fleet, lines, matching, meta, queue, rewards, scale, seal, siege, tick, transport, unrest, wire
+    from loadtest.bench import fleet, lines, matching, meta, queue, rehearsal, rewards, scale, seal, siege, simulation, theory, tick, transport, unrest, wire
     from loadtest.bench.layout import CLUSTER, MAP
 
     yield lambda: tick.run(100, MAP, 10.0)
