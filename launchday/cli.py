@@ -36,6 +36,9 @@ app = typer.Typer(
 
 app.add_typer(fleet.app)
 
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Write the run's figures as JSON to this file.")
+]
 AsJson = Annotated[
     bool,
     typer.Option(
@@ -67,12 +70,12 @@ def run(
     scenario: Annotated[
         str, typer.Option(help="A scenario file, or the name of one that is shipped.")
     ] = TOUR,
-    as_json: AsJson = False,
+    json_file: JsonFile = None,
     report: ReportFile = None,
     record: RecordFolder = None,
 ) -> None:
     """Start everything, flood it with simulated players, print a summary, and write an HTML report."""
-    _flood_embedded(scenario, as_json, report, record)
+    _flood_embedded(scenario, False, report, record, json_file)
 
 
 @app.command()
@@ -362,7 +365,9 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def _flood_embedded(name: str, as_json: bool, report: Path | None, record: Path | None) -> None:
+def _flood_embedded(
+    name: str, as_json: bool, report: Path | None, record: Path | None, json_file: Path | None = None
+) -> None:
     from launchday import launcher
     from loadtest import flood as flooding
     from loadtest.scenario_faults import SlowStore
@@ -389,6 +394,7 @@ def _flood_embedded(name: str, as_json: bool, report: Path | None, record: Path 
             console=console,
             stop_event=stop,
             machine=machine,
+            told=None if json_file is None else lambda outcome: outcome.write_json(json_file),
         )
 
     prepare = () if kernel_cache.is_marked("loadtest") else ("loadtest.warm_up",)

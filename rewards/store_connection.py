@@ -16,7 +16,14 @@ CONNECT_TIMEOUT_S = 5.0
 POOL_CONNECTIONS = 4  # one applies; the others are for the outbox, for the books and for looking things up
 
 _REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-_OUTAGES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+# InternalClientError: a connection that is cut in the middle of a statement says so when its transaction is to end.
+_OUTAGES = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 
 
 class Connections:

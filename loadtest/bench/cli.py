@@ -209,49 +209,15 @@ def unrest(
 
 
 @app.command()
-def fleet(
-    allocations: Annotated[
-        int, typer.Option(min=3, max=10_000_000, help="Servers that three directors take at once.")
-    ] = 100_000,
-    as_json: AsJson = False,
-) -> None:
-    """Game servers: how fast they start and are given away, and what a hundred idle ones cost."""
-    from loadtest.bench import fleet as bench
-
-    _print(lambda: {"bench": "fleet"} | bench.run(allocations), as_json)
-
-
-@app.command()
-def rewards(
-    events: Annotated[int, typer.Option(min=1_000, max=10_000_000, help="How many events.")] = 150_000,
-    rounds: Annotated[int, typer.Option(min=1, max=20, help="How many times to measure each.")] = 3,
-    as_json: AsJson = False,
-) -> None:
-    """Events from Kafka to their effects in PostgreSQL, beside reading alone and storing alone."""
-    from loadtest.bench import rewards as bench
-
-    _print(lambda: bench.run(events, rounds), as_json)
-
-
-@app.command()
 def theory(
     seeds: Annotated[int, typer.Option(min=4, max=60, help="Runs of each check.")] = 20,
     arrivals: Annotated[int, typer.Option(min=1_000, help="Arrivals of each run.")] = 40_000,
     as_json: AsJson = False,
 ) -> None:
     """The simulator against Erlang's formulas, Little's law and the lobby's."""
-    from loadtest.simulation.theory import long_checks
+    from loadtest.bench import theory as bench
 
-    def run() -> dict[str, Any]:
-        checks = long_checks(seeds, arrivals)
-        return {
-            "bench": "theory",
-            "points": [check.as_json() for check in checks],
-            "checks": len(checks),
-            "hold": sum(check.holds for check in checks),
-        }
-
-    _print(run, as_json)
+    _print(lambda: bench.run(seeds, arrivals), as_json)
 
 
 @app.command()
@@ -285,6 +251,31 @@ def simulation(
     _print(lambda: bench.run(sizes), as_json)
 
 
+@app.command()
+def fleet(
+    allocations: Annotated[
+        int, typer.Option(min=3, max=10_000_000, help="Servers that three directors take at once.")
+    ] = 100_000,
+    as_json: AsJson = False,
+) -> None:
+    """Game servers: how fast they start and are given away, and what a hundred idle ones cost."""
+    from loadtest.bench import fleet as bench
+
+    _print(lambda: {"bench": "fleet"} | bench.run(allocations), as_json)
+
+
+@app.command()
+def rewards(
+    events: Annotated[int, typer.Option(min=1_000, max=10_000_000, help="How many events.")] = 150_000,
+    rounds: Annotated[int, typer.Option(min=1, max=20, help="How many times to measure each.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Events from Kafka to their effects in PostgreSQL, beside reading alone and storing alone."""
+    from loadtest.bench import rewards as bench
+
+    _print(lambda: bench.run(events, rounds), as_json)
+
+
 @app.command(name="all")
 def run_all(as_json: AsJson = False) -> None:
     """Every benchmark with its defaults, the tick in three layouts."""
@@ -293,7 +284,24 @@ def run_all(as_json: AsJson = False) -> None:
 
 
 def _every() -> Iterator[Callable[[], dict[str, Any]]]:
-    from loadtest.bench import fleet, lines, matching, meta, queue, rehearsal, rewards, scale, seal, siege, simulation, theory, tick, transport, unrest, wire
+    from loadtest.bench import (
+        fleet,
+        lines,
+        matching,
+        meta,
+        queue,
+        rehearsal,
+        rewards,
+        scale,
+        seal,
+        siege,
+        simulation,
+        theory,
+        tick,
+        transport,
+        unrest,
+        wire,
+    )
     from loadtest.bench.layout import CLUSTER, MAP
 
     yield lambda: tick.run(100, MAP, 10.0)
@@ -313,6 +321,9 @@ def _every() -> Iterator[Callable[[], dict[str, Any]]]:
     yield unrest.run
     yield lambda: {"bench": "fleet"} | fleet.run()
     yield rewards.run
+    yield simulation.run
+    yield theory.run
+    yield rehearsal.run
 
 
 def _print(run: Callable[[], dict[str, Any]], as_json: bool) -> None:

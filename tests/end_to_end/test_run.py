@@ -27,8 +27,8 @@ def await_output(process: Any, words: str) -> None:
 
 
 def test_twenty_bots_play_two_matches_and_the_books_balance(start: Start, tmp_path: Path) -> None:
-    figures, report = tmp_path / "run.json", tmp_path / "run.html"
-    process = start("run", "--scenario", "smoke", "--report", str(report))
+    figures, report = tmp_path / "figures.json", tmp_path / "run.html"
+    process = start("run", "--scenario", "smoke", "--json", str(figures), "--report", str(report))
     output, _ = process.communicate()
     assert figures.exists(), output
     run = json.loads(figures.read_text())
@@ -46,6 +46,7 @@ def test_twenty_bots_play_two_matches_and_the_books_balance(start: Start, tmp_pa
     assert process.returncode == (0 if run["passed"] else 99), output
     assert "http" not in output.replace("http://127.0.0.1", "")
     assert report.stat().st_size > 1_000_000
+    assert json.loads(report.with_suffix(".json").read_text()) == run
 
 
 def test_ctrl_c_in_the_middle_leaves_nothing_behind_and_still_sums_up(start: Start, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from typer.testing import CliRunner
 
-from launchday import settings as settings_module
 from launchday.settings import Settings
 from rewards import cli, letters
 from rewards.batch import BadRecord, Raw
@@ -31,8 +30,7 @@ def a_letter(settings: Settings, offset: int, value: bytes, reason: str = "was b
 @pytest.fixture
 async def some_letters(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Three letters, one of them on the topic twice: two that are good by now, one that is not. Returns their origins."""
-    monkeypatch.setattr(cli, "settings", lambda: settings)
-    assert settings_module.settings is not cli.settings
+    monkeypatch.setattr(cli, "_settings", lambda: settings)
     await ensure_topics(settings.kafka_bootstrap, settings.topic_prefix)
     good = [a_grant(1, 10).SerializeToString(), a_grant(1, 20).SerializeToString()]
     writer = DeadLetters(settings.kafka_bootstrap, settings.topic_prefix)

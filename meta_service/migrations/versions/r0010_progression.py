@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "r0010_progression"
-down_revision: str | None = "r0003_sessions"
+down_revision: str | None = "r0004_social"
 branch_labels: tuple[str, ...] | None = None
 depends_on: str | None = None
 
