@@ -14,7 +14,7 @@ REQUIRED = frozenset(filter(None, os.environ.get("LAUNCHDAY_TEST_REQUIRE", "").s
 
 
 def needs(what: str) -> pytest.MarkDecorator:
-    """Mark a test as needing ``apache-kafka`` (Java and the jars of make kafka), ``kcat``, ``tshark``, ``chromium`` or ``openssl``."""
+    """Mark a test as needing ``apache-kafka`` (Java and the jars of make kafka), ``kcat``, ``nginx``, ``tshark``, ``chromium`` or ``openssl``."""
     missing = _missing(what)
     return pytest.mark.skipif(bool(missing) and what not in REQUIRED, reason=missing)
 
@@ -27,6 +27,12 @@ def _missing(what: str) -> str:
             return "" if apache_kafka.is_resolved() else "Apache Kafka's jars are missing: run make kafka"
         case "kcat":
             return "" if shutil.which("kcat") else "kcat is not installed"
+        case "nginx":
+            return (
+                ""
+                if shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+                else "nginx is not installed"
+            )
         case "tshark":
             return "" if _may_capture() else "tshark is not installed, or may not listen on the loopback"
         case "chromium":

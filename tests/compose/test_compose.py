@@ -72,7 +72,7 @@ def test_the_gateway_sends_each_players_route_to_the_service_that_has_it() -> No
     """Nothing of the meta service is caught by the matchmaker's rule, and everything of both is reached."""
     configuration = (COMPOSE / "nginx.conf").read_text()
     rules = re.findall(r"location (?:~ )?(\S+) \{\s*(?:proxy_pass http://(\w+);|return 404;)", configuration)
-    assert rules == [("^/v1/internal/", ""), ("/v1/tickets", "matchmaker"), ("/v1/", "meta")]
+    assert rules == [("^/v1/internal/", ""), ("/v1/tickets", "matchmaker"), ("/v1/", "meta"), ("/", "")]
     own = Settings(identity_secret=SecretStr("x" * 64), fleet_key=SecretStr("0" * 64))
     for path in meta.build(own).openapi()["paths"]:
         if path.startswith("/v1/internal/"):
