@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import signal
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -24,6 +26,8 @@ KEEP_ALIVE_S = 75  # above common load balancers' 60 s; uvicorn's 5 s makes pool
 SHUTDOWN_S = 3  # open long polls and event streams are cut after this
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+log = structlog.get_logger()
 
 _bearer = HTTPBearer(auto_error=False, description="A session token (players) or a service token.")
 
@@ -169,6 +173,17 @@ class _BodyLimit:
 
     def _refusal(self) -> problems.Problem:
         return problems.Problem(413, "request-too-large", f"a request has at most {self._most_bytes} bytes")
+
+
+def end_the_process_with(task: asyncio.Task[None]) -> None:
+    """Ask the process to end because a task has that it lives for: a done callback, to be removed before the task may end.
+
+    A service that answers and does nothing is worse than none: whoever started it starts it again. A task that was cancelled ends the process
+    too; who cancels it in good order is already on the way out.
+    """
+    error = None if task.cancelled() else task.exception()
+    log.critical("a task that this service lives for has ended", task=task.get_name(), exc_info=error)
+    signal.raise_signal(signal.SIGTERM)
 
 
 def serve(app: FastAPI, host: str, port: int, *, client_ca: str = "") -> None:

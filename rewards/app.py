@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from redis.asyncio import Redis
 
 from launchday.problems import Problem
-from launchday.service import ServiceCaller, create_app
+from launchday.service import ServiceCaller, create_app, end_the_process_with
 from launchday.settings import Settings
 from meta_service.client import ProgressCache, RatingCache
 from rewards.cache import CacheFollower
@@ -64,9 +64,13 @@ def build(settings: Settings, rules: Rules) -> FastAPI:
         consuming = asyncio.create_task(consumer.run(), name="consume")
         following = asyncio.create_task(follower.run(), name="follow")
         telling = asyncio.create_task(outbox.run(), name="tell")
+        for task in (consuming, following, telling):
+            task.add_done_callback(end_the_process_with)
         try:
             yield
         finally:
+            for task in (consuming, following, telling):
+                task.remove_done_callback(end_the_process_with)
             await consumer.stop()
             _, late = await asyncio.wait({consuming}, timeout=STOP_S)
             if not late:

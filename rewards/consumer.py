@@ -22,6 +22,7 @@ from rewards.cache import CacheFollower
 from rewards.dead_letters import DeadLetters
 from rewards.errors import StalledError, StoreUnavailableError
 from rewards.events import SOURCES, BusUnavailableError, ensure_topics
+from rewards.events.closing import close_within, is_being_cancelled
 from rewards.positions import raw_record, starting_offsets
 from rewards.store import Applied, Store
 
@@ -115,6 +116,12 @@ class Consumer:
                 self._note_outage("store", error, wait_s)
             except (KafkaError, BusUnavailableError, StalledError, OSError, TimeoutError) as error:
                 self._note_outage("bus", error, wait_s)
+            except (
+                asyncio.CancelledError
+            ) as error:  # aiokafka's own, of a request that its connection took along
+                if is_being_cancelled():
+                    raise
+                self._note_outage("bus", error, wait_s)
             except Exception:
                 log.exception("rewards_consumer_failed", retry_in_s=wait_s)
             await self._sleep(wait_s)
@@ -181,7 +188,7 @@ class Consumer:
             await self._consume(kafka)
         finally:
             self._kafka = None
-            await self._leave(kafka)
+            await close_within(STOP_S, "consumer", kafka.stop())
             await self._letters.close()
 
     async def _consume(self, kafka: AIOKafkaConsumer) -> None:
@@ -302,21 +309,11 @@ class Consumer:
         metrics.LAG.set(behind)
         return behind
 
-    async def _leave(self, kafka: AIOKafkaConsumer) -> None:
-        stopping = asyncio.ensure_future(kafka.stop())
-        _, pending = await asyncio.wait({stopping}, timeout=STOP_S)
-        if pending:
-            stopping.cancel()
-            await asyncio.wait({stopping}, timeout=STOP_S)
-            log.warning("rewards_leave_slow", timeout_s=STOP_S)
-        elif (error := stopping.exception()) is not None:
-            log.warning("rewards_leave_failed", reason=repr(error))
-
     def _note_store(self, *, up: bool) -> None:
         self._paused = not up
         metrics.STORE_UP.set(up)
 
-    def _note_outage(self, engine: str, error: Exception, wait_s: float) -> None:
+    def _note_outage(self, engine: str, error: BaseException, wait_s: float) -> None:
         metrics.OUTAGES.labels(engine).inc()
         log.warning("rewards_paused", engine=engine, reason=str(error) or repr(error), retry_in_s=wait_s)
 

@@ -13,6 +13,7 @@ import structlog
 
 from rewards.errors import StoreUnavailableError
 from rewards.events import BusUnavailableError, EventIds, Source, level_up, parse_envelope, routing
+from rewards.events.closing import is_being_cancelled
 from rewards.events.link import Link, Record
 from rewards.store_connection import Connections
 
@@ -72,8 +73,10 @@ class Outbox:
                         link = await Link.open(self._bootstrap, "rewards-outbox")
                     while await self._send(link):
                         pass
-                except (StoreUnavailableError, BusUnavailableError) as error:
-                    log.warning("rewards_outbox_waits", reason=str(error))
+                except (StoreUnavailableError, BusUnavailableError, asyncio.CancelledError) as error:
+                    if is_being_cancelled():
+                        raise
+                    log.warning("rewards_outbox_waits", reason=str(error) or repr(error))
                     if link is not None:
                         await link.close()
                         link = None

@@ -18,9 +18,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from rewards.batch import Partition, Raw, inbox_id
 from rewards.errors import StalledError
+from rewards.events.closing import close_within
 
 PROBE_TIMEOUT_S = 10.0
 POLL_MS = 200
+STOP_S = 5.0
 
 log = structlog.get_logger()
 
@@ -100,7 +102,7 @@ async def _last_applied(
     except TimeoutError as error:
         raise StalledError(f"no answer about {len(missing)} partitions in {PROBE_TIMEOUT_S} s") from error
     finally:
-        await probe.stop()
+        await close_within(STOP_S, "probe", probe.stop())
     return found
 
 

@@ -28,6 +28,7 @@ from rewards.events import (
     ensure_topics,
     parse_envelope,
 )
+from rewards.events.closing import close_within, is_being_cancelled
 from rewards.positions import raw_record, starting_offsets
 
 FLUSH_EVENTS = 50_000  # in memory at most: about 50 MB
@@ -84,6 +85,10 @@ class Writer:
                     await self._session()
                 except (KafkaError, BusUnavailableError, StalledError, OSError, TimeoutError) as error:
                     log.warning("analytics_paused", reason=str(error) or repr(error))
+                except asyncio.CancelledError as error:
+                    if is_being_cancelled():
+                        raise
+                    log.warning("analytics_paused", reason=repr(error))
                 except Exception:
                     log.exception("analytics_failed")
                 await self._sleep(RETRY_S)
@@ -114,9 +119,7 @@ class Writer:
             log.info("analytics_consuming", topics=self._topics)
             await self._consume(kafka)
         finally:
-            with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                async with asyncio.timeout(STOP_S):
-                    await kafka.stop()
+            await close_within(STOP_S, "analytics", kafka.stop())
 
     async def _consume(self, kafka: AIOKafkaConsumer) -> None:
         flushed_at = self._clock()

@@ -13,6 +13,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerClosed, RecordListTooLargeError
 
+from rewards.events.closing import close_within
 from rewards.events.errors import BusUnavailableError
 
 LINGER_MS = 20  # an event is on its way after at most this; a storm of kills becomes one request
@@ -115,7 +116,7 @@ class Link:
             for future in pending:
                 future.cancel()
             for future in done:
-                cause = future.exception()
+                cause = ProducerClosed() if future.cancelled() else future.exception()
                 if isinstance(cause, _REFUSALS):
                     refused += 1
                 elif isinstance(cause, Exception):
@@ -151,15 +152,4 @@ async def _close(producer: AIOKafkaProducer) -> None:
         for batch in batches:
             batch._drain_waiter.cancel()
     accumulator.fail_all(ProducerClosed())
-    stopping = asyncio.ensure_future(producer.stop())
-    try:
-        _, pending = await asyncio.wait({stopping}, timeout=CLOSE_TIMEOUT_S)
-    except asyncio.CancelledError:
-        await asyncio.wait({stopping}, timeout=CLOSE_TIMEOUT_S)
-        raise
-    if pending:
-        log.warning("kafka_producer_close_slow", timeout_s=CLOSE_TIMEOUT_S)
-        stopping.cancel()
-        await asyncio.wait({stopping}, timeout=CLOSE_TIMEOUT_S)
-    elif (error := stopping.exception()) is not None:
-        log.warning("kafka_producer_close_failed", error=repr(error))
+    await close_within(CLOSE_TIMEOUT_S, "producer", producer.stop())

@@ -18,6 +18,7 @@ import structlog
 from rewards.events import events_pb2 as pb
 from rewards.events import spool
 from rewards.events.backlog import Backlog
+from rewards.events.closing import is_being_cancelled
 from rewards.events.errors import BadEventError, BusUnavailableError
 from rewards.events.link import Link, Record
 from rewards.events.parse import parse_envelope, routing
@@ -176,6 +177,10 @@ class EventProducer:
                     await self._deliver(self._link)
             except BusUnavailableError as error:
                 log.warning("events_broker_away", reason=str(error), retry_in_s=wait_s)
+            except asyncio.CancelledError as error:
+                if is_being_cancelled():
+                    raise
+                log.warning("events_broker_away", reason=repr(error), retry_in_s=wait_s)
             except Exception:
                 log.exception("events_delivery_failed", retry_in_s=wait_s)
             self._owed = True

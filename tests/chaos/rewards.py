@@ -25,9 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.errors import KafkaError
 from pydantic import SecretStr
 
 from launchday import children
@@ -397,6 +399,8 @@ async def _members_with_partitions(settings: Settings, count: int) -> bool:
     await admin.start()
     try:
         (answer,) = await admin.describe_consumer_groups([f"{settings.topic_prefix}.rewards"])
+    except KafkaError:
+        return False  # the group has no coordinator yet
     finally:
         await admin.close()
     _error, _group, _state, _protocol_type, _protocol, members, *_ = answer.groups[0]
@@ -425,6 +429,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--victims", default=",".join(VICTIMS), help="which of them")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr)
+    )  # figures alone on standard output
     right = True
     for name in ("kill everything", "two members"):
         started_at = time.monotonic()
