@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -128,12 +130,9 @@ def compare(
 ) -> None:
     """Show two runs side by side, figure by figure."""
     from loadtest import compare as comparing
-    from loadtest.errors import LoadTestError
 
-    try:
+    with _usage_errors():
         table = comparing.rows(comparing.read(first), comparing.read(second))
-    except LoadTestError as error:
-        raise CommandError(str(error), USAGE_ERROR) from error
     if as_json:
         print(json.dumps({row.name: {"first": row.first, "second": row.second} for row in table}))
     else:
@@ -162,11 +161,10 @@ def simulate(
     ] = False,
 ) -> None:
     """Play a scenario in virtual time, up to millions of players: waits, matches, servers and money."""
-    from loadtest.errors import LoadTestError
     from loadtest.simulation import command
 
     loaded, folder = _scenario(scenario), _scenario_path(scenario).parent
-    try:
+    with _usage_errors():
         code = command.run_simulate(
             loaded,
             folder,
@@ -177,8 +175,6 @@ def simulate(
             report=report,
             save=save,
         )
-    except LoadTestError as error:
-        raise CommandError(str(error), USAGE_ERROR) from error
     raise typer.Exit(code)
 
 
@@ -206,11 +202,10 @@ def sweep(
     ] = False,
 ) -> None:
     """Simulate many settings of a scenario: waits against money, and the cheapest that meets the objectives."""
-    from loadtest.errors import LoadTestError
     from loadtest.simulation import command
 
     loaded, folder = _scenario(scenario), _scenario_path(scenario).parent
-    try:
+    with _usage_errors():
         code = command.run_sweep(
             loaded,
             folder,
@@ -223,8 +218,6 @@ def sweep(
             report=report,
             save=save,
         )
-    except LoadTestError as error:
-        raise CommandError(str(error), USAGE_ERROR) from error
     raise typer.Exit(code)
 
 
@@ -377,7 +370,8 @@ def _flood_embedded(
         raise CommandError(refusal, USAGE_ERROR)
     config = _settings()
     config = config.model_copy(update=loaded.backend_settings())
-    _require_reachable(loaded, config)
+    with _usage_errors():  # before anything is started
+        flooding.latencies(loaded, config.region_names)
     # A folder of its own: a run begins with empty books, and must not empty those of `launchday up`.
     config = config.model_copy(update={"state_dir": config.state_dir / "run"})
     if record is not None:
@@ -404,14 +398,14 @@ def _flood_embedded(
     )
 
 
-def _require_reachable(scenario: Scenario, config: Settings) -> None:
-    """Refuse regions that nobody of the scenario can play in, before anything is started."""
-    from loadtest.errors import UnknownRegionError
-    from loadtest.flood import latencies
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """What the load test refuses to read is the user's to mend: one line, and exit code 2."""
+    from loadtest.errors import LoadTestError
 
     try:
-        latencies(scenario, config.region_names)
-    except UnknownRegionError as error:
+        yield
+    except LoadTestError as error:
         raise CommandError(str(error), USAGE_ERROR) from error
 
 
@@ -435,16 +429,13 @@ def _scenario_path(name: str) -> Path:
 
 def _scenario(name: str) -> Scenario:
     from loadtest import scenario_file
-    from loadtest.errors import LoadTestError
 
     path = _scenario_path(name)
     if not path.exists():
         names = ", ".join(sorted(file.stem for file in scenario_file.SHIPPED.glob("*.yaml")))
         raise CommandError(f"no scenario {name}: give a file, or one of those shipped: {names}", USAGE_ERROR)
-    try:
+    with _usage_errors():
         return scenario_file.load(path)
-    except LoadTestError as error:
-        raise CommandError(str(error), USAGE_ERROR) from error
 
 
 if __name__ == "__main__":
