@@ -5,26 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
 from launchday import backend, fleet, kernel_cache, stack
 from launchday.embedded import ServerError
-from launchday.settings import Settings, settings
-
-if TYPE_CHECKING:
-    from loadtest.scenario import Scenario
+from launchday.inputs import (
+    USAGE_ERROR,
+    CommandError,
+    read_scenario,
+    read_settings,
+    scenario_path,
+    usage_errors,
+)
+from launchday.settings import Settings
 
 # Modules of the load test are imported inside the commands: plotly and the compiled kernels cost a second.
 
-USAGE_ERROR = 2
 TOUR = "tour"
 DEFAULT_REPORT = Path("report.html")
 
@@ -47,6 +48,7 @@ AsJson = Annotated[
         "--json", help="Print the figures as one JSON object; everything else goes to standard error."
     ),
 ]
+AsOneJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 ReportFile = Annotated[
     Path | None,
     typer.Option(
@@ -56,15 +58,13 @@ ReportFile = Annotated[
 RecordFolder = Annotated[
     Path | None, typer.Option("--record", help="Record every match into this folder, for launchday replay.")
 ]
+Scale = Annotated[
+    float, typer.Option(min=1e-6, max=1e3, help="So many times the players, buffer and servers.")
+]
+Unrated = Annotated[
+    bool, typer.Option("--unrated", help="All players are new: the matchmaker knows nobody's skill.")
+]
 ScenarioArg = Annotated[str, typer.Argument(help="A scenario file, or the name of one that is shipped.")]
-
-
-class CommandError(Exception):
-    """Raised to end a command with one line for the user and an exit code."""
-
-    def __init__(self, message: str, exit_code: int = 1) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 @app.command()
@@ -100,8 +100,8 @@ def flood(
     from launchday import launcher
     from loadtest import flood as flooding
 
-    loaded = _scenario(scenario)
-    config = _settings()
+    loaded = read_scenario(scenario)
+    config = read_settings()
     if not config.identity_secret.get_secret_value():
         raise CommandError(
             f"a running backend's books need its signing secret: set {stack.env_name('identity_secret')}",
@@ -126,12 +126,12 @@ def compare(
     first: Annotated[Path, typer.Argument(help="A run's report, or its JSON.")],
     second: Annotated[Path, typer.Argument(help="Another's.")],
     report: Annotated[Path | None, typer.Option("--report", help="Write a page with both, too.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsOneJson = False,
 ) -> None:
     """Show two runs side by side, figure by figure."""
     from loadtest import compare as comparing
 
-    with _usage_errors():
+    with usage_errors():
         table = comparing.rows(comparing.read(first), comparing.read(second))
     if as_json:
         print(json.dumps({row.name: {"first": row.first, "second": row.second} for row in table}))
@@ -144,7 +144,7 @@ def compare(
 @app.command()
 def simulate(
     scenario: ScenarioArg,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsOneJson = False,
     report: ReportFile = None,
     save: Annotated[
         Path | None,
@@ -153,18 +153,14 @@ def simulate(
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Instead of the scenario's.")] = None,
-    scale: Annotated[
-        float, typer.Option(min=1e-6, max=1e3, help="So many times the players, buffer and servers.")
-    ] = 1.0,
-    unrated: Annotated[
-        bool, typer.Option("--unrated", help="All players are new: the matchmaker knows nobody's skill.")
-    ] = False,
+    scale: Scale = 1.0,
+    unrated: Unrated = False,
 ) -> None:
     """Play a scenario in virtual time, up to millions of players: waits, matches, servers and money."""
     from loadtest.simulation import command
 
-    loaded, folder = _scenario(scenario), _scenario_path(scenario).parent
-    with _usage_errors():
+    loaded, folder = read_scenario(scenario), scenario_path(scenario).parent
+    with usage_errors():
         code = command.run_simulate(
             loaded,
             folder,
@@ -188,24 +184,20 @@ def sweep(
         ),
     ],
     seeds: Annotated[int, typer.Option(min=1, max=1_000, help="Simulations of each setting.")] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsOneJson = False,
     report: ReportFile = None,
     save: Annotated[
         Path | None, typer.Option("--save", help="Write the sweep's figures to this file, as JSON.")
     ] = None,
-    scale: Annotated[
-        float, typer.Option(min=1e-6, max=1e3, help="So many times the players, buffer and servers.")
-    ] = 1.0,
+    scale: Scale = 1.0,
     jobs: Annotated[int | None, typer.Option(min=1, max=1_024, help="Processes; else one a core.")] = None,
-    unrated: Annotated[
-        bool, typer.Option("--unrated", help="All players are new: the matchmaker knows nobody's skill.")
-    ] = False,
+    unrated: Unrated = False,
 ) -> None:
     """Simulate many settings of a scenario: waits against money, and the cheapest that meets the objectives."""
     from loadtest.simulation import command
 
-    loaded, folder = _scenario(scenario), _scenario_path(scenario).parent
-    with _usage_errors():
+    loaded, folder = read_scenario(scenario), scenario_path(scenario).parent
+    with usage_errors():
         code = command.run_sweep(
             loaded,
             folder,
@@ -229,7 +221,7 @@ def up(
     from launchday import launcher
 
     console = Console()
-    config = _settings()
+    config = read_settings()
     if kafka:
         if kafka not in ("embedded", "apache"):
             raise CommandError(f"--kafka is embedded or apache, not {kafka}", USAGE_ERROR)
@@ -268,7 +260,7 @@ def match(
         typer.Option(help="Seconds, on the clock of the tickets' StartTime; without it, the last StartTime."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides where the rule set says random.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsOneJson = False,
 ) -> None:
     """Try a rule set on a file of tickets: the matches, and why each ticket left has none."""
     from matchmaker.flexmatch import trial
@@ -278,12 +270,12 @@ def match(
 
 @app.command()
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsOneJson = False,
 ) -> None:
     """Say what is installed, what is missing, and what each embedded server is."""
     from launchday import doctor as examination
 
-    found = examination.examine(_settings())
+    found = examination.examine(read_settings())
     if as_json:
         print(json.dumps(found))
     else:
@@ -308,14 +300,14 @@ def events(context: typer.Context) -> None:
     """Dead letters, questions about what has happened, progression made anew: launchday events COMMAND."""
     from rewards.cli import app as commands
 
-    _settings()  # a bad setting is one line here
+    read_settings()  # a bad setting is one line here
     commands(args=context.args, prog_name="launchday events")
 
 
 @app.command()
 def replay(
     recording: Annotated[Path, typer.Argument(help="A file that a game server has recorded.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsOneJson = False,
 ) -> None:
     """Play a recorded match again and compare it with the recording, bit for bit."""
     from dedicated_server import replay as replaying
@@ -365,12 +357,12 @@ def _flood_embedded(
     from loadtest import flood as flooding
     from loadtest.scenario_faults import SlowStore
 
-    loaded = _scenario(name)
+    loaded = read_scenario(name)
     if (refusal := flooding.refusal(loaded)) is not None:
         raise CommandError(refusal, USAGE_ERROR)
-    config = _settings()
+    config = read_settings()
     config = config.model_copy(update=loaded.backend_settings())
-    with _usage_errors():  # before anything is started
+    with usage_errors():  # before anything is started
         flooding.latencies(loaded, config.region_names)
     # A folder of its own: a run begins with empty books, and must not empty those of `launchday up`.
     config = config.model_copy(update={"state_dir": config.state_dir / "run"})
@@ -396,46 +388,6 @@ def _flood_embedded(
     raise typer.Exit(
         launcher.with_backend(config, play, console, fresh=True, prepare=prepare, store_door=door)
     )
-
-
-@contextmanager
-def _usage_errors() -> Iterator[None]:
-    """What the load test refuses to read is the user's to mend: one line, and exit code 2."""
-    from loadtest.errors import LoadTestError
-
-    try:
-        yield
-    except LoadTestError as error:
-        raise CommandError(str(error), USAGE_ERROR) from error
-
-
-def _settings() -> Settings:
-    try:
-        return settings()
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{stack.env_name(str(item['loc'][0])) if item['loc'] else 'settings'}: {item['msg']}"
-            for item in error.errors()
-        )
-        raise CommandError(problems, USAGE_ERROR) from error
-
-
-def _scenario_path(name: str) -> Path:
-    from loadtest import scenario_file
-
-    shipped = scenario_file.SHIPPED / f"{name}.yaml"
-    return shipped if shipped.exists() and not Path(name).exists() else Path(name)
-
-
-def _scenario(name: str) -> Scenario:
-    from loadtest import scenario_file
-
-    path = _scenario_path(name)
-    if not path.exists():
-        names = ", ".join(sorted(file.stem for file in scenario_file.SHIPPED.glob("*.yaml")))
-        raise CommandError(f"no scenario {name}: give a file, or one of those shipped: {names}", USAGE_ERROR)
-    with _usage_errors():
-        return scenario_file.load(path)
 
 
 if __name__ == "__main__":

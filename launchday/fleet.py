@@ -19,12 +19,13 @@ from rich.live import Live
 from rich.table import Table
 
 from launchday import identity
-from launchday.settings import Settings, settings
+from launchday.inputs import USAGE_ERROR, read_settings
+from launchday.settings import Settings
 
 if TYPE_CHECKING:
     from dedicated_server.fleet.client import FleetAdminClient
 
-ERROR, USAGE_ERROR = 1, 2
+ERROR = 1
 ACCESS_FILES = ("fleet/access.json", "run/fleet/access.json")
 TOKEN_S = 3600.0
 WATCH_S = 20.0
@@ -120,11 +121,11 @@ def token(
     """Print a token for the fleet's web page and API. Needs LAUNCHDAY_IDENTITY_SECRET."""
     if role not in (identity.VIEWER, identity.OPERATOR):
         _fail(f"--role is {identity.VIEWER} or {identity.OPERATOR}, not {role}", USAGE_ERROR)
-    secret = _settings().identity_secret.get_secret_value()
+    secret = read_settings().identity_secret.get_secret_value()
     try:
         signer = identity.Signer(secret)
     except identity.WeakSecretError as error:
-        if (access := _access(_settings())) is not None and role == identity.OPERATOR:
+        if (access := _access(read_settings())) is not None and role == identity.OPERATOR:
             print(access["token"])
             return
         _fail(str(error), USAGE_ERROR)
@@ -163,7 +164,7 @@ async def _watch_table(fleet: FleetAdminClient, seconds: float) -> None:
 def _run(do: Callable[[FleetAdminClient], Awaitable[T]]) -> T:
     from dedicated_server.fleet.client import FleetAdminClient, FleetError, mutual_tls
 
-    config = _settings()
+    config = read_settings()
     url, bearer = _where(config)
 
     async def within() -> T:
@@ -205,13 +206,6 @@ def _access(config: Settings) -> dict[str, str] | None:
         except (OSError, ValueError, LookupError, TypeError):
             continue
     return None
-
-
-def _settings() -> Settings:
-    try:
-        return settings()
-    except ValueError as error:
-        _fail(str(error).replace("\n", "; "), USAGE_ERROR)
 
 
 def _fail(message: str, code: int = ERROR) -> NoReturn:
