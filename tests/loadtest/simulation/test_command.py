@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from launchday import cli
+from launchday import cli, inputs
 from loadtest.scenario_file import SHIPPED, load
 from loadtest.simulation.command import figures_of
 from loadtest.simulation.engine import simulate
@@ -67,7 +67,7 @@ def test_a_missed_objective_is_the_exit_code(tmp_path: Path) -> None:
 )
 def test_a_mistake_is_one_line_and_exit_code_2(arguments: list[str], says: str) -> None:
     done = CliRunner().invoke(cli.app, arguments)
-    assert isinstance(done.exception, cli.CommandError)
+    assert isinstance(done.exception, inputs.CommandError)
     assert done.exception.exit_code == 2
     assert says in str(done.exception)
     assert "\n" not in str(done.exception)
@@ -78,7 +78,7 @@ def test_a_bad_rule_set_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     text = (SHIPPED / "smoke.yaml").read_text().replace("players: 10,", "players: 10, rules: rules.json,")
     (tmp_path / "ruled.yaml").write_text(text)
     done = CliRunner().invoke(cli.app, ["simulate", str(tmp_path / "ruled.yaml")])
-    assert isinstance(done.exception, cli.CommandError)
+    assert isinstance(done.exception, inputs.CommandError)
     assert done.exception.exit_code == 2
     assert "rules.json" in str(done.exception)
     assert "\n" not in str(done.exception)
