@@ -31,6 +31,7 @@ from matchmaker.scripts import Scripts
 from matchmaker.skills import MetaSkills
 from matchmaker.ticket_store import StoredTicket, TicketStore
 from matchmaker.tickets import (
+    ASSIGNED,
     SEARCHING,
     Ticket,
     TicketCreated,
@@ -226,9 +227,16 @@ async def read_ticket(
     caller: PlayerCaller,
     request: Request,
     wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="Wait so long for its end.")] = 0.0,
+    lost: Annotated[
+        bool,
+        Query(
+            description="Of an assigned ticket: wait until its match is known to be lost. For players who do not hear their game server any more."
+        ),
+    ] = False,
 ) -> Response:
     """Read a ticket; with ``wait_s``, answer when it has its end or the time is over (long poll)."""
-    view, _ = await _final_or_late(_matchmaker(request), str(ticket_id), caller.player_id, wait_s)
+    known = live_view(str(ticket_id))
+    view, _ = await _news(_matchmaker(request), str(ticket_id), caller.player_id, wait_s, known, lost)
     return Response(view, media_type="application/json")
 
 
@@ -297,24 +305,21 @@ async def _read(matchmaker: Matchmaker, ticket_id: str, player_id: int) -> Store
     return ticket
 
 
-async def _final_or_late(
-    matchmaker: Matchmaker, ticket_id: str, player_id: int, wait_s: float
-) -> tuple[bytes, bool]:
-    """The view of a ticket at its end, or when its match is to be accepted, or as it is after ``wait_s``; and whether it has its end."""
-    return await _news(matchmaker, ticket_id, player_id, wait_s, live_view(ticket_id))
-
-
 async def _news(
-    matchmaker: Matchmaker, ticket_id: str, player_id: int, wait_s: float, known: bytes
+    matchmaker: Matchmaker, ticket_id: str, player_id: int, wait_s: float, known: bytes, lost: bool = False
 ) -> tuple[bytes, bool]:
-    """The view of a ticket when it is no more the ``known`` one, or after ``wait_s``; and whether it has its end."""
+    """The view of a ticket at its end, when its match is to be accepted, or as it is after ``wait_s``; and whether it has its end.
+
+    ``lost``: an assignment is not the end that is waited for; that its match was lost is.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait_s
     while True:
         # Register first, then look: an end that is written in between is told, one written before is seen.
         with matchmaker.waiters.waiting_for(ticket_id) as told:
             ticket = await _read(matchmaker, ticket_id, player_id)
-            news = ticket.final or (ticket.view != known and ticket.asked)
+            final = ticket.final and (not lost or ticket.state != ASSIGNED or ticket.lost)
+            news = final or (ticket.view != known and ticket.asked)
             if news or loop.time() >= deadline:
                 return ticket.view, ticket.final
             try:

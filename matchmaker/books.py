@@ -41,6 +41,12 @@ class Books(BaseModel):
         description="Tickets without an end, those whose match waits for a server included."
     )
     matches: int
+    requeued: int = Field(
+        0,
+        description="Of queued: tickets made because a match was lost, as old as the ones before. Their waits count from when those were made.",
+    )
+    resumed: int = Field(0, description="Of requeued: tickets whose players came back for them.")
+    aged: int = Field(0, description="Tickets of players of lost matches who had queued again by themselves.")
     wait_s: WaitBooks
     latency_ms: LatencyBooks
 
@@ -59,6 +65,9 @@ async def read_books(scripts: Scripts, modes: Sequence[str]) -> Books:
         failed=int(count.get("failed", 0)),
         searching=int(live),
         matches=int(count.get("matches", 0)),
+        requeued=int(count.get("requeued", 0)),
+        resumed=int(count.get("resumed", 0)),
+        aged=int(count.get("aged", 0)),
         wait_s=WaitBooks(
             p50=percentile(wait_buckets, 0.50),
             p95=percentile(wait_buckets, 0.95),

@@ -81,12 +81,16 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class TicketStatus:
-    """A ticket as read: state, the reason of an end without a match, the assignment where there is one."""
+    """A ticket as read: state, the reason of an end without a match, the assignment where there is one.
+
+    ``requeued_as``: where the match was lost with its server, the player's new ticket, with the age of this one.
+    """
 
     ticket_id: str
     state: str
     reason: str | None
     assignment: Assignment | None
+    requeued_as: str | None = None
 
     @property
     def final(self) -> bool:
@@ -160,13 +164,17 @@ class MatchmakerClient:
         response = await self._call("POST", "/v1/tickets", json=wish)
         return CreatedTicket(**response.json(), repeated=response.status_code == httpx.codes.OK)
 
-    async def read_ticket(self, ticket_id: str, wait_s: float = 0.0) -> TicketStatus:
-        """Read a ticket; with ``wait_s`` (at most 30), wait so long for its end.
+    async def read_ticket(self, ticket_id: str, wait_s: float = 0.0, *, lost: bool = False) -> TicketStatus:
+        """Read a ticket; with ``wait_s`` (at most 30), wait so long for its end; ``lost``: or, of an assigned one, for word that its match
+        is lost.
 
         Raises NoSuchTicket, TicketRefused, MatchmakerUnavailable.
         """
         response = await self._call(
-            "GET", f"/v1/tickets/{ticket_id}", params={"wait_s": wait_s}, timeout=TIMEOUT_S + wait_s
+            "GET",
+            f"/v1/tickets/{ticket_id}",
+            params={"wait_s": wait_s, "lost": lost},
+            timeout=TIMEOUT_S + wait_s,
         )
         return _status(response.json())
 
@@ -244,7 +252,11 @@ class MatchmakerClient:
 def _status(body: dict[str, Any]) -> TicketStatus:
     assignment = body["assignment"]
     return TicketStatus(
-        body["ticket_id"], body["state"], body["reason"], Assignment(**assignment) if assignment else None
+        body["ticket_id"],
+        body["state"],
+        body["reason"],
+        Assignment(**assignment) if assignment else None,
+        body.get("requeued_as"),
     )
 
 

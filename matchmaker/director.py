@@ -19,7 +19,7 @@ import uvloop
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from dedicated_server.fleet.client import AllocatorClient, mutual_tls
+from dedicated_server.fleet.client import AllocatorClient, FleetAdminClient, mutual_tls
 from launchday import telemetry
 from launchday.identity import Signer
 from launchday.settings import Settings, settings
@@ -29,6 +29,7 @@ from matchmaker.placement import Allocator, Placement
 from matchmaker.queue import Lease, Queue
 from matchmaker.reach import answers
 from matchmaker.rules import Rules, load_rules
+from matchmaker.salvage import Salvage
 from matchmaker.scripts import Scripts
 from matchmaker.tenure import Tenure
 from matchmaker.warm_up import warm_up
@@ -119,6 +120,7 @@ async def run(settings: Settings) -> None:
     warm_up()  # before taking office: a lease is shorter than a compilation
     signer = Signer(settings.identity_secret.get_secret_value())
     token = signer.service_token("director", time.time(), SERVICE_TOKEN_TTL_S)
+    tls = mutual_tls(settings.fleet_ca, settings.fleet_certificate, settings.fleet_certificate_key)
     seeds = np.random.SeedSequence().spawn(len(rules))
     directing = asyncio.current_task()
     assert directing is not None
@@ -129,10 +131,14 @@ async def run(settings: Settings) -> None:
         AllocatorClient(
             settings.fleet_url,
             token,
-            tls=mutual_tls(settings.fleet_ca, settings.fleet_certificate, settings.fleet_certificate_key),
+            tls=tls,
         ) as allocator,
+        FleetAdminClient(settings.fleet_url, token, tls=tls) as fleet,
         asyncio.TaskGroup() as directors,
     ):
+        scripts = Scripts(cache, settings.ticket_retention_s)
+        salvage = Salvage(cache, scripts, fleet, ticket_ttl_s=settings.ticket_ttl_s, clock=time.time)
+        directors.create_task(salvage.run())
         for each, seed in zip(rules.values(), seeds, strict=True):
             rng = np.random.default_rng(seed)
             director = Director(each, settings, cache, allocator, rng=rng, clock=time.time)

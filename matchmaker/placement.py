@@ -84,14 +84,17 @@ class Placement:
         self._reach = reach
         self._turns = asyncio.Semaphore(at_once)
 
-    async def place(self, proposal: Proposal) -> Outcome:
-        """Bring one proposed match to its end, or its tickets back to the search. Raises LeaseLost."""
+    async def place(self, proposal: Proposal, asked: bytes = b"") -> Outcome:
+        """Bring one proposed match to its end, or its tickets back to the search. Raises LeaseLost.
+
+        ``asked``: its tickets' records, kept while the match may be lost.
+        """
         async with (
             self._turns
         ):  # the writes too: a connection to the cache each, and there are not more of them
-            return await self._place(proposal)
+            return await self._place(proposal, asked)
 
-    async def _place(self, proposal: Proposal) -> Outcome:
+    async def _place(self, proposal: Proposal, asked: bytes) -> Outcome:
         found = await self._allocate(proposal)
         if isinstance(found, Allocation):
             now = self._clock()
@@ -100,7 +103,7 @@ class Placement:
                 log.error("server unreachable", match_id=proposal.match_id, server=found.name)
                 await self._queue.withdraw(proposal)
                 return Outcome.UNREACHABLE
-            await self._queue.assign(proposal, views, now)
+            await self._queue.assign(proposal, views, now, asked)
             log.info(
                 "match assigned",
                 match_id=proposal.match_id,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matchmaker.matching import Tickets
+from matchmaker.tickets import RecordFormat
 
 FREE, SEARCHING, HELD = 0, 1, 2
 FIRST_CAPACITY = 1_024
@@ -31,6 +32,7 @@ class Pool:
         self.enqueued_at = np.zeros(0, np.float64)  # Unix seconds
         self.expires_at = np.zeros(0, np.float64)  # Unix seconds
         self.skill = np.zeros(0, np.float32)
+        self.skill_deviation = np.zeros(0, np.float32)
         self.group = np.zeros(0, np.int32)
         self.platform = np.zeros(0, np.int32)
         self.party = np.zeros(0, np.uint64)  # 0: none
@@ -39,6 +41,9 @@ class Pool:
         self._entry = np.zeros(0, np.int64)  # number of the stream entry that it came in
         self._entries: dict[int, tuple[bytes, int]] = {}  # number → entry id, tickets left
         self._next_entry = 0
+        self._aged: dict[
+            int, list[int]
+        ] = {}  # row → numbers of the stream entries that made its ticket older
         self._free: Rows | None = None  # free rows; None: not known at the moment
         self._grow(FIRST_CAPACITY)
 
@@ -58,6 +63,7 @@ class Pool:
         self.enqueued_at[rows] = records["enqueued_at"]
         self.expires_at[rows] = records["expires_at"]
         self.skill[rows] = records["skill_mean"]
+        self.skill_deviation[rows] = records["skill_deviation"]
         self.group[rows] = records["group"]
         self.platform[rows] = records["platform"]
         self.party[rows] = records["party"]
@@ -67,6 +73,28 @@ class Pool:
         self._entries[self._next_entry] = (entry_id, len(records))
         self._next_entry += 1
         return rows
+
+    def records(self, rows: Rows) -> bytes:
+        """The tickets of these rows as the stream had them, in RecordFormat."""
+        found = np.zeros(len(rows), RecordFormat(self.latency_ms.shape[1]).dtype)
+        for field in found.dtype.names or ():
+            found[field] = getattr(self, "skill" if field == "skill_mean" else field)[rows]
+        return found.tobytes()
+
+    def age(self, entry_id: bytes, ticket_ids: NDArray[np.uint64], since: NDArray[np.float64]) -> list[bytes]:
+        """Tickets, uint64[N, 2], are older than they were: since float64[N], Unix seconds.
+
+        The entry that said so is kept until they have ended, for the next director. Returns it where the pool has none of them.
+        """
+        at = [(int(row), i) for i in range(len(since)) for row in self.find(ticket_ids[i : i + 1])]
+        for row, i in at:
+            self.enqueued_at[row] = min(self.enqueued_at[row], since[i])
+            self._aged.setdefault(row, []).append(self._next_entry)
+        if not at:
+            return [entry_id]
+        self._entries[self._next_entry] = (entry_id, len(at))
+        self._next_entry += 1
+        return []
 
     def searching(self, now: float) -> Rows:
         """Rows of the tickets that may be matched at ``now``: neither held by a match nor past their time."""
@@ -125,9 +153,11 @@ class Pool:
         self.state[rows] = FREE
         self._free = None
         finished = []
-        for number, gone in zip(
-            *map(np.ndarray.tolist, np.unique(self._entry[rows], return_counts=True)), strict=True
-        ):
+        numbers = self._entry[rows]
+        if self._aged:
+            also = [number for row in rows.tolist() for number in self._aged.pop(row, ())]
+            numbers = np.concatenate((numbers, np.array(also, np.int64)))
+        for number, gone in zip(*map(np.ndarray.tolist, np.unique(numbers, return_counts=True)), strict=True):
             entry_id, left = self._entries[number]
             if left == gone:
                 del self._entries[number]

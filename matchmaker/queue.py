@@ -6,6 +6,7 @@ Every write carries the lease's fencing token, so a director that was paused and
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from matchmaker.histogram import buckets_of
 from matchmaker.scripts import GROUP, KEYS, Scripts, lease_error
 from matchmaker.tickets import RecordFormat, binary_ids
 
+LATE_S = 120.0  # beyond its longest time, until when a match may still be told to be lost
 READ_AT_MOST = 2_000  # entries a call, each of one to a few hundred tickets
 UUID_CHARS = 36
 
@@ -70,6 +72,9 @@ class Depth(msgspec.Struct, frozen=True):
     oldest_s: float
 
 
+_NO_AGES = (np.zeros((0, 2), np.uint64), np.zeros(0))
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One entry of the stream: tickets come, or gone.
@@ -78,11 +83,13 @@ class Entry:
         entry_id: its id, to be acknowledged when nothing of it is left.
         records: tickets that have come, in RecordFormat; empty in an entry about gone ones.
         gone: uint64[N, 2], ids of tickets that ended without the director.
+        aged: uint64[N, 2], ids of tickets that are older than they were, and float64[N], since when (Unix seconds).
     """
 
     entry_id: bytes
     records: NDArray[np.void]
     gone: NDArray[np.uint64]
+    aged: tuple[NDArray[np.uint64], NDArray[np.float64]] = _NO_AGES
 
 
 class Lease:
@@ -214,14 +221,21 @@ class Queue:
             [self._mode, self._fence, proposal.match_id, "".join(proposal.ticket_ids)]
         )
 
-    async def assign(self, proposal: Proposal, views: Sequence[bytes], now: float) -> None:
-        """End a match's tickets as assigned, each with its player's view, tell the players, and keep the books."""
+    async def assign(
+        self, proposal: Proposal, views: Sequence[bytes], now: float, asked: bytes = b""
+    ) -> None:
+        """End a match's tickets as assigned, each with its player's view, tell the players, and keep the books.
+
+        ``asked``: the tickets' records, kept for the case that the match is lost with its server (salvage.py).
+        """
         waits_s = [max(0.0, now - enqueued_at) for enqueued_at in proposal.enqueued_at]
         statistics = {
             "wait": buckets_of(waits_s),
             "latency": buckets_of(proposal.latency_ms),
             "wait_max_s": max(waits_s),
         }
+        kept_s = math.ceil(proposal.match_s + LATE_S)
+        outlives = bool(asked) and kept_s > self._scripts.retention_s
         await self._scripts.assign_match(
             [
                 self._mode,
@@ -230,6 +244,9 @@ class Queue:
                 json.dumps(statistics),
                 "".join(proposal.ticket_ids),
                 msgspec.msgpack.encode([view.decode() for view in views]),
+                msgspec.msgpack.encode((self._mode, self._regions, asked)) if asked else b"",
+                kept_s,
+                math.ceil(kept_s + self._scripts.retention_s) if outlives else 0,
             ]
         )
 
@@ -258,11 +275,11 @@ class Queue:
             flat or []
         )  # deleted after it was read, by a director that ended before it could acknowledge it
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        gone = fields.get(b"gone", b"").decode()
         return Entry(
             entry_id,
             self._records(fields.get(b"tickets", b""), fields.get(b"regions", b"").decode()),
-            binary_ids([gone[i : i + UUID_CHARS] for i in range(0, len(gone), UUID_CHARS)]),
+            _ids(fields.get(b"gone", b"")),
+            (_ids(fields.get(b"aged", b"")), np.frombuffer(fields.get(b"since", b""), "<f8")),
         )
 
     def _records(self, payload: bytes, regions: str) -> NDArray[np.void]:
@@ -281,3 +298,9 @@ class Queue:
                 records["latency_ms"][:, written.index(region)] if known else np.inf
             )
         return today
+
+
+def _ids(joined: bytes) -> NDArray[np.uint64]:
+    """Ticket ids that were written one after the other."""
+    text = joined.decode()
+    return binary_ids([text[i : i + UUID_CHARS] for i in range(0, len(text), UUID_CHARS)])

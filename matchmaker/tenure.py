@@ -116,6 +116,8 @@ class Tenure:
         for entry in entries:
             if len(entry.records):
                 self.pool.add(entry.entry_id, entry.records)
+            elif len(entry.aged[0]):
+                self._finished += self.pool.age(entry.entry_id, *entry.aged)
             else:
                 self._drop(self.pool.find(entry.gone))
                 self._finished.append(entry.entry_id)
@@ -222,7 +224,7 @@ class Tenure:
         return claimed
 
     async def _place(self, match: Match) -> None:
-        outcome = await self._placement.place(match.proposal)
+        outcome = await self._placement.place(match.proposal, self.pool.records(match.rows))
         region = match.proposal.region
         if outcome in (Outcome.ASSIGNED, Outcome.FAILED):
             self._drop(match.rows)

@@ -9,7 +9,7 @@ from typing import Any, cast
 from redis.asyncio import Redis
 
 from matchmaker.scripts import KEYS, Scripts
-from matchmaker.tickets import FINAL_STATES, State, live_view
+from matchmaker.tickets import ASSIGNED, FINAL_STATES, State, live_view
 
 EXPIRE_AT_MOST = 1_000  # tickets a call: about 10 ms of the cache
 
@@ -36,6 +36,11 @@ class StoredTicket:
         return self.state in FINAL_STATES
 
     @property
+    def lost(self) -> bool:
+        """Whether its match was lost with its game server."""
+        return self.state == ASSIGNED and b'"reason":null' not in self.view
+
+    @property
     def asked(self) -> bool:
         """Whether its player is asked to accept a match."""
         return self.state == "proposed" and b'"accept_by"' in self.view
@@ -49,13 +54,18 @@ class TicketStore:
         self._scripts = scripts
 
     async def read(self, ticket_id: str) -> StoredTicket | None:
-        """The ticket, or None where there is none (any more)."""
+        """The ticket, or None where there is none (any more).
+
+        One that was made because its player's match was lost is searched for from now on: somebody looks at it.
+        """
         fields: list[Any] = await self._cache.hmget(
-            KEYS["ticket"] + ticket_id, ["player", "created_at", "state", "view", "accept_by"]
+            KEYS["ticket"] + ticket_id, ["player", "created_at", "state", "view", "accept_by", "expires_at"]
         )
-        player, created_at, state, view, accept_by = fields
+        player, created_at, state, view, accept_by, waits = fields
         if player is None:
             return None
+        if waits is not None and state == b"searching":
+            await self._scripts.resume_ticket([ticket_id])
         named = cast(State, state.decode())
         return StoredTicket(
             int(player), float(created_at), named, view or live_view(ticket_id, named, accept_by)

@@ -123,6 +123,10 @@ class TicketView(BaseModel):
     state: State
     reason: str | None
     assignment: Assignment | None
+    requeued_as: UUID | None = Field(
+        None,
+        description="Where the match was lost with its game server: the player's new ticket, as old as this one. It is searched for once the player looks at it, and taken back if he does not for a minute.",
+    )
     accept_by: float | None = Field(None, description="While proposed: Unix seconds until when to accept.")
 
 

@@ -172,11 +172,12 @@ class AllocatorClient(_FleetHttp):
 
 
 @dataclass(frozen=True, slots=True)
-class FailedMatch:
-    """A match that ended without a result.
+class SettledMatch:
+    """A match that is over.
 
     Attributes:
         match_id: "" where the annotation named none.
+        ended: with a result; False: it failed.
         player_ids: its roster, as the annotation had it.
         at: Unix seconds.
     """
@@ -187,6 +188,7 @@ class FailedMatch:
     player_ids: tuple[int, ...]
     reason: str
     at: float
+    ended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,29 +268,29 @@ class FleetAdminClient(_FleetHttp):
         answer = await self._call("GET", "/v1/changes", params=params, timeout=wait_s + ADMIN_TIMEOUT_S)
         return Cursor(str(answer["epoch"]), int(answer["seq"])), list(answer["changes"]), bool(answer["lost"])
 
-    async def failed_matches(
+    async def settled_matches(
         self, cursor: Cursor, *, wait_s: float = 0.0
-    ) -> tuple[Cursor, list[FailedMatch], bool]:
-        """Matches that failed after ``cursor``: their servers crashed, hung, were killed, or never began. The check-outs of their players
-        are ended by the fleet; putting them back in the queue with their age is the caller's.
+    ) -> tuple[Cursor, list[SettledMatch], bool]:
+        """Matches that ended or failed after ``cursor``. Failed: their servers crashed, hung, were killed, or never began. The check-outs of
+        their players are ended by the fleet; putting them back in the queue with their age is the caller's.
 
         A fleet that was killed tells of its open matches when it is up again. The last value says that some are lost: whoever follows for so
         long only now and then asks ``gameservers`` which of his matches live.
         """
         after, changes, lost = await self.changes(cursor, kind="match", wait_s=wait_s)
-        failed = [
-            FailedMatch(
+        settled = [
+            SettledMatch(
                 match_id=str(change["match_id"] or ""),
                 server=str(change["name"]),
                 region=str(change["region"]),
                 player_ids=tuple(int(id_) for id_ in change["player_ids"]),
                 reason=str(change["reason"]),
                 at=float(change["at"]),
+                ended=change["outcome"] == "ended",
             )
             for change in changes
-            if change["outcome"] == "failed"
         ]
-        return after, failed, lost
+        return after, settled, lost
 
     async def set_buffer(self, region: str, ready: int) -> dict[str, Any]:
         """Keep so many idle servers in a region; returns the decision."""

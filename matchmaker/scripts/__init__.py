@@ -33,6 +33,9 @@ KEYS = {
     "party": f"{TAG}:party:",  # + party: hash, what its tickets agree on, how many have come, "t:" + ticket id for each
     "accepted": f"{TAG}:accepted:",  # + mode: hash, match id → tickets whose players accepted
     "depth": f"{TAG}:depth",  # hash, mode → JSON, what waits in its queue
+    "match": f"{TAG}:match:",  # + match id: list, what its players asked for, an element an assignment; expires
+    "playing": f"{TAG}:playing",  # sorted set, ids of those matches by when their keys expire
+    "cursor": f"{TAG}:fleet:cursor",  # hash, how far the fleet's changes have been followed
     "told": f"{TAG}:told",  # stream, ticket id → its final view; one entry a match
 }
 
@@ -90,6 +93,8 @@ class Scripts:
         self.fail_tickets = script("fail_tickets")
         self.accept_ticket = script("accept_ticket")
         self.decline_match = script("decline_match")
+        self.salvage_match = script("salvage_match")
+        self.resume_ticket = script("resume_ticket")
 
 
 def lease_error(error: Exception) -> Exception:

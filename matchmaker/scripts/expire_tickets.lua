@@ -1,10 +1,12 @@
 -- Expire tickets whose time is up, each with its party. ARGV: mode, now, at most. Answers how many were due.
 local mode, now = ARGV[1], ARGV[2]
 local due = redis.call('ZRANGE', KEY.live .. mode, '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[3])
-local searching = {}
+local searching, unclaimed = {}, {}
 for _, id in ipairs(due) do
-  local state = redis.call('HGET', KEY.ticket .. id, 'state')
-  if state == 'searching' then
+  local state, record = unpack(redis.call('HMGET', KEY.ticket .. id, 'state', 'record'))
+  if state == 'searching' and record then
+    unclaimed[#unclaimed + 1] = id
+  elseif state == 'searching' then
     searching[#searching + 1] = id
   elseif state then
     -- Its match is waiting for a server: look again in a second, so that it does not hide others.
@@ -14,5 +16,6 @@ for _, id in ipairs(due) do
     redis.call('HINCRBY', KEY.books, 'expired', 1)
   end
 end
+end_searching(mode, 'expired', 'its player did not come back', unclaimed)
 end_searching(mode, 'expired', 'no match was found in time', searching)
 return #due

@@ -99,21 +99,21 @@ async def test_a_policy_is_set_in_agones_json_and_a_bad_one_is_refused(
 async def test_a_killed_servers_match_is_told_of_with_its_players(
     fleet: RunningFleet, operator: FleetAdminClient
 ) -> None:
-    cursor, _, _ = await operator.failed_matches(Cursor())
+    cursor, _, _ = await operator.settled_matches(Cursor())
     match = {
         "match_id": "0190d0a0-0000-7000-8000-000000000001",
         "mode": "stay",
         "players": [{"player_id": "7"}],
     }
     given = await fleet.allocator.allocate(region=REGION, match=match, idempotency_key="k")
-    following = asyncio.create_task(operator.failed_matches(cursor, wait_s=20.0))
+    following = asyncio.create_task(operator.settled_matches(cursor, wait_s=20.0))
     await operator.act_on_server(given.name, "kill")
     cursor, [failed], lost = await following
     assert (failed.match_id, failed.server, failed.player_ids) == (match["match_id"], given.name, (7,))
     assert failed.reason == "killed by ann"
     assert not lost
-    assert (await operator.failed_matches(cursor))[1] == []
-    assert (await operator.failed_matches(Cursor("another epoch", 9)))[2]
+    assert (await operator.settled_matches(cursor))[1] == []
+    assert (await operator.settled_matches(Cursor("another epoch", 9)))[2]
     server = fleet.pool.get(given.name)
     assert server is not None
     await fleet.until(lambda: server.gone)

@@ -1,0 +1,104 @@
+-- A match was lost with its game server: give those of its players who are still concerned a new ticket with the old age, once.
+-- ARGV: match id, the element of its list to salvage, mode, regions, reason, seconds to keep, until when a player may come back, when
+-- tickets expire that are searched for; as MessagePack for each ticket: id, player, new id, enqueued at; then the new records.
+-- Answers {tickets made, tickets that got the old age}, or nil where that element has been salvaged already, or the match is over.
+-- A new ticket is searched for once its player has looked at it (resume_ticket.lua): he may be gone for good, and nobody waits for him.
+local match, mode, regions, reason, keep_s, back_by = ARGV[1], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+if redis.call('LREM', KEY.match .. match, 1, ARGV[2]) == 0 then
+  return false
+end
+if redis.call('EXISTS', KEY.match .. match) == 0 then
+  redis.call('ZREM', KEY.playing, match)
+end
+
+local tickets = cmsgpack.unpack(ARGV[9])
+local record_bytes = #ARGV[10] / #tickets
+local parties, waits, again, broken = {}, {}, {}, {}
+for i, ticket in ipairs(tickets) do
+  local id, player = ticket[1], ticket[2]
+  local last, party = redis.call('GET', KEY.player .. player), redis.call('HGET', KEY.ticket .. id, 'party')
+  parties[i], waits[i] = party, last == id
+  local together = waits[i]
+  if last and last ~= id then
+    local state, of, with, record = unpack(redis.call('HMGET', KEY.ticket .. last, 'state', 'mode', 'party', 'record'))
+    if state == 'searching' and of == mode then
+      again[i] = not record and last or nil
+      together = with == party
+    end
+  end
+  if party and not together then
+    broken[party] = true -- one of them plays on without the others: a party is searched for whole, or not at all
+  end
+end
+
+-- A place in the party, which begins anew where nobody has come back to it by himself.
+local begun = {}
+local function joins(party, id)
+  local key = KEY.party .. party
+  local wish = redis.call('HGET', key, 'wish')
+  if not wish then
+    return false
+  end
+  if not begun[party] then
+    begun[party] = true
+    local live = false
+    for i, of in pairs(parties) do
+      live = live or of == party and not waits[i]
+    end
+    if not live then
+      redis.call('DEL', key)
+      redis.call('HSET', key, 'wish', wish)
+    end
+  end
+  redis.call('HSET', key, 't:' .. id, '1')
+  redis.call('HINCRBY', key, 'count', 1)
+  redis.call('EXPIRE', key, keep_s)
+  return true
+end
+
+local views, made, aged, since, live = {}, 0, {}, {}, {}
+for i, ticket in ipairs(tickets) do
+  local id, player, new, enqueued_at = unpack(ticket)
+  local party = parties[i]
+  if waits[i] then
+    local view, client_key = unpack(redis.call('HMGET', KEY.ticket .. id, 'view', 'client_key'))
+    local told = reason
+    if party and (broken[party] or not joins(party, new)) then
+      told = told .. '; the party is not whole any more: queue again'
+      view = string.gsub(view, '"reason":null', '"reason":"' .. told .. '"', 1)
+    else
+      local key = KEY.ticket .. new
+      redis.call('HSET', key, 'player', player, 'mode', mode, 'state', 'searching', 'created_at', enqueued_at, 'client_key',
+        client_key, 'record', string.sub(ARGV[10], (i - 1) * record_bytes + 1, i * record_bytes), 'regions', regions,
+        'expires_at', ARGV[8])
+      if party then
+        redis.call('HSET', key, 'party', party)
+      end
+      redis.call('EXPIRE', key, keep_s)
+      redis.call('SET', KEY.player .. player, new, 'EX', keep_s)
+      live[#live + 1] = back_by
+      live[#live + 1] = new
+      made = made + 1
+      view = string.gsub(view, '"reason":null', '"reason":"' .. told .. '; you are in the queue again"', 1)
+      view = string.sub(view, 1, -2) .. ',"requeued_as":"' .. new .. '"}'
+    end
+    redis.call('HSET', KEY.ticket .. id, 'view', view)
+    views[#views + 1] = id
+    views[#views + 1] = view
+  elseif again[i] and tonumber(redis.call('HGET', KEY.ticket .. again[i], 'created_at')) > tonumber(enqueued_at) then
+    redis.call('HSET', KEY.ticket .. again[i], 'created_at', enqueued_at)
+    aged[#aged + 1] = again[i]
+    since[#since + 1] = struct.pack('<d', tonumber(enqueued_at))
+  end
+end
+if made > 0 then
+  in_parts('ZADD', KEY.live .. mode, live)
+  redis.call('HINCRBY', KEY.books, 'queued', made)
+  redis.call('HINCRBY', KEY.books, 'requeued', made)
+end
+if #aged > 0 then
+  redis.call('HINCRBY', KEY.books, 'aged', #aged)
+  redis.call('XADD', KEY.queue .. mode, '*', 'aged', table.concat(aged), 'since', table.concat(since))
+end
+tell(views)
+return { made, #aged }
