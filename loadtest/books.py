@@ -26,7 +26,7 @@ class Books:
     """What every service had counted at one moment.
 
     Attributes:
-        matchmaker: queued, matched, cancelled, expired, failed, searching, matches.
+        matchmaker: queued, matched, cancelled, expired, failed, searching, matches; requeued, resumed, unclaimed, aged.
         fleet: matches_started, matches_ended, matches_failed, kills, players_lost, and ``reports`` of game servers.
         meta: checkouts, commits, open, writebehind_depth.
         rewards: kills_applied, lag.
@@ -49,7 +49,18 @@ class Books:
 
 # Which entries count up for ever; the others are levels (searching, open, lag) or summaries.
 COUNTERS = {
-    "matchmaker": ("queued", "matched", "cancelled", "expired", "failed", "matches"),
+    "matchmaker": (
+        "queued",
+        "matched",
+        "cancelled",
+        "expired",
+        "failed",
+        "matches",
+        "requeued",
+        "resumed",
+        "unclaimed",
+        "aged",
+    ),
     "fleet": (
         "matches_started",
         "matches_ended",

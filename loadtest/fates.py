@@ -41,8 +41,8 @@ class Fates:
         reason: list of n, why a player was lost or not matched.
         rtt_ms, received_kbit_s, sent_kbit_s: float64[n], over the time connected.
         player_id: int64[n], 0 before the login.
-        tickets_opened, requeues, quits, drops, returns: int64[n]: tickets held; matches queued for anew because a game server died;
-            matches left without a good-bye; connections lost, and taken up again, on purpose.
+        tickets_opened, requeues, salvaged, quits, drops, returns: int64[n]: tickets held; matches queued for anew because a game server
+            died; how many of those with the age that the player had; matches left without a good-bye; connections lost, and taken up again, on purpose.
     """
 
     def __init__(self, intended_s: npt.NDArray[np.float64]) -> None:
@@ -64,6 +64,7 @@ class Fates:
         self.player_id = np.zeros(count, np.int64)
         self.tickets_opened = np.zeros(count, np.int64)
         self.requeues = np.zeros(count, np.int64)
+        self.salvaged = np.zeros(count, np.int64)
         self.quits = np.zeros(count, np.int64)
         self.drops = np.zeros(count, np.int64)
         self.returns = np.zeros(count, np.int64)

@@ -1,8 +1,8 @@
 """The way of one player through the game: arrive, log in, shop, queue, connect, play, queue again, go home. One coroutine a player.
 
 Players arrive when they meant to, whatever became of the others. A request that fails for a passing reason is repeated, with the pauses
-of the scenario; what then still fails makes the player lost, and the run says why. A player whose game server dies queues again, as one
-would; a player of a restless kind loses the connection and comes back, or is gone without a word.
+of the scenario; what then still fails makes the player lost, and the run says why. A player whose game server dies goes on with the
+ticket that the matchmaker has made of the old one, or queues again, as one would; a player of a restless kind loses the connection and comes back, or is gone without a word.
 """
 
 from __future__ import annotations
@@ -151,8 +151,11 @@ async def _shop(trip: Trip, bot: int, token: str) -> None:
 async def _match(trip: Trip, bot: int, token: str, intended_s: float) -> bool:
     """Queue and play one match, again where the game server dies; False, with the state set, where none came of it."""
     fates = trip.fates
+    ticket_id: str | None = None
     for requeues_left in reversed(range(MOST_REQUEUES + 1)):
-        assignment = await _queue(trip, bot, token)
+        if ticket_id is None:
+            ticket_id = await _open_ticket(trip, bot, token)
+        assignment = await _wait(trip, bot, token, ticket_id)
         if assignment is None:
             return False
         fates.waited(bot, trip.clock() - intended_s, assignment.region)
@@ -163,23 +166,40 @@ async def _match(trip: Trip, bot: int, token: str, intended_s: float) -> bool:
                 raise
             fates.requeues[bot] += 1
             intended_s = trip.clock()
+            ticket_id = await _requeued(trip, bot, token, ticket_id)
         else:
             return True
     raise AssertionError("unreachable")
 
 
-async def _queue(trip: Trip, bot: int, token: str) -> Assignment | None:
-    """Hold a ticket until it is assigned; None, with the state set, when it never is."""
-    fates, scenario = trip.fates, trip.scenario
+async def _requeued(trip: Trip, bot: int, token: str, lost_id: str) -> str | None:
+    """The ticket that the matchmaker has made of that of a lost match; None where it has not."""
+    ticket_id = await _patiently(
+        trip, "ask after a lost match", lambda: trip.lobby.requeued(token, lost_id), timed=False
+    )
+    if ticket_id is not None:
+        trip.fates.tickets_opened[bot] += 1
+        trip.fates.salvaged[bot] += 1
+    return ticket_id
+
+
+async def _open_ticket(trip: Trip, bot: int, token: str) -> str:
+    """Ask for a match; the ticket's id."""
     latencies_ms = trip.latencies_of(bot)
     mode = trip.population.modes[trip.population.mode[bot]]
-    client_key = f"{trip.device(bot)}-{fates.tickets_opened[bot]}"
+    client_key = f"{trip.device(bot)}-{trip.fates.tickets_opened[bot]}"
     ticket_id = await _patiently(
         trip,
         "open a ticket",
         lambda: trip.lobby.open_ticket(token, mode=mode, latencies_ms=latencies_ms, client_key=client_key),
     )
-    fates.tickets_opened[bot] += 1
+    trip.fates.tickets_opened[bot] += 1
+    return ticket_id
+
+
+async def _wait(trip: Trip, bot: int, token: str, ticket_id: str) -> Assignment | None:
+    """Hold a ticket until it is assigned; None, with the state set, when it never is."""
+    fates, scenario = trip.fates, trip.scenario
     fates.queued_s[bot] = trip.clock()
     fates.state[bot] = State.QUEUED
     try:

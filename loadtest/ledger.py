@@ -100,12 +100,15 @@ def balance(books: Books, *, tickets_opened: int, kill_events: int, killed: Kill
     """
     queue, fleet, meta, rewards = books.matchmaker, books.fleet, books.meta, books.rewards
     ends = {name: int(queue[name]) for name in ("matched", "cancelled", "expired", "failed")}
+    requeued, resumed, unclaimed = (int(queue.get(name, 0)) for name in ("requeued", "resumed", "unclaimed"))
+    if requeued > resumed:  # made because a match was lost, for players who had gone home
+        ends["waiting for players of lost matches"] = requeued - resumed - unclaimed
     return Ledger(
         (
             Line(
                 "players",
                 (
-                    Entry("tickets the bots hold", tickets_opened),
+                    _held(tickets_opened, requeued - resumed),
                     Entry("queued", int(queue["queued"])),
                     Entry(" + ".join(ends), sum(ends.values()), " + ".join(map(str, ends.values()))),
                 ),
@@ -141,6 +144,13 @@ def balance(books: Books, *, tickets_opened: int, kill_events: int, killed: Kill
             *_kills_of_survivors(fleet, kill_events, killed),
         )
     )
+
+
+def _held(tickets_opened: int, unclaimed: int) -> Entry:
+    if not unclaimed:
+        return Entry("tickets the bots hold", tickets_opened)
+    label = "tickets the bots hold + those that players of lost matches did not come back for"
+    return Entry(label, tickets_opened + unclaimed, f"{tickets_opened} + {unclaimed}")
 
 
 def _ended(fleet: Book, killed: Killed) -> tuple[Entry, ...]:

@@ -19,12 +19,16 @@ from matchmaker.client import (
     MatchmakerClientError,
     MatchmakerUnavailable,
     TicketEnded,
+    TicketExists,
     TicketStatus,
 )
 from meta_service.client import MetaClient, MetaClientError, MetaUnavailableError
 
 ANSWER_TIMEOUT_S = 10.0
 SILENCE_TIMEOUT_S = 40.0  # on an event stream; the matchmaker gives a sign of life every 15 s
+LOST_S = (
+    5.0  # a server that was killed is known within a second, one that hangs later than its players notice
+)
 LAST_LOOK_S = 30.0  # for a ticket that could not be taken back because its match is getting a server
 
 FREE_ITEM = "wave"
@@ -60,11 +64,15 @@ class Lobby(Protocol):
     async def open_ticket(
         self, token: str, *, mode: str, latencies_ms: Mapping[str, float], client_key: str
     ) -> str:
-        """Queue; the ticket's id. The same ``client_key`` gives the same ticket."""
+        """Queue; the ticket's id. The same ``client_key`` gives the same ticket, and so does a player who has a live one."""
         ...
 
     async def wait(self, token: str, ticket_id: str) -> TicketStatus:
         """Wait for the ticket's end, however long it takes."""
+        ...
+
+    async def requeued(self, token: str, ticket_id: str) -> str | None:
+        """The ticket that the player was given because the match of this one was lost; None where nobody says so within LOST_S."""
         ...
 
     async def cancel(self, token: str, ticket_id: str) -> TicketStatus:
@@ -115,13 +123,24 @@ class BackendLobby:
     async def open_ticket(
         self, token: str, *, mode: str, latencies_ms: Mapping[str, float], client_key: str
     ) -> str:
-        """Queue; the ticket's id. The same ``client_key`` gives the same ticket."""
+        """Queue; the ticket's id. The same ``client_key`` gives the same ticket, and so does a player who has a live one."""
         with _translated("ticket"):
-            return (
-                await self._matchmaker.with_token(token).create_ticket(
+            try:
+                created = await self._matchmaker.with_token(token).create_ticket(
                     mode, latencies_ms, client_key=client_key
                 )
-            ).ticket_id
+            except TicketExists as error:  # given because a match was lost which the player had left
+                return error.ticket_id
+            return created.ticket_id
+
+    async def requeued(self, token: str, ticket_id: str) -> str | None:
+        """The ticket that the player was given because the match of this one was lost; None where nobody says so within LOST_S."""
+        player = self._matchmaker.with_token(token)
+        with _translated("ticket"):
+            new = (await player.read_ticket(ticket_id, LOST_S, lost=True)).requeued_as
+            if new is not None:
+                await player.read_ticket(new)  # it is searched for from now on
+            return new
 
     async def wait(self, token: str, ticket_id: str) -> TicketStatus:
         """Wait for the ticket's end, however long it takes."""

@@ -258,6 +258,7 @@ class Outcome:
             "requests": self.requests.as_json(),
             "tickets": fates.tickets,
             "requeues": int(fates.requeues.sum()),
+            "requeues_with_age": int(fates.salvaged.sum()),
             "quits": int(fates.quits.sum()),
             "connections_dropped": int(fates.drops.sum()),
             "connections_taken_up_again": int(fates.returns.sum()),

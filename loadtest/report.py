@@ -15,7 +15,7 @@ import yaml
 from plotly.offline import get_plotlyjs
 
 from loadtest import breaks, charts, quality, quality_charts, server_charts
-from loadtest.fates import State, percentiles
+from loadtest.fates import Fates, State, percentiles
 from loadtest.outcome import Outcome
 
 TEMPLATE = Path(__file__).parent / "page.html"
@@ -83,6 +83,7 @@ def _figures(outcome: Outcome) -> str:
     shown = [
         (f"{fates.count(State.DONE):,} of {len(fates):,}", "players played"),
         (f"{outcome.players_lost:,}", "players lost"),
+        *([_requeues(fates)] if fates.requeues.any() else []),
         (f"{len(fates.matches()):,}", "matches"),
         (f"{sum(int(report.get('kills', 0)) for report in outcome.reports):,}", "kills"),
         (f"{_number(wait['p50'])} / {_number(wait['p95'])} s", "wait, p50 / p95"),
@@ -94,6 +95,10 @@ def _figures(outcome: Outcome) -> str:
         f'<div class="figure"><b>{_text(value)}</b><span>{_text(label)}</span></div>'
         for value, label in shown
     )
+
+
+def _requeues(fates: Fates) -> tuple[str, str]:
+    return f"{int(fates.salvaged.sum()):,} of {int(fates.requeues.sum()):,}", "queued again with their age"
 
 
 def _objectives(outcome: Outcome) -> str:

@@ -50,6 +50,10 @@ def _figures(outcome: Outcome) -> Table:
         ("players", f"{len(fates):,}: {states}; lost {outcome.players_lost:,}"),
         ("wait", f"p50 {_s(wait['p50'])}  p95 {_s(wait['p95'])}  max {_s(wait['max'])}"),
         (
+            "lost servers",
+            f"{int(fates.requeues.sum()):,} queued again, {int(fates.salvaged.sum()):,} of them with their age",
+        ),
+        (
             "tick",
             f"p50 {_ms(tick['p50'])}  p99 {_ms(tick['p99'])}  max {_ms(tick['max'])}  missed {missed or 0:.2%}",
         ),

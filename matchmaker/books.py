@@ -46,6 +46,7 @@ class Books(BaseModel):
         description="Of queued: tickets made because a match was lost, as old as the ones before. Their waits count from when those were made.",
     )
     resumed: int = Field(0, description="Of requeued: tickets whose players came back for them.")
+    unclaimed: int = Field(0, description="Of requeued: tickets that ended before their players came back.")
     aged: int = Field(0, description="Tickets of players of lost matches who had queued again by themselves.")
     wait_s: WaitBooks
     latency_ms: LatencyBooks
@@ -67,6 +68,7 @@ async def read_books(scripts: Scripts, modes: Sequence[str]) -> Books:
         matches=int(count.get("matches", 0)),
         requeued=int(count.get("requeued", 0)),
         resumed=int(count.get("resumed", 0)),
+        unclaimed=int(count.get("unclaimed", 0)),
         aged=int(count.get("aged", 0)),
         wait_s=WaitBooks(
             p50=percentile(wait_buckets, 0.50),

@@ -79,7 +79,7 @@ end
 
 -- End tickets that search, each with its whole party, unless one of the party has been found a match; tells the director.
 local function end_searching(mode, state, reason, ids)
-  local views, gone, seen = {}, {}, {}
+  local views, gone, seen, unclaimed = {}, {}, {}, 0
   for _, id in ipairs(ids) do
     local party, free = with_party(id), true
     for _, each in ipairs(party) do
@@ -91,8 +91,10 @@ local function end_searching(mode, state, reason, ids)
       redis.call('DEL', KEY.party .. name)
     end
     for _, each in ipairs(party) do
-      if free and not seen[each] and redis.call('HGET', KEY.ticket .. each, 'state') == 'searching' then
+      local found, record = unpack(redis.call('HMGET', KEY.ticket .. each, 'state', 'record'))
+      if free and not seen[each] and found == 'searching' then
         seen[each] = true
+        unclaimed = record and unclaimed + 1 or unclaimed
         views[#views + 1] = each
         views[#views + 1] = ended_view(each, state, reason)
         gone[#gone + 1] = each
@@ -100,6 +102,9 @@ local function end_searching(mode, state, reason, ids)
     end
   end
   finish(mode, state, views)
+  if unclaimed > 0 then
+    redis.call('HINCRBY', KEY.books, 'unclaimed', unclaimed)
+  end
   if #gone > 0 then
     redis.call('XADD', KEY.queue .. mode, '*', 'gone', table.concat(gone))
   end

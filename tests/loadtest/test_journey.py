@@ -45,6 +45,7 @@ class FakeLobby:
         self.cancelled = TicketStatus("t-1", "cancelled", None, None)
         self.latencies_ms: Mapping[str, float] = {}
         self.client_keys: list[str] = []
+        self.made_of_the_old: str | None = None
 
     def _ask(self, what: str) -> None:
         self.asked.append(what)
@@ -72,6 +73,10 @@ class FakeLobby:
             await asyncio.Event().wait()
         assert self.end is not None
         return self.end
+
+    async def requeued(self, token: str, ticket_id: str) -> str | None:
+        self._ask("requeued")
+        return self.made_of_the_old
 
     async def cancel(self, token: str, ticket_id: str) -> TicketStatus:
         self._ask("cancel")
@@ -264,6 +269,17 @@ async def test_a_player_whose_sessions_break_queues_again_and_is_lost_when_they_
     assert trip.fates.reason[BOT] == reason
     assert trip.fates.requeues[BOT] == journey.MOST_REQUEUES
     assert trip.fates.tickets == swarm.left == journey.MOST_REQUEUES + 1
+
+
+async def test_a_player_whose_server_died_goes_on_with_the_ticket_that_was_made_of_the_old_one() -> None:
+    lobby = FakeLobby()
+    lobby.made_of_the_old = "t-2"
+    trip = trip_of(lobby, FakeSwarm(CLIENT_TIMED_OUT))
+    await travel(trip, BOT)
+    assert lobby.asked[:5] == ["log_in", "open_ticket", "wait", "requeued", "wait"]
+    assert lobby.asked.count("open_ticket") == 1
+    assert trip.fates.requeues[BOT] == trip.fates.salvaged[BOT] == journey.MOST_REQUEUES
+    assert trip.fates.tickets == journey.MOST_REQUEUES + 1
 
 
 async def test_a_match_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
