@@ -80,6 +80,7 @@ class Backend:
         """
         if self._fresh:
             shutil.rmtree(self.settings.state_dir / "analytics", ignore_errors=True)
+            (self.settings.state_dir / "fleet" / "policies.json").unlink(missing_ok=True)
         try:
             self._check_ports()
             settings = self._stack.start(say)

@@ -73,11 +73,20 @@ def watch(
 @app.command()
 def scale(
     region: Annotated[str, typer.Argument(help="A region.")],
-    ready: Annotated[int, typer.Argument(min=0, max=4096, help="Idle servers to keep.")],
+    ready: Annotated[
+        int | None, typer.Argument(min=0, max=4096, help="Idle servers to keep.", show_default=False)
+    ] = None,
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Go back to the policy that the fleet is configured with.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Keep so many idle servers in a region, whatever its policy was; until the fleet starts anew."""
-    decision = _run(lambda fleet: fleet.set_buffer(region, ready))
+    """Keep so many idle servers in a region, whatever its policy was, also after a restart, until --reset."""
+    if (ready is None) != reset:
+        _fail("say how many idle servers to keep, or --reset", USAGE_ERROR)
+    decision = _run(
+        lambda fleet: fleet.reset_policy(region) if ready is None else fleet.set_buffer(region, ready)
+    )
     _say(
         decision,
         f"{region}: {decision['idle_before']} → {decision['idle']} idle ({decision['reason']})",
@@ -256,7 +265,7 @@ def _fleets_table(fleets: list[dict[str, Any]]) -> list[Any]:
             f"[cyan]{counts.get('Allocated', 0)}[/]",
             str(starting),
             str(one["replicas"]),
-            one["policy"],
+            one["policy"] + (f", set by {one['set_by']['by']}" if one["set_by"] else ""),
             f"[yellow]{', '.join(flags)}[/]" if flags else "open",
         )
     return [table]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Annotated
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, Field
 from redis.asyncio import Redis
 
@@ -15,9 +16,10 @@ from launchday.problems import Problem
 from launchday.service import ServiceCaller, create_app, end_the_process_with
 from launchday.settings import Settings
 from meta_service.client import ProgressCache, RatingCache
+from rewards import letters
 from rewards.cache import CacheFollower
 from rewards.consumer import Consumer
-from rewards.errors import StoreUnavailableError
+from rewards.errors import LettersError, StoreUnavailableError
 from rewards.events import DEAD_LETTERS, SOURCES
 from rewards.outbox import Outbox
 from rewards.rules import Rules
@@ -26,6 +28,8 @@ from rewards.store import Store
 CONSUMER_NAME = "rewards"
 CACHE_TIMEOUT_S = 5.0
 STOP_S = 8.0
+MOST_LETTERS = 200
+LETTERS_S = 8.0  # a broker that is away keeps a client for longer
 
 log = structlog.get_logger()
 
@@ -38,6 +42,21 @@ class Books(BaseModel):
     duplicates: int
     dead_letters: int
     lag: int | None = Field(description="Records not applied yet, all partitions; null while Kafka is away.")
+
+
+class DeadLetter(BaseModel):
+    """A record that was set aside; ``launchday events dead-letters`` shows it whole and sends it again."""
+
+    origin: str = Field(description="topic/partition/offset")
+    at: float = Field(description="The record's time, Unix seconds.")
+    reason: str
+    bytes: int
+
+
+class NewestLetters(BaseModel):
+    """The newest first."""
+
+    dead_letters: list[DeadLetter]
 
 
 def build(settings: Settings, rules: Rules) -> FastAPI:
@@ -99,6 +118,33 @@ def build(settings: Settings, rules: Rules) -> FastAPI:
             duplicates=consumer.counts.duplicates,
             dead_letters=totals.dead_letters,
             lag=lag,
+        )
+
+    @app.get("/v1/internal/dead-letters", tags=["internal"])
+    async def dead_letters(
+        _caller: ServiceCaller, limit: Annotated[int, Query(ge=1, le=MOST_LETTERS)] = 20
+    ) -> NewestLetters:
+        """List the newest dead letters."""
+        try:
+            async with asyncio.timeout(LETTERS_S):
+                found = await letters.newest(settings.kafka_bootstrap, settings.topic_prefix, limit)
+        except (LettersError, TimeoutError) as error:
+            raise Problem(
+                503,
+                "letters-unavailable",
+                "the dead letters cannot be read right now: try again",
+                headers={"Retry-After": "5"},
+            ) from error
+        return NewestLetters(
+            dead_letters=[
+                DeadLetter(
+                    origin=letter.origin,
+                    at=letter.timestamp_ms / 1000,
+                    reason=letter.reason,
+                    bytes=len(letter.value),
+                )
+                for letter in found
+            ]
         )
 
     return app

@@ -6,7 +6,8 @@ is safe: an event that counts after all is known by its id from then on, and one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,20 +56,8 @@ class Letter:
 
 async def read(bootstrap: str, prefix: str) -> list[Letter]:
     """All letters on the topic, in order, each origin once. Raises LettersError."""
-    topic = DEAD_LETTERS.name(prefix)
-    kafka = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
-    )
     found: dict[str, Letter] = {}
-    try:
-        await kafka.start()
-        if not kafka.partitions_for_topic(topic):
-            # Not known yet: ask once more, for a client hears only of topics that it wants.
-            await kafka.topics()
-        partitions = [TopicPartition(topic, number) for number in kafka.partitions_for_topic(topic) or ()]
-        if not partitions:
-            raise LettersError(f"there is no topic {topic} at {bootstrap}")
-        kafka.assign(partitions)
+    async with _reader(bootstrap, prefix) as (kafka, partitions):
         for partition in partitions:
             await kafka.seek_to_beginning(partition)
             reached = await kafka.position(partition)
@@ -80,11 +69,45 @@ async def read(bootstrap: str, prefix: str) -> list[Letter]:
                     found.setdefault(letter.origin, letter)
                 if reached >= (kafka.highwater(partition) or 0):
                     break
+    return list(found.values())
+
+
+async def newest(bootstrap: str, prefix: str, limit: int) -> list[Letter]:
+    """The newest letters by their records' time, the newest first, each origin once. Raises LettersError."""
+    found: dict[str, Letter] = {}
+    async with _reader(bootstrap, prefix) as (kafka, partitions):
+        first = await kafka.beginning_offsets(partitions)
+        for partition, end in (await kafka.end_offsets(partitions)).items():
+            kafka.seek(partition, max(first[partition], end - limit))
+        while records := await kafka.getmany(timeout_ms=POLL_MS):
+            for letter in (_letter(record) for some in records.values() for record in some):
+                found.setdefault(letter.origin, letter)
+    return sorted(found.values(), key=lambda letter: letter.timestamp_ms, reverse=True)[:limit]
+
+
+@contextlib.asynccontextmanager
+async def _reader(
+    bootstrap: str, prefix: str
+) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
+    """A consumer that has all partitions of the topic."""
+    topic = DEAD_LETTERS.name(prefix)
+    kafka = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    try:
+        await kafka.start()
+        if not kafka.partitions_for_topic(topic):
+            # Not known yet: ask once more, for a client hears only of topics that it wants.
+            await kafka.topics()
+        partitions = [TopicPartition(topic, number) for number in kafka.partitions_for_topic(topic) or ()]
+        if not partitions:
+            raise LettersError(f"there is no topic {topic} at {bootstrap}")
+        kafka.assign(partitions)
+        yield kafka, partitions
     except (KafkaError, OSError) as error:
         raise LettersError(f"cannot read {topic} at {bootstrap}: {error}") from error
     finally:
         await kafka.stop()
-    return list(found.values())
 
 
 async def replay(bootstrap: str, letters: Sequence[Letter]) -> None:

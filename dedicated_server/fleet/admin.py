@@ -81,6 +81,7 @@ async def fleets(request: Request, pool: Pool) -> dict[str, Any]:
                 "cordoned": region.cordoned,
                 "draining": region.draining,
                 "policy": type(scaler.regions[name].autoscaler.policy).__name__,
+                "set_by": None if (order := scaler.orders.get(name)) is None else order.as_json(),
                 "sync_s": scaler.regions[name].autoscaler.sync_s,
                 "decision": scaler.regions[name].last or None,
             }

@@ -31,6 +31,7 @@ from dedicated_server.fleet.journal import Journal
 from dedicated_server.fleet.logs import ServerLogs
 from dedicated_server.fleet.nurseries import Nurseries
 from dedicated_server.fleet.nursery import Nursery
+from dedicated_server.fleet.orders import Orders
 from dedicated_server.fleet.pool import WarmPool
 from dedicated_server.fleet.ports import open_sidecar_sockets
 from dedicated_server.fleet.settlement import Settlement
@@ -105,7 +106,8 @@ def create_fleet(
             on_gone=lambda server: (shown / f"{server.name}.feed").unlink(missing_ok=True),
         )
         match_metrics.collect_from(pool)
-        scaler = FleetAutoscaler(pool, policy, time.time, http)
+        orders = Orders(settings.state_dir / "fleet" / "policies.json")
+        scaler = FleetAutoscaler(pool, policy, time.time, http, orders)
         state = app.state
         state.pool, state.nurseries, state.allocator = pool, nurseries, Allocator(pool, journal)
         state.autoscaler, state.settlement, state.history = scaler, settlement, History()

@@ -21,6 +21,7 @@ from dedicated_server.fleet.autoscaling.replicas import Decision, Replicas
 from dedicated_server.fleet.autoscaling.schedule import Schedule
 from dedicated_server.fleet.autoscaling.webhook import ReviewError, Webhook
 from dedicated_server.fleet.gameserver import NAMESPACE
+from dedicated_server.fleet.orders import Order, Orders
 from dedicated_server.fleet.pool import WarmPool
 from dedicated_server.fleet.region import Region
 
@@ -83,6 +84,7 @@ class FleetAutoscaler:
         autoscaler: the policy that every region begins with.
         clock: Unix seconds.
         http: asks webhooks.
+        orders: what operators have set, which goes before it.
     """
 
     def __init__(
@@ -91,8 +93,17 @@ class FleetAutoscaler:
         autoscaler: Autoscaler,
         clock: Callable[[], float],
         http: httpx.AsyncClient,
+        orders: Orders,
     ) -> None:
-        self.regions = {name: RegionAutoscaler(region, autoscaler) for name, region in pool.regions.items()}
+        self.orders = orders
+        self._configured = autoscaler
+        ordered = {name: orders.get(name) for name in pool.regions}
+        self.regions = {
+            name: RegionAutoscaler(
+                region, autoscaler if (order := ordered[name]) is None else order.autoscaler
+            )
+            for name, region in pool.regions.items()
+        }
         self._pool = pool
         self._clock = clock
         self._http = http
@@ -118,8 +129,13 @@ class FleetAutoscaler:
             )
             self._pool.fill(now)
 
-    async def set_policy(self, name: str, autoscaler: Autoscaler) -> dict[str, Any]:
-        """Give a region another policy, until the fleet starts anew; returns its first decision."""
+    async def order(self, name: str, order: Order | None) -> dict[str, Any]:
+        """Give a region the policy that an operator wants, or with None the configured one; returns its first decision.
+
+        It is kept on disk before it is done. Raises PolicyError, OSError.
+        """
+        autoscaler = self._configured if order is None else order.autoscaler
+        self.orders.set(name, order)
         self.regions[name].autoscaler = autoscaler
         await self.decide(name)
         return self.regions[name].last

@@ -293,12 +293,16 @@ class FleetAdminClient(_FleetHttp):
         return after, settled, lost
 
     async def set_buffer(self, region: str, ready: int) -> dict[str, Any]:
-        """Keep so many idle servers in a region; returns the decision."""
+        """Keep so many idle servers in a region until that is taken back; returns the decision."""
         return await self._call("PUT", f"/v1/fleets/{_part(region)}/buffer", json={"ready": ready})
 
     async def set_policy(self, region: str, policy: Mapping[str, Any]) -> dict[str, Any]:
-        """Give a region a policy in Agones' JSON; returns its first decision."""
+        """Give a region a policy in Agones' JSON until that is taken back; returns its first decision."""
         return await self._call("PUT", f"/v1/fleets/{_part(region)}/policy", json=dict(policy))
+
+    async def reset_policy(self, region: str) -> dict[str, Any]:
+        """Take back what an operator has set; returns the first decision of the configured policy."""
+        return await self._call("DELETE", f"/v1/fleets/{_part(region)}/policy")
 
     async def act_on_fleet(self, region: str, action: str) -> dict[str, Any]:
         """cordon, uncordon, drain or undrain a region."""

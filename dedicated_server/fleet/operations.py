@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 
 from dedicated_server.fleet.admin import Pool, server_named
 from dedicated_server.fleet.autoscaler import FleetAutoscaler
-from dedicated_server.fleet.autoscaling.buffer import Buffer
-from dedicated_server.fleet.autoscaling.policy import Autoscaler, PolicyError, parse
+from dedicated_server.fleet.autoscaling.policy import PolicyError
+from dedicated_server.fleet.orders import Order, buffer_of
 from dedicated_server.fleet.pool import WarmPool
 from dedicated_server.fleet.region import Region
 from launchday import identity
@@ -45,10 +45,9 @@ def _region(pool: WarmPool, name: str) -> Region:
 async def set_buffer(
     name: str, size: BufferSize, caller: Operator, pool: Pool, request: Request
 ) -> dict[str, Any]:
-    """Keep so many idle servers in a region, whatever its policy was; until the fleet starts anew."""
+    """Keep so many idle servers in a region, whatever its policy was, until that is taken back."""
     _region(pool, name)
-    _note(caller, "buffer", name, ready=size.ready)
-    return await _scaler(request).set_policy(name, Autoscaler(Buffer(size.ready)))
+    return await _order(request, name, Order(buffer_of(size.ready), caller.subject, time.time()))
 
 
 @router.put("/fleets/{name}/policy")
@@ -59,14 +58,26 @@ async def set_policy(
     request: Request,
     policy: Annotated[dict[str, Any], Body(description="A FleetAutoscaler or its policy, in Agones' JSON.")],
 ) -> dict[str, Any]:
-    """Give a region another autoscaling policy; until the fleet starts anew."""
+    """Give a region another autoscaling policy, until that is taken back."""
     _region(pool, name)
+    return await _order(request, name, Order(policy, caller.subject, time.time()))
+
+
+@router.delete("/fleets/{name}/policy")
+async def reset_policy(name: str, caller: Operator, pool: Pool, request: Request) -> dict[str, Any]:
+    """Take back what an operator has set: the region has the policy again that the fleet is configured with."""
+    _region(pool, name)
+    _note(caller, "reset policy", name)
+    return await _scaler(request).order(name, None)
+
+
+async def _order(request: Request, name: str, order: Order) -> dict[str, Any]:
     try:
-        autoscaler = parse(policy)
+        decision = await _scaler(request).order(name, order)
     except PolicyError as error:
         raise Problem(422, "invalid-policy", str(error)) from error
-    _note(caller, "policy", name, policy=type(autoscaler.policy).__name__)
-    return await _scaler(request).set_policy(name, autoscaler)
+    log.info("an operator acted", operator=order.by, action="policy", subject=name, policy=order.policy)
+    return decision
 
 
 @router.post("/fleets/{name}/{action}")

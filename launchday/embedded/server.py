@@ -102,6 +102,7 @@ class EmbeddedServer(ABC):
         ``port`` 0 takes a free one, and another should the first be lost to somebody else meanwhile.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(START_TRIES):
             self.port = port or free_port()
             self.process = self.launch()

@@ -36,7 +36,7 @@ async def check_salvage(cache: Redis, concerned: Mapping[int, Concerned]) -> lis
             wrong.append(f"player {player} has {len(live)} live tickets")
             continue
         [(ticket_id, fields)] = live.items()
-        newest = await cache.get(f"{{mm}}:player:{player}")
+        newest: Any = await cache.get(f"{{mm}}:player:{player}")
         if newest is None or newest.decode() != ticket_id:
             wrong.append(f"player {player}: the live ticket is not the newest")
         if float(fields["created_at"]) != was.since:

@@ -9,7 +9,7 @@ from typing import Any
 
 from nicegui import ui
 
-from dedicated_server.fleet.console.frame import Visitor, card, empty, page, tile, visitor
+from dedicated_server.fleet.console.frame import Visitor, ago, card, empty, page, tile, visitor
 from dedicated_server.fleet.console.sources import Readings, Sources
 from dedicated_server.fleet.states import ON_THE_WAY
 from launchday.settings import Settings
@@ -49,6 +49,7 @@ class Overview:
         self._sources = sources
         self._fleets: dict[str, FleetCard] = {}
         self._rows: tuple[Any, ...] | None = None
+        self._letter_rows: tuple[Any, ...] = ()
         self._failures: list[tuple[str, str, str]] | None = None
         with ui.element("div").classes("ld-tiles"):
             self._tiles = {
@@ -75,6 +76,8 @@ class Overview:
                 self._decisions = ui.element("div").classes("ld-rows")
             with card("Matches that failed last"):
                 self._failed = ui.element("div").classes("ld-rows")
+            with card("Dead letters", "launchday events dead-letters shows and replays them"):
+                self._letters = ui.element("div").classes("ld-rows").props('data-testid="letters"')
 
     async def renew(self) -> None:
         """Show what there is now."""
@@ -90,6 +93,7 @@ class Overview:
             self._show_decisions(decisions)
             self._show_failed([one for one in books["reports"] if one["outcome"] == "failed"])
         self._show_readings(await self._sources.readings())
+        self._show_letters(await self._sources.letters())
 
     def _show_fleets(self, fleets: list[dict[str, Any]]) -> None:
         totals = dict.fromkeys(SEGMENTS, 0)
@@ -159,6 +163,20 @@ class Overview:
             for server, match_id, error in reversed(rows):
                 _row(match_id[:8] or "–", server, error or "its server ended")
 
+    def _show_letters(self, letters: list[dict[str, Any]] | None) -> None:
+        rows = None if letters is None else [(one["at"], one["origin"], one["reason"]) for one in letters]
+        if (rows,) == self._letter_rows:
+            return
+        self._letter_rows = (rows,)
+        self._letters.clear()
+        with self._letters:
+            if rows is None:
+                empty("cloud_off", "The rewards service does not say which.")
+            elif not rows:
+                empty("mark_email_read", "No event was set aside.")
+            for at, origin, reason in rows or []:
+                _row(time.strftime("%H:%M:%S", time.localtime(at)), origin, reason)
+
 
 class FleetCard:
     """One region: its servers as a bar, why so many, and what an operator may do."""
@@ -199,10 +217,13 @@ class FleetCard:
         ]
         self._legend.set_content("".join([*parts, f"<span><b>{one['idle_wanted']}</b> wanted idle</span>"]))
         decision = one["decision"] or {}
+        order = one["set_by"]
+        by = f", set by {order['by']} {ago(order['at'])} ago" if order else ""
         self._why.set_text(
-            f"{one['policy']} every {one['sync_s']:g} s: {decision.get('reason', 'not asked yet')}"
+            f"{one['policy']}{by}, every {one['sync_s']:g} s: {decision.get('reason', 'not asked yet')}"
         )
         if self._who.is_operator:
+            self._reset.set_visibility(order is not None)
             self._drain.set_text("Take into use" if one["draining"] else "Drain")
             self._cordon.set_text("Uncordon" if one["cordoned"] else "Cordon")
 
@@ -213,6 +234,11 @@ class FleetCard:
             )
             ui.button("Set", on_click=self._set_buffer).props(
                 f'unelevated no-caps data-testid="set-{self._name}"'
+            )
+            self._reset = (
+                ui.button("As configured", on_click=self._reset_policy)
+                .props(f'flat no-caps data-testid="reset-{self._name}"')
+                .tooltip("Take back what an operator has set")
             )
             self._drain = ui.button(
                 "Drain", on_click=partial(self._act, "draining", "drain", "undrain")
@@ -230,6 +256,10 @@ class FleetCard:
             f"{self._name}: {ready} idle servers wanted",
             lambda: self._who.client.set_buffer(self._name, ready),
         )
+        await self._renew()
+
+    async def _reset_policy(self) -> None:
+        await self._who.act(f"{self._name}: as configured", lambda: self._who.client.reset_policy(self._name))
         await self._renew()
 
     async def _act(self, flag: str, do: str, undo: str) -> None:

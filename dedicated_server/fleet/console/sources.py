@@ -14,6 +14,8 @@ from launchday.settings import Settings
 
 TOKEN_S = 24 * 3600.0
 ANSWER_S = 2.0
+LETTERS = 7
+LETTERS_S = 10.0  # the rewards service reads them from the broker
 
 
 @dataclass
@@ -37,6 +39,8 @@ class Sources:
             maxlen=900
         )  # (Unix s, players queued, p95 wait in s)
         self._http: httpx.AsyncClient | None = None
+        self._letters: list[dict[str, Any]] | None = None
+        self._letters_of = -1
 
     async def readings(self) -> Readings:
         """The books, at most a second old."""
@@ -51,6 +55,26 @@ class Sources:
                 sample = (time.time(), int(found.queue["searching"]), float(found.queue["wait_s"]["p95"]))
                 self.queue_over_time.append(sample)
         return self._readings
+
+    async def letters(self) -> list[dict[str, Any]] | None:
+        """The newest dead letters; None where the rewards service does not give them. Asked for when their number has changed."""
+        events = self._readings.events
+        if events is None:
+            self._letters = None
+        elif self._letters is None or self._letters_of != events["dead_letters"]:
+            self._letters_of = events["dead_letters"]
+            self._letters = await self._newest_letters() if self._letters_of else []
+        return self._letters
+
+    async def _newest_letters(self) -> list[dict[str, Any]] | None:
+        url = f"{self._settings.rewards_url}/v1/internal/dead-letters?limit={LETTERS}"
+        try:
+            response = await self._ask(url, LETTERS_S)
+            response.raise_for_status()
+            found: list[dict[str, Any]] = response.json()["dead_letters"]
+        except (httpx.HTTPError, OSError, ValueError, LookupError, TypeError):
+            return None
+        return found
 
     async def player(self, player_id: str) -> dict[str, Any]:
         """A player's check-out and how far his changes are stored. Raises LookupError with what to say."""
@@ -77,8 +101,8 @@ class Sources:
             return None
         return body if isinstance(body, dict) else None
 
-    async def _ask(self, url: str) -> httpx.Response:
+    async def _ask(self, url: str, timeout_s: float = ANSWER_S) -> httpx.Response:
         if self._http is None:
             self._http = httpx.AsyncClient(timeout=ANSWER_S, trust_env=False)
         token = self._signer.service_token("console", time.time(), TOKEN_S)
-        return await self._http.get(url, headers={"Authorization": f"Bearer {token}"})
+        return await self._http.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout_s)

@@ -56,6 +56,10 @@ async def test_an_operator_sees_the_numbers_of_the_api_and_steers_by_clicking(fl
         await page.get_by_test_id(f"set-{REGION}").click()
         await fleet.until(lambda: len(fleet.pool.in_state(REGION, State.READY)) == 3)
         await page.get_by_text(f"{REGION}: 2 → 3 idle").wait_for()
+        await page.get_by_text("Buffer, set by ann").wait_for()
+        await page.get_by_test_id(f"reset-{REGION}").click()
+        await fleet.until(lambda: len(fleet.pool.in_state(REGION, State.READY)) == 2)
+        await page.get_by_text("set by ann").wait_for(state="detached")
 
         await page.get_by_test_id("drain-east-us").click()
         await fleet.until(lambda: not fleet.pool.in_state("east-us", State.READY))

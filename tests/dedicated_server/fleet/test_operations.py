@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -27,6 +28,7 @@ from dedicated_server.fleet.client import (
 )
 from dedicated_server.fleet.demand import DemandMeter, Reading
 from dedicated_server.fleet.gameserver import GameServer
+from dedicated_server.fleet.orders import Order, Orders
 from dedicated_server.fleet.settlement import Settlement
 from dedicated_server.fleet.states import State
 from launchday import identity
@@ -55,6 +57,7 @@ async def test_only_an_operator_changes_anything(fleet: RunningFleet, role: str)
         for call in (
             client.set_buffer(REGION, 0),
             client.set_policy(REGION, {"type": "Buffer", "buffer": {"bufferSize": 0}}),
+            client.reset_policy(REGION),
             client.act_on_fleet(REGION, "drain"),
             client.act_on_server(server, "kill"),
         ):
@@ -194,7 +197,9 @@ async def serving(app: FastAPI) -> AsyncIterator[str]:
         await task
 
 
-async def test_a_webhook_is_asked_and_one_that_is_away_leaves_things_as_they_are(fleet: RunningFleet) -> None:
+async def test_a_webhook_is_asked_and_one_that_is_away_leaves_things_as_they_are(
+    fleet: RunningFleet, tmp_path: Path
+) -> None:
     app, asked = FastAPI(), []
 
     @app.post("/scale")
@@ -205,14 +210,18 @@ async def test_a_webhook_is_asked_and_one_that_is_away_leaves_things_as_they_are
 
     async with httpx.AsyncClient(trust_env=False) as http:
         scaler = FleetAutoscaler(
-            fleet.pool, parse('{"type":"Buffer","buffer":{"bufferSize":2}}'), time.time, http
+            fleet.pool,
+            parse('{"type":"Buffer","buffer":{"bufferSize":2}}'),
+            time.time,
+            http,
+            Orders(tmp_path / "policies.json"),
         )
         async with serving(app) as url:
             webhook = {"type": "Webhook", "webhook": {"url": f"{url}/scale"}}
-            decision = await scaler.set_policy(REGION, parse({"policy": webhook}))
+            decision = await scaler.order(REGION, Order({"policy": webhook}, "ann", 1.0))
         assert (decision["idle"], decision["replicas"]) == (4, 4)
         assert asked[0]["request"]["name"] == REGION
-        decision = await scaler.set_policy(REGION, parse({"policy": webhook}))
+        decision = await scaler.order(REGION, Order({"policy": webhook}, "ann", 1.0))
         assert decision["idle"] == 4
         assert "gave no answer" in decision["reason"]
         chain = {
@@ -222,7 +231,7 @@ async def test_a_webhook_is_asked_and_one_that_is_away_leaves_things_as_they_are
                 {"id": "else", "type": "Buffer", "buffer": {"bufferSize": 1}},
             ],
         }
-        decision = await scaler.set_policy(REGION, parse({"policy": chain}))
+        decision = await scaler.order(REGION, Order({"policy": chain}, "ann", 1.0))
         assert (decision["idle"], decision["reason"]) == (1, "else: 0 in use and a buffer of 1")
 
 
