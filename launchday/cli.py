@@ -260,12 +260,18 @@ def match(
         typer.Option(help="Seconds, on the clock of the tickets' StartTime; without it, the last StartTime."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides where the rule set says random.")] = 0,
+    live: Annotated[
+        bool,
+        typer.Option(
+            help="As in a live queue: a match needs a region that all of its players have measured."
+        ),
+    ] = False,
     as_json: AsOneJson = False,
 ) -> None:
     """Try a rule set on a file of tickets: the matches, and why each ticket left has none."""
     from matchmaker.flexmatch import trial
 
-    raise typer.Exit(trial.run(ruleset, tickets, now, seed, as_json))
+    raise typer.Exit(trial.run(ruleset, tickets, now, seed, as_json, live))
 
 
 @app.command()

@@ -244,6 +244,10 @@ class Settings(BaseSettings):
         "",
         description="Comma-separated modes that a director process serves; empty: all. Each queue has one director in office, wherever it runs.",
     )
+    rule_sets: str = Field(
+        "",
+        description="Rule sets of your own in FlexMatch's JSON, comma-separated: mode=FILE, or mode:game_mode=FILE where the game servers' mode has another name; empty: the two that ship.",
+    )
     tickets_per_player_s: float = Field(
         1.0,
         ge=0,

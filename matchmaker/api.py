@@ -20,13 +20,15 @@ from launchday.identity import Signer
 from launchday.problems import Problem
 from launchday.service import PlayerCaller, ServiceCaller
 from launchday.settings import Settings
+from matchmaker.attributes import as_members, refusal
 from matchmaker.books import Books, read_books
 from matchmaker.cache import asked_to_stop, open_cache
 from matchmaker.errors import SkillsUnavailable
+from matchmaker.flexmatch.document import DocumentRefused
 from matchmaker.front import HEARTBEAT_S, MISMATCH, Front, event, refuse, try_again
 from matchmaker.intake import Intake, Skills
+from matchmaker.modes import Mode, SearchedRules, load_modes
 from matchmaker.rate import PlayerRate
-from matchmaker.rules import Rules, load_rules
 from matchmaker.scripts import Scripts
 from matchmaker.skills import MetaSkills
 from matchmaker.ticket_store import StoredTicket, TicketStore
@@ -60,9 +62,15 @@ class Matchmaker:
     """What the routes stand on; at ``app.state.matchmaker`` while the service is up."""
 
     def __init__(
-        self, settings: Settings, scripts: Scripts, store: TicketStore, intake: Intake, waiters: Waiters
+        self,
+        settings: Settings,
+        modes: dict[str, Mode],
+        scripts: Scripts,
+        store: TicketStore,
+        intake: Intake,
+        waiters: Waiters,
     ) -> None:
-        self.rules: dict[str, Rules] = load_rules(settings)
+        self.modes = modes
         self.regions: Sequence[str] = settings.region_names
         self.ticket_ttl_s = settings.ticket_ttl_s
         self.rate = PlayerRate(settings.tickets_per_player_s)
@@ -83,11 +91,12 @@ class Matchmaker:
 
     def ticket(self, player_id: int, wish: Wish, now: float) -> Ticket:
         """The ticket of a wish; raises Problem where it could never match."""
-        rules = self.rules.get(wish.mode)
-        if rules is None:
+        mode = self.modes.get(wish.mode)
+        if mode is None:
             raise Problem(
-                422, "unknown-mode", f"there is no mode {wish.mode!r}; modes: {', '.join(self.rules)}"
+                422, "unknown-mode", f"there is no mode {wish.mode!r}; modes: {', '.join(self.modes)}"
             )
+        rules = mode.rules
         known = wish.latencies_ms
         latency_ms = tuple([known.get(region, math.inf) for region in self.regions])
         if min(latency_ms, default=math.inf) > rules.max_latency_ms:
@@ -96,6 +105,13 @@ class Matchmaker:
                 "no-region",
                 f"no region is within {rules.max_latency_ms:g} ms; measure at least one of: {', '.join(self.regions)}",
             )
+        if isinstance(rules, SearchedRules) and (reason := rules.why_never(known)):
+            raise Problem(422, "no-region", reason)
+        try:
+            attributes = mode.attributes.check(wish.attributes and as_members(wish.attributes))
+        except DocumentRefused as refused:
+            detail, errors = refusal(refused)
+            raise Problem(422, "bad-attributes", detail, errors=errors) from refused
         party = wish.party
         if party is not None and party.size > rules.team_size:
             raise Problem(
@@ -114,13 +130,14 @@ class Matchmaker:
             latency_ms=latency_ms,
             party="" if party is None else party.party_id,
             party_size=1 if party is None else party.size,
+            attributes=attributes,
         )
 
     async def expire(self, clock: Callable[[], float]) -> None:
         """Expire tickets whose time is up, until cancelled; every API process does, and each ticket expires once."""
         while not asked_to_stop():
             try:
-                for mode in self.rules:
+                for mode in self.modes:
                     await self.store.expire_due(mode, clock())
             except RedisError as error:
                 log.warning("cannot expire tickets, trying again", error=str(error))
@@ -128,15 +145,17 @@ class Matchmaker:
 
 
 def create_api(settings: Settings, skills: Skills | None = None) -> FastAPI:
-    """Build the API. ``skills`` replaces the meta service."""
+    """Build the API. ``skills`` replaces the meta service. Raises RuleSetsRefused."""
+    modes = load_modes(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_cache(settings.cache_url) as cache, MetaClient(settings.meta_url, token) as meta:
             scripts = Scripts(cache, settings.ticket_retention_s)
-            intake = Intake(scripts, skills or MetaSkills(meta), settings.region_names)
+            games = {name: mode.rules.game_mode for name, mode in modes.items()}
+            intake = Intake(scripts, skills or MetaSkills(meta), settings.region_names, games)
             waiters = Waiters(cache)
-            matchmaker = Matchmaker(settings, scripts, TicketStore(cache, scripts), intake, waiters)
+            matchmaker = Matchmaker(settings, modes, scripts, TicketStore(cache, scripts), intake, waiters)
             app.state.matchmaker = matchmaker
             # Should one of them fail all the same, waiters still look at their tickets when their wait is over.
             tasks = [asyncio.create_task(waiters.run()), asyncio.create_task(matchmaker.expire(time.time))]
@@ -287,7 +306,7 @@ async def ticket_events(ticket_id: UUID, caller: PlayerCaller, request: Request)
 async def books(_: ServiceCaller, request: Request) -> Books:
     """What became of all tickets, at one instant."""
     matchmaker = _matchmaker(request)
-    return await read_books(matchmaker.scripts, list(matchmaker.rules))
+    return await read_books(matchmaker.scripts, list(matchmaker.modes))
 
 
 @router.get("/internal/queues", tags=["internal"])

@@ -145,10 +145,12 @@ class MatchmakerClient:
         cross_play: bool = True,
         client_key: str | None = None,
         party: tuple[str, int] | None = None,
+        attributes: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> CreatedTicket:
         """Queue for a match. Give ``client_key`` to be able to repeat the call after a lost answer.
 
         ``party`` is the id and size of the party that the player queues with: it is searched for when all have made their tickets.
+        ``attributes``: what the mode's rule set asks of a player, such as ``{"map": {"S": "harbour"}, "level": {"N": 12}}``.
 
         Raises TicketRefused, TicketExists, MatchmakerUnavailable.
         """
@@ -161,6 +163,8 @@ class MatchmakerClient:
         }
         if party is not None:
             wish["party"] = {"party_id": party[0], "size": party[1]}
+        if attributes is not None:
+            wish["attributes"] = {name: dict(value) for name, value in attributes.items()}
         response = await self._call("POST", "/v1/tickets", json=wish)
         return CreatedTicket(**response.json(), repeated=response.status_code == httpx.codes.OK)
 

@@ -24,11 +24,12 @@ from launchday import telemetry
 from launchday.identity import Signer
 from launchday.settings import Settings, settings
 from matchmaker.cache import asked_to_stop, open_cache
-from matchmaker.errors import LeaseLost
+from matchmaker.errors import LeaseLost, RuleSetsRefused
+from matchmaker.modes import SearchedRules, load_modes
 from matchmaker.placement import Allocator, Placement
 from matchmaker.queue import Lease, Queue
 from matchmaker.reach import answers
-from matchmaker.rules import Rules, load_rules
+from matchmaker.rules import Rules
 from matchmaker.salvage import Salvage
 from matchmaker.scripts import Scripts
 from matchmaker.tenure import Tenure
@@ -54,7 +55,7 @@ class Director:
 
     def __init__(
         self,
-        rules: Rules,
+        rules: Rules | SearchedRules,
         settings: Settings,
         cache: Redis,
         allocator: Allocator,
@@ -114,10 +115,12 @@ class Director:
 
 async def run(settings: Settings) -> None:
     """Direct every queue until SIGTERM or SIGINT."""
-    rules = load_rules(settings)
+    rules = {name: mode.rules for name, mode in load_modes(settings).items()}
     if settings.director_queues:
         rules = {mode: rules[mode] for mode in settings.director_queues.split(",") if mode in rules}
-    warm_up()  # before taking office: a lease is shorter than a compilation
+    warm_up(
+        searching=any(isinstance(each, SearchedRules) for each in rules.values())
+    )  # before taking office: a lease is shorter than a compilation
     signer = Signer(settings.identity_secret.get_secret_value())
     token = signer.service_token("director", time.time(), SERVICE_TOKEN_TTL_S)
     tls = mutual_tls(settings.fleet_ca, settings.fleet_certificate, settings.fleet_certificate_key)
@@ -149,8 +152,11 @@ def main() -> None:
     """Run the director with the settings of the environment."""
     configured = settings()
     telemetry.configure("director", configured)
-    with contextlib.suppress(asyncio.CancelledError):  # asked to stop
-        uvloop.run(run(configured))
+    try:
+        with contextlib.suppress(asyncio.CancelledError):  # asked to stop
+            uvloop.run(run(configured))
+    except RuleSetsRefused as refused:
+        raise SystemExit(str(refused)) from refused
 
 
 if __name__ == "__main__":

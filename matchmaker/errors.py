@@ -4,7 +4,9 @@
 
     MatchmakerError
     ├── LeaseLost           another director has the queue: stop, forget the pool, ask for the lease again
-    └── SkillsUnavailable   the meta service gave no skills: answer 503, the player tries again
+    ├── SkillsUnavailable   the meta service gave no skills: answer 503, the player tries again
+    ├── RuleSetsRefused     the operator's rule sets cannot be used: say why, and end
+    └── DocumentRefused     a rule set, tickets or attributes have mistakes (in ``flexmatch.document``)
 """
 
 from __future__ import annotations
@@ -20,3 +22,7 @@ class LeaseLost(MatchmakerError):
 
 class SkillsUnavailable(MatchmakerError):
     """Raised when the meta service does not give the players' skills. Nothing was queued; the caller may repeat."""
+
+
+class RuleSetsRefused(MatchmakerError):
+    """Raised when LAUNCHDAY_RULE_SETS or a file that it names cannot be used; the text has a line for each mistake."""

@@ -21,7 +21,14 @@ from launchday.identity import PLAYER, InvalidTokenError, Signer
 from launchday.problems import Problem
 from matchmaker.errors import SkillsUnavailable
 from matchmaker.intake import Accepted
-from matchmaker.tickets import MAX_PARTY, MAX_REGIONS, live_view
+from matchmaker.tickets import (
+    MAX_ATTRIBUTES,
+    MAX_CHARS,
+    MAX_ITEMS,
+    MAX_PARTY,
+    MAX_REGIONS,
+    live_view,
+)
 
 HEARTBEAT_S = 15.0  # between two signs of life on an event stream; the ticket is looked at each time
 MOST_BYTES = 64 * 1024  # a wish with every region of every cloud has 10 KB
@@ -34,6 +41,7 @@ EVENTS = "/events"
 UUID_CHARS = 36
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+ItemText = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_CHARS)]
 
 
 class PartyWish(msgspec.Struct, forbid_unknown_fields=True):
@@ -41,6 +49,15 @@ class PartyWish(msgspec.Struct, forbid_unknown_fields=True):
 
     party_id: Name
     size: Annotated[int, msgspec.Meta(ge=2, le=MAX_PARTY)]
+
+
+class AttributeValue(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """See tickets.AttributeValue."""
+
+    N: float | None = None
+    S: ItemText | None = None
+    SL: Annotated[list[ItemText], msgspec.Meta(max_length=MAX_ITEMS)] | None = None
+    SDM: Annotated[dict[ItemText, float], msgspec.Meta(max_length=MAX_ITEMS)] | None = None
 
 
 class TicketWish(msgspec.Struct, forbid_unknown_fields=True):
@@ -54,6 +71,9 @@ class TicketWish(msgspec.Struct, forbid_unknown_fields=True):
     cross_play: bool = True
     client_key: Name | None = None
     party: PartyWish | None = None
+    attributes: Annotated[dict[ItemText, AttributeValue], msgspec.Meta(max_length=MAX_ATTRIBUTES)] | None = (
+        None
+    )
 
 
 class Front:

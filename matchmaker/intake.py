@@ -64,11 +64,19 @@ class Intake:
         scripts: the cache's scripts.
         skills: where players' skills come from.
         regions: the fleet's regions, in the order of the tickets' latencies.
+        games: by which game mode the players of a mode are rated, where it has another name.
     """
 
-    def __init__(self, scripts: Scripts, skills: Skills, regions: Sequence[str]) -> None:
+    def __init__(
+        self,
+        scripts: Scripts,
+        skills: Skills,
+        regions: Sequence[str],
+        games: Mapping[str, str] | None = None,
+    ) -> None:
         self._scripts = scripts
         self._skills = skills
+        self._games = games or {}
         self._regions = ",".join(regions)
         self._format = RecordFormat(len(regions))
         self._gathered: dict[str, list[_Waiting]] = defaultdict(list)
@@ -128,9 +136,10 @@ class Intake:
                 )
 
     async def _write(self, mode: str, tickets: list[Ticket]) -> list[tuple[bytes, bytes]]:
-        skills = await self._skills.skills(mode, [ticket.player_id for ticket in tickets])
+        rated = self._games.get(mode) or mode
+        skills = await self._skills.skills(rated, [ticket.player_id for ticket in tickets])
         kept_s = max(ticket.expires_at - ticket.enqueued_at for ticket in tickets) + self._scripts.retention_s
-        rows, records = [], []
+        rows, records, attributes = [], [], []
         for ticket in tickets:
             if ticket.player_id not in skills:
                 raise SkillsUnavailable(f"the meta service gave no skill for player {ticket.player_id}")
@@ -147,6 +156,7 @@ class Intake:
                 )
             )
             records.append(self._format.pack(ticket, skills[ticket.player_id]))
+            attributes.append(ticket.attributes)
         args: list[Argument] = [
             mode,
             self._regions,
@@ -154,5 +164,7 @@ class Intake:
             msgspec.msgpack.encode(rows),
             b"".join(records),
         ]
+        if attributes[0] is not None:  # a mode's tickets all have them, or none has
+            args.append(msgspec.msgpack.encode(attributes))
         answers: list[tuple[bytes, bytes]] = await self._scripts.create_tickets(args)
         return answers

@@ -147,7 +147,7 @@ class Placement:
         """What the server is told; the same each time, for the same key must carry the same request."""
         return {
             "match_id": proposal.match_id,
-            "mode": proposal.mode,
+            "mode": proposal.game_mode or proposal.mode,
             "region": proposal.region,
             "seed": proposal.seed,
             "match_s": proposal.match_s,

@@ -40,6 +40,7 @@ class Proposal(msgspec.Struct, frozen=True):
         latency_ms: each ticket's round trip to the region.
         teams: each player's team.
         accept_by: Unix seconds until when the players may accept; None: they are not asked.
+        game_mode: what the game server plays, where its name is not the queue's.
     """
 
     match_id: str
@@ -54,6 +55,7 @@ class Proposal(msgspec.Struct, frozen=True):
     latency_ms: list[float]
     teams: list[int]
     accept_by: float | None = None
+    game_mode: str = ""
 
 
 class Depth(msgspec.Struct, frozen=True):
@@ -84,12 +86,14 @@ class Entry:
         records: tickets that have come, in RecordFormat; empty in an entry about gone ones.
         gone: uint64[N, 2], ids of tickets that ended without the director.
         aged: uint64[N, 2], ids of tickets that are older than they were, and float64[N], since when (Unix seconds).
+        attributes: what each ticket brings, in the order of the records; empty where the mode's rules read none.
     """
 
     entry_id: bytes
     records: NDArray[np.void]
     gone: NDArray[np.uint64]
     aged: tuple[NDArray[np.uint64], NDArray[np.float64]] = _NO_AGES
+    attributes: Sequence[str] = ()
 
 
 class Lease:
@@ -280,6 +284,7 @@ class Queue:
             self._records(fields.get(b"tickets", b""), fields.get(b"regions", b"").decode()),
             _ids(fields.get(b"gone", b"")),
             (_ids(fields.get(b"aged", b"")), np.frombuffer(fields.get(b"since", b""), "<f8")),
+            msgspec.msgpack.decode(fields[b"attributes"], type=list[str]) if b"attributes" in fields else (),
         )
 
     def _records(self, payload: bytes, regions: str) -> NDArray[np.void]:

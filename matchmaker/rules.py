@@ -12,6 +12,7 @@ from matchmaker.flexmatch.document import DocumentRefused, Mistake
 from matchmaker.flexmatch.reading import read_rule_set
 from matchmaker.flexmatch.rule_set import Expansion, Rule, RuleSet, Team
 
+RATING = "skill"  # the attribute that the meta service keeps: a ticket cannot bring its own
 BATTLE_ROYALE = "battle_royale"
 TEAMS_OF_FIVE = "teams_of_five"
 SHIPPED = (BATTLE_ROYALE, TEAMS_OF_FIVE)
@@ -41,6 +42,7 @@ class Rules:
             match before the last of them has widened; 1: by the clock alone.
         backfill: whether running matches are filled before full ones are formed (high), after them (normal), or last.
         accept_s: seconds that players have to accept a match; 0: nobody is asked.
+        game_mode: what the game servers play, by which players are rated too; empty: the mode of that name.
     """
 
     mode: str
@@ -58,6 +60,7 @@ class Rules:
     thin: float = 8.0
     backfill: BackfillPriority = "normal"
     accept_s: float = 0.0
+    game_mode: str = ""
 
     @property
     def roam_s(self) -> float:
@@ -83,7 +86,7 @@ class Rules:
 
 
 def load_rules(settings: Settings) -> dict[str, Rules]:
-    """The rules of every mode that can be queued for, by mode."""
+    """The rules of the modes that ship, by mode."""
     royale = replace(
         rules_of(shipped(BATTLE_ROYALE), settings.max_latency_ms, settings.match_s),
         # How large and how soon is the settings' matter, so that a run of ten players plays too.
@@ -112,18 +115,22 @@ def shipped(mode: str) -> RuleSet:
 def rules_of(rule_set: RuleSet, max_latency_ms: float, match_s: float) -> Rules:
     """A rule set as the kernel's numbers.
 
-    The kernel forms matches of equal teams from whole pools, by one number attribute, a limit of the round trip and a limit of
-    the difference between teams; DocumentRefused names what a rule set asks for beyond that. ``launchday match`` has no such bounds.
+    The kernel forms matches of equal teams from whole pools, by the rating, a limit of the round trip and a limit of the difference
+    between teams; DocumentRefused names what a rule set asks for beyond that, for which ``rule_set_matcher`` is.
     """
     mistakes: list[Mistake] = []
     shapes = {(team.min_players, team.max_players) for team in rule_set.teams}
-    if len(shapes) > 1:
-        mistakes.append(Mistake("/teams", "teams of different sizes are not supported in a live queue"))
+    if len(shapes) > 1 or any(team.min_players < 1 for team in rule_set.teams):
+        mistakes.append(Mistake("/teams", "teams of different sizes, or of nobody, are not supported here"))
+    for index, expansion in enumerate(rule_set.expansions):
+        whole = expansion.field == "minPlayers" and min(value for _, value in expansion.steps) >= 1
+        if expansion.kind == "teams" and (len(rule_set.teams) > 1 or not whole):
+            mistakes.append(Mistake(f"/expansions/{index}", "such a change of a team is not supported here"))
     if rule_set.algorithm.expansion_age_selection != "oldest":
         mistakes.append(
             Mistake(
                 "/algorithm/expansionAgeSelection",
-                'must be "oldest" in a live queue: the oldest is never passed over',
+                'must be "oldest" here: the oldest is never passed over',
             )
         )
     steps: dict[str, Steps] = {"skill": (), "latency": (), "fair": ()}
@@ -132,9 +139,7 @@ def rules_of(rule_set: RuleSet, max_latency_ms: float, match_s: float) -> Rules:
             continue  # the kernel gathers the nearest in skill anyway
         kind = _kind(rule, rule_set)
         if kind is None or steps[kind]:
-            mistakes.append(
-                Mistake(f"/rules/{index}", f"{rule.name} ({rule.type}) is not supported in a live queue")
-            )
+            mistakes.append(Mistake(f"/rules/{index}", f"{rule.name} ({rule.type}) is not supported here"))
             continue
         field = "maxLatency" if kind == "latency" else "maxDistance"
         steps[kind] = _steps(rule_set, "rules", rule.name, field, float(rule.limit(field) or 0))
@@ -168,15 +173,21 @@ def rules_of(rule_set: RuleSet, max_latency_ms: float, match_s: float) -> Rules:
 def _kind(rule: Rule, rule_set: RuleSet) -> Literal["skill", "latency", "fair"] | None:
     """Which of the kernel's limits a rule is, or None."""
     if rule.type == "latency" and rule.limit("maxDistance") is None:
-        return "latency"
+        return (
+            None if rule.party_aggregation == "min" else "latency"
+        )  # a party is as far as its farthest player
+    if rule.party_aggregation != "avg":
+        return None
     if rule.type == "batchDistance" and rule.limit("maxDistance") is not None:
-        return "skill"
+        return "skill" if rule.attribute == RATING else None
     if rule.type != "distance" or rule.limit("minDistance") is not None or len(rule.measurements) != 1:
         return None
     measured, reference = rule.measurements[0], rule.reference
     if reference is None or isinstance(reference, tuple) or len(rule_set.teams) != 2:
         return None
-    means = measured.calls == reference.calls == ("avg",) and measured.attribute == reference.attribute
+    means = (
+        measured.calls == reference.calls == ("avg",) and measured.attribute == reference.attribute == RATING
+    )
     return (
         "fair"
         if means and {measured.teams[0], reference.teams[0]} == {t.name for t in rule_set.teams}

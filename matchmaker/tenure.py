@@ -15,7 +15,9 @@ import numpy as np
 import structlog
 
 from matchmaker.cache import asked_to_stop
-from matchmaker.matching import match_tickets
+from matchmaker.grouping import Matcher
+from matchmaker.matchers import matcher_of
+from matchmaker.modes import SearchedRules
 from matchmaker.placement import Outcome, Placement
 from matchmaker.pool import Pool, Rows
 from matchmaker.queue import Depth, Entry, Proposal, Queue
@@ -24,7 +26,6 @@ from matchmaker.tickets import binary_ids, text_ids
 
 SCARCE_S = 0.5  # between two tries to get a server in a region that had none
 DEPTH_S = 1.0  # between two words on how long the queue is
-NO_COMMON_REGION = "no region is near enough for all of the party"
 
 log = structlog.get_logger()
 
@@ -52,7 +53,7 @@ class Tenure:
     def __init__(
         self,
         queue: Queue,
-        rules: Rules,
+        rules: Rules | SearchedRules,
         regions: Sequence[str],
         placement: Placement,
         rng: np.random.Generator,
@@ -69,6 +70,7 @@ class Tenure:
         self._asked: list[Match] = []  # matches whose players are still to accept them
         self._depth_due = 0.0
         self.pool = Pool(len(regions))
+        self._matcher: Matcher = matcher_of(rules, regions)
 
     async def serve(self, period_s: float) -> None:
         """Run cycles until cancelled. Raises what ends a tenure: LeaseLost, the cache's errors."""
@@ -115,7 +117,7 @@ class Tenure:
     def _take_in(self, entries: list[Entry]) -> None:
         for entry in entries:
             if len(entry.records):
-                self.pool.add(entry.entry_id, entry.records)
+                self._matcher.take_in(self.pool.add(entry.entry_id, entry.records), entry)
             elif len(entry.aged[0]):
                 self._finished += self.pool.age(entry.entry_id, *entry.aged)
             else:
@@ -127,21 +129,17 @@ class Tenure:
 
     async def _form(self, now: float) -> list[Match]:
         """All matches that can be formed, the one with the oldest ticket first."""
-        tickets, members, first = self.pool.units(self.pool.searching(now))
-        size = np.diff(first)
-        lost = (size > 1) & ~(tickets.latency_ms <= self._rules.max_latency_ms).any(axis=1)
-        if lost.any():
-            rows = members[np.repeat(lost, size)]
-            await self._queue.fail_tickets(text_ids(self.pool.ticket_id[rows]), NO_COMMON_REGION)
+        formed = await self._matcher.match(self.pool, now, int(self._rng.integers(2**31)))
+        for reason, rows in formed.never.items():
+            await self._queue.fail_tickets(text_ids(self.pool.ticket_id[rows]), reason)
             self._drop(rows)
-        formed = match_tickets(self._rules, now, tickets, int(self._rng.integers(2**31)))
-        match_of, team_of = np.repeat(formed.match_of, size), np.repeat(formed.team_of, size)
+        match_of, team_of = formed.match_of, formed.team_of
         by_match = np.lexsort((team_of, match_of))
         by_match = by_match[np.searchsorted(match_of[by_match], 0) :]
         ends = np.cumsum(np.bincount(match_of[by_match], minlength=len(formed.region_of)))
         places = np.split(by_match, ends[:-1]) if len(ends) else []
         matches = [
-            self._match(members[at], team_of[at].tolist(), int(region), now)
+            self._match(formed.rows[at], team_of[at].tolist(), int(region), now)
             for at, region in zip(places, formed.region_of, strict=True)
         ]
         return sorted(matches, key=lambda match: min(match.proposal.enqueued_at))
@@ -162,6 +160,7 @@ class Tenure:
             # One team of all is battle royale: each against all.
             teams=list(range(len(rows))) if self._rules.teams == 1 else teams,
             accept_by=now + accept_s if accept_s else None,
+            game_mode=self._rules.game_mode,
         )
         return Match(proposal, rows)
 

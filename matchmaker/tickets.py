@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from os import urandom
@@ -27,6 +27,24 @@ MAX_BATCH = 500  # tickets made in one call
 
 Milliseconds = Annotated[float, Field(ge=0, le=60_000, allow_inf_nan=False)]
 Region = Annotated[str, Field(min_length=1, max_length=64)]
+
+MAX_ATTRIBUTES = 50  # of one ticket
+MAX_ITEMS = 100  # strings of a list, keys of a map
+MAX_CHARS = 100  # of a string, and of a key
+AttributeName = Annotated[str, Field(min_length=1, max_length=MAX_CHARS)]
+ItemText = Annotated[str, Field(min_length=1, max_length=MAX_CHARS)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class AttributeValue(BaseModel):
+    """An attribute's value, by its type: exactly one of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    N: float | None = Field(None, allow_inf_nan=False, description="A number.")
+    S: str | None = Field(None, min_length=1, max_length=MAX_CHARS, description="A string.")
+    SL: list[ItemText] | None = Field(None, max_length=MAX_ITEMS, description="A string_list.")
+    SDM: dict[ItemText, Finite] | None = Field(None, max_length=MAX_ITEMS, description="A string_number_map.")
 
 
 class PartyWish(BaseModel):
@@ -64,6 +82,12 @@ class TicketRequest(BaseModel):
 
     party: PartyWish | None = Field(
         None, description="Queue together with others; the party waits for all of them."
+    )
+    attributes: dict[AttributeName, AttributeValue] | None = Field(
+        None,
+        max_length=MAX_ATTRIBUTES,
+        description="What the mode's rule set asks of a player, by the names of its playerAttributes; what is left out has the rule set's default.",
+        examples=[{"map": {"S": "harbour"}, "roles": {"SL": ["healer", "tank"]}}],
     )
 
 
@@ -162,6 +186,8 @@ class Wish(Protocol):
     def client_key(self) -> str | None: ...  # noqa: D102
     @property
     def party(self) -> Party | None: ...  # noqa: D102
+    @property
+    def attributes(self) -> Mapping[str, Any] | None: ...  # noqa: D102
 
 
 class Party(Protocol):
@@ -193,6 +219,7 @@ class Ticket:
     latency_ms: tuple[float, ...]
     party: str = ""
     party_size: int = 1
+    attributes: str | None = None  # JSON, where the mode's rules read any
 
     @property
     def agreement(self) -> str:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 
 from launchday import kernel_cache
+from matchmaker.flexmatch.matching import match
+from matchmaker.flexmatch.reading import read_rule_set
 from matchmaker.matching import match_tickets
 from matchmaker.pool import Pool
 from matchmaker.rules import BATTLE_ROYALE, Rules
 
+SMALLEST = {"ruleLanguageVersion": "1.0", "teams": [{"name": "all", "minPlayers": 1, "maxPlayers": 1}]}
 
-def warm_up() -> None:
-    """Match a pool of one, which compiles and keeps the kernel; a lease is shorter than that takes."""
+
+def warm_up(*, searching: bool = False) -> None:
+    """Match a pool of one, which compiles and keeps the kernel; a lease is shorter than that takes.
+
+    ``searching``: also the search of rule sets that the kernel is not for.
+    """
+    if searching:
+        with kernel_cache.filling("flexmatch"):
+            match(read_rule_set(json.dumps(SMALLEST)), [], 0.0)
     with kernel_cache.filling("matchmaker"):
         tickets, _, _ = Pool(1).units(np.arange(1))
         match_tickets(Rules(BATTLE_ROYALE, 2, 2, 0.0, 1.0, 1.0), 0.0, tickets)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from matchmaker.errors import MatchmakerError
+
+MOST = sys.float_info.max  # an integer of JSON may be larger, and is no float then
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class Value:
                 raw = float(raw)
             except ValueError:
                 raw = None
-        if isinstance(raw, int | float) and not isinstance(raw, bool) and math.isfinite(raw):
+        if isinstance(raw, int | float) and not isinstance(raw, bool) and abs(raw) <= MOST:
             if raw >= at_least:
                 return float(raw)
             self.wrong(f"must be at least {at_least:g}")

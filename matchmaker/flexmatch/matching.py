@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from matchmaker.flexmatch.evaluate import new_candidate
-from matchmaker.flexmatch.program import compile_rules
+from matchmaker.flexmatch.program import Program, compile_rules
 from matchmaker.flexmatch.rule_set import RuleSet
 from matchmaker.flexmatch.search import (
     NO_REGION,
@@ -20,7 +20,7 @@ from matchmaker.flexmatch.search import (
     new_desk,
     search,
 )
-from matchmaker.flexmatch.table import Columns, aggregate, build_table
+from matchmaker.flexmatch.table import Columns, Table, aggregate, build_table
 from matchmaker.flexmatch.ticket_file import TicketRequest
 
 DEFAULT_EFFORT = Effort(around_ticket=100_000, in_cycle=2_000_000)  # some 0.1 s and 2 s at most
@@ -57,50 +57,23 @@ def match(
     now: float,
     seed: int = 0,
     effort: Effort = DEFAULT_EFFORT,
+    live: bool = False,
 ) -> Outcome:
     """Form matches at ``now`` (seconds, on the clock of the tickets' start times).
 
-    The order of ``tickets`` is irrelevant; ``seed`` decides where the rule set says ``random``.
+    The order of ``tickets`` is irrelevant; ``seed`` decides where the rule set says ``random``; ``live``: as in a live queue every
+    match has a region, one that all of its players have measured.
     """
     tickets = sorted(tickets, key=lambda ticket: (ticket.start_time, ticket.ticket_id))
     columns = Columns(tickets)
     program = compile_rules(rules, columns)
     regions = sorted({region for t in tickets for player in t.players for region in player.latency_ms})
     teams = [copy for team in rules.teams for copy in team.copies]
-    hopeless = [_hopeless(rules, ticket, columns.used) for ticket in tickets]
+    hopeless = [why_never(rules, ticket, columns.used) for ticket in tickets]
     table = build_table(tickets, columns, regions, teams, [reason is None for reason in hopeless], now)
-    widest = {
-        (expansion.name): max(value for _, value in expansion.steps)
-        for expansion in rules.expansions
-        if expansion.field == "maxPlayers"
-    }
-    players = int(
-        sum(max(team.max_players, widest.get(team.name, 0)) * team.quantity for team in rules.teams)
-    )
-    count = len(tickets)
-    found = Found(
-        np.full(count, UNMATCHED, np.int32),
-        np.zeros(len(table.seat), np.int32),
-        np.full(count, NO_REGION, np.int32),
-        np.full(count, TOO_FEW, np.int32),
-    )
-    by_age = np.arange(count, dtype=np.int32)
-    rank = np.where(table.tickets["backfill"], program.backfill_rank, 0)
-    anchors = by_age[np.argsort(rank, kind="stable")]
-    candidates = np.random.default_rng(seed).permutation(by_age) if program.shuffle else by_age
-    candidates = candidates[np.argsort(rank[candidates], kind="stable")]
-    room = max(players, max((len(ticket.players) for ticket in tickets), default=0))
-    formed = search(
-        program,
-        table,
-        anchors,
-        candidates,
-        effort,
-        new_candidate(program, table, room),
-        new_desk(program, count, room),
-        found,
-        0,
-    )
+    if live:
+        program = program._replace(by_region=True)
+    formed, found = form(rules, program, table, seed, effort)
     return Outcome(
         [
             _match(tickets, table.tickets["first"].tolist(), found, number, regions, teams)
@@ -112,6 +85,50 @@ def match(
             if found.match_of[row] == UNMATCHED
         ],
     )
+
+
+def form(
+    rules: RuleSet, program: Program, table: Table, seed: int, effort: Effort, begin: int = 0
+) -> tuple[int, Found]:
+    """Search a table whose tickets stand in order of age; returns the number of matches, and which tickets form them.
+
+    ``begin`` is the ticket around which the first match is tried, those before it come last: where the work of the search before this one was
+    used up (``NOT_TRIED``), it goes on from there.
+    """
+    widest = {
+        (expansion.name): max(value for _, value in expansion.steps)
+        for expansion in rules.expansions
+        if expansion.field == "maxPlayers"
+    }
+    players = int(
+        sum(max(team.max_players, widest.get(team.name, 0)) * team.quantity for team in rules.teams)
+    )
+    count = len(table.tickets)
+    found = Found(
+        np.full(count, UNMATCHED, np.int32),
+        np.zeros(len(table.seat), np.int32),
+        np.full(count, NO_REGION, np.int32),
+        np.full(count, TOO_FEW, np.int32),
+    )
+    by_age = np.arange(count, dtype=np.int32)
+    rank = np.where(table.tickets["backfill"], program.backfill_rank, 0)
+    anchors = np.roll(by_age, -begin)
+    anchors = anchors[np.argsort(rank[anchors], kind="stable")]
+    candidates = np.random.default_rng(seed).permutation(by_age) if program.shuffle else by_age
+    candidates = candidates[np.argsort(rank[candidates], kind="stable")]
+    room = max(players, int((table.tickets["last"] - table.tickets["first"]).max(initial=0)))
+    formed = search(
+        program,
+        table,
+        anchors,
+        candidates,
+        effort,
+        new_candidate(program, table, room),
+        new_desk(program, count, room),
+        found,
+        0,
+    )
+    return formed, found
 
 
 def _match(
@@ -133,7 +150,7 @@ def _match(
     )
 
 
-def _hopeless(rules: RuleSet, ticket: TicketRequest, used: set[str]) -> str | None:
+def why_never(rules: RuleSet, ticket: TicketRequest, used: set[str]) -> str | None:
     """Why a ticket can never match, whatever others come; None where it can."""
     if not ticket.backfill and len(ticket.players) > rules.largest_team:
         return f"can never match: its {len(ticket.players)} players fit into no team (at most {rules.largest_team})"

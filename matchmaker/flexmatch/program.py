@@ -44,7 +44,7 @@ CODE = np.dtype([("code", "i4"), ("arity", "i4")])
 EXPRESSION = np.dtype([("column", "i4"), ("grouped", "?"), ("is_set", "?"), ("call_count", "i4")], align=True)
 RANGE = np.dtype([("first", "i4"), ("last", "i4")])
 SORT = np.dtype(
-    [("first", "i4"), ("last", "i4"), ("sign", "f8"), ("relative", "?"), ("largest", "?")], align=True
+    [("column", "i4"), ("map", "?"), ("sign", "f8"), ("relative", "?"), ("largest", "?")], align=True
 )
 
 Records = NDArray[Any]
@@ -66,10 +66,12 @@ class Program(NamedTuple):
         expressions: EXPRESSION[X].
         expression_teams: bool[X, K]; calls: int32[X, MAX_CALLS].
         literal_sets: RANGE[…] into ``literals``: strings that rules name.
-        sorts: SORT[…], sort keys, the first decides first; first, last: their columns.
+        sorts: SORT[…], sort keys, the first decides first: by a number column, or by the key of a column of maps whose value
+            is the ticket's largest or least.
         newest: whether the newest ticket's age decides what has widened.
         balanced_column: number column, or NONE; axis_column: along which like tickets are gathered, or NONE.
-        uses_latency: whether any rule reads round trips.
+        by_region: whether a match is searched for region by region, among tickets that have measured it: where any rule reads
+            round trips, and in a live queue always.
         large: whether the strategy is balanced.
         shuffle: whether candidates are tried in random order.
         backfill_rank: running matches come first (-1), by age (0), or last (+1).
@@ -89,7 +91,7 @@ class Program(NamedTuple):
     newest: bool
     balanced_column: int
     axis_column: int
-    uses_latency: bool
+    by_region: bool
     large: bool
     shuffle: bool
     backfill_rank: int
@@ -294,22 +296,19 @@ class _Compiler:
                     return self.columns.number(measurement.attribute, "avg")
         return NONE
 
-    def sorts(self) -> list[tuple[int, int, float, bool, bool]]:
+    def sorts(self) -> list[tuple[int, bool, float, bool, bool]]:
         keys = []
         for rule in self.rules.rules:
             if not rule.type.endswith("Sort"):
                 continue
-            if rule.map_key:
-                first, last = self.columns.map(rule.attribute, rule.party_aggregation)
-            else:
-                first = self.columns.number(rule.attribute, rule.party_aggregation)
-                last = first + 1
+            is_map = bool(rule.map_key)
+            column = (self.columns.map if is_map else self.columns.number)(
+                rule.attribute, rule.party_aggregation
+            )
             sign = -1.0 if rule.descending else 1.0
-            keys.append((first, last, sign, rule.type == "distanceSort", rule.map_key == "maxValue"))
-        for name in self.rules.algorithm.sort_by_attributes:
-            column = self.columns.number(name, "avg")
-            keys.append((column, column + 1, 1.0, True, False))
-        return keys
+            keys.append((column, is_map, sign, rule.type == "distanceSort", rule.map_key == "maxValue"))
+        by_attributes = self.rules.algorithm.sort_by_attributes
+        return keys + [(self.columns.number(name, "avg"), False, 1.0, True, False) for name in by_attributes]
 
 
 def _ranges(counts: list[int]) -> Records:

@@ -128,7 +128,7 @@ def search(
         desk.best_cost[0] = np.inf
         desk.blame[:] = 0
         # Regions matter where a rule reads them, and to gather a large match; else the best is chosen afterwards.
-        by_region = program.uses_latency or (program.large and regions > 0)
+        by_region = program.by_region or (program.large and regions > 0)
         for turn in range(regions if by_region else 1):
             region = turn if by_region else NO_REGION
             if by_region and not table.latency_ms[2, anchor, region] < np.inf:
@@ -157,7 +157,7 @@ def _line_up(program: Program, table: Table, shuffled: Ints, anchor: int, desk: 
     for ticket in shuffled:
         if ticket == anchor or found.match_of[ticket] != UNMATCHED or not table.tickets[ticket].eligible:
             continue
-        if table.tickets[ticket].group != table.tickets[anchor].group:
+        if not _may_meet(table, anchor, ticket):
             continue
         desk.order[count] = ticket
         count += 1
@@ -171,23 +171,42 @@ def _line_up(program: Program, table: Table, shuffled: Ints, anchor: int, desk: 
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
+def _may_meet(table: Table, anchor: int, ticket: int) -> bool:
+    """Whether cross-play lets two meet: all who cross-play; who keeps to a platform, all of it."""
+    group, other = table.tickets[anchor].group, table.tickets[ticket].group
+    return bool(group == other or (group > 0 and other == 0 and table.tickets[ticket].platform == group - 1))
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _sort(program: Program, table: Table, sort: int, desk: Desk, count: int) -> None:
     """Sort the candidates by one key, stably; those without a value come last."""
     player = table.tickets[desk.order[0]].first
-    column = program.sorts[sort].first
-    for each in range(program.sorts[sort].first, program.sorts[sort].last):
-        value, chosen = table.number[each, player], table.number[column, player]
-        larger = value > chosen if program.sorts[sort].largest else value < chosen
-        if larger or np.isnan(chosen):
-            column = each
-    if program.sorts[sort].first == program.sorts[sort].last:
-        return
-    own = table.number[column, player]
+    column, named = program.sorts[sort].column, np.nan
+    if program.sorts[sort].map:
+        chosen = np.nan
+        for item in range(table.string_start[column, player], table.string_start[column, player + 1]):
+            value = table.string_value[item]
+            larger = value > chosen if program.sorts[sort].largest else value < chosen
+            if larger or np.isnan(chosen):
+                named, chosen = table.string[item], value
+    own = _sorted_by(program, table, sort, player, named)
     for place in range(1, count):
-        value = table.number[column, table.tickets[desk.order[place]].first]
+        value = _sorted_by(program, table, sort, table.tickets[desk.order[place]].first, named)
         key = abs(value - own) if program.sorts[sort].relative else value
         desk.key[place] = np.inf if np.isnan(key) else key * program.sorts[sort].sign
     _sort_by_key(desk.order[1:count], desk.key[1:count])
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
+def _sorted_by(program: Program, table: Table, sort: int, player: int, named: float) -> float:
+    """A player's number, or the value of his map at the key ``named``; NaN where there is none."""
+    column = program.sorts[sort].column
+    if not program.sorts[sort].map:
+        return float(table.number[column, player])
+    for item in range(table.string_start[column, player], table.string_start[column, player + 1]):
+        if table.string[item] == named:
+            return float(table.string_value[item])
+    return np.nan
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
@@ -227,8 +246,10 @@ def _combine(
                 if depth >= 0:
                     _seat(table, desk.order[desk.place[depth]], desk.choice[depth], -1, desk.room)
             continue
-        if _two_running(table, desk, depth, ticket) or not _fits(
-            program, table, ticket, desk.choice[depth], desk
+        if (
+            not _measured(table, ticket, region)
+            or _two_running(table, desk, depth, ticket)
+            or not _fits(program, table, ticket, desk.choice[depth], desk)
         ):
             continue
         nodes += 1
@@ -258,6 +279,12 @@ def _combine(
         else:
             _seat(table, ticket, desk.choice[depth], -1, desk.room)
     return nodes
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
+def _measured(table: Table, ticket: int, region: int) -> bool:
+    """Whether all players of a ticket have measured a region, where one is asked for."""
+    return bool(region == NO_REGION or table.latency_ms[1, ticket, region] < np.inf)
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
@@ -437,7 +464,11 @@ def _fill(
     for turn in range(-1, ordered.shape[0]):
         ticket = anchor if turn < 0 else ordered[turn]
         size = table.tickets[ticket].last - table.tickets[ticket].first
-        if match.size[1] + size > full or _two_running(table, desk, taken, ticket):
+        if (
+            match.size[1] + size > full
+            or not _measured(table, ticket, region)
+            or _two_running(table, desk, taken, ticket)
+        ):
             continue
         older = age_s
         age_s = (

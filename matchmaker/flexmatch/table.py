@@ -15,20 +15,26 @@ NO_TEAM = -1
 
 
 TICKET = np.dtype(
-    [("first", "i4"), ("last", "i4"), ("age_s", "f8"), ("group", "i4"), ("backfill", "?"), ("eligible", "?")],
+    [
+        ("first", "i4"), ("last", "i4"), ("age_s", "f8"), ("group", "i4"), ("platform", "i4"), ("backfill", "?"),
+        ("eligible", "?"),
+    ],
     align=True,
-)
+)  # fmt: skip
 
 
 class Table(NamedTuple):
     """T tickets of P players in all, R regions.
 
     Attributes:
-        tickets: TICKET[T]: its players, from first to before last; seconds waited; only tickets of one group may meet
-            (cross-play); whether it is a running match; whether it may be matched at all.
+        tickets: TICKET[T]: its players, from first to before last; seconds waited; who may meet (0: all who cross-play,
+            else 1 + the platform that it keeps to), and the platform; whether it is a running match; whether it may be
+            matched at all.
         number: float64[C, P], number columns, and strings by their number; a party's value stands at each of its players.
-        string_start: int64[S, P + 1] into ``string``: the strings of each player in each column of lists.
+        string_start: int64[S, P + 1] into ``string``: the strings of each player in each column of lists, or the keys in each
+            column of maps, in their order as text.
         string: float64[N], by number.
+        string_value: float64[N], the value of each key of a map; 0 in lists.
         latency_ms: float32[3, T, R], a party's least, largest and mean round trip; inf: not measured.
         seat: int32[P], the team of a player of a running match, or NO_TEAM.
     """
@@ -37,19 +43,26 @@ class Table(NamedTuple):
     number: NDArray[np.float64]
     string_start: NDArray[np.int64]
     string: NDArray[np.float64]
+    string_value: NDArray[np.float64]
     latency_ms: NDArray[np.float32]
     seat: NDArray[np.int32]
 
 
 class Columns:
-    """Makes the columns that rules ask for, from tickets with attributes."""
+    """Makes the columns that rules ask for, from tickets with attributes.
 
-    def __init__(self, tickets: Sequence[TicketRequest]) -> None:
+    Args:
+        tickets: whose columns.
+        strings: the number of each string, which grows; of tables that are to be joined the same one.
+    """
+
+    def __init__(self, tickets: Sequence[TicketRequest], strings: dict[str, int] | None = None) -> None:
         self._players = [player for ticket in tickets for player in ticket.players]
         self._parties = [ticket.players for ticket in tickets]
-        self._strings: dict[str, int] = {}
+        self._strings = {} if strings is None else strings
         self._numbers: list[NDArray[np.float64]] = []
         self._lists: list[list[tuple[float, ...]]] = []
+        self._values: dict[int, list[tuple[float, ...]]] = {}  # by the place of a column of maps
         self._known: dict[tuple[str, ...], int] = {}
         self.used: set[str] = set()
 
@@ -81,22 +94,23 @@ class Columns:
             self._add_number(key, values)
         return self._known[key]
 
-    def map(self, name: str, party: str) -> tuple[int, int]:
-        """All keys of a map attribute, a column each, NaN where a player has none: from, to."""
+    def map(self, name: str, party: str) -> int:
+        """A map attribute; a party's players all have the party's keys, each with those of its values aggregated."""
         key = ("map", name, party)
-        maps = [player.attributes.get(name) for player in self._players]
-        keys = sorted({key for each in maps if isinstance(each, dict) for key in each})
         if key not in self._known:
             self.used.add(name)
-            self._known[key] = len(self._numbers)
-            for each_key in keys:
-                values: list[float] = []
-                for players in self._parties:
-                    held = [player.attributes.get(name) for player in players]
-                    own = [m[each_key] for m in held if isinstance(m, dict) and each_key in m]
-                    values += [aggregate(own, party)] * len(players)
-                self._numbers.append(np.array(values, np.float64))
-        return self._known[key], self._known[key] + len(keys)
+            self._known[key] = len(self._lists)
+            keys: list[tuple[float, ...]] = []
+            values: list[tuple[float, ...]] = []
+            for players in self._parties:
+                maps = [held for p in players if isinstance(held := p.attributes.get(name), dict)]
+                named = sorted({each for held in maps for each in held})
+                keys += [tuple(map(self.string, named))] * len(players)
+                own = [aggregate([held[each] for held in maps if each in held], party) for each in named]
+                values += [tuple(own)] * len(players)
+            self._values[len(self._lists)] = values
+            self._lists.append(keys)
+        return self._known[key]
 
     def strings(self, name: str, party: str) -> int:
         """A list attribute; with ``union`` and ``intersection`` a party's players all have the party's list."""
@@ -121,16 +135,27 @@ class Columns:
         """float64[C, P]."""
         return np.array(self._numbers, np.float64).reshape(len(self._numbers), len(self._players))
 
-    def string_columns(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Starts int64[S, P + 1] and strings float64[N] of the list columns."""
+    def string_columns(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Starts int64[S, P + 1], strings and their values float64[N] of the columns of lists and maps."""
         starts = np.zeros((len(self._lists), len(self._players) + 1), np.int64)
         flat: list[float] = []
+        values: list[float] = []
         for row, column in enumerate(self._lists):
+            held = self._values.get(row)
+            values += [
+                value
+                for place, items in enumerate(column)
+                for value in (held[place] if held is not None else (0.0,) * len(items))
+            ]
             for place, items in enumerate(column):
                 starts[row, place] = len(flat)
                 flat += items
             starts[row, len(column)] = len(flat)
-        return starts, np.array(flat, np.float64)
+        return starts, np.array(flat, np.float64), np.array(values, np.float64)
+
+    def text_columns(self) -> list[int]:
+        """The number columns that hold strings by their number."""
+        return [column for (kind, *_), column in self._known.items() if kind == "text"]
 
     def _text(self, value: object) -> float:
         return self.string(value) if isinstance(value, str) else np.nan
@@ -149,7 +174,7 @@ def build_table(
     now: float,
 ) -> Table:
     """The table of some tickets, at ``now`` (seconds, on the clock of their start times)."""
-    starts, strings = columns.string_columns()
+    starts, strings, values = columns.string_columns()
     latency = np.full((3, len(tickets), len(regions)), np.inf, np.float32)
     for row, ticket in enumerate(tickets):
         for column, region in enumerate(regions):
@@ -166,7 +191,8 @@ def build_table(
         for ticket in tickets
         for player in ticket.players
     ]
-    return Table(rows, columns.number_columns(), starts, strings, latency, np.array(seats, np.int32))
+    numbers = columns.number_columns()
+    return Table(rows, numbers, starts, strings, values, latency, np.array(seats, np.int32))
 
 
 def _number(value: object) -> float:

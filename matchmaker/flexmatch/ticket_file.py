@@ -85,7 +85,7 @@ def _player(value: Value, declared: dict[str, Attribute], teams: list[str]) -> P
     attributes = {name: attribute.default for name, attribute in declared.items()}
     if given and given.as_object():
         for name in given.raw:
-            attributes[name] = _attribute(given.child(name), declared.get(name))
+            attributes[name] = read_attribute(given.child(name), declared.get(name))
     latencies = value.get("LatencyInMs")
     latency_ms: dict[str, float] = {}
     if latencies and latencies.as_object():
@@ -95,7 +95,8 @@ def _player(value: Value, declared: dict[str, Attribute], teams: list[str]) -> P
     return Player(player_id, chosen, attributes, latency_ms)
 
 
-def _attribute(value: Value, attribute: Attribute | None) -> Default:
+def read_attribute(value: Value, attribute: Attribute | None) -> Default:
+    """Read an attribute's value, such as ``{"N": 23}``; ``attribute`` is its declaration, None where there is none."""
     if attribute is None:
         value.wrong("is not among the rule set's playerAttributes")
         return None

@@ -19,7 +19,7 @@ DONE, REFUSED = 0, 2
 KERNEL = "flexmatch"
 
 
-def run(rules: Path, tickets: Path, now: float | None, seed: int, as_json: bool) -> int:
+def run(rules: Path, tickets: Path, now: float | None, seed: int, as_json: bool, live: bool = False) -> int:
     """Print the matches and the tickets left; returns the exit code. ``now`` None: when the last ticket started."""
     try:
         rule_set = read_rule_set(_text(rules, "rule set"))
@@ -34,11 +34,11 @@ def run(rules: Path, tickets: Path, now: float | None, seed: int, as_json: bool)
     if now is None:
         now = max((ticket.start_time for ticket in waiting), default=0.0)
     if kernel_cache.is_marked(KERNEL):
-        outcome = match(rule_set, waiting, now, seed)
+        outcome = match(rule_set, waiting, now, seed, live=live)
     else:
         waiting_for = "compiling the matching kernel (about half a minute, once)"
         with Console(stderr=True).status(waiting_for), kernel_cache.filling(KERNEL):
-            outcome = match(rule_set, waiting, now, seed)
+            outcome = match(rule_set, waiting, now, seed, live=live)
     if as_json:
         print(json.dumps(as_document(outcome)))
     else:

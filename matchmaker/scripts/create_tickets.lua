@@ -1,9 +1,11 @@
 -- Create tickets; one live ticket a player.
 -- ARGV: mode, regions, seconds to keep, and as MessagePack for each ticket: id, player, client key ('' for none), created at,
--- expires at, party ('' for none), its size, what all of it must agree on; then the records, all of one length, in one string.
+-- expires at, party ('' for none), its size, what all of it must agree on; then the records, all of one length, in one string;
+-- where the mode's rules read attributes, those of each ticket, as MessagePack.
 -- Answers for each ticket: {'created'|'repeated'|'busy'|'mismatch', id of the player's ticket}.
 local mode, regions, keep_s = ARGV[1], ARGV[2], ARGV[3]
-local answers, records, live = {}, {}, {}
+local answers, records, live, attributes = {}, {}, {}, {}
+local brought = ARGV[6] and cmsgpack.unpack(ARGV[6])
 
 -- Whether any ticket of a party has no end yet.
 local function any_live(key)
@@ -63,6 +65,9 @@ for i, ticket in ipairs(tickets) do
     redis.call('SET', KEY.player .. player, id, 'EX', keep_s)
     live[#live + 1] = expires_at
     live[#live + 1] = id
+    if brought then
+      attributes[#attributes + 1] = brought[i]
+    end
     records[#records + 1] = string.sub(ARGV[5], (i - 1) * record_bytes + 1, i * record_bytes)
     answers[#answers + 1] = { 'created', id }
   end
@@ -70,6 +75,10 @@ end
 if #records > 0 then
   in_parts('ZADD', KEY.live .. mode, live)
   redis.call('HINCRBY', KEY.books, 'queued', #records)
-  redis.call('XADD', KEY.queue .. mode, '*', 'tickets', table.concat(records), 'regions', regions)
+  local entry = { 'tickets', table.concat(records), 'regions', regions }
+  if brought then
+    entry[5], entry[6] = 'attributes', cmsgpack.pack(attributes)
+  end
+  redis.call('XADD', KEY.queue .. mode, '*', unpack(entry))
 end
 return answers

@@ -1,0 +1,43 @@
+"""What one cycle finds for the tickets of a pool, whatever finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matchmaker.pool import Pool, Rows
+from matchmaker.queue import Entry
+
+NO_COMMON_REGION = "no region is near enough for all of the party"
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """What one cycle found for the pool's rows that it looked at, P of them.
+
+    Attributes:
+        rows: int64[P], the rows.
+        match_of: int32[P], each row's match, or -1; team_of: int32[P], its team there.
+        region_of: int32[M], each match's region, a column of the latencies.
+        never: rows that can never match, by the reason, which is plain ASCII without quotes.
+    """
+
+    rows: Rows
+    match_of: NDArray[np.int32]
+    team_of: NDArray[np.int32]
+    region_of: NDArray[np.int32]
+    never: Mapping[str, Rows] = field(default_factory=dict)
+
+
+class Matcher(Protocol):
+    """Finds the matches of one queue's pool."""
+
+    def take_in(self, rows: Rows, entry: Entry) -> None:
+        """Learn of tickets that have come into the pool, in these rows."""
+
+    async def match(self, pool: Pool, now: float, seed: int) -> Grouping:
+        """Form all matches that can be formed at ``now`` (Unix seconds). Changes nothing in the pool."""

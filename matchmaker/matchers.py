@@ -1,0 +1,44 @@
+"""What finds the matches of a queue's pool: the fast kernel, or the search of a rule set that needs more than that has numbers for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from matchmaker.grouping import NO_COMMON_REGION, Grouping, Matcher
+from matchmaker.matching import match_tickets
+from matchmaker.modes import SearchedRules
+from matchmaker.pool import Pool, Rows
+from matchmaker.queue import Entry
+from matchmaker.rule_set_matcher import RuleSetMatcher
+from matchmaker.rules import Rules
+
+
+class KernelMatcher:
+    """The fast kernel's matches."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+
+    def take_in(self, rows: Rows, entry: Entry) -> None:
+        """Nothing: the pool holds all that the kernel reads."""
+
+    async def match(self, pool: Pool, now: float, seed: int) -> Grouping:
+        """Form all matches that can be formed at ``now``."""
+        tickets, members, first = pool.units(pool.searching(now))
+        size = np.diff(first)
+        lost = (size > 1) & ~(tickets.latency_ms <= self._rules.max_latency_ms).any(axis=1)
+        formed = match_tickets(self._rules, now, tickets, seed)
+        return Grouping(
+            members,
+            np.repeat(formed.match_of, size),
+            np.repeat(formed.team_of, size),
+            formed.region_of,
+            {NO_COMMON_REGION: members[np.repeat(lost, size)]} if lost.any() else {},
+        )
+
+
+def matcher_of(rules: Rules | SearchedRules, regions: Sequence[str]) -> Matcher:
+    """What a mode's rules are matched by."""
+    return KernelMatcher(rules) if isinstance(rules, Rules) else RuleSetMatcher(rules, regions)
