@@ -129,42 +129,44 @@ class Intake:
                 if not waiting.accepted.done():  # done: its request has gone away
                     waiting.accepted.set_exception(error)
             return
-        for waiting, (outcome, ticket_id) in zip(batch, answers, strict=True):
+        for waiting, answer in zip(batch, answers, strict=True):
             if not waiting.accepted.done():
-                waiting.accepted.set_result(
-                    Accepted(cast(Outcome, outcome.decode()), UUID(ticket_id.decode()))
-                )
+                waiting.accepted.set_result(_accepted(waiting.ticket, answer))
 
-    async def _write(self, mode: str, tickets: list[Ticket]) -> list[tuple[bytes, bytes]]:
+    async def _write(self, mode: str, tickets: list[Ticket]) -> list[tuple[bytes, bytes] | int]:
         rated = self._games.get(mode) or mode
         skills = await self._skills.skills(rated, [ticket.player_id for ticket in tickets])
         kept_s = max(ticket.expires_at - ticket.enqueued_at for ticket in tickets) + self._scripts.retention_s
-        rows, records, attributes = [], [], []
         for ticket in tickets:
             if ticket.player_id not in skills:
                 raise SkillsUnavailable(f"the meta service gave no skill for player {ticket.player_id}")
-            rows.append(
-                (
-                    str(ticket.ticket_id),
-                    str(ticket.player_id),
-                    ticket.client_key,
-                    repr(ticket.enqueued_at),
-                    repr(ticket.expires_at),
-                    ticket.party,
-                    ticket.party_size,
-                    ticket.agreement if ticket.party else "",
-                )
-            )
-            records.append(self._format.pack(ticket, skills[ticket.player_id]))
-            attributes.append(ticket.attributes)
         args: list[Argument] = [
             mode,
             self._regions,
             math.ceil(kept_s),
-            msgspec.msgpack.encode(rows),
-            b"".join(records),
+            msgspec.msgpack.encode([_row(ticket) for ticket in tickets]),
+            b"".join([self._format.pack(ticket, skills[ticket.player_id]) for ticket in tickets]),
         ]
-        if attributes[0] is not None:  # a mode's tickets all have them, or none has
-            args.append(msgspec.msgpack.encode(attributes))
-        answers: list[tuple[bytes, bytes]] = await self._scripts.create_tickets(args)
+        if tickets[0].attributes is not None:  # a mode's tickets all have them, or none has
+            args.append(msgspec.msgpack.encode([ticket.attributes for ticket in tickets]))
+        answers: list[tuple[bytes, bytes] | int] = await self._scripts.create_tickets(args)
         return answers
+
+
+def _accepted(ticket: Ticket, answer: tuple[bytes, bytes] | int) -> Accepted:
+    if isinstance(answer, int):
+        return Accepted("created", ticket.ticket_id)
+    outcome, ticket_id = answer
+    return Accepted(cast(Outcome, outcome.decode()), UUID(ticket_id.decode()))
+
+
+def _row(ticket: Ticket) -> tuple[str, ...]:
+    """What the script reads of a ticket; one without a party has no more to say."""
+    row = (
+        str(ticket.ticket_id),
+        str(ticket.player_id),
+        ticket.client_key,
+        repr(ticket.enqueued_at),
+        repr(ticket.expires_at),
+    )
+    return (*row, ticket.party, str(ticket.party_size), ticket.agreement) if ticket.party else row

@@ -7,9 +7,9 @@ the assignment is written once.
 from __future__ import annotations
 
 import asyncio
-import base64
 import ipaddress
 import socket
+from binascii import b2a_base64
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from enum import Enum, auto
@@ -169,33 +169,29 @@ class Placement:
         self, proposal: Proposal, allocation: Allocation, now: float
     ) -> tuple[list[bytes], list[bytes]]:
         """Each player's final view: where to go, and the token that lets him in; and the tokens alone."""
-        match_id = UUID(proposal.match_id)
-        views, tokens = [], []
-        for entity, (ticket_id, player_id, team) in enumerate(
-            zip(proposal.ticket_ids, proposal.player_ids, proposal.teams, strict=True)
+        tokens = connect_token.seal_match(
+            self._fleet_key,
+            list(zip(proposal.player_ids, proposal.teams, strict=True)),
+            match_id=UUID(proposal.match_id),
+            address=allocation.address,
+            port=allocation.port,
+            issued_at=now,
+            expires_at=now + self._token_ttl_s,
+        )
+        views = []
+        for entity, (ticket_id, team, token) in enumerate(
+            zip(proposal.ticket_ids, proposal.teams, tokens, strict=True)
         ):
-            token = connect_token.seal(
-                self._fleet_key,
-                match_id=match_id,
-                player_id=player_id,
-                entity=entity,
-                team=team,
-                address=allocation.address,
-                port=allocation.port,
-                issued_at=now,
-                expires_at=now + self._token_ttl_s,
-            )
             assignment = {
                 "match_id": proposal.match_id,
                 "region": proposal.region,
                 "address": allocation.address,
                 "port": allocation.port,
-                "connect_token": base64.b64encode(token).decode(),
+                "connect_token": b2a_base64(token, newline=False).decode(),
                 "team": team,
                 "entity": entity,
             }
             views.append(assigned_view(ticket_id, assignment))
-            tokens.append(token)
         return views, tokens
 
 

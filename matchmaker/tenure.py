@@ -25,6 +25,7 @@ from matchmaker.rules import Rules
 from matchmaker.tickets import binary_ids, text_ids
 
 SCARCE_S = 0.5  # between two tries to get a server in a region that had none
+CLAIMED_AT_ONCE = 32  # matches a round trip: those before are placed while the cache claims the next
 DEPTH_S = 1.0  # between two words on how long the queue is
 
 log = structlog.get_logger()
@@ -86,14 +87,19 @@ class Tenure:
         self._take_in(await self._queue.read_new())
         now = self._clock()
         formed = await self._form(now)
-        matches = self._wanted(formed, now)
-        claimed = await self._propose(matches)
-        asked = [match for match in claimed if match.proposal.accept_by is not None]
-        ready = [match for match in claimed if match.proposal.accept_by is None]
-        for match in ready + await self._agreed(now):
+        wanted, claimed = self._wanted(formed, now), 0
+        asked = []
+        for begin in range(0, len(wanted), CLAIMED_AT_ONCE):
+            for match in await self._propose(wanted[begin : begin + CLAIMED_AT_ONCE]):
+                claimed += 1
+                if match.proposal.accept_by is None:
+                    placements.create_task(self._place(match))
+                else:
+                    asked.append(match)
+        for match in await self._agreed(now):
             placements.create_task(self._place(match))
         self._asked += asked
-        await self._tell_depth(now, len(formed) - len(claimed))
+        await self._tell_depth(now, len(formed) - claimed)
         finished, self._finished = self._finished, []
         await self._queue.forget(finished)
 

@@ -43,7 +43,7 @@ from matchmaker.tickets import Ticket, random_uuid
 REGIONS: Final = ("west-europe", "east-us", "japan-east", "brazil-south")
 SHARES: Final = (0.4, 0.35, 0.2, 0.05)
 FILL_S: Final = 8.0  # after which the last players, too few for a match, play all the same
-PERIOD_S: Final = 0.1  # shorter than the default: what a cycle matches is told at once, and the last of it waits for the first
+
 START_S: Final = 240.0  # the director may have to compile
 SATURATED_LATE_MS: Final = 20.0
 SATURATED_CORES: Final = 0.9
@@ -66,7 +66,6 @@ def run(rate: float, seconds: float, *, path: str = "http", seed: int = 1) -> di
             matchmaker_port=port,
             regions=",".join(REGIONS),
             match_fill_s=FILL_S,
-            matching_period_s=PERIOD_S,
             server_answer_s=0.0,  # the stub's servers have addresses, and nobody behind them
             identity_secret=SecretStr("bench-" + "0" * 32),
             fleet_key=SecretStr("ab" * 32),

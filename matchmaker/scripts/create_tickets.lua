@@ -1,8 +1,8 @@
 -- Create tickets; one live ticket a player.
 -- ARGV: mode, regions, seconds to keep, and as MessagePack for each ticket: id, player, client key ('' for none), created at,
--- expires at, party ('' for none), its size, what all of it must agree on; then the records, all of one length, in one string;
+-- expires at, and of a party: its name, its size, what all of it must agree on; then the records, all of one length, in one string;
 -- where the mode's rules read attributes, those of each ticket, as MessagePack.
--- Answers for each ticket: {'created'|'repeated'|'busy'|'mismatch', id of the player's ticket}.
+-- Answers for each ticket: 1 where it was made, else {'repeated'|'busy'|'mismatch', id of the player's ticket}.
 local mode, regions, keep_s = ARGV[1], ARGV[2], ARGV[3]
 local answers, records, live, attributes = {}, {}, {}, {}
 local brought = ARGV[6] and cmsgpack.unpack(ARGV[6])
@@ -19,9 +19,6 @@ end
 
 -- Whether a ticket may join its party: all have the same wish, and there is room for it.
 local function joins(party, size, wish, id)
-  if party == '' then
-    return true
-  end
   local key = KEY.party .. party
   local known, count = unpack(redis.call('HMGET', key, 'wish', 'count'))
   if known and tonumber(count) >= tonumber(size) and not any_live(key) then
@@ -41,36 +38,44 @@ local tickets = cmsgpack.unpack(ARGV[4])
 local record_bytes = #ARGV[5] / #tickets
 for i, ticket in ipairs(tickets) do
   local id, player, client_key, created_at, expires_at, party, size, wish = unpack(ticket)
-  local last = redis.call('GET', KEY.player .. player)
-  local last_state, last_client_key = false, false
+  local key, pointer = KEY.ticket .. id, KEY.player .. player
+  -- Nearly always the player has no ticket: then one command looks, and makes this one his.
+  local last = redis.call('SET', pointer, id, 'NX', 'GET', 'EX', keep_s)
+  local answer = 1
   if last then
-    last_state, last_client_key = unpack(redis.call('HMGET', KEY.ticket .. last, 'state', 'client_key'))
-  end
-  if last_state and client_key ~= '' and last_client_key == client_key then
-    answers[#answers + 1] = { 'repeated', last }
-  elseif is_live(last_state) then
-    answers[#answers + 1] = { 'busy', last }
-  elseif not joins(party, size, wish, id) then
-    answers[#answers + 1] = { 'mismatch', id }
-  else
-    local key = KEY.ticket .. id
-    if party == '' then
-      redis.call('HSET', key, 'player', player, 'mode', mode, 'state', 'searching', 'created_at', created_at,
-        'client_key', client_key)
+    local state, last_client_key = unpack(redis.call('HMGET', KEY.ticket .. last, 'state', 'client_key'))
+    if state and client_key ~= '' and last_client_key == client_key then
+      answer = { 'repeated', last }
+    elseif is_live(state) then
+      answer = { 'busy', last }
+    elseif not party or joins(party, size, wish, id) then
+      redis.call('SET', pointer, id, 'EX', keep_s)
     else
+      answer = { 'mismatch', id }
+    end
+  elseif party and not joins(party, size, wish, id) then
+    redis.call('DEL', pointer)
+    answer = { 'mismatch', id }
+  end
+  if answer == 1 then
+    if party then
       redis.call('HSET', key, 'player', player, 'mode', mode, 'state', 'searching', 'created_at', created_at,
         'client_key', client_key, 'party', party)
+    elseif client_key == '' then
+      redis.call('HSET', key, 'player', player, 'mode', mode, 'state', 'searching', 'created_at', created_at)
+    else
+      redis.call('HSET', key, 'player', player, 'mode', mode, 'state', 'searching', 'created_at', created_at,
+        'client_key', client_key)
     end
     redis.call('EXPIRE', key, keep_s)
-    redis.call('SET', KEY.player .. player, id, 'EX', keep_s)
     live[#live + 1] = expires_at
     live[#live + 1] = id
     if brought then
       attributes[#attributes + 1] = brought[i]
     end
     records[#records + 1] = string.sub(ARGV[5], (i - 1) * record_bytes + 1, i * record_bytes)
-    answers[#answers + 1] = { 'created', id }
   end
+  answers[i] = answer
 end
 if #records > 0 then
   in_parts('ZADD', KEY.live .. mode, live)
