@@ -21,7 +21,7 @@ import structlog
 from dedicated_server.fleet.client import Allocation, FleetRefused, FleetUnavailable, NoServerReady
 from dedicated_server.protocol import connect_token
 from matchmaker.queue import Proposal, Queue
-from matchmaker.tickets import assigned_view
+from matchmaker.tickets import NOTHING_ASKED, Asked, assigned_view
 
 FIRST_RETRY_S = 0.1
 LAST_RETRY_S = 2.0
@@ -84,17 +84,17 @@ class Placement:
         self._reach = reach
         self._turns = asyncio.Semaphore(at_once)
 
-    async def place(self, proposal: Proposal, asked: bytes = b"") -> Outcome:
+    async def place(self, proposal: Proposal, asked: Asked = NOTHING_ASKED) -> Outcome:
         """Bring one proposed match to its end, or its tickets back to the search. Raises LeaseLost.
 
-        ``asked``: its tickets' records, kept while the match may be lost.
+        ``asked``: what its players asked for, kept while the match may be lost.
         """
         async with (
             self._turns
         ):  # the writes too: a connection to the cache each, and there are not more of them
             return await self._place(proposal, asked)
 
-    async def _place(self, proposal: Proposal, asked: bytes) -> Outcome:
+    async def _place(self, proposal: Proposal, asked: Asked) -> Outcome:
         found = await self._allocate(proposal)
         if isinstance(found, Allocation):
             now = self._clock()

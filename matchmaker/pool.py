@@ -6,11 +6,13 @@ of each stream entry, and says which may be acknowledged.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from matchmaker.matching import Tickets
-from matchmaker.tickets import RecordFormat
+from matchmaker.tickets import Asked, RecordFormat
 
 FREE, SEARCHING, HELD = 0, 1, 2
 FIRST_CAPACITY = 1_024
@@ -41,6 +43,7 @@ class Pool:
         self._entry = np.zeros(0, np.int64)  # number of the stream entry that it came in
         self._entries: dict[int, tuple[bytes, int]] = {}  # number → entry id, tickets left
         self._next_entry = 0
+        self._attributes: dict[int, str] = {}  # row → what its ticket brings, where the mode's rules read any
         self._aged: dict[
             int, list[int]
         ] = {}  # row → numbers of the stream entries that made its ticket older
@@ -50,8 +53,8 @@ class Pool:
     def __len__(self) -> int:
         return int(np.count_nonzero(self.state))
 
-    def add(self, entry_id: bytes, records: NDArray[np.void]) -> Rows:
-        """Take the tickets of one stream entry in (at least one); returns their rows."""
+    def add(self, entry_id: bytes, records: NDArray[np.void], attributes: Sequence[str] = ()) -> Rows:
+        """Take the tickets of one stream entry in (at least one), with what each brings; returns their rows."""
         free = np.flatnonzero(self.state == FREE) if self._free is None else self._free
         while len(free) < len(records):
             self._grow(len(self.state) * 2)
@@ -69,17 +72,19 @@ class Pool:
         self.party[rows] = records["party"]
         self.party_size[rows] = records["party_size"]
         self.latency_ms[rows] = records["latency_ms"]
+        self._attributes.update(zip(rows.tolist(), attributes, strict=False))
         self._entry[rows] = self._next_entry
         self._entries[self._next_entry] = (entry_id, len(records))
         self._next_entry += 1
         return rows
 
-    def records(self, rows: Rows) -> bytes:
-        """The tickets of these rows as the stream had them, in RecordFormat."""
+    def asked(self, rows: Rows) -> Asked:
+        """The tickets of these rows as the stream had them."""
         found = np.zeros(len(rows), RecordFormat(self.latency_ms.shape[1]).dtype)
         for field in found.dtype.names or ():
             found[field] = getattr(self, "skill" if field == "skill_mean" else field)[rows]
-        return found.tobytes()
+        attributes = [self._attributes.get(row, "") for row in rows.tolist()] if self._attributes else []
+        return Asked(found.tobytes(), attributes)
 
     def age(self, entry_id: bytes, ticket_ids: NDArray[np.uint64], since: NDArray[np.float64]) -> list[bytes]:
         """Tickets, uint64[N, 2], are older than they were: since float64[N], Unix seconds.
@@ -152,6 +157,9 @@ class Pool:
         """Drop tickets that have ended; returns the ids of the entries of which nothing is left."""
         self.state[rows] = FREE
         self._free = None
+        if self._attributes:
+            for row in rows.tolist():
+                self._attributes.pop(row, None)
         finished = []
         numbers = self._entry[rows]
         if self._aged:

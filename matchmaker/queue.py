@@ -19,7 +19,7 @@ from redis.exceptions import ResponseError
 
 from matchmaker.histogram import buckets_of
 from matchmaker.scripts import GROUP, KEYS, Scripts, lease_error
-from matchmaker.tickets import RecordFormat, binary_ids
+from matchmaker.tickets import NOTHING_ASKED, Asked, RecordFormat, binary_ids
 
 LATE_S = 120.0  # beyond its longest time, until when a match may still be told to be lost
 READ_AT_MOST = 2_000  # entries a call, each of one to a few hundred tickets
@@ -226,11 +226,11 @@ class Queue:
         )
 
     async def assign(
-        self, proposal: Proposal, views: Sequence[bytes], now: float, asked: bytes = b""
+        self, proposal: Proposal, views: Sequence[bytes], now: float, asked: Asked = NOTHING_ASKED
     ) -> None:
         """End a match's tickets as assigned, each with its player's view, tell the players, and keep the books.
 
-        ``asked``: the tickets' records, kept for the case that the match is lost with its server (salvage.py).
+        ``asked``: what its players asked for, kept for the case that the match is lost with its server (salvage.py).
         """
         waits_s = [max(0.0, now - enqueued_at) for enqueued_at in proposal.enqueued_at]
         statistics = {
@@ -239,7 +239,7 @@ class Queue:
             "wait_max_s": max(waits_s),
         }
         kept_s = math.ceil(proposal.match_s + LATE_S)
-        outlives = bool(asked) and kept_s > self._scripts.retention_s
+        outlives = bool(asked.records) and kept_s > self._scripts.retention_s
         await self._scripts.assign_match(
             [
                 self._mode,
@@ -248,7 +248,7 @@ class Queue:
                 json.dumps(statistics),
                 "".join(proposal.ticket_ids),
                 msgspec.msgpack.encode([view.decode() for view in views]),
-                msgspec.msgpack.encode((self._mode, self._regions, asked)) if asked else b"",
+                msgspec.msgpack.encode((self._mode, self._regions, *asked)) if asked.records else b"",
                 kept_s,
                 math.ceil(kept_s + self._scripts.retention_s) if outlives else 0,
             ]

@@ -151,6 +151,8 @@ class RuleSetMatcher:
             self._roster.keep(kept)
             self._row, self._id = self._row[players], self._id[players]
             return self._searching(pool, now)
+        # A ticket may have grown older since it came: its player lost a match (salvage.py).
+        self._roster.start_time = np.maximum.reduceat(pool.enqueued_at[self._row], first)
         free = same & (pool.state[self._row] == SEARCHING) & (pool.expires_at[self._row] > now)
         units = np.flatnonzero(np.logical_and.reduceat(free, first))
         head = np.ascontiguousarray(self._id[first[units]]).byteswap()  # the order of the ids as text

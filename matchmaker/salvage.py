@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from dedicated_server.fleet.client import Cursor, FleetError, FleetRefused, SettledMatch
 from matchmaker.cache import asked_to_stop
 from matchmaker.scripts import KEYS, Argument, Scripts
-from matchmaker.tickets import RecordFormat, binary_ids, random_uuid, text_ids
+from matchmaker.tickets import Asked, RecordFormat, binary_ids, random_uuid, text_ids
 
 COME_BACK_S = 60.0  # a client gives up a silent server after 10 s; then there is somebody to press a button
 REASON = "the game server of the match was lost"
@@ -134,9 +134,9 @@ class Salvage:
         """Put the players of a lost match back, unless that has been done. Raises the cache's errors."""
         elements: Any = await self._cache.lrange(KEYS["match"] + match_id, 0, -1)
         for element in elements:
-            mode, regions, payload = msgspec.msgpack.decode(element)
+            mode, regions, *asked = msgspec.msgpack.decode(element)
             answer = await self._scripts.salvage_match(
-                self._arguments(match_id, element, mode, regions, payload)
+                self._arguments(match_id, element, mode, regions, Asked(*asked))
             )
             if answer is not None:
                 self.requeued += answer[0]
@@ -144,11 +144,11 @@ class Salvage:
                 log.warning("match salvaged", match_id=match_id, requeued=answer[0], queued_again=answer[1])
 
     def _arguments(
-        self, match_id: str, element: bytes, mode: str, regions: Sequence[str], payload: bytes
+        self, match_id: str, element: bytes, mode: str, regions: Sequence[str], asked: Asked
     ) -> list[Argument]:
         now = self._clock()
         expires_at = now + self._ticket_ttl_s
-        records = RecordFormat(len(regions)).unpack(payload).copy()
+        records = RecordFormat(len(regions)).unpack(asked.records).copy()
         made = [str(random_uuid()) for _ in records]
         rows = [
             (old, str(player_id), new, repr(enqueued_at))
@@ -172,6 +172,7 @@ class Salvage:
             repr(expires_at),
             msgspec.msgpack.encode(rows),
             records.tobytes(),
+            msgspec.msgpack.encode(asked.attributes),
         ]
 
     async def _forget(self, match_ids: Sequence[str]) -> None:

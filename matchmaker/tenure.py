@@ -123,7 +123,7 @@ class Tenure:
     def _take_in(self, entries: list[Entry]) -> None:
         for entry in entries:
             if len(entry.records):
-                self._matcher.take_in(self.pool.add(entry.entry_id, entry.records), entry)
+                self._matcher.take_in(self.pool.add(entry.entry_id, entry.records, entry.attributes), entry)
             elif len(entry.aged[0]):
                 self._finished += self.pool.age(entry.entry_id, *entry.aged)
             else:
@@ -229,7 +229,7 @@ class Tenure:
         return claimed
 
     async def _place(self, match: Match) -> None:
-        outcome = await self._placement.place(match.proposal, self.pool.records(match.rows))
+        outcome = await self._placement.place(match.proposal, self.pool.asked(match.rows))
         region = match.proposal.region
         if outcome in (Outcome.ASSIGNED, Outcome.FAILED):
             self._drop(match.rows)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from os import urandom
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -242,6 +242,16 @@ class Ticket:
     def platform_number(self) -> int:
         """The platform's place among PLATFORMS."""
         return PLATFORMS.index(self.platform)
+
+
+class Asked(NamedTuple):
+    """What players had asked for: their tickets' records in RecordFormat, and what each brings; nothing where the mode's rules read nothing."""
+
+    records: bytes = b""
+    attributes: Sequence[str] = ()
+
+
+NOTHING_ASKED = Asked()
 
 
 class RecordFormat:

@@ -1,13 +1,17 @@
 -- Search for a ticket that was made because its player's match was lost, now that he has looked at it. ARGV: id.
 -- Answers 1, or 0 where it is searched for already, or has ended.
 local key = KEY.ticket .. ARGV[1]
-local mode, state, record, regions, expires_at =
-  unpack(redis.call('HMGET', key, 'mode', 'state', 'record', 'regions', 'expires_at'))
+local mode, state, record, regions, expires_at, brought =
+  unpack(redis.call('HMGET', key, 'mode', 'state', 'record', 'regions', 'expires_at', 'attributes'))
 if state ~= 'searching' or not record then
   return 0
 end
-redis.call('HDEL', key, 'record', 'regions', 'expires_at')
+redis.call('HDEL', key, 'record', 'regions', 'expires_at', 'attributes')
 redis.call('ZADD', KEY.live .. mode, 'XX', expires_at, ARGV[1])
-redis.call('XADD', KEY.queue .. mode, '*', 'tickets', record, 'regions', regions)
+local entry = { 'tickets', record, 'regions', regions }
+if brought then
+  entry[5], entry[6] = 'attributes', cmsgpack.pack({ brought })
+end
+redis.call('XADD', KEY.queue .. mode, '*', unpack(entry))
 redis.call('HINCRBY', KEY.books, 'resumed', 1)
 return 1

@@ -1,6 +1,7 @@
 -- A match was lost with its game server: give those of its players who are still concerned a new ticket with the old age, once.
 -- ARGV: match id, the element of its list to salvage, mode, regions, reason, seconds to keep, until when a player may come back, when
--- tickets expire that are searched for; as MessagePack for each ticket: id, player, new id, enqueued at; then the new records.
+-- tickets expire that are searched for; as MessagePack for each ticket: id, player, new id, enqueued at; then the new
+-- records, and as MessagePack what each brings (nothing where the mode's rules read nothing).
 -- Answers {tickets made, tickets that got the old age}, or nil where that element has been salvaged already, or the match is over.
 -- A new ticket is searched for once its player has looked at it (resume_ticket.lua): he may be gone for good, and nobody waits for him.
 local match, mode, regions, reason, keep_s, back_by = ARGV[1], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
@@ -13,6 +14,7 @@ end
 
 local tickets = cmsgpack.unpack(ARGV[9])
 local record_bytes = #ARGV[10] / #tickets
+local brought = cmsgpack.unpack(ARGV[11])
 local parties, waits, again, broken = {}, {}, {}, {}
 for i, ticket in ipairs(tickets) do
   local id, player = ticket[1], ticket[2]
@@ -73,6 +75,9 @@ for i, ticket in ipairs(tickets) do
         'expires_at', ARGV[8])
       if party then
         redis.call('HSET', key, 'party', party)
+      end
+      if brought[i] then
+        redis.call('HSET', key, 'attributes', brought[i])
       end
       redis.call('EXPIRE', key, keep_s)
       redis.call('SET', KEY.player .. player, new, 'EX', keep_s)

@@ -1,5 +1,5 @@
--- A ticket's hash: player, mode, state, created_at, client_key, party, match, view; record, regions and expires_at where its match
--- was lost and its player has not looked yet (salvage_match.lua).
+-- A ticket's hash: player, mode, state, created_at, client_key, party, match, view; record, regions, expires_at and attributes where its
+-- match was lost and its player has not looked yet (salvage_match.lua).
 -- States: searching, proposed (its match has no server yet), accepted (its player said yes, where players are asked), and
 -- the final ones, of which a ticket reaches exactly one: assigned, cancelled, expired, failed.
 -- A ticket and its player's pointer are given their life when they are made, so that ending a thousand costs no command more each.

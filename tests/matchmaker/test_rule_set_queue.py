@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from pathlib import Path
@@ -14,22 +13,21 @@ from redis.asyncio import Redis
 
 from dedicated_server.fleet.client import AllocatorClient
 from launchday.settings import Settings
-from matchmaker.client import CreatedTicket, MatchmakerClient, TicketRefused
+from matchmaker.client import CreatedTicket, MatchmakerClient
 from matchmaker.director import Director
-from matchmaker.flexmatch.matching import match
-from matchmaker.flexmatch.reading import read_rule_set
-from matchmaker.flexmatch.ticket_file import read_tickets
 from matchmaker.modes import load_modes
+from matchmaker.salvage import Salvage
+from matchmaker.scripts import Scripts
 from matchmaker.warm_up import warm_up
 from tests.matchmaker.conftest import (
     EAST_US,
     WEST_EUROPE,
     StubFleet,
     StubSkills,
-    eventually,
     running,
     token_of,
 )
+from tests.matchmaker.test_salvage import TellingFleet
 
 pytestmark = pytest.mark.timeout(300)  # where the search has not been compiled yet, it is
 
@@ -136,3 +134,37 @@ async def test_a_rule_set_of_collections_comparisons_and_distances_forms_its_mat
     }
     books = await client.books()
     assert (books["queued"], books["matched"], books["searching"]) == (7, 4, 3)
+
+
+async def test_players_of_a_lost_match_are_in_the_queue_again_with_what_they_brought(
+    client: MatchmakerClient,
+    fleet: StubFleet,
+    skills: StubSkills,
+    scripts: Scripts,
+    cache: Redis,
+    director: Director,
+    allocator: AllocatorClient,
+    mm_settings: Settings,
+) -> None:
+    skills.means = {4: 35.0}
+    made = {player: await hunt(client, player) for player in range(1, 5)}
+    async with running(director):
+        for player, ticket in made.items():
+            await client.with_token(token_of(player)).wait_for_end(ticket.ticket_id, 50)
+    [lost] = fleet.matches
+    await Salvage(cache, scripts, TellingFleet(), ticket_ttl_s=300.0, clock=time.time).salvage(lost)
+    again: dict[int, str] = {}
+    for player, ticket in made.items():
+        reader = client.with_token(token_of(player))
+        new = (await reader.read_ticket(ticket.ticket_id)).requeued_as
+        assert new is not None
+        await reader.read_ticket(new)
+        again[player] = new
+    successor = one_more(cache, allocator, mm_settings)
+    successor._rng = np.random.default_rng(8)  # no two with the same ids
+    async with running(successor):
+        ends = [
+            await client.with_token(token_of(player)).wait_for_end(new, 50) for player, new in again.items()
+        ]
+    assert {end.state for end in ends} == {"assigned"}
+    assert [len(told["players"]) for told in fleet.matches.values()] == [4, 4]
