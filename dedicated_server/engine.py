@@ -25,9 +25,9 @@ from dedicated_server.protocol.fields import PHASE_OVER, PHASE_PLAYING, PHASE_WA
 from dedicated_server.protocol.server_wire import ServerWire
 from dedicated_server.recorder import Recorder
 from dedicated_server.report import build_report
+from dedicated_server.seats import Seats
 from dedicated_server.simulation.inputs import Inputs
 from dedicated_server.simulation.match import Match, MatchConfig, RosterPlayer, roster_of
-from dedicated_server.simulation.world import DEATHS, KILLS
 from dedicated_server.stages import (
     TICK_TYPE,
     choose_what_to_tell,
@@ -106,6 +106,7 @@ class Engine:
             zeros,
         )
         self._pinned = Pinned(self.arrays, TICK_TYPE)
+        self.seats = Seats(self.match, self.wire, self.arrays.joined, self.arrays.lost)
         self.phase = Phase.WAITING
         self.finished = False
         self.tick_number = 0
@@ -181,15 +182,15 @@ class Engine:
         return self.phase == Phase.OVER
 
     def result(self) -> list[PlayerResult]:
-        """How every player of the roster did, by entity; as it stands, until the match is over."""
+        """How every player of the roster did, by entity; as it stands, until the match is over. Who parted is in ``seats``."""
         placements = self.match.placements() if self._placements is None else self._placements
-        status = self.match.world.status
+        kills, deaths = self.seats.kills, self.seats.deaths
         return [
             PlayerResult(
                 player=player,
                 placement=int(placements[player.entity]),
-                kills=int(status[KILLS, player.entity]),
-                deaths=int(status[DEATHS, player.entity]),
+                kills=int(kills[player.entity]),
+                deaths=int(deaths[player.entity]),
                 joined=bool(self.joined[player.entity]),
             )
             for player in self.match.roster
@@ -237,7 +238,7 @@ class Engine:
                 self._countdown_ticks = 0
                 self._placements = self.match.placements()
                 winner = int(np.argmin(self._placements))
-                tell_match_over(self.match.world, self.wire.state, self._placements, winner)
+                tell_match_over(self.wire.state, self._placements, self.seats.kills, winner)
                 self._lost_at_end = self.arrays.lost.copy()  # from now on everybody leaves
         elif self.phase == Phase.OVER:
             told_s = now_s - self._over_at_s

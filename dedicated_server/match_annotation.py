@@ -31,6 +31,25 @@ class Seat(BaseModel):
     )
 
 
+class BackfillTerms(BaseModel):
+    """For how long the match's free seats may be given to others, and to whom; what the matchmaker wants to be told again with them.
+
+    Attributes:
+        queue: the mode whose players may come.
+        until_s: seconds of play until which seats are offered.
+        group: whom the match's players meet, as the matchmaker numbers them.
+        skill_lowest, skill_highest: of the players it was made of.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    queue: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
+    until_s: Annotated[float, Field(gt=0, le=4 * 3600)]
+    group: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    skill_lowest: Annotated[float, Field(ge=-1e6, le=1e6)]
+    skill_highest: Annotated[float, Field(ge=-1e6, le=1e6)]
+
+
 class MatchOrder(BaseModel):
     """A match to play.
 
@@ -39,6 +58,7 @@ class MatchOrder(BaseModel):
         match_s: seconds of play until the zone has closed.
         players: the roster, in the order of its entities 0, 1, 2, …
         allocated_at: Unix seconds at which the director asked for the server.
+        backfill: the terms on which free seats are offered; None: they are not.
         quality: how even the sides are expected to be, 0 to 1; None when the director does not say.
     """
 
@@ -52,6 +72,7 @@ class MatchOrder(BaseModel):
     players: Annotated[tuple[Seat, ...], Field(min_length=1, max_length=MAX_PLAYERS)]
     allocated_at: Annotated[float, Field(ge=0)] = 0.0
     quality: Annotated[float, Field(ge=0, le=1)] | None = None
+    backfill: BackfillTerms | None = None
 
     @model_validator(mode="after")
     def _can_be_played(self) -> MatchOrder:

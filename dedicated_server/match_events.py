@@ -57,6 +57,11 @@ class MatchEvents:
         self._started_tick = 0
         self._ended_tick: int | None = None
         self._last_death_tick: dict[int, int] = {}
+        self._came_tick: dict[int, int] = {}  # of who came while it was played
+        self._player_ids = [seat.player_id for seat in order.players]
+        self._waited_s = {
+            seat.player_id: seat.waited_s for seat in order.players if seat.waited_s is not None
+        }
         self.emitted = 0
 
     async def tell(self, records: npt.NDArray[Any], *, now_s: float, tick: int) -> None:
@@ -81,17 +86,32 @@ class MatchEvents:
         )
 
     def played_s(self, entity: int, tick: int, *, until_death: bool) -> float:
-        """Seconds from the start to the end of the match (``tick`` while it lasts), or to the entity's death."""
+        """Seconds from the start, or since its player came later, to the end of the match (``tick`` while it lasts), or to the
+        entity's death."""
         ended_tick = tick if self._ended_tick is None else self._ended_tick
-        died_tick = self._last_death_tick.get(entity, ended_tick)
-        return self._since_start_s(died_tick if until_death else ended_tick)
+        until_tick = self._last_death_tick.get(entity, ended_tick) if until_death else ended_tick
+        from_tick = max(self._came_tick.get(entity, self._started_tick), self._started_tick)
+        return max(0.0, (until_tick - from_tick) / self._tick_hz)
+
+    def given(self, entity: int, player_id: int, waited_s: float) -> None:
+        """A seat has been given to a player: what its entity does from here on is his."""
+        self._player_ids[entity] = player_id
+        self._waited_s[player_id] = waited_s
+
+    def came(self, entity: int, tick: int) -> None:
+        """The player of a seat that was given has arrived: his time counts from here."""
+        self._last_death_tick.pop(entity, None)
+        self._came_tick[entity] = tick
 
     def _tell(self, record: Any, at_s: float) -> None:
         tick = int(record["tick"])
         match int(record["kind"]):
             case k if k == MATCH_STARTED:
                 self._started_tick = tick
-                roster = ((seat.player_id, seat.team) for seat in self._order.players)
+                roster = (
+                    (player_id, seat.team)
+                    for player_id, seat in zip(self._player_ids, self._order.players, strict=True)
+                )
                 self._emit(
                     events.match_started(
                         self._source,
@@ -100,11 +120,7 @@ class MatchEvents:
                         mode=self._order.mode,
                         seed=self._order.seed,
                         roster=roster,
-                        waited_s={
-                            seat.player_id: seat.waited_s
-                            for seat in self._order.players
-                            if seat.waited_s is not None
-                        },
+                        waited_s=self._waited_s,
                         quality=self._order.quality,
                     )
                 )
@@ -149,7 +165,7 @@ class MatchEvents:
         self.emitted += 1
 
     def _player(self, entity: Any) -> int:
-        return self._order.players[int(entity)].player_id
+        return self._player_ids[int(entity)]
 
     def _since_start_s(self, tick: int) -> float:
         return (tick - self._started_tick) / self._tick_hz

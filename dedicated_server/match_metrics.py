@@ -32,6 +32,10 @@ COUNTERS: Final = {
     ),
     "launchday_match_inputs_refused": ("inputs_refused", "Inputs faster than time."),
     "launchday_match_rewinds_clamped": ("rewinds_clamped", "Shots at a past too distant."),
+    "launchday_match_players_backfilled": (
+        "players_backfilled",
+        "Players who came into free seats of the running match.",
+    ),
     "launchday_match_events_lost": ("events_lost", "Events that found no room in the journal."),
 }
 TIMES: Final = {

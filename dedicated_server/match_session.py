@@ -18,17 +18,18 @@ from uuid import UUID
 import structlog
 
 from dedicated_server.engine import Engine
+from dedicated_server.joiners import Joiners, Matchmaker
 from dedicated_server.match_annotation import MatchOrder
 from dedicated_server.match_events import MatchEvents, Outlet
 from dedicated_server.pacing import Clock, run_paced
 from dedicated_server.protocol.datagrams import LEFT
+from dedicated_server.seats import VACANT
 from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.spectator import PERIOD_S, SpectatorFeed
 from meta_service.client import Checkout, Commit, MetaClientError, MetaRefusedError
 from meta_service.client import PlayerResult as Committed
 from rewards.events import PlayerResult, ProducerBooks, Source
 
-VACANT = 0  # player id of a seat whose player could not be checked out: no connect token opens it
 TELL_S = 0.1  # between two looks for events: at most a few at a time, built between two ticks
 REPORT_S = 1.0
 RETRY_S = 0.25
@@ -74,12 +75,14 @@ class Patience:
         check_out_s: for the meta service at the start; players are waiting too.
         flush_s: for Kafka; then the events go to the spool.
         commit_s: for the meta service at the end; only results are at stake, so longer.
+        return_s: for who timed out to come back, before his seat may be given to another.
     """
 
     join_s: float = 10.0
     check_out_s: float = 10.0
     flush_s: float = 5.0
     commit_s: float = 30.0
+    return_s: float = 15.0
 
     def lease_s(self, match_s: float) -> float:
         """Seconds for which players are checked out: the longest that a match can take, and half as much again."""
@@ -97,6 +100,8 @@ class MatchSession:
         send_report: passes a report on; may fail.
         clock: time.
         open_feed: makes the spectator feed of a match with these players, if there is to be one.
+        matchmaker: who fills free seats; None: nobody.
+        address: host and port, as connect tokens name this server.
     """
 
     def __init__(
@@ -111,8 +116,14 @@ class MatchSession:
         clock: Clock,
         patience: Patience | None = None,
         open_feed: Callable[[list[int]], SpectatorFeed | None] = lambda _: None,
+        matchmaker: Matchmaker | None = None,
+        address: tuple[str, int] = ("", 0),
     ) -> None:
         self._open_feed = open_feed
+        self._feed: SpectatorFeed | None = None
+        self._matchmaker = matchmaker
+        self._address = address
+        self._joiners: Joiners | None = None
         self._order = order
         self._server = server
         self._open_engine = open_engine
@@ -132,6 +143,7 @@ class MatchSession:
             await self._check_out()
             engine = self._engine = self._open_engine(self._config())
             events = self._events(engine)
+            self._joiners = self._expected_joiners(engine, events)
             await self._play(engine, events)
             await self._commit(self._conclude(engine, events))
         except MatchFailed as error:
@@ -219,6 +231,33 @@ class MatchSession:
             has_left=lambda entity: bool(engine.wire.status[entity] == LEFT),
         )
 
+    def _expected_joiners(self, engine: Engine, events: MatchEvents) -> Joiners | None:
+        """Who lets others into free seats; None where the match is made without that, or nobody would send them."""
+        order, patience = self._order, self._patience
+        if order.backfill is None or self._matchmaker is None:
+            return None
+        return Joiners(
+            order,
+            order.backfill,
+            self._server,
+            self._address,
+            engine=engine,
+            events=events,
+            meta=self._meta,
+            matchmaker=self._matchmaker,
+            fences=self._fences,
+            counts=self._counts,
+            lease_s=patience.lease_s(order.match_s),
+            return_s=patience.return_s,
+            join_s=patience.join_s,
+            rename=self._rename,
+            now_s=self._now_s,
+        )
+
+    def _rename(self, entity: int, player_id: int) -> None:
+        if self._feed is not None:
+            self._feed.rename(entity, player_id)
+
     async def _play(self, engine: Engine, events: MatchEvents) -> None:
         log.info("the match is open", match_id=str(self._order.match_id), players=len(self._fences))
         with _no_collections():
@@ -227,6 +266,8 @@ class MatchSession:
                 tasks.create_task(self._tell_events(engine, events, over))
                 tasks.create_task(self._send_reports(over))
                 tasks.create_task(self._show(engine, over))
+                if self._joiners is not None:
+                    tasks.create_task(self._joiners.run(over))
                 await run_paced(engine, self._clock)
                 over.set()
         log.info("the match is over", match_id=str(self._order.match_id), tick=engine.tick_number)
@@ -240,21 +281,37 @@ class MatchSession:
             await self._send_report(json.dumps(self.report()))
 
     async def _show(self, engine: Engine, over: asyncio.Event) -> None:
-        feed = self._open_feed([player.player_id for player in engine.match.roster])
+        feed = self._feed = self._open_feed([player.player_id for player in engine.match.roster])
         if feed is None:
             return
         try:
             async for _ in _every(PERIOD_S, over):
                 feed.publish(engine)
         finally:
+            self._feed = None
             feed.close()
 
     def _conclude(self, engine: Engine, events: MatchEvents) -> list[Committed]:
         """Tell the result to those who wait for events; returns what to commit."""
         tick = engine.tick_number
         dead_is_dead = engine.match.mode.respawn_s == 0
-        committed, played = [], []
-        for result in engine.result():
+        committed: list[Committed] = []
+        played: list[PlayerResult] = []
+        results = engine.result()
+        if self._joiners is not None:
+            for (
+                left
+            ) in self._joiners.left:  # their side's placement is theirs too; they are checked in already
+                if left.parted.joined:
+                    player = left.parted.player
+                    placement = results[player.entity].placement
+                    played.append(
+                        PlayerResult(
+                            player.player_id, player.team, placement, left.parted.kills, left.played_s
+                        )
+                    )
+            committed += self._joiners.uncommitted.values()
+        for result in results:
             player = result.player
             if player.player_id == VACANT:
                 continue

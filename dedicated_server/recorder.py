@@ -22,6 +22,7 @@ from numba import njit
 
 from dedicated_server.compilation import STAGE
 from dedicated_server.protocol.server_state import (
+    ARRIVES,
     INPUT_BUTTONS,
     INPUT_MOVE_X,
     INPUT_MOVE_Y,
@@ -30,6 +31,7 @@ from dedicated_server.protocol.server_state import (
     INPUT_TICK,
     INPUT_VIEW_TICK,
     INPUT_YAW,
+    NEWCOMER,
     NEWLY_CONNECTED,
     NEWLY_LOST,
     ServerState,
@@ -42,6 +44,7 @@ from dedicated_server.recording import (
     END,
     HEARD,
     MATCH,
+    NEW,
     PASSAGES,
     ROWS,
     TICKS,
@@ -199,7 +202,8 @@ def gather(
         came, went = wire.per_slot[NEWLY_CONNECTED, slot] != 0, wire.per_slot[NEWLY_LOST, slot] != 0
         if came or went:
             chunk.passage_slot[passages] = slot
-            chunk.passage_kind[passages] = CAME * came + WENT * went
+            new = wire.per_slot[NEWCOMER, slot] == ARRIVES
+            chunk.passage_kind[passages] = CAME * came + WENT * went + NEW * new
             chunk.passage_status[passages] = wire.status[slot]
             passages += 1
         if came:  # a new session counts its inputs anew

@@ -71,7 +71,7 @@ class Chunk(NamedTuple):
     passages: npt.NDArray[np.uint16]  # [T] how many came or went in it
     heard: npt.NDArray[np.uint16]  # [T] how many clients said something new in it
     passage_slot: npt.NDArray[np.uint16]  # [P]
-    passage_kind: npt.NDArray[np.uint8]  # [P] CAME, WENT, or both
+    passage_kind: npt.NDArray[np.uint8]  # [P] CAME, WENT, or both; NEW with CAME
     passage_status: npt.NDArray[np.uint8]  # [P] the slot's status after it
     heard_slot: npt.NDArray[np.uint16]  # [H]
     heard_step: npt.NDArray[np.int32]  # [H] by how much the client's newest client tick has grown
@@ -84,7 +84,7 @@ class Chunk(NamedTuple):
     row_view_lag: npt.NDArray[np.int32]  # [R] server tick minus the one that the player was shown
 
 
-CAME, WENT = 1, 2  # bits of passage_kind
+CAME, WENT, NEW = 1, 2, 4  # bits of passage_kind; NEW: who came has the slot of another, or of nobody
 
 # What a chunk counts, in the order of COUNTS.
 TICKS, PASSAGES, HEARD, ROWS = range(4)

@@ -21,6 +21,7 @@ from dedicated_server.compilation import STAGE
 from dedicated_server.netcode.attendance import attend
 from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIMED_OUT
 from dedicated_server.protocol.server_state import (
+    EXPECTED,
     INPUT_BUTTONS,
     INPUT_MOVE_X,
     INPUT_MOVE_Y,
@@ -28,6 +29,7 @@ from dedicated_server.protocol.server_state import (
     INPUT_TICK,
     INPUT_VIEW_TICK,
     INPUT_YAW,
+    NEWCOMER,
     NEWLY_CONNECTED,
     NEWLY_LOST,
 )
@@ -38,6 +40,7 @@ from dedicated_server.recording import (
     CHUNK,
     END,
     MATCH,
+    NEW,
     WENT,
     Chunk,
     DamagedRecordingError,
@@ -226,6 +229,7 @@ class _Stage:
         wire = self._wire
         wire.state.per_slot[NEWLY_CONNECTED, slots] = (kinds & CAME) != 0
         wire.state.per_slot[NEWLY_LOST, slots] = (kinds & WENT) != 0
+        wire.state.per_slot[NEWCOMER, slots] = EXPECTED * ((kinds & NEW) != 0)
         wire.status[slots] = status
         came = slots[(kinds & CAME) != 0]
         wire.inputs[came, :, INPUT_TICK] = 0

@@ -28,6 +28,8 @@ def build_report(engine: Engine) -> dict[str, Any]:
     """Describe ``engine``'s match so far. Times are microseconds, the last minute's; counts are since the match was opened.
 
     ``dropped`` counts datagrams not taken in, by the wire's reason, and those the sockets' buffers had no room for.
+    ``players_backfilled``: who came into the running match, into seats that were free; of those whose seats they took,
+    ``players_joined`` and ``players_lost`` still count who came and who was lost.
     ``snapshot_every``: 1 while each client gets a snapshot each tick; 2 or 4 under overload.
     """
     world, wire, watch = engine.match.world, engine.wire, engine.stopwatch
@@ -55,9 +57,10 @@ def build_report(engine: Engine) -> dict[str, Any]:
         "snapshot_rate_lowered": engine.overload.lowered,
         "players_expected": len(engine.match.roster),
         "players_connected": int(np.count_nonzero(wire.status == CONNECTED)),
-        "players_joined": int(np.count_nonzero(engine.joined)),
+        "players_joined": int(np.count_nonzero(engine.joined)) + engine.seats.parted_joined,
         "players_alive": int(np.count_nonzero(world.status[ALIVE])),
-        "players_lost": int(np.count_nonzero(engine.lost)),
+        "players_lost": int(np.count_nonzero(engine.lost)) + engine.seats.parted_lost,
+        "players_backfilled": engine.seats.taken,
         "kills": int(world.status[KILLS].sum()),
         "deaths": int(world.status[DEATHS].sum()),
         "shots": int(world.status[SHOTS].sum()),

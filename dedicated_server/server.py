@@ -36,6 +36,7 @@ from dedicated_server.warm_up import warm_up as load_kernels
 from launchday import telemetry
 from launchday.identity import Signer
 from launchday.settings import Settings, settings
+from matchmaker.client import MatchmakerClient
 from meta_service.client import MetaClient
 from rewards.events import EventProducer
 
@@ -176,7 +177,10 @@ async def _play(
         except SidecarError as error:  # the next one comes in a second
             log.debug("a report was not taken", reason=str(error))
 
-    async with MetaClient(configured.meta_url, token, connections=1) as meta:
+    async with (
+        MetaClient(configured.meta_url, token, connections=1) as meta,
+        MatchmakerClient(configured.matchmaker_url, token) as matchmaker,
+    ):
         session = MatchSession(
             order,
             record.name,
@@ -187,6 +191,8 @@ async def _play(
             clock=clock,
             patience=patience,
             open_feed=lambda players: open_feed(configured.spectator_dir, record.name, players),
+            matchmaker=matchmaker if configured.matchmaker_url else None,
+            address=(host, record.port),
         )
         await producer.start()
         try:

@@ -206,6 +206,10 @@ class Settings(BaseSettings):
         ge=0,
         description="Seconds that players have to accept a match that was found; 0: they are not asked.",
     )
+    backfill_until: str = Field(
+        "",
+        description="Part of a match during which its free seats are given to players who wait, as mode=share,…: 0 never, 1 to the end; empty: battle_royale=0.1,teams_of_five=0.6.",
+    )
     match_s: float = Field(
         45.0, gt=0, description="Seconds until the zone has shrunk to nothing and ends the match."
     )
@@ -274,6 +278,17 @@ class Settings(BaseSettings):
             raise ValueError("must be 64 hexadecimal digits (openssl rand -hex 32)")
         return value
 
+    @field_validator("backfill_until")
+    @classmethod
+    def _backfill_until_is_shares(cls, value: str) -> str:
+        _shares(value)
+        return value
+
+    @property
+    def backfill_shares(self) -> dict[str, float]:
+        """The part of a match during which free seats are given away, for the modes that ``backfill_until`` names."""
+        return _shares(self.backfill_until)
+
     @property
     def region_names(self) -> tuple[str, ...]:
         """The regions that have a fleet, in the order given."""
@@ -283,6 +298,19 @@ class Settings(BaseSettings):
     def fleet_key_bytes(self) -> bytes:
         """The key that seals connect tokens: 32 bytes."""
         return bytes.fromhex(self.fleet_key.get_secret_value())
+
+
+def _shares(text: str) -> dict[str, float]:
+    shares = {}
+    for entry in filter(None, (each.strip() for each in text.split(","))):
+        mode, _, share = entry.partition("=")
+        try:
+            shares[mode.strip()] = float(share)
+        except ValueError:
+            raise ValueError(f"{entry!r} must be a mode, =, and a number from 0 to 1") from None
+        if not mode.strip() or not 0.0 <= shares[mode.strip()] <= 1.0:
+            raise ValueError(f"{entry!r} must be a mode, =, and a number from 0 to 1")
+    return shares
 
 
 @functools.cache

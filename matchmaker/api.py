@@ -28,6 +28,7 @@ from matchmaker.flexmatch.document import DocumentRefused
 from matchmaker.front import HEARTBEAT_S, MISMATCH, Front, event, refuse, try_again
 from matchmaker.intake import Intake, Skills
 from matchmaker.modes import Mode, SearchedRules, load_modes
+from matchmaker.openings_routes import router as openings_router
 from matchmaker.rate import PlayerRate
 from matchmaker.scripts import Scripts
 from matchmaker.skills import MetaSkills
@@ -173,6 +174,7 @@ def create_api(settings: Settings, skills: Skills | None = None) -> FastAPI:
     signer: Signer = app.state.signer
     token = signer.service_token("matchmaker", time.time(), SERVICE_TOKEN_TTL_S)
     app.include_router(router)
+    app.include_router(openings_router)
 
     async def on_cache_away(_: Request, error: Exception) -> Response:
         log.error("the cache is away", error=str(error))

@@ -48,6 +48,7 @@ class Books(BaseModel):
     resumed: int = Field(0, description="Of requeued: tickets whose players came back for them.")
     unclaimed: int = Field(0, description="Of requeued: tickets that ended before their players came back.")
     aged: int = Field(0, description="Tickets of players of lost matches who had queued again by themselves.")
+    backfilled: int = Field(description="Of those matched, into running matches.")
     wait_s: WaitBooks
     latency_ms: LatencyBooks
 
@@ -70,6 +71,7 @@ async def read_books(scripts: Scripts, modes: Sequence[str]) -> Books:
         resumed=int(count.get("resumed", 0)),
         unclaimed=int(count.get("unclaimed", 0)),
         aged=int(count.get("aged", 0)),
+        backfilled=int(count.get("backfilled", 0)),
         wait_s=WaitBooks(
             p50=percentile(wait_buckets, 0.50),
             p95=percentile(wait_buckets, 0.95),

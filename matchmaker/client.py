@@ -98,6 +98,29 @@ class TicketStatus:
         return self.state not in LIVE
 
 
+@dataclass(frozen=True, slots=True)
+class JoiningSeat:
+    """A player who is to come into a running match, and the seat that is reserved for him."""
+
+    player_id: int
+    entity: int
+    team: int
+    waited_s: float
+    skill: float
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """Players who come into a running match together, whole or not at all.
+
+    ``state``: told (they are reserved, the match is to let them in), seated (it has), assigned (they know, and come).
+    """
+
+    joining_id: str
+    state: str
+    players: tuple[JoiningSeat, ...]
+
+
 class MatchmakerClient:
     """Calls the matchmaker for one player, or for one service.
 
@@ -235,6 +258,34 @@ class MatchmakerClient:
             status = await self.read_ticket(ticket_id, wait_s)
             if status.final or clock() >= deadline:
                 return status
+
+    async def announce_openings(
+        self, match_id: str, openings: Mapping[str, Any], timeout_s: float = TIMEOUT_S
+    ) -> list[Joining]:
+        """Offer free seats of a running match, again and again while there are any; needs a service token. Who is to come.
+
+        Raises TicketRefused, MatchmakerUnavailable.
+        """
+        response = await self._call(
+            "PUT", f"/v1/internal/matches/{match_id}/openings", json=dict(openings), timeout=timeout_s
+        )
+        return [
+            Joining(
+                joining["joining_id"],
+                joining["state"],
+                tuple(JoiningSeat(**player) for player in joining["players"]),
+            )
+            for joining in response.json()["joiners"]
+        ]
+
+    async def close_openings(self, match_id: str, mode: str, timeout_s: float = TIMEOUT_S) -> None:
+        """Offer no seats of a match any more. Raises TicketRefused, MatchmakerUnavailable."""
+        await self._call(
+            "DELETE",
+            f"/v1/internal/matches/{match_id}/openings",
+            params={"mode": mode},
+            timeout=timeout_s,
+        )
 
     async def books(self) -> dict[str, Any]:
         """What became of all tickets; needs a service token."""

@@ -23,6 +23,7 @@ from dedicated_server.fleet.client import AllocatorClient, FleetAdminClient, mut
 from launchday import telemetry
 from launchday.identity import Signer
 from launchday.settings import Settings, settings
+from matchmaker.backfill import Backfill
 from matchmaker.cache import asked_to_stop, open_cache
 from matchmaker.errors import LeaseLost, RuleSetsRefused
 from matchmaker.modes import SearchedRules, load_modes
@@ -99,7 +100,10 @@ class Director:
             clock=self._clock,
             reach=self._reach if self._settings.server_answer_s else None,
         )
-        return Tenure(queue, self._rules, self._settings.region_names, placement, self._rng, self._clock)
+        backfill = Backfill(self._cache, self._scripts, self._rules, self._settings, fence, self._rng)
+        return Tenure(
+            queue, self._rules, self._settings.region_names, placement, self._rng, self._clock, backfill
+        )
 
     async def _reach(self, address: str, port: int, token: bytes) -> bool:
         return await answers(address, port, token, self._settings.server_answer_s)

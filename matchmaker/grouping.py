@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,14 @@ from matchmaker.queue import Entry
 NO_COMMON_REGION = "no region is near enough for all of the party"
 
 
+class ToJoin(NamedTuple):
+    """A solo player or a party for a running match: the pool's rows, which of the openings, and the team there."""
+
+    rows: Rows
+    opening: int
+    team: int
+
+
 @dataclass(frozen=True, slots=True)
 class Grouping:
     """What one cycle found for the pool's rows that it looked at, P of them.
@@ -23,6 +31,7 @@ class Grouping:
         rows: int64[P], the rows.
         match_of: int32[P], each row's match, or -1; team_of: int32[P], its team there.
         region_of: int32[M], each match's region, a column of the latencies.
+        joining: who is to come into running matches.
         never: rows that can never match, by the reason, which is plain ASCII without quotes.
     """
 
@@ -30,6 +39,7 @@ class Grouping:
     match_of: NDArray[np.int32]
     team_of: NDArray[np.int32]
     region_of: NDArray[np.int32]
+    joining: Sequence[ToJoin] = ()
     never: Mapping[str, Rows] = field(default_factory=dict)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from matchmaker.grouping import NO_COMMON_REGION, Grouping, Matcher
-from matchmaker.matching import match_tickets
+from matchmaker.backfill import Backfill
+from matchmaker.grouping import NO_COMMON_REGION, Grouping, Matcher, ToJoin
+from matchmaker.matching import UNMATCHED
 from matchmaker.modes import SearchedRules
 from matchmaker.pool import Pool, Rows
 from matchmaker.queue import Entry
@@ -18,27 +19,37 @@ from matchmaker.rules import Rules
 class KernelMatcher:
     """The fast kernel's matches."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, backfill: Backfill) -> None:
         self._rules = rules
+        self._backfill = backfill
 
     def take_in(self, rows: Rows, entry: Entry) -> None:
         """Nothing: the pool holds all that the kernel reads."""
 
     async def match(self, pool: Pool, now: float, seed: int) -> Grouping:
-        """Form all matches that can be formed at ``now``."""
+        """Form all matches that can be formed at ``now``, and give tickets to running ones."""
         tickets, members, first = pool.units(pool.searching(now))
         size = np.diff(first)
         lost = (size > 1) & ~(tickets.latency_ms <= self._rules.max_latency_ms).any(axis=1)
-        formed = match_tickets(self._rules, now, tickets, seed)
+        formed = self._backfill.match(tickets, members, first, pool, now, seed)
+        joining = [
+            ToJoin(
+                members[first[unit] : first[unit + 1]],
+                int(formed.opening_of[unit]),
+                int(formed.team_of[unit]),
+            )
+            for unit in np.flatnonzero(formed.opening_of != UNMATCHED)
+        ]
         return Grouping(
             members,
             np.repeat(formed.match_of, size),
             np.repeat(formed.team_of, size),
             formed.region_of,
+            joining,
             {NO_COMMON_REGION: members[np.repeat(lost, size)]} if lost.any() else {},
         )
 
 
-def matcher_of(rules: Rules | SearchedRules, regions: Sequence[str]) -> Matcher:
+def matcher_of(rules: Rules | SearchedRules, regions: Sequence[str], backfill: Backfill) -> Matcher:
     """What a mode's rules are matched by."""
-    return KernelMatcher(rules) if isinstance(rules, Rules) else RuleSetMatcher(rules, regions)
+    return KernelMatcher(rules, backfill) if isinstance(rules, Rules) else RuleSetMatcher(rules, regions)

@@ -42,6 +42,11 @@ class SearchedRules:
     accept_s: float
 
     @property
+    def backfill_until(self) -> float:
+        """A search fills no running matches."""
+        return 0.0
+
+    @property
     def teams(self) -> int:
         """Teams of a match, copies counted."""
         return sum(team.quantity for team in self.rule_set.teams)
@@ -100,7 +105,11 @@ def mode_of(mode: str, game_mode: str, rule_set: RuleSet, settings: Settings) ->
             settings.accept_s,
         )
         return Mode(searched, attributes)
-    return Mode(replace(fast, mode=mode, game_mode=game_mode, accept_s=settings.accept_s), attributes)
+    until = 0.0 if settings.accept_s else settings.backfill_shares.get(mode, 0.0)
+    return Mode(
+        replace(fast, mode=mode, game_mode=game_mode, accept_s=settings.accept_s, backfill_until=until),
+        attributes,
+    )
 
 
 def _text(path: Path) -> str:

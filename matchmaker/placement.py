@@ -10,12 +10,13 @@ import asyncio
 import ipaddress
 import socket
 from binascii import b2a_base64
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum, auto
 from typing import Any, Protocol
 from uuid import UUID
 
+import msgspec
 import structlog
 
 from dedicated_server.fleet.client import Allocation, FleetRefused, FleetUnavailable, NoServerReady
@@ -163,36 +164,61 @@ class Placement:
                 )
             ],
             "allocated_at": proposal.formed_at,
+            **({} if proposal.backfill is None else {"backfill": msgspec.structs.asdict(proposal.backfill)}),
         }
 
     def _views(
         self, proposal: Proposal, allocation: Allocation, now: float
     ) -> tuple[list[bytes], list[bytes]]:
         """Each player's final view: where to go, and the token that lets him in; and the tokens alone."""
-        tokens = connect_token.seal_match(
+        return seat_views(
             self._fleet_key,
-            list(zip(proposal.player_ids, proposal.teams, strict=True)),
-            match_id=UUID(proposal.match_id),
-            address=allocation.address,
-            port=allocation.port,
-            issued_at=now,
-            expires_at=now + self._token_ttl_s,
+            self._token_ttl_s,
+            proposal.match_id,
+            proposal.region,
+            (allocation.address, allocation.port),
+            proposal.ticket_ids,
+            list(
+                zip(proposal.player_ids, range(len(proposal.player_ids)), proposal.teams, strict=True),
+            ),
+            now,
         )
-        views = []
-        for entity, (ticket_id, team, token) in enumerate(
-            zip(proposal.ticket_ids, proposal.teams, tokens, strict=True)
-        ):
-            assignment = {
-                "match_id": proposal.match_id,
-                "region": proposal.region,
-                "address": allocation.address,
-                "port": allocation.port,
-                "connect_token": b2a_base64(token, newline=False).decode(),
-                "team": team,
-                "entity": entity,
-            }
-            views.append(assigned_view(ticket_id, assignment))
-        return views, tokens
+
+
+def seat_views(
+    fleet_key: bytes,
+    token_ttl_s: float,
+    match_id: str,
+    region: str,
+    server: tuple[str, int],
+    ticket_ids: Sequence[str],
+    seats: Sequence[tuple[int, int, int]],
+    now: float,
+) -> tuple[list[bytes], list[bytes]]:
+    """The final view of each ticket, whose (player id, entity, team) has a seat at the server's address and port; and the tokens alone."""
+    address, port = server
+    tokens = connect_token.seal_seats(
+        fleet_key,
+        seats,
+        match_id=UUID(match_id),
+        address=address,
+        port=port,
+        issued_at=now,
+        expires_at=now + token_ttl_s,
+    )
+    views = []
+    for ticket_id, (_, entity, team), token in zip(ticket_ids, seats, tokens, strict=True):
+        assignment = {
+            "match_id": match_id,
+            "region": region,
+            "address": address,
+            "port": port,
+            "connect_token": b2a_base64(token, newline=False).decode(),
+            "team": team,
+            "entity": entity,
+        }
+        views.append(assigned_view(ticket_id, assignment))
+    return views, tokens
 
 
 async def _literal(address: str) -> str:

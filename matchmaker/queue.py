@@ -26,6 +26,23 @@ READ_AT_MOST = 2_000  # entries a call, each of one to a few hundred tickets
 UUID_CHARS = 36
 
 
+class BackfillTerms(msgspec.Struct, frozen=True):
+    """On what terms a match offers seats that become free; it says them again with each offer.
+
+    Attributes:
+        queue: the mode whose players may come.
+        until_s: seconds of play until which it does.
+        group: whom its players meet, see Ticket.group.
+        skill_lowest, skill_highest: of its players.
+    """
+
+    queue: str
+    until_s: float
+    group: int
+    skill_lowest: float
+    skill_highest: float
+
+
 class Proposal(msgspec.Struct, frozen=True):
     """A match whose tickets are claimed and whose server is being found; kept so that any director can finish it.
 
@@ -41,6 +58,7 @@ class Proposal(msgspec.Struct, frozen=True):
         teams: each player's team.
         accept_by: Unix seconds until when the players may accept; None: they are not asked.
         game_mode: what the game server plays, where its name is not the queue's.
+        backfill: on what terms it offers seats that become free; None: it does not.
     """
 
     match_id: str
@@ -56,6 +74,7 @@ class Proposal(msgspec.Struct, frozen=True):
     teams: list[int]
     accept_by: float | None = None
     game_mode: str = ""
+    backfill: BackfillTerms | None = None
 
 
 class Depth(msgspec.Struct, frozen=True):
@@ -232,25 +251,15 @@ class Queue:
 
         ``asked``: what its players asked for, kept for the case that the match is lost with its server (salvage.py).
         """
-        waits_s = [max(0.0, now - enqueued_at) for enqueued_at in proposal.enqueued_at]
-        statistics = {
-            "wait": buckets_of(waits_s),
-            "latency": buckets_of(proposal.latency_ms),
-            "wait_max_s": max(waits_s),
-        }
-        kept_s = math.ceil(proposal.match_s + LATE_S)
-        outlives = bool(asked.records) and kept_s > self._scripts.retention_s
         await self._scripts.assign_match(
             [
                 self._mode,
                 self._fence,
                 proposal.match_id,
-                json.dumps(statistics),
+                statistics(proposal.enqueued_at, proposal.latency_ms, now),
                 "".join(proposal.ticket_ids),
                 msgspec.msgpack.encode([view.decode() for view in views]),
-                msgspec.msgpack.encode((self._mode, self._regions, *asked)) if asked.records else b"",
-                kept_s,
-                math.ceil(kept_s + self._scripts.retention_s) if outlives else 0,
+                *kept(self._mode, self._regions, asked, proposal.match_s, self._scripts.retention_s),
             ]
         )
 
@@ -309,3 +318,22 @@ def _ids(joined: bytes) -> NDArray[np.uint64]:
     """Ticket ids that were written one after the other."""
     text = joined.decode()
     return binary_ids([text[i : i + UUID_CHARS] for i in range(0, len(text), UUID_CHARS)])
+
+
+def statistics(enqueued_at: Sequence[float], latency_ms: Sequence[float], now: float) -> str:
+    """What the books keep of tickets that are assigned ``now``, as the scripts read it."""
+    waits_s = [max(0.0, now - each) for each in enqueued_at]
+    return json.dumps(
+        {"wait": buckets_of(waits_s), "latency": buckets_of(latency_ms), "wait_max_s": max(waits_s)}
+    )
+
+
+def kept(
+    mode: str, regions: Sequence[str], asked: Asked, match_s: float, retention_s: float
+) -> tuple[bytes, int, int]:
+    """What is kept while a match of ``match_s`` may be lost with its server, as the scripts take it: see assign_match.lua."""
+    if not asked.records:
+        return b"", 0, 0
+    kept_s = math.ceil(match_s + LATE_S)
+    known_s = math.ceil(kept_s + retention_s) if kept_s > retention_s else 0
+    return msgspec.msgpack.encode((mode, list(regions), *asked)), kept_s, known_s

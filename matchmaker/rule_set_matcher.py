@@ -74,7 +74,7 @@ class RuleSetMatcher:
             np.repeat(found.match_of, size),
             found.team_of,
             self._column[found.region_of[:formed]].astype(np.int32),
-            never,
+            never=never,
         )
 
     def _admit(self, pool: Pool) -> dict[str, Rows]:

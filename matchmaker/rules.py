@@ -17,6 +17,10 @@ BATTLE_ROYALE = "battle_royale"
 TEAMS_OF_FIVE = "teams_of_five"
 SHIPPED = (BATTLE_ROYALE, TEAMS_OF_FIVE)
 
+# Where dead is dead, who comes later than others has had less to survive: the opening, in which the zone does not move and nobody has met.
+# Where the dead return, a side that is short is worse for all than a player who comes late; but who comes for the last minutes gets little.
+BACKFILL_UNTIL = {BATTLE_ROYALE: 0.1, TEAMS_OF_FIVE: 0.6}
+
 Steps = tuple[tuple[float, float], ...]  # (seconds waited, value from then on), ascending
 BackfillPriority = Literal["high", "normal", "low"]
 
@@ -41,6 +45,8 @@ class Rules:
         thin: how many times faster at most the limits of skill and round trip widen where the pool is too thin to fill a
             match before the last of them has widened; 1: by the clock alone.
         backfill: whether running matches are filled before full ones are formed (high), after them (normal), or last.
+        backfill_until: part of a match during which its free seats are given to others, 0 to 1; 0: never, as where players are
+            asked: a seat would wait for them while the match goes on.
         accept_s: seconds that players have to accept a match; 0: nobody is asked.
         game_mode: what the game servers play, by which players are rated too; empty: the mode of that name.
     """
@@ -59,6 +65,7 @@ class Rules:
     roam_after_s: float | None = None
     thin: float = 8.0
     backfill: BackfillPriority = "normal"
+    backfill_until: float = 0.0
     accept_s: float = 0.0
     game_mode: str = ""
 
@@ -102,7 +109,11 @@ def load_rules(settings: Settings) -> dict[str, Rules]:
         rules_of(shipped(TEAMS_OF_FIVE), settings.max_latency_ms, settings.match_s),
         accept_s=settings.accept_s,
     )
-    return {BATTLE_ROYALE: royale, TEAMS_OF_FIVE: fives}
+    until = {**BACKFILL_UNTIL, **settings.backfill_shares}
+    return {
+        rules.mode: replace(rules, backfill_until=until[rules.mode] if not rules.accept_s else 0.0)
+        for rules in (royale, fives)
+    }
 
 
 def shipped(mode: str) -> RuleSet:

@@ -1,7 +1,7 @@
 """A director's time in office over one queue: cycle after cycle, from tickets to matches to servers.
 
-A cycle reads like this: take in what came, form matches, hold back those that no server is there for, claim the others' tickets, ask
-the players where the mode asks them, and place. Placements go on beside the cycles that follow.
+A cycle reads like this: take in what came, settle who is on the way into a running match, form matches, hold back those that no server is
+there for, claim the others' tickets, ask the players where the mode asks them, and place. Placements go on beside the cycles that follow.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from uuid import UUID
 import numpy as np
 import structlog
 
+from matchmaker.backfill import Backfill
 from matchmaker.cache import asked_to_stop
 from matchmaker.grouping import Matcher
 from matchmaker.matchers import matcher_of
 from matchmaker.modes import SearchedRules
 from matchmaker.placement import Outcome, Placement
 from matchmaker.pool import Pool, Rows
-from matchmaker.queue import Depth, Entry, Proposal, Queue
+from matchmaker.queue import BackfillTerms, Depth, Entry, Proposal, Queue
 from matchmaker.rules import Rules
 from matchmaker.tickets import binary_ids, text_ids
 
@@ -49,6 +50,7 @@ class Tenure:
         placement: places matches.
         rng: draws match ids and seeds.
         clock: Unix seconds.
+        backfill: fills running matches.
     """
 
     def __init__(
@@ -59,7 +61,9 @@ class Tenure:
         placement: Placement,
         rng: np.random.Generator,
         clock: Callable[[], float],
+        backfill: Backfill,
     ) -> None:
+        self._backfill = backfill
         self._queue = queue
         self._rules = rules
         self._regions = regions
@@ -71,7 +75,7 @@ class Tenure:
         self._asked: list[Match] = []  # matches whose players are still to accept them
         self._depth_due = 0.0
         self.pool = Pool(len(regions))
-        self._matcher: Matcher = matcher_of(rules, regions)
+        self._matcher: Matcher = matcher_of(rules, regions, backfill)
 
     async def serve(self, period_s: float) -> None:
         """Run cycles until cancelled. Raises what ends a tenure: LeaseLost, the cache's errors."""
@@ -86,6 +90,7 @@ class Tenure:
         """One matching cycle. Placements go on beside the cycles that follow."""
         self._take_in(await self._queue.read_new())
         now = self._clock()
+        self._drop(await self._backfill.settle(self.pool, now))
         formed = await self._form(now)
         wanted, claimed = self._wanted(formed, now), 0
         asked = []
@@ -117,6 +122,7 @@ class Tenure:
                 placements.create_task(self._place(Match(proposal, held)))
             else:
                 self._asked.append(Match(proposal, held))
+        await self._backfill.recover(self.pool)
         if len(rows):
             log.info("took over", mode=self._rules.mode, tickets=int(live.sum()), matches=len(proposals))
 
@@ -134,11 +140,12 @@ class Tenure:
         self._finished += self.pool.remove(rows)
 
     async def _form(self, now: float) -> list[Match]:
-        """All matches that can be formed, the one with the oldest ticket first."""
+        """All matches that can be formed, the one with the oldest ticket first; what running matches get is claimed already."""
         formed = await self._matcher.match(self.pool, now, int(self._rng.integers(2**31)))
         for reason, rows in formed.never.items():
             await self._queue.fail_tickets(text_ids(self.pool.ticket_id[rows]), reason)
             self._drop(rows)
+        self._drop(await self._backfill.claim(formed.joining, self.pool, now))
         match_of, team_of = formed.match_of, formed.team_of
         by_match = np.lexsort((team_of, match_of))
         by_match = by_match[np.searchsorted(match_of[by_match], 0) :]
@@ -167,8 +174,21 @@ class Tenure:
             teams=list(range(len(rows))) if self._rules.teams == 1 else teams,
             accept_by=now + accept_s if accept_s else None,
             game_mode=self._rules.game_mode,
+            backfill=self._terms(rows),
         )
         return Match(proposal, rows)
+
+    def _terms(self, rows: Rows) -> BackfillTerms | None:
+        rules, skill = self._rules, self.pool.skill[rows]
+        if rules.backfill_until == 0.0:
+            return None
+        return BackfillTerms(
+            queue=rules.mode,
+            until_s=rules.backfill_until * rules.match_s,
+            group=int(self.pool.group[rows].max()),  # above 0 where anybody keeps to his platform
+            skill_lowest=float(skill.min()),
+            skill_highest=float(skill.max()),
+        )
 
     async def _agreed(self, now: float) -> list[Match]:
         """Matches that all of their players have accepted; those whose time is up are given up."""

@@ -8,8 +8,15 @@ from numba import njit
 
 from dedicated_server.compilation import STAGE
 from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIMED_OUT
-from dedicated_server.protocol.server_state import NEWLY_CONNECTED, NEWLY_LOST, ServerState
-from dedicated_server.simulation.damage import die
+from dedicated_server.protocol.server_state import (
+    ARRIVES,
+    EXPECTED,
+    NEWCOMER,
+    NEWLY_CONNECTED,
+    NEWLY_LOST,
+    ServerState,
+)
+from dedicated_server.simulation.damage import bring_in, die
 from dedicated_server.simulation.events import NOBODY
 from dedicated_server.simulation.inputs import NO_INPUT
 from dedicated_server.simulation.world import ALIVE, APPLIED_INPUT, World
@@ -26,14 +33,20 @@ def attend(
     """Take in the comings and goings of this tick's datagrams; return how many have ever come.
 
     ``joined`` (bool[N]): has been connected. ``lost`` (bool[N]): timed out and not back. Who leaves in the middle of a life ends it;
-    who times out stays standing, for a reconnect gets the same slot back.
+    who times out stays standing, for a reconnect gets the same slot back. A newcomer of a running match begins a life when he arrives.
     """
     come = 0
     for player in range(len(joined)):
+        if wire.per_slot[NEWCOMER, player] == ARRIVES:
+            wire.per_slot[NEWCOMER, player] = 0
         if wire.per_slot[NEWLY_CONNECTED, player]:
             joined[player] = True
             lost[player] = False
             world.status[APPLIED_INPUT, player] = NO_INPUT  # a new session counts its inputs anew
+            if wire.per_slot[NEWCOMER, player] == EXPECTED:
+                wire.per_slot[NEWCOMER, player] = ARRIVES
+                if playing:
+                    bring_in(world, player)
         if wire.per_slot[NEWLY_LOST, player] and wire.status[player] != CONNECTED:
             if wire.status[player] == TIMED_OUT:
                 lost[player] = True

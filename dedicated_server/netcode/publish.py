@@ -45,7 +45,6 @@ from dedicated_server.simulation.world import (
     HIT_VICTIM,
     HURT_TICK,
     KILLER,
-    KILLS,
     TICK,
     WEAPON,
     X_M,
@@ -126,13 +125,15 @@ def _tell_hits_and_kills(world: World, wire: ServerState, alive: int) -> None:
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def tell_match_over(world: World, wire: ServerState, placements: npt.NDArray[np.int32], winner: int) -> None:
-    """Queue for every client its own placement and kills, and who won."""
+def tell_match_over(
+    wire: ServerState, placements: npt.NDArray[np.int32], kills: npt.NDArray[np.int32], winner: int
+) -> None:
+    """Queue for every client its own placement and kills (int32[N]), and who won."""
     for player in range(len(placements)):
         queue_reliable(
             wire,
             player,
             RELIABLE_MATCH_OVER,
             placements[player] | (winner << 16),
-            world.status[KILLS, player],
+            kills[player],
         )

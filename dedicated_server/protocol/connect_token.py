@@ -124,9 +124,9 @@ def seal(
     return associated + nonce + sealed + CLIENT_PART.pack(ip, port, entity, team, up, down)
 
 
-def seal_match(
+def seal_seats(
     fleet_key: bytes,
-    seats: Sequence[tuple[int, int]],
+    seats: Sequence[tuple[int, int, int]],
     *,
     match_id: UUID,
     address: str,
@@ -135,9 +135,9 @@ def seal_match(
     expires_at: float,
     random: bytes | None = None,
 ) -> list[bytes]:
-    """The tokens of a whole match, as `seal` would issue them one by one, at two fifths of the cost.
+    """The tokens of many seats of a match, as `seal` would issue them one by one, at two fifths of the cost.
 
-    ``seats`` are player ids and teams in the order of the roster; ``random``: 88 bytes for each.
+    ``seats`` are (player id, entity, team); ``random``: 88 bytes for each.
     """
     if len(fleet_key) != KEY_BYTES:
         raise ValueError("the fleet key must have 32 bytes")
@@ -148,8 +148,8 @@ def seal_match(
     sealed = ffi.new("unsigned char[]", SEALED_BYTES)
     view = ffi.buffer(sealed, SEALED_BYTES)
     tokens = []
-    for entity, (player_id, team) in enumerate(seats):
-        at = entity * each
+    for place, (player_id, entity, team) in enumerate(seats):
+        at = place * each
         nonce = drawn[at : at + NONCE_BYTES]
         up = drawn[at + NONCE_BYTES : at + NONCE_BYTES + KEY_BYTES]
         down = drawn[at + NONCE_BYTES + KEY_BYTES : at + each]

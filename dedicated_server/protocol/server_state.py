@@ -45,7 +45,11 @@ INPUT_TICK, INPUT_MOVE_X, INPUT_MOVE_Y, INPUT_YAW, INPUT_BUTTONS, INPUT_VIEW_TIC
     PLAIN_BITS,
     LEAVING_COUNT,
     PHASE_SENT,
-) = range(10)
+    NEWCOMER,
+) = range(11)
+
+# Values of NEWCOMER: whether a slot's player has been given it while the match runs, and is still to come or comes in this tick.
+EXPECTED, ARRIVES = 1, 2
 
 # Planes of ServerState.views.
 BASELINE, FLOOR = range(2)
@@ -107,7 +111,7 @@ class ServerState(NamedTuple):
     slots: npt.NDArray[Any]  # SLOT[N]
     identity: npt.NDArray[Any]  # IDENTITY[1]
     status: npt.NDArray[np.uint8]  # [N]
-    per_slot: npt.NDArray[np.int32]  # [10, N], rows named above
+    per_slot: npt.NDArray[np.int32]  # [11, N], rows named above
     inputs: npt.NDArray[np.int32]  # [N, INPUT_RING, 6]
     addresses: npt.NDArray[np.int64]  # [2, T]: keys, slots; key 0: empty
     views: npt.NDArray[
@@ -163,7 +167,7 @@ def allocate(
     identity["match_id"] = _bytes(match_id.bytes)
     identity["address"] = _bytes(connect_token.pack_address(host) + port.to_bytes(2, "little"))
     identity["time_out_s"] = time_out_s
-    per_slot = zeros((10, n), np.int32)
+    per_slot = zeros((11, n), np.int32)
     per_slot[BUDGET_BYTES] = DEFAULT_BUDGET_BYTES
     per_slot[PACKED_COUNT] = -1
     table = 1 << (4 * n - 1).bit_length()

@@ -52,6 +52,17 @@ def die(world: World, victim: int, killer: int) -> None:
         emit(world, KILL, killer, victim, world.status[WEAPON, killer])
 
 
+@njit(cache=True, nogil=True, **INLINE)
+def bring_in(world: World, player: int) -> None:
+    """Begin a life, unhurt and where the slot's players start: the dead's who return, and a newcomer's."""
+    world.status[PRESENT, player] = 1
+    world.status[ALIVE, player] = 1
+    world.status[CHANGED_TICK, player] = world.tally[TICK]
+    world.body[HEALTH_POINTS, player] = FULL_HEALTH_POINTS
+    world.body[X_M, player] = world.spawns[0, player]
+    world.body[Y_M, player] = world.spawns[1, player]
+
+
 @njit(cache=True, nogil=True, **STAGE)
 def hurt_by_shots(world: World) -> None:
     """Take the points of ``world.hits`` off, in their order; who takes the last point has the kill, later hits find a body."""
@@ -97,8 +108,4 @@ def respawn(world: World) -> None:
     for player in range(world.body.shape[1]):
         is_dead = status[PRESENT, player] and not status[ALIVE, player]
         if is_dead and world.tally[TICK] - status[CHANGED_TICK, player] >= wait:
-            status[ALIVE, player] = 1
-            status[CHANGED_TICK, player] = world.tally[TICK]
-            world.body[HEALTH_POINTS, player] = FULL_HEALTH_POINTS
-            world.body[X_M, player] = world.spawns[0, player]
-            world.body[Y_M, player] = world.spawns[1, player]
+            bring_in(world, player)

@@ -28,7 +28,7 @@ BODY_ROWS = 4
 
 # --- rows of World.status, int32 --------------------------------------------------------------------------------------
 TEAM = 0
-PRESENT = 1  # took part from the start; 0 for who never connected
+PRESENT = 1  # takes part: from the start, or since a newcomer arrived; 0 for who never connected
 ALIVE = 2
 YAW = 3  # 65,536 to the turn, counter-clockwise from east
 FIRING = 4  # fired in this tick

@@ -36,6 +36,9 @@ KEYS = {
     "match": f"{TAG}:match:",  # + match id: list, what its players asked for, an element an assignment; expires
     "playing": f"{TAG}:playing",  # sorted set, ids of those matches by when their keys expire
     "cursor": f"{TAG}:fleet:cursor",  # hash, how far the fleet's changes have been followed
+    "openings": f"{TAG}:openings:",  # + mode: set, ids of running matches with free seats
+    "opening": f"{TAG}:opening:",  # + match id: hash, its free seats and who is on the way into them; see openings.lua
+    "joinings": f"{TAG}:joinings:",  # + mode: hash, joining id → players on their way into a running match
     "told": f"{TAG}:told",  # stream, ticket id → its final view; one entry a match
 }
 
@@ -95,6 +98,13 @@ class Scripts:
         self.decline_match = script("decline_match")
         self.salvage_match = script("salvage_match")
         self.resume_ticket = script("resume_ticket")
+        head += _text("openings")
+        self.announce_openings = script("announce_openings")
+        self.close_openings = script("close_openings")
+        self.read_openings = script("read_openings")
+        self.propose_joiners = script("propose_joiners")
+        self.assign_joiners = script("assign_joiners")
+        self.withdraw_joiners = script("withdraw_joiners")
 
 
 def lease_error(error: Exception) -> Exception:

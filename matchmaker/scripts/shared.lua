@@ -116,3 +116,35 @@ local function add_histogram(key, buckets)
     redis.call('HINCRBY', key, bucket, count)
   end
 end
+
+-- End tickets as assigned to a match: their players are told, the books say so, and what they asked for is kept while the match may be
+-- lost with its server (salvage_match.lua). ids: joined; views: MessagePack; statistics: JSON of wait, latency: histograms, and wait_max_s;
+-- asked: '' for nothing; kept_s: seconds to keep that; known_s: seconds that the tickets must be known for, '0': they are.
+local function assign(mode, match, ids, views, statistics, asked, kept_s, known_s)
+  local told, now_s = {}, tonumber(redis.call('TIME')[1])
+  ids, views, statistics = ids_of(ids), cmsgpack.unpack(views), cjson.decode(statistics)
+  for i, id in ipairs(ids) do
+    told[#told + 1] = id
+    told[#told + 1] = views[i]
+  end
+  finish(mode, 'assigned', told)
+  add_histogram(KEY.wait, statistics.wait)
+  add_histogram(KEY.latency, statistics.latency)
+  if statistics.wait_max_s > tonumber(redis.call('HGET', KEY.books, 'wait_max_s') or '0') then
+    redis.call('HSET', KEY.books, 'wait_max_s', tostring(statistics.wait_max_s))
+  end
+  if asked ~= '' then
+    redis.call('RPUSH', KEY.match .. match, asked)
+    redis.call('EXPIRE', KEY.match .. match, kept_s)
+    redis.call('ZADD', KEY.playing, now_s + tonumber(kept_s), match)
+    redis.call('ZREMRANGEBYSCORE', KEY.playing, '-inf', now_s)
+  end
+  if known_s ~= '0' then -- the match may outlive its tickets
+    for _, id in ipairs(ids) do
+      local player, party = unpack(redis.call('HMGET', KEY.ticket .. id, 'player', 'party'))
+      redis.call('EXPIRE', KEY.ticket .. id, known_s, 'GT')
+      redis.call('EXPIRE', KEY.player .. (player or ''), known_s, 'GT')
+      redis.call('EXPIRE', KEY.party .. (party or ''), known_s, 'GT')
+    end
+  end
+end

@@ -126,9 +126,9 @@ def test_a_death_by_the_zone_names_no_killer() -> None:
 
 
 def test_everybody_is_told_their_own_placement_and_who_won() -> None:
-    world, wire = world_of(3), wire_of(3)
-    world.status[w.KILLS] = [4, 0, 1]
-    tell_match_over(world, wire.state, np.array([2, 3, 1], dtype=np.int32), 2)
+    wire = wire_of(3)
+    placements, kills = np.array([[2, 3, 1], [4, 0, 1]], dtype=np.int32)
+    tell_match_over(wire.state, placements, kills, 2)
     assert [reliable_of(wire, slot) for slot in range(3)] == [
         [(fields.RELIABLE_MATCH_OVER, 2 | 2 << 16, 4)],
         [(fields.RELIABLE_MATCH_OVER, 3 | 2 << 16, 0)],

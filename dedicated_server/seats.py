@@ -1,0 +1,147 @@
+"""The seats of a running match: who has one, whose is free for good, and who takes it over.
+
+A seat is an entity: a slot of the wire and a body in the world. Everything in here happens between two ticks, a few fields at a
+time, so a tick never sees half of it and costs nothing more. A seat is open to one player at a time: the slot's player id is what a connect
+token must name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIMED_OUT
+from dedicated_server.protocol.server_state import EXPECTED, NEWCOMER
+from dedicated_server.simulation.world import DEATHS, KILLS
+
+if TYPE_CHECKING:
+    from dedicated_server.protocol.server_wire import ServerWire
+    from dedicated_server.simulation.match import Match, RosterPlayer
+
+VACANT: Final = 0  # player id of a seat that nobody has: no connect token opens it
+NOT_YET: Final = 0  # status of a slot that nobody was ever connected to
+
+
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """A player whose seat was taken from him, and how he did until then; ``joined``: he had been connected."""
+
+    player: RosterPlayer
+    kills: int
+    deaths: int
+    joined: bool
+
+
+class Seats:
+    """The seats of one match.
+
+    Args:
+        match: whose roster is kept up to date here.
+        wire: whose slots are opened and closed.
+        joined, lost: bool[N], see `netcode.attendance`.
+
+    Attributes:
+        parted: who had a seat and has none any more, in order.
+        taken: how many players came into seats that they were given here; counted by who watches for them.
+        parted_joined, parted_lost: of those who parted, how many had come, and how many were lost.
+    """
+
+    def __init__(
+        self,
+        match: Match,
+        wire: ServerWire,
+        joined: npt.NDArray[np.bool_],
+        lost: npt.NDArray[np.bool_],
+    ) -> None:
+        self._match, self._wire, self._joined, self._lost = match, wire, joined, lost
+        self._before = np.zeros((2, len(joined)), np.int32)  # kills and deaths of the seat before its player
+        self.parted: list[Parted] = []
+        self.taken = 0
+        self.parted_joined = 0
+        self.parted_lost = 0
+
+    @property
+    def kills(self) -> npt.NDArray[np.int32]:
+        """Kills of each seat's present player: int32[N]."""
+        kills: npt.NDArray[np.int32] = self._match.world.status[KILLS] - self._before[0]
+        return kills
+
+    @property
+    def deaths(self) -> npt.NDArray[np.int32]:
+        """Deaths of each seat's present player: int32[N]."""
+        deaths: npt.NDArray[np.int32] = self._match.world.status[DEATHS] - self._before[1]
+        return deaths
+
+    def vacant(self) -> npt.NDArray[np.int64]:
+        """Entities that nobody has a seat as."""
+        return np.flatnonzero(self._wire.state.slots["player_id"] == VACANT)
+
+    def deserted(self, *, played_in: bool) -> npt.NDArray[np.int64]:
+        """Entities whose player is not here and cannot be waited for at the door: who never came to a match that has begun, and, where
+        seats that were ``played_in`` count, who left or timed out. Whether he may still come back is the caller's to say."""
+        wire, match = self._wire, self._match
+        has_player = wire.state.slots["player_id"] != VACANT
+        gone = np.zeros(len(has_player), np.bool_)
+        if match.started:
+            gone |= ~self._joined & (wire.status == NOT_YET)
+        if played_in:
+            gone |= self._joined & ((wire.status == LEFT) | (wire.status == TIMED_OUT))
+        return np.flatnonzero(gone & has_player)
+
+    def has_said_goodbye(self, entity: int) -> bool:
+        """Whether the player of a seat left by himself."""
+        return bool(self._wire.status[entity] == LEFT)
+
+    def has_arrived(self, entity: int) -> bool:
+        """Whether the player of a seat has been connected."""
+        return bool(self._joined[entity])
+
+    def is_connected(self, entity: int) -> bool:
+        """Whether the player of a seat is connected now."""
+        return bool(self._wire.status[entity] == CONNECTED)
+
+    def outcome(self, entity: int) -> Parted:
+        """How the player of a seat did so far."""
+        player = self._match.roster[entity]
+        return Parted(player, int(self.kills[entity]), int(self.deaths[entity]), bool(self._joined[entity]))
+
+    def part(self, entity: int) -> Parted:
+        """Take the seat from its player, who has been checked in: from here on his connect token opens nothing."""
+        parted = self.outcome(entity)
+        self.parted.append(parted)
+        self.parted_joined += int(self._joined[entity])
+        self._hand_over(entity, VACANT)
+        return parted
+
+    def give(self, entity: int, player_id: int) -> None:
+        """Open a vacant seat to a player. His life begins when he arrives."""
+        self._hand_over(entity, player_id)
+        self._lost[entity] = self._match.started  # until he comes
+        self._wire.state.per_slot[NEWCOMER, entity] = EXPECTED
+
+    def take_back(self, entity: int) -> None:
+        """Close a seat again whose player never arrived and is not coming."""
+        self._lost[entity] = False
+        self._hand_over(entity, VACANT)
+
+    def _hand_over(self, entity: int, player_id: int) -> None:
+        state, status = self._wire.state, self._match.world.status
+        slots = state.slots
+        slots["player_id"][entity] = player_id
+        slots["token_issued_ms"][entity] = -1
+        slots["challenge_counter"][entity] = -1
+        slots["token_tag"][entity] = 0
+        # What the player before him was not told any more is not for him; numbers go on, so that none is used twice.
+        slots["reliable_first"][entity] += slots["reliable_count"][entity]
+        slots["reliable_count"][entity] = 0
+        state.status[entity] = NOT_YET
+        state.per_slot[NEWCOMER, entity] = 0
+        self.parted_lost += int(self._lost[entity])
+        self._joined[entity] = self._lost[entity] = False
+        self._before[0, entity], self._before[1, entity] = status[KILLS, entity], status[DEATHS, entity]
+        roster = list(self._match.roster)
+        roster[entity] = replace(roster[entity], player_id=player_id)
+        self._match.roster = tuple(roster)

@@ -1,0 +1,321 @@
+"""Backfill: players who wait come into running matches with free seats.
+
+A running match announces its free seats in the cache (`openings_routes`), and the matching gives tickets to them. The tickets of a solo
+player or a party are claimed and their seats reserved in one step; such a joining is kept, like a proposed match, so that
+any director can finish it. The match's server lets the players in and says so; then they are assigned. A server that refuses them, is
+not heard of any more, or whose match is decided by then gives them back to the search, with their age.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from redis.asyncio import Redis
+
+from launchday.settings import Settings
+from matchmaker.arrays import Openings
+from matchmaker.grouping import ToJoin
+from matchmaker.matching import UNMATCHED, Formed, Tickets, match_tickets
+from matchmaker.modes import SearchedRules
+from matchmaker.placement import seat_views
+from matchmaker.pool import Pool, Rows
+from matchmaker.queue import kept, statistics
+from matchmaker.rules import Rules
+from matchmaker.scripts import KEYS, Scripts
+from matchmaker.tickets import Asked, binary_ids, text_ids
+
+TOLD_S = 3.0  # that a server has to learn of joiners: it asks once a second
+
+log = structlog.get_logger()
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """What a running match says of itself. ``excluded``: players who may not come (again); the rest as in the announcement."""
+
+    region: str
+    address: str
+    port: int
+    group: int
+    skill_lowest: float
+    skill_highest: float
+    opened_at: float
+    teams: dict[int, int]
+    excluded: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A running match, the entities of its seats that are free and not reserved, and the states of its joinings."""
+
+    match_id: str
+    offer: Offer
+    seats: list[int]
+    joinings: dict[str, str]
+
+
+class Joining(msgspec.Struct, frozen=True):
+    """Players, one or a party, on their way into a running match.
+
+    Attributes:
+        joining_id, match_id: canonical UUIDs.
+        region, address, port: where it is played.
+        formed_at: Unix seconds.
+        ticket_ids, player_ids, entities, teams: each player's.
+        enqueued_at: Unix seconds, each ticket's.
+        latency_ms: each ticket's round trip to the region.
+    """
+
+    joining_id: str
+    match_id: str
+    region: str
+    address: str
+    port: int
+    formed_at: float
+    ticket_ids: list[str]
+    player_ids: list[int]
+    entities: list[int]
+    teams: list[int]
+    enqueued_at: list[float]
+    latency_ms: list[float]
+
+
+class Backfill:
+    """The running matches of one queue, for the director that holds ``fence``. Methods raise LeaseLost out of office.
+
+    Args:
+        cache, scripts: of the queue.
+        rules: the mode's.
+        settings: regions and keys.
+        fence: the fencing token.
+        rng: draws the joinings' ids.
+    """
+
+    def __init__(
+        self,
+        cache: Redis,
+        scripts: Scripts,
+        rules: Rules | SearchedRules,
+        settings: Settings,
+        fence: bytes,
+        rng: np.random.Generator,
+    ) -> None:
+        self._cache, self._scripts, self._rules = cache, scripts, rules
+        self._mode, self._fence, self._rng = rules.mode, fence, rng
+        self._regions = list(settings.region_names)
+        self._fleet_key = settings.fleet_key_bytes
+        self._token_ttl_s = settings.match_s + settings.connect_token_ttl_s
+        self._underway: dict[str, tuple[Joining, Rows]] = {}
+        self._openings: list[Opening] = []
+
+    async def recover(self, pool: Pool) -> None:
+        """Take over the joinings that the director before this one left."""
+        for stored in await self._cache.hvals(KEYS["joinings"] + self._mode):
+            joining = msgspec.json.decode(stored, type=Joining)
+            held = pool.find(binary_ids(joining.ticket_ids))
+            pool.hold(held)
+            self._underway[joining.joining_id] = joining, held
+
+    async def settle(self, pool: Pool, now: float) -> Rows:
+        """Look at the running matches; assign or give back joiners who are due. Returns the rows of tickets that have ended."""
+        self._openings = (
+            [] if self._rules.backfill_until == 0.0 and not self._underway else await self._read()
+        )
+        states = {id_: state for opening in self._openings for id_, state in opening.joinings.items()}
+        ended = [np.zeros(0, np.int64)]
+        for joining, rows in list(self._underway.values()):
+            state = states.get(joining.joining_id)
+            if state == "seated" and await self._assign(joining, pool.asked(rows), now):
+                ended.append(rows)
+            elif (
+                state == "told"
+                or state == "seated"
+                or (state == "reserved" and now - joining.formed_at < TOLD_S)
+            ):
+                continue
+            elif await self._withdraw(joining):
+                log.info("joiners search again", match_id=joining.match_id, players=len(rows), state=state)
+                pool.give_back(rows)
+            else:
+                continue
+            del self._underway[joining.joining_id]
+        return np.concatenate(ended)
+
+    def match(self, tickets: Tickets, members: Rows, first: NDArray[np.int64], pool: Pool, now: float, seed: int) -> Formed:  # fmt: skip
+        """Form matches of tickets, and give others to running matches; see Pool.units for ``members`` and ``first``."""
+        rules, openings = self._rules, self._arrays()
+        assert isinstance(rules, Rules)  # a search fills no running matches
+        while True:
+            formed = match_tickets(rules, now, tickets, seed, openings)
+            if openings is None:
+                return formed
+            shut = set()
+            for unit in np.flatnonzero(formed.opening_of != UNMATCHED):
+                opening = int(formed.opening_of[unit])
+                players = pool.player_id[members[first[unit] : first[unit + 1]]]
+                if not set(self._openings[opening].offer.excluded).isdisjoint(players.tolist()):
+                    shut.add(opening)
+            if not shut:
+                return formed
+            openings.room[sorted(shut)] = 0  # for this cycle: the seat waits until he plays elsewhere
+
+    async def claim(self, joining: Sequence[ToJoin], pool: Pool, now: float) -> Rows:
+        """Claim the tickets that the matching gave to running matches. Returns the rows of those that have ended meanwhile."""
+        ended = [np.zeros(0, np.int64)]
+        free = {each.opening: list(self._openings[each.opening].seats) for each in joining}
+        for rows, index, team in joining:
+            opening = self._openings[index]
+            seats = self._seats(opening, free[index], team, len(rows))
+            coming = self._joining(opening, seats, rows, pool, now)
+            gone = await self._propose(coming, pool.skill[rows].tolist())
+            if gone == [-1]:
+                continue  # the seats are taken by now
+            if gone:
+                ended.append(rows[gone])
+                continue
+            pool.hold(rows)
+            self._underway[coming.joining_id] = coming, rows
+        return np.concatenate(ended)
+
+    async def _read(self) -> list[Opening]:
+        found = await self._scripts.read_openings([self._mode])
+        return [
+            _opening(match_id.decode(), flat) for match_id, flat in zip(found[::2], found[1::2], strict=True)
+        ]
+
+    def _arrays(self) -> Openings | None:
+        """The openings as the kernel reads them; None: there are no free seats."""
+        teams = self._rules.teams
+        room = np.zeros((len(self._openings), teams), np.int32)
+        for index, opening in enumerate(self._openings):
+            if opening.offer.region in self._regions:
+                for entity in opening.seats:
+                    room[index, self._side(opening, entity)] += 1
+        if not room.any():
+            return None
+        offers = [opening.offer for opening in self._openings]
+        return Openings(
+            np.array(
+                [self._regions.index(each.region) if each.region in self._regions else 0 for each in offers],
+                np.int32,
+            ),
+            np.array([each.group for each in offers], np.int32),
+            np.array([each.skill_lowest for each in offers], np.float32),
+            np.array([each.skill_highest for each in offers], np.float32),
+            np.array([each.opened_at for each in offers], np.float64),
+            room,
+        )
+
+    def _side(self, opening: Opening, entity: int) -> int:
+        """The kernel's team of a seat: one team of all is battle royale, where each has a team of his own."""
+        return 0 if self._rules.teams == 1 else min(opening.offer.teams[entity], self._rules.teams - 1)
+
+    def _seats(self, opening: Opening, free: list[int], team: int, size: int) -> list[int]:
+        """Take ``size`` seats of a team from the free ones."""
+        taken = [entity for entity in free if self._side(opening, entity) == team][:size]
+        for entity in taken:
+            free.remove(entity)
+        return taken
+
+    def _joining(self, opening: Opening, seats: Sequence[int], rows: Rows, pool: Pool, now: float) -> Joining:
+        offer = opening.offer
+        return Joining(
+            joining_id=str(UUID(bytes=self._rng.bytes(16), version=4)),
+            match_id=opening.match_id,
+            region=offer.region,
+            address=offer.address,
+            port=offer.port,
+            formed_at=now,
+            ticket_ids=text_ids(pool.ticket_id[rows]),
+            player_ids=pool.player_id[rows].tolist(),
+            entities=list(seats),
+            teams=[offer.teams[entity] for entity in seats],
+            enqueued_at=pool.enqueued_at[rows].tolist(),
+            latency_ms=pool.latency_ms[rows, self._regions.index(offer.region)].tolist(),
+        )
+
+    async def _propose(self, joining: Joining, skills: Sequence[float]) -> list[int]:
+        players = [
+            {
+                "player_id": player_id,
+                "entity": entity,
+                "team": team,
+                "waited_s": round(max(0.0, joining.formed_at - enqueued_at), 3),
+                "skill": skill,
+            }
+            for player_id, entity, team, enqueued_at, skill in zip(
+                joining.player_ids, joining.entities, joining.teams, joining.enqueued_at, skills, strict=True
+            )
+        ]
+        gone: list[int] = await self._scripts.propose_joiners(
+            [
+                self._mode,
+                self._fence,
+                joining.joining_id,
+                joining.match_id,
+                msgspec.json.encode(joining),
+                msgspec.json.encode(players),
+                msgspec.json.encode(joining.entities),
+                "".join(joining.ticket_ids),
+            ]
+        )
+        return gone
+
+    async def _assign(self, joining: Joining, asked: Asked, now: float) -> bool:
+        seats = list(zip(joining.player_ids, joining.entities, joining.teams, strict=True))
+        views, _ = seat_views(
+            self._fleet_key,
+            self._token_ttl_s,
+            joining.match_id,
+            joining.region,
+            (joining.address, joining.port),
+            joining.ticket_ids,
+            seats,
+            now,
+        )
+        assigned: int = await self._scripts.assign_joiners(
+            [
+                self._mode,
+                self._fence,
+                joining.joining_id,
+                joining.match_id,
+                statistics(joining.enqueued_at, joining.latency_ms, now),
+                "".join(joining.ticket_ids),
+                msgspec.msgpack.encode([view.decode() for view in views]),
+                *kept(self._mode, self._regions, asked, self._rules.match_s, self._scripts.retention_s),
+            ]
+        )
+        if assigned:
+            log.info("joiners assigned", match_id=joining.match_id, players=len(views))
+        return bool(assigned)
+
+    async def _withdraw(self, joining: Joining) -> bool:
+        withdrawn: int = await self._scripts.withdraw_joiners(
+            [
+                self._mode,
+                self._fence,
+                joining.joining_id,
+                joining.match_id,
+                "".join(joining.ticket_ids),
+            ]
+        )
+        return bool(withdrawn)
+
+
+def _opening(match_id: str, flat: list[Any]) -> Opening:
+    """An opening from its hash in the cache."""
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    reserved = {int(name[2:]) for name in fields if name[:2] == b"e:"}
+    seats = [] if fields.get(b"over") else msgspec.json.decode(fields[b"seats"], type=list[int])
+    return Opening(
+        match_id,
+        msgspec.json.decode(fields[b"offer"], type=Offer),
+        [entity for entity in seats if entity not in reserved],
+        {name[2:].decode(): state.decode() for name, state in fields.items() if name[:2] == b"j:"},
+    )
