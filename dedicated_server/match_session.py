@@ -334,8 +334,8 @@ class MatchSession:
         answer = await self._insist(
             "commit", lambda: self._meta.commit(self._order.match_id, results), self._patience.commit_s
         )
-        self._counts["commits"] = len(answer.committed)
-        self._counts["commits_refused"] = len(answer.refused)
+        self._counts["commits"] += len(answer.committed)
+        self._counts["commits_refused"] += len(answer.refused)
         for refusal in answer.refused:
             log.error("commit refused", player_id=refusal.player_id, reason=refusal.reason)
 
