@@ -166,7 +166,9 @@ class RunningMatch:
     @property
     def results(self) -> dict[int, tuple[int, float]]:
         """Team and seconds played by player id, of the event that the match has ended."""
-        ended = [each.match_ended for each in self.told.envelopes if each.WhichOneof("event") == "match_ended"]
+        ended = [
+            each.match_ended for each in self.told.envelopes if each.WhichOneof("event") == "match_ended"
+        ]
         assert len(ended) == 1
         return {each.player_id: (each.team, each.played_s) for each in ended[0].placements}
 

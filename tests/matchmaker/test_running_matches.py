@@ -57,7 +57,12 @@ async def test_a_seat_becomes_free_a_waiting_player_gets_it_plays_and_is_in_the_
             players.clients.leave(2)
             status = await end_of(client, 500, ticket)
             seat = status.assignment
-            assert (status.state, seat.match_id, seat.team, seat.entity) == ("assigned", str(match.match_id), 1, 2)
+            assert (status.state, seat.match_id, seat.team, seat.entity) == (
+                "assigned",
+                str(match.match_id),
+                1,
+                2,
+            )
             async with playing([token_in(seat)]) as joiner:
                 await eventually(_true(lambda: joiner.connected == 1))
                 assert await session
