@@ -23,13 +23,13 @@ from rewards.dead_letters import DeadLetters
 from rewards.errors import StalledError, StoreUnavailableError
 from rewards.events import SOURCES, BusUnavailableError, ensure_topics
 from rewards.events.closing import close_within, is_being_cancelled
-from rewards.positions import raw_record, starting_offsets
+from rewards.positions import starting_offsets
+from rewards.read_ahead import ReadAhead
 from rewards.store import Applied, Store
 
 BATCH_RECORDS = (
     2_000  # in one transaction at most; 500 already cost 19 µs an event, more only shortens the tail
 )
-POLL_MS = 250
 SESSION_TIMEOUT_MS = 6_000  # Kafka's smallest: a killed member's partitions are with another after this
 HEARTBEAT_MS = 2_000
 REQUEST_TIMEOUT_MS = 10_000
@@ -102,6 +102,7 @@ class Consumer:
         self._letters = DeadLetters(bootstrap, prefix)
         self._kafka: AIOKafkaConsumer | None = None
         self._next: dict[TopicPartition, int] = {}  # the offset after the last applied; empty: not placed
+        self._void = False  # what was read ahead is of partitions that were dealt out anew since
         self._paused = False
         self._stopping = asyncio.Event()
 
@@ -179,27 +180,33 @@ class Consumer:
             heartbeat_interval_ms=HEARTBEAT_MS,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
         )
-        kafka.subscribe(self._topics, listener=_Rebalances(self._next.clear))
+        kafka.subscribe(self._topics, listener=_Rebalances(self._forget))
+        ahead = ReadAhead(kafka, BATCH_RECORDS)
         try:
             async with asyncio.timeout(START_S):
                 await kafka.start()
             self._kafka = kafka
             log.info("rewards_consuming", topics=self._topics)
-            await self._consume(kafka)
+            await self._consume(kafka, ahead)
         finally:
             self._kafka = None
+            await ahead.drop()
             await close_within(STOP_S, "consumer", kafka.stop())
             await self._letters.close()
 
-    async def _consume(self, kafka: AIOKafkaConsumer) -> None:
+    async def _consume(self, kafka: AIOKafkaConsumer, ahead: ReadAhead) -> None:
         checked_at = progressed_at = self._clock()
         wait_s = RETRY_FIRST_S
         while not self._stopping.is_set():
             try:
+                if self._void or not self._placed(kafka):
+                    await ahead.drop()  # it was read where we stood before
+                    self._void = False
                 if not self._placed(kafka):
                     await self._place(kafka)
-                moved = await self._poll(kafka)
+                moved = await self._apply_next(kafka, ahead)
             except StoreUnavailableError as error:
+                await ahead.drop()
                 await self._pause(kafka, error, wait_s)
                 wait_s = min(2 * wait_s, RETRY_MAX_S)
                 checked_at = progressed_at = self._clock()
@@ -235,19 +242,24 @@ class Consumer:
         self._next.update(starts)
         self._note_store(up=True)
 
-    async def _poll(self, kafka: AIOKafkaConsumer) -> bool:
-        """Apply what one poll brings; False when it brought nothing."""
-        polled = await kafka.getmany(timeout_ms=POLL_MS)
-        if not self._placed(kafka):
-            return False  # dealt out anew while we polled: what came will come again, after _place
-        records = [raw_record(record) for records in polled.values() for record in records]
-        if not records:
+    async def _apply_next(self, kafka: AIOKafkaConsumer, ahead: ReadAhead) -> bool:
+        """Apply the next batch, and read the one after it meanwhile; False when nothing came."""
+        read = await ahead.next()
+        if self._void or not self._placed(kafka):
+            return False  # dealt out anew while we read: what came will come again, after _place
+        if not read.records:
             return False
-        await apply_or_halve(records, self._apply_batch)
-        for partition, of_partition in polled.items():
+        await apply_or_halve(read.records, self._apply_batch, read.batch)
+        for place, next_offset in read.batch.next_offsets.items():
+            partition = TopicPartition(*place)
             if partition in self._next:
-                self._next[partition] = of_partition[-1].offset + 1
+                self._next[partition] = next_offset
         return True
+
+    def _forget(self) -> None:
+        """The partitions are dealt out anew: where they stand has to be asked for, and what was read ahead is void."""
+        self._void = True
+        self._next.clear()
 
     async def _pause(self, kafka: AIOKafkaConsumer, error: StoreUnavailableError, wait_s: float) -> None:
         """Wait while the store is away, as a live member of the group; then read from the stored offsets again."""
