@@ -25,7 +25,7 @@ from dedicated_server.protocol.fields import PHASE_OVER, PHASE_PLAYING, PHASE_WA
 from dedicated_server.protocol.server_wire import ServerWire
 from dedicated_server.recorder import Recorder
 from dedicated_server.report import build_report
-from dedicated_server.seats import Seats
+from dedicated_server.seats import Damage, Seats
 from dedicated_server.simulation.inputs import Inputs
 from dedicated_server.simulation.match import Match, MatchConfig, RosterPlayer, roster_of
 from dedicated_server.stages import (
@@ -63,6 +63,7 @@ class PlayerResult:
     kills: int
     deaths: int
     joined: bool  # was connected at least once
+    damage: Damage
 
 
 class Engine:
@@ -192,6 +193,7 @@ class Engine:
                 kills=int(kills[player.entity]),
                 deaths=int(deaths[player.entity]),
                 joined=bool(self.joined[player.entity]),
+                damage=self.seats.damage(player.entity),
             )
             for player in self.match.roster
         ]

@@ -9,10 +9,11 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from dedicated_server.match_annotation import MatchOrder
+from dedicated_server.seats import Damage
 from dedicated_server.simulation.events import DEATH, KILL, MATCH_ENDED, MATCH_STARTED
 from dedicated_server.simulation.weapons import NAMES
 from rewards import events
-from rewards.events import DeathCause, Envelope, PlayerResult, Source
+from rewards.events import DeathCause, Envelope, PlayerResult, Source, WeaponDamage
 
 BATCH = (
     16  # events built between two looks at the clock by others: 0.3 ms, so that a tick is never late for it
@@ -84,6 +85,21 @@ class MatchEvents:
                 placements=results,
             )
         )
+
+    def tell_damage(self, damage: Sequence[tuple[int, Damage]], *, now_s: float, tick: int) -> None:
+        """Tell what each player (by id) dealt and took in the match, once it is over; it is ``tick`` at ``now_s``."""
+        ended_tick = tick if self._ended_tick is None else self._ended_tick
+        for player_id, done in damage:
+            self._emit(
+                events.damage_summary(
+                    self._source,
+                    now_s=now_s - (tick - ended_tick) / self._tick_hz,
+                    tick=ended_tick,
+                    player_id=player_id,
+                    taken=done.taken,
+                    weapons=[WeaponDamage(NAMES[done.weapon], done.dealt, done.shots, done.hits)],
+                )
+            )
 
     def played_s(self, entity: int, tick: int, *, until_death: bool) -> float:
         """Seconds from the start, or since its player came later, to the end of the match (``tick`` while it lasts), or to the

@@ -23,7 +23,7 @@ from dedicated_server.match_annotation import MatchOrder
 from dedicated_server.match_events import MatchEvents, Outlet
 from dedicated_server.pacing import Clock, run_paced
 from dedicated_server.protocol.datagrams import LEFT
-from dedicated_server.seats import VACANT
+from dedicated_server.seats import VACANT, Damage
 from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.spectator import PERIOD_S, SpectatorFeed
 from meta_service.client import Checkout, Commit, MetaClientError, MetaRefusedError
@@ -297,11 +297,11 @@ class MatchSession:
         dead_is_dead = engine.match.mode.respawn_s == 0
         committed: list[Committed] = []
         played: list[PlayerResult] = []
+        damage: list[tuple[int, Damage]] = []
         results = engine.result()
         if self._joiners is not None:
-            for (
-                left
-            ) in self._joiners.left:  # their side's placement is theirs too; they are checked in already
+            # Their side's placement is theirs too; they are checked in already.
+            for left in self._joiners.left:
                 if left.parted.joined:
                     player = left.parted.player
                     placement = results[player.entity].placement
@@ -310,6 +310,7 @@ class MatchSession:
                             player.player_id, player.team, placement, left.parted.kills, left.played_s
                         )
                     )
+                    damage.append((player.player_id, left.parted.damage))
             committed += self._joiners.uncommitted.values()
         for result in results:
             player = result.player
@@ -324,7 +325,10 @@ class MatchSession:
                 played.append(
                     PlayerResult(player.player_id, player.team, result.placement, result.kills, played_s)
                 )
-        events.tell_result(played, now_s=self._now_s(), tick=tick)
+                damage.append((player.player_id, result.damage))
+        now_s = self._now_s()
+        events.tell_damage(damage, now_s=now_s, tick=tick)
+        events.tell_result(played, now_s=now_s, tick=tick)
         return committed
 
     async def _commit(self, results: list[Committed]) -> None:

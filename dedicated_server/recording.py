@@ -5,7 +5,7 @@ none is in the file.
 
 Layout; all numbers little endian::
 
-    magic      8  "LDREC001"
+    magic      8  "LDREC002"
     sections, each:
       kind     1  0 match, 1 chunk, 2 end
       stored   4  bytes of the body as stored
@@ -36,7 +36,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-MAGIC: Final = b"LDREC001"
+MAGIC: Final = b"LDREC002"  # 2: what players took is part of what a match is
 MATCH, CHUNK, END = range(3)
 HEAD: Final = struct.Struct("<BII16s")
 COUNTS: Final = struct.Struct("<4I")

@@ -15,7 +15,15 @@ import numpy.typing as npt
 
 from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIMED_OUT
 from dedicated_server.protocol.server_state import EXPECTED, NEWCOMER
-from dedicated_server.simulation.world import DEATHS, KILLS
+from dedicated_server.simulation.world import (
+    DAMAGE_POINTS,
+    DEATHS,
+    HITS,
+    KILLS,
+    SHOTS,
+    TAKEN_POINTS,
+    WEAPON,
+)
 
 if TYPE_CHECKING:
     from dedicated_server.protocol.server_wire import ServerWire
@@ -23,6 +31,26 @@ if TYPE_CHECKING:
 
 VACANT: Final = 0  # player id of a seat that nobody has: no connect token opens it
 NOT_YET: Final = 0  # status of a slot that nobody was ever connected to
+
+
+COUNTS: Final = (
+    KILLS,
+    DEATHS,
+    SHOTS,
+    HITS,
+)  # rows of World.status that a seat's next player does not inherit
+POINTS: Final = (DAMAGE_POINTS, TAKEN_POINTS)  # and of World.body
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What one player dealt and took, in health points; who respawns can take more than he has at once."""
+
+    weapon: int  # row of weapons.WEAPONS: a mode gives everybody one
+    dealt: float
+    taken: float
+    shots: int
+    hits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +61,7 @@ class Parted:
     kills: int
     deaths: int
     joined: bool
+    damage: Damage
 
 
 class Seats:
@@ -57,7 +86,9 @@ class Seats:
         lost: npt.NDArray[np.bool_],
     ) -> None:
         self._match, self._wire, self._joined, self._lost = match, wire, joined, lost
-        self._before = np.zeros((2, len(joined)), np.int32)  # kills and deaths of the seat before its player
+        # Of each seat, before its player had it.
+        self._counts_before = np.zeros((len(COUNTS), len(joined)), np.int32)
+        self._points_before = np.zeros((len(POINTS), len(joined)), np.float32)
         self.parted: list[Parted] = []
         self.taken = 0
         self.parted_joined = 0
@@ -66,14 +97,27 @@ class Seats:
     @property
     def kills(self) -> npt.NDArray[np.int32]:
         """Kills of each seat's present player: int32[N]."""
-        kills: npt.NDArray[np.int32] = self._match.world.status[KILLS] - self._before[0]
+        kills: npt.NDArray[np.int32] = self._match.world.status[KILLS] - self._counts_before[0]
         return kills
 
     @property
     def deaths(self) -> npt.NDArray[np.int32]:
         """Deaths of each seat's present player: int32[N]."""
-        deaths: npt.NDArray[np.int32] = self._match.world.status[DEATHS] - self._before[1]
+        deaths: npt.NDArray[np.int32] = self._match.world.status[DEATHS] - self._counts_before[1]
         return deaths
+
+    def damage(self, entity: int) -> Damage:
+        """What a seat's present player dealt and took so far."""
+        status, body = self._match.world.status, self._match.world.body
+        counts = status[COUNTS, entity] - self._counts_before[:, entity]
+        dealt, taken = body[POINTS, entity] - self._points_before[:, entity]
+        return Damage(
+            weapon=int(status[WEAPON, entity]),
+            dealt=float(dealt),
+            taken=float(taken),
+            shots=int(counts[2]),
+            hits=int(counts[3]),
+        )
 
     def vacant(self) -> npt.NDArray[np.int64]:
         """Entities that nobody has a seat as."""
@@ -106,7 +150,13 @@ class Seats:
     def outcome(self, entity: int) -> Parted:
         """How the player of a seat did so far."""
         player = self._match.roster[entity]
-        return Parted(player, int(self.kills[entity]), int(self.deaths[entity]), bool(self._joined[entity]))
+        return Parted(
+            player,
+            int(self.kills[entity]),
+            int(self.deaths[entity]),
+            bool(self._joined[entity]),
+            self.damage(entity),
+        )
 
     def part(self, entity: int) -> Parted:
         """Take the seat from its player, who has been checked in: from here on his connect token opens nothing."""
@@ -141,7 +191,8 @@ class Seats:
         state.per_slot[NEWCOMER, entity] = 0
         self.parted_lost += int(self._lost[entity])
         self._joined[entity] = self._lost[entity] = False
-        self._before[0, entity], self._before[1, entity] = status[KILLS, entity], status[DEATHS, entity]
+        self._counts_before[:, entity] = status[COUNTS, entity]
+        self._points_before[:, entity] = self._match.world.body[POINTS, entity]
         roster = list(self._match.roster)
         roster[entity] = replace(roster[entity], player_id=player_id)
         self._match.roster = tuple(roster)

@@ -21,8 +21,10 @@ STATEMENTS = {
         ORDER BY player_id, created_ms
         ON CONFLICT (player_id) DO NOTHING
     """,
-    # The newest version wins, whenever it arrives; two regions' equal ones are told apart by their names.
+    # The newest version wins, whenever it arrives; two regions' equal ones are told apart by their names. What was stored, and
+    # that alone, is told: a row's version only grows, so each is told once, however often the change is applied.
     "loadout": """
+        WITH changed AS (
         INSERT INTO loadouts AS stored (player_id, skin, emotes, settings, version, region)
         SELECT DISTINCT ON (player_id)
             player_id, skin, coalesce(emotes, '[]')::json, coalesce(settings, '{}')::json, version, coalesce(region, '')
@@ -33,6 +35,11 @@ STATEMENTS = {
             SET skin = excluded.skin, emotes = excluded.emotes, settings = excluded.settings,
                 version = excluded.version, region = excluded.region, stored_at = now()
             WHERE (stored.version, stored.region) < (excluded.version, excluded.region)
+        RETURNING player_id, skin, version, region
+        )
+        INSERT INTO loadout_outbox (player_ids, skins, versions, regions, stored_at)
+        SELECT array_agg(player_id), array_agg(skin), array_agg(version), array_agg(region), now()
+        FROM changed HAVING count(*) > 0
     """,
     "session": """
         INSERT INTO sessions AS stored (player_id, session_id, generation, state, version, region)

@@ -43,6 +43,16 @@ ON CONFLICT (player_id, item_id) DO UPDATE
 RETURNING quantity
 """
 
+# Told to everybody after the commit, see the migration of the outbox: who only reads events learns of a purchase if it was made.
+_BOUGHT = """
+WITH bought AS (
+    INSERT INTO purchases (purchase_id, player_id, item_id, quantity, currency, paid, purchased_at)
+    VALUES ($1, $2, $3, $4, $5, $6, to_timestamp($7))
+    RETURNING purchase_id
+)
+INSERT INTO purchase_outbox (purchase_id, region) SELECT purchase_id, $8 FROM bought
+"""
+
 
 class Shop:
     """Money and goods over one store; ``cache`` is only told. Times are Unix seconds given by the caller.
@@ -117,9 +127,8 @@ class Shop:
             if owned is None:
                 raise OwnedEnoughError(f"one player may own {item['most_owned']} of {item_id}")
             await connection.execute(
-                "INSERT INTO purchases (purchase_id, player_id, item_id, quantity, currency, paid, purchased_at)"
-                " VALUES ($1, $2, $3, $4, $5, $6, to_timestamp($7))",
-                *(purchase_id, player_id, item_id, quantity, item["currency"], paid, now),
+                _BOUGHT,
+                *(purchase_id, player_id, item_id, quantity, item["currency"], paid, now, self._cache.region),
             )
             return {
                 "purchase_id": str(purchase_id),

@@ -1,24 +1,26 @@
-"""Level-ups told to everybody: written in the transaction that makes them, sent to Kafka after it, deleted once acknowledged.
+"""What was written to an outbox in the transaction that made it so is sent to Kafka after it, and deleted once acknowledged.
 
-A crash in between sends one again, under the same id; whoever counts them by id counts it once.
+A crash in between sends it again, under the same id; whoever counts by id counts it once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import contextlib
 import uuid
 
 import structlog
 
 from rewards.errors import StoreUnavailableError
-from rewards.events import BusUnavailableError, EventIds, Source, level_up, parse_envelope, routing
+from rewards.events import BusUnavailableError, EventIds, Source, level_up, routing
 from rewards.events.closing import is_being_cancelled
 from rewards.events.link import Link, Record
 from rewards.store_connection import Connections
+from rewards.waiting import OUTBOXES, Outboxes, Waiting
 
 SOURCE_NAME = "rewards"
-AT_ONCE = 500
+BURST = 50  # events made into records at a stretch: half a millisecond
+POLL_S = 0.5  # how soon it is seen that the meta service has written something; three look-ups in empty tables cost 0.3 ms
 RETRY_S = 2.0
 
 log = structlog.get_logger()
@@ -28,10 +30,8 @@ def level_up_envelope(
     player_id: int, from_level: int, to_level: int, xp: int, at_s: float
 ) -> tuple[uuid.UUID, bytes]:
     """The event of a player's reaching a level, and its id: a player reaches a level once, so the id is made of both."""
-    digest = hashlib.sha256(f"level-up/{player_id}/{to_level}".encode()).digest()
-    ids = EventIds(lambda bits: int.from_bytes(digest, "big") >> (256 - bits))
     envelope = level_up(
-        Source(SOURCE_NAME, "", ids=ids),
+        Source(SOURCE_NAME, "", ids=EventIds.of(f"level-up/{player_id}/{to_level}")),
         now_s=at_s,
         player_id=player_id,
         from_level=from_level,
@@ -48,12 +48,16 @@ class Outbox:
         connections: to the store.
         bootstrap: Kafka's address.
         prefix: first part of the topics' names.
+        outboxes: what is sent.
     """
 
-    def __init__(self, connections: Connections, bootstrap: str, prefix: str) -> None:
+    def __init__(
+        self, connections: Connections, bootstrap: str, prefix: str, outboxes: Outboxes = OUTBOXES
+    ) -> None:
         self._connections = connections
         self._bootstrap = bootstrap
         self._prefix = prefix
+        self._outboxes = outboxes
         self._waiting = asyncio.Event()
         self._waiting.set()  # a crash may have left some
 
@@ -66,7 +70,8 @@ class Outbox:
         link: Link | None = None
         try:
             while True:
-                await self._waiting.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._waiting.wait(), POLL_S)
                 self._waiting.clear()
                 try:
                     if link is None:
@@ -87,23 +92,23 @@ class Outbox:
                 await link.close()
 
     async def _send(self, link: Link) -> bool:
-        """Send some; False when there were none."""
-        async with self._connections.one() as connection, connection.transaction():
-            rows = await connection.fetch(
-                "SELECT event_id, envelope FROM event_outbox ORDER BY event_id LIMIT $1 "
-                "FOR UPDATE SKIP LOCKED",
-                AT_ONCE,
-            )
-            records = []
-            for row in rows:
-                envelope = parse_envelope(row["envelope"])
-                topic, key = routing(envelope)
-                at_ms = int(envelope.occurred_at * 1000)
-                records.append(Record(topic.name(self._prefix), key, row["envelope"], at_ms))
-            if records:
-                await link.deliver(records)
-                await connection.execute(
-                    "DELETE FROM event_outbox WHERE event_id = ANY($1::uuid[])",
-                    [row["event_id"] for row in rows],
-                )
-        return bool(records)
+        """Send some of each outbox; False when there was nothing."""
+        sent = False
+        for outbox in self._outboxes:
+            async with self._connections.one() as connection, connection.transaction():
+                waiting = await outbox(connection)
+                if waiting.events:
+                    await link.deliver(await self._records(waiting))
+                    await connection.execute(waiting.forget, waiting.keys)
+                    sent = True
+        return sent
+
+    async def _records(self, waiting: Waiting) -> list[Record]:
+        records = []
+        for index, envelope in enumerate(waiting.events):
+            if index % BURST == BURST - 1:
+                await asyncio.sleep(0)  # the consumer lives in the same loop
+            topic, key = routing(envelope)
+            at_ms = int(envelope.occurred_at * 1000)
+            records.append(Record(topic.name(self._prefix), key, envelope.SerializeToString(), at_ms))
+        return records

@@ -28,6 +28,7 @@ from dedicated_server.fleet.console import launching
 from dedicated_server.fleet.console.launching import Console
 from dedicated_server.fleet.history import History
 from dedicated_server.fleet.journal import Journal
+from dedicated_server.fleet.lifecycle import Lifecycle
 from dedicated_server.fleet.logs import ServerLogs
 from dedicated_server.fleet.nurseries import Nurseries
 from dedicated_server.fleet.nursery import Nursery
@@ -39,9 +40,11 @@ from dedicated_server.fleet.sidecar import Sidecar, SidecarServer
 from launchday.service import create_app
 from launchday.settings import ENV_PREFIX, Settings
 from meta_service.client import MetaClient
+from rewards.events import EventProducer
 
 STEP_S = 0.25  # how soon a hang is noticed after its time-out; a step over 100 servers takes 20 µs
 STOP_S = 2.5  # for servers to leave by themselves; launchers kill a service after 8 s
+TELL_S = 0.5  # for the last events to reach Kafka; then they go to the spool
 FORK_S = 0.1  # from a fork to Ready, on a machine with something else to do
 SERVICE_TOKEN_TTL_S = 365 * 24 * 3600.0
 
@@ -115,12 +118,18 @@ def create_fleet(
         scheme = "https" if settings.tls_certificate else "http"
         state.console = Console(settings, f"{scheme}://{settings.bind_host}:{settings.fleet_port}")
         shutil.rmtree(shown, ignore_errors=True)  # what a fleet that was killed has left
+        producer = EventProducer(
+            settings.kafka_bootstrap, settings.topic_prefix, "fleet", settings.state_dir / "spool"
+        )
+        await producer.start()
+        lifecycle = Lifecycle(pool.changes, producer)
         sidecars = SidecarServer(Sidecar(pool, time.time))
         tasks = [
             asyncio.create_task(sidecars.serve(sockets), name="sidecars"),
             asyncio.create_task(nurseries.supervise(pool), name="warm parents"),
             asyncio.create_task(_step(pool, state.history), name="steps"),
             asyncio.create_task(scaler.run(), name="autoscaler"),
+            asyncio.create_task(lifecycle.run(), name="lifecycle"),
             asyncio.create_task(demand.poll(state.demand, http, settings.matchmaker_url), name="demand"),
         ]
         for task in tasks:
@@ -140,6 +149,8 @@ def create_fleet(
             for task in tasks[1:]:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            lifecycle.finish()
+            await producer.stop(TELL_S if producer.connected else 0.0)
             await settlement.aclose()
             await clients.aclose()
             journal.close()

@@ -22,7 +22,7 @@ from dedicated_server.fleet.logs import ServerLogs
 from dedicated_server.fleet.plan import Forker, ForkOrder, Memory, PoolPlan, private_bytes
 from dedicated_server.fleet.ports import PortPool
 from dedicated_server.fleet.region import Region
-from dedicated_server.fleet.states import FINAL, ON_THE_WAY, State
+from dedicated_server.fleet.states import FINAL, ON_THE_WAY, State, check
 
 REMEMBERED = 1000  # servers that are gone but still shown
 MAX_ON_THE_WAY = (
@@ -158,9 +158,10 @@ class WarmPool:
     ) -> None:
         """Give a server to a match; raises IllegalTransition. ``fill`` starts its replacement."""
         has_match = server.has_match
+        check(server.state, State.ALLOCATED)
+        server.annotate(annotations, labels)  # first, so that the change that is told names the match
         self._enter(server, State.ALLOCATED, now)
         server.allocated_at = now
-        server.annotate(annotations, labels)
         if server.has_match and not has_match:
             self.books.matches_started += 1
             if self.plan.claim_s:

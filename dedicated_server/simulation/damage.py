@@ -25,6 +25,7 @@ from dedicated_server.simulation.world import (
     KILLS,
     PRESENT,
     RESPAWN_TICKS,
+    TAKEN_POINTS,
     TICK,
     WEAPON,
     X_M,
@@ -74,6 +75,7 @@ def hurt_by_shots(world: World) -> None:
         world.body[HEALTH_POINTS, victim] -= points
         world.status[HURT_TICK, victim] = world.tally[TICK]
         world.body[DAMAGE_POINTS, actor] += points
+        world.body[TAKEN_POINTS, victim] += points
         if world.body[HEALTH_POINTS, victim] <= 0.0:
             world.hits[HIT_FATAL, hit] = 1
             die(world, victim, actor)
@@ -92,6 +94,7 @@ def hurt_by_zone(world: World) -> None:
         east = world.body[X_M, player] - world.rules[ZONE_X_M]
         north = world.body[Y_M, player] - world.rules[ZONE_Y_M]
         if east * east + north * north > radius * radius:
+            world.body[TAKEN_POINTS, player] += min(points, world.body[HEALTH_POINTS, player])
             world.body[HEALTH_POINTS, player] -= points
             world.status[HURT_TICK, player] = world.tally[TICK]
             if world.body[HEALTH_POINTS, player] <= 0.0:

@@ -24,7 +24,8 @@ X_M = 0  # east of the map's centre
 Y_M = 1  # north of it
 HEALTH_POINTS = 2
 DAMAGE_POINTS = 3  # dealt to others so far
-BODY_ROWS = 4
+TAKEN_POINTS = 4  # from others and from the zone so far
+BODY_ROWS = 5
 
 # --- rows of World.status, int32 --------------------------------------------------------------------------------------
 TEAM = 0

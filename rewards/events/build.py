@@ -247,8 +247,9 @@ def purchase(
     item_id: str,
     currency: str,
     price: int,
+    quantity: int = 1,
 ) -> Envelope:
-    """A player bought an item."""
+    """A player bought so many of an item, for ``price`` in all."""
     envelope = _envelope(source, now_s, 0)
     event = envelope.purchase
     event.player_id = player_id
@@ -256,11 +257,12 @@ def purchase(
     event.item_id = item_id
     event.currency = currency
     event.price = price
+    event.quantity = quantity
     return envelope
 
 
 def loadout_changed(source: Source, *, now_s: float, player_id: int, skin: str, version: int) -> Envelope:
-    """A player put on another skin."""
+    """A player's loadout was stored; ``skin`` is the one worn now."""
     envelope = _envelope(source, now_s, 0)
     event = envelope.loadout_changed
     event.player_id = player_id

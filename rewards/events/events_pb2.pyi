@@ -204,18 +204,20 @@ class LevelUp(_message.Message):
     def __init__(self, player_id: _Optional[int] = ..., from_level: _Optional[int] = ..., to_level: _Optional[int] = ..., xp: _Optional[int] = ...) -> None: ...
 
 class Purchase(_message.Message):
-    __slots__ = ("player_id", "purchase_id", "item_id", "currency", "price")
+    __slots__ = ("player_id", "purchase_id", "item_id", "currency", "price", "quantity")
     PLAYER_ID_FIELD_NUMBER: _ClassVar[int]
     PURCHASE_ID_FIELD_NUMBER: _ClassVar[int]
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     CURRENCY_FIELD_NUMBER: _ClassVar[int]
     PRICE_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
     player_id: int
     purchase_id: str
     item_id: str
     currency: str
     price: int
-    def __init__(self, player_id: _Optional[int] = ..., purchase_id: _Optional[str] = ..., item_id: _Optional[str] = ..., currency: _Optional[str] = ..., price: _Optional[int] = ...) -> None: ...
+    quantity: int
+    def __init__(self, player_id: _Optional[int] = ..., purchase_id: _Optional[str] = ..., item_id: _Optional[str] = ..., currency: _Optional[str] = ..., price: _Optional[int] = ..., quantity: _Optional[int] = ...) -> None: ...
 
 class LoadoutChanged(_message.Message):
     __slots__ = ("player_id", "skin", "version")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable
+from typing import Self
 
 ID_BYTES = 16
 
@@ -20,6 +22,15 @@ class EventIds:
 
     def __init__(self, random_bits: Callable[[int], int] = secrets.randbits) -> None:
         self._random_bits = random_bits
+
+    @classmethod
+    def of(cls, operation: str) -> Self:
+        """The id of what an operation did, the same at every telling: give ``next`` the same time and ask it once.
+
+        ``operation`` names it among all there ever are, as in ``purchase/…``.
+        """
+        digest = int.from_bytes(hashlib.sha256(operation.encode()).digest(), "big")
+        return cls(lambda bits: digest >> (256 - bits))
 
     def next(self, now_s: float) -> bytes:
         """An id for an event at ``now_s`` (Unix seconds)."""

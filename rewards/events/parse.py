@@ -82,8 +82,8 @@ def _check_player_event(_envelope: pb.Envelope, event: Any) -> None:
             _check_text(field.name, value)
         elif isinstance(value, float) and not 0.0 <= value <= MAX_DAMAGE:
             raise BadEventError(f"{field.name} is not between 0 and {MAX_DAMAGE:g}")
-        elif field.name == "price" and value < 0:
-            raise BadEventError("price is less than 0")
+        elif field.name in ("price", "quantity") and value < 0:
+            raise BadEventError(f"{field.name} is less than 0")
         elif field.name == "weapons":
             _check_weapons(value)
 

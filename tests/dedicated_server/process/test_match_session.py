@@ -167,6 +167,7 @@ async def test_a_match_is_checked_out_played_told_and_committed(
     assert (kinds["match_started"], kinds["match_ended"]) == (1, 1)
     assert kinds["kill"] == report["kills"] > 0
     assert kinds["death"] == report["deaths"] >= 3
+    assert kinds["damage_summary"] == 4
     assert report["events_emitted"] == len(table.producer.envelopes) == table.producer.flushed
     assert sorted(result.placement for result in table.meta.committed) == [1, 2, 3, 4]
     assert [result.fence for result in table.meta.committed] == [111, 112, 113, 114]
@@ -194,6 +195,24 @@ async def test_events_carry_the_match_its_ticks_and_the_times_of_these(
     winner = next(placed for placed in placements.values() if placed.placement == 1)
     assert all(placed.played_s <= winner.played_s + 1e-6 for placed in placements.values())
     assert winner.played_s == pytest.approx(end.match_ended.duration_s, abs=0.05)
+
+
+async def test_what_players_dealt_and_took_is_told_once_a_player_and_adds_up(
+    bench: Callable[..., Bench], transport: Transport
+) -> None:
+    match = new_match([11, 12, 13])
+    table = bench(match)
+    async with playing(match.tokens(transport.port)):
+        await table.session.run()
+    told = [each.damage_summary for each in table.producer.envelopes if each.HasField("damage_summary")]
+    deaths = Counter(each.death.victim_id for each in table.producer.envelopes if each.HasField("death"))
+    assert [summary.player_id for summary in told] == [11, 12, 13]
+    for summary in told:
+        (weapon,) = summary.weapons
+        assert summary.dealt == weapon.dealt <= 10.0 * weapon.hits
+        assert weapon.hits <= weapon.shots
+        assert summary.taken >= 100.0 * deaths[summary.player_id]  # who died has lost all he had
+    assert 0.0 < sum(summary.dealt for summary in told) <= sum(summary.taken for summary in told)
 
 
 async def test_reports_are_sent_while_it_is_played(bench: Callable[..., Bench], transport: Transport) -> None:

@@ -31,6 +31,7 @@ class Player:
     y_m: float
     health: float = FULL_HEALTH_POINTS
     damage: float = 0.0
+    taken: float = 0.0
     alive: bool = True
     yaw: int = 0
     credit: int = 0
@@ -164,6 +165,7 @@ class NaiveMatch:
                 points = min(float(weapons.WEAPONS[weapons.RIFLE, weapons.DAMAGE_POINTS]), target.health)
                 target.health -= points
                 self.players[actor].damage += points
+                target.taken += points
                 if target.health <= 0.0:
                     self._die(victim, actor)
 
@@ -180,6 +182,7 @@ class NaiveMatch:
         for index, player in enumerate(self.players):
             east, north = player.x_m - self.rules.zone_x_m, player.y_m - self.rules.zone_y_m
             if player.alive and east * east + north * north > radius * radius:
+                player.taken += min(self.rules.zone_points, player.health)
                 player.health -= self.rules.zone_points
                 if player.health <= 0.0:
                     self._die(index, None)

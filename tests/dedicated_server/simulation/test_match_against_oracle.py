@@ -117,6 +117,7 @@ def compare(world: w.World, naive: NaiveMatch) -> None:
         (w.Y_M, "y_m"),
         (w.HEALTH_POINTS, "health"),
         (w.DAMAGE_POINTS, "damage"),
+        (w.TAKEN_POINTS, "taken"),
     ):
         assert world.body[row].tolist() == [getattr(player, name) for player in players], name
     for row, name in (
