@@ -165,6 +165,7 @@ class Placement:
             ],
             "allocated_at": proposal.formed_at,
             **({} if proposal.backfill is None else {"backfill": msgspec.structs.asdict(proposal.backfill)}),
+            **({} if proposal.quality is None else {"quality": proposal.quality}),
         }
 
     def _views(

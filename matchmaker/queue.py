@@ -59,6 +59,7 @@ class Proposal(msgspec.Struct, frozen=True):
         accept_by: Unix seconds until when the players may accept; None: they are not asked.
         game_mode: what the game server plays, where its name is not the queue's.
         backfill: on what terms it offers seats that become free; None: it does not.
+        quality: how even the teams are expected to be, see ``evenness``; None: not known.
     """
 
     match_id: str
@@ -75,6 +76,7 @@ class Proposal(msgspec.Struct, frozen=True):
     accept_by: float | None = None
     game_mode: str = ""
     backfill: BackfillTerms | None = None
+    quality: float | None = None
 
 
 class Depth(msgspec.Struct, frozen=True):

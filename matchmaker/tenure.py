@@ -16,6 +16,7 @@ import structlog
 
 from matchmaker.backfill import Backfill
 from matchmaker.cache import asked_to_stop
+from matchmaker.evenness import evenness
 from matchmaker.grouping import Matcher
 from matchmaker.matchers import matcher_of
 from matchmaker.modes import SearchedRules
@@ -159,6 +160,8 @@ class Tenure:
 
     def _match(self, rows: Rows, teams: list[int], region: int, now: float) -> Match:
         accept_s = self._rules.accept_s
+        # One team of all is battle royale: each against all.
+        teams = list(range(len(rows))) if self._rules.teams == 1 else teams
         proposal = Proposal(
             match_id=str(UUID(bytes=self._rng.bytes(16), version=4)),
             mode=self._rules.mode,
@@ -170,11 +173,11 @@ class Tenure:
             player_ids=self.pool.player_id[rows].tolist(),
             enqueued_at=self.pool.enqueued_at[rows].tolist(),
             latency_ms=self.pool.latency_ms[rows, region].tolist(),
-            # One team of all is battle royale: each against all.
-            teams=list(range(len(rows))) if self._rules.teams == 1 else teams,
+            teams=teams,
             accept_by=now + accept_s if accept_s else None,
             game_mode=self._rules.game_mode,
             backfill=self._terms(rows),
+            quality=evenness(self.pool.skill[rows], self.pool.skill_deviation[rows], teams),
         )
         return Match(proposal, rows)
 

@@ -7,6 +7,7 @@ import json
 import numpy as np
 
 from launchday import kernel_cache
+from matchmaker.evenness import evenness
 from matchmaker.flexmatch.matching import match
 from matchmaker.flexmatch.reading import read_rule_set
 from matchmaker.matching import match_tickets
@@ -26,6 +27,7 @@ def warm_up(*, searching: bool = False) -> None:
             match(read_rule_set(json.dumps(SMALLEST)), [], 0.0)
     with kernel_cache.filling("matchmaker"):
         tickets, _, _ = Pool(1).units(np.arange(1))
+        evenness(np.zeros(2, np.float32), np.ones(2, np.float32), (0, 1))
         match_tickets(Rules(BATTLE_ROYALE, 2, 2, 0.0, 1.0, 1.0), 0.0, tickets)
 
 

@@ -75,6 +75,7 @@ async def test_a_full_match_gets_a_server_and_each_player_a_seat_of_his_own(
     [(key, match)] = fleet.matches.items()
     assert match["match_id"] == key
     assert (match["mode"], match["region"], match["match_s"]) == (MODE, "west-europe", mm_settings.match_s)
+    assert match["quality"] == 1.0  # nobody has played yet: anybody may win
     roster = {int(seat["player_id"]): seat for seat in match["players"]}
     assert sorted(seat["entity"] for seat in match["players"]) == [0, 1, 2, 3]
     for player, status in statuses.items():
