@@ -1,4 +1,4 @@
-"""The broker that a benchmark's events go to: the one in the settings, or one of its own beside the clients."""
+"""The broker that a benchmark's events go to: the one in the settings, or one of its own beside the clients, Apache Kafka where it is."""
 
 from __future__ import annotations
 
@@ -8,31 +8,47 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from launchday.embedded import Broker, ServerError
+from launchday.embedded import ApacheKafka, Broker, EmbeddedServer, ServerError
 from launchday.settings import settings
 from loadtest.bench.errors import BenchError
 
 
 @contextlib.contextmanager
-def broker() -> Iterator[str]:
-    """Its address, for as long as it is needed. Raises BenchError where it cannot be started.
+def broker() -> Iterator[tuple[str, str]]:
+    """Its address and its name, for as long as it is needed. Raises BenchError where it cannot be started.
 
-    An embedded one shares the clients' core: in earnest it is another machine's business.
+    One of its own shares the clients' core: in earnest it is another machine's business.
     """
     given = settings().kafka_bootstrap
     if given:
-        yield given
+        yield given, given
         return
     with tempfile.TemporaryDirectory(prefix="launchday-bench-") as name:
         folder = Path(name)
-        server = Broker(folder / "broker", folder / "broker.log")
+        server = kind()(folder / "broker", folder / "broker.log")
         try:
             server.start()
         except ServerError as error:
             raise BenchError(str(error)) from None
         try:
             if server.process is not None:
-                os.sched_setaffinity(server.process.pid, {min(os.sched_getaffinity(0))})
-            yield server.address
+                _move(server.process.pid, min(os.sched_getaffinity(0)))
+            yield server.address, f"{server.name} {server.version()}"
         finally:
             server.stop()
+
+
+def kind() -> type[EmbeddedServer]:
+    """Apache Kafka where it is (``make kafka``), else the embedded broker."""
+    try:
+        ApacheKafka.program()
+    except ServerError:
+        return Broker
+    return ApacheKafka
+
+
+def _move(process: int, core: int) -> None:
+    """Confine a process, all threads that it has by now included, to one core."""
+    for thread in os.listdir(f"/proc/{process}/task"):
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            os.sched_setaffinity(int(thread), {core})

@@ -57,7 +57,7 @@ def tick(
         typer.Option(
             min=0,
             max=20_000,
-            help="Kills and deaths a second, told to Kafka in every other block of a second.",
+            help="Kills and deaths a second, told to Kafka in every other block of 0.4 s.",
         ),
     ] = 0,
     as_json: AsJson = False,
@@ -313,7 +313,7 @@ def _every() -> Iterator[Callable[[], dict[str, Any]]]:
     yield seal.run
     yield lines.run
     yield siege.run
-    yield lambda: tick.run_with_events(100, MAP, 60.0, 1_000)
+    yield lambda: tick.run_with_events(100, MAP, 120.0, 1_000)
     yield lambda: {"bench": "meta"} | meta.run()
     yield lambda: matching.run(100_000)
     yield lambda: queue.run(1_667.0, 60.0)

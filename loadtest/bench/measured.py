@@ -27,9 +27,7 @@ from loadtest.bench.errors import BenchError
 from loadtest.bench.floor import Floor
 from loadtest.bench.noticeboard import TICKS, TRAIL_TICKS, Noticeboard, Window
 from loadtest.bench.plan import (
-    BLOCK_TICKS,
     HOST,
-    SETTLE_TICKS,
     WARM_UP_S,
     Plan,
     ServerFigures,
@@ -54,6 +52,7 @@ class Measured:
         self._board = board
         self._storm = storm
         self._in_blocks = plan.in_blocks
+        self._block_ticks, self._settle_ticks = plan.block
         self._told: list[list[tuple[int, int, int]]] = [[] for _ in range(plan.players)] if plan.line else []
         self._players = len(engine.match.roster)
         self._turns_a_tick = 1 if floor is None else 2
@@ -162,9 +161,9 @@ class Measured:
         """Where in its block the tick just measured was; also says which kind of block the next tick is in."""
         if not self._in_blocks:
             return CALM
-        block, place = divmod(self._ticks, BLOCK_TICKS)
-        self._board.rough = (self._ticks + 1) // BLOCK_TICKS % 2 == 1
-        return EDGE if place < SETTLE_TICKS else block % 2
+        block, place = divmod(self._ticks, self._block_ticks)
+        self._board.rough = (self._ticks + 1) // self._block_ticks % 2 == 1
+        return EDGE if place < self._settle_ticks else block % 2
 
     def _watch_window(self) -> None:
         """Open the window once all play and all is warm, close it when it has seen enough ticks."""

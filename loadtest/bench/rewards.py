@@ -24,7 +24,8 @@ import structlog
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from launchday.embedded import ApacheKafka, Broker, EmbeddedServer, Postgres, ServerError
+from launchday.embedded import EmbeddedServer, Postgres, ServerError
+from loadtest.bench.broker import kind
 from loadtest.bench.errors import BenchError
 from loadtest.known_events import EVENTS_A_MATCH, KnownEvents, make
 from meta_service import schema
@@ -65,22 +66,15 @@ def run(events: int = EVENTS, rounds: int = ROUNDS) -> dict[str, Any]:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr)
     )  # standard output is for figures
     with tempfile.TemporaryDirectory(prefix="launchday-bench-") as name, contextlib.ExitStack() as stack:
-        broker = _start(_broker(), Path(name), stack)
+        broker = _start(kind(), Path(name), stack)
         postgres = _start(Postgres, Path(name), stack)
         figures: dict[str, Any] = uvloop.run(_measure(broker, postgres, events, rounds))
         return {"bench": "rewards", "broker": f"{broker.name} {broker.version()}"} | figures
 
 
-def _broker() -> type[EmbeddedServer]:
-    try:
-        ApacheKafka.program()
-    except ServerError:
-        return Broker
-    return ApacheKafka
-
-
-def _start(kind: type[EmbeddedServer], folder: Path, stack: contextlib.ExitStack) -> EmbeddedServer:
-    server = kind(folder / kind.__name__, folder / f"{kind.__name__}.log")
+def _start(server_kind: type[EmbeddedServer], folder: Path, stack: contextlib.ExitStack) -> EmbeddedServer:
+    name = server_kind.__name__
+    server = server_kind(folder / name, folder / f"{name}.log")
     try:
         server.start()
     except ServerError as error:

@@ -145,7 +145,7 @@ def test_tick_with_events_shows_both_ticks_and_a_broker_that_took_every_event() 
 
     in_order(found["tick_us"], "p50", "p99", "max")
     in_order(found["tick_with_events_us"], "p50", "p99", "max")
-    assert found["event_cost"]["blocks"] == 2
+    assert found["event_cost"]["blocks"] == 4
     events = found["events"]
     assert events["emitted"] == events["delivered"] > 150
     assert events["dropped"] == {}
