@@ -53,6 +53,51 @@ QUESTIONS = {
         FROM followed GROUP BY ALL ORDER BY 1
         """,
     ),
+    "damage": Question(
+        "damage by weapon, and how many shots hit",
+        """
+        SELECT used.weapon AS weapon, count(*) AS players, round(sum(used.dealt)) AS dealt, sum(used.shots)::BIGINT AS shots,
+               sum(used.hits)::BIGINT AS hits, round(100 * sum(used.hits) / nullif(sum(used.shots), 0), 1) AS hit_percent,
+               round(sum(used.dealt) / count(*), 1) AS dealt_each
+        FROM (SELECT unnest(weapons) AS used FROM damage_summary)
+        GROUP BY ALL ORDER BY dealt DESC
+        """,
+    ),
+    "purchases": Question(
+        "what was bought, and what it brought in",
+        """
+        SELECT item_id, currency, count(*) AS purchases, sum(greatest(quantity, 1))::BIGINT AS pieces,
+               sum(price)::BIGINT AS paid, count(DISTINCT player_id) AS players
+        FROM purchase GROUP BY ALL ORDER BY paid DESC, item_id
+        """,
+    ),
+    "loadouts": Question(
+        "the skins that players wear: each one's newest",
+        """
+        SELECT skin, count(*) AS players, round(100 * players / sum(players) OVER (), 1) AS percent
+        FROM (SELECT player_id, arg_max(skin, (version, occurred_at)) AS skin FROM loadout_changed GROUP BY player_id)
+        GROUP BY ALL ORDER BY players DESC, skin
+        """,
+    ),
+    "servers": Question(
+        "game servers: seconds until Ready, idle until their match, and how they ended",
+        """
+        WITH lives AS (
+            SELECT region, producer, min(occurred_at) FILTER (WHERE state = 'started') AS started_at,
+                   min(occurred_at) FILTER (WHERE state = 'ready') AS ready_at,
+                   min(occurred_at) FILTER (WHERE state = 'allocated') AS allocated_at,
+                   max(occurred_at) FILTER (WHERE state IN ('ended', 'lost')) AS ended_at,
+                   bool_or(state = 'lost') AS lost
+            FROM server_lifecycle GROUP BY region, producer
+        )
+        SELECT region, count(*) AS servers, count(allocated_at) AS allocated, count(ended_at) AS ended,
+               count(*) FILTER (WHERE lost) AS lost,
+               round(median(epoch(ready_at) - epoch(started_at)), 3) AS ready_after_s,
+               round(median(epoch(allocated_at) - epoch(ready_at)), 1) AS idle_s,
+               round(median(epoch(ended_at) - epoch(allocated_at)), 1) AS match_s
+        FROM lives GROUP BY region ORDER BY region
+        """,
+    ),
     "deaths": Question(
         "deaths by cause, and how long players had survived",
         """

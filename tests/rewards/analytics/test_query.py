@@ -14,11 +14,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from loadtest.known_events import KnownEvents, make
+from loadtest.known_events import NOW_S, KnownEvents, make
 from rewards.analytics import heat_map, query
 from rewards.analytics.lake import Lake
 from rewards.analytics.questions import QUESTIONS
 from rewards.cli import app
+from rewards.events import ServerState, Source, loadout_changed, purchase, server_lifecycle
 
 RUN = CliRunner()
 
@@ -69,6 +70,53 @@ def test_retention_counts_who_played_again_after_a_match_of_that_quality(
     assert plays == sum(known.matches.values())
     assert again == sum(played - 1 for played in known.matches.values())
     assert {row[0] for row in rows} <= {"0.00 to 0.25", "0.25 to 0.50", "0.50 to 0.75", "0.75 to 1.00"}
+
+
+def test_damage_by_weapon_adds_up_to_what_matches_told(folder: Path, known: KnownEvents) -> None:
+    summaries = [e.damage_summary for e in known.events if e.WhichOneof("event") == "damage_summary"]
+    ((weapon, players, dealt, shots, hits, percent, each),) = query.ask(folder, QUESTIONS["damage"].sql).rows
+    total = sum(summary.dealt for summary in summaries)
+    assert (weapon, players, shots, hits) == (
+        "rifle",
+        len(summaries),
+        30 * len(summaries),
+        9 * len(summaries),
+    )
+    assert (dealt, percent) == (pytest.approx(total), 30.0)
+    assert each == pytest.approx(total / len(summaries), abs=0.05)
+
+
+def test_purchases_loadouts_and_servers_are_told_apart_and_added_up(tmp_path: Path) -> None:
+    meta, server = Source("meta", "east-us"), Source("server-1", "east-us")
+    bought = [(1, "crate", 3, 150), (2, "crate", 1, 50), (1, "cape", 1, 70)]
+    events = [
+        purchase(
+            meta, now_s=NOW_S, player_id=player, purchase_id=f"{player}-{item}", item_id=item, currency="coins",
+            price=price, quantity=quantity,
+        )
+        for player, item, quantity, price in bought
+    ]  # fmt: skip
+    events += [
+        loadout_changed(meta, now_s=NOW_S, player_id=player, skin=skin, version=version)
+        for player, skin, version in [(1, "new", 2), (1, "old", 1), (2, "new", 1), (3, "other", 1)]
+    ]
+    lives = [
+        (ServerState.STARTED, 0.0),
+        (ServerState.READY, 0.25),
+        (ServerState.ALLOCATED, 4.25),
+        (ServerState.ENDED, 64.25),
+    ]
+    events += [server_lifecycle(server, now_s=NOW_S + after_s, state=state) for state, after_s in lives]
+    lake = Lake(tmp_path).open()
+    lake.add(events, {("t", 0): (len(events), uuid.UUID(int=1))})
+    lake.close()
+
+    def rows(name: str) -> list[tuple[object, ...]]:
+        return query.ask(tmp_path, QUESTIONS[name].sql).rows
+
+    assert rows("purchases") == [("crate", "coins", 2, 4, 200, 2), ("cape", "coins", 1, 1, 70, 1)]
+    assert rows("loadouts") == [("new", 2, 66.7), ("other", 1, 33.3)]
+    assert rows("servers") == [("east-us", 1, 1, 1, 0, 0.25, 4.0, 60.0)]
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
