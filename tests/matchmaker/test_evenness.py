@@ -32,7 +32,7 @@ def naive(ratings: list[tuple[float, float]], team: list[int]) -> float:
         1.0 - 2.0 * abs(MODEL.predict_win([one, other])[0] - 0.5)
         for one, other in itertools.combinations(sides, 2)
     ]
-    return sum(found) / len(found)
+    return float(sum(found) / len(found))
 
 
 @settings(max_examples=100, deadline=None)
