@@ -1,8 +1,9 @@
 """Whether a newer schema still reads what an older one wrote, and the other way round: additions only.
 
 The rules are those of ``buf``'s category WIRE (https://buf.build/docs/breaking/rules), compared by descriptors: bytes on a topic
-outlive the programs that wrote them. ``released.binpb`` is the schema of the last release, which a test compares with the present one;
-``python -m rewards.events.compatibility`` replaces it, as a step of making a release.
+outlive the programs that wrote them. ``released.binpb`` is the baseline: the schema of the last release, and until there is a first one the
+schema that was fixed as a beginning. A test compares it with the present one; ``python -m rewards.events.compatibility`` replaces it, as a
+step of making a release.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def present() -> FileDescriptorProto:
 
 
 def released() -> FileDescriptorProto:
-    """The schema of the last release."""
+    """The baseline: the schema of the last release, or the one that was fixed before the first."""
     return FileDescriptorProto.FromString(RELEASED.read_bytes())
 
 

@@ -16,11 +16,11 @@ def field(schema: FileDescriptorProto, of: str, name: str) -> FieldDescriptorPro
     return next(each for each in message(schema, of).field if each.name == name)
 
 
-def test_the_schema_only_adds_to_the_released_one() -> None:
+def test_the_schema_only_adds_to_its_baseline() -> None:
     assert compatibility.breaks(compatibility.released(), compatibility.present()) == []
 
 
-def test_without_what_was_added_since_it_would_be_noticed() -> None:
+def test_what_was_added_since_the_baseline_would_be_missed_if_it_went() -> None:
     found = compatibility.breaks(compatibility.present(), compatibility.released())
     assert all("is gone" in line for line in found)
 
