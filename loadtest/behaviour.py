@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
-
+from dedicated_server.protocol.compilation import STAGE, njit
 from dedicated_server.protocol.fields import (
     BUTTON_FIRE,
     FLAG_ALIVE,
@@ -26,6 +25,7 @@ from dedicated_server.protocol.fields import (
     entity_y,
 )
 from loadtest.behaviour_profiles import BehaviourProfile
+from loadtest.eyes import NOBODY
 from loadtest.streams import next_normal, next_uniform
 
 RUN = 127  # full speed
@@ -33,6 +33,7 @@ YAW_TURN = 65_536
 NEAR_M = 4.0  # a waypoint counts as reached
 WANDER_S = 6.0  # a new waypoint at the latest after this
 SAFE_SHARE = 0.7  # waypoints lie within this share of the zone's radius
+LOOK_S = 0.25  # eyes rest three or four times a second: whom to shoot at is asked as often, and at once when the target is gone
 AIM_S = 0.25  # a human corrects the aim about four times a second
 REACTION_S = 0.25  # from seeing someone to the first shot
 STRAFE_S = 0.6
@@ -43,7 +44,6 @@ BURST_S = 0.4  # of fire, then a pause
 AIM_AT_ZERO = 0.5
 AIM_FADE = 20.0
 
-NOBODY = -1
 CAMP_S = 3_600.0  # a camper stays where it is until the zone comes
 
 MOVEMENTS = ("roam", "hunt", "camp", "crowd", "stand")  # as BehaviourProfile has them
@@ -60,6 +60,7 @@ BRAIN_DTYPE = np.dtype(
         ("waypoint_x_m", np.float64),
         ("waypoint_y_m", np.float64),
         ("wander_until_s", np.float64),
+        ("look_until_s", np.float64),
         ("seen_since_s", np.float64),  # when the present target came into sight
         ("fire_until_s", np.float64),  # the present burst's end
         ("rest_until_s", np.float64),  # no new burst before this, whoever comes into sight
@@ -98,7 +99,7 @@ def new_brains(
     return brains
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, **STAGE)
 def nearest_enemy(
     seen: npt.NDArray[np.int64],
     seen_tick: npt.NDArray[np.int32],
@@ -124,38 +125,64 @@ def nearest_enemy(
     return nearest
 
 
-@njit(cache=True, nogil=True)
-def decide(
+@njit(cache=True, nogil=True, **STAGE)
+def look(
     brains: npt.NDArray[np.void],
     streams: npt.NDArray[np.uint64],
     bot: int,
     session: Any,
+    own_record: int,
     seen: npt.NDArray[np.int64],
     seen_tick: npt.NDArray[np.int32],
     now_s: float,
-) -> None:
-    """Write what ``bot`` does now into ``brains[bot]``: move_x, move_y, yaw, buttons.
+) -> int:
+    """Choose whom ``bot`` aims at now, of those that its client was told of; the entity or NOBODY.
 
     Args:
         brains: BRAIN_DTYPE[bots].
         streams: uint64[bots], random streams.
         session: this bot's record of ``ClientSessions.state.sessions``.
-        seen, seen_tick: this bot's rows of what its client shows, and of when it was told of each, [entities].
+        own_record: its own body, 0 while it is not in view.
+        seen, seen_tick: this bot's newest record of each entity, and when it was told of it, [entities].
+    """
+    mind = brains[bot]
+    if session.match_phase != PHASE_PLAYING or not entity_flags(own_record) & FLAG_ALIVE:
+        mind.target, mind.look_until_s = NOBODY, now_s
+        return NOBODY
+    target = mind.target
+    lost = target != NOBODY and (seen_tick[target] == 0 or not entity_flags(seen[target]) & FLAG_ALIVE)
+    if lost or now_s >= mind.look_until_s:
+        mind.look_until_s = now_s + LOOK_S * (0.5 + next_uniform(streams, bot))
+        own = session.own_entity
+        target = nearest_enemy(
+            seen, seen_tick, own, entity_x(own_record), entity_y(own_record), mind.sight_m
+        )
+        if target != mind.target:
+            mind.target, mind.seen_since_s, mind.aim_until_s = target, now_s, now_s
+    return int(mind.target)
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def decide(
+    brains: npt.NDArray[np.void],
+    streams: npt.NDArray[np.uint64],
+    bot: int,
+    session: Any,
+    own_record: int,
+    enemy_record: int,
+    now_s: float,
+) -> None:
+    """Write what ``bot`` does now into ``brains[bot]``: move_x, move_y, yaw, buttons. Behind ``look``.
+
+    Args:
+        own_record, enemy_record: its own body and the target, as its client shows them; 0 where there is none.
     """
     mind = brains[bot]
     mind.move_x, mind.move_y, mind.buttons = 0, 0, 0
-    own = session.own_entity
-    if (
-        session.match_phase != PHASE_PLAYING
-        or seen_tick[own] == 0
-        or not entity_flags(seen[own]) & FLAG_ALIVE
-    ):
-        mind.target = NOBODY
+    if session.match_phase != PHASE_PLAYING or not entity_flags(own_record) & FLAG_ALIVE:
         return
-    own_x_m, own_y_m = entity_x(seen[own]), entity_y(seen[own])
-    target = nearest_enemy(seen, seen_tick, own, own_x_m, own_y_m, mind.sight_m)
-    if target != mind.target:
-        mind.target, mind.seen_since_s, mind.aim_until_s = target, now_s, now_s
+    own_x_m, own_y_m = entity_x(own_record), entity_y(own_record)
+    target = mind.target
     if now_s >= mind.aim_until_s:
         mind.aim_until_s = now_s + AIM_S
         mind.aim_error_radians = mind.aim_spread_radians * next_normal(streams, bot)
@@ -163,7 +190,7 @@ def decide(
     look = heading
     still = mind.movement == STAND or (mind.movement in (CAMP, CROWD) and _there(mind, own_x_m, own_y_m))
     if target != NOBODY:
-        bearing = math.atan2(entity_y(seen[target]) - own_y_m, entity_x(seen[target]) - own_x_m)
+        bearing = math.atan2(entity_y(enemy_record) - own_y_m, entity_x(enemy_record) - own_x_m)
         look = bearing + mind.aim_error_radians
         if now_s >= max(mind.seen_since_s + REACTION_S, mind.rest_until_s):
             mind.fire_until_s = now_s + BURST_S
@@ -184,7 +211,7 @@ def decide(
     mind.yaw = int(look * (YAW_TURN / (2.0 * math.pi))) & (YAW_TURN - 1)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, **STAGE)
 def _way(
     brains: npt.NDArray[np.void],
     streams: npt.NDArray[np.uint64],
@@ -213,14 +240,14 @@ def _way(
     return math.atan2(north, east)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, **STAGE)
 def _there(mind: Any, own_x_m: float, own_y_m: float) -> bool:
     """Whether the bot has come to its waypoint."""
     east, north = mind.waypoint_x_m - own_x_m, mind.waypoint_y_m - own_y_m
     return bool(east * east + north * north < 1.0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, **STAGE)
 def _outside(session: Any, own_x_m: float, own_y_m: float) -> bool:
     """Whether the zone is nearly lost: then a bot runs inside whoever shoots."""
     zone_x_m, zone_y_m, radius_m = _zone(session)
@@ -228,7 +255,7 @@ def _outside(session: Any, own_x_m: float, own_y_m: float) -> bool:
     return bool(east * east + north * north > (SAFE_SHARE * radius_m) ** 2)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, **STAGE)
 def _zone(session: Any) -> tuple[float, float, float]:
     """Centre and radius of the zone, in metres; the wire has units of 1/64 m from the map's corner."""
     return (

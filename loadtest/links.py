@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from dedicated_server.protocol.compilation import INNER, STAGE, njit
 from loadtest.streams import next_exponential, next_uniform
 
 # Offsets into LinkQueue.counts.
@@ -32,6 +32,8 @@ DELIVERED = 4
 CONGESTED = 5  # the bottleneck's buffer was full; these count as lost as well
 DUPLICATED = 6
 COUNTS = 7
+
+INLINE = {**STAGE, "forceinline": True}  # from tests, too
 
 HEADER_BYTES = 28  # IP's and UDP's, which pass the bottleneck too
 
@@ -54,7 +56,7 @@ LINK_DTYPE = np.dtype(
 )
 LINK_STATE_DTYPE = np.dtype([("bad", np.bool_), ("busy_until_s", np.float64)], align=True)
 UNDER_WAY_DTYPE = np.dtype([("due_s", np.float64), ("sequence", np.int64), ("slot", np.int32)])
-SLOT_DTYPE = np.dtype([("link", np.int32), ("length", np.int32)])
+SLOT_DTYPE = np.dtype([("due_s", np.float64), ("link", np.int32), ("length", np.int32)])
 
 
 class LinkQueue(NamedTuple):
@@ -67,7 +69,7 @@ class LinkQueue(NamedTuple):
         states: LINK_STATE_DTYPE[n].
         streams: uint64[n], each link's random stream.
         heap: UNDER_WAY_DTYPE[capacity], by arrival time and then by order of entry.
-        slots: SLOT_DTYPE[capacity]: whose the datagram is, and its bytes.
+        slots: SLOT_DTYPE[capacity]: when the datagram arrives, whose it is, and its bytes.
         payload: uint8[capacity, width], by slot.
         free: int32[capacity], slots; those from ``counts[UNDER_WAY]`` on are free.
         counts: int64[COUNTS].
@@ -103,7 +105,7 @@ def link_queue(seeds: npt.NDArray[np.uint64], capacity: int, width: int) -> Link
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, **INLINE)
 def link_push(
     queue: LinkQueue, link: int, datagram: npt.NDArray[np.uint8], length: int, now_s: float
 ) -> bool:
@@ -135,7 +137,7 @@ def link_push(
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, **INNER)
 def _pass_bottleneck(line: Any, state: Any, length: int, now_s: float) -> float:
     """When a datagram is through the bottleneck, or −1.0 where its buffer has no room left."""
     if line.bytes_s <= 0.0:
@@ -147,7 +149,7 @@ def _pass_bottleneck(line: Any, state: Any, length: int, now_s: float) -> float:
     return float(state.busy_until_s)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, **INNER)
 def _enter(queue: LinkQueue, link: int, datagram: npt.NDArray[np.uint8], length: int, due_s: float) -> bool:
     """Put a datagram under way."""
     counts = queue.counts
@@ -156,15 +158,18 @@ def _enter(queue: LinkQueue, link: int, datagram: npt.NDArray[np.uint8], length:
         counts[OVERFLOWED] += 1
         return False
     slot = queue.free[position]
+    queue.slots[slot].due_s = due_s
     queue.slots[slot].link = link
     queue.slots[slot].length = length
-    queue.payload[slot, :length] = datagram[:length]
+    payload = queue.payload[slot]
+    for at in range(length):  # a slice of the one set to a slice of the other would allocate
+        payload[at] = datagram[at]
     counts[UNDER_WAY] = position + 1
     _sift_up(queue.heap, position, due_s, counts[SENT], slot)
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, **INLINE)
 def link_pop(queue: LinkQueue, now_s: float) -> int:
     """Take out the earliest datagram that has arrived by ``now_s``; its slot, or −1 when there is none.
 
@@ -183,12 +188,12 @@ def link_pop(queue: LinkQueue, now_s: float) -> int:
     return int(slot)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, **INNER)
 def _before(due_s: float, sequence: int, other_due_s: float, other_sequence: int) -> bool:
     return due_s < other_due_s or (due_s == other_due_s and sequence < other_sequence)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, **INNER)
 def _sift_up(heap: npt.NDArray[np.void], position: int, due_s: float, sequence: int, slot: int) -> None:
     """Insert an entry at ``position``, the heap's end, and let it rise."""
     while position > 0:
@@ -202,7 +207,7 @@ def _sift_up(heap: npt.NDArray[np.void], position: int, due_s: float, sequence: 
     heap[position].slot = slot
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, **INNER)
 def _sift_down(heap: npt.NDArray[np.void], size: int, due_s: float, sequence: int, slot: int) -> None:
     """Put an entry in place of the root of a heap of ``size`` entries and let it sink."""
     position = 0

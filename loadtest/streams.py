@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from dedicated_server.protocol.compilation import STAGE, njit
 
 # As uint64, not int: numba turns uint64 with int64 into float64.
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -23,7 +24,7 @@ _SHIFT_11 = np.uint64(11)  # keeps 53 bits, what a float64 holds exactly
 _UNIT = 1.0 / (1 << 53)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, **STAGE)
 def next_uniform(streams: npt.NDArray[np.uint64], stream: int) -> float:
     """The next number in [0, 1) of one of the streams."""
     state = streams[stream] + _GOLDEN
@@ -34,13 +35,13 @@ def next_uniform(streams: npt.NDArray[np.uint64], stream: int) -> float:
     return float(mixed >> _SHIFT_11) * _UNIT
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, **STAGE)
 def next_exponential(streams: npt.NDArray[np.uint64], stream: int) -> float:
     """The next exponentially distributed number, mean 1; takes one number of the stream."""
     return -math.log(1.0 - next_uniform(streams, stream))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, **STAGE)
 def next_normal(streams: npt.NDArray[np.uint64], stream: int) -> float:
     """The next normally distributed number, mean 0, deviation 1 (Box–Muller); takes two numbers of the stream."""
     radius = math.sqrt(2.0 * next_exponential(streams, stream))

@@ -26,11 +26,11 @@ from dedicated_server.protocol.client import (
     ClientSessions,
 )
 from dedicated_server.protocol.client_prediction import MOVEMENT
-from dedicated_server.protocol.client_view import forget, new_view
 from dedicated_server.protocol.connect_token import BadToken
 from loadtest import frame, udp
 from loadtest.behaviour import new_brains
 from loadtest.errors import SwarmError
+from loadtest.eyes import forget, new_eyes
 from loadtest.links import DELIVERED, LOST, OVERFLOWED, SENT, link_queue
 from loadtest.population import Population
 from loadtest.scenario import Scenario
@@ -38,9 +38,6 @@ from loadtest.session import Circumstances, Line, Played
 
 T = TypeVar("T")
 
-DATAGRAM_BYTES = (
-    1_232  # room for the longest datagram of the protocol, 1,200, and for IPv6's largest that is never cut
-)
 BURST_DATAGRAMS = 32  # under way on one link beyond the steady flow
 RATE_MARGIN = 2.0  # the queue of a link holds twice what flows at 60 a second
 LATE_BIN_US = 20
@@ -68,9 +65,9 @@ class Swarm:
         self._clients = ClientSessions(capacity=bots, entities=entities)
         self._state = frame.Swarm(
             clients=self._clients.state,
-            screens=new_view(bots, entities, MOVEMENT["battle_royale"]),
-            inbound=link_queue(population.link_seed[:, 1], capacity, DATAGRAM_BYTES),
-            outbound=link_queue(population.link_seed[:, 0], capacity, DATAGRAM_BYTES),
+            eyes=new_eyes(bots, MOVEMENT["battle_royale"]),
+            inbound=link_queue(population.link_seed[:, 1], capacity, udp.DATAGRAM_BYTES),
+            outbound=link_queue(population.link_seed[:, 0], capacity, udp.DATAGRAM_BYTES),
             brains=new_brains(
                 population.skill,
                 [scenario.behaviours.profile(name) for name in population.behaviours],
@@ -78,12 +75,18 @@ class Swarm:
                 scenario.behaviours.rest_s,
             ),
             streams=population.behaviour_seed.copy(),
-            poll=udp.poll_table(bots),
+            sockets=np.full(bots, udp.UNUSED, np.int32),
+            read_s=np.zeros(bots),
             session=np.full(bots, frame.NO_SESSION, np.int32),
             circumstances=np.zeros(bots, np.int64),
             changed=np.zeros(bots, np.int32),
-            scratch=np.zeros((2, DATAGRAM_BYTES), np.uint8),
+            view_tick=np.zeros(bots, np.int32),
+            inbox=udp.new_inbox(),
+            lengths=np.zeros(udp.AT_ONCE, np.int64),
+            outbox=np.zeros(udp.DATAGRAM_BYTES, np.uint8),
             counts=np.zeros(frame.COUNTS, np.int64),
+            spent_ns=np.zeros(len(frame.STAGES), np.int64),
+            clock=np.zeros(2, np.int64),
         )
         self._sockets: dict[int, socket.socket] = {}
         self._closing: list[tuple[float, int]] = []
@@ -104,7 +107,7 @@ class Swarm:
     async def __aenter__(self) -> Self:
         """Compile the step if need be, and start the thread."""
         self._loop = asyncio.get_running_loop()
-        await asyncio.to_thread(frame.step, self._state, 0, time.monotonic())
+        await asyncio.to_thread(frame.step, self._state, 0, time.monotonic(), 0.0)
         self._switch_interval_s = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._thread.start()
@@ -130,12 +133,13 @@ class Swarm:
         def on_thread() -> None:
             self._close(bot)  # whose good-bye to the last server may still be on its way
             session = self._clients.add(connect_token)
-            forget(self._state.screens, session)
+            forget(self._state.eyes, session)
             try:
                 if self._clients.sessions["own_entity"][session] >= self._entities:
                     raise BadToken(f"the match has more than the {self._entities} players of the scenario")
                 host, port = self._clients.address_of(session)
                 opened = udp.open_socket(host, port)
+                udp.stamp_arrivals(opened)
             except (BadToken, OSError):
                 self._clients.free(session)
                 raise
@@ -153,7 +157,8 @@ class Swarm:
             self._region[bot] = line.region
             self._set_cut(bot)
             state.circumstances[bot] = 0
-            state.poll["fd"][bot] = opened.fileno()
+            state.sockets[bot] = opened.fileno()
+            state.read_s[bot] = time.monotonic()
             state.session[bot] = session
 
         await self._ask(on_thread)
@@ -289,7 +294,7 @@ class Swarm:
             late_s = now_s - due_s
             self._late_us[min(int(late_s * 1e6) // LATE_BIN_US, LATE_BINS - 1)] += 1
             self._obey()
-            changed = frame.step(self._state, number, now_s)
+            changed = frame.step(self._state, number, now_s, time.time() - now_s)
             self.steps += 1
             if changed:
                 self._tell(changed)
@@ -312,7 +317,7 @@ class Swarm:
         """Close a bot's socket; nothing where it has none."""
         self._closing = [item for item in self._closing if item[1] != bot]
         if bot in self._sockets:
-            self._state.poll["fd"][bot] = udp.UNUSED
+            self._state.sockets[bot] = udp.UNUSED
             if (session := int(self._state.session[bot])) != frame.NO_SESSION:
                 self._clients.free(session)
             self._state.session[bot] = frame.NO_SESSION

@@ -67,11 +67,12 @@ def keep_records(kept: Interpolation, wire: ClientState, index: int) -> None:
         if seen_tick == 0:
             kept.held[index, entity] = 0
         elif seen_tick == tick:
-            _keep(kept, index, entity, tick, wire.seen[index, entity])
+            keep_record(kept, index, entity, tick, wire.seen[index, entity])
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _keep(kept: Interpolation, index: int, entity: int, tick: int, record: int) -> None:
+def keep_record(kept: Interpolation, index: int, entity: int, tick: int, record: int) -> None:
+    """Keep one record of one entity; an older tick than the newest begins anew."""
     count, newest = kept.held[index, entity], kept.newest[index, entity]
     if count > 0 and tick <= kept.tick[index, entity, newest]:  # a new session
         count = 0

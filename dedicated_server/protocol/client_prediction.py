@@ -85,6 +85,16 @@ def new_prediction(capacity: int, movement: Movement) -> Prediction:
     )
 
 
+def forget_prediction(prediction: Prediction, index: int) -> None:
+    """Make a client's prediction as it was before the first snapshot."""
+    own = prediction.own
+    for name in own.dtype.names or ():
+        if name not in ("step_m", "map_half_m"):
+            own[name][index] = 0
+    own["input_tick"][index] = -1
+    prediction.path_tick[index] = -1
+
+
 @njit(cache=True, nogil=True, **STAGE)
 def run_step(
     x_m: float, y_m: float, move_x: int, move_y: int, step_m: float, map_half_m: float

@@ -32,6 +32,7 @@ from dedicated_server.protocol.client_interpolation import (
 from dedicated_server.protocol.client_prediction import (
     Movement,
     Prediction,
+    forget_prediction,
     new_prediction,
     predict,
     reconcile,
@@ -65,12 +66,7 @@ def new_view(capacity: int, entities: int, movement: Movement) -> ClientView:
 def forget(view: ClientView, index: int) -> None:
     """Make a client's view as it was before the first snapshot."""
     view.clocks[index] = np.zeros((), CLOCK)
-    own = view.prediction.own
-    for name in own.dtype.names or ():
-        if name not in ("step_m", "map_half_m"):
-            own[name][index] = 0
-    own["input_tick"][index] = -1
-    view.prediction.path_tick[index] = -1
+    forget_prediction(view.prediction, index)
     view.kept.held[index] = 0
     view.shown[index] = 0
 
@@ -97,19 +93,22 @@ def view_frame(view: ClientView, wire: ClientState, index: int, now_s: float) ->
                 kept.held[index, entity],
                 tick,
             )
-    _show_own(view, wire, index)
+    entity = wire.sessions[index].own_entity
+    if wire.seen_tick[index, entity] != 0:
+        shown[entity] = own_record(view.prediction, wire, index, shown[entity])
     return round(tick)
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _show_own(view: ClientView, wire: ClientState, index: int) -> None:
-    """The own entity is shown where it is predicted, and otherwise as the server last said."""
-    own, entity = view.prediction.own[index], wire.sessions[index].own_entity
-    if own.input_tick < 0 or wire.seen_tick[index, entity] == 0:
-        return
+def own_record(prediction: Prediction, wire: ClientState, index: int, otherwise: int) -> int:
+    """The own entity where it is predicted; ``otherwise`` while nothing is."""
+    own = prediction.own[index]
+    if own.input_tick < 0:
+        return otherwise
     x = quantise_position(own.x_m + own.glide_x_m)
     y = quantise_position(own.y_m + own.glide_y_m)
-    view.shown[index, entity] = (wire.seen[index, entity] & ~_POSITIONS) | x | (y << POSITION_BITS)
+    seen = wire.seen[index, wire.sessions[index].own_entity]
+    return (seen & ~_POSITIONS) | x | (y << POSITION_BITS)
 
 
 @njit(cache=True, nogil=True, **STAGE)

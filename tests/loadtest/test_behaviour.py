@@ -18,7 +18,7 @@ from dedicated_server.protocol.fields import (
     entity_y,
     pack_entity,
 )
-from loadtest.behaviour import BURST_S, NOBODY, REACTION_S, decide, nearest_enemy, new_brains
+from loadtest.behaviour import BURST_S, NOBODY, REACTION_S, decide, look, nearest_enemy, new_brains
 from loadtest.behaviour_profiles import BehaviourProfile
 
 TURN = 65_536
@@ -85,7 +85,9 @@ class Scene:
 
     def decide(self, now_s: float) -> Any:
         state = self.clients.state
-        decide(self.brains, self.streams, 0, state.sessions[0], state.seen[0], state.seen_tick[0], now_s)
+        seen, session = state.seen[0], state.sessions[0]
+        target = look(self.brains, self.streams, 0, session, seen[0], seen, state.seen_tick[0], now_s)
+        decide(self.brains, self.streams, 0, session, seen[0], seen[target] if target >= 0 else 0, now_s)
         return self.brains[0]
 
     def walk(self, seconds: float, speed_m_s: float = 6.0) -> tuple[float, float]:
