@@ -8,6 +8,7 @@ a service cannot tell an embedded server from yours.
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENV_PREFIX = "LAUNCHDAY_"
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]+)?")
 
 
 class Settings(BaseSettings):
@@ -213,6 +215,10 @@ class Settings(BaseSettings):
     match_s: float = Field(
         45.0, gt=0, description="Seconds until the zone has shrunk to nothing and ends the match."
     )
+    match_lengths: str = Field(
+        "",
+        description="Comma-separated mode=seconds, for modes whose matches last otherwise than match_s: teams_of_five=240.",
+    )
     ticket_ttl_s: float = Field(
         300.0, gt=0, description="Seconds a ticket is searched for before it expires."
     )
@@ -288,6 +294,21 @@ class Settings(BaseSettings):
     def backfill_shares(self) -> dict[str, float]:
         """The part of a match during which free seats are given away, for the modes that ``backfill_until`` names."""
         return _shares(self.backfill_until)
+
+    @field_validator("match_lengths")
+    @classmethod
+    def _match_lengths_are_seconds_by_mode(cls, value: str) -> str:
+        for mode, _, length_s in (item.partition("=") for item in value.split(",") if item.strip()):
+            if not mode.strip() or not _SECONDS.fullmatch(length_s.strip()) or float(length_s) <= 0:
+                raise ValueError("must be mode=seconds, with commas between them: teams_of_five=240")
+        return value
+
+    def match_s_of(self, mode: str) -> float:
+        """Seconds until a match of this mode ends at the latest."""
+        lengths = (item.partition("=") for item in self.match_lengths.split(","))
+        return {name.strip(): float(length_s) for name, _, length_s in lengths if name.strip()}.get(
+            mode, self.match_s
+        )
 
     @property
     def region_names(self) -> tuple[str, ...]:

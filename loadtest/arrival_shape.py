@@ -13,7 +13,7 @@ class ArrivalShape:
 
     def __init__(self, scenario: Scenario) -> None:
         self._arrives_s = draw(scenario).arrives_s
-        self._end_s = float(self._arrives_s[-1]) + scenario.behaviours.patience_s + scenario.match.duration_s
+        self._end_s = float(self._arrives_s[-1]) + scenario.behaviours.patience_s + scenario.longest_match_s
 
     def users_at(self, now_s: float) -> int | None:
         """Players who have arrived by ``now_s``; None once everybody has played a match, or given up waiting."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from dedicated_server.protocol.compilation import STAGE, njit
 from dedicated_server.protocol.fields import (
     BUTTON_FIRE,
@@ -154,9 +155,7 @@ def look(
     if lost or now_s >= mind.look_until_s:
         mind.look_until_s = now_s + LOOK_S * (0.5 + next_uniform(streams, bot))
         own = session.own_entity
-        target = nearest_enemy(
-            seen, seen_tick, own, entity_x(own_record), entity_y(own_record), mind.sight_m
-        )
+        target = nearest_enemy(seen, seen_tick, own, entity_x(own_record), entity_y(own_record), mind.sight_m)
         if target != mind.target:
             mind.target, mind.seen_since_s, mind.aim_until_s = target, now_s, now_s
     return int(mind.target)

@@ -31,6 +31,7 @@ from loadtest.fates import Fates, State
 from loadtest.flood import latencies, longest_ms
 from loadtest.journey import Trip, travel
 from loadtest.lobby import BackendLobby
+from loadtest.parties import Parties, Party
 from loadtest.population import draw
 from loadtest.scenario import Scenario
 from loadtest.swarm import Swarm
@@ -78,7 +79,7 @@ class BotHost:
         self.fates = Fates(population.arrives_s)
         swarm = Swarm(
             population,
-            entities=max(self._scenario.match.players, configured.match_players),
+            entities=max(self._scenario.most_players, configured.match_players),
             scenario=self._scenario,
             longest_ms=longest_ms(self._scenario, latencies_ms),
         )
@@ -93,6 +94,7 @@ class BotHost:
                 latencies_ms=latencies_ms,
                 clock=lambda: time.monotonic() - began_s,
                 device=lambda bot: f"locust-{run}-{self._device[bot]}",
+                parties=Parties.alone(len(population)),  # players come one by one, and so do they queue
             )
             tell({"ready": True})
             looking = asyncio.create_task(self._look())
@@ -119,6 +121,7 @@ class BotHost:
         self._seat[player] = seat
         self._told[seat] = set()
         _forget(self.fates, seat)
+        trip.parties.of[seat] = Party("", [seat])
         task = asyncio.create_task(travel(trip, seat))
         self._tasks[seat] = task
         task.add_done_callback(lambda done: self._over(player, seat, done))

@@ -34,6 +34,7 @@ from loadtest.lobby import BackendLobby
 from loadtest.looks import Looks, settle
 from loadtest.machine import OTHERS, CpuMeter, Machine
 from loadtest.outcome import Generator, Outcome
+from loadtest.parties import Parties
 from loadtest.population import draw
 from loadtest.progress import Progress
 from loadtest.regions import regions
@@ -172,7 +173,7 @@ async def _flood(
         swarm = await stack.enter_async_context(
             Swarm(
                 population,
-                entities=max(scenario.match.players, settings.match_players),
+                entities=max(scenario.most_players, settings.match_players),
                 scenario=scenario,
                 longest_ms=longest_ms(scenario, latencies_ms),
             )
@@ -186,6 +187,7 @@ async def _flood(
         def clock() -> float:
             return time.monotonic() - start_s
 
+        parties = Parties.of_population(population, f"{scenario.name}-{run_id}")
         trip = Trip(
             scenario=scenario,
             population=population,
@@ -195,6 +197,7 @@ async def _flood(
             latencies_ms=latencies_ms,
             clock=clock,
             device=lambda bot: f"{scenario.name}-{run_id}-{bot}",
+            parties=parties,
             rng=np.random.default_rng(scenario.seed),
         )
         looks = Looks(reader, before, fleet, fates, timeline, progress, clock)
@@ -212,7 +215,13 @@ async def _flood(
         )
 
         def balanced(seen: Books) -> Ledger:
-            return _balance(seen, before, fates, kills, _killed(faults, seen, kills))
+            return balance(
+                seen.since(before),
+                tickets_opened=fates.tickets,
+                kill_events=kills.kills,
+                killed=_killed(faults, seen, kills),
+                parties=(parties.placed, parties.whole),
+            )
 
         looking = asyncio.create_task(looks.keep_looking(), name="looks")
         try:
@@ -305,10 +314,6 @@ def _service_token(settings: Settings, now: float) -> str:
         return Signer(settings.identity_secret.get_secret_value()).service_token("loadtest", now)
     except WeakSecretError as error:
         raise BackendError(str(error)) from error
-
-
-def _balance(books: Books, before: Books, fates: Fates, kills: KillEvents, killed: Killed) -> Ledger:
-    return balance(books.since(before), tickets_opened=fates.tickets, kill_events=kills.kills, killed=killed)
 
 
 def _killed(faults: Faults, books: Books, kills: KillEvents) -> Killed:

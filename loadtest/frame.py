@@ -28,7 +28,9 @@ from loadtest.udp import AT_ONCE, Inbox, arrived_s, receive_batch, send
 STEPS_PER_FRAME = 4
 FRAME_HZ = 60
 STEP_HZ = FRAME_HZ * STEPS_PER_FRAME
-MOST_BATCHES = 8  # from one socket in a turn; a server sends one datagram a tick, so more than this is not ours
+MOST_BATCHES = (
+    8  # from one socket in a turn; a server sends one datagram a tick, so more than this is not ours
+)
 NO_SESSION = -1
 
 # Bits of a bot's circumstances beside its client's state (the low byte).
@@ -142,7 +144,10 @@ def _deliver(swarm: Swarm, now_s: float) -> None:
         session = swarm.session[record.link]
         if session != NO_SESSION:
             due_s = record.due_s
-            if client_receive(clients, session, inbound.payload[slot], record.length, due_s) == RECEIVED_SNAPSHOT:
+            if (
+                client_receive(clients, session, inbound.payload[slot], record.length, due_s)
+                == RECEIVED_SNAPSHOT
+            ):
                 eyes_received(swarm.eyes, clients, session, due_s)
         slot = link_pop(inbound, now_s)
 
@@ -174,7 +179,15 @@ def _speak(swarm: Swarm, number: int, now_s: float) -> int:
             continue
         mind = swarm.brains[bot]
         length = client_transmit(
-            clients, session, now_s, mind.move_x, mind.move_y, mind.yaw, mind.buttons, swarm.view_tick[bot], out
+            clients,
+            session,
+            now_s,
+            mind.move_x,
+            mind.move_y,
+            mind.yaw,
+            mind.buttons,
+            swarm.view_tick[bot],
+            out,
         )
         predict(swarm.eyes.prediction, clients, session)
         if length > 0:

@@ -24,6 +24,7 @@ from loadtest.errors import SwarmError
 from loadtest.fates import Fates, State
 from loadtest.link_profiles import LinkProfile
 from loadtest.lobby import Lobby, Refused, Unavailable
+from loadtest.parties import Parties, Wish
 from loadtest.population import Population
 from loadtest.requests import Requests
 from loadtest.scenario import Scenario
@@ -67,6 +68,7 @@ class Trip:
         clock: seconds since the start of the run.
         device: turns a bot's number into its device id.
         requests: how the reliable lane answered.
+        parties: who queues together.
         ended: ids of matches that some player saw to their end.
     """
 
@@ -78,6 +80,7 @@ class Trip:
     latencies_ms: list[dict[str, float]]
     clock: Callable[[], float]
     device: Callable[[int], str]
+    parties: Parties
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     requests: Requests = field(default_factory=Requests)
     ended: set[str] = field(default_factory=set)
@@ -89,6 +92,10 @@ class Trip:
     def some_s(self, mean_s: float) -> float:
         """A random time (exponential), or for ever where the mean is 0."""
         return float(self.rng.exponential(mean_s)) if mean_s > 0 else math.inf
+
+    def mode(self, bot: int) -> str:
+        """The mode that a player plays."""
+        return self.population.modes[self.population.mode[bot]]
 
     def line(self, bot: int) -> LinkProfile:
         """A player's kind of line."""
@@ -109,7 +116,7 @@ class Trip:
 
 async def travel(trip: Trip, bot: int) -> None:
     """One player's whole way; what became of it is in ``trip.fates``. Cancelling it makes the player leave in good order."""
-    fates = trip.fates
+    fates, party = trip.fates, trip.parties.of[bot]
     intended_s = float(trip.population.arrives_s[bot])
     await asyncio.sleep(intended_s - trip.clock())
     fates.arrived_s[bot] = trip.clock()
@@ -120,7 +127,9 @@ async def travel(trip: Trip, bot: int) -> None:
         if trip.behaviour(bot).shops:
             await _shop(trip, bot, player.token)
             intended_s = trip.clock()
-        while await _match(trip, bot, player.token, intended_s) and _goes_on(trip):
+        while await _match(trip, bot, player.token, intended_s) and party.goes_on(
+            bot, lambda: _goes_on(trip)
+        ):
             fates.state[bot] = State.THINKING
             await asyncio.sleep(trip.some_s(trip.scenario.behaviours.think_s))
             intended_s = trip.clock()
@@ -130,6 +139,7 @@ async def travel(trip: Trip, bot: int) -> None:
         fates.state[bot], fates.reason[bot] = State.CANCELLED, "the run was stopped"
         raise
     finally:
+        party.leave(bot)
         fates.ended_s[bot] = trip.clock()
 
 
@@ -149,15 +159,22 @@ async def _shop(trip: Trip, bot: int, token: str) -> None:
 
 
 async def _match(trip: Trip, bot: int, token: str, intended_s: float) -> bool:
-    """Queue and play one match, again where the game server dies; False, with the state set, where none came of it."""
+    """Queue with the party and play one match, again, and alone, where the game server dies.
+
+    False, with the state set, where none came of it.
+    """
     fates = trip.fates
+    play = await trip.parties.of[bot].gather(bot, intended_s)
+    intended_s, wish = play.intended_s, play.wish
     ticket_id: str | None = None
     for requeues_left in reversed(range(MOST_REQUEUES + 1)):
         if ticket_id is None:
-            ticket_id = await _open_ticket(trip, bot, token)
+            ticket_id = await _open_ticket(trip, bot, token, wish)
         assignment = await _wait(trip, bot, token, ticket_id)
         if assignment is None:
             return False
+        trip.parties.matched(wish, assignment.match_id)
+        wish = None
         fates.waited(bot, trip.clock() - intended_s, assignment.region)
         try:
             await _play(trip, bot, assignment)
@@ -183,15 +200,17 @@ async def _requeued(trip: Trip, bot: int, token: str, lost_id: str) -> str | Non
     return ticket_id
 
 
-async def _open_ticket(trip: Trip, bot: int, token: str) -> str:
+async def _open_ticket(trip: Trip, bot: int, token: str, party: Wish | None) -> str:
     """Ask for a match; the ticket's id."""
     latencies_ms = trip.latencies_of(bot)
-    mode = trip.population.modes[trip.population.mode[bot]]
+    mode = trip.mode(bot)
     client_key = f"{trip.device(bot)}-{trip.fates.tickets_opened[bot]}"
     ticket_id = await _patiently(
         trip,
         "open a ticket",
-        lambda: trip.lobby.open_ticket(token, mode=mode, latencies_ms=latencies_ms, client_key=client_key),
+        lambda: trip.lobby.open_ticket(
+            token, mode=mode, latencies_ms=latencies_ms, client_key=client_key, party=party
+        ),
     )
     trip.fates.tickets_opened[bot] += 1
     return ticket_id
@@ -248,7 +267,7 @@ async def _play(trip: Trip, bot: int, assignment: Assignment) -> None:
         await _connect(seat.told)
         fates.connected_s[bot] = trip.clock()
         fates.state[bot] = State.PLAYING
-        async with asyncio.timeout(scenario.match.duration_s + OVERTIME_S):
+        async with asyncio.timeout(trip.scenario.modes[trip.mode(bot)].duration_s + OVERTIME_S):
             await _until_over(trip, bot, seat)
         fates.state[bot] = State.DONE
     except TimeoutError as error:

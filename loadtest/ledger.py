@@ -2,7 +2,7 @@
 
 What was queued must have been matched, cancelled or expired; what was started must have ended; what was checked out must have
 been committed; a kill must be known alike to the server that saw it, to the topic that carried it and to the service that
-rewarded it.
+rewarded it. And parties that queued together must have been put into one match.
 """
 
 from __future__ import annotations
@@ -88,13 +88,21 @@ class Killed:
     kill_events: int = 0
 
 
-def balance(books: Books, *, tickets_opened: int, kill_events: int, killed: Killed = Killed()) -> Ledger:
+def balance(
+    books: Books,
+    *,
+    tickets_opened: int,
+    kill_events: int,
+    killed: Killed = Killed(),
+    parties: tuple[int, int] = (0, 0),
+) -> Ledger:
     """Set the books of a run against each other.
 
     Args:
         books: what every service counted during the run.
         tickets_opened: tickets that the bots were given.
         kill_events: Kill events that our own consumer saw in Kafka.
+        parties: how many were matched, and how many of them whole.
         killed: what the run has killed on purpose. What a server counts after its last report nobody can know, so the kills of matches
             that died with it are left out of the first comparison, and stay in the second.
     """
@@ -142,6 +150,7 @@ def balance(books: Books, *, tickets_opened: int, kill_events: int, killed: Kill
                 ),
             ),
             *_kills_of_survivors(fleet, kill_events, killed),
+            *_parties(*parties),
         )
     )
 
@@ -151,6 +160,12 @@ def _held(tickets_opened: int, unclaimed: int) -> Entry:
         return Entry("tickets the bots hold", tickets_opened)
     label = "tickets the bots hold + those that players of lost matches did not come back for"
     return Entry(label, tickets_opened + unclaimed, f"{tickets_opened} + {unclaimed}")
+
+
+def _parties(placed: int, whole: int) -> tuple[Line, ...]:
+    if not placed:
+        return ()
+    return (Line("parties", (Entry("matched", placed), Entry("all of them in one match", whole))),)
 
 
 def _ended(fleet: Book, killed: Killed) -> tuple[Entry, ...]:

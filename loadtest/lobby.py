@@ -62,9 +62,16 @@ class Lobby(Protocol):
         ...
 
     async def open_ticket(
-        self, token: str, *, mode: str, latencies_ms: Mapping[str, float], client_key: str
+        self,
+        token: str,
+        *,
+        mode: str,
+        latencies_ms: Mapping[str, float],
+        client_key: str,
+        party: tuple[str, int] | None = None,
     ) -> str:
-        """Queue; the ticket's id. The same ``client_key`` gives the same ticket, and so does a player who has a live one."""
+        """Queue, alone or with a party (its id and size); the ticket's id. The same ``client_key`` gives the same ticket, and so does a
+        player who has a live one."""
         ...
 
     async def wait(self, token: str, ticket_id: str) -> TicketStatus:
@@ -121,13 +128,20 @@ class BackendLobby:
             await self._meta.set_loadout(token, SKINS[ord(key[-1]) % len(SKINS)])
 
     async def open_ticket(
-        self, token: str, *, mode: str, latencies_ms: Mapping[str, float], client_key: str
+        self,
+        token: str,
+        *,
+        mode: str,
+        latencies_ms: Mapping[str, float],
+        client_key: str,
+        party: tuple[str, int] | None = None,
     ) -> str:
-        """Queue; the ticket's id. The same ``client_key`` gives the same ticket, and so does a player who has a live one."""
+        """Queue, alone or with a party (its id and size); the ticket's id. The same ``client_key`` gives the same ticket, and so does a
+        player who has a live one."""
         with _translated("ticket"):
             try:
                 created = await self._matchmaker.with_token(token).create_ticket(
-                    mode, latencies_ms, client_key=client_key
+                    mode, latencies_ms, client_key=client_key, party=party
                 )
             except TicketExists as error:  # given because a match was lost which the player had left
                 return error.ticket_id

@@ -111,6 +111,16 @@ class Scenario(Section):
         """What most players play."""
         return self.modes[self.mode]
 
+    @property
+    def most_players(self) -> int:
+        """Players of the largest match."""
+        return max(mode.players for mode in self.modes.values())
+
+    @property
+    def longest_match_s(self) -> float:
+        """Seconds of the longest match."""
+        return max(mode.duration_s for mode in self.modes.values())
+
     def contradictions(self) -> list[tuple[Path, str]]:
         """What no section alone can see: where it is, and what is wrong."""
         found: list[tuple[Path, str]] = []
@@ -153,7 +163,8 @@ class Scenario(Section):
         A launcher that starts the backend itself passes them on; a run against a backend that is already up does not. What the scenario
         leaves open stays as the settings have it.
         """
-        mode, fleet = self.match, self.fleet
+        # The settings' size and pace of a match are the battle royale's; every mode has a length of its own.
+        mode, fleet = self.modes.get("battle_royale", self.match), self.fleet
         settings: dict[str, Any] = {"match_players": mode.players, "match_s": mode.duration_s}
         for section, names in (
             (mode, {"match_min_players": "min_players", "match_fill_s": "fill_s"}),
@@ -164,6 +175,10 @@ class Scenario(Section):
                 for setting, key in names.items()
                 if key in section.model_fields_set
             }
+        if len(self.modes) > 1:
+            settings["match_lengths"] = ",".join(
+                f"{name}={each.duration_s:.12g}" for name, each in self.modes.items()
+            )
         if "regions" in fleet.model_fields_set:
             settings["regions"] = ",".join(fleet.regions)
         if "max_servers" in settings:

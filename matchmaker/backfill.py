@@ -110,7 +110,7 @@ class Backfill:
         self._mode, self._fence, self._rng = rules.mode, fence, rng
         self._regions = list(settings.region_names)
         self._fleet_key = settings.fleet_key_bytes
-        self._token_ttl_s = settings.match_s + settings.connect_token_ttl_s
+        self._token_ttl_s = rules.match_s + settings.connect_token_ttl_s
         self._underway: dict[str, tuple[Joining, Rows]] = {}
         self._openings: list[Opening] = []
 

@@ -95,7 +95,7 @@ class Director:
             queue,
             self._allocator,
             fleet_key=self._settings.fleet_key_bytes,
-            token_ttl_s=self._settings.match_s + self._settings.connect_token_ttl_s,
+            token_ttl_s=self._rules.match_s + self._settings.connect_token_ttl_s,
             patience_s=self._settings.allocation_patience_s,
             clock=self._clock,
             reach=self._reach if self._settings.server_answer_s else None,

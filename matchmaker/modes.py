@@ -93,7 +93,7 @@ def mode_of(mode: str, game_mode: str, rule_set: RuleSet, settings: Settings) ->
     """The mode of a rule set: by the fast kernel where it can hold all of its rules, else by the search. Raises DocumentRefused."""
     attributes = Attributes(rule_set)
     try:
-        fast = rules_of(rule_set, settings.max_latency_ms, settings.match_s)
+        fast = rules_of(rule_set, settings.max_latency_ms, settings.match_s_of(mode))
     except DocumentRefused:
         searched = SearchedRules(
             mode,
@@ -101,7 +101,7 @@ def mode_of(mode: str, game_mode: str, rule_set: RuleSet, settings: Settings) ->
             rule_set,
             attributes,
             settings.max_latency_ms,
-            settings.match_s,
+            settings.match_s_of(mode),
             settings.accept_s,
         )
         return Mode(searched, attributes)

@@ -95,7 +95,7 @@ class Rules:
 def load_rules(settings: Settings) -> dict[str, Rules]:
     """The rules of the modes that ship, by mode."""
     royale = replace(
-        rules_of(shipped(BATTLE_ROYALE), settings.max_latency_ms, settings.match_s),
+        rules_of(shipped(BATTLE_ROYALE), settings.max_latency_ms, settings.match_s_of(BATTLE_ROYALE)),
         # How large and how soon is the settings' matter, so that a run of ten players plays too.
         players=settings.match_players,
         min_players=min(settings.match_min_players, settings.match_players),
@@ -106,7 +106,7 @@ def load_rules(settings: Settings) -> dict[str, Rules]:
         accept_s=settings.accept_s,
     )
     fives = replace(
-        rules_of(shipped(TEAMS_OF_FIVE), settings.max_latency_ms, settings.match_s),
+        rules_of(shipped(TEAMS_OF_FIVE), settings.max_latency_ms, settings.match_s_of(TEAMS_OF_FIVE)),
         accept_s=settings.accept_s,
     )
     until = {**BACKFILL_UNTIL, **settings.backfill_shares}

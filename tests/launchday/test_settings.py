@@ -32,3 +32,15 @@ def test_a_fleet_key_of_the_wrong_length_is_refused() -> None:
 
 def test_secrets_do_not_show_in_logs() -> None:
     assert "ab" * 32 not in repr(Settings(fleet_key=SecretStr("ab" * 32)))
+
+
+def test_a_mode_may_have_a_match_length_of_its_own() -> None:
+    given = Settings(match_s=60.0, match_lengths="teams_of_five=240, duel=7.5")
+    lengths = [given.match_s_of(mode) for mode in ("battle_royale", "teams_of_five", "duel")]
+    assert lengths == [60.0, 240.0, 7.5]
+
+
+@pytest.mark.parametrize("bad", ["teams_of_five", "=5", "duel=long", "duel=-1", "duel=0", "duel=nan"])
+def test_a_match_length_that_is_none_is_refused(bad: str) -> None:
+    with pytest.raises(ValidationError, match="mode=seconds"):
+        Settings(match_lengths=bad)

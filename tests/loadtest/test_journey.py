@@ -17,6 +17,7 @@ from loadtest.frame import DIED, MATCH_OVER
 from loadtest.journey import Trip, travel
 from loadtest.link_profiles import profiles
 from loadtest.lobby import LoggedIn, Refused, Unavailable
+from loadtest.parties import Parties, Party
 from loadtest.population import draw
 from loadtest.requests import Requests
 from loadtest.scenario import Scenario
@@ -46,6 +47,7 @@ class FakeLobby:
         self.latencies_ms: Mapping[str, float] = {}
         self.client_keys: list[str] = []
         self.made_of_the_old: str | None = None
+        self.parties: list[tuple[str, int] | None] = []
 
     def _ask(self, what: str) -> None:
         self.asked.append(what)
@@ -60,9 +62,16 @@ class FakeLobby:
         self._ask("shop")
 
     async def open_ticket(
-        self, token: str, *, mode: str, latencies_ms: Mapping[str, float], client_key: str
+        self,
+        token: str,
+        *,
+        mode: str,
+        latencies_ms: Mapping[str, float],
+        client_key: str,
+        party: tuple[str, int] | None = None,
     ) -> str:
         self._ask("open_ticket")
+        self.parties.append(party)
         self.client_keys.append(client_key)
         self.latencies_ms = latencies_ms
         return "t-1"
@@ -154,6 +163,7 @@ def trip_of(lobby: FakeLobby, swarm: FakeSwarm, **bots: object) -> Trip:
         latencies_ms=[{"west-europe": 18.0, "east-us": 101.0}, {"west-europe": 99.0, "east-us": 18.0}],
         clock=lambda: time.monotonic() - start_s,
         device=lambda bot: f"device-{bot}",
+        parties=Parties.of_population(population, "run"),
         rng=np.random.default_rng(1),
     )
 
@@ -404,3 +414,24 @@ async def test_without_growth_and_jitter_all_come_again_at_once(monkeypatch: pyt
     assert await pauses(pause_s=0.5, growth=1.0, jitter=0.0) == [0.5, 0.5, 0.5]
     assert await pauses(pause_s=0.5, growth=3.0, jitter=0.0, max_pause_s=2.0) == [0.5, 1.5, 2.0]
     assert len(set(await pauses(pause_s=0.5, growth=1.0, jitter=0.5))) == 3
+
+
+async def test_the_members_of_a_party_queue_as_one_and_those_who_play_alone_do_not() -> None:
+    lobby = FakeLobby()
+    trip = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END))
+    friends = Party("friends", [BOT, 1])
+    trip.parties.of[:2] = [friends, friends]
+    await asyncio.gather(*(travel(trip, bot) for bot in (BOT, 1, 2)))
+    assert sorted(lobby.parties, key=str) == [("friends-1", 2), ("friends-1", 2), None]
+    assert (trip.parties.placed, trip.parties.whole) == (1, 1)
+
+
+async def test_a_party_does_not_wait_for_a_member_who_is_lost_before_it_queues() -> None:
+    lobby = FakeLobby()
+    lobby.failures["log_in"] = [Refused("banned")]
+    trip = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END))
+    friends = Party("friends", [BOT, 1])
+    trip.parties.of[:2] = [friends, friends]
+    await asyncio.gather(travel(trip, BOT), travel(trip, 1))
+    assert sorted(trip.fates.state[[BOT, 1]].tolist()) == [State.DONE, State.LOST]
+    assert lobby.parties == [None]  # who is left plays alone

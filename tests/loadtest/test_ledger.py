@@ -95,3 +95,12 @@ def test_a_server_that_the_run_killed_is_no_fault_and_another_is() -> None:
         killed=killed,
     )
     assert [line.name for line in twice.lines if not line.balanced] == ["matches"]
+
+
+def test_a_party_that_was_not_put_into_one_match_is_an_imbalance() -> None:
+    def told(*parties: int) -> Ledger:
+        return balance(books(), tickets_opened=200, kill_events=180, parties=(parties[0], parties[1]))
+
+    assert told(12, 12).balanced
+    assert not told(12, 11).balanced
+    assert [line.name for line in told(12, 11).lines if not line.balanced] == ["parties"]
