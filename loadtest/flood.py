@@ -252,6 +252,7 @@ async def _flood(
                 arrival_late_ms=percentiles((fates.arrived_s - fates.intended_s) * 1e3, 50, 99, 100),
                 datagrams_overflowed=sum(link["overflowed"] for link in swarm.links.values()),
                 cpu_cores=(time.process_time() - cpu_s) / clock(),
+                stages_s=swarm.stages_s,
             ),
             settled_s=settled_s,
             interrupted=interrupted,

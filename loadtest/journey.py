@@ -247,7 +247,7 @@ async def _wait(trip: Trip, bot: int, token: str, ticket_id: str) -> Assignment 
 
 async def _play(trip: Trip, bot: int, assignment: Assignment) -> None:
     """Connect, play to the end or to the death, leave."""
-    fates, scenario = trip.fates, trip.scenario
+    fates = trip.fates
     fates.state[bot] = State.CONNECTING
     latencies_ms = trip.latencies_of(bot)
     line = Line(

@@ -50,6 +50,7 @@ class Generator:
         arrival_late_ms: percentiles of how late players were sent on their way.
         datagrams_overflowed: datagrams that found an emulated link's queue full.
         cpu_cores: processor time of this process over wall time.
+        stages_s: of it, in seconds, what each stage of the swarm's step took; the rest went to the reliable lane.
     """
 
     step_late_us: dict[str, float | None]
@@ -57,6 +58,7 @@ class Generator:
     arrival_late_ms: dict[str, float | None]
     datagrams_overflowed: int
     cpu_cores: float
+    stages_s: Mapping[str, float] = field(default_factory=dict)
 
     # Beyond one frame, inputs bunch up and the measured round trip is the generator's own; below 57 of 60 inputs a second the
     # bots are not the players they play; and arrivals half a second late are another curve than the scenario's.
@@ -252,6 +254,7 @@ class Outcome:
                 "steps_missed_share": self.generator.steps_missed_share,
                 "arrival_late_ms": self.generator.arrival_late_ms,
                 "datagrams_overflowed": self.generator.datagrams_overflowed,
+                "stages_s": dict(self.generator.stages_s),
             },
             "cpu_cores": self.cpu_cores,
             "faults": [happening.as_json() for happening in self.happenings],

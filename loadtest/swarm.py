@@ -218,6 +218,14 @@ class Swarm:
         return {name: float((at + 1) * LATE_BIN_US) for name, at in zip(names, bins, strict=True)}
 
     @property
+    def stages_s(self) -> dict[str, float]:
+        """Seconds of processor time by stage of the step; what waits for the network costs none."""
+        return {
+            name: round(spent_ns / 1e9, 3)
+            for name, spent_ns in zip(frame.STAGES, self._state.spent_ns.tolist(), strict=True)
+        }
+
+    @property
     def links(self) -> dict[str, dict[str, int]]:
         """Datagrams by direction: sent into the links, lost, delivered, overflowed."""
         offsets = {"sent": SENT, "lost": LOST, "delivered": DELIVERED, "overflowed": OVERFLOWED}

@@ -235,6 +235,23 @@ def rehearsal(
 
 
 @app.command()
+def ratings(
+    players: Annotated[int, typer.Option(min=10, max=20_000, help="How many players, all new.")] = 400,
+    match_players: Annotated[int, typer.Option(min=2, max=1_000, help="Players of a match.")] = 100,
+    matches: Annotated[int, typer.Option(min=1, max=2_000, help="That each plays.")] = 100,
+    seed: Seed = 1,
+    report: Annotated[Path | None, typer.Option(help="Write a page with the curve to this file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Players of known skill, matched by the real kernel and rated by the real ratings: how soon ratings tell the skill."""
+    from loadtest.bench import ratings as bench
+
+    if match_players > players:
+        raise typer.BadParameter("a match cannot have more players than there are")
+    _print(lambda: bench.run(players, match_players, matches, seed, report), as_json)
+
+
+@app.command()
 def simulation(
     scales: Annotated[str, typer.Option(help="Sizes, in times of launch day's million.")] = "0.1,1,10",
     as_json: AsJson = False,
@@ -290,6 +307,7 @@ def _every() -> Iterator[Callable[[], dict[str, Any]]]:
         matching,
         meta,
         queue,
+        ratings,
         rehearsal,
         rewards,
         scale,
@@ -323,6 +341,7 @@ def _every() -> Iterator[Callable[[], dict[str, Any]]]:
     yield rewards.run
     yield simulation.run
     yield theory.run
+    yield ratings.run
     yield rehearsal.run
 
 

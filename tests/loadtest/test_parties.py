@@ -11,7 +11,8 @@ async def test_a_party_presses_play_when_its_last_member_is_ready() -> None:
     party = Party("p", [4, 5, 6])
     first, second = (asyncio.create_task(party.gather(bot, bot / 10)) for bot in (4, 5))
     await asyncio.sleep(0)
-    assert not first.done() and not second.done()
+    assert not first.done()
+    assert not second.done()
     assert await party.gather(6, 0.2) == Play(0.5, ("p-1", 3))  # as of when the last of them meant to
     assert await first == await second == Play(0.5, ("p-1", 3))
 

@@ -42,7 +42,7 @@ def test_the_tour_is_two_matches_of_a_hundred_on_two_continents() -> None:
     assert settings == {"match_players": 100, "match_s": 45.0}  # the rest is the user's to set
     rehearsal = load(SHIPPED / "rehearsal.yaml").backend_settings()
     assert rehearsal["regions"] == "west-europe,east-us,southeast-asia"
-    assert (rehearsal["ready_per_region"], rehearsal["match_fill_s"]) == (4, 45.0)
+    assert (rehearsal["ready_per_region"], rehearsal["match_fill_s"]) == (4, 30.0)
 
 
 def test_every_mistake_is_reported_at_once_with_its_line_and_path() -> None:
