@@ -128,7 +128,7 @@ def arrived_s(inbox: Inbox, row: int, ahead_s: float, earliest_s: float, latest_
     if seconds == 0:
         return latest_s
     at_s = (seconds - ahead_s) + inbox.control[row, _NANOSECONDS] * 1e-9
-    return min(max(at_s, earliest_s), latest_s)
+    return float(min(max(at_s, earliest_s), latest_s))
 
 
 @njit(cache=True, nogil=True, **STAGE)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(120)  # the first run on a machine compiles the
 
 def test_what_ratings_tell_of_skill_comes_nearer_to_it_with_each_doubling_of_the_matches() -> None:
     points = list(converge(players=60, match_players=20, rounds=32, seed=3, luck=12.0))
-    assert [point.matches for point in points] == pytest.approx(range(33))
+    assert 24 < points[-1].matches <= 32  # who finds no full match in one round plays in another
     assert falls(points)
     assert points[-1].error < 0.6 * points[0].error
     assert points[-1].rank_correlation > 0.8
