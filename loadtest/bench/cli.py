@@ -235,6 +235,17 @@ def rehearsal(
 
 
 @app.command()
+def netem(
+    seconds: Annotated[float, typer.Option(min=1.0, max=600.0, help="Of datagrams, each line.")] = 15.0,
+    as_json: AsJson = False,
+) -> None:
+    """Our emulated lines beside the kernel's own, tc netem: as root, on a kernel with sch_netem."""
+    from loadtest.bench import netem as bench
+
+    _print(lambda: bench.run(seconds), as_json)
+
+
+@app.command()
 def ratings(
     players: Annotated[int, typer.Option(min=10, max=20_000, help="How many players, all new.")] = 400,
     match_players: Annotated[int, typer.Option(min=2, max=1_000, help="Players of a match.")] = 100,
