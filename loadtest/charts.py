@@ -37,6 +37,8 @@ STATE_LOOKS = {
     State.LOST: ("lost", RED),
 }
 HISTOGRAM_BINS = 40
+NAMED_SERVERS = 3  # more names than these push the curves out of a narrow page
+BAR_PX = 24
 
 
 def players(outcome: Outcome) -> go.Figure:
@@ -107,14 +109,20 @@ def ticks(outcome: Outcome) -> go.Figure:
     """Tick time of each game server, p50 and p99 of each report, under the budget of one tick."""
     figure = blank("seconds since the start", "milliseconds a tick", log=True)
     timeline = outcome.timeline
+    dashes = (("p99", "solid"), ("p50", "dot"))
+    many = len(timeline.servers) > NAMED_SERVERS
+    for key, dash in dashes if many else ():
+        line = {"color": GREY, "dash": dash, "width": 2}
+        figure.add_scatter(x=[None], y=[None], name=f"{key}, a line a server", mode="lines", line=line)
     for number, (name, curve) in enumerate(sorted(timeline.servers.items())):
         colour = BY_NUMBER[number % len(BY_NUMBER)]
-        for key, dash in (("p99", "solid"), ("p50", "dot")):
+        for key, dash in dashes:
             figure.add_scatter(
                 x=curve["at_s"],
                 y=[value / 1e3 if value > 0 else None for value in curve[key]],
                 name=f"{name} {key}",
                 mode="lines",
+                showlegend=not many,
                 line={"color": colour, "dash": dash, "width": 2},
             )
     if timeline.servers:
@@ -136,7 +144,7 @@ def stages(outcome: Outcome) -> go.Figure | None:
     if not named:
         return None
     figure = blank("microseconds, p50", "")
-    labels = [f"{report.get('region', '?')}<br>{str(report.get('match_id', ''))[:8]}" for report in named]
+    labels = [str(report.get("match_id", ""))[:8] for report in named]
     for number, stage in enumerate(named[0]["stages_us"]):
         values = [_p50(report["stages_us"].get(stage, 0)) for report in named]
         figure.add_bar(
@@ -145,9 +153,14 @@ def stages(outcome: Outcome) -> go.Figure | None:
             name=stage,
             orientation="h",
             marker={"color": BY_NUMBER[number % len(BY_NUMBER)]},
+            customdata=[report.get("region", "?") for report in named],
+            hovertemplate="%{x:.1f} µs<extra>" + stage + ", %{customdata} %{y}</extra>",
         )
     figure.update_layout(
-        barmode="stack", yaxis={"type": "category"}, legend={"entrywidth": 86, "traceorder": "normal"}
+        barmode="stack",
+        height=200 + BAR_PX * len(named),
+        yaxis={"type": "category"},
+        legend={"entrywidth": 72, "traceorder": "normal"},
     )
     return figure
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,8 +122,8 @@ def show(first: Path, second: Path, table: list[Row], console: Console) -> None:
         colour = {-1: "red", 1: "green", 0: "default"}[row.judgement]
         shown.add_row(
             escape(row.name),
-            escape(_said(row.first)),
-            escape(_said(row.second)),
+            escape(_said(row.first, row.name)),
+            escape(_said(row.second, row.name)),
             f"[{colour}]{_change(row)}[/]",
         )
     alike = sum(row.first == row.second for row in table)
@@ -132,19 +133,39 @@ def show(first: Path, second: Path, table: list[Row], console: Console) -> None:
 
 def page(first: Path, second: Path, table: list[Row]) -> str:
     """The figures side by side as one HTML page."""
-    body = "".join(
-        f"<tr{' class=alike' if row.first == row.second else ''}><td>{html.escape(row.name)}</td>"
-        f"<td class=number>{html.escape(_said(row.first))}</td><td class=number>{html.escape(_said(row.second))}</td>"
-        f'<td class="number {("", "better", "worse")[row.judgement]}">{_change(row)}</td></tr>'
-        for row in table
+    differing = [row for row in table if row.first != row.second]
+    alike = [row for row in table if row.first == row.second]
+    head = "<tr><th>figure</th>" + "".join(
+        f"<th class=number>{html.escape(path.stem)}</th>" for path in (first, second)
     )
-    head = f"<tr><th>figure</th><th class=number>{html.escape(str(first))}</th><th class=number>{html.escape(str(second))}</th><th class=number>change</th></tr>"
-    return PAGE.replace("$table", head + body)
+    return (
+        PAGE.replace("$first", html.escape(str(first)))
+        .replace("$second", html.escape(str(second)))
+        .replace("$count", f"{len(alike):,}")
+        .replace("$differing", f"{head}<th class=number>change</th></tr>" + "".join(map(_line, differing)))
+        .replace("$alike", "".join(map(_line, alike)))
+    )
 
 
-def _said(value: float | str | None) -> str:
+def _line(row: Row) -> str:
+    name = html.escape(row.name).replace("_", "_<wbr>").replace(".", ".<wbr>")
+    cells = "".join(
+        f"<td class={'text' if isinstance(value, str) and len(value) > 20 else 'number'}>{html.escape(_said(value, row.name))}</td>"
+        for value in (row.first, row.second)
+    )
+    if row.first == row.second:
+        return f"<tr class=alike><td>{name}</td>{cells}</tr>"
+    judged = ("", "better", "worse")[row.judgement]
+    return f'<tr><td>{name}</td>{cells}<td class="number {judged}">{_change(row)}</td></tr>'
+
+
+def _said(value: float | str | None, name: str = "") -> str:
     if value is None:
         return "–"
+    if name == "started_at" and isinstance(value, int | float):
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(value))
+    if name in OF_ONE_RUN:
+        return str(value)
     if isinstance(value, str):
         return value if len(value) <= 80 else f"{value[:79]}…"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
@@ -168,8 +189,13 @@ body { margin: 0; background: var(--page); color: var(--text); font: 15px/1.5 sy
 main { max-width: 1000px; margin: 0 auto; padding: 24px 16px 56px; } h1 { font-size: 22px; margin: 0 0 12px; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 12px 16px; overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
-th { color: var(--quiet); font-weight: 500; } .number { text-align: right; } tr.alike { color: var(--quiet); }
+th, td { text-align: left; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+td:last-child, th:last-child { padding-right: 0; } tr:last-child td { border-bottom: 0; }
+th { color: var(--quiet); font-weight: 500; } .number { text-align: right; white-space: nowrap; } td.text { min-width: 110px; } tr.alike { color: var(--quiet); }
 .better { color: var(--good); font-weight: 600; } .worse { color: var(--bad); font-weight: 600; }
-</style></head><body><main><h1>Two runs side by side</h1><div class="card"><table>$table</table></div></main></body></html>
+p { margin: 0 0 12px; color: var(--quiet); overflow-wrap: anywhere; } details { margin-top: 16px; } summary { cursor: pointer; }
+@media (max-width: 600px) { body { font-size: 13px; } th, td { padding-right: 8px; } .card { padding: 8px 12px; } }
+</style></head><body><main><h1>Two runs side by side</h1><p>$first and $second: what differs, and by how much the second is more than the first.</p>
+<div class="card"><table>$differing</table></div>
+<details class="card"><summary>$count figures are alike</summary><table>$alike</table></details></main></body></html>
 """
