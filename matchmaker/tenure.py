@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import msgspec
 import numpy as np
 import structlog
 
@@ -177,7 +178,6 @@ class Tenure:
             accept_by=now + accept_s if accept_s else None,
             game_mode=self._rules.game_mode,
             backfill=self._terms(rows),
-            quality=evenness(self.pool.skill[rows], self.pool.skill_deviation[rows], teams),
         )
         return Match(proposal, rows)
 
@@ -242,6 +242,7 @@ class Tenure:
         if not matches:
             return []
         claimed = []
+        matches = [self._rated(match) for match in matches]
         answers = await self._queue.propose([match.proposal for match in matches])
         for match, gone in zip(matches, answers, strict=True):
             if gone:
@@ -250,6 +251,12 @@ class Tenure:
                 self.pool.hold(match.rows)
                 claimed.append(match)
         return claimed
+
+    def _rated(self, match: Match) -> Match:
+        """The match with how even it is; of those alone that are proposed: while servers are short most are formed in vain."""
+        proposal, rows = match.proposal, match.rows
+        quality = evenness(self.pool.skill[rows], self.pool.skill_deviation[rows], proposal.teams)
+        return Match(msgspec.structs.replace(proposal, quality=quality), rows)
 
     async def _place(self, match: Match) -> None:
         outcome = await self._placement.place(match.proposal, self.pool.asked(match.rows))
