@@ -54,6 +54,20 @@ def test_list_tells_each_letter_once_with_its_reason(some_letters: list[str]) ->
     assert "3 dead letters" in RUN.invoke(cli.app, ["dead-letters", "list"]).stdout
 
 
+@pytest.mark.parametrize("limit", [1, 2, 20])
+async def test_the_newest_are_read_from_the_end_of_the_topic(
+    limit: int, some_letters: list[str], settings: Settings
+) -> None:
+    found = await letters.newest(settings.kafka_bootstrap, settings.topic_prefix, limit)
+    assert len(found) == min(limit, 3)
+    assert {letter.origin for letter in found} <= set(some_letters)
+
+
+async def test_a_topic_without_letters_has_no_newest(settings: Settings) -> None:
+    await ensure_topics(settings.kafka_bootstrap, settings.topic_prefix)
+    assert await letters.newest(settings.kafka_bootstrap, settings.topic_prefix, 5) == []
+
+
 def test_show_tells_the_record_and_what_can_be_read_of_it(some_letters: list[str]) -> None:
     first = json.loads(RUN.invoke(cli.app, ["dead-letters", "show", some_letters[0]]).stdout)
     assert "xp_granted" in first["readable"]

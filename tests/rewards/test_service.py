@@ -104,6 +104,15 @@ async def test_the_service_tells_its_health_metrics_and_books_and_stops_on_reque
             assert (await http.get("/healthz")).status_code == 200
             assert 'rewards_events_applied_total{kind="kill"} 1.0' in (await http.get("/metrics")).text
             assert (await http.get("/v1/internal/books")).status_code == 401
+            assert (await http.get("/v1/internal/dead-letters")).status_code == 401
+            token = Signer(settings.identity_secret.get_secret_value()).service_token("test", time.time())
+            answer = await http.get(
+                "/v1/internal/dead-letters", headers={"Authorization": f"Bearer {token}"}, timeout=30.0
+            )
+            [letter] = answer.json()["dead_letters"]
+            assert letter["bytes"] == len(b"junk")
+            assert letter["origin"].startswith(settings.topic_prefix)
+            assert letter["reason"]
 
         redis = Redis.from_url(settings.cache_url, decode_responses=True)
         assert await redis.hmget(keys.player(1), ["xp", "level"]) == ["650", "2"]

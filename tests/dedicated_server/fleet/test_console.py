@@ -6,14 +6,17 @@ import time
 import uuid
 
 import pytest
+from fastapi import FastAPI
 
 from dedicated_server.fleet.region import Region
 from dedicated_server.fleet.states import State
 from launchday import identity
 from launchday.identity import Signer
 from launchday.problems import Problem
+from launchday.settings import Settings
 from tests.browser import NARROW, Browser, browser
-from tests.dedicated_server.fleet.conftest import REGION, RunningFleet
+from tests.dedicated_server.fleet.conftest import REGION, RunningFleet, running_fleet
+from tests.dedicated_server.fleet.test_operations import serving
 from tests.optional import needs
 
 pytestmark = [needs("chromium"), pytest.mark.timeout(240)]
@@ -117,6 +120,7 @@ async def test_a_viewer_looks_and_the_page_says_when_something_is_away(
         await page.get_by_text("There is no game server").wait_for()
         await page.goto(f"{base}/")
         await page.get_by_test_id(f"legend-{REGION}").wait_for()
+        await page.get_by_test_id("letters").get_by_text("The rewards service does not say which.").wait_for()
 
         def away(_: Region) -> None:
             raise Problem(503, "away", "the fleet is away")
@@ -133,3 +137,31 @@ async def test_a_viewer_looks_and_the_page_says_when_something_is_away(
         await page.goto(f"{base}/servers")
         await page.wait_for_url("**/sign-in")
         assert seen.complaints == []
+
+
+async def test_dead_letters_are_listed_with_reason_and_origin_and_none_is_said_to_be_none(
+    fleet_settings: Settings,
+) -> None:
+    rewards, books, listed = FastAPI(), {"dead_letters": 0, "lag": 0}, []
+
+    @rewards.get("/v1/internal/books")
+    async def tell_books() -> dict[str, int]:
+        return books
+
+    @rewards.get("/v1/internal/dead-letters")
+    async def tell_letters() -> dict[str, list[dict[str, object]]]:
+        return {"dead_letters": listed}
+
+    async with serving(rewards) as url:
+        settings = fleet_settings.model_copy(update={"rewards_url": url})
+        async with running_fleet(settings) as fleet, browser() as seen:
+            await sign_in(fleet, seen, identity.VIEWER)
+            letters = seen.page.get_by_test_id("letters")
+            await letters.get_by_text("No event was set aside.").wait_for()
+            listed.append(
+                {"at": 1.0, "origin": "launchday.kills/3/8", "reason": "<b>no</b> envelope", "bytes": 4}
+            )
+            books["dead_letters"] = 1
+            await letters.get_by_text("launchday.kills/3/8").wait_for()
+            await letters.get_by_text("<b>no</b> envelope").wait_for()
+            assert seen.complaints == []

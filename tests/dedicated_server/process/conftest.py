@@ -76,9 +76,9 @@ def new_match(player_ids: list[int], match_s: float = 1.5, **changes: Any) -> Te
 
 
 @asynccontextmanager
-async def playing(tokens: list[bytes]) -> AsyncIterator[Players]:
+async def playing(tokens: list[bytes], walk: tuple[int, int] = (0, 0)) -> AsyncIterator[Players]:
     """Players who play while the block runs."""
-    players = Players(tokens)
+    players = Players(tokens, walk)
     task = asyncio.create_task(players.play())
     try:
         yield players

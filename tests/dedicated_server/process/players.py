@@ -18,9 +18,10 @@ FRAME_S = 1 / 60
 
 
 class Players:
-    """Plays with these connect tokens until cancelled."""
+    """Plays with these connect tokens until cancelled; ``walk``: int8 east and north, as inputs have it."""
 
-    def __init__(self, tokens: Sequence[bytes]) -> None:
+    def __init__(self, tokens: Sequence[bytes], walk: tuple[int, int] = (0, 0)) -> None:
+        self._walk = walk
         self.clients = ClientSessions(len(tokens), 100)
         for token in tokens:
             self.clients.add(token)
@@ -63,7 +64,7 @@ class Players:
                 length = one.recv_into(self._in.data)
                 client_receive(self.clients.state, index, self._in, length, now_s)
         yaw, buttons = self._aim(index)
-        length = client_transmit(self.clients.state, index, now_s, 0, 0, yaw, buttons, 0, self._out)
+        length = client_transmit(self.clients.state, index, now_s, *self._walk, yaw, buttons, 0, self._out)
         if length:
             with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
                 one.send(self._out[:length].data)

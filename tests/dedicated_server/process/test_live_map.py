@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,8 @@ async def test_the_map_of_a_match_moves(meta_process: Settings) -> None:
         player_ids = [(await meta.login_device(f"map-device-{n}")).player_id for n in range(PLAYERS)]
         match = new_match(player_ids, match_s=200.0)
         given = await fleet.allocate(match)
-        async with playing(match.tokens(given.port)):
+        # Who stands still is seen to move only when the zone shrinks, and the view with it, half a minute later.
+        async with playing(match.tokens(given.port), walk=(40, 25)):
             base = await sign_in(meta_process, seen, str(fleet.admin.base_url))
             page = seen.page
             await page.goto(f"{base}/servers/{given.name}")
@@ -54,13 +56,13 @@ async def test_the_map_of_a_match_moves(meta_process: Settings) -> None:
             await page.get_by_test_id("player-id").fill(str(player_ids[0]))
             await page.get_by_test_id("look-up").click()
             await page.get_by_text(f"by {given.name}, for").wait_for()
-            if folder := os.environ.get("LAUNCHDAY_SCREENSHOTS"):
-                await page.screenshot(path=Path(folder) / "console-players-wide-light.png")
             await (
                 page.get_by_text("yes", exact=True)
                 .or_(page.get_by_text("no, it waits to be written"))
                 .wait_for()
             )
+            await take_pictures_of_players(seen, base, str(player_ids[0]))
+            await take_pictures_of_sign_in(seen, base)
 
 
 async def sign_in(settings: Settings, seen: Browser, url: str) -> str:
@@ -105,6 +107,38 @@ async def take_pictures(seen: Browser, base: str, server: str) -> None:
                 await page.screenshot(path=Path(folder) / f"console-{name}-{width}-{theme}.png")
         await page.set_viewport_size(WIDE)  # type: ignore[arg-type]
         await page.get_by_label("Light or dark").click()
+
+
+async def take_pictures_of_players(seen: Browser, base: str, player_id: str) -> None:
+    """Leave pictures of the page that looks a player up, likewise."""
+    async for path in _looks(seen, "players"):
+        await seen.page.goto(f"{base}/players")
+        await seen.page.get_by_test_id("player-id").fill(player_id)
+        await seen.page.get_by_test_id("look-up").click()
+        await seen.page.get_by_text("Fence").wait_for()
+        await seen.page.screenshot(path=path)
+
+
+async def take_pictures_of_sign_in(seen: Browser, base: str) -> None:
+    """Leave pictures of the page where a visitor shows his token, likewise."""
+    async for path in _looks(seen, "sign-in"):
+        await seen.page.goto(f"{base}/sign-in")
+        await seen.page.get_by_role("button", name="Sign in").wait_for()
+        await seen.page.screenshot(path=path)
+
+
+async def _looks(seen: Browser, name: str) -> AsyncIterator[Path]:
+    """Wide and narrow, light and dark (a page follows the visitor's system); where a picture of each goes."""
+    if not (folder := os.environ.get("LAUNCHDAY_SCREENSHOTS")):
+        return
+    for theme in ("light", "dark"):
+        for width, size in (("wide", WIDE), ("narrow", NARROW)):
+            await seen.page.set_viewport_size(size)  # type: ignore[arg-type]
+            yield Path(folder) / f"console-{name}-{width}-{theme}.png"
+        await seen.page.goto(seen.page.url.rsplit("/", 1)[0] + "/players")
+        await seen.page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+        await seen.page.get_by_label("Light or dark").click()
+        await asyncio.sleep(0.5)  # until the choice is stored
 
 
 def test_a_feed_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
