@@ -33,6 +33,8 @@ LOOK_AGAIN_S = 1.0  # between two looks for such a match
 RETRY_S = 1.0
 REFUSED_RETRY_S = 60.0
 
+NONSENSE = (LookupError, TypeError, ValueError, msgspec.MsgspecError)  # what unreadable answers raise
+
 log = structlog.get_logger()
 
 
@@ -96,7 +98,11 @@ class Salvage:
                     "this fleet does not tell of lost matches: their players queue by themselves", error
                 )
                 await asyncio.sleep(REFUSED_RETRY_S)
-            except (FleetError, RedisError) as error:
+            except (
+                FleetError,
+                RedisError,
+                *NONSENSE,
+            ) as error:  # directors in the same process go on whatever comes
                 self._tell("cannot follow the fleet, trying again", error)
                 await asyncio.sleep(RETRY_S)
 

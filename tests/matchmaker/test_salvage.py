@@ -21,6 +21,7 @@ from dedicated_server.fleet.client import Cursor, FleetRefused, FleetUnavailable
 from launchday import children
 from launchday.settings import Settings
 from launchday.stack import environment
+from loadtest.lobby import BackendLobby
 from matchmaker import salvage as salvage_module
 from matchmaker.client import MatchmakerClient, TicketExists, TicketStatus
 from matchmaker.salvage import Salvage
@@ -318,6 +319,25 @@ async def test_who_follows_the_old_ticket_is_told_the_moment_it_is_known(
     assert stream[-1].requeued_as == (await waiting).requeued_as
 
 
+async def test_a_simulated_player_finds_the_ticket_by_asking_and_by_queueing(
+    client: MatchmakerClient,
+    api_url: str,
+    make_director: MakeDirector,
+    mm_settings: Settings,
+    telling: TellingFleet,
+    salvage: Salvage,
+) -> None:
+    played = await play(client, make_director, mm_settings)
+    telling.tell(played.match_id)
+    await salvage.follow(0.0)
+    async with BackendLobby(mm_settings.model_copy(update={"matchmaker_url": api_url}), 4) as lobby:
+        asked = await lobby.requeued(token_of(1), played.concerned[1].ticket_id)
+        assert asked == (await old_ticket(client, 1, played)).requeued_as
+        queued = await lobby.open_ticket(token_of(2), mode=MODE, latencies_ms=WEST_EUROPE, client_key="k")
+        assert queued == (await old_ticket(client, 2, played)).requeued_as
+    assert (await client.books())["resumed"] == 1  # the other one has yet to wait for his
+
+
 async def test_a_match_that_nobody_knows_of_is_salvaged_and_one_that_lives_or_ended_is_not(
     client: MatchmakerClient,
     cache: Redis,
@@ -398,6 +418,7 @@ async def test_a_fleet_without_that_feed_is_mentioned_once_and_asked_rarely(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(salvage_module, "REFUSED_RETRY_S", 0.01)
+    monkeypatch.setattr(salvage_module, "RETRY_S", 0.01)
     telling.error = FleetRefused("HTTP 404: Not Found")
     following = asyncio.create_task(salvage.run())
 
@@ -408,7 +429,11 @@ async def test_a_fleet_without_that_feed_is_mentioned_once_and_asked_rarely(
     assert capsys.readouterr().out.count("queue by themselves") == 1
     telling.error = None
     await eventually(lambda: asked(8))
-    telling.error = FleetUnavailable("no answer")
+    for error in (FleetUnavailable("no answer"), KeyError("match_id")):
+        telling.error = error
+        before = len(telling.asked)
+        await eventually(lambda before=before: asked(before + 2))  # type: ignore[misc]
+    assert not following.done()
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
 

@@ -45,4 +45,4 @@ def install(settings: Settings) -> None:
             wrong = ui.label("").classes("ld-wrong").props('role="alert"')
             ui.button("Sign in", on_click=enter).props("unelevated no-caps").classes("ld-wide")
             with ui.element("div").classes("ld-note"):
-                ui.html("Get one with <code>launchday fleet token --role operator</code>.", sanitize=False)
+                ui.html("Get one with:<code>launchday fleet token --role operator</code>", sanitize=False)

@@ -116,6 +116,7 @@ async def take_pictures_of_players(seen: Browser, base: str, player_id: str) -> 
         await seen.page.get_by_test_id("player-id").fill(player_id)
         await seen.page.get_by_test_id("look-up").click()
         await seen.page.get_by_text("Fence").wait_for()
+        await asyncio.sleep(0.5)  # until the field's name has moved out of the way
         await seen.page.screenshot(path=path)
 
 
