@@ -151,19 +151,35 @@ class Backfill:
         """Form matches of tickets, and give others to running matches; see Pool.units for ``members`` and ``first``."""
         rules, openings = self._rules, self._arrays()
         assert isinstance(rules, Rules)  # a search fills no running matches
-        while True:
-            formed = match_tickets(rules, now, tickets, seed, openings)
-            if openings is None:
-                return formed
-            shut = set()
-            for unit in np.flatnonzero(formed.opening_of != UNMATCHED):
-                opening = int(formed.opening_of[unit])
-                players = pool.player_id[members[first[unit] : first[unit + 1]]]
-                if not set(self._openings[opening].offer.excluded).isdisjoint(players.tolist()):
-                    shut.add(opening)
-            if not shut:
-                return formed
-            openings.room[sorted(shut)] = 0  # for this cycle: the seat waits until he plays elsewhere
+        formed = match_tickets(rules, now, tickets, seed, openings)
+        if openings is None or not (barred := self._barred(formed, members, first, pool)):
+            return formed
+        # Their seats stay away from the matching, so that they may play elsewhere, and then go to those who are left.
+        shut = np.zeros(len(openings.room), np.bool_)
+        shut[list(barred.values())] = True
+        elsewhere = openings._replace(room=np.where(shut[:, None], 0, openings.room))
+        formed = match_tickets(rules, now, tickets, seed, elsewhere)
+        left = (formed.match_of == UNMATCHED) & (formed.opening_of == UNMATCHED)
+        left[list(barred)] = False
+        rest = Tickets(*(None if column is None else column[left] for column in tickets))
+        there = openings._replace(room=np.where(shut[:, None], openings.room, 0))
+        late = match_tickets(rules, now, rest, seed, there)
+        formed.opening_of[left], formed.team_of[left] = (
+            late.opening_of,
+            np.where(late.opening_of == UNMATCHED, formed.team_of[left], late.team_of),
+        )
+        formed.opening_of[list(self._barred(formed, members, first, pool))] = UNMATCHED
+        return formed
+
+    def _barred(self, formed: Formed, members: Rows, first: NDArray[np.int64], pool: Pool) -> dict[int, int]:
+        """Tickets that were given to a running match whose players may not come into it (again), and to which."""
+        barred = {}
+        for unit in np.flatnonzero(formed.opening_of != UNMATCHED).tolist():
+            opening = int(formed.opening_of[unit])
+            players = pool.player_id[members[first[unit] : first[unit + 1]]].tolist()
+            if not set(self._openings[opening].offer.excluded).isdisjoint(players):
+                barred[unit] = opening
+        return barred
 
     async def claim(self, joining: Sequence[ToJoin], pool: Pool, now: float) -> Rows:
         """Claim the tickets that the matching gave to running matches. Returns the rows of those that have ended meanwhile."""
