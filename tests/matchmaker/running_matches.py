@@ -16,7 +16,6 @@ from dedicated_server.joiners import Matchmaker
 from dedicated_server.match_session import MatchSession, Patience
 from dedicated_server.pacing import SystemClock
 from dedicated_server.protocol import connect_token
-from dedicated_server.recorder import Recorder
 from dedicated_server.simulation.match import MatchConfig
 from dedicated_server.transport import Transport, open_transport
 from matchmaker.client import Assignment
@@ -102,7 +101,7 @@ class RunningMatch:
         mode: str,
         match_s: float,
         until_s: float,
-        recorded: str = "",
+        patience: Patience = PATIENCE,
     ) -> None:
         self.match_id = uuid4()
         self.teams = list(teams)
@@ -125,8 +124,7 @@ class RunningMatch:
         }
 
         def open_engine(config: MatchConfig) -> Engine:
-            recorder = Recorder(match_path, config) if (match_path := _path(recorded)) else None
-            self.engine = Engine(config, fleet_key, transport, recorder=recorder)
+            self.engine = Engine(config, fleet_key, transport)
             return self.engine
 
         async def send_report(report: str) -> None:
@@ -140,7 +138,7 @@ class RunningMatch:
             producer=self.told,
             send_report=send_report,
             clock=SystemClock(),
-            patience=PATIENCE,
+            patience=patience,
             matchmaker=matchmaker,
             address=("127.0.0.1", transport.port),
         )
@@ -171,12 +169,6 @@ class RunningMatch:
         ]
         assert len(ended) == 1
         return {each.player_id: (each.team, each.played_s) for each in ended[0].placements}
-
-
-def _path(name: str):  # type: ignore[no-untyped-def]
-    from pathlib import Path
-
-    return Path(name) if name else None
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -79,8 +80,8 @@ async def test_a_seat_becomes_free_a_waiting_player_gets_it_plays_and_is_in_the_
     assert (books["queued"], books["matched"], books["backfilled"], books["matches"]) == (1, 1, 1, 0)
 
 
-def _true(holds):  # type: ignore[no-untyped-def]
+def _true(holds: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
     async def check() -> bool:
-        return bool(holds())
+        return holds()
 
     return check
