@@ -147,6 +147,7 @@ class Joiners:
         self._opened_at: float | None = None
         self._announced = False
         self._check_in_due_s = 0.0
+        self._checking_in = asyncio.Lock()  # each is counted once
         self._tasks: set[asyncio.Task[None]] = set()
         self.left: list[Left] = []
         self.uncommitted: dict[int, Committed] = {}
@@ -242,7 +243,12 @@ class Joiners:
 
     async def _check_in(self) -> None:
         """Commit those who have no seat any more."""
-        results = list(self.uncommitted.values())
+        async with self._checking_in:
+            await self._commit(list(self.uncommitted.values()))
+
+    async def _commit(self, results: list[Committed]) -> None:
+        if not results:
+            return
         try:
             answer = await self._meta.commit(self._order.match_id, results)
         except MetaClientError as error:
@@ -424,13 +430,16 @@ class Joiners:
         if not self._announced:
             return
         try:
-            while any(taken.state is _State.TAKING for taken in self._taken.values()):  # noqa: ASYNC110
-                await asyncio.sleep(WATCH_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CHECK_OUT_S):
+                    while any(taken.state is _State.TAKING for taken in self._taken.values()):
+                        await asyncio.sleep(WATCH_S)
             await self._announce([], over=True)
         except MatchmakerClientError as error:
             log.debug("the matchmaker is away", reason=str(error))
         for taken in self._unsure():
-            self._let_go(taken)
+            if taken.state is _State.SEATED:
+                self._let_go(taken)
         if self.uncommitted:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CHECK_OUT_S):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIMED_OUT
+from dedicated_server.protocol.datagrams import LEFT, TIMED_OUT
 from dedicated_server.protocol.server_state import EXPECTED, NEWCOMER
 from dedicated_server.simulation.world import (
     DAMAGE_POINTS,
@@ -142,10 +142,6 @@ class Seats:
     def has_arrived(self, entity: int) -> bool:
         """Whether the player of a seat has been connected."""
         return bool(self._joined[entity])
-
-    def is_connected(self, entity: int) -> bool:
-        """Whether the player of a seat is connected now."""
-        return bool(self._wire.status[entity] == CONNECTED)
 
     def outcome(self, entity: int) -> Parted:
         """How the player of a seat did so far."""

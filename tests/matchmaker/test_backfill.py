@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import copy
+import os
 import random
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,8 +19,10 @@ import pytest
 from redis.asyncio import Redis
 
 from dedicated_server.protocol import connect_token
+from launchday import children
 from launchday.identity import Signer
 from launchday.settings import Settings
+from launchday.stack import environment
 from matchmaker.client import Joining, MatchmakerClient, TicketStatus
 from matchmaker.director import Director
 from matchmaker.errors import LeaseLost
@@ -29,6 +35,7 @@ from tests.matchmaker.conftest import (
     MakeDirector,
     StubFleet,
     StubSkills,
+    served,
     token_of,
 )
 
@@ -399,6 +406,44 @@ async def test_another_director_gives_back_whom_the_first_had_claimed_for_a_serv
     await other.announce()
     await second.cycle()
     assert [each.players[0].player_id for each in await other.announce()] == [500]
+
+
+async def test_a_director_killed_between_claim_and_assignment_costs_nobody_anything(
+    compiled_kernel: None, client: MatchmakerClient, fleet: StubFleet, mm_settings: Settings, tmp_path: Path
+) -> None:
+    log = tmp_path / "director.log"
+    async with served(fleet.app) as fleet_url:
+        settings = mm_settings.model_copy(
+            update={"fleet_url": fleet_url, "director_lease_s": 0.5, "director_queues": MODE}
+        )
+        env = {**os.environ, **environment(settings), "LAUNCHDAY_IDENTITY_SECRET": SECRET}
+
+        def start() -> subprocess.Popen[bytes]:
+            return children.spawn([sys.executable, "-m", "matchmaker.director"], log=log, env=env)
+
+        first, second = start(), start()
+        server = Server(client, {3: 0})
+        tickets = {player: await queue_up(client, player) for player in (500, 501)}
+        while not (told := await server.announce()):
+            await asyncio.sleep(0.05)
+        for director in (first, second):  # whichever is in office has claimed, and has not assigned
+            director.kill()
+            await asyncio.to_thread(director.wait)
+        [joining] = told
+        await server.seat(joining)
+        player = joining.players[0].player_id
+        assert (await read(client, player, tickets[player])).state == "proposed"
+        third = start()
+        while (status := await read(client, player, tickets[player])).state != "assigned":
+            await server.announce(seated=[joining.joining_id])
+            await asyncio.sleep(0.05)
+        third.terminate()
+        assert await asyncio.to_thread(third.wait) == 0, log.read_text()
+    assert status.assignment is not None
+    assert (status.assignment.match_id, status.assignment.entity) == (server.match_id, 3)
+    assert [each.state for each in await server.announce()] == ["assigned"]
+    await check_books(client, queued=2, matched=1, backfilled=1, searching=1, matches=0)
+    assert "Traceback" not in log.read_text()
 
 
 async def test_a_director_out_of_office_reserves_nothing(scripts: Scripts) -> None:
