@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Protocol
@@ -18,48 +18,33 @@ from uuid import UUID
 
 import structlog
 
+from dedicated_server.check_ins import RETRY_S, CheckIns, Commits
 from dedicated_server.engine import Engine
 from dedicated_server.match_annotation import BackfillTerms, MatchOrder
 from dedicated_server.match_events import MatchEvents
+from dedicated_server.openings import CALL_S, Matchmaker, Openings
 from dedicated_server.seats import Parted
 from dedicated_server.simulation.world import START_TICK
 from matchmaker.client import Joining, MatchmakerClientError
-from meta_service.client import Checkout, Commit, MetaClientError
+from meta_service.client import Checkout, MetaClientError
 from meta_service.client import PlayerResult as Committed
 
 WATCH_S = 0.1  # between two looks at the seats: a few comparisons of arrays
 ANNOUNCE_S = 1.0  # between two announcements; one that is overdue for 5 s is stale to the matchmaker
 CUT_OFF_S = 2.5  # without an answer while somebody does not know of his seat yet: then we fall silent, so that we are stale, and
 LET_GO_S = 4.5  # after our last word he is let go: just before the matchmaker takes us for dead and finds him another match
-CALL_S = 1.0  # for an answer of the matchmaker
 CHECK_OUT_S = 2.0  # for the meta service: somebody waits for his match
-RETRY_S = 1.0  # between two tries to check somebody in
 
 log = structlog.get_logger()
 
 
-class Meta(Protocol):
+class Meta(Commits, Protocol):
     """The meta service, as joiners need it."""
 
     async def check_out(
         self, match_id: UUID, server: str, region: str, ttl_s: float, player_ids: list[int]
     ) -> Checkout:
         """Lease players."""
-
-    async def commit(self, match_id: UUID, players: list[Committed]) -> Commit:
-        """Commit results."""
-
-
-class Matchmaker(Protocol):
-    """The matchmaker, as a match with free seats needs it."""
-
-    async def announce_openings(
-        self, match_id: str, openings: Mapping[str, Any], timeout_s: float
-    ) -> list[Joining]:
-        """Offer seats; who is reserved for some. Raises MatchmakerClientError."""
-
-    async def close_openings(self, match_id: str, mode: str, timeout_s: float) -> None:
-        """Offer none any more. Raises MatchmakerClientError."""
 
 
 class _State(Enum):
@@ -103,7 +88,6 @@ class Joiners:
 
     Attributes:
         left: who parted, in order.
-        uncommitted: results of those who have no seat any more and could not be checked in yet, by player id.
     """
 
     def __init__(
@@ -125,32 +109,31 @@ class Joiners:
         rename: Callable[[int, int], None],
         now_s: Callable[[], float],
     ) -> None:
-        self._order, self._server, self._address = order, server, address
-        self._queue, self._until_s = terms.queue, terms.until_s
-        self._group = terms.group
-        self._skill = (terms.skill_lowest, terms.skill_highest)
+        self._order, self._server = order, server
+        self._until_s = terms.until_s
+        self._openings = Openings(order, terms, address, matchmaker)
         self._engine, self._events = engine, events
-        self._meta, self._matchmaker = meta, matchmaker
+        self._meta = meta
         self._fences, self._counts = fences, counts
         self._lease_s, self._return_s, self._join_s = lease_s, return_s, join_s
         self._rename, self._now_s = rename, now_s
+        self._check_ins = CheckIns(order.match_id, meta, counts, now_s)
         self._dead_is_dead = engine.match.mode.respawn_s == 0
         self._taken: dict[str, _Taken] = {}
         self._refused: list[str] = []  # joinings that the matchmaker has still to be told of
         self._excluded: set[int] = set()  # players who may not (again) come into this match
         self._expected: dict[int, int] = {}  # entity → tick at which its seat was given
         self._gone_since: dict[int, int] = {}  # entity → tick at which its player was first missed
-        self._closed: dict[int, int] = {}  # entity → the player who had it, while he is checked in
         self._news = asyncio.Event()
-        self._revision = 0
         self._answered_s = self._said_s = now_s()
-        self._opened_at: float | None = None
         self._announced = False
-        self._check_in_due_s = 0.0
-        self._checking_in = asyncio.Lock()  # each is counted once
         self._tasks: set[asyncio.Task[None]] = set()
         self.left: list[Left] = []
-        self.uncommitted: dict[int, Committed] = {}
+
+    @property
+    def uncommitted(self) -> list[Committed]:
+        """Results of those who have no seat any more and could not be checked in yet."""
+        return list(self._check_ins.due.values())
 
     async def run(self, over: asyncio.Event) -> None:
         """Offer seats and let joiners in until ``over``. Whatever goes wrong here, the match goes on."""
@@ -188,8 +171,7 @@ class Joiners:
             for entity in deserted:
                 if self._is_gone_for_good(entity, tick / engine.config.tick_hz):
                     self._part(entity)
-        if self.uncommitted and self._now_s() >= self._check_in_due_s:
-            self._check_in_due_s = self._now_s() + RETRY_S
+        if self._check_ins.is_time():
             self._start(self._check_in())
         if self._is_cut_off() and self._now_s() - self._said_s > LET_GO_S:
             for taken in [each for each in self._taken.values() if each.state is _State.SEATED]:
@@ -234,36 +216,13 @@ class Joiners:
         self._expected.pop(entity, None)
         self._excluded.add(player_id)
         self.left.append(Left(parted, played_s))
-        self._closed[entity] = player_id
-        self.uncommitted[player_id] = Committed(
-            player_id, self._fences.pop(player_id), placement, parted.kills, played_s
-        )
-        self._check_in_due_s = 0.0
+        fence = self._fences.pop(player_id)
+        self._check_ins.add(Committed(player_id, fence, placement, parted.kills, played_s), entity)
         log.info("a seat is free", entity=entity, player_id=player_id, played_s=round(played_s, 1))
 
     async def _check_in(self) -> None:
-        """Commit those who have no seat any more."""
-        async with self._checking_in:
-            await self._commit(list(self.uncommitted.values()))
-
-    async def _commit(self, results: list[Committed]) -> None:
-        if not results:
-            return
-        try:
-            answer = await self._meta.commit(self._order.match_id, results)
-        except MetaClientError as error:
-            log.warning("players of free seats are not checked in yet", reason=str(error))
-            return
-        for refusal in answer.refused:
-            log.error("commit refused", player_id=refusal.player_id, reason=refusal.reason)
-        self._counts["commits"] += len(answer.committed)
-        self._counts["commits_refused"] += len(answer.refused)
-        for result in results:
-            self.uncommitted.pop(result.player_id, None)
-        self._closed = {
-            entity: player_id for entity, player_id in self._closed.items() if player_id in self.uncommitted
-        }
-        self._news.set()
+        if await self._check_ins.commit():
+            self._news.set()
 
     # --- offering -----------------------------------------------------------------------------------------------------
 
@@ -279,7 +238,7 @@ class Joiners:
         return [
             entity
             for entity in self._engine.seats.vacant().tolist()
-            if entity not in self._closed and entity not in coming
+            if not self._check_ins.is_closed(entity) and entity not in coming
         ]
 
     def _unsure(self) -> list[_Taken]:
@@ -292,10 +251,6 @@ class Joiners:
                 await asyncio.wait_for(self._news.wait(), ANNOUNCE_S)
             self._news.clear()
             seats = self._free_seats()
-            if not seats:
-                self._opened_at = None
-            elif self._opened_at is None:
-                self._opened_at = self._now_s()
             if self._is_cut_off():
                 continue
             try:
@@ -303,37 +258,24 @@ class Joiners:
                     self._announced = True
                     await self._announce(seats)
                 elif self._announced:
-                    await self._matchmaker.close_openings(str(self._order.match_id), self._queue, CALL_S)
+                    await self._openings.close()
                     self._announced = False
             except MatchmakerClientError as error:
                 log.debug("the matchmaker is away", reason=str(error))
 
     async def _announce(self, seats: Sequence[int], over: bool = False) -> None:
-        roster = self._engine.match.roster
-        self._revision += 1
         self._said_s = self._now_s() + CALL_S  # at the latest
         refused = list(self._refused)
-        answer = await self._matchmaker.announce_openings(
-            str(self._order.match_id),
-            {
-                "mode": self._queue,
-                "region": self._order.region,
-                "address": self._address[0],
-                "port": self._address[1],
-                "group": self._group,
-                "skill_lowest": self._skill[0],
-                "skill_highest": self._skill[1],
-                "opened_at": self._opened_at or self._now_s(),
-                "revision": self._revision,
-                "seats": [{"entity": entity, "team": roster[entity].team} for entity in seats],
-                "seated": [
-                    taken.joining.joining_id for taken in self._taken.values() if taken.state is _State.SEATED
-                ],
-                "refused": refused,
-                "excluded": sorted(self._excluded),
-                "over": over,
-            },
-            CALL_S,
+        answer = await self._openings.announce(
+            self._engine.match.roster,
+            seats,
+            self._now_s(),
+            seated=[
+                taken.joining.joining_id for taken in self._taken.values() if taken.state is _State.SEATED
+            ],
+            refused=refused,
+            excluded=sorted(self._excluded),
+            over=over,
         )
         self._answered_s = self._said_s = self._now_s()
         self._refused = [each for each in self._refused if each not in refused]
@@ -379,14 +321,15 @@ class Joiners:
         self._fences.update({player.player_id: player.fence for player in answer.checked_out})
         if answer.refused or self._engine.over:
             self._refuse(joining.joining_id)
-            self._release([player.player_id for player in answer.checked_out])
+            for player in answer.checked_out:
+                self._release(player.player_id)
             return
         for seat in joining.players:
             self._engine.seats.give(seat.entity, seat.player_id)
             self._events.given(seat.entity, seat.player_id, seat.waited_s)
             self._rename(seat.entity, seat.player_id)
             self._expected[seat.entity] = self._engine.tick_number
-            self._skill = (min(self._skill[0], seat.skill), max(self._skill[1], seat.skill))
+            self._openings.widen(seat.skill)
         taken.state = _State.SEATED
         self._news.set()
         log.info("a seat is given", players=ids)
@@ -401,7 +344,8 @@ class Joiners:
                 )
                 self._counts["checkouts"] += len(answer.checked_out)
                 self._fences.update({player.player_id: player.fence for player in answer.checked_out})
-                self._release([player.player_id for player in answer.checked_out])
+                for player in answer.checked_out:
+                    self._release(player.player_id)
                 return
 
     def _refuse(self, joining_id: str) -> None:
@@ -415,15 +359,12 @@ class Joiners:
         for seat in taken.joining.players:
             self._engine.seats.take_back(seat.entity)
             self._expected.pop(seat.entity, None)
-            self._closed[seat.entity] = seat.player_id
-        self._release([seat.player_id for seat in taken.joining.players])
+            self._release(seat.player_id, seat.entity)
 
-    def _release(self, player_ids: list[int]) -> None:
+    def _release(self, player_id: int, entity: int | None = None) -> None:
+        """Check somebody in who did not play."""
         last = len(self._engine.match.roster)
-        for player_id in player_ids:
-            fence = self._fences.pop(player_id)
-            self.uncommitted[player_id] = Committed(player_id, fence, last, 0, 0.0)
-        self._check_in_due_s = 0.0
+        self._check_ins.add(Committed(player_id, self._fences.pop(player_id), last, 0, 0.0), entity)
 
     async def _close(self) -> None:
         """The match is decided: say so, let go who was not told, and be forgotten once they are checked in."""
@@ -432,7 +373,7 @@ class Joiners:
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CHECK_OUT_S):
-                    while any(taken.state is _State.TAKING for taken in self._taken.values()):
+                    while any(taken.state is _State.TAKING for taken in self._taken.values()):  # noqa: ASYNC110
                         await asyncio.sleep(WATCH_S)
             await self._announce([], over=True)
         except MatchmakerClientError as error:
@@ -440,13 +381,12 @@ class Joiners:
         for taken in self._unsure():
             if taken.state is _State.SEATED:
                 self._let_go(taken)
-        if self.uncommitted:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CHECK_OUT_S):
-                    await self._check_in()
-        if not self.uncommitted:  # else it is forgotten by itself
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CHECK_OUT_S):
+                await self._check_ins.commit()
+        if not self._check_ins.due:  # else it is forgotten by itself
             with contextlib.suppress(MatchmakerClientError):
-                await self._matchmaker.close_openings(str(self._order.match_id), self._queue, CALL_S)
+                await self._openings.close()
 
     def _start(self, call: Any) -> None:
         task: asyncio.Task[None] = asyncio.create_task(call)

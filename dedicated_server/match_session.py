@@ -18,9 +18,10 @@ from uuid import UUID
 import structlog
 
 from dedicated_server.engine import Engine
-from dedicated_server.joiners import Joiners, Matchmaker
+from dedicated_server.joiners import Joiners
 from dedicated_server.match_annotation import MatchOrder
 from dedicated_server.match_events import MatchEvents, Outlet
+from dedicated_server.openings import Matchmaker
 from dedicated_server.pacing import Clock, run_paced
 from dedicated_server.protocol.datagrams import LEFT
 from dedicated_server.seats import VACANT, Damage
@@ -311,7 +312,7 @@ class MatchSession:
                         )
                     )
                     damage.append((player.player_id, left.parted.damage))
-            committed += self._joiners.uncommitted.values()
+            committed += self._joiners.uncommitted
         for result in results:
             player = result.player
             if player.player_id == VACANT:

@@ -12,8 +12,8 @@ from uuid import UUID, uuid4
 
 from dedicated_server import match_annotation
 from dedicated_server.engine import Engine
-from dedicated_server.joiners import Matchmaker
 from dedicated_server.match_session import MatchSession, Patience
+from dedicated_server.openings import Matchmaker
 from dedicated_server.pacing import SystemClock
 from dedicated_server.protocol import connect_token
 from dedicated_server.simulation.match import MatchConfig

@@ -424,7 +424,7 @@ async def test_a_director_killed_between_claim_and_assignment_costs_nobody_anyth
         first, second = start(), start()
         server = Server(client, {3: 0})
         tickets = {player: await queue_up(client, player) for player in (500, 501)}
-        while not (told := await server.announce()):
+        while not (told := await server.announce()):  # noqa: ASYNC110 - others are awaited
             await asyncio.sleep(0.05)
         for director in (first, second):  # whichever is in office has claimed, and has not assigned
             director.kill()
