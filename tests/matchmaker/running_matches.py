@@ -161,6 +161,18 @@ class RunningMatch:
             for entity in entities
         ]
 
+    def end(self) -> None:
+        """Decide the match now, so that no test waits for its time to be up, and none is too slow for it."""
+        assert self.engine is not None
+        self.engine.match.over = True
+
+    async def plays_on(self, ticks: int) -> None:
+        """Wait until so many ticks more have been played."""
+        assert self.engine is not None
+        until = self.engine.tick_number + ticks
+        while self.engine.tick_number < until:  # noqa: ASYNC110 - the engine has no event for it
+            await asyncio.sleep(0.01)
+
     @property
     def results(self) -> dict[int, tuple[int, float]]:
         """Team and seconds played by player id, of the event that the match has ended."""

@@ -49,7 +49,7 @@ async def test_a_seat_becomes_free_a_waiting_player_gets_it_plays_and_is_in_the_
     ):
         match = RunningMatch(
             transport, leases, matchmaker, mm_settings.fleet_key_bytes, [0, 0, 1, 1], 11,
-            mode=FIVES, match_s=9.0, until_s=8.0,
+            mode=FIVES, match_s=120.0, until_s=100.0,
         )  # fmt: skip
         async with playing(match.tokens([0, 1, 2, 3])) as players:
             session = asyncio.create_task(match.session.run())
@@ -66,6 +66,8 @@ async def test_a_seat_becomes_free_a_waiting_player_gets_it_plays_and_is_in_the_
             )
             async with playing([token_in(seat)]) as joiner:
                 await eventually(_true(lambda: joiner.connected == 1))
+                await match.plays_on(30)
+                match.end()
                 assert await session
                 assert joiner.match_over == [True]
     assert sorted(match.results) == [11, 12, 13, 14, 500]

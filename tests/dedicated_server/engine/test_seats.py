@@ -14,18 +14,20 @@ from dedicated_server.seats import VACANT
 from dedicated_server.simulation import world as w
 from dedicated_server.simulation.match import RosterPlayer
 from tests.dedicated_server.engine.swarm import token_for
-from tests.dedicated_server.netcode.lossy import LossyTable
+from tests.dedicated_server.netcode.lossy import LossyTable, Policy
 from tests.dedicated_server.netcode.test_bad_lines import Wanderers
 
 NEWCOMER = 777
 
 
-def laid(mode: str = "teams_of_five", teams: int = 2, record_to: Path | None = None) -> LossyTable:
+def laid(
+    mode: str = "teams_of_five", teams: int = 2, record_to: Path | None = None, policy: Policy | None = None
+) -> LossyTable:
     roster = [
         RosterPlayer(player_id=9_000 + entity, team=entity % teams, entity=entity) for entity in range(10)
     ]
     return LossyTable(
-        10, Wanderers(10, teams), record_to=record_to, mode=mode, players=roster, spawn_radius_m=50.0,
+        10, policy or Wanderers(10, teams), record_to=record_to, mode=mode, players=roster, spawn_radius_m=50.0,
         match_s=30.0, join_timeout_s=1.0,
     )  # fmt: skip
 
@@ -92,7 +94,7 @@ def test_what_the_player_before_did_stays_his_and_his_sides() -> None:
 
 
 def test_who_never_came_is_missed_once_the_match_begins_and_his_body_with_whoever_takes_the_seat() -> None:
-    table = laid("battle_royale", 10)
+    table = laid("battle_royale", 10, policy=lambda _table, _client: (0, 0, 0, 0))
     table.clients.free(3)
     table.play(30)
     assert table.engine.seats.deserted(played_in=False).size == 0  # he may still come
