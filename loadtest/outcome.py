@@ -262,6 +262,7 @@ class Outcome:
             "tickets": fates.tickets,
             "requeues": int(fates.requeues.sum()),
             "requeues_with_age": int(fates.salvaged.sum()),
+            "joined_running_matches": sum(report.get("players_backfilled", 0) for report in self.reports),
             "quits": int(fates.quits.sum()),
             "connections_dropped": int(fates.drops.sum()),
             "connections_taken_up_again": int(fates.returns.sum()),
