@@ -33,6 +33,7 @@ WATCH_S = 0.1  # between two looks at the seats: a few comparisons of arrays
 ANNOUNCE_S = 1.0  # between two announcements; one that is overdue for 5 s is stale to the matchmaker
 CUT_OFF_S = 2.5  # without an answer while somebody does not know of his seat yet: then we fall silent, so that we are stale, and
 LET_GO_S = 4.5  # after our last word he is let go: just before the matchmaker takes us for dead and finds him another match
+GOODBYE_S = 0.5  # until a death by leaving has been told as what it is
 CHECK_OUT_S = 2.0  # for the meta service: somebody waits for his match
 
 log = structlog.get_logger()
@@ -152,8 +153,6 @@ class Joiners:
             for task in self._tasks:
                 task.cancel()
 
-    # --- watching -----------------------------------------------------------------------------------------------------
-
     def _watch(self) -> None:
         engine, seats, tick = self._engine, self._engine.seats, self._engine.tick_number
         for entity in [entity for entity in self._expected if seats.has_arrived(entity)]:
@@ -201,9 +200,10 @@ class Joiners:
                 if any(seat.player_id == owner for seat in taken.joining.players)
             )
             return told and now_s - self._expected[entity] / hz >= self._join_s
-        if not self._engine.seats.has_arrived(entity) or self._engine.seats.has_said_goodbye(entity):
+        if not self._engine.seats.has_arrived(entity):
             return True
-        return now_s - self._gone_since[entity] / hz >= self._return_s
+        patience_s = GOODBYE_S if self._engine.seats.has_said_goodbye(entity) else self._return_s
+        return now_s - self._gone_since[entity] / hz >= patience_s
 
     def _part(self, entity: int) -> None:
         """Take a seat from its player. First his token opens nothing any more, then he is checked in, then the seat is offered."""
@@ -308,6 +308,7 @@ class Joiners:
                 )
         except (MetaClientError, TimeoutError) as error:
             log.warning("joiners could not be checked out", players=ids, reason=str(error) or "no answer")
+            self._excluded.update(ids)  # we may have leased them, and must not take them for others
             self._refuse(joining.joining_id)
             self._start(self._find_out(ids))
             return
