@@ -36,6 +36,8 @@ T = TypeVar("T")
 MOST_REQUEUES = 3  # for a player whose game servers keep dying
 CONNECT_TIMEOUT_S = 15.0  # the client itself gives up after 10
 OVERTIME_S = 60.0  # a match that is still not over this long after its time has hung
+SAVED_EVERY_S = 0.25  # between two looks whether a match that was left early is over
+SAVES_S = 1.0  # from the end of a match until its server has given the players' progress back
 GOODBYE_S = 3.0  # for taking back a ticket when the run is stopped
 
 
@@ -131,6 +133,7 @@ async def travel(trip: Trip, bot: int) -> None:
             bot, lambda: _goes_on(trip)
         ):
             fates.state[bot] = State.THINKING
+            await _until_saved(trip, bot)
             await asyncio.sleep(trip.some_s(trip.scenario.behaviours.think_s))
             intended_s = trip.clock()
     except (Lost, SwarmError) as error:
@@ -141,6 +144,20 @@ async def travel(trip: Trip, bot: int) -> None:
     finally:
         party.leave(bot)
         fates.ended_s[bot] = trip.clock()
+
+
+async def _until_saved(trip: Trip, bot: int) -> None:
+    """Wait for the end of a match that was left early.
+
+    Its server holds the player's progress until then, and no other server would let the player in.
+    """
+    match_id = trip.fates.match[bot]
+    if match_id in trip.ended:
+        return
+    latest_s = trip.clock() + trip.scenario.modes[trip.mode(bot)].duration_s
+    while match_id not in trip.ended and trip.clock() < latest_s:
+        await asyncio.sleep(SAVED_EVERY_S)
+    await asyncio.sleep(SAVES_S)
 
 
 def _goes_on(trip: Trip) -> bool:

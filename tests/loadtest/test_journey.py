@@ -435,3 +435,22 @@ async def test_a_party_does_not_wait_for_a_member_who_is_lost_before_it_queues()
     await asyncio.gather(travel(trip, BOT), travel(trip, 1))
     assert sorted(trip.fates.state[[BOT, 1]].tolist()) == [State.DONE, State.LOST]
     assert lobby.parties == [None]  # who is left plays alone
+
+
+async def test_who_left_a_match_early_queues_again_when_it_is_over_and_saved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(journey, "SAVED_EVERY_S", 0.001)
+    monkeypatch.setattr(journey, "SAVES_S", 0.0)
+    lobby = FakeLobby()
+    trip = trip_of(lobby, FakeSwarm(*DIES_THEN_ENDS[:2]), matches=1_000.0, think_s=0.001)
+    playing = asyncio.create_task(travel(trip, BOT))
+    while trip.fates.state[BOT] != State.THINKING:  # noqa: ASYNC110 - the journey tells nobody but the fates
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.02)
+    assert lobby.asked.count("open_ticket") == 1
+    trip.ended.add("m-1")
+    while lobby.asked.count("open_ticket") == 1:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    playing.cancel()
+    await asyncio.gather(playing, return_exceptions=True)
