@@ -97,7 +97,8 @@ class Trip:
 
     def mode(self, bot: int) -> str:
         """The mode that a player plays."""
-        return self.population.modes[self.population.mode[bot]]
+        modes: tuple[str, ...] = self.population.modes
+        return modes[int(self.population.mode[bot])]
 
     def line(self, bot: int) -> LinkProfile:
         """A player's kind of line."""
@@ -155,7 +156,7 @@ async def _until_saved(trip: Trip, bot: int) -> None:
     if match_id in trip.ended:
         return
     latest_s = trip.clock() + trip.scenario.modes[trip.mode(bot)].duration_s
-    while match_id not in trip.ended and trip.clock() < latest_s:
+    while match_id not in trip.ended and trip.clock() < latest_s:  # noqa: ASYNC110 - who notes ends tells nobody
         await asyncio.sleep(SAVED_EVERY_S)
     await asyncio.sleep(SAVES_S)
 

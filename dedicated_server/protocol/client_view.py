@@ -108,7 +108,7 @@ def own_record(prediction: Prediction, wire: ClientState, index: int, otherwise:
     x = quantise_position(own.x_m + own.glide_x_m)
     y = quantise_position(own.y_m + own.glide_y_m)
     seen = wire.seen[index, wire.sessions[index].own_entity]
-    return (seen & ~_POSITIONS) | x | (y << POSITION_BITS)
+    return int((seen & ~_POSITIONS) | x | (y << POSITION_BITS))
 
 
 @njit(cache=True, nogil=True, **STAGE)

@@ -18,8 +18,9 @@ from dedicated_server.protocol.fields import (
     entity_y,
     pack_entity,
 )
-from loadtest.behaviour import BURST_S, NOBODY, REACTION_S, decide, look, nearest_enemy, new_brains
+from loadtest.behaviour import BURST_S, REACTION_S, decide, look, nearest_enemy, new_brains
 from loadtest.behaviour_profiles import BehaviourProfile
+from loadtest.eyes import NOBODY
 
 TURN = 65_536
 REST_S = 2.6

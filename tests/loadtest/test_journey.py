@@ -443,7 +443,7 @@ async def test_who_left_a_match_early_queues_again_when_it_is_over_and_saved(
     monkeypatch.setattr(journey, "SAVED_EVERY_S", 0.001)
     monkeypatch.setattr(journey, "SAVES_S", 0.0)
     lobby = FakeLobby()
-    trip = trip_of(lobby, FakeSwarm(*DIES_THEN_ENDS[:2]), matches=1_000.0, think_s=0.001)
+    trip = trip_of(lobby, FakeSwarm(*DIES_THEN_ENDS[:2]), matches=50.0, think_s=0.001)
     playing = asyncio.create_task(travel(trip, BOT))
     while trip.fates.state[BOT] != State.THINKING:  # noqa: ASYNC110 - the journey tells nobody but the fates
         await asyncio.sleep(0.001)

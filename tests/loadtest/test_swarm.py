@@ -28,7 +28,7 @@ NEAR = Line(rtt_ms=6.0, profile=LinkProfile(jitter_ms=0.5))
 async def swarm() -> AsyncIterator[Swarm]:
     smoke = load(SHIPPED / "smoke.yaml")
     population = draw(smoke)
-    assert step  # the compiled step under test
+    assert callable(step)  # the compiled step under test
     async with Swarm(population, entities=BOTS, scenario=smoke, longest_ms=116.0) as running:
         yield running
 
