@@ -155,7 +155,7 @@ async def _until_saved(trip: Trip, bot: int) -> None:
     match_id = trip.fates.match[bot]
     if match_id in trip.ended:
         return
-    latest_s = trip.clock() + trip.scenario.modes[trip.mode(bot)].duration_s
+    latest_s = trip.clock() + trip.scenario.modes[trip.mode(bot)].duration_s + OVERTIME_S
     while match_id not in trip.ended and trip.clock() < latest_s:  # noqa: ASYNC110 - who notes ends tells nobody
         await asyncio.sleep(SAVED_EVERY_S)
     await asyncio.sleep(SAVES_S)
