@@ -89,6 +89,7 @@ class Swarm:
             clock=np.zeros(2, np.int64),
         )
         self._sockets: dict[int, socket.socket] = {}
+        self._spoke: dict[int, tuple[bytes, int]] = {}
         self._closing: list[tuple[float, int]] = []
         self._told: dict[int, Circumstances] = {}
         self._region: dict[int, str] = {}
@@ -138,12 +139,13 @@ class Swarm:
                 if self._clients.sessions["own_entity"][session] >= self._entities:
                     raise BadToken(f"the match has more than the {self._entities} players of the scenario")
                 host, port = self._clients.address_of(session)
-                opened = udp.open_socket(host, port)
+                opened = udp.open_socket(host, port, self._port_of(bot, connect_token))
                 udp.stamp_arrivals(opened)
             except (BadToken, OSError):
                 self._clients.free(session)
                 raise
             self._sockets[bot] = opened
+            self._spoke[bot] = (connect_token, opened.getsockname()[1])
             state = self._state
             profile = line.profile
             for queue_, kbit_s in (
@@ -201,6 +203,11 @@ class Swarm:
                     self._set_cut(bot)
 
         await self._ask(on_thread)
+
+    def _port_of(self, bot: int, connect_token: bytes) -> int:
+        """The port that a bot spoke from with this token, or 0: a token serves one address, so who comes back comes from there."""
+        token, port = self._spoke.get(bot, (b"", 0))
+        return port if token == connect_token else 0
 
     def _set_cut(self, bot: int) -> None:
         off = self._region.get(bot) in self._cut

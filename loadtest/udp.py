@@ -7,6 +7,7 @@ how late the generator is.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from typing import NamedTuple
 
@@ -74,14 +75,17 @@ def new_inbox() -> Inbox:
     return inbox
 
 
-def open_socket(host: str, port: int) -> socket.socket:
-    """A non-blocking UDP socket that talks to one server only, and says when each datagram came. Raises OSError."""
+def open_socket(host: str, port: int, local_port: int = 0) -> socket.socket:
+    """A non-blocking UDP socket that talks to one server only; from ``local_port``, or any where that is taken. Raises OSError."""
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
     )[0]
     opened = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        if local_port:
+            with contextlib.suppress(OSError):
+                opened.bind(("", local_port))
         opened.connect(address)
     except OSError:
         opened.close()

@@ -54,6 +54,18 @@ async def test_bots_connect_play_and_leave(swarm: Swarm, server: TinyServer) -> 
     assert all(bot.received_bytes > 1_000 and bot.sent_bytes > 1_000 for bot in played)
 
 
+async def test_a_bot_that_vanished_comes_back_from_the_address_that_its_token_serves(
+    swarm: Swarm, server: TinyServer
+) -> None:
+    token = server.token(2)
+    for _ in range(3):
+        told = await swarm.join(2, token, NEAR)
+        while not told.connected:
+            assert not told.broken
+            await told.change()
+        await swarm.leave(2, silently=True)
+
+
 async def test_a_bot_learns_of_its_death_and_of_the_end_of_the_match(
     swarm: Swarm, server: TinyServer
 ) -> None:
