@@ -161,7 +161,7 @@ class Backfill:
         formed = match_tickets(rules, now, tickets, seed, elsewhere)
         left = (formed.match_of == UNMATCHED) & (formed.opening_of == UNMATCHED)
         left[list(barred)] = False
-        rest = Tickets(*(None if column is None else column[left] for column in tickets))
+        rest = Tickets._make(None if column is None else column[left] for column in tickets)
         there = openings._replace(room=np.where(shut[:, None], openings.room, 0))
         late = match_tickets(rules, now, rest, seed, there)
         formed.opening_of[left], formed.team_of[left] = (
