@@ -26,8 +26,8 @@ def fill(pool: Pool, matcher: RuleSetMatcher, players: range, attributes: list[s
     records["ticket_id"][:, 1] = records["player_id"] = players
     records["enqueued_at"], records["expires_at"] = players, 1e9
     records["party_size"], records["latency_ms"], records["skill_mean"] = 1, 20.0, 25.0
-    entry = Entry(b"1-1", records, np.zeros((0, 2), np.uint64), attributes)
-    matcher.take_in(pool.add(b"1-1", records), entry)
+    entry = Entry(b"1-1", records, np.zeros((0, 2), np.uint64), attributes=attributes)
+    matcher.take_in(pool.add(b"1-1", records, attributes), entry)
 
 
 def searched(wanted: int) -> SearchedRules:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from redis.asyncio import Redis
 
 from dedicated_server.fleet.client import AllocatorClient
 from launchday.settings import Settings
-from matchmaker.client import CreatedTicket, MatchmakerClient
+from matchmaker.client import CreatedTicket, MatchmakerClient, TicketRefused
 from matchmaker.director import Director
 from matchmaker.flexmatch.matching import match
 from matchmaker.flexmatch.reading import read_rule_set
@@ -34,7 +35,11 @@ pytestmark = pytest.mark.timeout(300)  # where the search has not been compiled 
 MODE = "hunt"
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 HUNT = EXAMPLES / "hunt.json"
-ATTRIBUTES = {"level": {"N": 10}, "variant": {"S": "day"}, "maps": {"SL": ["harbour", "mill"]}}
+ATTRIBUTES: dict[str, dict[str, Any]] = {
+    "level": {"N": 10},
+    "variant": {"S": "day"},
+    "maps": {"SL": ["harbour", "mill"]},
+}
 NOW = 1_800_000_000.0
 
 Waiting = list[dict[str, Any]]  # tickets in FlexMatch's shape
@@ -314,8 +319,8 @@ async def test_modes_whose_rules_read_no_attributes_carry_none(
 ) -> None:
     await client.with_token(token_of(1)).create_ticket("teams_of_five", WEST_EUROPE)
     await hunt(client, 2)
-    [(_, plain)] = await cache.xrange(KEYS["queue"] + "teams_of_five")
-    [(_, rich)] = await cache.xrange(KEYS["queue"] + MODE)
+    [(_, plain)] = cast(Any, await cache.xrange(KEYS["queue"] + "teams_of_five"))
+    [(_, rich)] = cast(Any, await cache.xrange(KEYS["queue"] + MODE))
     assert set(plain) == {b"tickets", b"regions"}
     assert set(rich) == {b"tickets", b"regions", b"attributes"}
 
@@ -344,8 +349,14 @@ async def test_players_of_a_lost_match_are_in_the_queue_again_with_what_they_bro
         assert new is not None
         await reader.read_ticket(new)
         again[player] = new
-    successor = one_more(cache, allocator, mm_settings)
-    successor._rng = np.random.default_rng(8)  # no two with the same ids
+    successor = Director(
+        load_modes(mm_settings)[MODE].rules,
+        mm_settings,
+        cache,
+        allocator,
+        rng=np.random.default_rng(8),  # no two with the same ids
+        clock=time.time,
+    )
     async with running(successor):
         ends = [
             await client.with_token(token_of(player)).wait_for_end(new, 50) for player, new in again.items()

@@ -142,7 +142,8 @@ async def test_a_viewer_looks_and_the_page_says_when_something_is_away(
 async def test_dead_letters_are_listed_with_reason_and_origin_and_none_is_said_to_be_none(
     fleet_settings: Settings,
 ) -> None:
-    rewards, books, listed = FastAPI(), {"dead_letters": 0, "lag": 0}, []
+    rewards, books = FastAPI(), {"dead_letters": 0, "lag": 0}
+    listed: list[dict[str, Any]] = []
 
     @rewards.get("/v1/internal/books")
     async def tell_books() -> dict[str, int]:

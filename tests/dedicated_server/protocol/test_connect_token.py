@@ -68,9 +68,9 @@ def test_a_short_key_and_an_unknown_cipher_are_refused_at_the_source() -> None:
         token(cipher=9)
 
 
-def test_the_tokens_of_a_match_are_those_that_would_be_sealed_one_by_one() -> None:
+def test_the_tokens_of_seats_are_those_that_would_be_sealed_one_by_one() -> None:
     drawn = bytes(range(256)) * 2
-    seats = [(1000, 0), (2**63 - 1, 1), (7, 0)]
+    seats = [(1000, 0, 0), (2**63 - 1, 5, 1), (7, 2, 0)]
     terms: dict[str, Any] = {
         "match_id": MATCH_ID,
         "address": HOST,
@@ -78,14 +78,14 @@ def test_the_tokens_of_a_match_are_those_that_would_be_sealed_one_by_one() -> No
         "issued_at": NOW_S,
         "expires_at": NOW_S + 60.0,
     }
-    tokens = connect_token.seal_match(FLEET_KEY, seats, random=drawn, **terms)
+    tokens = connect_token.seal_seats(FLEET_KEY, seats, random=drawn, **terms)
     assert tokens == [
         connect_token.seal(
-            FLEET_KEY, player_id=player, entity=entity, team=team, random=drawn[88 * entity : 88 * (entity + 1)],
+            FLEET_KEY, player_id=player, entity=entity, team=team, random=drawn[88 * place : 88 * (place + 1)],
             **terms,
         )
-        for entity, (player, team) in enumerate(seats)
+        for place, (player, entity, team) in enumerate(seats)
     ]  # fmt: skip
-    assert len(set(connect_token.seal_match(FLEET_KEY, seats, **terms))) == 3
+    assert len(set(connect_token.seal_seats(FLEET_KEY, seats, **terms))) == 3
     with pytest.raises(ValueError, match="32 bytes"):
-        connect_token.seal_match(b"short", seats, **terms)
+        connect_token.seal_seats(b"short", seats, **terms)
