@@ -143,7 +143,7 @@ async def test_dead_letters_are_listed_with_reason_and_origin_and_none_is_said_t
     fleet_settings: Settings,
 ) -> None:
     rewards, books = FastAPI(), {"dead_letters": 0, "lag": 0}
-    listed: list[dict[str, Any]] = []
+    listed: list[dict[str, object]] = []
 
     @rewards.get("/v1/internal/books")
     async def tell_books() -> dict[str, int]:

@@ -28,7 +28,7 @@ from dedicated_server.fleet.client import (
 )
 from dedicated_server.fleet.demand import DemandMeter, Reading
 from dedicated_server.fleet.gameserver import GameServer
-from dedicated_server.fleet.orders import Order, Orders
+from dedicated_server.fleet.orders import Order, Orders, buffer_of
 from dedicated_server.fleet.settlement import Settlement
 from dedicated_server.fleet.states import State
 from launchday import identity
@@ -198,8 +198,13 @@ async def serving(app: FastAPI) -> AsyncIterator[str]:
 
 
 async def test_a_webhook_is_asked_and_one_that_is_away_leaves_things_as_they_are(
-    fleet: RunningFleet, tmp_path: Path
+    fleet: RunningFleet, operator: FleetAdminClient, tmp_path: Path
 ) -> None:
+    hourly = {
+        "type": "FixedInterval",
+        "fixedInterval": {"seconds": 3600},
+    }  # so that the fleet's own does not meddle
+    await operator.set_policy(REGION, {"policy": buffer_of(2), "sync": hourly})
     app, asked = FastAPI(), []
 
     @app.post("/scale")
