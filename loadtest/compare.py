@@ -150,7 +150,7 @@ def page(first: Path, second: Path, table: list[Row]) -> str:
 def _line(row: Row) -> str:
     name = html.escape(row.name).replace("_", "_<wbr>").replace(".", ".<wbr>")
     cells = "".join(
-        f"<td class={'text' if isinstance(value, str) and len(value) > 20 else 'number'}>{html.escape(_said(value, row.name))}</td>"
+        f"<td class={'text' if len(_said(value, row.name)) > 16 else 'number'}>{html.escape(_said(value, row.name))}</td>"
         for value in (row.first, row.second)
     )
     if row.first == row.second:
@@ -191,7 +191,7 @@ main { max-width: 1000px; margin: 0 auto; padding: 24px 16px 56px; } h1 { font-s
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 td:last-child, th:last-child { padding-right: 0; } tr:last-child td { border-bottom: 0; }
-th { color: var(--quiet); font-weight: 500; } .number { text-align: right; white-space: nowrap; } td.text { min-width: 110px; } tr.alike { color: var(--quiet); }
+th { color: var(--quiet); font-weight: 500; } .number { text-align: right; white-space: nowrap; } td.text { min-width: 84px; text-align: right; } tr.alike { color: var(--quiet); }
 .better { color: var(--good); font-weight: 600; } .worse { color: var(--bad); font-weight: 600; }
 p { margin: 0 0 12px; color: var(--quiet); overflow-wrap: anywhere; } details { margin-top: 16px; } summary { cursor: pointer; }
 @media (max-width: 600px) { body { font-size: 13px; } th, td { padding-right: 8px; } .card { padding: 8px 12px; } }
