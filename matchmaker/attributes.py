@@ -88,7 +88,8 @@ class Attributes:
             read[name] = read_attribute(document.child(name), self._declared.get(name))
         if self._rated:
             read[RATING] = rating
-        return None if document.mistakes else read
+        lacks = any(read[name] is None for name in self._needed)
+        return None if document.mistakes or lacks else read
 
 
 def as_members(values: Mapping[str, Any]) -> dict[str, Any]:

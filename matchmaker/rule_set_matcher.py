@@ -23,9 +23,7 @@ from matchmaker.pool import FREE, SEARCHING, Pool
 from matchmaker.queue import Entry
 from matchmaker.tickets import text_ids
 
-EFFORT = Effort(
-    around_ticket=20_000, in_cycle=200_000
-)  # some 0.02 s and 0.2 s at most: less than a cycle's period
+EFFORT = Effort(around_ticket=20_000, in_cycle=200_000)  # 0.54 to 0.63 s on a busy core: a fifth of a lease
 CHANGED = "the rules have changed: make a new ticket"
 FEW_GONE = 256  # rows of tickets that have ended, which are not worth an own sweep
 
