@@ -33,7 +33,7 @@ MAX_ITEMS = 100  # strings of a list, keys of a map
 MAX_CHARS = 100  # of a string, and of a key
 AttributeName = Annotated[str, Field(min_length=1, max_length=MAX_CHARS)]
 ItemText = Annotated[str, Field(min_length=1, max_length=MAX_CHARS)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 
 
 class AttributeValue(BaseModel):
@@ -41,7 +41,7 @@ class AttributeValue(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    N: float | None = Field(None, allow_inf_nan=False, description="A number.")
+    N: Finite | None = Field(None, description="A number.")
     S: str | None = Field(None, min_length=1, max_length=MAX_CHARS, description="A string.")
     SL: list[ItemText] | None = Field(None, max_length=MAX_ITEMS, description="A string_list.")
     SDM: dict[ItemText, Finite] | None = Field(None, max_length=MAX_ITEMS, description="A string_number_map.")
