@@ -71,7 +71,7 @@ for i, ticket in ipairs(tickets) do
     else
       local key = KEY.ticket .. new
       redis.call('HSET', key, 'player', player, 'mode', mode, 'state', 'searching', 'created_at', enqueued_at, 'client_key',
-        client_key, 'record', string.sub(ARGV[10], (i - 1) * record_bytes + 1, i * record_bytes), 'regions', regions,
+        client_key or '', 'record', string.sub(ARGV[10], (i - 1) * record_bytes + 1, i * record_bytes), 'regions', regions,
         'expires_at', ARGV[8])
       if party then
         redis.call('HSET', key, 'party', party)

@@ -120,7 +120,13 @@ class RunningMatch:
                 {"player_id": player_id, "team": team, "entity": entity}
                 for entity, (player_id, team) in enumerate(zip(self.player_ids, teams, strict=True))
             ],
-            "backfill": {"until_s": until_s, "group": 0, "skill_lowest": 24, "skill_highest": 26},
+            "backfill": {
+                "queue": mode,
+                "until_s": until_s,
+                "group": 0,
+                "skill_lowest": 24,
+                "skill_highest": 26,
+            },
         }
 
         def open_engine(config: MatchConfig) -> Engine:

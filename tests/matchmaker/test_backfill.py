@@ -362,6 +362,7 @@ async def test_new_matches_are_told_on_what_terms_to_offer_seats(
     await office.cycle()
     [match] = fleet.matches.values()
     assert match["backfill"] == {
+        "queue": "teams_of_five",
         "until_s": pytest.approx(0.6 * mm_settings.match_s),
         "group": 0,
         "skill_lowest": 24.0,
