@@ -145,6 +145,8 @@ class _Unrest:
         self.directors: deque[subprocess.Popen[bytes]] = deque()
         self.told: dict[str, tuple[int, TicketStatus]] = {}
         self.made: set[str] = set()
+        self.players = 0
+        self.playing: set[asyncio.Task[None]] = set()
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         log = self.folder / f"{arguments[0]}.log"
@@ -185,6 +187,10 @@ class _Unrest:
                 await self._progress()
             quiet.set()
             await coming
+            while self.playing:
+                await asyncio.sleep(2 * FILL_S)
+                if self.playing:  # one who is left over alone would wait for his ticket's end
+                    self._send(players, tasks, changes_his_mind=False)
         async with httpx.AsyncClient(trust_env=False) as http:  # now that every player has an end
             answer = await http.get(f"http://127.0.0.1:{self.stub_port}/")
         allocated = answer.json()["matches"]
@@ -203,11 +209,15 @@ class _Unrest:
         }
 
     async def _come(self, client: MatchmakerClient, tasks: asyncio.TaskGroup, quiet: asyncio.Event) -> None:
-        player = 0
         while not quiet.is_set():
-            player += 1
-            tasks.create_task(self._play(client, player, bool(self.rng.random() < CANCELS)))
+            self._send(client, tasks, changes_his_mind=bool(self.rng.random() < CANCELS))
             await asyncio.sleep(1 / PLAYERS_PER_S)
+
+    def _send(self, client: MatchmakerClient, tasks: asyncio.TaskGroup, *, changes_his_mind: bool) -> None:
+        self.players += 1
+        playing = tasks.create_task(self._play(client, self.players, changes_his_mind))
+        self.playing.add(playing)
+        playing.add_done_callback(self.playing.discard)
 
     async def _play(self, client: MatchmakerClient, player: int, changes_his_mind: bool) -> None:
         """Make a ticket and hold it to its end, whatever answers are lost on the way."""
