@@ -9,14 +9,13 @@ import subprocess
 import pytest
 
 from launchday.embedded import apache_kafka
-from loadtest import netem
 
 REQUIRED = frozenset(filter(None, os.environ.get("LAUNCHDAY_TEST_REQUIRE", "").split(",")))
 
 
 def needs(what: str) -> pytest.MarkDecorator:
-    """Mark a test as needing ``apache-kafka`` (Java and the jars of make kafka), ``kcat``, ``nginx``, ``tshark``, ``chromium``, ``netem``
-    or ``openssl``."""
+    """Mark a test as needing ``apache-kafka`` (Java and the jars of make kafka), ``kcat``, ``nginx``, ``tshark``, ``chromium`` or
+    ``openssl``."""
     missing = _missing(what)
     return pytest.mark.skipif(bool(missing) and what not in REQUIRED, reason=missing)
 
@@ -39,8 +38,6 @@ def _missing(what: str) -> str:
             return "" if _may_capture() else "tshark is not installed, or may not listen on the loopback"
         case "chromium":
             return "" if chromium() else "Chromium is not installed: the pages are not looked at"
-        case "netem":
-            return netem.missing()
         case "openssl":
             return (
                 ""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 
@@ -8,7 +9,6 @@ from loadtest import netem
 from loadtest.bench import netem as bench
 from loadtest.bench.errors import BenchError
 from loadtest.link_profiles import Burst, LinkProfile, profiles
-from tests.optional import needs
 
 
 def test_a_profile_becomes_the_arguments_of_tc() -> None:
@@ -36,10 +36,13 @@ def test_where_the_kernels_emulation_cannot_be_had_it_is_said_why(monkeypatch: p
         bench.run()
 
 
-@needs("netem")
 @pytest.mark.parametrize("name", ["wifi", "train"])
-def test_the_kernels_emulation_does_to_datagrams_what_ours_does(name: str) -> None:
+def test_the_kernels_emulation_does_to_datagrams_what_ours_does_or_says_what_it_lacks(name: str) -> None:
     profile = profiles()[name]
+    if lacking := netem.missing():
+        with pytest.raises(netem.NoNetem, match=re.escape(lacking)):
+            netem.compare({name: profile}, 1.0)
+        return
     theirs = netem.by_netem(profile, 4_000, 1 / 500)
     ours = netem.by_us(profile, 100_000, 1 / 500, seed=1)
     share = ours.lost
