@@ -7,9 +7,7 @@ connections of a pool for each request, so that in one pool a thousand players c
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import ssl
-import sys
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
@@ -30,17 +28,10 @@ from meta_service.client import MetaClient, MetaClientError, MetaUnavailableErro
 
 ANSWER_TIMEOUT_S = 10.0
 SILENCE_TIMEOUT_S = 40.0  # on an event stream; the matchmaker gives a sign of life every 15 s
-LOST_S = (
-    5.0  # a server that was killed is known within a second, one that hangs later than its players notice
-)
+LOST_S = 5.0  # a killed server is known within a second, one that hangs later than its players notice
 LAST_LOOK_S = 30.0  # for a ticket that could not be taken back because its match is getting a server
 
 POOL_PLAYERS = 16  # who share a pool of connections
-
-# httpcore asks for sniffio at every request. Where it is not installed, each time is a search of the whole path, 0.2 ms; a module that is
-# None is known not to be there.
-if importlib.util.find_spec("sniffio") is None:
-    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 FREE_ITEM = "wave"
 SKINS = ("nightfall", "daybreak")
