@@ -25,7 +25,7 @@ app = typer.Typer(
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Players = Annotated[int, typer.Option(min=3, max=2_000, help="Clients, each with a socket of its own.")]
-Seconds = Annotated[float, typer.Option(min=0.1, max=60.0, help="How long to measure, after warming up.")]
+Seconds = Annotated[float, typer.Option(min=0.1, max=600.0, help="How long to measure, after warming up.")]
 Seed = Annotated[int, typer.Option(help="Where players start and what they do.")]
 
 
