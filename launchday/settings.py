@@ -223,7 +223,7 @@ class Settings(BaseSettings):
         300.0, gt=0, description="Seconds a ticket is searched for before it expires."
     )
     matching_period_s: float = Field(
-        0.25, gt=0, description="Seconds between two matching cycles of a director."
+        0.1, gt=0, description="Seconds between two matching cycles of a director."
     )
     max_latency_ms: float = Field(
         250.0, gt=0, description="Round trip above which a region is never chosen for a player."
