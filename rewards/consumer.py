@@ -201,7 +201,10 @@ class Consumer:
             try:
                 if self._void or not self._placed(kafka):
                     await ahead.drop()  # it was read where we stood before
+                    # Kafka has given out what is dropped here and will not again, so we go back to what is stored in any case: the
+                    # partitions may have been dealt out anew while we were being placed, and then we only seem to stand right.
                     self._void = False
+                    self._next.clear()
                 if not self._placed(kafka):
                     await self._place(kafka)
                 moved = await self._apply_next(kafka, ahead)
