@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from rewards.batch import Batch
+from rewards.consumer import Consumer
 from rewards.read_ahead import SLICE_RECORDS, ReadAhead
 from tests.rewards.conftest import until
 from tests.rewards.test_effects import a_grant
@@ -85,3 +87,56 @@ async def test_a_failure_while_reading_ahead_is_told_with_the_batch_that_it_was_
     with pytest.raises(KafkaError):
         await ahead.next()
     await ahead.drop()
+
+
+class Member(Log):
+    """A member of a group that is dealt the one partition."""
+
+    def assignment(self) -> set[TopicPartition]:
+        return {PARTITION}
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self.position = offset
+
+
+class Shelf:
+    """A store that keeps the offset alone; the first time that it is asked for progress, the partitions are dealt out anew."""
+
+    def __init__(self) -> None:
+        self.consumer: Consumer | None = None
+        self.deals = 0
+
+    async def recent_progress(self, _since_s: float) -> list[Any]:
+        if self.deals < 3:
+            self.deals += 1
+            assert self.consumer is not None
+            self.consumer._forget()
+        return []
+
+    async def recent_ratings(self, _since_s: float) -> list[Any]:
+        return []
+
+
+async def test_partitions_that_are_dealt_out_anew_while_we_are_placed_cost_no_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log, shelf = Member(200), Shelf()
+    applied: list[int] = []
+
+    async def stored(*_: Any) -> dict[TopicPartition, int]:
+        return {PARTITION: len(applied)}
+
+    async def apply(batch: Batch) -> None:
+        applied.extend(event.raw.offset for event in batch.events)
+        if len(applied) == 200:
+            await consumer.stop()
+
+    monkeypatch.setattr("rewards.consumer.starting_offsets", stored)
+    cache = SimpleNamespace(follow=lambda *_: None)
+    consumer = Consumer("nowhere:1", "test", cast(Any, shelf), cast(Any, cache))
+    monkeypatch.setattr(consumer, "_apply_batch", apply)
+    shelf.consumer = consumer
+    async with asyncio.timeout(20):
+        await consumer._consume(cast(Any, log), ReadAhead(cast(Any, log), 2 * SLICE_RECORDS))
+    assert applied == list(range(200))
+    assert shelf.deals == 3
