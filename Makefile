@@ -44,8 +44,8 @@ bench: setup  ## every benchmark, one JSON object a line
 	@$(BIN)/launchday bench all --json
 
 chaos: setup kafka  ## kill -9 each part of the meta service and of rewards 30 times under load, and check that nothing was lost (about 25 minutes)
-	@$(BIN)/python -m tests.chaos
-	@$(BIN)/python -m tests.chaos.rewards
+	@$(BIN)/python -m loadtest.chaos
+	@$(BIN)/python -m loadtest.chaos.rewards
 
 kafka: setup  ## what Apache Kafka needs to stand in for the embedded broker
 	@$(BIN)/launchday kafka

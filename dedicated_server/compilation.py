@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from dedicated_server.protocol.compilation import INNER, STAGE
+from dedicated_server.native.compilation import INNER, STAGE
 
 # Called from kernels and, by tests, from Python: inlined as INNER is, but with the wrapper that Python needs.
 INLINE: Final[dict[str, Any]] = {**STAGE, "forceinline": True}

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from numba import njit
 
 from dedicated_server.compilation import INNER, STAGE
-from dedicated_server.pinned import unpinned
+from dedicated_server.native.memory import load_state
 from dedicated_server.protocol.datagrams import REPLAY_WINDOW
 from dedicated_server.protocol.fetch import fetch
-from dedicated_server.protocol.server_state import (
+from dedicated_server.protocol.server.state import (
     HISTORY_TICKS,
     INPUT_NEWEST,
     INPUT_RING,
@@ -23,8 +23,8 @@ from dedicated_server.protocol.server_state import (
     SLOT_HEAD_BYTES,
     ServerState,
 )
-from dedicated_server.simulation.world import TRAIL_TICKS
-from dedicated_server.stages import TICK_TYPE
+from dedicated_server.simulation.world import POSITION_HISTORY_TICKS
+from dedicated_server.tick.stages import TICK_TYPE
 
 MOST_PLAYERS: Final = (
     256  # a larger match does not fit the second-level cache, and would push out what it asked for first
@@ -37,7 +37,7 @@ RECORD_BYTES: Final = 5  # of each of its records
 @njit(cache=True, nogil=True, **STAGE)
 def foresee(pinned: int, tick: int) -> None:
     """Fetch what ``tick`` will read of the TickArrays pinned at that address. Changes nothing."""
-    arrays = unpinned(pinned, TICK_TYPE)
+    arrays = load_state(pinned, TICK_TYPE)
     wire, world, grid, interest, hints = (
         arrays.wire,
         arrays.world,
@@ -53,7 +53,7 @@ def foresee(pinned: int, tick: int) -> None:
     _fetch_whole(wire.addresses)
     _fetch_whole(world.status)
     _fetch_whole(world.body)
-    _fetch_whole(world.trail[tick % TRAIL_TICKS])
+    _fetch_whole(world.trail[tick % POSITION_HISTORY_TICKS])
     _fetch_whole(grid.start)
     _fetch_whole(grid.entity)
     _fetch_whole(grid.cell)

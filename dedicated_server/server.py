@@ -21,18 +21,18 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from dedicated_server import match_annotation
-from dedicated_server.agones import DEFAULT_PORT, AgonesSdk, GameServerRecord, SidecarError
-from dedicated_server.engine import Engine
+from dedicated_server.agones_sdk import DEFAULT_PORT, AgonesSdk, GameServerRecord, SidecarError
 from dedicated_server.fleet.client import MATCH_ANNOTATION
-from dedicated_server.match_annotation import MalformedMatch, MatchOrder
-from dedicated_server.match_session import MatchSession, Patience
-from dedicated_server.pacing import Clock, SystemClock
-from dedicated_server.recorder import Recorder
+from dedicated_server.match import spec
+from dedicated_server.match.session import MatchSession, Timeouts
+from dedicated_server.match.spec import MalformedMatchError, MatchSpec
+from dedicated_server.match.spectator import open_feed
+from dedicated_server.match.warm_up import warm_up as load_kernels
+from dedicated_server.recording.recorder import Recorder
 from dedicated_server.simulation.match import MatchConfig
-from dedicated_server.spectator import open_feed
+from dedicated_server.tick.engine import Engine
+from dedicated_server.tick.pacing import SystemTickClock, TickClock
 from dedicated_server.transport import Transport, TransportError, open_transport
-from dedicated_server.warm_up import warm_up as load_kernels
 from launchday import telemetry
 from launchday.identity import Signer
 from launchday.settings import Settings, settings
@@ -41,10 +41,10 @@ from meta_service.client import MetaClient
 from rewards.events import EventProducer
 
 HEARTBEAT_S = 2.0
-BREAK_OFF_S = 1.0  # for the events of a match that is broken off: SIGKILL may follow in seconds
+ABORT_FLUSH_S = 1.0  # for the events of a match that is broken off: SIGKILL may follow in seconds
 REPORT_KEY = "launchday-report"
 DISCARD_PORT = 9  # nobody listens there
-ENDED, FAILED = 0, 1  # exit codes
+EXIT_ENDED, EXIT_FAILED = 0, 1  # exit codes
 
 log = structlog.get_logger()
 
@@ -54,10 +54,10 @@ def warm_up() -> None:
     telemetry.configure("game server", settings())
     load_kernels()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_rehearse())
+        runner.run(_warm_up_io())
 
 
-async def _rehearse() -> None:
+async def _warm_up_io() -> None:
     """Bind, and call a sidecar that is not there: a dozen modules are imported when that is done the first time."""
     sdk = AgonesSdk(DISCARD_PORT)
     with contextlib.suppress(TransportError):
@@ -78,18 +78,20 @@ async def _serve_until_signalled(sdk: AgonesSdk) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return await serve(sdk, settings(), SystemClock(), stop)
+    return await serve(sdk, settings(), SystemTickClock(), stop)
 
 
 async def serve(
     sdk: AgonesSdk,
     configured: Settings,
-    clock: Clock,
+    clock: TickClock,
     stop: asyncio.Event,
-    patience: Patience | None = None,
+    timeouts: Timeouts | None = None,
 ) -> int:
     """Live one life, until ``stop`` is set; returns the exit code."""
-    life = asyncio.create_task(_live(sdk, configured, clock, patience or Patience(), stop), name="life")
+    life = asyncio.create_task(
+        _run_lifecycle(sdk, configured, clock, timeouts or Timeouts(), stop), name="life"
+    )
     told = asyncio.create_task(stop.wait(), name="stop")
     try:
         await asyncio.wait((life, told), return_when=asyncio.FIRST_COMPLETED)
@@ -97,23 +99,23 @@ async def serve(
             life.cancel()
         return await life
     except asyncio.CancelledError:
-        return ENDED  # it was idle
+        return EXIT_ENDED  # it was idle
     except TransportError as error:
         log.error("no socket for players", reason=str(error))
-        return FAILED
+        return EXIT_FAILED
     finally:
         told.cancel()
         await sdk.aclose()
 
 
-async def _live(
-    sdk: AgonesSdk, configured: Settings, clock: Clock, patience: Patience, stop: asyncio.Event
+async def _run_lifecycle(
+    sdk: AgonesSdk, configured: Settings, clock: TickClock, patience: Timeouts, stop: asyncio.Event
 ) -> int:
     record = await sdk.gameserver()
     structlog.contextvars.bind_contextvars(server=record.name)
-    async with _open_socket(configured, record) as transport, _beating(sdk):
+    async with _open_socket(configured, record) as transport, _heartbeats(sdk):
         await sdk.ready()
-        record = await _allocated(sdk)
+        record = await _wait_for_allocation(sdk)
         code = await _serve_match(sdk, record, transport, configured, clock, patience)
         if not stop.is_set():
             await sdk.shutdown()
@@ -121,7 +123,7 @@ async def _live(
         return code
 
 
-async def _allocated(sdk: AgonesSdk) -> GameServerRecord:
+async def _wait_for_allocation(sdk: AgonesSdk) -> GameServerRecord:
     """Wait until this server belongs to a match."""
     async with contextlib.aclosing(sdk.watch()) as records:
         async for record in records:
@@ -135,30 +137,30 @@ async def _serve_match(
     record: GameServerRecord,
     transport: Transport,
     configured: Settings,
-    clock: Clock,
-    patience: Patience,
+    clock: TickClock,
+    patience: Timeouts,
 ) -> int:
     """Play the match of an allocated server's annotation, and report how it went."""
     try:
-        order = match_annotation.parse(record.annotations.get(MATCH_ANNOTATION))
-    except MalformedMatch as error:
+        order = spec.parse_match_spec(record.annotations.get(MATCH_ANNOTATION))
+    except MalformedMatchError as error:
         log.error("no match to play", reason=str(error))
         await _last_report(sdk, json.dumps({"phase": "waiting", "outcome": "failed", "error": str(error)}))
-        return FAILED
+        return EXIT_FAILED
     structlog.contextvars.bind_contextvars(match_id=str(order.match_id))
     return await _play(order, sdk, record, transport, configured, clock, patience)
 
 
 async def _play(
-    order: MatchOrder,
+    order: MatchSpec,
     sdk: AgonesSdk,
     record: GameServerRecord,
     transport: Transport,
     configured: Settings,
-    clock: Clock,
-    patience: Patience,
+    clock: TickClock,
+    patience: Timeouts,
 ) -> int:
-    host = await _literal(record.address)
+    host = await _ipv4_address(record.address)
     signer = Signer(configured.identity_secret.get_secret_value())
     token = signer.service_token(record.name, clock.unix_s(clock.now_ns()))
     producer = EventProducer(
@@ -189,7 +191,7 @@ async def _play(
             producer=producer,
             send_report=send_report,
             clock=clock,
-            patience=patience,
+            timeouts=patience,
             open_feed=lambda players: open_feed(configured.spectator_dir, record.name, players),
             matchmaker=matchmaker if configured.matchmaker_url else None,
             address=(host, record.port),
@@ -199,12 +201,12 @@ async def _play(
             ended = await session.run()
         except asyncio.CancelledError:
             session.fail("the server was told to stop in the middle of the match")
-            await producer.stop(BREAK_OFF_S)
+            await producer.stop(ABORT_FLUSH_S)
             await send_report(json.dumps(session.report()))
-            return FAILED
+            return EXIT_FAILED
         await producer.stop()
         await _last_report(sdk, json.dumps(session.report()))
-        return ENDED if ended else FAILED
+        return EXIT_ENDED if ended else EXIT_FAILED
 
 
 def _open_recorder(configured: Settings, config: MatchConfig) -> Recorder | None:
@@ -241,7 +243,7 @@ async def _open_socket(configured: Settings, record: GameServerRecord) -> AsyncI
 
 
 @contextlib.asynccontextmanager
-async def _beating(sdk: AgonesSdk) -> AsyncIterator[None]:
+async def _heartbeats(sdk: AgonesSdk) -> AsyncIterator[None]:
     """Send heartbeats. They come from the loop that ticks: when that hangs, they stop, and the fleet notices."""
 
     async def beat() -> None:
@@ -259,7 +261,7 @@ async def _beating(sdk: AgonesSdk) -> AsyncIterator[None]:
         beating.cancel()
 
 
-async def _literal(host: str) -> str:
+async def _ipv4_address(host: str) -> str:
     """The IPv4 address of a host, as connect tokens name it."""
     try:
         return str(ipaddress.IPv4Address(host))

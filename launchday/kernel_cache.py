@@ -18,7 +18,7 @@ from pathlib import Path
 KERNEL_PACKAGES = ("dedicated_server", "loadtest", "matchmaker")
 IMPORT = re.compile(r"^\s*(?:import ([\w.]+)|from ([\w.]+) import (\([^)]*\)|[^\n]*))", re.MULTILINE)
 NAME = re.compile(r"\w+")
-KEPT_GENERATIONS = 4  # a branch switch or two without compiling anew; about 10 MB each
+MAX_GENERATIONS = 4  # a branch switch or two without compiling anew; about 10 MB each
 
 
 def configure() -> Path | None:
@@ -35,20 +35,20 @@ def configure() -> Path | None:
         folder.touch()
     except OSError:
         return None
-    _forget_old_generations(root, folder)
+    _delete_old_generations(root, folder)
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
     return folder
 
 
 @contextmanager
-def filling(name: str) -> Iterator[None]:
+def compiling(name: str) -> Iterator[None]:
     """Compile all kernels of one part within; afterwards ``is_marked(name)`` holds.
 
     Only one process at a time fills the folder: two that compile one function for different types would number their files alike,
     and one would later load the other's code.
     """
     named = os.environ.get("NUMBA_CACHE_DIR")
-    if named is None or is_marked(name):
+    if named is None or is_compiled(name):
         yield
         return
     with Path(named, "lock").open("a") as lock:
@@ -57,7 +57,7 @@ def filling(name: str) -> Iterator[None]:
         Path(named, f"{name}.compiled").touch()
 
 
-def is_marked(name: str) -> bool:
+def is_compiled(name: str) -> bool:
     """Whether ``filling`` ended well for these sources before."""
     named = os.environ.get("NUMBA_CACHE_DIR")
     return named is not None and Path(named, f"{name}.compiled").exists()
@@ -101,9 +101,9 @@ def _imports(source: bytes) -> Iterator[Path]:
             yield Path(*parts, name, "__init__.py")
 
 
-def _forget_old_generations(root: Path, current: Path) -> None:
+def _delete_old_generations(root: Path, current: Path) -> None:
     others = sorted(
         set(root.glob("kernels-*")) - {current}, key=lambda path: path.stat().st_mtime, reverse=True
     )
-    for folder in others[KEPT_GENERATIONS - 1 :]:
+    for folder in others[MAX_GENERATIONS - 1 :]:
         shutil.rmtree(folder, ignore_errors=True)  # another process may be at it too

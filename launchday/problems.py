@@ -25,7 +25,7 @@ class ProblemDetails(BaseModel):
     errors: list[dict[str, Any]] | None = None
 
 
-class Problem(Exception):
+class ProblemError(Exception):
     """Raise it in a route to answer with problem details.
 
     Args:
@@ -68,7 +68,7 @@ def install(app: FastAPI) -> None:
     """Make every error of ``app`` a problem: raised ones, validation errors, unknown routes, and faults of ours."""
 
     async def on_problem(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, Problem)
+        assert isinstance(error, ProblemError)
         return error.response()
 
     async def on_validation_error(_: Request, error: Exception) -> JSONResponse:
@@ -78,17 +78,17 @@ def install(app: FastAPI) -> None:
             for item in error.errors()
         ]
         detail = "; ".join(f"{item['pointer']}: {item['detail']}" for item in errors)
-        return Problem(422, "invalid-request", detail, errors=errors).response()
+        return ProblemError(422, "invalid-request", detail, errors=errors).response()
 
     async def on_http_error(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, StarletteHTTPException)
         slug = str(error.detail).lower().replace(" ", "-")
-        return Problem(error.status_code, slug, str(error.detail), headers=error.headers).response()
+        return ProblemError(error.status_code, slug, str(error.detail), headers=error.headers).response()
 
     async def on_fault(_: Request, error: Exception) -> JSONResponse:
-        return Problem(500, "internal-error", "the service failed; its log has the cause").response()
+        return ProblemError(500, "internal-error", "the service failed; its log has the cause").response()
 
-    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(ProblemError, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(StarletteHTTPException, on_http_error)
     app.add_exception_handler(Exception, on_fault)

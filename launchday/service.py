@@ -75,11 +75,13 @@ async def _caller(
 ) -> identity.Identity:
     challenge = {"WWW-Authenticate": "Bearer"}
     if credentials is None:
-        raise problems.Problem(401, "no-token", "send a token: Authorization: Bearer …", headers=challenge)
+        raise problems.ProblemError(
+            401, "no-token", "send a token: Authorization: Bearer …", headers=challenge
+        )
     try:
         caller: identity.Identity = request.app.state.signer.verify(credentials.credentials, time.time())
     except identity.InvalidTokenError as error:
-        raise problems.Problem(401, "invalid-token", str(error), headers=challenge) from error
+        raise problems.ProblemError(401, "invalid-token", str(error), headers=challenge) from error
     return caller
 
 
@@ -88,7 +90,9 @@ def require(*roles: str) -> Callable[..., Awaitable[identity.Identity]]:
 
     async def check(caller: Annotated[identity.Identity, Depends(_caller)]) -> identity.Identity:
         if caller.roles.isdisjoint(roles):
-            raise problems.Problem(403, "forbidden", f"this needs a token with the role {' or '.join(roles)}")
+            raise problems.ProblemError(
+                403, "forbidden", f"this needs a token with the role {' or '.join(roles)}"
+            )
         return caller
 
     return check
@@ -99,13 +103,17 @@ def identify(signer: identity.Signer, authorization: str, now: float, *roles: st
     challenge = {"WWW-Authenticate": "Bearer"}
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise problems.Problem(401, "no-token", "send a token: Authorization: Bearer …", headers=challenge)
+        raise problems.ProblemError(
+            401, "no-token", "send a token: Authorization: Bearer …", headers=challenge
+        )
     try:
         caller = signer.verify(token, now)
     except identity.InvalidTokenError as error:
-        raise problems.Problem(401, "invalid-token", str(error), headers=challenge) from error
+        raise problems.ProblemError(401, "invalid-token", str(error), headers=challenge) from error
     if caller.roles.isdisjoint(roles):
-        raise problems.Problem(403, "forbidden", f"this needs a token with the role {' or '.join(roles)}")
+        raise problems.ProblemError(
+            403, "forbidden", f"this needs a token with the role {' or '.join(roles)}"
+        )
     return caller
 
 
@@ -138,16 +146,16 @@ class _RequestId:
 class _BodyLimit:
     """Refuse a request body that is longer than ``most_bytes``, whether it says so or not."""
 
-    def __init__(self, app: ASGIApp, most_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if announced.isdigit() and int(announced) > self._most_bytes:
+        if announced.isdigit() and int(announced) > self._max_bytes:
             await self._refusal().response()(scope, receive, send)
             return
         received, refused = 0, False
@@ -156,14 +164,14 @@ class _BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._most_bytes:
+            if received > self._max_bytes:
                 raise self._refusal()
             return message
 
         async def send_or_refuse(message: Message) -> None:
             # Whatever the application made of a body that was cut off, the answer is ours.
             nonlocal refused
-            if received <= self._most_bytes:
+            if received <= self._max_bytes:
                 await send(message)
             elif not refused:
                 refused = True
@@ -171,11 +179,13 @@ class _BodyLimit:
 
         await self._app(scope, receive_counted, send_or_refuse)
 
-    def _refusal(self) -> problems.Problem:
-        return problems.Problem(413, "request-too-large", f"a request has at most {self._most_bytes} bytes")
+    def _refusal(self) -> problems.ProblemError:
+        return problems.ProblemError(
+            413, "request-too-large", f"a request has at most {self._max_bytes} bytes"
+        )
 
 
-def end_the_process_with(task: asyncio.Task[None]) -> None:
+def terminate_when_done(task: asyncio.Task[None]) -> None:
     """Ask the process to end because a task has that it lives for: a done callback, to be removed before the task may end.
 
     A service that answers and does nothing is worse than none: whoever started it starts it again. A task that was cancelled ends the process

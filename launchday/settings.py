@@ -151,7 +151,7 @@ class Settings(BaseSettings):
         "",
         description="Seconds before a server is forked, as region=seconds,…: what having a machine first would cost; empty: none.",
     )
-    fleet_tallies: str = Field(
+    fleet_counters_and_lists: str = Field(
         "",
         description="Counters and lists that every game server starts with, in Agones' JSON; empty: none.",
     )
@@ -160,7 +160,7 @@ class Settings(BaseSettings):
         ge=0,
         description="Seconds an allocated server has to say anything of its match before it goes back to the pool; 0: any. Checking its players out takes up to 10.",
     )
-    longest_match_s: float = Field(
+    max_match_s: float = Field(
         4 * 3600.0, ge=0, description="Seconds after which a match is ended with its server; 0: never."
     )
     server_memory_mb: int = Field(
@@ -215,7 +215,7 @@ class Settings(BaseSettings):
     match_s: float = Field(
         45.0, gt=0, description="Seconds until the zone has shrunk to nothing and ends the match."
     )
-    match_lengths: str = Field(
+    match_s_by_mode: str = Field(
         "",
         description="Comma-separated mode=seconds, for modes whose matches last otherwise than match_s: teams_of_five=240.",
     )
@@ -240,7 +240,7 @@ class Settings(BaseSettings):
         gt=0,
         description="Seconds a queue stays its director's after a crash, before another takes over.",
     )
-    allocation_patience_s: float = Field(
+    allocation_timeout_s: float = Field(
         10.0,
         gt=0,
         description="Seconds an unanswered allocation is repeated before its tickets go back to the queue.",
@@ -305,7 +305,7 @@ class Settings(BaseSettings):
 
     def match_s_of(self, mode: str) -> float:
         """Seconds until a match of this mode ends at the latest."""
-        lengths = (item.partition("=") for item in self.match_lengths.split(","))
+        lengths = (item.partition("=") for item in self.match_s_by_mode.split(","))
         return {name.strip(): float(length_s) for name, _, length_s in lengths if name.strip()}.get(
             mode, self.match_s
         )

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from launchday import telemetry
 from launchday.settings import Settings, settings
-from loadtest import flood
-from loadtest.scenario_file import SHIPPED
+from loadtest.flood import run
+from loadtest.scenario.reader import SHIPPED
 
 
 def main() -> int:
@@ -39,7 +39,7 @@ async def _run(scenario: Path, values: Settings, report_path: Path, as_json: boo
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    return await flood.run(
+    return await run.run(
         scenario,
         values,
         report_path=report_path,

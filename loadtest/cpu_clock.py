@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import types
 
-from dedicated_server.protocol.compilation import STAGE, njit
+from dedicated_server.native.compilation import STAGE, njit
 
 CLOCK_THREAD_CPUTIME_ID = 3  # of Linux
 

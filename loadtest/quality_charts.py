@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
-from loadtest import quality
-from loadtest.charts import BLUE, BY_NUMBER, GREEN, GREY, ORANGE, blank
-from loadtest.outcome import Outcome
+from loadtest.flood.outcome import RunOutcome
+from loadtest.report import quality
+from loadtest.report.charts import BLUE, BY_NUMBER, GREEN, GREY, ORANGE, blank_figure
 
 
-def waits_by_band(outcome: Outcome) -> go.Figure | None:
+def waits_by_band(outcome: RunOutcome) -> go.Figure | None:
     """Median and 95th percentile of the wait, by region of the match and band of skill; None where nobody waited."""
-    if outcome.population is None or not outcome.fates.waits:
+    if outcome.population is None or not outcome.records.waits:
         return None
     band, names = quality.skill_bands(outcome.population.skill)
-    bots = np.array([bot for bot, _, _ in outcome.fates.waits])
-    wait_s = np.array([seconds for _, seconds, _ in outcome.fates.waits])
-    where = np.array([region for _, _, region in outcome.fates.waits])
-    figure = blank("", "seconds to the assignment")
+    bots = np.array([bot for bot, _, _ in outcome.records.waits])
+    wait_s = np.array([seconds for _, seconds, _ in outcome.records.waits])
+    where = np.array([region for _, _, region in outcome.records.waits])
+    figure = blank_figure("", "seconds to the assignment")
     for number, name in enumerate(names):
         mine = band[bots] == number
         regions = sorted({*where[mine].tolist()})
@@ -44,12 +44,12 @@ def waits_by_band(outcome: Outcome) -> go.Figure | None:
     return figure.update_layout(barmode="group")
 
 
-def match_quality(outcome: Outcome) -> go.Figure | None:
+def match_quality(outcome: RunOutcome) -> go.Figure | None:
     """Each match by the spread of its players' skills and their median round trip; None where there was none."""
-    found = [match for match in quality.matches(outcome) if match["rtt_ms"] is not None]
+    found = [match for match in quality.quality_by_match(outcome) if match["rtt_ms"] is not None]
     if not found:
         return None
-    figure = blank("median round trip, ms", "deviation of skill within the match")
+    figure = blank_figure("median round trip, ms", "deviation of skill within the match")
     for number, region in enumerate(sorted({match["region"] for match in found})):
         mine = [match for match in found if match["region"] == region]
         figure.add_scatter(
@@ -76,12 +76,12 @@ def match_quality(outcome: Outcome) -> go.Figure | None:
     return figure.update_layout(yaxis={"rangemode": "tozero"})
 
 
-def skill_and_kills(outcome: Outcome) -> go.Figure | None:
+def skill_and_kills(outcome: RunOutcome) -> go.Figure | None:
     """Mean kills a player of each band of skill; None where nobody killed."""
     names, means, _ = quality.kills_by_skill(outcome)
     if not names:
         return None
-    figure = blank("", "kills a player, mean")
+    figure = blank_figure("", "kills a player, mean")
     figure.add_bar(
         x=names, y=means, marker={"color": [BLUE, GREEN, ORANGE, BY_NUMBER[4]][: len(names)]}, width=0.6
     )

@@ -7,8 +7,8 @@ import gc
 from launchday import telemetry
 from launchday.service import serve
 from launchday.settings import settings
-from matchmaker.api import create_api
-from matchmaker.errors import RuleSetsRefused
+from matchmaker.api.app import create_api
+from matchmaker.errors import RuleSetsError
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     telemetry.configure("matchmaker", configured)
     try:
         app = create_api(configured)
-    except RuleSetsRefused as refused:
+    except RuleSetsError as refused:
         raise SystemExit(str(refused)) from refused
     # With the default thresholds thousands of open waiters are walked again and again: 155–217 ms at p99, so 36–59.
     gc.collect()

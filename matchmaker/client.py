@@ -32,11 +32,11 @@ class MatchmakerClientError(Exception):
     """Base of what the client raises."""
 
 
-class TicketRefused(MatchmakerClientError):
+class TicketRefusedError(MatchmakerClientError):
     """Raised when the matchmaker refuses a request (4xx): unknown mode, no region near enough, a wrong token."""
 
 
-class TicketExists(MatchmakerClientError):
+class TicketExistsError(MatchmakerClientError):
     """Raised when the player has another live ticket. Cancel it, or wait for it."""
 
     def __init__(self, detail: str, ticket_id: str) -> None:
@@ -44,15 +44,15 @@ class TicketExists(MatchmakerClientError):
         self.ticket_id = ticket_id
 
 
-class TicketEnded(MatchmakerClientError):
+class TicketEndedError(MatchmakerClientError):
     """Raised when it is too late to cancel. Read the ticket for its end."""
 
 
-class NoSuchTicket(MatchmakerClientError):
+class NoSuchTicketError(MatchmakerClientError):
     """Raised for a ticket that is not the player's, or was forgotten after its end."""
 
 
-class MatchmakerUnavailable(MatchmakerClientError):
+class MatchmakerUnavailableError(MatchmakerClientError):
     """Raised when no usable answer came (no connection, time-out, 5xx, 429). The caller may repeat."""
 
 
@@ -99,7 +99,7 @@ class TicketStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class JoiningSeat:
+class BackfillPlayer:
     """A player who is to come into a running match, and the seat that is reserved for him."""
 
     player_id: int
@@ -110,15 +110,15 @@ class JoiningSeat:
 
 
 @dataclass(frozen=True, slots=True)
-class Joining:
+class BackfillProposal:
     """Players who come into a running match together, whole or not at all.
 
     ``state``: told (they are reserved, the match is to let them in), seated (it has), assigned (they know, and come).
     """
 
-    joining_id: str
+    proposal_id: str
     state: str
-    players: tuple[JoiningSeat, ...]
+    players: tuple[BackfillPlayer, ...]
 
 
 class MatchmakerClient:
@@ -218,7 +218,7 @@ class MatchmakerClient:
         """Say yes to the match that was found. Raises TicketEnded where none waits for it, NoSuchTicket, TicketRefused."""
         return _status((await self._call("POST", f"/v1/tickets/{ticket_id}/accept")).json())
 
-    async def queues(self) -> dict[str, Any]:
+    async def queue_depths(self) -> dict[str, Any]:
         """What waits in each queue; needs a service token."""
         queues: dict[str, Any] = (await self._call("GET", "/v1/internal/queues")).json()
         return queues
@@ -245,8 +245,8 @@ class MatchmakerClient:
                         if status.final:
                             return
         except httpx.HTTPError as error:
-            raise MatchmakerUnavailable(_no_answer(self._base_url, error)) from error
-        raise MatchmakerUnavailable(f"the matchmaker at {self._base_url} ended the event stream early")
+            raise MatchmakerUnavailableError(_no_answer(self._base_url, error)) from error
+        raise MatchmakerUnavailableError(f"the matchmaker at {self._base_url} ended the event stream early")
 
     async def wait_for_end(
         self, ticket_id: str, timeout_s: float, clock: Callable[[], float] = time.monotonic
@@ -259,9 +259,9 @@ class MatchmakerClient:
             if status.final or clock() >= deadline:
                 return status
 
-    async def announce_openings(
+    async def request_backfill(
         self, match_id: str, openings: Mapping[str, Any], timeout_s: float = TIMEOUT_S
-    ) -> list[Joining]:
+    ) -> list[BackfillProposal]:
         """Offer free seats of a running match, again and again while there are any; needs a service token. Who is to come.
 
         Raises TicketRefused, MatchmakerUnavailable.
@@ -270,15 +270,15 @@ class MatchmakerClient:
             "PUT", f"/v1/internal/matches/{match_id}/openings", json=dict(openings), timeout=timeout_s
         )
         return [
-            Joining(
+            BackfillProposal(
                 joining["joining_id"],
                 joining["state"],
-                tuple(JoiningSeat(**player) for player in joining["players"]),
+                tuple(BackfillPlayer(**player) for player in joining["players"]),
             )
             for joining in response.json()["joiners"]
         ]
 
-    async def close_openings(self, match_id: str, mode: str, timeout_s: float = TIMEOUT_S) -> None:
+    async def close_backfill(self, match_id: str, mode: str, timeout_s: float = TIMEOUT_S) -> None:
         """Offer no seats of a match any more. Raises TicketRefused, MatchmakerUnavailable."""
         await self._call(
             "DELETE",
@@ -287,7 +287,7 @@ class MatchmakerClient:
             timeout=timeout_s,
         )
 
-    async def books(self) -> dict[str, Any]:
+    async def counters(self) -> dict[str, Any]:
         """What became of all tickets; needs a service token."""
         books: dict[str, Any] = (await self._call("GET", "/v1/internal/books")).json()
         return books
@@ -298,7 +298,7 @@ class MatchmakerClient:
                 method, self._base_url + path, headers=self._headers, **request
             )
         except httpx.HTTPError as error:
-            raise MatchmakerUnavailable(_no_answer(self._base_url, error)) from error
+            raise MatchmakerUnavailableError(_no_answer(self._base_url, error)) from error
         if not response.is_success:
             raise _error(response)
         return response
@@ -322,14 +322,14 @@ def _error(response: httpx.Response) -> MatchmakerClientError:
         problem = {}
     detail = f"HTTP {response.status_code}: {problem.get('detail') or response.text[:200]}"
     if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-        return MatchmakerUnavailable(detail)
+        return MatchmakerUnavailableError(detail)
     if response.status_code == httpx.codes.CONFLICT:
         if problem.get("type") == "urn:launchday:ticket-exists":
-            return TicketExists(detail, problem["ticket_id"])
-        return TicketEnded(detail)
+            return TicketExistsError(detail, problem["ticket_id"])
+        return TicketEndedError(detail)
     if problem.get("type") == "urn:launchday:no-such-ticket":
-        return NoSuchTicket(detail)
-    return TicketRefused(detail)
+        return NoSuchTicketError(detail)
+    return TicketRefusedError(detail)
 
 
 def _no_answer(base_url: str, error: Exception) -> str:

@@ -16,13 +16,13 @@ class MatchmakerError(Exception):
     """Base of the matchmaker's own errors."""
 
 
-class LeaseLost(MatchmakerError):
+class LeaseLostError(MatchmakerError):
     """Raised when a director writes with a fencing token that is no longer the queue's. It drops all it holds."""
 
 
-class SkillsUnavailable(MatchmakerError):
+class SkillsUnavailableError(MatchmakerError):
     """Raised when the meta service does not give the players' skills. Nothing was queued; the caller may repeat."""
 
 
-class RuleSetsRefused(MatchmakerError):
+class RuleSetsError(MatchmakerError):
     """Raised when LAUNCHDAY_RULE_SETS or a file that it names cannot be used; the text has a line for each mistake."""

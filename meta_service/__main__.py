@@ -5,7 +5,7 @@ from __future__ import annotations
 from launchday.service import serve
 from launchday.settings import settings
 from launchday.telemetry import configure
-from meta_service.api import build
+from meta_service.app import build
 
 
 def main() -> None:

@@ -10,15 +10,15 @@ from fastapi import Depends, Request
 
 from launchday.identity import Identity, Signer
 from launchday.service import PlayerCaller
-from meta_service.credentials import Credentials
-from meta_service.friends import Friends
-from meta_service.history import History
-from meta_service.leaderboards import Leaderboards
-from meta_service.limits import RateLimit
-from meta_service.parties import Parties
-from meta_service.players import Players
-from meta_service.sessions import Sessions
-from meta_service.shop import Shop
+from meta_service.domain.credentials import Credentials
+from meta_service.domain.friends import Friends
+from meta_service.domain.history import History
+from meta_service.domain.leaderboards import Leaderboards
+from meta_service.domain.parties import Parties
+from meta_service.domain.players import Players
+from meta_service.domain.sessions import Sessions
+from meta_service.domain.shop import Shop
+from meta_service.rate_limit import RateLimit
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class MetaError(Exception):
     """Base of the meta service's errors."""
 
 
-class StoreAwayError(MetaError):
+class StoreUnavailableError(MetaError):
     """Raised when the global store cannot be reached or does not answer in time. The caller may try again later."""
 
 
@@ -84,7 +84,7 @@ class SoldOutError(RefusedError):
     slug = "sold-out"
 
 
-class OwnedEnoughError(RefusedError):
+class OwnershipLimitError(RefusedError):
     """Raised when the player would own more of an item than one player may."""
 
     slug = "owned-enough"

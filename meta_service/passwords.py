@@ -11,14 +11,14 @@ from nacl.exceptions import InvalidkeyError
 # OWASP's recommendation for argon2id with one lane: 2 passes over 19 MiB; measured 30 ms on one core.
 PASSES = 2
 MEMORY_BYTES = 19 * 1024 * 1024
-AT_ONCE = 4  # bounds the memory, and leaves the event loop a core: the others wait here
+MAX_CONCURRENT_HASHES = 4  # bounds the memory, and leaves the event loop a core: the others wait here
 
 
 class Passwords:
     """Hashes and checks passwords, a few at a time. One per event loop."""
 
     def __init__(self) -> None:
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._turn = asyncio.Semaphore(MAX_CONCURRENT_HASHES)
 
     async def hash(self, password: str) -> str:
         """The text to keep: parameters, salt and hash."""

@@ -7,8 +7,9 @@ import sys
 from launchday import telemetry
 from launchday.service import serve
 from launchday.settings import settings
-from rewards import app, rules
+from rewards import app
 from rewards.errors import RulesError
+from rewards.progression import rules
 
 
 def main() -> int:

@@ -12,24 +12,24 @@ from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, Field
 from redis.asyncio import Redis
 
-from launchday.problems import Problem
-from launchday.service import ServiceCaller, create_app, end_the_process_with
+from launchday.problems import ProblemError
+from launchday.service import ServiceCaller, create_app, terminate_when_done
 from launchday.settings import Settings
 from meta_service.client import ProgressCache, RatingCache
 from rewards import letters
-from rewards.cache import CacheFollower
-from rewards.consumer import Consumer
-from rewards.errors import LettersError, StoreUnavailableError
-from rewards.events import DEAD_LETTERS, SOURCES
-from rewards.outbox import Outbox
-from rewards.rules import Rules
-from rewards.store import Store
+from rewards.consumer.cache_publisher import CachePublisher
+from rewards.consumer.consumer import Consumer
+from rewards.consumer.outbox import OutboxRelay
+from rewards.consumer.store import Store
+from rewards.errors import DeadLettersError, StoreUnavailableError
+from rewards.events import DEAD_LETTERS, REWARDS_TOPICS
+from rewards.progression.rules import Rules
 
 CONSUMER_NAME = "rewards"
 CACHE_TIMEOUT_S = 5.0
-STOP_S = 8.0
-MOST_LETTERS = 200
-LETTERS_S = 8.0  # a broker that is away keeps a client for longer
+STOP_TIMEOUT_S = 8.0
+MAX_DEAD_LETTERS = 200
+DEAD_LETTERS_TIMEOUT_S = 8.0  # a broker that is away keeps a client for longer
 
 log = structlog.get_logger()
 
@@ -44,7 +44,7 @@ class Books(BaseModel):
     lag: int | None = Field(description="Records not applied yet, all partitions; null while Kafka is away.")
 
 
-class DeadLetter(BaseModel):
+class DeadLetterSummary(BaseModel):
     """A record that was set aside; ``launchday events dead-letters`` shows it whole and sends it again."""
 
     origin: str = Field(description="topic/partition/offset")
@@ -53,10 +53,10 @@ class DeadLetter(BaseModel):
     bytes: int
 
 
-class NewestLetters(BaseModel):
+class NewestDeadLetters(BaseModel):
     """The newest first."""
 
-    dead_letters: list[DeadLetter]
+    dead_letters: list[DeadLetterSummary]
 
 
 def build(settings: Settings, rules: Rules) -> FastAPI:
@@ -69,31 +69,31 @@ def build(settings: Settings, rules: Rules) -> FastAPI:
             CONSUMER_NAME,
             rules,
             DEAD_LETTERS.name(settings.topic_prefix),
-            announce=True,
+            announce_level_ups=True,
         )
-        outbox = Outbox(store.connections, settings.kafka_bootstrap, settings.topic_prefix)
+        outbox = OutboxRelay(store.connections, settings.kafka_bootstrap, settings.topic_prefix)
         redis = Redis.from_url(
             settings.cache_url, socket_timeout=CACHE_TIMEOUT_S, socket_connect_timeout=CACHE_TIMEOUT_S
         )
-        follower = CacheFollower(ProgressCache(redis), RatingCache(redis))
+        follower = CachePublisher(ProgressCache(redis), RatingCache(redis))
         consumer = Consumer(
-            settings.kafka_bootstrap, settings.topic_prefix, store, follower, announced=outbox.notice
+            settings.kafka_bootstrap, settings.topic_prefix, store, follower, notify_outbox=outbox.notify
         )
         app.state.store, app.state.consumer = store, consumer
         consuming = asyncio.create_task(consumer.run(), name="consume")
         following = asyncio.create_task(follower.run(), name="follow")
         telling = asyncio.create_task(outbox.run(), name="tell")
         for task in (consuming, following, telling):
-            task.add_done_callback(end_the_process_with)
+            task.add_done_callback(terminate_when_done)
         try:
             yield
         finally:
             for task in (consuming, following, telling):
-                task.remove_done_callback(end_the_process_with)
+                task.remove_done_callback(terminate_when_done)
             await consumer.stop()
-            _, late = await asyncio.wait({consuming}, timeout=STOP_S)
+            _, late = await asyncio.wait({consuming}, timeout=STOP_TIMEOUT_S)
             if not late:
-                await follower.settle(STOP_S)
+                await follower.flush(STOP_TIMEOUT_S)
             await _cancel(consuming, following, telling)
             await store.close()
             await redis.aclose()
@@ -107,37 +107,37 @@ def build(settings: Settings, rules: Rules) -> FastAPI:
         store: Store = request.app.state.store
         try:
             lag = await consumer.lag()
-            totals = await store.totals([topic.name(settings.topic_prefix) for topic in SOURCES])
+            totals = await store.totals([topic.name(settings.topic_prefix) for topic in REWARDS_TOPICS])
         except StoreUnavailableError as error:
-            raise Problem(
+            raise ProblemError(
                 503, "store-unavailable", "the store is away: try again", headers={"Retry-After": "1"}
             ) from error
         return Books(
             kills_applied=totals.kills,
             events_applied=totals.events,
-            duplicates=consumer.counts.duplicates,
+            duplicates=consumer.counters.duplicates,
             dead_letters=totals.dead_letters,
             lag=lag,
         )
 
     @app.get("/v1/internal/dead-letters", tags=["internal"])
     async def dead_letters(
-        _caller: ServiceCaller, limit: Annotated[int, Query(ge=1, le=MOST_LETTERS)] = 20
-    ) -> NewestLetters:
+        _caller: ServiceCaller, limit: Annotated[int, Query(ge=1, le=MAX_DEAD_LETTERS)] = 20
+    ) -> NewestDeadLetters:
         """List the newest dead letters."""
         try:
-            async with asyncio.timeout(LETTERS_S):
+            async with asyncio.timeout(DEAD_LETTERS_TIMEOUT_S):
                 found = await letters.newest(settings.kafka_bootstrap, settings.topic_prefix, limit)
-        except (LettersError, TimeoutError) as error:
-            raise Problem(
+        except (DeadLettersError, TimeoutError) as error:
+            raise ProblemError(
                 503,
                 "letters-unavailable",
                 "the dead letters cannot be read right now: try again",
                 headers={"Retry-After": "5"},
             ) from error
-        return NewestLetters(
+        return NewestDeadLetters(
             dead_letters=[
-                DeadLetter(
+                DeadLetterSummary(
                     origin=letter.origin,
                     at=letter.timestamp_ms / 1000,
                     reason=letter.reason,

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from launchday.settings import ENV_PREFIX, Settings, settings
-from rewards.errors import LettersError, RewardsError
+from rewards.errors import DeadLettersError, RewardsError
 from rewards.letters import Letter
 
 # DuckDB, Arrow and Kafka's client are imported when they are needed: they cost a second.
@@ -30,15 +30,15 @@ ERROR, USAGE = 1, 2
 app = typer.Typer(
     name="events", help="Dead letters, and questions about what has happened.", no_args_is_help=True
 )
-letters_app = typer.Typer(help="Records that were no events: list, show, replay.", no_args_is_help=True)
-app.add_typer(letters_app, name="dead-letters")
+dead_letters_app = typer.Typer(help="Records that were no events: list, show, replay.", no_args_is_help=True)
+app.add_typer(dead_letters_app, name="dead-letters")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
-Folder = Annotated[
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+FolderOption = Annotated[
     Path | None,
     typer.Option(help="Where the Parquet files are; without it, those of launchday up, or of the last run."),
 ]
-Bootstrap = Annotated[
+BrokerOption = Annotated[
     str,
     typer.Option(
         "--kafka",
@@ -47,10 +47,10 @@ Bootstrap = Annotated[
 ]
 
 
-@letters_app.command(name="list")
-def list_letters(kafka: Bootstrap = "", as_json: AsJson = False) -> None:
+@dead_letters_app.command(name="list")
+def list_dead_letters(kafka: BrokerOption = "", as_json: JsonOption = False) -> None:
     """List the dead letters: where each came from, why it is one, and whether it still would be."""
-    found = _read(_bus(kafka))
+    found = _read(_broker_address(kafka))
     if as_json:
         for letter in found:
             print(json.dumps(_summary(letter)))
@@ -69,15 +69,15 @@ def list_letters(kafka: Bootstrap = "", as_json: AsJson = False) -> None:
     Console().print(table)
 
 
-@letters_app.command()
-def show(
+@dead_letters_app.command()
+def show_dead_letter(
     origin: Annotated[str, typer.Argument(help="topic/partition/offset, as list shows it.")],
-    kafka: Bootstrap = "",
+    kafka: BrokerOption = "",
 ) -> None:
     """Show one dead letter as JSON: its record in base64, and what can be read of it."""
     from rewards.events import Envelope
 
-    letter = _chosen(_read(_bus(kafka)), [origin])[0]
+    letter = _select(_read(_broker_address(kafka)), [origin])[0]
     found = _summary(letter) | {
         "key": base64.b64encode(letter.key).decode(),
         "value": base64.b64encode(letter.value).decode(),
@@ -89,23 +89,23 @@ def show(
     print(json.dumps(found, indent=2))
 
 
-@letters_app.command()
-def replay(
+@dead_letters_app.command()
+def resend_dead_letters(
     origins: Annotated[
         list[str] | None, typer.Argument(help="topic/partition/offset, as list shows it.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every letter that is good by now.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Those that are still bad, too.")] = False,
-    kafka: Bootstrap = "",
+    kafka: BrokerOption = "",
 ) -> None:
     """Send dead letters to the topic they came from again. An event counts once, however often it is sent."""
     from rewards import letters
 
     if every == bool(origins):
         _fail("give the origins of letters, or --all", USAGE)
-    bootstrap = _bus(kafka)
+    bootstrap = _broker_address(kafka)
     found = _read(bootstrap)
-    chosen = found if every else _chosen(found, origins or [])
+    chosen = found if every else _select(found, origins or [])
     good = [letter for letter in chosen if force or not letter.still_bad]
     _run(letters.replay(bootstrap, good))
     left = len(chosen) - len(good)
@@ -116,8 +116,8 @@ def replay(
 @app.command()
 def query(
     question: Annotated[str, typer.Argument(help="SQL over the views, or the name of a ready question.")],
-    folder: Folder = None,
-    as_json: AsJson = False,
+    folder: FolderOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Ask DuckDB about the events: a view a kind, such as kill, death, match_started, purchase."""
     from rewards.analytics import query as asking
@@ -125,16 +125,16 @@ def query(
 
     ready = QUESTIONS.get(question)
     try:
-        answer = asking.ask(_lake(folder), ready.sql if ready else question)
+        answer = asking.run(_lake_folder(folder), ready.sql if ready else question)
     except RewardsError as error:
         _fail(str(error))
     if as_json:
         for row in answer.rows:
-            print(json.dumps(dict(zip(answer.columns, row, strict=True)), default=_plain))
+            print(json.dumps(dict(zip(answer.columns, row, strict=True)), default=_json_value))
         return
     table = Table(*answer.columns, title=ready.title if ready else None, title_justify="left")
     for row in answer.rows:
-        table.add_row(*("" if value is None else str(_plain(value)) for value in row))
+        table.add_row(*("" if value is None else str(_json_value(value)) for value in row))
     Console().print(table)
 
 
@@ -150,13 +150,13 @@ def questions() -> None:
 @app.command(name="heat-map")
 def heat_map(
     picture: Annotated[Path, typer.Argument(help="The PNG file to write.")] = Path("deaths.png"),
-    folder: Folder = None,
+    folder: FolderOption = None,
 ) -> None:
     """Draw where players died."""
     from rewards.analytics import heat_map as drawing
 
     try:
-        deaths = drawing.draw(_lake(folder), picture)
+        deaths = drawing.draw(_lake_folder(folder), picture)
     except RewardsError as error:
         _fail(str(error))
     print(f"{deaths} deaths are in {picture}")
@@ -165,17 +165,17 @@ def heat_map(
 @app.command()
 def rebuild(
     store_url: Annotated[str, typer.Argument(help="postgresql:// address of an empty database.")],
-    kafka: Bootstrap = "",
-    as_json: AsJson = False,
+    kafka: BrokerOption = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Make progression anew from the whole log, in an empty database, and compare it with the store that runs."""
-    from rewards import rebuild as rebuilding
-    from rewards import rules
+    from rewards.consumer import rebuild as rebuilding
+    from rewards.progression import rules
 
     config = _settings()
-    bootstrap = _bus(kafka)
+    bootstrap = _broker_address(kafka)
     done = subprocess.run(
-        [sys.executable, "-m", "meta_service.schema"],
+        [sys.executable, "-m", "meta_service.store.schema"],
         env={**os.environ, f"{ENV_PREFIX}STORE_URL": store_url},
         capture_output=True,
         text=True,
@@ -187,7 +187,7 @@ def rebuild(
         found: dict[str, Any] = asdict(
             asyncio.run(rebuilding.rebuild(bootstrap, config.topic_prefix, store_url, rules.load()))
         )
-        if live := config.store_url or _running_here(config).get("store", ""):
+        if live := config.store_url or _local_engines(config).get("store", ""):
             found["live_digest"] = asyncio.run(rebuilding.digest(live))
             found["identical"] = found["live_digest"] == found["digest"]
     except RewardsError as error:
@@ -216,11 +216,11 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
     try:
         return asyncio.run(and_let_go())
-    except LettersError as error:
+    except DeadLettersError as error:
         _fail(str(error))
 
 
-def _chosen(letters: list[Letter], origins: list[str]) -> list[Letter]:
+def _select(letters: list[Letter], origins: list[str]) -> list[Letter]:
     by_origin = {letter.origin: letter for letter in letters}
     if unknown := [origin for origin in origins if origin not in by_origin]:
         _fail(f"no dead letter came from {unknown[0]}: see launchday events dead-letters list")
@@ -241,15 +241,15 @@ def _settings() -> Settings:
     return settings()
 
 
-def _bus(given: str) -> str:
+def _broker_address(given: str) -> str:
     config = _settings()
-    found = given or config.kafka_bootstrap or _running_here(config).get("bus", "")
+    found = given or config.kafka_bootstrap or _local_engines(config).get("bus", "")
     if not found:
         _fail(f"no broker runs here: set {ENV_PREFIX}KAFKA_BOOTSTRAP, or give --kafka", USAGE)
     return found
 
 
-def _running_here(config: Settings) -> dict[str, str]:
+def _local_engines(config: Settings) -> dict[str, str]:
     """Addresses of the engines that a launcher runs in the state folder."""
     for folder in (config.state_dir, config.state_dir / "run"):
         try:
@@ -264,7 +264,7 @@ def _running_here(config: Settings) -> dict[str, str]:
     return {}
 
 
-def _lake(given: Path | None) -> Path:
+def _lake_folder(given: Path | None) -> Path:
     if given is not None:
         return given
     state_dir = _settings().state_dir
@@ -276,7 +276,7 @@ def _time(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, datetime):

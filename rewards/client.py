@@ -12,7 +12,7 @@ TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class RewardsBooks:
+class RewardsCounters:
     """What has been applied; see ``GET /v1/internal/books``. ``lag`` is None while Kafka is away."""
 
     kills_applied: int
@@ -33,13 +33,15 @@ class RewardsClient:
             trust_env=False,  # a proxy from the environment is not for calls among our own services
         )
 
-    async def books(self) -> RewardsBooks:
+    async def counters(self) -> RewardsCounters:
         """What has been applied and what waits."""
         response = await self._http.get("/v1/internal/books")
         response.raise_for_status()
         body = response.json()
-        return RewardsBooks(
-            **{name: body[name] for name in RewardsBooks.__dataclass_fields__}  # newer servers may say more
+        return RewardsCounters(
+            **{
+                name: body[name] for name in RewardsCounters.__dataclass_fields__
+            }  # newer servers may say more
         )
 
     async def aclose(self) -> None:

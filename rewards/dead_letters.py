@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rewards.batch import BadRecord
+from rewards.consumer.batch import BadRecord
 from rewards.events import DEAD_LETTERS
-from rewards.events.link import Link, Record
+from rewards.events.kafka import KafkaSender, Record
 
-REASON = "launchday-reason"
-TOPIC = "launchday-origin-topic"
-PARTITION = "launchday-origin-partition"
-OFFSET = "launchday-origin-offset"
+REASON_HEADER = "launchday-reason"
+TOPIC_HEADER = "launchday-origin-topic"
+PARTITION_HEADER = "launchday-origin-partition"
+OFFSET_HEADER = "launchday-origin-offset"
 
 
-class DeadLetters:
+class DeadLetterWriter:
     """Writes dead letters; connects when there is a first one.
 
     A crash between the letter and the offset that passes it leaves the letter twice, with the same origin: readers that count
@@ -24,16 +24,16 @@ class DeadLetters:
     def __init__(self, bootstrap: str, prefix: str) -> None:
         self._bootstrap = bootstrap
         self._topic = DEAD_LETTERS.name(prefix)
-        self._link: Link | None = None
+        self._link: KafkaSender | None = None
 
     async def send(self, letters: Sequence[BadRecord]) -> None:
         """Write letters; returns once the broker has acknowledged them. Raises BusUnavailableError."""
         if not letters:
             return
         if self._link is None:
-            self._link = await Link.open(self._bootstrap, "rewards-dead-letters")
+            self._link = await KafkaSender.open(self._bootstrap, "rewards-dead-letters")
         try:
-            await self._link.deliver([self._record(letter) for letter in letters])
+            await self._link.send([self._record(letter) for letter in letters])
         except BaseException:
             await self.close()
             raise
@@ -53,9 +53,9 @@ class DeadLetters:
             raw.value if raw.value is not None else b"",
             raw.timestamp_ms,
             (
-                (REASON, letter.reason.encode()),
-                (TOPIC, raw.topic.encode()),
-                (PARTITION, b"%d" % raw.partition),
-                (OFFSET, b"%d" % raw.offset),
+                (REASON_HEADER, letter.reason.encode()),
+                (TOPIC_HEADER, raw.topic.encode()),
+                (PARTITION_HEADER, b"%d" % raw.partition),
+                (OFFSET_HEADER, b"%d" % raw.offset),
             ),
         )

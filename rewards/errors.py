@@ -26,11 +26,11 @@ class StoreUnavailableError(RewardsError):
     """Raised when the store cannot be reached, is starting, lacks its tables, or gave up a transaction. Try again."""
 
 
-class RefusedByStoreError(RewardsError):
+class StoreRefusedError(RewardsError):
     """Raised when a batch holds something the store will never take. Split the batch to find it."""
 
 
-class StalledError(RewardsError):
+class ConsumerStalledError(RewardsError):
     """Raised when records wait in a partition and none arrives (aiokafka issues 718, 847). Make a new consumer."""
 
 
@@ -42,7 +42,7 @@ class QueryError(RewardsError):
     """Raised when a query is wrong or there are no events to ask about. The message is one line that says what to do."""
 
 
-class LettersError(RewardsError):
+class DeadLettersError(RewardsError):
     """Raised when the dead-letter topic cannot be read or letters not be sent. The message is one line that says why."""
 
 

@@ -15,9 +15,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from rewards import dead_letters
-from rewards.errors import LettersError
+from rewards.errors import DeadLettersError
 from rewards.events import DEAD_LETTERS, BadEventError, BusUnavailableError, parse_envelope
-from rewards.events.link import Link, Record
+from rewards.events.kafka import KafkaSender, Record
 
 POLL_MS = 250
 
@@ -101,11 +101,11 @@ async def _reader(
             await kafka.topics()
         partitions = [TopicPartition(topic, number) for number in kafka.partitions_for_topic(topic) or ()]
         if not partitions:
-            raise LettersError(f"there is no topic {topic} at {bootstrap}")
+            raise DeadLettersError(f"there is no topic {topic} at {bootstrap}")
         kafka.assign(partitions)
         yield kafka, partitions
     except (KafkaError, OSError) as error:
-        raise LettersError(f"cannot read {topic} at {bootstrap}: {error}") from error
+        raise DeadLettersError(f"cannot read {topic} at {bootstrap}: {error}") from error
     finally:
         await kafka.stop()
 
@@ -113,15 +113,15 @@ async def _reader(
 async def replay(bootstrap: str, letters: Sequence[Letter]) -> None:
     """Send letters to their topics again, as they were. Raises LettersError; some may have been sent then."""
     try:
-        link = await Link.open(bootstrap, "launchday-letters")
+        link = await KafkaSender.open(bootstrap, "launchday-letters")
         try:
-            await link.deliver(
+            await link.send(
                 [Record(letter.topic, letter.key, letter.value, letter.timestamp_ms) for letter in letters]
             )
         finally:
             await link.close()
     except BusUnavailableError as error:
-        raise LettersError(str(error)) from error
+        raise DeadLettersError(str(error)) from error
 
 
 def _letter(record: Any) -> Letter:
@@ -131,6 +131,9 @@ def _letter(record: Any) -> Letter:
         return str(headers.get(name, b"").decode(errors="replace"))
 
     origin = "/".join(
-        word(name) for name in (dead_letters.TOPIC, dead_letters.PARTITION, dead_letters.OFFSET)
+        word(name)
+        for name in (dead_letters.TOPIC_HEADER, dead_letters.PARTITION_HEADER, dead_letters.OFFSET_HEADER)
     )
-    return Letter(origin, record.timestamp, record.key or b"", record.value or b"", word(dead_letters.REASON))
+    return Letter(
+        origin, record.timestamp, record.key or b"", record.value or b"", word(dead_letters.REASON_HEADER)
+    )

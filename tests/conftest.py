@@ -12,10 +12,10 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from launchday.embedded import Broker, Postgres, Valkey
-from launchday.embedded.server import exchange
+from launchday.engines import Broker, Postgres, Valkey
+from launchday.engines.base import exchange
 from launchday.settings import Settings
-from meta_service import schema
+from meta_service.store import schema
 
 
 @pytest.fixture(scope="session")

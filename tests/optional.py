@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from launchday.embedded import apache_kafka
+from launchday.engines import apache_kafka
 
 REQUIRED = frozenset(filter(None, os.environ.get("LAUNCHDAY_TEST_REQUIRE", "").split(",")))
 

@@ -18,34 +18,37 @@ import httpx
 import structlog
 from fastapi import FastAPI
 
-from dedicated_server import match_metrics
-from dedicated_server.fleet import access, admin, allocator_door, demand, metrics, operations
-from dedicated_server.fleet.allocator import Allocator
-from dedicated_server.fleet.autoscaler import FleetAutoscaler
+from dedicated_server.fleet import console_process
+from dedicated_server.fleet.admin import credentials, operations, routes
+from dedicated_server.fleet.admin.autoscaler import FleetAutoscaler
+from dedicated_server.fleet.admin.count_history import CountHistory
+from dedicated_server.fleet.admin.lifecycle_events import LifecycleEvents
+from dedicated_server.fleet.admin.match_finalizer import MatchFinalizer
+from dedicated_server.fleet.admin.policy_overrides import PolicyOverrides
+from dedicated_server.fleet.agones import allocator_fast_path
+from dedicated_server.fleet.agones.allocation_journal import AllocationJournal
+from dedicated_server.fleet.agones.allocator import Allocator
+from dedicated_server.fleet.agones.sidecar import Sidecar, SidecarServer
+from dedicated_server.fleet.autoscaling import demand
 from dedicated_server.fleet.autoscaling.sizing import Sizing
-from dedicated_server.fleet.configuration import autoscaler_of, plan_of, spectator_folder
-from dedicated_server.fleet.console import launching
-from dedicated_server.fleet.console.launching import Console
-from dedicated_server.fleet.history import History
-from dedicated_server.fleet.journal import Journal
-from dedicated_server.fleet.lifecycle import Lifecycle
-from dedicated_server.fleet.logs import ServerLogs
-from dedicated_server.fleet.nurseries import Nurseries
-from dedicated_server.fleet.nursery import Nursery
-from dedicated_server.fleet.orders import Orders
-from dedicated_server.fleet.pool import WarmPool
-from dedicated_server.fleet.ports import open_sidecar_sockets
-from dedicated_server.fleet.settlement import Settlement
-from dedicated_server.fleet.sidecar import Sidecar, SidecarServer
+from dedicated_server.fleet.configuration import autoscaler_spec, pool_config, spectator_folder
+from dedicated_server.fleet.console_process import ConsoleProcess
+from dedicated_server.fleet.pool import metrics
+from dedicated_server.fleet.pool.logs import ServerLogs
+from dedicated_server.fleet.pool.pool import WarmPool
+from dedicated_server.fleet.pool.ports import open_sidecar_sockets
+from dedicated_server.fleet.warm.supervisor import WarmParentSupervisor
+from dedicated_server.fleet.warm.supervisors import WarmParents
+from dedicated_server.match import metrics
 from launchday.service import create_app
 from launchday.settings import ENV_PREFIX, Settings
 from meta_service.client import MetaClient
 from rewards.events import EventProducer
 
-STEP_S = 0.25  # how soon a hang is noticed after its time-out; a step over 100 servers takes 20 µs
-STOP_S = 2.5  # for servers to leave by themselves; launchers kill a service after 8 s
-TELL_S = 0.5  # for the last events to reach Kafka; then they go to the spool
-FORK_S = 0.1  # from a fork to Ready, on a machine with something else to do
+STEP_PERIOD_S = 0.25  # how soon a hang is noticed after its time-out; a step over 100 servers takes 20 µs
+STOP_TIMEOUT_S = 2.5  # for servers to leave by themselves; launchers kill a service after 8 s
+EVENTS_FLUSH_S = 0.5  # for the last events to reach Kafka; then they go to the spool
+TYPICAL_FORK_S = 0.1  # from a fork to Ready, on a machine with something else to do
 SERVICE_TOKEN_TTL_S = 365 * 24 * 3600.0
 
 log = structlog.get_logger()
@@ -70,26 +73,26 @@ def create_fleet(
         start_timeout_s: from a fork to Ready.
     """
 
-    plan = plan_of(settings, start_timeout_s)
-    policy = autoscaler_of(settings)
+    plan = pool_config(settings, start_timeout_s)
+    policy = autoscaler_spec(settings)
     shown = spectator_folder(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         sockets = open_sidecar_sockets(settings.max_servers)
         folder = settings.state_dir / "logs"
-        journal = Journal(settings.state_dir / "fleet" / "allocations.jsonl")
+        journal = AllocationJournal(settings.state_dir / "fleet" / "allocations.jsonl")
         token = app.state.signer.service_token("fleet", time.time(), SERVICE_TOKEN_TTL_S)
-        nurseries = Nurseries(
+        nurseries = WarmParents(
             [
-                Nursery(
+                WarmParentSupervisor(
                     node="local" if number == 0 else f"local-{number}",
                     server_module=server_module,
                     env={**(os.environ if env is None else env), f"{ENV_PREFIX}SPECTATOR_DIR": str(shown)},
                     log=folder / ("warm-parent.log" if number == 0 else f"warm-parent-{number}.log"),
                     clock=time.time,
                 )
-                for number in range(plan.nodes)
+                for number in range(plan.warm_parents)
             ]
         )
         clients = contextlib.AsyncExitStack()
@@ -97,7 +100,7 @@ def create_fleet(
         http = await clients.enter_async_context(
             httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, trust_env=False)
         )
-        settlement = Settlement(journal, lambda: pool.changes, meta, time.time)
+        settlement = MatchFinalizer(journal, lambda: pool.changes, meta, time.time)
         pool = WarmPool(
             plan,
             nurseries,
@@ -105,24 +108,24 @@ def create_fleet(
             game_ports=range(settings.game_port_min, settings.game_port_max + 1),
             sdk_ports=[listener.getsockname()[1] for listener in sockets],
             new_id=lambda: secrets.token_hex(4),
-            on_settled=settlement.settle,
+            on_finished=settlement.finalize,
             on_gone=lambda server: (shown / f"{server.name}.feed").unlink(missing_ok=True),
         )
-        match_metrics.collect_from(pool)
-        orders = Orders(settings.state_dir / "fleet" / "policies.json")
+        metrics.collect_from(pool)
+        orders = PolicyOverrides(settings.state_dir / "fleet" / "policies.json")
         scaler = FleetAutoscaler(pool, policy, time.time, http, orders)
         state = app.state
         state.pool, state.nurseries, state.allocator = pool, nurseries, Allocator(pool, journal)
-        state.autoscaler, state.settlement, state.history = scaler, settlement, History()
+        state.autoscaler, state.settlement, state.history = scaler, settlement, CountHistory()
         state.spectator_dir = shown
         scheme = "https" if settings.tls_certificate else "http"
-        state.console = Console(settings, f"{scheme}://{settings.bind_host}:{settings.fleet_port}")
+        state.console = ConsoleProcess(settings, f"{scheme}://{settings.bind_host}:{settings.fleet_port}")
         shutil.rmtree(shown, ignore_errors=True)  # what a fleet that was killed has left
         producer = EventProducer(
             settings.kafka_bootstrap, settings.topic_prefix, "fleet", settings.state_dir / "spool"
         )
         await producer.start()
-        lifecycle = Lifecycle(pool.changes, producer)
+        lifecycle = LifecycleEvents(pool.changes, producer)
         sidecars = SidecarServer(Sidecar(pool, time.time))
         tasks = [
             asyncio.create_task(sidecars.serve(sockets), name="sidecars"),
@@ -133,16 +136,16 @@ def create_fleet(
             asyncio.create_task(demand.poll(state.demand, http, settings.matchmaker_url), name="demand"),
         ]
         for task in tasks:
-            task.add_done_callback(_end_if_it_failed)
+            task.add_done_callback(_stop_if_failed)
         try:
-            with _until_told_to_stop():
+            with _cancelled_by_signals():
                 await nurseries.first_warm_up()
-            settlement.inherit()
-            access.write(settings, state.signer, time.time())
-            _spare_collections()
+            settlement.recover()
+            credentials.write(settings, state.signer, time.time())
+            _tune_garbage_collection()
             yield
         finally:
-            access.remove(settings)
+            credentials.remove(settings)
             state.console.close()
             await _drain(pool)
             sidecars.should_exit = True
@@ -150,7 +153,7 @@ def create_fleet(
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             lifecycle.finish()
-            await producer.stop(TELL_S if producer.connected else 0.0)
+            await producer.stop(EVENTS_FLUSH_S if producer.connected else 0.0)
             await settlement.aclose()
             await clients.aclose()
             journal.close()
@@ -161,18 +164,18 @@ def create_fleet(
     app = create_app("launchday fleet", settings, lifespan)
     app.state.demand = demand.DemandMeter(settings.match_s, float(settings.match_players))
     app.state.sizing = lambda region: Sizing(
-        startup_s=plan.startup_delay_s.get(region, 0.0) + FORK_S,
+        startup_s=plan.startup_delay_s.get(region, 0.0) + TYPICAL_FORK_S,
         sync_s=policy.sync_s,
-        most=settings.max_servers,
+        max_replicas=settings.max_servers,
     )
-    for part in (admin, operations, demand, launching):
+    for part in (routes, operations, demand, console_process):
         app.include_router(part.router)
-    allocator_door.install(app)
+    allocator_fast_path.install(app)
     return app
 
 
 @contextlib.contextmanager
-def _until_told_to_stop() -> Iterator[None]:
+def _cancelled_by_signals() -> Iterator[None]:
     """Let SIGTERM and SIGINT cut a wait short. uvicorn looks at them only once the lifespan has started."""
     task = asyncio.current_task()
     if task is None or threading.current_thread() is not threading.main_thread():
@@ -195,31 +198,31 @@ def _until_told_to_stop() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-async def _step(pool: WarmPool, history: History) -> None:
+async def _step(pool: WarmPool, history: CountHistory) -> None:
     while True:
         now = time.time()
         pool.step(now)
-        history.take(pool.regions, now)
+        history.sample(pool.regions, now)
         metrics.observe_regions(pool.regions)
-        await asyncio.sleep(STEP_S)
+        await asyncio.sleep(STEP_PERIOD_S)
 
 
 async def _drain(pool: WarmPool) -> None:
     """Ask all servers to leave, and give them a moment; the end of the warm parent takes the rest."""
     pool.close(time.time())
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(STOP_S):
+        async with asyncio.timeout(STOP_TIMEOUT_S):
             await pool.empty.wait()
 
 
-def _spare_collections() -> None:
+def _tune_garbage_collection() -> None:
     """Keep the cyclic collector from going through everything that lives for ever: that stops all calls for 100 ms and more."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
 
 
-def _end_if_it_failed(task: asyncio.Task[None]) -> None:
+def _stop_if_failed(task: asyncio.Task[None]) -> None:
     """A fleet without its sidecars or its steps is worse than none: end, and let whoever started it start it again."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.critical("a task of the fleet failed", task=task.get_name(), exc_info=error)

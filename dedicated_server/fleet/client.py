@@ -33,22 +33,22 @@ class FleetError(Exception):
     """Base of what a fleet client raises."""
 
 
-class NoServerReady(FleetError):
+class NoServerReadyError(FleetError):
     """Raised when the region has no Ready server (HTTP 429). The caller keeps its match and asks again later."""
 
 
-class FleetUnavailable(FleetError):
+class FleetUnavailableError(FleetError):
     """Raised when no usable answer came: no connection, a time-out, contention (409) or a fault of the fleet (5xx).
 
     Whether a server was allocated is unknown; the caller repeats the call with the same idempotency key.
     """
 
 
-class FleetRefused(FleetError):
+class FleetRefusedError(FleetError):
     """Raised when the fleet refused the request (another 4xx): a bad token, an unknown name. Repeating it is no use."""
 
 
-class MatchLost(FleetRefused):
+class MatchLostError(FleetRefusedError):
     """Raised when the match of a key had begun on a server that is gone (HTTP 410): it must not begin a second time.
 
     The caller makes another match of its players, under another key.
@@ -106,23 +106,23 @@ class _FleetHttp:
         try:
             response = await self._http.request(method, path, **request)
         except httpx.HTTPError as error:
-            raise FleetUnavailable(
+            raise FleetUnavailableError(
                 f"no answer from the fleet at {self._http.base_url}: {error or type(error).__name__}"
             ) from error
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            raise NoServerReady(_detail(response))
+            raise NoServerReadyError(_detail(response))
         if response.status_code == httpx.codes.CONFLICT or response.is_server_error:
-            raise FleetUnavailable(f"HTTP {response.status_code}: {_detail(response)}")
+            raise FleetUnavailableError(f"HTTP {response.status_code}: {_detail(response)}")
         if response.status_code == httpx.codes.GONE:
-            raise MatchLost(_detail(response))
+            raise MatchLostError(_detail(response))
         if not response.is_success:
-            raise FleetRefused(f"HTTP {response.status_code}: {_detail(response)}")
+            raise FleetRefusedError(f"HTTP {response.status_code}: {_detail(response)}")
         try:
             body = response.json()
         except ValueError as error:
-            raise FleetUnavailable("the fleet's answer is not JSON") from error
+            raise FleetUnavailableError("the fleet's answer is not JSON") from error
         if not isinstance(body, dict):
-            raise FleetUnavailable("the fleet's answer is not a JSON object")
+            raise FleetUnavailableError("the fleet's answer is not a JSON object")
         return body
 
 
@@ -168,11 +168,11 @@ class AllocatorClient(_FleetHttp):
                 str(answer["gameServerName"]), str(answer["address"]), int(answer["ports"][0]["port"])
             )
         except (LookupError, TypeError, ValueError) as error:
-            raise FleetUnavailable("the fleet's answer names no server") from error
+            raise FleetUnavailableError("the fleet's answer names no server") from error
 
 
 @dataclass(frozen=True, slots=True)
-class SettledMatch:
+class FinishedMatch:
     """A match that is over.
 
     Attributes:
@@ -233,13 +233,13 @@ class FleetAdminClient(_FleetHttp):
 
     async def gameserver(self, name: str) -> dict[str, Any]:
         """One game server with its state history, last report and the tail of its log. FleetRefused if unknown."""
-        return await self._call("GET", f"/v1/gameservers/{_part(name)}")
+        return await self._call("GET", f"/v1/gameservers/{_quoted(name)}")
 
     async def map(self, name: str) -> dict[str, Any]:
         """The match of a game server at this moment. FleetRefused where there is none to see."""
-        return await self._call("GET", f"/v1/gameservers/{_part(name)}/map")
+        return await self._call("GET", f"/v1/gameservers/{_quoted(name)}/map")
 
-    async def books(self) -> dict[str, Any]:
+    async def counters(self) -> dict[str, Any]:
         """Counts since the fleet started, and the last report of every server that ran a match."""
         return await self._call("GET", "/v1/books")
 
@@ -268,9 +268,9 @@ class FleetAdminClient(_FleetHttp):
         answer = await self._call("GET", "/v1/changes", params=params, timeout=wait_s + ADMIN_TIMEOUT_S)
         return Cursor(str(answer["epoch"]), int(answer["seq"])), list(answer["changes"]), bool(answer["lost"])
 
-    async def settled_matches(
+    async def finished_matches(
         self, cursor: Cursor, *, wait_s: float = 0.0
-    ) -> tuple[Cursor, list[SettledMatch], bool]:
+    ) -> tuple[Cursor, list[FinishedMatch], bool]:
         """Matches that ended or failed after ``cursor``. Failed: their servers crashed, hung, were killed, or never began. The check-outs of
         their players are ended by the fleet; putting them back in the queue with their age is the caller's.
 
@@ -279,7 +279,7 @@ class FleetAdminClient(_FleetHttp):
         """
         after, changes, lost = await self.changes(cursor, kind="match", wait_s=wait_s)
         settled = [
-            SettledMatch(
+            FinishedMatch(
                 match_id=str(change["match_id"] or ""),
                 server=str(change["name"]),
                 region=str(change["region"]),
@@ -294,23 +294,23 @@ class FleetAdminClient(_FleetHttp):
 
     async def set_buffer(self, region: str, ready: int) -> dict[str, Any]:
         """Keep so many idle servers in a region until that is taken back; returns the decision."""
-        return await self._call("PUT", f"/v1/fleets/{_part(region)}/buffer", json={"ready": ready})
+        return await self._call("PUT", f"/v1/fleets/{_quoted(region)}/buffer", json={"ready": ready})
 
     async def set_policy(self, region: str, policy: Mapping[str, Any]) -> dict[str, Any]:
         """Give a region a policy in Agones' JSON until that is taken back; returns its first decision."""
-        return await self._call("PUT", f"/v1/fleets/{_part(region)}/policy", json=dict(policy))
+        return await self._call("PUT", f"/v1/fleets/{_quoted(region)}/policy", json=dict(policy))
 
     async def reset_policy(self, region: str) -> dict[str, Any]:
         """Take back what an operator has set; returns the first decision of the configured policy."""
-        return await self._call("DELETE", f"/v1/fleets/{_part(region)}/policy")
+        return await self._call("DELETE", f"/v1/fleets/{_quoted(region)}/policy")
 
     async def act_on_fleet(self, region: str, action: str) -> dict[str, Any]:
         """cordon, uncordon, drain or undrain a region."""
-        return await self._call("POST", f"/v1/fleets/{_part(region)}/{_part(action)}")
+        return await self._call("POST", f"/v1/fleets/{_quoted(region)}/{_quoted(action)}")
 
     async def act_on_server(self, name: str, action: str) -> dict[str, Any]:
         """drain, kill, cordon or uncordon a server."""
-        return await self._call("POST", f"/v1/gameservers/{_part(name)}/{_part(action)}")
+        return await self._call("POST", f"/v1/gameservers/{_quoted(name)}/{_quoted(action)}")
 
 
 def mutual_tls(authority: str, certificate: str = "", key: str = "") -> ssl.SSLContext | None:
@@ -326,7 +326,7 @@ def mutual_tls(authority: str, certificate: str = "", key: str = "") -> ssl.SSLC
     return context
 
 
-def _part(text: str) -> str:
+def _quoted(text: str) -> str:
     return quote(text, safe="")
 
 

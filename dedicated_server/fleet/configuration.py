@@ -8,14 +8,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dedicated_server.fleet import tallies
 from dedicated_server.fleet.autoscaling.buffer import Buffer
-from dedicated_server.fleet.autoscaling.policy import Autoscaler, PolicyError, parse
-from dedicated_server.fleet.gameserver import HealthSpec
-from dedicated_server.fleet.plan import PoolPlan
+from dedicated_server.fleet.autoscaling.policy import AutoscalerSpec, PolicyError, parse_policy
+from dedicated_server.fleet.pool import counters_and_lists
+from dedicated_server.fleet.pool.config import PoolConfig
+from dedicated_server.fleet.pool.gameserver import HealthSpec
 from launchday.settings import Settings
 
-HEALTH_PERIODS = 3  # Agones' default number of heartbeats that may fail
+MAX_MISSED_HEARTBEATS = 3  # Agones' default number of heartbeats that may fail
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -23,31 +23,31 @@ class ConfigurationError(Exception):
     """Raised when a setting of the fleet cannot be read; the message is one line that names it and says what it may be."""
 
 
-def plan_of(settings: Settings, start_timeout_s: float) -> PoolPlan:
+def pool_config(settings: Settings, start_timeout_s: float) -> PoolConfig:
     """The pool's plan; raises ConfigurationError."""
-    return PoolPlan(
+    return PoolConfig(
         regions=settings.region_names,
         ready_per_region=settings.ready_per_region,
         max_servers=settings.max_servers,
         address=settings.game_host,
-        health=HealthSpec(settings.server_health_s / HEALTH_PERIODS, HEALTH_PERIODS),
+        health=HealthSpec(settings.server_health_s / MAX_MISSED_HEARTBEATS, MAX_MISSED_HEARTBEATS),
         start_timeout_s=start_timeout_s,
-        nodes=settings.warm_parents,
+        warm_parents=settings.warm_parents,
         claim_s=settings.claim_s,
-        longest_match_s=settings.longest_match_s,
-        memory_bytes=settings.server_memory_mb << 20,
+        max_match_s=settings.max_match_s,
+        max_memory_bytes=settings.server_memory_mb << 20,
         startup_delay_s=startup_delays(settings),
-        tallies=_tallies(settings.fleet_tallies),
+        counters_and_lists=_counters_and_lists(settings.fleet_counters_and_lists),
     )
 
 
-def autoscaler_of(settings: Settings) -> Autoscaler:
+def autoscaler_spec(settings: Settings) -> AutoscalerSpec:
     """The policy that every region begins with; raises ConfigurationError."""
     given = settings.fleet_policy.strip()
     if not given:
-        return Autoscaler(Buffer(settings.ready_per_region))
+        return AutoscalerSpec(Buffer(settings.ready_per_region))
     try:
-        return parse(given if given.startswith("{") else Path(given).read_text())
+        return parse_policy(given if given.startswith("{") else Path(given).read_text())
     except (OSError, PolicyError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"LAUNCHDAY_FLEET_POLICY: {error}") from error
 
@@ -78,14 +78,19 @@ def spectator_folder(settings: Settings) -> Path:
     return SHARED_MEMORY / f"launchday-{os.getuid()}-{own.hexdigest()}"
 
 
-def _tallies(text: str) -> dict[str, dict[str, Any]]:
+def _counters_and_lists(text: str) -> dict[str, dict[str, Any]]:
     if not text.strip():
         return {}
     try:
         found = json.loads(text)
         counters, lists = found.get("counters", {}), found.get("lists", {})
-        if len(tallies.parse_counters(counters)) + len(tallies.parse_lists(lists)) > tallies.MOST_TALLIES:
-            raise tallies.TallyError(f"at most {tallies.MOST_TALLIES} counters and lists")
+        if (
+            len(counters_and_lists.parse_counters(counters)) + len(counters_and_lists.parse_lists(lists))
+            > counters_and_lists.MAX_COUNTERS_AND_LISTS
+        ):
+            raise counters_and_lists.CounterListError(
+                f"at most {counters_and_lists.MAX_COUNTERS_AND_LISTS} counters and lists"
+            )
     except (ValueError, AttributeError, TypeError) as error:
         shape = '{"counters": {"rooms": {"count": 0, "capacity": 10}}, "lists": {…}}'
         raise ConfigurationError(f"LAUNCHDAY_FLEET_TALLIES: {error}: write it like {shape}") from error

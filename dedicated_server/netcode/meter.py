@@ -9,9 +9,9 @@ import numpy.typing as npt
 from numba import njit
 
 from dedicated_server.compilation import STAGE
-from dedicated_server.protocol import sodium
+from dedicated_server.protocol import sealing
 from dedicated_server.protocol.datagrams import HEADER_BYTES
-from dedicated_server.protocol.server_state import PLAIN_BITS, ServerState
+from dedicated_server.protocol.server.state import PLAIN_BITS, ServerState
 
 IP_UDP_BYTES: Final = 28
 
@@ -22,5 +22,5 @@ def meter(sent_bytes: npt.NDArray[np.int64], wire: ServerState) -> None:
     for client in range(len(sent_bytes)):
         bits = wire.per_slot[PLAIN_BITS, client]
         if bits > 0:
-            sealed = HEADER_BYTES + sodium.tag_bytes(wire.slots[client].cipher)
+            sealed = HEADER_BYTES + sealing.tag_bytes(wire.slots[client].cipher)
             sent_bytes[client] += IP_UDP_BYTES + sealed + ((bits + 7) >> 3)

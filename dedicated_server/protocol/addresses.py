@@ -5,8 +5,8 @@ Only addresses that answered a challenge are in it, so nobody can fill it from o
 
 from __future__ import annotations
 
+from dedicated_server.native.compilation import INNER, STAGE, njit
 from dedicated_server.protocol.arrays import Bytes, Longs, Records, int64
-from dedicated_server.protocol.compilation import INNER, STAGE, njit
 
 _SPREAD = int64(-7046029254386353131)  # odd, 2^64 divided by the golden ratio
 

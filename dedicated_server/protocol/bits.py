@@ -11,8 +11,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from dedicated_server.native.compilation import STAGE, njit
 from dedicated_server.protocol.arrays import Words, int64
-from dedicated_server.protocol.compilation import STAGE, njit
 
 _ONE = np.uint64(1)
 _63 = np.uint64(63)

@@ -19,7 +19,7 @@ import nacl.bindings
 import nacl.exceptions
 from nacl._sodium import ffi, lib
 
-from dedicated_server.protocol import sodium_library
+from dedicated_server.native import sodium_library
 
 VERSION = b"LDWIRE01"
 KEY_BYTES = 32
@@ -42,7 +42,7 @@ CLIENT_PART = struct.Struct("<16sHHH32s32s")
 TOKEN_BYTES = REQUEST_PART_BYTES + CLIENT_PART.size
 
 
-class BadToken(ValueError):
+class ConnectTokenError(ValueError):
     """No connect token of this version, or sealed with another fleet's key: ask for a new one."""
 
 
@@ -165,7 +165,7 @@ def seal_seats(
 def read_public(token: bytes) -> PublicToken:
     """Read the client's part. Raises `BadToken`."""
     if len(token) != TOKEN_BYTES:
-        raise BadToken(f"a connect token has {TOKEN_BYTES} bytes, not {len(token)}")
+        raise ConnectTokenError(f"a connect token has {TOKEN_BYTES} bytes, not {len(token)}")
     cipher, expires_ms = _read_associated(token)
     ip, port, entity, team, up, down = CLIENT_PART.unpack_from(token, REQUEST_PART_BYTES)
     return PublicToken(
@@ -187,7 +187,7 @@ def open_private(fleet_key: bytes, token: bytes) -> PrivateToken:
     The game server does the same in compiled code; this is for tools, and for the tests that compare the two.
     """
     if len(token) < REQUEST_PART_BYTES:
-        raise BadToken("too short for a connect token")
+        raise ConnectTokenError("too short for a connect token")
     cipher, expires_ms = _read_associated(token)
     associated = token[: ASSOCIATED.size]
     nonce = token[ASSOCIATED.size : ASSOCIATED.size + NONCE_BYTES]
@@ -197,7 +197,7 @@ def open_private(fleet_key: bytes, token: bytes) -> PrivateToken:
             sealed, associated, nonce, fleet_key
         )
     except nacl.exceptions.CryptoError as error:
-        raise BadToken("not sealed with this fleet's key, or changed on its way") from error
+        raise ConnectTokenError("not sealed with this fleet's key, or changed on its way") from error
     match, player_id, entity, team, ip, port, issued_ms, up, down = PRIVATE.unpack(private)
     return PrivateToken(
         cipher, expires_ms / 1000, UUID(bytes=match), player_id, entity, team, unpack_address(ip), port,
@@ -220,9 +220,9 @@ def unpack_address(packed: bytes) -> str:
 def _read_associated(token: bytes) -> tuple[int, int]:
     version, cipher, expires_ms = ASSOCIATED.unpack_from(token)
     if version != VERSION:
-        raise BadToken("another version of the protocol")
+        raise ConnectTokenError("another version of the protocol")
     if cipher not in CIPHERS:
-        raise BadToken(f"unknown cipher {cipher}")
+        raise ConnectTokenError(f"unknown cipher {cipher}")
     return cipher, expires_ms
 
 

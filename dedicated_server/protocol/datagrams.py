@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dedicated_server.protocol import connect_token
 
-MOST_BYTES = 1200  # below every path's MTU worth serving; nothing is ever fragmented
+MAX_DATAGRAM_BYTES = 1200  # below every path's MTU worth serving; nothing is ever fragmented
 
 # First byte of a datagram.
 REQUEST, CHALLENGE, RESPONSE, FROM_CLIENT, FROM_SERVER = range(5)

@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from dedicated_server.native.compilation import INNER, STAGE, njit
 from dedicated_server.protocol.arrays import Words, int64
 from dedicated_server.protocol.bits import bit_length, take_int, unzigzag, zigzag
-from dedicated_server.protocol.compilation import INNER, STAGE, njit
 from dedicated_server.protocol.fields import FLAG_BITS, HEALTH_BITS, POSITION_BITS, YAW_BITS
 
 WIDE_MORE_BITS = 3

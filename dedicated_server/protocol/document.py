@@ -13,12 +13,13 @@ from uuid import UUID
 
 import numpy as np
 
-from dedicated_server.protocol import connect_token, datagrams, fields, inputs, reliable, snapshot
-from dedicated_server.protocol.client import ClientSessions, client_receive, client_transmit
+from dedicated_server.protocol import connect_token, datagrams, fields, inputs
+from dedicated_server.protocol.client.sessions import ClientSessions, client_receive, client_transmit
 from dedicated_server.protocol.delta import encode_delta, tight_bits
 from dedicated_server.protocol.fields import Field
-from dedicated_server.protocol.server_state import HISTORY_TICKS, ROW_BYTES
-from dedicated_server.protocol.server_wire import ServerWire, sockaddr
+from dedicated_server.protocol.server import reliable, snapshot
+from dedicated_server.protocol.server.state import HISTORY_TICKS, ROW_BYTES
+from dedicated_server.protocol.server.wire import ServerWire, sockaddr
 
 DOCUMENT = Path(__file__).parent / "PROTOCOL.md"
 _SECTION = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -118,7 +119,7 @@ def _exchange(cipher: int) -> dict[str, bytes]:
 
 def _sizes() -> list[tuple[str, object]]:
     return [
-        ("datagram, at most", f"{datagrams.MOST_BYTES} bytes"),
+        ("datagram, at most", f"{datagrams.MAX_DATAGRAM_BYTES} bytes"),
         ("connect token", f"{connect_token.TOKEN_BYTES} bytes"),
         ("its request part", f"{connect_token.REQUEST_PART_BYTES} bytes"),
         ("request", f"{datagrams.REQUEST_BYTES} bytes"),

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from dedicated_server.protocol.compilation import INNER, njit
+from dedicated_server.native.compilation import INNER, njit
 
 LINE_BYTES = 64
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from dedicated_server.protocol.compilation import njit
+from dedicated_server.native.compilation import njit
 
 POSITION_UNITS_PER_M = 64  # 1.6 cm
 WORLD_HALF_M = 1024.0

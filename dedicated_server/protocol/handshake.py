@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dedicated_server.protocol import connect_token, datagrams, sodium
+from dedicated_server.native.compilation import INNER, njit
+from dedicated_server.protocol import connect_token, datagrams, sealing
 from dedicated_server.protocol.arrays import Bytes, int64
-from dedicated_server.protocol.compilation import INNER, njit
 
 # Offsets in a request, and in the response, which repeats it.
 AT_TOKEN = 1
@@ -87,7 +87,7 @@ def is_our_version(datagram: Bytes) -> bool:
     if not same(datagram, AT_TOKEN, _VERSION, 0, len(_VERSION)):
         return False
     cipher = datagram[AT_CIPHER]
-    return cipher in (sodium.CIPHER_AEGIS_128L, sodium.CIPHER_CHACHA20_POLY1305)
+    return cipher in (sealing.CIPHER_AEGIS_128L, sealing.CIPHER_CHACHA20_POLY1305)
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -105,7 +105,7 @@ def cookie_mac(
     copy(workspace, 0, address, 0, 8)
     copy(workspace, 8, datagram, AT_TOKEN_TAG, TAG_BYTES)
     copy(workspace, 8 + TAG_BYTES, cookie, cookie_at, IN_COOKIE_MAC)
-    sodium.keyed_hash(
+    sealing.keyed_hash(
         out.ctypes.data + out_at, datagrams.MAC_BYTES, workspace.ctypes.data, 8 + TAG_BYTES + IN_COOKIE_MAC,
         cookie_key.ctypes.data, KEY_BYTES,
     )  # fmt: skip
@@ -124,7 +124,7 @@ def challenge_mac(
     """What proves a challenge to come from a server that opened the token; ``down_key_at`` is an address."""
     copy(workspace, 0, challenge, 0, AT_CHALLENGE_MAC)
     copy(workspace, AT_CHALLENGE_MAC, token_tag, token_tag_at, TAG_BYTES)
-    sodium.keyed_hash(
+    sealing.keyed_hash(
         out.ctypes.data + out_at, datagrams.MAC_BYTES, workspace.ctypes.data, AT_CHALLENGE_MAC + TAG_BYTES,
         down_key_at, KEY_BYTES,
     )  # fmt: skip
@@ -133,7 +133,7 @@ def challenge_mac(
 @njit(cache=True, nogil=True, **INNER)
 def response_mac(out: Bytes, out_at: int, response: Bytes, up_key_at: int) -> None:
     """Prove a response to come from whom the token was given to; ``up_key_at`` is an address."""
-    sodium.keyed_hash(
+    sealing.keyed_hash(
         out.ctypes.data + out_at,
         datagrams.MAC_BYTES,
         response.ctypes.data,
@@ -148,6 +148,6 @@ def session_key(out: Bytes, workspace: Bytes, token_key_at: int, cookie: Bytes, 
     """Derive one direction's sealing key from the token's key and the challenge's salt."""
     workspace[0] = SESSION_LABEL
     copy(workspace, 1, cookie, cookie_at, datagrams.SALT_BYTES)
-    sodium.keyed_hash(
+    sealing.keyed_hash(
         out.ctypes.data, KEY_BYTES, workspace.ctypes.data, 1 + datagrams.SALT_BYTES, token_key_at, KEY_BYTES
     )

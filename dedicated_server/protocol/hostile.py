@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from dedicated_server.protocol.arrays import Bytes, Ints
-from dedicated_server.protocol.datagrams import FROM_SERVER, MOST_BYTES
-from dedicated_server.protocol.server_state import ROW_BYTES
+from dedicated_server.protocol.datagrams import FROM_SERVER, MAX_DATAGRAM_BYTES
+from dedicated_server.protocol.server.state import ROW_BYTES
 
 RANDOM, CUT, FLIPPED, LENGTHENED, REPLAYED, RENUMBERED = range(6)
 SEQUENCE_BYTES = slice(1, 5)
-TRUNCATED_BYTES = MOST_BYTES + 1  # the length by which a transport marks what did not fit its row
+TRUNCATED_BYTES = MAX_DATAGRAM_BYTES + 1  # the length by which a transport marks what did not fit its row
 
 
 class HostileDatagrams:
@@ -54,7 +54,7 @@ class HostileDatagrams:
         data[rows, random.integers(0, lengths[rows])] ^= flips
 
         rows = np.flatnonzero(kinds == LENGTHENED)
-        lengths[rows] = np.minimum(lengths[rows] + random.integers(1, 60, len(rows)), MOST_BYTES)
+        lengths[rows] = np.minimum(lengths[rows] + random.integers(1, 60, len(rows)), MAX_DATAGRAM_BYTES)
 
         rows = np.flatnonzero(kinds == RENUMBERED)
         later = random.integers(2**16, 2**24, len(rows), dtype=np.uint32)

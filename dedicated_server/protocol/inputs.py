@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from dedicated_server.native.compilation import INNER, STAGE, njit
 from dedicated_server.protocol.arrays import Ints, Longs, Words, int64
 from dedicated_server.protocol.bits import append, take_int
-from dedicated_server.protocol.compilation import INNER, STAGE, njit
 from dedicated_server.protocol.fields import Field
-from dedicated_server.protocol.server_state import (
+from dedicated_server.protocol.server.state import (
     INPUT_BUTTONS,
     INPUT_MOVE_X,
     INPUT_MOVE_Y,
@@ -21,7 +21,7 @@ from dedicated_server.protocol.server_state import (
     INPUT_TICK,
     INPUT_VIEW_TICK,
     INPUT_YAW,
-    MOST_INPUTS,
+    MAX_INPUTS,
 )
 
 MESSAGE_INPUTS, MESSAGE_LEAVE = range(2)
@@ -44,8 +44,8 @@ INPUT_FIELDS = (
 HEAD_BITS = sum(field.bits for field in CLIENT_MESSAGE_FIELDS)
 LEAVE_BITS = 2
 INPUT_BITS = sum(field.bits for field in INPUT_FIELDS)
-MOST_VIEW_LAG = 255
-MOST_TICK = 0x7FFFFFFF
+MAX_VIEW_LAG = 255
+MAX_TICK = 0x7FFFFFFF
 
 # What read_head fills.
 HEAD_MESSAGE, HEAD_ACK_TICK, HEAD_ACK_BITS, HEAD_RELIABLE_ACK, HEAD_INPUT_TICK, HEAD_INPUT_COUNT = range(6)
@@ -74,7 +74,7 @@ def write_inputs(
     for back in range(input_count):
         row = ring[(input_tick - back) % INPUT_RING]
         view = int64(row[INPUT_VIEW_TICK])
-        lag = max(0, min(ack_tick - view, MOST_VIEW_LAG))
+        lag = max(0, min(ack_tick - view, MAX_VIEW_LAG))
         code = (
             int64(row[INPUT_MOVE_X] & 0xFF)
             | (int64(row[INPUT_MOVE_Y] & 0xFF) << 8)
@@ -109,7 +109,7 @@ def read_head(words: Words, bits: int, head: Longs) -> int:
     head[HEAD_INPUT_TICK] = take_int(words, 82, 31)
     head[HEAD_INPUT_COUNT] = take_int(words, 113, 5)
     count = head[HEAD_INPUT_COUNT]
-    if count > MOST_INPUTS or count > head[HEAD_INPUT_TICK] or head[HEAD_ACK_TICK] > MOST_TICK:
+    if count > MAX_INPUTS or count > head[HEAD_INPUT_TICK] or head[HEAD_ACK_TICK] > MAX_TICK:
         return -1
     return HEAD_BITS
 
@@ -160,7 +160,7 @@ def read_inputs(words: Words, position: int, ring: Ints, head: Longs) -> None:
             row[INPUT_MOVE_Y] = _signed_byte((code >> 8) & 0xFF)
             row[INPUT_YAW] = (code >> 16) & 0xFFFF
             row[INPUT_BUTTONS] = (code >> 32) & 0xFF
-            row[INPUT_VIEW_TICK] = max(ack_tick - min(code >> 40, MOST_VIEW_LAG), 0)
+            row[INPUT_VIEW_TICK] = max(ack_tick - min(code >> 40, MAX_VIEW_LAG), 0)
 
 
 @njit(cache=True, nogil=True, **INNER)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from dedicated_server.native.compilation import STAGE, njit
 from dedicated_server.protocol.arrays import Window, int64
-from dedicated_server.protocol.compilation import STAGE, njit
 from dedicated_server.protocol.datagrams import REPLAY_WINDOW
 
 FRESH, TOO_OLD, REPLAYED = range(3)

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from dedicated_server.compilation import INLINE, STAGE
-from dedicated_server.simulation.events import DEATH, KILL, NOBODY
+from dedicated_server.simulation.event_buffer import DEATH, KILL, NOBODY
 from dedicated_server.simulation.journal import emit
 from dedicated_server.simulation.world import (
     ALIVE,
@@ -42,7 +42,7 @@ from dedicated_server.simulation.zone import zone_radius_m
 def die(world: World, victim: int, killer: int) -> None:
     """End a life and tell of it; ``killer`` is NOBODY for the zone and for who left."""
     world.status[ALIVE, victim] = 0
-    world.status[CHANGED_TICK, victim] = world.tally[TICK]
+    world.status[CHANGED_TICK, victim] = world.counters[TICK]
     world.status[KILLER, victim] = killer
     world.status[DEATHS, victim] += 1
     world.body[HEALTH_POINTS, victim] = 0.0
@@ -54,26 +54,26 @@ def die(world: World, victim: int, killer: int) -> None:
 
 
 @njit(cache=True, nogil=True, **INLINE)
-def bring_in(world: World, player: int) -> None:
+def spawn(world: World, player: int) -> None:
     """Begin a life, unhurt and where the slot's players start: the dead's who return, and a newcomer's."""
     world.status[PRESENT, player] = 1
     world.status[ALIVE, player] = 1
-    world.status[CHANGED_TICK, player] = world.tally[TICK]
+    world.status[CHANGED_TICK, player] = world.counters[TICK]
     world.body[HEALTH_POINTS, player] = FULL_HEALTH_POINTS
     world.body[X_M, player] = world.spawns[0, player]
     world.body[Y_M, player] = world.spawns[1, player]
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def hurt_by_shots(world: World) -> None:
+def apply_hit_damage(world: World) -> None:
     """Take the points of ``world.hits`` off, in their order; who takes the last point has the kill, later hits find a body."""
-    for hit in range(world.tally[HIT_COUNT]):
+    for hit in range(world.counters[HIT_COUNT]):
         actor, victim = world.hits[HIT_ACTOR, hit], world.hits[HIT_VICTIM, hit]
         if not world.status[ALIVE, victim]:
             continue
         points = min(float(world.hits[HIT_POINTS, hit]), world.body[HEALTH_POINTS, victim])
         world.body[HEALTH_POINTS, victim] -= points
-        world.status[HURT_TICK, victim] = world.tally[TICK]
+        world.status[HURT_TICK, victim] = world.counters[TICK]
         world.body[DAMAGE_POINTS, actor] += points
         world.body[TAKEN_POINTS, victim] += points
         if world.body[HEALTH_POINTS, victim] <= 0.0:
@@ -82,7 +82,7 @@ def hurt_by_shots(world: World) -> None:
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def hurt_by_zone(world: World) -> None:
+def apply_zone_damage(world: World) -> None:
     """Everyone outside the zone loses what the mode says a tick outside costs."""
     points = world.rules[ZONE_POINTS]
     if points <= 0.0:
@@ -96,7 +96,7 @@ def hurt_by_zone(world: World) -> None:
         if east * east + north * north > radius * radius:
             world.body[TAKEN_POINTS, player] += min(points, world.body[HEALTH_POINTS, player])
             world.body[HEALTH_POINTS, player] -= points
-            world.status[HURT_TICK, player] = world.tally[TICK]
+            world.status[HURT_TICK, player] = world.counters[TICK]
             if world.body[HEALTH_POINTS, player] <= 0.0:
                 die(world, player, NOBODY)
 
@@ -110,5 +110,5 @@ def respawn(world: World) -> None:
     status = world.status
     for player in range(world.body.shape[1]):
         is_dead = status[PRESENT, player] and not status[ALIVE, player]
-        if is_dead and world.tally[TICK] - status[CHANGED_TICK, player] >= wait:
-            bring_in(world, player)
+        if is_dead and world.counters[TICK] - status[CHANGED_TICK, player] >= wait:
+            spawn(world, player)

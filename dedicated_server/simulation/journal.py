@@ -15,15 +15,15 @@ from dedicated_server.simulation.world import EVENT_COUNT, EVENTS_LOST, TICK, X_
 @njit(cache=True, nogil=True, **STAGE)
 def emit(world: World, kind: int, actor: int, victim: int, weapon: int) -> None:
     """Append one event, with the positions of actor and victim now. A full buffer drops it and counts it."""
-    slot = world.tally[EVENT_COUNT]
+    slot = world.counters[EVENT_COUNT]
     if slot >= len(world.events):
-        world.tally[EVENTS_LOST] += 1
+        world.counters[EVENTS_LOST] += 1
         return
-    world.tally[EVENT_COUNT] = slot + 1
+    world.counters[EVENT_COUNT] = slot + 1
     x_m, y_m = world.body[X_M], world.body[Y_M]
     event = world.events[slot]
     event.kind = kind
-    event.tick = world.tally[TICK]
+    event.tick = world.counters[TICK]
     event.actor = actor
     event.victim = victim
     event.weapon = weapon
@@ -39,7 +39,7 @@ def emit(world: World, kind: int, actor: int, victim: int, weapon: int) -> None:
 
 def drain(world: World) -> npt.NDArray[Any]:
     """Take all events since the last call: a copy, in the order in which they happened."""
-    count = int(world.tally[EVENT_COUNT])
+    count = int(world.counters[EVENT_COUNT])
     taken: npt.NDArray[Any] = world.events[:count].copy()
-    world.tally[EVENT_COUNT] = 0
+    world.counters[EVENT_COUNT] = 0
     return taken

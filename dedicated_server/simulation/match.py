@@ -12,14 +12,14 @@ import numpy.typing as npt
 from numba import njit, typeof
 
 from dedicated_server.compilation import STAGE
+from dedicated_server.modes import Mode, mode_named
+from dedicated_server.native.memory import StateHandle, load_state
 from dedicated_server.pages import Zeros
-from dedicated_server.pinned import Pinned, unpinned
 from dedicated_server.simulation import journal
-from dedicated_server.simulation.events import MATCH_ENDED, MATCH_STARTED, NOBODY
+from dedicated_server.simulation.event_buffer import MATCH_ENDED, MATCH_STARTED, NOBODY
 from dedicated_server.simulation.grid import Grid, new_grid
 from dedicated_server.simulation.inputs import Inputs, new_inputs
-from dedicated_server.simulation.modes import Mode, mode_named
-from dedicated_server.simulation.movement import apply
+from dedicated_server.simulation.movement import apply_inputs
 from dedicated_server.simulation.step import simulate
 from dedicated_server.simulation.world import (
     ALIVE,
@@ -100,14 +100,14 @@ MATCH_TYPE: Final = typeof(
 @njit(cache=True, nogil=True, **STAGE)
 def apply_pinned(pinned: int, tick: int, playing: bool) -> None:
     """`movement.apply` on the MatchArrays pinned at that address."""
-    arrays = unpinned(pinned, MATCH_TYPE)
-    apply(arrays.world, arrays.inputs, tick, playing)
+    arrays = load_state(pinned, MATCH_TYPE)
+    apply_inputs(arrays.world, arrays.inputs, tick, playing)
 
 
 @njit(cache=True, nogil=True, **STAGE)
 def simulate_pinned(pinned: int, playing: bool) -> None:
     """`step.simulate` on the MatchArrays pinned at that address."""
-    arrays = unpinned(pinned, MATCH_TYPE)
+    arrays = load_state(pinned, MATCH_TYPE)
     simulate(arrays.world, arrays.grid, playing)
 
 
@@ -124,8 +124,8 @@ class Match:
         self.world: World = _build_world(config, self.mode, self.roster, zeros)
         self.grid: Grid = new_grid(len(self.roster), self.mode.map_half_m, GRID_CELL_M, zeros)
         self.inputs = new_inputs(len(self.roster)) if inputs is None else inputs
-        self._pinned_world = Pinned(self.world, WORLD_TYPE)
-        self._pinned = Pinned(MatchArrays(self.world, self.grid, self.inputs), MATCH_TYPE)
+        self._world_handle = StateHandle(self.world, WORLD_TYPE)
+        self._state_handle = StateHandle(MatchArrays(self.world, self.grid, self.inputs), MATCH_TYPE)
         self.started = False
         self.over = False
 
@@ -134,19 +134,19 @@ class Match:
         absent = ~np.asarray(present, dtype=bool)
         for row in (PRESENT, ALIVE, SHOWN):
             self.world.status[row, absent] = 0
-        self.world.tally[START_TICK] = tick
+        self.world.counters[START_TICK] = tick
         self.started = True
         journal.emit(self.world, MATCH_STARTED, NOBODY, NOBODY, NOBODY)
 
     def apply(self, tick: int) -> None:
         """Play the inputs due by ``tick``: movement, and shots to be judged."""
-        apply_pinned(self._pinned.address, tick, self.started and not self.over)
+        apply_pinned(self._state_handle.address, tick, self.started and not self.over)
 
     def simulate(self) -> None:
         """Judge shots, hurt, kill, sort everyone into the grid, and see whether the match is over."""
         playing = self.started and not self.over
-        simulate_pinned(self._pinned.address, playing)
-        if playing and self.mode.over(self._pinned_world.address):
+        simulate_pinned(self._state_handle.address, playing)
+        if playing and self.mode.over(self._world_handle.address):
             self.over = True
             journal.emit(self.world, MATCH_ENDED, NOBODY, NOBODY, NOBODY)
 
@@ -161,7 +161,7 @@ class Match:
     @property
     def tick(self) -> int:
         """The tick last applied."""
-        return int(self.world.tally[TICK])
+        return int(self.world.counters[TICK])
 
     @property
     def alive_count(self) -> int:
@@ -189,7 +189,7 @@ def _build_world(config: MatchConfig, mode: Mode, roster: Sequence[RosterPlayer]
     rules[ZONE_POINTS] = mode.zone_points_per_s / config.tick_hz
     rules[RESPAWN_TICKS] = round(mode.respawn_s * config.tick_hz)
     rules[KILL_TARGET] = mode.kill_target
-    spawns = mode.spawn(mode, teams, radius_m, places)
+    spawns = mode.spawn_positions(mode, teams, radius_m, places)
     world = new_world(teams, spawns + np.array([[zone_x_m], [zone_y_m]]), rules, zeros)
     world.status[WEAPON] = mode.weapon
     return world

@@ -62,15 +62,15 @@ MAX_BACKLOG_TICKS: Final = 2  # what a client whose clock runs slightly fast may
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def apply(world: World, inputs: Inputs, tick: int, playing: bool) -> None:
+def apply_inputs(world: World, inputs: Inputs, tick: int, playing: bool) -> None:
     """Advance to ``tick``: play the inputs due and gather the shots fired.
 
     Unless ``playing``, inputs only turn heads: before the start nobody moves.
     """
-    elapsed = tick - world.tally[TICK]
-    world.tally[TICK] = tick
-    world.tally[ELAPSED] = elapsed
-    world.tally[SHOT_COUNT] = 0
+    elapsed = tick - world.counters[TICK]
+    world.counters[TICK] = tick
+    world.counters[ELAPSED] = elapsed
+    world.counters[SHOT_COUNT] = 0
     for player in range(world.body.shape[1]):
         world.status[FIRING, player] = 0
         if not world.status[PRESENT, player]:
@@ -143,8 +143,8 @@ def _fire(world: World, player: int, view: int, input_tick: int) -> None:
     )
     status[FIRING, player] = 1
     status[SHOTS, player] += 1
-    shot = world.tally[SHOT_COUNT]
-    world.tally[SHOT_COUNT] = shot + 1
+    shot = world.counters[SHOT_COUNT]
+    world.counters[SHOT_COUNT] = shot + 1
     cosine, sine = direction(status[YAW, player])
     shots[SHOT_ACTOR, shot] = player
     shots[SHOT_VIEW, shot] = view

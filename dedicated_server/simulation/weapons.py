@@ -22,4 +22,4 @@ WEAPONS: Final[npt.NDArray[np.float64]] = np.array(
         [8.0, 12.0, 40.0],
     ]
 )
-LONGEST_RANGE_M: Final = 80.0
+MAX_RANGE_M: Final = 80.0

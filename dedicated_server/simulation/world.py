@@ -13,7 +13,7 @@ import numpy.typing as npt
 from numba import typeof
 
 from dedicated_server.pages import Zeros
-from dedicated_server.simulation.events import EVENT_DTYPE
+from dedicated_server.simulation.event_buffer import EVENT_DTYPE
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
@@ -71,7 +71,7 @@ HIT_COUNT = 3  # rows of World.hits in use this tick
 EVENT_COUNT = 4  # rows of World.events in use since the last drain
 EVENTS_LOST = 5
 ELAPSED = 6  # ticks since the one before; more than 1 after an overload
-TALLY = 7
+COUNTERS = 7
 
 # --- rows of World.shots, float64, one column a shot --------------------------------------------------------------------------
 SHOT_ACTOR = 0
@@ -93,7 +93,7 @@ HIT_ROWS = 5
 
 FULL_HEALTH_POINTS = 100.0
 BODY_RADIUS_M = 0.5
-TRAIL_TICKS = 24  # positions remembered; more than MAX_REWIND_TICKS at 60 Hz, and no power of two
+POSITION_HISTORY_TICKS = 24  # positions remembered; more than MAX_REWIND_TICKS at 60 Hz, and no power of two
 CORPSE_TICKS = 120  # the dead stay in view for two seconds
 MAX_SHOTS_PER_PLAYER = 4  # in one tick, when saved-up inputs are played at once
 EVENTS_PER_PLAYER = 4  # between two drains: a player dies at most once a tick, respawns are seconds apart
@@ -105,8 +105,8 @@ class World(NamedTuple):
     body: Floats  # [BODY_ROWS, N]
     status: Ints  # [STATUS_ROWS, N]
     rules: Floats  # [RULES]
-    tally: Longs  # [TALLY]
-    trail: Floats  # [TRAIL_TICKS, 2, N]: x and y in metres at tick t in row t % TRAIL_TICKS
+    counters: Longs  # [TALLY]
+    position_history: Floats  # [TRAIL_TICKS, 2, N]: x and y in metres at tick t in row t % TRAIL_TICKS
     spawns: Floats  # [2, N]: where each player (re)appears, metres
     shots: Floats  # [SHOT_ROWS, MAX_SHOTS_PER_PLAYER * N]
     hits: Ints  # [HIT_ROWS, MAX_SHOTS_PER_PLAYER * N]
@@ -131,14 +131,14 @@ def new_world(
     status[PRESENT] = status[ALIVE] = 1
     status[SHOWN] = 1
     status[KILLER] = -1
-    trail = zeros((TRAIL_TICKS, 2, players))
+    trail = zeros((POSITION_HISTORY_TICKS, 2, players))
     trail[:] = spawn
     return World(
         body=body,
         status=status,
         rules=np.array(rules, dtype=np.float64),
-        tally=zeros(TALLY, dtype=np.int64),
-        trail=trail,
+        counters=zeros(COUNTERS, dtype=np.int64),
+        position_history=trail,
         spawns=spawn,
         shots=zeros((SHOT_ROWS, MAX_SHOTS_PER_PLAYER * players)),
         hits=zeros((HIT_ROWS, MAX_SHOTS_PER_PLAYER * players), dtype=np.int32),

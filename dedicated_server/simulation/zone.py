@@ -19,7 +19,7 @@ from dedicated_server.simulation.world import (
 def zone_radius_m(world: World) -> float:
     """Radius at the world's tick; the starting radius before play has begun."""
     rules = world.rules
-    played = float(world.tally[TICK] - world.tally[START_TICK])
+    played = float(world.counters[TICK] - world.counters[START_TICK])
     hold, closed = rules[ZONE_HOLD_TICKS], rules[ZONE_CLOSED_TICKS]
     if played <= hold:
         return float(rules[ZONE_START_M])
@@ -31,4 +31,4 @@ def zone_radius_m(world: World) -> float:
 @njit(cache=True, nogil=True, **INLINE)
 def zone_closed(world: World) -> bool:
     """Whether nothing is left of it."""
-    return bool(world.tally[TICK] - world.tally[START_TICK] >= world.rules[ZONE_CLOSED_TICKS])
+    return bool(world.counters[TICK] - world.counters[START_TICK] >= world.rules[ZONE_CLOSED_TICKS])

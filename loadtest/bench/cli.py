@@ -63,8 +63,8 @@ def tick(
     as_json: AsJson = False,
 ) -> None:
     """One match at 60 Hz: what a tick takes, and what the kernel alone takes for the same datagrams."""
-    from loadtest.bench import tick as bench
-    from loadtest.bench.layout import LAYOUTS
+    from loadtest.bench.harness.layout import LAYOUTS
+    from loadtest.bench.tick import tick as bench
 
     if events:
         _print(lambda: bench.run_with_events(players, LAYOUTS[layout], seconds, events, seed=seed), as_json)
@@ -82,7 +82,7 @@ def scale(
     as_json: AsJson = False,
 ) -> None:
     """Matches of growing size at one density: how the tick grows."""
-    from loadtest.bench import scale as bench
+    from loadtest.bench.tick import scale as bench
 
     try:
         counts = [int(size) for size in sizes.split(",")]
@@ -96,7 +96,7 @@ def scale(
 @app.command()
 def wire(players: Players = 100, seconds: Seconds = 10.0, seed: Seed = 1, as_json: AsJson = False) -> None:
     """How many bits the snapshots take."""
-    from loadtest.bench import wire as bench
+    from loadtest.bench.tick import wire as bench
 
     _print(lambda: bench.run(players, seconds, seed=seed), as_json)
 
@@ -104,42 +104,42 @@ def wire(players: Players = 100, seconds: Seconds = 10.0, seed: Seed = 1, as_jso
 @app.command()
 def transport(players: Players = 100, seconds: Seconds = 8.0, as_json: AsJson = False) -> None:
     """A tick's datagrams through both transports and through the kernel alone."""
-    from loadtest.bench import transport as bench
+    from loadtest.bench.tick import transport as bench
 
     _print(lambda: bench.run(players, seconds), as_json)
 
 
 @app.command()
-def lines(players: Players = 100, seconds: Seconds = 20.0, seed: Seed = 1, as_json: AsJson = False) -> None:
+def lossy(players: Players = 100, seconds: Seconds = 20.0, seed: Seed = 1, as_json: AsJson = False) -> None:
     """A match over bad lines, 100 ms there and back, 20 ms of jitter, 5 % lost in bursts: what is shown and heard."""
-    from loadtest.bench import lines as bench
+    from loadtest.bench.tick import lossy as bench
 
     _print(lambda: bench.run(players, seconds, seed=seed), as_json)
 
 
 @app.command()
-def tap(
+def capture(
     players: Annotated[int, typer.Option(min=3, max=200, help="Clients.")] = 20,
     seconds: Seconds = 10.0,
     seed: Seed = 1,
     as_json: AsJson = False,
 ) -> None:
     """Listen to a match on the loopback with tshark: whether anything of it can be read."""
-    from loadtest.bench import tap as bench
+    from loadtest.bench.tick import capture as bench
 
     _print(lambda: bench.run(players, seconds, seed=seed), as_json)
 
 
 @app.command()
-def seal(as_json: AsJson = False) -> None:
+def cipher(as_json: AsJson = False) -> None:
     """What sealing and opening a datagram take with each of the two ciphers."""
-    from loadtest.bench import seal as bench
+    from loadtest.bench.tick import cipher as bench
 
     _print(bench.run, as_json)
 
 
 @app.command()
-def siege(
+def hostile(
     players: Players = 100,
     bad: Annotated[
         int, typer.Option(min=60, max=500_000, help="Bad datagrams a second, in every other second.")
@@ -149,7 +149,7 @@ def siege(
     as_json: AsJson = False,
 ) -> None:
     """A match under fire: what a million hostile datagrams, and clients that cheat, cost the tick."""
-    from loadtest.bench import siege as bench
+    from loadtest.bench.tick import hostile as bench
 
     _print(lambda: bench.run(players, bad, seconds, seed=seed), as_json)
 
@@ -157,7 +157,7 @@ def siege(
 @app.command()
 def meta(seconds: Seconds = 5.0, as_json: AsJson = False) -> None:
     """Check-outs, reads, purchases and the write-behind of the meta service, beside a bare pipeline."""
-    from loadtest.bench import meta as bench
+    from loadtest.bench.meta import meta as bench
 
     _print(lambda: {"bench": "meta"} | bench.run(seconds), as_json)
 
@@ -169,7 +169,7 @@ def matching(
     as_json: AsJson = False,
 ) -> None:
     """One matching cycle over a whole pool, and how good its matches are, beside two simpler matchers."""
-    from loadtest.bench import matching as bench
+    from loadtest.bench.matchmaker import matching as bench
 
     _print(lambda: bench.run(tickets, seed), as_json)
 
@@ -190,20 +190,20 @@ def queue(
     as_json: AsJson = False,
 ) -> None:
     """Players come at a rate to the real API, cache and director: waits, losses, and the cores it takes."""
-    from loadtest.bench import queue as bench
+    from loadtest.bench.matchmaker import queue as bench
 
     _print(lambda: bench.run(rate, seconds, path=path.value, seed=seed), as_json)
 
 
 @app.command()
-def unrest(
+def queue_chaos(
     kills: Annotated[int, typer.Option(min=0, max=1_000, help="Directors killed with -9.")] = 50,
     restarts: Annotated[int, typer.Option(min=0, max=100, help="Times the cache is killed and started.")] = 5,
     seed: Seed = 1,
     as_json: AsJson = False,
 ) -> None:
     """Kill directors and the cache under players who queue, then audit what became of each ticket and server."""
-    from loadtest.bench import unrest as bench
+    from loadtest.bench.matchmaker import queue_chaos as bench
 
     _print(lambda: bench.run(kills, restarts, seed), as_json)
 
@@ -221,7 +221,7 @@ def theory(
 
 
 @app.command()
-def rehearsal(
+def agreement(
     seconds: Annotated[
         float, typer.Option(min=10.0, max=600.0, help="Into which the arrivals are squeezed.")
     ] = 600.0,
@@ -229,7 +229,7 @@ def rehearsal(
     as_json: AsJson = False,
 ) -> None:
     """The rehearsal flooded for real and simulated: do both tell the same?"""
-    from loadtest.bench import rehearsal as bench
+    from loadtest.bench import agreement as bench
 
     _print(lambda: bench.run(seconds, report), as_json)
 
@@ -287,7 +287,7 @@ def fleet(
     as_json: AsJson = False,
 ) -> None:
     """Game servers: how fast they start and are given away, and what a hundred idle ones cost."""
-    from loadtest.bench import fleet as bench
+    from loadtest.bench.fleet import fleet as bench
 
     _print(lambda: {"bench": "fleet"} | bench.run(allocations), as_json)
 
@@ -299,7 +299,7 @@ def rewards(
     as_json: AsJson = False,
 ) -> None:
     """Events from Kafka to their effects in PostgreSQL, beside reading alone and storing alone."""
-    from loadtest.bench import rewards as bench
+    from loadtest.bench.rewards import rewards as bench
 
     _print(lambda: bench.run(events, rounds), as_json)
 
@@ -307,31 +307,18 @@ def rewards(
 @app.command(name="all")
 def run_all(as_json: AsJson = False) -> None:
     """Every benchmark with its defaults, the tick in three layouts."""
-    for run in _every():
+    for run in _every_benchmark():
         _print(run, as_json)
 
 
-def _every() -> Iterator[Callable[[], dict[str, Any]]]:
-    from loadtest.bench import (
-        fleet,
-        lines,
-        matching,
-        meta,
-        queue,
-        ratings,
-        rehearsal,
-        rewards,
-        scale,
-        seal,
-        siege,
-        simulation,
-        theory,
-        tick,
-        transport,
-        unrest,
-        wire,
-    )
-    from loadtest.bench.layout import CLUSTER, MAP
+def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
+    from loadtest.bench import agreement, ratings, simulation, theory
+    from loadtest.bench.fleet import fleet
+    from loadtest.bench.harness.layout import CLUSTER, MAP
+    from loadtest.bench.matchmaker import matching, queue, queue_chaos
+    from loadtest.bench.meta import meta
+    from loadtest.bench.rewards import rewards
+    from loadtest.bench.tick import cipher, hostile, lossy, scale, tick, transport, wire
 
     yield lambda: tick.run(100, MAP, 10.0)
     yield lambda: tick.run(100, CLUSTER, 10.0)
@@ -339,21 +326,21 @@ def _every() -> Iterator[Callable[[], dict[str, Any]]]:
     yield scale.run
     yield wire.run
     yield transport.run
-    yield seal.run
-    yield lines.run
-    yield siege.run
+    yield cipher.run
+    yield lossy.run
+    yield hostile.run
     yield lambda: tick.run_with_events(100, MAP, 120.0, 1_000)
     yield lambda: {"bench": "meta"} | meta.run()
     yield lambda: matching.run(100_000)
     yield lambda: queue.run(1_667.0, 60.0)
     yield lambda: queue.run(0.0, 0.0, path="queue")
-    yield unrest.run
+    yield queue_chaos.run
     yield lambda: {"bench": "fleet"} | fleet.run()
     yield rewards.run
     yield simulation.run
     yield theory.run
     yield ratings.run
-    yield rehearsal.run
+    yield agreement.run
 
 
 def _print(run: Callable[[], dict[str, Any]], as_json: bool) -> None:

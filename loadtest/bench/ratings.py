@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from loadtest.simulation.convergence import LUCK, Point, converge
+from loadtest.simulate.convergence import LUCK, Point, converge
 
 SHOWN = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 
@@ -25,10 +25,10 @@ def run(
     """
     points = list(converge(players, match_players, matches, seed))
     if report is not None:
-        from loadtest.simulation.command import write
-        from loadtest.simulation.convergence_page import render_convergence
+        from loadtest.simulate.command import write_whole_file
+        from loadtest.simulate.pages.convergence_page import render_convergence
 
-        write(report, render_convergence(points, players, match_players, seed))
+        write_whole_file(report, render_convergence(points, players, match_players, seed))
     return {
         "bench": "ratings",
         "players": players,

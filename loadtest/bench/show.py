@@ -7,14 +7,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from loadtest.bench.figures import flat
+from loadtest.bench.harness.statistics import flatten
 
 
 def show(found: dict[str, Any], console: Console) -> None:
     """Print one benchmark's figures: a row a name; of a benchmark with points, a table with a column each before it."""
-    points = [flat(point) for point in found.get("points", [])]
+    points = [flatten(point) for point in found.get("points", [])]
     title = f"bench {found['bench']}"
-    rest = flat({name: value for name, value in found.items() if name not in ("bench", "points")})
+    rest = flatten({name: value for name, value in found.items() if name not in ("bench", "points")})
     if points:
         console.print(
             _table(title, [[name, *(point.get(name, "") for point in points)] for name in points[0]])

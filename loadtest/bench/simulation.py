@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from loadtest.bench.errors import BenchError
-from loadtest.bench.figures import fitted_exponent
+from loadtest.bench.harness.statistics import fitted_exponent
 
 SCENARIO = "launch_day"
 TOLD = ("players", "virtual_s", "wall_s", "peak_rss_mb", "wait_s", "matched", "abandoned", "servers_peak", "cost", "digest")  # fmt: skip
@@ -32,7 +32,16 @@ def run(scales: Sequence[float] = (0.1, 1.0, 10.0)) -> dict[str, Any]:
 
 def simulate(scale: float) -> dict[str, Any]:
     """One run of the command in a process of its own, so that its memory is its own."""
-    command = [sys.executable, "-m", "launchday.cli", "simulate", SCENARIO, "--json", "--scale", str(scale)]
+    command = [
+        sys.executable,
+        "-m",
+        "launchday.cli.main",
+        "simulate",
+        SCENARIO,
+        "--json",
+        "--scale",
+        str(scale),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode not in (0, MISSED):
         raise BenchError(done.stderr.strip() or f"simulate ended with {done.returncode}")

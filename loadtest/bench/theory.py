@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from loadtest.simulation.theory import long_checks
+from loadtest.simulate.theory import long_checks
 
 
 def run(seeds: int = 20, arrivals: int = 40_000) -> dict[str, Any]:

@@ -8,21 +8,21 @@ MetaClientError
 from __future__ import annotations
 
 from meta_service.client.answers import (
-    Books,
     CatalogueItem,
     CheckedOut,
-    Checkout,
     CheckoutRefusal,
-    Commit,
+    CheckoutResponse,
     CommitRefusal,
+    CommitResponse,
     Grant,
     LedgerEntry,
     Loadout,
-    Login,
+    MetaCounters,
     OwnedItem,
     Profile,
     Purchase,
     Refund,
+    Session,
     Skill,
 )
 from meta_service.client.errors import MetaClientError, MetaRefusedError, MetaUnavailableError
@@ -30,7 +30,7 @@ from meta_service.client.money import MoneyCalls
 from meta_service.client.players import PlayerCalls
 from meta_service.client.progress import ProgressCache
 from meta_service.client.ratings import RatingCache
-from meta_service.client.servers import PlayerResult, ServerCalls
+from meta_service.client.servers import PlayerCommit, ServerCalls
 from meta_service.client.social import SocialCalls
 from meta_service.client.social_answers import (
     Friend,
@@ -44,12 +44,12 @@ from meta_service.client.social_answers import (
 )
 
 __all__ = [
-    "Books",
+    "MetaCounters",
     "CatalogueItem",
     "CheckedOut",
-    "Checkout",
+    "CheckoutResponse",
     "CheckoutRefusal",
-    "Commit",
+    "CommitResponse",
     "CommitRefusal",
     "Friend",
     "Grant",
@@ -57,7 +57,7 @@ __all__ = [
     "Leaderboard",
     "LedgerEntry",
     "Loadout",
-    "Login",
+    "Session",
     "MatchReport",
     "MetaClient",
     "MetaClientError",
@@ -67,7 +67,7 @@ __all__ = [
     "Party",
     "PartyMember",
     "PastMatch",
-    "PlayerResult",
+    "PlayerCommit",
     "Profile",
     "ProgressCache",
     "Purchase",

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 
-class Login(msgspec.Struct, frozen=True):
+class Session(msgspec.Struct, frozen=True):
     """A logged-in player: the token opens the player's routes until ``expires_at`` (Unix seconds).
 
     ``refresh_token`` is exchanged for the next login, once, before ``refresh_expires_at``.
@@ -72,7 +72,7 @@ class CheckoutRefusal(msgspec.Struct, frozen=True):
     held_by: str
 
 
-class Checkout(msgspec.Struct, frozen=True):
+class CheckoutResponse(msgspec.Struct, frozen=True):
     """Every player asked for, in one of the two lists."""
 
     checked_out: list[CheckedOut]
@@ -86,14 +86,14 @@ class CommitRefusal(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Commit(msgspec.Struct, frozen=True):
+class CommitResponse(msgspec.Struct, frozen=True):
     """Every player of the commit, in one of the two lists."""
 
     committed: list[int]
     refused: list[CommitRefusal]
 
 
-class Books(msgspec.Struct, frozen=True):
+class MetaCounters(msgspec.Struct, frozen=True):
     """Durable counters: check-outs = commits + expired + open."""
 
     checkouts: int

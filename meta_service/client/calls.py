@@ -13,8 +13,8 @@ import structlog
 
 from meta_service.client.errors import MetaRefusedError, MetaUnavailableError
 
-TIMEOUT_S = 5.0
-RETRY_AFTER_S = (
+ATTEMPT_TIMEOUT_S = 5.0
+RETRY_DELAYS_S = (
     0.1,
     0.4,
 )  # every call may be repeated: it is idempotent, has a key, or makes a newer version of the same
@@ -39,7 +39,7 @@ class Calls:
         token: str | None = None,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
-        timeout_s: float = TIMEOUT_S,
+        timeout_s: float = ATTEMPT_TIMEOUT_S,
         connections: int = 100,
     ) -> None:
         self.token = token
@@ -82,7 +82,7 @@ class Calls:
             headers["Idempotency-Key"] = idempotency_key
         if request_id := structlog.contextvars.get_contextvars().get("request_id"):
             headers["X-Request-Id"] = request_id  # the request we serve: one id through all services' logs
-        for delay_s in (*RETRY_AFTER_S, None):
+        for delay_s in (*RETRY_DELAYS_S, None):
             try:
                 response = await self._http.request(method, path, json=body, headers=headers)
             except httpx.TransportError as error:

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from meta_service.client.answers import Account, Ended, Loadout, Login, Profile
+from meta_service.client.answers import Account, Ended, Loadout, Profile, Session
 from meta_service.client.calls import Calls
 
 
 class PlayerCalls(Calls):
     """What a player does with accounts and profiles. One client serves many: the session token is an argument."""
 
-    async def login_device(self, device_id: str) -> Login:
+    async def login_device(self, device_id: str) -> Session:
         """Log a device's player in; the first login opens the account."""
-        return await self.call("POST", "/v1/login/device", Login, None, {"device_id": device_id})
+        return await self.call("POST", "/v1/login/device", Session, None, {"device_id": device_id})
 
-    async def login_password(self, name: str, password: str) -> Login:
+    async def login_password(self, name: str, password: str) -> Session:
         """Log in by name and password."""
         return await self.call(
-            "POST", "/v1/login/password", Login, None, {"name": name, "password": password}
+            "POST", "/v1/login/password", Session, None, {"name": name, "password": password}
         )
 
-    async def refresh(self, refresh_token: str) -> Login:
+    async def refresh(self, refresh_token: str) -> Session:
         """Exchange a refresh token for the next pair of tokens."""
         body = {"refresh_token": refresh_token}
-        return await self.call("POST", "/v1/session/refresh", Login, None, body)
+        return await self.call("POST", "/v1/session/refresh", Session, None, body)
 
     async def log_out(self, session_token: str) -> bool:
         """End the session whose token this is."""

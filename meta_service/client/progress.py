@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from meta_service import keys, scripts
+from meta_service.cache import keys, scripts
 
 
 class ProgressCache:

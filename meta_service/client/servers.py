@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from meta_service.client.answers import Books, Checkout, Commit, Ended, Skill, Skills
+from meta_service.client.answers import CheckoutResponse, CommitResponse, Ended, MetaCounters, Skill, Skills
 from meta_service.client.calls import Calls
 from meta_service.client.social_answers import MatchReport, Party
 
 
 @dataclass(frozen=True, slots=True)
-class PlayerResult:
+class PlayerCommit:
     """One player's result, to commit; ``fence`` is the one from the check-out."""
 
     player_id: int
@@ -32,7 +32,7 @@ class ServerCalls(Calls):
 
     async def check_out(
         self, match_id: UUID, server: str, region: str, ttl_s: float, player_ids: Sequence[int]
-    ) -> Checkout:
+    ) -> CheckoutResponse:
         """Lease a match's players to ``server`` for ``ttl_s`` seconds. May be repeated: the fences stay the same."""
         body = {
             "match_id": str(match_id),
@@ -41,9 +41,9 @@ class ServerCalls(Calls):
             "ttl_s": ttl_s,
             "player_ids": [str(id_) for id_ in player_ids],
         }
-        return await self.call("POST", "/v1/internal/checkouts", Checkout, self.token, body)
+        return await self.call("POST", "/v1/internal/checkouts", CheckoutResponse, self.token, body)
 
-    async def commit(self, match_id: UUID, players: Sequence[PlayerResult]) -> Commit:
+    async def commit(self, match_id: UUID, players: Sequence[PlayerCommit]) -> CommitResponse:
         """Commit results and release the leases. May be repeated: the answer stays the same."""
         body = {
             "match_id": str(match_id),
@@ -58,7 +58,7 @@ class ServerCalls(Calls):
                 for player in players
             ],
         }
-        return await self.call("POST", "/v1/internal/commits", Commit, self.token, body)
+        return await self.call("POST", "/v1/internal/commits", CommitResponse, self.token, body)
 
     async def revoke(self, player_id: int) -> bool:
         """End a player's session, whichever it is; return whether there was one."""
@@ -86,6 +86,6 @@ class ServerCalls(Calls):
         """What the store knows of everybody who was checked out for a match."""
         return await self.call("GET", f"/v1/internal/matches/{match_id}", MatchReport, self.token)
 
-    async def books(self) -> Books:
+    async def counters(self) -> MetaCounters:
         """The durable counters."""
-        return await self.call("GET", "/v1/internal/books", Books, self.token)
+        return await self.call("GET", "/v1/internal/books", MetaCounters, self.token)

@@ -6,17 +6,17 @@ from uuid import UUID
 
 from meta_service.client.calls import Calls
 from meta_service.client.social_answers import (
-    Announcement,
-    Done,
+    ChangeResponse,
     Friend,
     FriendList,
     Invitation,
     Invitations,
     Leaderboard,
-    Left,
+    LeaveResponse,
     Party,
     PastMatch,
     PastMatches,
+    PresenceUpdate,
 )
 
 
@@ -46,11 +46,11 @@ class SocialCalls(Calls):
 
     async def decline_party(self, session_token: str, party_id: UUID) -> None:
         """Turn an invitation down."""
-        await self.call("DELETE", f"/v1/party/invitations/{party_id}", Done, session_token)
+        await self.call("DELETE", f"/v1/party/invitations/{party_id}", ChangeResponse, session_token)
 
-    async def leave_party(self, session_token: str) -> Left:
+    async def leave_party(self, session_token: str) -> LeaveResponse:
         """Leave one's party; a ticket in the answer is to be cancelled."""
-        return await self.call("POST", "/v1/party/leave", Left, session_token)
+        return await self.call("POST", "/v1/party/leave", LeaveResponse, session_token)
 
     async def kick_from_party(self, session_token: str, player_id: int) -> Party:
         """Remove a member, or take an invitation back."""
@@ -68,21 +68,21 @@ class SocialCalls(Calls):
         """Friends and requests, with presence."""
         return (await self.call("GET", "/v1/friends", FriendList, session_token)).friends
 
-    async def ask_friend(self, session_token: str, player_id: int) -> None:
+    async def request_friendship(self, session_token: str, player_id: int) -> None:
         """Ask a player to be friends; who had asked becomes a friend."""
-        await self.call("POST", "/v1/friends", Done, session_token, {"player_id": str(player_id)})
+        await self.call("POST", "/v1/friends", ChangeResponse, session_token, {"player_id": str(player_id)})
 
-    async def accept_friend(self, session_token: str, player_id: int) -> None:
+    async def accept_friendship(self, session_token: str, player_id: int) -> None:
         """Become friends with a player who asked."""
-        await self.call("POST", f"/v1/friends/{player_id}/accept", Done, session_token)
+        await self.call("POST", f"/v1/friends/{player_id}/accept", ChangeResponse, session_token)
 
     async def end_friendship(self, session_token: str, player_id: int) -> bool:
         """End a friendship, take a request back, or turn one down; whether there was one."""
-        return (await self.call("DELETE", f"/v1/friends/{player_id}", Done, session_token)).done
+        return (await self.call("DELETE", f"/v1/friends/{player_id}", ChangeResponse, session_token)).done
 
-    async def announce(self, session_token: str, presence: str = "online") -> None:
+    async def set_presence(self, session_token: str, presence: str = "online") -> None:
         """Say that one is ``online`` or ``away``; it holds for a minute."""
-        await self.call("PUT", "/v1/presence", Announcement, session_token, {"presence": presence})
+        await self.call("PUT", "/v1/presence", PresenceUpdate, session_token, {"presence": presence})
 
     async def leaderboard(
         self,

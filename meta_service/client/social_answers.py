@@ -41,14 +41,14 @@ class Invitations(msgspec.Struct, frozen=True):
     invitations: list[Invitation]
 
 
-class Left(msgspec.Struct, frozen=True):
+class LeaveResponse(msgspec.Struct, frozen=True):
     """Whether one was in a party, and the ticket it had queued with."""
 
     left: bool
     ticket_id: UUID | None
 
 
-class Done(msgspec.Struct, frozen=True):
+class ChangeResponse(msgspec.Struct, frozen=True):
     """Whether the request changed something."""
 
     done: bool
@@ -74,7 +74,7 @@ class FriendList(msgspec.Struct, frozen=True):
     friends: list[Friend]
 
 
-class Announcement(msgspec.Struct, frozen=True):
+class PresenceUpdate(msgspec.Struct, frozen=True):
     """Where one is."""
 
     presence: str

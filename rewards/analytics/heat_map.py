@@ -29,7 +29,7 @@ def counts(x_m: npt.NDArray[np.float64], y_m: npt.NDArray[np.float64]) -> tuple[
 
 def draw(folder: Path, picture: Path) -> int:
     """Draw the deaths in ``folder`` into a PNG file; returns how many. Raises QueryError when nobody died, or the file cannot be written."""
-    rows = query.ask(folder, "SELECT at_x_m, at_y_m FROM death WHERE at_x_m IS NOT NULL").rows
+    rows = query.run(folder, "SELECT at_x_m, at_y_m FROM death WHERE at_x_m IS NOT NULL").rows
     if not rows:
         raise QueryError("nobody has died yet: there is nothing to draw")
     x_m, y_m = np.array(rows, dtype=np.float64).T

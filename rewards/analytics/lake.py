@@ -26,17 +26,17 @@ import pyarrow.parquet as pq
 
 from rewards.analytics import columns
 from rewards.analytics.known_ids import KnownIds, as_ids
-from rewards.batch import Partition
+from rewards.consumer.batch import Partition
 from rewards.errors import LakeInUseError
 from rewards.events import Envelope
 
-JOURNAL = "journal.json"
+MANIFEST = "journal.json"
 PARTIAL = ".partial"
-FOLDERS_REMEMBERED = (
+MAX_FOLDERS_IN_MEMORY = (
     64  # day and kind: four days of every kind; older ones are read again when an event of theirs comes
 )
 
-Place = tuple[str, str]
+DayAndKind = tuple[str, str]
 """Day (UTC, as in 2026-11-25) and kind of event."""
 
 
@@ -55,7 +55,7 @@ class Lake:
         self._lock: IO[str] | None = None
         self._sequence = 0
         self._offsets: dict[Partition, tuple[int, uuid.UUID]] = {}
-        self._known: dict[Place, KnownIds] = {}
+        self._known: dict[DayAndKind, KnownIds] = {}
         self.duplicates = 0
 
     def open(self) -> Self:
@@ -98,22 +98,22 @@ class Lake:
         sequence = self._sequence + 1
         fresh = {
             place: found
-            for place, of_place in _sorted(events).items()
-            if (found := self._new(place, of_place))
+            for place, of_place in _by_day_and_kind(events).items()
+            if (found := self._unknown_events(place, of_place))
         }
-        files = [_file(place, sequence) for place in fresh]
+        files = [_file_name(place, sequence) for place in fresh]
         for name, (place, of_place) in zip(files, fresh.items(), strict=True):
             self._write(name, place[1], of_place)
         offsets = {**self._offsets, **reached}
-        self._write_journal(sequence, files, offsets)
+        self._write_manifest(sequence, files, offsets)
         self._sequence, self._offsets = sequence, offsets
         self._publish(files)
         for place, of_place in fresh.items():
             self._known[place].add(as_ids([event.event_id for event in of_place]))
-        self._forget_old()
+        self._evict_known_ids()
         return sum(len(of_place) for of_place in fresh.values())
 
-    def _new(self, place: Place, events: Sequence[Envelope]) -> list[Envelope]:
+    def _unknown_events(self, place: DayAndKind, events: Sequence[Envelope]) -> list[Envelope]:
         by_id = {event.event_id: event for event in events}
         known = self._known.get(place)
         if known is None:
@@ -123,15 +123,15 @@ class Lake:
         self.duplicates += len(events) - len(found)
         return found
 
-    def _read_ids(self, place: Place) -> KnownIds:
+    def _read_ids(self, place: DayAndKind) -> KnownIds:
         known = KnownIds()
-        for path in sorted((self._folder / _folder(place)).glob("*.parquet")):
+        for path in sorted((self._folder / _folder_name(place)).glob("*.parquet")):
             column = pq.read_table(path, columns=["event_id"]).column("event_id").combine_chunks()
             known.add(np.frombuffer(column.buffers()[1], dtype="S16")[: len(column)])
         return known
 
-    def _forget_old(self) -> None:
-        for place in sorted(self._known)[: max(0, len(self._known) - FOLDERS_REMEMBERED)]:
+    def _evict_known_ids(self) -> None:
+        for place in sorted(self._known)[: max(0, len(self._known) - MAX_FOLDERS_IN_MEMORY)]:
             del self._known[place]
 
     def _write(self, name: str, kind: str, events: Sequence[Envelope]) -> None:
@@ -142,7 +142,7 @@ class Lake:
             file.flush()
             os.fsync(file.fileno())
 
-    def _write_journal(
+    def _write_manifest(
         self, sequence: int, files: Sequence[str], offsets: Mapping[Partition, tuple[int, uuid.UUID]]
     ) -> None:
         content = {
@@ -153,14 +153,14 @@ class Lake:
                 for (topic, partition), (next_offset, last) in sorted(offsets.items())
             ],
         }
-        partial = self._folder / (JOURNAL + PARTIAL)
+        partial = self._folder / (MANIFEST + PARTIAL)
         with partial.open("w") as file:
             json.dump(content, file)
             file.flush()
             os.fsync(file.fileno())
         for folder in {(self._folder / name).parent for name in files}:
             _sync(folder)
-        partial.rename(self._folder / JOURNAL)
+        partial.rename(self._folder / MANIFEST)
         _sync(self._folder)
 
     def _publish(self, files: Sequence[str]) -> None:
@@ -170,7 +170,7 @@ class Lake:
 
     def _recover(self) -> None:
         try:
-            content: dict[str, Any] = json.loads((self._folder / JOURNAL).read_text())
+            content: dict[str, Any] = json.loads((self._folder / MANIFEST).read_text())
         except FileNotFoundError:
             content = {"sequence": 0, "files": [], "offsets": []}
         self._sequence = content["sequence"]
@@ -188,8 +188,8 @@ def files(folder: Path, kind: str) -> Iterator[Path]:
     return folder.glob(f"day=*/kind={kind}/*.parquet")
 
 
-def _sorted(events: Sequence[Envelope]) -> dict[Place, list[Envelope]]:
-    found: dict[Place, list[Envelope]] = {}
+def _by_day_and_kind(events: Sequence[Envelope]) -> dict[DayAndKind, list[Envelope]]:
+    found: dict[DayAndKind, list[Envelope]] = {}
     for event in events:
         kind = event.WhichOneof("event")
         if (
@@ -200,12 +200,12 @@ def _sorted(events: Sequence[Envelope]) -> dict[Place, list[Envelope]]:
     return found
 
 
-def _folder(place: Place) -> str:
+def _folder_name(place: DayAndKind) -> str:
     return f"day={place[0]}/kind={place[1]}"
 
 
-def _file(place: Place, sequence: int) -> str:
-    return f"{_folder(place)}/part-{sequence:012d}.parquet"
+def _file_name(place: DayAndKind, sequence: int) -> str:
+    return f"{_folder_name(place)}/part-{sequence:012d}.parquet"
 
 
 def _sync(folder: Path) -> None:

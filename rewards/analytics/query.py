@@ -13,7 +13,7 @@ from rewards.errors import QueryError
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class QueryResult:
     """The columns' names, and the rows."""
 
     columns: list[str]
@@ -25,7 +25,7 @@ def connect(folder: Path) -> duckdb.DuckDBPyConnection:
 
     Raises QueryError when there is no folder of events.
     """
-    if not (folder / lake.JOURNAL).exists():
+    if not (folder / lake.MANIFEST).exists():
         raise QueryError(
             f"there are no events in {folder}: start the backend and let it play, or give --folder"
         )
@@ -43,12 +43,12 @@ def connect(folder: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def ask(folder: Path, sql: str) -> Answer:
+def run(folder: Path, sql: str) -> QueryResult:
     """Answer one query. Raises QueryError."""
     with connect(folder) as connection:
         try:
             found = connection.execute(sql)
-            return Answer([column[0] for column in found.description or ()], found.fetchall())
+            return QueryResult([column[0] for column in found.description or ()], found.fetchall())
         except duckdb.Error as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise QueryError("; ".join(lines) or "the query cannot be answered") from error

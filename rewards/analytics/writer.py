@@ -18,10 +18,11 @@ from aiokafka.errors import KafkaError
 
 from rewards import metrics
 from rewards.analytics.lake import Lake
-from rewards.batch import Partition, inbox_id
-from rewards.errors import LakeInUseError, StalledError
+from rewards.consumer.batch import Partition, inbox_id
+from rewards.consumer.offsets import raw_record, starting_offsets
+from rewards.errors import ConsumerStalledError, LakeInUseError
 from rewards.events import (
-    EVENTS,
+    EVENT_TOPICS,
     BadEventError,
     BusUnavailableError,
     Envelope,
@@ -29,16 +30,15 @@ from rewards.events import (
     parse_envelope,
 )
 from rewards.events.closing import close_within, is_being_cancelled
-from rewards.positions import raw_record, starting_offsets
 
-FLUSH_EVENTS = 50_000  # in memory at most: about 50 MB
+MAX_BUFFERED_EVENTS = 50_000  # in memory at most: about 50 MB
 FLUSH_S = 10.0  # every flush makes a file a kind; shorter makes them many and small
 POLL_MS = 250
-POLL_RECORDS = 2_000
-RESERVE_S = 1.0
+MAX_POLL_RECORDS = 2_000
+STANDBY_RETRY_S = 1.0
 RETRY_S = 1.0
-START_S = 30.0
-STOP_S = 5.0
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 5.0
 
 log = structlog.get_logger()
 
@@ -61,11 +61,11 @@ class Writer:
     ) -> None:
         self._bootstrap = bootstrap
         self._prefix = prefix
-        self._topics = [topic.name(prefix) for topic in EVENTS]
+        self._topics = [topic.name(prefix) for topic in EVENT_TOPICS]
         self._lake = lake
         self._clock = clock
         self._stopping = asyncio.Event()
-        self._placed: set[TopicPartition] = set()
+        self._positioned: set[TopicPartition] = set()
         self._events: list[Envelope] = []
         self._reached: dict[Partition, tuple[int, uuid.UUID]] = {}
         self.written = 0
@@ -78,12 +78,18 @@ class Writer:
                 break
             except LakeInUseError as error:
                 log.info("analytics_in_reserve", reason=str(error))
-                await self._sleep(RESERVE_S)
+                await self._sleep(STANDBY_RETRY_S)
         try:
             while not self._stopping.is_set():
                 try:
                     await self._session()
-                except (KafkaError, BusUnavailableError, StalledError, OSError, TimeoutError) as error:
+                except (
+                    KafkaError,
+                    BusUnavailableError,
+                    ConsumerStalledError,
+                    OSError,
+                    TimeoutError,
+                ) as error:
                     log.warning("analytics_paused", reason=str(error) or repr(error))
                 except asyncio.CancelledError as error:
                     if is_being_cancelled():
@@ -103,50 +109,50 @@ class Writer:
         """One membership in the group."""
         with contextlib.suppress(BusUnavailableError):
             await ensure_topics(self._bootstrap, self._prefix)
-        self._forget()
+        self._on_rebalance()
         kafka = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             group_id=f"{self._prefix}.analytics",
             client_id="analytics",
             enable_auto_commit=False,  # offsets are in the lake, in the step that writes the files
             auto_offset_reset="earliest",
-            max_poll_records=POLL_RECORDS,
+            max_poll_records=MAX_POLL_RECORDS,
         )
-        kafka.subscribe(self._topics, listener=_Rebalances(self._forget))
+        kafka.subscribe(self._topics, listener=_Rebalances(self._on_rebalance))
         try:
-            async with asyncio.timeout(START_S):
+            async with asyncio.timeout(START_TIMEOUT_S):
                 await kafka.start()
             log.info("analytics_consuming", topics=self._topics)
             await self._consume(kafka)
         finally:
-            await close_within(STOP_S, "analytics", kafka.stop())
+            await close_within(STOP_TIMEOUT_S, "analytics", kafka.stop())
 
     async def _consume(self, kafka: AIOKafkaConsumer) -> None:
         flushed_at = self._clock()
         while not self._stopping.is_set():
-            if not self._placed >= kafka.assignment():
-                await self._place(kafka)
+            if not self._positioned >= kafka.assignment():
+                await self._seek_to_stored_offsets(kafka)
             polled = await kafka.getmany(timeout_ms=POLL_MS)
             if (
-                self._placed >= kafka.assignment()
+                self._positioned >= kafka.assignment()
             ):  # else dealt out anew meanwhile: it comes again, after _place
-                self._take(polled)
-            if len(self._events) >= FLUSH_EVENTS or self._clock() - flushed_at >= FLUSH_S:
+                self._buffer(polled)
+            if len(self._events) >= MAX_BUFFERED_EVENTS or self._clock() - flushed_at >= FLUSH_S:
                 await self._flush()
                 flushed_at = self._clock()
         await self._flush()
 
-    async def _place(self, kafka: AIOKafkaConsumer) -> None:
-        self._forget()
+    async def _seek_to_stored_offsets(self, kafka: AIOKafkaConsumer) -> None:
+        self._on_rebalance()
         assigned = kafka.assignment()
         starts = await starting_offsets(kafka, assigned, self._lake, self._bootstrap)
         if kafka.assignment() != assigned:
             return
         for partition, offset in starts.items():
             kafka.seek(partition, offset)
-        self._placed = set(starts)
+        self._positioned = set(starts)
 
-    def _take(self, polled: dict[TopicPartition, list[object]]) -> None:
+    def _buffer(self, polled: dict[TopicPartition, list[object]]) -> None:
         for partition, records in polled.items():
             for record in records:
                 with contextlib.suppress(BadEventError):  # rewards makes it a dead letter
@@ -165,8 +171,8 @@ class Writer:
         metrics.ANALYTICS_DUPLICATES.inc(len(events) - new)
         log.debug("analytics_flushed", events=new)
 
-    def _forget(self) -> None:
-        self._placed = set()
+    def _on_rebalance(self) -> None:
+        self._positioned = set()
         self._events, self._reached = [], {}
 
     async def _sleep(self, seconds: float) -> None:

@@ -11,7 +11,7 @@ await producer.stop()
 from rewards.events.build import (
     DeathCause,
     Envelope,
-    PlayerResult,
+    PlayerPlacement,
     ServerState,
     Source,
     WeaponDamage,
@@ -31,14 +31,14 @@ from rewards.events.build import (
 from rewards.events.errors import BadEventError, BusUnavailableError, EventsError, SpoolDamagedError
 from rewards.events.ids import EventIds
 from rewards.events.parse import parse_envelope, routing
-from rewards.events.producer import EventProducer, ProducerBooks
+from rewards.events.producer import EventProducer, ProducerCounters
 from rewards.events.topics import (
     DEAD_LETTERS,
-    EVENTS,
+    EVENT_TOPICS,
     MATCH,
     PLAYER,
     PROGRESS,
-    SOURCES,
+    REWARDS_TOPICS,
     TOPICS,
     Topic,
     ensure_topics,
@@ -46,11 +46,11 @@ from rewards.events.topics import (
 
 __all__ = [
     "DEAD_LETTERS",
-    "EVENTS",
+    "EVENT_TOPICS",
     "MATCH",
     "PLAYER",
     "PROGRESS",
-    "SOURCES",
+    "REWARDS_TOPICS",
     "TOPICS",
     "BadEventError",
     "BusUnavailableError",
@@ -59,8 +59,8 @@ __all__ = [
     "EventIds",
     "EventProducer",
     "EventsError",
-    "PlayerResult",
-    "ProducerBooks",
+    "PlayerPlacement",
+    "ProducerCounters",
     "ServerState",
     "Source",
     "SpoolDamagedError",

@@ -55,7 +55,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class PlayerResult:
+class PlayerPlacement:
     """How a match ended for one player; placement 1 won."""
 
     player_id: int
@@ -110,7 +110,7 @@ def match_ended(
     tick: int,
     mode: str,
     duration_s: float,
-    placements: Iterable[PlayerResult],
+    placements: Iterable[PlayerPlacement],
 ) -> Envelope:
     """A match is over; experience for playing and winning comes from this one."""
     envelope = _envelope(source, now_s, tick)

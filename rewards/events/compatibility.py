@@ -32,19 +32,19 @@ _WIRE_GROUPS = (
 )
 
 
-def present() -> FileDescriptorProto:
+def current_schema() -> FileDescriptorProto:
     """The schema of this program."""
     found = FileDescriptorProto()
     pb.DESCRIPTOR.CopyToProto(found)
     return found
 
 
-def released() -> FileDescriptorProto:
+def released_schema() -> FileDescriptorProto:
     """The baseline: the schema of the last release, or the one that was fixed before the first."""
     return FileDescriptorProto.FromString(RELEASED.read_bytes())
 
 
-def breaks(old: FileDescriptorProto, new: FileDescriptorProto) -> list[str]:
+def incompatibilities(old: FileDescriptorProto, new: FileDescriptorProto) -> list[str]:
     """What of ``old`` the schema ``new`` no longer honours, one line each; empty when all changes are additions."""
     found = [] if old.package == new.package else [f"the package was {old.package} and is {new.package}"]
     found += _enums(old.enum_type, new.enum_type, "")
@@ -108,7 +108,7 @@ def _oneof(field: FieldDescriptorProto, message: DescriptorProto) -> str:
 
 def main() -> None:
     """Take the present schema for the released one."""
-    RELEASED.write_bytes(present().SerializeToString(deterministic=True))
+    RELEASED.write_bytes(current_schema().SerializeToString(deterministic=True))
 
 
 if __name__ == "__main__":

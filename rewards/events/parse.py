@@ -53,7 +53,7 @@ def routing(envelope: pb.Envelope) -> tuple[topics.Topic, bytes]:
     kind = envelope.WhichOneof("event")
     if kind is None:
         raise BadEventError("the envelope carries no event")
-    topic, key_field = topics.KEYED_BY[kind]
+    topic, key_field = topics.ROUTING[kind]
     if key_field == topics.BY_MATCH:
         return topic, envelope.match_id
     if key_field == topics.BY_SERVER:

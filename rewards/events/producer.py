@@ -17,22 +17,22 @@ import structlog
 
 from rewards.events import events_pb2 as pb
 from rewards.events import spool
-from rewards.events.backlog import Backlog
 from rewards.events.closing import is_being_cancelled
 from rewards.events.errors import BadEventError, BusUnavailableError
-from rewards.events.link import Link, Record
+from rewards.events.kafka import KafkaSender, Record
 from rewards.events.parse import parse_envelope, routing
+from rewards.events.priority_queue import EventPriorityQueue
 
-CAPACITY = 20_000  # events: 20 s of a storm of 1,000 a second, about 10 MB
-CHUNK = 500  # events delivered and acknowledged together
-RECONNECT_FIRST_S = 0.1
-RECONNECT_MAX_S = 3.0
+MAX_QUEUED_EVENTS = 20_000  # events: 20 s of a storm of 1,000 a second, about 10 MB
+MAX_EVENTS_PER_SEND = 500  # events delivered and acknowledged together
+FIRST_RECONNECT_S = 0.1
+MAX_RECONNECT_S = 3.0
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class ProducerBooks:
+class ProducerCounters:
     """What became of the events: emitted = delivered + spooled + refused + dropped + waiting.
 
     Attributes:
@@ -51,7 +51,7 @@ class ProducerBooks:
     refused: int
     dropped: dict[str, int]
     waiting: int
-    replayed: int
+    resent: int
 
 
 class EventProducer:
@@ -73,19 +73,19 @@ class EventProducer:
         producer_name: str,
         spool_dir: Path,
         *,
-        capacity: int = CAPACITY,
+        capacity: int = MAX_QUEUED_EVENTS,
     ) -> None:
         self._bootstrap = bootstrap
         self._prefix = prefix
         self._name = producer_name
         self._spool_dir = spool_dir
-        self._backlog = Backlog(capacity)
+        self._queue = EventPriorityQueue(capacity)
         self._in_flight: list[pb.Envelope] = []
-        self._link: Link | None = None
+        self._sender: KafkaSender | None = None
         self._task: asyncio.Task[None] | None = None
-        self._owed = True  # there may be spool files to replay
+        self._spool_pending = True  # there may be spool files to replay
         self._arrived = asyncio.Event()  # something waits in the backlog or the spool
-        self._pressed = asyncio.Event()  # the backlog is half full
+        self._half_full = asyncio.Event()  # the backlog is half full
         self._settled = asyncio.Event()  # nothing waits, nothing is in flight
         self._settled.set()
         self._spooling = asyncio.Lock()
@@ -94,12 +94,12 @@ class EventProducer:
     @property
     def connected(self) -> bool:
         """Whether the broker is there, as far as is known."""
-        return self._link is not None
+        return self._sender is not None
 
     @property
     def idempotent(self) -> bool | None:
         """Whether the broker removes duplicates of this producer's requests; None while not connected."""
-        return None if self._link is None else self._link.idempotent
+        return None if self._sender is None else self._sender.idempotent
 
     async def start(self) -> None:
         """Begin to connect and to deliver in the background, spool files first. Returns at once, broker or not."""
@@ -113,11 +113,11 @@ class EventProducer:
             False when it was dropped: memory is full of events at least as important. ``books`` counts it.
         """
         self._counts["emitted"] += 1
-        kept = self._backlog.put(envelope)
+        kept = self._queue.put(envelope)
         self._settled.clear()
         self._arrived.set()
-        if 2 * len(self._backlog) >= self._backlog.capacity:
-            self._pressed.set()
+        if 2 * len(self._queue) >= self._queue.capacity:
+            self._half_full.set()
         return kept
 
     async def flush(self, timeout_s: float) -> bool:
@@ -134,8 +134,8 @@ class EventProducer:
             async with asyncio.timeout(timeout_s):
                 await self._settled.wait()
         except TimeoutError:
-            await self._spool([*self._take_in_flight(), *self._backlog.take(len(self._backlog))])
-            self._note_state()
+            await self._spool([*self._take_in_flight(), *self._queue.take(len(self._queue))])
+            self._update_signals()
             return False
         return True
 
@@ -151,30 +151,30 @@ class EventProducer:
                 self._task = None
             await self._disconnect()
 
-    def books(self) -> ProducerBooks:
+    def counters(self) -> ProducerCounters:
         """The counts so far."""
-        return ProducerBooks(
+        return ProducerCounters(
             emitted=self._counts["emitted"],
             delivered=self._counts["delivered"],
             spooled=self._counts["spooled"],
             refused=self._counts["refused"],
-            dropped=dict(self._backlog.dropped),
-            waiting=len(self._backlog) + len(self._in_flight),
-            replayed=self._counts["replayed"],
+            dropped=dict(self._queue.dropped),
+            waiting=len(self._queue) + len(self._in_flight),
+            resent=self._counts["replayed"],
         )
 
     async def _run(self) -> None:
-        wait_s = RECONNECT_FIRST_S
+        wait_s = FIRST_RECONNECT_S
         while True:
             try:
-                self._link = await Link.open(self._bootstrap, self._name)
-                log.info("events_connected", bootstrap=self._bootstrap, idempotent=self._link.idempotent)
+                self._sender = await KafkaSender.open(self._bootstrap, self._name)
+                log.info("events_connected", bootstrap=self._bootstrap, idempotent=self._sender.idempotent)
                 while True:
-                    if self._owed:
-                        await self._replay(self._link)
-                    wait_s = RECONNECT_FIRST_S
+                    if self._spool_pending:
+                        await self._resend_spool(self._sender)
+                    wait_s = FIRST_RECONNECT_S
                     await self._arrived.wait()
-                    await self._deliver(self._link)
+                    await self._deliver(self._sender)
             except BusUnavailableError as error:
                 log.warning("events_broker_away", reason=str(error), retry_in_s=wait_s)
             except asyncio.CancelledError as error:
@@ -183,32 +183,32 @@ class EventProducer:
                 log.warning("events_broker_away", reason=repr(error), retry_in_s=wait_s)
             except Exception:
                 log.exception("events_delivery_failed", retry_in_s=wait_s)
-            self._owed = True
+            self._spool_pending = True
             await self._disconnect()
             await self._wait_for_retry(wait_s)
-            wait_s = min(2 * wait_s, RECONNECT_MAX_S)
+            wait_s = min(2 * wait_s, MAX_RECONNECT_S)
 
-    async def _deliver(self, link: Link) -> None:
+    async def _deliver(self, link: KafkaSender) -> None:
         """Send one chunk; what the broker does not acknowledge goes to the spool."""
-        self._in_flight = self._backlog.take(CHUNK)
+        self._in_flight = self._queue.take(MAX_EVENTS_PER_SEND)
         records = [self._record(envelope) for envelope in self._in_flight]
         try:
-            refused = await link.deliver(records)
+            refused = await link.send(records)
         except Exception:  # also what aiokafka did not foresee: nobody else has these events
             await self._spool(self._take_in_flight())
             raise
         finally:
-            self._note_state()
+            self._update_signals()
         # Taken over by a flush whose time ran out? Then they are counted as spooled already.
         delivered = len(self._take_in_flight())
         self._counts["delivered"] += max(0, delivered - refused)
         self._counts["refused"] += min(refused, delivered)
-        self._note_state()
+        self._update_signals()
 
-    async def _replay(self, link: Link) -> None:
+    async def _resend_spool(self, link: KafkaSender) -> None:
         """Deliver what spool files hold, and delete each once all of it is acknowledged."""
-        self._owed = False
-        claims = spool.claims(self._spool_dir)
+        self._spool_pending = False
+        claims = spool.claim_files(self._spool_dir)
         while (claim := await asyncio.to_thread(next, claims, None)) is not None:
             if claim.damage:
                 log.error("events_spool_damaged", file=claim.path.name, damage=claim.damage)
@@ -218,10 +218,10 @@ class EventProducer:
                     records.append(self._record(parse_envelope(data)))
                 except BadEventError as error:
                     log.error("events_spool_bad_event", file=claim.path.name, reason=str(error))
-            for start in range(0, len(records), CHUNK):
-                chunk = records[start : start + CHUNK]
-                self._counts["replayed"] += len(chunk) - await link.deliver(chunk)
-            await asyncio.to_thread(claim.done)
+            for start in range(0, len(records), MAX_EVENTS_PER_SEND):
+                chunk = records[start : start + MAX_EVENTS_PER_SEND]
+                self._counts["replayed"] += len(chunk) - await link.send(chunk)
+            await asyncio.to_thread(claim.complete)
             log.info("events_spool_replayed", file=claim.path.name, events=len(records))
 
     async def _spool(self, events: Sequence[pb.Envelope]) -> None:
@@ -236,40 +236,40 @@ class EventProducer:
             except OSError as error:
                 log.error("events_spool_failed", reason=str(error), events=len(events))
                 for envelope in events:
-                    self._backlog.put(envelope)
+                    self._queue.put(envelope)
                 raise
         self._counts["spooled"] += len(events)
-        self._owed = True
+        self._spool_pending = True
         self._arrived.set()
         log.warning("events_spooled", events=len(events), file=path.name)
 
     async def _wait_for_retry(self, wait_s: float) -> None:
         """Wait before the next attempt; when memory is half full, make room by spooling."""
-        self._note_state()
+        self._update_signals()
         try:
             async with asyncio.timeout(wait_s):
-                await self._pressed.wait()
+                await self._half_full.wait()
         except TimeoutError:
             return
         try:
-            await self._spool(self._backlog.take(len(self._backlog)))
+            await self._spool(self._queue.take(len(self._queue)))
         except OSError:
             await asyncio.sleep(wait_s)
-        self._note_state()
+        self._update_signals()
 
     def _take_in_flight(self) -> list[pb.Envelope]:
         taken, self._in_flight = self._in_flight, []
         return taken
 
-    def _note_state(self) -> None:
+    def _update_signals(self) -> None:
         """Bring the three events in line with what is in memory."""
-        if not self._backlog:
-            if not self._owed:
+        if not self._queue:
+            if not self._spool_pending:
                 self._arrived.clear()
             if not self._in_flight:
                 self._settled.set()
-        if 2 * len(self._backlog) < self._backlog.capacity:
-            self._pressed.clear()
+        if 2 * len(self._queue) < self._queue.capacity:
+            self._half_full.clear()
 
     def _record(self, envelope: pb.Envelope) -> Record:
         topic, key = routing(envelope)
@@ -278,6 +278,6 @@ class EventProducer:
         )
 
     async def _disconnect(self) -> None:
-        link, self._link = self._link, None
+        link, self._sender = self._sender, None
         if link is not None:
             await link.close()

@@ -100,7 +100,7 @@ class Claim:
         except SpoolDamagedError as error:
             self.events, self.damage = list(error.intact), str(error)
 
-    def done(self) -> None:
+    def complete(self) -> None:
         """All events are delivered: delete the file, or keep a damaged one aside for a human."""
         if self.damage:
             self.path.rename(self.path.with_suffix(DAMAGED_SUFFIX))
@@ -116,14 +116,14 @@ class Claim:
         self._file.close()  # and with it the lock
 
 
-def waiting(folder: Path) -> list[Path]:
+def pending_files(folder: Path) -> list[Path]:
     """The spool files in ``folder``, oldest name first."""
     return sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
 
 
-def claims(folder: Path) -> Generator[Claim, None, None]:
+def claim_files(folder: Path) -> Generator[Claim, None, None]:
     """Claim the spool files of ``folder`` one after another, passing over those that another process replays."""
-    for path in waiting(folder):
+    for path in pending_files(folder):
         try:
             file = path.open("rb")
         except FileNotFoundError:

@@ -44,15 +44,15 @@ PROGRESS = Topic("progress", partitions=4, retention_ms=7 * DAY_MS)
 DEAD_LETTERS = Topic("dead-letters", partitions=1, retention_ms=30 * DAY_MS)
 
 TOPICS = (PLAYER, MATCH, PROGRESS, DEAD_LETTERS)
-SOURCES = (PLAYER, MATCH)
+REWARDS_TOPICS = (PLAYER, MATCH)
 """The topics that the rewards service consumes."""
-EVENTS = (PLAYER, MATCH, PROGRESS)
+EVENT_TOPICS = (PLAYER, MATCH, PROGRESS)
 """The topics that carry events: what analytics reads."""
 
 BY_MATCH = "match_id"
 BY_SERVER = "producer"
 
-KEYED_BY: Mapping[str, tuple[Topic, str]] = MappingProxyType(
+ROUTING: Mapping[str, tuple[Topic, str]] = MappingProxyType(
     {
         "match_started": (MATCH, BY_MATCH),
         "match_ended": (MATCH, BY_MATCH),

@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from launchday import children
-from launchday.embedded import free_port
+from launchday import child_processes
+from launchday.engines import free_port
 from launchday.settings import Settings, environment
 from matchmaker.client import MatchmakerClient
 from meta_service.client import MetaClient
@@ -29,14 +29,14 @@ CONFIGURATION = Path(__file__).parents[2] / "compose" / "nginx.conf"
 @contextmanager
 def running(argv: list[str], url: str, log: Path, env: dict[str, str]) -> Iterator[None]:
     """A process, from when it answers at ``url``."""
-    process = children.spawn(argv, log=log, env=env)
+    process = child_processes.spawn(argv, log=log, env=env)
     try:
         while not answers(url):
             assert process.poll() is None, log.read_text()
             time.sleep(0.05)
         yield
     finally:
-        children.stop(process, 5.0)
+        child_processes.stop(process, 5.0)
 
 
 def answers(url: str) -> bool:

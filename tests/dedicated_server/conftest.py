@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dedicated_server.warm_up import warm_up
+from dedicated_server.match.warm_up import warm_up
 
 FOLDERS = ("engine", "netcode")
 
@@ -17,7 +17,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if not session.config.option.collectonly and any(
         here / folder in item.path.parents for item in session.items for folder in FOLDERS
     ):
-        from tests.dedicated_server.netcode.lossy import LossyTable
+        from tests.dedicated_server.replication.lossy import LossyTable
 
         warm_up()
         LossyTable(2, lambda _table, _client: (0, 0, 0, 0)).play(30)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from launchday.engines.stack import environment
 from launchday.settings import Settings
-from launchday.stack import environment
-from tests.dedicated_server.process.strict_sidecar import StrictSidecar, free_tcp_port, free_udp_port, serving
+from tests.dedicated_server.match.strict_sidecar import StrictSidecar, free_tcp_port, free_udp_port, serving
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("kernels")]
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("kernels")]
 @pytest.fixture(scope="session")
 def kernels() -> None:
     """Every kernel compiled and kept, so that the process starts in a second."""
-    from dedicated_server.warm_up import warm_up
+    from dedicated_server.match.warm_up import warm_up
 
     warm_up()
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from launchday.backend import SERVICES
-from launchday.embedded import free_port
-from launchday.stack import env_name
+from launchday.engines import free_port
+from launchday.engines.stack import env_name
+from launchday.launcher.backend import SERVICES
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -21,7 +21,7 @@ Start = Callable[..., subprocess.Popen[str]]
 @pytest.fixture(scope="session")
 def compiled_kernels() -> None:
     """Every kernel compiled and kept, as after a first run: a minute on a fresh machine, a second later."""
-    server = "from dedicated_server.warm_up import warm_up; warm_up()"
+    server = "from dedicated_server.match.warm_up import warm_up; warm_up()"
     for arguments in (["-c", server], ["-m", "loadtest.warm_up"]):
         subprocess.run([sys.executable, *arguments], check=True)
 
@@ -44,7 +44,7 @@ def start(environment: dict[str, str], tmp_path: Path, compiled_kernels: None) -
 
     def launch(*arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "launchday.cli", *arguments],
+            [sys.executable, "-m", "launchday.cli.main", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from launchday.embedded import free_port
+from launchday.engines import free_port
 from tests.end_to_end.conftest import Start, family
 from tests.end_to_end.test_run import await_output
 

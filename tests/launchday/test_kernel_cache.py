@@ -72,21 +72,21 @@ def _parsed(path: Path) -> Iterator[Path]:
 def test_only_the_newest_generations_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    for number in range(kernel_cache.KEPT_GENERATIONS + 3):
+    for number in range(kernel_cache.MAX_GENERATIONS + 3):
         (tmp_path / "launchday" / f"kernels-{number}").mkdir(parents=True)
     folder = kernel_cache.configure()
     assert folder is not None
     assert folder.exists()
-    assert len(list((tmp_path / "launchday").iterdir())) == kernel_cache.KEPT_GENERATIONS
+    assert len(list((tmp_path / "launchday").iterdir())) == kernel_cache.MAX_GENERATIONS
 
 
 def test_a_part_is_marked_only_when_all_of_it_was_compiled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    with pytest.raises(RuntimeError), kernel_cache.filling("swarm"):
+    with pytest.raises(RuntimeError), kernel_cache.compiling("swarm"):
         raise RuntimeError("a kernel does not compile")
-    assert not kernel_cache.is_marked("swarm")
-    with kernel_cache.filling("swarm"):
-        assert not kernel_cache.is_marked("swarm")
-    assert kernel_cache.is_marked("swarm")
+    assert not kernel_cache.is_compiled("swarm")
+    with kernel_cache.compiling("swarm"):
+        assert not kernel_cache.is_compiled("swarm")
+    assert kernel_cache.is_compiled("swarm")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from launchday.engines.stack import environment
 from launchday.settings import Settings
-from launchday.stack import environment
 
 
 def test_every_setting_says_what_it_means() -> None:
@@ -35,7 +35,7 @@ def test_secrets_do_not_show_in_logs() -> None:
 
 
 def test_a_mode_may_have_a_match_length_of_its_own() -> None:
-    given = Settings(match_s=60.0, match_lengths="teams_of_five=240, duel=7.5")
+    given = Settings(match_s=60.0, match_s_by_mode="teams_of_five=240, duel=7.5")
     lengths = [given.match_s_of(mode) for mode in ("battle_royale", "teams_of_five", "duel")]
     assert lengths == [60.0, 240.0, 7.5]
 
@@ -43,4 +43,4 @@ def test_a_mode_may_have_a_match_length_of_its_own() -> None:
 @pytest.mark.parametrize("bad", ["teams_of_five", "=5", "duel=long", "duel=-1", "duel=0", "duel=nan"])
 def test_a_match_length_that_is_none_is_refused(bad: str) -> None:
     with pytest.raises(ValidationError, match="mode=seconds"):
-        Settings(match_lengths=bad)
+        Settings(match_s_by_mode=bad)

@@ -16,7 +16,7 @@ import numpy as np
 
 from dedicated_server.protocol import connect_token
 from dedicated_server.protocol.fields import FLAG_ALIVE, PHASE_PLAYING, RELIABLE_MATCH_OVER, pack_entity
-from dedicated_server.protocol.server_wire import ServerWire, sockaddr
+from dedicated_server.protocol.server.wire import ServerWire, sockaddr
 
 MAX_BATCH = 256
 

@@ -24,15 +24,15 @@ from redis.asyncio import Redis
 from dedicated_server.fleet.client import FLEET_LABEL, MATCH_ANNOTATION, AllocatorClient
 from launchday.identity import Signer
 from launchday.settings import Settings
-from matchmaker.api import create_api
-from matchmaker.cache import open_cache
+from matchmaker.api.app import create_api
 from matchmaker.client import MatchmakerClient
-from matchmaker.director import Director
-from matchmaker.errors import SkillsUnavailable
-from matchmaker.matching import match_tickets
-from matchmaker.pool import Pool
-from matchmaker.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, Rules, load_rules
-from matchmaker.scripts import Scripts
+from matchmaker.director.director import Director
+from matchmaker.errors import SkillsUnavailableError
+from matchmaker.matching.kernel import match_tickets
+from matchmaker.matching.pool import Pool
+from matchmaker.queue.cache import open_cache
+from matchmaker.queue.scripts import Scripts
+from matchmaker.rules.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, Rules, load_rules
 
 SECRET = "matchmaker-tests-0123456789abcdef"
 WEST_EUROPE = {"west-europe": 12.0, "east-us": 88.0}
@@ -63,7 +63,7 @@ def mm_settings(cache_url: str, tmp_path: Path, mm_overrides: dict[str, Any]) ->
         match_min_players=2,
         match_fill_s=20.0,
         matching_period_s=0.02,
-        allocation_patience_s=1.0,
+        allocation_timeout_s=1.0,
         server_answer_s=0.0,  # the stub fleet has addresses, and nobody behind them
         tickets_per_player_s=0.0,
     ).model_copy(update=mm_overrides)
@@ -91,7 +91,7 @@ class StubSkills:
     async def skills(self, mode: str, player_ids: Sequence[int]) -> Mapping[int, tuple[float, float]]:
         self.calls += 1
         if self.away:
-            raise SkillsUnavailable("the meta service is away")
+            raise SkillsUnavailableError("the meta service is away")
         return {player_id: (self.means.get(player_id, 25.0), 8.333) for player_id in player_ids}
 
 

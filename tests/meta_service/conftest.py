@@ -16,9 +16,10 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 
 from launchday.settings import Settings
-from meta_service import api, cache
-from meta_service.client import Login, MetaClient, PlayerResult
-from meta_service.writebehind import WriteBehind
+from meta_service import app
+from meta_service.cache import cache
+from meta_service.client import MetaClient, PlayerCommit, Session
+from meta_service.writebehind.worker import WriteBehind
 
 
 @dataclass
@@ -46,16 +47,16 @@ class Backend:
         token: str = self.app.state.signer.service_token("test", time.time())
         return token
 
-    async def login(self, name: str = "device") -> Login:
+    async def login(self, name: str = "device") -> Session:
         return await self.client.login_device(f"{name}-{uuid4()}")
 
-    async def logins(self, count: int) -> list[Login]:
+    async def logins(self, count: int) -> list[Session]:
         return [await self.login() for _ in range(count)]
 
 
 @contextlib.asynccontextmanager
 async def running(settings: Settings, clock: Clock) -> AsyncIterator[Backend]:
-    app = api.build(settings, clock)
+    app = app.build(settings, clock)
     token = app.state.signer.service_token("test", time.time())
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
@@ -122,13 +123,13 @@ async def until(condition: Callable[[], Awaitable[object]]) -> None:
 
 async def drained(backend: Backend) -> None:
     async def empty() -> bool:
-        return not (await backend.client.books()).writebehind_depth
+        return not (await backend.client.counters()).writebehind_depth
 
     await until(empty)
 
 
-def result(player_id: int, fence: int, *, placement: int = 1, kills: int = 3) -> PlayerResult:
-    return PlayerResult(player_id, fence, placement=placement, kills=kills, played_s=44.5)
+def result(player_id: int, fence: int, *, placement: int = 1, kills: int = 3) -> PlayerCommit:
+    return PlayerCommit(player_id, fence, placement=placement, kills=kills, played_s=44.5)
 
 
 def new_match() -> UUID:

@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from launchday.embedded import ApacheKafka, Broker
+from launchday.engines import ApacheKafka, Broker
 from launchday.settings import Settings
-from rewards import rules
-from rewards.cache import CacheFollower
-from rewards.consumer import Consumer
+from rewards.consumer.cache_publisher import CachePublisher
+from rewards.consumer.consumer import Consumer
+from rewards.consumer.store import PlayerProgress, Store
 from rewards.events import DEAD_LETTERS, EventProducer, Source
-from rewards.store import Progress, Store
+from rewards.progression import rules
 from tests.optional import needs
 
 NOW_S = 1_800_000_000.0
@@ -157,7 +157,7 @@ class RecordingSink:
 
     progress: dict[int, tuple[int, int]] = field(default_factory=dict)
 
-    async def publish(self, progress: list[Progress]) -> None:
+    async def publish(self, progress: list[PlayerProgress]) -> None:
         self.progress.update({player_id: (xp, level) for player_id, xp, level in progress})
 
 
@@ -175,7 +175,7 @@ async def running(settings: Settings) -> AsyncIterator[Rewards]:
     """Run a consumer as the service does, with a recording cache."""
     store = Store(settings.store_url, "rewards", rules.load(), DEAD_LETTERS.name(settings.topic_prefix))
     sink = RecordingSink()
-    follower = CacheFollower(sink)
+    follower = CachePublisher(sink)
     consumer = Consumer(settings.kafka_bootstrap, settings.topic_prefix, store, follower)
     tasks = [asyncio.create_task(consumer.run()), asyncio.create_task(follower.run())]
     try:
@@ -183,7 +183,7 @@ async def running(settings: Settings) -> AsyncIterator[Rewards]:
     finally:
         await consumer.stop()
         await asyncio.wait(tasks[:1], timeout=10)
-        await follower.settle(5)
+        await follower.flush(5)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

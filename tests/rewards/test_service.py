@@ -15,16 +15,16 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from launchday import children
-from launchday.embedded.server import free_port
+from launchday import child_processes
+from launchday.engines.base import free_port
+from launchday.engines.stack import environment
 from launchday.identity import Signer
 from launchday.settings import Settings
-from launchday.stack import environment
-from meta_service import keys
-from rewards.client import RewardsBooks, RewardsClient
+from meta_service.cache import keys
+from rewards.client import RewardsClient, RewardsCounters
 from tests.rewards.conftest import progression, query, until
-from tests.rewards.test_consumer import send
-from tests.rewards.test_effects import a_death, a_grant, a_kill, a_result
+from tests.rewards.consumer.test_consumer import send
+from tests.rewards.progression.test_effects import a_death, a_grant, a_kill, a_result
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def service_settings(settings: Settings) -> Settings:
 @contextlib.contextmanager
 def service(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     """``python -m rewards`` with these settings."""
-    child = children.spawn(
+    child = child_processes.spawn(
         [sys.executable, "-m", "rewards"],
         log=settings.state_dir / "rewards.log",
         env={**os.environ, **environment(settings)},
@@ -43,7 +43,7 @@ def service(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield child
     finally:
-        children.stop(child, 10)
+        child_processes.stop(child, 10)
 
 
 def url(settings: Settings) -> str:
@@ -77,11 +77,11 @@ async def holding_offsets(store_url: str) -> AsyncIterator[Callable[[], Awaitabl
         await observer.close()
 
 
-async def books(settings: Settings) -> RewardsBooks | None:
+async def books(settings: Settings) -> RewardsCounters | None:
     """The service's books, or None while it does not answer."""
     with contextlib.suppress(httpx.HTTPError):
         async with client(settings) as asked:
-            return await asked.books()
+            return await asked.counters()
     return None
 
 
@@ -97,7 +97,7 @@ async def test_the_service_tells_its_health_metrics_and_books_and_stops_on_reque
             return found is not None and found.lag == 0 and found.events_applied == 3
 
         await until(all_applied, "everything applied and no lag")
-        assert await books(settings) == RewardsBooks(
+        assert await books(settings) == RewardsCounters(
             kills_applied=1, events_applied=3, duplicates=0, dead_letters=1, lag=0
         )
         async with httpx.AsyncClient(base_url=url(settings)) as http:
@@ -180,7 +180,7 @@ async def test_without_a_store_the_service_is_up_and_says_that_it_waits(service_
         await until(answered, "health")
         async with client(settings) as asked:
             with pytest.raises(httpx.HTTPStatusError, match="503"):
-                await asked.books()
+                await asked.counters()
 
 
 async def test_a_grant_of_a_player_that_nobody_knows_makes_that_player_known(

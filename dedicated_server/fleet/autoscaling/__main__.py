@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import httpx
 from fastapi import FastAPI
 
-from dedicated_server.fleet import demand
+from dedicated_server.fleet.autoscaling import demand
 from dedicated_server.fleet.autoscaling.sizing import Sizing
 from launchday import service, telemetry
 from launchday.settings import Settings, settings

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dedicated_server.fleet.autoscaling.replicas import Decision, Replicas, round_up, within
+from dedicated_server.fleet.autoscaling.replicas import Decision, Replicas, clamp, round_up
 
-MOST_REPLICAS = 1_000_000
+MAX_REPLICAS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Buffer:
 
     servers: int = 0
     percent: float = 0.0
-    least: int = 0
-    most: int = MOST_REPLICAS
+    min_replicas: int = 0
+    max_replicas: int = MAX_REPLICAS
 
     def decide(self, fleet: Replicas, _now: float) -> Decision:
         """Replicas for the buffer beyond the servers in use."""
@@ -38,4 +38,4 @@ class Buffer:
             why = f"{in_use} in use and {idle} asked for in vain"
         elif of_percent > self.servers:
             why += f" ({self.percent:g} %)"
-        return within(Decision(in_use + idle, False, why), self.least, self.most)
+        return clamp(Decision(in_use + idle, False, why), self.min_replicas, self.max_replicas)

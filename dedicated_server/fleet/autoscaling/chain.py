@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dedicated_server.fleet.autoscaling.replicas import Decision, Replicas
-from dedicated_server.fleet.autoscaling.schedule import Deciding
+from dedicated_server.fleet.autoscaling.schedule import DecidingPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
     """The policy; ``links`` are names and policies."""
 
-    links: tuple[tuple[str, Deciding], ...]
+    links: tuple[tuple[str, DecidingPolicy], ...]
 
     def decide(self, fleet: Replicas, now: float) -> Decision:
         """What the first link says that does not pass."""

@@ -26,14 +26,14 @@ def erlang_c(servers: int, load: float) -> float:
     return blocked / (1.0 - (load / servers) * (1.0 - blocked))
 
 
-def servers_for(load: float, blocking: float, most: int = 1_000_000) -> int:
+def servers_for(load: float, blocking: float, max_servers: int = 1_000_000) -> int:
     """The fewest servers of which at most a share ``blocking`` of arrivals finds all taken; ``most`` where even those are too few."""
     if not 0.0 < blocking <= 1.0:
         raise ValueError("blocking must be above 0 and at most 1")
     if load < 0:
         raise ValueError("load must be 0 or more")
     blocked, servers = 1.0 if load > 0 else 0.0, 0
-    while blocked > blocking and servers < most:
+    while blocked > blocking and servers < max_servers:
         servers += 1
         blocked = load * blocked / (servers + load * blocked)
     return servers

@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from dedicated_server.fleet.autoscaling.buffer import MOST_REPLICAS, Buffer
+from dedicated_server.fleet.autoscaling.buffer import MAX_REPLICAS, Buffer
 from dedicated_server.fleet.autoscaling.chain import Chain
 from dedicated_server.fleet.autoscaling.cron import parse as parse_cron
 from dedicated_server.fleet.autoscaling.replicas import Decision, Replicas
 from dedicated_server.fleet.autoscaling.schedule import Schedule, parse_duration
 from dedicated_server.fleet.autoscaling.webhook import Webhook
 
-DEEPEST: Final = 8  # policies within policies
+MAX_DEPTH: Final = 8  # policies within policies
 
 
 class PolicyError(ValueError):
@@ -27,7 +27,7 @@ class PolicyError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Autoscaler:
+class AutoscalerSpec:
     """A policy and how often it is asked."""
 
     policy: Policy
@@ -37,7 +37,7 @@ class Autoscaler:
 Policy = Buffer | Schedule | Chain | Webhook
 
 
-def parse(document: str | dict[str, Any]) -> Autoscaler:
+def parse_policy(document: str | dict[str, Any]) -> AutoscalerSpec:
     """Read a FleetAutoscaler, its spec, or a bare policy, as JSON or read from it; raises PolicyError."""
     if isinstance(document, str):
         try:
@@ -52,13 +52,13 @@ def parse(document: str | dict[str, Any]) -> Autoscaler:
         fixed = _object(sync.get("fixedInterval", {}), "sync.fixedInterval")
         sync_s = float(_whole(fixed, "seconds", "sync.fixedInterval", 1, 86_400, 30 if sync else 1))
         spec = _object(spec["policy"], "policy")
-    return Autoscaler(_policy(spec, "policy", 0), sync_s)
+    return AutoscalerSpec(_policy(spec, "policy", 0), sync_s)
 
 
 def _policy(spec: dict[str, Any], where: str, depth: int) -> Policy:
     kind = spec.get("type")
-    if depth > DEEPEST:
-        raise PolicyError(f"{where}: policies are nested more than {DEEPEST} deep")
+    if depth > MAX_DEPTH:
+        raise PolicyError(f"{where}: policies are nested more than {MAX_DEPTH} deep")
     match kind:
         case "Buffer":
             return _buffer(_object(spec.get("buffer"), f"{where}.buffer"), f"{where}.buffer")
@@ -78,9 +78,9 @@ def _buffer(spec: dict[str, Any], where: str) -> Buffer:
         if isinstance(size, str) and size.endswith("%"):
             percent = max(percent, _percent(size, f"{where}.bufferSize"))
         else:
-            servers = max(servers, _whole({"bufferSize": size}, "bufferSize", where, 0, MOST_REPLICAS, None))
-    least = _whole(spec, "minReplicas", where, 0, MOST_REPLICAS, 0)
-    most = _whole(spec, "maxReplicas", where, 0, MOST_REPLICAS, MOST_REPLICAS)
+            servers = max(servers, _whole({"bufferSize": size}, "bufferSize", where, 0, MAX_REPLICAS, None))
+    least = _whole(spec, "minReplicas", where, 0, MAX_REPLICAS, 0)
+    most = _whole(spec, "maxReplicas", where, 0, MAX_REPLICAS, MAX_REPLICAS)
     if most < least:
         raise PolicyError(f"{where}: maxReplicas {most} is below minReplicas {least}")
     return Buffer(servers, percent, least, most)
@@ -168,4 +168,4 @@ def _moment(text: Any, where: str, default: float) -> float:
         raise PolicyError(f"{where} is {text!r:.40}: write it like 2026-12-24T18:00:00Z") from error
 
 
-__all__ = ["Autoscaler", "Decision", "Policy", "PolicyError", "Replicas", "parse"]
+__all__ = ["AutoscalerSpec", "Decision", "Policy", "PolicyError", "Replicas", "parse_policy"]

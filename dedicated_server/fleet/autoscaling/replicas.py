@@ -38,14 +38,21 @@ class Decision:
     reason: str
 
 
-def within(decision: Decision, least: int, most: int) -> Decision:
+def clamp(decision: Decision, min_replicas: int, max_replicas: int) -> Decision:
     """Keep a decision between ``least`` and ``most`` replicas, and say so where that changes it."""
     if decision.replicas is None:
         return decision
-    if decision.replicas < least:
-        return replace(decision, replicas=least, limited=True, reason=f"{decision.reason}; at least {least}")
-    if decision.replicas > most:
-        return replace(decision, replicas=most, limited=True, reason=f"{decision.reason}; at most {most}")
+    if decision.replicas < min_replicas:
+        return replace(
+            decision,
+            replicas=min_replicas,
+            limited=True,
+            reason=f"{decision.reason}; at least {min_replicas}",
+        )
+    if decision.replicas > max_replicas:
+        return replace(
+            decision, replicas=max_replicas, limited=True, reason=f"{decision.reason}; at most {max_replicas}"
+        )
     return decision
 
 

@@ -13,10 +13,10 @@ from dedicated_server.fleet.autoscaling.replicas import Decision, Replicas
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
-MOST_DURATION_S = 366 * 24 * 3600.0
+MAX_DURATION_S = 366 * 24 * 3600.0
 
 
-class Deciding(Protocol):
+class DecidingPolicy(Protocol):
     """A policy."""
 
     def decide(self, fleet: Replicas, now: float) -> Decision:
@@ -35,7 +35,7 @@ class Schedule:
         timezone: whose clock ``starts`` is read on.
     """
 
-    policy: Deciding
+    policy: DecidingPolicy
     start: float
     end: float
     starts: Cron | None
@@ -55,7 +55,7 @@ class Schedule:
         if self.starts is None:
             return True
         moment = datetime.fromtimestamp(now, self.timezone)
-        reach = timedelta(seconds=self.duration_s or MOST_DURATION_S)
+        reach = timedelta(seconds=self.duration_s or MAX_DURATION_S)
         return self.starts.last_before(moment, reach) is not None
 
 
@@ -66,6 +66,6 @@ def parse_duration(text: str) -> float:
     if not _DURATION.fullmatch(text):
         raise ValueError(f"{text!r:.40} is no duration: write it like 1h30m or 45s")
     seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
-    if seconds > MOST_DURATION_S:
+    if seconds > MAX_DURATION_S:
         raise ValueError(f"{text!r:.40} is longer than a year")
     return float(seconds)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dedicated_server.fleet.autoscaling.buffer import MOST_REPLICAS
+from dedicated_server.fleet.autoscaling.buffer import MAX_REPLICAS
 from dedicated_server.fleet.autoscaling.erlang import erlang_b, servers_for
-from dedicated_server.fleet.autoscaling.replicas import Decision, Replicas, round_up, within
+from dedicated_server.fleet.autoscaling.replicas import Decision, Replicas, clamp, round_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class Sizing:
     startup_s: float
     sync_s: float = 1.0
     blocking: float = 0.001
-    least_idle: int = 1
-    most: int = MOST_REPLICAS
+    min_idle: int = 1
+    max_replicas: int = MAX_REPLICAS
 
     def decide(self, fleet: Replicas, demand: Demand) -> Decision:
         """Replicas for what is in play, what waits, and what will have come before a server asked for now is Ready."""
@@ -59,13 +59,13 @@ class Sizing:
         per_s = max(demand.matches_per_s, demand.players_per_s / max(demand.players_per_match, 1.0))
         waiting = max(int(demand.queued_players / max(demand.players_per_match, 1.0)), fleet.unmet)
         # Servers that end within the lead time are not here for long; nothing is gained by counting them again.
-        idle = max(servers_for(per_s * lead_s, self.blocking), self.least_idle) + waiting
+        idle = max(servers_for(per_s * lead_s, self.blocking), self.min_idle) + waiting
         in_use = fleet.allocated + fleet.reserved
         reason = (
             f"{per_s:.3g} matches/s × {lead_s:.3g} s until a new server is Ready, at most {self.blocking:.2g} in vain: "
             f"{idle - waiting} idle, {waiting} for those who wait, {in_use} in use"
         )
-        return within(Decision(in_use + idle, False, reason), 0, self.most)
+        return clamp(Decision(in_use + idle, False, reason), 0, self.max_replicas)
 
     def blocking_of(self, idle: int, matches_per_s: float) -> float:
         """Share of matches that find none of ``idle`` servers Ready."""
@@ -81,6 +81,6 @@ def steady_replicas(demand: Demand, policy: Sizing) -> int:
     """Replicas that the policy settles at under a steady demand: the price of being warm."""
     idle = max(
         servers_for(demand.matches_per_s * (policy.startup_s + policy.sync_s), policy.blocking),
-        policy.least_idle,
+        policy.min_idle,
     )
-    return min(round_up(demand.matches_per_s * demand.match_s) + idle, policy.most)
+    return min(round_up(demand.matches_per_s * demand.match_s) + idle, policy.max_replicas)

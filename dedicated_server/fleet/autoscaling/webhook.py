@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dedicated_server.fleet.autoscaling.buffer import MOST_REPLICAS
+from dedicated_server.fleet.autoscaling.buffer import MAX_REPLICAS
 from dedicated_server.fleet.autoscaling.replicas import Decision, Replicas
 
 
@@ -64,8 +64,8 @@ def read_question(body: Any) -> Review:
             int(status.get(name, 0))
             for name in ("replicas", "readyReplicas", "reservedReplicas", "allocatedReplicas")
         ]
-        if min(counts) < 0 or max(counts) > MOST_REPLICAS:
-            raise ReviewError(f"the counts must be from 0 to {MOST_REPLICAS}")
+        if min(counts) < 0 or max(counts) > MAX_REPLICAS:
+            raise ReviewError(f"the counts must be from 0 to {MAX_REPLICAS}")
         return Review(str(request["uid"]), str(request["name"]), Replicas(*counts))
     except ReviewError:
         raise
@@ -93,6 +93,6 @@ def read_answer(body: Any, uid: str, url: str) -> Decision:
         raise ReviewError(f"{url} answered another request than ours")
     if not scale:
         return Decision(None, False, f"{url} leaves it")
-    if isinstance(replicas, bool) or not isinstance(replicas, int) or not 0 <= replicas <= MOST_REPLICAS:
-        raise ReviewError(f"{url} answered {replicas!r:.40} replicas: it must be from 0 to {MOST_REPLICAS}")
+    if isinstance(replicas, bool) or not isinstance(replicas, int) or not 0 <= replicas <= MAX_REPLICAS:
+        raise ReviewError(f"{url} answered {replicas!r:.40} replicas: it must be from 0 to {MAX_REPLICAS}")
     return Decision(replicas, False, f"{url} says {replicas}")

@@ -14,7 +14,7 @@ from nicegui import ui
 
 from dedicated_server.fleet.console import overview, players, server_page, servers, sign_in
 from launchday import telemetry
-from launchday.children import tie_to_parent
+from launchday.child_processes import die_with_parent
 from launchday.settings import Settings, settings
 
 FAVICON = (
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--fleet", type=int, required=True, help="process id of the fleet")
     parser.add_argument("--url", required=True, help="the fleet's address")
     given = parser.parse_args()
-    tie_to_parent(given.fleet)
+    die_with_parent(given.fleet)
     telemetry.configure("console", settings())
     config = uvicorn.Config(
         create_console(settings().model_copy(update={"fleet_url": given.url})),

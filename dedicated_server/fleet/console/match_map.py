@@ -13,7 +13,7 @@ PICK_UNITS = 40.0  # a click chooses the nearest player within so far
 SHOT_UNITS = 46.0  # drawn length of a shot
 OCTANTS = 8
 MARGIN = 1.18  # of the zone's radius is seen
-LEAST_HALF_M = 45.0
+MIN_HALF_M = 45.0
 NARROWING = 0.94  # of the view, at most, from one frame to the next
 GRID_M = (10, 25, 50, 100, 250)
 HUES = (212, 152, 28, 338, 268, 96, 190, 8, 300, 48)
@@ -28,31 +28,31 @@ class MapView:
     """
 
     def __init__(self) -> None:
-        self.chosen: int | None = None
-        self.whole = False
+        self.selected: int | None = None
+        self.whole_map = False
         self._half_m = 0.0
         self._centre = (0.0, 0.0)
         self._frame: dict[str, Any] | None = None
 
     def pick(self, x: float, y: float) -> None:
         """Choose the player nearest to a point of the square, or nobody."""
-        self.chosen = None
+        self.selected = None
         if self._frame is None:
             return
         nearest_units = PICK_UNITS
         for player in self._frame["players"]:
             px, py = self._at(player["x"], player["y"])
             if player["alive"] and math.hypot(px - x, py - y) < nearest_units:
-                nearest_units, self.chosen = math.hypot(px - x, py - y), player["entity"]
+                nearest_units, self.selected = math.hypot(px - x, py - y), player["entity"]
 
     def draw(self, frame: dict[str, Any]) -> str:
         """The frame as SVG elements."""
         self._frame = frame
-        self._look(frame)
+        self._update_view(frame)
         zone, scale = frame["zone"], self._scale()
         x, y = self._at(zone["x"], zone["y"])
         parts = [_circle("ld-map-zone", x, y, zone["r"] * scale), *self._grid(), self._edge()]
-        chosen = next((one for one in frame["players"] if one["entity"] == self.chosen), None)
+        chosen = next((one for one in frame["players"] if one["entity"] == self.selected), None)
         if chosen is not None:
             parts += self._interest(chosen)
         parts += [self._dead(player) for player in frame["players"] if not player["alive"]]
@@ -102,10 +102,10 @@ class MapView:
         x, y = self._at(player["x"], player["y"])
         return f'<path class="ld-map-dead" d="M{x - 4:.1f} {y - 4:.1f}l8 8m0 -8l-8 8"/>'
 
-    def _look(self, frame: dict[str, Any]) -> None:
+    def _update_view(self, frame: dict[str, Any]) -> None:
         """Choose what is seen: everybody alive and the zone, or all of the map."""
         zone, whole_m = frame["zone"], frame["map_half_m"] * 1.02
-        if self.whole:
+        if self.whole_map:
             self._half_m, self._centre = whole_m, (0.0, 0.0)
             return
         far_m = max(
@@ -116,7 +116,7 @@ class MapView:
             ),
             default=0.0,
         )
-        wanted_m = min(max(MARGIN * zone["r"], 1.05 * far_m, LEAST_HALF_M), 2 * whole_m)
+        wanted_m = min(max(MARGIN * zone["r"], 1.05 * far_m, MIN_HALF_M), 2 * whole_m)
         self._half_m = max(wanted_m, self._half_m * NARROWING)
         self._centre = (zone["x"], zone["y"])
 

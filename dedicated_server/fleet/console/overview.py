@@ -9,13 +9,21 @@ from typing import Any
 
 from nicegui import ui
 
-from dedicated_server.fleet.console.frame import Visitor, ago, card, empty, page, tile, visitor
-from dedicated_server.fleet.console.sources import Readings, Sources
-from dedicated_server.fleet.states import ON_THE_WAY
+from dedicated_server.fleet.console.backend_client import BackendClient, BackendCounters
+from dedicated_server.fleet.console.layout import (
+    Session,
+    card,
+    current_session,
+    empty,
+    format_age,
+    page,
+    tile,
+)
+from dedicated_server.fleet.pool.states import STARTING_STATES
 from launchday.settings import Settings
 
 PERIOD_S = 1.0
-SHOWN_S = 300.0
+CHART_S = 300.0
 SERIES = (
     ("allocated", "In matches", "#4a86f7"),
     ("ready", "Ready", "#22a873"),
@@ -23,28 +31,28 @@ SERIES = (
 )
 QUEUE = (("queued", "Players queued", "#8556d6"), ("p95", "p95 wait, s", "#d99a1c"))
 SEGMENTS = ("ready", "allocated", "starting", "reserved")
-SHOWN_ROWS = 7
+MAX_ROWS = 7
 
 
 def install(settings: Settings) -> None:
     """Add the page."""
-    sources = Sources(settings)
+    sources = BackendClient(settings)
 
     @ui.page("/", title="Overview · launchday")
     async def overview() -> None:
-        who = visitor(settings)
+        who = current_session(settings)
         if who is None:
             return
         with page(who, "/"):
-            shown = Overview(who, sources)
+            shown = OverviewPage(who, sources)
         await shown.renew()
         ui.timer(PERIOD_S, shown.renew)
 
 
-class Overview:
+class OverviewPage:
     """One visitor's overview."""
 
-    def __init__(self, who: Visitor, sources: Sources) -> None:
+    def __init__(self, who: Session, sources: BackendClient) -> None:
         self._who = who
         self._sources = sources
         self._fleets: dict[str, FleetCard] = {}
@@ -81,9 +89,9 @@ class Overview:
 
     async def renew(self) -> None:
         """Show what there is now."""
-        async with self._who.asking() as fleet:
-            fleets, books = await fleet.fleets(), await fleet.books()
-            history = await fleet.history(time.time() - SHOWN_S)
+        async with self._who.fleet_calls() as fleet:
+            fleets, books = await fleet.fleets(), await fleet.counters()
+            history = await fleet.history(time.time() - CHART_S)
             decisions = await fleet.decisions()
             self._show_fleets(fleets)
             self._tiles["failed"].set_text(f"{books['matches_failed']:,}")
@@ -92,8 +100,8 @@ class Overview:
             self._show_history(history)
             self._show_decisions(decisions)
             self._show_failed([one for one in books["reports"] if one["outcome"] == "failed"])
-        self._show_readings(await self._sources.readings())
-        self._show_letters(await self._sources.letters())
+        self._show_readings(await self._sources.counters())
+        self._show_letters(await self._sources.dead_letters())
 
     def _show_fleets(self, fleets: list[dict[str, Any]]) -> None:
         totals = dict.fromkeys(SEGMENTS, 0)
@@ -108,7 +116,7 @@ class Overview:
         for name in ("ready", "allocated", "starting"):
             self._tiles[name].set_text(f"{totals[name]:,}")
 
-    def _show_readings(self, found: Readings) -> None:
+    def _show_readings(self, found: BackendCounters) -> None:
         queue, events = found.queue, found.events
         self._queue.set_visibility(queue is not None)
         self._no_queue.set_visibility(queue is None)
@@ -134,9 +142,9 @@ class Overview:
         rows = tuple(
             (one["at"], one["region"], one["idle_before"], one["idle"], one["reason"]) for one in decisions
         )
-        if rows[:SHOWN_ROWS] == self._rows:
+        if rows[:MAX_ROWS] == self._rows:
             return
-        self._rows = rows[:SHOWN_ROWS]
+        self._rows = rows[:MAX_ROWS]
         self._decisions.clear()
         with self._decisions:
             if not rows:
@@ -151,7 +159,7 @@ class Overview:
     def _show_failed(self, reports: list[dict[str, Any]]) -> None:
         rows = [
             (one["server"], str(one.get("match_id") or ""), str(one.get("error", "")))
-            for one in reports[-SHOWN_ROWS:]
+            for one in reports[-MAX_ROWS:]
         ]
         if rows == self._failures:
             return
@@ -181,7 +189,7 @@ class Overview:
 class FleetCard:
     """One region: its servers as a bar, why so many, and what an operator may do."""
 
-    def __init__(self, name: str, who: Visitor, renew: Callable[[], Any]) -> None:
+    def __init__(self, name: str, who: Session, renew: Callable[[], Any]) -> None:
         self._name = name
         self._who = who
         self._renew = renew
@@ -218,7 +226,7 @@ class FleetCard:
         self._legend.set_content("".join([*parts, f"<span><b>{one['idle_wanted']}</b> wanted idle</span>"]))
         decision = one["decision"] or {}
         order = one["set_by"]
-        by = f", set by {order['by']} {ago(order['at'])} ago" if order else ""
+        by = f", set by {order['by']} {format_age(order['at'])} ago" if order else ""
         self._why.set_text(
             f"{one['policy']}{by}, every {one['sync_s']:g} s: {decision.get('reason', 'not asked yet')}"
         )
@@ -275,7 +283,7 @@ def grouped(counts: dict[str, int]) -> dict[str, int]:
     return {
         "ready": counts.get("Ready", 0),
         "allocated": counts.get("Allocated", 0),
-        "starting": sum(counts.get(state, 0) for state in ON_THE_WAY),
+        "starting": sum(counts.get(state, 0) for state in STARTING_STATES),
         "reserved": counts.get("Reserved", 0),
     }
 

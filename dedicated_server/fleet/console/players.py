@@ -7,18 +7,18 @@ from typing import Any
 
 from nicegui import ui
 
-from dedicated_server.fleet.console.frame import card, empty, page, visitor
-from dedicated_server.fleet.console.sources import Sources
+from dedicated_server.fleet.console.backend_client import BackendClient
+from dedicated_server.fleet.console.layout import card, current_session, empty, page
 from launchday.settings import Settings
 
 
 def install(settings: Settings) -> None:
     """Add the page."""
-    sources = Sources(settings)
+    sources = BackendClient(settings)
 
     @ui.page("/players", title="Players · launchday")
     def players() -> None:
-        who = visitor(settings)
+        who = current_session(settings)
         if who is None:
             return
 

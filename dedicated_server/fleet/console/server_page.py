@@ -8,8 +8,8 @@ from typing import Any
 
 from nicegui import events, ui
 
-from dedicated_server.fleet.client import FleetError, FleetRefused
-from dedicated_server.fleet.console.frame import Visitor, ago, card, empty, page, visitor
+from dedicated_server.fleet.client import FleetError, FleetRefusedError
+from dedicated_server.fleet.console.layout import Session, card, current_session, empty, format_age, page
 from dedicated_server.fleet.console.match_map import SIDE, MapView
 from launchday.settings import Settings
 
@@ -23,18 +23,18 @@ def install(settings: Settings) -> None:
 
     @ui.page("/servers/{name}", title="Server · launchday")
     async def server(name: str) -> None:
-        who = visitor(settings)
+        who = current_session(settings)
         if who is None:
             return
         with page(who, "/servers"):
             try:
                 await who.client.gameserver(name)
-            except FleetRefused:
+            except FleetRefusedError:
                 with card("Game server"):
                     empty("search_off", f"There is no game server {name}: it may be gone for long.")
                 return
             except FleetError as error:
-                who.say(str(error))
+                who.show_error(str(error))
             shown = ServerPage(name, who)
         await shown.renew()
         await shown.renew_map()
@@ -45,7 +45,7 @@ def install(settings: Settings) -> None:
 class ServerPage:
     """One visitor's look at one server."""
 
-    def __init__(self, name: str, who: Visitor) -> None:
+    def __init__(self, name: str, who: Session) -> None:
         self._name = name
         self._who = who
         self._view = MapView()
@@ -90,7 +90,7 @@ class ServerPage:
 
     async def renew(self) -> None:
         """Show what is known of the server now."""
-        async with self._who.asking() as fleet:
+        async with self._who.fleet_calls() as fleet:
             server = await fleet.gameserver(self._name)
             state = server["state"] + (" (gone)" if server["gone"] else "")
             self._state.set_text(state + (" · cordoned" if server["cordoned"] else ""))
@@ -106,7 +106,7 @@ class ServerPage:
         """Show the match now."""
         try:
             frame = await self._who.client.map(self._name)
-        except FleetRefused:
+        except FleetRefusedError:
             frame = None
         except FleetError:
             return  # the other look says so
@@ -117,10 +117,10 @@ class ServerPage:
             return
         self._written = frame["written"]
         self._map.set_content(self._view.draw(frame))
-        self._under.set_content(_under(frame, self._view.chosen))
+        self._under.set_content(_under(frame, self._view.selected))
 
     def _show_whole(self, whole: bool) -> None:
-        self._view.whole = whole
+        self._view.whole_map = whole
         self._written = -1
 
     def _picked(self, event: events.MouseEventArguments) -> None:
@@ -162,7 +162,7 @@ def _facts(server: dict[str, Any]) -> str:
         "Address": f"{server['address']}:{server['port']}",
         "Process": f"{server['pid'] or '–'} on {server['node'] or '–'}",
         "Started in": f"{server['start_ms']:.0f} ms" if server["start_ms"] is not None else "–",
-        "Heartbeat": f"{ago(server['last_health_at'])} ago",
+        "Heartbeat": f"{format_age(server['last_health_at'])} ago",
         "Match": server["match_id"] or "–",
         "Players": f"{report['players_connected']} of {report['players_expected']}"
         if "players_expected" in report

@@ -7,8 +7,8 @@ from typing import Any
 
 from nicegui import events, ui
 
-from dedicated_server.fleet.console.frame import Visitor, ago, card, page, visitor
-from dedicated_server.fleet.states import State
+from dedicated_server.fleet.console.layout import Session, card, current_session, format_age, page
+from dedicated_server.fleet.pool.states import State
 from launchday.settings import Settings
 
 PERIOD_S = 1.0
@@ -31,19 +31,19 @@ def install(settings: Settings) -> None:
 
     @ui.page("/servers", title="Servers · launchday")
     async def servers() -> None:
-        who = visitor(settings)
+        who = current_session(settings)
         if who is None:
             return
         with page(who, "/servers"):
-            shown = Servers(who, settings.region_names)
+            shown = ServersPage(who, settings.region_names)
         await shown.renew()
         ui.timer(PERIOD_S, shown.renew)
 
 
-class Servers:
+class ServersPage:
     """One visitor's table."""
 
-    def __init__(self, who: Visitor, regions: tuple[str, ...]) -> None:
+    def __init__(self, who: Session, regions: tuple[str, ...]) -> None:
         self._who = who
         with card("Game servers"):
             with ui.element("div").classes("ld-filters"):
@@ -89,7 +89,7 @@ class Servers:
             "state": "" if self._state.value == ALL else self._state.value,
             "live": "" if self._gone.value else "true",
         }
-        async with self._who.asking() as fleet:
+        async with self._who.fleet_calls() as fleet:
             found = await fleet.gameservers(**{name: value for name, value in filters.items() if value})
             rows = [_row(server) for server in found]
             if rows != self._table.rows:
@@ -110,8 +110,8 @@ def _row(server: dict[str, Any]) -> dict[str, Any]:
         "name": server["name"],
         "region": server["region"],
         "state": server["state"],
-        "since": ago(server["state_since"], now),
-        "heartbeat": ago(server["last_health_at"], now),
+        "since": format_age(server["state_since"], now),
+        "heartbeat": format_age(server["last_health_at"], now),
         "players": report.get("players_connected", ""),
         "tick": f"{tick_us['p50'] / 1000:.2f}" if tick_us else "",
         "port": server["port"],

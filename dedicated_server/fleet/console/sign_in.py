@@ -6,11 +6,11 @@ import time
 
 from nicegui import app, ui
 
-from dedicated_server.fleet.console.frame import dress
+from dedicated_server.fleet.console.layout import apply_theme
 from launchday import identity
 from launchday.settings import Settings
 
-OPENS = frozenset({identity.SERVICE, identity.OPERATOR, identity.VIEWER})
+ALLOWED_ROLES = frozenset({identity.SERVICE, identity.OPERATOR, identity.VIEWER})
 
 
 def install(settings: Settings) -> None:
@@ -18,7 +18,7 @@ def install(settings: Settings) -> None:
 
     @ui.page("/sign-in", title="Sign in · launchday")
     def sign_in() -> None:
-        dress()
+        apply_theme()
         signer = identity.Signer(settings.identity_secret.get_secret_value())
 
         def enter() -> None:
@@ -27,7 +27,7 @@ def install(settings: Settings) -> None:
             except identity.InvalidTokenError as error:
                 wrong.set_text(str(error))
                 return
-            if caller.roles.isdisjoint(OPENS):
+            if caller.roles.isdisjoint(ALLOWED_ROLES):
                 wrong.set_text("This token is a player's; the fleet asks for a viewer's or an operator's.")
                 return
             app.storage.user["token"] = token.value.strip()

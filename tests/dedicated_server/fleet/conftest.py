@@ -17,12 +17,12 @@ import pytest
 import uvicorn
 from pydantic import SecretStr
 
+from dedicated_server.fleet.agones.allocation_journal import AllocationJournal
 from dedicated_server.fleet.app import create_fleet
 from dedicated_server.fleet.client import AllocatorClient, FleetAdminClient
-from dedicated_server.fleet.journal import Journal
-from dedicated_server.fleet.pool import WarmPool
-from dedicated_server.fleet.states import State
-from launchday.embedded import free_port
+from dedicated_server.fleet.pool.pool import WarmPool
+from dedicated_server.fleet.pool.states import State
+from launchday.engines import free_port
 from launchday.identity import Signer
 from launchday.settings import Settings
 
@@ -39,7 +39,7 @@ class RunningFleet:
     allocator: AllocatorClient
     admin: FleetAdminClient
     settings: Settings
-    journal: Journal
+    journal: AllocationJournal
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something is true of the pool; the test's time-out bounds it."""

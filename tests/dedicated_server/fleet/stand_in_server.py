@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Any
 
-from dedicated_server.agones import AgonesSdk
+from dedicated_server.agones_sdk import AgonesSdk
 from dedicated_server.fleet.client import MATCH_ANNOTATION
 
 HEARTBEAT_S = 0.1

@@ -12,11 +12,11 @@ import pytest
 from dedicated_server.fleet.client import (
     AllocatorClient,
     FleetAdminClient,
-    FleetRefused,
-    FleetUnavailable,
+    FleetRefusedError,
+    FleetUnavailableError,
     mutual_tls,
 )
-from launchday.embedded import free_port
+from launchday.engines import free_port
 from launchday.settings import Settings
 from tests.dedicated_server.fleet.conftest import REGION
 from tests.dedicated_server.fleet.test_process import launch
@@ -76,17 +76,17 @@ async def test_only_who_shows_a_certificate_of_the_authority_is_heard(
                 try:
                     if (await admin.fleet())["total"]["Ready"] == 4:
                         break
-                except FleetUnavailable:
+                except FleetUnavailableError:
                     continue
         async with AllocatorClient(url, tls=known) as allocator:
             given = await allocator.allocate(region=REGION, match=match, idempotency_key="k")
         assert given.name.startswith(REGION)
         async with FleetAdminClient(url, tls=known) as admin:
-            with pytest.raises(FleetRefused, match="HTTP 401"):  # the admin API still asks for a token
+            with pytest.raises(FleetRefusedError, match="HTTP 401"):  # the admin API still asks for a token
                 await admin.fleet()
         for tls in (stranger, mutual_tls(str(ours))):
             async with AllocatorClient(url, tls=tls) as allocator:
-                with pytest.raises(FleetUnavailable):
+                with pytest.raises(FleetUnavailableError):
                     await allocator.allocate(region=REGION, match=match, idempotency_key="k")
         assert isinstance(known, ssl.SSLContext)
         assert mutual_tls("") is None

@@ -13,10 +13,10 @@ import httpx
 import psutil
 import pytest
 
-from launchday.embedded import free_port
+from launchday.engines import free_port
+from launchday.engines.stack import environment
 from launchday.identity import Signer
 from launchday.settings import Settings
-from launchday.stack import environment
 from tests.dedicated_server.fleet.conftest import HERE
 
 FLEET = """

@@ -5,27 +5,27 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from dedicated_server.protocol.client_clock import (
+from dedicated_server.protocol.client.clock import (
     DECAY_TICKS,
     FIRST_DELAY_TICKS,
     GAIN,
     GROWTH_TICKS,
     JUMP_TICKS,
-    LEAST_DELAY_TICKS,
-    MOST_DELAY_TICKS,
+    MAX_DELAY_TICKS,
+    MIN_DELAY_TICKS,
     OUTAGE_TICKS,
     TICK_HZ,
     WARP,
     WINDOW_S,
 )
-from dedicated_server.protocol.client_interpolation import (
-    FASTEST_M_PER_TICK,
-    KEPT,
-    MOST_AHEAD_TICKS,
+from dedicated_server.protocol.client.interpolation import (
+    MAX_EXTRAPOLATION_TICKS,
+    MAX_SPEED_M_PER_TICK,
+    RECORDS_KEPT,
     SLACK_M,
 )
-from dedicated_server.protocol.client_prediction import GLIDE, SNAP_M, TOLERANCE_M
-from dedicated_server.protocol.server_state import INPUT_RING
+from dedicated_server.protocol.client.prediction import GLIDE, SNAP_M, TOLERANCE_M
+from dedicated_server.protocol.server.state import INPUT_RING
 from tests.dedicated_server.protocol.oracle import Record
 
 
@@ -62,7 +62,7 @@ class NaiveClock:
         if line - self.newest <= OUTAGE_TICKS:
             starved = line - self.newest > self.delay
             self.delay += GROWTH_TICKS if starved else -DECAY_TICKS
-            self.delay = clamp(self.delay, LEAST_DELAY_TICKS, MOST_DELAY_TICKS)
+            self.delay = clamp(self.delay, MIN_DELAY_TICKS, MAX_DELAY_TICKS)
         target = max(line - self.delay, 0.0)
         passed = max((now_s - self.viewed_at_s) * TICK_HZ, 0.0)
         off = target - self.view - passed
@@ -133,7 +133,7 @@ class NaivePrediction:
 
 def shown_record(samples: list[tuple[int, Record]], view_tick: float) -> Record | None:
     """What is shown at ``view_tick`` of an entity in view whose records, since it came into view, are ``samples``."""
-    samples = samples[-KEPT:]
+    samples = samples[-RECORDS_KEPT:]
     if not samples:
         return None
     past = [sample for sample in samples if sample[0] <= view_tick]
@@ -147,14 +147,14 @@ def shown_record(samples: list[tuple[int, Record]], view_tick: float) -> Record 
     if len(past) == 1 or not record.flags & 1:
         return record
     before_tick, before = past[-2]
-    ahead = min(view_tick - tick, MOST_AHEAD_TICKS)
+    ahead = min(view_tick - tick, MAX_EXTRAPOLATION_TICKS)
     return between(before, record, tick - before_tick, 1.0 + ahead / (tick - before_tick))
 
 
 def between(first: Record, second: Record, ticks: int, share: float) -> Record:
     known = second if share >= 1.0 else first
     run_m = math.dist((first.x, first.y), (second.x, second.y)) / 64
-    if run_m > FASTEST_M_PER_TICK * ticks + SLACK_M:
+    if run_m > MAX_SPEED_M_PER_TICK * ticks + SLACK_M:
         return known
     turn = (second.yaw - first.yaw + 512) % 1024 - 512
     return Record(

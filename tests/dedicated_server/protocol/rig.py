@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dedicated_server.protocol import connect_token
-from dedicated_server.protocol.client import ClientSessions, client_receive, client_transmit
-from dedicated_server.protocol.server_wire import ServerWire, sockaddr
+from dedicated_server.protocol.client.sessions import ClientSessions, client_receive, client_transmit
+from dedicated_server.protocol.server.wire import ServerWire, sockaddr
 from tests.dedicated_server.protocol.oracle import Record
 
 FLEET_KEY = bytes(range(32))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dedicated_server.protocol import connect_token
-from dedicated_server.protocol.connect_token import BadToken
+from dedicated_server.protocol.connect_token import ConnectTokenError
 from tests.dedicated_server.protocol.rig import FLEET_KEY, HOST, MATCH_ID, NOW_S, PORT, token
 
 
@@ -36,7 +36,7 @@ def test_no_two_tokens_share_a_key() -> None:
 
 
 def test_another_fleets_key_does_not_open_it() -> None:
-    with pytest.raises(BadToken, match="not sealed with this fleet's key"):
+    with pytest.raises(ConnectTokenError, match="not sealed with this fleet's key"):
         connect_token.open_private(bytes(32), token())
 
 
@@ -44,15 +44,15 @@ def test_another_fleets_key_does_not_open_it() -> None:
 def test_any_change_to_the_request_part_is_noticed(place: int, change: int) -> None:
     sealed = bytearray(token())
     sealed[place] ^= change
-    with pytest.raises(BadToken):
+    with pytest.raises(ConnectTokenError):
         connect_token.open_private(FLEET_KEY, bytes(sealed))
 
 
 @given(st.binary(max_size=400))
 def test_random_bytes_are_no_token(data: bytes) -> None:
-    with pytest.raises(BadToken):
+    with pytest.raises(ConnectTokenError):
         connect_token.read_public(data)
-    with pytest.raises(BadToken):
+    with pytest.raises(ConnectTokenError):
         connect_token.open_private(FLEET_KEY, data)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dedicated_server.protocol.server_wire import ServerWire
+from dedicated_server.protocol.server.wire import ServerWire
 from tests.dedicated_server.protocol.oracle import BitWriter, OracleClient
 from tests.dedicated_server.protocol.rig import ROOM, Table, address, token
 

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from dedicated_server.protocol.client import ClientSessions, client_receive, client_transmit
-from dedicated_server.protocol.server_wire import ServerWire, sockaddr
+from dedicated_server.protocol.client.sessions import ClientSessions, client_receive, client_transmit
+from dedicated_server.protocol.server.wire import ServerWire, sockaddr
 from tests.dedicated_server.protocol.rig import FIRST_PLAYER, FLEET_KEY, MATCH_ID, ROOM, token
 
 PLAYERS = 10

@@ -6,17 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedicated_server.protocol import fields
-from dedicated_server.protocol.client import (
+from dedicated_server.protocol.client.sessions import (
     CLIENT_CONNECTED,
     CLIENT_GONE,
     CLIENT_TIMED_OUT,
     EVENT_RING,
+    ClientCapacityError,
     ClientSessions,
-    NoRoom,
 )
-from dedicated_server.protocol.connect_token import BadToken
+from dedicated_server.protocol.connect_token import ConnectTokenError
 from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIMED_OUT
-from dedicated_server.protocol.server_wire import INPUT_BUTTONS, INPUT_TICK, ServerWire
+from dedicated_server.protocol.server.wire import INPUT_BUTTONS, INPUT_TICK, ServerWire
 from tests.dedicated_server.protocol.oracle import Input, OracleClient, write_message
 from tests.dedicated_server.protocol.rig import FLEET_KEY, MATCH_ID, Table, token
 
@@ -224,11 +224,11 @@ def test_round_trips_are_measured() -> None:
 
 def test_indexes_are_given_and_taken_back() -> None:
     clients = ClientSessions(1, 4)
-    with pytest.raises(BadToken):
+    with pytest.raises(ConnectTokenError):
         clients.add(b"nonsense")
     assert clients.add(token()) == 0
     assert clients.address_of(0) == ("203.0.113.7", 7001)
-    with pytest.raises(NoRoom):
+    with pytest.raises(ClientCapacityError):
         clients.add(token())
     clients.free(0)
     assert clients.add(token(2)) == 0

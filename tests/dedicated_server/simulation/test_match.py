@@ -8,9 +8,11 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from dedicated_server.pinned import Pinned
+from dedicated_server.modes import MODES, UnknownModeError, mode_named
+from dedicated_server.native.memory import StateHandle
 from dedicated_server.simulation import world as w
-from dedicated_server.simulation.events import DEATH, KILL, MATCH_ENDED, MATCH_STARTED
+from dedicated_server.simulation.event_buffer import DEATH, KILL, MATCH_ENDED, MATCH_STARTED
+from dedicated_server.simulation.hits import MAX_STEPS_PER_TICK
 from dedicated_server.simulation.inputs import FIRE, Inputs
 from dedicated_server.simulation.match import (
     MATCH_TYPE,
@@ -22,11 +24,9 @@ from dedicated_server.simulation.match import (
     apply_pinned,
     simulate_pinned,
 )
-from dedicated_server.simulation.modes import MODES, UnknownModeError, mode_named
-from dedicated_server.simulation.movement import MAX_CREDIT_TICKS, apply
-from dedicated_server.simulation.shots import MAX_STEPS_AT_ONCE
+from dedicated_server.simulation.movement import MAX_CREDIT_TICKS, apply_inputs
 from dedicated_server.simulation.step import simulate
-from dedicated_server.simulation.weapons import LONGEST_RANGE_M, RANGE_M, WEAPONS
+from dedicated_server.simulation.weapons import MAX_RANGE_M, RANGE_M, WEAPONS
 from dedicated_server.simulation.zone import zone_closed, zone_radius_m
 
 
@@ -70,7 +70,7 @@ def test_same_seed_and_same_inputs_give_the_same_match_bit_for_bit(mode: str) ->
 
 def test_a_match_plays_by_the_kernels_that_the_oracle_has_checked() -> None:
     match, bare = Match(config()), Match(config())
-    pinned = Pinned(MatchArrays(bare.world, bare.grid, bare.inputs), MATCH_TYPE)
+    pinned = StateHandle(MatchArrays(bare.world, bare.grid, bare.inputs), MATCH_TYPE)
     match.start(np.ones(20, dtype=bool), 1)
     bare.start(np.ones(20, dtype=bool), 1)
     for tick in range(1, 60):
@@ -82,7 +82,7 @@ def test_a_match_plays_by_the_kernels_that_the_oracle_has_checked() -> None:
             apply_pinned(pinned.address, tick, True)
             simulate_pinned(pinned.address, True)
         else:
-            apply(bare.world, bare.inputs, tick, True)
+            apply_inputs(bare.world, bare.inputs, tick, True)
             simulate(bare.world, bare.grid, True)
         assert [array.tobytes() for array in match.world] == [array.tobytes() for array in bare.world]
 
@@ -188,10 +188,10 @@ def test_teams_of_five_come_back_and_end_at_the_kills_to_win() -> None:
 def test_the_zone_holds_then_shrinks_to_nothing_exactly_at_the_end() -> None:
     match = Match(config(match_s=10.0))
     world = match.world
-    world.tally[w.START_TICK] = 100
+    world.counters[w.START_TICK] = 100
     radii = []
     for tick in range(90, 702):
-        world.tally[w.TICK] = tick
+        world.counters[w.TICK] = tick
         radii.append(zone_radius_m(world))
         assert zone_closed(world) == (tick >= 700)
     assert set(radii[:131]) == {world.rules[w.ZONE_START_M]}
@@ -212,5 +212,5 @@ def test_an_unknown_mode_is_refused_with_the_names_of_those_there_are() -> None:
 
 
 def test_numbers_that_are_written_in_two_places_agree() -> None:
-    assert MAX_STEPS_AT_ONCE == MAX_CREDIT_TICKS + 1
-    assert WEAPONS[:, RANGE_M].max() == LONGEST_RANGE_M
+    assert MAX_STEPS_PER_TICK == MAX_CREDIT_TICKS + 1
+    assert WEAPONS[:, RANGE_M].max() == MAX_RANGE_M

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedicated_server.simulation import world as w
-from dedicated_server.simulation.events import DEATH, KILL
+from dedicated_server.simulation.event_buffer import DEATH, KILL
 from dedicated_server.simulation.grid import new_grid
 from dedicated_server.simulation.inputs import FIRE, Inputs, new_inputs
 from dedicated_server.simulation.journal import drain, emit
-from dedicated_server.simulation.movement import apply
+from dedicated_server.simulation.movement import apply_inputs
 from dedicated_server.simulation.step import remember_positions, simulate
 from tests.dedicated_server.simulation.naive import NaiveMatch, Player, Rules, Wish
 
@@ -45,7 +45,7 @@ def build(players: list[Player], rules: Rules) -> tuple[w.World, Inputs]:
     numbers[w.RESPAWN_TICKS] = rules.respawn_ticks
     spawns = [[player.x_m for player in players], [player.y_m for player in players]]
     world = w.new_world([player.team for player in players], spawns, numbers)
-    world.tally[w.START_TICK] = START
+    world.counters[w.START_TICK] = START
     return world, new_inputs(len(players), RING)
 
 
@@ -99,7 +99,7 @@ def test_a_match_equals_the_plain_python_match_bit_for_bit(
                 if generator.random() >= loss:
                     players[index].wishes[wish.input_tick] = wish
                     send(inputs, index, wish)
-        apply(world, inputs, tick, True)
+        apply_inputs(world, inputs, tick, True)
         simulate(world, grid, True)
         naive.step(tick)
         compare(world, naive)
@@ -140,12 +140,12 @@ def compare(world: w.World, naive: NaiveMatch) -> None:
 
 def test_ticks_that_were_left_out_are_remembered_as_standing_still() -> None:
     world = w.new_world([0], [[5.0], [6.0]], np.zeros(w.RULES))
-    world.tally[w.TICK], world.tally[w.ELAPSED] = 10, 4
-    world.trail[:] = 0.0
+    world.counters[w.TICK], world.counters[w.ELAPSED] = 10, 4
+    world.position_history[:] = 0.0
 
     remember_positions(world)
 
-    assert [tick for tick in range(24) if world.trail[tick, 0, 0] == 5.0] == [7, 8, 9, 10]
+    assert [tick for tick in range(24) if world.position_history[tick, 0, 0] == 5.0] == [7, 8, 9, 10]
 
 
 def test_a_full_journal_drops_the_event_and_counts_it() -> None:
@@ -155,6 +155,6 @@ def test_a_full_journal_drops_the_event_and_counts_it() -> None:
     for _ in range(room + 3):
         emit(world, KILL, 0, 1, 0)
 
-    assert world.tally[w.EVENTS_LOST] == 3
+    assert world.counters[w.EVENTS_LOST] == 3
     assert len(drain(world)) == room
     assert len(drain(world)) == 0

@@ -15,15 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.known_events import make
+from loadtest.event_fixture import make_event_fixture
 from rewards.analytics import columns, lake
 from rewards.analytics.known_ids import KnownIds, as_ids
 from rewards.analytics.lake import Lake
 from rewards.errors import LakeInUseError
 from rewards.events import Envelope
-from tests.rewards.test_parse import EXAMPLES
+from tests.rewards.events.test_parse import EXAMPLES
 
-KNOWN = make(4, players=100)
+KNOWN = make_event_fixture(4, players=100)
 REACHED = {("test.player", 0): (7, uuid.UUID(int=1))}
 
 
@@ -122,7 +122,7 @@ def test_a_second_writer_is_refused_until_the_first_is_gone(tmp_path: Path) -> N
 WRITER = """
 import sys, uuid
 from pathlib import Path
-from loadtest.known_events import make
+from loadtest.event_fixture import make
 from rewards.analytics.lake import Lake
 known, lake = make(4, players=100), Lake(Path(sys.argv[1])).open()
 at = lake._offsets.get(("t", 0), (0, None))[0]

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from loadtest.known_events import NOW_S, KnownEvents, make
+from loadtest.event_fixture import NOW_S, EventFixture, make_event_fixture
 from rewards.analytics import heat_map, query
 from rewards.analytics.lake import Lake
 from rewards.analytics.questions import QUESTIONS
@@ -25,12 +25,12 @@ RUN = CliRunner()
 
 
 @pytest.fixture(scope="module")
-def known() -> KnownEvents:
-    return make(8, players=120)
+def known() -> EventFixture:
+    return make_event_fixture(8, players=120)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, known: KnownEvents) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, known: EventFixture) -> Path:
     made = tmp_path_factory.mktemp("lake")
     lake = Lake(made).open()
     for at in range(0, len(known.events), 500):
@@ -39,8 +39,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, known: KnownEvents) -> Path
     return made
 
 
-def test_kills_by_weapon_and_distance_add_up_to_all_kills(folder: Path, known: KnownEvents) -> None:
-    rows = query.ask(folder, QUESTIONS["kills"].sql).rows
+def test_kills_by_weapon_and_distance_add_up_to_all_kills(folder: Path, known: EventFixture) -> None:
+    rows = query.run(folder, QUESTIONS["kills"].sql).rows
     expected = Counter(e.kill.weapon for e in known.events if e.WhichOneof("event") == "kill")
     found: Counter[str] = Counter()
     for weapon, _, kills, _, _ in rows:
@@ -49,8 +49,8 @@ def test_kills_by_weapon_and_distance_add_up_to_all_kills(folder: Path, known: K
     assert sum(row[3] for row in rows) == pytest.approx(100, abs=1)
 
 
-def test_waits_by_region_are_those_that_servers_were_told(folder: Path, known: KnownEvents) -> None:
-    ((region, players, told, p50, p90, p99, most),) = query.ask(folder, QUESTIONS["waits"].sql).rows
+def test_waits_by_region_are_those_that_servers_were_told(folder: Path, known: EventFixture) -> None:
+    ((region, players, told, p50, p90, p99, most),) = query.run(folder, QUESTIONS["waits"].sql).rows
     waits = [
         entry.waited_s
         for e in known.events
@@ -63,18 +63,18 @@ def test_waits_by_region_are_those_that_servers_were_told(folder: Path, known: K
 
 
 def test_retention_counts_who_played_again_after_a_match_of_that_quality(
-    folder: Path, known: KnownEvents
+    folder: Path, known: EventFixture
 ) -> None:
-    rows = query.ask(folder, QUESTIONS["retention"].sql).rows
+    rows = query.run(folder, QUESTIONS["retention"].sql).rows
     plays, again = sum(row[1] for row in rows), sum(row[2] for row in rows)
     assert plays == sum(known.matches.values())
     assert again == sum(played - 1 for played in known.matches.values())
     assert {row[0] for row in rows} <= {"0.00 to 0.25", "0.25 to 0.50", "0.50 to 0.75", "0.75 to 1.00"}
 
 
-def test_damage_by_weapon_adds_up_to_what_matches_told(folder: Path, known: KnownEvents) -> None:
+def test_damage_by_weapon_adds_up_to_what_matches_told(folder: Path, known: EventFixture) -> None:
     summaries = [e.damage_summary for e in known.events if e.WhichOneof("event") == "damage_summary"]
-    ((weapon, players, dealt, shots, hits, percent, each),) = query.ask(folder, QUESTIONS["damage"].sql).rows
+    ((weapon, players, dealt, shots, hits, percent, each),) = query.run(folder, QUESTIONS["damage"].sql).rows
     total = sum(summary.dealt for summary in summaries)
     assert (weapon, players, shots, hits) == (
         "rifle",
@@ -112,7 +112,7 @@ def test_purchases_loadouts_and_servers_are_told_apart_and_added_up(tmp_path: Pa
     lake.close()
 
     def rows(name: str) -> list[tuple[object, ...]]:
-        return query.ask(tmp_path, QUESTIONS[name].sql).rows
+        return query.run(tmp_path, QUESTIONS[name].sql).rows
 
     assert rows("purchases") == [("crate", "coins", 2, 4, 200, 2), ("cape", "coins", 1, 1, 70, 1)]
     assert rows("loadouts") == [("new", 2, 66.7), ("other", 1, 33.3)]
@@ -124,10 +124,10 @@ def test_a_ready_question_has_an_answer_even_before_anything_happened(tmp_path: 
     lake = Lake(tmp_path).open()
     lake.add([], {("t", 0): (1, uuid.UUID(int=1))})
     lake.close()
-    assert query.ask(tmp_path, QUESTIONS[name].sql).rows == []
+    assert query.run(tmp_path, QUESTIONS[name].sql).rows == []
 
 
-def test_the_heat_map_is_brightest_where_most_died(folder: Path, known: KnownEvents, tmp_path: Path) -> None:
+def test_the_heat_map_is_brightest_where_most_died(folder: Path, known: EventFixture, tmp_path: Path) -> None:
     picture = tmp_path / "deaths.png"
     found = RUN.invoke(app, ["heat-map", str(picture), "--folder", str(folder)])
     assert found.exit_code == 0
@@ -148,7 +148,7 @@ def test_north_is_up_and_east_is_right() -> None:
     assert cells[heat_map.CELLS // 2, -1] == 1
 
 
-def test_the_command_answers_as_a_table_and_as_json(folder: Path, known: KnownEvents) -> None:
+def test_the_command_answers_as_a_table_and_as_json(folder: Path, known: EventFixture) -> None:
     sql = "SELECT killer_id, count(*) AS kills FROM kill GROUP BY ALL ORDER BY ALL"
     found = RUN.invoke(app, ["query", sql, "--folder", str(folder), "--json"])
     assert [json.loads(line) for line in found.stdout.splitlines()] == [
@@ -185,7 +185,7 @@ def test_launchday_passes_events_on(folder: Path) -> None:
     argv = [
         sys.executable,
         "-m",
-        "launchday.cli",
+        "launchday.cli.main",
         "events",
         "query",
         "deaths",

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from launchday.settings import Settings
-from loadtest.known_events import make
+from loadtest.event_fixture import make_event_fixture
 from rewards.analytics import writer as writer_module
 from rewards.analytics.lake import Lake
 from rewards.analytics.writer import Writer
 from tests.optional import needs
 from tests.rewards.analytics.test_lake import assert_each_once
 from tests.rewards.conftest import until
-from tests.rewards.test_consumer import send
+from tests.rewards.consumer.test_consumer import send
 
 
 @contextlib.asynccontextmanager
@@ -37,7 +37,7 @@ async def test_every_event_is_written_once_and_a_writer_goes_on_where_the_last_o
 ) -> None:
     monkeypatch.setattr(writer_module, "FLUSH_S", 0.2)
     settings, folder = apache_settings, tmp_path / "analytics"
-    events = make(4, players=100).events
+    events = make_event_fixture(4, players=100).events
     async with writing(settings, folder) as first:
         await send(settings, [*events[:500], *events[:50], (b"junk", b"1")])
         await until(lambda: first.written == 500, "the first half")
@@ -47,7 +47,7 @@ async def test_every_event_is_written_once_and_a_writer_goes_on_where_the_last_o
         await send(settings, [*events[400:], *events[:10]])
         await until(lambda: first.written == len(events), "the second half")
         assert reserve.written == 0
-    more = make(1, players=100, seed=9).events
+    more = make_event_fixture(1, players=100, seed=9).events
     await send(settings, [*events[:100], *more])
     await until(lambda: reserve.written == len(more), "the one in reserve at work")
     reserve.stop()
@@ -57,7 +57,7 @@ async def test_every_event_is_written_once_and_a_writer_goes_on_where_the_last_o
 
 
 async def test_stopping_writes_what_is_in_memory(settings: Settings, tmp_path: Path) -> None:
-    events = make(1, players=100).events
+    events = make_event_fixture(1, players=100).events
     await send(settings, events)
     async with writing(settings, tmp_path / "analytics") as made:
         await until(lambda: len(made._events) == len(events), "everything read")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dedicated_server.fleet.autoscaling import cron
-from dedicated_server.fleet.autoscaling.policy import Autoscaler, PolicyError, Replicas, parse
+from dedicated_server.fleet.autoscaling.policy import AutoscalerSpec, PolicyError, Replicas, parse_policy
 from dedicated_server.fleet.autoscaling.schedule import parse_duration
 from dedicated_server.fleet.autoscaling.webhook import Webhook, answer, question, read_answer, read_question
 
@@ -24,7 +24,7 @@ def fleet(allocated: int = 0, unmet: int = 0) -> Replicas:
 
 
 def decide(policy: dict[str, Any], state: Replicas, now: float = FRIDAY_1830) -> tuple[int | None, bool]:
-    decision = parse(json.dumps(policy)).policy.decide(state, now)
+    decision = parse_policy(json.dumps(policy)).policy.decide(state, now)
     return decision.replicas, decision.limited
 
 
@@ -109,7 +109,7 @@ def test_the_first_link_of_a_chain_that_applies_decides() -> None:
         "type": "Chain",
         "chain": [{"id": "friday evening", **schedule()}, {"id": "else", **buffer(3)}],
     }
-    decision = parse(json.dumps(chain)).policy.decide(fleet(), FRIDAY_1830)
+    decision = parse_policy(json.dumps(chain)).policy.decide(fleet(), FRIDAY_1830)
     assert (decision.replicas, decision.reason) == (50, "friday evening: 0 in use and a buffer of 50")
     assert decide(chain, fleet(), FRIDAY_1830 + 5 * HOUR_S) == (3, False)
 
@@ -124,13 +124,13 @@ def test_a_whole_fleet_autoscaler_is_read_with_its_interval() -> None:
             "sync": {"type": "FixedInterval", "fixedInterval": {"seconds": 30}},
         },
     }
-    assert parse(json.dumps(document)) == Autoscaler(Webhook("http://127.0.0.1:8000/scale"), 30.0)
+    assert parse_policy(json.dumps(document)) == AutoscalerSpec(Webhook("http://127.0.0.1:8000/scale"), 30.0)
 
 
 def test_a_webhook_may_be_named_as_a_service() -> None:
     service = {"name": "scaler", "namespace": "games", "path": "/scale", "port": 8443}
     policy = {"type": "Webhook", "webhook": {"service": service}}
-    assert parse(json.dumps(policy)).policy == Webhook("http://scaler.games.svc:8443/scale")
+    assert parse_policy(json.dumps(policy)).policy == Webhook("http://scaler.games.svc:8443/scale")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_webhook_may_be_named_as_a_service() -> None:
 )
 def test_what_is_no_policy_is_refused_in_one_line_that_says_where(policy: Any, words: str) -> None:
     with pytest.raises(PolicyError, match=words) as raised:
-        parse(json.dumps(policy))
+        parse_policy(json.dumps(policy))
     assert "\n" not in str(raised.value)
 
 
@@ -178,7 +178,7 @@ json_values = st.recursive(
 @given(json_values)
 def test_any_json_is_a_policy_or_an_error_of_ours(value: Any) -> None:
     try:
-        autoscaler = parse(json.dumps(value))
+        autoscaler = parse_policy(json.dumps(value))
     except PolicyError:
         return
     autoscaler.policy.decide(fleet(3), FRIDAY_1830)
@@ -249,7 +249,7 @@ def test_a_review_travels_to_a_webhook_and_back() -> None:
     assert posted["response"] is None
     review = read_question(posted)
     assert (review.uid, review.fleet_name, review.fleet) == ("u", "west-europe", Replicas(9, 4, 1, 4))
-    decision = parse(json.dumps(buffer(7))).policy.decide(review.fleet, 0.0)
+    decision = parse_policy(json.dumps(buffer(7))).policy.decide(review.fleet, 0.0)
     answered = json.loads(json.dumps(answer(posted, review.uid, decision)))
     assert answered["response"] == {"uid": "u", "scale": True, "replicas": 12}
     assert answered["request"] == posted["request"]

@@ -72,7 +72,7 @@ def simulate_lost_sales(buffer: int, per_s: float, startup_s: float, arrivals: i
 def test_the_buffer_loses_the_share_of_matches_that_it_was_sized_for(
     per_s: float, startup_s: float, blocking: float
 ) -> None:
-    policy = Sizing(startup_s=startup_s, sync_s=0.0, blocking=blocking, least_idle=0)
+    policy = Sizing(startup_s=startup_s, sync_s=0.0, blocking=blocking, min_idle=0)
     decision = policy.decide(Replicas(0, 0, 0, 0), Demand(per_s, 0.0, 0, 100.0, 600.0))
     assert decision.replicas is not None
     lost = simulate_lost_sales(decision.replicas, per_s, startup_s, 60_000, seed=1)
@@ -93,7 +93,7 @@ def test_a_rush_shows_in_the_queue_before_a_match_has_begun() -> None:
 
 
 def test_the_policy_says_why_and_keeps_to_its_maximum() -> None:
-    decision = Sizing(startup_s=10.0, most=20).decide(
+    decision = Sizing(startup_s=10.0, max_replicas=20).decide(
         Replicas(20, 0, 0, 19), Demand(2.0, 0.0, 0, 100.0, 300.0)
     )
     assert decision.replicas == 20

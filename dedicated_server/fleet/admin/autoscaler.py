@@ -1,0 +1,174 @@
+"""The autoscaler: asks each region's policy at its interval, sets how many idle servers are wanted, and remembers why."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import structlog
+
+from dedicated_server.fleet.admin.policy_overrides import PolicyOverride, PolicyOverrides
+from dedicated_server.fleet.autoscaling import webhook
+from dedicated_server.fleet.autoscaling.buffer import Buffer
+from dedicated_server.fleet.autoscaling.chain import Chain
+from dedicated_server.fleet.autoscaling.policy import AutoscalerSpec, Policy
+from dedicated_server.fleet.autoscaling.replicas import Decision, Replicas
+from dedicated_server.fleet.autoscaling.schedule import Schedule
+from dedicated_server.fleet.autoscaling.webhook import ReviewError, Webhook
+from dedicated_server.fleet.pool import metrics
+from dedicated_server.fleet.pool.gameserver import NAMESPACE
+from dedicated_server.fleet.pool.pool import WarmPool
+from dedicated_server.fleet.pool.region import Region
+
+MAX_DECISIONS = 200  # decisions of a region that changed something
+WEBHOOK_TIMEOUT_S = 2.0
+
+log = structlog.get_logger()
+
+
+class RegionAutoscaler:
+    """One region's policy, and what it decided.
+
+    Attributes:
+        decisions: those that changed something, the newest last.
+        last: the newest, whether it changed anything or not.
+    """
+
+    def __init__(self, region: Region, autoscaler: AutoscalerSpec) -> None:
+        self.region = region
+        self.autoscaler = autoscaler
+        self.decisions: deque[dict[str, Any]] = deque(maxlen=MAX_DECISIONS)
+        self.last: dict[str, Any] = {}
+        self.due = 0.0
+
+    def apply(self, decision: Decision, fleet: Replicas, max_servers: int, now: float) -> bool:
+        """Want what was decided, as far as ``most`` servers allow it; returns whether that is something new."""
+        if decision.replicas is None:
+            idle = self.region.idle_wanted
+        else:
+            idle = max(0, decision.replicas - fleet.allocated - fleet.reserved)
+            if idle > max_servers:
+                idle, decision = (
+                    max_servers,
+                    replace(decision, limited=True, reason=f"{decision.reason}; {max_servers} at most here"),
+                )
+        changed = idle != self.region.idle_wanted
+        self.last = {
+            "at": now,
+            "region": self.region.name,
+            "idle_before": self.region.idle_wanted,
+            "idle": idle,
+            "replicas": idle + fleet.allocated + fleet.reserved,
+            "limited": decision.limited,
+            "reason": decision.reason,
+        }
+        self.region.idle_wanted = idle
+        metrics.observe_decision(
+            self.region.name, idle, self.last["replicas"], fleet.replicas, decision.limited
+        )
+        if changed:
+            self.decisions.append(self.last)
+        return changed
+
+
+class FleetAutoscaler:
+    """All regions' autoscalers.
+
+    Args:
+        pool: what is scaled.
+        autoscaler: the policy that every region begins with.
+        clock: Unix seconds.
+        http: asks webhooks.
+        orders: what operators have set, which goes before it.
+    """
+
+    def __init__(
+        self,
+        pool: WarmPool,
+        autoscaler: AutoscalerSpec,
+        clock: Callable[[], float],
+        http: httpx.AsyncClient,
+        overrides: PolicyOverrides,
+    ) -> None:
+        self.overrides = overrides
+        self._configured = autoscaler
+        ordered = {name: overrides.get(name) for name in pool.regions}
+        self.regions = {
+            name: RegionAutoscaler(
+                region, autoscaler if (order := ordered[name]) is None else order.autoscaler
+            )
+            for name, region in pool.regions.items()
+        }
+        self._pool = pool
+        self._clock = clock
+        self._http = http
+
+    async def run(self, tick_s: float = 0.25) -> None:
+        """Decide whenever it is time to, until cancelled."""
+        while True:
+            now = self._clock()
+            due = [name for name, one in self.regions.items() if now >= one.due]
+            await asyncio.gather(*map(self.decide, due))
+            await asyncio.sleep(tick_s)
+
+    async def decide(self, name: str) -> None:
+        """Ask the policy of one region now."""
+        one, now = self.regions[name], self._clock()
+        one.due = now + one.autoscaler.sync_s
+        fleet = one.region.replicas(now)
+        decision = await self._ask(one.autoscaler.policy, name, fleet, now)
+        fleet = one.region.replicas(now)  # a webhook takes its time: matches may have begun
+        if one.apply(decision, fleet, self._pool.config.max_servers, now):
+            self._pool.changes.publish(
+                "decision", now, **{name: value for name, value in one.last.items() if name != "at"}
+            )
+            self._pool.fill(now)
+
+    async def override_policy(self, name: str, override: PolicyOverride | None) -> dict[str, Any]:
+        """Give a region the policy that an operator wants, or with None the configured one; returns its first decision.
+
+        It is kept on disk before it is done. Raises PolicyError, OSError.
+        """
+        autoscaler = self._configured if override is None else override.autoscaler
+        self.overrides.set(name, override)
+        self.regions[name].autoscaler = autoscaler
+        await self.decide(name)
+        return self.regions[name].last
+
+    async def _ask(self, policy: Policy, name: str, fleet: Replicas, now: float) -> Decision:
+        match policy:
+            case Webhook():
+                return await self._ask_webhook(policy.url, name, fleet)
+            case Chain():
+                reason = "no link of the chain applies now"
+                for link, inner in policy.links:
+                    decision = await self._ask(inner, name, fleet, now)  # type: ignore[arg-type]
+                    if decision.replicas is not None:
+                        return replace(decision, reason=f"{link}: {decision.reason}")
+                    if isinstance(inner, Webhook):
+                        reason = f"{link}: {decision.reason}"
+                return Decision(None, False, reason)
+            case Schedule():
+                if policy.active(now):
+                    return await self._ask(policy.policy, name, fleet, now)  # type: ignore[arg-type]
+                return Decision(None, False, "not scheduled now")
+            case Buffer():
+                return policy.decide(fleet, now)
+
+    async def _ask_webhook(self, url: str, name: str, fleet: Replicas) -> Decision:
+        """Ask a webhook; one that is away or answers nonsense leaves things as they are, and the decision says so."""
+        uid = str(uuid4())
+        try:
+            response = await self._http.post(
+                url, json=webhook.question(uid, name, NAMESPACE, fleet), timeout=WEBHOOK_TIMEOUT_S
+            )
+            response.raise_for_status()
+            return webhook.read_answer(response.json(), uid, url)
+        except (httpx.HTTPError, ReviewError, ValueError) as error:
+            log.warning("an autoscaling webhook gave no answer", region=name, url=url, error=str(error))
+            return Decision(None, False, f"{url} gave no answer ({type(error).__name__}): left as it is")

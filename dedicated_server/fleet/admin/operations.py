@@ -1,0 +1,127 @@
+"""What an operator does to a fleet, ``/v1``. Every call needs the role operator, may be repeated, and is logged with who made it."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import structlog
+from fastapi import APIRouter, Body, Depends, Request
+from pydantic import BaseModel, Field
+
+from dedicated_server.fleet.admin.autoscaler import FleetAutoscaler
+from dedicated_server.fleet.admin.policy_overrides import PolicyOverride, buffer_policy
+from dedicated_server.fleet.admin.routes import Pool, server_named
+from dedicated_server.fleet.autoscaling.policy import PolicyError
+from dedicated_server.fleet.pool.pool import WarmPool
+from dedicated_server.fleet.pool.region import Region
+from launchday import identity
+from launchday.problems import ProblemError
+from launchday.service import require
+
+log = structlog.get_logger()
+router = APIRouter(prefix="/v1", tags=["operations"])
+Operator = Annotated[identity.Identity, Depends(require(identity.OPERATOR))]
+
+
+class BufferSize(BaseModel):
+    """How many idle servers a region keeps."""
+
+    ready: int = Field(ge=0, le=4096, description="Idle servers.")
+
+
+def _scaler(request: Request) -> FleetAutoscaler:
+    scaler: FleetAutoscaler = request.app.state.autoscaler
+    return scaler
+
+
+def _region(pool: WarmPool, name: str) -> Region:
+    if name not in pool.regions:
+        raise ProblemError(404, "unknown-fleet", f"there is no fleet {name}: {', '.join(pool.regions)}")
+    return pool.regions[name]
+
+
+@router.put("/fleets/{name}/buffer")
+async def set_buffer(
+    name: str, size: BufferSize, caller: Operator, pool: Pool, request: Request
+) -> dict[str, Any]:
+    """Keep so many idle servers in a region, whatever its policy was, until that is taken back."""
+    _region(pool, name)
+    return await _override_policy(
+        request, name, PolicyOverride(buffer_policy(size.ready), caller.subject, time.time())
+    )
+
+
+@router.put("/fleets/{name}/policy")
+async def set_policy(
+    name: str,
+    caller: Operator,
+    pool: Pool,
+    request: Request,
+    policy: Annotated[dict[str, Any], Body(description="A FleetAutoscaler or its policy, in Agones' JSON.")],
+) -> dict[str, Any]:
+    """Give a region another autoscaling policy, until that is taken back."""
+    _region(pool, name)
+    return await _override_policy(request, name, PolicyOverride(policy, caller.subject, time.time()))
+
+
+@router.delete("/fleets/{name}/policy")
+async def reset_policy(name: str, caller: Operator, pool: Pool, request: Request) -> dict[str, Any]:
+    """Take back what an operator has set: the region has the policy again that the fleet is configured with."""
+    _region(pool, name)
+    _log_action(caller, "reset policy", name)
+    return await _scaler(request).override_policy(name, None)
+
+
+async def _override_policy(request: Request, name: str, order: PolicyOverride) -> dict[str, Any]:
+    try:
+        decision = await _scaler(request).override_policy(name, order)
+    except PolicyError as error:
+        raise ProblemError(422, "invalid-policy", str(error)) from error
+    log.info("an operator acted", operator=order.by, action="policy", subject=name, policy=order.policy)
+    return decision
+
+
+@router.post("/fleets/{name}/{action}")
+async def act_on_fleet(name: str, action: str, caller: Operator, pool: Pool) -> dict[str, Any]:
+    """Do one of: cordon (give none of its servers to a match), uncordon, drain (keep none idle either), undrain."""
+    region, now = _region(pool, name), time.time()
+    match action:
+        case "cordon" | "uncordon":
+            region.cordoned = action == "cordon"
+        case "drain" | "undrain":
+            pool.drain_region(region, action == "drain", now)
+        case _:
+            raise ProblemError(
+                404, "unknown-action", f"there is no {action}: cordon, uncordon, drain or undrain"
+            )
+    _log_action(caller, action, name)
+    pool.changes.publish("fleet", now, name=name, action=action, by=caller.subject)
+    pool.fill(now)
+    return {"name": name, "cordoned": region.cordoned, "draining": region.draining}
+
+
+@router.post("/gameservers/{name}/{action}")
+async def act_on_server(name: str, action: str, caller: Operator, pool: Pool) -> dict[str, Any]:
+    """Do one of: drain (end it when its match does), kill (end it now, its match with it), cordon, uncordon."""
+    server, now = server_named(pool, name), time.time()
+    if server.gone:
+        raise ProblemError(404, "game-server-gone", f"{name} is gone already")
+    match action:
+        case "drain":
+            pool.drain(server, now)
+        case "kill":
+            pool.kill(server, now, f"killed by {caller.subject}")
+        case "cordon" | "uncordon":
+            pool.cordon(server, action == "cordon", now)
+        case _:
+            raise ProblemError(
+                404, "unknown-action", f"there is no {action}: drain, kill, cordon or uncordon"
+            )
+    _log_action(caller, action, name)
+    pool.fill(now)
+    return server.summary()
+
+
+def _log_action(caller: identity.Identity, action: str, name: str, **details: Any) -> None:
+    log.info("an operator acted", operator=caller.subject, action=action, subject=name, **details)

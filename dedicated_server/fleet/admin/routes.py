@@ -1,0 +1,257 @@
+"""The admin API, ``/v1``: what the fleet is doing. Reading needs the role viewer, operator or service; changing is in `operations`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from dedicated_server.fleet.admin.autoscaler import FleetAutoscaler
+from dedicated_server.fleet.admin.count_history import CountHistory
+from dedicated_server.fleet.agones.allocator import Allocator
+from dedicated_server.fleet.pool import logs
+from dedicated_server.fleet.pool.gameserver import GameServer
+from dedicated_server.fleet.pool.pool import WarmPool
+from dedicated_server.fleet.pool.states import State
+from dedicated_server.fleet.warm.supervisors import WarmParents
+from dedicated_server.match import spectator
+from launchday import identity
+from launchday.problems import ProblemError
+from launchday.service import require
+
+HEARTBEAT_S = 15.0  # between two signs of life on an event stream
+MAX_WAIT_S = 30.0
+
+router = APIRouter(
+    prefix="/v1",
+    tags=["admin"],
+    dependencies=[Depends(require(identity.SERVICE, identity.OPERATOR, identity.VIEWER))],
+)
+
+
+def _pool(request: Request) -> WarmPool:
+    pool: WarmPool = request.app.state.pool
+    return pool
+
+
+Pool = Annotated[WarmPool, Depends(_pool)]
+
+
+def server_named(pool: WarmPool, name: str) -> GameServer:
+    """The server of that name; raises Problem."""
+    server = pool.get(name)
+    if server is None:
+        raise ProblemError(404, "unknown-game-server", f"there is no game server {name}")
+    return server
+
+
+@router.get("/fleet")
+async def fleet(request: Request, pool: Pool) -> dict[str, Any]:
+    """Count the servers by region and state."""
+    nurseries: WarmParents = request.app.state.nurseries
+    regions = pool.counts()
+    total: dict[State, int] = {}
+    for by_state in regions.values():
+        for state, count in by_state.items():
+            total[state] = total.get(state, 0) + count
+    parents = nurseries.as_json()
+    return {"regions": regions, "total": total, "warm_parent": parents[0], "warm_parents": parents}
+
+
+@router.get("/fleets")
+async def fleets(request: Request, pool: Pool) -> dict[str, Any]:
+    """List the fleets, one a region: servers by state, what is wanted, and the autoscaler's last word."""
+    scaler: FleetAutoscaler = request.app.state.autoscaler
+    return {
+        "fleets": [
+            {
+                "name": name,
+                "counts": region.counts(),
+                "replicas": sum(len(servers) for servers in region.in_state.values()),
+                "idle_wanted": region.idle_wanted,
+                "idle_server_s": round(region.idle_server_s, 1),
+                "used_server_s": round(region.used_server_s, 1),
+                "startup_delay_s": pool.config.startup_delay_s.get(name, 0.0),
+                "cordoned": region.cordoned,
+                "draining": region.draining,
+                "policy": type(scaler.regions[name].autoscaler.policy).__name__,
+                "set_by": None if (order := scaler.overrides.get(name)) is None else order.as_json(),
+                "sync_s": scaler.regions[name].autoscaler.sync_s,
+                "decision": scaler.regions[name].last or None,
+            }
+            for name, region in pool.regions.items()
+        ],
+        "max_servers": pool.config.max_servers,
+        "epoch": pool.changes.epoch,
+        "seq": pool.changes.last,
+    }
+
+
+@router.get("/gameservers")
+async def gameservers(
+    pool: Pool,
+    region: Annotated[str | None, Query(description="Those of one region alone.")] = None,
+    state: Annotated[State | None, Query(description="Those in one state alone.")] = None,
+    live: Annotated[bool, Query(description="Leave out those that are gone.")] = False,
+) -> dict[str, Any]:
+    """List every server, those gone included."""
+    return {
+        "gameservers": [
+            server.summary()
+            for server in pool
+            if (region is None or server.region == region)
+            and (state is None or server.state is state)
+            and not (live and server.gone)
+        ]
+    }
+
+
+@router.get("/gameservers/{name}")
+async def gameserver(name: str, pool: Pool) -> dict[str, Any]:
+    """Show one server: its history, metadata, last report and the tail of its log."""
+    server = server_named(pool, name)
+    return {
+        **server.summary(),
+        "labels": server.labels,
+        "annotations": server.annotations,
+        "counters": {key: counter.as_json() for key, counter in server.counters.items()},
+        "lists": {key: values.as_json() for key, values in server.lists.items()},
+        "player_ids": [str(id_) for id_ in server.player_ids],
+        "history": [entry.as_json() for entry in server.history],
+        "log": str(server.log),
+        "log_tail": await run_in_threadpool(logs.tail, server.log),
+    }
+
+
+@router.get("/gameservers/{name}/map")
+async def gameserver_map(name: str, request: Request, pool: Pool) -> dict[str, Any]:
+    """Show the match of a server as it is this moment: zone, players, shots, and each player's far hints."""
+    server = server_named(pool, name)
+    folder: Path = request.app.state.spectator_dir
+    frame = None if server.gone else spectator.read_feed(folder / f"{server.name}.feed")
+    if frame is None:
+        raise ProblemError(404, "no-match-to-see", f"{name} shows no match now")
+    return {"match_id": server.match_id or None, **frame}
+
+
+@router.get("/allocations")
+async def allocations(request: Request) -> dict[str, Any]:
+    """List the latest allocations, the newest first."""
+    allocator: Allocator = request.app.state.allocator
+    return {"allocations": list(reversed(allocator.latest))}
+
+
+@router.get("/decisions")
+async def decisions(request: Request) -> dict[str, Any]:
+    """List what the autoscalers changed and why, the newest first."""
+    scaler: FleetAutoscaler = request.app.state.autoscaler
+    found = [decision for one in scaler.regions.values() for decision in one.decisions]
+    return {"decisions": sorted(found, key=lambda decision: decision["at"], reverse=True)}
+
+
+@router.get("/history")
+async def history(
+    request: Request,
+    since: Annotated[float, Query(description="Unix seconds; later samples are given.")] = 0.0,
+) -> dict[str, Any]:
+    """Give the counts of each region, a sample a second, of the last quarter of an hour."""
+    taken: CountHistory = request.app.state.history
+    return {"samples": taken.since(since)}
+
+
+@router.get("/books")
+async def counters(pool: Pool, request: Request) -> dict[str, Any]:
+    """Give the counts since the start, and the last report of every server that ran a match."""
+    playing = (
+        server
+        for region in pool.config.regions
+        for server in pool.in_state(region, State.ALLOCATED).values()
+        if server.has_match
+    )
+    settlement = request.app.state.settlement
+    return {
+        **pool.fleet_counters.as_json(playing),
+        "players_released": settlement.released,
+        "releases_given_up": settlement.given_up,
+    }
+
+
+@router.get("/changes")
+async def changes(
+    pool: Pool,
+    since: Annotated[int, Query(ge=0, description="The number of the last change that was seen.")] = 0,
+    epoch: Annotated[str, Query(description="The epoch it was seen in.")] = "",
+    kind: Annotated[str, Query(description="Changes of one kind alone: gameserver, match or decision.")] = "",
+    wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="Wait so long for one.")] = 0.0,
+) -> dict[str, Any]:
+    """List what changed after a change, the oldest first.
+
+    ``lost`` says that some are not to be had any more, or that the fleet was started anew (another epoch): look at everything again. What
+    open matches came to when a fleet ended is among the first changes of the next one.
+    """
+    log = pool.changes
+    if epoch and epoch != log.epoch:
+        found, _ = log.since(0)
+        return {
+            "epoch": log.epoch,
+            "seq": _last_seq(found, 0),
+            "lost": True,
+            "changes": _of_kind(found, kind),
+        }
+    deadline = asyncio.get_running_loop().time() + wait_s
+    while True:
+        found, lost = log.since(since)
+        wanted = _of_kind(found, kind)
+        left_s = deadline - asyncio.get_running_loop().time()
+        since = _last_seq(found, log.last if lost else since)
+        if wanted or lost or left_s <= 0:
+            return {"epoch": log.epoch, "seq": since, "lost": lost, "changes": wanted}
+        await log.wait(since, left_s)
+
+
+@router.get(
+    "/events", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}}
+)
+async def events(
+    pool: Pool, last: Annotated[str | None, Header(alias="Last-Event-ID", max_length=100)] = None
+) -> StreamingResponse:
+    """Follow all changes (server-sent events), from now on or after ``Last-Event-ID``. ``event: reset`` says that some are lost."""
+    log = pool.changes
+    epoch, _, number = (last or "").rpartition(".")
+    start = int(number) if number.isascii() and number.isdigit() and epoch == log.epoch else log.last
+    missed = bool(last) and epoch != log.epoch
+
+    async def stream() -> AsyncIterator[bytes]:
+        since = start
+        yield b"retry: 1000\n\n"
+        if missed:
+            yield b"event: reset\ndata: {}\n\n"
+        while True:
+            found, lost = log.since(since)
+            if lost:
+                yield b"event: reset\ndata: {}\n\n"
+            for change in found:
+                yield f"id: {log.epoch}.{change['seq']}\nevent: {change['kind']}\ndata: {json.dumps(change)}\n\n".encode()
+            since = _last_seq(found, log.last if lost else since)
+            if not await log.wait(since, HEARTBEAT_S):
+                yield b": still here\n\n"
+
+    return StreamingResponse(
+        stream(),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+def _last_seq(found: list[dict[str, Any]], otherwise: int) -> int:
+    return int(found[-1]["seq"]) if found else otherwise
+
+
+def _of_kind(found: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [change for change in found if not kind or change["kind"] == kind]

@@ -1,0 +1,142 @@
+"""The allocator: gives Ready servers to matches, each once, and the same server to the same key. `allocator_door` is its way in.
+
+Agones has no such key, so that there an answer lost on the way leaves a server Allocated for ever (agones #607).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from dedicated_server.fleet.agones import selection
+from dedicated_server.fleet.agones.allocation_journal import AllocationJournal, AllocationRecord
+from dedicated_server.fleet.agones.requests import AllocationAnswer, AllocationRequest, Metadata, Port
+from dedicated_server.fleet.client import MATCH_ANNOTATION
+from dedicated_server.fleet.pool import metrics
+from dedicated_server.fleet.pool.counters_and_lists import Counter, ValueList, parse_int64, parse_strings
+from dedicated_server.fleet.pool.gameserver import GameServer
+from dedicated_server.fleet.pool.pool import WarmPool
+from dedicated_server.fleet.pool.states import IllegalTransitionError, State
+
+MAX_SHOWN = 500  # allocations that operators see
+
+
+class NoReadyServerError(Exception):
+    """Raised when no Ready server matches any selector; answered with 429, and the caller asks again."""
+
+
+class MatchAlreadyPlayedError(Exception):
+    """Raised when the server of a key has begun its match and is gone; answered with 410, and the match must not begin again."""
+
+
+class Allocator:
+    """Picks servers from a pool. It never awaits between choosing and taking, so no server is given twice.
+
+    Attributes:
+        latest: what operators see of the latest allocations, the newest last.
+    """
+
+    def __init__(self, pool: WarmPool, journal: AllocationJournal | None = None) -> None:
+        self._pool = pool
+        self._journal = journal
+        self._by_key: dict[str, tuple[GameServer, AllocationAnswer]] = {}
+        self._lost_keys = frozenset(journal.keys) if journal is not None else frozenset()
+        self.latest: deque[dict[str, Any]] = deque(maxlen=MAX_SHOWN)
+
+    def allocate(self, request: AllocationRequest, key: str | None, now: float) -> AllocationAnswer:
+        """Allocate a server, or give the answer that ``key`` got before.
+
+        Raises NoneReady, AlreadyPlayed, TallyError, IllegalTransition.
+        """
+        if key is not None and (known := self._known(key)) is not None:
+            return known
+        server = selection.choose(self._pool, request)
+        if server is None:
+            region = selection.wanted_region(self._pool, request)
+            if region is not None:
+                self._pool.allocation_requested(region, key or "", unmet=True, now=now)
+            raise NoReadyServerError("no game server that matches is Ready: ask again in a moment")
+        if server.state is State.ALLOCATED and MATCH_ANNOTATION in request.metadata.annotations:
+            raise IllegalTransitionError("a server that is in a match cannot be given another")
+        counters, lists = _changed_counters_and_lists(server, request)
+        self._pool.allocate(server, now, request.metadata.annotations, request.metadata.labels)
+        server.counters.update(counters)
+        server.lists.update(lists)
+        answer = AllocationAnswer(
+            name=server.name,
+            ports=[Port(name="default", port=server.port)],
+            address=server.address,
+            node_name=server.node or "local",
+            metadata=Metadata(labels=dict(server.labels), annotations=dict(server.annotations)),
+            counters={name: counter.as_json() for name, counter in server.counters.items()},
+            lists={name: values.as_json() for name, values in server.lists.items()},
+        )
+        self._record(server, key, answer, now)
+        return answer
+
+    def _known(self, key: str) -> AllocationAnswer | None:
+        """The answer that a key got, while it stands. A server that died before it began its match is replaced."""
+        known = self._by_key.get(key)
+        if known is None:
+            if key in self._lost_keys:
+                raise MatchAlreadyPlayedError(
+                    "the match of this key had a server, which ended with the fleet it was in"
+                )
+            return None
+        server, answer = known
+        if server.state is State.ALLOCATED:
+            metrics.allocations_retry.inc()
+            return answer
+        if server.claimed:
+            raise MatchAlreadyPlayedError(f"the match of this key began on {server.name}, which is gone")
+        return None
+
+    def _record(self, server: GameServer, key: str | None, answer: AllocationAnswer, now: float) -> None:
+        if server.has_match and self._journal is not None:
+            self._journal.allocated(
+                AllocationRecord(
+                    key or "", server.name, server.region, server.match_id, server.player_ids, now
+                )
+            )
+        self._pool.allocation_requested(server.region, key or "", unmet=False, now=now)
+        self._pool.fill(now)
+        if key is not None:
+            self._by_key[key] = (server, answer)
+            if len(self._by_key) > 100_000:
+                del self._by_key[next(iter(self._by_key))]
+        self.latest.append(
+            {"at": now, "server": server.name, "region": server.region, "match_id": server.match_id or None}
+        )
+
+
+def _changed_counters_and_lists(
+    server: GameServer, request: AllocationRequest
+) -> tuple[dict[str, Counter], dict[str, ValueList]]:
+    """The counters and lists as the request wants them, made beside the server's own: all or nothing. Raises TallyError.
+
+    As in Agones, an action on what a server does not have does nothing, and an amount is cut to what fits.
+    """
+    counters, lists = {}, {}
+    for name, action in request.counters.items():
+        if (counter := server.counters.get(name)) is None:
+            continue
+        changed = Counter(counter.count, counter.capacity)
+        if action.capacity is not None:
+            capacity = parse_int64(action.capacity, "capacity")
+            changed.change(capacity=capacity, count=min(changed.count, max(0, capacity)))
+        amount = parse_int64(action.amount, "amount")
+        wanted = changed.count + {"Increment": amount, "Decrement": -amount}.get(action.action, 0)
+        changed.change(count=min(max(wanted, 0), changed.capacity))
+        counters[name] = changed
+    for name, act in request.lists.items():
+        if (values := server.lists.get(name)) is None:
+            continue
+        changed_list = ValueList(list(values.values), values.capacity)
+        kept = [
+            value for value in changed_list.values if value not in parse_strings(act.delete_values, "values")
+        ]
+        capacity = changed_list.capacity if act.capacity is None else parse_int64(act.capacity, "capacity")
+        merged = list(dict.fromkeys([*kept, *parse_strings(act.add_values, "values")]))
+        changed_list.change(values=merged[: max(0, capacity)], capacity=capacity)
+        lists[name] = changed_list
+    return counters, lists

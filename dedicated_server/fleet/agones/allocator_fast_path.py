@@ -1,0 +1,166 @@
+"""Agones' ``POST /gameserverallocation``: one plain ASGI function before the rest of the application.
+
+A framework's route costs this call 0.3 ms, three times what the allocation does, and while a wave of matches begins that is what they wait
+for. FastAPI knows the route for the description alone.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, FastAPI, Header, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from dedicated_server.fleet.agones.allocator import MatchAlreadyPlayedError, NoReadyServerError
+from dedicated_server.fleet.agones.requests import (
+    REQUEST_COMPONENTS,
+    REQUEST_SCHEMA,
+    AllocationRequest,
+    decode,
+    encode,
+)
+from dedicated_server.fleet.client import IDEMPOTENCY_HEADER
+from dedicated_server.fleet.pool import metrics
+from dedicated_server.fleet.pool.counters_and_lists import CounterListError
+from dedicated_server.fleet.pool.states import IllegalTransitionError
+from launchday import identity
+from launchday.problems import ProblemError
+from launchday.service import identify
+
+PATH = "/gameserverallocation"
+MAX_KEY_CHARACTERS = 200
+MAX_KNOWN_TOKENS = 1000  # verified before; a signature takes 56 µs to check
+KEY_HEADER = IDEMPOTENCY_HEADER.lower().encode()
+
+
+class AllocatorFastPath:
+    """Answers the one path itself, and passes on everything else."""
+
+    def __init__(self, app: ASGIApp, api: FastAPI) -> None:
+        self._app = app
+        self._api = api
+        self._known: dict[bytes, identity.Identity] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.perf_counter(), "Error"
+        try:
+            headers: dict[bytes, bytes] = dict(scope["headers"])
+            caller = self._caller(headers.get(b"authorization", b""))
+            key = headers.get(KEY_HEADER, b"").decode("latin-1")
+            if len(key) > MAX_KEY_CHARACTERS:
+                raise ProblemError(
+                    422,
+                    "invalid-request",
+                    f"{IDEMPOTENCY_HEADER} has at most {MAX_KEY_CHARACTERS} characters",
+                )
+            body = _decoded(await self._read(receive))
+            answer = encode(self._allocate(body, key and f"{caller}/{key}"))
+            status = "Allocated"
+        except ProblemError as problem:
+            status = "UnAllocated" if problem.status == 429 else status
+            await problem.response()(scope, receive, send)
+            return
+        finally:
+            metrics.observe_allocation(status, time.perf_counter() - began)
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [
+                    (b"content-type", b"application/json"),
+                    (b"content-length", str(len(answer)).encode()),
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": answer})
+
+    def _allocate(self, body: AllocationRequest, key: str) -> Any:
+        try:
+            return self._api.state.allocator.allocate(body, key or None, time.time())
+        except NoReadyServerError as error:
+            raise ProblemError(429, "no-server-ready", str(error), headers={"Retry-After": "1"}) from error
+        except MatchAlreadyPlayedError as error:
+            raise ProblemError(410, "already-played", str(error)) from error
+        except (CounterListError, IllegalTransitionError) as error:
+            raise ProblemError(422, "invalid-request", str(error)) from error
+
+    def _caller(self, authorization: bytes) -> str:
+        """Who asks. A fleet that demands client certificates has checked one by now, and asks for no token beside it."""
+        state = self._api.state
+        if state.settings.fleet_client_ca:
+            return "certificate"
+        now = time.time()
+        known = self._known.get(authorization)
+        if known is None or known.expires_at <= now:
+            known = identify(state.signer, authorization.decode("latin-1"), now, identity.SERVICE)
+            if len(self._known) >= MAX_KNOWN_TOKENS:
+                self._known.clear()
+            self._known[authorization] = known
+        return known.subject
+
+    async def _read(self, receive: Receive) -> bytes:
+        body, most = b"", self._api.state.settings.max_request_bytes
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ProblemError(400, "cut-short", "the request was cut short")
+            chunk: bytes = message.get("body", b"")
+            body += chunk
+            if len(body) > most:
+                raise ProblemError(413, "request-too-large", f"a request has at most {most} bytes")
+            if not message.get("more_body", False):
+                return body
+
+
+def _decoded(body: bytes) -> AllocationRequest:
+    try:
+        return decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        text, _, path = str(error).partition(" - at `$")
+        pointer = "/body" + re.sub(
+            r"\[(\.\.\.|\d+)\]|\.", lambda found: f"/{found[1] or ''}", path.rstrip("`")
+        )
+        problem = ProblemError(
+            422, "invalid-request", f"{pointer}: {text}", errors=[{"pointer": pointer, "detail": text}]
+        )
+        raise problem from error
+
+
+router = APIRouter(tags=["allocator"])
+
+
+@router.post(
+    PATH,
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": REQUEST_SCHEMA[0]}}},
+        "security": [{"HTTPBearer": []}],
+    },
+    responses={200: {"content": {"application/json": {"schema": REQUEST_SCHEMA[1]}}}},
+    response_class=Response,
+)
+async def allocate(
+    key: Annotated[str | None, Header(alias=IDEMPOTENCY_HEADER, max_length=MAX_KEY_CHARACTERS)] = None,
+) -> Response:
+    """Take one Ready game server that matches the first selector that any matches, and put the metadata on it."""
+    raise AssertionError("the door before this application has answered")
+
+
+def install(app: FastAPI) -> None:
+    """Put the door before an application whose state has an ``allocator``."""
+    app.include_router(router)
+    app.add_middleware(AllocatorFastPath, api=app)
+    describe = app.openapi
+
+    def with_agones_schemas() -> dict[str, Any]:
+        document = describe()
+        document.setdefault("components", {}).setdefault("schemas", {}).update(REQUEST_COMPONENTS)
+        return document
+
+    app.openapi = with_agones_schemas  # type: ignore[method-assign]

@@ -1,0 +1,108 @@
+"""What the page shows that is not the fleet's: the books of the matchmaker and of the rewards, and a player's check-out."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from launchday.identity import Signer
+from launchday.settings import Settings
+
+TOKEN_TTL_S = 24 * 3600.0
+TIMEOUT_S = 2.0
+MAX_DEAD_LETTERS = 7
+DEAD_LETTERS_TIMEOUT_S = 10.0  # the rewards service reads them from the broker
+
+
+@dataclass
+class BackendCounters:
+    """The newest answers, None where a service did not answer."""
+
+    queue: dict[str, Any] | None = None
+    events: dict[str, Any] | None = None
+    unreachable: list[str] = field(default_factory=list)
+
+
+class BackendClient:
+    """Asks the other services, with a token of the console's own. One for all visitors."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._signer = Signer(settings.identity_secret.get_secret_value())
+        self._counters = BackendCounters()
+        self._read_at = 0.0
+        self.queue_over_time: deque[tuple[float, int, float]] = deque(
+            maxlen=900
+        )  # (Unix s, players queued, p95 wait in s)
+        self._http: httpx.AsyncClient | None = None
+        self._dead_letters: list[dict[str, Any]] | None = None
+        self._dead_letters_at = -1
+
+    async def counters(self) -> BackendCounters:
+        """The books, at most a second old."""
+        now = time.monotonic()
+        if now - self._read_at >= 1.0:
+            self._read_at = now
+            found = BackendCounters()
+            found.queue = await self._counters_of(self._settings.matchmaker_url, "matchmaker", found)
+            found.events = await self._counters_of(self._settings.rewards_url, "rewards", found)
+            self._counters = found
+            if found.queue is not None:
+                sample = (time.time(), int(found.queue["searching"]), float(found.queue["wait_s"]["p95"]))
+                self.queue_over_time.append(sample)
+        return self._counters
+
+    async def dead_letters(self) -> list[dict[str, Any]] | None:
+        """The newest dead letters; None where the rewards service does not give them. Asked for when their number has changed."""
+        events = self._counters.events
+        if events is None:
+            self._dead_letters = None
+        elif self._dead_letters is None or self._dead_letters_at != events["dead_letters"]:
+            self._dead_letters_at = events["dead_letters"]
+            self._dead_letters = await self._newest_dead_letters() if self._dead_letters_at else []
+        return self._dead_letters
+
+    async def _newest_dead_letters(self) -> list[dict[str, Any]] | None:
+        url = f"{self._settings.rewards_url}/v1/internal/dead-letters?limit={MAX_DEAD_LETTERS}"
+        try:
+            response = await self._get(url, DEAD_LETTERS_TIMEOUT_S)
+            response.raise_for_status()
+            found: list[dict[str, Any]] = response.json()["dead_letters"]
+        except (httpx.HTTPError, OSError, ValueError, LookupError, TypeError):
+            return None
+        return found
+
+    async def player(self, player_id: str) -> dict[str, Any]:
+        """A player's check-out and how far his changes are stored. Raises LookupError with what to say."""
+        try:
+            response = await self._get(
+                f"{self._settings.meta_url}/v1/internal/players/{int(player_id)}/lease"
+            )
+        except (httpx.HTTPError, OSError) as error:
+            raise LookupError("The meta service does not answer: try again in a moment.") from error
+        if response.status_code == httpx.codes.NOT_FOUND:
+            raise LookupError(f"There is no player {player_id}.")
+        if not response.is_success:
+            raise LookupError(f"The meta service answered HTTP {response.status_code}.")
+        body: dict[str, Any] = response.json()
+        return body
+
+    async def _counters_of(self, url: str, name: str, found: BackendCounters) -> dict[str, Any] | None:
+        try:
+            response = await self._get(f"{url}/v1/internal/books")
+            response.raise_for_status()
+            body = response.json()
+        except (httpx.HTTPError, OSError, ValueError):
+            found.unreachable.append(name)
+            return None
+        return body if isinstance(body, dict) else None
+
+    async def _get(self, url: str, timeout_s: float = TIMEOUT_S) -> httpx.Response:
+        if self._http is None:
+            self._http = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
+        token = self._signer.service_token("console", time.time(), TOKEN_TTL_S)
+        return await self._http.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout_s)

@@ -1,0 +1,73 @@
+"""The fleet's end of its web page: a socket that listens from the start, and a process that is started when somebody first comes.
+
+So the page costs nothing until it is looked at, and whoever is the first waits two seconds, in the socket's queue, instead of being refused.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import structlog
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse
+
+from launchday.settings import Settings, environment
+
+log = structlog.get_logger()
+router = APIRouter(tags=["console"])
+
+
+class ConsoleProcess:
+    """The web page's process, if there is one. Raises OSError when its port is taken."""
+
+    def __init__(self, settings: Settings, fleet_url: str) -> None:
+        self._settings = settings
+        self._fleet_url = fleet_url
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket = socket.create_server((settings.bind_host, settings.console_port), backlog=128)
+        self.port: int = self._socket.getsockname()[1]
+
+    def open(self) -> None:
+        """Start the process unless it runs."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        if self._process is not None:
+            log.warning("the console ended: starting another", code=self._process.returncode)
+        folder = self._settings.state_dir.absolute() / "console"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # visitors' tokens are kept there
+        env = {**os.environ, **environment(self._settings), "NICEGUI_STORAGE_PATH": str(folder)}
+        descriptor = self._socket.fileno()
+        argv = [sys.executable, "-m", "dedicated_server.fleet.console"]
+        argv += ["--socket", str(descriptor), "--fleet", str(os.getpid()), "--url", self._fleet_url]
+        path: Path = self._settings.state_dir / "logs" / "console.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as output:
+            self._process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=env,
+                pass_fds=(descriptor,),
+                start_new_session=True,
+            )
+
+    def close(self) -> None:
+        """End the process and free the port."""
+        self._socket.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+@router.get("/", include_in_schema=False)
+async def index(request: Request) -> RedirectResponse:
+    """Lead to the web page."""
+    console: ConsoleProcess = request.app.state.console
+    console.open()
+    host = request.url.hostname or "127.0.0.1"
+    return RedirectResponse(f"http://{f'[{host}]' if ':' in host else host}:{console.port}/", status_code=307)

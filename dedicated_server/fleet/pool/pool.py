@@ -1,0 +1,400 @@
+"""The warm pool: starts game servers, follows each through its states, and replaces whatever leaves.
+
+No clock and no I/O in here but the forker's: every method is a plain function of the pool and ``now`` (Unix seconds), run in
+one event loop, so an allocation is a dictionary pop and no two callers can get the same server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+
+import structlog
+
+from dedicated_server.fleet.pool import counters_and_lists, metrics
+from dedicated_server.fleet.pool.changes import Changes
+from dedicated_server.fleet.pool.config import ForkRequest, Memory, PoolConfig, Spawner, private_bytes
+from dedicated_server.fleet.pool.fleet_counters import FleetCounters
+from dedicated_server.fleet.pool.gameserver import GameServer
+from dedicated_server.fleet.pool.liveness import unhealthy_reason
+from dedicated_server.fleet.pool.logs import ServerLogs
+from dedicated_server.fleet.pool.ports import PortPool
+from dedicated_server.fleet.pool.region import Region
+from dedicated_server.fleet.pool.states import FINAL_STATES, STARTING_STATES, State, check_transition
+
+MAX_GONE = 1000  # servers that are gone but still shown
+MAX_STARTING = (
+    8  # forks in flight: enough to keep a core busy, few enough that each gets to its first heartbeat
+)
+FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.1, 10.0  # between starts while servers end before they are Ready
+MEMORY_PERIOD_S = 2.0  # between two looks at the memory of servers in play; one takes 0.3 ms
+
+log = structlog.get_logger()
+
+
+class WarmPool:
+    """All game servers of all regions.
+
+    Attributes:
+        books: what the matches came to.
+        changes: what happened, in order.
+        regions: by name, what there is and what is wanted in each.
+        empty: set while no server is alive.
+    """
+
+    def __init__(
+        self,
+        config: PoolConfig,
+        spawner: Spawner,
+        *,
+        logs: ServerLogs,
+        game_ports: Iterable[int],
+        sdk_ports: Iterable[int],
+        new_id: Callable[[], str],
+        on_finished: Callable[[GameServer, bool, str], None] | None = None,
+        on_gone: Callable[[GameServer], None] | None = None,
+        memory: Memory = private_bytes,
+    ) -> None:
+        self.config = config
+        self.fleet_counters = FleetCounters()
+        self.changes = Changes(new_id())
+        self.regions = {name: Region(name, config.ready_per_region) for name in config.regions}
+        self._spawner = spawner
+        self._logs = logs
+        self._game_ports = PortPool(game_ports)
+        self._sdk_ports = PortPool(sdk_ports)
+        if len(self._game_ports) < config.max_servers:
+            raise ValueError(
+                f"max_servers is {config.max_servers}, but there are only {len(self._game_ports)} game ports: "
+                "widen LAUNCHDAY_GAME_PORT_MIN to LAUNCHDAY_GAME_PORT_MAX or lower LAUNCHDAY_MAX_SERVERS"
+            )
+        self._new_id = new_id
+        self._on_finished = on_finished
+        self._on_gone = on_gone
+        self._memory = memory
+        self._live: dict[str, GameServer] = {}
+        self._by_sdk_port: dict[int, GameServer] = {}
+        self._delayed: dict[str, GameServer] = {}
+        self._gone: OrderedDict[str, GameServer] = OrderedDict()
+        self._failed_starts = 0
+        self._start_not_before = 0.0
+        self._memory_due = 0.0
+        self._closing = False
+        self.empty = asyncio.Event()
+        self.empty.set()
+
+    # --- what there is ----------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def __iter__(self) -> Iterator[GameServer]:
+        """Every live server, then those gone, the newest first."""
+        yield from self._live.values()
+        yield from reversed(self._gone.values())
+
+    def get(self, name: str) -> GameServer | None:
+        """The server of that name, gone or not."""
+        return self._live.get(name) or self._gone.get(name)
+
+    def at_sdk_port(self, port: int) -> GameServer | None:
+        """The server whose sidecar listens there."""
+        return self._by_sdk_port.get(port)
+
+    def in_state(self, region: str, state: State) -> dict[str, GameServer]:
+        """The live servers of a region in one state, by name, the one that entered it first leading."""
+        return self.regions[region].in_state[state] if region in self.regions else {}
+
+    def counts(self) -> dict[str, dict[State, int]]:
+        """Live servers by region and state; a state that nobody is in is left out, but Ready and Allocated never."""
+        return {name: region.counts() for name, region in self.regions.items()}
+
+    def matches_by_node(self) -> dict[str, int]:
+        """How many servers are in a match, by the warm parent that forked them."""
+        found: dict[str, int] = {}
+        for region in self.regions.values():
+            for server in region.in_state[State.ALLOCATED].values():
+                found[server.node] = found.get(server.node, 0) + 1
+        return found
+
+    # --- what the sidecar passes on -----------------------------------------------------------------------------------
+
+    def sidecar_called(self, server: GameServer, now: float) -> None:
+        """A server called its sidecar: it has a running process."""
+        if server.state in (State.CREATING, State.STARTING):
+            self._enter(server, State.SCHEDULED, now)
+
+    def ready(self, server: GameServer, now: float) -> None:
+        """A server says that it can take players; raises IllegalTransition."""
+        self._enter(server, State.REQUEST_READY, now)
+        self._enter(server, State.READY, now)
+        server.clear_match()
+        server.last_health_at = now
+        self._failed_starts = 0
+        if server.draining:
+            self.shut_down(server, now, "drained")
+        self.fill(now)
+
+    def heartbeat(self, server: GameServer, now: float) -> None:
+        """A server says that it is well."""
+        server.last_health_at = now
+
+    def reserve(self, server: GameServer, seconds: float, now: float) -> None:
+        """Keep a server back, until it changes its state itself or, where ``seconds`` is not 0, for so long."""
+        self._enter(server, State.RESERVED, now)
+        server.reserved_until = now + seconds if seconds else 0.0
+
+    def shut_down(self, server: GameServer, now: float, reason: str = "") -> None:
+        """A server is done: it gets SIGTERM, and SIGKILL when that does not end it. Asking twice changes nothing."""
+        if server.state not in FINAL_STATES:
+            self._end(server, State.SHUTDOWN, signal.SIGTERM, now, reason)
+
+    # --- what the allocator does --------------------------------------------------------------------------------------
+
+    def allocate(
+        self, server: GameServer, now: float, annotations: dict[str, str], labels: dict[str, str]
+    ) -> None:
+        """Give a server to a match; raises IllegalTransition. ``fill`` starts its replacement."""
+        has_match = server.has_match
+        check_transition(server.state, State.ALLOCATED)
+        server.annotate(annotations, labels)  # first, so that the change that is told names the match
+        self._enter(server, State.ALLOCATED, now)
+        server.allocated_at = now
+        if server.has_match and not has_match:
+            self.fleet_counters.matches_started += 1
+            if self.config.claim_s:
+                server.claim_deadline = now + self.config.claim_s
+
+    def allocation_requested(self, region: str, key: str, unmet: bool, now: float) -> None:
+        """A match asked for a server of a region: of those in vain an autoscaler hears, so that what is scaled to zero grows."""
+        if region in self.regions:
+            self.regions[region].allocation_requested(key, unmet, now)
+
+    # --- what an operator does ----------------------------------------------------------------------------------------
+
+    def cordon(self, server: GameServer, cordoned: bool, now: float) -> None:
+        """Give a server to no match, or again to some. One that is Ready and cordoned does not count as idle."""
+        if server.cordoned != cordoned:
+            server.cordoned = cordoned
+            self.regions[server.region].recount()
+            self._publish(server, now, "cordoned" if cordoned else "uncordoned")
+            server.notify()
+
+    def drain(self, server: GameServer, now: float) -> None:
+        """End a server when its match does; at once where it has none."""
+        server.draining = True
+        if server.state in (State.ALLOCATED, State.RESERVED) or server.state in STARTING_STATES:
+            self._publish(server, now, "draining")
+        else:
+            self.shut_down(server, now, "drained")
+
+    def drain_region(self, region: Region, draining: bool, now: float) -> None:
+        """Keep no idle server in a region and give none of it to a match, until it is told otherwise; matches play on."""
+        region.draining = draining
+        if draining:
+            for server in list(region.in_state[State.READY].values()):
+                self.shut_down(server, now, "drained")
+
+    def kill(self, server: GameServer, now: float, reason: str) -> None:
+        """End a server at once, its match with it."""
+        if server.state not in FINAL_STATES:
+            self._end(server, _failure(server), signal.SIGKILL, now, reason)
+        else:
+            self._spawner.signal(server.name, signal.SIGKILL)
+
+    # --- what the warm parents report ---------------------------------------------------------------------------------
+
+    def forked(self, name: str, pid: int, now: float) -> None:
+        """A server has a process now."""
+        if server := self._live.get(name):
+            server.pid = pid
+            if server.state is State.CREATING:
+                self._enter(server, State.STARTING, now)
+
+    def exited(self, name: str, how: str, now: float) -> None:
+        """A server's process has ended: settle its match, recycle its ports, and start another."""
+        server = self._live.get(name)
+        if server is None:
+            return
+        if server.state not in FINAL_STATES:
+            self._enter(server, _failure(server), now, how)
+        log.log(_severity(server), "game server gone", server=name, state=server.state, how=how)
+        self._forget(server, now)
+        if server.has_match or server.state is not State.SHUTDOWN:
+            server.log = self._logs.keep(server.log, server.match_id)
+        else:
+            self._logs.discard(server.log)
+        if all(entry.state is not State.READY for entry in server.history) and not server.draining:
+            self._failed_starts += 1
+            pause = min(FIRST_BACKOFF_S * 2**self._failed_starts, MAX_BACKOFF_S)
+            self._start_not_before = now + pause
+        self.fill(now)
+
+    def parent_lost(self, node: str, now: float) -> None:
+        """A warm parent has ended, and all its servers with it."""
+        for name, server in list(self._live.items()):
+            if server.node == node:
+                self.exited(name, "the warm parent ended", now)
+
+    # --- what time brings ---------------------------------------------------------------------------------------------
+
+    def step(self, now: float) -> None:
+        """Find servers that hang, end what was told to go and did not, and fill up. Call it a few times a second."""
+        weigh = self.config.max_memory_bytes > 0 and now >= self._memory_due
+        if weigh:
+            self._memory_due = now + MEMORY_PERIOD_S
+        for server in list(self._live.values()):
+            if server.name in self._delayed:
+                if now >= server.fork_at:
+                    self._fork(server)
+            elif server.deadline is not None:
+                if now >= server.deadline:
+                    self._spawner.signal(server.name, signal.SIGKILL)
+                    server.deadline = now + self.config.stop_timeout_s
+            elif (reason := self._unhealthy_reason(server, now, weigh)) is not None:
+                # SIGKILL at once: a process that hangs does not answer SIGTERM either, and its match is lost already.
+                self._end(server, _failure(server), signal.SIGKILL, now, reason)
+            elif server.state is State.RESERVED and 0 < server.reserved_until <= now:
+                self._enter(server, State.READY, now)
+        self._stop_surplus(now)
+        self.fill(now)
+        for region in self.regions.values():
+            region.count_time(now)
+
+    def fill(self, now: float) -> None:
+        """Start servers until each region has its buffer or a limit is reached, the neediest region first."""
+        if self._closing or not self._spawner.warm or now < self._start_not_before:
+            return
+        while len(self._live) < self.config.max_servers:
+            neediest = max(self.regions.values(), key=Region.missing, default=None)
+            if neediest is None or neediest.missing() <= 0:
+                return
+            delay_s = self.config.startup_delay_s.get(neediest.name, 0.0)
+            if not delay_s and self._starting() >= MAX_STARTING:
+                return
+            self._start(neediest, now, delay_s)
+
+    def close(self, now: float) -> None:
+        """End every server and start no more; the pool is closed when it is empty."""
+        self._closing = True
+        for server in list(self._live.values()):
+            if server.name in self._delayed:
+                self._enter(server, State.SHUTDOWN, now, "the fleet is stopping")
+                self._forget(server, now)
+            elif server.deadline is None:
+                self._end(server, State.SHUTDOWN, signal.SIGTERM, now, "the fleet is stopping")
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _start(self, region: Region, now: float, delay_s: float) -> None:
+        name = f"{region.name}-{self._new_id()}"
+        server = GameServer(
+            name=name,
+            uid=self._new_id(),
+            region=region.name,
+            address=self.config.address,
+            port=self._game_ports.take(),
+            sdk_port=self._sdk_ports.take(),
+            log=self._logs.path(name),
+            created_at=now,
+            health=self.config.health,
+            fork_at=now + delay_s,
+            counters=counters_and_lists.parse_counters(self.config.counters_and_lists.get("counters", {})),
+            lists=counters_and_lists.parse_lists(self.config.counters_and_lists.get("lists", {})),
+        )
+        self._live[name] = server
+        self.empty.clear()
+        self._by_sdk_port[server.sdk_port] = server
+        region.enter(server)
+        self._enter(server, State.CREATING, now)
+        self.fleet_counters.servers_started += 1
+        self._delayed[name] = server
+        if not delay_s:
+            self._fork(server)
+
+    def _fork(self, server: GameServer) -> None:
+        if not self._spawner.warm:
+            return
+        del self._delayed[server.name]
+        server.node = self._spawner.fork(ForkRequest(server.name, server.sdk_port, server.log))
+
+    def _enter(self, server: GameServer, state: State, now: float, reason: str = "") -> None:
+        before = server.state
+        server.enter(state, now, reason)
+        self.regions[server.region].moved(server, before)
+        self._publish(server, now, reason)
+        metrics.observe_state(server.region, before, now - server.history[-2].at)
+        if before is State.ALLOCATED and state is not State.ALLOCATED and server.has_match:
+            ended = self.fleet_counters.finish(server)
+            why = "" if ended else str(server.report.get("error") or reason or f"it was {state}")
+            if self._on_finished is not None:
+                self._on_finished(server, ended, why)
+
+    def _unhealthy_reason(self, server: GameServer, now: float, weigh: bool) -> str | None:
+        if weigh and server.state is State.ALLOCATED and server.pid is not None:
+            server.memory_bytes = self._memory(server.pid)
+        return unhealthy_reason(server, self.config, now)
+
+    def _end(
+        self, server: GameServer, state: State, number: signal.Signals, now: float, reason: str = ""
+    ) -> None:
+        self._enter(server, state, now, reason)
+        if self._delayed.pop(server.name, None) is not None:  # it has no process yet
+            self._forget(server, now)
+            return
+        server.deadline = now + self.config.stop_timeout_s
+        self._spawner.signal(server.name, number)
+
+    def _stop_surplus(self, now: float) -> None:
+        """End idle servers beyond what is wanted, those that became Ready last."""
+        for region in self.regions.values():
+            for _ in range(region.surplus()):
+                youngest = next(
+                    (one for one in reversed(region.in_state[State.READY].values()) if not one.cordoned), None
+                )
+                if youngest is not None:
+                    self.shut_down(youngest, now, "scaled down")
+
+    def _forget(self, server: GameServer, now: float) -> None:
+        del self._live[server.name]
+        self._delayed.pop(server.name, None)
+        if not self._live:
+            self.empty.set()
+        del self._by_sdk_port[server.sdk_port]
+        self.regions[server.region].gone(server)
+        self._game_ports.give_back(server.port)
+        self._sdk_ports.give_back(server.sdk_port)
+        server.gone = True
+        server.notify()
+        self._publish(server, now, "")
+        if self._on_gone is not None:
+            self._on_gone(server)
+        self._gone[server.name] = server
+        if len(self._gone) > MAX_GONE:
+            self._gone.popitem(last=False)
+
+    def _starting(self) -> int:
+        return sum(region.starting() for region in self.regions.values()) - len(self._delayed)
+
+    def _publish(self, server: GameServer, now: float, reason: str) -> None:
+        self.changes.publish(
+            "gameserver",
+            now,
+            name=server.name,
+            region=server.region,
+            state=server.state,
+            match_id=server.match_id or None,
+            gone=server.gone,
+            reason=reason,
+        )
+
+
+def _failure(server: GameServer) -> State:
+    """Before it was ever Ready, a server that ends is an Error; after, it is Unhealthy."""
+    return State.ERROR if server.state in STARTING_STATES else State.UNHEALTHY
+
+
+def _severity(server: GameServer) -> int:
+    return 20 if server.state is State.SHUTDOWN else 30  # logging.INFO, logging.WARNING

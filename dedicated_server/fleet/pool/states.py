@@ -1,0 +1,63 @@
+"""The states of a game server, by Agones' names, and which may follow which."""
+
+from __future__ import annotations
+
+import enum
+
+
+class State(enum.StrEnum):
+    """Where a game server is in its life. In a local fleet they mean:
+
+    PortAllocation: its ports are taken from the pools. Creating: the warm parent was asked to fork it. Starting: it has a
+    process. Scheduled: the process has called its sidecar. RequestReady, Ready: it says that it can take players.
+    Allocated: it belongs to a match. Reserved: kept back for a while at its own wish. Shutdown: it has asked to be ended.
+    Unhealthy: it crashed or its heartbeat stopped. Error: it could not be started.
+    """
+
+    PORT_ALLOCATION = "PortAllocation"
+    CREATING = "Creating"
+    STARTING = "Starting"
+    SCHEDULED = "Scheduled"
+    REQUEST_READY = "RequestReady"
+    READY = "Ready"
+    ALLOCATED = "Allocated"
+    RESERVED = "Reserved"
+    SHUTDOWN = "Shutdown"
+    ERROR = "Error"
+    UNHEALTHY = "Unhealthy"
+
+
+STARTING_STATES = frozenset(
+    {State.PORT_ALLOCATION, State.CREATING, State.STARTING, State.SCHEDULED, State.REQUEST_READY}
+)
+RUNNING_STATES = frozenset(
+    {State.SCHEDULED, State.REQUEST_READY, State.READY, State.ALLOCATED, State.RESERVED}
+)
+FINAL_STATES = frozenset({State.SHUTDOWN, State.ERROR, State.UNHEALTHY})
+
+# Anything alive may shut down, fail or turn unhealthy. A server that calls its sidecar before the fork has been
+# reported to the fleet skips Starting.
+_NEXT_STATES: dict[State, frozenset[State]] = {
+    State.PORT_ALLOCATION: frozenset({State.CREATING}),
+    State.CREATING: frozenset({State.STARTING, State.SCHEDULED}),
+    State.STARTING: frozenset({State.SCHEDULED}),
+    State.SCHEDULED: frozenset({State.REQUEST_READY, State.ALLOCATED, State.RESERVED}),
+    State.REQUEST_READY: frozenset({State.READY}),
+    State.READY: frozenset({State.ALLOCATED, State.RESERVED, State.REQUEST_READY}),
+    State.ALLOCATED: frozenset({State.ALLOCATED, State.RESERVED, State.REQUEST_READY}),
+    State.RESERVED: frozenset({State.ALLOCATED, State.RESERVED, State.REQUEST_READY, State.READY}),
+    State.SHUTDOWN: frozenset(),
+    State.ERROR: frozenset(),
+    State.UNHEALTHY: frozenset(),
+}
+
+
+class IllegalTransitionError(Exception):
+    """Raised when a game server asks for a state that cannot follow its own. The sidecar answers 400 and changes nothing."""
+
+
+def check_transition(now_in: State, wanted: State) -> None:
+    """Raise IllegalTransition unless ``wanted`` may follow ``now_in``."""
+    if wanted in _NEXT_STATES[now_in] or (wanted in FINAL_STATES and now_in not in FINAL_STATES):
+        return
+    raise IllegalTransitionError(f"a game server that is {now_in} cannot become {wanted}")

@@ -1,0 +1,128 @@
+"""What Prometheus sees of the matches being played: the tick and its stages, from the reports that the servers send once a second.
+
+A server has no port for metrics of its own: its process ticks, and its reports go through the sidecar to whoever runs the fleet, which
+is where Prometheus asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, Protocol
+
+from prometheus_client import REGISTRY
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+QUANTILES: Final = (("p50", "0.5"), ("p99", "0.99"))
+US: Final = 1e-6
+
+# Metric: where in a report, and what it is. Those of COUNTERS only ever grow within a match.
+GAUGES: Final = {
+    "launchday_match_load": ("load", "Share of the period that ticks take, smoothed."),
+    "launchday_match_snapshot_every": ("snapshot_every", "Ticks to a snapshot: above 1 under overload."),
+    "launchday_match_players_connected": ("players_connected", "Players connected now."),
+    "launchday_match_players_alive": ("players_alive", "Players alive now."),
+}
+COUNTERS: Final = {
+    "launchday_match_ticks": ("tick", "Ticks of the match's clock."),
+    "launchday_match_missed_ticks": ("missed_ticks", "Ticks left out because they were too late."),
+    "launchday_match_snapshot_rate_lowered": (
+        "snapshot_rate_lowered",
+        "Times that overload lowered the rate.",
+    ),
+    "launchday_match_inputs_refused": ("inputs_refused", "Inputs faster than time."),
+    "launchday_match_rewinds_clamped": ("rewinds_clamped", "Shots at a past too distant."),
+    "launchday_match_players_backfilled": (
+        "players_backfilled",
+        "Players who came into free seats of the running match.",
+    ),
+    "launchday_match_events_lost": ("events_lost", "Events that found no room in the journal."),
+}
+TIMES: Final = {
+    "launchday_match_tick_seconds": ("tick_us", "Time a tick takes."),
+    "launchday_match_late_seconds": ("late_us", "How late ticks begin."),
+}
+
+
+class ReportingServer(Protocol):
+    """A game server, as far as this is concerned."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def region(self) -> str:
+        """Where it is."""
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """Its last report; empty before the first."""
+
+
+class MatchMetrics(Collector):
+    """Reads the reports of the ``servers`` when Prometheus asks, so a server that is gone leaves nothing behind."""
+
+    def __init__(self, servers: Callable[[], Iterable[ReportingServer]]) -> None:
+        self.servers = servers
+
+    def collect(self) -> Iterator[Metric]:
+        """See Collector. What a report lacks, or has in another form, is left out."""
+        playing = [
+            ([server.name, server.region], server.report)
+            for server in self.servers()
+            if server.report and "outcome" not in server.report
+        ]
+        whose = ["server", "region"]
+        for name, (key, meaning) in GAUGES.items():
+            gauge = GaugeMetricFamily(name, meaning, labels=whose)
+            for labels, report in playing:
+                _add(gauge, labels, report.get(key))
+            yield gauge
+        for name, (key, meaning) in COUNTERS.items():
+            counter = CounterMetricFamily(name, meaning, labels=whose)
+            for labels, report in playing:
+                _add(counter, labels, report.get(key))
+            yield counter
+        for name, (key, meaning) in TIMES.items():
+            time = GaugeMetricFamily(name, f"{meaning} Of the last minute.", labels=[*whose, "quantile"])
+            for labels, report in playing:
+                for point, quantile in QUANTILES:
+                    _add(time, [*labels, quantile], _part(report, key).get(point), US)
+            yield time
+        stage = GaugeMetricFamily(
+            "launchday_match_stage_seconds",
+            "Median time of a tick's stage. Of the last minute.",
+            labels=[*whose, "stage"],
+        )
+        dropped = CounterMetricFamily(
+            "launchday_match_dropped_datagrams", "Datagrams not taken in.", labels=[*whose, "reason"]
+        )
+        for labels, report in playing:
+            for named, took_us in _part(report, "stages_us").items():
+                _add(stage, [*labels, named], took_us, US)
+            for reason, count in _part(report, "dropped").items():
+                _add(dropped, [*labels, reason], count)
+        yield stage
+        yield dropped
+
+
+def _part(report: Mapping[str, Any], key: str) -> dict[str, Any]:
+    part = report.get(key)
+    return part if isinstance(part, dict) else {}
+
+
+def _add(
+    family: GaugeMetricFamily | CounterMetricFamily, labels: list[str], value: Any, unit: float = 1.0
+) -> None:
+    if isinstance(value, int | float):
+        family.add_metric(labels, value * unit)
+
+
+_METRICS: Final = MatchMetrics(tuple)
+REGISTRY.register(_METRICS)
+
+
+def collect_from(servers: Iterable[ReportingServer]) -> None:
+    """From now on, let Prometheus see the reports of these ``servers``, which are asked for anew each time."""
+    _METRICS.servers = lambda: list(servers)

@@ -1,0 +1,79 @@
+"""The report of a match: one JSON-ready dictionary, made between ticks, about once a second."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dedicated_server.protocol.datagrams import CONNECTED
+from dedicated_server.simulation.world import (
+    ALIVE,
+    CLAMPED_REWINDS,
+    DEATHS,
+    EVENTS_LOST,
+    HITS,
+    KILLS,
+    REFUSED_INPUTS,
+    SHOTS,
+)
+
+if TYPE_CHECKING:
+    from dedicated_server.tick.engine import Engine
+
+KILOBIT_BYTES = 125.0
+
+
+def build_report(engine: Engine) -> dict[str, Any]:
+    """Describe ``engine``'s match so far. Times are microseconds, the last minute's; counts are since the match was opened.
+
+    ``dropped`` counts datagrams not taken in, by the wire's reason, and those the sockets' buffers had no room for.
+    ``players_backfilled``: who came into the running match, into seats that were free; of those whose seats they took,
+    ``players_joined`` and ``players_lost`` still count who came and who was lost.
+    ``snapshot_every``: 1 while each client gets a snapshot each tick; 2 or 4 under overload.
+    """
+    world, wire, watch = engine.match.world, engine.wire, engine.stage_timer
+    traffic = engine.transport.traffic
+    played_s = max(engine.tick_number, 1) / engine.config.tick_hz
+    kbit = engine.sent_bytes[engine.joined] / KILOBIT_BYTES / played_s
+    dropped = {reason: count for reason, count in wire.drops_by_reason().items() if count}
+    dropped |= {
+        reason: count
+        for reason, count in (("inbox_full", traffic.rx_dropped), ("send_refused", traffic.tx_dropped))
+        if count
+    }
+    return {
+        "match_id": str(engine.config.match_id),
+        "mode": engine.config.mode,
+        "phase": engine.phase.name.lower(),
+        "tick": engine.tick_number,
+        "missed_ticks": engine.missed_ticks,
+        "tick_us": watch.tick_us(),
+        "late_us": watch.late_us(),
+        "stages_us": watch.stages_us(),
+        "histograms": watch.histograms(),
+        "load": round(engine.overload.load, 4),
+        "snapshot_every": engine.overload.snapshot_every,
+        "snapshot_rate_lowered": engine.overload.lowered,
+        "players_expected": len(engine.match.roster),
+        "players_connected": int(np.count_nonzero(wire.status == CONNECTED)),
+        "players_joined": int(np.count_nonzero(engine.joined)) + engine.slots.departed_joined,
+        "players_alive": int(np.count_nonzero(world.status[ALIVE])),
+        "players_lost": int(np.count_nonzero(engine.lost)) + engine.slots.departed_lost,
+        "players_backfilled": engine.slots.backfilled,
+        "kills": int(world.status[KILLS].sum()),
+        "deaths": int(world.status[DEATHS].sum()),
+        "shots": int(world.status[SHOTS].sum()),
+        "hits": int(world.status[HITS].sum()),
+        "inputs_refused": int(world.status[REFUSED_INPUTS].sum()),
+        "rewinds_clamped": int(world.status[CLAMPED_REWINDS].sum()),
+        "kbit_per_client": {
+            "p50": round(float(np.median(kbit)), 1) if len(kbit) else 0.0,
+            "max": round(float(kbit.max()), 1) if len(kbit) else 0.0,
+        },
+        "rx_datagrams": traffic.rx_datagrams,
+        "tx_datagrams": traffic.tx_datagrams,
+        "dropped": dropped,
+        "events_emitted": engine.events_emitted,
+        "events_lost": int(world.counters[EVENTS_LOST]),
+    }

@@ -1,0 +1,397 @@
+"""One match of a game server, from the check-out of its players to the commit of their results.
+
+In order: check out, open the engine, play, flush the events, commit. What fails ends the match, and the report says what it was.
+While ticks are played everything else here works in small pieces between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+import structlog
+
+from dedicated_server.match.backfill import BackfillAgent
+from dedicated_server.match.backfill_request import BackfillSink
+from dedicated_server.match.events import EventSink, MatchEvents
+from dedicated_server.match.spec import MatchSpec
+from dedicated_server.match.spectator import PERIOD_S, SpectatorFeed
+from dedicated_server.protocol.datagrams import LEFT
+from dedicated_server.simulation.match import MatchConfig, RosterPlayer
+from dedicated_server.tick.engine import Engine
+from dedicated_server.tick.pacing import TickClock, run_paced
+from dedicated_server.tick.slots import VACANT, DamageTotals
+from meta_service.client import CheckoutResponse, CommitResponse, MetaClientError, MetaRefusedError
+from meta_service.client import PlayerCommit as Committed
+from rewards.events import PlayerPlacement, ProducerCounters, Source
+
+EVENTS_PERIOD_S = 0.1  # between two looks for events: at most a few at a time, built between two ticks
+REPORT_PERIOD_S = 1.0
+RETRY_S = 0.25
+TICK_EDGES_US = (250, 500, 750, 1000, 1250, 1500, 2000, 2500, 3000, 4000, 6000, 8000, 12_000, 16_667)
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+
+class MatchFailedError(Exception):
+    """Raised when a match cannot go on; the message is what the report says."""
+
+
+class MetaService(Protocol):
+    """The meta service, as a match needs it."""
+
+    async def check_out(
+        self, match_id: UUID, server: str, region: str, ttl_s: float, player_ids: list[int]
+    ) -> CheckoutResponse:
+        """Lease players."""
+
+    async def commit(self, match_id: UUID, players: list[Committed]) -> CommitResponse:
+        """Commit results."""
+
+
+class EventProducerPort(EventSink, Protocol):
+    """The producer of events, as a match needs it."""
+
+    async def flush(self, timeout_s: float) -> bool:
+        """Wait until every event is delivered, or spooled after the time-out."""
+
+    def books(self) -> ProducerCounters:
+        """Counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long a match waits for others, in seconds.
+
+    Attributes:
+        join_s: for players to connect.
+        check_out_s: for the meta service at the start; players are waiting too.
+        flush_s: for Kafka; then the events go to the spool.
+        commit_s: for the meta service at the end; only results are at stake, so longer.
+        return_s: for who timed out to come back, before his seat may be given to another.
+    """
+
+    join_s: float = 10.0
+    check_out_s: float = 10.0
+    flush_s: float = 5.0
+    commit_s: float = 30.0
+    return_s: float = 15.0
+
+    def lease_s(self, match_s: float) -> float:
+        """Seconds for which players are checked out: the longest that a match can take, and half as much again."""
+        return 1.5 * (self.join_s + match_s + self.flush_s + self.commit_s)
+
+
+class MatchSession:
+    """Plays one match.
+
+    Args:
+        order: the match.
+        server: this server's name.
+        open_engine: makes the engine, once the roster is known.
+        meta, producer: where players come from and where events go.
+        send_report: passes a report on; may fail.
+        clock: time.
+        open_feed: makes the spectator feed of a match with these players, if there is to be one.
+        matchmaker: who fills free seats; None: nobody.
+        address: host and port, as connect tokens name this server.
+    """
+
+    def __init__(
+        self,
+        spec: MatchSpec,
+        server: str,
+        *,
+        open_engine: Callable[[MatchConfig], Engine],
+        meta: MetaService,
+        producer: EventProducerPort,
+        send_report: Callable[[str], Awaitable[None]],
+        clock: TickClock,
+        timeouts: Timeouts | None = None,
+        open_feed: Callable[[list[int]], SpectatorFeed | None] = lambda _: None,
+        matchmaker: BackfillSink | None = None,
+        address: tuple[str, int] = ("", 0),
+    ) -> None:
+        self._open_feed = open_feed
+        self._feed: SpectatorFeed | None = None
+        self._matchmaker = matchmaker
+        self._address = address
+        self._backfill: BackfillAgent | None = None
+        self._spec = spec
+        self._server = server
+        self._open_engine = open_engine
+        self._meta = meta
+        self._producer = producer
+        self._send_report = send_report
+        self._clock = clock
+        self._timeouts = timeouts or Timeouts()
+        self._fences: dict[int, int] = {}
+        self._engine: Engine | None = None
+        self._counts = {"checkouts": 0, "checkouts_refused": 0, "commits": 0, "commits_refused": 0}
+        self._outcome: dict[str, str] = {}
+
+    async def run(self) -> bool:
+        """Play the match to its end; returns whether it ended as it should. Cancel it to break it off."""
+        try:
+            await self._check_out()
+            engine = self._engine = self._open_engine(self._config())
+            events = self._events(engine)
+            self._backfill = self._backfill_agent(engine, events)
+            await self._play(engine, events)
+            await self._commit(self._collect_results(engine, events))
+        except MatchFailedError as error:
+            self.fail(str(error))
+        except Exception as error:
+            log.exception("the match failed", match_id=str(self._spec.match_id))
+            self.fail(f"a fault of the server: {_cause(error)!r}")
+        else:
+            self._outcome = {"outcome": "ended"}
+        return self._outcome["outcome"] == "ended"
+
+    def fail(self, reason: str) -> None:
+        """Note that the match failed, and why."""
+        log.error("the match failed", match_id=str(self._spec.match_id), reason=reason)
+        self._outcome = {"outcome": "failed", "error": reason}
+
+    def report(self) -> dict[str, Any]:
+        """What an operator sees. Once the match has ended or failed it has an ``outcome``, and an ``error`` if that is why."""
+        of_engine: dict[str, Any] = {"phase": "waiting"}
+        if self._engine is not None:
+            counts = self._engine.stage_timer.histogram(TICK_EDGES_US)
+            histogram = {"edges_us": list(TICK_EDGES_US), "counts": counts}
+            of_engine = {**self._engine.report(), "tick_histogram": histogram}
+        books = self._producer.books()
+        return {
+            **of_engine,
+            "match_id": str(self._spec.match_id),
+            "events_emitted": books.emitted,
+            "events_spooled": books.spooled,
+            **self._counts,
+            **self._outcome,
+        }
+
+    async def _check_out(self) -> None:
+        """Lease the players. Who is refused cannot play, the others can."""
+        order, patience = self._spec, self._timeouts
+        answer = await self._call_until_answered(
+            "check-out",
+            lambda: self._meta.check_out(
+                order.match_id,
+                self._server,
+                order.region,
+                patience.lease_s(order.match_s),
+                [seat.player_id for seat in order.players],
+            ),
+            patience.check_out_s,
+        )
+        self._fences = {player.player_id: player.fence for player in answer.checked_out}
+        self._counts["checkouts"] = len(answer.checked_out)
+        self._counts["checkouts_refused"] = len(answer.refused)
+        for refusal in answer.refused:
+            log.warning(
+                "check-out refused",
+                player_id=refusal.player_id,
+                reason=refusal.reason,
+                held_by=refusal.held_by,
+            )
+        if not self._fences:
+            raise MatchFailedError("check-out: every player was refused")
+
+    def _config(self) -> MatchConfig:
+        order = self._spec
+        return MatchConfig(
+            match_id=order.match_id,
+            mode=order.mode,
+            seed=order.seed,
+            match_s=order.match_s,
+            players=[
+                RosterPlayer(
+                    player_id=seat.player_id if seat.player_id in self._fences else VACANT,
+                    team=seat.team,
+                    entity=seat.entity,
+                )
+                for seat in order.players
+            ],
+            join_timeout_s=self._timeouts.join_s,
+        )
+
+    def _events(self, engine: Engine) -> MatchEvents:
+        return MatchEvents(
+            self._spec,
+            Source(self._server, self._spec.region, self._spec.match_id),
+            self._producer,
+            tick_hz=engine.config.tick_hz,
+            has_left=lambda entity: bool(engine.wire.status[entity] == LEFT),
+        )
+
+    def _backfill_agent(self, engine: Engine, events: MatchEvents) -> BackfillAgent | None:
+        """Who lets others into free seats; None where the match is made without that, or nobody would send them."""
+        order, patience = self._spec, self._timeouts
+        if order.backfill is None or self._matchmaker is None:
+            return None
+        return BackfillAgent(
+            order,
+            order.backfill,
+            self._server,
+            self._address,
+            engine=engine,
+            events=events,
+            meta=self._meta,
+            matchmaker=self._matchmaker,
+            fences=self._fences,
+            counts=self._counts,
+            lease_s=patience.lease_s(order.match_s),
+            return_s=patience.return_s,
+            join_s=patience.join_s,
+            on_reassigned=self._reassign_in_feed,
+            now_s=self._now_s,
+        )
+
+    def _reassign_in_feed(self, entity: int, player_id: int) -> None:
+        if self._feed is not None:
+            self._feed.reassign(entity, player_id)
+
+    async def _play(self, engine: Engine, events: MatchEvents) -> None:
+        log.info("the match is open", match_id=str(self._spec.match_id), players=len(self._fences))
+        with _garbage_collection_paused():
+            async with asyncio.TaskGroup() as tasks:
+                over = asyncio.Event()
+                tasks.create_task(self._emit_events(engine, events, over))
+                tasks.create_task(self._send_reports(over))
+                tasks.create_task(self._publish_feed(engine, over))
+                if self._backfill is not None:
+                    tasks.create_task(self._backfill.run(over))
+                await run_paced(engine, self._clock)
+                over.set()
+        log.info("the match is over", match_id=str(self._spec.match_id), tick=engine.tick_number)
+
+    async def _emit_events(self, engine: Engine, events: MatchEvents, over: asyncio.Event) -> None:
+        async for _ in _every(EVENTS_PERIOD_S, over):
+            await events.emit_records(engine.drain_events(), now_s=self._now_s(), tick=engine.tick_number)
+
+    async def _send_reports(self, over: asyncio.Event) -> None:
+        async for _ in _every(REPORT_PERIOD_S, over):
+            await self._send_report(json.dumps(self.report()))
+
+    async def _publish_feed(self, engine: Engine, over: asyncio.Event) -> None:
+        feed = self._feed = self._open_feed([player.player_id for player in engine.match.roster])
+        if feed is None:
+            return
+        try:
+            async for _ in _every(PERIOD_S, over):
+                feed.publish(engine)
+        finally:
+            self._feed = None
+            feed.close()
+
+    def _collect_results(self, engine: Engine, events: MatchEvents) -> list[Committed]:
+        """Tell the result to those who wait for events; returns what to commit."""
+        tick = engine.tick_number
+        dead_is_dead = engine.match.mode.respawn_s == 0
+        committed: list[Committed] = []
+        played: list[PlayerPlacement] = []
+        damage: list[tuple[int, DamageTotals]] = []
+        results = engine.result()
+        if self._backfill is not None:
+            # Their side's placement is theirs too; they are checked in already.
+            for left in self._backfill.departures:
+                if left.player.joined:
+                    player = left.player.player
+                    placement = results[player.entity].placement
+                    played.append(
+                        PlayerPlacement(
+                            player.player_id, player.team, placement, left.player.kills, left.played_s
+                        )
+                    )
+                    damage.append((player.player_id, left.player.damage))
+            committed += self._backfill.uncommitted
+        for result in results:
+            player = result.player
+            if player.player_id == VACANT:
+                continue
+            played_s = (
+                events.played_s(player.entity, tick, until_death=dead_is_dead) if result.joined else 0.0
+            )
+            fence = self._fences[player.player_id]
+            committed.append(Committed(player.player_id, fence, result.placement, result.kills, played_s))
+            if result.joined:  # who never came earns nothing, but is checked in again
+                played.append(
+                    PlayerPlacement(player.player_id, player.team, result.placement, result.kills, played_s)
+                )
+                damage.append((player.player_id, result.damage))
+        now_s = self._now_s()
+        events.emit_damage(damage, now_s=now_s, tick=tick)
+        events.emit_result(played, now_s=now_s, tick=tick)
+        return committed
+
+    async def _commit(self, results: list[Committed]) -> None:
+        """Deliver the events, then commit: whoever sees a player free again finds the events of its last match sent."""
+        if not await self._producer.flush(self._timeouts.flush_s):
+            log.warning("events were spooled", count=self._producer.books().spooled)
+        answer = await self._call_until_answered(
+            "commit", lambda: self._meta.commit(self._spec.match_id, results), self._timeouts.commit_s
+        )
+        self._counts["commits"] += len(answer.committed)
+        self._counts["commits_refused"] += len(answer.refused)
+        for refusal in answer.refused:
+            log.error("commit refused", player_id=refusal.player_id, reason=refusal.reason)
+
+    async def _call_until_answered(self, what: str, call: Callable[[], Awaitable[T]], timeout_s: float) -> T:
+        """Call the meta service until it answers; raises MatchFailed when it refuses, or does not within ``patience_s``."""
+        last: Exception | None = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    try:
+                        return await call()
+                    except MetaRefusedError as error:
+                        raise MatchFailedError(f"{what}: refused by the meta service: {error}") from error
+                    except MetaClientError as error:
+                        log.warning("the meta service is away", during=what, reason=str(error))
+                        last = error
+                    await asyncio.sleep(RETRY_S)
+        except TimeoutError:
+            raise MatchFailedError(
+                f"{what}: no answer from the meta service in {timeout_s:g} s: {last}"
+            ) from last
+
+    def _now_s(self) -> float:
+        return self._clock.unix_s(self._clock.now_ns())
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The error itself, where a task group has wrapped it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _every(period_s: float, over: asyncio.Event) -> AsyncIterator[None]:
+    """Yield every ``period_s`` until ``over`` is set, and then once more, for what came last."""
+    while not over.is_set():
+        yield
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), period_s)
+    yield
+
+
+@contextlib.contextmanager
+def _garbage_collection_paused() -> Iterator[None]:
+    """Keep the cyclic garbage collector out of the ticks: a full collection takes up to 200 ms, twelve ticks.
+
+    What a match leaves behind in cycles is a few kilobytes a second, and the process ends with the match.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

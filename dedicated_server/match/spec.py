@@ -1,0 +1,98 @@
+"""The match a server was allocated for, read from its annotation. It comes from outside: everything is checked."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dedicated_server.modes import MODES
+
+MAX_PLAYERS = 1600
+MAX_ID = 2**63 - 1
+
+
+class MalformedMatchError(Exception):
+    """Raised when the annotation is no match: the director made a mistake, and the server cannot know its players."""
+
+
+class RosterEntry(BaseModel):
+    """One player of the roster; ``entity`` is its place in it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    player_id: Annotated[int, Field(ge=1, le=MAX_ID)]
+    team: Annotated[int, Field(ge=0, lt=MAX_PLAYERS)]
+    entity: Annotated[int, Field(ge=0, lt=MAX_PLAYERS)]
+    waited_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = (
+        None  # for the match; None: not told
+    )
+
+
+class BackfillTerms(BaseModel):
+    """For how long the match's free seats may be given to others, and to whom; what the matchmaker wants to be told again with them.
+
+    Attributes:
+        queue: the mode whose players may come.
+        until_s: seconds of play until which seats are offered.
+        group: whom the match's players meet, as the matchmaker numbers them.
+        skill_lowest, skill_highest: of the players it was made of.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    queue: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
+    until_s: Annotated[float, Field(gt=0, le=4 * 3600)]
+    group: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    skill_lowest: Annotated[float, Field(ge=-1e6, le=1e6)]
+    skill_highest: Annotated[float, Field(ge=-1e6, le=1e6)]
+
+
+class MatchSpec(BaseModel):
+    """A match to play.
+
+    Attributes:
+        seed: of everything random in it.
+        match_s: seconds of play until the zone has closed.
+        players: the roster, in the order of its entities 0, 1, 2, …
+        allocated_at: Unix seconds at which the director asked for the server.
+        backfill: the terms on which free seats are offered; None: they are not.
+        quality: how even the sides are expected to be, 0 to 1; None when the director does not say.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    match_id: UUID
+    mode: str
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+    seed: Annotated[int, Field(ge=0, le=MAX_ID)]
+    match_s: Annotated[float, Field(gt=0, le=4 * 3600)]
+    players: Annotated[tuple[RosterEntry, ...], Field(min_length=1, max_length=MAX_PLAYERS)]
+    allocated_at: Annotated[float, Field(ge=0)] = 0.0
+    quality: Annotated[float, Field(ge=0, le=1)] | None = None
+    backfill: BackfillTerms | None = None
+
+    @model_validator(mode="after")
+    def _can_be_played(self) -> MatchSpec:
+        if self.mode not in MODES:
+            raise ValueError(f"there is no mode {self.mode!r:.40}, only {', '.join(MODES)}")
+        if [seat.entity for seat in self.players] != list(range(len(self.players))):
+            raise ValueError("the entities of the players must be 0, 1, 2, … in order")
+        if len({seat.player_id for seat in self.players}) != len(self.players):
+            raise ValueError("a player is in the roster twice")
+        if not math.isfinite(self.allocated_at):
+            raise ValueError("allocated_at must be a time")
+        return self
+
+
+def parse_match_spec(annotation: str | None) -> MatchSpec:
+    """Read the annotation; raises MalformedMatch, which says what is wrong and where."""
+    if annotation is None:
+        raise MalformedMatchError("the server was allocated without a match")
+    try:
+        return MatchSpec.model_validate_json(annotation)
+    except ValidationError as error:
+        faults = (f"{'/'.join(map(str, item['loc'])) or '.'}: {item['msg']}" for item in error.errors()[:5])
+        raise MalformedMatchError(f"the match is malformed: {'; '.join(faults)}") from error

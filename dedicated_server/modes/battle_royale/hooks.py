@@ -1,0 +1,99 @@
+"""Battle royale: everyone for themselves on one map, until one is left or the zone has closed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from dedicated_server.compilation import STAGE
+from dedicated_server.native.memory import load_state
+from dedicated_server.simulation import weapons
+from dedicated_server.simulation.heading import TURN, direction
+from dedicated_server.simulation.mode import Mode
+from dedicated_server.simulation.world import (
+    ALIVE,
+    CHANGED_TICK,
+    DAMAGE_POINTS,
+    HEALTH_POINTS,
+    KILLS,
+    PRESENT,
+    TEAM,
+    WORLD_TYPE,
+    World,
+)
+from dedicated_server.simulation.zone import zone_closed
+
+GOLDEN_TURN: Final = round(TURN * (3.0 - 5.0**0.5) / 2.0)  # Vogel's sunflower: even everywhere, no rows
+
+
+def spawn_positions(
+    _mode: Mode, teams: npt.NDArray[np.int32], radius_m: float, generator: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Spread players evenly over a disc, as the seeds of a sunflower lie, who gets which place drawn by the seed."""
+    players = len(teams)
+    places = np.empty((2, players))
+    start = int(generator.integers(TURN))
+    for place, player in enumerate(generator.permutation(players)):
+        distance_m = radius_m * ((place + 0.5) / players) ** 0.5
+        cosine, sine = direction(start + place * GOLDEN_TURN)
+        places[:, player] = distance_m * cosine, distance_m * sine
+    return places
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def over(pinned_world: int) -> bool:
+    """True once at most one team is alive, or the zone has closed."""
+    world = load_state(pinned_world, WORLD_TYPE)
+    if zone_closed(world):
+        return True
+    first_team = -1
+    for player in range(world.body.shape[1]):
+        if world.status[ALIVE, player]:
+            if first_team == -1:
+                first_team = world.status[TEAM, player]
+            elif world.status[TEAM, player] != first_team:
+                return False
+    return True
+
+
+def placements(world: World) -> npt.NDArray[np.int32]:
+    """Rank teams by who lived longest, then by health left, kills, damage dealt; those who never came are last."""
+    status = world.status
+    teams, member_of = np.unique(status[TEAM], return_inverse=True)
+    keys = []
+    for team in range(len(teams)):
+        members = member_of == team
+        alive = status[ALIVE, members].any()
+        keys.append(
+            (
+                -int(status[PRESENT, members].any()),
+                -(2**31 if alive else int(status[CHANGED_TICK, members].max())),
+                -float(world.body[HEALTH_POINTS, members].sum()),
+                -int(status[KILLS, members].sum()),
+                -float(world.body[DAMAGE_POINTS, members].sum()),
+                int(teams[team]),
+            )
+        )
+    placement = np.empty(len(teams), dtype=np.int32)
+    placement[sorted(range(len(teams)), key=keys.__getitem__)] = np.arange(1, len(teams) + 1)
+    return placement[member_of]
+
+
+BATTLE_ROYALE: Final = Mode(
+    name="battle_royale",
+    speed_m_per_s=6.0,
+    map_half_m=1_000.0,
+    max_spawn_radius_m=900.0,
+    zone_margin_m=50.0,
+    zone_hold_share=0.2,
+    zone_points_per_s=10.0,
+    respawn_s=0.0,
+    kill_target=0,
+    weapon=weapons.RIFLE,
+    spawn_positions=spawn_positions,
+    over=over,
+    placements=placements,
+)

@@ -1,0 +1,104 @@
+"""Teams of five: two sides on a small map, the dead return, the side with the most kills wins."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from dedicated_server.compilation import STAGE
+from dedicated_server.native.memory import load_state
+from dedicated_server.simulation import weapons
+from dedicated_server.simulation.heading import TURN, direction
+from dedicated_server.simulation.mode import Mode
+from dedicated_server.simulation.world import (
+    DAMAGE_POINTS,
+    KILL_TARGET,
+    KILLS,
+    PRESENT,
+    TEAM,
+    WORLD_TYPE,
+    World,
+)
+from dedicated_server.simulation.zone import zone_closed
+
+BASE_RADIUS_M: Final = 6.0
+
+
+def spawn_positions(
+    _mode: Mode, teams: npt.NDArray[np.int32], radius_m: float, generator: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Put each team in a small circle of its own, the circles evenly around the map's centre, turned by the seed."""
+    places = np.empty((2, len(teams)))
+    names = np.unique(teams)
+    start = int(generator.integers(TURN))
+    for index, team in enumerate(names):
+        cosine, sine = direction(start + index * TURN // len(names))
+        members = np.flatnonzero(teams == team)
+        for seat, player in enumerate(members):
+            east, north = direction(seat * TURN // len(members))
+            places[:, player] = (
+                radius_m * cosine + BASE_RADIUS_M * east,
+                radius_m * sine + BASE_RADIUS_M * north,
+            )
+    return places
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def over(pinned_world: int) -> bool:
+    """True once a team has the kills to win, one side is gone for good, or time is up."""
+    world = load_state(pinned_world, WORLD_TYPE)
+    if zone_closed(world):
+        return True
+    players = world.body.shape[1]
+    first_team, sides = -1, 0
+    for player in range(players):
+        if not world.status[PRESENT, player]:
+            continue
+        team = world.status[TEAM, player]
+        if sides == 0:
+            first_team, sides = team, 1
+        elif team != first_team:
+            sides = 2
+        kills = 0
+        for other in range(players):
+            if world.status[TEAM, other] == team:
+                kills += world.status[KILLS, other]
+        if kills >= world.rules[KILL_TARGET]:
+            return True
+    return sides < 2
+
+
+def placements(world: World) -> npt.NDArray[np.int32]:
+    """Rank teams by kills, then by damage dealt."""
+    teams, member_of = np.unique(world.status[TEAM], return_inverse=True)
+    keys = [
+        (
+            -int(world.status[KILLS, member_of == team].sum()),
+            -float(world.body[DAMAGE_POINTS, member_of == team].sum()),
+            int(teams[team]),
+        )
+        for team in range(len(teams))
+    ]
+    placement = np.empty(len(teams), dtype=np.int32)
+    placement[sorted(range(len(teams)), key=keys.__getitem__)] = np.arange(1, len(teams) + 1)
+    return placement[member_of]
+
+
+TEAMS_OF_FIVE: Final = Mode(
+    name="teams_of_five",
+    speed_m_per_s=6.0,
+    map_half_m=120.0,
+    max_spawn_radius_m=60.0,
+    zone_margin_m=120.0,
+    zone_hold_share=1.0,  # the circle never shrinks: time is up when it would have closed
+    zone_points_per_s=0.0,
+    respawn_s=3.0,
+    kill_target=30,
+    weapon=weapons.RIFLE,
+    spawn_positions=spawn_positions,
+    over=over,
+    placements=placements,
+)

@@ -1,0 +1,130 @@
+"""Interpolation: where others are shown, between two snapshots that have arrived, or a little beyond the newest.
+
+Of each entity in view a client keeps its last records with their ticks. What is shown at a tick lies on the line between the records
+around it; when there is no later one, because it is late or lost, the entity runs on as it last ran, for at most ``MOST_AHEAD_TICKS``,
+and then stands. Whoever left the view and comes back, or moves further than anybody can run, appears in the new place.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dedicated_server.native.compilation import INNER, STAGE, njit
+from dedicated_server.protocol.arrays import Ints, Longs
+from dedicated_server.protocol.client.state import ClientState
+from dedicated_server.protocol.fields import (
+    FLAG_ALIVE,
+    POSITION_BITS,
+    POSITION_UNITS_PER_M,
+    YAW_BITS,
+    entity_flags,
+)
+
+RECORDS_KEPT = (
+    15  # records of one entity: more than the longest delay of `client_clock` in ticks, and no power of two
+)
+MAX_EXTRAPOLATION_TICKS = 12.0  # a fifth of a second: longer guesses are worse than standing still
+MAX_SPEED_M_PER_TICK = 0.25  # twice a run, and
+SLACK_M = 1.0  # for corrections: more than that was not run
+
+_POSITION_MASK = (1 << POSITION_BITS) - 1
+_YAW_SHIFT = 2 * POSITION_BITS
+_YAW_TURN = 1 << YAW_BITS
+_YAW_MASK = _YAW_TURN - 1
+_LOWER_BITS = (1 << (_YAW_SHIFT + YAW_BITS)) - 1  # health and flags lie above
+_MAX_SPEED_UNITS = MAX_SPEED_M_PER_TICK * POSITION_UNITS_PER_M
+_SLACK_UNITS = SLACK_M * POSITION_UNITS_PER_M
+
+
+class Interpolation(NamedTuple):
+    """The last records of each entity: C clients, E entities, rings of KEPT."""
+
+    tick: Ints  # [C, E, KEPT]
+    record: Longs  # [C, E, KEPT]
+    newest: Ints  # [C, E]: place of the newest record in its ring
+    held: Ints  # [C, E]: records there; 0: not in view
+
+
+def new_interpolation(capacity: int, entities: int) -> Interpolation:
+    """Allocate for so many clients of matches of at most so many entities: 184 bytes for each pair, once it is used."""
+    rings = (capacity, entities, RECORDS_KEPT)
+    return Interpolation(
+        np.zeros(rings, np.int32),
+        np.zeros(rings, np.int64),
+        np.zeros(rings[:2], np.int32),
+        np.zeros(rings[:2], np.int32),
+    )
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def keep_records(kept: Interpolation, wire: ClientState, index: int) -> None:
+    """Keep the records of the snapshot that `client_receive` has just taken in; forget who is no longer in view."""
+    tick = wire.sessions[index].snapshot_tick
+    for entity in range(wire.seen.shape[1]):
+        seen_tick = wire.seen_tick[index, entity]
+        if seen_tick == 0:
+            kept.held[index, entity] = 0
+        elif seen_tick == tick:
+            keep_record(kept, index, entity, tick, wire.seen[index, entity])
+
+
+@njit(cache=True, nogil=True, **INNER)
+def keep_record(kept: Interpolation, index: int, entity: int, tick: int, record: int) -> None:
+    """Keep one record of one entity; an older tick than the newest begins anew."""
+    count, newest = kept.held[index, entity], kept.newest[index, entity]
+    if count > 0 and tick <= kept.tick[index, entity, newest]:  # a new session
+        count = 0
+    newest = (newest + 1) % RECORDS_KEPT
+    kept.tick[index, entity, newest] = tick
+    kept.record[index, entity, newest] = record
+    kept.newest[index, entity] = newest
+    kept.held[index, entity] = min(count + 1, RECORDS_KEPT)
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def record_at(ticks: Ints, records: Longs, newest: int, count: int, view_tick: float) -> int:
+    """The record to be shown at ``view_tick``, packed as `fields` says; 0 when there is none.
+
+    ``ticks``, ``records``: one entity's rings, [KEPT]; ``count`` of them end at place ``newest``. Health and flags are those of the last
+    record not later than ``view_tick``.
+    """
+    if count == 0:
+        return 0
+    later = newest
+    if ticks[newest] <= view_tick:
+        if count == 1:
+            return int(records[newest])
+        before = (newest - 1) % RECORDS_KEPT
+        ahead = min(view_tick - ticks[newest], MAX_EXTRAPOLATION_TICKS)
+        if not entity_flags(records[newest]) & FLAG_ALIVE:
+            return int(records[newest])
+        share = ahead / (ticks[newest] - ticks[before])
+        return _blend(records[before], records[newest], ticks[newest] - ticks[before], 1.0 + share)
+    for back in range(1, count):
+        earlier = (newest - back) % RECORDS_KEPT
+        if ticks[earlier] <= view_tick:
+            passed = ticks[later] - ticks[earlier]
+            return _blend(records[earlier], records[later], passed, (view_tick - ticks[earlier]) / passed)
+        later = earlier
+    return int(records[later])
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _blend(first: int, second: int, ticks: int, share: float) -> int:
+    """From ``first`` (share 0) through ``second`` (share 1) and on; ``ticks`` lie between the two."""
+    x, y = first & _POSITION_MASK, (first >> POSITION_BITS) & _POSITION_MASK
+    east = (second & _POSITION_MASK) - x
+    north = ((second >> POSITION_BITS) & _POSITION_MASK) - y
+    known = second if share >= 1.0 else first
+    farthest = _MAX_SPEED_UNITS * ticks + _SLACK_UNITS
+    if east * east + north * north > farthest * farthest:
+        return int(known)
+    yaw = (first >> _YAW_SHIFT) & _YAW_MASK
+    turn = ((((second >> _YAW_SHIFT) & _YAW_MASK) - yaw + _YAW_TURN // 2) & _YAW_MASK) - _YAW_TURN // 2
+    x = min(max(round(x + east * share), 0), _POSITION_MASK)
+    y = min(max(round(y + north * share), 0), _POSITION_MASK)
+    yaw = round(yaw + turn * min(share, 1.0)) & _YAW_MASK
+    lower = int(x) | (int(y) << POSITION_BITS) | (int(yaw) << _YAW_SHIFT)
+    return int((known & ~_LOWER_BITS) | lower)

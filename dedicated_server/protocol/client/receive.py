@@ -1,0 +1,304 @@
+"""What a client receives: the challenge, then sealed snapshots, decoded into what it sees."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dedicated_server.native.compilation import INNER, STAGE, njit
+from dedicated_server.protocol import datagrams, fields, replay, sealing
+from dedicated_server.protocol import handshake as hs
+from dedicated_server.protocol.arrays import Bytes, Row, Words, int64
+from dedicated_server.protocol.bits import take, take_int
+from dedicated_server.protocol.client.state import (
+    CLIENT_CONNECTED,
+    CLIENT_REQUESTING,
+    CLIENT_RESPONDING,
+    EVENT_RING,
+    SENT_RING,
+    ClientState,
+)
+from dedicated_server.protocol.delta import decode_delta
+from dedicated_server.protocol.inputs import MAX_TICK
+from dedicated_server.protocol.server import snapshot
+from dedicated_server.protocol.server.records import AGE_BITS
+from dedicated_server.protocol.server.state import HISTORY_TICKS
+
+RECEIVED_DROPPED, RECEIVED_CHALLENGE, RECEIVED_KEEP_ALIVE, RECEIVED_SNAPSHOT = range(4)
+
+_AT_HASHED = 128
+_AT_MAC = 384
+_AT_NONCE = 480
+_AGE_MASK = HISTORY_TICKS - 1
+_ACK_MASK = (1 << 32) - 1
+_HEAD_BITS = sum(field.bits for field in snapshot.SNAPSHOT_FIELDS)
+_MATCH_WIDTHS = tuple(field.bits for field in fields.MATCH_FIELDS)
+_RTT_GAIN = 0.125
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def client_receive(state: ClientState, index: int, datagram: Bytes, length: int, now_s: float) -> int:
+    """Take in one datagram of client ``index``; what it was, RECEIVED_…. See `client` for the arguments."""
+    session = state.sessions[index]
+    if length < 1 or length > datagrams.MAX_DATAGRAM_BYTES:
+        return _drop(state, datagrams.CLIENT_DROP_LENGTH)
+    session.received_bytes += length
+    session.received_datagrams += 1
+    kind = datagram[0]
+    if kind == datagrams.FROM_SERVER:
+        return _receive_sealed(state, session, index, datagram, length, now_s)
+    if kind == datagrams.CHALLENGE:
+        return _receive_challenge(state, session, datagram, length, now_s)
+    return _drop(state, datagrams.CLIENT_DROP_KIND)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _drop(state: ClientState, reason: int) -> int:
+    state.drops[reason] += 1
+    return RECEIVED_DROPPED
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _receive_challenge(state: ClientState, session: Row, datagram: Bytes, length: int, now_s: float) -> int:
+    if length != datagrams.CHALLENGE_BYTES:
+        return _drop(state, datagrams.CLIENT_DROP_LENGTH)
+    if session.state != CLIENT_REQUESTING:
+        return _drop(state, datagrams.CLIENT_DROP_STATE)
+    work = state.workspace
+    hashed = work[_AT_HASHED:]
+    hs.challenge_mac(
+        work, _AT_MAC, hashed, session.down_key.ctypes.data, datagram, session.request, hs.AT_TOKEN_TAG
+    )
+    if not hs.same(work, _AT_MAC, datagram, hs.AT_CHALLENGE_MAC, datagrams.MAC_BYTES):
+        return _drop(state, datagrams.CLIENT_DROP_CHALLENGE_FORGED)
+    response = session.response
+    hs.copy(response, 0, session.request, 0, datagrams.REQUEST_BYTES)
+    response[0] = datagrams.RESPONSE
+    hs.copy(response, hs.AT_RESPONSE_COOKIE, datagram, hs.AT_CHALLENGE_COOKIE, datagrams.COOKIE_BYTES)
+    hs.response_mac(response, hs.AT_RESPONSE_MAC, response, session.up_key.ctypes.data)
+    hs.session_key(session.send_key, hashed, session.up_key.ctypes.data, response, hs.AT_RESPONSE_COOKIE)
+    hs.session_key(session.receive_key, hashed, session.down_key.ctypes.data, response, hs.AT_RESPONSE_COOKIE)
+    session.state = CLIENT_RESPONDING
+    session.repeat_at_s = now_s
+    return RECEIVED_CHALLENGE
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _receive_sealed(
+    state: ClientState, session: Row, index: int, datagram: Bytes, length: int, now_s: float
+) -> int:
+    if session.state != CLIENT_RESPONDING and session.state != CLIENT_CONNECTED:
+        return _drop(state, datagrams.CLIENT_DROP_STATE)
+    if length <= datagrams.HEADER_BYTES + sealing.tag_bytes(session.cipher):
+        return _drop(state, datagrams.CLIENT_DROP_LENGTH)
+    sequence = hs.read_uint(datagram, 1, 4)
+    freshness = replay.check(session.replay, session.receive_newest, sequence)
+    if freshness == replay.TOO_OLD:
+        return _drop(state, datagrams.CLIENT_DROP_TOO_OLD)
+    if freshness == replay.REPLAYED:
+        return _drop(state, datagrams.CLIENT_DROP_REPLAYED)
+    nonce = state.workspace[_AT_NONCE:]
+    sealing.write_sequence_nonce(nonce, sequence)
+    at = datagram.ctypes.data
+    plain_bytes = sealing.unseal(
+        session.cipher, session.receive_key.ctypes.data, nonce.ctypes.data, at, datagrams.HEADER_BYTES,
+        at + datagrams.HEADER_BYTES, length - datagrams.HEADER_BYTES, state.scratch.ctypes.data,
+    )  # fmt: skip
+    if plain_bytes < 0:
+        return _drop(state, datagrams.CLIENT_DROP_FORGED)
+    session.receive_newest = replay.mark(session.replay, session.receive_newest, sequence)
+    session.received_at_s = now_s
+    session.state = CLIENT_CONNECTED
+    bits = plain_bytes * 8
+    message = take_int(state.scratch, 0, 2)
+    if message == snapshot.MESSAGE_KEEP_ALIVE:
+        return RECEIVED_KEEP_ALIVE
+    if message != snapshot.MESSAGE_SNAPSHOT or bits < _HEAD_BITS:
+        return _drop(state, datagrams.CLIENT_DROP_MALFORMED)
+    return _take_snapshot(state, session, index, bits, now_s)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _take_snapshot(state: ClientState, session: Row, index: int, bits: int, now_s: float) -> int:
+    """Decode a snapshot; one older than the newest is dropped, as it would show the past."""
+    words = state.scratch
+    # A stream that ends early reads as zeros, not as what an earlier datagram left. The end is checked last.
+    for word in range(bits >> 6, words.shape[0]):
+        kept = bits - (word << 6)
+        if kept <= 0:
+            words[word] = np.uint64(0)
+        else:
+            words[word] &= (np.uint64(1) << np.uint64(kept)) - np.uint64(1)
+    tick = take_int(words, 2, 32)
+    if tick > MAX_TICK or tick == 0:
+        return _drop(state, datagrams.CLIENT_DROP_MALFORMED)
+    if tick <= session.snapshot_tick:
+        return _drop(state, datagrams.CLIENT_DROP_LATE)
+    base_age = take_int(words, 71, 6)
+    gap_bits = take_int(words, 77, 4)
+    position = _read_reliable(state, session, index, words, _HEAD_BITS, bits)
+    position = _read_match(session, words, position)
+    session.hints = 0
+    has_hints = take_int(words, position, 1)
+    position += 1
+    if has_hints == 1:
+        session.hints = take_int(words, position, snapshot.HINT_BITS)
+        position += snapshot.HINT_BITS
+    position = _read_leaves(state, index, words, position)
+    if position < 0 or position > bits:
+        return _drop(state, datagrams.CLIENT_DROP_MALFORMED)
+    position, reason = _read_records(state, index, words, position, bits, tick, base_age, gap_bits)
+    if reason >= 0:
+        return _drop(state, reason)
+    _acknowledge(session, tick)
+    state.history_ticks[index, tick & _AGE_MASK] = tick
+    session.snapshot_tick = tick
+    session.snapshot_at_s = now_s
+    session.snapshots += 1
+    _measure_round_trip(session, take_int(words, 34, 31), take_int(words, 65, 6), now_s)
+    return RECEIVED_SNAPSHOT
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _acknowledge(session: Row, tick: int) -> None:
+    passed = tick - session.snapshot_tick
+    if session.snapshot_tick == 0 or passed > 32:
+        session.ack_bits = 0
+    else:
+        session.ack_bits = ((session.ack_bits << passed) | (1 << (passed - 1))) & _ACK_MASK
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _measure_round_trip(session: Row, echo: int, lag: int, now_s: float) -> None:
+    """From the first sending of a client tick to the snapshot that reports it: with the server's wait."""
+    if echo > session.input_echo and echo <= session.input_tick:
+        if session.input_tick - echo < SENT_RING:
+            sample = now_s - session.sent_at_s[echo % SENT_RING]
+            if session.rtt_s == 0.0:
+                session.rtt_s = sample
+            else:
+                session.rtt_s += _RTT_GAIN * (sample - session.rtt_s)
+        session.input_echo = echo
+    if echo - lag > session.input_applied:
+        session.input_applied = echo - lag
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _read_reliable(
+    state: ClientState, session: Row, index: int, words: Words, position: int, bits: int
+) -> int:
+    """Deliver the messages that are new, in order, each once."""
+    has_messages = take_int(words, position, 1)
+    position += 1
+    if has_messages == 0:
+        return position
+    count = take_int(words, position, 4)
+    first = take_int(words, position + 4, 16)
+    position += 20
+    for message in range(count):
+        if position + 68 > bits:
+            return position + 68
+        ahead = (first + message - session.reliable_received) & 0xFFFF
+        if ahead == 1:
+            row = state.events[index, session.events_count % EVENT_RING]
+            row[0] = take_int(words, position, 4)
+            row[1] = take_int(words, position + 4, 32)
+            row[2] = take_int(words, position + 36, 32)
+            session.events_count += 1
+            session.reliable_received += 1
+            if row[0] == fields.RELIABLE_MATCH_OVER:
+                session.match_over = 1
+        position += 68
+    return position
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _read_match(session: Row, words: Words, position: int) -> int:
+    if take_int(words, position, 1) == 0:
+        return position + 1
+    position += 1
+    session.match_phase = take_int(words, position, _MATCH_WIDTHS[0])
+    position += _MATCH_WIDTHS[0]
+    session.zone_x = take_int(words, position, _MATCH_WIDTHS[1])
+    position += _MATCH_WIDTHS[1]
+    session.zone_y = take_int(words, position, _MATCH_WIDTHS[2])
+    position += _MATCH_WIDTHS[2]
+    session.zone_radius = take_int(words, position, _MATCH_WIDTHS[3])
+    position += _MATCH_WIDTHS[3]
+    session.alive_count = take_int(words, position, _MATCH_WIDTHS[4])
+    position += _MATCH_WIDTHS[4]
+    session.countdown_ticks = take_int(words, position, _MATCH_WIDTHS[5])
+    return position + _MATCH_WIDTHS[5]
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _read_leaves(state: ClientState, index: int, words: Words, position: int) -> int:
+    has_leaves = take_int(words, position, 1)
+    position += 1
+    if has_leaves == 0:
+        return position
+    count = take_int(words, position, snapshot.LEAVE_COUNT_BITS)
+    position += snapshot.LEAVE_COUNT_BITS
+    for _ in range(count):
+        entity = take_int(words, position, snapshot.INDEX_BITS)
+        position += snapshot.INDEX_BITS
+        if entity >= state.seen.shape[1]:
+            return -1
+        state.seen_tick[index, entity] = 0
+    return position
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _read_records(
+    state: ClientState,
+    index: int,
+    words: Words,
+    position: int,
+    bits: int,
+    tick: int,
+    base_age: int,
+    gap_bits: int,
+) -> tuple[int, int]:
+    """Decode all records; the position behind them, and a reason to drop the rest, or −1."""
+    count = take_int(words, position, snapshot.RECORD_COUNT_BITS)
+    position += snapshot.RECORD_COUNT_BITS
+    entity = int64(-1)
+    history = state.history[index]
+    for _ in range(count):
+        if position >= bits:
+            return position, datagrams.CLIENT_DROP_MALFORMED
+        ones = int64(0)
+        while position < bits and take_int(words, position, 1) == 1:
+            ones += 1
+            position += 1
+        position += 1
+        low = int64(0)
+        if gap_bits > 0:
+            low = take_int(words, position, gap_bits)
+            position += gap_bits
+        entity += 1 + ((ones << gap_bits) | low)
+        if entity >= state.seen.shape[1]:
+            return position, datagrams.CLIENT_DROP_MALFORMED
+        age = base_age
+        own = take_int(words, position, 1)
+        position += 1
+        if own == 1:
+            age = take_int(words, position, AGE_BITS)
+            position += AGE_BITS
+        if age == 0:
+            record = take_int(words, position, fields.RECORD_BITS)
+            position += fields.RECORD_BITS
+        else:
+            place = (tick - age) & _AGE_MASK
+            if state.history_ticks[index, place] != tick - age:
+                return position, datagrams.CLIENT_DROP_BASELINE
+            record, position = decode_delta(words, position, history[place, entity], age)
+        state.seen[index, entity] = record
+        state.seen_tick[index, entity] = tick
+        history[tick & _AGE_MASK, entity] = record
+    if (
+        position > bits
+        or bits - position > 7
+        or (bits > position and take(words, position, bits - position) != 0)
+    ):
+        return position, datagrams.CLIENT_DROP_MALFORMED
+    return position, -1

@@ -1,0 +1,176 @@
+"""Many clients of the fast lane in one process, with kernels to be called from other kernels.
+
+How a swarm uses it::
+
+    clients = ClientSessions(capacity=200, entities=100)
+    index = clients.add(connect_token)  # raises BadToken; send to clients.address_of(index)
+    # compiled, for each datagram that arrived:
+    result = client_receive(state, index, datagram, length, now_s)
+    # compiled, once a client frame (60 Hz), for each client:
+    length = client_transmit(state, index, now_s, move_x, move_y, yaw, buttons, view_tick, out)
+    clients.leave(index)  # the next three transmits say good-bye; then nothing is sent
+
+where ``state = clients.state`` is a named tuple of arrays (one argument to any kernel). ``now_s`` is any
+float clock in seconds that never goes backwards.
+
+``client_receive(state, index, datagram: uint8[:], length: int, now_s: float) -> int``: RECEIVED_DROPPED 0
+(counted in ``state.drops``), RECEIVED_CHALLENGE 1, RECEIVED_KEEP_ALIVE 2, RECEIVED_SNAPSHOT 3. The datagram
+must have at least 1,200 bytes of room or be at least ``length`` long.
+
+``client_transmit(state, index, now_s, move_x: int8, move_y: int8, yaw: uint16, buttons: uint8, view_tick:
+int32, out: uint8[1200+]) -> int``: what to send now, its length in bytes, or 0 for nothing: a connection
+request or response (repeated each 100 ms until answered), or, when connected, one new client tick's input
+with all that the server has not yet used. ``move_x``, ``move_y`` −127…127 part of full speed; ``yaw`` 65536
+a turn; ``buttons`` BUTTON_… bits; ``view_tick`` the server tick that the player is shown (0: the newest).
+
+Both may be called for different indexes from one kernel; ``nogil``; they allocate nothing.
+
+What they keep, for reading (``c`` a client's index, ``e`` an entity's):
+
+- ``state.sessions`` record array [C]; fields useful to a bot: ``state`` (CLIENT_… below), ``own_entity``,
+  ``team``, ``input_tick`` (newest client tick), ``input_echo`` (newest client tick that the server has
+  received), ``input_applied`` (… has used), ``snapshot_tick`` (newest snapshot), ``snapshot_at_s`` (when it
+  came), ``snapshots`` (count), ``rtt_s`` (smoothed, with the wait for the server's tick; 0: not known),
+  ``match_phase``, ``zone_x``, ``zone_y``, ``zone_radius`` (1/64 m), ``alive_count``, ``countdown_ticks``,
+  ``hints``, ``received_bytes``, ``received_datagrams``, ``sent_bytes``, ``sent_datagrams``,
+  ``events_count``.
+- ``state.seen`` int64[C, E]: newest packed record of an entity; `fields.entity_x(record)`, ``entity_y``
+  (metres), ``entity_yaw`` (radians), ``entity_health``, ``entity_flags`` unpack it, compiled and with numpy
+  arrays alike.
+- ``state.seen_tick`` int32[C, E]: server tick of that record; 0: not in view.
+- ``state.events`` int64[C, 64, 3]: reliable messages in order, ring: message n (0-based) of client c is row
+  n % 64, (kind, a, b); ``sessions["events_count"]`` messages so far. ``match_over`` in sessions becomes 1
+  with RELIABLE_MATCH_OVER.
+- ``state.drops`` int64[len(CLIENT_DROP_REASONS)].
+
+States: CLIENT_FREE 0, CLIENT_REQUESTING 1, CLIENT_RESPONDING 2, CLIENT_CONNECTED 3, CLIENT_TIMED_OUT 4 (5 s
+without a sealed datagram, or 10 s without an answer), CLIENT_LEAVING 5, CLIENT_GONE 6.
+``clients.reconnect(index)`` starts the handshake again with the same token, from the same address.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dedicated_server.protocol import connect_token, datagrams
+from dedicated_server.protocol.client.receive import (
+    RECEIVED_CHALLENGE,
+    RECEIVED_DROPPED,
+    RECEIVED_KEEP_ALIVE,
+    RECEIVED_SNAPSHOT,
+    client_receive,
+)
+from dedicated_server.protocol.client.state import (
+    CLIENT_CONNECTED,
+    CLIENT_FREE,
+    CLIENT_GONE,
+    CLIENT_LEAVING,
+    CLIENT_REQUESTING,
+    CLIENT_RESPONDING,
+    CLIENT_TIMED_OUT,
+    EVENT_A,
+    EVENT_B,
+    EVENT_KIND,
+    EVENT_RING,
+    SESSION,
+    ClientState,
+    allocate,
+)
+from dedicated_server.protocol.client.transmit import client_transmit
+
+__all__ = [
+    "CLIENT_CONNECTED",
+    "CLIENT_FREE",
+    "CLIENT_GONE",
+    "CLIENT_LEAVING",
+    "CLIENT_REQUESTING",
+    "CLIENT_RESPONDING",
+    "CLIENT_TIMED_OUT",
+    "EVENT_A",
+    "EVENT_B",
+    "EVENT_KIND",
+    "EVENT_RING",
+    "RECEIVED_CHALLENGE",
+    "RECEIVED_DROPPED",
+    "RECEIVED_KEEP_ALIVE",
+    "RECEIVED_SNAPSHOT",
+    "ClientSessions",
+    "ClientState",
+    "client_receive",
+    "client_transmit",
+]
+
+
+class ClientCapacityError(RuntimeError):
+    """All client indexes are in use: free one, or make ClientSessions larger."""
+
+
+class ClientSessions:
+    """Up to ``capacity`` clients, of matches of at most ``entities`` players."""
+
+    def __init__(self, capacity: int, entities: int) -> None:
+        self.state = allocate(capacity, entities)
+        self.sessions = self.state.sessions
+        self._addresses: list[tuple[str, int]] = [("", 0)] * capacity
+
+    def add(self, token: bytes) -> int:
+        """Begin with a connect token; returns the client's index. Raises `BadToken`, `NoRoom`."""
+        public = connect_token.read_public(token)
+        free = np.flatnonzero(self.sessions["state"] == CLIENT_FREE)
+        if not len(free):
+            raise ClientCapacityError(f"{len(self.sessions)} clients are in use")
+        index = int(free[0])
+        session = self.sessions[index]
+        session["own_entity"] = public.entity
+        session["team"] = public.team
+        session["cipher"] = public.cipher
+        session["up_key"] = np.frombuffer(public.client_to_server_key, np.uint8)
+        session["down_key"] = np.frombuffer(public.server_to_client_key, np.uint8)
+        request = bytes([datagrams.REQUEST]) + public.request_part
+        session["request"] = np.frombuffer(request, np.uint8)
+        self._addresses[index] = (public.address, public.port)
+        self.reconnect(index)
+        return index
+
+    def reconnect(self, index: int) -> None:
+        """Start the handshake again with the same token; the server wants it from the same address.
+
+        The view is empty until the first snapshot; the counts of events and bytes go on.
+        """
+        session = self.sessions[index]
+        for name in _OF_ONE_SESSION:
+            session[name] = 0
+        session["receive_newest"] = -1
+        session["started_at_s"] = -1.0
+        session["state"] = CLIENT_REQUESTING
+        self.state.seen_tick[index] = 0
+        self.state.history_ticks[index] = 0
+
+    def leave(self, index: int) -> None:
+        """Say good-bye with the next transmits, three times as nobody acknowledges; then CLIENT_GONE."""
+        session = self.sessions[index]
+        connected = session["state"] == CLIENT_CONNECTED
+        session["leaves_left"] = datagrams.LEAVE_REPEATS
+        session["state"] = CLIENT_LEAVING if connected else CLIENT_GONE
+
+    def free(self, index: int) -> None:
+        """Forget a client, whatever its state; its index may be given to another."""
+        self.sessions[index] = np.zeros((), SESSION)
+        self.state.seen_tick[index] = 0
+        self.state.history_ticks[index] = 0
+
+    def address_of(self, index: int) -> tuple[str, int]:
+        """Where to send this client's datagrams: host and port."""
+        return self._addresses[index]
+
+    def drops_by_reason(self) -> dict[str, int]:
+        """How many datagrams were dropped so far, of all clients, by reason."""
+        return dict(zip(datagrams.CLIENT_DROP_REASONS, self.state.drops.tolist(), strict=True))
+
+
+# What a handshake starts anew; identity, token and totals stay.
+_OF_ONE_SESSION = (
+    "input_tick", "input_echo", "input_applied", "snapshot_tick", "snapshot_at_s", "ack_bits", "rtt_s",
+    "reliable_received", "leaves_left", "send_sequence", "repeat_at_s", "received_at_s", "replay",
+    "sent_at_s", "inputs",
+)  # fmt: skip

@@ -1,0 +1,141 @@
+"""What a client sends: request, response, then an input a frame with all that the server has not used."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dedicated_server.native.compilation import INNER, STAGE, njit
+from dedicated_server.protocol import datagrams, inputs, sealing
+from dedicated_server.protocol import handshake as hs
+from dedicated_server.protocol.arrays import Bytes, Row
+from dedicated_server.protocol.bits import append
+from dedicated_server.protocol.client.state import (
+    CLIENT_CONNECTED,
+    CLIENT_GONE,
+    CLIENT_LEAVING,
+    CLIENT_REQUESTING,
+    CLIENT_RESPONDING,
+    CLIENT_TIMED_OUT,
+    SENT_RING,
+    ClientState,
+)
+from dedicated_server.protocol.server.state import (
+    INPUT_BUTTONS,
+    INPUT_MOVE_X,
+    INPUT_MOVE_Y,
+    INPUT_RING,
+    INPUT_TICK,
+    INPUT_VIEW_TICK,
+    INPUT_YAW,
+    MAX_INPUTS,
+)
+
+_AT_NONCE = 480
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def client_transmit(
+    state: ClientState,
+    index: int,
+    now_s: float,
+    move_x: int,
+    move_y: int,
+    yaw: int,
+    buttons: int,
+    view_tick: int,
+    out: Bytes,
+) -> int:
+    """Write what client ``index`` has to send now; its length, or 0. See `client` for the arguments."""
+    session = state.sessions[index]
+    length = 0
+    if session.state == CLIENT_CONNECTED:
+        if now_s - session.received_at_s > datagrams.TIME_OUT_S:
+            session.state = CLIENT_TIMED_OUT
+        else:
+            _take_input(session, now_s, move_x, move_y, yaw, buttons, view_tick)
+            length = _write_inputs(state, session, out)
+    elif session.state == CLIENT_REQUESTING or session.state == CLIENT_RESPONDING:
+        length = _repeat_handshake(session, now_s, out)
+    elif session.state == CLIENT_LEAVING:
+        length = _write_leave(state, session, out)
+    if length > 0:
+        session.sent_bytes += length
+        session.sent_datagrams += 1
+    return length
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _repeat_handshake(session: Row, now_s: float, out: Bytes) -> int:
+    if session.started_at_s < 0.0:
+        session.started_at_s = now_s
+        session.repeat_at_s = now_s
+    if now_s - session.started_at_s > datagrams.ANSWER_S:
+        session.state = CLIENT_TIMED_OUT
+        return 0
+    if now_s < session.repeat_at_s:
+        return 0
+    session.repeat_at_s = now_s + datagrams.REPEAT_S
+    if session.state == CLIENT_REQUESTING:
+        hs.copy(out, 0, session.request, 0, datagrams.REQUEST_BYTES)
+        return datagrams.REQUEST_BYTES
+    hs.copy(out, 0, session.response, 0, datagrams.RESPONSE_BYTES)
+    return datagrams.RESPONSE_BYTES
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _take_input(
+    session: Row, now_s: float, move_x: int, move_y: int, yaw: int, buttons: int, view_tick: int
+) -> None:
+    session.input_tick += 1
+    session.sent_at_s[session.input_tick % SENT_RING] = now_s
+    row = session.inputs[session.input_tick % INPUT_RING]
+    row[INPUT_TICK] = session.input_tick
+    row[INPUT_MOVE_X] = move_x
+    row[INPUT_MOVE_Y] = move_y
+    row[INPUT_YAW] = yaw
+    row[INPUT_BUTTONS] = buttons
+    row[INPUT_VIEW_TICK] = view_tick if view_tick > 0 else session.snapshot_tick
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _write_inputs(state: ClientState, session: Row, out: Bytes) -> int:
+    count = max(1, min(session.input_tick - session.input_applied, MAX_INPUTS))
+    words = state.scratch
+    position = inputs.write_head(
+        words,
+        session.snapshot_tick,
+        session.ack_bits,
+        session.reliable_received & 0xFFFF,
+        session.input_tick,
+        count,
+    )
+    position = inputs.write_inputs(
+        words, position, session.inputs, session.input_tick, count, session.snapshot_tick
+    )
+    return _seal(state, session, position, out)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _write_leave(state: ClientState, session: Row, out: Bytes) -> int:
+    if session.leaves_left <= 0:
+        session.state = CLIENT_GONE
+        return 0
+    session.leaves_left -= 1
+    state.scratch[0] = np.uint64(0)
+    position = append(state.scratch, 0, inputs.MESSAGE_LEAVE, inputs.LEAVE_BITS)
+    return _seal(state, session, position, out)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _seal(state: ClientState, session: Row, bits: int, out: Bytes) -> int:
+    out[0] = datagrams.FROM_CLIENT
+    hs.write_uint(out, 1, session.send_sequence, 4)
+    nonce = state.workspace[_AT_NONCE:]
+    sealing.write_sequence_nonce(nonce, session.send_sequence)
+    session.send_sequence += 1
+    at = out.ctypes.data
+    sealed_bytes = sealing.seal(
+        session.cipher, session.send_key.ctypes.data, nonce.ctypes.data, at, datagrams.HEADER_BYTES,
+        state.scratch.ctypes.data, (bits + 7) >> 3, at + datagrams.HEADER_BYTES,
+    )  # fmt: skip
+    return datagrams.HEADER_BYTES + sealed_bytes

@@ -1,0 +1,117 @@
+"""What a client's player is shown: clock, prediction and interpolation together, for many clients in one process.
+
+How a swarm uses it, beside `client`::
+
+    view = new_view(capacity=200, entities=100, movement=MOVEMENT["battle_royale"])
+    # compiled, behind each client_receive that returned RECEIVED_SNAPSHOT:
+    view_received(view, state, index, now_s)
+    # compiled, once a client frame: decide by view.shown[index], then send
+    view_tick = view_frame(view, state, index, now_s)
+    length = client_transmit(state, index, now_s, move_x, move_y, yaw, buttons, view_tick, out)
+    view_sent(view, state, index)
+
+``view.shown`` int64[C, E] holds records packed like those of ``state.seen``, and takes their place: others where they are shown, the
+client's own entity where it is predicted. ``state.seen_tick`` says as before who is in view. ``forget(view, index)`` before an index is
+given to another client.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dedicated_server.native.compilation import INNER, STAGE, njit
+from dedicated_server.protocol.arrays import Longs, Records
+from dedicated_server.protocol.client.clock import CLOCK, clock_advance, clock_note, new_clocks
+from dedicated_server.protocol.client.interpolation import (
+    Interpolation,
+    keep_records,
+    new_interpolation,
+    record_at,
+)
+from dedicated_server.protocol.client.prediction import (
+    Movement,
+    Prediction,
+    forget_prediction,
+    new_prediction,
+    predict,
+    reconcile,
+)
+from dedicated_server.protocol.client.state import ClientState
+from dedicated_server.protocol.fields import POSITION_BITS, quantise_position
+
+_POSITIONS = (1 << 2 * POSITION_BITS) - 1
+
+
+class ClientView(NamedTuple):
+    """What C clients are shown of E entities."""
+
+    clocks: Records  # client_clock.CLOCK[C]
+    prediction: Prediction
+    kept: Interpolation
+    shown: Longs  # [C, E]
+
+
+def new_view(capacity: int, entities: int, movement: Movement) -> ClientView:
+    """Allocate for so many clients of matches of at most so many entities."""
+    return ClientView(
+        new_clocks(capacity),
+        new_prediction(capacity, movement),
+        new_interpolation(capacity, entities),
+        np.zeros((capacity, entities), np.int64),
+    )
+
+
+def forget(view: ClientView, index: int) -> None:
+    """Make a client's view as it was before the first snapshot."""
+    view.clocks[index] = np.zeros((), CLOCK)
+    forget_prediction(view.prediction, index)
+    view.kept.held[index] = 0
+    view.shown[index] = 0
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def view_received(view: ClientView, wire: ClientState, index: int, now_s: float) -> None:
+    """Take in the snapshot that `client_receive` has just decoded."""
+    clock_note(view.clocks, index, wire.sessions[index].snapshot_tick, now_s)
+    keep_records(view.kept, wire, index)
+    reconcile(view.prediction, wire, index)
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def view_frame(view: ClientView, wire: ClientState, index: int, now_s: float) -> int:
+    """Show a frame: fill ``view.shown[index]``; the server tick that it shows, for `client_transmit`."""
+    tick = clock_advance(view.clocks, index, now_s)
+    shown, kept = view.shown[index], view.kept
+    for entity in range(len(shown)):
+        if wire.seen_tick[index, entity] != 0:
+            shown[entity] = record_at(
+                kept.tick[index, entity],
+                kept.record[index, entity],
+                kept.newest[index, entity],
+                kept.held[index, entity],
+                tick,
+            )
+    entity = wire.sessions[index].own_entity
+    if wire.seen_tick[index, entity] != 0:
+        shown[entity] = own_record(view.prediction, wire, index, shown[entity])
+    return round(tick)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def own_record(prediction: Prediction, wire: ClientState, index: int, otherwise: int) -> int:
+    """The own entity where it is predicted; ``otherwise`` while nothing is."""
+    own = prediction.own[index]
+    if own.input_tick < 0:
+        return otherwise
+    x = quantise_position(own.x_m + own.glide_x_m)
+    y = quantise_position(own.y_m + own.glide_y_m)
+    seen = wire.seen[index, wire.sessions[index].own_entity]
+    return int((seen & ~_POSITIONS) | x | (y << POSITION_BITS))
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def view_sent(view: ClientView, wire: ClientState, index: int) -> None:
+    """Predict what the input that `client_transmit` has just sent will do."""
+    predict(view.prediction, wire, index)

@@ -1,0 +1,193 @@
+"""The first stage of a tick: open, verify, replay-check, decode, acknowledge; notice who went silent."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dedicated_server.native.compilation import INNER, STAGE, njit
+from dedicated_server.protocol import addresses, datagrams, inputs, replay, sealing
+from dedicated_server.protocol import handshake as hs
+from dedicated_server.protocol.arrays import Bytes, Ints, Words, int64
+from dedicated_server.protocol.bits import set_bits, trailing_zeros
+from dedicated_server.protocol.server import admission
+from dedicated_server.protocol.server.reliable import acknowledge_reliable
+from dedicated_server.protocol.server.state import (
+    ACKED_TICK,
+    BASELINE,
+    FLOOR,
+    GROUP,
+    HISTORY_TICKS,
+    INPUT_NEWEST,
+    LEAVING_COUNT,
+    NEWLY_CONNECTED,
+    NEWLY_LOST,
+    SENT_LEAVES,
+    SENT_RECORDS,
+    ServerState,
+)
+
+_TAKEN = -1
+_AT_NONCE = 480  # in the workspace, behind what handshakes use
+_DENSE = 16  # records of 64 from which going through all 64 is cheaper
+_ONE = np.uint64(1)
+_AGES = HISTORY_TICKS - 1
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def open_batch(
+    state: ServerState, batch: Bytes, lengths: Ints, senders: Bytes, count: int, now_s: float, tick: int
+) -> None:
+    """Take in ``count`` datagrams; see `server_wire` for the arrays. Never raises, whatever they hold."""
+    state.out_count[0] = 0
+    state.identity[0].handshakes = 0
+    state.per_slot[NEWLY_CONNECTED, :] = 0
+    state.per_slot[NEWLY_LOST, :] = 0
+    for index in range(count):
+        length = int64(lengths[index])
+        state.counters[datagrams.RECEIVED] += 1
+        state.counters[datagrams.RECEIVED_BYTES] += length
+        reason = _receive(state, batch[index], length, senders[index], now_s, tick)
+        if reason >= 0:
+            state.drops[reason] += 1
+    _time_out_the_silent(state, now_s)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _receive(state: ServerState, datagram: Bytes, length: int, sender: Bytes, now_s: float, tick: int) -> int:
+    if length < 1 or length > datagrams.MAX_DATAGRAM_BYTES:
+        return datagrams.DROP_LENGTH
+    kind = datagram[0]
+    if kind == datagrams.FROM_CLIENT:
+        return _receive_sealed(state, datagram, length, sender, now_s)
+    if kind == datagrams.REQUEST:
+        return admission.receive_request(state, datagram, length, sender, now_s)
+    if kind == datagrams.RESPONSE:
+        return admission.receive_response(state, datagram, length, sender, now_s, tick)
+    return datagrams.DROP_KIND
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _receive_sealed(state: ServerState, datagram: Bytes, length: int, sender: Bytes, now_s: float) -> int:
+    entity = addresses.find(state.addresses, addresses.address_key(sender))
+    if entity < 0:
+        return datagrams.DROP_UNKNOWN_ADDRESS
+    if state.status[entity] != datagrams.CONNECTED:
+        return datagrams.DROP_NOT_CONNECTED
+    slot = state.slots[entity]
+    cipher = slot.cipher
+    if length <= datagrams.HEADER_BYTES + sealing.tag_bytes(cipher):
+        return datagrams.DROP_LENGTH
+    sequence = hs.read_uint(datagram, 1, 4)
+    freshness = replay.check(slot.replay, slot.receive_newest, sequence)
+    if freshness == replay.TOO_OLD:
+        return datagrams.DROP_TOO_OLD
+    if freshness == replay.REPLAYED:
+        return datagrams.DROP_REPLAYED
+    nonce = state.workspace[_AT_NONCE:]
+    sealing.write_sequence_nonce(nonce, sequence)
+    at = datagram.ctypes.data
+    plain_bytes = sealing.unseal(
+        cipher, slot.receive_key.ctypes.data, nonce.ctypes.data, at, datagrams.HEADER_BYTES,
+        at + datagrams.HEADER_BYTES, length - datagrams.HEADER_BYTES, state.scratch.ctypes.data,
+    )  # fmt: skip
+    if plain_bytes < 0:
+        return datagrams.DROP_FORGED
+    slot.receive_newest = replay.mark(slot.replay, slot.receive_newest, sequence)
+    slot.received_at_s = now_s
+    return _take_message(state, entity, plain_bytes * 8)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _take_message(state: ServerState, entity: int, bits: int) -> int:
+    words = state.scratch
+    head = state.heads
+    position = inputs.read_head(words, bits, head)
+    if position < 0:
+        return datagrams.DROP_MALFORMED
+    if head[inputs.HEAD_MESSAGE] == inputs.MESSAGE_LEAVE:
+        state.status[entity] = datagrams.LEFT
+        state.per_slot[NEWLY_LOST, entity] = 1
+        state.counters[datagrams.LEAVES] += 1
+        return _TAKEN
+    if inputs.inputs_end(words, position, bits, head[inputs.HEAD_INPUT_COUNT]) < 0:
+        return datagrams.DROP_MALFORMED
+    slot = state.slots[entity]
+    if head[inputs.HEAD_ACK_TICK] > slot.sent_newest_tick:
+        return datagrams.DROP_FUTURE_ACK
+    inputs.read_inputs(words, position, state.inputs[entity], head)
+    if head[inputs.HEAD_INPUT_TICK] > state.per_slot[INPUT_NEWEST, entity]:
+        state.per_slot[INPUT_NEWEST, entity] = head[inputs.HEAD_INPUT_TICK]
+    acknowledge_reliable(slot, head[inputs.HEAD_RELIABLE_ACK])
+    _acknowledge_snapshots(state, entity, head[inputs.HEAD_ACK_TICK], head[inputs.HEAD_ACK_BITS])
+    return _TAKEN
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _acknowledge_snapshots(state: ServerState, entity: int, ack_tick: int, ack_bits: int) -> None:
+    """Make each newly acknowledged snapshot the baseline of the entities that it held."""
+    if ack_tick > state.per_slot[ACKED_TICK, entity]:
+        state.per_slot[ACKED_TICK, entity] = ack_tick
+    slot = state.slots[entity]
+    turn = -ack_tick & _AGES
+    received = np.uint64((ack_bits << 1) | 1)
+    around = (received << np.uint64(turn)) | ((received >> _ONE) >> np.uint64(_AGES - turn))
+    fresh = slot.waiting & around  # one or two, of the 33 that every datagram repeats
+    while fresh != 0:
+        bit = trailing_zeros(fresh)
+        fresh &= fresh - _ONE
+        tick = ack_tick - ((bit - turn) & _AGES)
+        place = -bit & _AGES
+        if tick > 0 and state.sent_ticks[entity, place] == tick:
+            state.sent_ticks[entity, place] = 0
+            slot.waiting &= ~(_ONE << np.uint64(bit))
+            _acknowledge_snapshot(state, entity, tick, state.sent[entity, place])
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _acknowledge_snapshot(state: ServerState, entity: int, tick: int, sent: Words) -> None:
+    baselines = state.views[BASELINE, entity]
+    floors = state.views[FLOOR, entity]
+    for group in range(sent.shape[1]):
+        first = group * GROUP
+        records = sent[SENT_RECORDS, group]
+        if set_bits(records) >= _DENSE:  # a crowd: eight entities at once
+            for bit in range(min(GROUP, baselines.shape[0] - first)):
+                other = first + bit
+                known = max(baselines[other], floors[other])
+                counts = (records >> np.uint64(bit)) & _ONE != 0 and tick > known
+                baselines[other] = tick if counts else baselines[other]
+        else:
+            while records != 0:
+                other = first + trailing_zeros(records)
+                records &= records - _ONE
+                if tick > floors[other] and tick > baselines[other]:
+                    baselines[other] = tick
+        leaves = sent[SENT_LEAVES, group]
+        while leaves != 0:
+            _end_leave(state, entity, first + trailing_zeros(leaves), tick)
+            leaves &= leaves - _ONE
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _end_leave(state: ServerState, entity: int, other: int, tick: int) -> None:
+    """The client knows that ``other`` left, unless it came and left again since that snapshot."""
+    if tick < state.views[FLOOR, entity, other]:
+        return
+    leaving = state.leaving[entity]
+    count = state.per_slot[LEAVING_COUNT, entity]
+    for place in range(count):
+        if leaving[place] == other:
+            leaving[place] = leaving[count - 1]
+            state.per_slot[LEAVING_COUNT, entity] = count - 1
+            return
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _time_out_the_silent(state: ServerState, now_s: float) -> None:
+    time_out_s = state.identity[0].time_out_s
+    for entity in range(state.status.shape[0]):
+        silent = now_s - state.slots[entity].received_at_s > time_out_s
+        if state.status[entity] == datagrams.CONNECTED and silent:
+            state.status[entity] = datagrams.TIMED_OUT
+            state.per_slot[NEWLY_LOST, entity] = 1
+            state.counters[datagrams.TIME_OUTS] += 1

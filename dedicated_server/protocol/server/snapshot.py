@@ -1,0 +1,240 @@
+"""Snapshots: what each client sees in this tick, as differences to what it is known to have.
+
+Layout, bit-packed: SNAPSHOT_FIELDS; then, each behind a flag bit, the reliable section, the match state,
+the hints, and the leaves (count in 6 bits, entity indexes of 11); then the number of records in 9 bits, and
+the records by ascending entity index, which are `snapshot_records`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dedicated_server.native.compilation import INNER, STAGE, njit
+from dedicated_server.protocol import datagrams, fields, sealing
+from dedicated_server.protocol.arrays import Ints, Longs, Words, int64
+from dedicated_server.protocol.bits import append
+from dedicated_server.protocol.fetch import fetch
+from dedicated_server.protocol.fields import Field
+from dedicated_server.protocol.server.records import (
+    AGE_BITS,
+    common_age,
+    gap_bits_for,
+    select_what_fits,
+    write_records,
+)
+from dedicated_server.protocol.server.reliable import write_reliable
+from dedicated_server.protocol.server.state import (
+    BASELINE,
+    BUDGET_BYTES,
+    FLOOR,
+    GROUP,
+    HISTORY_TICKS,
+    INPUT_APPLIED,
+    INPUT_NEWEST,
+    LEAVING_COUNT,
+    MAX_LEAVES,
+    MEMBERS,
+    PACKED_COUNT,
+    PHASE_SENT,
+    PLAIN_BITS,
+    SENT_LEAVES,
+    SENT_RECORDS,
+    SLOT_HEAD_BYTES,
+    ServerState,
+)
+
+MESSAGE_KEEP_ALIVE, MESSAGE_SNAPSHOT = range(2)
+MATCH_EVERY_TICKS = 8
+LEAVE_COUNT_BITS = 6
+INDEX_BITS = 11  # of an entity that left; records have gaps
+RECORD_COUNT_BITS = 9
+HINT_BITS = 16
+PREFETCH_CLIENTS = 4  # clients whose memory is on its way while one snapshot is written
+HEAD_BYTES = 64  # of a snapshot, and
+RECORD_BYTES = 5  # of a record: what is fetched of the place where it will be written
+DENSE = 16  # entities in a line of memory: with one selected in every line, lines are fetched in a row
+
+SNAPSHOT_FIELDS = (
+    Field("message", 2, "0 keep-alive, which ends here; 1 snapshot"),
+    Field("tick", 32, "server tick"),
+    Field("input_newest", 31, "newest client tick received"),
+    Field("input_lag", 6, "how many of those are not used yet; 63: that or more"),
+    Field("base_age", AGE_BITS, "age in ticks of the baseline most records are against; 0: none"),
+    Field("gap_bits", 4, "parameter of the code for gaps between entity indexes"),
+)
+MATCH_BITS = sum(field.bits for field in fields.MATCH_FIELDS)
+_MATCH_WIDTHS = tuple(field.bits for field in fields.MATCH_FIELDS)
+_AGE_MASK = HISTORY_TICKS - 1
+_ONE = np.uint64(1)
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def encode_batch(
+    state: ServerState,
+    tick: int,
+    world: Longs,
+    selected: Ints,
+    selected_count: Ints,
+    left: Ints,
+    left_count: Ints,
+    match_state: Ints,
+    hints: Ints,
+) -> None:
+    """Write every connected client's snapshot of ``tick``; see `server_wire` for the arrays."""
+    for entity in range(state.history.shape[1]):
+        state.history[tick & _AGE_MASK, entity] = world[entity]
+    clients = state.status.shape[0]
+    for client in range(min(PREFETCH_CLIENTS, clients)):
+        _prefetch_snapshot(state, tick, client, selected[client], selected_count[client])
+    for client in range(clients):
+        ahead = client + PREFETCH_CLIENTS
+        if ahead < clients:
+            _prefetch_snapshot(state, tick, ahead, selected[ahead], selected_count[ahead])
+        _remember_leaves(state, client, tick, left[client], left_count[client])
+        state.per_slot[PLAIN_BITS, client] = 0
+        state.per_slot[PACKED_COUNT, client] = -1
+        if state.status[client] == datagrams.CONNECTED and selected_count[client] >= 0:
+            _encode_snapshot(
+                state, tick, client, selected[client], selected_count[client], match_state, hints[client]
+            )
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _prefetch_snapshot(
+    state: ServerState, tick: int, client: int, selected: Ints, selected_count: int
+) -> None:
+    """Fetch what the snapshot of a client whose turn comes soon needs and others do not."""
+    count = max(selected_count, 0)
+    fetch(state.slots[client : client + 1].ctypes.data, SLOT_HEAD_BYTES)
+    fetch(state.plain[client].ctypes.data, HEAD_BYTES + RECORD_BYTES * count)
+    sent = state.sent[client, tick & _AGE_MASK]
+    fetch(sent.ctypes.data, 8 * sent.size)
+    baselines = state.views[BASELINE, client]
+    if DENSE * count > len(baselines):
+        fetch(baselines.ctypes.data, 4 * len(baselines))
+    else:
+        for place in range(count):
+            fetch(baselines.ctypes.data + 4 * int64(selected[place]), 1)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _remember_leaves(state: ServerState, client: int, tick: int, left: Ints, left_count: int) -> None:
+    count = state.per_slot[LEAVING_COUNT, client]
+    for place in range(left_count):
+        other = left[place]
+        state.views[BASELINE, client, other] = 0
+        state.views[FLOOR, client, other] = tick
+        known = False
+        for earlier in range(count):
+            known |= state.leaving[client, earlier] == other
+        if not known:
+            state.leaving[client, count] = other
+            count += 1
+    state.per_slot[LEAVING_COUNT, client] = count
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _encode_snapshot(
+    state: ServerState,
+    tick: int,
+    client: int,
+    selected: Ints,
+    selected_count: int,
+    match_state: Ints,
+    hints: int,
+) -> None:
+    slot = state.slots[client]
+    words = state.plain[client]
+    budget = min(int64(state.per_slot[BUDGET_BYTES, client]), datagrams.MAX_DATAGRAM_BYTES)
+    most_bits = 8 * (budget - datagrams.HEADER_BYTES - sealing.tag_bytes(slot.cipher))
+    base_age = common_age(state.views[BASELINE, client], selected, selected_count, tick)
+    gap_bits = gap_bits_for(state.status.shape[0], selected_count, most_bits)
+
+    position = _write_head(state, words, tick, client, base_age, gap_bits)
+    position = write_reliable(words, position, slot, most_bits // 2 - position)
+    position = _write_match(state, words, position, client, tick, match_state)
+    position = append(words, position, int64(hints != 0), 1)
+    if hints != 0:
+        position = append(words, position, int64(hints) & 0xFFFF, HINT_BITS)
+    sent = state.sent[client, tick & _AGE_MASK]
+    position = _write_leaves(state, words, position, client, selected, selected_count, sent[SENT_LEAVES])
+
+    fitting = select_what_fits(
+        state, tick, client, selected, selected_count, base_age, gap_bits,
+        most_bits - position - RECORD_COUNT_BITS,
+    )  # fmt: skip
+    position = append(words, position, fitting, RECORD_COUNT_BITS)
+    position = write_records(state, words, position, tick, client, base_age, gap_bits)
+    for group in range(sent.shape[1]):
+        sent[SENT_RECORDS, group] = state.sets[MEMBERS, group]
+    state.sent_ticks[client, tick & _AGE_MASK] = tick
+    slot.waiting |= _ONE << np.uint64(-tick & _AGE_MASK)
+    slot.sent_newest_tick = tick
+    state.per_slot[PLAIN_BITS, client] = position
+    state.per_slot[PACKED_COUNT, client] = fitting
+    state.counters[datagrams.SNAPSHOTS] += 1
+    state.counters[datagrams.SNAPSHOT_BITS] += position
+    state.counters[datagrams.OVER_BUDGET] += int64(fitting < selected_count)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _write_head(
+    state: ServerState, words: Words, tick: int, client: int, base_age: int, gap_bits: int
+) -> int:
+    newest = int64(state.per_slot[INPUT_NEWEST, client])
+    lag = max(0, min(newest - state.per_slot[INPUT_APPLIED, client], 63))
+    words[0] = np.uint64(0)
+    position = append(words, 0, MESSAGE_SNAPSHOT, 2)
+    position = append(words, position, int64(tick), 32)
+    position = append(words, position, newest, 31)
+    position = append(words, position, lag, 6)
+    position = append(words, position, base_age, AGE_BITS)
+    return append(words, position, gap_bits, 4)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _write_match(
+    state: ServerState, words: Words, position: int, client: int, tick: int, match_state: Ints
+) -> int:
+    """Every 8th tick, a different one for each client, and when the phase changes."""
+    phase = match_state[fields.MATCH_PHASE]
+    due = (tick + client) % MATCH_EVERY_TICKS == 0 or phase != state.per_slot[PHASE_SENT, client]
+    position = append(words, position, int64(due), 1)
+    if due:
+        state.per_slot[PHASE_SENT, client] = phase
+        for index, bits in enumerate(_MATCH_WIDTHS):
+            most = (int64(1) << int64(bits)) - 1
+            position = append(words, position, max(0, min(int64(match_state[index]), most)), bits)
+    return position
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _write_leaves(
+    state: ServerState,
+    words: Words,
+    position: int,
+    client: int,
+    selected: Ints,
+    selected_count: int,
+    sent: Words,
+) -> int:
+    """Say who left, until acknowledged; whoever is selected again has come back instead."""
+    leaving = state.leaving[client]
+    count = int64(state.per_slot[LEAVING_COUNT, client])
+    for place in range(count - 1, -1, -1):
+        for back in range(selected_count):
+            if selected[back] == leaving[place]:
+                count -= 1
+                leaving[place] = leaving[count]
+                break
+    state.per_slot[LEAVING_COUNT, client] = count
+    count = min(count, MAX_LEAVES)
+    sent[:] = np.uint64(0)
+    position = append(words, position, int64(count > 0), 1)
+    if count > 0:
+        position = append(words, position, count, LEAVE_COUNT_BITS)
+        for place in range(count):
+            other = int64(leaving[place])
+            position = append(words, position, other, INDEX_BITS)
+            sent[other // GROUP] |= _ONE << np.uint64(other % GROUP)
+    return position

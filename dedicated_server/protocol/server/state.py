@@ -1,0 +1,211 @@
+"""The server's wire state: one record a client, and a few arrays over (client, entity) and (age, entity).
+
+A client's fixed-size state is one record, because a datagram touches many fields of one client; what the
+tick reads for all clients is an array a field. All of it is allocated here, once a match, and travels into
+kernels as one named tuple.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+from dedicated_server.pages import Zeros
+from dedicated_server.protocol import connect_token, datagrams
+
+HISTORY_TICKS = 64  # snapshots that can serve as a baseline; a power of two
+INPUT_RING = 32
+MAX_INPUTS = 16  # inputs repeated in one datagram
+MAX_RECORDS = 256  # entities in one snapshot
+MAX_LEAVES = 63
+RUN_AGES = 8  # most clients' newest snapshots are of the last few ticks
+RUN_WORDS = 85  # a head and 64 records of at most 78 bits; not a power of two, see ROW_BYTES
+RELIABLE_RING = 128
+WORKSPACE_BYTES = 512
+ROW_BYTES = 1216  # 19 cache lines, not a power of two: rows of many clients would share few cache sets
+PLAIN_WORDS = datagrams.MAX_DATAGRAM_BYTES // 8 + 3
+DEFAULT_BUDGET_BYTES = 256_000 // 8 // 60 - 28  # 256 kbit/s at 60 Hz, IP and UDP headers counted
+
+INPUT_TICK, INPUT_MOVE_X, INPUT_MOVE_Y, INPUT_YAW, INPUT_BUTTONS, INPUT_VIEW_TICK = range(6)
+
+# Rows of ServerState.per_slot.
+(
+    INPUT_NEWEST,
+    INPUT_APPLIED,
+    ACKED_TICK,
+    BUDGET_BYTES,
+    PACKED_COUNT,
+    NEWLY_CONNECTED,
+    NEWLY_LOST,
+    PLAIN_BITS,
+    LEAVING_COUNT,
+    PHASE_SENT,
+    NEWCOMER,
+) = range(11)
+
+# Values of NEWCOMER: whether a slot's player has been given it while the match runs, and is still to come or comes in this tick.
+EXPECTED, ARRIVES = 1, 2
+
+# Planes of ServerState.views.
+BASELINE, FLOOR = range(2)
+# Sets of entities: entity e is bit e % GROUP of word e / GROUP.
+GROUP = 64
+# Of ServerState.sent, and of ServerState.sets.
+SENT_RECORDS, SENT_LEAVES = range(2)
+MEMBERS, ODD = range(2)
+
+SLOT = np.dtype(
+    [
+        ("player_id", np.int64),
+        ("cipher", np.int64),
+        ("token_issued_ms", np.int64),  # of the token in use; −1: none yet
+        ("challenge_counter", np.int64),  # of the session in use; −1: none yet
+        ("send_sequence", np.int64),  # next to be sent
+        ("receive_newest", np.int64),  # newest that was authentic; −1: none yet
+        ("sent_newest_tick", np.int64),  # newest snapshot sent in this session
+        ("reliable_first", np.int64),  # number of the oldest message that is not acknowledged
+        (
+            "reliable_base",
+            np.int64,
+        ),  # newest that an earlier session delivered: numbers on the wire start behind it
+        ("reliable_count", np.int64),  # messages waiting
+        ("waiting", np.uint64),  # bit −t % 64: the snapshot of tick t is kept, and not acknowledged
+        ("received_at_s", np.float64),
+        ("sent_at_s", np.float64),
+        ("address", np.uint8, (16,)),
+        ("token_tag", np.uint8, (16,)),
+        ("send_key", np.uint8, (32,)),
+        ("receive_key", np.uint8, (32,)),
+        ("replay", np.uint32, (datagrams.REPLAY_WINDOW,)),  # sequence + 1 last seen at sequence % window
+        ("reliable", np.int64, (RELIABLE_RING, 3)),  # kind, a, b at number % ring
+    ],
+    align=True,
+)
+
+SLOT_HEAD_BYTES = int(SLOT.fields["replay"][1]) if SLOT.fields else 0  # what most datagrams need of it
+
+IDENTITY = np.dtype(
+    [
+        ("fleet_key", np.uint8, (32,)),
+        ("cookie_key", np.uint8, (32,)),
+        ("salt_prefix", np.uint8, (16,)),
+        ("match_id", np.uint8, (16,)),
+        ("address", np.uint8, (18,)),  # IPv6 or mapped IPv4, then the port, little endian
+        ("challenge_counter", np.int64),
+        ("handshakes", np.int64),  # looked at in this batch
+        ("time_out_s", np.float64),
+    ],
+    align=True,
+)
+
+
+class ServerState(NamedTuple):
+    """Every array of the server's wire; N clients and entities, T > 4 N addresses, M = N + 256 rows out,
+    G = N / 64 words a set of entities."""
+
+    slots: npt.NDArray[Any]  # SLOT[N]
+    identity: npt.NDArray[Any]  # IDENTITY[1]
+    status: npt.NDArray[np.uint8]  # [N]
+    per_slot: npt.NDArray[np.int32]  # [11, N], rows named above
+    inputs: npt.NDArray[np.int32]  # [N, INPUT_RING, 6]
+    addresses: npt.NDArray[np.int64]  # [2, T]: keys, slots; key 0: empty
+    views: npt.NDArray[
+        np.int32
+    ]  # [2, N, N]: baseline tick of (client, entity); acks up to the floor do not count
+    sent_ticks: npt.NDArray[
+        np.int32
+    ]  # [N, HISTORY_TICKS]: tick of the snapshot kept there, 0: none or acknowledged
+    sent: npt.NDArray[
+        np.uint64
+    ]  # [N, HISTORY_TICKS, 2, G]: sets of entities in the snapshot kept there: records, leaves
+    leaving: npt.NDArray[np.uint16]  # [N, N]: entities whose leave is not acknowledged
+    history: npt.NDArray[np.int64]  # [HISTORY_TICKS, N]: records of all entities by tick
+    codes: npt.NDArray[np.uint64]  # [HISTORY_TICKS, N, 2] by age: encoded bits; tick << 8 | length
+    plain: npt.NDArray[np.uint64]  # [N, PLAIN_WORDS]: snapshots before sealing
+    scratch: npt.NDArray[np.uint64]  # [PLAIN_WORDS]: one opened datagram
+    heads: npt.NDArray[np.int64]  # [6]: the head of one client message
+    workspace: npt.NDArray[np.uint8]  # [WORKSPACE_BYTES]: one handshake, nonces
+    sets: npt.NDArray[np.uint64]  # [2, G]: whose records are being written, and which are odd
+    runs: npt.NDArray[
+        np.uint64
+    ]  # [G, RUN_AGES, RUN_WORDS]: records put together in this tick, see `snapshot_records`
+    out_buf: npt.NDArray[np.uint8]  # [M, ROW_BYTES]
+    out_len: npt.NDArray[np.int32]  # [M]
+    out_addr: npt.NDArray[np.uint8]  # [M, 16]
+    out_count: npt.NDArray[np.int32]  # [1]
+    drops: npt.NDArray[np.int64]
+    counters: npt.NDArray[np.int64]
+
+
+def allocate(
+    fleet_key: bytes,
+    match_id: UUID,
+    player_ids: Sequence[int],
+    host: str,
+    port: int,
+    secret: bytes,
+    time_out_s: float,
+    zeros: Zeros = np.zeros,
+) -> ServerState:
+    """State for a match; ``secret``: 48 bytes of this server alone, cookie key and salt prefix; ``zeros`` allocates."""
+    n = len(player_ids)
+    slots = zeros(n, SLOT)
+    slots["player_id"] = player_ids
+    slots["token_issued_ms"] = -1
+    slots["challenge_counter"] = -1
+    slots["receive_newest"] = -1
+    slots["reliable_first"] = 1
+    identity = zeros(1, IDENTITY)
+    identity["fleet_key"] = _bytes(fleet_key)
+    identity["cookie_key"] = _bytes(secret[:32])
+    identity["salt_prefix"] = _bytes(secret[32:48])
+    identity["match_id"] = _bytes(match_id.bytes)
+    identity["address"] = _bytes(connect_token.pack_address(host) + port.to_bytes(2, "little"))
+    identity["time_out_s"] = time_out_s
+    per_slot = zeros((11, n), np.int32)
+    per_slot[BUDGET_BYTES] = DEFAULT_BUDGET_BYTES
+    per_slot[PACKED_COUNT] = -1
+    table = 1 << (4 * n - 1).bit_length()
+    rows = n + datagrams.HANDSHAKES_PER_BATCH
+    groups = (n + 63) // 64
+    return ServerState(
+        slots=slots,
+        identity=identity,
+        status=zeros(n, np.uint8),
+        per_slot=per_slot,
+        inputs=zeros((n, INPUT_RING, 6), np.int32),
+        addresses=zeros((2, table), np.int64),
+        views=zeros((2, n, n), np.int32),
+        sent_ticks=zeros((n, HISTORY_TICKS), np.int32),
+        sent=zeros((n, HISTORY_TICKS, 2, groups), np.uint64),
+        leaving=zeros((n, n), np.uint16),
+        history=zeros((HISTORY_TICKS, n), np.int64),
+        codes=zeros((HISTORY_TICKS, n, 2), np.uint64),
+        plain=zeros((n, PLAIN_WORDS), np.uint64),
+        scratch=zeros(PLAIN_WORDS, np.uint64),
+        heads=zeros(6, np.int64),
+        workspace=zeros(WORKSPACE_BYTES, np.uint8),
+        sets=zeros((2, groups), np.uint64),
+        runs=zeros((groups, RUN_AGES, RUN_WORDS), np.uint64),
+        out_buf=zeros((rows, ROW_BYTES), np.uint8),
+        out_len=zeros(rows, np.int32),
+        out_addr=zeros((rows, 16), np.uint8),
+        out_count=zeros(1, np.int32),
+        drops=zeros(len(datagrams.DROP_REASONS), np.int64),
+        counters=zeros(len(datagrams.COUNTERS), np.int64),
+    )
+
+
+def sockaddr(host: str, port: int) -> npt.NDArray[np.uint8]:
+    """``struct sockaddr_in`` of an IPv4 address, as recvmmsg would write it: 16 bytes."""
+    family = (2).to_bytes(2, "little")
+    return _bytes(family + port.to_bytes(2, "big") + ipaddress.IPv4Address(host).packed + bytes(8))
+
+
+def _bytes(data: bytes) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(data, np.uint8)

@@ -1,0 +1,50 @@
+"""The last stage of the wire: seal each client's datagram, behind the handshake's replies."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dedicated_server.native.compilation import STAGE, njit
+from dedicated_server.protocol import datagrams, sealing
+from dedicated_server.protocol import handshake as hs
+from dedicated_server.protocol.arrays import int64
+from dedicated_server.protocol.server.state import PLAIN_BITS, ServerState
+
+_AT_NONCE = 480
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def seal_batch(state: ServerState, now_s: float) -> None:
+    """Seal what `encode_batch` wrote, and a keep-alive for whoever has heard nothing for 0.2 s."""
+    row = state.out_count[0]
+    nonce = state.workspace[_AT_NONCE:]
+    for client in range(state.status.shape[0]):
+        if state.status[client] != datagrams.CONNECTED:
+            continue
+        slot = state.slots[client]
+        bits = int64(state.per_slot[PLAIN_BITS, client])
+        if bits == 0:
+            if now_s - slot.sent_at_s < datagrams.KEEP_ALIVE_S:
+                continue
+            state.plain[client, 0] = np.uint64(0)  # MESSAGE_KEEP_ALIVE
+            bits = int64(8)
+            state.counters[datagrams.KEEP_ALIVES] += 1
+        out = state.out_buf[row]
+        out[0] = datagrams.FROM_SERVER
+        hs.write_uint(out, 1, slot.send_sequence, 4)
+        sealing.write_sequence_nonce(nonce, slot.send_sequence)
+        at = out.ctypes.data
+        sealed_bytes = sealing.seal(
+            slot.cipher, slot.send_key.ctypes.data, nonce.ctypes.data, at, datagrams.HEADER_BYTES,
+            state.plain[client].ctypes.data, (bits + 7) >> 3, at + datagrams.HEADER_BYTES,
+        )  # fmt: skip
+        slot.send_sequence += 1
+        slot.sent_at_s = now_s
+        state.out_len[row] = datagrams.HEADER_BYTES + sealed_bytes
+        hs.copy(state.out_addr[row], 0, slot.address, 0, 16)
+        state.per_slot[PLAIN_BITS, client] = 0
+        row += 1
+    state.counters[datagrams.SENT] += row
+    for sent in range(row):
+        state.counters[datagrams.SENT_BYTES] += state.out_len[sent]
+    state.out_count[0] = row

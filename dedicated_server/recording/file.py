@@ -1,0 +1,233 @@
+"""The file that a recorded match is kept in: all that the simulation was told, and a hash of what came of it every second.
+
+It holds inputs, not datagrams. They are what decides a match, they are a tenth of the size, and no key is needed to read them back, so
+none is in the file.
+
+Layout; all numbers little endian::
+
+    magic      8  "LDREC002"
+    sections, each:
+      kind     1  0 match, 1 chunk, 2 end
+      stored   4  bytes of the body as stored
+      whole    4  bytes of the body when unpacked
+      check   16  BLAKE2b of: the check before (16 zero bytes before the first), kind, stored, whole, body as stored
+      body        zlib
+
+    match: JSON, the configuration.                                       The first section, once.
+    chunk: up to 60 ticks: counts of ticks, passages, heard and rows (4 × 4 bytes), then the columns of `COLUMNS` in their order, then the
+           state's hash after the last tick (16 bytes).
+    end:   JSON: why the recording ends, and the placements.               The last section, if the server lived to write it.
+
+Each check covers the one before, so sections can be neither altered nor left out nor moved. A file that stops early is a recording of
+the match so far; anything else that does not fit is damage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+MAGIC: Final = b"LDREC002"  # 2: what players took is part of what a match is
+MATCH, CHUNK, END = range(3)
+HEAD: Final = struct.Struct("<BII16s")
+COUNTS: Final = struct.Struct("<4I")
+CHECK_BYTES: Final = 16
+CHUNK_TICKS: Final = 60
+MAX_SECTION_BYTES: Final = 1 << 27  # unpacked; 1,600 players who all send as much as they can take half of it
+PACKING: Final = 6  # zlib's usual level: 5 ms for a second of 100 players, in the writer's thread
+
+
+class RecordingError(Exception):
+    """A recording cannot be used. The message says what is wrong, and where."""
+
+
+class NotARecordingError(RecordingError):
+    """Raised when a file does not begin as a recording does."""
+
+
+class DamagedRecordingError(RecordingError):
+    """Raised when a section is not what was written, or says what no server would have written."""
+
+
+class Chunk(NamedTuple):
+    """Up to a second of what the simulation was told. T ticks, P comings and goings, H times a client was heard, R inputs.
+
+    A column an array. Whatever belongs to a tick follows that of the tick before.
+    """
+
+    tick_step: npt.NDArray[np.int32]  # [T] ticks since the one before; more than 1 after an overload
+    started: npt.NDArray[np.uint8]  # [T] play begins in this tick
+    passages: npt.NDArray[np.uint16]  # [T] how many came or went in it
+    heard: npt.NDArray[np.uint16]  # [T] how many clients said something new in it
+    passage_slot: npt.NDArray[np.uint16]  # [P]
+    passage_kind: npt.NDArray[np.uint8]  # [P] CAME, WENT, or both; NEW with CAME
+    passage_status: npt.NDArray[np.uint8]  # [P] the slot's status after it
+    heard_slot: npt.NDArray[np.uint16]  # [H]
+    heard_step: npt.NDArray[np.int32]  # [H] by how much the client's newest client tick has grown
+    heard_rows: npt.NDArray[np.uint8]  # [H] how many inputs are new
+    row_lag: npt.NDArray[np.int32]  # [R] newest client tick minus the input's
+    row_move_x: npt.NDArray[np.int8]  # [R]
+    row_move_y: npt.NDArray[np.int8]
+    row_yaw: npt.NDArray[np.uint16]
+    row_buttons: npt.NDArray[np.uint8]
+    row_view_lag: npt.NDArray[np.int32]  # [R] server tick minus the one that the player was shown
+
+
+CAME, WENT, NEW = 1, 2, 4  # bits of passage_kind; NEW: who came has the slot of another, or of nobody
+
+# What a chunk counts, in the order of COUNTS.
+TICKS, PASSAGES, HEARD, ROWS = range(4)
+
+# A column's type, and of which count it has one each.
+COLUMNS: Final[dict[str, tuple[np.dtype[Any], int]]] = {
+    "tick_step": (np.dtype("i4"), TICKS),
+    "started": (np.dtype("u1"), TICKS),
+    "passages": (np.dtype("u2"), TICKS),
+    "heard": (np.dtype("u2"), TICKS),
+    "passage_slot": (np.dtype("u2"), PASSAGES),
+    "passage_kind": (np.dtype("u1"), PASSAGES),
+    "passage_status": (np.dtype("u1"), PASSAGES),
+    "heard_slot": (np.dtype("u2"), HEARD),
+    "heard_step": (np.dtype("i4"), HEARD),
+    "heard_rows": (np.dtype("u1"), HEARD),
+    "row_lag": (np.dtype("i4"), ROWS),
+    "row_move_x": (np.dtype("i1"), ROWS),
+    "row_move_y": (np.dtype("i1"), ROWS),
+    "row_yaw": (np.dtype("u2"), ROWS),
+    "row_buttons": (np.dtype("u1"), ROWS),
+    "row_view_lag": (np.dtype("i4"), ROWS),
+}
+
+
+def new_chunk(counts: Sequence[int]) -> Chunk:
+    """Room for so many ticks, passages, heard and rows."""
+    return Chunk(**{name: np.zeros(counts[of], dtype) for name, (dtype, of) in COLUMNS.items()})
+
+
+def used_part(chunk: Chunk, counts: Sequence[int]) -> Chunk:
+    """The first so many of each column."""
+    return Chunk(**{name: getattr(chunk, name)[: counts[of]] for name, (_, of) in COLUMNS.items()})
+
+
+def pack_chunk(chunk: Chunk, state_hash: bytes) -> bytes:
+    """The body of a chunk."""
+    counts = COUNTS.pack(
+        len(chunk.tick_step), len(chunk.passage_slot), len(chunk.heard_slot), len(chunk.row_lag)
+    )
+    return b"".join((counts, *(_little_endian(column).tobytes() for column in chunk), state_hash))
+
+
+def unpack_chunk(body: bytes) -> tuple[Chunk, bytes]:
+    """The reverse: the chunk, and the state's hash after it. Raises DamagedRecordingError."""
+    if len(body) < COUNTS.size + CHECK_BYTES:
+        raise DamagedRecordingError("a chunk is too short for its counts")
+    counts = COUNTS.unpack_from(body)
+    size = sum(counts[of] * dtype.itemsize for dtype, of in COLUMNS.values())
+    if COUNTS.size + size + CHECK_BYTES != len(body):
+        raise DamagedRecordingError("a chunk is not as long as its counts say")
+    at, columns = COUNTS.size, {}
+    for name, (dtype, of) in COLUMNS.items():
+        columns[name] = np.frombuffer(body, dtype.newbyteorder("<"), counts[of], at).astype(dtype)
+        at += columns[name].nbytes
+    chunk = Chunk(**columns)
+    _check_sums(chunk, counts)
+    return chunk, body[at:]
+
+
+def _little_endian(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return column.astype(column.dtype.newbyteorder("<"), copy=False)
+
+
+def _check_sums(chunk: Chunk, counts: tuple[int, ...]) -> None:
+    ticks, passages, heard, rows = counts
+    if not 1 <= ticks <= CHUNK_TICKS or int(chunk.tick_step.min()) < 1:
+        raise DamagedRecordingError("a chunk has no ticks, too many, or one that does not follow")
+    told = int(chunk.passages.sum()), int(chunk.heard.sum()), int(chunk.heard_rows.sum())
+    if told != (passages, heard, rows):
+        raise DamagedRecordingError("the ticks of a chunk do not add up to its columns")
+
+
+class SectionWriter:
+    """Writes sections behind each other, each flushed to the system at once. Raises OSError."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._check = bytes(CHECK_BYTES)
+        self.written_bytes = len(MAGIC)
+        file.write(MAGIC)
+
+    def write(self, kind: int, body: bytes) -> None:
+        """Append a section."""
+        stored = zlib.compress(body, PACKING)
+        self._check = _check(self._check, kind, len(body), stored)
+        self._file.write(HEAD.pack(kind, len(stored), len(body), self._check) + stored)
+        self._file.flush()
+        self.written_bytes += HEAD.size + len(stored)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of a file."""
+
+    kind: int
+    body: bytes
+
+    def json(self) -> dict[str, Any]:
+        """The body of a match or an end. Raises DamagedRecordingError."""
+        try:
+            content = json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            raise DamagedRecordingError(f"a description is not JSON: {error}") from None
+        if not isinstance(content, dict):
+            raise DamagedRecordingError("a description is not a JSON object")
+        return content
+
+
+def read_sections(path: Path) -> Iterator[Section]:
+    """The sections of a file that are there whole, one in memory at a time.
+
+    Raises NotARecordingError, DamagedRecordingError, and OSError where the file cannot be read.
+    """
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise NotARecordingError(f"{path} is not a recording of this version")
+        check = bytes(CHECK_BYTES)
+        while len(head := file.read(HEAD.size)) == HEAD.size:
+            kind, stored_bytes, whole_bytes, claimed = HEAD.unpack(head)
+            if max(stored_bytes, whole_bytes) > MAX_SECTION_BYTES:
+                raise DamagedRecordingError(f"{path}: a section claims to be too large")
+            stored = file.read(stored_bytes)
+            if len(stored) < stored_bytes:
+                return
+            check = _check(check, kind, whole_bytes, stored)
+            if check != claimed:
+                raise DamagedRecordingError(f"{path}: a section's check is wrong")
+            yield Section(kind, _unpack(stored, whole_bytes))
+
+
+def _check(before: bytes, kind: int, whole_bytes: int, stored: bytes) -> bytes:
+    digest = hashlib.blake2b(before, digest_size=CHECK_BYTES)
+    digest.update(struct.pack("<BII", kind, len(stored), whole_bytes))
+    digest.update(stored)
+    return digest.digest()
+
+
+def _unpack(stored: bytes, whole_bytes: int) -> bytes:
+    """Unpack no more than what was announced, whatever the bytes would grow to."""
+    unpacker = zlib.decompressobj()
+    try:
+        body = unpacker.decompress(stored, whole_bytes + 1)
+    except zlib.error as error:
+        raise DamagedRecordingError(f"a section cannot be unpacked: {error}") from None
+    if len(body) != whole_bytes or not unpacker.eof or unpacker.unused_data:
+        raise DamagedRecordingError("a section is not as long as it says")
+    return body

@@ -1,0 +1,255 @@
+"""The recorder: watches a match's ticks, and writes what decided them to a file.
+
+In the tick it costs one compiled look at what is new, and once a second a hash of the state; packing and writing are a thread's work.
+Memory is bounded: when the disk does not keep up, or the file has become too large, the recording ends there and says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import queue
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+from numba import njit
+
+from dedicated_server.compilation import STAGE
+from dedicated_server.protocol.server.state import (
+    ARRIVES,
+    INPUT_BUTTONS,
+    INPUT_MOVE_X,
+    INPUT_MOVE_Y,
+    INPUT_NEWEST,
+    INPUT_RING,
+    INPUT_TICK,
+    INPUT_VIEW_TICK,
+    INPUT_YAW,
+    NEWCOMER,
+    NEWLY_CONNECTED,
+    NEWLY_LOST,
+    ServerState,
+)
+from dedicated_server.recording.file import (
+    CAME,
+    CHECK_BYTES,
+    CHUNK,
+    CHUNK_TICKS,
+    END,
+    HEARD,
+    MATCH,
+    NEW,
+    PASSAGES,
+    ROWS,
+    TICKS,
+    WENT,
+    Chunk,
+    SectionWriter,
+    new_chunk,
+    pack_chunk,
+    used_part,
+)
+from dedicated_server.simulation.world import EVENT_COUNT, World
+
+if TYPE_CHECKING:
+    from dedicated_server.simulation.match import MatchConfig
+
+MAX_FILE_BYTES: Final = 512 << 20  # of a file: a hundred players for four hours
+WAITING_CHUNKS: Final = 8  # seconds that the disk may lag behind
+CLOSE_S: Final = 5.0  # how long the end of a match waits for the disk
+CHANGES_PER_PLAYER: Final = 4
+ROWS_PER_PLAYER: Final = 3 * CHUNK_TICKS  # room in a chunk; one that is full ends early
+
+ENDED, TOO_LARGE, TOO_SLOW, FAILED = "ended", "too large", "the disk is too slow", "the disk refused"
+
+log = structlog.get_logger()
+
+
+class RecordedInputs(NamedTuple):
+    """What has been recorded: N players."""
+
+    input_tick: npt.NDArray[np.int32]  # [N, INPUT_RING]
+    newest: npt.NDArray[np.int32]  # [N]
+
+
+class Recorder:
+    """Records one match to ``path``. Raises OSError when the file cannot be made; later faults of the disk only end the recording.
+
+    ``ended`` says why it ended, once it has.
+    """
+
+    def __init__(self, path: Path, config: MatchConfig, *, max_bytes: int = MAX_FILE_BYTES) -> None:
+        players = len(config.players)
+        self.path = path
+        self.ended: str | None = None
+        self._max_bytes = max_bytes
+        self._recorded = RecordedInputs(
+            np.zeros((players, INPUT_RING), np.int32), np.zeros(players, np.int32)
+        )
+        self._chunk = _room(players)
+        self._counts: npt.NDArray[np.int64] = np.zeros(4, np.int64)  # of each of these the chunk has so many
+        self._last_tick = 0
+        self._started = False
+        self._waiting: queue.Queue[tuple[int, bytes] | None] = queue.Queue(WAITING_CHUNKS)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("wb")
+        self._writer = SectionWriter(self._file)
+        self._waiting.put((MATCH, json.dumps(_described(config)).encode()))
+        self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
+        self._thread.start()
+
+    def record_tick(self, tick: int, started: bool, wire: ServerState, world: World) -> None:
+        """A tick has been simulated. ``started``: whether the match is being played by now."""
+        if self.ended is not None:
+            return
+        begins, self._started = started and not self._started, started
+        append_tick(self._chunk, self._counts, self._recorded, wire, tick, tick - self._last_tick, begins)
+        self._last_tick = tick
+        if self._counts[TICKS] == CHUNK_TICKS or self._is_full():
+            self._hand_over(world)
+
+    def finish(
+        self, world: World, placements: Sequence[int] | npt.NDArray[np.int32], reason: str = ENDED
+    ) -> None:
+        """The match is over: write what is left and close the file. Waits for the disk, at most ``CLOSE_S``."""
+        if self.ended is None:
+            if self._counts[TICKS]:
+                self._hand_over(world)
+            end = {
+                "reason": reason,
+                "ticks": self._last_tick,
+                "placements": [int(place) for place in placements],
+            }
+            self._put(END, json.dumps(end).encode())
+            self.ended = self.ended or reason
+        if self._thread.is_alive():
+            with contextlib.suppress(queue.Full):
+                self._waiting.put(None, timeout=CLOSE_S)
+        self._thread.join(CLOSE_S)
+
+    def _is_full(self) -> bool:
+        players = len(self._recorded.newest)
+        return bool(
+            self._counts[ROWS] + players * INPUT_RING > len(self._chunk.row_lag)
+            or self._counts[PASSAGES] + players > len(self._chunk.passage_slot)
+        )
+
+    def _hand_over(self, world: World) -> None:
+        used = used_part(self._chunk, self._counts.tolist())
+        self._put(CHUNK, pack_chunk(used, state_hash(world)))
+        self._counts[:] = 0
+
+    def _put(self, kind: int, body: bytes) -> None:
+        if self.ended is not None:
+            return
+        if self._writer.written_bytes > self._max_bytes:
+            self.ended = TOO_LARGE
+        else:
+            try:
+                self._waiting.put_nowait((kind, body))
+            except queue.Full:
+                self.ended = TOO_SLOW
+        if self.ended is not None:
+            log.warning("the recording ends early", path=str(self.path), reason=self.ended)
+
+    def _write(self) -> None:
+        """The thread."""
+        try:
+            with self._file:
+                while (section := self._waiting.get()) is not None:
+                    self._writer.write(*section)
+        except OSError as error:
+            self.ended = FAILED
+            log.warning("the recording ends early", path=str(self.path), reason=str(error))
+
+
+def load_kernels(wire: ServerState) -> None:
+    """Compile or load what a recorder calls in a tick."""
+    players = len(wire.status)
+    known = RecordedInputs(np.zeros((players, INPUT_RING), np.int32), np.zeros(players, np.int32))
+    append_tick(_room(players), np.zeros(4, np.int64), known, wire, 1, 1, False)
+
+
+def state_hash(world: World) -> bytes:
+    """Hash all that a match is: every bit of where everybody stands, how they are and were, and what they have done.
+
+    Events are not in it: when they are drained depends on who drains them, and what they tell of is in the state.
+    """
+    digest = hashlib.blake2b(digest_size=CHECK_BYTES)
+    for array in (world.body, world.status, world.position_history, world.counters[:EVENT_COUNT]):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.digest()
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def append_tick(
+    chunk: Chunk,
+    counts: npt.NDArray[np.int64],
+    known: RecordedInputs,
+    wire: ServerState,
+    tick: int,
+    tick_step: int,
+    begins: bool,
+) -> None:
+    """Append one tick to ``chunk``: who came and went, and what was heard that ``known`` does not know yet."""
+    passages, heard, rows = counts[PASSAGES], counts[HEARD], counts[ROWS]
+    first_passage, first_heard = passages, heard
+    for slot in range(len(known.newest)):
+        came, went = wire.per_slot[NEWLY_CONNECTED, slot] != 0, wire.per_slot[NEWLY_LOST, slot] != 0
+        if came or went:
+            chunk.passage_slot[passages] = slot
+            new = wire.per_slot[NEWCOMER, slot] == ARRIVES
+            chunk.passage_kind[passages] = CAME * came + WENT * went + NEW * new
+            chunk.passage_status[passages] = wire.status[slot]
+            passages += 1
+        if came:  # a new session counts its inputs anew
+            known.newest[slot] = 0
+            known.input_tick[slot, :] = 0
+        newest, first_row = wire.per_slot[INPUT_NEWEST, slot], rows
+        for place in range(INPUT_RING):
+            row = wire.inputs[slot, place]
+            if row[INPUT_TICK] != known.input_tick[slot, place]:
+                known.input_tick[slot, place] = row[INPUT_TICK]
+                chunk.row_lag[rows] = newest - row[INPUT_TICK]
+                chunk.row_move_x[rows] = row[INPUT_MOVE_X]
+                chunk.row_move_y[rows] = row[INPUT_MOVE_Y]
+                chunk.row_yaw[rows] = row[INPUT_YAW]
+                chunk.row_buttons[rows] = row[INPUT_BUTTONS]
+                chunk.row_view_lag[rows] = tick - row[INPUT_VIEW_TICK]
+                rows += 1
+        if newest != known.newest[slot] or rows > first_row:
+            chunk.heard_slot[heard] = slot
+            chunk.heard_step[heard] = newest - known.newest[slot]
+            chunk.heard_rows[heard] = rows - first_row
+            known.newest[slot] = newest
+            heard += 1
+    at = counts[TICKS]
+    chunk.tick_step[at] = tick_step
+    chunk.started[at] = begins
+    chunk.passages[at] = passages - first_passage
+    chunk.heard[at] = heard - first_heard
+    counts[TICKS], counts[PASSAGES], counts[HEARD], counts[ROWS] = at + 1, passages, heard, rows
+
+
+def _room(players: int) -> Chunk:
+    rows = players * (ROWS_PER_PLAYER + INPUT_RING)
+    return new_chunk((CHUNK_TICKS, CHANGES_PER_PLAYER * players, players * CHUNK_TICKS, rows))
+
+
+def _described(config: MatchConfig) -> dict[str, object]:
+    return {
+        "match_id": str(config.match_id),
+        "mode": config.mode,
+        "seed": config.seed,
+        "match_s": config.match_s,
+        "join_timeout_s": config.join_timeout_s,
+        "tick_hz": config.tick_hz,
+        "spawn_radius_m": config.spawn_radius_m,
+        "players": [[player.player_id, player.team, player.entity] for player in config.players],
+    }

@@ -1,0 +1,283 @@
+"""Replay: play a recorded match again, and compare it with the recording, bit for bit, every second.
+
+It plays the same compiled stages as the server: what the wire would have decoded is put where the wire puts it, and from there on
+nothing knows that it is not the first time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from dedicated_server.compilation import STAGE
+from dedicated_server.modes import UnknownModeError
+from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIMED_OUT
+from dedicated_server.protocol.server.state import (
+    EXPECTED,
+    INPUT_BUTTONS,
+    INPUT_MOVE_X,
+    INPUT_MOVE_Y,
+    INPUT_RING,
+    INPUT_TICK,
+    INPUT_VIEW_TICK,
+    INPUT_YAW,
+    NEWCOMER,
+    NEWLY_CONNECTED,
+    NEWLY_LOST,
+)
+from dedicated_server.protocol.server.wire import MAX_PLAYERS, ServerWire
+from dedicated_server.recording.file import (
+    CAME,
+    CHUNK,
+    END,
+    MATCH,
+    NEW,
+    WENT,
+    Chunk,
+    DamagedRecordingError,
+    Section,
+    read_sections,
+    unpack_chunk,
+)
+from dedicated_server.recording.recorder import state_hash
+from dedicated_server.replication.connections import apply_connection_changes
+from dedicated_server.simulation.inputs import Inputs
+from dedicated_server.simulation.match import BadRosterError, Match, MatchConfig, RosterPlayer
+from dedicated_server.simulation.world import KILLS
+
+MAX_TICK: Final = 2**31 - 1
+MAX_MATCH_S: Final = 24 * 3_600.0
+
+
+@dataclass(frozen=True)
+class ReplayDifference:
+    """Where a replay is not the match that was recorded."""
+
+    tick: int
+    what: str
+
+
+@dataclass(frozen=True)
+class ReplayResult:
+    """How a replay went.
+
+    Attributes:
+        config: the match.
+        ticks: how many were played again.
+        compared: states compared with the recording's, one a second.
+        difference: the first that was not equal to the last bit; None: there was none.
+        ended: why the recording ends; None: the server did not live to say.
+        placements: by entity, as they stand at the end of the replay.
+        kills: of all players together.
+    """
+
+    config: MatchConfig
+    ticks: int
+    compared: int
+    difference: ReplayDifference | None
+    ended: str | None
+    placements: tuple[int, ...]
+    kills: int
+
+    @property
+    def identical(self) -> bool:
+        """Whether the replay is the match that was recorded, bit for bit, as far as the recording goes."""
+        return self.difference is None
+
+
+def replay(path: Path) -> ReplayResult:
+    """Play the recording at ``path`` again, up to the first difference.
+
+    Raises RecordingError when it is none or is damaged, and OSError where it cannot be read.
+    """
+    sections = read_sections(path)
+    first = next(sections, None)
+    if first is None or first.kind != MATCH:
+        raise DamagedRecordingError(f"{path} does not say which match it is of")
+    return _Playback(read_config(first.json())).play(sections)
+
+
+def read_config(described: dict[str, Any]) -> MatchConfig:
+    """The configuration of a match section. Raises DamagedRecordingError."""
+    try:
+        radius_m = described["spawn_radius_m"]
+        config = MatchConfig(
+            match_id=UUID(described["match_id"]),
+            mode=str(described["mode"]),
+            seed=_integer(described["seed"], 0, 2**128),
+            match_s=_number(described["match_s"], MAX_MATCH_S),
+            join_timeout_s=_number(described["join_timeout_s"], MAX_MATCH_S),
+            tick_hz=_integer(described["tick_hz"], 1, 1_000),
+            spawn_radius_m=None if radius_m is None else _number(radius_m, 1e6),
+            players=[
+                RosterPlayer(
+                    _integer(player_id, 0, 2**63 - 1),
+                    _integer(team, 0, 2**31 - 1),
+                    _integer(entity, 0, 2**16),
+                )
+                for player_id, team, entity in described["players"]
+            ],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedRecordingError(f"the match is not described: {error!r}") from None
+    if not 1 <= len(config.players) <= MAX_PLAYERS:
+        raise DamagedRecordingError(f"a match of {len(config.players)} players")
+    return config
+
+
+def _integer(value: Any, least: int, most: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(f"{value!r} is not a number from {least} to {most}")
+    return value
+
+
+def _number(value: Any, most: float) -> float:
+    number = float(value)
+    if not math.isfinite(number) or not 0.0 <= number <= most:
+        raise ValueError(f"{value!r} is not a number from 0 to {most}")
+    return number
+
+
+class _Playback:
+    """A match with a wire that nobody is connected to."""
+
+    def __init__(self, config: MatchConfig) -> None:
+        self._config = config
+        players = len(config.players)
+        self._wire = ServerWire(
+            fleet_key=bytes(32),
+            match_id=config.match_id,
+            player_ids=[0] * players,
+            host="0.0.0.0",
+            port=0,
+        )
+        try:
+            self._match = Match(config, Inputs(newest=self._wire.input_newest, rows=self._wire.inputs))
+        except (BadRosterError, UnknownModeError) as error:
+            raise DamagedRecordingError(f"the match cannot be played: {error}") from None
+        self._joined = np.zeros(players, np.bool_)
+        self._lost = np.zeros(players, np.bool_)
+        self._cursor = np.zeros(3, np.int64)
+        self._tick = 0
+        self._ticks = 0
+
+    def play(self, sections: Iterator[Section]) -> ReplayResult:
+        compared, difference, ended = 0, None, None
+        for section in sections:
+            if ended is not None:
+                raise DamagedRecordingError("something follows the end")
+            if section.kind == CHUNK:
+                chunk, recorded = unpack_chunk(section.body)
+                self._play_chunk(chunk)
+                compared += 1
+                if state_hash(self._match.world) != recorded:
+                    difference = ReplayDifference(self._tick, "the state")
+                    break
+            elif section.kind == END:
+                end = section.json()
+                ended = str(end.get("reason"))
+                placements = end.get("placements")
+                if placements and placements != self._placements():
+                    difference = ReplayDifference(self._tick, "the placements")
+            else:
+                raise DamagedRecordingError(f"a section of unknown kind {section.kind}")
+        kills = self._match.world.status[KILLS].sum()
+        return ReplayResult(
+            self._config, self._ticks, compared, difference, ended, tuple(self._placements()), int(kills)
+        )
+
+    def _placements(self) -> list[int]:
+        return [int(placement) for placement in self._match.placements()]
+
+    def _play_chunk(self, chunk: Chunk) -> None:
+        passage = 0
+        self._cursor[:] = 0
+        for at in range(len(chunk.tick_step)):
+            self._tick += int(chunk.tick_step[at])
+            if self._tick > MAX_TICK:
+                raise DamagedRecordingError("a tick beyond the last")
+            passages = slice(passage, passage + int(chunk.passages[at]))
+            passage = passages.stop
+            self._pass(chunk, passages)
+            self._hear(chunk)
+            if chunk.started[at]:
+                if self._match.started:
+                    raise DamagedRecordingError("a match that starts twice")
+                self._match.start(self._joined, self._tick)
+            self._match.apply(self._tick)
+            self._match.simulate()
+            self._match.drain_events()
+            self._ticks += 1
+
+    def _pass(self, chunk: Chunk, passages: slice) -> None:
+        """Who comes and goes, before anybody is heard: a new session's inputs come after it."""
+        slots, kinds, status = (
+            column[passages] for column in (chunk.passage_slot, chunk.passage_kind, chunk.passage_status)
+        )
+        if not len(slots):
+            return
+        if slots.max() >= len(self._joined) or not np.isin(status, (CONNECTED, TIMED_OUT, LEFT)).all():
+            raise DamagedRecordingError("somebody came or went who is not in the match")
+        wire = self._wire
+        wire.state.per_slot[NEWLY_CONNECTED, slots] = (kinds & CAME) != 0
+        wire.state.per_slot[NEWLY_LOST, slots] = (kinds & WENT) != 0
+        wire.state.per_slot[NEWCOMER, slots] = EXPECTED * ((kinds & NEW) != 0)
+        wire.status[slots] = status
+        came = slots[(kinds & CAME) != 0]
+        wire.inputs[came, :, INPUT_TICK] = 0
+        wire.input_newest[came] = 0
+        playing = self._match.started and not self._match.over
+        apply_connection_changes(self._match.world, wire.state, self._joined, self._lost, playing)
+        wire.newly_connected[:] = 0
+        wire.newly_lost[:] = 0
+
+    def _hear(self, chunk: Chunk) -> None:
+        """Put the inputs that are new in this tick where the wire puts them."""
+        if not put_inputs(chunk, self._cursor, self._wire.inputs, self._wire.input_newest, self._tick):
+            raise DamagedRecordingError("an input of nobody in the match, or of an impossible tick")
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def put_inputs(
+    chunk: Chunk,
+    cursor: npt.NDArray[np.int64],
+    inputs: npt.NDArray[np.int32],
+    newest: npt.NDArray[np.int32],
+    tick: int,
+) -> bool:
+    """Put the inputs of one tick of a chunk into the wire's rings; False when one of them cannot be.
+
+    ``cursor`` int64[3]: which tick of the chunk this is, and how many of heard and rows are done. It is moved on.
+    """
+    at, heard, row = cursor[0], cursor[1], cursor[2]
+    for _ in range(chunk.heard[at]):
+        slot = np.int64(chunk.heard_slot[heard])
+        if slot >= len(newest):
+            return False
+        client_tick = np.int64(newest[slot]) + chunk.heard_step[heard]
+        if client_tick < 0 or client_tick > MAX_TICK:
+            return False
+        for _ in range(chunk.heard_rows[heard]):
+            input_tick, view_tick = client_tick - chunk.row_lag[row], tick - chunk.row_view_lag[row]
+            if input_tick < 1 or input_tick > MAX_TICK or view_tick < 0 or view_tick > MAX_TICK:
+                return False
+            place = inputs[slot, input_tick % INPUT_RING]
+            place[INPUT_TICK] = input_tick
+            place[INPUT_MOVE_X] = chunk.row_move_x[row]
+            place[INPUT_MOVE_Y] = chunk.row_move_y[row]
+            place[INPUT_YAW] = chunk.row_yaw[row]
+            place[INPUT_BUTTONS] = chunk.row_buttons[row]
+            place[INPUT_VIEW_TICK] = view_tick
+            row += 1
+        newest[slot] = client_tick
+        heard += 1
+    cursor[0], cursor[1], cursor[2] = at + 1, heard, row
+    return True

@@ -1,0 +1,1 @@
+"""Who is told what, and whose view of the past counts: interest, rates and priorities, lag compensation, overload."""

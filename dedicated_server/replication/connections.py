@@ -1,0 +1,56 @@
+"""Attendance: who has come, who is gone, and what that means for those in the match."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from dedicated_server.compilation import STAGE
+from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIMED_OUT
+from dedicated_server.protocol.server.state import (
+    ARRIVES,
+    EXPECTED,
+    NEWCOMER,
+    NEWLY_CONNECTED,
+    NEWLY_LOST,
+    ServerState,
+)
+from dedicated_server.simulation.damage import die, spawn
+from dedicated_server.simulation.event_buffer import NOBODY
+from dedicated_server.simulation.inputs import NO_INPUT
+from dedicated_server.simulation.world import ALIVE, APPLIED_INPUT, World
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def apply_connection_changes(
+    world: World,
+    wire: ServerState,
+    joined: npt.NDArray[np.bool_],
+    lost: npt.NDArray[np.bool_],
+    playing: bool,
+) -> int:
+    """Take in the comings and goings of this tick's datagrams; return how many have ever come.
+
+    ``joined`` (bool[N]): has been connected. ``lost`` (bool[N]): timed out and not back. Who leaves in the middle of a life ends it;
+    who times out stays standing, for a reconnect gets the same slot back. A newcomer of a running match begins a life when he arrives.
+    """
+    come = 0
+    for player in range(len(joined)):
+        if wire.per_slot[NEWCOMER, player] == ARRIVES:
+            wire.per_slot[NEWCOMER, player] = 0
+        if wire.per_slot[NEWLY_CONNECTED, player]:
+            joined[player] = True
+            lost[player] = False
+            world.status[APPLIED_INPUT, player] = NO_INPUT  # a new session counts its inputs anew
+            if wire.per_slot[NEWCOMER, player] == EXPECTED:
+                wire.per_slot[NEWCOMER, player] = ARRIVES
+                if playing:
+                    spawn(world, player)
+        if wire.per_slot[NEWLY_LOST, player] and wire.status[player] != CONNECTED:
+            if wire.status[player] == TIMED_OUT:
+                lost[player] = True
+            elif wire.status[player] == LEFT and playing and world.status[ALIVE, player]:
+                die(world, player, NOBODY)
+        come += joined[player]
+    return come

@@ -1,0 +1,170 @@
+"""Interest: which entities each client is told of in this tick, most important first.
+
+A client's view is a list: who is in it, in which ring, and when a snapshot last carried them. `views` renews who and where,
+every fourth tick, through the grid; `priority` picks from the list in every tick. Both read memory forwards, and neither does
+anything for pairs that are far apart, so the cost is that of what can be seen.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from dedicated_server.compilation import INNER, STAGE
+from dedicated_server.netcode.rings import (
+    BYTES_PER_RECORD,
+    HEADER_BYTES,
+    KEYS,
+    LOOK_TICKS,
+    MOST_BYTES,
+    MOST_LEAVING,
+    MOST_MORE,
+    MOST_SELECTED,
+)
+from dedicated_server.pages import Zeros
+from dedicated_server.protocol.datagrams import CONNECTED
+from dedicated_server.protocol.fetch import fetch
+from dedicated_server.protocol.server.state import BUDGET_BYTES, NEWLY_CONNECTED, PACKED_COUNT, ServerState
+from dedicated_server.replication.priority import collect_due, compute_priorities, sort_by_priority
+from dedicated_server.replication.visibility import query_neighbours, update_visible_set
+from dedicated_server.simulation.grid import Grid
+from dedicated_server.simulation.world import ELAPSED, World
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int32]
+
+NEVER: Final = 0  # ticks count from 1
+PREFETCH_CLIENTS: Final = 4  # clients whose lists are on their way while one is seen to
+
+
+class Interest(NamedTuple):
+    """What the server knows of each client's view: N clients, as many entities, a client a row."""
+
+    entity: Ints  # [N, N] who is in view, the first ``in_view`` of the row; the client itself is always first
+    ring: npt.NDArray[np.uint8]  # [N, N] of each of them
+    sent_tick: Ints  # [N, N] last tick in which a snapshot carried each of them, as priority counts it
+    in_view: Ints  # [N] how many
+    renewal_tick: Ints  # [N] next tick in which the view is renewed
+    selected: Ints  # [N, K] entities to send, most important first
+    selected_place: Ints  # [N, K] where in the view each of them stands
+    selected_count: Ints  # [N] -1: no snapshot for this client in this tick
+    left: Ints  # [N, L] went out of view in this tick
+    left_count: Ints  # [N]
+    mate_start: Ints  # [N + 1] the team mates of client i are mates[mate_start[i] : mate_start[i + 1]]
+    mates: Ints
+    near: Ints  # [2 * N] scratch: who is around a client,
+    near_square: Floats  # and how far, in square metres
+    mark: npt.NDArray[np.uint8]  # [N] scratch: ring of each of those + 1, 0: not around
+    keys: npt.NDArray[np.uint8]  # [N] scratch: priorities by place in the view
+    starts: Ints  # [KEYS] scratch of the counting sort
+
+
+def new_interest(teams: npt.ArrayLike, zeros: Zeros = np.zeros) -> Interest:
+    """Allocate for the players whose teams these are: nobody has seen anyone."""
+    team = np.asarray(teams, dtype=np.int32)
+    players = len(team)
+    mates = [
+        [mate for mate in np.flatnonzero(team == team[player]) if mate != player] for player in range(players)
+    ]
+    most = min(players, MOST_SELECTED)
+    return Interest(
+        entity=zeros((players, players), dtype=np.int32),
+        ring=zeros((players, players), dtype=np.uint8),
+        sent_tick=zeros((players, players), dtype=np.int32),
+        in_view=zeros(players, dtype=np.int32),
+        renewal_tick=np.full(players, NEVER, dtype=np.int32),
+        selected=zeros((players, most), dtype=np.int32),
+        selected_place=zeros((players, most), dtype=np.int32),
+        selected_count=np.full(players, -1, dtype=np.int32),
+        left=zeros((players, min(players, MOST_LEAVING)), dtype=np.int32),
+        left_count=zeros(players, dtype=np.int32),
+        mate_start=np.cumsum([0, *(len(row) for row in mates)], dtype=np.int32),
+        mates=np.array([mate for row in mates for mate in row], dtype=np.int32),
+        near=zeros(2 * players, dtype=np.int32),
+        near_square=zeros(2 * players),
+        mark=zeros(players, dtype=np.uint8),
+        keys=zeros(players, dtype=np.uint8),
+        starts=zeros(KEYS, dtype=np.int32),
+    )
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def select_entities(
+    world: World,
+    grid: Grid,
+    interest: Interest,
+    wire: ServerState,
+    usual_bytes: int,
+    tick: int,
+    every: int,
+) -> None:
+    """Make every connected client's lists for ``tick``: ``selected`` and ``left``; give those with a stale crowd a larger datagram.
+
+    The wire says how many of each list of the tick before fitted. ``usual_bytes``: the budget of a datagram. With ``every`` above 1, a
+    client's turn comes once in so many ticks, the clients taking turns.
+    """
+    status, packed_count, budget_bytes = wire.status, wire.per_slot[PACKED_COUNT], wire.per_slot[BUDGET_BYTES]
+    before = tick - world.counters[ELAPSED]
+    for client in range(len(status)):
+        if client + PREFETCH_CLIENTS < len(status):
+            _prefetch_view(interest, client + PREFETCH_CLIENTS, packed_count[client + PREFETCH_CLIENTS])
+        view, sent_tick = interest.entity[client], interest.sent_tick[client]
+        selected, selected_place = interest.selected[client], interest.selected_place[client]
+        packed = packed_count[client]
+        for index in range(packed):  # waiting starts anew for what the last snapshot carried
+            sent_tick[selected_place[index]] = before
+        interest.selected_count[client] = -1
+        interest.left_count[client] = 0
+        if wire.per_slot[NEWLY_CONNECTED, client]:  # also a reconnect: this client has nothing in view
+            interest.in_view[client] = 0
+            interest.renewal_tick[client] = NEVER
+        if status[client] != CONNECTED or (tick + client) % every:
+            continue
+        if tick >= interest.renewal_tick[client]:
+            _renew_view(world, grid, interest, client, tick)
+        count = interest.in_view[client]
+        keys = interest.keys[:count]
+        due, stale = compute_priorities(interest.ring[client, :count], sent_tick, tick, keys)
+        chosen = min(due, len(selected), packed + packed // 4 + MOST_MORE)
+        if due > packed:
+            sort_by_priority(keys, interest.starts, selected_place[:chosen])
+        else:  # so many fitted the last time, so the order decides nothing: a third of the cost of a crowd
+            collect_due(keys, due, selected_place[:chosen])
+        for index in range(chosen):
+            selected[index] = view[selected_place[index]]
+        interest.selected_count[client] = chosen
+        budget_bytes[client] = max(usual_bytes, min(HEADER_BYTES + BYTES_PER_RECORD * stale, MOST_BYTES))
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _prefetch_view(interest: Interest, client: int, packed: int) -> None:
+    """Fetch the lists of a client whose turn comes soon."""
+    in_view, packed = interest.in_view[client], max(packed, 1)
+    fetch(interest.entity[client].ctypes.data, 4 * in_view)
+    fetch(interest.sent_tick[client].ctypes.data, 4 * in_view)
+    fetch(interest.ring[client].ctypes.data, in_view)
+    fetch(interest.selected[client].ctypes.data, 4 * packed)
+    fetch(interest.selected_place[client].ctypes.data, 4 * packed)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _renew_view(world: World, grid: Grid, interest: Interest, client: int, tick: int) -> None:
+    """Renew a client's view; clients take turns, so that looking costs the same in every tick."""
+    near = query_neighbours(
+        world, grid, interest.mates, interest.mate_start, interest.near, interest.near_square, client
+    )
+    interest.in_view[client], interest.left_count[client] = update_visible_set(
+        interest.near[:near],
+        interest.near_square,
+        interest.entity[client],
+        interest.ring[client],
+        interest.sent_tick[client],
+        interest.in_view[client],
+        interest.left[client],
+        interest.mark,
+        tick,
+    )
+    interest.renewal_tick[client] = tick + LOOK_TICKS - (tick + client) % LOOK_TICKS

@@ -1,0 +1,99 @@
+"""Views: who is within a client's horizon, found through the grid, with hysteresis at its edge; team mates always are."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from dedicated_server.compilation import INLINE
+from dedicated_server.netcode.rings import HORIZON_M, LAST_RING, LEAVE_FACTOR, NEWCOMER_TICKS, OUTER_M
+from dedicated_server.simulation.grid import Grid, cell_along, run_of, side_of
+from dedicated_server.simulation.world import PRESENT, X_M, Y_M, World
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int32]
+
+OUTER_SQUARE: Final[Floats] = OUTER_M**2
+HORIZON_SQUARE: Final = HORIZON_M**2
+REACH_M: Final = HORIZON_M * LEAVE_FACTOR
+LEAVE_SQUARE: Final = REACH_M**2
+EDGE: Final = LAST_RING + 1  # beyond the horizon, but not out of reach: stays in view, does not come into it
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def query_neighbours(
+    world: World, grid: Grid, mates: Ints, mate_start: Ints, near: Ints, near_square: Floats, client: int
+) -> int:
+    """List who is around a client and how far, in square metres; return how many.
+
+    First the client itself; then everyone in reach, itself again if it is shown; then its team mates, as if at the horizon.
+    """
+    x_m, y_m = world.body[X_M, client], world.body[Y_M, client]
+    entities, east_m, north_m = grid.entity, grid.x_m, grid.y_m
+    near[0], near_square[0] = client, 0.0
+    count = 1
+    side = side_of(grid)
+    first_column, last_column = cell_along(grid, side, x_m - REACH_M), cell_along(grid, side, x_m + REACH_M)
+    for row in range(cell_along(grid, side, y_m - REACH_M), cell_along(grid, side, y_m + REACH_M) + 1):
+        first, last = run_of(grid, side, row, first_column, last_column)
+        for place in range(first, last):
+            east, north = east_m[place] - x_m, north_m[place] - y_m
+            square = east * east + north * north
+            near[count], near_square[count] = (
+                entities[place],
+                square,
+            )  # overwritten by the next unless in reach
+            count += square <= LEAVE_SQUARE
+    for place in range(mate_start[client], mate_start[client + 1]):
+        mate = mates[place]
+        near[count], near_square[count] = mate, HORIZON_SQUARE
+        count += world.status[PRESENT, mate]
+    return count
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def update_visible_set(
+    near: Ints,
+    near_square: Floats,
+    entity: Ints,
+    ring: npt.NDArray[np.uint8],
+    sent_tick: Ints,
+    count: int,
+    left: Ints,
+    mark: npt.NDArray[np.uint8],
+    tick: int,
+) -> tuple[int, int]:
+    """Bring one client's view in line with who is near; return how many are in it now, and how many of them went to ``left``.
+
+    The view is ``entity``, ``ring`` and ``sent_tick``, of which ``count`` are in use. Those who stay keep their order. When ``left`` is full
+    the others stay until the next look. ``mark`` is all zeros before and after.
+    """
+    for place in range(len(near) - 1, -1, -1):  # backwards: a mate that is near counts as near
+        square = near_square[place]
+        inner = 0
+        for edge in OUTER_SQUARE:
+            inner += square > edge
+        mark[near[place]] = inner + 1
+    kept = gone = 0
+    for place in range(count):
+        who = entity[place]
+        if mark[who] == 0 and gone < len(left):
+            left[gone] = who
+            gone += 1
+            continue
+        entity[kept] = who
+        ring[kept] = min(mark[who] - 1, LAST_RING) if mark[who] > 0 else LAST_RING
+        sent_tick[kept] = sent_tick[place]
+        mark[who] = 0
+        kept += 1
+    for who in near:
+        if 0 < mark[who] <= EDGE:
+            entity[kept] = who
+            ring[kept] = mark[who] - 1
+            sent_tick[kept] = tick - NEWCOMER_TICKS
+            kept += 1
+        mark[who] = 0
+    return kept, gone

@@ -1,0 +1,105 @@
+"""Judge the shots of a tick: hit-scan rays against rewound positions, nearest target only.
+
+All shots of a tick are judged before any of their damage is done, so two who shoot each other in the same tick both die,
+whichever of them comes first in the arrays.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numba import njit
+
+from dedicated_server.compilation import INNER, STAGE
+from dedicated_server.netcode.lag_compensation import MAX_REWIND_TICKS, clamp_view, position_at
+from dedicated_server.simulation import weapons
+from dedicated_server.simulation.grid import Grid, cell_along, run_of, side_of
+from dedicated_server.simulation.world import (
+    ALIVE,
+    BODY_RADIUS_M,
+    CHANGED_TICK,
+    CLAMPED_REWINDS,
+    HIT_ACTOR,
+    HIT_COUNT,
+    HIT_FATAL,
+    HIT_INPUT,
+    HIT_POINTS,
+    HIT_VICTIM,
+    HITS,
+    SHOT_ACTOR,
+    SHOT_COS,
+    SHOT_COUNT,
+    SHOT_INPUT,
+    SHOT_SIN,
+    SHOT_VIEW,
+    SHOT_X_M,
+    SHOT_Y_M,
+    STEP_M,
+    TEAM,
+    WEAPON,
+    World,
+)
+
+NO_ONE: Final = -1
+MAX_STEPS_PER_TICK: Final = 9  # see movement.MAX_CREDIT_TICKS; a test compares them
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def resolve_hits(world: World, grid: Grid) -> None:
+    """Fill ``world.hits`` from ``world.shots``. ``grid`` holds this tick's positions of all who can be hit."""
+    world.counters[HIT_COUNT] = 0
+    for shot in range(world.counters[SHOT_COUNT]):
+        actor = int(world.shots[SHOT_ACTOR, shot])
+        asked = world.shots[SHOT_VIEW, shot]
+        view = clamp_view(world, asked)
+        if view != asked:
+            world.status[CLAMPED_REWINDS, actor] += 1
+        victim = _first_on_ray(world, grid, shot, actor, view)
+        if victim != NO_ONE:
+            hit = world.counters[HIT_COUNT]
+            world.counters[HIT_COUNT] = hit + 1
+            world.status[HITS, actor] += 1
+            world.hits[HIT_ACTOR, hit] = actor
+            world.hits[HIT_VICTIM, hit] = victim
+            world.hits[HIT_POINTS, hit] = np.int32(
+                weapons.WEAPONS[world.status[WEAPON, actor], weapons.DAMAGE_POINTS]
+            )
+            world.hits[HIT_FATAL, hit] = 0
+            world.hits[HIT_INPUT, hit] = np.int32(world.shots[SHOT_INPUT, shot])
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _first_on_ray(world: World, grid: Grid, shot: int, actor: int, view: float) -> int:
+    """The nearest living opponent whose rewound body the ray meets within range; the lower entity of two at one distance."""
+    status = world.status
+    from_x, from_y = world.shots[SHOT_X_M, shot], world.shots[SHOT_Y_M, shot]
+    cosine, sine = world.shots[SHOT_COS, shot], world.shots[SHOT_SIN, shot]
+    reach = weapons.WEAPONS[status[WEAPON, actor], weapons.RANGE_M]
+    # The grid knows where everyone is now; on the shooter's screen they were within this distance of it.
+    margin = BODY_RADIUS_M + world.rules[STEP_M] * (MAX_REWIND_TICKS + MAX_STEPS_PER_TICK)
+    side = side_of(grid)
+    first_column = cell_along(grid, side, min(from_x, from_x + cosine * reach) - margin)
+    last_column = cell_along(grid, side, max(from_x, from_x + cosine * reach) + margin)
+    first_row = cell_along(grid, side, min(from_y, from_y + sine * reach) - margin)
+    last_row = cell_along(grid, side, max(from_y, from_y + sine * reach) + margin)
+    nearest, victim = reach, NO_ONE
+    for row in range(first_row, last_row + 1):
+        first, last = run_of(grid, side, row, first_column, last_column)
+        for place in range(first, last):
+            target = grid.entity[place]
+            if not status[ALIVE, target] or target == actor or status[TEAM, target] == status[TEAM, actor]:
+                continue
+            if status[CHANGED_TICK, target] > view:
+                continue  # on the shooter's screen this one was not here yet
+            x_m, y_m = position_at(world, target, view)
+            east, north = x_m - from_x, y_m - from_y
+            along = east * cosine + north * sine
+            if along < 0.0 or along > nearest:
+                continue
+            aside = east * sine - north * cosine
+            if aside * aside > BODY_RADIUS_M * BODY_RADIUS_M:
+                continue
+            if along < nearest or victim == NO_ONE or target < victim:
+                nearest, victim = along, target
+    return victim

@@ -1,0 +1,254 @@
+"""The engine: one match over one socket, a tick at a time.
+
+``Engine.tick`` is the timetable of the server: each line of it is one stage over all players, compiled, timed, and told what
+time it is. Everything else in here says when a match begins, when it ends, and how it went.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from dedicated_server.foresight import foresee
+from dedicated_server.match.report import build_report
+from dedicated_server.native.memory import StateHandle
+from dedicated_server.pages import Pages
+from dedicated_server.protocol.datagrams import CONNECTED
+from dedicated_server.protocol.fields import PHASE_OVER, PHASE_PLAYING, PHASE_WAITING
+from dedicated_server.protocol.server.wire import ServerWire
+from dedicated_server.recording.recorder import Recorder
+from dedicated_server.replication.replicate import queue_match_over
+from dedicated_server.simulation.inputs import Inputs
+from dedicated_server.simulation.match import Match, MatchConfig, RosterPlayer, roster_of
+from dedicated_server.tick.overload import Overload
+from dedicated_server.tick.slots import DamageTotals, PlayerSlots
+from dedicated_server.tick.stage_timer import StageTimer
+from dedicated_server.tick.stages import (
+    TICK_TYPE,
+    encode_snapshots,
+    gather_arrays,
+    open_datagrams,
+    seal_datagrams,
+    update_interest,
+)
+from dedicated_server.transport import Transport
+
+STAGES: Final = ("drain", "open", "apply", "simulate", "interest", "encode", "seal", "send")
+DRAIN, OPEN, APPLY, SIMULATE, INTEREST, ENCODE, SEAL, SEND = range(len(STAGES))
+
+RESULT_S: Final = 1.0  # the result is sent for so long, and
+MAX_RESULT_S: Final = 3.0  # for up to so long to clients that have not acknowledged it
+
+
+class Phase(IntEnum):
+    """Where a match is; the values are the wire's."""
+
+    WAITING = PHASE_WAITING
+    PLAYING = PHASE_PLAYING
+    OVER = PHASE_OVER
+
+
+@dataclass(frozen=True)
+class PlayerStanding:
+    """How one player of the roster did."""
+
+    player: RosterPlayer
+    placement: int  # 1 is best; the members of a team share theirs
+    kills: int
+    deaths: int
+    joined: bool  # was connected at least once
+    damage: DamageTotals
+
+
+class Engine:
+    """One match. Call ``tick`` 60 times a second (`pacing.run_paced` does) until ``finished``; drain events between ticks.
+
+    ``fleet_key``: the 32 bytes that connect tokens are sealed with. ``host`` and ``port``: how tokens name this server, where that is
+    not what the transport is bound to. ``recorder``: what writes the match to a file, if anything. ``clock_ns`` measures stages and decides nothing.
+    """
+
+    def __init__(
+        self,
+        config: MatchConfig,
+        fleet_key: bytes,
+        transport: Transport,
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        recorder: Recorder | None = None,
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
+    ) -> None:
+        self.config = config
+        self.transport = transport
+        self._recorder = recorder
+        roster = roster_of(config)
+        zeros = Pages().zeros
+        self.wire = ServerWire(
+            fleet_key=fleet_key,
+            match_id=config.match_id,
+            player_ids=[player.player_id for player in roster],
+            host=host or transport.host,
+            port=port or transport.port,
+            zeros=zeros,
+        )
+        self.match = Match(config, Inputs(newest=self.wire.input_newest, rows=self.wire.inputs), zeros)
+        self.arrays = gather_arrays(
+            transport.inbox,
+            self.wire.state,
+            self.match.world,
+            self.match.grid,
+            [player.team for player in roster],
+            zeros,
+        )
+        self._state_handle = StateHandle(self.arrays, TICK_TYPE)
+        self.slots = PlayerSlots(self.match, self.wire, self.arrays.joined, self.arrays.lost)
+        self.phase = Phase.WAITING
+        self.finished = False
+        self.tick_number = 0
+        self.missed_ticks = 0
+        self.overload = Overload(period_s=1.0 / config.tick_hz)
+        self.stage_timer = StageTimer(STAGES, clock_ns)
+        self._countdown_ticks = 0
+        self._closed_tick = 0
+        self.events_emitted = 0
+        self._just_missed = 0
+        self._opened_at_s: float | None = None
+        self._over_at_s = 0.0
+        self._placements: npt.NDArray[np.int32] | None = None
+        self._lost_at_end: npt.NDArray[np.bool_] | None = None
+
+    def prefetch(self) -> None:
+        """Have what the next tick will read brought near; its results do not depend on it."""
+        foresee(self._state_handle.address, self.tick_number + 1)
+
+    def tick(self, now_s: float, late_s: float = 0.0) -> None:
+        """Take in what arrived, play one tick, tell every client what it can see of it.
+
+        ``now_s``: Unix time, never going backwards. ``late_s``: how long ago this tick was due, for the report.
+        """
+        match, wire, transport, lap = self.match, self.wire, self.transport, self.stage_timer.lap
+        state = self._state_handle.address
+        tick = self.tick_number = self.tick_number + 1
+
+        self.stage_timer.start(late_s)
+        count = transport.drain()
+        lap(DRAIN)
+        come = open_datagrams(state, count, now_s, tick, self.phase == Phase.PLAYING)
+        self._start_when_due(come, now_s)
+        lap(OPEN)
+        match.apply(tick)
+        lap(APPLY)
+        match.simulate()
+        if self._recorder is not None:
+            self._recorder.record_tick(tick, match.started, wire.state, match.world)
+        lap(SIMULATE)
+        update_interest(state, tick, int(self.phase), self._countdown_ticks, self.overload.snapshot_every)
+        self._end_when_over(now_s)
+        lap(INTEREST)
+        encode_snapshots(state, tick)
+        lap(ENCODE)
+        seal_datagrams(state, now_s)
+        lap(SEAL)
+        transport.send(wire.out_buf, wire.out_len, wire.out_addr, int(wire.out_count[0]))
+        lap(SEND)
+        self.overload.note(self.stage_timer.stop(), self._just_missed)
+        self._just_missed = 0
+
+    def skip(self, missed_ticks: int) -> None:
+        """Leave ticks out that can no longer be played in time: the match's clock goes on without them."""
+        self.tick_number += missed_ticks
+        self.missed_ticks += missed_ticks
+        self._just_missed += missed_ticks
+
+    def drain_events(self) -> npt.NDArray[Any]:
+        """Take the events since the last call: records of `simulation.events.EVENT_DTYPE`, in order."""
+        events = self.match.drain_events()
+        self.events_emitted += len(events)
+        return events
+
+    @property
+    def period_ns(self) -> int:
+        """Nanoseconds from one tick to the next."""
+        return round(1e9 / self.config.tick_hz)
+
+    @property
+    def over(self) -> bool:
+        """Whether the match has been decided; its result is still being sent until ``finished``."""
+        return self.phase == Phase.OVER
+
+    def result(self) -> list[PlayerStanding]:
+        """How every player of the roster did, by entity; as it stands, until the match is over. Who parted is in ``seats``."""
+        placements = self.match.placements() if self._placements is None else self._placements
+        kills, deaths = self.slots.kills, self.slots.deaths
+        return [
+            PlayerStanding(
+                player=player,
+                placement=int(placements[player.entity]),
+                kills=int(kills[player.entity]),
+                deaths=int(deaths[player.entity]),
+                joined=bool(self.joined[player.entity]),
+                damage=self.slots.damage(player.entity),
+            )
+            for player in self.match.roster
+        ]
+
+    def report(self) -> dict[str, Any]:
+        """What an operator sees of this match: see `report.build_report`."""
+        return build_report(self)
+
+    @property
+    def joined(self) -> npt.NDArray[np.bool_]:
+        """Who has ever been connected: bool[N]."""
+        return self.arrays.joined
+
+    @property
+    def lost(self) -> npt.NDArray[np.bool_]:
+        """Who never came by the start, or timed out before the end and is not back: bool[N]."""
+        return self.arrays.lost if self._lost_at_end is None else self._lost_at_end
+
+    @property
+    def sent_bytes(self) -> npt.NDArray[np.int64]:
+        """Bytes sent to each client, headers included: int64[N]."""
+        return self.arrays.sent_bytes
+
+    def _start_when_due(self, come: int, now_s: float) -> None:
+        """Start once all are here, or once the wait for the others is over."""
+        if self._opened_at_s is None:
+            self._opened_at_s = now_s
+        if self.phase == Phase.WAITING:
+            left_s = self._opened_at_s + self.config.join_timeout_s - now_s
+            self._countdown_ticks = round(left_s * self.config.tick_hz)
+            if come == len(self.match.roster) or left_s <= 0.0:
+                self.match.start(self.joined, self.tick_number)
+                self.lost[:] |= ~self.joined
+                self.phase = Phase.PLAYING
+                self._closed_tick = self.tick_number + round(self.config.match_s * self.config.tick_hz)
+
+    def _end_when_over(self, now_s: float) -> None:
+        """End the match when its mode says so, and the sending of its result when it is known or has been sent long enough."""
+        if self.phase == Phase.PLAYING:
+            self._countdown_ticks = self._closed_tick - self.tick_number
+            if self.match.over:
+                self.phase = Phase.OVER
+                self._over_at_s = now_s
+                self._countdown_ticks = 0
+                self._placements = self.match.placements()
+                winner = int(np.argmin(self._placements))
+                queue_match_over(self.wire.state, self._placements, self.slots.kills, winner)
+                self._lost_at_end = self.arrays.lost.copy()  # from now on everybody leaves
+        elif self.phase == Phase.OVER:
+            told_s = now_s - self._over_at_s
+            self.finished = told_s >= MAX_RESULT_S or (told_s >= RESULT_S and self._result_is_known())
+            if self.finished and self._recorder is not None:
+                self._recorder.finish(self.match.world, self.match.placements())
+
+    def _result_is_known(self) -> bool:
+        """Whether every connected client has acknowledged all reliable messages."""
+        waiting = self.wire.state.slots["reliable_count"][self.wire.status == CONNECTED]
+        return not waiting.any()

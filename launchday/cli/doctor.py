@@ -1,0 +1,157 @@
+"""What is installed, what is missing, which engine each service would use, and every setting in force."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import platform
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from launchday import kernel_cache
+from launchday.engines import EngineError, stack
+from launchday.engines.probe import probe
+from launchday.launcher.backend import SERVICES
+from launchday.settings import Settings
+
+PACKAGES = (
+    "numba",
+    "numpy",
+    "redis",
+    "aiokafka",
+    "asyncpg",
+    "asyncio-dgram",
+    "fastapi",
+    "PyNaCl",
+    "protobuf",
+    "locust",
+)
+
+
+def examine(settings: Settings) -> dict[str, Any]:
+    """Look at this machine; returns plain data, ready for JSON. Nothing is started; engines of yours are asked for their version."""
+    engines = [_examine_engine(part, settings) for part in stack.engine_roles(settings)]
+    ports = [
+        {
+            "service": s.name,
+            "port": getattr(settings, s.port_setting),
+            "setting": stack.env_name(s.port_setting),
+        }
+        for s in SERVICES
+        if s.port_setting
+    ]
+    for port in ports:
+        port["free"] = _is_free(settings.bind_host, int(port["port"]))
+    packages = {name: _version(name) for name in PACKAGES}
+    cache = kernel_cache.configure()
+    missing = [str(engine["missing"]) for engine in engines if engine["missing"]]
+    missing += [
+        f"{name} is not installed: run make setup" for name, version in packages.items() if not version
+    ]
+    return {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "engines": engines,
+        "ports": ports,
+        "packages": packages,
+        "java": shutil.which("java") is not None,
+        "kernel_cache": str(cache) if cache else "",
+        "kernels_compiled": len(list(Path(cache).rglob("*.nbi"))) if cache else 0,
+        "settings": {name: _shown(getattr(settings, name)) for name in type(settings).model_fields},
+        "missing": missing,
+    }
+
+
+def _examine_engine(part: stack.EngineRole, settings: Settings) -> dict[str, object]:
+    """Which server plays one engine's part: one of yours, an embedded one that runs, or an embedded one that would be started."""
+    found: dict[str, object] = {
+        "role": part.role,
+        "replace_with": stack.env_name(part.setting),
+        "version": "",
+        "missing": "",
+    }
+    if given := getattr(settings, part.setting):
+        version, problem = asyncio.run(probe(part.role, given))
+        return found | {
+            "name": "yours",
+            "embedded": False,
+            "address": given,
+            "version": version,
+            "missing": problem,
+        }
+    addresses = [
+        stack.running_engines(folder).get(part.role)
+        for folder in (settings.state_dir / "run", settings.state_dir)
+    ]
+    address = next(filter(None, addresses), "not running; takes a free loopback port")
+    try:
+        version, problem = part.embedded.version(), ""
+    except EngineError as error:
+        version, problem = "", str(error)
+    return found | {
+        "name": part.embedded.name,
+        "embedded": True,
+        "address": address,
+        "version": version,
+        "missing": problem,
+    }
+
+
+def show(found: dict[str, Any], console: Console) -> None:
+    """Print what ``examine`` found as tables."""
+    console.print(f"Python {found['python']} on {found['machine']}")
+    engines = Table(
+        "part", "server", "version", "address", "replace it with", title="Engines", title_justify="left"
+    )
+    for engine in found["engines"]:
+        version = "[red]missing" if engine["missing"] else engine["version"]
+        engines.add_row(engine["role"], engine["name"], version, engine["address"], engine["replace_with"])
+    console.print(engines)
+    ports = Table("service", "port", "now", "setting", title="Ports", title_justify="left")
+    for port in found["ports"]:
+        ports.add_row(
+            port["service"], str(port["port"]), "free" if port["free"] else "in use", port["setting"]
+        )
+    console.print(ports)
+    packages = Table("package", "version", title="Packages", title_justify="left")
+    for name, version in found["packages"].items():
+        packages.add_row(name, version or "[red]missing")
+    console.print(packages)
+    settings = Table("setting", "value", "meaning", title="Settings", title_justify="left")
+    for name, value in found["settings"].items():
+        settings.add_row(stack.env_name(name), value, Settings.model_fields[name].description or "")
+    console.print(settings)
+    console.print(
+        f"compiled kernels: {found['kernels_compiled']} in {found['kernel_cache'] or 'numba’s own folder'}"
+    )
+    for line in found["missing"]:
+        console.print(f"[red]missing:[/red] {line}")
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return "(set)" if value.get_secret_value() else "(made up at each start)"
+    return str(value)

@@ -1,0 +1,327 @@
+"""``launchday fleet …``: what an operator does to a running fleet, as tables for people and JSON for scripts.
+
+Where the fleet is and what opens it: the settings' ``fleet_url`` with ``fleet_token`` or a token signed with ``identity_secret``; or else what
+a fleet on this machine has left in ``state_dir``, in a file that its user alone can read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from launchday import identity
+from launchday.cli.inputs import USAGE_ERROR, read_settings
+from launchday.settings import Settings
+
+if TYPE_CHECKING:
+    from dedicated_server.fleet.client import FleetAdminClient
+
+ERROR = 1
+CREDENTIAL_FILES = ("fleet/access.json", "run/fleet/access.json")
+TOKEN_S = 3600.0
+WATCH_S = 20.0
+STATE_STYLES = {"Ready": "green", "Allocated": "cyan", "Unhealthy": "red", "Error": "red", "Shutdown": "dim"}
+
+app = typer.Typer(name="fleet", help="See and steer a running fleet.", no_args_is_help=True)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+T = TypeVar("T")
+
+
+@app.command(name="list")
+def list_(
+    servers: Annotated[
+        bool, typer.Option("--servers", help="List the game servers, not the fleets.")
+    ] = False,
+    region: Annotated[str, typer.Option(help="Servers of this region alone.")] = "",
+    state: Annotated[str, typer.Option(help="Servers in this state alone.")] = "",
+    gone: Annotated[bool, typer.Option("--gone", help="Also servers that are gone.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the fleets, one a region; with --servers, their game servers."""
+    if not (servers or region or state or gone):
+        _show(_run(lambda fleet: fleet.fleets()), _fleets_table, as_json)
+        return
+    filters = {"region": region, "state": state, "live": "" if gone else "true"}
+    found = _run(lambda fleet: fleet.gameservers(**{name: value for name, value in filters.items() if value}))
+    _show(found, _servers_table, as_json)
+
+
+@app.command()
+def get(name: Annotated[str, typer.Argument(help="A game server.")], as_json: AsJson = False) -> None:
+    """Show one game server: states, match, tick times, log."""
+    _show(_run(lambda fleet: fleet.gameserver(name)), _server_tables, as_json)
+
+
+@app.command()
+def watch(
+    seconds: Annotated[float, typer.Option(min=0, help="Stop after so long; 0: when interrupted.")] = 0.0,
+    as_json: AsJson = False,
+) -> None:
+    """Follow the fleets; with --json, print each change as it comes, one object a line."""
+    _run(lambda fleet: _watch_changes(fleet, seconds) if as_json else _watch_table(fleet, seconds))
+
+
+@app.command()
+def scale(
+    region: Annotated[str, typer.Argument(help="A region.")],
+    ready: Annotated[
+        int | None, typer.Argument(min=0, max=4096, help="Idle servers to keep.", show_default=False)
+    ] = None,
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Go back to the policy that the fleet is configured with.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Keep so many idle servers in a region, whatever its policy was, also after a restart, until --reset."""
+    if (ready is None) != reset:
+        _fail("say how many idle servers to keep, or --reset", USAGE_ERROR)
+    decision = _run(
+        lambda fleet: fleet.reset_policy(region) if ready is None else fleet.set_buffer(region, ready)
+    )
+    _print_answer(
+        decision,
+        f"{region}: {decision['idle_before']} → {decision['idle']} idle ({decision['reason']})",
+        as_json,
+    )
+
+
+@app.command()
+def drain(
+    name: Annotated[str, typer.Argument(help="A game server, or a region.")],
+    undo: Annotated[bool, typer.Option("--undo", help="A region: take it into use again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """End a server once its match is over; a region: keep no idle server and begin no match there."""
+    _act(name, "undrain" if undo else "drain", as_json)
+
+
+@app.command()
+def cordon(
+    name: Annotated[str, typer.Argument(help="A game server, or a region.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Give it to matches again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give a server, or a region's servers, to no match."""
+    _act(name, "uncordon" if undo else "cordon", as_json)
+
+
+@app.command()
+def kill(name: Annotated[str, typer.Argument(help="A game server.")], as_json: AsJson = False) -> None:
+    """End a server at once, its match with it; its players queue again."""
+    server = _run(lambda fleet: fleet.act_on_server(name, "kill"))
+    _print_answer(server, f"{name}: killed, now {server['state']}", as_json)
+
+
+@app.command()
+def token(
+    role: Annotated[str, typer.Option(help="viewer, or operator.")] = identity.VIEWER,
+    hours: Annotated[float, typer.Option(min=0.01, max=24 * 366, help="How long it opens.")] = 12.0,
+    name: Annotated[str, typer.Option(help="Who it is for; stands in the fleet's log.")] = "operator",
+) -> None:
+    """Print a token for the fleet's web page and API. Needs LAUNCHDAY_IDENTITY_SECRET."""
+    if role not in (identity.VIEWER, identity.OPERATOR):
+        _fail(f"--role is {identity.VIEWER} or {identity.OPERATOR}, not {role}", USAGE_ERROR)
+    secret = read_settings().identity_secret.get_secret_value()
+    try:
+        signer = identity.Signer(secret)
+    except identity.WeakSecretError as error:
+        if (access := _local_credentials(read_settings())) is not None and role == identity.OPERATOR:
+            print(access["token"])
+            return
+        _fail(str(error), USAGE_ERROR)
+    print(signer.service_token(name, time.time(), hours * 3600.0, roles=(role,)))
+
+
+def _act(name: str, action: str, as_json: bool) -> None:
+    async def act(fleet: FleetAdminClient) -> dict[str, Any]:
+        if any(one["name"] == name for one in await fleet.fleets()):
+            return await fleet.act_on_fleet(name, action)
+        return await fleet.act_on_server(name, action)
+
+    answer = _run(act)
+    _print_answer(answer, f"{name}: {action}ed" if action.endswith("n") else f"{name}: {action}", as_json)
+
+
+async def _watch_changes(fleet: FleetAdminClient, seconds: float) -> None:
+    from dedicated_server.fleet.client import Cursor
+
+    until = time.monotonic() + seconds if seconds else float("inf")
+    cursor, _, _ = await fleet.changes(Cursor(seq=2**62))
+    while (left := until - time.monotonic()) > 0:
+        cursor, changes, _ = await fleet.changes(cursor, wait_s=min(WATCH_S, left))
+        for change in changes:
+            print(json.dumps(change), flush=True)
+
+
+async def _watch_table(fleet: FleetAdminClient, seconds: float) -> None:
+    until = time.monotonic() + seconds if seconds else float("inf")
+    with Live(_fleets_table(await fleet.fleets())[0], console=Console(), refresh_per_second=4) as live:
+        while time.monotonic() < until:
+            await asyncio.sleep(0.5)
+            live.update(_fleets_table(await fleet.fleets())[0])
+
+
+def _run(do: Callable[[FleetAdminClient], Awaitable[T]]) -> T:
+    from dedicated_server.fleet.client import FleetAdminClient, FleetError, mutual_tls
+
+    config = read_settings()
+    url, bearer = _address_and_token(config)
+
+    async def within() -> T:
+        tls = mutual_tls(config.fleet_ca, config.fleet_certificate, config.fleet_certificate_key)
+        async with FleetAdminClient(url, bearer, tls=tls) as fleet:
+            return await do(fleet)
+
+    try:
+        return asyncio.run(within())
+    except (FleetError, OSError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+def _address_and_token(config: Settings) -> tuple[str, str]:
+    """The fleet's address and a token that opens it."""
+    if given := config.fleet_token.get_secret_value():
+        return config.fleet_url, given
+    if secret := config.identity_secret.get_secret_value():
+        try:
+            signer = identity.Signer(secret)
+        except identity.WeakSecretError as error:
+            _fail(str(error), USAGE_ERROR)
+        return config.fleet_url, signer.service_token("cli", time.time(), TOKEN_S, roles=(identity.OPERATOR,))
+    if (access := _local_credentials(config)) is not None:
+        return access["url"], access["token"]
+    return _fail(
+        f"no fleet runs in {config.state_dir}: set LAUNCHDAY_FLEET_URL and LAUNCHDAY_FLEET_TOKEN, or LAUNCHDAY_STATE_DIR",
+        USAGE_ERROR,
+    )
+
+
+def _local_credentials(config: Settings) -> dict[str, str] | None:
+    for name in CREDENTIAL_FILES:
+        try:
+            found = json.loads(Path(config.state_dir, name).read_text())
+            return {"url": str(found["url"]), "token": str(found["token"])}
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+    return None
+
+
+def _fail(message: str, code: int = ERROR) -> NoReturn:
+    Console(stderr=True, soft_wrap=True).print(f"[red]error:[/red] {message}", highlight=False)
+    raise typer.Exit(code)
+
+
+def _show(found: Any, tables: Callable[[Any], list[Any]], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(found))
+        return
+    for table in tables(found):
+        Console().print(table)
+
+
+def _print_answer(answer: Any, sentence: str, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(answer))
+    else:
+        Console().print(sentence, highlight=False)
+
+
+def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(
+            column, justify="right" if column in right else "left", no_wrap=column in ("server", "fleet")
+        )
+    return table
+
+
+def _fleets_table(fleets: list[dict[str, Any]]) -> list[Any]:
+    numbers = ("ready", "wanted", "in matches", "starting", "in all")
+    table = _table("fleet", *numbers, "policy", "state", right=numbers)
+    for one in fleets:
+        counts = one["counts"]
+        starting = sum(
+            counts.get(state, 0)
+            for state in ("PortAllocation", "Creating", "Starting", "Scheduled", "RequestReady")
+        )
+        flags = [name for name in ("cordoned", "draining") if one[name]]
+        ready = counts.get("Ready", 0)
+        style = "green" if ready >= one["idle_wanted"] else "yellow"
+        table.add_row(
+            one["name"],
+            f"[{style}]{ready}[/]",
+            str(one["idle_wanted"]),
+            f"[cyan]{counts.get('Allocated', 0)}[/]",
+            str(starting),
+            str(one["replicas"]),
+            one["policy"] + (f", set by {one['set_by']['by']}" if one["set_by"] else ""),
+            f"[yellow]{', '.join(flags)}[/]" if flags else "open",
+        )
+    return [table]
+
+
+def _servers_table(servers: list[dict[str, Any]]) -> list[Any]:
+    numbers = ("port", "for s", "players", "tick ms")
+    table = _table("server", "state", *numbers, "match", right=numbers)
+    now = time.time()
+    for one in servers:
+        report = one["report"]
+        tick_us = report.get("tick_us") or {}
+        style = STATE_STYLES.get(one["state"], "yellow")
+        table.add_row(
+            one["name"],
+            f"[{style}]{one['state']}[/]" + (" (cordoned)" if one["cordoned"] else ""),
+            str(one["port"]),
+            f"{now - one['state_since']:.0f}",
+            str(report.get("players_connected", "")),
+            f"{tick_us['p50'] / 1000:.2f}" if "p50" in tick_us else "",
+            one["match_id"] or "",
+        )
+    return [table]
+
+
+def _server_tables(server: dict[str, Any]) -> list[Any]:
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    for name in (
+        "name",
+        "region",
+        "state",
+        "address",
+        "port",
+        "node",
+        "pid",
+        "match_id",
+        "start_ms",
+        "memory_mb",
+    ):
+        facts.add_row(
+            f"[bold]{name.replace('_', ' ')}[/]", str(server[name] if server[name] is not None else "")
+        )
+    facts.add_row("[bold]last heartbeat[/]", f"{time.time() - server['last_health_at']:.1f} s ago")
+    for name in (
+        "phase",
+        "players_connected",
+        "players_alive",
+        "kills",
+        "tick_us",
+        "kbit_per_client",
+        "error",
+    ):
+        if name in server["report"]:
+            facts.add_row(f"[bold]{name.replace('_', ' ')}[/]", str(server["report"][name]))
+    history = _table("state", "for s", "why", right=("for s",))
+    ends = [*(entry["at"] for entry in server["history"][1:]), time.time()]
+    for entry, end in zip(server["history"], ends, strict=True):
+        history.add_row(entry["state"], f"{end - entry['at']:.3f}", entry.get("reason", ""))
+    return [facts, "", history, "", *server["log_tail"][-10:]]

@@ -1,0 +1,402 @@
+"""The command line. Exit codes: 0 objectives met; 1 an error; 2 bad usage or a bad file; 99 an objective missed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from launchday import kernel_cache
+from launchday.cli import fleet
+from launchday.cli.inputs import (
+    USAGE_ERROR,
+    CommandError,
+    read_scenario,
+    read_settings,
+    scenario_path,
+    usage_errors,
+)
+from launchday.engines import EngineError, stack
+from launchday.launcher import backend
+from launchday.settings import Settings
+
+# Modules of the load test are imported inside the commands: plotly and the compiled kernels cost a second.
+
+TOUR = "tour"
+DEFAULT_REPORT = Path("report.html")
+
+app = typer.Typer(
+    name="launchday",
+    help="A complete multiplayer game backend that you can flood before your players do.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+app.add_typer(fleet.app)
+
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Write the run's figures as JSON to this file.")
+]
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print the figures as one JSON object; everything else goes to standard error."
+    ),
+]
+AsOneJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+ReportFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", help="Write the HTML report to this file, and JSON and CSV beside it (report.html)."
+    ),
+]
+RecordFolder = Annotated[
+    Path | None, typer.Option("--record", help="Record every match into this folder, for launchday replay.")
+]
+Scale = Annotated[
+    float, typer.Option(min=1e-6, max=1e3, help="So many times the players, buffer and servers.")
+]
+Unrated = Annotated[
+    bool, typer.Option("--unrated", help="All players are new: the matchmaker knows nobody's skill.")
+]
+ScenarioArg = Annotated[str, typer.Argument(help="A scenario file, or the name of one that is shipped.")]
+
+
+@app.command()
+def run(
+    scenario: Annotated[
+        str, typer.Option(help="A scenario file, or the name of one that is shipped.")
+    ] = TOUR,
+    json_file: JsonFile = None,
+    report: ReportFile = None,
+    record: RecordFolder = None,
+) -> None:
+    """Start everything, flood it with simulated players, print a summary, and write an HTML report."""
+    _flood_embedded(scenario, False, report, record, json_file)
+
+
+@app.command()
+def flood(
+    scenario: ScenarioArg,
+    as_json: AsJson = False,
+    report: ReportFile = None,
+    running: Annotated[
+        bool,
+        typer.Option(
+            "--running", help="Flood the backend that the settings name, instead of one of its own."
+        ),
+    ] = False,
+    record: RecordFolder = None,
+) -> None:
+    """Flood a backend with the players of a scenario: real sockets, real time."""
+    if not running:
+        _flood_embedded(scenario, as_json, report, record)
+        return
+    from launchday.launcher import lifecycle
+    from loadtest.flood import run as flooding
+
+    loaded = read_scenario(scenario)
+    config = read_settings()
+    if not config.identity_secret.get_secret_value():
+        raise CommandError(
+            f"a running backend's books need its signing secret: set {stack.env_name('identity_secret')}",
+            USAGE_ERROR,
+        )
+
+    async def play() -> int:
+        return await flooding.run(
+            loaded,
+            config,
+            report_path=report or DEFAULT_REPORT,
+            as_json=as_json,
+            console=Console(stderr=as_json),
+            stop_event=lifecycle.stop_event_on_signals(),
+        )
+
+    raise typer.Exit(asyncio.run(play()))
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="A run's report, or its JSON.")],
+    second: Annotated[Path, typer.Argument(help="Another's.")],
+    report: Annotated[Path | None, typer.Option("--report", help="Write a page with both, too.")] = None,
+    as_json: AsOneJson = False,
+) -> None:
+    """Show two runs side by side, figure by figure."""
+    from loadtest.report import compare as comparing
+
+    with usage_errors():
+        table = comparing.compare_runs(comparing.read_run(first), comparing.read_run(second))
+    if as_json:
+        print(json.dumps({row.name: {"first": row.first, "second": row.second} for row in table}))
+    else:
+        comparing.print_comparison(first, second, table, Console())
+    if report is not None:
+        report.write_text(comparing.render_comparison(first, second, table), encoding="utf-8")
+
+
+@app.command()
+def simulate(
+    scenario: ScenarioArg,
+    as_json: AsOneJson = False,
+    report: ReportFile = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            "--save", help="Write the figures to this file: the same bytes for the same scenario and seed."
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the scenario's.")] = None,
+    scale: Scale = 1.0,
+    unrated: Unrated = False,
+) -> None:
+    """Play a scenario in virtual time, up to millions of players: waits, matches, servers and money."""
+    from loadtest.simulate import command
+
+    loaded, folder = read_scenario(scenario), scenario_path(scenario).parent
+    with usage_errors():
+        code = command.run_simulate(
+            loaded,
+            folder,
+            scale=scale,
+            seed=seed,
+            rated=not unrated,
+            as_json=as_json,
+            report=report,
+            save=save,
+        )
+    raise typer.Exit(code)
+
+
+@app.command()
+def sweep(
+    scenario: ScenarioArg,
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            help="A value of the scenario and what it takes: fleet.buffer=0..400, fleet.startup_s=5,30,120. May be repeated."
+        ),
+    ],
+    seeds: Annotated[int, typer.Option(min=1, max=1_000, help="Simulations of each setting.")] = 10,
+    as_json: AsOneJson = False,
+    report: ReportFile = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Write the sweep's figures to this file, as JSON.")
+    ] = None,
+    scale: Scale = 1.0,
+    jobs: Annotated[int | None, typer.Option(min=1, max=1_024, help="Processes; else one a core.")] = None,
+    unrated: Unrated = False,
+) -> None:
+    """Simulate many settings of a scenario: waits against money, and the cheapest that meets the objectives."""
+    from loadtest.simulate import command
+
+    loaded, folder = read_scenario(scenario), scenario_path(scenario).parent
+    with usage_errors():
+        code = command.run_sweep(
+            loaded,
+            folder,
+            vary=vary,
+            seeds=seeds,
+            scale=scale,
+            rated=not unrated,
+            jobs=jobs,
+            as_json=as_json,
+            report=report,
+            save=save,
+        )
+    raise typer.Exit(code)
+
+
+@app.command()
+def up(
+    kafka: Annotated[str, typer.Option(help="embedded, or apache (make kafka fetches it).")] = "",
+) -> None:
+    """Start everything and keep it up until Ctrl-C."""
+    from launchday.launcher import lifecycle
+
+    console = Console()
+    config = read_settings()
+    if kafka:
+        if kafka not in ("embedded", "apache"):
+            raise CommandError(f"--kafka is embedded or apache, not {kafka}", USAGE_ERROR)
+        config = config.model_copy(update={"kafka_server": kafka})
+
+    async def stay(completed: Settings, stop: asyncio.Event, _: backend.Backend) -> int:
+        console.print("the backend is up; Ctrl-C stops it", highlight=False)
+        for name in ("meta_url", "matchmaker_url", "fleet_url", "cache_url", "store_url", "kafka_bootstrap"):
+            console.print(f"  {stack.env_name(name)}={getattr(completed, name)}", highlight=False)
+        await stop.wait()
+        return 0
+
+    raise typer.Exit(lifecycle.run_with_backend(config, stay, console, fresh=False))
+
+
+@app.command()
+def kafka() -> None:
+    """Fetch Apache Kafka with Maven, for launchday up --kafka apache."""
+    from launchday.engines import apache_kafka
+
+    console = Console()
+    with console.status("fetching Apache Kafka (about 55 MB, once)"):
+        try:
+            folder = apache_kafka.resolve()
+        except EngineError as error:
+            raise CommandError(str(error)) from error
+    console.print(f"Apache Kafka {apache_kafka.VERSION} is in {folder}", highlight=False)
+
+
+@app.command()
+def match(
+    ruleset: Annotated[Path, typer.Argument(help="A rule set in FlexMatch's JSON.")],
+    tickets: Annotated[Path, typer.Argument(help="Tickets in the shape of FlexMatch's StartMatchmaking.")],
+    now: Annotated[
+        float | None,
+        typer.Option(help="Seconds, on the clock of the tickets' StartTime; without it, the last StartTime."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides where the rule set says random.")] = 0,
+    live: Annotated[
+        bool,
+        typer.Option(
+            help="As in a live queue: a match needs a region that all of its players have measured."
+        ),
+    ] = False,
+    as_json: AsOneJson = False,
+) -> None:
+    """Try a rule set on a file of tickets: the matches, and why each ticket left has none."""
+    from matchmaker.rules.flexmatch import trial
+
+    raise typer.Exit(trial.run(ruleset, tickets, now, seed, as_json, live))
+
+
+@app.command()
+def doctor(
+    as_json: AsOneJson = False,
+) -> None:
+    """Say what is installed, what is missing, and what each embedded server is."""
+    from launchday.cli import doctor as examination
+
+    found = examination.examine(read_settings())
+    if as_json:
+        print(json.dumps(found))
+    else:
+        examination.show(found, Console())
+    raise typer.Exit(1 if found["missing"] else 0)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def bench(context: typer.Context) -> None:
+    """Measure one hot path beside its floor: launchday bench NAME [--json]; all runs every one."""
+    from loadtest.bench.cli import app as benchmarks
+
+    benchmarks(args=context.args, prog_name="launchday bench")
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def events(context: typer.Context) -> None:
+    """Dead letters, questions about what has happened, progression made anew: launchday events COMMAND."""
+    from rewards.cli import app as commands
+
+    read_settings()  # a bad setting is one line here
+    commands(args=context.args, prog_name="launchday events")
+
+
+@app.command()
+def replay(
+    recording: Annotated[Path, typer.Argument(help="A file that a game server has recorded.")],
+    as_json: AsOneJson = False,
+) -> None:
+    """Play a recorded match again and compare it with the recording, bit for bit."""
+    from dedicated_server.recording import replay as replaying
+    from dedicated_server.recording.file import RecordingError
+
+    try:
+        result = replaying.replay(recording)
+    except (RecordingError, OSError) as error:
+        raise CommandError(str(error)) from error
+    figures = {
+        "match_id": str(result.config.match_id),
+        "mode": result.config.mode,
+        "players": len(result.config.players),
+        "ticks": result.ticks,
+        "states_compared": result.compared,
+        "identical": result.identical,
+        "first_difference": None if result.difference is None else vars(result.difference),
+        "ended": result.ended,
+        "kills": result.kills,
+        "winner": result.placements.index(1) if 1 in result.placements else None,
+    }
+    if as_json:
+        print(json.dumps(figures))
+    else:
+        for name, value in figures.items():
+            Console().print(f"{name.replace('_', ' '):<17} {value}", highlight=False)
+    raise typer.Exit(0 if result.identical else 1)
+
+
+def main() -> None:
+    """Run the command line; every foreseen error is one line on standard error."""
+    errors = Console(stderr=True, soft_wrap=True)
+    try:
+        app(standalone_mode=True)
+    except backend.BackendError as error:
+        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
+        sys.exit(1)
+    except CommandError as error:
+        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
+        sys.exit(error.exit_code)
+
+
+def _flood_embedded(
+    name: str, as_json: bool, report: Path | None, record: Path | None, json_file: Path | None = None
+) -> None:
+    from launchday.launcher import lifecycle
+    from loadtest.flood import run as flooding
+    from loadtest.scenario.faults import SlowStore
+
+    loaded = read_scenario(name)
+    if (refusal := flooding.why_not_floodable(loaded)) is not None:
+        raise CommandError(refusal, USAGE_ERROR)
+    config = read_settings()
+    config = config.model_copy(update=loaded.backend_settings())
+    with usage_errors():  # before anything is started
+        flooding.region_latencies_ms(loaded, config.region_names)
+    # A folder of its own: a run begins with empty books, and must not empty those of `launchday up`.
+    config = config.model_copy(update={"state_dir": config.state_dir / "run"})
+    if record is not None:
+        config = config.model_copy(update={"record_dir": str(record.absolute())})
+    console = Console(stderr=as_json)
+    report_path = report or DEFAULT_REPORT
+
+    async def play(completed: Settings, stop: asyncio.Event, machine: backend.Backend) -> int:
+        return await flooding.run(
+            loaded,
+            completed,
+            report_path=report_path,
+            as_json=as_json,
+            console=console,
+            stop_event=stop,
+            machine=machine,
+            told=None if json_file is None else lambda outcome: outcome.write_json(json_file),
+        )
+
+    prepare = () if kernel_cache.is_compiled("loadtest") else ("loadtest.warm_up",)
+    door = any(isinstance(fault, SlowStore) for fault in loaded.faults)
+    raise typer.Exit(
+        lifecycle.run_with_backend(config, play, console, fresh=True, prepare=prepare, store_proxy=door)
+    )
+
+
+if __name__ == "__main__":
+    main()

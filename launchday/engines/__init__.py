@@ -1,0 +1,10 @@
+"""The engines that we start ourselves, each a child process: Valkey, PostgreSQL and a Kafka-protocol broker from wheels, and
+Apache Kafka from its jars."""
+
+from launchday.engines.apache_kafka import ApacheKafka
+from launchday.engines.base import EmbeddedServer, EngineError, free_port
+from launchday.engines.broker import Broker
+from launchday.engines.postgres import Postgres
+from launchday.engines.valkey import Valkey
+
+__all__ = ["ApacheKafka", "Broker", "EmbeddedServer", "Postgres", "EngineError", "Valkey", "free_port"]

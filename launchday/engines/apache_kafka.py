@@ -1,0 +1,158 @@
+"""The real event bus: Apache Kafka in KRaft mode, its jars resolved by Maven, run by the machine's Java.
+
+It stands in for the embedded broker where durability, idempotent producers or the real thing's behaviour matter.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import subprocess
+import uuid
+from pathlib import Path
+
+from launchday import child_processes
+from launchday.engines.base import EmbeddedServer, EngineError, exchange, free_port
+from launchday.engines.broker import API_VERSIONS_REQUEST
+
+VERSION = "4.3.1"
+MIN_JAVA = 17
+HEAP = "-Xmx512m"  # a laptop's share; the broker idles at 340 MB resident
+
+POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>launchday</groupId> <artifactId>kafka-runtime</artifactId> <version>1</version> <packaging>pom</packaging>
+  <dependencies>
+    <dependency>
+      <groupId>org.apache.kafka</groupId> <artifactId>kafka_2.13</artifactId> <version>{VERSION}</version>
+    </dependency>
+    <dependency>
+      <groupId>org.apache.kafka</groupId> <artifactId>kafka-tools</artifactId> <version>{VERSION}</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
+
+
+class ApacheKafka(EmbeddedServer):
+    """One node that is broker and controller at once, on two loopback ports."""
+
+    name = "Apache Kafka"
+    package = "Apache Kafka (make kafka)"
+    ready_timeout_s = 60.0
+    stop_timeout_s = 15.0  # a controlled shutdown moves nothing anywhere, but takes its seconds
+
+    @classmethod
+    def program(cls) -> Path:
+        """The machine's ``java``; raises ServerError when it, or the jars, are missing."""
+        java = shutil.which("java")
+        if java is None:
+            raise EngineError(
+                f"Apache Kafka needs Java {MIN_JAVA} or newer: install it, or use the embedded broker"
+            )
+        if not is_resolved():
+            raise EngineError("Apache Kafka's jars are missing: run make kafka")
+        return Path(java)
+
+    @classmethod
+    def version(cls) -> str:
+        """See EmbeddedServer."""
+        cls.program()
+        return VERSION
+
+    @property
+    def address(self) -> str:
+        """See EmbeddedServer."""
+        return f"127.0.0.1:{self.port}"
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """See EmbeddedServer. The storage is formatted at the first start."""
+        config = self.folder / "server.properties"
+        data = self.folder / "data"
+        config.write_text(self._properties(data, controller_port=free_port()))
+        if not (data / "meta.properties").exists():
+            cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            self._tool("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(config))
+        flags = [HEAP, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        argv = [str(self.program()), *flags, "-cp", class_path(), "kafka.Kafka", str(config)]
+        return child_processes.spawn(argv, log=self.log, cwd=self.folder)
+
+    def answers(self) -> bool:
+        """See EmbeddedServer."""
+        return len(exchange(self.port, API_VERSIONS_REQUEST, 8)) == 8
+
+    def _tool(self, main_class: str, *arguments: str) -> None:
+        argv = [str(self.program()), "-cp", class_path(), main_class, *arguments]
+        with self.log.open("ab") as output:
+            done = subprocess.run(argv, stdout=output, stderr=output)
+        if done.returncode != 0:
+            raise EngineError(
+                f"{main_class} failed with code {done.returncode}: {child_processes.last_line(self.log)} (log: {self.log})"
+            )
+
+    def _properties(self, data: Path, controller_port: int) -> str:
+        lines = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller_port}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "log.dirs": str(data),
+            "auto.create.topics.enable": "false",  # topics are created by us, in one place
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "4",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.num.partitions": "4",
+            "group.initial.rebalance.delay.ms": "0",
+        }
+        return "".join(f"{key}={value}\n" for key, value in lines.items())
+
+
+def jar_folder() -> Path:
+    """Where the jars are kept: a cache that outlives a clone."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return root / "launchday" / f"kafka-{VERSION}"
+
+
+def class_path() -> str:
+    """The class path of broker and tools."""
+    return str(jar_folder() / "*")
+
+
+def is_resolved() -> bool:
+    """Say whether the jars are there."""
+    return (jar_folder() / f"kafka_2.13-{VERSION}.jar").exists()
+
+
+def resolve() -> Path:
+    """Fetch the jars and all they need with Maven, whole or not at all; returns their folder.
+
+    Raises ServerError when Maven or the network is missing.
+    """
+    folder = jar_folder()
+    if is_resolved():
+        return folder
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise EngineError(
+            "Apache Kafka is fetched with Maven: install maven, or set LAUNCHDAY_KAFKA_BOOTSTRAP to your own"
+        )
+    staging = folder.with_name(f"{folder.name}.{os.getpid()}")
+    jars = staging / "jars"
+    jars.mkdir(parents=True, exist_ok=True)
+    try:
+        (staging / "pom.xml").write_text(POM)
+        goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+        argv = [maven, "--batch-mode", "--quiet", goal, "-DincludeScope=runtime", f"-DoutputDirectory={jars}"]
+        done = subprocess.run(argv, cwd=staging, capture_output=True, text=True)
+        if done.returncode != 0:
+            words = (done.stdout.strip() or done.stderr.strip() or "it printed nothing").splitlines()[0]
+            raise EngineError(f"Maven could not fetch Apache Kafka {VERSION}; check the network: {words}")
+        jars.rename(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return folder

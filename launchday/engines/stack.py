@@ -1,0 +1,132 @@
+"""The engines under the services: each either an address from the settings, or an embedded server that we start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from pydantic import SecretStr
+
+from launchday.engines import ApacheKafka, Broker, EmbeddedServer, EngineError, Postgres, Valkey
+from launchday.engines.probe import probe
+from launchday.settings import Settings
+from launchday.settings import env_name as env_name
+from launchday.settings import environment as environment
+
+RUNNING_FILE = "engines.json"
+
+ProgressCallback = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class EngineRole:
+    """One engine's place in the stack: which setting replaces the embedded server, and what it is for."""
+
+    role: str
+    setting: str
+    embedded: type[EmbeddedServer]
+    folder: str
+
+
+EMBEDDED_ROLES = (
+    EngineRole("cache", "cache_url", Valkey, "valkey"),
+    EngineRole("store", "store_url", Postgres, "postgres"),
+    EngineRole("bus", "kafka_bootstrap", Broker, "broker"),
+)
+APACHE_KAFKA_ROLE = EngineRole("bus", "kafka_bootstrap", ApacheKafka, "kafka")
+
+
+def engine_roles(settings: Settings) -> tuple[EngineRole, ...]:
+    """The engines that these settings ask for."""
+    if settings.kafka_server == "apache":
+        return (*EMBEDDED_ROLES[:-1], APACHE_KAFKA_ROLE)
+    return EMBEDDED_ROLES
+
+
+class EngineStack:
+    """Starts what the settings do not name, in ``state_dir``, and knows the settings with every address filled in.
+
+    Args:
+        settings: addresses given there win over embedded servers; missing keys are made up.
+        fresh: start with empty data folders (logs are kept).
+    """
+
+    def __init__(self, settings: Settings, *, fresh: bool = False) -> None:
+        self.settings = settings
+        self.fresh = fresh
+        self.servers: dict[str, EmbeddedServer] = {}
+
+    def start(self, progress: ProgressCallback = lambda _: None) -> Settings:
+        """Start every embedded server needed, one after the other, and return the completed settings.
+
+        Raises ServerError when one cannot be had or does not answer; those already started are stopped first.
+        """
+        self._check_given()
+        # One after the other: together they take 0.7 s, and a server is tied to the thread that started it.
+        filled: dict[str, object] = {}
+        try:
+            for part in engine_roles(self.settings):
+                given = getattr(self.settings, part.setting)
+                if given:
+                    progress(f"{part.role}: {given} (from {env_name(part.setting)})")
+                    continue
+                filled[part.setting] = self._start_embedded(part)
+                progress(f"{part.role}: {part.embedded.name} on port {self.servers[part.role].port}")
+        except EngineError:
+            self.stop()
+            raise
+        self._write_running_file()
+        if not self.settings.identity_secret.get_secret_value():
+            filled["identity_secret"] = SecretStr(secrets.token_hex(32))
+        if not self.settings.fleet_key.get_secret_value():
+            filled["fleet_key"] = SecretStr(secrets.token_hex(32))
+        self.settings = self.settings.model_copy(update=filled)
+        return self.settings
+
+    def stop(self) -> None:
+        """Stop the embedded servers, the last started first."""
+        for role in reversed(list(self.servers)):
+            self.servers.pop(role).stop()
+        (self.settings.state_dir / RUNNING_FILE).unlink(missing_ok=True)
+
+    def _check_given(self) -> None:
+        """Ask the servers that the settings name, before the first of ours is started."""
+        for part in engine_roles(self.settings):
+            if given := getattr(self.settings, part.setting):
+                _, problem = asyncio.run(probe(part.role, given))
+                if problem:
+                    raise EngineError(f"{problem}: start it, or correct {env_name(part.setting)}")
+
+    def _write_running_file(self) -> None:
+        """Leave word of what runs where, for ``launchday doctor``."""
+        started = {
+            role: {"address": server.address, "pid": server.process.pid}
+            for role, server in self.servers.items()
+            if server.process is not None
+        }
+        self.settings.state_dir.mkdir(parents=True, exist_ok=True)
+        (self.settings.state_dir / RUNNING_FILE).write_text(json.dumps(started))
+
+    def _start_embedded(self, part: EngineRole) -> str:
+        folder = self.settings.state_dir / part.folder
+        if self.fresh:
+            shutil.rmtree(folder, ignore_errors=True)
+        server = part.embedded(folder, self.settings.state_dir / "logs" / f"{part.folder}.log")
+        self.servers[part.role] = server
+        server.start()
+        return server.address
+
+
+def running_engines(state_dir: Path) -> dict[str, str]:
+    """Addresses by role of the embedded servers that a launcher has started in this folder and that are still alive."""
+    try:
+        started = json.loads((state_dir / RUNNING_FILE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return {role: server["address"] for role, server in started.items() if psutil.pid_exists(server["pid"])}

@@ -1,0 +1,79 @@
+"""A rehearsal flooded for real, on a backend of its own, and simulated beside it: does virtual time tell the truth?"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from launchday import kernel_cache
+from launchday.launcher import lifecycle
+from launchday.launcher.backend import Backend, BackendError
+from launchday.settings import Settings, settings
+from loadtest.bench.errors import BenchError
+from loadtest.flood import run
+from loadtest.flood.outcome import RunOutcome
+from loadtest.scenario.reader import SHIPPED, load_scenario
+from loadtest.simulate.agreement import Comparison, real_figures, shortened, simulated_figures
+from loadtest.simulate.command import write_whole_file
+
+SCENARIO = "rehearsal"
+PORTS = ("meta_port", "matchmaker_port", "fleet_port", "rewards_port")
+
+
+def run(seconds: float = 600.0, report: Path | None = None) -> dict[str, Any]:
+    """Flood and simulate the shipped rehearsal, its arrivals squeezed into ``seconds``; raises BenchError.
+
+    Args:
+        report: where the page with both curves goes.
+    """
+    scenario = shortened(load_scenario(SHIPPED / f"{SCENARIO}.yaml"), seconds)
+    outcomes: list[RunOutcome] = []
+    console = Console(stderr=True)
+
+    async def play(completed: Settings, stop: asyncio.Event, machine: Backend) -> int:
+        return await run.run(
+            scenario, completed, console=console, stop_event=stop, machine=machine, told=outcomes.append
+        )
+
+    with tempfile.TemporaryDirectory(prefix="launchday-rehearsal-") as folder:
+        config = settings().model_copy(
+            update=scenario.backend_settings() | free_ports() | {"state_dir": Path(folder)}
+        )
+        prepare = () if kernel_cache.is_compiled("loadtest") else ("loadtest.warm_up",)
+        try:
+            lifecycle.run_with_backend(config, play, console, fresh=True, prepare=prepare)
+        except BackendError as error:
+            raise BenchError(str(error)) from error
+    if not outcomes or outcomes[0].interrupted:
+        raise BenchError("the flood did not come to its end, so there is nothing to compare")
+    (outcome,) = outcomes
+    found = Comparison(scenario, real_figures(scenario, outcome.records), simulated_figures(scenario))
+    if report is not None:
+        from loadtest.simulate.pages.pages import render_agreement
+
+        write_whole_file(report, render_agreement(found))
+        console.print(f"report: {report}", highlight=False, soft_wrap=True)
+    return {
+        "bench": "rehearsal",
+        **found.as_json(),
+        "players_lost": outcome.players_lost,
+        "ledger_balanced": outcome.ledger.balanced,
+        "generator_saturated": outcome.generator.saturated,
+    }
+
+
+def free_ports() -> dict[str, int]:
+    """A free TCP port for each service, so that a rehearsal runs beside whatever else is up."""
+    sockets = [socket.socket() for _ in PORTS]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return {name: each.getsockname()[1] for name, each in zip(PORTS, sockets, strict=True)}
+    finally:
+        for each in sockets:
+            each.close()

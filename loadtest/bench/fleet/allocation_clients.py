@@ -1,0 +1,93 @@
+"""Callers of an allocator: each keeps one connection and asks again once it has its answer. As little of a client as there can be.
+
+``python -m loadtest.bench.fleet.allocation_clients PORT TOKEN CALLERS ALLOCATIONS NAME FILE`` writes the servers it got and the milliseconds of each call as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvloop
+
+REGION = "west-europe"
+PAUSE_S = 0.0005  # after an answer that none is Ready
+
+
+@dataclass
+class Calls:
+    """What the callers got: names of servers, the milliseconds of each call that got one, and how many found none."""
+
+    servers: list[str] = field(default_factory=list)
+    calls_ms: list[float] = field(default_factory=list)
+    none_ready: int = 0
+
+
+async def allocate_servers(port: int, token: str, callers: int, allocations: int, name: str) -> Calls:
+    """Allocate so many servers, with so many callers at once. Raises OSError, ValueError."""
+    calls, numbers = Calls(), itertools.count()
+
+    async def ask() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while (number := next(numbers)) < allocations:
+            request = _request(token, f"{name}-{number}")
+            while True:
+                began = time.perf_counter()
+                writer.write(request)
+                status, body = await _answer(reader)
+                if status == 200:
+                    calls.calls_ms.append((time.perf_counter() - began) * 1000)
+                    calls.servers.append(json.loads(body)["gameServerName"])
+                    break
+                if status != 429:
+                    raise ValueError(f"HTTP {status}: {body[:200]!r}")
+                calls.none_ready += 1
+                await asyncio.sleep(PAUSE_S)
+        writer.close()
+
+    await asyncio.gather(*(ask() for _ in range(callers)))
+    return calls
+
+
+def _request(token: str, key: str) -> bytes:
+    match = {"match_id": f"00000000-0000-4000-8000-{abs(hash(key)) % 10**12:012d}", "mode": "battle_royale"}
+    body = json.dumps(
+        {
+            "namespace": "default",
+            "gameServerSelectors": [
+                {"matchLabels": {"agones.dev/fleet": REGION}, "gameServerState": "READY"}
+            ],
+            "scheduling": "Packed",
+            "metadata": {"annotations": {"launchday.dev/match": json.dumps(match)}},
+        }
+    ).encode()
+    head = (
+        f"POST /gameserverallocation HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
+        f"Idempotency-Key: {key}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(
+        (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
+    )
+    return int(head[9:12]), await reader.readexactly(length)
+
+
+def main() -> None:
+    """Call, and write what was got."""
+    port, token, callers, allocations, name, path = sys.argv[1:]
+    calls = uvloop.run(allocate_servers(int(port), token, int(callers), int(allocations), name))
+    figures = {"servers": calls.servers, "calls_ms": calls.calls_ms, "in_vain": calls.none_ready}
+    Path(path).write_text(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,329 @@
+"""The fleet: how fast servers start, warm and cold, what idle ones cost, and how fast they are given away.
+
+Real processes: ``python -m`` fleet with a warm parent and real servers that play no match. The allocator is measured twice: in bursts on real
+servers, while their replacements are forked on the same two cores; and alone, on servers without processes, three directors at once, where
+every server must be given away once and never twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import numpy as np
+import psutil
+import uvloop
+from pydantic import SecretStr
+
+from dedicated_server.fleet.agones.sidecar import Sidecar, SidecarServer
+from dedicated_server.fleet.client import FleetAdminClient, FleetError
+from dedicated_server.fleet.pool.config import ForkRequest, PoolConfig
+from dedicated_server.fleet.pool.gameserver import HealthSpec
+from dedicated_server.fleet.pool.logs import ServerLogs
+from dedicated_server.fleet.pool.pool import WarmPool
+from dedicated_server.fleet.pool.ports import open_sidecar_sockets
+from dedicated_server.fleet.pool.states import State
+from dedicated_server.match.spectator import SpectatorFeed
+from dedicated_server.simulation.match import MatchConfig, RosterPlayer
+from dedicated_server.tick.engine import Engine
+from dedicated_server.transport.memory import MemoryTransport
+from launchday import child_processes
+from launchday.engines.base import free_port
+from launchday.engines.stack import environment
+from launchday.identity import OPERATOR, SERVICE, Signer
+from launchday.settings import Settings
+from loadtest.bench.errors import BenchError
+from loadtest.bench.fleet.allocation_clients import REGION, Calls, allocate_servers
+from loadtest.bench.harness.statistics import percentiles
+
+IDLE = 100
+BURST = 250
+BURSTS = 4
+ONE_BY_ONE = 40
+COLD_STARTS = 3
+CALLERS = 8
+DIRECTORS = 3
+IDLE_S = 10.0
+START_S = 300.0
+SECRET = "a benchmark's secret, which signs nothing else"
+POLL_S = 0.02
+
+
+@dataclass
+class FleetUnderTest:
+    """A fleet under measurement."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    token: str
+    admin: FleetAdminClient
+
+    async def until_ready(self, count: int) -> None:
+        """Wait until so many servers are Ready. Raises BenchError when the fleet has ended."""
+        while True:
+            if self.process.poll() is not None:
+                raise BenchError("the fleet ended while it was measured")
+            if (await self.admin.fleet())["total"].get("Ready", 0) >= count:
+                return
+            await asyncio.sleep(POLL_S)
+
+
+def run(allocations: int = 100_000) -> dict[str, Any]:
+    """Measure; returns what ``--json`` prints. Raises BenchError when a process does not start."""
+    with tempfile.TemporaryDirectory(prefix="launchday-bench-") as name:
+        settings = Settings(
+            state_dir=Path(name),
+            identity_secret=SecretStr(SECRET),
+            fleet_key=SecretStr("0" * 64),
+            regions=REGION,
+            ready_per_region=IDLE,
+            max_servers=2 * BURST + 100,
+            game_port_min=12_000,
+            game_port_max=12_000 + 2 * BURST + 200,
+            fleet_port=free_port(),
+            meta_url="http://127.0.0.1:1",
+            matchmaker_url="http://127.0.0.1:1",
+            kafka_bootstrap="127.0.0.1:1",
+            claim_s=0.0,
+        )
+        figures: dict[str, Any] = {"cold_start_ms": uvloop.run(_cold_starts(settings))}
+        try:
+            with _process(settings, "parked") as (process, token):
+                figures |= uvloop.run(_warm(settings, process, token))
+        except (FleetError, OSError, ValueError) as error:
+            raise BenchError(f"the fleet could not be measured: {error}") from error
+        figures["directors"] = _directors(settings, allocations)
+        figures["spectator_us"] = _spectator()
+        return figures
+
+
+async def _warm(settings: Settings, process: subprocess.Popen[bytes], token: str) -> dict[str, Any]:
+    async with FleetAdminClient(f"http://127.0.0.1:{settings.fleet_port}", token, timeout_s=30.0) as admin:
+        fleet = FleetUnderTest(process, settings.fleet_port, token, admin)
+        await fleet.until_ready(IDLE)
+        await asyncio.sleep(2.0)  # the last starts are over, and every server has beaten once
+        figures = await _idle(fleet)
+        figures["warm_start_ms"] = await _one_by_one(fleet)
+        return figures | await _bursts(fleet)
+
+
+async def _idle(fleet: FleetUnderTest) -> dict[str, Any]:
+    """What ``IDLE`` servers cost that do nothing but wait."""
+    servers = await fleet.admin.gameservers()
+    pids = [server["pid"] for server in servers if server["state"] == "Ready"]
+    private = [psutil.Process(pid).memory_full_info().uss / 2**20 for pid in pids]
+    family = [psutil.Process(fleet.process.pid), *psutil.Process(fleet.process.pid).children(recursive=True)]
+    total = sum(one.memory_full_info().pss for one in family) / 2**20
+    before, began = _cpu_s(family), time.perf_counter()
+    await asyncio.sleep(IDLE_S)
+    used = (_cpu_s(family) - before) / (time.perf_counter() - began)
+    return {
+        "idle_servers": len(pids),
+        "private_mb_per_idle_server": round(float(np.mean(private)), 2),
+        "idle_total_mb": round(total),
+        "idle_percent_of_a_core": round(100 * used, 2),
+    }
+
+
+async def _one_by_one(fleet: FleetUnderTest) -> dict[str, float]:
+    """Start-ups, each alone: the next server is allocated once the one before has its replacement."""
+    known = {server["name"] for server in await fleet.admin.gameservers()}
+    for number in range(ONE_BY_ONE):
+        await allocate_servers(fleet.port, fleet.token, 1, 1, f"single-{number}")
+        await fleet.until_ready(IDLE)
+    starts = [
+        server["start_ms"]
+        for server in await fleet.admin.gameservers()
+        if server["name"] not in known and server["start_ms"] is not None
+    ]
+    await _end_matches(fleet)
+    return percentiles(starts, 50, 99)
+
+
+async def _bursts(fleet: FleetUnderTest) -> dict[str, Any]:
+    """Give ``BURST`` Ready servers away as fast as it goes, and let them be replaced."""
+    await fleet.admin.set_buffer(REGION, BURST)
+    rates, refills, calls_ms = [], [], []
+    for number in range(BURSTS):
+        await fleet.until_ready(BURST)
+        await asyncio.sleep(1.0)
+        began = time.perf_counter()
+        calls: Calls = await allocate_servers(fleet.port, fleet.token, CALLERS, BURST, f"burst-{number}")
+        rates.append(BURST / (time.perf_counter() - began))
+        calls_ms += calls.calls_ms
+        missing = BURST - (await fleet.admin.fleet())["total"]["Ready"]
+        asked = time.perf_counter()
+        await fleet.until_ready(BURST)
+        refills.append(missing / (time.perf_counter() - asked))
+        await _end_matches(fleet)
+    return {
+        "allocations_per_s": round(float(np.median(rates))),
+        "allocate_ms": percentiles(calls_ms, 50, 99, digits=2),
+        "refill_per_s": round(float(np.median(refills))),
+    }
+
+
+async def _end_matches(fleet: FleetUnderTest) -> None:
+    servers = await fleet.admin.gameservers()
+    for server in servers:
+        if server["state"] == "Allocated":
+            os.kill(server["pid"], signal.SIGKILL)
+    while (await fleet.admin.fleet())["total"].get("Allocated", 0):  # noqa: ASYNC110
+        await asyncio.sleep(POLL_S)
+
+
+def _directors(settings: Settings, allocations: int) -> dict[str, Any]:
+    """Three processes of eight callers each against one allocator: no server may be given twice."""
+    phantom = settings.model_copy(update={"fleet_port": free_port()})
+    with _process(phantom, "phantom") as (_, token):
+        share = allocations // DIRECTORS
+        began = time.perf_counter()
+        command = [
+            sys.executable,
+            "-m",
+            "loadtest.bench.fleet.allocation_clients",
+            str(phantom.fleet_port),
+            token,
+            str(CALLERS),
+        ]
+        files = [settings.state_dir / f"director-{number}.json" for number in range(DIRECTORS)]
+        callers = [subprocess.Popen([*command, str(share), file.stem, str(file)]) for file in files]
+        for caller in callers:
+            if caller.wait():
+                raise BenchError("a director could not allocate all its servers")
+        elapsed = time.perf_counter() - began
+    answers = [json.loads(file.read_text()) for file in files]
+    servers = [name for answer in answers for name in answer["servers"]]
+    if len(servers) != share * DIRECTORS:
+        raise BenchError(f"only {len(servers)} of {share * DIRECTORS} allocations were answered")
+    return {
+        "allocations": len(servers),
+        "given_twice": len(servers) - len(set(servers)),
+        "per_s": round(len(servers) / elapsed),
+        "allocate_ms": percentiles([ms for answer in answers for ms in answer["calls_ms"]], 50, 99, digits=2),
+    }
+
+
+async def _cold_starts(settings: Settings) -> float:
+    """Servers started from nothing, one after the other, against the real sidecar: the median of them, in milliseconds."""
+    sockets = open_sidecar_sockets(1)
+    port = free_port()
+    forker = _Cold(environment(settings), settings.state_dir)
+    pool = WarmPool(
+        PoolConfig((REGION,), 1, 1, "127.0.0.1", HealthSpec(), start_timeout_s=START_S),
+        forker,
+        logs=ServerLogs(settings.state_dir / "cold"),
+        game_ports=[port],
+        sdk_ports=[sockets[0].getsockname()[1]],
+        new_id=lambda: str(time.monotonic_ns()),
+    )
+    sidecars = SidecarServer(Sidecar(pool, time.time))
+    serving = asyncio.create_task(sidecars.serve(sockets))
+    starts_ms = []
+    try:
+        pool.fill(time.time())
+        for _ in range(COLD_STARTS + 1):  # the first may have to compile
+            while not (ready := list(pool.in_state(REGION, State.READY).values())):
+                if forker.process is None or forker.process.poll() is not None:
+                    raise BenchError("a cold server ended before it was Ready")
+                await asyncio.sleep(0.005)
+            starts_ms.append((ready[0].start_s or 0.0) * 1000)
+            forker.end()
+            pool.exited(ready[0].name, "measured", time.time())  # and the next one is started
+    finally:
+        forker.end()
+        sidecars.should_exit = True
+        await serving
+        for listener in sockets:
+            listener.close()
+    return round(float(np.median(starts_ms[1:])))
+
+
+class _Cold:
+    """A forker that starts a new interpreter."""
+
+    warm = True
+
+    def __init__(self, env: dict[str, str], folder: Path) -> None:
+        self._env = env
+        self._folder = folder
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def fork(self, order: ForkRequest) -> str:
+        """Start one."""
+        env = {**os.environ, **self._env, "AGONES_SDK_HTTP_PORT": str(order.sdk_port)}
+        command = [sys.executable, "-m", "dedicated_server"]
+        self.process = child_processes.spawn(command, log=self._folder / "cold.log", env=env)
+        return "local"
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Not asked for here."""
+
+    def end(self) -> None:
+        """End the last one."""
+        if self.process is not None:
+            child_processes.stop(self.process, 5.0)
+
+
+def _spectator() -> dict[str, float]:
+    """What writing the spectator feed takes, of a match of a hundred."""
+    roster = [RosterPlayer(player_id=entity + 1, team=entity, entity=entity) for entity in range(100)]
+    engine = Engine(MatchConfig(UUID(int=1), "battle_royale", 0, 60.0, roster), bytes(32), MemoryTransport())
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+        feed = SpectatorFeed(Path(folder) / "bench.feed", range(1, 101))
+        took_us = []
+        for tick in range(600):
+            engine.tick(tick / 60)
+            began = time.perf_counter_ns()
+            feed.publish(engine)
+            took_us.append((time.perf_counter_ns() - began) / 1000)
+    return percentiles(took_us[60:], 50, 99)
+
+
+@contextlib.contextmanager
+def _process(settings: Settings, kind: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A fleet's process, up, and a token for it."""
+    env = {**os.environ, **environment(settings)}
+    log = settings.state_dir / f"{kind}.log"
+    process = child_processes.spawn(
+        [sys.executable, "-m", "loadtest.bench.fleet.fleet_process", kind], log=log, env=env
+    )
+    token = Signer(SECRET).service_token("bench", time.time(), roles=(SERVICE, OPERATOR))
+    try:
+        deadline = time.monotonic() + START_S
+        while not _is_up(settings.fleet_port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise BenchError(f"the fleet did not start: {child_processes.last_line(log)}")
+            time.sleep(0.05)
+        yield process, token
+    finally:
+        child_processes.stop(process, 10.0)
+
+
+def _is_up(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _cpu_s(processes: list[psutil.Process]) -> float:
+    total = 0.0
+    for one in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = one.cpu_times()
+            total += times.user + times.system
+    return total

@@ -1,0 +1,89 @@
+"""The rig: two workers on cores of their own, one for what is measured and one for its clients, and matches played between them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+from loadtest.bench.harness import clients, game_server, lossy_clients
+from loadtest.bench.harness.run_config import (
+    ClientFigures,
+    LossyClientFigures,
+    RunConfig,
+    ServerFigures,
+    ServerReady,
+)
+from loadtest.bench.harness.shared_state import SharedState, Window
+from loadtest.bench.harness.worker import CONTEXT, Worker
+
+PREPARE_S: Final = 300.0  # compiling every kernel takes a minute, on a busy machine a few
+SLACK_S: Final = 60.0
+
+T = TypeVar("T")
+
+
+class Rig:
+    """Both workers, for up to ``capacity`` players. Use it as a context manager.
+
+    Its methods raise BenchError when a worker cannot go on; the rig is of no use after that.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        cores = sorted(os.sched_getaffinity(0))
+        self.shared = SharedState(CONTEXT, capacity)
+        # The first core takes most of a machine's interrupts: leave it to the clients.
+        self.server = Worker("server", self.shared, cores[-1])
+        self.clients = Worker("crowd", self.shared, cores[0])
+
+    def __enter__(self) -> Self:
+        for worker in (self.server, self.clients):
+            worker.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in (self.server, self.clients):
+            worker.stop()
+
+    def warm_up(self) -> None:
+        """Let both load, or compile, what a match needs."""
+        self._warm_up(clients.prepare)
+
+    def warm_up_lossy(self) -> None:
+        """Likewise, for a match over bad lines."""
+        self._warm_up(lossy_clients.prepare)
+
+    def play(
+        self, plan: RunConfig, on_ready: Callable[[ServerReady], None] = lambda opened: None
+    ) -> tuple[ServerFigures, ClientFigures]:
+        """Play one match and return what both sides measured. ``on_opened`` is called before the clients come."""
+        return self._play(plan, clients.play, ClientFigures, on_ready)
+
+    def play_lossy(self, plan: RunConfig) -> tuple[ServerFigures, LossyClientFigures]:
+        """Play one match over bad lines."""
+        return self._play(plan, lossy_clients.play, LossyClientFigures)
+
+    def _warm_up(self, prepare: Callable[..., bool]) -> None:
+        self.server.run(game_server.prepare)
+        self.clients.run(prepare)
+        for worker in (self.server, self.clients):
+            worker.receive(bool, PREPARE_S)
+
+    def _play(
+        self,
+        plan: RunConfig,
+        clients: Callable[..., T],
+        kind: type[T],
+        on_ready: Callable[[ServerReady], None] = lambda opened: None,
+    ) -> tuple[ServerFigures, T]:
+        self.shared.window = Window.CLOSED
+        self.shared.disturbed = False
+        self.server.run(game_server.serve, plan)
+        opened = self.server.receive(ServerReady, SLACK_S)
+        on_ready(opened)
+        self.clients.run(clients, plan, opened)
+        served = self.server.receive(ServerFigures, plan.seconds + SLACK_S, self.clients)
+        return served, self.clients.receive(kind, SLACK_S)

@@ -1,0 +1,219 @@
+"""Players who come to the queue whether it keeps up or not: each makes a ticket over HTTP at his time and follows it to its end.
+
+Everything is measured from the time at which a request was meant to go out, so that a generator which falls behind makes figures
+worse, not better; how late it was is among the figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+POLL_S = 0.001  # between two looks at who is due
+TIMEOUT_S = 90.0  # after the last arrival
+
+
+@dataclass
+class PlayerTimings:
+    """What became of the players, an entry each. Times are seconds: ``due``, ``made`` and ``told`` on the generator's clock."""
+
+    due: NDArray[np.float64]
+    sent: NDArray[np.float64]
+    created: NDArray[np.float64]
+    notified: NDArray[np.float64]
+    notify_s: NDArray[np.float64]  # from the writing of the end to the telling
+    notified_by_slot: dict[tuple[bytes, bytes], int] = field(
+        default_factory=dict
+    )  # (match, entity) → players told so
+    refused: int = 0
+    other_ends: int = 0
+
+
+class Connection(asyncio.Protocol):
+    """One connection: a request at a time."""
+
+    def __init__(self, load: TicketLoad) -> None:
+        self._load = load
+        self._got = bytearray()
+        self.transport: asyncio.Transport
+        self.player = -1
+        self.following = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio."""
+        if self.player >= 0:
+            self._load.on_connection_lost(self)
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio."""
+        self._got += data
+        if self.following:
+            self._follow()
+        elif (end := self._got.find(b"\r\n\r\n")) >= 0:
+            at = self._got.lower().find(b"content-length:", 0, end)
+            length = int(self._got[at + 15 : self._got.find(b"\r\n", at)])
+            if len(self._got) >= end + 4 + length:
+                status, body = int(self._got[9:12]), bytes(self._got[end + 4 : end + 4 + length])
+                self._got.clear()
+                self._load.on_created(self, status, body)
+
+    def _follow(self) -> None:
+        if self._got.endswith(b"0\r\n\r\n"):
+            events = bytes(self._got)
+            self._got.clear()
+            self.following = False
+            self._load.on_notified(self, events)
+
+
+class TicketLoad:
+    """The players.
+
+    Args:
+        host, port: the matchmaker.
+        tokens: a session token for each player.
+        wishes: a JSON body for each player.
+        due_s: seconds after the start at which each comes, ascending.
+    """
+
+    def __init__(
+        self, host: str, port: int, tokens: list[str], bodies: list[bytes], due_s: NDArray[np.float64]
+    ) -> None:
+        self._address = (host, port)
+        self._tokens = [token.encode() for token in tokens]
+        self._bodies = bodies
+        count = len(tokens)
+        missing = np.full(count, np.nan)
+        self.timings = PlayerTimings(
+            due_s.copy(), missing.copy(), missing.copy(), missing.copy(), missing.copy()
+        )
+        self._idle: deque[Connection] = deque()
+        self._connections: list[Connection] = []
+        self._opening: set[asyncio.Task[None]] = set()
+        self._done = 0
+        self._began = 0.0
+
+    async def run(self) -> PlayerTimings:
+        """Let all come; returns when all have an end, or GIVE_UP_S after the last came."""
+        self._began = time.perf_counter()
+        due = self.timings.due
+        count, following = len(due), 0
+        while following < count:
+            now = time.perf_counter() - self._began
+            while following < count and due[following] <= now:
+                self._send(following)
+                following += 1
+            await asyncio.sleep(POLL_S)
+        give_up = time.perf_counter() + TIMEOUT_S
+        while self._done < count and time.perf_counter() < give_up:  # noqa: ASYNC110 - a look now and then costs nothing
+            await asyncio.sleep(0.05)
+        for call in self._connections:
+            call.transport.abort()
+        await asyncio.sleep(POLL_S)  # for the loop to close them
+        return self.timings
+
+    def _now(self) -> float:
+        return time.perf_counter() - self._began
+
+    def _send(self, player: int) -> None:
+        self.timings.sent[player] = self._now()
+        while self._idle:
+            call = self._idle.popleft()
+            if not call.transport.is_closing():
+                self._create(call, player)
+                return
+        task = asyncio.create_task(self._connect(player))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _connect(self, player: int) -> None:
+        try:
+            transport, call = await asyncio.get_running_loop().create_connection(
+                lambda: Connection(self), *self._address
+            )
+        except OSError:
+            self.timings.refused += 1
+            self._done += 1
+            return
+        call.transport = transport
+        self._connections.append(call)
+        self._create(call, player)
+
+    def _create(self, call: Connection, player: int) -> None:
+        call.player = player
+        body = self._bodies[player]
+        call.transport.write(
+            b"POST /v1/tickets HTTP/1.1\r\nhost: m\r\nauthorization: Bearer %b\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\n\r\n%b" % (self._tokens[player], len(body), body)
+        )
+
+    def on_created(self, call: Connection, status: int, body: bytes) -> None:
+        """A creation was answered."""
+        player = call.player
+        if status != 201:
+            self.timings.refused += 1
+            self._finish(call)
+            return
+        self.timings.created[player] = self._now()
+        at = body.find(b'"ticket_id":"') + 13
+        call.following = True
+        call.transport.write(
+            b"GET /v1/tickets/%b/events HTTP/1.1\r\nhost: m\r\nauthorization: Bearer %b\r\n\r\n"
+            % (body[at : at + 36], self._tokens[player])
+        )
+
+    def on_notified(self, call: Connection, events: bytes) -> None:
+        """An event stream came to its end."""
+        wall_s = time.time()
+        at = events.rfind(b'"state":"assigned"')
+        if at < 0:
+            self.timings.other_ends += 1
+        else:
+            self.timings.notified[call.player] = self._now()
+            match = _between(events, b'"match_id":"', b'"', at)
+            entity = _between(events, b'"entity":', b"}", at).split(b",")[0]
+            self.timings.notified_by_slot[match, entity] = (
+                self.timings.notified_by_slot.get((match, entity), 0) + 1
+            )
+            if (written := _between(events, b"\nid: ", b"-", 0)) or (
+                written := _between(events, b"id: ", b"-", 0)
+            ):
+                self.timings.notify_s[call.player] = max(0.0, wall_s - int(written) / 1000)
+        self._finish(call)
+
+    def on_connection_lost(self, call: Connection) -> None:
+        """A connection was lost with a player on it."""
+        self.timings.other_ends += 1
+        call.player = -1
+        self._done += 1
+
+    def _finish(self, call: Connection) -> None:
+        call.player = -1
+        self._done += 1
+        self._idle.append(call)
+
+
+def figures(timings: PlayerTimings, percentiles: Any) -> dict[str, Any]:
+    """Waits, creations and tellings in the units of the benchmark."""
+    ended = ~np.isnan(timings.notified)
+    return {
+        "wait_s": percentiles((timings.notified - timings.due)[ended], 50, 95, 99, digits=3),
+        "create_ms": percentiles(
+            1e3 * (timings.created - timings.due)[~np.isnan(timings.created)], 50, 99, digits=2
+        ),
+        "tell_ms": percentiles(1e3 * timings.notify_s[~np.isnan(timings.notify_s)], 50, 99, digits=2),
+        "late_ms": percentiles(1e3 * (timings.sent - timings.due), 50, 99, digits=2),
+    }
+
+
+def _between(text: bytes, before: bytes, after: bytes, start: int) -> bytes:
+    at = text.find(before, start)
+    if at < 0:
+        return b""
+    at += len(before)
+    return text[at : text.find(after, at)]

@@ -1,0 +1,383 @@
+"""The meta service: check-outs, profiles, loadouts, write-behind and purchases, over real HTTP against real engines.
+
+``python -m loadtest.bench.meta.meta`` prints the figures as one JSON object. One API process and one write-behind worker, with this process
+beside them on the same cores. Beside the check-outs, and in turns with them, goes the floor: a bare pipeline of the commands that
+a check-out is made of, on the same keys, without HTTP, checks or fences.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import asyncpg
+import numpy as np
+import uvloop
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from launchday import child_processes
+from launchday.engines import Postgres, Valkey
+from launchday.engines.base import free_port
+from launchday.engines.stack import environment
+from launchday.identity import Signer
+from launchday.settings import Settings
+from loadtest.errors import LoadTestError
+from meta_service.cache import keys
+from meta_service.cache.cache import Cache, LoadoutFields, connect
+from meta_service.client import MetaClient, MetaUnavailableError, PlayerCommit, Session
+from meta_service.store import catalogue, schema
+from meta_service.store.catalogue import Item
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+MATCH_PLAYERS = 100
+MATCHES = 10  # checked out in turns, CALLERS at once
+CONCURRENT_CALLS = 4
+LEASE_S = 600.0
+REGION = "west-europe"
+BACKLOG_ROWS = 50_000
+CHANGES_PER_S = 1_000
+BURST_S = 0.01  # changes are made in bursts this far apart
+POLL_S = 0.002
+START_S = 20.0
+CRATE = Item(
+    item_id="bench-crate", kind="consumable", title="Crate", currency="coins", price=1, most_owned=10**9
+)
+
+
+@dataclass
+class Bench:
+    """What the measurements share."""
+
+    settings: Settings
+    client: MetaClient
+    redis: Redis
+    store: asyncpg.Connection
+    seconds: float
+    folder: Path
+    logins: list[Session] = field(default_factory=list)
+
+    def start(self, module: str) -> subprocess.Popen[bytes]:
+        """Start one of the service's processes."""
+        env = {**os.environ, **environment(self.settings)}
+        return child_processes.spawn(
+            [sys.executable, "-m", module], log=self.folder / f"{module}.log", env=env
+        )
+
+
+def run(seconds: float = 5.0) -> dict[str, Any]:
+    """Measure each figure for ``seconds``; returns what ``--json`` prints. Raises LoadTestError when a process does not start."""
+    with tempfile.TemporaryDirectory(prefix="launchday-bench-") as name:
+        folder = Path(name)
+        servers = (
+            Valkey(folder / "valkey", folder / "valkey.log"),
+            Postgres(folder / "postgres", folder / "postgres.log"),
+        )
+        try:
+            for server in servers:
+                server.start()
+            valkey, postgres = servers
+            settings = Settings(
+                state_dir=folder,
+                cache_url=valkey.address,
+                store_url=postgres.address,
+                kafka_bootstrap="127.0.0.1:1",  # never called: the meta service has no broker
+                meta_port=free_port(),
+                identity_secret=SecretStr(secrets.token_hex(32)),
+                requests_per_player_s=0.0,
+            )
+            schema.migrate(settings.store_url)
+            figures: dict[str, Any] = uvloop.run(_measure(settings, seconds, folder))
+            return figures
+        finally:
+            for server in reversed(servers):
+                server.stop()
+
+
+async def _measure(settings: Settings, seconds: float, folder: Path) -> dict[str, Any]:
+    token = Signer(settings.identity_secret.get_secret_value()).service_token("bench", time.time())
+    redis = connect(settings.cache_url, answer_s=30.0)
+    store = await asyncpg.connect(settings.store_url)
+    started: list[subprocess.Popen[bytes]] = []
+    async with MetaClient(f"http://127.0.0.1:{settings.meta_port}", token, timeout_s=30.0) as client:
+        bench = Bench(settings, client, redis, store, seconds, folder)
+        try:
+            started.append(bench.start("meta_service"))
+            await _ready(bench, started[0])
+            worker = bench.start("meta_service.writebehind.worker")
+            started.append(worker)
+            bench.logins = [
+                await client.login_device(f"bench-device-{n}") for n in range(MATCH_PLAYERS * MATCHES)
+            ]
+            await _drained(redis)
+            figures = await _checkouts(bench)
+            figures |= await _profiles(bench)
+            figures |= await _loadouts(bench)
+            figures |= await _lag(bench)
+            figures |= await _purchases(bench)
+            await _drained(redis)
+            child_processes.stop(worker, 5.0)
+            figures |= await _backlog(bench, started)
+            return figures
+        finally:
+            for child in reversed(started):
+                child_processes.stop(child, 5.0)
+            await store.close()
+            await redis.aclose()
+
+
+async def _ready(bench: Bench, api: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and api.poll() is None:
+        try:
+            await bench.client.counters()
+        except MetaUnavailableError:
+            continue
+        return
+    raise LoadTestError("the meta service did not start")
+
+
+async def _checkouts(bench: Bench) -> dict[str, Any]:
+    """Whole matches are checked out over HTTP and, in turns, written by a bare pipeline; commits are not timed."""
+    rosters = [
+        [login.player_id for login in bench.logins[start : start + MATCH_PLAYERS]]
+        for start in range(0, len(bench.logins), MATCH_PLAYERS)
+    ]
+    calls_s: list[float] = []
+    checkout_s = raw_s = 0.0
+    rounds = 0
+    await _raw_round(bench.redis, rosters)
+    while checkout_s < bench.seconds:
+        matches = [(uuid4(), roster) for roster in rosters]
+        began = time.perf_counter()
+        leases = await _in_turns(partial(_check_out, bench, calls_s), matches)
+        checkout_s += time.perf_counter() - began
+        for (match, _), rows in zip(matches, leases, strict=True):
+            await bench.client.commit(match, rows)
+        began = time.perf_counter()
+        await _raw_round(bench.redis, rosters)
+        raw_s += time.perf_counter() - began
+        rounds += 1
+    players = rounds * len(bench.logins)
+    return {
+        "checkout_players_per_s": round(players / checkout_s),
+        "checkout_ms": _percentiles_ms(calls_s, 50, 99),
+        "raw_pipeline_players_per_s": round(players / raw_s),
+        "ratio": round(raw_s / checkout_s, 3),
+    }
+
+
+async def _check_out(
+    bench: Bench, calls_s: list[float], match_and_roster: tuple[UUID, Sequence[int]]
+) -> list[PlayerCommit]:
+    match, roster = match_and_roster
+    began = time.perf_counter()
+    answer = await bench.client.check_out(match, "bench-server", REGION, LEASE_S, roster)
+    calls_s.append(time.perf_counter() - began)
+    if answer.refused:
+        raise LoadTestError(f"{len(answer.refused)} players were refused")
+    return [
+        PlayerCommit(player.player_id, player.fence, placement=1, kills=0, played_s=1.0)
+        for player in answer.checked_out
+    ]
+
+
+async def _raw_round(redis: Redis, rosters: Sequence[Sequence[int]]) -> None:
+    await _in_turns(partial(_raw, redis), rosters)
+
+
+async def _raw(redis: Redis, roster: Sequence[int]) -> None:
+    """The commands of a match's check-out, in fields of their own so that no fence is touched."""
+    match = str(uuid4())
+    pipeline = redis.pipeline(transaction=False)
+    for player_id in roster:
+        key = keys.player(player_id)
+        pipeline.hmget(
+            key,
+            ["skin", "level", "stamp", "fence", "lease_match", "lease_server", "lease_until", "lease_state"],
+        )
+        lease = (
+            "bench_fence",
+            1,
+            "bench_match",
+            match,
+            "bench_server",
+            "s",
+            "bench_until",
+            2,
+            "bench_state",
+            "h",
+        )
+        pipeline.hset(key, items=list(lease))
+        pipeline.zadd("{meta}:bench", {str(player_id): 1})
+    await pipeline.execute()
+
+
+async def _profiles(bench: Bench) -> dict[str, Any]:
+    async def read(number: int) -> None:
+        await bench.client.profile(bench.logins[number % len(bench.logins)].session_token)
+
+    calls_s, elapsed_s = await _closed_loop(read, bench.seconds)
+    return {"profile_reads_per_s": round(len(calls_s) / elapsed_s)}
+
+
+async def _loadouts(bench: Bench) -> dict[str, Any]:
+    async def change(number: int) -> None:
+        token = bench.logins[number % len(bench.logins)].session_token
+        await bench.client.set_loadout(token, f"skin-{number}")
+
+    calls_s, elapsed_s = await _closed_loop(change, bench.seconds)
+    return {
+        "loadout_changes_per_s": round(len(calls_s) / elapsed_s),
+        "loadout_ms": _percentiles_ms(calls_s, 50, 99),
+    }
+
+
+async def _lag(bench: Bench) -> dict[str, Any]:
+    """From the moment a change is accepted until the store has it, at a steady rate, looked at one change at a time."""
+    cache = Cache(bench.redis)
+    stop = asyncio.Event()
+    changes = 0
+
+    async def change_steadily() -> None:
+        nonlocal changes
+        began = time.perf_counter()
+        while not stop.is_set():
+            due = int((time.perf_counter() - began) * CHANGES_PER_S)
+            burst = [bench.logins[n % len(bench.logins)].player_id for n in range(changes, due)]
+            await asyncio.gather(
+                *(cache.set_loadout(id_, LoadoutFields(f"skin-{due}"), time.time()) for id_ in burst)
+            )
+            changes = due
+            await asyncio.sleep(BURST_S)
+
+    changing = asyncio.create_task(change_steadily())
+    lags_s: list[float] = []
+    began = time.perf_counter()
+    for number in count():
+        if time.perf_counter() - began > bench.seconds:
+            break
+        player_id = bench.logins[(number * 37) % len(bench.logins)].player_id
+        changed = await cache.set_loadout(player_id, LoadoutFields("watched"), time.time())
+        accepted = time.perf_counter()
+        await _stored(bench.store, player_id, changed.version)
+        lags_s.append(time.perf_counter() - accepted)
+    stop.set()
+    await changing
+    per_s = changes / (time.perf_counter() - began)
+    return {
+        "writebehind_lag_ms": _percentiles_ms(lags_s, 50, 95),
+        "writebehind_lag_at_changes_per_s": round(per_s),
+    }
+
+
+async def _purchases(bench: Bench) -> dict[str, Any]:
+    await catalogue.put(bench.store, [CRATE])
+    buyers = bench.logins[:100]
+    for login in buyers:
+        await bench.client.grant(f"bench-{login.player_id}", login.player_id, "coins", 10**9, "bench")
+
+    async def buy(number: int) -> None:
+        await bench.client.purchase(buyers[number % len(buyers)].session_token, str(uuid4()), CRATE.item_id)
+
+    calls_s, elapsed_s = await _closed_loop(buy, bench.seconds)
+    return {
+        "purchases_per_s": round(len(calls_s) / elapsed_s),
+        "purchase_ms": _percentiles_ms(calls_s, 50, 99),
+    }
+
+
+async def _backlog(bench: Bench, started: list[subprocess.Popen[bytes]]) -> dict[str, Any]:
+    """How fast a worker that comes back stores what has piled up: from the first batch gone to the last."""
+    cache = Cache(bench.redis)
+    ids = [login.player_id for login in bench.logins]
+    for start in range(0, BACKLOG_ROWS, 500):
+        now = time.time()
+        await asyncio.gather(
+            *(
+                cache.set_loadout(ids[n % len(ids)], LoadoutFields("piled-up"), now)
+                for n in range(start, start + 500)
+            )
+        )
+    started.append(bench.start("meta_service.writebehind.worker"))
+    full = depth = await bench.redis.xlen(keys.STREAM)
+    while depth == full:
+        await asyncio.sleep(POLL_S)
+        depth = await bench.redis.xlen(keys.STREAM)
+    began, first = time.perf_counter(), depth
+    await _drained(bench.redis)
+    return {"writebehind_rows_per_s": round(first / (time.perf_counter() - began))}
+
+
+async def _stored(store: asyncpg.Connection, player_id: int, version: int) -> None:
+    while True:
+        stored = await store.fetchval("SELECT version FROM loadouts WHERE player_id = $1", player_id)
+        if (stored or 0) >= version:
+            return
+        await asyncio.sleep(POLL_S)
+
+
+async def _drained(redis: Redis) -> None:
+    while True:
+        if not await redis.xlen(keys.STREAM):
+            return
+        await asyncio.sleep(POLL_S)
+
+
+async def _in_turns(call: Callable[[T], Awaitable[R]], subjects: Sequence[T]) -> list[R]:
+    """Make the call for each subject, CALLERS at once; the results in order."""
+    turn = asyncio.Semaphore(CONCURRENT_CALLS)
+
+    async def make(subject: T) -> R:
+        async with turn:
+            return await call(subject)
+
+    return await asyncio.gather(*map(make, subjects))
+
+
+async def _closed_loop(call: Callable[[int], Awaitable[None]], seconds: float) -> tuple[list[float], float]:
+    """CALLERS callers, each asking again once it has its answer; each call's seconds, and those in all."""
+    numbers = count()
+    calls_s: list[float] = []
+    began = time.perf_counter()
+
+    async def ask() -> None:
+        while time.perf_counter() - began < seconds:
+            asked = time.perf_counter()
+            await call(next(numbers))
+            calls_s.append(time.perf_counter() - asked)
+
+    await asyncio.gather(*(ask() for _ in range(CONCURRENT_CALLS)))
+    return calls_s, time.perf_counter() - began
+
+
+def _percentiles_ms(seconds: Sequence[float], *points: int) -> dict[str, float]:
+    values = np.percentile(np.asarray(seconds) * 1000, points)
+    return {f"p{point}": round(float(value), 2) for point, value in zip(points, values, strict=True)}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m loadtest.bench.meta.meta", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5.0, help="how long each figure is measured")
+    print(json.dumps(run(parser.parse_args().seconds)))
+
+
+if __name__ == "__main__":
+    main()

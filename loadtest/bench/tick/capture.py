@@ -1,0 +1,173 @@
+"""``tap``: what an eavesdropper with tshark on the loopback can read of a match: nothing. And the ear is good: what is not sealed, it reads."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from dedicated_server.protocol import connect_token, datagrams
+from dedicated_server.protocol.sealing import CHACHA_TAG_BYTES
+from launchday import child_processes
+from loadtest.bench.errors import BenchError
+from loadtest.bench.harness.layout import CLUSTER
+from loadtest.bench.harness.rig import Rig
+from loadtest.bench.harness.run_config import HOST, MATCH_ID, RunConfig, ServerReady
+from loadtest.bench.tick.leak_check import (
+    excess_bits,
+    forms_of_id,
+    forms_of_match,
+    readable_secrets,
+    worst_column,
+)
+
+CAPTURE_TIMEOUT_S: Final = 60.0  # for tshark to begin, and to write down what came last
+PROBE_S: Final = 0.1
+STOP_S: Final = 5.0
+COLUMNS: Final = 16 + CHACHA_TAG_BYTES  # places that every sealed datagram has
+FIELDS: Final = ("udp.srcport", "udp.payload")
+LAYERS: Final = ("frame", "eth", "ip", "udp", "data")
+
+
+class Capture:
+    """All that UDP ``port`` of the loopback sends and receives, as tshark sees it. A context manager.
+
+    Raises BenchError where tshark is missing, or not allowed to listen.
+    """
+
+    def __init__(self, port: int, folder: Path) -> None:
+        program = shutil.which("tshark")
+        if program is None:
+            raise BenchError("tshark is missing: install it (Debian: apt install tshark)")
+        self._argv = [
+            program,
+            "-i",
+            "lo",
+            "-f",
+            f"udp port {port}",
+            "-l",
+            "-n",
+            "-Q",
+            "--disable-protocol",
+            "ALL",
+        ]
+        for layer in LAYERS:
+            self._argv += ["--enable-protocol", layer]
+        self._argv += ["-T", "fields", *(word for field in FIELDS for word in ("-e", field))]
+        self._port = port
+        self._output = folder / "heard"
+        self._log = folder / "tshark.log"
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def __enter__(self) -> Self:
+        """Return once tshark really listens: that is, once it has heard a datagram of ours."""
+        with self._output.open("wb") as heard, self._log.open("wb") as log:
+            self._process = subprocess.Popen(self._argv, stdout=heard, stderr=log)
+        self._socket.bind((HOST, 0))
+        try:
+            self._until(lambda: self.send(b"knock") and self._output.stat().st_size > 0)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        child_processes.stop(self._process, STOP_S)
+        self._socket.close()
+
+    def send(self, payload: bytes) -> bool:
+        """Send a datagram of our own past the tap."""
+        self._socket.sendto(payload, (HOST, self._port))
+        return True
+
+    def captured(self, final_payload: bytes) -> tuple[list[bytes], list[bytes]]:
+        """What others have sent so far, and what we have said, up to ``last_words``, which are said now."""
+        own = str(self._socket.getsockname()[1])
+        self.send(final_payload)
+        self._until(lambda: final_payload.hex() in self._text())
+        lines = [line.split("\t") for line in self._text().splitlines()]
+        others, ours = (
+            [bytes.fromhex(payload) for port, payload in lines if (port == own) == mine]
+            for mine in (False, True)
+        )
+        return others, [payload for payload in ours if payload != b"knock"]
+
+    def _text(self) -> str:
+        return self._output.read_text().replace(":", "")  # older versions put one between bytes
+
+    def _until(self, heard: Callable[[], bool]) -> None:
+        deadline_s = time.monotonic() + CAPTURE_TIMEOUT_S
+        while not heard():
+            if self._process.poll() is not None or time.monotonic() > deadline_s:
+                raise BenchError(
+                    f"tshark cannot listen to the loopback: {child_processes.last_line(self._log)}"
+                )
+            time.sleep(PROBE_S)
+
+
+def run(players: int = 20, seconds: float = 10.0, *, seed: int = 1) -> dict[str, Any]:
+    """Listen to one match. Raises BenchError."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind((HOST, 0))
+        port = free.getsockname()[1]
+    plan = RunConfig(players, CLUSTER, seconds, seed, floor=False, port=port)
+    opened: list[ServerReady] = []
+    with tempfile.TemporaryDirectory(prefix="launchday-bench-") as folder, Rig(players) as rig:
+        rig.warm_up()
+        with Capture(port, Path(folder)) as tap:
+            served, _crowd = rig.play(plan, opened.append)
+            secrets = secrets_of(plan, opened[0])
+            others, ours = tap.captured(b"".join(secrets.values()))
+    return describe(plan, secrets, others, ours) | {"connected": served.connected, "dropped": served.dropped}
+
+
+def secrets_of(plan: RunConfig, opened: ServerReady) -> dict[str, bytes]:
+    """What must not be readable: ids in every form, and the keys of every connect token."""
+    secrets = forms_of_match(MATCH_ID)
+    for entity, player_id in enumerate(plan.player_ids):
+        secrets |= forms_of_id(f"player {entity}", player_id)
+    for token in opened.tokens:
+        public = connect_token.read_public(token)
+        secrets[f"up key of {public.entity}"] = public.client_to_server_key
+        secrets[f"down key of {public.entity}"] = public.server_to_client_key
+    return secrets
+
+
+def describe(
+    plan: RunConfig, secrets: dict[str, bytes], others: list[bytes], ours: list[bytes]
+) -> dict[str, Any]:
+    """What is printed.
+
+    ``readable``: secrets found in the match's datagrams; ``readable_in_the_clear``: found in one datagram that carried all of them unsealed.
+    ``excess_bits``: by how much less entropy, in bits a byte, sealed bytes have than as many random ones are expected to have;
+    ``worst_column``: the same of the most predictable place.
+    """
+    lanes = {}
+    for name, kind in (("to_server", datagrams.FROM_CLIENT), ("to_client", datagrams.FROM_SERVER)):
+        bodies = [payload[datagrams.HEADER_BYTES :] for payload in others if payload[:1] == bytes([kind])]
+        pooled = b"".join(bodies)
+        place, excess = worst_column(bodies, COLUMNS) if bodies else (0, 0.0)
+        lanes[name] = {
+            "datagrams": len(bodies),
+            "bytes": len(pooled),
+            "excess_bits": round(excess_bits(pooled), 5) if pooled else 0.0,
+            "worst_column": {"place": place, "excess_bits": round(excess, 4)},
+        }
+    return {
+        "bench": "tap",
+        "players": plan.players,
+        "seconds": plan.seconds,
+        "overheard": len(others),
+        "secrets": len(secrets),
+        "readable": len(readable_secrets(others, secrets)),
+        "readable_in_the_clear": len(readable_secrets(ours, secrets)),
+        **lanes,
+    }

@@ -1,0 +1,93 @@
+"""``seal``: what each of the two ciphers takes to seal and to open a datagram on this machine; decides which of them tokens name."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from dedicated_server.compilation import STAGE
+from dedicated_server.protocol import connect_token, sealing
+from dedicated_server.protocol.datagrams import HEADER_BYTES, MAX_DATAGRAM_BYTES
+from loadtest.bench.harness.statistics import percentiles
+
+SIZES: Final = (
+    64,
+    350,
+    MAX_DATAGRAM_BYTES - HEADER_BYTES - sealing.MAX_TAG_BYTES,
+)  # on a map, in a crowd, the most there is
+BATCH: Final = 1_000
+REPEATS: Final = 50
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def seal_many(
+    cipher: int,
+    key: npt.NDArray[np.uint8],
+    plain: npt.NDArray[np.uint8],
+    out: npt.NDArray[np.uint8],
+    count: int,
+) -> int:
+    """Seal ``plain`` ``count`` times into ``out``, under the sequence numbers from 0 on; the bytes of the last."""
+    nonce, header = out[MAX_DATAGRAM_BYTES:].ctypes.data, out.ctypes.data
+    sealed = 0
+    for sequence in range(count):
+        sealing.write_sequence_nonce(out[MAX_DATAGRAM_BYTES:], sequence)
+        sealed = sealing.seal(
+            cipher, key.ctypes.data, nonce, header, HEADER_BYTES, plain.ctypes.data, len(plain),
+            header + HEADER_BYTES,
+        )  # fmt: skip
+    return sealed
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def open_many(
+    cipher: int,
+    key: npt.NDArray[np.uint8],
+    sealed: npt.NDArray[np.uint8],
+    sealed_bytes: int,
+    plain: npt.NDArray[np.uint8],
+    count: int,
+) -> int:
+    """Open what `seal_many` sealed last ``count`` times; the plain bytes, or −1."""
+    nonce, header = sealed[MAX_DATAGRAM_BYTES:].ctypes.data, sealed.ctypes.data
+    opened = 0
+    for _ in range(count):
+        opened = sealing.unseal(
+            cipher, key.ctypes.data, nonce, header, HEADER_BYTES, header + HEADER_BYTES, sealed_bytes,
+            plain.ctypes.data,
+        )  # fmt: skip
+    return opened
+
+
+def run() -> dict[str, Any]:
+    """Measure both, in turns."""
+    key = np.arange(32, dtype=np.uint8)
+    out = np.zeros(MAX_DATAGRAM_BYTES + sealing.SEQUENCE_NONCE_BYTES, np.uint8)
+    back = np.zeros(MAX_DATAGRAM_BYTES, np.uint8)
+    ciphers = sorted(connect_token.CIPHERS)
+    took_us: dict[tuple[int, int, str], list[float]] = {}
+    for _ in range(REPEATS + 1):  # the first compiles
+        for size in SIZES:
+            plain = np.zeros(size, np.uint8)
+            for cipher in ciphers:
+                began_ns = time.perf_counter_ns()
+                sealed_bytes = seal_many(cipher, key, plain, out, BATCH)
+                between_ns = time.perf_counter_ns()
+                open_many(cipher, key, out, sealed_bytes, back, BATCH)
+                ended_ns = time.perf_counter_ns()
+                took_us.setdefault((cipher, size, "seal"), []).append((between_ns - began_ns) / BATCH / 1e3)
+                took_us.setdefault((cipher, size, "open"), []).append((ended_ns - between_ns) / BATCH / 1e3)
+    figures: dict[str, Any] = {"bench": "seal", "chosen": connect_token.CIPHERS[connect_token.best_cipher()]}
+    for cipher in ciphers:
+        figures[connect_token.CIPHERS[cipher]] = {
+            f"{what}_us": {
+                f"{size} bytes": percentiles(took_us[cipher, size, what][1:], 50, digits=3)["p50"]
+                for size in SIZES
+            }
+            for what in ("seal", "open")
+        }
+    return figures

@@ -1,0 +1,97 @@
+"""``scale``: what a tick costs as a match grows at one density, on one core, beside the cost of telling everybody everything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from dedicated_server.protocol.bits import append
+from dedicated_server.protocol.fields import RECORD_BITS
+from loadtest.bench.harness.layout import constant_density
+from loadtest.bench.harness.rig import Rig
+from loadtest.bench.harness.run_config import RunConfig
+from loadtest.bench.harness.statistics import fitted_exponent, percentiles
+from loadtest.bench.tick.tick import TICK_HZ, snapshot_hz
+
+PLAYERS: Final = (100, 200, 400, 800, 1_600)
+SECONDS: Final = 3.0  # of each
+REPEATS: Final = 15
+FULL_RATE: Final = 0.98  # of a snapshot a tick; a skipped tick is not yet a lowered rate
+
+
+def run(sizes: Sequence[int] = PLAYERS, seconds: float = SECONDS, *, seed: int = 1) -> dict[str, Any]:
+    """Measure a match of each size. Raises BenchError.
+
+    ``exponent``: of players, in the median tick; ``exponent_full_rate``: of those points alone whose clients got a snapshot in every tick,
+    null where there are fewer than two: a server that is too slow makes snapshots rarer, and its ticks cheaper. ``exponent_naive``: of ``naive_us``, the time that writing every entity into
+    every client's datagram takes, without sending any.
+    """
+    points: list[dict[str, Any]] = []
+    with Rig(max(sizes)) as rig:
+        rig.warm_up()
+        for players in sizes:
+            served, crowd = rig.play(
+                RunConfig(players, constant_density(players), seconds, seed, floor=False)
+            )
+            points.append(
+                {
+                    "players": players,
+                    "tick_us": percentiles(served.tick_us, 50, 99, 100),
+                    "naive_us": naive_us(players),
+                    "stages_us": served.stages_us,
+                    "records_per_snapshot": round(
+                        served.counters["records"] / max(served.counters["snapshots"], 1), 1
+                    ),
+                    "kbit_per_client": percentiles(crowd.kbit, 50, 100),
+                    "staleness_ms": crowd.staleness_ms,
+                    "missed_ticks": served.missed_ticks,
+                    "snapshot_hz": snapshot_hz(players, served),
+                    "connected": crowd.connected,
+                    "dropped": served.dropped,
+                    "crowd": {"load": crowd.load, "missed_steps": crowd.missed_steps},
+                }
+            )
+    full = [point for point in points if point["snapshot_hz"] > FULL_RATE * TICK_HZ]
+    return {
+        "bench": "scale",
+        "points": points,
+        "exponent": _exponent(points),
+        "exponent_full_rate": _exponent(full) if len(full) > 1 else None,
+        "exponent_naive": fitted_exponent(sizes, [point["naive_us"] for point in points]),
+    }
+
+
+def _exponent(points: Sequence[dict[str, Any]]) -> float:
+    return fitted_exponent(
+        [point["players"] for point in points], [point["tick_us"]["p50"] for point in points]
+    )
+
+
+def naive_us(players: int) -> float:
+    """Median time of `tell_everybody_everything` in microseconds."""
+    records = np.arange(players, dtype=np.int64)
+    words = np.zeros(players * RECORD_BITS // 64 + 2, np.uint64)
+    write_all_to_all(records, players, words)
+    took_ns = []
+    for _ in range(REPEATS):
+        begun_ns = time.perf_counter_ns()
+        write_all_to_all(records, players, words)
+        took_ns.append(time.perf_counter_ns() - begun_ns)
+    return round(float(np.median(took_ns)) / 1e3, 2)
+
+
+@njit(cache=True, nogil=True)
+def write_all_to_all(records: npt.NDArray[np.int64], clients: int, words: npt.NDArray[np.uint64]) -> int:
+    """Write all records, whole, once for each client, into the same ``words``; returns the bits of one client's."""
+    position = 0
+    for _ in range(clients):
+        words[0] = np.uint64(0)
+        position = 0
+        for record in records:
+            position = append(words, position, record, RECORD_BITS)
+    return position

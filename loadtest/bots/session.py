@@ -1,0 +1,73 @@
+"""One bot on the fast lane, as its coroutine sees it: over which line, in what circumstances, and what it knew when it left."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from dedicated_server.protocol.client.sessions import CLIENT_CONNECTED, CLIENT_GONE, CLIENT_TIMED_OUT
+from loadtest.bots.step import DIED, MATCH_OVER
+from loadtest.scenario.link_profiles import LinkProfile
+
+
+@dataclass(frozen=True, slots=True)
+class PlayerLink:
+    """A bot's link while it plays on one server: the round trip, access included, the kind of line, and where the server is."""
+
+    rtt_ms: float
+    profile: LinkProfile
+    region: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStatistics:
+    """What a bot's client knew when it left.
+
+    Attributes:
+        rtt_ms: as the client measured it, the waits for the server's tick and the client's frame included; NaN if never.
+        received_bytes, sent_bytes: UDP payload.
+    """
+
+    rtt_ms: float
+    received_bytes: int
+    sent_bytes: int
+
+
+class SessionStatus:
+    """What is known of one bot on the fast lane, for the coroutine that waits for a change."""
+
+    __slots__ = ("_changed", "value")
+
+    def __init__(self) -> None:
+        self.value = 0
+        self._changed = asyncio.Event()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server has accepted it, and is still heard."""
+        return self.value & 0xFF == CLIENT_CONNECTED
+
+    @property
+    def broken(self) -> bool:
+        """Whether the session timed out or never came to be."""
+        return self.value & 0xFF in (CLIENT_TIMED_OUT, CLIENT_GONE)
+
+    @property
+    def died(self) -> bool:
+        """Whether the bot's player is dead."""
+        return bool(self.value & DIED)
+
+    @property
+    def match_over(self) -> bool:
+        """Whether the server has said that the match is over."""
+        return bool(self.value & MATCH_OVER)
+
+    def update(self, value: int) -> None:
+        """Called on the event loop when something changed."""
+        self.value = value
+        self._changed.set()
+
+    async def wait_for_change(self) -> None:
+        """Wait until something has changed since the last wait."""
+        await self._changed.wait()
+        self._changed.clear()

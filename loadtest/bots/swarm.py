@@ -1,0 +1,352 @@
+"""All UDP bots of one process: a thread that runs the compiled step 240 times a second, and what coroutines ask of it.
+
+The thread holds the interpreter's lock only between steps, so a busy event loop delays it little, and how much is measured. Coroutines
+talk to it through a queue of commands and get answers as futures on their own loop; arrays are written by the thread alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dedicated_server.protocol.client.prediction import MOVEMENT
+from dedicated_server.protocol.client.sessions import (
+    CLIENT_CONNECTED,
+    CLIENT_GONE,
+    ClientSessions,
+)
+from dedicated_server.protocol.connect_token import ConnectTokenError
+from loadtest.bots import step, udp
+from loadtest.bots.behaviour import new_bot_states
+from loadtest.bots.links import DELIVERED, LOST, OVERFLOWED, SENT, link_queue
+from loadtest.bots.perception import forget_perception, new_perception
+from loadtest.bots.session import PlayerLink, SessionStatistics, SessionStatus
+from loadtest.errors import SwarmError
+from loadtest.scenario.model import Scenario
+from loadtest.scenario.population import Population
+
+T = TypeVar("T")
+
+BURST_DATAGRAMS = 32  # under way on one link beyond the steady flow
+RATE_MARGIN = 2.0  # the queue of a link holds twice what flows at 60 a second
+LATE_BIN_US = 20
+LATE_BINS = 10_000  # up to 200 ms
+SWITCH_INTERVAL_S = 0.001  # CPython's 5 ms would let a busy event loop delay the thread by more than a step
+
+
+class Swarm:
+    """The UDP side of a population. Use it as an async context manager.
+
+    Args:
+        population: the bots.
+        entities: most players in one match.
+        scenario: what kinds of players they are.
+        longest_ms: what a datagram may need one way on any bot's link; sizes the queues.
+    """
+
+    def __init__(
+        self, population: Population, *, entities: int, scenario: Scenario, longest_ms: float
+    ) -> None:
+        bots = len(population)
+        longest_s = longest_ms / 1e3
+        capacity = bots * (BURST_DATAGRAMS + round(RATE_MARGIN * step.FRAME_HZ * longest_s))
+        self._entities = entities
+        self._clients = ClientSessions(capacity=bots, entities=entities)
+        self._state = step.SwarmState(
+            clients=self._clients.state,
+            perception=new_perception(bots, MOVEMENT["battle_royale"]),
+            inbound=link_queue(population.link_seed[:, 1], capacity, udp.DATAGRAM_BYTES),
+            outbound=link_queue(population.link_seed[:, 0], capacity, udp.DATAGRAM_BYTES),
+            bot_states=new_bot_states(
+                population.skill,
+                [scenario.behaviours.profile(name) for name in population.behaviours],
+                population.behaviour,
+                scenario.behaviours.rest_s,
+            ),
+            streams=population.behaviour_seed.copy(),
+            sockets=np.full(bots, udp.UNUSED, np.int32),
+            read_s=np.zeros(bots),
+            session=np.full(bots, step.NO_SESSION, np.int32),
+            status=np.zeros(bots, np.int64),
+            changed=np.zeros(bots, np.int32),
+            view_tick=np.zeros(bots, np.int32),
+            inbox=udp.new_inbox(),
+            lengths=np.zeros(udp.MAX_BATCH_DATAGRAMS, np.int64),
+            outbox=np.zeros(udp.DATAGRAM_BYTES, np.uint8),
+            counts=np.zeros(step.COUNTS, np.int64),
+            stage_ns=np.zeros(len(step.STAGES), np.int64),
+            clock=np.zeros(2, np.int64),
+        )
+        self._sockets: dict[int, socket.socket] = {}
+        self._spoke: dict[int, tuple[bytes, int]] = {}
+        self._closing: list[tuple[float, int]] = []
+        self._told: dict[int, SessionStatus] = {}
+        self._region: dict[int, str] = {}
+        self._cut: set[str] = set()
+        self._commands: queue.SimpleQueue[Callable[[BaseException | None], None]] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="swarm", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._linger_s = longest_s + 0.1  # until the last good-bye is through the link
+        self._fault: BaseException | None = None
+        self._switch_interval_s = SWITCH_INTERVAL_S
+        self._late_us = np.zeros(LATE_BINS, np.int64)
+        self.steps = 0
+        self.steps_missed = 0
+
+    async def __aenter__(self) -> Self:
+        """Compile the step if need be, and start the thread."""
+        self._loop = asyncio.get_running_loop()
+        await asyncio.to_thread(step.step, self._state, 0, time.monotonic(), 0.0)
+        self._switch_interval_s = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        self._thread.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        await asyncio.to_thread(self._thread.join)
+        sys.setswitchinterval(self._switch_interval_s)
+        for opened in self._sockets.values():
+            opened.close()
+        self._sockets.clear()
+
+    async def join(self, bot: int, connect_token: bytes, line: PlayerLink) -> SessionStatus:
+        """Let a bot begin its handshake; what becomes of it is told through what this returns.
+
+        Raises BadToken, or OSError where no socket can be had.
+        """
+        told = SessionStatus()
+
+        def on_thread() -> None:
+            self._close(bot)  # whose good-bye to the last server may still be on its way
+            session = self._clients.add(connect_token)
+            forget_perception(self._state.perception, session)
+            try:
+                if self._clients.sessions["own_entity"][session] >= self._entities:
+                    raise ConnectTokenError(
+                        f"the match has more than the {self._entities} players of the scenario"
+                    )
+                host, port = self._clients.address_of(session)
+                opened = udp.open_socket(host, port, self._port_of(bot, connect_token))
+                udp.enable_timestamps(opened)
+            except (ConnectTokenError, OSError):
+                self._clients.free(session)
+                raise
+            self._sockets[bot] = opened
+            self._spoke[bot] = (connect_token, opened.getsockname()[1])
+            state = self._state
+            profile = line.profile
+            for queue_, kbit_s in (
+                (state.inbound, profile.down_kbit_s),
+                (state.outbound, profile.up_kbit_s),
+            ):
+                for name, value in profile.direction(line.rtt_ms, kbit_s).items():
+                    queue_.links[name][bot] = value
+                queue_.states[bot] = (False, 0.0)
+            self._told[bot] = told
+            self._region[bot] = line.region
+            self._set_cut(bot)
+            state.status[bot] = 0
+            state.sockets[bot] = opened.fileno()
+            state.read_s[bot] = time.monotonic()
+            state.session[bot] = session
+
+        await self._ask(on_thread)
+        return told
+
+    async def leave(self, bot: int, *, silently: bool = False) -> SessionStatistics:
+        """Let a bot say good-bye, and return what its client knew. Its socket stays open until the good-bye is through.
+
+        ``silently``: it is gone at once, and the server has to find out by itself.
+        """
+
+        def on_thread() -> SessionStatistics:
+            session = int(self._state.session[bot])
+            record = self._clients.state.sessions[session]
+            rtt_s = float(record["rtt_s"])
+            played = SessionStatistics(
+                rtt_ms=rtt_s * 1e3 if rtt_s > 0 else float("nan"),
+                received_bytes=int(record["received_bytes"]),
+                sent_bytes=int(record["sent_bytes"]),
+            )
+            self._told.pop(bot, None)
+            self._region.pop(bot, None)
+            if silently:
+                self._close(bot)
+                return played
+            self._clients.leave(session)
+            # Three frames of good-byes, then the link's delay.
+            self._closing.append((time.monotonic() + 6 / step.FRAME_HZ + self._linger_s, bot))
+            return played
+
+        return await self._ask(on_thread)
+
+    async def cut(self, region: str, *, off: bool) -> None:
+        """Let no datagram pass between players and the game servers of a region, or let them pass again."""
+
+        def on_thread() -> None:
+            (self._cut.add if off else self._cut.discard)(region)
+            for bot, where in self._region.items():
+                if where == region:
+                    self._set_cut(bot)
+
+        await self._ask(on_thread)
+
+    def _port_of(self, bot: int, connect_token: bytes) -> int:
+        """The port that a bot spoke from with this token, or 0: a token serves one address, so who comes back comes from there."""
+        token, port = self._spoke.get(bot, (b"", 0))
+        return port if token == connect_token else 0
+
+    def _set_cut(self, bot: int) -> None:
+        off = self._region.get(bot) in self._cut
+        for queue_ in (self._state.inbound, self._state.outbound):
+            queue_.links["cut"][bot] = off
+
+    def step_lateness_us(self, *points: float) -> dict[str, float | None]:
+        """Percentiles of how late steps began, in µs; 100 is "max"."""
+        total = int(self._late_us.sum())
+        names = ["max" if point == 100 else f"p{point:g}" for point in points]
+        if not total:
+            return dict.fromkeys(names)
+        reached = np.cumsum(self._late_us)
+        bins = np.searchsorted(reached, [max(1, total * point / 100) for point in points])
+        return {name: float((at + 1) * LATE_BIN_US) for name, at in zip(names, bins, strict=True)}
+
+    @property
+    def stages_s(self) -> dict[str, float]:
+        """Seconds of processor time by stage of the step; what waits for the network costs none."""
+        return {
+            name: round(spent_ns / 1e9, 3)
+            for name, spent_ns in zip(step.STAGES, self._state.stage_ns.tolist(), strict=True)
+        }
+
+    @property
+    def links(self) -> dict[str, dict[str, int]]:
+        """Datagrams by direction: sent into the links, lost, delivered, overflowed."""
+        offsets = {"sent": SENT, "lost": LOST, "delivered": DELIVERED, "overflowed": OVERFLOWED}
+        directions = {"to servers": self._state.outbound, "from servers": self._state.inbound}
+        return {
+            direction: {name: int(link.counts[offset]) for name, offset in offsets.items()}
+            for direction, link in directions.items()
+        }
+
+    @property
+    def rtt_ms(self) -> npt.NDArray[np.float64]:
+        """float64[B]: round trip as the clients measure it now, NaN where not connected."""
+        sessions, records = self._state.session, self._clients.state.sessions
+        connected = (sessions != step.NO_SESSION) & (records["state"][sessions] == CLIENT_CONNECTED)
+        rtt_s = np.where(connected, records["rtt_s"][sessions], np.nan)
+        return np.where(rtt_s > 0, rtt_s * 1e3, np.nan)
+
+    async def _ask(self, command: Callable[[], T]) -> T:
+        """Run ``command`` on the thread between two steps; its result or exception comes back here."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+
+        def settle(result: T | None, error: BaseException | None) -> None:
+            if answer.done():
+                return
+            if error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(result)  # type: ignore[arg-type]
+
+        def tell(result: T | None, error: BaseException | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+                loop.call_soon_threadsafe(settle, result, error)
+
+        def run(fault: BaseException | None = None) -> None:
+            if fault is not None:
+                tell(None, SwarmError(f"the swarm has stopped: {fault!r}"))
+                return
+            try:
+                result = command()
+            except BaseException as error:
+                tell(None, error)
+            else:
+                tell(result, None)
+
+        if not self._thread.is_alive():
+            raise SwarmError(f"the swarm has stopped: {self._fault!r}")
+        self._commands.put(run)
+        return await answer
+
+    def _run(self) -> None:
+        """The thread. A fault of ours ends it, and every bot's session with it."""
+        try:
+            self._keep_time()
+        except BaseException as error:
+            self._fault = error
+            for told in list(self._told.values()):
+                self._pass_on_soon(told, CLIENT_GONE)
+        with contextlib.suppress(queue.Empty):  # nobody may wait for an answer that never comes
+            while True:
+                self._commands.get_nowait()(self._fault or RuntimeError("it was told to"))
+
+    def _keep_time(self) -> None:
+        """One step after another, each at its time."""
+        start_s = time.monotonic()
+        number = 0
+        while not self._stopping.is_set():
+            number += 1
+            due_s = start_s + number / step.STEP_HZ
+            now_s = time.monotonic()
+            if now_s < due_s:
+                time.sleep(due_s - now_s)
+                now_s = time.monotonic()
+            late_s = now_s - due_s
+            self._late_us[min(int(late_s * 1e6) // LATE_BIN_US, LATE_BINS - 1)] += 1
+            self._obey()
+            changed = step.step(self._state, number, now_s, time.time() - now_s)
+            self.steps += 1
+            if changed:
+                self._tell(changed)
+            behind = int((time.monotonic() - start_s) * step.STEP_HZ) - number
+            if behind > step.STEPS_PER_FRAME:
+                # A whole frame behind: let go what cannot be made up, in whole frames, so that every bot keeps its turn.
+                skipped = behind - behind % step.STEPS_PER_FRAME
+                self.steps_missed += skipped
+                number += skipped
+
+    def _obey(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._commands.get_nowait()(None)
+        now_s = time.monotonic()
+        while self._closing and self._closing[0][0] <= now_s:
+            self._close(self._closing[0][1])
+
+    def _close(self, bot: int) -> None:
+        """Close a bot's socket; nothing where it has none."""
+        self._closing = [item for item in self._closing if item[1] != bot]
+        if bot in self._sockets:
+            self._state.sockets[bot] = udp.UNUSED
+            if (session := int(self._state.session[bot])) != step.NO_SESSION:
+                self._clients.free(session)
+            self._state.session[bot] = step.NO_SESSION
+            self._sockets.pop(bot).close()
+
+    def _tell(self, changed: int) -> None:
+        for bot in self._state.changed[:changed]:
+            told = self._told.get(int(bot))
+            if told is not None:
+                self._pass_on_soon(told, int(self._state.status[bot]))
+
+    def _pass_on_soon(self, told: SessionStatus, value: int) -> None:
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+            self._loop.call_soon_threadsafe(told.update, value)

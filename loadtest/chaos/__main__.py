@@ -1,0 +1,66 @@
+"""Kill the meta service's parts under load, again and again, and check that nothing was lost: ``python -m loadtest.chaos``.
+
+Prints one JSON object a target. The exit code is 0 when the checker found nothing wrong, 1 when it did.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from loadtest.chaos.meta_backend import TARGETS, MetaBackend
+
+
+def run_chaos(targets: Sequence[str], kills: int, seed: int, folder: Path) -> dict[str, Any]:
+    """Kill each target so many times, in turns, under one load; returns what the checker says, and what was done."""
+    began = time.monotonic()
+    with MetaBackend(folder, seed) as arena:
+        for _ in range(kills):
+            for target in targets:
+                arena.kill(target)
+        arena.drain()
+        checked = arena.check()
+    if not checked.stdout:
+        raise RuntimeError(f"the checker failed: {checked.stderr}")
+    done = {"chaos": ",".join(targets), "kills_each": kills, "seed": seed}
+    return {**done, "seconds": round(time.monotonic() - began), **json.loads(checked.stdout)}
+
+
+def main() -> int:
+    """Run, print, and keep the journal and the logs where something is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m loadtest.chaos", description=__doc__)
+    parser.add_argument(
+        "--target", choices=[*TARGETS, "each", "all"], default="each", help="all: in one run, in turns"
+    )
+    parser.add_argument("--kills", type=int, default=30, help="of each target (default: 30)")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    match arguments.target:
+        case "each":
+            runs: list[Sequence[str]] = [(target,) for target in TARGETS]
+        case "all":
+            runs = [TARGETS]
+        case target:
+            runs = [(target,)]
+    failed = False
+    for targets in runs:
+        folder = Path(tempfile.mkdtemp(prefix="launchday-chaos-"))
+        found = run_chaos(targets, arguments.kills, arguments.seed, folder)
+        print(json.dumps(found), flush=True)
+        if found["wrong"]:
+            failed = True
+            print(f"journal and logs: {folder}", file=sys.stderr)
+        else:
+            shutil.rmtree(folder)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

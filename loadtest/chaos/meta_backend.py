@@ -1,0 +1,220 @@
+"""Real servers to kill: Valkey, PostgreSQL, the API and two write-behind workers, each put back as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import Self
+
+import asyncpg
+import psutil
+from pydantic import SecretStr
+from redis import Redis
+
+from launchday import child_processes
+from launchday.engines import Postgres, Valkey
+from launchday.engines.base import free_port
+from launchday.engines.stack import environment
+from launchday.settings import Settings
+from loadtest.chaos.meta_load import CRATE
+from meta_service.store import catalogue, schema
+
+POLL_S = 0.02
+RECOVERY_TIMEOUT_S = 60.0  # for anything to come back, on a machine that does much else
+TARGETS = ("api", "writebehind", "valkey", "postgres")
+WORKERS = 2
+
+
+class ChaosError(Exception):
+    """Raised when something did not come back in time. The message names its log."""
+
+
+class MetaBackend:
+    """Everything that is killed, and the load that goes on all the while. Start and kill from the main thread."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder = folder
+        self.journal = folder / "journal.jsonl"
+        self._random = Random(seed)
+        self._seed = seed
+        self._valkey = Valkey(folder / "valkey", folder / "valkey.log")
+        self._postgres = Postgres(folder / "postgres", folder / "postgres.log")
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._api: subprocess.Popen[bytes]
+        self._load: subprocess.Popen[bytes]
+        self._workers: list[subprocess.Popen[bytes]]
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    @property
+    def addresses(self) -> list[str]:
+        """The checker's arguments that say where the store and the cache are."""
+        return ["--store", self._postgres.address, "--cache", self._valkey.address]
+
+    def kill(self, target: str) -> None:
+        """Kill -9 a target at a random moment of the load, put it back, and wait until clients get answers again."""
+        time.sleep(self._random.uniform(0.02, 0.5))
+        match target:
+            case "api":
+                self._kill(self._api)
+                self._api = self._spawn("meta_service")
+                self._await(self._api_answers, "meta_service")
+            case "writebehind":
+                number = self._random.randrange(WORKERS)
+                self._kill(self._workers[number])
+                starts = self._worker_starts()
+                self._workers[number] = self._worker(number)
+                self._await(lambda: self._worker_starts() > starts, "meta_service.writebehind.worker")
+            case "valkey":
+                port = self._valkey.port
+                self._valkey.kill()
+                self._valkey.start(port)
+            case "postgres":
+                self._kill_postgres()
+                self._postgres.start(self._postgres.port)
+            case _:
+                raise ValueError(f"no such target: {target}")
+        self._await_progress()
+
+    def drain(self) -> None:
+        """End the load, and wait until everything that was accepted is in the store."""
+        child_processes.stop(self._load, RECOVERY_TIMEOUT_S)
+        if self._load.returncode != 0:
+            raise ChaosError(
+                f"the load ended with {self._load.returncode}: {self._last('loadtest.chaos.meta_load')}"
+            )
+        cache = Redis.from_url(self._valkey.address)
+        try:
+            self._await(lambda: not cache.xlen("{meta}:writebehind"), "meta_service.writebehind.worker")
+        finally:
+            cache.close()
+
+    def check(self) -> subprocess.CompletedProcess[str]:
+        """Run the checker over the journal and the stores."""
+        command = [sys.executable, "-m", "loadtest.chaos.meta_checker", str(self.journal), *self.addresses]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def _start(self) -> None:
+        self._valkey.start()
+        self._postgres.start()
+        schema.migrate(self._postgres.address)
+        asyncio.run(self._stock())
+        port = free_port()
+        self._settings = Settings(
+            state_dir=self.folder,
+            cache_url=self._valkey.address,
+            store_url=self._postgres.address,
+            kafka_bootstrap="127.0.0.1:1",  # never called: the meta service has no broker
+            meta_port=port,
+            meta_url=f"http://127.0.0.1:{port}",
+            identity_secret=SecretStr(secrets.token_hex(32)),
+            requests_per_player_s=0.0,
+            session_ttl_s=24 * 3600.0,
+        )
+        self._api = self._spawn("meta_service")
+        self._workers = [self._worker(number) for number in range(WORKERS)]
+        self._await(self._api_answers, "meta_service")
+        self._load = self._spawn("loadtest.chaos.meta_load", str(self.journal), "--seed", str(self._seed))
+        self._await_progress()
+
+    async def _stock(self) -> None:
+        store = await asyncpg.connect(self._postgres.address)
+        try:
+            await catalogue.put(store, [CRATE])
+        finally:
+            await store.close()
+
+    def _stop(self) -> None:
+        for child in reversed(self._started):
+            self._kill(child)
+        self._valkey.stop()
+        self._postgres.stop()
+
+    def _worker(self, number: int) -> subprocess.Popen[bytes]:
+        return self._spawn("meta_service.writebehind.worker", "--name", f"worker-{number}")
+
+    def _spawn(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+        env = {**os.environ, **environment(self._settings)}
+        command = [sys.executable, "-m", module, *arguments]
+        child = child_processes.spawn(command, log=self.folder / f"{module}.log", env=env)
+        self._started.append(child)
+        return child
+
+    def _kill(self, child: subprocess.Popen[bytes]) -> None:
+        child.kill()
+        child.wait()
+        self._started.remove(child)
+
+    def _kill_postgres(self) -> None:
+        """All its processes at once, as a power cut would: left alone, its children would finish what they do."""
+        process = self._postgres.process
+        assert process is not None
+        family = psutil.Process(process.pid).children(recursive=True)
+        self._postgres.kill()
+        for child in family:
+            try:
+                child.kill()
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(family, timeout=RECOVERY_TIMEOUT_S)
+
+    def _api_answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self._settings.meta_url}/healthz", timeout=5.0) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _await_progress(self) -> None:
+        """Wait until clients of every kind have got new answers."""
+        wanted = {op: count + 1 for op, count in self._acknowledged().items()}
+        self._await(
+            lambda: all(self._acknowledged()[op] >= count for op, count in wanted.items()),
+            "loadtest.chaos.meta_load",
+        )
+
+    def _worker_starts(self) -> int:
+        log = self.folder / "meta_service.writebehind.worker.log"
+        return log.read_bytes().count(b"write-behind started") if log.exists() else 0
+
+    def _acknowledged(self) -> dict[str, int]:
+        written = self.journal.read_bytes() if self.journal.exists() else b""
+        return {
+            op: written.count(f'"op": "{op}", "phase": "ack"'.encode())
+            for op in ("dress", "buy", "checkout", "commit")
+        }
+
+    def _await(self, holds: Callable[[], bool], whose_log: str) -> None:
+        deadline = time.monotonic() + RECOVERY_TIMEOUT_S
+        while not holds():
+            if time.monotonic() > deadline:
+                raise ChaosError(f"no progress in {RECOVERY_TIMEOUT_S:g} s: {self._last(whose_log)}")
+            time.sleep(POLL_S)
+
+    def _last(self, module: str) -> str:
+        log = self.folder / f"{module}.log"
+        return f"{child_processes.last_line(log)} (log: {log})"

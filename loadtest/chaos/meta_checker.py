@@ -1,0 +1,341 @@
+"""Did anything get lost, doubled or out of date? ``python -m loadtest.chaos.meta_checker JOURNAL --store URL --cache URL``.
+
+Compares what clients were told with what the store and the cache hold once the write-behind has drained. It shares no code with the
+service: it reads the journal, the tables and the keys. Prints one JSON object; the exit code is 0 when nothing is wrong and 1 otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import asyncpg
+from redis.asyncio import Redis
+
+from loadtest.chaos.operation_log import Operation, read_operations, select_operations
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the checker looks at."""
+
+    journal: list[Operation]
+    store: asyncpg.Connection
+    cache: Redis
+
+
+Rule = Callable[[Evidence], Awaitable[list[str]]]
+
+
+async def loadouts_are_stored(evidence: Evidence) -> list[str]:
+    """Every acknowledged loadout is in the store, or a newer one of the same player's."""
+    rows = await evidence.store.fetch("SELECT player_id, skin, version FROM loadouts")
+    stored = {row["player_id"]: row for row in rows}
+    asked: dict[int, set[str]] = defaultdict(set)
+    told: dict[int, dict[int, str]] = defaultdict(dict)
+    for line in select_operations(evidence.journal, "dress", "ask"):
+        asked[line["player"]].add(line["skin"])
+    for line in select_operations(evidence.journal, "dress", "ack"):
+        told[line["player"]][line["version"]] = line["skin"]
+    wrong = []
+    for player, versions in told.items():
+        row, newest = stored.get(player), max(versions)
+        if row is None or row["version"] < newest:
+            kept = row["version"] if row else "none"
+            wrong.append(f"player {player}: version {newest} was acknowledged, the store has {kept}")
+        elif versions.get(row["version"], row["skin"]) != row["skin"] or row["skin"] not in asked[player]:
+            wrong.append(f"player {player}: the store has {row['skin']} as version {row['version']}")
+    return wrong
+
+
+async def versions_only_grow(evidence: Evidence) -> list[str]:
+    """One client a player: every answer, and every look, has a version that is not below the one before."""
+    last: dict[int, tuple[int, str]] = {}
+    wrong = []
+    for line in evidence.journal:
+        if line["phase"] != "ack" or line["op"] not in ("dress", "look"):
+            continue
+        player, version = line["player"], line["version"]
+        before, skin = last.get(player, (-1, ""))
+        if version < before or (line["op"] == "dress" and version == before):
+            wrong.append(f"player {player}: version {version} after {before}")
+        if version == before and line["skin"] != skin:
+            wrong.append(f"player {player}: version {version} is {skin} and {line['skin']}")
+        last[player] = (version, line["skin"])
+    return wrong
+
+
+async def the_cache_agrees_with_the_store(evidence: Evidence) -> list[str]:
+    """After draining, the cache's loadouts are the store's."""
+    rows = await evidence.store.fetch("SELECT player_id, skin, version FROM loadouts")
+    stored = {row["player_id"]: [row["skin"], str(row["version"])] for row in rows}
+    cached = {
+        player: await cast(
+            Any, evidence.cache.hmget(f"{{meta}}:player:{player}", ["skin", "loadout_version"])
+        )
+        for player in stored
+    }
+    return [
+        f"player {player}: the cache has {cached[player]}, the store {kept}"
+        for player, kept in stored.items()
+        if cached[player] != kept
+    ]
+
+
+async def purchases_happened_once(evidence: Evidence) -> list[str]:
+    """Every acknowledged purchase is there, under its key, once; and none that nobody asked for."""
+    rows = await evidence.store.fetch("SELECT purchase_id::text AS id, player_id, paid FROM purchases")
+    bought = {row["id"]: row for row in rows}
+    answers = await evidence.store.fetch(
+        "SELECT owner, key, answer->>'purchase_id' AS purchase FROM idempotency"
+        " WHERE answer->>'purchase_id' IS NOT NULL"
+    )
+    by_key = {(row["owner"], row["key"]): row["purchase"] for row in answers}
+    asked = {(line["player"], line["key"]) for line in select_operations(evidence.journal, "buy", "ask")}
+    wrong = []
+    for line in select_operations(evidence.journal, "buy", "ack"):
+        row = bought.get(line["purchase"])
+        if row is None or row["player_id"] != line["player"] or row["paid"] != line["paid"]:
+            wrong.append(f"purchase {line['purchase']} was acknowledged and is not in the store")
+        if by_key.get((line["player"], line["key"])) != line["purchase"]:
+            wrong.append(f"key {line['key']} has another purchase than {line['purchase']}")
+    wrong += [f"key {key} of {owner} was never asked for" for owner, key in by_key.keys() - asked]
+    wrong += [f"purchase {id_} has no key" for id_ in bought.keys() - set(by_key.values())]
+    return wrong
+
+
+async def refunds_and_grants_happened_once(evidence: Evidence) -> list[str]:
+    """Every acknowledged refund and grant is booked, and each one once."""
+    refunded = await evidence.store.fetch(
+        "SELECT purchase_id::text AS id FROM purchases WHERE refunded_at IS NOT NULL"
+    )
+    done = {row["id"] for row in refunded}
+    told = {line["purchase"] for line in select_operations(evidence.journal, "refund", "ack")}
+    asked = {line["purchase"] for line in select_operations(evidence.journal, "refund", "ask")}
+    wrong = [f"refund of {id_} was acknowledged and is not in the store" for id_ in told - done]
+    wrong += [f"refund of {id_} was never asked for" for id_ in done - asked]
+    answers = await evidence.store.fetch(
+        "SELECT key, answer->>'transfer_id' AS transfer FROM idempotency WHERE owner = 0"
+    )
+    transfers = {row["key"]: row["transfer"] for row in answers}
+    for line in select_operations(evidence.journal, "grant", "ack"):
+        transfer = transfers.get(line["key"])
+        booked = await evidence.store.fetchval(
+            "SELECT count(*) FROM ledger WHERE transfer_id::text = $1 AND account = $2 AND amount = $3",
+            *(transfer, line["player"], line["amount"]),
+        )
+        if booked != 1:
+            wrong.append(f"grant {line['key']} of {line['amount']} is booked {booked} times")
+    return wrong
+
+
+async def the_ledger_equals_the_wallets(evidence: Evidence) -> list[str]:
+    """Every wallet is the sum of its entries; all entries of a currency, and of a transfer, add up to nothing."""
+    off = await evidence.store.fetch(
+        "SELECT coalesce(player_id, account) AS player, coalesce(balance, 0) AS balance, coalesce(booked, 0) AS booked"
+        " FROM wallets FULL JOIN (SELECT account, currency, sum(amount) AS booked FROM ledger"
+        " WHERE account > 0 GROUP BY 1, 2) entries ON account = player_id AND entries.currency = wallets.currency"
+        " WHERE coalesce(balance, 0) <> coalesce(booked, 0)"
+    )
+    wrong = [
+        f"player {row['player']}: the wallet has {row['balance']}, the ledger {row['booked']}" for row in off
+    ]
+    unbalanced = await evidence.store.fetch(
+        "SELECT transfer_id, sum(amount) AS rest FROM ledger GROUP BY transfer_id, currency HAVING sum(amount) <> 0"
+    )
+    return wrong + [f"transfer {row['transfer_id']} is off by {row['rest']}" for row in unbalanced]
+
+
+async def goods_equal_money(evidence: Evidence) -> list[str]:
+    """What the purchases say was paid and given back is what the ledger booked and the inventory holds."""
+    off = await evidence.store.fetch(
+        "WITH said AS (SELECT player_id, sum(paid) FILTER (WHERE refunded_at IS NULL) AS paid,"
+        "   sum(quantity) FILTER (WHERE refunded_at IS NULL) AS pieces FROM purchases GROUP BY 1),"
+        " booked AS (SELECT account, -sum(amount) AS paid FROM ledger WHERE account > 0"
+        "   AND (reason LIKE 'bought %' OR reason LIKE 'refunded %') GROUP BY 1),"
+        " held AS (SELECT player_id, sum(quantity) AS pieces FROM inventory GROUP BY 1)"
+        " SELECT player_id, said.paid, booked.paid AS booked, said.pieces, held.pieces AS held"
+        " FROM said LEFT JOIN booked ON account = player_id LEFT JOIN held USING (player_id)"
+        " WHERE coalesce(said.paid, 0) <> coalesce(booked.paid, 0) OR coalesce(said.pieces, 0) <> coalesce(held.pieces, 0)"
+    )
+    return [
+        f"player {row['player_id']}: paid {row['paid']} for {row['pieces']}, booked {row['booked']}, holds {row['held']}"
+        for row in off
+    ]
+
+
+async def no_wallet_was_ever_negative(evidence: Evidence) -> list[str]:
+    """Neither now nor after any entry of the ledger."""
+    rows = await evidence.store.fetch(
+        "SELECT DISTINCT account FROM (SELECT account, sum(amount) OVER"
+        " (PARTITION BY account, currency ORDER BY entry_no) AS balance FROM ledger WHERE account > 0) running"
+        " WHERE balance < 0 UNION SELECT player_id FROM wallets WHERE balance < 0"
+    )
+    return [f"player {row['account']} was below zero" for row in rows]
+
+
+async def commits_are_stored(evidence: Evidence) -> list[str]:
+    """Every acknowledged result is in the store as it was told."""
+    rows = await evidence.store.fetch(
+        "SELECT player_id, fence, match_id::text AS match, outcome, placement, kills FROM match_history"
+    )
+    stored = {(row["player_id"], row["fence"]): row for row in rows}
+    wrong = []
+    for line in select_operations(evidence.journal, "commit", "ack"):
+        row = stored.get((line["player"], line["fence"]))
+        kept = row and (row["match"], row["outcome"], row["placement"], row["kills"])
+        if kept != (line["match"], "committed", line["placement"], line["kills"]):
+            wrong.append(f"player {line['player']}, fence {line['fence']}: the store has {kept}")
+    return wrong
+
+
+async def no_stale_fence_was_accepted(evidence: Evidence) -> list[str]:
+    """No result was taken of a player whom another check-out had got before it was first sent, by journal and by store."""
+    newer: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for line in select_operations(evidence.journal, "checkout", "ack"):
+        newer[line["player"]].append((line["at"], line["fence"]))
+    first_sent: dict[tuple[int, int], int] = {}
+    for line in select_operations(evidence.journal, "commit", "ask"):
+        for player, fence in line["players"]:
+            first_sent.setdefault((player, fence), line["at"])
+    wrong = [
+        f"player {line['player']}: fence {line['fence']} was accepted after a newer check-out"
+        for line in select_operations(evidence.journal, "commit", "ack")
+        if any(
+            at < first_sent[line["player"], line["fence"]] and fence > line["fence"]
+            for at, fence in newer[line["player"]]
+        )
+    ]
+    taken = await evidence.store.fetch(
+        "SELECT old.player_id, old.fence FROM match_history old JOIN match_history taken USING (player_id)"
+        " WHERE old.outcome = 'committed' AND taken.fence > old.fence"
+        " AND taken.fence < round(extract(epoch FROM old.ended_at) * 1000)"
+    )
+    return wrong + [
+        f"player {row['player_id']}: the store took the stale fence {row['fence']}" for row in taken
+    ]
+
+
+async def fences_grow_and_leases_exclude(evidence: Evidence) -> list[str]:
+    """A later check-out has a higher fence, and no server gets a player whom another still holds."""
+    got: dict[int, list[Operation]] = defaultdict(list)
+    for line in select_operations(evidence.journal, "checkout", "ack"):
+        got[line["player"]].append(line)
+    asked = {line["match"]: line["at"] for line in select_operations(evidence.journal, "checkout", "ask")}
+    wrong = [
+        f"player {player}: fence {line['fence']} after {before['fence']}"
+        for player, lines in got.items()
+        for line in lines
+        for before in lines
+        if before["at"] < asked[line["match"]] and before["fence"] >= line["fence"]
+    ]
+    overlapping = await evidence.store.fetch(
+        "SELECT player_id, fence, next FROM (SELECT *, lead(fence) OVER (PARTITION BY player_id ORDER BY fence) AS next"
+        " FROM match_history) held WHERE next < round(extract(epoch FROM lease_until) * 1000)"
+        " AND (outcome IS DISTINCT FROM 'committed' OR next <= round(extract(epoch FROM ended_at) * 1000))"
+    )
+    return wrong + [
+        f"player {row['player_id']}: {row['next']} was given while {row['fence']} held" for row in overlapping
+    ]
+
+
+async def the_counters_balance(evidence: Evidence) -> list[str]:
+    """The cache's counters, the store's rows and the seasons' sums tell the same story, and nothing waits or was set aside."""
+    books = await cast(Any, evidence.cache.hgetall("{meta}:books"))
+    count = {name: int(books.get(name, 0)) for name in ("checkouts", "commits", "expired")}
+    still_open = await evidence.cache.zcard("{meta}:leases")
+    store = await evidence.store.fetchrow(
+        "SELECT count(*) AS checkouts, count(*) FILTER (WHERE outcome = 'committed') AS commits,"
+        " coalesce(sum(kills) FILTER (WHERE outcome = 'committed'), 0) AS kills FROM match_history"
+    )
+    sums = await evidence.store.fetchrow(
+        "SELECT coalesce(sum(matches), 0) AS commits, coalesce(sum(kills), 0) AS kills FROM season_records"
+    )
+    shown = 0
+    for key in await evidence.cache.keys("{meta}:board:*:kills"):
+        scores = await cast(Any, evidence.cache.zrange(key, 0, -1, withscores=True))
+        shown += sum(int(score) for _, score in scores)
+    facts = [
+        (
+            count["checkouts"] == count["commits"] + count["expired"] + still_open,
+            f"{count}, {still_open} open",
+        ),
+        (count["checkouts"] == store["checkouts"], f"{count} in the cache, {dict(store)} in the store"),
+        (count["commits"] == store["commits"], f"{count} in the cache, {dict(store)} in the store"),
+        (
+            (sums["commits"], sums["kills"]) == (store["commits"], store["kills"]),
+            f"{dict(sums)}, {dict(store)}",
+        ),
+        (shown == store["kills"], f"the boards show {shown} kills, the store has {store['kills']}"),
+        (not await evidence.cache.xlen("{meta}:writebehind"), "changes wait for the store"),
+        (not await evidence.cache.xlen("{meta}:writebehind:rejected"), "changes were set aside"),
+    ]
+    return [detail for holds, detail in facts if not holds]
+
+
+RULES: tuple[Rule, ...] = (
+    loadouts_are_stored,
+    versions_only_grow,
+    the_cache_agrees_with_the_store,
+    purchases_happened_once,
+    refunds_and_grants_happened_once,
+    the_ledger_equals_the_wallets,
+    goods_equal_money,
+    no_wallet_was_ever_negative,
+    commits_are_stored,
+    no_stale_fence_was_accepted,
+    fences_grow_and_leases_exclude,
+    the_counters_balance,
+)
+
+
+async def check(evidence: Evidence) -> dict[str, list[str]]:
+    """What is wrong, by rule; empty when nothing is."""
+    found = {rule.__name__: await rule(evidence) for rule in RULES}
+    return {name: wrong for name, wrong in found.items() if wrong}
+
+
+def summary(journal: list[Operation]) -> dict[str, int]:
+    """How much there was to check: acknowledged operations by kind, and refusals of stale fences."""
+    counts: dict[str, int] = {}
+    for op in ("dress", "look", "buy", "refund", "grant", "checkout", "commit"):
+        counts[op] = sum(1 for _ in select_operations(journal, op, "ack"))
+    counts["stale_refused"] = sum(
+        line["kind"] in ("stale-fence", "foreign-fence")
+        for line in select_operations(journal, "commit", "refused")
+    )
+    return counts
+
+
+async def _run(journal: Path, store_url: str, cache_url: str) -> int:
+    store = await asyncpg.connect(store_url)
+    cache = Redis.from_url(cache_url, decode_responses=True)
+    try:
+        lines = read_operations(journal)
+        wrong = await check(Evidence(lines, store, cache))
+    finally:
+        await store.close()
+        await cache.aclose()
+    print(json.dumps({"rules": len(RULES), "acknowledged": summary(lines), "wrong": wrong}))
+    return 1 if wrong else 0
+
+
+def main() -> int:
+    """Check, print, and say by the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m loadtest.chaos.meta_checker", description=__doc__)
+    parser.add_argument("journal", type=Path)
+    parser.add_argument("--store", required=True, help="postgresql://… of the store")
+    parser.add_argument("--cache", required=True, help="redis://… of the cache")
+    arguments = parser.parse_args()
+    return asyncio.run(_run(arguments.journal, arguments.store, arguments.cache))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

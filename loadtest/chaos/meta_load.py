@@ -1,0 +1,191 @@
+"""Clients that change loadouts, buy, give back, check out and commit, and keep a journal: ``python -m loadtest.chaos.meta_load JOURNAL``.
+
+Runs until SIGTERM and then brings what is under way to an end: every request is repeated, under its key, until it has an answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import Random
+from typing import TypeVar
+from uuid import UUID
+
+import uvloop
+
+from launchday.identity import Signer
+from launchday.settings import settings
+from loadtest.chaos.operation_log import OperationLog
+from meta_service.client import MetaClient, MetaRefusedError, MetaUnavailableError, PlayerCommit, Session
+from meta_service.store.catalogue import Item
+
+CRATE = Item(
+    item_id="chaos-crate",
+    kind="consumable",
+    title="Crate",
+    currency="coins",
+    price=7,
+    stock=10**9,
+    most_owned=10**9,
+    refundable_s=10**6,
+)
+PLAYERS = 12
+LOADOUT_CLIENTS = 4  # players who change their loadout, each with one client: what they chose last is known
+BUYERS = 6  # clients on the wallets of three players, so that they compete
+SERVERS = 4  # game servers that want the same players
+MATCH_PLAYERS = 3
+LEASE_S = 0.25  # short, so that leases of servers that crash are taken over all the time
+PAUSE_S = 0.004  # between two requests of a client: the machine is to be busy, not choked
+RETRY_S = 0.05
+
+T = TypeVar("T")
+
+
+class MetaLoad:
+    """All clients of one run."""
+
+    def __init__(self, client: MetaClient, journal: OperationLog, seed: int) -> None:
+        self._client = client
+        self._journal = journal
+        self._random = Random(seed)
+        self._logins: list[Session] = []
+        self.stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Log in, and play until ``stop`` is set."""
+        await self.log_in()
+        async with asyncio.TaskGroup() as clients:
+            for login in self._logins[:LOADOUT_CLIENTS]:
+                clients.create_task(self._again_and_again(self.change_loadout, login))
+            for number in range(BUYERS):
+                clients.create_task(self._again_and_again(self.trade, self._logins[number % 3]))
+            for number in range(SERVERS):
+                clients.create_task(self._again_and_again(self.play_match, f"server-{number}"))
+
+    async def log_in(self) -> None:
+        """Open the players' accounts."""
+        for number in range(PLAYERS):
+            device = f"chaos-{number}-{self._random.getrandbits(64):x}"
+            self._logins.append(await self._until_answered(lambda d=device: self._client.login_device(d)))  # type: ignore[misc]
+            self._journal.acknowledged("login", player=self._logins[-1].player_id)
+
+    @property
+    def logins(self) -> list[Session]:
+        """The players."""
+        return self._logins
+
+    async def change_loadout(self, login: Session) -> None:
+        """Change a loadout, then look at the profile."""
+        player, skin = login.player_id, f"skin-{self._random.getrandbits(48):x}"
+        self._journal.sent("dress", player=player, skin=skin)
+        changed = await self._until_answered(lambda: self._client.set_loadout(login.session_token, skin))
+        self._journal.acknowledged("dress", player=player, skin=skin, version=changed.version)
+        seen = await self._until_answered(lambda: self._client.profile(login.session_token))
+        self._journal.acknowledged("look", player=player, skin=seen.skin, version=seen.version)
+
+    async def trade(self, login: Session) -> None:
+        """Buy; get money where there is none; now and then give back what was bought."""
+        player, key = login.player_id, f"{self._random.getrandbits(96):024x}"
+        self._journal.sent("buy", player=player, key=key)
+        try:
+            bought = await self._until_answered(
+                lambda: self._client.purchase(login.session_token, key, CRATE.item_id)
+            )
+        except MetaRefusedError as error:
+            self._journal.refused("buy", player=player, key=key, kind=error.kind)
+            await self._fund(player)
+            return
+        purchase = str(bought.purchase_id)
+        self._journal.acknowledged("buy", player=player, key=key, purchase=purchase, paid=bought.paid)
+        if self._random.random() < 0.2:
+            self._journal.sent("refund", player=player, purchase=purchase)
+            await self._until_answered(lambda: self._client.refund(login.session_token, bought.purchase_id))
+            self._journal.acknowledged("refund", player=player, purchase=purchase)
+
+    async def _fund(self, player: int) -> None:
+        key, amount = f"{self._random.getrandbits(96):024x}", 5 * CRATE.price
+        self._journal.sent("grant", player=player, key=key, amount=amount)
+        await self._until_answered(lambda: self._client.grant(key, player, "coins", amount, "chaos"))
+        self._journal.acknowledged("grant", player=player, key=key, amount=amount)
+
+    async def play_match(self, server: str) -> None:
+        """Check players out and commit; or crash, and come back with the results when the lease is over."""
+        match = UUID(int=self._random.getrandbits(128), version=4)
+        wanted = [
+            login.player_id for login in self._random.sample(self._logins[LOADOUT_CLIENTS:], MATCH_PLAYERS)
+        ]
+        self._journal.sent("checkout", match=str(match), server=server, players=wanted)
+        answer = await self._until_answered(
+            lambda: self._client.check_out(match, server, "east-us", LEASE_S, wanted)
+        )
+        for player in answer.checked_out:
+            self._journal.acknowledged(
+                "checkout", match=str(match), server=server, player=player.player_id, fence=player.fence
+            )
+        if not answer.checked_out:
+            return
+        if self._random.random() < 0.4:
+            await asyncio.sleep(self._random.uniform(0.5, 2.0) * LEASE_S)
+        results = [
+            PlayerCommit(player.player_id, player.fence, place, self._random.randrange(20), 1.0)
+            for place, player in enumerate(answer.checked_out, start=1)
+        ]
+        told = {result.player_id: result for result in results}
+        self._journal.sent(
+            "commit", match=str(match), players=[[result.player_id, result.fence] for result in results]
+        )
+        committed = await self._until_answered(lambda: self._client.commit(match, results))
+        for player_id in committed.committed:
+            result = told[player_id]
+            self._journal.acknowledged(
+                "commit",
+                match=str(match),
+                player=player_id,
+                fence=result.fence,
+                placement=result.placement,
+                kills=result.kills,
+            )
+        for refusal in committed.refused:
+            fence = told[refusal.player_id].fence
+            self._journal.refused("commit", player=refusal.player_id, fence=fence, kind=refusal.reason)
+
+    async def _again_and_again(self, play: Callable[[T], Awaitable[None]], who: T) -> None:
+        while not self.stop.is_set():
+            await play(who)
+            await asyncio.sleep(PAUSE_S)
+
+    async def _until_answered(self, call: Callable[[], Awaitable[T]]) -> T:
+        while True:
+            try:
+                return await call()
+            except MetaUnavailableError:
+                await asyncio.sleep(RETRY_S)
+
+
+async def _run(journal: Path, seed: int) -> None:
+    own = settings()
+    token = Signer(own.identity_secret.get_secret_value()).service_token("chaos", time.time())
+    with OperationLog(journal) as written:
+        async with MetaClient(own.meta_url, token) as client:
+            load = MetaLoad(client, written, seed)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, load.stop.set)
+            await load.run()
+
+
+def main() -> None:
+    """Play until told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m loadtest.chaos.meta_load", description=__doc__)
+    parser.add_argument("journal", type=Path, help="the file that is written")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    with contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(_run(arguments.journal, arguments.seed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The machine under the backend: its processes, what they cost, and how to hurt them. Known only where the launcher is our own."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Protocol
+
+import psutil
+
+from launchday.engines import EmbeddedServer
+
+GAME_SERVERS, SERVICES, ENGINES, OTHERS = "servers", "services", "engines", "others"
+FLEET = "fleet"  # the service below which all game servers live
+
+
+class BackendProcesses(Protocol):
+    """What the load test needs of the launcher."""
+
+    @property
+    def processes(self) -> dict[str, int]:
+        """Process ids by service and engine name."""
+        ...
+
+    def engine(self, role: str) -> EmbeddedServer | None:
+        """The embedded server of a role (cache, store, bus); None where the settings name the user's own."""
+        ...
+
+    def slow_store(self, by_ms: float) -> None:
+        """Let every answer of the store take so much longer."""
+        ...
+
+
+class CpuMeter:
+    """Processor time of the backend, by kind of process, from one reading to the next.
+
+    A process's children count with it, the ended ones too: the system adds what a child has used to the parent that reaps it.
+    """
+
+    def __init__(self, machine: BackendProcesses) -> None:
+        self._machine = machine
+        self._last: dict[tuple[str, int], dict[str, float]] = {}
+        self._spent: dict[str, float] = {GAME_SERVERS: 0.0, SERVICES: 0.0, ENGINES: 0.0}
+
+    def read(self) -> dict[str, float]:
+        """Seconds of processor time since the first reading, by kind. Costs a walk over /proc: some milliseconds."""
+        for name, pid in self._machine.processes.items():
+            now = self._now(name, pid)
+            before = self._last.get((name, pid), now)
+            for kind, seconds in now.items():
+                self._spent[kind] += max(0.0, seconds - before.get(kind, 0.0))
+            self._last[name, pid] = now
+        return dict(self._spent)
+
+    @staticmethod
+    def busy_s() -> float:
+        """Seconds of processor time that the whole machine has used since it started."""
+        times = psutil.cpu_times()
+        return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
+
+    def _now(self, name: str, pid: int) -> dict[str, float]:
+        try:
+            root = psutil.Process(pid)
+            own = root.cpu_times()
+            tree_s = own.children_user + own.children_system
+            for child in root.children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    times = child.cpu_times()
+                    tree_s += times.user + times.system + times.children_user + times.children_system
+        except psutil.NoSuchProcess:
+            return {}
+        own_s = own.user + own.system
+        if name == FLEET:
+            return {SERVICES: own_s, GAME_SERVERS: tree_s}
+        kind = ENGINES if self._machine.engine(name) is not None else SERVICES
+        return {kind: own_s + tree_s}

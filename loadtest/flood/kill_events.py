@@ -1,0 +1,125 @@
+"""An independent count of kills: what is on the Kafka topics themselves, read by a consumer of our own.
+
+It asks neither the game servers that send the events nor the rewards service that applies them, so that the ledger has a third
+witness. A producer without idempotence may write an event twice: an event id counts once, repeats are counted apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from google.protobuf.message import DecodeError
+
+from loadtest.errors import BackendError
+from rewards.events import REWARDS_TOPICS, Envelope, EventsError, ensure_topics
+
+POLL_MS = 200
+MAX_RECORDS = 2_000
+
+
+class KillEventCounter:
+    """Counts the kills that reach the topics between its start and its stop.
+
+    Args:
+        bootstrap: host:port,… of Kafka.
+        prefix: first part of the topics' names.
+
+    Attributes:
+        kills: distinct Kill events.
+        repeats: Kill events seen again.
+        unreadable: records that are no events.
+        by_match, by_player: kills of each match, and of each killer.
+    """
+
+    def __init__(self, bootstrap: str, prefix: str) -> None:
+        self.kills = 0
+        self.repeats = 0
+        self.unreadable = 0
+        self.by_match: dict[str, int] = {}
+        self.by_player: dict[int, int] = {}
+        self._bootstrap = bootstrap
+        self._prefix = prefix
+        self._seen: set[bytes] = set()
+        self._consumer: AIOKafkaConsumer | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin at the present end of the topics, which are created where missing. Raises BackendError."""
+        if not self._bootstrap:
+            raise BackendError(
+                "no Kafka to count kill events in: set LAUNCHDAY_KAFKA_BOOTSTRAP to the backend's"
+            )
+        try:
+            await ensure_topics(self._bootstrap, self._prefix)
+            self._consumer = AIOKafkaConsumer(
+                *(topic.name(self._prefix) for topic in REWARDS_TOPICS),
+                bootstrap_servers=self._bootstrap,
+                group_id=None,  # no group: all partitions are ours, and nobody else's offsets move
+                enable_auto_commit=False,
+            )
+            await self._consumer.start()
+            await self._consumer.seek_to_end()
+            # seek_to_end only marks the wish; asking for each position settles it before the first match begins.
+            for partition in self._consumer.assignment():
+                await self._consumer.position(partition)
+        except (EventsError, KafkaError, OSError) as error:
+            await self._close()
+            raise BackendError(f"Kafka at {self._bootstrap} cannot be read: {error}") from error
+        except BaseException:
+            await self._close()
+            raise
+        self._task = asyncio.create_task(self._count(), name="kill events")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._close()
+
+    def failure(self) -> str | None:
+        """Why counting has stopped, or None while it goes on."""
+        if self._task is None or not self._task.done() or self._task.cancelled():
+            return None
+        return f"the count of kill events stopped: {self._task.exception()}"
+
+    async def _count(self) -> None:
+        assert self._consumer is not None
+        while True:
+            batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
+            for records in batches.values():
+                for record in records:
+                    self.count_record(record.value)
+
+    def count_record(self, value: bytes | None) -> None:
+        """Count one record's value."""
+        try:
+            envelope = Envelope.FromString(value or b"")
+        except DecodeError:
+            self.unreadable += 1
+            return
+        if envelope.WhichOneof("event") != "kill":
+            return
+        if envelope.event_id in self._seen:
+            self.repeats += 1
+            return
+        self._seen.add(envelope.event_id)
+        self.kills += 1
+        match_id = str(UUID(bytes=envelope.match_id)) if len(envelope.match_id) == 16 else ""
+        self.by_match[match_id] = self.by_match.get(match_id, 0) + 1
+        killer = envelope.kill.killer_id
+        self.by_player[killer] = self.by_player.get(killer, 0) + 1
+
+    async def _close(self) -> None:
+        if self._consumer is not None:
+            await self._consumer.stop()
+            self._consumer = None

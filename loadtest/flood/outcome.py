@@ -1,0 +1,290 @@
+"""What a run showed: measurements, objectives and ledger, put together once and then only printed, plotted and written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from loadtest.flood.faults import FaultRecord
+from loadtest.flood.ledger import Ledger
+from loadtest.flood.timeline import Timeline
+from loadtest.players.player_records import PlayerRecords, PlayerState, percentiles
+from loadtest.players.requests import RequestLog
+from loadtest.scenario.model import Objectives, Scenario
+from loadtest.scenario.population import Population
+
+TICK_US = 1e6 / 60
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """One thing that had to hold.
+
+    Attributes:
+        measured: None when the run gave nothing to measure, which does not meet the objective.
+    """
+
+    name: str
+    limit: float
+    measured: float | None
+    unit: str = ""
+
+    @property
+    def met(self) -> bool:
+        """Whether it held."""
+        return self.measured is not None and self.measured <= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorHealth:
+    """How well the load test itself kept up. A late generator measures itself, not the backend.
+
+    Attributes:
+        step_late_us: percentiles of how late each step of the swarm began.
+        steps_missed_share: steps that were skipped because the swarm was more than one behind.
+        arrival_late_ms: percentiles of how late players were sent on their way.
+        datagrams_overflowed: datagrams that found an emulated link's queue full.
+        cpu_cores: processor time of this process over wall time.
+        stages_s: of it, in seconds, what each stage of the swarm's step took; the rest went to the reliable lane.
+    """
+
+    step_late_us: dict[str, float | None]
+    steps_missed_share: float
+    arrival_late_ms: dict[str, float | None]
+    datagrams_overflowed: int
+    cpu_cores: float
+    stages_s: Mapping[str, float] = field(default_factory=dict)
+
+    # Beyond one frame, inputs bunch up and the measured round trip is the generator's own; below 57 of 60 inputs a second the
+    # bots are not the players they play; and arrivals half a second late are another curve than the scenario's.
+    MAX_STEP_LATE_US = TICK_US
+    MAX_MISSED_SHARE = 0.05
+    MAX_ARRIVAL_LATE_MS = 500.0
+
+    @property
+    def saturation_reasons(self) -> list[str]:
+        """Why the measurements cannot be trusted; empty when they can."""
+        found: list[str] = []
+        if (late_us := self.step_late_us.get("p99") or 0.0) > self.MAX_STEP_LATE_US:
+            found.append(f"the swarm's steps began {late_us / 1e3:.1f} ms late (p99)")
+        if self.steps_missed_share > self.MAX_MISSED_SHARE:
+            found.append(f"the swarm skipped {self.steps_missed_share:.1%} of its steps")
+        if (late_ms := self.arrival_late_ms.get("p99") or 0.0) > self.MAX_ARRIVAL_LATE_MS:
+            found.append(f"players were sent on their way {late_ms:.0f} ms late (p99)")
+        if self.datagrams_overflowed:
+            found.append(f"{self.datagrams_overflowed} datagrams found an emulated link's queue full")
+        return found
+
+    @property
+    def saturated(self) -> bool:
+        """Whether the generator, and not the backend, was the limit."""
+        return bool(self.saturation_reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """A finished, or interrupted, run.
+
+    Attributes:
+        reports: the last report of each game server that ran one of our matches, with its ``region``.
+        settled_s: seconds after the last player left until the ledger balanced; None if it never did.
+        interrupted: why the run ended early, or "".
+        started_at: Unix seconds.
+        happenings: the scenario's faults, and what came of them.
+        requests: how the reliable lane answered.
+        cpu_s: seconds of processor time by kind of process: servers, services, engines; empty where the backend is not ours.
+        kills_by_player: as Kafka has them.
+        population: the players, None where nobody asks.
+    """
+
+    scenario: Scenario
+    run_id: str
+    started_at: float
+    wall_s: float
+    records: PlayerRecords
+    timeline: Timeline
+    ledger: Ledger
+    reports: list[dict[str, Any]]
+    generator: GeneratorHealth
+    settled_s: float | None
+    interrupted: str = ""
+    fault_records: Sequence[FaultRecord] = ()
+    requests: RequestLog = field(default_factory=RequestLog)
+    cpu_s: Mapping[str, float] = field(default_factory=dict)
+    kills_by_player: Mapping[int, int] = field(default_factory=dict)
+    population: Population | None = None
+
+    @property
+    def players_lost(self) -> int:
+        """Players without a match or a session through no fault of their own, as the bots or the servers saw it."""
+        by_bots = self.records.count(PlayerState.LOST, PlayerState.UNMATCHED)
+        by_servers = sum(int(report.get("players_lost", 0)) for report in self.reports)
+        gone_on_purpose = int(self.records.quits.sum())
+        return max(by_bots, by_servers - gone_on_purpose)
+
+    @property
+    def faults_missed(self) -> int:
+        """Faults whose time never came, because the run was over before."""
+        return sum(happening.began_s is None for happening in self.fault_records)
+
+    @property
+    def cpu_cores(self) -> dict[str, float]:
+        """Processor time over wall time, by kind of process; the generator is this process."""
+        backend = {kind: round(seconds / max(self.wall_s, 1e-9), 3) for kind, seconds in self.cpu_s.items()}
+        return {**backend, "generator": round(self.generator.cpu_cores, 3)}
+
+    @property
+    def servers_peak(self) -> int:
+        """Most game servers in a match at once, by the samples."""
+        return max(self.timeline.fleet.get("Allocated", []), default=0)
+
+    @property
+    def server_hours(self) -> float:
+        """Hours of game servers that were there, playing or not."""
+        return self.timeline.server_hours()
+
+    @property
+    def cost(self) -> float:
+        """Money for them, at the scenario's price."""
+        return self.server_hours * self.scenario.fleet.price_per_server_hour
+
+    def players_in(self, match_id: str) -> int:
+        """Players of this run who were assigned to a match."""
+        return self.records.match_id.count(match_id)
+
+    @property
+    def tick_us(self) -> dict[str, float | None]:
+        """Tick time in µs: the median server's p50, the slowest server's p99 and max."""
+        ticks = [report["tick_us"] for report in self.reports if report.get("tick_us")]
+        if not ticks:
+            return {"p50": None, "p99": None, "max": None}
+        return {
+            "p50": round(float(np.median([tick["p50"] for tick in ticks])), 1),
+            "p99": round(max(float(tick["p99"]) for tick in ticks), 1),
+            "max": round(max(float(tick["max"]) for tick in ticks), 1),
+        }
+
+    @property
+    def missed_tick_share(self) -> float | None:
+        """Ticks that could not begin in their own slot, of all that were due, over all our servers."""
+        due = sum(int(report.get("tick", 0)) for report in self.reports)
+        missed = sum(int(report.get("missed_ticks", 0)) for report in self.reports)
+        return round(missed / due, 6) if due else None
+
+    @property
+    def objectives(self) -> list[Objective]:
+        """What the scenario asked for, against what was measured."""
+        asked: Objectives = self.scenario.objectives
+        tick_p99 = self.tick_us["p99"]
+        wait = percentiles(self.records.wait_times_s(), 95)["p95"]
+        gave_up = self.records.count(PlayerState.CANCELLED) / max(1, len(self.records))
+        measured: list[tuple[str, float | None, float | None, str]] = [
+            ("wait p95", asked.wait_p95_s, wait, "s"),
+            ("tick p99", asked.tick_p99_ms, None if tick_p99 is None else tick_p99 / 1e3, "ms"),
+            ("missed ticks", asked.missed_tick_share, self.missed_tick_share, ""),
+            ("players lost", asked.players_lost, float(self.players_lost), ""),
+            ("gave up waiting", asked.abandoned_share, gave_up, ""),
+            ("cost", asked.cost, self.cost, ""),
+            ("faults that never came", 0 if self.fault_records else None, float(self.faults_missed), ""),
+            ("ledger lines off", 0, float(sum(not line.balanced for line in self.ledger.lines)), ""),
+        ]
+        return [
+            Objective(name, limit, found, unit) for name, limit, found, unit in measured if limit is not None
+        ]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every objective was met, by a generator that kept up, in a run that was not cut short."""
+        return not self.interrupted and not self.generator.saturated and all(o.met for o in self.objectives)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        if self.interrupted:
+            return f"Interrupted: {self.interrupted}. These are the figures so far."
+        if self.passed:
+            return "Passed: every objective was met and the ledger balances."
+        failures = [
+            f"{o.name} {_figure(o)} (limit {o.limit:g} {o.unit}".rstrip() + ")"
+            for o in self.objectives
+            if not o.met
+        ]
+        failures += [f"generator saturated: {complaint}" for complaint in self.generator.saturation_reasons]
+        return "Failed: " + "; ".join(failures) + "."
+
+    def as_json(self) -> dict[str, Any]:
+        """The run as JSON; every figure of the report is here too."""
+        from loadtest.report import incidents, quality  # they are made of outcomes
+
+        fates = self.records
+        return {
+            "scenario": self.scenario.name,
+            "seed": self.scenario.seed,
+            "run_id": self.run_id,
+            "started_at": round(self.started_at, 3),
+            "wall_s": round(self.wall_s, 3),
+            "passed": self.passed,
+            "interrupted": self.interrupted,
+            "verdict": self.verdict,
+            "players": len(fates),
+            "players_lost": self.players_lost,
+            "players_by_state": {state.name.lower(): fates.count(state) for state in PlayerState},
+            "reasons": fates.count_reasons(),
+            "matches": len(fates.match_ids()),
+            "tick_us": self.tick_us,
+            "missed_tick_share": self.missed_tick_share,
+            "wait_s": percentiles(fates.wait_times_s(), 50, 95, 99, 100),
+            "rtt_ms": percentiles(fates.rtt_ms, 50, 95, 99),
+            "kbit_per_client": percentiles(fates.received_kbit_s, 50, 95, 100),
+            "sent_kbit_per_client": percentiles(fates.sent_kbit_s, 50, 95, 100),
+            "ledger": self.ledger.as_json() | {"settled_s": self.settled_s},
+            "objectives": [
+                {"name": o.name, "limit": o.limit, "measured": o.measured, "unit": o.unit, "met": o.met}
+                for o in self.objectives
+            ],
+            "generator_saturated": self.generator.saturated,
+            "generator": {
+                "complaints": self.generator.saturation_reasons,
+                "step_late_us": self.generator.step_late_us,
+                "steps_missed_share": self.generator.steps_missed_share,
+                "arrival_late_ms": self.generator.arrival_late_ms,
+                "datagrams_overflowed": self.generator.datagrams_overflowed,
+                "stages_s": dict(self.generator.stages_s),
+            },
+            "cpu_cores": self.cpu_cores,
+            "faults": [happening.as_json() for happening in self.fault_records],
+            "requests": self.requests.as_json(),
+            "tickets": fates.tickets,
+            "requeues": int(fates.requeues.sum()),
+            "requeues_with_age": int(fates.requeues_with_age.sum()),
+            "joined_running_matches": sum(report.get("players_backfilled", 0) for report in self.reports),
+            "quits": int(fates.quits.sum()),
+            "connections_dropped": int(fates.disconnects.sum()),
+            "connections_taken_up_again": int(fates.reconnects.sum()),
+            "servers_peak": self.servers_peak,
+            "match_quality": quality.quality_by_match(self),
+            "kills_by_skill": dict(
+                zip(("bands", "mean_kills", "rank_correlation"), quality.kills_by_skill(self), strict=True)
+            ),
+            "what_broke": [each._asdict() for each in incidents.find_incidents(self)],
+            "server_hours": round(self.server_hours, 4),
+            "cost": round(self.cost, 4),
+            "servers": self.reports,
+        }
+
+    def write_json(self, path: Path) -> None:
+        """Write :meth:`as_json`, indented, as UTF-8."""
+        path.write_text(json.dumps(self.as_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _figure(objective: Objective) -> str:
+    return (
+        "not measured"
+        if objective.measured is None
+        else f"{objective.measured:.3g} {objective.unit}".rstrip()
+    )

@@ -1,0 +1,135 @@
+"""What is shown while a run goes on: a live table in a terminal, a plain line every few seconds anywhere else."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from loadtest.flood.timeline import Timeline
+from loadtest.players.player_records import PlayerRecords, PlayerState
+
+REFRESH_HZ = 4
+PLAIN_EVERY_S = 5.0
+SHOWN_STATES = (
+    (PlayerState.AWAY, "to come"),
+    (PlayerState.SHOPPING, "shopping"),
+    (PlayerState.QUEUED, "queued"),
+    (PlayerState.CONNECTING, "connecting"),
+    (PlayerState.PLAYING, "playing"),
+    (PlayerState.WATCHING, "watching"),
+    (PlayerState.THINKING, "between matches"),
+    (PlayerState.DONE, "gone home"),
+    (PlayerState.LOST, "lost"),
+)
+
+HIDDEN_WHEN_ZERO = ("shopping", "between matches")  # shown where there are any
+
+
+class ProgressDisplay:
+    """Shows a run on a console; ``show`` is called as often as there is news.
+
+    Args:
+        console: rich's; a terminal gets a live table.
+        fates: of the run.
+        timeline: of the run.
+    """
+
+    def __init__(self, console: Console, fates: PlayerRecords, timeline: Timeline) -> None:
+        self._console = console
+        self._fates = fates
+        self._timeline = timeline
+        self._live = (
+            Live(console=console, refresh_per_second=REFRESH_HZ, transient=True)
+            if console.is_terminal
+            else None
+        )
+        self._next_line_s = 0.0
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def print_line(self, text: str) -> None:
+        """A line of its own, above whatever is live."""
+        self._console.print(text, highlight=False)
+
+    def update(self, now_s: float, phase: str) -> None:
+        """Show where everyone is, ``now_s`` seconds after the start."""
+        if self._live is not None:
+            self._live.update(self._table(now_s, phase))
+        elif now_s >= self._next_line_s:
+            self._next_line_s = now_s + PLAIN_EVERY_S
+            self._console.print(self._line(now_s, phase), highlight=False, soft_wrap=True)
+
+    def _counts(self) -> list[tuple[str, int]]:
+        by_state = self._fates.count_by_state()
+        return [(name, int(by_state[state])) for state, name in SHOWN_STATES]
+
+    def _line(self, now_s: float, phase: str) -> str:
+        counts = ", ".join(f"{count:,} {name}" for name, count in self._counts() if count)
+        playing = self._playing()
+        if not playing:
+            return f"{now_s:5.0f} s  {phase}: {counts}"
+        slowest, curve = max(playing, key=lambda each: each[1]["p99"][-1])
+        alive = sum(curve["alive"][-1] for _, curve in playing)
+        return (
+            f"{now_s:5.0f} s  {phase}: {counts}; {len(playing)} servers, {alive:,.0f} alive, "
+            f"slowest tick p99 {curve['p99'][-1] / 1e3:.2f} ms ({slowest})"
+        )
+
+    def _table(self, now_s: float, phase: str) -> RenderableType:
+        players = Table.grid(padding=(0, 2))
+        players.add_column(min_width=11)
+        players.add_column(justify="right", min_width=6)
+        players.add_column(width=40)
+        for name, count in self._counts():
+            if not count and name in HIDDEN_WHEN_ZERO:
+                continue
+            colour = "red" if name == "lost" and count else "green" if name == "playing" else "blue"
+            players.add_row(
+                name,
+                f"{count:,}",
+                ProgressBar(len(self._fates), count, width=40, complete_style=colour, finished_style=colour),
+            )
+        servers = Table(box=None, pad_edge=False)
+        servers.add_column("game server", min_width=20)
+        for heading in ("connected", "alive", "tick p50", "tick p99", "kbit/s"):
+            servers.add_column(heading, justify="right", min_width=9)
+        for name, curve in self._playing():
+            servers.add_row(
+                name,
+                f"{curve['connected'][-1]:.0f}",
+                f"{curve['alive'][-1]:.0f}",
+                f"{curve['p50'][-1] / 1e3:.2f} ms",
+                f"{curve['p99'][-1] / 1e3:.2f} ms",
+                f"{curve['kbit'][-1]:.0f}",
+            )
+        title = Text(f"{now_s:.0f} s · {phase}", style="bold")
+        if self._timeline.faults:
+            at_s, what = self._timeline.faults[-1]
+            title.append(f" · {at_s:.0f} s: {what}", style="bold red")
+        return Group(title, players, *([servers] if servers.row_count else []))
+
+    def _playing(self) -> list[tuple[str, dict[str, list[float]]]]:
+        """Servers that reported play in the last look."""
+        if not self._timeline.at_s:
+            return []
+        last_s = self._timeline.at_s[-1]
+        return [
+            (name, curve)
+            for name, curve in sorted(self._timeline.servers.items())
+            if curve["at_s"][-1] == last_s
+        ]

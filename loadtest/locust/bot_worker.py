@@ -1,0 +1,225 @@
+"""A process of bots for somebody else's load generator: ``python -m loadtest.locust.bot_worker``.
+
+Locust's workers are made of greenlets, bots of coroutines over compiled steps on a thread; neither can live inside the other. So each
+worker keeps one such process, with one event loop and one swarm in it. Over standard input come orders, a JSON object a line:
+``{"play": PLAYER}`` and ``{"stop": PLAYER}``, the number being the caller's own. Over standard output go reports:
+``{"ready": true}``, ``{"player", "name", "ms", "error"}`` for each stage of a player's way, and ``{"player", "over": true}`` at its end.
+When standard input ends all players leave in good order, and then so does this process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import secrets
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+
+from launchday import telemetry
+from launchday.settings import settings
+from loadtest.bots.swarm import Swarm
+from loadtest.errors import LoadTestError
+from loadtest.flood.run import max_one_way_ms, region_latencies_ms
+from loadtest.players.backend_client import HttpBackendClient
+from loadtest.players.journey import RunContext, run_player
+from loadtest.players.parties import BotParties, BotParty
+from loadtest.players.player_records import PlayerRecords, PlayerState
+from loadtest.scenario import reader
+from loadtest.scenario.model import Scenario
+from loadtest.scenario.population import draw_population
+
+REPORT_INTERVAL_S = 0.1  # between two looks at what has happened
+REPORTS_PER_RTT = 10  # a round trip of each connected player a second
+SPARE_SEATS = 2  # a bot's socket stays open for a moment after its good-bye: its seat rests for a turn
+
+LOGIN, WAIT, CONNECT, ROUND_TRIP, MATCH = (
+    "log in and queue",
+    "wait for a match",
+    "connect",
+    "round trip",
+    "match",
+)
+
+log = structlog.get_logger()
+
+
+class BotWorker:
+    """Players on their way, and what is told of them.
+
+    Args:
+        scenario: links, locations, mode and patience of the players; its arrivals are the caller's business.
+        seats: players at once at most.
+    """
+
+    def __init__(self, scenario: Scenario, seats: int) -> None:
+        players = scenario.players.model_copy(update={"count": SPARE_SEATS * seats})
+        self._scenario = scenario.model_copy(update={"players": players, "seed": secrets.randbits(48)})
+        self._free = deque(range(SPARE_SEATS * seats))
+        self._seat: dict[int, int] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._told: dict[int, set[str]] = {}
+        self._journeys = 0
+        self._device: dict[int, str] = {}
+
+    async def serve(self, orders: asyncio.StreamReader) -> None:
+        """Let players play until ``orders`` ends. Raises LoadTestError where the backend has no region that players reach."""
+        configured = settings()
+        population = draw_population(self._scenario)
+        population.arrives_s[:] = 0.0
+        latencies_ms = region_latencies_ms(self._scenario, configured.region_names)
+        run = secrets.token_hex(4)
+        self.records = PlayerRecords(population.arrives_s)
+        swarm = Swarm(
+            population,
+            entities=max(self._scenario.max_match_players, configured.match_players),
+            scenario=self._scenario,
+            longest_ms=max_one_way_ms(self._scenario, latencies_ms),
+        )
+        async with swarm as self._swarm, HttpBackendClient(configured, len(population)) as lobby:
+            began_s = time.monotonic()
+            trip = RunContext(
+                scenario=self._scenario,
+                population=population,
+                records=self.records,
+                backend=lobby,
+                swarm=swarm,
+                latencies_ms=latencies_ms,
+                clock=lambda: time.monotonic() - began_s,
+                device_id=lambda bot: f"locust-{run}-{self._device[bot]}",
+                parties=BotParties.alone(len(population)),  # players come one by one, and so do they queue
+            )
+            write_report({"ready": True})
+            looking = asyncio.create_task(self._look())
+            while line := await orders.readline():
+                self._obey(json.loads(line), trip)
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            looking.cancel()
+
+    def _obey(self, order: dict[str, int], trip: RunContext) -> None:
+        if (player := order.get("stop")) is not None:
+            if player in self._seat:
+                self._tasks[self._seat[player]].cancel()
+            return
+        player = order["play"]
+        if not self._free:
+            write_report(
+                {"player": player, "name": LOGIN, "ms": 0.0, "error": "no seat is free: raise --bot-seats"}
+            )
+            write_report({"player": player, "over": True})
+            return
+        seat = self._free.popleft()
+        self._journeys += 1
+        self._device[seat] = str(self._journeys)
+        self._seat[player] = seat
+        self._told[seat] = set()
+        _forget(self.records, seat)
+        trip.parties.by_player[seat] = BotParty("", [seat])
+        task = asyncio.create_task(run_player(trip, seat))
+        self._tasks[seat] = task
+        task.add_done_callback(lambda done: self._over(player, seat, done))
+
+    def _over(self, player: int, seat: int, task: asyncio.Task[None]) -> None:
+        self._tell_stages(player, seat)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            log.error("a bot's journey failed", exc_info=fault)
+            write_report({"player": player, "name": MATCH, "ms": 0.0, "error": repr(fault)})
+        del self._seat[player], self._tasks[seat], self._told[seat]
+        self._free.append(seat)
+        write_report({"player": player, "over": True})
+
+    async def _look(self) -> None:
+        """Tell stages as they end, and a round trip a second of everybody who is connected."""
+        looks = 0
+        while True:
+            await asyncio.sleep(REPORT_INTERVAL_S)
+            looks += 1
+            for player, seat in self._seat.items():
+                self._tell_stages(player, seat)
+            if looks % REPORTS_PER_RTT == 0:
+                rtt_ms = self._swarm.rtt_ms
+                for player, seat in self._seat.items():
+                    if not math.isnan(rtt_ms[seat]):
+                        write_report(
+                            {"player": player, "name": ROUND_TRIP, "ms": float(rtt_ms[seat]), "error": ""}
+                        )
+
+    def _tell_stages(self, player: int, seat: int) -> None:
+        fates = self.records
+        begun = fates.arrived_s[seat]
+        for name, ended in (
+            (LOGIN, fates.queued_s[seat]),
+            (WAIT, fates.assigned_s[seat]),
+            (CONNECT, fates.connected_s[seat]),
+            (MATCH, fates.ended_s[seat]),
+        ):
+            lost = bool(fates.state[seat] in (PlayerState.LOST, PlayerState.UNMATCHED))
+            if math.isnan(ended) or (name == MATCH and fates.state[seat] == PlayerState.CANCELLED):
+                return
+            if name not in self._told[seat]:
+                self._told[seat].add(name)
+                error = fates.reason[seat] if lost and name == MATCH else ""
+                write_report(
+                    {"player": player, "name": name, "ms": float(ended - begun) * 1e3, "error": error}
+                )
+            begun = ended
+
+
+def _forget(fates: PlayerRecords, seat: int) -> None:
+    """Make a seat as new."""
+    fates.state[seat] = PlayerState.AWAY
+    fates.region[seat] = fates.match_id[seat] = fates.reason[seat] = ""
+    fates.tickets_opened[seat] = 0
+    for times in (
+        fates.arrived_s,
+        fates.queued_s,
+        fates.assigned_s,
+        fates.connected_s,
+        fates.died_s,
+        fates.ended_s,
+    ):
+        times[seat] = np.nan
+
+
+def write_report(report: dict[str, Any]) -> None:
+    """Write a report; whoever reads it reads lines."""
+    sys.stdout.write(json.dumps(report) + "\n")
+    sys.stdout.flush()
+
+
+async def _serve(host: BotWorker) -> None:
+    orders = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(orders), sys.stdin
+    )
+    await host.serve(orders)
+
+
+def main() -> int:
+    """Serve until standard input ends."""
+    parser = argparse.ArgumentParser(
+        prog="bot_host", description="Bots for a load generator of another kind."
+    )
+    parser.add_argument("--scenario", type=Path, default=reader.SHIPPED / "tour.yaml")
+    parser.add_argument("--seats", type=int, default=500, help="players at once at most")
+    options = parser.parse_args()
+    telemetry.configure("bots", settings())
+    try:
+        asyncio.run(_serve(BotWorker(reader.load_scenario(options.scenario), options.seats)))
+    except LoadTestError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

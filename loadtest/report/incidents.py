@@ -1,0 +1,97 @@
+"""What broke, in the order in which it did: the first time that each thing was not as it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from loadtest.flood.outcome import TICK_US, RunOutcome
+from loadtest.players.player_records import PlayerState
+
+
+class Incident(NamedTuple):
+    """Something that was not as it should be, for the first time.
+
+    Attributes:
+        at_s: seconds after the start.
+        planned: the scenario itself let it go wrong.
+    """
+
+    at_s: float
+    what: str
+    planned: bool = False
+
+
+def find_incidents(outcome: RunOutcome) -> list[Incident]:
+    """The first of each kind, in order of time."""
+    return sorted([*_planned(outcome), *_servers(outcome), *_waits(outcome), *_players(outcome)])
+
+
+def describe_first(outcome: RunOutcome) -> str:
+    """What broke first, in a sentence."""
+    found = find_incidents(outcome)
+    unplanned = [each for each in found if not each.planned]
+    if not found:
+        return "Nothing broke."
+    if not unplanned:
+        return "Nothing broke but what the scenario broke itself."
+    earliest = unplanned[0]
+    before = [each.what for each in found if each.planned and each.at_s <= earliest.at_s]
+    after = f", after: {before[-1]}" if before else ""
+    return f"First, at {earliest.at_s:.0f} s: {earliest.what}{after}."
+
+
+def _planned(outcome: RunOutcome) -> Iterator[Incident]:
+    for happening in outcome.fault_records:
+        if happening.began_s is not None:
+            yield Incident(happening.began_s, happening.what, planned=True)
+
+
+def _servers(outcome: RunOutcome) -> Iterator[Incident]:
+    late = [
+        (at_s, name, p99)
+        for name, curve in outcome.timeline.servers.items()
+        for at_s, p99 in zip(curve["at_s"], curve["p99"], strict=True)
+        if p99 > TICK_US
+    ]
+    if late:
+        at_s, name, p99 = min(late)
+        yield Incident(at_s, f"the tick of {name} took {p99 / 1e3:.1f} ms (p99), longer than one at 60 Hz")
+    for name, values in outcome.timeline.queue.items():
+        gaps = [at_s for at_s, value in zip(outcome.timeline.at_s, values, strict=True) if value is None]
+        if gaps and name == "tickets searching":
+            yield Incident(gaps[0], "a service did not answer when it was asked for its books")
+
+
+def _waits(outcome: RunOutcome) -> Iterator[Incident]:
+    limit_s = outcome.scenario.objectives.wait_p95_s
+    fates = outcome.records
+    if limit_s is not None:
+        over = (fates.assigned_s - fates.intended_s) > limit_s
+        if over.any():
+            at_s = float((fates.intended_s[over] + limit_s).min())
+            yield Incident(
+                at_s, f"a player had waited {limit_s:g} s for a match; {int(over.sum()):,} did in all"
+            )
+    if outcome.requests.failed_at_s:
+        count = len(outcome.requests.failed_at_s)
+        at_s = min(outcome.requests.failed_at_s)
+        yield Incident(at_s, f"a request was not answered, and asked again; {count:,} were in all")
+
+
+def _players(outcome: RunOutcome) -> Iterator[Incident]:
+    fates = outcome.records
+    for state, words in (
+        (PlayerState.LOST, "a player was lost"),
+        (PlayerState.UNMATCHED, "a ticket ended without a match"),
+        (PlayerState.CANCELLED, "a player gave up waiting"),
+    ):
+        gone = fates.state == state
+        if gone.any() and not (outcome.interrupted and state == PlayerState.CANCELLED):
+            at_s = fates.ended_s[gone]
+            earliest = int(np.flatnonzero(gone)[np.nanargmin(at_s)]) if np.isfinite(at_s).any() else -1
+            reason = f" ({fates.reason[earliest]})" if earliest >= 0 and fates.reason[earliest] else ""
+            when_s = float(np.nanmin(at_s)) if np.isfinite(at_s).any() else 0.0
+            yield Incident(when_s, f"{words}{reason}; {int(gone.sum()):,} were in all")

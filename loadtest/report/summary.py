@@ -1,0 +1,151 @@
+"""The end of a run in the terminal: verdict, figures, matches, ledger. The same numbers as in the report."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from loadtest.flood.outcome import RunOutcome
+from loadtest.players.player_records import PlayerState, percentiles
+from loadtest.report import incidents
+
+
+def print_summary(outcome: RunOutcome, console: Console) -> None:
+    """Print the summary of a run."""
+    console.print()
+    console.print(_figures(outcome))
+    if outcome.reports:
+        console.print(_matches(outcome))
+    console.print(_ledger(outcome))
+    console.print(_objectives(outcome))
+    console.print(incidents.describe_first(outcome), highlight=False)
+    for reason, count in outcome.records.count_reasons().items():
+        console.print(f"[yellow]{count:,} × {escape(reason)}[/]")
+    if outcome.generator.saturated:
+        console.print(
+            f"[bold red]The load generator was saturated: {escape('; '.join(outcome.generator.saturation_reasons))}. "
+            "The figures are its own, not the backend's.[/]"
+        )
+    colour = "yellow" if outcome.interrupted else "green" if outcome.passed else "red"
+    console.print(f"[bold {colour}]{escape(outcome.verdict)}[/]")
+
+
+def _figures(outcome: RunOutcome) -> Table:
+    fates, tick = outcome.records, outcome.tick_us
+    wait, rtt = percentiles(fates.wait_times_s(), 50, 95, 100), percentiles(fates.rtt_ms, 50, 95)
+    received, sent = percentiles(fates.received_kbit_s, 50, 100), percentiles(fates.sent_kbit_s, 50)
+    missed = outcome.missed_tick_share
+    table = _table(
+        f"{outcome.scenario.name}, seed {outcome.scenario.seed}, {outcome.wall_s:.0f} s", header=False
+    )
+    table.add_column()
+    table.add_column()
+    states = ", ".join(
+        f"{count:,} {state.name.lower().replace('_', ' ')}"
+        for state in PlayerState
+        if (count := fates.count(state))
+    )
+    for name, value in (
+        ("players", f"{len(fates):,}: {states}; lost {outcome.players_lost:,}"),
+        ("wait", f"p50 {_s(wait['p50'])}  p95 {_s(wait['p95'])}  max {_s(wait['max'])}"),
+        (
+            "lost servers",
+            f"{int(fates.requeues.sum()):,} queued again, {int(fates.requeues_with_age.sum()):,} of them with their age",
+        ),
+        (
+            "tick",
+            f"p50 {_ms(tick['p50'])}  p99 {_ms(tick['p99'])}  max {_ms(tick['max'])}  missed {missed or 0:.2%}",
+        ),
+        ("round trip", f"p50 {_unit(rtt['p50'], 'ms')}  p95 {_unit(rtt['p95'], 'ms')}"),
+        (
+            "bandwidth",
+            f"received p50 {_unit(received['p50'], 'kbit/s')}  max {_unit(received['max'], 'kbit/s')}  "
+            f"sent p50 {_unit(sent['p50'], 'kbit/s')}",
+        ),
+        ("cores", "  ".join(f"{kind} {cores:.2f}" for kind, cores in outcome.cpu_cores.items())),
+        ("money", f"{outcome.server_hours:.2f} server-hours: {outcome.cost:.4g}"),
+        (
+            "generator",
+            f"steps late p50 {_ms(outcome.generator.step_late_us.get('p50'))}  "
+            f"p99 {_ms(outcome.generator.step_late_us.get('p99'))}",
+        ),
+    ):
+        table.add_row(name, value)
+    return table
+
+
+def _matches(outcome: RunOutcome) -> Table:
+    table = _table("matches")
+    for heading in ("match", "region"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("players", "lost", "kills", "ticks", "missed", "tick p50", "tick p99"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for report in outcome.reports:
+        tick = report.get("tick_us") or {}
+        table.add_row(
+            str(report.get("match_id", ""))[:8],
+            str(report.get("region", "?")),
+            f"{outcome.players_in(str(report.get('match_id'))):,}",
+            *(f"{report.get(key, 0):,}" for key in ("players_lost", "kills", "tick", "missed_ticks")),
+            _ms(tick.get("p50")),
+            _ms(tick.get("p99")),
+        )
+    return table
+
+
+def _ledger(outcome: RunOutcome) -> Table:
+    settled = "" if outcome.settled_s is None else f", settled after {outcome.settled_s:.1f} s"
+    table = _table(f"ledger{settled}", header=False)
+    for _ in range(3):
+        table.add_column()
+    for line in outcome.ledger.lines:
+        between = " = " if line.balanced else " | "
+        table.add_row(
+            line.name,
+            between.join(
+                f"{entry.count:,} {entry.label}" + (f" ({entry.detail})" if entry.detail else "")
+                for entry in line.entries
+            ),
+            "[green]balanced[/]" if line.balanced else f"[bold red]off by {line.difference:,}[/]",
+        )
+    return table
+
+
+def _objectives(outcome: RunOutcome) -> Table:
+    table = _table("objectives", header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    table.add_column()
+    for objective in outcome.objectives:
+        table.add_row(
+            objective.name,
+            _unit(objective.measured, objective.unit),
+            f"≤ {objective.limit:g} {objective.unit}".rstrip(),
+            "[green]met[/]" if objective.met else "[bold red]missed[/]",
+        )
+    return table
+
+
+def _table(title: str, *, header: bool = True) -> Table:
+    return Table(
+        title=escape(title),
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        show_header=header,
+        pad_edge=False,
+    )
+
+
+def _unit(value: float | None, unit: str) -> str:
+    return "–" if value is None else f"{value:,.3g} {unit}".rstrip()
+
+
+def _s(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f} s"
+
+
+def _ms(micros: float | None) -> str:
+    return "–" if micros is None else f"{micros / 1e3:.2f} ms"

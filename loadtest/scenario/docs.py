@@ -1,0 +1,143 @@
+"""The reference of scenario files, made from the models that read them: ``python -m loadtest.scenario.docs > docs/scenarios.md``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from loadtest.scenario import behaviour_profiles, link_profiles
+from loadtest.scenario.arrivals import CURVES
+from loadtest.scenario.behaviour_profiles import BehaviourProfile
+from loadtest.scenario.faults import FAULTS
+from loadtest.scenario.link_profiles import Burst, Detour, LinkProfile
+from loadtest.scenario.model import FleetSection, Objectives, Scenario
+from loadtest.scenario.players import Behaviours, Links, ModeSection, Players, Retries, Skill
+from loadtest.scenario.reader import SHIPPED, load_scenario
+
+SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("players", Players),
+    ("players.skill", Skill),
+    ("modes.NAME", ModeSection),
+    ("fleet", FleetSection),
+    ("links", Links),
+    ("links.own.NAME", LinkProfile),
+    ("links.own.NAME.burst", Burst),
+    ("links.own.NAME.detour", Detour),
+    ("behaviours", Behaviours),
+    ("behaviours.own.NAME", BehaviourProfile),
+    ("behaviours.retries", Retries),
+    ("objectives", Objectives),
+)
+HEAD = """# Scenario files
+
+<!-- Made by python -m loadtest.scenario.docs; a test compares. -->
+
+A scenario is a YAML file. `launchday flood FILE` plays it for real, `launchday simulate FILE` in virtual time. Every mistake in a file is
+reported at once, with its line and path. The same file and seed give the same players, arrivals and links.
+
+"""
+
+
+def render() -> str:
+    """The whole document."""
+    return HEAD + "\n".join(_lines()).rstrip() + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield "## Shipped"
+    yield ""
+    yield "| name | players | what |"
+    yield "|---|---|---|"
+    for path in sorted(SHIPPED.glob("*.yaml")):
+        scenario = load_scenario(path)
+        yield f"| `{scenario.name}` | {scenario.players.count:,} | {scenario.description} |"
+    yield ""
+    yield from _section("The file", Scenario)
+    yield from _section("`players`", Players)
+    yield from _section("`players.skill`", Skill)
+    yield "## `arrivals`"
+    yield ""
+    for name, curve in CURVES.items():
+        yield from _section(f"`curve: {name}`", curve, level=3, without=("curve",))
+    for name, model in SECTIONS[2:-1]:
+        yield from _section(f"`{name}`", model)
+        if name == "links":
+            yield f"Shipped lines: {', '.join(f'`{kind}`' for kind in link_profiles.profiles())}."
+            yield ""
+        if name == "behaviours":
+            yield f"Shipped kinds of players: {', '.join(f'`{kind}`' for kind in behaviour_profiles.profiles())}."
+            yield ""
+    yield "## `faults`"
+    yield ""
+    yield "A list; each has `do` and the keys of its kind."
+    yield ""
+    for name, fault in FAULTS.items():
+        yield from _section(f"`do: {name}`", fault, level=3, without=("do",))
+    yield from _section("`objectives`", Objectives)
+
+
+def _section(
+    title: str, model: type[BaseModel], *, level: int = 2, without: tuple[str, ...] = ()
+) -> Iterator[str]:
+    yield f"{'#' * level} {title}"
+    yield ""
+    yield " ".join((model.__doc__ or "").split())
+    yield ""
+    yield "| key | value | default | meaning |"
+    yield "|---|---|---|---|"
+    for name, field in model.model_fields.items():
+        if name not in without:
+            yield f"| `{name}` | {_value(field)} | {_default(field)} | {_cell(field.description or '')} |"
+    yield ""
+
+
+def _value(field: FieldInfo) -> str:
+    limits = []
+    for mark in field.metadata:
+        for sign, name in (("≥", "ge"), (">", "gt"), ("≤", "le"), ("<", "lt")):
+            if (limit := getattr(mark, name, None)) is not None:
+                limits.append(f"{sign} {limit:,}" if isinstance(limit, int) else f"{sign} {limit:,g}")
+    return _cell(" ".join([_kind(field.annotation), ", ".join(limits)]).strip())
+
+
+def _kind(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if annotation in (int, float, str, bool):
+        return {int: "whole number", float: "number", str: "text", bool: "yes or no"}[annotation]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "section"
+    if origin is dict:
+        return "mapping"
+    if origin is list:
+        return "list"
+    if str(origin) == "typing.Literal":
+        return ", ".join(f"`{value}`" for value in arguments)
+    if type(None) in arguments:
+        return f"{_kind(next(each for each in arguments if each is not type(None)))} or null"
+    if hasattr(annotation, "__metadata__"):
+        return _kind(arguments[0])
+    return "section"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default
+    if isinstance(value, BaseModel):
+        return "as below"
+    if value is PydanticUndefined or value is None:
+        return "null"
+    return _cell(f"`{value}`" if value not in ("", {}, []) else "none")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render())

@@ -1,0 +1,85 @@
+"""Kinds of lines that players have, as data: what a fibre, a phone or a train does to datagrams."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+FILE = Path(__file__).parent / "data" / "link_profiles.yaml"
+BYTES_A_KBIT = 125.0
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Burst(_Part):
+    """Losses in a row."""
+
+    share: Share = 0.0
+    length: float = Field(1.0, ge=1, le=10_000, description="Mean number of datagrams lost in a row.")
+
+
+class Detour(_Part):
+    """A way round that some datagrams take."""
+
+    share: Share = 0.0
+    ms: float = Field(0.0, ge=0, le=10_000)
+
+
+class LinkProfile(_Part):
+    """One kind of line; both directions are alike but for their rates."""
+
+    access_ms: float = Field(0.0, ge=0, le=2_000, description="Round trip of the line itself.")
+    jitter_ms: float = Field(0.0, ge=0, le=1_000)
+    loss: Share = 0.0
+    burst: Burst = Burst()
+    duplicate: Share = 0.0
+    detour: Detour = Detour()
+    down_kbit_s: float = Field(0.0, ge=0, description="0: no bottleneck.")
+    up_kbit_s: float = Field(0.0, ge=0)
+    buffer_ms: float = Field(200.0, ge=0, le=10_000)
+
+    def direction(self, rtt_ms: float, kbit_s: float) -> dict[str, float]:
+        """The fields of ``links.LINK_DTYPE`` for one direction of a path of ``rtt_ms``, access included.
+
+        All datagrams that meet the bad state are lost. It lasts for ``burst.length`` of them on average, and comes as often as makes
+        its share of all of them ``burst.share``.
+        """
+        to_good = 1.0 / self.burst.length
+        return {
+            "delay_s": rtt_ms / 2e3,
+            "jitter_s": self.jitter_ms / 1e3,
+            "loss": self.loss,
+            "loss_bad": 1.0,
+            "to_bad": to_good * self.burst.share / (1.0 - self.burst.share),
+            "to_good": to_good,
+            "duplicate": self.duplicate,
+            "detour": self.detour.share,
+            "detour_s": self.detour.ms / 1e3,
+            "bytes_s": kbit_s * BYTES_A_KBIT,
+            "buffer_s": self.buffer_ms / 1e3,
+        }
+
+    @property
+    def latency_ms(self) -> float:
+        """What the line adds to the round trip that a client measures: access, and the queues both ways."""
+        return self.access_ms + 2 * self.jitter_ms
+
+    @property
+    def max_extra_ms(self) -> float:
+        """What a datagram may need beyond the round trip's half, but for one in some thousands."""
+        waits_ms = self.buffer_ms if self.down_kbit_s or self.up_kbit_s else 0.0
+        return 8 * self.jitter_ms + self.detour.ms + waits_ms
+
+
+@functools.cache
+def profiles() -> dict[str, LinkProfile]:
+    """The profiles that are shipped, by name."""
+    return TypeAdapter(dict[str, LinkProfile]).validate_python(yaml.safe_load(FILE.read_text()))

@@ -1,0 +1,186 @@
+"""What a scenario says: who arrives, from where, over which links, to play what, on which fleet, and what must hold."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from loadtest.scenario.arrivals import Arrivals, trace_mistakes
+from loadtest.scenario.faults import CutRegion, Fault, KillServer
+from loadtest.scenario.players import Behaviours, Links, ModeSection, Players
+from loadtest.scenario.sections import Region, Section
+
+KeyPath = tuple[str | int, ...]
+SHARE_TOLERANCE = 1e-6
+
+
+class FleetSection(Section):
+    """The game servers, and what they cost."""
+
+    regions: list[Region] = Field(
+        ["west-europe", "east-us"],
+        min_length=1,
+        max_length=16,
+        description="Regions with a fleet each, by their names in region_rtt.csv.",
+    )
+    buffer: int = Field(
+        2, ge=0, le=100_000, description="Idle warm servers kept ready in each region; sweep varies it."
+    )
+    max: int = Field(64, ge=1, le=1_000_000, description="Game servers at most, all regions together.")
+    startup_s: float = Field(
+        0.05,
+        ge=0,
+        le=86_400,
+        description="In virtual time: seconds from the wish for another server until it is ready. A fork from the warm parent "
+        "takes some hundredths; a new machine a minute and more.",
+    )
+    startup_spread: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="In virtual time: standard deviation of the start-up's logarithm; 0: always alike.",
+    )
+    failures_per_server_hour: float = Field(
+        0.0, ge=0, le=100, description="In virtual time: servers that die in an hour of play, each."
+    )
+    policy: Literal["buffer", "forecast"] = Field(
+        "buffer",
+        description="In virtual time: buffer keeps so many ready; forecast sizes the fleet from the arrivals seen (Erlang-B).",
+    )
+    price_per_server_hour: float = Field(
+        0.05, ge=0, le=1_000, description="Money an hour of a server costs, ready or playing."
+    )
+
+
+class Objectives(Section):
+    """What must hold for the run to pass. That the ledger balances is always required; what is null is not asked for."""
+
+    wait_p95_s: float | None = Field(
+        30.0, gt=0, description="95th percentile of the wait, from the intended arrival to the assignment."
+    )
+    tick_p99_ms: float | None = Field(
+        16.7, gt=0, description="99th percentile of the tick of the slowest game server."
+    )
+    missed_tick_share: float | None = Field(
+        None, ge=0, le=1, description="Ticks that could not begin in their own slot, of all that were due."
+    )
+    players_lost: int | None = Field(
+        0, ge=0, description="Players at most who lost their session or never got one."
+    )
+    abandoned_share: float | None = Field(
+        None, ge=0, le=1, description="Players at most who gave up waiting for a match, of all."
+    )
+    cost: float | None = Field(None, ge=0, description="Money at most for the game servers of the whole run.")
+
+
+class Scenario(Section):
+    """One load test, complete: the same file and seed give the same players, arrivals and links."""
+
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9_]{0,39}$", description="Short name: lower case, digits, underscores."
+    )
+    description: str = Field("", max_length=300, description="One sentence for the report.")
+    seed: int = Field(
+        0, ge=0, lt=2**63, description="Seed of everything random in the players and their links."
+    )
+    duration_s: float | None = Field(
+        None,
+        gt=0,
+        le=400 * 86_400,
+        description="Seconds after which the run ends, whoever still plays; null: when the last player is home.",
+    )
+    players: Players
+    arrivals: Arrivals
+    modes: dict[str, ModeSection] = Field(
+        min_length=1, max_length=8, description="What they play, by the mode's name; the shares sum to 1."
+    )
+    fleet: FleetSection = FleetSection()
+    links: Links = Links()
+    behaviours: Behaviours = Behaviours()
+    faults: list[Fault] = Field([], max_length=1_000, description="What goes wrong, and when.")
+    objectives: Objectives = Objectives()
+
+    @property
+    def main_mode_name(self) -> str:
+        """The mode that most players play."""
+        return max(self.modes, key=lambda name: self.modes[name].share)
+
+    @property
+    def main_mode(self) -> ModeSection:
+        """What most players play."""
+        return self.modes[self.main_mode_name]
+
+    @property
+    def max_match_players(self) -> int:
+        """Players of the largest match."""
+        return max(mode.players for mode in self.modes.values())
+
+    @property
+    def max_match_s(self) -> float:
+        """Seconds of the longest match."""
+        return max(mode.duration_s for mode in self.modes.values())
+
+    def contradictions(self) -> list[tuple[KeyPath, str]]:
+        """What no section alone can see: where it is, and what is wrong."""
+        found: list[tuple[KeyPath, str]] = []
+        total = sum(mode.share for mode in self.modes.values())
+        if abs(total - 1.0) > SHARE_TOLERANCE:
+            found.append((("modes",), f"the shares sum to {total:g}, not to 1"))
+        for name, mode in self.modes.items():
+            if mode.min_players > mode.players:
+                found.append(
+                    (("modes", name, "min_players"), f"is more than the {mode.players} of a full match")
+                )
+            found += [
+                (("players", "parties", size), f"does not fit into the {mode.players} of {name}")
+                for size in self.players.parties
+                if size > mode.players
+            ]
+        found += [(("links", "shares", name), "no line has this name") for name in self.links.unknown_names()]
+        found += [
+            (("behaviours", "shares", name), "no kind of player has this name")
+            for name in self.behaviours.unknown_names()
+        ]
+        for index, fault in enumerate(self.faults):
+            if (
+                isinstance(fault, CutRegion | KillServer)
+                and fault.region
+                and fault.region not in self.fleet.regions
+            ):
+                found.append(
+                    (
+                        ("faults", index, "region"),
+                        f"no fleet is in {fault.region}; fleet.regions has {', '.join(self.fleet.regions)}",
+                    )
+                )
+        found += [(("arrivals", "file"), fault) for fault in trace_mistakes(self.arrivals)]
+        return found
+
+    def backend_settings(self) -> dict[str, Any]:
+        """The settings of the backend that this scenario is made for, by their names in ``launchday.settings``.
+
+        A launcher that starts the backend itself passes them on; a run against a backend that is already up does not. What the scenario
+        leaves open stays as the settings have it.
+        """
+        # The settings' size and pace of a match are the battle royale's; every mode has a length of its own.
+        mode, fleet = self.modes.get("battle_royale", self.main_mode), self.fleet
+        settings: dict[str, Any] = {"match_players": mode.players, "match_s": mode.duration_s}
+        for section, names in (
+            (mode, {"match_min_players": "min_players", "match_fill_s": "fill_s"}),
+            (fleet, {"ready_per_region": "buffer", "max_servers": "max"}),
+        ):
+            settings |= {
+                setting: getattr(section, key)
+                for setting, key in names.items()
+                if key in section.model_fields_set
+            }
+        if len(self.modes) > 1:
+            settings["match_lengths"] = ",".join(
+                f"{name}={each.duration_s:.12g}" for name, each in self.modes.items()
+            )
+        if "regions" in fleet.model_fields_set:
+            settings["regions"] = ",".join(fleet.regions)
+        if "max_servers" in settings:
+            settings["max_servers"] = min(settings["max_servers"], 4_096)
+        return settings

@@ -1,0 +1,170 @@
+"""The sections of a scenario about the players: who they are, what they play, over which lines, and how they behave."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from loadtest.scenario import behaviour_profiles, link_profiles
+from loadtest.scenario.behaviour_profiles import BehaviourProfile
+from loadtest.scenario.link_profiles import LinkProfile
+from loadtest.scenario.sections import PartyShares, RegionShares, Section, Share, Shares
+from loadtest.scenario_files import rule_set_file
+
+# Mean and standard deviation of real OpenSkill ratings by size of the teams (beyond-all-reason/teiserver #679).
+SKILL_SOURCES = {
+    "duel": (18.96, 8.48),
+    "small_team": (17.09, 6.69),
+    "large_team": (16.35, 7.20),
+}
+
+
+class Skill(Section):
+    """How good the players are: a normal distribution on OpenSkill's scale, cut off at 0 and 60."""
+
+    source: Literal["duel", "small_team", "large_team", "own"] = Field(
+        "large_team",
+        description="Fitted to the published ratings of beyond-all-reason (teiserver #679): duel 18.96 / 8.48, "
+        "small_team 17.09 / 6.69, large_team 16.35 / 7.20; own: the mean and deviation given here.",
+    )
+    mean: float = Field(
+        SKILL_SOURCES["large_team"][0], ge=0, le=60, description="Mean rating, where the source is own."
+    )
+    deviation: float = Field(
+        SKILL_SOURCES["large_team"][1],
+        ge=0,
+        le=30,
+        description="Standard deviation of the ratings, where the source is own.",
+    )
+
+    @property
+    def parameters(self) -> tuple[float, float]:
+        """Mean and standard deviation in force."""
+        return SKILL_SOURCES.get(self.source, (self.mean, self.deviation))
+
+
+class Players(Section):
+    """Who plays."""
+
+    count: int = Field(ge=1, le=20_000_000, description="Simulated players.")
+    locations: RegionShares = Field(
+        description="Where they live: regions of region_rtt.csv with their share of the players; the shares are "
+        "kept exactly (largest remainders) and sum to 1.",
+    )
+    skill: Skill = Skill()
+    parties: PartyShares = Field(
+        {1: 1.0},
+        description="Sizes of the parties that they come in, each with its share of the players: {1: 0.6, 4: 0.4}. "
+        "A party lives in one place and arrives together. In virtual time it is never split; in real time its members queue one by one.",
+    )
+    platforms: Shares = Field(
+        {"pc": 1.0}, description="In virtual time: what they play on, by name, with the share of the players."
+    )
+
+
+class ModeSection(Section):
+    """One way to play."""
+
+    share: Share = Field(1.0, description="Share of the players who queue for it.")
+    players: int = Field(ge=2, le=1_600, description="Players a match is filled to.")
+    min_players: int = Field(
+        2, ge=1, le=1_600, description="Fewest players a match starts with once fill_s is over."
+    )
+    fill_s: float = Field(
+        30.0, ge=0, le=3_600, description="Seconds the oldest ticket waits for a full match."
+    )
+    duration_s: float = Field(ge=5, le=86_400, description="Seconds a match lasts at most.")
+    duration_spread: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="In virtual time: matches last from (1 − this) of duration_s to all of it, evenly. "
+        "In real time a match is over when it is decided.",
+    )
+    rules: str = Field(
+        "",
+        description="In virtual time: a rule set in FlexMatch's JSON: the name of a shipped one, or a file beside the scenario; "
+        "empty: the shipped one of the mode's name.",
+    )
+
+    @field_validator("rules")
+    @classmethod
+    def _there(cls, name: str, info: ValidationInfo) -> str:
+        return str(rule_set_file(name, info.context)) if name else name
+
+
+class Links(Section):
+    """The lines of the players, on top of the distance between the regions."""
+
+    shares: Shares = Field(
+        {"cable": 1.0},
+        description="Kinds of lines with their share of the players: fibre, cable, wifi, 4g, satellite, train, or one of own.",
+    )
+    own: dict[str, LinkProfile] = Field({}, description="Kinds of lines described here, by name.")
+
+    def profile(self, name: str) -> LinkProfile:
+        """The kind of line of that name; one described here hides a shipped one."""
+        return self.own.get(name) or link_profiles.profiles()[name]
+
+    def unknown_names(self) -> list[str]:
+        """Names in ``shares`` that no line has."""
+        return [name for name in self.shares if name not in self.own and name not in link_profiles.profiles()]
+
+
+class Retries(Section):
+    """What a player does about a request that failed for a passing reason."""
+
+    tries: int = Field(4, ge=1, le=100, description="Requests in all before giving up.")
+    pause_s: float = Field(0.25, ge=0, le=60, description="Before the second try.")
+    growth: float = Field(
+        2.0,
+        ge=1,
+        le=10,
+        description="Each pause is so many times the one before. With 1 and no jitter all come again at once: the herd.",
+    )
+    max_pause_s: float = Field(8.0, gt=0, le=3_600, description="Longest pause.")
+    jitter: float = Field(
+        0.5, ge=0, le=1, description="Each pause is longer or shorter by up to this share, by chance."
+    )
+
+
+class Behaviours(Section):
+    """What the players do besides arriving."""
+
+    shares: Shares = Field(
+        {"fighter": 1.0},
+        description="Kinds of players with their share: explorer, fighter, camper, rage_quitter, reconnecting, idle, shopper, "
+        "crowd, or one of own.",
+    )
+    own: dict[str, BehaviourProfile] = Field({}, description="Kinds of players described here, by name.")
+    rest_s: float = Field(
+        2.6,
+        ge=0,
+        le=60,
+        description="Pause between two bursts of fire: how fast a match is decided. With 2.6 s, one of a hundred players "
+        "lasts about as long as its zone does.",
+    )
+    patience_s: float = Field(
+        120.0, gt=0, le=86_400, description="Seconds a player waits for a match before cancelling the ticket."
+    )
+    matches: float = Field(
+        1.0,
+        ge=1,
+        le=100,
+        description="Matches a player plays in a session, on average: after each one goes on with the probability 1 − 1 / this "
+        "(the rest is churn).",
+    )
+    think_s: float = Field(
+        3.0, ge=0, le=3_600, description="Seconds between two matches of a session, on average."
+    )
+    retries: Retries = Retries()
+
+    def profile(self, name: str) -> BehaviourProfile:
+        """The kind of player of that name; one described here hides a shipped one."""
+        return self.own.get(name) or behaviour_profiles.profiles()[name]
+
+    def unknown_names(self) -> list[str]:
+        """Names in ``shares`` that no kind of player has."""
+        known = behaviour_profiles.profiles()
+        return [name for name in self.shares if name not in self.own and name not in known]

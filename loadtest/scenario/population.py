@@ -1,0 +1,152 @@
+"""The players of a scenario, drawn before anything starts: when each arrives, where each lives, how good each is, and more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from loadtest.arrival_trace import read_trace
+from loadtest.scenario.arrivals import Arrivals, Constant, Daily, LaunchSpike, Ramp, Recorded
+from loadtest.scenario.model import Scenario
+
+# Ratings are cut off here: OpenSkill's scale has no use for one of −20.
+SKILL_LIMITS = (0.0, 60.0)
+CURVE_POINTS = 4_096  # of a curve that has no inverse in closed form: a launch of an hour to a second
+CURVE_POINTS_A_DAY = 1_440
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """All players of a run, a structure of arrays, in order of arrival; the members of a party stand together.
+
+    Attributes:
+        arrives_s: float64[n], seconds after the start at which the player means to press Play.
+        location: int64[n], index into ``locations``.
+        skill: float64[n], true skill on OpenSkill's scale.
+        party: int64[n], the number of the player's party, from 0 in order of arrival.
+        mode, line, behaviour, platform: int8[n], index into ``modes``, ``lines``, ``behaviours``, ``platforms``.
+        locations, modes, lines, behaviours, platforms: the scenario's names.
+        behaviour_seed: uint64[n], seeds of the bots' own random streams.
+        link_seed: uint64[n, 2], seeds of their links' random streams, towards the server and back.
+    """
+
+    arrives_s: npt.NDArray[np.float64]
+    location: npt.NDArray[np.int64]
+    skill: npt.NDArray[np.float64]
+    party: npt.NDArray[np.int64]
+    mode: npt.NDArray[np.int8]
+    link_kind: npt.NDArray[np.int8]
+    behaviour: npt.NDArray[np.int8]
+    platform: npt.NDArray[np.int8]
+    locations: tuple[str, ...]
+    modes: tuple[str, ...]
+    link_kinds: tuple[str, ...]
+    behaviours: tuple[str, ...]
+    platforms: tuple[str, ...]
+    behaviour_seed: npt.NDArray[np.uint64]
+    link_seed: npt.NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.arrives_s)
+
+
+def draw_population(scenario: Scenario) -> Population:
+    """Draw the players of a scenario. The same scenario gives the same players.
+
+    Each property has its own random stream, so that a change of one curve leaves the others as they were. Where a party lives, when
+    it comes and what it plays is drawn once for all its members.
+    """
+    count = scenario.players.count
+    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(scenario.seed).spawn(10)]
+    arrivals, places, skills, seeds, links, parties, modes, lines, behaviours, platforms = streams
+    sizes = party_sizes(count, scenario.players.parties, parties)
+    shares = scenario.players.locations
+    mean, deviation = scenario.players.skill.parameters
+    mode_shares = {name: mode.share for name, mode in scenario.modes.items()}
+    return Population(
+        arrives_s=np.repeat(arrival_times_s(scenario.arrivals, len(sizes), arrivals), sizes),
+        location=np.repeat(_dealt(len(sizes), list(shares.values()), places), sizes),
+        skill=np.clip(skills.normal(mean, deviation, count), *SKILL_LIMITS),
+        party=np.repeat(np.arange(len(sizes)), sizes),
+        mode=np.repeat(_dealt(len(sizes), list(mode_shares.values()), modes).astype(np.int8), sizes),
+        link_kind=_dealt(count, list(scenario.links.shares.values()), lines).astype(np.int8),
+        behaviour=_dealt(count, list(scenario.behaviours.shares.values()), behaviours).astype(np.int8),
+        platform=_dealt(count, list(scenario.players.platforms.values()), platforms).astype(np.int8),
+        locations=tuple(shares),
+        modes=tuple(mode_shares),
+        link_kinds=tuple(scenario.links.shares),
+        behaviours=tuple(scenario.behaviours.shares),
+        platforms=tuple(scenario.players.platforms),
+        behaviour_seed=seeds.integers(1, 2**64, count, dtype=np.uint64),
+        link_seed=links.integers(1, 2**64, (count, 2), dtype=np.uint64),
+    )
+
+
+def party_sizes(count: int, shares: dict[int, float], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Sizes of the parties that ``count`` players come in, shuffled; players who are left over from a size come alone.
+
+    Args:
+        shares: size of a party → share of the players.
+    """
+    sizes: list[npt.NDArray[np.int64]] = []
+    alone = 0
+    for size, players in zip(shares, exact_shares(count, list(shares.values())), strict=True):
+        sizes.append(np.full(players // size, size, np.int64))
+        alone += players % size
+    sizes.append(np.ones(alone, np.int64))
+    return rng.permutation(np.concatenate(sizes))
+
+
+def exact_shares(count: int, shares: Sequence[float]) -> list[int]:
+    """Split ``count`` by ``shares`` so that the parts sum to it and none is off by one or more (largest remainders)."""
+    quotas = [count * share for share in shares]
+    parts = [math.floor(quota + 1e-9) for quota in quotas]
+    by_remainder = sorted(range(len(shares)), key=lambda index: parts[index] - quotas[index])
+    for index in by_remainder[: count - sum(parts)]:
+        parts[index] += 1
+    return parts
+
+
+def _dealt(count: int, shares: Sequence[float], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Which of the shares each of ``count`` falls to: exactly so many each, shuffled."""
+    total = math.fsum(shares)
+    parts = exact_shares(count, [share / total for share in shares])
+    return rng.permutation(np.repeat(np.arange(len(shares)), parts))
+
+
+def arrival_times_s(arrivals: Arrivals, count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Seconds after the start at which ``count`` independent players arrive, in order.
+
+    A Poisson process that is known to have brought ``count`` players by its end has placed them independently, by its rate: each
+    is the inverse of the share arrived by then, at a uniform number.
+    """
+    uniform = np.sort(rng.random(count))
+    match arrivals:
+        case Constant(over_s=over_s):
+            return over_s * uniform
+        case Ramp(over_s=over_s):
+            return over_s * np.sqrt(uniform)  # of (t / over_s)²
+        case LaunchSpike(over_s=over_s, peak_s=peak_s):
+            at_s = np.linspace(0.0, over_s, CURVE_POINTS)
+            return _inverse(at_s, 1.0 - (1.0 + at_s / peak_s) * np.exp(-at_s / peak_s), uniform)
+        case Daily(over_s=over_s, peak_s=peak_s, swing=swing, day_s=day_s):
+            at_s = np.linspace(0.0, over_s, CURVE_POINTS + round(over_s / day_s * CURVE_POINTS_A_DAY))
+            turn = 2.0 * math.pi / day_s
+            tide = np.sin(turn * (at_s - peak_s)) + math.sin(turn * peak_s)
+            return _inverse(at_s, at_s + swing / turn * tide, uniform)
+        case Recorded(over_s=over_s, file=file, column=column, meaning=meaning, session_s=session_s):
+            trace = read_trace(file, column, meaning, session_s)
+            return _inverse(trace.at_s * (over_s / trace.at_s[-1]), trace.share, uniform)
+
+
+def _inverse(
+    at_s: npt.NDArray[np.float64], arrived: npt.NDArray[np.float64], uniform: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """When so much of all has arrived, from a table of how much has arrived by when."""
+    if arrived[-1] <= 0.0:  # all at once
+        return np.zeros(len(uniform))
+    return np.interp(uniform, arrived / arrived[-1], at_s)

@@ -1,0 +1,202 @@
+"""The simulator against reality: one scenario flooded over real sockets and simulated, the same players in both.
+
+Both draw the same population, so that what differs is the backend: waits, servers in use over time, and what the matches are like.
+Everybody is new in a flood, so the simulated matchmaker knows nobody's skill either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadtest.players.player_records import PlayerRecords
+from loadtest.scenario.model import Scenario
+from loadtest.scenario.population import Population, draw_population
+from loadtest.scenario.regions import regions
+from loadtest.simulate.plan import LINGER_S, plan
+from loadtest.simulate.result import SimulationResult, quantiles
+from loadtest.simulate.simulator import simulate
+from loadtest.simulate.world import Counter
+
+TOLERANCE = 0.15  # of the real figure
+STEP_S = 1.0  # of the curve of servers in use
+SMOOTHING_S = 15  # over which that curve is averaged before it is compared: when a match begins is a matter of single players
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFigures:
+    """One of the two: what the players and servers of a run did.
+
+    Attributes:
+        wait_s: of each player who was matched.
+        in_use: servers with a match, each ``STEP_S`` from the start.
+        skill_spread: standard deviation of the true skill, a match.
+        latency_ms: to the server of each player who was matched.
+        matches: how many.
+    """
+
+    wait_s: Floats
+    in_use: Floats
+    skill_spread: Floats
+    latency_ms: Floats
+    matches: int
+
+    def figures(self) -> dict[str, Any]:
+        """What is compared, in numbers."""
+        return {
+            "wait_s": quantiles(self.wait_s, 50, 95),
+            "servers_in_use": {
+                "mean": round(float(self.in_use.mean()), 3),
+                "max": round(float(smoothed(self.in_use).max()), 3),
+            },
+            "skill_spread": quantiles(self.skill_spread, 50),
+            "latency_ms": quantiles(self.latency_ms, 50, 95),
+            "players_per_match": round(len(self.wait_s) / max(1, self.matches), 2),
+            "matches": self.matches,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A flood and a simulation of one scenario."""
+
+    scenario: Scenario
+    real: RunFigures
+    simulated: RunFigures
+
+    def differences(self) -> dict[str, float]:
+        """How far the simulation is from reality, as shares of the real figures."""
+        real, other = self.real.figures(), self.simulated.figures()
+        found = {
+            f"{group}_{name}": _share(other[group][name], real[group][name])
+            for group, names in (
+                ("wait_s", ("p50", "p95")),
+                ("servers_in_use", ("mean", "max")),
+                ("skill_spread", ("p50",)),
+                ("latency_ms", ("p50", "p95")),
+            )
+            for name in names
+        }
+        found["players_per_match"] = _share(other["players_per_match"], real["players_per_match"])
+        found["servers_over_time"] = curve_difference(self.real.in_use, self.simulated.in_use)
+        return found
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all of it is within 15 %."""
+        return all(abs(share) <= TOLERANCE for share in self.differences().values())
+
+    def as_json(self) -> dict[str, Any]:
+        """The comparison as JSON."""
+        return {
+            "scenario": self.scenario.name,
+            "players": self.scenario.players.count,
+            "seed": self.scenario.seed,
+            "real": self.real.figures(),
+            "simulated": self.simulated.figures(),
+            "differences": self.differences(),
+            "within": TOLERANCE,
+            "agrees": self.agrees,
+        }
+
+
+def shortened(scenario: Scenario, over_s: float) -> Scenario:
+    """The scenario squeezed into less time, with as many players a second as before."""
+    factor = over_s / scenario.arrivals.over_s
+    arrivals: dict[str, float] = {"over_s": over_s}
+    if (peak_s := getattr(scenario.arrivals, "peak_s", None)) is not None:
+        arrivals["peak_s"] = peak_s * factor
+    return scenario.model_copy(
+        update={
+            "players": scenario.players.model_copy(
+                update={"count": max(2, round(scenario.players.count * factor))}
+            ),
+            "arrivals": scenario.arrivals.model_copy(update=arrivals),
+        }
+    )
+
+
+def simulated_figures(scenario: Scenario) -> RunFigures:
+    """The scenario in virtual time."""
+    run = simulate(plan(scenario, rated=False))
+    result = SimulationResult(run, scenario.fleet.price_per_server_hour)
+    count = int(run.world.counters[Counter.MATCHES])
+    matches = run.world.matches
+    return RunFigures(
+        wait_s=result.wait_s,
+        in_use=in_use(matches.formed_s[:count], matches.ends_s[:count] - LINGER_S),
+        skill_spread=result.skill_spread,
+        latency_ms=result.latency_ms.astype(np.float64),
+        matches=count,
+    )
+
+
+def real_figures(scenario: Scenario, fates: PlayerRecords) -> RunFigures:
+    """What the players of a flood wrote down."""
+    population = draw_population(scenario)
+    numbers: dict[str, int] = {}
+    match = np.array(
+        [numbers.setdefault(name, len(numbers)) if name else -1 for name in fates.match_id], np.int64
+    )
+    played = np.flatnonzero(match >= 0)
+    begins, ends = np.full(len(numbers), np.inf), np.zeros(len(numbers))
+    np.minimum.at(begins, match[played], fates.assigned_s[played])
+    np.maximum.at(ends, match[played], fates.ended_s[played])
+    return RunFigures(
+        wait_s=fates.wait_times_s(),
+        in_use=in_use(begins, ends),
+        skill_spread=np.array(
+            [population.skill[played[match[played] == number]].std() for number in range(len(numbers))]
+        ),
+        latency_ms=_latencies(scenario, population, fates, played),
+        matches=len(numbers),
+    )
+
+
+def in_use(begins_s: Floats, ends_s: Floats) -> Floats:
+    """How many of some spans there were at once, each ``STEP_S`` from 0 to the end of the last."""
+    if not len(begins_s):
+        return np.zeros(1)
+    at_s = np.arange(0.0, float(ends_s.max()) + STEP_S, STEP_S)
+    begun = np.searchsorted(np.sort(begins_s), at_s, side="right")
+    ended = np.searchsorted(np.sort(ends_s), at_s, side="right")
+    return (begun - ended).astype(np.float64)
+
+
+def smoothed(curve: Floats) -> Floats:
+    """The curve averaged over ``SMOOTH_S``."""
+    width = min(SMOOTHING_S, len(curve))
+    return np.convolve(curve, np.full(width, 1.0 / width), mode="same")
+
+
+def curve_difference(real: Floats, other: Floats) -> float:
+    """The area between two smoothed curves, as a share of the area under the real one."""
+    length = max(len(real), len(other))
+    padded = [smoothed(np.pad(curve, (0, length - len(curve)))) for curve in (real, other)]
+    area = float(padded[0].sum())
+    return round(float(np.abs(padded[0] - padded[1]).sum()) / area, 4) if area else float(other.any())
+
+
+def _latencies(
+    scenario: Scenario, population: Population, fates: PlayerRecords, played: NDArray[np.int64]
+) -> Floats:
+    """Round trips of those who played, from the table that the matchmaker was told."""
+    profiles = [scenario.links.profile(name) for name in population.link_kinds]
+    access_ms = np.array([each.latency_ms for each in profiles])
+    found = np.empty(len(played))
+    for index, player in enumerate(played):
+        location = population.locations[population.location[player]]
+        rtt_ms = regions().rtt_between_ms(location, fates.region[player])
+        found[index] = (np.nan if rtt_ms is None else rtt_ms) + access_ms[population.link_kind[player]]
+    return found
+
+
+def _share(other: float | None, real: float | None) -> float:
+    if not real or other is None:
+        return 0.0 if real == other else 1.0
+    return round(other / real - 1.0, 4)

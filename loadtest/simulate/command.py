@@ -1,0 +1,238 @@
+"""``launchday simulate`` and ``launchday sweep``: what they print and write. Exit codes as everywhere: 0 met, 99 an objective missed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from loadtest.errors import LoadTestError
+from loadtest.scenario.model import Scenario
+from loadtest.simulate.laboratory import queueing_model
+from loadtest.simulate.objectives import Objective, objectives
+from loadtest.simulate.plan import plan
+from loadtest.simulate.resources import peak_rss_mb, timed
+from loadtest.simulate.result import SimulationResult
+from loadtest.simulate.simulator import simulate
+from loadtest.simulate.sweep import Setting, Sweep, sweep
+from loadtest.simulate.variation import parse_variation, scaled
+
+PASSED, MISSED = 0, 99
+PIPED_WIDTH = 150  # of a table that no terminal bounds
+PROGRESS_STEP = 0.1  # share of a sweep between two plain lines of progress
+
+
+def run_simulate(
+    scenario: Scenario,
+    folder: Path,
+    *,
+    scale: float,
+    seed: int | None,
+    rated: bool,
+    as_json: bool,
+    report: Path | None,
+    save: Path | None,
+) -> int:
+    """Simulate once, tell it, and return the exit code. Raises LoadTestError."""
+    errors = Console(stderr=True)
+    scenario = adjusted(scenario, folder, scale, seed)
+    with errors.status("loading the kernels (the first time they are compiled: about a minute)"):
+        _, warm_up_s = timed(warm_up)
+    with errors.status("simulating"):
+        result, wall_s = timed(
+            lambda: SimulationResult(
+                simulate(plan(scenario, rated=rated)), scenario.fleet.price_per_server_hour
+            )
+        )
+    figures = figures_of(scenario, result)
+    asked = objectives(scenario.objectives, figures)
+    resources = {
+        "wall_s": round(wall_s, 3),
+        "warm_up_s": round(warm_up_s, 3),
+        "peak_rss_mb": peak_rss_mb(),
+    }
+    if as_json:
+        head = {name: figures[name] for name in ("scenario", "seed", "players", "virtual_s")}
+        print(json.dumps(head | resources | figures), flush=True)
+    else:
+        show_run(scenario, figures, asked, resources, Console())
+    if save is not None:
+        write_whole_file(save, json.dumps(figures, indent=2) + "\n")
+    if report is not None:
+        from loadtest.simulate.pages.pages import render_run  # plotly: only where a page is wanted
+
+        write_whole_file(report, render_run(scenario, result, figures, asked))
+        errors.print(f"report: {report}", highlight=False, soft_wrap=True)
+    return PASSED if all(one.met for one in asked) else MISSED
+
+
+def run_sweep(
+    scenario: Scenario,
+    folder: Path,
+    *,
+    vary: Sequence[str],
+    seeds: int,
+    scale: float,
+    rated: bool,
+    jobs: int | None,
+    as_json: bool,
+    report: Path | None,
+    save: Path | None,
+) -> int:
+    """Sweep, tell it, and return the exit code: 99 where no setting meets the objectives. Raises LoadTestError."""
+    errors = Console(stderr=True)
+    scenario = adjusted(scenario, folder, scale, None)
+    varies = [parse_variation(text) for text in vary]
+    with Progress(
+        TextColumn("simulating"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=errors,
+        disable=not errors.is_terminal,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("simulating", total=None)
+        said = 0.0
+
+        def told(done: int, of: int) -> None:
+            nonlocal said
+            bar.update(task, completed=done, total=of)
+            if not errors.is_terminal and done / of >= said + PROGRESS_STEP:
+                said = done / of
+                errors.print(f"simulated {done} of {of}", highlight=False)
+
+        found = sweep(scenario, varies, seeds, folder=folder, rated=rated, jobs=jobs, on_progress=told)
+    if as_json:
+        print(json.dumps(found.as_json()), flush=True)
+    else:
+        console = Console()
+        show_sweep(found, console if console.is_terminal else Console(width=PIPED_WIDTH))
+    if save is not None:
+        write_whole_file(save, json.dumps(found.as_json(), indent=2) + "\n")
+    if report is not None:
+        from loadtest.simulate.pages.pages import render_sweep
+
+        write_whole_file(report, render_sweep(found))
+        errors.print(f"report: {report}", highlight=False, soft_wrap=True)
+    return MISSED if found.cheapest is None else PASSED
+
+
+def warm_up() -> None:
+    """Simulate next to nothing, which loads every kernel, or compiles what no earlier run has."""
+    simulate(queueing_model(arrivals=2, per_s=1.0, seed=0, servers=1))
+
+
+def adjusted(scenario: Scenario, folder: Path, scale: float, seed: int | None) -> Scenario:
+    """The scenario in another size, under another seed."""
+    if scale != 1.0:
+        scenario = scaled(scenario, scale, folder)
+    return scenario if seed is None else scenario.model_copy(update={"seed": seed})
+
+
+def figures_of(scenario: Scenario, result: SimulationResult) -> dict[str, Any]:
+    """A run's figures with its scenario, seed and objectives; what ``--save`` writes, the same for the same seed."""
+    figures = {"scenario": scenario.name, "seed": scenario.seed} | result.figures()
+    asked = objectives(scenario.objectives, figures)
+    return figures | {
+        "objectives": [one.as_json() for one in asked],
+        "passed": all(one.met for one in asked),
+    }
+
+
+def show_run(
+    scenario: Scenario,
+    figures: dict[str, Any],
+    asked: Sequence[Objective],
+    resources: dict[str, float],
+    console: Console,
+) -> None:
+    """Print one run."""
+    table = Table(
+        title=f"{scenario.name}, seed {scenario.seed}, in virtual time",
+        show_header=False,
+        title_justify="left",
+    )
+    wait, spread, latency = figures["wait_s"], figures["skill_spread"], figures["latency_ms"]
+    rows = (
+        ("players", f"{figures['players']:,}, in {figures['virtual_s']:,.0f} s of virtual time"),
+        (
+            "matched",
+            f"{figures['matched']:,} in {figures['matches']:,} matches; {figures['abandoned']:,} abandoned, "
+            f"{figures['refused']:,} refused, {figures['lost']:,} lost",
+        ),
+        (
+            "wait",
+            f"p50 {_s(wait['p50'])}  p95 {_s(wait['p95'])}  p99 {_s(wait['p99'])}  max {_s(wait['max'])}",
+        ),
+        ("skill spread", f"p50 {_g(spread['p50'])}  p95 {_g(spread['p95'])}"),
+        ("latency", f"p50 {_g(latency['p50'])} ms  p95 {_g(latency['p95'])} ms"),
+        (
+            "servers",
+            f"{figures['servers_peak']:,} at most, {figures['server_hours']:,.1f} hours, {figures['idle_share']:.1%} of them idle",
+        ),
+        ("cost", f"{figures['cost']:,.2f}"),
+        (
+            "it took",
+            f"{resources['wall_s']:.2f} s, after {resources['warm_up_s']:.1f} s for the kernels; {resources['peak_rss_mb']:,.0f} MB",
+        ),
+    )
+    for row in rows:
+        table.add_row(*row)
+    for one in asked:
+        mark = "[green]met[/]" if one.met else "[red]missed[/]"
+        table.add_row(
+            one.name, f"{_g(one.measured)} of at most {one.limit:g} {one.unit}".rstrip() + f": {mark}"
+        )
+    console.print(table)
+
+
+def show_sweep(found: Sweep, console: Console) -> None:
+    """Print a sweep: a row a setting, and the cheapest that meets the objectives."""
+    table = Table(title=f"{found.scenario.name}, {len(found.seeds)} seeds a setting", title_justify="left")
+    for vary in found.variations:
+        table.add_column(vary.path, justify="right", no_wrap=True)
+    for heading in ("wait p50", "wait p95", "wait p99", "abandoned", "servers", "idle", "cost", "objectives"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for setting in found.settings:
+        best = setting is found.cheapest
+        table.add_row(
+            *(f"{value}" for value in setting.values.values()),
+            *(_estimate(setting, name) for name in ("wait_p50_s", "wait_p95_s", "wait_p99_s")),
+            f"{setting.estimate('abandoned_share').mean:.2%}",
+            f"{setting.estimate('servers_peak').mean:,.0f}",
+            f"{setting.estimate('idle_share').mean:.0%}",
+            _estimate(setting, "cost"),
+            "cheapest" if best else "met" if setting.meets else f"{setting.met} of {len(setting.runs)}",
+            style="bold green" if best else None if setting.meets else "dim",
+        )
+    console.print(table)
+    console.print(found.sentence, highlight=False, soft_wrap=True)
+
+
+def write_whole_file(path: Path, text: str) -> None:
+    """Write a file, whole or not at all. Raises LoadTestError."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise LoadTestError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _estimate(setting: Setting, name: str) -> str:
+    found = setting.estimate(name)
+    return "–" if found.mean is None else f"{found.mean:,.1f} ± {found.half_width:.2g}"
+
+
+def _s(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f} s"
+
+
+def _g(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.4g}"

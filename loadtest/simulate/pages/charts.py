@@ -1,0 +1,388 @@
+"""The curves of a simulation and of a sweep, as plotly figures. Colours of text and grid come from the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from loadtest.report.charts import BLUE, BY_NUMBER, GOLD, GREEN, GREY, ORANGE, PINK, RED, SKY
+from loadtest.simulate.result import HOUR_S, SimulationResult
+from loadtest.simulate.sweep import Setting, Sweep
+from loadtest.simulate.world import Counter, SimulatedWorld
+
+Floats = NDArray[np.float64]
+BINS = 48
+INTERVALS = 60  # of the arrivals, in the plot of waits over time
+MAX_POINTS = 600  # of a curve: more than a screen shows
+LONG_S = 2 * HOUR_S  # from here on the time axis is in hours
+
+
+def blank(x_title: str, y_title: str, *, hover: str = "closest", height: int = 320) -> go.Figure:
+    """A figure without curves, as all of a page are."""
+    axis = {"zeroline": False, "automargin": True}
+    return go.Figure(
+        layout={
+            "template": "none",
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "font": {"family": "system-ui, sans-serif", "size": 13, "color": GREY},
+            "margin": {"l": 56, "r": 14, "t": 36, "b": 46},
+            "height": height,
+            "hovermode": hover,
+            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+            "xaxis": axis | {"title": {"text": x_title, "standoff": 8}},
+            "yaxis": axis | {"title": {"text": y_title, "standoff": 6}, "rangemode": "tozero"},
+        }
+    )
+
+
+class TimeAxis:
+    """The time axis of a run: in seconds, or in hours where it is long."""
+
+    def __init__(self, virtual_s: float) -> None:
+        self.unit_s = HOUR_S if virtual_s > LONG_S else 1.0
+        self.title = "hours since the start" if self.unit_s > 1.0 else "seconds since the start"
+
+    def positions(self, at_s: Any) -> list[float]:
+        """Times on the axis."""
+        return [round(float(at) / self.unit_s, 4) for at in at_s]
+
+
+def players(result: SimulationResult) -> go.Figure:
+    """Who waits and who plays over time, and who has given up."""
+    world, clock = result.run.world, TimeAxis(result.run.virtual_s)
+    at, rows = _samples(world)
+    figure = blank(clock.title, "players", hover="x unified")
+    samples = world.samples
+    for name, values, colour in (
+        ("waiting", samples.waiting[rows].sum(axis=1), ORANGE),
+        ("playing", samples.playing[rows], GREEN),
+        ("given up so far", samples.abandoned[rows], GREY),
+    ):
+        figure.add_scatter(
+            x=clock.positions(at),
+            y=values.tolist(),
+            name=name,
+            stackgroup="players",
+            mode="lines",
+            line={"width": 0.5, "color": colour},
+            fillcolor=colour,
+        )
+    return _marked(figure, result, clock)
+
+
+def servers(result: SimulationResult) -> go.Figure:
+    """The servers of all regions by state, stacked, and the most that the fleet may have."""
+    world, clock = result.run.world, TimeAxis(result.run.virtual_s)
+    at, rows = _samples(world)
+    figure = blank(clock.title, "servers", hover="x unified")
+    for name, values, colour in (
+        ("in a match", world.samples.allocated, GREEN),
+        ("ready", world.samples.ready, SKY),
+        ("starting", world.samples.starting, GOLD),
+    ):
+        figure.add_scatter(
+            x=clock.positions(at),
+            y=values[rows].sum(axis=1).tolist(),
+            name=name,
+            stackgroup="servers",
+            mode="lines",
+            line={"width": 0.5, "color": colour},
+            fillcolor=colour,
+        )
+    return _marked(figure, result, clock)
+
+
+def regions(result: SimulationResult) -> go.Figure:
+    """Who waits in each region, by the nearest one, and the servers that are ready there."""
+    world, clock = result.run.world, TimeAxis(result.run.virtual_s)
+    at, rows = _samples(world)
+    figure = blank(clock.title, "players waiting", hover="x unified")
+    for index, name in enumerate(result.run.setup.regions):
+        figure.add_scatter(
+            x=clock.positions(at),
+            y=world.samples.waiting[rows, index].tolist(),
+            name=name,
+            mode="lines",
+            line={"width": 2, "color": BY_NUMBER[index % len(BY_NUMBER)]},
+        )
+    return figure
+
+
+def waits_over_time(result: SimulationResult) -> go.Figure:
+    """Waits by when the players came: median, p95, and the share that gave up."""
+    world, clock = result.run.world, TimeAxis(result.run.virtual_s)
+    figure = blank(
+        clock.title.replace("since the start", "since the start, when they came"),
+        "seconds of wait",
+        hover="x unified",
+    )
+    arrived_s = world.tickets.arrives_s[result.matched]
+    if not len(arrived_s):
+        return figure
+    edges = np.linspace(0.0, float(arrived_s.max()) * (1 + 1e-9) + 1e-9, INTERVALS + 1)
+    order = np.argsort(arrived_s, kind="stable")
+    cuts = np.searchsorted(arrived_s[order], edges)
+    middles, median, high = [], [], []
+    for begin, end, left, right in zip(cuts[:-1], cuts[1:], edges[:-1], edges[1:], strict=True):
+        if end > begin:
+            p50, p95 = np.percentile(result.wait_of_ticket_s[order[begin:end]], (50, 95))
+            middles.append((left + right) / 2)
+            median.append(round(float(p50), 3))
+            high.append(round(float(p95), 3))
+    for name, values, colour in (("p95", high, RED), ("p50", median, BLUE)):
+        figure.add_scatter(
+            x=clock.positions(middles), y=values, name=name, mode="lines", line={"width": 2, "color": colour}
+        )
+    return figure
+
+
+def waits(result: SimulationResult) -> go.Figure:
+    """How many waited how long, by the region of the match."""
+    return histogram(result.waits_by_region(), "seconds of wait", "players", "s")
+
+
+def skill_bands(result: SimulationResult) -> go.Figure:
+    """Waits by skill: whether anybody waits longer for being better or worse than most."""
+    figure = blank("skill", "seconds of wait")
+    bands = [(name, values) for name, values in result.waits_by_skill() if len(values)]
+    for label, point, colour in (("p50", 50, BLUE), ("p95", 95, RED)):
+        figure.add_bar(
+            x=[name for name, _ in bands],
+            y=[round(float(np.percentile(values, point)), 3) for _, values in bands],
+            name=label,
+            marker={"color": colour},
+        )
+    return figure.update_layout(barmode="group", xaxis={"type": "category"})
+
+
+def quality(result: SimulationResult) -> go.Figure:
+    """How far apart the players of a match are in skill."""
+    return histogram({"": result.skill_spread}, "standard deviation of skill in a match", "matches", "")
+
+
+def latencies(result: SimulationResult) -> go.Figure:
+    """Round trips to the servers that the players were sent to."""
+    world = result.run.world
+    region = np.repeat(
+        world.matches.region[world.records.match[result.matched]], world.tickets.size[result.matched]
+    )
+    latency = result.latency_ms.astype(np.float64)
+    groups = {name: latency[region == index] for index, name in enumerate(result.run.setup.regions)}
+    return histogram(groups, "milliseconds to the server", "players", "ms")
+
+
+def money(result: SimulationResult) -> go.Figure:
+    """What the servers have cost over time."""
+    world, clock = result.run.world, TimeAxis(result.run.virtual_s)
+    at, rows = _samples(world)
+    figure = blank(clock.title, "money so far", hover="x unified")
+    figure.add_scatter(
+        x=clock.positions(at),
+        y=(world.samples.server_s[rows] / HOUR_S * result.price_per_server_hour).round(4).tolist(),
+        name="all servers",
+        mode="lines",
+        line={"width": 2, "color": PINK},
+        showlegend=False,
+    )
+    return figure
+
+
+def histogram(groups: Mapping[str, Any], x_title: str, y_title: str, unit: str) -> go.Figure:
+    """Bars of one bin width for all groups, stacked."""
+    figure = blank(x_title, y_title)
+    filled = {name: values for name, values in groups.items() if len(values)}
+    if not filled:
+        return figure.add_annotation(text="nobody", showarrow=False, font={"size": 16})
+    # The last hundredth of a long tail would press all others into one bar; it goes into the last one.
+    top = max(float(np.percentile(values, 99.5)) for values in filled.values())
+    edges = np.linspace(0.0, max(top * 1.02, 1e-6), BINS + 1)
+    middles, width = (edges[:-1] + edges[1:]) / 2, float(edges[1] - edges[0])
+    for index, (name, values) in enumerate(filled.items()):
+        counts, _ = np.histogram(np.minimum(values, edges[-1]), edges)
+        figure.add_bar(
+            x=middles.round(4).tolist(),
+            y=counts.tolist(),
+            width=width * 0.96,
+            name=name,
+            showlegend=bool(name),
+            marker={"color": BY_NUMBER[index % len(BY_NUMBER)]},
+            hovertemplate=f"%{{y:,}} around %{{x:.3g}} {unit}<extra>{name}</extra>",
+        )
+    return figure.update_layout(barmode="stack")
+
+
+def wait_against_money(found: Sweep) -> go.Figure:
+    """Each setting a point: what it costs, and its p95 wait, with 95 % intervals; a line a value of what is varied beside the first."""
+    figure = blank("cost", "wait p95, seconds", height=420)
+    for number, (label, settings) in enumerate(_lines(found).items()):
+        colour = BY_NUMBER[number % len(BY_NUMBER)]
+        known = [one for one in settings if one.estimate("wait_p95_s").mean is not None]
+        cost = [one.estimate("cost") for one in known]
+        wait = [one.estimate("wait_p95_s") for one in known]
+        _band(figure, [each.mean for each in cost], wait, colour, label)
+        figure.add_scatter(
+            x=[each.mean for each in cost],
+            y=[each.mean for each in wait],
+            name=label,
+            mode="lines+markers",
+            showlegend=bool(label),
+            legendgroup=label,
+            line={"width": 2, "color": colour},
+            marker={
+                "size": [11 if one.meets else 8 for one in known],
+                "symbol": ["circle" if one.meets else "circle-open" for one in known],
+                "color": colour,
+            },
+            error_x={
+                "type": "data",
+                "array": [each.half_width for each in cost],
+                "thickness": 1,
+                "width": 3,
+                "color": colour,
+            },
+            text=[_named(one.values) for one in known],
+            hovertemplate="%{text}<br>%{y:.2f} s for %{x:,.2f}<extra></extra>",
+        )
+    _limit(figure, found)
+    best = found.cheapest
+    if best is not None:
+        figure.add_scatter(
+            x=[best.estimate("cost").mean],
+            y=[best.estimate("wait_p95_s").mean],
+            name="cheapest that meets the objectives",
+            mode="markers",
+            marker={"symbol": "circle-open", "size": 22, "color": GREEN, "line": {"width": 3}},
+            hoverinfo="skip",
+        )
+    return figure
+
+
+def over_setting(found: Sweep, measure: str, title: str) -> go.Figure:
+    """A measure over the values of what is varied first, with its band."""
+    first = found.variations[0]
+    numeric = all(isinstance(value, int | float) for value in first.values)
+    figure = blank(first.path, title)
+    for number, (label, settings) in enumerate(_lines(found).items()):
+        colour = BY_NUMBER[number % len(BY_NUMBER)]
+        known = [one for one in settings if one.estimate(measure).mean is not None]
+        x = [one.values[first.path] for one in known]
+        values = [one.estimate(measure) for one in known]
+        if numeric:
+            _band(figure, x, values, colour, label)
+        figure.add_scatter(
+            x=x,
+            y=[each.mean for each in values],
+            name=label,
+            legendgroup=label,
+            showlegend=bool(label),
+            mode="lines+markers",
+            line={"width": 2, "color": colour},
+            error_y=None
+            if numeric
+            else {"type": "data", "array": [each.half_width for each in values], "color": colour},
+            hovertemplate=f"{first.path} %{{x}}: %{{y:.4g}}<extra>{label}</extra>",
+        )
+    if not numeric:
+        figure.update_layout(xaxis={"type": "category"})
+    return figure
+
+
+def real_and_simulated(curves: Sequence[tuple[str, Floats]], step_s: float, y_title: str) -> go.Figure:
+    """A real curve and its simulation, a point each ``step_s`` from the start."""
+    figure = blank("seconds since the start", y_title, hover="x unified")
+    for (name, values), colour, dash in zip(curves, (BLUE, ORANGE), ("solid", "dash"), strict=True):
+        figure.add_scatter(
+            x=(np.arange(len(values)) * step_s).tolist(),
+            y=values.tolist(),
+            name=name,
+            mode="lines",
+            line={"width": 2, "color": colour, "dash": dash, "shape": "hv"},
+        )
+    return figure
+
+
+def cumulative_shares(groups: Sequence[tuple[str, Floats]], x_title: str) -> go.Figure:
+    """Cumulative shares of real and simulated values: where the curves lie on each other, the two are alike."""
+    figure = blank(x_title, "share")
+    points = np.linspace(0.0, 100.0, 201)
+    for (name, values), colour, dash in zip(groups, (BLUE, ORANGE), ("solid", "dash"), strict=True):
+        if len(values):
+            figure.add_scatter(
+                x=np.percentile(values, points).round(4).tolist(),
+                y=(points / 100.0).tolist(),
+                name=name,
+                mode="lines",
+                line={"width": 2, "color": colour, "dash": dash},
+            )
+    return figure
+
+
+def _samples(world: SimulatedWorld) -> tuple[Floats, NDArray[np.int64]]:
+    """Times and rows of the samples, thinned to what a screen shows."""
+    count = int(world.counters[Counter.SAMPLES])
+    rows = np.unique(np.linspace(0, count - 1, min(count, MAX_POINTS)).astype(np.int64))
+    return world.samples.at_s[rows], rows
+
+
+def _marked(figure: go.Figure, result: SimulationResult, clock: TimeAxis) -> go.Figure:
+    """With a line for each thing that went wrong."""
+    for incident in result.run.setup.incidents:
+        if incident.text:
+            figure.add_vline(
+                x=incident.at_s / clock.unit_s,
+                line={"width": 1, "dash": "dot", "color": RED},
+                annotation={"text": incident.text, "font": {"size": 11}, "textangle": -90, "yanchor": "top"},
+            )
+    return figure
+
+
+def _lines(found: Sweep) -> dict[str, list[Setting]]:
+    """The settings by all varied values but the first."""
+    lines: dict[str, list[Setting]] = {}
+    for setting in found.settings:
+        rest = dict(list(setting.values.items())[1:])
+        lines.setdefault(_named(rest), []).append(setting)
+    return lines
+
+
+def _named(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{path.rsplit('.', 1)[-1]} {value}" for path, value in values.items())
+
+
+def _band(figure: go.Figure, x: Sequence[Any], values: Sequence[Any], colour: str, label: str) -> None:
+    """The 95 % interval of a curve, as an area."""
+    lows = [max(0.0, each.low) for each in values]
+    highs = [each.high for each in values]
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    figure.add_scatter(
+        x=[*x, *reversed(x)],
+        y=[*highs, *reversed(lows)],
+        fill="toself",
+        fillcolor=f"rgba({red},{green},{blue},0.18)",
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        showlegend=False,
+        legendgroup=label,
+    )
+
+
+def _limit(figure: go.Figure, found: Sweep) -> None:
+    """The wait that the scenario allows, as a curve, so that the legend can name it."""
+    limit = found.scenario.objectives.wait_p95_s
+    costs = [setting.estimate("cost").mean for setting in found.settings]
+    if limit is None or not costs:
+        return
+    figure.add_scatter(
+        x=[min(filter(None, costs), default=0), max(filter(None, costs), default=1)],
+        y=[limit, limit],
+        name=f"objective: {limit:g} s",
+        mode="lines",
+        line={"width": 2, "dash": "dash", "color": RED},
+        hoverinfo="skip",
+    )

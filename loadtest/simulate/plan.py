@@ -1,0 +1,232 @@
+"""From a scenario to a run: the same file that floods a backend, in the arrays that virtual time needs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from launchday.settings import Settings
+from loadtest.errors import LoadTestError, UnknownRegionError
+from loadtest.scenario.faults import CutRegion, KillServer, StopCache
+from loadtest.scenario.model import Scenario
+from loadtest.scenario.players import ModeSection
+from loadtest.scenario.population import Population, draw_population
+from loadtest.scenario.regions import regions
+from loadtest.simulate.durations import LOG_NORMAL, UNIFORM
+from loadtest.simulate.kernel_rules import rule_table
+from loadtest.simulate.policy import BufferPolicy, ForecastPolicy, Policy
+from loadtest.simulate.setup import Incident, Setup
+from loadtest.simulate.world import ModeTable, Parameters, Tickets
+from matchmaker.rules.flexmatch.document import DocumentError
+from matchmaker.rules.flexmatch.reading import read_rule_set
+from matchmaker.rules.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, Rules, load_rules, rules_of, shipped_rule_set
+
+RETRY_S = 0.5  # the director's: between two tries to get a server in a region that had none
+WINDOW = 32_768  # tickets of a region that a cycle looks at: all of them, until a crowd waits; see ``cycle``
+CLIENT_TIMEOUT_S = 10.0  # a client without an answer from its server
+NEW_RATING = 25.0  # what a player without matches is rated
+
+# What a match takes a server for besides its length: players connect, and the server tells the end, commits and leaves. Set beforehand, not
+# fitted; in `launchday bench rehearsal`, where a match lasts 30 s, servers in use came out 1.5 % from the real ones.
+JOIN_S = 1.0
+LINGER_S = 1.0
+
+
+class RuleSetError(LoadTestError):
+    """Raised for a mode whose rule set cannot be read, or asks for what a live queue does not do; the text says where and what."""
+
+
+def plan(scenario: Scenario, *, rated: bool = True) -> Setup:
+    """Everything that a run of the scenario needs, its players drawn.
+
+    Args:
+        rated: whether the matchmaker knows how good the players are; otherwise all are new, as in a flood.
+
+    Raises UnknownRegionError for a location from which no fleet region is reached, RuleSetError for a bad rule set.
+    """
+    population = draw_population(scenario)
+    settings = Settings.model_construct(
+        **scenario.backend_settings()
+    )  # the defaults, whatever the environment says
+    rules = [
+        rules_of_mode(name, mode, settings_of_mode(settings, mode)) for name, mode in scenario.modes.items()
+    ]
+    crowd, skill_sum, skill_squares = tickets_of(scenario, population, rated)
+    fleet, count = scenario.fleet, len(scenario.fleet.regions)
+    startup_s = np.full(count, fleet.startup_s)
+    policy = policy_of(scenario)
+    last_s = float(crowd.arrives_s[int(crowd.independent_count[0]) - 1])
+    return Setup(
+        tickets=crowd,
+        modes=modes_of(scenario, rules),
+        parameters=Parameters(
+            groups=1,
+            period_s=settings.matching_period_s,
+            retry_s=RETRY_S,
+            window=WINDOW,
+            join_s=JOIN_S,
+            linger_s=LINGER_S,
+            startup_spread=fleet.startup_spread,
+            startup_shape=LOG_NORMAL,
+            think_s=scenario.behaviours.think_s,
+            crash_per_s=fleet.failures_per_server_hour / 3_600.0,
+            max_servers=fleet.max,
+            max_starting=fleet.max,
+            sample_s=max(settings.matching_period_s, (last_s + 120.0) / 1_024),
+            give_up_at_s=math.inf,
+        ),
+        rules=rule_table(rules),
+        policy=policy,
+        regions=tuple(fleet.regions),
+        mode_names=tuple(scenario.modes),
+        ready=np.full(count, fleet.buffer),
+        max_servers=np.full(count, fleet.max),
+        startup_s=startup_s,
+        skill_sum=skill_sum,
+        skill_squares=skill_squares,
+        incidents=incidents_of(scenario),
+        until_s=math.inf if scenario.duration_s is None else scenario.duration_s,
+        seed=scenario.seed,
+    )
+
+
+def settings_of_mode(settings: Settings, mode: ModeSection) -> Settings:
+    """The settings of a backend that plays one of the scenario's modes."""
+    return settings.model_copy(
+        update={
+            "match_players": mode.players,
+            "match_min_players": mode.min_players,
+            "match_fill_s": mode.fill_s,
+            "match_s": mode.duration_s,
+        }
+    )
+
+
+def rules_of_mode(name: str, mode: ModeSection, settings: Settings) -> Rules:
+    """The rules that the matchmaker plays a mode by; a mode without a rule set of its own is a battle royale of its size."""
+    if mode.rules:
+        try:
+            rule_set = read_rule_set(Path(mode.rules).read_text(encoding="utf-8"))
+            return rules_of(rule_set, settings.max_latency_ms, mode.duration_s)
+        except (DocumentError, UnicodeDecodeError, OSError) as error:
+            reasons = "; ".join(str(error).splitlines())
+            raise RuleSetError(f"modes.{name}.rules: {mode.rules}: {reasons}") from error
+    if name == TEAMS_OF_FIVE:
+        return rules_of(shipped_rule_set(name), settings.max_latency_ms, mode.duration_s)
+    return replace(load_rules(settings)[BATTLE_ROYALE], mode=name)
+
+
+def modes_of(scenario: Scenario, rules: list[Rules]) -> ModeTable:
+    """The scenario's modes in arrays; how many players a match has is the rules' matter."""
+    modes = list(scenario.modes.values())
+    return ModeTable(
+        players=np.array([each.players for each in rules]),
+        min_players=np.array([each.min_players for each in rules]),
+        max_latency_ms=np.array([each.max_latency_ms for each in rules]),
+        match_s=np.array([mode.duration_s for mode in modes]),
+        spread=np.array([mode.duration_spread for mode in modes]),
+        shape=np.full(len(modes), UNIFORM),
+    )
+
+
+def policy_of(scenario: Scenario) -> Policy:
+    """What sizes the fleet."""
+    fleet = scenario.fleet
+    if fleet.policy == "buffer":
+        return BufferPolicy(fleet.buffer, len(fleet.regions))
+    startup_s = [fleet.startup_s * math.exp(fleet.startup_spread**2 / 2)] * len(fleet.regions)
+    return ForecastPolicy(fleet.buffer, startup_s, scenario.main_mode.players, scenario.main_mode.duration_s)
+
+
+def tickets_of(
+    scenario: Scenario, population: Population, rated: bool
+) -> tuple[Tickets, NDArray[np.float64], NDArray[np.float64]]:
+    """The population as tickets, a party each, and the sums of their true skills and of the squares."""
+    sizes = np.bincount(population.party)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    profiles = [scenario.links.profile(name) for name in population.link_kinds]
+    access_ms = np.array([each.latency_ms for each in profiles], np.float32)
+    skill_sum = np.add.reduceat(population.skill, starts)
+    skill_squares = np.add.reduceat(population.skill**2, starts)
+    rtt_ms = _round_trips(population.locations, scenario.fleet.regions)
+    origin, following = _sessions(scenario, len(sizes))
+    skill = skill_sum / sizes if rated else np.full(len(sizes), NEW_RATING)
+    arrives_s = np.full(len(origin), np.inf)
+    arrives_s[: len(sizes)] = population.arrives_s[starts]
+    crowd = Tickets(
+        arrives_s=arrives_s,
+        patience_s=np.full(len(origin), scenario.behaviours.patience_s, np.float32),
+        skill=skill.astype(np.float32)[origin],
+        size=sizes.astype(np.int32)[origin],
+        mode=population.mode[starts][origin],
+        group=np.zeros(len(origin), np.int32),
+        platform=np.full(len(origin), -1, np.int32),
+        location=population.location[starts].astype(np.int16)[origin],
+        access_ms=np.maximum.reduceat(access_ms[population.link_kind], starts)[origin],
+        next_ticket=following,
+        rtt_ms=rtt_ms,
+        home=np.argmin(rtt_ms, axis=1).astype(np.int16),
+        independent_count=np.array([len(sizes)]),
+    )
+    return crowd, skill_sum[origin], skill_squares[origin]
+
+
+def incidents_of(scenario: Scenario) -> tuple[Incident, ...]:
+    """The faults as the fleet meets them. A cut region loses its matches once clients give up; without the cache nobody is matched."""
+    where = {name: index for index, name in enumerate(scenario.fleet.regions)}
+    found = []
+    for fault in scenario.faults:
+        match fault:
+            case KillServer(at_s=at_s, count=count, region=region):
+                text = f"{count} servers killed" + (f" in {region}" if region else "")
+                found.append(Incident(at_s, "kill", where[region] if region else -1, count, text))
+            case CutRegion(at_s=at_s, for_s=for_s, region=region):
+                found.append(Incident(at_s, "close", where[region], 0, f"{region} cut off"))
+                if for_s > CLIENT_TIMEOUT_S:
+                    found.append(Incident(at_s + CLIENT_TIMEOUT_S, "kill", where[region], 2**31, ""))
+                found.append(Incident(at_s + for_s, "open", where[region], 0, f"{region} back"))
+            case StopCache(at_s=at_s, for_s=for_s):
+                found.append(Incident(at_s, "pause", -1, 0, "cache stopped"))
+                found.append(Incident(at_s + for_s, "open", -1, 0, "cache back"))
+            case _:
+                found.append(Incident(fault.at_s, "note", -1, 0, fault.do.replace("_", " ")))
+    return tuple(sorted(found, key=lambda incident: incident.at_s))
+
+
+def _round_trips(locations: tuple[str, ...], fleet: list[str]) -> NDArray[np.float32]:
+    """float32[L, R] in milliseconds, inf where none is published."""
+    rtt_ms = np.full((len(locations), len(fleet)), np.inf, np.float32)
+    for row, location in enumerate(locations):
+        for column, region in enumerate(fleet):
+            published = regions().rtt_between_ms(location, region)
+            if published is not None:
+                rtt_ms[row, column] = published
+        if not np.isfinite(rtt_ms[row]).any():
+            raise UnknownRegionError(
+                f"no round trip is published between players.locations.{location} and any of fleet.regions "
+                f"({', '.join(fleet)}): choose another location or region"
+            )
+    return rtt_ms
+
+
+def _sessions(scenario: Scenario, tickets: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """For each ticket, those for later matches included, whose it is (the first of the session) and which follows it, or -1."""
+    first = np.arange(tickets)
+    mean = scenario.behaviours.matches
+    if mean <= 1.0:
+        return first, np.full(tickets, -1, np.int32)
+    rng = np.random.default_rng(np.random.SeedSequence([scenario.seed, 1]))
+    matches = rng.geometric(1.0 / mean, tickets)
+    later = np.repeat(first, matches - 1)
+    origin = np.concatenate([first, later])
+    following = np.full(len(origin), -1, np.int32)
+    rows = np.arange(tickets, len(origin), dtype=np.int32)
+    continues = np.concatenate([later[1:] == later[:-1], [False]]) if len(later) else np.zeros(0, bool)
+    following[rows[continues]] = rows[continues] + 1
+    begins = np.concatenate([[True], later[1:] != later[:-1]]) if len(later) else np.zeros(0, bool)
+    following[later[begins]] = rows[begins]
+    return origin, following

@@ -1,0 +1,155 @@
+"""Scenarios that differ from one file in a few values: what ``--vary`` and ``--scale`` ask for."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from loadtest.errors import LoadTestError
+from loadtest.scenario.model import Scenario
+
+STEPS = 9  # of a range without a step
+MAX_VALUES = 1_000
+RANGE = re.compile(r"(-?\d+(?:\.\d+)?)\.\.(-?\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))?")
+
+
+class VariationError(LoadTestError):
+    """Raised for a variation that cannot be read or that the scenario does not allow; the text says what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """One value that takes several.
+
+    Attributes:
+        path: dotted keys from the top of the scenario, such as ``fleet.buffer``.
+        values: what it takes, in order.
+    """
+
+    path: str
+    values: tuple[Any, ...]
+
+
+def parse_variation(text: str) -> Variation:
+    """Read ``path=1,2,3``, ``path=0..400`` (nine steps) or ``path=0..400/100``. Raises VariationError."""
+    path, equals, given = text.partition("=")
+    if not equals or not path.strip() or not given.strip():
+        raise VariationError(
+            f"--vary {text}: say which value takes what, such as fleet.buffer=0..400 or fleet.startup_s=5,30,120"
+        )
+    values: list[Any] = []
+    for part in given.split(","):
+        values += _range(text, part.strip()) if ".." in part else [_value(text, part.strip())]
+    return Variation(path.strip(), tuple(dict.fromkeys(values)))
+
+
+def combinations(variations: Sequence[Variation]) -> list[dict[str, Any]]:
+    """Every combination of the values, the last varying fastest."""
+    paths = [vary.path for vary in variations]
+    if len(set(paths)) < len(paths):
+        raise VariationError(f"--vary names {max(paths, key=paths.count)} twice: give all its values at once")
+    return [
+        dict(zip(paths, values, strict=True))
+        for values in itertools.product(*(vary.values for vary in variations))
+    ]
+
+
+def varied(scenario: Scenario, changes: dict[str, Any], folder: Path) -> Scenario:
+    """The scenario with some values changed, checked anew. Raises VariationError with everything that is wrong.
+
+    Args:
+        folder: where files that the scenario names are looked for.
+    """
+    content = scenario.model_dump()
+    for path, value in changes.items():
+        _put(content, path, value)
+    try:
+        found = Scenario.model_validate(content, context={"folder": folder})
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors(include_url=False)
+        )
+        raise VariationError(f"{_named(changes)} does not make a scenario: {problems}") from error
+    wrong = found.contradictions()
+    if wrong:
+        problems = "; ".join(f"{'.'.join(map(str, path))}: {message}" for path, message in wrong)
+        raise VariationError(f"{_named(changes)} does not make a scenario: {problems}")
+    return found
+
+
+def scaled(scenario: Scenario, factor: float, folder: Path) -> Scenario:
+    """The scenario with so many times the players, and as many times the servers."""
+    fleet = scenario.fleet
+    return varied(
+        scenario,
+        {
+            "players.count": max(1, round(scenario.players.count * factor)),
+            "fleet.buffer": round(fleet.buffer * factor),
+            "fleet.max": max(1, round(fleet.max * factor)),
+        },
+        folder,
+    )
+
+
+def _named(changes: dict[str, Any]) -> str:
+    return ", ".join(f"{path}={value}" for path, value in changes.items())
+
+
+def _range(text: str, given: str) -> list[Any]:
+    match = RANGE.fullmatch(given)
+    if match is None:
+        raise VariationError(f"--vary {text}: {given} is no range; write it like 0..400 or 0..400/50")
+    low, high = float(match[1]), float(match[2])
+    whole = "." not in match[1] + match[2] + (match[3] or "")
+    step = float(match[3]) if match[3] else (high - low) / (STEPS - 1)
+    if high < low or step <= 0.0:
+        if high == low:
+            return [int(low) if whole else low]
+        raise VariationError(f"--vary {text}: {given} runs backwards; the smaller number comes first")
+    count = int((high - low) / step + 1e-9) + 1
+    if count > MAX_VALUES:
+        raise VariationError(
+            f"--vary {text}: {given} has {count:,} values; at most {MAX_VALUES:,}, so take larger steps"
+        )
+    values = [low + step * index for index in range(count)]
+    return [round(value) if whole else round(value, 9) for value in values]
+
+
+def _value(text: str, given: str) -> Any:
+    try:
+        value = yaml.safe_load(given)
+    except (yaml.YAMLError, ValueError):
+        value = None
+    if not isinstance(value, str | int | float | bool):
+        raise VariationError(f"--vary {text}: {given or 'nothing'} is no value; give numbers or words")
+    return value
+
+
+def _put(content: dict[str, Any], path: str, value: Any) -> None:
+    """Set the value at a path; every key on the way must be there already."""
+    *way, last = path.split(".")
+    here: Any = content
+    for depth, key in enumerate([*way, last]):
+        if isinstance(here, dict) and all(isinstance(known, int) for known in here) and key.isdigit():
+            key = int(key)  # type: ignore[assignment]  # party sizes
+        if not isinstance(here, dict) or key not in here:
+            known = ", ".join(map(str, here)) if isinstance(here, dict) else "nothing below it"
+            where = ".".join(path.split(".")[:depth]) or "a scenario"
+            raise VariationError(f"--vary {path}: {where} has no {key}; it has {known}")
+        if depth < len(way):
+            here = here[key]
+    if isinstance(here[last], dict | list):
+        raise VariationError(
+            f"--vary {path}: is a section, not a value; vary one of {', '.join(map(str, here[last]))}"
+        )
+    if isinstance(here[last], float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    here[last] = value

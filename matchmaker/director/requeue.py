@@ -1,0 +1,206 @@
+"""Salvage: who loses a match with its game server is in the queue again, as old as before.
+
+The fleet says which matches failed; what their players had asked for is kept while they play. Every director process follows the fleet: a
+match is salvaged once, whoever comes first and however often it is told, because the script that does it removes what is kept. How far the
+fleet was followed is in the cache too, and whatever may have been missed is found by asking the fleet which matches live.
+
+A player's new ticket is searched for once he looks at it, and is gone after COME_BACK_S if he does not: half of a match may have gone home
+before its server died, and seats must not be held for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from dedicated_server.fleet.client import Cursor, FinishedMatch, FleetError, FleetRefusedError
+from matchmaker.queue.cache import asked_to_stop
+from matchmaker.queue.scripts import KEYS, Argument, Scripts
+from matchmaker.tickets.ticket import RecordFormat, RequeueRecord, binary_ids, random_uuid, text_ids
+
+RECLAIM_S = 60.0  # a client gives up a silent server after 10 s; then there is somebody to press a button
+LOST_SERVER_REASON = "the game server of the match was lost"
+WAIT_S = 10.0  # for news of the fleet
+LATE_ASSIGNMENT_S = 30.0  # so long may a match fail before its players are told of it at all
+RECHECK_S = 1.0  # between two looks for such a match
+RETRY_S = 1.0
+REFUSED_RETRY_S = 60.0
+
+MALFORMED_ANSWER = (LookupError, TypeError, ValueError, msgspec.MsgspecError)  # what unreadable answers raise
+
+log = structlog.get_logger()
+
+
+class FleetChanges(Protocol):
+    """What a salvage needs of a fleet. Both raise FleetError."""
+
+    async def settled_matches(
+        self, cursor: Cursor, *, wait_s: float = 0.0
+    ) -> tuple[Cursor, list[FinishedMatch], bool]:
+        """Matches that are over, after a cursor."""
+
+    async def gameservers(self) -> list[dict[str, Any]]:
+        """Every game server."""
+
+
+class Requeuer:
+    """Follows a fleet and puts the players of lost matches back into their queues.
+
+    Args:
+        cache: Valkey or Redis.
+        scripts: its scripts.
+        fleet: whom to follow.
+        ticket_ttl_s: seconds a new ticket is searched for.
+        clock: Unix seconds.
+
+    Attributes:
+        requeued, aged: tickets made by this process; tickets of players who had queued again, which got the old age.
+    """
+
+    def __init__(
+        self,
+        cache: Redis,
+        scripts: Scripts,
+        fleet: FleetChanges,
+        *,
+        ticket_ttl_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._cache = cache
+        self._scripts = scripts
+        self._fleet = fleet
+        self._ticket_ttl_s = ticket_ttl_s
+        self._clock = clock
+        self._failed: dict[str, float] = {}  # match → until when to look for it again
+        self._unavailable = False
+        self.requeued = 0
+        self.backdated = 0
+
+    async def run(self) -> None:
+        """Follow, until cancelled. A fleet that cannot be followed, real Agones for one, is asked again now and then."""
+        looked = False
+        while not asked_to_stop():
+            try:
+                if not looked:
+                    await self.check_live_matches()
+                    looked = True
+                await self.follow(RECHECK_S if self._failed else WAIT_S)
+                self._unavailable = False
+            except FleetRefusedError as error:
+                self._warn_once(
+                    "this fleet does not tell of lost matches: their players queue by themselves", error
+                )
+                await asyncio.sleep(REFUSED_RETRY_S)
+            except (
+                FleetError,
+                RedisError,
+                *MALFORMED_ANSWER,
+            ) as error:  # directors in the same process go on whatever comes
+                self._warn_once("cannot follow the fleet, trying again", error)
+                await asyncio.sleep(RETRY_S)
+
+    async def follow(self, wait_s: float) -> None:
+        """Take in what the fleet has told since the last time, waiting so long for it. Raises FleetError, the cache's errors."""
+        stored: Any = await self._cache.hmget(KEYS["cursor"], ["epoch", "seq"])
+        seen = Cursor(stored[0].decode(), int(stored[1])) if None not in stored else Cursor()
+        cursor, settled, missed = await self._fleet.settled_matches(seen, wait_s=wait_s)
+        now = self._clock()
+        for match in settled:
+            if not match.ended and match.match_id:
+                self._failed[match.match_id] = now + LATE_ASSIGNMENT_S
+        # Its last players may be told of it a moment after it failed, so it is looked for again.
+        self._failed = {match_id: until for match_id, until in self._failed.items() if until > now}
+        for match_id in self._failed:
+            await self.requeue_match(match_id)
+        await self._forget([match.match_id for match in settled if match.ended and match.match_id])
+        if missed:
+            await self.check_live_matches()
+        await self._cache.hset(KEYS["cursor"], mapping={"epoch": cursor.epoch, "seq": str(cursor.seq)})
+
+    async def check_live_matches(self) -> None:
+        """Ask the fleet which matches live, and salvage those that nobody knows of. Raises FleetError, the cache's errors."""
+        stored: Any = await self._cache.zrange(KEYS["playing"], 0, -1)
+        playing = [match_id.decode() for match_id in stored]
+        if not playing:
+            return
+        known = _outcomes(await self._fleet.gameservers())
+        for match_id in playing:
+            if match_id not in known:
+                await self.requeue_match(match_id)
+        await self._forget([match_id for match_id in playing if known.get(match_id) == "ended"])
+
+    async def requeue_match(self, match_id: str) -> None:
+        """Put the players of a lost match back, unless that has been done. Raises the cache's errors."""
+        elements: Any = await self._cache.lrange(KEYS["match"] + match_id, 0, -1)
+        for element in elements:
+            mode, regions, *asked = msgspec.msgpack.decode(element)
+            answer = await self._scripts.requeue_match(
+                self._arguments(match_id, element, mode, regions, RequeueRecord(*asked))
+            )
+            if answer is not None:
+                self.requeued += answer[0]
+                self.backdated += answer[1]
+                log.warning("match salvaged", match_id=match_id, requeued=answer[0], queued_again=answer[1])
+
+    def _arguments(
+        self, match_id: str, element: bytes, mode: str, regions: Sequence[str], asked: RequeueRecord
+    ) -> list[Argument]:
+        now = self._clock()
+        expires_at = now + self._ticket_ttl_s
+        records = RecordFormat(len(regions)).unpack(asked.records).copy()
+        made = [str(random_uuid()) for _ in records]
+        rows = [
+            (old, str(player_id), new, repr(enqueued_at))
+            for old, player_id, new, enqueued_at in zip(
+                text_ids(records["ticket_id"]),
+                records["player_id"].tolist(),
+                made,
+                records["enqueued_at"].tolist(),
+                strict=True,
+            )
+        ]
+        records["ticket_id"], records["expires_at"] = binary_ids(made), expires_at
+        return [
+            match_id,
+            element,
+            mode,
+            ",".join(regions),
+            LOST_SERVER_REASON,
+            math.ceil(self._ticket_ttl_s + self._scripts.retention_s),
+            repr(now + min(RECLAIM_S, self._ticket_ttl_s)),
+            repr(expires_at),
+            msgspec.msgpack.encode(rows),
+            records.tobytes(),
+            msgspec.msgpack.encode(asked.attributes),
+        ]
+
+    async def _forget(self, match_ids: Sequence[str]) -> None:
+        """Matches that ended as they should need nothing kept."""
+        if match_ids:
+            pipeline = self._cache.pipeline(transaction=False)
+            pipeline.unlink(*(KEYS["match"] + match_id for match_id in match_ids))
+            pipeline.zrem(KEYS["playing"], *match_ids)
+            await pipeline.execute()
+
+    def _warn_once(self, what: str, error: Exception) -> None:
+        if not self._unavailable:
+            log.warning(what, error=str(error))
+        self._unavailable = True
+
+
+def _outcomes(servers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Matches that live, and those that ended as they should."""
+    found = {}
+    for server in servers:
+        if server["match_id"] and server["report"].get("outcome") == "ended":
+            found[server["match_id"]] = "ended"
+        elif server["match_id"] and server["state"] == "Allocated" and not server["gone"]:
+            found[server["match_id"]] = "playing"
+    return found

@@ -1,0 +1,80 @@
+"""``launchday match``: a rule set tried on a file of tickets, for authors of rules."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from launchday import kernel_cache
+from matchmaker.rules.flexmatch.cycle import CycleResult, match
+from matchmaker.rules.flexmatch.document import DocumentError, Mistake
+from matchmaker.rules.flexmatch.reading import read_rule_set
+from matchmaker.rules.flexmatch.ticket_file import read_tickets
+
+DONE, REFUSED = 0, 2
+KERNEL = "flexmatch"
+
+
+def run(rules: Path, tickets: Path, now: float | None, seed: int, as_json: bool, live: bool = False) -> int:
+    """Print the matches and the tickets left; returns the exit code. ``now`` None: when the last ticket started."""
+    try:
+        rule_set = read_rule_set(_text(rules, "rule set"))
+        waiting = read_tickets(_text(tickets, "tickets"), rule_set)
+    except DocumentError as refused:
+        path = rules if refused.what == "rule set" else tickets
+        for mistake in refused.mistakes:
+            Console(stderr=True, soft_wrap=True).print(
+                f"{path}#{mistake.pointer}: {mistake.reason}", highlight=False, markup=False
+            )
+        return REFUSED
+    if now is None:
+        now = max((ticket.start_time for ticket in waiting), default=0.0)
+    if kernel_cache.is_compiled(KERNEL):
+        outcome = match(rule_set, waiting, now, seed, live=live)
+    else:
+        waiting_for = "compiling the matching kernel (about half a minute, once)"
+        with Console(stderr=True).status(waiting_for), kernel_cache.compiling(KERNEL):
+            outcome = match(rule_set, waiting, now, seed, live=live)
+    if as_json:
+        print(json.dumps(as_document(outcome)))
+    else:
+        _show(outcome, Console())
+    return DONE
+
+
+def as_document(outcome: CycleResult) -> dict[str, Any]:
+    """What ``--json`` prints."""
+    return {
+        "matches": [
+            {"region": each.region, "teams": each.teams, "tickets": each.tickets} for each in outcome.matches
+        ],
+        "left": [{"ticket": each.ticket, "reason": each.reason} for each in outcome.unmatched],
+    }
+
+
+def _text(path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DocumentError(what, [Mistake("", f"cannot be read: {error}")]) from error
+
+
+def _show(outcome: CycleResult, console: Console) -> None:
+    for number, each in enumerate(outcome.matches, start=1):
+        console.print(f"match {number}, region {each.region or 'any'}", highlight=False)
+        table = Table()
+        table.add_column("team")
+        table.add_column("players")
+        for team, players in each.teams.items():
+            table.add_row(team, ", ".join(players))
+        console.print(table)
+        console.print(
+            f"built around {each.tickets[0]}, the oldest of {len(each.tickets)} tickets", highlight=False
+        )
+    console.print(f"{len(outcome.matches)} matches, {len(outcome.unmatched)} tickets left", highlight=False)
+    for left in outcome.unmatched:
+        console.print(f"  {left.ticket}: {left.reason}", highlight=False, markup=False)

@@ -1,0 +1,342 @@
+"""The regional cache: every accepted change is one script, and every question one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, cast
+from uuid import UUID
+
+from redis.asyncio import BlockingConnectionPool, Redis
+
+from launchday.telemetry import request_id
+from meta_service.cache import keys, scripts
+
+POOL_CONNECTIONS = 32  # one Valkey executes one command at a time; more connections only queue there
+POOL_WAIT_S = 2.0
+RESPONSE_TIMEOUT_S = 2.0
+COMMIT_RETENTION_S = 3600  # far beyond any server's retries
+MAX_WRITEBEHIND_ENTRIES = 1_000_000  # entries, see the setting of that name
+MAX_EXPIRED_PER_CALL = 500  # leases one call ends: well under a millisecond of the cache's time
+
+
+@dataclass(frozen=True, slots=True)
+class PlayerRecord:
+    """What the cache holds of a player.
+
+    Attributes:
+        device: the account's device hash, hexadecimal; empty while only progress is known.
+        loaded: the store has been asked, so what it knew is in here.
+        pending: the newest loadout is accepted but not in the store yet.
+        emotes, settings: of the loadout, as JSON texts.
+        home: the region of the last login; empty where there is but one.
+        ratings: mode to (mu, sigma).
+        balances: currency to the newest balance that was shown; for display, never for deciding.
+    """
+
+    player_id: int
+    device: str
+    display_name: str
+    skin: str
+    version: int
+    level: int
+    xp: int
+    loaded: bool
+    pending: bool
+    ratings: dict[str, tuple[float, float]] = field(default_factory=dict)
+    balances: dict[str, int] = field(default_factory=dict)
+    session_id: str = ""
+    session_state: str = ""
+    emotes: str = "[]"
+    settings: str = "{}"
+    home_region: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadoutFields:
+    """What of a loadout shall change, each empty to leave it; ``emotes`` and ``settings`` are JSON texts."""
+
+    skin: str = ""
+    emotes: str = ""
+    settings: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadoutResult:
+    """An accepted loadout as a whole, or version 0 and how the session ended; ``full``: too much waits for the store."""
+
+    version: int
+    refusal: str = ""
+    fields: LoadoutFields = field(default_factory=LoadoutFields)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutResult:
+    """One player's answer to a check-out: a fence, or the reason why not and who holds the player."""
+
+    player_id: int
+    fence: int = 0
+    skin: str = ""
+    level: int = 0
+    reason: str = ""
+    held_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRow:
+    """One player's result of a match, with the fence the player was checked out with."""
+
+    player_id: int
+    fence: int
+    placement: int
+    kills: int
+    played_s: float
+
+
+def connect(url: str, *, answer_s: float = RESPONSE_TIMEOUT_S) -> Redis:
+    """Open a client for the cache at ``url``; connections are made when needed. Answers are text."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=POOL_CONNECTIONS,
+        timeout=POOL_WAIT_S,
+        socket_timeout=answer_s,
+        socket_connect_timeout=answer_s,
+        decode_responses=True,
+    )
+    return Redis.from_pool(pool)
+
+
+class Cache:
+    """The meta-state in Valkey. Times are Unix seconds given by the caller. Errors are redis-py's.
+
+    Args:
+        region: whose cache it is, where several share a store; empty: the only one.
+        writebehind_limit: changes that may wait for the store before loadouts are refused.
+    """
+
+    def __init__(
+        self, redis: Redis, region: str = "", writebehind_limit: int = MAX_WRITEBEHIND_ENTRIES
+    ) -> None:
+        self.redis = redis
+        self.region = region
+        self._writebehind_limit = writebehind_limit
+        self._scripts = {
+            name: redis.register_script(scripts.source(name))
+            for name in (
+                "login",
+                "load",
+                "profile",
+                "loadout",
+                "checkout",
+                "commit",
+                "expire",
+                "wallet",
+                "session",
+            )
+        }
+
+    async def open_account(
+        self, player_id: int, device: bytes, display_name: str, skin: str, now: float, *, loaded: bool
+    ) -> tuple[bool, str]:
+        """Create the account unless it exists; return whether it was created and the account's device hash."""
+        created, owner = await self._run(
+            "login",
+            [keys.player(player_id), keys.STREAM],
+            [player_id, device.hex(), display_name, skin, _ms(now), int(loaded), request_id()],
+        )
+        return bool(created), owner
+
+    async def load(self, rows: Sequence[str], player_ids: Sequence[int], now: float) -> int:
+        """Merge rows from the store (JSON, see ``Store.load``) into the cache; return how many players are known now."""
+        known = await self._run(
+            "load", [keys.COUNTERS, keys.LEASES, *map(keys.player, player_ids)], [_ms(now), *rows]
+        )
+        return int(known)
+
+    async def player(self, player_id: int) -> PlayerRecord | None:
+        """Read one player, or None when the cache has no account for the id."""
+        flat, pending = await self._run("profile", [keys.player(player_id), keys.STREAM], [])
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        if "skin" not in fields:
+            return None
+        return PlayerRecord(
+            player_id=player_id,
+            device=fields.get("device", ""),
+            display_name=fields["display_name"],
+            skin=fields["skin"],
+            version=int(fields["loadout_version"]),
+            level=int(fields["level"]),
+            xp=int(fields["xp"]),
+            loaded="loaded" in fields,
+            pending=bool(pending),
+            ratings={
+                name.removeprefix("rating:"): _rating(value)
+                for name, value in fields.items()
+                if name.startswith("rating:")
+            },
+            balances={
+                name.removeprefix("wallet:"): int(value.partition(",")[0])
+                for name, value in fields.items()
+                if name.startswith("wallet:")
+            },
+            session_id=fields.get("session_id", ""),
+            session_state=fields.get("session_state", ""),
+            emotes=fields.get("emotes", "[]"),
+            settings=fields.get("settings", "{}"),
+            home_region=fields.get("home", ""),
+        )
+
+    async def set_loadout(
+        self, player_id: int, change: LoadoutFields, now: float, session_id: str = ""
+    ) -> LoadoutResult:
+        """Accept a loadout; its version is 0 when it was not, for the reason told, or as the player is not in the cache."""
+        version, refusal, *chosen = await self._run(
+            "loadout",
+            [keys.player(player_id), keys.STREAM],
+            [
+                player_id,
+                _ms(now),
+                session_id,
+                self._writebehind_limit,
+                self.region,
+                request_id(),
+                change.skin,
+                change.emotes,
+                change.settings,
+            ],
+        )
+        return LoadoutResult(int(version), refusal, LoadoutFields(*chosen))
+
+    async def session(
+        self, what: str, player_id: int, session_id: str, now: float, more: Sequence[int] = ()
+    ) -> tuple[str, int]:
+        """Open, refresh or revoke a session, see ``session.lua``; return the outcome and the generation."""
+        outcome, generation = await self._run(
+            "session",
+            [keys.player(player_id), keys.STREAM],
+            [what, player_id, session_id, _ms(now), self.region, request_id(), *more],
+        )
+        return outcome, int(generation)
+
+    async def live_session(self, player_id: int) -> tuple[str, str, bool]:
+        """The player's live session and its state, both empty where there is none, and whether the store was asked."""
+        session, state, loaded = await cast(
+            Any,
+            self.redis.hmget(keys.player(player_id), ["session_id", "session_state", "loaded"]),
+        )
+        return session or "", state or "", loaded is not None
+
+    async def cache_credential(self, name: str, player_id: int, password_hash: str) -> None:
+        """Keep a name's password hash for logins while the store is away."""
+        items: list[Any] = ["player_id", player_id, "password_hash", password_hash]
+        await cast(Any, self.redis.hset(keys.credential(name), items=items))
+
+    async def credential(self, name: str) -> tuple[int, str] | None:
+        """The player and the password hash of a name, where they were seen before."""
+        kept = await cast(Any, self.redis.hgetall(keys.credential(name)))
+        return (int(kept["player_id"]), kept["password_hash"]) if kept else None
+
+    async def count_within(self, key: str, for_s: int) -> int:
+        """Count up a key that disappears ``for_s`` seconds after its first count."""
+        pipeline = self.redis.pipeline(transaction=True)
+        pipeline.set(key, 0, ex=for_s, nx=True)
+        pipeline.incr(key)
+        _, count = await pipeline.execute()
+        return int(count)
+
+    async def publish_balance(self, player_id: int, currency: str, balance: int, version: int) -> None:
+        """Show a wallet's balance, unless a newer one is shown already."""
+        await self._run("wallet", [keys.player(player_id)], [currency, balance, version])
+
+    async def ratings(self, mode: str, player_ids: Sequence[int]) -> list[tuple[float, float] | None]:
+        """The players' (mu, sigma) in a mode, in order; None where there is none."""
+        pipeline = self.redis.pipeline(transaction=False)
+        for player_id in player_ids:
+            pipeline.hget(keys.player(player_id), f"rating:{mode}")
+        return [_rating(value) if value else None for value in await pipeline.execute()]
+
+    async def check_out(
+        self, match_id: UUID, server: str, region: str, now: float, ttl_s: float, player_ids: Sequence[int]
+    ) -> list[CheckoutResult]:
+        """Lease players to a server for ``ttl_s`` seconds, all in one script; answers are in the order asked."""
+        answers = await self._run(
+            "checkout",
+            [keys.COUNTERS, keys.LEASES, keys.STREAM, *map(keys.player, player_ids)],
+            [str(match_id), server, region, _ms(now), _ms(now + ttl_s), request_id(), *player_ids],
+        )
+        return [
+            CheckoutResult(int(id_), fence, skin=first, level=int(second))
+            if fence
+            else CheckoutResult(int(id_), reason=first, held_by=second)
+            for id_, fence, first, second in answers
+        ]
+
+    async def commit(self, match_id: UUID, now: float, rows: Sequence[CommitRow]) -> list[tuple[int, str]]:
+        """Commit results and release the leases; return (player id, reason) in order, an empty reason for success."""
+        arguments = chain.from_iterable(
+            (row.player_id, row.fence, row.placement, row.kills, row.played_s) for row in rows
+        )
+        answers = await self._run(
+            "commit",
+            [
+                keys.COUNTERS,
+                keys.LEASES,
+                keys.STREAM,
+                keys.commits(match_id),
+                *(keys.player(row.player_id) for row in rows),
+            ],
+            [str(match_id), _ms(now), COMMIT_RETENTION_S, request_id(), *arguments],
+        )
+        return [(int(id_), reason) for id_, reason in answers]
+
+    async def expire(self, now: float) -> int:
+        """End every lease whose time is over; return how many."""
+        total = 0
+        while True:
+            ended = await self._run(
+                "expire",
+                [keys.COUNTERS, keys.LEASES, keys.STREAM],
+                [_ms(now), MAX_EXPIRED_PER_CALL, keys.PLAYER_PREFIX],
+            )
+            total += int(ended)
+            if ended < MAX_EXPIRED_PER_CALL:
+                return total
+
+    async def counters(self, now: float) -> dict[str, int]:
+        """The durable counters, with the leases that are open and the changes that wait for the store."""
+        pipeline = self.redis.pipeline(transaction=True)  # all of one moment, so that they balance
+        pipeline.hgetall(keys.COUNTERS)
+        pipeline.zcard(keys.LEASES)
+        pipeline.xlen(keys.STREAM)
+        pipeline.xrange(keys.STREAM, count=1)
+        counters, leases, depth, oldest = await pipeline.execute()
+        accepted_ms = int(oldest[0][0].partition("-")[0]) if oldest else _ms(now)
+        return {
+            "checkouts": int(counters.get("checkouts", 0)),
+            "commits": int(counters.get("commits", 0)),
+            "expired": int(counters.get("expired", 0)),
+            "open": leases,
+            "writebehind_depth": depth,
+            "writebehind_age_ms": max(_ms(now) - accepted_ms, 0),
+            "writebehind_lag_ms": int(counters.get("writebehind_lag_ms", 0)),
+            "writebehind_written": int(counters.get("writebehind_written", 0)),
+            "writebehind_refused": int(counters.get("writebehind_refused", 0)),
+            "writebehind_rejected": int(counters.get("writebehind_rejected", 0)),
+        }
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.redis.aclose()
+
+    async def _run(self, name: str, names: list[str], arguments: list[Any]) -> Any:
+        return await cast(Any, self._scripts[name](keys=names, args=arguments))
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+def _rating(text: str) -> tuple[float, float]:
+    mu, _, sigma = text.partition(",")
+    return float(mu), float(sigma)

@@ -1,0 +1,120 @@
+"""Bring players from the store into the cache: many at once in one query, and each by one loader at a time.
+
+After a cache was lost every player's next request finds nothing there. Without care a thousand requests for one player would be a
+thousand queries, just when the store has most to do. Inside a process a second request waits for the first one's answer;
+among processes a mark in the cache, which ends by itself if its owner dies, says that somebody is at it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+from prometheus_client import Counter
+
+from meta_service.cache import keys
+from meta_service.cache.cache import Cache
+from meta_service.store.store import Store
+
+LOCK_MS = 3_000  # longer than a load may take: the store has two seconds to answer
+MAX_WAIT_S = 1.0  # for another process; then we load ourselves, as it may have died
+POLL_S = 0.01
+
+PLAYERS_LOADED = Counter("launchday_meta_players_loaded", "Players brought from the store into the cache.")
+LOADS_SHARED = Counter(
+    "launchday_meta_player_loads_shared", "Requests that waited for another's load of the player."
+)
+
+
+class CacheFiller:
+    """Loads players. Times are Unix seconds given by the caller."""
+
+    def __init__(self, cache: Cache, store: Store) -> None:
+        self._cache = cache
+        self._store = store
+        self._under_way: dict[int, asyncio.Future[None]] = {}
+
+    async def load(self, player_ids: Sequence[int], now: float) -> None:
+        """Bring these players into the cache, as far as the store knows them; raises StoreAwayError or redis-py's errors."""
+        others = [self._under_way[id_] for id_ in player_ids if id_ in self._under_way]
+        mine = [id_ for id_ in dict.fromkeys(player_ids) if id_ not in self._under_way]
+        if others:
+            LOADS_SHARED.inc(len(others))
+        if mine:
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            done.add_done_callback(_retrieve_exception)
+            self._under_way.update(dict.fromkeys(mine, done))
+            try:
+                await self._load_or_wait(mine, now)
+            except BaseException as error:
+                # Who waits gets the same error, but not our cancellation: they try again.
+                done.set_exception(error if isinstance(error, Exception) else _LoadCancelledError())
+                raise
+            else:
+                done.set_result(None)
+            finally:
+                for id_ in mine:
+                    del self._under_way[id_]
+        for other in others:
+            try:
+                await asyncio.shield(other)
+            except _LoadCancelledError:
+                await self.load(player_ids, now)
+                return
+
+    async def _load_or_wait(self, player_ids: Sequence[int], now: float) -> None:
+        marks = self._cache.redis.pipeline(transaction=False)
+        for id_ in player_ids:
+            marks.set(keys.fill_lock(id_), "1", nx=True, px=LOCK_MS)
+            marks.hmget(keys.player(id_), ["loaded", "skin"])
+        answers = await marks.execute()
+        states = list(zip(player_ids, answers[::2], answers[1::2], strict=True))
+        mine = [id_ for id_, marked, _ in states if marked]
+        elsewhere = [id_ for id_, marked, _ in states if not marked]
+        if mine:
+            try:
+                # Another process may have ended its load between the caller's look and our mark.
+                missing = [id_ for id_, marked, known in states if marked and None in known]
+                if missing:
+                    await self._fetch(missing, now)
+            finally:
+                await self._cache.redis.delete(*map(keys.fill_lock, mine))
+        if elsewhere:
+            LOADS_SHARED.inc(len(elsewhere))
+            left = await self._await_others(elsewhere)
+            if left:
+                await self._fetch(left, now)
+
+    async def _await_others(self, player_ids: Sequence[int]) -> list[int]:
+        """Wait until others have loaded these players; return those whom nobody has."""
+        waiting = list(player_ids)
+        for _ in range(int(MAX_WAIT_S / POLL_S)):
+            pipeline = self._cache.redis.pipeline(transaction=False)
+            for id_ in waiting:
+                pipeline.hexists(keys.player(id_), "loaded")
+                pipeline.exists(keys.fill_lock(id_))
+            answers = await cast(Any, pipeline.execute())
+            states = list(zip(waiting, answers[::2], answers[1::2], strict=True))
+            given_up = [id_ for id_, loaded, marked in states if not loaded and not marked]
+            waiting = [id_ for id_, loaded, marked in states if not loaded and marked]
+            if given_up:  # their loader failed: no use in waiting for the rest before we try
+                return given_up + waiting
+            if not waiting:
+                break
+            await asyncio.sleep(POLL_S)
+        return waiting
+
+    async def _fetch(self, player_ids: Sequence[int], now: float) -> None:
+        rows = await self._store.load(player_ids)
+        await self._cache.load(rows, player_ids, now)
+        PLAYERS_LOADED.inc(len(player_ids))
+
+
+class _LoadCancelledError(Exception):
+    """The load was cancelled before it ended."""
+
+
+def _retrieve_exception(done: asyncio.Future[None]) -> None:
+    if not done.cancelled():
+        done.exception()  # looked at: a failure that nobody waited for is its own caller's to tell

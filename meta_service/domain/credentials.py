@@ -1,0 +1,95 @@
+"""Names and passwords of accounts: kept in the store, and in the cache for logins while the store is away."""
+
+from __future__ import annotations
+
+import asyncpg
+import structlog
+from redis.exceptions import RedisError
+
+from meta_service.cache import keys
+from meta_service.cache.cache import Cache
+from meta_service.errors import (
+    NameTakenError,
+    StoreUnavailableError,
+    TooManyAttemptsError,
+    WrongPasswordError,
+)
+from meta_service.passwords import Passwords
+from meta_service.store.store import Store
+
+MAX_ATTEMPTS = 10  # wrong passwords for one name in ATTEMPTS_S; argon2 alone would allow some thirty a second
+ATTEMPTS_WINDOW_S = 60
+
+_log = structlog.get_logger()
+
+
+class Credentials:
+    """Sets and checks passwords. A name belongs to one account for good, so no cache can know better than another."""
+
+    def __init__(self, store: Store, cache: Cache) -> None:
+        self._store = store
+        self._cache = cache
+        self._passwords = Passwords()
+
+    async def set(self, player_id: int, name: str, password: str, current: str | None) -> None:
+        """Give an account a name and a password, or a new password; ``current`` is the old one where there is one.
+
+        Raises NameTakenError, WrongPasswordError, TooManyAttemptsError, or StoreAwayError.
+        """
+        rows = await self._store.read(
+            "SELECT name, password_hash FROM credentials WHERE player_id = $1", player_id
+        )
+        before: str | None = rows[0]["password_hash"] if rows else None
+        if before is not None:
+            old_name = rows[0]["name"]
+            if name != old_name:
+                raise NameTakenError(f"the account's name is {old_name}, and stays so")
+            await self._limit(old_name)
+            if not await self._passwords.matches(before, current or ""):
+                raise WrongPasswordError("the current password is wrong")
+        kept = await self._passwords.hash(password)
+
+        async def write(connection: asyncpg.Connection) -> bool:
+            if before is None:
+                statement = (
+                    "INSERT INTO credentials VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING true"
+                )
+                return bool(await connection.fetchval(statement, player_id, name, kept))
+            # Only over the password that was checked: another change may have come between.
+            statement = "UPDATE credentials SET password_hash = $2 WHERE player_id = $1 AND password_hash = $3 RETURNING true"
+            return bool(await connection.fetchval(statement, player_id, kept, before))
+
+        if not await self._store.transact(write):
+            raise NameTakenError("the name, or the account, has a password already")
+        await self._remember(name, player_id, kept)
+
+    async def check(self, name: str, password: str) -> int:
+        """The player whose name and password these are; raises WrongPasswordError or TooManyAttemptsError.
+
+        The store is asked first, so a changed password counts at once; the cache only while the store is away.
+        """
+        await self._limit(name)
+        try:
+            rows = await self._store.read(
+                "SELECT player_id, password_hash FROM credentials WHERE name = $1", name
+            )
+            found = (rows[0]["player_id"], rows[0]["password_hash"]) if rows else None
+        except StoreUnavailableError:
+            found = await self._cache.credential(name)
+            if found is None:
+                raise  # the store may know the name
+        if not await self._passwords.matches(found[1] if found else None, password) or found is None:
+            raise WrongPasswordError("the name or the password is wrong")
+        await self._cache.redis.delete(keys.attempts(name))
+        await self._remember(name, *found)
+        return int(found[0])
+
+    async def _limit(self, name: str) -> None:
+        if await self._cache.count_within(keys.attempts(name), ATTEMPTS_WINDOW_S) > MAX_ATTEMPTS:
+            raise TooManyAttemptsError("too many attempts for this name: wait a minute")
+
+    async def _remember(self, name: str, player_id: int, kept: str) -> None:
+        try:
+            await self._cache.cache_credential(name, player_id, kept)
+        except RedisError as error:  # known again after the next login
+            _log.warning("password not cached", player_id=player_id, reason=repr(error))

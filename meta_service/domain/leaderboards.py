@@ -1,0 +1,142 @@
+"""Leaderboards: a sorted set a season and board, filled by the write-behind worker from the sums that the store keeps.
+
+The scores are whole sums and only grow, and a smaller one never replaces a greater. So they may be published in any order and as
+often as one likes, a rebuild may run beside the worker, and a lost cache costs one read of the season's table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any, Literal, cast, get_args
+
+import structlog
+from redis.asyncio import Redis
+
+from meta_service.cache import keys
+from meta_service.domain.accounts import default_name
+from meta_service.errors import RebuildingError
+from meta_service.store.apply import SeasonRecord
+from meta_service.store.store import Store
+
+BoardName = Literal["kills", "wins", "matches"]
+BOARDS: tuple[BoardName, ...] = get_args(BoardName)
+
+MAX_BUILD_ROWS = 5_000  # players a page of a rebuild: about 10 ms of the store's and 5 ms of the cache's time
+BUILD_LOCK_S = 30  # a rebuild that takes longer is thought dead, and another begins
+MAX_WAIT_S = 1.5  # how long a reader waits for somebody else's rebuild
+POLL_S = 0.02
+
+_log = structlog.get_logger()
+
+
+def season_of(now: float) -> str:
+    """The season of a moment (Unix seconds): the quarter of the year in UTC, such as ``2026-q4``."""
+    at = datetime.fromtimestamp(now, UTC)
+    return f"{at.year}-q{(at.month + 2) // 3}"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One line of a leaderboard; the best has rank 1."""
+
+    rank: int
+    player_id: int
+    display_name: str
+    score: int
+
+
+async def publish(redis: Redis, records: Iterable[SeasonRecord]) -> None:
+    """Show sums on the boards; older ones than those that are shown change nothing."""
+    pipeline = redis.pipeline(transaction=False)
+    by_season = sorted(records, key=lambda record: record.season)
+    for season, of_season in groupby(by_season, key=lambda record: record.season):
+        rows = list(of_season)
+        for name in BOARDS:
+            scores: dict[Any, float] = {str(row.player_id): getattr(row, name) for row in rows}
+            pipeline.zadd(keys.board(season, name), scores, gt=True)
+    await pipeline.execute()
+
+
+class Leaderboards:
+    """Reads boards, and rebuilds a season's from the store where the cache has lost them."""
+
+    def __init__(self, redis: Redis, store: Store) -> None:
+        self._redis = redis
+        self._store = store
+
+    async def top(self, season: str, board: BoardName, offset: int, limit: int) -> tuple[int, list[Standing]]:
+        """How many players are on the board, and ``limit`` of them after the best ``offset``.
+
+        Raises StoreAwayError or RebuildingError while the board has to be rebuilt and cannot be.
+        """
+        await self._ensure_built(season)
+        return await self._window(keys.board(season, board), offset, limit)
+
+    async def around(
+        self, season: str, board: BoardName, player_id: int, reach: int
+    ) -> tuple[int, list[Standing]]:
+        """The same for the player and up to ``reach`` neighbours on each side; no lines for who is not on the board."""
+        await self._ensure_built(season)
+        key = keys.board(season, board)
+        rank = await cast(Any, self._redis.zrevrank(key, str(player_id)))
+        if rank is None:
+            return int(await self._redis.zcard(key)), []
+        first = max(rank - reach, 0)
+        return await self._window(key, first, rank + reach + 1 - first)
+
+    async def _window(self, key: str, offset: int, limit: int) -> tuple[int, list[Standing]]:
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.zcard(key)
+        pipeline.zrevrange(key, offset, offset + limit - 1, withscores=True)
+        total, rows = await pipeline.execute()
+        names = await self._names([int(id_) for id_, _ in rows])
+        return int(total), [
+            Standing(offset + place, int(id_), name, int(score))
+            for place, ((id_, score), name) in enumerate(zip(rows, names, strict=True), start=1)
+        ]
+
+    async def _names(self, player_ids: Sequence[int]) -> list[str]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for player_id in player_ids:
+            pipeline.hget(keys.player(player_id), "display_name")
+        names = await pipeline.execute()
+        return [name or default_name(id_) for id_, name in zip(player_ids, names, strict=True)]
+
+    async def _ensure_built(self, season: str) -> None:
+        built = keys.boards_built(season)
+        if await self._redis.exists(built):
+            return
+        building, mine = keys.boards_build_lock(season), secrets.token_hex(8)
+        if await self._redis.set(building, mine, nx=True, ex=BUILD_LOCK_S):
+            try:
+                await self._build(season)
+                await self._redis.set(built, "1")
+            finally:
+                if await self._redis.get(building) == mine:
+                    await self._redis.delete(building)
+            return
+        for _ in range(int(MAX_WAIT_S / POLL_S)):
+            await asyncio.sleep(POLL_S)
+            if await self._redis.exists(built):
+                return
+        raise RebuildingError(f"the leaderboards of {season} are being rebuilt: try again")
+
+    async def _build(self, season: str) -> None:
+        players, last = 0, 0
+        while True:
+            rows = await self._store.read(
+                "SELECT season, player_id, matches, wins, kills FROM season_records"
+                " WHERE season = $1 AND player_id > $2 ORDER BY player_id LIMIT $3",
+                *(season, last, MAX_BUILD_ROWS),
+            )
+            if not rows:
+                break
+            records = [SeasonRecord(*row) for row in rows]
+            await publish(self._redis, records)
+            players, last = players + len(records), records[-1].player_id
+        _log.info("leaderboards built", season=season, players=players)

@@ -1,0 +1,161 @@
+"""Players, wherever they are: the cache first, the store for those the cache has lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import structlog
+
+from meta_service.cache.cache import (
+    Cache,
+    CheckoutResult,
+    CommitRow,
+    LoadoutFields,
+    LoadoutResult,
+    PlayerRecord,
+)
+from meta_service.cache.fill import CacheFiller
+from meta_service.domain import accounts
+from meta_service.errors import (
+    MetaError,
+    StoreUnavailableError,
+    UnknownPlayerError,
+    WriteBehindFullError,
+    session_ended,
+)
+from meta_service.store.store import Store
+
+_log = structlog.get_logger()
+
+
+class Players:
+    """What the routes do, over one cache and one store. Times are Unix seconds given by the caller."""
+
+    def __init__(self, cache: Cache, store: Store) -> None:
+        self.cache = cache
+        self.store = store
+        self._loader = CacheFiller(cache, store)
+
+    async def login(self, device_id: str, now: float) -> tuple[int, bool]:
+        """The player a device belongs to, and whether the account is new. Works while the store is away."""
+        device = accounts.device_hash(device_id)
+        for player_id in accounts.candidate_ids(device):
+            player = await self.cache.player(player_id)
+            created = False
+            if player is None:
+                created, owner = await self._open_account(player_id, device, now)
+            else:
+                owner = player.device
+            if owner == device.hex():
+                return player_id, created
+        raise MetaError("every candidate id of a device belongs to other devices")
+
+    async def profile(self, player_id: int, now: float) -> PlayerRecord:
+        """Read a player; raises UnknownPlayerError, or StoreAwayError when only the store could know."""
+        player = await self.cache.player(player_id)
+        if player is None:
+            await self._load([player_id], now)
+            player = await self.cache.player(player_id)
+        elif not player.loaded and await self._try_load([player_id], now):
+            # Created while the store was away, which may have known the player. While it still is, the cache will do.
+            player = await self.cache.player(player_id)
+        if player is None:
+            raise UnknownPlayerError(f"player {player_id} is not known: log in")
+        return player
+
+    async def refresh_from_region(self, player_id: int, now: float) -> None:
+        """Load a player anew who logs in here and was last at home in another region; the store may be away."""
+        player = await self.cache.player(player_id) if self.cache.region else None
+        if player is not None and player.home_region != self.cache.region:
+            try:
+                await self.cache.load(await self.store.load([player_id]), [player_id], now)
+            except StoreUnavailableError as error:
+                _log.warning("store away", reason=str(error))
+
+    async def set_loadout(
+        self, player_id: int, change: LoadoutFields, now: float, session_id: str = ""
+    ) -> LoadoutResult:
+        """Accept a loadout and return it as a whole; raises as ``profile`` does, SessionEndedError, or WriteBehindFullError.
+
+        The session is checked in the script that accepts the change, so this stays one round trip.
+        """
+        answer = await self.cache.set_loadout(player_id, change, now, session_id)
+        if not answer.version and not answer.refusal:
+            await self._load([player_id], now)
+            answer = await self.cache.set_loadout(player_id, change, now, session_id)
+        if answer.refusal == "full":
+            raise WriteBehindFullError("too many changes wait for the store: try again later")
+        if answer.refusal:
+            raise session_ended(answer.refusal)
+        if not answer.version:
+            raise UnknownPlayerError(f"player {player_id} is not known: log in")
+        return answer
+
+    async def skills(self, mode: str, player_ids: Sequence[int]) -> dict[int, tuple[float, float]]:
+        """The players' (mu, sigma) in a mode; the prior for those without a rating."""
+        prior = (accounts.DEFAULT_MU, accounts.DEFAULT_SIGMA)
+        ratings = await self.cache.ratings(mode, player_ids)
+        return {id_: rating or prior for id_, rating in zip(player_ids, ratings, strict=True)}
+
+    async def check_out(
+        self, match_id: UUID, server: str, region: str, now: float, ttl_s: float, player_ids: Sequence[int]
+    ) -> list[CheckoutResult]:
+        """Lease players to a server; one round trip to the cache unless it has lost some of them."""
+        answers = await self.cache.check_out(match_id, server, region, now, ttl_s, player_ids)
+        unknown = [answer.player_id for answer in answers if answer.reason == "unknown-player"]
+        if unknown and await self._try_load(unknown, now):
+            again = await self.cache.check_out(match_id, server, region, now, ttl_s, unknown)
+            found = {answer.player_id: answer for answer in again}
+            answers = [found.get(answer.player_id, answer) for answer in answers]
+        return answers
+
+    async def commit(self, match_id: UUID, now: float, rows: Sequence[CommitRow]) -> list[tuple[int, str]]:
+        """Commit results; one round trip to the cache unless it has lost some of the players.
+
+        Raises StoreAwayError when only the store could know a lease: a refusal would lose the result, so the caller
+        is to repeat the whole commit.
+        """
+        answers = await self.cache.commit(match_id, now, rows)
+        unloaded = {player_id for player_id, reason in answers if reason == "not-loaded"}
+        if unloaded:
+            await self._load(sorted(unloaded), now)
+            again = await self.cache.commit(match_id, now, [row for row in rows if row.player_id in unloaded])
+            found = dict(again)
+            answers = [(player_id, found.get(player_id, reason)) for player_id, reason in answers]
+        return answers
+
+    async def _open_account(self, player_id: int, device: bytes, now: float) -> tuple[bool, str]:
+        loaded = await self._try_load([player_id], now)
+        return await self.cache.open_account(
+            player_id,
+            device,
+            accounts.default_name(player_id),
+            accounts.DEFAULT_SKIN,
+            now,
+            loaded=loaded,
+        )
+
+    async def _load(self, player_ids: Sequence[int], now: float) -> None:
+        await self._loader.load(player_ids, now)
+
+    async def _try_load(self, player_ids: Sequence[int], now: float) -> bool:
+        try:
+            await self._load(player_ids, now)
+        except StoreUnavailableError as error:
+            _log.warning("store away", reason=str(error))
+            return False
+        return True
+
+
+def ensure_live_session(token_session: str, live: str, state: str) -> None:
+    """Raise SessionEndedError unless ``token_session`` is the live one.
+
+    A token without a session was signed by who holds the key, and a player without one is known from elsewhere: both pass.
+    """
+    if not token_session or not live:
+        return
+    if token_session != live:
+        raise session_ended("superseded")
+    if state == "revoked":
+        raise session_ended("revoked")

@@ -1,0 +1,103 @@
+"""Sessions: one live one an account, short access tokens, refresh tokens that are good for one exchange.
+
+The cache knows each player's live session; the token names the session it belongs to. A login elsewhere opens another, and the
+older one is told so by its next request. Changes are written behind like loadouts, so a lost cache does not revive a session.
+A refresh token that comes back after its successor was used has been copied, and ends the session (RFC 9700 §4.14.2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from launchday.identity import REFRESH, Identity, InvalidTokenError, Signer
+from meta_service.cache.cache import Cache
+from meta_service.domain.players import Players, ensure_live_session
+from meta_service.errors import SessionEndedError, StoreUnavailableError, session_ended
+
+REFRESH_GRACE_S = 10.0  # a client that lost the answer repeats within its retries
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """A pair of tokens; times are Unix seconds."""
+
+    access: str
+    access_expires_at: float
+    refresh: str
+    refresh_expires_at: float
+
+
+class Sessions:
+    """Opens, checks, renews and ends sessions. Times are Unix seconds given by the caller.
+
+    Args:
+        access_s: seconds an access token is valid.
+        refresh_s: seconds a refresh token is valid.
+    """
+
+    def __init__(self, players: Players, signer: Signer, access_s: float, refresh_s: float) -> None:
+        self._players = players
+        self._cache: Cache = players.cache
+        self._signer = signer
+        self._access_s = access_s
+        self._refresh_s = refresh_s
+
+    async def open(self, player_id: int, now: float) -> TokenPair:
+        """Open a session, and end the one the account had."""
+        await self._players.refresh_from_region(player_id, now)
+        session_id = secrets.token_hex(8)
+        await self._cache.session("open", player_id, session_id, now)
+        return self._tokens(player_id, session_id, 0, now)
+
+    async def check(self, caller: Identity, now: float) -> None:
+        """Raise SessionEndedError unless the token's session is the live one.
+
+        The store is asked about a player whom the cache has lost; while it is away the token's signature must do.
+        """
+        live, state, loaded = await self._cache.live_session(caller.player_id)
+        if not loaded and not live:
+            with contextlib.suppress(StoreUnavailableError):
+                await self._players.profile(caller.player_id, now)
+                live, state, _ = await self._cache.live_session(caller.player_id)
+        ensure_live_session(caller.session_id, live, state)
+
+    async def refresh(self, token: str, now: float) -> tuple[int, TokenPair]:
+        """Exchange a refresh token for the session's next pair; raises SessionEndedError or InvalidTokenError."""
+        told = self._signer.verify(token, now)
+        if REFRESH not in told.roles:
+            raise InvalidTokenError("this is not a refresh token")
+        player_id = int(told.subject)
+        refresh = (told.generation, int(REFRESH_GRACE_S * 1000))
+        outcome, generation = await self._change("refresh", player_id, told.session_id, now, refresh)
+        if outcome == "reused":
+            raise SessionEndedError(
+                "refresh-token-reused", "the token was used before, so its session was ended: log in again"
+            )
+        if outcome != "ok":
+            raise session_ended(outcome)
+        return player_id, self._tokens(player_id, told.session_id, generation, now)
+
+    async def revoke(self, player_id: int, now: float, session_id: str = "") -> bool:
+        """End a session, or whichever is live; return whether there was one."""
+        outcome, _ = await self._change("revoke", player_id, session_id, now)
+        return outcome == "ok"
+
+    async def _change(
+        self, what: str, player_id: int, session_id: str, now: float, more: Sequence[int] = ()
+    ) -> tuple[str, int]:
+        answer = await self._cache.session(what, player_id, session_id, now, more)
+        if answer[0] == "unknown":  # to the cache; the store may know of one
+            await self._players.profile(player_id, now)
+            answer = await self._cache.session(what, player_id, session_id, now, more)
+        return answer
+
+    def _tokens(self, player_id: int, session_id: str, generation: int, now: float) -> TokenPair:
+        return TokenPair(
+            self._signer.player_token(player_id, now, self._access_s, session_id),
+            int(now + self._access_s),  # as in the token, which holds whole seconds
+            self._signer.refresh_token(player_id, now, self._refresh_s, session_id, generation),
+            int(now + self._refresh_s),
+        )

@@ -1,0 +1,65 @@
+"""What an operator sees of the write-behind and of the store, outage or not: gauges that every API process keeps up to date."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from prometheus_client import Gauge
+from redis.exceptions import RedisError
+
+from meta_service.cache.cache import Cache
+from meta_service.store.store import Store
+
+COLLECT_INTERVAL_S = 1.0
+
+CACHE_UP = Gauge("launchday_meta_cache_up", "1 while the regional cache answers, else 0.")
+STORE_UP = Gauge("launchday_meta_store_up", "1 while the global store answers, else 0.")
+DEPTH = Gauge("launchday_meta_writebehind_depth", "Changes accepted and not yet in the store.")
+AGE = Gauge("launchday_meta_writebehind_age_seconds", "Age of the oldest change that is not in the store.")
+LAG = Gauge(
+    "launchday_meta_writebehind_lag_seconds",
+    "From accepting to storing, the oldest change of the last batch.",
+)
+WRITTEN = Gauge("launchday_meta_writebehind_written", "Changes stored, over all workers.")
+REFUSED = Gauge("launchday_meta_writebehind_refused", "Results refused by the store for a stale fence.")
+REJECTED = Gauge("launchday_meta_writebehind_rejected", "Changes that the store cannot take.")
+OPEN_LEASES = Gauge("launchday_meta_leases_open", "Players who are checked out.")
+
+_log = structlog.get_logger()
+
+
+class MetricsCollector:
+    """Looks at the cache and the store once a second. ``clock`` gives Unix seconds."""
+
+    def __init__(self, cache: Cache, store: Store, clock: Callable[[], float]) -> None:
+        self._cache = cache
+        self._store = store
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Look for ever; cancel it to stop."""
+        while True:
+            try:
+                await self.collect()
+            except Exception:  # an operator's eyes must not close for good over one bad look
+                _log.exception("watch failed")
+            await asyncio.sleep(COLLECT_INTERVAL_S)
+
+    async def collect(self) -> None:
+        """Set every gauge to what is the case now."""
+        STORE_UP.set(await self._store.is_up())
+        try:
+            books = await self._cache.counters(self._clock())
+        except RedisError:
+            CACHE_UP.set(0)
+            return
+        CACHE_UP.set(1)
+        DEPTH.set(books["writebehind_depth"])
+        AGE.set(books["writebehind_age_ms"] / 1000)
+        LAG.set(books["writebehind_lag_ms"] / 1000)
+        WRITTEN.set(books["writebehind_written"])
+        REFUSED.set(books["writebehind_refused"])
+        REJECTED.set(books["writebehind_rejected"])
+        OPEN_LEASES.set(books["open"])

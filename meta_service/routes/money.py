@@ -1,0 +1,105 @@
+"""Routes about money and goods: the store players buy from, wallets, and what services may do to them.
+
+All of it is decided in the global store; while that is away every route here answers 503 with Retry-After, and nothing else
+of the meta service stops.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query
+
+from launchday.identity import SERVICE
+from launchday.service import require
+from meta_service.context import InContext, LivePlayer
+from meta_service.messages.base import MAX_PLAYER_ID
+from meta_service.messages.money import (
+    Catalogue,
+    Grant,
+    GrantRequest,
+    Inventory,
+    Purchase,
+    PurchaseRequest,
+    Refund,
+    RefundRequest,
+    Statement,
+    Wallet,
+)
+
+IdempotencyKey = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[!-~]{8,64}$",
+        description="Made up by the caller for one request and sent again with every repeat of it.",
+        examples=["0f8e2d6c-4a1b-4c3d-9e5f-6a7b8c9d0e1f"],
+    ),
+]
+
+router = APIRouter(prefix="/v1", tags=["money"])
+services = APIRouter(prefix="/v1/internal", tags=["services"], dependencies=[Depends(require(SERVICE))])
+
+
+@router.get("/store/catalogue")
+async def catalogue(_: LivePlayer, here: InContext) -> Catalogue:
+    """List what is for sale."""
+    return Catalogue.model_validate({"items": await here.shop.catalogue()})
+
+
+@router.post("/store/purchases")
+async def purchase(
+    order: PurchaseRequest, key: IdempotencyKey, caller: LivePlayer, here: InContext
+) -> Purchase:
+    """Buy. Under one key it happens once, however often it is asked for, and every answer is that of the first time."""
+    answer = await here.shop.purchase(
+        caller.player_id, key, order.item_id, order.quantity, order.unit_price, here.clock()
+    )
+    return Purchase.model_validate(answer)
+
+
+@router.post("/store/purchases/{purchase_id}/refund")
+async def refund(purchase_id: UUID, caller: LivePlayer, here: InContext) -> Refund:
+    """Give one's own purchase back within the item's time for it. Asking again changes nothing."""
+    return Refund.model_validate(await here.shop.refund(purchase_id, here.clock(), caller.player_id))
+
+
+@router.get("/wallet")
+async def wallet(caller: LivePlayer, here: InContext) -> Wallet:
+    """Read one's balances from the store itself; the profile shows the cache's, which may be a moment behind."""
+    return Wallet(balances=await here.shop.wallet(caller.player_id))
+
+
+@router.get("/wallet/entries")
+async def statement(
+    caller: LivePlayer,
+    here: InContext,
+    before: Annotated[
+        int, Query(ge=1, le=MAX_PLAYER_ID, description="Only entries older than this one.")
+    ] = MAX_PLAYER_ID,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+) -> Statement:
+    """Read one's ledger entries, newest first; for the next page give the last ``entry_no`` as ``before``."""
+    return Statement.model_validate({"entries": await here.shop.statement(caller.player_id, before, limit)})
+
+
+@router.get("/inventory")
+async def inventory(caller: LivePlayer, here: InContext) -> Inventory:
+    """Read what one owns."""
+    return Inventory.model_validate({"items": await here.shop.inventory(caller.player_id)})
+
+
+@services.post("/grants")
+async def grant(order: GrantRequest, key: IdempotencyKey, here: InContext) -> Grant:
+    """Put money into a player's wallet, once for each key."""
+    answer = await here.shop.grant(
+        order.player_id, key, order.currency, order.amount, order.reason, here.clock()
+    )
+    return Grant.model_validate(answer)
+
+
+@services.post("/refunds")
+async def refund_for_player(order: RefundRequest, here: InContext) -> Refund:
+    """Give a player's purchase back, whatever the time. Asking again changes nothing."""
+    return Refund.model_validate(await here.shop.refund(order.purchase_id, here.clock()))

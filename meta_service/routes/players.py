@@ -1,0 +1,53 @@
+"""Routes for players: read the profile, change the loadout."""
+
+from __future__ import annotations
+
+import json
+
+from fastapi import APIRouter
+
+from meta_service.cache.cache import LoadoutFields
+from meta_service.context import InContext, LimitedPlayer
+from meta_service.domain.players import ensure_live_session
+from meta_service.messages.base import Loadout, LoadoutChange, Profile, Skill
+
+router = APIRouter(prefix="/v1", tags=["players"])
+
+
+@router.get("/profile")
+async def profile(caller: LimitedPlayer, here: InContext) -> Profile:
+    """Read one's own profile: the newest accepted values, whether or not they are in the store yet."""
+    player = await here.players.profile(caller.player_id, here.clock())
+    ensure_live_session(caller.session_id, player.session_id, player.session_state)
+    return Profile(
+        player_id=str(player.player_id),
+        display_name=player.display_name,
+        skin=player.skin,
+        emotes=json.loads(player.emotes),
+        settings=json.loads(player.settings),
+        home=player.home_region,
+        level=player.level,
+        xp=player.xp,
+        version=player.version,
+        sync="pending" if player.pending else "synced",
+        ratings={mode: Skill(mu=mu, sigma=sigma) for mode, (mu, sigma) in player.ratings.items()},
+        balances=player.balances,
+    )
+
+
+@router.put("/profile/loadout")
+async def change_loadout(change: LoadoutChange, caller: LimitedPlayer, here: InContext) -> Loadout:
+    """Change one's skin, emotes or settings: in force at once, stored within a moment."""
+    fields = LoadoutFields(
+        skin=change.skin or "",
+        emotes="" if change.emotes is None else json.dumps(change.emotes),
+        settings="" if change.settings is None else json.dumps(change.settings),
+    )
+    accepted = await here.players.set_loadout(caller.player_id, fields, here.clock(), caller.session_id)
+    return Loadout(
+        skin=accepted.fields.skin,
+        emotes=json.loads(accepted.fields.emotes),
+        settings=json.loads(accepted.fields.settings),
+        version=accepted.version,
+        sync="pending",
+    )

@@ -1,0 +1,85 @@
+"""Routes about accounts and sessions: log in by device or password, renew, log out; and what services may end."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+
+from launchday.identity import SERVICE, InvalidTokenError
+from launchday.problems import ProblemError
+from launchday.service import require
+from meta_service.context import Context, InContext, LivePlayer
+from meta_service.domain.sessions import TokenPair
+from meta_service.messages.sessions import (
+    Account,
+    DeviceLogin,
+    Ended,
+    PasswordChange,
+    PasswordLogin,
+    RefreshRequest,
+    RevocationRequest,
+    Session,
+)
+
+router = APIRouter(prefix="/v1", tags=["sessions"])
+services = APIRouter(prefix="/v1/internal", tags=["services"], dependencies=[Depends(require(SERVICE))])
+
+
+@router.post("/login/device")
+async def login_device(login: DeviceLogin, here: InContext) -> Session:
+    """Log a device's player in; the first login opens the account. A session that the account had elsewhere ends."""
+    player_id, created = await here.players.login(login.device_id, here.clock())
+    return await _opened(here, player_id, created=created)
+
+
+@router.post("/login/password")
+async def login_password(login: PasswordLogin, here: InContext) -> Session:
+    """Log in by name and password. A session that the account had elsewhere ends."""
+    player_id = await here.credentials.check(login.name, login.password.get_secret_value())
+    await here.players.profile(player_id, here.clock())  # in the cache from here on
+    return await _opened(here, player_id, created=False)
+
+
+@router.post("/session/refresh")
+async def refresh(exchange: RefreshRequest, here: InContext) -> Session:
+    """Exchange a refresh token for a new pair. It is good for one exchange; a copy that comes later ends the session."""
+    try:
+        player_id, tokens = await here.sessions.refresh(exchange.refresh_token, here.clock())
+    except InvalidTokenError as error:
+        headers = {"WWW-Authenticate": "Bearer"}
+        raise ProblemError(401, "invalid-token", str(error), headers=headers) from error
+    return _session(player_id, tokens, created=False)
+
+
+@router.delete("/session")
+async def log_out(caller: LivePlayer, here: InContext) -> Ended:
+    """End one's own session; its tokens open nothing of this service from now on."""
+    return Ended(ended=await here.sessions.revoke(caller.player_id, here.clock(), caller.session_id))
+
+
+@router.put("/account/password")
+async def set_password(change: PasswordChange, caller: LivePlayer, here: InContext) -> Account:
+    """Give one's account a name and a password to log in with, or change the password."""
+    current = change.current_password.get_secret_value() if change.current_password else None
+    await here.credentials.set(caller.player_id, change.name, change.password.get_secret_value(), current)
+    return Account(player_id=str(caller.player_id), name=change.name)
+
+
+@services.post("/revocations")
+async def revoke(revocation: RevocationRequest, here: InContext) -> Ended:
+    """End a player's session, whichever it is: support, or a ban."""
+    return Ended(ended=await here.sessions.revoke(revocation.player_id, here.clock()))
+
+
+async def _opened(here: Context, player_id: int, *, created: bool) -> Session:
+    return _session(player_id, await here.sessions.open(player_id, here.clock()), created=created)
+
+
+def _session(player_id: int, tokens: TokenPair, *, created: bool) -> Session:
+    return Session(
+        player_id=str(player_id),
+        session_token=tokens.access,
+        expires_at=tokens.access_expires_at,
+        refresh_token=tokens.refresh,
+        refresh_expires_at=tokens.refresh_expires_at,
+        created=created,
+    )

@@ -1,0 +1,189 @@
+"""Write-behind into PostgreSQL: one statement for all changes of a kind, which decides by itself which of them still count.
+
+The changes stay the JSON that the cache's scripts wrote; PostgreSQL takes them apart, so Python never looks at a row.
+Every statement gives the same result whatever the order and however often it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+STATEMENTS = {
+    "account": """
+        INSERT INTO accounts (player_id, device_hash, display_name, created_at)
+        SELECT DISTINCT ON (player_id)
+            player_id, decode(device_hash, 'hex'), display_name, to_timestamp(created_ms / 1000.0)
+        FROM json_to_recordset($1::json)
+            AS change (player_id bigint, device_hash text, display_name text, created_ms bigint)
+        ORDER BY player_id, created_ms
+        ON CONFLICT (player_id) DO NOTHING
+    """,
+    # The newest version wins, whenever it arrives; two regions' equal ones are told apart by their names. What was stored, and
+    # that alone, is told: a row's version only grows, so each is told once, however often the change is applied.
+    "loadout": """
+        WITH changed AS (
+        INSERT INTO loadouts AS stored (player_id, skin, emotes, settings, version, region)
+        SELECT DISTINCT ON (player_id)
+            player_id, skin, coalesce(emotes, '[]')::json, coalesce(settings, '{}')::json, version, coalesce(region, '')
+        FROM json_to_recordset($1::json) AS change
+            (player_id bigint, skin text, emotes text, settings text, version bigint, region text)
+        ORDER BY player_id, version DESC, region DESC
+        ON CONFLICT (player_id) DO UPDATE
+            SET skin = excluded.skin, emotes = excluded.emotes, settings = excluded.settings,
+                version = excluded.version, region = excluded.region, stored_at = now()
+            WHERE (stored.version, stored.region) < (excluded.version, excluded.region)
+        RETURNING player_id, skin, version, region
+        )
+        INSERT INTO loadout_outbox (player_ids, skins, versions, regions, stored_at)
+        SELECT array_agg(player_id), array_agg(skin), array_agg(version), array_agg(region), now()
+        FROM changed HAVING count(*) > 0
+    """,
+    "session": """
+        INSERT INTO sessions AS stored (player_id, session_id, generation, state, version, region)
+        SELECT DISTINCT ON (player_id) player_id, session_id, generation, state, version, coalesce(region, '')
+        FROM json_to_recordset($1::json) AS change
+            (player_id bigint, session_id text, generation bigint, state text, version bigint, region text)
+        ORDER BY player_id, version DESC, region DESC
+        ON CONFLICT (player_id) DO UPDATE
+            SET session_id = excluded.session_id, generation = excluded.generation, state = excluded.state,
+                version = excluded.version, region = excluded.region, stored_at = now()
+            WHERE (stored.version, stored.region) < (excluded.version, excluded.region)
+    """,
+    # A commit that overtook its check-out has left a row without these columns.
+    "checkout": """
+        INSERT INTO match_history AS stored
+            (player_id, fence, match_id, server, region, checked_out_at, lease_until)
+        SELECT DISTINCT ON (player_id, fence) player_id, fence, match_id, server, region,
+            to_timestamp(fence / 1000.0), to_timestamp(lease_until_ms / 1000.0)
+        FROM json_to_recordset($1::json)
+            AS change (match_id uuid, server text, region text, lease_until_ms bigint, players json)
+        CROSS JOIN LATERAL json_array_elements(players) AS player
+        CROSS JOIN LATERAL (SELECT (player->>0)::bigint AS player_id, (player->>1)::bigint AS fence) AS who
+        ORDER BY player_id, fence
+        ON CONFLICT (player_id, fence) DO UPDATE
+            SET server = excluded.server, region = excluded.region,
+                checked_out_at = excluded.checked_out_at, lease_until = excluded.lease_until
+            WHERE stored.checked_out_at IS NULL AND stored.match_id = excluded.match_id
+    """,
+    # An expired lease that nobody took may still be committed, so a commit stands over an expiry in either order.
+    "expiry": """
+        INSERT INTO match_history AS stored (player_id, fence, match_id, outcome, ended_at)
+        SELECT DISTINCT ON (player_id, fence) player_id, fence, match_id, 'expired',
+            to_timestamp(ended_ms / 1000.0)
+        FROM json_to_recordset($1::json) AS change (ended_ms bigint, players json)
+        CROSS JOIN LATERAL json_array_elements(players) AS player
+        CROSS JOIN LATERAL (
+            SELECT (player->>0)::bigint AS player_id, (player->>1)::bigint AS fence,
+                (player->>2)::uuid AS match_id
+        ) AS who
+        ORDER BY player_id, fence
+        ON CONFLICT (player_id, fence) DO UPDATE
+            SET outcome = 'expired', ended_at = excluded.ended_at
+            WHERE stored.outcome IS NULL AND stored.match_id = excluded.match_id
+    """,
+    # The store has the last word on fences: a result is stale when its player was checked out anew between this check-out (the
+    # fence) and this commit (the stamp). It is kept as refused, without the result. Another match's fence changes nothing.
+    # A result becomes committed once, so it is added to its season's sums once, however often it is applied.
+    "commit": """
+        WITH written AS (
+        INSERT INTO match_history AS stored
+            (player_id, fence, match_id, outcome, placement, kills, played_s, ended_at)
+        SELECT DISTINCT ON (player_id, fence) player_id, fence, match_id,
+            CASE WHEN stale THEN 'refused' ELSE 'committed' END,
+            CASE WHEN NOT stale THEN placement END,
+            CASE WHEN NOT stale THEN kills END,
+            CASE WHEN NOT stale THEN played_s END,
+            to_timestamp(stamp / 1000.0)
+        FROM json_to_recordset($1::json) AS change (match_id uuid, players json)
+        CROSS JOIN LATERAL json_array_elements(players) AS player
+        CROSS JOIN LATERAL (
+            SELECT (player->>0)::bigint AS player_id, (player->>1)::bigint AS fence,
+                (player->>2)::bigint AS stamp, (player->>3)::integer AS placement,
+                (player->>4)::integer AS kills, (player->>5)::real AS played_s
+        ) AS result
+        CROSS JOIN LATERAL (
+            SELECT EXISTS (
+                SELECT FROM match_history AS newer
+                WHERE newer.player_id = result.player_id
+                    AND newer.fence > result.fence AND newer.fence < result.stamp
+            ) AS stale
+        ) AS verdict
+        ORDER BY player_id, fence
+        ON CONFLICT (player_id, fence) DO UPDATE
+            SET outcome = excluded.outcome, placement = excluded.placement, kills = excluded.kills,
+                played_s = excluded.played_s, ended_at = excluded.ended_at
+            WHERE stored.outcome IS DISTINCT FROM 'committed' AND stored.match_id = excluded.match_id
+        RETURNING player_id, outcome, placement, kills, ended_at
+        ), tallied AS (
+            INSERT INTO season_records AS held (season, player_id, matches, wins, kills)
+            SELECT to_char(ended_at AT TIME ZONE 'UTC', 'YYYY"-q"Q'), player_id,
+                count(*), count(*) FILTER (WHERE placement = 1), sum(kills)
+            FROM written WHERE outcome = 'committed'
+            GROUP BY 1, 2 ORDER BY 1, 2
+            ON CONFLICT (season, player_id) DO UPDATE
+                SET matches = held.matches + excluded.matches, wins = held.wins + excluded.wins,
+                    kills = held.kills + excluded.kills, stored_at = now()
+        )
+        SELECT count(*) AS refused FROM written WHERE outcome = 'refused'
+    """,
+}
+"""By kind of change, in the order in which they are applied: check-outs before the commits that they may make stale."""
+
+# All players of the batch, not only those whose sums just changed: a worker that was killed before it showed them comes by again.
+RECORDS = """
+    SELECT season, player_id, matches, wins, kills FROM season_records
+    WHERE (season, player_id) IN (
+        SELECT to_char(to_timestamp((player->>2)::bigint / 1000.0) AT TIME ZONE 'UTC', 'YYYY"-q"Q'),
+            (player->>0)::bigint
+        FROM json_to_recordset($1::json) AS change (players json)
+        CROSS JOIN LATERAL json_array_elements(players) AS player
+    )
+"""
+
+Changes = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class SeasonRecord:
+    """The sums of a player's committed results of a season; they only grow."""
+
+    season: str
+    player_id: int
+    matches: int
+    wins: int
+    kills: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyResult:
+    """What a transaction did.
+
+    Attributes:
+        refused: results that were refused for a stale fence.
+        records: the season's sums of every player of whom a result was stored, as they are now.
+    """
+
+    refused: int = 0
+    records: tuple[SeasonRecord, ...] = ()
+
+
+async def apply(connection: asyncpg.Connection, changes: Changes, timeout_s: float) -> ApplyResult:
+    """Apply changes, JSON texts by kind, in one transaction.
+
+    Raises what asyncpg raises, and ValueError for a kind that is not known; then nothing was applied.
+    """
+    if unknown := changes.keys() - STATEMENTS.keys():
+        raise ValueError(f"no such kind of change: {', '.join(sorted(unknown))}")
+    applied = ApplyResult()
+    async with connection.transaction():
+        for kind, statement in STATEMENTS.items():
+            if texts := changes.get(kind):
+                batch = f"[{','.join(texts)}]"
+                rows = await connection.fetch(statement, batch, timeout=timeout_s)
+                if kind == "commit":
+                    records = await connection.fetch(RECORDS, batch, timeout=timeout_s)
+                    applied = ApplyResult(rows[0]["refused"], tuple(SeasonRecord(*row) for row in records))
+    return applied

@@ -1,0 +1,242 @@
+"""The write-behind worker: ``python -m meta_service.writebehind.worker``.
+
+Takes accepted changes from the stream in the cache, stores a batch in one transaction, and only then takes them out of the
+stream. Killed at any point it loses nothing: what it had taken is still pending under its name, so the next worker of
+that name goes on with it at once, and a worker of another name after ``CLAIM_IDLE_S``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import socket
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import asyncpg
+import structlog
+import uvloop
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from launchday.settings import Settings, settings
+from launchday.telemetry import configure
+from meta_service.cache import keys, scripts
+from meta_service.cache.cache import Cache, connect
+from meta_service.domain.leaderboards import publish
+from meta_service.store.apply import apply
+from meta_service.store.store import UNAVAILABLE_ERRORS
+from meta_service.writebehind.regions import RegionReplicator
+
+MAX_BATCH = 1000  # changes a transaction: past some hundreds the cost of a change no longer falls
+READ_BLOCK_S = 0.5  # how long one read of the stream waits for the first change
+LINGER_S = 0.02  # between batches that were not full: 50 transactions a second at most, a tenth of the 200 ms promised
+CLAIM_IDLE_S = 5.0  # another worker's batch is taken over after this; twice applied is the same as once
+STATEMENT_TIMEOUT_S = (
+    4.0  # a statement that takes longer is given up, before another worker would claim its changes
+)
+MAINTENANCE_INTERVAL_S = 1.0
+BACKOFF_S = (0.1, 0.2, 0.5, 1.0)
+
+# The fault is a change's own, and would be tomorrow. Anything else is the store's, and is waited out.
+INVALID_CHANGE_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError)
+
+Entry = tuple[str, dict[str, str]]
+
+_log = structlog.get_logger()
+
+
+class WriteBehind:
+    """One worker. ``clock`` gives Unix seconds, for the leases it ends; ``region`` is whose cache ``redis`` is."""
+
+    def __init__(
+        self, redis: Redis, store_url: str, name: str, clock: Callable[[], float], region: str = ""
+    ) -> None:
+        self._redis = redis
+        self._cache = Cache(redis, region)
+        self._follower = RegionReplicator(self._cache)
+        self._store_url = store_url
+        self._name = name
+        self._clock = clock
+        self._connection: asyncpg.Connection | None = None
+        self._acknowledge = redis.register_script(scripts.source("acknowledge"))
+        self._reject = redis.register_script(scripts.source("reject"))
+        self._housekeeping_at = 0.0
+        self._expiring_at = 0.0
+        self._failures = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Store changes until ``stop`` is set; outages of the cache and of the store are waited out."""
+        resumed = False
+        while not stop.is_set():
+            try:
+                await self._expire_leases()
+                if not resumed:
+                    await self._join_group()
+                    while entries := await self._read("0"):
+                        await self._store(entries)
+                    resumed = True
+                await self._maintain()
+                entries = await self._read(">")
+                if entries:
+                    await self._store(entries)
+                self._failures = 0
+                if len(entries) < MAX_BATCH:
+                    await _pause(stop, LINGER_S)
+            except (RedisError, *UNAVAILABLE_ERRORS) as error:
+                resumed = False  # what was read and not stored is pending: begin with it
+                await self._disconnect()
+                delay_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
+                self._failures += 1
+                _log.warning("write-behind waits", reason=repr(error), retry_in_s=delay_s)
+                await _pause(stop, delay_s)
+        await self._disconnect()
+
+    async def _join_group(self) -> None:
+        try:
+            await self._redis.xgroup_create(keys.STREAM, keys.CONSUMER_GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    async def _read(self, after: str) -> list[Entry]:
+        """The next changes: ``>`` those nobody has taken, ``0`` those this worker took and did not finish."""
+        answer = await cast(
+            Any,
+            self._redis.xreadgroup(
+                keys.CONSUMER_GROUP,
+                self._name,
+                {keys.STREAM: after},
+                count=MAX_BATCH,
+                block=int(READ_BLOCK_S * 1000),
+            ),
+        )
+        return _entries(answer)
+
+    async def _expire_leases(self) -> None:
+        """End leases whose time is over; this needs the cache alone, so it goes on while the store is away."""
+        now = self._clock()
+        if now >= self._expiring_at:
+            self._expiring_at = now + MAINTENANCE_INTERVAL_S
+            await self._cache.expire(now)
+
+    async def _maintain(self) -> None:
+        now = self._clock()
+        if now < self._housekeeping_at:
+            return
+        self._housekeeping_at = now + MAINTENANCE_INTERVAL_S
+        _, claimed, _ = await cast(
+            Any,
+            self._redis.xautoclaim(
+                keys.STREAM, keys.CONSUMER_GROUP, self._name, int(CLAIM_IDLE_S * 1000), count=MAX_BATCH
+            ),
+        )
+        if claimed:
+            _log.info("took over changes", count=len(claimed))
+            await self._store([(id_, fields) for id_, fields in claimed if fields])
+        if self._cache.region:
+            await self._follower.replicate(await self._connected(), now, STATEMENT_TIMEOUT_S)
+
+    async def _store(self, entries: Sequence[Entry]) -> None:
+        """Store changes and take them out of the stream; one that the store cannot take is set aside alone."""
+        if not entries:
+            return
+        changes: dict[str, list[str]] = {}
+        for _, fields in entries:
+            for kind, text in fields.items():
+                changes.setdefault(kind, []).append(text)
+        connection = await self._connected()
+        try:
+            applied = await apply(connection, changes, STATEMENT_TIMEOUT_S)
+        except INVALID_CHANGE_ERRORS as error:
+            if len(entries) == 1:
+                await self._reject_entry(entries[0], error)
+                return
+            middle = len(entries) // 2
+            await self._store(entries[:middle])
+            await self._store(entries[middle:])
+            return
+        if applied.refused:
+            _log.warning("store refused stale fences", count=applied.refused)
+        if applied.records:
+            await publish(self._redis, applied.records)
+        ids = [id_ for id_, _ in entries]
+        await cast(
+            Any,
+            self._acknowledge(
+                keys=[keys.COUNTERS, keys.STREAM],
+                args=[keys.CONSUMER_GROUP, applied.refused, self._waited_ms(ids), *ids],
+            ),
+        )
+
+    def _waited_ms(self, ids: Sequence[str]) -> int:
+        accepted_ms = min(int(id_.partition("-")[0]) for id_ in ids)  # by the cache's clock
+        return max(int(self._clock() * 1000) - accepted_ms, 0)
+
+    async def _reject_entry(self, entry: Entry, error: Exception) -> None:
+        id_, fields = entry
+        _log.error("store cannot take a change", entry=id_, reason=str(error))
+        flat = [part for pair in fields.items() for part in pair]
+        await cast(
+            Any,
+            self._reject(
+                keys=[keys.COUNTERS, keys.STREAM, keys.REJECTED],
+                args=[keys.CONSUMER_GROUP, id_, str(error), *flat],
+            ),
+        )
+
+    async def _connected(self) -> asyncpg.Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await asyncpg.connect(self._store_url, timeout=STATEMENT_TIMEOUT_S)
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+
+def _entries(answer: Any) -> list[Entry]:
+    if not answer:
+        return []
+    streams = answer.items() if isinstance(answer, dict) else answer  # RESP3 or RESP2
+    return [(id_, fields) for _, entries in streams for id_, fields in entries if fields]
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+
+
+async def serve(own: Settings, name: str) -> None:
+    """Work until SIGTERM or SIGINT; the batch under way is finished first."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    redis = connect(own.cache_url)
+    try:
+        _log.info("write-behind started", worker=name)
+        await WriteBehind(redis, own.store_url, name, time.time, own.region).run(stop)
+    finally:
+        await redis.aclose()
+
+
+def main() -> None:
+    """Run one worker; several may run, each with a name of its own."""
+    parser = argparse.ArgumentParser(prog="python -m meta_service.writebehind.worker", description=__doc__)
+    parser.add_argument(
+        "--name",
+        default=socket.gethostname(),
+        help="the worker's name, kept over restarts (default: the host's)",
+    )
+    arguments = parser.parse_args()
+    own = settings()
+    configure("writebehind", own)
+    uvloop.run(serve(own, arguments.name))
+
+
+if __name__ == "__main__":
+    main()

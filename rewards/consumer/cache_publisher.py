@@ -1,0 +1,110 @@
+"""The cache follows the store: new XP, levels and ratings are published after the transaction that made them, newest only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Protocol
+
+import structlog
+from redis.exceptions import RedisError
+
+from rewards import metrics
+from rewards.consumer.store import PlayerProgress, PlayerRating
+from rewards.progression.ratings import Rating
+
+MAX_PLAYERS_PER_CALL = 500  # players published by one call
+RETRY_S = 1.0
+
+log = structlog.get_logger()
+
+
+class ProgressSink(Protocol):
+    """Where progress is published; ``meta_service.client.ProgressCache`` is the real one."""
+
+    async def publish(self, progress: list[PlayerProgress]) -> object:
+        """Make these players' XP and level visible; values only ever grow, so repeats and old news do no harm."""
+
+
+class RatingSink(Protocol):
+    """Where ratings are published, for the matchmaker; ``meta_service.client.RatingCache`` is the real one."""
+
+    async def publish(self, ratings: list[tuple[int, str, float, float, int]]) -> object:
+        """Make (player, mode, mu, sigma, matches) visible; the one that rests on the most matches wins."""
+
+
+class CachePublisher:
+    """Publishes in the background what it is given. An outage of the cache delays it and holds nobody up."""
+
+    def __init__(self, sink: ProgressSink, ratings: RatingSink | None = None) -> None:
+        self._sink = sink
+        self._rating_sink = ratings
+        self._pending: dict[int, tuple[int, int]] = {}
+        self._pending_ratings: dict[tuple[int, str], Rating] = {}
+        self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def enqueue(self, progress: Iterable[PlayerProgress], ratings: Iterable[PlayerRating] = ()) -> None:
+        """Take note of rows that changed; only the newest of a player is kept."""
+        if self._rating_sink is not None:
+            for player_id, mode, rating in ratings:
+                known = self._pending_ratings.get((player_id, mode))
+                if known is None or rating.matches >= known.matches:
+                    self._pending_ratings[player_id, mode] = rating
+        for player_id, xp, level in progress:
+            if xp >= self._pending.get(player_id, (0, 0))[0]:
+                self._pending[player_id] = (xp, level)
+        self._update_gauge()
+        if self._pending or self._pending_ratings:
+            self._arrived.set()
+            self._idle.clear()
+
+    async def flush(self, timeout_s: float) -> bool:
+        """Wait until the cache has everything; False when the time ran out."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Publish for ever; cancel it to stop."""
+        while True:
+            await self._arrived.wait()
+            try:
+                await self._publish_chunk()
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("rewards_cache_away", reason=repr(error), players_behind=len(self._pending))
+                await asyncio.sleep(RETRY_S)
+            except Exception:
+                log.exception("rewards_cache_failed", players_behind=len(self._pending))
+                await asyncio.sleep(RETRY_S)
+
+    async def _publish_chunk(self) -> None:
+        chunk = [(player, *self._pending[player]) for player in list(self._pending)[:MAX_PLAYERS_PER_CALL]]
+        if chunk:
+            await self._sink.publish(chunk)
+        for player_id, xp, level in chunk:
+            if self._pending[player_id] == (xp, level):
+                del self._pending[player_id]
+        await self._publish_ratings()
+        self._update_gauge()
+        if not self._pending and not self._pending_ratings:
+            self._arrived.clear()
+            self._idle.set()
+
+    async def _publish_ratings(self) -> None:
+        chunk = list(self._pending_ratings.items())[:MAX_PLAYERS_PER_CALL]
+        if not chunk or self._rating_sink is None:
+            return
+        await self._rating_sink.publish(
+            [(*key, rating.mu, rating.sigma, rating.matches) for key, rating in chunk]
+        )
+        for key, rating in chunk:
+            if self._pending_ratings[key] == rating:
+                del self._pending_ratings[key]
+
+    def _update_gauge(self) -> None:
+        metrics.CACHE_BEHIND.set(len(self._pending.keys() | {player for player, _ in self._pending_ratings}))

@@ -1,0 +1,358 @@
+"""The consumer: poll, sort, apply in one transaction, tell the cache; again.
+
+PostgreSQL is the only truth about what was applied and how far we have read. So every recovery, from a crash, an outage or a
+rebalance, is the same: go to the stored offsets and read on. What is read twice finds its id in the inbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+
+from rewards import metrics
+from rewards.consumer.batch import Batch, apply_or_bisect
+from rewards.consumer.cache_publisher import CachePublisher
+from rewards.consumer.offsets import starting_offsets
+from rewards.consumer.read_ahead import ReadAhead
+from rewards.consumer.store import AppliedBatch, Store
+from rewards.dead_letters import DeadLetterWriter
+from rewards.errors import ConsumerStalledError, StoreUnavailableError
+from rewards.events import REWARDS_TOPICS, BusUnavailableError, ensure_topics
+from rewards.events.closing import close_within, is_being_cancelled
+
+MAX_BATCH_RECORDS = (
+    2_000  # in one transaction at most; 500 already cost 19 µs an event, more only shortens the tail
+)
+SESSION_TIMEOUT_MS = 6_000  # Kafka's smallest: a killed member's partitions are with another after this
+HEARTBEAT_MS = 2_000
+REQUEST_TIMEOUT_MS = 10_000
+REPUBLISH_WINDOW_S = 600.0  # progress this much older than the newest is published again
+LAG_CHECK_S = 2.0
+STALL_TIMEOUT_S = 15.0  # behind and without a record for this long: aiokafka has stalled
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 5.0
+FIRST_RETRY_S = 0.1
+MAX_RETRY_S = 3.0
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class ConsumerCounters:
+    """What this process has done since it started."""
+
+    events_applied: int = 0
+    duplicates: int = 0
+    dead_letters: int = 0
+
+
+class _RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Forgets where the partitions stand whenever they are dealt out anew."""
+
+    def __init__(self, forget: Callable[[], None]) -> None:
+        self._forget = forget
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._forget()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._forget()
+
+
+class Consumer:
+    """Consumes the event topics as a member of the group ``<prefix>.rewards``.
+
+    Args:
+        bootstrap: Kafka's address.
+        prefix: first part of the topics' names.
+        store: where effects go.
+        cache: told of every change after it is stored.
+        announced: called when a transaction has put events into the outbox.
+        wall_clock: Unix seconds, for the age of events.
+        clock: monotonic seconds, for stalls.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        prefix: str,
+        store: Store,
+        publisher: CachePublisher,
+        *,
+        notify_outbox: Callable[[], object] = lambda: None,
+        wall_clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.counters = ConsumerCounters()
+        self._bootstrap = bootstrap
+        self._prefix = prefix
+        self._topics = [topic.name(prefix) for topic in REWARDS_TOPICS]
+        self._store = store
+        self._publisher = publisher
+        self._notify_outbox = notify_outbox
+        self._wall_clock = wall_clock
+        self._clock = clock
+        self._dead_letters = DeadLetterWriter(bootstrap, prefix)
+        self._kafka: AIOKafkaConsumer | None = None
+        self._next: dict[TopicPartition, int] = {}  # the offset after the last applied; empty: not placed
+        self._stale = False  # what was read ahead is of partitions that were dealt out anew since
+        self._paused = False
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Consume until ``stop``; outages of any engine only pause it."""
+        wait_s = FIRST_RETRY_S
+        while not self._stopping.is_set():
+            try:
+                await self._session()
+                wait_s = FIRST_RETRY_S
+            except StoreUnavailableError as error:
+                self._note_outage("store", error, wait_s)
+            except (KafkaError, BusUnavailableError, ConsumerStalledError, OSError, TimeoutError) as error:
+                self._note_outage("bus", error, wait_s)
+            except (
+                asyncio.CancelledError
+            ) as error:  # aiokafka's own, of a request that its connection took along
+                if is_being_cancelled():
+                    raise
+                self._note_outage("bus", error, wait_s)
+            except Exception:
+                log.exception("rewards_consumer_failed", retry_in_s=wait_s)
+            await self._sleep(wait_s)
+            wait_s = min(2 * wait_s, MAX_RETRY_S)
+
+    async def stop(self) -> None:
+        """Ask ``run`` to end after the transaction it is in."""
+        self._stopping.set()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the store is away and consuming waits for it."""
+        return self._paused
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions are ours and being read."""
+        return len(self._next)
+
+    async def lag(self) -> int | None:
+        """Records of all partitions that are not applied yet, whoever's they are; None when Kafka does not say.
+
+        Raises StoreUnavailableError.
+        """
+        kafka = self._kafka
+        if kafka is None:
+            return None
+        numbers = {topic: kafka.partitions_for_topic(topic) for topic in self._topics}
+        if not all(numbers.values()):
+            return None
+        partitions = [TopicPartition(topic, number) for topic in numbers for number in numbers[topic]]
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                ends = await _end_offsets(kafka, partitions)
+        except (KafkaError, OSError, TimeoutError):
+            return None
+        stored = await self._store.next_offsets()
+        return sum(max(0, end - stored.get((tp.topic, tp.partition), 0)) for tp, end in ends.items())
+
+    async def _session(self) -> None:
+        """One membership in the group, from joining to leaving."""
+        try:
+            await ensure_topics(self._bootstrap, self._prefix)
+        except BusUnavailableError as error:
+            log.warning("rewards_topics_unchecked", reason=str(error))
+        self._next.clear()
+        kafka = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            group_id=f"{self._prefix}.rewards",
+            client_id="rewards",
+            enable_auto_commit=False,  # offsets live in the store, in the transaction of what they stand for
+            auto_offset_reset="earliest",
+            max_poll_records=MAX_BATCH_RECORDS,
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+        )
+        kafka.subscribe(self._topics, listener=_RebalanceListener(self._on_rebalance))
+        ahead = ReadAhead(kafka, MAX_BATCH_RECORDS)
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await kafka.start()
+            self._kafka = kafka
+            log.info("rewards_consuming", topics=self._topics)
+            await self._consume(kafka, ahead)
+        finally:
+            self._kafka = None
+            await ahead.drop()
+            await close_within(STOP_TIMEOUT_S, "consumer", kafka.stop())
+            await self._dead_letters.close()
+
+    async def _consume(self, kafka: AIOKafkaConsumer, ahead: ReadAhead) -> None:
+        checked_at = progressed_at = self._clock()
+        wait_s = FIRST_RETRY_S
+        while not self._stopping.is_set():
+            try:
+                if self._stale or not self._is_positioned(kafka):
+                    await ahead.drop()  # it was read where we stood before
+                    # Kafka has given out what is dropped here and will not again, so we go back to what is stored in any case: the
+                    # partitions may have been dealt out anew while we were being placed, and then we only seem to stand right.
+                    self._stale = False
+                    self._next.clear()
+                if not self._is_positioned(kafka):
+                    await self._seek_to_stored_offsets(kafka)
+                moved = await self._apply_next(kafka, ahead)
+            except StoreUnavailableError as error:
+                await ahead.drop()
+                await self._pause(kafka, error, wait_s)
+                wait_s = min(2 * wait_s, MAX_RETRY_S)
+                checked_at = progressed_at = self._clock()
+                continue
+            wait_s = FIRST_RETRY_S
+            now = self._clock()
+            if moved:
+                progressed_at = now
+            if now - checked_at >= LAG_CHECK_S:
+                checked_at = now
+                if await self._own_lag(kafka) == 0:
+                    progressed_at = now
+                elif now - progressed_at >= STALL_TIMEOUT_S:
+                    raise ConsumerStalledError(f"records wait, and none arrived for {STALL_TIMEOUT_S} s")
+
+    def _is_positioned(self, kafka: AIOKafkaConsumer) -> bool:
+        assigned: set[TopicPartition] = kafka.assignment()
+        return self._next.keys() >= assigned
+
+    async def _seek_to_stored_offsets(self, kafka: AIOKafkaConsumer) -> None:
+        """Go to the stored offsets, and bring the cache up to what is stored."""
+        assigned = kafka.assignment()
+        starts = await starting_offsets(kafka, assigned, self._store, self._bootstrap)
+        # What a crash, or a commit whose answer was lost, may have kept from the cache.
+        self._publisher.enqueue(
+            await self._store.recent_progress(REPUBLISH_WINDOW_S),
+            await self._store.recent_ratings(REPUBLISH_WINDOW_S),
+        )
+        if kafka.assignment() != assigned:
+            return  # dealt out anew meanwhile: the caller looks again
+        for partition, offset in starts.items():
+            kafka.seek(partition, offset)
+        self._next.clear()
+        self._next.update(starts)
+        self._note_store(up=True)
+
+    async def _apply_next(self, kafka: AIOKafkaConsumer, ahead: ReadAhead) -> bool:
+        """Apply the next batch, and read the one after it meanwhile; False when nothing came."""
+        read = await ahead.next()
+        if self._stale or not self._is_positioned(kafka):
+            return False  # dealt out anew while we read: what came will come again, after _place
+        if not read.records:
+            return False
+        await apply_or_bisect(read.records, self._apply_batch, read.batch)
+        for place, next_offset in read.batch.next_offsets.items():
+            partition = TopicPartition(*place)
+            if partition in self._next:
+                self._next[partition] = next_offset
+        return True
+
+    def _on_rebalance(self) -> None:
+        """The partitions are dealt out anew: where they stand has to be asked for, and what was read ahead is void."""
+        self._stale = True
+        self._next.clear()
+
+    async def _pause(self, kafka: AIOKafkaConsumer, error: StoreUnavailableError, wait_s: float) -> None:
+        """Wait while the store is away, as a live member of the group; then read from the stored offsets again."""
+        self._note_outage("store", error, wait_s)
+        self._note_store(up=False)
+        self._next.clear()
+        assigned = kafka.assignment()
+        kafka.pause(*assigned)
+        await self._sleep(wait_s)
+        await kafka.getmany(timeout_ms=0)  # shows the group that we are alive; brings nothing while paused
+        kafka.resume(*(assigned & kafka.assignment()))
+
+    async def _apply_batch(self, batch: Batch) -> None:
+        if batch.bad_records:
+            known = await self._store.known([bad.raw.letter_id for bad in batch.bad_records])
+            await self._dead_letters.send(
+                [bad for bad in batch.bad_records if bad.raw.letter_id not in known]
+            )
+        with metrics.APPLY_SECONDS.time():
+            applied = await self._store.apply(batch)
+        self._publisher.enqueue(applied.progress, applied.ratings)
+        if applied.level_ups:
+            self._notify_outbox()
+        self._count(batch, applied)
+
+    def _count(self, batch: Batch, applied: AppliedBatch) -> None:
+        self.counters.events_applied += sum(applied.effects.kinds.values())
+        self.counters.duplicates += applied.duplicates
+        self.counters.dead_letters += applied.dead_letters
+        for kind, count in applied.effects.kinds.items():
+            metrics.EVENTS_APPLIED.labels(kind).inc(count)
+        metrics.DUPLICATES.inc(applied.duplicates)
+        metrics.DEAD_LETTERS.inc(applied.dead_letters)
+        metrics.BATCH_RECORDS.observe(len(batch.events) + len(batch.bad_records))
+        if batch.events:
+            newest_at = max(event.envelope.occurred_at for event in batch.events)
+            metrics.AGE_SECONDS.set(max(0.0, self._wall_clock() - newest_at))
+        for bad in batch.bad_records:
+            raw = bad.raw
+            log.warning(
+                "rewards_bad_record",
+                reason=bad.reason,
+                topic=raw.topic,
+                partition=raw.partition,
+                offset=raw.offset,
+            )
+
+    async def _own_lag(self, kafka: AIOKafkaConsumer) -> int | None:
+        """Records that wait in our partitions; None when Kafka does not say. Raises StalledError for a cut log."""
+        ours = dict(self._next)
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                ends = await _end_offsets(kafka, ours.keys())
+        except (KafkaError, OSError, TimeoutError):
+            return None
+        for partition, reached in ours.items():
+            end = kafka.highwater(partition) if partition in kafka.assignment() else None
+            if end is not None and end < reached and self._next.get(partition) == reached:
+                raise ConsumerStalledError(
+                    f"{partition} ends at {end}, but {reached} records of it were applied"
+                )
+        behind: int = sum(max(0, end - ours[partition]) for partition, end in ends.items())
+        metrics.LAG.set(behind)
+        return behind
+
+    def _note_store(self, *, up: bool) -> None:
+        self._paused = not up
+        metrics.STORE_UP.set(up)
+
+    def _note_outage(self, engine: str, error: BaseException, wait_s: float) -> None:
+        metrics.OUTAGES.labels(engine).inc()
+        log.warning("rewards_paused", engine=engine, reason=str(error) or repr(error), retry_in_s=wait_s)
+
+    async def _sleep(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+
+async def _end_offsets(
+    kafka: AIOKafkaConsumer, partitions: Collection[TopicPartition]
+) -> dict[TopicPartition, int]:
+    # The embedded broker's ListOffsets answers the start of the last batch instead of its end; what the fetches say is right, but
+    # only known for our own partitions. Neither ever says too much.
+    if not partitions:
+        return {}
+    ends: dict[TopicPartition, int] = await kafka.end_offsets(list(partitions))
+    ours = kafka.assignment()
+    return {
+        partition: max(end, kafka.highwater(partition) or 0) if partition in ours else end
+        for partition, end in ends.items()
+    }

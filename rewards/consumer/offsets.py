@@ -1,0 +1,120 @@
+"""Where to begin in each partition: at the stored offset, if this is still the log that the offset was stored for.
+
+A broker without its data (the embedded one keeps them in memory), or a topic made anew, counts from 0 again, and an offset of the
+old log would silently skip events of the new one. So the record before the stored offset is looked at: if the inbox does not know
+it, or there is none, the partition is read from its beginning. The inbox keeps what is read again from counting twice. That rests on
+one thing: the inbox remembers ids for longer than the topics keep records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from rewards.consumer.batch import Partition, Raw, inbox_id
+from rewards.errors import ConsumerStalledError
+from rewards.events.closing import close_within
+
+PROBE_TIMEOUT_S = 10.0
+POLL_MS = 200
+STOP_TIMEOUT_S = 5.0
+
+log = structlog.get_logger()
+
+
+class OffsetStore(Protocol):
+    """Whoever remembers how far a log was read, and which record was the last: the store, or the lake of analytics."""
+
+    async def next_offsets(self) -> dict[Partition, int]:
+        """How far each partition was read."""
+
+    async def known(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        """Those of the ids, as ``inbox_id`` gives them, that were read."""
+
+
+async def starting_offsets(
+    consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition], store: OffsetStore, bootstrap: str
+) -> dict[TopicPartition, int]:
+    """The offset to begin at in each partition. Raises StoreUnavailableError, StalledError, or aiokafka's KafkaError."""
+    stored = await store.next_offsets()
+    beginnings: dict[TopicPartition, int] = await consumer.beginning_offsets(list(partitions))
+    starts = {
+        partition: max(beginnings[partition], stored.get((partition.topic, partition.partition), 0))
+        for partition in partitions
+    }
+    suspects = {partition: start for partition, start in starts.items() if start > beginnings[partition]}
+    if suspects:
+        for partition in await _partitions_of_another_log(suspects, store, bootstrap):
+            log.warning(
+                "rewards_log_replaced",
+                topic=partition.topic,
+                partition=partition.partition,
+                stored_offset=starts[partition],
+                begins_at=beginnings[partition],
+            )
+            starts[partition] = beginnings[partition]
+    return starts
+
+
+async def _partitions_of_another_log(
+    next_offsets: Mapping[TopicPartition, int], store: OffsetStore, bootstrap: str
+) -> set[TopicPartition]:
+    last = await _last_applied_records(next_offsets, bootstrap)
+    ids = {partition: inbox_id(raw) for partition, raw in last.items() if raw is not None}
+    known = await store.known(ids.values())
+    return {partition for partition, raw in last.items() if raw is None or ids[partition] not in known}
+
+
+async def _last_applied_records(
+    next_offsets: Mapping[TopicPartition, int], bootstrap: str
+) -> dict[TopicPartition, Raw | None]:
+    """Read the record before each offset; None where the log does not reach it. Absent where the log passes over it."""
+    found: dict[TopicPartition, Raw | None] = {}
+    missing = set(next_offsets)
+    probe = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    try:
+        await probe.start()
+        probe.assign(list(next_offsets))
+        for partition, next_offset in next_offsets.items():
+            probe.seek(partition, next_offset - 1)
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            while missing:
+                polled = await probe.getmany(timeout_ms=POLL_MS)
+                for partition, records in polled.items():
+                    if partition in missing:
+                        missing.discard(partition)
+                        first, wanted = records[0], next_offsets[partition] - 1
+                        if first.offset <= wanted:
+                            found[partition] = raw_record(first) if first.offset == wanted else None
+                for partition in list(missing):
+                    # The end that the fetch itself tells: the embedded broker's ListOffsets answers the start of the last batch.
+                    end = probe.highwater(partition)
+                    if end is not None and end < next_offsets[partition]:
+                        missing.discard(partition)
+                        found[partition] = None
+    except TimeoutError as error:
+        raise ConsumerStalledError(
+            f"no answer about {len(missing)} partitions in {PROBE_TIMEOUT_S} s"
+        ) from error
+    finally:
+        await close_within(STOP_TIMEOUT_S, "probe", probe.stop())
+    return found
+
+
+def raw_record(record: Any) -> Raw:
+    """Take what matters out of aiokafka's record, which has no types."""
+    return Raw(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.key,
+        record.value,
+        record.timestamp,
+    )

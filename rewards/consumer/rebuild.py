@@ -1,0 +1,113 @@
+"""Progression made anew from the log: every event from the earliest offset into an empty database.
+
+It comes out byte for byte as it was, as far as the log reaches back: experience and challenges only add up, and ratings follow the one order
+that match results have. What is compared is all that play has earned; when a row was last written is not part of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from rewards.consumer.batch import Batch, apply_or_bisect
+from rewards.consumer.consumer import MAX_BATCH_RECORDS
+from rewards.consumer.offsets import raw_record
+from rewards.consumer.store import Store
+from rewards.consumer.store_connection import ConnectionPool
+from rewards.errors import RebuildError
+from rewards.events import DEAD_LETTERS, REWARDS_TOPICS
+from rewards.progression.rules import Rules
+
+POLL_MS = 1_000
+MAX_IDLE_POLLS = 10  # polls that bring nothing before the end counts as unreachable
+
+PROGRESSION_TABLES = {
+    "progression": ("player_id", "player_id, xp, level, kills, deaths, matches"),
+    "challenge_progress": ("player_id, challenge, period", "*"),
+    "season_progress": ("player_id, season", "*"),
+    "ratings": ("player_id, mode", "player_id, mode, mu, sigma, matches"),
+    "rated_matches": ("match_id", "*"),
+}
+"""Table → its key and the columns that play has earned."""
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildResult:
+    """What was read, and what it came to."""
+
+    events: int
+    duplicates: int
+    bad: int
+    digest: str
+
+
+async def rebuild(bootstrap: str, prefix: str, store_url: str, rules: Rules) -> RebuildResult:
+    """Apply the whole log, up to where it ends now, to an empty database at the newest schema.
+
+    Raises RebuildError; StoreUnavailableError when the database is away.
+    """
+    store = Store(store_url, "rewards", rules, DEAD_LETTERS.name(prefix))
+    kafka = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_poll_records=MAX_BATCH_RECORDS,
+    )
+    counts = [0, 0, 0]
+
+    async def apply(batch: Batch) -> None:
+        applied = await store.apply(batch)
+        counts[0] += sum(applied.effects.kinds.values())
+        counts[1] += applied.duplicates
+        counts[2] += applied.dead_letters
+
+    try:
+        if await store.next_offsets():
+            raise RebuildError("the database is not empty: give one that nothing has been applied to")
+        await kafka.start()
+        topics = [(topic.name(prefix), topic.partitions) for topic in REWARDS_TOPICS]
+        kafka.assign([TopicPartition(name, number) for name, numbers in topics for number in range(numbers)])
+        ends: dict[TopicPartition, int] = await kafka.end_offsets(list(kafka.assignment()))
+        reached = await kafka.beginning_offsets(list(kafka.assignment()))
+        idle = 0
+        while any(reached[partition] < end for partition, end in ends.items()):
+            polled = await kafka.getmany(timeout_ms=POLL_MS)
+            records = [raw_record(record) for of_one in polled.values() for record in of_one]
+            idle = 0 if records else idle + 1
+            if idle == MAX_IDLE_POLLS:
+                raise RebuildError(f"the end of the log at {bootstrap} cannot be reached")
+            if records:
+                await apply_or_bisect(records, apply)
+            reached |= {partition: of_one[-1].offset + 1 for partition, of_one in polled.items()}
+    except (KafkaError, OSError) as error:
+        raise RebuildError(f"cannot read the log at {bootstrap}: {error}") from error
+    finally:
+        await kafka.stop()
+        await store.close()
+    events, duplicates, bad = counts
+    return RebuildResult(events, duplicates, bad, await digest(store_url))
+
+
+async def dump(store_url: str) -> bytes:
+    """All that play has earned, as text in the order of its keys."""
+    connections = ConnectionPool(store_url)
+    found = io.BytesIO()
+    try:
+        async with connections.acquire() as connection:
+            for table, (key, columns) in PROGRESSION_TABLES.items():
+                found.write(f"-- {table}\n".encode())
+                await connection.copy_from_query(
+                    f"SELECT {columns} FROM {table} ORDER BY {key}", output=found
+                )
+    finally:
+        await connections.close()
+    return found.getvalue()
+
+
+async def digest(store_url: str) -> str:
+    """SHA-256 of ``dump``, hexadecimal."""
+    return hashlib.sha256(await dump(store_url)).hexdigest()

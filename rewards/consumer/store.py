@@ -1,0 +1,355 @@
+"""The global store's side: a batch's inbox ids, gains, levels and offsets in one transaction, hundreds of rows a statement."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rewards.consumer.batch import Batch, Partition
+from rewards.consumer.outbox import level_up_envelope
+from rewards.consumer.store_connection import ConnectionPool
+from rewards.events import Envelope
+from rewards.progression.effects import Effects, fold
+from rewards.progression.ratings import Rating, rate, rated_players
+from rewards.progression.rules import Rules
+
+# DO NOTHING returns only what was not there: those events, and no others, have their effect in this transaction.
+_INSERT_INBOX = """
+    INSERT INTO event_inbox (event_id, topic)
+    SELECT * FROM unnest($1::uuid[], $2::text[])
+    ON CONFLICT (event_id) DO NOTHING
+    RETURNING event_id
+"""
+
+# width_bucket(x, thresholds) counts the thresholds that x has reached: the level. The row lock makes the sum right with several
+# consumers; rows come sorted, so that two of them never wait for each other.
+_UPSERT_PROGRESSION = """
+    INSERT INTO progression AS p (player_id, xp, level, kills, deaths, matches, updated_at)
+    SELECT player_id, xp, width_bucket(xp, $6::bigint[]), kills, deaths, matches, now()
+    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+         AS gains (player_id, xp, kills, deaths, matches)
+    ON CONFLICT (player_id) DO UPDATE SET
+        xp = p.xp + excluded.xp,
+        level = width_bucket(p.xp + excluded.xp, $6::bigint[]),
+        kills = p.kills + excluded.kills,
+        deaths = p.deaths + excluded.deaths,
+        matches = p.matches + excluded.matches,
+        updated_at = excluded.updated_at
+    RETURNING player_id, xp, level
+"""
+
+# The row lock makes the count right with several consumers, so exactly one of them sees it pass the number that completes it.
+_UPSERT_CHALLENGES = """
+    INSERT INTO challenge_progress AS p (player_id, challenge, period, count, completed)
+    SELECT player_id, challenge, period, added, added >= needed
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
+         AS counts (player_id, challenge, period, added, needed)
+    ON CONFLICT (player_id, challenge, period) DO UPDATE SET
+        count = p.count + excluded.count,
+        completed = p.completed OR p.count + excluded.count >= (
+            SELECT needed FROM unnest($2::text[], $5::bigint[]) AS needs (challenge, needed)
+            WHERE needs.challenge = p.challenge LIMIT 1
+        )
+    RETURNING player_id, challenge, period, count
+"""
+
+_UPSERT_SEASONS = """
+    INSERT INTO season_progress AS p (player_id, season, xp, tier)
+    SELECT player_id, $2, xp, width_bucket(xp, $4::bigint[])
+    FROM unnest($1::bigint[], $3::bigint[]) AS gains (player_id, xp)
+    ON CONFLICT (player_id, season) DO UPDATE SET
+        xp = p.xp + excluded.xp,
+        tier = width_bucket(p.xp + excluded.xp, $4::bigint[])
+"""
+
+_INSERT_RATED_MATCHES = """
+    INSERT INTO rated_matches (match_id, mode) SELECT * FROM unnest($1::uuid[], $2::text[])
+    ON CONFLICT (match_id) DO NOTHING RETURNING match_id
+"""
+
+_SELECT_RATINGS = """
+    SELECT player_id, mode, mu, sigma, matches FROM ratings
+    JOIN unnest($1::bigint[], $2::text[]) AS wanted (player_id, mode) USING (player_id, mode)
+"""
+
+_UPSERT_RATINGS = """
+    INSERT INTO ratings (player_id, mode, mu, sigma, matches, updated_at)
+    SELECT *, now() FROM unnest($1::bigint[], $2::text[], $3::float8[], $4::float8[], $5::bigint[])
+    ON CONFLICT (player_id, mode) DO UPDATE SET
+        mu = excluded.mu, sigma = excluded.sigma, matches = excluded.matches, updated_at = excluded.updated_at
+"""
+
+_UPSERT_OFFSETS = """
+    INSERT INTO consumer_offsets (consumer, topic, partition, next_offset)
+    SELECT $1, * FROM unnest($2::text[], $3::int[], $4::bigint[])
+    ON CONFLICT (consumer, topic, partition) DO UPDATE SET next_offset = excluded.next_offset
+"""
+
+PlayerProgress = tuple[int, int, int]
+"""Player id, XP and level, as stored."""
+
+PlayerRating = tuple[int, str, Rating]
+"""Player id, mode and rating, as stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedBatch:
+    """What a transaction did.
+
+    Attributes:
+        effects: gains and kinds of the events that were new.
+        duplicates: events that had had their effect before, or came twice in the batch.
+        letters: bad records that were new.
+        progress: the rows of players that changed, as they are now.
+        ratings: those that changed, as they are now.
+        announced: level-ups put into the outbox.
+    """
+
+    effects: Effects
+    duplicates: int
+    dead_letters: int
+    progress: list[PlayerProgress]
+    ratings: list[PlayerRating]
+    level_ups: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the store says was applied, since it was made."""
+
+    events: int
+    dead_letters: int
+    kills: int
+
+
+class Store:
+    """Applies batches. Every method raises StoreUnavailableError when the store is away.
+
+    Args:
+        url: ``postgresql://…`` of the global store.
+        consumer: the name that offsets are kept under.
+        rules: what events are worth.
+        letters_topic: the name that bad records have in the inbox.
+        announce: put level-ups into the outbox.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        consumer: str,
+        rules: Rules,
+        dead_letter_topic: str,
+        *,
+        announce_level_ups: bool = False,
+    ) -> None:
+        self.connections = ConnectionPool(url)
+        self._consumer = consumer
+        self._rules = rules
+        self._dead_letter_topic = dead_letter_topic
+        self._announce_level_ups = announce_level_ups
+
+    async def apply(self, batch: Batch) -> AppliedBatch:
+        """Give every event of the batch that is new its effect, and remember how far we have read: all or nothing.
+
+        Raises:
+            RefusedByStoreError: something in the batch can never be stored.
+        """
+        topics = {event.event_id: event.raw.topic for event in batch.events}
+        topics |= {bad.raw.letter_id: self._dead_letter_topic for bad in batch.bad_records}
+        ids = sorted(topics)
+        async with self.connections.acquire() as connection, connection.transaction():
+            rows = (
+                await connection.fetch(_INSERT_INBOX, ids, [topics[event_id] for event_id in ids])
+                if ids
+                else []
+            )
+            new = {row["event_id"] for row in rows}
+            fresh = {event.event_id: event.envelope for event in batch.events if event.event_id in new}
+            effects = fold(fresh.values(), self._rules)
+            # Challenges first: completing them gives points. All take their row locks in one order of tables and of keys.
+            await self._store_challenges(connection, effects)
+            await self._store_seasons(connection, effects)
+            ratings = await self._store_ratings(connection, effects.results)
+            progress = await self._store_progression(connection, effects)
+            announced = await self._queue_level_ups(connection, effects, progress, fresh.values())
+            await self._store_offsets(connection, batch.next_offsets)
+        return AppliedBatch(
+            effects=effects,
+            duplicates=len(batch.events) - len(fresh),
+            dead_letters=len(new) - len(fresh),
+            progress=progress,
+            ratings=ratings,
+            level_ups=announced,
+        )
+
+    async def next_offsets(self) -> dict[Partition, int]:
+        """How far each partition has been applied."""
+        async with self.connections.acquire() as connection:
+            rows = await connection.fetch(
+                "SELECT topic, partition, next_offset FROM consumer_offsets WHERE consumer = $1",
+                self._consumer,
+            )
+        return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+    async def known(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        """Those of the ids that are in the inbox."""
+        async with self.connections.acquire() as connection:
+            rows = await connection.fetch(
+                "SELECT event_id FROM event_inbox WHERE event_id = ANY($1::uuid[])", list(ids)
+            )
+        return {row["event_id"] for row in rows}
+
+    async def recent_progress(self, window_s: float) -> list[PlayerProgress]:
+        """The rows that changed in the last ``window_s`` seconds before the newest change."""
+        async with self.connections.acquire() as connection:
+            rows = await connection.fetch(
+                "SELECT player_id, xp, level FROM progression "
+                "WHERE updated_at >= (SELECT max(updated_at) FROM progression) - make_interval(secs => $1)",
+                window_s,
+            )
+        return [(row["player_id"], row["xp"], row["level"]) for row in rows]
+
+    async def recent_ratings(self, window_s: float) -> list[PlayerRating]:
+        """The ratings that changed in the last ``window_s`` seconds before the newest change."""
+        async with self.connections.acquire() as connection:
+            rows = await connection.fetch(
+                "SELECT player_id, mode, mu, sigma, matches FROM ratings "
+                "WHERE updated_at >= (SELECT max(updated_at) FROM ratings) - make_interval(secs => $1)",
+                window_s,
+            )
+        return [
+            (row["player_id"], row["mode"], Rating(row["mu"], row["sigma"], row["matches"])) for row in rows
+        ]
+
+    async def totals(self, source_topics: Collection[str]) -> Totals:
+        """Count what has been applied of these topics; reads the tables, so not for every second."""
+        async with self.connections.acquire() as connection:
+            row = await connection.fetchrow(
+                "SELECT count(*) FILTER (WHERE topic = ANY($1::text[])) AS events, "
+                "count(*) FILTER (WHERE topic = $2) AS letters, "
+                "(SELECT coalesce(sum(kills), 0)::bigint FROM progression) AS kills FROM event_inbox",
+                list(source_topics),
+                self._dead_letter_topic,
+            )
+        return Totals(events=row["events"], dead_letters=row["letters"], kills=row["kills"])
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.connections.close()
+
+    async def _store_progression(self, connection: Any, effects: Effects) -> list[PlayerProgress]:
+        if not effects.players:
+            return []
+        players = sorted(effects.players)
+        gains = [effects.players[player_id] for player_id in players]
+        rows = await connection.fetch(
+            _UPSERT_PROGRESSION,
+            players,
+            [gain.xp for gain in gains],
+            [gain.kills for gain in gains],
+            [gain.deaths for gain in gains],
+            [gain.matches for gain in gains],
+            self._rules.thresholds,
+        )
+        return [(row["player_id"], row["xp"], row["level"]) for row in rows]
+
+    async def _store_challenges(self, connection: Any, effects: Effects) -> None:
+        """Add to challenges, and give what completing them is worth."""
+        if not effects.challenge_counts:
+            return
+        challenges = self._rules.challenges
+        places = sorted(effects.challenge_counts)
+        rows = await connection.fetch(
+            _UPSERT_CHALLENGES,
+            [player_id for player_id, _, _ in places],
+            [challenges[index].name for _, index, _ in places],
+            [period for _, _, period in places],
+            [effects.challenge_counts[place] for place in places],
+            [challenges[index].count for _, index, _ in places],
+        )
+        index_of = {challenge.name: index for index, challenge in enumerate(challenges)}
+        for row in rows:
+            index = index_of[row["challenge"]]
+            challenge = challenges[index]
+            before = row["count"] - effects.challenge_counts[row["player_id"], index, row["period"]]
+            if before < challenge.count <= row["count"]:
+                effects.credit(row["player_id"], challenge.xp, challenge.season)
+
+    async def _store_seasons(self, connection: Any, effects: Effects) -> None:
+        for season in self._rules.seasons:
+            gains = sorted(
+                (player_id, xp) for (player_id, name), xp in effects.season_xp.items() if name == season.name
+            )
+            if gains:
+                players, points = zip(*gains, strict=True)
+                await connection.execute(_UPSERT_SEASONS, players, season.name, points, season.thresholds)
+
+    async def _store_ratings(self, connection: Any, results: Sequence[Envelope]) -> list[PlayerRating]:
+        """Rate the matches that have not been rated yet, in the order of their results."""
+        by_match: dict[uuid.UUID, Envelope] = {}
+        for result in results:
+            by_match.setdefault(uuid.UUID(bytes=result.match_id), result)
+        if not by_match:
+            return []
+        ids = sorted(by_match)
+        rows = await connection.fetch(
+            _INSERT_RATED_MATCHES, ids, [by_match[id_].match_ended.mode for id_ in ids]
+        )
+        new = {row["match_id"] for row in rows}
+        unrated = [result for match_id, result in by_match.items() if match_id in new]
+        wanted = rated_players(unrated)
+        rows = await connection.fetch(
+            _SELECT_RATINGS, [player_id for player_id, _ in wanted], [mode for _, mode in wanted]
+        )
+        known = {
+            (row["player_id"], row["mode"]): Rating(row["mu"], row["sigma"], row["matches"]) for row in rows
+        }
+        moved = sorted((*key, rating) for key, rating in rate(unrated, known).items())
+        if moved:
+            await connection.execute(
+                _UPSERT_RATINGS,
+                [player_id for player_id, _, _ in moved],
+                [mode for _, mode, _ in moved],
+                [rating.mu for _, _, rating in moved],
+                [rating.sigma for _, _, rating in moved],
+                [rating.matches for _, _, rating in moved],
+            )
+        return moved
+
+    async def _queue_level_ups(
+        self,
+        connection: Any,
+        effects: Effects,
+        progress: Sequence[PlayerProgress],
+        events: Collection[Envelope],
+    ) -> int:
+        """Put level-ups into the outbox, at the time of the newest event; returns how many."""
+        if not self._announce_level_ups:
+            return 0
+        levels = [
+            (player_id, before, level, xp)
+            for player_id, xp, level in progress
+            if (before := self._rules.level(xp - effects.players[player_id].xp)) < level
+        ]
+        if levels:
+            at_s = max(event.occurred_at for event in events)
+            told = [level_up_envelope(*one, at_s) for one in levels]
+            await connection.execute(
+                "INSERT INTO event_outbox (event_id, envelope) SELECT * FROM unnest($1::uuid[], $2::bytea[]) "
+                "ON CONFLICT (event_id) DO NOTHING",
+                [event_id for event_id, _ in told],
+                [envelope for _, envelope in told],
+            )
+        return len(levels)
+
+    async def _store_offsets(self, connection: Any, next_offsets: Mapping[Partition, int]) -> None:
+        places = sorted(next_offsets)
+        await connection.execute(
+            _UPSERT_OFFSETS,
+            self._consumer,
+            [topic for topic, _ in places],
+            [partition for _, partition in places],
+            [next_offsets[place] for place in places],
+        )

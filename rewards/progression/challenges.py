@@ -1,0 +1,116 @@
+"""Challenges: a data file, validated, and which events count towards them.
+
+Progress is a count a player, challenge and period, and it only adds up; so neither the order of events nor how they fall into batches
+matters, and reading the log again gives the same.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rewards.events import Envelope
+
+MAX_COUNT = 1_000_000_000
+MAX_XP = 1_000_000
+DAY_S = 86_400
+
+ChallengeEvent = Literal["kill", "match", "damage"]
+_FILTERS: dict[ChallengeEvent, set[str]] = {
+    "kill": {"over_distance_m", "weapon"},
+    "match": {"mode", "placement_at_most"},
+    "damage": {"weapon"},
+}
+
+
+class Where(BaseModel):
+    """What of an event must hold for it to count."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    over_distance_m: float | None = Field(None, ge=0, description="Kills from further away than this.")
+    weapon: str | None = Field(None, min_length=1, description="With this weapon.")
+    mode: str | None = Field(None, min_length=1, description="Matches of this mode.")
+    max_placement: int | None = Field(None, ge=1, description="Matches that ended at this place or better.")
+
+
+class Challenge(BaseModel):
+    """One challenge."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9-]{1,64}$", description="Progress is stored under it.")
+    title: str = Field(min_length=1, description="What players read.")
+    event: ChallengeEvent
+    where: Where = Where()
+    count: int = Field(ge=1, le=MAX_COUNT, description="How many complete it.")
+    per: Literal["match", "day", "season", "ever"] = "ever"
+    season: str | None = Field(None, description="The season of `per: season`.")
+    xp: int = Field(ge=0, le=MAX_XP, description="Points on completing it.")
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        given = {name for name, value in self.where if value is not None}
+        if alien := sorted(given - _FILTERS[self.event]):
+            raise ValueError(f"a {self.event} has no {alien[0]}: {', '.join(sorted(_FILTERS[self.event]))}")
+        if (self.per == "season") != (self.season is not None):
+            raise ValueError("`season` belongs to `per: season`, and it needs one")
+        return self
+
+
+CountKey = tuple[int, int, str]
+"""Player id, the challenge's index in the rules, and its period: what progress is kept under."""
+
+
+def contributions(
+    challenges: tuple[tuple[int, Challenge], ...], envelope: Envelope, kind: str, season: str | None
+) -> Iterator[tuple[CountKey, int]]:
+    """What an event adds to which counts.
+
+    Args:
+        challenges: those of this kind of event, each with its index.
+        envelope: the event.
+        kind: its kind: kill, match_ended or damage_summary.
+        season: the season that it happened in.
+    """
+    for index, challenge in challenges:
+        if challenge.per == "season" and challenge.season != season:
+            continue
+        where = challenge.where
+        period = ""
+        if kind == "kill":
+            kill = envelope.kill
+            if where.over_distance_m is not None and kill.distance_m <= where.over_distance_m:
+                continue
+            if where.weapon is None or kill.weapon == where.weapon:
+                period = _period(challenge, envelope)
+                yield (kill.killer_id, index, period), 1
+        elif kind == "match_ended":
+            if where.mode is not None and envelope.match_ended.mode != where.mode:
+                continue
+            period = _period(challenge, envelope)
+            for entry in envelope.match_ended.placements:
+                if where.max_placement is None or entry.placement <= where.max_placement:
+                    yield (entry.player_id, index, period), 1
+        else:
+            summary = envelope.damage_summary
+            dealt = (
+                summary.dealt
+                if where.weapon is None
+                else sum(entry.dealt for entry in summary.weapons if entry.weapon == where.weapon)
+            )
+            # Whole points of each match: sums of floats would depend on their order.
+            if (points := int(dealt)) > 0:
+                yield (summary.player_id, index, _period(challenge, envelope)), points
+
+
+def _period(challenge: Challenge, envelope: Envelope) -> str:
+    if challenge.per == "match":
+        return envelope.match_id.hex()
+    if challenge.per == "day":
+        day = datetime.datetime.fromtimestamp(envelope.occurred_at, datetime.UTC)
+        return day.strftime("%Y-%m-%d")
+    return challenge.season or ""

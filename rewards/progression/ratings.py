@@ -1,0 +1,70 @@
+"""Ratings from match results: OpenSkill's Plackett-Luce model (Weng & Lin 2011), by mode.
+
+A rating depends on the order of results. They share one partition of the log, are applied in its order, and a match counts once; so
+the same log gives the same ratings, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from openskill.models import PlackettLuce
+
+from rewards.events import Envelope
+
+_MODEL = PlackettLuce()
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """One player's skill in one mode: its mean and standard deviation, and the matches that it rests on."""
+
+    mu: float
+    sigma: float
+    matches: int
+
+
+PRIOR = Rating(_MODEL.mu, _MODEL.sigma, 0)
+
+RatingKey = tuple[int, str]
+"""Player id and mode."""
+
+
+def rated_players(results: Iterable[Envelope]) -> list[RatingKey]:
+    """Whose rating these results move, sorted."""
+    return sorted(
+        {
+            (entry.player_id, result.match_ended.mode)
+            for result in results
+            for entry in result.match_ended.placements
+        }
+    )
+
+
+def rate(results: Iterable[Envelope], ratings: Mapping[RatingKey, Rating]) -> dict[RatingKey, Rating]:
+    """Play results through, in order; returns the ratings that moved. Who is not in ``ratings`` begins at the prior."""
+    moved: dict[RatingKey, Rating] = {}
+    for result in results:
+        mode = result.match_ended.mode
+        sides: dict[int, list[int]] = {}
+        places: dict[int, int] = {}
+        for entry in result.match_ended.placements:
+            sides.setdefault(entry.team, []).append(entry.player_id)
+            places[entry.team] = min(entry.placement, places.get(entry.team, entry.placement))
+        if len(sides) < 2:
+            continue  # nobody played against anybody
+        before = {
+            player_id: moved.get((player_id, mode)) or ratings.get((player_id, mode), PRIOR)
+            for side in sides.values()
+            for player_id in side
+        }
+        teams = [
+            [_MODEL.rating(mu=before[player_id].mu, sigma=before[player_id].sigma) for player_id in side]
+            for side in sides.values()
+        ]
+        after = _MODEL.rate(teams, ranks=[float(places[team]) for team in sides])
+        for side, rated_side in zip(sides.values(), after, strict=True):
+            for player_id, skill in zip(side, rated_side, strict=True):
+                moved[player_id, mode] = Rating(skill.mu, skill.sigma, before[player_id].matches + 1)
+    return moved

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from dedicated_server.fleet.pool.ports import NoFreePortError, PortPool, open_sidecar_sockets
+
+
+def test_a_port_given_back_is_lent_again_last() -> None:
+    pool = PortPool([1, 2, 3])
+    first = pool.take()
+    pool.give_back(first)
+    assert [pool.take(), pool.take(), pool.take()] == [2, 3, first]
+    with pytest.raises(NoFreePortError):
+        pool.take()
+
+
+def test_sidecar_sockets_have_ports_of_their_own_on_loopback() -> None:
+    sockets = open_sidecar_sockets(5)
+    try:
+        names = [listener.getsockname() for listener in sockets]
+    finally:
+        for listener in sockets:
+            listener.close()
+    assert {host for host, _ in names} == {"127.0.0.1"}
+    assert len({port for _, port in names}) == 5

@@ -1,0 +1,321 @@
+"""A match from check-out to commit, over a real socket with real players, and what happens when others fail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from dedicated_server.match import spec
+from dedicated_server.match.session import MatchSession, Timeouts
+from dedicated_server.simulation.match import MatchConfig
+from dedicated_server.tick.engine import Engine
+from dedicated_server.tick.pacing import SystemTickClock
+from dedicated_server.transport import Transport, open_transport
+from meta_service.client import (
+    CheckedOut,
+    CheckoutRefusal,
+    CheckoutResponse,
+    CommitResponse,
+    MetaRefusedError,
+    MetaUnavailableError,
+    PlayerCommit,
+)
+from rewards.events import Envelope, ProducerCounters
+from tests.dedicated_server.match.conftest import FLEET_KEY, TestMatch, new_match, playing
+
+pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("kernels")]
+
+PATIENCE = Timeouts(join_s=1.0, check_out_s=0.6, flush_s=0.2, commit_s=0.6)
+NOBODY_COMES = replace(PATIENCE, join_s=0.1)  # and nobody is waited for
+
+
+class FakeMeta:
+    """A meta service in memory; ``away`` calls fail before one succeeds."""
+
+    def __init__(self, away: int = 0, refused: frozenset[int] = frozenset()) -> None:
+        self.away = away
+        self.refused = refused
+        self.error: Exception = MetaUnavailableError("nobody answers")
+        self.checked_out: list[int] = []
+        self.lease_s = 0.0
+        self.committed: list[PlayerCommit] = []
+
+    async def check_out(
+        self, match_id: UUID, server: str, region: str, ttl_s: float, player_ids: list[int]
+    ) -> CheckoutResponse:
+        self._answer()
+        self.lease_s = ttl_s
+        self.checked_out = [id_ for id_ in player_ids if id_ not in self.refused]
+        return CheckoutResponse(
+            [CheckedOut(id_, fence=100 + id_, skin="", level=1) for id_ in self.checked_out],
+            [CheckoutRefusal(id_, "checked-out", "another") for id_ in sorted(self.refused)],
+        )
+
+    async def commit(self, match_id: UUID, players: list[PlayerCommit]) -> CommitResponse:
+        self._answer()
+        self.committed = players
+        return CommitResponse([player.player_id for player in players], [])
+
+    def _answer(self) -> None:
+        if self.away:
+            self.away -= 1
+            raise self.error
+
+
+class FakeProducer:
+    """A producer in memory; Kafka is away when it ``spools``."""
+
+    def __init__(self, spools: bool = False) -> None:
+        self.envelopes: list[Envelope] = []
+        self.spools = spools
+        self.flushed = 0
+
+    def emit(self, envelope: Envelope) -> bool:
+        self.envelopes.append(envelope)
+        return True
+
+    async def flush(self, timeout_s: float) -> bool:
+        self.flushed = len(self.envelopes)
+        return not self.spools
+
+    def books(self) -> ProducerCounters:
+        spooled = self.flushed if self.spools else 0
+        return ProducerCounters(len(self.envelopes), 0, spooled, 0, {}, 0, 0)
+
+    def kinds(self) -> Counter[str]:
+        return Counter(envelope.WhichOneof("event") or "" for envelope in self.envelopes)
+
+
+@pytest.fixture
+async def transport() -> AsyncIterator[Transport]:
+    transport = await open_transport("127.0.0.1", 0)
+    yield transport
+    await transport.close()
+
+
+class Bench:
+    """A session with its doubles."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        match: TestMatch,
+        meta: FakeMeta,
+        producer: FakeProducer,
+        patience: Timeouts,
+    ) -> None:
+        self.meta, self.producer = meta, producer
+        self.reports: list[dict[str, Any]] = []
+        self.engines: list[Engine] = []
+
+        def open_engine(config: MatchConfig) -> Engine:
+            self.engines.append(Engine(config, FLEET_KEY, transport))
+            return self.engines[-1]
+
+        async def send_report(report: str) -> None:
+            self.reports.append(json.loads(report))
+
+        self.session = MatchSession(
+            spec.parse_match_spec(match.annotation),
+            "west-europe-1",
+            open_engine=open_engine,
+            meta=meta,
+            producer=producer,
+            send_report=send_report,
+            clock=SystemTickClock(),
+            timeouts=patience,
+        )
+
+
+@pytest.fixture
+def bench(transport: Transport) -> Callable[..., Bench]:
+    def build(
+        match: TestMatch,
+        meta: FakeMeta | None = None,
+        producer: FakeProducer | None = None,
+        patience: Timeouts = PATIENCE,
+    ) -> Bench:
+        return Bench(transport, match, meta or FakeMeta(), producer or FakeProducer(), patience)
+
+    return build
+
+
+async def test_a_match_is_checked_out_played_told_and_committed(
+    bench: Callable[..., Bench], transport: Transport
+) -> None:
+    match = new_match([11, 12, 13, 14])
+    table = bench(match)
+    async with playing(match.tokens(transport.port)) as players:
+        assert await table.session.run()
+        assert players.match_over == [True] * 4
+    report = table.session.report()
+    assert (report["phase"], report["outcome"], report["match_id"]) == ("over", "ended", str(match.match_id))
+    assert (report["checkouts"], report["commits"], report["players_joined"], report["players_lost"]) == (
+        4,
+        4,
+        4,
+        0,
+    )
+    kinds = table.producer.kinds()
+    assert (kinds["match_started"], kinds["match_ended"]) == (1, 1)
+    assert kinds["kill"] == report["kills"] > 0
+    assert kinds["death"] == report["deaths"] >= 3
+    assert kinds["damage_summary"] == 4
+    assert report["events_emitted"] == len(table.producer.envelopes) == table.producer.flushed
+    assert sorted(result.placement for result in table.meta.committed) == [1, 2, 3, 4]
+    assert [result.fence for result in table.meta.committed] == [111, 112, 113, 114]
+    assert sum(result.kills for result in table.meta.committed) == report["kills"]
+    assert table.meta.lease_s > 1.5
+
+
+async def test_events_carry_the_match_its_ticks_and_the_times_of_these(
+    bench: Callable[..., Bench], transport: Transport
+) -> None:
+    match = new_match([11, 12, 13])
+    table = bench(match)
+    async with playing(match.tokens(transport.port)):
+        await table.session.run()
+    envelopes = table.producer.envelopes
+    assert {envelope.match_id for envelope in envelopes} == {match.match_id.bytes}
+    assert {envelope.region for envelope in envelopes} == {"west-europe"}
+    start, end = envelopes[0], envelopes[-1]
+    assert [player.player_id for player in start.match_started.players] == [11, 12, 13]
+    for envelope in envelopes:
+        ticks = envelope.tick - start.tick
+        assert ticks >= 0
+        assert envelope.occurred_at - start.occurred_at == pytest.approx(ticks / 60, abs=0.1)
+    placements = {placed.player_id: placed for placed in end.match_ended.placements}
+    winner = next(placed for placed in placements.values() if placed.placement == 1)
+    assert all(placed.played_s <= winner.played_s + 1e-6 for placed in placements.values())
+    assert winner.played_s == pytest.approx(end.match_ended.duration_s, abs=0.05)
+
+
+async def test_what_players_dealt_and_took_is_told_once_a_player_and_adds_up(
+    bench: Callable[..., Bench], transport: Transport
+) -> None:
+    match = new_match([11, 12, 13])
+    table = bench(match)
+    async with playing(match.tokens(transport.port)):
+        await table.session.run()
+    told = [each.damage_summary for each in table.producer.envelopes if each.HasField("damage_summary")]
+    deaths = Counter(each.death.victim_id for each in table.producer.envelopes if each.HasField("death"))
+    assert [summary.player_id for summary in told] == [11, 12, 13]
+    for summary in told:
+        (weapon,) = summary.weapons
+        assert summary.dealt == weapon.dealt <= 10.0 * weapon.hits
+        assert weapon.hits <= weapon.shots
+        assert summary.taken >= 100.0 * deaths[summary.player_id]  # who died has lost all he had
+    assert 0.0 < sum(summary.dealt for summary in told) <= sum(summary.taken for summary in told)
+
+
+async def test_reports_are_sent_while_it_is_played(bench: Callable[..., Bench], transport: Transport) -> None:
+    match = new_match([11, 12, 13])
+    table = bench(match)
+    async with playing(match.tokens(transport.port)):
+        await table.session.run()
+    assert {report["phase"] for report in table.reports} >= {"waiting", "over"}
+    assert len(table.reports) >= 3
+    assert not any("outcome" in report for report in table.reports)
+
+
+async def test_a_match_that_nobody_joins_ends_and_is_committed(bench: Callable[..., Bench]) -> None:
+    table = bench(new_match([11, 12], match_s=0.1), patience=NOBODY_COMES)
+    assert await table.session.run()
+    report = table.session.report()
+    assert (report["players_joined"], report["players_lost"], report["commits"]) == (0, 2, 2)
+    ended = table.producer.envelopes[-1].match_ended
+    assert list(ended.placements) == []
+    assert all(result.played_s == 0 for result in table.meta.committed)
+
+
+async def test_who_is_refused_at_the_check_out_cannot_connect_and_the_others_play(
+    bench: Callable[..., Bench], transport: Transport
+) -> None:
+    match = new_match([11, 12, 13])
+    table = bench(match, FakeMeta(refused=frozenset({12})))
+    async with playing(match.tokens(transport.port)) as players:
+        assert await table.session.run()
+        assert players.match_over == [True, False, True]
+    report = table.session.report()
+    assert (report["checkouts"], report["checkouts_refused"], report["players_joined"]) == (2, 1, 2)
+    assert [result.player_id for result in table.meta.committed] == [11, 13]
+
+
+async def test_a_meta_service_that_comes_back_in_time_is_waited_for(bench: Callable[..., Bench]) -> None:
+    table = bench(new_match([11, 12], match_s=0.1), FakeMeta(away=1), patience=NOBODY_COMES)
+    assert await table.session.run()
+
+
+async def test_a_meta_service_that_stays_away_fails_the_match_and_the_report_says_so(
+    bench: Callable[..., Bench],
+) -> None:
+    table = bench(new_match([11, 12]), FakeMeta(away=1000))
+    assert not await table.session.run()
+    report = table.session.report()
+    assert report["outcome"] == "failed"
+    assert report["error"] == "check-out: no answer from the meta service in 0.6 s: nobody answers"
+    assert table.engines == []
+    assert table.producer.envelopes == []
+
+
+async def test_a_refusal_of_the_meta_service_fails_the_match_at_once(bench: Callable[..., Bench]) -> None:
+    meta = FakeMeta(away=1)
+    meta.error = MetaRefusedError(403, "forbidden", "no")
+    table = bench(new_match([11, 12]), meta)
+    assert not await table.session.run()
+    assert "refused by the meta service: 403 forbidden: no" in table.session.report()["error"]
+
+
+async def test_a_match_whose_players_are_all_refused_fails(bench: Callable[..., Bench]) -> None:
+    table = bench(new_match([11, 12]), FakeMeta(refused=frozenset({11, 12})))
+    assert not await table.session.run()
+    assert table.session.report()["error"] == "check-out: every player was refused"
+
+
+async def test_a_commit_that_cannot_be_made_fails_the_match_but_its_events_are_out(
+    bench: Callable[..., Bench],
+) -> None:
+    table = bench(new_match([11, 12], match_s=0.1), patience=NOBODY_COMES)
+    session = asyncio.create_task(table.session.run())
+    while not table.meta.checked_out:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    table.meta.away = 1000
+    assert not await session
+    report = table.session.report()
+    assert report["error"].startswith("commit: no answer")
+    assert (report["phase"], report["commits"]) == ("over", 0)
+    assert table.producer.kinds()["match_ended"] == 1
+    assert table.producer.flushed == len(table.producer.envelopes)
+
+
+async def test_events_that_had_to_be_spooled_are_counted_and_the_match_still_ends(
+    bench: Callable[..., Bench],
+) -> None:
+    table = bench(new_match([11, 12], match_s=0.1), producer=FakeProducer(spools=True), patience=NOBODY_COMES)
+    assert await table.session.run()
+    report = table.session.report()
+    assert report["events_spooled"] == report["events_emitted"] == 2
+
+
+async def test_a_fault_in_a_tick_fails_the_match(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tick(self: Engine, now_s: float, late_s: float = 0.0) -> None:
+        raise ZeroDivisionError("in a kernel")
+
+    monkeypatch.setattr(Engine, "tick", tick)
+    table = bench(new_match([11, 12]))
+    assert not await table.session.run()
+    assert table.session.report()["error"] == "a fault of the server: ZeroDivisionError('in a kernel')"
+
+
+def test_a_lease_outlives_the_longest_match() -> None:
+    patience = replace(PATIENCE, join_s=10.0, flush_s=5.0, commit_s=30.0)
+    assert patience.lease_s(45.0) > 10 + 45 + 5 + 30

@@ -1,0 +1,227 @@
+"""Clients with a valid token and a bad will: what they try gains them nothing, and is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from dedicated_server.netcode.lag_compensation import MAX_REWIND_TICKS
+from dedicated_server.protocol import fields
+from dedicated_server.protocol.client.prediction import MOVEMENT
+from dedicated_server.protocol.client.sessions import CLIENT_CONNECTED, client_transmit
+from dedicated_server.protocol.server.state import INPUT_RING
+from dedicated_server.simulation import weapons
+from dedicated_server.simulation import world as w
+from dedicated_server.simulation.movement import MAX_CREDIT_TICKS
+from tests.dedicated_server.protocol.oracle import Input, seal, write_message
+from tests.dedicated_server.replication.lossy import LossyTable, Weather
+from tests.dedicated_server.tick.swarm import Intent
+
+PERFECT = Weather(delay_s=0.001, jitter_s=0.0, least_s=0.001, loss=0.0)
+STEP_M = MOVEMENT["battle_royale"].step_m
+CHEAT, HONEST = 0, 1
+TICKS = 120
+EAST: Intent = (127, 0, 0, 0)
+
+
+def table(policy: Callable[[LossyTable, int], Intent] = lambda _table, _client: EAST) -> LossyTable:
+    """Two players, 200 m apart, who run east: the cheat-to-be and an honest one, already in play."""
+    laid = LossyTable(2, policy, weather=PERFECT, spawn_radius_m=200.0, match_s=600.0)
+    laid.play(30)
+    assert (laid.sessions["state"] == CLIENT_CONNECTED).all()
+    return laid
+
+
+def say(laid: LossyTable, plain: bytes) -> None:
+    """Let the cheat send a message of its own making, sealed as its client would."""
+    session = laid.sessions[CHEAT]
+    sequence = int(session["send_sequence"])
+    session["send_sequence"] = sequence + 1
+    datagram = seal(int(session["cipher"]), session["send_key"].tobytes(), 3, sequence, plain)
+    laid.transport.deliver(datagram, ("198.51.100.1", 40_000 + CHEAT))
+
+
+def inputs(laid: LossyTable, tick: int, wish: Input, count: int = 1, ack: int | None = None) -> bytes:
+    newest = int(laid.sessions[CHEAT]["snapshot_tick"])
+    return write_message(newest if ack is None else ack, 0, 0, tick, [wish] * count)
+
+
+def ran_m(laid: LossyTable, ticks: int, cheat: Callable[[], None] = lambda: None) -> tuple[float, float]:
+    """How far east the two have come after so many ticks, in each of which ``cheat`` is called."""
+    body = laid.engine.match.world.body
+    start = body[w.X_M].copy()
+    for _ in range(ticks):
+        cheat()
+        laid.play(1)
+    gained = body[w.X_M] - start
+    return float(gained[CHEAT]), float(gained[HONEST])
+
+
+def refused(laid: LossyTable) -> list[int]:
+    count: list[int] = laid.engine.match.world.status[w.REFUSED_INPUTS].tolist()
+    return count
+
+
+@pytest.mark.parametrize("times", [2, 10, 100])
+def test_inputs_faster_than_time_are_refused(times: int) -> None:
+    laid = table()
+    room = np.zeros(1_216, np.uint8)
+
+    def hurry() -> None:
+        for _ in range(times - 1):
+            length = client_transmit(laid.state, CHEAT, laid.now_s, *EAST, 0, room)
+            laid.transport.deliver(room[:length].tobytes(), ("198.51.100.1", 40_000 + CHEAT))
+
+    cheated_m, honest_m = ran_m(laid, TICKS, hurry)
+    assert cheated_m <= honest_m + MAX_CREDIT_TICKS * STEP_M + 1e-6
+    assert refused(laid)[CHEAT] >= (min(times, INPUT_RING) - 1) * (TICKS - MAX_CREDIT_TICKS) * 0.9
+    assert refused(laid)[HONEST] == 0
+
+
+def test_a_lag_switch_moves_nobody_further_than_its_short_credit() -> None:
+    laid = table()
+    body = laid.engine.match.world.body
+    start_m = float(body[w.X_M, CHEAT])
+    out, address = np.zeros(1_216, np.uint8), ("198.51.100.1", 40_000 + CHEAT)
+    laid.policy = lambda _table, client: EAST if client == HONEST else (0, 0, 0, 0)
+    laid.play(5)
+    held = []
+    for _ in range(60):  # a second of inputs that are held back …
+        length = client_transmit(laid.state, CHEAT, laid.now_s, *EAST, 0, out)
+        held.append(out[:length].tobytes())
+    for datagram in held:  # … and all arrive at once
+        laid.transport.deliver(datagram, address)
+    before_m = float(body[w.X_M, CHEAT])
+    laid.play(1)
+    assert body[w.X_M, CHEAT] - before_m <= MAX_CREDIT_TICKS * STEP_M + 1e-6
+    assert body[w.X_M, CHEAT] >= start_m
+    assert refused(laid)[CHEAT] >= INPUT_RING - MAX_CREDIT_TICKS - 2
+
+
+@pytest.mark.parametrize("wish", [(127, 127), (-128, -128), (-128, 127)])
+def test_a_wish_longer_than_full_speed_is_cut_to_it(wish: tuple[int, int]) -> None:
+    laid = table(lambda _table, client: (*wish, 0, 0) if client == CHEAT else EAST)
+    body = laid.engine.match.world.body
+    start = body[: w.Y_M + 1, CHEAT].copy()
+    laid.play(TICKS)
+    moved_m = float(np.hypot(*(body[: w.Y_M + 1, CHEAT] - start)))
+    assert moved_m <= (TICKS + MAX_CREDIT_TICKS) * STEP_M + 1e-6
+
+
+def test_shots_come_at_the_weapons_rate_however_often_the_trigger_is_pulled() -> None:
+    laid = table(lambda _table, client: (127, 0, 0, fields.BUTTON_FIRE))
+    room = np.zeros(1_216, np.uint8)
+
+    def hurry() -> None:
+        for _ in range(5):
+            length = client_transmit(laid.state, CHEAT, laid.now_s, 0, 0, 0, fields.BUTTON_FIRE, 0, room)
+            laid.transport.deliver(room[:length].tobytes(), ("198.51.100.1", 40_000 + CHEAT))
+
+    status = laid.engine.match.world.status
+    before = status[w.SHOTS].copy()
+    ran_m(laid, TICKS, hurry)
+    shots = status[w.SHOTS] - before
+    interval = weapons.WEAPONS[weapons.RIFLE, weapons.INTERVAL_TICKS]
+    assert shots[HONEST] == pytest.approx(TICKS / interval, abs=1)
+    assert shots[CHEAT] <= (TICKS + MAX_CREDIT_TICKS) / interval + 1
+
+
+@pytest.mark.parametrize(("claimed_ticks", "hits"), [(10, True), (40, False), (200, False)])
+def test_a_shot_at_the_distant_past_misses_and_is_counted(claimed_ticks: int, hits: bool) -> None:
+    laid = LossyTable(2, lambda _table, client: EAST if client == HONEST else (0, 0, 0, 0), weather=PERFECT,
+                      spawn_radius_m=30.0, match_s=600.0)  # fmt: skip
+    laid.play(300)
+    engine = laid.engine
+    world = engine.match.world
+    tick = engine.tick_number
+    then = laid.truth[tick - claimed_ticks]
+    east, north = then[:, HONEST] - world.body[: w.Y_M + 1, CHEAT]
+    yaw = round(np.arctan2(north, east) / (2 * np.pi) * 65_536) & 65_535
+    clamped = int(world.status[w.CLAMPED_REWINDS, CHEAT])
+    newest = int(laid.sessions[CHEAT]["snapshot_tick"])
+    wish = Input(0, 0, yaw, fields.BUTTON_FIRE, tick - claimed_ticks)
+    laid.sessions[CHEAT]["input_tick"] += 1
+    say(laid, write_message(newest, 0, 0, int(laid.sessions[CHEAT]["input_tick"]), [wish]))
+    laid.play(1)
+    assert bool(world.status[w.HITS, CHEAT]) == hits
+    assert world.status[w.CLAMPED_REWINDS, CHEAT] - clamped == (claimed_ticks > MAX_REWIND_TICKS)
+
+
+def test_an_acknowledgement_of_the_future_is_dropped_with_its_inputs_and_counted() -> None:
+    laid = table(lambda _table, client: EAST if client == HONEST else (0, 0, 0, 0))
+    wish = Input(127, 0, 0, 0, 0)
+    start = int(laid.sessions[CHEAT]["input_tick"])
+    laid.policy = lambda _table, client: EAST
+    sent = laid.sessions["sent_datagrams"].copy()
+
+    def lie() -> None:
+        say(laid, inputs(laid, start + 1_000, wish, 16, ack=laid.engine.tick_number + 50))
+
+    before = int(laid.engine.wire.input_newest[CHEAT])
+    cheated_m, honest_m = ran_m(laid, TICKS, lie)
+    assert laid.engine.wire.drops_by_reason()["future_ack"] == TICKS
+    assert cheated_m == pytest.approx(honest_m, abs=2 * STEP_M)
+    assert laid.engine.wire.input_newest[CHEAT] == before + (laid.sessions["sent_datagrams"] - sent)[CHEAT]
+
+
+@pytest.mark.parametrize("leap", [INPUT_RING + 5, 100_000, 2**31 - 1])
+def test_a_leap_of_the_input_clock_gains_nothing_but_a_stop(leap: int) -> None:
+    laid = table()
+    tick = min(int(laid.sessions[CHEAT]["input_tick"]) + leap, 2**31 - 1)
+    say(laid, inputs(laid, tick, Input(127, 0, 0, 0, 0), 16))
+    cheated_m, honest_m = ran_m(laid, TICKS)
+    assert cheated_m <= honest_m + MAX_CREDIT_TICKS * STEP_M + 1e-6
+    assert honest_m == pytest.approx(TICKS * STEP_M, abs=3 * STEP_M)
+
+
+def test_snapshots_acknowledged_but_never_received_blind_nobody_but_the_liar() -> None:
+    laid = table()
+
+    def lie() -> None:
+        laid.sessions[CHEAT]["input_tick"] += 1
+        say(
+            laid,
+            write_message(
+                max(laid.engine.tick_number - 1, 1),
+                0xFFFFFFFF,
+                0xFFFF,
+                int(laid.sessions[CHEAT]["input_tick"]),
+                [Input(127, 0, 0, 0, 0)],
+            ),
+        )
+
+    ran_m(laid, TICKS, lie)
+    seen = laid.state.seen_tick[HONEST]
+    assert (laid.engine.tick_number - seen <= 8).all()
+    assert laid.sessions["state"][HONEST] == CLIENT_CONNECTED
+
+
+def test_connecting_again_and_again_makes_nobody_faster() -> None:
+    laid = table()
+    turns = iter(range(10_000))
+
+    def reconnect() -> None:
+        if next(turns) % 6 == 5:
+            laid.clients.reconnect(CHEAT)
+
+    cheated_m, honest_m = ran_m(laid, TICKS, reconnect)
+    assert cheated_m <= honest_m + MAX_CREDIT_TICKS * STEP_M + 1e-6
+    assert laid.engine.wire.counters_by_name()["reconnects"] > 5
+
+
+def test_a_flood_of_valid_datagrams_changes_nothing_for_the_others_and_takes_no_memory() -> None:
+    laid = table()
+    arrays = sum(array.nbytes for array in laid.engine.wire.state)
+    wish = Input(127, 0, 0, fields.BUTTON_FIRE, 1)
+
+    def flood() -> None:
+        tick = int(laid.sessions[CHEAT]["input_tick"])
+        for extra in range(300):
+            say(laid, inputs(laid, tick + extra, wish, 16))
+
+    cheated_m, honest_m = ran_m(laid, 60, flood)
+    assert cheated_m <= honest_m + MAX_CREDIT_TICKS * STEP_M + 1e-6
+    assert honest_m == pytest.approx(60 * STEP_M, abs=3 * STEP_M)
+    assert sum(array.nbytes for array in laid.engine.wire.state) == arrays

@@ -1,0 +1,294 @@
+"""Interest against its plain-Python oracle, and what a player would notice of it."""
+
+from __future__ import annotations
+
+import random
+from uuid import UUID
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dedicated_server.netcode.rings import (
+    HORIZON_M,
+    KEYS,
+    LOOK_TICKS,
+    MOST_BYTES,
+    PERIOD_TICKS,
+    STALE_TICKS,
+)
+from dedicated_server.protocol.datagrams import CONNECTED, TIMED_OUT
+from dedicated_server.protocol.server.wire import ServerWire
+from dedicated_server.replication.interest import Interest, new_interest, select_entities
+from dedicated_server.replication.priority import collect_due, sort_by_priority
+from dedicated_server.simulation import world as w
+from dedicated_server.simulation.grid import Grid, fill, new_grid
+from tests.dedicated_server.replication.naive import NaiveInterest
+
+USUAL_BYTES = 500
+HALF_M = 1_000.0
+
+
+class Field:
+    """Players standing about, their views, and a wire that packs at most ``fits`` entities a snapshot."""
+
+    def __init__(
+        self, positions: list[tuple[float, float]], teams: list[int] | None = None, fits: int = 1_000
+    ) -> None:
+        self.count = len(positions)
+        teams = list(range(self.count)) if teams is None else teams
+        self.world = w.new_world(teams, np.array(positions, dtype=float).reshape(-1, 2).T, np.zeros(w.RULES))
+        self.grid: Grid = new_grid(self.count, HALF_M, 100.0)
+        self.interest: Interest = new_interest(teams)
+        self.wire = ServerWire(
+            fleet_key=bytes(32), match_id=UUID(int=1), player_ids=range(self.count), host="192.0.2.1", port=1
+        )
+        self.status, self.newly, self.packed = (
+            self.wire.status,
+            self.wire.newly_connected,
+            self.wire.packed_count,
+        )
+        self.budget = self.wire.budget_bytes
+        self.status[:] = CONNECTED
+        self.fits = fits
+        self.tick = 0
+
+    def move(self, entity: int, x_m: float, y_m: float) -> None:
+        self.world.body[w.X_M, entity], self.world.body[w.Y_M, entity] = x_m, y_m
+
+    def step(self, every: int = 1, elapsed: int = 1) -> None:
+        self.tick += elapsed
+        self.world.counters[w.TICK], self.world.counters[w.ELAPSED] = self.tick, elapsed
+        fill(self.grid, self.world.body[w.X_M], self.world.body[w.Y_M], self.world.status[w.SHOWN])
+        select_entities(self.world, self.grid, self.interest, self.wire.state, USUAL_BYTES, self.tick, every)
+        self.packed[:] = np.minimum(self.interest.selected_count, self.fits)
+        self.newly[:] = 0
+
+    def selected(self, client: int) -> list[int]:
+        return list(map(int, self.interest.selected[client, : max(self.interest.selected_count[client], 0)]))
+
+    def packed_entities(self, client: int) -> list[int]:
+        return self.selected(client)[: max(self.packed[client], 0)]
+
+    def left(self, client: int) -> list[int]:
+        return list(map(int, self.interest.left[client, : self.interest.left_count[client]]))
+
+    def in_view(self, client: int) -> set[int]:
+        return set(self.interest.entity[client, : self.interest.in_view[client]].tolist())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    count=st.integers(1, 30),
+    team_size=st.sampled_from([1, 1, 5]),
+    spread_m=st.sampled_from([20.0, 300.0, 990.0]),
+    fits=st.sampled_from([1, 3, 9, 1_000]),
+    stride_m=st.sampled_from([0.5, 40.0]),
+)
+def test_every_list_equals_that_of_the_plain_python_interest(
+    seed: int, count: int, team_size: int, spread_m: float, fits: int, stride_m: float
+) -> None:
+    generator = random.Random(seed)
+    start = [
+        (generator.uniform(-spread_m, spread_m), generator.uniform(-spread_m, spread_m)) for _ in range(count)
+    ]
+    teams = [entity // team_size for entity in range(count)]
+    field, naive = Field(start, teams, fits), NaiveInterest(teams)
+    for _ in range(40):
+        for entity in range(count):
+            x_m, y_m = field.world.body[w.X_M, entity], field.world.body[w.Y_M, entity]
+            field.move(
+                entity,
+                min(max(x_m + generator.uniform(-stride_m, stride_m), -HALF_M), HALF_M),
+                min(max(y_m + generator.uniform(-stride_m, stride_m), -HALF_M), HALF_M),
+            )
+            field.world.status[w.SHOWN, entity] = generator.random() < 0.95
+        naive.note_packed(field.packed.tolist(), field.tick)
+        field.step()
+        where = dict(enumerate(zip(*field.world.body[: w.Y_M + 1].tolist(), strict=True)))
+        shown = {entity: where[entity] for entity in where if field.world.status[w.SHOWN, entity]}
+        for client, view in enumerate(naive.views):
+            left: set[int] = set()
+            if field.tick >= view.look_tick:
+                left = naive.look(client, shown, where[client], field.tick)
+            assert set(field.left(client)) == left
+            assert field.in_view(client) == set(view.ring)
+            keys = naive.priorities(client, field.tick)
+            view.selected = field.selected(client)
+            assert sorted(view.selected) == sorted(keys)
+            assert view.selected[:1] == [client]
+            if len(keys) > field.fits:  # only then does anything depend on the order
+                ordered = [keys[entity] for entity in view.selected]
+                assert ordered == sorted(ordered, reverse=True)
+
+
+def test_who_is_within_the_near_rings_is_told_of_in_every_tick() -> None:
+    field = Field([(0, 0), (30, 0), (0, 90)])
+    for _ in range(20):
+        field.step()
+        assert set(field.selected(0)) == {0, 1, 2}
+
+
+def test_farther_rings_are_told_of_at_their_own_period() -> None:
+    field = Field([(0, 0), (150, 0), (0, 350)])
+    told = []
+    for _ in range(60):
+        field.step()
+        told.append(set(field.packed_entities(0)))
+    assert sum(1 in entities for entities in told) == pytest.approx(60 / PERIOD_TICKS[2], abs=1)
+    assert sum(2 in entities for entities in told) == pytest.approx(60 / PERIOD_TICKS[3], abs=1)
+
+
+def test_who_is_beyond_the_horizon_is_not_told_of_unless_a_team_mate() -> None:
+    field = Field([(0, 0), (500, 0), (0, 900)], teams=[0, 1, 0])
+    told: set[int] = set()
+    for _ in range(20):
+        field.step()
+        told |= set(field.selected(0))
+    assert told == {0, 2}
+
+
+def test_walking_to_and_fro_across_the_horizon_flickers_nothing() -> None:
+    field = Field([(0, 0), (HORIZON_M - 1, 0)])
+    field.step()
+    for turn in range(60):
+        field.move(1, HORIZON_M + (20 if turn % 2 else -20), 0)
+        field.step()
+        assert field.left(0) == []
+        assert field.in_view(0) == {0, 1}
+
+
+def test_who_walks_away_is_said_to_leave_once() -> None:
+    field = Field([(0, 0), (100, 0)])
+    field.step()
+    field.move(1, 800, 0)
+    left = []
+    for _ in range(3 * LOOK_TICKS):
+        field.step()
+        left += field.left(0)
+    assert left == [1]
+
+
+def test_more_leavers_than_a_tick_can_tell_leave_over_the_next_looks() -> None:
+    field = Field([(0, 0)] + [(10 + 0.1 * entity, 0) for entity in range(200)])
+    field.step()
+    for entity in range(1, 201):
+        field.move(entity, 900, 900)
+    left: list[int] = []
+    for _ in range(5 * LOOK_TICKS):
+        field.step()
+        assert field.interest.left_count[0] <= field.interest.left.shape[1]
+        left += field.left(0)
+    assert sorted(left) == list(range(1, 201))
+
+
+def test_in_a_crowd_beyond_the_budget_nobody_grows_stale() -> None:
+    generator = random.Random(5)
+    field = Field([(generator.gauss(0, 60), generator.gauss(0, 60)) for _ in range(150)], fits=30)
+    waiting = dict.fromkeys(range(150), 0)
+    for _ in range(120):
+        field.step()
+        packed = field.packed_entities(0)
+        for entity in waiting:
+            waiting[entity] = 0 if entity in packed else waiting[entity] + 1
+        if field.tick > 30:
+            assert max(waiting.values()) <= STALE_TICKS + 2
+
+
+def test_in_a_crowd_the_near_are_told_of_more_often_than_the_far() -> None:
+    field = Field(
+        [(0, 0)]
+        + [(10.0 + entity, 0.0) for entity in range(20)]
+        + [(80.0, float(entity)) for entity in range(20)],
+        fits=15,
+    )
+    told = dict.fromkeys(range(41), 0)
+    for _ in range(200):
+        field.step()
+        for entity in field.packed_entities(0):
+            told[entity] += 1
+    near, far = [told[entity] for entity in range(1, 21)], [told[entity] for entity in range(21, 41)]
+    assert told[0] == 200
+    assert np.mean(near) > 1.5 * np.mean(far)
+
+
+def test_a_crowd_that_goes_stale_gets_a_larger_datagram_and_never_more_than_one() -> None:
+    field = Field([(0.01 * entity, 0) for entity in range(300)], fits=5)
+    for _ in range(40):
+        field.step()
+    assert (field.budget == MOST_BYTES).all()
+
+
+def test_a_calm_view_keeps_the_usual_budget() -> None:
+    field = Field([(float(entity), 0) for entity in range(20)])
+    for _ in range(40):
+        field.step()
+        assert (field.budget == USUAL_BYTES).all()
+
+
+def test_under_overload_clients_take_turns_and_forget_nothing() -> None:
+    field = Field([(0, 0), (30, 0), (60, 0), (90, 0)])
+    field.step()
+    field.move(3, 900, 0)
+    left = []
+    for _ in range(16):
+        field.step(every=4)
+        turns = np.flatnonzero(field.interest.selected_count >= 0)
+        assert len(turns) == 1
+        left += field.left(0)
+    assert left == [3]
+
+
+def test_nothing_is_selected_for_who_is_not_connected() -> None:
+    field = Field([(0, 0), (1, 0)])
+    field.status[1] = TIMED_OUT
+    field.step()
+    assert field.interest.selected_count.tolist() == [2, -1]
+
+
+def test_a_client_that_reconnects_is_told_of_everyone_anew() -> None:
+    field = Field([(0, 0), (30, 0), (350, 0)])
+    for _ in range(7):
+        field.step()
+    field.newly[0] = 1
+    field.step()
+    assert set(field.selected(0)) == {0, 1, 2}
+
+
+def test_ticks_left_out_count_as_waiting() -> None:
+    field = Field([(0, 0), (350, 0)])
+    for _ in range(12):
+        field.step()
+    field.step(elapsed=20)
+    assert set(field.selected(0)) == {0, 1}
+
+
+@given(keys=st.lists(st.integers(0, KEYS - 1), max_size=80), room=st.integers(1, 90))
+def test_the_counting_sort_is_a_stable_sort_by_falling_key(keys: list[int], room: int) -> None:
+    places = np.full(room, -1, dtype=np.int32)
+
+    sort_by_priority(
+        np.array([*keys, 0], dtype=np.uint8)[: len(keys)], np.zeros(KEYS, dtype=np.int32), places
+    )
+
+    expected = sorted((place for place in range(len(keys)) if keys[place]), key=lambda place: -keys[place])
+    assert places[: len(expected)].tolist() == expected[:room]
+    assert (places[len(expected) :] == -1).all()
+
+
+@given(keys=st.lists(st.sampled_from([0, 1, 70]), max_size=40), room=st.integers(1, 50))
+def test_the_due_are_listed_in_their_order(keys: list[int], room: int) -> None:
+    places = np.full(room, -1, dtype=np.int32)
+    expected = [place for place in range(len(keys)) if keys[place]]
+
+    collect_due(np.array([*keys, 0], dtype=np.uint8)[: len(keys)], len(expected), places)
+
+    assert places[: len(expected)].tolist() == expected[:room]
+
+
+def test_the_scratch_of_a_look_is_clean_afterwards() -> None:
+    field = Field([(0, 0), (430, 0), (50, 0)], teams=[0, 1, 0])
+    field.step()
+    assert not field.interest.mark.any()

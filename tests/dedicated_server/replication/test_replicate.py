@@ -1,0 +1,191 @@
+"""What a tick publishes, read back in the wire's units; attendance; the meter."""
+
+from __future__ import annotations
+
+import math
+from uuid import UUID
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dedicated_server.netcode.meter import IP_UDP_BYTES, meter
+from dedicated_server.protocol import datagrams, fields, sealing
+from dedicated_server.protocol.server.state import NEWLY_CONNECTED, NEWLY_LOST, PLAIN_BITS
+from dedicated_server.protocol.server.wire import ServerWire
+from dedicated_server.replication.connections import apply_connection_changes
+from dedicated_server.replication.replicate import HURT_TICKS, queue_match_over, replicate_world
+from dedicated_server.simulation import world as w
+from dedicated_server.simulation.event_buffer import DEATH
+from dedicated_server.simulation.journal import drain
+
+TICK = 200
+
+
+def wire_of(players: int) -> ServerWire:
+    return ServerWire(
+        fleet_key=bytes(32), match_id=UUID(int=1), player_ids=range(1, players + 1), host="192.0.2.1", port=1
+    )
+
+
+def world_of(players: int, zone_m: float = 100.0) -> w.World:
+    rules = np.zeros(w.RULES)
+    rules[w.ZONE_START_M], rules[w.ZONE_HOLD_TICKS], rules[w.ZONE_CLOSED_TICKS] = zone_m, 1_000, 2_000
+    world = w.new_world(range(players), np.zeros((2, players)), rules)
+    world.counters[w.TICK] = TICK
+    return world
+
+
+class Published:
+    def __init__(
+        self, world: w.World, wire: ServerWire, phase: int = fields.PHASE_PLAYING, countdown: int = 5
+    ) -> None:
+        self.records = np.zeros(len(world.spawns[0]), dtype=np.int64)
+        self.match_state = np.zeros(len(fields.MATCH_FIELDS), dtype=np.int32)
+        replicate_world(world, wire.state, self.records, self.match_state, phase, countdown)
+
+
+def reliable_of(wire: ServerWire, slot: int) -> list[tuple[int, int, int]]:
+    client = wire.state.slots[slot]
+    numbers = range(int(client["reliable_first"]), int(client["reliable_first"] + client["reliable_count"]))
+    return [tuple(client["reliable"][number % len(client["reliable"])].tolist()) for number in numbers]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    x_m=st.floats(-1_000, 1_000),
+    y_m=st.floats(-1_000, 1_000),
+    yaw=st.integers(0, 65_535),
+    health=st.floats(0, 100),
+    alive=st.booleans(),
+    firing=st.booleans(),
+    hurt_ago=st.integers(0, 30),
+    connected=st.booleans(),
+)
+def test_a_record_says_what_the_world_says_to_the_wires_resolution(
+    x_m: float, y_m: float, yaw: int, health: float, alive: bool, firing: bool, hurt_ago: int, connected: bool
+) -> None:
+    world, wire = world_of(1), wire_of(1)
+    world.body[w.X_M : w.Y_M + 1, 0] = x_m, y_m
+    world.body[w.HEALTH_POINTS, 0] = health
+    world.status[w.YAW, 0], world.status[w.ALIVE, 0], world.status[w.FIRING, 0] = yaw, alive, firing
+    world.status[w.HURT_TICK, 0] = TICK - hurt_ago
+    world.status[w.APPLIED_INPUT, 0] = 77
+    wire.status[0] = datagrams.CONNECTED if connected else datagrams.TIMED_OUT
+
+    record = Published(world, wire).records[0]
+
+    assert abs(fields.entity_x(record) - x_m) <= 0.5 / fields.POSITION_UNITS_PER_M
+    assert abs(fields.entity_y(record) - y_m) <= 0.5 / fields.POSITION_UNITS_PER_M
+    turn_apart = abs(fields.entity_yaw(record) / (2 * math.pi) - yaw / 65_536)
+    assert min(turn_apart, 1 - turn_apart) <= 0.5 / 1_024 + 1e-9
+    assert fields.entity_health(record) == math.ceil(health)
+    assert fields.entity_flags(record) == (
+        fields.FLAG_ALIVE * alive
+        | fields.FLAG_FIRING * firing
+        | fields.FLAG_OUTSIDE_ZONE * (x_m * x_m + y_m * y_m > 100.0**2)
+        | fields.FLAG_HURT * (hurt_ago < HURT_TICKS)
+        | fields.FLAG_CONNECTED * connected
+    )
+    assert wire.input_applied[0] == 77
+
+
+def test_the_match_state_names_zone_phase_living_and_countdown() -> None:
+    world, wire = world_of(3), wire_of(3)
+    world.rules[w.ZONE_X_M], world.rules[w.ZONE_Y_M] = 10.0, -20.0
+    world.status[w.ALIVE, 1] = 0
+
+    state = Published(world, wire, fields.PHASE_WAITING, 70_000).match_state
+
+    assert state[fields.MATCH_PHASE] == fields.PHASE_WAITING
+    assert state[fields.MATCH_ZONE_X] == (1_024 + 10) * 64
+    assert state[fields.MATCH_ZONE_Y] == (1_024 - 20) * 64
+    assert state[fields.MATCH_ZONE_RADIUS] == 100 * 64
+    assert state[fields.MATCH_ALIVE] == 2
+    assert state[fields.MATCH_COUNTDOWN] == 0xFFFF
+
+
+def test_a_hit_is_told_to_the_shooter_and_a_kill_to_everybody() -> None:
+    world, wire = world_of(3), wire_of(3)
+    world.counters[w.HIT_COUNT] = 1
+    world.hits[: w.HIT_ROWS, 0] = 2, 1, 17, 1, 900
+    world.status[w.ALIVE, 1], world.status[w.CHANGED_TICK, 1], world.status[w.KILLER, 1] = 0, TICK, 2
+
+    Published(world, wire)
+
+    kill = (fields.RELIABLE_KILL, 2 | 1 << 16, 0 | 2 << 16)
+    assert reliable_of(wire, 0) == [kill]
+    assert reliable_of(wire, 2) == [(fields.RELIABLE_HIT, 1 | 17 << 16, 900), kill]
+
+
+def test_a_death_by_the_zone_names_no_killer() -> None:
+    world, wire = world_of(2), wire_of(2)
+    world.status[w.ALIVE, 1], world.status[w.CHANGED_TICK, 1], world.status[w.KILLER, 1] = 0, TICK, -1
+    Published(world, wire)
+    assert reliable_of(wire, 0) == [(fields.RELIABLE_KILL, 0xFFFF | 1 << 16, 0 | 1 << 16)]
+
+
+def test_everybody_is_told_their_own_placement_and_who_won() -> None:
+    wire = wire_of(3)
+    placements, kills = np.array([[2, 3, 1], [4, 0, 1]], dtype=np.int32)
+    queue_match_over(wire.state, placements, kills, 2)
+    assert [reliable_of(wire, slot) for slot in range(3)] == [
+        [(fields.RELIABLE_MATCH_OVER, 2 | 2 << 16, 4)],
+        [(fields.RELIABLE_MATCH_OVER, 3 | 2 << 16, 0)],
+        [(fields.RELIABLE_MATCH_OVER, 1 | 2 << 16, 1)],
+    ]
+
+
+def come_and_go(
+    world: w.World, wire: ServerWire, joined: list[bool], playing: bool
+) -> tuple[int, list[bool], list[bool]]:
+    here, lost = np.array(joined), np.zeros(len(joined), dtype=bool)
+    come = apply_connection_changes(world, wire.state, here, lost, playing)
+    return come, here.tolist(), lost.tolist()
+
+
+def test_who_connects_has_come_and_counts_inputs_from_the_beginning() -> None:
+    world, wire = world_of(2), wire_of(2)
+    world.status[w.APPLIED_INPUT] = 500
+    wire.status[1] = datagrams.CONNECTED
+    wire.state.per_slot[NEWLY_CONNECTED, 1] = 1
+    assert come_and_go(world, wire, [False, False], playing=True) == (1, [False, True], [False, False])
+    assert world.status[w.APPLIED_INPUT].tolist() == [500, 0]
+
+
+def test_who_times_out_is_lost_but_stays_standing() -> None:
+    world, wire = world_of(2), wire_of(2)
+    wire.status[0] = datagrams.TIMED_OUT
+    wire.state.per_slot[NEWLY_LOST, 0] = 1
+    assert come_and_go(world, wire, [True, True], playing=True) == (2, [True, True], [True, False])
+    assert world.status[w.ALIVE].tolist() == [1, 1]
+
+
+def test_who_leaves_in_the_middle_of_a_life_ends_it_and_is_not_lost() -> None:
+    world, wire = world_of(2), wire_of(2)
+    wire.status[0] = datagrams.LEFT
+    wire.state.per_slot[NEWLY_LOST, 0] = 1
+    assert come_and_go(world, wire, [True, True], playing=True) == (2, [True, True], [False, False])
+    assert world.status[w.ALIVE].tolist() == [0, 1]
+    assert drain(world)["kind"].tolist() == [DEATH]
+
+
+def test_who_leaves_before_the_start_dies_of_nothing() -> None:
+    world, wire = world_of(1), wire_of(1)
+    wire.status[0] = datagrams.LEFT
+    wire.state.per_slot[NEWLY_LOST, 0] = 1
+    come_and_go(world, wire, [True], playing=False)
+    assert world.status[w.ALIVE].tolist() == [1]
+
+
+@given(bits=st.lists(st.integers(0, 9_000), min_size=1, max_size=8), cipher=st.sampled_from([0, 1]))
+def test_the_meter_counts_every_byte_that_the_line_sees(bits: list[int], cipher: int) -> None:
+    wire, sent = wire_of(len(bits)), np.zeros(len(bits), dtype=np.int64)
+    ciphers = [sealing.CIPHER_AEGIS_128L, sealing.CIPHER_CHACHA20_POLY1305]
+    wire.state.slots["cipher"] = ciphers[cipher]
+    wire.state.per_slot[PLAIN_BITS] = bits
+    meter(sent, wire.state)
+    around = (
+        IP_UDP_BYTES + datagrams.HEADER_BYTES + (sealing.AEGIS_TAG_BYTES, sealing.CHACHA_TAG_BYTES)[cipher]
+    )
+    assert sent.tolist() == [math.ceil(count / 8) + around if count else 0 for count in bits]

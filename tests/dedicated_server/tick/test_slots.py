@@ -1,0 +1,138 @@
+"""Seats of a running match that change hands: whose token opens them, what counts for whom, and what a recording makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dedicated_server.protocol import fields
+from dedicated_server.protocol.client.sessions import CLIENT_CONNECTED
+from dedicated_server.protocol.datagrams import LEFT
+from dedicated_server.recording.replay import replay
+from dedicated_server.simulation import world as w
+from dedicated_server.simulation.match import RosterPlayer
+from dedicated_server.tick.slots import VACANT
+from tests.dedicated_server.replication.lossy import LossyTable, Policy
+from tests.dedicated_server.replication.test_lossy_links import Wanderers
+from tests.dedicated_server.tick.swarm import token_for
+
+NEWCOMER = 777
+
+
+def laid(
+    mode: str = "teams_of_five", teams: int = 2, record_to: Path | None = None, policy: Policy | None = None
+) -> LossyTable:
+    roster = [
+        RosterPlayer(player_id=9_000 + entity, team=entity % teams, entity=entity) for entity in range(10)
+    ]
+    return LossyTable(
+        10, policy or Wanderers(10, teams), record_to=record_to, mode=mode, players=roster, spawn_radius_m=50.0,
+        match_s=30.0, join_timeout_s=1.0,
+    )  # fmt: skip
+
+
+def give(table: LossyTable, entity: int, player_id: int = NEWCOMER) -> None:
+    """Give a seat to a newcomer, who connects in place of the player before him."""
+    table.engine.slots.assign(entity, player_id)
+    table.clients.free(entity)
+    assert table.clients.add(token_for(table.engine, entity)) == entity
+
+
+def test_a_seat_is_open_to_one_player_at_a_time() -> None:
+    table = laid()
+    table.play(200)
+    old_token = token_for(table.engine, 4)
+    table.clients.leave(4)
+    table.play(60)
+    seats = table.engine.slots
+    assert table.engine.wire.status[4] == LEFT
+    assert seats.abandoned(played_in=True).tolist() == [4]
+    parted = seats.release(4)
+    assert (parted.player.player_id, parted.joined) == (9_004, True)
+    assert seats.vacant().tolist() == [4]
+    for owner in (VACANT, NEWCOMER):  # before somebody has it, and after
+        if owner != VACANT:
+            seats.assign(4, owner)
+        table.clients.free(4)
+        assert table.clients.add(old_token) == 4
+        table.play(60)
+        assert table.sessions["state"][4] != CLIENT_CONNECTED
+    assert table.engine.wire.drops_by_reason()["other_player"] > 0
+    table.clients.free(4)
+    table.clients.add(token_for(table.engine, 4))
+    table.play(60)
+    assert table.sessions["state"][4] == CLIENT_CONNECTED
+    assert seats.has_joined(4)
+    assert table.engine.match.world.status[w.ALIVE, 4] == 1
+    assert table.engine.wire.drops_by_reason()["replayed"] == 0
+
+
+def test_what_the_player_before_did_stays_his_and_his_sides() -> None:
+    table = laid()
+    table.play(400)
+    seats, status = table.engine.slots, table.engine.match.world.status
+    entity = int(status[w.KILLS].argmax())
+    before, deaths = int(status[w.KILLS, entity]), int(status[w.DEATHS, entity])
+    assert before > 0
+    table.clients.leave(entity)
+    table.play(30)
+    parted = seats.release(entity)
+    assert parted.kills == before
+    assert parted.deaths >= deaths
+    give(table, entity)
+    table.play(6_000)
+    assert table.engine.finished
+    result = table.engine.result()[entity]
+    assert result.player.player_id == NEWCOMER
+    assert result.kills == status[w.KILLS, entity] - before
+    assert sum(each.kills for each in table.engine.result()) + before == status[w.KILLS].sum()
+    [told] = [b for kind, _, b in table.heard[entity] if kind == fields.RELIABLE_MATCH_OVER]
+    assert told == result.kills
+    report = table.engine.report()
+    assert (report["players_joined"], report["players_expected"]) == (11, 10)
+
+
+def test_who_never_came_is_missed_once_the_match_begins_and_his_body_with_whoever_takes_the_seat() -> None:
+    table = laid("battle_royale", 10, policy=lambda _table, _client: (0, 0, 0, 0))
+    table.clients.free(3)
+    table.play(30)
+    assert table.engine.slots.abandoned(played_in=False).size == 0  # he may still come
+    table.play(120)
+    assert table.engine.match.started
+    table.clients.leave(5)
+    table.play(30)
+    assert table.engine.slots.abandoned(played_in=False).tolist() == [
+        3
+    ]  # dead is dead: that seat has been played in
+    alive = table.engine.match.alive_count
+    assert table.engine.slots.release(3).joined is False
+    give(table, 3)
+    table.play(60)
+    status = table.engine.match.world.status
+    assert (status[w.PRESENT, 3], table.engine.match.alive_count) == (1, alive + 1)
+
+
+@pytest.mark.parametrize(("mode", "teams"), [("battle_royale", 10), ("teams_of_five", 2)])
+def test_a_match_that_newcomers_came_into_is_played_again_bit_for_bit(
+    tmp_path: Path, mode: str, teams: int
+) -> None:
+    path = tmp_path / "match.ldr"
+    table = laid(mode, teams, path)
+    table.clients.free(3)
+    table.play(150)
+    table.engine.slots.release(3)
+    give(table, 3)
+    table.clients.leave(6)
+    table.play(40)
+    if mode == "teams_of_five":
+        table.engine.slots.release(6)
+        give(table, 6, NEWCOMER + 1)
+    table.play(100)
+    assert table.engine.slots.has_joined(3)
+    table.play(6_000)
+    assert table.engine.finished
+    result = replay(path)
+    assert result.identical, result.difference
+    assert result.ended == "ended"
+    assert list(result.placements) == [player.placement for player in table.engine.result()]

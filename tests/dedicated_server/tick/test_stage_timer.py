@@ -1,0 +1,66 @@
+"""The stopwatch and the warm-up."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from dedicated_server.match.warm_up import warm_up
+from dedicated_server.tick.stage_timer import KEPT_TICKS, StageTimer
+
+
+def test_laps_and_ticks_are_what_the_clock_says() -> None:
+    clock = itertools.count(0, 10_000)
+    watch = StageTimer(("one", "two"), lambda: next(clock))
+    for late_us in range(100):
+        watch.start(late_us * 1e-6)
+        watch.lap(0)
+        watch.lap(1)
+        assert watch.stop() == pytest.approx(20e-6)
+    assert watch.stages_us() == {"one": 10.0, "two": 10.0}
+    assert watch.tick_us() == {"p50": 20.0, "p99": 20.0, "max": 20.0}
+    assert watch.late_us()["p50"] == pytest.approx(49.5, abs=0.1)
+
+
+def test_histograms_count_each_tick_once_in_bins_of_half_a_doubling() -> None:
+    clock = itertools.count(0, 10_000)
+    watch = StageTimer(("one", "two"), lambda: next(clock))
+    for tick in range(KEPT_TICKS + 100):
+        watch.start(0.0)
+        watch.lap(0)
+        watch.lap(1)
+        watch.stop()
+        if tick % 60 == 0:
+            watch.histograms()
+    counts = {
+        name: {bin_: count for bin_, count in enumerate(bins) if count}
+        for name, bins in watch.histograms().items()
+    }
+    assert counts == {
+        "tick": {8: KEPT_TICKS + 100},  # 20 µs: from 16 to 22.6
+        "one": {6: KEPT_TICKS + 100},  # 10 µs: from 8 to 11.3
+        "two": {6: KEPT_TICKS + 100},
+    }
+
+
+def test_before_the_first_tick_everything_is_zero() -> None:
+    watch = StageTimer(("one",), lambda: 0)
+    assert watch.stages_us() == {"one": 0.0}
+    assert watch.tick_us() == {"p50": 0.0, "p99": 0.0, "max": 0.0}
+    assert watch.late_us() == {"p50": 0.0, "p99": 0.0}
+
+
+def test_percentiles_forget_the_distant_past_but_the_longest_tick_does_not() -> None:
+    times = itertools.chain([0, 9_000_000], itertools.cycle([0, 1_000]))
+    watch = StageTimer(("only",), lambda: next(times))
+    for _ in range(KEPT_TICKS + 1):
+        watch.start(0.0)
+        watch.lap(0)
+        watch.stop()
+    assert watch.tick_us() == {"p50": 1.0, "p99": 1.0, "max": 9_000.0}
+
+
+def test_after_the_warm_up_a_match_of_any_mode_finds_its_kernels_compiled() -> None:
+    warm_up()
+    warm_up()

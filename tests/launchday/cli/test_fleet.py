@@ -1,0 +1,89 @@
+"""``launchday fleet`` against a real fleet: tables for people, JSON for scripts, one line for what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from launchday.engines import free_port
+from launchday.settings import Settings
+from tests.dedicated_server.fleet.conftest import REGION, fleet_settings
+from tests.dedicated_server.fleet.test_process import launch
+
+__all__ = ["fleet_settings"]
+
+
+def cli(settings: Settings, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """A command that knows no more than where the state is."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("LAUNCHDAY_")}
+    env |= {"LAUNCHDAY_STATE_DIR": str(settings.state_dir), "COLUMNS": "200", **more}
+    command = [sys.executable, "-m", "launchday.cli.main", "fleet", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=50)
+
+
+@pytest.fixture
+def running(fleet_settings: Settings) -> Iterator[Settings]:
+    settings = fleet_settings.model_copy(update={"fleet_port": free_port()})
+    process = launch(settings)
+    try:
+        while not (settings.state_dir / "fleet" / "access.json").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        yield settings
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_an_operators_round(running: Settings) -> None:
+    """List, scale, get, cordon, kill, drain: each seen in what comes after."""
+    decision = json.loads(cli(running, "scale", REGION, "3", "--json").stdout)
+    assert decision["idle"] == 3
+    fleets = json.loads(cli(running, "list", "--json").stdout)
+    assert [one["name"] for one in fleets] == [REGION, "east-us"]
+    assert fleets[0]["idle_wanted"] == 3
+    while (
+        len(
+            servers := json.loads(
+                cli(running, "list", "--region", REGION, "--state", "Ready", "--json").stdout
+            )
+        )
+        != 3
+    ):
+        pass
+    name = servers[0]["name"]
+    table = cli(running, "list", "--servers")
+    assert name in table.stdout
+    shown = cli(running, "get", name)
+    assert "RequestReady" in shown.stdout
+    assert "listening" in shown.stdout
+    assert cli(running, "cordon", name).stdout.strip() == f"{name}: cordoned"
+    assert "(cordoned)" in cli(running, "list", "--servers", "--region", REGION).stdout
+    assert cli(running, "kill", name).stdout.strip() == f"{name}: killed, now Unhealthy"
+    assert cli(running, "drain", "east-us").stdout.strip() == "east-us: drained"
+    assert "draining" in cli(running, "list").stdout
+    watched = cli(running, "watch", "--seconds", "0.1")
+    assert REGION in watched.stdout
+
+
+def test_what_goes_wrong_is_one_line(running: Settings, fleet_settings: Settings) -> None:
+    for code, words, done in (
+        (1, "there is no game server nobody", cli(running, "get", "nobody")),
+        (
+            1,
+            "no answer from the fleet",
+            cli(running, "list", LAUNCHDAY_FLEET_TOKEN="t", LAUNCHDAY_FLEET_URL="http://127.0.0.1:1"),
+        ),
+        (2, "LAUNCHDAY_FLEET_URL", cli(running, "list", LAUNCHDAY_STATE_DIR="/nowhere")),
+        (2, "--role is viewer or operator", cli(running, "token", "--role", "king")),
+    ):
+        assert done.returncode == code, done.stderr
+        assert words in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert "Traceback" not in done.stderr

@@ -1,0 +1,175 @@
+"""Starting and stopping the whole: what can go wrong before anything runs is one line that says what to do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from launchday.engines import Postgres, Valkey, free_port
+from launchday.engines.stack import EngineStack
+from launchday.launcher import backend
+from launchday.launcher.backend import Backend, BackendError, single_instance
+from launchday.settings import Settings
+
+CLI = [sys.executable, "-m", "launchday.cli.main"]
+
+
+def cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*CLI, *arguments], capture_output=True, text=True, env={**os.environ, **environment}, timeout=50
+    )
+
+
+def assert_one_line_error(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_a_busy_port_is_named_with_the_setting_that_moves_it(tmp_path: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        done = cli("run", LAUNCHDAY_META_PORT=str(port), LAUNCHDAY_STATE_DIR=str(tmp_path))
+    assert_one_line_error(done, 1, f"port {port}", "LAUNCHDAY_META_PORT")
+
+
+def test_a_second_run_beside_the_first_is_refused(tmp_path: Path) -> None:
+    with single_instance(tmp_path / "run"):
+        done = cli("run", LAUNCHDAY_STATE_DIR=str(tmp_path))
+    assert_one_line_error(done, 1, "already runs", str(os.getpid()), "LAUNCHDAY_STATE_DIR")
+
+
+def test_the_lock_is_free_again_after_its_holder_was_killed(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, time; from pathlib import Path; from launchday.launcher.backend import only_one\n"
+            "with only_one(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)",
+            str(tmp_path),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(BackendError, match="already runs"), single_instance(tmp_path):
+        pass
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    holder.stdout.close()
+    with single_instance(tmp_path):
+        pass
+
+
+def test_a_bad_setting_is_named(tmp_path: Path) -> None:
+    assert_one_line_error(cli("doctor", LAUNCHDAY_MATCH_S="soon"), 2, "LAUNCHDAY_MATCH_S")
+
+
+def test_an_unknown_scenario_lists_those_that_are_shipped() -> None:
+    assert_one_line_error(cli("run", "--scenario", "tuor"), 2, "tuor", "tour", "smoke")
+
+
+def test_a_malformed_scenario_is_refused_with_line_and_path(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(
+        "name: bad\nplayers: {count: 10, locations: {west-eurpoe: 1.0}}\narrivals: {over_s: -1}\n"
+    )
+    done = cli("flood", str(file))
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert f"{file}:2: players.locations.west-eurpoe" in done.stderr
+    assert "west-europe" in done.stderr
+    assert f"{file}:3: arrivals.over_s" in done.stderr
+
+
+def test_a_scenario_too_large_for_one_machine_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    done = cli("flood", "launch_day", LAUNCHDAY_STATE_DIR=str(tmp_path / "state"))
+    assert_one_line_error(done, 2, "1,000,000 players", "simulate")
+    assert not (tmp_path / "state").exists()
+
+
+def test_two_runs_are_compared_and_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.json", tmp_path / "b.json"
+    first.write_text('{"scenario": "tour", "players_lost": 1}')
+    second.write_text('{"scenario": "tour", "players_lost": 2}')
+    done = cli("compare", str(first), str(second), "--report", str(tmp_path / "both.html"))
+    assert done.returncode == 0, done.stderr
+    assert "players_lost" in done.stdout
+    assert "+100.0%" in (tmp_path / "both.html").read_text()
+    second.write_text("[]")
+    assert_one_line_error(cli("compare", str(first), str(second)), 2, "b.json", "no scenario")
+
+
+def test_an_engine_that_does_not_start_leaves_no_other_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Valkey] = []
+    start = Valkey.start
+
+    def remember(self: Valkey, port: int = 0) -> None:
+        start(self, port)
+        started.append(self)
+
+    monkeypatch.setattr(Valkey, "start", remember)
+    broken = tmp_path / "bin"
+    broken.mkdir()
+    for name in ("initdb", "postgres"):
+        (broken / name).symlink_to("/bin/false")
+    monkeypatch.setattr(Postgres, "program", classmethod(lambda cls: broken / "postgres"))
+    ports = {service.port_setting: free_port() for service in backend.SERVICES if service.port_setting}
+    with pytest.raises(BackendError, match="initdb failed"):
+        Backend(Settings(state_dir=tmp_path).model_copy(update=ports)).start()
+    assert len(started) == 1
+    assert not started[0].answers()
+
+
+def test_an_address_in_the_settings_replaces_the_embedded_server(
+    tmp_path: Path, cache_url: str, store_url: str, kafka_bootstrap: str
+) -> None:
+    given = Settings(
+        state_dir=tmp_path, cache_url=cache_url, store_url=store_url, kafka_bootstrap=kafka_bootstrap
+    )
+    stack = EngineStack(given)
+    completed = stack.start()
+    assert stack.servers == {}
+    assert completed.cache_url == cache_url
+    assert len(completed.fleet_key_bytes) == 32
+
+
+@pytest.mark.parametrize(
+    ("setting", "address"),
+    [
+        ("LAUNCHDAY_CACHE_URL", "redis://127.0.0.1:9"),
+        ("LAUNCHDAY_STORE_URL", "postgresql://127.0.0.1:9/x"),
+        ("LAUNCHDAY_KAFKA_BOOTSTRAP", "127.0.0.1:9"),
+    ],
+)
+def test_a_server_of_yours_that_is_away_is_said_before_anything_starts(
+    tmp_path: Path, setting: str, address: str
+) -> None:
+    done = cli("run", LAUNCHDAY_STATE_DIR=str(tmp_path), **{setting: address})
+    assert_one_line_error(done, 1, address, "cannot be reached", setting)
+    assert "on port" not in done.stdout
+
+
+def test_a_region_that_is_not_in_the_table_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    done = cli("run", LAUNCHDAY_STATE_DIR=str(tmp_path), LAUNCHDAY_REGIONS="west-eurpoe")
+    assert_one_line_error(done, 2, "west-eurpoe", "west-europe")
+    assert done.stdout == ""
+
+
+def test_the_services_are_started_below_those_who_call_them() -> None:
+    order = [service.name for service in backend.SERVICES]
+    assert order.index("meta service") < order.index("matchmaker")
+    assert order.index("fleet") < order.index("director")

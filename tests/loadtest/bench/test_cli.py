@@ -1,0 +1,243 @@
+"""Every benchmark, tiny: the shape of what it prints, and that its figures agree with each other. No clock is judged."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from dedicated_server.protocol.bits import take
+from dedicated_server.protocol.fields import RECORD_BITS
+from loadtest.bench import cli
+from loadtest.bench.errors import BenchError
+from loadtest.bench.harness.layout import MAP
+from loadtest.bench.harness.rig import Rig
+from loadtest.bench.harness.shared_state import SharedState
+from loadtest.bench.harness.worker import CONTEXT, Worker
+from loadtest.bench.show import show
+from loadtest.bench.tick import echo_clients
+from loadtest.bench.tick.scale import write_all_to_all
+from tests.optional import needs
+
+STAGES = ["drain", "open", "apply", "simulate", "interest", "encode", "seal", "send"]
+
+pytestmark = pytest.mark.timeout(300)  # where no kernel has been compiled yet, they all are
+
+
+def printed(*arguments: str) -> dict[str, Any]:
+    """The one JSON object that a benchmark prints."""
+    result = CliRunner().invoke(cli.app, [*arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    (line,) = result.stdout.splitlines()
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+def in_order(figures: dict[str, float], *names: str) -> None:
+    """Assert that percentiles are positive and none is below the one before it."""
+    values = [figures[name] for name in names]
+    assert values[0] > 0.0
+    assert values == sorted(values)
+
+
+def test_tick_shows_a_tick_beside_a_floor_that_carried_the_same_datagrams() -> None:
+    found = printed("tick", "--players", "8", "--layout", "cluster", "--seconds", "1")
+
+    assert (found["players"], found["layout"], found["hz"], found["connected"]) == (8, "cluster", 60, 8)
+    in_order(found["tick_us"], "p50", "p99", "max")
+    in_order(found["floor_us"], "p50", "p99")
+    in_order(found["kbit_per_client"], "p50", "max", "peak")
+    in_order(found["staleness_ms"], "p50", "p99", "max")
+    in_order(found["bytes_per_snapshot"], "p50", "p99", "max")
+    assert found["late_us"]["p99"] >= found["late_us"]["p50"] >= 0.0
+    assert found["ratio"] == pytest.approx(found["tick_us"]["p50"] / found["floor_us"]["p50"], rel=0.01)
+    assert list(found["stages_us"]) == STAGES
+    assert all(took_us > 0.0 for took_us in found["stages_us"].values())
+    assert found["missed_ticks"] >= 0
+    assert 0.0 < found["snapshot_hz"] <= 60.0
+    assert found["records_per_snapshot"] == pytest.approx(8.0, abs=0.5)  # all see all
+    assert found["bits_per_changed_entity"] > 0.0
+    assert found["floor_datagrams"]["in"] == pytest.approx(1.0, abs=0.2)
+    assert found["floor_datagrams"]["out"] == pytest.approx(1.0, abs=0.2)
+
+
+def test_tick_runs_over_the_portable_transport_too() -> None:
+    found = printed("tick", "--players", "4", "--seconds", "0.5", "--transport", "asyncio")
+
+    assert (found["transport"], found["layout"], found["connected"]) == ("asyncio", "map", 4)
+    in_order(found["tick_us"], "p50", "p99", "max")
+
+
+def test_scale_shows_a_point_for_each_size_and_both_exponents() -> None:
+    found = printed("scale", "--sizes", "5,10", "--seconds", "0.5")
+
+    assert [point["players"] for point in found["points"]] == [5, 10]
+    for point in found["points"]:
+        in_order(point["tick_us"], "p50", "p99", "max")
+        assert point["naive_us"] > 0.0
+        assert point["connected"] == point["players"]
+        assert 0.0 < point["snapshot_hz"] <= 60.0
+    small, large = (point["tick_us"]["p50"] for point in found["points"])
+    assert found["exponent"] == pytest.approx(np.log2(large / small), abs=0.01)
+    assert isinstance(found["exponent_naive"], float)
+    assert "exponent_full_rate" in found
+
+
+def test_wire_shows_what_the_format_saves() -> None:
+    found = printed("wire", "--players", "8", "--seconds", "1")
+
+    assert found["layout"] == "map"
+    assert found["bits_per_changed_entity"] > 0.0
+    in_order(found["bytes_per_snapshot"], "p50", "p99", "max")
+    in_order(found["kbit_per_client"], "p50", "max", "peak")
+    assert found["full_state_bytes"] == 8 * 16
+    assert found["reduction_of_state"] >= found["reduction"] >= found["reduction_on_line"] > 1.0
+
+
+def test_transport_shows_both_transports_beside_the_floor() -> None:
+    found = printed("transport", "--players", "6", "--seconds", "0.5")
+
+    for name in ("floor_us", "mmsg_us", "asyncio_us"):
+        in_order(found[name], "p50", "p99")
+        assert found[name]["datagrams_in"] == found[name]["datagrams_out"] == 6 * 30
+        assert found[name]["in_p50"] > 0.0
+        assert found[name]["out_p50"] > 0.0
+    assert found["floor_us"]["ratio"] == 1.0
+
+
+def test_siege_shows_the_tick_under_fire_beside_the_quiet_one_and_loses_nobody() -> None:
+    found = printed("siege", "--players", "12", "--bad", "6000", "--seconds", "2")
+
+    in_order(found["quiet_us"], "p50", "p99", "max")
+    in_order(found["hostile_us"], "p50", "p99", "max")
+    assert found["ratio"]["p99"] == pytest.approx(
+        found["hostile_us"]["p99"] / found["quiet_us"]["p99"], rel=0.01
+    )
+    assert found["players_lost"] == 0
+    assert found["bad"]["sent"] > 100
+    assert found["dropped"]["future_ack"] > 0
+    assert found["dropped"]["forged"] > 0
+    assert found["inputs_refused"] > 0
+    assert found["rewinds_clamped"] > 0
+
+
+def test_lines_shows_others_where_they_were_and_every_hit_once() -> None:
+    found = printed("lines", "--players", "12", "--seconds", "3")
+
+    assert found["connected"] == 12
+    assert found["time_outs"] == found["reconnects"] == found["reliable_overflow"] == 0
+    assert found["hits"]["missing"] == found["hits"]["wrong"] == 0
+    assert found["shown"] > 0
+    assert 0.0 < found["loss"] < 0.2
+    assert (
+        0.0 < found["shown_error_m"]["p50"] <= found["shown_error_m"]["p95"] <= found["shown_error_m"]["p99"]
+    )
+
+
+def test_tick_with_events_shows_both_ticks_and_a_broker_that_took_every_event() -> None:
+    found = printed("tick", "--players", "8", "--seconds", "2", "--events", "200")
+
+    in_order(found["tick_us"], "p50", "p99", "max")
+    in_order(found["tick_with_events_us"], "p50", "p99", "max")
+    assert found["event_cost"]["blocks"] == 4
+    events = found["events"]
+    assert events["emitted"] == events["delivered"] > 150
+    assert events["dropped"] == {}
+    assert events["spooled"] == events["waiting"] == events["refused"] == 0
+
+
+@needs("tshark")
+def test_tap_reads_nothing_of_a_match_and_everything_of_what_is_not_sealed() -> None:
+    found = printed("tap", "--players", "4", "--seconds", "1")
+
+    assert found["readable"] == 0
+    assert found["readable_in_the_clear"] == found["secrets"] > 4 * 5
+    assert found["to_server"]["datagrams"] > 100
+    assert found["to_client"]["datagrams"] > 100
+
+
+def test_without_json_people_get_tables() -> None:
+    console = Console(file=io.StringIO(), width=80)
+
+    show(
+        {
+            "bench": "scale",
+            "points": [{"players": 100, "tick_us": {"p50": 7.5}}, {"players": 1_600}],
+            "exponent": 1.0,
+        },
+        console,
+    )
+
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    for expected in ("bench scale", "tick us p50", "7.5", "1,600", "exponent"):
+        assert expected in shown
+
+
+@pytest.mark.parametrize("sizes", ["5", "5,x", "2,5", "5,5000"])
+def test_sizes_that_make_no_sense_are_bad_usage(sizes: str) -> None:
+    assert CliRunner().invoke(cli.app, ["scale", "--sizes", sizes]).exit_code == 2
+
+
+def test_a_benchmark_that_cannot_go_on_is_one_line_and_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_rig: Rig) -> None:
+        raise BenchError("the server has ended without a word")
+
+    monkeypatch.setattr(Rig, "warm_up", fail)
+
+    result = CliRunner().invoke(cli.app, ["tick", "--json"])
+
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "ended without a word" in result.stderr
+
+
+@pytest.fixture
+def workers() -> Iterator[tuple[Worker, Worker]]:
+    board, core = SharedState(CONTEXT, 1), min(os.sched_getaffinity(0))
+    both = Worker("first", board, core), Worker("second", board, core)
+    for worker in both:
+        worker.start()
+    yield both
+    for worker in both:
+        worker.stop()
+
+
+def test_a_worker_that_fails_is_heard_by_whoever_waits_for_another(workers: tuple[Worker, Worker]) -> None:
+    first, second = workers
+    second.run(int.from_bytes, "no such thing")
+
+    with pytest.raises(BenchError, match="the second: TypeError"):
+        first.receive(int, 60.0, second)
+
+
+def test_a_worker_that_has_ended_is_noticed(workers: tuple[Worker, Worker]) -> None:
+    first, second = workers
+    second.run(echo_clients.prepare)
+    second.receive(bool, 120.0)
+    second.stop()
+
+    with pytest.raises(BenchError, match="ended without a word"):
+        second.run(echo_clients.prepare)
+    with pytest.raises(BenchError, match="has not answered"):
+        first.receive(int, 0.0)
+
+
+def test_telling_everybody_everything_writes_every_record_whole() -> None:
+    records = np.arange(1, 11, dtype=np.int64) << 40
+    words = np.zeros(len(records) * RECORD_BITS // 64 + 2, np.uint64)
+
+    bits = write_all_to_all(records, 3, words)
+
+    assert bits == len(records) * RECORD_BITS
+    assert [int(take(words, at * RECORD_BITS, RECORD_BITS)) for at in range(10)] == records.tolist()
+
+
+def test_the_map_is_the_default() -> None:
+    assert cli.LayoutName.MAP.value == MAP.name

@@ -1,0 +1,61 @@
+"""The matchmaker under unrest, in short; ``launchday bench unrest`` does the same with fifty kills and five restarts."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from loadtest.bench.matchmaker import queue_chaos
+from loadtest.bench.matchmaker.queue_chaos import Audit, audit
+from matchmaker.client import Assignment, TicketStatus
+
+pytestmark = pytest.mark.timeout(300)  # where no kernel has been compiled yet, they all are
+
+
+def assigned(ticket: str, match: str, entity: int = 0) -> TicketStatus:
+    seat = Assignment(match, "west-europe", "127.0.0.1", 7000, "", 0, entity)
+    return TicketStatus(ticket, "assigned", None, seat)
+
+
+def test_killed_directors_and_a_killed_cache_cost_no_ticket_no_player_and_no_server() -> None:
+    found = queue_chaos.run(kills=2, restarts=1, seed=4)
+    assert found["faults"] == 0, found
+    assert sum(found["ends"].values()) == found["tickets"] > 0
+    assert found["ends"]["assigned"] > 0
+
+
+@pytest.mark.parametrize(
+    ("told", "stored", "allocated", "fault"),
+    [
+        ({}, {"a": "assigned"}, [], "without_end"),
+        ({"a": (1, assigned("a", "m"))}, {"a": "searching"}, ["m"], "without_end"),
+        ({"a": (1, assigned("a", "m"))}, {"a": "cancelled"}, ["m"], "two_ends"),
+        (
+            {"a": (1, assigned("a", "m")), "b": (1, assigned("b", "n"))},
+            {"a": "assigned", "b": "assigned"},
+            ["m", "n"],
+            "two_matches",
+        ),
+        (
+            {"a": (1, assigned("a", "m", 3)), "b": (2, assigned("b", "m", 3))},
+            {"a": "assigned", "b": "assigned"},
+            ["m"],
+            "two_matches",
+        ),
+        ({"a": (1, assigned("a", "m"))}, {"a": "assigned"}, ["m", "n"], "idle_servers"),
+        ({"a": (1, assigned("a", "m"))}, {"a": "assigned"}, [], "without_server"),
+    ],
+)
+def test_the_audit_sees_what_is_wrong(
+    told: dict[str, tuple[int, TicketStatus]], stored: dict[str, str | None], allocated: list[str], fault: str
+) -> None:
+    found = audit(told, stored, allocated)
+    assert {each.name: len(getattr(found, each.name)) for each in fields(Audit)} == {
+        each.name: int(each.name == fault) for each in fields(Audit)
+    }
+
+
+def test_the_audit_is_content_with_a_run_that_went_well() -> None:
+    told = {"a": (1, assigned("a", "m", 0)), "b": (2, assigned("b", "m", 1))}
+    assert audit(told, {"a": "assigned", "b": "assigned"}, ["m"]).faults == 0

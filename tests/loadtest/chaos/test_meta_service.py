@@ -1,0 +1,17 @@
+"""``kill -9``, a few times here; ``make chaos`` does it thirty times to each part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from loadtest.chaos.__main__ import run_chaos
+from loadtest.chaos.meta_backend import TARGETS
+
+
+@pytest.mark.timeout(180)
+def test_nothing_is_lost_doubled_or_out_of_date_whoever_is_killed(tmp_path: Path) -> None:
+    found = run_chaos(TARGETS, 1, 7, tmp_path)
+    assert found["wrong"] == {}
+    assert all(found["acknowledged"][op] for op in ("dress", "buy", "checkout", "commit"))

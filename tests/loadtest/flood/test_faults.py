@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from pydantic import TypeAdapter
+
+from dedicated_server.fleet.client import FleetAdminClient
+from launchday.engines import EmbeddedServer, Valkey
+from loadtest.errors import BackendError
+from loadtest.flood.faults import FaultInjector
+from loadtest.flood.timeline import Timeline
+from loadtest.scenario.faults import Fault
+
+
+class Sleeper:
+    """A process to be killed as a game server."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+
+    def listed(self, name: str, region: str, phase: str = "playing") -> dict[str, Any]:
+        return {"name": name, "region": region, "pid": self.process.pid, "report": {"phase": phase}}
+
+
+@pytest.fixture
+def sleepers() -> Iterator[list[Sleeper]]:
+    made = [Sleeper() for _ in range(3)]
+    yield made
+    for sleeper in made:
+        sleeper.process.kill()
+        sleeper.process.wait()
+
+
+class FakeFleet:
+    def __init__(self, servers: list[dict[str, Any]]) -> None:
+        self.servers = servers
+
+    async def gameservers(self) -> list[dict[str, Any]]:
+        return self.servers
+
+
+class FakeCutter:
+    def __init__(self) -> None:
+        self.cuts: list[tuple[str, bool]] = []
+
+    async def cut(self, region: str, *, off: bool) -> None:
+        self.cuts.append((region, off))
+
+
+class FakeMachine:
+    """A launcher with a cache of its own."""
+
+    processes: dict[str, int] = {}  # noqa: RUF012 - as the protocol has it
+
+    def __init__(self, cache: EmbeddedServer | None = None) -> None:
+        self.cache = cache
+        self.delays_ms: list[float] = []
+
+    def engine(self, role: str) -> EmbeddedServer | None:
+        return self.cache if role == "cache" else None
+
+    def slow_store(self, by_ms: float) -> None:
+        self.delays_ms.append(by_ms)
+
+
+def faults_of(
+    *planned: dict[str, Any],
+    machine: FakeMachine | None = None,
+    servers: list[dict[str, Any]] | None = None,
+    cutter: FakeCutter | None = None,
+) -> FaultInjector:
+    begun_s = time.monotonic()
+    return FaultInjector(
+        TypeAdapter(list[Fault]).validate_python(list(planned)),
+        machine,
+        cast(FleetAdminClient, FakeFleet(servers or [])),
+        cutter or FakeCutter(),
+        Timeline(),
+        lambda: time.monotonic() - begun_s,
+        lambda count: 0,
+    )
+
+
+async def until_over(faults: FaultInjector) -> None:
+    while any(happening.ended_s is None for happening in faults.records):  # noqa: ASYNC110 - they tell nobody
+        await asyncio.sleep(0.01)
+
+
+async def test_a_server_that_plays_in_the_region_is_killed_and_named(sleepers: list[Sleeper]) -> None:
+    servers = [
+        sleepers[0].listed("a", "west-europe"),
+        sleepers[1].listed("b", "east-us", phase="waiting"),
+        sleepers[2].listed("c", "east-us"),
+    ]
+    async with faults_of({"at_s": 0.0, "do": "kill_server", "region": "east-us"}, servers=servers) as faults:
+        await until_over(faults)
+    assert sleepers[2].process.wait() == -9
+    assert sleepers[0].process.poll() is sleepers[1].process.poll() is None
+    assert (faults.killed_count, faults.killed_servers, faults.missed) == (1, {"c"}, 0)
+
+
+async def test_a_killed_cache_comes_back_on_its_port_with_its_data(tmp_path: Path) -> None:
+    cache = Valkey(tmp_path / "data", tmp_path / "log")
+    cache.start()
+    port, first = cache.port, cache.process
+    assert first is not None
+    try:
+        machine = FakeMachine(cache)
+        async with faults_of({"at_s": 0.0, "do": "stop_cache", "for_s": 0.05}, machine=machine) as faults:
+            await until_over(faults)
+        assert first.returncode == -9
+        assert cache.process is not first
+        assert cache.port == port
+        assert cache.answers()
+    finally:
+        cache.stop()
+
+
+async def test_what_is_still_wrong_when_the_run_ends_is_set_right() -> None:
+    machine, cutter = FakeMachine(), FakeCutter()
+    faults = faults_of(
+        {"at_s": 0.0, "do": "slow_store", "by_ms": 50.0, "for_s": 600.0},
+        {"at_s": 0.0, "do": "cut_region", "region": "east-us", "for_s": 600.0},
+        {"at_s": 500.0, "do": "slow_store", "by_ms": 99.0, "for_s": 1.0},
+        machine=machine,
+        cutter=cutter,
+    )
+    async with faults:
+        while not (machine.delays_ms and cutter.cuts):  # noqa: ASYNC110 - they tell nobody
+            await asyncio.sleep(0.01)
+    assert machine.delays_ms == [50.0, 0.0]
+    assert cutter.cuts == [("east-us", True), ("east-us", False)]
+    assert faults.missed == 1
+
+
+def test_a_fault_that_this_backend_cannot_be_given_is_said_before_the_run() -> None:
+    with pytest.raises(BackendError, match="store killed: the store is not one"):
+        faults_of({"at_s": 0.0, "do": "stop_store", "for_s": 1.0}, machine=FakeMachine())
+    with pytest.raises(BackendError, match="slow_store needs a backend"):
+        faults_of({"at_s": 0.0, "do": "slow_store", "by_ms": 1.0, "for_s": 1.0})

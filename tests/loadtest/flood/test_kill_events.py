@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from launchday.settings import Settings
+from loadtest.errors import BackendError
+from loadtest.flood.kill_events import KillEventCounter
+from rewards.events import PLAYER, DeathCause, Envelope, Source, death, ensure_topics, kill
+
+SOURCE = Source("gs-1", "west-europe", uuid.uuid4())
+
+
+def a_kill(killer_id: int) -> Envelope:
+    return kill(
+        SOURCE,
+        now_s=time.time(),
+        tick=60,
+        killer_id=killer_id,
+        victim_id=killer_id + 1,
+        weapon="rifle",
+        distance_m=20.0,
+        killer_at=(0.0, 0.0),
+        victim_at=(20.0, 0.0),
+    )
+
+
+def a_death() -> Envelope:
+    return death(
+        SOURCE, now_s=time.time(), tick=60, victim_id=2, cause=DeathCause.ZONE, at=(0.0, 0.0), survived_s=9.0
+    )
+
+
+async def send(settings: Settings, values: list[bytes]) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap)
+    await producer.start()
+    try:
+        for value in values:
+            await producer.send(PLAYER.name(settings.topic_prefix), value, key=b"1")
+        await producer.flush()
+    finally:
+        await producer.stop()
+
+
+async def test_kills_on_the_topic_are_counted_once_each_and_nothing_else_is(settings: Settings) -> None:
+    await ensure_topics(settings.kafka_bootstrap, settings.topic_prefix)
+    before = [a_kill(90).SerializeToString()]
+    await send(settings, before)
+    repeated = a_kill(5).SerializeToString()
+    async with KillEventCounter(settings.kafka_bootstrap, settings.topic_prefix) as events:
+        kills = [a_kill(number).SerializeToString() for number in range(20)]
+        await send(
+            settings, [*kills, repeated, repeated, a_death().SerializeToString(), b"\xff not an event"]
+        )
+        while events.unreadable == 0:  # noqa: ASYNC110 - the last of what was sent
+            await asyncio.sleep(0.01)
+        assert (events.kills, events.repeats, events.unreadable) == (21, 1, 1)
+        assert events.failure() is None
+
+
+async def test_a_broker_that_is_away_is_a_backend_error() -> None:
+    with pytest.raises(BackendError, match=r"Kafka at 127\.0\.0\.1:9"):
+        async with KillEventCounter("127.0.0.1:9", "nobody"):
+            pass
+
+
+async def test_without_an_address_it_says_which_setting_is_missing() -> None:
+    with pytest.raises(BackendError, match="LAUNCHDAY_KAFKA_BOOTSTRAP"):
+        async with KillEventCounter("", "nobody"):
+            pass

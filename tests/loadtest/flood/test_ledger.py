@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import pytest
+
+from loadtest.flood.counters import BackendCounters
+from loadtest.flood.ledger import ExpectedLosses, Ledger, balance
+from tests.loadtest.sample_run import sample_counters, sample_outcome
+
+
+def ledger(tickets_opened: int = 200, kill_events: int = 180, **changes: int) -> Ledger:
+    return balance(sample_counters(**changes), tickets_opened=tickets_opened, kill_events=kill_events)
+
+
+def unbalanced(found: Ledger) -> dict[str, int]:
+    return {line.name: line.difference for line in found.lines if not line.balanced}
+
+
+def test_equal_counts_balance() -> None:
+    assert ledger().balanced
+    assert unbalanced(ledger()) == {}
+
+
+@pytest.mark.parametrize(
+    ("planted", "line", "difference"),
+    [
+        ({"tickets_opened": 199}, "players", 1),
+        ({"queued": 203}, "players", 3),
+        ({"matched": 190}, "players", 10),
+        ({"matches": 3}, "matches", 1),
+        ({"matches_started": 3}, "matches", 1),
+        ({"matches_ended": 0}, "matches", 2),
+        ({"checkouts": 198}, "check-outs", 2),
+        ({"commits": 199}, "check-outs", 1),
+        ({"kills": 181}, "kills", 1),
+        ({"kill_events": 0}, "kills", 180),
+        ({"kills_applied": 360}, "kills", 180),
+    ],
+)
+def test_a_difference_anywhere_is_caught_in_its_line_and_no_other(
+    planted: dict[str, int], line: str, difference: int
+) -> None:
+    assert unbalanced(ledger(**planted)) == {line: difference}
+
+
+@pytest.mark.parametrize("end", ["cancelled", "expired", "failed"])
+def test_a_ticket_may_end_in_any_way_but_must_end(end: str) -> None:
+    assert ledger(**{"matched": 195, end: 5}).balanced
+
+
+@pytest.mark.parametrize(("resumed", "unclaimed"), [(10, 0), (7, 0), (7, 3), (7, 2)])
+def test_tickets_that_players_of_lost_matches_do_not_come_back_for_are_counted(
+    resumed: int, unclaimed: int
+) -> None:
+    again = {"requeued": 10, "resumed": resumed, "unclaimed": unclaimed, "expired": unclaimed}
+    counts = {"queued": 210, "matched": 200 + resumed, **again}
+    assert ledger(200 + resumed, **counts).balanced
+    assert unbalanced(ledger(200 + resumed - 1, **counts)) == {"players": 1}
+    assert unbalanced(ledger(200 + resumed, **{**counts, "matched": 199 + resumed})) == {"players": 1}
+
+
+def test_a_difference_fails_the_run_and_says_so() -> None:
+    good, bad = sample_outcome(), sample_outcome(kills_applied=179)
+    assert good.passed
+    assert not bad.passed
+    assert bad.verdict == "Failed: ledger lines off 1 (limit 0)."
+    assert bad.as_json()["ledger"]["balanced"] is False
+
+
+def test_only_what_happened_during_the_run_counts() -> None:
+    before = BackendCounters(
+        {"queued": 1_000, "searching": 4}, {"kills": 5, "reports": []}, {"commits": 7}, {}
+    )
+    now = BackendCounters(
+        {"queued": 1_200, "searching": 2},
+        {"kills": 9, "reports": ["a"]},
+        {"commits": 7},
+        {"kills_applied": 3},
+    )
+    since = now.since(before)
+    assert since.matchmaker == {"queued": 200, "searching": 2}
+    assert since.fleet == {"kills": 4, "reports": ["a"]}
+    assert since.meta == {"commits": 0}
+    assert since.rewards == {"kills_applied": 3}
+
+
+def test_a_server_that_the_run_killed_is_no_fault_and_another_is() -> None:
+    fates = {"matches_ended": 1, "matches_failed": 1, "commits": 100, "open": 100, "kills": 178}
+    killed = ExpectedLosses(servers=1, kills_reported=80, kill_events=82)
+    told = balance(sample_counters(**fates), tickets_opened=200, kill_events=180, killed=killed)
+    assert told.balanced, told
+    assert [line.name for line in told.lines][-1] == "kills of matches that ended"
+    assert not balance(sample_counters(**fates), tickets_opened=200, kill_events=180).balanced
+    twice = balance(
+        sample_counters(**{**fates, "matches_ended": 0, "matches_failed": 2}),
+        tickets_opened=200,
+        kill_events=180,
+        killed=killed,
+    )
+    assert [line.name for line in twice.lines if not line.balanced] == ["matches"]
+
+
+def test_a_party_that_was_not_put_into_one_match_is_an_imbalance() -> None:
+    def told(*parties: int) -> Ledger:
+        return balance(
+            sample_counters(), tickets_opened=200, kill_events=180, parties=(parties[0], parties[1])
+        )
+
+    assert told(12, 12).balanced
+    assert not told(12, 11).balanced
+    assert [line.name for line in told(12, 11).lines if not line.balanced] == ["parties"]

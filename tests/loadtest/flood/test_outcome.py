@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from loadtest.flood.outcome import RunOutcome
+from loadtest.players.player_records import PlayerState, percentiles
+from loadtest.report import summary
+from loadtest.scenario.model import Objectives
+from tests.loadtest.sample_run import sample_outcome
+
+
+def test_the_json_says_what_a_check_asks_for(tmp_path: Path) -> None:
+    sample_outcome().write_json(tmp_path / "run.json")
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert run["passed"] is True
+    assert run["ledger"]["balanced"] is True
+    assert (run["players"], run["players_lost"], run["matches"]) == (200, 0, 2)
+    assert 0 < run["tick_us"]["p50"] < run["tick_us"]["p99"] < 16_700
+    assert 0 < run["wait_s"]["p50"] < run["wait_s"]["p95"]
+    assert run["rtt_ms"]["p50"] > 20
+    assert run["kbit_per_client"]["p50"] > 10
+    assert run["generator_saturated"] is False
+    assert (run["scenario"], run["seed"]) == ("tour", 20261123)
+    assert all(objective["met"] for objective in run["objectives"])
+
+
+def test_a_saturated_generator_fails_the_run_and_is_said() -> None:
+    saturated = sample_outcome(saturated=True)
+    assert not saturated.passed
+    assert "generator saturated: the swarm's steps began 30.0 ms late (p99)" in saturated.verdict
+
+
+def test_a_player_lost_by_the_bots_count_or_by_the_servers_count_is_lost() -> None:
+    by_bots = sample_outcome()
+    by_bots.records.state[3] = PlayerState.LOST
+    by_servers = sample_outcome()
+    by_servers.reports[0]["players_lost"] = 2
+    assert (by_bots.players_lost, by_servers.players_lost) == (1, 2)
+    assert not by_bots.passed
+    assert not by_servers.passed
+
+
+def test_an_objective_that_could_not_be_measured_is_missed() -> None:
+    nothing = replace(sample_outcome(), reports=[])
+    assert [objective.name for objective in nothing.objectives if not objective.met] == ["tick p99"]
+    assert nothing.tick_us == {"p50": None, "p99": None, "max": None}
+    assert "tick p99 not measured" in nothing.verdict
+
+
+def test_a_missed_objective_is_named_with_its_limit() -> None:
+    run = sample_outcome()
+    strict = run.scenario.model_copy(update={"objectives": Objectives(wait_p95_s=5.0)})
+    assert replace(run, scenario=strict).verdict.startswith("Failed: wait p95 8.21 s (limit 5 s)")
+
+
+def test_the_wait_counts_from_the_intended_arrival() -> None:
+    run = sample_outcome()
+    run.records.arrived_s[:] = run.records.intended_s + 3.0
+    assert percentiles(run.records.wait_times_s(), 50) == percentiles(
+        run.records.assigned_s - run.records.intended_s, 50
+    )
+
+
+@pytest.mark.parametrize(
+    "run", [sample_outcome(), sample_outcome(commits=1), sample_outcome(interrupted="Ctrl-C")]
+)
+def test_the_summary_shows_verdict_ledger_and_objectives(run: RunOutcome) -> None:
+    console = Console(file=io.StringIO(), width=140)
+    summary.print_summary(run, console)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert run.verdict in text
+    for words in ("tour, seed 20261123", "180 counted in the servers", "tick p99", "west-europe"):
+        assert words in text
+    assert ("off by 199" in text) == (not run.ledger.balanced)
+
+
+def test_a_summary_of_nothing_is_a_summary() -> None:
+    run = sample_outcome(interrupted="stopped")
+    for name in ("assigned_s", "rtt_ms", "received_kbit_s", "sent_kbit_s"):
+        getattr(run.records, name)[:] = np.nan
+    console = Console(file=io.StringIO(), width=140)
+    summary.print_summary(replace(run, reports=[]), console)
+    assert isinstance(console.file, io.StringIO)
+    assert "Interrupted: stopped" in console.file.getvalue()

@@ -1,0 +1,458 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import math
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pytest
+
+from dedicated_server.protocol.client.sessions import CLIENT_CONNECTED, CLIENT_TIMED_OUT
+from dedicated_server.protocol.connect_token import ConnectTokenError
+from loadtest.bots.session import PlayerLink, SessionStatistics, SessionStatus
+from loadtest.bots.step import DIED, MATCH_OVER
+from loadtest.players import journey
+from loadtest.players.backend_client import BackendRefusedError, BackendUnavailableError, PlayerLogin
+from loadtest.players.journey import RunContext, run_player
+from loadtest.players.parties import BotParties, BotParty
+from loadtest.players.player_records import PlayerRecords, PlayerState
+from loadtest.players.requests import RequestLog
+from loadtest.scenario.link_profiles import profiles
+from loadtest.scenario.model import Scenario
+from loadtest.scenario.players import Behaviours, Retries
+from loadtest.scenario.population import draw_population
+from loadtest.scenario.reader import SHIPPED, load_scenario
+from matchmaker.client import Assignment, TicketStatus
+
+BOT = 0
+NO_PAUSES = {"tries": 4, "pause_s": 0.001}
+ASSIGNED = TicketStatus(
+    "t-1",
+    "assigned",
+    None,
+    Assignment("m-1", "east-us", "127.0.0.1", 7001, base64.b64encode(b"token").decode(), 0, 0),
+)
+
+
+class FakeLobby:
+    """A reliable lane that answers what the test says, and notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.failures: dict[str, list[Exception]] = {}
+        self.end: TicketStatus | None = ASSIGNED
+        self.cancelled = TicketStatus("t-1", "cancelled", None, None)
+        self.latencies_ms: Mapping[str, float] = {}
+        self.client_keys: list[str] = []
+        self.made_of_the_old: str | None = None
+        self.parties: list[tuple[str, int] | None] = []
+
+    def _ask(self, what: str) -> None:
+        self.asked.append(what)
+        if self.failures.get(what):
+            raise self.failures[what].pop(0)
+
+    async def log_in(self, device_id: str) -> PlayerLogin:
+        self._ask("log_in")
+        return PlayerLogin(f"token of {device_id}", 7)
+
+    async def shop(self, token: str, key: str) -> None:
+        self._ask("shop")
+
+    async def open_ticket(
+        self,
+        token: str,
+        *,
+        mode: str,
+        latencies_ms: Mapping[str, float],
+        client_key: str,
+        party: tuple[str, int] | None = None,
+    ) -> str:
+        self._ask("open_ticket")
+        self.parties.append(party)
+        self.client_keys.append(client_key)
+        self.latencies_ms = latencies_ms
+        return "t-1"
+
+    async def wait(self, token: str, ticket_id: str) -> TicketStatus:
+        self._ask("wait")
+        if self.end is None:
+            await asyncio.Event().wait()
+        assert self.end is not None
+        return self.end
+
+    async def requeued(self, token: str, ticket_id: str) -> str | None:
+        self._ask("requeued")
+        return self.made_of_the_old
+
+    async def cancel(self, token: str, ticket_id: str) -> TicketStatus:
+        self._ask("cancel")
+        return self.cancelled
+
+
+class FakeSwarm:
+    """A fast lane on which each bot meets the circumstances given, one after the other."""
+
+    def __init__(self, *circumstances: int) -> None:
+        self.circumstances = circumstances
+        self.line: PlayerLink | None = None
+        self.left = 0
+        self.failure: Exception | None = None
+        self._telling: asyncio.Task[None] | None = None
+        self.silently: list[bool] = []
+        self.later: tuple[int, ...] | None = None  # at every second join
+        self.joins_before_the_end = 1  # the ones before only connect
+        self._joins = 0
+
+    async def join(self, bot: int, connect_token: bytes, line: PlayerLink) -> SessionStatus:
+        assert connect_token == b"token"
+        if self.failure is not None:
+            raise self.failure
+        self.line = line
+        told = SessionStatus()
+
+        self._joins += 1
+        circumstances = self.circumstances
+        if self.later is not None and self._joins % 2 == 0:
+            circumstances = self.later
+        elif self._joins < self.joins_before_the_end:
+            circumstances = circumstances[:1]
+
+        async def tell() -> None:
+            for value in circumstances:
+                await asyncio.sleep(0.01)
+                told.update(value)
+
+        self._telling = asyncio.create_task(tell())
+        return told
+
+    async def leave(self, bot: int, *, silently: bool = False) -> SessionStatistics:
+        self.left += 1
+        self.silently.append(silently)
+        assert self._telling is not None
+        self._telling.cancel()
+        return SessionStatistics(rtt_ms=33.0, received_bytes=5_000, sent_bytes=2_000)
+
+
+PLAYS_TO_THE_END = (CLIENT_CONNECTED, CLIENT_CONNECTED | MATCH_OVER)
+DIES_THEN_ENDS = (CLIENT_CONNECTED, CLIENT_CONNECTED | DIED, CLIENT_CONNECTED | DIED | MATCH_OVER)
+
+
+def trip_of(lobby: FakeLobby, swarm: FakeSwarm, **bots: object) -> RunContext:
+    scenario: Scenario = load_scenario(SHIPPED / "smoke.yaml")
+    kind = {"after_death": bots.pop("after_death", "leave")}
+    behaviours: dict[str, object] = {
+        "patience_s": 5.0,
+        "shares": {"one": 1.0},
+        "own": {"one": kind},
+        "retries": NO_PAUSES,
+        **bots,
+    }
+    scenario = scenario.model_copy(update={"behaviours": Behaviours.model_validate(behaviours)})
+    population = draw_population(scenario)
+    population.arrives_s[:] = 0.0
+    start_s = time.monotonic()
+    return RunContext(
+        scenario=scenario,
+        population=population,
+        records=PlayerRecords(population.arrives_s),
+        backend=lobby,
+        swarm=swarm,
+        latencies_ms=[{"west-europe": 18.0, "east-us": 101.0}, {"west-europe": 99.0, "east-us": 18.0}],
+        clock=lambda: time.monotonic() - start_s,
+        device_id=lambda bot: f"device-{bot}",
+        parties=BotParties.of_population(population, "run"),
+        rng=np.random.default_rng(1),
+    )
+
+
+async def test_a_player_goes_all_the_way_and_every_stage_is_noted() -> None:
+    lobby, swarm = FakeLobby(), FakeSwarm(*PLAYS_TO_THE_END)
+    trip = trip_of(lobby, swarm)
+    await run_player(trip, BOT)
+    fates = trip.records
+    assert fates.state[BOT] == PlayerState.DONE
+    assert lobby.asked == ["log_in", "open_ticket", "wait"]
+    stages = [
+        fates.intended_s,
+        fates.arrived_s,
+        fates.queued_s,
+        fates.assigned_s,
+        fates.connected_s,
+        fates.ended_s,
+    ]
+    times = [float(stage[BOT]) for stage in stages]
+    assert times == sorted(times)
+    assert (fates.region[BOT], fates.match_id[BOT], fates.reason[BOT]) == ("east-us", "m-1", "")
+    assert fates.rtt_ms[BOT] == 33.0
+    assert fates.received_kbit_s[BOT] > fates.sent_kbit_s[BOT] > 0
+    assert swarm.left == 1
+
+
+async def test_the_link_is_that_of_the_players_place_to_the_matchs_region() -> None:
+    lobby, swarm = FakeLobby(), FakeSwarm(*PLAYS_TO_THE_END)
+    trip = trip_of(lobby, swarm)
+    await run_player(trip, BOT)
+    between = trip.latencies_ms[trip.population.location[BOT]]
+    expected = {
+        region: rtt_ms + 16.0 for region, rtt_ms in between.items()
+    }  # cable, and its queues both ways
+    assert lobby.latencies_ms == expected
+    assert swarm.line == PlayerLink(rtt_ms=expected["east-us"], profile=profiles()["cable"], region="east-us")
+
+
+@pytest.mark.parametrize(("after_death", "circumstances_used"), [("leave", 2), ("watch", 3)])
+async def test_the_dead_leave_or_watch_as_the_scenario_says(
+    after_death: str, circumstances_used: int
+) -> None:
+    swarm = FakeSwarm(*DIES_THEN_ENDS[:circumstances_used])
+    trip = trip_of(FakeLobby(), swarm, after_death=after_death)
+    await run_player(trip, BOT)
+    assert trip.records.state[BOT] == PlayerState.DONE
+    assert math.isfinite(trip.records.died_s[BOT])
+    assert swarm.left == 1
+
+
+@pytest.mark.parametrize("request_", ["log_in", "open_ticket", "wait"])
+async def test_a_passing_failure_is_tried_again(request_: str) -> None:
+    lobby = FakeLobby()
+    lobby.failures[request_] = [BackendUnavailableError("503"), BackendUnavailableError("503")]
+    trip = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END))
+    await run_player(trip, BOT)
+    assert trip.records.state[BOT] == PlayerState.DONE
+    assert lobby.asked.count(request_) == 3
+
+
+@pytest.mark.parametrize(
+    "failures", [[BackendRefusedError("422 no region")], [BackendUnavailableError("503")] * 4]
+)
+async def test_a_failure_that_stays_makes_the_player_lost_with_its_reason(failures: list[Exception]) -> None:
+    lobby = FakeLobby()
+    lobby.failures["open_ticket"] = list(failures)
+    trip = trip_of(lobby, FakeSwarm())
+    await run_player(trip, BOT)
+    assert trip.records.state[BOT] == PlayerState.LOST
+    assert trip.records.count_reasons() == {str(failures[0]): 1}
+
+
+async def test_a_player_whose_patience_ends_takes_the_ticket_back() -> None:
+    lobby = FakeLobby()
+    lobby.end = None
+    trip = trip_of(lobby, FakeSwarm(), patience_s=0.02)
+    await run_player(trip, BOT)
+    assert trip.records.state[BOT] == PlayerState.CANCELLED
+    assert lobby.asked[-1] == "cancel"
+
+
+async def test_a_ticket_taken_back_too_late_is_played() -> None:
+    lobby = FakeLobby()
+    lobby.end, lobby.cancelled = None, ASSIGNED
+    trip = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END), patience_s=0.02)
+    await run_player(trip, BOT)
+    assert trip.records.state[BOT] == PlayerState.DONE
+
+
+@pytest.mark.parametrize("end", ["expired", "failed"])
+async def test_a_ticket_that_ends_without_a_match_is_told_with_its_reason(end: str) -> None:
+    lobby = FakeLobby()
+    lobby.end = TicketStatus("t-1", end, "nobody near", None)
+    trip = trip_of(lobby, FakeSwarm())
+    await run_player(trip, BOT)
+    assert trip.records.state[BOT] == PlayerState.UNMATCHED
+    assert trip.records.count_reasons() == {f"ticket {end}: nobody near": 1}
+
+
+@pytest.mark.parametrize(
+    ("circumstances", "reason"),
+    [
+        ((CLIENT_TIMED_OUT,), "the game server did not let the player in"),
+        ((CLIENT_CONNECTED, CLIENT_TIMED_OUT), "the session broke during the match"),
+    ],
+)
+async def test_a_player_whose_sessions_break_queues_again_and_is_lost_when_they_keep_breaking(
+    circumstances: tuple[int, ...], reason: str
+) -> None:
+    swarm = FakeSwarm(*circumstances)
+    trip = trip_of(FakeLobby(), swarm)
+    await run_player(trip, BOT)
+    assert trip.records.state[BOT] == PlayerState.LOST
+    assert trip.records.reason[BOT] == reason
+    assert trip.records.requeues[BOT] == journey.MAX_REQUEUES
+    assert trip.records.tickets == swarm.left == journey.MAX_REQUEUES + 1
+
+
+async def test_a_player_whose_server_died_goes_on_with_the_ticket_that_was_made_of_the_old_one() -> None:
+    lobby = FakeLobby()
+    lobby.made_of_the_old = "t-2"
+    trip = trip_of(lobby, FakeSwarm(CLIENT_TIMED_OUT))
+    await run_player(trip, BOT)
+    assert lobby.asked[:5] == ["log_in", "open_ticket", "wait", "requeued", "wait"]
+    assert lobby.asked.count("open_ticket") == 1
+    assert trip.records.requeues[BOT] == trip.records.requeues_with_age[BOT] == journey.MAX_REQUEUES
+    assert trip.records.tickets == journey.MAX_REQUEUES + 1
+
+
+async def test_a_match_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journey, "OVERTIME_S", 0.02 - 12.0)
+    trip = trip_of(FakeLobby(), FakeSwarm(CLIENT_CONNECTED))
+    await run_player(trip, BOT)
+    assert trip.records.reason[BOT] == "the match never ended"
+
+
+@pytest.mark.parametrize("failure", [ConnectTokenError("too short"), OSError(24, "Too many open files")])
+async def test_a_player_who_cannot_join_is_lost(failure: Exception) -> None:
+    swarm = FakeSwarm()
+    swarm.failure = failure
+    trip = trip_of(FakeLobby(), swarm)
+    await run_player(trip, BOT)
+    assert trip.records.state[BOT] == PlayerState.LOST
+    assert swarm.left == 0
+
+
+async def _stopped_when(trip: RunContext, ready: Callable[[], bool]) -> None:
+    task = asyncio.create_task(run_player(trip, BOT))
+    while not ready():  # noqa: ASYNC110 - the journey tells nobody but the fates
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_stopping_the_run_takes_back_the_ticket_of_who_waits() -> None:
+    lobby = FakeLobby()
+    lobby.end = None
+    trip = trip_of(lobby, FakeSwarm())
+    await _stopped_when(trip, lambda: "wait" in lobby.asked)
+    assert lobby.asked[-1] == "cancel"
+    assert trip.records.state[BOT] == PlayerState.CANCELLED
+
+
+async def test_stopping_the_run_lets_who_plays_say_good_bye() -> None:
+    swarm = FakeSwarm(CLIENT_CONNECTED)
+    trip = trip_of(FakeLobby(), swarm)
+    await _stopped_when(trip, lambda: trip.records.state[BOT] == PlayerState.PLAYING)
+    assert swarm.left == 1
+    assert trip.records.state[BOT] == PlayerState.CANCELLED
+    assert math.isfinite(trip.records.ended_s[BOT])
+
+
+def kind_of(**kind: object) -> dict[str, object]:
+    return {"shares": {"one": 1.0}, "own": {"one": kind}}
+
+
+async def test_a_rage_quitter_is_gone_without_a_good_bye() -> None:
+    swarm = FakeSwarm(CLIENT_CONNECTED)
+    trip = trip_of(FakeLobby(), swarm, **kind_of(quits_after_s=0.01))
+    await run_player(trip, BOT)
+    assert trip.records.state[BOT] == PlayerState.DONE
+    assert trip.records.quits[BOT] == 1
+    assert swarm.silently == [True]
+
+
+async def test_a_player_whose_connection_drops_comes_back_into_the_match() -> None:
+    swarm = FakeSwarm(*PLAYS_TO_THE_END)
+    swarm.joins_before_the_end = 2
+    trip = trip_of(FakeLobby(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
+    await run_player(trip, BOT)
+    assert trip.records.state[BOT] == PlayerState.DONE
+    assert trip.records.disconnects[BOT] == trip.records.reconnects[BOT] >= 1
+    assert trip.records.tickets == 1
+    assert swarm.silently[0] is True
+
+
+async def test_a_player_who_cannot_come_back_queues_again_unless_the_match_is_over() -> None:
+    swarm = FakeSwarm(CLIENT_CONNECTED)
+    swarm.later = (CLIENT_TIMED_OUT,)
+    trip = trip_of(FakeLobby(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
+    trip.ended_matches.add("m-1")
+    await run_player(trip, BOT)
+    assert (trip.records.state[BOT], trip.records.requeues[BOT]) == (PlayerState.DONE, 0)
+    swarm = FakeSwarm(CLIENT_CONNECTED)
+    swarm.later = (CLIENT_TIMED_OUT,)
+    trip = trip_of(FakeLobby(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
+    await run_player(trip, BOT)
+    assert (trip.records.state[BOT], trip.records.requeues[BOT]) == (PlayerState.LOST, journey.MAX_REQUEUES)
+
+
+async def test_a_shopper_shops_before_queueing() -> None:
+    lobby = FakeLobby()
+    trip = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END), **kind_of(shops=2, shop_pause_s=0.0))
+    await run_player(trip, BOT)
+    assert lobby.asked == ["log_in", "shop", "shop", "open_ticket", "wait"]
+
+
+async def test_a_session_of_several_matches_holds_a_ticket_for_each() -> None:
+    lobby = FakeLobby()
+    trip = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END), matches=3.0, think_s=0.001)
+    await run_player(trip, BOT)
+    assert trip.records.tickets == lobby.asked.count("open_ticket") == len(trip.records.waits) > 1
+    assert len(set(lobby.client_keys)) == trip.records.tickets
+
+
+async def test_without_growth_and_jitter_all_come_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def pauses(**retries: float) -> list[float]:
+        slept: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            slept.append(seconds)
+
+        monkeypatch.setattr("loadtest.players.requests.asyncio.sleep", sleep)
+        lobby = FakeLobby()
+        lobby.failures["log_in"] = [BackendUnavailableError("503") for _ in range(3)]
+        requests = RequestLog()
+        rng = np.random.default_rng(3)
+        await requests.send(
+            "log in",
+            lambda: lobby.log_in("d"),
+            Retries.model_validate(retries),
+            lambda: 0.0,
+            lambda: float(rng.random()),
+        )
+        assert requests.by_kind["log in"].retries == 3
+        return slept
+
+    assert await pauses(pause_s=0.5, growth=1.0, jitter=0.0) == [0.5, 0.5, 0.5]
+    assert await pauses(pause_s=0.5, growth=3.0, jitter=0.0, max_pause_s=2.0) == [0.5, 1.5, 2.0]
+    assert len(set(await pauses(pause_s=0.5, growth=1.0, jitter=0.5))) == 3
+
+
+async def test_the_members_of_a_party_queue_as_one_and_those_who_play_alone_do_not() -> None:
+    lobby = FakeLobby()
+    trip = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END))
+    friends = BotParty("friends", [BOT, 1])
+    trip.parties.by_player[:2] = [friends, friends]
+    await asyncio.gather(*(run_player(trip, bot) for bot in (BOT, 1, 2)))
+    assert sorted(lobby.parties, key=str) == [("friends-1", 2), ("friends-1", 2), None]
+    assert (trip.parties.matched_count, trip.parties.whole_count) == (1, 1)
+
+
+async def test_a_party_does_not_wait_for_a_member_who_is_lost_before_it_queues() -> None:
+    lobby = FakeLobby()
+    lobby.failures["log_in"] = [BackendRefusedError("banned")]
+    trip = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END))
+    friends = BotParty("friends", [BOT, 1])
+    trip.parties.by_player[:2] = [friends, friends]
+    await asyncio.gather(run_player(trip, BOT), run_player(trip, 1))
+    assert sorted(trip.records.state[[BOT, 1]].tolist()) == [PlayerState.DONE, PlayerState.LOST]
+    assert lobby.parties == [None]  # who is left plays alone
+
+
+async def test_who_left_a_match_early_queues_again_when_it_is_over_and_saved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(journey, "SAVED_EVERY_S", 0.001)
+    monkeypatch.setattr(journey, "SAVES_S", 0.0)
+    lobby = FakeLobby()
+    trip = trip_of(lobby, FakeSwarm(*DIES_THEN_ENDS[:2]), matches=50.0, think_s=0.001)
+    playing = asyncio.create_task(run_player(trip, BOT))
+    while trip.records.state[BOT] != PlayerState.THINKING:  # noqa: ASYNC110 - the journey tells nobody but the fates
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.02)
+    assert lobby.asked.count("open_ticket") == 1
+    trip.ended_matches.add("m-1")
+    while lobby.asked.count("open_ticket") == 1:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    playing.cancel()
+    await asyncio.gather(playing, return_exceptions=True)

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import html
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from loadtest.flood.outcome import RunOutcome
+from loadtest.flood.timeline import Timeline
+from loadtest.players.player_records import PlayerState
+from loadtest.report import run_page
+from loadtest.scenario.reader import parse_scenario
+from tests.loadtest.sample_run import sample_outcome
+
+LOADS = {"src", "href", "srcset", "poster", "data", "action", "xlink:href", "background"}
+
+
+class Elements(HTMLParser):
+    """Collects what a browser would fetch, and the text outside of scripts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.ids: list[str] = []
+        self.styles = ""
+        self.text = ""
+        self._inside = ""
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self._inside = tag if tag in {"script", "style"} else ""
+        for name, value in attributes:
+            if name in LOADS:
+                self.fetched.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+            if name == "style":
+                self.styles += value or ""
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "style":
+            self.styles += data
+        elif not self._inside:
+            self.text += data
+
+
+def elements_of(page: str) -> Elements:
+    parser = Elements()
+    parser.feed(page)
+    parser.close()
+    return parser
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return run_page.render_report(sample_outcome())
+
+
+def test_the_report_fetches_nothing(page: str) -> None:
+    elements = elements_of(page)
+    assert [url for url in elements.fetched if not url.startswith("data:")] == []
+    assert "url(" not in elements.styles
+    assert "@import" not in elements.styles
+    our_script = page[page.rindex("<script>") :]
+    assert "http" not in our_script
+    assert "plotly.js v" in page  # the library itself is inside
+
+
+def test_the_verdict_stands_above_everything_else(page: str) -> None:
+    text = elements_of(page).text
+    assert text.index("Passed") < text.index("Objectives") < text.index("Ledger")
+
+
+@pytest.mark.parametrize(
+    ("run", "word"),
+    [
+        (sample_outcome(), "Passed"),
+        (sample_outcome(kill_events=1), "Failed"),
+        (sample_outcome(interrupted="Ctrl-C"), "Interrupted"),
+    ],
+)
+def test_the_verdict_is_that_of_the_run(run: RunOutcome, word: str) -> None:
+    page = run_page.render_report(run)
+    assert f'<section class="verdict {word.lower()}"><strong>{word}</strong>' in page
+    assert ("off by 179" in page) == (word == "Failed")
+
+
+def test_every_plot_has_its_place_and_its_data(page: str) -> None:
+    start = page.index("const plots = ") + len("const plots = ")
+    plots, _ = json.JSONDecoder().raw_decode(page[start:])
+    assert set(plots) == {"players", "waits", "rtt", "ticks", "bandwidth", "stages", "queues", "fleet"}
+    assert set(elements_of(page).ids) >= set(plots)
+    assert all(plot["data"] for plot in plots.values())
+
+
+def test_the_scenario_in_the_report_repeats_the_run(page: str) -> None:
+    [text] = re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL)
+    assert parse_scenario(html.unescape(text), "report") == sample_outcome().scenario
+
+
+def test_what_others_wrote_cannot_become_markup() -> None:
+    run = sample_outcome()
+    evil = "</script><script>alert(1)</script><b>"
+    run.records.reason[0], run.records.state[0] = evil, PlayerState.LOST
+    run.reports[0]["region"] = evil
+    run.records.region = [evil] * 200
+    run.timeline.marks.append((5.0, evil))
+    described = run.scenario.model_copy(update={"description": evil})
+    page = run_page.render_report(replace(run, scenario=described))
+    assert page.count("<script>") == 2
+    assert "<script>alert" not in page
+
+
+def test_a_run_that_measured_nothing_still_has_a_report() -> None:
+    run = sample_outcome(interrupted="stopped at once")
+    for name in ("assigned_s", "rtt_ms", "received_kbit_s", "sent_kbit_s"):
+        getattr(run.records, name)[:] = np.nan
+    run.records.region = [""] * 200
+    page = run_page.render_report(replace(run, reports=[], timeline=Timeline(), settled_s=None))
+    assert "no measurements" in page

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from launchday.settings import Settings
+from meta_service.cache import keys
+from meta_service.client import MetaRefusedError, MetaUnavailableError
+from meta_service.domain import credentials
+from meta_service.passwords import Passwords
+from meta_service.rate_limit import BURST_S, RateLimit
+from tests.meta_service.conftest import Backend, Clock, drain, running
+from tests.meta_service.domain.test_accounts import NOBODY
+from tests.meta_service.domain.test_shop import refused
+
+PASSWORD = "correct horse battery staple"
+
+
+async def test_a_login_elsewhere_ends_the_older_session_and_tells_it(backend: Backend) -> None:
+    older = await backend.client.login_device("a-shared-device")
+    newer = await backend.client.login_device("a-shared-device")
+    client, stale = backend.client, older.session_token
+    for call in (client.profile(stale), client.set_loadout(stale, "nightfall"), client.wallet(stale)):
+        with pytest.raises(MetaRefusedError, match="logged in elsewhere") as told:
+            await call
+        assert (told.value.status, told.value.kind) == (401, "session-superseded")
+    with refused("session-superseded"):
+        await client.refresh(older.refresh_token)
+    assert (await client.profile(newer.session_token)).skin == "recruit"
+
+
+async def test_of_many_logins_at_once_one_session_lives(backend: Backend) -> None:
+    logins = await asyncio.gather(*(backend.client.login_device("a-busy-device") for _ in range(12)))
+    answers = await asyncio.gather(
+        *(backend.client.profile(login.session_token) for login in logins), return_exceptions=True
+    )
+    assert sum(not isinstance(answer, BaseException) for answer in answers) == 1
+
+
+async def test_a_refresh_token_gives_the_next_pair(backend: Backend) -> None:
+    login = await backend.login()
+    for _ in range(3):
+        backend.clock.now += 60
+        login = await backend.client.refresh(login.refresh_token)
+        assert (await backend.client.profile(login.session_token)).player_id == login.player_id
+
+
+async def test_a_refresh_that_lost_its_answer_may_be_repeated_for_a_moment(backend: Backend) -> None:
+    login = await backend.login()
+    await backend.client.refresh(login.refresh_token)
+    backend.clock.now += 5
+    again = await backend.client.refresh(login.refresh_token)
+    backend.clock.now += 60
+    assert (await backend.client.refresh(again.refresh_token)).player_id == login.player_id
+
+
+async def test_a_copied_refresh_token_ends_the_session_for_thief_and_owner(backend: Backend) -> None:
+    login = await backend.login()
+    owners = await backend.client.refresh(login.refresh_token)
+    backend.clock.now += 60
+    with refused("refresh-token-reused"):
+        await backend.client.refresh(login.refresh_token)
+    with refused("session-revoked"):
+        await backend.client.refresh(owners.refresh_token)
+    with refused("session-revoked"):
+        await backend.client.profile(owners.session_token)
+
+
+async def test_neither_token_does_the_others_work(backend: Backend) -> None:
+    login = await backend.login()
+    with pytest.raises(MetaRefusedError) as told:
+        await backend.client.profile(login.refresh_token)
+    assert told.value.status == 403
+    with refused("invalid-token"):
+        await backend.client.refresh(login.session_token)
+    with refused("invalid-token"):
+        await backend.client.refresh("nonsense")
+
+
+async def test_who_logged_out_is_out_and_may_log_in_again(backend: Backend) -> None:
+    login = await backend.client.login_device("a-device-of-mine")
+    assert await backend.client.log_out(login.session_token)
+    with refused("session-revoked"):
+        await backend.client.set_loadout(login.session_token, "nightfall")
+    with refused("session-revoked"):
+        await backend.client.log_out(login.session_token)
+    login = await backend.client.login_device("a-device-of-mine")
+    await backend.client.profile(login.session_token)
+
+
+async def test_a_service_ends_whichever_session_a_player_has(backend: Backend) -> None:
+    login = await backend.login()
+    assert await backend.client.revoke(login.player_id)
+    assert not await backend.client.revoke(login.player_id)
+    with refused("session-revoked"):
+        await backend.client.profile(login.session_token)
+
+
+async def test_a_lost_cache_does_not_revive_an_ended_session(backend: Backend, redis: Redis) -> None:
+    login = await backend.login()
+    other = await backend.login()
+    await backend.client.revoke(login.player_id)
+    await drain(backend)
+    await redis.flushall()
+    with refused("session-revoked"):
+        await backend.client.wallet(login.session_token)
+    assert (await backend.client.refresh(other.refresh_token)).player_id == other.player_id
+    await drain(backend)
+    await redis.flushall()
+    assert await backend.client.revoke(other.player_id)
+
+
+async def test_a_player_logs_in_by_name_and_password(backend: Backend) -> None:
+    login = await backend.login()
+    account = await backend.client.set_password(login.session_token, "Nina.7", PASSWORD)
+    assert (account.player_id, account.name) == (login.player_id, "nina.7")
+    again = await backend.client.login_password("NINA.7", PASSWORD)
+    assert (again.player_id, again.created) == (login.player_id, False)
+    with refused("session-superseded"):
+        await backend.client.profile(login.session_token)
+
+
+async def test_a_wrong_name_and_a_wrong_password_are_told_alike(backend: Backend) -> None:
+    login = await backend.login()
+    await backend.client.set_password(login.session_token, "nina.7", PASSWORD)
+    told = []
+    for name, password in (("nina.7", "wrong password"), ("nobody.7", PASSWORD)):
+        with refused("wrong-password") as caught:
+            await backend.client.login_password(name, password)
+        told.append(str(caught.value))
+    assert told[0] == told[1]
+
+
+async def test_a_password_changes_only_with_the_one_before(backend: Backend) -> None:
+    login = await backend.login()
+    token = login.session_token
+    await backend.client.set_password(token, "nina.7", PASSWORD)
+    with refused("wrong-password"):
+        await backend.client.set_password(token, "nina.7", "another password", "not the one")
+    with refused("wrong-password"):
+        await backend.client.set_password(token, "nina.7", "another password")
+    await backend.client.set_password(token, "nina.7", "another password", PASSWORD)
+    with refused("wrong-password"):
+        await backend.client.login_password("nina.7", PASSWORD)
+    await backend.client.login_password("nina.7", "another password")
+
+
+async def test_a_name_belongs_to_one_account_for_good(backend: Backend) -> None:
+    logins = await backend.logins(4)
+    answers = await asyncio.gather(
+        *(backend.client.set_password(login.session_token, "nina.7", PASSWORD) for login in logins),
+        return_exceptions=True,
+    )
+    assert sum(not isinstance(answer, BaseException) for answer in answers) == 1
+    winner = next(
+        login for login, answer in zip(logins, answers, strict=True) if not isinstance(answer, BaseException)
+    )
+    with refused("name-taken"):
+        await backend.client.set_password(winner.session_token, "other.name", PASSWORD, PASSWORD)
+
+
+async def test_guessing_passwords_ends_after_a_few_attempts(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, redis: Redis
+) -> None:
+    monkeypatch.setattr(credentials, "ATTEMPTS", 2)
+    login = await backend.login()
+    await backend.client.set_password(login.session_token, "nina.7", PASSWORD)
+    for _ in range(2):
+        with refused("wrong-password"):
+            await backend.client.login_password("nina.7", "a wrong guess")
+    answer = await backend.http.post("/v1/login/password", json={"name": "nina.7", "password": PASSWORD})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
+    assert 0 < await redis.ttl(keys.attempts("nina.7")) <= credentials.ATTEMPTS_WINDOW_S
+
+
+async def test_a_password_login_works_while_the_store_is_away(
+    backend: Backend, settings: Settings, clock: Clock
+) -> None:
+    login = await backend.login()
+    await backend.client.set_password(login.session_token, "nina.7", PASSWORD)
+    async with running(settings.model_copy(update={"store_url": NOBODY}), clock) as without_store:
+        again = await without_store.client.login_password("nina.7", PASSWORD)
+        assert again.player_id == login.player_id
+        with refused("wrong-password"):
+            await without_store.client.login_password("nina.7", "a wrong guess")
+        with pytest.raises(MetaUnavailableError):
+            await without_store.client.login_password("unseen.7", PASSWORD)
+
+
+async def test_passwords_are_kept_as_argon2id_and_nowhere_else(
+    backend: Backend, store: asyncpg.Connection
+) -> None:
+    login = await backend.login()
+    await backend.client.set_password(login.session_token, "nina.7", PASSWORD)
+    kept = await store.fetchval("SELECT password_hash FROM credentials")
+    assert kept.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    passwords = Passwords()
+    assert await passwords.matches(kept, PASSWORD)
+    assert not await passwords.matches(kept, PASSWORD + " ")
+    assert not await passwords.matches(None, "the password of nobody")
+
+
+def test_a_rate_limit_passes_a_burst_and_then_the_rate() -> None:
+    limit = RateLimit(10)
+    assert [limit.wait_s("nina", 100.0) for _ in range(40)] == [0.0] * 40
+    assert limit.wait_s("nina", 100.0) == pytest.approx(0.1)
+    assert limit.wait_s("otto", 100.0) == 0.0
+    assert limit.wait_s("nina", 100.11) == 0.0
+    assert limit.wait_s("nina", 100.11) > 0.0
+    assert [limit.wait_s("nina", 100.11 + BURST_S + 0.1) for _ in range(40)] == [0.0] * 40
+
+
+def test_a_rate_below_one_in_a_burst_still_passes_single_requests() -> None:
+    limit = RateLimit(0.1)
+    assert limit.wait_s("nina", 100.0) == 0.0
+    assert limit.wait_s("nina", 100.0) == pytest.approx(10.0)
+    assert limit.wait_s("nina", 110.0) == 0.0
+
+
+def test_a_limit_does_not_remember_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meta_service.rate_limit.MOST_CALLERS", 100)
+    limit = RateLimit(1)
+    for caller in range(1000):
+        limit.wait_s(caller, float(caller))
+    assert len(limit._full_at) <= 100
+
+
+async def test_a_player_who_asks_too_often_is_told_to_wait(settings: Settings, clock: Clock) -> None:
+    async with running(settings.model_copy(update={"requests_per_player_s": 1.0}), clock) as backend:
+        login = await backend.login()
+        headers = {"Authorization": f"Bearer {login.session_token}"}
+        answers = [await backend.http.get("/v1/profile", headers=headers) for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 429]
+        assert answers[-1].headers["Retry-After"] == "1"
+        assert answers[-1].json()["type"] == "urn:launchday:too-many-requests"
+        assert (await backend.client.login_device(f"another-{uuid4()}")).created
+
+
+async def test_an_address_is_held_to_its_rate_and_services_are_not(settings: Settings, clock: Clock) -> None:
+    async with running(settings.model_copy(update={"requests_per_address_s": 0.01}), clock) as backend:
+        assert (await backend.http.get("/healthz")).status_code == 200
+        answer = await backend.http.get("/healthz")
+        assert (answer.status_code, answer.json()["type"]) == (429, "urn:launchday:too-many-requests")
+        assert answer.headers["X-Request-Id"]
+        for _ in range(3):
+            await backend.client.counters()
+
+
+async def test_a_body_that_is_too_long_is_refused_whether_it_says_so_or_not(
+    settings: Settings, clock: Clock
+) -> None:
+    async with running(settings.model_copy(update={"max_request_bytes": 2000}), clock) as backend:
+
+        async def unannounced() -> object:
+            for _ in range(30):
+                yield b" " * 100
+
+        for content in (b" " * 3000, unannounced()):
+            answer = await backend.http.post("/v1/login/device", content=content)  # type: ignore[arg-type]
+            assert (answer.status_code, answer.json()["type"]) == (413, "urn:launchday:request-too-large")
+            assert answer.headers["X-Request-Id"]
+
+
+async def test_a_token_signed_without_a_session_still_opens_the_routes(backend: Backend) -> None:
+    login = await backend.login()
+    token = backend.app.state.signer.player_token(login.player_id, time.time(), 60)
+    assert (await backend.client.profile(token)).player_id == login.player_id

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import asyncio
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import asyncpg
+import pytest
+from alembic import command
+
+from launchday.engines import Postgres
+from meta_service.store import schema
+
+TABLES = {
+    "accounts",
+    "alembic_version",
+    "catalogue",
+    "challenge_progress",
+    "consumer_offsets",
+    "credentials",
+    "event_inbox",
+    "event_outbox",
+    "friendships",
+    "idempotency",
+    "inventory",
+    "ledger",
+    "loadout_outbox",
+    "loadouts",
+    "match_history",
+    "progression",
+    "purchase_outbox",
+    "purchases",
+    "rated_matches",
+    "ratings",
+    "season_progress",
+    "season_records",
+    "sessions",
+    "wallets",
+}
+
+
+@pytest.fixture
+async def empty_database(postgres_server: Postgres, request: pytest.FixtureRequest) -> str:
+    name = f"empty_{abs(hash(request.node.name))}"
+    connection = await asyncpg.connect(postgres_server.address)
+    try:
+        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await connection.execute(f"CREATE DATABASE {name}")
+    finally:
+        await connection.close()
+    return postgres_server.address.rsplit("/", 1)[0] + f"/{name}"
+
+
+async def tables(store_url: str) -> set[str]:
+    connection = await asyncpg.connect(store_url)
+    try:
+        rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    finally:
+        await connection.close()
+    return {row["tablename"] for row in rows}
+
+
+async def test_an_empty_database_gets_every_table(empty_database: str) -> None:
+    await asyncio.to_thread(schema.migrate, empty_database)
+    assert await tables(empty_database) == TABLES
+
+
+async def test_migrating_twice_changes_nothing(store_url: str) -> None:
+    before = await tables(store_url)
+    schema.migrate(store_url)  # also from a thread that runs an event loop
+    assert await tables(store_url) == before == TABLES
+
+
+async def test_two_migrators_at_once_take_turns(empty_database: str) -> None:
+    # Two processes, as two launchers would be: alembic keeps its context in module globals.
+    migrator = "import sys; from meta_service.store.schema import migrate; migrate(sys.argv[1])"
+    children = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", migrator, empty_database) for _ in "ab"
+    ]
+    assert [await child.wait() for child in children] == [0, 0]
+    assert await tables(empty_database) == TABLES
+
+
+async def test_every_step_can_be_undone(empty_database: str) -> None:
+    config = schema.configuration(empty_database)
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(command.upgrade, config, "head").result()
+        thread.submit(command.downgrade, config, "base").result()
+    assert await tables(empty_database) == {"alembic_version"}

@@ -1,0 +1,182 @@
+"""What the meta service wrote down to be told: if and only if it was committed, and once, whatever is killed in between."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from launchday.settings import Settings
+from meta_service.cache import cache
+from meta_service.domain import ledger
+from meta_service.domain.shop import Shop
+from meta_service.errors import InsufficientFundsError
+from meta_service.store import catalogue
+from meta_service.store.apply import apply
+from meta_service.store.catalogue import Item
+from meta_service.store.store import Store
+from rewards.consumer.outbox import OutboxRelay
+from rewards.consumer.outbox_sources import loadouts, purchases
+from rewards.consumer.store_connection import ConnectionPool
+from rewards.events import PLAYER, Envelope, ensure_topics
+from tests.rewards.conftest import NOW_S, query, running, until
+
+CRATE = Item(item_id="crate", kind="consumable", title="Crate", currency="coins", price=50, most_owned=10**6)
+
+# Sends, and is killed before it can note that it has.
+DIES_AFTER_SENDING = """
+import asyncio, os, signal, sys
+from rewards.events.kafka import Link
+from rewards.consumer.outbox import Outbox
+from rewards.consumer.store_connection import Connections
+
+deliver = Link.deliver
+
+async def deliver_and_die(self, records):
+    await deliver(self, records)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Link.deliver = deliver_and_die
+asyncio.run(Outbox(Connections(sys.argv[1]), *sys.argv[2:]).run())
+"""
+
+
+@pytest.fixture
+async def shop(settings: Settings) -> AsyncIterator[Shop]:
+    """A shop with crates; players 1 to 20 have money for three."""
+    connection = await asyncpg.connect(settings.store_url)
+    await catalogue.put(connection, [CRATE])
+    async with connection.transaction():
+        for player in range(1, 21):
+            await ledger.transfer(
+                connection,
+                uuid.uuid4(),
+                player,
+                ledger.HouseAccount.MINT,
+                "coins",
+                150,
+                "to begin with",
+                NOW_S,
+            )
+    await connection.close()
+    redis = cache.connect(settings.cache_url)
+    store = Store(settings.store_url, time.monotonic)
+    yield Shop(store, cache.Cache(redis, "east-us"))
+    await store.close()
+    await redis.aclose()
+
+
+def change(player_id: int, skin: str, version: int) -> str:
+    return json.dumps({"player_id": str(player_id), "skin": skin, "version": str(version)})
+
+
+async def waiting(settings: Settings) -> list[Envelope]:
+    """What waits, as events."""
+    connection = await asyncpg.connect(settings.store_url)
+    try:
+        async with connection.transaction():
+            found = [*(await purchases(connection)).events, *(await loadouts(connection)).events]
+    finally:
+        await connection.close()
+    return found
+
+
+async def test_a_purchase_waits_to_be_told_as_it_was_made(settings: Settings, shop: Shop) -> None:
+    bought = await shop.purchase(7, "a-key", "crate", 2, None, NOW_S)
+    (told,) = await waiting(settings)
+    assert (told.region, told.producer, told.occurred_at) == ("east-us", "meta", NOW_S)
+    event = told.purchase
+    assert (event.player_id, event.item_id, event.currency) == (7, "crate", "coins")
+    assert (event.price, event.quantity, event.purchase_id) == (100, 2, bought["purchase_id"])
+    (again,) = await waiting(settings)
+    assert again.event_id == told.event_id
+
+
+async def test_what_was_not_bought_or_bought_before_is_not_told(settings: Settings, shop: Shop) -> None:
+    await shop.purchase(7, "a-key", "crate", 2, None, NOW_S)
+    await shop.purchase(7, "a-key", "crate", 2, None, NOW_S)  # the same one: asked again
+    with pytest.raises(InsufficientFundsError):
+        await shop.purchase(7, "b-key", "crate", 2, None, NOW_S)
+    assert len(await waiting(settings)) == 1
+
+
+async def test_a_purchase_whose_transaction_is_rolled_back_is_not_told(
+    settings: Settings, shop: Shop
+) -> None:
+    # The last statement of the transaction, the answer's, fails.
+    await query(settings.store_url, "ALTER TABLE idempotency ADD CHECK (answer IS NULL)")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await shop.purchase(7, "a-key", "crate", 2, None, NOW_S)
+    assert await waiting(settings) == []
+    assert await query(settings.store_url, "SELECT 1 FROM purchases") == []
+
+
+async def test_a_loadout_is_told_once_and_only_when_it_was_stored(settings: Settings) -> None:
+    connection = await asyncpg.connect(settings.store_url)
+    try:
+        await apply(connection, {"loadout": [change(1, "old", 1), change(1, "new", 2), change(2, "a", 1)]}, 5)
+        await apply(connection, {"loadout": [change(1, "new", 2), change(2, "b", 2)]}, 5)  # partly again
+        await apply(connection, {"loadout": [change(1, "new", 2)]}, 5)  # nothing new
+        bad = {"loadout": [change(3, "c", 1)], "commit": ["{}"] * 2 + ['{"match_id": "no uuid"}']}
+        with pytest.raises(asyncpg.DataError):
+            await apply(connection, bad, 5)
+    finally:
+        await connection.close()
+    found = await waiting(settings)
+    told = {(e.loadout_changed.player_id, e.loadout_changed.version, e.loadout_changed.skin) for e in found}
+    assert told == {(1, 2, "new"), (2, 1, "a"), (2, 2, "b")}
+    assert len({e.event_id for e in found}) == len(found) == 3
+    assert await query(settings.store_url, "SELECT count(*) FROM loadout_outbox") == [(2,)]
+
+
+async def killed(settings: Settings) -> None:
+    """Run a relay in a process of its own, which is killed with -9 once it has sent something."""
+    where = (settings.store_url, settings.kafka_bootstrap, settings.topic_prefix)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", DIES_AFTER_SENDING, *where, env=os.environ
+    )
+    assert await process.wait() == -signal.SIGKILL
+
+
+async def test_a_relay_killed_between_sending_and_noting_it_doubles_nothing(
+    settings: Settings, shop: Shop
+) -> None:
+    await ensure_topics(settings.kafka_bootstrap, settings.topic_prefix)
+    for player in range(1, 21):
+        await shop.purchase(player, f"key-{player}", "crate", 1 + player % 3, None, NOW_S + player)
+    connection = await asyncpg.connect(settings.store_url)
+    await apply(connection, {"loadout": [change(player, "new", 1) for player in range(1, 101)]}, 5)
+    await connection.close()
+
+    for _ in range(2):
+        await killed(settings)
+    assert len(await waiting(settings)) == 120, "nothing was taken out that was not noted"
+
+    connections = ConnectionPool(settings.store_url)
+    telling = asyncio.create_task(
+        OutboxRelay(connections, settings.kafka_bootstrap, settings.topic_prefix).run()
+    )
+    async with running(settings) as rewards:
+        counts = rewards.consumer.counters
+        await until(lambda: counts.events_applied + counts.duplicates >= 160, "all that was sent")
+
+        async def empty() -> bool:
+            return not await waiting(settings)
+
+        await until(empty, "an empty outbox")
+    telling.cancel()
+    await asyncio.gather(telling, return_exceptions=True)
+    await connections.close()
+    # The purchases were sent by each of the three, the loadouts by the last.
+    assert (counts.events_applied, counts.duplicates, counts.dead_letters) == (120, 40, 0)
+    topics = {PLAYER.name(settings.topic_prefix)}
+    rows = await query(settings.store_url, "SELECT topic FROM event_inbox")
+    assert (len(rows), {row[0] for row in rows}) == (120, topics)

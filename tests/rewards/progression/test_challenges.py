@@ -1,0 +1,173 @@
+"""Challenges and season passes: what counts towards them, what completing them gives, and which files are refused."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from loadtest.event_fixture import make_event_fixture
+from rewards.consumer.store import Store
+from rewards.errors import RulesError
+from rewards.events import Envelope, Source, WeaponDamage, damage_summary, kill, match_ended, xp_granted
+from rewards.events.build import PlayerPlacement
+from rewards.progression import rules
+from rewards.progression.effects import fold
+from rewards.progression.rules import Rules
+from tests.rewards.conftest import progression, query
+from tests.rewards.consumer.test_store import LETTERS, batch
+
+DAY_S = 86_400.0
+IN_SEASON_S = 1_795_000_000.0
+LONG_AGO_S = 1_700_000_000.0
+RULES = rules.load()
+
+
+def at(match: int) -> Source:
+    return Source("server-1", "west-europe", uuid.UUID(int=match))
+
+
+def shot(match: int, distance_m: float, *, now_s: float = IN_SEASON_S, killer_id: int = 1) -> Envelope:
+    return kill(
+        at(match),
+        now_s=now_s,
+        tick=1,
+        killer_id=killer_id,
+        victim_id=99,
+        weapon="rifle",
+        distance_m=distance_m,
+        killer_at=(0, 0),
+        victim_at=(1, 1),
+    )
+
+
+def podium(match: int, place: int, *, mode: str = "battle_royale", now_s: float = IN_SEASON_S) -> Envelope:
+    return match_ended(
+        at(match),
+        now_s=now_s,
+        tick=9,
+        mode=mode,
+        duration_s=45.0,
+        placements=[PlayerPlacement(1, 0, place, 0, 1.0)],
+    )
+
+
+def damage(weapon: str, dealt: float) -> Envelope:
+    return damage_summary(
+        at(1), now_s=IN_SEASON_S, tick=9, player_id=1, taken=0, weapons=[WeaponDamage(weapon, dealt, 9, 3)]
+    )
+
+
+async def xp_of(store_url: str, events: list[Envelope]) -> int:
+    store = Store(store_url, "rewards", RULES, LETTERS)
+    try:
+        for offset, event in enumerate(events):  # one at a time: each transaction sees only its own
+            await store.apply(batch([event], first_offset=offset))
+    finally:
+        await store.close()
+    return int(str((await progression(store_url))[1][0]))
+
+
+async def test_three_long_shots_in_one_match_complete_the_challenge_once(store_url: str) -> None:
+    far = [shot(1, 101), shot(1, 400), shot(1, 100), shot(1, 99), shot(1, 150), shot(1, 150), shot(2, 150)]
+    assert await xp_of(store_url, far) == 7 * 100 + 300
+    assert await query(
+        store_url, "SELECT period, count, completed FROM challenge_progress ORDER BY count"
+    ) == [
+        (uuid.UUID(int=2).hex, 1, False),
+        (uuid.UUID(int=1).hex, 4, True),
+    ]
+
+
+async def test_a_days_challenge_starts_anew_the_next_day_by_the_time_of_the_events(store_url: str) -> None:
+    days = [podium(day * 100 + n, 9, now_s=LONG_AGO_S + day * DAY_S) for day in (0, 1) for n in range(11)]
+    assert await xp_of(store_url, days) == 22 * 50 + 2 * 250
+
+
+async def test_a_seasons_challenge_counts_within_the_season_its_mode_and_its_places(store_url: str) -> None:
+    counting = [podium(n, 3) for n in range(5)]
+    others = [podium(10, 4), podium(11, 1, mode="teams_of_five"), podium(12, 2, now_s=LONG_AGO_S)]
+    assert await xp_of(store_url, others + counting) == 8 * 50 + 500 + 1000
+    # The match of long ago is no part of the season; the challenge's own points are.
+    assert await query(store_url, "SELECT season, xp, tier FROM season_progress") == [("launch", 1850, 1)]
+
+
+async def test_points_dealt_add_up_over_matches_for_the_weapon_named(store_url: str) -> None:
+    assert (
+        await xp_of(store_url, [damage("rifle", 9999.9), damage("pistol", 500), damage("rifle", 1.0)]) == 1500
+    )
+
+
+async def test_a_season_ends_to_the_second_and_tiers_are_reached_on_their_number(store_url: str) -> None:
+    _, ends_s = RULES.seasons[0].window_s
+    grants = [(ends_s - 0.001, 500), (ends_s, 10_000)]
+    events = [xp_granted(at(1), now_s=now_s, player_id=1, xp=xp, reason="test") for now_s, xp in grants]
+    assert await xp_of(store_url, events) == 10_500
+    assert await query(store_url, "SELECT xp, tier FROM season_progress") == [(500, 1)]
+
+
+@examples(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(cuts=st.lists(st.integers(0, 1), min_size=4, max_size=4), shuffler=st.randoms(use_true_random=False))
+def test_the_worth_of_a_known_set_is_the_same_in_any_order(cuts: list[int], shuffler: object) -> None:
+    known = make_event_fixture(12, players=60, seed=sum(cuts))
+    events = list(known.events)
+    shuffler.shuffle(events)  # type: ignore[attr-defined]
+    effects = fold(events, RULES)
+    for (player, index, _), count in effects.challenge_counts.items():
+        if count >= RULES.challenges[index].count:
+            effects.gains_of(player).xp += RULES.challenges[index].xp
+    assert {player: gains.xp for player, gains in effects.players.items() if gains.xp} == {
+        player: xp for player, xp in known.xp.items() if xp
+    }
+
+
+CHALLENGE = "{name: a, title: A, event: kill, count: 3, xp: 5}"
+SEASON = "{name: s, title: S, starts: 2026-01-01, ends: 2026-02-01, tiers: [{xp: 5, reward: r}]}"
+
+
+def load(tmp_path: Path, challenges: str = "", seasons: str = "") -> Rules:
+    (tmp_path / "rules.yaml").write_text(rules.DEFAULT_PATH.read_text())
+    (tmp_path / "challenges.yaml").write_text(f"challenges: [{challenges}]")
+    (tmp_path / "seasons.yaml").write_text(f"seasons: [{seasons}]")
+    return rules.load(tmp_path / "rules.yaml")
+
+
+def test_good_files_are_taken(tmp_path: Path) -> None:
+    made = load(tmp_path, CHALLENGE, SEASON)
+    assert [challenge.name for challenge in made.challenges] == ["a"]
+    assert made.season_at(made.seasons[0].window_s[0]) == "s"
+    assert made.season_at(made.seasons[0].window_s[1]) is None
+
+
+@pytest.mark.parametrize(
+    ("challenges", "seasons", "complaint"),
+    [
+        (CHALLENGE.replace("count: 3", "count: 0"), "", r"challenges\.yaml: challenges\.0\.count"),
+        (CHALLENGE.replace("kill", "jump"), "", r"challenges\.yaml: challenges\.0\.event"),
+        (CHALLENGE.replace("xp: 5", "xp: 5, where: {mode: a}"), "", "a kill has no mode"),
+        (CHALLENGE.replace("xp: 5", "xp: 5, where: {over: 9}"), "", "where.over"),
+        (CHALLENGE.replace("xp: 5", "xp: 5, per: season"), "", "needs one"),
+        (CHALLENGE.replace("xp: 5", "xp: 5, per: season, season: q"), SEASON, "belongs to no season: q"),
+        (f"{CHALLENGE}, {CHALLENGE}", "", "two challenges called a"),
+        ("", SEASON.replace("ends: 2026-02-01", "ends: 2026-01-01"), "end after it starts"),
+        ("", SEASON.replace("starts: 2026-01-01", "starts: soon"), r"seasons\.yaml: seasons\.0\.starts"),
+        ("", SEASON.replace("{xp: 5, reward: r}", "{xp: 5, reward: r}, {xp: 5, reward: q}"), "more points"),
+        ("", f"{SEASON}, {SEASON.replace('name: s', 'name: t')}", "s and t overlap"),
+    ],
+)
+def test_files_that_make_no_sense_are_refused_with_their_name_and_place(
+    tmp_path: Path, challenges: str, seasons: str, complaint: str
+) -> None:
+    with pytest.raises(RulesError, match=complaint):
+        load(tmp_path, challenges, seasons)
+
+
+def test_a_file_with_anything_else_in_it_is_refused(tmp_path: Path) -> None:
+    load(tmp_path)
+    (tmp_path / "seasons.yaml").write_text("season: []")
+    with pytest.raises(RulesError, match=r"seasons\.yaml: it must hold `seasons:`"):
+        rules.load(tmp_path / "rules.yaml")
