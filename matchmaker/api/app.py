@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from launchday import service
 from launchday.identity import Signer
 from launchday.problems import ProblemError
+from launchday.rate_limit import RateLimit
 from launchday.service import PlayerCaller, ServiceCaller
 from launchday.settings import Settings
 from matchmaker.api.backfill_routes import router as openings_router
@@ -36,7 +37,6 @@ from matchmaker.queue.cache import asked_to_stop, open_cache
 from matchmaker.queue.counters import MatchmakerCounters, read_counters
 from matchmaker.queue.scripts import Scripts
 from matchmaker.queue.ticket_store import StoredTicket, TicketStore
-from matchmaker.rate import PlayerRate
 from matchmaker.rules.attributes import as_members, problem_details
 from matchmaker.rules.flexmatch.document import DocumentError
 from matchmaker.rules.modes import QueueMode, SearchRules, load_modes
@@ -60,6 +60,8 @@ from meta_service.client import MetaClient
 
 MAX_WAIT_S = 30.0  # below the idle time-outs of common load balancers
 EXPIRY_PERIOD_S = 1.0
+TICKET_BURST_S = 10.0  # so many seconds' worth of tickets a player may make at once
+MAX_LIMITED_PLAYERS = 200_000  # whose rate is remembered at once: about 20 MB
 SERVICE_TOKEN_TTL_S = 365 * 24 * 3600.0
 
 log = structlog.get_logger()
@@ -81,7 +83,9 @@ class TicketService:
         self.modes = modes
         self.regions: Sequence[str] = settings.region_names
         self.ticket_ttl_s = settings.ticket_ttl_s
-        self.rate = PlayerRate(settings.tickets_per_player_s)
+        self.rate = RateLimit(
+            settings.tickets_per_player_s, burst_s=TICKET_BURST_S, max_callers=MAX_LIMITED_PLAYERS
+        )
         self.scripts = scripts
         self.store = store
         self.intake = intake

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from matchmaker.histogram import percentile
+from launchday.percentiles import log_bucket_percentile
 from matchmaker.queue.scripts import Scripts
 
 
@@ -75,12 +75,12 @@ async def read_counters(scripts: Scripts, modes: Sequence[str]) -> MatchmakerCou
         backdated=int(count.get("aged", 0)),
         backfilled=int(count.get("backfilled", 0)),
         wait_s=WaitPercentiles(
-            p50=percentile(wait_buckets, 0.50),
-            p95=percentile(wait_buckets, 0.95),
+            p50=log_bucket_percentile(wait_buckets, 0.50),
+            p95=log_bucket_percentile(wait_buckets, 0.95),
             max=float(count.get("wait_max_s", 0)),
         ),
         latency_ms=LatencyPercentiles(
-            p50=percentile(latency_buckets, 0.50), p95=percentile(latency_buckets, 0.95)
+            p50=log_bucket_percentile(latency_buckets, 0.50), p95=log_bucket_percentile(latency_buckets, 0.95)
         ),
     )
 

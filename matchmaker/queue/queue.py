@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from matchmaker.histogram import buckets_of
+from launchday.percentiles import log_buckets
 from matchmaker.queue.scripts import GROUP, KEYS, Scripts, lease_error
 from matchmaker.tickets.ticket import NO_REQUEUE_RECORD, RecordFormat, RequeueRecord, binary_ids
 
@@ -332,7 +332,7 @@ def assignment_statistics(enqueued_at: Sequence[float], latency_ms: Sequence[flo
     """What the books keep of tickets that are assigned ``now``, as the scripts read it."""
     waits_s = [max(0.0, now - each) for each in enqueued_at]
     return json.dumps(
-        {"wait": buckets_of(waits_s), "latency": buckets_of(latency_ms), "wait_max_s": max(waits_s)}
+        {"wait": log_buckets(waits_s), "latency": log_buckets(latency_ms), "wait_max_s": max(waits_s)}
     )
 
 

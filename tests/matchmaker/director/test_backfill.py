@@ -20,9 +20,8 @@ from redis.asyncio import Redis
 
 from dedicated_server.protocol import connect_token
 from launchday import child_processes
-from launchday.engines.stack import environment
 from launchday.identity import Signer
-from launchday.settings import Settings
+from launchday.settings import Settings, environment
 from matchmaker.client import BackfillProposal, MatchmakerClient, TicketStatus
 from matchmaker.director.director import Director
 from matchmaker.director.match_loop import MatchLoop

@@ -16,8 +16,7 @@ from redis.asyncio import Redis
 from dedicated_server.fleet.client import AllocatorClient
 from dedicated_server.protocol import connect_token
 from launchday import child_processes
-from launchday.engines.stack import environment
-from launchday.settings import Settings
+from launchday.settings import Settings, environment
 from matchmaker.client import CreatedTicket, MatchmakerClient, TicketEndedError, TicketStatus
 from matchmaker.errors import LeaseLostError
 from matchmaker.queue.queue import Queue, QueueEntry

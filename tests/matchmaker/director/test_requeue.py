@@ -19,8 +19,7 @@ from redis.asyncio import Redis
 
 from dedicated_server.fleet.client import Cursor, FinishedMatch, FleetRefusedError, FleetUnavailableError
 from launchday import child_processes
-from launchday.engines.stack import environment
-from launchday.settings import Settings
+from launchday.settings import Settings, environment
 from loadtest.chaos.requeue_check import LostPlayer, check_requeue
 from loadtest.players.backend_client import HttpBackendClient
 from matchmaker.client import MatchmakerClient, TicketExistsError, TicketStatus

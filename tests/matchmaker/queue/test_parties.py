@@ -20,7 +20,6 @@ from matchmaker.client import (
     TicketRefusedError,
 )
 from matchmaker.director.reachability import probe
-from matchmaker.rate import PlayerRate
 from tests.matchmaker.conftest import (
     EAST_US,
     WEST_EUROPE,
@@ -213,15 +212,6 @@ async def test_a_player_who_makes_too_many_tickets_is_told_when_to_come_again(
     with pytest.raises(MatchmakerUnavailableError, match=r"429: you make too many tickets: wait \d"):
         await own.create_ticket(MODE, WEST_EUROPE)
     await client.with_token(token_of(2)).create_ticket(MODE, WEST_EUROPE)
-
-
-def test_a_rate_lets_ten_seconds_worth_pass_and_then_one_at_a_time() -> None:
-    rate = PlayerRate(2.0)
-    assert [rate.wait_s(1, 100.0) for _ in range(20)] == [0.0] * 20
-    assert rate.wait_s(1, 100.0) == pytest.approx(0.5)
-    assert rate.wait_s(2, 100.0) == 0.0
-    assert rate.wait_s(1, 100.5) == 0.0
-    assert PlayerRate(0.0).wait_s(1, 0.0) == 0.0
 
 
 class Server(asyncio.DatagramProtocol):

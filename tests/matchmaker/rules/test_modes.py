@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from launchday.engines.stack import environment
-from launchday.settings import Settings
+from launchday.settings import Settings, environment
 from matchmaker.errors import RuleSetsError
 from matchmaker.rules.flexmatch.reading import read_rule_set
 from matchmaker.rules.modes import SearchRules, load_modes, make_mode
