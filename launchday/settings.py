@@ -295,9 +295,9 @@ class Settings(BaseSettings):
         """The part of a match during which free seats are given away, for the modes that ``backfill_until`` names."""
         return _shares(self.backfill_until)
 
-    @field_validator("match_lengths")
+    @field_validator("match_s_by_mode")
     @classmethod
-    def _match_lengths_are_seconds_by_mode(cls, value: str) -> str:
+    def _match_s_by_mode_is_seconds(cls, value: str) -> str:
         for mode, _, length_s in (item.partition("=") for item in value.split(",") if item.strip()):
             if not mode.strip() or not _SECONDS.fullmatch(length_s.strip()) or float(length_s) <= 0:
                 raise ValueError("must be mode=seconds, with commas between them: teams_of_five=240")

@@ -93,5 +93,5 @@ def _counters_and_lists(text: str) -> dict[str, dict[str, Any]]:
             )
     except (ValueError, AttributeError, TypeError) as error:
         shape = '{"counters": {"rooms": {"count": 0, "capacity": 10}}, "lists": {…}}'
-        raise ConfigurationError(f"LAUNCHDAY_FLEET_TALLIES: {error}: write it like {shape}") from error
+        raise ConfigurationError(f"LAUNCHDAY_FLEET_COUNTERS_AND_LISTS: {error}: write it like {shape}") from error
     return {"counters": counters, "lists": lists}

@@ -176,7 +176,7 @@ class Scenario(Section):
                 if key in section.model_fields_set
             }
         if len(self.modes) > 1:
-            settings["match_lengths"] = ",".join(
+            settings["match_s_by_mode"] = ",".join(
                 f"{name}={each.duration_s:.12g}" for name, each in self.modes.items()
             )
         if "regions" in fleet.model_fields_set:
