@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,7 @@ from dedicated_server.simulation.world import (
     REFUSED_INPUTS,
     SHOTS,
 )
-
-if TYPE_CHECKING:
-    from dedicated_server.tick.engine import Engine
+from dedicated_server.tick.engine import Engine
 
 KILOBIT_BYTES = 125.0
 

@@ -20,6 +20,7 @@ import structlog
 from dedicated_server.match.backfill import BackfillAgent
 from dedicated_server.match.backfill_request import BackfillSink
 from dedicated_server.match.events import EventSink, MatchEvents
+from dedicated_server.match.report import build_report
 from dedicated_server.match.spec import MatchSpec
 from dedicated_server.match.spectator import PERIOD_S, SpectatorFeed
 from dedicated_server.protocol.datagrams import LEFT
@@ -167,7 +168,7 @@ class MatchSession:
         if self._engine is not None:
             counts = self._engine.stage_timer.histogram(TICK_EDGES_US)
             histogram = {"edges_us": list(TICK_EDGES_US), "counts": counts}
-            of_engine = {**self._engine.report(), "tick_histogram": histogram}
+            of_engine = {**build_report(self._engine), "tick_histogram": histogram}
         books = self._producer.books()
         return {
             **of_engine,

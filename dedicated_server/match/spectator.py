@@ -11,13 +11,14 @@ import contextlib
 import mmap
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.netcode.rings import HORIZON_M, OUTER_M
 from dedicated_server.protocol.datagrams import CONNECTED
+from dedicated_server.replication.priority import HORIZON_M, OUTER_M
+from dedicated_server.simulation.damage import zone_radius_m
 from dedicated_server.simulation.world import (
     ALIVE,
     DEATHS,
@@ -28,19 +29,14 @@ from dedicated_server.simulation.world import (
     SHOTS,
     START_TICK,
     TEAM,
-    TICK,
     X_M,
     Y_M,
     YAW,
-    ZONE_CLOSED_TICKS,
-    ZONE_HOLD_TICKS,
     ZONE_START_M,
     ZONE_X_M,
     ZONE_Y_M,
 )
-
-if TYPE_CHECKING:
-    from dedicated_server.tick.engine import Engine
+from dedicated_server.tick.engine import Engine
 
 MAGIC: Final = 0x4C445350  # LDSP
 VERSION: Final = 1
@@ -124,7 +120,8 @@ class SpectatorFeed:
             rules[MAP_HALF_M],
         )
         frame["zone_x_m"], frame["zone_y_m"] = rules[ZONE_X_M], rules[ZONE_Y_M]
-        frame["zone_m"] = _zone_m(rules, world.counters)
+        started = world.counters[START_TICK] != 0
+        frame["zone_m"] = zone_radius_m(world) if started else rules[ZONE_START_M]
         players["x_m"], players["y_m"], players["yaw"] = body[X_M], body[Y_M], status[YAW]
         players["health"] = np.clip(np.ceil(body[HEALTH_POINTS]), 0, 255)
         fired = status[SHOTS] != self._shots
@@ -212,18 +209,6 @@ def _as_json(data: bytes, header: npt.NDArray[Any]) -> dict[str, Any] | None:
             for entity, (row, flag) in enumerate(zip(players, flags, strict=True))
         ],
     }
-
-
-def _zone_m(rules: npt.NDArray[np.float64], tally: npt.NDArray[np.int64]) -> float:
-    """Radius of the zone, as `simulation.zone` has it; without its compiled call, which nothing else here needs."""
-    played, hold, closed = (
-        float(tally[TICK] - tally[START_TICK]),
-        rules[ZONE_HOLD_TICKS],
-        rules[ZONE_CLOSED_TICKS],
-    )
-    if tally[START_TICK] == 0 or played <= hold:
-        return float(rules[ZONE_START_M])
-    return float(rules[ZONE_START_M] * max(0.0, (closed - played) / (closed - hold)))
 
 
 def _halves(memory: mmap.mmap | bytes, players: int) -> tuple[list[npt.NDArray[Any]], list[npt.NDArray[Any]]]:

@@ -10,13 +10,15 @@ from uuid import UUID
 
 import numpy as np
 
+from dedicated_server.match.report import build_report
 from dedicated_server.modes import MODES
+from dedicated_server.native.mmsg import ADDRESS_BYTES, HEADER_WORDS, SUPPORTED, VECTOR_WORDS
 from dedicated_server.recording import recorder
+from dedicated_server.simulation.damage import zone_radius_m
 from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.pacing import CAN_SPIN, sleep_until_ns, spin_until_ns
 from dedicated_server.transport import mmsg
-from dedicated_server.transport.base import ADDRESS_BYTES
 from dedicated_server.transport.memory import MemoryTransport
 from launchday import kernel_cache
 
@@ -39,15 +41,16 @@ def _play_all_modes() -> None:
             engine.prefetch()
             engine.tick(now_s)
         engine.drain_events()
-        engine.report()
+        build_report(engine)
+        zone_radius_m(engine.match.world)  # the spectator feed asks for it between ticks
         recorder.load_kernels(engine.wire.state)
 
 
 def _call_the_rest() -> None:
-    if mmsg.SUPPORTED:
+    if SUPPORTED:
         headers, vectors = (
-            np.zeros((1, mmsg.HEADER_WORDS), np.uint64),
-            np.zeros((1, mmsg.VECTOR_WORDS), np.uint64),
+            np.zeros((1, HEADER_WORDS), np.uint64),
+            np.zeros((1, VECTOR_WORDS), np.uint64),
         )
         rows, address, length = (
             np.zeros((1, 1), np.uint8),

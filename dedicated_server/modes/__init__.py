@@ -1,15 +1,20 @@
-"""The modes of play: each a table of numbers and the few functions that are its own, in one file.
+"""The modes of play: one folder a mode, with its numbers and the few functions that are its own (`hooks.py`).
 
-To add one: write a file like its neighbours and name it in ``MODES``.
+To add a mode, publish its card in `protocol.modes`, write a folder like its neighbours here, and name it in ``MODES``.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from dedicated_server.modes.battle_royale.hooks import BATTLE_ROYALE
 from dedicated_server.modes.teams_of_five.hooks import TEAMS_OF_FIVE
+from dedicated_server.native.memory import AllocateZeros
+from dedicated_server.simulation.match import Match, MatchConfig
 from dedicated_server.simulation.mode import Mode, UnknownModeError
+from dedicated_server.simulation.world import Inputs
 
 MODES: Final = {mode.name: mode for mode in (BATTLE_ROYALE, TEAMS_OF_FIVE)}
 
@@ -22,4 +27,12 @@ def mode_named(name: str) -> Mode:
         raise UnknownModeError(name, MODES) from None
 
 
-__all__ = ["BATTLE_ROYALE", "MODES", "TEAMS_OF_FIVE", "Mode", "UnknownModeError", "mode_named"]
+def open_match(config: MatchConfig, inputs: Inputs | None = None, zeros: AllocateZeros = np.zeros) -> Match:
+    """Build the match that ``config`` describes, in the mode that it names; arguments as of `Match`.
+
+    Raises UnknownModeError and BadRosterError.
+    """
+    return Match(config, mode_named(config.mode), inputs, zeros)
+
+
+__all__ = ["BATTLE_ROYALE", "MODES", "TEAMS_OF_FIVE", "Mode", "UnknownModeError", "mode_named", "open_match"]

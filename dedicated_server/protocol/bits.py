@@ -11,8 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from dedicated_server.native.compilation import STAGE, njit
-from dedicated_server.protocol.arrays import Words, int64
+from dedicated_server.native.compilation import INNER, STAGE, Bytes, Words, int64, njit
 
 _ONE = np.uint64(1)
 _63 = np.uint64(63)
@@ -102,3 +101,35 @@ def bit_length(value: int | np.uint64) -> int:
     """Bits that a non-negative int64, or a uint64, needs; 0 for 0."""
     length: int = 64 - leading_zeros(np.uint64(value))
     return length
+
+
+@njit(cache=True, nogil=True, **INNER)
+def read_uint(data: Bytes, at: int, length: int) -> int:
+    """A little-endian number of up to 8 bytes as int64."""
+    value = int64(0)
+    for byte in range(length):
+        value |= int64(data[at + byte]) << int64(8 * byte)
+    return value
+
+
+@njit(cache=True, nogil=True, **INNER)
+def write_uint(data: Bytes, at: int, value: int, length: int) -> None:
+    """The reverse of `read_uint`."""
+    for byte in range(length):
+        data[at + byte] = (value >> int64(8 * byte)) & int64(0xFF)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def same_bytes(a: Bytes, a_at: int, b: Bytes, b_at: int, length: int) -> bool:
+    """Whether two runs of bytes are equal, in a time that does not tell where they differ."""
+    difference = 0
+    for byte in range(length):
+        difference |= int64(a[a_at + byte]) ^ int64(b[b_at + byte])
+    return difference == 0
+
+
+@njit(cache=True, nogil=True, **INNER)
+def copy_bytes(target: Bytes, target_at: int, source: Bytes, source_at: int, length: int) -> None:
+    """Copy bytes."""
+    for byte in range(length):
+        target[target_at + byte] = source[source_at + byte]

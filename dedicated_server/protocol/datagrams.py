@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from dedicated_server.protocol import connect_token
 
-MAX_DATAGRAM_BYTES = 1200  # below every path's MTU worth serving; nothing is ever fragmented
+MAX_DATAGRAM_BYTES = (
+    1200  # below every path's MTU worth serving, IPv6's minimum of 1,280 included: nothing is fragmented
+)
+ROW_BYTES = 1216  # of a buffer row: room to notice a longer datagram; 19 cache lines, as rows of a power of two share cache sets
+PLAIN_WORDS = (
+    MAX_DATAGRAM_BYTES // 8 + 3
+)  # of a datagram before sealing or after opening, as uint64, with slack
+WORKSPACE_BYTES = 512  # scratch for one handshake and for nonces; its parts:
+AT_HASHED = 128  # what is hashed, behind a token's private part
+AT_MAC = 384  # a MAC to compare
+AT_SEQUENCE_NONCE = 480  # the nonce of a sealed datagram
+IP_UDP_BYTES = 28  # headers of IP and UDP around a datagram
 
 # First byte of a datagram.
 REQUEST, CHALLENGE, RESPONSE, FROM_CLIENT, FROM_SERVER = range(5)
 
-HEADER_BYTES = 5  # kind, then the sequence number in 32 bits: 60 Hz for two years
+SEQUENCE_AT = 1  # behind the kind
+SEQUENCE_BYTES = 4  # 60 Hz for two years
+HEADER_BYTES = SEQUENCE_AT + SEQUENCE_BYTES
 SALT_BYTES = 24  # 16 bytes of the server's own, then a counter of challenges
 MAC_BYTES = 16
 

@@ -18,19 +18,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from dedicated_server.native.compilation import INNER, STAGE, njit
-from dedicated_server.protocol.arrays import Words, int64
+from dedicated_server.native.compilation import INNER, STAGE, Words, int64, njit
 from dedicated_server.protocol.bits import bit_length, take_int, unzigzag, zigzag
-from dedicated_server.protocol.fields import FLAG_BITS, HEALTH_BITS, POSITION_BITS, YAW_BITS
+from dedicated_server.protocol.fields import (
+    FLAG_BITS,
+    HEALTH_AT,
+    HEALTH_BITS,
+    POSITION_BITS,
+    POSITION_MASK,
+    Y_AT,
+    YAW_AT,
+    YAW_BITS,
+    YAW_MASK,
+    YAW_TURN,
+)
 
 WIDE_MORE_BITS = 3
 SMALL_TURN_BITS = 6
 VITALS_BITS = HEALTH_BITS + FLAG_BITS
 
-_POSITION_MASK = (1 << POSITION_BITS) - 1
-_YAW_AT = 2 * POSITION_BITS
-_YAW_TURN = 1 << YAW_BITS
-_VITALS_AT = _YAW_AT + YAW_BITS
 _SMALL_TURNS = 1 << SMALL_TURN_BITS
 
 
@@ -48,9 +54,9 @@ def encode_delta(record: int, base: int, age: int) -> tuple[np.uint64, int]:
     code = np.uint64(1)
     length = int64(1)
 
-    x, y = record & _POSITION_MASK, (record >> POSITION_BITS) & _POSITION_MASK
-    dx = zigzag(x - (base & _POSITION_MASK))
-    dy = zigzag(y - ((base >> POSITION_BITS) & _POSITION_MASK))
+    x, y = record & POSITION_MASK, (record >> Y_AT) & POSITION_MASK
+    dx = zigzag(x - (base & POSITION_MASK))
+    dy = zigzag(y - ((base >> Y_AT) & POSITION_MASK))
     width = tight_bits(age)
     reach = dx | dy
     if reach == 0:
@@ -65,8 +71,8 @@ def encode_delta(record: int, base: int, age: int) -> tuple[np.uint64, int]:
             code, length, 0b111 | (x << 3) | (y << (3 + POSITION_BITS)), 3 + 2 * POSITION_BITS
         )
 
-    yaw = (record >> _YAW_AT) & (_YAW_TURN - 1)
-    turn = (yaw - ((base >> _YAW_AT) & (_YAW_TURN - 1)) + _YAW_TURN // 2) % _YAW_TURN - _YAW_TURN // 2
+    yaw = (record >> YAW_AT) & YAW_MASK
+    turn = (yaw - ((base >> YAW_AT) & YAW_MASK) + YAW_TURN // 2) % YAW_TURN - YAW_TURN // 2
     if turn == 0:
         length += 1
     elif zigzag(turn) < _SMALL_TURNS:
@@ -74,10 +80,10 @@ def encode_delta(record: int, base: int, age: int) -> tuple[np.uint64, int]:
     else:
         code, length = _put(code, length, 0b11 | (yaw << 2), 2 + YAW_BITS)
 
-    if record >> _VITALS_AT == base >> _VITALS_AT:
+    if record >> HEALTH_AT == base >> HEALTH_AT:
         length += 1
     else:
-        code, length = _put(code, length, 1 | ((record >> _VITALS_AT) << 1), 1 + VITALS_BITS)
+        code, length = _put(code, length, 1 | ((record >> HEALTH_AT) << 1), 1 + VITALS_BITS)
     return code, length
 
 
@@ -87,9 +93,9 @@ def decode_delta(words: Words, position: int, base: int, age: int) -> tuple[int,
     if take_int(words, position, 1) == 0:
         return base, position + 1
     position += 1
-    x, y = base & _POSITION_MASK, (base >> POSITION_BITS) & _POSITION_MASK
-    yaw = (base >> _YAW_AT) & (_YAW_TURN - 1)
-    vitals = base >> _VITALS_AT
+    x, y = base & POSITION_MASK, (base >> Y_AT) & POSITION_MASK
+    yaw = (base >> YAW_AT) & YAW_MASK
+    vitals = base >> HEALTH_AT
 
     move = take_int(words, position, 3)
     if move & 1 == 0:
@@ -102,8 +108,8 @@ def decode_delta(words: Words, position: int, base: int, age: int) -> tuple[int,
         prefix, width = 2, tight_bits(age)
         if move & 2:
             prefix, width = 3, width + WIDE_MORE_BITS
-        x = (x + unzigzag(take_int(words, position + prefix, width))) & _POSITION_MASK
-        y = (y + unzigzag(take_int(words, position + prefix + width, width))) & _POSITION_MASK
+        x = (x + unzigzag(take_int(words, position + prefix, width))) & POSITION_MASK
+        y = (y + unzigzag(take_int(words, position + prefix + width, width))) & POSITION_MASK
         position += prefix + 2 * width
 
     turn = take_int(words, position, 2)
@@ -113,13 +119,13 @@ def decode_delta(words: Words, position: int, base: int, age: int) -> tuple[int,
         yaw = take_int(words, position + 2, YAW_BITS)
         position += 2 + YAW_BITS
     else:
-        yaw = (yaw + unzigzag(take_int(words, position + 2, SMALL_TURN_BITS))) & (_YAW_TURN - 1)
+        yaw = (yaw + unzigzag(take_int(words, position + 2, SMALL_TURN_BITS))) & YAW_MASK
         position += 2 + SMALL_TURN_BITS
 
     if take_int(words, position, 1) == 1:
         vitals = take_int(words, position + 1, VITALS_BITS)
         position += VITALS_BITS
-    return x | (y << POSITION_BITS) | (yaw << _YAW_AT) | (vitals << _VITALS_AT), position + 1
+    return x | (y << Y_AT) | (yaw << YAW_AT) | (vitals << HEALTH_AT), position + 1
 
 
 @njit(cache=True, nogil=True, **INNER)

@@ -13,13 +13,15 @@ from uuid import UUID
 
 import numpy as np
 
-from dedicated_server.protocol import connect_token, datagrams, fields, inputs
-from dedicated_server.protocol.client.sessions import ClientSessions, client_receive, client_transmit
+from dedicated_server.native.mmsg import sockaddr
+from dedicated_server.protocol import connect_token, datagrams, fields
+from dedicated_server.protocol.client.receive import client_receive
+from dedicated_server.protocol.client.sessions import ClientSessions
+from dedicated_server.protocol.client.transmit import client_transmit
+from dedicated_server.protocol.datagrams import ROW_BYTES
 from dedicated_server.protocol.delta import encode_delta, tight_bits
-from dedicated_server.protocol.fields import Field
-from dedicated_server.protocol.server import reliable, snapshot
-from dedicated_server.protocol.server.state import HISTORY_TICKS, ROW_BYTES
-from dedicated_server.protocol.server.wire import ServerWire, sockaddr
+from dedicated_server.protocol.fields import HISTORY_TICKS, Field
+from dedicated_server.protocol.server.wire import ServerWire
 
 DOCUMENT = Path(__file__).parent / "PROTOCOL.md"
 _SECTION = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -47,10 +49,10 @@ def sections() -> dict[str, str]:
     return {
         "entity-fields": _field_table(fields.ENTITY_FIELDS),
         "match-fields": _field_table(fields.MATCH_FIELDS),
-        "snapshot-fields": _field_table(snapshot.SNAPSHOT_FIELDS),
-        "reliable-fields": _field_table(reliable.RELIABLE_FIELDS),
-        "client-fields": _field_table(inputs.CLIENT_MESSAGE_FIELDS),
-        "input-fields": _field_table(inputs.INPUT_FIELDS),
+        "snapshot-fields": _field_table(fields.SNAPSHOT_FIELDS),
+        "reliable-fields": _field_table(fields.RELIABLE_FIELDS),
+        "client-fields": _field_table(fields.CLIENT_MESSAGE_FIELDS),
+        "input-fields": _field_table(fields.INPUT_FIELDS),
         "sizes": _table(("what", "value"), _sizes()),
         "tight-bits": _table(("baseline age, ticks", "bits of dx and of dy"), _tight_widths()),
         "drop-reasons": " · ".join(f"`{reason}`" for reason in datagrams.DROP_REASONS),

@@ -1,18 +1,21 @@
-"""The wire's fields, one table a record: name, bits, unit. Encoder, decoder and PROTOCOL.md follow them."""
+"""The wire's fields, one table a record: name, bits, meaning. Encoder, decoder and PROTOCOL.md are made from the tables.
+
+`positions` and `widths` turn a table into the numbers that kernels use; numba sees them as constants. A record's fields are
+packed in the table's order, lowest bits first.
+"""
 
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from dedicated_server.native.compilation import njit
 
-POSITION_UNITS_PER_M = 64  # 1.6 cm
-WORLD_HALF_M = 1024.0
-POSITION_BITS = 17
-YAW_BITS = 10  # 0.35 degrees
-HEALTH_BITS = 7
-FLAG_BITS = 6
+TICK_HZ = 60  # ticks of a server and frames of a client in a second
+MAX_PLAYERS = 1_600  # of a match: what one tick has been measured with
+HISTORY_TICKS = 64  # snapshots that can serve as a baseline; a power of two
+MAX_TICK = 0x7FFFFFFF
 
 
 class Field(NamedTuple):
@@ -23,16 +26,35 @@ class Field(NamedTuple):
     meaning: str
 
 
-# In the order in which they are packed, lowest bits first. Together 57 bits: one record fits an int64.
+def widths(table: tuple[Field, ...]) -> tuple[int, ...]:
+    """Bits of each field of a table."""
+    return tuple(field.bits for field in table)
+
+
+def positions(table: tuple[Field, ...]) -> tuple[int, ...]:
+    """Bit at which each field of a table begins, counted from the table's beginning."""
+    return (0, *accumulate(widths(table)))[:-1]
+
+
+# --- an entity: one record of 57 bits fits an int64 -------------------------------------------------------------------------
+POSITION_UNITS_PER_M = 64  # 1.6 cm
+WORLD_HALF_M = 1024.0
+
 ENTITY_FIELDS = (
-    Field("x", POSITION_BITS, "metres east × 64, from −1,024 m"),
-    Field("y", POSITION_BITS, "metres north × 64, from −1,024 m"),
-    Field("yaw", YAW_BITS, "1/1024 turn, counter-clockwise from east"),
-    Field("health", HEALTH_BITS, "points, 0 to 100"),
-    Field(
-        "flags", FLAG_BITS, "bits: 1 alive, 2 firing, 4 outside the zone, 8 sprinting, 16 hurt, 32 connected"
-    ),
+    Field("x", 17, "metres east × 64, from −1,024 m"),
+    Field("y", 17, "metres north × 64, from −1,024 m"),
+    Field("yaw", 10, "1/1024 turn, counter-clockwise from east"),
+    Field("health", 7, "points, 0 to 100"),
+    Field("flags", 6, "bits: 1 alive, 2 firing, 4 outside the zone, 8 sprinting, 16 hurt, 32 connected"),
 )
+POSITION_BITS, _, YAW_BITS, HEALTH_BITS, FLAG_BITS = widths(ENTITY_FIELDS)
+_, Y_AT, YAW_AT, HEALTH_AT, FLAGS_AT = positions(ENTITY_FIELDS)
+RECORD_BITS = FLAGS_AT + FLAG_BITS
+POSITION_MASK = (1 << POSITION_BITS) - 1
+YAW_TURN = 1 << YAW_BITS  # units of yaw in a full turn
+YAW_MASK = YAW_TURN - 1
+_HEALTH_MASK = (1 << HEALTH_BITS) - 1
+_FLAG_MASK = (1 << FLAG_BITS) - 1
 
 FLAG_ALIVE = 1
 FLAG_FIRING = 2
@@ -41,17 +63,7 @@ FLAG_SPRINTING = 8
 FLAG_HURT = 16
 FLAG_CONNECTED = 32
 
-BUTTON_FIRE = 1
-BUTTON_SPRINT = 2
-BUTTON_RELOAD = 4
-BUTTON_USE = 8
-
-# Reliable messages: kind, then a and b, 32 bits each.
-RELIABLE_KILL = 1  # a: killer entity | victim entity << 16 (65535: the zone), b: weapon | players left << 16
-RELIABLE_HIT = 2  # to the shooter: a: victim entity | damage points << 16, b: client tick of the shot
-RELIABLE_MATCH_OVER = 3  # a: own placement | winner entity << 16, b: own kills
-RELIABLE_NOTICE = 4  # free for the engine
-
+# --- the match ------------------------------------------------------------------------------------------------------------
 MATCH_PHASE, MATCH_ZONE_X, MATCH_ZONE_Y, MATCH_ZONE_RADIUS, MATCH_ALIVE, MATCH_COUNTDOWN = range(6)
 PHASE_WAITING, PHASE_PLAYING, PHASE_OVER = range(3)
 
@@ -63,17 +75,80 @@ MATCH_FIELDS = (
     Field("alive", 11, "players alive"),
     Field("countdown", 16, "ticks until the phase ends"),
 )
+MATCH_WIDTHS, MATCH_AT = widths(MATCH_FIELDS), positions(MATCH_FIELDS)
+MATCH_BITS = sum(MATCH_WIDTHS)
 
-_X_MAX = (1 << POSITION_BITS) - 1
-_Y_SHIFT = POSITION_BITS
-_YAW_SHIFT = 2 * POSITION_BITS
-_HEALTH_SHIFT = _YAW_SHIFT + YAW_BITS
-_FLAG_SHIFT = _HEALTH_SHIFT + HEALTH_BITS
-_YAW_TURN = 1 << YAW_BITS
-_YAW_MAX = _YAW_TURN - 1
-_HEALTH_MAX = (1 << HEALTH_BITS) - 1
-_FLAG_MAX = (1 << FLAG_BITS) - 1
-RECORD_BITS = _FLAG_SHIFT + FLAG_BITS
+# --- a snapshot -------------------------------------------------------------------------------------------------------------
+MESSAGE_KEEP_ALIVE, MESSAGE_SNAPSHOT = range(2)
+
+SNAPSHOT_FIELDS = (
+    Field("message", 2, "0 keep-alive, which ends here; 1 snapshot"),
+    Field("tick", 32, "server tick"),
+    Field("input_newest", 31, "newest client tick received"),
+    Field("input_lag", 6, "how many of those are not used yet; 63: that or more"),
+    Field("base_age", 6, "age in ticks of the baseline most records are against; 0: none"),
+    Field("gap_bits", 4, "parameter of the code for gaps between entity indexes"),
+)
+MESSAGE_BITS, TICK_BITS, INPUT_NEWEST_BITS, INPUT_LAG_BITS, AGE_BITS, GAP_BITS = widths(SNAPSHOT_FIELDS)
+_, TICK_AT, INPUT_NEWEST_AT, INPUT_LAG_AT, BASE_AGE_AT, GAP_BITS_AT = positions(SNAPSHOT_FIELDS)
+SNAPSHOT_HEAD_BITS = sum(widths(SNAPSHOT_FIELDS))
+MAX_INPUT_LAG = (1 << INPUT_LAG_BITS) - 1
+HINT_BITS = 16  # 8 octants of 2 bits
+LEAVE_COUNT_BITS = 6
+INDEX_BITS = 11  # of an entity that left; records have gaps
+MAX_ENTITIES = 1 << INDEX_BITS  # the largest match that the wire can express
+RECORD_COUNT_BITS = 9
+
+# --- reliable messages ------------------------------------------------------------------------------------------------------
+RELIABLE_HEAD_FIELDS = (
+    Field("count", 4, "messages that follow"),
+    Field("first", 16, "number of the first of them, its low 16 bits"),
+)
+RELIABLE_FIELDS = (
+    Field("kind", 4, "1 kill, 2 hit, 3 match over, 4 notice"),
+    Field("a", 32, "by kind"),
+    Field("b", 32, "by kind"),
+)
+RELIABLE_COUNT_BITS, RELIABLE_NUMBER_BITS = widths(RELIABLE_HEAD_FIELDS)
+RELIABLE_HEAD_BITS = RELIABLE_COUNT_BITS + RELIABLE_NUMBER_BITS
+RELIABLE_KIND_BITS, RELIABLE_A_BITS, RELIABLE_B_BITS = widths(RELIABLE_FIELDS)
+_, RELIABLE_A_AT, RELIABLE_B_AT = positions(RELIABLE_FIELDS)
+RELIABLE_BITS = sum(widths(RELIABLE_FIELDS))
+RELIABLE_NUMBER_MASK = (1 << RELIABLE_NUMBER_BITS) - 1
+MAX_RELIABLE_MESSAGES = (1 << RELIABLE_COUNT_BITS) - 1  # in one datagram
+
+RELIABLE_KILL = 1  # a: killer entity | victim entity << 16 (65535: the zone), b: weapon | players left << 16
+RELIABLE_HIT = 2  # to the shooter: a: victim entity | damage points << 16, b: client tick of the shot
+RELIABLE_MATCH_OVER = 3  # a: own placement | winner entity << 16, b: own kills
+RELIABLE_NOTICE = 4  # free for the engine
+
+# --- what a client says -----------------------------------------------------------------------------------------------------
+MESSAGE_INPUTS, MESSAGE_LEAVE = range(2)
+
+CLIENT_MESSAGE_FIELDS = (
+    Field("message", 2, "0 inputs, 1 leave; a leave ends here"),
+    Field("ack_tick", 32, "tick of the newest snapshot received, 0: none"),
+    Field("ack_bits", 32, "bit i: the snapshot of ack_tick − 1 − i was received too"),
+    Field(
+        "reliable_ack",
+        RELIABLE_NUMBER_BITS,
+        "number of the newest reliable message received, all before it included",
+    ),
+    Field("input_tick", 31, "client tick of the newest input, 0: none yet"),
+    Field("input_count", 5, "inputs that follow, at most 16"),
+)
+INPUT_FIELDS = (
+    Field("move_x", 8, "signed, 1/127 of full speed east"),
+    Field("move_y", 8, "signed, 1/127 of full speed north"),
+    Field("yaw", 16, "1/65536 turn"),
+    Field("buttons", 8, "bits: 1 fire, 2 sprint, 4 reload, 8 use"),
+    Field("view_lag", 8, "ack_tick minus the tick that the player was shown; 255: that or more"),
+)
+
+BUTTON_FIRE = 1
+BUTTON_SPRINT = 2
+BUTTON_RELOAD = 4
+BUTTON_USE = 8
 
 
 @njit(cache=True, nogil=True)
@@ -82,14 +157,14 @@ def quantise_position(metres: float) -> int:
     units = (metres + WORLD_HALF_M) * POSITION_UNITS_PER_M + 0.5
     if not units > 0.0:
         return 0
-    return int(units) if units < _X_MAX else _X_MAX
+    return int(units) if units < POSITION_MASK else POSITION_MASK
 
 
 @njit(cache=True, nogil=True)
 def quantise_yaw(radians: float) -> int:
     """Radians as 1/1024 turn, 0…1023, wrapped."""
     turns = radians * (1.0 / (2.0 * math.pi))
-    return math.floor((turns - math.floor(turns)) * _YAW_TURN + 0.5) & _YAW_MAX
+    return math.floor((turns - math.floor(turns)) * YAW_TURN + 0.5) & YAW_MASK
 
 
 @njit(cache=True, nogil=True)
@@ -97,38 +172,38 @@ def pack_entity(x_m: float, y_m: float, yaw_radians: float, health: int, flags: 
     """One entity as an int64 of 57 bits, laid out as ENTITY_FIELDS says."""
     return (
         quantise_position(x_m)
-        | (quantise_position(y_m) << _Y_SHIFT)
-        | (quantise_yaw(yaw_radians) << _YAW_SHIFT)
-        | (max(0, min(int(health), _HEALTH_MAX)) << _HEALTH_SHIFT)
-        | ((int(flags) & _FLAG_MAX) << _FLAG_SHIFT)
+        | (quantise_position(y_m) << Y_AT)
+        | (quantise_yaw(yaw_radians) << YAW_AT)
+        | (max(0, min(int(health), _HEALTH_MASK)) << HEALTH_AT)
+        | ((int(flags) & _FLAG_MASK) << FLAGS_AT)
     )
 
 
 @njit(cache=True, nogil=True)
 def entity_x(record: Any) -> Any:
     """Metres east; works on an int64 or an array of them."""
-    return (record & _X_MAX) / POSITION_UNITS_PER_M - WORLD_HALF_M
+    return (record & POSITION_MASK) / POSITION_UNITS_PER_M - WORLD_HALF_M
 
 
 @njit(cache=True, nogil=True)
 def entity_y(record: Any) -> Any:
     """Metres north; works on an int64 or an array of them."""
-    return ((record >> _Y_SHIFT) & _X_MAX) / POSITION_UNITS_PER_M - WORLD_HALF_M
+    return ((record >> Y_AT) & POSITION_MASK) / POSITION_UNITS_PER_M - WORLD_HALF_M
 
 
 @njit(cache=True, nogil=True)
 def entity_yaw(record: Any) -> Any:
     """Radians, 0…2π; works on an int64 or an array of them."""
-    return ((record >> _YAW_SHIFT) & _YAW_MAX) * (2.0 * math.pi / _YAW_TURN)
+    return ((record >> YAW_AT) & YAW_MASK) * (2.0 * math.pi / YAW_TURN)
 
 
 @njit(cache=True, nogil=True)
 def entity_health(record: Any) -> Any:
     """Points, 0…100; works on an int64 or an array of them."""
-    return (record >> _HEALTH_SHIFT) & _HEALTH_MAX
+    return (record >> HEALTH_AT) & _HEALTH_MASK
 
 
 @njit(cache=True, nogil=True)
 def entity_flags(record: Any) -> Any:
     """FLAG_… bits; works on an int64 or an array of them."""
-    return (record >> _FLAG_SHIFT) & _FLAG_MAX
+    return (record >> FLAGS_AT) & _FLAG_MASK

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dedicated_server.native.compilation import INNER, njit
+from dedicated_server.native.compilation import INNER, Bytes, njit
 from dedicated_server.protocol import connect_token, datagrams, sealing
-from dedicated_server.protocol.arrays import Bytes, int64
+from dedicated_server.protocol.bits import copy_bytes, same_bytes
 
 # Offsets in a request, and in the response, which repeats it.
 AT_TOKEN = 1
@@ -50,41 +50,9 @@ _VERSION = np.frombuffer(connect_token.VERSION, np.uint8)
 
 
 @njit(cache=True, nogil=True, **INNER)
-def read_uint(data: Bytes, at: int, length: int) -> int:
-    """A little-endian number of up to 8 bytes as int64."""
-    value = int64(0)
-    for byte in range(length):
-        value |= int64(data[at + byte]) << int64(8 * byte)
-    return value
-
-
-@njit(cache=True, nogil=True, **INNER)
-def write_uint(data: Bytes, at: int, value: int, length: int) -> None:
-    """The reverse of `read_uint`."""
-    for byte in range(length):
-        data[at + byte] = (value >> int64(8 * byte)) & int64(0xFF)
-
-
-@njit(cache=True, nogil=True, **INNER)
-def same(a: Bytes, a_at: int, b: Bytes, b_at: int, length: int) -> bool:
-    """Whether two runs of bytes are equal, in a time that does not tell where they differ."""
-    difference = 0
-    for byte in range(length):
-        difference |= int64(a[a_at + byte]) ^ int64(b[b_at + byte])
-    return difference == 0
-
-
-@njit(cache=True, nogil=True, **INNER)
-def copy(target: Bytes, target_at: int, source: Bytes, source_at: int, length: int) -> None:
-    """Copy bytes."""
-    for byte in range(length):
-        target[target_at + byte] = source[source_at + byte]
-
-
-@njit(cache=True, nogil=True, **INNER)
 def is_our_version(datagram: Bytes) -> bool:
     """Whether a request or response speaks this version, and names a cipher that there is."""
-    if not same(datagram, AT_TOKEN, _VERSION, 0, len(_VERSION)):
+    if not same_bytes(datagram, AT_TOKEN, _VERSION, 0, len(_VERSION)):
         return False
     cipher = datagram[AT_CIPHER]
     return cipher in (sealing.CIPHER_AEGIS_128L, sealing.CIPHER_CHACHA20_POLY1305)
@@ -102,9 +70,9 @@ def cookie_mac(
     cookie_at: int,
 ) -> None:
     """Authenticate source address, token and challenge: the server's memory, kept by the client."""
-    copy(workspace, 0, address, 0, 8)
-    copy(workspace, 8, datagram, AT_TOKEN_TAG, TAG_BYTES)
-    copy(workspace, 8 + TAG_BYTES, cookie, cookie_at, IN_COOKIE_MAC)
+    copy_bytes(workspace, 0, address, 0, 8)
+    copy_bytes(workspace, 8, datagram, AT_TOKEN_TAG, TAG_BYTES)
+    copy_bytes(workspace, 8 + TAG_BYTES, cookie, cookie_at, IN_COOKIE_MAC)
     sealing.keyed_hash(
         out.ctypes.data + out_at, datagrams.MAC_BYTES, workspace.ctypes.data, 8 + TAG_BYTES + IN_COOKIE_MAC,
         cookie_key.ctypes.data, KEY_BYTES,
@@ -122,8 +90,8 @@ def challenge_mac(
     token_tag_at: int,
 ) -> None:
     """What proves a challenge to come from a server that opened the token; ``down_key_at`` is an address."""
-    copy(workspace, 0, challenge, 0, AT_CHALLENGE_MAC)
-    copy(workspace, AT_CHALLENGE_MAC, token_tag, token_tag_at, TAG_BYTES)
+    copy_bytes(workspace, 0, challenge, 0, AT_CHALLENGE_MAC)
+    copy_bytes(workspace, AT_CHALLENGE_MAC, token_tag, token_tag_at, TAG_BYTES)
     sealing.keyed_hash(
         out.ctypes.data + out_at, datagrams.MAC_BYTES, workspace.ctypes.data, AT_CHALLENGE_MAC + TAG_BYTES,
         down_key_at, KEY_BYTES,
@@ -147,7 +115,7 @@ def response_mac(out: Bytes, out_at: int, response: Bytes, up_key_at: int) -> No
 def session_key(out: Bytes, workspace: Bytes, token_key_at: int, cookie: Bytes, cookie_at: int) -> None:
     """Derive one direction's sealing key from the token's key and the challenge's salt."""
     workspace[0] = SESSION_LABEL
-    copy(workspace, 1, cookie, cookie_at, datagrams.SALT_BYTES)
+    copy_bytes(workspace, 1, cookie, cookie_at, datagrams.SALT_BYTES)
     sealing.keyed_hash(
         out.ctypes.data, KEY_BYTES, workspace.ctypes.data, 1 + datagrams.SALT_BYTES, token_key_at, KEY_BYTES
     )

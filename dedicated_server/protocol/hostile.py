@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dedicated_server.protocol.arrays import Bytes, Ints
-from dedicated_server.protocol.datagrams import FROM_SERVER, MAX_DATAGRAM_BYTES
-from dedicated_server.protocol.server.state import ROW_BYTES
+from dedicated_server.native.compilation import Bytes, Ints
+from dedicated_server.protocol.datagrams import FROM_SERVER, MAX_DATAGRAM_BYTES, ROW_BYTES
 
 RANDOM, CUT, FLIPPED, LENGTHENED, REPLAYED, RENUMBERED = range(6)
 SEQUENCE_BYTES = slice(1, 5)

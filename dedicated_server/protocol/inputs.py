@@ -9,43 +9,40 @@ from __future__ import annotations
 
 import numpy as np
 
-from dedicated_server.native.compilation import INNER, STAGE, njit
-from dedicated_server.protocol.arrays import Ints, Longs, Words, int64
+from dedicated_server.native.compilation import INNER, STAGE, Ints, Longs, Words, int64, njit
 from dedicated_server.protocol.bits import append, take_int
-from dedicated_server.protocol.fields import Field
-from dedicated_server.protocol.server.state import (
-    INPUT_BUTTONS,
-    INPUT_MOVE_X,
-    INPUT_MOVE_Y,
-    INPUT_RING,
-    INPUT_TICK,
-    INPUT_VIEW_TICK,
-    INPUT_YAW,
-    MAX_INPUTS,
+from dedicated_server.protocol.fields import (
+    CLIENT_MESSAGE_FIELDS,
+    INPUT_FIELDS,
+    MAX_TICK,
+    MESSAGE_INPUTS,
+    MESSAGE_LEAVE,
+    positions,
+    widths,
 )
 
-MESSAGE_INPUTS, MESSAGE_LEAVE = range(2)
+# Columns of the rings in which both ends keep inputs.
+INPUT_TICK = 0  # client tick of the input in this row; 0: none
+INPUT_MOVE_X = 1  # eastward, −127…127: part of full speed
+INPUT_MOVE_Y = 2  # northward
+INPUT_YAW = 3  # 65,536 to the turn
+INPUT_BUTTONS = 4  # BUTTON_… bits
+INPUT_VIEW_TICK = 5  # server tick that the player was shown
+INPUT_COLUMNS = 6
 
-CLIENT_MESSAGE_FIELDS = (
-    Field("message", 2, "0 inputs, 1 leave; a leave ends here"),
-    Field("ack_tick", 32, "tick of the newest snapshot received, 0: none"),
-    Field("ack_bits", 32, "bit i: the snapshot of ack_tick − 1 − i was received too"),
-    Field("reliable_ack", 16, "number of the newest reliable message received, all before it included"),
-    Field("input_tick", 31, "client tick of the newest input, 0: none yet"),
-    Field("input_count", 5, "inputs that follow, at most 16"),
+INPUT_RING = 32  # client ticks kept
+MAX_INPUTS = 16  # inputs repeated in one datagram
+
+MESSAGE_BITS, ACK_TICK_BITS, ACK_BITS_BITS, RELIABLE_ACK_BITS, INPUT_TICK_BITS, INPUT_COUNT_BITS = widths(
+    CLIENT_MESSAGE_FIELDS
 )
-INPUT_FIELDS = (
-    Field("move_x", 8, "signed, 1/127 of full speed east"),
-    Field("move_y", 8, "signed, 1/127 of full speed north"),
-    Field("yaw", 16, "1/65536 turn"),
-    Field("buttons", 8, "bits: 1 fire, 2 sprint, 4 reload, 8 use"),
-    Field("view_lag", 8, "ack_tick minus the tick that the player was shown; 255: that or more"),
+_, ACK_TICK_AT, ACK_BITS_AT, RELIABLE_ACK_AT, INPUT_TICK_AT, INPUT_COUNT_AT = positions(CLIENT_MESSAGE_FIELDS)
+HEAD_BITS = sum(widths(CLIENT_MESSAGE_FIELDS))
+INPUT_BITS = sum(widths(INPUT_FIELDS))
+_, MOVE_Y_AT, YAW_AT, BUTTONS_AT, VIEW_LAG_AT = positions(INPUT_FIELDS)
+MOVE_X_MASK, MOVE_Y_MASK, YAW_MASK, BUTTONS_MASK, MAX_VIEW_LAG = (
+    (1 << bits) - 1 for bits in widths(INPUT_FIELDS)
 )
-HEAD_BITS = sum(field.bits for field in CLIENT_MESSAGE_FIELDS)
-LEAVE_BITS = 2
-INPUT_BITS = sum(field.bits for field in INPUT_FIELDS)
-MAX_VIEW_LAG = 255
-MAX_TICK = 0x7FFFFFFF
 
 # What read_head fills.
 HEAD_MESSAGE, HEAD_ACK_TICK, HEAD_ACK_BITS, HEAD_RELIABLE_ACK, HEAD_INPUT_TICK, HEAD_INPUT_COUNT = range(6)
@@ -57,12 +54,12 @@ def write_head(
 ) -> int:
     """Begin an inputs message in cleared words; returns the bit position behind the head."""
     words[0] = np.uint64(0)
-    position = append(words, 0, MESSAGE_INPUTS, 2)
-    position = append(words, position, ack_tick, 32)
-    position = append(words, position, ack_bits, 32)
-    position = append(words, position, reliable_ack, 16)
-    position = append(words, position, input_tick, 31)
-    return append(words, position, input_count, 5)
+    position = append(words, 0, MESSAGE_INPUTS, MESSAGE_BITS)
+    position = append(words, position, ack_tick, ACK_TICK_BITS)
+    position = append(words, position, ack_bits, ACK_BITS_BITS)
+    position = append(words, position, reliable_ack, RELIABLE_ACK_BITS)
+    position = append(words, position, input_tick, INPUT_TICK_BITS)
+    return append(words, position, input_count, INPUT_COUNT_BITS)
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -76,14 +73,14 @@ def write_inputs(
         view = int64(row[INPUT_VIEW_TICK])
         lag = max(0, min(ack_tick - view, MAX_VIEW_LAG))
         code = (
-            int64(row[INPUT_MOVE_X] & 0xFF)
-            | (int64(row[INPUT_MOVE_Y] & 0xFF) << 8)
-            | (int64(row[INPUT_YAW] & 0xFFFF) << 16)
-            | (int64(row[INPUT_BUTTONS] & 0xFF) << 32)
-            | (lag << 40)
+            int64(row[INPUT_MOVE_X] & MOVE_X_MASK)
+            | (int64(row[INPUT_MOVE_Y] & MOVE_Y_MASK) << MOVE_Y_AT)
+            | (int64(row[INPUT_YAW] & YAW_MASK) << YAW_AT)
+            | (int64(row[INPUT_BUTTONS] & BUTTONS_MASK) << BUTTONS_AT)
+            | (lag << VIEW_LAG_AT)
         )
         if back > 0:
-            repeats = code == newer + (int64(1) << 40)
+            repeats = code == newer + (int64(1) << VIEW_LAG_AT)
             position = append(words, position, int64(repeats), 1)
             if repeats:
                 newer = code
@@ -96,18 +93,18 @@ def write_inputs(
 @njit(cache=True, nogil=True, **STAGE)
 def read_head(words: Words, bits: int, head: Longs) -> int:
     """Read a message's head into int64[6]; returns the position behind it, or −1 when malformed."""
-    if bits < LEAVE_BITS:
+    if bits < MESSAGE_BITS:
         return -1
-    head[HEAD_MESSAGE] = take_int(words, 0, 2)
+    head[HEAD_MESSAGE] = take_int(words, 0, MESSAGE_BITS)
     if head[HEAD_MESSAGE] == MESSAGE_LEAVE:
-        return LEAVE_BITS
+        return MESSAGE_BITS
     if head[HEAD_MESSAGE] != MESSAGE_INPUTS or bits < HEAD_BITS:
         return -1
-    head[HEAD_ACK_TICK] = take_int(words, 2, 32)
-    head[HEAD_ACK_BITS] = take_int(words, 34, 32)
-    head[HEAD_RELIABLE_ACK] = take_int(words, 66, 16)
-    head[HEAD_INPUT_TICK] = take_int(words, 82, 31)
-    head[HEAD_INPUT_COUNT] = take_int(words, 113, 5)
+    head[HEAD_ACK_TICK] = take_int(words, ACK_TICK_AT, ACK_TICK_BITS)
+    head[HEAD_ACK_BITS] = take_int(words, ACK_BITS_AT, ACK_BITS_BITS)
+    head[HEAD_RELIABLE_ACK] = take_int(words, RELIABLE_ACK_AT, RELIABLE_ACK_BITS)
+    head[HEAD_INPUT_TICK] = take_int(words, INPUT_TICK_AT, INPUT_TICK_BITS)
+    head[HEAD_INPUT_COUNT] = take_int(words, INPUT_COUNT_AT, INPUT_COUNT_BITS)
     count = head[HEAD_INPUT_COUNT]
     if count > MAX_INPUTS or count > head[HEAD_INPUT_TICK] or head[HEAD_ACK_TICK] > MAX_TICK:
         return -1
@@ -148,7 +145,7 @@ def read_inputs(words: Words, position: int, ring: Ints, head: Longs) -> None:
             repeats = take_int(words, position, 1)
             position += 1
         if repeats == 1:
-            code += int64(1) << 40
+            code += int64(1) << VIEW_LAG_AT
         else:
             code = take_int(words, position, INPUT_BITS)
             position += INPUT_BITS
@@ -156,11 +153,11 @@ def read_inputs(words: Words, position: int, ring: Ints, head: Longs) -> None:
         row = ring[tick % INPUT_RING]
         if row[INPUT_TICK] < tick:
             row[INPUT_TICK] = tick
-            row[INPUT_MOVE_X] = _signed_byte(code & 0xFF)
-            row[INPUT_MOVE_Y] = _signed_byte((code >> 8) & 0xFF)
-            row[INPUT_YAW] = (code >> 16) & 0xFFFF
-            row[INPUT_BUTTONS] = (code >> 32) & 0xFF
-            row[INPUT_VIEW_TICK] = max(ack_tick - min(code >> 40, MAX_VIEW_LAG), 0)
+            row[INPUT_MOVE_X] = _signed_byte(code & MOVE_X_MASK)
+            row[INPUT_MOVE_Y] = _signed_byte((code >> MOVE_Y_AT) & MOVE_Y_MASK)
+            row[INPUT_YAW] = (code >> YAW_AT) & YAW_MASK
+            row[INPUT_BUTTONS] = (code >> BUTTONS_AT) & BUTTONS_MASK
+            row[INPUT_VIEW_TICK] = max(ack_tick - min(code >> VIEW_LAG_AT, MAX_VIEW_LAG), 0)
 
 
 @njit(cache=True, nogil=True, **INNER)

@@ -12,9 +12,9 @@ import numpy as np
 from numba import types
 
 from dedicated_server.native import sodium_library
-from dedicated_server.native.compilation import INNER, njit
+from dedicated_server.native.compilation import INNER, STAGE, Bytes, Window, int64, njit
 from dedicated_server.protocol import connect_token
-from dedicated_server.protocol.arrays import Bytes
+from dedicated_server.protocol.datagrams import REPLAY_WINDOW
 
 sodium_library.load()
 llvmlite.binding.load_library_permanently(str(sodium_library.path()))
@@ -142,3 +142,23 @@ def keyed_hash(
     _generichash(
         out_at, np.uint64(out_bytes), message_at, np.uint64(message_bytes), key_at, np.uint64(key_bytes)
     )
+
+
+FRESH, TOO_OLD, REPLAYED = range(3)
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def check_sequence(window: Window, newest: int, sequence: int) -> int:
+    """FRESH, TOO_OLD or REPLAYED; ``window`` uint32[256] holds sequence + 1, ``newest`` begins at −1."""
+    if sequence + REPLAY_WINDOW <= newest:
+        return TOO_OLD
+    if int64(window[sequence % REPLAY_WINDOW]) == sequence + 1:
+        return REPLAYED
+    return FRESH
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def mark_sequence(window: Window, newest: int, sequence: int) -> int:
+    """Remember an authentic sequence number; returns the new newest."""
+    window[sequence % REPLAY_WINDOW] = np.uint32(sequence + 1)
+    return max(newest, sequence)

@@ -20,17 +20,19 @@ import numpy.typing as npt
 import structlog
 from numba import njit
 
-from dedicated_server.compilation import STAGE
-from dedicated_server.protocol.server.state import (
-    ARRIVES,
+from dedicated_server.native.compilation import STAGE
+from dedicated_server.protocol.inputs import (
     INPUT_BUTTONS,
     INPUT_MOVE_X,
     INPUT_MOVE_Y,
-    INPUT_NEWEST,
     INPUT_RING,
     INPUT_TICK,
     INPUT_VIEW_TICK,
     INPUT_YAW,
+)
+from dedicated_server.protocol.server.state import (
+    ARRIVES,
+    INPUT_NEWEST,
     NEWCOMER,
     NEWLY_CONNECTED,
     NEWLY_LOST,

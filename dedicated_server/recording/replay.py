@@ -17,11 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.compilation import STAGE
-from dedicated_server.modes import UnknownModeError
+from dedicated_server.modes import UnknownModeError, open_match
+from dedicated_server.native.compilation import STAGE
 from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIMED_OUT
-from dedicated_server.protocol.server.state import (
-    EXPECTED,
+from dedicated_server.protocol.inputs import (
     INPUT_BUTTONS,
     INPUT_MOVE_X,
     INPUT_MOVE_Y,
@@ -29,10 +28,8 @@ from dedicated_server.protocol.server.state import (
     INPUT_TICK,
     INPUT_VIEW_TICK,
     INPUT_YAW,
-    NEWCOMER,
-    NEWLY_CONNECTED,
-    NEWLY_LOST,
 )
+from dedicated_server.protocol.server.state import EXPECTED, NEWCOMER, NEWLY_CONNECTED, NEWLY_LOST
 from dedicated_server.protocol.server.wire import MAX_PLAYERS, ServerWire
 from dedicated_server.recording.file import (
     CAME,
@@ -49,9 +46,8 @@ from dedicated_server.recording.file import (
 )
 from dedicated_server.recording.recorder import state_hash
 from dedicated_server.replication.connections import apply_connection_changes
-from dedicated_server.simulation.inputs import Inputs
-from dedicated_server.simulation.match import BadRosterError, Match, MatchConfig, RosterPlayer
-from dedicated_server.simulation.world import KILLS
+from dedicated_server.simulation.match import BadRosterError, MatchConfig, RosterPlayer
+from dedicated_server.simulation.world import KILLS, Inputs
 
 MAX_TICK: Final = 2**31 - 1
 MAX_MATCH_S: Final = 24 * 3_600.0
@@ -160,7 +156,7 @@ class _Playback:
             port=0,
         )
         try:
-            self._match = Match(config, Inputs(newest=self._wire.input_newest, rows=self._wire.inputs))
+            self._match = open_match(config, Inputs(newest=self._wire.input_newest, rows=self._wire.inputs))
         except (BadRosterError, UnknownModeError) as error:
             raise DamagedRecordingError(f"the match cannot be played: {error}") from None
         self._joined = np.zeros(players, np.bool_)

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.compilation import INLINE, INNER, STAGE
-from dedicated_server.netcode.rings import HORIZON_M
-from dedicated_server.pages import Zeros
+from dedicated_server.native.compilation import INLINE, INNER, STAGE
+from dedicated_server.native.memory import AllocateZeros
+from dedicated_server.replication.priority import HORIZON_M
 from dedicated_server.simulation.world import (
     MAP_HALF_M,
     SHOT_COUNT,
@@ -47,7 +47,7 @@ class CombatHints(NamedTuple):
     hot: npt.NDArray[np.int32]  # [SIDE * SIDE + 1] scratch: cells that are not cold
 
 
-def new_combat_hints(players: int, zeros: Zeros = np.zeros) -> CombatHints:
+def new_combat_hints(players: int, zeros: AllocateZeros = np.zeros) -> CombatHints:
     """Allocate: silence everywhere."""
     return CombatHints(
         zeros(SIDE * SIDE),

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.compilation import STAGE
+from dedicated_server.native.compilation import STAGE
 from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIMED_OUT
 from dedicated_server.protocol.server.state import (
     ARRIVES,
@@ -17,9 +17,7 @@ from dedicated_server.protocol.server.state import (
     ServerState,
 )
 from dedicated_server.simulation.damage import die, spawn
-from dedicated_server.simulation.event_buffer import NOBODY
-from dedicated_server.simulation.inputs import NO_INPUT
-from dedicated_server.simulation.world import ALIVE, APPLIED_INPUT, World
+from dedicated_server.simulation.world import ALIVE, APPLIED_INPUT, NO_INPUT, NOBODY, World
 
 
 @njit(cache=True, nogil=True, **STAGE)

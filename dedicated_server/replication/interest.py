@@ -13,22 +13,29 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.compilation import INNER, STAGE
-from dedicated_server.netcode.rings import (
+from dedicated_server.native.compilation import INNER, STAGE
+from dedicated_server.native.memory import AllocateZeros, prefetch
+from dedicated_server.protocol import sealing
+from dedicated_server.protocol.datagrams import CONNECTED, HEADER_BYTES, MAX_DATAGRAM_BYTES
+from dedicated_server.protocol.server.state import (
+    BUDGET_BYTES,
+    NEWLY_CONNECTED,
+    PACKED_COUNT,
+    PLAIN_BITS,
+    ServerState,
+)
+from dedicated_server.replication.priority import (
     BYTES_PER_RECORD,
-    HEADER_BYTES,
     KEYS,
     LOOK_TICKS,
-    MOST_BYTES,
-    MOST_LEAVING,
-    MOST_MORE,
-    MOST_SELECTED,
+    MAX_EXTRA,
+    MAX_LEAVING,
+    MAX_SELECTED,
+    OVERHEAD_BYTES,
+    collect_due,
+    compute_priorities,
+    sort_by_priority,
 )
-from dedicated_server.pages import Zeros
-from dedicated_server.protocol.datagrams import CONNECTED
-from dedicated_server.protocol.fetch import fetch
-from dedicated_server.protocol.server.state import BUDGET_BYTES, NEWLY_CONNECTED, PACKED_COUNT, ServerState
-from dedicated_server.replication.priority import collect_due, compute_priorities, sort_by_priority
 from dedicated_server.replication.visibility import query_neighbours, update_visible_set
 from dedicated_server.simulation.grid import Grid
 from dedicated_server.simulation.world import ELAPSED, World
@@ -62,14 +69,14 @@ class Interest(NamedTuple):
     starts: Ints  # [KEYS] scratch of the counting sort
 
 
-def new_interest(teams: npt.ArrayLike, zeros: Zeros = np.zeros) -> Interest:
+def new_interest(teams: npt.ArrayLike, zeros: AllocateZeros = np.zeros) -> Interest:
     """Allocate for the players whose teams these are: nobody has seen anyone."""
     team = np.asarray(teams, dtype=np.int32)
     players = len(team)
     mates = [
         [mate for mate in np.flatnonzero(team == team[player]) if mate != player] for player in range(players)
     ]
-    most = min(players, MOST_SELECTED)
+    most = min(players, MAX_SELECTED)
     return Interest(
         entity=zeros((players, players), dtype=np.int32),
         ring=zeros((players, players), dtype=np.uint8),
@@ -79,7 +86,7 @@ def new_interest(teams: npt.ArrayLike, zeros: Zeros = np.zeros) -> Interest:
         selected=zeros((players, most), dtype=np.int32),
         selected_place=zeros((players, most), dtype=np.int32),
         selected_count=np.full(players, -1, dtype=np.int32),
-        left=zeros((players, min(players, MOST_LEAVING)), dtype=np.int32),
+        left=zeros((players, min(players, MAX_LEAVING)), dtype=np.int32),
         left_count=zeros(players, dtype=np.int32),
         mate_start=np.cumsum([0, *(len(row) for row in mates)], dtype=np.int32),
         mates=np.array([mate for row in mates for mate in row], dtype=np.int32),
@@ -128,7 +135,7 @@ def select_entities(
         count = interest.in_view[client]
         keys = interest.keys[:count]
         due, stale = compute_priorities(interest.ring[client, :count], sent_tick, tick, keys)
-        chosen = min(due, len(selected), packed + packed // 4 + MOST_MORE)
+        chosen = min(due, len(selected), packed + packed // 4 + MAX_EXTRA)
         if due > packed:
             sort_by_priority(keys, interest.starts, selected_place[:chosen])
         else:  # so many fitted the last time, so the order decides nothing: a third of the cost of a crowd
@@ -136,18 +143,20 @@ def select_entities(
         for index in range(chosen):
             selected[index] = view[selected_place[index]]
         interest.selected_count[client] = chosen
-        budget_bytes[client] = max(usual_bytes, min(HEADER_BYTES + BYTES_PER_RECORD * stale, MOST_BYTES))
+        budget_bytes[client] = max(
+            usual_bytes, min(OVERHEAD_BYTES + BYTES_PER_RECORD * stale, MAX_DATAGRAM_BYTES)
+        )
 
 
 @njit(cache=True, nogil=True, **INNER)
 def _prefetch_view(interest: Interest, client: int, packed: int) -> None:
     """Fetch the lists of a client whose turn comes soon."""
     in_view, packed = interest.in_view[client], max(packed, 1)
-    fetch(interest.entity[client].ctypes.data, 4 * in_view)
-    fetch(interest.sent_tick[client].ctypes.data, 4 * in_view)
-    fetch(interest.ring[client].ctypes.data, in_view)
-    fetch(interest.selected[client].ctypes.data, 4 * packed)
-    fetch(interest.selected_place[client].ctypes.data, 4 * packed)
+    prefetch(interest.entity[client].ctypes.data, 4 * in_view)
+    prefetch(interest.sent_tick[client].ctypes.data, 4 * in_view)
+    prefetch(interest.ring[client].ctypes.data, in_view)
+    prefetch(interest.selected[client].ctypes.data, 4 * packed)
+    prefetch(interest.selected_place[client].ctypes.data, 4 * packed)
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -168,3 +177,16 @@ def _renew_view(world: World, grid: Grid, interest: Interest, client: int, tick:
         tick,
     )
     interest.renewal_tick[client] = tick + LOOK_TICKS - (tick + client) % LOOK_TICKS
+
+
+IP_UDP_BYTES: Final = 28
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def count_sent_bytes(sent_bytes: npt.NDArray[np.int64], wire: ServerState) -> None:
+    """Add to ``sent_bytes`` (int64[N]) what the snapshots now encoded will take on the line, headers included."""
+    for client in range(len(sent_bytes)):
+        bits = wire.per_slot[PLAIN_BITS, client]
+        if bits > 0:
+            sealed = HEADER_BYTES + sealing.tag_bytes(wire.slots[client].cipher)
+            sent_bytes[client] += IP_UDP_BYTES + sealed + ((bits + 7) >> 3)

@@ -13,16 +13,44 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.compilation import INLINE
-from dedicated_server.netcode.rings import (
-    CALM_KEYS,
-    KEYS,
-    LAST_RING,
-    OWN_KEY,
-    PERIOD_TICKS,
-    STALE_TICKS,
-    WEIGHT,
+from dedicated_server.native.compilation import INLINE
+
+# A ring reaches so far; who is nearer belongs to the ring before.
+OUTER_M: Final[npt.NDArray[np.float64]] = np.array(
+    [
+        40.0,  # a duel
+        100.0,  # in sight and within easy range
+        200.0,
+        400.0,  # beyond it, hints only
+    ]
 )
+PERIOD_TICKS: Final[npt.NDArray[np.int64]] = np.array([1, 1, 3, 6])  # at most one update in so many ticks
+WEIGHT: Final[npt.NDArray[np.int64]] = np.array([4, 2, 1, 1])  # priority gained per tick of waiting
+LAST_RING: Final = len(OUTER_M) - 1
+HORIZON_M: Final = float(OUTER_M[-1])
+LEAVE_FACTOR: Final = (
+    1.1  # who is in view leaves it only beyond 440 m: walking along the edge flickers nothing
+)
+
+LOOK_TICKS: Final = (
+    4  # who is in view, and in which ring, is decided anew so often: nobody runs more than 0.4 m in that time
+)
+STALE_TICKS: Final = (
+    9  # 150 ms at 60 Hz: beyond it an entity goes before all that are not, whatever the budget
+)
+NEWCOMER_TICKS: Final = 6  # an entity that comes into view counts as having waited so long
+
+# Priority as a small integer, so that a counting sort puts a client's list in order in one pass.
+CALM_KEYS: Final = 64  # weight × ticks waited, capped
+KEYS: Final = 128  # then those beyond STALE_TICKS, by how far; the last is the player's own entity
+OWN_KEY: Final = KEYS - 1
+
+MAX_SELECTED: Final = 256  # entities in one list; about 110 fit 256 kbit/s
+MAX_EXTRA: Final = 64  # than a quarter above those that fitted the last time: what a list may hold in vain
+MAX_LEAVING: Final = 63  # told of leaving in one tick; more wait for the next look
+BYTES_PER_RECORD: Final = 5  # of a stale crowd, when the budget has to give way to the bound on staleness
+OVERHEAD_BYTES: Final = 100  # sealing, acknowledgement and match state around the records
+
 
 Ints = npt.NDArray[np.int32]
 Keys = npt.NDArray[np.uint8]

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.compilation import INNER, STAGE
+from dedicated_server.native.compilation import INNER, STAGE
+from dedicated_server.protocol.datagrams import CONNECTED
 from dedicated_server.protocol.fields import (
     FLAG_ALIVE,
     FLAG_CONNECTED,
@@ -29,8 +30,9 @@ from dedicated_server.protocol.fields import (
     pack_entity,
     quantise_position,
 )
-from dedicated_server.protocol.server.state import INPUT_APPLIED
-from dedicated_server.protocol.server.wire import ServerState, queue_reliable
+from dedicated_server.protocol.server.reliable import queue_reliable
+from dedicated_server.protocol.server.state import INPUT_APPLIED, ServerState
+from dedicated_server.simulation.damage import zone_radius_m
 from dedicated_server.simulation.heading import TURN
 from dedicated_server.simulation.world import (
     ALIVE,
@@ -54,11 +56,9 @@ from dedicated_server.simulation.world import (
     ZONE_Y_M,
     World,
 )
-from dedicated_server.simulation.zone import zone_radius_m
 
 RADIANS: Final = 2.0 * math.pi / TURN
 HURT_TICKS: Final = 12  # how long the flag shows: a fifth of a second, longer than any ring's period
-CONNECTED: Final = 1  # of the wire's status; a test compares them
 ZONE_KILLER: Final = 0xFFFF
 MAX_COUNTDOWN_TICKS: Final = 0xFFFF
 EVERYBODY: Final = -1

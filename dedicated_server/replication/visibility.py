@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.compilation import INLINE
-from dedicated_server.netcode.rings import HORIZON_M, LAST_RING, LEAVE_FACTOR, NEWCOMER_TICKS, OUTER_M
+from dedicated_server.native.compilation import INLINE
+from dedicated_server.replication.priority import HORIZON_M, LAST_RING, LEAVE_FACTOR, NEWCOMER_TICKS, OUTER_M
 from dedicated_server.simulation.grid import Grid, cell_along, run_of, side_of
 from dedicated_server.simulation.world import PRESENT, X_M, Y_M, World
 

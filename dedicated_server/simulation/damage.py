@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dedicated_server.compilation import INLINE, STAGE
-from dedicated_server.simulation.event_buffer import DEATH, KILL, NOBODY
-from dedicated_server.simulation.journal import emit
+from dedicated_server.native.compilation import INLINE, STAGE
+from dedicated_server.simulation.event_buffer import DEATH, KILL, emit
 from dedicated_server.simulation.world import (
     ALIVE,
     CHANGED_TICK,
@@ -23,19 +22,42 @@ from dedicated_server.simulation.world import (
     HURT_TICK,
     KILLER,
     KILLS,
+    NOBODY,
     PRESENT,
     RESPAWN_TICKS,
+    START_TICK,
     TAKEN_POINTS,
     TICK,
     WEAPON,
     X_M,
     Y_M,
+    ZONE_CLOSED_TICKS,
+    ZONE_HOLD_TICKS,
     ZONE_POINTS,
+    ZONE_START_M,
     ZONE_X_M,
     ZONE_Y_M,
     World,
 )
-from dedicated_server.simulation.zone import zone_radius_m
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def zone_radius_m(world: World) -> float:
+    """Radius at the world's tick; the starting radius before play has begun."""
+    rules = world.rules
+    played = float(world.counters[TICK] - world.counters[START_TICK])
+    hold, closed = rules[ZONE_HOLD_TICKS], rules[ZONE_CLOSED_TICKS]
+    if played <= hold:
+        return float(rules[ZONE_START_M])
+    if played >= closed:
+        return 0.0
+    return float(rules[ZONE_START_M] * ((closed - played) / (closed - hold)))
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def zone_closed(world: World) -> bool:
+    """Whether nothing is left of it."""
+    return bool(world.counters[TICK] - world.counters[START_TICK] >= world.rules[ZONE_CLOSED_TICKS])
 
 
 @njit(cache=True, nogil=True, **INLINE)

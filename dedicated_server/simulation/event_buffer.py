@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from dedicated_server.native.compilation import STAGE
+from dedicated_server.simulation.world import EVENT_COUNT, EVENTS_LOST, TICK, X_M, Y_M, World
 
 MATCH_STARTED: Final = 1
 KILL: Final = 2  # actor killed victim
 DEATH: Final = 3  # victim died of the zone, or left
 MATCH_ENDED: Final = 4
 
-NOBODY: Final = -1
 
-EVENT_DTYPE: Final = np.dtype(
-    [
-        ("kind", np.int32),
-        ("tick", np.int32),
-        ("actor", np.int32),  # entity, NOBODY where there is none
-        ("victim", np.int32),
-        ("weapon", np.int32),  # row of weapons.WEAPONS, NOBODY where there is none
-        ("distance_m", np.float32),
-        ("actor_x_m", np.float32),
-        ("actor_y_m", np.float32),
-        ("victim_x_m", np.float32),
-        ("victim_y_m", np.float32),
-    ],
-    align=True,
-)
+@njit(cache=True, nogil=True, **STAGE)
+def emit(world: World, kind: int, actor: int, victim: int, weapon: int) -> None:
+    """Append one event, with the positions of actor and victim now. A full buffer drops it and counts it."""
+    slot = world.counters[EVENT_COUNT]
+    if slot >= len(world.events):
+        world.counters[EVENTS_LOST] += 1
+        return
+    world.counters[EVENT_COUNT] = slot + 1
+    x_m, y_m = world.body[X_M], world.body[Y_M]
+    event = world.events[slot]
+    event.kind = kind
+    event.tick = world.counters[TICK]
+    event.actor = actor
+    event.victim = victim
+    event.weapon = weapon
+    event.actor_x_m = x_m[actor] if actor >= 0 else 0.0
+    event.actor_y_m = y_m[actor] if actor >= 0 else 0.0
+    event.victim_x_m = x_m[victim] if victim >= 0 else 0.0
+    event.victim_y_m = y_m[victim] if victim >= 0 else 0.0
+    event.distance_m = 0.0
+    if actor >= 0 and victim >= 0:
+        east, north = x_m[victim] - x_m[actor], y_m[victim] - y_m[actor]
+        event.distance_m = np.sqrt(east * east + north * north)
+
+
+def drain(world: World) -> npt.NDArray[Any]:
+    """Take all events since the last call: a copy, in the order in which they happened."""
+    count = int(world.counters[EVENT_COUNT])
+    taken: npt.NDArray[Any] = world.events[:count].copy()
+    world.counters[EVENT_COUNT] = 0
+    return taken

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.compilation import INLINE, STAGE
-from dedicated_server.pages import Zeros
+from dedicated_server.native.compilation import INLINE, STAGE
+from dedicated_server.native.memory import AllocateZeros
 
 CELLS_PER_PLAYER: Final = 16  # bounds the cells of a large empty map; a cell costs 1 ns a tick
 MAX_SIDE: Final = 256
@@ -30,7 +30,7 @@ class Grid(NamedTuple):
     cell: npt.NDArray[np.int32]  # [N] cell of each entity, -1: not in the grid
 
 
-def new_grid(players: int, map_half_m: float, cell_m: float, zeros: Zeros = np.zeros) -> Grid:
+def new_grid(players: int, map_half_m: float, cell_m: float, zeros: AllocateZeros = np.zeros) -> Grid:
     """Allocate a grid over the square map of ``2 * map_half_m`` with cells of at least ``cell_m`` metres."""
     finest = max(1, int(2.0 * map_half_m // cell_m))
     affordable = max(4, int(np.sqrt(CELLS_PER_PLAYER * players)))

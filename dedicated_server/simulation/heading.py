@@ -10,7 +10,7 @@ import math
 
 from numba import njit
 
-from dedicated_server.compilation import INLINE
+from dedicated_server.native.compilation import INLINE
 
 TURN = 65_536
 _STEP_RADIANS = 2.0 * math.pi / TURN

@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-from dedicated_server.compilation import INNER, STAGE
-from dedicated_server.netcode.lag_compensation import MAX_REWIND_TICKS, clamp_view, position_at
+from dedicated_server.native.compilation import INLINE, INNER, STAGE
 from dedicated_server.simulation import weapons
 from dedicated_server.simulation.grid import Grid, cell_along, run_of, side_of
+from dedicated_server.simulation.movement import MAX_CREDIT_TICKS
 from dedicated_server.simulation.world import (
     ALIVE,
     BODY_RADIUS_M,
@@ -27,6 +27,7 @@ from dedicated_server.simulation.world import (
     HIT_POINTS,
     HIT_VICTIM,
     HITS,
+    POSITION_HISTORY_TICKS,
     SHOT_ACTOR,
     SHOT_COS,
     SHOT_COUNT,
@@ -37,12 +38,40 @@ from dedicated_server.simulation.world import (
     SHOT_Y_M,
     STEP_M,
     TEAM,
+    TICK,
     WEAPON,
     World,
 )
 
+MAX_REWIND_TICKS: Final = 15  # 250 ms at 60 Hz: beyond it, victims were long behind their wall
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def clamp_view(world: World, view: float) -> float:
+    """The tick a shot is judged at: ``view`` within the last ``MAX_REWIND_TICKS``; NaN counts as the oldest."""
+    now = float(world.counters[TICK])
+    oldest = max(now - MAX_REWIND_TICKS, 0.0)
+    if not view >= oldest:
+        return oldest
+    return min(view, now)
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def position_at(world: World, entity: int, view: float) -> tuple[float, float]:
+    """Where ``entity`` stood at tick ``view``, metres; linear between two ticks, as the client shows it."""
+    tick = int(view)
+    fraction = view - tick
+    row = tick % POSITION_HISTORY_TICKS
+    x_m, y_m = world.position_history[row, 0, entity], world.position_history[row, 1, entity]
+    if fraction > 0.0:
+        following = (tick + 1) % POSITION_HISTORY_TICKS
+        x_m += fraction * (world.position_history[following, 0, entity] - x_m)
+        y_m += fraction * (world.position_history[following, 1, entity] - y_m)
+    return x_m, y_m
+
+
 NO_ONE: Final = -1
-MAX_STEPS_PER_TICK: Final = 9  # see movement.MAX_CREDIT_TICKS; a test compares them
+MAX_STEPS_PER_TICK: Final = MAX_CREDIT_TICKS + 1  # of one player: those saved up, and that of the tick
 
 
 @njit(cache=True, nogil=True, **STAGE)

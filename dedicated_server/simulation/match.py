@@ -11,20 +11,25 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, typeof
 
-from dedicated_server.compilation import STAGE
-from dedicated_server.modes import Mode, mode_named
-from dedicated_server.native.memory import StateHandle, load_state
-from dedicated_server.pages import Zeros
-from dedicated_server.simulation import journal
-from dedicated_server.simulation.event_buffer import MATCH_ENDED, MATCH_STARTED, NOBODY
-from dedicated_server.simulation.grid import Grid, new_grid
-from dedicated_server.simulation.inputs import Inputs, new_inputs
+from dedicated_server.native.compilation import INNER, STAGE
+from dedicated_server.native.memory import AllocateZeros, StateHandle, load_state
+from dedicated_server.protocol.fields import TICK_HZ
+from dedicated_server.simulation.damage import apply_hit_damage, apply_zone_damage, respawn
+from dedicated_server.simulation.event_buffer import MATCH_ENDED, MATCH_STARTED, drain, emit
+from dedicated_server.simulation.grid import Grid, fill, new_grid
+from dedicated_server.simulation.hits import resolve_hits
+from dedicated_server.simulation.mode import Mode
 from dedicated_server.simulation.movement import apply_inputs
-from dedicated_server.simulation.step import simulate
 from dedicated_server.simulation.world import (
     ALIVE,
+    CHANGED_TICK,
+    CORPSE_TICKS,
+    ELAPSED,
+    HIT_COUNT,
     KILL_TARGET,
     MAP_HALF_M,
+    NOBODY,
+    POSITION_HISTORY_TICKS,
     PRESENT,
     RESPAWN_TICKS,
     RULES,
@@ -34,15 +39,56 @@ from dedicated_server.simulation.world import (
     TICK,
     WEAPON,
     WORLD_TYPE,
+    X_M,
+    Y_M,
     ZONE_CLOSED_TICKS,
     ZONE_HOLD_TICKS,
     ZONE_POINTS,
     ZONE_START_M,
     ZONE_X_M,
     ZONE_Y_M,
+    Inputs,
     World,
+    new_inputs,
     new_world,
 )
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def simulate(world: World, grid: Grid, playing: bool) -> None:
+    """Bring back who is due, remember where all stand, sort them into the grid; then, while ``playing``, judge and hurt."""
+    if playing:
+        respawn(world)
+    remember_positions(world)
+    _choose_shown(world)
+    fill(grid, world.body[X_M], world.body[Y_M], world.status[SHOWN])
+    world.counters[HIT_COUNT] = 0
+    if playing:
+        resolve_hits(world, grid)
+        apply_hit_damage(world)
+        apply_zone_damage(world)
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def remember_positions(world: World) -> None:
+    """Write this tick's row of the trail; ticks that were skipped get the same, for nobody moved in them."""
+    tick = world.counters[TICK]
+    for back in range(min(max(world.counters[ELAPSED], 1), POSITION_HISTORY_TICKS)):
+        row = (tick - back) % POSITION_HISTORY_TICKS
+        for player in range(world.body.shape[1]):
+            world.position_history[row, 0, player] = world.body[X_M, player]
+            world.position_history[row, 1, player] = world.body[Y_M, player]
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _choose_shown(world: World) -> None:
+    tick = world.counters[TICK]
+    for player in range(world.body.shape[1]):
+        lingers = tick - world.status[CHANGED_TICK, player] < CORPSE_TICKS
+        world.status[SHOWN, player] = world.status[PRESENT, player] and (
+            world.status[ALIVE, player] or lingers
+        )
+
 
 GRID_CELL_M: Final = 100.0  # a quarter of the horizon: a look is nine or ten runs, a shot two or three
 SPAWN_SHARE: Final = 0.6  # of the distance that one can run in a match, so that all can reach each other
@@ -72,7 +118,7 @@ class MatchConfig:
     match_s: float  # until the zone has closed
     players: Sequence[RosterPlayer]
     join_timeout_s: float = 10.0  # how long those who came wait for those who did not
-    tick_hz: int = 60
+    tick_hz: int = TICK_HZ
     spawn_radius_m: float | None = None  # None: what the mode and the length of the match suggest
 
 
@@ -98,16 +144,16 @@ MATCH_TYPE: Final = typeof(
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def apply_pinned(pinned: int, tick: int, playing: bool) -> None:
+def _apply_inputs_at(state: int, tick: int, playing: bool) -> None:
     """`movement.apply` on the MatchArrays pinned at that address."""
-    arrays = load_state(pinned, MATCH_TYPE)
+    arrays = load_state(state, MATCH_TYPE)
     apply_inputs(arrays.world, arrays.inputs, tick, playing)
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def simulate_pinned(pinned: int, playing: bool) -> None:
+def _simulate_at(state: int, playing: bool) -> None:
     """`step.simulate` on the MatchArrays pinned at that address."""
-    arrays = load_state(pinned, MATCH_TYPE)
+    arrays = load_state(state, MATCH_TYPE)
     simulate(arrays.world, arrays.grid, playing)
 
 
@@ -117,9 +163,11 @@ class Match:
     ``inputs``: what players ask for, as the wire decodes it; left out, the match has rings of its own for the caller to fill.
     """
 
-    def __init__(self, config: MatchConfig, inputs: Inputs | None = None, zeros: Zeros = np.zeros) -> None:
+    def __init__(
+        self, config: MatchConfig, mode: Mode, inputs: Inputs | None = None, zeros: AllocateZeros = np.zeros
+    ) -> None:
         self.config = config
-        self.mode: Mode = mode_named(config.mode)
+        self.mode = mode
         self.roster = roster_of(config)
         self.world: World = _build_world(config, self.mode, self.roster, zeros)
         self.grid: Grid = new_grid(len(self.roster), self.mode.map_half_m, GRID_CELL_M, zeros)
@@ -136,23 +184,23 @@ class Match:
             self.world.status[row, absent] = 0
         self.world.counters[START_TICK] = tick
         self.started = True
-        journal.emit(self.world, MATCH_STARTED, NOBODY, NOBODY, NOBODY)
+        emit(self.world, MATCH_STARTED, NOBODY, NOBODY, NOBODY)
 
     def apply(self, tick: int) -> None:
         """Play the inputs due by ``tick``: movement, and shots to be judged."""
-        apply_pinned(self._state_handle.address, tick, self.started and not self.over)
+        _apply_inputs_at(self._state_handle.address, tick, self.started and not self.over)
 
     def simulate(self) -> None:
         """Judge shots, hurt, kill, sort everyone into the grid, and see whether the match is over."""
         playing = self.started and not self.over
-        simulate_pinned(self._state_handle.address, playing)
+        _simulate_at(self._state_handle.address, playing)
         if playing and self.mode.over(self._world_handle.address):
             self.over = True
-            journal.emit(self.world, MATCH_ENDED, NOBODY, NOBODY, NOBODY)
+            emit(self.world, MATCH_ENDED, NOBODY, NOBODY, NOBODY)
 
     def drain_events(self) -> npt.NDArray[Any]:
         """Take the events since the last call: records of events.EVENT_DTYPE."""
-        return journal.drain(self.world)
+        return drain(self.world)
 
     def placements(self) -> npt.NDArray[np.int32]:
         """Placement of every entity as it stands, 1 is best."""
@@ -169,7 +217,9 @@ class Match:
         return int(np.count_nonzero(self.world.status[ALIVE]))
 
 
-def _build_world(config: MatchConfig, mode: Mode, roster: Sequence[RosterPlayer], zeros: Zeros) -> World:
+def _build_world(
+    config: MatchConfig, mode: Mode, roster: Sequence[RosterPlayer], zeros: AllocateZeros
+) -> World:
     places, zone = (np.random.default_rng(child) for child in np.random.SeedSequence(config.seed).spawn(2))
     radius_m = config.spawn_radius_m
     if radius_m is None:

@@ -42,3 +42,20 @@ class Mode:
     )
     over: Over  # compiled: (address of the pinned world) -> bool; asked once a tick
     placements: Placements  # int32[N], 1 is best, asked once; the members of a team share theirs
+
+
+def rank_teams(
+    teams: npt.NDArray[np.int32], key: Callable[[npt.NDArray[np.bool_]], tuple[float, ...]]
+) -> npt.NDArray[np.int32]:
+    """Rank players by team: int32[N], 1 is best, the members of a team share theirs.
+
+    Args:
+        teams: int32[N], the team of each player.
+        key: gives a team's sort key from the mask of its members (bool[N]); the smallest key is best, and of teams with
+            equal keys the one with the lower number.
+    """
+    names, member_of = np.unique(teams, return_inverse=True)
+    keys = [(*key(member_of == team), int(names[team])) for team in range(len(names))]
+    placement = np.empty(len(names), dtype=np.int32)
+    placement[sorted(range(len(names)), key=keys.__getitem__)] = np.arange(1, len(names) + 1)
+    return placement[member_of]

@@ -13,20 +13,18 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-from dedicated_server.compilation import INNER, STAGE
-from dedicated_server.simulation import weapons
-from dedicated_server.simulation.heading import direction
-from dedicated_server.simulation.inputs import (
-    FIRE,
+from dedicated_server.native.compilation import INNER, STAGE
+from dedicated_server.protocol.fields import BUTTON_FIRE
+from dedicated_server.protocol.inputs import (
     INPUT_BUTTONS,
     INPUT_MOVE_X,
     INPUT_MOVE_Y,
     INPUT_TICK,
     INPUT_VIEW_TICK,
     INPUT_YAW,
-    NO_INPUT,
-    Inputs,
 )
+from dedicated_server.simulation import weapons
+from dedicated_server.simulation.heading import direction
 from dedicated_server.simulation.world import (
     ALIVE,
     APPLIED_INPUT,
@@ -36,6 +34,7 @@ from dedicated_server.simulation.world import (
     MAP_HALF_M,
     MAX_SHOTS_PER_PLAYER,
     NEXT_SHOT,
+    NO_INPUT,
     PLAYED_TICKS,
     PRESENT,
     REFUSED_INPUTS,
@@ -54,6 +53,7 @@ from dedicated_server.simulation.world import (
     X_M,
     Y_M,
     YAW,
+    Inputs,
     World,
 )
 
@@ -113,7 +113,7 @@ def _play_inputs(world: World, inputs: Inputs, player: int, playing: bool) -> No
         status[YAW, player] = wish[INPUT_YAW]
         _step(world, player, wish[INPUT_MOVE_X], wish[INPUT_MOVE_Y])
         ready = status[PLAYED_TICKS, player] >= status[NEXT_SHOT, player]
-        if wish[INPUT_BUTTONS] & FIRE and ready and fired < MAX_SHOTS_PER_PLAYER:
+        if wish[INPUT_BUTTONS] & BUTTON_FIRE and ready and fired < MAX_SHOTS_PER_PLAYER:
             fired += 1
             _fire(world, player, wish[INPUT_VIEW_TICK], at)
     status[APPLIED_INPUT, player] = at

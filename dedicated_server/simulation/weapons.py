@@ -22,4 +22,3 @@ WEAPONS: Final[npt.NDArray[np.float64]] = np.array(
         [8.0, 12.0, 40.0],
     ]
 )
-MAX_RANGE_M: Final = 80.0

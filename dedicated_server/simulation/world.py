@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import typeof
 
-from dedicated_server.pages import Zeros
-from dedicated_server.simulation.event_buffer import EVENT_DTYPE
+from dedicated_server.native.memory import AllocateZeros
+from dedicated_server.protocol.inputs import INPUT_COLUMNS, INPUT_RING
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
@@ -99,6 +99,33 @@ MAX_SHOTS_PER_PLAYER = 4  # in one tick, when saved-up inputs are played at once
 EVENTS_PER_PLAYER = 4  # between two drains: a player dies at most once a tick, respawns are seconds apart
 
 
+NOBODY: Final = -1  # instead of an entity or a weapon in an event, and instead of a killer
+NO_INPUT: Final = 0  # client ticks count from 1
+
+EVENT_DTYPE: Final = np.dtype(
+    [
+        ("kind", np.int32),
+        ("tick", np.int32),
+        ("actor", np.int32),  # entity, NOBODY where there is none
+        ("victim", np.int32),
+        ("weapon", np.int32),  # row of weapons.WEAPONS, NOBODY where there is none
+        ("distance_m", np.float32),
+        ("actor_x_m", np.float32),
+        ("actor_y_m", np.float32),
+        ("victim_x_m", np.float32),
+        ("victim_y_m", np.float32),
+    ],
+    align=True,
+)
+
+
+class Inputs(NamedTuple):
+    """Rings of inputs, N players × R: client tick t's input is row t % R while that row's INPUT_TICK says so."""
+
+    newest: npt.NDArray[np.int32]  # [N] client tick of the newest input, NO_INPUT before the first
+    rows: npt.NDArray[np.int32]  # [N, R, INPUT_COLUMNS], columns as `protocol.inputs` names them
+
+
 class World(NamedTuple):
     """One match's state. Read the row names above for what is inside; N players, index = entity = client slot."""
 
@@ -114,7 +141,7 @@ class World(NamedTuple):
 
 
 def new_world(
-    teams: npt.ArrayLike, spawns: npt.ArrayLike, rules: npt.ArrayLike, zeros: Zeros = np.zeros
+    teams: npt.ArrayLike, spawns: npt.ArrayLike, rules: npt.ArrayLike, zeros: AllocateZeros = np.zeros
 ) -> World:
     """Allocate the world of one match: everyone present, alive and unhurt at their spawn point, tick 0.
 
@@ -130,7 +157,7 @@ def new_world(
     status[TEAM] = team
     status[PRESENT] = status[ALIVE] = 1
     status[SHOWN] = 1
-    status[KILLER] = -1
+    status[KILLER] = NOBODY
     trail = zeros((POSITION_HISTORY_TICKS, 2, players))
     trail[:] = spawn
     return World(
@@ -143,6 +170,14 @@ def new_world(
         shots=zeros((SHOT_ROWS, MAX_SHOTS_PER_PLAYER * players)),
         hits=zeros((HIT_ROWS, MAX_SHOTS_PER_PLAYER * players), dtype=np.int32),
         events=zeros(EVENTS_PER_PLAYER * players + 8, dtype=EVENT_DTYPE),
+    )
+
+
+def new_inputs(players: int, ring: int = INPUT_RING) -> Inputs:
+    """Allocate empty rings."""
+    return Inputs(
+        newest=np.zeros(players, dtype=np.int32),
+        rows=np.zeros((players, ring, INPUT_COLUMNS), dtype=np.int32),
     )
 
 

@@ -15,17 +15,15 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.foresight import foresee
-from dedicated_server.match.report import build_report
-from dedicated_server.native.memory import StateHandle
-from dedicated_server.pages import Pages
+from dedicated_server.modes import open_match
+from dedicated_server.native.memory import Arena, StateHandle
 from dedicated_server.protocol.datagrams import CONNECTED
 from dedicated_server.protocol.fields import PHASE_OVER, PHASE_PLAYING, PHASE_WAITING
 from dedicated_server.protocol.server.wire import ServerWire
 from dedicated_server.recording.recorder import Recorder
 from dedicated_server.replication.replicate import queue_match_over
-from dedicated_server.simulation.inputs import Inputs
-from dedicated_server.simulation.match import Match, MatchConfig, RosterPlayer, roster_of
+from dedicated_server.simulation.match import MatchConfig, RosterPlayer, roster_of
+from dedicated_server.simulation.world import Inputs
 from dedicated_server.tick.overload import Overload
 from dedicated_server.tick.slots import DamageTotals, PlayerSlots
 from dedicated_server.tick.stage_timer import StageTimer
@@ -34,6 +32,7 @@ from dedicated_server.tick.stages import (
     encode_snapshots,
     gather_arrays,
     open_datagrams,
+    prefetch_tick,
     seal_datagrams,
     update_interest,
 )
@@ -88,7 +87,7 @@ class Engine:
         self.transport = transport
         self._recorder = recorder
         roster = roster_of(config)
-        zeros = Pages().zeros
+        zeros = Arena().zeros
         self.wire = ServerWire(
             fleet_key=fleet_key,
             match_id=config.match_id,
@@ -97,7 +96,7 @@ class Engine:
             port=port or transport.port,
             zeros=zeros,
         )
-        self.match = Match(config, Inputs(newest=self.wire.input_newest, rows=self.wire.inputs), zeros)
+        self.match = open_match(config, Inputs(newest=self.wire.input_newest, rows=self.wire.inputs), zeros)
         self.arrays = gather_arrays(
             transport.inbox,
             self.wire.state,
@@ -125,7 +124,7 @@ class Engine:
 
     def prefetch(self) -> None:
         """Have what the next tick will read brought near; its results do not depend on it."""
-        foresee(self._state_handle.address, self.tick_number + 1)
+        prefetch_tick(self._state_handle.address, self.tick_number + 1)
 
     def tick(self, now_s: float, late_s: float = 0.0) -> None:
         """Take in what arrived, play one tick, tell every client what it can see of it.
@@ -197,10 +196,6 @@ class Engine:
             )
             for player in self.match.roster
         ]
-
-    def report(self) -> dict[str, Any]:
-        """What an operator sees of this match: see `report.build_report`."""
-        return build_report(self)
 
     @property
     def joined(self) -> npt.NDArray[np.bool_]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, types
 
-from dedicated_server.compilation import STAGE
+from dedicated_server.native.compilation import STAGE
 
 SECOND_NS: Final = 1_000_000_000
 MARGIN_NS: Final = 1_500_000  # how late an event loop may wake up: selectors count in milliseconds

@@ -13,27 +13,28 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, typeof
 
-from dedicated_server.compilation import STAGE
-from dedicated_server.native.memory import load_state
-from dedicated_server.netcode.meter import meter
-from dedicated_server.pages import Zeros
-from dedicated_server.protocol.fields import MATCH_FIELDS
+from dedicated_server.native.compilation import INNER, STAGE
+from dedicated_server.native.memory import AllocateZeros, load_state, prefetch, prefetch_array
+from dedicated_server.protocol.datagrams import REPLAY_WINDOW
+from dedicated_server.protocol.fields import HISTORY_TICKS, MATCH_FIELDS
+from dedicated_server.protocol.inputs import INPUT_RING
+from dedicated_server.protocol.server.receive import open_batch
+from dedicated_server.protocol.server.snapshot import encode_batch
 from dedicated_server.protocol.server.state import (
     DEFAULT_BUDGET_BYTES,
-)
-from dedicated_server.protocol.server.wire import (
+    INPUT_NEWEST,
+    PACKED_COUNT,
+    SLOT_HEAD_BYTES,
     ServerState,
-    ServerWire,
-    encode_batch,
-    open_batch,
-    seal_batch,
 )
+from dedicated_server.protocol.server.transmit import seal_batch
+from dedicated_server.protocol.server.wire import ServerWire
 from dedicated_server.replication.combat_hints import CombatHints, new_combat_hints, update_combat_hints
 from dedicated_server.replication.connections import apply_connection_changes
-from dedicated_server.replication.interest import Interest, new_interest, select_entities
+from dedicated_server.replication.interest import Interest, count_sent_bytes, new_interest, select_entities
 from dedicated_server.replication.replicate import replicate_world
 from dedicated_server.simulation.grid import Grid, new_grid
-from dedicated_server.simulation.world import RULES, World, new_world
+from dedicated_server.simulation.world import POSITION_HISTORY_TICKS, RULES, World, new_world
 from dedicated_server.transport.base import Inbox, new_inbox
 
 
@@ -54,7 +55,12 @@ class TickArrays(NamedTuple):
 
 
 def gather_arrays(
-    inbox: Inbox, wire: ServerState, world: World, grid: Grid, teams: npt.ArrayLike, zeros: Zeros = np.zeros
+    inbox: Inbox,
+    wire: ServerState,
+    world: World,
+    grid: Grid,
+    teams: npt.ArrayLike,
+    zeros: AllocateZeros = np.zeros,
 ) -> TickArrays:
     """Put together what is there, and allocate the rest."""
     players = len(wire.status)
@@ -117,12 +123,90 @@ def encode_snapshots(state: int, tick: int) -> None:
         interest.left,
         interest.left_count,
         arrays.match_state,
-        arrays.hints.told,
+        arrays.hints.hint_bits,
     )
-    meter(arrays.sent_bytes, arrays.wire)
+    count_sent_bytes(arrays.sent_bytes, arrays.wire)
 
 
 @njit(cache=True, nogil=True, **STAGE)
 def seal_datagrams(state: int, now_s: float) -> None:
     """Seal the snapshots, behind the replies to handshakes, ready to be sent."""
     seal_batch(load_state(state, TICK_TYPE).wire, now_s)
+
+
+MAX_PREFETCH_PLAYERS: Final = (
+    256  # a larger match does not fit the second-level cache, and would push out what it asked for first
+)
+RECENT_TICKS: Final = 6  # clients acknowledge one of the last few snapshots
+HEAD_BYTES: Final = 64  # of a snapshot, and
+RECORD_BYTES: Final = 5  # of each of its records
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def prefetch_tick(state: int, tick: int) -> None:
+    """Fetch what ``tick`` will read of the TickArrays pinned at that address. Changes nothing."""
+    arrays = load_state(state, TICK_TYPE)
+    wire, world, grid, interest, hints = (
+        arrays.wire,
+        arrays.world,
+        arrays.grid,
+        arrays.interest,
+        arrays.hints,
+    )
+    players = wire.status.shape[0]
+    if players > MAX_PREFETCH_PLAYERS:
+        return
+    _prefetch_shared(wire, tick)
+    prefetch_array(wire.per_slot)
+    prefetch_array(wire.addresses)
+    prefetch_array(world.status)
+    prefetch_array(world.body)
+    prefetch_array(world.position_history[tick % POSITION_HISTORY_TICKS])
+    prefetch_array(grid.start)
+    prefetch_array(grid.entity)
+    prefetch_array(grid.cell)
+    prefetch_array(grid.x_m)
+    prefetch_array(grid.y_m)
+    prefetch_array(interest.in_view)
+    prefetch_array(interest.renewal_tick)
+    prefetch_array(hints.heatmap)
+    prefetch_array(hints.hint_bits)
+    prefetch_array(arrays.records)
+    prefetch_array(arrays.sent_bytes)
+    for client in range(players):
+        in_view = interest.in_view[client]
+        packed = max(wire.per_slot[PACKED_COUNT, client], 1)
+        prefetch(interest.entity[client].ctypes.data, 4 * in_view)
+        prefetch(interest.sent_tick[client].ctypes.data, 4 * in_view)
+        prefetch(interest.ring[client].ctypes.data, in_view)
+        prefetch(interest.selected[client].ctypes.data, 4 * packed)
+        prefetch(interest.selected_place[client].ctypes.data, 4 * packed)
+        prefetch(wire.views[0, client].ctypes.data, 4 * players)
+        prefetch(wire.views[1, client].ctypes.data, 4 * players)
+        prefetch(wire.plain[client].ctypes.data, HEAD_BYTES + RECORD_BYTES * packed)
+        _prefetch_for_datagram(wire, client)
+        for age in range(RECENT_TICKS):
+            sent = wire.sent[client, (tick - age) % HISTORY_TICKS]
+            prefetch(sent.ctypes.data, 8 * sent.size)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _prefetch_for_datagram(wire: ServerState, client: int) -> None:
+    """Fetch what opening the next datagram of a client needs."""
+    slot = wire.slots[client]
+    prefetch(wire.slots[client : client + 1].ctypes.data, SLOT_HEAD_BYTES)
+    prefetch(slot.replay.ctypes.data + 4 * ((slot.receive_newest + 1) % REPLAY_WINDOW), 4)
+    input_row = wire.inputs[client, (wire.per_slot[INPUT_NEWEST, client] + 1) % INPUT_RING]
+    prefetch(input_row.ctypes.data, input_row.nbytes)
+    acknowledged = (slot.sent_newest_tick - 1) % HISTORY_TICKS  # most clients are a tick behind
+    prefetch(wire.sent_ticks[client, acknowledged:].ctypes.data, 4)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _prefetch_shared(wire: ServerState, tick: int) -> None:
+    """Fetch what snapshots of all clients are made from."""
+    players = wire.status.shape[0]
+    for age in range(RECENT_TICKS):
+        prefetch(wire.history[(tick - age) % HISTORY_TICKS].ctypes.data, 8 * players)
+        prefetch(wire.codes[age].ctypes.data, 16 * players)
+    prefetch(wire.status.ctypes.data, players)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import sys
 from typing import Final, Literal
 
+from dedicated_server.native.mmsg import SUPPORTED
 from dedicated_server.transport.base import (
     Inbox,
     PortInUseError,
@@ -26,7 +27,7 @@ from dedicated_server.transport.base import (
     UnsupportedTransportError,
 )
 from dedicated_server.transport.dgram import DgramTransport
-from dedicated_server.transport.mmsg import SUPPORTED, MmsgTransport
+from dedicated_server.transport.mmsg import MmsgTransport
 
 TransportKind = Literal["mmsg", "asyncio"]
 DEFAULT_KIND: Final[TransportKind] = "mmsg" if SUPPORTED else "asyncio"

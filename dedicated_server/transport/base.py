@@ -18,11 +18,10 @@ import asyncio_dgram
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.pages import Zeros
+from dedicated_server.native.memory import AllocateZeros
+from dedicated_server.native.mmsg import ADDRESS_BYTES
+from dedicated_server.protocol.datagrams import ROW_BYTES
 
-MAX_DATAGRAM_BYTES: Final = 1_200  # fits every path's MTU unfragmented, IPv6's minimum of 1,280 included
-ROW_BYTES: Final = 1_216  # an odd number of cache lines, and room to notice that a datagram was longer
-ADDRESS_BYTES: Final = 16  # struct sockaddr_in
 SOCKET_BUFFER_BYTES: Final = 4 << 20  # asked for; the kernel grants what net.core.rmem_max allows
 
 
@@ -95,7 +94,7 @@ class Transport(Protocol):
         """Close the socket. Closing twice is harmless."""
 
 
-def new_inbox(capacity: int, zeros: Zeros = np.zeros) -> Inbox:
+def new_inbox(capacity: int, zeros: AllocateZeros = np.zeros) -> Inbox:
     """Allocate room for ``capacity`` datagrams."""
     return Inbox(
         data=zeros((capacity, ROW_BYTES), dtype=np.uint8),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from collections import deque
 from typing import Final
 
@@ -12,24 +10,12 @@ import asyncio_dgram
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.transport.base import ROW_BYTES, Inbox, Traffic, bind, new_inbox
+from dedicated_server.native.mmsg import pack_sockaddr, unpack_sockaddr
+from dedicated_server.protocol.datagrams import ROW_BYTES
+from dedicated_server.transport.base import Inbox, Traffic, bind, new_inbox
 
 Address = tuple[str, int]
-SOCKADDR_IN: Final = struct.Struct(
-    "=H2s4s8x"
-)  # family in the host's order, port and address in the network's
 KNOWN_ADDRESSES: Final = 4_096  # addresses whose other form is remembered; a spoofing flood must not grow it
-
-
-def pack_address(host: str, port: int) -> bytes:
-    """Write an IPv4 address as ``struct sockaddr_in``."""
-    return SOCKADDR_IN.pack(socket.AF_INET, port.to_bytes(2, "big"), socket.inet_aton(host))
-
-
-def unpack_address(packed: bytes) -> Address:
-    """Read a ``struct sockaddr_in``."""
-    _family, port, host = SOCKADDR_IN.unpack(packed)
-    return socket.inet_ntoa(host), int.from_bytes(port, "big")
 
 
 class DgramTransport:
@@ -142,7 +128,7 @@ class DgramTransport:
         if packed is None:
             if len(self._packed) >= KNOWN_ADDRESSES:
                 self._packed.clear()
-            packed = np.frombuffer(pack_address(*address), dtype=np.uint8)
+            packed = np.frombuffer(pack_sockaddr(*address), dtype=np.uint8)
             self._packed[address] = packed
         return packed
 
@@ -151,5 +137,5 @@ class DgramTransport:
         if address is None:
             if len(self._unpacked) >= KNOWN_ADDRESSES:
                 self._unpacked.clear()
-            address = self._unpacked[packed] = unpack_address(packed)
+            address = self._unpacked[packed] = unpack_sockaddr(packed)
         return address

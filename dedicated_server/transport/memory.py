@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from dedicated_server.native.mmsg import pack_sockaddr, unpack_sockaddr
 from dedicated_server.transport.base import Inbox, Traffic, new_inbox
-from dedicated_server.transport.dgram import Address, pack_address, unpack_address
+from dedicated_server.transport.dgram import Address
 
 
 class MemoryTransport:
@@ -28,7 +29,7 @@ class MemoryTransport:
         kept = datagram[: self.inbox.data.shape[1]]
         self.inbox.data[self._filled, : len(kept)] = np.frombuffer(kept, dtype=np.uint8)
         self.inbox.length[self._filled] = len(kept)
-        self.inbox.address[self._filled] = np.frombuffer(pack_address(*sender), dtype=np.uint8)
+        self.inbox.address[self._filled] = np.frombuffer(pack_sockaddr(*sender), dtype=np.uint8)
         self._filled += 1
         self.traffic.rx_datagrams += 1
 
@@ -47,7 +48,7 @@ class MemoryTransport:
         """Append the rows to ``sent``."""
         rows = np.flatnonzero(length[:count])
         for row in rows:
-            self.sent.append((data[row, : length[row]].tobytes(), unpack_address(address[row].tobytes())))
+            self.sent.append((data[row, : length[row]].tobytes(), unpack_sockaddr(address[row].tobytes())))
         self.traffic.tx_datagrams += len(rows)
         return len(rows)
 

@@ -7,62 +7,49 @@ without an event loop reading from it behind our back. (Taking a reader away fro
 from __future__ import annotations
 
 import asyncio
-import errno
 import functools
 import os
 import socket
 import struct
-import sys
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from numba import carray, njit, types
+from numba import carray, njit
 
-from dedicated_server.pages import Pages, Zeros
-from dedicated_server.transport.base import ADDRESS_BYTES, ROW_BYTES, Inbox, Traffic, bind, new_inbox
-
-SUPPORTED: Final = sys.platform == "linux" and sys.maxsize > 2**32 and sys.byteorder == "little"
-
-# struct mmsghdr on 64-bit Linux as eight words; 32-bit members lie in the lower half of theirs
-NAME: Final = 0
-NAME_LENGTH: Final = 1
-VECTOR: Final = 2
-VECTOR_LENGTH: Final = 3
-DATA_LENGTH: Final = 7
-HEADER_WORDS: Final = 8
-HEADER_BYTES: Final = 64
-# struct iovec
-BASE: Final = 0
-SIZE: Final = 1
-VECTOR_WORDS: Final = 2
-
-MSG_DONTWAIT: Final = 0x40
-EINTR: Final = errno.EINTR
-EAGAIN: Final = errno.EAGAIN
-ENOBUFS: Final = errno.ENOBUFS
+from dedicated_server.native.compilation import Words
+from dedicated_server.native.memory import Arena
+from dedicated_server.native.mmsg import (
+    ADDRESS_BYTES,
+    BASE,
+    DATA_LENGTH,
+    EAGAIN,
+    EINTR,
+    ENOBUFS,
+    HEADER_BYTES,
+    MSG_DONTWAIT,
+    NAME,
+    NAME_LENGTH,
+    SIZE,
+    errno_location,
+    message_headers,
+    recvmmsg,
+    row_addresses,
+    sendmmsg,
+)
+from dedicated_server.protocol.datagrams import ROW_BYTES
+from dedicated_server.transport.base import Inbox, Traffic, bind, new_inbox
 
 SO_MEMINFO: Final = 55
 MEMINFO: Final = struct.Struct("=9I")
 MEMINFO_DROPS: Final = 8
-
-Words = npt.NDArray[np.uint64]
-
-# libc is in every process already, so numba finds these by name, and a cached kernel finds them again.
-_recvmmsg = types.ExternalFunction(
-    "recvmmsg", types.int32(types.int32, types.uintp, types.uint32, types.int32, types.uintp)
-)
-_sendmmsg = types.ExternalFunction(
-    "sendmmsg", types.int32(types.int32, types.uintp, types.uint32, types.int32)
-)
-_errno_location = types.ExternalFunction("__errno_location", types.CPointer(types.int32)())
 
 
 @njit(cache=True, nogil=True)
 def receive(descriptor: int, headers: Words, lengths: npt.NDArray[np.int32]) -> int:
     """Fill the buffers that ``headers`` points at with what has arrived; write ``lengths``, return how many."""
     count = int(
-        _recvmmsg(
+        recvmmsg(
             np.int32(descriptor),
             np.uintp(headers.ctypes.data),
             np.uint32(len(headers)),
@@ -99,7 +86,7 @@ def send(
             wanted += 1
     at = accepted = 0
     while at < wanted:
-        result = _sendmmsg(
+        result = sendmmsg(
             np.int32(descriptor),
             np.uintp(headers.ctypes.data + at * HEADER_BYTES),
             np.uint32(wanted - at),
@@ -109,7 +96,7 @@ def send(
             at += result
             accepted += result
             continue
-        reason = carray(_errno_location(), (1,))[0]
+        reason = carray(errno_location(), (1,))[0]
         if reason in (EAGAIN, ENOBUFS):
             break  # no room for any of the rest either
         if reason != EINTR:
@@ -121,24 +108,23 @@ class MmsgTransport:
     """A socket drained and filled by ``recvmmsg`` and ``sendmmsg``."""
 
     def __init__(self, owned: socket.socket, capacity: int) -> None:
-        self._pages = Pages()
+        self._arena = Arena()
         self._capacity = capacity
         self._traffic = Traffic()
         self._socket = owned
         self._address: tuple[str, int] = owned.getsockname()
         self._descriptor = owned.fileno()
-        self._send_headers, self._send_vectors = _message_headers(0, self._pages.zeros)
+        self._send_headers, self._send_vectors = message_headers(0, self._arena.zeros)
 
     @functools.cached_property
     def inbox(self) -> Inbox:
         """Where ``drain`` puts what arrived; made when it is first asked for, as an idle server has no use for its 2 MB."""
         capacity = self._capacity
-        inbox = new_inbox(capacity, self._pages.zeros)
-        headers, vectors = _message_headers(capacity, self._pages.zeros)
-        rows = np.arange(capacity, dtype=np.uint64)
-        vectors[:, BASE] = inbox.data.ctypes.data + rows * np.uint64(ROW_BYTES)
+        inbox = new_inbox(capacity, self._arena.zeros)
+        headers, vectors = message_headers(capacity, self._arena.zeros)
+        vectors[:, BASE] = row_addresses(inbox.data)
         vectors[:, SIZE] = ROW_BYTES
-        headers[:, NAME] = inbox.address.ctypes.data + rows * np.uint64(ADDRESS_BYTES)
+        headers[:, NAME] = row_addresses(inbox.address)
         self._receive_headers, self._receive_vectors = headers, vectors
         return inbox
 
@@ -186,7 +172,7 @@ class MmsgTransport:
     ) -> int:
         """Hand all rows to the kernel, in one call unless it refuses one of them."""
         if count > len(self._send_headers):
-            self._send_headers, self._send_vectors = _message_headers(count, self._pages.zeros)
+            self._send_headers, self._send_vectors = message_headers(count, self._arena.zeros)
         accepted, refused = send(
             self._descriptor, self._send_headers, self._send_vectors, data, length, address, count
         )
@@ -198,15 +184,3 @@ class MmsgTransport:
         """Close the socket."""
         self._descriptor = -1
         self._socket.close()
-
-
-def _message_headers(capacity: int, zeros: Zeros) -> tuple[Words, Words]:
-    """Allocate mmsghdr and iovec for ``capacity`` datagrams, each header pointing at its vector."""
-    headers = zeros((capacity, HEADER_WORDS), dtype=np.uint64)
-    vectors = zeros((capacity, VECTOR_WORDS), dtype=np.uint64)
-    headers[:, NAME_LENGTH] = ADDRESS_BYTES
-    headers[:, VECTOR] = vectors.ctypes.data + np.arange(capacity, dtype=np.uint64) * np.uint64(
-        8 * VECTOR_WORDS
-    )
-    headers[:, VECTOR_LENGTH] = 1
-    return headers, vectors

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from dedicated_server.protocol.client.sessions import CLIENT_CONNECTED, CLIENT_GONE, CLIENT_TIMED_OUT
+from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_GONE, CLIENT_TIMED_OUT
 from loadtest.bots.step import DIED, MATCH_OVER
 from loadtest.scenario.link_profiles import LinkProfile
 

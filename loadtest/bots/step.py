@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from dedicated_server.native.compilation import INNER, STAGE, njit
 from dedicated_server.protocol.client.prediction import predict
-from dedicated_server.protocol.client.sessions import RECEIVED_SNAPSHOT, client_receive, client_transmit
+from dedicated_server.protocol.client.receive import RECEIVED_SNAPSHOT, client_receive
+from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.fields import FLAG_ALIVE, PHASE_PLAYING, entity_flags
 from loadtest.bots.behaviour import choose_target, decide
 from loadtest.bots.links import LinkQueue, link_pop, link_push

@@ -21,11 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dedicated_server.protocol.client.prediction import MOVEMENT
-from dedicated_server.protocol.client.sessions import (
-    CLIENT_CONNECTED,
-    CLIENT_GONE,
-    ClientSessions,
-)
+from dedicated_server.protocol.client.sessions import ClientSessions
+from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_GONE
 from dedicated_server.protocol.connect_token import ConnectTokenError
 from loadtest.bots import step, udp
 from loadtest.bots.behaviour import new_bot_states

@@ -8,7 +8,7 @@ import pytest
 
 from dedicated_server.match.warm_up import warm_up
 
-FOLDERS = ("engine", "netcode")
+FOLDERS = ("tick", "replication", "recording")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -14,9 +14,10 @@ from typing import Self
 
 import numpy as np
 
+from dedicated_server.native.mmsg import sockaddr
 from dedicated_server.protocol import connect_token
 from dedicated_server.protocol.fields import FLAG_ALIVE, PHASE_PLAYING, RELIABLE_MATCH_OVER, pack_entity
-from dedicated_server.protocol.server.wire import ServerWire, sockaddr
+from dedicated_server.protocol.server.wire import ServerWire
 
 MAX_BATCH = 256
 

@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.compilation import STAGE
+from dedicated_server.native.compilation import STAGE
 from dedicated_server.native.memory import load_state
+from dedicated_server.protocol.modes import BATTLE_ROYALE_CARD
 from dedicated_server.simulation import weapons
+from dedicated_server.simulation.damage import zone_closed
 from dedicated_server.simulation.heading import TURN, direction
-from dedicated_server.simulation.mode import Mode
+from dedicated_server.simulation.mode import Mode, rank_teams
 from dedicated_server.simulation.world import (
     ALIVE,
     CHANGED_TICK,
@@ -24,7 +26,6 @@ from dedicated_server.simulation.world import (
     WORLD_TYPE,
     World,
 )
-from dedicated_server.simulation.zone import zone_closed
 
 GOLDEN_TURN: Final = round(TURN * (3.0 - 5.0**0.5) / 2.0)  # Vogel's sunflower: even everywhere, no rows
 
@@ -44,9 +45,9 @@ def spawn_positions(
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def over(pinned_world: int) -> bool:
+def over(world_state: int) -> bool:
     """True once at most one team is alive, or the zone has closed."""
-    world = load_state(pinned_world, WORLD_TYPE)
+    world = load_state(world_state, WORLD_TYPE)
     if zone_closed(world):
         return True
     first_team = -1
@@ -61,31 +62,25 @@ def over(pinned_world: int) -> bool:
 
 def placements(world: World) -> npt.NDArray[np.int32]:
     """Rank teams by who lived longest, then by health left, kills, damage dealt; those who never came are last."""
-    status = world.status
-    teams, member_of = np.unique(status[TEAM], return_inverse=True)
-    keys = []
-    for team in range(len(teams)):
-        members = member_of == team
+    status, body = world.status, world.body
+
+    def key(members: npt.NDArray[np.bool_]) -> tuple[float, ...]:
         alive = status[ALIVE, members].any()
-        keys.append(
-            (
-                -int(status[PRESENT, members].any()),
-                -(2**31 if alive else int(status[CHANGED_TICK, members].max())),
-                -float(world.body[HEALTH_POINTS, members].sum()),
-                -int(status[KILLS, members].sum()),
-                -float(world.body[DAMAGE_POINTS, members].sum()),
-                int(teams[team]),
-            )
+        return (
+            -int(status[PRESENT, members].any()),
+            -(2**31 if alive else int(status[CHANGED_TICK, members].max())),
+            -float(body[HEALTH_POINTS, members].sum()),
+            -int(status[KILLS, members].sum()),
+            -float(body[DAMAGE_POINTS, members].sum()),
         )
-    placement = np.empty(len(teams), dtype=np.int32)
-    placement[sorted(range(len(teams)), key=keys.__getitem__)] = np.arange(1, len(teams) + 1)
-    return placement[member_of]
+
+    return rank_teams(status[TEAM], key)
 
 
 BATTLE_ROYALE: Final = Mode(
-    name="battle_royale",
-    speed_m_per_s=6.0,
-    map_half_m=1_000.0,
+    name=BATTLE_ROYALE_CARD.name,
+    speed_m_per_s=BATTLE_ROYALE_CARD.speed_m_per_s,
+    map_half_m=BATTLE_ROYALE_CARD.map_half_m,
     max_spawn_radius_m=900.0,
     zone_margin_m=50.0,
     zone_hold_share=0.2,

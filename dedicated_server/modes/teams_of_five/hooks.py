@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.compilation import STAGE
+from dedicated_server.native.compilation import STAGE
 from dedicated_server.native.memory import load_state
+from dedicated_server.protocol.modes import TEAMS_OF_FIVE_CARD
 from dedicated_server.simulation import weapons
+from dedicated_server.simulation.damage import zone_closed
 from dedicated_server.simulation.heading import TURN, direction
-from dedicated_server.simulation.mode import Mode
+from dedicated_server.simulation.mode import Mode, rank_teams
 from dedicated_server.simulation.world import (
     DAMAGE_POINTS,
     KILL_TARGET,
@@ -22,7 +24,6 @@ from dedicated_server.simulation.world import (
     WORLD_TYPE,
     World,
 )
-from dedicated_server.simulation.zone import zone_closed
 
 BASE_RADIUS_M: Final = 6.0
 
@@ -47,9 +48,9 @@ def spawn_positions(
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def over(pinned_world: int) -> bool:
+def over(world_state: int) -> bool:
     """True once a team has the kills to win, one side is gone for good, or time is up."""
-    world = load_state(pinned_world, WORLD_TYPE)
+    world = load_state(world_state, WORLD_TYPE)
     if zone_closed(world):
         return True
     players = world.body.shape[1]
@@ -73,24 +74,17 @@ def over(pinned_world: int) -> bool:
 
 def placements(world: World) -> npt.NDArray[np.int32]:
     """Rank teams by kills, then by damage dealt."""
-    teams, member_of = np.unique(world.status[TEAM], return_inverse=True)
-    keys = [
-        (
-            -int(world.status[KILLS, member_of == team].sum()),
-            -float(world.body[DAMAGE_POINTS, member_of == team].sum()),
-            int(teams[team]),
-        )
-        for team in range(len(teams))
-    ]
-    placement = np.empty(len(teams), dtype=np.int32)
-    placement[sorted(range(len(teams)), key=keys.__getitem__)] = np.arange(1, len(teams) + 1)
-    return placement[member_of]
+
+    def key(members: npt.NDArray[np.bool_]) -> tuple[float, ...]:
+        return -int(world.status[KILLS, members].sum()), -float(world.body[DAMAGE_POINTS, members].sum())
+
+    return rank_teams(world.status[TEAM], key)
 
 
 TEAMS_OF_FIVE: Final = Mode(
-    name="teams_of_five",
-    speed_m_per_s=6.0,
-    map_half_m=120.0,
+    name=TEAMS_OF_FIVE_CARD.name,
+    speed_m_per_s=TEAMS_OF_FIVE_CARD.speed_m_per_s,
+    map_half_m=TEAMS_OF_FIVE_CARD.map_half_m,
     max_spawn_radius_m=60.0,
     zone_margin_m=120.0,
     zone_hold_share=1.0,  # the circle never shrinks: time is up when it would have closed

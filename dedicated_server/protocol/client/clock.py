@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dedicated_server.native.compilation import STAGE, njit
-from dedicated_server.protocol.arrays import Records
+from dedicated_server.native.compilation import STAGE, Records, njit
+from dedicated_server.protocol.fields import TICK_HZ
 
-TICK_HZ = 60.0
 WINDOW_S = (
     2.0  # the line is that of the last one or two windows: a route that has become longer counts by then
 )

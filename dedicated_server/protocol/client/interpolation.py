@@ -11,14 +11,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dedicated_server.native.compilation import INNER, STAGE, njit
-from dedicated_server.protocol.arrays import Ints, Longs
+from dedicated_server.native.compilation import INNER, STAGE, Ints, Longs, njit
 from dedicated_server.protocol.client.state import ClientState
 from dedicated_server.protocol.fields import (
     FLAG_ALIVE,
-    POSITION_BITS,
+    HEALTH_AT,
+    POSITION_MASK,
     POSITION_UNITS_PER_M,
-    YAW_BITS,
+    Y_AT,
+    YAW_AT,
+    YAW_MASK,
+    YAW_TURN,
     entity_flags,
 )
 
@@ -29,11 +32,7 @@ MAX_EXTRAPOLATION_TICKS = 12.0  # a fifth of a second: longer guesses are worse 
 MAX_SPEED_M_PER_TICK = 0.25  # twice a run, and
 SLACK_M = 1.0  # for corrections: more than that was not run
 
-_POSITION_MASK = (1 << POSITION_BITS) - 1
-_YAW_SHIFT = 2 * POSITION_BITS
-_YAW_TURN = 1 << YAW_BITS
-_YAW_MASK = _YAW_TURN - 1
-_LOWER_BITS = (1 << (_YAW_SHIFT + YAW_BITS)) - 1  # health and flags lie above
+_BELOW_HEALTH = (1 << HEALTH_AT) - 1  # position and yaw; health and flags lie above
 _MAX_SPEED_UNITS = MAX_SPEED_M_PER_TICK * POSITION_UNITS_PER_M
 _SLACK_UNITS = SLACK_M * POSITION_UNITS_PER_M
 
@@ -114,17 +113,17 @@ def record_at(ticks: Ints, records: Longs, newest: int, count: int, view_tick: f
 @njit(cache=True, nogil=True, **INNER)
 def _blend(first: int, second: int, ticks: int, share: float) -> int:
     """From ``first`` (share 0) through ``second`` (share 1) and on; ``ticks`` lie between the two."""
-    x, y = first & _POSITION_MASK, (first >> POSITION_BITS) & _POSITION_MASK
-    east = (second & _POSITION_MASK) - x
-    north = ((second >> POSITION_BITS) & _POSITION_MASK) - y
+    x, y = first & POSITION_MASK, (first >> Y_AT) & POSITION_MASK
+    east = (second & POSITION_MASK) - x
+    north = ((second >> Y_AT) & POSITION_MASK) - y
     known = second if share >= 1.0 else first
     farthest = _MAX_SPEED_UNITS * ticks + _SLACK_UNITS
     if east * east + north * north > farthest * farthest:
         return int(known)
-    yaw = (first >> _YAW_SHIFT) & _YAW_MASK
-    turn = ((((second >> _YAW_SHIFT) & _YAW_MASK) - yaw + _YAW_TURN // 2) & _YAW_MASK) - _YAW_TURN // 2
-    x = min(max(round(x + east * share), 0), _POSITION_MASK)
-    y = min(max(round(y + north * share), 0), _POSITION_MASK)
-    yaw = round(yaw + turn * min(share, 1.0)) & _YAW_MASK
-    lower = int(x) | (int(y) << POSITION_BITS) | (int(yaw) << _YAW_SHIFT)
-    return int((known & ~_LOWER_BITS) | lower)
+    yaw = (first >> YAW_AT) & YAW_MASK
+    turn = ((((second >> YAW_AT) & YAW_MASK) - yaw + YAW_TURN // 2) & YAW_MASK) - YAW_TURN // 2
+    x = min(max(round(x + east * share), 0), POSITION_MASK)
+    y = min(max(round(y + north * share), 0), POSITION_MASK)
+    yaw = round(yaw + turn * min(share, 1.0)) & YAW_MASK
+    lower = int(x) | (int(y) << Y_AT) | (int(yaw) << YAW_AT)
+    return int((known & ~_BELOW_HEALTH) | lower)

@@ -15,18 +15,19 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.native.compilation import INNER, STAGE, njit
-from dedicated_server.protocol.arrays import Records
+from dedicated_server.native.compilation import INNER, STAGE, Records, njit
 from dedicated_server.protocol.client.state import ClientState
 from dedicated_server.protocol.fields import (
     FLAG_ALIVE,
     PHASE_PLAYING,
     POSITION_UNITS_PER_M,
+    TICK_HZ,
     entity_flags,
     entity_x,
     entity_y,
 )
-from dedicated_server.protocol.server.state import INPUT_MOVE_X, INPUT_MOVE_Y, INPUT_RING
+from dedicated_server.protocol.inputs import INPUT_MOVE_X, INPUT_MOVE_Y, INPUT_RING
+from dedicated_server.protocol.modes import MODE_CARDS
 
 TOLERANCE_M = 2.0 / POSITION_UNITS_PER_M  # twice the wire's rounding, along both axes
 SNAP_M = (
@@ -36,15 +37,15 @@ GLIDE = 0.85  # of what is left of a correction after a frame: a tenth after a q
 
 
 class Movement(NamedTuple):
-    """What a client's build knows of a mode of play; a test compares it with the server's."""
+    """How a player moves in a mode of play, in the units of one input."""
 
     step_m: float  # run in one input
     map_half_m: float  # the map is a square of twice this, around its centre
 
 
 MOVEMENT = {
-    "battle_royale": Movement(6.0 / 60.0, 1_000.0),
-    "teams_of_five": Movement(6.0 / 60.0, 120.0),
+    name: Movement(step_m=card.speed_m_per_s / TICK_HZ, map_half_m=card.map_half_m)
+    for name, card in MODE_CARDS.items()
 }
 
 OWN = np.dtype(

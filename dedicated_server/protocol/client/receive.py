@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from dedicated_server.native.compilation import INNER, STAGE, njit
-from dedicated_server.protocol import datagrams, fields, replay, sealing
+from dedicated_server.native.compilation import INNER, STAGE, Bytes, Row, Words, int64, njit
+from dedicated_server.protocol import datagrams, fields, sealing
 from dedicated_server.protocol import handshake as hs
-from dedicated_server.protocol.arrays import Bytes, Row, Words, int64
-from dedicated_server.protocol.bits import take, take_int
+from dedicated_server.protocol.bits import copy_bytes, read_uint, same_bytes, take, take_int
 from dedicated_server.protocol.client.state import (
     CLIENT_CONNECTED,
     CLIENT_REQUESTING,
@@ -18,20 +17,46 @@ from dedicated_server.protocol.client.state import (
     ClientState,
 )
 from dedicated_server.protocol.delta import decode_delta
-from dedicated_server.protocol.inputs import MAX_TICK
-from dedicated_server.protocol.server import snapshot
-from dedicated_server.protocol.server.records import AGE_BITS
-from dedicated_server.protocol.server.state import HISTORY_TICKS
+from dedicated_server.protocol.fields import (
+    AGE_BITS,
+    BASE_AGE_AT,
+    GAP_BITS,
+    GAP_BITS_AT,
+    HINT_BITS,
+    HISTORY_TICKS,
+    INDEX_BITS,
+    INPUT_LAG_AT,
+    INPUT_LAG_BITS,
+    INPUT_NEWEST_AT,
+    INPUT_NEWEST_BITS,
+    LEAVE_COUNT_BITS,
+    MATCH_AT,
+    MATCH_BITS,
+    MATCH_WIDTHS,
+    MAX_TICK,
+    MESSAGE_BITS,
+    MESSAGE_KEEP_ALIVE,
+    MESSAGE_SNAPSHOT,
+    RECORD_COUNT_BITS,
+    RELIABLE_A_AT,
+    RELIABLE_A_BITS,
+    RELIABLE_B_AT,
+    RELIABLE_B_BITS,
+    RELIABLE_BITS,
+    RELIABLE_COUNT_BITS,
+    RELIABLE_HEAD_BITS,
+    RELIABLE_KIND_BITS,
+    RELIABLE_NUMBER_BITS,
+    RELIABLE_NUMBER_MASK,
+    SNAPSHOT_HEAD_BITS,
+    TICK_AT,
+    TICK_BITS,
+)
 
 RECEIVED_DROPPED, RECEIVED_CHALLENGE, RECEIVED_KEEP_ALIVE, RECEIVED_SNAPSHOT = range(4)
 
-_AT_HASHED = 128
-_AT_MAC = 384
-_AT_NONCE = 480
 _AGE_MASK = HISTORY_TICKS - 1
 _ACK_MASK = (1 << 32) - 1
-_HEAD_BITS = sum(field.bits for field in snapshot.SNAPSHOT_FIELDS)
-_MATCH_WIDTHS = tuple(field.bits for field in fields.MATCH_FIELDS)
 _RTT_GAIN = 0.125
 
 
@@ -64,16 +89,22 @@ def _receive_challenge(state: ClientState, session: Row, datagram: Bytes, length
     if session.state != CLIENT_REQUESTING:
         return _drop(state, datagrams.CLIENT_DROP_STATE)
     work = state.workspace
-    hashed = work[_AT_HASHED:]
+    hashed = work[datagrams.AT_HASHED :]
     hs.challenge_mac(
-        work, _AT_MAC, hashed, session.down_key.ctypes.data, datagram, session.request, hs.AT_TOKEN_TAG
+        work,
+        datagrams.AT_MAC,
+        hashed,
+        session.down_key.ctypes.data,
+        datagram,
+        session.request,
+        hs.AT_TOKEN_TAG,
     )
-    if not hs.same(work, _AT_MAC, datagram, hs.AT_CHALLENGE_MAC, datagrams.MAC_BYTES):
+    if not same_bytes(work, datagrams.AT_MAC, datagram, hs.AT_CHALLENGE_MAC, datagrams.MAC_BYTES):
         return _drop(state, datagrams.CLIENT_DROP_CHALLENGE_FORGED)
     response = session.response
-    hs.copy(response, 0, session.request, 0, datagrams.REQUEST_BYTES)
+    copy_bytes(response, 0, session.request, 0, datagrams.REQUEST_BYTES)
     response[0] = datagrams.RESPONSE
-    hs.copy(response, hs.AT_RESPONSE_COOKIE, datagram, hs.AT_CHALLENGE_COOKIE, datagrams.COOKIE_BYTES)
+    copy_bytes(response, hs.AT_RESPONSE_COOKIE, datagram, hs.AT_CHALLENGE_COOKIE, datagrams.COOKIE_BYTES)
     hs.response_mac(response, hs.AT_RESPONSE_MAC, response, session.up_key.ctypes.data)
     hs.session_key(session.send_key, hashed, session.up_key.ctypes.data, response, hs.AT_RESPONSE_COOKIE)
     hs.session_key(session.receive_key, hashed, session.down_key.ctypes.data, response, hs.AT_RESPONSE_COOKIE)
@@ -90,13 +121,13 @@ def _receive_sealed(
         return _drop(state, datagrams.CLIENT_DROP_STATE)
     if length <= datagrams.HEADER_BYTES + sealing.tag_bytes(session.cipher):
         return _drop(state, datagrams.CLIENT_DROP_LENGTH)
-    sequence = hs.read_uint(datagram, 1, 4)
-    freshness = replay.check(session.replay, session.receive_newest, sequence)
-    if freshness == replay.TOO_OLD:
+    sequence = read_uint(datagram, datagrams.SEQUENCE_AT, datagrams.SEQUENCE_BYTES)
+    freshness = sealing.check_sequence(session.replay, session.receive_newest, sequence)
+    if freshness == sealing.TOO_OLD:
         return _drop(state, datagrams.CLIENT_DROP_TOO_OLD)
-    if freshness == replay.REPLAYED:
+    if freshness == sealing.REPLAYED:
         return _drop(state, datagrams.CLIENT_DROP_REPLAYED)
-    nonce = state.workspace[_AT_NONCE:]
+    nonce = state.workspace[datagrams.AT_SEQUENCE_NONCE :]
     sealing.write_sequence_nonce(nonce, sequence)
     at = datagram.ctypes.data
     plain_bytes = sealing.unseal(
@@ -105,14 +136,14 @@ def _receive_sealed(
     )  # fmt: skip
     if plain_bytes < 0:
         return _drop(state, datagrams.CLIENT_DROP_FORGED)
-    session.receive_newest = replay.mark(session.replay, session.receive_newest, sequence)
+    session.receive_newest = sealing.mark_sequence(session.replay, session.receive_newest, sequence)
     session.received_at_s = now_s
     session.state = CLIENT_CONNECTED
     bits = plain_bytes * 8
-    message = take_int(state.scratch, 0, 2)
-    if message == snapshot.MESSAGE_KEEP_ALIVE:
+    message = take_int(state.scratch, 0, MESSAGE_BITS)
+    if message == MESSAGE_KEEP_ALIVE:
         return RECEIVED_KEEP_ALIVE
-    if message != snapshot.MESSAGE_SNAPSHOT or bits < _HEAD_BITS:
+    if message != MESSAGE_SNAPSHOT or bits < SNAPSHOT_HEAD_BITS:
         return _drop(state, datagrams.CLIENT_DROP_MALFORMED)
     return _take_snapshot(state, session, index, bits, now_s)
 
@@ -128,21 +159,21 @@ def _take_snapshot(state: ClientState, session: Row, index: int, bits: int, now_
             words[word] = np.uint64(0)
         else:
             words[word] &= (np.uint64(1) << np.uint64(kept)) - np.uint64(1)
-    tick = take_int(words, 2, 32)
+    tick = take_int(words, TICK_AT, TICK_BITS)
     if tick > MAX_TICK or tick == 0:
         return _drop(state, datagrams.CLIENT_DROP_MALFORMED)
     if tick <= session.snapshot_tick:
         return _drop(state, datagrams.CLIENT_DROP_LATE)
-    base_age = take_int(words, 71, 6)
-    gap_bits = take_int(words, 77, 4)
-    position = _read_reliable(state, session, index, words, _HEAD_BITS, bits)
+    base_age = take_int(words, BASE_AGE_AT, AGE_BITS)
+    gap_bits = take_int(words, GAP_BITS_AT, GAP_BITS)
+    position = _read_reliable(state, session, index, words, SNAPSHOT_HEAD_BITS, bits)
     position = _read_match(session, words, position)
     session.hints = 0
     has_hints = take_int(words, position, 1)
     position += 1
     if has_hints == 1:
-        session.hints = take_int(words, position, snapshot.HINT_BITS)
-        position += snapshot.HINT_BITS
+        session.hints = take_int(words, position, HINT_BITS)
+        position += HINT_BITS
     position = _read_leaves(state, index, words, position)
     if position < 0 or position > bits:
         return _drop(state, datagrams.CLIENT_DROP_MALFORMED)
@@ -154,7 +185,8 @@ def _take_snapshot(state: ClientState, session: Row, index: int, bits: int, now_
     session.snapshot_tick = tick
     session.snapshot_at_s = now_s
     session.snapshots += 1
-    _measure_round_trip(session, take_int(words, 34, 31), take_int(words, 65, 6), now_s)
+    newest = take_int(words, INPUT_NEWEST_AT, INPUT_NEWEST_BITS)
+    _measure_round_trip(session, newest, take_int(words, INPUT_LAG_AT, INPUT_LAG_BITS), now_s)
     return RECEIVED_SNAPSHOT
 
 
@@ -191,23 +223,23 @@ def _read_reliable(
     position += 1
     if has_messages == 0:
         return position
-    count = take_int(words, position, 4)
-    first = take_int(words, position + 4, 16)
-    position += 20
+    count = take_int(words, position, RELIABLE_COUNT_BITS)
+    first = take_int(words, position + RELIABLE_COUNT_BITS, RELIABLE_NUMBER_BITS)
+    position += RELIABLE_HEAD_BITS
     for message in range(count):
-        if position + 68 > bits:
-            return position + 68
-        ahead = (first + message - session.reliable_received) & 0xFFFF
+        if position + RELIABLE_BITS > bits:
+            return position + RELIABLE_BITS
+        ahead = (first + message - session.reliable_received) & RELIABLE_NUMBER_MASK
         if ahead == 1:
             row = state.events[index, session.events_count % EVENT_RING]
-            row[0] = take_int(words, position, 4)
-            row[1] = take_int(words, position + 4, 32)
-            row[2] = take_int(words, position + 36, 32)
+            row[0] = take_int(words, position, RELIABLE_KIND_BITS)
+            row[1] = take_int(words, position + RELIABLE_A_AT, RELIABLE_A_BITS)
+            row[2] = take_int(words, position + RELIABLE_B_AT, RELIABLE_B_BITS)
             session.events_count += 1
             session.reliable_received += 1
             if row[0] == fields.RELIABLE_MATCH_OVER:
                 session.match_over = 1
-        position += 68
+        position += RELIABLE_BITS
     return position
 
 
@@ -216,18 +248,25 @@ def _read_match(session: Row, words: Words, position: int) -> int:
     if take_int(words, position, 1) == 0:
         return position + 1
     position += 1
-    session.match_phase = take_int(words, position, _MATCH_WIDTHS[0])
-    position += _MATCH_WIDTHS[0]
-    session.zone_x = take_int(words, position, _MATCH_WIDTHS[1])
-    position += _MATCH_WIDTHS[1]
-    session.zone_y = take_int(words, position, _MATCH_WIDTHS[2])
-    position += _MATCH_WIDTHS[2]
-    session.zone_radius = take_int(words, position, _MATCH_WIDTHS[3])
-    position += _MATCH_WIDTHS[3]
-    session.alive_count = take_int(words, position, _MATCH_WIDTHS[4])
-    position += _MATCH_WIDTHS[4]
-    session.countdown_ticks = take_int(words, position, _MATCH_WIDTHS[5])
-    return position + _MATCH_WIDTHS[5]
+    session.match_phase = take_int(
+        words, position + MATCH_AT[fields.MATCH_PHASE], MATCH_WIDTHS[fields.MATCH_PHASE]
+    )
+    session.zone_x = take_int(
+        words, position + MATCH_AT[fields.MATCH_ZONE_X], MATCH_WIDTHS[fields.MATCH_ZONE_X]
+    )
+    session.zone_y = take_int(
+        words, position + MATCH_AT[fields.MATCH_ZONE_Y], MATCH_WIDTHS[fields.MATCH_ZONE_Y]
+    )
+    session.zone_radius = take_int(
+        words, position + MATCH_AT[fields.MATCH_ZONE_RADIUS], MATCH_WIDTHS[fields.MATCH_ZONE_RADIUS]
+    )
+    session.alive_count = take_int(
+        words, position + MATCH_AT[fields.MATCH_ALIVE], MATCH_WIDTHS[fields.MATCH_ALIVE]
+    )
+    session.countdown_ticks = take_int(
+        words, position + MATCH_AT[fields.MATCH_COUNTDOWN], MATCH_WIDTHS[fields.MATCH_COUNTDOWN]
+    )
+    return position + MATCH_BITS
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -236,11 +275,11 @@ def _read_leaves(state: ClientState, index: int, words: Words, position: int) ->
     position += 1
     if has_leaves == 0:
         return position
-    count = take_int(words, position, snapshot.LEAVE_COUNT_BITS)
-    position += snapshot.LEAVE_COUNT_BITS
+    count = take_int(words, position, LEAVE_COUNT_BITS)
+    position += LEAVE_COUNT_BITS
     for _ in range(count):
-        entity = take_int(words, position, snapshot.INDEX_BITS)
-        position += snapshot.INDEX_BITS
+        entity = take_int(words, position, INDEX_BITS)
+        position += INDEX_BITS
         if entity >= state.seen.shape[1]:
             return -1
         state.seen_tick[index, entity] = 0
@@ -259,8 +298,8 @@ def _read_records(
     gap_bits: int,
 ) -> tuple[int, int]:
     """Decode all records; the position behind them, and a reason to drop the rest, or −1."""
-    count = take_int(words, position, snapshot.RECORD_COUNT_BITS)
-    position += snapshot.RECORD_COUNT_BITS
+    count = take_int(words, position, RECORD_COUNT_BITS)
+    position += RECORD_COUNT_BITS
     entity = int64(-1)
     history = state.history[index]
     for _ in range(count):

@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dedicated_server.protocol import connect_token, datagrams
-from dedicated_server.protocol.server.state import HISTORY_TICKS, INPUT_RING, PLAIN_WORDS, WORKSPACE_BYTES
+from dedicated_server.protocol.datagrams import PLAIN_WORDS, WORKSPACE_BYTES
+from dedicated_server.protocol.fields import HISTORY_TICKS
+from dedicated_server.protocol.inputs import INPUT_COLUMNS, INPUT_RING
 
 (
     CLIENT_FREE,
@@ -66,7 +68,7 @@ SESSION = np.dtype(
         ("request", np.uint8, (datagrams.REQUEST_BYTES,)),
         ("response", np.uint8, (datagrams.RESPONSE_BYTES,)),
         ("replay", np.uint32, (datagrams.REPLAY_WINDOW,)),
-        ("inputs", np.int32, (INPUT_RING, 6)),  # columns as the server's
+        ("inputs", np.int32, (INPUT_RING, INPUT_COLUMNS)),  # columns as the server's
     ],
     align=True,
 )

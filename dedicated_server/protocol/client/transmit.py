@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dedicated_server.native.compilation import INNER, STAGE, njit
+from dedicated_server.native.compilation import INNER, STAGE, Bytes, Row, njit
 from dedicated_server.protocol import datagrams, inputs, sealing
-from dedicated_server.protocol import handshake as hs
-from dedicated_server.protocol.arrays import Bytes, Row
-from dedicated_server.protocol.bits import append
+from dedicated_server.protocol.bits import append, copy_bytes, write_uint
 from dedicated_server.protocol.client.state import (
     CLIENT_CONNECTED,
     CLIENT_GONE,
@@ -19,7 +17,8 @@ from dedicated_server.protocol.client.state import (
     SENT_RING,
     ClientState,
 )
-from dedicated_server.protocol.server.state import (
+from dedicated_server.protocol.fields import MESSAGE_LEAVE
+from dedicated_server.protocol.inputs import (
     INPUT_BUTTONS,
     INPUT_MOVE_X,
     INPUT_MOVE_Y,
@@ -29,8 +28,6 @@ from dedicated_server.protocol.server.state import (
     INPUT_YAW,
     MAX_INPUTS,
 )
-
-_AT_NONCE = 480
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -76,9 +73,9 @@ def _repeat_handshake(session: Row, now_s: float, out: Bytes) -> int:
         return 0
     session.repeat_at_s = now_s + datagrams.REPEAT_S
     if session.state == CLIENT_REQUESTING:
-        hs.copy(out, 0, session.request, 0, datagrams.REQUEST_BYTES)
+        copy_bytes(out, 0, session.request, 0, datagrams.REQUEST_BYTES)
         return datagrams.REQUEST_BYTES
-    hs.copy(out, 0, session.response, 0, datagrams.RESPONSE_BYTES)
+    copy_bytes(out, 0, session.response, 0, datagrams.RESPONSE_BYTES)
     return datagrams.RESPONSE_BYTES
 
 
@@ -122,15 +119,15 @@ def _write_leave(state: ClientState, session: Row, out: Bytes) -> int:
         return 0
     session.leaves_left -= 1
     state.scratch[0] = np.uint64(0)
-    position = append(state.scratch, 0, inputs.MESSAGE_LEAVE, inputs.LEAVE_BITS)
+    position = append(state.scratch, 0, MESSAGE_LEAVE, inputs.MESSAGE_BITS)
     return _seal(state, session, position, out)
 
 
 @njit(cache=True, nogil=True, **INNER)
 def _seal(state: ClientState, session: Row, bits: int, out: Bytes) -> int:
     out[0] = datagrams.FROM_CLIENT
-    hs.write_uint(out, 1, session.send_sequence, 4)
-    nonce = state.workspace[_AT_NONCE:]
+    write_uint(out, datagrams.SEQUENCE_AT, session.send_sequence, datagrams.SEQUENCE_BYTES)
+    nonce = state.workspace[datagrams.AT_SEQUENCE_NONCE :]
     sealing.write_sequence_nonce(nonce, session.send_sequence)
     session.send_sequence += 1
     at = out.ctypes.data

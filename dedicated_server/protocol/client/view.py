@@ -21,8 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dedicated_server.native.compilation import INNER, STAGE, njit
-from dedicated_server.protocol.arrays import Longs, Records
+from dedicated_server.native.compilation import INNER, STAGE, Longs, Records, njit
 from dedicated_server.protocol.client.clock import CLOCK, clock_advance, clock_note, new_clocks
 from dedicated_server.protocol.client.interpolation import (
     Interpolation,

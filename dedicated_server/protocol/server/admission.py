@@ -8,29 +8,72 @@ from __future__ import annotations
 
 import numpy as np
 
-from dedicated_server.native.compilation import INNER, njit
-from dedicated_server.protocol import addresses, datagrams, sealing
+from dedicated_server.native.compilation import INNER, STAGE, Bytes, Longs, Records, int64, njit
+from dedicated_server.protocol import datagrams, sealing
 from dedicated_server.protocol import handshake as hs
-from dedicated_server.protocol.arrays import Bytes, int64
+from dedicated_server.protocol.bits import copy_bytes, read_uint, same_bytes, write_uint
+from dedicated_server.protocol.fields import HISTORY_TICKS
+from dedicated_server.protocol.inputs import INPUT_RING, INPUT_TICK
 from dedicated_server.protocol.server.state import (
     ACKED_TICK,
     BASELINE,
     FLOOR,
-    HISTORY_TICKS,
     INPUT_APPLIED,
     INPUT_NEWEST,
-    INPUT_RING,
-    INPUT_TICK,
     LEAVING_COUNT,
     NEWLY_CONNECTED,
     PHASE_SENT,
     ServerState,
 )
 
+_SPREAD = int64(-7046029254386353131)  # odd, 2^64 divided by the golden ratio
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def address_key(address: Bytes) -> int:
+    """The 8 identifying bytes of a ``sockaddr_in`` (family, port, IPv4 address) as int64."""
+    key = int64(0)
+    for byte in range(8):
+        key |= int64(address[byte]) << int64(8 * byte)
+    return key
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _place(table: Longs, key: int) -> int:
+    """Where the key is, or where it would go."""
+    mask = table.shape[1] - 1
+    place: int = ((key * _SPREAD) >> int64(32)) & mask
+    while table[0, place] != 0 and table[0, place] != key:
+        place = (place + 1) & mask
+    return place
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def find_slot(table: Longs, key: int) -> int:
+    """The slot of an address, or −1."""
+    place = _place(table, key)
+    return table[1, place] if key != 0 and table[0, place] == key else int64(-1)
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def bind_address(table: Longs, slots: Records, slot: int, address: Bytes) -> None:
+    """Give an address to a slot; whoever had it loses it. Builds the table anew: handshakes are rare."""
+    key = address_key(address)
+    for other in range(slots.shape[0]):
+        if address_key(slots[other].address) == key:
+            slots[other].address[:] = 0
+    for byte in range(16):
+        slots[slot].address[byte] = address[byte]
+    table[0, :] = 0
+    for other in range(slots.shape[0]):
+        key = address_key(slots[other].address)
+        if key != 0:
+            place = _place(table, key)
+            table[0, place] = key
+            table[1, place] = other
+
+
 ADMITTED = -1
-# The workspace: a token's private part, then what is hashed, then a MAC to compare.
-_AT_HASHED = 128
-_AT_MAC = 384
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -62,11 +105,11 @@ def receive_response(
     if reason != ADMITTED:
         return reason
     private = state.workspace
-    hs.response_mac(private, _AT_MAC, datagram, private.ctypes.data + hs.IN_UP_KEY)
-    if not hs.same(private, _AT_MAC, datagram, hs.AT_RESPONSE_MAC, datagrams.MAC_BYTES):
+    hs.response_mac(private, datagrams.AT_MAC, datagram, private.ctypes.data + hs.IN_UP_KEY)
+    if not same_bytes(private, datagrams.AT_MAC, datagram, hs.AT_RESPONSE_MAC, datagrams.MAC_BYTES):
         return datagrams.DROP_RESPONSE_FORGED
-    entity = hs.read_uint(private, hs.IN_ENTITY, 2)
-    counter = hs.read_uint(datagram, hs.AT_RESPONSE_COOKIE + hs.IN_COOKIE_COUNTER, 8)
+    entity = read_uint(private, hs.IN_ENTITY, 2)
+    counter = read_uint(datagram, hs.AT_RESPONSE_COOKIE + hs.IN_COOKIE_COUNTER, 8)
     if counter <= state.slots[entity].challenge_counter:
         return datagrams.DROP_RESPONSE_REPLAYED
     _begin_session(state, entity, counter, datagram, address, now_s, tick)
@@ -84,25 +127,25 @@ def _check_before_opening(
     if not hs.is_our_version(datagram):
         return datagrams.DROP_VERSION
     now_ms = int64(now_s * 1000.0)
-    if hs.read_uint(datagram, hs.AT_EXPIRES, 8) <= now_ms:
+    if read_uint(datagram, hs.AT_EXPIRES, 8) <= now_ms:
         return datagrams.DROP_EXPIRED
     if is_response:
-        challenged_ms = hs.read_uint(datagram, hs.AT_RESPONSE_COOKIE + hs.IN_COOKIE_TIME, 8)
+        challenged_ms = read_uint(datagram, hs.AT_RESPONSE_COOKIE + hs.IN_COOKIE_TIME, 8)
         if now_ms - challenged_ms > datagrams.CHALLENGE_S * 1000.0 or challenged_ms > now_ms:
             return datagrams.DROP_CHALLENGE_EXPIRED
         work = state.workspace
         hs.cookie_mac(
             work,
-            _AT_MAC,
-            work[_AT_HASHED:],
+            datagrams.AT_MAC,
+            work[datagrams.AT_HASHED :],
             identity.cookie_key,
             address,
             datagram,
             datagram,
             hs.AT_RESPONSE_COOKIE,
         )
-        if not hs.same(
-            work, _AT_MAC, datagram, hs.AT_RESPONSE_COOKIE + hs.IN_COOKIE_MAC, datagrams.MAC_BYTES
+        if not same_bytes(
+            work, datagrams.AT_MAC, datagram, hs.AT_RESPONSE_COOKIE + hs.IN_COOKIE_MAC, datagrams.MAC_BYTES
         ):
             return datagrams.DROP_COOKIE_FORGED
     return ADMITTED
@@ -119,23 +162,19 @@ def _open_token(state: ServerState, datagram: Bytes, address: Bytes) -> int:
         at + hs.AT_SEALED, hs.AT_RESPONSE_COOKIE - hs.AT_SEALED, private.ctypes.data,
     ):  # fmt: skip
         return datagrams.DROP_TOKEN_FORGED
-    if not hs.same(private, hs.IN_MATCH, identity.match_id, 0, 16):
+    if not same_bytes(private, hs.IN_MATCH, identity.match_id, 0, 16):
         return datagrams.DROP_OTHER_MATCH
-    if not hs.same(private, hs.IN_ADDRESS, identity.address, 0, 18):
+    if not same_bytes(private, hs.IN_ADDRESS, identity.address, 0, 18):
         return datagrams.DROP_OTHER_SERVER
-    entity = hs.read_uint(private, hs.IN_ENTITY, 2)
-    if entity >= state.slots.shape[0] or state.slots[entity].player_id != hs.read_uint(
-        private, hs.IN_PLAYER, 8
-    ):
+    entity = read_uint(private, hs.IN_ENTITY, 2)
+    if entity >= state.slots.shape[0] or state.slots[entity].player_id != read_uint(private, hs.IN_PLAYER, 8):
         return datagrams.DROP_OTHER_PLAYER
     slot = state.slots[entity]
-    if hs.same(slot.token_tag, 0, datagram, hs.AT_TOKEN_TAG, hs.TAG_BYTES):
+    if same_bytes(slot.token_tag, 0, datagram, hs.AT_TOKEN_TAG, hs.TAG_BYTES):
         # A token serves one address. A player who moves to another asks for a new token.
-        if slot.token_issued_ms >= 0 and addresses.address_key(slot.address) != addresses.address_key(
-            address
-        ):
+        if slot.token_issued_ms >= 0 and address_key(slot.address) != address_key(address):
             return datagrams.DROP_TOKEN_USED
-    elif hs.read_uint(private, hs.IN_ISSUED, 8) <= slot.token_issued_ms:
+    elif read_uint(private, hs.IN_ISSUED, 8) <= slot.token_issued_ms:
         return datagrams.DROP_TOKEN_USED
     return ADMITTED
 
@@ -148,10 +187,10 @@ def _write_challenge(state: ServerState, datagram: Bytes, address: Bytes, now_s:
     cookie_at = hs.AT_CHALLENGE_COOKIE
     out[0] = datagrams.CHALLENGE
     identity.challenge_counter += 1
-    hs.copy(out, cookie_at, identity.salt_prefix, 0, hs.IN_COOKIE_COUNTER)
-    hs.write_uint(out, cookie_at + hs.IN_COOKIE_COUNTER, identity.challenge_counter, 8)
-    hs.write_uint(out, cookie_at + hs.IN_COOKIE_TIME, int64(now_s * 1000.0), 8)
-    hashed = state.workspace[_AT_HASHED:]
+    copy_bytes(out, cookie_at, identity.salt_prefix, 0, hs.IN_COOKIE_COUNTER)
+    write_uint(out, cookie_at + hs.IN_COOKIE_COUNTER, identity.challenge_counter, 8)
+    write_uint(out, cookie_at + hs.IN_COOKIE_TIME, int64(now_s * 1000.0), 8)
+    hashed = state.workspace[datagrams.AT_HASHED :]
     hs.cookie_mac(
         out, cookie_at + hs.IN_COOKIE_MAC, hashed, identity.cookie_key, address, datagram, out, cookie_at
     )
@@ -160,7 +199,7 @@ def _write_challenge(state: ServerState, datagram: Bytes, address: Bytes, now_s:
         hs.AT_TOKEN_TAG,
     )  # fmt: skip
     state.out_len[row] = datagrams.CHALLENGE_BYTES
-    hs.copy(state.out_addr[row], 0, address, 0, 16)
+    copy_bytes(state.out_addr[row], 0, address, 0, 16)
     state.out_count[0] = row + 1
     state.counters[datagrams.CHALLENGES] += 1
 
@@ -172,7 +211,7 @@ def _begin_session(
     slot = state.slots[entity]
     first_time = slot.challenge_counter < 0
     private = state.workspace
-    hashed = private[_AT_HASHED:]
+    hashed = private[datagrams.AT_HASHED :]
     hs.session_key(
         slot.receive_key, hashed, private.ctypes.data + hs.IN_UP_KEY, datagram, hs.AT_RESPONSE_COOKIE
     )
@@ -181,14 +220,14 @@ def _begin_session(
     )
     slot.cipher = int64(datagram[hs.AT_CIPHER])
     slot.challenge_counter = counter
-    slot.token_issued_ms = hs.read_uint(private, hs.IN_ISSUED, 8)
-    hs.copy(slot.token_tag, 0, datagram, hs.AT_TOKEN_TAG, hs.TAG_BYTES)
+    slot.token_issued_ms = read_uint(private, hs.IN_ISSUED, 8)
+    copy_bytes(slot.token_tag, 0, datagram, hs.AT_TOKEN_TAG, hs.TAG_BYTES)
     slot.send_sequence = 0
     slot.receive_newest = -1
     slot.replay[:] = 0
     slot.received_at_s = now_s
     slot.sent_at_s = -1e300  # the first keep-alive is due at once: it tells the client that it is in
-    addresses.bind(state.addresses, state.slots, entity, address)
+    bind_address(state.addresses, state.slots, entity, address)
     _forget_what_the_client_had(state, entity, tick)
     state.status[entity] = datagrams.CONNECTED
     state.per_slot[NEWLY_CONNECTED, entity] = 1

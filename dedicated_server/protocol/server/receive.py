@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from dedicated_server.native.compilation import INNER, STAGE, njit
-from dedicated_server.protocol import addresses, datagrams, inputs, replay, sealing
-from dedicated_server.protocol import handshake as hs
-from dedicated_server.protocol.arrays import Bytes, Ints, Words, int64
-from dedicated_server.protocol.bits import set_bits, trailing_zeros
+from dedicated_server.native.compilation import INNER, STAGE, Bytes, Ints, Words, int64, njit
+from dedicated_server.protocol import datagrams, inputs, sealing
+from dedicated_server.protocol.bits import (
+    read_uint,
+    set_bits,
+    trailing_zeros,
+)
+from dedicated_server.protocol.fields import HISTORY_TICKS, MESSAGE_LEAVE
 from dedicated_server.protocol.server import admission
 from dedicated_server.protocol.server.reliable import acknowledge_reliable
 from dedicated_server.protocol.server.state import (
@@ -16,7 +19,6 @@ from dedicated_server.protocol.server.state import (
     BASELINE,
     FLOOR,
     GROUP,
-    HISTORY_TICKS,
     INPUT_NEWEST,
     LEAVING_COUNT,
     NEWLY_CONNECTED,
@@ -27,7 +29,6 @@ from dedicated_server.protocol.server.state import (
 )
 
 _TAKEN = -1
-_AT_NONCE = 480  # in the workspace, behind what handshakes use
 _DENSE = 16  # records of 64 from which going through all 64 is cheaper
 _ONE = np.uint64(1)
 _AGES = HISTORY_TICKS - 1
@@ -68,7 +69,7 @@ def _receive(state: ServerState, datagram: Bytes, length: int, sender: Bytes, no
 
 @njit(cache=True, nogil=True, **INNER)
 def _receive_sealed(state: ServerState, datagram: Bytes, length: int, sender: Bytes, now_s: float) -> int:
-    entity = addresses.find(state.addresses, addresses.address_key(sender))
+    entity = admission.find_slot(state.addresses, admission.address_key(sender))
     if entity < 0:
         return datagrams.DROP_UNKNOWN_ADDRESS
     if state.status[entity] != datagrams.CONNECTED:
@@ -77,13 +78,13 @@ def _receive_sealed(state: ServerState, datagram: Bytes, length: int, sender: By
     cipher = slot.cipher
     if length <= datagrams.HEADER_BYTES + sealing.tag_bytes(cipher):
         return datagrams.DROP_LENGTH
-    sequence = hs.read_uint(datagram, 1, 4)
-    freshness = replay.check(slot.replay, slot.receive_newest, sequence)
-    if freshness == replay.TOO_OLD:
+    sequence = read_uint(datagram, datagrams.SEQUENCE_AT, datagrams.SEQUENCE_BYTES)
+    freshness = sealing.check_sequence(slot.replay, slot.receive_newest, sequence)
+    if freshness == sealing.TOO_OLD:
         return datagrams.DROP_TOO_OLD
-    if freshness == replay.REPLAYED:
+    if freshness == sealing.REPLAYED:
         return datagrams.DROP_REPLAYED
-    nonce = state.workspace[_AT_NONCE:]
+    nonce = state.workspace[datagrams.AT_SEQUENCE_NONCE :]
     sealing.write_sequence_nonce(nonce, sequence)
     at = datagram.ctypes.data
     plain_bytes = sealing.unseal(
@@ -92,7 +93,7 @@ def _receive_sealed(state: ServerState, datagram: Bytes, length: int, sender: By
     )  # fmt: skip
     if plain_bytes < 0:
         return datagrams.DROP_FORGED
-    slot.receive_newest = replay.mark(slot.replay, slot.receive_newest, sequence)
+    slot.receive_newest = sealing.mark_sequence(slot.replay, slot.receive_newest, sequence)
     slot.received_at_s = now_s
     return _take_message(state, entity, plain_bytes * 8)
 
@@ -104,7 +105,7 @@ def _take_message(state: ServerState, entity: int, bits: int) -> int:
     position = inputs.read_head(words, bits, head)
     if position < 0:
         return datagrams.DROP_MALFORMED
-    if head[inputs.HEAD_MESSAGE] == inputs.MESSAGE_LEAVE:
+    if head[inputs.HEAD_MESSAGE] == MESSAGE_LEAVE:
         state.status[entity] = datagrams.LEFT
         state.per_slot[NEWLY_LOST, entity] = 1
         state.counters[datagrams.LEAVES] += 1

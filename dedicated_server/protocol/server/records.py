@@ -17,15 +17,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from dedicated_server.native.compilation import INNER, njit
+from dedicated_server.native.compilation import INNER, Ints, Longs, Words, int64, njit
 from dedicated_server.protocol import datagrams, fields
-from dedicated_server.protocol.arrays import Ints, Longs, Words, int64
 from dedicated_server.protocol.bits import bit_length, set_bits, trailing_zeros
 from dedicated_server.protocol.delta import encode_delta
+from dedicated_server.protocol.fields import AGE_BITS, HISTORY_TICKS
 from dedicated_server.protocol.server.state import (
     BASELINE,
     GROUP,
-    HISTORY_TICKS,
     MAX_RECORDS,
     MEMBERS,
     ODD,
@@ -33,7 +32,6 @@ from dedicated_server.protocol.server.state import (
     ServerState,
 )
 
-AGE_BITS = 6
 VOTERS = 16  # records that the head's baseline is chosen by
 TYPICAL_BITS = 30  # of a record
 MIN_RUN_RECORDS = 8  # records worth being put together for others

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dedicated_server.native.compilation import INNER, STAGE, njit
+from dedicated_server.native.compilation import INNER, STAGE, Row, Words, int64, njit
 from dedicated_server.protocol import datagrams
-from dedicated_server.protocol.arrays import Row, Words, int64
 from dedicated_server.protocol.bits import append
-from dedicated_server.protocol.fields import Field
-from dedicated_server.protocol.server.state import RELIABLE_RING, ServerState
-
-MAX_RELIABLE_MESSAGES = 15  # in one datagram
-RELIABLE_FIELDS = (
-    Field("kind", 4, "1 kill, 2 hit, 3 match over, 4 notice"),
-    Field("a", 32, "by kind"),
-    Field("b", 32, "by kind"),
+from dedicated_server.protocol.fields import (
+    MAX_RELIABLE_MESSAGES,
+    RELIABLE_A_BITS,
+    RELIABLE_B_BITS,
+    RELIABLE_BITS,
+    RELIABLE_COUNT_BITS,
+    RELIABLE_HEAD_BITS,
+    RELIABLE_KIND_BITS,
+    RELIABLE_NUMBER_BITS,
+    RELIABLE_NUMBER_MASK,
 )
-RELIABLE_BITS = sum(field.bits for field in RELIABLE_FIELDS)
-HEAD_BITS = 4 + 16
+from dedicated_server.protocol.server.state import RELIABLE_RING, ServerState
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -34,7 +34,7 @@ def queue_reliable(state: ServerState, slot: int, kind: int, a: int, b: int) -> 
             state.counters[datagrams.RELIABLE_OVERFLOW] += 1
             continue
         row = client.reliable[(client.reliable_first + client.reliable_count) % RELIABLE_RING]
-        row[0] = int64(kind) & 0xF
+        row[0] = int64(kind) & ((1 << RELIABLE_KIND_BITS) - 1)
         row[1] = int64(a) & 0xFFFFFFFF
         row[2] = int64(b) & 0xFFFFFFFF
         client.reliable_count += 1
@@ -43,7 +43,7 @@ def queue_reliable(state: ServerState, slot: int, kind: int, a: int, b: int) -> 
 @njit(cache=True, nogil=True, **INNER)
 def acknowledge_reliable(client: Row, number16: int) -> None:
     """Forget messages up to a number of which the client sent the low 16 bits; nonsense is ignored."""
-    passed = (number16 - (client.reliable_first - 1 - client.reliable_base)) & 0xFFFF
+    passed = (number16 - (client.reliable_first - 1 - client.reliable_base)) & RELIABLE_NUMBER_MASK
     if passed <= client.reliable_count:
         client.reliable_first += passed
         client.reliable_count -= passed
@@ -52,14 +52,17 @@ def acknowledge_reliable(client: Row, number16: int) -> None:
 @njit(cache=True, nogil=True, **INNER)
 def write_reliable(words: Words, position: int, client: Row, bits_left: int) -> int:
     """Append the oldest messages that fit: a flag, then count, number of the first, and the messages."""
-    count = min(client.reliable_count, MAX_RELIABLE_MESSAGES, max(bits_left - HEAD_BITS, 0) // RELIABLE_BITS)
+    count = min(
+        client.reliable_count, MAX_RELIABLE_MESSAGES, max(bits_left - RELIABLE_HEAD_BITS, 0) // RELIABLE_BITS
+    )
     position = append(words, position, int64(count > 0), 1)
     if count > 0:
-        position = append(words, position, count, 4)
-        position = append(words, position, (client.reliable_first - client.reliable_base) & 0xFFFF, 16)
+        number = (client.reliable_first - client.reliable_base) & RELIABLE_NUMBER_MASK
+        position = append(words, position, count, RELIABLE_COUNT_BITS)
+        position = append(words, position, number, RELIABLE_NUMBER_BITS)
         for message in range(count):
             row = client.reliable[(client.reliable_first + message) % RELIABLE_RING]
-            position = append(words, position, row[0], 4)
-            position = append(words, position, row[1], 32)
-            position = append(words, position, row[2], 32)
+            position = append(words, position, row[0], RELIABLE_KIND_BITS)
+            position = append(words, position, row[1], RELIABLE_A_BITS)
+            position = append(words, position, row[2], RELIABLE_B_BITS)
     return position

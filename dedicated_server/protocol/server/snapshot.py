@@ -9,14 +9,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from dedicated_server.native.compilation import INNER, STAGE, njit
+from dedicated_server.native.compilation import INNER, STAGE, Ints, Longs, Words, int64, njit
+from dedicated_server.native.memory import prefetch
 from dedicated_server.protocol import datagrams, fields, sealing
-from dedicated_server.protocol.arrays import Ints, Longs, Words, int64
 from dedicated_server.protocol.bits import append
-from dedicated_server.protocol.fetch import fetch
-from dedicated_server.protocol.fields import Field
-from dedicated_server.protocol.server.records import (
+from dedicated_server.protocol.fields import (
     AGE_BITS,
+    GAP_BITS,
+    HINT_BITS,
+    HISTORY_TICKS,
+    INDEX_BITS,
+    INPUT_LAG_BITS,
+    INPUT_NEWEST_BITS,
+    LEAVE_COUNT_BITS,
+    MATCH_WIDTHS,
+    MAX_INPUT_LAG,
+    MESSAGE_BITS,
+    MESSAGE_SNAPSHOT,
+    RECORD_COUNT_BITS,
+    TICK_BITS,
+)
+from dedicated_server.protocol.server.records import (
     common_age,
     gap_bits_for,
     select_what_fits,
@@ -28,7 +41,6 @@ from dedicated_server.protocol.server.state import (
     BUDGET_BYTES,
     FLOOR,
     GROUP,
-    HISTORY_TICKS,
     INPUT_APPLIED,
     INPUT_NEWEST,
     LEAVING_COUNT,
@@ -43,27 +55,12 @@ from dedicated_server.protocol.server.state import (
     ServerState,
 )
 
-MESSAGE_KEEP_ALIVE, MESSAGE_SNAPSHOT = range(2)
 MATCH_EVERY_TICKS = 8
-LEAVE_COUNT_BITS = 6
-INDEX_BITS = 11  # of an entity that left; records have gaps
-RECORD_COUNT_BITS = 9
-HINT_BITS = 16
 PREFETCH_CLIENTS = 4  # clients whose memory is on its way while one snapshot is written
 HEAD_BYTES = 64  # of a snapshot, and
 RECORD_BYTES = 5  # of a record: what is fetched of the place where it will be written
 DENSE = 16  # entities in a line of memory: with one selected in every line, lines are fetched in a row
 
-SNAPSHOT_FIELDS = (
-    Field("message", 2, "0 keep-alive, which ends here; 1 snapshot"),
-    Field("tick", 32, "server tick"),
-    Field("input_newest", 31, "newest client tick received"),
-    Field("input_lag", 6, "how many of those are not used yet; 63: that or more"),
-    Field("base_age", AGE_BITS, "age in ticks of the baseline most records are against; 0: none"),
-    Field("gap_bits", 4, "parameter of the code for gaps between entity indexes"),
-)
-MATCH_BITS = sum(field.bits for field in fields.MATCH_FIELDS)
-_MATCH_WIDTHS = tuple(field.bits for field in fields.MATCH_FIELDS)
 _AGE_MASK = HISTORY_TICKS - 1
 _ONE = np.uint64(1)
 
@@ -105,16 +102,16 @@ def _prefetch_snapshot(
 ) -> None:
     """Fetch what the snapshot of a client whose turn comes soon needs and others do not."""
     count = max(selected_count, 0)
-    fetch(state.slots[client : client + 1].ctypes.data, SLOT_HEAD_BYTES)
-    fetch(state.plain[client].ctypes.data, HEAD_BYTES + RECORD_BYTES * count)
+    prefetch(state.slots[client : client + 1].ctypes.data, SLOT_HEAD_BYTES)
+    prefetch(state.plain[client].ctypes.data, HEAD_BYTES + RECORD_BYTES * count)
     sent = state.sent[client, tick & _AGE_MASK]
-    fetch(sent.ctypes.data, 8 * sent.size)
+    prefetch(sent.ctypes.data, 8 * sent.size)
     baselines = state.views[BASELINE, client]
     if DENSE * count > len(baselines):
-        fetch(baselines.ctypes.data, 4 * len(baselines))
+        prefetch(baselines.ctypes.data, 4 * len(baselines))
     else:
         for place in range(count):
-            fetch(baselines.ctypes.data + 4 * int64(selected[place]), 1)
+            prefetch(baselines.ctypes.data + 4 * int64(selected[place]), 1)
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -182,14 +179,14 @@ def _write_head(
     state: ServerState, words: Words, tick: int, client: int, base_age: int, gap_bits: int
 ) -> int:
     newest = int64(state.per_slot[INPUT_NEWEST, client])
-    lag = max(0, min(newest - state.per_slot[INPUT_APPLIED, client], 63))
+    lag = max(0, min(newest - state.per_slot[INPUT_APPLIED, client], MAX_INPUT_LAG))
     words[0] = np.uint64(0)
-    position = append(words, 0, MESSAGE_SNAPSHOT, 2)
-    position = append(words, position, int64(tick), 32)
-    position = append(words, position, newest, 31)
-    position = append(words, position, lag, 6)
+    position = append(words, 0, MESSAGE_SNAPSHOT, MESSAGE_BITS)
+    position = append(words, position, int64(tick), TICK_BITS)
+    position = append(words, position, newest, INPUT_NEWEST_BITS)
+    position = append(words, position, lag, INPUT_LAG_BITS)
     position = append(words, position, base_age, AGE_BITS)
-    return append(words, position, gap_bits, 4)
+    return append(words, position, gap_bits, GAP_BITS)
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -202,7 +199,7 @@ def _write_match(
     position = append(words, position, int64(due), 1)
     if due:
         state.per_slot[PHASE_SENT, client] = phase
-        for index, bits in enumerate(_MATCH_WIDTHS):
+        for index, bits in enumerate(MATCH_WIDTHS):
             most = (int64(1) << int64(bits)) - 1
             position = append(words, position, max(0, min(int64(match_state[index]), most)), bits)
     return position

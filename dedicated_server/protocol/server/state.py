@@ -7,7 +7,6 @@ kernels as one named tuple.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -15,23 +14,19 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.pages import Zeros
+from dedicated_server.native.memory import AllocateZeros
 from dedicated_server.protocol import connect_token, datagrams
+from dedicated_server.protocol.datagrams import IP_UDP_BYTES, PLAIN_WORDS, ROW_BYTES, WORKSPACE_BYTES
+from dedicated_server.protocol.fields import HISTORY_TICKS, TICK_HZ
+from dedicated_server.protocol.inputs import INPUT_COLUMNS, INPUT_RING
 
-HISTORY_TICKS = 64  # snapshots that can serve as a baseline; a power of two
-INPUT_RING = 32
-MAX_INPUTS = 16  # inputs repeated in one datagram
+DEFAULT_BUDGET_BYTES = 256_000 // 8 // TICK_HZ - IP_UDP_BYTES  # 256 kbit/s, IP and UDP headers counted
 MAX_RECORDS = 256  # entities in one snapshot
 MAX_LEAVES = 63
 RUN_AGES = 8  # most clients' newest snapshots are of the last few ticks
 RUN_WORDS = 85  # a head and 64 records of at most 78 bits; not a power of two, see ROW_BYTES
 RELIABLE_RING = 128
-WORKSPACE_BYTES = 512
-ROW_BYTES = 1216  # 19 cache lines, not a power of two: rows of many clients would share few cache sets
-PLAIN_WORDS = datagrams.MAX_DATAGRAM_BYTES // 8 + 3
-DEFAULT_BUDGET_BYTES = 256_000 // 8 // 60 - 28  # 256 kbit/s at 60 Hz, IP and UDP headers counted
 
-INPUT_TICK, INPUT_MOVE_X, INPUT_MOVE_Y, INPUT_YAW, INPUT_BUTTONS, INPUT_VIEW_TICK = range(6)
 
 # Rows of ServerState.per_slot.
 (
@@ -150,7 +145,7 @@ def allocate(
     port: int,
     secret: bytes,
     time_out_s: float,
-    zeros: Zeros = np.zeros,
+    zeros: AllocateZeros = np.zeros,
 ) -> ServerState:
     """State for a match; ``secret``: 48 bytes of this server alone, cookie key and salt prefix; ``zeros`` allocates."""
     n = len(player_ids)
@@ -178,7 +173,7 @@ def allocate(
         identity=identity,
         status=zeros(n, np.uint8),
         per_slot=per_slot,
-        inputs=zeros((n, INPUT_RING, 6), np.int32),
+        inputs=zeros((n, INPUT_RING, INPUT_COLUMNS), np.int32),
         addresses=zeros((2, table), np.int64),
         views=zeros((2, n, n), np.int32),
         sent_ticks=zeros((n, HISTORY_TICKS), np.int32),
@@ -199,12 +194,6 @@ def allocate(
         drops=zeros(len(datagrams.DROP_REASONS), np.int64),
         counters=zeros(len(datagrams.COUNTERS), np.int64),
     )
-
-
-def sockaddr(host: str, port: int) -> npt.NDArray[np.uint8]:
-    """``struct sockaddr_in`` of an IPv4 address, as recvmmsg would write it: 16 bytes."""
-    family = (2).to_bytes(2, "little")
-    return _bytes(family + port.to_bytes(2, "big") + ipaddress.IPv4Address(host).packed + bytes(8))
 
 
 def _bytes(data: bytes) -> npt.NDArray[np.uint8]:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from dedicated_server.native.compilation import STAGE, njit
+from dedicated_server.native.compilation import STAGE, int64, njit
 from dedicated_server.protocol import datagrams, sealing
-from dedicated_server.protocol import handshake as hs
-from dedicated_server.protocol.arrays import int64
+from dedicated_server.protocol.bits import copy_bytes, write_uint
 from dedicated_server.protocol.server.state import PLAIN_BITS, ServerState
-
-_AT_NONCE = 480
 
 
 @njit(cache=True, nogil=True, **STAGE)
 def seal_batch(state: ServerState, now_s: float) -> None:
     """Seal what `encode_batch` wrote, and a keep-alive for whoever has heard nothing for 0.2 s."""
     row = state.out_count[0]
-    nonce = state.workspace[_AT_NONCE:]
+    nonce = state.workspace[datagrams.AT_SEQUENCE_NONCE :]
     for client in range(state.status.shape[0]):
         if state.status[client] != datagrams.CONNECTED:
             continue
@@ -31,7 +28,7 @@ def seal_batch(state: ServerState, now_s: float) -> None:
             state.counters[datagrams.KEEP_ALIVES] += 1
         out = state.out_buf[row]
         out[0] = datagrams.FROM_SERVER
-        hs.write_uint(out, 1, slot.send_sequence, 4)
+        write_uint(out, datagrams.SEQUENCE_AT, slot.send_sequence, datagrams.SEQUENCE_BYTES)
         sealing.write_sequence_nonce(nonce, slot.send_sequence)
         at = out.ctypes.data
         sealed_bytes = sealing.seal(
@@ -41,7 +38,7 @@ def seal_batch(state: ServerState, now_s: float) -> None:
         slot.send_sequence += 1
         slot.sent_at_s = now_s
         state.out_len[row] = datagrams.HEADER_BYTES + sealed_bytes
-        hs.copy(state.out_addr[row], 0, slot.address, 0, 16)
+        copy_bytes(state.out_addr[row], 0, slot.address, 0, 16)
         state.per_slot[PLAIN_BITS, client] = 0
         row += 1
     state.counters[datagrams.SENT] += row

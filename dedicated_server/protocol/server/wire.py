@@ -25,7 +25,7 @@ What the transport gives (any row stride; rows at least 1,200 bytes):
   ``count`` ≤ M
 - ``addresses`` uint8[M, 16]: ``struct sockaddr_in`` as recvmmsg writes it: family (host order), port
   (network order), IPv4 address, 8 zero bytes. The first 8 bytes identify a client. Transports without
-  sockaddr build it with `server_state.sockaddr(host, port)`.
+  sockaddr build it with `native.mmsg.sockaddr(host, port)`.
 
 What a tick reads after ``open_batch``:
 
@@ -85,8 +85,17 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.pages import Zeros
+from dedicated_server.native.memory import AllocateZeros
 from dedicated_server.protocol import datagrams
+from dedicated_server.protocol.inputs import (
+    INPUT_BUTTONS,
+    INPUT_MOVE_X,
+    INPUT_MOVE_Y,
+    INPUT_RING,
+    INPUT_TICK,
+    INPUT_VIEW_TICK,
+    INPUT_YAW,
+)
 from dedicated_server.protocol.server.receive import open_batch
 from dedicated_server.protocol.server.reliable import queue_reliable
 from dedicated_server.protocol.server.snapshot import encode_batch
@@ -94,20 +103,12 @@ from dedicated_server.protocol.server.state import (
     ACKED_TICK,
     BUDGET_BYTES,
     INPUT_APPLIED,
-    INPUT_BUTTONS,
-    INPUT_MOVE_X,
-    INPUT_MOVE_Y,
     INPUT_NEWEST,
-    INPUT_RING,
-    INPUT_TICK,
-    INPUT_VIEW_TICK,
-    INPUT_YAW,
     NEWLY_CONNECTED,
     NEWLY_LOST,
     PACKED_COUNT,
     ServerState,
     allocate,
-    sockaddr,
 )
 from dedicated_server.protocol.server.transmit import seal_batch
 
@@ -125,7 +126,6 @@ __all__ = [
     "open_batch",
     "queue_reliable",
     "seal_batch",
-    "sockaddr",
 ]
 
 SECRET_BYTES = 48
@@ -147,7 +147,7 @@ class ServerWire:
         port: int,
         time_out_s: float = datagrams.TIME_OUT_S,
         secret: bytes | None = None,
-        zeros: Zeros = np.zeros,
+        zeros: AllocateZeros = np.zeros,
     ) -> None:
         if not 1 <= len(player_ids) <= MAX_PLAYERS:
             raise ValueError(f"a match has 1 to {MAX_PLAYERS} players, not {len(player_ids)}")

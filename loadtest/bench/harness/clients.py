@@ -15,15 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.netcode.rings import HORIZON_M
-from dedicated_server.protocol.client.sessions import (
-    CLIENT_CONNECTED,
-    ClientSessions,
-    client_receive,
-    client_transmit,
-)
-from dedicated_server.protocol.client.state import ClientState
+from dedicated_server.protocol.client.receive import client_receive
+from dedicated_server.protocol.client.sessions import ClientSessions
+from dedicated_server.protocol.client.state import CLIENT_CONNECTED, ClientState
+from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.fields import entity_x, entity_y
+from dedicated_server.replication.priority import HORIZON_M
 from loadtest.bench.errors import BenchError
 from loadtest.bench.harness import hostile_traffic, statistics
 from loadtest.bench.harness.hostile_traffic import HostileTraffic

@@ -12,13 +12,12 @@ from typing import Any, Final, Self
 import numpy as np
 from numba import njit
 
-from dedicated_server.compilation import STAGE
 from dedicated_server.match.events import MatchEvents
 from dedicated_server.match.session import EVENTS_PERIOD_S
 from dedicated_server.match.spec import MatchSpec, RosterEntry
+from dedicated_server.native.compilation import STAGE
 from dedicated_server.native.memory import StateHandle, load_state
-from dedicated_server.simulation.event_buffer import KILL
-from dedicated_server.simulation.journal import emit
+from dedicated_server.simulation.event_buffer import KILL, emit
 from dedicated_server.simulation.weapons import RIFLE
 from dedicated_server.simulation.world import RULES, WORLD_TYPE, new_world
 from dedicated_server.tick.engine import Engine

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.protocol.client.sessions import CLIENT_CONNECTED, client_transmit
-from dedicated_server.protocol.client.state import ClientState
+from dedicated_server.protocol.client.state import CLIENT_CONNECTED, ClientState
+from dedicated_server.protocol.client.transmit import client_transmit
+from dedicated_server.protocol.datagrams import ROW_BYTES
 from dedicated_server.protocol.fields import BUTTON_FIRE
 from dedicated_server.protocol.hostile import HostileDatagrams
-from dedicated_server.protocol.server.state import ROW_BYTES
 from loadtest.bench.harness.run_config import HOST
 from loadtest.bots.udp import open_socket, send
 

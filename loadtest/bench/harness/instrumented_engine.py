@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from dedicated_server.match.report import build_report
 from dedicated_server.protocol.datagrams import CONNECTED
 from dedicated_server.simulation.world import (
     CLAMPED_REWINDS,
@@ -186,7 +187,7 @@ class InstrumentedEngine:
         elif engine.phase == Phase.OVER:
             came = int(np.count_nonzero(engine.joined))
             raise BenchError(
-                f"only {came} of {self._players} clients came: dropped {engine.report()['dropped']}"
+                f"only {came} of {self._players} clients came: dropped {build_report(engine)['dropped']}"
             )
 
     def _played_ticks(self) -> int:
@@ -199,7 +200,7 @@ class InstrumentedEngine:
         return {
             "missed": engine.missed_ticks,
             "counters": engine.wire.counters_by_name(),
-            "dropped": engine.report()["dropped"],
+            "dropped": build_report(engine)["dropped"],
             "kills": int(status[KILLS].sum()),
             "shots": int(status[SHOTS].sum()),
             "hits": int(status[HITS].sum()),

@@ -46,7 +46,7 @@ def add_mode() -> None:
         zone_margin_m=MAP_HALF_M,
         zone_hold_share=1.0,
         respawn_s=1.0 / 60.0,
-        spawn=_spawn_in_square,
+        spawn_positions=_spawn_in_square,
     )
 
 

@@ -16,14 +16,10 @@ from numba import njit
 
 from dedicated_server.protocol import fields
 from dedicated_server.protocol.client.prediction import MOVEMENT
-from dedicated_server.protocol.client.sessions import (
-    CLIENT_CONNECTED,
-    RECEIVED_SNAPSHOT,
-    ClientSessions,
-    client_receive,
-    client_transmit,
-)
-from dedicated_server.protocol.client.state import EVENT_RING, ClientState
+from dedicated_server.protocol.client.receive import RECEIVED_SNAPSHOT, client_receive
+from dedicated_server.protocol.client.sessions import ClientSessions
+from dedicated_server.protocol.client.state import CLIENT_CONNECTED, EVENT_RING, ClientState
+from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.client.view import ClientView, new_view, view_frame, view_received, view_sent
 from loadtest.bench.errors import BenchError
 from loadtest.bench.harness import statistics

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.compilation import STAGE
+from dedicated_server.native.compilation import STAGE
 from dedicated_server.protocol import connect_token, sealing
 from dedicated_server.protocol.datagrams import HEADER_BYTES, MAX_DATAGRAM_BYTES
 from loadtest.bench.harness.statistics import percentiles

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import uvloop
 
+from dedicated_server.native.mmsg import ADDRESS_BYTES
+from dedicated_server.protocol.datagrams import ROW_BYTES
 from dedicated_server.transport import Transport, open_transport
-from dedicated_server.transport.base import ADDRESS_BYTES, ROW_BYTES
 from loadtest.bench.harness.floor import Floor
 from loadtest.bench.harness.rig import PREPARE_S, SLACK_S, Rig
 from loadtest.bench.harness.run_config import HOST

@@ -11,12 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from dedicated_server.protocol import fields
-from dedicated_server.protocol.client.sessions import (
-    CLIENT_CONNECTED,
-    ClientSessions,
-    client_receive,
-    client_transmit,
-)
+from dedicated_server.protocol.client.receive import client_receive
+from dedicated_server.protocol.client.sessions import ClientSessions
+from dedicated_server.protocol.client.state import CLIENT_CONNECTED
+from dedicated_server.protocol.client.transmit import client_transmit
 from tests.dedicated_server.tick.swarm import flags_of, positions_of
 
 FRAME_S = 1 / 60

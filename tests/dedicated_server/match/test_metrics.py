@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dedicated_server.match.metrics import COUNTERS, GAUGES, TIMES, MatchMetrics
+from dedicated_server.match.report import build_report
 from dedicated_server.tick.engine import STAGES
 from tests.dedicated_server.replication.lossy import LossyTable
 
@@ -35,7 +36,7 @@ def seen(*servers: Server) -> dict[str, list[tuple[dict[str, str], float]]]:
 def test_prometheus_sees_every_stage_of_every_match_that_is_played() -> None:
     table = LossyTable(3, lambda _table, _client: (0, 0, 0, 0))
     table.play(60)
-    playing = Server("one", report=table.engine.report())
+    playing = Server("one", report=build_report(table.engine))
     over = Server("two", report={**playing.report, "outcome": "ended"})
 
     found = seen(playing, over, Server("three"))

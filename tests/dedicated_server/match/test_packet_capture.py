@@ -9,6 +9,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 
+from dedicated_server.match.report import build_report
 from dedicated_server.protocol import connect_token, datagrams
 from dedicated_server.protocol.sealing import CHACHA_TAG_BYTES
 from dedicated_server.simulation.match import MatchConfig, RosterPlayer
@@ -93,7 +94,7 @@ async def test_an_eavesdropper_reads_nothing_of_a_match_but_would_if_it_were_the
     ours = [
         one.payload for one in tap.datagrams if one.source_port == knocking_port and one.payload != b"knock"
     ]
-    assert engine.report()["players_joined"] == PLAYERS
+    assert build_report(engine)["players_joined"] == PLAYERS
 
     assert readable_secrets(overheard, SECRETS) == []
     assert readable_secrets(ours, SECRETS) == sorted(SECRETS)

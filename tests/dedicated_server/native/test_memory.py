@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import typeof
 
-from dedicated_server.pages import HAS_LARGE_PAGES, LINE_BYTES, PAGE_BYTES, Pages
+from dedicated_server.native.memory import HAS_HUGE_PAGES, LINE_BYTES, PAGE_BYTES, Arena
 
 RECORD = np.dtype([("number", np.int64), ("name", np.uint8, (5,))], align=True)
 
@@ -29,14 +29,14 @@ RECORD = np.dtype([("number", np.int64), ("name", np.uint8, (5,))], align=True)
 def test_they_are_zero_writable_apart_and_to_compiled_code_the_same(
     wanted: list[tuple[list[int], type]],
 ) -> None:
-    pages = Pages()
+    pages = Arena()
     arrays = [pages.zeros(tuple(shape), dtype) for shape, dtype in wanted]
     for (shape, dtype), array in zip(wanted, arrays, strict=True):
         expected: npt.NDArray[Any] = np.zeros(tuple(shape), dtype)
         assert typeof(array) == typeof(expected)
         assert array.shape == expected.shape
         assert array.tobytes() == expected.tobytes()
-        if HAS_LARGE_PAGES and array.size:
+        if HAS_HUGE_PAGES and array.size:
             assert array.ctypes.data % LINE_BYTES == 0
     for number, array in enumerate(arrays, start=1):
         array.view(np.uint8)[...] = number
@@ -45,14 +45,14 @@ def test_they_are_zero_writable_apart_and_to_compiled_code_the_same(
 
 
 def test_one_number_is_a_shape_and_float64_is_what_is_not_asked_for() -> None:
-    array = Pages().zeros(7)
+    array = Arena().zeros(7)
     assert array.shape == (7,)
     assert array.dtype == np.float64
 
 
 @pytest.mark.parametrize("size", [PAGE_BYTES - 1, PAGE_BYTES, PAGE_BYTES + 1, 5 * PAGE_BYTES])
 def test_an_array_may_be_larger_than_a_page_and_outlives_its_pages(size: int) -> None:
-    pages = Pages()
+    pages = Arena()
     first, second = pages.zeros(100, np.uint8), pages.zeros(size, np.uint8)
     first[:], second[:] = 1, 2
     del pages

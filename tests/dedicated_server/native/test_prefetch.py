@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
-from dedicated_server.compilation import STAGE
-from dedicated_server.protocol.fetch import fetch
+from dedicated_server.native.compilation import STAGE
+from dedicated_server.native.memory import prefetch
 
 
 @njit(nogil=True, **STAGE)
 def fetch_from_python(address: int, size: int) -> None:
-    fetch(address, size)
+    prefetch(address, size)
 
 
 @given(offset=st.integers(0, 200), size=st.integers(0, 5_000))

@@ -14,7 +14,6 @@ from dedicated_server.protocol.client.clock import (
     MAX_DELAY_TICKS,
     MIN_DELAY_TICKS,
     OUTAGE_TICKS,
-    TICK_HZ,
     WARP,
     WINDOW_S,
 )
@@ -25,7 +24,8 @@ from dedicated_server.protocol.client.interpolation import (
     SLACK_M,
 )
 from dedicated_server.protocol.client.prediction import GLIDE, SNAP_M, TOLERANCE_M
-from dedicated_server.protocol.server.state import INPUT_RING
+from dedicated_server.protocol.fields import TICK_HZ
+from dedicated_server.protocol.inputs import INPUT_RING
 from tests.dedicated_server.protocol.oracle import Record
 
 

@@ -9,9 +9,12 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from dedicated_server.native.mmsg import sockaddr
 from dedicated_server.protocol import connect_token
-from dedicated_server.protocol.client.sessions import ClientSessions, client_receive, client_transmit
-from dedicated_server.protocol.server.wire import ServerWire, sockaddr
+from dedicated_server.protocol.client.receive import client_receive
+from dedicated_server.protocol.client.sessions import ClientSessions
+from dedicated_server.protocol.client.transmit import client_transmit
+from dedicated_server.protocol.server.wire import ServerWire
 from tests.dedicated_server.protocol.oracle import Record
 
 FLEET_KEY = bytes(range(32))

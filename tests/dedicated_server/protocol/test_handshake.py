@@ -6,7 +6,8 @@ from uuid import UUID
 import pytest
 
 from dedicated_server.protocol import connect_token, datagrams
-from dedicated_server.protocol.client.sessions import CLIENT_CONNECTED, CLIENT_TIMED_OUT, RECEIVED_DROPPED
+from dedicated_server.protocol.client.receive import RECEIVED_DROPPED
+from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_TIMED_OUT
 from dedicated_server.protocol.datagrams import DROP_REASONS, HANDSHAKES_PER_BATCH
 from tests.dedicated_server.protocol.oracle import OracleClient
 from tests.dedicated_server.protocol.rig import NOW_S, Table, token

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dedicated_server.protocol import inputs
+from dedicated_server.protocol import fields, inputs
 from tests.dedicated_server.protocol import oracle
 from tests.dedicated_server.protocol.oracle import Input
 
@@ -70,7 +70,7 @@ def test_random_bytes_are_refused_or_within_bounds(plain: bytes) -> None:
     head = np.zeros(6, np.int64)
     words = words_of(plain)
     position = inputs.read_head(words, len(plain) * 8, head)
-    if position > 0 and head[0] == inputs.MESSAGE_INPUTS:
+    if position > 0 and head[0] == fields.MESSAGE_INPUTS:
         assert head[5] <= 16
         end = inputs.inputs_end(words, position, len(plain) * 8, head[5])
         assert end == -1 or len(plain) * 8 - end < 8

@@ -6,8 +6,11 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from dedicated_server.protocol.client.sessions import ClientSessions, client_receive, client_transmit
-from dedicated_server.protocol.server.wire import ServerWire, sockaddr
+from dedicated_server.native.mmsg import sockaddr
+from dedicated_server.protocol.client.receive import client_receive
+from dedicated_server.protocol.client.sessions import ClientSessions
+from dedicated_server.protocol.client.transmit import client_transmit
+from dedicated_server.protocol.server.wire import ServerWire
 from tests.dedicated_server.protocol.rig import FIRST_PLAYER, FLEET_KEY, MATCH_ID, ROOM, token
 
 PLAYERS = 10

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dedicated_server.protocol import replay
+from dedicated_server.protocol import sealing
 
 
 class NaiveWindow:
@@ -15,8 +15,8 @@ class NaiveWindow:
 
     def check(self, sequence: int) -> int:
         if self.seen and sequence <= max(self.seen) - 256:
-            return replay.TOO_OLD
-        return replay.REPLAYED if sequence in self.seen else replay.FRESH
+            return sealing.TOO_OLD
+        return sealing.REPLAYED if sequence in self.seen else sealing.FRESH
 
 
 @given(st.lists(st.one_of(st.integers(0, 600), st.integers(0, 2**32 - 2)), max_size=200))
@@ -25,9 +25,9 @@ def test_each_number_passes_once_and_only_among_the_newest_256(numbers: list[int
     newest = -1
     naive = NaiveWindow()
     for number in numbers:
-        verdict = replay.check(window, newest, number)
+        verdict = sealing.check_sequence(window, newest, number)
         assert verdict == naive.check(number)
-        if verdict == replay.FRESH:
-            newest = replay.mark(window, newest, number)
+        if verdict == sealing.FRESH:
+            newest = sealing.mark_sequence(window, newest, number)
             naive.seen.add(number)
     assert newest == max(naive.seen, default=-1)

@@ -6,17 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedicated_server.protocol import fields
-from dedicated_server.protocol.client.sessions import (
-    CLIENT_CONNECTED,
-    CLIENT_GONE,
-    CLIENT_TIMED_OUT,
-    EVENT_RING,
-    ClientCapacityError,
-    ClientSessions,
-)
+from dedicated_server.protocol.client.sessions import ClientCapacityError, ClientSessions
+from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_GONE, CLIENT_TIMED_OUT, EVENT_RING
 from dedicated_server.protocol.connect_token import ConnectTokenError
 from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIMED_OUT
-from dedicated_server.protocol.server.wire import INPUT_BUTTONS, INPUT_TICK, ServerWire
+from dedicated_server.protocol.inputs import INPUT_BUTTONS, INPUT_TICK
+from dedicated_server.protocol.server.wire import ServerWire
 from tests.dedicated_server.protocol.oracle import Input, OracleClient, write_message
 from tests.dedicated_server.protocol.rig import FLEET_KEY, MATCH_ID, Table, token
 

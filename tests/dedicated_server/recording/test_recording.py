@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dedicated_server.protocol.client.sessions import CLIENT_CONNECTED
-from dedicated_server.protocol.server.state import INPUT_RING, INPUT_TICK
+from dedicated_server.protocol.client.state import CLIENT_CONNECTED
+from dedicated_server.protocol.inputs import INPUT_RING, INPUT_TICK
 from dedicated_server.protocol.server.wire import ServerWire
 from dedicated_server.recording.file import (
     CHUNK,

@@ -16,12 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dedicated_server.protocol.client.prediction import MOVEMENT
-from dedicated_server.protocol.client.sessions import (
-    RECEIVED_SNAPSHOT,
-    ClientSessions,
-    client_receive,
-    client_transmit,
-)
+from dedicated_server.protocol.client.receive import RECEIVED_SNAPSHOT, client_receive
+from dedicated_server.protocol.client.sessions import ClientSessions
+from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.client.view import new_view, view_frame, view_received, view_sent
 from dedicated_server.recording.recorder import Recorder
 from dedicated_server.simulation.world import HIT_COUNT, Y_M

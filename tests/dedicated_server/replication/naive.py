@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dedicated_server.netcode.rings import (
+from dedicated_server.replication.priority import (
     CALM_KEYS,
     HORIZON_M,
     KEYS,

@@ -7,13 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dedicated_server.netcode.lag_compensation import MAX_REWIND_TICKS
 from dedicated_server.protocol import fields
 from dedicated_server.protocol.client.prediction import MOVEMENT
-from dedicated_server.protocol.client.sessions import CLIENT_CONNECTED, client_transmit
-from dedicated_server.protocol.server.state import INPUT_RING
+from dedicated_server.protocol.client.state import CLIENT_CONNECTED
+from dedicated_server.protocol.client.transmit import client_transmit
+from dedicated_server.protocol.inputs import INPUT_RING
 from dedicated_server.simulation import weapons
 from dedicated_server.simulation import world as w
+from dedicated_server.simulation.hits import MAX_REWIND_TICKS
 from dedicated_server.simulation.movement import MAX_CREDIT_TICKS
 from tests.dedicated_server.protocol.oracle import Input, seal, write_message
 from tests.dedicated_server.replication.lossy import LossyTable, Weather

@@ -8,7 +8,6 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedicated_server.netcode.rings import HORIZON_M
 from dedicated_server.replication.combat_hints import (
     COLD,
     FADE,
@@ -19,6 +18,7 @@ from dedicated_server.replication.combat_hints import (
     octant_of,
     update_combat_hints,
 )
+from dedicated_server.replication.priority import HORIZON_M
 from dedicated_server.simulation import world as w
 
 HALF_M = 1_000.0

@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from dedicated_server.native.mmsg import sockaddr
 from dedicated_server.protocol import fields
-from dedicated_server.protocol.client.sessions import ClientSessions, client_receive, client_transmit
+from dedicated_server.protocol.client.receive import client_receive
+from dedicated_server.protocol.client.sessions import ClientSessions
+from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.datagrams import CONNECTED
 from dedicated_server.protocol.hostile import HostileDatagrams
-from dedicated_server.protocol.server.wire import sockaddr
 from dedicated_server.tick.engine import Engine
 from dedicated_server.transport.memory import MemoryTransport
 from tests.dedicated_server.tick.swarm import FLEET_KEY, START_S, config, token_for

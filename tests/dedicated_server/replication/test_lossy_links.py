@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from dedicated_server.protocol import fields
-from dedicated_server.protocol.client.sessions import CLIENT_CONNECTED
+from dedicated_server.protocol.client.state import CLIENT_CONNECTED
 from dedicated_server.protocol.datagrams import CONNECTED
 from dedicated_server.simulation import world as w
 from dedicated_server.tick.engine import Phase

@@ -1,4 +1,4 @@
-"""What a tick publishes, read back in the wire's units; attendance; the meter."""
+"""What a tick publishes, read back in the wire's units; attendance; the count_sent_bytes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedicated_server.netcode.meter import IP_UDP_BYTES, meter
 from dedicated_server.protocol import datagrams, fields, sealing
 from dedicated_server.protocol.server.state import NEWLY_CONNECTED, NEWLY_LOST, PLAIN_BITS
 from dedicated_server.protocol.server.wire import ServerWire
 from dedicated_server.replication.connections import apply_connection_changes
+from dedicated_server.replication.interest import IP_UDP_BYTES, count_sent_bytes
 from dedicated_server.replication.replicate import HURT_TICKS, queue_match_over, replicate_world
 from dedicated_server.simulation import world as w
-from dedicated_server.simulation.event_buffer import DEATH
-from dedicated_server.simulation.journal import drain
+from dedicated_server.simulation.event_buffer import DEATH, drain
 
 TICK = 200
 
@@ -184,7 +183,7 @@ def test_the_meter_counts_every_byte_that_the_line_sees(bits: list[int], cipher:
     ciphers = [sealing.CIPHER_AEGIS_128L, sealing.CIPHER_CHACHA20_POLY1305]
     wire.state.slots["cipher"] = ciphers[cipher]
     wire.state.per_slot[PLAIN_BITS] = bits
-    meter(sent, wire.state)
+    count_sent_bytes(sent, wire.state)
     around = (
         IP_UDP_BYTES + datagrams.HEADER_BYTES + (sealing.AEGIS_TAG_BYTES, sealing.CHACHA_TAG_BYTES)[cipher]
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from dedicated_server.netcode.lag_compensation import MAX_REWIND_TICKS
 from dedicated_server.simulation import weapons
 from dedicated_server.simulation.heading import direction
+from dedicated_server.simulation.hits import MAX_REWIND_TICKS
 from dedicated_server.simulation.movement import MAX_BACKLOG_TICKS, MAX_CREDIT_TICKS
 from dedicated_server.simulation.world import BODY_RADIUS_M, FULL_HEALTH_POINTS, MAX_SHOTS_PER_PLAYER
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dedicated_server.netcode.lag_compensation import MAX_REWIND_TICKS, clamp_view, position_at
 from dedicated_server.simulation import world as w
+from dedicated_server.simulation.hits import MAX_REWIND_TICKS, clamp_view, position_at
 
 
 def world_at(tick: int) -> w.World:

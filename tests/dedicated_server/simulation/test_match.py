@@ -8,12 +8,12 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from dedicated_server.modes import MODES, UnknownModeError, mode_named
+from dedicated_server.modes import MODES, UnknownModeError, mode_named, open_match
 from dedicated_server.native.memory import StateHandle
+from dedicated_server.protocol.fields import BUTTON_FIRE
 from dedicated_server.simulation import world as w
+from dedicated_server.simulation.damage import zone_closed, zone_radius_m
 from dedicated_server.simulation.event_buffer import DEATH, KILL, MATCH_ENDED, MATCH_STARTED
-from dedicated_server.simulation.hits import MAX_STEPS_PER_TICK
-from dedicated_server.simulation.inputs import FIRE, Inputs
 from dedicated_server.simulation.match import (
     MATCH_TYPE,
     BadRosterError,
@@ -21,13 +21,12 @@ from dedicated_server.simulation.match import (
     MatchArrays,
     MatchConfig,
     RosterPlayer,
-    apply_pinned,
-    simulate_pinned,
+    _apply_inputs_at,
+    _simulate_at,
+    simulate,
 )
-from dedicated_server.simulation.movement import MAX_CREDIT_TICKS, apply_inputs
-from dedicated_server.simulation.step import simulate
-from dedicated_server.simulation.weapons import MAX_RANGE_M, RANGE_M, WEAPONS
-from dedicated_server.simulation.zone import zone_closed, zone_radius_m
+from dedicated_server.simulation.movement import apply_inputs
+from dedicated_server.simulation.world import Inputs
 
 
 def config(players: int = 20, team_size: int = 1, **changes: object) -> MatchConfig:
@@ -42,7 +41,7 @@ def wander_and_fire(inputs: Inputs, tick: int, generator: np.random.Generator) -
     row[:, 0] = inputs.newest[:] = tick
     row[:, 1:3] = generator.integers(-127, 128, (players, 2))
     row[:, 3] = generator.integers(0, 65_536, players)
-    row[:, 4] = FIRE
+    row[:, 4] = BUTTON_FIRE
     row[:, 5] = tick - generator.integers(0, 20, players)
 
 
@@ -62,14 +61,14 @@ def play(match: Match, seed: int, ticks: int = 200) -> list[bytes]:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_same_seed_and_same_inputs_give_the_same_match_bit_for_bit(mode: str) -> None:
-    one, other = Match(config(mode=mode, team_size=5)), Match(config(mode=mode, team_size=5))
+    one, other = open_match(config(mode=mode, team_size=5)), open_match(config(mode=mode, team_size=5))
     assert play(one, seed=9) == play(other, seed=9)
     assert one.drain_events().tobytes() == other.drain_events().tobytes()
     assert one.placements().tolist() == other.placements().tolist()
 
 
 def test_a_match_plays_by_the_kernels_that_the_oracle_has_checked() -> None:
-    match, bare = Match(config()), Match(config())
+    match, bare = open_match(config()), open_match(config())
     pinned = StateHandle(MatchArrays(bare.world, bare.grid, bare.inputs), MATCH_TYPE)
     match.start(np.ones(20, dtype=bool), 1)
     bare.start(np.ones(20, dtype=bool), 1)
@@ -79,8 +78,8 @@ def test_a_match_plays_by_the_kernels_that_the_oracle_has_checked() -> None:
         match.apply(tick)
         match.simulate()
         if tick % 2:
-            apply_pinned(pinned.address, tick, True)
-            simulate_pinned(pinned.address, True)
+            _apply_inputs_at(pinned.address, tick, True)
+            _simulate_at(pinned.address, True)
         else:
             apply_inputs(bare.world, bare.inputs, tick, True)
             simulate(bare.world, bare.grid, True)
@@ -88,7 +87,7 @@ def test_a_match_plays_by_the_kernels_that_the_oracle_has_checked() -> None:
 
 
 def test_another_seed_is_another_match() -> None:
-    one, other = Match(config(seed=1)), Match(config(seed=2))
+    one, other = open_match(config(seed=1)), open_match(config(seed=2))
     assert (one.world.body != other.world.body).any()
     assert one.world.rules[w.ZONE_X_M] != other.world.rules[w.ZONE_X_M]
 
@@ -97,7 +96,7 @@ def test_another_seed_is_another_match() -> None:
 @pytest.mark.parametrize("players", [2, 3, 10, 100])
 def test_everybody_starts_inside_the_zone_on_the_map_and_apart(mode: str, players: int) -> None:
     for seed in range(5):
-        match = Match(config(players=players, team_size=5, mode=mode, seed=seed, match_s=45.0))
+        match = open_match(config(players=players, team_size=5, mode=mode, seed=seed, match_s=45.0))
         x_m, y_m = match.world.body[w.X_M], match.world.body[w.Y_M]
         rules = match.world.rules
         assert (np.hypot(x_m - rules[w.ZONE_X_M], y_m - rules[w.ZONE_Y_M]) < rules[w.ZONE_START_M]).all()
@@ -107,7 +106,7 @@ def test_everybody_starts_inside_the_zone_on_the_map_and_apart(mode: str, player
 
 
 def test_nobody_moves_before_the_start_and_heads_turn() -> None:
-    match = Match(config())
+    match = open_match(config())
     inputs = match.inputs
     before = match.world.body.copy()
     for tick in range(1, 10):
@@ -121,7 +120,7 @@ def test_nobody_moves_before_the_start_and_heads_turn() -> None:
 
 
 def test_inputs_from_before_the_start_are_not_played_after_it() -> None:
-    match = Match(config())
+    match = open_match(config())
     inputs = match.inputs
     for tick in range(1, 30):
         wander_and_fire(inputs, tick, np.random.default_rng(tick))
@@ -133,7 +132,7 @@ def test_inputs_from_before_the_start_are_not_played_after_it() -> None:
 
 
 def test_a_battle_royale_ends_when_the_zone_has_closed_and_every_death_is_told() -> None:
-    match = Match(config(match_s=2.0))
+    match = open_match(config(match_s=2.0))
     ticks = len(play(match, seed=3))
     events = match.drain_events()
     assert match.over
@@ -146,7 +145,7 @@ def test_a_battle_royale_ends_when_the_zone_has_closed_and_every_death_is_told()
 
 
 def test_a_battle_royale_ends_when_one_team_is_left() -> None:
-    match = Match(config(players=4, team_size=2, match_s=60.0))
+    match = open_match(config(players=4, team_size=2, match_s=60.0))
     match.start(np.array([True, True, False, True]), 1)
     match.apply(1)
     match.simulate()
@@ -159,7 +158,7 @@ def test_a_battle_royale_ends_when_one_team_is_left() -> None:
 
 
 def test_placements_follow_survival_and_those_who_never_came_are_last() -> None:
-    match = Match(config(players=5))
+    match = open_match(config(players=5))
     match.start(np.array([True, True, True, False, True]), 1)
     status, body = match.world.status, match.world.body
     status[w.ALIVE, [1, 2]] = 0
@@ -169,7 +168,7 @@ def test_placements_follow_survival_and_those_who_never_came_are_last() -> None:
 
 
 def test_teams_of_five_come_back_and_end_at_the_kills_to_win() -> None:
-    match = Match(config(players=10, team_size=5, mode="teams_of_five", match_s=60.0))
+    match = open_match(config(players=10, team_size=5, mode="teams_of_five", match_s=60.0))
     match.start(np.ones(10, dtype=bool), 1)
     match.world.status[w.ALIVE, 7] = 0
     match.world.status[w.CHANGED_TICK, 7] = 1
@@ -186,7 +185,7 @@ def test_teams_of_five_come_back_and_end_at_the_kills_to_win() -> None:
 
 
 def test_the_zone_holds_then_shrinks_to_nothing_exactly_at_the_end() -> None:
-    match = Match(config(match_s=10.0))
+    match = open_match(config(match_s=10.0))
     world = match.world
     world.counters[w.START_TICK] = 100
     radii = []
@@ -201,16 +200,11 @@ def test_the_zone_holds_then_shrinks_to_nothing_exactly_at_the_end() -> None:
 
 def test_a_roster_with_gaps_is_refused() -> None:
     with pytest.raises(BadRosterError):
-        Match(config(players=0))
+        open_match(config(players=0))
     with pytest.raises(BadRosterError):
-        Match(replace(config(), players=[RosterPlayer(1, 0, 1)]))
+        open_match(replace(config(), players=[RosterPlayer(1, 0, 1)]))
 
 
 def test_an_unknown_mode_is_refused_with_the_names_of_those_there_are() -> None:
     with pytest.raises(UnknownModeError, match="battle_royale"):
         mode_named("capture_the_flag")
-
-
-def test_numbers_that_are_written_in_two_places_agree() -> None:
-    assert MAX_STEPS_PER_TICK == MAX_CREDIT_TICKS + 1
-    assert WEAPONS[:, RANGE_M].max() == MAX_RANGE_M

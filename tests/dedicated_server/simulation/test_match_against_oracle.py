@@ -9,13 +9,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dedicated_server.protocol.fields import BUTTON_FIRE
 from dedicated_server.simulation import world as w
-from dedicated_server.simulation.event_buffer import DEATH, KILL
+from dedicated_server.simulation.event_buffer import DEATH, KILL, drain, emit
 from dedicated_server.simulation.grid import new_grid
-from dedicated_server.simulation.inputs import FIRE, Inputs, new_inputs
-from dedicated_server.simulation.journal import drain, emit
+from dedicated_server.simulation.match import remember_positions, simulate
 from dedicated_server.simulation.movement import apply_inputs
-from dedicated_server.simulation.step import remember_positions, simulate
+from dedicated_server.simulation.world import Inputs, new_inputs
 from tests.dedicated_server.simulation.naive import NaiveMatch, Player, Rules, Wish
 
 RING = 32
@@ -30,7 +30,7 @@ def send(inputs: Inputs, player: int, wish: Wish) -> None:
         wish.move_x,
         wish.move_y,
         wish.yaw,
-        FIRE * wish.fire,
+        BUTTON_FIRE * wish.fire,
         wish.view,
     )
     inputs.newest[player] = max(inputs.newest[player], wish.input_tick)

@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dedicated_server.protocol import connect_token, fields
-from dedicated_server.protocol.client.sessions import ClientSessions, client_receive, client_transmit
+from dedicated_server.protocol.client.receive import client_receive
+from dedicated_server.protocol.client.sessions import ClientSessions
+from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.tick.engine import Engine
 

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dedicated_server.foresight import MOST_PLAYERS, foresee
 from dedicated_server.native.memory import StateHandle
 from dedicated_server.protocol import fields
 from dedicated_server.tick.engine import Engine
-from dedicated_server.tick.stages import TICK_TYPE, TickArrays
+from dedicated_server.tick.stages import MAX_PREFETCH_PLAYERS, TICK_TYPE, TickArrays, prefetch_tick
 from dedicated_server.transport.memory import MemoryTransport
 from tests.dedicated_server.replication.lossy import LossyTable
 from tests.dedicated_server.tick.swarm import FLEET_KEY, Intent, config
@@ -31,7 +30,7 @@ def test_nothing_is_changed_by_looking_ahead() -> None:
     pinned = StateHandle(arrays, TICK_TYPE)
     before = bytes_of(arrays)
     for tick in (1, 2, 63, 64, 1_000_000):
-        foresee(pinned.address, tick)
+        prefetch_tick(pinned.address, tick)
     assert bytes_of(arrays) == before
 
 
@@ -51,7 +50,7 @@ def run_and_shoot(_table: LossyTable, client: int) -> Intent:
     return 100, client, 900 * client, fields.BUTTON_FIRE
 
 
-@pytest.mark.parametrize("players", [1, MOST_PLAYERS + 1])
+@pytest.mark.parametrize("players", [1, MAX_PREFETCH_PLAYERS + 1])
 def test_a_match_of_any_size_can_be_prepared_before_anybody_has_come(players: int) -> None:
     engine = Engine(replace(config(2), players=config(players).players), FLEET_KEY, MemoryTransport())
     engine.prefetch()

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from dedicated_server.match.report import build_report
 from dedicated_server.protocol import fields
-from dedicated_server.protocol.client.sessions import CLIENT_CONNECTED
+from dedicated_server.protocol.client.state import CLIENT_CONNECTED
 from dedicated_server.protocol.datagrams import LEFT
 from dedicated_server.recording.replay import replay
 from dedicated_server.simulation import world as w
@@ -89,7 +90,7 @@ def test_what_the_player_before_did_stays_his_and_his_sides() -> None:
     assert sum(each.kills for each in table.engine.result()) + before == status[w.KILLS].sum()
     [told] = [b for kind, _, b in table.heard[entity] if kind == fields.RELIABLE_MATCH_OVER]
     assert told == result.kills
-    report = table.engine.report()
+    report = build_report(table.engine)
     assert (report["players_joined"], report["players_expected"]) == (11, 10)
 
 

@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 from numba import njit, typeof
 
-from dedicated_server.compilation import STAGE
+from dedicated_server.native.compilation import STAGE
 from dedicated_server.native.memory import StateHandle, load_state, store_state
-from dedicated_server.netcode.meter import meter
 from dedicated_server.protocol.datagrams import CONNECTED
 from dedicated_server.protocol.fields import PHASE_PLAYING
+from dedicated_server.protocol.server.receive import open_batch
+from dedicated_server.protocol.server.snapshot import encode_batch
 from dedicated_server.protocol.server.state import DEFAULT_BUDGET_BYTES, NEWLY_CONNECTED
-from dedicated_server.protocol.server.wire import ServerWire, encode_batch, open_batch, seal_batch
+from dedicated_server.protocol.server.transmit import seal_batch
+from dedicated_server.protocol.server.wire import ServerWire
 from dedicated_server.replication.combat_hints import update_combat_hints
 from dedicated_server.replication.connections import apply_connection_changes
-from dedicated_server.replication.interest import select_entities
+from dedicated_server.replication.interest import count_sent_bytes, select_entities
 from dedicated_server.replication.replicate import replicate_world
 from dedicated_server.simulation import world as w
 from dedicated_server.simulation.grid import fill, new_grid
@@ -105,7 +107,7 @@ def test_each_stage_does_what_its_parts_do() -> None:
             a.match_state,
             a.hints.hint_bits,
         )
-        meter(a.sent_bytes, a.wire)
+        count_sent_bytes(a.sent_bytes, a.wire)
         assert bits_of(staged) == bits_of(stepwise)
 
         seal_datagrams(pinned.address, now_s)

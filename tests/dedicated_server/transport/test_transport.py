@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from dedicated_server.native.mmsg import ADDRESS_BYTES, pack_sockaddr, unpack_sockaddr
+from dedicated_server.protocol.datagrams import MAX_DATAGRAM_BYTES, ROW_BYTES
 from dedicated_server.transport import (
     PortInUseError,
     Transport,
@@ -17,8 +19,6 @@ from dedicated_server.transport import (
     TransportKind,
     open_transport,
 )
-from dedicated_server.transport.base import ADDRESS_BYTES, MAX_DATAGRAM_BYTES, ROW_BYTES
-from dedicated_server.transport.dgram import pack_address, unpack_address
 
 CAPACITY = 32
 
@@ -55,7 +55,7 @@ async def until(condition: Callable[[], bool]) -> None:
 def drain_into(received: Received, transport: Transport) -> None:
     for row in range(transport.drain()):
         datagram = transport.inbox.data[row, : transport.inbox.length[row]].tobytes()
-        received.append((datagram, unpack_address(transport.inbox.address[row].tobytes())))
+        received.append((datagram, unpack_sockaddr(transport.inbox.address[row].tobytes())))
 
 
 async def receive(transport: Transport, wanted: int) -> Received:
@@ -77,7 +77,7 @@ def rows_for(
     address = np.zeros((len(datagrams), ADDRESS_BYTES), dtype=np.uint8)
     for row, datagram in enumerate(datagrams):
         data[row, : len(datagram)] = np.frombuffer(datagram, dtype=np.uint8)
-        address[row] = np.frombuffer(pack_address(*target), dtype=np.uint8)
+        address[row] = np.frombuffer(pack_sockaddr(*target), dtype=np.uint8)
     return data, length, address
 
 
@@ -111,7 +111,7 @@ async def test_every_row_reaches_its_own_address(transport: Transport, peer: soc
         other.bind(("127.0.0.1", 0))
         other.settimeout(10)
         data, length, address = rows_for([b"to the first", b"to the second"], peer.getsockname())
-        address[1] = np.frombuffer(pack_address(*other.getsockname()), dtype=np.uint8)
+        address[1] = np.frombuffer(pack_sockaddr(*other.getsockname()), dtype=np.uint8)
 
         assert transport.send(data, length, address, 2) == 2
         await until(lambda: transport.traffic.tx_datagrams == 2)
@@ -165,7 +165,7 @@ async def test_a_target_that_cannot_be_reached_costs_only_its_own_datagram(
 ) -> None:
     data, length, address = rows_for([b"refused", b"arrives"], peer.getsockname())
     address[0] = np.frombuffer(
-        pack_address("255.255.255.255", 9), dtype=np.uint8
+        pack_sockaddr("255.255.255.255", 9), dtype=np.uint8
     )  # needs a privilege we lack
 
     transport.send(data, length, address, 2)
@@ -225,4 +225,4 @@ async def test_the_event_loop_does_not_read_behind_the_fast_transports_back(peer
 
 
 def test_addresses_survive_packing() -> None:
-    assert unpack_address(pack_address("203.0.113.7", 54_321)) == ("203.0.113.7", 54_321)
+    assert unpack_sockaddr(pack_sockaddr("203.0.113.7", 54_321)) == ("203.0.113.7", 54_321)

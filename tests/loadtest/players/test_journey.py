@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
-from dedicated_server.protocol.client.sessions import CLIENT_CONNECTED, CLIENT_TIMED_OUT
+from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_TIMED_OUT
 from dedicated_server.protocol.connect_token import ConnectTokenError
 from loadtest.bots.session import PlayerLink, SessionStatistics, SessionStatus
 from loadtest.bots.step import DIED, MATCH_OVER

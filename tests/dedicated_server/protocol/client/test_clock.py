@@ -10,7 +10,6 @@ from dedicated_server.protocol.client.clock import (
     MAX_DELAY_TICKS,
     MIN_DELAY_TICKS,
     STARVED_SHARE,
-    TICK_HZ,
     WARP,
     clock_advance,
     clock_newest_tick,
@@ -18,6 +17,7 @@ from dedicated_server.protocol.client.clock import (
     clock_server_tick,
     new_clocks,
 )
+from dedicated_server.protocol.fields import TICK_HZ
 from tests.dedicated_server.protocol.naive_client import NaiveClock
 
 FRAME_S = 1 / 60

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedicated_server.modes import MODES
+from dedicated_server.modes import MODES, open_match
 from dedicated_server.protocol import fields
 from dedicated_server.protocol.client.prediction import (
     MOVEMENT,
@@ -16,10 +16,9 @@ from dedicated_server.protocol.client.prediction import (
     run_step,
 )
 from dedicated_server.protocol.client.state import allocate
-from dedicated_server.protocol.server.state import INPUT_MOVE_X, INPUT_MOVE_Y, INPUT_RING, INPUT_TICK
-from dedicated_server.simulation.inputs import new_inputs
-from dedicated_server.simulation.match import Match, MatchConfig, RosterPlayer
-from dedicated_server.simulation.world import X_M, Y_M
+from dedicated_server.protocol.inputs import INPUT_MOVE_X, INPUT_MOVE_Y, INPUT_RING, INPUT_TICK
+from dedicated_server.simulation.match import MatchConfig, RosterPlayer
+from dedicated_server.simulation.world import X_M, Y_M, new_inputs
 from tests.dedicated_server.protocol.naive_client import NaivePrediction
 from tests.dedicated_server.protocol.rig import MATCH_ID
 
@@ -38,7 +37,7 @@ def test_a_predicted_step_is_the_servers_to_the_last_bit(
     mode: str, wishes: list[tuple[int, int]], x_m: float
 ) -> None:
     roster = [RosterPlayer(player_id=entity + 1, team=entity, entity=entity) for entity in range(2)]
-    match = Match(MatchConfig(MATCH_ID, mode, 1, 60.0, roster), new_inputs(2, INPUT_RING))
+    match = open_match(MatchConfig(MATCH_ID, mode, 1, 60.0, roster), new_inputs(2, INPUT_RING))
     step_m, half_m = MOVEMENT[mode]
     body = match.world.body
     at = body[X_M, 0], body[Y_M, 0] = min(max(x_m, -half_m), half_m), 0.1

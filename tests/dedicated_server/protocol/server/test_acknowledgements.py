@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedicated_server.protocol.server.state import BASELINE, HISTORY_TICKS
+from dedicated_server.protocol.fields import HISTORY_TICKS
+from dedicated_server.protocol.server.state import BASELINE
 from tests.dedicated_server.protocol.oracle import Input, OracleClient, write_message
 from tests.dedicated_server.protocol.rig import Table, token
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedicated_server.netcode.rings import HORIZON_M
 from dedicated_server.protocol.client.sessions import ClientSessions
+from dedicated_server.replication.priority import HORIZON_M
 from loadtest.bench.errors import BenchError
 from loadtest.bench.harness import clients as crowd_module
 from loadtest.bench.harness.clients import NEVER, STALENESS_BIN_MS, STALENESS_BINS, Clients, measure_staleness

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dedicated_server.native.memory import StateHandle
-from dedicated_server.simulation import journal
+from dedicated_server.simulation import event_buffer
 from dedicated_server.simulation import world as w
 from dedicated_server.simulation.event_buffer import KILL
 from loadtest.bench.harness.event_burst import record_kills
@@ -19,7 +19,7 @@ def test_a_strike_notes_kills_and_hurts_nobody() -> None:
     pinned = StateHandle(world, w.WORLD_TYPE)
     record_kills(pinned.address, 3, 4)
     record_kills(pinned.address, 0, 5)
-    noted = journal.drain(world)
+    noted = event_buffer.drain(world)
     assert noted["kind"].tolist() == [KILL] * 3
     assert noted["actor"].tolist() == [(4 + 7 * kill) % 5 for kill in range(3)]
     assert (noted["victim"] == (noted["actor"] + 1) % 5).all()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from dedicated_server.protocol.client.sessions import CLIENT_CONNECTED
+from dedicated_server.protocol.client.state import CLIENT_CONNECTED
 from dedicated_server.simulation.movement import MAX_CREDIT_TICKS
 from dedicated_server.simulation.world import CLAMPED_REWINDS, REFUSED_INPUTS
 from loadtest.bench.harness.hostile_traffic import (

@@ -7,7 +7,8 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from dedicated_server.netcode.rings import OUTER_M, PERIOD_TICKS
+from dedicated_server.modes import open_match
+from dedicated_server.replication.priority import OUTER_M, PERIOD_TICKS
 from dedicated_server.simulation.match import Match, MatchConfig, RosterPlayer
 from dedicated_server.simulation.world import ALIVE, CHANGED_TICK, HEALTH_POINTS, X_M, Y_M
 from loadtest.bench.harness import layout
@@ -25,7 +26,7 @@ from loadtest.bench.harness.layout import (
 def match_of(players: int, where: Layout) -> Match:
     layout.add_mode()
     roster = [RosterPlayer(player_id=entity + 1, team=entity, entity=entity) for entity in range(players)]
-    return Match(
+    return open_match(
         MatchConfig(
             UUID(int=1),
             layout.MODE_NAME,
