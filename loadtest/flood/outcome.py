@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from launchday.percentiles import percentiles
 from loadtest.flood.faults import FaultRecord
 from loadtest.flood.ledger import Ledger
 from loadtest.flood.timeline import Timeline
-from loadtest.players.player_records import PlayerRecords, PlayerState, percentiles
+from loadtest.players.player_records import PlayerRecords, PlayerState
 from loadtest.players.requests import RequestLog
 from loadtest.scenario.model import Objectives, Scenario
 from loadtest.scenario.population import Population
@@ -181,7 +182,7 @@ class RunOutcome:
         """What the scenario asked for, against what was measured."""
         asked: Objectives = self.scenario.objectives
         tick_p99 = self.tick_us["p99"]
-        wait = percentiles(self.records.wait_times_s(), 95)["p95"]
+        wait = percentiles(self.records.wait_times_s(), 95, digits=4)["p95"]
         gave_up = self.records.count(PlayerState.CANCELLED) / max(1, len(self.records))
         measured: list[tuple[str, float | None, float | None, str]] = [
             ("wait p95", asked.wait_p95_s, wait, "s"),
@@ -238,10 +239,10 @@ class RunOutcome:
             "matches": len(fates.match_ids()),
             "tick_us": self.tick_us,
             "missed_tick_share": self.missed_tick_share,
-            "wait_s": percentiles(fates.wait_times_s(), 50, 95, 99, 100),
-            "rtt_ms": percentiles(fates.rtt_ms, 50, 95, 99),
-            "kbit_per_client": percentiles(fates.received_kbit_s, 50, 95, 100),
-            "sent_kbit_per_client": percentiles(fates.sent_kbit_s, 50, 95, 100),
+            "wait_s": percentiles(fates.wait_times_s(), 50, 95, 99, 100, digits=4),
+            "rtt_ms": percentiles(fates.rtt_ms, 50, 95, 99, digits=4),
+            "kbit_per_client": percentiles(fates.received_kbit_s, 50, 95, 100, digits=4),
+            "sent_kbit_per_client": percentiles(fates.sent_kbit_s, 50, 95, 100, digits=4),
             "ledger": self.ledger.as_json() | {"settled_s": self.settled_s},
             "objectives": [
                 {"name": o.name, "limit": o.limit, "measured": o.measured, "unit": o.unit, "met": o.met}

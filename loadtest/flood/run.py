@@ -21,6 +21,7 @@ from rich.markup import escape
 
 from dedicated_server.fleet.client import FleetAdminClient
 from launchday.identity import Signer, WeakSecretError
+from launchday.percentiles import percentiles
 from launchday.settings import Settings
 from loadtest.bots.swarm import Swarm
 from loadtest.errors import BackendError, LoadTestError, ScenarioError, UnknownRegionError
@@ -36,7 +37,7 @@ from loadtest.flood.timeline import Timeline
 from loadtest.players.backend_client import HttpBackendClient
 from loadtest.players.journey import RunContext, run_player
 from loadtest.players.parties import BotParties
-from loadtest.players.player_records import PlayerRecords, percentiles
+from loadtest.players.player_records import PlayerRecords
 from loadtest.report import summary, timeseries_csv
 from loadtest.scenario.model import Scenario
 from loadtest.scenario.population import draw_population
@@ -253,7 +254,9 @@ async def _flood(
             generator=GeneratorHealth(
                 step_late_us=swarm.step_lateness_us(50, 99, 100),
                 steps_missed_share=round(swarm.steps_missed / max(1, swarm.steps + swarm.steps_missed), 6),
-                arrival_late_ms=percentiles((fates.arrived_s - fates.intended_s) * 1e3, 50, 99, 100),
+                arrival_late_ms=percentiles(
+                    (fates.arrived_s - fates.intended_s) * 1e3, 50, 99, 100, digits=4
+                ),
                 datagrams_overflowed=sum(link["overflowed"] for link in swarm.links.values()),
                 cpu_cores=(time.process_time() - cpu_s) / clock(),
                 stages_s=swarm.stages_s,

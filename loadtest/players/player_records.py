@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -115,13 +114,3 @@ class PlayerRecords:
             if reason:
                 tally[reason] = tally.get(reason, 0) + 1
         return dict(sorted(tally.items(), key=lambda item: -item[1]))
-
-
-def percentiles(values: npt.NDArray[np.float64], *points: float) -> dict[str, float | None]:
-    """Percentiles by name, ``{"p50": …, "max": …}``, where 100 is "max"; None for each when there are no values."""
-    finite = values[np.isfinite(values)]
-    names = ["max" if point == 100 else f"p{point:g}" for point in points]
-    if not len(finite):
-        return dict.fromkeys(names)
-    found: Any = np.percentile(finite, points)
-    return {name: round(float(value), 4) for name, value in zip(names, found, strict=True)}

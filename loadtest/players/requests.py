@@ -7,10 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import numpy as np
-
+from launchday.percentiles import percentiles
 from loadtest.players.backend_client import BackendUnavailableError
-from loadtest.players.player_records import percentiles
 from loadtest.scenario.players import Retries
 
 T = TypeVar("T")
@@ -41,7 +39,7 @@ class RequestLog:
         return {
             kind: {
                 "answered": len(asked.latency_ms),
-                "ms": percentiles(np.array(asked.latency_ms), 50, 95, 99, 100),
+                "ms": percentiles(asked.latency_ms, 50, 95, 99, 100, digits=4),
                 "retries": asked.retries,
                 "given_up": asked.given_up,
             }

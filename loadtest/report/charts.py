@@ -7,21 +7,21 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from loadtest.flood.outcome import TICK_US, RunOutcome
+from loadtest.flood.outcome import RunOutcome
 from loadtest.players.player_records import PlayerState
-
-# Okabe and Ito's palette: told apart by the colour-blind, and legible on white and on near-black.
-BLUE, ORANGE, GREEN, RED, PINK, SKY, GOLD, GREY = (
-    "#0072b2",
-    "#e69f00",
-    "#009e73",
-    "#d55e00",
-    "#cc79a7",
-    "#56b4e9",
-    "#b8a800",
-    "#8a8f98",
+from loadtest.report import quality
+from loadtest.report.chart_style import (
+    BLUE,
+    BY_NUMBER,
+    GOLD,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    RED,
+    blank_figure,
+    histogram,
 )
-BY_NUMBER = (SKY, ORANGE, GREEN, PINK, GOLD, BLUE, RED, GREY)
 
 STATE_STYLES = {
     PlayerState.LOGGING_IN: ("logging in", GOLD),
@@ -36,9 +36,6 @@ STATE_STYLES = {
     PlayerState.UNMATCHED: ("not matched", "#a0522d"),
     PlayerState.LOST: ("lost", RED),
 }
-HISTOGRAM_BINS = 40
-NAMED_SERVERS = 3  # more names than these push the curves out of a narrow page
-BAR_PX = 24
 
 
 def players(outcome: RunOutcome) -> go.Figure:
@@ -105,66 +102,6 @@ def waits(outcome: RunOutcome) -> go.Figure:
     )
 
 
-def ticks(outcome: RunOutcome) -> go.Figure:
-    """Tick time of each game server, p50 and p99 of each report, under the budget of one tick."""
-    figure = blank_figure("seconds since the start", "milliseconds a tick", log=True)
-    timeline = outcome.timeline
-    dashes = (("p99", "solid"), ("p50", "dot"))
-    many = len(timeline.servers) > NAMED_SERVERS
-    for key, dash in dashes if many else ():
-        line = {"color": GREY, "dash": dash, "width": 2}
-        figure.add_scatter(x=[None], y=[None], name=f"{key}, a line a server", mode="lines", line=line)
-    for number, (name, curve) in enumerate(sorted(timeline.servers.items())):
-        colour = BY_NUMBER[number % len(BY_NUMBER)]
-        for key, dash in dashes:
-            figure.add_scatter(
-                x=curve["at_s"],
-                y=[value / 1e3 if value > 0 else None for value in curve[key]],
-                name=f"{name} {key}",
-                mode="lines",
-                showlegend=not many,
-                line={"color": colour, "dash": dash, "width": 2},
-            )
-    if timeline.servers:
-        # A curve rather than a shape: shapes do not stretch a logarithmic axis, and have no place in the legend.
-        ends = [min(curve["at_s"][0] for curve in timeline.servers.values()), timeline.at_s[-1]]
-        figure.add_scatter(
-            x=ends,
-            y=[TICK_US / 1e3] * 2,
-            name="one tick at 60 Hz",
-            mode="lines",
-            line={"color": RED, "width": 2, "dash": "dash"},
-        )
-    return figure
-
-
-def stages(outcome: RunOutcome) -> go.Figure | None:
-    """Where a tick's time goes: median of each stage, a bar a server; None where servers do not report stages."""
-    named = [report for report in outcome.reports if report.get("stages_us")]
-    if not named:
-        return None
-    figure = blank_figure("microseconds, p50", "")
-    labels = [str(report.get("match_id", ""))[:8] for report in named]
-    for number, stage in enumerate(named[0]["stages_us"]):
-        values = [_p50(report["stages_us"].get(stage, 0)) for report in named]
-        figure.add_bar(
-            y=labels,
-            x=values,
-            name=stage,
-            orientation="h",
-            marker={"color": BY_NUMBER[number % len(BY_NUMBER)]},
-            customdata=[report.get("region", "?") for report in named],
-            hovertemplate="%{x:.1f} µs<extra>" + stage + ", %{customdata} %{y}</extra>",
-        )
-    figure.update_layout(
-        barmode="stack",
-        height=200 + BAR_PX * len(named),
-        yaxis={"type": "category"},
-        legend={"entrywidth": 72, "traceorder": "normal"},
-    )
-    return figure
-
-
 def bandwidth(outcome: RunOutcome) -> go.Figure:
     """What each player's client received and sent, UDP payload, averaged over its time in the match."""
     figure = blank_figure("kbit/s a player", "players")
@@ -196,51 +133,6 @@ def queues(outcome: RunOutcome) -> go.Figure:
     return figure
 
 
-def blank_figure(x_title: str, y_title: str, *, log: bool = False) -> go.Figure:
-    """A figure without curves, in the report's looks."""
-    return go.Figure(
-        layout={
-            "template": "none",
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "font": {"family": "system-ui, sans-serif", "size": 13, "color": GREY},
-            "margin": {"l": 52, "r": 12, "t": 34, "b": 44},
-            "height": 320,
-            "hovermode": "x unified" if "start" in x_title else "closest",
-            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-            "xaxis": {"title": {"text": x_title, "standoff": 8}, "zeroline": False, "automargin": True},
-            "yaxis": {
-                "title": {"text": y_title, "standoff": 6},
-                "zeroline": False,
-                "automargin": True,
-                "type": "log" if log else "-",
-                "dtick": 1 if log else None,
-                "tickformat": "~g" if log else None,
-            },
-        }
-    )
-
-
-def histogram(figure: go.Figure, groups: dict[str, Any], unit: str) -> go.Figure:
-    """Bars of one bin width for all groups, stacked. Binned here: the page then holds bins, not players."""
-    kept = {name: values[np.isfinite(values)] for name, values in groups.items()}
-    everything = np.concatenate([*kept.values(), np.zeros(0)])
-    if not len(everything):
-        return figure.add_annotation(text="no measurements", showarrow=False, font={"size": 16})
-    edges = np.linspace(0, max(float(everything.max()) * 1.02, 1e-6), HISTOGRAM_BINS + 1)
-    centres, width = (edges[:-1] + edges[1:]) / 2, edges[1] - edges[0]
-    for number, (name, values) in enumerate(kept.items()):
-        figure.add_bar(
-            x=centres.round(4).tolist(),
-            y=np.histogram(values, edges)[0].tolist(),
-            width=float(width) * 0.96,
-            name=name,
-            marker={"color": BY_NUMBER[number % len(BY_NUMBER)]},
-            hovertemplate=f"%{{y}} players around %{{x:.3g}} {unit}<extra>{name}</extra>",
-        )
-    return figure.update_layout(barmode="stack")
-
-
 def regions(outcome: RunOutcome) -> list[str]:
     """The regions that matches were in."""
     return sorted({region for region in outcome.records.region if region})
@@ -251,5 +143,79 @@ def is_region(regions: list[str], region: str) -> Any:
     return np.array([name == region for name in regions], bool)
 
 
-def _p50(stage: Any) -> float:
-    return float(stage.get("p50", 0) if isinstance(stage, dict) else stage)
+def waits_by_band(outcome: RunOutcome) -> go.Figure | None:
+    """Median and 95th percentile of the wait, by region of the match and band of skill; None where nobody waited."""
+    if outcome.population is None or not outcome.records.waits:
+        return None
+    band, names = quality.skill_bands(outcome.population.skill)
+    bots = np.array([bot for bot, _, _ in outcome.records.waits])
+    wait_s = np.array([seconds for _, seconds, _ in outcome.records.waits])
+    where = np.array([region for _, _, region in outcome.records.waits])
+    figure = blank_figure("", "seconds to the assignment")
+    for number, name in enumerate(names):
+        mine = band[bots] == number
+        regions = sorted({*where[mine].tolist()})
+        chosen = [wait_s[mine & (where == region)] for region in regions]
+        p50 = [round(float(np.percentile(values, 50)), 3) for values in chosen]
+        p95 = [round(float(np.percentile(values, 95)), 3) for values in chosen]
+        figure.add_bar(
+            x=regions,
+            y=p50,
+            name=name,
+            marker={"color": BY_NUMBER[number % len(BY_NUMBER)]},
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [high - low for high, low in zip(p95, p50, strict=True)],
+                "arrayminus": [0.0] * len(p50),
+                "color": GREY,
+                "thickness": 1.5,
+                "width": 4,
+            },
+            hovertemplate="p50 %{y:.2f} s<extra>" + name + "</extra>",
+        )
+    return figure.update_layout(barmode="group")
+
+
+def match_quality(outcome: RunOutcome) -> go.Figure | None:
+    """Each match by the spread of its players' skills and their median round trip; None where there was none."""
+    found = [match for match in quality.quality_by_match(outcome) if match["rtt_ms"] is not None]
+    if not found:
+        return None
+    figure = blank_figure("median round trip, ms", "deviation of skill within the match")
+    for number, region in enumerate(sorted({match["region"] for match in found})):
+        mine = [match for match in found if match["region"] == region]
+        figure.add_scatter(
+            x=[match["rtt_ms"] for match in mine],
+            y=[match["skill_deviation"] for match in mine],
+            name=region,
+            mode="markers",
+            marker={
+                "color": BY_NUMBER[number % len(BY_NUMBER)],
+                "size": [
+                    7 + 10 * match["players"] / max(each["players"] for each in found) for match in mine
+                ],
+                "opacity": 0.85,
+            },
+            text=[f"{match['match_id'][:8]}, {match['players']} players" for match in mine],
+            hovertemplate="%{text}<br>%{x:.0f} ms, deviation %{y:.1f}<extra></extra>",
+        )
+    everybody = found[0]["skill_deviation_of_all"]
+    figure.add_hline(
+        y=everybody,
+        line={"dash": "dash", "width": 1.5, "color": GREY},
+        annotation={"text": "all players", "font": {"size": 11, "color": GREY}},
+    )
+    return figure.update_layout(yaxis={"rangemode": "tozero"})
+
+
+def skill_and_kills(outcome: RunOutcome) -> go.Figure | None:
+    """Mean kills a player of each band of skill; None where nobody killed."""
+    names, means, _ = quality.kills_by_skill(outcome)
+    if not names:
+        return None
+    figure = blank_figure("", "kills a player, mean")
+    figure.add_bar(
+        x=names, y=means, marker={"color": [BLUE, GREEN, ORANGE, BY_NUMBER[4]][: len(names)]}, width=0.6
+    )
+    return figure

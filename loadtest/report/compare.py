@@ -5,7 +5,6 @@ A run is the JSON that ``launchday flood`` and ``simulate`` write; beside a repo
 
 from __future__ import annotations
 
-import html
 import json
 import math
 import time
@@ -17,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from loadtest.errors import LoadTestError
+from loadtest.report.html import render_template
 
 # Lists of a run are of this run alone: its servers, its matches. What is left are figures.
 MAX_BYTES = 200_000_000
@@ -122,44 +122,45 @@ def print_comparison(first: Path, second: Path, table: list[Row], console: Conso
         colour = {-1: "red", 1: "green", 0: "default"}[row.judgement]
         shown.add_row(
             escape(row.name),
-            escape(_said(row.first, row.name)),
-            escape(_said(row.second, row.name)),
-            f"[{colour}]{_change(row)}[/]",
+            escape(_format_value(row.first, row.name)),
+            escape(_format_value(row.second, row.name)),
+            f"[{colour}]{_format_change(row)}[/]",
         )
-    alike = sum(row.first == row.second for row in table)
+    equal = sum(row.first == row.second for row in table)
     console.print(shown if shown.row_count else "no figure differs")
-    console.print(f"{alike:,} figures are alike", style="dim", highlight=False)
+    console.print(f"{equal:,} figures are equal", style="dim", highlight=False)
 
 
 def render_comparison(first: Path, second: Path, table: list[Row]) -> str:
-    """The figures side by side as one HTML page."""
-    differing = [row for row in table if row.first != row.second]
-    alike = [row for row in table if row.first == row.second]
-    head = "<tr><th>figure</th>" + "".join(
-        f"<th class=number>{html.escape(path.stem)}</th>" for path in (first, second)
+    """The figures of two runs side by side, as one HTML page.
+
+    Args:
+        first, second: the files, whose names head the columns.
+        table: of :func:`compare_runs`.
+    """
+
+    def shown(row: Row) -> dict[str, str]:
+        return {
+            "name": row.name,
+            "first": _format_value(row.first, row.name),
+            "second": _format_value(row.second, row.name),
+            "change": _format_change(row),
+            "judgement": ("", "better", "worse")[row.judgement],
+        }
+
+    return render_template(
+        "comparison.html",
+        title="Two runs · launchday",
+        heading="Two runs side by side",
+        subheading=f"{first} and {second}: what differs, and how much larger the second is than the first.",
+        first=first.stem,
+        second=second.stem,
+        differing=[shown(row) for row in table if row.first != row.second],
+        equal=[shown(row) for row in table if row.first == row.second],
     )
-    return (
-        PAGE.replace("$first", html.escape(str(first)))
-        .replace("$second", html.escape(str(second)))
-        .replace("$count", f"{len(alike):,}")
-        .replace("$differing", f"{head}<th class=number>change</th></tr>" + "".join(map(_line, differing)))
-        .replace("$alike", "".join(map(_line, alike)))
-    )
 
 
-def _line(row: Row) -> str:
-    name = html.escape(row.name).replace("_", "_<wbr>").replace(".", ".<wbr>")
-    cells = "".join(
-        f"<td class={'text' if len(_said(value, row.name)) > 16 else 'number'}>{html.escape(_said(value, row.name))}</td>"
-        for value in (row.first, row.second)
-    )
-    if row.first == row.second:
-        return f"<tr class=alike><td>{name}</td>{cells}</tr>"
-    judged = ("", "better", "worse")[row.judgement]
-    return f'<tr><td>{name}</td>{cells}<td class="number {judged}">{_change(row)}</td></tr>'
-
-
-def _said(value: float | str | None, name: str = "") -> str:
+def _format_value(value: float | str | None, name: str = "") -> str:
     if value is None:
         return "–"
     if name == "started_at" and isinstance(value, int | float):
@@ -171,31 +172,8 @@ def _said(value: float | str | None, name: str = "") -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
-def _change(row: Row) -> str:
+def _format_change(row: Row) -> str:
     change = row.change
     if change is None:
         return ""
     return "new" if math.isinf(change) else f"{change:+.1%}"
-
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,"><title>Two runs · launchday</title>
-<style>
-:root { --page: #f5f6f8; --card: #fff; --text: #1b1f27; --quiet: #5c6573; --line: #dfe3ea; --good: #00744f; --bad: #b3261e; }
-@media (prefers-color-scheme: dark) { :root { --page: #12151b; --card: #1a1f27; --text: #e7eaf0; --quiet: #9aa4b2; --line: #2c333f;
-  --good: #4fd1a5; --bad: #ff8a80; } }
-body { margin: 0; background: var(--page); color: var(--text); font: 15px/1.5 system-ui, sans-serif; }
-main { max-width: 1000px; margin: 0 auto; padding: 24px 16px 56px; } h1 { font-size: 22px; margin: 0 0 12px; }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 12px 16px; overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-td:last-child, th:last-child { padding-right: 0; } tr:last-child td { border-bottom: 0; }
-th { color: var(--quiet); font-weight: 500; } .number { text-align: right; white-space: nowrap; } td.text { min-width: 84px; text-align: right; } tr.alike { color: var(--quiet); }
-.better { color: var(--good); font-weight: 600; } .worse { color: var(--bad); font-weight: 600; }
-p { margin: 0 0 12px; color: var(--quiet); overflow-wrap: anywhere; } details { margin-top: 16px; } summary { cursor: pointer; }
-@media (max-width: 600px) { body { font-size: 13px; } th, td { padding-right: 8px; } .card { padding: 8px 12px; } }
-</style></head><body><main><h1>Two runs side by side</h1><p>$first and $second: what differs, and by how much the second is more than the first.</p>
-<div class="card"><table>$differing</table></div>
-<details class="card"><summary>$count figures are alike</summary><table>$alike</table></details></main></body></html>
-"""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 
-from loadtest.flood.outcome import RunOutcome
-from loadtest.report.charts import BLUE, BY_NUMBER, GREEN, GREY, ORANGE, RED, blank_figure
+from loadtest.flood.outcome import TICK_US, RunOutcome
+from loadtest.report.chart_style import BLUE, BY_NUMBER, GREEN, GREY, ORANGE, RED, blank_figure
 
 STATES = {  # Agones' names, from the ones that earn to the ones that only cost
     "Allocated": GREEN,
@@ -17,6 +19,8 @@ STATES = {  # Agones' names, from the ones that earn to the ones that only cost
 }
 FIRST_EDGE_US = 1.0
 EDGES_A_DOUBLING = 2
+NAMED_SERVERS = 3  # more names than these push the curves out of a narrow page
+BAR_PX = 24
 
 
 def fleet(outcome: RunOutcome) -> go.Figure | None:
@@ -68,3 +72,67 @@ def stage_histograms(outcome: RunOutcome) -> go.Figure | None:
         )
     figure.update_xaxes(type="log", dtick=1, tickformat="~s")
     return figure
+
+
+def ticks(outcome: RunOutcome) -> go.Figure:
+    """Tick time of each game server, p50 and p99 of each report, under the budget of one tick."""
+    figure = blank_figure("seconds since the start", "milliseconds a tick", log=True)
+    timeline = outcome.timeline
+    dashes = (("p99", "solid"), ("p50", "dot"))
+    many = len(timeline.servers) > NAMED_SERVERS
+    for key, dash in dashes if many else ():
+        line = {"color": GREY, "dash": dash, "width": 2}
+        figure.add_scatter(x=[None], y=[None], name=f"{key}, a line a server", mode="lines", line=line)
+    for number, (name, curve) in enumerate(sorted(timeline.servers.items())):
+        colour = BY_NUMBER[number % len(BY_NUMBER)]
+        for key, dash in dashes:
+            figure.add_scatter(
+                x=curve["at_s"],
+                y=[value / 1e3 if value > 0 else None for value in curve[key]],
+                name=f"{name} {key}",
+                mode="lines",
+                showlegend=not many,
+                line={"color": colour, "dash": dash, "width": 2},
+            )
+    if timeline.servers:
+        # A curve rather than a shape: shapes do not stretch a logarithmic axis, and have no place in the legend.
+        ends = [min(curve["at_s"][0] for curve in timeline.servers.values()), timeline.at_s[-1]]
+        figure.add_scatter(
+            x=ends,
+            y=[TICK_US / 1e3] * 2,
+            name="one tick at 60 Hz",
+            mode="lines",
+            line={"color": RED, "width": 2, "dash": "dash"},
+        )
+    return figure
+
+
+def stages(outcome: RunOutcome) -> go.Figure | None:
+    """Where a tick's time goes: median of each stage, a bar a server; None where servers do not report stages."""
+    named = [report for report in outcome.reports if report.get("stages_us")]
+    if not named:
+        return None
+    figure = blank_figure("microseconds, p50", "")
+    labels = [str(report.get("match_id", ""))[:8] for report in named]
+    for number, stage in enumerate(named[0]["stages_us"]):
+        values = [_p50(report["stages_us"].get(stage, 0)) for report in named]
+        figure.add_bar(
+            y=labels,
+            x=values,
+            name=stage,
+            orientation="h",
+            marker={"color": BY_NUMBER[number % len(BY_NUMBER)]},
+            customdata=[report.get("region", "?") for report in named],
+            hovertemplate="%{x:.1f} µs<extra>" + stage + ", %{customdata} %{y}</extra>",
+        )
+    figure.update_layout(
+        barmode="stack",
+        height=200 + BAR_PX * len(named),
+        yaxis={"type": "category"},
+        legend={"entrywidth": 72, "traceorder": "normal"},
+    )
+    return figure
+
+
+def _p50(stage: Any) -> float:
+    return float(stage.get("p50", 0) if isinstance(stage, dict) else stage)

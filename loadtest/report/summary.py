@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from launchday.percentiles import percentiles
 from loadtest.flood.outcome import RunOutcome
-from loadtest.players.player_records import PlayerState, percentiles
+from loadtest.players.player_records import PlayerState
 from loadtest.report import incidents
 
 

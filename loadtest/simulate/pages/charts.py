@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from loadtest.report.charts import BLUE, BY_NUMBER, GOLD, GREEN, GREY, ORANGE, PINK, RED, SKY
+from loadtest.report.chart_style import BLUE, BY_NUMBER, GOLD, GREEN, GREY, ORANGE, PINK, RED, SKY
 from loadtest.simulate.result import HOUR_S, SimulationResult
 from loadtest.simulate.sweep import Setting, Sweep
 from loadtest.simulate.world import Counter, SimulatedWorld

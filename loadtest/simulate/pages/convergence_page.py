@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from loadtest.report.charts import BLUE, ORANGE
+from loadtest.report.chart_style import BLUE, ORANGE
 from loadtest.simulate.convergence import Point
 from loadtest.simulate.pages import page
 from loadtest.simulate.pages.charts import blank

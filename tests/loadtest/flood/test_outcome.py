@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from launchday.percentiles import percentiles
 from loadtest.flood.outcome import RunOutcome
-from loadtest.players.player_records import PlayerState, percentiles
+from loadtest.players.player_records import PlayerState
 from loadtest.report import summary
 from loadtest.scenario.model import Objectives
 from tests.loadtest.sample_run import sample_outcome

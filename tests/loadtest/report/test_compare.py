@@ -11,7 +11,6 @@ from rich.console import Console
 
 from loadtest.errors import LoadTestError
 from loadtest.report import compare, timeseries_csv
-from loadtest.scenario import docs
 from tests.loadtest.sample_run import sample_outcome
 
 
@@ -31,7 +30,7 @@ def test_two_runs_are_set_side_by_side_and_what_is_worse_is_told(tmp_path: Path)
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert "+100.0%" in text
-    assert "figures are alike" in text
+    assert "figures are equal" in text
     page = compare.render_comparison(first, second, table)
     assert page.count("<tr") == len(table) + 1
     assert 'class="number worse">+100.0%' in page
@@ -58,8 +57,3 @@ def test_the_curves_have_a_row_a_look(tmp_path: Path) -> None:
     assert len(lines) == 1 + len(run.timeline.at_s)
     assert lines[0].startswith("at_s,players away,players logging_in,")
     assert all(line.count(",") >= lines[0].count(",") - 2 for line in lines)
-
-
-def test_the_reference_of_scenarios_is_the_one_in_the_documents() -> None:
-    document = Path(__file__).parents[2] / "docs" / "scenarios.md"
-    assert document.read_text(encoding="utf-8") == docs.render()

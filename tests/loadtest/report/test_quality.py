@@ -7,11 +7,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest import quality_charts
 from loadtest.flood.faults import FaultRecord
 from loadtest.flood.outcome import RunOutcome
 from loadtest.players.requests import RequestLog
-from loadtest.report import incidents, quality, server_charts
+from loadtest.report import charts, incidents, quality, server_charts
 from loadtest.scenario.faults import StopCache
 from loadtest.scenario.population import draw_population
 from tests.loadtest.sample_run import sample_outcome
@@ -68,9 +67,9 @@ def test_match_quality_is_the_spread_inside_each_match() -> None:
     assert [match["players"] for match in found] == [100, 100]
     assert all(0 < match["skill_deviation"] < 12 and match["rtt_ms"] > 0 for match in found)
     for figure in (
-        quality_charts.waits_by_band(run),
-        quality_charts.match_quality(run),
-        quality_charts.skill_and_kills(run),
+        charts.waits_by_band(run),
+        charts.match_quality(run),
+        charts.skill_and_kills(run),
         server_charts.fleet(run),
     ):
         assert figure is not None
@@ -81,12 +80,12 @@ def test_what_broke_first_is_told_with_what_the_scenario_had_done_before() -> No
     assert incidents.describe_first(sample_outcome()) == "Nothing broke."
     fault = StopCache(do="stop_cache", at_s=20.0, for_s=3.0)
     planned = FaultRecord(fault, "cache killed", began_s=20.0, ended_s=23.0)
-    assert incidents.describe_first(replace(sample_outcome(), happenings=[planned])).startswith(
+    assert incidents.describe_first(replace(sample_outcome(), fault_records=[planned])).startswith(
         "Nothing broke but"
     )
     requests = RequestLog()
     requests.failed_at_s = [22.0, 21.0]
-    run = replace(sample_outcome(), happenings=[planned], requests=requests)
+    run = replace(sample_outcome(), fault_records=[planned], requests=requests)
     assert incidents.describe_first(run) == (
         "First, at 21 s: a request was not answered, and asked again; 2 were in all, after: cache killed."
     )

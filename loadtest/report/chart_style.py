@@ -1,0 +1,95 @@
+"""What every chart of every page has in common: the palette, an empty figure, and a stacked histogram.
+
+Colours of text and grid are missing on purpose: the page sets them, because only it knows day from night.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import plotly.graph_objects as go
+
+# Okabe and Ito's palette: told apart by the colour-blind, and legible on white and on near-black.
+BLUE, ORANGE, GREEN, RED, PINK, SKY, GOLD, GREY = (
+    "#0072b2",
+    "#e69f00",
+    "#009e73",
+    "#d55e00",
+    "#cc79a7",
+    "#56b4e9",
+    "#b8a800",
+    "#8a8f98",
+)
+BY_NUMBER = (SKY, ORANGE, GREEN, PINK, GOLD, BLUE, RED, GREY)
+
+HISTOGRAM_BINS = 40
+
+
+def blank_figure(
+    x_title: str,
+    y_title: str,
+    *,
+    log: bool = False,
+    hover: str | None = None,
+    from_zero: bool = False,
+    height: int = 320,
+) -> go.Figure:
+    """A figure without curves, in the looks of the pages.
+
+    Args:
+        x_title, y_title: what is on the axes, with the unit.
+        log: whether the y axis is logarithmic.
+        hover: plotly's hovermode; by default "x unified" over time ("… since the start"), else "closest".
+        from_zero: whether the y axis begins at 0.
+        height: in pixels.
+    """
+    axis = {"zeroline": False, "automargin": True}
+    y_axis = axis | {"title": {"text": y_title, "standoff": 6}}
+    if log:
+        y_axis |= {"type": "log", "dtick": 1, "tickformat": "~g"}
+    if from_zero:
+        y_axis |= {"rangemode": "tozero"}
+    return go.Figure(
+        layout={
+            "template": "none",
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "font": {"family": "system-ui, sans-serif", "size": 13, "color": GREY},
+            "margin": {"l": 52, "r": 12, "t": 34, "b": 44},
+            "height": height,
+            "hovermode": hover or ("x unified" if "since the start" in x_title else "closest"),
+            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+            "xaxis": axis | {"title": {"text": x_title, "standoff": 8}},
+            "yaxis": y_axis,
+        }
+    )
+
+
+def histogram(figure: go.Figure, groups: Mapping[str, npt.NDArray[np.float64]], unit: str) -> go.Figure:
+    """Add stacked bars of one bin width for all groups, and return the figure.
+
+    The values are counted here, so that the page holds bins and not players.
+
+    Args:
+        figure: of :func:`blank_figure`.
+        groups: float64[n] by name; what is not finite is left out.
+        unit: of the values, for the text under the pointer.
+    """
+    kept = {name: values[np.isfinite(values)] for name, values in groups.items()}
+    everything = np.concatenate([*kept.values(), np.zeros(0)])
+    if not len(everything):
+        return figure.add_annotation(text="no measurements", showarrow=False, font={"size": 16})
+    edges = np.linspace(0, max(float(everything.max()) * 1.02, 1e-6), HISTOGRAM_BINS + 1)
+    centres, width = (edges[:-1] + edges[1:]) / 2, edges[1] - edges[0]
+    for number, (name, values) in enumerate(kept.items()):
+        figure.add_bar(
+            x=centres.round(4).tolist(),
+            y=np.histogram(values, edges)[0].tolist(),
+            width=float(width) * 0.96,
+            name=name,
+            marker={"color": BY_NUMBER[number % len(BY_NUMBER)]},
+            hovertemplate=f"%{{y}} players around %{{x:.3g}} {unit}<extra>{name}</extra>",
+        )
+    return figure.update_layout(barmode="stack")

@@ -1,0 +1,166 @@
+"""The pieces that every HTML page of the load test is made of; a page is one file that loads nothing.
+
+A page is a verdict, figures and cards; a card holds text, a table or a plot. The templates in ``template/`` hold all markup
+and escape whatever is put into them, so a player, a server or a scenario cannot write markup. The report of a flood
+(``run_page``), the comparison of two runs (``compare``) and the simulator's pages are made of these.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jinja2
+import plotly.graph_objects as go
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+TEMPLATES = Path(__file__).parent / "template"
+
+
+class Verdict(NamedTuple):
+    """What stands above everything else on a page.
+
+    Attributes:
+        css_class: the colour: green, red or amber.
+        word: one or two words, such as "Passed".
+        sentence: why.
+    """
+
+    css_class: Literal["passed", "failed", "interrupted"]
+    word: str
+    sentence: str
+
+
+class Card(NamedTuple):
+    """One box of a page.
+
+    Attributes:
+        title: its heading.
+        body: markup, from the functions below.
+        note: a line under the heading, or "".
+        wide: whether it takes both columns.
+        plot: name and figure of the plot in it, or None.
+    """
+
+    title: str
+    body: Markup
+    note: str = ""
+    wide: bool = False
+    plot: tuple[str, go.Figure] | None = None
+
+
+def plot_card(name: str, title: str, note: str, figure: go.Figure, *, wide: bool = False) -> Card:
+    """A card with a plot. ``name`` is the element's id and must be unique on the page."""
+    return Card(title, part("plot", name), note, wide, (name, figure))
+
+
+def text_card(title: str, body: Markup, note: str = "", *, wide: bool = False) -> Card:
+    """A card with markup that :func:`table`, :func:`paragraph` or another function here has made."""
+    return Card(title, body, note, wide)
+
+
+def table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    numbers: Iterable[int] = (),
+    classes: Sequence[str] = (),
+) -> Markup:
+    """A table.
+
+    Args:
+        headings: one a column; no heading row is shown where all are empty.
+        rows: cells, text or ``Markup``.
+        numbers: indices of the columns that are aligned to the right.
+        classes: CSS class of each row, such as "best"; may be shorter than ``rows``.
+    """
+    given = [tuple(row) for row in rows]
+    padded = [*classes, *[""] * (len(given) - len(classes))]
+    return part("table", tuple(headings), given, frozenset(numbers), padded)
+
+
+def mark(good: bool, yes: str, no: str) -> Markup:
+    """A green tick with the text ``yes``, or a red cross with ``no``."""
+    return part("mark", good, yes if good else no)
+
+
+def paragraph(text: str, css_class: str = "") -> Markup:
+    """A paragraph of text; ``css_class`` may be "sentence" (larger), "quiet" (grey) or "bad" (red)."""
+    return part("paragraph", text, css_class)
+
+
+def render_page(
+    *,
+    title: str,
+    heading: str,
+    subheading: str,
+    verdict: Verdict,
+    figures: Iterable[tuple[str, str]],
+    cards: Iterable[Card],
+    repeat_note: str,
+    repeat: str,
+) -> str:
+    """A whole page.
+
+    Args:
+        title: of the browser's window.
+        heading, subheading: above the verdict.
+        verdict: whether what was tried has passed.
+        figures: value and label of each of the large figures.
+        cards: in their order.
+        repeat_note, repeat: how to do the same again: a sentence, and the text to save or to run.
+
+    Returns:
+        HTML that loads nothing; about 4.7 MB, for plotly.js is in it.
+    """
+    shown = list(cards)
+    plots = dict(card.plot for card in shown if card.plot is not None)
+    return render_template(
+        "page.html",
+        title=title,
+        heading=heading,
+        subheading=subheading,
+        verdict=verdict,
+        figures=list(figures),
+        cards=shown,
+        plots={name: json.loads(figure.to_json()) for name, figure in plots.items()},
+        plotly_js=Markup(get_plotlyjs()),
+        repeat_note=repeat_note,
+        repeat=repeat,
+    )
+
+
+def render_template(name: str, **values: Any) -> str:
+    """Fill one of the templates in ``template/``; whatever is not ``Markup`` is escaped.
+
+    Raises:
+        jinja2.UndefinedError: for a value that the template needs and does not get.
+    """
+    return _environment().get_template(name).render(**values)
+
+
+def part(macro: str, *arguments: Any) -> Markup:
+    """Fill one of the macros of ``template/parts.html``; whatever is not ``Markup`` is escaped."""
+    return Markup(getattr(_parts(), macro)(*arguments))
+
+
+@functools.cache
+def _parts() -> Any:
+    return _environment().get_template("parts.html").module
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    # Compact, in the order of the figures; the filter itself escapes what could end the script element.
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    return environment
