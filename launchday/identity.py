@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import jwt
 
+from launchday.errors import LaunchdayError
+
 ALGORITHM = "HS256"
 PLAYER = "player"
 SERVICE = "service"
@@ -24,7 +26,7 @@ KNOWN_CLAIMS = {"sub", "roles", "iat", "exp", "sid", "gen"}
 MIN_SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as its hash
 
 
-class IdentityError(Exception):
+class IdentityError(LaunchdayError):
     """Base of what can be wrong with a token or its key."""
 
 

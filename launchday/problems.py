@@ -12,6 +12,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from launchday.errors import LaunchdayError
+
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -25,7 +27,7 @@ class ProblemDetails(BaseModel):
     errors: list[dict[str, Any]] | None = None
 
 
-class ProblemError(Exception):
+class ProblemError(LaunchdayError):
     """Raise it in a route to answer with problem details.
 
     Args:

@@ -18,7 +18,7 @@ from launchday import kernel_cache
 from launchday.engines import EngineError, stack
 from launchday.engines.probe import probe
 from launchday.launcher.backend import SERVICES
-from launchday.settings import Settings
+from launchday.settings import Settings, env_name
 
 PACKAGES = (
     "numba",
@@ -41,7 +41,7 @@ def examine(settings: Settings) -> dict[str, Any]:
         {
             "service": s.name,
             "port": getattr(settings, s.port_setting),
-            "setting": stack.env_name(s.port_setting),
+            "setting": env_name(s.port_setting),
         }
         for s in SERVICES
         if s.port_setting
@@ -72,7 +72,7 @@ def _examine_engine(part: stack.EngineRole, settings: Settings) -> dict[str, obj
     """Which server plays one engine's part: one of yours, an embedded one that runs, or an embedded one that would be started."""
     found: dict[str, object] = {
         "role": part.role,
-        "replace_with": stack.env_name(part.setting),
+        "replace_with": env_name(part.setting),
         "version": "",
         "missing": "",
     }
@@ -125,7 +125,7 @@ def show(found: dict[str, Any], console: Console) -> None:
     console.print(packages)
     settings = Table("setting", "value", "meaning", title="Settings", title_justify="left")
     for name, value in found["settings"].items():
-        settings.add_row(stack.env_name(name), value, Settings.model_fields[name].description or "")
+        settings.add_row(env_name(name), value, Settings.model_fields[name].description or "")
     console.print(settings)
     console.print(
         f"compiled kernels: {found['kernels_compiled']} in {found['kernel_cache'] or 'numba’s own folder'}"

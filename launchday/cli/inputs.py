@@ -1,4 +1,4 @@
-"""What the user of a command gives it, read and checked: settings, scenarios. What is wrong is one line and exit code 2."""
+"""Reads and checks what the user gives a command: settings and scenarios. What is wrong is one line and exit code 2."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from launchday.engines import stack
-from launchday.settings import Settings, settings
+from launchday.errors import LaunchdayError
+from launchday.settings import Settings, env_name, settings
 
 if TYPE_CHECKING:
     from loadtest.scenario.model import Scenario
 
-# The load test is imported inside the functions: it costs a second.
+# The load test is imported inside the functions: it costs half a second.
 
 USAGE_ERROR = 2
 
 
-class CommandError(Exception):
+class CommandError(LaunchdayError):
     """Raised to end a command with one line for the user and an exit code."""
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
@@ -30,7 +30,7 @@ class CommandError(Exception):
 
 @contextmanager
 def usage_errors() -> Iterator[None]:
-    """What the load test refuses to read is the user's to mend: one line, and exit code 2."""
+    """Turn what the load test refuses to read into a CommandError with exit code 2: the user mends it."""
     from loadtest.errors import LoadTestError
 
     try:
@@ -40,19 +40,19 @@ def usage_errors() -> Iterator[None]:
 
 
 def read_settings() -> Settings:
-    """The settings of the environment. Raises CommandError, which names every one that is wrong by its variable."""
+    """Read the settings of the environment. Raises CommandError, which names each wrong one by its variable."""
     try:
         return settings()
     except ValidationError as error:
         problems = "; ".join(
-            f"{stack.env_name(str(item['loc'][0])) if item['loc'] else 'settings'}: {item['msg']}"
+            f"{env_name(str(item['loc'][0])) if item['loc'] else 'settings'}: {item['msg']}"
             for item in error.errors()
         )
         raise CommandError(problems, USAGE_ERROR) from error
 
 
 def scenario_path(name: str) -> Path:
-    """The file of a scenario: a path, or the name of one that is shipped; it need not exist."""
+    """Return the file of a scenario: a path, or the name of a shipped one. The file need not exist."""
     from loadtest.scenario import reader
 
     shipped = reader.SHIPPED / f"{name}.yaml"
@@ -60,7 +60,7 @@ def scenario_path(name: str) -> Path:
 
 
 def read_scenario(name: str) -> Scenario:
-    """The scenario of a file, or a shipped one of that name. Raises CommandError."""
+    """Read the scenario of a file, or a shipped one of that name. Raises CommandError."""
     from loadtest.scenario import reader
 
     path = scenario_path(name)

@@ -1,18 +1,19 @@
-"""The command line. Exit codes: 0 objectives met; 1 an error; 2 bad usage or a bad file; 99 an objective missed."""
+"""The command ``launchday``. Exit codes: 0 objectives met; 1 an error; 2 bad usage or a bad file; 99 an objective missed."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import sys
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from launchday import kernel_cache
+from launchday import __version__
 from launchday.cli import fleet
 from launchday.cli.inputs import (
     USAGE_ERROR,
@@ -22,11 +23,13 @@ from launchday.cli.inputs import (
     scenario_path,
     usage_errors,
 )
-from launchday.engines import EngineError, stack
-from launchday.launcher import backend
-from launchday.settings import Settings
+from launchday.errors import LaunchdayError
+from launchday.settings import Settings, env_name
 
-# Modules of the load test are imported inside the commands: plotly and the compiled kernels cost a second.
+if TYPE_CHECKING:
+    from launchday.launcher.backend import Backend
+
+# Each command imports what it needs inside: the engines, the load test, plotly and the kernels cost half a second each.
 
 TOUR = "tour"
 DEFAULT_REPORT = Path("report.html")
@@ -60,20 +63,32 @@ ReportFile = Annotated[
 RecordFolder = Annotated[
     Path | None, typer.Option("--record", help="Record every match into this folder, for launchday replay.")
 ]
-Scale = Annotated[
-    float, typer.Option(min=1e-6, max=1e3, help="So many times the players, buffer and servers.")
-]
+Scale = Annotated[float, typer.Option(min=1e-6, max=1e3, help="Multiplies players, buffers and servers.")]
 Unrated = Annotated[
-    bool, typer.Option("--unrated", help="All players are new: the matchmaker knows nobody's skill.")
+    bool, typer.Option("--unrated", help="Every player is new: the matchmaker knows no skills.")
 ]
-ScenarioArg = Annotated[str, typer.Argument(help="A scenario file, or the name of one that is shipped.")]
+ScenarioArg = Annotated[str, typer.Argument(help="A scenario file, or the name of a shipped one.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"launchday {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """A complete multiplayer game backend that you can flood before your players do."""
 
 
 @app.command()
 def run(
-    scenario: Annotated[
-        str, typer.Option(help="A scenario file, or the name of one that is shipped.")
-    ] = TOUR,
+    scenario: Annotated[str, typer.Option(help="A scenario file, or the name of a shipped one.")] = TOUR,
     json_file: JsonFile = None,
     report: ReportFile = None,
     record: RecordFolder = None,
@@ -106,7 +121,7 @@ def flood(
     config = read_settings()
     if not config.identity_secret.get_secret_value():
         raise CommandError(
-            f"a running backend's books need its signing secret: set {stack.env_name('identity_secret')}",
+            f"a running backend's books need its signing secret: set {env_name('identity_secret')}",
             USAGE_ERROR,
         )
 
@@ -159,9 +174,10 @@ def simulate(
     unrated: Unrated = False,
 ) -> None:
     """Play a scenario in virtual time, up to millions of players: waits, matches, servers and money."""
+    loaded, folder = read_scenario(scenario), scenario_path(scenario).parent
+    _compile({"simulation"})
     from loadtest.simulate import command
 
-    loaded, folder = read_scenario(scenario), scenario_path(scenario).parent
     with usage_errors():
         code = command.run_simulate(
             loaded,
@@ -196,9 +212,10 @@ def sweep(
     unrated: Unrated = False,
 ) -> None:
     """Simulate many settings of a scenario: waits against money, and the cheapest that meets the objectives."""
+    loaded, folder = read_scenario(scenario), scenario_path(scenario).parent
+    _compile({"simulation"})
     from loadtest.simulate import command
 
-    loaded, folder = read_scenario(scenario), scenario_path(scenario).parent
     with usage_errors():
         code = command.run_sweep(
             loaded,
@@ -229,10 +246,10 @@ def up(
             raise CommandError(f"--kafka is embedded or apache, not {kafka}", USAGE_ERROR)
         config = config.model_copy(update={"kafka_server": kafka})
 
-    async def stay(completed: Settings, stop: asyncio.Event, _: backend.Backend) -> int:
+    async def stay(completed: Settings, stop: asyncio.Event, _: Backend) -> int:
         console.print("the backend is up; Ctrl-C stops it", highlight=False)
         for name in ("meta_url", "matchmaker_url", "fleet_url", "cache_url", "store_url", "kafka_bootstrap"):
-            console.print(f"  {stack.env_name(name)}={getattr(completed, name)}", highlight=False)
+            console.print(f"  {env_name(name)}={getattr(completed, name)}", highlight=False)
         await stop.wait()
         return 0
 
@@ -242,7 +259,7 @@ def up(
 @app.command()
 def kafka() -> None:
     """Fetch Apache Kafka with Maven, for launchday up --kafka apache."""
-    from launchday.engines import apache_kafka
+    from launchday.engines import EngineError, apache_kafka
 
     console = Console()
     with console.status("fetching Apache Kafka (about 55 MB, once)"):
@@ -271,16 +288,24 @@ def match(
     as_json: AsOneJson = False,
 ) -> None:
     """Try a rule set on a file of tickets: the matches, and why each ticket left has none."""
+    _compile({"flexmatch"})
     from matchmaker.rules.flexmatch import trial
 
     raise typer.Exit(trial.run(ruleset, tickets, now, seed, as_json, live))
+
+
+@app.command(name="compile")
+def compile_() -> None:
+    """Compile all kernels ahead of time, on all cores; the other commands then start at once."""
+    if not _compile():
+        print("all kernels are compiled")
 
 
 @app.command()
 def doctor(
     as_json: AsOneJson = False,
 ) -> None:
-    """Say what is installed, what is missing, and what each embedded server is."""
+    """Show what is installed, what is missing, each engine's server and every setting."""
     from launchday.cli import doctor as examination
 
     found = examination.examine(read_settings())
@@ -350,18 +375,24 @@ def main() -> None:
     errors = Console(stderr=True, soft_wrap=True)
     try:
         app(standalone_mode=True)
-    except backend.BackendError as error:
+    except LaunchdayError as error:
         errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
-        sys.exit(1)
-    except CommandError as error:
-        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
-        sys.exit(error.exit_code)
+        sys.exit(error.exit_code if isinstance(error, CommandError) else 1)
+
+
+def _compile(names: Collection[str] | None = None) -> int:
+    """Compile the parts of the kernels of these names, or all; returns how many were not compiled before."""
+    from launchday.launcher.kernels import ALL_PARTS, compile_kernels
+    from launchday.launcher.lifecycle import ProgressPrinter
+
+    return compile_kernels(ProgressPrinter(Console(stderr=True)), ALL_PARTS if names is None else names)
 
 
 def _flood_embedded(
     name: str, as_json: bool, report: Path | None, record: Path | None, json_file: Path | None = None
 ) -> None:
     from launchday.launcher import lifecycle
+    from launchday.launcher.kernels import FLOOD_PARTS
     from loadtest.flood import run as flooding
     from loadtest.scenario.faults import SlowStore
 
@@ -379,7 +410,7 @@ def _flood_embedded(
     console = Console(stderr=as_json)
     report_path = report or DEFAULT_REPORT
 
-    async def play(completed: Settings, stop: asyncio.Event, machine: backend.Backend) -> int:
+    async def play(completed: Settings, stop: asyncio.Event, machine: Backend) -> int:
         return await flooding.run(
             loaded,
             completed,
@@ -391,10 +422,15 @@ def _flood_embedded(
             told=None if json_file is None else lambda outcome: outcome.write_json(json_file),
         )
 
-    prepare = () if kernel_cache.is_compiled("loadtest") else ("loadtest.warm_up",)
-    door = any(isinstance(fault, SlowStore) for fault in loaded.faults)
     raise typer.Exit(
-        lifecycle.run_with_backend(config, play, console, fresh=True, prepare=prepare, store_proxy=door)
+        lifecycle.run_with_backend(
+            config,
+            play,
+            console,
+            fresh=True,
+            kernel_parts=FLOOD_PARTS,
+            store_proxy=any(isinstance(fault, SlowStore) for fault in loaded.faults),
+        )
     )
 
 

@@ -7,4 +7,4 @@ from launchday.engines.broker import Broker
 from launchday.engines.postgres import Postgres
 from launchday.engines.valkey import Valkey
 
-__all__ = ["ApacheKafka", "Broker", "EmbeddedServer", "Postgres", "EngineError", "Valkey", "free_port"]
+__all__ = ["ApacheKafka", "Broker", "EmbeddedServer", "EngineError", "Postgres", "Valkey", "free_port"]

@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from launchday import child_processes
+from launchday.errors import LaunchdayError
 
 READY_POLL_S = 0.02
 EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -24,7 +25,7 @@ MAX_START_TRIES = 3  # another process may take the free port between our look a
 _handed_out: set[int] = set()
 
 
-class EngineError(Exception):
+class EngineError(LaunchdayError):
     """Raised when an embedded server is missing, ends early, or is not ready in time. The message says what to do."""
 
 

@@ -15,9 +15,7 @@ from pydantic import SecretStr
 
 from launchday.engines import ApacheKafka, Broker, EmbeddedServer, EngineError, Postgres, Valkey
 from launchday.engines.probe import probe
-from launchday.settings import Settings
-from launchday.settings import env_name as env_name
-from launchday.settings import environment as environment
+from launchday.settings import Settings, env_name
 
 RUNNING_FILE = "engines.json"
 

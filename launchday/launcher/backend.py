@@ -1,6 +1,6 @@
-"""The whole backend on this machine: engines, schema, services. Started in order, checked, and stopped in order.
+"""The whole backend on this machine: engines, schema, services. Started in order, checked, and stopped in reverse order.
 
-The launcher is the parent of all of them, and the kernel ends them when it ends, however that happens.
+The launcher is the parent of all of them, and the operating system ends them when it ends, however that happens.
 """
 
 from __future__ import annotations
@@ -21,22 +21,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from launchday import child_processes
+from launchday import child_processes, kernel_cache
 from launchday.engines import EmbeddedServer, EngineError, free_port
-from launchday.engines.stack import EngineStack, ProgressCallback, env_name, environment
-from launchday.settings import Settings
+from launchday.engines.stack import EngineStack, ProgressCallback
+from launchday.errors import LaunchdayError
+from launchday.settings import Settings, env_name, environment
 
-READY_TIMEOUT_S = 240.0  # the first start of the fleet compiles every kernel
+READY_TIMEOUT_S = 120.0  # for a machine that is busy; an idle one takes 2 s. Time in which kernels are compiled does not count.
+READY_POLL_S = 0.05
 STOP_TIMEOUT_S = 8.0
+STORE_PROXY = "store proxy"
 
 
-class BackendError(Exception):
+class BackendError(LaunchdayError):
     """Raised when the backend cannot be started. The message is one line that says what to do."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """One of our processes: its module, and the setting that holds its port where it has one."""
+    """One of our processes.
+
+    Attributes:
+        name: as it is printed.
+        module: runs as ``python -m module``.
+        port_setting: the setting that holds its port; empty where it has none.
+        url_setting: the setting by which others find it; empty where nobody calls it.
+    """
 
     name: str
     module: str
@@ -49,7 +59,7 @@ SERVICES = (
     Service("rewards", "rewards", "rewards_port", "rewards_url"),
     Service("analytics", "rewards.analytics"),
     Service("meta service", "meta_service", "meta_port", "meta_url"),
-    Service("write-behind", "meta_service.writebehind.worker"),
+    Service("write-behind", "meta_service.writebehind"),
     Service("fleet", "dedicated_server.fleet", "fleet_port", "fleet_url"),
     Service("matchmaker", "matchmaker", "matchmaker_port", "matchmaker_url"),
     Service("director", "matchmaker.director.director"),
@@ -62,7 +72,7 @@ class Backend:
     Args:
         settings: addresses given there replace embedded engines.
         fresh: begin with empty data.
-        store_door: put a door before the store that ``slow_store`` can slow down.
+        store_proxy: put a proxy before the store that ``slow_store`` can slow down.
     """
 
     def __init__(self, settings: Settings, *, fresh: bool = False, store_proxy: bool = False) -> None:
@@ -82,7 +92,7 @@ class Backend:
             shutil.rmtree(self.settings.state_dir / "analytics", ignore_errors=True)
             (self.settings.state_dir / "fleet" / "policies.json").unlink(missing_ok=True)
         try:
-            self._check_ports()
+            self.check_ports()
             settings = self._stack.start(progress)
             if self._store_proxy:
                 settings = self._start_store_proxy(settings)
@@ -121,17 +131,17 @@ class Backend:
         return self._stack.servers.get(role)
 
     def slow_store(self, by_ms: float) -> None:
-        """Let every answer of the store take so much longer; 0 ends it. Needs ``store_door``."""
+        """Delay every answer of the store by so many milliseconds; 0 ends it. Needs ``store_proxy``."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(str(by_ms).encode(), ("127.0.0.1", self._store_proxy_port))
 
     def _start_store_proxy(self, settings: Settings) -> Settings:
-        """Start the door, and lead everybody through it."""
+        """Start the proxy, and return settings whose store address is the proxy's."""
         store = urlsplit(settings.store_url)
         self._store_proxy_port = free_port()
         command = [sys.executable, "-m", "loadtest.flood.latency_proxy", str(self._store_proxy_port)]
         command.append(f"{store.hostname}:{store.port or 5432}")
-        self._processes["store door"] = child_processes.spawn(command, log=self._log("store door"))
+        self._processes[STORE_PROXY] = child_processes.spawn(command, log=self._log(STORE_PROXY))
         user = store.netloc.rpartition("@")[0]
         netloc = (
             f"{user}@127.0.0.1:{self._store_proxy_port}" if user else f"127.0.0.1:{self._store_proxy_port}"
@@ -141,25 +151,24 @@ class Backend:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self._store_proxy_port)) == 0:
                     break
-            if (ended := self.exited_process()) is not None:
-                raise BackendError(ended)
+            self._require_running()
             if time.monotonic() > deadline:
-                raise BackendError(f"the store's door was not ready (log: {self._log('store door')})")
-            time.sleep(0.05)
+                raise BackendError(f"the {STORE_PROXY} was not ready (log: {self._log(STORE_PROXY)})")
+            time.sleep(READY_POLL_S)
         return settings.model_copy(update={"store_url": urlunsplit(store._replace(netloc=netloc))})
 
     def exited_process(self) -> str | None:
-        """Name a service that has ended by itself, with where its log is; None while all run."""
+        """Say which service has ended by itself, its last words and its log's path; None while all run."""
         for name, process in self._processes.items():
             if process.poll() is not None:
                 said = child_processes.last_line(self._log(name))
                 return f"{name} ended with code {process.returncode}: {said} (log: {self._log(name)})"
         return None
 
-    def _migrate(self, say: ProgressCallback) -> None:
+    def _migrate(self, progress: ProgressCallback) -> None:
         if importlib.util.find_spec("meta_service") is None:
             raise BackendError("meta_service is not installed: run make setup")
-        say("store: bringing the schema up to date")
+        progress("store: bringing the schema up to date")
         command = [sys.executable, "-m", "meta_service.store.schema"]
         done = subprocess.run(
             command, env={**os.environ, **environment(self.settings)}, capture_output=True, text=True
@@ -168,7 +177,8 @@ class Backend:
             last = (done.stderr.strip().splitlines() or ["no output"])[-1]
             raise BackendError(f"the store's schema could not be migrated: {last}")
 
-    def _check_ports(self) -> None:
+    def check_ports(self) -> None:
+        """Raise BackendError where a service's port is in use."""
         for service in SERVICES:
             if not service.port_setting:
                 continue
@@ -190,23 +200,31 @@ class Backend:
     def _log(self, name: str) -> Path:
         return (self.settings.state_dir / "logs" / f"{name.replace(' ', '-')}.log").absolute()
 
-    def _await_ready(self, say: ProgressCallback) -> None:
+    def _await_ready(self, progress: ProgressCallback) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_S
+        waits_for_kernels = False
         for service in SERVICES:
             if not service.port_setting:
                 continue
-            url = f"http://{self.settings.bind_host}:{getattr(self.settings, service.port_setting)}/healthz"
-            while not _is_up(url):
-                if (ended := self.exited_process()) is not None:
-                    raise BackendError(ended)
+            port = getattr(self.settings, service.port_setting)
+            while not _is_up(f"http://{self.settings.bind_host}:{port}/healthz"):
+                self._require_running()
+                if compiled := kernel_cache.parts_being_compiled():
+                    if not waits_for_kernels:
+                        progress(f"waiting for kernels that are being compiled: {', '.join(compiled)}")
+                    waits_for_kernels = True
+                    deadline = time.monotonic() + READY_TIMEOUT_S
                 if time.monotonic() > deadline:
                     raise BackendError(
                         f"{service.name} was not ready after {READY_TIMEOUT_S:g} s (log: {self._log(service.name)})"
                     )
-                time.sleep(0.05)
-            say(f"{service.name}: ready on port {getattr(self.settings, service.port_setting)}")
-        if (ended := self.exited_process()) is not None:
-            raise BackendError(ended)
+                time.sleep(READY_POLL_S)
+            progress(f"{service.name}: ready on port {port}")
+        self._require_running()
+
+    def _require_running(self) -> None:
+        if (exited := self.exited_process()) is not None:
+            raise BackendError(exited)
 
 
 @contextmanager

@@ -1,45 +1,42 @@
-"""``launchday run`` and ``up``: bring the backend up, do something with it, take it down, whatever happens in between."""
+"""Brings a backend up, does something with it, and takes it down again, whatever happens in between."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from rich.console import Console
 
-from launchday import child_processes
-from launchday.launcher.backend import Backend, BackendError, single_instance
+from launchday.launcher.backend import Backend, single_instance
+from launchday.launcher.kernels import BACKEND_PARTS, compile_kernels
 from launchday.settings import Settings
 
 FAILED = 1
 WATCH_S = 0.5
-PREPARE_STOP_S = 1.0
 INTERRUPTED = 130  # what shells expect after Ctrl-C
 
 Play = Callable[[Settings, asyncio.Event, Backend], Awaitable[int]]
 
 
 class ProgressPrinter:
-    """Tells what is going on: a line a step with the seconds since the start, and a spinner on a terminal."""
+    """Prints what is going on: one line a step with the seconds since the start, and a spinner on a terminal."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self._started = time.monotonic()
 
     def __call__(self, text: str) -> None:
-        """Tell one step."""
+        """Print one step."""
         self.console.print(
             f"[dim]{time.monotonic() - self._started:6.1f} s[/dim]  {text}", highlight=False, soft_wrap=True
         )
 
     @contextmanager
     def during(self, text: str) -> Iterator[None]:
-        """Show that something longer is under way."""
+        """Show that something longer is under way, until the block ends."""
         if self.console.is_terminal:
             with self.console.status(text):
                 yield
@@ -54,46 +51,54 @@ def run_with_backend(
     console: Console,
     *,
     fresh: bool,
-    prepare: Sequence[str] = (),
+    kernel_parts: Collection[str] = BACKEND_PARTS,
     store_proxy: bool = False,
 ) -> int:
-    """Start the backend, run ``play`` with the completed settings, stop the backend; returns an exit code.
+    """Compile what is not compiled yet, start the backend, run ``play``, stop the backend.
 
-    ``prepare`` names a module to run on the other core meanwhile, with its arguments; ``play`` waits for its end.
+    Ctrl-C and SIGTERM set the event that ``play`` is given; it then winds down and still sums up. Before ``play`` has begun they
+    end the start.
 
-    Ctrl-C and SIGTERM set the event given to ``play``, which then winds down and still sums up; before ``play`` has
-    begun they end the start-up. Raises BackendError.
+    Args:
+        settings: addresses given there replace embedded engines.
+        play: is awaited with the completed settings, the event that asks it to stop, and the backend; returns an exit code.
+        console: where progress is printed.
+        fresh: begin with empty data.
+        kernel_parts: names of the kernels that the backend and ``play`` need.
+        store_proxy: put a proxy before the store that ``Backend.slow_store`` can slow down.
+
+    Returns:
+        The exit code: that of ``play``; 1 where a process of the backend has exited meanwhile; 130 where the start was
+        interrupted.
+
+    Raises:
+        BackendError: the backend cannot be started.
+        CompileError: a kernel does not compile.
     """
-    say = ProgressPrinter(console)
-    stopping = _SignalPolicy()
-    with single_instance(settings.state_dir), stopping.on_signals():
+    progress = ProgressPrinter(console)
+    signals = _SignalPolicy()
+    with single_instance(settings.state_dir), signals.installed():
         backend = Backend(settings, fresh=fresh, store_proxy=store_proxy)
-        preparing: subprocess.Popen[bytes] | None = None
         try:
-            with say.during("starting the backend (the first start compiles the kernels: about a minute)"):
-                if prepare:
-                    log = settings.state_dir / "logs" / "prepare.log"
-                    preparing = child_processes.spawn([sys.executable, "-m", *prepare], log=log)
-                completed = backend.start(say)
-                if preparing is not None and preparing.wait() != 0:
-                    raise BackendError(f"{' '.join(prepare)} failed (log: {log})")
-            return asyncio.run(_play(play, completed, backend, stopping, say))
+            backend.check_ports()  # before a minute is spent on compiling
+            compile_kernels(progress, kernel_parts)
+            with progress.during("starting the backend"):
+                completed = backend.start(progress)
+            return asyncio.run(_play(play, completed, backend, signals, progress))
         except KeyboardInterrupt:
-            say("interrupted before anything was played")
+            progress("interrupted before anything was played")
             return INTERRUPTED
         finally:
-            stopping.starting = False
-            if preparing is not None:
-                child_processes.stop(preparing, PREPARE_STOP_S)
+            signals.starting = False
             backend.stop()
 
 
 async def _play(
-    play: Play, settings: Settings, backend: Backend, stopping: _SignalPolicy, say: ProgressPrinter
+    play: Play, settings: Settings, backend: Backend, signals: _SignalPolicy, progress: ProgressPrinter
 ) -> int:
     stop = stop_event_on_signals()
-    stopping.starting = False
-    watch = asyncio.create_task(_stop_when_a_process_exits(backend, stop, say))
+    signals.starting = False
+    watch = asyncio.create_task(_stop_when_a_process_exits(backend, stop, progress))
     try:
         code = await play(settings, stop, backend)
         return FAILED if watch.done() and watch.result() else code
@@ -102,18 +107,20 @@ async def _play(
 
 
 def stop_event_on_signals() -> asyncio.Event:
-    """An event of the running loop that SIGINT and SIGTERM set."""
+    """Return an event of the running loop that SIGINT and SIGTERM set."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
 
 
-async def _stop_when_a_process_exits(backend: Backend, stop: asyncio.Event, say: ProgressPrinter) -> bool:
-    """Stop the play once a service has ended by itself, and say so: what would follow measures nothing."""
+async def _stop_when_a_process_exits(
+    backend: Backend, stop: asyncio.Event, progress: ProgressPrinter
+) -> bool:
+    """Stop the play when a process of the backend exits by itself, and say so: what would follow measures nothing."""
     while not stop.is_set():
-        if (ended := backend.exited_process()) is not None:
-            say(f"[red]{ended}[/red]")
+        if (exited := backend.exited_process()) is not None:
+            progress(f"[red]{exited}[/red]")
             stop.set()
             return True
         with suppress(TimeoutError):
@@ -122,13 +129,13 @@ async def _stop_when_a_process_exits(backend: Backend, stop: asyncio.Event, say:
 
 
 class _SignalPolicy:
-    """Where SIGINT and SIGTERM go: an exception while starting, an event while playing, nowhere while stopping."""
+    """What SIGINT and SIGTERM do: raise KeyboardInterrupt while starting, set an event while playing, nothing while stopping."""
 
     def __init__(self) -> None:
         self.starting = True
 
     @contextmanager
-    def on_signals(self) -> Iterator[None]:
+    def installed(self) -> Iterator[None]:
         before = {
             number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)
         }

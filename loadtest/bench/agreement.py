@@ -10,12 +10,12 @@ from typing import Any
 
 from rich.console import Console
 
-from launchday import kernel_cache
 from launchday.launcher import lifecycle
 from launchday.launcher.backend import Backend, BackendError
+from launchday.launcher.kernels import FLOOD_PARTS
 from launchday.settings import Settings, settings
 from loadtest.bench.errors import BenchError
-from loadtest.flood import run
+from loadtest.flood import run as flooding
 from loadtest.flood.outcome import RunOutcome
 from loadtest.scenario.reader import SHIPPED, load_scenario
 from loadtest.simulate.agreement import Comparison, real_figures, shortened, simulated_figures
@@ -36,7 +36,7 @@ def run(seconds: float = 600.0, report: Path | None = None) -> dict[str, Any]:
     console = Console(stderr=True)
 
     async def play(completed: Settings, stop: asyncio.Event, machine: Backend) -> int:
-        return await run.run(
+        return await flooding.run(
             scenario, completed, console=console, stop_event=stop, machine=machine, told=outcomes.append
         )
 
@@ -44,9 +44,8 @@ def run(seconds: float = 600.0, report: Path | None = None) -> dict[str, Any]:
         config = settings().model_copy(
             update=scenario.backend_settings() | free_ports() | {"state_dir": Path(folder)}
         )
-        prepare = () if kernel_cache.is_compiled("loadtest") else ("loadtest.warm_up",)
         try:
-            lifecycle.run_with_backend(config, play, console, fresh=True, prepare=prepare)
+            lifecycle.run_with_backend(config, play, console, fresh=True, kernel_parts=FLOOD_PARTS)
         except BackendError as error:
             raise BenchError(str(error)) from error
     if not outcomes or outcomes[0].interrupted:

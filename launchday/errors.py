@@ -1,0 +1,22 @@
+"""The errors of this package, drawn as a tree, and what to do about each.
+
+::
+
+    LaunchdayError
+    ├── IdentityError             a token or its key (launchday.identity)
+    │   ├── InvalidTokenError     a token is malformed, forged or expired: log in again
+    │   └── WeakSecretError       the signing secret is missing or short: set LAUNCHDAY_IDENTITY_SECRET
+    ├── ProblemError              raised in a route, answered as problem details (launchday.problems)
+    ├── EngineError               an embedded server is missing or did not start (launchday.engines)
+    ├── BackendError              the backend did not start (launchday.launcher.backend)
+    ├── CompileError              a kernel does not compile (launchday.launcher.kernels)
+    └── CommandError              a command ends with one line and an exit code (launchday.cli)
+
+Each class lies in the module that raises it. Every message is one line that says what to do.
+"""
+
+from __future__ import annotations
+
+
+class LaunchdayError(Exception):
+    """Base of all errors of this package. Nothing raises it itself; catch it to catch them all."""
