@@ -8,6 +8,8 @@ from pathlib import Path
 
 import nacl
 
+from dedicated_server.errors import DedicatedServerError
+
 USED_SYMBOLS = (
     "crypto_aead_aegis128l_decrypt",
     "crypto_aead_aegis128l_encrypt",
@@ -18,7 +20,7 @@ USED_SYMBOLS = (
 )
 
 
-class SodiumMissingError(ImportError):
+class SodiumMissingError(DedicatedServerError, ImportError):
     """PyNaCl's libsodium was not found or lacks a function we call: reinstall PyNaCl from its wheel."""
 
 

@@ -19,6 +19,7 @@ import nacl.bindings
 import nacl.exceptions
 from nacl._sodium import ffi, lib
 
+from dedicated_server.errors import DedicatedServerError
 from dedicated_server.native import sodium_library
 
 VERSION = b"LDWIRE01"
@@ -42,7 +43,7 @@ CLIENT_PART = struct.Struct("<16sHHH32s32s")
 TOKEN_BYTES = REQUEST_PART_BYTES + CLIENT_PART.size
 
 
-class ConnectTokenError(ValueError):
+class ConnectTokenError(DedicatedServerError, ValueError):
     """No connect token of this version, or sealed with another fleet's key: ask for a new one."""
 
 

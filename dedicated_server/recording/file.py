@@ -36,6 +36,8 @@ from typing import Any, BinaryIO, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from dedicated_server.errors import DedicatedServerError
+
 MAGIC: Final = b"LDREC002"  # 2: what players took is part of what a match is
 MATCH, CHUNK, END = range(3)
 HEAD: Final = struct.Struct("<BII16s")
@@ -46,7 +48,7 @@ MAX_SECTION_BYTES: Final = 1 << 27  # unpacked; 1,600 players who all send as mu
 PACKING: Final = 6  # zlib's usual level: 5 ms for a second of 100 players, in the writer's thread
 
 
-class RecordingError(Exception):
+class RecordingError(DedicatedServerError):
     """A recording cannot be used. The message says what is wrong, and where."""
 
 

@@ -1,1 +1,1 @@
-"""Who is told what, and whose view of the past counts: interest, rates and priorities, lag compensation, overload."""
+"""What each client is sent of the world: connections, visibility, priority, interest, records of entities."""

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, typeof
 
+from dedicated_server.errors import DedicatedServerError
 from dedicated_server.native.compilation import INNER, STAGE
 from dedicated_server.native.memory import AllocateZeros, StateHandle, load_state
 from dedicated_server.protocol.fields import TICK_HZ
@@ -95,7 +96,7 @@ SPAWN_SHARE: Final = 0.6  # of the distance that one can run in a match, so that
 MIN_SPAWN_RADIUS_M: Final = 40.0
 
 
-class BadRosterError(ValueError):
+class BadRosterError(DedicatedServerError, ValueError):
     """Raised when a match's players are not numbered 0, 1, 2, … by entity. The director made a mistake."""
 
 

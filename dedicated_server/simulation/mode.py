@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dedicated_server.errors import DedicatedServerError
 from dedicated_server.simulation.world import World
 
 Spawn = Callable[["Mode", npt.NDArray[np.int32], float, np.random.Generator], npt.NDArray[np.float64]]
@@ -15,7 +16,7 @@ Over = Callable[[int], bool]
 Placements = Callable[[World], npt.NDArray[np.int32]]
 
 
-class UnknownModeError(ValueError):
+class UnknownModeError(DedicatedServerError, ValueError):
     """Raised when a match is asked for in a mode that is not there. The message names those that are."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:

@@ -18,6 +18,7 @@ import asyncio_dgram
 import numpy as np
 import numpy.typing as npt
 
+from dedicated_server.errors import DedicatedServerError
 from dedicated_server.native.memory import AllocateZeros
 from dedicated_server.native.mmsg import ADDRESS_BYTES
 from dedicated_server.protocol.datagrams import ROW_BYTES
@@ -25,7 +26,7 @@ from dedicated_server.protocol.datagrams import ROW_BYTES
 SOCKET_BUFFER_BYTES: Final = 4 << 20  # asked for; the kernel grants what net.core.rmem_max allows
 
 
-class TransportError(Exception):
+class TransportError(DedicatedServerError):
     """Raised when a socket cannot be opened; the message says which and why. Choose another address."""
 
 

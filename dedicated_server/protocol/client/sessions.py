@@ -52,6 +52,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dedicated_server.errors import DedicatedServerError
 from dedicated_server.protocol import connect_token, datagrams
 from dedicated_server.protocol.client.receive import (
     RECEIVED_CHALLENGE,
@@ -101,7 +102,7 @@ __all__ = [
 ]
 
 
-class ClientCapacityError(RuntimeError):
+class ClientCapacityError(DedicatedServerError, RuntimeError):
     """All client indexes are in use: free one, or make ClientSessions larger."""
 
 
