@@ -1,21 +1,117 @@
-"""Real servers for every test: Valkey, PostgreSQL and a Kafka-protocol broker, started once a run."""
+"""What all tests share: compiled kernels, real servers, and a machine that one test may have to itself.
+
+The servers (Valkey, PostgreSQL, a Kafka-protocol broker) start once a process of pytest, when the first test asks for them.
+``make test`` runs two processes side by side (pytest-xdist); each has servers of its own.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
+import os
 import secrets
+import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
 
+from launchday import kernel_cache
 from launchday.engines import Broker, Postgres, Valkey
 from launchday.engines.base import exchange
+from launchday.launcher.kernels import ALL_PARTS, FLOOD_PARTS, compile_kernels
 from launchday.settings import Settings
 from meta_service.store import schema
+from tests.optional import REQUIRED, UNKNOWN
+
+TESTS = Path(__file__).parent
+
+# What the tests of a folder need compiled. Compiling takes a minute or two on a fresh machine, so it is done before the first
+# such test's time limit begins to run.
+KERNELS_BY_FOLDER = {
+    "dedicated_server": FLOOD_PARTS,
+    "matchmaker": FLOOD_PARTS | {"flexmatch"},
+    "loadtest": ALL_PARTS,
+    "end_to_end": ALL_PARTS,
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register our marks, and refuse a requirement that no test knows."""
+    config.addinivalue_line(
+        "markers",
+        "serial: measures time, or fills the machine: no other test runs beside it (see tests/conftest.py)",
+    )
+    if UNKNOWN:
+        raise pytest.UsageError(f"LAUNCHDAY_TEST_REQUIRE: nothing optional is called {', '.join(UNKNOWN)}")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        kernel_cache.lock_saving()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that run alone last, so that the processes wait for each other once and not again and again."""
+    items.sort(key=lambda item: item.get_closest_marker("serial") is not None)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Compile what the test needs and wait for its turn, both before its time limit begins to run."""
+    if parts := _kernel_parts(item):
+        compile_kernels(print, parts)
+    with _turn(alone=item.get_closest_marker("serial") is not None):
+        return (yield)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run that skipped a test although LAUNCHDAY_TEST_REQUIRE says that nothing may be missing."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if REQUIRED and reporter is not None and (skipped := reporter.stats.get("skipped")):
+        reporter.write_line(f"LAUNCHDAY_TEST_REQUIRE is set, and {len(skipped)} tests were skipped", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _kernel_parts(item: pytest.Item) -> frozenset[str]:
+    if "kernels" in getattr(item, "fixturenames", ()):
+        return ALL_PARTS
+    folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
+    return KERNELS_BY_FOLDER.get(folder, frozenset())
+
+
+@contextlib.contextmanager
+def _turn(alone: bool) -> Iterator[None]:
+    """Hold the machine together with the other processes of this run, or alone.
+
+    A test that wants the machine alone keeps the door shut while it waits for the running ones, so that none slips in before it.
+    """
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run is None:  # the only process
+        yield
+        return
+    folder = Path(tempfile.gettempdir())
+    with (folder / f"launchday-{run}.machine").open("a") as machine:
+        with (folder / f"launchday-{run}.door").open("a") as door:
+            fcntl.flock(door, fcntl.LOCK_EX)
+            fcntl.flock(machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the files of ``_turn``."""
+    if (run := getattr(config, "option", None) and getattr(config.option, "testrunuid", None)) is not None:
+        for file in Path(tempfile.gettempdir()).glob(f"launchday-{run}.*"):
+            file.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="session")
+def kernels() -> None:
+    """All kernels are compiled, as after ``make setup``; this process still loads those it calls, in about a second.
+
+    Tests in the folders of `KERNELS_BY_FOLDER` need not ask for it.
+    """
 
 
 @pytest.fixture(scope="session")

@@ -1,26 +1,38 @@
-"""What a machine may lack. A test that needs it is skipped with the reason, unless LAUNCHDAY_TEST_REQUIRE names it: then it runs."""
+"""What a machine may lack. A test that needs it is skipped with the reason, unless LAUNCHDAY_TEST_REQUIRE names it: then it runs.
+
+``LAUNCHDAY_TEST_REQUIRE=apache-kafka,chromium`` says what must be there; with it a run that skips any test fails.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+from functools import cache
 
 import pytest
 
 from launchday.engines import apache_kafka
 
 REQUIRED = frozenset(filter(None, os.environ.get("LAUNCHDAY_TEST_REQUIRE", "").split(",")))
+OPTIONAL = frozenset({"apache-kafka", "chromium", "kcat", "nginx", "openssl", "tshark"})
+UNKNOWN = sorted(REQUIRED - OPTIONAL)
 
 
 def needs(what: str) -> pytest.MarkDecorator:
-    """Mark a test as needing ``apache-kafka`` (Java and the jars of make kafka), ``kcat``, ``nginx``, ``tshark``, ``chromium`` or
-    ``openssl``."""
+    """Mark a test as needing something of `OPTIONAL`: ``apache-kafka`` is Java and the jars of make kafka, the others a program."""
     missing = _missing(what)
     return pytest.mark.skipif(bool(missing) and what not in REQUIRED, reason=missing)
 
 
+def chromium() -> str:
+    """Return the path of an installed Chromium, "" if there is none."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
+
+
+@cache
 def _missing(what: str) -> str:
+    """Say why a test that needs this cannot run; "" where it can."""
     match what:
         case "apache-kafka":
             if shutil.which("java") is None:
@@ -29,28 +41,17 @@ def _missing(what: str) -> str:
         case "kcat":
             return "" if shutil.which("kcat") else "kcat is not installed"
         case "nginx":
-            return (
-                ""
-                if shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-                else "nginx is not installed"
-            )
+            found = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+            return "" if found else "nginx is not installed"
         case "tshark":
             return "" if _may_capture() else "tshark is not installed, or may not listen on the loopback"
         case "chromium":
             return "" if chromium() else "Chromium is not installed: the pages are not looked at"
         case "openssl":
-            return (
-                ""
-                if shutil.which("openssl")
-                else "openssl is not installed: there are no certificates to test with"
-            )
+            found = shutil.which("openssl")
+            return "" if found else "openssl is not installed: there are no certificates to test with"
         case _:
             raise ValueError(f"nothing optional is called {what}")
-
-
-def chromium() -> str:
-    """The path of an installed Chromium, "" if there is none."""
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
 
 
 def _may_capture() -> bool:
