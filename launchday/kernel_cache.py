@@ -1,49 +1,65 @@
 """Where numba keeps compiled kernels, keyed so that a stale one is never loaded, and which process compiles them.
 
-Numba's own index looks only at the file that holds a kernel: an edit in a kernel that it calls from another file goes unseen.
-So the folder's name carries a hash of every file that holds kernels and of all that those import.
+Numba's own index looks only at the file that holds a kernel: an edit in a kernel that it calls from another file goes unseen,
+and so does a constant that it has baked in. So each file's kernels lie in a folder whose name carries a hash of the file and of
+all files that it imports, directly or not (`module_hashes`). An edit costs the compilation of what it can have changed, and
+nothing else. Numba finds the folder by `launchday.kernel_locator`, whose name is in its environment.
 
-Kernels are compiled in parts (one a package or a command), each within ``compiling(part)``. One process compiles a part at a time; two processes
-compile two parts side by side. A process that needs a part which another compiles waits for it, however long that takes; the
-operating system frees the lock of a process that ends, so nobody waits for a dead one.
+Kernels are compiled in parts (`PART_ENTRIES`), each within ``compiling(part)``. One process compiles a part at a time; two
+processes compile two parts side by side. A process that needs a part which another compiles waits for it, however long that takes;
+the operating system frees the lock of a process that ends, so nobody waits for a dead one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
+import json
 import os
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parent.parent
 KERNEL_PACKAGES = ("dedicated_server", "loadtest", "matchmaker")
+# A part is compiled when the kernels that this module calls are; its hash is in the name of the part's mark.
+PART_ENTRIES = {
+    "dedicated_server": "dedicated_server/match/warm_up.py",
+    "matchmaker": "matchmaker/matching/warm_up.py",
+    "flexmatch": "matchmaker/matching/warm_up.py",
+    "loadtest": "loadtest/warm_up.py",
+    "simulation": "loadtest/simulate/command.py",
+}
+LOCATORS = (
+    "launchday.kernel_locator.SourceHashLocator",
+    "UserProvidedCacheLocator",
+    "InTreeCacheLocator",
+    "UserWideCacheLocator",
+)
 IMPORT = re.compile(r"^\s*(?:import ([\w.]+)|from ([\w.]+) import (\([^)]*\)|[^\n]*))", re.MULTILINE)
 NAME = re.compile(r"\w+")
-MAX_GENERATIONS = 4  # a branch switch or two without compiling anew; about 10 MB each
-MAX_KEPT_HASHES = 32  # states of source trees whose hash is remembered, 16 bytes each
+MAX_KEPT_HASHES = 32  # states of source trees whose hashes are remembered, 20 kB each
 
 _saving_is_locked = False
 
 
 def configure() -> Path | None:
-    """Point ``NUMBA_CACHE_DIR`` at this source tree's folder, unless the environment already names one.
+    """Tell numba, by its environment, where to keep kernels and how to key them; call it before numba is imported.
 
-    Returns the folder, or None when it cannot be written, where numba falls back to its own choice.
+    Returns the folder: that of ``NUMBA_CACHE_DIR`` where the environment names one, else one in the user's cache. None when it
+    cannot be written, where numba falls back to its own choice.
     """
+    os.environ.setdefault("NUMBA_CACHE_LOCATOR_CLASSES", ",".join(LOCATORS))
     if named := os.environ.get("NUMBA_CACHE_DIR"):
         return Path(named)
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "launchday"
-    folder = root / f"kernels-{_remembered_hash(Path(__file__).parent.parent, root / 'source-hashes')}"
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "launchday" / "kernels"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        folder.touch()
     except OSError:
         return None
-    _delete_old_generations(root, folder)
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
     return folder
 
@@ -53,7 +69,7 @@ def compiling(part: str, on_wait: Callable[[], None] | None = None) -> Iterator[
     """Compile all kernels of one part within; afterwards ``is_compiled(part)`` holds.
 
     Args:
-        part: its name, such as ``matchmaker``.
+        part: its name, of `PART_ENTRIES`.
         on_wait: is called once when another process compiles the part and this one waits for it.
     """
     folder = os.environ.get("NUMBA_CACHE_DIR")
@@ -69,20 +85,22 @@ def compiling(part: str, on_wait: Callable[[], None] | None = None) -> Iterator[
                 on_wait()
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-        Path(folder, f"{part}.compiled").touch()
+        for old in Path(folder).glob(f"{part}-*.compiled"):
+            old.unlink(missing_ok=True)
+        _mark(folder, part).touch()
 
 
 def is_compiled(part: str) -> bool:
     """Whether ``compiling(part)`` ended well for these sources before."""
     folder = os.environ.get("NUMBA_CACHE_DIR")
-    return folder is not None and Path(folder, f"{part}.compiled").exists()
+    return folder is not None and _mark(folder, part).exists()
 
 
 def parts_being_compiled() -> list[str]:
     """The parts that living processes compile right now, by name."""
     folder = os.environ.get("NUMBA_CACHE_DIR")
     locks = [] if folder is None else sorted(Path(folder).glob("*.lock"))
-    return [lock.stem for lock in locks if not is_compiled(lock.stem) and _is_held(lock)]
+    return [lock.stem for lock in locks if _is_held(lock)]
 
 
 def lock_saving() -> None:
@@ -107,62 +125,98 @@ def lock_saving() -> None:
     _saving_is_locked = True
 
 
-def source_hash(root: Path) -> str:
-    """Hash every file that holds a kernel and what those import, directly or not, as 16 hexadecimal digits.
+def module_hash(file: str | Path) -> str | None:
+    """The hash of a file of `KERNEL_PACKAGES` and of all that it imports; None for any other file."""
+    with contextlib.suppress(ValueError):
+        return _hashes_of_this_tree().get(str(Path(file).relative_to(ROOT)))
+    return None
 
-    What they import counts because a kernel bakes in the constants of other modules, whether those name numba or not. A
-    service's routes, which no kernel imports, do not count: an edit there costs no compilation.
+
+def module_hashes(root: Path) -> dict[str, str]:
+    """Hash each file of the packages that hold kernels together with all that it imports.
+
+    What it imports counts because a kernel bakes in the code and the constants of other modules, whether those name numba or
+    not. What a file does not import, directly or not, does not count: an edit there costs no compilation.
 
     Args:
         root: the folder that holds the packages `KERNEL_PACKAGES`.
+
+    Returns:
+        16 hexadecimal digits for each file, by its path below ``root``.
     """
     sources = {
         path.relative_to(root): path.read_bytes()
         for package in KERNEL_PACKAGES
-        for path in (root / package).rglob("*.py")
+        for path in sorted((root / package).rglob("*.py"))
     }
+    digests = {path: hashlib.blake2b(source, digest_size=16).digest() for path, source in sources.items()}
+    imports = {
+        path: [target for target in _imports(source) if target in sources] for path, source in sources.items()
+    }
+    hashes = {}
+    for path in sources:
+        digest = hashlib.blake2b(digest_size=8)
+        for reached in sorted(_reached(path, imports)):
+            digest.update(str(reached).encode() + b"\0" + digests[reached])
+        hashes[str(path)] = digest.hexdigest()
+    return hashes
+
+
+@functools.cache
+def _hashes_of_this_tree() -> dict[str, str]:
+    """The ``module_hashes`` of the running tree, looked up by each file's name, size, inode and time of change.
+
+    Reading and searching every file takes 0.2 s; asking for their times takes 2 ms. A file that is written has another time of
+    change, which nobody can set back (``st_ctime_ns``).
+    """
+    cache = os.environ.get("NUMBA_CACHE_DIR")
+    if cache is None:
+        return module_hashes(ROOT)
+    state = hashlib.blake2b(digest_size=16)
+    for package in KERNEL_PACKAGES:
+        for line in sorted(_file_states(ROOT / package)):
+            state.update(line.encode())
+    folder = Path(cache, "source-hashes")
+    known = folder / f"{state.hexdigest()}.json"
+    with contextlib.suppress(OSError, ValueError):
+        remembered: dict[str, str] = json.loads(known.read_text())
+        return remembered
+    found = module_hashes(ROOT)
+    with contextlib.suppress(
+        OSError
+    ):  # a folder that cannot be written: the hashes are worked out again next time
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in by_age(folder.iterdir())[MAX_KEPT_HASHES - 1 :]:
+            old.unlink(missing_ok=True)
+        fresh = known.with_suffix(f".{os.getpid()}")
+        fresh.write_text(json.dumps(found))
+        fresh.replace(known)
+    return found
+
+
+def by_age(paths: Iterable[Path]) -> list[Path]:
+    """The paths, the newest first."""
+
+    def changed_at(path: Path) -> float:
+        with contextlib.suppress(FileNotFoundError):  # another process may be at it too
+            return path.stat().st_mtime
+        return 0.0
+
+    return sorted(paths, key=changed_at, reverse=True)
+
+
+def _mark(folder: str, part: str) -> Path:
+    return Path(folder, f"{part}-{_hashes_of_this_tree()[PART_ENTRIES[part]]}.compiled")
+
+
+def _reached(start: Path, imports: dict[Path, list[Path]]) -> set[Path]:
     reached: set[Path] = set()
-    ahead = [path for path, source in sources.items() if b"njit" in source]
+    ahead = [start]
     while ahead:
         if (path := ahead.pop()) not in reached:
             reached.add(path)
-            ahead += [target for target in _imports(sources[path]) if target in sources]
-    digest = hashlib.blake2b(digest_size=8)
-    for path in sorted(reached):
-        digest.update(str(path).encode())
-        digest.update(sources[path])
-    return digest.hexdigest()
-
-
-def _remembered_hash(root: Path, folder: Path) -> str:
-    """The ``source_hash`` of a tree, looked up by each file's name, size, inode and time of change.
-
-    Reading and searching every file takes 0.1 s at the start of every process; asking for their times takes 2 ms. A file that
-    is written has another time of change, which nobody can set back (``st_ctime_ns``).
-
-    Args:
-        root: the folder that holds the packages.
-        folder: holds one small file for each state of a tree that was seen.
-    """
-    state = hashlib.blake2b(digest_size=16)
-    for package in filter(Path.is_dir, (root / name for name in KERNEL_PACKAGES)):
-        for line in sorted(_file_states(package)):
-            state.update(line.encode())
-    known = folder / state.hexdigest()
-    with contextlib.suppress(OSError):
-        if len(remembered := known.read_text()) == 16:
-            return remembered
-    found = source_hash(root)
-    with contextlib.suppress(
-        OSError
-    ):  # a folder that cannot be written: the hash is worked out again next time
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in _by_age(folder.iterdir())[MAX_KEPT_HASHES - 1 :]:
-            old.unlink(missing_ok=True)
-        fresh = known.with_suffix(f".{os.getpid()}")
-        fresh.write_text(found)
-        fresh.replace(known)
-    return found
+            ahead += imports[path]
+    return reached
 
 
 def _file_states(folder: Path) -> Iterator[str]:
@@ -196,14 +250,3 @@ def _is_held(file: Path) -> bool:
         except BlockingIOError:
             return True
     return False
-
-
-def _by_age(paths: Iterator[Path]) -> list[Path]:
-    """The paths, the newest first."""
-    return sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)
-
-
-def _delete_old_generations(root: Path, current: Path) -> None:
-    others = _by_age(path for path in root.glob("kernels-*") if path != current)
-    for folder in others[MAX_GENERATIONS - 1 :]:
-        shutil.rmtree(folder, ignore_errors=True)  # another process may be at it too

@@ -115,7 +115,7 @@ def flood(
         _flood_embedded(scenario, as_json, report, record)
         return
     from launchday.launcher import lifecycle
-    from loadtest.flood import run as flooding
+    from loadtest import command as flooding
 
     loaded = read_scenario(scenario)
     config = read_settings()
@@ -126,7 +126,7 @@ def flood(
         )
 
     async def play() -> int:
-        return await flooding.run(
+        return await flooding.run_scenario(
             loaded,
             config,
             report_path=report or DEFAULT_REPORT,
@@ -393,8 +393,10 @@ def _flood_embedded(
 ) -> None:
     from launchday.launcher import lifecycle
     from launchday.launcher.kernels import FLOOD_PARTS
-    from loadtest.flood import run as flooding
+    from loadtest import command as flooding
+    from loadtest.report.run_json import write_run_json
     from loadtest.scenario.faults import SlowStore
+    from loadtest.scenario.population import region_latencies_ms
 
     loaded = read_scenario(name)
     if (refusal := flooding.why_not_floodable(loaded)) is not None:
@@ -402,7 +404,7 @@ def _flood_embedded(
     config = read_settings()
     config = config.model_copy(update=loaded.backend_settings())
     with usage_errors():  # before anything is started
-        flooding.region_latencies_ms(loaded, config.region_names)
+        region_latencies_ms(loaded, config.region_names)
     # A folder of its own: a run begins with empty books, and must not empty those of `launchday up`.
     config = config.model_copy(update={"state_dir": config.state_dir / "run"})
     if record is not None:
@@ -411,15 +413,15 @@ def _flood_embedded(
     report_path = report or DEFAULT_REPORT
 
     async def play(completed: Settings, stop: asyncio.Event, machine: Backend) -> int:
-        return await flooding.run(
+        return await flooding.run_scenario(
             loaded,
             completed,
             report_path=report_path,
             as_json=as_json,
             console=console,
             stop_event=stop,
-            machine=machine,
-            told=None if json_file is None else lambda outcome: outcome.write_json(json_file),
+            processes=machine,
+            on_outcome=None if json_file is None else lambda outcome: write_run_json(outcome, json_file),
         )
 
     raise typer.Exit(

@@ -63,9 +63,9 @@ class EngineStack:
     def start(self, progress: ProgressCallback = lambda _: None) -> Settings:
         """Start every embedded server needed, one after the other, and return the completed settings.
 
-        Raises ServerError when one cannot be had or does not answer; those already started are stopped first.
+        Raises EngineError when one cannot be had or does not answer; those already started are stopped first.
         """
-        self._check_given()
+        self.check_given()
         # One after the other: together they take 0.7 s, and a server is tied to the thread that started it.
         filled: dict[str, object] = {}
         try:
@@ -93,8 +93,8 @@ class EngineStack:
             self.servers.pop(role).stop()
         (self.settings.state_dir / RUNNING_FILE).unlink(missing_ok=True)
 
-    def _check_given(self) -> None:
-        """Ask the servers that the settings name, before the first of ours is started."""
+    def check_given(self) -> None:
+        """Ask every server that the settings name for its version. Raises EngineError where one does not answer."""
         for part in engine_roles(self.settings):
             if given := getattr(self.settings, part.setting):
                 _, problem = asyncio.run(probe(part.role, given))

@@ -92,7 +92,7 @@ class Backend:
             shutil.rmtree(self.settings.state_dir / "analytics", ignore_errors=True)
             (self.settings.state_dir / "fleet" / "policies.json").unlink(missing_ok=True)
         try:
-            self.check_ports()
+            self._check_ports()
             settings = self._stack.start(progress)
             if self._store_proxy:
                 settings = self._start_store_proxy(settings)
@@ -177,8 +177,15 @@ class Backend:
             last = (done.stderr.strip().splitlines() or ["no output"])[-1]
             raise BackendError(f"the store's schema could not be migrated: {last}")
 
-    def check_ports(self) -> None:
-        """Raise BackendError where a service's port is in use."""
+    def check(self) -> None:
+        """Look for what would make the start fail, before anything is started or compiled. Raises BackendError."""
+        self._check_ports()
+        try:
+            self._stack.check_given()
+        except EngineError as error:
+            raise BackendError(str(error)) from error
+
+    def _check_ports(self) -> None:
         for service in SERVICES:
             if not service.port_setting:
                 continue

@@ -80,7 +80,7 @@ def run_with_backend(
     with single_instance(settings.state_dir), signals.installed():
         backend = Backend(settings, fresh=fresh, store_proxy=store_proxy)
         try:
-            backend.check_ports()  # before a minute is spent on compiling
+            backend.check()  # before a minute is spent on compiling
             compile_kernels(progress, kernel_parts)
             with progress.during("starting the backend"):
                 completed = backend.start(progress)
