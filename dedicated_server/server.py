@@ -28,12 +28,14 @@ from dedicated_server.match.session import MatchSession, Timeouts
 from dedicated_server.match.spec import MalformedMatchError, MatchSpec
 from dedicated_server.match.spectator import open_feed
 from dedicated_server.match.warm_up import warm_up as load_kernels
+from dedicated_server.protocol.server.wire import SECRET_BYTES
 from dedicated_server.recording.recorder import Recorder
 from dedicated_server.simulation.match import MatchConfig
 from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.pacing import SystemTickClock, TickClock
 from dedicated_server.transport import Transport, TransportError, open_transport
 from launchday import telemetry
+from launchday.clock import SystemClock
 from launchday.identity import Signer
 from launchday.settings import Settings, settings
 from matchmaker.client import MatchmakerClient
@@ -164,13 +166,23 @@ async def _play(
     signer = Signer(configured.identity_secret.get_secret_value())
     token = signer.service_token(record.name, clock.unix_s(clock.now_ns()))
     producer = EventProducer(
-        configured.kafka_bootstrap, configured.topic_prefix, record.name, configured.state_dir / "spool"
+        configured.kafka_bootstrap,
+        configured.topic_prefix,
+        record.name,
+        configured.state_dir / "spool",
+        clock=SystemClock(),
     )
 
     def open_engine(config: MatchConfig) -> Engine:
-        recorder = _open_recorder(configured, config)
+        recorder = _open_recorder(configured, config, clock)
         return Engine(
-            config, configured.fleet_key_bytes, transport, host=host, port=record.port, recorder=recorder
+            config,
+            configured.fleet_key_bytes,
+            transport,
+            secret=clock.random("challenge-cookies").randbytes(SECRET_BYTES),
+            host=host,
+            port=record.port,
+            recorder=recorder,
         )
 
     async def send_report(report: str) -> None:
@@ -209,13 +221,13 @@ async def _play(
         return EXIT_ENDED if ended else EXIT_FAILED
 
 
-def _open_recorder(configured: Settings, config: MatchConfig) -> Recorder | None:
+def _open_recorder(configured: Settings, config: MatchConfig, clock: TickClock) -> Recorder | None:
     """What records the match, where that is wanted and can be; the match is played in any case."""
     if not configured.record_dir:
         return None
     path = Path(configured.record_dir) / f"{config.match_id}.ldr"
     try:
-        return Recorder(path, config)
+        return Recorder(path, config, clock)
     except OSError as error:
         log.error("the match is not recorded", path=str(path), reason=str(error))
         return None

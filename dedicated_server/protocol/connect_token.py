@@ -9,7 +9,6 @@ here needs numba, so a director starts fast.
 from __future__ import annotations
 
 import ipaddress
-import secrets
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ VERSION = b"LDWIRE01"
 KEY_BYTES = 32
 NONCE_BYTES = 24
 TAG_BYTES = 16
+RANDOM_BYTES = NONCE_BYTES + 2 * KEY_BYTES  # drawn for each token
 
 CIPHER_CHACHA20_POLY1305 = 1
 CIPHER_AEGIS_128L = 2
@@ -98,22 +98,23 @@ def seal(
     port: int,
     issued_at: float,
     expires_at: float,
+    random: bytes,
     cipher: int | None = None,
-    random: bytes | None = None,
 ) -> bytes:
     """Issue a token: the whole of it, for the client, over a lane that others cannot read.
 
     ``entity`` is the player's index in the match's roster, ``address`` an IPv4 or IPv6 literal, the times
-    are Unix seconds. ``random`` (88 bytes: nonce, client-to-server key, server-to-client key) is drawn when
-    left out.
+    are Unix seconds. ``random``: RANDOM_BYTES bytes, fit for keys, never used before: nonce, client-to-server key,
+    server-to-client key.
     """
     if len(fleet_key) != KEY_BYTES:
         raise ValueError("the fleet key must have 32 bytes")
     cipher = best_cipher() if cipher is None else cipher
     if cipher not in CIPHERS:
         raise ValueError(f"no such cipher: {cipher}")
-    drawn = secrets.token_bytes(NONCE_BYTES + 2 * KEY_BYTES) if random is None else random
-    nonce, up, down = drawn[:NONCE_BYTES], drawn[NONCE_BYTES:-KEY_BYTES], drawn[-KEY_BYTES:]
+    if len(random) != RANDOM_BYTES:
+        raise ValueError(f"a token is made from {RANDOM_BYTES} random bytes, not {len(random)}")
+    nonce, up, down = random[:NONCE_BYTES], random[NONCE_BYTES:-KEY_BYTES], random[-KEY_BYTES:]
     associated = ASSOCIATED.pack(VERSION, cipher, _milliseconds(expires_at))
     ip = pack_address(address)
     private = PRIVATE.pack(
@@ -134,26 +135,26 @@ def seal_seats(
     port: int,
     issued_at: float,
     expires_at: float,
-    random: bytes | None = None,
+    random: bytes,
 ) -> list[bytes]:
     """The tokens of many seats of a match, as `seal` would issue them one by one, at two fifths of the cost.
 
-    ``seats`` are (player id, entity, team); ``random``: 88 bytes for each.
+    ``seats`` are (player id, entity, team); ``random``: RANDOM_BYTES for each.
     """
     if len(fleet_key) != KEY_BYTES:
         raise ValueError("the fleet key must have 32 bytes")
-    each = NONCE_BYTES + 2 * KEY_BYTES
-    drawn = secrets.token_bytes(each * len(seats)) if random is None else random
+    if len(random) != RANDOM_BYTES * len(seats):
+        raise ValueError(f"tokens are made from {RANDOM_BYTES} random bytes each")
     associated = ASSOCIATED.pack(VERSION, best_cipher(), _milliseconds(expires_at))
     ip, match, issued_ms = pack_address(address), match_id.bytes, _milliseconds(issued_at)
     sealed = ffi.new("unsigned char[]", SEALED_BYTES)
     view = ffi.buffer(sealed, SEALED_BYTES)
     tokens = []
     for place, (player_id, entity, team) in enumerate(seats):
-        at = place * each
-        nonce = drawn[at : at + NONCE_BYTES]
-        up = drawn[at + NONCE_BYTES : at + NONCE_BYTES + KEY_BYTES]
-        down = drawn[at + NONCE_BYTES + KEY_BYTES : at + each]
+        at = place * RANDOM_BYTES
+        nonce = random[at : at + NONCE_BYTES]
+        up = random[at + NONCE_BYTES : at + NONCE_BYTES + KEY_BYTES]
+        down = random[at + NONCE_BYTES + KEY_BYTES : at + RANDOM_BYTES]
         private = PRIVATE.pack(match, player_id, entity, team, ip, port, issued_ms, up, down)
         # PyNaCl's own wrapper checks each argument's type and size, which takes twice as long as to encrypt.
         lib.crypto_aead_xchacha20poly1305_ietf_encrypt(

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import queue
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -61,6 +60,7 @@ from dedicated_server.simulation.world import EVENT_COUNT, World
 
 if TYPE_CHECKING:
     from dedicated_server.simulation.match import MatchConfig
+    from launchday.clock import Clock
 
 MAX_FILE_BYTES: Final = 512 << 20  # of a file: a hundred players for four hours
 WAITING_CHUNKS: Final = 8  # seconds that the disk may lag behind
@@ -86,7 +86,9 @@ class Recorder:
     ``ended`` says why it ended, once it has.
     """
 
-    def __init__(self, path: Path, config: MatchConfig, *, max_bytes: int = MAX_FILE_BYTES) -> None:
+    def __init__(
+        self, path: Path, config: MatchConfig, clock: Clock, *, max_bytes: int = MAX_FILE_BYTES
+    ) -> None:
         players = len(config.players)
         self.path = path
         self.ended: str | None = None
@@ -103,8 +105,7 @@ class Recorder:
         self._file = path.open("wb")
         self._writer = SectionWriter(self._file)
         self._waiting.put((MATCH, json.dumps(_described(config)).encode()))
-        self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
-        self._thread.start()
+        self._thread = clock.start_thread(self._write, "recorder")
 
     def record_tick(self, tick: int, started: bool, wire: ServerState, world: World) -> None:
         """A tick has been simulated. ``started``: whether the match is being played by now."""

@@ -30,7 +30,7 @@ from dedicated_server.protocol.inputs import (
     INPUT_YAW,
 )
 from dedicated_server.protocol.server.state import EXPECTED, NEWCOMER, NEWLY_CONNECTED, NEWLY_LOST
-from dedicated_server.protocol.server.wire import MAX_PLAYERS, ServerWire
+from dedicated_server.protocol.server.wire import MAX_PLAYERS, SECRET_BYTES, ServerWire
 from dedicated_server.recording.file import (
     CAME,
     CHUNK,
@@ -154,6 +154,7 @@ class _Playback:
             player_ids=[0] * players,
             host="0.0.0.0",
             port=0,
+            secret=bytes(SECRET_BYTES),  # nobody connects
         )
         try:
             self._match = open_match(config, Inputs(newest=self._wire.input_newest, rows=self._wire.inputs))

@@ -6,7 +6,6 @@ time it is. Everything else in here says when a match begins, when it ends, and 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -25,6 +24,7 @@ from dedicated_server.replication.replicate import queue_match_over
 from dedicated_server.simulation.match import MatchConfig, RosterPlayer, roster_of
 from dedicated_server.simulation.world import Inputs
 from dedicated_server.tick.overload import Overload
+from dedicated_server.tick.pacing import measured_ns
 from dedicated_server.tick.slots import DamageTotals, PlayerSlots
 from dedicated_server.tick.stage_timer import StageTimer
 from dedicated_server.tick.stages import (
@@ -78,10 +78,11 @@ class Engine:
         fleet_key: bytes,
         transport: Transport,
         *,
+        secret: bytes,
         host: str | None = None,
         port: int | None = None,
         recorder: Recorder | None = None,
-        clock_ns: Callable[[], int] = time.perf_counter_ns,
+        clock_ns: Callable[[], int] = measured_ns,
     ) -> None:
         self.config = config
         self.transport = transport
@@ -94,6 +95,7 @@ class Engine:
             player_ids=[player.player_id for player in roster],
             host=host or transport.host,
             port=port or transport.port,
+            secret=secret,
             zeros=zeros,
         )
         self.match = open_match(config, Inputs(newest=self.wire.input_newest, rows=self.wire.inputs), zeros)

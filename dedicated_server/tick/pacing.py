@@ -7,7 +7,6 @@ Before it spins, the engine may get ready for the tick, in time that would have 
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from typing import Final, Protocol
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from numba import njit, types
 
 from dedicated_server.native.compilation import STAGE
+from launchday.clock import Clock, SystemClock
 
 SECOND_NS: Final = 1_000_000_000
 MARGIN_NS: Final = 1_500_000  # how late an event loop may wake up: selectors count in milliseconds
@@ -55,8 +55,8 @@ class PacedEngine(Protocol):
         """Leave out ticks that are too late to be done."""
 
 
-class TickClock(Protocol):
-    """Time, and waiting for it."""
+class PacingClock(Protocol):
+    """Time as the pacing of ticks needs it: to the nanosecond, and waiting for a moment."""
 
     def now_ns(self) -> int:
         """Nanoseconds since an arbitrary moment, never going backwards."""
@@ -71,31 +71,41 @@ class TickClock(Protocol):
         """Return at ``due_ns``, as nearly as can be; at once if it is past."""
 
 
-class SystemTickClock:
-    """The machine's clock: the wall clock is read once, from then on it goes on evenly."""
+class TickClock(Clock, PacingClock, Protocol):
+    """The clock of a game server: the seam of its services, and the pacing of its ticks."""
+
+
+def measured_ns() -> int:
+    """Nanoseconds of the monotonic clock: for measuring how long a stage takes, and for pacing."""
+    return time.perf_counter_ns()
+
+
+class SystemTickClock(SystemClock):
+    """The machine's clock. For ticks the wall clock is read once, from then on it goes on evenly."""
 
     def __init__(self) -> None:
-        self._unix_offset_s = time.time() - time.perf_counter_ns() / SECOND_NS
+        super().__init__()
+        self._unix_offset_s = self.now() - measured_ns() / SECOND_NS
         self._timespec = np.zeros(2, dtype=np.int64)
 
     def now_ns(self) -> int:
         """Nanoseconds of the monotonic clock."""
-        return time.perf_counter_ns()
+        return measured_ns()
 
     def unix_s(self, now_ns: int) -> float:
         """Unix time of a moment of ``now_ns``."""
         return self._unix_offset_s + now_ns / SECOND_NS
 
     async def sleep_until_near(self, due_ns: int) -> None:
-        """Sleep in the event loop, then in the kernel."""
+        """Sleep in the event loop until ``MARGIN_NS`` before ``due_ns``, then in the kernel until ``SPIN_NS`` before it."""
         if CAN_SPIN:
-            await asyncio.sleep(max(due_ns - MARGIN_NS - time.perf_counter_ns(), 0) / SECOND_NS)
+            await self.sleep(max(due_ns - MARGIN_NS - measured_ns(), 0) / SECOND_NS)
             sleep_until_ns(due_ns - SPIN_NS, self._timespec)
         else:
-            await asyncio.sleep(max(due_ns - time.perf_counter_ns(), 0) / SECOND_NS)
+            await self.sleep(max(due_ns - measured_ns(), 0) / SECOND_NS)
 
     def spin_until(self, due_ns: int) -> None:
-        """Do not sleep at all."""
+        """Read the clock until it says ``due_ns``, without sleeping."""
         if CAN_SPIN:
             spin_until_ns(due_ns, self._timespec)
 
@@ -120,7 +130,7 @@ def spin_until_ns(due_ns: int, timespec: npt.NDArray[np.int64]) -> int:
             return int(now_ns)
 
 
-async def run_paced(engine: PacedEngine, clock: TickClock) -> None:
+async def run_paced(engine: PacedEngine, clock: PacingClock) -> None:
     """Tick until ``engine.finished``.
 
     Ticks are due at whole multiples of the period from the first, so rounding never accumulates. A tick that begins late is

@@ -80,7 +80,9 @@ def gather_arrays(
 
 
 def _example() -> TickArrays:
-    wire = ServerWire(fleet_key=bytes(32), match_id=UUID(int=0), player_ids=[1], host="127.0.0.1", port=1)
+    wire = ServerWire(
+        fleet_key=bytes(32), match_id=UUID(int=0), player_ids=[1], host="127.0.0.1", port=1, secret=bytes(48)
+    )
     world = new_world([0], np.zeros((2, 1)), np.zeros(RULES))
     return gather_arrays(new_inbox(1), wire.state, world, new_grid(1, 1.0, 1.0), [0])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import secrets
 import socket
 from binascii import b2a_base64
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -213,6 +214,7 @@ def assigned_views(
         port=port,
         issued_at=now,
         expires_at=now + token_ttl_s,
+        random=secrets.token_bytes(connect_token.RANDOM_BYTES * len(seats)),
     )
     views = []
     for ticket_id, (_, entity, team), token in zip(ticket_ids, seats, tokens, strict=True):

@@ -17,7 +17,7 @@ import numpy as np
 from dedicated_server.native.mmsg import sockaddr
 from dedicated_server.protocol import connect_token
 from dedicated_server.protocol.fields import FLAG_ALIVE, PHASE_PLAYING, RELIABLE_MATCH_OVER, pack_entity
-from dedicated_server.protocol.server.wire import ServerWire
+from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
 
 MAX_BATCH = 256
 
@@ -42,6 +42,7 @@ class TinyServer:
             player_ids=[1000 + slot for slot in range(players)],
             host=self.host,
             port=self.port,
+            secret=bytes(SECRET_BYTES),
         )
         self.alive = [True] * players
         self.zone_radius_m = 200.0
@@ -60,6 +61,7 @@ class TinyServer:
             port=self.port,
             issued_at=time.time(),
             expires_at=time.time() + 60,
+            random=secrets.token_bytes(connect_token.RANDOM_BYTES),
         )
 
     def end_match(self) -> None:

@@ -77,7 +77,6 @@ int64[…] named by `datagrams.COUNTERS`; ``drops_by_reason()`` and ``counters_b
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -145,14 +144,13 @@ class ServerWire:
         player_ids: Sequence[int],
         host: str,
         port: int,
+        secret: bytes,
         time_out_s: float = datagrams.TIME_OUT_S,
-        secret: bytes | None = None,
         zeros: AllocateZeros = np.zeros,
     ) -> None:
         if not 1 <= len(player_ids) <= MAX_PLAYERS:
             raise ValueError(f"a match has 1 to {MAX_PLAYERS} players, not {len(player_ids)}")
-        drawn = secrets.token_bytes(SECRET_BYTES) if secret is None else secret
-        self.state = allocate(fleet_key, match_id, player_ids, host, port, drawn, time_out_s, zeros)
+        self.state = allocate(fleet_key, match_id, player_ids, host, port, secret, time_out_s, zeros)
         state = self.state
         self.players = len(player_ids)
         self.status = state.status

@@ -37,14 +37,14 @@ from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.ports import open_sidecar_sockets
 from dedicated_server.fleet.pool.states import State
 from dedicated_server.match.spectator import SpectatorFeed
+from dedicated_server.protocol.server.wire import SECRET_BYTES
 from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.tick.engine import Engine
 from dedicated_server.transport.memory import MemoryTransport
 from launchday import child_processes
 from launchday.engines.base import free_port
-from launchday.engines.stack import environment
 from launchday.identity import OPERATOR, SERVICE, Signer
-from launchday.settings import Settings
+from launchday.settings import Settings, environment
 from loadtest.bench.errors import BenchError
 from loadtest.bench.fleet.allocation_clients import REGION, Calls, allocate_servers
 from loadtest.bench.harness.statistics import percentiles
@@ -281,7 +281,12 @@ class _Cold:
 def _spectator() -> dict[str, float]:
     """What writing the spectator feed takes, of a match of a hundred."""
     roster = [RosterPlayer(player_id=entity + 1, team=entity, entity=entity) for entity in range(100)]
-    engine = Engine(MatchConfig(UUID(int=1), "battle_royale", 0, 60.0, roster), bytes(32), MemoryTransport())
+    engine = Engine(
+        MatchConfig(UUID(int=1), "battle_royale", 0, 60.0, roster),
+        bytes(32),
+        MemoryTransport(),
+        secret=bytes(SECRET_BYTES),
+    )
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
         feed = SpectatorFeed(Path(folder) / "bench.feed", range(1, 101))
         took_us = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import secrets
 import time
 from typing import Final
 
@@ -12,6 +13,7 @@ import uvloop
 
 from dedicated_server.match.warm_up import warm_up
 from dedicated_server.protocol import connect_token
+from dedicated_server.protocol.server.wire import SECRET_BYTES
 from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.pacing import SystemTickClock, run_paced
@@ -54,7 +56,7 @@ async def _serve(plan: RunConfig, board: SharedState, tell: Send) -> ServerFigur
         if plan.floor:
             floor = Floor(HOST, _room(plan.players))
             stack.callback(floor.close)
-        engine = Engine(_match(plan), FLEET_KEY, transport)
+        engine = Engine(_match(plan), FLEET_KEY, transport, secret=bytes(SECRET_BYTES))
         clock = SystemTickClock()
         strikes = None
         if plan.events_per_s:
@@ -102,6 +104,7 @@ def _tokens(engine: Engine, transport: Transport) -> tuple[bytes, ...]:
             port=transport.port,
             issued_at=now_s,
             expires_at=now_s + TOKEN_S,
+            random=secrets.token_bytes(connect_token.RANDOM_BYTES),
         )
         for player in engine.match.roster
     )

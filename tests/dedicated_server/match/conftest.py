@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -19,9 +20,8 @@ import pytest
 
 from dedicated_server.match.warm_up import warm_up
 from dedicated_server.protocol import connect_token
-from launchday.engines.stack import environment
 from launchday.identity import Signer
-from launchday.settings import Settings
+from launchday.settings import Settings, environment
 from meta_service.client import MetaClient
 from tests.dedicated_server.match.players import Players
 from tests.dedicated_server.match.strict_sidecar import free_tcp_port
@@ -53,6 +53,7 @@ class TestMatch:
                 port=port,
                 issued_at=now,
                 expires_at=now + 60,
+                random=secrets.token_bytes(connect_token.RANDOM_BYTES),
             )
             for entity, player_id in enumerate(self.player_ids)
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from uuid import UUID
 
@@ -12,6 +13,7 @@ import pytest
 from dedicated_server.match.report import build_report
 from dedicated_server.protocol import connect_token, datagrams
 from dedicated_server.protocol.sealing import CHACHA_TAG_BYTES
+from dedicated_server.protocol.server.wire import SECRET_BYTES
 from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.tick.engine import Engine
 from dedicated_server.transport import open_transport
@@ -57,6 +59,7 @@ def token(config: MatchConfig, player: RosterPlayer, port: int, cipher: int) -> 
         issued_at=now_s,
         expires_at=now_s + 600.0,
         cipher=cipher,
+        random=secrets.token_bytes(connect_token.RANDOM_BYTES),
     )
 
 
@@ -66,7 +69,7 @@ async def test_an_eavesdropper_reads_nothing_of_a_match_but_would_if_it_were_the
     roster = [RosterPlayer(player_id, entity, entity) for entity, player_id in enumerate(PLAYER_IDS)]
     config = MatchConfig(MATCH_ID, "battle_royale", 5, match_s=60.0, players=roster, spawn_radius_m=30.0)
     transport = await open_transport("127.0.0.1", 0)
-    engine = Engine(config, FLEET_KEY, transport)
+    engine = Engine(config, FLEET_KEY, transport, secret=bytes(SECRET_BYTES))
     tokens = [token(config, player, transport.port, cipher) for player in roster]
     players = Players(tokens)
     planted: list[bytes] = []

@@ -14,6 +14,7 @@ import pytest
 
 from dedicated_server.match import spec
 from dedicated_server.match.session import MatchSession, Timeouts
+from dedicated_server.protocol.server.wire import SECRET_BYTES
 from dedicated_server.simulation.match import MatchConfig
 from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.pacing import SystemTickClock
@@ -116,7 +117,7 @@ class Bench:
         self.engines: list[Engine] = []
 
         def open_engine(config: MatchConfig) -> Engine:
-            self.engines.append(Engine(config, FLEET_KEY, transport))
+            self.engines.append(Engine(config, FLEET_KEY, transport, secret=bytes(SECRET_BYTES)))
             return self.engines[-1]
 
         async def send_report(report: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -37,6 +38,7 @@ def token(entity: int = 0, **changed: Any) -> bytes:
         "port": PORT,
         "issued_at": NOW_S - 1.0,
         "expires_at": NOW_S + 3600.0,
+        "random": secrets.token_bytes(connect_token.RANDOM_BYTES),
     }
     fleet_key = changed.pop("fleet_key", FLEET_KEY)
     return connect_token.seal(fleet_key, **{**fields, **changed})

@@ -69,7 +69,7 @@ def test_a_short_key_and_an_unknown_cipher_are_refused_at_the_source() -> None:
 
 
 def test_the_tokens_of_seats_are_those_that_would_be_sealed_one_by_one() -> None:
-    drawn = bytes(range(256)) * 2
+    drawn = bytes((7 * place + place // 88) % 256 for place in range(3 * connect_token.RANDOM_BYTES))
     seats = [(1000, 0, 0), (2**63 - 1, 5, 1), (7, 2, 0)]
     terms: dict[str, Any] = {
         "match_id": MATCH_ID,
@@ -86,6 +86,10 @@ def test_the_tokens_of_seats_are_those_that_would_be_sealed_one_by_one() -> None
         )
         for place, (player, entity, team) in enumerate(seats)
     ]  # fmt: skip
-    assert len(set(connect_token.seal_seats(FLEET_KEY, seats, **terms))) == 3
+    assert len(set(tokens)) == 3
     with pytest.raises(ValueError, match="32 bytes"):
-        connect_token.seal_seats(b"short", seats, **terms)
+        connect_token.seal_seats(b"short", seats, random=drawn, **terms)
+    with pytest.raises(ValueError, match="88 random bytes each"):
+        connect_token.seal_seats(FLEET_KEY, seats, random=drawn[1:], **terms)
+    with pytest.raises(ValueError, match="88 random bytes, not 87"):
+        token(random=drawn[:87])

@@ -10,7 +10,7 @@ from dedicated_server.native.mmsg import sockaddr
 from dedicated_server.protocol.client.receive import client_receive
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.transmit import client_transmit
-from dedicated_server.protocol.server.wire import ServerWire
+from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
 from tests.dedicated_server.protocol.rig import FIRST_PLAYER, FLEET_KEY, MATCH_ID, ROOM, token
 
 PLAYERS = 10
@@ -29,8 +29,7 @@ def test_players_join_and_see_each_other_over_real_sockets() -> None:
         port = server.getsockname()[1]
         wire = ServerWire(
             fleet_key=FLEET_KEY, match_id=MATCH_ID, host="127.0.0.1", port=port,
-            player_ids=range(FIRST_PLAYER, FIRST_PLAYER + PLAYERS),
-        )  # fmt: skip
+            player_ids=range(FIRST_PLAYER, FIRST_PLAYER + PLAYERS), secret=bytes(SECRET_BYTES))  # fmt: skip
         clients = ClientSessions(PLAYERS, PLAYERS)
         for entity in range(PLAYERS):
             clients.add(token(entity, address="127.0.0.1", port=port, issued_at=now_s, expires_at=now_s + 60))

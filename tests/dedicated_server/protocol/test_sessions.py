@@ -11,7 +11,7 @@ from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_GONE
 from dedicated_server.protocol.connect_token import ConnectTokenError
 from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIMED_OUT
 from dedicated_server.protocol.inputs import INPUT_BUTTONS, INPUT_TICK
-from dedicated_server.protocol.server.wire import ServerWire
+from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
 from tests.dedicated_server.protocol.oracle import Input, OracleClient, write_message
 from tests.dedicated_server.protocol.rig import FLEET_KEY, MATCH_ID, Table, token
 
@@ -234,5 +234,10 @@ def test_indexes_are_given_and_taken_back() -> None:
 def test_a_match_of_an_impossible_size_is_refused(players: int) -> None:
     with pytest.raises(ValueError, match="1 to 2048 players"):
         ServerWire(
-            fleet_key=FLEET_KEY, match_id=MATCH_ID, player_ids=range(players), host="127.0.0.1", port=1
+            fleet_key=FLEET_KEY,
+            match_id=MATCH_ID,
+            player_ids=range(players),
+            host="127.0.0.1",
+            port=1,
+            secret=bytes(SECRET_BYTES),
         )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED
 from dedicated_server.protocol.inputs import INPUT_RING, INPUT_TICK
-from dedicated_server.protocol.server.wire import ServerWire
+from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
 from dedicated_server.recording.file import (
     CHUNK,
     COLUMNS,
@@ -37,6 +37,7 @@ from dedicated_server.recording.recorder import RecordedInputs, Recorder, append
 from dedicated_server.recording.replay import ReplayResult, put_inputs, read_config, replay
 from dedicated_server.simulation import world as w
 from dedicated_server.simulation.match import RosterPlayer
+from launchday.clock import SystemClock
 from tests.dedicated_server.replication.lossy import LossyTable
 from tests.dedicated_server.replication.test_lossy_links import Wanderers
 from tests.dedicated_server.tick.swarm import config
@@ -303,7 +304,7 @@ def test_a_section_that_would_unpack_to_more_than_it_says_is_damage(tmp_path: Pa
 def test_a_recording_that_grows_too_large_ends_there_and_the_match_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "large.ldr"
     table = LossyTable(4, Wanderers(4), record_to=None, spawn_radius_m=40.0, match_s=60.0)
-    recorder = Recorder(path, table.engine.config, max_bytes=3_000)
+    recorder = Recorder(path, table.engine.config, SystemClock(), max_bytes=3_000)
     table.engine._recorder = recorder
     for _ in range(10):
         table.play(60)
@@ -349,7 +350,12 @@ def test_what_is_gathered_and_put_back_is_what_the_wire_had(
     random = np.random.default_rng(seed)
     server, again = (
         ServerWire(
-            fleet_key=bytes(32), match_id=config(3).match_id, player_ids=[1, 2, 3], host="127.0.0.1", port=1
+            fleet_key=bytes(32),
+            match_id=config(3).match_id,
+            player_ids=[1, 2, 3],
+            host="127.0.0.1",
+            port=1,
+            secret=bytes(SECRET_BYTES),
         )
         for _ in range(2)
     )

@@ -20,10 +20,12 @@ from dedicated_server.protocol.client.receive import RECEIVED_SNAPSHOT, client_r
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.client.view import new_view, view_frame, view_received, view_sent
+from dedicated_server.protocol.server.wire import SECRET_BYTES
 from dedicated_server.recording.recorder import Recorder
 from dedicated_server.simulation.world import HIT_COUNT, Y_M
 from dedicated_server.tick.engine import Engine
 from dedicated_server.transport.memory import MemoryTransport
+from launchday.clock import SystemClock
 from tests.dedicated_server.tick.swarm import FLEET_KEY, START_S, Intent, config, token_for
 
 STEPS_PER_TICK = 4  # clients' frames are spread over the tick
@@ -82,8 +84,15 @@ class LossyTable:
     ) -> None:
         self.transport = MemoryTransport()
         match = replace(config(players), **changes)
-        self.recorder = None if record_to is None else Recorder(record_to, match)
-        self.engine = Engine(match, FLEET_KEY, self.transport, recorder=self.recorder, clock_ns=lambda: 0)
+        self.recorder = None if record_to is None else Recorder(record_to, match, SystemClock())
+        self.engine = Engine(
+            match,
+            FLEET_KEY,
+            self.transport,
+            recorder=self.recorder,
+            clock_ns=lambda: 0,
+            secret=bytes(SECRET_BYTES),
+        )
         self.policy = policy
         self.clients = ClientSessions(players, players)
         self.state, self.sessions = self.clients.state, self.clients.sessions

@@ -15,6 +15,7 @@ from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.datagrams import CONNECTED
 from dedicated_server.protocol.hostile import HostileDatagrams
+from dedicated_server.protocol.server.wire import SECRET_BYTES
 from dedicated_server.tick.engine import Engine
 from dedicated_server.transport.memory import MemoryTransport
 from tests.dedicated_server.tick.swarm import FLEET_KEY, START_S, config, token_for
@@ -49,6 +50,7 @@ class Match:
             FLEET_KEY,
             self.transport,
             clock_ns=lambda: 0,
+            secret=bytes(SECRET_BYTES),
         )
         self.clients = ClientSessions(PLAYERS, PLAYERS)
         self.real: list[bytes] = []

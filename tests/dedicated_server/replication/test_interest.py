@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedicated_server.protocol.datagrams import CONNECTED, MAX_DATAGRAM_BYTES, TIMED_OUT
-from dedicated_server.protocol.server.wire import ServerWire
+from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
 from dedicated_server.replication.interest import Interest, new_interest, select_entities
 from dedicated_server.replication.priority import (
     HORIZON_M,
@@ -42,7 +42,12 @@ class Field:
         self.grid: Grid = new_grid(self.count, HALF_M, 100.0)
         self.interest: Interest = new_interest(teams)
         self.wire = ServerWire(
-            fleet_key=bytes(32), match_id=UUID(int=1), player_ids=range(self.count), host="192.0.2.1", port=1
+            fleet_key=bytes(32),
+            match_id=UUID(int=1),
+            player_ids=range(self.count),
+            host="192.0.2.1",
+            port=1,
+            secret=bytes(SECRET_BYTES),
         )
         self.status, self.newly, self.packed = (
             self.wire.status,

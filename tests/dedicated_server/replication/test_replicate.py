@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dedicated_server.protocol import datagrams, fields, sealing
 from dedicated_server.protocol.server.state import NEWLY_CONNECTED, NEWLY_LOST, PLAIN_BITS
-from dedicated_server.protocol.server.wire import ServerWire
+from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
 from dedicated_server.replication.connections import apply_connection_changes
 from dedicated_server.replication.interest import IP_UDP_BYTES, count_sent_bytes
 from dedicated_server.replication.replicate import HURT_TICKS, queue_match_over, replicate_world
@@ -23,7 +23,12 @@ TICK = 200
 
 def wire_of(players: int) -> ServerWire:
     return ServerWire(
-        fleet_key=bytes(32), match_id=UUID(int=1), player_ids=range(1, players + 1), host="192.0.2.1", port=1
+        fleet_key=bytes(32),
+        match_id=UUID(int=1),
+        player_ids=range(1, players + 1),
+        host="192.0.2.1",
+        port=1,
+        secret=bytes(SECRET_BYTES),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -48,6 +49,7 @@ def token_for(engine: Engine, entity: int, key: bytes = FLEET_KEY) -> bytes:
         port=engine.transport.port,
         issued_at=START_S,
         expires_at=START_S + 600.0,
+        random=secrets.token_bytes(connect_token.RANDOM_BYTES),
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 from dedicated_server.match.report import build_report
 from dedicated_server.protocol import fields
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED
+from dedicated_server.protocol.server.wire import SECRET_BYTES
 from dedicated_server.simulation import world as w
 from dedicated_server.simulation.event_buffer import DEATH, KILL, MATCH_ENDED, MATCH_STARTED
 from dedicated_server.tick.engine import STAGES, Engine, Phase
@@ -46,7 +47,7 @@ async def lay() -> AsyncIterator[Lay]:
         **changes: Any,
     ) -> Table:
         transports.append(await open_transport("127.0.0.1", 0, kind))
-        engine = Engine(config(players, **changes), FLEET_KEY, transports[-1])
+        engine = Engine(config(players, **changes), FLEET_KEY, transports[-1], secret=bytes(SECRET_BYTES))
         swarms.append(Swarm(engine, policy, here))
         return Table(engine, swarms[-1])
 

@@ -10,6 +10,7 @@ import pytest
 
 from dedicated_server.native.memory import StateHandle
 from dedicated_server.protocol import fields
+from dedicated_server.protocol.server.wire import SECRET_BYTES
 from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.stages import MAX_PREFETCH_PLAYERS, TICK_TYPE, TickArrays, prefetch_tick
 from dedicated_server.transport.memory import MemoryTransport
@@ -52,7 +53,12 @@ def run_and_shoot(_table: LossyTable, client: int) -> Intent:
 
 @pytest.mark.parametrize("players", [1, MAX_PREFETCH_PLAYERS + 1])
 def test_a_match_of_any_size_can_be_prepared_before_anybody_has_come(players: int) -> None:
-    engine = Engine(replace(config(2), players=config(players).players), FLEET_KEY, MemoryTransport())
+    engine = Engine(
+        replace(config(2), players=config(players).players),
+        FLEET_KEY,
+        MemoryTransport(),
+        secret=bytes(SECRET_BYTES),
+    )
     engine.prefetch()
     engine.tick(1_800_000_000.0)
     engine.prefetch()

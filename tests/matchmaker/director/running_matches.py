@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from dedicated_server.match import spec
 from dedicated_server.match.backfill_request import BackfillSink
 from dedicated_server.match.session import MatchSession, Timeouts
 from dedicated_server.protocol import connect_token
+from dedicated_server.protocol.server.wire import SECRET_BYTES
 from dedicated_server.simulation.match import MatchConfig
 from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.pacing import SystemTickClock
@@ -130,7 +132,7 @@ class RunningMatch:
         }
 
         def open_engine(config: MatchConfig) -> Engine:
-            self.engine = Engine(config, fleet_key, transport)
+            self.engine = Engine(config, fleet_key, transport, secret=bytes(SECRET_BYTES))
             return self.engine
 
         async def send_report(report: str) -> None:
@@ -163,6 +165,7 @@ class RunningMatch:
                 port=self.transport.port,
                 issued_at=now,
                 expires_at=now + 60,
+                random=secrets.token_bytes(connect_token.RANDOM_BYTES),
             )
             for entity in entities
         ]

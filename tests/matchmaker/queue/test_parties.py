@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from typing import Any
 from uuid import UUID
@@ -231,8 +232,7 @@ async def test_a_server_is_reachable_when_it_answers_a_players_first_datagram(mm
     port = transport.get_extra_info("sockname")[1]
     token = connect_token.seal(
         mm_settings.fleet_key_bytes, match_id=MATCH, player_id=1, entity=0, team=0, address="127.0.0.1",
-        port=port, issued_at=time.time(), expires_at=time.time() + 60,
-    )  # fmt: skip
+        port=port, issued_at=time.time(), expires_at=time.time() + 60, random=secrets.token_bytes(connect_token.RANDOM_BYTES))  # fmt: skip
     assert await probe("127.0.0.1", port, token, 30.0)
     transport.close()
     await asyncio.sleep(0)
