@@ -54,7 +54,7 @@ def create_app(title: str, settings: Settings, lifespan: Lifespan, **fastapi_opt
     app.state.settings = settings
     app.state.signer = identity.Signer(settings.identity_secret.get_secret_value())
     problems.install(app)
-    app.add_middleware(_BodyLimit, most_bytes=settings.max_request_bytes)
+    app.add_middleware(_BodyLimit, max_bytes=settings.max_request_bytes)
     app.add_middleware(_RequestId)
 
     @app.get("/healthz", tags=["operations"])
@@ -144,7 +144,7 @@ class _RequestId:
 
 
 class _BodyLimit:
-    """Refuse a request body that is longer than ``most_bytes``, whether it says so or not."""
+    """Refuse a request body that is longer than ``max_bytes``, whether it says so or not."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
