@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
@@ -13,11 +12,13 @@ from fastapi.responses import JSONResponse
 from redis import exceptions as redis_errors
 from starlette.middleware import Middleware
 
+from launchday.clock import Clock, SystemClock
 from launchday.identity import SERVICE, InvalidTokenError, Signer
 from launchday.problems import ProblemError
+from launchday.rate_limit import RateLimit
 from launchday.service import create_app
 from launchday.settings import Settings
-from meta_service.cache import cache
+from meta_service.cache.cache import Cache, connect
 from meta_service.context import Context
 from meta_service.domain.credentials import Credentials
 from meta_service.domain.friends import Friends
@@ -29,8 +30,8 @@ from meta_service.domain.sessions import Sessions
 from meta_service.domain.shop import Shop
 from meta_service.errors import RebuildingError, RefusedError, StoreUnavailableError, WriteBehindFullError
 from meta_service.metrics import MetricsCollector
-from meta_service.rate_limit import AddressLimit, RateLimit
-from meta_service.routes import lookup, money, parties, players, servers, sessions, social
+from meta_service.rate_limit import BURST_S, AddressLimit
+from meta_service.routes import ROUTERS
 from meta_service.store.store import Store
 
 RETRY_AFTER = {"Retry-After": "1"}
@@ -45,75 +46,64 @@ CACHE_UNAVAILABLE_ERRORS = (
 _log = structlog.get_logger()
 
 
-def build(settings: Settings, clock: Callable[[], float] = time.time) -> FastAPI:
-    """Build the application. It starts, and serves all but the unknown, while the store is away.
+def build(settings: Settings, clock: Clock | None = None) -> FastAPI:
+    """Build the application. While the store does not answer it starts, and serves all players whom the cache knows.
 
     Args:
         settings: reads the engines' addresses, ``region``, the secret, the tokens' lives and the limits.
-        clock: Unix seconds; leases, fences and versions are made from it.
+        clock: the API's time and chance: leases, fences, versions and ids come from it. None: the machine's.
     """
+    time = clock or SystemClock()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        regional = cache.Cache(cache.connect(settings.cache_url), settings.region, settings.writebehind_limit)
-        players = Players(regional, Store(settings.store_url, time.monotonic))
+        cache = Cache(connect(settings.cache_url), settings.region, settings.writebehind_limit)
+        store = Store(settings.store_url, time)
+        players = Players(cache, store, time)
         app.state.context = Context(
-            players,
-            Shop(players.store, regional),
-            Parties(players),
-            Friends(players),
-            Leaderboards(regional.redis, players.store),
-            History(players.store),
-            Sessions(players, app.state.signer, settings.session_ttl_s, settings.refresh_ttl_s),
-            Credentials(players.store, regional),
-            RateLimit(settings.requests_per_player_s),
-            app.state.signer,
-            clock,
+            players=players,
+            shop=Shop(store, cache, time),
+            parties=Parties(players, time),
+            friends=Friends(players),
+            leaderboards=Leaderboards(cache.redis, store, time),
+            history=History(store),
+            sessions=Sessions(
+                players, app.state.signer, settings.session_ttl_s, settings.refresh_ttl_s, time
+            ),
+            credentials=Credentials(store, cache, time),
+            player_limit=RateLimit(settings.requests_per_player_s, burst_s=BURST_S),
+            signer=app.state.signer,
+            clock=time,
         )
-        watched = Store(settings.store_url, time.monotonic)  # its own: looking must not hold requests up
-        watch = asyncio.create_task(MetricsCollector(regional, watched, clock).run())
+        probed = Store(settings.store_url, time)  # its own: the collector must not hold requests up
+        collector = asyncio.create_task(MetricsCollector(cache, probed, time).run())
         try:
             yield
         finally:
-            watch.cancel()
-            await asyncio.wait([watch])
-            await watched.close()
-            await players.store.close()
-            await players.cache.close()
+            collector.cancel()
+            await asyncio.wait([collector])
+            await probed.close()
+            await store.close()
+            await cache.close()
 
     app = create_app("launchday meta service", settings, lifespan)
+    app.state.clock = time
     limited = Middleware(  # appended: inside of the request ids, which are then on refusals too
         AddressLimit,
         per_s=settings.requests_per_address_s,
-        clock=time.monotonic,
-        exempt=lambda header: _is_service(app.state.signer, header, clock()),
+        clock=time,
+        exempt=lambda header: _is_service(app.state.signer, header, time.now()),
     )
     app.user_middleware.append(limited)
-    app.include_router(sessions.router)
-    app.include_router(sessions.services)
-    app.include_router(players.router)
-    app.include_router(servers.router)
-    app.include_router(lookup.router)
-    app.include_router(money.router)
-    app.include_router(money.services)
-    app.include_router(parties.router)
-    app.include_router(parties.services)
-    app.include_router(social.router)
-    app.include_router(social.services)
+    for router in ROUTERS:
+        app.include_router(router)
     app.add_exception_handler(RefusedError, _on_refused)
-    app.add_exception_handler(StoreUnavailableError, _on_store_away)
+    app.add_exception_handler(StoreUnavailableError, _on_store_unavailable)
     app.add_exception_handler(WriteBehindFullError, _on_full)
     app.add_exception_handler(RebuildingError, _on_rebuilding)
-    for away in CACHE_UNAVAILABLE_ERRORS:
-        app.add_exception_handler(away, _on_cache_away)
+    for error in CACHE_UNAVAILABLE_ERRORS:
+        app.add_exception_handler(error, _on_cache_unavailable)
     return app
-
-
-async def _on_refused(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RefusedError)
-    return ProblemError(
-        error.status, error.slug, str(error), headers=REFUSAL_HEADERS.get(error.status)
-    ).response()
 
 
 def _is_service(signer: Signer, header: bytes, now: float) -> bool:
@@ -123,24 +113,31 @@ def _is_service(signer: Signer, header: bytes, now: float) -> bool:
         return False
 
 
-async def _on_store_away(_: Request, error: Exception) -> JSONResponse:
-    _log.warning("store away", reason=str(error))
+async def _on_refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RefusedError)
     return ProblemError(
-        503, "store-away", "the global store does not answer: try again", headers=RETRY_AFTER
+        error.status, error.slug, str(error), headers=REFUSAL_HEADERS.get(error.status)
     ).response()
+
+
+async def _on_store_unavailable(_: Request, error: Exception) -> JSONResponse:
+    _log.warning("store unavailable", reason=str(error))
+    return _try_again("store-unavailable", "the global store does not answer: try again")
 
 
 async def _on_full(_: Request, error: Exception) -> JSONResponse:
     _log.warning("write-behind full")
-    return ProblemError(503, "writebehind-full", str(error), headers=RETRY_AFTER).response()
+    return _try_again("writebehind-full", str(error))
 
 
 async def _on_rebuilding(_: Request, error: Exception) -> JSONResponse:
-    return ProblemError(503, "rebuilding", str(error), headers=RETRY_AFTER).response()
+    return _try_again("rebuilding", str(error))
 
 
-async def _on_cache_away(_: Request, error: Exception) -> JSONResponse:
-    _log.error("cache away", reason=repr(error))
-    return ProblemError(
-        503, "cache-away", "the cache does not answer: try again", headers=RETRY_AFTER
-    ).response()
+async def _on_cache_unavailable(_: Request, error: Exception) -> JSONResponse:
+    _log.error("cache unavailable", reason=repr(error))
+    return _try_again("cache-unavailable", "the cache does not answer: try again")
+
+
+def _try_again(slug: str, detail: str) -> JSONResponse:
+    return ProblemError(503, slug, detail, headers=RETRY_AFTER).response()

@@ -87,7 +87,7 @@ class SoldOutError(RefusedError):
 class OwnershipLimitError(RefusedError):
     """Raised when the player would own more of an item than one player may."""
 
-    slug = "owned-enough"
+    slug = "ownership-limit"
 
 
 class PriceChangedError(RefusedError):
@@ -138,7 +138,7 @@ class PartyError(RefusedError):
 class FriendshipError(RefusedError):
     """Raised when a friendship cannot be; ``slug`` says why.
 
-    ``own-friend``: the player asked for themselves; ``friends-full``: one of the two has as many as one may have;
+    ``friend-is-self``: the player asked for themselves; ``friends-full``: one of the two has as many as one may have;
     ``no-such-friendship``: nobody asked, or it has ended.
     """
 

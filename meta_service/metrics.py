@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-
 import structlog
 from prometheus_client import Gauge
 from redis.exceptions import RedisError
 
+from launchday.clock import Clock
 from meta_service.cache.cache import Cache
 from meta_service.store.store import Store
 
@@ -33,7 +31,7 @@ _log = structlog.get_logger()
 class MetricsCollector:
     """Looks at the cache and the store once a second. ``clock`` gives Unix seconds."""
 
-    def __init__(self, cache: Cache, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(self, cache: Cache, store: Store, clock: Clock) -> None:
         self._cache = cache
         self._store = store
         self._clock = clock
@@ -45,13 +43,13 @@ class MetricsCollector:
                 await self.collect()
             except Exception:  # an operator's eyes must not close for good over one bad look
                 _log.exception("watch failed")
-            await asyncio.sleep(COLLECT_INTERVAL_S)
+            await self._clock.sleep(COLLECT_INTERVAL_S)
 
     async def collect(self) -> None:
         """Set every gauge to what is the case now."""
         STORE_UP.set(await self._store.is_up())
         try:
-            books = await self._cache.counters(self._clock())
+            books = await self._cache.counters(self._clock.now())
         except RedisError:
             CACHE_UP.set(0)
             return

@@ -24,8 +24,7 @@ from redis import Redis
 from launchday import child_processes
 from launchday.engines import Postgres, Valkey
 from launchday.engines.base import free_port
-from launchday.engines.stack import environment
-from launchday.settings import Settings
+from launchday.settings import Settings, environment
 from loadtest.chaos.meta_load import CRATE
 from meta_service.store import catalogue, schema
 
@@ -88,7 +87,7 @@ class MetaBackend:
                 self._kill(self._workers[number])
                 starts = self._worker_starts()
                 self._workers[number] = self._worker(number)
-                self._await(lambda: self._worker_starts() > starts, "meta_service.writebehind.worker")
+                self._await(lambda: self._worker_starts() > starts, "meta_service.writebehind")
             case "valkey":
                 port = self._valkey.port
                 self._valkey.kill()
@@ -109,7 +108,7 @@ class MetaBackend:
             )
         cache = Redis.from_url(self._valkey.address)
         try:
-            self._await(lambda: not cache.xlen("{meta}:writebehind"), "meta_service.writebehind.worker")
+            self._await(lambda: not cache.xlen("{meta}:writebehind"), "meta_service.writebehind")
         finally:
             cache.close()
 
@@ -155,7 +154,7 @@ class MetaBackend:
         self._postgres.stop()
 
     def _worker(self, number: int) -> subprocess.Popen[bytes]:
-        return self._spawn("meta_service.writebehind.worker", "--name", f"worker-{number}")
+        return self._spawn("meta_service.writebehind", "--name", f"worker-{number}")
 
     def _spawn(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
         env = {**os.environ, **environment(self._settings)}
@@ -198,7 +197,7 @@ class MetaBackend:
         )
 
     def _worker_starts(self) -> int:
-        log = self.folder / "meta_service.writebehind.worker.log"
+        log = self.folder / "meta_service.writebehind.log"
         return log.read_bytes().count(b"write-behind started") if log.exists() else 0
 
     def _acknowledged(self) -> dict[str, int]:

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from prometheus_client import Counter
 
+from launchday.clock import Clock
 from meta_service.cache import keys
 from meta_service.cache.cache import Cache
 from meta_service.store.store import Store
@@ -30,9 +31,10 @@ LOADS_SHARED = Counter(
 class CacheFiller:
     """Loads players. Times are Unix seconds given by the caller."""
 
-    def __init__(self, cache: Cache, store: Store) -> None:
+    def __init__(self, cache: Cache, store: Store, clock: Clock) -> None:
         self._cache = cache
         self._store = store
+        self._clock = clock
         self._under_way: dict[int, asyncio.Future[None]] = {}
 
     async def load(self, player_ids: Sequence[int], now: float) -> None:
@@ -102,7 +104,7 @@ class CacheFiller:
                 return given_up + waiting
             if not waiting:
                 break
-            await asyncio.sleep(POLL_S)
+            await self._clock.sleep(POLL_S)
         return waiting
 
     async def _fetch(self, player_ids: Sequence[int], now: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -11,6 +10,7 @@ import httpx
 import msgspec
 import structlog
 
+from launchday.clock import Clock, SystemClock
 from meta_service.client.errors import MetaRefusedError, MetaUnavailableError
 
 ATTEMPT_TIMEOUT_S = 5.0
@@ -31,6 +31,7 @@ class Calls:
         transport: replaces the network, in tests.
         timeout_s: for each attempt.
         connections: kept open at most.
+        clock: paces the retries; None: the machine's.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class Calls:
         transport: httpx.AsyncBaseTransport | None = None,
         timeout_s: float = ATTEMPT_TIMEOUT_S,
         connections: int = 100,
+        clock: Clock | None = None,
     ) -> None:
         self.token = token
+        self._clock = clock or SystemClock()
         self._http = httpx.AsyncClient(
             base_url=base_url,
             transport=transport,
@@ -92,7 +95,7 @@ class Calls:
                     return _decode(response, answer)
                 failure = f"{method} {path}: 503"
             if delay_s is not None:
-                await asyncio.sleep(delay_s)
+                await self._clock.sleep(delay_s)
         raise MetaUnavailableError(failure)
 
 

@@ -88,7 +88,7 @@ class Friends:
         Raises FriendshipError, UnknownPlayerError or StoreAwayError.
         """
         if other == player_id:
-            raise FriendshipError(409, "own-friend", "nobody is their own friend")
+            raise FriendshipError(409, "friend-is-self", "nobody is their own friend")
         await self._players.profile(other, now)
 
         async def write(connection: asyncpg.Connection) -> None:

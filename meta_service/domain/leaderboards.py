@@ -6,8 +6,6 @@ often as one likes, a rebuild may run beside the worker, and a lost cache costs 
 
 from __future__ import annotations
 
-import asyncio
-import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +15,7 @@ from typing import Any, Literal, cast, get_args
 import structlog
 from redis.asyncio import Redis
 
+from launchday.clock import Clock
 from meta_service.cache import keys
 from meta_service.domain.accounts import default_name
 from meta_service.errors import RebuildingError
@@ -65,8 +64,9 @@ async def publish(redis: Redis, records: Iterable[SeasonRecord]) -> None:
 class Leaderboards:
     """Reads boards, and rebuilds a season's from the store where the cache has lost them."""
 
-    def __init__(self, redis: Redis, store: Store) -> None:
+    def __init__(self, redis: Redis, store: Store, clock: Clock) -> None:
         self._redis = redis
+        self._clock = clock
         self._store = store
 
     async def top(self, season: str, board: BoardName, offset: int, limit: int) -> tuple[int, list[Standing]]:
@@ -111,7 +111,7 @@ class Leaderboards:
         built = keys.boards_built(season)
         if await self._redis.exists(built):
             return
-        building, mine = keys.boards_build_lock(season), secrets.token_hex(8)
+        building, mine = keys.boards_build_lock(season), str(self._clock.uuid())
         if await self._redis.set(building, mine, nx=True, ex=BUILD_LOCK_S):
             try:
                 await self._build(season)
@@ -121,7 +121,7 @@ class Leaderboards:
                     await self._redis.delete(building)
             return
         for _ in range(int(MAX_WAIT_S / POLL_S)):
-            await asyncio.sleep(POLL_S)
+            await self._clock.sleep(POLL_S)
             if await self._redis.exists(built):
                 return
         raise RebuildingError(f"the leaderboards of {season} are being rebuilt: try again")

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
+from launchday.clock import Clock
 from meta_service.cache import keys, scripts
 from meta_service.domain.accounts import default_name
 from meta_service.domain.players import Players
@@ -71,15 +72,16 @@ class Parties:
     Times are Unix seconds given by the caller. What a party refuses is raised as PartyError.
     """
 
-    def __init__(self, players: Players) -> None:
+    def __init__(self, players: Players, clock: Clock) -> None:
         self._players = players
+        self._clock = clock
         self._redis = players.cache.redis
         self._script = self._redis.register_script(scripts.source("party"))
 
     async def create(self, player_id: int, size_limit: int, now: float) -> Party:
         """Open a party with the player as its leader; a player who leads one already gets that."""
         try:
-            return await self._run_script("create", uuid4(), player_id, now, size_limit)
+            return await self._run_script("create", self._clock.uuid(), player_id, now, size_limit)
         except PartyError as error:
             party = await self.party_of(player_id, now) if error.slug == "in-a-party" else None
             if party is None or party.leader != player_id:

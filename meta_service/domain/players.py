@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 
+from launchday.clock import Clock
 from meta_service.cache.cache import (
     Cache,
     CheckoutResult,
@@ -32,10 +33,10 @@ _log = structlog.get_logger()
 class Players:
     """What the routes do, over one cache and one store. Times are Unix seconds given by the caller."""
 
-    def __init__(self, cache: Cache, store: Store) -> None:
+    def __init__(self, cache: Cache, store: Store, clock: Clock) -> None:
         self.cache = cache
         self.store = store
-        self._loader = CacheFiller(cache, store)
+        self._filler = CacheFiller(cache, store, clock)
 
     async def login(self, device_id: str, now: float) -> tuple[int, bool]:
         """The player a device belongs to, and whether the account is new. Works while the store is away."""
@@ -137,7 +138,7 @@ class Players:
         )
 
     async def _load(self, player_ids: Sequence[int], now: float) -> None:
-        await self._loader.load(player_ids, now)
+        await self._filler.load(player_ids, now)
 
     async def _try_load(self, player_ids: Sequence[int], now: float) -> bool:
         try:

@@ -8,10 +8,10 @@ A refresh token that comes back after its successor was used has been copied, an
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from launchday.clock import Clock
 from launchday.identity import REFRESH, Identity, InvalidTokenError, Signer
 from meta_service.cache.cache import Cache
 from meta_service.domain.players import Players, ensure_live_session
@@ -38,7 +38,10 @@ class Sessions:
         refresh_s: seconds a refresh token is valid.
     """
 
-    def __init__(self, players: Players, signer: Signer, access_s: float, refresh_s: float) -> None:
+    def __init__(
+        self, players: Players, signer: Signer, access_s: float, refresh_s: float, clock: Clock
+    ) -> None:
+        self._clock = clock
         self._players = players
         self._cache: Cache = players.cache
         self._signer = signer
@@ -48,7 +51,7 @@ class Sessions:
     async def open(self, player_id: int, now: float) -> TokenPair:
         """Open a session, and end the one the account had."""
         await self._players.refresh_from_region(player_id, now)
-        session_id = secrets.token_hex(8)
+        session_id = f"{self._clock.random('session-id').getrandbits(64):016x}"
         await self._cache.session("open", player_id, session_id, now)
         return self._tokens(player_id, session_id, 0, now)
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 import structlog
 from redis.exceptions import RedisError
 
+from launchday.clock import Clock
 from meta_service.cache.cache import Cache
 from meta_service.domain import idempotency, ledger
 from meta_service.domain.ledger import Balance, HouseAccount
@@ -60,8 +61,9 @@ class Shop:
     Everything raises StoreAwayError when the store does not answer, and is then safe to repeat with the same key.
     """
 
-    def __init__(self, store: Store, cache: Cache) -> None:
+    def __init__(self, store: Store, cache: Cache, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
         self._cache = cache
 
     async def catalogue(self) -> list[Answer]:
@@ -102,7 +104,7 @@ class Shop:
 
         Raises a RefusedError, with nothing changed, when the item, its price, its stock, the wallet or the inventory forbids it.
         """
-        purchase_id = uuid4()
+        purchase_id = self._clock.uuid()
 
         async def buy(connection: asyncpg.Connection) -> Answer:
             item = await _take_from_stock(connection, item_id, quantity)
@@ -151,7 +153,7 @@ class Shop:
         self, player_id: int, key: str, currency: str, amount: int, reason: str, now: float
     ) -> Answer:
         """Put money into a wallet; once for each key, whichever service asks."""
-        transfer_id = uuid4()
+        transfer_id = self._clock.uuid()
 
         async def give(connection: asyncpg.Connection) -> Answer:
             balance = await ledger.transfer(
@@ -174,7 +176,7 @@ class Shop:
 
         With ``player_id`` it is the player who asks: the purchase must be theirs, and its time for refunds not over.
         """
-        owner = 0
+        owner, transfer_id = 0, self._clock.uuid()
 
         async def give_back(connection: asyncpg.Connection) -> Answer:
             nonlocal owner
@@ -189,7 +191,7 @@ class Shop:
             if bought["refunded_at"] is not None:
                 balance = await _balance(connection, owner, bought["currency"])
             else:
-                balance = await _refund(connection, bought, now, by_player=player_id is not None)
+                balance = await _refund(connection, transfer_id, bought, now, by_player=player_id is not None)
             return {
                 "purchase_id": str(purchase_id),
                 "player_id": str(owner),
@@ -235,7 +237,9 @@ async def _take_from_stock(connection: asyncpg.Connection, item_id: str, quantit
     return item
 
 
-async def _refund(connection: asyncpg.Connection, bought: Any, now: float, *, by_player: bool) -> Balance:
+async def _refund(
+    connection: asyncpg.Connection, transfer_id: UUID, bought: Any, now: float, *, by_player: bool
+) -> Balance:
     item_id, quantity, player_id = bought["item_id"], bought["quantity"], bought["player_id"]
     refundable_s = await connection.fetchval(
         "UPDATE catalogue SET stock = stock + $2 WHERE item_id = $1 AND stock IS NOT NULL RETURNING refundable_s",
@@ -251,7 +255,7 @@ async def _refund(connection: asyncpg.Connection, bought: Any, now: float, *, by
     if bought["paid"]:
         balance = await ledger.transfer(
             connection,
-            uuid4(),
+            transfer_id,
             player_id,
             HouseAccount.SALES,
             bought["currency"],

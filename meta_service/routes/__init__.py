@@ -1,1 +1,21 @@
-"""Routes."""
+"""The routes, one module a subject: they check who asks and what, and call the domain."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from meta_service.routes import lookup, money, parties, players, servers, sessions, social
+
+ROUTERS: tuple[APIRouter, ...] = (
+    sessions.router,
+    sessions.services,
+    players.router,
+    servers.router,
+    lookup.router,
+    money.router,
+    money.services,
+    parties.router,
+    parties.services,
+    social.router,
+    social.services,
+)

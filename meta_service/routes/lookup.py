@@ -40,13 +40,13 @@ class PlayerLookup(BaseModel):
 
 
 @router.get("/players/{player_id}/lease")
-async def player_lease(player_id: int, here: InContext) -> PlayerLookup:
+async def player_lease(player_id: int, context: InContext) -> PlayerLookup:
     """Tell a player's check-out and the state of his changes, as the cache has them."""
-    player = await here.players.cache.player(player_id) if 0 < player_id <= MAX_PLAYER_ID else None
+    player = await context.players.cache.player(player_id) if 0 < player_id <= MAX_PLAYER_ID else None
     if player is None:
         raise ProblemError(404, "unknown-player", f"there is no player {player_id} in this region's cache")
     fields = ("lease_state", "lease_server", "lease_match", "fence", "lease_until")
-    state, server, match_id, fence, until = await here.players.cache.redis.hmget(
+    state, server, match_id, fence, until = await context.players.cache.redis.hmget(
         keys.player(player_id), list(fields)
     )
     return PlayerLookup(

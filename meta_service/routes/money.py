@@ -43,63 +43,67 @@ services = APIRouter(prefix="/v1/internal", tags=["services"], dependencies=[Dep
 
 
 @router.get("/store/catalogue")
-async def catalogue(_: LivePlayer, here: InContext) -> Catalogue:
+async def catalogue(_: LivePlayer, context: InContext) -> Catalogue:
     """List what is for sale."""
-    return Catalogue.model_validate({"items": await here.shop.catalogue()})
+    return Catalogue.model_validate({"items": await context.shop.catalogue()})
 
 
 @router.post("/store/purchases")
 async def purchase(
-    order: PurchaseRequest, key: IdempotencyKey, caller: LivePlayer, here: InContext
+    order: PurchaseRequest, key: IdempotencyKey, caller: LivePlayer, context: InContext
 ) -> Purchase:
     """Buy. Under one key it happens once, however often it is asked for, and every answer is that of the first time."""
-    answer = await here.shop.purchase(
-        caller.player_id, key, order.item_id, order.quantity, order.unit_price, here.clock()
+    answer = await context.shop.purchase(
+        caller.player_id, key, order.item_id, order.quantity, order.unit_price, context.clock.now()
     )
     return Purchase.model_validate(answer)
 
 
 @router.post("/store/purchases/{purchase_id}/refund")
-async def refund(purchase_id: UUID, caller: LivePlayer, here: InContext) -> Refund:
+async def refund(purchase_id: UUID, caller: LivePlayer, context: InContext) -> Refund:
     """Give one's own purchase back within the item's time for it. Asking again changes nothing."""
-    return Refund.model_validate(await here.shop.refund(purchase_id, here.clock(), caller.player_id))
+    return Refund.model_validate(
+        await context.shop.refund(purchase_id, context.clock.now(), caller.player_id)
+    )
 
 
 @router.get("/wallet")
-async def wallet(caller: LivePlayer, here: InContext) -> Wallet:
+async def wallet(caller: LivePlayer, context: InContext) -> Wallet:
     """Read one's balances from the store itself; the profile shows the cache's, which may be a moment behind."""
-    return Wallet(balances=await here.shop.wallet(caller.player_id))
+    return Wallet(balances=await context.shop.wallet(caller.player_id))
 
 
 @router.get("/wallet/entries")
 async def statement(
     caller: LivePlayer,
-    here: InContext,
+    context: InContext,
     before: Annotated[
         int, Query(ge=1, le=MAX_PLAYER_ID, description="Only entries older than this one.")
     ] = MAX_PLAYER_ID,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
 ) -> Statement:
     """Read one's ledger entries, newest first; for the next page give the last ``entry_no`` as ``before``."""
-    return Statement.model_validate({"entries": await here.shop.statement(caller.player_id, before, limit)})
+    return Statement.model_validate(
+        {"entries": await context.shop.statement(caller.player_id, before, limit)}
+    )
 
 
 @router.get("/inventory")
-async def inventory(caller: LivePlayer, here: InContext) -> Inventory:
+async def inventory(caller: LivePlayer, context: InContext) -> Inventory:
     """Read what one owns."""
-    return Inventory.model_validate({"items": await here.shop.inventory(caller.player_id)})
+    return Inventory.model_validate({"items": await context.shop.inventory(caller.player_id)})
 
 
 @services.post("/grants")
-async def grant(order: GrantRequest, key: IdempotencyKey, here: InContext) -> Grant:
+async def grant(order: GrantRequest, key: IdempotencyKey, context: InContext) -> Grant:
     """Put money into a player's wallet, once for each key."""
-    answer = await here.shop.grant(
-        order.player_id, key, order.currency, order.amount, order.reason, here.clock()
+    answer = await context.shop.grant(
+        order.player_id, key, order.currency, order.amount, order.reason, context.clock.now()
     )
     return Grant.model_validate(answer)
 
 
 @services.post("/refunds")
-async def refund_for_player(order: RefundRequest, here: InContext) -> Refund:
+async def refund_for_player(order: RefundRequest, context: InContext) -> Refund:
     """Give a player's purchase back, whatever the time. Asking again changes nothing."""
-    return Refund.model_validate(await here.shop.refund(order.purchase_id, here.clock()))
+    return Refund.model_validate(await context.shop.refund(order.purchase_id, context.clock.now()))

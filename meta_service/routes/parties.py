@@ -34,89 +34,89 @@ OtherPlayer = Annotated[PlayerId, Path(description="The other player's id.")]
 
 
 @router.post("")
-async def create(options: PartyOptions, caller: LivePlayer, here: InContext) -> PartyView:
+async def create(options: PartyOptions, caller: LivePlayer, context: InContext) -> PartyView:
     """Open a party. Who leads one already gets that."""
-    return _view(await here.parties.create(caller.player_id, options.size_limit, here.clock()))
+    return _view(await context.parties.create(caller.player_id, options.size_limit, context.clock.now()))
 
 
 @router.get("")
-async def read(caller: LivePlayer, here: InContext) -> PartyView:
+async def read(caller: LivePlayer, context: InContext) -> PartyView:
     """Read the party one is in."""
-    party = await here.parties.party_of(caller.player_id, here.clock())
+    party = await context.parties.party_of(caller.player_id, context.clock.now())
     if party is None:
         raise PartyError(404, "no-party", "you are in no party")
     return _view(party)
 
 
 @router.post("/leave")
-async def leave(caller: LivePlayer, here: InContext) -> LeaveResponse:
+async def leave(caller: LivePlayer, context: InContext) -> LeaveResponse:
     """Leave one's party; a party that was queued is no longer, and its ticket is to be cancelled."""
-    ticket = await here.parties.leave(caller.player_id, here.clock())
+    ticket = await context.parties.leave(caller.player_id, context.clock.now())
     return LeaveResponse(left=ticket is not None, ticket_id=UUID(ticket) if ticket else None)
 
 
 @router.put("/ready")
-async def set_ready(readiness: Readiness, caller: LivePlayer, here: InContext) -> PartyView:
+async def set_ready(readiness: Readiness, caller: LivePlayer, context: InContext) -> PartyView:
     """Say whether one is ready to play."""
-    return _view(await here.parties.set_ready(caller.player_id, readiness.ready, here.clock()))
+    return _view(await context.parties.set_ready(caller.player_id, readiness.ready, context.clock.now()))
 
 
 @router.post("/members/{player_id}/promote")
-async def promote(player_id: OtherPlayer, caller: LivePlayer, here: InContext) -> PartyView:
+async def promote(player_id: OtherPlayer, caller: LivePlayer, context: InContext) -> PartyView:
     """Make another member the leader."""
-    return _view(await here.parties.promote(caller.player_id, player_id, here.clock()))
+    return _view(await context.parties.promote(caller.player_id, player_id, context.clock.now()))
 
 
 @router.delete("/members/{player_id}")
-async def kick(player_id: OtherPlayer, caller: LivePlayer, here: InContext) -> PartyView:
+async def kick(player_id: OtherPlayer, caller: LivePlayer, context: InContext) -> PartyView:
     """Remove a member; any member may take an open invitation back."""
-    return _view(await here.parties.kick(caller.player_id, player_id, here.clock()))
+    return _view(await context.parties.kick(caller.player_id, player_id, context.clock.now()))
 
 
 @router.get("/invitations")
-async def invitations(caller: LivePlayer, here: InContext) -> Invitations:
+async def invitations(caller: LivePlayer, context: InContext) -> Invitations:
     """List the parties that one may join."""
-    found = await here.parties.invitations(caller.player_id, here.clock())
+    found = await context.parties.invitations(caller.player_id, context.clock.now())
     return Invitations(
         invitations=[Invitation(party=_view(party), expires_at=until) for party, until in found]
     )
 
 
 @router.post("/invitations")
-async def invite(choice: PlayerChoice, caller: LivePlayer, here: InContext) -> PartyView:
+async def invite(choice: PlayerChoice, caller: LivePlayer, context: InContext) -> PartyView:
     """Invite a player to one's party, for five minutes."""
-    return _view(await here.parties.invite(caller.player_id, choice.player_id, here.clock()))
+    return _view(await context.parties.invite(caller.player_id, choice.player_id, context.clock.now()))
 
 
 @router.post("/invitations/{party_id}/accept")
-async def accept(party_id: UUID, caller: LivePlayer, here: InContext) -> PartyView:
+async def accept(party_id: UUID, caller: LivePlayer, context: InContext) -> PartyView:
     """Join a party that one is invited to."""
-    return _view(await here.parties.accept(caller.player_id, party_id, here.clock()))
+    return _view(await context.parties.accept(caller.player_id, party_id, context.clock.now()))
 
 
 @router.delete("/invitations/{party_id}")
-async def decline(party_id: UUID, caller: LivePlayer, here: InContext) -> ChangeResponse:
+async def decline(party_id: UUID, caller: LivePlayer, context: InContext) -> ChangeResponse:
     """Turn an invitation down."""
-    await here.parties.decline(caller.player_id, party_id, here.clock())
+    await context.parties.decline(caller.player_id, party_id, context.clock.now())
     return ChangeResponse(done=True)
 
 
 @services.post("/parties/queue")
-async def queue(ticket: PartyTicket, here: InContext) -> PartyView:
+async def queue(ticket: PartyTicket, context: InContext) -> PartyView:
     """Take a leader's party into the queue under one ticket. It stays as it is until the ticket's end is told, or one leaves."""
-    return _view(await here.parties.queue(ticket.leader, ticket.ticket_id, here.clock()))
+    return _view(await context.parties.queue(ticket.leader, ticket.ticket_id, context.clock.now()))
 
 
 @services.get("/parties/{party_id}")
-async def read_any(party_id: UUID, here: InContext) -> PartyView:
+async def read_any(party_id: UUID, context: InContext) -> PartyView:
     """Read a party: whether it still has the ticket, and who is in it."""
-    return _view(await here.parties.read(party_id, here.clock()))
+    return _view(await context.parties.read(party_id, context.clock.now()))
 
 
 @services.post("/parties/{party_id}/unqueue")
-async def unqueue(party_id: UUID, end: PartyTicketEnd, here: InContext) -> PartyView:
+async def unqueue(party_id: UUID, end: PartyTicketEnd, context: InContext) -> PartyView:
     """Tell that a party's ticket has ended. Another ticket's end changes nothing."""
-    return _view(await here.parties.unqueue(party_id, end.ticket_id, here.clock()))
+    return _view(await context.parties.unqueue(party_id, end.ticket_id, context.clock.now()))
 
 
 def _view(party: Party) -> PartyView:

@@ -15,9 +15,9 @@ router = APIRouter(prefix="/v1", tags=["players"])
 
 
 @router.get("/profile")
-async def profile(caller: LimitedPlayer, here: InContext) -> Profile:
+async def profile(caller: LimitedPlayer, context: InContext) -> Profile:
     """Read one's own profile: the newest accepted values, whether or not they are in the store yet."""
-    player = await here.players.profile(caller.player_id, here.clock())
+    player = await context.players.profile(caller.player_id, context.clock.now())
     ensure_live_session(caller.session_id, player.session_id, player.session_state)
     return Profile(
         player_id=str(player.player_id),
@@ -36,14 +36,16 @@ async def profile(caller: LimitedPlayer, here: InContext) -> Profile:
 
 
 @router.put("/profile/loadout")
-async def change_loadout(change: LoadoutChange, caller: LimitedPlayer, here: InContext) -> Loadout:
+async def change_loadout(change: LoadoutChange, caller: LimitedPlayer, context: InContext) -> Loadout:
     """Change one's skin, emotes or settings: in force at once, stored within a moment."""
     fields = LoadoutFields(
         skin=change.skin or "",
         emotes="" if change.emotes is None else json.dumps(change.emotes),
         settings="" if change.settings is None else json.dumps(change.settings),
     )
-    accepted = await here.players.set_loadout(caller.player_id, fields, here.clock(), caller.session_id)
+    accepted = await context.players.set_loadout(
+        caller.player_id, fields, context.clock.now(), caller.session_id
+    )
     return Loadout(
         skin=accepted.fields.skin,
         emotes=json.loads(accepted.fields.emotes),

@@ -26,17 +26,22 @@ router = APIRouter(prefix="/v1/internal", tags=["services"], dependencies=[Depen
 
 
 @router.post("/skills")
-async def skills(query: SkillsRequest, here: InContext) -> Skills:
+async def skills(query: SkillsRequest, context: InContext) -> Skills:
     """Tell players' skill in a mode; the prior for those who have not played it."""
-    found = await here.players.skills(query.mode, query.player_ids)
+    found = await context.players.skills(query.mode, query.player_ids)
     return Skills(skills={str(id_): Skill(mu=mu, sigma=sigma) for id_, (mu, sigma) in found.items()})
 
 
 @router.post("/checkouts")
-async def check_out(request: CheckoutRequest, here: InContext) -> CheckoutResponse:
+async def check_out(request: CheckoutRequest, context: InContext) -> CheckoutResponse:
     """Lease a match's players to its server. Asking again, for the same match and server, gives the same fences."""
-    answers = await here.players.check_out(
-        request.match_id, request.server, request.region, here.clock(), request.ttl_s, request.player_ids
+    answers = await context.players.check_out(
+        request.match_id,
+        request.server,
+        request.region,
+        context.clock.now(),
+        request.ttl_s,
+        request.player_ids,
     )
     return CheckoutResponse(
         checked_out=[
@@ -57,13 +62,13 @@ async def check_out(request: CheckoutRequest, here: InContext) -> CheckoutRespon
 
 
 @router.post("/commits")
-async def commit(request: CommitRequest, here: InContext) -> CommitResponse:
+async def commit(request: CommitRequest, context: InContext) -> CommitResponse:
     """Take players' results and release their leases. Asking again changes nothing and answers the same."""
     rows = [
         CommitRow(result.player_id, result.fence, result.placement, result.kills, result.played_s)
         for result in request.players
     ]
-    answers = await here.players.commit(request.match_id, here.clock(), rows)
+    answers = await context.players.commit(request.match_id, context.clock.now(), rows)
     return CommitResponse(
         committed=[str(player_id) for player_id, reason in answers if not reason],
         refused=[
@@ -75,7 +80,7 @@ async def commit(request: CommitRequest, here: InContext) -> CommitResponse:
 
 
 @router.get("/books")
-async def books(here: InContext) -> MetaCounters:
+async def books(context: InContext) -> MetaCounters:
     """Count what was checked out, committed, and written behind, after ending the leases whose time is over."""
-    await here.players.cache.expire(here.clock())
-    return MetaCounters(**await here.players.cache.counters(here.clock()))
+    await context.players.cache.expire(context.clock.now())
+    return MetaCounters(**await context.players.cache.counters(context.clock.now()))

@@ -25,25 +25,25 @@ services = APIRouter(prefix="/v1/internal", tags=["services"], dependencies=[Dep
 
 
 @router.post("/login/device")
-async def login_device(login: DeviceLogin, here: InContext) -> Session:
+async def login_device(login: DeviceLogin, context: InContext) -> Session:
     """Log a device's player in; the first login opens the account. A session that the account had elsewhere ends."""
-    player_id, created = await here.players.login(login.device_id, here.clock())
-    return await _opened(here, player_id, created=created)
+    player_id, created = await context.players.login(login.device_id, context.clock.now())
+    return await _opened(context, player_id, created=created)
 
 
 @router.post("/login/password")
-async def login_password(login: PasswordLogin, here: InContext) -> Session:
+async def login_password(login: PasswordLogin, context: InContext) -> Session:
     """Log in by name and password. A session that the account had elsewhere ends."""
-    player_id = await here.credentials.check(login.name, login.password.get_secret_value())
-    await here.players.profile(player_id, here.clock())  # in the cache from here on
-    return await _opened(here, player_id, created=False)
+    player_id = await context.credentials.check(login.name, login.password.get_secret_value())
+    await context.players.profile(player_id, context.clock.now())  # in the cache from here on
+    return await _opened(context, player_id, created=False)
 
 
 @router.post("/session/refresh")
-async def refresh(exchange: RefreshRequest, here: InContext) -> Session:
+async def refresh(exchange: RefreshRequest, context: InContext) -> Session:
     """Exchange a refresh token for a new pair. It is good for one exchange; a copy that comes later ends the session."""
     try:
-        player_id, tokens = await here.sessions.refresh(exchange.refresh_token, here.clock())
+        player_id, tokens = await context.sessions.refresh(exchange.refresh_token, context.clock.now())
     except InvalidTokenError as error:
         headers = {"WWW-Authenticate": "Bearer"}
         raise ProblemError(401, "invalid-token", str(error), headers=headers) from error
@@ -51,27 +51,29 @@ async def refresh(exchange: RefreshRequest, here: InContext) -> Session:
 
 
 @router.delete("/session")
-async def log_out(caller: LivePlayer, here: InContext) -> Ended:
+async def log_out(caller: LivePlayer, context: InContext) -> Ended:
     """End one's own session; its tokens open nothing of this service from now on."""
-    return Ended(ended=await here.sessions.revoke(caller.player_id, here.clock(), caller.session_id))
+    return Ended(
+        ended=await context.sessions.revoke(caller.player_id, context.clock.now(), caller.session_id)
+    )
 
 
 @router.put("/account/password")
-async def set_password(change: PasswordChange, caller: LivePlayer, here: InContext) -> Account:
+async def set_password(change: PasswordChange, caller: LivePlayer, context: InContext) -> Account:
     """Give one's account a name and a password to log in with, or change the password."""
     current = change.current_password.get_secret_value() if change.current_password else None
-    await here.credentials.set(caller.player_id, change.name, change.password.get_secret_value(), current)
+    await context.credentials.set(caller.player_id, change.name, change.password.get_secret_value(), current)
     return Account(player_id=str(caller.player_id), name=change.name)
 
 
 @services.post("/revocations")
-async def revoke(revocation: RevocationRequest, here: InContext) -> Ended:
+async def revoke(revocation: RevocationRequest, context: InContext) -> Ended:
     """End a player's session, whichever it is: support, or a ban."""
-    return Ended(ended=await here.sessions.revoke(revocation.player_id, here.clock()))
+    return Ended(ended=await context.sessions.revoke(revocation.player_id, context.clock.now()))
 
 
-async def _opened(here: Context, player_id: int, *, created: bool) -> Session:
-    return _session(player_id, await here.sessions.open(player_id, here.clock()), created=created)
+async def _opened(context: Context, player_id: int, *, created: bool) -> Session:
+    return _session(player_id, await context.sessions.open(player_id, context.clock.now()), created=created)
 
 
 def _session(player_id: int, tokens: TokenPair, *, created: bool) -> Session:

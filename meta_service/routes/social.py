@@ -36,9 +36,9 @@ WhichSeason = Annotated[Season | None, Query(description="A quarter of a year in
 
 
 @router.get("/friends")
-async def friends(caller: LivePlayer, here: InContext) -> FriendList:
+async def friends(caller: LivePlayer, context: InContext) -> FriendList:
     """List friends and requests, and where the friends are; as they were last seen while the store is away."""
-    found = await here.friends.list_friends(caller.player_id, here.clock())
+    found = await context.friends.list_friends(caller.player_id, context.clock.now())
     return FriendList(
         friends=[
             FriendView(
@@ -55,29 +55,29 @@ async def friends(caller: LivePlayer, here: InContext) -> FriendList:
 
 
 @router.post("/friends")
-async def ask(choice: PlayerChoice, caller: LivePlayer, here: InContext) -> ChangeResponse:
+async def ask(choice: PlayerChoice, caller: LivePlayer, context: InContext) -> ChangeResponse:
     """Ask a player to be friends. If they had asked, you are friends from now on."""
-    await here.friends.request(caller.player_id, choice.player_id, here.clock())
+    await context.friends.request(caller.player_id, choice.player_id, context.clock.now())
     return ChangeResponse(done=True)
 
 
 @router.post("/friends/{player_id}/accept")
-async def accept(player_id: OtherPlayer, caller: LivePlayer, here: InContext) -> ChangeResponse:
+async def accept(player_id: OtherPlayer, caller: LivePlayer, context: InContext) -> ChangeResponse:
     """Become friends with a player who asked."""
-    await here.friends.accept(caller.player_id, player_id, here.clock())
+    await context.friends.accept(caller.player_id, player_id, context.clock.now())
     return ChangeResponse(done=True)
 
 
 @router.delete("/friends/{player_id}")
-async def end(player_id: OtherPlayer, caller: LivePlayer, here: InContext) -> ChangeResponse:
+async def end(player_id: OtherPlayer, caller: LivePlayer, context: InContext) -> ChangeResponse:
     """End a friendship, take a request back, or turn one down."""
-    return ChangeResponse(done=await here.friends.remove(caller.player_id, player_id))
+    return ChangeResponse(done=await context.friends.remove(caller.player_id, player_id))
 
 
 @router.put("/presence")
-async def announce(announcement: PresenceUpdate, caller: LivePlayer, here: InContext) -> PresenceUpdate:
+async def announce(announcement: PresenceUpdate, caller: LivePlayer, context: InContext) -> PresenceUpdate:
     """Say where one is, for the next minute."""
-    await here.friends.set_presence(caller.player_id, announcement.presence)
+    await context.friends.set_presence(caller.player_id, announcement.presence)
     return announcement
 
 
@@ -85,48 +85,48 @@ async def announce(announcement: PresenceUpdate, caller: LivePlayer, here: InCon
 async def top(
     board: BoardName,
     _: LivePlayer,
-    here: InContext,
+    context: InContext,
     season: WhichSeason = None,
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> LeaderboardView:
     """Read a season's leaderboard from the best down."""
-    chosen = season or season_of(here.clock())
-    return _leaderboard(chosen, board, *await here.leaderboards.top(chosen, board, offset, limit))
+    chosen = season or season_of(context.clock.now())
+    return _leaderboard(chosen, board, *await context.leaderboards.top(chosen, board, offset, limit))
 
 
 @router.get("/leaderboards/{board}/me")
 async def around_me(
     board: BoardName,
     caller: LivePlayer,
-    here: InContext,
+    context: InContext,
     season: WhichSeason = None,
     reach: Annotated[int, Query(ge=0, le=50, description="Neighbours on each side.")] = 5,
 ) -> LeaderboardView:
     """Read one's own place in a season's leaderboard, and the neighbours; nobody for who is not on it."""
-    chosen = season or season_of(here.clock())
-    found = await here.leaderboards.around(chosen, board, caller.player_id, reach)
+    chosen = season or season_of(context.clock.now())
+    found = await context.leaderboards.around(chosen, board, caller.player_id, reach)
     return _leaderboard(chosen, board, *found)
 
 
 @router.get("/matches")
 async def matches(
     caller: LivePlayer,
-    here: InContext,
+    context: InContext,
     before: Annotated[
         int, Query(ge=1, le=MAX_FENCE, description="Only matches older than this fence.")
     ] = MAX_FENCE,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> PastMatches:
     """Read one's matches, newest first."""
-    rows = await here.history.matches_of_player(caller.player_id, before, limit)
+    rows = await context.history.matches_of_player(caller.player_id, before, limit)
     return PastMatches(matches=[PastMatch.model_validate(row) for row in rows])
 
 
 @services.get("/matches/{match_id}")
-async def match(match_id: UUID, here: InContext) -> MatchReport:
+async def match(match_id: UUID, context: InContext) -> MatchReport:
     """Tell how a match went for everybody who was checked out for it; what a server that crashed never said stays unsaid."""
-    rows = await here.history.players_of_match(match_id)
+    rows = await context.history.players_of_match(match_id)
     return MatchReport(match_id=match_id, players=[_match_player(row) for row in rows])
 
 

@@ -25,31 +25,33 @@ STATEMENTS = {
     # that alone, is told: a row's version only grows, so each is told once, however often the change is applied.
     "loadout": """
         WITH changed AS (
-        INSERT INTO loadouts AS stored (player_id, skin, emotes, settings, version, region)
+        INSERT INTO loadouts AS stored (player_id, skin, emotes, settings, version, region, stored_at)
         SELECT DISTINCT ON (player_id)
-            player_id, skin, coalesce(emotes, '[]')::json, coalesce(settings, '{}')::json, version, coalesce(region, '')
+            player_id, skin, coalesce(emotes, '[]')::json, coalesce(settings, '{}')::json, version,
+            coalesce(region, ''), to_timestamp($2)
         FROM json_to_recordset($1::json) AS change
             (player_id bigint, skin text, emotes text, settings text, version bigint, region text)
         ORDER BY player_id, version DESC, region DESC
         ON CONFLICT (player_id) DO UPDATE
             SET skin = excluded.skin, emotes = excluded.emotes, settings = excluded.settings,
-                version = excluded.version, region = excluded.region, stored_at = now()
+                version = excluded.version, region = excluded.region, stored_at = excluded.stored_at
             WHERE (stored.version, stored.region) < (excluded.version, excluded.region)
         RETURNING player_id, skin, version, region
         )
         INSERT INTO loadout_outbox (player_ids, skins, versions, regions, stored_at)
-        SELECT array_agg(player_id), array_agg(skin), array_agg(version), array_agg(region), now()
+        SELECT array_agg(player_id), array_agg(skin), array_agg(version), array_agg(region), to_timestamp($2)
         FROM changed HAVING count(*) > 0
     """,
     "session": """
-        INSERT INTO sessions AS stored (player_id, session_id, generation, state, version, region)
-        SELECT DISTINCT ON (player_id) player_id, session_id, generation, state, version, coalesce(region, '')
+        INSERT INTO sessions AS stored (player_id, session_id, generation, state, version, region, stored_at)
+        SELECT DISTINCT ON (player_id)
+            player_id, session_id, generation, state, version, coalesce(region, ''), to_timestamp($2)
         FROM json_to_recordset($1::json) AS change
             (player_id bigint, session_id text, generation bigint, state text, version bigint, region text)
         ORDER BY player_id, version DESC, region DESC
         ON CONFLICT (player_id) DO UPDATE
             SET session_id = excluded.session_id, generation = excluded.generation, state = excluded.state,
-                version = excluded.version, region = excluded.region, stored_at = now()
+                version = excluded.version, region = excluded.region, stored_at = excluded.stored_at
             WHERE (stored.version, stored.region) < (excluded.version, excluded.region)
     """,
     # A commit that overtook its check-out has left a row without these columns.
@@ -118,14 +120,14 @@ STATEMENTS = {
             WHERE stored.outcome IS DISTINCT FROM 'committed' AND stored.match_id = excluded.match_id
         RETURNING player_id, outcome, placement, kills, ended_at
         ), tallied AS (
-            INSERT INTO season_records AS held (season, player_id, matches, wins, kills)
+            INSERT INTO season_records AS held (season, player_id, matches, wins, kills, stored_at)
             SELECT to_char(ended_at AT TIME ZONE 'UTC', 'YYYY"-q"Q'), player_id,
-                count(*), count(*) FILTER (WHERE placement = 1), sum(kills)
+                count(*), count(*) FILTER (WHERE placement = 1), sum(kills), to_timestamp($2)
             FROM written WHERE outcome = 'committed'
             GROUP BY 1, 2 ORDER BY 1, 2
             ON CONFLICT (season, player_id) DO UPDATE
                 SET matches = held.matches + excluded.matches, wins = held.wins + excluded.wins,
-                    kills = held.kills + excluded.kills, stored_at = now()
+                    kills = held.kills + excluded.kills, stored_at = excluded.stored_at
         )
         SELECT count(*) AS refused FROM written WHERE outcome = 'refused'
     """,
@@ -170,8 +172,15 @@ class ApplyResult:
     records: tuple[SeasonRecord, ...] = ()
 
 
-async def apply(connection: asyncpg.Connection, changes: Changes, timeout_s: float) -> ApplyResult:
-    """Apply changes, JSON texts by kind, in one transaction.
+async def apply(
+    connection: asyncpg.Connection, changes: Changes, now: float, timeout_s: float
+) -> ApplyResult:
+    """Apply changes in one transaction.
+
+    Args:
+        changes: JSON texts by kind.
+        now: Unix seconds; when the rows were stored, by which other regions find them.
+        timeout_s: seconds after which a statement is given up.
 
     Raises what asyncpg raises, and ValueError for a kind that is not known; then nothing was applied.
     """
@@ -182,7 +191,8 @@ async def apply(connection: asyncpg.Connection, changes: Changes, timeout_s: flo
         for kind, statement in STATEMENTS.items():
             if texts := changes.get(kind):
                 batch = f"[{','.join(texts)}]"
-                rows = await connection.fetch(statement, batch, timeout=timeout_s)
+                stamp = (now,) if "$2" in statement else ()
+                rows = await connection.fetch(statement, batch, *stamp, timeout=timeout_s)
                 if kind == "commit":
                     records = await connection.fetch(RECORDS, batch, timeout=timeout_s)
                     applied = ApplyResult(rows[0]["refused"], tuple(SeasonRecord(*row) for row in records))

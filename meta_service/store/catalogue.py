@@ -13,7 +13,7 @@ import asyncpg
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-SHIPPED = Path(__file__).parent / "data" / "catalogue.yaml"
+SHIPPED = Path(__file__).parent / "catalogue.yaml"
 MAX_PRICE = 2**40  # times the largest quantity it still is a 63-bit number
 MAX_QUANTITY = 1000
 
@@ -96,7 +96,7 @@ def main() -> int:
     from launchday.settings import settings
 
     parser = argparse.ArgumentParser(prog="python -m meta_service.store.catalogue", description=__doc__)
-    parser.add_argument("file", type=Path, help="a YAML file like the shipped data/catalogue.yaml")
+    parser.add_argument("file", type=Path, help="a YAML file like the shipped catalogue.yaml")
     arguments = parser.parse_args()
     try:
         items = read(arguments.file)

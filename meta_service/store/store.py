@@ -6,12 +6,12 @@ Everything else is written behind.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
 
+from launchday.clock import Clock
 from meta_service.domain.accounts import DEFAULT_SKIN
 from meta_service.errors import StoreUnavailableError
 
@@ -102,10 +102,10 @@ class Store:
 
     Args:
         url: postgresql://… address.
-        clock: monotonic seconds, for the pause after a failure.
+        clock: times the pause after a failure, and draws the pauses between tries.
     """
 
-    def __init__(self, url: str, clock: Callable[[], float]) -> None:
+    def __init__(self, url: str, clock: Clock) -> None:
         self._url = url
         self._clock = clock
         self._away_until = 0.0
@@ -130,7 +130,7 @@ class Store:
         What ``work`` raises rolls everything back and passes through. Raises StoreAwayError when the store does not answer,
         which includes a connection lost during the commit: then nobody knows, and the caller repeats with the same key.
         """
-        if self._clock() < self._away_until:
+        if self._clock.monotonic() < self._away_until:
             raise StoreUnavailableError("the store did not answer a moment ago")
         for attempt in range(MAX_TRIES):
             try:
@@ -143,9 +143,9 @@ class Store:
                     return await work(connection)
             except SERIALIZATION_ERRORS:
                 pause_s = min(FIRST_PAUSE_S * 2**attempt, MAX_PAUSE_S)
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))
+                await self._clock.sleep(pause_s * self._clock.random("store-retry").uniform(0.5, 1.5))
             except UNREACHABLE_ERRORS as error:
-                self._away_until = self._clock() + RETRY_AFTER_S
+                self._away_until = self._clock.monotonic() + RETRY_AFTER_S
                 raise StoreUnavailableError(f"the store does not answer: {error!r}") from error
         raise StoreUnavailableError(f"{MAX_TRIES} tries in a row lost a race with other transactions")
 
@@ -163,13 +163,13 @@ class Store:
             self._pool.terminate()
 
     async def _fetch(self, statement: str, *arguments: Any) -> list[Any]:
-        if self._clock() < self._away_until:
+        if self._clock.monotonic() < self._away_until:
             raise StoreUnavailableError("the store did not answer a moment ago")
         try:
             pool = await self._opened()
             return list(await pool.fetch(statement, *arguments, timeout=RESPONSE_TIMEOUT_S))
         except UNAVAILABLE_ERRORS as error:
-            self._away_until = self._clock() + RETRY_AFTER_S
+            self._away_until = self._clock.monotonic() + RETRY_AFTER_S
             raise StoreUnavailableError(f"the store does not answer: {error!r}") from error
 
     async def _opened(self) -> asyncpg.Pool:

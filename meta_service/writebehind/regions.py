@@ -19,27 +19,23 @@ from meta_service.domain.leaderboards import publish
 from meta_service.store.apply import SeasonRecord
 from meta_service.store.store import LOAD_PLAYERS
 
-OVERLAP_S = (
-    10.0  # rows carry the time at which their transaction began; it may take so long until we can see them
-)
+OVERLAP_S = 10.0  # rows carry the time at which their transaction began, by their own worker's clock
 MAX_PLAYERS_PER_QUERY = (
     500  # players a query: the most that are loaded while the worker's own changes wait, about 20 ms
 )
 
 _FOREIGN = """
 SELECT 'loadout' AS what, player_id, version, stored_at FROM loadouts
-WHERE stored_at > $1::timestamptz - make_interval(secs => $2) AND region <> $3
+WHERE stored_at > to_timestamp($1::float8 - $2::float8) AND region <> $3
 UNION ALL
 SELECT 'session', player_id, version, stored_at FROM sessions
-WHERE stored_at > $1::timestamptz - make_interval(secs => $2) AND region <> $3
+WHERE stored_at > to_timestamp($1::float8 - $2::float8) AND region <> $3
 """
 
 _RECORDS = """
 SELECT season, player_id, matches, wins, kills FROM season_records
-WHERE stored_at > $1::timestamptz - make_interval(secs => $2)
+WHERE stored_at > to_timestamp($1::float8 - $2::float8)
 """
-
-_BEGINNING = "SELECT now()"
 
 
 class RegionReplicator:
@@ -47,7 +43,7 @@ class RegionReplicator:
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
-        self._since: object = None  # the store's clock, which is the one that all regions share
+        self._since: float | None = None  # Unix seconds
         self._seen: dict[tuple[str, int], int] = {}
         self._shown: set[SeasonRecord] = set()
 
@@ -56,10 +52,8 @@ class RegionReplicator:
 
         The first time it begins at the present: a player whom nobody here has seen for long is loaded at their next login.
         """
-        asked_at = await connection.fetchval(_BEGINNING, timeout=timeout_s)
-        rows = await connection.fetch(
-            _FOREIGN, self._since or asked_at, OVERLAP_S, self._cache.region, timeout=timeout_s
-        )
+        since = now if self._since is None else self._since
+        rows = await connection.fetch(_FOREIGN, since, OVERLAP_S, self._cache.region, timeout=timeout_s)
         news = {(row["what"], row["player_id"]): row["version"] for row in rows}
         changed = {key[1] for key, version in news.items() if self._seen.get(key) != version}
         known = await cached_players(self._cache.redis, changed)
@@ -67,12 +61,12 @@ class RegionReplicator:
             chunk = known[start : start + MAX_PLAYERS_PER_QUERY]
             found = await connection.fetch(LOAD_PLAYERS, chunk, timeout=timeout_s)
             await self._cache.load([row[0] for row in found], chunk, now)
-        await self._replicate_records(connection, self._since or asked_at, timeout_s)
-        self._since, self._seen = asked_at, news
+        await self._replicate_records(connection, since, timeout_s)
+        self._since, self._seen = now, news
         return len(known)
 
     async def _replicate_records(
-        self, connection: asyncpg.Connection, since: object, timeout_s: float
+        self, connection: asyncpg.Connection, since: float, timeout_s: float
     ) -> None:
         """Show results of other regions on this one's leaderboards; showing our own again changes nothing."""
         rows = await connection.fetch(_RECORDS, since, OVERLAP_S, timeout=timeout_s)

@@ -1,4 +1,4 @@
-"""The write-behind worker: ``python -m meta_service.writebehind.worker``.
+"""The write-behind worker.
 
 Takes accepted changes from the stream in the cache, stores a batch in one transaction, and only then takes them out of the
 stream. Killed at any point it loses nothing: what it had taken is still pending under its name, so the next worker of
@@ -7,25 +7,19 @@ that name goes on with it at once, and a worker of another name after ``CLAIM_ID
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
-import signal
-import socket
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import asyncpg
 import structlog
-import uvloop
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from launchday.settings import Settings, settings
-from launchday.telemetry import configure
+from launchday.clock import Clock
 from meta_service.cache import keys, scripts
-from meta_service.cache.cache import Cache, connect
+from meta_service.cache.cache import Cache
 from meta_service.domain.leaderboards import publish
 from meta_service.store.apply import apply
 from meta_service.store.store import UNAVAILABLE_ERRORS
@@ -50,21 +44,26 @@ _log = structlog.get_logger()
 
 
 class WriteBehind:
-    """One worker. ``clock`` gives Unix seconds, for the leases it ends; ``region`` is whose cache ``redis`` is."""
+    """One worker.
 
-    def __init__(
-        self, redis: Redis, store_url: str, name: str, clock: Callable[[], float], region: str = ""
-    ) -> None:
+    Args:
+        redis: a client of the region's cache.
+        store_url: postgresql://… address.
+        name: under which the stream remembers what this worker has taken; kept over restarts.
+        region: whose cache it is, where several regions share a store; empty: the only one.
+    """
+
+    def __init__(self, redis: Redis, store_url: str, name: str, clock: Clock, region: str = "") -> None:
         self._redis = redis
         self._cache = Cache(redis, region)
-        self._follower = RegionReplicator(self._cache)
+        self._replicator = RegionReplicator(self._cache)
         self._store_url = store_url
         self._name = name
         self._clock = clock
         self._connection: asyncpg.Connection | None = None
         self._acknowledge = redis.register_script(scripts.source("acknowledge"))
         self._reject = redis.register_script(scripts.source("reject"))
-        self._housekeeping_at = 0.0
+        self._maintaining_at = 0.0
         self._expiring_at = 0.0
         self._failures = 0
 
@@ -118,16 +117,16 @@ class WriteBehind:
 
     async def _expire_leases(self) -> None:
         """End leases whose time is over; this needs the cache alone, so it goes on while the store is away."""
-        now = self._clock()
-        if now >= self._expiring_at:
-            self._expiring_at = now + MAINTENANCE_INTERVAL_S
-            await self._cache.expire(now)
+        monotonic = self._clock.monotonic()
+        if monotonic >= self._expiring_at:
+            self._expiring_at = monotonic + MAINTENANCE_INTERVAL_S
+            await self._cache.expire(self._clock.now())
 
     async def _maintain(self) -> None:
-        now = self._clock()
-        if now < self._housekeeping_at:
+        monotonic = self._clock.monotonic()
+        if monotonic < self._maintaining_at:
             return
-        self._housekeeping_at = now + MAINTENANCE_INTERVAL_S
+        self._maintaining_at = monotonic + MAINTENANCE_INTERVAL_S
         _, claimed, _ = await cast(
             Any,
             self._redis.xautoclaim(
@@ -138,7 +137,7 @@ class WriteBehind:
             _log.info("took over changes", count=len(claimed))
             await self._store([(id_, fields) for id_, fields in claimed if fields])
         if self._cache.region:
-            await self._follower.replicate(await self._connected(), now, STATEMENT_TIMEOUT_S)
+            await self._replicator.replicate(await self._connected(), self._clock.now(), STATEMENT_TIMEOUT_S)
 
     async def _store(self, entries: Sequence[Entry]) -> None:
         """Store changes and take them out of the stream; one that the store cannot take is set aside alone."""
@@ -150,7 +149,7 @@ class WriteBehind:
                 changes.setdefault(kind, []).append(text)
         connection = await self._connected()
         try:
-            applied = await apply(connection, changes, STATEMENT_TIMEOUT_S)
+            applied = await apply(connection, changes, self._clock.now(), STATEMENT_TIMEOUT_S)
         except INVALID_CHANGE_ERRORS as error:
             if len(entries) == 1:
                 await self._reject_entry(entries[0], error)
@@ -174,7 +173,7 @@ class WriteBehind:
 
     def _waited_ms(self, ids: Sequence[str]) -> int:
         accepted_ms = min(int(id_.partition("-")[0]) for id_ in ids)  # by the cache's clock
-        return max(int(self._clock() * 1000) - accepted_ms, 0)
+        return max(int(self._clock.now() * 1000) - accepted_ms, 0)
 
     async def _reject_entry(self, entry: Entry, error: Exception) -> None:
         id_, fields = entry
@@ -209,34 +208,3 @@ def _entries(answer: Any) -> list[Entry]:
 async def _pause(stop: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)
-
-
-async def serve(own: Settings, name: str) -> None:
-    """Work until SIGTERM or SIGINT; the batch under way is finished first."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    redis = connect(own.cache_url)
-    try:
-        _log.info("write-behind started", worker=name)
-        await WriteBehind(redis, own.store_url, name, time.time, own.region).run(stop)
-    finally:
-        await redis.aclose()
-
-
-def main() -> None:
-    """Run one worker; several may run, each with a name of its own."""
-    parser = argparse.ArgumentParser(prog="python -m meta_service.writebehind.worker", description=__doc__)
-    parser.add_argument(
-        "--name",
-        default=socket.gethostname(),
-        help="the worker's name, kept over restarts (default: the host's)",
-    )
-    arguments = parser.parse_args()
-    own = settings()
-    configure("writebehind", own)
-    uvloop.run(serve(own, arguments.name))
-
-
-if __name__ == "__main__":
-    main()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -15,21 +15,26 @@ import pytest
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
+from launchday.clock import SystemClock
 from launchday.settings import Settings
-from meta_service import app
-from meta_service.cache import cache
+from meta_service.app import build
+from meta_service.cache.cache import connect
 from meta_service.client import MetaClient, PlayerCommit, Session
 from meta_service.writebehind.worker import WriteBehind
 
 
-@dataclass
-class Clock:
-    """Unix seconds; begins now, because tokens are checked against the real time."""
+class Clock(SystemClock):
+    """The machine's clock, but for wall time: that begins now and moves only when told to."""
 
-    now: float = field(default_factory=time.time)
+    def __init__(self) -> None:
+        super().__init__()
+        self._wall = time.time()
 
-    def __call__(self) -> float:
-        return self.now
+    def now(self) -> float:
+        return self._wall
+
+    def advance(self, seconds: float) -> None:
+        self._wall += seconds
 
 
 @dataclass
@@ -56,7 +61,7 @@ class Backend:
 
 @contextlib.asynccontextmanager
 async def running(settings: Settings, clock: Clock) -> AsyncIterator[Backend]:
-    app = app.build(settings, clock)
+    app = build(settings, clock)
     token = app.state.signer.service_token("test", time.time())
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
@@ -81,7 +86,7 @@ async def backend(settings: Settings, clock: Clock) -> AsyncIterator[Backend]:
 
 @pytest.fixture
 async def redis(cache_url: str) -> AsyncIterator[Redis]:
-    connection = cache.connect(cache_url)
+    connection = connect(cache_url)
     yield connection
     await connection.aclose()
 
@@ -96,7 +101,7 @@ async def store(store_url: str) -> AsyncIterator[asyncpg.Connection]:
 @contextlib.asynccontextmanager
 async def working(settings: Settings, clock: Clock, name: str = "worker") -> AsyncIterator[None]:
     """A write-behind worker inside this process, stopped in order at the end."""
-    redis = cache.connect(settings.cache_url)
+    redis = connect(settings.cache_url)
     stop = asyncio.Event()
     worker = asyncio.create_task(WriteBehind(redis, settings.store_url, name, clock).run(stop))
     try:

@@ -88,7 +88,7 @@ async def test_an_operator_sees_depth_and_age_grow_while_nothing_is_stored_and_l
     context = backend.app.state.context
     watch = MetricsCollector(context.players.cache, context.players.store, clock)
     await backend.login()
-    clock.now += 90
+    clock.advance(90)
     await watch.collect()
     assert gauge("writebehind_depth") == 2
     age = gauge("writebehind_age_seconds")
@@ -109,7 +109,7 @@ async def test_an_operator_sees_depth_and_age_grow_while_nothing_is_stored_and_l
 
 
 async def test_an_operator_sees_that_the_store_is_away(backend: Backend, clock: Clock) -> None:
-    away = Store(NOBODY, lambda: 0.0)
+    away = Store(NOBODY, clock)
     await MetricsCollector(backend.app.state.context.players.cache, away, clock).collect()
     assert (gauge("store_up"), gauge("cache_up")) == (0, 1)
 

@@ -33,9 +33,8 @@ from redis.asyncio import Redis
 from launchday import child_processes
 from launchday.engines import Postgres, Valkey
 from launchday.engines.base import free_port
-from launchday.engines.stack import environment
 from launchday.identity import Signer
-from launchday.settings import Settings
+from launchday.settings import Settings, environment
 from loadtest.errors import LoadTestError
 from meta_service.cache import keys
 from meta_service.cache.cache import Cache, LoadoutFields, connect
@@ -120,7 +119,7 @@ async def _measure(settings: Settings, seconds: float, folder: Path) -> dict[str
         try:
             started.append(bench.start("meta_service"))
             await _ready(bench, started[0])
-            worker = bench.start("meta_service.writebehind.worker")
+            worker = bench.start("meta_service.writebehind")
             started.append(worker)
             bench.logins = [
                 await client.login_device(f"bench-device-{n}") for n in range(MATCH_PLAYERS * MATCHES)
@@ -315,7 +314,7 @@ async def _backlog(bench: Bench, started: list[subprocess.Popen[bytes]]) -> dict
                 for n in range(start, start + 500)
             )
         )
-    started.append(bench.start("meta_service.writebehind.worker"))
+    started.append(bench.start("meta_service.writebehind"))
     full = depth = await bench.redis.xlen(keys.STREAM)
     while depth == full:
         await asyncio.sleep(POLL_S)

@@ -37,8 +37,8 @@ async def evidence(
                 await load.change_loadout(load.logins[0])
                 await load.trade(load.logins[1])
                 await load.play_match("server-1")
-                clock.now += 1
-        clock.now += 1
+                clock.advance(1)
+        clock.advance(1)
         await backend.client.counters()  # ends the leases of who did not commit
         await drain(backend)
     transaction = store.transaction()

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 
 import pytest
 from redis.asyncio import Redis
 
+from launchday.clock import SystemClock
 from launchday.settings import Settings
 from meta_service.cache import keys
 from meta_service.cache.cache import Cache
@@ -21,7 +21,7 @@ class CountingStore(Store):
     """A store that counts what it is asked for."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, time.monotonic)
+        super().__init__(url, SystemClock())
         self.asked: list[int] = []
         self.queries = 0
 
@@ -40,9 +40,11 @@ async def test_a_thousand_requests_after_a_loss_load_each_player_once(
         await drain(backend)
     await redis.flushall()
     stores = [CountingStore(settings.store_url) for _ in range(2)]
-    loaders = [CacheFiller(Cache(redis), store) for store in stores]
+    loaders = [CacheFiller(Cache(redis), store, SystemClock()) for store in stores]
     ids = [login.player_id for login in logins]
-    await asyncio.gather(*(loaders[number % 2].load([ids[number % 5]], clock.now) for number in range(1000)))
+    await asyncio.gather(
+        *(loaders[number % 2].load([ids[number % 5]], clock.now()) for number in range(1000))
+    )
     assert sorted(stores[0].asked + stores[1].asked) == sorted(ids)
     for player_id in ids:
         assert (await Cache(redis).player(player_id)) is not None
@@ -53,7 +55,7 @@ async def test_a_thousand_requests_after_a_loss_load_each_player_once(
 
 async def test_a_whole_match_is_loaded_in_one_query(settings: Settings, redis: Redis, clock: Clock) -> None:
     store = CountingStore(settings.store_url)
-    await CacheFiller(Cache(redis), store).load(list(range(1, 101)), clock.now)
+    await CacheFiller(Cache(redis), store, SystemClock()).load(list(range(1, 101)), clock.now())
     assert store.queries == 1
     await store.close()
 
@@ -61,10 +63,10 @@ async def test_a_whole_match_is_loaded_in_one_query(settings: Settings, redis: R
 async def test_a_mark_that_a_dead_process_left_holds_nobody_up_for_long(
     settings: Settings, redis: Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("meta_service.cache.fill.WAIT_S", 0.05)
+    monkeypatch.setattr("meta_service.cache.fill.MAX_WAIT_S", 0.05)
     await redis.set(keys.fill_lock(7), "1", px=60_000)
     store = CountingStore(settings.store_url)
-    await CacheFiller(Cache(redis), store).load([7], clock.now)
+    await CacheFiller(Cache(redis), store, SystemClock()).load([7], clock.now())
     assert store.asked == [7]
     await store.close()
 
@@ -72,8 +74,8 @@ async def test_a_mark_that_a_dead_process_left_holds_nobody_up_for_long(
 async def test_who_waits_for_a_load_that_fails_is_told_so_and_the_next_one_tries_again(
     settings: Settings, redis: Redis, clock: Clock
 ) -> None:
-    loader = CacheFiller(Cache(redis), Store(NOBODY, lambda: 0.0))
-    answers = await asyncio.gather(*(loader.load([7], clock.now) for _ in range(5)), return_exceptions=True)
+    loader = CacheFiller(Cache(redis), Store(NOBODY, clock), clock)
+    answers = await asyncio.gather(*(loader.load([7], clock.now()) for _ in range(5)), return_exceptions=True)
     assert all(isinstance(answer, StoreUnavailableError) for answer in answers)
     assert not await redis.exists(keys.fill_lock(7))
 
@@ -82,10 +84,10 @@ async def test_who_waits_for_a_load_that_is_cancelled_loads_themselves(
     settings: Settings, redis: Redis, clock: Clock
 ) -> None:
     store = CountingStore(settings.store_url)
-    loader = CacheFiller(Cache(redis), store)
-    first = asyncio.create_task(loader.load([7], clock.now))
+    loader = CacheFiller(Cache(redis), store, SystemClock())
+    first = asyncio.create_task(loader.load([7], clock.now()))
     await asyncio.sleep(0)
-    second = asyncio.create_task(loader.load([7], clock.now))
+    second = asyncio.create_task(loader.load([7], clock.now()))
     await asyncio.sleep(0)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):

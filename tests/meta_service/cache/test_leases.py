@@ -76,7 +76,7 @@ async def test_a_server_that_lost_the_answer_asks_again_and_gets_the_same_fence(
     player_id = (await backend.login()).player_id
     match = new_match()
     first = await backend.client.check_out(match, "server-1", REGION, 60, [player_id])
-    backend.clock.now += 5
+    backend.clock.advance(5)
     assert await backend.client.check_out(match, "server-1", REGION, 60, [player_id]) == first
     assert (await backend.client.counters()).checkouts == 1
 
@@ -109,7 +109,7 @@ async def test_an_expired_lease_is_taken_over_with_a_higher_fence_and_the_old_on
     player_id = (await backend.login()).player_id
     old_match, new = new_match(), new_match()
     [old] = (await backend.client.check_out(old_match, "server-1", REGION, 10, [player_id])).checked_out
-    backend.clock.now += 11
+    backend.clock.advance(11)
     [taken] = (await backend.client.check_out(new, "server-2", REGION, 10, [player_id])).checked_out
     assert taken.fence > old.fence
     stale = await backend.client.commit(old_match, [result(player_id, old.fence)])
@@ -127,7 +127,7 @@ async def test_fences_grow_even_when_the_clock_goes_back(backend: Backend) -> No
         [player] = (await backend.client.check_out(match, "server-1", REGION, 60, [player_id])).checked_out
         await backend.client.commit(match, [result(player_id, player.fence)])
         fences.append(player.fence)
-        backend.clock.now -= 100
+        backend.clock.advance(-100)
     assert fences == sorted(set(fences))
 
 
@@ -150,7 +150,7 @@ async def test_an_expired_lease_that_nobody_took_may_still_be_committed(
     player_id = (await backend.login()).player_id
     match = new_match()
     [player] = (await backend.client.check_out(match, "server-1", REGION, 10, [player_id])).checked_out
-    backend.clock.now += 11
+    backend.clock.advance(11)
     books = await backend.client.counters()
     assert (books.expired, books.open) == (1, 0)
     commit = await backend.client.commit(match, [result(player_id, player.fence)])
@@ -167,7 +167,7 @@ async def test_what_a_crashed_server_did_not_commit_is_reported(
     player_id = (await backend.login()).player_id
     match = new_match()
     await backend.client.check_out(match, "server-1", REGION, 10, [player_id])
-    backend.clock.now += 11
+    backend.clock.advance(11)
     await backend.client.counters()
     await drain(backend)
     row = await store.fetchrow("SELECT * FROM match_history")

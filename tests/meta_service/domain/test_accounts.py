@@ -60,7 +60,7 @@ async def test_accounts_reach_the_store(backend: Backend, store: asyncpg.Connect
     row = await store.fetchrow("SELECT * FROM accounts")
     assert row["player_id"] == login.player_id
     assert row["device_hash"] == accounts.device_hash("stored-device")
-    assert row["created_at"].timestamp() == pytest.approx(backend.clock.now, abs=0.002)
+    assert row["created_at"].timestamp() == pytest.approx(backend.clock.now(), abs=0.002)
 
 
 async def test_a_player_survives_the_loss_of_the_cache(backend: Backend, store: asyncpg.Connection) -> None:
@@ -88,7 +88,7 @@ async def test_a_loadout_version_does_not_go_back_when_cache_and_clock_are_lost(
     before = await backend.client.set_loadout(login.session_token, "nightfall")
     await drain(backend)
     await backend.app.state.context.players.cache.redis.flushall()
-    backend.clock.now -= 3600
+    backend.clock.advance(-3600)
     after = await backend.client.set_loadout(login.session_token, "daybreak")
     assert after.version > before.version
 
@@ -124,7 +124,7 @@ async def test_a_player_that_only_the_store_could_know_is_told_to_try_again(
         token = backend.app.state.signer.player_token(99, time.time(), 60)
         answer = await backend.http.get("/v1/profile", headers={"Authorization": f"Bearer {token}"})
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-        assert answer.json()["type"] == "urn:launchday:store-away"
+        assert answer.json()["type"] == "urn:launchday:store-unavailable"
         with pytest.raises(MetaUnavailableError):
             await backend.client.profile(token)
 

@@ -35,7 +35,7 @@ async def test_a_request_becomes_a_friendship_when_it_is_accepted(backend: Backe
     for login, friend in ((one, other), (other, one)):
         found = await friend_of(backend, login)
         assert (found.player_id, found.relation) == (friend.player_id, "friends")
-        assert found.since == pytest.approx(backend.clock.now, abs=0.001)
+        assert found.since == pytest.approx(backend.clock.now(), abs=0.001)
 
 
 async def test_two_who_ask_each_other_at_once_are_friends(backend: Backend) -> None:
@@ -70,7 +70,7 @@ async def test_presence_is_what_a_friend_said_of_late_or_the_match_they_are_in(b
     await backend.client.check_out(match, "server-1", "east-us", 60, [other.player_id])
     found = await friend_of(backend, one)
     assert (found.presence, found.match_id) == ("in-match", match)
-    backend.clock.now += 61
+    backend.clock.advance(61)
     assert (await friend_of(backend, one)).presence == "away"
     redis = backend.app.state.context.players.cache.redis
     (said,) = await redis.keys("{meta}:presence:*")
@@ -87,9 +87,9 @@ async def test_who_is_not_a_friend_sees_no_presence(backend: Backend) -> None:
 async def test_nobody_befriends_themselves_nobody_or_too_many(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("meta_service.domain.friends.MOST_FRIENDS", 2)
+    monkeypatch.setattr("meta_service.domain.friends.MAX_FRIENDS", 2)
     one, *others = await backend.logins(6)
-    with refused("own-friend"):
+    with refused("friend-is-self"):
         await backend.client.request_friendship(one.session_token, one.player_id)
     with refused("unknown-player"):
         await backend.client.request_friendship(one.session_token, 99)

@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from launchday.clock import SystemClock
 from meta_service.cache import keys
 from meta_service.client import Leaderboard, MetaUnavailableError, Session
 from meta_service.domain.leaderboards import Leaderboards, publish, season_of
@@ -15,7 +16,7 @@ from meta_service.store.store import Store
 from tests.meta_service.conftest import Backend, drain, new_match, result
 from tests.meta_service.domain.test_accounts import NOBODY
 from tests.meta_service.domain.test_parties import refused
-from tests.meta_service.writebehind.test_worker import MATCH, commit
+from tests.meta_service.writebehind.test_worker import MATCH, NOW_S, commit
 
 SEASON = "2026-q4"
 
@@ -29,9 +30,9 @@ async def play(backend: Backend, logins: list[Session], kills: list[int]) -> Non
         result(login.player_id, fences[login.player_id], placement=place, kills=count)
         for place, (login, count) in enumerate(zip(logins, kills, strict=True), start=1)
     ]
-    backend.clock.now += 10
+    backend.clock.advance(10)
     await backend.client.commit(match, results)
-    backend.clock.now += 1
+    backend.clock.advance(1)
 
 
 def lines(board: Leaderboard) -> list[tuple[int, int, int]]:
@@ -53,7 +54,7 @@ async def test_committed_results_are_on_the_seasons_boards(backend: Backend) -> 
     ids = [login.player_id for login in logins]
     kills = await backend.client.leaderboard(one.session_token, "kills")
     assert kills.total == 3
-    assert kills.season == season_of(backend.clock.now)
+    assert kills.season == season_of(backend.clock.now())
     assert lines(kills) == [(1, ids[1], 11), (2, ids[0], 9), (3, ids[2], 1)]
     assert kills.standings[0].display_name.startswith("Player ")
     wins = await backend.client.leaderboard(one.session_token, "wins")
@@ -66,7 +67,7 @@ async def test_committed_results_are_on_the_seasons_boards(backend: Backend) -> 
 
 async def test_a_player_sees_the_neighbours(backend: Backend, redis: Redis) -> None:
     login, stranger = await backend.logins(2)
-    season = season_of(backend.clock.now)
+    season = season_of(backend.clock.now())
     await backend.client.leaderboard(login.session_token)
     rows = [SeasonRecord(season, number, 1, 0, 100 - number) for number in range(1, 21)]
     await publish(redis, [*rows, SeasonRecord(season, login.player_id, 1, 0, 90)])
@@ -87,8 +88,8 @@ async def test_an_unknown_board_or_season_is_refused(backend: Backend) -> None:
 
 async def test_a_result_counts_once_however_often_it_is_applied(store: asyncpg.Connection) -> None:
     change = {"commit": [commit(MATCH, (7, 1000, 1500)), commit(MATCH, (8, 1000, 1500))]}
-    first = await apply(store, change, 5)
-    again = await apply(store, change, 5)
+    first = await apply(store, change, NOW_S, 5)
+    again = await apply(store, change, NOW_S, 5)
     assert first.records == again.records  # a worker killed before it showed them shows them the second time
     rows = await store.fetch("SELECT season, player_id, matches, wins, kills FROM season_records ORDER BY 2")
     assert [tuple(row) for row in rows] == [("1970-q1", 7, 1, 1, 3), ("1970-q1", 8, 1, 1, 3)]
@@ -96,7 +97,7 @@ async def test_a_result_counts_once_however_often_it_is_applied(store: asyncpg.C
 
 async def test_a_refused_result_is_on_no_board(store: asyncpg.Connection) -> None:
     await store.execute("INSERT INTO match_history (player_id, fence, match_id) VALUES (7, 1200, $1)", MATCH)
-    applied = await apply(store, {"commit": [commit(MATCH, (7, 1000, 1500))]}, 5)
+    applied = await apply(store, {"commit": [commit(MATCH, (7, 1000, 1500))]}, NOW_S, 5)
     assert applied == applying.ApplyResult(1, ())
 
 
@@ -127,9 +128,9 @@ async def test_many_readers_of_a_lost_board_are_one_rebuild(
         " SELECT $1, player, 1, 0, player FROM generate_series(1, 2500) player",
         SEASON,
     )
-    monkeypatch.setattr("meta_service.domain.leaderboards.CHUNK", 1000)
+    monkeypatch.setattr("meta_service.domain.leaderboards.MAX_BUILD_ROWS", 1000)
     reads: list[str] = []
-    own = Store(store_url, lambda: 0.0)
+    own = Store(store_url, SystemClock())
     real = own.read
 
     async def counted(statement: str, *arguments: object) -> list[object]:
@@ -137,7 +138,7 @@ async def test_many_readers_of_a_lost_board_are_one_rebuild(
         return await real(statement, *arguments)
 
     monkeypatch.setattr(own, "read", counted)
-    boards = Leaderboards(redis, own)
+    boards = Leaderboards(redis, own, SystemClock())
     answers = await asyncio.gather(*(boards.top(SEASON, "kills", 0, 1) for _ in range(50)))
     assert {(total, line.player_id) for total, (line,) in answers} == {(2500, 2500)}
     assert len(reads) == 4  # three pages and the empty one
@@ -145,7 +146,7 @@ async def test_many_readers_of_a_lost_board_are_one_rebuild(
 
 
 async def test_a_board_that_cannot_be_rebuilt_is_told_to_try_again(redis: Redis) -> None:
-    boards = Leaderboards(redis, Store(NOBODY, lambda: 0.0))
+    boards = Leaderboards(redis, Store(NOBODY, SystemClock()), SystemClock())
     for _ in range(2):  # the failed one left no mark behind
         with pytest.raises(Exception, match="store"):
             await boards.top(SEASON, "kills", 0, 1)

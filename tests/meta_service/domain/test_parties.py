@@ -20,7 +20,7 @@ async def gathered(backend: Backend, count: int, size_limit: int = 4) -> tuple[l
     logins = await backend.logins(count)
     party = await backend.client.create_party(logins[0].session_token, size_limit)
     for login in logins[1:]:
-        backend.clock.now += 1
+        backend.clock.advance(1)
         await backend.client.invite_to_party(logins[0].session_token, login.player_id)
         party = await backend.client.accept_party(login.session_token, party.party_id)
     return logins, party
@@ -46,10 +46,10 @@ async def test_an_invitation_is_listed_and_gone_once_it_is_answered_or_over(back
         await backend.client.invite_to_party(leader.session_token, guest.player_id)
         (invitation,) = await backend.client.party_invitations(guest.session_token)
         assert invitation.party.party_id == party.party_id
-        assert invitation.expires_at == pytest.approx(backend.clock.now + INVITATION_TTL_S, abs=0.01)
+        assert invitation.expires_at == pytest.approx(backend.clock.now() + INVITATION_TTL_S, abs=0.01)
     await backend.client.accept_party(guests[0].session_token, party.party_id)
     await backend.client.decline_party(guests[1].session_token, party.party_id)
-    backend.clock.now += INVITATION_TTL_S + 1
+    backend.clock.advance(INVITATION_TTL_S + 1)
     for guest in guests:
         assert await backend.client.party_invitations(guest.session_token) == []
     for guest in guests[1:]:
@@ -180,7 +180,7 @@ async def test_a_party_nobody_touches_is_forgotten(backend: Backend) -> None:
 
 
 async def test_a_party_invites_no_more_than_it_may(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("meta_service.domain.parties.MOST_INVITATIONS", 2)
+    monkeypatch.setattr("meta_service.domain.parties.MAX_INVITATIONS", 2)
     (leader, _), _ = await gathered(backend, 2)
     guests = await backend.logins(3)
     for guest in guests[:2]:

@@ -8,12 +8,14 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from launchday.clock import SystemClock
+from launchday.rate_limit import RateLimit
 from launchday.settings import Settings
 from meta_service.cache import keys
 from meta_service.client import MetaRefusedError, MetaUnavailableError
 from meta_service.domain import credentials
-from meta_service.passwords import Passwords
-from meta_service.rate_limit import BURST_S, RateLimit
+from meta_service.domain.credentials import Passwords
+from meta_service.rate_limit import BURST_S
 from tests.meta_service.conftest import Backend, Clock, drain, running
 from tests.meta_service.domain.test_accounts import NOBODY
 from tests.meta_service.domain.test_shop import refused
@@ -45,7 +47,7 @@ async def test_of_many_logins_at_once_one_session_lives(backend: Backend) -> Non
 async def test_a_refresh_token_gives_the_next_pair(backend: Backend) -> None:
     login = await backend.login()
     for _ in range(3):
-        backend.clock.now += 60
+        backend.clock.advance(60)
         login = await backend.client.refresh(login.refresh_token)
         assert (await backend.client.profile(login.session_token)).player_id == login.player_id
 
@@ -53,16 +55,16 @@ async def test_a_refresh_token_gives_the_next_pair(backend: Backend) -> None:
 async def test_a_refresh_that_lost_its_answer_may_be_repeated_for_a_moment(backend: Backend) -> None:
     login = await backend.login()
     await backend.client.refresh(login.refresh_token)
-    backend.clock.now += 5
+    backend.clock.advance(5)
     again = await backend.client.refresh(login.refresh_token)
-    backend.clock.now += 60
+    backend.clock.advance(60)
     assert (await backend.client.refresh(again.refresh_token)).player_id == login.player_id
 
 
 async def test_a_copied_refresh_token_ends_the_session_for_thief_and_owner(backend: Backend) -> None:
     login = await backend.login()
     owners = await backend.client.refresh(login.refresh_token)
-    backend.clock.now += 60
+    backend.clock.advance(60)
     with refused("refresh-token-reused"):
         await backend.client.refresh(login.refresh_token)
     with refused("session-revoked"):
@@ -167,7 +169,7 @@ async def test_a_name_belongs_to_one_account_for_good(backend: Backend) -> None:
 async def test_guessing_passwords_ends_after_a_few_attempts(
     backend: Backend, monkeypatch: pytest.MonkeyPatch, redis: Redis
 ) -> None:
-    monkeypatch.setattr(credentials, "ATTEMPTS", 2)
+    monkeypatch.setattr(credentials, "MAX_ATTEMPTS", 2)
     login = await backend.login()
     await backend.client.set_password(login.session_token, "nina.7", PASSWORD)
     for _ in range(2):
@@ -199,14 +201,14 @@ async def test_passwords_are_kept_as_argon2id_and_nowhere_else(
     await backend.client.set_password(login.session_token, "nina.7", PASSWORD)
     kept = await store.fetchval("SELECT password_hash FROM credentials")
     assert kept.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
-    passwords = Passwords()
+    passwords = Passwords(SystemClock())
     assert await passwords.matches(kept, PASSWORD)
     assert not await passwords.matches(kept, PASSWORD + " ")
     assert not await passwords.matches(None, "the password of nobody")
 
 
 def test_a_rate_limit_passes_a_burst_and_then_the_rate() -> None:
-    limit = RateLimit(10)
+    limit = RateLimit(10, burst_s=BURST_S)
     assert [limit.wait_s("nina", 100.0) for _ in range(40)] == [0.0] * 40
     assert limit.wait_s("nina", 100.0) == pytest.approx(0.1)
     assert limit.wait_s("otto", 100.0) == 0.0
@@ -216,18 +218,17 @@ def test_a_rate_limit_passes_a_burst_and_then_the_rate() -> None:
 
 
 def test_a_rate_below_one_in_a_burst_still_passes_single_requests() -> None:
-    limit = RateLimit(0.1)
+    limit = RateLimit(0.1, burst_s=BURST_S)
     assert limit.wait_s("nina", 100.0) == 0.0
     assert limit.wait_s("nina", 100.0) == pytest.approx(10.0)
     assert limit.wait_s("nina", 110.0) == 0.0
 
 
-def test_a_limit_does_not_remember_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("meta_service.rate_limit.MOST_CALLERS", 100)
-    limit = RateLimit(1)
+def test_a_limit_does_not_remember_without_end() -> None:
+    limit = RateLimit(1, burst_s=BURST_S, max_callers=100)
     for caller in range(1000):
         limit.wait_s(caller, float(caller))
-    assert len(limit._full_at) <= 100
+    assert len(limit._whole_at) <= 100
 
 
 async def test_a_player_who_asks_too_often_is_told_to_wait(settings: Settings, clock: Clock) -> None:

@@ -8,6 +8,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from launchday.clock import SystemClock
 from launchday.settings import Settings
 from meta_service.client import MetaRefusedError, MetaUnavailableError, Purchase, Session
 from meta_service.errors import SoldOutError, StoreUnavailableError
@@ -91,7 +92,7 @@ async def test_a_purchase_repeated_under_its_key_happens_once_and_answers_the_sa
 ) -> None:
     first = await backend.client.purchase(rich.session_token, "the-same-key", "crate")
     await backend.client.purchase(rich.session_token, "another-key", "crate")
-    backend.clock.now += 100
+    backend.clock.advance(100)
     assert await backend.client.purchase(rich.session_token, "the-same-key", "crate") == first
     assert await backend.client.wallet(rich.session_token) == {"coins": 900}
 
@@ -136,7 +137,7 @@ async def test_what_forbids_a_purchase_is_told_and_changes_nothing(backend: Back
     with refused("price-changed"):
         await backend.client.purchase(token, "other-price", "crate", unit_price=49)
     await backend.client.purchase(token, "cape-number-1", "cape", unit_price=70)
-    with refused("owned-enough"):
+    with refused("ownership-limit"):
         await backend.client.purchase(token, "cape-number-2", "cape")
     with refused("sold-out"):
         await backend.client.purchase(token, "more-than-all", "rare", 4)
@@ -236,7 +237,7 @@ async def test_a_player_is_refunded_within_the_time_and_by_support_at_any(
     backend: Backend, rich: Session, store: asyncpg.Connection
 ) -> None:
     bought = await backend.client.purchase(rich.session_token, "to-be-returned", "rare")
-    backend.clock.now += 1
+    backend.clock.advance(1)
     with refused("not-refundable"):
         await backend.client.refund(rich.session_token, bought.purchase_id)
     assert (await backend.client.refund_for_player(bought.purchase_id)).balance == 1000
@@ -295,7 +296,7 @@ async def test_purchases_wait_for_the_store_and_the_rest_goes_on(settings: Setti
 
 
 async def test_a_lost_race_is_run_again_from_its_start(store_url: str) -> None:
-    store = Store(store_url, lambda: 0.0)
+    store = Store(store_url, SystemClock())
     tries = 0
 
     async def work(connection: asyncpg.Connection) -> int:
@@ -315,8 +316,8 @@ async def test_a_lost_race_is_run_again_from_its_start(store_url: str) -> None:
 async def test_a_race_that_is_always_lost_ends_and_a_refusal_is_not_repeated(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("meta_service.store.store.LONGEST_PAUSE_S", 0.0)
-    store = Store(store_url, lambda: 0.0)
+    monkeypatch.setattr("meta_service.store.store.MAX_PAUSE_S", 0.0)
+    store = Store(store_url, SystemClock())
     tries = 0
 
     async def lose(_: asyncpg.Connection) -> None:

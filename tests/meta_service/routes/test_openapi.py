@@ -29,7 +29,7 @@ from schemathesis.specs.openapi.checks import (
 
 from launchday.engines.base import free_port
 from launchday.settings import Settings
-from meta_service import app
+from meta_service.app import build
 from meta_service.client import MetaClient, Purchase, Session
 
 CHECKS = [
@@ -43,7 +43,7 @@ Judge = Callable[[str, Any], None]
 
 EXAMPLES = 14  # of each operation and caller, about half of them wrong
 
-DOCUMENT = app.build(Settings(identity_secret=SecretStr("x" * 64))).openapi()
+DOCUMENT = build(Settings(identity_secret=SecretStr("x" * 64))).openapi()
 OPERATIONS = {
     f"{found.ok().method.upper()} {found.ok().path}": found.ok()
     for found in from_dict(DOCUMENT).get_all_operations()
@@ -73,7 +73,7 @@ class Served:
 
 @pytest.fixture
 def served(settings: Settings) -> Iterator[Served]:
-    server = Served(app.build(settings.model_copy(update={"requests_per_player_s": 0.0})), free_port())
+    server = Served(build(settings.model_copy(update={"requests_per_player_s": 0.0})), free_port())
     server.start()
     yield server
     server.stop()

@@ -16,8 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from launchday.engines.stack import environment
-from launchday.settings import Settings
+from launchday.settings import Settings, environment
 from meta_service.client import MetaClient, MetaRefusedError, MetaUnavailableError
 from tests.meta_service.conftest import Backend, new_match
 

@@ -58,7 +58,7 @@ async def test_players_play_on_without_the_store_and_all_of_it_is_there_afterwar
         assert changed.sync == "pending"
         match = new_match()
         out = await backend.client.check_out(match, "s", "east-us", 60, [login.player_id])
-        backend.clock.now += 30
+        backend.clock.advance(30)
         told = [result(login.player_id, out.checked_out[0].fence, kills=4)]
         assert (await backend.client.commit(match, told)).refused == []
         headers = {"Authorization": f"Bearer {again.session_token}", "Idempotency-Key": "meanwhile-bought"}
@@ -96,7 +96,7 @@ async def test_leases_end_in_time_while_the_store_is_away(
     login = await backend.login()
     await backend.client.check_out(new_match(), "s", "east-us", 10, [login.player_id])
     await outage.begin()
-    backend.clock.now += 11
+    backend.clock.advance(11)
     async with working(backend.settings, backend.clock):
 
         async def expired() -> bool:
@@ -114,7 +114,7 @@ async def test_a_connection_cut_off_in_the_middle_is_an_outage_and_no_failure(
         raise asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
 
     login = await backend.login()
-    monkeypatch.setattr("meta_service.domain.idempotency.once", cut)
+    monkeypatch.setattr("meta_service.domain.idempotency.run_once", cut)
     headers = {"Authorization": f"Bearer {login.session_token}", "Idempotency-Key": "cut-off-here"}
     answer = await backend.http.post("/v1/store/purchases", json={"item_id": "crate"}, headers=headers)
-    assert (answer.status_code, answer.json()["type"]) == (503, "urn:launchday:store-away")
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:launchday:store-unavailable")

@@ -22,6 +22,8 @@ from meta_service.store.store import LOAD_PLAYERS
 from meta_service.writebehind.worker import WriteBehind
 from tests.meta_service.conftest import Backend, Clock, new_match, result, running, until
 
+NOW_S = 1_800_000_000.0
+
 
 @contextlib.asynccontextmanager
 async def region(settings: Settings, clock: Clock, name: str, database: int) -> AsyncIterator[Backend]:
@@ -52,7 +54,7 @@ async def regions(
     settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Regions]:
     # The tests' clock stands still, so workers look at what others did in each of their rounds.
-    monkeypatch.setattr("meta_service.writebehind.worker.EXPIRE_EVERY_S", 0.0)
+    monkeypatch.setattr("meta_service.writebehind.worker.MAINTENANCE_INTERVAL_S", 0.0)
     async with region(settings, clock, "west", 0) as west, region(settings, clock, "east", 1) as east:
         yield Regions(west, east, clock)
 
@@ -76,14 +78,14 @@ async def test_two_regions_that_write_one_loadout_come_to_the_newest(
     await in_store(store, "sessions")
     await in_store(store, "accounts")
     await regions.east.client.profile(token)  # the east knows the player from here on
-    regions.clock.now += 1
+    regions.clock.advance(1)
     await regions.east.client.set_loadout(token, "older")
-    regions.clock.now += 1
+    regions.clock.advance(1)
     newer = await regions.west.client.set_loadout(token, "newer")
     await wears(regions.east, token, "newer")
     await wears(regions.west, token, "newer")
     assert (await regions.east.client.profile(token)).version == newer.version
-    regions.clock.now += 2
+    regions.clock.advance(2)
     await regions.east.client.set_loadout(token, "newest")
     await wears(regions.west, token, "newest")
 
@@ -96,7 +98,7 @@ async def test_a_players_home_moves_with_the_player_and_the_old_region_hears_of_
     await regions.west.client.set_loadout(first.session_token, "nightfall")
     await in_store(store, "accounts")
     await in_store(store, "loadouts")
-    regions.clock.now += 1
+    regions.clock.advance(1)
     second = await regions.east.client.login_device("a-player-who-moves")
     profile = await regions.east.client.profile(second.session_token)
     assert (second.player_id, profile.home, profile.skin) == (first.player_id, "east", "nightfall")
@@ -121,7 +123,7 @@ async def test_a_region_does_not_take_in_players_whom_it_does_not_know(
     await in_store(store, "sessions")
     await until(lambda: store.fetchval("SELECT count(*) = 2 FROM accounts"))
     await regions.east.client.profile(known.session_token)
-    regions.clock.now += 1
+    regions.clock.advance(1)
     for login in (stranger, known):
         await regions.west.client.set_loadout(login.session_token, "nightfall")
     await wears(regions.east, known.session_token, "nightfall")
@@ -146,13 +148,13 @@ async def test_results_of_one_region_are_on_the_boards_of_another_and_balances_c
         return [line.score for line in board.standings] == [6]
 
     await until(shown)
-    regions.clock.now += 1
+    regions.clock.advance(1)
     away = await regions.east.client.login_device("a-player-who-returns")
     await regions.east.client.grant("a-grant-in-the-east", login.player_id, "coins", 9, "a test")
     assert (await regions.east.client.profile(away.session_token)).balances == {"coins": 9}
     await until(lambda: store.fetchval("SELECT region = 'east' FROM sessions"))
     await until_home(regions.west, login.player_id, "east")
-    regions.clock.now += 1
+    regions.clock.advance(1)
     back = await regions.west.client.login_device("a-player-who-returns")
     profile = await regions.west.client.profile(back.session_token)
     assert (profile.home, profile.balances) == ("west", {"coins": 9})
@@ -178,8 +180,8 @@ async def test_changes_of_two_regions_with_one_version_come_to_the_same_in_any_o
     ]
     await store.execute("INSERT INTO accounts VALUES (7, '\\x00', 'Seven', now())")
     for index in order:
-        await apply(store, {"loadout": [json.dumps(changes[index])]}, 5)
+        await apply(store, {"loadout": [json.dumps(changes[index])]}, NOW_S, 5)
         rows = await store.fetch(LOAD_PLAYERS, [7])
-        await Cache(redis, "east").load([rows[0][0]], [7], clock.now)
+        await Cache(redis, "east").load([rows[0][0]], [7], clock.now())
     assert await store.fetchval("SELECT skin FROM loadouts") == "of-west"
     assert await redis.hget(keys.player(7), "skin") == "of-west"

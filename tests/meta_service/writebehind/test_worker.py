@@ -15,8 +15,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from launchday.engines.stack import environment
-from launchday.settings import Settings
+from launchday.settings import Settings, environment
 from meta_service.cache import keys
 from meta_service.store.apply import apply
 from meta_service.writebehind import worker
@@ -32,6 +31,7 @@ from tests.meta_service.conftest import (
     working,
 )
 
+NOW_S = 1_800_000_000.0
 MATCH = UUID(int=1)
 OTHER_MATCH = UUID(int=2)
 
@@ -82,7 +82,7 @@ async def test_a_match_is_in_the_history_with_its_results(
     ids = [login.player_id for login in await backend.logins(3)]
     match = new_match()
     players = (await backend.client.check_out(match, "server-1", "east-us", 60, ids)).checked_out
-    backend.clock.now += 44
+    backend.clock.advance(44)
     await backend.client.commit(match, [result(player.player_id, player.fence) for player in players])
     await drain(backend)
     rows = await store.fetch("SELECT * FROM match_history WHERE match_id = $1", match)
@@ -102,7 +102,7 @@ async def test_the_newest_version_wins_in_whatever_order_changes_arrive(store: a
     ]
     Random(4).shuffle(changes)
     for start in range(0, len(changes), 7):
-        await apply(store, {"loadout": changes[start : start + 7]}, 5)
+        await apply(store, {"loadout": changes[start : start + 7]}, NOW_S, 5)
     rows = await store.fetch("SELECT skin, version FROM loadouts")
     assert [tuple(row) for row in rows] == [("skin-8", 8)] * 5
 
@@ -110,7 +110,7 @@ async def test_the_newest_version_wins_in_whatever_order_changes_arrive(store: a
 async def test_hundreds_of_changes_are_one_statement(store: asyncpg.Connection) -> None:
     statements: list[str] = []
     store.add_query_logger(lambda query: statements.append(query.query))
-    await apply(store, {"loadout": [loadout(player, "nightfall", 1) for player in range(1, 801)]}, 5)
+    await apply(store, {"loadout": [loadout(player, "nightfall", 1) for player in range(1, 801)]}, NOW_S, 5)
     assert sum("loadouts" in statement for statement in statements) == 1
     assert await store.fetchval("SELECT count(*) FROM loadouts") == 800
 
@@ -125,17 +125,17 @@ async def test_two_matches_in_a_row_are_stored_the_same_in_any_order(
         {"checkout": [checkout(OTHER_MATCH, "server-2", (7, 2000))]},
     ]
     for index in order:
-        assert (await apply(store, changes[index], 5)).refused == 0
+        assert (await apply(store, changes[index], NOW_S, 5)).refused == 0
     assert await outcomes(store) == {1000: ("committed", 3), 2000: (None, None)}
     assert await store.fetchval("SELECT server FROM match_history WHERE fence = 1000") == "server-1"
 
 
 async def test_the_store_refuses_a_stale_fence_that_the_cache_let_through(store: asyncpg.Connection) -> None:
     # As when the cache lost the second check-out, or another region's cache never knew of the first.
-    await apply(store, {"checkout": [checkout(MATCH, "server-1", (7, 1000), (8, 1000))]}, 5)
-    await apply(store, {"checkout": [checkout(OTHER_MATCH, "server-2", (7, 2000))]}, 5)
+    await apply(store, {"checkout": [checkout(MATCH, "server-1", (7, 1000), (8, 1000))]}, NOW_S, 5)
+    await apply(store, {"checkout": [checkout(OTHER_MATCH, "server-2", (7, 2000))]}, NOW_S, 5)
     late = {"commit": [commit(MATCH, (7, 1000, 3000), (8, 1000, 3000))]}
-    assert (await apply(store, late, 5)).refused == 1
+    assert (await apply(store, late, NOW_S, 5)).refused == 1
     rows = await store.fetch("SELECT player_id, fence, outcome, kills FROM match_history ORDER BY 1, 2")
     assert [tuple(row) for row in rows] == [
         (7, 1000, "refused", None),
@@ -161,9 +161,9 @@ async def test_applying_a_batch_twice_is_the_same_as_once(store: asyncpg.Connect
         "checkout": [checkout(MATCH, "server-1", (7, 1000))],
         "commit": [commit(MATCH, (7, 1000, 1500))],
     }
-    await apply(store, changes, 5)
+    await apply(store, changes, NOW_S, 5)
     before = await store.fetch("SELECT * FROM match_history, loadouts")
-    await apply(store, changes, 5)
+    await apply(store, changes, NOW_S, 5)
     assert await store.fetch("SELECT * FROM match_history, loadouts") == before
 
 
@@ -189,7 +189,7 @@ async def test_a_change_the_store_cannot_take_is_set_aside_and_the_others_are_st
 async def test_leases_expire_with_nobody_looking(backend: Backend, redis: Redis) -> None:
     player_id = (await backend.login()).player_id
     await backend.client.check_out(new_match(), "server-1", "east-us", 10, [player_id])
-    backend.clock.now += 11
+    backend.clock.advance(11)
     async with working(backend.settings, backend.clock):
 
         async def expired() -> bool:
@@ -235,7 +235,7 @@ async def test_another_worker_takes_over_what_a_dead_one_had_taken(
     backend: Backend, redis: Redis, store: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "CLAIM_IDLE_S", 0.05)
-    monkeypatch.setattr(worker, "EXPIRE_EVERY_S", 0.0)
+    monkeypatch.setattr(worker, "MAINTENANCE_INTERVAL_S", 0.0)
     await redis.xadd(keys.STREAM, {"loadout": loadout(7, "nightfall", 1)})
     await redis.xgroup_create(keys.STREAM, keys.CONSUMER_GROUP, id="0")
     await redis.xreadgroup(keys.CONSUMER_GROUP, "dead", {keys.STREAM: ">"})
@@ -247,7 +247,7 @@ async def test_another_worker_takes_over_what_a_dead_one_had_taken(
 async def worker_process(settings: Settings) -> AsyncIterator[asyncio.subprocess.Process]:
     child = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "meta_service.writebehind.worker", "--name", "killed"),
+        *("-m", "meta_service.writebehind", "--name", "killed"),
         env={**os.environ, **environment(settings)},
         stderr=asyncio.subprocess.DEVNULL,
     )

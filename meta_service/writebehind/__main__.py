@@ -1,0 +1,53 @@
+"""``python -m meta_service.writebehind``: run one write-behind worker."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import socket
+
+import structlog
+import uvloop
+
+from launchday.clock import SystemClock
+from launchday.settings import Settings, settings
+from launchday.telemetry import configure
+from meta_service.cache.cache import connect
+from meta_service.writebehind.worker import WriteBehind
+
+_log = structlog.get_logger()
+
+
+async def serve(own: Settings, name: str) -> None:
+    """Work until SIGTERM or SIGINT; the batch under way is finished first."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    redis = connect(own.cache_url)
+    try:
+        _log.info("write-behind started", worker=name)
+        await WriteBehind(redis, own.store_url, name, SystemClock(), own.region).run(stop)
+    finally:
+        await redis.aclose()
+
+
+def main() -> None:
+    """Run one worker; several may run, each with a name of its own."""
+    parser = argparse.ArgumentParser(
+        prog="python -m meta_service.writebehind",
+        description="Carry accepted changes from the cache to the store until SIGTERM or SIGINT.",
+    )
+    parser.add_argument(
+        "--name",
+        default=socket.gethostname(),
+        help="the worker's name, kept over restarts (default: the host's)",
+    )
+    arguments = parser.parse_args()
+    own = settings()
+    configure("writebehind", own)
+    uvloop.run(serve(own, arguments.name))
+
+
+if __name__ == "__main__":
+    main()
