@@ -1,12 +1,10 @@
-"""An HTTP service of ours: problem details, health, metrics, request ids, callers' identities, and a clean stop."""
+"""What every HTTP service of ours has: problem details, health, metrics, request ids, callers' identities, a clean stop."""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
 import signal
 import ssl
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any
@@ -20,8 +18,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from launchday import identity, problems
+from launchday.clock import Clock, SystemClock
 from launchday.settings import Settings
 
+REQUEST_ID_BITS = 64
+MAX_GIVEN_REQUEST_ID_BYTES = 64
 KEEP_ALIVE_S = 75  # above common load balancers' 60 s; uvicorn's 5 s makes pooled clients reconnect
 SHUTDOWN_S = 3  # open long polls and event streams are cut after this
 
@@ -32,11 +33,27 @@ log = structlog.get_logger()
 _bearer = HTTPBearer(auto_error=False, description="A session token (players) or a service token.")
 
 
-def create_app(title: str, settings: Settings, lifespan: Lifespan, **fastapi_options: Any) -> FastAPI:
+def create_app(
+    title: str,
+    settings: Settings,
+    lifespan: Lifespan,
+    *,
+    clock: Clock | None = None,
+    **fastapi_options: Any,
+) -> FastAPI:
     """Build a FastAPI application with what every service of ours has.
 
     ``GET /healthz`` answers 200 once the lifespan has started; ``GET /metrics`` is Prometheus' text format.
-    ``app.state.signer`` verifies tokens and ``app.state.settings`` holds the settings.
+
+    Args:
+        title: of the API's document.
+        settings: kept in ``app.state.settings``; its secret makes ``app.state.signer``, which verifies tokens.
+        lifespan: opens what the service needs, and closes it.
+        clock: kept in ``app.state.clock``; None: the machine's.
+        fastapi_options: further arguments of FastAPI.
+
+    Raises:
+        WeakSecretError: the settings have no proper ``identity_secret``.
     """
     app = FastAPI(
         title=title,
@@ -52,10 +69,11 @@ def create_app(title: str, settings: Settings, lifespan: Lifespan, **fastapi_opt
         **fastapi_options,
     )
     app.state.settings = settings
+    app.state.clock = clock if clock is not None else SystemClock()
     app.state.signer = identity.Signer(settings.identity_secret.get_secret_value())
     problems.install(app)
     app.add_middleware(_BodyLimit, max_bytes=settings.max_request_bytes)
-    app.add_middleware(_RequestId)
+    app.add_middleware(_RequestId, clock=app.state.clock)
 
     @app.get("/healthz", tags=["operations"])
     async def healthz() -> dict[str, str]:
@@ -79,14 +97,19 @@ async def _caller(
             401, "no-token", "send a token: Authorization: Bearer …", headers=challenge
         )
     try:
-        caller: identity.Identity = request.app.state.signer.verify(credentials.credentials, time.time())
+        caller: identity.Identity = request.app.state.signer.verify(
+            credentials.credentials, request.app.state.clock.now()
+        )
     except identity.InvalidTokenError as error:
         raise problems.ProblemError(401, "invalid-token", str(error), headers=challenge) from error
     return caller
 
 
 def require(*roles: str) -> Callable[..., Awaitable[identity.Identity]]:
-    """Make a dependency that lets only callers with one of these roles pass, and returns their identity."""
+    """Make a FastAPI dependency that returns the caller's identity.
+
+    It raises ProblemError (401) for a caller without a valid token, and (403) for one who has none of these roles.
+    """
 
     async def check(caller: Annotated[identity.Identity, Depends(_caller)]) -> identity.Identity:
         if caller.roles.isdisjoint(roles):
@@ -99,7 +122,17 @@ def require(*roles: str) -> Callable[..., Awaitable[identity.Identity]]:
 
 
 def identify(signer: identity.Signer, authorization: str, now: float, *roles: str) -> identity.Identity:
-    """The caller that an Authorization header names, who must have one of these roles. Raises Problem."""
+    """Return the caller that an Authorization header names.
+
+    Args:
+        signer: verifies the token.
+        authorization: the header's value; empty where there is none.
+        now: Unix seconds.
+        roles: the caller must have one of them.
+
+    Raises:
+        ProblemError: 401 without a valid token, 403 without one of the roles.
+    """
     challenge = {"WWW-Authenticate": "Bearer"}
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
@@ -122,17 +155,21 @@ ServiceCaller = Annotated[identity.Identity, Depends(require(identity.SERVICE))]
 
 
 class _RequestId:
-    """Give every request an id (the caller's ``X-Request-Id`` where there is one), bound to its log lines and answered."""
+    """Gives every request an id: the caller's ``X-Request-Id`` or a new one. The answer and the log lines carry it."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, clock: Clock) -> None:
         self._app = app
+        self._random = clock.random("request-id")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        request_id = given if 0 < len(given) <= 64 and given.isascii() else secrets.token_hex(8).encode()
+        if 0 < len(given) <= MAX_GIVEN_REQUEST_ID_BYTES and given.isascii():
+            request_id = given
+        else:
+            request_id = b"%016x" % self._random.getrandbits(REQUEST_ID_BITS)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -144,7 +181,7 @@ class _RequestId:
 
 
 class _BodyLimit:
-    """Refuse a request body that is longer than ``max_bytes``, whether it says so or not."""
+    """Refuses a request body that is longer than ``max_bytes``, whether its header says so or not."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -169,7 +206,7 @@ class _BodyLimit:
             return message
 
         async def send_or_refuse(message: Message) -> None:
-            # Whatever the application made of a body that was cut off, the answer is ours.
+            # The application may have answered something else to a body that was cut off: this answer replaces it.
             nonlocal refused
             if received <= self._max_bytes:
                 await send(message)
@@ -186,10 +223,10 @@ class _BodyLimit:
 
 
 def terminate_when_done(task: asyncio.Task[None]) -> None:
-    """Ask the process to end because a task has that it lives for: a done callback, to be removed before the task may end.
+    """End this process with SIGTERM, because a task that the service lives for has ended.
 
-    A service that answers and does nothing is worse than none: whoever started it starts it again. A task that was cancelled ends the process
-    too; who cancels it in good order is already on the way out.
+    It is a done callback of such a task: remove it before the task may end in good order. A service that answers and does
+    nothing is worse than none; whoever started it starts it again. A task that was cancelled ends the process too.
     """
     error = None if task.cancelled() else task.exception()
     log.critical("a task that this service lives for has ended", task=task.get_name(), exc_info=error)
@@ -197,9 +234,13 @@ def terminate_when_done(task: asyncio.Task[None]) -> None:
 
 
 def serve(app: FastAPI, host: str, port: int, *, client_ca: str = "") -> None:
-    """Serve ``app`` until SIGTERM or SIGINT; over TLS when the settings name a certificate.
+    """Serve ``app`` until SIGTERM or SIGINT, over TLS where the settings name a certificate.
 
-    ``client_ca``: PEM file of authorities; with it only callers with a certificate of theirs are heard.
+    Args:
+        app: made by ``create_app``.
+        host: address to listen on.
+        port: TCP port.
+        client_ca: path of a PEM file with authorities; only callers with a certificate of theirs are answered. Empty: all are.
     """
     own: Settings = app.state.settings
     uvicorn.run(
