@@ -105,8 +105,8 @@ def load_rules(settings: Settings) -> dict[str, Rules]:
         min_players=min(settings.match_min_players, settings.match_players),
         fill_s=settings.match_fill_s,
         latency=(),
-        fewest=(),
-        roam_after_s=None,
+        min_players_by_wait=(),
+        region_expansion_s=None,
         accept_s=settings.accept_s,
     )
     fives = replace(
