@@ -13,7 +13,7 @@ from rich.console import Console
 
 from launchday import telemetry
 from launchday.settings import Settings, settings
-from loadtest.flood import run
+from loadtest.command import run_scenario
 from loadtest.scenario.reader import SHIPPED
 
 
@@ -39,7 +39,7 @@ async def _run(scenario: Path, values: Settings, report_path: Path, as_json: boo
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    return await run.run(
+    return await run_scenario(
         scenario,
         values,
         report_path=report_path,

@@ -66,7 +66,7 @@ def make_event_fixture(matches: int, *, players: int = 10_000, seed: int = 1) ->
     podiums: Counter[int] = Counter()
     rifle: Counter[int] = Counter()
     for number in range(matches):
-        source = Source(f"server-{number % 20}", "west-europe", uuid.UUID(int=rng.getrandbits(128)), ids)
+        source = Source(f"server-{number % 20}", "west-europe", uuid.UUID(int=rng.getrandbits(128)), ids=ids)
         roster = rng.sample(range(1, players + 1), MATCH_PLAYERS)
         far = _play(known, source, roster, NOW_S + number, rng, rifle)
         for player, shots in far.items():

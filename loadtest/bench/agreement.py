@@ -15,7 +15,7 @@ from launchday.launcher.backend import Backend, BackendError
 from launchday.launcher.kernels import FLOOD_PARTS
 from launchday.settings import Settings, settings
 from loadtest.bench.errors import BenchError
-from loadtest.flood import run as flooding
+from loadtest.command import run_scenario
 from loadtest.flood.outcome import RunOutcome
 from loadtest.scenario.reader import SHIPPED, load_scenario
 from loadtest.simulate.agreement import Comparison, real_figures, shortened, simulated_figures
@@ -36,8 +36,13 @@ def run(seconds: float = 600.0, report: Path | None = None) -> dict[str, Any]:
     console = Console(stderr=True)
 
     async def play(completed: Settings, stop: asyncio.Event, machine: Backend) -> int:
-        return await flooding.run(
-            scenario, completed, console=console, stop_event=stop, machine=machine, told=outcomes.append
+        return await run_scenario(
+            scenario,
+            completed,
+            console=console,
+            stop_event=stop,
+            processes=machine,
+            on_outcome=outcomes.append,
         )
 
     with tempfile.TemporaryDirectory(prefix="launchday-rehearsal-") as folder:

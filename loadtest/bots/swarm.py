@@ -24,6 +24,8 @@ from dedicated_server.protocol.client.prediction import MOVEMENT
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_GONE
 from dedicated_server.protocol.connect_token import ConnectTokenError
+from dedicated_server.protocol.fields import TICK_HZ
+from launchday.percentiles import histogram_percentiles
 from loadtest.bots import step, udp
 from loadtest.bots.behaviour import new_bot_states
 from loadtest.bots.links import DELIVERED, LOST, OVERFLOWED, SENT, link_queue
@@ -57,7 +59,7 @@ class Swarm:
     ) -> None:
         bots = len(population)
         longest_s = longest_ms / 1e3
-        capacity = bots * (BURST_DATAGRAMS + round(RATE_MARGIN * step.FRAME_HZ * longest_s))
+        capacity = bots * (BURST_DATAGRAMS + round(RATE_MARGIN * TICK_HZ * longest_s))
         self._entities = entities
         self._clients = ClientSessions(capacity=bots, entities=entities)
         self._state = step.SwarmState(
@@ -187,7 +189,7 @@ class Swarm:
                 return played
             self._clients.leave(session)
             # Three frames of good-byes, then the link's delay.
-            self._closing.append((time.monotonic() + 6 / step.FRAME_HZ + self._linger_s, bot))
+            self._closing.append((time.monotonic() + 6 / TICK_HZ + self._linger_s, bot))
             return played
 
         return await self._ask(on_thread)
@@ -214,14 +216,8 @@ class Swarm:
             queue_.links["cut"][bot] = off
 
     def step_lateness_us(self, *points: float) -> dict[str, float | None]:
-        """Percentiles of how late steps began, in µs; 100 is "max"."""
-        total = int(self._late_us.sum())
-        names = ["max" if point == 100 else f"p{point:g}" for point in points]
-        if not total:
-            return dict.fromkeys(names)
-        reached = np.cumsum(self._late_us)
-        bins = np.searchsorted(reached, [max(1, total * point / 100) for point in points])
-        return {name: float((at + 1) * LATE_BIN_US) for name, at in zip(names, bins, strict=True)}
+        """Percentiles of how late steps began, in µs, right to LATE_BIN_US; 100 is "max". None before the first step."""
+        return histogram_percentiles(self._late_us, LATE_BIN_US, *points)
 
     @property
     def stages_s(self) -> dict[str, float]:

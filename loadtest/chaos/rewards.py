@@ -33,15 +33,14 @@ from aiokafka.errors import KafkaError
 from pydantic import SecretStr
 
 from launchday import child_processes
+from launchday.clock import SystemClock
 from launchday.engines import ApacheKafka, Postgres, Valkey, free_port
-from launchday.engines.stack import environment
-from launchday.settings import Settings
+from launchday.settings import Settings, environment
 from loadtest.event_fixture import EVENTS_PER_MATCH, EventFixture, make_event_fixture
 from meta_service.store import schema
 from rewards import dead_letters
-from rewards.consumer.batch import Raw, inbox_id
-from rewards.consumer.offsets import raw_record
 from rewards.events import DEAD_LETTERS, PLAYER, REWARDS_TOPICS, Envelope, EventProducer, Topic, ensure_topics
+from rewards.records import RawRecord, raw_record
 
 VICTIMS = ("consumer", "broker", "store")
 DUPLICATE_SHARE = 0.05
@@ -71,7 +70,7 @@ class RewardsRun:
     members: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     killed: Counter[str] = field(default_factory=Counter)
     sent_twice: int = 0
-    producer_books: Any = None
+    producer_counters: Any = None
 
     def start(self) -> None:
         """Start the engines."""
@@ -132,7 +131,7 @@ class RewardsRun:
         prefix, bootstrap = self.settings.topic_prefix, self.settings.kafka_bootstrap
         # Broken records have no id to be known by: only an idempotent producer, trying for ever, writes each once.
         breaker = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True)
-        producer = EventProducer(bootstrap, prefix, "storm", self.folder / "spool")
+        producer = EventProducer(bootstrap, prefix, "storm", self.folder / "spool", clock=SystemClock())
         await breaker.start()
         await producer.start()
         written: list[asyncio.Future[Any]] = []
@@ -147,12 +146,12 @@ class RewardsRun:
             await asyncio.gather(*written)
 
             async def all_delivered() -> bool:
-                books = producer.counters()
-                return books.waiting == 0 and books.spooled <= books.resent
+                counters = producer.counters()
+                return counters.waiting == 0 and counters.spooled <= counters.resent
 
             await until(all_delivered, "all events delivered")
         finally:
-            self.producer_books = producer.counters()
+            self.producer_counters = producer.counters()
             await producer.stop(0.1)
             await breaker.stop()
 
@@ -190,17 +189,17 @@ class RewardsRun:
             await connection.close()
         places: dict[uuid.UUID, str] = {}
         for raw in await self._log_of(REWARDS_TOPICS):
-            places[inbox_id(raw)] = f"{raw.topic}/{raw.partition}/{raw.offset}"
+            places[raw.inbox_id] = raw.origin
         unapplied = sorted(place for event_id, place in places.items() if event_id not in inbox)
         events = {uuid.UUID(bytes=event.event_id) for event in self.known.events}
         letters = sum(1 for event_id in inbox if event_id not in events)
         reached = {f"{row['topic']}/{row['partition']}": row["next_offset"] for row in offsets}
         return (
             f"{len(events - places.keys())} events are not in Kafka, {letters} letters in the inbox; "
-            f"in Kafka but not applied: {unapplied[:30]}; reached: {reached}; {self.producer_books}"
+            f"in Kafka but not applied: {unapplied[:30]}; reached: {reached}; {self.producer_counters}"
         )
 
-    async def _log_of(self, topics: Sequence[Topic]) -> list[Raw]:
+    async def _log_of(self, topics: Sequence[Topic]) -> list[RawRecord]:
         kafka = AIOKafkaConsumer(
             bootstrap_servers=self.settings.kafka_bootstrap,
             auto_offset_reset="earliest",
@@ -208,7 +207,7 @@ class RewardsRun:
         )
         await kafka.start()
         try:
-            found: list[Raw] = []
+            found: list[RawRecord] = []
             kafka.assign(
                 [
                     TopicPartition(topic.name(self.settings.topic_prefix), number)
@@ -259,7 +258,7 @@ class RewardsRun:
             "broker": f"{self.kafka.name} {self.kafka.version()}",
             "events": len(self.known.events),
             "sent_twice": self.sent_twice,
-            "repeated_by_the_producer": self.producer_books.replayed,
+            "repeated_by_the_producer": self.producer_counters.resent,
             "broken": len(self.broken),
             "killed": dict(self.killed),
             "xp": sum(xp.values()),
@@ -302,7 +301,7 @@ class RewardsRun:
 
 
 async def until(condition: Any, what: str) -> None:
-    """Look again until the condition holds; fail after PATIENCE_S."""
+    """Look again until the condition holds; fail after GIVE_UP_S."""
     try:
         async with asyncio.timeout(PROGRESS_TIMEOUT_S):
             while True:

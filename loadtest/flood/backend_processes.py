@@ -51,6 +51,16 @@ class CpuMeter:
             self._last[name, pid] = now
         return dict(self._spent)
 
+    def by_kind(self, own_s: float, machine_s: float) -> dict[str, float]:
+        """Seconds of processor time since the first reading, by kind, with what neither the backend nor this process used.
+
+        Args:
+            own_s: what this process has used meanwhile.
+            machine_s: what the whole machine has used meanwhile, by two calls of :meth:`busy_s`.
+        """
+        backend = self.read()
+        return {**backend, OTHERS: max(0.0, machine_s - own_s - sum(backend.values()))}
+
     @staticmethod
     def busy_s() -> float:
         """Seconds of processor time that the whole machine has used since it started."""

@@ -61,7 +61,7 @@ class FaultRecord:
         return planned | {
             "what": self.what,
             "began_s": self.began_s,
-            "over_s": self.ended_s,
+            "ended_s": self.ended_s,
             "killed": self.killed,
         }
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from dedicated_server.fleet.client import FleetAdminClient, FleetError
@@ -39,22 +40,34 @@ class BackendMonitor:
         reader: CountersReader,
         before: BackendCounters,
         fleet: FleetAdminClient,
-        fates: PlayerRecords,
+        records: PlayerRecords,
         timeline: Timeline,
         progress: ProgressDisplay,
         clock: Callable[[], float],
+        ended_matches: set[str],
     ) -> None:
         self.phase = "playing"
         self.error: str | None = None
-        self.ended_matches: set[str] = set()
+        self.ended_matches = ended_matches
         self._reader = reader
         self._before = self._books = before
         self._fleet = fleet
-        self._fates = fates
+        self._fates = records
         self._timeline = timeline
         self._progress = progress
         self._clock = clock
         self._reports: dict[str, dict[str, Any]] = {}
+
+    @contextlib.asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Watch in the background for as long as the context lasts."""
+        task = asyncio.create_task(self.watch(), name="backend monitor")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
     async def watch(self) -> None:
         """Look until cancelled. A service that does not answer leaves a gap in the curves, and the run goes on."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dedicated_server.protocol.fields import TICK_HZ
 from launchday.percentiles import percentiles
 from loadtest.flood.faults import FaultRecord
 from loadtest.flood.ledger import Ledger
@@ -19,7 +18,7 @@ from loadtest.players.requests import RequestLog
 from loadtest.scenario.model import Objectives, Scenario
 from loadtest.scenario.population import Population
 
-TICK_US = 1e6 / 60
+TICK_US = 1e6 / TICK_HZ  # the budget of one tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,70 +216,6 @@ class RunOutcome:
         ]
         failures += [f"generator saturated: {complaint}" for complaint in self.generator.saturation_reasons]
         return "Failed: " + "; ".join(failures) + "."
-
-    def as_json(self) -> dict[str, Any]:
-        """The run as JSON; every figure of the report is here too."""
-        from loadtest.report import incidents, quality  # they are made of outcomes
-
-        fates = self.records
-        return {
-            "scenario": self.scenario.name,
-            "seed": self.scenario.seed,
-            "run_id": self.run_id,
-            "started_at": round(self.started_at, 3),
-            "wall_s": round(self.wall_s, 3),
-            "passed": self.passed,
-            "interrupted": self.interrupted,
-            "verdict": self.verdict,
-            "players": len(fates),
-            "players_lost": self.players_lost,
-            "players_by_state": {state.name.lower(): fates.count(state) for state in PlayerState},
-            "reasons": fates.count_reasons(),
-            "matches": len(fates.match_ids()),
-            "tick_us": self.tick_us,
-            "missed_tick_share": self.missed_tick_share,
-            "wait_s": percentiles(fates.wait_times_s(), 50, 95, 99, 100, digits=4),
-            "rtt_ms": percentiles(fates.rtt_ms, 50, 95, 99, digits=4),
-            "kbit_per_client": percentiles(fates.received_kbit_s, 50, 95, 100, digits=4),
-            "sent_kbit_per_client": percentiles(fates.sent_kbit_s, 50, 95, 100, digits=4),
-            "ledger": self.ledger.as_json() | {"settled_s": self.settled_s},
-            "objectives": [
-                {"name": o.name, "limit": o.limit, "measured": o.measured, "unit": o.unit, "met": o.met}
-                for o in self.objectives
-            ],
-            "generator_saturated": self.generator.saturated,
-            "generator": {
-                "complaints": self.generator.saturation_reasons,
-                "step_late_us": self.generator.step_late_us,
-                "steps_missed_share": self.generator.steps_missed_share,
-                "arrival_late_ms": self.generator.arrival_late_ms,
-                "datagrams_overflowed": self.generator.datagrams_overflowed,
-                "stages_s": dict(self.generator.stages_s),
-            },
-            "cpu_cores": self.cpu_cores,
-            "faults": [happening.as_json() for happening in self.fault_records],
-            "requests": self.requests.as_json(),
-            "tickets": fates.tickets,
-            "requeues": int(fates.requeues.sum()),
-            "requeues_with_age": int(fates.requeues_with_age.sum()),
-            "joined_running_matches": sum(report.get("players_backfilled", 0) for report in self.reports),
-            "quits": int(fates.quits.sum()),
-            "connections_dropped": int(fates.disconnects.sum()),
-            "connections_taken_up_again": int(fates.reconnects.sum()),
-            "servers_peak": self.servers_peak,
-            "match_quality": quality.quality_by_match(self),
-            "kills_by_skill": dict(
-                zip(("bands", "mean_kills", "rank_correlation"), quality.kills_by_skill(self), strict=True)
-            ),
-            "what_broke": [each._asdict() for each in incidents.find_incidents(self)],
-            "server_hours": round(self.server_hours, 4),
-            "cost": round(self.cost, 4),
-            "servers": self.reports,
-        }
-
-    def write_json(self, path: Path) -> None:
-        """Write :meth:`as_json`, indented, as UTF-8."""
-        path.write_text(json.dumps(self.as_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _figure(objective: Objective) -> str:

@@ -36,13 +36,13 @@ class ProgressDisplay:
 
     Args:
         console: rich's; a terminal gets a live table.
-        fates: of the run.
+        records: of the run.
         timeline: of the run.
     """
 
-    def __init__(self, console: Console, fates: PlayerRecords, timeline: Timeline) -> None:
+    def __init__(self, console: Console, records: PlayerRecords, timeline: Timeline) -> None:
         self._console = console
-        self._fates = fates
+        self._fates = records
         self._timeline = timeline
         self._live = (
             Live(console=console, refresh_per_second=REFRESH_HZ, transient=True)

@@ -45,13 +45,13 @@ class Timeline:
     def sample(
         self,
         at_s: float,
-        fates: PlayerRecords,
+        records: PlayerRecords,
         books: BackendCounters | None,
         gameservers: list[dict[str, Any]],
     ) -> None:
         """Add one look. ``gameservers`` are the entries of the fleet's list."""
         self.at_s.append(at_s)
-        by_state = fates.count_by_state()
+        by_state = records.count_by_state()
         for state, counts in self.players.items():
             counts.append(int(by_state[state]))
         levels: tuple[float | None, ...] = (
@@ -66,7 +66,7 @@ class Timeline:
         for values, level in zip(self.queue.values(), levels, strict=True):
             values.append(level)
         self._sample_fleet(gameservers)
-        ours = set(fates.match_id)
+        ours = set(records.match_id)
         for server in gameservers:
             report = server.get("report") or {}
             if report.get("match_id") in ours:

@@ -27,14 +27,13 @@ from launchday import telemetry
 from launchday.settings import settings
 from loadtest.bots.swarm import Swarm
 from loadtest.errors import LoadTestError
-from loadtest.flood.run import max_one_way_ms, region_latencies_ms
 from loadtest.players.backend_client import HttpBackendClient
 from loadtest.players.journey import RunContext, run_player
 from loadtest.players.parties import BotParties, BotParty
 from loadtest.players.player_records import PlayerRecords, PlayerState
 from loadtest.scenario import reader
 from loadtest.scenario.model import Scenario
-from loadtest.scenario.population import draw_population
+from loadtest.scenario.population import draw_population, max_one_way_ms, region_latencies_ms
 
 REPORT_INTERVAL_S = 0.1  # between two looks at what has happened
 REPORTS_PER_RTT = 10  # a round trip of each connected player a second
@@ -85,7 +84,7 @@ class BotWorker:
         )
         async with swarm as self._swarm, HttpBackendClient(configured, len(population)) as lobby:
             began_s = time.monotonic()
-            trip = RunContext(
+            context = RunContext(
                 scenario=self._scenario,
                 population=population,
                 records=self.records,
@@ -99,13 +98,13 @@ class BotWorker:
             write_report({"ready": True})
             looking = asyncio.create_task(self._look())
             while line := await orders.readline():
-                self._obey(json.loads(line), trip)
+                self._obey(json.loads(line), context)
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
             looking.cancel()
 
-    def _obey(self, order: dict[str, int], trip: RunContext) -> None:
+    def _obey(self, order: dict[str, int], context: RunContext) -> None:
         if (player := order.get("stop")) is not None:
             if player in self._seat:
                 self._tasks[self._seat[player]].cancel()
@@ -123,8 +122,8 @@ class BotWorker:
         self._seat[player] = seat
         self._told[seat] = set()
         _forget(self.records, seat)
-        trip.parties.by_player[seat] = BotParty("", [seat])
-        task = asyncio.create_task(run_player(trip, seat))
+        context.parties.by_player[seat] = BotParty("", [seat])
+        task = asyncio.create_task(run_player(context, seat))
         self._tasks[seat] = task
         task.add_done_callback(lambda done: self._over(player, seat, done))
 
@@ -154,38 +153,38 @@ class BotWorker:
                         )
 
     def _tell_stages(self, player: int, seat: int) -> None:
-        fates = self.records
-        begun = fates.arrived_s[seat]
+        records = self.records
+        begun = records.arrived_s[seat]
         for name, ended in (
-            (LOGIN, fates.queued_s[seat]),
-            (WAIT, fates.assigned_s[seat]),
-            (CONNECT, fates.connected_s[seat]),
-            (MATCH, fates.ended_s[seat]),
+            (LOGIN, records.queued_s[seat]),
+            (WAIT, records.assigned_s[seat]),
+            (CONNECT, records.connected_s[seat]),
+            (MATCH, records.ended_s[seat]),
         ):
-            lost = bool(fates.state[seat] in (PlayerState.LOST, PlayerState.UNMATCHED))
-            if math.isnan(ended) or (name == MATCH and fates.state[seat] == PlayerState.CANCELLED):
+            lost = bool(records.state[seat] in (PlayerState.LOST, PlayerState.UNMATCHED))
+            if math.isnan(ended) or (name == MATCH and records.state[seat] == PlayerState.CANCELLED):
                 return
             if name not in self._told[seat]:
                 self._told[seat].add(name)
-                error = fates.reason[seat] if lost and name == MATCH else ""
+                error = records.reason[seat] if lost and name == MATCH else ""
                 write_report(
                     {"player": player, "name": name, "ms": float(ended - begun) * 1e3, "error": error}
                 )
             begun = ended
 
 
-def _forget(fates: PlayerRecords, seat: int) -> None:
+def _forget(records: PlayerRecords, seat: int) -> None:
     """Make a seat as new."""
-    fates.state[seat] = PlayerState.AWAY
-    fates.region[seat] = fates.match_id[seat] = fates.reason[seat] = ""
-    fates.tickets_opened[seat] = 0
+    records.state[seat] = PlayerState.AWAY
+    records.region[seat] = records.match_id[seat] = records.reason[seat] = ""
+    records.tickets_opened[seat] = 0
     for times in (
-        fates.arrived_s,
-        fates.queued_s,
-        fates.assigned_s,
-        fates.connected_s,
-        fates.died_s,
-        fates.ended_s,
+        records.arrived_s,
+        records.queued_s,
+        records.assigned_s,
+        records.connected_s,
+        records.died_s,
+        records.ended_s,
     ):
         times[seat] = np.nan
 

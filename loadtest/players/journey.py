@@ -117,165 +117,165 @@ class RunContext:
         return self.scenario.behaviours.profile(self.population.behaviours[self.population.behaviour[bot]])
 
 
-async def run_player(trip: RunContext, bot: int) -> None:
-    """One player's whole way; what became of it is in ``trip.fates``. Cancelling it makes the player leave in good order."""
-    fates, party = trip.records, trip.parties.by_player[bot]
-    intended_s = float(trip.population.arrives_s[bot])
-    await asyncio.sleep(intended_s - trip.clock())
-    fates.arrived_s[bot] = trip.clock()
+async def run_player(context: RunContext, bot: int) -> None:
+    """One player's whole way; what became of it is in ``context.records``. Cancelling it makes the player leave in good order."""
+    records, party = context.records, context.parties.by_player[bot]
+    intended_s = float(context.population.arrives_s[bot])
+    await asyncio.sleep(intended_s - context.clock())
+    records.arrived_s[bot] = context.clock()
     try:
-        fates.state[bot] = PlayerState.LOGGING_IN
-        player = await _patiently(trip, "log in", lambda: trip.backend.log_in(trip.device_id(bot)))
-        fates.player_id[bot] = player.player_id
-        if trip.behaviour_of(bot).shops:
-            await _shop(trip, bot, player.token)
-            intended_s = trip.clock()
-        while await _match(trip, bot, player.token, intended_s) and party.plays_again(
-            bot, lambda: _goes_on(trip)
+        records.state[bot] = PlayerState.LOGGING_IN
+        player = await _patiently(context, "log in", lambda: context.backend.log_in(context.device_id(bot)))
+        records.player_id[bot] = player.player_id
+        if context.behaviour_of(bot).shops:
+            await _shop(context, bot, player.token)
+            intended_s = context.clock()
+        while await _match(context, bot, player.token, intended_s) and party.plays_again(
+            bot, lambda: _goes_on(context)
         ):
-            fates.state[bot] = PlayerState.THINKING
-            await _until_saved(trip, bot)
-            await asyncio.sleep(trip.exponential_s(trip.scenario.behaviours.think_s))
-            intended_s = trip.clock()
+            records.state[bot] = PlayerState.THINKING
+            await _until_saved(context, bot)
+            await asyncio.sleep(context.exponential_s(context.scenario.behaviours.think_s))
+            intended_s = context.clock()
     except (PlayerLostError, SwarmError) as error:
-        fates.state[bot], fates.reason[bot] = PlayerState.LOST, str(error)
+        records.state[bot], records.reason[bot] = PlayerState.LOST, str(error)
     except asyncio.CancelledError:
-        fates.state[bot], fates.reason[bot] = PlayerState.CANCELLED, "the run was stopped"
+        records.state[bot], records.reason[bot] = PlayerState.CANCELLED, "the run was stopped"
         raise
     finally:
         party.leave(bot)
-        fates.ended_s[bot] = trip.clock()
+        records.ended_s[bot] = context.clock()
 
 
-async def _until_saved(trip: RunContext, bot: int) -> None:
+async def _until_saved(context: RunContext, bot: int) -> None:
     """Wait for the end of a match that was left early.
 
     Its server holds the player's progress until then, and no other server would let the player in.
     """
-    match_id = trip.records.match_id[bot]
-    if match_id in trip.ended_matches:
+    match_id = context.records.match_id[bot]
+    if match_id in context.ended_matches:
         return
-    latest_s = trip.clock() + trip.scenario.modes[trip.mode_of(bot)].duration_s + OVERTIME_S
-    while match_id not in trip.ended_matches and trip.clock() < latest_s:  # noqa: ASYNC110 - who notes ends tells nobody
+    latest_s = context.clock() + context.scenario.modes[context.mode_of(bot)].duration_s + OVERTIME_S
+    while match_id not in context.ended_matches and context.clock() < latest_s:  # noqa: ASYNC110 - who notes ends tells nobody
         await asyncio.sleep(MATCH_END_POLL_S)
     await asyncio.sleep(COMMIT_GRACE_S)
 
 
-def _goes_on(trip: RunContext) -> bool:
+def _goes_on(context: RunContext) -> bool:
     """Whether a player who has played wants another match."""
-    return trip.uniform() < 1.0 - 1.0 / trip.scenario.behaviours.matches
+    return context.uniform() < 1.0 - 1.0 / context.scenario.behaviours.matches
 
 
-async def _shop(trip: RunContext, bot: int, token: str) -> None:
+async def _shop(context: RunContext, bot: int, token: str) -> None:
     """Look at what is for sale, take what is free, change skin; so many times."""
-    kind = trip.behaviour_of(bot)
-    trip.records.state[bot] = PlayerState.SHOPPING
+    kind = context.behaviour_of(bot)
+    context.records.state[bot] = PlayerState.SHOPPING
     for visit in range(kind.shops):
-        key = f"{trip.device_id(bot)}-{visit}"
-        await _patiently(trip, "shop", lambda key=key: trip.backend.shop(token, key))  # type: ignore[misc]
-        await asyncio.sleep(trip.exponential_s(kind.shop_pause_s) if kind.shop_pause_s else 0.0)
+        key = f"{context.device_id(bot)}-{visit}"
+        await _patiently(context, "shop", lambda key=key: context.backend.shop(token, key))  # type: ignore[misc]
+        await asyncio.sleep(context.exponential_s(kind.shop_pause_s) if kind.shop_pause_s else 0.0)
 
 
-async def _match(trip: RunContext, bot: int, token: str, intended_s: float) -> bool:
+async def _match(context: RunContext, bot: int, token: str, intended_s: float) -> bool:
     """Queue with the party and play one match, again, and alone, where the game server dies.
 
     False, with the state set, where none came of it.
     """
-    fates = trip.records
-    play = await trip.parties.by_player[bot].wait_for_members(bot, intended_s)
+    records = context.records
+    play = await context.parties.by_player[bot].wait_for_members(bot, intended_s)
     intended_s, wish = play.intended_s, play.party
     ticket_id: str | None = None
     for requeues_left in reversed(range(MAX_REQUEUES + 1)):
         if ticket_id is None:
-            ticket_id = await _open_ticket(trip, bot, token, wish)
-        assignment = await _wait(trip, bot, token, ticket_id)
+            ticket_id = await _open_ticket(context, bot, token, wish)
+        assignment = await _wait(context, bot, token, ticket_id)
         if assignment is None:
             return False
-        trip.parties.record_match(wish, assignment.match_id)
+        context.parties.record_match(wish, assignment.match_id)
         wish = None
-        fates.record_wait(bot, trip.clock() - intended_s, assignment.region)
+        records.record_wait(bot, context.clock() - intended_s, assignment.region)
         try:
-            await _play(trip, bot, assignment)
+            await _play(context, bot, assignment)
         except SessionBrokenError:
             if not requeues_left:
                 raise
-            fates.requeues[bot] += 1
-            intended_s = trip.clock()
-            ticket_id = await _requeued(trip, bot, token, ticket_id)
+            records.requeues[bot] += 1
+            intended_s = context.clock()
+            ticket_id = await _requeued(context, bot, token, ticket_id)
         else:
             return True
     raise AssertionError("unreachable")
 
 
-async def _requeued(trip: RunContext, bot: int, token: str, lost_id: str) -> str | None:
+async def _requeued(context: RunContext, bot: int, token: str, lost_id: str) -> str | None:
     """The ticket that the matchmaker has made of that of a lost match; None where it has not."""
     ticket_id = await _patiently(
-        trip, "ask after a lost match", lambda: trip.backend.requeued(token, lost_id), timed=False
+        context, "ask after a lost match", lambda: context.backend.requeued(token, lost_id), timed=False
     )
     if ticket_id is not None:
-        trip.records.tickets_opened[bot] += 1
-        trip.records.requeues_with_age[bot] += 1
+        context.records.tickets_opened[bot] += 1
+        context.records.requeues_with_age[bot] += 1
     return ticket_id
 
 
-async def _open_ticket(trip: RunContext, bot: int, token: str, party: PartyTicket | None) -> str:
+async def _open_ticket(context: RunContext, bot: int, token: str, party: PartyTicket | None) -> str:
     """Ask for a match; the ticket's id."""
-    latencies_ms = trip.latencies_of(bot)
-    mode = trip.mode_of(bot)
-    client_key = f"{trip.device_id(bot)}-{trip.records.tickets_opened[bot]}"
+    latencies_ms = context.latencies_of(bot)
+    mode = context.mode_of(bot)
+    client_key = f"{context.device_id(bot)}-{context.records.tickets_opened[bot]}"
     ticket_id = await _patiently(
-        trip,
+        context,
         "open a ticket",
-        lambda: trip.backend.open_ticket(
+        lambda: context.backend.open_ticket(
             token, mode=mode, latencies_ms=latencies_ms, client_key=client_key, party=party
         ),
     )
-    trip.records.tickets_opened[bot] += 1
+    context.records.tickets_opened[bot] += 1
     return ticket_id
 
 
-async def _wait(trip: RunContext, bot: int, token: str, ticket_id: str) -> Assignment | None:
+async def _wait(context: RunContext, bot: int, token: str, ticket_id: str) -> Assignment | None:
     """Hold a ticket until it is assigned; None, with the state set, when it never is."""
-    fates, scenario = trip.records, trip.scenario
-    fates.queued_s[bot] = trip.clock()
-    fates.state[bot] = PlayerState.QUEUED
+    records, scenario = context.records, context.scenario
+    records.queued_s[bot] = context.clock()
+    records.state[bot] = PlayerState.QUEUED
     try:
         async with asyncio.timeout(scenario.behaviours.patience_s):
             ticket = await _patiently(
-                trip, "wait for a match", lambda: trip.backend.wait(token, ticket_id), timed=False
+                context, "wait for a match", lambda: context.backend.wait(token, ticket_id), timed=False
             )
     except TimeoutError:
-        ticket = await _patiently(trip, "cancel", lambda: trip.backend.cancel(token, ticket_id))
+        ticket = await _patiently(context, "cancel", lambda: context.backend.cancel(token, ticket_id))
     except asyncio.CancelledError:
         with contextlib.suppress(BackendRefusedError, BackendUnavailableError, TimeoutError):
             async with asyncio.timeout(CANCEL_TIMEOUT_S):
-                await trip.backend.cancel(token, ticket_id)
+                await context.backend.cancel(token, ticket_id)
         raise
     if ticket.assignment is not None:  # also when the cancellation came too late: the match has us, so we go
-        fates.assigned_s[bot] = trip.clock()
-        fates.region[bot], fates.match_id[bot] = ticket.assignment.region, ticket.assignment.match_id
+        records.assigned_s[bot] = context.clock()
+        records.region[bot], records.match_id[bot] = ticket.assignment.region, ticket.assignment.match_id
         return ticket.assignment
     if ticket.state == "cancelled":
-        fates.state[bot], fates.reason[bot] = PlayerState.CANCELLED, "waited too long for a match"
+        records.state[bot], records.reason[bot] = PlayerState.CANCELLED, "waited too long for a match"
     else:
-        fates.state[bot] = PlayerState.UNMATCHED
-        fates.reason[bot] = f"ticket {ticket.state}: {ticket.reason or 'no reason given'}"
+        records.state[bot] = PlayerState.UNMATCHED
+        records.reason[bot] = f"ticket {ticket.state}: {ticket.reason or 'no reason given'}"
     return None
 
 
-async def _play(trip: RunContext, bot: int, assignment: Assignment) -> None:
+async def _play(context: RunContext, bot: int, assignment: Assignment) -> None:
     """Connect, play to the end or to the death, leave."""
-    fates = trip.records
-    fates.state[bot] = PlayerState.CONNECTING
-    latencies_ms = trip.latencies_of(bot)
+    records = context.records
+    records.state[bot] = PlayerState.CONNECTING
+    latencies_ms = context.latencies_of(bot)
     line = PlayerLink(
         rtt_ms=latencies_ms.get(assignment.region, max(latencies_ms.values())),
-        profile=trip.link_profile_of(bot),
+        profile=context.link_profile_of(bot),
         region=assignment.region,
     )
     try:
         connect_token = base64.b64decode(assignment.connect_token, validate=True)
-        seat = GameSession(trip, bot, connect_token, line)
+        seat = GameSession(context, bot, connect_token, line)
         await seat.connect()
     except (ConnectTokenError, binascii.Error) as error:
         raise PlayerLostError(f"connect token: {error}") from error
@@ -283,11 +283,11 @@ async def _play(trip: RunContext, bot: int, assignment: Assignment) -> None:
         raise PlayerLostError(f"no socket: {error.strerror or error}") from error
     try:
         await _connect(seat.status)
-        fates.connected_s[bot] = trip.clock()
-        fates.state[bot] = PlayerState.PLAYING
-        async with asyncio.timeout(trip.scenario.modes[trip.mode_of(bot)].duration_s + OVERTIME_S):
-            await _until_over(trip, bot, seat)
-        fates.state[bot] = PlayerState.DONE
+        records.connected_s[bot] = context.clock()
+        records.state[bot] = PlayerState.PLAYING
+        async with asyncio.timeout(context.scenario.modes[context.mode_of(bot)].duration_s + OVERTIME_S):
+            await _until_over(context, bot, seat)
+        records.state[bot] = PlayerState.DONE
     except TimeoutError as error:
         raise PlayerLostError("the match never ended") from error
     finally:
@@ -297,8 +297,8 @@ async def _play(trip: RunContext, bot: int, assignment: Assignment) -> None:
 class GameSession:
     """A player's place on a game server: taken, lost, taken again, left."""
 
-    def __init__(self, trip: RunContext, bot: int, connect_token: bytes, line: PlayerLink) -> None:
-        self._trip, self._bot, self._token, self._line = trip, bot, connect_token, line
+    def __init__(self, context: RunContext, bot: int, connect_token: bytes, line: PlayerLink) -> None:
+        self._trip, self._bot, self._token, self._line = context, bot, connect_token, line
         self._taken = False
         self.status = SessionStatus()
 
@@ -312,13 +312,13 @@ class GameSession:
         if not self._taken:
             return
         self._taken = False
-        trip, bot = self._trip, self._bot
-        played = await trip.swarm.leave(bot, silently=silently)
-        connected_s = trip.clock() - trip.records.connected_s[bot]
-        trip.records.rtt_ms[bot] = played.rtt_ms
+        context, bot = self._trip, self._bot
+        played = await context.swarm.leave(bot, silently=silently)
+        connected_s = context.clock() - context.records.connected_s[bot]
+        context.records.rtt_ms[bot] = played.rtt_ms
         if connected_s > 0:
-            trip.records.received_kbit_s[bot] = played.received_bytes * 8e-3 / connected_s
-            trip.records.sent_kbit_s[bot] = played.sent_bytes * 8e-3 / connected_s
+            context.records.received_kbit_s[bot] = played.received_bytes * 8e-3 / connected_s
+            context.records.sent_kbit_s[bot] = played.sent_bytes * 8e-3 / connected_s
 
 
 async def _connect(told: SessionStatus) -> None:
@@ -332,60 +332,60 @@ async def _connect(told: SessionStatus) -> None:
         raise SessionBrokenError("the game server did not answer the handshake") from error
 
 
-async def _until_over(trip: RunContext, bot: int, seat: GameSession) -> None:
+async def _until_over(context: RunContext, bot: int, seat: GameSession) -> None:
     """Play until the match is over, or until the player's kind has it leave."""
-    fates, kind = trip.records, trip.behaviour_of(bot)
-    quits_s = trip.clock() + trip.exponential_s(kind.quits_after_s)
-    drops_s = trip.clock() + trip.exponential_s(kind.drops_every_s)
+    records, kind = context.records, context.behaviour_of(bot)
+    quits_s = context.clock() + context.exponential_s(kind.quits_after_s)
+    drops_s = context.clock() + context.exponential_s(kind.drops_every_s)
     while not seat.status.match_over:
         if seat.status.broken:
             raise SessionBrokenError("the session broke during the match")
-        if seat.status.died and fates.state[bot] == PlayerState.PLAYING:
-            fates.died_s[bot] = trip.clock()
-            fates.state[bot] = PlayerState.WATCHING
+        if seat.status.died and records.state[bot] == PlayerState.PLAYING:
+            records.died_s[bot] = context.clock()
+            records.state[bot] = PlayerState.WATCHING
             if kind.after_death == "leave":
                 return
-        restless_s = min(quits_s, drops_s) if fates.state[bot] == PlayerState.PLAYING else math.inf
-        if trip.clock() < restless_s:
+        restless_s = min(quits_s, drops_s) if records.state[bot] == PlayerState.PLAYING else math.inf
+        if context.clock() < restless_s:
             with contextlib.suppress(TimeoutError):
-                patience_s = None if restless_s == math.inf else restless_s - trip.clock()
+                patience_s = None if restless_s == math.inf else restless_s - context.clock()
                 async with asyncio.timeout(patience_s):
                     await seat.status.wait_for_change()
         elif quits_s <= drops_s:
-            fates.quits[bot] += 1
+            records.quits[bot] += 1
             await seat.leave(silently=True)
             return
         else:
-            if not await _drop_out_and_come_back(trip, bot, seat):
+            if not await _drop_out_and_come_back(context, bot, seat):
                 return
-            drops_s = trip.clock() + trip.exponential_s(kind.drops_every_s)
-    trip.ended_matches.add(fates.match_id[bot])
+            drops_s = context.clock() + context.exponential_s(kind.drops_every_s)
+    context.ended_matches.add(records.match_id[bot])
 
 
-async def _drop_out_and_come_back(trip: RunContext, bot: int, seat: GameSession) -> bool:
+async def _drop_out_and_come_back(context: RunContext, bot: int, seat: GameSession) -> bool:
     """Lose the connection for a while; False where the match was over meanwhile."""
-    fates = trip.records
-    fates.disconnects[bot] += 1
+    records = context.records
+    records.disconnects[bot] += 1
     await seat.leave(silently=True)
-    await asyncio.sleep(trip.behaviour_of(bot).away_s)
+    await asyncio.sleep(context.behaviour_of(bot).away_s)
     try:
         await seat.connect()
         await _connect(seat.status)
     except SessionBrokenError as error:
-        if fates.match_id[bot] in trip.ended_matches:
+        if records.match_id[bot] in context.ended_matches:
             return False
         raise SessionBrokenError("the player could not come back into the match") from error
-    fates.reconnects[bot] += 1
+    records.reconnects[bot] += 1
     return True
 
 
 async def _patiently(
-    trip: RunContext, kind: str, request: Callable[[], Awaitable[T]], *, timed: bool = True
+    context: RunContext, kind: str, request: Callable[[], Awaitable[T]], *, timed: bool = True
 ) -> T:
     """Make a request, and repeat it where the service could not answer. Raises Lost."""
     try:
-        return await trip.requests.send(
-            kind, request, trip.scenario.behaviours.retries, trip.clock, trip.uniform, timed=timed
+        return await context.requests.send(
+            kind, request, context.scenario.behaviours.retries, context.clock, context.uniform, timed=timed
         )
     except (BackendRefusedError, BackendUnavailableError) as error:
         raise PlayerLostError(str(error)) from error

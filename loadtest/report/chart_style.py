@@ -6,6 +6,7 @@ Colours of text and grid are missing on purpose: the page sets them, because onl
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +46,7 @@ def blank_figure(
         from_zero: whether the y axis begins at 0.
         height: in pixels.
     """
-    axis = {"zeroline": False, "automargin": True}
+    axis: dict[str, Any] = {"zeroline": False, "automargin": True}
     y_axis = axis | {"title": {"text": y_title, "standoff": 6}}
     if log:
         y_axis |= {"type": "log", "dtick": 1, "tickformat": "~g"}

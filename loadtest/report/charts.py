@@ -95,10 +95,10 @@ def players(outcome: RunOutcome) -> go.Figure:
 def waits(outcome: RunOutcome) -> go.Figure:
     """How long players waited for a match, by the region they were sent to."""
     figure = blank_figure("seconds to the assignment", "players")
-    fates = outcome.records
-    wait_s = fates.assigned_s - fates.intended_s
+    records = outcome.records
+    wait_s = records.assigned_s - records.intended_s
     return histogram(
-        figure, {region: wait_s[is_region(fates.region, region)] for region in regions(outcome)}, "s"
+        figure, {region: wait_s[is_region(records.region, region)] for region in regions(outcome)}, "s"
     )
 
 
@@ -111,11 +111,13 @@ def bandwidth(outcome: RunOutcome) -> go.Figure:
 
 
 def round_trips(outcome: RunOutcome) -> go.Figure:
-    """Round trip that each client measured, by the region of its match."""
+    """Round context that each client measured, by the region of its match."""
     figure = blank_figure("milliseconds, as the client measures it", "players")
-    fates = outcome.records
+    records = outcome.records
     return histogram(
-        figure, {region: fates.rtt_ms[is_region(fates.region, region)] for region in regions(outcome)}, "ms"
+        figure,
+        {region: records.rtt_ms[is_region(records.region, region)] for region in regions(outcome)},
+        "ms",
     )
 
 

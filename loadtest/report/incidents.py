@@ -67,11 +67,11 @@ def _servers(outcome: RunOutcome) -> Iterator[Incident]:
 
 def _waits(outcome: RunOutcome) -> Iterator[Incident]:
     limit_s = outcome.scenario.objectives.wait_p95_s
-    fates = outcome.records
+    records = outcome.records
     if limit_s is not None:
-        over = (fates.assigned_s - fates.intended_s) > limit_s
+        over = (records.assigned_s - records.intended_s) > limit_s
         if over.any():
-            at_s = float((fates.intended_s[over] + limit_s).min())
+            at_s = float((records.intended_s[over] + limit_s).min())
             yield Incident(
                 at_s, f"a player had waited {limit_s:g} s for a match; {int(over.sum()):,} did in all"
             )
@@ -82,16 +82,16 @@ def _waits(outcome: RunOutcome) -> Iterator[Incident]:
 
 
 def _players(outcome: RunOutcome) -> Iterator[Incident]:
-    fates = outcome.records
+    records = outcome.records
     for state, words in (
         (PlayerState.LOST, "a player was lost"),
         (PlayerState.UNMATCHED, "a ticket ended without a match"),
         (PlayerState.CANCELLED, "a player gave up waiting"),
     ):
-        gone = fates.state == state
+        gone = records.state == state
         if gone.any() and not (outcome.interrupted and state == PlayerState.CANCELLED):
-            at_s = fates.ended_s[gone]
+            at_s = records.ended_s[gone]
             earliest = int(np.flatnonzero(gone)[np.nanargmin(at_s)]) if np.isfinite(at_s).any() else -1
-            reason = f" ({fates.reason[earliest]})" if earliest >= 0 and fates.reason[earliest] else ""
+            reason = f" ({records.reason[earliest]})" if earliest >= 0 and records.reason[earliest] else ""
             when_s = float(np.nanmin(at_s)) if np.isfinite(at_s).any() else 0.0
             yield Incident(when_s, f"{words}{reason}; {int(gone.sum()):,} were in all")

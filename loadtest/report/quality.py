@@ -23,22 +23,22 @@ def skill_bands(skill: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], 
 
 def quality_by_match(outcome: RunOutcome) -> list[dict[str, Any]]:
     """For each match: players, the spread of their skills beside that of all players, and their round trips."""
-    population, fates = outcome.population, outcome.records
+    population, records = outcome.population, outcome.records
     if population is None:
         return []
     everybody = float(population.skill.std())
     members: dict[str, list[int]] = {}
-    for bot, match_id in enumerate(fates.match_id):
+    for bot, match_id in enumerate(records.match_id):
         if match_id:
             members.setdefault(match_id, []).append(bot)
     found = []
     for match_id, bots in members.items():
-        rtt_ms = fates.rtt_ms[bots]
+        rtt_ms = records.rtt_ms[bots]
         finite = rtt_ms[np.isfinite(rtt_ms)]
         found.append(
             {
                 "match_id": match_id,
-                "region": fates.region[bots[0]],
+                "region": records.region[bots[0]],
                 "players": len(bots),
                 "skill_deviation": round(float(population.skill[bots].std()), 2),
                 "skill_deviation_of_all": round(everybody, 2),
@@ -54,11 +54,11 @@ def kills_by_skill(outcome: RunOutcome) -> tuple[list[str], list[float], float |
 
     The bots' aim follows their skill. Where kills did not, ratings would have nothing to converge to.
     """
-    population, fates = outcome.population, outcome.records
-    played = np.isfinite(fates.connected_s)
+    population, records = outcome.population, outcome.records
+    played = np.isfinite(records.connected_s)
     if population is None or not outcome.kills_by_player or not played.any():
         return [], [], None
-    kills = np.array([outcome.kills_by_player.get(int(player), 0) for player in fates.player_id], float)
+    kills = np.array([outcome.kills_by_player.get(int(player), 0) for player in records.player_id], float)
     skill = population.skill
     band, names = skill_bands(skill[played])
     means = [float(kills[played][band == number].mean()) for number in range(len(names))]

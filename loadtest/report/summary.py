@@ -33,9 +33,9 @@ def print_summary(outcome: RunOutcome, console: Console) -> None:
 
 
 def _figures(outcome: RunOutcome) -> Table:
-    fates, tick = outcome.records, outcome.tick_us
-    wait, rtt = percentiles(fates.wait_times_s(), 50, 95, 100), percentiles(fates.rtt_ms, 50, 95)
-    received, sent = percentiles(fates.received_kbit_s, 50, 100), percentiles(fates.sent_kbit_s, 50)
+    records, tick = outcome.records, outcome.tick_us
+    wait, rtt = percentiles(records.wait_times_s(), 50, 95, 100), percentiles(records.rtt_ms, 50, 95)
+    received, sent = percentiles(records.received_kbit_s, 50, 100), percentiles(records.sent_kbit_s, 50)
     missed = outcome.missed_tick_share
     table = _table(
         f"{outcome.scenario.name}, seed {outcome.scenario.seed}, {outcome.wall_s:.0f} s", header=False
@@ -45,14 +45,14 @@ def _figures(outcome: RunOutcome) -> Table:
     states = ", ".join(
         f"{count:,} {state.name.lower().replace('_', ' ')}"
         for state in PlayerState
-        if (count := fates.count(state))
+        if (count := records.count(state))
     )
     for name, value in (
-        ("players", f"{len(fates):,}: {states}; lost {outcome.players_lost:,}"),
+        ("players", f"{len(records):,}: {states}; lost {outcome.players_lost:,}"),
         ("wait", f"p50 {_s(wait['p50'])}  p95 {_s(wait['p95'])}  max {_s(wait['max'])}"),
         (
             "lost servers",
-            f"{int(fates.requeues.sum()):,} queued again, {int(fates.requeues_with_age.sum()):,} of them with their age",
+            f"{int(records.requeues.sum()):,} queued again, {int(records.requeues_with_age.sum()):,} of them with their age",
         ),
         (
             "tick",

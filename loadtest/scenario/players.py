@@ -9,8 +9,14 @@ from pydantic import Field, ValidationInfo, field_validator
 from loadtest.scenario import behaviour_profiles, link_profiles
 from loadtest.scenario.behaviour_profiles import BehaviourProfile
 from loadtest.scenario.link_profiles import LinkProfile
-from loadtest.scenario.sections import PartyShares, RegionShares, Section, Share, Shares
-from loadtest.scenario_files import rule_set_file
+from loadtest.scenario.sections import (
+    PartyShares,
+    RegionShares,
+    Section,
+    Share,
+    Shares,
+    rule_set_file,
+)
 
 # Mean and standard deviation of real OpenSkill ratings by size of the teams (beyond-all-reason/teiserver #679).
 SKILL_SOURCES = {

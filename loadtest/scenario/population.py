@@ -9,9 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from loadtest.arrival_trace import read_trace
-from loadtest.scenario.arrivals import Arrivals, Constant, Daily, LaunchSpike, Ramp, Recorded
+from loadtest.errors import UnknownRegionError
+from loadtest.scenario.arrivals import (
+    Arrivals,
+    Constant,
+    Daily,
+    LaunchSpike,
+    Ramp,
+    Recorded,
+    read_trace,
+)
 from loadtest.scenario.model import Scenario
+from loadtest.scenario.regions import regions
 
 # Ratings are cut off here: OpenSkill's scale has no use for one of −20.
 SKILL_LIMITS = (0.0, 60.0)
@@ -150,3 +159,41 @@ def _inverse(
     if arrived[-1] <= 0.0:  # all at once
         return np.zeros(len(uniform))
     return np.interp(uniform, arrived / arrived[-1], at_s)
+
+
+def region_latencies_ms(scenario: Scenario, fleet_regions: tuple[str, ...]) -> list[dict[str, float]]:
+    """The distances between the scenario's locations and the fleet's regions.
+
+    Args:
+        scenario: whose locations are meant.
+        fleet_regions: names as in region_rtt.csv.
+
+    Returns:
+        For each location, in the scenario's order: fleet region → round trip in ms, without the player's own
+        link. A region to which nothing is published is missing.
+
+    Raises:
+        UnknownRegionError: for a fleet region that the table does not hold, and for a location that reaches none.
+    """
+    found: list[dict[str, float]] = []
+    for location in scenario.players.locations:
+        rtts_ms = {region: regions().rtt_between_ms(location, region) for region in fleet_regions}
+        reachable = {region: rtt_ms for region, rtt_ms in rtts_ms.items() if rtt_ms is not None}
+        if not reachable:
+            raise UnknownRegionError(
+                f"no round trip is published between players.locations.{location} and any fleet region "
+                f"({', '.join(fleet_regions)}): choose another location, or set LAUNCHDAY_REGIONS"
+            )
+        found.append(reachable)
+    return found
+
+
+def max_one_way_ms(scenario: Scenario, latencies_ms: list[dict[str, float]]) -> float:
+    """The longest that a datagram may take one way on any link of the scenario, but for one in some thousands.
+
+    Args:
+        latencies_ms: of :func:`region_latencies_ms`.
+    """
+    links = [scenario.links.profile(name) for name in scenario.links.shares]
+    rtt_ms = max(max(by_region.values()) for by_region in latencies_ms)
+    return max((rtt_ms + link.latency_ms) / 2 + link.max_extra_ms for link in links)

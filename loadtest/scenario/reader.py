@@ -15,7 +15,7 @@ from loadtest.errors import Mistake, ScenarioError
 from loadtest.scenario.arrivals import CURVES
 from loadtest.scenario.faults import FAULTS
 from loadtest.scenario.model import Scenario
-from loadtest.scenario_files import FOLDER
+from loadtest.scenario.sections import FOLDER
 
 SHIPPED = Path(__file__).parent / "scenarios"
 MAX_BYTES = 1_000_000  # a scenario is a page of text; this only keeps a wrong file from being read whole

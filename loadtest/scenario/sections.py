@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
-from typing import Annotated
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from loadtest.scenario.regions import regions
 
 SHARE_TOLERANCE = 1e-6
+FOLDER = "folder"  # key of the validation context: the folder of the scenario's file
 
 
 class Section(BaseModel):
@@ -37,3 +41,31 @@ RegionShares = Annotated[dict[Region, Share], Field(min_length=1), AfterValidato
 PartyShares = Annotated[
     dict[Annotated[int, Field(ge=1, le=8)], Share], Field(min_length=1), AfterValidator(_sum_to_one)
 ]
+
+
+def file_beside(name: str, context: Any) -> Path:
+    """The path of a file that a scenario names, from the scenario's own folder. Raises ValueError where there is none."""
+    folder = context.get(FOLDER) if isinstance(context, Mapping) else None
+    path = Path(folder or ".", name)
+    if not path.is_file():
+        raise ValueError(f"no such file: {path}")
+    return path
+
+
+def rule_set_file(name: str, context: Any) -> Path:
+    """The file of a rule set that is given by a shipped name or a path. Raises ValueError where there is none."""
+    shipped = _shipped_rule_sets()
+    if name in shipped:
+        return shipped[name]
+    try:
+        return file_beside(name, context)
+    except ValueError as error:
+        raise ValueError(f"{error}, and no rule set of that name is shipped: {', '.join(shipped)}") from error
+
+
+def _shipped_rule_sets() -> dict[str, Path]:
+    spec = importlib.util.find_spec("matchmaker")
+    if spec is None or not spec.submodule_search_locations:
+        return {}
+    folder = Path(spec.submodule_search_locations[0], "rules", "flexmatch", "rule_sets")
+    return {path.stem: path for path in sorted(folder.glob("*.json"))}

@@ -66,24 +66,29 @@ def sample_outcome(*, saturated: bool = False, interrupted: str = "", **changes:
     scenario = load_scenario(SHIPPED / "tour.yaml")
     population = draw_population(scenario)
     rng = np.random.default_rng(5)
-    fates = PlayerRecords(population.arrives_s)
+    records = PlayerRecords(population.arrives_s)
     timeline = Timeline()
     region = rng.permutation(np.repeat([0, 1], 100))
-    fates.region = [REGIONS[at] for at in region]
-    fates.match_id = [MATCHES[at] for at in region]
-    fates.queued_s[:] = population.arrives_s + 0.02
-    fates.assigned_s[:] = 8.4 + 0.3 * region
+    records.region = [REGIONS[at] for at in region]
+    records.match_id = [MATCHES[at] for at in region]
+    records.queued_s[:] = population.arrives_s + 0.02
+    records.assigned_s[:] = 8.4 + 0.3 * region
     for bot in range(200):
-        fates.record_wait(bot, fates.assigned_s[bot] - fates.intended_s[bot], fates.region[bot])
-    fates.tickets_opened[:] = 1
-    fates.connected_s[:] = fates.assigned_s + 0.2
-    fates.died_s[:] = 15 + 40 * rng.random(200)
-    fates.rtt_ms[:] = 22 + 12 * rng.gamma(2, 1, 200)
-    fates.received_kbit_s[:] = rng.normal(38, 6, 200).clip(5)
-    fates.sent_kbit_s[:] = rng.normal(21, 1, 200)
+        records.record_wait(bot, records.assigned_s[bot] - records.intended_s[bot], records.region[bot])
+    records.tickets_opened[:] = 1
+    records.connected_s[:] = records.assigned_s + 0.2
+    records.died_s[:] = 15 + 40 * rng.random(200)
+    records.rtt_ms[:] = 22 + 12 * rng.gamma(2, 1, 200)
+    records.received_kbit_s[:] = rng.normal(38, 6, 200).clip(5)
+    records.sent_kbit_s[:] = rng.normal(21, 1, 200)
     for at_s in np.arange(0.0, 62.0):
-        fates.state[:] = np.select(
-            [at_s > fates.died_s, at_s > fates.connected_s, at_s > fates.assigned_s, at_s > fates.queued_s],
+        records.state[:] = np.select(
+            [
+                at_s > records.died_s,
+                at_s > records.connected_s,
+                at_s > records.assigned_s,
+                at_s > records.queued_s,
+            ],
             [PlayerState.DONE, PlayerState.PLAYING, PlayerState.CONNECTING, PlayerState.QUEUED],
             PlayerState.AWAY,
         )
@@ -97,8 +102,8 @@ def sample_outcome(*, saturated: bool = False, interrupted: str = "", **changes:
         ]
         timeline.sample(
             float(at_s),
-            fates,
-            sample_counters(searching=int((fates.state == PlayerState.QUEUED).sum())),
+            records,
+            sample_counters(searching=int((records.state == PlayerState.QUEUED).sum())),
             servers,
         )
     return RunOutcome(
@@ -106,7 +111,7 @@ def sample_outcome(*, saturated: bool = False, interrupted: str = "", **changes:
         run_id="a1b2c3",
         started_at=1_795_435_200.0,
         wall_s=64.2,
-        records=fates,
+        records=records,
         timeline=timeline,
         ledger=balance(
             sample_counters(**changes), tickets_opened=200, kill_events=changes.get("kill_events", 180)

@@ -110,11 +110,11 @@ def test_the_same_seed_gives_each_link_the_same_fate_whatever_the_others_send() 
         for link in range(2):
             _set(queue, link, {"jitter_s": 0.01, "loss": 0.2})
     datagram = np.zeros(8, np.uint8)
-    fates: list[bool] = []
+    records: list[bool] = []
     for _ in range(200):
-        fates.append(link_push(alone, 0, datagram, 8, 0.0))
+        records.append(link_push(alone, 0, datagram, 8, 0.0))
         link_push(crowded, 1, datagram, 8, 0.0)
-        assert link_push(crowded, 0, datagram, 8, 0.0) == fates[-1]
+        assert link_push(crowded, 0, datagram, 8, 0.0) == records[-1]
     under_way = crowded.heap[: crowded.counts[UNDER_WAY]]
     of_link_0 = under_way["due_s"][crowded.slots["link"][under_way["slot"]] == 0]
     assert sorted(of_link_0) == sorted(alone.heap["due_s"][: alone.counts[UNDER_WAY]])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 import uuid
 
@@ -10,9 +11,9 @@ from aiokafka import AIOKafkaProducer
 from launchday.settings import Settings
 from loadtest.errors import BackendError
 from loadtest.flood.kill_events import KillEventCounter
-from rewards.events import PLAYER, DeathCause, Envelope, Source, death, ensure_topics, kill
+from rewards.events import PLAYER, DeathCause, Envelope, EventIds, Source, death, ensure_topics, kill
 
-SOURCE = Source("gs-1", "west-europe", uuid.uuid4())
+SOURCE = Source("gs-1", "west-europe", uuid.uuid4(), ids=EventIds(random.Random(1).getrandbits))
 
 
 def a_kill(killer_id: int) -> Envelope:

@@ -4,6 +4,7 @@ import pytest
 
 from loadtest.flood.counters import BackendCounters
 from loadtest.flood.ledger import ExpectedLosses, Ledger, balance
+from loadtest.report.run_json import run_as_json
 from tests.loadtest.sample_run import sample_counters, sample_outcome
 
 
@@ -63,7 +64,7 @@ def test_a_difference_fails_the_run_and_says_so() -> None:
     assert good.passed
     assert not bad.passed
     assert bad.verdict == "Failed: ledger lines off 1 (limit 0)."
-    assert bad.as_json()["ledger"]["balanced"] is False
+    assert run_as_json(bad)["ledger"]["balanced"] is False
 
 
 def test_only_what_happened_during_the_run_counts() -> None:
@@ -84,14 +85,14 @@ def test_only_what_happened_during_the_run_counts() -> None:
 
 
 def test_a_server_that_the_run_killed_is_no_fault_and_another_is() -> None:
-    fates = {"matches_ended": 1, "matches_failed": 1, "commits": 100, "open": 100, "kills": 178}
+    records = {"matches_ended": 1, "matches_failed": 1, "commits": 100, "open": 100, "kills": 178}
     killed = ExpectedLosses(servers=1, kills_reported=80, kill_events=82)
-    told = balance(sample_counters(**fates), tickets_opened=200, kill_events=180, killed=killed)
+    told = balance(sample_counters(**records), tickets_opened=200, kill_events=180, killed=killed)
     assert told.balanced, told
     assert [line.name for line in told.lines][-1] == "kills of matches that ended"
-    assert not balance(sample_counters(**fates), tickets_opened=200, kill_events=180).balanced
+    assert not balance(sample_counters(**records), tickets_opened=200, kill_events=180).balanced
     twice = balance(
-        sample_counters(**{**fates, "matches_ended": 0, "matches_failed": 2}),
+        sample_counters(**{**records, "matches_ended": 0, "matches_failed": 2}),
         tickets_opened=200,
         kill_events=180,
         killed=killed,

@@ -13,12 +13,13 @@ from launchday.percentiles import percentiles
 from loadtest.flood.outcome import RunOutcome
 from loadtest.players.player_records import PlayerState
 from loadtest.report import summary
+from loadtest.report.run_json import write_run_json
 from loadtest.scenario.model import Objectives
 from tests.loadtest.sample_run import sample_outcome
 
 
 def test_the_json_says_what_a_check_asks_for(tmp_path: Path) -> None:
-    sample_outcome().write_json(tmp_path / "run.json")
+    write_run_json(sample_outcome(), tmp_path / "run.json")
     run = json.loads((tmp_path / "run.json").read_text())
     assert run["passed"] is True
     assert run["ledger"]["balanced"] is True

@@ -13,14 +13,16 @@ from rich.console import Console
 
 from dedicated_server.fleet.client import FleetAdminClient, FleetUnavailableError
 from launchday.settings import Settings
+from loadtest.command import run_scenario
 from loadtest.errors import BackendError, UnknownRegionError
-from loadtest.flood import monitor, run
+from loadtest.flood import monitor
 from loadtest.flood.counters import BackendCounters, CountersReader
 from loadtest.flood.monitor import BackendMonitor, wait_until_settled
 from loadtest.flood.progress import ProgressDisplay
 from loadtest.flood.timeline import Timeline
 from loadtest.players.player_records import PlayerRecords, PlayerState
 from loadtest.scenario.model import Scenario
+from loadtest.scenario.population import region_latencies_ms
 from loadtest.scenario.reader import SHIPPED, load_scenario
 from loadtest.scenario.regions import SAME_REGION_RTT_MS
 from tests.loadtest.sample_run import MATCHES, sample_counters, sample_report
@@ -40,7 +42,7 @@ def located(scenario: Scenario, region: str) -> Scenario:
 
 async def code_and_text(scenario: Scenario | Path, settings: Settings) -> tuple[int, str]:
     output = io.StringIO()
-    code = await run.run(scenario, settings, console=Console(file=output, width=80))
+    code = await run_scenario(scenario, settings, console=Console(file=output, width=80))
     return code, output.getvalue()
 
 
@@ -80,20 +82,20 @@ async def test_a_missing_secret_is_exit_code_1_and_says_which(smoke: Scenario) -
 
 
 def test_latencies_are_the_distance_between_the_regions(smoke: Scenario) -> None:
-    [west_europe, east_us] = run.region_latencies_ms(smoke, ("west-europe", "east-us"))
+    [west_europe, east_us] = region_latencies_ms(smoke, ("west-europe", "east-us"))
     assert west_europe == {"west-europe": SAME_REGION_RTT_MS, "east-us": 85}
     assert east_us == {"west-europe": 83, "east-us": SAME_REGION_RTT_MS}
 
 
 def test_a_region_without_a_published_distance_is_not_offered(smoke: Scenario) -> None:
     regions = ("west-europe", "israel-central")
-    [reached] = run.region_latencies_ms(located(smoke, "jio-india-west"), regions)
+    [reached] = region_latencies_ms(located(smoke, "jio-india-west"), regions)
     assert list(reached) == ["israel-central"]
 
 
 def test_a_location_that_reaches_no_fleet_is_an_error_that_names_both(smoke: Scenario) -> None:
     with pytest.raises(UnknownRegionError, match=r"players\.locations\.jio-india-west .* \(west-europe\)"):
-        run.region_latencies_ms(located(smoke, "jio-india-west"), ("west-europe",))
+        region_latencies_ms(located(smoke, "jio-india-west"), ("west-europe",))
 
 
 class FakeReader:
@@ -125,24 +127,25 @@ LooksOf = Callable[..., BackendMonitor]
 
 @pytest.fixture
 def looks_of(monkeypatch: pytest.MonkeyPatch) -> LooksOf:
-    monkeypatch.setattr(monitor, "SETTLE_EVERY_S", 0.001)
-    monkeypatch.setattr(monitor, "LOOK_EVERY_S", 0.001)
-    monkeypatch.setattr(monitor, "SETTLE_S", 0.05)
-    monkeypatch.setattr(monitor, "SETTLE_INTERRUPTED_S", 0.01)
+    monkeypatch.setattr(monitor, "SETTLE_POLL_S", 0.001)
+    monkeypatch.setattr(monitor, "SAMPLE_INTERVAL_S", 0.001)
+    monkeypatch.setattr(monitor, "SETTLE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(monitor, "SETTLE_TIMEOUT_INTERRUPTED_S", 0.01)
 
     def make(reader: FakeReader, fleet: FakeFleet | None = None) -> BackendMonitor:
-        fates, timeline = PlayerRecords(np.zeros(2)), Timeline()
-        fates.match_id = [MATCHES[0], MATCHES[1]]
-        fates.state[:] = PlayerState.PLAYING
-        progress = ProgressDisplay(Console(file=io.StringIO()), fates, timeline)
+        records, timeline = PlayerRecords(np.zeros(2)), Timeline()
+        records.match_id = [MATCHES[0], MATCHES[1]]
+        records.state[:] = PlayerState.PLAYING
+        progress = ProgressDisplay(Console(file=io.StringIO()), records, timeline)
         return BackendMonitor(
             cast(CountersReader, reader),
             sample_counters(),
             cast(FleetAdminClient, fleet),
-            fates,
+            records,
             timeline,
             progress,
             lambda: 1.0,
+            set(),
         )
 
     return make

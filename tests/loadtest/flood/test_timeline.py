@@ -12,10 +12,10 @@ from tests.loadtest.sample_run import MATCHES, sample_counters, sample_report
 
 
 def fates_of(*states: PlayerState) -> PlayerRecords:
-    fates = PlayerRecords(np.zeros(len(states)))
-    fates.state[:] = states
-    fates.match_id = [MATCHES[0]] * len(states)
-    return fates
+    records = PlayerRecords(np.zeros(len(states)))
+    records.state[:] = states
+    records.match_id = [MATCHES[0]] * len(states)
+    return records
 
 
 def server(at_s: float, **changes: object) -> dict[str, object]:
@@ -41,9 +41,9 @@ def test_a_look_counts_players_by_state_and_notes_what_waits() -> None:
 
 
 def test_a_servers_curve_and_the_marks_follow_its_reports() -> None:
-    timeline, fates = Timeline(), fates_of(PlayerState.PLAYING)
+    timeline, records = Timeline(), fates_of(PlayerState.PLAYING)
     for at_s in (9.0, 10.0, 11.0, 57.0, 58.0):
-        timeline.sample(at_s, fates, None, [server(at_s)])
+        timeline.sample(at_s, records, None, [server(at_s)])
     assert timeline.servers["east-us-0"]["at_s"] == [10.0, 11.0]
     assert timeline.marks == [(10.0, "east-us: match starts"), (57.0, "east-us: match ends")]
 
@@ -58,9 +58,9 @@ def test_matches_of_others_are_left_out() -> None:
 
 def test_without_a_terminal_progress_is_a_plain_line_every_few_seconds() -> None:
     output = io.StringIO()
-    timeline, fates = Timeline(), fates_of(PlayerState.PLAYING, PlayerState.QUEUED)
-    timeline.sample(20.0, fates, None, [server(20.0)])
-    with ProgressDisplay(Console(file=output, width=60), fates, timeline) as progress:
+    timeline, records = Timeline(), fates_of(PlayerState.PLAYING, PlayerState.QUEUED)
+    timeline.sample(20.0, records, None, [server(20.0)])
+    with ProgressDisplay(Console(file=output, width=60), records, timeline) as progress:
         for tenth in range(200, 270):
             progress.update(tenth / 10, "playing")
     lines = output.getvalue().splitlines()
@@ -73,9 +73,9 @@ def test_without_a_terminal_progress_is_a_plain_line_every_few_seconds() -> None
 
 def test_in_a_terminal_progress_is_a_table() -> None:
     output = io.StringIO()
-    timeline, fates = Timeline(), fates_of(PlayerState.PLAYING, PlayerState.QUEUED)
-    timeline.sample(20.0, fates, None, [server(20.0)])
+    timeline, records = Timeline(), fates_of(PlayerState.PLAYING, PlayerState.QUEUED)
+    timeline.sample(20.0, records, None, [server(20.0)])
     console = Console(file=output, width=100, force_terminal=True)
-    with ProgressDisplay(console, fates, timeline) as progress:
+    with ProgressDisplay(console, records, timeline) as progress:
         progress.update(20.0, "playing")
     assert "east-us-0" in output.getvalue()

@@ -170,32 +170,32 @@ def trip_of(lobby: FakeLobby, swarm: FakeSwarm, **bots: object) -> RunContext:
 
 async def test_a_player_goes_all_the_way_and_every_stage_is_noted() -> None:
     lobby, swarm = FakeLobby(), FakeSwarm(*PLAYS_TO_THE_END)
-    trip = trip_of(lobby, swarm)
-    await run_player(trip, BOT)
-    fates = trip.records
-    assert fates.state[BOT] == PlayerState.DONE
+    context = trip_of(lobby, swarm)
+    await run_player(context, BOT)
+    records = context.records
+    assert records.state[BOT] == PlayerState.DONE
     assert lobby.asked == ["log_in", "open_ticket", "wait"]
     stages = [
-        fates.intended_s,
-        fates.arrived_s,
-        fates.queued_s,
-        fates.assigned_s,
-        fates.connected_s,
-        fates.ended_s,
+        records.intended_s,
+        records.arrived_s,
+        records.queued_s,
+        records.assigned_s,
+        records.connected_s,
+        records.ended_s,
     ]
     times = [float(stage[BOT]) for stage in stages]
     assert times == sorted(times)
-    assert (fates.region[BOT], fates.match_id[BOT], fates.reason[BOT]) == ("east-us", "m-1", "")
-    assert fates.rtt_ms[BOT] == 33.0
-    assert fates.received_kbit_s[BOT] > fates.sent_kbit_s[BOT] > 0
+    assert (records.region[BOT], records.match_id[BOT], records.reason[BOT]) == ("east-us", "m-1", "")
+    assert records.rtt_ms[BOT] == 33.0
+    assert records.received_kbit_s[BOT] > records.sent_kbit_s[BOT] > 0
     assert swarm.left == 1
 
 
 async def test_the_link_is_that_of_the_players_place_to_the_matchs_region() -> None:
     lobby, swarm = FakeLobby(), FakeSwarm(*PLAYS_TO_THE_END)
-    trip = trip_of(lobby, swarm)
-    await run_player(trip, BOT)
-    between = trip.latencies_ms[trip.population.location[BOT]]
+    context = trip_of(lobby, swarm)
+    await run_player(context, BOT)
+    between = context.latencies_ms[context.population.location[BOT]]
     expected = {
         region: rtt_ms + 16.0 for region, rtt_ms in between.items()
     }  # cable, and its queues both ways
@@ -208,10 +208,10 @@ async def test_the_dead_leave_or_watch_as_the_scenario_says(
     after_death: str, circumstances_used: int
 ) -> None:
     swarm = FakeSwarm(*DIES_THEN_ENDS[:circumstances_used])
-    trip = trip_of(FakeLobby(), swarm, after_death=after_death)
-    await run_player(trip, BOT)
-    assert trip.records.state[BOT] == PlayerState.DONE
-    assert math.isfinite(trip.records.died_s[BOT])
+    context = trip_of(FakeLobby(), swarm, after_death=after_death)
+    await run_player(context, BOT)
+    assert context.records.state[BOT] == PlayerState.DONE
+    assert math.isfinite(context.records.died_s[BOT])
     assert swarm.left == 1
 
 
@@ -219,9 +219,9 @@ async def test_the_dead_leave_or_watch_as_the_scenario_says(
 async def test_a_passing_failure_is_tried_again(request_: str) -> None:
     lobby = FakeLobby()
     lobby.failures[request_] = [BackendUnavailableError("503"), BackendUnavailableError("503")]
-    trip = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END))
-    await run_player(trip, BOT)
-    assert trip.records.state[BOT] == PlayerState.DONE
+    context = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END))
+    await run_player(context, BOT)
+    assert context.records.state[BOT] == PlayerState.DONE
     assert lobby.asked.count(request_) == 3
 
 
@@ -231,37 +231,37 @@ async def test_a_passing_failure_is_tried_again(request_: str) -> None:
 async def test_a_failure_that_stays_makes_the_player_lost_with_its_reason(failures: list[Exception]) -> None:
     lobby = FakeLobby()
     lobby.failures["open_ticket"] = list(failures)
-    trip = trip_of(lobby, FakeSwarm())
-    await run_player(trip, BOT)
-    assert trip.records.state[BOT] == PlayerState.LOST
-    assert trip.records.count_reasons() == {str(failures[0]): 1}
+    context = trip_of(lobby, FakeSwarm())
+    await run_player(context, BOT)
+    assert context.records.state[BOT] == PlayerState.LOST
+    assert context.records.count_reasons() == {str(failures[0]): 1}
 
 
 async def test_a_player_whose_patience_ends_takes_the_ticket_back() -> None:
     lobby = FakeLobby()
     lobby.end = None
-    trip = trip_of(lobby, FakeSwarm(), patience_s=0.02)
-    await run_player(trip, BOT)
-    assert trip.records.state[BOT] == PlayerState.CANCELLED
+    context = trip_of(lobby, FakeSwarm(), patience_s=0.02)
+    await run_player(context, BOT)
+    assert context.records.state[BOT] == PlayerState.CANCELLED
     assert lobby.asked[-1] == "cancel"
 
 
 async def test_a_ticket_taken_back_too_late_is_played() -> None:
     lobby = FakeLobby()
     lobby.end, lobby.cancelled = None, ASSIGNED
-    trip = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END), patience_s=0.02)
-    await run_player(trip, BOT)
-    assert trip.records.state[BOT] == PlayerState.DONE
+    context = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END), patience_s=0.02)
+    await run_player(context, BOT)
+    assert context.records.state[BOT] == PlayerState.DONE
 
 
 @pytest.mark.parametrize("end", ["expired", "failed"])
 async def test_a_ticket_that_ends_without_a_match_is_told_with_its_reason(end: str) -> None:
     lobby = FakeLobby()
     lobby.end = TicketStatus("t-1", end, "nobody near", None)
-    trip = trip_of(lobby, FakeSwarm())
-    await run_player(trip, BOT)
-    assert trip.records.state[BOT] == PlayerState.UNMATCHED
-    assert trip.records.count_reasons() == {f"ticket {end}: nobody near": 1}
+    context = trip_of(lobby, FakeSwarm())
+    await run_player(context, BOT)
+    assert context.records.state[BOT] == PlayerState.UNMATCHED
+    assert context.records.count_reasons() == {f"ticket {end}: nobody near": 1}
 
 
 @pytest.mark.parametrize(
@@ -275,45 +275,45 @@ async def test_a_player_whose_sessions_break_queues_again_and_is_lost_when_they_
     circumstances: tuple[int, ...], reason: str
 ) -> None:
     swarm = FakeSwarm(*circumstances)
-    trip = trip_of(FakeLobby(), swarm)
-    await run_player(trip, BOT)
-    assert trip.records.state[BOT] == PlayerState.LOST
-    assert trip.records.reason[BOT] == reason
-    assert trip.records.requeues[BOT] == journey.MAX_REQUEUES
-    assert trip.records.tickets == swarm.left == journey.MAX_REQUEUES + 1
+    context = trip_of(FakeLobby(), swarm)
+    await run_player(context, BOT)
+    assert context.records.state[BOT] == PlayerState.LOST
+    assert context.records.reason[BOT] == reason
+    assert context.records.requeues[BOT] == journey.MAX_REQUEUES
+    assert context.records.tickets == swarm.left == journey.MAX_REQUEUES + 1
 
 
 async def test_a_player_whose_server_died_goes_on_with_the_ticket_that_was_made_of_the_old_one() -> None:
     lobby = FakeLobby()
     lobby.made_of_the_old = "t-2"
-    trip = trip_of(lobby, FakeSwarm(CLIENT_TIMED_OUT))
-    await run_player(trip, BOT)
+    context = trip_of(lobby, FakeSwarm(CLIENT_TIMED_OUT))
+    await run_player(context, BOT)
     assert lobby.asked[:5] == ["log_in", "open_ticket", "wait", "requeued", "wait"]
     assert lobby.asked.count("open_ticket") == 1
-    assert trip.records.requeues[BOT] == trip.records.requeues_with_age[BOT] == journey.MAX_REQUEUES
-    assert trip.records.tickets == journey.MAX_REQUEUES + 1
+    assert context.records.requeues[BOT] == context.records.requeues_with_age[BOT] == journey.MAX_REQUEUES
+    assert context.records.tickets == journey.MAX_REQUEUES + 1
 
 
 async def test_a_match_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journey, "OVERTIME_S", 0.02 - 12.0)
-    trip = trip_of(FakeLobby(), FakeSwarm(CLIENT_CONNECTED))
-    await run_player(trip, BOT)
-    assert trip.records.reason[BOT] == "the match never ended"
+    context = trip_of(FakeLobby(), FakeSwarm(CLIENT_CONNECTED))
+    await run_player(context, BOT)
+    assert context.records.reason[BOT] == "the match never ended"
 
 
 @pytest.mark.parametrize("failure", [ConnectTokenError("too short"), OSError(24, "Too many open files")])
 async def test_a_player_who_cannot_join_is_lost(failure: Exception) -> None:
     swarm = FakeSwarm()
     swarm.failure = failure
-    trip = trip_of(FakeLobby(), swarm)
-    await run_player(trip, BOT)
-    assert trip.records.state[BOT] == PlayerState.LOST
+    context = trip_of(FakeLobby(), swarm)
+    await run_player(context, BOT)
+    assert context.records.state[BOT] == PlayerState.LOST
     assert swarm.left == 0
 
 
-async def _stopped_when(trip: RunContext, ready: Callable[[], bool]) -> None:
-    task = asyncio.create_task(run_player(trip, BOT))
-    while not ready():  # noqa: ASYNC110 - the journey tells nobody but the fates
+async def _stopped_when(context: RunContext, ready: Callable[[], bool]) -> None:
+    task = asyncio.create_task(run_player(context, BOT))
+    while not ready():  # noqa: ASYNC110 - the journey tells nobody but the records
         await asyncio.sleep(0.001)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -323,19 +323,19 @@ async def _stopped_when(trip: RunContext, ready: Callable[[], bool]) -> None:
 async def test_stopping_the_run_takes_back_the_ticket_of_who_waits() -> None:
     lobby = FakeLobby()
     lobby.end = None
-    trip = trip_of(lobby, FakeSwarm())
-    await _stopped_when(trip, lambda: "wait" in lobby.asked)
+    context = trip_of(lobby, FakeSwarm())
+    await _stopped_when(context, lambda: "wait" in lobby.asked)
     assert lobby.asked[-1] == "cancel"
-    assert trip.records.state[BOT] == PlayerState.CANCELLED
+    assert context.records.state[BOT] == PlayerState.CANCELLED
 
 
 async def test_stopping_the_run_lets_who_plays_say_good_bye() -> None:
     swarm = FakeSwarm(CLIENT_CONNECTED)
-    trip = trip_of(FakeLobby(), swarm)
-    await _stopped_when(trip, lambda: trip.records.state[BOT] == PlayerState.PLAYING)
+    context = trip_of(FakeLobby(), swarm)
+    await _stopped_when(context, lambda: context.records.state[BOT] == PlayerState.PLAYING)
     assert swarm.left == 1
-    assert trip.records.state[BOT] == PlayerState.CANCELLED
-    assert math.isfinite(trip.records.ended_s[BOT])
+    assert context.records.state[BOT] == PlayerState.CANCELLED
+    assert math.isfinite(context.records.ended_s[BOT])
 
 
 def kind_of(**kind: object) -> dict[str, object]:
@@ -344,51 +344,54 @@ def kind_of(**kind: object) -> dict[str, object]:
 
 async def test_a_rage_quitter_is_gone_without_a_good_bye() -> None:
     swarm = FakeSwarm(CLIENT_CONNECTED)
-    trip = trip_of(FakeLobby(), swarm, **kind_of(quits_after_s=0.01))
-    await run_player(trip, BOT)
-    assert trip.records.state[BOT] == PlayerState.DONE
-    assert trip.records.quits[BOT] == 1
+    context = trip_of(FakeLobby(), swarm, **kind_of(quits_after_s=0.01))
+    await run_player(context, BOT)
+    assert context.records.state[BOT] == PlayerState.DONE
+    assert context.records.quits[BOT] == 1
     assert swarm.silently == [True]
 
 
 async def test_a_player_whose_connection_drops_comes_back_into_the_match() -> None:
     swarm = FakeSwarm(*PLAYS_TO_THE_END)
     swarm.joins_before_the_end = 2
-    trip = trip_of(FakeLobby(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
-    await run_player(trip, BOT)
-    assert trip.records.state[BOT] == PlayerState.DONE
-    assert trip.records.disconnects[BOT] == trip.records.reconnects[BOT] >= 1
-    assert trip.records.tickets == 1
+    context = trip_of(FakeLobby(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
+    await run_player(context, BOT)
+    assert context.records.state[BOT] == PlayerState.DONE
+    assert context.records.disconnects[BOT] == context.records.reconnects[BOT] >= 1
+    assert context.records.tickets == 1
     assert swarm.silently[0] is True
 
 
 async def test_a_player_who_cannot_come_back_queues_again_unless_the_match_is_over() -> None:
     swarm = FakeSwarm(CLIENT_CONNECTED)
     swarm.later = (CLIENT_TIMED_OUT,)
-    trip = trip_of(FakeLobby(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
-    trip.ended_matches.add("m-1")
-    await run_player(trip, BOT)
-    assert (trip.records.state[BOT], trip.records.requeues[BOT]) == (PlayerState.DONE, 0)
+    context = trip_of(FakeLobby(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
+    context.ended_matches.add("m-1")
+    await run_player(context, BOT)
+    assert (context.records.state[BOT], context.records.requeues[BOT]) == (PlayerState.DONE, 0)
     swarm = FakeSwarm(CLIENT_CONNECTED)
     swarm.later = (CLIENT_TIMED_OUT,)
-    trip = trip_of(FakeLobby(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
-    await run_player(trip, BOT)
-    assert (trip.records.state[BOT], trip.records.requeues[BOT]) == (PlayerState.LOST, journey.MAX_REQUEUES)
+    context = trip_of(FakeLobby(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
+    await run_player(context, BOT)
+    assert (context.records.state[BOT], context.records.requeues[BOT]) == (
+        PlayerState.LOST,
+        journey.MAX_REQUEUES,
+    )
 
 
 async def test_a_shopper_shops_before_queueing() -> None:
     lobby = FakeLobby()
-    trip = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END), **kind_of(shops=2, shop_pause_s=0.0))
-    await run_player(trip, BOT)
+    context = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END), **kind_of(shops=2, shop_pause_s=0.0))
+    await run_player(context, BOT)
     assert lobby.asked == ["log_in", "shop", "shop", "open_ticket", "wait"]
 
 
 async def test_a_session_of_several_matches_holds_a_ticket_for_each() -> None:
     lobby = FakeLobby()
-    trip = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END), matches=3.0, think_s=0.001)
-    await run_player(trip, BOT)
-    assert trip.records.tickets == lobby.asked.count("open_ticket") == len(trip.records.waits) > 1
-    assert len(set(lobby.client_keys)) == trip.records.tickets
+    context = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END), matches=3.0, think_s=0.001)
+    await run_player(context, BOT)
+    assert context.records.tickets == lobby.asked.count("open_ticket") == len(context.records.waits) > 1
+    assert len(set(lobby.client_keys)) == context.records.tickets
 
 
 async def test_without_growth_and_jitter_all_come_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -420,22 +423,22 @@ async def test_without_growth_and_jitter_all_come_again_at_once(monkeypatch: pyt
 
 async def test_the_members_of_a_party_queue_as_one_and_those_who_play_alone_do_not() -> None:
     lobby = FakeLobby()
-    trip = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END))
+    context = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END))
     friends = BotParty("friends", [BOT, 1])
-    trip.parties.by_player[:2] = [friends, friends]
-    await asyncio.gather(*(run_player(trip, bot) for bot in (BOT, 1, 2)))
+    context.parties.by_player[:2] = [friends, friends]
+    await asyncio.gather(*(run_player(context, bot) for bot in (BOT, 1, 2)))
     assert sorted(lobby.parties, key=str) == [("friends-1", 2), ("friends-1", 2), None]
-    assert (trip.parties.matched_count, trip.parties.whole_count) == (1, 1)
+    assert (context.parties.matched_count, context.parties.whole_count) == (1, 1)
 
 
 async def test_a_party_does_not_wait_for_a_member_who_is_lost_before_it_queues() -> None:
     lobby = FakeLobby()
     lobby.failures["log_in"] = [BackendRefusedError("banned")]
-    trip = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END))
+    context = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END))
     friends = BotParty("friends", [BOT, 1])
-    trip.parties.by_player[:2] = [friends, friends]
-    await asyncio.gather(run_player(trip, BOT), run_player(trip, 1))
-    assert sorted(trip.records.state[[BOT, 1]].tolist()) == [PlayerState.DONE, PlayerState.LOST]
+    context.parties.by_player[:2] = [friends, friends]
+    await asyncio.gather(run_player(context, BOT), run_player(context, 1))
+    assert sorted(context.records.state[[BOT, 1]].tolist()) == [PlayerState.DONE, PlayerState.LOST]
     assert lobby.parties == [None]  # who is left plays alone
 
 
@@ -445,13 +448,13 @@ async def test_who_left_a_match_early_queues_again_when_it_is_over_and_saved(
     monkeypatch.setattr(journey, "SAVED_EVERY_S", 0.001)
     monkeypatch.setattr(journey, "SAVES_S", 0.0)
     lobby = FakeLobby()
-    trip = trip_of(lobby, FakeSwarm(*DIES_THEN_ENDS[:2]), matches=50.0, think_s=0.001)
-    playing = asyncio.create_task(run_player(trip, BOT))
-    while trip.records.state[BOT] != PlayerState.THINKING:  # noqa: ASYNC110 - the journey tells nobody but the fates
+    context = trip_of(lobby, FakeSwarm(*DIES_THEN_ENDS[:2]), matches=50.0, think_s=0.001)
+    playing = asyncio.create_task(run_player(context, BOT))
+    while context.records.state[BOT] != PlayerState.THINKING:  # noqa: ASYNC110 - the journey tells nobody but the records
         await asyncio.sleep(0.001)
     await asyncio.sleep(0.02)
     assert lobby.asked.count("open_ticket") == 1
-    trip.ended_matches.add("m-1")
+    context.ended_matches.add("m-1")
     while lobby.asked.count("open_ticket") == 1:  # noqa: ASYNC110
         await asyncio.sleep(0.001)
     playing.cancel()

@@ -11,12 +11,13 @@ from rich.console import Console
 
 from loadtest.errors import LoadTestError
 from loadtest.report import compare, timeseries_csv
+from loadtest.report.run_json import run_as_json
 from tests.loadtest.sample_run import sample_outcome
 
 
 def test_two_runs_are_set_side_by_side_and_what_is_worse_is_told(tmp_path: Path) -> None:
     first, second = tmp_path / "a.json", tmp_path / "b.json"
-    figures = sample_outcome().as_json()
+    figures = run_as_json(sample_outcome())
     first.write_text(json.dumps(figures))
     figures["wait_s"]["p95"] *= 2
     figures["players_lost"] = 3

@@ -13,7 +13,7 @@ from loadtest.scenario.arrivals import Arrivals, Ramp
 from loadtest.scenario.model import Scenario
 from loadtest.scenario.population import arrival_times_s, draw_population, exact_shares
 from loadtest.scenario.reader import SHIPPED, load_scenario
-from loadtest.scenario_files import FOLDER
+from loadtest.scenario.sections import FOLDER
 
 
 @pytest.fixture(scope="module")

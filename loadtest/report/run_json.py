@@ -1,0 +1,76 @@
+"""The figures of a run as JSON: what ``--json`` prints, and the file beside the report. ``compare`` reads it again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from launchday.percentiles import percentiles
+from loadtest.flood.outcome import RunOutcome
+from loadtest.players.player_records import PlayerState
+from loadtest.report import incidents, quality
+
+
+def write_run_json(outcome: RunOutcome, path: Path) -> None:
+    """Write :func:`run_as_json` to ``path``, indented, as UTF-8."""
+    path.write_text(json.dumps(run_as_json(outcome), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def run_as_json(outcome: RunOutcome) -> dict[str, Any]:
+    """Every figure of the report by its key. Keys end in their unit (``_s``, ``_ms``, ``_us``, ``_share``)."""
+    records, generator = outcome.records, outcome.generator
+    return {
+        "scenario": outcome.scenario.name,
+        "seed": outcome.scenario.seed,
+        "run_id": outcome.run_id,
+        "started_at": round(outcome.started_at, 3),
+        "wall_s": round(outcome.wall_s, 3),
+        "passed": outcome.passed,
+        "interrupted": outcome.interrupted,
+        "verdict": outcome.verdict,
+        "players": len(records),
+        "players_lost": outcome.players_lost,
+        "players_by_state": {state.name.lower(): records.count(state) for state in PlayerState},
+        "reasons": records.count_reasons(),
+        "matches": len(records.match_ids()),
+        "tick_us": outcome.tick_us,
+        "missed_tick_share": outcome.missed_tick_share,
+        "wait_s": percentiles(records.wait_times_s(), 50, 95, 99, 100, digits=4),
+        "rtt_ms": percentiles(records.rtt_ms, 50, 95, 99, digits=4),
+        "kbit_per_client": percentiles(records.received_kbit_s, 50, 95, 100, digits=4),
+        "sent_kbit_per_client": percentiles(records.sent_kbit_s, 50, 95, 100, digits=4),
+        "ledger": outcome.ledger.as_json() | {"settled_s": outcome.settled_s},
+        "objectives": [
+            {"name": o.name, "limit": o.limit, "measured": o.measured, "unit": o.unit, "met": o.met}
+            for o in outcome.objectives
+        ],
+        "generator_saturated": generator.saturated,
+        "generator": {
+            "saturation_reasons": generator.saturation_reasons,
+            "step_late_us": generator.step_late_us,
+            "steps_missed_share": generator.steps_missed_share,
+            "arrival_late_ms": generator.arrival_late_ms,
+            "datagrams_overflowed": generator.datagrams_overflowed,
+            "stages_s": dict(generator.stages_s),
+        },
+        "cpu_cores": outcome.cpu_cores,
+        "faults": [record.as_json() for record in outcome.fault_records],
+        "requests": outcome.requests.as_json(),
+        "tickets": records.tickets,
+        "requeues": int(records.requeues.sum()),
+        "requeues_with_age": int(records.requeues_with_age.sum()),
+        "players_backfilled": sum(report.get("players_backfilled", 0) for report in outcome.reports),
+        "quits": int(records.quits.sum()),
+        "disconnects": int(records.disconnects.sum()),
+        "reconnects": int(records.reconnects.sum()),
+        "servers_peak": outcome.servers_peak,
+        "match_quality": quality.quality_by_match(outcome),
+        "kills_by_skill": dict(
+            zip(("bands", "mean_kills", "rank_correlation"), quality.kills_by_skill(outcome), strict=True)
+        ),
+        "incidents": [incident._asdict() for incident in incidents.find_incidents(outcome)],
+        "server_hours": round(outcome.server_hours, 4),
+        "cost": round(outcome.cost, 4),
+        "servers": outcome.reports,
+    }
