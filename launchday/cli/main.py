@@ -329,6 +329,23 @@ def bench(context: typer.Context) -> None:
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )
+def chaos(
+    context: typer.Context,
+    target: Annotated[str, typer.Argument(help="meta, or rewards.")],
+) -> None:
+    """Kill the processes of a service under load, again and again, and check that nothing was lost: minutes to half an hour."""
+    from loadtest.chaos import rewards
+    from loadtest.chaos.__main__ import main as meta
+
+    mains = {"meta": meta, "rewards": rewards.main}
+    if target not in mains:
+        raise CommandError(f"launchday chaos takes {' or '.join(mains)}, not {target}", USAGE_ERROR)
+    raise typer.Exit(mains[target](context.args))
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
 def events(context: typer.Context) -> None:
     """Dead letters, questions about what has happened, progression made anew: launchday events COMMAND."""
     from rewards.cli import app as commands

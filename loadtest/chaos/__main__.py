@@ -33,16 +33,16 @@ def run_chaos(targets: Sequence[str], kills: int, seed: int, folder: Path) -> di
     return {**done, "seconds": round(time.monotonic() - began), **json.loads(checked.stdout)}
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, and keep the journal and the logs where something is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m loadtest.chaos", description=__doc__)
+    parser = argparse.ArgumentParser(prog="launchday chaos meta", description=__doc__)
     parser.add_argument(
         "--target", choices=[*TARGETS, "each", "all"], default="each", help="all: in one run, in turns"
     )
     parser.add_argument("--kills", type=int, default=30, help="of each target (default: 30)")
     parser.add_argument("--seed", type=int, default=1)
-    arguments = parser.parse_args()
-    match arguments.target:
+    given = parser.parse_args(arguments)
+    match given.target:
         case "each":
             runs: list[Sequence[str]] = [(target,) for target in TARGETS]
         case "all":
@@ -52,7 +52,7 @@ def main() -> int:
     failed = False
     for targets in runs:
         folder = Path(tempfile.mkdtemp(prefix="launchday-chaos-"))
-        found = run_chaos(targets, arguments.kills, arguments.seed, folder)
+        found = run_chaos(targets, given.kills, given.seed, folder)
         print(json.dumps(found), flush=True)
         if found["wrong"]:
             failed = True

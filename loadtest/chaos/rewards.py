@@ -426,7 +426,7 @@ def is_right(outcome: dict[str, Any]) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the long form; 0 when everything is right."""
-    parser = argparse.ArgumentParser(prog="python -m loadtest.chaos.rewards", description=__doc__)
+    parser = argparse.ArgumentParser(prog="launchday chaos rewards", description=__doc__)
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--kills", type=int, default=30, help="of each: consumer, broker, store")
     parser.add_argument("--victims", default=",".join(VICTIMS), help="which of them")
