@@ -106,7 +106,7 @@ def load_rules(settings: Settings) -> dict[str, Rules]:
         fill_s=settings.match_fill_s,
         latency=(),
         min_players_by_wait=(),
-        region_expansion_s=None,
+        region_expansion_after_s=None,
         accept_s=settings.accept_s,
     )
     fives = replace(
