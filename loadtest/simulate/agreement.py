@@ -1,7 +1,9 @@
-"""The simulator against reality: one scenario flooded over real sockets and simulated, the same players in both.
+"""The simulator against reality: one scenario flooded over real sockets and simulated, with the same players
+in both.
 
-Both draw the same population, so that what differs is the backend: waits, servers in use over time, and what the matches are like.
-Everybody is new in a flood, so the simulated matchmaker knows nobody's skill either.
+Both draw the same population, so only the backend differs: compared are waits, servers in use over time, and
+the quality of the matches. In a flood every player is new, so the simulated matchmaker does not know the
+players' skill either.
 """
 
 from __future__ import annotations
@@ -12,32 +14,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from launchday.percentiles import percentiles
 from loadtest.players.player_records import PlayerRecords
 from loadtest.scenario.model import Scenario
 from loadtest.scenario.population import Population, draw_population
 from loadtest.scenario.regions import regions
 from loadtest.simulate.plan import LINGER_S, plan
-from loadtest.simulate.result import SimulationResult, quantiles
+from loadtest.simulate.result import SimulationResult
 from loadtest.simulate.simulator import simulate
 from loadtest.simulate.world import Counter
 
-TOLERANCE = 0.15  # of the real figure
+TOLERANCE = 0.15  # share of the real figure
 STEP_S = 1.0  # of the curve of servers in use
-SMOOTHING_S = 15  # over which that curve is averaged before it is compared: when a match begins is a matter of single players
+SMOOTHING_S = (
+    15  # the curve is averaged over it before it is compared: a single player decides when a match begins
+)
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class RunFigures:
-    """One of the two: what the players and servers of a run did.
+    """What players and servers of one run did, the flood or the simulation.
 
     Attributes:
-        wait_s: of each player who was matched.
-        in_use: servers with a match, each ``STEP_S`` from the start.
-        skill_spread: standard deviation of the true skill, a match.
-        latency_ms: to the server of each player who was matched.
-        matches: how many.
+        wait_s: float64, of each matched player.
+        in_use: float64, servers with a match, every ``STEP_S`` from the start.
+        skill_spread: float64[M], standard deviation of the true skill in each match.
+        latency_ms: float64, of each matched player to the server.
+        matches: M.
     """
 
     wait_s: Floats
@@ -47,15 +52,15 @@ class RunFigures:
     matches: int
 
     def figures(self) -> dict[str, Any]:
-        """What is compared, in numbers."""
+        """Return the figures that are compared."""
         return {
-            "wait_s": quantiles(self.wait_s, 50, 95),
+            "wait_s": percentiles(self.wait_s, 50, 95),
             "servers_in_use": {
                 "mean": round(float(self.in_use.mean()), 3),
                 "max": round(float(smoothed(self.in_use).max()), 3),
             },
-            "skill_spread": quantiles(self.skill_spread, 50),
-            "latency_ms": quantiles(self.latency_ms, 50, 95),
+            "skill_spread": percentiles(self.skill_spread, 50),
+            "latency_ms": percentiles(self.latency_ms, 50, 95),
             "players_per_match": round(len(self.wait_s) / max(1, self.matches), 2),
             "matches": self.matches,
         }
@@ -70,7 +75,7 @@ class Comparison:
     simulated: RunFigures
 
     def differences(self) -> dict[str, float]:
-        """How far the simulation is from reality, as shares of the real figures."""
+        """Return how far each simulated figure is from the real one, as a share of the real one."""
         real, other = self.real.figures(), self.simulated.figures()
         found = {
             f"{group}_{name}": _share(other[group][name], real[group][name])
@@ -88,11 +93,11 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether all of it is within 15 %."""
+        """Whether every difference is within TOLERANCE."""
         return all(abs(share) <= TOLERANCE for share in self.differences().values())
 
     def as_json(self) -> dict[str, Any]:
-        """The comparison as JSON."""
+        """Return the comparison as JSON."""
         return {
             "scenario": self.scenario.name,
             "players": self.scenario.players.count,
@@ -106,7 +111,7 @@ class Comparison:
 
 
 def shortened(scenario: Scenario, over_s: float) -> Scenario:
-    """The scenario squeezed into less time, with as many players a second as before."""
+    """Return the scenario with its arrivals in ``over_s`` seconds, and as many players a second as before."""
     factor = over_s / scenario.arrivals.over_s
     arrivals: dict[str, float] = {"over_s": over_s}
     if (peak_s := getattr(scenario.arrivals, "peak_s", None)) is not None:
@@ -122,7 +127,7 @@ def shortened(scenario: Scenario, over_s: float) -> Scenario:
 
 
 def simulated_figures(scenario: Scenario) -> RunFigures:
-    """The scenario in virtual time."""
+    """Simulate the scenario."""
     run = simulate(plan(scenario, rated=False))
     result = SimulationResult(run, scenario.fleet.price_per_server_hour)
     count = int(run.world.counters[Counter.MATCHES])
@@ -136,30 +141,34 @@ def simulated_figures(scenario: Scenario) -> RunFigures:
     )
 
 
-def real_figures(scenario: Scenario, fates: PlayerRecords) -> RunFigures:
-    """What the players of a flood wrote down."""
+def real_figures(scenario: Scenario, records: PlayerRecords) -> RunFigures:
+    """Return the figures of a flood from the records of its players."""
     population = draw_population(scenario)
     numbers: dict[str, int] = {}
     match = np.array(
-        [numbers.setdefault(name, len(numbers)) if name else -1 for name in fates.match_id], np.int64
+        [numbers.setdefault(name, len(numbers)) if name else -1 for name in records.match_id], np.int64
     )
     played = np.flatnonzero(match >= 0)
     begins, ends = np.full(len(numbers), np.inf), np.zeros(len(numbers))
-    np.minimum.at(begins, match[played], fates.assigned_s[played])
-    np.maximum.at(ends, match[played], fates.ended_s[played])
+    np.minimum.at(begins, match[played], records.assigned_s[played])
+    np.maximum.at(ends, match[played], records.ended_s[played])
     return RunFigures(
-        wait_s=fates.wait_times_s(),
+        wait_s=records.wait_times_s(),
         in_use=in_use(begins, ends),
         skill_spread=np.array(
             [population.skill[played[match[played] == number]].std() for number in range(len(numbers))]
         ),
-        latency_ms=_latencies(scenario, population, fates, played),
+        latency_ms=_latencies(scenario, population, records, played),
         matches=len(numbers),
     )
 
 
 def in_use(begins_s: Floats, ends_s: Floats) -> Floats:
-    """How many of some spans there were at once, each ``STEP_S`` from 0 to the end of the last."""
+    """Count how many spans overlap at each ``STEP_S`` from 0 to the end of the last.
+
+    Args:
+        begins_s, ends_s: float64[M], seconds; each sorted or not.
+    """
     if not len(begins_s):
         return np.zeros(1)
     at_s = np.arange(0.0, float(ends_s.max()) + STEP_S, STEP_S)
@@ -175,7 +184,7 @@ def smoothed(curve: Floats) -> Floats:
 
 
 def curve_difference(real: Floats, other: Floats) -> float:
-    """The area between two smoothed curves, as a share of the area under the real one."""
+    """Return the area between two smoothed curves, as a share of the area under the real one."""
     length = max(len(real), len(other))
     padded = [smoothed(np.pad(curve, (0, length - len(curve)))) for curve in (real, other)]
     area = float(padded[0].sum())
@@ -183,15 +192,15 @@ def curve_difference(real: Floats, other: Floats) -> float:
 
 
 def _latencies(
-    scenario: Scenario, population: Population, fates: PlayerRecords, played: NDArray[np.int64]
+    scenario: Scenario, population: Population, records: PlayerRecords, played: NDArray[np.int64]
 ) -> Floats:
-    """Round trips of those who played, from the table that the matchmaker was told."""
+    """Return the round trips in milliseconds of those who played, from the table that clients report."""
     profiles = [scenario.links.profile(name) for name in population.link_kinds]
     access_ms = np.array([each.latency_ms for each in profiles])
     found = np.empty(len(played))
     for index, player in enumerate(played):
         location = population.locations[population.location[player]]
-        rtt_ms = regions().rtt_between_ms(location, fates.region[player])
+        rtt_ms = regions().rtt_between_ms(location, records.region[player])
         found[index] = (np.nan if rtt_ms is None else rtt_ms) + access_ms[population.link_kind[player]]
     return found
 

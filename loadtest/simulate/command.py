@@ -1,11 +1,16 @@
-"""``launchday simulate`` and ``launchday sweep``: what they print and write. Exit codes as everywhere: 0 met, 99 an objective missed."""
+"""``launchday simulate`` and ``launchday sweep``: what they print and write.
+
+Exit codes are those of a flood: 0, or 99 where an objective is missed.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import resource
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -13,17 +18,16 @@ from rich.table import Table
 
 from loadtest.errors import LoadTestError
 from loadtest.scenario.model import Scenario
-from loadtest.simulate.laboratory import queueing_model
-from loadtest.simulate.objectives import Objective, objectives
 from loadtest.simulate.plan import plan
-from loadtest.simulate.resources import peak_rss_mb, timed
-from loadtest.simulate.result import SimulationResult
+from loadtest.simulate.result import Objective, SimulationResult, objectives
 from loadtest.simulate.simulator import simulate
 from loadtest.simulate.sweep import Setting, Sweep, sweep
+from loadtest.simulate.theory import queueing_model
 from loadtest.simulate.variation import parse_variation, scaled
 
+T = TypeVar("T")
 PASSED, MISSED = 0, 99
-PIPED_WIDTH = 150  # of a table that no terminal bounds
+PIPED_WIDTH = 150  # of a table that goes to no terminal
 PROGRESS_STEP = 0.1  # share of a sweep between two plain lines of progress
 
 
@@ -38,7 +42,21 @@ def run_simulate(
     report: Path | None,
     save: Path | None,
 ) -> int:
-    """Simulate once, tell it, and return the exit code. Raises LoadTestError."""
+    """Simulate once, print the result, and return the exit code.
+
+    Args:
+        scenario: what to simulate.
+        folder: where files that the scenario names are looked for.
+        scale: factor for players and servers.
+        seed: another than the scenario's, or None.
+        rated: whether the matchmaker knows the players' skill.
+        as_json: print one JSON object and no table.
+        report: where the HTML page goes, or None.
+        save: where the figures go as JSON, or None.
+
+    Raises:
+        LoadTestError: the scenario cannot be simulated, or a file not be written.
+    """
     errors = Console(stderr=True)
     scenario = adjusted(scenario, folder, scale, seed)
     with errors.status("loading the kernels (the first time they are compiled: about a minute)"):
@@ -64,7 +82,7 @@ def run_simulate(
     if save is not None:
         write_whole_file(save, json.dumps(figures, indent=2) + "\n")
     if report is not None:
-        from loadtest.simulate.pages.pages import render_run  # plotly: only where a page is wanted
+        from loadtest.simulate.pages.run_page import render_run  # plotly: only where a page is wanted
 
         write_whole_file(report, render_run(scenario, result, figures, asked))
         errors.print(f"report: {report}", highlight=False, soft_wrap=True)
@@ -84,7 +102,18 @@ def run_sweep(
     report: Path | None,
     save: Path | None,
 ) -> int:
-    """Sweep, tell it, and return the exit code: 99 where no setting meets the objectives. Raises LoadTestError."""
+    """Sweep, print the settings, and return the exit code: 99 where no setting meets the objectives.
+
+    Args:
+        vary: variations, such as ``fleet.buffer=0..400``.
+        seeds: simulations of each setting.
+        jobs: processes; None: one for each core.
+
+    The other arguments are those of ``run_simulate``.
+
+    Raises:
+        LoadTestError: a variation cannot be read, or a simulation fails.
+    """
     errors = Console(stderr=True)
     scenario = adjusted(scenario, folder, scale, None)
     varies = [parse_variation(text) for text in vary]
@@ -98,16 +127,18 @@ def run_sweep(
         transient=True,
     ) as bar:
         task = bar.add_task("simulating", total=None)
-        said = 0.0
+        shown = 0.0
 
-        def told(done: int, of: int) -> None:
-            nonlocal said
+        def show_progress(done: int, of: int) -> None:
+            nonlocal shown
             bar.update(task, completed=done, total=of)
-            if not errors.is_terminal and done / of >= said + PROGRESS_STEP:
-                said = done / of
+            if not errors.is_terminal and done / of >= shown + PROGRESS_STEP:
+                shown = done / of
                 errors.print(f"simulated {done} of {of}", highlight=False)
 
-        found = sweep(scenario, varies, seeds, folder=folder, rated=rated, jobs=jobs, on_progress=told)
+        found = sweep(
+            scenario, varies, seeds, folder=folder, rated=rated, jobs=jobs, on_progress=show_progress
+        )
     if as_json:
         print(json.dumps(found.as_json()), flush=True)
     else:
@@ -116,7 +147,7 @@ def run_sweep(
     if save is not None:
         write_whole_file(save, json.dumps(found.as_json(), indent=2) + "\n")
     if report is not None:
-        from loadtest.simulate.pages.pages import render_sweep
+        from loadtest.simulate.pages.sweep_page import render_sweep
 
         write_whole_file(report, render_sweep(found))
         errors.print(f"report: {report}", highlight=False, soft_wrap=True)
@@ -124,19 +155,19 @@ def run_sweep(
 
 
 def warm_up() -> None:
-    """Simulate next to nothing, which loads every kernel, or compiles what no earlier run has."""
+    """Simulate two players, which loads every kernel, or compiles those that no earlier run has compiled."""
     simulate(queueing_model(arrivals=2, per_s=1.0, seed=0, servers=1))
 
 
 def adjusted(scenario: Scenario, folder: Path, scale: float, seed: int | None) -> Scenario:
-    """The scenario in another size, under another seed."""
+    """Return the scenario in another size and with another seed. Raises VariationError."""
     if scale != 1.0:
         scenario = scaled(scenario, scale, folder)
     return scenario if seed is None else scenario.model_copy(update={"seed": seed})
 
 
 def figures_of(scenario: Scenario, result: SimulationResult) -> dict[str, Any]:
-    """A run's figures with its scenario, seed and objectives; what ``--save`` writes, the same for the same seed."""
+    """Return what ``--save`` writes: figures, scenario, seed and objectives. The same seed gives the same."""
     figures = {"scenario": scenario.name, "seed": scenario.seed} | result.figures()
     asked = objectives(scenario.objectives, figures)
     return figures | {
@@ -152,7 +183,7 @@ def show_run(
     resources: dict[str, float],
     console: Console,
 ) -> None:
-    """Print one run."""
+    """Print one run as a table."""
     table = Table(
         title=f"{scenario.name}, seed {scenario.seed}, in virtual time",
         show_header=False,
@@ -174,12 +205,14 @@ def show_run(
         ("latency", f"p50 {_g(latency['p50'])} ms  p95 {_g(latency['p95'])} ms"),
         (
             "servers",
-            f"{figures['servers_peak']:,} at most, {figures['server_hours']:,.1f} hours, {figures['idle_share']:.1%} of them idle",
+            f"{figures['servers_peak']:,} at the peak, {figures['server_hours']:,.1f} hours, "
+            f"{figures['idle_share']:.1%} of them idle",
         ),
         ("cost", f"{figures['cost']:,.2f}"),
         (
-            "it took",
-            f"{resources['wall_s']:.2f} s, after {resources['warm_up_s']:.1f} s for the kernels; {resources['peak_rss_mb']:,.0f} MB",
+            "took",
+            f"{resources['wall_s']:.2f} s, after {resources['warm_up_s']:.1f} s for the kernels; "
+            f"{resources['peak_rss_mb']:,.0f} MB",
         ),
     )
     for row in rows:
@@ -193,7 +226,7 @@ def show_run(
 
 
 def show_sweep(found: Sweep, console: Console) -> None:
-    """Print a sweep: a row a setting, and the cheapest that meets the objectives."""
+    """Print a sweep: a row for each setting, and the cheapest one that meets the objectives."""
     table = Table(title=f"{found.scenario.name}, {len(found.seeds)} seeds a setting", title_justify="left")
     for vary in found.variations:
         table.add_column(vary.path, justify="right", no_wrap=True)
@@ -216,13 +249,25 @@ def show_sweep(found: Sweep, console: Console) -> None:
 
 
 def write_whole_file(path: Path, text: str) -> None:
-    """Write a file, whole or not at all. Raises LoadTestError."""
+    """Write a file whole or not at all. Raises LoadTestError."""
     part = path.with_name(path.name + ".part")
     try:
         part.write_text(text, encoding="utf-8")
         part.replace(path)
     except OSError as error:
         raise LoadTestError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def peak_rss_mb() -> float:
+    """Return the peak resident memory of this process so far, in MB of 2^20 bytes."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024, 1)
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    """Return the result of ``work`` and the seconds it took."""
+    started = time.perf_counter()
+    done = work()
+    return done, time.perf_counter() - started
 
 
 def _estimate(setting: Setting, name: str) -> str:

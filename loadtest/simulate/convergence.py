@@ -1,12 +1,14 @@
-"""Do ratings find out how good players are? Players of known skill queue, the real kernel makes their matches, the real ratings rate them.
+"""Whether ratings converge to skill: players of known skill queue, the real kernel matches them, the real
+ratings rate them.
 
-Everybody begins at the prior, as after a launch. The matching kernel sees the ratings alone, never the skill. Who does how well in a
-match is drawn: places are the order of ``skill + luck · g`` with ``g`` from Gumbel's distribution, which is the model of Plackett and
-Luce that the ratings assume. The luck of the game is measured: in floods of a hundred players a match the rank correlation of skill and
-kills is 0.20 to 0.24, and with the shipped spread of skill, 7.2 points, a luck of 26 points gives as much.
+Every player begins at the prior, as after a launch. The matching kernel sees only the ratings, never the
+skill. The places of a match are drawn: they are the order of ``skill + luck · g`` with ``g`` from Gumbel's
+distribution, which is the model of Plackett and Luce that the ratings assume. The luck was measured: in
+floods with a hundred players a match the rank correlation of skill and kills is 0.20 to 0.24, and with the
+shipped spread of skill, 7.2 points, a luck of 26 points gives the same.
 
-Ratings have no zero and no scale of their own, so what is measured is what they tell: the skill that a straight line through all players
-tells from the rating, and how far off that is.
+Ratings have no zero and no scale of their own. So the error is that of the skill which a straight line
+through all players predicts from the rating.
 """
 
 from __future__ import annotations
@@ -31,20 +33,20 @@ from rewards.progression.ratings import PRIOR, Rating, RatingKey, rate
 
 LUCK = 26.0
 MATCH_S = 45.0
-NOW_S = 1_795_000_000.0  # any moment: results carry a time
+NOW_S = 1_795_000_000.0  # any moment: results carry a time stamp
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """How well ratings tell skill after so many matches of each player.
+    """How well ratings predict skill after some matches of each player.
 
     Attributes:
         matches: of each player so far, on average.
-        error: root mean square of the skill minus what the rating tells of it, in points.
+        error: root mean square of the skill minus its prediction from the rating, in points.
         rank_correlation: Spearman's, of rating and skill; 0 before the first match.
-        sigma: the uncertainty that the ratings themselves admit, mean over the players.
+        sigma: the uncertainty that the ratings themselves state, mean over the players.
     """
 
     matches: float
@@ -53,7 +55,7 @@ class Point:
     sigma: float
 
     def as_json(self) -> dict[str, float]:
-        """The point as JSON."""
+        """Return the point as JSON."""
         return {
             "matches": round(self.matches, 2),
             "error": round(self.error, 3),
@@ -65,18 +67,21 @@ class Point:
 def converge(
     players: int, match_players: int, rounds: int, seed: int, *, luck: float = LUCK
 ) -> Iterator[Point]:
-    """The point before anything, and one after each round, in which all who queue play a match.
+    """Yield the point before the first round, and one after each round.
 
     Args:
-        players: how many there are; with each round a few of them find no full match, and play in the next.
-        luck: what a match has of it, in points of skill; inf: it says nothing of skill.
+        players: how many queue in each round; a few find no full match in a round and play in the next.
+        match_players: of a match.
+        rounds: how many.
+        seed: the same seed gives the same points.
+        luck: of a match, in points of skill; inf: matches do not depend on skill.
     """
     rng = np.random.default_rng(seed)
     skill = np.clip(rng.normal(*SKILL_SOURCES["large_team"], players), *SKILL_LIMITS)
     settings = Settings.model_construct(match_players=match_players, match_min_players=match_players)
     rules = load_rules(settings)[BATTLE_ROYALE]
     ids = EventIds(random.Random(seed).getrandbits)
-    source = Source("server-1", "west-europe", uuid.UUID(int=seed), ids)
+    source = Source("server-1", "west-europe", uuid.UUID(int=seed), ids=ids)
     ratings: dict[RatingKey, Rating] = {}
     yield measure(skill, ratings)
     for _ in range(rounds):
@@ -89,15 +94,20 @@ def converge(
 
 
 def measure(skill: Floats, ratings: dict[RatingKey, Rating]) -> Point:
-    """What the ratings tell of the skill."""
+    """Return the point of some ratings.
+
+    Args:
+        skill: float64[P], the true skill of each player.
+        ratings: of the players who have one; the others have the prior.
+    """
     known = [_rating(ratings, player) for player in range(len(skill))]
     mu, sigma = np.array([each.mu for each in known]), np.array([each.sigma for each in known])
     matches = float(np.mean([each.matches for each in known]))
-    told = np.full(len(skill), skill.mean())
+    predicted = np.full(len(skill), skill.mean())
     if float(mu.std()) > 0.0:
         slope = float(np.cov(mu, skill, bias=True)[0, 1] / mu.var())
-        told += slope * (mu - mu.mean())
-    error = float(np.sqrt(np.mean((skill - told) ** 2)))
+        predicted += slope * (mu - mu.mean())
+    error = float(np.sqrt(np.mean((skill - predicted) ** 2)))
     return Point(matches, error, spearman(mu, skill) or 0.0, float(sigma.mean()))
 
 
@@ -106,7 +116,7 @@ def _rating(ratings: dict[RatingKey, Rating], player: int) -> Rating:
 
 
 def _matches(rules: Rules, mu: Floats, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """The matches that the kernel makes of everybody, who queue within a second in random order."""
+    """Return the matches that the kernel forms of all players, who queue within a second in random order."""
     count = len(mu)
     formed = match_tickets(
         rules,

@@ -1,7 +1,7 @@
-"""What will happen when: a binary heap of (time, number) pairs, so that compiled code always knows what comes next.
+"""The event queue: a binary heap of (time, number) pairs in arrays, for compiled code.
 
-Each live server that starts or plays has one entry, so the heap is as large as the fleet. Entries of one instant come out in
-the order of their numbers: the order in which they were put in does not matter.
+Each starting or allocated server has one entry, so the heap is as large as the fleet. Events of one instant
+come out in the order of their numbers, so the order of pushing does not matter.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class EventQueue(NamedTuple):
 
     Attributes:
         at_s: float64[C], seconds of virtual time.
-        what: int64[C], the meaning is the caller's.
+        event: int64[C], a number whose meaning is the caller's.
         size: int64[1], entries in use.
     """
 
@@ -28,13 +28,13 @@ class EventQueue(NamedTuple):
 
 
 def empty_event_queue(capacity: int) -> EventQueue:
-    """A calendar without entries, for at most ``capacity`` of them."""
+    """Return a queue without events that has room for ``capacity`` of them."""
     return EventQueue(np.zeros(capacity), np.zeros(capacity, np.int64), np.zeros(1, np.int64))
 
 
 @njit(cache=True, nogil=True)
 def push_event(queue: EventQueue, at_s: float, event: int) -> None:
-    """Put an entry in. The caller has seen to the capacity."""
+    """Push an event that is due at ``at_s``. The caller has seen to the capacity."""
     place = queue.size[0]
     queue.size[0] += 1
     while place > 0:
@@ -50,17 +50,17 @@ def push_event(queue: EventQueue, at_s: float, event: int) -> None:
 
 @njit(cache=True, nogil=True)
 def next_event_s(queue: EventQueue) -> float:
-    """When the next entry is due; inf without one."""
+    """Return when the next event is due; inf where there is none."""
     return queue.at_s[0] if queue.size[0] else np.inf
 
 
 @njit(cache=True, nogil=True)
 def pop_event(queue: EventQueue) -> int:
-    """Take the next entry out and return what it is. There must be one."""
+    """Remove the next event and return its number. There must be one."""
     taken = queue.event[0]
     last = queue.size[0] - 1
     queue.size[0] = last
-    at_s, what = queue.at_s[last], queue.event[last]
+    at_s, event = queue.at_s[last], queue.event[last]
     place = 0
     while True:
         below = 2 * place + 1
@@ -68,19 +68,19 @@ def pop_event(queue: EventQueue) -> int:
             break
         if below + 1 < last and _before(queue.at_s[below + 1], queue.event[below + 1], queue, below):
             below += 1
-        if _before(at_s, what, queue, below):
+        if _before(at_s, event, queue, below):
             break
         queue.at_s[place] = queue.at_s[below]
         queue.event[place] = queue.event[below]
         place = below
     if last:
         queue.at_s[place] = at_s
-        queue.event[place] = what
+        queue.event[place] = event
     return int(taken)
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _before(at_s: float, event: int, queue: EventQueue, place: int) -> Any:
-    """Whether a pair comes before the one at ``place``."""
+    """Return whether a pair comes before the pair at ``place``."""
     other_s = queue.at_s[place]
     return at_s < other_s or (at_s == other_s and event < queue.event[place])

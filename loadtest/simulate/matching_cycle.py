@@ -1,42 +1,141 @@
-"""One matching cycle of a mode: the queue as it is, the real kernel's matches, a server for each, in the real director's order.
+"""One matching cycle of a mode: the real kernel forms matches of the queue, and the matches get servers in
+the real order.
 
-The director asks for a server for each match, the one with the oldest ticket first; in a region that had none it lets the
-oldest alone ask again, every ``scarce_s``; tickets of a match without a server search again with their age.
+The director asks for a server for each match, the match with the oldest ticket first. In a region without a
+ready server only the oldest match asks again, every ``retry_s``. The tickets of a match that got no server
+search again and keep their age.
 
-A cycle looks at the oldest ``window`` tickets of each home region, or at four times as many as its ready servers can seat, if that is
-more. Of a longer queue it could place no more anyway, and what it costs stays bounded while a crowd waits for servers.
+A cycle looks at the oldest ``window`` tickets of each home region, or at four times as many players as the
+region's ready servers can seat, whichever is more. It could place no more of a longer queue, and so the cost
+of a cycle stays bounded while many players wait for servers.
+
+This is the only module here that knows the shape of the matching kernel. What a run takes of the rules is one
+row a mode, so a run of two modes needs no other compiled code than a run of one.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from loadtest.simulate.kernel_rules import RuleTable, run_kernel
 from loadtest.simulate.warm_pool import allocate, count_server_seconds
 from loadtest.simulate.world import Counter, Parameters, SimulatedWorld, TicketState
+from matchmaker.matching.arrays import Tickets, BackfillRequests, FormedMatches, no_backfill_requests
+from matchmaker.matching.kernel import form_matches
+from matchmaker.matching.arrays import Limits, limits_of
+from matchmaker.rules.rules import Rules
 
-WINDOW_SEATS = 4  # window, in seats of the region's ready servers
+WINDOW_SEATS = 4  # the least window, in seats of a region's ready servers
 
 _ABANDONED, _CYCLES, _CAPPED = int(Counter.ABANDONED), int(Counter.CYCLES), int(Counter.CAPPED)
 _WAITING, _MATCHED, _GAVE_UP = int(TicketState.WAITING), int(TicketState.MATCHED), int(TicketState.ABANDONED)
 
 
+class RuleTable(NamedTuple):
+    """The rules of all modes as the kernel takes them, and no running match that wants backfill.
+
+    Attributes:
+        numbers: float64[K, 6]: teams, team size, roam_s, horizon_s, thin, backfill.
+        wait_s, value: float64[K, 4, S], the steps by which limits widen.
+    """
+
+    numbers: NDArray[np.float64]
+    wait_s: NDArray[np.float64]
+    value: NDArray[np.float64]
+    openings: BackfillRequests
+
+
+def rule_table(rules: Sequence[Rules]) -> RuleTable:
+    """Return the table of ``rules``, a row each, in their order."""
+    limits = [limits_of(each, 0.0) for each in rules]
+    width = max(each.wait_s.shape[1] for each in limits)
+    wait_s, value = np.full((len(limits), 4, width), np.inf), np.zeros((len(limits), 4, width))
+    for mode, each in enumerate(limits):
+        wait_s[mode, :, : each.wait_s.shape[1]] = each.wait_s
+        value[mode, :, : each.value.shape[1]] = each.value
+    numbers = [
+        (
+            each.teams,
+            each.team_size,
+            each.region_expansion_s,
+            each.fully_relaxed_s,
+            each.max_low_population_factor,
+            each.backfill,
+        )
+        for each in limits
+    ]
+    return RuleTable(np.array(numbers, np.float64), wait_s, value, no_backfill_requests(1))
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
+def run_kernel(
+    table: RuleTable,
+    mode: int,
+    now_s: float,
+    groups: int,
+    latency_ms: NDArray[np.float32],
+    skill: NDArray[np.float32],
+    enqueued_s: NDArray[np.float64],
+    group: NDArray[np.int32],
+    ticket_id: NDArray[np.int64],
+    size: NDArray[np.int32],
+    platform: NDArray[np.int32],
+    match_of: NDArray[np.int32],
+    region_of: NDArray[np.int32],
+) -> int:
+    """Form matches of one mode's tickets with the real kernel.
+
+    Args:
+        table: the rules; ``mode`` is a row of it.
+        now_s: seconds of virtual time.
+        groups: one more than the largest group.
+        latency_ms: float32[T, R], round trip of each ticket to each region.
+        skill, enqueued_s, group, ticket_id, size, platform: [T], a field of the tickets each, as the kernel
+            has them.
+        match_of: int32[T], -1 everywhere; filled with the match of each ticket, -1 without one.
+        region_of: int32[T]; its first places are filled with the region of each match.
+
+    Returns:
+        The number of matches.
+    """
+    rules = table.numbers[mode]
+    limits = Limits(
+        now_s,
+        int(rules[0]),
+        int(rules[1]),
+        rules[2],
+        rules[3],
+        rules[4],
+        int(rules[5]),
+        table.wait_s[mode],
+        table.value[mode],
+    )
+    count = match_of.shape[0]
+    seating = FormedMatches(match_of, np.full(count, -1, np.int32), np.zeros(count, np.int32), region_of)
+    tickets = Tickets(latency_ms, skill, enqueued_s, group, ticket_id, size, platform)
+    return int(form_matches(tickets, groups, limits, table.openings, seating))
+
+
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def prune_queue(world: SimulatedWorld, mode: int, now_s: float) -> None:
-    """Drop the tickets that have been matched, and those whose players have run out of patience by ``now_s``."""
-    crowd, fates, queue = world.tickets, world.records, world.queue
+    """Drop the tickets that have been matched, and abandon those whose players ran out of patience by
+    ``now_s``.
+    """
+    tickets, records, queue = world.tickets, world.records, world.queue
     start = queue.starts[mode]
     kept = start
     for place in range(start, start + queue.used[mode]):
         row = queue.rows[place]
-        if fates.state[row] != _WAITING:
+        if records.state[row] != _WAITING:
             continue
-        if crowd.arrives_s[row] + crowd.patience_s[row] < now_s:
-            fates.state[row] = _GAVE_UP
-            queue.waiting[mode, crowd.home[crowd.location[row]]] -= crowd.size[row]
-            world.counters[_ABANDONED] += crowd.size[row]
+        if tickets.arrives_s[row] + tickets.patience_s[row] < now_s:
+            records.state[row] = _GAVE_UP
+            queue.waiting[mode, tickets.home[tickets.location[row]]] -= tickets.size[row]
+            world.counters[_ABANDONED] += tickets.size[row]
             continue
         queue.rows[kept] = row
         kept += 1
@@ -45,7 +144,7 @@ def prune_queue(world: SimulatedWorld, mode: int, now_s: float) -> None:
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def can_allocate(world: SimulatedWorld, region: int, now_s: float) -> bool:
-    """Whether a match of the region would ask for a server at ``now_s`` and get one."""
+    """Return whether a match of the region would ask for a server at ``now_s`` and get one."""
     fleet = world.fleet
     open_now = fleet.ready[region] > 0 and not fleet.closed[region]
     return bool(open_now and now_s >= fleet.retry_at_s[region])
@@ -55,16 +154,18 @@ def can_allocate(world: SimulatedWorld, region: int, now_s: float) -> bool:
 def match_and_allocate(
     world: SimulatedWorld, parameters: Parameters, rules: RuleTable, mode: int, now_s: float
 ) -> int:
-    """Run one cycle over a tidy queue; returns the number of matches that got a server."""
+    """Run one cycle over a pruned queue, and return the number of matches that got a server."""
     room = _room(world, parameters, mode)
     rows = _window(world, mode, room)
-    crowd, fates = world.tickets, world.records
+    tickets, records = world.tickets, world.records
     count, regions = rows.shape[0], world.fleet.ready.shape[0]
     latency_ms = np.empty((count, regions), np.float32)
     for ticket in range(count):
         row = rows[ticket]
         for region in range(regions):
-            latency_ms[ticket, region] = crowd.rtt_ms[crowd.location[row], region] + crowd.access_ms[row]
+            latency_ms[ticket, region] = (
+                tickets.rtt_ms[tickets.location[row], region] + tickets.access_ms[row]
+            )
     match_of = np.full(count, -1, np.int32)
     region_of = np.zeros(count, np.int32)
     formed = run_kernel(
@@ -73,12 +174,12 @@ def match_and_allocate(
         now_s,
         parameters.groups,
         latency_ms,
-        crowd.skill[rows],
-        crowd.arrives_s[rows],
-        crowd.group[rows],
+        tickets.skill[rows],
+        tickets.arrives_s[rows],
+        tickets.group[rows],
         rows.astype(np.int64),
-        crowd.size[rows],
-        crowd.platform[rows],
+        tickets.size[rows],
+        tickets.platform[rows],
         match_of,
         region_of,
     )
@@ -91,8 +192,8 @@ def match_and_allocate(
     for ticket in range(count):
         match = match_of[ticket]
         if match >= 0:
-            oldest_s[match] = min(oldest_s[match], crowd.arrives_s[rows[ticket]])
-            players[match] += crowd.size[rows[ticket]]
+            oldest_s[match] = min(oldest_s[match], tickets.arrives_s[rows[ticket]])
+            players[match] += tickets.size[rows[ticket]]
     order = np.argsort(oldest_s, kind="mergesort")
     number_of = np.full(formed, -1, np.int64)
     count_server_seconds(world, now_s)
@@ -101,18 +202,18 @@ def match_and_allocate(
         if match_of[ticket] < 0 or number_of[match_of[ticket]] < 0:
             continue
         row, number = rows[ticket], number_of[match_of[ticket]]
-        fates.state[row] = _MATCHED
-        fates.assigned_s[row] = now_s
-        fates.match[row] = number
-        fates.next_in_match[row] = world.matches.first_ticket[number]
+        records.state[row] = _MATCHED
+        records.assigned_s[row] = now_s
+        records.match[row] = number
+        records.next_in_match[row] = world.matches.first_ticket[number]
         world.matches.first_ticket[number] = row
-        world.queue.waiting[mode, crowd.home[crowd.location[row]]] -= crowd.size[row]
+        world.queue.waiting[mode, tickets.home[tickets.location[row]]] -= tickets.size[row]
     return int(placed)
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _room(world: SimulatedWorld, parameters: Parameters, mode: int) -> NDArray[np.int64]:
-    """How many players of each home region a cycle looks at."""
+    """Return int64[R], how many players of each home region a cycle looks at."""
     ready = world.fleet.ready
     room = np.empty(ready.shape[0], np.int64)
     for region in range(ready.shape[0]):
@@ -122,8 +223,8 @@ def _room(world: SimulatedWorld, parameters: Parameters, mode: int) -> NDArray[n
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _window(world: SimulatedWorld, mode: int, room: NDArray[np.int64]) -> NDArray[np.int32]:
-    """The oldest tickets of each home region, all of them in order of age."""
-    queue, crowd = world.queue, world.tickets
+    """Return int32[N], the oldest tickets of each home region up to ``room`` players, in order of age."""
+    queue, tickets = world.queue, world.tickets
     start = queue.starts[mode]
     queued = queue.rows[start : start + queue.used[mode]]
     if (queue.waiting[mode] <= room).all():
@@ -133,9 +234,9 @@ def _window(world: SimulatedWorld, mode: int, room: NDArray[np.int64]) -> NDArra
     seen = np.empty(queued.shape[0], np.int32)
     count = 0
     for row in queued:
-        home = crowd.home[crowd.location[row]]
+        home = tickets.home[tickets.location[row]]
         if left[home] > 0:
-            left[home] -= crowd.size[row]
+            left[home] -= tickets.size[row]
             seen[count] = row
             count += 1
     return seen[:count].copy()
@@ -153,10 +254,20 @@ def _place(
     number_of: NDArray[np.int64],
     now_s: float,
 ) -> int:
-    """Ask for a server for each match in turn; fills ``number_of`` in and returns how many got one."""
+    """Ask for a server for each match in turn.
+
+    Args:
+        room: int64[R], players that the cycle looked at.
+        region_of, players: [M], region and number of players of each match.
+        order: int64[M], the matches, the one with the oldest ticket first.
+        number_of: int64[M], filled with the number of each match that got a server.
+
+    Returns:
+        How many matches got one.
+    """
     fleet = world.fleet
     regions = fleet.ready.shape[0]
-    scarce = fleet.retry_at_s > -np.inf  # as the director knew it before it asked
+    scarce = fleet.retry_at_s > -np.inf  # what the director knew before it asked
     asked = np.zeros(regions, np.bool_)
     first_failure = np.ones(regions, np.bool_)
     placed = 0
@@ -172,7 +283,9 @@ def _place(
         else:
             fleet.retry_at_s[region] = now_s + parameters.retry_s
             fleet.unmet[region] += 1
-            if first_failure[region] and not scarce[region]:  # those beyond the window would have asked, too
+            if (
+                first_failure[region] and not scarce[region]
+            ):  # matches beyond the window would have asked, too
                 beyond = world.queue.waiting[mode, region] - room[region]
                 fleet.unmet[region] += max(0, beyond // world.modes.players[mode])
             first_failure[region] = False

@@ -1,4 +1,6 @@
-"""From a scenario to a run: the same file that floods a backend, in the arrays that virtual time needs."""
+"""From a scenario to the setup of a run: the same file that floods a backend, as the arrays that virtual time
+needs.
+"""
 
 from __future__ import annotations
 
@@ -16,52 +18,58 @@ from loadtest.scenario.model import Scenario
 from loadtest.scenario.players import ModeSection
 from loadtest.scenario.population import Population, draw_population
 from loadtest.scenario.regions import regions
-from loadtest.simulate.durations import LOG_NORMAL, UNIFORM
-from loadtest.simulate.kernel_rules import rule_table
+from loadtest.simulate.matching_cycle import rule_table
 from loadtest.simulate.policy import BufferPolicy, ForecastPolicy, Policy
-from loadtest.simulate.setup import Incident, Setup
+from loadtest.simulate.simulator import Incident, Setup
+from loadtest.simulate.warm_pool import LOG_NORMAL, UNIFORM
 from loadtest.simulate.world import ModeTable, Parameters, Tickets
 from matchmaker.rules.flexmatch.document import DocumentError
 from matchmaker.rules.flexmatch.reading import read_rule_set
 from matchmaker.rules.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, Rules, load_rules, rules_of, shipped_rule_set
 
-RETRY_S = 0.5  # the director's: between two tries to get a server in a region that had none
-WINDOW = 32_768  # tickets of a region that a cycle looks at: all of them, until a crowd waits; see ``cycle``
-CLIENT_TIMEOUT_S = 10.0  # a client without an answer from its server
-NEW_RATING = 25.0  # what a player without matches is rated
+RETRY_S = 0.5  # the director's time between two tries to get a server in a region that had none
+WINDOW = 32_768  # tickets of a region that a cycle looks at; see ``matching_cycle``
+CLIENT_TIMEOUT_S = 10.0  # until a client without an answer from its server gives up
+NEW_RATING = 25.0  # of a player without matches
 
-# What a match takes a server for besides its length: players connect, and the server tells the end, commits and leaves. Set beforehand, not
-# fitted; in `launchday bench rehearsal`, where a match lasts 30 s, servers in use came out 1.5 % from the real ones.
+# A match keeps its server longer than it lasts: first players connect, at the end the server reports, commits
+# and exits. Both times were set beforehand and not fitted. In `launchday bench agreement`, where a match
+# lasts 30 s, the servers in use were 1.5 % from the real ones.
 JOIN_S = 1.0
 LINGER_S = 1.0
 
 
 class RuleSetError(LoadTestError):
-    """Raised for a mode whose rule set cannot be read, or asks for what a live queue does not do; the text says where and what."""
+    """Raised for a mode whose rule set cannot be read, or asks for something that a live queue does not do.
+
+    The text says where and what. Correct the rule set.
+    """
 
 
 def plan(scenario: Scenario, *, rated: bool = True) -> Setup:
-    """Everything that a run of the scenario needs, its players drawn.
+    """Draw the players of a scenario and return the setup of a run.
 
     Args:
         rated: whether the matchmaker knows how good the players are; otherwise all are new, as in a flood.
 
-    Raises UnknownRegionError for a location from which no fleet region is reached, RuleSetError for a bad rule set.
+    Raises:
+        UnknownRegionError: no region of the fleet has a published round trip to one of the locations.
+        RuleSetError: the rule set of a mode cannot be used.
     """
     population = draw_population(scenario)
     settings = Settings.model_construct(
         **scenario.backend_settings()
-    )  # the defaults, whatever the environment says
+    )  # the defaults, regardless of the environment
     rules = [
         rules_of_mode(name, mode, settings_of_mode(settings, mode)) for name, mode in scenario.modes.items()
     ]
-    crowd, skill_sum, skill_squares = tickets_of(scenario, population, rated)
+    tickets, skill_sum, skill_squares = tickets_of(scenario, population, rated)
     fleet, count = scenario.fleet, len(scenario.fleet.regions)
     startup_s = np.full(count, fleet.startup_s)
     policy = policy_of(scenario)
-    last_s = float(crowd.arrives_s[int(crowd.independent_count[0]) - 1])
+    last_s = float(tickets.arrives_s[int(tickets.independent_count[0]) - 1])
     return Setup(
-        tickets=crowd,
+        tickets=tickets,
         modes=modes_of(scenario, rules),
         parameters=Parameters(
             groups=1,
@@ -95,7 +103,7 @@ def plan(scenario: Scenario, *, rated: bool = True) -> Setup:
 
 
 def settings_of_mode(settings: Settings, mode: ModeSection) -> Settings:
-    """The settings of a backend that plays one of the scenario's modes."""
+    """Return the settings of a backend that plays one of the scenario's modes."""
     return settings.model_copy(
         update={
             "match_players": mode.players,
@@ -107,7 +115,10 @@ def settings_of_mode(settings: Settings, mode: ModeSection) -> Settings:
 
 
 def rules_of_mode(name: str, mode: ModeSection, settings: Settings) -> Rules:
-    """The rules that the matchmaker plays a mode by; a mode without a rule set of its own is a battle royale of its size."""
+    """Return the matchmaker's rules of a mode. A mode without a rule set is a battle royale of its size.
+
+    Raises RuleSetError.
+    """
     if mode.rules:
         try:
             rule_set = read_rule_set(Path(mode.rules).read_text(encoding="utf-8"))
@@ -121,7 +132,7 @@ def rules_of_mode(name: str, mode: ModeSection, settings: Settings) -> Rules:
 
 
 def modes_of(scenario: Scenario, rules: list[Rules]) -> ModeTable:
-    """The scenario's modes in arrays; how many players a match has is the rules' matter."""
+    """Return the scenario's modes as arrays. The rules decide how many players a match has."""
     modes = list(scenario.modes.values())
     return ModeTable(
         players=np.array([each.players for each in rules]),
@@ -134,7 +145,7 @@ def modes_of(scenario: Scenario, rules: list[Rules]) -> ModeTable:
 
 
 def policy_of(scenario: Scenario) -> Policy:
-    """What sizes the fleet."""
+    """Return the policy that sizes the scenario's fleet."""
     fleet = scenario.fleet
     if fleet.policy == "buffer":
         return BufferPolicy(fleet.buffer, len(fleet.regions))
@@ -145,7 +156,9 @@ def policy_of(scenario: Scenario) -> Policy:
 def tickets_of(
     scenario: Scenario, population: Population, rated: bool
 ) -> tuple[Tickets, NDArray[np.float64], NDArray[np.float64]]:
-    """The population as tickets, a party each, and the sums of their true skills and of the squares."""
+    """Return the population as tickets, one for each party, and per ticket the sums of true skills and of
+    their squares.
+    """
     sizes = np.bincount(population.party)
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     profiles = [scenario.links.profile(name) for name in population.link_kinds]
@@ -157,7 +170,7 @@ def tickets_of(
     skill = skill_sum / sizes if rated else np.full(len(sizes), NEW_RATING)
     arrives_s = np.full(len(origin), np.inf)
     arrives_s[: len(sizes)] = population.arrives_s[starts]
-    crowd = Tickets(
+    tickets = Tickets(
         arrives_s=arrives_s,
         patience_s=np.full(len(origin), scenario.behaviours.patience_s, np.float32),
         skill=skill.astype(np.float32)[origin],
@@ -172,11 +185,15 @@ def tickets_of(
         home=np.argmin(rtt_ms, axis=1).astype(np.int16),
         independent_count=np.array([len(sizes)]),
     )
-    return crowd, skill_sum[origin], skill_squares[origin]
+    return tickets, skill_sum[origin], skill_squares[origin]
 
 
 def incidents_of(scenario: Scenario) -> tuple[Incident, ...]:
-    """The faults as the fleet meets them. A cut region loses its matches once clients give up; without the cache nobody is matched."""
+    """Return the scenario's faults as the fleet meets them, in order of time.
+
+    A region that is cut off loses its matches once clients give up. While the cache is stopped nobody is
+    matched.
+    """
     where = {name: index for index, name in enumerate(scenario.fleet.regions)}
     found = []
     for fault in scenario.faults:
@@ -198,7 +215,10 @@ def incidents_of(scenario: Scenario) -> tuple[Incident, ...]:
 
 
 def _round_trips(locations: tuple[str, ...], fleet: list[str]) -> NDArray[np.float32]:
-    """float32[L, R] in milliseconds, inf where none is published."""
+    """Return float32[L, R], round trips in milliseconds; inf where none is published.
+
+    Raises UnknownRegionError.
+    """
     rtt_ms = np.full((len(locations), len(fleet)), np.inf, np.float32)
     for row, location in enumerate(locations):
         for column, region in enumerate(fleet):
@@ -214,7 +234,9 @@ def _round_trips(locations: tuple[str, ...], fleet: list[str]) -> NDArray[np.flo
 
 
 def _sessions(scenario: Scenario, tickets: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """For each ticket, those for later matches included, whose it is (the first of the session) and which follows it, or -1."""
+    """Return for each ticket, later matches included, the first ticket of its session, and the next one or
+    -1.
+    """
     first = np.arange(tickets)
     mean = scenario.behaviours.matches
     if mean <= 1.0:

@@ -1,4 +1,4 @@
-"""What decides how many servers there should be: the fleet's own policies, asked in virtual time."""
+"""Policies that size the fleet: the fleet's own ones, asked in virtual time."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dedicated_server.fleet.autoscaling.buffer import Buffer
+from dedicated_server.fleet.autoscaling.policies import Buffer
 from dedicated_server.fleet.autoscaling.replicas import Decision, Replicas
 from dedicated_server.fleet.autoscaling.sizing import Demand, Sizing
 from loadtest.simulate.world import Parameters, SimulatedWorld
 
-SYNC_S = 1.0  # between two decisions; a tenth of it would cost more time than the matches, and no start-up is that short
-UNMET_S = 15.0  # a match that asked in vain counts for so long; the live fleet's figure
+# Between two decisions; a tenth of it would cost more time than all matches, and no server starts so fast
+SYNC_S = 1.0
+UNMET_S = 15.0  # how long a match that got no server counts; the live fleet's figure
 DEMAND_WINDOW_S = (
-    30.0  # over which arrivals and matches are counted: long enough to count some, short enough to see a rush
+    30.0  # arrivals and matches are counted over it: long enough to count some, short enough to see a rush
 )
 
 
 class Policy(Protocol):
-    """An autoscaler.
+    """What sets the target of each region.
 
     Attributes:
-        sync_s: seconds between two decisions; inf: the first holds.
+        sync_s: seconds between two decisions; inf: the first one holds.
     """
 
     sync_s: float
@@ -37,7 +38,9 @@ class Policy(Protocol):
 
 
 class FixedBuffer:
-    """So many servers ready or nearly in each region, always: the warm pool of one machine, which needs no decisions."""
+    """A fixed number of servers ready or starting in each region: the warm pool of one machine, without
+    decisions.
+    """
 
     sync_s = math.inf
 
@@ -45,15 +48,16 @@ class FixedBuffer:
         self._buffer = buffer
 
     def decide(self, world: SimulatedWorld, parameters: Parameters, now_s: float) -> None:
-        """Set the targets."""
+        """Set the target of each region to the buffer."""
         world.fleet.target[:] = self._buffer
 
 
 class FleetObserver:
-    """The regions as the policies see them, and what they decide put into effect as the live fleet does: idle servers wanted.
+    """The regions as the policies see them, and the effect of a decision, as in the live fleet: a number of
+    idle servers.
 
     Args:
-        regions: how many.
+        regions: how many there are.
     """
 
     def __init__(self, regions: int) -> None:
@@ -61,7 +65,7 @@ class FleetObserver:
         self._unmet: deque[tuple[float, NDArray[np.int64]]] = deque()
 
     def observe(self, world: SimulatedWorld, now_s: float) -> list[Replicas]:
-        """Each region's servers, and the matches that asked in vain lately."""
+        """Return each region's servers, and the matches of the last UNMET_S that got none."""
         fleet = world.fleet
         self._unmet.append((now_s, fleet.unmet - self._counted))
         self._counted = fleet.unmet.copy()
@@ -76,13 +80,13 @@ class FleetObserver:
 
     @staticmethod
     def apply(world: SimulatedWorld, region: int, decision: Decision, fleet: Replicas) -> None:
-        """Put a decision into effect; one without a number changes nothing."""
+        """Apply a decision to a region. A decision without a number changes nothing."""
         if decision.replicas is not None:
             world.fleet.target[region] = max(0, decision.replicas - fleet.allocated)
 
 
 class BufferPolicy:
-    """The fleet's buffer policy, the same in each region."""
+    """The fleet's buffer policy, with the same buffer in each region."""
 
     sync_s = SYNC_S
 
@@ -97,7 +101,14 @@ class BufferPolicy:
 
 
 class ForecastPolicy:
-    """The fleet's own sizing by Erlang B, from the arrivals and matches of the last half minute; ``buffer`` is the least that is idle."""
+    """The fleet's sizing by Erlang B, from the arrivals and matches of the last DEMAND_WINDOW_S.
+
+    Args:
+        buffer: the least number of idle servers in each region.
+        startup_s: of a server, a number for each region.
+        players: of a match.
+        match_s: length of a match.
+    """
 
     sync_s = SYNC_S
 

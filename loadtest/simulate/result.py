@@ -1,8 +1,12 @@
-"""What a run came to: waits, matches, servers and money, in numbers that depend on the scenario and its seed alone."""
+"""The result of a run: waits, matches, servers, cost, and the scenario's objectives beside them.
+
+All of it depends on the scenario and its seed alone.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,30 +14,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from launchday.percentiles import percentiles
+from loadtest.scenario.model import Objectives
 from loadtest.simulate.simulator import Run
 from loadtest.simulate.world import Counter, MatchState, TicketState
 
 Floats = NDArray[np.float64]
 HOUR_S = 3_600.0
 SKILL_BANDS = 5
-
-
-def quantiles(values: Floats, *points: float, digits: int = 3) -> dict[str, float | None]:
-    """Percentiles by name; 100 is ``max``. Of nothing, all are None."""
-    names = ["max" if point == 100 else f"p{point:g}" for point in points]
-    if not len(values):
-        return dict.fromkeys(names)
-    found: Any = np.percentile(values, points)
-    return {name: round(float(value), digits) for name, value in zip(names, found, strict=True)}
+SHARE_UNIT = "of all"  # the unit of a share of the players
 
 
 @dataclass(frozen=True)
 class SimulationResult:
-    """The figures of a run. Everything a player is counted for, a session's later matches count again.
+    """The figures of a run. A player counts once for each match of the session.
 
     Attributes:
         run: the run.
-        price_per_server_hour: money.
+        price_per_server_hour: in the scenario's currency.
     """
 
     run: Run
@@ -41,58 +39,58 @@ class SimulationResult:
 
     @cached_property
     def matched(self) -> NDArray[np.int64]:
-        """The tickets that got a match."""
+        """int64[N], the tickets that got a match."""
         return np.flatnonzero(self.run.world.records.state == TicketState.MATCHED)
 
     @cached_property
     def wait_s(self) -> Floats:
-        """From the arrival to the assignment, of each player who was matched."""
+        """float64, seconds from the arrival to the assignment of each matched player."""
         return np.repeat(self.wait_of_ticket_s, self.run.world.tickets.size[self.matched])
 
     @cached_property
     def wait_of_ticket_s(self) -> Floats:
-        """The same, a ticket of ``matched``."""
+        """float64[N], the same of each ticket of ``matched``."""
         world = self.run.world
         return world.records.assigned_s[self.matched] - world.tickets.arrives_s[self.matched]
 
-    def players_in(self, fate: TicketState) -> int:
-        """Players whose tickets came to that."""
+    def players_in(self, state: TicketState) -> int:
+        """Return how many players have a ticket in that state."""
         world = self.run.world
-        return int(world.tickets.size[world.records.state == fate].sum())
+        return int(world.tickets.size[world.records.state == state].sum())
 
     @property
     def lost(self) -> int:
-        """Players in matches whose server died."""
+        """How many players were in matches whose server died."""
         matches = self.run.world.matches
         return int(matches.players[matches.state == MatchState.CRASHED].sum())
 
     @property
     def count(self) -> int:
-        """Players of the scenario."""
-        crowd = self.run.world.tickets
-        return int(crowd.size[: int(crowd.independent_count[0])].sum())
+        """How many players the scenario has."""
+        tickets = self.run.world.tickets
+        return int(tickets.size[: int(tickets.independent_count[0])].sum())
 
     @property
     def abandoned_share(self) -> float:
-        """Players who gave up, of all who came."""
+        """Share of the arrived players who gave up waiting."""
         came = int(self.run.world.counters[Counter.ARRIVED_PLAYERS])
         return self.players_in(TicketState.ABANDONED) / came if came else 0.0
 
     @property
     def server_hours(self) -> float:
-        """Hours of servers, from their start to their end."""
+        """Hours of all servers, from their start to their end."""
         return float(self.run.world.fleet.server_s.sum()) / HOUR_S
 
     @property
     def cost(self) -> float:
-        """Money for the servers."""
+        """What the servers cost."""
         return self.server_hours * self.price_per_server_hour
 
     @cached_property
     def skill_spread(self) -> Floats:
-        """Standard deviation of the true skills in each match."""
-        setup, fates = self.run.setup, self.run.world.records
-        match, count = fates.match[self.matched], int(self.run.world.counters[Counter.MATCHES])
+        """float64[M], standard deviation of the true skills in each match."""
+        setup, records = self.run.setup, self.run.world.records
+        match, count = records.match[self.matched], int(self.run.world.counters[Counter.MATCHES])
         players = self.run.world.matches.players[:count]
         mean = np.bincount(match, setup.skill_sum[self.matched], count) / players
         squares = np.bincount(match, setup.skill_squares[self.matched], count) / players
@@ -100,7 +98,9 @@ class SimulationResult:
 
     @cached_property
     def latency_ms(self) -> NDArray[np.float32]:
-        """Round trip to the server of each player who was matched; of a party the longest."""
+        """float32, round trip in milliseconds of each matched player to the server; in a party, the longest
+        of the party.
+        """
         world = self.run.world
         region = world.matches.region[world.records.match[self.matched]]
         latency: NDArray[np.float32] = (
@@ -110,7 +110,7 @@ class SimulationResult:
         return np.repeat(latency, world.tickets.size[self.matched])
 
     def waits_by_region(self) -> dict[str, Floats]:
-        """Waits by the region of the match."""
+        """Return the waits of players in seconds, by the region of the match."""
         world = self.run.world
         region = world.matches.region[world.records.match[self.matched]]
         size = world.tickets.size[self.matched]
@@ -120,7 +120,9 @@ class SimulationResult:
         }
 
     def waits_by_skill(self) -> list[tuple[str, Floats]]:
-        """Waits of five bands of skill, from the least skilled to the best, as many tickets in each."""
+        """Return label and waits of SKILL_BANDS bands of skill with as many tickets in each, the least
+        skilled first.
+        """
         skill = self.run.world.tickets.skill[self.matched]
         order = np.argsort(skill, kind="stable")
         return [
@@ -131,7 +133,9 @@ class SimulationResult:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of what became of every ticket, match and server: one character differs, and so did the run."""
+        """SHA-256 of the state of every ticket, match, sample and server: two runs with one digest were the
+        same run.
+        """
         world = self.run.world
         state = hashlib.sha256()
         for array in (*world.records, *world.matches, *world.samples, *world.fleet, world.counters):
@@ -139,16 +143,16 @@ class SimulationResult:
         return state.hexdigest()
 
     def figures(self) -> dict[str, Any]:
-        """The run in numbers, ready for JSON. The same scenario and seed give the same."""
+        """Return the figures as JSON. The same scenario and seed give the same."""
         world = self.run.world
-        now, fleet = world.counters, world.fleet
-        matches = int(now[Counter.MATCHES])
+        counters, fleet = world.counters, world.fleet
+        matches = int(counters[Counter.MATCHES])
         idle_s, server_s = float(fleet.idle_s.sum()), float(fleet.server_s.sum())
         mean_wait = round(float(self.wait_s.mean()), 3) if len(self.wait_s) else None
         return {
             "players": self.count,
             "virtual_s": round(self.run.virtual_s, 3),
-            "wait_s": quantiles(self.wait_s, 50, 95, 99, 100) | {"mean": mean_wait},
+            "wait_s": percentiles(self.wait_s, 50, 95, 99, 100) | {"mean": mean_wait},
             "matched": self.players_in(TicketState.MATCHED),
             "abandoned": self.players_in(TicketState.ABANDONED),
             "abandoned_share": round(self.abandoned_share, 6),
@@ -156,16 +160,62 @@ class SimulationResult:
             "lost": self.lost,
             "matches": matches,
             "players_per_match": round(float(world.matches.players[:matches].mean()), 2) if matches else None,
-            "skill_spread": quantiles(self.skill_spread, 50, 95),
-            "latency_ms": quantiles(self.latency_ms.astype(np.float64), 50, 95),
-            "servers_peak": int(now[Counter.PEAK]),
+            "skill_spread": percentiles(self.skill_spread, 50, 95),
+            "latency_ms": percentiles(self.latency_ms.astype(np.float64), 50, 95),
+            "servers_peak": int(counters[Counter.PEAK]),
             "servers_peak_by_region": dict(zip(self.run.setup.regions, map(int, fleet.peak), strict=True)),
             "servers_started": int(fleet.started.sum()),
             "servers_died": int(fleet.died.sum()),
             "server_hours": round(self.server_hours, 3),
             "idle_share": round(idle_s / server_s, 4) if server_s else 0.0,
             "cost": round(self.cost, 4),
-            "matching_cycles": int(now[Counter.CYCLES]),
-            "matching_cycles_capped": int(now[Counter.CAPPED]),
+            "matching_cycles": int(counters[Counter.CYCLES]),
+            "matching_cycles_capped": int(counters[Counter.CAPPED]),
             "digest": self.digest,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """One objective.
+
+    ``measured`` is None where the run gave nothing to measure; the objective is missed then.
+    """
+
+    name: str
+    unit: str
+    limit: float
+    measured: float | None
+
+    @property
+    def met(self) -> bool:
+        """Whether the measured value is within the limit."""
+        return self.measured is not None and self.measured <= self.limit
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the objective as JSON."""
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "limit": self.limit,
+            "measured": self.measured,
+            "met": self.met,
+        }
+
+
+def objectives(asked: Objectives, figures: Mapping[str, Any]) -> list[Objective]:
+    """Return the scenario's objectives that a simulation can measure, beside the figures of a run.
+
+    Nothing ticks in virtual time, so objectives about ticks are left out.
+    """
+    rows = (
+        ("wait p95", "s", asked.wait_p95_s, figures["wait_s"]["p95"]),
+        ("abandoned", SHARE_UNIT, asked.abandoned_share, figures["abandoned_share"]),
+        ("players lost", "", asked.players_lost, float(figures["lost"])),
+        ("cost", "", asked.cost, figures["cost"]),
+    )
+    return [
+        Objective(name, unit, float(limit), measured)
+        for name, unit, limit, measured in rows
+        if limit is not None
+    ]

@@ -1,4 +1,7 @@
-"""Many simulations, one a setting and seed, in as many processes as there are cores: what each setting costs and how long players wait."""
+"""A sweep: one simulation for each setting and seed, in as many processes as there are cores.
+
+It shows what each setting costs and how long players wait in it.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,13 @@ import numpy as np
 
 from loadtest.errors import LoadTestError
 from loadtest.scenario.model import Scenario
-from loadtest.simulate.objectives import Objective, objectives
+from loadtest.simulate.plan import plan
+from loadtest.simulate.result import Objective, SimulationResult, objectives
+from loadtest.simulate.simulator import simulate
 from loadtest.simulate.theory import student_t
 from loadtest.simulate.variation import Variation, combinations, varied
 
-# What is told of each setting: name, where it stands in a run's figures.
+# The figures of a setting: name, and path in a run's figures.
 MEASURES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("wait_p50_s", ("wait_s", "p50")),
     ("wait_p95_s", ("wait_s", "p95")),
@@ -35,12 +40,15 @@ MEASURES: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 class SweepError(LoadTestError):
-    """Raised when a process that simulates has ended by force, mostly for want of memory. Take fewer ``--jobs``."""
+    """Raised when a simulating process was killed, mostly for lack of memory. Use fewer ``--jobs``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean over seeds and half the width of its 95 % interval; ``mean`` is None where a run had nothing to measure."""
+    """The mean over the seeds and half the width of its 95 % interval.
+
+    ``mean`` is None where a run had nothing to measure.
+    """
 
     mean: float | None
     half_width: float
@@ -58,12 +66,12 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One combination of the varied values, simulated under every seed.
+    """One combination of the varied values, simulated with every seed.
 
     Attributes:
         values: path → value.
         runs: the figures of each run, in the order of the seeds.
-        met: for each seed whether all objectives were met.
+        objectives: for each seed the scenario's objectives beside that run's figures.
     """
 
     values: dict[str, Any]
@@ -72,16 +80,16 @@ class Setting:
 
     @property
     def met(self) -> int:
-        """Seeds under which every objective was met."""
+        """Number of seeds with which every objective was met."""
         return sum(all(one.met for one in each) for each in self.objectives)
 
     @property
     def meets(self) -> bool:
-        """Whether every objective was met under every seed."""
+        """Whether every objective was met with every seed."""
         return self.met == len(self.runs)
 
     def estimate(self, measure: str) -> Estimate:
-        """A measure's mean over the seeds."""
+        """Return the mean of a measure, a name of MEASURES, over the seeds."""
         path = dict(MEASURES)[measure]
         found = []
         for run in self.runs:
@@ -98,7 +106,7 @@ class Setting:
         return Estimate(round(float(array.mean()), 6), round(half_width, 6))
 
     def as_json(self) -> dict[str, Any]:
-        """The setting as JSON."""
+        """Return the setting as JSON."""
         return {
             "values": self.values,
             **{name: self._pair(name) for name, _ in MEASURES},
@@ -122,25 +130,29 @@ class Sweep:
 
     @property
     def cheapest(self) -> Setting | None:
-        """The setting that meets every objective under every seed at the lowest cost; None where none does."""
+        """The setting with the lowest cost of those that meet every objective with every seed, or None."""
         meeting = [setting for setting in self.settings if setting.meets]
         return min(meeting, key=lambda setting: setting.estimate("cost").mean or 0.0, default=None)
 
     @property
     def sentence(self) -> str:
-        """The cheapest setting that meets the objectives, or that none does."""
+        """One sentence: the cheapest setting that meets the objectives, or that none does."""
         best = self.cheapest
         if best is None:
-            return "No setting meets every objective under every seed: vary something else, or ask for less."
+            return (
+                "No setting meets every objective with every seed: "
+                "vary something else, or relax the objectives."
+            )
         values = ", ".join(f"{path} {value}" for path, value in best.values.items())
         cost, wait = best.estimate("cost"), best.estimate("wait_p95_s")
         return (
-            f"Cheapest that meets every objective under every seed: {values}, for {cost.mean or 0:,.2f} ± {cost.half_width:.2g}; "
-            f"wait p95 {wait.mean or 0:.1f} ± {wait.half_width:.2g} s."
+            f"The cheapest setting that meets every objective with every seed: {values}. It costs "
+            f"{cost.mean or 0:,.2f} ± {cost.half_width:.2g}, "
+            f"and the p95 wait is {wait.mean or 0:.1f} ± {wait.half_width:.2g} s."
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The sweep as JSON; the same scenario, variations and seeds give the same."""
+        """Return the sweep as JSON. The same scenario, variations and seeds give the same."""
         asked = self.scenario.objectives
         return {
             "scenario": self.scenario.name,
@@ -166,14 +178,18 @@ def sweep(
     jobs: int | None = None,
     on_progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Sweep:
-    """Simulate every combination under ``seeds`` seeds, from the scenario's on.
+    """Simulate every combination of the varied values with ``seeds`` seeds, counted up from the scenario's.
 
     Args:
-        folder: of the scenario's file.
-        jobs: processes; None: one a core.
-        told: called with the runs done and the runs in all.
+        variations: what varies, and the values.
+        folder: where files that the scenario names are looked for.
+        rated: see ``plan.plan``.
+        jobs: number of processes; None: one for each core.
+        on_progress: called with the number of finished runs and of all runs.
 
-    Raises VariationError before anything runs; SweepError.
+    Raises:
+        VariationError: a combination makes no scenario; raised before anything runs.
+        SweepError: a simulating process was killed.
     """
     settings = combinations(variations)
     scenarios = [varied(scenario, values, folder) for values in settings]
@@ -183,7 +199,7 @@ def sweep(
     workers = min(jobs or os.cpu_count() or 1, len(tasks))
     done = 0
     try:
-        # Spawned, not forked: what the parent has loaded and its threads are no business of theirs.
+        # Spawned, not forked: a fork would inherit the parent's threads.
         with ProcessPoolExecutor(
             workers, multiprocessing.get_context("spawn"), initializer=ignore_interrupts
         ) as pool:
@@ -194,12 +210,12 @@ def sweep(
                     done += 1
                     on_progress(done, len(tasks))
             except BaseException:
-                pool.shutdown(cancel_futures=True)  # the runs under way end, the others never begin
+                pool.shutdown(cancel_futures=True)  # running simulations end, the others never begin
                 raise
     except BrokenProcessPool as error:
         raise SweepError(
-            f"a simulating process was ended by force after {done} of {len(tasks)} runs, mostly for want of memory: "
-            f"take fewer than {workers} --jobs"
+            f"a simulating process was killed after {done} of {len(tasks)} runs, mostly for lack of memory: "
+            f"use fewer than {workers} --jobs"
         ) from error
     found = []
     for index, values in enumerate(settings):
@@ -210,15 +226,12 @@ def sweep(
 
 
 def ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent, which ends the pool; begins each process."""
+    """Ignore Ctrl-C in a worker process: the parent handles it and ends the pool."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run_figures(scenario: Scenario, rated: bool) -> dict[str, Any]:
-    """One run's figures; what each process does."""
-    from loadtest.simulate.plan import plan
-    from loadtest.simulate.result import SimulationResult
-    from loadtest.simulate.simulator import simulate
+    """Simulate once in a worker process and return the figures."""
 
     return SimulationResult(
         simulate(plan(scenario, rated=rated)), scenario.fleet.price_per_server_hour

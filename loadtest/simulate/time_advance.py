@@ -1,4 +1,8 @@
-"""Time passes: from one matching cycle to the next, leaping over those in which nothing can happen. The whole loop is compiled."""
+"""Virtual time passes: from one matching cycle to the next, skipping those in which nothing can happen.
+
+The whole loop is compiled. ``take_sample`` records the state now and then; the curves are drawn from the
+samples.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,9 @@ import numpy as np
 from numba import njit
 
 from loadtest.simulate.event_queue import next_event_s, pop_event
-from loadtest.simulate.kernel_rules import RuleTable
-from loadtest.simulate.matching_cycle import can_allocate, match_and_allocate, prune_queue
-from loadtest.simulate.samples import take_sample
+from loadtest.simulate.matching_cycle import RuleTable, can_allocate, match_and_allocate, prune_queue
 from loadtest.simulate.warm_pool import apply_event, count_server_seconds
-from loadtest.simulate.world import Counter, Parameters, SimulatedWorld, TicketState
+from loadtest.simulate.world import MAX_SAMPLES, Counter, Parameters, SimulatedWorld, TicketState
 
 _CYCLE, _ARRIVED, _ARRIVED_PLAYERS = int(Counter.CYCLE), int(Counter.ARRIVED), int(Counter.ARRIVED_PLAYERS)
 _SAMPLES, _ABANDONED, _EVERY, _RETURNING = (
@@ -22,25 +24,36 @@ _SAMPLES, _ABANDONED, _EVERY, _RETURNING = (
     int(Counter.RETURNING),
 )
 _WAITING, _GAVE_UP, _REFUSED = int(TicketState.WAITING), int(TicketState.ABANDONED), int(TicketState.REFUSED)
-_ROUNDING = 1e-9  # of a period: an instant that falls on a cycle belongs to it
+_ROUNDING = 1e-9  # of a period: an instant on a cycle belongs to that cycle
+_PLAYING = int(Counter.PLAYING)
 
 
 @njit(cache=True, nogil=True)
 def advance(world: SimulatedWorld, parameters: Parameters, rules: RuleTable, until_s: float) -> bool:
-    """Let time pass up to ``until_s``; returns whether everybody is home, in which case it may have stopped before."""
-    now, queue = world.counters, world.queue
+    """Let time pass up to ``until_s``.
+
+    Args:
+        world: changed in place.
+        parameters: of the run.
+        rules: of its modes.
+        until_s: seconds of virtual time.
+
+    Returns:
+        Whether nobody waits, plays or will return; time may have stopped before ``until_s`` then.
+    """
+    counters, queue = world.counters, world.queue
     modes = queue.used.shape[0]
     while True:
-        now_s = now[_CYCLE] * parameters.period_s
+        now_s = counters[_CYCLE] * parameters.period_s
         if now_s > until_s:
             process_events(world, parameters, until_s)
             return False
         process_events(world, parameters, now_s)
         process_arrivals(world, now_s)
-        everybody_came = now[_ARRIVED] == world.tickets.independent_count[0]
-        due = now_s >= now[_SAMPLES] * now[_EVERY] * parameters.sample_s
-        asks = _somebody_asks(world, now_s)
-        if due or asks or everybody_came:
+        everybody_came = counters[_ARRIVED] == world.tickets.independent_count[0]
+        due = now_s >= counters[_SAMPLES] * counters[_EVERY] * parameters.sample_s
+        can_place = _any_region_can_allocate(world, now_s)
+        if due or can_place or everybody_came:
             for mode in range(modes):
                 prune_queue(world, mode, now_s)
         if now_s >= parameters.give_up_at_s:
@@ -53,17 +66,17 @@ def advance(world: SimulatedWorld, parameters: Parameters, rules: RuleTable, unt
             if not due:
                 take_sample(world, parameters, now_s)
             return True
-        if not asks:
-            _find_scarce(world, parameters, now_s)
+        if not can_place:
+            _note_missing_servers(world, parameters, now_s)
         for mode in range(modes):
-            if asks and queue.waiting[mode].sum() >= world.modes.min_players[mode]:
+            if can_place and queue.waiting[mode].sum() >= world.modes.min_players[mode]:
                 match_and_allocate(world, parameters, rules, mode, now_s)
-        now[_CYCLE] = _next_cycle(world, parameters, now_s, until_s)
+        counters[_CYCLE] = _next_cycle(world, parameters, now_s, until_s)
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def process_events(world: SimulatedWorld, parameters: Parameters, now_s: float) -> None:
-    """Everything in the calendar up to ``now_s``, in order."""
+    """Apply all events up to ``now_s``, in order."""
     while next_event_s(world.events) <= now_s:
         at_s = next_event_s(world.events)
         count_server_seconds(world, at_s)
@@ -75,41 +88,44 @@ def process_events(world: SimulatedWorld, parameters: Parameters, now_s: float) 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def process_arrivals(world: SimulatedWorld, now_s: float) -> None:
-    """Queue everybody who arrives by himself up to ``now_s``."""
-    crowd, now = world.tickets, world.counters
-    while now[_ARRIVED] < crowd.independent_count[0] and crowd.arrives_s[now[_ARRIVED]] <= now_s:
-        _enqueue(world, now[_ARRIVED])
-        now[_ARRIVED] += 1
+    """Queue the tickets that arrive by themselves up to ``now_s``."""
+    tickets, counters = world.tickets, world.counters
+    while (
+        counters[_ARRIVED] < tickets.independent_count[0] and tickets.arrives_s[counters[_ARRIVED]] <= now_s
+    ):
+        _enqueue(world, counters[_ARRIVED])
+        counters[_ARRIVED] += 1
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _enqueue(world: SimulatedWorld, row: int) -> None:
-    crowd, queue = world.tickets, world.queue
-    home, mode = crowd.home[crowd.location[row]], crowd.mode[row]
-    world.counters[_ARRIVED_PLAYERS] += crowd.size[row]
+    tickets, queue = world.tickets, world.queue
+    home, mode = tickets.home[tickets.location[row]], tickets.mode[row]
+    world.counters[_ARRIVED_PLAYERS] += tickets.size[row]
     if (
         home < 0
-        or crowd.rtt_ms[crowd.location[row], home] + crowd.access_ms[row] > world.modes.max_latency_ms[mode]
+        or tickets.rtt_ms[tickets.location[row], home] + tickets.access_ms[row]
+        > world.modes.max_latency_ms[mode]
     ):
         world.records.state[row] = _REFUSED
         return
     world.records.state[row] = _WAITING
     queue.rows[queue.starts[mode] + queue.used[mode]] = row
     queue.used[mode] += 1
-    queue.waiting[mode, home] += crowd.size[row]
-    queue.arrived[home] += crowd.size[row]
+    queue.waiting[mode, home] += tickets.size[row]
+    queue.arrived[home] += tickets.size[row]
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _nobody_left(world: SimulatedWorld) -> bool:
-    """Whether nobody waits, plays, or will be back."""
+    """Return whether nobody waits, plays or will return."""
     waits = world.queue.used.sum() > 0
     return bool(not waits and world.fleet.allocated.sum() == 0 and world.counters[_RETURNING] == 0)
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _give_up(world: SimulatedWorld) -> None:
-    """Whoever still waits abandons."""
+    """Abandon all tickets that still wait."""
     queue = world.queue
     for mode in range(queue.used.shape[0]):
         for place in range(queue.starts[mode], queue.starts[mode] + queue.used[mode]):
@@ -120,30 +136,30 @@ def _give_up(world: SimulatedWorld) -> None:
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
-def _somebody_asks(world: SimulatedWorld, now_s: float) -> bool:
-    """Whether any region has a server for a match that asks for it now."""
-    asks = False
+def _any_region_can_allocate(world: SimulatedWorld, now_s: float) -> bool:
+    """Return whether any region has a server for a match that asks now."""
+    found = False
     for region in range(world.fleet.ready.shape[0]):
-        asks = asks or can_allocate(world, region, now_s)
-    return bool(asks)
+        found = found or can_allocate(world, region, now_s)
+    return bool(found)
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
-def _find_scarce(world: SimulatedWorld, parameters: Parameters, now_s: float) -> None:
-    """Where a full match would ask in vain, it is known from now on that there is no server."""
+def _note_missing_servers(world: SimulatedWorld, parameters: Parameters, now_s: float) -> None:
+    """Note each region in which a full match would ask for a server and get none."""
     fleet = world.fleet
     for region in range(fleet.ready.shape[0]):
         nothing = fleet.ready[region] == 0 or fleet.closed[region]
         full = _full_matches(world, region)
         if nothing and full and now_s >= fleet.retry_at_s[region]:
-            # All ask the first time, the oldest alone from then on.
+            # All matches ask the first time; later only the oldest does.
             fleet.unmet[region] += full if fleet.retry_at_s[region] == -np.inf else 1
             fleet.retry_at_s[region] = now_s + parameters.retry_s
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _full_matches(world: SimulatedWorld, region: int) -> int:
-    """Full matches that those who wait at home in a region would make."""
+    """Return how many full matches the players waiting in their home region would make."""
     matches = 0
     for mode in range(world.queue.used.shape[0]):
         matches += world.queue.waiting[mode, region] // world.modes.players[mode]
@@ -152,20 +168,20 @@ def _full_matches(world: SimulatedWorld, region: int) -> int:
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _next_cycle(world: SimulatedWorld, parameters: Parameters, now_s: float, until_s: float) -> int:
-    """The number of the next cycle in which anything can happen."""
-    fleet, crowd, now, queue = world.fleet, world.tickets, world.counters, world.queue
-    following = now[_CYCLE] + 1
+    """Return the number of the next cycle in which anything can happen."""
+    fleet, tickets, counters, queue = world.fleet, world.tickets, world.counters, world.queue
+    following = counters[_CYCLE] + 1
     waits, could_fill = False, False
     for mode in range(queue.used.shape[0]):
         waiting = queue.waiting[mode].sum()
         waits = waits or queue.used[mode] > 0
         could_fill = could_fill or waiting >= world.modes.min_players[mode]
     next_s = min(next_event_s(world.events), until_s + parameters.period_s)
-    next_s = min(next_s, now[_SAMPLES] * now[_EVERY] * parameters.sample_s)
-    if now[_ARRIVED] < crowd.independent_count[0]:
-        next_s = min(next_s, crowd.arrives_s[now[_ARRIVED]])
+    next_s = min(next_s, counters[_SAMPLES] * counters[_EVERY] * parameters.sample_s)
+    if counters[_ARRIVED] < tickets.independent_count[0]:
+        next_s = min(next_s, tickets.arrives_s[counters[_ARRIVED]])
     elif waits:
-        return int(following)  # until the last is matched or gone
+        return int(following)  # until the last ticket is matched or abandoned
     if waits:
         next_s = min(next_s, parameters.give_up_at_s)
     if could_fill:
@@ -174,3 +190,44 @@ def _next_cycle(world: SimulatedWorld, parameters: Parameters, now_s: float, unt
             if has_server or (parameters.retry_s > 0.0 and _full_matches(world, region) > 0):
                 next_s = min(next_s, max(now_s, fleet.retry_at_s[region]))
     return int(max(following, math.ceil(next_s / parameters.period_s - _ROUNDING)))
+
+
+@njit(cache=True, nogil=True)
+def take_sample(world: SimulatedWorld, parameters: Parameters, now_s: float) -> None:
+    """Record the state at ``now_s``.
+
+    When the table is full, every second sample is dropped and samples are taken half as often from then on.
+    """
+    samples, fleet, counters = world.samples, world.fleet, world.counters
+    if counters[_SAMPLES] == MAX_SAMPLES:
+        for kept in range(MAX_SAMPLES // 2):
+            _copy(world, 2 * kept, kept)
+        counters[_SAMPLES] = MAX_SAMPLES // 2
+        counters[_EVERY] *= 2
+    at = counters[_SAMPLES]
+    counters[_SAMPLES] += 1
+    samples.at_s[at] = now_s
+    samples.arrived[at] = counters[_ARRIVED_PLAYERS]
+    samples.playing[at] = counters[_PLAYING]
+    samples.abandoned[at] = counters[_ABANDONED]
+    samples.server_s[at] = fleet.server_s.sum()
+    for region in range(fleet.ready.shape[0]):
+        samples.waiting[at, region] = world.queue.waiting[:, region].sum()
+        samples.starting[at, region] = fleet.starting[region]
+        samples.ready[at, region] = fleet.ready[region]
+        samples.allocated[at, region] = fleet.allocated[region]
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
+def _copy(world: SimulatedWorld, old: int, kept: int) -> None:
+    samples = world.samples
+    samples.at_s[kept] = samples.at_s[old]
+    samples.arrived[kept] = samples.arrived[old]
+    samples.playing[kept] = samples.playing[old]
+    samples.abandoned[kept] = samples.abandoned[old]
+    samples.server_s[kept] = samples.server_s[old]
+    for region in range(samples.waiting.shape[1]):
+        samples.waiting[kept, region] = samples.waiting[old, region]
+        samples.starting[kept, region] = samples.starting[old, region]
+        samples.ready[kept, region] = samples.ready[old, region]
+        samples.allocated[kept, region] = samples.allocated[old, region]

@@ -1,4 +1,4 @@
-"""Scenarios that differ from one file in a few values: what ``--vary`` and ``--scale`` ask for."""
+"""Scenarios that differ from a file in a few values: ``--vary`` and ``--scale``."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ from pydantic import ValidationError
 from loadtest.errors import LoadTestError
 from loadtest.scenario.model import Scenario
 
-STEPS = 9  # of a range without a step
+STEPS = 9  # values of a range without a step
 MAX_VALUES = 1_000
 RANGE = re.compile(r"(-?\d+(?:\.\d+)?)\.\.(-?\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))?")
 
 
 class VariationError(LoadTestError):
-    """Raised for a variation that cannot be read or that the scenario does not allow; the text says what would be right."""
+    """Raised for a variation that cannot be read or that makes no scenario.
+
+    The text says what would be right.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Variation:
-    """One value that takes several.
+    """One value of the scenario that varies.
 
     Attributes:
         path: dotted keys from the top of the scenario, such as ``fleet.buffer``.
-        values: what it takes, in order.
+        values: its values, in order.
     """
 
     path: str
@@ -38,11 +41,15 @@ class Variation:
 
 
 def parse_variation(text: str) -> Variation:
-    """Read ``path=1,2,3``, ``path=0..400`` (nine steps) or ``path=0..400/100``. Raises VariationError."""
+    """Parse ``path=1,2,3``, ``path=0..400`` (nine values) or ``path=0..400/100`` (steps of 100).
+
+    Raises VariationError.
+    """
     path, equals, given = text.partition("=")
     if not equals or not path.strip() or not given.strip():
         raise VariationError(
-            f"--vary {text}: say which value takes what, such as fleet.buffer=0..400 or fleet.startup_s=5,30,120"
+            f"--vary {text}: name a value and what it takes, such as fleet.buffer=0..400 or "
+            "fleet.startup_s=5,30,120"
         )
     values: list[Any] = []
     for part in given.split(","):
@@ -51,7 +58,10 @@ def parse_variation(text: str) -> Variation:
 
 
 def combinations(variations: Sequence[Variation]) -> list[dict[str, Any]]:
-    """Every combination of the values, the last varying fastest."""
+    """Return every combination of the values, the last variation varying fastest.
+
+    Raises VariationError where two variations name one path.
+    """
     paths = [vary.path for vary in variations]
     if len(set(paths)) < len(paths):
         raise VariationError(f"--vary names {max(paths, key=paths.count)} twice: give all its values at once")
@@ -62,10 +72,14 @@ def combinations(variations: Sequence[Variation]) -> list[dict[str, Any]]:
 
 
 def varied(scenario: Scenario, changes: dict[str, Any], folder: Path) -> Scenario:
-    """The scenario with some values changed, checked anew. Raises VariationError with everything that is wrong.
+    """Return the scenario with some values changed, validated again.
 
     Args:
+        changes: path → value.
         folder: where files that the scenario names are looked for.
+
+    Raises:
+        VariationError: the changes make no scenario; the text names everything that is wrong.
     """
     content = scenario.model_dump()
     for path, value in changes.items():
@@ -86,7 +100,7 @@ def varied(scenario: Scenario, changes: dict[str, Any], folder: Path) -> Scenari
 
 
 def scaled(scenario: Scenario, factor: float, folder: Path) -> Scenario:
-    """The scenario with so many times the players, and as many times the servers."""
+    """Return the scenario with ``factor`` times the players and servers. Raises VariationError."""
     fleet = scenario.fleet
     return varied(
         scenario,
@@ -106,7 +120,7 @@ def _named(changes: dict[str, Any]) -> str:
 def _range(text: str, given: str) -> list[Any]:
     match = RANGE.fullmatch(given)
     if match is None:
-        raise VariationError(f"--vary {text}: {given} is no range; write it like 0..400 or 0..400/50")
+        raise VariationError(f"--vary {text}: {given} is not a range; write it like 0..400 or 0..400/50")
     low, high = float(match[1]), float(match[2])
     whole = "." not in match[1] + match[2] + (match[3] or "")
     step = float(match[3]) if match[3] else (high - low) / (STEPS - 1)
@@ -129,12 +143,12 @@ def _value(text: str, given: str) -> Any:
     except (yaml.YAMLError, ValueError):
         value = None
     if not isinstance(value, str | int | float | bool):
-        raise VariationError(f"--vary {text}: {given or 'nothing'} is no value; give numbers or words")
+        raise VariationError(f"--vary {text}: {given or 'nothing'} is not a value; give numbers or words")
     return value
 
 
 def _put(content: dict[str, Any], path: str, value: Any) -> None:
-    """Set the value at a path; every key on the way must be there already."""
+    """Set the value at a path of which every key exists already. Raises VariationError."""
     *way, last = path.split(".")
     here: Any = content
     for depth, key in enumerate([*way, last]):

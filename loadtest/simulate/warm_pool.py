@@ -1,26 +1,33 @@
-"""The warm pool in virtual time: servers start, take a match, and are gone when it is over; the fill starts their successors.
+"""The warm pool in virtual time: servers start, play a match and end; ``fill`` starts their successors.
 
-The same rules as the fleet's own pool: a region is filled up to its target, the neediest region first, within its own limit, the
-limit of all together, and the starts that may be under way at once. What is ready beyond the target is shed when the target is set.
+The rules are those of the fleet's own pool. A region is filled up to its target, the region that lacks the
+most servers first, within three limits: its own, that of all regions together, and the number of servers that
+may be starting at once. Setting a lower target removes the ready servers beyond it.
 """
 
 from __future__ import annotations
 
-from numba import njit
+import math
 
-from loadtest.bots.rng import next_exponential
-from loadtest.simulate.durations import draw_duration
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from loadtest.bots.rng import next_exponential, next_normal, next_uniform
 from loadtest.simulate.event_queue import push_event
 from loadtest.simulate.world import Counter, MatchState, Parameters, SimulatedWorld
 
-# The entries of the calendar: a region, match or ticket times four, plus what happens to it.
+# Shapes of random durations. A shape is a number, so that compiled code can choose by it.
+CONSTANT = 0  # always the same
+EXPONENTIAL = 1  # memoryless, with that mean: queueing theory is exact for it
+UNIFORM = 2  # evenly from (1 − spread) times the duration to the duration
+LOG_NORMAL = 3  # with that median; spread is the standard deviation of the logarithm
+
+# An event is a region, match or ticket times four, plus what happens to it.
 READY, MATCH_OVER, SERVER_DIED, PLAYERS_RETURN = 0, 1, 2, 3
 
-OPEN, CLOSED, PAUSED = (
-    0,
-    1,
-    2,
-)  # a region: takes matches and starts servers, does neither, starts servers only
+# A region that takes matches and starts servers, does neither, or starts servers only.
+OPEN, CLOSED, PAUSED = 0, 1, 2
 
 STARTUPS, MATCH_LENGTHS, DEATHS, RESTS = 0, 1, 2, 3  # random streams
 
@@ -34,8 +41,34 @@ _PLAYING, _OVER, _CRASHED = int(MatchState.PLAYING), int(MatchState.OVER), int(M
 
 
 @njit(cache=True, nogil=True)
+def draw_duration(
+    streams: NDArray[np.uint64], stream: int, shape: int, duration_s: float, spread: float
+) -> float:
+    """Draw a random duration.
+
+    Args:
+        streams: uint64[N], states of random streams; ``stream`` is a place in it.
+        shape: CONSTANT, EXPONENTIAL, UNIFORM or LOG_NORMAL.
+        duration_s: the mean, longest or median, by shape.
+        spread: see the shapes.
+
+    Returns:
+        Seconds.
+    """
+    if shape == EXPONENTIAL:
+        return float(duration_s * next_exponential(streams, stream))
+    if spread <= 0.0:
+        return duration_s
+    if shape == UNIFORM:
+        return float(duration_s * (1.0 - spread * next_uniform(streams, stream)))
+    if shape == LOG_NORMAL:
+        return duration_s * math.exp(spread * next_normal(streams, stream))
+    return duration_s
+
+
+@njit(cache=True, nogil=True)
 def count_server_seconds(world: SimulatedWorld, now_s: float) -> None:
-    """Count what every region's servers have cost until ``now_s``."""
+    """Add the server-seconds of every region up to ``now_s``."""
     fleet = world.fleet
     for region in range(fleet.ready.shape[0]):
         passed_s = now_s - fleet.counted_s[region]
@@ -47,9 +80,9 @@ def count_server_seconds(world: SimulatedWorld, now_s: float) -> None:
 
 @njit(cache=True, nogil=True)
 def fill(world: SimulatedWorld, parameters: Parameters, now_s: float) -> None:
-    """Start servers until each region has its target or a limit is reached, the neediest first.
+    """Start servers until each region has its target or a limit is reached.
 
-    Server-seconds are counted up to ``now_s``.
+    The region that lacks the most is served first. Server-seconds must have been counted up to ``now_s``.
     """
     fleet = world.fleet
     regions = fleet.ready.shape[0]
@@ -75,7 +108,7 @@ def fill(world: SimulatedWorld, parameters: Parameters, now_s: float) -> None:
 
 @njit(cache=True, nogil=True)
 def retarget(world: SimulatedWorld, parameters: Parameters, now_s: float) -> None:
-    """Bring every region to the targets that have been set: shed what is ready beyond them, and fill."""
+    """Bring every region to its target: remove ready servers beyond it, then fill."""
     count_server_seconds(world, now_s)
     for region in range(world.fleet.ready.shape[0]):
         world.fleet.ready[region] = min(world.fleet.ready[region], world.fleet.target[region])
@@ -83,20 +116,20 @@ def retarget(world: SimulatedWorld, parameters: Parameters, now_s: float) -> Non
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
-def apply_event(world: SimulatedWorld, parameters: Parameters, what: int, now_s: float) -> int:
-    """Let one entry of the calendar take effect, and fill up; returns the ticket that comes back, or -1.
+def apply_event(world: SimulatedWorld, parameters: Parameters, event: int, now_s: float) -> int:
+    """Apply one event and fill; return the ticket whose players return, or -1.
 
-    Server-seconds are counted up to ``now_s``.
+    Server-seconds must have been counted up to ``now_s``.
     """
     fleet, matches = world.fleet, world.matches
-    number, kind = what // 4, what % 4
+    number, kind = event // 4, event % 4
     if kind == PLAYERS_RETURN:
         world.counters[_RETURNING] -= 1
         return int(number)
     if kind == READY:
         fleet.starting[number] -= 1
         fleet.ready[number] += 1
-    elif matches.state[number] == _PLAYING:  # else its server was killed before
+    elif matches.state[number] == _PLAYING:  # otherwise its server was killed before
         fleet.allocated[matches.region[number]] -= 1
         world.counters[_PLAYING_NOW] -= matches.players[number]
         if kind == SERVER_DIED:
@@ -113,7 +146,10 @@ def apply_event(world: SimulatedWorld, parameters: Parameters, what: int, now_s:
 def allocate(
     world: SimulatedWorld, parameters: Parameters, region: int, mode: int, players: int, now_s: float
 ) -> int:
-    """Give a ready server to a match, and start its successor; returns the match's number. There must be one ready."""
+    """Give a ready server of the region to a match, start its successor, and return the match's number.
+
+    The region must have a ready server.
+    """
     fleet, matches, modes = world.fleet, world.matches, world.modes
     match = world.counters[_MATCHES]
     world.counters[_MATCHES] += 1
@@ -143,7 +179,10 @@ def allocate(
 
 @njit(cache=True, nogil=True)
 def kill_servers(world: SimulatedWorld, parameters: Parameters, region: int, count: int, now_s: float) -> int:
-    """Kill up to ``count`` servers that play, the oldest match first, in one region or (-1) in any; returns how many."""
+    """Kill up to ``count`` allocated servers, the oldest match first, and return how many.
+
+    ``region`` -1 means any region.
+    """
     count_server_seconds(world, now_s)
     killed = 0
     for match in range(world.counters[_MATCHES]):
@@ -163,7 +202,7 @@ def kill_servers(world: SimulatedWorld, parameters: Parameters, region: int, cou
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _missing(world: SimulatedWorld, region: int) -> int:
-    """Servers that a region lacks to its target."""
+    """Return how many servers a region lacks to its target."""
     return int(world.fleet.target[region] - world.fleet.ready[region] - world.fleet.starting[region])
 
 
@@ -182,7 +221,7 @@ def _start(world: SimulatedWorld, parameters: Parameters, region: int, now_s: fl
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _rest(world: SimulatedWorld, parameters: Parameters, match: int, now_s: float) -> None:
-    """Those of a match who play on will come back after a while."""
+    """Schedule the return of the players of a match whose session goes on."""
     ticket = world.matches.first_ticket[match]
     while ticket >= 0:
         if world.tickets.next_ticket[ticket] >= 0:

@@ -1,6 +1,7 @@
-"""Everything that a simulation knows and changes: structures of arrays, made once and then only filled in.
+"""The whole state of a simulation: structures of arrays that are allocated once and then only written to.
 
-Times are seconds of virtual time since the start. T tickets, L locations, R regions, K modes, M matches at most, S samples at most.
+Times are seconds of virtual time since the start. Sizes: T tickets, L locations, R regions, K modes, at most
+M matches, at most S samples.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from numpy.typing import NDArray
 
 from loadtest.simulate.event_queue import EventQueue, empty_event_queue
 
-MAX_SAMPLES = 2_048  # at most; at least half as many once it was full: a curve as fine as a screen
+MAX_SAMPLES = 2_048  # and at least half as many once the table was full: a curve as fine as a screen
 
 
 class TicketState(IntEnum):
-    """What became of a ticket."""
+    """Where a ticket is."""
 
-    NOT_ARRIVED = 0  # has not arrived yet, or never will: the match before it did not happen
+    NOT_ARRIVED = 0  # not yet, or never: the match before it in the session did not happen
     WAITING = 1
     MATCHED = 2
     ABANDONED = 3  # its players ran out of patience
@@ -36,22 +37,23 @@ class MatchState(IntEnum):
 
 
 class Tickets(NamedTuple):
-    """The tickets: first those of players who come by themselves, in order of arrival, then those for a session's later matches.
+    """The tickets: first those that arrive by themselves, in order of arrival, then those for the later
+    matches of a session.
 
     Attributes:
-        arrives_s: float64[T]; of a later match inf, until the one before it is over.
+        arrives_s: float64[T]; inf for a later match until the match before it is over.
         patience_s: float32[T], seconds until the players cancel.
-        skill: float32[T], what the matchmaker believes: the mean of the ratings.
+        skill: float32[T], what the matchmaker knows: the mean of the ratings.
         size: int32[T], players of the ticket.
         mode: int8[T].
-        group: int32[T], who may meet, as the matching kernel has it.
+        group: int32[T], which tickets may meet, as the matching kernel has it.
         platform: int32[T].
         location: int16[T], a row of ``rtt_ms``.
-        access_ms: float32[T], the line of the player with the slowest.
-        following: int32[T], the ticket of the next match of the session, or -1.
+        access_ms: float32[T], latency of the slowest access link of the ticket's players.
+        next_ticket: int32[T], the ticket of the next match of the session, or -1.
         rtt_ms: float32[L, R], inf where no round trip is published.
         home: int16[L], each location's nearest region; -1 where none is published.
-        first: int64[1], how many tickets come by themselves.
+        independent_count: int64[1], how many tickets arrive by themselves.
     """
 
     arrives_s: NDArray[np.float64]
@@ -70,14 +72,13 @@ class Tickets(NamedTuple):
 
 
 class ModeTable(NamedTuple):
-    """The ways to play; fields [K]. Shapes and spreads are those of ``durations``.
+    """The modes; fields [K]. Shapes and spreads are those of ``warm_pool.draw_duration``.
 
     Attributes:
-        players, min_players: of a match.
+        players, min_players: of a full match, and of the smallest.
         max_latency_ms: round trip above which a ticket is refused.
         match_s: length of a match.
-        spread: float64, see ``durations``.
-        shape: int64, see ``durations``.
+        spread, shape: of the match length.
     """
 
     players: NDArray[np.int64]
@@ -89,22 +90,22 @@ class ModeTable(NamedTuple):
 
 
 class Parameters(NamedTuple):
-    """The rules of the run, one number each.
+    """The parameters of a run, one number each.
 
     Attributes:
         groups: one more than the largest group.
         period_s: between two matching cycles.
-        scarce_s: between two tries to get a server in a region that had none.
-        window: tickets of one home region that a cycle looks at, at least; the oldest.
+        retry_s: between two tries to get a server in a region that had none.
+        window: the least number of tickets of one home region that a cycle looks at, the oldest first.
         join_s: from the assignment until the match begins.
         linger_s: from the end of a match until its server is gone.
-        startup_spread, startup_shape: see ``durations``.
+        startup_spread, startup_shape: of the time that a server takes to start.
         think_s: between two matches of a session, on average.
-        crash_per_s: rate at which a server with a match dies.
-        most: servers at most, all regions together.
-        at_once: starts under way at most, all regions together.
+        crash_per_s: rate at which an allocated server dies.
+        max_servers: of all regions together.
+        max_starting: servers that may be starting at once, all regions together.
         sample_s: between two samples, at first.
-        last_s: then whoever still waits gives up.
+        give_up_at_s: when all tickets that still wait are abandoned.
     """
 
     groups: int
@@ -127,10 +128,10 @@ class TicketRecords(NamedTuple):
     """What became of each ticket.
 
     Attributes:
-        state: uint8[T], a Fate.
+        state: uint8[T], a TicketState.
         assigned_s: float64[T], NaN without a match.
         match: int32[T], or -1.
-        beside: int32[T], another ticket of the same match, or -1.
+        next_in_match: int32[T], another ticket of the same match, or -1.
     """
 
     state: NDArray[np.uint8]
@@ -144,11 +145,11 @@ class Matches(NamedTuple):
 
     Attributes:
         state: a MatchState.
-        region, mode: where and what.
+        region, mode: where it is played, and what.
         players: how many.
         formed_s: when it got its server.
-        ends_s: when the server is free of it.
-        first: one of its tickets; ``Fates.beside`` leads to the others.
+        ends_s: when its server is released.
+        first_ticket: one of its tickets; ``TicketRecords.next_in_match`` leads to the others.
     """
 
     state: NDArray[np.uint8]
@@ -164,18 +165,18 @@ class FleetState(NamedTuple):
     """The servers of each region; fields [R].
 
     Attributes:
-        target: servers wanted that are ready or nearly, without a match.
-        most: servers at most.
+        target: wanted servers without a match, ready or starting.
+        max_servers: limit of the region.
         startup_s: from the start of a server until it is ready.
         closed: OPEN, CLOSED or PAUSED of ``warm_pool``.
         starting, ready, allocated: servers now.
-        peak: the most servers there ever were.
+        peak: the most servers so far.
         started, died: servers so far.
         matches: matches so far that got a server.
-        unmet: times so far that a match asked in vain.
-        server_s, idle_s: server-seconds so far: of all, and of those ready without a match.
-        counted_s: until when the two are counted.
-        scarce_until_s: a try to get a server failed, and the next is due then; -inf otherwise.
+        unmet: times so far that a match asked for a server and got none.
+        server_s, idle_s: server-seconds so far, of all servers and of ready ones.
+        counted_s: up to when the two are counted.
+        retry_at_s: when a match may ask again after one got no server; -inf where the last one got one.
     """
 
     target: NDArray[np.int64]
@@ -200,11 +201,12 @@ class Queue(NamedTuple):
     """The tickets that wait.
 
     Attributes:
-        rows: int32[T], those of mode k from ``starts[k]``, ``used[k]`` of them, in order of age; some of them are gone already.
+        rows: int32[T]; the tickets of mode k are the ``used[k]`` places from ``starts[k]``, in order of age.
+            Some of them have left the queue already.
         starts: int64[K + 1].
         used: int64[K].
-        waiting: int64[K, R], players who wait, by home region.
-        arrived: int64[R], players who were queued so far, by home region.
+        waiting: int64[K, R], waiting players by home region.
+        arrived: int64[R], players queued so far, by home region.
     """
 
     rows: NDArray[np.int32]
@@ -215,7 +217,10 @@ class Queue(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """A look at everything now and then; ``at_s`` [S], then four [S, R], then four [S]. When full, each second one goes."""
+    """The state at some instants: ``at_s`` [S], then four fields [S, R], then four [S].
+
+    When the table is full, every second sample is dropped.
+    """
 
     at_s: NDArray[np.float64]
     waiting: NDArray[np.int32]
@@ -229,24 +234,28 @@ class Samples(NamedTuple):
 
 
 class Counter(IntEnum):
-    """Places in ``World.now``, the counters of the run."""
+    """Places in ``SimulatedWorld.counters``."""
 
     CYCLE = 0  # the number of the next matching cycle
-    ARRIVED = 1  # tickets that have come by themselves
+    ARRIVED = 1  # tickets that have arrived by themselves
     MATCHES = 2
     SAMPLES = 3
-    SAMPLE_EVERY = 4  # a sample each so many times ``Terms.sample_s``
-    CYCLES = 5  # times that the matching kernel was asked
-    CAPPED = 6  # times that it saw the window and not the whole queue
+    SAMPLE_EVERY = 4  # samples are this many times ``Parameters.sample_s`` apart
+    CYCLES = 5  # runs of the matching kernel
+    CAPPED = 6  # runs in which it saw the window and not the whole queue
     PEAK = 7  # the most servers there were at once, all regions together
     ARRIVED_PLAYERS = 8
     PLAYING = 9  # players in a match now
     ABANDONED = 10  # players so far
-    RETURNING = 11  # tickets that will come when their players have rested
+    RETURNING = 11  # tickets that will arrive when their players have rested
 
 
 class SimulatedWorld(NamedTuple):
-    """All of it; ``now`` is int64[len(At)], ``streams`` uint64[4]: start-ups, match lengths, deaths of servers, rests."""
+    """The whole state.
+
+    ``counters`` is int64[len(Counter)]; ``streams`` is uint64[4]: start-ups, match lengths, deaths of
+    servers, rests.
+    """
 
     tickets: Tickets
     modes: ModeTable
@@ -261,7 +270,7 @@ class SimulatedWorld(NamedTuple):
 
 
 def new_world(
-    crowd: Tickets,
+    tickets: Tickets,
     modes: ModeTable,
     parameters: Parameters,
     *,
@@ -271,13 +280,23 @@ def new_world(
     startup_s: NDArray[np.float64],
     streams: NDArray[np.uint64],
 ) -> SimulatedWorld:
-    """The world before anybody arrives, each region with ``ready`` servers or as many as the limits leave it."""
-    tickets, regions = len(crowd.arrives_s), crowd.rtt_ms.shape[1]
-    of_mode = np.bincount(crowd.mode, minlength=len(modes.players))
-    players_of = np.bincount(crowd.mode, weights=crowd.size, minlength=len(modes.players)).astype(np.int64)
+    """Return the state before the first arrival.
+
+    Args:
+        tickets, modes, parameters: of the run; ``tickets`` is changed by it.
+        ready: int64[R], servers at the start, cut to what the limits allow.
+        target, max_servers: int64[R], see FleetState.
+        startup_s: float64[R], see FleetState.
+        streams: uint64[4], states of the random streams.
+    """
+    count, regions = len(tickets.arrives_s), tickets.rtt_ms.shape[1]
+    of_mode = np.bincount(tickets.mode, minlength=len(modes.players))
+    players_of = np.bincount(tickets.mode, weights=tickets.size, minlength=len(modes.players)).astype(
+        np.int64
+    )
     matches = int((players_of // modes.min_players).sum())
     ready = np.minimum(ready, max_servers)
-    for region in range(regions):  # what all regions together may have, the first take
+    for region in range(regions):  # the first regions take what all together may have
         ready[region] = min(ready[region], max(0, parameters.max_servers - int(ready[:region].sum())))
 
     def counts() -> NDArray[np.int64]:
@@ -301,25 +320,25 @@ def new_world(
         counted_s=np.zeros(regions),
         retry_at_s=np.full(regions, -np.inf),
     )
-    now = np.zeros(len(Counter), np.int64)
-    now[Counter.PEAK] = ready.sum()
-    now[Counter.SAMPLE_EVERY] = 1
-    # An entry each: a server that starts or plays, a match whose server was killed until its time is up, a player who rests.
+    counters = np.zeros(len(Counter), np.int64)
+    counters[Counter.PEAK] = ready.sum()
+    counters[Counter.SAMPLE_EVERY] = 1
+    # One entry each: a starting or allocated server, a killed match until its time is up, a resting ticket.
     entries = (
         min(int(max_servers.sum()), parameters.max_servers)
         + matches
-        + tickets
-        - int(crowd.independent_count[0])
+        + count
+        - int(tickets.independent_count[0])
         + 1
     )
     return SimulatedWorld(
-        crowd,
+        tickets,
         modes,
         TicketRecords(
-            np.zeros(tickets, np.uint8),
-            np.full(tickets, np.nan),
-            np.full(tickets, -1, np.int32),
-            np.full(tickets, -1, np.int32),
+            np.zeros(count, np.uint8),
+            np.full(count, np.nan),
+            np.full(count, -1, np.int32),
+            np.full(count, -1, np.int32),
         ),
         Matches(
             np.zeros(matches, np.uint8),
@@ -332,7 +351,7 @@ def new_world(
         ),
         fleet,
         Queue(
-            np.zeros(tickets, np.int32),
+            np.zeros(count, np.int32),
             np.concatenate([[0], np.cumsum(of_mode)]).astype(np.int64),
             np.zeros(len(of_mode), np.int64),
             np.zeros((len(of_mode), regions), np.int64),
@@ -340,7 +359,7 @@ def new_world(
         ),
         empty_event_queue(entries),
         _no_samples(regions),
-        now,
+        counters,
         streams,
     )
 

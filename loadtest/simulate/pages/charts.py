@@ -1,15 +1,27 @@
-"""The curves of a simulation and of a sweep, as plotly figures. Colours of text and grid come from the page."""
+"""The curves of a simulation and of a sweep, as plotly figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from loadtest.report.chart_style import BLUE, BY_NUMBER, GOLD, GREEN, GREY, ORANGE, PINK, RED, SKY
+from loadtest.report.chart_style import (
+    BLUE,
+    BY_NUMBER,
+    GOLD,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    RED,
+    SKY,
+    blank_figure,
+)
 from loadtest.simulate.result import HOUR_S, SimulationResult
 from loadtest.simulate.sweep import Setting, Sweep
 from loadtest.simulate.world import Counter, SimulatedWorld
@@ -18,26 +30,9 @@ Floats = NDArray[np.float64]
 BINS = 48
 INTERVALS = 60  # of the arrivals, in the plot of waits over time
 MAX_POINTS = 600  # of a curve: more than a screen shows
-LONG_S = 2 * HOUR_S  # from here on the time axis is in hours
+LONG_S = 2 * HOUR_S  # from this length on the time axis is in hours
 
-
-def blank(x_title: str, y_title: str, *, hover: str = "closest", height: int = 320) -> go.Figure:
-    """A figure without curves, as all of a page are."""
-    axis = {"zeroline": False, "automargin": True}
-    return go.Figure(
-        layout={
-            "template": "none",
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "font": {"family": "system-ui, sans-serif", "size": 13, "color": GREY},
-            "margin": {"l": 56, "r": 14, "t": 36, "b": 46},
-            "height": height,
-            "hovermode": hover,
-            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-            "xaxis": axis | {"title": {"text": x_title, "standoff": 8}},
-            "yaxis": axis | {"title": {"text": y_title, "standoff": 6}, "rangemode": "tozero"},
-        }
-    )
+_axes = partial(blank_figure, from_zero=True)
 
 
 class TimeAxis:
@@ -48,23 +43,23 @@ class TimeAxis:
         self.title = "hours since the start" if self.unit_s > 1.0 else "seconds since the start"
 
     def positions(self, at_s: Any) -> list[float]:
-        """Times on the axis."""
+        """Return times in seconds as positions on the axis."""
         return [round(float(at) / self.unit_s, 4) for at in at_s]
 
 
 def players(result: SimulationResult) -> go.Figure:
-    """Who waits and who plays over time, and who has given up."""
-    world, clock = result.run.world, TimeAxis(result.run.virtual_s)
+    """Waiting, playing and abandoned players over time."""
+    world, axis = result.run.world, TimeAxis(result.run.virtual_s)
     at, rows = _samples(world)
-    figure = blank(clock.title, "players", hover="x unified")
+    figure = _axes(axis.title, "players")
     samples = world.samples
     for name, values, colour in (
         ("waiting", samples.waiting[rows].sum(axis=1), ORANGE),
         ("playing", samples.playing[rows], GREEN),
-        ("given up so far", samples.abandoned[rows], GREY),
+        ("abandoned so far", samples.abandoned[rows], GREY),
     ):
         figure.add_scatter(
-            x=clock.positions(at),
+            x=axis.positions(at),
             y=values.tolist(),
             name=name,
             stackgroup="players",
@@ -72,21 +67,21 @@ def players(result: SimulationResult) -> go.Figure:
             line={"width": 0.5, "color": colour},
             fillcolor=colour,
         )
-    return _marked(figure, result, clock)
+    return _marked(figure, result, axis)
 
 
 def servers(result: SimulationResult) -> go.Figure:
-    """The servers of all regions by state, stacked, and the most that the fleet may have."""
-    world, clock = result.run.world, TimeAxis(result.run.virtual_s)
+    """The servers of all regions by state, stacked, over time."""
+    world, axis = result.run.world, TimeAxis(result.run.virtual_s)
     at, rows = _samples(world)
-    figure = blank(clock.title, "servers", hover="x unified")
+    figure = _axes(axis.title, "servers")
     for name, values, colour in (
         ("in a match", world.samples.allocated, GREEN),
         ("ready", world.samples.ready, SKY),
         ("starting", world.samples.starting, GOLD),
     ):
         figure.add_scatter(
-            x=clock.positions(at),
+            x=axis.positions(at),
             y=values[rows].sum(axis=1).tolist(),
             name=name,
             stackgroup="servers",
@@ -94,17 +89,17 @@ def servers(result: SimulationResult) -> go.Figure:
             line={"width": 0.5, "color": colour},
             fillcolor=colour,
         )
-    return _marked(figure, result, clock)
+    return _marked(figure, result, axis)
 
 
 def regions(result: SimulationResult) -> go.Figure:
-    """Who waits in each region, by the nearest one, and the servers that are ready there."""
-    world, clock = result.run.world, TimeAxis(result.run.virtual_s)
+    """Waiting players over time, by their nearest region."""
+    world, axis = result.run.world, TimeAxis(result.run.virtual_s)
     at, rows = _samples(world)
-    figure = blank(clock.title, "players waiting", hover="x unified")
+    figure = _axes(axis.title, "players waiting")
     for index, name in enumerate(result.run.setup.regions):
         figure.add_scatter(
-            x=clock.positions(at),
+            x=axis.positions(at),
             y=world.samples.waiting[rows, index].tolist(),
             name=name,
             mode="lines",
@@ -114,13 +109,9 @@ def regions(result: SimulationResult) -> go.Figure:
 
 
 def waits_over_time(result: SimulationResult) -> go.Figure:
-    """Waits by when the players came: median, p95, and the share that gave up."""
-    world, clock = result.run.world, TimeAxis(result.run.virtual_s)
-    figure = blank(
-        clock.title.replace("since the start", "since the start, when they came"),
-        "seconds of wait",
-        hover="x unified",
-    )
+    """Median and p95 wait by the time of arrival."""
+    world, axis = result.run.world, TimeAxis(result.run.virtual_s)
+    figure = _axes(f"{axis.title}, when they arrived", "seconds of wait")
     arrived_s = world.tickets.arrives_s[result.matched]
     if not len(arrived_s):
         return figure
@@ -136,19 +127,19 @@ def waits_over_time(result: SimulationResult) -> go.Figure:
             high.append(round(float(p95), 3))
     for name, values, colour in (("p95", high, RED), ("p50", median, BLUE)):
         figure.add_scatter(
-            x=clock.positions(middles), y=values, name=name, mode="lines", line={"width": 2, "color": colour}
+            x=axis.positions(middles), y=values, name=name, mode="lines", line={"width": 2, "color": colour}
         )
     return figure
 
 
 def waits(result: SimulationResult) -> go.Figure:
-    """How many waited how long, by the region of the match."""
-    return histogram(result.waits_by_region(), "seconds of wait", "players", "s")
+    """Histogram of waits, by the region of the match."""
+    return tail_histogram(result.waits_by_region(), "seconds of wait", "players", "s")
 
 
 def skill_bands(result: SimulationResult) -> go.Figure:
-    """Waits by skill: whether anybody waits longer for being better or worse than most."""
-    figure = blank("skill", "seconds of wait")
+    """Median and p95 wait in five bands of skill."""
+    figure = _axes("skill", "seconds of wait")
     bands = [(name, values) for name, values in result.waits_by_skill() if len(values)]
     for label, point, colour in (("p50", 50, BLUE), ("p95", 95, RED)):
         figure.add_bar(
@@ -161,28 +152,28 @@ def skill_bands(result: SimulationResult) -> go.Figure:
 
 
 def quality(result: SimulationResult) -> go.Figure:
-    """How far apart the players of a match are in skill."""
-    return histogram({"": result.skill_spread}, "standard deviation of skill in a match", "matches", "")
+    """Histogram of the spread of skill in a match."""
+    return tail_histogram({"": result.skill_spread}, "standard deviation of skill in a match", "matches", "")
 
 
 def latencies(result: SimulationResult) -> go.Figure:
-    """Round trips to the servers that the players were sent to."""
+    """Histogram of round trips to the servers, by region."""
     world = result.run.world
     region = np.repeat(
         world.matches.region[world.records.match[result.matched]], world.tickets.size[result.matched]
     )
     latency = result.latency_ms.astype(np.float64)
     groups = {name: latency[region == index] for index, name in enumerate(result.run.setup.regions)}
-    return histogram(groups, "milliseconds to the server", "players", "ms")
+    return tail_histogram(groups, "milliseconds to the server", "players", "ms")
 
 
 def money(result: SimulationResult) -> go.Figure:
-    """What the servers have cost over time."""
-    world, clock = result.run.world, TimeAxis(result.run.virtual_s)
+    """The cost of the servers so far, over time."""
+    world, axis = result.run.world, TimeAxis(result.run.virtual_s)
     at, rows = _samples(world)
-    figure = blank(clock.title, "money so far", hover="x unified")
+    figure = _axes(axis.title, "cost so far")
     figure.add_scatter(
-        x=clock.positions(at),
+        x=axis.positions(at),
         y=(world.samples.server_s[rows] / HOUR_S * result.price_per_server_hour).round(4).tolist(),
         name="all servers",
         mode="lines",
@@ -192,13 +183,13 @@ def money(result: SimulationResult) -> go.Figure:
     return figure
 
 
-def histogram(groups: Mapping[str, Any], x_title: str, y_title: str, unit: str) -> go.Figure:
-    """Bars of one bin width for all groups, stacked."""
-    figure = blank(x_title, y_title)
+def tail_histogram(groups: Mapping[str, Any], x_title: str, y_title: str, unit: str) -> go.Figure:
+    """Stacked bars of one bin width for all groups; the longest half per cent is in the last bar."""
+    figure = _axes(x_title, y_title)
     filled = {name: values for name, values in groups.items() if len(values)}
     if not filled:
         return figure.add_annotation(text="nobody", showarrow=False, font={"size": 16})
-    # The last hundredth of a long tail would press all others into one bar; it goes into the last one.
+    # The end of a long tail would press all else into one bar, so it goes into the last bar.
     top = max(float(np.percentile(values, 99.5)) for values in filled.values())
     edges = np.linspace(0.0, max(top * 1.02, 1e-6), BINS + 1)
     middles, width = (edges[:-1] + edges[1:]) / 2, float(edges[1] - edges[0])
@@ -217,8 +208,10 @@ def histogram(groups: Mapping[str, Any], x_title: str, y_title: str, unit: str) 
 
 
 def wait_against_money(found: Sweep) -> go.Figure:
-    """Each setting a point: what it costs, and its p95 wait, with 95 % intervals; a line a value of what is varied beside the first."""
-    figure = blank("cost", "wait p95, seconds", height=420)
+    """A point for each setting: cost and p95 wait with 95 % intervals; a line for each value of what varies
+    beside the first.
+    """
+    figure = _axes("cost", "wait p95, seconds", height=420)
     for number, (label, settings) in enumerate(_lines(found).items()):
         colour = BY_NUMBER[number % len(BY_NUMBER)]
         known = [one for one in settings if one.estimate("wait_p95_s").mean is not None]
@@ -263,10 +256,10 @@ def wait_against_money(found: Sweep) -> go.Figure:
 
 
 def over_setting(found: Sweep, measure: str, title: str) -> go.Figure:
-    """A measure over the values of what is varied first, with its band."""
+    """A measure over the values of the first variation, with its 95 % band."""
     first = found.variations[0]
     numeric = all(isinstance(value, int | float) for value in first.values)
-    figure = blank(first.path, title)
+    figure = _axes(first.path, title)
     for number, (label, settings) in enumerate(_lines(found).items()):
         colour = BY_NUMBER[number % len(BY_NUMBER)]
         known = [one for one in settings if one.estimate(measure).mean is not None]
@@ -293,8 +286,8 @@ def over_setting(found: Sweep, measure: str, title: str) -> go.Figure:
 
 
 def real_and_simulated(curves: Sequence[tuple[str, Floats]], step_s: float, y_title: str) -> go.Figure:
-    """A real curve and its simulation, a point each ``step_s`` from the start."""
-    figure = blank("seconds since the start", y_title, hover="x unified")
+    """A real curve and its simulation, a point every ``step_s`` from the start."""
+    figure = _axes("seconds since the start", y_title)
     for (name, values), colour, dash in zip(curves, (BLUE, ORANGE), ("solid", "dash"), strict=True):
         figure.add_scatter(
             x=(np.arange(len(values)) * step_s).tolist(),
@@ -307,8 +300,8 @@ def real_and_simulated(curves: Sequence[tuple[str, Floats]], step_s: float, y_ti
 
 
 def cumulative_shares(groups: Sequence[tuple[str, Floats]], x_title: str) -> go.Figure:
-    """Cumulative shares of real and simulated values: where the curves lie on each other, the two are alike."""
-    figure = blank(x_title, "share")
+    """Cumulative shares of real and simulated values: two alike distributions have one curve."""
+    figure = _axes(x_title, "share")
     points = np.linspace(0.0, 100.0, 201)
     for (name, values), colour, dash in zip(groups, (BLUE, ORANGE), ("solid", "dash"), strict=True):
         if len(values):
@@ -323,18 +316,18 @@ def cumulative_shares(groups: Sequence[tuple[str, Floats]], x_title: str) -> go.
 
 
 def _samples(world: SimulatedWorld) -> tuple[Floats, NDArray[np.int64]]:
-    """Times and rows of the samples, thinned to what a screen shows."""
+    """Return times and rows of the samples, at most MAX_POINTS of them."""
     count = int(world.counters[Counter.SAMPLES])
     rows = np.unique(np.linspace(0, count - 1, min(count, MAX_POINTS)).astype(np.int64))
     return world.samples.at_s[rows], rows
 
 
-def _marked(figure: go.Figure, result: SimulationResult, clock: TimeAxis) -> go.Figure:
-    """With a line for each thing that went wrong."""
+def _marked(figure: go.Figure, result: SimulationResult, axis: TimeAxis) -> go.Figure:
+    """Add a line for each incident."""
     for incident in result.run.setup.incidents:
         if incident.text:
             figure.add_vline(
-                x=incident.at_s / clock.unit_s,
+                x=incident.at_s / axis.unit_s,
                 line={"width": 1, "dash": "dot", "color": RED},
                 annotation={"text": incident.text, "font": {"size": 11}, "textangle": -90, "yanchor": "top"},
             )
@@ -342,7 +335,7 @@ def _marked(figure: go.Figure, result: SimulationResult, clock: TimeAxis) -> go.
 
 
 def _lines(found: Sweep) -> dict[str, list[Setting]]:
-    """The settings by all varied values but the first."""
+    """Return the settings grouped by all varied values but the first."""
     lines: dict[str, list[Setting]] = {}
     for setting in found.settings:
         rest = dict(list(setting.values.items())[1:])
@@ -355,7 +348,7 @@ def _named(values: Mapping[str, Any]) -> str:
 
 
 def _band(figure: go.Figure, x: Sequence[Any], values: Sequence[Any], colour: str, label: str) -> None:
-    """The 95 % interval of a curve, as an area."""
+    """Add the 95 % interval of a curve, as an area."""
     lows = [max(0.0, each.low) for each in values]
     highs = [each.high for each in values]
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
@@ -373,7 +366,7 @@ def _band(figure: go.Figure, x: Sequence[Any], values: Sequence[Any], colour: st
 
 
 def _limit(figure: go.Figure, found: Sweep) -> None:
-    """The wait that the scenario allows, as a curve, so that the legend can name it."""
+    """Add the wait that the scenario allows, as a curve, so that the legend names it."""
     limit = found.scenario.objectives.wait_p95_s
     costs = [setting.estimate("cost").mean for setting in found.settings]
     if limit is None or not costs:

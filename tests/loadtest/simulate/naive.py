@@ -1,4 +1,6 @@
-"""The simulator once more, in plain Python: every cycle of the grid, one ticket and one server after the other."""
+"""The simulator once more, in plain Python: every cycle of the grid, one ticket and one server after the
+other.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from loadtest.bots.rng import next_exponential
-from loadtest.simulate.durations import draw_duration
-from loadtest.simulate.setup import Setup
+from loadtest.simulate.simulator import Setup
+from loadtest.simulate.warm_pool import draw_duration
 from matchmaker.matching.kernel import Tickets, match_tickets
 from matchmaker.rules.rules import Rules
 
@@ -62,10 +64,10 @@ class Naive:
         self.counted_s = now
 
     def fill(self, now: float) -> None:
-        terms = self.setup.parameters
+        parameters = self.setup.parameters
         while (
-            sum(map(self.live, range(len(self.ready)))) < terms.max_servers
-            and sum(self.starting) < terms.max_starting
+            sum(map(self.live, range(len(self.ready)))) < parameters.max_servers
+            and sum(self.starting) < parameters.max_starting
         ):
             needs = [
                 self.buffer - self.ready[r] - self.starting[r]
@@ -80,9 +82,9 @@ class Naive:
             takes = draw_duration(
                 self.streams,
                 STARTUPS,
-                terms.startup_shape,
+                parameters.startup_shape,
                 self.setup.startup_s[region],
-                terms.startup_spread,
+                parameters.startup_spread,
             )
             heapq.heappush(self.calendar, (now + takes, region * 4 + READY))
 
@@ -128,14 +130,14 @@ class Naive:
         self.fill(now)
 
     def form(self, now: float) -> list[tuple[int, list[int]]]:
-        crowd, rows = self.setup.tickets, np.array(self.waiting)
+        tickets, rows = self.setup.tickets, np.array(self.waiting)
         tickets = Tickets(
-            crowd.rtt_ms[crowd.location[rows]] + crowd.access_ms[rows][:, None],
-            crowd.skill[rows],
+            tickets.rtt_ms[tickets.location[rows]] + tickets.access_ms[rows][:, None],
+            tickets.skill[rows],
             np.array([self.arrives[row] for row in rows]),
-            crowd.group[rows],
+            tickets.group[rows],
             rows.astype(np.int64),
-            size=crowd.size[rows],
+            size=tickets.size[rows],
         )
         formed = match_tickets(self.rules, now, tickets)
         groups = [
@@ -170,7 +172,7 @@ class Naive:
 
     def run(self) -> None:
         """Until nobody waits, plays or rests."""
-        crowd, number, arrived = self.setup.tickets, 0, 0
+        tickets, number, arrived = self.setup.tickets, 0, 0
         self.fill(0.0)
         while True:
             now = number * self.setup.parameters.period_s
@@ -178,14 +180,14 @@ class Naive:
                 at, what = heapq.heappop(self.calendar)
                 self.count(at)
                 self.happen(what, at)
-            while arrived < crowd.independent_count[0] and self.arrives[arrived] <= now:
+            while arrived < tickets.independent_count[0] and self.arrives[arrived] <= now:
                 self.waiting.append(arrived)
                 self.state[arrived] = 1
                 arrived += 1
-            for row in [r for r in self.waiting if self.arrives[r] + crowd.patience_s[r] < now]:
+            for row in [r for r in self.waiting if self.arrives[r] + tickets.patience_s[r] < now]:
                 self.waiting.remove(row)
                 self.state[row] = 3
-            home = arrived == crowd.independent_count[0] and not self.waiting and not self.returning
+            home = arrived == tickets.independent_count[0] and not self.waiting and not self.returning
             if home and sum(self.allocated) == 0:
                 self.count(now)
                 return

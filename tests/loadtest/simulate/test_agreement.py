@@ -1,4 +1,4 @@
-"""What real floods came to, recorded by ``launchday bench rehearsal``, against the simulator as it is now."""
+"""What real floods came to, recorded by ``launchday bench agreement``, against the simulator as it is now."""
 
 from __future__ import annotations
 

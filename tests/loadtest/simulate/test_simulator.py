@@ -8,14 +8,12 @@ import pytest
 from launchday.settings import Settings
 from loadtest.scenario.reader import SHIPPED, load_scenario
 from loadtest.simulate import plan as planning
-from loadtest.simulate.laboratory import queueing_model
 from loadtest.simulate.plan import plan
 from loadtest.simulate.policy import FixedBuffer
 from loadtest.simulate.result import SimulationResult
-from loadtest.simulate.samples import take_sample
-from loadtest.simulate.setup import Incident, Setup
-from loadtest.simulate.simulator import simulate
-from loadtest.simulate.time_advance import advance
+from loadtest.simulate.simulator import Incident, Setup, simulate
+from loadtest.simulate.theory import queueing_model
+from loadtest.simulate.time_advance import advance, take_sample
 from loadtest.simulate.warm_pool import count_server_seconds, fill, kill_servers, retarget
 from loadtest.simulate.world import MAX_SAMPLES, Counter, MatchState, TicketState, new_world
 from matchmaker.director import match_loop
@@ -24,15 +22,17 @@ from tests.loadtest.simulate.naive import Naive
 
 
 def night(seed: int, buffer: int, *, scarce_s: float, patience_s: float) -> Setup:
-    """The shipped night: three regions, parties, sessions of two matches; with a fixed buffer, slow starts and dying servers."""
+    """The shipped night: three regions, parties, sessions of two matches; with a fixed buffer, slow starts
+    and dying servers.
+    """
     scenario = load_scenario(SHIPPED / "night.yaml").model_copy(update={"seed": seed})
     setup = plan(scenario)
-    crowd = setup.tickets._replace(patience_s=np.full_like(setup.tickets.patience_s, patience_s))
+    tickets = setup.tickets._replace(patience_s=np.full_like(setup.tickets.patience_s, patience_s))
     return replace(
         setup,
-        crowd=crowd,
+        tickets=tickets,
         policy=FixedBuffer(buffer),
-        terms=setup.parameters._replace(
+        parameters=setup.parameters._replace(
             scarce_s=scarce_s, crash_per_s=0.005, startup_spread=0.5, most=4, last_s=1e9, at_once=2
         ),
         ready=np.full(3, buffer),

@@ -36,10 +36,10 @@ def test_values_are_read(text: str, values: tuple[object, ...]) -> None:
         ("fleet.buffer=", "such as"),
         ("fleet.buffer=4..1", "backwards"),
         ("fleet.buffer=0..9/0", "backwards"),
-        ("fleet.buffer=a..b", "no range"),
+        ("fleet.buffer=a..b", "not a range"),
         ("fleet.buffer=0..1000000/1", "larger steps"),
-        ("fleet.buffer=1,,2", "no value"),
-        ("fleet.buffer=[1]", "no value"),
+        ("fleet.buffer=1,,2", "not a value"),
+        ("fleet.buffer=[1]", "not a value"),
     ],
 )
 def test_what_cannot_be_read_is_explained(text: str, says: str) -> None:

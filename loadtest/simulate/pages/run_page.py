@@ -1,0 +1,212 @@
+"""The page of one simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from loadtest.report.html import Verdict, mark, paragraph, plot_card, render_page, table, text_card
+from loadtest.scenario.model import Scenario
+from loadtest.simulate.pages import charts
+from loadtest.simulate.pages.text import format_duration, format_number, scenario_yaml
+from loadtest.simulate.result import SHARE_UNIT, Objective, SimulationResult
+from loadtest.simulate.world import Counter
+
+
+def render_run(
+    scenario: Scenario, result: SimulationResult, figures: dict[str, Any], asked: Sequence[Objective]
+) -> str:
+    """Return the page of a run as HTML. The same scenario and seed give the same bytes.
+
+    Args:
+        scenario: that was simulated.
+        result: of the run.
+        figures: of the run, as ``command.figures_of`` returns them.
+        asked: the scenario's objectives.
+    """
+    passed = all(one.met for one in asked)
+    price = scenario.fleet.price_per_server_hour
+    return render_page(
+        title=f"{scenario.name} simulated · launchday",
+        heading=f"{scenario.name} in virtual time · {figures['players']:,} players",
+        subheading=(
+            f"{scenario.description} {format_duration(figures['virtual_s'])} of virtual time, seed "
+            f"{scenario.seed}."
+        ).strip(),
+        verdict=Verdict(
+            "passed" if passed else "failed",
+            "Objectives met" if passed else "Objectives missed",
+            run_sentence(figures),
+        ),
+        figures=run_tiles(figures),
+        cards=[
+            text_card("Objectives", _objectives(asked)),
+            text_card("What broke first", paragraph(first_bottleneck(result, asked), "sentence")),
+            plot_card(
+                "players",
+                "Players",
+                "Waiting, playing and abandoned players; red lines: incidents.",
+                charts.players(result),
+                wide=True,
+            ),
+            plot_card(
+                "servers", "Servers", "All regions together, by state.", charts.servers(result), wide=True
+            ),
+            plot_card(
+                "over_time",
+                "Wait by arrival",
+                "Of the players who arrived at that time and got a match.",
+                charts.waits_over_time(result),
+            ),
+            plot_card(
+                "regions", "Queue by region", "Players by their nearest region.", charts.regions(result)
+            ),
+            plot_card(
+                "waits",
+                "Wait for a match",
+                "By the region of the match; the longest half per cent is in the last bar.",
+                charts.waits(result),
+            ),
+            plot_card(
+                "bands",
+                "Wait by skill",
+                "Five bands with as many tickets in each, from the least skilled to the best.",
+                charts.skill_bands(result),
+            ),
+            plot_card(
+                "quality",
+                "Match quality",
+                "Standard deviation of the skill in a match; that of all players is "
+                f"{_population_spread(result):.2f}.",
+                charts.quality(result),
+            ),
+            plot_card(
+                "latency",
+                "Round trip",
+                "To the server of the match, the player's access link included.",
+                charts.latencies(result),
+            ),
+            plot_card(
+                "money",
+                "Cost",
+                f"At {price:g} for each hour of a server, from its start to its end.",
+                charts.money(result),
+            ),
+            text_card("Regions", _regions(result)),
+        ],
+        repeat_note="The same file and seed give the same run, byte for byte. Save it, and run launchday "
+        "simulate FILE.",
+        repeat=scenario_yaml(scenario),
+    )
+
+
+def run_sentence(figures: dict[str, Any]) -> str:
+    """Return what happened in two sentences, from the figures of a run."""
+    wait = figures["wait_s"]
+    if wait["p50"] is None:
+        return f"None of the {figures['players']:,} players got a match."
+    share = figures["abandoned_share"]
+    return (
+        f"Half of the players had a match within {wait['p50']:.1f} s, 95 % within {wait['p95']:.1f} s; "
+        f"{share:.2%} gave up. The fleet had {figures['servers_peak']:,} servers at its peak and cost "
+        f"{figures['cost']:,.2f}, "
+        f"{figures['idle_share']:.0%} of it for ready servers without a match."
+    )
+
+
+def run_tiles(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return value and label of the eight figures at the top of the page."""
+    wait, spread, latency = figures["wait_s"], figures["skill_spread"], figures["latency_ms"]
+    return [
+        (f"{figures['matched']:,}", "players matched"),
+        (f"{figures['matches']:,}", "matches"),
+        (f"{format_number(wait['p50'])} / {format_number(wait['p95'])} s", "wait, p50 / p95"),
+        (f"{figures['abandoned']:,}", "players gave up"),
+        (f"{figures['servers_peak']:,}", "servers at the peak"),
+        (f"{figures['cost']:,.2f}", "cost"),
+        (format_number(spread["p50"]), "skill spread in a match, p50"),
+        (f"{format_number(latency['p50'])} / {format_number(latency['p95'])} ms", "round trip, p50 / p95"),
+    ]
+
+
+def first_bottleneck(result: SimulationResult, asked: Sequence[Objective]) -> str:
+    """Return which region ran out of ready servers first, when, and which objectives were missed."""
+    world, setup = result.run.world, result.run.setup
+    count = int(world.counters[Counter.SAMPLES])
+    samples = world.samples
+    seats = int(setup.modes.players.min())
+    empty = (samples.ready[:count] == 0) & (samples.waiting[:count] >= seats)
+    missed = [one.name for one in asked if not one.met]
+    end = f" Missed: {', '.join(missed)}." if missed else " Every objective was met nevertheless."
+    first_fault = next((incident for incident in setup.incidents if incident.text), None)
+    if not empty.any():
+        nothing = "Nothing: no region ran out of ready servers while a full match waited."
+        if first_fault is not None:
+            nothing = (
+                f"Only what was planned: {first_fault.text} at {first_fault.at_s:,.0f} s. "
+                "No region ran out of ready servers."
+            )
+        return nothing + (f" Missed: {', '.join(missed)}." if missed else "")
+    at = int(np.argmax(empty.any(axis=1)))
+    region = int(np.argmax(empty[at]))
+    dry_s = float(np.diff(samples.at_s[:count])[empty[:-1, region]].sum())
+    worst = int(samples.waiting[:count, region].max())
+    return (
+        f"{setup.regions[region]} ran out of ready servers {samples.at_s[at]:,.0f} s after the start. "
+        "Matches there waited for "
+        f"servers to start, {dry_s:,.0f} s in all, with up to {worst:,} players in the queue.{end}"
+    )
+
+
+def _objectives(asked: Sequence[Objective]) -> Markup:
+    if not asked:
+        return paragraph("The scenario has no objective that virtual time can measure.", "quiet")
+    rows = [
+        (
+            one.name,
+            _measured(one, one.measured),
+            f"≤ {_measured(one, one.limit)}",
+            mark(one.met, "met", "missed"),
+        )
+        for one in asked
+    ]
+    return table(("objective", "measured", "limit", ""), rows, numbers=(1, 2))
+
+
+def _regions(result: SimulationResult) -> Markup:
+    world, names = result.run.world, result.run.setup.regions
+    fleet = world.fleet
+    waits = result.waits_by_region()
+    rows = []
+    for index, name in enumerate(names):
+        values = waits[name]
+        p95 = float(np.percentile(values, 95)) if len(values) else None
+        idle = fleet.idle_s[index] / fleet.server_s[index] if fleet.server_s[index] else 0.0
+        rows.append(
+            (
+                name,
+                f"{int(fleet.matches[index]):,}",
+                format_number(p95),
+                f"{int(fleet.peak[index]):,}",
+                f"{idle:.0%}",
+            )
+        )
+    return table(("region", "matches", "wait p95, s", "servers", "idle"), rows, numbers=range(1, 5))
+
+
+def _population_spread(result: SimulationResult) -> float:
+    """Return the standard deviation of the true skills of all players."""
+    setup = result.run.setup
+    tickets = int(setup.tickets.independent_count[0])
+    players = max(1, result.count)
+    mean = float(setup.skill_sum[:tickets].sum()) / players
+    return float(np.sqrt(max(0.0, float(setup.skill_squares[:tickets].sum()) / players - mean**2)))
+
+
+def _measured(one: Objective, value: float | None) -> str:
+    if one.unit == SHARE_UNIT:
+        return "–" if value is None else f"{value:.3%}"
+    return f"{format_number(value)} {one.unit}".strip()
