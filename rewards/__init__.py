@@ -1,1 +1,1 @@
-"""The events, and the service that turns them into experience, levels and statistics, each exactly once."""
+"""Events, and the service that turns each of them once into experience, levels, ratings and statistics."""

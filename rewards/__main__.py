@@ -1,10 +1,11 @@
-"""``python -m rewards``: the consumer with its health, metrics and books on ``rewards_port``."""
+"""``python -m rewards``: the consumer, with its health, metrics and counters on ``rewards_port``."""
 
 from __future__ import annotations
 
 import sys
 
 from launchday import telemetry
+from launchday.clock import SystemClock
 from launchday.service import serve
 from launchday.settings import settings
 from rewards import app
@@ -21,7 +22,7 @@ def main() -> int:
     except RulesError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    serve(app.build(configured, xp_rules), configured.bind_host, configured.rewards_port)
+    serve(app.build(configured, xp_rules, SystemClock()), configured.bind_host, configured.rewards_port)
     return 0
 
 

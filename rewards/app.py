@@ -1,4 +1,4 @@
-"""The HTTP side: health, metrics and the books of a running consumer."""
+"""The HTTP application: health, metrics, and the counters and newest dead letters of a running consumer."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, Field
 from redis.asyncio import Redis
 
+from launchday.clock import Clock
 from launchday.problems import ProblemError
 from launchday.service import ServiceCaller, create_app, terminate_when_done
 from launchday.settings import Settings
 from meta_service.client import ProgressCache, RatingCache
-from rewards import letters
+from rewards import dead_letters
+from rewards.client import RewardsCounters
 from rewards.consumer.cache_publisher import CachePublisher
 from rewards.consumer.consumer import Consumer
 from rewards.consumer.outbox import OutboxRelay
@@ -29,23 +31,13 @@ CONSUMER_NAME = "rewards"
 CACHE_TIMEOUT_S = 5.0
 STOP_TIMEOUT_S = 8.0
 MAX_DEAD_LETTERS = 200
-DEAD_LETTERS_TIMEOUT_S = 8.0  # a broker that is away keeps a client for longer
+DEAD_LETTERS_TIMEOUT_S = 8.0  # a client waits longer for a broker that does not answer
 
 log = structlog.get_logger()
 
 
-class Books(BaseModel):
-    """What has been applied. Totals come from the store, so they survive restarts; duplicates are this process's."""
-
-    kills_applied: int
-    events_applied: int
-    duplicates: int
-    dead_letters: int
-    lag: int | None = Field(description="Records not applied yet, all partitions; null while Kafka is away.")
-
-
 class DeadLetterSummary(BaseModel):
-    """A record that was set aside; ``launchday events dead-letters`` shows it whole and sends it again."""
+    """A record that was no event; ``launchday events dead-letters`` shows it whole and resends it."""
 
     origin: str = Field(description="topic/partition/offset")
     at: float = Field(description="The record's time, Unix seconds.")
@@ -54,13 +46,13 @@ class DeadLetterSummary(BaseModel):
 
 
 class NewestDeadLetters(BaseModel):
-    """The newest first."""
+    """The newest dead letters, the newest first."""
 
     dead_letters: list[DeadLetterSummary]
 
 
-def build(settings: Settings, rules: Rules) -> FastAPI:
-    """Make the application; its lifespan runs the consumer."""
+def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
+    """Make the application; its lifespan runs the consumer, the cache publisher and the outbox relay."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -71,37 +63,42 @@ def build(settings: Settings, rules: Rules) -> FastAPI:
             DEAD_LETTERS.name(settings.topic_prefix),
             announce_level_ups=True,
         )
-        outbox = OutboxRelay(store.connections, settings.kafka_bootstrap, settings.topic_prefix)
+        outbox = OutboxRelay(store.connections, settings.kafka_bootstrap, settings.topic_prefix, clock)
         redis = Redis.from_url(
             settings.cache_url, socket_timeout=CACHE_TIMEOUT_S, socket_connect_timeout=CACHE_TIMEOUT_S
         )
-        follower = CachePublisher(ProgressCache(redis), RatingCache(redis))
+        publisher = CachePublisher(ProgressCache(redis), clock, RatingCache(redis))
         consumer = Consumer(
-            settings.kafka_bootstrap, settings.topic_prefix, store, follower, notify_outbox=outbox.notify
+            settings.kafka_bootstrap,
+            settings.topic_prefix,
+            store,
+            publisher,
+            clock,
+            notify_outbox=outbox.notify,
         )
         app.state.store, app.state.consumer = store, consumer
         consuming = asyncio.create_task(consumer.run(), name="consume")
-        following = asyncio.create_task(follower.run(), name="follow")
-        telling = asyncio.create_task(outbox.run(), name="tell")
-        for task in (consuming, following, telling):
+        publishing = asyncio.create_task(publisher.run(), name="publish to the cache")
+        relaying = asyncio.create_task(outbox.run(), name="relay the outbox")
+        for task in (consuming, publishing, relaying):
             task.add_done_callback(terminate_when_done)
         try:
             yield
         finally:
-            for task in (consuming, following, telling):
+            for task in (consuming, publishing, relaying):
                 task.remove_done_callback(terminate_when_done)
             await consumer.stop()
             _, late = await asyncio.wait({consuming}, timeout=STOP_TIMEOUT_S)
             if not late:
-                await follower.flush(STOP_TIMEOUT_S)
-            await _cancel(consuming, following, telling)
+                await publisher.flush(STOP_TIMEOUT_S)
+            await _cancel(consuming, publishing, relaying)
             await store.close()
             await redis.aclose()
 
     app = create_app("rewards", settings, lifespan)
 
-    @app.get("/v1/internal/books", tags=["internal"])
-    async def books(request: Request, _caller: ServiceCaller) -> Books:
+    @app.get("/v1/internal/counters", tags=["internal"])
+    async def counters(request: Request, _caller: ServiceCaller) -> RewardsCounters:
         """Say what has been applied and what waits."""
         consumer: Consumer = request.app.state.consumer
         store: Store = request.app.state.store
@@ -110,9 +107,9 @@ def build(settings: Settings, rules: Rules) -> FastAPI:
             totals = await store.totals([topic.name(settings.topic_prefix) for topic in REWARDS_TOPICS])
         except StoreUnavailableError as error:
             raise ProblemError(
-                503, "store-unavailable", "the store is away: try again", headers={"Retry-After": "1"}
+                503, "store-unavailable", "the store does not answer: try again", headers={"Retry-After": "1"}
             ) from error
-        return Books(
+        return RewardsCounters(
             kills_applied=totals.kills,
             events_applied=totals.events,
             duplicates=consumer.counters.duplicates,
@@ -121,17 +118,17 @@ def build(settings: Settings, rules: Rules) -> FastAPI:
         )
 
     @app.get("/v1/internal/dead-letters", tags=["internal"])
-    async def dead_letters(
+    async def newest_dead_letters(
         _caller: ServiceCaller, limit: Annotated[int, Query(ge=1, le=MAX_DEAD_LETTERS)] = 20
     ) -> NewestDeadLetters:
         """List the newest dead letters."""
         try:
             async with asyncio.timeout(DEAD_LETTERS_TIMEOUT_S):
-                found = await letters.newest(settings.kafka_bootstrap, settings.topic_prefix, limit)
+                found = await dead_letters.read_newest(settings.kafka_bootstrap, settings.topic_prefix, limit)
         except (DeadLettersError, TimeoutError) as error:
             raise ProblemError(
                 503,
-                "letters-unavailable",
+                "dead-letters-unavailable",
                 "the dead letters cannot be read right now: try again",
                 headers={"Retry-After": "5"},
             ) from error

@@ -1,4 +1,4 @@
-"""``launchday events``: what an operator does with events: dead letters, questions, pictures, progression made anew."""
+"""``launchday events``: dead letters, queries, the heat map, and rebuilding progression."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from collections.abc import Coroutine
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from launchday.clock import SystemClock
 from launchday.settings import ENV_PREFIX, Settings, settings
 from rewards.errors import DeadLettersError, RewardsError
-from rewards.letters import Letter
 
-# DuckDB, Arrow and Kafka's client are imported when they are needed: they cost a second.
+if TYPE_CHECKING:
+    from rewards.dead_letters import DeadLetter
+
+# DuckDB, Arrow and Kafka's client are imported when a command needs them: they cost a second.
 
 T = TypeVar("T")
 ERROR, USAGE = 1, 2
@@ -30,33 +33,33 @@ ERROR, USAGE = 1, 2
 app = typer.Typer(
     name="events", help="Dead letters, and questions about what has happened.", no_args_is_help=True
 )
-dead_letters_app = typer.Typer(help="Records that were no events: list, show, replay.", no_args_is_help=True)
+dead_letters_app = typer.Typer(help="Records that were no events: list, show, resend.", no_args_is_help=True)
 app.add_typer(dead_letters_app, name="dead-letters")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 FolderOption = Annotated[
     Path | None,
-    typer.Option(help="Where the Parquet files are; without it, those of launchday up, or of the last run."),
+    typer.Option(help="The folder of Parquet files; without it, that of launchday up, or of the last run."),
 ]
 BrokerOption = Annotated[
     str,
     typer.Option(
         "--kafka",
-        help="host:port of Kafka; without it, LAUNCHDAY_KAFKA_BOOTSTRAP, or the one that runs here.",
+        help="host:port of Kafka; without it, LAUNCHDAY_KAFKA_BOOTSTRAP, or the broker that runs here.",
     ),
 ]
 
 
 @dead_letters_app.command(name="list")
 def list_dead_letters(kafka: BrokerOption = "", as_json: JsonOption = False) -> None:
-    """List the dead letters: where each came from, why it is one, and whether it still would be."""
+    """List the dead letters: origin, reason, and whether this version would still refuse each."""
     found = _read(_broker_address(kafka))
     if as_json:
         for letter in found:
             print(json.dumps(_summary(letter)))
         return
     table = Table(
-        "origin", "when", "bytes", "reason", "now", title=f"{len(found)} dead letters", title_justify="left"
+        "origin", "when", "bytes", "reason", "today", title=f"{len(found)} dead letters", title_justify="left"
     )
     for letter in found:
         table.add_row(
@@ -64,17 +67,17 @@ def list_dead_letters(kafka: BrokerOption = "", as_json: JsonOption = False) -> 
             _time(letter.timestamp_ms),
             str(len(letter.value)),
             letter.reason,
-            "still bad" if letter.still_bad else "good",
+            "still bad" if letter.current_error else "good",
         )
     Console().print(table)
 
 
-@dead_letters_app.command()
+@dead_letters_app.command(name="show")
 def show_dead_letter(
     origin: Annotated[str, typer.Argument(help="topic/partition/offset, as list shows it.")],
     kafka: BrokerOption = "",
 ) -> None:
-    """Show one dead letter as JSON: its record in base64, and what can be read of it."""
+    """Show one dead letter as JSON: its record in base64, and as much of it as can be read."""
     from rewards.events import Envelope
 
     letter = _select(_read(_broker_address(kafka)), [origin])[0]
@@ -89,28 +92,31 @@ def show_dead_letter(
     print(json.dumps(found, indent=2))
 
 
-@dead_letters_app.command()
+@dead_letters_app.command(name="resend")
 def resend_dead_letters(
     origins: Annotated[
         list[str] | None, typer.Argument(help="topic/partition/offset, as list shows it.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every letter that is good by now.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Those that are still bad, too.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every letter that this version accepts.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also letters that are still bad.")] = False,
     kafka: BrokerOption = "",
 ) -> None:
-    """Send dead letters to the topic they came from again. An event counts once, however often it is sent."""
-    from rewards import letters
+    """Resend dead letters to the topic that they came from.
+
+    An event counts once, however often it is sent.
+    """
+    from rewards import dead_letters
 
     if every == bool(origins):
         _fail("give the origins of letters, or --all", USAGE)
     bootstrap = _broker_address(kafka)
     found = _read(bootstrap)
     chosen = found if every else _select(found, origins or [])
-    good = [letter for letter in chosen if force or not letter.still_bad]
-    _run(letters.replay(bootstrap, good))
-    left = len(chosen) - len(good)
-    said = f"; {left} still bad were left (--force sends them)" if left else ""
-    print(f"{len(good)} sent again{said}")
+    good = [letter for letter in chosen if force or not letter.current_error]
+    _run(dead_letters.resend(bootstrap, good))
+    skipped = len(chosen) - len(good)
+    note = f"; {skipped} still bad skipped (--force resends them)" if skipped else ""
+    print(f"{len(good)} resent{note}")
 
 
 @app.command()
@@ -119,13 +125,13 @@ def query(
     folder: FolderOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask DuckDB about the events: a view a kind, such as kill, death, match_started, purchase."""
-    from rewards.analytics import query as asking
+    """Query the events with DuckDB. Each kind of event is a view: kill, death, match_started, purchase, …"""
+    from rewards.analytics import query as queries
     from rewards.analytics.questions import QUESTIONS
 
     ready = QUESTIONS.get(question)
     try:
-        answer = asking.run(_lake_folder(folder), ready.sql if ready else question)
+        answer = queries.run(_lake_folder(folder), ready.sql if ready else question)
     except RewardsError as error:
         _fail(str(error))
     if as_json:
@@ -140,7 +146,7 @@ def query(
 
 @app.command()
 def questions() -> None:
-    """List the questions that are ready to be asked."""
+    """List the ready questions."""
     from rewards.analytics.questions import QUESTIONS
 
     for name, question in QUESTIONS.items():
@@ -152,7 +158,7 @@ def heat_map(
     picture: Annotated[Path, typer.Argument(help="The PNG file to write.")] = Path("deaths.png"),
     folder: FolderOption = None,
 ) -> None:
-    """Draw where players died."""
+    """Draw where players died, as a PNG file."""
     from rewards.analytics import heat_map as drawing
 
     try:
@@ -168,7 +174,7 @@ def rebuild(
     kafka: BrokerOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Make progression anew from the whole log, in an empty database, and compare it with the store that runs."""
+    """Rebuild progression from the whole log in an empty database, and compare it with the running store."""
     from rewards.consumer import rebuild as rebuilding
     from rewards.progression import rules
 
@@ -185,7 +191,9 @@ def rebuild(
         _fail(f"the database at {store_url} cannot be used: {last}")
     try:
         found: dict[str, Any] = asdict(
-            asyncio.run(rebuilding.rebuild(bootstrap, config.topic_prefix, store_url, rules.load()))
+            asyncio.run(
+                rebuilding.rebuild(bootstrap, config.topic_prefix, store_url, rules.load(), SystemClock())
+            )
         )
         if live := config.store_url or _local_engines(config).get("store", ""):
             found["live_digest"] = asyncio.run(rebuilding.digest(live))
@@ -201,39 +209,41 @@ def rebuild(
         raise typer.Exit(ERROR)
 
 
-def _read(bootstrap: str) -> list[Letter]:
-    from rewards import letters
+def _read(bootstrap: str) -> list[DeadLetter]:
+    from rewards import dead_letters
 
-    return _run(letters.read(bootstrap, _settings().topic_prefix))
+    return _run(dead_letters.read_all(bootstrap, _settings().topic_prefix))
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    async def and_let_go() -> T:
+    async def work_and_release() -> T:
         try:
             return await work
         finally:
-            await asyncio.sleep(0)  # connections that were closed are let go by their loop, which ends next
+            await asyncio.sleep(
+                0
+            )  # the event loop releases closed connections at its next turn, and ends after it
 
     try:
-        return asyncio.run(and_let_go())
+        return asyncio.run(work_and_release())
     except DeadLettersError as error:
         _fail(str(error))
 
 
-def _select(letters: list[Letter], origins: list[str]) -> list[Letter]:
+def _select(letters: list[DeadLetter], origins: list[str]) -> list[DeadLetter]:
     by_origin = {letter.origin: letter for letter in letters}
     if unknown := [origin for origin in origins if origin not in by_origin]:
         _fail(f"no dead letter came from {unknown[0]}: see launchday events dead-letters list")
     return [by_origin[origin] for origin in origins]
 
 
-def _summary(letter: Letter) -> dict[str, Any]:
+def _summary(letter: DeadLetter) -> dict[str, Any]:
     return {
         "origin": letter.origin,
         "time": _time(letter.timestamp_ms),
         "bytes": len(letter.value),
         "reason": letter.reason,
-        "still_bad": letter.still_bad,
+        "current_error": letter.current_error,
     }
 
 
@@ -250,7 +260,7 @@ def _broker_address(given: str) -> str:
 
 
 def _local_engines(config: Settings) -> dict[str, str]:
-    """Addresses of the engines that a launcher runs in the state folder."""
+    """Return the addresses of the engines that a launcher runs in the state folder, by role."""
     for folder in (config.state_dir, config.state_dir / "run"):
         try:
             started = json.loads((folder / "engines.json").read_text())

@@ -1,29 +1,40 @@
-"""The client of the rewards service."""
+"""The client of the rewards service, and the messages of its HTTP routes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 import httpx
+from pydantic import BaseModel, ConfigDict, Field
 
 TIMEOUT_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class RewardsCounters:
-    """What has been applied; see ``GET /v1/internal/books``. ``lag`` is None while Kafka is away."""
+class RewardsCounters(BaseModel):
+    """What has been applied: the answer of ``GET /v1/internal/counters``.
+
+    Totals come from the store, so they survive restarts; duplicates are counted by the process that answers.
+    """
+
+    model_config = ConfigDict(frozen=True)
 
     kills_applied: int
     events_applied: int
     duplicates: int
     dead_letters: int
-    lag: int | None
+    lag: int | None = Field(
+        description="Records not applied yet, all partitions; null while Kafka does not answer."
+    )
 
 
 class RewardsClient:
-    """Asks a running rewards service. ``token`` is a service token. Methods raise ``httpx.HTTPError``."""
+    """Calls a running rewards service.
+
+    Args:
+        base_url: of the service, such as ``http://127.0.0.1:8400``.
+        token: a service token.
+    """
 
     def __init__(self, base_url: str, token: str) -> None:
         self._http = httpx.AsyncClient(
@@ -34,15 +45,10 @@ class RewardsClient:
         )
 
     async def counters(self) -> RewardsCounters:
-        """What has been applied and what waits."""
-        response = await self._http.get("/v1/internal/books")
+        """Ask what has been applied and what waits. Raises ``httpx.HTTPError``."""
+        response = await self._http.get("/v1/internal/counters")
         response.raise_for_status()
-        body = response.json()
-        return RewardsCounters(
-            **{
-                name: body[name] for name in RewardsCounters.__dataclass_fields__
-            }  # newer servers may say more
-        )
+        return RewardsCounters.model_validate_json(response.content)
 
     async def aclose(self) -> None:
         """Close the connections."""

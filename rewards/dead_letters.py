@@ -1,61 +1,197 @@
-"""The dead-letter topic: bad records as they came, with the reason and where they came from in the headers."""
+"""Dead letters: records that were no events, on a topic of their own, with reason and origin as headers.
+
+The consumer writes them; an operator lists them, looks at one, and resends them to the topic that they came
+from. A letter is named by its origin, ``topic/partition/offset``. A crash between the letter and the offset
+that passes it leaves the letter on the topic twice; whoever lists or counts letters takes each origin once.
+Resending a letter is safe: an event that counts after all is known by its id from then on, and one that is
+still bad becomes a letter of its new place.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from rewards.consumer.batch import BadRecord
-from rewards.events import DEAD_LETTERS
-from rewards.events.kafka import KafkaSender, Record
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from rewards.errors import BadEventError, BusUnavailableError, DeadLettersError
+from rewards.events import DEAD_LETTERS, parse_envelope
+from rewards.events.kafka import KafkaRecord, KafkaSender
+from rewards.records import BadRecord
 
 REASON_HEADER = "launchday-reason"
 TOPIC_HEADER = "launchday-origin-topic"
 PARTITION_HEADER = "launchday-origin-partition"
 OFFSET_HEADER = "launchday-origin-offset"
+POLL_MS = 250
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One dead letter.
+
+    Attributes:
+        origin: where the record was: ``topic/partition/offset``.
+        timestamp_ms: the record's, Unix milliseconds.
+        key, value: the record, as it came.
+        reason: why it was bad when it was read.
+    """
+
+    origin: str
+    timestamp_ms: int
+    key: bytes
+    value: bytes
+    reason: str
+
+    @property
+    def topic(self) -> str:
+        """The topic that it came from."""
+        return self.origin.rsplit("/", 2)[0]
+
+    @property
+    def current_error(self) -> str:
+        """Why this program would refuse it today; empty when it would take it."""
+        try:
+            parse_envelope(self.value)
+        except BadEventError as error:
+            return str(error)
+        return ""
 
 
 class DeadLetterWriter:
     """Writes dead letters; connects when there is a first one.
 
-    A crash between the letter and the offset that passes it leaves the letter twice, with the same origin: readers that count
-    go by origin.
+    Args:
+        bootstrap: ``host:port,…`` of Kafka.
+        prefix: first part of the topics' names.
     """
 
     def __init__(self, bootstrap: str, prefix: str) -> None:
         self._bootstrap = bootstrap
         self._topic = DEAD_LETTERS.name(prefix)
-        self._link: KafkaSender | None = None
+        self._sender: KafkaSender | None = None
 
-    async def send(self, letters: Sequence[BadRecord]) -> None:
-        """Write letters; returns once the broker has acknowledged them. Raises BusUnavailableError."""
-        if not letters:
+    async def send(self, records: Sequence[BadRecord]) -> None:
+        """Write bad records; returns once the broker has acknowledged them. Raises BusUnavailableError."""
+        if not records:
             return
-        if self._link is None:
-            self._link = await KafkaSender.open(self._bootstrap, "rewards-dead-letters")
+        if self._sender is None:
+            self._sender = await KafkaSender.open(self._bootstrap, "rewards-dead-letters")
         try:
-            await self._link.send([self._record(letter) for letter in letters])
+            await self._sender.send([self._letter_of(record) for record in records])
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
         """Disconnect."""
-        link, self._link = self._link, None
-        if link is not None:
-            await link.close()
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            await sender.close()
 
-    def _record(self, letter: BadRecord) -> Record:
-        raw = letter.raw
-        origin = f"{raw.topic}/{raw.partition}/{raw.offset}".encode()
-        return Record(
+    def _letter_of(self, record: BadRecord) -> KafkaRecord:
+        raw = record.raw
+        return KafkaRecord(
             self._topic,
-            raw.key if raw.key is not None else origin,
+            raw.key if raw.key is not None else raw.origin.encode(),
             raw.value if raw.value is not None else b"",
             raw.timestamp_ms,
             (
-                (REASON_HEADER, letter.reason.encode()),
+                (REASON_HEADER, record.reason.encode()),
                 (TOPIC_HEADER, raw.topic.encode()),
                 (PARTITION_HEADER, b"%d" % raw.partition),
                 (OFFSET_HEADER, b"%d" % raw.offset),
             ),
         )
+
+
+async def read_all(bootstrap: str, prefix: str) -> list[DeadLetter]:
+    """Read all letters on the topic, in order, each origin once. Raises DeadLettersError."""
+    found: dict[str, DeadLetter] = {}
+    async with _reader(bootstrap, prefix) as (kafka, partitions):
+        for partition in partitions:
+            await kafka.seek_to_beginning(partition)
+            reached = await kafka.position(partition)
+            # The embedded broker reports its last batch's start as its end: an empty poll ends it.
+            while records := (await kafka.getmany(partition, timeout_ms=POLL_MS)).get(partition):
+                reached = records[-1].offset + 1
+                for record in records:
+                    letter = _read_letter(record)
+                    found.setdefault(letter.origin, letter)
+                if reached >= (kafka.highwater(partition) or 0):
+                    break
+    return list(found.values())
+
+
+async def read_newest(bootstrap: str, prefix: str, limit: int) -> list[DeadLetter]:
+    """Read the newest letters by their records' time, the newest first, each origin once.
+
+    Raises DeadLettersError.
+    """
+    found: dict[str, DeadLetter] = {}
+    async with _reader(bootstrap, prefix) as (kafka, partitions):
+        first = await kafka.beginning_offsets(partitions)
+        for partition, end in (await kafka.end_offsets(partitions)).items():
+            kafka.seek(partition, max(first[partition], end - limit))
+        while records := await kafka.getmany(timeout_ms=POLL_MS):
+            for letter in (_read_letter(record) for some in records.values() for record in some):
+                found.setdefault(letter.origin, letter)
+    return sorted(found.values(), key=lambda letter: letter.timestamp_ms, reverse=True)[:limit]
+
+
+async def resend(bootstrap: str, letters: Sequence[DeadLetter]) -> None:
+    """Send letters to their topics again, as they were.
+
+    Raises DeadLettersError; some may have been sent then.
+    """
+    try:
+        sender = await KafkaSender.open(bootstrap, "launchday-dead-letters")
+        try:
+            await sender.send(
+                [
+                    KafkaRecord(letter.topic, letter.key, letter.value, letter.timestamp_ms)
+                    for letter in letters
+                ]
+            )
+        finally:
+            await sender.close()
+    except BusUnavailableError as error:
+        raise DeadLettersError(str(error)) from error
+
+
+@contextlib.asynccontextmanager
+async def _reader(
+    bootstrap: str, prefix: str
+) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
+    """A consumer that has all partitions of the topic."""
+    topic = DEAD_LETTERS.name(prefix)
+    kafka = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    try:
+        await kafka.start()
+        if not kafka.partitions_for_topic(topic):
+            # Not known yet: ask once more, for a client learns only of topics that it asks for.
+            await kafka.topics()
+        partitions = [TopicPartition(topic, number) for number in kafka.partitions_for_topic(topic) or ()]
+        if not partitions:
+            raise DeadLettersError(f"there is no topic {topic} at {bootstrap}")
+        kafka.assign(partitions)
+        yield kafka, partitions
+    except (KafkaError, OSError) as error:
+        raise DeadLettersError(f"cannot read {topic} at {bootstrap}: {error}") from error
+    finally:
+        await kafka.stop()
+
+
+def _read_letter(record: Any) -> DeadLetter:
+    headers = dict(record.headers)
+
+    def text(name: str) -> str:
+        return str(headers.get(name, b"").decode(errors="replace"))
+
+    origin = "/".join(text(name) for name in (TOPIC_HEADER, PARTITION_HEADER, OFFSET_HEADER))
+    return DeadLetter(origin, record.timestamp, record.key or b"", record.value or b"", text(REASON_HEADER))

@@ -1,4 +1,4 @@
-"""What Prometheus sees of this service."""
+"""The Prometheus metrics of rewards and of the analytics writer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LAG = Gauge("rewards_lag_records", "Records that wait in this consumer's partiti
 AGE_SECONDS = Gauge("rewards_event_age_seconds", "Age of the newest event when it was applied.")
 STORE_UP = Gauge("rewards_store_up", "1 while the store answers.")
 OUTAGES = Counter(
-    "rewards_outages_total", "Times that consuming paused because an engine was away.", ["engine"]
+    "rewards_outages_total", "Times that consuming paused because an engine did not answer.", ["engine"]
 )
 CACHE_BEHIND = Gauge("rewards_cache_players_behind", "Players whose progress the cache does not have yet.")
 ANALYTICS_EVENTS = Counter("analytics_events_total", "Events written to Parquet files.")

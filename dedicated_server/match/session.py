@@ -28,9 +28,10 @@ from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.pacing import TickClock, run_paced
 from dedicated_server.tick.slots import VACANT, DamageTotals
+from launchday.clock import SystemClock
 from meta_service.client import CheckoutResponse, CommitResponse, MetaClientError, MetaRefusedError
 from meta_service.client import PlayerCommit as Committed
-from rewards.events import PlayerPlacement, ProducerCounters, Source
+from rewards.events import EventIds, PlayerPlacement, ProducerCounters, Source
 
 EVENTS_PERIOD_S = 0.1  # between two looks for events: at most a few at a time, built between two ticks
 REPORT_PERIOD_S = 1.0
@@ -227,7 +228,12 @@ class MatchSession:
     def _events(self, engine: Engine) -> MatchEvents:
         return MatchEvents(
             self._spec,
-            Source(self._server, self._spec.region, self._spec.match_id),
+            Source(
+                self._server,
+                self._spec.region,
+                self._spec.match_id,
+                ids=EventIds.from_clock(SystemClock()),
+            ),
             self._producer,
             tick_hz=engine.config.tick_hz,
             has_left=lambda entity: bool(engine.wire.status[entity] == LEFT),
@@ -346,7 +352,7 @@ class MatchSession:
             log.error("commit refused", player_id=refusal.player_id, reason=refusal.reason)
 
     async def _call_until_answered(self, what: str, call: Callable[[], Awaitable[T]], timeout_s: float) -> T:
-        """Call the meta service until it answers; raises MatchFailed when it refuses, or does not within ``patience_s``."""
+        """Call the meta service until it answers; raises MatchFailedError when it refuses, or does not within ``patience_s``."""
         last: Exception | None = None
         try:
             async with asyncio.timeout(timeout_s):

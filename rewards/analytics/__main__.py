@@ -1,4 +1,4 @@
-"""``python -m rewards.analytics``: writes every event to Parquet files until SIGTERM."""
+"""``python -m rewards.analytics``: write every event to Parquet files until SIGTERM."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import signal
 
 from launchday import telemetry
+from launchday.clock import Clock, SystemClock
 from launchday.settings import Settings, settings
 from rewards.analytics.lake import Lake
 from rewards.analytics.writer import Writer
@@ -13,10 +14,10 @@ from rewards.analytics.writer import Writer
 FOLDER = "analytics"
 
 
-async def serve(configured: Settings) -> None:
+async def serve(configured: Settings, clock: Clock) -> None:
     """Write until SIGTERM or SIGINT, then flush."""
     lake = Lake(configured.state_dir / FOLDER)
-    writer = Writer(configured.kafka_bootstrap, configured.topic_prefix, lake)
+    writer = Writer(configured.kafka_bootstrap, configured.topic_prefix, lake, clock)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, writer.stop)
     await writer.run()
@@ -26,7 +27,7 @@ def main() -> None:
     """Run the writer."""
     configured = settings()
     telemetry.configure("analytics", configured)
-    asyncio.run(serve(configured))
+    asyncio.run(serve(configured, SystemClock()))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""From events to columns: one table a kind, made from the schema itself, so that a new kind or field needs nothing here.
+"""Columns: one table for each kind of event, made from the schema, so a new field needs no change here.
 
-Every table begins with the envelope: ``event_id``, ``occurred_at``, ``match_id``, ``region``, ``tick``, ``producer``. Positions become two
-columns (``killer_at_x_m``), lists stay lists, enumerations become their words.
+Every table begins with the envelope's fields: ``event_id``, ``occurred_at``, ``match_id``, ``region``,
+``tick``, ``producer``. A position becomes two columns (``killer_at_x_m``), a list stays a list, an
+enumeration becomes its word.
 """
 
 from __future__ import annotations
@@ -47,12 +48,12 @@ _SCALARS = {
 
 @functools.cache
 def schema(kind: str) -> pa.Schema:
-    """The columns of a kind of event."""
+    """Return the columns of a kind of event."""
     return pa.schema([*_ENVELOPE, *(field for _, field in _columns(KINDS[kind]))])
 
 
 def table(kind: str, envelopes: Sequence[Envelope]) -> pa.Table:
-    """Events of one kind as a table."""
+    """Make a table of events, all of kind ``kind``."""
     columns: list[list[Any]] = [
         [envelope.event_id for envelope in envelopes],
         [round(envelope.occurred_at * 1e6) for envelope in envelopes],
@@ -75,7 +76,7 @@ Path = tuple[FieldDescriptor, ...]
 
 @functools.cache
 def _columns(message: Any) -> tuple[tuple[Path, pa.Field], ...]:
-    """The columns of a message, each with the way to its value."""
+    """Return the columns of a message, each with the path to its value."""
     found: list[tuple[Path, pa.Field]] = []
     for field in message.fields:
         inner = field.message_type

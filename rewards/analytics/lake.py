@@ -1,12 +1,13 @@
 """The folder of Parquet files: whole or absent after a crash, each event once.
 
     day=2026-11-25/kind=kill/part-000000000042.parquet   what readers see
-    journal.json                                         how far each partition was read, and the files of the last flush
+    manifest.json                                        the offsets reached, and the last flush's files
     lock                                                 held by the one process that writes
 
-A flush writes its files under names that no reader looks at, then replaces the journal, which is the moment it happens, then renames
-the files. Opening the folder after a crash finishes the renames that the journal still owes and deletes whatever it does not know.
-An event that comes again is of the same day and kind, so it is looked for among the ids of that folder alone.
+A flush writes its files under names that no reader looks at, then replaces the manifest, then renames the
+files. Replacing the manifest is the commit. Opening the folder after a crash finishes the renames of the
+manifest's files, and deletes what the manifest does not name. An event that comes again has the same day and
+kind, so it is looked for among the ids of that folder alone.
 """
 
 from __future__ import annotations
@@ -22,32 +23,72 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from rewards.analytics import columns
-from rewards.analytics.known_ids import KnownIds, as_ids
-from rewards.consumer.batch import Partition
 from rewards.errors import LakeInUseError
 from rewards.events import Envelope
+from rewards.records import Partition
 
-MANIFEST = "journal.json"
+MANIFEST = "manifest.json"
+FORMER_MANIFEST = "journal.json"  # its name before the first release; opening a folder renames it
 PARTIAL = ".partial"
-MAX_FOLDERS_IN_MEMORY = (
-    64  # day and kind: four days of every kind; older ones are read again when an event of theirs comes
-)
+MAX_FOLDERS_IN_MEMORY = 64  # five days of every kind; an older folder is read again when an event of it comes
 
 DayAndKind = tuple[str, str]
 """Day (UTC, as in 2026-11-25) and kind of event."""
+
+Ids = npt.NDArray[np.bytes_]
+"""Event ids, S16.
+
+NumPy compares these without their trailing zero bytes; as all have 16, that changes nothing.
+"""
+
+
+def as_ids(ids: Sequence[bytes]) -> Ids:
+    """Make an array of ids of 16 bytes."""
+    return np.array(ids, dtype="S16")
+
+
+class KnownIds:
+    """A set of ids that only grows, in sorted runs of 16 bytes an id.
+
+    A day's ten million ids take 160 MB; in a Python set they would take a gigabyte.
+    """
+
+    def __init__(self) -> None:
+        self._runs: list[Ids] = []  # each sorted, each less than half as long as the one before
+
+    def __len__(self) -> int:
+        return sum(len(run) for run in self._runs)
+
+    def contains(self, ids: Ids) -> npt.NDArray[np.bool_]:
+        """Tell which of ``ids`` are known: bool[len(ids)]."""
+        found = np.zeros(len(ids), dtype=np.bool_)
+        for run in self._runs:
+            at = np.minimum(np.searchsorted(run, ids), len(run) - 1)
+            found |= run[at] == ids
+        return found
+
+    def add(self, ids: Ids) -> None:
+        """Add ids, none of which is known."""
+        if not len(ids):
+            return
+        run = np.sort(ids)
+        while self._runs and 2 * len(run) >= len(self._runs[-1]):
+            run = np.sort(np.concatenate((self._runs.pop(), run)))
+        self._runs.append(run)
 
 
 class Lake:
     """Writes events into a folder. Blocks on the disk: call it in a thread.
 
     Args:
-        folder: made where it is missing.
+        folder: is made where it is missing.
 
     Attributes:
-        duplicates: events that were there already, since it was opened.
+        duplicates: the number of events given to ``add`` that the files had already.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,7 +100,10 @@ class Lake:
         self.duplicates = 0
 
     def open(self) -> Self:
-        """Take the folder and put it in order after a crash. Raises LakeInUseError while another process has it."""
+        """Lock the folder, and recover it after a crash.
+
+        Raises LakeInUseError while another process has it.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         lock = (self._folder / "lock").open("a")
         try:
@@ -72,28 +116,31 @@ class Lake:
         return self
 
     def close(self) -> None:
-        """Let the folder go."""
+        """Unlock the folder."""
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.close()
 
     async def next_offsets(self) -> dict[Partition, int]:
-        """How far each partition is in the files."""
+        """Return the offset after the last record in the files, for each partition."""
         return {place: next_offset for place, (next_offset, _) in self._offsets.items()}
 
     async def known(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
-        """Those of the ids that are the last taken of a partition: whether a log is still the one that was read."""
+        """Return those of the ids that are the last of a partition.
+
+        They tell whether a log is still the one that was read.
+        """
         return {last for _, last in self._offsets.values()} & set(ids)
 
     def add(self, events: Sequence[Envelope], reached: Mapping[Partition, tuple[int, uuid.UUID]]) -> int:
-        """Write the events that are not there yet, and how far the partitions were read: all or nothing.
+        """Write the events that are not in the files yet, and the offsets reached: all or nothing.
 
         Args:
             events: in any order.
             reached: the next offset of each partition, and the inbox id of the record before it.
 
         Returns:
-            how many were new.
+            the number of new events.
         """
         sequence = self._sequence + 1
         fresh = {
@@ -165,10 +212,13 @@ class Lake:
 
     def _publish(self, files: Sequence[str]) -> None:
         for name in files:
-            with contextlib.suppress(FileNotFoundError):  # it was renamed before the crash
+            with contextlib.suppress(FileNotFoundError):  # renamed before the crash
                 (self._folder / (name + PARTIAL)).rename(self._folder / name)
 
     def _recover(self) -> None:
+        former = self._folder / FORMER_MANIFEST
+        if former.exists() and not (self._folder / MANIFEST).exists():
+            former.rename(self._folder / MANIFEST)
         try:
             content: dict[str, Any] = json.loads((self._folder / MANIFEST).read_text())
         except FileNotFoundError:
@@ -184,7 +234,7 @@ class Lake:
 
 
 def files(folder: Path, kind: str) -> Iterator[Path]:
-    """The files of a kind of event that readers may see."""
+    """List the files of a kind of event that readers may see."""
     return folder.glob(f"day=*/kind={kind}/*.parquet")
 
 

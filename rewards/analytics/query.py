@@ -1,4 +1,4 @@
-"""Questions about the events, asked in SQL of the Parquet files with DuckDB: one view a kind of event, named after it."""
+"""Queries: SQL over the Parquet files with DuckDB; each kind of event is a view of its name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class QueryResult:
 
 
 def connect(folder: Path) -> duckdb.DuckDBPyConnection:
-    """A connection with a view for each kind of event; a kind that never happened is an empty one.
+    """Connect, with a view for each kind of event; the view of a kind that never happened is empty.
 
     Raises QueryError when there is no folder of events.
     """
@@ -44,7 +44,7 @@ def connect(folder: Path) -> duckdb.DuckDBPyConnection:
 
 
 def run(folder: Path, sql: str) -> QueryResult:
-    """Answer one query. Raises QueryError."""
+    """Run one query over the lake in ``folder``. Raises QueryError."""
     with connect(folder) as connection:
         try:
             found = connection.execute(sql)

@@ -1,4 +1,4 @@
-"""Questions that are ready to be asked: name, what it tells, and its SQL over the views of ``query``."""
+"""Ready questions: the name, the title and the SQL over the views of `rewards.analytics.query`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question."""
+    """One question: the title of its answer, and its SQL."""
 
     title: str
     sql: str
@@ -28,8 +28,9 @@ QUESTIONS = {
     "waits": Question(
         "seconds from the ticket to the match, by region",
         """
-        SELECT region, count(*) AS players, count(waited_s) AS told,
-               round(quantile_cont(waited_s, 0.5), 2) AS p50_s, round(quantile_cont(waited_s, 0.9), 2) AS p90_s,
+        SELECT region, count(*) AS players, count(waited_s) AS known,
+               round(quantile_cont(waited_s, 0.5), 2) AS p50_s,
+               round(quantile_cont(waited_s, 0.9), 2) AS p90_s,
                round(quantile_cont(waited_s, 0.99), 2) AS p99_s, round(max(waited_s), 2) AS max_s
         FROM (SELECT region, unnest(players).waited_s AS waited_s FROM match_started)
         GROUP BY region ORDER BY region
@@ -45,7 +46,7 @@ QUESTIONS = {
                                 <= occurred_at + INTERVAL 1 DAY AS came_back
             FROM played
         )
-        SELECT CASE WHEN quality IS NULL THEN 'not told' WHEN quality < 0.25 THEN '0.00 to 0.25'
+        SELECT CASE WHEN quality IS NULL THEN 'unknown' WHEN quality < 0.25 THEN '0.00 to 0.25'
                     WHEN quality < 0.5 THEN '0.25 to 0.50' WHEN quality < 0.75 THEN '0.50 to 0.75'
                     ELSE '0.75 to 1.00' END AS quality,
                count(*) AS plays, count(*) FILTER (WHERE came_back) AS again,
@@ -56,8 +57,9 @@ QUESTIONS = {
     "damage": Question(
         "damage by weapon, and how many shots hit",
         """
-        SELECT used.weapon AS weapon, count(*) AS players, round(sum(used.dealt)) AS dealt, sum(used.shots)::BIGINT AS shots,
-               sum(used.hits)::BIGINT AS hits, round(100 * sum(used.hits) / nullif(sum(used.shots), 0), 1) AS hit_percent,
+        SELECT used.weapon AS weapon, count(*) AS players, round(sum(used.dealt)) AS dealt,
+               sum(used.shots)::BIGINT AS shots, sum(used.hits)::BIGINT AS hits,
+               round(100 * sum(used.hits) / nullif(sum(used.shots), 0), 1) AS hit_percent,
                round(sum(used.dealt) / count(*), 1) AS dealt_each
         FROM (SELECT unnest(weapons) AS used FROM damage_summary)
         GROUP BY ALL ORDER BY dealt DESC
@@ -75,7 +77,8 @@ QUESTIONS = {
         "the skins that players wear: each one's newest",
         """
         SELECT skin, count(*) AS players, round(100 * players / sum(players) OVER (), 1) AS percent
-        FROM (SELECT player_id, arg_max(skin, (version, occurred_at)) AS skin FROM loadout_changed GROUP BY player_id)
+        FROM (SELECT player_id, arg_max(skin, (version, occurred_at)) AS skin
+              FROM loadout_changed GROUP BY player_id)
         GROUP BY ALL ORDER BY players DESC, skin
         """,
     ),

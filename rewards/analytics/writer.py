@@ -1,25 +1,24 @@
-"""The writer: reads the event topics as the group ``<prefix>.analytics`` and adds them to the lake, many at a time.
+"""The writer: reads the event topics as the group ``<prefix>.analytics``, and adds events to the lake.
 
-How far it has read is in the lake, in the same step as the files, so the way back from a crash or a rebalance is the one that rewards
-takes: go there and read on. A lake has one writer; a second process waits in reserve until the first is gone.
+The lake stores how far the writer has read in the commit that publishes the files. So the writer recovers
+from a crash or a rebalance as rewards does: it goes to the stored offsets and reads on. A lake has one
+writer; a second process waits on standby until the first is gone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 import uuid
-from collections.abc import Callable
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from launchday.clock import Clock
 from rewards import metrics
 from rewards.analytics.lake import Lake
-from rewards.consumer.batch import Partition, inbox_id
-from rewards.consumer.offsets import raw_record, starting_offsets
+from rewards.consumer.offsets import RebalanceListener, starting_offsets
 from rewards.errors import ConsumerStalledError, LakeInUseError
 from rewards.events import (
     EVENT_TOPICS,
@@ -29,10 +28,11 @@ from rewards.events import (
     ensure_topics,
     parse_envelope,
 )
-from rewards.events.closing import close_within, is_being_cancelled
+from rewards.events.kafka import close_within, is_being_cancelled
+from rewards.records import Partition, raw_record
 
-MAX_BUFFERED_EVENTS = 50_000  # in memory at most: about 50 MB
-FLUSH_S = 10.0  # every flush makes a file a kind; shorter makes them many and small
+MAX_BUFFERED_EVENTS = 50_000  # in memory: about 50 MB
+FLUSH_S = 10.0  # every flush makes a file for each kind; a shorter time makes many small files
 POLL_MS = 250
 MAX_POLL_RECORDS = 2_000
 STANDBY_RETRY_S = 1.0
@@ -49,16 +49,14 @@ class Writer:
     Args:
         bootstrap: Kafka's address.
         prefix: first part of the topics' names.
-        lake: where events go.
-        clock: monotonic seconds, for flushes.
+        lake: where events go; it is opened and closed here.
+        clock: its monotonic time decides when to flush; it runs what blocks on the disk in a thread.
 
     Attributes:
-        written: events written since it started.
+        written: the number of events written since it started.
     """
 
-    def __init__(
-        self, bootstrap: str, prefix: str, lake: Lake, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, bootstrap: str, prefix: str, lake: Lake, clock: Clock) -> None:
         self._bootstrap = bootstrap
         self._prefix = prefix
         self._topics = [topic.name(prefix) for topic in EVENT_TOPICS]
@@ -71,13 +69,13 @@ class Writer:
         self.written = 0
 
     async def run(self) -> None:
-        """Write until ``stop``, then write what is in memory."""
+        """Write until ``stop``, then flush what is in memory."""
         while not self._stopping.is_set():
             try:
-                await asyncio.to_thread(self._lake.open)
+                await self._clock.run_in_thread(self._lake.open)
                 break
             except LakeInUseError as error:
-                log.info("analytics_in_reserve", reason=str(error))
+                log.info("analytics_on_standby", reason=str(error))
                 await self._sleep(STANDBY_RETRY_S)
         try:
             while not self._stopping.is_set():
@@ -114,11 +112,11 @@ class Writer:
             bootstrap_servers=self._bootstrap,
             group_id=f"{self._prefix}.analytics",
             client_id="analytics",
-            enable_auto_commit=False,  # offsets are in the lake, in the step that writes the files
+            enable_auto_commit=False,  # offsets are in the lake, in the commit that publishes the files
             auto_offset_reset="earliest",
             max_poll_records=MAX_POLL_RECORDS,
         )
-        kafka.subscribe(self._topics, listener=_Rebalances(self._on_rebalance))
+        kafka.subscribe(self._topics, listener=RebalanceListener(self._on_rebalance))
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await kafka.start()
@@ -128,18 +126,16 @@ class Writer:
             await close_within(STOP_TIMEOUT_S, "analytics", kafka.stop())
 
     async def _consume(self, kafka: AIOKafkaConsumer) -> None:
-        flushed_at = self._clock()
+        flushed_at = self._clock.monotonic()
         while not self._stopping.is_set():
             if not self._positioned >= kafka.assignment():
                 await self._seek_to_stored_offsets(kafka)
             polled = await kafka.getmany(timeout_ms=POLL_MS)
-            if (
-                self._positioned >= kafka.assignment()
-            ):  # else dealt out anew meanwhile: it comes again, after _place
+            if self._positioned >= kafka.assignment():  # else a rebalance meanwhile: the records come again
                 self._buffer(polled)
-            if len(self._events) >= MAX_BUFFERED_EVENTS or self._clock() - flushed_at >= FLUSH_S:
+            if len(self._events) >= MAX_BUFFERED_EVENTS or self._clock.monotonic() - flushed_at >= FLUSH_S:
                 await self._flush()
-                flushed_at = self._clock()
+                flushed_at = self._clock.monotonic()
         await self._flush()
 
     async def _seek_to_stored_offsets(self, kafka: AIOKafkaConsumer) -> None:
@@ -158,14 +154,14 @@ class Writer:
                 with contextlib.suppress(BadEventError):  # rewards makes it a dead letter
                     self._events.append(parse_envelope(record.value))  # type: ignore[attr-defined]
             last = raw_record(records[-1])
-            self._reached[partition.topic, partition.partition] = (last.offset + 1, inbox_id(last))
+            self._reached[partition.topic, partition.partition] = (last.offset + 1, last.inbox_id)
 
     async def _flush(self) -> None:
         events, reached = self._events, self._reached
         if not reached:
             return
         self._events, self._reached = [], {}
-        new = await asyncio.to_thread(self._lake.add, events, reached)
+        new = await self._clock.run_in_thread(self._lake.add, events, reached)
         self.written += new
         metrics.ANALYTICS_EVENTS.inc(new)
         metrics.ANALYTICS_DUPLICATES.inc(len(events) - new)
@@ -179,14 +175,3 @@ class Writer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
-
-
-class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
-    def __init__(self, forget: Callable[[], None]) -> None:
-        self._forget = forget
-
-    async def on_partitions_revoked(self, revoked: object) -> None:
-        self._forget()
-
-    async def on_partitions_assigned(self, assigned: object) -> None:
-        self._forget()

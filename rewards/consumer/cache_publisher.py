@@ -1,4 +1,4 @@
-"""The cache follows the store: new XP, levels and ratings are published after the transaction that made them, newest only."""
+"""The cache publisher: stored XP, levels and ratings go to the cache after their transaction, newest only."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Protocol
 import structlog
 from redis.exceptions import RedisError
 
+from launchday.clock import Clock
 from rewards import metrics
 from rewards.consumer.store import PlayerProgress, PlayerRating
 from rewards.progression.ratings import Rating
 
-MAX_PLAYERS_PER_CALL = 500  # players published by one call
+MAX_PLAYERS_PER_CALL = 500
 RETRY_S = 1.0
 
 log = structlog.get_logger()
@@ -23,21 +24,33 @@ class ProgressSink(Protocol):
     """Where progress is published; ``meta_service.client.ProgressCache`` is the real one."""
 
     async def publish(self, progress: list[PlayerProgress]) -> object:
-        """Make these players' XP and level visible; values only ever grow, so repeats and old news do no harm."""
+        """Make these players' XP and level visible.
+
+        Values only ever grow, so repeats and stale values do no harm.
+        """
 
 
 class RatingSink(Protocol):
-    """Where ratings are published, for the matchmaker; ``meta_service.client.RatingCache`` is the real one."""
+    """Where ratings are published for the matchmaker; ``meta_service.client.RatingCache`` is the real one."""
 
     async def publish(self, ratings: list[tuple[int, str, float, float, int]]) -> object:
         """Make (player, mode, mu, sigma, matches) visible; the one that rests on the most matches wins."""
 
 
 class CachePublisher:
-    """Publishes in the background what it is given. An outage of the cache delays it and holds nobody up."""
+    """Publishes in the background what it is given.
 
-    def __init__(self, sink: ProgressSink, ratings: RatingSink | None = None) -> None:
+    An outage of the cache delays it, and nothing waits for it.
+
+    Args:
+        sink: where XP and levels go.
+        clock: waits between attempts.
+        ratings: where ratings go; without it they are not published.
+    """
+
+    def __init__(self, sink: ProgressSink, clock: Clock, ratings: RatingSink | None = None) -> None:
         self._sink = sink
+        self._clock = clock
         self._rating_sink = ratings
         self._pending: dict[int, tuple[int, int]] = {}
         self._pending_ratings: dict[tuple[int, str], Rating] = {}
@@ -46,7 +59,7 @@ class CachePublisher:
         self._idle.set()
 
     def enqueue(self, progress: Iterable[PlayerProgress], ratings: Iterable[PlayerRating] = ()) -> None:
-        """Take note of rows that changed; only the newest of a player is kept."""
+        """Queue rows that changed; of each player only the newest is kept."""
         if self._rating_sink is not None:
             for player_id, mode, rating in ratings:
                 known = self._pending_ratings.get((player_id, mode))
@@ -61,7 +74,7 @@ class CachePublisher:
             self._idle.clear()
 
     async def flush(self, timeout_s: float) -> bool:
-        """Wait until the cache has everything; False when the time ran out."""
+        """Wait until the cache has everything; returns False when the time ran out."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
@@ -76,11 +89,13 @@ class CachePublisher:
             try:
                 await self._publish_chunk()
             except (RedisError, OSError, TimeoutError) as error:
-                log.warning("rewards_cache_away", reason=repr(error), players_behind=len(self._pending))
-                await asyncio.sleep(RETRY_S)
+                log.warning(
+                    "rewards_cache_unavailable", reason=repr(error), players_behind=len(self._pending)
+                )
+                await self._clock.sleep(RETRY_S)
             except Exception:
                 log.exception("rewards_cache_failed", players_behind=len(self._pending))
-                await asyncio.sleep(RETRY_S)
+                await self._clock.sleep(RETRY_S)
 
     async def _publish_chunk(self) -> None:
         chunk = [(player, *self._pending[player]) for player in list(self._pending)[:MAX_PLAYERS_PER_CALL]]

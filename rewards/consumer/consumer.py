@@ -1,39 +1,38 @@
-"""The consumer: poll, sort, apply in one transaction, tell the cache; again.
+"""The consumer: poll, parse, apply in one transaction, publish to the cache; again.
 
-PostgreSQL is the only truth about what was applied and how far we have read. So every recovery, from a crash, an outage or a
-rebalance, is the same: go to the stored offsets and read on. What is read twice finds its id in the inbox.
+PostgreSQL alone knows what was applied and how far we have read. So every recovery, from a crash, an outage
+or a rebalance, is the same: go to the stored offsets and read on. What is read twice finds its id in the
+inbox.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from launchday.clock import Clock
 from rewards import metrics
 from rewards.consumer.batch import Batch, apply_or_bisect
 from rewards.consumer.cache_publisher import CachePublisher
-from rewards.consumer.offsets import starting_offsets
+from rewards.consumer.offsets import RebalanceListener, starting_offsets
 from rewards.consumer.read_ahead import ReadAhead
 from rewards.consumer.store import AppliedBatch, Store
 from rewards.dead_letters import DeadLetterWriter
-from rewards.errors import ConsumerStalledError, StoreUnavailableError
-from rewards.events import REWARDS_TOPICS, BusUnavailableError, ensure_topics
-from rewards.events.closing import close_within, is_being_cancelled
+from rewards.errors import BusUnavailableError, ConsumerStalledError, StoreUnavailableError
+from rewards.events import REWARDS_TOPICS, ensure_topics
+from rewards.events.kafka import close_within, is_being_cancelled
 
-MAX_BATCH_RECORDS = (
-    2_000  # in one transaction at most; 500 already cost 19 µs an event, more only shortens the tail
-)
-SESSION_TIMEOUT_MS = 6_000  # Kafka's smallest: a killed member's partitions are with another after this
+MAX_BATCH_RECORDS = 2_000  # in one transaction; 500 already cost 19 µs an event, more only shortens the tail
+SESSION_TIMEOUT_MS = 6_000  # Kafka's smallest: after this a killed member's partitions go to another
 HEARTBEAT_MS = 2_000
 REQUEST_TIMEOUT_MS = 10_000
-REPUBLISH_WINDOW_S = 600.0  # progress this much older than the newest is published again
+REPUBLISH_WINDOW_S = 600.0  # progress that changed this long before the newest change is published again
 LAG_CHECK_S = 2.0
 STALL_TIMEOUT_S = 15.0  # behind and without a record for this long: aiokafka has stalled
 START_TIMEOUT_S = 30.0
@@ -53,30 +52,16 @@ class ConsumerCounters:
     dead_letters: int = 0
 
 
-class _RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Forgets where the partitions stand whenever they are dealt out anew."""
-
-    def __init__(self, forget: Callable[[], None]) -> None:
-        self._forget = forget
-
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        self._forget()
-
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        self._forget()
-
-
 class Consumer:
     """Consumes the event topics as a member of the group ``<prefix>.rewards``.
 
     Args:
-        bootstrap: Kafka's address.
+        bootstrap: ``host:port,…`` of Kafka.
         prefix: first part of the topics' names.
         store: where effects go.
-        cache: told of every change after it is stored.
-        announced: called when a transaction has put events into the outbox.
-        wall_clock: Unix seconds, for the age of events.
-        clock: monotonic seconds, for stalls.
+        publisher: is given every change after it is stored.
+        clock: its wall time stamps rows and tells the age of events; its monotonic time finds stalls.
+        notify_outbox: called when a transaction has put events into the outbox.
     """
 
     def __init__(
@@ -85,10 +70,9 @@ class Consumer:
         prefix: str,
         store: Store,
         publisher: CachePublisher,
+        clock: Clock,
         *,
         notify_outbox: Callable[[], object] = lambda: None,
-        wall_clock: Callable[[], float] = time.time,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counters = ConsumerCounters()
         self._bootstrap = bootstrap
@@ -97,12 +81,11 @@ class Consumer:
         self._store = store
         self._publisher = publisher
         self._notify_outbox = notify_outbox
-        self._wall_clock = wall_clock
         self._clock = clock
         self._dead_letters = DeadLetterWriter(bootstrap, prefix)
         self._kafka: AIOKafkaConsumer | None = None
-        self._next: dict[TopicPartition, int] = {}  # the offset after the last applied; empty: not placed
-        self._stale = False  # what was read ahead is of partitions that were dealt out anew since
+        self._next: dict[TopicPartition, int] = {}  # the offset after the last applied; empty: not positioned
+        self._stale = False  # what was read ahead is from before a rebalance
         self._paused = False
         self._stopping = asyncio.Event()
 
@@ -117,9 +100,9 @@ class Consumer:
                 self._note_outage("store", error, wait_s)
             except (KafkaError, BusUnavailableError, ConsumerStalledError, OSError, TimeoutError) as error:
                 self._note_outage("bus", error, wait_s)
-            except (
-                asyncio.CancelledError
-            ) as error:  # aiokafka's own, of a request that its connection took along
+            except asyncio.CancelledError as error:
+                # Without is_being_cancelled it is aiokafka's own, of a request that was lost with its
+                # connection.
                 if is_being_cancelled():
                     raise
                 self._note_outage("bus", error, wait_s)
@@ -134,16 +117,18 @@ class Consumer:
 
     @property
     def paused(self) -> bool:
-        """Whether the store is away and consuming waits for it."""
+        """Whether the store does not answer, and consuming waits for it."""
         return self._paused
 
     @property
     def partitions(self) -> int:
-        """How many partitions are ours and being read."""
+        """The number of partitions that this member reads."""
         return len(self._next)
 
     async def lag(self) -> int | None:
-        """Records of all partitions that are not applied yet, whoever's they are; None when Kafka does not say.
+        """Count the records of all partitions, other members' too, that are not applied yet.
+
+        None when Kafka does not answer.
 
         Raises StoreUnavailableError.
         """
@@ -180,7 +165,7 @@ class Consumer:
             heartbeat_interval_ms=HEARTBEAT_MS,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
         )
-        kafka.subscribe(self._topics, listener=_RebalanceListener(self._on_rebalance))
+        kafka.subscribe(self._topics, listener=RebalanceListener(self._on_rebalance))
         ahead = ReadAhead(kafka, MAX_BATCH_RECORDS)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
@@ -195,14 +180,15 @@ class Consumer:
             await self._dead_letters.close()
 
     async def _consume(self, kafka: AIOKafkaConsumer, ahead: ReadAhead) -> None:
-        checked_at = progressed_at = self._clock()
+        checked_at = progressed_at = self._clock.monotonic()
         wait_s = FIRST_RETRY_S
         while not self._stopping.is_set():
             try:
                 if self._stale or not self._is_positioned(kafka):
-                    await ahead.drop()  # it was read where we stood before
-                    # Kafka has given out what is dropped here and will not again, so we go back to what is stored in any case: the
-                    # partitions may have been dealt out anew while we were being placed, and then we only seem to stand right.
+                    await ahead.drop()  # it was read at the old positions
+                    # Kafka does not return again what is dropped here, so we go back to the stored offsets in
+                    # any case: a rebalance may have happened during the last seek, and then the positions
+                    # only seem right.
                     self._stale = False
                     self._next.clear()
                 if not self._is_positioned(kafka):
@@ -212,10 +198,10 @@ class Consumer:
                 await ahead.drop()
                 await self._pause(kafka, error, wait_s)
                 wait_s = min(2 * wait_s, MAX_RETRY_S)
-                checked_at = progressed_at = self._clock()
+                checked_at = progressed_at = self._clock.monotonic()
                 continue
             wait_s = FIRST_RETRY_S
-            now = self._clock()
+            now = self._clock.monotonic()
             if moved:
                 progressed_at = now
             if now - checked_at >= LAG_CHECK_S:
@@ -230,16 +216,16 @@ class Consumer:
         return self._next.keys() >= assigned
 
     async def _seek_to_stored_offsets(self, kafka: AIOKafkaConsumer) -> None:
-        """Go to the stored offsets, and bring the cache up to what is stored."""
+        """Go to the stored offsets, and bring the cache up to date with the store."""
         assigned = kafka.assignment()
         starts = await starting_offsets(kafka, assigned, self._store, self._bootstrap)
-        # What a crash, or a commit whose answer was lost, may have kept from the cache.
+        # A crash, or a commit whose answer was lost, may have kept this from the cache.
         self._publisher.enqueue(
             await self._store.recent_progress(REPUBLISH_WINDOW_S),
             await self._store.recent_ratings(REPUBLISH_WINDOW_S),
         )
         if kafka.assignment() != assigned:
-            return  # dealt out anew meanwhile: the caller looks again
+            return  # a rebalance meanwhile: the caller checks again
         for partition, offset in starts.items():
             kafka.seek(partition, offset)
         self._next.clear()
@@ -247,10 +233,10 @@ class Consumer:
         self._note_store(up=True)
 
     async def _apply_next(self, kafka: AIOKafkaConsumer, ahead: ReadAhead) -> bool:
-        """Apply the next batch, and read the one after it meanwhile; False when nothing came."""
+        """Apply the next batch, and read the one after it meanwhile; returns False when nothing came."""
         read = await ahead.next()
         if self._stale or not self._is_positioned(kafka):
-            return False  # dealt out anew while we read: what came will come again, after _place
+            return False  # a rebalance while we read: what came will come again
         if not read.records:
             return False
         await apply_or_bisect(read.records, self._apply_batch, read.batch)
@@ -261,29 +247,29 @@ class Consumer:
         return True
 
     def _on_rebalance(self) -> None:
-        """The partitions are dealt out anew: where they stand has to be asked for, and what was read ahead is void."""
+        """Note that positions have to be read again from the store, and that what was read ahead is stale."""
         self._stale = True
         self._next.clear()
 
     async def _pause(self, kafka: AIOKafkaConsumer, error: StoreUnavailableError, wait_s: float) -> None:
-        """Wait while the store is away, as a live member of the group; then read from the stored offsets again."""
+        """Wait while the store does not answer, staying in the group; then read from the stored offsets."""
         self._note_outage("store", error, wait_s)
         self._note_store(up=False)
         self._next.clear()
         assigned = kafka.assignment()
         kafka.pause(*assigned)
         await self._sleep(wait_s)
-        await kafka.getmany(timeout_ms=0)  # shows the group that we are alive; brings nothing while paused
+        await kafka.getmany(timeout_ms=0)  # tells the group that we are alive; brings nothing while paused
         kafka.resume(*(assigned & kafka.assignment()))
 
     async def _apply_batch(self, batch: Batch) -> None:
         if batch.bad_records:
-            known = await self._store.known([bad.raw.letter_id for bad in batch.bad_records])
+            known = await self._store.known([bad.raw.dead_letter_id for bad in batch.bad_records])
             await self._dead_letters.send(
-                [bad for bad in batch.bad_records if bad.raw.letter_id not in known]
+                [bad for bad in batch.bad_records if bad.raw.dead_letter_id not in known]
             )
         with metrics.APPLY_SECONDS.time():
-            applied = await self._store.apply(batch)
+            applied = await self._store.apply(batch, self._clock.now())
         self._publisher.enqueue(applied.progress, applied.ratings)
         if applied.level_ups:
             self._notify_outbox()
@@ -300,7 +286,7 @@ class Consumer:
         metrics.BATCH_RECORDS.observe(len(batch.events) + len(batch.bad_records))
         if batch.events:
             newest_at = max(event.envelope.occurred_at for event in batch.events)
-            metrics.AGE_SECONDS.set(max(0.0, self._wall_clock() - newest_at))
+            metrics.AGE_SECONDS.set(max(0.0, self._clock.now() - newest_at))
         for bad in batch.bad_records:
             raw = bad.raw
             log.warning(
@@ -312,7 +298,10 @@ class Consumer:
             )
 
     async def _own_lag(self, kafka: AIOKafkaConsumer) -> int | None:
-        """Records that wait in our partitions; None when Kafka does not say. Raises StalledError for a cut log."""
+        """Count the records that wait in our partitions; None when Kafka does not answer.
+
+        Raises ConsumerStalledError when the log was cut.
+        """
         ours = dict(self._next)
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
@@ -346,8 +335,8 @@ class Consumer:
 async def _end_offsets(
     kafka: AIOKafkaConsumer, partitions: Collection[TopicPartition]
 ) -> dict[TopicPartition, int]:
-    # The embedded broker's ListOffsets answers the start of the last batch instead of its end; what the fetches say is right, but
-    # only known for our own partitions. Neither ever says too much.
+    # The embedded broker's ListOffsets answers the start of the last batch instead of its end. What the
+    # fetches say is right, but known for our own partitions alone. Neither ever says too much.
     if not partitions:
         return {}
     ends: dict[TopicPartition, int] = await kafka.end_offsets(list(partitions))

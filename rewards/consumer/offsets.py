@@ -1,24 +1,25 @@
-"""Where to begin in each partition: at the stored offset, if this is still the log that the offset was stored for.
+"""Where to begin in each partition: at the stored offset, if the log is still the one that it is for.
 
-A broker without its data (the embedded one keeps them in memory), or a topic made anew, counts from 0 again, and an offset of the
-old log would silently skip events of the new one. So the record before the stored offset is looked at: if the inbox does not know
-it, or there is none, the partition is read from its beginning. The inbox keeps what is read again from counting twice. That rests on
-one thing: the inbox remembers ids for longer than the topics keep records.
+A broker without its data (the embedded one keeps them in memory), or a topic made anew, counts from 0 again,
+and an offset of the old log would silently skip events of the new one. So the record before the stored offset
+is checked: if the inbox does not know it, or there is none, the partition is read from its beginning. The
+inbox keeps what is read again from counting twice. That rests on one thing: the inbox remembers ids for
+longer than the topics keep records.
 """
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Collection, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Protocol
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
-from rewards.consumer.batch import Partition, Raw, inbox_id
 from rewards.errors import ConsumerStalledError
-from rewards.events.closing import close_within
+from rewards.events.kafka import close_within
+from rewards.records import Partition, RawRecord, raw_record
 
 PROBE_TIMEOUT_S = 10.0
 POLL_MS = 200
@@ -28,19 +29,43 @@ log = structlog.get_logger()
 
 
 class OffsetStore(Protocol):
-    """Whoever remembers how far a log was read, and which record was the last: the store, or the lake of analytics."""
+    """Remembers how far a log was read, and the last record read: the store, or the lake of analytics."""
 
     async def next_offsets(self) -> dict[Partition, int]:
-        """How far each partition was read."""
+        """Return the offset after the last record read, for each partition."""
 
     async def known(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
-        """Those of the ids, as ``inbox_id`` gives them, that were read."""
+        """Return those of the ids (`RawRecord.inbox_id`) whose records were read."""
+
+
+class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Calls ``on_rebalance`` whenever the group's partitions are revoked or assigned."""
+
+    def __init__(self, on_rebalance: Callable[[], None]) -> None:
+        self._on_rebalance = on_rebalance
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Partitions were taken from this member."""
+        self._on_rebalance()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Partitions were given to this member."""
+        self._on_rebalance()
 
 
 async def starting_offsets(
     consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition], store: OffsetStore, bootstrap: str
 ) -> dict[TopicPartition, int]:
-    """The offset to begin at in each partition. Raises StoreUnavailableError, StalledError, or aiokafka's KafkaError."""
+    """Find the offset to begin at in each partition.
+
+    Args:
+        consumer: a started consumer; asked for the partitions' beginnings alone.
+        partitions: those that this member was assigned.
+        store: what was read.
+        bootstrap: ``host:port,…`` of Kafka, for the probe that reads the last records again.
+
+    Raises StoreUnavailableError, ConsumerStalledError, or aiokafka's KafkaError.
+    """
     stored = await store.next_offsets()
     beginnings: dict[TopicPartition, int] = await consumer.beginning_offsets(list(partitions))
     starts = {
@@ -65,16 +90,16 @@ async def _partitions_of_another_log(
     next_offsets: Mapping[TopicPartition, int], store: OffsetStore, bootstrap: str
 ) -> set[TopicPartition]:
     last = await _last_applied_records(next_offsets, bootstrap)
-    ids = {partition: inbox_id(raw) for partition, raw in last.items() if raw is not None}
+    ids = {partition: raw.inbox_id for partition, raw in last.items() if raw is not None}
     known = await store.known(ids.values())
     return {partition for partition, raw in last.items() if raw is None or ids[partition] not in known}
 
 
 async def _last_applied_records(
     next_offsets: Mapping[TopicPartition, int], bootstrap: str
-) -> dict[TopicPartition, Raw | None]:
-    """Read the record before each offset; None where the log does not reach it. Absent where the log passes over it."""
-    found: dict[TopicPartition, Raw | None] = {}
+) -> dict[TopicPartition, RawRecord | None]:
+    """Read the record before each offset: None where the log ends before, absent where the log skips it."""
+    found: dict[TopicPartition, RawRecord | None] = {}
     missing = set(next_offsets)
     probe = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
@@ -94,7 +119,8 @@ async def _last_applied_records(
                         if first.offset <= wanted:
                             found[partition] = raw_record(first) if first.offset == wanted else None
                 for partition in list(missing):
-                    # The end that the fetch itself tells: the embedded broker's ListOffsets answers the start of the last batch.
+                    # As the fetch reports it: the embedded broker's ListOffsets answers its last batch's
+                    # start.
                     end = probe.highwater(partition)
                     if end is not None and end < next_offsets[partition]:
                         missing.discard(partition)
@@ -106,15 +132,3 @@ async def _last_applied_records(
     finally:
         await close_within(STOP_TIMEOUT_S, "probe", probe.stop())
     return found
-
-
-def raw_record(record: Any) -> Raw:
-    """Take what matters out of aiokafka's record, which has no types."""
-    return Raw(
-        record.topic,
-        record.partition,
-        record.offset,
-        record.key,
-        record.value,
-        record.timestamp,
-    )

@@ -1,6 +1,8 @@
-"""What was written to an outbox in the transaction that made it so is sent to Kafka after it, and deleted once acknowledged.
+"""The outbox: events stored in the transaction of what they announce, then sent to Kafka and deleted.
 
-A crash in between sends it again, under the same id; whoever counts by id counts it once.
+Rewards writes its own, level-ups, as finished events. The meta service writes purchases and loadout changes
+as rows of its own. An event's id is made of what happened, so an event that is sent again after a crash has
+the same id, and whoever counts by id counts it once.
 """
 
 from __future__ import annotations
@@ -8,30 +10,137 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
-from rewards.consumer.outbox_sources import OUTBOX_SOURCES, OutboxBatch, OutboxSources
+from launchday.clock import Clock
 from rewards.consumer.store_connection import ConnectionPool
-from rewards.errors import StoreUnavailableError
-from rewards.events import BusUnavailableError, EventIds, Source, level_up, routing
-from rewards.events.closing import is_being_cancelled
-from rewards.events.kafka import KafkaSender, Record
+from rewards.errors import BusUnavailableError, StoreUnavailableError
+from rewards.events import (
+    Envelope,
+    EventIds,
+    Source,
+    level_up,
+    loadout_changed,
+    parse_envelope,
+    purchase,
+    routing,
+)
+from rewards.events.kafka import KafkaRecord, KafkaSender, is_being_cancelled
 
-SOURCE_NAME = "rewards"
-BURST = 50  # events made into records at a stretch: half a millisecond
-POLL_S = 0.5  # how soon it is seen that the meta service has written something; three look-ups in empty tables cost 0.3 ms
+REWARDS_PRODUCER = "rewards"
+META_PRODUCER = "meta"  # the producer of events that the meta service wrote
+MAX_EVENTS = 500  # taken out of an outbox at once
+MAX_LOADOUT_BATCHES = 2  # of up to a thousand loadouts each
+BURST_EVENTS = 50  # made into records at a stretch: half a millisecond
+POLL_S = (
+    0.5  # the longest that a row of the meta service waits unseen; three look-ups in empty tables cost 0.3 ms
+)
 RETRY_S = 2.0
 
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class OutboxBatch:
+    """Some of what waits in one outbox.
+
+    Attributes:
+        events: to be sent.
+        delete_sql: the statement that takes them out of their outbox; its one argument is ``keys``.
+    """
+
+    events: Sequence[Envelope]
+    delete_sql: str
+    keys: Sequence[object]
+
+
+OutboxSources = Sequence[Callable[[Any], Awaitable[OutboxBatch]]]
+"""Each takes a connection in a transaction, locks the rows that it returns, and skips locked ones."""
+
+
+async def level_ups(connection: Any) -> OutboxBatch:
+    """Take level-ups that rewards has stored."""
+    rows = await connection.fetch(
+        "SELECT event_id, envelope FROM event_outbox ORDER BY event_id LIMIT $1 FOR UPDATE SKIP LOCKED",
+        MAX_EVENTS,
+    )
+    return OutboxBatch(
+        [parse_envelope(row["envelope"]) for row in rows],
+        "DELETE FROM event_outbox WHERE event_id = ANY($1::uuid[])",
+        [row["event_id"] for row in rows],
+    )
+
+
+async def purchases(connection: Any) -> OutboxBatch:
+    """Take purchases that the meta service has committed."""
+    rows = await connection.fetch(
+        "SELECT purchase_id, region, player_id, item_id, quantity, currency, paid,"
+        " extract(epoch FROM purchased_at)::float8 AS at"
+        " FROM purchase_outbox JOIN purchases USING (purchase_id)"
+        " ORDER BY purchase_id LIMIT $1 FOR UPDATE OF purchase_outbox SKIP LOCKED",
+        MAX_EVENTS,
+    )
+    return OutboxBatch(
+        [
+            purchase(
+                Source(META_PRODUCER, row["region"], ids=EventIds.of(f"purchase/{row['purchase_id']}")),
+                now_s=row["at"],
+                player_id=row["player_id"],
+                purchase_id=str(row["purchase_id"]),
+                item_id=row["item_id"],
+                currency=row["currency"],
+                price=row["paid"],
+                quantity=row["quantity"],
+            )
+            for row in rows
+        ],
+        "DELETE FROM purchase_outbox WHERE purchase_id = ANY($1::uuid[])",
+        [row["purchase_id"] for row in rows],
+    )
+
+
+async def loadouts(connection: Any) -> OutboxBatch:
+    """Take loadouts that the meta service has stored; one row is one batch of its write-behind."""
+    rows = await connection.fetch(
+        "SELECT entry_no, player_ids, skins, versions, regions, extract(epoch FROM stored_at)::float8 AS at"
+        " FROM loadout_outbox ORDER BY entry_no LIMIT $1 FOR UPDATE SKIP LOCKED",
+        MAX_LOADOUT_BATCHES,
+    )
+    return OutboxBatch(
+        [
+            loadout_changed(
+                Source(META_PRODUCER, region, ids=EventIds.of(f"loadout/{player_id}/{version}/{region}")),
+                now_s=row["at"],
+                player_id=player_id,
+                skin=skin,
+                version=version,
+            )
+            for row in rows
+            for player_id, skin, version, region in zip(
+                row["player_ids"], row["skins"], row["versions"], row["regions"], strict=True
+            )
+        ],
+        "DELETE FROM loadout_outbox WHERE entry_no = ANY($1::bigint[])",
+        [row["entry_no"] for row in rows],
+    )
+
+
+OUTBOX_SOURCES: OutboxSources = (level_ups, purchases, loadouts)
+
+
 def level_up_envelope(
     player_id: int, from_level: int, to_level: int, xp: int, at_s: float
 ) -> tuple[uuid.UUID, bytes]:
-    """The event of a player's reaching a level, and its id: a player reaches a level once, so the id is made of both."""
+    """Make the event of a player who reaches a level: its id and the serialised envelope.
+
+    A player reaches a level once, so the id is made of the player and the level. ``at_s`` is in Unix seconds.
+    """
     envelope = level_up(
-        Source(SOURCE_NAME, "", ids=EventIds.of(f"level-up/{player_id}/{to_level}")),
+        Source(REWARDS_PRODUCER, "", ids=EventIds.of(f"level-up/{player_id}/{to_level}")),
         now_s=at_s,
         player_id=player_id,
         from_level=from_level,
@@ -42,12 +151,13 @@ def level_up_envelope(
 
 
 class OutboxRelay:
-    """Sends what is in the outbox in the background; several services may do it at once.
+    """Sends what is in the outboxes in the background; several services may do it at once.
 
     Args:
         connections: to the store.
-        bootstrap: Kafka's address.
+        bootstrap: ``host:port,…`` of Kafka.
         prefix: first part of the topics' names.
+        clock: waits between attempts.
         outboxes: what is sent.
     """
 
@@ -56,63 +166,65 @@ class OutboxRelay:
         connections: ConnectionPool,
         bootstrap: str,
         prefix: str,
+        clock: Clock,
         outboxes: OutboxSources = OUTBOX_SOURCES,
     ) -> None:
         self._connections = connections
         self._bootstrap = bootstrap
         self._prefix = prefix
+        self._clock = clock
         self._outboxes = outboxes
         self._waiting = asyncio.Event()
         self._waiting.set()  # a crash may have left some
 
     def notify(self) -> None:
-        """There is something to send."""
+        """Say that there is something to send, so that it is not found by the next poll only."""
         self._waiting.set()
 
     async def run(self) -> None:
-        """Send for ever; cancel it to stop."""
-        link: KafkaSender | None = None
+        """Send for ever; cancel it to stop. Outages of the store and of Kafka only delay it."""
+        sender: KafkaSender | None = None
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._waiting.wait(), POLL_S)
                 self._waiting.clear()
                 try:
-                    if link is None:
-                        link = await KafkaSender.open(self._bootstrap, "rewards-outbox")
-                    while await self._send(link):
+                    if sender is None:
+                        sender = await KafkaSender.open(self._bootstrap, "rewards-outbox")
+                    while await self._send(sender):
                         pass
                 except (StoreUnavailableError, BusUnavailableError, asyncio.CancelledError) as error:
                     if is_being_cancelled():
                         raise
-                    log.warning("rewards_outbox_waits", reason=str(error) or repr(error))
-                    if link is not None:
-                        await link.close()
-                        link = None
+                    log.warning("rewards_outbox_delayed", reason=str(error) or repr(error))
+                    if sender is not None:
+                        await sender.close()
+                        sender = None
                     self._waiting.set()
-                    await asyncio.sleep(RETRY_S)
+                    await self._clock.sleep(RETRY_S)
         finally:
-            if link is not None:
-                await link.close()
+            if sender is not None:
+                await sender.close()
 
-    async def _send(self, link: KafkaSender) -> bool:
+    async def _send(self, sender: KafkaSender) -> bool:
         """Send some of each outbox; False when there was nothing."""
         sent = False
         for outbox in self._outboxes:
             async with self._connections.acquire() as connection, connection.transaction():
-                waiting = await outbox(connection)
-                if waiting.events:
-                    await link.send(await self._records(waiting))
-                    await connection.execute(waiting.delete_sql, waiting.keys)
+                batch = await outbox(connection)
+                if batch.events:
+                    await sender.send(await self._records(batch))
+                    await connection.execute(batch.delete_sql, batch.keys)
                     sent = True
         return sent
 
-    async def _records(self, waiting: OutboxBatch) -> list[Record]:
+    async def _records(self, batch: OutboxBatch) -> list[KafkaRecord]:
         records = []
-        for index, envelope in enumerate(waiting.events):
-            if index % BURST == BURST - 1:
+        for index, envelope in enumerate(batch.events):
+            if index % BURST_EVENTS == BURST_EVENTS - 1:
                 await asyncio.sleep(0)  # the consumer lives in the same loop
             topic, key = routing(envelope)
             at_ms = int(envelope.occurred_at * 1000)
-            records.append(Record(topic.name(self._prefix), key, envelope.SerializeToString(), at_ms))
+            records.append(KafkaRecord(topic.name(self._prefix), key, envelope.SerializeToString(), at_ms))
         return records

@@ -1,7 +1,8 @@
-"""Progression made anew from the log: every event from the earliest offset into an empty database.
+"""Progression rebuilt from the log: every event from the earliest offset, applied to an empty database.
 
-It comes out byte for byte as it was, as far as the log reaches back: experience and challenges only add up, and ratings follow the one order
-that match results have. What is compared is all that play has earned; when a row was last written is not part of it.
+It comes out byte for byte as it was, as far as the log reaches back: experience and challenges only add up,
+and ratings follow the one order that match results have. What is compared is all that play has earned; the
+time when a row was last written is not part of it.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from launchday.clock import Clock
 from rewards.consumer.batch import Batch, apply_or_bisect
 from rewards.consumer.consumer import MAX_BATCH_RECORDS
-from rewards.consumer.offsets import raw_record
 from rewards.consumer.store import Store
 from rewards.consumer.store_connection import ConnectionPool
 from rewards.errors import RebuildError
 from rewards.events import DEAD_LETTERS, REWARDS_TOPICS
 from rewards.progression.rules import Rules
+from rewards.records import raw_record
 
 POLL_MS = 1_000
 MAX_IDLE_POLLS = 10  # polls that bring nothing before the end counts as unreachable
@@ -37,7 +39,7 @@ PROGRESSION_TABLES = {
 
 @dataclass(frozen=True, slots=True)
 class RebuildResult:
-    """What was read, and what it came to."""
+    """What was read, and the digest of the outcome (``digest``)."""
 
     events: int
     duplicates: int
@@ -45,10 +47,17 @@ class RebuildResult:
     digest: str
 
 
-async def rebuild(bootstrap: str, prefix: str, store_url: str, rules: Rules) -> RebuildResult:
-    """Apply the whole log, up to where it ends now, to an empty database at the newest schema.
+async def rebuild(bootstrap: str, prefix: str, store_url: str, rules: Rules, clock: Clock) -> RebuildResult:
+    """Apply the whole log, up to its present end, to an empty database at the newest schema.
 
-    Raises RebuildError; StoreUnavailableError when the database is away.
+    Args:
+        bootstrap: ``host:port,…`` of Kafka.
+        prefix: first part of the topics' names.
+        store_url: ``postgresql://…`` of the empty database.
+        rules: what events are worth.
+        clock: stamps the rows.
+
+    Raises RebuildError; StoreUnavailableError when the database does not answer.
     """
     store = Store(store_url, "rewards", rules, DEAD_LETTERS.name(prefix))
     kafka = AIOKafkaConsumer(
@@ -60,14 +69,14 @@ async def rebuild(bootstrap: str, prefix: str, store_url: str, rules: Rules) -> 
     counts = [0, 0, 0]
 
     async def apply(batch: Batch) -> None:
-        applied = await store.apply(batch)
+        applied = await store.apply(batch, clock.now())
         counts[0] += sum(applied.effects.kinds.values())
         counts[1] += applied.duplicates
         counts[2] += applied.dead_letters
 
     try:
         if await store.next_offsets():
-            raise RebuildError("the database is not empty: give one that nothing has been applied to")
+            raise RebuildError("the database is not empty: give one to which nothing has been applied")
         await kafka.start()
         topics = [(topic.name(prefix), topic.partitions) for topic in REWARDS_TOPICS]
         kafka.assign([TopicPartition(name, number) for name, numbers in topics for number in range(numbers)])
@@ -93,7 +102,7 @@ async def rebuild(bootstrap: str, prefix: str, store_url: str, rules: Rules) -> 
 
 
 async def dump(store_url: str) -> bytes:
-    """All that play has earned, as text in the order of its keys."""
+    """Return all that play has earned, as text in the order of its keys. Raises StoreUnavailableError."""
     connections = ConnectionPool(store_url)
     found = io.BytesIO()
     try:
@@ -109,5 +118,5 @@ async def dump(store_url: str) -> bytes:
 
 
 async def digest(store_url: str) -> str:
-    """SHA-256 of ``dump``, hexadecimal."""
+    """Return the SHA-256 of ``dump``, hexadecimal. Raises StoreUnavailableError."""
     return hashlib.sha256(await dump(store_url)).hexdigest()

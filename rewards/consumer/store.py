@@ -1,4 +1,4 @@
-"""The global store's side: a batch's inbox ids, gains, levels and offsets in one transaction, hundreds of rows a statement."""
+"""The global store: a batch's ids, gains, levels and offsets in one transaction, many rows a statement."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rewards.consumer.batch import Batch, Partition
+from rewards.consumer.batch import Batch
 from rewards.consumer.outbox import level_up_envelope
 from rewards.consumer.store_connection import ConnectionPool
 from rewards.events import Envelope
 from rewards.progression.effects import Effects, fold
 from rewards.progression.ratings import Rating, rate, rated_players
 from rewards.progression.rules import Rules
+from rewards.records import Partition
 
-# DO NOTHING returns only what was not there: those events, and no others, have their effect in this transaction.
+# DO NOTHING returns only what was not there: those events, and no others, have their effect in this
+# transaction.
 _INSERT_INBOX = """
-    INSERT INTO event_inbox (event_id, topic)
-    SELECT * FROM unnest($1::uuid[], $2::text[])
+    INSERT INTO event_inbox (event_id, topic, applied_at)
+    SELECT *, to_timestamp($3) FROM unnest($1::uuid[], $2::text[])
     ON CONFLICT (event_id) DO NOTHING
     RETURNING event_id
 """
 
-# width_bucket(x, thresholds) counts the thresholds that x has reached: the level. The row lock makes the sum right with several
-# consumers; rows come sorted, so that two of them never wait for each other.
+# width_bucket(x, thresholds) counts the thresholds that x has reached: the level. The row lock makes the sum
+# right with several consumers; rows come sorted, so that two of them never wait for each other.
 _UPSERT_PROGRESSION = """
     INSERT INTO progression AS p (player_id, xp, level, kills, deaths, matches, updated_at)
-    SELECT player_id, xp, width_bucket(xp, $6::bigint[]), kills, deaths, matches, now()
+    SELECT player_id, xp, width_bucket(xp, $6::bigint[]), kills, deaths, matches, to_timestamp($7)
     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
          AS gains (player_id, xp, kills, deaths, matches)
     ON CONFLICT (player_id) DO UPDATE SET
@@ -40,7 +42,8 @@ _UPSERT_PROGRESSION = """
     RETURNING player_id, xp, level
 """
 
-# The row lock makes the count right with several consumers, so exactly one of them sees it pass the number that completes it.
+# The row lock makes the count right with several consumers, so exactly one of them sees it pass the number
+# that completes it.
 _UPSERT_CHALLENGES = """
     INSERT INTO challenge_progress AS p (player_id, challenge, period, count, completed)
     SELECT player_id, challenge, period, added, added >= needed
@@ -76,7 +79,7 @@ _SELECT_RATINGS = """
 
 _UPSERT_RATINGS = """
     INSERT INTO ratings (player_id, mode, mu, sigma, matches, updated_at)
-    SELECT *, now() FROM unnest($1::bigint[], $2::text[], $3::float8[], $4::float8[], $5::bigint[])
+    SELECT *, to_timestamp($6) FROM unnest($1::bigint[], $2::text[], $3::float8[], $4::float8[], $5::bigint[])
     ON CONFLICT (player_id, mode) DO UPDATE SET
         mu = excluded.mu, sigma = excluded.sigma, matches = excluded.matches, updated_at = excluded.updated_at
 """
@@ -100,11 +103,11 @@ class AppliedBatch:
 
     Attributes:
         effects: gains and kinds of the events that were new.
-        duplicates: events that had had their effect before, or came twice in the batch.
-        letters: bad records that were new.
+        duplicates: the number of events that had had their effect before, or came twice in the batch.
+        dead_letters: the number of bad records that were new.
         progress: the rows of players that changed, as they are now.
-        ratings: those that changed, as they are now.
-        announced: level-ups put into the outbox.
+        ratings: the ratings that changed, as they are now.
+        level_ups: the number of level-ups put into the outbox.
     """
 
     effects: Effects
@@ -117,7 +120,7 @@ class AppliedBatch:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What the store says was applied, since it was made."""
+    """What was applied since the store was made, counted in its tables."""
 
     events: int
     dead_letters: int
@@ -125,14 +128,14 @@ class Totals:
 
 
 class Store:
-    """Applies batches. Every method raises StoreUnavailableError when the store is away.
+    """Applies batches. Every method raises StoreUnavailableError when the store does not answer.
 
     Args:
         url: ``postgresql://…`` of the global store.
-        consumer: the name that offsets are kept under.
+        consumer: the name under which offsets are kept.
         rules: what events are worth.
-        letters_topic: the name that bad records have in the inbox.
-        announce: put level-ups into the outbox.
+        dead_letter_topic: the topic that bad records have in the inbox.
+        announce_level_ups: put level-ups into the outbox.
     """
 
     def __init__(
@@ -150,30 +153,34 @@ class Store:
         self._dead_letter_topic = dead_letter_topic
         self._announce_level_ups = announce_level_ups
 
-    async def apply(self, batch: Batch) -> AppliedBatch:
-        """Give every event of the batch that is new its effect, and remember how far we have read: all or nothing.
+    async def apply(self, batch: Batch, now_s: float) -> AppliedBatch:
+        """Give each new event of the batch its effect, and remember how far we have read: all or nothing.
+
+        Args:
+            batch: records of any partitions.
+            now_s: Unix seconds, stamped on the rows that change.
 
         Raises:
-            RefusedByStoreError: something in the batch can never be stored.
+            StoreRefusedError: something in the batch can never be stored.
         """
         topics = {event.event_id: event.raw.topic for event in batch.events}
-        topics |= {bad.raw.letter_id: self._dead_letter_topic for bad in batch.bad_records}
+        topics |= {bad.raw.dead_letter_id: self._dead_letter_topic for bad in batch.bad_records}
         ids = sorted(topics)
         async with self.connections.acquire() as connection, connection.transaction():
             rows = (
-                await connection.fetch(_INSERT_INBOX, ids, [topics[event_id] for event_id in ids])
+                await connection.fetch(_INSERT_INBOX, ids, [topics[event_id] for event_id in ids], now_s)
                 if ids
                 else []
             )
             new = {row["event_id"] for row in rows}
             fresh = {event.event_id: event.envelope for event in batch.events if event.event_id in new}
             effects = fold(fresh.values(), self._rules)
-            # Challenges first: completing them gives points. All take their row locks in one order of tables and of keys.
+            # Challenges first: completing them gives points. Row locks come in one order of tables and keys.
             await self._store_challenges(connection, effects)
             await self._store_seasons(connection, effects)
-            ratings = await self._store_ratings(connection, effects.results)
-            progress = await self._store_progression(connection, effects)
-            announced = await self._queue_level_ups(connection, effects, progress, fresh.values())
+            ratings = await self._store_ratings(connection, effects.results, now_s)
+            progress = await self._store_progression(connection, effects, now_s)
+            level_ups = await self._queue_level_ups(connection, effects, progress, fresh.values())
             await self._store_offsets(connection, batch.next_offsets)
         return AppliedBatch(
             effects=effects,
@@ -181,11 +188,11 @@ class Store:
             dead_letters=len(new) - len(fresh),
             progress=progress,
             ratings=ratings,
-            level_ups=announced,
+            level_ups=level_ups,
         )
 
     async def next_offsets(self) -> dict[Partition, int]:
-        """How far each partition has been applied."""
+        """Return the offset after the last record applied, for each partition."""
         async with self.connections.acquire() as connection:
             rows = await connection.fetch(
                 "SELECT topic, partition, next_offset FROM consumer_offsets WHERE consumer = $1",
@@ -194,7 +201,7 @@ class Store:
         return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
     async def known(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
-        """Those of the ids that are in the inbox."""
+        """Return those of the ids that are in the inbox."""
         async with self.connections.acquire() as connection:
             rows = await connection.fetch(
                 "SELECT event_id FROM event_inbox WHERE event_id = ANY($1::uuid[])", list(ids)
@@ -202,7 +209,7 @@ class Store:
         return {row["event_id"] for row in rows}
 
     async def recent_progress(self, window_s: float) -> list[PlayerProgress]:
-        """The rows that changed in the last ``window_s`` seconds before the newest change."""
+        """Return the rows that changed in the last ``window_s`` seconds before the newest change."""
         async with self.connections.acquire() as connection:
             rows = await connection.fetch(
                 "SELECT player_id, xp, level FROM progression "
@@ -212,7 +219,7 @@ class Store:
         return [(row["player_id"], row["xp"], row["level"]) for row in rows]
 
     async def recent_ratings(self, window_s: float) -> list[PlayerRating]:
-        """The ratings that changed in the last ``window_s`` seconds before the newest change."""
+        """Return the ratings that changed in the last ``window_s`` seconds before the newest change."""
         async with self.connections.acquire() as connection:
             rows = await connection.fetch(
                 "SELECT player_id, mode, mu, sigma, matches FROM ratings "
@@ -224,7 +231,7 @@ class Store:
         ]
 
     async def totals(self, source_topics: Collection[str]) -> Totals:
-        """Count what has been applied of these topics; reads the tables, so not for every second."""
+        """Count what has been applied of these topics. It reads whole tables: do not call it every second."""
         async with self.connections.acquire() as connection:
             row = await connection.fetchrow(
                 "SELECT count(*) FILTER (WHERE topic = ANY($1::text[])) AS events, "
@@ -239,7 +246,9 @@ class Store:
         """Close the connections."""
         await self.connections.close()
 
-    async def _store_progression(self, connection: Any, effects: Effects) -> list[PlayerProgress]:
+    async def _store_progression(
+        self, connection: Any, effects: Effects, now_s: float
+    ) -> list[PlayerProgress]:
         if not effects.players:
             return []
         players = sorted(effects.players)
@@ -252,11 +261,12 @@ class Store:
             [gain.deaths for gain in gains],
             [gain.matches for gain in gains],
             self._rules.thresholds,
+            now_s,
         )
         return [(row["player_id"], row["xp"], row["level"]) for row in rows]
 
     async def _store_challenges(self, connection: Any, effects: Effects) -> None:
-        """Add to challenges, and give what completing them is worth."""
+        """Add to challenges, and credit the points of those that are completed."""
         if not effects.challenge_counts:
             return
         challenges = self._rules.challenges
@@ -286,7 +296,9 @@ class Store:
                 players, points = zip(*gains, strict=True)
                 await connection.execute(_UPSERT_SEASONS, players, season.name, points, season.thresholds)
 
-    async def _store_ratings(self, connection: Any, results: Sequence[Envelope]) -> list[PlayerRating]:
+    async def _store_ratings(
+        self, connection: Any, results: Sequence[Envelope], now_s: float
+    ) -> list[PlayerRating]:
         """Rate the matches that have not been rated yet, in the order of their results."""
         by_match: dict[uuid.UUID, Envelope] = {}
         for result in results:
@@ -315,6 +327,7 @@ class Store:
                 [rating.mu for _, _, rating in moved],
                 [rating.sigma for _, _, rating in moved],
                 [rating.matches for _, _, rating in moved],
+                now_s,
             )
         return moved
 
@@ -335,12 +348,12 @@ class Store:
         ]
         if levels:
             at_s = max(event.occurred_at for event in events)
-            told = [level_up_envelope(*one, at_s) for one in levels]
+            made = [level_up_envelope(*one, at_s) for one in levels]
             await connection.execute(
                 "INSERT INTO event_outbox (event_id, envelope) SELECT * FROM unnest($1::uuid[], $2::bytea[]) "
                 "ON CONFLICT (event_id) DO NOTHING",
-                [event_id for event_id, _ in told],
-                [envelope for _, envelope in told],
+                [event_id for event_id, _ in made],
+                [envelope for _, envelope in made],
             )
         return len(levels)
 

@@ -1,4 +1,4 @@
-"""Connections to the global store, made when they are first needed, with the store's errors by our own names."""
+"""Connections to the global store, made when they are first needed; the store's errors get our own names."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from rewards.errors import StoreRefusedError, StoreUnavailableError
 
 COMMAND_TIMEOUT_S = 30.0  # a batch takes milliseconds; after this the connection counts as dead
 CONNECT_TIMEOUT_S = 5.0
-MAX_CONNECTIONS = 4  # one applies; the others are for the outbox, for the books and for looking things up
+MAX_CONNECTIONS = 4  # one applies; the others are for the outbox, the counters and lookups
 
 _REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-# InternalClientError: a connection that is cut in the middle of a statement says so when its transaction is to end.
+# InternalClientError: asyncpg raises it at the end of a transaction whose connection was cut in the middle of
+# a statement.
 _OUTAGES = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -27,7 +28,7 @@ _OUTAGES = (
 
 
 class ConnectionPool:
-    """A small pool. ``url`` is ``postgresql://…`` of the global store."""
+    """A small pool of connections. ``url`` is ``postgresql://…`` of the global store."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -36,10 +37,10 @@ class ConnectionPool:
 
     @contextlib.asynccontextmanager
     async def acquire(self) -> AsyncIterator[Any]:
-        """One connection.
+        """Lend one connection.
 
         Raises:
-            StoreUnavailableError: the store is away.
+            StoreUnavailableError: the store does not answer.
             RefusedByStoreError: it will never take what was given to it.
         """
         try:
@@ -60,7 +61,7 @@ class ConnectionPool:
             raise StoreUnavailableError(f"{type(error).__name__}: {error}") from error
 
     async def close(self) -> None:
-        """Close them."""
+        """Close all connections."""
         pool, self._pool = self._pool, None
         if pool is None:
             return

@@ -1,13 +1,18 @@
-"""Events: the schema, the topics, how to build and send them, and how to read them. Other services import this alone.
+"""Events: the schema, the topics, and how to build, send and read events.
 
-producer = EventProducer(settings.kafka_bootstrap, settings.topic_prefix, name, settings.state_dir / "spool")
+Other services import this package alone.
+
+producer = EventProducer(
+    settings.kafka_bootstrap, settings.topic_prefix, name, settings.state_dir / "spool", clock=clock
+)
 await producer.start()
-source = Source(name, region, match_id)
+source = Source(name, region, match_id, ids=EventIds.from_clock(clock))
 producer.emit(kill(source, now_s=…, tick=…, killer_id=…, …))
 await producer.flush(5.0)
 await producer.stop()
 """
 
+from rewards.errors import BadEventError, BusUnavailableError, EventsError, SpoolDamagedError
 from rewards.events.build import (
     DeathCause,
     Envelope,
@@ -28,7 +33,6 @@ from rewards.events.build import (
     server_lifecycle,
     xp_granted,
 )
-from rewards.events.errors import BadEventError, BusUnavailableError, EventsError, SpoolDamagedError
 from rewards.events.ids import EventIds
 from rewards.events.parse import parse_envelope, routing
 from rewards.events.producer import EventProducer, ProducerCounters

@@ -1,13 +1,14 @@
-"""One function a kind of event: the only way we make them, so that every envelope is complete.
+"""One function for each kind of event. We make events in no other way, so every envelope is complete.
 
-Each takes the source, the time it happened (``now_s``, Unix seconds) and the match's tick.
+Each takes the source, the time when it happened (``now_s``, Unix seconds) and, inside a match, the match's
+tick.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from enum import IntEnum
 from types import MappingProxyType
 
@@ -39,19 +40,20 @@ class ServerState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Who says so: what every event of one match has in common.
+    """Who sends an event: what all events of one match have in common.
 
     Attributes:
         producer: the game server's or service's name.
         region: its region's slug.
         match_id: the match, or None outside of one.
-        ids: where event ids come from.
+        ids: makes the event ids; services use ``EventIds.from_clock``.
     """
 
     producer: str
     region: str
     match_id: uuid.UUID | None = None
-    ids: EventIds = field(default_factory=EventIds)
+    _: KW_ONLY
+    ids: EventIds
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class PlayerPlacement:
 
 @dataclass(frozen=True, slots=True)
 class WeaponDamage:
-    """What one player did with one weapon in one match."""
+    """What one player did with one weapon in one match; ``dealt`` is in points of damage."""
 
     weapon: str
     dealt: float
@@ -86,9 +88,12 @@ def match_started(
     waited_s: Mapping[int, float] = MappingProxyType({}),
     quality: float | None = None,
 ) -> Envelope:
-    """A match begins with this roster of (player id, team).
+    """A match begins.
 
-    ``waited_s`` tells how long players had waited for it, ``quality`` (0 to 1) how even the sides were expected to be, where known.
+    Args:
+        roster: (player id, team) of each player.
+        waited_s: seconds from the ticket to the match by player id, where known.
+        quality: 0 to 1, how even the sides were expected to be, where known.
     """
     envelope = _envelope(source, now_s, tick)
     event = envelope.match_started
@@ -112,7 +117,7 @@ def match_ended(
     duration_s: float,
     placements: Iterable[PlayerPlacement],
 ) -> Envelope:
-    """A match is over; experience for playing and winning comes from this one."""
+    """A match is over. Experience for playing and winning comes from this event."""
     envelope = _envelope(source, now_s, tick)
     event = envelope.match_ended
     event.mode = mode
@@ -249,7 +254,7 @@ def purchase(
     price: int,
     quantity: int = 1,
 ) -> Envelope:
-    """A player bought so many of an item, for ``price`` in all."""
+    """A player bought ``quantity`` of an item, for ``price`` in all."""
     envelope = _envelope(source, now_s, 0)
     event = envelope.purchase
     event.player_id = player_id

@@ -1,9 +1,10 @@
-"""Whether a newer schema still reads what an older one wrote, and the other way round: additions only.
+"""Check that schemas read each other's bytes, the newer and the older: only additions are allowed.
 
-The rules are those of ``buf``'s category WIRE (https://buf.build/docs/breaking/rules), compared by descriptors: bytes on a topic
-outlive the programs that wrote them. ``released.binpb`` is the baseline: the schema of the last release, and until there is a first one the
-schema that was fixed as a beginning. A test compares it with the present one; ``python -m rewards.events.compatibility`` replaces it, as a
-step of making a release.
+The rules are those of ``buf``'s category WIRE (https://buf.build/docs/breaking/rules), compared by
+descriptors, because bytes on a topic outlive the programs that wrote them. ``released.binpb`` is the
+baseline: the schema of the last release, and before the first release the schema that was fixed as a
+beginning. A test compares it with the current one. To make a release, replace it with ``python -m
+rewards.events.compatibility``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from rewards.events import events_pb2 as pb
 
 RELEASED = Path(__file__).with_name("released.binpb")
 
-# Types in one group are read from each other's bytes (https://protobuf.dev/programming-guides/proto3/#updating).
+# Types in one group are read from each other's bytes
+# (https://protobuf.dev/programming-guides/proto3/#updating).
 _WIRE_GROUPS = (
     ("TYPE_INT32", "TYPE_INT64", "TYPE_UINT32", "TYPE_UINT64", "TYPE_BOOL"),
     ("TYPE_SINT32", "TYPE_SINT64"),
@@ -33,19 +35,19 @@ _WIRE_GROUPS = (
 
 
 def current_schema() -> FileDescriptorProto:
-    """The schema of this program."""
+    """Return the schema of this program."""
     found = FileDescriptorProto()
     pb.DESCRIPTOR.CopyToProto(found)
     return found
 
 
 def released_schema() -> FileDescriptorProto:
-    """The baseline: the schema of the last release, or the one that was fixed before the first."""
+    """Return the baseline: the schema of the last release, or the one that was fixed before the first."""
     return FileDescriptorProto.FromString(RELEASED.read_bytes())
 
 
 def incompatibilities(old: FileDescriptorProto, new: FileDescriptorProto) -> list[str]:
-    """What of ``old`` the schema ``new`` no longer honours, one line each; empty when all changes are additions."""
+    """List what of ``old`` the schema ``new`` no longer honours, one line each; empty for additions alone."""
     found = [] if old.package == new.package else [f"the package was {old.package} and is {new.package}"]
     found += _enums(old.enum_type, new.enum_type, "")
     found += _messages(old.message_type, new.message_type, "")
@@ -107,7 +109,7 @@ def _oneof(field: FieldDescriptorProto, message: DescriptorProto) -> str:
 
 
 def main() -> None:
-    """Take the present schema for the released one."""
+    """Write the current schema as the released one."""
     RELEASED.write_bytes(current_schema().SerializeToString(deterministic=True))
 
 

@@ -1,6 +1,7 @@
-"""Generate ``events_pb2.py`` and its types from ``rewards/events.proto``: ``python rewards/events/generate.py``.
+"""Generate ``events_pb2.py`` and its types from ``events.proto``: ``python rewards/events/generate.py``.
 
-Run as a file, because the package needs what it makes. Needs ``grpcio-tools``, which only developers have. The generated files are committed; a test compares them with the schema.
+Run it as a file, because the package needs what it makes. It needs ``grpcio-tools``, which only developers
+have. The generated files are committed, and a test compares them with the schema.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ _TYPES_HEADER = '# ruff: noqa\n# fmt: off\n# mypy: disable-error-code="type-arg"
 
 
 def generate(folder: Path) -> None:
-    """Write the generated modules into ``folder``; raises ``subprocess.CalledProcessError`` with what the compiler said."""
+    """Write the generated modules into ``folder``.
+
+    Raises ``subprocess.CalledProcessError`` with the compiler's output.
+    """
     subprocess.run(
         [
             sys.executable,

@@ -1,11 +1,11 @@
-"""The producer's link to Kafka: connect, hand over a batch, learn what became of it, and let go even of a dead broker."""
+"""Kafka clients: a sender of batches that says what became of them, and closing a dead broker's client."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,15 +13,14 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerClosed, RecordListTooLargeError
 
-from rewards.events.closing import close_within
-from rewards.events.errors import BusUnavailableError
+from rewards.errors import BusUnavailableError
 
-LINGER_MS = 20  # an event is on its way after at most this; a storm of kills becomes one request
-BATCH_BYTES = 64 * 1024
-REQUEST_TIMEOUT_MS = 5_000  # after this without an answer the broker counts as away
+LINGER_MS = 20  # an event is on its way after at most this; a burst of kills becomes one request
+MAX_BATCH_BYTES = 64 * 1024
+REQUEST_TIMEOUT_MS = 5_000  # after this without an answer the broker counts as unavailable
 CONNECT_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
-BURST = 32  # events handed over at a stretch: about 0.4 ms, after which a tick that is due gets its turn
+BURST_RECORDS = 32  # handed over at a stretch: about 0.4 ms, after which a tick that is due gets its turn
 
 _REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError)
 
@@ -29,8 +28,8 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """One record: what goes where."""
+class KafkaRecord:
+    """One record to be sent: what goes where."""
 
     topic: str
     key: bytes
@@ -40,11 +39,11 @@ class Record:
 
 
 class KafkaSender:
-    """A connected producer with acks=all, idempotent where the broker can.
+    """A connected producer with acks=all, idempotent where the broker supports it.
 
     Attributes:
-        idempotent: whether the broker removes the duplicates that a repeated request makes. Nothing depends on it: the
-            inbox removes them too.
+        idempotent: whether the broker removes the duplicates that a repeated request makes. Nothing depends
+            on it: the inbox removes them too.
     """
 
     def __init__(self, producer: AIOKafkaProducer, idempotent: bool) -> None:
@@ -53,9 +52,15 @@ class KafkaSender:
 
     @classmethod
     async def open(cls, bootstrap: str, client_id: str, *, idempotence: bool = True) -> Self:
-        """Connect; raises BusUnavailableError when the broker is away.
+        """Connect.
 
-        With ``idempotence``, a broker that refuses an idempotent producer gets a plain one.
+        Args:
+            bootstrap: ``host:port,…`` of Kafka.
+            client_id: how the broker names this client in its logs.
+            idempotence: ask for an idempotent producer; a broker that refuses it gets a plain one.
+
+        Raises:
+            BusUnavailableError: the broker cannot be reached.
         """
         producer = AIOKafkaProducer(
             bootstrap_servers=bootstrap,
@@ -63,12 +68,12 @@ class KafkaSender:
             acks="all",
             enable_idempotence=idempotence,
             linger_ms=LINGER_MS,
-            max_batch_size=BATCH_BYTES,
+            max_batch_size=MAX_BATCH_BYTES,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
         )
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                with _silenced_if(idempotence):
+                with _sender_log_silenced(idempotence):
                     await producer.start()
         except (KafkaError, OSError, TimeoutError) as error:
             connected = bool(producer.client.cluster.brokers())
@@ -81,20 +86,21 @@ class KafkaSender:
             raise
         return cls(producer, idempotence)
 
-    async def send(self, records: Sequence[Record]) -> int:
-        """Hand over a batch and wait until the broker has acknowledged it.
+    async def send(self, records: Sequence[KafkaRecord]) -> int:
+        """Hand over a batch, and wait until the broker has acknowledged it.
 
         Returns:
-            how many records it refused for good, because they are too large.
+            the number of records that the broker refused for good, because they are too large.
 
         Raises:
-            BusUnavailableError: not all are acknowledged; some may be. Close this link then: aiokafka would go on trying.
+            BusUnavailableError: not all are acknowledged; some may be. Close this sender then: aiokafka would
+                go on trying.
         """
         refused = 0
         acknowledgements: list[asyncio.Future[object]] = []
         failure: Exception | None = None
         for index, record in enumerate(records):
-            if index % BURST == BURST - 1:
+            if index % BURST_RECORDS == BURST_RECORDS - 1:
                 await asyncio.sleep(0)
             try:
                 acknowledgements.append(
@@ -128,16 +134,55 @@ class KafkaSender:
         return refused
 
     async def close(self) -> None:
-        """Let go, at once: what is not acknowledged by now is the caller's to keep."""
+        """Disconnect at once; the caller keeps what is not acknowledged by now."""
         await _close(self._producer)
 
 
+async def close_within(timeout_s: float, what: str, closing: Awaitable[None]) -> None:
+    """Run ``closing`` for at most twice ``timeout_s`` seconds, and go on however it ends.
+
+    aiokafka's ``stop()`` can hang on a dead broker, fail, or, where the coordinator was being cancelled, end
+    with a CancelledError that nobody asked for. Passed on, that one would look like a wish to end the caller:
+    a consumer once ended so for good, and its service said that it was well.
+
+    Args:
+        what: names the client in the log.
+        closing: the client's ``stop()``.
+
+    Raises CancelledError when the caller itself is being cancelled, and nothing else.
+    """
+    stopping = asyncio.ensure_future(closing)
+    try:
+        _, pending = await asyncio.wait({stopping}, timeout=timeout_s)
+    except asyncio.CancelledError:
+        await asyncio.wait({stopping}, timeout=timeout_s)
+        raise
+    if pending:
+        log.warning("kafka_close_slow", client=what, timeout_s=timeout_s)
+        stopping.cancel()
+        await asyncio.wait({stopping}, timeout=timeout_s)
+    elif stopping.cancelled():
+        log.warning("kafka_close_cancelled", client=what)
+    elif (error := stopping.exception()) is not None:
+        log.warning("kafka_close_failed", client=what, error=repr(error))
+
+
+def is_being_cancelled() -> bool:
+    """Tell whether somebody asked the running task to end.
+
+    A CancelledError while this is False came out of a library, and is a fault like any other.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 @contextlib.contextmanager
-def _silenced_if(idempotence: bool) -> Iterator[None]:
-    # A broker without idempotent producers is expected, and told by Link.idempotent; aiokafka calls it an unexpected error.
+def _sender_log_silenced(silenced: bool) -> Iterator[None]:
+    # A broker without idempotent producers is expected, and KafkaSender.idempotent says so; aiokafka logs it
+    # as an unexpected error.
     sender_log = logging.getLogger("aiokafka.producer.sender")
     before = sender_log.disabled
-    sender_log.disabled = idempotence or before
+    sender_log.disabled = silenced or before
     try:
         yield
     finally:
@@ -145,8 +190,8 @@ def _silenced_if(idempotence: bool) -> Iterator[None]:
 
 
 async def _close(producer: AIOKafkaProducer) -> None:
-    # aiokafka has no way to stop without delivering first, and an idempotent producer tries for ever. Failing its batches
-    # is what its own sender does when it dies, so stop() then has nothing left to wait for.
+    # aiokafka has no way to stop without delivering first, and an idempotent producer tries for ever. Failing
+    # its batches is what its own sender does when it dies, so stop() then has nothing left to wait for.
     accumulator = producer._message_accumulator
     for batches in accumulator._batches.values():
         for batch in batches:

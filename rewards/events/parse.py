@@ -1,4 +1,4 @@
-"""From the bytes of a record to an event that can be trusted, or one named error."""
+"""Read a record's bytes into an event that can be trusted, or raise one named error."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from rewards.errors import BadEventError
 from rewards.events import events_pb2 as pb
 from rewards.events import topics
-from rewards.events.errors import BadEventError
 from rewards.events.ids import ID_BYTES
 
 MAX_ID = 2**63 - 1
-MAX_TEXT = 200  # characters; longest text we write is a reason
-MAX_XP = 10_000_000  # of one grant; with any number of them a bigint does not overflow
+MAX_TEXT = 200  # characters; the longest text that we write is a reason
+MAX_XP = 10_000_000  # of one grant; no number of grants overflows a bigint
 MAX_PLAYERS = 10_000  # of one match
 MAX_WEAPONS = 100  # of one player's summary
 MAX_DAMAGE = 1e9  # points in one match
@@ -27,11 +27,12 @@ def parse_envelope(data: bytes | None) -> pb.Envelope:
     """Read one record's value.
 
     Returns:
-        the envelope. ``WhichOneof("event")`` is None when it carries a kind of event that is newer than this program: a
-        consumer passes over it.
+        the envelope. Its ``WhichOneof("event")`` is None when it carries a kind of event that is newer than
+        this program; a consumer ignores it.
 
     Raises:
-        BadEventError: the bytes are not an envelope, or a field that must be there is missing or out of its range.
+        BadEventError: the bytes are not an envelope, or a field that must be there is missing or out of its
+            range.
     """
     if data is None:
         raise BadEventError("the record has no value")
@@ -49,7 +50,10 @@ def parse_envelope(data: bytes | None) -> pb.Envelope:
 
 
 def routing(envelope: pb.Envelope) -> tuple[topics.Topic, bytes]:
-    """The topic and the key of an event. Raises BadEventError for a kind this program does not know."""
+    """Return the topic and the key of an event.
+
+    Raises BadEventError for a kind that this program does not know.
+    """
     kind = envelope.WhichOneof("event")
     if kind is None:
         raise BadEventError("the envelope carries no event")
@@ -75,7 +79,7 @@ def _check_envelope(envelope: pb.Envelope) -> None:
 
 
 def _check_player_event(_envelope: pb.Envelope, event: Any) -> None:
-    """Check what events about one player have in common: the player, texts, amounts that are amounts."""
+    """Check what events about one player share: the player, the texts, amounts that are not negative."""
     _check_player("player_id", event.player_id)
     for field, value in event.ListFields():
         if isinstance(value, str):
@@ -180,7 +184,8 @@ def _check_text(name: str, text: str) -> None:
         raise BadEventError(f"{name} is longer than {MAX_TEXT} characters")
 
 
-# The kinds that a match tells by the thousand have checks that name their fields: asking the message for them costs three times as much.
+# The kinds that a match sends by the thousand have checks that name their fields: asking the message for its
+# fields costs three times as much.
 _CHECKS: dict[str, Callable[[pb.Envelope, Any], None]] = {
     "match_started": _check_match_started,
     "match_ended": _check_match_ended,

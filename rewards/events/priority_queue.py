@@ -1,4 +1,7 @@
-"""The bounded queue between a tick and Kafka: when it is full, the least important kind of event goes first."""
+"""The bounded queue between a tick and Kafka.
+
+When it is full, it drops the least important kind of event first.
+"""
 
 from __future__ import annotations
 
@@ -21,21 +24,24 @@ PRIORITY = (
     "player_disconnected",
     "player_connected",
 )
-"""Kinds of events, most important first: what would cost players progress comes before what only analytics reads."""
+"""Kinds of events, most important first: players' progress comes before what only analytics reads."""
 
 _RANK = {kind: rank for rank, kind in enumerate(PRIORITY)}
 
 
 class EventPriorityQueue:
-    """Events that wait to be sent, at most ``capacity`` of them; the oldest of the most important kind leaves first.
+    """Events that wait to be sent; the oldest of the most important kind leaves first.
+
+    Args:
+        capacity: the largest number of events held; at least 1, else ValueError.
 
     Attributes:
-        dropped: how many events of each kind had to go.
+        dropped: the number of events of each kind that were dropped because the queue was full.
     """
 
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
-            raise ValueError("a backlog holds at least one event")
+            raise ValueError("an event queue holds at least one event: give a capacity of 1 or more")
         self.capacity = capacity
         self.dropped: Counter[str] = Counter()
         self._queues: tuple[deque[pb.Envelope], ...] = tuple(deque() for _ in PRIORITY)
@@ -45,7 +51,10 @@ class EventPriorityQueue:
         return self._size
 
     def put(self, envelope: pb.Envelope) -> bool:
-        """Add an event; False when it was dropped because the backlog is full of what is as or more important.
+        """Add an event.
+
+        Returns:
+            False when the event was dropped: the queue is full of events at least as important.
 
         Raises ValueError for an envelope without an event.
         """
@@ -61,7 +70,7 @@ class EventPriorityQueue:
         return True
 
     def take(self, limit: int) -> list[pb.Envelope]:
-        """Remove and return up to ``limit`` events."""
+        """Remove and return up to ``limit`` events, the most important kinds first."""
         taken: list[pb.Envelope] = []
         for queue in self._queues:
             count = min(limit - len(taken), len(queue))

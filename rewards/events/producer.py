@@ -1,7 +1,7 @@
-"""The producer that a game server holds: it never makes the tick wait and loses nothing that fits on the disk.
+"""The event producer of a game server: it never makes the tick wait, and loses nothing that fits on the disk.
 
-emit ─▶ backlog (bounded memory) ─▶ Kafka, acks=all
-                └─ broker away ─▶ spool (disk) ─▶ Kafka, when it is back or at the next start
+emit ─▶ queue (bounded memory) ─▶ Kafka, acks=all
+          └─ broker unavailable ─▶ spool (disk) ─▶ Kafka, when it answers again or at the next start
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from pathlib import Path
 
 import structlog
 
+from launchday.clock import Clock
+from rewards.errors import BadEventError, BusUnavailableError
 from rewards.events import events_pb2 as pb
 from rewards.events import spool
-from rewards.events.closing import is_being_cancelled
-from rewards.events.errors import BadEventError, BusUnavailableError
-from rewards.events.kafka import KafkaSender, Record
+from rewards.events.kafka import KafkaRecord, KafkaSender, is_being_cancelled
 from rewards.events.parse import parse_envelope, routing
 from rewards.events.priority_queue import EventPriorityQueue
 
-MAX_QUEUED_EVENTS = 20_000  # events: 20 s of a storm of 1,000 a second, about 10 MB
-MAX_EVENTS_PER_SEND = 500  # events delivered and acknowledged together
+MAX_QUEUED_EVENTS = 20_000  # 20 s of a burst of 1,000 events a second; about 10 MB
+MAX_EVENTS_PER_SEND = 500  # delivered and acknowledged together
 FIRST_RECONNECT_S = 0.1
 MAX_RECONNECT_S = 3.0
 
@@ -38,11 +38,11 @@ class ProducerCounters:
     Attributes:
         emitted: given to ``emit``.
         delivered: acknowledged by the broker.
-        spooled: written to disk instead; they are delivered later, by this process or another.
+        spooled: written to disk instead; this process or another delivers them later.
         refused: too large for the broker.
         dropped: lost because memory was full, by kind.
         waiting: in memory now.
-        replayed: delivered from spool files, this process's or older ones; counted apart from the above.
+        resent: delivered from spool files, this process's or older ones; counted apart from the above.
     """
 
     emitted: int
@@ -61,9 +61,10 @@ class EventProducer:
         bootstrap: ``host:port,…`` of Kafka.
         prefix: first part of the topics' names.
         producer_name: names the spool files and the Kafka client; unique on this machine.
-        spool_dir: folder for events that could not be delivered. Producers of one machine share it: each delivers what
-            any of them has left there.
-        capacity: events held in memory at most.
+        spool_dir: folder for events that could not be delivered. The producers of one machine share it: each
+            delivers what any of them has left there.
+        clock: runs what blocks on the disk in a thread, and waits between attempts.
+        capacity: the largest number of events held in memory.
     """
 
     def __init__(
@@ -73,19 +74,21 @@ class EventProducer:
         producer_name: str,
         spool_dir: Path,
         *,
+        clock: Clock,
         capacity: int = MAX_QUEUED_EVENTS,
     ) -> None:
         self._bootstrap = bootstrap
         self._prefix = prefix
         self._name = producer_name
         self._spool_dir = spool_dir
+        self._clock = clock
         self._queue = EventPriorityQueue(capacity)
         self._in_flight: list[pb.Envelope] = []
         self._sender: KafkaSender | None = None
         self._task: asyncio.Task[None] | None = None
-        self._spool_pending = True  # there may be spool files to replay
-        self._arrived = asyncio.Event()  # something waits in the backlog or the spool
-        self._half_full = asyncio.Event()  # the backlog is half full
+        self._spool_pending = True  # there may be spool files to resend
+        self._arrived = asyncio.Event()  # something waits in the queue or the spool
+        self._half_full = asyncio.Event()  # the queue is half full
         self._settled = asyncio.Event()  # nothing waits, nothing is in flight
         self._settled.set()
         self._spooling = asyncio.Lock()
@@ -93,7 +96,7 @@ class EventProducer:
 
     @property
     def connected(self) -> bool:
-        """Whether the broker is there, as far as is known."""
+        """Whether the broker is connected, as far as is known."""
         return self._sender is not None
 
     @property
@@ -102,15 +105,19 @@ class EventProducer:
         return None if self._sender is None else self._sender.idempotent
 
     async def start(self) -> None:
-        """Begin to connect and to deliver in the background, spool files first. Returns at once, broker or not."""
+        """Begin to connect and deliver in the background, spool files first.
+
+        Returns at once, whether the broker answers or not.
+        """
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"events of {self._name}")
 
     def emit(self, envelope: pb.Envelope) -> bool:
-        """Queue one event; the envelope is the producer's from now on. Never blocks, does no I/O.
+        """Queue one event; the envelope belongs to the producer from now on. Never blocks, does no I/O.
 
         Returns:
-            False when it was dropped: memory is full of events at least as important. ``books`` counts it.
+            False when the event was dropped: memory is full of events at least as important. ``counters``
+                counts it.
         """
         self._counts["emitted"] += 1
         kept = self._queue.put(envelope)
@@ -124,8 +131,8 @@ class EventProducer:
         """Wait until every event so far is acknowledged.
 
         Returns:
-            True when they are. False when the time ran out: the rest is in the spool then (``books().spooled``), on disk
-            before this returns.
+            True when they are. False when the time ran out: the rest is in the spool then
+            (``counters().spooled``), on disk before this returns.
 
         Raises:
             OSError: they could not be spooled either. They are still in memory; the caller may flush again.
@@ -140,7 +147,7 @@ class EventProducer:
         return True
 
     async def stop(self, timeout_s: float = 5.0) -> bool:
-        """Flush, as ``flush`` does, and disconnect."""
+        """Flush as ``flush`` does, then disconnect. Returns and raises what ``flush`` does."""
         try:
             return await self.flush(timeout_s)
         finally:
@@ -152,7 +159,7 @@ class EventProducer:
             await self._disconnect()
 
     def counters(self) -> ProducerCounters:
-        """The counts so far."""
+        """Return the counts so far."""
         return ProducerCounters(
             emitted=self._counts["emitted"],
             delivered=self._counts["delivered"],
@@ -160,7 +167,7 @@ class EventProducer:
             refused=self._counts["refused"],
             dropped=dict(self._queue.dropped),
             waiting=len(self._queue) + len(self._in_flight),
-            resent=self._counts["replayed"],
+            resent=self._counts["resent"],
         )
 
     async def _run(self) -> None:
@@ -176,11 +183,11 @@ class EventProducer:
                     await self._arrived.wait()
                     await self._deliver(self._sender)
             except BusUnavailableError as error:
-                log.warning("events_broker_away", reason=str(error), retry_in_s=wait_s)
+                log.warning("events_broker_unavailable", reason=str(error), retry_in_s=wait_s)
             except asyncio.CancelledError as error:
                 if is_being_cancelled():
                     raise
-                log.warning("events_broker_away", reason=repr(error), retry_in_s=wait_s)
+                log.warning("events_broker_unavailable", reason=repr(error), retry_in_s=wait_s)
             except Exception:
                 log.exception("events_delivery_failed", retry_in_s=wait_s)
             self._spool_pending = True
@@ -188,12 +195,12 @@ class EventProducer:
             await self._wait_for_retry(wait_s)
             wait_s = min(2 * wait_s, MAX_RECONNECT_S)
 
-    async def _deliver(self, link: KafkaSender) -> None:
-        """Send one chunk; what the broker does not acknowledge goes to the spool."""
+    async def _deliver(self, sender: KafkaSender) -> None:
+        """Send some events; spool what the broker does not acknowledge."""
         self._in_flight = self._queue.take(MAX_EVENTS_PER_SEND)
         records = [self._record(envelope) for envelope in self._in_flight]
         try:
-            refused = await link.send(records)
+            refused = await sender.send(records)
         except Exception:  # also what aiokafka did not foresee: nobody else has these events
             await self._spool(self._take_in_flight())
             raise
@@ -205,11 +212,11 @@ class EventProducer:
         self._counts["refused"] += min(refused, delivered)
         self._update_signals()
 
-    async def _resend_spool(self, link: KafkaSender) -> None:
+    async def _resend_spool(self, sender: KafkaSender) -> None:
         """Deliver what spool files hold, and delete each once all of it is acknowledged."""
         self._spool_pending = False
         claims = spool.claim_files(self._spool_dir)
-        while (claim := await asyncio.to_thread(next, claims, None)) is not None:
+        while (claim := await self._clock.run_in_thread(next, claims, None)) is not None:
             if claim.damage:
                 log.error("events_spool_damaged", file=claim.path.name, damage=claim.damage)
             records = []
@@ -220,19 +227,19 @@ class EventProducer:
                     log.error("events_spool_bad_event", file=claim.path.name, reason=str(error))
             for start in range(0, len(records), MAX_EVENTS_PER_SEND):
                 chunk = records[start : start + MAX_EVENTS_PER_SEND]
-                self._counts["replayed"] += len(chunk) - await link.send(chunk)
-            await asyncio.to_thread(claim.complete)
-            log.info("events_spool_replayed", file=claim.path.name, events=len(records))
+                self._counts["resent"] += len(chunk) - await sender.send(chunk)
+            await self._clock.run_in_thread(claim.complete)
+            log.info("events_spool_resent", file=claim.path.name, events=len(records))
 
     async def _spool(self, events: Sequence[pb.Envelope]) -> None:
-        """Write events to disk; when the disk fails they go back to memory. Raises OSError."""
+        """Write events to disk; put them back into memory when the disk fails. Raises OSError."""
         async with self._spooling:  # also a flush with nothing left to spool waits for what is being written
             if not events:
                 return
             payloads = [envelope.SerializeToString() for envelope in events]
             name = f"{self._name}-{events[0].event_id.hex()}"
             try:
-                path = await asyncio.to_thread(spool.write, self._spool_dir, name, payloads)
+                path = await self._clock.run_in_thread(spool.write, self._spool_dir, name, payloads)
             except OSError as error:
                 log.error("events_spool_failed", reason=str(error), events=len(events))
                 for envelope in events:
@@ -244,7 +251,7 @@ class EventProducer:
         log.warning("events_spooled", events=len(events), file=path.name)
 
     async def _wait_for_retry(self, wait_s: float) -> None:
-        """Wait before the next attempt; when memory is half full, make room by spooling."""
+        """Wait before the next attempt; when memory is half full, spool at once to make room."""
         self._update_signals()
         try:
             async with asyncio.timeout(wait_s):
@@ -254,7 +261,7 @@ class EventProducer:
         try:
             await self._spool(self._queue.take(len(self._queue)))
         except OSError:
-            await asyncio.sleep(wait_s)
+            await self._clock.sleep(wait_s)
         self._update_signals()
 
     def _take_in_flight(self) -> list[pb.Envelope]:
@@ -271,13 +278,13 @@ class EventProducer:
         if 2 * len(self._queue) < self._queue.capacity:
             self._half_full.clear()
 
-    def _record(self, envelope: pb.Envelope) -> Record:
+    def _record(self, envelope: pb.Envelope) -> KafkaRecord:
         topic, key = routing(envelope)
-        return Record(
+        return KafkaRecord(
             topic.name(self._prefix), key, envelope.SerializeToString(), int(envelope.occurred_at * 1000)
         )
 
     async def _disconnect(self) -> None:
-        link, self._sender = self._sender, None
-        if link is not None:
-            await link.close()
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            await sender.close()

@@ -8,8 +8,9 @@ Layout of a file, integers little-endian:
     uint32    CRC-32 of the payload
     bytes     payload: one serialised Envelope
 
-A file is written under a temporary name, synced and renamed. Whoever replays a file holds a lock on it and deletes it after the
-broker has acknowledged all of it, so a crash in between means a second delivery, which the inbox makes harmless.
+A file is written under a temporary name, synced and renamed. The process that resends a file holds a lock on
+it, and deletes it after the broker has acknowledged all of it. A crash in between means a second delivery,
+which the inbox makes harmless.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from rewards.events.errors import SpoolDamagedError
+from rewards.errors import SpoolDamagedError
 
 MAGIC = b"LDSPOOL1"
 MAX_PAYLOAD_BYTES = 1 << 20
@@ -33,7 +34,10 @@ _HEADER = struct.Struct("<II")
 
 
 def encode(events: Iterable[bytes]) -> bytes:
-    """The bytes of a spool file that holds these events."""
+    """Return the bytes of a spool file that holds these serialised events.
+
+    Raises ValueError for one that is too large.
+    """
     parts = [MAGIC]
     for payload in events:
         if not 0 < len(payload) <= MAX_PAYLOAD_BYTES:
@@ -43,9 +47,12 @@ def encode(events: Iterable[bytes]) -> bytes:
 
 
 def decode(data: bytes) -> list[bytes]:
-    """The events of a spool file; raises SpoolDamagedError, which carries those before the damage."""
+    """Return the serialised events of a spool file.
+
+    Raises SpoolDamagedError, which carries the events before the damage.
+    """
     if not data.startswith(MAGIC):
-        raise SpoolDamagedError("the file does not begin as a spool does", [])
+        raise SpoolDamagedError("the file does not begin with the magic of a spool", [])
     events: list[bytes] = []
     at = len(MAGIC)
     while at < len(data):
@@ -54,7 +61,7 @@ def decode(data: bytes) -> list[bytes]:
         length, checksum = _HEADER.unpack_from(data, at)
         start, at = at, at + _HEADER.size + length
         if not 0 < length <= MAX_PAYLOAD_BYTES or at > len(data):
-            raise SpoolDamagedError(f"no event of {length} bytes can be at byte {start}", events)
+            raise SpoolDamagedError(f"impossible event length {length} at byte {start}", events)
         payload = data[at - length : at]
         if zlib.crc32(payload) != checksum:
             raise SpoolDamagedError(f"wrong checksum at byte {start}", events)
@@ -63,7 +70,10 @@ def decode(data: bytes) -> list[bytes]:
 
 
 def write(folder: Path, name: str, events: Iterable[bytes]) -> Path:
-    """Write a spool file, durable when this returns. Blocks on the disk: call it in a thread. Raises OSError."""
+    """Write a spool file, durable when this returns.
+
+    Blocks on the disk: call it in a thread. Raises OSError.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / (name + SUFFIX)
     partial = path.with_suffix(f".{os.getpid()}.partial")
@@ -84,7 +94,7 @@ def write(folder: Path, name: str, events: Iterable[bytes]) -> Path:
 
 
 class Claim:
-    """A spool file that this process alone replays, until it is closed or the process ends.
+    """A spool file that this process alone resends, until it is closed or the process ends.
 
     Attributes:
         events: the serialised envelopes in it.
@@ -101,7 +111,7 @@ class Claim:
             self.events, self.damage = list(error.intact), str(error)
 
     def complete(self) -> None:
-        """All events are delivered: delete the file, or keep a damaged one aside for a human."""
+        """Delete the file, whose events are delivered; rename a damaged one, for a person to look at."""
         if self.damage:
             self.path.rename(self.path.with_suffix(DAMAGED_SUFFIX))
         else:
@@ -117,12 +127,15 @@ class Claim:
 
 
 def pending_files(folder: Path) -> list[Path]:
-    """The spool files in ``folder``, oldest name first."""
+    """Return the spool files in ``folder``, oldest name first."""
     return sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
 
 
 def claim_files(folder: Path) -> Generator[Claim, None, None]:
-    """Claim the spool files of ``folder`` one after another, passing over those that another process replays."""
+    """Claim the spool files of ``folder`` one after another, except those that another process resends.
+
+    Blocks on the disk.
+    """
     for path in pending_files(folder):
         try:
             file = path.open("rb")
@@ -133,7 +146,7 @@ def claim_files(folder: Path) -> Generator[Claim, None, None]:
         except BlockingIOError:
             file.close()
             continue
-        if not path.exists():  # the other process finished between our open and our lock
+        if not path.exists():  # another process finished it between our open and our lock
             file.close()
             continue
         with Claim(path, file) as claim:

@@ -1,4 +1,4 @@
-"""The topics: names, keys, partitions and retention in one table, and how they come to be."""
+"""The topics: names, keys, partitions and retention in one table, and their creation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import MappingProxyType
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, for_code
 
-from rewards.events.errors import BusUnavailableError
+from rewards.errors import BusUnavailableError
 
 DAY_MS = 24 * 3600 * 1000
 _TOPIC_EXISTS = 36  # Kafka's error code TOPIC_ALREADY_EXISTS
@@ -22,7 +22,8 @@ class Topic:
 
     Attributes:
         suffix: its name after the prefix and a dot.
-        partitions: upper bound of consumers that share the work. Fixed: a change would move keys to other partitions.
+        partitions: the largest number of consumers that can share the work. Fixed: a change would move keys
+            to other partitions.
         retention_ms: how long records stay. The inbox must remember event ids for longer than this.
     """
 
@@ -31,15 +32,16 @@ class Topic:
     retention_ms: int
 
     def name(self, prefix: str) -> str:
-        """The full name under ``prefix``."""
+        """Return the full name under ``prefix``."""
         return f"{prefix}.{self.suffix}"
 
 
 PLAYER = Topic("player", partitions=8, retention_ms=7 * DAY_MS)
-# One partition, so that match results have one order, and ratings, which depend on it, come out the same whenever the log is read.
-# A hundred thousand players in twenty-minute matches of a hundred end 50 matches a minute: one partition takes thousands a second.
+# One partition, so that match results have one order: ratings depend on it, and come out the same whenever
+# the log is read. A hundred thousand players in twenty-minute matches of a hundred end 50 matches a minute;
+# one partition takes thousands of records a second.
 MATCH = Topic("match", partitions=1, retention_ms=7 * DAY_MS)
-# What rewards tells. It does not read it itself: nothing is worth anything because of it.
+# What rewards publishes. Rewards does not read it: no points depend on it.
 PROGRESS = Topic("progress", partitions=4, retention_ms=7 * DAY_MS)
 DEAD_LETTERS = Topic("dead-letters", partitions=1, retention_ms=30 * DAY_MS)
 
@@ -68,11 +70,11 @@ ROUTING: Mapping[str, tuple[Topic, str]] = MappingProxyType(
         "server_lifecycle": (MATCH, BY_SERVER),
     }
 )
-"""Kind of event → its topic and the field that holds its key: one of the envelope's for BY_MATCH and BY_SERVER, else the event's."""
+"""Kind of event → topic, and the field of the key: the envelope's (BY_MATCH, BY_SERVER) or the event's."""
 
 
 async def ensure_topics(bootstrap: str, prefix: str, *, replication_factor: int = 1) -> None:
-    """Create those of the topics that are missing; the others are left as they are. Raises BusUnavailableError."""
+    """Create the topics that are missing, and leave the others as they are. Raises BusUnavailableError."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_TIMEOUT_MS)
     try:
         await admin.start()
@@ -84,8 +86,9 @@ async def ensure_topics(bootstrap: str, prefix: str, *, replication_factor: int 
                     replication_factor,
                     topic_configs={
                         "retention.ms": str(topic.retention_ms),
-                        # Records are kept from their arrival on. By the events' own time, what a spool delivers late would be
-                        # deleted before anybody has read it, and a server whose clock is an hour ahead would be refused.
+                        # The retention counts from a record's arrival. By the events' own time, Kafka would
+                        # delete what a spool delivers late before anybody has read it, and would refuse the
+                        # events of a server whose clock is an hour ahead.
                         "message.timestamp.type": "LogAppendTime",
                     },
                 )

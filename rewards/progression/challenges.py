@@ -1,7 +1,7 @@
 """Challenges: a data file, validated, and which events count towards them.
 
-Progress is a count a player, challenge and period, and it only adds up; so neither the order of events nor how they fall into batches
-matters, and reading the log again gives the same.
+Progress is one count for each player, challenge and period, and it only adds up. So neither the order of
+events nor how they fall into batches matters, and reading the log again gives the same.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ DAY_S = 86_400
 ChallengeEvent = Literal["kill", "match", "damage"]
 _FILTERS: dict[ChallengeEvent, set[str]] = {
     "kill": {"over_distance_m", "weapon"},
-    "match": {"mode", "placement_at_most"},
+    "match": {"mode", "max_placement"},
     "damage": {"weapon"},
 }
 
 
 class Where(BaseModel):
-    """What of an event must hold for it to count."""
+    """The conditions under which an event counts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    over_distance_m: float | None = Field(None, ge=0, description="Kills from further away than this.")
+    over_distance_m: float | None = Field(None, ge=0, description="Kills from farther away than this.")
     weapon: str | None = Field(None, min_length=1, description="With this weapon.")
     mode: str | None = Field(None, min_length=1, description="Matches of this mode.")
     max_placement: int | None = Field(None, ge=1, description="Matches that ended at this place or better.")
@@ -46,35 +46,37 @@ class Challenge(BaseModel):
     title: str = Field(min_length=1, description="What players read.")
     event: ChallengeEvent
     where: Where = Where()
-    count: int = Field(ge=1, le=MAX_COUNT, description="How many complete it.")
+    count: int = Field(ge=1, le=MAX_COUNT, description="The number that completes it.")
     per: Literal["match", "day", "season", "ever"] = "ever"
     season: str | None = Field(None, description="The season of `per: season`.")
-    xp: int = Field(ge=0, le=MAX_XP, description="Points on completing it.")
+    xp: int = Field(ge=0, le=MAX_XP, description="Points for completing it.")
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         given = {name for name, value in self.where if value is not None}
         if alien := sorted(given - _FILTERS[self.event]):
-            raise ValueError(f"a {self.event} has no {alien[0]}: {', '.join(sorted(_FILTERS[self.event]))}")
+            raise ValueError(
+                f"a {self.event} has no {alien[0]}, only {', '.join(sorted(_FILTERS[self.event]))}"
+            )
         if (self.per == "season") != (self.season is not None):
-            raise ValueError("`season` belongs to `per: season`, and it needs one")
+            raise ValueError("give `season` with `per: season`, and only with it")
         return self
 
 
 CountKey = tuple[int, int, str]
-"""Player id, the challenge's index in the rules, and its period: what progress is kept under."""
+"""Player id, the challenge's index in the rules, and its period: the key of progress."""
 
 
 def contributions(
     challenges: tuple[tuple[int, Challenge], ...], envelope: Envelope, kind: str, season: str | None
 ) -> Iterator[tuple[CountKey, int]]:
-    """What an event adds to which counts.
+    """Yield what an event adds to which counts.
 
     Args:
-        challenges: those of this kind of event, each with its index.
+        challenges: those that this kind of event may count towards, each with its index.
         envelope: the event.
         kind: its kind: kill, match_ended or damage_summary.
-        season: the season that it happened in.
+        season: the season in which it happened, if any.
     """
     for index, challenge in challenges:
         if challenge.per == "season" and challenge.season != season:

@@ -1,4 +1,4 @@
-"""What events do to players: a pure fold of a batch into one row a player."""
+"""The effects of events on players: a pure fold of a batch into one row for each player."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rewards.progression.rules import Rules
 
 @dataclass(slots=True)
 class Gains:
-    """What one player gains from a batch; all of it adds up, so the order of events does not matter."""
+    """What one player gains from a batch. All of it adds up, so the order of events does not matter."""
 
     xp: int = 0
     kills: int = 0
@@ -22,11 +22,11 @@ class Gains:
 
 @dataclass(slots=True)
 class Effects:
-    """What a batch does.
+    """What a batch of events does.
 
     Attributes:
         players: gains by player.
-        kinds: how many events of each kind there were.
+        kinds: the number of events of each kind.
         counts: what is added to challenges.
         seasons: points gained by (player, season); challenges' points come on top when they are completed.
         results: the match results, in the order of the log: ratings depend on it.
@@ -39,14 +39,14 @@ class Effects:
     results: list[Envelope] = field(default_factory=list)
 
     def gains_of(self, player_id: int) -> Gains:
-        """The gains of one player, to be added to."""
+        """Return the gains of one player, to be added to."""
         gains = self.players.get(player_id)
         if gains is None:
             gains = self.players[player_id] = Gains()
         return gains
 
     def credit(self, player_id: int, xp: int, season: str | None) -> Gains:
-        """Add points to a player and to the season's pass; returns the player's gains."""
+        """Add points to a player and to the season's pass; return the player's gains."""
         gains = self.gains_of(player_id)
         gains.xp += xp
         if season is not None and xp:
@@ -56,7 +56,7 @@ class Effects:
 
 
 def fold(events: Iterable[Envelope], rules: Rules) -> Effects:
-    """Add up what these events are worth. Kinds that are worth nothing are only counted."""
+    """Add up the effects of events. Kinds that give no points are only counted."""
     effects = Effects()
     xp = rules.xp
     challenges_of = rules.challenges_of

@@ -1,7 +1,7 @@
 """Ratings from match results: OpenSkill's Plackett-Luce model (Weng & Lin 2011), by mode.
 
-A rating depends on the order of results. They share one partition of the log, are applied in its order, and a match counts once; so
-the same log gives the same ratings, bit for bit.
+A rating depends on the order of results. All results share one partition of the log and are applied in its
+order, and a match counts once; so the same log gives the same ratings, bit for bit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MODEL = PlackettLuce()
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """One player's skill in one mode: its mean and standard deviation, and the matches that it rests on."""
+    """One player's skill in one mode: mean, standard deviation, and the number of matches behind it."""
 
     mu: float
     sigma: float
@@ -32,7 +32,7 @@ RatingKey = tuple[int, str]
 
 
 def rated_players(results: Iterable[Envelope]) -> list[RatingKey]:
-    """Whose rating these results move, sorted."""
+    """Return whose ratings these results move, sorted."""
     return sorted(
         {
             (entry.player_id, result.match_ended.mode)
@@ -43,7 +43,15 @@ def rated_players(results: Iterable[Envelope]) -> list[RatingKey]:
 
 
 def rate(results: Iterable[Envelope], ratings: Mapping[RatingKey, Rating]) -> dict[RatingKey, Rating]:
-    """Play results through, in order; returns the ratings that moved. Who is not in ``ratings`` begins at the prior."""
+    """Rate the players of match results.
+
+    Args:
+        results: envelopes of ``match_ended``, in the order of the log.
+        ratings: the ratings before; a player who is not in it begins at PRIOR.
+
+    Returns:
+        the ratings that moved.
+    """
     moved: dict[RatingKey, Rating] = {}
     for result in results:
         mode = result.match_ended.mode

@@ -1,4 +1,4 @@
-"""``launchday events dead-letters``: what an operator sees of bad records, and sends again."""
+"""``launchday events dead-letters``: what an operator sees of bad records, and resends."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from aiokafka import AIOKafkaProducer
 from typer.testing import CliRunner
 
 from launchday.settings import Settings
-from rewards import cli, letters
-from rewards.consumer.batch import BadRecord, Raw
+from rewards import cli, dead_letters
 from rewards.dead_letters import DeadLetterWriter
 from rewards.errors import DeadLettersError
 from rewards.events import DEAD_LETTERS, PLAYER, Envelope, ensure_topics
-from tests.rewards.conftest import progression, running
-from tests.rewards.consumer.test_consumer import applied
-from tests.rewards.progression.test_effects import a_grant
+from rewards.records import BadRecord, RawRecord
+from tests.rewards.examples import a_grant
+from tests.rewards.running import applied, progression, running
 
 RUN = CliRunner()
 
 
 def a_letter(settings: Settings, offset: int, value: bytes, reason: str = "was bad") -> BadRecord:
     return BadRecord(
-        Raw(PLAYER.name(settings.topic_prefix), 3, offset, b"1", value, 1_800_000_000_000), reason
+        RawRecord(PLAYER.name(settings.topic_prefix), 3, offset, b"1", value, 1_800_000_000_000), reason
     )
 
 
@@ -49,7 +48,7 @@ def test_list_tells_each_letter_once_with_its_reason(some_letters: list[str]) ->
     found = RUN.invoke(cli.app, ["dead-letters", "list", "--json"])
     rows = [json.loads(line) for line in found.stdout.splitlines()]
     assert [row["origin"] for row in rows] == some_letters
-    assert [bool(row["still_bad"]) for row in rows] == [False, True, False]
+    assert [bool(row["current_error"]) for row in rows] == [False, True, False]
     assert rows[2]["reason"] == "the store\u2019s reason"
     assert "3 dead letters" in RUN.invoke(cli.app, ["dead-letters", "list"]).stdout
 
@@ -58,14 +57,14 @@ def test_list_tells_each_letter_once_with_its_reason(some_letters: list[str]) ->
 async def test_the_newest_are_read_from_the_end_of_the_topic(
     limit: int, some_letters: list[str], settings: Settings
 ) -> None:
-    found = await letters.newest(settings.kafka_bootstrap, settings.topic_prefix, limit)
+    found = await dead_letters.read_newest(settings.kafka_bootstrap, settings.topic_prefix, limit)
     assert len(found) == min(limit, 3)
     assert {letter.origin for letter in found} <= set(some_letters)
 
 
 async def test_a_topic_without_letters_has_no_newest(settings: Settings) -> None:
     await ensure_topics(settings.kafka_bootstrap, settings.topic_prefix)
-    assert await letters.newest(settings.kafka_bootstrap, settings.topic_prefix, 5) == []
+    assert await dead_letters.read_newest(settings.kafka_bootstrap, settings.topic_prefix, 5) == []
 
 
 def test_show_tells_the_record_and_what_can_be_read_of_it(some_letters: list[str]) -> None:
@@ -78,11 +77,11 @@ def test_show_tells_the_record_and_what_can_be_read_of_it(some_letters: list[str
 async def test_a_letter_that_is_good_by_now_counts_once_however_often_it_is_sent(
     settings: Settings, some_letters: list[str]
 ) -> None:
-    found = await letters.read(settings.kafka_bootstrap, settings.topic_prefix)
-    good = [letter for letter in found if not letter.still_bad]
+    found = await dead_letters.read_all(settings.kafka_bootstrap, settings.topic_prefix)
+    good = [letter for letter in found if not letter.current_error]
     async with running(settings) as rewards:
-        await letters.replay(settings.kafka_bootstrap, good)
-        await letters.replay(settings.kafka_bootstrap, good)
+        await dead_letters.resend(settings.kafka_bootstrap, good)
+        await dead_letters.resend(settings.kafka_bootstrap, good)
         await applied(rewards, 2, settings)
     assert (await progression(settings.store_url))[1][0] == 30
 
@@ -90,17 +89,17 @@ async def test_a_letter_that_is_good_by_now_counts_once_however_often_it_is_sent
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--all"], "2 sent again; 1 still bad were left"),
-        (["--all", "--force"], "3 sent again\n"),
-        ([1], "0 sent again; 1 still bad were left"),
-        ([0, 2], "2 sent again\n"),
+        (["--all"], "2 resent; 1 still bad skipped"),
+        (["--all", "--force"], "3 resent\n"),
+        ([1], "0 resent; 1 still bad skipped"),
+        ([0, 2], "2 resent\n"),
     ],
 )
-def test_replay_says_what_it_sent_and_leaves_what_is_still_bad(
+def test_resend_says_what_it_sent_and_skips_what_is_still_bad(
     some_letters: list[str], arguments: list[str | int], said: str
 ) -> None:
     words = [some_letters[each] if isinstance(each, int) else each for each in arguments]
-    found = RUN.invoke(cli.app, ["dead-letters", "replay", *words])
+    found = RUN.invoke(cli.app, ["dead-letters", "resend", *words])
     assert found.exit_code == 0, found.stderr
     assert said in found.stdout
 
@@ -108,8 +107,8 @@ def test_replay_says_what_it_sent_and_leaves_what_is_still_bad(
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["replay"], 2, "--all"),
-        (["replay", "a/1/2"], 1, "no dead letter came from a/1/2"),
+        (["resend"], 2, "--all"),
+        (["resend", "a/1/2"], 1, "no dead letter came from a/1/2"),
         (["show", "nonsense"], 1, "no dead letter came from nonsense"),
         (["list", "--kafka", "127.0.0.1:9"], 1, "cannot read"),
     ],
@@ -125,7 +124,7 @@ def test_what_cannot_be_done_is_one_line(
 
 async def test_a_bus_without_the_topic_is_said(settings: Settings) -> None:
     with pytest.raises(DeadLettersError, match="there is no topic"):
-        await letters.read(settings.kafka_bootstrap, "nobodys")
+        await dead_letters.read_all(settings.kafka_bootstrap, "nobodys")
 
 
 async def test_a_record_without_our_headers_is_listed_all_the_same(settings: Settings) -> None:
@@ -134,5 +133,5 @@ async def test_a_record_without_our_headers_is_listed_all_the_same(settings: Set
     await kafka.start()
     await kafka.send_and_wait(DEAD_LETTERS.name(settings.topic_prefix), Envelope().SerializeToString(), b"k")
     await kafka.stop()
-    (letter,) = await letters.read(settings.kafka_bootstrap, settings.topic_prefix)
-    assert letter.still_bad
+    (letter,) = await dead_letters.read_all(settings.kafka_bootstrap, settings.topic_prefix)
+    assert letter.current_error

@@ -17,14 +17,13 @@ from redis.asyncio import Redis
 
 from launchday import child_processes
 from launchday.engines.base import free_port
-from launchday.engines.stack import environment
 from launchday.identity import Signer
-from launchday.settings import Settings
+from launchday.settings import Settings, environment
 from meta_service.cache import keys
 from rewards.client import RewardsClient, RewardsCounters
-from tests.rewards.conftest import progression, query, until
-from tests.rewards.consumer.test_consumer import send
-from tests.rewards.progression.test_effects import a_death, a_grant, a_kill, a_result
+from tests.rewards.examples import a_death, a_grant, a_kill, a_result
+from tests.rewards.running import progression, query, send
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -77,15 +76,15 @@ async def holding_offsets(store_url: str) -> AsyncIterator[Callable[[], Awaitabl
         await observer.close()
 
 
-async def books(settings: Settings) -> RewardsCounters | None:
-    """The service's books, or None while it does not answer."""
+async def read_counters(settings: Settings) -> RewardsCounters | None:
+    """The service's counters, or None while it does not answer."""
     with contextlib.suppress(httpx.HTTPError):
         async with client(settings) as asked:
             return await asked.counters()
     return None
 
 
-async def test_the_service_tells_its_health_metrics_and_books_and_stops_on_request(
+async def test_the_service_tells_its_health_metrics_and_counters_and_stops_on_request(
     service_settings: Settings,
 ) -> None:
     settings = service_settings
@@ -93,17 +92,17 @@ async def test_the_service_tells_its_health_metrics_and_books_and_stops_on_reque
         await send(settings, [a_kill(1, 2), a_death(2), a_result([1, 2]), (b"junk", b"1")])
 
         async def all_applied() -> bool:
-            found = await books(settings)
+            found = await read_counters(settings)
             return found is not None and found.lag == 0 and found.events_applied == 3
 
         await until(all_applied, "everything applied and no lag")
-        assert await books(settings) == RewardsCounters(
+        assert await read_counters(settings) == RewardsCounters(
             kills_applied=1, events_applied=3, duplicates=0, dead_letters=1, lag=0
         )
         async with httpx.AsyncClient(base_url=url(settings)) as http:
             assert (await http.get("/healthz")).status_code == 200
             assert 'rewards_events_applied_total{kind="kill"} 1.0' in (await http.get("/metrics")).text
-            assert (await http.get("/v1/internal/books")).status_code == 401
+            assert (await http.get("/v1/internal/counters")).status_code == 401
             assert (await http.get("/v1/internal/dead-letters")).status_code == 401
             token = Signer(settings.identity_secret.get_secret_value()).service_token("test", time.time())
             answer = await http.get(
@@ -137,7 +136,7 @@ async def test_killed_in_the_middle_and_started_again_it_gives_exactly_the_xp_ea
     twice = events[::20]  # 5 % of them are sent again
 
     async def some_applied(least: int) -> bool:
-        found = await books(settings)
+        found = await read_counters(settings)
         return found is not None and found.events_applied >= least
 
     with service(settings) as child:
@@ -153,7 +152,7 @@ async def test_killed_in_the_middle_and_started_again_it_gives_exactly_the_xp_ea
         await until(lambda: some_applied(len(events)), "the rest")
 
         async def nothing_waits() -> bool:
-            found = await books(settings)
+            found = await read_counters(settings)
             return found is not None and found.lag == 0
 
         await until(nothing_waits, "no lag")

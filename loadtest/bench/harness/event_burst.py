@@ -22,8 +22,9 @@ from dedicated_server.simulation.weapons import RIFLE
 from dedicated_server.simulation.world import RULES, WORLD_TYPE, new_world
 from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.pacing import TickClock
+from launchday.clock import SystemClock
 from loadtest.bench.errors import BenchError
-from rewards.events import EventProducer, Source, ensure_topics
+from rewards.events import EventIds, EventProducer, Source, ensure_topics
 
 REGION: Final = "bench"
 PREFIX: Final = "bench"
@@ -78,10 +79,11 @@ class EventBurst:
             ),
         )
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="launchday-bench-"))
-        self._producer = EventProducer(bootstrap, PREFIX, "bench", Path(folder) / "spool")
+        system_clock = SystemClock()
+        self._producer = EventProducer(bootstrap, PREFIX, "bench", Path(folder) / "spool", clock=system_clock)
         self._events = MatchEvents(
             order,
-            Source("bench", REGION, config.match_id),
+            Source("bench", REGION, config.match_id, ids=EventIds.from_clock(system_clock)),
             self._producer,
             tick_hz=config.tick_hz,
             has_left=lambda _entity: False,
@@ -98,7 +100,7 @@ class EventBurst:
             await asyncio.sleep(POLL_S)
         else:
             raise BenchError(f"no Kafka at {self._bootstrap} within {CONNECT_S:g} s")
-        self._telling = asyncio.create_task(self._tell(), name="events")
+        self._telling = asyncio.create_task(self._send(), name="events")
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -131,7 +133,7 @@ class EventBurst:
         per_s = round(self._events.emitted / rough_s) if rough_s else 0
         return {"per_s": per_s, "idempotent": self._producer.idempotent, **books}
 
-    async def _tell(self) -> None:
+    async def _send(self) -> None:
         """As a match does: a few at a time, between ticks."""
         while True:
             last = self._over.is_set()

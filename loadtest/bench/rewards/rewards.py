@@ -24,6 +24,7 @@ import structlog
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from launchday.clock import SystemClock
 from launchday.engines import EmbeddedServer, EngineError, Postgres
 from loadtest.bench.errors import BenchError
 from loadtest.bench.harness.broker import broker_kind
@@ -32,10 +33,10 @@ from meta_service.store import schema
 from rewards.consumer.batch import parse_batch
 from rewards.consumer.cache_publisher import CachePublisher
 from rewards.consumer.consumer import MAX_BATCH_RECORDS, Consumer
-from rewards.consumer.offsets import raw_record
 from rewards.consumer.store import PlayerProgress, Store
 from rewards.events import DEAD_LETTERS, REWARDS_TOPICS, ensure_topics, routing
 from rewards.progression import rules
+from rewards.records import raw_record
 
 EVENTS = 150_000
 ROUNDS = 3
@@ -170,7 +171,7 @@ async def _store_alone(url: str, records: Sequence[Any]) -> float:
     try:
         started_at = time.perf_counter()
         for batch in batches:
-            await store.apply(batch)
+            await store.apply(batch, time.time())
         return time.perf_counter() - started_at
     finally:
         await store.close()
@@ -179,10 +180,11 @@ async def _store_alone(url: str, records: Sequence[Any]) -> float:
 async def _all_of_it(bootstrap: str, url: str, sent: Sent) -> tuple[float, tuple[int, int, int]]:
     """The consumer as the service runs it. Returns the seconds, and what was applied, came twice, was lost."""
     store = Store(url, "bench", rules.load(), DEAD_LETTERS.name(PREFIX), announce_level_ups=True)
-    follower = CachePublisher(NoCache())
-    consumer = Consumer(bootstrap, PREFIX, store, follower)
+    clock = SystemClock()
+    publisher = CachePublisher(NoCache(), clock)
+    consumer = Consumer(bootstrap, PREFIX, store, publisher, clock)
     running = asyncio.create_task(consumer.run())
-    following = asyncio.create_task(follower.run())
+    following = asyncio.create_task(publisher.run())
     counts = consumer.counters
     try:
         await _until(lambda: consumer.partitions > 0)

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from loadtest.event_fixture import make_event_fixture
 from rewards.analytics import columns, lake
-from rewards.analytics.known_ids import KnownIds, as_ids
-from rewards.analytics.lake import Lake
+from rewards.analytics.lake import KnownIds, Lake, as_ids
 from rewards.errors import LakeInUseError
 from rewards.events import Envelope
 from tests.rewards.events.test_parse import EXAMPLES
@@ -81,7 +80,7 @@ def test_events_are_there_once_by_day_and_kind_and_offsets_with_them(tmp_path: P
     again.close()
 
 
-@pytest.mark.parametrize("step", ["_write", "_write_journal", "_publish"])
+@pytest.mark.parametrize("step", ["_write", "_write_manifest", "_publish"])
 @pytest.mark.parametrize("after", [False, True])
 def test_a_crash_at_any_step_leaves_each_event_once_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
@@ -102,7 +101,7 @@ def test_a_crash_at_any_step_leaves_each_event_once_or_not_at_all(
     monkeypatch.undo()
     writer.close()  # the lock goes with the process
 
-    done = step == "_publish" or (step == "_write_journal" and after)
+    done = step == "_publish" or (step == "_write_manifest" and after)
     again = Lake(tmp_path).open()
     assert_each_once(tmp_path, KNOWN.events if done else first)
     assert again.add(second, REACHED) == (0 if done else len(second))
@@ -122,9 +121,9 @@ def test_a_second_writer_is_refused_until_the_first_is_gone(tmp_path: Path) -> N
 WRITER = """
 import sys, uuid
 from pathlib import Path
-from loadtest.event_fixture import make
+from loadtest.event_fixture import make_event_fixture
 from rewards.analytics.lake import Lake
-known, lake = make(4, players=100), Lake(Path(sys.argv[1])).open()
+known, lake = make_event_fixture(4, players=100), Lake(Path(sys.argv[1])).open()
 at = lake._offsets.get(("t", 0), (0, None))[0]
 print("at", at, flush=True)
 while at < len(known.events):

@@ -20,6 +20,7 @@ from rewards.analytics.lake import Lake
 from rewards.analytics.questions import QUESTIONS
 from rewards.cli import app
 from rewards.events import ServerState, Source, loadout_changed, purchase, server_lifecycle
+from tests.rewards.examples import IDS
 
 RUN = CliRunner()
 
@@ -87,7 +88,7 @@ def test_damage_by_weapon_adds_up_to_what_matches_told(folder: Path, known: Even
 
 
 def test_purchases_loadouts_and_servers_are_told_apart_and_added_up(tmp_path: Path) -> None:
-    meta, server = Source("meta", "east-us"), Source("server-1", "east-us")
+    meta, server = Source("meta", "east-us", ids=IDS), Source("server-1", "east-us", ids=IDS)
     bought = [(1, "crate", 3, 150), (2, "crate", 1, 50), (1, "cape", 1, 70)]
     events = [
         purchase(

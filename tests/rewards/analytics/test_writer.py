@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from launchday.clock import SystemClock
 from launchday.settings import Settings
 from loadtest.event_fixture import make_event_fixture
 from rewards.analytics import writer as writer_module
@@ -16,13 +17,13 @@ from rewards.analytics.lake import Lake
 from rewards.analytics.writer import Writer
 from tests.optional import needs
 from tests.rewards.analytics.test_lake import assert_each_once
-from tests.rewards.conftest import until
-from tests.rewards.consumer.test_consumer import send
+from tests.rewards.running import send
+from tests.waiting import until
 
 
 @contextlib.asynccontextmanager
 async def writing(settings: Settings, folder: Path) -> AsyncIterator[Writer]:
-    made = Writer(settings.kafka_bootstrap, settings.topic_prefix, Lake(folder))
+    made = Writer(settings.kafka_bootstrap, settings.topic_prefix, Lake(folder), SystemClock())
     task = asyncio.create_task(made.run())
     try:
         yield made
@@ -42,15 +43,15 @@ async def test_every_event_is_written_once_and_a_writer_goes_on_where_the_last_o
         await send(settings, [*events[:500], *events[:50], (b"junk", b"1")])
         await until(lambda: first.written == 500, "the first half")
         # A second process finds the folder taken, and waits.
-        reserve = Writer(settings.kafka_bootstrap, settings.topic_prefix, Lake(folder))
-        waiting = asyncio.create_task(reserve.run())
+        standby = Writer(settings.kafka_bootstrap, settings.topic_prefix, Lake(folder), SystemClock())
+        waiting = asyncio.create_task(standby.run())
         await send(settings, [*events[400:], *events[:10]])
         await until(lambda: first.written == len(events), "the second half")
-        assert reserve.written == 0
+        assert standby.written == 0
     more = make_event_fixture(1, players=100, seed=9).events
     await send(settings, [*events[:100], *more])
-    await until(lambda: reserve.written == len(more), "the one in reserve at work")
-    reserve.stop()
+    await until(lambda: standby.written == len(more), "the one on standby at work")
+    standby.stop()
     await waiting
 
     assert_each_once(folder, [*events, *more])

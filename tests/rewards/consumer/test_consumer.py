@@ -1,49 +1,18 @@
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from launchday.engines import Broker
 from launchday.settings import Settings
 from rewards import dead_letters
 from rewards.consumer import consumer as consumer_module
-from rewards.events import DEAD_LETTERS, MATCH, PLAYER, Envelope, EventProducer, ensure_topics, routing
-from tests.rewards.conftest import Gate, Rewards, progression, query, running, until
-from tests.rewards.progression.test_effects import a_death, a_grant, a_kill, a_result
-
-
-async def send(settings: Settings, records: Iterable[Envelope | tuple[bytes | None, bytes]]) -> None:
-    """Write events, or raw (value, key) to the player topic, and wait until the broker has them."""
-    await ensure_topics(settings.kafka_bootstrap, settings.topic_prefix)
-    kafka = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, acks="all")
-    await kafka.start()
-    try:
-        futures = []
-        for record in records:
-            if isinstance(record, tuple):
-                value, key = record
-                futures.append(await kafka.send(PLAYER.name(settings.topic_prefix), value, key))
-            else:
-                topic, key = routing(record)
-                name = topic.name(settings.topic_prefix)
-                futures.append(await kafka.send(name, record.SerializeToString(), key))
-        await asyncio.gather(*futures)
-    finally:
-        await kafka.stop()
-
-
-async def applied(rewards: Rewards, count: int, settings: Settings) -> None:
-    """Wait until the inbox holds this many events and letters."""
-    topics = [PLAYER.name(settings.topic_prefix), MATCH.name(settings.topic_prefix)]
-
-    async def enough() -> bool:
-        totals = await rewards.store.totals(topics)
-        return totals.events + totals.dead_letters >= count
-
-    await until(enough, f"{count} records applied")
+from rewards.events import DEAD_LETTERS, PLAYER, EventProducer
+from tests.rewards.examples import a_death, a_grant, a_kill, a_result
+from tests.rewards.running import Gate, applied, progression, query, running, send
+from tests.waiting import until
 
 
 async def letters(settings: Settings, count: int) -> list[dict[str, bytes]]:
@@ -203,7 +172,7 @@ async def test_a_broker_that_lost_its_log_is_read_from_the_beginning(
 async def test_a_broker_that_ends_and_comes_back_empty_is_consumed_again(
     settings: Settings, own_broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer_module, "CHECK_EVERY_S", 0.1)
+    monkeypatch.setattr(consumer_module, "LAG_CHECK_S", 0.1)
     mine = settings.model_copy(update={"kafka_bootstrap": own_broker.address})
     async with running(mine) as rewards:
         await send(mine, [a_grant(1, 1) for _ in range(50)])

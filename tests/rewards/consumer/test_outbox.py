@@ -1,19 +1,37 @@
-"""Level-ups: in the outbox with the level, on their topic after it, once each by id."""
+"""The outbox: what was stored to be announced is sent if and only if it was committed, and counts once, whatever is killed in between."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
+import sys
+import uuid
+from collections.abc import AsyncIterator
 
+import asyncpg
+import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from launchday.clock import SystemClock
 from launchday.settings import Settings
-from rewards.consumer.outbox import OutboxRelay, level_up_envelope
+from meta_service.cache import cache
+from meta_service.domain import ledger
+from meta_service.domain.shop import Shop
+from meta_service.errors import InsufficientFundsError
+from meta_service.store import catalogue
+from meta_service.store.apply import apply
+from meta_service.store.catalogue import Item
+from meta_service.store.store import Store as MetaStore
+from rewards.consumer.outbox import OutboxRelay, level_up_envelope, loadouts, purchases
 from rewards.consumer.store import Store
-from rewards.events import PROGRESS, Envelope, ensure_topics, parse_envelope
+from rewards.consumer.store_connection import ConnectionPool
+from rewards.events import PLAYER, PROGRESS, Envelope, ensure_topics, parse_envelope
 from rewards.progression import rules
-from tests.rewards.conftest import NOW_S, query, until
-from tests.rewards.consumer.test_store import LETTERS, batch
-from tests.rewards.progression.test_effects import a_grant
+from tests.rewards.examples import NOW_S, a_grant
+from tests.rewards.running import LETTERS, batch, query, running
+from tests.waiting import until
 
 
 async def told(settings: Settings, count: int) -> list[Envelope]:
@@ -39,11 +57,11 @@ async def told(settings: Settings, count: int) -> list[Envelope]:
 async def test_a_level_reached_is_told_after_it_is_stored(settings: Settings) -> None:
     await ensure_topics(settings.kafka_bootstrap, settings.topic_prefix)
     store = Store(settings.store_url, "rewards", rules.load(), LETTERS, announce_level_ups=True)
-    applied = await store.apply(batch([a_grant(1, 1_100), a_grant(2, 499), a_grant(3, 500)]))
+    applied = await store.apply(batch([a_grant(1, 1_100), a_grant(2, 499), a_grant(3, 500)]), NOW_S)
     assert applied.level_ups == 2
-    assert (await store.apply(batch([a_grant(2, 1)], first_offset=3))).level_ups == 1
+    assert (await store.apply(batch([a_grant(2, 1)], first_offset=3), NOW_S)).level_ups == 1
 
-    outbox = OutboxRelay(store.connections, settings.kafka_bootstrap, settings.topic_prefix)
+    outbox = OutboxRelay(store.connections, settings.kafka_bootstrap, settings.topic_prefix, SystemClock())
     telling = asyncio.create_task(outbox.run())
     found = await told(settings, 3)
 
@@ -67,3 +85,161 @@ def test_the_same_level_of_the_same_player_has_the_same_id() -> None:
     others = [level_up_envelope(1, 2, 3, 900, NOW_S), level_up_envelope(2, 1, 2, 500, NOW_S)]
     assert len({first[0], *(other[0] for other in others)}) == 3
     assert parse_envelope(first[1]).level_up.to_level == 2
+
+
+CRATE = Item(item_id="crate", kind="consumable", title="Crate", currency="coins", price=50, max_owned=10**6)
+
+# Sends, and is killed before it can note that it has.
+DIES_AFTER_SENDING = """
+import asyncio, os, signal, sys
+from launchday.clock import SystemClock
+from rewards.events.kafka import KafkaSender
+from rewards.consumer.outbox import OutboxRelay
+from rewards.consumer.store_connection import ConnectionPool
+
+send = KafkaSender.send
+
+async def send_and_die(self, records):
+    await send(self, records)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+KafkaSender.send = send_and_die
+asyncio.run(OutboxRelay(ConnectionPool(sys.argv[1]), *sys.argv[2:], SystemClock()).run())
+"""
+
+
+@pytest.fixture
+async def shop(settings: Settings) -> AsyncIterator[Shop]:
+    """A shop with crates; players 1 to 20 have money for three."""
+    connection = await asyncpg.connect(settings.store_url)
+    await catalogue.put(connection, [CRATE])
+    async with connection.transaction():
+        for player in range(1, 21):
+            await ledger.transfer(
+                connection,
+                uuid.uuid4(),
+                player,
+                ledger.HouseAccount.MINT,
+                "coins",
+                150,
+                "to begin with",
+                NOW_S,
+            )
+    await connection.close()
+    redis = cache.connect(settings.cache_url)
+    store = MetaStore(settings.store_url, SystemClock())
+    yield Shop(store, cache.Cache(redis, "east-us"), SystemClock())
+    await store.close()
+    await redis.aclose()
+
+
+def change(player_id: int, skin: str, version: int) -> str:
+    return json.dumps({"player_id": str(player_id), "skin": skin, "version": str(version)})
+
+
+async def waiting(settings: Settings) -> list[Envelope]:
+    """What waits, as events."""
+    connection = await asyncpg.connect(settings.store_url)
+    try:
+        async with connection.transaction():
+            found = [*(await purchases(connection)).events, *(await loadouts(connection)).events]
+    finally:
+        await connection.close()
+    return found
+
+
+async def test_a_purchase_waits_to_be_told_as_it_was_made(settings: Settings, shop: Shop) -> None:
+    bought = await shop.purchase(7, "a-key", "crate", 2, None, NOW_S)
+    (told,) = await waiting(settings)
+    assert (told.region, told.producer, told.occurred_at) == ("east-us", "meta", NOW_S)
+    event = told.purchase
+    assert (event.player_id, event.item_id, event.currency) == (7, "crate", "coins")
+    assert (event.price, event.quantity, event.purchase_id) == (100, 2, bought["purchase_id"])
+    (again,) = await waiting(settings)
+    assert again.event_id == told.event_id
+
+
+async def test_what_was_not_bought_or_bought_before_is_not_told(settings: Settings, shop: Shop) -> None:
+    await shop.purchase(7, "a-key", "crate", 2, None, NOW_S)
+    await shop.purchase(7, "a-key", "crate", 2, None, NOW_S)  # the same one: asked again
+    with pytest.raises(InsufficientFundsError):
+        await shop.purchase(7, "b-key", "crate", 2, None, NOW_S)
+    assert len(await waiting(settings)) == 1
+
+
+async def test_a_purchase_whose_transaction_is_rolled_back_is_not_told(
+    settings: Settings, shop: Shop
+) -> None:
+    # The last statement of the transaction, the answer's, fails.
+    await query(settings.store_url, "ALTER TABLE idempotency ADD CHECK (answer IS NULL)")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await shop.purchase(7, "a-key", "crate", 2, None, NOW_S)
+    assert await waiting(settings) == []
+    assert await query(settings.store_url, "SELECT 1 FROM purchases") == []
+
+
+async def test_a_loadout_is_told_once_and_only_when_it_was_stored(settings: Settings) -> None:
+    connection = await asyncpg.connect(settings.store_url)
+    try:
+        await apply(
+            connection, {"loadout": [change(1, "old", 1), change(1, "new", 2), change(2, "a", 1)]}, NOW_S, 5
+        )
+        await apply(
+            connection, {"loadout": [change(1, "new", 2), change(2, "b", 2)]}, NOW_S, 5
+        )  # partly again
+        await apply(connection, {"loadout": [change(1, "new", 2)]}, NOW_S, 5)  # nothing new
+        bad = {"loadout": [change(3, "c", 1)], "commit": ["{}"] * 2 + ['{"match_id": "no uuid"}']}
+        with pytest.raises(asyncpg.DataError):
+            await apply(connection, bad, NOW_S, 5)
+    finally:
+        await connection.close()
+    found = await waiting(settings)
+    told = {(e.loadout_changed.player_id, e.loadout_changed.version, e.loadout_changed.skin) for e in found}
+    assert told == {(1, 2, "new"), (2, 1, "a"), (2, 2, "b")}
+    assert len({e.event_id for e in found}) == len(found) == 3
+    assert await query(settings.store_url, "SELECT count(*) FROM loadout_outbox") == [(2,)]
+
+
+async def killed(settings: Settings) -> None:
+    """Run a relay in a process of its own, which is killed with -9 once it has sent something."""
+    where = (settings.store_url, settings.kafka_bootstrap, settings.topic_prefix)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", DIES_AFTER_SENDING, *where, env=os.environ
+    )
+    assert await process.wait() == -signal.SIGKILL
+
+
+async def test_a_relay_killed_between_sending_and_noting_it_doubles_nothing(
+    settings: Settings, shop: Shop
+) -> None:
+    await ensure_topics(settings.kafka_bootstrap, settings.topic_prefix)
+    for player in range(1, 21):
+        await shop.purchase(player, f"key-{player}", "crate", 1 + player % 3, None, NOW_S + player)
+    connection = await asyncpg.connect(settings.store_url)
+    await apply(connection, {"loadout": [change(player, "new", 1) for player in range(1, 101)]}, NOW_S, 5)
+    await connection.close()
+
+    for _ in range(2):
+        await killed(settings)
+    assert len(await waiting(settings)) == 120, "nothing was taken out that was not noted"
+
+    connections = ConnectionPool(settings.store_url)
+    telling = asyncio.create_task(
+        OutboxRelay(connections, settings.kafka_bootstrap, settings.topic_prefix, SystemClock()).run()
+    )
+    async with running(settings) as rewards:
+        counts = rewards.consumer.counters
+        await until(lambda: counts.events_applied + counts.duplicates >= 160, "all that was sent")
+
+        async def empty() -> bool:
+            return not await waiting(settings)
+
+        await until(empty, "an empty outbox")
+    telling.cancel()
+    await asyncio.gather(telling, return_exceptions=True)
+    await connections.close()
+    # The purchases were sent by each of the three, the loadouts by the last.
+    assert (counts.events_applied, counts.duplicates, counts.dead_letters) == (120, 40, 0)
+    topics = {PLAYER.name(settings.topic_prefix)}
+    rows = await query(settings.store_url, "SELECT topic FROM event_inbox")
+    assert (len(rows), {row[0] for row in rows}) == (120, topics)

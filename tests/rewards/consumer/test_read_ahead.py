@@ -10,11 +10,12 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from launchday.clock import SystemClock
 from rewards.consumer.batch import Batch
 from rewards.consumer.consumer import Consumer
 from rewards.consumer.read_ahead import SLICE_RECORDS, ReadAhead
-from tests.rewards.conftest import until
-from tests.rewards.progression.test_effects import a_grant
+from tests.rewards.examples import a_grant
+from tests.waiting import until
 
 PARTITION = TopicPartition("player", 0)
 
@@ -132,8 +133,8 @@ async def test_partitions_that_are_dealt_out_anew_while_we_are_placed_cost_no_re
             await consumer.stop()
 
     monkeypatch.setattr("rewards.consumer.consumer.starting_offsets", stored)
-    cache = SimpleNamespace(follow=lambda *_: None)
-    consumer = Consumer("nowhere:1", "test", cast(Any, shelf), cast(Any, cache))
+    cache = SimpleNamespace(enqueue=lambda *_: None)
+    consumer = Consumer("nowhere:1", "test", cast(Any, shelf), cast(Any, cache), SystemClock())
     monkeypatch.setattr(consumer, "_apply_batch", apply)
     shelf.consumer = consumer
     async with asyncio.timeout(20):

@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from launchday.clock import SystemClock
 from launchday.settings import Settings
 from loadtest.event_fixture import make_event_fixture
 from rewards.consumer import rebuild
 from rewards.errors import RebuildError
 from rewards.progression import rules
-from tests.rewards.conftest import query, running
-from tests.rewards.consumer.test_consumer import applied, send
+from tests.rewards.running import applied, query, running, send
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ async def test_the_log_gives_the_same_progression_byte_for_byte(
         await applied(rewards, len(known.events) + 1, settings)
 
     found = await rebuild.rebuild(
-        settings.kafka_bootstrap, settings.topic_prefix, empty_store_url, rules.load()
+        settings.kafka_bootstrap, settings.topic_prefix, empty_store_url, rules.load(), SystemClock()
     )
 
     assert (found.events, found.duplicates, found.bad) == (len(known.events), 200, 1)
@@ -56,4 +56,6 @@ async def test_the_log_gives_the_same_progression_byte_for_byte(
     assert await rebuild.digest(empty_store_url) != found.digest
 
     with pytest.raises(RebuildError, match="not empty"):
-        await rebuild.rebuild(settings.kafka_bootstrap, settings.topic_prefix, empty_store_url, rules.load())
+        await rebuild.rebuild(
+            settings.kafka_bootstrap, settings.topic_prefix, empty_store_url, rules.load(), SystemClock()
+        )

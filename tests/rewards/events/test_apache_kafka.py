@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from launchday.clock import SystemClock
 from launchday.engines import ApacheKafka
 from launchday.engines.apache_kafka import class_path
 from launchday.settings import Settings
 from rewards.events import PLAYER, Envelope, EventProducer, ensure_topics, parse_envelope, routing
 from tests.optional import needs
-from tests.rewards.progression.test_effects import a_kill
+from tests.rewards.examples import a_kill
 
 COUNT = 200
 TOOL_S = 60
@@ -28,7 +29,11 @@ async def sent(apache_settings: Settings) -> AsyncIterator[list[Envelope]]:
     settings = apache_settings
     await ensure_topics(settings.kafka_bootstrap, settings.topic_prefix)
     producer = EventProducer(
-        settings.kafka_bootstrap, settings.topic_prefix, "server-1", settings.state_dir / "spool"
+        settings.kafka_bootstrap,
+        settings.topic_prefix,
+        "server-1",
+        settings.state_dir / "spool",
+        clock=SystemClock(),
     )
     await producer.start()
     events = [a_kill(player, 9_999) for player in range(1, COUNT + 1)]

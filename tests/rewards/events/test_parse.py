@@ -14,7 +14,6 @@ from rewards.events import (
     Envelope,
     PlayerPlacement,
     ServerState,
-    Source,
     WeaponDamage,
     damage_summary,
     death,
@@ -32,8 +31,9 @@ from rewards.events import (
     server_lifecycle,
     xp_granted,
 )
+from tests.rewards.examples import source_of
 
-SOURCE = Source("server-1", "west-europe", uuid.UUID(int=5))
+SOURCE = source_of(5)
 NOW_S = 1_800_000_000.25
 
 EXAMPLES = [

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from launchday.clock import SystemClock
 from launchday.engines import Broker
 from launchday.settings import Settings
 from rewards.events import (
@@ -22,8 +23,9 @@ from rewards.events import (
     spool,
     xp_granted,
 )
-from rewards.events.kafka import KafkaSender, Record
-from tests.rewards.conftest import NOW_S, until
+from rewards.events.kafka import KafkaRecord, KafkaSender
+from tests.rewards.examples import NOW_S
+from tests.waiting import until
 
 
 async def read_players(bootstrap: str, prefix: str, count: int) -> list[int]:
@@ -94,7 +96,7 @@ async def test_without_a_broker_a_flush_spools_and_the_next_producer_replays(
 ) -> None:
     own_broker.stop()
     spool_dir = tmp_path / "spool"
-    first = EventProducer(own_broker.address, "test", "server-1", spool_dir)
+    first = EventProducer(own_broker.address, "test", "server-1", spool_dir, clock=SystemClock())
     await first.start()
     for player_id in range(1, 101):
         first.emit(grant(source, player_id))
@@ -105,7 +107,7 @@ async def test_without_a_broker_a_flush_spools_and_the_next_producer_replays(
 
     own_broker.start(own_broker.port)
     await ensure_topics(own_broker.address, "test")
-    second = EventProducer(own_broker.address, "test", "server-2", spool_dir)
+    second = EventProducer(own_broker.address, "test", "server-2", spool_dir, clock=SystemClock())
     await second.start()
     await until(lambda: second.counters().resent == 100, "the replay")
     await until(lambda: not spool.pending_files(spool_dir), "the spool's end")
@@ -118,7 +120,7 @@ async def test_events_of_an_outage_in_the_middle_reach_the_broker_when_it_is_bac
     own_broker: Broker, tmp_path: Path, source: Source
 ) -> None:
     await ensure_topics(own_broker.address, "test")
-    producer = EventProducer(own_broker.address, "test", "server-1", tmp_path / "spool")
+    producer = EventProducer(own_broker.address, "test", "server-1", tmp_path / "spool", clock=SystemClock())
     await producer.start()
     producer.emit(grant(source, 1))
     assert await producer.flush(10)
@@ -139,29 +141,33 @@ async def test_events_of_an_outage_in_the_middle_reach_the_broker_when_it_is_bac
 async def test_memory_that_fills_while_the_broker_is_away_goes_to_disk(
     tmp_path: Path, source: Source
 ) -> None:
-    producer = EventProducer("127.0.0.1:1", "test", "server-1", tmp_path / "spool", capacity=100)
+    producer = EventProducer(
+        "127.0.0.1:1", "test", "server-1", tmp_path / "spool", clock=SystemClock(), capacity=100
+    )
     await producer.start()
     for player_id in range(1, 61):
         assert producer.emit(grant(source, player_id))
 
     await until(lambda: producer.counters().spooled == 60, "the spool")
-    books = producer.counters()
-    assert (books.dropped, books.waiting) == ({}, 0)
+    counters = producer.counters()
+    assert (counters.dropped, counters.waiting) == ({}, 0)
     assert await producer.stop()
 
 
 async def test_a_full_memory_drops_the_least_important_and_counts_it(tmp_path: Path, source: Source) -> None:
-    producer = EventProducer("127.0.0.1:1", "test", "server-1", tmp_path / "spool", capacity=10)
+    producer = EventProducer(
+        "127.0.0.1:1", "test", "server-1", tmp_path / "spool", clock=SystemClock(), capacity=10
+    )
     for player_id in range(1, 11):
         producer.emit(player_connected(source, now_s=NOW_S, tick=0, player_id=player_id))
     for player_id in range(1, 5):
         assert producer.emit(grant(source, player_id))
     assert not producer.emit(player_connected(source, now_s=NOW_S, tick=0, player_id=11))
 
-    books = producer.counters()
-    assert books.dropped == {"player_connected": 5}
-    assert books.emitted == 15
-    assert books.waiting == 10
+    counters = producer.counters()
+    assert counters.dropped == {"player_connected": 5}
+    assert counters.emitted == 15
+    assert counters.waiting == 10
     await producer.start()
     await producer.stop(0)
     assert producer.counters().spooled == 10
@@ -170,7 +176,7 @@ async def test_a_full_memory_drops_the_least_important_and_counts_it(tmp_path: P
 async def test_a_disk_that_takes_nothing_keeps_the_events_in_memory(tmp_path: Path, source: Source) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    producer = EventProducer("127.0.0.1:1", "test", "server-1", blocked)
+    producer = EventProducer("127.0.0.1:1", "test", "server-1", blocked, clock=SystemClock())
     producer.emit(grant(source, 1))
 
     with contextlib.suppress(OSError):
@@ -188,7 +194,9 @@ async def test_a_spool_with_damage_is_replayed_as_far_as_it_is_good(
     path = spool.write(tmp_path / "spool", "server-0", [*events, b"not an event", events[0]])
     path.write_bytes(path.read_bytes()[:-1])
 
-    producer = EventProducer(settings.kafka_bootstrap, settings.topic_prefix, "server-1", path.parent)
+    producer = EventProducer(
+        settings.kafka_bootstrap, settings.topic_prefix, "server-1", path.parent, clock=SystemClock()
+    )
     await producer.start()
     await until(lambda: not spool.pending_files(path.parent), "the spool's end")
     await producer.stop()
@@ -204,12 +212,12 @@ async def test_an_error_that_nobody_foresaw_costs_no_event(
     await until(lambda: producer.connected, "connection")
     real, failures = KafkaSender.send, [RuntimeError("a fault of the client's"), AssertionError()]
 
-    async def deliver(self: KafkaSender, records: Sequence[Record]) -> int:
+    async def send(self: KafkaSender, records: Sequence[KafkaRecord]) -> int:
         if failures:
             raise failures.pop()
         return await real(self, records)
 
-    monkeypatch.setattr(KafkaSender, "deliver", deliver)
+    monkeypatch.setattr(KafkaSender, "send", send)
     for player_id in range(1, 11):
         producer.emit(grant(source, player_id))
 

@@ -18,8 +18,8 @@ from rewards.events.build import PlayerPlacement
 from rewards.progression import rules
 from rewards.progression.effects import fold
 from rewards.progression.rules import Rules
-from tests.rewards.conftest import progression, query
-from tests.rewards.consumer.test_store import LETTERS, batch
+from tests.rewards.examples import NOW_S, source_of
+from tests.rewards.running import LETTERS, batch, progression, query
 
 DAY_S = 86_400.0
 IN_SEASON_S = 1_795_000_000.0
@@ -28,7 +28,7 @@ RULES = rules.load()
 
 
 def at(match: int) -> Source:
-    return Source("server-1", "west-europe", uuid.UUID(int=match))
+    return source_of(match)
 
 
 def shot(match: int, distance_m: float, *, now_s: float = IN_SEASON_S, killer_id: int = 1) -> Envelope:
@@ -66,7 +66,7 @@ async def xp_of(store_url: str, events: list[Envelope]) -> int:
     store = Store(store_url, "rewards", RULES, LETTERS)
     try:
         for offset, event in enumerate(events):  # one at a time: each transaction sees only its own
-            await store.apply(batch([event], first_offset=offset))
+            await store.apply(batch([event], first_offset=offset), NOW_S)
     finally:
         await store.close()
     return int(str((await progression(store_url))[1][0]))
@@ -150,7 +150,7 @@ def test_good_files_are_taken(tmp_path: Path) -> None:
         (CHALLENGE.replace("kill", "jump"), "", r"challenges\.yaml: challenges\.0\.event"),
         (CHALLENGE.replace("xp: 5", "xp: 5, where: {mode: a}"), "", "a kill has no mode"),
         (CHALLENGE.replace("xp: 5", "xp: 5, where: {over: 9}"), "", "where.over"),
-        (CHALLENGE.replace("xp: 5", "xp: 5, per: season"), "", "needs one"),
+        (CHALLENGE.replace("xp: 5", "xp: 5, per: season"), "", "give `season`"),
         (CHALLENGE.replace("xp: 5", "xp: 5, per: season, season: q"), SEASON, "belongs to no season: q"),
         (f"{CHALLENGE}, {CHALLENGE}", "", "two challenges called a"),
         ("", SEASON.replace("ends: 2026-02-01", "ends: 2026-01-01"), "end after it starts"),

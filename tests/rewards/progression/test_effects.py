@@ -1,66 +1,22 @@
 from __future__ import annotations
 
 import random
-import uuid
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rewards.events import (
-    DeathCause,
     Envelope,
-    PlayerPlacement,
-    Source,
-    death,
-    kill,
-    match_ended,
     match_started,
     player_connected,
-    xp_granted,
 )
 from rewards.progression import rules
 from rewards.progression.effects import Gains, fold
-from tests.rewards.conftest import NOW_S
+from tests.rewards.examples import NOW_S, SOURCE, a_death, a_grant, a_kill, a_result
 
-SOURCE = Source("server-1", "west-europe", uuid.UUID(int=7))
 RULES = rules.load()
 
 players = st.integers(1, 5)
-
-
-def a_kill(killer_id: int, victim_id: int) -> Envelope:
-    return kill(
-        SOURCE,
-        now_s=NOW_S,
-        tick=1,
-        killer_id=killer_id,
-        victim_id=victim_id,
-        weapon="rifle",
-        distance_m=9.0,
-        killer_at=(0, 0),
-        victim_at=(9, 0),
-    )
-
-
-def a_death(player_id: int) -> Envelope:
-    return death(
-        SOURCE, now_s=NOW_S, tick=1, victim_id=player_id, cause=DeathCause.ZONE, at=(0, 0), survived_s=1.0
-    )
-
-
-def a_result(order: list[int]) -> Envelope:
-    return match_ended(
-        SOURCE,
-        now_s=NOW_S,
-        tick=9,
-        mode="battle_royale",
-        duration_s=45.0,
-        placements=[PlayerPlacement(player, 0, place, 99, 1.0) for place, player in enumerate(order, 1)],
-    )
-
-
-def a_grant(player_id: int, xp: int) -> Envelope:
-    return xp_granted(SOURCE, now_s=NOW_S, player_id=player_id, xp=xp, reason="quest")
 
 
 @given(

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from redis.asyncio import Redis
 
+from launchday.clock import SystemClock
 from meta_service.cache.cache import Cache, connect
 from meta_service.client import ProgressCache, RatingCache
 from rewards.consumer.cache_publisher import CachePublisher
 from rewards.consumer.store import Store
-from rewards.events import Envelope, PlayerPlacement, Source, match_ended
+from rewards.events import Envelope, PlayerPlacement, match_ended
 from rewards.progression import rules
 from rewards.progression.ratings import PRIOR, Rating, rate
-from tests.rewards.conftest import NOW_S, query
-from tests.rewards.consumer.test_store import LETTERS, batch
+from tests.rewards.examples import NOW_S, source_of
+from tests.rewards.running import LETTERS, batch, query
 
 
 def result(match: int, order: Sequence[Sequence[int]], mode: str = "battle_royale") -> Envelope:
     """A match's end; ``order`` has the sides from first to last."""
     return match_ended(
-        Source("server-1", "west-europe", uuid.UUID(int=match)),
+        source_of(match),
         now_s=NOW_S,
         tick=9,
         mode=mode,
@@ -71,9 +71,9 @@ def test_a_match_without_an_opponent_moves_nothing() -> None:
 
 
 async def test_a_match_is_rated_once_however_many_results_tell_of_it(store: Store, store_url: str) -> None:
-    await store.apply(batch([result(1, [[1], [2]]), result(1, [[2], [1]])]))
+    await store.apply(batch([result(1, [[1], [2]]), result(1, [[2], [1]])]), NOW_S)
     once = await stored(store_url)
-    await store.apply(batch([result(1, [[2], [1]])], first_offset=2))
+    await store.apply(batch([result(1, [[2], [1]])], first_offset=2), NOW_S)
 
     assert await stored(store_url) == once
     assert once[1, "battle_royale"].mu > once[2, "battle_royale"].mu
@@ -83,7 +83,7 @@ async def test_a_match_is_rated_once_however_many_results_tell_of_it(store: Stor
 async def test_ratings_do_not_depend_on_how_results_fall_into_batches(store: Store, store_url: str) -> None:
     results = [result(match, [[match % 5 + 1], [match % 3 + 6], [match % 4 + 10]]) for match in range(40)]
     for at in range(0, 40, 7):
-        await store.apply(batch(results[at : at + 7], first_offset=at))
+        await store.apply(batch(results[at : at + 7], first_offset=at), NOW_S)
 
     assert await stored(store_url) == rate(results, {})
 
@@ -93,14 +93,14 @@ async def test_the_matchmaker_reads_the_new_skill_and_old_news_does_no_harm(
 ) -> None:
     redis = Redis.from_url(cache_url)
     read: Cache = Cache(connect(cache_url))
-    follower = CachePublisher(ProgressCache(redis), RatingCache(redis))
-    following = asyncio.create_task(follower.run())
+    publisher = CachePublisher(ProgressCache(redis), SystemClock(), RatingCache(redis))
+    publishing = asyncio.create_task(publisher.run())
     try:
-        first = await store.apply(batch([result(1, [[1], [2]])]))
-        second = await store.apply(batch([result(2, [[1], [2]])], first_offset=1))
+        first = await store.apply(batch([result(1, [[1], [2]])]), NOW_S)
+        second = await store.apply(batch([result(2, [[1], [2]])], first_offset=1), NOW_S)
         for applied in (first, second, first):
-            follower.enqueue(applied.progress, applied.ratings)
-            assert await follower.flush(10)
+            publisher.enqueue(applied.progress, applied.ratings)
+            assert await publisher.flush(10)
 
         newest = {player: rating for player, _, rating in second.ratings}
         assert await read.ratings("battle_royale", [1, 2, 3]) == [
@@ -109,12 +109,12 @@ async def test_the_matchmaker_reads_the_new_skill_and_old_news_does_no_harm(
             None,
         ]
     finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        publishing.cancel()
+        await asyncio.gather(publishing, return_exceptions=True)
         await read.close()
         await redis.aclose()
 
 
 async def test_recent_ratings_are_there_to_be_published_again_after_a_crash(store: Store) -> None:
-    applied = await store.apply(batch([result(1, [[1], [2]])]))
+    applied = await store.apply(batch([result(1, [[1], [2]])]), NOW_S)
     assert sorted(await store.recent_ratings(600)) == sorted(applied.ratings)

@@ -56,7 +56,7 @@ def test_the_level_is_what_climbing_step_by_step_gives(ends: set[int], costs: li
         (GOOD.replace("kill: 100", "kill: -1"), "xp.kill"),
         (GOOD.replace("kill: 100, ", ""), "xp.kill"),
         (GOOD.replace("kill:", "kills:"), "xp.kills"),
-        (GOOD.replace("up_to: 4", "up_to: 3"), "further"),
+        (GOOD.replace("up_to: 4", "up_to: 3"), "end at a higher level"),
         (GOOD.replace("xp_each: 10}", "xp_each: 0}"), "levels.0.xp_each"),
         ("xp: [", "not YAML"),
         ("", "file"),
