@@ -93,7 +93,7 @@ class BackendClient:
 
     async def _counters_of(self, url: str, name: str, found: BackendCounters) -> dict[str, Any] | None:
         try:
-            response = await self._get(f"{url}/v1/internal/books")
+            response = await self._get(f"{url}/v1/internal/counters")
             response.raise_for_status()
             body = response.json()
         except (httpx.HTTPError, OSError, ValueError):

@@ -145,7 +145,7 @@ async def test_dead_letters_are_listed_with_reason_and_origin_and_none_is_said_t
     rewards, books = FastAPI(), {"dead_letters": 0, "lag": 0}
     listed: list[dict[str, object]] = []
 
-    @rewards.get("/v1/internal/books")
+    @rewards.get("/v1/internal/counters")
     async def tell_books() -> dict[str, int]:
         return books
 
