@@ -23,12 +23,14 @@ KILOBIT_BYTES = 125.0
 
 
 def build_report(engine: Engine) -> dict[str, Any]:
-    """Describe ``engine``'s match so far. Times are microseconds, the last minute's; counts are since the match was opened.
+    """Describe the engine's match so far. Times are microseconds of the last minute.
 
-    ``dropped`` counts datagrams not taken in, by the wire's reason, and those the sockets' buffers had no room for.
-    ``players_backfilled``: who came into the running match, into seats that were free; of those whose seats they took,
-    ``players_joined`` and ``players_lost`` still count who came and who was lost.
-    ``snapshot_every``: 1 while each client gets a snapshot each tick; 2 or 4 under overload.
+    Counts begin with the match.
+
+    ``dropped`` counts datagrams that were not accepted, by the wire's reason, and those that found no room in
+    a socket's buffer. ``players_backfilled`` counts the players who came into free slots of the running
+    match. ``players_joined`` and ``players_lost`` still count the players who had those slots before them.
+    ``snapshot_every``: 1 while each client gets a snapshot in each tick; 2 or 4 under overload.
     """
     world, wire, watch = engine.match.world, engine.wire, engine.stage_timer
     traffic = engine.transport.traffic

@@ -1,8 +1,10 @@
-"""The spectator feed: a small file in shared memory that a match writes ten times a second and anybody on the machine may read.
+"""The spectator feed: a small file in shared memory, written by a match ten times a second, open to local
+readers.
 
-Writing is a few copies between two ticks: no system call, no connection, nothing that grows with who watches, so the match pays the same for
-a thousand spectators as for none. Layout, all little endian: HEADER, then one PLAYER a player, at twice the room, one half for each of two
-frames; ``newest`` says which half is whole. A reader that finds it changed while it read reads again.
+Writing is a few copies between two ticks, without a system call or a connection: the match pays the same for
+a thousand spectators as for none. Layout, all little endian: HEADER, then twice one FRAME and one PLAYER a
+player. ``newest`` says which of the two frames is whole. A reader that finds it changed while it read reads
+again.
 """
 
 from __future__ import annotations
@@ -77,12 +79,15 @@ IS_ALIVE, IS_CONNECTED, IS_FIRING = 1, 2, 4
 
 
 def feed_bytes(players: int) -> int:
-    """Bytes of a feed of so many players."""
+    """Bytes of a feed of ``players``."""
     return int(HEADER.itemsize + 2 * (FRAME.itemsize + players * PLAYER.itemsize))
 
 
 class SpectatorFeed:
-    """The writing end, a match's. Raises OSError when the file cannot be made; it is made whole under another name first."""
+    """The writing end, a match's. Raises OSError where the file cannot be created.
+
+    It appears under its name once it is whole.
+    """
 
     def __init__(self, path: Path, player_ids: npt.ArrayLike) -> None:
         ids = np.asarray(player_ids, dtype=np.int64)
@@ -104,12 +109,12 @@ class SpectatorFeed:
         self._shots = np.zeros(len(ids), np.int32)
 
     def reassign(self, entity: int, player_id: int) -> None:
-        """Another player has that entity now."""
+        """Give an entity to another player."""
         for half in self._players:
             half["player_id"][entity] = player_id
 
     def publish(self, engine: Engine) -> None:
-        """Write what the match looks like now: about 20 µs for a hundred players."""
+        """Write the match as it is now: about 20 µs for a hundred players."""
         half = 1 - int(self._header["newest"][0])
         frame, players = self._frames[half], self._players[half]
         world, wire = engine.match.world, engine.wire
@@ -139,12 +144,15 @@ class SpectatorFeed:
         self._header["newest"] = half
 
     def close(self) -> None:
-        """Take the feed away; who reads it keeps what he has mapped."""
+        """Remove the file. Readers keep what they have mapped."""
         self.path.unlink(missing_ok=True)
 
 
 def open_feed(folder: str, name: str, player_ids: npt.ArrayLike) -> SpectatorFeed | None:
-    """The feed of a server in a folder, "" for none; None where it cannot be had, for a match does without."""
+    """Create the feed of a server in ``folder``; None where that is "" or the file cannot be created.
+
+    It is optional.
+    """
     if not folder:
         return None
     with contextlib.suppress(OSError, ValueError):
@@ -153,7 +161,7 @@ def open_feed(folder: str, name: str, player_ids: npt.ArrayLike) -> SpectatorFee
 
 
 def read_feed(path: Path) -> dict[str, Any] | None:
-    """The newest frame of a feed as JSON-ready figures; None where there is no such feed, or none that is whole."""
+    """Read the newest frame of a feed, JSON-ready; None where there is no feed, or none that is whole."""
     try:
         for _ in range(3):
             data = path.read_bytes()

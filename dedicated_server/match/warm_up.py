@@ -1,7 +1,7 @@
-"""Warm up: load, or where need be compile, every kernel of the tick, so that no tick of a match ever does.
+"""Warm up: load every kernel of the tick, or compile it, so that no tick of a match ever has to.
 
-The fleet's parent does this once; the servers it forks inherit the result. From the cache it takes about a second, without
-one about a minute.
+The fleet's warm parent does this once; the servers that it forks inherit the result. It takes about a second
+from the cache, and about a minute without one.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ from dedicated_server.transport import mmsg
 from dedicated_server.transport.memory import MemoryTransport
 from launchday import kernel_cache
 
-SECONDS = (1.0, 2.0, 4.0, 8.0)  # the match begins without players, is over at once, and has told its result
+SECONDS = (1.0, 2.0, 4.0, 8.0)  # the match begins without players, is over at once, and has sent its result
 
 
 def warm_up() -> None:
-    """Play an empty match of every mode without a network, then call what only a real socket and a real clock use."""
+    """Play an empty match of every mode without a network.
+
+    Then call what only a real socket and a real clock use.
+    """
     with kernel_cache.compiling("dedicated_server"):
         _play_all_modes()
         _call_the_rest()

@@ -1,1 +1,4 @@
-"""The ground under all compiled code: numba's flags, memory that kernels read fast, and the C libraries that they call."""
+"""The ground under all compiled code.
+
+Numba's flags, memory that kernels read fast, and the C libraries that they call.
+"""

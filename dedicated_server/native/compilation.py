@@ -1,9 +1,10 @@
 """How kernels are compiled, and the names of what they take.
 
-Every kernel is ``@njit(cache=True, nogil=True, **FLAGS)`` with one of the three sets of flags below. All three switch
-numba's reference counting off (``_nrt``). With it, every function that takes the server's state counts 23 arrays up and
-down: opening 100 datagrams costs 146 µs with it and 50 µs without. Without it a kernel cannot allocate: one that tries
-does not compile.
+Every kernel is ``@njit(cache=True, nogil=True, **FLAGS)`` with one of the three sets of flags below. All
+three switch numba's reference counting off (``_nrt``). With it, every function that takes the server's state
+counts 23 arrays up and
+down: opening 100 datagrams costs 146 µs with it and 50 µs without. Without it a kernel cannot allocate: one
+that tries does not compile.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ else:
 # For kernels that are called from Python, and from other compiled code.
 STAGE: Final[dict[str, Any]] = {"_nrt": False}
 
-# For kernels that only kernels call. They are inlined: a call with the server's state passes 170 words, and `encode_batch`
-# takes 1,600 µs with calls and 130 µs inlined. The wrappers for other callers are left out: they take a quarter of the
-# time to compile.
+# For kernels that only kernels call. They are inlined: a call with the server's state passes 170 words, and
+# `encode_batch` takes 1,600 µs with calls and 130 µs inlined. The wrappers for other callers are left out:
+# they take a quarter of the time to compile.
 INNER: Final[dict[str, Any]] = {
     "_nrt": False,
     "forceinline": True,
@@ -50,5 +51,6 @@ INNER: Final[dict[str, Any]] = {
     "no_cfunc_wrapper": True,
 }
 
-# For kernels that kernels call, and tests call from Python: inlined as INNER, with the wrapper that Python needs.
+# For kernels that kernels call, and tests call from Python: inlined as INNER, with the wrapper that Python
+# needs.
 INLINE: Final[dict[str, Any]] = {**STAGE, "forceinline": True}

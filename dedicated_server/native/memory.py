@@ -1,21 +1,23 @@
 """Memory of the tick: huge pages, arrays handed to compiled code as one address, and prefetching.
 
-Three costs of a tick of 100 players are mended here; each of them comes from 16 ms of sleep between two ticks, after which
-the processor's caches hold little of the match.
+Three costs of a tick of 100 players are mended here; each of them comes from 16 ms of sleep between two
+ticks, after which the processor's caches hold little of the match.
 
 Huge pages
-    A tick reads a little of each of a thousand 4 KB pages. Looking up where each of them lies took a fifth of the tick on a
-    virtual machine. In pages of 2 MB there is next to nothing to look up. Linux grants them on request; elsewhere the arrays
-    are ordinary ones.
+    A tick reads a little of each of a thousand 4 KB pages. Looking up where each of them lies took a fifth of
+    the tick on a virtual machine. In pages of 2 MB there is next to nothing to look up. Linux grants them on
+    request; elsewhere the arrays are ordinary ones.
 State handles
-    Numba unpacks every array of an argument on every call: 70 arrays are 150 µs a tick. A match's arrays never move, so
-    their unpacked form is stored once, side by side, and a kernel loads it from there in 0.2 µs.
+    Numba unpacks every array of an argument on every call: 70 arrays are 150 µs a tick. A match's arrays
+    never move, so their unpacked form is stored once, side by side, and a kernel loads it from there in
+    0.2 µs.
 Prefetching
-    A kernel asks for memory that it will need, goes on with other work, and finds the memory in the cache when it gets there.
+    A kernel asks for memory that it will need, goes on with other work, and finds the memory in the cache
+    when it gets there.
 
->>> WORLD_TYPE = typeof(new_world(...))       # the type, once per module
->>> handle = StateHandle(world, WORLD_TYPE)   # keeps the arrays alive
->>> kernel(handle.address)                    # @njit(**STAGE) def kernel(at): world = load_state(at, WORLD_TYPE)
+>>> WORLD_TYPE = typeof(new_world(...))  # the type, once per module
+>>> handle = StateHandle(world, WORLD_TYPE)  # keeps the arrays alive
+>>> kernel(handle.address)  # in the kernel: world = load_state(address, WORLD_TYPE)
 """
 
 from __future__ import annotations
@@ -61,7 +63,10 @@ class Arena:
 
 
 def _map_huge_pages(size: int) -> npt.NDArray[np.uint8]:
-    """Map at least ``size`` bytes of zeros, from the beginning of a huge page on. Untouched pages take no memory."""
+    """Map at least ``size`` bytes of zeros, from the beginning of a huge page on.
+
+    Untouched pages take no memory.
+    """
     whole = -(-size // PAGE_BYTES) * PAGE_BYTES
     mapping = mmap.mmap(-1, whole + PAGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with contextlib.suppress(OSError):  # a kernel without huge pages
@@ -72,13 +77,14 @@ def _map_huge_pages(size: int) -> npt.NDArray[np.uint8]:
 
 
 class StateHandle:
-    """Arrays in (nested) named tuples, unpacked for compiled code at ``address`` for as long as this object lives.
+    """Arrays in (nested) named tuples, unpacked for compiled code at ``address`` while this object lives.
 
     Args:
         arrays: the named tuple. Its arrays must not be replaced; their contents may change.
         expected: the numba type under which kernels load it.
 
-    Raises TypeError when ``arrays`` are of another numba type: a kernel that loaded them as ``expected`` would corrupt memory.
+    Raises TypeError when ``arrays`` are of another numba type: a kernel that loaded them as ``expected``
+    would corrupt memory.
     """
 
     def __init__(self, arrays: Any, expected: types.Type) -> None:
@@ -95,8 +101,9 @@ class StateHandle:
 def load_state(_typing_context: Any, address: Any, state_type: Any) -> Any:
     """In compiled code: load what a `StateHandle` stored at ``address``.
 
-    ``state_type`` is its numba type, a global constant of the kernel. Only for kernels without numba's reference counting
-    (`compilation.STAGE` and its like): what is loaded owns nothing. Any other value of a numba type can be loaded too.
+    ``state_type`` is its numba type, a global constant of the kernel. Only for kernels without numba's
+    reference counting (`compilation.STAGE` and its like): what is loaded owns nothing. Any other value of a
+    numba type can be loaded too.
     """
     value_type = state_type.instance_type
 
@@ -132,7 +139,10 @@ def _leaves(arrays: Any) -> Iterator[np.ndarray[Any, Any]]:
 
 
 def _words_of(array: np.ndarray[Any, Any]) -> int:
-    """Count the words of numba's form of an array: owner, parent, count, item size and data, then shape and strides."""
+    """Count the words of numba's form of an array.
+
+    Owner, parent, count, item size and data, then shape and strides.
+    """
     return 5 + 2 * array.ndim
 
 

@@ -1,6 +1,7 @@
-"""``recvmmsg`` and ``sendmmsg`` for compiled code: the C library's functions, the structs that they take, socket addresses.
+"""``recvmmsg`` and ``sendmmsg`` for compiled code, with their structs and socket addresses.
 
-The one home of these bindings. `transport.mmsg`, the load test's sockets and the benchmarks' floor share them and nothing
+The one home of these bindings. `transport.mmsg`, the load test's sockets and the benchmarks' floor share them
+and nothing
 else: each has its own loop.
 """
 
@@ -51,9 +52,12 @@ ADDRESS_BYTES: Final = SOCKADDR_IN.size
 def message_headers(
     capacity: int, zeros: AllocateZeros = np.zeros, address_bytes: int = ADDRESS_BYTES
 ) -> tuple[Words, Words]:
-    """Allocate mmsghdr (uint64[capacity, 8]) and iovec (uint64[capacity, 2]), each header pointing at its vector.
+    """Allocate mmsghdr (uint64[capacity, 8]) and iovec (uint64[capacity, 2]).
 
-    ``address_bytes``: room for each peer's address, as the headers say it; the caller sets NAME, BASE and SIZE.
+    Each header points at its vector.
+
+    ``address_bytes``: room for each peer's address, as the headers say it; the caller sets NAME, BASE and
+    SIZE.
     """
     headers = zeros((capacity, HEADER_WORDS), dtype=np.uint64)
     vectors = zeros((capacity, VECTOR_WORDS), dtype=np.uint64)
@@ -71,7 +75,10 @@ def row_addresses(rows: npt.NDArray[np.generic]) -> Words:
 
 
 def pack_sockaddr(host: str, port: int) -> bytes:
-    """Write an IPv4 address as ``struct sockaddr_in``, as ``recvmmsg`` does: 16 bytes. Raises OSError for another address."""
+    """Write an IPv4 address as ``struct sockaddr_in``, as ``recvmmsg`` does: 16 bytes.
+
+    Raises OSError for another address.
+    """
     return SOCKADDR_IN.pack(socket.AF_INET, port.to_bytes(2, "big"), socket.inet_aton(host))
 
 

@@ -1,4 +1,8 @@
-"""The fast lane's wire: connect tokens, handshake, sealed datagrams, snapshots; see ``PROTOCOL.md``.
+"""The fast lane's wire: connect tokens, handshake, sealed datagrams, snapshots.
 
-``connect_token`` is for who issues tokens, ``client`` for who plays, ``server_wire`` for the game server.
+``PROTOCOL.md`` is its specification.
+
+`connect_token` is for whoever issues tokens, `client` for whoever plays, `server` for the game server.
+`fields` has a table for each record; both ends and the specification are made from the tables. `modes` has a
+card for each mode of play.
 """

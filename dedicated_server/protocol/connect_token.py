@@ -44,7 +44,10 @@ TOKEN_BYTES = REQUEST_PART_BYTES + CLIENT_PART.size
 
 
 class ConnectTokenError(DedicatedServerError, ValueError):
-    """No connect token of this version, or sealed with another fleet's key: ask for a new one."""
+    """Raised for what is no connect token of this version, or is sealed with another fleet's key.
+
+    Ask for a new token.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +104,11 @@ def seal(
     random: bytes,
     cipher: int | None = None,
 ) -> bytes:
-    """Issue a token: the whole of it, for the client, over a lane that others cannot read.
+    """Issue a token, to be given to the client over a lane that others cannot read.
 
-    ``entity`` is the player's index in the match's roster, ``address`` an IPv4 or IPv6 literal, the times
-    are Unix seconds. ``random``: RANDOM_BYTES bytes, fit for keys, never used before: nonce, client-to-server key,
-    server-to-client key.
+    ``entity`` is the player's index in the match's roster, ``address`` an IPv4 or IPv6 literal, the times are
+    Unix seconds. ``random``: RANDOM_BYTES bytes, fit for keys, never used before: nonce, client-to-server
+    key, server-to-client key.
     """
     if len(fleet_key) != KEY_BYTES:
         raise ValueError("the fleet key must have 32 bytes")
@@ -156,7 +159,8 @@ def seal_seats(
         up = random[at + NONCE_BYTES : at + NONCE_BYTES + KEY_BYTES]
         down = random[at + NONCE_BYTES + KEY_BYTES : at + RANDOM_BYTES]
         private = PRIVATE.pack(match, player_id, entity, team, ip, port, issued_ms, up, down)
-        # PyNaCl's own wrapper checks each argument's type and size, which takes twice as long as to encrypt.
+        # PyNaCl's own wrapper checks type and size of each argument, which takes twice as long as the
+        # encryption.
         lib.crypto_aead_xchacha20poly1305_ietf_encrypt(
             sealed, ffi.NULL, private, PRIVATE.size, associated, ASSOCIATED.size, ffi.NULL, nonce, fleet_key
         )
@@ -186,7 +190,8 @@ def read_public(token: bytes) -> PublicToken:
 def open_private(fleet_key: bytes, token: bytes) -> PrivateToken:
     """Open the server's part of a token, or of the part of it that a request repeats. Raises `BadToken`.
 
-    The game server does the same in compiled code; this is for tools, and for the tests that compare the two.
+    The game server does the same in compiled code. This function is for tools, and for the tests that compare
+    the two.
     """
     if len(token) < REQUEST_PART_BYTES:
         raise ConnectTokenError("too short for a connect token")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dedicated_server.protocol import connect_token
 
-MAX_DATAGRAM_BYTES = (
-    1200  # below every path's MTU worth serving, IPv6's minimum of 1,280 included: nothing is fragmented
-)
-ROW_BYTES = 1216  # of a buffer row: room to notice a longer datagram; 19 cache lines, as rows of a power of two share cache sets
-PLAIN_WORDS = (
-    MAX_DATAGRAM_BYTES // 8 + 3
-)  # of a datagram before sealing or after opening, as uint64, with slack
+# Fits every path's MTU worth serving, IPv6's minimum of 1,280 included: nothing is ever fragmented.
+MAX_DATAGRAM_BYTES = 1200
+# Of a buffer row: room to notice a longer datagram. 19 cache lines: rows of a power of two would share few
+# cache sets.
+ROW_BYTES = 1216
+PLAIN_WORDS = MAX_DATAGRAM_BYTES // 8 + 3  # of a datagram in the clear, as uint64, with slack
 WORKSPACE_BYTES = 512  # scratch for one handshake and for nonces; its parts:
 AT_HASHED = 128  # what is hashed, behind a token's private part
 AT_MAC = 384  # a MAC to compare
@@ -40,9 +39,8 @@ REPEAT_S = 0.1  # a client's request or response is repeated so often
 KEEP_ALIVE_S = 0.2
 TIME_OUT_S = 5.0
 ANSWER_S = 10.0  # a client gives up when a handshake took so long
-HANDSHAKES_PER_BATCH = (
-    256  # opening a token costs 2 µs; a flood of them shall cost half a millisecond a tick at most
-)
+# Opening a token costs 2 µs: a flood of them costs half a millisecond a tick at most.
+HANDSHAKES_PER_BATCH = 256
 LEAVE_REPEATS = 3
 
 # Slots' states.

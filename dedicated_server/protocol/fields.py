@@ -1,7 +1,9 @@
-"""The wire's fields, one table a record: name, bits, meaning. Encoder, decoder and PROTOCOL.md are made from the tables.
+"""The wire's fields, one table a record: name, bits, meaning.
 
-`positions` and `widths` turn a table into the numbers that kernels use; numba sees them as constants. A record's fields are
-packed in the table's order, lowest bits first.
+Encoder, decoder and PROTOCOL.md are made from the tables.
+
+`positions` and `widths` turn a table into the numbers that kernels use; numba sees them as constants. A
+record's fields are packed in the table's order, lowest bits first.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ def positions(table: tuple[Field, ...]) -> tuple[int, ...]:
     return (0, *accumulate(widths(table)))[:-1]
 
 
-# --- an entity: one record of 57 bits fits an int64 -------------------------------------------------------------------------
+# --- an entity: one record of 57 bits fits an int64 ---------------------------------------------------------
 POSITION_UNITS_PER_M = 64  # 1.6 cm
 WORLD_HALF_M = 1024.0
 
@@ -63,7 +65,7 @@ FLAG_SPRINTING = 8
 FLAG_HURT = 16
 FLAG_CONNECTED = 32
 
-# --- the match ------------------------------------------------------------------------------------------------------------
+# --- the match ----------------------------------------------------------------------------------------------
 MATCH_PHASE, MATCH_ZONE_X, MATCH_ZONE_Y, MATCH_ZONE_RADIUS, MATCH_ALIVE, MATCH_COUNTDOWN = range(6)
 PHASE_WAITING, PHASE_PLAYING, PHASE_OVER = range(3)
 
@@ -78,7 +80,7 @@ MATCH_FIELDS = (
 MATCH_WIDTHS, MATCH_AT = widths(MATCH_FIELDS), positions(MATCH_FIELDS)
 MATCH_BITS = sum(MATCH_WIDTHS)
 
-# --- a snapshot -------------------------------------------------------------------------------------------------------------
+# --- a snapshot ---------------------------------------------------------------------------------------------
 MESSAGE_KEEP_ALIVE, MESSAGE_SNAPSHOT = range(2)
 
 SNAPSHOT_FIELDS = (
@@ -99,7 +101,7 @@ INDEX_BITS = 11  # of an entity that left; records have gaps
 MAX_ENTITIES = 1 << INDEX_BITS  # the largest match that the wire can express
 RECORD_COUNT_BITS = 9
 
-# --- reliable messages ------------------------------------------------------------------------------------------------------
+# --- reliable messages --------------------------------------------------------------------------------------
 RELIABLE_HEAD_FIELDS = (
     Field("count", 4, "messages that follow"),
     Field("first", 16, "number of the first of them, its low 16 bits"),
@@ -122,7 +124,7 @@ RELIABLE_HIT = 2  # to the shooter: a: victim entity | damage points << 16, b: c
 RELIABLE_MATCH_OVER = 3  # a: own placement | winner entity << 16, b: own kills
 RELIABLE_NOTICE = 4  # free for the engine
 
-# --- what a client says -----------------------------------------------------------------------------------------------------
+# --- what a client says -------------------------------------------------------------------------------------
 MESSAGE_INPUTS, MESSAGE_LEAVE = range(2)
 
 CLIENT_MESSAGE_FIELDS = (

@@ -42,9 +42,8 @@ IN_DOWN_KEY = 86
 
 TAG_BYTES = connect_token.TAG_BYTES
 KEY_BYTES = connect_token.KEY_BYTES
-SESSION_LABEL = (
-    5  # first byte of what session keys are derived from; 1 and 2 are the kinds of the datagrams with a MAC
-)
+# First byte of what session keys are derived from; 1 and 2 are the kinds of the datagrams with a MAC.
+SESSION_LABEL = 5
 
 _VERSION = np.frombuffer(connect_token.VERSION, np.uint8)
 
@@ -100,7 +99,7 @@ def challenge_mac(
 
 @njit(cache=True, nogil=True, **INNER)
 def response_mac(out: Bytes, out_at: int, response: Bytes, up_key_at: int) -> None:
-    """Prove a response to come from whom the token was given to; ``up_key_at`` is an address."""
+    """Prove that a response comes from the player that the token was given to; ``up_key_at`` is an address."""
     sealing.keyed_hash(
         out.ctypes.data + out_at,
         datagrams.MAC_BYTES,

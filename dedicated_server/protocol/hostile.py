@@ -1,7 +1,9 @@
-"""Hostile datagrams by the batch: what a server meets on an open port, for tests and benchmarks.
+"""Hostile datagrams by the batch, as a server meets them on an open port; for tests and benchmarks.
 
-Of each six one is random, and the others are real ones that the server has already had: cut short, with a bit flipped, made longer,
-as they were, or under a sequence number still to come, which is what costs a server most: it has to be opened to be found out. All of a batch are made in a few array operations, so that a million takes seconds.
+A sixth of them are random. The others are datagrams that the server has already received: cut short, with a
+bit flipped, made longer, unchanged, or under a sequence number still to come. The last kind costs a server
+most, as it must open the datagram to find the forgery. A batch is made in a few array operations, so that a
+million takes seconds.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ class HostileDatagrams:
     """An endless supply, drawn from ``random``.
 
     Args:
-        random: where chance comes from.
-        real: datagrams that clients have sent and the server has taken in.
+        random: the stream of random numbers.
+        real: datagrams that clients sent and the server accepted.
     """
 
     def __init__(self, random: np.random.Generator, real: Sequence[bytes]) -> None:
@@ -34,7 +36,10 @@ class HostileDatagrams:
             self._real[row, : len(datagram)] = np.frombuffer(datagram, np.uint8)
 
     def batch(self, count: int) -> tuple[Bytes, Ints]:
-        """So many of them: uint8[count, ROW_BYTES], and lengths int32[count] from 0 to just above what a datagram may have."""
+        """Make ``count`` datagrams.
+
+        Uint8[count, ROW_BYTES], and lengths int32[count] from 0 to just above the largest.
+        """
         random = self._random
         kinds = random.integers(0, 6, count)
         copied = random.integers(0, len(self._real), count)

@@ -1,6 +1,7 @@
 """The published part of each mode of play: what a client must know to predict its own movement.
 
-One card a mode. The server's rules of the mode (`dedicated_server.modes`) and the client's prediction both read it.
+One card a mode. The server's rules of the mode (`dedicated_server.modes`) and the client's prediction both
+read it.
 """
 
 from __future__ import annotations

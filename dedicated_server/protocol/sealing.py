@@ -1,8 +1,15 @@
-"""libsodium called from compiled code: datagram sealing, connect tokens, keyed hashes.
+"""Sealing: libsodium called from compiled code for datagrams, connect tokens and keyed hashes.
+
+And the replay window.
 
 The functions are bound by name (``types.ExternalFunction``), so kernels that call them can be cached;
 ctypes function pointers would compile too, but never be cached. A cached kernel whose library is missing
 would crash the process, so it is loaded and checked here, at import, before any kernel can be.
+
+The replay window accepts each sequence number once, and only while it is among the newest 256.
+`check_sequence` comes before a datagram is opened, because it is cheaper; `mark_sequence` comes after,
+because only an authentic datagram may move the window. Swapped, one forged number would shut out the real
+client.
 """
 
 from __future__ import annotations
@@ -149,7 +156,11 @@ FRESH, TOO_OLD, REPLAYED = range(3)
 
 @njit(cache=True, nogil=True, **STAGE)
 def check_sequence(window: Window, newest: int, sequence: int) -> int:
-    """FRESH, TOO_OLD or REPLAYED; ``window`` uint32[256] holds sequence + 1, ``newest`` begins at −1."""
+    """Judge a sequence number: FRESH, TOO_OLD or REPLAYED.
+
+    ``window`` (uint32[REPLAY_WINDOW]) holds sequence + 1 at sequence % REPLAY_WINDOW; ``newest`` begins at
+    −1.
+    """
     if sequence + REPLAY_WINDOW <= newest:
         return TOO_OLD
     if int64(window[sequence % REPLAY_WINDOW]) == sequence + 1:
@@ -159,6 +170,6 @@ def check_sequence(window: Window, newest: int, sequence: int) -> int:
 
 @njit(cache=True, nogil=True, **STAGE)
 def mark_sequence(window: Window, newest: int, sequence: int) -> int:
-    """Remember an authentic sequence number; returns the new newest."""
+    """Remember an authentic sequence number; return the newest so far."""
     window[sequence % REPLAY_WINDOW] = np.uint32(sequence + 1)
     return max(newest, sequence)

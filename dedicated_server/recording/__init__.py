@@ -1,1 +1,4 @@
-"""Recordings of matches: the file, the recorder that writes it in the tick, the replay that plays it again."""
+"""Recordings of matches.
+
+The file, the recorder that writes it in the tick, the replay that plays it again.
+"""

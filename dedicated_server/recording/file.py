@@ -1,25 +1,24 @@
-"""The file that a recorded match is kept in: all that the simulation was told, and a hash of what came of it every second.
+"""The file of a recorded match: all that the simulation was given, and a hash of its state every second.
 
-It holds inputs, not datagrams. They are what decides a match, they are a tenth of the size, and no key is needed to read them back, so
-none is in the file.
+It holds inputs, not datagrams. Inputs are what decides a match, they are a tenth of the size, and no key is
+needed to read them back, so none is in the file.
 
 Layout; all numbers little endian::
 
     magic      8  "LDREC002"
     sections, each:
-      kind     1  0 match, 1 chunk, 2 end
-      stored   4  bytes of the body as stored
-      whole    4  bytes of the body when unpacked
-      check   16  BLAKE2b of: the check before (16 zero bytes before the first), kind, stored, whole, body as stored
-      body        zlib
+      kind     1  0 match, 1 chunk, 2 end stored   4  bytes of the body as stored whole    4  bytes of the
+      body when unpacked check   16  BLAKE2b of: the check before (16 zero bytes before the first), kind,
+      stored, whole, body as stored body        zlib
 
     match: JSON, the configuration.                                       The first section, once.
-    chunk: up to 60 ticks: counts of ticks, passages, heard and rows (4 × 4 bytes), then the columns of `COLUMNS` in their order, then the
-           state's hash after the last tick (16 bytes).
-    end:   JSON: why the recording ends, and the placements.               The last section, if the server lived to write it.
+    chunk: up to 60 ticks: counts of ticks, changes, updates and rows (4 × 4 bytes), then the columns of
+        `COLUMNS` in their order, then the state's hash after the last tick (16 bytes).
+    end:   JSON: why the recording ends, and the placements.               The last section, if the server
+    lived to write it.
 
-Each check covers the one before, so sections can be neither altered nor left out nor moved. A file that stops early is a recording of
-the match so far; anything else that does not fit is damage.
+Each check covers the one before, so sections can be neither altered nor left out nor moved. A file that stops
+early is a recording of the match up to there; anything else that does not fit is damage.
 """
 
 from __future__ import annotations
@@ -38,13 +37,14 @@ import numpy.typing as npt
 
 from dedicated_server.errors import DedicatedServerError
 
-MAGIC: Final = b"LDREC002"  # 2: what players took is part of what a match is
+MAGIC: Final = b"LDREC002"  # version 2: damage taken is part of the state
 MATCH, CHUNK, END = range(3)
 HEAD: Final = struct.Struct("<BII16s")
 COUNTS: Final = struct.Struct("<4I")
 CHECK_BYTES: Final = 16
 CHUNK_TICKS: Final = 60
-MAX_SECTION_BYTES: Final = 1 << 27  # unpacked; 1,600 players who all send as much as they can take half of it
+# Unpacked; 1,600 players who all send as much as they can take half of it.
+MAX_SECTION_BYTES: Final = 1 << 27
 PACKING: Final = 6  # zlib's usual level: 5 ms for a second of 100 players, in the writer's thread
 
 
@@ -61,21 +61,21 @@ class DamagedRecordingError(RecordingError):
 
 
 class Chunk(NamedTuple):
-    """Up to a second of what the simulation was told. T ticks, P comings and goings, H times a client was heard, R inputs.
+    """Up to a second of a match: T ticks, C connection changes, U client updates, R inputs.
 
-    A column an array. Whatever belongs to a tick follows that of the tick before.
+    Each column is an array. What belongs to a tick follows what belongs to the tick before.
     """
 
     tick_step: npt.NDArray[np.int32]  # [T] ticks since the one before; more than 1 after an overload
     started: npt.NDArray[np.uint8]  # [T] play begins in this tick
-    passages: npt.NDArray[np.uint16]  # [T] how many came or went in it
-    heard: npt.NDArray[np.uint16]  # [T] how many clients said something new in it
-    passage_slot: npt.NDArray[np.uint16]  # [P]
-    passage_kind: npt.NDArray[np.uint8]  # [P] CAME, WENT, or both; NEW with CAME
-    passage_status: npt.NDArray[np.uint8]  # [P] the slot's status after it
-    heard_slot: npt.NDArray[np.uint16]  # [H]
-    heard_step: npt.NDArray[np.int32]  # [H] by how much the client's newest client tick has grown
-    heard_rows: npt.NDArray[np.uint8]  # [H] how many inputs are new
+    changes: npt.NDArray[np.uint16]  # [T] connects and disconnects in it
+    updates: npt.NDArray[np.uint16]  # [T] clients with new inputs in it
+    change_slot: npt.NDArray[np.uint16]  # [C]
+    change_kind: npt.NDArray[np.uint8]  # [C] bits of …_KIND
+    change_status: npt.NDArray[np.uint8]  # [C] the slot's status after it
+    update_slot: npt.NDArray[np.uint16]  # [U]
+    update_step: npt.NDArray[np.int32]  # [U] by how much the client's newest client tick has grown
+    update_rows: npt.NDArray[np.uint8]  # [U] how many inputs are new
     row_lag: npt.NDArray[np.int32]  # [R] newest client tick minus the input's
     row_move_x: npt.NDArray[np.int8]  # [R]
     row_move_y: npt.NDArray[np.int8]
@@ -84,23 +84,25 @@ class Chunk(NamedTuple):
     row_view_lag: npt.NDArray[np.int32]  # [R] server tick minus the one that the player was shown
 
 
-CAME, WENT, NEW = 1, 2, 4  # bits of passage_kind; NEW: who came has the slot of another, or of nobody
+# Bits of change_kind. A change may be a disconnect and a connect; a newcomer is a player who takes a slot
+# over.
+CONNECTED_KIND, DISCONNECTED_KIND, NEWCOMER_KIND = 1, 2, 4
 
 # What a chunk counts, in the order of COUNTS.
-TICKS, PASSAGES, HEARD, ROWS = range(4)
+TICKS, CHANGES, UPDATES, ROWS = range(4)
 
 # A column's type, and of which count it has one each.
 COLUMNS: Final[dict[str, tuple[np.dtype[Any], int]]] = {
     "tick_step": (np.dtype("i4"), TICKS),
     "started": (np.dtype("u1"), TICKS),
-    "passages": (np.dtype("u2"), TICKS),
-    "heard": (np.dtype("u2"), TICKS),
-    "passage_slot": (np.dtype("u2"), PASSAGES),
-    "passage_kind": (np.dtype("u1"), PASSAGES),
-    "passage_status": (np.dtype("u1"), PASSAGES),
-    "heard_slot": (np.dtype("u2"), HEARD),
-    "heard_step": (np.dtype("i4"), HEARD),
-    "heard_rows": (np.dtype("u1"), HEARD),
+    "changes": (np.dtype("u2"), TICKS),
+    "updates": (np.dtype("u2"), TICKS),
+    "change_slot": (np.dtype("u2"), CHANGES),
+    "change_kind": (np.dtype("u1"), CHANGES),
+    "change_status": (np.dtype("u1"), CHANGES),
+    "update_slot": (np.dtype("u2"), UPDATES),
+    "update_step": (np.dtype("i4"), UPDATES),
+    "update_rows": (np.dtype("u1"), UPDATES),
     "row_lag": (np.dtype("i4"), ROWS),
     "row_move_x": (np.dtype("i1"), ROWS),
     "row_move_y": (np.dtype("i1"), ROWS),
@@ -111,7 +113,7 @@ COLUMNS: Final[dict[str, tuple[np.dtype[Any], int]]] = {
 
 
 def new_chunk(counts: Sequence[int]) -> Chunk:
-    """Room for so many ticks, passages, heard and rows."""
+    """Allocate a chunk for so many ticks, changes, updates and rows."""
     return Chunk(**{name: np.zeros(counts[of], dtype) for name, (dtype, of) in COLUMNS.items()})
 
 
@@ -123,7 +125,7 @@ def used_part(chunk: Chunk, counts: Sequence[int]) -> Chunk:
 def pack_chunk(chunk: Chunk, state_hash: bytes) -> bytes:
     """The body of a chunk."""
     counts = COUNTS.pack(
-        len(chunk.tick_step), len(chunk.passage_slot), len(chunk.heard_slot), len(chunk.row_lag)
+        len(chunk.tick_step), len(chunk.change_slot), len(chunk.update_slot), len(chunk.row_lag)
     )
     return b"".join((counts, *(_little_endian(column).tobytes() for column in chunk), state_hash))
 
@@ -150,11 +152,11 @@ def _little_endian(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _check_sums(chunk: Chunk, counts: tuple[int, ...]) -> None:
-    ticks, passages, heard, rows = counts
+    ticks, changes, updates, rows = counts
     if not 1 <= ticks <= CHUNK_TICKS or int(chunk.tick_step.min()) < 1:
         raise DamagedRecordingError("a chunk has no ticks, too many, or one that does not follow")
-    told = int(chunk.passages.sum()), int(chunk.heard.sum()), int(chunk.heard_rows.sum())
-    if told != (passages, heard, rows):
+    sums = int(chunk.changes.sum()), int(chunk.updates.sum()), int(chunk.update_rows.sum())
+    if sums != (changes, updates, rows):
         raise DamagedRecordingError("the ticks of a chunk do not add up to its columns")
 
 

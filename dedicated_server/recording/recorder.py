@@ -1,7 +1,8 @@
-"""The recorder: watches a match's ticks, and writes what decided them to a file.
+"""The recorder: follows a match's ticks, and writes what decided them to a file.
 
-In the tick it costs one compiled look at what is new, and once a second a hash of the state; packing and writing are a thread's work.
-Memory is bounded: when the disk does not keep up, or the file has become too large, the recording ends there and says so.
+In the tick it costs one compiled call that collects what is new, and once a second a hash of the state. A
+thread packs and writes. Memory is bounded: when the disk does not keep up, or the file has become too large,
+the recording ends and says so.
 """
 
 from __future__ import annotations
@@ -38,18 +39,18 @@ from dedicated_server.protocol.server.state import (
     ServerState,
 )
 from dedicated_server.recording.file import (
-    CAME,
+    CHANGES,
     CHECK_BYTES,
     CHUNK,
     CHUNK_TICKS,
+    CONNECTED_KIND,
+    DISCONNECTED_KIND,
     END,
-    HEARD,
     MATCH,
-    NEW,
-    PASSAGES,
+    NEWCOMER_KIND,
     ROWS,
     TICKS,
-    WENT,
+    UPDATES,
     Chunk,
     SectionWriter,
     new_chunk,
@@ -66,7 +67,7 @@ MAX_FILE_BYTES: Final = 512 << 20  # of a file: a hundred players for four hours
 WAITING_CHUNKS: Final = 8  # seconds that the disk may lag behind
 CLOSE_S: Final = 5.0  # how long the end of a match waits for the disk
 CHANGES_PER_PLAYER: Final = 4
-ROWS_PER_PLAYER: Final = 3 * CHUNK_TICKS  # room in a chunk; one that is full ends early
+ROWS_PER_PLAYER: Final = 3 * CHUNK_TICKS  # room in a chunk; a full one ends early
 
 ENDED, TOO_LARGE, TOO_SLOW, FAILED = "ended", "too large", "the disk is too slow", "the disk refused"
 
@@ -74,16 +75,25 @@ log = structlog.get_logger()
 
 
 class RecordedInputs(NamedTuple):
-    """What has been recorded: N players."""
+    """The inputs that have been recorded so far, of N players."""
 
     input_tick: npt.NDArray[np.int32]  # [N, INPUT_RING]
     newest: npt.NDArray[np.int32]  # [N]
 
 
 class Recorder:
-    """Records one match to ``path``. Raises OSError when the file cannot be made; later faults of the disk only end the recording.
+    """Records one match.
 
-    ``ended`` says why it ended, once it has.
+    Args:
+        path: the file. Its folder is created.
+        config: the match.
+        clock: starts the thread that writes.
+        max_bytes: of the file; beyond it the recording ends.
+
+    Attributes:
+        ended: why the recording ended; None while it goes on.
+
+    Raises OSError where the file cannot be created. Later faults of the disk only end the recording.
     """
 
     def __init__(
@@ -97,7 +107,9 @@ class Recorder:
             np.zeros((players, INPUT_RING), np.int32), np.zeros(players, np.int32)
         )
         self._chunk = _room(players)
-        self._counts: npt.NDArray[np.int64] = np.zeros(4, np.int64)  # of each of these the chunk has so many
+        self._counts: npt.NDArray[np.int64] = np.zeros(
+            4, np.int64
+        )  # ticks, changes, updates, rows in the chunk
         self._last_tick = 0
         self._started = False
         self._waiting: queue.Queue[tuple[int, bytes] | None] = queue.Queue(WAITING_CHUNKS)
@@ -108,7 +120,7 @@ class Recorder:
         self._thread = clock.start_thread(self._write, "recorder")
 
     def record_tick(self, tick: int, started: bool, wire: ServerState, world: World) -> None:
-        """A tick has been simulated. ``started``: whether the match is being played by now."""
+        """Record a tick that has been simulated. ``started``: whether the match is being played."""
         if self.ended is not None:
             return
         begins, self._started = started and not self._started, started
@@ -120,7 +132,10 @@ class Recorder:
     def finish(
         self, world: World, placements: Sequence[int] | npt.NDArray[np.int32], reason: str = ENDED
     ) -> None:
-        """The match is over: write what is left and close the file. Waits for the disk, at most ``CLOSE_S``."""
+        """Write what is left and close the file, at the end of the match.
+
+        Waits for the disk, at most ``CLOSE_S``.
+        """
         if self.ended is None:
             if self._counts[TICKS]:
                 self._hand_over(world)
@@ -140,7 +155,7 @@ class Recorder:
         players = len(self._recorded.newest)
         return bool(
             self._counts[ROWS] + players * INPUT_RING > len(self._chunk.row_lag)
-            or self._counts[PASSAGES] + players > len(self._chunk.passage_slot)
+            or self._counts[CHANGES] + players > len(self._chunk.change_slot)
         )
 
     def _hand_over(self, world: World) -> None:
@@ -180,9 +195,9 @@ def load_kernels(wire: ServerState) -> None:
 
 
 def state_hash(world: World) -> bytes:
-    """Hash all that a match is: every bit of where everybody stands, how they are and were, and what they have done.
+    """Hash all state of a match to CHECK_BYTES bytes: body, status, position history and counters.
 
-    Events are not in it: when they are drained depends on who drains them, and what they tell of is in the state.
+    Events are left out: when they are drained depends on the caller, and what they report is in the state.
     """
     digest = hashlib.blake2b(digest_size=CHECK_BYTES)
     for array in (world.body, world.status, world.position_history, world.counters[:EVENT_COUNT]):
@@ -200,17 +215,22 @@ def append_tick(
     tick_step: int,
     begins: bool,
 ) -> None:
-    """Append one tick to ``chunk``: who came and went, and what was heard that ``known`` does not know yet."""
-    passages, heard, rows = counts[PASSAGES], counts[HEARD], counts[ROWS]
-    first_passage, first_heard = passages, heard
+    """Append one tick to ``chunk``.
+
+    Connects and disconnects, and the inputs that ``known`` does not hold yet.
+    """
+    changes, updates, rows = counts[CHANGES], counts[UPDATES], counts[ROWS]
+    first_change, first_update = changes, updates
     for slot in range(len(known.newest)):
         came, went = wire.per_slot[NEWLY_CONNECTED, slot] != 0, wire.per_slot[NEWLY_LOST, slot] != 0
         if came or went:
-            chunk.passage_slot[passages] = slot
+            chunk.change_slot[changes] = slot
             new = wire.per_slot[NEWCOMER, slot] == ARRIVES
-            chunk.passage_kind[passages] = CAME * came + WENT * went + NEW * new
-            chunk.passage_status[passages] = wire.status[slot]
-            passages += 1
+            chunk.change_kind[changes] = (
+                CONNECTED_KIND * came + DISCONNECTED_KIND * went + NEWCOMER_KIND * new
+            )
+            chunk.change_status[changes] = wire.status[slot]
+            changes += 1
         if came:  # a new session counts its inputs anew
             known.newest[slot] = 0
             known.input_tick[slot, :] = 0
@@ -227,17 +247,17 @@ def append_tick(
                 chunk.row_view_lag[rows] = tick - row[INPUT_VIEW_TICK]
                 rows += 1
         if newest != known.newest[slot] or rows > first_row:
-            chunk.heard_slot[heard] = slot
-            chunk.heard_step[heard] = newest - known.newest[slot]
-            chunk.heard_rows[heard] = rows - first_row
+            chunk.update_slot[updates] = slot
+            chunk.update_step[updates] = newest - known.newest[slot]
+            chunk.update_rows[updates] = rows - first_row
             known.newest[slot] = newest
-            heard += 1
+            updates += 1
     at = counts[TICKS]
     chunk.tick_step[at] = tick_step
     chunk.started[at] = begins
-    chunk.passages[at] = passages - first_passage
-    chunk.heard[at] = heard - first_heard
-    counts[TICKS], counts[PASSAGES], counts[HEARD], counts[ROWS] = at + 1, passages, heard, rows
+    chunk.changes[at] = changes - first_change
+    chunk.updates[at] = updates - first_update
+    counts[TICKS], counts[CHANGES], counts[UPDATES], counts[ROWS] = at + 1, changes, updates, rows
 
 
 def _room(players: int) -> Chunk:

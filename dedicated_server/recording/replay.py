@@ -1,7 +1,7 @@
-"""Replay: play a recorded match again, and compare it with the recording, bit for bit, every second.
+"""Replay: play a recorded match again, and compare its state with the recording every second, bit for bit.
 
-It plays the same compiled stages as the server: what the wire would have decoded is put where the wire puts it, and from there on
-nothing knows that it is not the first time.
+It runs the same compiled stages as the server: what the wire would have decoded is put where the wire puts
+it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numba import njit
 from dedicated_server.modes import UnknownModeError, open_match
 from dedicated_server.native.compilation import STAGE
 from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIMED_OUT
+from dedicated_server.protocol.fields import MAX_ENTITIES
 from dedicated_server.protocol.inputs import (
     INPUT_BUTTONS,
     INPUT_MOVE_X,
@@ -30,14 +31,14 @@ from dedicated_server.protocol.inputs import (
     INPUT_YAW,
 )
 from dedicated_server.protocol.server.state import EXPECTED, NEWCOMER, NEWLY_CONNECTED, NEWLY_LOST
-from dedicated_server.protocol.server.wire import MAX_PLAYERS, SECRET_BYTES, ServerWire
+from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
 from dedicated_server.recording.file import (
-    CAME,
     CHUNK,
+    CONNECTED_KIND,
+    DISCONNECTED_KIND,
     END,
     MATCH,
-    NEW,
-    WENT,
+    NEWCOMER_KIND,
     Chunk,
     DamagedRecordingError,
     Section,
@@ -55,7 +56,7 @@ MAX_MATCH_S: Final = 24 * 3_600.0
 
 @dataclass(frozen=True)
 class ReplayDifference:
-    """Where a replay is not the match that was recorded."""
+    """Where a replay differs from the recording."""
 
     tick: int
     what: str
@@ -92,7 +93,7 @@ class ReplayResult:
 def replay(path: Path) -> ReplayResult:
     """Play the recording at ``path`` again, up to the first difference.
 
-    Raises RecordingError when it is none or is damaged, and OSError where it cannot be read.
+    Raises RecordingError where the file is no recording or is damaged, and OSError where it cannot be read.
     """
     sections = read_sections(path)
     first = next(sections, None)
@@ -124,7 +125,7 @@ def read_config(described: dict[str, Any]) -> MatchConfig:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedRecordingError(f"the match is not described: {error!r}") from None
-    if not 1 <= len(config.players) <= MAX_PLAYERS:
+    if not 1 <= len(config.players) <= MAX_ENTITIES:
         raise DamagedRecordingError(f"a match of {len(config.players)} players")
     return config
 
@@ -143,7 +144,7 @@ def _number(value: Any, most: float) -> float:
 
 
 class _Playback:
-    """A match with a wire that nobody is connected to."""
+    """A match whose wire nobody is connected to."""
 
     def __init__(self, config: MatchConfig) -> None:
         self._config = config
@@ -195,16 +196,16 @@ class _Playback:
         return [int(placement) for placement in self._match.placements()]
 
     def _play_chunk(self, chunk: Chunk) -> None:
-        passage = 0
+        change = 0
         self._cursor[:] = 0
         for at in range(len(chunk.tick_step)):
             self._tick += int(chunk.tick_step[at])
             if self._tick > MAX_TICK:
                 raise DamagedRecordingError("a tick beyond the last")
-            passages = slice(passage, passage + int(chunk.passages[at]))
-            passage = passages.stop
-            self._pass(chunk, passages)
-            self._hear(chunk)
+            changes = slice(change, change + int(chunk.changes[at]))
+            change = changes.stop
+            self._change_connections(chunk, changes)
+            self._put_inputs(chunk)
             if chunk.started[at]:
                 if self._match.started:
                     raise DamagedRecordingError("a match that starts twice")
@@ -214,21 +215,21 @@ class _Playback:
             self._match.drain_events()
             self._ticks += 1
 
-    def _pass(self, chunk: Chunk, passages: slice) -> None:
-        """Who comes and goes, before anybody is heard: a new session's inputs come after it."""
+    def _change_connections(self, chunk: Chunk, changes: slice) -> None:
+        """Apply connects and disconnects before any inputs: those of a new session come after its connect."""
         slots, kinds, status = (
-            column[passages] for column in (chunk.passage_slot, chunk.passage_kind, chunk.passage_status)
+            column[changes] for column in (chunk.change_slot, chunk.change_kind, chunk.change_status)
         )
         if not len(slots):
             return
         if slots.max() >= len(self._joined) or not np.isin(status, (CONNECTED, TIMED_OUT, LEFT)).all():
-            raise DamagedRecordingError("somebody came or went who is not in the match")
+            raise DamagedRecordingError("a player connects or disconnects who is not in the match")
         wire = self._wire
-        wire.state.per_slot[NEWLY_CONNECTED, slots] = (kinds & CAME) != 0
-        wire.state.per_slot[NEWLY_LOST, slots] = (kinds & WENT) != 0
-        wire.state.per_slot[NEWCOMER, slots] = EXPECTED * ((kinds & NEW) != 0)
+        wire.state.per_slot[NEWLY_CONNECTED, slots] = (kinds & CONNECTED_KIND) != 0
+        wire.state.per_slot[NEWLY_LOST, slots] = (kinds & DISCONNECTED_KIND) != 0
+        wire.state.per_slot[NEWCOMER, slots] = EXPECTED * ((kinds & NEWCOMER_KIND) != 0)
         wire.status[slots] = status
-        came = slots[(kinds & CAME) != 0]
+        came = slots[(kinds & CONNECTED_KIND) != 0]
         wire.inputs[came, :, INPUT_TICK] = 0
         wire.input_newest[came] = 0
         playing = self._match.started and not self._match.over
@@ -236,10 +237,10 @@ class _Playback:
         wire.newly_connected[:] = 0
         wire.newly_lost[:] = 0
 
-    def _hear(self, chunk: Chunk) -> None:
-        """Put the inputs that are new in this tick where the wire puts them."""
+    def _put_inputs(self, chunk: Chunk) -> None:
+        """Put the inputs that are new in this tick where the wire would put them."""
         if not put_inputs(chunk, self._cursor, self._wire.inputs, self._wire.input_newest, self._tick):
-            raise DamagedRecordingError("an input of nobody in the match, or of an impossible tick")
+            raise DamagedRecordingError("an input of no player of the match, or of an impossible tick")
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -250,19 +251,21 @@ def put_inputs(
     newest: npt.NDArray[np.int32],
     tick: int,
 ) -> bool:
-    """Put the inputs of one tick of a chunk into the wire's rings; False when one of them cannot be.
+    """Put the inputs of one tick of a chunk into the wire's rings; False where one of them is impossible.
 
-    ``cursor`` int64[3]: which tick of the chunk this is, and how many of heard and rows are done. It is moved on.
+    ``cursor`` (int64[3]): the tick's place in the chunk, and how many updates and rows have been read. It is
+    moved on. ``inputs`` (int32[N, INPUT_RING, INPUT_COLUMNS]) and ``newest`` (int32[N]): the wire's.
+    ``tick``: the server tick.
     """
-    at, heard, row = cursor[0], cursor[1], cursor[2]
-    for _ in range(chunk.heard[at]):
-        slot = np.int64(chunk.heard_slot[heard])
+    at, updates, row = cursor[0], cursor[1], cursor[2]
+    for _ in range(chunk.updates[at]):
+        slot = np.int64(chunk.update_slot[updates])
         if slot >= len(newest):
             return False
-        client_tick = np.int64(newest[slot]) + chunk.heard_step[heard]
+        client_tick = np.int64(newest[slot]) + chunk.update_step[updates]
         if client_tick < 0 or client_tick > MAX_TICK:
             return False
-        for _ in range(chunk.heard_rows[heard]):
+        for _ in range(chunk.update_rows[updates]):
             input_tick, view_tick = client_tick - chunk.row_lag[row], tick - chunk.row_view_lag[row]
             if input_tick < 1 or input_tick > MAX_TICK or view_tick < 0 or view_tick > MAX_TICK:
                 return False
@@ -275,6 +278,6 @@ def put_inputs(
             place[INPUT_VIEW_TICK] = view_tick
             row += 1
         newest[slot] = client_tick
-        heard += 1
-    cursor[0], cursor[1], cursor[2] = at + 1, heard, row
+        updates += 1
+    cursor[0], cursor[1], cursor[2] = at + 1, updates, row
     return True

@@ -1,7 +1,10 @@
-"""Hints: that somebody fights far away, in which direction, and how hard; never who or where.
+"""Combat hints: that there is fighting far away, in which direction and how heavy.
 
-Shots heat the coarse cell they are fired in, heat fades with a half-life of two seconds, and each client is told, for each of
-eight directions, how hot it is beyond its horizon. Clients take turns: each one's hints are four times a second anew.
+Never who fights, nor where.
+
+Shots heat the coarse cell of the map in which they are fired; heat fades with a half-life of two seconds.
+Each client is told, for each of eight directions, how hot the map is beyond its horizon. Clients take turns:
+the hints of each are renewed four times a second.
 """
 
 from __future__ import annotations
@@ -37,18 +40,17 @@ EIGHTH: Final = math.tan(math.pi / 8)  # the slope between the octant of east an
 
 
 class CombatHints(NamedTuple):
-    """Heat of the map, and what each of N clients is told of it."""
+    """The heat map, and the hints of N clients."""
 
     heatmap: npt.NDArray[np.float64]  # [SIDE * SIDE] shots, faded
-    hint_bits: npt.NDArray[
-        np.int32
-    ]  # [N] 2 bits of intensity per octant, octant 0 east in the lowest, counter-clockwise
+    # [N] 2 bits of intensity per octant, counter-clockwise, octant 0 (east) in the lowest
+    hint_bits: npt.NDArray[np.int32]
     octant_heat: npt.NDArray[np.float64]  # [OCTANTS] scratch
     hot: npt.NDArray[np.int32]  # [SIDE * SIDE + 1] scratch: cells that are not cold
 
 
 def new_combat_hints(players: int, zeros: AllocateZeros = np.zeros) -> CombatHints:
-    """Allocate: silence everywhere."""
+    """Allocate for ``players`` clients: no heat, no hints."""
     return CombatHints(
         zeros(SIDE * SIDE),
         zeros(players, dtype=np.int32),
@@ -72,7 +74,7 @@ def octant_of(east: float, north: float) -> int:
 
 @njit(cache=True, nogil=True, **STAGE)
 def update_combat_hints(world: World, hints: CombatHints) -> None:
-    """Heat the map with this tick's shots, let it fade, and renew the hints of the clients whose turn it is."""
+    """Heat the map with this tick's shots, let it fade, and renew the hints of the clients in turn."""
     half = world.rules[MAP_HALF_M]
     cell_m = 2.0 * half / SIDE
     for cell in range(len(hints.heatmap)):
@@ -100,10 +102,10 @@ def _hint_for(
         east = (cell % SIDE - middle) * cell_m - world.body[X_M, client]
         if east * east + north * north > HORIZON_M * HORIZON_M:
             hints.octant_heat[octant_of(east, north)] += hints.heatmap[cell]
-    told = 0
+    bits = 0
     for octant in range(OCTANTS):
         intensity = 0
         for level in LEVELS:
             intensity += hints.octant_heat[octant] >= level
-        told |= intensity << (2 * octant)
-    return told
+        bits |= intensity << (2 * octant)
+    return bits

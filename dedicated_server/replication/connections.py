@@ -1,4 +1,4 @@
-"""Attendance: who has come, who is gone, and what that means for those in the match."""
+"""Connections: the connects and disconnects of a tick, and what they mean in the match."""
 
 from __future__ import annotations
 
@@ -28,12 +28,15 @@ def apply_connection_changes(
     lost: npt.NDArray[np.bool_],
     playing: bool,
 ) -> int:
-    """Take in the comings and goings of this tick's datagrams; return how many have ever come.
+    """Apply the connects and disconnects of this tick's datagrams.
 
-    ``joined`` (bool[N]): has been connected. ``lost`` (bool[N]): timed out and not back. Who leaves in the middle of a life ends it;
-    who times out stays standing, for a reconnect gets the same slot back. A newcomer of a running match begins a life when he arrives.
+    Return how many players have ever connected.
+
+    ``joined`` (bool[N]): has been connected. ``lost`` (bool[N]): timed out and not back. A player who leaves
+    while alive dies. A player who times out stays standing, as a reconnect gets the same slot back. A
+    newcomer of a running match spawns when they connect.
     """
-    come = 0
+    ever_joined = 0
     for player in range(len(joined)):
         if wire.per_slot[NEWCOMER, player] == ARRIVES:
             wire.per_slot[NEWCOMER, player] = 0
@@ -50,5 +53,5 @@ def apply_connection_changes(
                 lost[player] = True
             elif wire.status[player] == LEFT and playing and world.status[ALIVE, player]:
                 die(world, player, NOBODY)
-        come += joined[player]
-    return come
+        ever_joined += joined[player]
+    return ever_joined

@@ -1,8 +1,9 @@
-"""Interest: which entities each client is told of in this tick, most important first.
+"""Interest: which entities each client is sent in this tick, most important first.
 
-A client's view is a list: who is in it, in which ring, and when a snapshot last carried them. `views` renews who and where,
-every fourth tick, through the grid; `priority` picks from the list in every tick. Both read memory forwards, and neither does
-anything for pairs that are far apart, so the cost is that of what can be seen.
+A client's view is a list of entities: each with its band of distance and the tick in which a snapshot last
+carried it. `visibility` renews the list every fourth tick, through the grid; `priority` picks from it in
+every tick. Both read memory forwards, and neither does anything for pairs that are far apart, so the cost is
+that of what can be seen.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numba import njit
 from dedicated_server.native.compilation import INNER, STAGE
 from dedicated_server.native.memory import AllocateZeros, prefetch
 from dedicated_server.protocol import sealing
-from dedicated_server.protocol.datagrams import CONNECTED, HEADER_BYTES, MAX_DATAGRAM_BYTES
+from dedicated_server.protocol.datagrams import CONNECTED, HEADER_BYTES, IP_UDP_BYTES, MAX_DATAGRAM_BYTES
 from dedicated_server.protocol.server.state import (
     BUDGET_BYTES,
     NEWLY_CONNECTED,
@@ -44,11 +45,11 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 
 NEVER: Final = 0  # ticks count from 1
-PREFETCH_CLIENTS: Final = 4  # clients whose lists are on their way while one is seen to
+PREFETCH_CLIENTS: Final = 4  # clients whose lists are being fetched while one is served
 
 
 class Interest(NamedTuple):
-    """What the server knows of each client's view: N clients, as many entities, a client a row."""
+    """The views of N clients of as many entities: a row a client."""
 
     entity: Ints  # [N, N] who is in view, the first ``in_view`` of the row; the client itself is always first
     ring: npt.NDArray[np.uint8]  # [N, N] of each of them
@@ -70,7 +71,7 @@ class Interest(NamedTuple):
 
 
 def new_interest(teams: npt.ArrayLike, zeros: AllocateZeros = np.zeros) -> Interest:
-    """Allocate for the players whose teams these are: nobody has seen anyone."""
+    """Allocate for players of these teams (int[N]): nobody is in view of anybody."""
     team = np.asarray(teams, dtype=np.int32)
     players = len(team)
     mates = [
@@ -108,16 +109,17 @@ def select_entities(
     tick: int,
     every: int,
 ) -> None:
-    """Make every connected client's lists for ``tick``: ``selected`` and ``left``; give those with a stale crowd a larger datagram.
+    """Make the lists ``selected`` and ``left`` of every connected client for ``tick``.
 
-    The wire says how many of each list of the tick before fitted. ``usual_bytes``: the budget of a datagram. With ``every`` above 1, a
-    client's turn comes once in so many ticks, the clients taking turns.
+    The wire says how many entities of each client's last list fitted. ``usual_bytes``: the budget of a
+    datagram; a client with many stale entities gets a larger one. With ``every`` above 1, a client is served
+    once in so many ticks, in turns.
     """
     status, packed_count, budget_bytes = wire.status, wire.per_slot[PACKED_COUNT], wire.per_slot[BUDGET_BYTES]
     before = tick - world.counters[ELAPSED]
     for client in range(len(status)):
         if client + PREFETCH_CLIENTS < len(status):
-            _prefetch_view(interest, client + PREFETCH_CLIENTS, packed_count[client + PREFETCH_CLIENTS])
+            prefetch_view(interest, client + PREFETCH_CLIENTS, packed_count[client + PREFETCH_CLIENTS])
         view, sent_tick = interest.entity[client], interest.sent_tick[client]
         selected, selected_place = interest.selected[client], interest.selected_place[client]
         packed = packed_count[client]
@@ -149,8 +151,8 @@ def select_entities(
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _prefetch_view(interest: Interest, client: int, packed: int) -> None:
-    """Fetch the lists of a client whose turn comes soon."""
+def prefetch_view(interest: Interest, client: int, packed: int) -> None:
+    """Prefetch the lists of a client; ``packed``: how many entities its last snapshot carried."""
     in_view, packed = interest.in_view[client], max(packed, 1)
     prefetch(interest.entity[client].ctypes.data, 4 * in_view)
     prefetch(interest.sent_tick[client].ctypes.data, 4 * in_view)
@@ -161,7 +163,7 @@ def _prefetch_view(interest: Interest, client: int, packed: int) -> None:
 
 @njit(cache=True, nogil=True, **INNER)
 def _renew_view(world: World, grid: Grid, interest: Interest, client: int, tick: int) -> None:
-    """Renew a client's view; clients take turns, so that looking costs the same in every tick."""
+    """Renew a client's view. Clients take turns, so that renewing costs the same in every tick."""
     near = query_neighbours(
         world, grid, interest.mates, interest.mate_start, interest.near, interest.near_square, client
     )
@@ -179,12 +181,9 @@ def _renew_view(world: World, grid: Grid, interest: Interest, client: int, tick:
     interest.renewal_tick[client] = tick + LOOK_TICKS - (tick + client) % LOOK_TICKS
 
 
-IP_UDP_BYTES: Final = 28
-
-
 @njit(cache=True, nogil=True, **STAGE)
 def count_sent_bytes(sent_bytes: npt.NDArray[np.int64], wire: ServerState) -> None:
-    """Add to ``sent_bytes`` (int64[N]) what the snapshots now encoded will take on the line, headers included."""
+    """Add to ``sent_bytes`` (int64[N]) the size of the snapshots now encoded, IP and UDP headers included."""
     for client in range(len(sent_bytes)):
         bits = wire.per_slot[PLAIN_BITS, client]
         if bits > 0:

@@ -1,8 +1,10 @@
-"""Priority: who of those in view goes into this tick's snapshot, and in which order.
+"""Interest bands and the priority accumulator: how often an entity is sent, and in which order.
 
-The classic priority accumulator grows by a weight per tick and falls to zero when the entity is sent. Kept as the tick of the last
-sending, *weight × ticks waited* is the same number, and what is not selected costs no write. Whoever has waited ``STALE_TICKS``
-outranks everyone who has not, so staleness is bounded whatever the budget.
+The bands are rings of distance around a client; each has a period and a weight. The classic priority
+accumulator grows by the weight per tick and falls to zero when the entity is sent. Kept as the tick of the
+last sending, *weight × ticks waited* is the same number, and an entity that is not selected costs no write.
+An entity that has waited ``STALE_TICKS`` outranks all that have not, so staleness is bounded whatever the
+budget.
 """
 
 from __future__ import annotations
@@ -15,29 +17,26 @@ from numba import njit
 
 from dedicated_server.native.compilation import INLINE
 
-# A ring reaches so far; who is nearer belongs to the ring before.
+# Outer radius of each ring; what is nearer belongs to the ring before.
 OUTER_M: Final[npt.NDArray[np.float64]] = np.array(
     [
         40.0,  # a duel
         100.0,  # in sight and within easy range
         200.0,
-        400.0,  # beyond it, hints only
+        400.0,  # beyond it, combat hints only
     ]
 )
 PERIOD_TICKS: Final[npt.NDArray[np.int64]] = np.array([1, 1, 3, 6])  # at most one update in so many ticks
 WEIGHT: Final[npt.NDArray[np.int64]] = np.array([4, 2, 1, 1])  # priority gained per tick of waiting
 LAST_RING: Final = len(OUTER_M) - 1
 HORIZON_M: Final = float(OUTER_M[-1])
-LEAVE_FACTOR: Final = (
-    1.1  # who is in view leaves it only beyond 440 m: walking along the edge flickers nothing
-)
+# An entity leaves a view only beyond 440 m: walking along the edge does not make it flicker.
+LEAVE_FACTOR: Final = 1.1
 
-LOOK_TICKS: Final = (
-    4  # who is in view, and in which ring, is decided anew so often: nobody runs more than 0.4 m in that time
-)
-STALE_TICKS: Final = (
-    9  # 150 ms at 60 Hz: beyond it an entity goes before all that are not, whatever the budget
-)
+# Views and rings are renewed so often: nobody runs more than 0.4 m in that time.
+LOOK_TICKS: Final = 4
+# 150 ms at 60 Hz: an entity that waited longer goes before all that did not, whatever the budget.
+STALE_TICKS: Final = 9
 NEWCOMER_TICKS: Final = 6  # an entity that comes into view counts as having waited so long
 
 # Priority as a small integer, so that a counting sort puts a client's list in order in one pass.
@@ -46,8 +45,8 @@ KEYS: Final = 128  # then those beyond STALE_TICKS, by how far; the last is the 
 OWN_KEY: Final = KEYS - 1
 
 MAX_SELECTED: Final = 256  # entities in one list; about 110 fit 256 kbit/s
-MAX_EXTRA: Final = 64  # than a quarter above those that fitted the last time: what a list may hold in vain
-MAX_LEAVING: Final = 63  # told of leaving in one tick; more wait for the next look
+MAX_EXTRA: Final = 64  # entities in a list, beyond a quarter more than fitted last time
+MAX_LEAVING: Final = 63  # entities reported as leaving in one tick; more wait for the next renewal
 BYTES_PER_RECORD: Final = 5  # of a stale crowd, when the budget has to give way to the bound on staleness
 OVERHEAD_BYTES: Final = 100  # sealing, acknowledgement and match state around the records
 
@@ -60,10 +59,11 @@ NOT_DUE: Final = 0
 
 @njit(cache=True, nogil=True, **INLINE)
 def compute_priorities(ring: Keys, sent_tick: Ints, tick: int, keys: Keys) -> tuple[int, int]:
-    """Write the priority of each place of a view into ``keys``: higher goes first, NOT_DUE until its ring's period has passed.
+    """Write the priority of each place of a view into ``keys``; NOT_DUE until its ring's period has passed.
 
-    Returns how many are due, and how many stale. Place 0, the client itself, is due in every tick, before all others. Without a branch,
-    so that the compiler weighs several at once.
+    ``ring`` (uint8[V]), ``sent_tick`` (int32[V]) and ``keys`` (uint8[V]) are parallel. Returns how many
+    places are due, and how many stale. Place 0, the client itself, is due in every tick, before all others.
+    There is no branch, so that the compiler computes several priorities at once.
     """
     due = stale = 0
     for place in range(len(ring)):
@@ -85,7 +85,10 @@ def compute_priorities(ring: Keys, sent_tick: Ints, tick: int, keys: Keys) -> tu
 
 @njit(cache=True, nogil=True, **INLINE)
 def collect_due(keys: Keys, due: int, places: Ints) -> None:
-    """List the places that are due, in their order, as many as ``places`` holds; ``due`` is how many there are."""
+    """Write the due places into ``places`` (int32), in view order, as many as it holds.
+
+    ``due`` is how many there are.
+    """
     if due == len(keys):
         for place in range(min(due, len(places))):
             places[place] = place
@@ -99,7 +102,10 @@ def collect_due(keys: Keys, due: int, places: Ints) -> None:
 
 @njit(cache=True, nogil=True, **INLINE)
 def sort_by_priority(keys: Keys, starts: Ints, places: Ints) -> None:
-    """List the places that are due by falling key, equals in their order, as many as ``places`` holds. A counting sort."""
+    """Write the due places into ``places`` (int32) by falling key, equals in view order, as many as it holds.
+
+    A counting sort; ``starts`` (int32[KEYS]) is scratch.
+    """
     starts[:] = 0
     for place in range(len(keys)):
         starts[keys[place]] += 1

@@ -1,4 +1,7 @@
-"""Publish: what a tick has done, in the wire's own units: entity records, the state of the match, hits and kills."""
+"""World to wire.
+
+The result of a tick as entity records, the state of the match, and reliable messages of hits and kills.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +76,10 @@ def replicate_world(
     phase: int,
     countdown_ticks: int,
 ) -> None:
-    """Fill ``records`` (int64[N]), ``match_state`` (int32[6]) and the wire's inputs applied; queue the tick's hits and kills."""
+    """Fill ``records`` (int64[N]), ``match_state`` (int32[6]) and the wire's inputs applied.
+
+    Queue the tick's hits and kills.
+    """
     status, tick = world.status, world.counters[TICK]
     radius = zone_radius_m(world)
     alive = 0
@@ -111,24 +117,27 @@ def replicate_world(
 
 @njit(cache=True, nogil=True, **INNER)
 def _queue_combat_events(world: World, wire: ServerState, alive: int) -> None:
-    """Hits to who made them, kills to everybody; the wire repeats them until they are acknowledged."""
+    """Queue hits for their shooters and kills for everybody.
+
+    The wire repeats them until they are acknowledged.
+    """
     tick = world.counters[TICK]
     for hit in range(world.counters[HIT_COUNT]):
-        told = world.hits[HIT_VICTIM, hit] | (world.hits[HIT_POINTS, hit] << 16)
-        queue_reliable(wire, world.hits[HIT_ACTOR, hit], RELIABLE_HIT, told, world.hits[HIT_INPUT, hit])
+        hit_bits = world.hits[HIT_VICTIM, hit] | (world.hits[HIT_POINTS, hit] << 16)
+        queue_reliable(wire, world.hits[HIT_ACTOR, hit], RELIABLE_HIT, hit_bits, world.hits[HIT_INPUT, hit])
     for victim in range(world.body.shape[1]):
         if not world.status[ALIVE, victim] and world.status[CHANGED_TICK, victim] == tick:
             killer = world.status[KILLER, victim]
             weapon = world.status[WEAPON, killer] if killer >= 0 else 0
-            who = (killer if killer >= 0 else ZONE_KILLER) | (victim << 16)
-            queue_reliable(wire, EVERYBODY, RELIABLE_KILL, who, weapon | (alive << 16))
+            pair = (killer if killer >= 0 else ZONE_KILLER) | (victim << 16)
+            queue_reliable(wire, EVERYBODY, RELIABLE_KILL, pair, weapon | (alive << 16))
 
 
 @njit(cache=True, nogil=True, **STAGE)
 def queue_match_over(
     wire: ServerState, placements: npt.NDArray[np.int32], kills: npt.NDArray[np.int32], winner: int
 ) -> None:
-    """Queue for every client its own placement and kills (int32[N]), and who won."""
+    """Queue for every client its own placement and kills (int32[N] each), and the winner's entity."""
     for player in range(len(placements)):
         queue_reliable(
             wire,

@@ -1,4 +1,7 @@
-"""Views: who is within a client's horizon, found through the grid, with hysteresis at its edge; team mates always are."""
+"""Visibility: the entities within a client's horizon, found through the grid, with hysteresis at its edge.
+
+Team mates are always visible.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +30,12 @@ EDGE: Final = LAST_RING + 1  # beyond the horizon, but not out of reach: stays i
 def query_neighbours(
     world: World, grid: Grid, mates: Ints, mate_start: Ints, near: Ints, near_square: Floats, client: int
 ) -> int:
-    """List who is around a client and how far, in square metres; return how many.
+    """List the entities around a client in ``near``, their distances in ``near_square`` (m²).
 
-    First the client itself; then everyone in reach, itself again if it is shown; then its team mates, as if at the horizon.
+    Return how many.
+
+    First the client itself; then every entity within REACH_M, the client again if it is shown; then its team
+    mates, as if at the horizon. ``mates``, ``mate_start``: as of `interest.Interest`.
     """
     x_m, y_m = world.body[X_M, client], world.body[Y_M, client]
     entities, east_m, north_m = grid.entity, grid.x_m, grid.y_m
@@ -66,10 +72,13 @@ def update_visible_set(
     mark: npt.NDArray[np.uint8],
     tick: int,
 ) -> tuple[int, int]:
-    """Bring one client's view in line with who is near; return how many are in it now, and how many of them went to ``left``.
+    """Update one client's view to the entities that are near.
 
-    The view is ``entity``, ``ring`` and ``sent_tick``, of which ``count`` are in use. Those who stay keep their order. When ``left`` is full
-    the others stay until the next look. ``mark`` is all zeros before and after.
+    Return how many are in it now, and how many are in ``left``.
+
+    The view is ``entity``, ``ring`` and ``sent_tick``, of which the first ``count`` places are in use.
+    Entities that stay keep their order. When ``left`` is full the others stay in view until the next renewal.
+    ``mark`` (uint8[N]) is all zeros before and after.
     """
     for place in range(len(near) - 1, -1, -1):  # backwards: a mate that is near counts as near
         square = near_square[place]
@@ -79,21 +88,21 @@ def update_visible_set(
         mark[near[place]] = inner + 1
     kept = gone = 0
     for place in range(count):
-        who = entity[place]
-        if mark[who] == 0 and gone < len(left):
-            left[gone] = who
+        other = entity[place]
+        if mark[other] == 0 and gone < len(left):
+            left[gone] = other
             gone += 1
             continue
-        entity[kept] = who
-        ring[kept] = min(mark[who] - 1, LAST_RING) if mark[who] > 0 else LAST_RING
+        entity[kept] = other
+        ring[kept] = min(mark[other] - 1, LAST_RING) if mark[other] > 0 else LAST_RING
         sent_tick[kept] = sent_tick[place]
-        mark[who] = 0
+        mark[other] = 0
         kept += 1
-    for who in near:
-        if 0 < mark[who] <= EDGE:
-            entity[kept] = who
-            ring[kept] = mark[who] - 1
+    for other in near:
+        if 0 < mark[other] <= EDGE:
+            entity[kept] = other
+            ring[kept] = mark[other] - 1
             sent_tick[kept] = tick - NEWCOMER_TICKS
             kept += 1
-        mark[who] = 0
+        mark[other] = 0
     return kept, gone

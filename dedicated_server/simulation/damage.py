@@ -1,4 +1,7 @@
-"""Damage, death and return: what the shots and the zone of a tick do to health."""
+"""Damage, death and respawn: what hits and the zone of a tick do to health.
+
+The zone is a circle that holds its radius, then shrinks evenly to nothing, and hurts every player outside it.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ from dedicated_server.simulation.world import (
 
 @njit(cache=True, nogil=True, **INLINE)
 def zone_radius_m(world: World) -> float:
-    """Radius at the world's tick; the starting radius before play has begun."""
+    """Radius of the zone in metres at the world's tick."""
     rules = world.rules
     played = float(world.counters[TICK] - world.counters[START_TICK])
     hold, closed = rules[ZONE_HOLD_TICKS], rules[ZONE_CLOSED_TICKS]
@@ -56,13 +59,13 @@ def zone_radius_m(world: World) -> float:
 
 @njit(cache=True, nogil=True, **INLINE)
 def zone_closed(world: World) -> bool:
-    """Whether nothing is left of it."""
+    """Whether the zone has shrunk to nothing."""
     return bool(world.counters[TICK] - world.counters[START_TICK] >= world.rules[ZONE_CLOSED_TICKS])
 
 
 @njit(cache=True, nogil=True, **INLINE)
 def die(world: World, victim: int, killer: int) -> None:
-    """End a life and tell of it; ``killer`` is NOBODY for the zone and for who left."""
+    """End a life and emit the event; ``killer`` is NOBODY where the zone killed or the player left."""
     world.status[ALIVE, victim] = 0
     world.status[CHANGED_TICK, victim] = world.counters[TICK]
     world.status[KILLER, victim] = killer
@@ -77,7 +80,10 @@ def die(world: World, victim: int, killer: int) -> None:
 
 @njit(cache=True, nogil=True, **INLINE)
 def spawn(world: World, player: int) -> None:
-    """Begin a life, unhurt and where the slot's players start: the dead's who return, and a newcomer's."""
+    """Begin a life, unhurt, at the slot's spawn point.
+
+    That of a dead player who returns, or of a newcomer.
+    """
     world.status[PRESENT, player] = 1
     world.status[ALIVE, player] = 1
     world.status[CHANGED_TICK, player] = world.counters[TICK]
@@ -88,7 +94,10 @@ def spawn(world: World, player: int) -> None:
 
 @njit(cache=True, nogil=True, **STAGE)
 def apply_hit_damage(world: World) -> None:
-    """Take the points of ``world.hits`` off, in their order; who takes the last point has the kill, later hits find a body."""
+    """Apply ``world.hits`` in their order. Whoever takes a victim's last point has the kill.
+
+    Later hits change nothing.
+    """
     for hit in range(world.counters[HIT_COUNT]):
         actor, victim = world.hits[HIT_ACTOR, hit], world.hits[HIT_VICTIM, hit]
         if not world.status[ALIVE, victim]:
@@ -105,7 +114,7 @@ def apply_hit_damage(world: World) -> None:
 
 @njit(cache=True, nogil=True, **STAGE)
 def apply_zone_damage(world: World) -> None:
-    """Everyone outside the zone loses what the mode says a tick outside costs."""
+    """Take from every player outside the zone what the mode says a tick outside costs."""
     points = world.rules[ZONE_POINTS]
     if points <= 0.0:
         return
@@ -125,7 +134,7 @@ def apply_zone_damage(world: World) -> None:
 
 @njit(cache=True, nogil=True, **STAGE)
 def respawn(world: World) -> None:
-    """Bring back, unhurt and where they started, those whose time is up, in modes where the dead return."""
+    """Spawn the dead players whose wait is over, in modes where the dead return."""
     wait = np.int64(world.rules[RESPAWN_TICKS])
     if wait <= 0:
         return

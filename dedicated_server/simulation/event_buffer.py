@@ -1,4 +1,7 @@
-"""What the outside world is told of a match: the kinds of event, and the record that holds one."""
+"""The events of a match: their kinds, and the buffer that ticks append to and that is drained between them.
+
+The buffer is bounded: an event that finds no room is dropped and counted.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ MATCH_ENDED: Final = 4
 
 @njit(cache=True, nogil=True, **STAGE)
 def emit(world: World, kind: int, actor: int, victim: int, weapon: int) -> None:
-    """Append one event, with the positions of actor and victim now. A full buffer drops it and counts it."""
+    """Append one event with the current positions of actor and victim (NOBODY where there is none).
+
+    A full buffer drops the event and counts it in EVENTS_LOST.
+    """
     slot = world.counters[EVENT_COUNT]
     if slot >= len(world.events):
         world.counters[EVENTS_LOST] += 1
@@ -43,7 +49,10 @@ def emit(world: World, kind: int, actor: int, victim: int, weapon: int) -> None:
 
 
 def drain(world: World) -> npt.NDArray[Any]:
-    """Take all events since the last call: a copy, in the order in which they happened."""
+    """Take all events since the last call.
+
+    Records of EVENT_DTYPE, a copy, in the order in which they happened.
+    """
     count = int(world.counters[EVENT_COUNT])
     taken: npt.NDArray[Any] = world.events[:count].copy()
     world.counters[EVENT_COUNT] = 0

@@ -1,7 +1,8 @@
-"""Who is near: a uniform grid, filled anew each tick by a counting sort.
+"""A uniform grid for neighbour queries, filled anew each tick by a counting sort.
 
-After the sort the entities of one row of cells lie side by side, so a square neighbourhood is a few contiguous runs of
-``entity``, ``x_m`` and ``y_m``: a search reads memory forwards and never follows a list. Building it is O(N + cells).
+After the sort the entities of one row of cells lie side by side, so a square neighbourhood is a few
+contiguous runs of ``entity``, ``x_m`` and ``y_m``: a query reads memory forwards and never follows a list.
+Filling it is O(N + cells).
 """
 
 from __future__ import annotations
@@ -62,7 +63,10 @@ def cell_along(grid: Grid, side: int, position_m: float) -> int:
 def fill(
     grid: Grid, x_m: npt.NDArray[np.float64], y_m: npt.NDArray[np.float64], shown: npt.NDArray[np.int32]
 ) -> None:
-    """Sort the entities whose ``shown`` is not zero into the cells."""
+    """Sort the entities whose ``shown`` (int32[N]) is not zero into the cells.
+
+    ``x_m``, ``y_m`` (float64[N]) are metres.
+    """
     side = side_of(grid)
     start = grid.start
     for cell in range(len(start)):
@@ -91,6 +95,6 @@ def fill(
 
 @njit(cache=True, nogil=True, **INLINE)
 def run_of(grid: Grid, side: int, row: int, first_column: int, last_column: int) -> tuple[int, int]:
-    """Places [first, last) of the entities in one row's columns ``first_column`` … ``last_column`` inclusive."""
+    """Places [first, last) of the entities in a row, columns ``first_column`` … ``last_column`` inclusive."""
     base = row * side
     return grid.start[base + first_column], grid.start[base + last_column + 1]

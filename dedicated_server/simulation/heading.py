@@ -1,7 +1,7 @@
 """Angles as 65,536 parts of a turn, and their unit vectors by arithmetic that is the same on every machine.
 
-The C library's sine differs in the last bit between versions and processors, which would be enough to make a replayed
-match miss a shot. A polynomial of additions and multiplications does not.
+The C library's sine differs in the last bit between versions and processors, which would be enough to make a
+replayed match miss a shot. A polynomial of additions and multiplications is the same everywhere.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ _STEP_RADIANS = 2.0 * math.pi / TURN
 def direction(yaw: int) -> tuple[float, float]:
     """Unit vector (east, north) of a heading in 65,536 parts of a turn; within 1e-11 of cosine and sine."""
     turned = int(yaw) & 65_535
-    quadrant = (
-        turned + 8_192
-    ) >> 14  # the nearest multiple of a quarter turn, so the rest is within an eighth
+    quadrant = (turned + 8_192) >> 14  # the nearest multiple of a quarter turn: the rest is within an eighth
     angle = (turned - (quadrant << 14)) * _STEP_RADIANS
     square = angle * angle
     cosine = 1.0 - square * (

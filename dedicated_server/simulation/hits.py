@@ -1,7 +1,12 @@
-"""Judge the shots of a tick: hit-scan rays against rewound positions, nearest target only.
+"""Hit detection with lag compensation: hit-scan rays against rewound positions, nearest target only.
 
-All shots of a tick are judged before any of their damage is done, so two who shoot each other in the same tick both die,
-whichever of them comes first in the arrays.
+All shots of a tick are judged before any of their damage is applied. So two players who shoot each other in
+the same tick both die, whichever of them comes first in the arrays.
+
+A player sees others late by half a round trip and the interpolation delay. Every input says which server tick
+the player was shown. Targets are rewound to that tick, by at most ``MAX_REWIND_TICKS``, and never into the
+future. A request beyond that is
+clamped and counted: claiming a longer delay gains nothing.
 """
 
 from __future__ import annotations
@@ -43,12 +48,15 @@ from dedicated_server.simulation.world import (
     World,
 )
 
-MAX_REWIND_TICKS: Final = 15  # 250 ms at 60 Hz: beyond it, victims were long behind their wall
+MAX_REWIND_TICKS: Final = 15  # 250 ms at 60 Hz: with more, victims were hit long after they had taken cover
 
 
 @njit(cache=True, nogil=True, **INLINE)
 def clamp_view(world: World, view: float) -> float:
-    """The tick a shot is judged at: ``view`` within the last ``MAX_REWIND_TICKS``; NaN counts as the oldest."""
+    """The tick that a shot is judged at: ``view`` clamped to the last ``MAX_REWIND_TICKS``.
+
+    NaN counts as the oldest.
+    """
     now = float(world.counters[TICK])
     oldest = max(now - MAX_REWIND_TICKS, 0.0)
     if not view >= oldest:
@@ -76,7 +84,10 @@ MAX_STEPS_PER_TICK: Final = MAX_CREDIT_TICKS + 1  # of one player: those saved u
 
 @njit(cache=True, nogil=True, **STAGE)
 def resolve_hits(world: World, grid: Grid) -> None:
-    """Fill ``world.hits`` from ``world.shots``. ``grid`` holds this tick's positions of all who can be hit."""
+    """Fill ``world.hits`` from ``world.shots``.
+
+    ``grid`` holds this tick's positions of all who can be hit.
+    """
     world.counters[HIT_COUNT] = 0
     for shot in range(world.counters[SHOT_COUNT]):
         actor = int(world.shots[SHOT_ACTOR, shot])
@@ -100,7 +111,10 @@ def resolve_hits(world: World, grid: Grid) -> None:
 
 @njit(cache=True, nogil=True, **INNER)
 def _first_on_ray(world: World, grid: Grid, shot: int, actor: int, view: float) -> int:
-    """The nearest living opponent whose rewound body the ray meets within range; the lower entity of two at one distance."""
+    """The nearest living opponent whose rewound body the ray meets within range; NO_ONE where there is none.
+
+    Of two opponents at one distance it is the lower entity.
+    """
     status = world.status
     from_x, from_y = world.shots[SHOT_X_M, shot], world.shots[SHOT_Y_M, shot]
     cosine, sine = world.shots[SHOT_COS, shot], world.shots[SHOT_SIN, shot]

@@ -54,50 +54,16 @@ from dedicated_server.simulation.world import (
     new_world,
 )
 
-
-@njit(cache=True, nogil=True, **STAGE)
-def simulate(world: World, grid: Grid, playing: bool) -> None:
-    """Bring back who is due, remember where all stand, sort them into the grid; then, while ``playing``, judge and hurt."""
-    if playing:
-        respawn(world)
-    remember_positions(world)
-    _choose_shown(world)
-    fill(grid, world.body[X_M], world.body[Y_M], world.status[SHOWN])
-    world.counters[HIT_COUNT] = 0
-    if playing:
-        resolve_hits(world, grid)
-        apply_hit_damage(world)
-        apply_zone_damage(world)
-
-
-@njit(cache=True, nogil=True, **STAGE)
-def remember_positions(world: World) -> None:
-    """Write this tick's row of the trail; ticks that were skipped get the same, for nobody moved in them."""
-    tick = world.counters[TICK]
-    for back in range(min(max(world.counters[ELAPSED], 1), POSITION_HISTORY_TICKS)):
-        row = (tick - back) % POSITION_HISTORY_TICKS
-        for player in range(world.body.shape[1]):
-            world.position_history[row, 0, player] = world.body[X_M, player]
-            world.position_history[row, 1, player] = world.body[Y_M, player]
-
-
-@njit(cache=True, nogil=True, **INNER)
-def _choose_shown(world: World) -> None:
-    tick = world.counters[TICK]
-    for player in range(world.body.shape[1]):
-        lingers = tick - world.status[CHANGED_TICK, player] < CORPSE_TICKS
-        world.status[SHOWN, player] = world.status[PRESENT, player] and (
-            world.status[ALIVE, player] or lingers
-        )
-
-
 GRID_CELL_M: Final = 100.0  # a quarter of the horizon: a look is nine or ten runs, a shot two or three
 SPAWN_SHARE: Final = 0.6  # of the distance that one can run in a match, so that all can reach each other
 MIN_SPAWN_RADIUS_M: Final = 40.0
 
 
 class BadRosterError(DedicatedServerError, ValueError):
-    """Raised when a match's players are not numbered 0, 1, 2, … by entity. The director made a mistake."""
+    """Raised when a match's players are not numbered 0, 1, 2, … by entity. Correct the roster.
+
+    The director made it.
+    """
 
 
 @dataclass(frozen=True)
@@ -118,7 +84,7 @@ class MatchConfig:
     seed: int
     match_s: float  # until the zone has closed
     players: Sequence[RosterPlayer]
-    join_timeout_s: float = 10.0  # how long those who came wait for those who did not
+    join_timeout_s: float = 10.0  # how long connected players wait for the others
     tick_hz: int = TICK_HZ
     spawn_radius_m: float | None = None  # None: what the mode and the length of the match suggest
 
@@ -145,15 +111,54 @@ MATCH_TYPE: Final = typeof(
 
 
 @njit(cache=True, nogil=True, **STAGE)
+def simulate(world: World, grid: Grid, playing: bool) -> None:
+    """Simulate a tick after its inputs: respawn, record positions, fill the grid.
+
+    While ``playing``, hits and damage.
+    """
+    if playing:
+        respawn(world)
+    remember_positions(world)
+    _choose_shown(world)
+    fill(grid, world.body[X_M], world.body[Y_M], world.status[SHOWN])
+    world.counters[HIT_COUNT] = 0
+    if playing:
+        resolve_hits(world, grid)
+        apply_hit_damage(world)
+        apply_zone_damage(world)
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def remember_positions(world: World) -> None:
+    """Write this tick's row of the position history. Skipped ticks get the same row: nobody moved in them."""
+    tick = world.counters[TICK]
+    for back in range(min(max(world.counters[ELAPSED], 1), POSITION_HISTORY_TICKS)):
+        row = (tick - back) % POSITION_HISTORY_TICKS
+        for player in range(world.body.shape[1]):
+            world.position_history[row, 0, player] = world.body[X_M, player]
+            world.position_history[row, 1, player] = world.body[Y_M, player]
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _choose_shown(world: World) -> None:
+    tick = world.counters[TICK]
+    for player in range(world.body.shape[1]):
+        lingers = tick - world.status[CHANGED_TICK, player] < CORPSE_TICKS
+        world.status[SHOWN, player] = world.status[PRESENT, player] and (
+            world.status[ALIVE, player] or lingers
+        )
+
+
+@njit(cache=True, nogil=True, **STAGE)
 def _apply_inputs_at(state: int, tick: int, playing: bool) -> None:
-    """`movement.apply` on the MatchArrays pinned at that address."""
+    """Call `movement.apply_inputs` on the MatchArrays stored at the address ``state``."""
     arrays = load_state(state, MATCH_TYPE)
     apply_inputs(arrays.world, arrays.inputs, tick, playing)
 
 
 @njit(cache=True, nogil=True, **STAGE)
 def _simulate_at(state: int, playing: bool) -> None:
-    """`step.simulate` on the MatchArrays pinned at that address."""
+    """Call `simulate` on the MatchArrays stored at the address ``state``."""
     arrays = load_state(state, MATCH_TYPE)
     simulate(arrays.world, arrays.grid, playing)
 
@@ -161,7 +166,14 @@ def _simulate_at(state: int, playing: bool) -> None:
 class Match:
     """A running match. ``apply`` and ``simulate`` are one tick; nothing in here knows what time it is.
 
-    ``inputs``: what players ask for, as the wire decodes it; left out, the match has rings of its own for the caller to fill.
+    Args:
+        config: what the match is made from.
+        mode: the mode of play that ``config.mode`` names.
+        inputs: the players' inputs, as the wire decodes them; None: the match allocates rings for the caller
+            to fill.
+        zeros: allocates arrays.
+
+    Raises BadRosterError.
     """
 
     def __init__(
@@ -179,7 +191,7 @@ class Match:
         self.over = False
 
     def start(self, present: npt.ArrayLike, tick: int) -> None:
-        """Begin play at ``tick`` with those whose ``present`` (bool[N]) is set; the others never were."""
+        """Begin play at ``tick`` with the players whose ``present`` (bool[N]) is set; the others take no part."""
         absent = ~np.asarray(present, dtype=bool)
         for row in (PRESENT, ALIVE, SHOWN):
             self.world.status[row, absent] = 0
@@ -188,11 +200,11 @@ class Match:
         emit(self.world, MATCH_STARTED, NOBODY, NOBODY, NOBODY)
 
     def apply(self, tick: int) -> None:
-        """Play the inputs due by ``tick``: movement, and shots to be judged."""
+        """Play the inputs due by ``tick``: movement, and the shots that `simulate` judges."""
         _apply_inputs_at(self._state_handle.address, tick, self.started and not self.over)
 
     def simulate(self) -> None:
-        """Judge shots, hurt, kill, sort everyone into the grid, and see whether the match is over."""
+        """Play the rest of the tick (see `simulate`), and ask the mode whether the match is over."""
         playing = self.started and not self.over
         _simulate_at(self._state_handle.address, playing)
         if playing and self.mode.over(self._world_handle.address):
@@ -214,7 +226,7 @@ class Match:
 
     @property
     def alive_count(self) -> int:
-        """How many live."""
+        """How many players are alive."""
         return int(np.count_nonzero(self.world.status[ALIVE]))
 
 

@@ -1,4 +1,4 @@
-"""What a mode of play is made of."""
+"""What a mode of play is made of; the modes themselves are folders of `dedicated_server.modes`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Placements = Callable[[World], npt.NDArray[np.int32]]
 
 
 class UnknownModeError(DedicatedServerError, ValueError):
-    """Raised when a match is asked for in a mode that is not there. The message names those that are."""
+    """Raised when a match is asked for in a mode that does not exist. The message names those that do."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         super().__init__(f"no mode {name!r}; there are {', '.join(sorted(known))}")
@@ -25,7 +25,7 @@ class UnknownModeError(DedicatedServerError, ValueError):
 
 @dataclass(frozen=True)
 class Mode:
-    """The numbers of a mode, and the three functions that make it different from others."""
+    """The numbers of a mode, and the three functions that make it different from others: its hooks."""
 
     name: str
     speed_m_per_s: float
@@ -52,8 +52,8 @@ def rank_teams(
 
     Args:
         teams: int32[N], the team of each player.
-        key: gives a team's sort key from the mask of its members (bool[N]); the smallest key is best, and of teams with
-            equal keys the one with the lower number.
+        key: gives a team's sort key from the mask of its members (bool[N]); the smallest key is best, and of
+            teams with equal keys the one with the lower number.
     """
     names, member_of = np.unique(teams, return_inverse=True)
     keys = [(*key(member_of == team), int(names[team])) for team in range(len(names))]

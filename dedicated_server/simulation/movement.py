@@ -1,9 +1,9 @@
-"""Apply: every input becomes a step and perhaps a shot, and nobody gets more of either than time allows.
+"""Movement: each input becomes a step and perhaps a shot; no player gets more of either than time allows.
 
-A player earns one input per tick and saves up at most ``MAX_CREDIT_TICKS`` of them. So inputs that the network held back are
-all played when they arrive, on the path that the client predicted, while a client that sends faster than time only fills
-a queue: beyond ``MAX_BACKLOG_TICKS`` its oldest inputs are refused and counted. Weapons are timed by inputs played, so the same
-account bounds the rate of fire.
+A player earns one input per tick and saves up at most ``MAX_CREDIT_TICKS`` of them. So inputs that the
+network held back are all played when they arrive, on the path that the client predicted. A client that sends
+faster than time only fills a queue: beyond ``MAX_BACKLOG_TICKS`` its oldest inputs are refused and counted.
+Weapons are timed by inputs played, so the same limit bounds the rate of fire.
 """
 
 from __future__ import annotations
@@ -94,15 +94,15 @@ def _play_inputs(world: World, inputs: Inputs, player: int, playing: bool) -> No
     fired = 0
     while at < newest:
         at += 1
-        wish = inputs.rows[player, at % ring]
-        if wish[INPUT_TICK] != at:
+        asked = inputs.rows[player, at % ring]
+        if asked[INPUT_TICK] != at:
             continue  # lost on the way, with all its repetitions
         if not playing:
-            status[YAW, player] = wish[INPUT_YAW]
+            status[YAW, player] = asked[INPUT_YAW]
             continue
         if status[CREDIT_TICKS, player] <= 0:
             if newest - at < MAX_BACKLOG_TICKS:
-                at -= 1  # keep it for the next tick
+                at -= 1  # kept for the next tick
                 break
             status[REFUSED_INPUTS, player] += 1
             continue
@@ -110,18 +110,21 @@ def _play_inputs(world: World, inputs: Inputs, player: int, playing: bool) -> No
         status[PLAYED_TICKS, player] += 1
         if not status[ALIVE, player]:
             continue
-        status[YAW, player] = wish[INPUT_YAW]
-        _step(world, player, wish[INPUT_MOVE_X], wish[INPUT_MOVE_Y])
+        status[YAW, player] = asked[INPUT_YAW]
+        _step(world, player, asked[INPUT_MOVE_X], asked[INPUT_MOVE_Y])
         ready = status[PLAYED_TICKS, player] >= status[NEXT_SHOT, player]
-        if wish[INPUT_BUTTONS] & BUTTON_FIRE and ready and fired < MAX_SHOTS_PER_PLAYER:
+        if asked[INPUT_BUTTONS] & BUTTON_FIRE and ready and fired < MAX_SHOTS_PER_PLAYER:
             fired += 1
-            _fire(world, player, wish[INPUT_VIEW_TICK], at)
+            _fire(world, player, asked[INPUT_VIEW_TICK], at)
     status[APPLIED_INPUT, player] = at
 
 
 @njit(cache=True, nogil=True, **INNER)
 def _step(world: World, player: int, move_x: int, move_y: int) -> None:
-    """One tick's run: the wish's length is clamped to full speed, whatever its direction, and the map ends at its edge."""
+    """Move by one input: clamp its length to full speed in any direction, and the position to the map.
+
+    ``move_x``, ``move_y``: −127…127, part of full speed east and north.
+    """
     half = world.rules[MAP_HALF_M]
     east, north = move_x / 127.0, move_y / 127.0
     square = east * east + north * north

@@ -1,7 +1,8 @@
 """All state of one match, as a structure of arrays that compiled code takes as one argument.
 
-A field is a named row of a two-dimensional array (``world.status[HEALTH]``), not an array of its own: handing 40 arrays to a
-compiled function costs more than the tick's arithmetic does, handing over these costs about 2 µs.
+A field is a named row of a two-dimensional array (``world.body[HEALTH_POINTS]``), not an array of its own:
+passing 40 arrays to a compiled function costs more than the tick's arithmetic, passing these costs about 2
+µs.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 
-# --- rows of World.body, float64 --------------------------------------------------------------------------------------
+# --- rows of World.body, float64 ----------------------------------------------------------------------------
 X_M = 0  # east of the map's centre
 Y_M = 1  # north of it
 HEALTH_POINTS = 2
@@ -27,9 +28,9 @@ DAMAGE_POINTS = 3  # dealt to others so far
 TAKEN_POINTS = 4  # from others and from the zone so far
 BODY_ROWS = 5
 
-# --- rows of World.status, int32 --------------------------------------------------------------------------------------
+# --- rows of World.status, int32 ----------------------------------------------------------------------------
 TEAM = 0
-PRESENT = 1  # takes part: from the start, or since a newcomer arrived; 0 for who never connected
+PRESENT = 1  # takes part: from the start, or since the newcomer arrived; 0: never connected
 ALIVE = 2
 YAW = 3  # 65,536 to the turn, counter-clockwise from east
 FIRING = 4  # fired in this tick
@@ -45,12 +46,12 @@ HITS = 13
 CHANGED_TICK = 14  # tick of the last death or spawn
 KILLER = 15  # entity that killed this one last, -1: the zone
 REFUSED_INPUTS = 16  # inputs that would have been faster than time
-CLAMPED_REWINDS = 17  # shots that asked for more of the past than MAX_REWIND_TICKS, or for the future
+CLAMPED_REWINDS = 17  # shots that asked for a tick further back than MAX_REWIND_TICKS, or for a future one
 SHOWN = 18  # others may see it: alive, or not long dead
 HURT_TICK = 19  # tick of the last damage taken
 STATUS_ROWS = 20
 
-# --- World.rules, float64: what the mode says, constant through the match --------------------------------------------------
+# --- World.rules, float64: what the mode says, constant through the match -----------------------------------
 MAP_HALF_M = 0
 STEP_M = 1  # distance a player runs in a tick
 ZONE_X_M = 2
@@ -63,7 +64,7 @@ RESPAWN_TICKS = 8  # 0: dead is dead
 KILL_TARGET = 9  # kills with which a team wins, 0: none
 RULES = 10
 
-# --- World.tally, int64: counters and scratch lengths ----------------------------------------------------------------------
+# --- World.counters, int64: counts and scratch lengths ------------------------------------------------------
 TICK = 0
 START_TICK = 1  # first tick of play
 SHOT_COUNT = 2  # rows of World.shots in use this tick
@@ -73,7 +74,7 @@ EVENTS_LOST = 5
 ELAPSED = 6  # ticks since the one before; more than 1 after an overload
 COUNTERS = 7
 
-# --- rows of World.shots, float64, one column a shot --------------------------------------------------------------------------
+# --- rows of World.shots, float64, one column a shot --------------------------------------------------------
 SHOT_ACTOR = 0
 SHOT_VIEW = 1  # server tick that the shooter saw, with fraction
 SHOT_X_M = 2
@@ -83,7 +84,7 @@ SHOT_SIN = 5
 SHOT_INPUT = 6  # client tick of the input that fired it
 SHOT_ROWS = 7
 
-# --- rows of World.hits, int32, one column a hit --------------------------------------------------------------------------------
+# --- rows of World.hits, int32, one column a hit ------------------------------------------------------------
 HIT_ACTOR = 0
 HIT_VICTIM = 1
 HIT_POINTS = 2
@@ -94,7 +95,7 @@ HIT_ROWS = 5
 FULL_HEALTH_POINTS = 100.0
 BODY_RADIUS_M = 0.5
 POSITION_HISTORY_TICKS = 24  # positions remembered; more than MAX_REWIND_TICKS at 60 Hz, and no power of two
-CORPSE_TICKS = 120  # the dead stay in view for two seconds
+CORPSE_TICKS = 120  # dead players stay visible for two seconds
 MAX_SHOTS_PER_PLAYER = 4  # in one tick, when saved-up inputs are played at once
 EVENTS_PER_PLAYER = 4  # between two drains: a player dies at most once a tick, respawns are seconds apart
 
@@ -120,19 +121,25 @@ EVENT_DTYPE: Final = np.dtype(
 
 
 class Inputs(NamedTuple):
-    """Rings of inputs, N players × R: client tick t's input is row t % R while that row's INPUT_TICK says so."""
+    """Rings of inputs, N players × R.
+
+    Client tick t's input is row t % R while that row's INPUT_TICK says so.
+    """
 
     newest: npt.NDArray[np.int32]  # [N] client tick of the newest input, NO_INPUT before the first
     rows: npt.NDArray[np.int32]  # [N, R, INPUT_COLUMNS], columns as `protocol.inputs` names them
 
 
 class World(NamedTuple):
-    """One match's state. Read the row names above for what is inside; N players, index = entity = client slot."""
+    """One match's state. Read the row names above for what is inside.
+
+    N players, index = entity = client slot.
+    """
 
     body: Floats  # [BODY_ROWS, N]
     status: Ints  # [STATUS_ROWS, N]
     rules: Floats  # [RULES]
-    counters: Longs  # [TALLY]
+    counters: Longs  # [COUNTERS]
     position_history: Floats  # [TRAIL_TICKS, 2, N]: x and y in metres at tick t in row t % TRAIL_TICKS
     spawns: Floats  # [2, N]: where each player (re)appears, metres
     shots: Floats  # [SHOT_ROWS, MAX_SHOTS_PER_PLAYER * N]

@@ -1,7 +1,7 @@
 """The engine: one match over one socket, a tick at a time.
 
-``Engine.tick`` is the timetable of the server: each line of it is one stage over all players, compiled, timed, and told what
-time it is. Everything else in here says when a match begins, when it ends, and how it went.
+``Engine.tick`` is the timetable of the server: each of its lines is one compiled and timed stage over all
+players. The rest of this file decides when a match begins and ends, and says how it went.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from dedicated_server.transport import Transport
 STAGES: Final = ("drain", "open", "apply", "simulate", "interest", "encode", "seal", "send")
 DRAIN, OPEN, APPLY, SIMULATE, INTEREST, ENCODE, SEAL, SEND = range(len(STAGES))
 
-RESULT_S: Final = 1.0  # the result is sent for so long, and
-MAX_RESULT_S: Final = 3.0  # for up to so long to clients that have not acknowledged it
+RESULT_S: Final = 1.0  # for how long the result is sent,
+MAX_RESULT_S: Final = 3.0  # and for how long at most to clients that have not acknowledged it
 
 
 class Phase(IntEnum):
@@ -55,10 +55,10 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True)
 class PlayerStanding:
-    """How one player of the roster did."""
+    """The placement and totals of one player of the roster."""
 
     player: RosterPlayer
-    placement: int  # 1 is best; the members of a team share theirs
+    placement: int  # 1 is best; members of a team share theirs
     kills: int
     deaths: int
     joined: bool  # was connected at least once
@@ -66,10 +66,20 @@ class PlayerStanding:
 
 
 class Engine:
-    """One match. Call ``tick`` 60 times a second (`pacing.run_paced` does) until ``finished``; drain events between ticks.
+    """One match. Call ``tick`` 60 times a second (`pacing.run_paced` does) until ``finished``.
 
-    ``fleet_key``: the 32 bytes that connect tokens are sealed with. ``host`` and ``port``: how tokens name this server, where that is
-    not what the transport is bound to. ``recorder``: what writes the match to a file, if anything. ``clock_ns`` measures stages and decides nothing.
+    Drain events between ticks.
+
+    Args:
+        config: the match.
+        fleet_key: the 32 bytes that connect tokens are sealed with.
+        transport: the socket.
+        secret: SECRET_BYTES bytes of this server alone, as of `ServerWire`.
+        host, port: how connect tokens name this server, where that is not what the transport is bound to.
+        recorder: writes the match to a file.
+        clock_ns: measures the stages. Overload is judged by it; nothing else depends on it.
+
+    Raises BadRosterError and UnknownModeError.
     """
 
     def __init__(
@@ -125,13 +135,14 @@ class Engine:
         self._lost_at_end: npt.NDArray[np.bool_] | None = None
 
     def prefetch(self) -> None:
-        """Have what the next tick will read brought near; its results do not depend on it."""
+        """Prefetch the next tick's memory; a hint only."""
         prefetch_tick(self._state_handle.address, self.tick_number + 1)
 
     def tick(self, now_s: float, late_s: float = 0.0) -> None:
-        """Take in what arrived, play one tick, tell every client what it can see of it.
+        """Read what arrived, simulate one tick, send every client what it can see of it.
 
-        ``now_s``: Unix time, never going backwards. ``late_s``: how long ago this tick was due, for the report.
+        ``now_s``: Unix time in seconds, never going backwards. ``late_s``: seconds since this tick was due,
+        for the report.
         """
         match, wire, transport, lap = self.match, self.wire, self.transport, self.stage_timer.lap
         state = self._state_handle.address
@@ -140,8 +151,8 @@ class Engine:
         self.stage_timer.start(late_s)
         count = transport.drain()
         lap(DRAIN)
-        come = open_datagrams(state, count, now_s, tick, self.phase == Phase.PLAYING)
-        self._start_when_due(come, now_s)
+        joined = open_datagrams(state, count, now_s, tick, self.phase == Phase.PLAYING)
+        self._start_when_due(joined, now_s)
         lap(OPEN)
         match.apply(tick)
         lap(APPLY)
@@ -162,13 +173,13 @@ class Engine:
         self._just_missed = 0
 
     def skip(self, missed_ticks: int) -> None:
-        """Leave ticks out that can no longer be played in time: the match's clock goes on without them."""
+        """Skip ticks that can no longer be played in time. The match's clock counts them."""
         self.tick_number += missed_ticks
         self.missed_ticks += missed_ticks
         self._just_missed += missed_ticks
 
     def drain_events(self) -> npt.NDArray[Any]:
-        """Take the events since the last call: records of `simulation.events.EVENT_DTYPE`, in order."""
+        """Take the events since the last call: records of `simulation.world.EVENT_DTYPE`, in order."""
         events = self.match.drain_events()
         self.events_emitted += len(events)
         return events
@@ -184,7 +195,10 @@ class Engine:
         return self.phase == Phase.OVER
 
     def result(self) -> list[PlayerStanding]:
-        """How every player of the roster did, by entity; as it stands, until the match is over. Who parted is in ``seats``."""
+        """How every player of the roster did, by entity; provisional until the match is over.
+
+        Departed players are in ``slots``.
+        """
         placements = self.match.placements() if self._placements is None else self._placements
         kills, deaths = self.slots.kills, self.slots.deaths
         return [
@@ -201,12 +215,15 @@ class Engine:
 
     @property
     def joined(self) -> npt.NDArray[np.bool_]:
-        """Who has ever been connected: bool[N]."""
+        """Players who have ever been connected: bool[N]."""
         return self.arrays.joined
 
     @property
     def lost(self) -> npt.NDArray[np.bool_]:
-        """Who never came by the start, or timed out before the end and is not back: bool[N]."""
+        """Players who had not connected by the start, or timed out before the end and are not back.
+
+        Bool[N].
+        """
         return self.arrays.lost if self._lost_at_end is None else self._lost_at_end
 
     @property
@@ -214,21 +231,24 @@ class Engine:
         """Bytes sent to each client, headers included: int64[N]."""
         return self.arrays.sent_bytes
 
-    def _start_when_due(self, come: int, now_s: float) -> None:
-        """Start once all are here, or once the wait for the others is over."""
+    def _start_when_due(self, joined: int, now_s: float) -> None:
+        """Start once all players are connected, or once ``join_timeout_s`` is over."""
         if self._opened_at_s is None:
             self._opened_at_s = now_s
         if self.phase == Phase.WAITING:
-            left_s = self._opened_at_s + self.config.join_timeout_s - now_s
-            self._countdown_ticks = round(left_s * self.config.tick_hz)
-            if come == len(self.match.roster) or left_s <= 0.0:
+            remaining_s = self._opened_at_s + self.config.join_timeout_s - now_s
+            self._countdown_ticks = round(remaining_s * self.config.tick_hz)
+            if joined == len(self.match.roster) or remaining_s <= 0.0:
                 self.match.start(self.joined, self.tick_number)
                 self.lost[:] |= ~self.joined
                 self.phase = Phase.PLAYING
                 self._closed_tick = self.tick_number + round(self.config.match_s * self.config.tick_hz)
 
     def _end_when_over(self, now_s: float) -> None:
-        """End the match when its mode says so, and the sending of its result when it is known or has been sent long enough."""
+        """End the match when its mode says so.
+
+        Finish when the result is acknowledged or was sent for long enough.
+        """
         if self.phase == Phase.PLAYING:
             self._countdown_ticks = self._closed_tick - self.tick_number
             if self.match.over:
@@ -238,10 +258,10 @@ class Engine:
                 self._placements = self.match.placements()
                 winner = int(np.argmin(self._placements))
                 queue_match_over(self.wire.state, self._placements, self.slots.kills, winner)
-                self._lost_at_end = self.arrays.lost.copy()  # from now on everybody leaves
+                self._lost_at_end = self.arrays.lost.copy()  # before everybody leaves
         elif self.phase == Phase.OVER:
-            told_s = now_s - self._over_at_s
-            self.finished = told_s >= MAX_RESULT_S or (told_s >= RESULT_S and self._result_is_known())
+            sent_s = now_s - self._over_at_s
+            self.finished = sent_s >= MAX_RESULT_S or (sent_s >= RESULT_S and self._result_is_known())
             if self.finished and self._recorder is not None:
                 self._recorder.finish(self.match.world, self.match.placements())
 

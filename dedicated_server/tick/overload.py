@@ -1,7 +1,8 @@
 """Overload: when ticks run late, snapshots are sent less often before anything else suffers.
 
-The simulation keeps its 60 ticks a second and inputs are still taken in every tick; what becomes rarer is the telling, which
-is what costs. Every step down is a factor of two, for clients take turns; the way back waits until it has been calm for a while.
+The simulation keeps its 60 ticks a second, and inputs are still read in every tick. Snapshots become rarer,
+because they are what costs. Every step down is a factor of two, as clients take turns. The way back waits
+until the load has been low for a while.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-BUSY_SHARE: Final = 0.65  # of the tick's period: the 99th percentile of a tick is 1.5 times its median, and has to fit as well
+# Of the tick's period. The 99th percentile of a tick is 1.5 times its median, and has to fit as well.
+BUSY_SHARE: Final = 0.65
 CALM_SHARE: Final = 0.3  # at twice the rate the tick would still stay below BUSY_SHARE
 PATIENCE_TICKS: Final = 15  # a quarter of a second of smoothed load before a step down
 CALM_TICKS: Final = 180  # three quiet seconds before a step up
@@ -31,7 +33,7 @@ class Overload:
     _calm_ticks: int = 0
 
     def note(self, tick_s: float, missed_ticks: int) -> None:
-        """Take in how long a tick took, and how many were left out before it."""
+        """Account for a tick that took ``tick_s`` seconds, after ``missed_ticks`` that were skipped."""
         self.load += SMOOTHING * (tick_s / self.period_s - self.load)
         busy = self.load > BUSY_SHARE or missed_ticks > 0
         self._busy_ticks = self._busy_ticks + 1 if busy else 0

@@ -1,8 +1,12 @@
 """Pacing: a tick every 1/60 s, on time to a fraction of a millisecond, and never two to catch up.
 
-An event loop wakes up to 1.3 ms late. So the loop sleeps until ``MARGIN_NS`` before a tick is due, compiled code sleeps until
-``SPIN_NS`` before it, and the rest is spun: ticks begin within 5 µs (p50) and about 15 µs (p99) of their time, for 2 % of a core.
-Before it spins, the engine may get ready for the tick, in time that would have been spent waiting.
+An event loop wakes up to 1.3 ms late. So the loop sleeps until ``MARGIN_NS`` before a tick is due, compiled
+code sleeps until ``SPIN_NS`` before it, and the rest is spun. Ticks begin within 5 µs (p50) and about 15 µs
+(p99) of their time, for 2 % of a core. Before the spinning, the engine may prefetch for the tick, in time
+that would have been spent waiting.
+
+This is the one module of a service that reads the machine's clock itself: compiled code spins on it, and
+stages are measured by it. Wall time and sleeping in the event loop are those of `launchday.clock`.
 """
 
 from __future__ import annotations
@@ -21,12 +25,11 @@ from launchday.clock import Clock, SystemClock
 SECOND_NS: Final = 1_000_000_000
 MARGIN_NS: Final = 1_500_000  # how late an event loop may wake up: selectors count in milliseconds
 SPIN_NS: Final = 300_000  # how late a sleeping thread may wake up
-PREPARE_NS: Final = 100_000  # what getting ready may take; with less time than that left, it is left out
+PREFETCH_NS: Final = 100_000  # what prefetching may take; with less time than that left it is left out
 CLOCK_MONOTONIC: Final = 1
 TIMER_ABSTIME: Final = 1
-CAN_SPIN: Final = (
-    sys.platform == "linux"
-)  # the two constants above are Linux's, and so is the clock behind perf_counter
+# The two constants above are Linux's, and there perf_counter reads the same clock.
+CAN_SPIN: Final = sys.platform == "linux"
 
 _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.uintp))
 _clock_nanosleep = types.ExternalFunction(
@@ -35,7 +38,7 @@ _clock_nanosleep = types.ExternalFunction(
 
 
 class PacedEngine(Protocol):
-    """What can be paced."""
+    """What `run_paced` paces."""
 
     @property
     def finished(self) -> bool:
@@ -46,13 +49,13 @@ class PacedEngine(Protocol):
         """Nanoseconds from one tick to the next."""
 
     def prefetch(self) -> None:
-        """Get ready for a tick that is due in a moment. May be left out."""
+        """Prefetch for a tick that is due in a moment. May be left out."""
 
     def tick(self, now_s: float, late_s: float) -> None:
         """Do one tick: the time is ``now_s``, it was due ``late_s`` ago."""
 
     def skip(self, missed_ticks: int) -> None:
-        """Leave out ticks that are too late to be done."""
+        """Skip ticks that are too late to be done."""
 
 
 class PacingClock(Protocol):
@@ -65,10 +68,13 @@ class PacingClock(Protocol):
         """The same moment as Unix time."""
 
     async def sleep_until_near(self, due_ns: int) -> None:
-        """Let others run, and return a little before ``due_ns``; at once, but not before others ran, if it is past."""
+        """Let other tasks run, and return a little before ``due_ns``.
+
+        Where that is past, after other tasks ran once.
+        """
 
     def spin_until(self, due_ns: int) -> None:
-        """Return at ``due_ns``, as nearly as can be; at once if it is past."""
+        """Return at ``due_ns``, as nearly as possible; at once if it is past."""
 
 
 class TickClock(Clock, PacingClock, Protocol):
@@ -97,7 +103,9 @@ class SystemTickClock(SystemClock):
         return self._unix_offset_s + now_ns / SECOND_NS
 
     async def sleep_until_near(self, due_ns: int) -> None:
-        """Sleep in the event loop until ``MARGIN_NS`` before ``due_ns``, then in the kernel until ``SPIN_NS`` before it."""
+        """Sleep in the event loop until ``MARGIN_NS`` before ``due_ns``, in the kernel until ``SPIN_NS``
+        before.
+        """
         if CAN_SPIN:
             await self.sleep(max(due_ns - MARGIN_NS - measured_ns(), 0) / SECOND_NS)
             sleep_until_ns(due_ns - SPIN_NS, self._timespec)
@@ -121,7 +129,7 @@ def sleep_until_ns(wake_ns: int, timespec: npt.NDArray[np.int64]) -> None:
 
 @njit(cache=True, nogil=True, **STAGE)
 def spin_until_ns(due_ns: int, timespec: npt.NDArray[np.int64]) -> int:
-    """Look at the monotonic clock until it says ``due_ns``; return the time then."""
+    """Read the monotonic clock until it says ``due_ns``; return its time then."""
     at = np.uintp(timespec.ctypes.data)
     while True:
         _clock_gettime(np.int32(CLOCK_MONOTONIC), at)
@@ -133,15 +141,16 @@ def spin_until_ns(due_ns: int, timespec: npt.NDArray[np.int64]) -> int:
 async def run_paced(engine: PacedEngine, clock: PacingClock) -> None:
     """Tick until ``engine.finished``.
 
-    Ticks are due at whole multiples of the period from the first, so rounding never accumulates. A tick that begins late is
-    followed by the next at its own time; ticks whose time has passed altogether are skipped and counted, never made up for.
+    Ticks are due at whole multiples of the period after the first, so rounding never accumulates. A tick that
+    begins late is followed by the next at its own time. Ticks whose whole period has passed are skipped and
+    counted, never made up for.
     """
     first_ns = clock.now_ns()
     turn = 0
     while not engine.finished:
         due_ns = first_ns + turn * engine.period_ns
         await clock.sleep_until_near(due_ns)
-        if clock.now_ns() < due_ns - PREPARE_NS:
+        if clock.now_ns() < due_ns - PREFETCH_NS:
             engine.prefetch()
         clock.spin_until(due_ns)
         now_ns = clock.now_ns()

@@ -1,4 +1,7 @@
-"""Stopwatch: how long each stage of each tick took, kept for the last minute or so, without allocating."""
+"""The stage timer.
+
+How long each stage of each tick took, kept for about the last minute, without allocating.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ BINS: Final = 32  # of the histograms: two to a doubling, from 1 µs to 46 ms
 
 
 class StageTimer:
-    """Laps of named stages. ``clock_ns`` is only ever used for differences."""
+    """Times named stages. ``clock_ns`` gives nanoseconds since an arbitrary moment.
+
+    Only differences are used.
+    """
 
     def __init__(self, stages: Sequence[str], clock_ns: Callable[[], int]) -> None:
         self.stages = tuple(stages)
@@ -72,9 +78,9 @@ class StageTimer:
         return counts
 
     def histograms(self) -> dict[str, list[int]]:
-        """Ticks and stages of the whole match by how long they took: counts in bins of half a doubling, from 1 µs on.
+        """How long ticks and stages of the whole match took: counts in bins of half a doubling, from 1 µs on.
 
-        What was timed since the last call is counted in; ticks that were overwritten meanwhile are not.
+        Adds what was timed since the last call; ticks that were overwritten meanwhile are missing.
         """
         fresh = np.arange(max(self._binned, self._count - KEPT_TICKS), self._count) % KEPT_TICKS
         self._binned = self._count

@@ -1,7 +1,11 @@
 """The stages of a tick around the match itself, each one compiled call over all players.
 
-`engine.Engine.tick` calls them in their order; what they do is in the packages that they call. All arrays travel as one address, see
-`pinned`.
+`engine.Engine.tick` calls them in their order; the work is in the packages that they call. All arrays travel
+as one address, that of a `native.memory.StateHandle`.
+
+`prefetch_tick` is called in the moment before a tick is due, when the thread is awake and waits (`pacing`).
+It asks for all memory that the tick will read. That takes 20 µs of the wait, and saves 70 of the 560 µs that
+a tick of 100 players took on a machine whose caches others use as well.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from dedicated_server.protocol.datagrams import REPLAY_WINDOW
 from dedicated_server.protocol.fields import HISTORY_TICKS, MATCH_FIELDS
 from dedicated_server.protocol.inputs import INPUT_RING
 from dedicated_server.protocol.server.receive import open_batch
-from dedicated_server.protocol.server.snapshot import encode_batch
+from dedicated_server.protocol.server.snapshot import encode_batch, prefetch_plain
 from dedicated_server.protocol.server.state import (
     DEFAULT_BUDGET_BYTES,
     INPUT_NEWEST,
@@ -31,11 +35,21 @@ from dedicated_server.protocol.server.transmit import seal_batch
 from dedicated_server.protocol.server.wire import ServerWire
 from dedicated_server.replication.combat_hints import CombatHints, new_combat_hints, update_combat_hints
 from dedicated_server.replication.connections import apply_connection_changes
-from dedicated_server.replication.interest import Interest, count_sent_bytes, new_interest, select_entities
+from dedicated_server.replication.interest import (
+    Interest,
+    count_sent_bytes,
+    new_interest,
+    prefetch_view,
+    select_entities,
+)
 from dedicated_server.replication.replicate import replicate_world
 from dedicated_server.simulation.grid import Grid, new_grid
 from dedicated_server.simulation.world import POSITION_HISTORY_TICKS, RULES, World, new_world
 from dedicated_server.transport.base import Inbox, new_inbox
+
+# A larger match does not fit the second-level cache: its prefetches would push each other out.
+MAX_PREFETCH_PLAYERS: Final = 256
+RECENT_TICKS: Final = 6  # clients acknowledge one of the last few snapshots
 
 
 class TickArrays(NamedTuple):
@@ -62,7 +76,7 @@ def gather_arrays(
     teams: npt.ArrayLike,
     zeros: AllocateZeros = np.zeros,
 ) -> TickArrays:
-    """Put together what is there, and allocate the rest."""
+    """Gather the arrays that exist, and allocate the rest; ``teams``: int[N], ``zeros`` allocates."""
     players = len(wire.status)
     return TickArrays(
         inbox=inbox,
@@ -92,17 +106,26 @@ TICK_TYPE: Final = typeof(_example())
 
 @njit(cache=True, nogil=True, **STAGE)
 def open_datagrams(state: int, count: int, now_s: float, tick: int, playing: bool) -> int:
-    """Decode what arrived, answer handshakes, note who came and went; return how many players have ever come."""
+    """Open what arrived, answer handshakes, apply connects and disconnects.
+
+    Return how many players have ever connected.
+
+    ``state``: address of the TickArrays, here and below. ``count``: datagrams in the inbox. ``now_s``: Unix
+    time.
+    """
     arrays = load_state(state, TICK_TYPE)
     inbox = arrays.inbox
     open_batch(arrays.wire, inbox.data, inbox.length, inbox.address, count, now_s, tick)
-    come = apply_connection_changes(arrays.world, arrays.wire, arrays.joined, arrays.lost, playing)
-    return int(come)
+    joined = apply_connection_changes(arrays.world, arrays.wire, arrays.joined, arrays.lost, playing)
+    return int(joined)
 
 
 @njit(cache=True, nogil=True, **STAGE)
 def update_interest(state: int, tick: int, phase: int, countdown_ticks: int, every: int) -> None:
-    """Put the tick's result into the wire's units, and choose for each client what to tell it of that."""
+    """Put the tick's result into the wire's units, and select for each client the entities that it is sent.
+
+    ``phase``: PHASE_… of `protocol.fields`. ``every``: a client is served once in so many ticks.
+    """
     arrays = load_state(state, TICK_TYPE)
     update_combat_hints(arrays.world, arrays.hints)
     replicate_world(arrays.world, arrays.wire, arrays.records, arrays.match_state, phase, countdown_ticks)
@@ -113,7 +136,7 @@ def update_interest(state: int, tick: int, phase: int, countdown_ticks: int, eve
 
 @njit(cache=True, nogil=True, **STAGE)
 def encode_snapshots(state: int, tick: int) -> None:
-    """Write every client's snapshot, and count its bytes."""
+    """Encode every client's snapshot, and count its bytes."""
     arrays = load_state(state, TICK_TYPE)
     interest = arrays.interest
     encode_batch(
@@ -132,21 +155,13 @@ def encode_snapshots(state: int, tick: int) -> None:
 
 @njit(cache=True, nogil=True, **STAGE)
 def seal_datagrams(state: int, now_s: float) -> None:
-    """Seal the snapshots, behind the replies to handshakes, ready to be sent."""
+    """Seal the snapshots into the rows to send, behind the replies to handshakes."""
     seal_batch(load_state(state, TICK_TYPE).wire, now_s)
-
-
-MAX_PREFETCH_PLAYERS: Final = (
-    256  # a larger match does not fit the second-level cache, and would push out what it asked for first
-)
-RECENT_TICKS: Final = 6  # clients acknowledge one of the last few snapshots
-HEAD_BYTES: Final = 64  # of a snapshot, and
-RECORD_BYTES: Final = 5  # of each of its records
 
 
 @njit(cache=True, nogil=True, **STAGE)
 def prefetch_tick(state: int, tick: int) -> None:
-    """Fetch what ``tick`` will read of the TickArrays pinned at that address. Changes nothing."""
+    """Prefetch what ``tick`` will read of the TickArrays at the address ``state``. Changes nothing."""
     arrays = load_state(state, TICK_TYPE)
     wire, world, grid, interest, hints = (
         arrays.wire,
@@ -176,16 +191,11 @@ def prefetch_tick(state: int, tick: int) -> None:
     prefetch_array(arrays.records)
     prefetch_array(arrays.sent_bytes)
     for client in range(players):
-        in_view = interest.in_view[client]
         packed = max(wire.per_slot[PACKED_COUNT, client], 1)
-        prefetch(interest.entity[client].ctypes.data, 4 * in_view)
-        prefetch(interest.sent_tick[client].ctypes.data, 4 * in_view)
-        prefetch(interest.ring[client].ctypes.data, in_view)
-        prefetch(interest.selected[client].ctypes.data, 4 * packed)
-        prefetch(interest.selected_place[client].ctypes.data, 4 * packed)
+        prefetch_view(interest, client, packed)
         prefetch(wire.views[0, client].ctypes.data, 4 * players)
         prefetch(wire.views[1, client].ctypes.data, 4 * players)
-        prefetch(wire.plain[client].ctypes.data, HEAD_BYTES + RECORD_BYTES * packed)
+        prefetch_plain(wire, client, packed)
         _prefetch_for_datagram(wire, client)
         for age in range(RECENT_TICKS):
             sent = wire.sent[client, (tick - age) % HISTORY_TICKS]
@@ -194,7 +204,7 @@ def prefetch_tick(state: int, tick: int) -> None:
 
 @njit(cache=True, nogil=True, **INNER)
 def _prefetch_for_datagram(wire: ServerState, client: int) -> None:
-    """Fetch what opening the next datagram of a client needs."""
+    """Prefetch what opening the next datagram of a client needs."""
     slot = wire.slots[client]
     prefetch(wire.slots[client : client + 1].ctypes.data, SLOT_HEAD_BYTES)
     prefetch(slot.replay.ctypes.data + 4 * ((slot.receive_newest + 1) % REPLAY_WINDOW), 4)
@@ -206,7 +216,7 @@ def _prefetch_for_datagram(wire: ServerState, client: int) -> None:
 
 @njit(cache=True, nogil=True, **INNER)
 def _prefetch_shared(wire: ServerState, tick: int) -> None:
-    """Fetch what snapshots of all clients are made from."""
+    """Prefetch what the snapshots of all clients are made from."""
     players = wire.status.shape[0]
     for age in range(RECENT_TICKS):
         prefetch(wire.history[(tick - age) % HISTORY_TICKS].ctypes.data, 8 * players)

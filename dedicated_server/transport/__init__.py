@@ -1,10 +1,12 @@
 """Datagrams in and out, a tick's worth at a time: two transports behind one interface.
 
 ``mmsg``
-    ``recvmmsg`` and ``sendmmsg`` from compiled code on the socket that asyncio-dgram opened. Linux, 64 bit. One call a tick each
-    way: 100 datagrams cost what the kernel itself takes, 0.1 ms in and 0.3–0.5 ms out.
+    ``recvmmsg`` and ``sendmmsg`` from compiled code on the socket that asyncio-dgram opened, on 64-bit Linux.
+    One call a
+    tick each way: 100 datagrams cost what the kernel itself takes, 0.1 ms in and 0.3–0.5 ms out.
 ``asyncio``
-    Plain asyncio-dgram, anywhere, with bounded queues: 1–1.6 ms for the same, and Python per datagram.
+    Plain asyncio-dgram on any platform, with bounded queues: 1–1.6 ms for the same datagrams, as each passes
+    through Python.
 
 >>> transport = await open_transport("127.0.0.1", 0)
 >>> count = transport.drain()          # rows [0, count) of transport.inbox are now this tick's datagrams
@@ -31,9 +33,8 @@ from dedicated_server.transport.mmsg import MmsgTransport
 
 TransportKind = Literal["mmsg", "asyncio"]
 DEFAULT_KIND: Final[TransportKind] = "mmsg" if SUPPORTED else "asyncio"
-DEFAULT_CAPACITY: Final = (
-    2_048  # datagrams a tick: 1,600 players' own, and a flood's; only rows in use touch memory
-)
+# Datagrams a tick: those of the largest match, and room for a flood. Only rows in use touch memory.
+DEFAULT_CAPACITY: Final = 2_048
 
 
 async def open_transport(
@@ -41,8 +42,8 @@ async def open_transport(
 ) -> Transport:
     """Bind a UDP socket at ``host`` (IPv4 address or name) and ``port`` (0: any free one).
 
-    ``capacity`` bounds the datagrams taken per drain. Raises PortInUseError, UnsupportedTransportError where ``mmsg`` is not
-    to be had, and TransportError for any other refusal of the operating system.
+    ``capacity`` bounds the datagrams taken per drain. Raises PortInUseError, UnsupportedTransportError where
+    the platform has no ``mmsg``, and TransportError for any other refusal of the operating system.
     """
     if kind == "asyncio":
         return await DgramTransport.open(host, port, capacity)

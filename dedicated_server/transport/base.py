@@ -85,10 +85,11 @@ class Transport(Protocol):
         address: npt.NDArray[np.uint8],
         count: int,
     ) -> int:
-        """Send the first ``count`` rows, leaving out those of length 0; return how many were accepted.
+        """Send the first ``count`` rows, leaving out those of length 0; return how many the system accepted.
 
-        ``data``: uint8[≥ count, any], ``length``: int32[≥ count], ``address``: uint8[≥ count, ADDRESS_BYTES]. A datagram that finds no
-        room is dropped and counted, never kept: the next one replaces it.
+        ``data``: uint8[≥ count, any], ``length``: int32[≥ count] bytes, ``address``: uint8[≥ count,
+        ADDRESS_BYTES]. A datagram
+        that finds no room is dropped and counted, never kept: the next one replaces it.
         """
 
     async def close(self) -> None:
@@ -107,8 +108,9 @@ def new_inbox(capacity: int, zeros: AllocateZeros = np.zeros) -> Inbox:
 async def bind(host: str, port: int) -> asyncio_dgram.DatagramServer:
     """Open the socket with asyncio-dgram, its buffers as large as the system allows. Raises TransportError.
 
-    An address is bound here and not by the event loop, which would look it up as if it were a name, in four threads that stay: 1 MB and
-    all that a process with threads may not do.
+    The socket is bound here and not by the event loop. The event loop would look an address up as if it were
+    a name, in four
+    threads that stay: they take 1 MB, and a process with threads must not fork.
     """
     address = await _resolved(host)
     owned = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

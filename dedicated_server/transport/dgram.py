@@ -15,14 +15,15 @@ from dedicated_server.protocol.datagrams import ROW_BYTES
 from dedicated_server.transport.base import Inbox, Traffic, bind, new_inbox
 
 Address = tuple[str, int]
-KNOWN_ADDRESSES: Final = 4_096  # addresses whose other form is remembered; a spoofing flood must not grow it
+# Addresses whose other form is remembered. The bound keeps a flood from spoofed addresses from growing it.
+KNOWN_ADDRESSES: Final = 4_096
 
 
 class DgramTransport:
     """asyncio-dgram's stream behind the transports' interface.
 
-    asyncio-dgram queues without bound. Here one task empties its queue as soon as anything is in it, straight into the
-    inbox, and drops what finds no row; another sends from a queue that drops its oldest.
+    asyncio-dgram queues without bound. Here one task empties its queue as soon as anything is in it, straight
+    into the inbox, and drops what finds no row; another sends from a queue that drops its oldest.
     """
 
     def __init__(self, stream: asyncio_dgram.DatagramServer, capacity: int) -> None:
@@ -67,7 +68,10 @@ class DgramTransport:
         address: npt.NDArray[np.uint8],
         count: int,
     ) -> int:
-        """Queue the rows for the sending task; when the queue is full its oldest give way, for newer state replaces older."""
+        """Queue the rows for the sending task. A full queue drops its oldest datagrams.
+
+        Newer state replaces older.
+        """
         queued = 0
         for row in np.flatnonzero(length[:count]):
             if len(self._outgoing) == self._outgoing.maxlen:

@@ -1,4 +1,7 @@
-"""A transport without a network: datagrams are handed in, and what was sent is kept. For warming up, and for tests."""
+"""A transport without a network, for warming up and for tests.
+
+Datagrams are handed in, and what was sent is kept.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from dedicated_server.transport.dgram import Address
 
 
 class MemoryTransport:
-    """Behaves as a socket at ``host``:``port`` that nothing ever gets lost on; the inbox is bounded as theirs are."""
+    """Behaves as a socket at ``host``:``port`` that loses nothing.
+
+    Its inbox is bounded, as those of real sockets are.
+    """
 
     def __init__(self, host: str = "192.0.2.1", port: int = 7_000, capacity: int = 1_024) -> None:
         self.host = host

@@ -1,7 +1,8 @@
 """The fast transport: all datagrams of a tick in one system call each way, made from compiled code.
 
-asyncio-dgram opens and binds the socket; its descriptor is then duplicated and the stream closed, so the socket lives on
-without an event loop reading from it behind our back. (Taking a reader away from a loop is private to each loop.)
+asyncio-dgram opens and binds the socket. Its descriptor is then duplicated and the stream closed, so that the
+socket lives on and no event loop reads from it. (How to take a reader away from a loop is private to each
+loop.)
 """
 
 from __future__ import annotations
@@ -47,7 +48,11 @@ MEMINFO_DROPS: Final = 8
 
 @njit(cache=True, nogil=True)
 def receive(descriptor: int, headers: Words, lengths: npt.NDArray[np.int32]) -> int:
-    """Fill the buffers that ``headers`` points at with what has arrived; write ``lengths``, return how many."""
+    """Fill the buffers that ``headers`` points at with the datagrams that have arrived; return how many.
+
+    ``headers``: uint64[capacity, HEADER_WORDS], struct mmsghdr. ``lengths``: int32[≥ capacity] bytes,
+    written.
+    """
     count = int(
         recvmmsg(
             np.int32(descriptor),
@@ -75,7 +80,13 @@ def send(
     addresses: npt.NDArray[np.uint8],
     count: int,
 ) -> tuple[int, int]:
-    """Send rows [0, count) whose length is not zero; return how many the kernel took, and how many it did not."""
+    """Send rows [0, count) whose length is not zero.
+
+    Return how many the kernel accepted and how many it refused.
+
+    ``headers``, ``vectors``: room for ``count`` struct mmsghdr and iovec. ``data``: uint8[≥ count, any];
+    ``lengths``: int32[≥ count] bytes; ``addresses``: uint8[≥ count, ADDRESS_BYTES].
+    """
     first_data, first_address = data.ctypes.data, addresses.ctypes.data
     wanted = 0
     for row in range(count):
@@ -118,7 +129,10 @@ class MmsgTransport:
 
     @functools.cached_property
     def inbox(self) -> Inbox:
-        """Where ``drain`` puts what arrived; made when it is first asked for, as an idle server has no use for its 2 MB."""
+        """Where ``drain`` puts what arrived.
+
+        Allocated at the first use, as an idle server needs none of its 2 MB.
+        """
         capacity = self._capacity
         inbox = new_inbox(capacity, self._arena.zeros)
         headers, vectors = message_headers(capacity, self._arena.zeros)
@@ -149,7 +163,7 @@ class MmsgTransport:
 
     @property
     def traffic(self) -> Traffic:
-        """What has passed; what the kernel dropped is asked of it here, not in the tick."""
+        """What has passed. The kernel is asked here how much it dropped, not in the tick."""
         if self._descriptor >= 0:
             answer = self._socket.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, MEMINFO.size)
             if len(answer) == MEMINFO.size:

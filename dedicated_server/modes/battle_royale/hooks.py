@@ -33,7 +33,7 @@ GOLDEN_TURN: Final = round(TURN * (3.0 - 5.0**0.5) / 2.0)  # Vogel's sunflower: 
 def spawn_positions(
     _mode: Mode, teams: npt.NDArray[np.int32], radius_m: float, generator: np.random.Generator
 ) -> npt.NDArray[np.float64]:
-    """Spread players evenly over a disc, as the seeds of a sunflower lie, who gets which place drawn by the seed."""
+    """Spread players evenly over a disc, as the seeds of a sunflower lie; the seed deals the places."""
     players = len(teams)
     places = np.empty((2, players))
     start = int(generator.integers(TURN))
@@ -61,7 +61,7 @@ def over(world_state: int) -> bool:
 
 
 def placements(world: World) -> npt.NDArray[np.int32]:
-    """Rank teams by who lived longest, then by health left, kills, damage dealt; those who never came are last."""
+    """Rank teams by how long they lived, then by health left, kills, damage dealt; absent teams come last."""
     status, body = world.status, world.body
 
     def key(members: npt.NDArray[np.bool_]) -> tuple[float, ...]:

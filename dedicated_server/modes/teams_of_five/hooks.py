@@ -31,7 +31,7 @@ BASE_RADIUS_M: Final = 6.0
 def spawn_positions(
     _mode: Mode, teams: npt.NDArray[np.int32], radius_m: float, generator: np.random.Generator
 ) -> npt.NDArray[np.float64]:
-    """Put each team in a small circle of its own, the circles evenly around the map's centre, turned by the seed."""
+    """Put each team in a small circle; the circles lie evenly around the map's centre, turned by the seed."""
     places = np.empty((2, len(teams)))
     names = np.unique(teams)
     start = int(generator.integers(TURN))

@@ -1,12 +1,14 @@
-"""Clock: which server tick a client shows its player, and which one the server is probably playing.
+"""A client's clock: which server tick it shows its player, and which tick the server is probably playing.
 
-Snapshots carry the server's tick; the network delays each of them differently. The snapshot that was delayed least in the last seconds
-gives the *line*, the newest tick that could have arrived by now. What is shown lies ``delay_ticks`` behind it, so far that in all but
-``STARVED_SHARE`` of the frames a snapshot at least as new as what is shown has arrived: late, lost and rare snapshots all make the
-delay longer, whatever the reason, and a quiet line makes it shorter again. What is shown never goes backwards, and runs at most
-``WARP`` faster or slower than time.
+Snapshots carry the server's tick; the network delays each of them differently. The snapshot that was delayed
+least in the last seconds gives the *newest possible tick*: the newest that could have arrived by now. What is
+shown lies ``delay_ticks`` behind it. The delay adapts until, in all but ``STARVED_SHARE`` of the frames, a
+snapshot at least as new as what is shown has arrived. Late, lost and rare snapshots all make the delay
+longer; a quiet network makes it shorter again. What is shown never goes backwards, and runs at most ``WARP``
+faster or slower than time.
 
-Few ticks are well spent here: the server puts its targets back for a shot by at most 15, the round trip included.
+The delay has to be short: for a shot the server rewinds its targets by at most 15 ticks, the round trip
+included.
 """
 
 from __future__ import annotations
@@ -16,26 +18,25 @@ import numpy as np
 from dedicated_server.native.compilation import STAGE, Records, njit
 from dedicated_server.protocol.fields import TICK_HZ
 
-WINDOW_S = (
-    2.0  # the line is that of the last one or two windows: a route that has become longer counts by then
-)
-STARVED_SHARE = (
-    0.04  # of frames in which the newest snapshot is older than what is shown; measured, see the tests
-)
+# The newest possible tick is that of the last one or two windows: a route that has become longer counts by
+# then.
+WINDOW_S = 2.0
+# Of the frames: the newest snapshot is older than what is shown. Measured, see the tests.
+STARVED_SHARE = 0.04
 GROWTH_TICKS = 0.25  # added in a frame that would have starved; what is taken away in the others follows
 DECAY_TICKS = GROWTH_TICKS * STARVED_SHARE / (1.0 - STARVED_SHARE)
 FIRST_DELAY_TICKS = 4.0
 MIN_DELAY_TICKS = 1.0
 MAX_DELAY_TICKS = 11.0  # with a round trip of 60 ms the limit of what the server rewinds
-OUTAGE_TICKS = 30.0  # a silence of half a second says nothing about jitter, and nothing is learnt from it
-GAIN = 0.1  # of the difference between what is shown and what should be, made up in a frame, within WARP
+OUTAGE_TICKS = 30.0  # a silence of half a second says nothing about jitter: the delay does not learn from it
+GAIN = 0.1  # share of the difference to the right tick that is made up in a frame, within WARP
 WARP = 0.1
 JUMP_TICKS = 15.0  # a difference that would take seconds to make up: jump
 
 CLOCK = np.dtype(
     [
         ("snapshot_tick", np.int64),  # newest taken in; 0: none yet
-        ("lead_ticks", np.float64),  # tick minus 60 times now, greatest of this window
+        ("lead_ticks", np.float64),  # tick minus TICK_HZ times now, the greatest of this window
         ("lead_before_ticks", np.float64),  # … and of the window before
         ("window_until_s", np.float64),
         ("delay_ticks", np.float64),
@@ -83,7 +84,10 @@ def clock_newest_tick(clocks: Records, index: int, now_s: float) -> float:
 
 @njit(cache=True, nogil=True, **STAGE)
 def clock_advance(clocks: Records, index: int, now_s: float) -> float:
-    """Go on by a frame; the server tick, with fraction, to be shown at ``now_s``, or 0.0 before the first snapshot."""
+    """Go on by a frame.
+
+    The server tick, with fraction, to be shown at ``now_s``, or 0.0 before the first snapshot.
+    """
     clock = clocks[index]
     if clock.snapshot_tick == 0:
         return 0.0
@@ -110,7 +114,7 @@ def clock_advance(clocks: Records, index: int, now_s: float) -> float:
 
 @njit(cache=True, nogil=True, **STAGE)
 def clock_server_tick(clocks: Records, index: int, now_s: float, rtt_s: float) -> float:
-    """The tick that the server is probably playing at ``now_s``, taking the way back for half of the round trip.
+    """The tick that the server is probably playing at ``now_s``; the way back counts as half the round trip.
 
     ``rtt_s`` is the session's, which has the wait for the server's tick in it: half a tick on average.
     """

@@ -1,8 +1,10 @@
-"""Interpolation: where others are shown, between two snapshots that have arrived, or a little beyond the newest.
+"""Interpolation: where other entities are shown, between two received snapshots or a little beyond the
+newest.
 
-Of each entity in view a client keeps its last records with their ticks. What is shown at a tick lies on the line between the records
-around it; when there is no later one, because it is late or lost, the entity runs on as it last ran, for at most ``MOST_AHEAD_TICKS``,
-and then stands. Whoever left the view and comes back, or moves further than anybody can run, appears in the new place.
+A client keeps the last records of each entity in view, with their ticks. At a tick between two records an
+entity is shown on the line between them. Where no later record has arrived, the entity runs on as it last
+ran, for at most ``MAX_EXTRAPOLATION_TICKS``, and then stands. An entity that left the view and comes back, or
+that moves further than any player can run, appears in the new place at once.
 """
 
 from __future__ import annotations
@@ -25,9 +27,8 @@ from dedicated_server.protocol.fields import (
     entity_flags,
 )
 
-RECORDS_KEPT = (
-    15  # records of one entity: more than the longest delay of `client_clock` in ticks, and no power of two
-)
+# Records of one entity: more than the longest delay of `clock` in ticks, and no power of two.
+RECORDS_KEPT = 15
 MAX_EXTRAPOLATION_TICKS = 12.0  # a fifth of a second: longer guesses are worse than standing still
 MAX_SPEED_M_PER_TICK = 0.25  # twice a run, and
 SLACK_M = 1.0  # for corrections: more than that was not run
@@ -38,16 +39,19 @@ _SLACK_UNITS = SLACK_M * POSITION_UNITS_PER_M
 
 
 class Interpolation(NamedTuple):
-    """The last records of each entity: C clients, E entities, rings of KEPT."""
+    """The last records of each entity: C clients, E entities, rings of RECORDS_KEPT."""
 
-    tick: Ints  # [C, E, KEPT]
-    record: Longs  # [C, E, KEPT]
+    tick: Ints  # [C, E, RECORDS_KEPT]
+    record: Longs  # [C, E, RECORDS_KEPT]
     newest: Ints  # [C, E]: place of the newest record in its ring
     held: Ints  # [C, E]: records there; 0: not in view
 
 
 def new_interpolation(capacity: int, entities: int) -> Interpolation:
-    """Allocate for so many clients of matches of at most so many entities: 184 bytes for each pair, once it is used."""
+    """Allocate for ``capacity`` clients of matches of at most ``entities``.
+
+    184 bytes for each pair, once it is used.
+    """
     rings = (capacity, entities, RECORDS_KEPT)
     return Interpolation(
         np.zeros(rings, np.int32),
@@ -59,7 +63,10 @@ def new_interpolation(capacity: int, entities: int) -> Interpolation:
 
 @njit(cache=True, nogil=True, **STAGE)
 def keep_records(kept: Interpolation, wire: ClientState, index: int) -> None:
-    """Keep the records of the snapshot that `client_receive` has just taken in; forget who is no longer in view."""
+    """Keep the records of the snapshot that `client_receive` has just read.
+
+    Forget entities that left the view.
+    """
     tick = wire.sessions[index].snapshot_tick
     for entity in range(wire.seen.shape[1]):
         seen_tick = wire.seen_tick[index, entity]
@@ -71,7 +78,7 @@ def keep_records(kept: Interpolation, wire: ClientState, index: int) -> None:
 
 @njit(cache=True, nogil=True, **INNER)
 def keep_record(kept: Interpolation, index: int, entity: int, tick: int, record: int) -> None:
-    """Keep one record of one entity; an older tick than the newest begins anew."""
+    """Keep one record of one entity. A tick older than the newest kept begins a new session."""
     count, newest = kept.held[index, entity], kept.newest[index, entity]
     if count > 0 and tick <= kept.tick[index, entity, newest]:  # a new session
         count = 0
@@ -84,10 +91,10 @@ def keep_record(kept: Interpolation, index: int, entity: int, tick: int, record:
 
 @njit(cache=True, nogil=True, **STAGE)
 def record_at(ticks: Ints, records: Longs, newest: int, count: int, view_tick: float) -> int:
-    """The record to be shown at ``view_tick``, packed as `fields` says; 0 when there is none.
+    """The record to be shown at ``view_tick``, packed as `fields` says; 0 where no record is kept.
 
-    ``ticks``, ``records``: one entity's rings, [KEPT]; ``count`` of them end at place ``newest``. Health and flags are those of the last
-    record not later than ``view_tick``.
+    ``ticks``, ``records``: one entity's rings, [RECORDS_KEPT]; the ``count`` newest of them end at place
+    ``newest``. Health and flags are those of the last record not later than ``view_tick``.
     """
     if count == 0:
         return 0

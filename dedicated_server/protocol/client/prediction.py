@@ -1,10 +1,11 @@
-"""Prediction: a client's own entity moves when its player says so, and is put right when the server says otherwise.
+"""Prediction: a client's own entity moves at its player's input, and the server's word corrects it.
 
-Each input is played at once, by the arithmetic of the server. A snapshot says where the server has the entity after which input; when the
-client had predicted another place for that input, it begins again there and plays all later inputs once more. What the player is
-shown glides to the new place instead of jumping.
+The client plays each input at once, with the server's arithmetic. A snapshot says where the server has the
+entity after which input. Where the client had predicted another place for that input, it starts there again
+and replays all later inputs. The player is shown a glide to the new place, not a jump.
 
-The error of each comparison is measured: it is zero, but for the wire's 1/64 m, as long as the server plays every input.
+The error of each comparison is measured. It is zero, but for the wire's 1/64 m, as long as the server plays
+every input.
 """
 
 from __future__ import annotations
@@ -30,9 +31,8 @@ from dedicated_server.protocol.inputs import INPUT_MOVE_X, INPUT_MOVE_Y, INPUT_R
 from dedicated_server.protocol.modes import MODE_CARDS
 
 TOLERANCE_M = 2.0 / POSITION_UNITS_PER_M  # twice the wire's rounding, along both axes
-SNAP_M = (
-    2.0  # a correction by more is shown at once: nobody glides across a map to where they come back to life
-)
+# A larger correction is shown at once: nobody glides across a map to where they come back to life.
+SNAP_M = 2.0
 GLIDE = 0.85  # of what is left of a correction after a frame: a tenth after a quarter of a second
 
 
@@ -77,7 +77,7 @@ class Prediction(NamedTuple):
 
 
 def new_prediction(capacity: int, movement: Movement) -> Prediction:
-    """Allocate for so many clients that play in one mode."""
+    """Allocate for ``capacity`` clients that play in one mode."""
     own = np.zeros(capacity, OWN)
     own["input_tick"] = -1
     own["step_m"], own["map_half_m"] = movement
@@ -100,7 +100,10 @@ def forget_prediction(prediction: Prediction, index: int) -> None:
 def run_step(
     x_m: float, y_m: float, move_x: int, move_y: int, step_m: float, map_half_m: float
 ) -> tuple[float, float]:
-    """Where one input takes an entity: the server's arithmetic, to the last bit."""
+    """Where one input takes an entity, in metres.
+
+    The server's arithmetic (`simulation.movement`), to the last bit.
+    """
     east, north = move_x / 127.0, move_y / 127.0
     square = east * east + north * north
     if square > 1.0:
@@ -125,7 +128,7 @@ def predict(prediction: Prediction, wire: ClientState, index: int) -> None:
 
 @njit(cache=True, nogil=True, **STAGE)
 def reconcile(prediction: Prediction, wire: ClientState, index: int) -> None:
-    """Compare with the snapshot that `client_receive` has just taken in, if it tells of the own entity."""
+    """Compare the prediction with the snapshot just received, where that holds the own entity."""
     own, session = prediction.own[index], wire.sessions[index]
     entity = session.own_entity
     if wire.seen_tick[index, entity] != session.snapshot_tick:
@@ -170,7 +173,10 @@ def _begin_at(prediction: Prediction, index: int, tick: int, x_m: float, y_m: fl
 
 @njit(cache=True, nogil=True, **INNER)
 def _play(prediction: Prediction, wire: ClientState, index: int, after: int) -> None:
-    """Play the inputs after client tick ``after``; those that have left the ring are played as the oldest in it."""
+    """Play the inputs after client tick ``after``.
+
+    The ring's oldest stands in for those that have left it.
+    """
     own, session = prediction.own[index], wire.sessions[index]
     for tick in range(max(after, session.input_tick - INPUT_RING) + 1, session.input_tick + 1):
         row = session.inputs[tick % INPUT_RING]

@@ -62,7 +62,10 @@ _RTT_GAIN = 0.125
 
 @njit(cache=True, nogil=True, **STAGE)
 def client_receive(state: ClientState, index: int, datagram: Bytes, length: int, now_s: float) -> int:
-    """Take in one datagram of client ``index``; what it was, RECEIVED_…. See `client` for the arguments."""
+    """Read one datagram of client ``index``; return what it was, RECEIVED_….
+
+    `client.sessions` describes the arguments.
+    """
     session = state.sessions[index]
     if length < 1 or length > datagrams.MAX_DATAGRAM_BYTES:
         return _drop(state, datagrams.CLIENT_DROP_LENGTH)
@@ -150,7 +153,7 @@ def _receive_sealed(
 
 @njit(cache=True, nogil=True, **INNER)
 def _take_snapshot(state: ClientState, session: Row, index: int, bits: int, now_s: float) -> int:
-    """Decode a snapshot; one older than the newest is dropped, as it would show the past."""
+    """Decode a snapshot. One older than the newest is dropped, as it would show the past."""
     words = state.scratch
     # A stream that ends early reads as zeros, not as what an earlier datagram left. The end is checked last.
     for word in range(bits >> 6, words.shape[0]):
@@ -201,7 +204,7 @@ def _acknowledge(session: Row, tick: int) -> None:
 
 @njit(cache=True, nogil=True, **INNER)
 def _measure_round_trip(session: Row, echo: int, lag: int, now_s: float) -> None:
-    """From the first sending of a client tick to the snapshot that reports it: with the server's wait."""
+    """Measure from the sending of a client tick to the snapshot that reports it, with the server's wait."""
     if echo > session.input_echo and echo <= session.input_tick:
         if session.input_tick - echo < SENT_RING:
             sample = now_s - session.sent_at_s[echo % SENT_RING]
@@ -218,7 +221,7 @@ def _measure_round_trip(session: Row, echo: int, lag: int, now_s: float) -> None
 def _read_reliable(
     state: ClientState, session: Row, index: int, words: Words, position: int, bits: int
 ) -> int:
-    """Deliver the messages that are new, in order, each once."""
+    """Deliver the new messages in order, each once; return the position behind them."""
     has_messages = take_int(words, position, 1)
     position += 1
     if has_messages == 0:
@@ -297,7 +300,7 @@ def _read_records(
     base_age: int,
     gap_bits: int,
 ) -> tuple[int, int]:
-    """Decode all records; the position behind them, and a reason to drop the rest, or −1."""
+    """Decode all records; return the position behind them, and the reason to drop the rest, or −1."""
     count = take_int(words, position, RECORD_COUNT_BITS)
     position += RECORD_COUNT_BITS
     entity = int64(-1)

@@ -1,9 +1,9 @@
 """Many clients of the fast lane in one process, with kernels to be called from other kernels.
 
-How a swarm uses it::
+How it is used::
 
     clients = ClientSessions(capacity=200, entities=100)
-    index = clients.add(connect_token)  # raises BadToken; send to clients.address_of(index)
+    index = clients.add(connect_token)  # raises ConnectTokenError; send to clients.address_of(index)
     # compiled, for each datagram that arrived:
     result = client_receive(state, index, datagram, length, now_s)
     # compiled, once a client frame (60 Hz), for each client:
@@ -54,56 +54,19 @@ import numpy as np
 
 from dedicated_server.errors import DedicatedServerError
 from dedicated_server.protocol import connect_token, datagrams
-from dedicated_server.protocol.client.receive import (
-    RECEIVED_CHALLENGE,
-    RECEIVED_DROPPED,
-    RECEIVED_KEEP_ALIVE,
-    RECEIVED_SNAPSHOT,
-    client_receive,
-)
 from dedicated_server.protocol.client.state import (
     CLIENT_CONNECTED,
     CLIENT_FREE,
     CLIENT_GONE,
     CLIENT_LEAVING,
     CLIENT_REQUESTING,
-    CLIENT_RESPONDING,
-    CLIENT_TIMED_OUT,
-    EVENT_A,
-    EVENT_B,
-    EVENT_KIND,
-    EVENT_RING,
     SESSION,
-    ClientState,
     allocate,
 )
-from dedicated_server.protocol.client.transmit import client_transmit
-
-__all__ = [
-    "CLIENT_CONNECTED",
-    "CLIENT_FREE",
-    "CLIENT_GONE",
-    "CLIENT_LEAVING",
-    "CLIENT_REQUESTING",
-    "CLIENT_RESPONDING",
-    "CLIENT_TIMED_OUT",
-    "EVENT_A",
-    "EVENT_B",
-    "EVENT_KIND",
-    "EVENT_RING",
-    "RECEIVED_CHALLENGE",
-    "RECEIVED_DROPPED",
-    "RECEIVED_KEEP_ALIVE",
-    "RECEIVED_SNAPSHOT",
-    "ClientSessions",
-    "ClientState",
-    "client_receive",
-    "client_transmit",
-]
 
 
 class ClientCapacityError(DedicatedServerError, RuntimeError):
-    """All client indexes are in use: free one, or make ClientSessions larger."""
+    """Raised when all client indexes are in use. Free one, or make ClientSessions larger."""
 
 
 class ClientSessions:

@@ -89,7 +89,10 @@ class ClientState(NamedTuple):
 
 
 def allocate(capacity: int, entities: int) -> ClientState:
-    """State for so many clients of matches of at most so many entities. Untouched history costs no memory."""
+    """Allocate for ``capacity`` clients of matches of at most ``entities``.
+
+    Untouched history costs no memory.
+    """
     sessions = np.zeros(capacity, SESSION)
     return ClientState(
         sessions=sessions,

@@ -42,7 +42,10 @@ def client_transmit(
     view_tick: int,
     out: Bytes,
 ) -> int:
-    """Write what client ``index`` has to send now; its length, or 0. See `client` for the arguments."""
+    """Write what client ``index`` has to send now; return its length, or 0.
+
+    `client.sessions` describes the arguments.
+    """
     session = state.sessions[index]
     length = 0
     if session.state == CLIENT_CONNECTED:

@@ -1,18 +1,18 @@
-"""What a client's player is shown: clock, prediction and interpolation together, for many clients in one process.
+"""What a client's player is shown: clock, prediction and interpolation together, for many clients.
 
-How a swarm uses it, beside `client`::
+How it is used beside `client.sessions`::
 
     view = new_view(capacity=200, entities=100, movement=MOVEMENT["battle_royale"])
-    # compiled, behind each client_receive that returned RECEIVED_SNAPSHOT:
+    # compiled, after each client_receive that returned RECEIVED_SNAPSHOT:
     view_received(view, state, index, now_s)
     # compiled, once a client frame: decide by view.shown[index], then send
     view_tick = view_frame(view, state, index, now_s)
     length = client_transmit(state, index, now_s, move_x, move_y, yaw, buttons, view_tick, out)
     view_sent(view, state, index)
 
-``view.shown`` int64[C, E] holds records packed like those of ``state.seen``, and takes their place: others where they are shown, the
-client's own entity where it is predicted. ``state.seen_tick`` says as before who is in view. ``forget(view, index)`` before an index is
-given to another client.
+``view.shown`` int64[C, E] holds records packed like those of ``state.seen``, and takes their place: other
+entities where they are shown, the client's own where it is predicted. ``state.seen_tick`` still says which
+entities are in view. Call ``forget(view, index)`` before an index is given to another client.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ClientView(NamedTuple):
 
 
 def new_view(capacity: int, entities: int, movement: Movement) -> ClientView:
-    """Allocate for so many clients of matches of at most so many entities."""
+    """Allocate for ``capacity`` clients of matches of at most ``entities`` that play by ``movement``."""
     return ClientView(
         new_clocks(capacity),
         new_prediction(capacity, movement),
@@ -80,7 +80,10 @@ def view_received(view: ClientView, wire: ClientState, index: int, now_s: float)
 
 @njit(cache=True, nogil=True, **STAGE)
 def view_frame(view: ClientView, wire: ClientState, index: int, now_s: float) -> int:
-    """Show a frame: fill ``view.shown[index]``; the server tick that it shows, for `client_transmit`."""
+    """Fill ``view.shown[index]`` for a frame at ``now_s``.
+
+    Return the server tick that it shows, for `client_transmit`.
+    """
     tick = clock_advance(view.clocks, index, now_s)
     shown, kept = view.shown[index], view.kept
     for entity in range(len(shown)):
@@ -100,7 +103,7 @@ def view_frame(view: ClientView, wire: ClientState, index: int, now_s: float) ->
 
 @njit(cache=True, nogil=True, **INNER)
 def own_record(prediction: Prediction, wire: ClientState, index: int, otherwise: int) -> int:
-    """The own entity where it is predicted; ``otherwise`` while nothing is."""
+    """The record of the own entity where it is predicted; ``otherwise`` before the first snapshot."""
     own = prediction.own[index]
     if own.input_tick < 0:
         return otherwise

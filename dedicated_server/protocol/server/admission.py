@@ -2,6 +2,9 @@
 
 Nothing is remembered between request and response: the cookie carries it. The cheap checks come first, and
 what a token costs to open (2 µs) is bounded per batch, so that a flood cannot eat the tick.
+
+The address table finds the slot of a datagram's source address and is at most a quarter full. It holds only
+addresses that answered a challenge, so nobody can fill it from outside.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ def address_key(address: Bytes) -> int:
 
 @njit(cache=True, nogil=True, **INNER)
 def _place(table: Longs, key: int) -> int:
-    """Where the key is, or where it would go."""
+    """The place of the key in the table, or the empty place where it would go."""
     mask = table.shape[1] - 1
     place: int = ((key * _SPREAD) >> int64(32)) & mask
     while table[0, place] != 0 and table[0, place] != key:
@@ -50,14 +53,17 @@ def _place(table: Longs, key: int) -> int:
 
 @njit(cache=True, nogil=True, **STAGE)
 def find_slot(table: Longs, key: int) -> int:
-    """The slot of an address, or −1."""
+    """Find the slot of an address by its `address_key`; −1 where there is none. ``table``.
+
+    Int64[2, T], keys and slots.
+    """
     place = _place(table, key)
     return table[1, place] if key != 0 and table[0, place] == key else int64(-1)
 
 
 @njit(cache=True, nogil=True, **STAGE)
 def bind_address(table: Longs, slots: Records, slot: int, address: Bytes) -> None:
-    """Give an address to a slot; whoever had it loses it. Builds the table anew: handshakes are rare."""
+    """Give an address to a slot; a slot that had it loses it. Rebuilds the table, as handshakes are rare."""
     key = address_key(address)
     for other in range(slots.shape[0]):
         if address_key(slots[other].address) == key:
@@ -153,7 +159,7 @@ def _check_before_opening(
 
 @njit(cache=True, nogil=True, **INNER)
 def _open_token(state: ServerState, datagram: Bytes, address: Bytes) -> int:
-    """Open the private part into the workspace and check whom, what and where it is for."""
+    """Open the private part into the workspace; check that it is for this match, this server and this player."""
     identity = state.identity[0]
     private = state.workspace
     at = datagram.ctypes.data

@@ -1,4 +1,4 @@
-"""The first stage of a tick: open, verify, replay-check, decode, acknowledge; notice who went silent."""
+"""The first stage of a tick: open datagrams, check replays, decode, acknowledge; time out silent clients."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ _AGES = HISTORY_TICKS - 1
 def open_batch(
     state: ServerState, batch: Bytes, lengths: Ints, senders: Bytes, count: int, now_s: float, tick: int
 ) -> None:
-    """Take in ``count`` datagrams; see `server_wire` for the arrays. Never raises, whatever they hold."""
+    """Open and read ``count`` datagrams; `wire` describes the arrays.
+
+    Never raises, whatever the datagrams hold.
+    """
     state.out_count[0] = 0
     state.identity[0].handshakes = 0
     state.per_slot[NEWLY_CONNECTED, :] = 0

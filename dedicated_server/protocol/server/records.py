@@ -2,15 +2,16 @@
 
 A record is three parts, bit-packed behind each other::
 
-    gap       the entity indexes between the previous record's and this one (−1 before the first), as a Rice code:
-              gap >> gap_bits one bits and a zero bit, then the low gap_bits bits of the gap
+    gap       the entity indexes between the previous record's and this one (−1 before the first), as a Rice
+              code: gap >> gap_bits one bits and a zero bit, then the low gap_bits bits of the gap
     baseline  0: base_age ticks ago, as the head says
               1: its own age in 6 bits; an age of 0 means none: the record is whole
     body      whole: ENTITY_FIELDS, 57 bits; else a difference as `delta` has it
 
-Two caches live for a tick. A body looks the same to every client that needs it: (entity, age) is encoded once, 650 encodings
-instead of 8,500 for 100 players who all see each other. And where all see all, whole runs look the same: the records of the same
-entities out of 64, all against the head's baseline, are put together once and copied a word at a time: 140 → 45 µs a tick.
+Two caches live for a tick. A body is the same for every client that needs it: each (entity, age) is encoded
+once, 650 encodings instead of 8,500 for 100 players who all see each other. And where all see all, whole runs
+are the same: the records of the same entities out of 64, all against the head's baseline, are put together
+once and copied a word at a time, which takes 45 µs a tick instead of 140.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ def age_of(baseline: int, tick: int) -> int:
 
 @njit(cache=True, nogil=True, **INNER)
 def common_age(baselines: Ints, selected: Ints, count: int, tick: int) -> int:
-    """The age of most of the selected entities' baselines, if one has a majority: by Boyer and Moore's vote over a few of them."""
+    """The age that most of the selected entities' baselines have, if one has a majority.
+
+    By Boyer and Moore's majority vote, over about VOTERS of them.
+    """
     elected = votes = int64(0)
     for place in range(0, count, 1 + count // VOTERS):
         age = age_of(baselines[selected[place]], tick)
@@ -81,10 +85,13 @@ def select_what_fits(
     gap_bits: int,
     bits_left: int,
 ) -> int:
-    """Make ``members`` of the entities whose records fit, in order of importance; how many.
+    """Put the entities whose records fit into the set ``members``, in order of importance.
 
-    Those whose baseline is not the head's are ``odd``. What the gaps cost beyond their fixed part is bounded by the number of players,
-    whoever is in the set: taking that off beforehand makes every record's cost its own, and wastes 1 % of a full datagram.
+    Return how many fitted.
+
+    Those whose baseline is not the head's go into the set ``odd`` too. The cost of all gaps beyond their
+    fixed part is bounded by the number of players, whichever entities are in the set. Subtracting that bound
+    beforehand makes the cost of every record its own, and wastes 1 % of a full datagram.
     """
     members, odd = state.sets[MEMBERS], state.sets[ODD]
     members[:] = np.uint64(0)
@@ -115,7 +122,7 @@ def select_what_fits(
 def write_records(
     state: ServerState, words: Words, position: int, tick: int, client: int, base_age: int, gap_bits: int
 ) -> int:
-    """Write the records of the set ``members`` by ascending entity index; the position behind them."""
+    """Write the records of the set ``members`` by ascending entity index; return the position behind them."""
     baselines = state.views[BASELINE, client]
     begin = position
     carry = words[position >> 6]
@@ -194,7 +201,10 @@ def _write_group(
     base_age: int,
     gap_bits: int,
 ) -> tuple[int, np.uint64, int, int, int]:
-    """Write the records of up to 64 entities from ``first`` on; position, carry, records changed, their bits, whole records."""
+    """Write the records of up to 64 entities from ``first`` on.
+
+    Returns position, carry, number of changed records, their bits, number of whole records.
+    """
     changed = changed_bits = full = int64(0)
     while members != 0:
         entity = first + trailing_zeros(members)
@@ -230,9 +240,10 @@ def _put_gap(words: Words, position: int, carry: np.uint64, gap: int, gap_bits: 
 
 @njit(cache=True, nogil=True, **INNER)
 def _put(words: Words, position: int, carry: np.uint64, value: np.uint64, bits: int) -> tuple[int, np.uint64]:
-    """`bits.append` for many values in a row: the word that is being filled is ``carry`` and is never read back.
+    """Append a value, as `bits.append` does, for many values in a row.
 
-    Every word left behind is in memory; at the end the carry has to be written by the caller.
+    The word being filled is ``carry``: it is never read back from memory. The caller must write the last
+    carry.
     """
     shift = np.uint64(position & 63)
     filled = carry | (value << shift)

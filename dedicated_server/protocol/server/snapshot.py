@@ -2,7 +2,7 @@
 
 Layout, bit-packed: SNAPSHOT_FIELDS; then, each behind a flag bit, the reliable section, the match state,
 the hints, and the leaves (count in 6 bits, entity indexes of 11); then the number of records in 9 bits, and
-the records by ascending entity index, which are `snapshot_records`.
+the records by ascending entity index, as `records` writes them.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ from dedicated_server.protocol.server.state import (
 )
 
 MATCH_EVERY_TICKS = 8
-PREFETCH_CLIENTS = 4  # clients whose memory is on its way while one snapshot is written
-HEAD_BYTES = 64  # of a snapshot, and
-RECORD_BYTES = 5  # of a record: what is fetched of the place where it will be written
+PREFETCH_CLIENTS = 4  # clients whose memory is being fetched while one snapshot is written
+HEAD_BYTES = 64  # prefetched of the memory that a snapshot will be written to: for its head,
+RECORD_BYTES = 5  # and for each record
 DENSE = 16  # entities in a line of memory: with one selected in every line, lines are fetched in a row
 
 _AGE_MASK = HISTORY_TICKS - 1
@@ -77,7 +77,7 @@ def encode_batch(
     match_state: Ints,
     hints: Ints,
 ) -> None:
-    """Write every connected client's snapshot of ``tick``; see `server_wire` for the arrays."""
+    """Write every connected client's snapshot of ``tick``; `wire` describes the arrays."""
     for entity in range(state.history.shape[1]):
         state.history[tick & _AGE_MASK, entity] = world[entity]
     clients = state.status.shape[0]
@@ -97,13 +97,19 @@ def encode_batch(
 
 
 @njit(cache=True, nogil=True, **INNER)
+def prefetch_plain(state: ServerState, client: int, records: int) -> None:
+    """Prefetch the memory into which a client's snapshot of so many records will be written."""
+    prefetch(state.plain[client].ctypes.data, HEAD_BYTES + RECORD_BYTES * records)
+
+
+@njit(cache=True, nogil=True, **INNER)
 def _prefetch_snapshot(
     state: ServerState, tick: int, client: int, selected: Ints, selected_count: int
 ) -> None:
-    """Fetch what the snapshot of a client whose turn comes soon needs and others do not."""
+    """Prefetch what the snapshot of one client needs and others do not."""
     count = max(selected_count, 0)
     prefetch(state.slots[client : client + 1].ctypes.data, SLOT_HEAD_BYTES)
-    prefetch(state.plain[client].ctypes.data, HEAD_BYTES + RECORD_BYTES * count)
+    prefetch_plain(state, client, count)
     sent = state.sent[client, tick & _AGE_MASK]
     prefetch(sent.ctypes.data, 8 * sent.size)
     baselines = state.views[BASELINE, client]
@@ -143,12 +149,12 @@ def _encode_snapshot(
     slot = state.slots[client]
     words = state.plain[client]
     budget = min(int64(state.per_slot[BUDGET_BYTES, client]), datagrams.MAX_DATAGRAM_BYTES)
-    most_bits = 8 * (budget - datagrams.HEADER_BYTES - sealing.tag_bytes(slot.cipher))
+    budget_bits = 8 * (budget - datagrams.HEADER_BYTES - sealing.tag_bytes(slot.cipher))
     base_age = common_age(state.views[BASELINE, client], selected, selected_count, tick)
-    gap_bits = gap_bits_for(state.status.shape[0], selected_count, most_bits)
+    gap_bits = gap_bits_for(state.status.shape[0], selected_count, budget_bits)
 
     position = _write_head(state, words, tick, client, base_age, gap_bits)
-    position = write_reliable(words, position, slot, most_bits // 2 - position)
+    position = write_reliable(words, position, slot, budget_bits // 2 - position)
     position = _write_match(state, words, position, client, tick, match_state)
     position = append(words, position, int64(hints != 0), 1)
     if hints != 0:
@@ -158,7 +164,7 @@ def _encode_snapshot(
 
     fitting = select_what_fits(
         state, tick, client, selected, selected_count, base_age, gap_bits,
-        most_bits - position - RECORD_COUNT_BITS,
+        budget_bits - position - RECORD_COUNT_BITS,
     )  # fmt: skip
     position = append(words, position, fitting, RECORD_COUNT_BITS)
     position = write_records(state, words, position, tick, client, base_age, gap_bits)
@@ -215,7 +221,7 @@ def _write_leaves(
     selected_count: int,
     sent: Words,
 ) -> int:
-    """Say who left, until acknowledged; whoever is selected again has come back instead."""
+    """Write the entities that left, until acknowledged; one that is selected again has come back instead."""
     leaving = state.leaving[client]
     count = int64(state.per_slot[LEAVING_COUNT, client])
     for place in range(count - 1, -1, -1):

@@ -43,7 +43,8 @@ RELIABLE_RING = 128
     NEWCOMER,
 ) = range(11)
 
-# Values of NEWCOMER: whether a slot's player has been given it while the match runs, and is still to come or comes in this tick.
+# Values of NEWCOMER, for a slot that was given to a player while the match runs: the player is still to come,
+# or arrives in this tick.
 EXPECTED, ARRIVES = 1, 2
 
 # Planes of ServerState.views.
@@ -147,7 +148,7 @@ def allocate(
     time_out_s: float,
     zeros: AllocateZeros = np.zeros,
 ) -> ServerState:
-    """State for a match; ``secret``: 48 bytes of this server alone, cookie key and salt prefix; ``zeros`` allocates."""
+    """Allocate the state of a match; arguments as of `wire.ServerWire`, ``zeros`` allocates arrays."""
     n = len(player_ids)
     slots = zeros(n, SLOT)
     slots["player_id"] = player_ids

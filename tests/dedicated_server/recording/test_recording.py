@@ -194,14 +194,14 @@ def hostile_chunks(draw: st.DrawFn) -> Chunk:
     ticks = draw(st.integers(1, 4))
     sums = {
         name: draw(st.lists(st.integers(0, 3), min_size=ticks, max_size=ticks))
-        for name in ("passages", "heard")
+        for name in ("changes", "updates")
     }
-    rows = draw(st.lists(st.integers(0, 3), min_size=sum(sums["heard"]), max_size=sum(sums["heard"])))
-    counts = (ticks, sum(sums["passages"]), len(rows), sum(rows))
+    rows = draw(st.lists(st.integers(0, 3), min_size=sum(sums["updates"]), max_size=sum(sums["updates"])))
+    counts = (ticks, sum(sums["changes"]), len(rows), sum(rows))
     chunk = new_chunk(counts)
     for name, (_, of) in COLUMNS.items():
         column = getattr(chunk, name)
-        if name in sums or name == "heard_rows":
+        if name in sums or name == "update_rows":
             column[:] = sums.get(name, rows)
         else:
             column[:] = draw(st.lists(integers[name], min_size=counts[of], max_size=counts[of]))
@@ -333,7 +333,7 @@ def test_a_description_is_read_back_as_it_was(recorded: Path) -> None:
     assert read_config(described) == config(4, spawn_radius_m=150.0, match_s=12.0)
 
 
-heard = st.lists(  # (client, how far on from its newest, how many inputs), several a tick
+updates = st.lists(  # (client, how far on from its newest, how many inputs), several a tick
     st.lists(
         st.tuples(st.integers(0, 2), st.integers(-3, 70), st.integers(0, 16), st.booleans()), max_size=4
     ),
@@ -342,7 +342,7 @@ heard = st.lists(  # (client, how far on from its newest, how many inputs), seve
 )
 
 
-@given(script=heard, seed=st.integers(0, 2**32 - 1))
+@given(script=updates, seed=st.integers(0, 2**32 - 1))
 @settings(deadline=None)
 def test_what_is_gathered_and_put_back_is_what_the_wire_had(
     script: list[list[tuple[int, int, int, bool]]], seed: int
