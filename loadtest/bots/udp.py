@@ -16,6 +16,16 @@ import numpy.typing as npt
 from numba import types
 
 from dedicated_server.native.compilation import STAGE, njit
+from dedicated_server.native.mmsg import (
+    CONTROL,
+    CONTROL_LENGTH,
+    DATA_LENGTH,
+    HEADER_WORDS,
+    MSG_DONTWAIT,
+    VECTOR,
+    VECTOR_LENGTH,
+    recvmmsg,
+)
 
 RECEIVE_BUFFER_BYTES = (
     1 << 18
@@ -28,17 +38,11 @@ UNUSED = -1  # no socket
 
 SO_TIMESTAMPNS = 35  # of Linux; the message that comes with each datagram has the same number
 
-# struct mmsghdr on 64-bit Linux as eight words; 32-bit members lie in the lower half of theirs
-_VECTOR, _VECTOR_LENGTH, _CONTROL, _CONTROL_LENGTH, _DATA_LENGTH, _HEADER_WORDS = 2, 3, 4, 5, 7, 8
 # struct cmsghdr with its struct timespec as four words: length; level and type; seconds; nanoseconds
 _CONTROL_WORDS, _SECONDS, _NANOSECONDS = 4, 2, 3
 _CONTROL_BYTES = 8 * _CONTROL_WORDS
-_DONT_WAIT = 0x40
 
 _recv = types.ExternalFunction("recv", types.intp(types.int32, types.uintp, types.uintp, types.int32))
-_recvmmsg = types.ExternalFunction(
-    "recvmmsg", types.int32(types.int32, types.uintp, types.uint32, types.int32, types.uintp)
-)
 _send = types.ExternalFunction("send", types.intp(types.int32, types.uintp, types.uintp, types.int32))
 
 
@@ -62,16 +66,16 @@ def new_inbox() -> Inbox:
     """Allocate, and point everything at everything; it must stay where it is."""
     inbox = Inbox(
         np.zeros((MAX_BATCH_DATAGRAMS, DATAGRAM_BYTES), np.uint8),
-        np.zeros((MAX_BATCH_DATAGRAMS, _HEADER_WORDS), np.uint64),
+        np.zeros((MAX_BATCH_DATAGRAMS, HEADER_WORDS), np.uint64),
         np.zeros((MAX_BATCH_DATAGRAMS, 2), np.uint64),
         np.zeros((MAX_BATCH_DATAGRAMS, _CONTROL_WORDS), np.int64),
     )
     for row in range(MAX_BATCH_DATAGRAMS):
         inbox.vectors[row] = inbox.data[row].ctypes.data, DATAGRAM_BYTES
-        inbox.headers[row, _VECTOR] = inbox.vectors[row].ctypes.data
-        inbox.headers[row, _VECTOR_LENGTH] = 1
-        inbox.headers[row, _CONTROL] = inbox.control[row].ctypes.data
-        inbox.headers[row, _CONTROL_LENGTH] = _CONTROL_BYTES
+        inbox.headers[row, VECTOR] = inbox.vectors[row].ctypes.data
+        inbox.headers[row, VECTOR_LENGTH] = 1
+        inbox.headers[row, CONTROL] = inbox.control[row].ctypes.data
+        inbox.headers[row, CONTROL_LENGTH] = _CONTROL_BYTES
     return inbox
 
 
@@ -106,19 +110,19 @@ def receive_batch(descriptor: int, inbox: Inbox, lengths: npt.NDArray[np.int64])
     """
     headers = inbox.headers
     count = int(
-        _recvmmsg(
+        recvmmsg(
             np.int32(descriptor),
             np.uintp(headers.ctypes.data),
             np.uint32(MAX_BATCH_DATAGRAMS),
-            np.int32(_DONT_WAIT),
+            np.int32(MSG_DONTWAIT),
             np.uintp(0),
         )
     )
     for row in range(count):
-        lengths[row] = np.int64(headers[row, _DATA_LENGTH] & np.uint64(0xFFFFFFFF))
-        if headers[row, _CONTROL_LENGTH] < np.uint64(_CONTROL_BYTES):
+        lengths[row] = np.int64(headers[row, DATA_LENGTH] & np.uint64(0xFFFFFFFF))
+        if headers[row, CONTROL_LENGTH] < np.uint64(_CONTROL_BYTES):
             inbox.control[row, _SECONDS] = 0
-        headers[row, _CONTROL_LENGTH] = np.uint64(_CONTROL_BYTES)  # the kernel wrote what it used
+        headers[row, CONTROL_LENGTH] = np.uint64(_CONTROL_BYTES)  # the kernel wrote what it used
     return max(count, 0)
 
 
