@@ -35,6 +35,8 @@ MAX_BUFFERED_EVENTS = 50_000  # in memory: about 50 MB
 FLUSH_S = 10.0  # every flush makes a file for each kind; a shorter time makes many small files
 POLL_MS = 250
 MAX_POLL_RECORDS = 2_000
+SESSION_TIMEOUT_MS = 10_000  # Kafka's default: nothing waits for this consumer
+HEARTBEAT_MS = 3_000
 STANDBY_RETRY_S = 1.0
 RETRY_S = 1.0
 START_TIMEOUT_S = 30.0
@@ -115,6 +117,8 @@ class Writer:
             enable_auto_commit=False,  # offsets are in the lake, in the commit that publishes the files
             auto_offset_reset="earliest",
             max_poll_records=MAX_POLL_RECORDS,
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
         )
         kafka.subscribe(self._topics, listener=RebalanceListener(self._on_rebalance))
         try:

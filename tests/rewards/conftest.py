@@ -10,10 +10,26 @@ import pytest
 from launchday.clock import SystemClock
 from launchday.engines import ApacheKafka, Broker
 from launchday.settings import Settings
+from rewards.analytics import writer
+from rewards.consumer import consumer
 from rewards.events import EventProducer, Source
 from tests.optional import needs
 from tests.rewards.examples import SOURCE
 from tests.rewards.running import Gate
+
+
+@pytest.fixture(autouse=True)
+def short_sessions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Group sessions of 1.5 s on the embedded broker, which waits for half a session when a group begins and for a whole
+    one before it lets a second member in. Apache Kafka does not wait, and takes none below 6 s."""
+    parameters = getattr(request.node, "callspec", None)
+    if "apache_settings" in request.fixturenames or (
+        parameters and parameters.params.get("either_broker") == "apache"
+    ):
+        return
+    for module in (consumer, writer):
+        monkeypatch.setattr(module, "SESSION_TIMEOUT_MS", 1_500)
+        monkeypatch.setattr(module, "HEARTBEAT_MS", 500)
 
 
 @pytest.fixture

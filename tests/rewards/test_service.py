@@ -31,11 +31,20 @@ def service_settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"rewards_port": free_port()})
 
 
+# What the fixture short_sessions does in this process.
+SHORT_SESSIONS = """
+import runpy
+from rewards.consumer import consumer
+consumer.SESSION_TIMEOUT_MS, consumer.HEARTBEAT_MS = 1_500, 500
+runpy.run_module("rewards", run_name="__main__")
+"""
+
+
 @contextlib.contextmanager
-def service(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    """``python -m rewards`` with these settings."""
+def service(settings: Settings, *, as_it_is: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    """``python -m rewards`` with these settings, and, but for ``as_it_is``, with short group sessions."""
     child = child_processes.spawn(
-        [sys.executable, "-m", "rewards"],
+        [sys.executable, *(["-m", "rewards"] if as_it_is else ["-c", SHORT_SESSIONS])],
         log=settings.state_dir / "rewards.log",
         env={**os.environ, **environment(settings)},
     )
@@ -88,7 +97,7 @@ async def test_the_service_tells_its_health_metrics_and_counters_and_stops_on_re
     service_settings: Settings,
 ) -> None:
     settings = service_settings
-    with service(settings) as child:
+    with service(settings, as_it_is=True) as child:
         await send(settings, [a_kill(1, 2), a_death(2), a_result([1, 2]), (b"junk", b"1")])
 
         async def all_applied() -> bool:
