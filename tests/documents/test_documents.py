@@ -7,13 +7,15 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
 
 from launchday.cli.main import app
 from launchday.settings import ENV_PREFIX, Settings
+from loadtest.bench.cli import app as benchmarks
+from rewards.cli import app as events
 
 ROOT = Path(__file__).parent.parent.parent
 WIRE_FORMAT = ROOT / "dedicated_server" / "protocol" / "PROTOCOL.md"
@@ -25,6 +27,13 @@ OF_PROCESSES = {
 WORD = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 BLOCK = re.compile(r"^(?: {4}|\t)(.+)$|^```(?:bash|sh|console)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+FORWARDED = {
+    "bench": typer.main.get_command(benchmarks),
+    "events": typer.main.get_command(events),
+}  # hand their words on
+PLACEHOLDERS = {"NAME", "COMMAND", "SCENARIO"}
 
 
 def words(document: Path) -> Iterator[str]:
@@ -73,22 +82,43 @@ def alternatives(command: str) -> Iterator[list[str]]:
     yield parts
 
 
-def parse(command: click.Command, arguments: list[str]) -> None:
-    """Parse as the command line would, down to the last command; nothing is run, and files need not be there."""
-    context = command.make_context("launchday", list(arguments), resilient_parsing=True)
-    while isinstance(command, click.Group):
-        rest = [*context.protected_args, *context.args]
-        if not rest:
+def parse(command: Any, arguments: list[str]) -> None:
+    """Find the command that the arguments name and see that it has their options; nothing is run, no file need be there."""
+    rest = list(arguments)
+    while hasattr(command, "commands"):
+        words = [word for word in rest if not word.startswith("-")]
+        if not words or words[0] in PLACEHOLDERS:
             return
-        name = rest[0]
-        assert name in command.commands, f"launchday has no command {name}"
-        command = command.commands[name]
-        options = {option for each in command.params for option in [*each.opts, *each.secondary_opts]}
-        used = {word.split("=")[0] for word in rest[1:] if word.startswith("--")}
-        if not isinstance(command, click.Group):
-            assert used <= options | {"--help"}, f"{name} has no {', '.join(sorted(used - options))}"
-            return
-        context = command.make_context(name, rest[1:], resilient_parsing=True, parent=context)
+        assert words[0] in command.commands, f"there is no command {words[0]}"
+        rest.remove(words[0])
+        command = FORWARDED.get(words[0]) or command.commands[words[0]]
+    options = {option for each in command.params for option in [*each.opts, *each.secondary_opts]}
+    used = {word.split("=")[0] for word in rest if word.startswith("--")}
+    assert used <= options | {"--help"}, f"{command.name} has no {', '.join(sorted(used - options))}"
+    allowed = sum(
+        1 if each.nargs >= 0 else 1_000 for each in command.params if each.param_type_name == "argument"
+    )
+    given = positional(rest, command)
+    assert len(given) <= allowed, f"{command.name} takes {allowed} arguments, not {given}"
+
+
+def positional(words: list[str], command: Any) -> list[str]:
+    """The words that are neither options nor their values."""
+    flags = {
+        option
+        for each in command.params
+        if getattr(each, "is_flag", False)
+        for option in [*each.opts, *each.secondary_opts]
+    }
+    left, skip = [], False
+    for word in words:
+        if skip:
+            skip = False
+        elif word.startswith("-"):
+            skip = "=" not in word and word not in flags | {"--help"}
+        else:
+            left.append(word)
+    return left
 
 
 @pytest.mark.parametrize("command", cases("make"))
@@ -154,3 +184,11 @@ def anchors(file: Path) -> set[str]:
         text = re.sub(r"[^\w\- ]", "", heading.replace("`", "").lower())
         found.add(text.replace(" ", "-"))
     return found
+
+
+@pytest.mark.parametrize(
+    "command", ["bench nonsense", "flood smoke --nonsense", "nonsense", "doctor nonsense"]
+)
+def test_a_command_that_is_not_there_is_noticed(command: str) -> None:
+    with pytest.raises(AssertionError):
+        parse(typer.main.get_command(app), command.split())
