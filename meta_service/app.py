@@ -32,6 +32,7 @@ from meta_service.errors import RebuildingError, RefusedError, StoreUnavailableE
 from meta_service.metrics import MetricsCollector
 from meta_service.rate_limit import BURST_S, AddressLimit
 from meta_service.routes import ROUTERS
+from meta_service.routes.message_route import describe
 from meta_service.store.store import Store
 
 RETRY_AFTER = {"Retry-After": "1"}
@@ -43,11 +44,11 @@ CACHE_UNAVAILABLE_ERRORS = (
     redis_errors.OutOfMemoryError,
 )
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 
 def build(settings: Settings, clock: Clock | None = None) -> FastAPI:
-    """Build the application. While the store does not answer it starts, and serves all players whom the cache knows.
+    """Build the application. Without the store it starts, too, and serves the players whom the cache knows.
 
     Args:
         settings: reads the engines' addresses, ``region``, the secret, the tokens' lives and the limits.
@@ -97,6 +98,7 @@ def build(settings: Settings, clock: Clock | None = None) -> FastAPI:
     app.user_middleware.append(limited)
     for router in ROUTERS:
         app.include_router(router)
+    describe(app)
     app.add_exception_handler(RefusedError, _on_refused)
     app.add_exception_handler(StoreUnavailableError, _on_store_unavailable)
     app.add_exception_handler(WriteBehindFullError, _on_full)
@@ -121,12 +123,12 @@ async def _on_refused(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _on_store_unavailable(_: Request, error: Exception) -> JSONResponse:
-    _log.warning("store unavailable", reason=str(error))
+    log.warning("store unavailable", reason=str(error))
     return _try_again("store-unavailable", "the global store does not answer: try again")
 
 
 async def _on_full(_: Request, error: Exception) -> JSONResponse:
-    _log.warning("write-behind full")
+    log.warning("write-behind full")
     return _try_again("writebehind-full", str(error))
 
 
@@ -135,7 +137,7 @@ async def _on_rebuilding(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _on_cache_unavailable(_: Request, error: Exception) -> JSONResponse:
-    _log.error("cache unavailable", reason=repr(error))
+    log.error("cache unavailable", reason=repr(error))
     return _try_again("cache-unavailable", "the cache does not answer: try again")
 
 

@@ -1,45 +1,50 @@
-"""What can go wrong in the meta service, as one tree.
+"""What can go wrong in the meta service and in a call to it, as one tree.
 
-MetaError
-├── StoreAwayError           the global store does not answer; the cache goes on without it
-├── WriteBehindFullError     too many accepted changes wait for the store
-├── RebuildingError          the cache is being rebuilt from the store
-└── RefusedError             the request cannot be done; each kind has its HTTP status and problem type
-    ├── UnknownPlayerError       neither the cache nor the store knows the player
-    ├── UnknownItemError         not in the catalogue, or not for sale
-    ├── UnknownPurchaseError     no such purchase of this player
-    ├── InsufficientFundsError   the wallet holds less than the price
-    ├── SoldOutError             the stock is used up
-    ├── OwnedEnoughError         the player may not own more of the item
-    ├── PriceChangedError        the price is not the one the player saw
-    ├── NotRefundableError       the time for a refund is over, or the item is no longer owned
-    ├── KeyReusedError           the idempotency key belongs to another request
-    ├── NameTakenError           another account has the name
-    ├── WrongPasswordError       no account has this name and password
-    ├── TooManyAttemptsError     too many wrong passwords for one name
-    ├── PartyError               what a party or its member may not do now; each kind has its slug
-    ├── FriendshipError          what cannot become a friendship; each kind has its slug
-    ├── UnknownMatchError        no such match in the store
-    └── SessionEndedError        the session was superseded or revoked, or its refresh token was used twice
+::
+
+    MetaError
+    ├── StoreUnavailableError    the global store does not answer; the cache goes on without it
+    ├── WriteBehindFullError     too many accepted changes wait for the store
+    ├── RebuildingError          the cache is being rebuilt from the store
+    ├── RefusedError             the request cannot be done; each kind has its HTTP status and problem type
+    │   ├── UnknownPlayerError       neither the cache nor the store knows the player
+    │   ├── UnknownItemError         not in the catalogue, or not for sale
+    │   ├── UnknownPurchaseError     no such purchase of this player
+    │   ├── UnknownMatchError        no such match in the store
+    │   ├── InsufficientFundsError   the wallet holds less than the price
+    │   ├── SoldOutError             the stock is used up
+    │   ├── OwnershipLimitError      the player may not own more of the item
+    │   ├── PriceChangedError        the price is not the one the player saw
+    │   ├── NotRefundableError       the time for a refund is over, or the item is no longer owned
+    │   ├── KeyReusedError           the idempotency key belongs to another request
+    │   ├── NameTakenError           another account has the name
+    │   ├── WrongPasswordError       no account has this name and password
+    │   ├── TooManyAttemptsError     too many wrong passwords for one name
+    │   ├── PartyError               what a party or its member may not do now; each kind has its slug
+    │   ├── FriendshipError          what cannot become a friendship; each kind has its slug
+    │   └── SessionEndedError        the session was superseded or revoked, or its refresh token was reused
+    └── MetaClientError          what a call through ``meta_service.client`` raises
+        ├── MetaUnavailableError     no answer, or 503, after the retries; trying again later is safe
+        └── MetaRefusedError         any other error answer, with its problem details
 """
 
 from __future__ import annotations
 
 
 class MetaError(Exception):
-    """Base of the meta service's errors."""
+    """Base of the meta service's errors. Raised itself only when no candidate id is left for a device."""
 
 
 class StoreUnavailableError(MetaError):
-    """Raised when the global store cannot be reached or does not answer in time. The caller may try again later."""
+    """Raised when the global store cannot be reached or does not answer in time. Try again later."""
 
 
 class WriteBehindFullError(MetaError):
-    """Raised when as many changes wait for the store as may. Loadouts wait until it has caught up; nothing else does."""
+    """Raised for a loadout while the write-behind stream is full. Try again later; all else goes on."""
 
 
 class RebuildingError(MetaError):
-    """Raised when somebody else is still rebuilding what was asked for. The caller tries again in a second."""
+    """Raised while another process rebuilds what was asked for. Try again in a second."""
 
 
 class RefusedError(MetaError):
@@ -103,7 +108,7 @@ class NotRefundableError(RefusedError):
 
 
 class KeyReusedError(RefusedError):
-    """Raised when an idempotency key came with a different request before. Use a new key for a new request."""
+    """Raised when an idempotency key came with another request before. Use a new key for a new request."""
 
     status, slug = 422, "idempotency-key-reused"
 
@@ -115,13 +120,13 @@ class NameTakenError(RefusedError):
 
 
 class WrongPasswordError(RefusedError):
-    """Raised when the name or the password is wrong; which of the two is not told."""
+    """Raised when the name or the password is wrong; the answer does not say which of the two."""
 
     status, slug = 401, "wrong-password"
 
 
 class TooManyAttemptsError(RefusedError):
-    """Raised when a name saw too many wrong passwords of late, whoever tried. The caller waits a minute."""
+    """Raised when a name saw too many wrong passwords within a minute, from any caller. Wait a minute."""
 
     status, slug = 429, "too-many-attempts"
 
@@ -138,8 +143,8 @@ class PartyError(RefusedError):
 class FriendshipError(RefusedError):
     """Raised when a friendship cannot be; ``slug`` says why.
 
-    ``friend-is-self``: the player asked for themselves; ``friends-full``: one of the two has as many as one may have;
-    ``no-such-friendship``: nobody asked, or it has ended.
+    ``friend-is-self``: the player asked for themselves; ``friends-full``: one of the two has as many
+    friends and requests as a player may have; ``no-such-friendship``: nobody asked, or it has ended.
     """
 
     def __init__(self, status: int, slug: str, detail: str) -> None:
@@ -149,7 +154,7 @@ class FriendshipError(RefusedError):
 
 
 class UnknownMatchError(RefusedError):
-    """Raised when the store has no such match. One that has just begun is there within a moment."""
+    """Raised when the store has no such match. One that has just begun is stored within a second."""
 
     status, slug = 404, "unknown-match"
 
@@ -158,7 +163,7 @@ class SessionEndedError(RefusedError):
     """Raised when a token's session is over; ``slug`` says why. The player logs in again.
 
     ``session-superseded``: the account logged in elsewhere; ``session-revoked``: logged out, or by support;
-    ``refresh-token-reused``: somebody else has a copy of it, so the whole session was ended.
+    ``refresh-token-reused``: the token has been copied, so the whole session was ended.
     """
 
     status = 401
@@ -178,3 +183,25 @@ _ENDINGS = {
 def session_ended(how: str) -> SessionEndedError:
     """The error for a session that is ``superseded``, ``revoked`` or ``unknown``."""
     return SessionEndedError(f"session-{how}", _ENDINGS[how])
+
+
+class MetaClientError(MetaError):
+    """Base of what a call can raise."""
+
+
+class MetaUnavailableError(MetaClientError):
+    """Raised when the service, or the cache behind it, did not answer. The caller may try again."""
+
+
+class MetaRefusedError(MetaClientError):
+    """Raised when the service refused the request.
+
+    Attributes:
+        status: the HTTP status.
+        kind: the problem's type without its prefix, such as ``forbidden``; empty if there was none.
+    """
+
+    def __init__(self, status: int, kind: str, detail: str) -> None:
+        super().__init__(f"{status} {kind}: {detail}")
+        self.status = status
+        self.kind = kind

@@ -1,4 +1,4 @@
-"""What an operator sees of the write-behind and of the store, outage or not: gauges that every API process keeps up to date."""
+"""Gauges of the cache, the write-behind and the store, which every API process keeps up to date."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ REFUSED = Gauge("launchday_meta_writebehind_refused", "Results refused by the st
 REJECTED = Gauge("launchday_meta_writebehind_rejected", "Changes that the store cannot take.")
 OPEN_LEASES = Gauge("launchday_meta_leases_open", "Players who are checked out.")
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 
 class MetricsCollector:
-    """Looks at the cache and the store once a second. ``clock`` gives Unix seconds."""
+    """Reads the state of the cache and the store once a second."""
 
     def __init__(self, cache: Cache, store: Store, clock: Clock) -> None:
         self._cache = cache
@@ -37,27 +37,27 @@ class MetricsCollector:
         self._clock = clock
 
     async def run(self) -> None:
-        """Look for ever; cancel it to stop."""
+        """Collect for ever; cancel it to stop."""
         while True:
             try:
                 await self.collect()
-            except Exception:  # an operator's eyes must not close for good over one bad look
-                _log.exception("watch failed")
+            except Exception:  # one failed reading must not end the metrics for good
+                log.exception("metrics not collected")
             await self._clock.sleep(COLLECT_INTERVAL_S)
 
     async def collect(self) -> None:
-        """Set every gauge to what is the case now."""
+        """Set every gauge to its present value."""
         STORE_UP.set(await self._store.is_up())
         try:
-            books = await self._cache.counters(self._clock.now())
+            counters = await self._cache.counters(self._clock.now())
         except RedisError:
             CACHE_UP.set(0)
             return
         CACHE_UP.set(1)
-        DEPTH.set(books["writebehind_depth"])
-        AGE.set(books["writebehind_age_ms"] / 1000)
-        LAG.set(books["writebehind_lag_ms"] / 1000)
-        WRITTEN.set(books["writebehind_written"])
-        REFUSED.set(books["writebehind_refused"])
-        REJECTED.set(books["writebehind_rejected"])
-        OPEN_LEASES.set(books["open"])
+        DEPTH.set(counters.writebehind_depth)
+        AGE.set(counters.writebehind_age_ms / 1000)
+        LAG.set(counters.writebehind_lag_ms / 1000)
+        WRITTEN.set(counters.writebehind_written)
+        REFUSED.set(counters.writebehind_refused)
+        REJECTED.set(counters.writebehind_rejected)
+        OPEN_LEASES.set(counters.open)

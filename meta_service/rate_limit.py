@@ -1,4 +1,4 @@
-"""The limits of this API: so many requests a second from one player or one address, and a burst of four seconds' worth."""
+"""The limits of this API: requests a second of one player or address, and a burst of four seconds' worth."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def admit(limit: RateLimit, caller: Hashable, monotonic: float) -> None:
 
 
 class AddressLimit:
-    """Middleware that holds each address to a rate. Services are exempt: a service calls on behalf of many players.
+    """Middleware that holds each address to a rate. Services are exempt: they call on behalf of many players.
 
     Args:
         per_s: requests a second from one address; 0: no limit.

@@ -248,7 +248,7 @@ async def fences_grow_and_leases_exclude(evidence: Evidence) -> list[str]:
 
 async def the_counters_balance(evidence: Evidence) -> list[str]:
     """The cache's counters, the store's rows and the seasons' sums tell the same story, and nothing waits or was set aside."""
-    books = await cast(Any, evidence.cache.hgetall("{meta}:books"))
+    books = await cast(Any, evidence.cache.hgetall("{meta}:counters"))
     count = {name: int(books.get(name, 0)) for name in ("checkouts", "commits", "expired")}
     still_open = await evidence.cache.zcard("{meta}:leases")
     store = await evidence.store.fetchrow(

@@ -31,7 +31,7 @@ CRATE = Item(
     currency="coins",
     price=7,
     stock=10**9,
-    most_owned=10**9,
+    max_owned=10**9,
     refundable_s=10**6,
 )
 PLAYERS = 12

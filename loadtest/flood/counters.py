@@ -1,6 +1,6 @@
-"""The books of every service, read over HTTP: what each says it has done, which the ledger compares.
+"""The counters of every service, read over HTTP: what each says it has done, which the ledger compares.
 
-Counters last as long as their service or its store, so a run compares the difference between its end and its beginning.
+Counters live as long as their service or its store, so a run compares the difference between its end and its start.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import httpx
 from launchday.settings import Settings
 from loadtest.errors import BackendError
 
-TIMEOUT_S = 5.0  # each is a handful of counters; slower than this means that the service hangs
+TIMEOUT_S = 5.0  # each is a handful of counters; a slower answer means that the service hangs
 
 ServiceCounters = Mapping[str, Any]
 
@@ -26,7 +26,8 @@ class BackendCounters:
     """What every service had counted at one moment.
 
     Attributes:
-        matchmaker: queued, matched, cancelled, expired, failed, searching, matches; requeued, resumed, unclaimed, aged.
+        matchmaker: queued, matched, cancelled, expired, failed, searching, matches; requeued,
+            reclaimed, abandoned, backdated.
         fleet: matches_started, matches_ended, matches_failed, kills, players_lost, and ``reports`` of game servers.
         meta: checkouts, commits, open, writebehind_depth.
         rewards: kills_applied, lag.
@@ -38,7 +39,7 @@ class BackendCounters:
     rewards: ServiceCounters
 
     def since(self, earlier: BackendCounters) -> BackendCounters:
-        """The same books with every counter lessened by what it was in ``earlier``; levels and lists stay as they are."""
+        """The difference of every counter to ``earlier``; levels and lists stay as they are."""
         return BackendCounters(
             *(
                 _difference(getattr(self, name), getattr(earlier, name), COUNTERS[name])
@@ -47,7 +48,7 @@ class BackendCounters:
         )
 
 
-# Which entries count up for ever; the others are levels (searching, open, lag) or summaries.
+# Entries that only grow; the others are levels (searching, open, lag) or summaries.
 COUNTERS = {
     "matchmaker": (
         "queued",
@@ -57,9 +58,9 @@ COUNTERS = {
         "failed",
         "matches",
         "requeued",
-        "resumed",
-        "unclaimed",
-        "aged",
+        "reclaimed",
+        "abandoned",
+        "backdated",
     ),
     "fleet": (
         "matches_started",
@@ -76,31 +77,29 @@ COUNTERS = {
 }
 
 
-def _difference(
-    book: ServiceCounters, earlier: ServiceCounters, counters: tuple[str, ...]
-) -> ServiceCounters:
-    return {**book, **{name: book[name] - earlier.get(name, 0) for name in counters if name in book}}
+def _difference(now: ServiceCounters, earlier: ServiceCounters, names: tuple[str, ...]) -> ServiceCounters:
+    return {**now, **{name: now[name] - earlier.get(name, 0) for name in names if name in now}}
 
 
 class CountersReader:
-    """Reads all books at once.
+    """Reads the counters of all services at the same time.
 
     Args:
-        settings: where the services are.
+        settings: addresses of the services.
         token: a service token.
     """
 
     def __init__(self, settings: Settings, token: str) -> None:
         self._urls = {
-            "matchmaker": f"{settings.matchmaker_url}/v1/internal/books",
-            "fleet": f"{settings.fleet_url}/v1/books",
-            "meta": f"{settings.meta_url}/v1/internal/books",
-            "rewards": f"{settings.rewards_url}/v1/internal/books",
+            "matchmaker": f"{settings.matchmaker_url}/v1/internal/counters",
+            "fleet": f"{settings.fleet_url}/v1/counters",
+            "meta": f"{settings.meta_url}/v1/internal/counters",
+            "rewards": f"{settings.rewards_url}/v1/internal/counters",
         }
         self._http = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {token}"},
             timeout=TIMEOUT_S,
-            trust_env=False,  # a proxy from the environment is not for calls to our own services
+            trust_env=False,  # the environment's proxy is not meant for our own services
         )
 
     async def __aenter__(self) -> Self:
@@ -112,7 +111,7 @@ class CountersReader:
         await self._http.aclose()
 
     async def read(self) -> BackendCounters:
-        """All books now. Raises BackendError that names the service which did not answer, and its address."""
+        """The counters now. Raises BackendError, which names the service that did not answer and its address."""
         return BackendCounters(
             *await asyncio.gather(*(self._get(service, url) for service, url in self._urls.items()))
         )
@@ -126,5 +125,5 @@ class CountersReader:
             ) from error
         if not answer.is_success:
             raise BackendError(f"{service} answers {answer.status_code} at {url}: {answer.text[:200]}")
-        book: ServiceCounters = answer.json()
-        return book
+        counters: ServiceCounters = answer.json()
+        return counters

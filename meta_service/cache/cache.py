@@ -12,6 +12,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 
 from launchday.telemetry import request_id
 from meta_service.cache import keys, scripts
+from meta_service.messages.leases import MetaCounters, PlayerCommit
 
 POOL_CONNECTIONS = 32  # one Valkey executes one command at a time; more connections only queue there
 POOL_WAIT_S = 2.0
@@ -55,7 +56,7 @@ class PlayerRecord:
 
 @dataclass(frozen=True, slots=True)
 class LoadoutFields:
-    """What of a loadout shall change, each empty to leave it; ``emotes`` and ``settings`` are JSON texts."""
+    """The parts of a loadout to change, each empty to leave it; ``emotes`` and ``settings`` are JSON."""
 
     skin: str = ""
     emotes: str = ""
@@ -64,7 +65,13 @@ class LoadoutFields:
 
 @dataclass(frozen=True, slots=True)
 class LoadoutResult:
-    """An accepted loadout as a whole, or version 0 and how the session ended; ``full``: too much waits for the store."""
+    """An accepted loadout as a whole, or a refusal.
+
+    Attributes:
+        version: of the accepted loadout; 0: it was refused, or the player is not in the cache.
+        refusal: how the session ended, or ``full``: too many changes wait for the store. Empty otherwise.
+        fields: the whole loadout after the change.
+    """
 
     version: int
     refusal: str = ""
@@ -81,17 +88,6 @@ class CheckoutResult:
     level: int = 0
     reason: str = ""
     held_by: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CommitRow:
-    """One player's result of a match, with the fence the player was checked out with."""
-
-    player_id: int
-    fence: int
-    placement: int
-    kills: int
-    played_s: float
 
 
 def connect(url: str, *, answer_s: float = RESPONSE_TIMEOUT_S) -> Redis:
@@ -139,7 +135,7 @@ class Cache:
     async def open_account(
         self, player_id: int, device: bytes, display_name: str, skin: str, now: float, *, loaded: bool
     ) -> tuple[bool, str]:
-        """Create the account unless it exists; return whether it was created and the account's device hash."""
+        """Create the account unless it exists; return whether it was created, and its device hash."""
         created, owner = await self._run(
             "login",
             [keys.player(player_id), keys.STREAM],
@@ -148,7 +144,13 @@ class Cache:
         return bool(created), owner
 
     async def load(self, rows: Sequence[str], player_ids: Sequence[int], now: float) -> int:
-        """Merge rows from the store (JSON, see ``Store.load``) into the cache; return how many players are known now."""
+        """Merge rows from the store into the cache; return how many of the players are known now.
+
+        Args:
+            rows: JSON texts as ``Store.load`` returns them, one a player.
+            player_ids: the players, in the same order.
+            now: Unix seconds.
+        """
         known = await self._run(
             "load", [keys.COUNTERS, keys.LEASES, *map(keys.player, player_ids)], [_ms(now), *rows]
         )
@@ -190,7 +192,7 @@ class Cache:
     async def set_loadout(
         self, player_id: int, change: LoadoutFields, now: float, session_id: str = ""
     ) -> LoadoutResult:
-        """Accept a loadout; its version is 0 when it was not, for the reason told, or as the player is not in the cache."""
+        """Accept a change of a loadout in one script. Version 0: refused, or not in the cache."""
         version, refusal, *chosen = await self._run(
             "loadout",
             [keys.player(player_id), keys.STREAM],
@@ -220,7 +222,10 @@ class Cache:
         return outcome, int(generation)
 
     async def live_session(self, player_id: int) -> tuple[str, str, bool]:
-        """The player's live session and its state, both empty where there is none, and whether the store was asked."""
+        """The id and state of the player's live session, and whether the store was asked.
+
+        Id and state are empty where there is no session.
+        """
         session, state, loaded = await cast(
             Any,
             self.redis.hmget(keys.player(player_id), ["session_id", "session_state", "loaded"]),
@@ -228,7 +233,7 @@ class Cache:
         return session or "", state or "", loaded is not None
 
     async def cache_credential(self, name: str, player_id: int, password_hash: str) -> None:
-        """Keep a name's password hash for logins while the store is away."""
+        """Keep a name's password hash for logins while the store does not answer."""
         items: list[Any] = ["player_id", player_id, "password_hash", password_hash]
         await cast(Any, self.redis.hset(keys.credential(name), items=items))
 
@@ -259,7 +264,10 @@ class Cache:
     async def check_out(
         self, match_id: UUID, server: str, region: str, now: float, ttl_s: float, player_ids: Sequence[int]
     ) -> list[CheckoutResult]:
-        """Lease players to a server for ``ttl_s`` seconds, all in one script; answers are in the order asked."""
+        """Lease players to a server for ``ttl_s`` seconds, all in one script.
+
+        Returns one result a player, in the order asked.
+        """
         answers = await self._run(
             "checkout",
             [keys.COUNTERS, keys.LEASES, keys.STREAM, *map(keys.player, player_ids)],
@@ -272,8 +280,11 @@ class Cache:
             for id_, fence, first, second in answers
         ]
 
-    async def commit(self, match_id: UUID, now: float, rows: Sequence[CommitRow]) -> list[tuple[int, str]]:
-        """Commit results and release the leases; return (player id, reason) in order, an empty reason for success."""
+    async def commit(self, match_id: UUID, now: float, rows: Sequence[PlayerCommit]) -> list[tuple[int, str]]:
+        """Commit results and release the leases, all in one script.
+
+        Returns (player id, reason) of each row, in order; the reason is empty where the result was taken.
+        """
         arguments = chain.from_iterable(
             (row.player_id, row.fence, row.placement, row.kills, row.played_s) for row in rows
         )
@@ -303,7 +314,7 @@ class Cache:
             if ended < MAX_EXPIRED_PER_CALL:
                 return total
 
-    async def counters(self, now: float) -> dict[str, int]:
+    async def counters(self, now: float) -> MetaCounters:
         """The durable counters, with the leases that are open and the changes that wait for the store."""
         pipeline = self.redis.pipeline(transaction=True)  # all of one moment, so that they balance
         pipeline.hgetall(keys.COUNTERS)
@@ -312,18 +323,19 @@ class Cache:
         pipeline.xrange(keys.STREAM, count=1)
         counters, leases, depth, oldest = await pipeline.execute()
         accepted_ms = int(oldest[0][0].partition("-")[0]) if oldest else _ms(now)
-        return {
-            "checkouts": int(counters.get("checkouts", 0)),
-            "commits": int(counters.get("commits", 0)),
-            "expired": int(counters.get("expired", 0)),
-            "open": leases,
-            "writebehind_depth": depth,
-            "writebehind_age_ms": max(_ms(now) - accepted_ms, 0),
-            "writebehind_lag_ms": int(counters.get("writebehind_lag_ms", 0)),
-            "writebehind_written": int(counters.get("writebehind_written", 0)),
-            "writebehind_refused": int(counters.get("writebehind_refused", 0)),
-            "writebehind_rejected": int(counters.get("writebehind_rejected", 0)),
-        }
+        count = {name: int(value) for name, value in counters.items()}
+        return MetaCounters(
+            checkouts=count.get("checkouts", 0),
+            commits=count.get("commits", 0),
+            expired=count.get("expired", 0),
+            open=leases,
+            writebehind_depth=depth,
+            writebehind_written=count.get("writebehind_written", 0),
+            writebehind_refused=count.get("writebehind_refused", 0),
+            writebehind_rejected=count.get("writebehind_rejected", 0),
+            writebehind_age_ms=max(_ms(now) - accepted_ms, 0),
+            writebehind_lag_ms=count.get("writebehind_lag_ms", 0),
+        )
 
     async def close(self) -> None:
         """Close every connection."""

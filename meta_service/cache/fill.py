@@ -1,8 +1,9 @@
-"""Bring players from the store into the cache: many at once in one query, and each by one loader at a time.
+"""Bring players from the store into the cache: many in one query, and each player by one process at a time.
 
-After a cache was lost every player's next request finds nothing there. Without care a thousand requests for one player would be a
-thousand queries, just when the store has most to do. Inside a process a second request waits for the first one's answer;
-among processes a mark in the cache, which ends by itself if its owner dies, says that somebody is at it.
+After a cache was lost, every player's next request finds nothing there. Without care a thousand requests
+for one player would be a thousand queries, just when the store has most to do. Inside a process a second
+request waits for the first one's answer. Among processes a lock in the cache, which ends by itself if its
+owner dies, shows that one of them is loading the player.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from meta_service.cache import keys
 from meta_service.cache.cache import Cache
 from meta_service.store.store import Store
 
-LOCK_MS = 3_000  # longer than a load may take: the store has two seconds to answer
-MAX_WAIT_S = 1.0  # for another process; then we load ourselves, as it may have died
+LOCK_MS = 3_000  # ms; longer than a load may take: the store has two seconds to answer
+MAX_WAIT_S = 1.0  # for another process; after that we load the player ourselves, as the other may have died
 POLL_S = 0.01
 
 PLAYERS_LOADED = Counter("launchday_meta_players_loaded", "Players brought from the store into the cache.")
@@ -29,7 +30,7 @@ LOADS_SHARED = Counter(
 
 
 class CacheFiller:
-    """Loads players. Times are Unix seconds given by the caller."""
+    """Loads players from the store into the cache. Times are Unix seconds given by the caller."""
 
     def __init__(self, cache: Cache, store: Store, clock: Clock) -> None:
         self._cache = cache
@@ -38,7 +39,10 @@ class CacheFiller:
         self._under_way: dict[int, asyncio.Future[None]] = {}
 
     async def load(self, player_ids: Sequence[int], now: float) -> None:
-        """Bring these players into the cache, as far as the store knows them; raises StoreAwayError or redis-py's errors."""
+        """Bring these players into the cache, as far as the store knows them.
+
+        Raises StoreUnavailableError or redis-py's errors.
+        """
         others = [self._under_way[id_] for id_ in player_ids if id_ in self._under_way]
         mine = [id_ for id_ in dict.fromkeys(player_ids) if id_ not in self._under_way]
         if others:
@@ -50,7 +54,7 @@ class CacheFiller:
             try:
                 await self._load_or_wait(mine, now)
             except BaseException as error:
-                # Who waits gets the same error, but not our cancellation: they try again.
+                # The others get the same error, but not our cancellation: after that they try again.
                 done.set_exception(error if isinstance(error, Exception) else _LoadCancelledError())
                 raise
             else:
@@ -66,18 +70,18 @@ class CacheFiller:
                 return
 
     async def _load_or_wait(self, player_ids: Sequence[int], now: float) -> None:
-        marks = self._cache.redis.pipeline(transaction=False)
+        locks = self._cache.redis.pipeline(transaction=False)
         for id_ in player_ids:
-            marks.set(keys.fill_lock(id_), "1", nx=True, px=LOCK_MS)
-            marks.hmget(keys.player(id_), ["loaded", "skin"])
-        answers = await marks.execute()
+            locks.set(keys.fill_lock(id_), "1", nx=True, px=LOCK_MS)
+            locks.hmget(keys.player(id_), ["loaded", "skin"])
+        answers = await locks.execute()
         states = list(zip(player_ids, answers[::2], answers[1::2], strict=True))
-        mine = [id_ for id_, marked, _ in states if marked]
-        elsewhere = [id_ for id_, marked, _ in states if not marked]
+        mine = [id_ for id_, locked, _ in states if locked]
+        elsewhere = [id_ for id_, locked, _ in states if not locked]
         if mine:
             try:
-                # Another process may have ended its load between the caller's look and our mark.
-                missing = [id_ for id_, marked, known in states if marked and None in known]
+                # Another process may have ended its load between the caller's read and our lock.
+                missing = [id_ for id_, locked, known in states if locked and None in known]
                 if missing:
                     await self._fetch(missing, now)
             finally:
@@ -89,7 +93,7 @@ class CacheFiller:
                 await self._fetch(left, now)
 
     async def _await_others(self, player_ids: Sequence[int]) -> list[int]:
-        """Wait until others have loaded these players; return those whom nobody has."""
+        """Wait until others have loaded these players; return the players whom nobody has loaded."""
         waiting = list(player_ids)
         for _ in range(int(MAX_WAIT_S / POLL_S)):
             pipeline = self._cache.redis.pipeline(transaction=False)
@@ -98,9 +102,9 @@ class CacheFiller:
                 pipeline.exists(keys.fill_lock(id_))
             answers = await cast(Any, pipeline.execute())
             states = list(zip(waiting, answers[::2], answers[1::2], strict=True))
-            given_up = [id_ for id_, loaded, marked in states if not loaded and not marked]
-            waiting = [id_ for id_, loaded, marked in states if not loaded and marked]
-            if given_up:  # their loader failed: no use in waiting for the rest before we try
+            given_up = [id_ for id_, loaded, locked in states if not loaded and not locked]
+            waiting = [id_ for id_, loaded, locked in states if not loaded and locked]
+            if given_up:  # their process failed: load them now instead of waiting for the rest
                 return given_up + waiting
             if not waiting:
                 break
@@ -114,9 +118,9 @@ class CacheFiller:
 
 
 class _LoadCancelledError(Exception):
-    """The load was cancelled before it ended."""
+    """Raised in requests that waited for a load which was cancelled; they load the players themselves."""
 
 
 def _retrieve_exception(done: asyncio.Future[None]) -> None:
     if not done.cancelled():
-        done.exception()  # looked at: a failure that nobody waited for is its own caller's to tell
+        done.exception()  # else asyncio warns of a failure for which nobody waited; its own caller gets it

@@ -1,10 +1,11 @@
-"""Names of everything the meta service keeps in the cache; one hash tag, so that a script may touch all of it."""
+"""The names of all keys in the cache; they share one hash tag, so that a script may touch any of them."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
-COUNTERS = "{meta}:books"  # hash: durable counters
+COUNTERS = "{meta}:counters"  # hash: durable counters
+OLD_COUNTERS = "{meta}:books"  # their earlier name; a worker renames them when it starts
 LEASES = "{meta}:leases"  # sorted set: player id by the millisecond its lease ends
 STREAM = "{meta}:writebehind"  # stream: accepted changes that are not stored yet
 REJECTED = "{meta}:writebehind:rejected"  # stream: changes the store cannot take, with reasons
@@ -26,7 +27,7 @@ def commits(match_id: UUID) -> str:
 
 
 def credential(name: str) -> str:
-    """The hash of a name's password hash, for logins while the store is away."""
+    """The hash that keeps a name's password hash, for logins while the store does not answer."""
     return f"{{meta}}:credential:{name}"
 
 
@@ -36,8 +37,8 @@ def attempts(name: str) -> str:
 
 
 def fill_lock(player_id: int) -> str:
-    """The mark of who is loading a player from the store just now."""
-    return f"{{meta}}:loading:{player_id}"
+    """The lock of the process that loads a player from the store."""
+    return f"{{meta}}:fill-lock:{player_id}"
 
 
 def party(party_id: UUID) -> str:
@@ -56,12 +57,12 @@ def invitations(player_id: int) -> str:
 
 
 def friends(player_id: int) -> str:
-    """The hash of a player's friends as the store last told them, for while it is away."""
+    """A player's friends as JSON, as the store last gave them, for the time when it does not answer."""
     return f"{{meta}}:friends:{player_id}"
 
 
 def presence(player_id: int) -> str:
-    """What a player said of late, for as long as it holds."""
+    """The presence that a player set, for as long as it holds."""
     return f"{{meta}}:presence:{player_id}"
 
 
@@ -71,10 +72,10 @@ def board(season: str, name: str) -> str:
 
 
 def boards_built(season: str) -> str:
-    """Says that the season's leaderboards hold all that the store does."""
+    """Exists while the season's leaderboards hold all that the store does."""
     return f"{{meta}}:board:{season}:built"
 
 
 def boards_build_lock(season: str) -> str:
-    """The mark of who is rebuilding the season's leaderboards just now."""
+    """The lock of the process that rebuilds the season's leaderboards."""
     return f"{{meta}}:board:{season}:building"

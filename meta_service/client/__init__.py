@@ -1,41 +1,38 @@
-"""How others talk to the meta service: its HTTP API, and the one thing that goes straight to the cache.
+"""How others talk to the meta service: its HTTP API, and what rewards publishes straight into the cache.
 
-MetaClientError
-├── MetaUnavailableError   no answer, or 503, after the retries; trying again later is safe
-└── MetaRefusedError       any other error answer, with its problem details
+The messages are those of ``meta_service.messages``; ids of players are plain numbers.
+A call raises MetaClientError::
+
+    MetaClientError
+    ├── MetaUnavailableError   no answer, or 503, after the retries; trying again later is safe
+    └── MetaRefusedError       any other error answer, with its problem details
 """
 
 from __future__ import annotations
 
-from meta_service.client.answers import (
-    CatalogueItem,
+from meta_service.client.money import MoneyCalls
+from meta_service.client.players import PlayerCalls
+from meta_service.client.progression import ProgressCache, RatingCache
+from meta_service.client.servers import ServerCalls
+from meta_service.client.social import SocialCalls
+from meta_service.errors import MetaClientError, MetaRefusedError, MetaUnavailableError
+from meta_service.messages.leases import (
     CheckedOut,
     CheckoutRefusal,
     CheckoutResponse,
     CommitRefusal,
     CommitResponse,
-    Grant,
-    LedgerEntry,
-    Loadout,
     MetaCounters,
-    OwnedItem,
-    Profile,
-    Purchase,
-    Refund,
-    Session,
-    Skill,
+    PlayerCommit,
 )
-from meta_service.client.errors import MetaClientError, MetaRefusedError, MetaUnavailableError
-from meta_service.client.money import MoneyCalls
-from meta_service.client.players import PlayerCalls
-from meta_service.client.progress import ProgressCache
-from meta_service.client.ratings import RatingCache
-from meta_service.client.servers import PlayerCommit, ServerCalls
-from meta_service.client.social import SocialCalls
-from meta_service.client.social_answers import (
+from meta_service.messages.money import CatalogueItem, Grant, LedgerEntry, OwnedItem, Purchase, Refund
+from meta_service.messages.players import Loadout, Profile, Skill
+from meta_service.messages.sessions import Account, Session
+from meta_service.messages.social import (
     Friend,
     Invitation,
     Leaderboard,
+    LeaveResponse,
     MatchReport,
     Party,
     PartyMember,
@@ -44,6 +41,7 @@ from meta_service.client.social_answers import (
 )
 
 __all__ = [
+    "Account",
     "CatalogueItem",
     "CheckedOut",
     "CheckoutRefusal",
@@ -54,6 +52,7 @@ __all__ = [
     "Grant",
     "Invitation",
     "Leaderboard",
+    "LeaveResponse",
     "LedgerEntry",
     "Loadout",
     "MatchReport",

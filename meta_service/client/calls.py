@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import httpx
-import msgspec
 import structlog
 
 from launchday.clock import Clock, SystemClock
-from meta_service.client.errors import MetaRefusedError, MetaUnavailableError
+from meta_service.errors import MetaRefusedError, MetaUnavailableError
+from meta_service.messages.base import Message, decode, encode
 
 ATTEMPT_TIMEOUT_S = 5.0
 RETRY_DELAYS_S = (
@@ -19,7 +18,7 @@ RETRY_DELAYS_S = (
     0.4,
 )  # every call may be repeated: it is idempotent, has a key, or makes a newer version of the same
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Message)
 
 
 class Calls:
@@ -75,7 +74,7 @@ class Calls:
         path: str,
         answer: type[T],
         token: str | None,
-        body: Mapping[str, Any] | None = None,
+        body: Message | None = None,
         *,
         idempotency_key: str | None = None,
     ) -> T:
@@ -85,9 +84,13 @@ class Calls:
             headers["Idempotency-Key"] = idempotency_key
         if request_id := structlog.contextvars.get_contextvars().get("request_id"):
             headers["X-Request-Id"] = request_id  # the request we serve: one id through all services' logs
+        content = None
+        if body is not None:
+            content = encode(body)
+            headers["Content-Type"] = "application/json"
         for delay_s in (*RETRY_DELAYS_S, None):
             try:
-                response = await self._http.request(method, path, json=body, headers=headers)
+                response = await self._http.request(method, path, content=content, headers=headers)
             except httpx.TransportError as error:
                 failure = f"{method} {path}: {error!r}"
             else:
@@ -101,7 +104,7 @@ class Calls:
 
 def _decode(response: httpx.Response, answer: type[T]) -> T:
     if response.is_success:
-        return msgspec.convert(msgspec.json.decode(response.content), answer, strict=False)  # ids are text
+        return decode(response.content, answer)
     try:
         problem = response.json()
     except ValueError:

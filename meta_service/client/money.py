@@ -1,22 +1,26 @@
-"""Calls about money and goods. While the global store is away they raise MetaUnavailableError: repeat with the same key."""
+"""Calls about money and goods. Without the store they raise MetaUnavailableError: repeat with one key."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
-from meta_service.client.answers import (
+from meta_service.client.calls import Calls
+from meta_service.messages.base import PlayerId
+from meta_service.messages.money import (
     Catalogue,
     CatalogueItem,
     Grant,
+    GrantRequest,
     Inventory,
     LedgerEntry,
     OwnedItem,
     Purchase,
+    PurchaseRequest,
     Refund,
+    RefundRequest,
     Statement,
     Wallet,
 )
-from meta_service.client.calls import Calls
 
 
 class MoneyCalls(Calls):
@@ -29,8 +33,16 @@ class MoneyCalls(Calls):
     async def purchase(
         self, session_token: str, key: str, item_id: str, quantity: int = 1, unit_price: int | None = None
     ) -> Purchase:
-        """Buy, once for each ``key`` (8 to 64 characters), which the caller makes up and keeps until it has an answer."""
-        body = {"item_id": item_id, "quantity": quantity, "unit_price": unit_price}
+        """Buy, once for each ``key``.
+
+        Args:
+            session_token: whose purchase it is.
+            key: 8 to 64 characters that the caller makes up, and sends again until it has an answer.
+            item_id: of the catalogue.
+            quantity: pieces.
+            unit_price: the price that the player saw; another one is refused. None: any price.
+        """
+        body = PurchaseRequest(item_id, quantity, unit_price)
         return await self.call(
             "POST", "/v1/store/purchases", Purchase, session_token, body, idempotency_key=key
         )
@@ -56,10 +68,10 @@ class MoneyCalls(Calls):
 
     async def grant(self, key: str, player_id: int, currency: str, amount: int, reason: str) -> Grant:
         """Put money into a wallet, once for each ``key``; for services."""
-        body = {"player_id": str(player_id), "currency": currency, "amount": amount, "reason": reason}
+        body = GrantRequest(PlayerId(player_id), currency, amount, reason)
         return await self.call("POST", "/v1/internal/grants", Grant, self.token, body, idempotency_key=key)
 
     async def refund_for_player(self, purchase_id: UUID) -> Refund:
         """Give a player's purchase back, whatever the time; for services."""
-        body = {"purchase_id": str(purchase_id)}
+        body = RefundRequest(purchase_id)
         return await self.call("POST", "/v1/internal/refunds", Refund, self.token, body)

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from meta_service.client.answers import Account, Ended, Loadout, Profile, Session
 from meta_service.client.calls import Calls
+from meta_service.messages.players import Loadout, LoadoutChange, Profile
+from meta_service.messages.sessions import (
+    Account,
+    DeviceLogin,
+    Ended,
+    PasswordChange,
+    PasswordLogin,
+    RefreshRequest,
+    Session,
+)
 
 
 class PlayerCalls(Calls):
-    """What a player does with accounts and profiles. One client serves many: the session token is an argument."""
+    """What a player does with accounts and profiles. One client serves many: the token is an argument."""
 
     async def login_device(self, device_id: str) -> Session:
         """Log a device's player in; the first login opens the account."""
-        return await self.call("POST", "/v1/login/device", Session, None, {"device_id": device_id})
+        return await self.call("POST", "/v1/login/device", Session, None, DeviceLogin(device_id))
 
     async def login_password(self, name: str, password: str) -> Session:
         """Log in by name and password."""
-        return await self.call(
-            "POST", "/v1/login/password", Session, None, {"name": name, "password": password}
-        )
+        return await self.call("POST", "/v1/login/password", Session, None, PasswordLogin(name, password))
 
     async def refresh(self, refresh_token: str) -> Session:
         """Exchange a refresh token for the next pair of tokens."""
-        body = {"refresh_token": refresh_token}
+        body = RefreshRequest(refresh_token)
         return await self.call("POST", "/v1/session/refresh", Session, None, body)
 
     async def log_out(self, session_token: str) -> bool:
@@ -34,7 +41,7 @@ class PlayerCalls(Calls):
         self, session_token: str, name: str, password: str, current_password: str | None = None
     ) -> Account:
         """Give the account a name and a password, or change the password."""
-        body = {"name": name, "password": password, "current_password": current_password}
+        body = PasswordChange(name, password, current_password)
         return await self.call("PUT", "/v1/account/password", Account, session_token, body)
 
     async def profile(self, session_token: str) -> Profile:
@@ -50,6 +57,9 @@ class PlayerCalls(Calls):
         settings: Mapping[str, bool | int | float | str] | None = None,
     ) -> Loadout:
         """Change the loadout of the player whose token this is; what is left out stays as it is."""
-        given = {"skin": skin, "emotes": emotes, "settings": settings}
-        body = {name: value for name, value in given.items() if value is not None}
-        return await self.call("PUT", "/v1/profile/loadout", Loadout, session_token, body)
+        change = LoadoutChange(
+            skin,
+            None if emotes is None else list(emotes),
+            None if settings is None else dict(settings),
+        )
+        return await self.call("PUT", "/v1/profile/loadout", Loadout, session_token, change)

@@ -1,11 +1,14 @@
-"""Calls about parties, friends, leaderboards and past matches, for the player whose session token is given."""
+"""Calls about parties, friends, leaderboards and past matches, each for one player's session token."""
 
 from __future__ import annotations
 
+from typing import Literal
 from uuid import UUID
 
 from meta_service.client.calls import Calls
-from meta_service.client.social_answers import (
+from meta_service.messages.base import PlayerId
+from meta_service.messages.social import (
+    BoardName,
     ChangeResponse,
     Friend,
     FriendList,
@@ -14,9 +17,12 @@ from meta_service.client.social_answers import (
     Leaderboard,
     LeaveResponse,
     Party,
+    PartyOptions,
     PastMatch,
     PastMatches,
+    PlayerChoice,
     PresenceUpdate,
+    Readiness,
 )
 
 
@@ -24,24 +30,24 @@ class SocialCalls(Calls):
     """What players do together. A refusal is MetaRefusedError, its ``kind`` such as ``party-full``."""
 
     async def create_party(self, session_token: str, size_limit: int = 4) -> Party:
-        """Open a party; who leads one already gets that."""
-        return await self.call("POST", "/v1/party", Party, session_token, {"size_limit": size_limit})
+        """Open a party; a player who leads one already gets that."""
+        return await self.call("POST", "/v1/party", Party, session_token, PartyOptions(size_limit))
 
     async def my_party(self, session_token: str) -> Party:
-        """The party one is in; refused with ``no-party``."""
+        """The player's party; refused with ``no-party``."""
         return await self.call("GET", "/v1/party", Party, session_token)
 
     async def invite_to_party(self, session_token: str, player_id: int) -> Party:
-        """Invite a player to one's party."""
-        body = {"player_id": str(player_id)}
+        """Invite another player to the party."""
+        body = PlayerChoice(PlayerId(player_id))
         return await self.call("POST", "/v1/party/invitations", Party, session_token, body)
 
     async def party_invitations(self, session_token: str) -> list[Invitation]:
-        """The parties one may join."""
+        """The parties that the player may join."""
         return (await self.call("GET", "/v1/party/invitations", Invitations, session_token)).invitations
 
     async def accept_party(self, session_token: str, party_id: UUID) -> Party:
-        """Join a party that one is invited to."""
+        """Join a party to which the player is invited."""
         return await self.call("POST", f"/v1/party/invitations/{party_id}/accept", Party, session_token)
 
     async def decline_party(self, session_token: str, party_id: UUID) -> None:
@@ -49,7 +55,7 @@ class SocialCalls(Calls):
         await self.call("DELETE", f"/v1/party/invitations/{party_id}", ChangeResponse, session_token)
 
     async def leave_party(self, session_token: str) -> LeaveResponse:
-        """Leave one's party; a ticket in the answer is to be cancelled."""
+        """Leave the party; cancel the ticket that the answer names."""
         return await self.call("POST", "/v1/party/leave", LeaveResponse, session_token)
 
     async def kick_from_party(self, session_token: str, player_id: int) -> Party:
@@ -61,33 +67,35 @@ class SocialCalls(Calls):
         return await self.call("POST", f"/v1/party/members/{player_id}/promote", Party, session_token)
 
     async def set_ready(self, session_token: str, ready: bool = True) -> Party:
-        """Say whether one is ready to play."""
-        return await self.call("PUT", "/v1/party/ready", Party, session_token, {"ready": ready})
+        """Set whether the player is ready to play."""
+        return await self.call("PUT", "/v1/party/ready", Party, session_token, Readiness(ready))
 
     async def friends(self, session_token: str) -> list[Friend]:
         """Friends and requests, with presence."""
         return (await self.call("GET", "/v1/friends", FriendList, session_token)).friends
 
     async def request_friendship(self, session_token: str, player_id: int) -> None:
-        """Ask a player to be friends; who had asked becomes a friend."""
-        await self.call("POST", "/v1/friends", ChangeResponse, session_token, {"player_id": str(player_id)})
+        """Ask another player to be friends; one who had asked first becomes a friend."""
+        await self.call(
+            "POST", "/v1/friends", ChangeResponse, session_token, PlayerChoice(PlayerId(player_id))
+        )
 
     async def accept_friendship(self, session_token: str, player_id: int) -> None:
         """Become friends with a player who asked."""
         await self.call("POST", f"/v1/friends/{player_id}/accept", ChangeResponse, session_token)
 
     async def end_friendship(self, session_token: str, player_id: int) -> bool:
-        """End a friendship, take a request back, or turn one down; whether there was one."""
+        """End a friendship, take a request back, or turn one down; return whether there was one."""
         return (await self.call("DELETE", f"/v1/friends/{player_id}", ChangeResponse, session_token)).done
 
-    async def set_presence(self, session_token: str, presence: str = "online") -> None:
-        """Say that one is ``online`` or ``away``; it holds for a minute."""
-        await self.call("PUT", "/v1/presence", PresenceUpdate, session_token, {"presence": presence})
+    async def set_presence(self, session_token: str, presence: Literal["online", "away"] = "online") -> None:
+        """Set the player's presence to ``online`` or ``away``; it holds for a minute."""
+        await self.call("PUT", "/v1/presence", PresenceUpdate, session_token, PresenceUpdate(presence))
 
     async def leaderboard(
         self,
         session_token: str,
-        board: str = "kills",
+        board: BoardName = "kills",
         *,
         season: str | None = None,
         offset: int = 0,
@@ -99,17 +107,22 @@ class SocialCalls(Calls):
         return await self.call("GET", path, Leaderboard, session_token)
 
     async def leaderboard_around_me(
-        self, session_token: str, board: str = "kills", *, season: str | None = None, reach: int = 5
+        self,
+        session_token: str,
+        board: BoardName = "kills",
+        *,
+        season: str | None = None,
+        neighbours: int = 5,
     ) -> Leaderboard:
-        """One's own place and up to ``reach`` neighbours on each side."""
+        """The player's own place and up to ``neighbours`` others on each side."""
         chosen = f"&season={season}" if season else ""
         return await self.call(
-            "GET", f"/v1/leaderboards/{board}/me?reach={reach}{chosen}", Leaderboard, session_token
+            "GET", f"/v1/leaderboards/{board}/me?neighbours={neighbours}{chosen}", Leaderboard, session_token
         )
 
     async def matches(
         self, session_token: str, *, before: int | None = None, limit: int = 20
     ) -> list[PastMatch]:
-        """One's matches, newest first; ``before`` is the last fence of the page before."""
+        """The player's matches, newest first; ``before`` is the last fence of the page before."""
         page = f"?limit={limit}" + (f"&before={before}" if before is not None else "")
         return (await self.call("GET", f"/v1/matches{page}", PastMatches, session_token)).matches

@@ -1,23 +1,23 @@
-"""Who a device is: the player id that follows from it, and what a new player starts with.
+"""The player that a device belongs to: the id, which follows from the device's, and a player's first values.
 
-The id is a hash of the device id. So a login gives the same player in every region, with the store away, and after the
-cache was lost, and nobody has to hand out numbers. Two devices fall on one id with a chance of 5·10⁻⁸ among a million players;
-the account's full hash tells them apart, and the second takes its next candidate.
+The id is a hash of the device id. So a login gives the same player in every region, while the store does
+not answer, and after the cache was lost, and nobody has to hand out numbers. Among a million players two
+devices get the same id with a chance of 5·10⁻⁸. The account's full hash tells them apart, and the second
+device takes its next candidate.
 """
 
 from __future__ import annotations
 
 import hashlib
 
-CANDIDATES = 4  # to need even the second is rare, see above
-DEFAULT_SKIN = "recruit"
+CANDIDATES = 4  # needing even the second is rare, see above
 DEFAULT_MU = 25.0  # OpenSkill's prior
 DEFAULT_SIGMA = 8.333
 _HASH_PERSON = b"launchday-device"  # another use of the same device id gives another hash
 
 
 def device_hash(device_id: str) -> bytes:
-    """The 32 bytes an account is recognised by; the device id itself, which is a credential, is kept nowhere."""
+    """The 32 bytes that identify an account; the device id itself, which is a credential, is kept nowhere."""
     return hashlib.blake2b(device_id.encode(), digest_size=32, person=_HASH_PERSON).digest()
 
 

@@ -1,4 +1,4 @@
-"""Names and passwords of accounts: kept in the store, and in the cache for logins while the store does not answer.
+"""Names and passwords of accounts: kept in the store, and in the cache for logins without the store.
 
 Passwords are kept as argon2id hashes (libsodium's, RFC 9106), which are computed beside the event loop.
 """
@@ -31,10 +31,10 @@ ATTEMPTS_WINDOW_S = 60
 # OWASP's recommendation for argon2id with one lane: 2 passes over 19 MiB; measured 30 ms on one core.
 PASSES = 2
 MEMORY_BYTES = 19 * 1024 * 1024
-MAX_CONCURRENT_HASHES = 4  # bounds the memory, and leaves the event loop a core: the others wait here
+MAX_CONCURRENT_HASHES = 4  # bounds the memory, and leaves the event loop a core; further ones wait their turn
 
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 
 class Passwords:
@@ -45,18 +45,21 @@ class Passwords:
         self._turn = asyncio.Semaphore(MAX_CONCURRENT_HASHES)
 
     async def hash(self, password: str) -> str:
-        """The text to keep: parameters, salt and hash."""
+        """The text to store: parameters, salt and hash."""
         async with self._turn:
             return await self._clock.run_in_thread(_hash, password)
 
     async def matches(self, kept: str | None, password: str) -> bool:
-        """Whether it is the password; takes as long when there is none, so that nobody learns which names exist."""
+        """Whether ``password`` is the one whose hash is ``kept``.
+
+        Takes as long when there is no hash, so that nobody learns which names exist.
+        """
         async with self._turn:
             return await self._clock.run_in_thread(_verify, kept, password)
 
 
 class Credentials:
-    """Sets and checks passwords. A name belongs to one account for good, so no cache can know better than another."""
+    """Sets and checks passwords. A name belongs to one account for good, so caches agree about it."""
 
     def __init__(self, store: Store, cache: Cache, clock: Clock) -> None:
         self._store = store
@@ -64,9 +67,15 @@ class Credentials:
         self._passwords = Passwords(clock)
 
     async def set(self, player_id: int, name: str, password: str, current: str | None) -> None:
-        """Give an account a name and a password, or a new password; ``current`` is the old one where there is one.
+        """Give an account a name and a password, or a new password.
 
-        Raises NameTakenError, WrongPasswordError, TooManyAttemptsError, or StoreAwayError.
+        Args:
+            player_id: whose account it is.
+            name: lower case; the account keeps it for good.
+            password: the new one.
+            current: the password so far, where there is one.
+
+        Raises NameTakenError, WrongPasswordError, TooManyAttemptsError, or StoreUnavailableError.
         """
         rows = await self._store.read(
             "SELECT name, password_hash FROM credentials WHERE player_id = $1", player_id
@@ -88,7 +97,10 @@ class Credentials:
                 )
                 return bool(await connection.fetchval(statement, player_id, name, kept))
             # Only over the password that was checked: another change may have come between.
-            statement = "UPDATE credentials SET password_hash = $2 WHERE player_id = $1 AND password_hash = $3 RETURNING true"
+            statement = (
+                "UPDATE credentials SET password_hash = $2"
+                " WHERE player_id = $1 AND password_hash = $3 RETURNING true"
+            )
             return bool(await connection.fetchval(statement, player_id, kept, before))
 
         if not await self._store.transact(write):
@@ -96,9 +108,10 @@ class Credentials:
         await self._remember(name, player_id, kept)
 
     async def check(self, name: str, password: str) -> int:
-        """The player whose name and password these are; raises WrongPasswordError or TooManyAttemptsError.
+        """The player whose name and password these are.
 
-        The store is asked first, so a changed password counts at once; the cache only while the store is away.
+        The store is asked first, so that a changed password counts at once; the cache only when it does not
+        answer. Raises WrongPasswordError, TooManyAttemptsError, or StoreUnavailableError.
         """
         await self._limit(name)
         try:
@@ -124,7 +137,7 @@ class Credentials:
         try:
             await self._cache.cache_credential(name, player_id, kept)
         except RedisError as error:  # known again after the next login
-            _log.warning("password not cached", player_id=player_id, reason=repr(error))
+            log.warning("password not cached", player_id=player_id, reason=repr(error))
 
 
 def _hash(password: str) -> str:

@@ -1,15 +1,16 @@
-"""Friends, kept in the store, and where they are just now, which the regional cache knows.
+"""Friends, which the store keeps, and their presence, which the regional cache knows.
 
-A friendship is one row for both, so asking, accepting and ending are one statement each. While the store is away a player still sees
-the friends that the cache saw last, and their presence; making and ending friendships waits.
+A friendship is one row for both, so asking, accepting and ending are one statement each. While the store
+does not answer, a player still sees the friends that the cache saw last, and their presence; making and
+ending friendships waits.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, cast
+from uuid import UUID
 
 import asyncpg
 from redis.asyncio import Redis
@@ -18,15 +19,15 @@ from meta_service.cache import keys
 from meta_service.domain.accounts import default_name
 from meta_service.domain.players import Players
 from meta_service.errors import FriendshipError, StoreUnavailableError
+from meta_service.messages.base import PlayerId
+from meta_service.messages.social import Friend, Presence
 from meta_service.store.store import Store
 
 MAX_FRIENDS = 200  # a list of them with presence is one round trip of 400 small commands: 3 ms
-FRIENDS_CACHE_TTL_S = 7 * 24 * 3600  # how long the cache shows friends of players who do not look at them
-PRESENCE_TTL_S = 60  # a client says where it is twice in this time; silence means that it is gone
+FRIENDS_CACHE_TTL_S = 7 * 24 * 3600  # for players who do not ask for their friends meanwhile
+PRESENCE_TTL_S = 60  # a client sets its presence twice in this time; one that does not is offline
 
-Relation = Literal["friends", "asked", "invited"]
-Presence = Literal["online", "away", "in-match", "offline"]
-OFFLINE: tuple[Presence, str] = ("offline", "")
+OFFLINE: tuple[Presence, UUID | None] = ("offline", None)
 
 _LIST = """
 SELECT CASE WHEN low_id = $1 THEN high_id ELSE low_id END AS friend_id,
@@ -38,7 +39,7 @@ WHERE low_id = $1 OR high_id = $1
 ORDER BY 1
 """
 
-# Who is asked by whom they asked themselves becomes a friend; a repeat of one's own question changes nothing.
+# Two players who ask each other become friends; repeating a request changes nothing.
 _ASK = """
 INSERT INTO friendships AS kept (low_id, high_id, asked_by, state, since)
 VALUES (least($1::bigint, $2::bigint), greatest($1, $2), $1, 'asked', to_timestamp($3))
@@ -47,31 +48,20 @@ ON CONFLICT (low_id, high_id) DO UPDATE SET state = 'friends', since = excluded.
 """
 
 _ACCEPT = """
-UPDATE friendships SET since = CASE WHEN state = 'friends' THEN since ELSE to_timestamp($3) END, state = 'friends'
-WHERE low_id = least($1::bigint, $2::bigint) AND high_id = greatest($1, $2) AND (state = 'friends' OR asked_by = $2)
+UPDATE friendships
+SET since = CASE WHEN state = 'friends' THEN since ELSE to_timestamp($3) END, state = 'friends'
+WHERE low_id = least($1::bigint, $2::bigint) AND high_id = greatest($1, $2)
+    AND (state = 'friends' OR asked_by = $2)
 RETURNING true
 """
 
 _END = """
-DELETE FROM friendships WHERE low_id = least($1::bigint, $2::bigint) AND high_id = greatest($1, $2) RETURNING true
+DELETE FROM friendships
+WHERE low_id = least($1::bigint, $2::bigint) AND high_id = greatest($1, $2)
+RETURNING true
 """
 
 _COUNT = "SELECT count(*) FROM friendships WHERE low_id = $1 OR high_id = $1"
-
-
-@dataclass(frozen=True, slots=True)
-class Friend:
-    """A player's friend, or somebody who asked or was asked to be. ``match_id`` is empty unless they are in a match.
-
-    Only friends see each other's presence; the others are ``offline`` to each other.
-    """
-
-    player_id: int
-    display_name: str
-    relation: Relation
-    since: float
-    presence: Presence
-    match_id: str
 
 
 class Friends:
@@ -83,16 +73,17 @@ class Friends:
         self._redis: Redis = players.cache.redis
 
     async def request(self, player_id: int, other: int, now: float) -> None:
-        """Ask a player to be friends; who was asked by them becomes their friend.
+        """Ask ``other`` to be friends; one who had asked first becomes a friend.
 
-        Raises FriendshipError, UnknownPlayerError or StoreAwayError.
+        Raises FriendshipError, UnknownPlayerError or StoreUnavailableError.
         """
         if other == player_id:
             raise FriendshipError(409, "friend-is-self", "nobody is their own friend")
         await self._players.profile(other, now)
 
         async def write(connection: asyncpg.Connection) -> None:
-            # One after the other for each player, in one order by all, so that no two requests pass the limit together.
+            # One request at a time for each player, locked in one order, so that no two pass the limit
+            # together.
             for one in sorted((player_id, other)):
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", one)
             await connection.execute(_ASK, player_id, other, now)
@@ -105,7 +96,7 @@ class Friends:
         await self._store.transact(write)
 
     async def accept(self, player_id: int, other: int, now: float) -> None:
-        """Become friends with a player who asked; raises FriendshipError or StoreAwayError."""
+        """Become friends with a player who asked; raises FriendshipError or StoreUnavailableError."""
 
         async def write(connection: asyncpg.Connection) -> bool:
             return bool(await connection.fetchval(_ACCEPT, player_id, other, now))
@@ -114,7 +105,10 @@ class Friends:
             raise FriendshipError(404, "no-such-friendship", "that player has not asked, or no longer")
 
     async def remove(self, player_id: int, other: int) -> bool:
-        """End a friendship, take a question back, or turn one down; whether there was one. Raises StoreAwayError."""
+        """End a friendship, take a request back, or turn one down; return whether there was one.
+
+        Raises StoreUnavailableError.
+        """
 
         async def write(connection: asyncpg.Connection) -> bool:
             return bool(await connection.fetchval(_END, player_id, other))
@@ -122,7 +116,10 @@ class Friends:
         return await self._store.transact(write)
 
     async def list_friends(self, player_id: int, now: float) -> list[Friend]:
-        """All friends and requests with presence; raises StoreAwayError when neither the store nor the cache can tell."""
+        """All friends and requests with presence.
+
+        Raises StoreUnavailableError when neither the store nor the cache knows them.
+        """
         try:
             rows = [dict(row) for row in await self._store.read(_LIST, player_id)]
             await self._keep(player_id, rows)
@@ -134,7 +131,7 @@ class Friends:
         seen = await self._presence([row["friend_id"] for row in rows if row["relation"] == "friends"], now)
         return [
             Friend(
-                row["friend_id"],
+                PlayerId(row["friend_id"]),
                 row["display_name"] or default_name(row["friend_id"]),
                 row["relation"],
                 row["since"],
@@ -144,13 +141,15 @@ class Friends:
         ]
 
     async def set_presence(self, player_id: int, presence: Literal["online", "away"]) -> None:
-        """Note where a player is, for ``PRESENCE_S`` seconds."""
+        """Set a player's presence, for ``PRESENCE_TTL_S`` seconds."""
         await self._redis.set(keys.presence(player_id), presence, ex=PRESENCE_TTL_S)
 
     async def _keep(self, player_id: int, rows: Sequence[dict[str, Any]]) -> None:
         await self._redis.set(keys.friends(player_id), json.dumps(rows), ex=FRIENDS_CACHE_TTL_S)
 
-    async def _presence(self, player_ids: Sequence[int], now: float) -> dict[int, tuple[Presence, str]]:
+    async def _presence(
+        self, player_ids: Sequence[int], now: float
+    ) -> dict[int, tuple[Presence, UUID | None]]:
         pipeline = self._redis.pipeline(transaction=False)
         for player_id in player_ids:
             pipeline.hmget(keys.player(player_id), ["lease_state", "lease_until", "lease_match"])
@@ -163,10 +162,10 @@ class Friends:
         }
 
 
-def _presence_of(lease: Sequence[str | None], said: str | None, now: float) -> tuple[Presence, str]:
+def _presence_of(lease: Sequence[str | None], said: str | None, now: float) -> tuple[Presence, UUID | None]:
     state, until_ms, match_id = lease
     if state == "held" and float(until_ms or 0) > now * 1000:
-        return "in-match", match_id or ""
+        return "in-match", UUID(match_id) if match_id else None
     if said in ("online", "away"):
-        return cast(Presence, said), ""
+        return cast(Presence, said), None
     return OFFLINE

@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from meta_service.errors import UnknownMatchError
+from meta_service.messages.base import PlayerId
+from meta_service.messages.social import MatchPlayer, PastMatch
 from meta_service.store.store import Store
 
 MAX_FENCE = 2**53  # above every fence
 
 _COLUMNS = """
-    player_id, fence, match_id, server, region, placement, kills, played_s::float8 AS played_s,
-    coalesce(outcome, 'playing') AS outcome,
-    extract(epoch FROM checked_out_at)::float8 AS checked_out_at, extract(epoch FROM ended_at)::float8 AS ended_at
+    match_id, fence, server, region, coalesce(outcome, 'playing') AS outcome, placement, kills,
+    played_s::float8 AS played_s, extract(epoch FROM checked_out_at)::float8 AS checked_out_at,
+    extract(epoch FROM ended_at)::float8 AS ended_at
 """
 
 
 class History:
-    """Reads matches. Everything raises StoreAwayError when the store does not answer."""
+    """Reads matches. Everything raises StoreUnavailableError when the store does not answer."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def matches_of_player(self, player_id: int, before: int, limit: int) -> list[dict[str, Any]]:
-        """A player's newest matches with a fence below ``before``, newest first."""
+    async def matches_of_player(self, player_id: int, before: int, limit: int) -> list[PastMatch]:
+        """A player's newest ``limit`` matches with a fence below ``before``, newest first."""
         rows = await self._store.read(
-            f"SELECT {_COLUMNS} FROM match_history WHERE player_id = $1 AND fence < $2 ORDER BY fence DESC LIMIT $3",
+            f"SELECT {_COLUMNS} FROM match_history WHERE player_id = $1 AND fence < $2"
+            " ORDER BY fence DESC LIMIT $3",
             *(player_id, before, limit),
         )
-        return [dict(row) for row in rows]
+        return [PastMatch(**row) for row in rows]
 
-    async def players_of_match(self, match_id: UUID) -> list[dict[str, Any]]:
-        """Every check-out of a match; who never came back is there as ``expired``. Raises UnknownMatchError."""
+    async def players_of_match(self, match_id: UUID) -> list[MatchPlayer]:
+        """Every check-out of a match; a player who never came back is there as ``expired``.
+
+        Raises UnknownMatchError.
+        """
         rows = await self._store.read(
-            f"SELECT {_COLUMNS} FROM match_history WHERE match_id = $1 ORDER BY placement NULLS LAST, player_id",
+            f"SELECT player_id, {_COLUMNS} FROM match_history WHERE match_id = $1"
+            " ORDER BY placement NULLS LAST, player_id",
             match_id,
         )
         if not rows:
             raise UnknownMatchError(f"the store knows of no match {match_id}")
-        return [dict(row) for row in rows]
+        return [MatchPlayer(**{**row, "player_id": PlayerId(row["player_id"])}) for row in rows]

@@ -1,7 +1,8 @@
-"""Idempotency keys: a request that is repeated under its key has its effect once and gets the first answer again.
+"""Idempotency keys: a request repeated under its key has its effect once and gets the first answer again.
 
-The key, a hash of the request and the answer are written in the transaction that has the effect. So there is no moment at
-which one is there without the other, whoever is killed when. A refusal rolls the key back too: it may be used again.
+The key, a hash of the request and the answer are written in the transaction that has the effect. So there
+is no moment at which one of them is there without the others, whichever process is killed. A refusal rolls
+the key back too: it may be used again.
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ Effect = Callable[[], Awaitable[dict[str, Any]]]
 async def run_once(
     connection: asyncpg.Connection, owner: int, key: str, request: Mapping[str, Any], effect: Effect
 ) -> dict[str, Any]:
-    """Inside a transaction: run ``effect`` unless the key was used, and return its answer, or that of the first time.
+    """Run ``effect`` unless the key was used; return its answer, or that of the first time.
+
+    Args:
+        connection: inside a transaction.
+        owner: the player whose key it is, or SERVICES_OWNER.
+        key: the caller's Idempotency-Key.
+        request: what was asked for; the same key with another request is refused.
+        effect: does the work in the same transaction and returns a JSON object.
 
     Two requests with one key at once: the second waits in the insert until the first has committed.
     Raises KeyReusedError when the key came with a different request.

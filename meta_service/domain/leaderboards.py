@@ -1,16 +1,16 @@
-"""Leaderboards: a sorted set a season and board, filled by the write-behind worker from the sums that the store keeps.
+"""Leaderboards: a sorted set a season and board, filled by the write-behind worker from the store's sums.
 
-The scores are whole sums and only grow, and a smaller one never replaces a greater. So they may be published in any order and as
-often as one likes, a rebuild may run beside the worker, and a lost cache costs one read of the season's table.
+The scores are whole sums and only grow, and a smaller one never replaces a greater. So they may be
+published in any order and as often as one likes, a rebuild may run beside the worker, and a lost cache
+costs one read of the season's table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 import structlog
 from redis.asyncio import Redis
@@ -19,18 +19,19 @@ from launchday.clock import Clock
 from meta_service.cache import keys
 from meta_service.domain.accounts import default_name
 from meta_service.errors import RebuildingError
+from meta_service.messages.base import PlayerId
+from meta_service.messages.social import BoardName, Leaderboard, Standing
 from meta_service.store.apply import SeasonRecord
 from meta_service.store.store import Store
 
-BoardName = Literal["kills", "wins", "matches"]
 BOARDS: tuple[BoardName, ...] = get_args(BoardName)
 
 MAX_BUILD_ROWS = 5_000  # players a page of a rebuild: about 10 ms of the store's and 5 ms of the cache's time
-BUILD_LOCK_S = 30  # a rebuild that takes longer is thought dead, and another begins
-MAX_WAIT_S = 1.5  # how long a reader waits for somebody else's rebuild
+BUILD_LOCK_S = 30  # a rebuild that takes longer is taken for dead, and another begins
+MAX_WAIT_S = 1.5  # how long a reader waits for another's rebuild
 POLL_S = 0.02
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 
 def season_of(now: float) -> str:
@@ -39,18 +40,8 @@ def season_of(now: float) -> str:
     return f"{at.year}-q{(at.month + 2) // 3}"
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """One line of a leaderboard; the best has rank 1."""
-
-    rank: int
-    player_id: int
-    display_name: str
-    score: int
-
-
 async def publish(redis: Redis, records: Iterable[SeasonRecord]) -> None:
-    """Show sums on the boards; older ones than those that are shown change nothing."""
+    """Show players' sums on the boards; a sum below the one that is shown changes nothing."""
     pipeline = redis.pipeline(transaction=False)
     by_season = sorted(records, key=lambda record: record.season)
     for season, of_season in groupby(by_season, key=lambda record: record.season):
@@ -69,36 +60,39 @@ class Leaderboards:
         self._clock = clock
         self._store = store
 
-    async def top(self, season: str, board: BoardName, offset: int, limit: int) -> tuple[int, list[Standing]]:
-        """How many players are on the board, and ``limit`` of them after the best ``offset``.
+    async def top(self, season: str, board: BoardName, offset: int, limit: int) -> Leaderboard:
+        """The ``limit`` players after the best ``offset`` of a season's board.
 
-        Raises StoreAwayError or RebuildingError while the board has to be rebuilt and cannot be.
+        Raises StoreUnavailableError or RebuildingError while the board has to be rebuilt and cannot be.
         """
         await self._ensure_built(season)
-        return await self._window(keys.board(season, board), offset, limit)
+        return await self._window(season, board, offset, limit)
 
-    async def around(
-        self, season: str, board: BoardName, player_id: int, reach: int
-    ) -> tuple[int, list[Standing]]:
-        """The same for the player and up to ``reach`` neighbours on each side; no lines for who is not on the board."""
+    async def around(self, season: str, board: BoardName, player_id: int, neighbours: int) -> Leaderboard:
+        """The player and up to ``neighbours`` others on each side; empty if the player is not on the board.
+
+        Raises StoreUnavailableError or RebuildingError as ``top`` does.
+        """
         await self._ensure_built(season)
         key = keys.board(season, board)
         rank = await cast(Any, self._redis.zrevrank(key, str(player_id)))
         if rank is None:
-            return int(await self._redis.zcard(key)), []
-        first = max(rank - reach, 0)
-        return await self._window(key, first, rank + reach + 1 - first)
+            return Leaderboard(season, board, int(await self._redis.zcard(key)), [])
+        first = max(rank - neighbours, 0)
+        return await self._window(season, board, first, rank + neighbours + 1 - first)
 
-    async def _window(self, key: str, offset: int, limit: int) -> tuple[int, list[Standing]]:
+    async def _window(self, season: str, board: BoardName, offset: int, limit: int) -> Leaderboard:
+        key = keys.board(season, board)
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.zcard(key)
         pipeline.zrevrange(key, offset, offset + limit - 1, withscores=True)
         total, rows = await pipeline.execute()
         names = await self._names([int(id_) for id_, _ in rows])
-        return int(total), [
-            Standing(offset + place, int(id_), name, int(score))
+        standings = [
+            Standing(offset + place, PlayerId(id_), name, int(score))
             for place, ((id_, score), name) in enumerate(zip(rows, names, strict=True), start=1)
         ]
+        return Leaderboard(season, board, int(total), standings)
 
     async def _names(self, player_ids: Sequence[int]) -> list[str]:
         pipeline = self._redis.pipeline(transaction=False)
@@ -139,4 +133,4 @@ class Leaderboards:
             records = [SeasonRecord(*row) for row in rows]
             await publish(self._redis, records)
             players, last = players + len(records), records[-1].player_id
-        _log.info("leaderboards built", season=season, players=players)
+        log.info("leaderboards built", season=season, players=players)

@@ -1,13 +1,12 @@
-"""Parties: who wants to play together. They live in the regional cache alone and end when nobody touches them for a while.
+"""Parties: players who want to play together. They live in the regional cache alone and end when unused.
 
-A party queues as one ticket: the matchmaker asks for its members with ``queue``, which refuses unless the leader asks and all the
-others are ready, and from then on nobody joins, is kicked or changes their mind until ``unqueue``. Who leaves all the same takes
-the party out of the queue, and the answer names the ticket to cancel.
+A party queues as one ticket. The matchmaker asks for its members with ``queue``, which refuses unless the
+leader asks and all the others are ready. From then until ``unqueue`` nobody joins, is kicked or changes
+their mind. A member who leaves takes the party out of the queue, and the answer names the ticket to cancel.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID
 
@@ -16,10 +15,11 @@ from meta_service.cache import keys, scripts
 from meta_service.domain.accounts import default_name
 from meta_service.domain.players import Players
 from meta_service.errors import PartyError
+from meta_service.messages.base import PlayerId
+from meta_service.messages.social import Invitation, LeaveResponse, Party, PartyMember
 
-PARTY_TTL_S = 2 * 3600  # a party that nobody touches for so long has been forgotten
+PARTY_TTL_S = 2 * 3600  # a party that nobody uses for so long is deleted
 INVITATION_TTL_S = 300  # time enough to finish a match
-MAX_MEMBERS = 8  # the largest team that any mode of ours seats together
 MAX_INVITATIONS = 16  # open at once of one party: twice its seats
 
 REFUSALS = {
@@ -38,34 +38,6 @@ REFUSALS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A player in a party; the leader counts as ready."""
-
-    player_id: int
-    display_name: str
-    ready: bool
-    joined_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Party:
-    """A party: its members in the order in which they joined, and whom it has invited.
-
-    Attributes:
-        version: grows with every change.
-        ticket_id: of the matchmaker's ticket while the party is queued, else empty.
-    """
-
-    party_id: UUID
-    leader: int
-    version: int
-    size_limit: int
-    ticket_id: str
-    members: tuple[Member, ...]
-    invited: tuple[int, ...]
-
-
 class Parties:
     """Steps of parties; each is one script, and repeating one that was made changes nothing.
 
@@ -79,7 +51,10 @@ class Parties:
         self._script = self._redis.register_script(scripts.source("party"))
 
     async def create(self, player_id: int, size_limit: int, now: float) -> Party:
-        """Open a party with the player as its leader; a player who leads one already gets that."""
+        """Open a party of at most ``size_limit`` members with the player as its leader.
+
+        A player who leads a party already gets that one.
+        """
         try:
             return await self._run_script("create", self._clock.uuid(), player_id, now, size_limit)
         except PartyError as error:
@@ -104,13 +79,13 @@ class Parties:
         return await self._run_script("read", party_id, 0, now)
 
     async def invite(self, player_id: int, other: int, now: float) -> Party:
-        """Invite a player to the caller's party; raises UnknownPlayerError when there is none."""
-        await self._players.profile(other, now)  # in the cache from here on
+        """Invite ``other`` to the caller's party; raises UnknownPlayerError when there is no such player."""
+        await self._players.profile(other, now)  # it is in the cache after this
         until_ms = int((now + INVITATION_TTL_S) * 1000)
         mine = await self._own_party_id(player_id)
         return await self._run_script("invite", mine, player_id, now, until_ms, MAX_INVITATIONS, other=other)
 
-    async def invitations(self, player_id: int, now: float) -> list[tuple[Party, float]]:
+    async def invitations(self, player_id: int, now: float) -> list[Invitation]:
         """The parties a player is invited to, and until when."""
         rows = await cast(
             Any,
@@ -125,11 +100,11 @@ class Parties:
             except PartyError:
                 continue  # ended since
             if player_id in party.invited:
-                found.append((party, until_ms / 1000))
+                found.append(Invitation(party, until_ms / 1000))
         return found
 
     async def accept(self, player_id: int, party_id: UUID, now: float) -> Party:
-        """Join a party that one is invited to."""
+        """Join a party to which the player is invited."""
         return await self._run_script("accept", party_id, player_id, now)
 
     async def decline(self, player_id: int, party_id: UUID, now: float) -> None:
@@ -139,16 +114,16 @@ class Parties:
         except PartyError:
             await cast(Any, self._redis.zrem(keys.invitations(player_id), str(party_id)))
 
-    async def leave(self, player_id: int, now: float) -> str | None:
-        """Leave one's party; returns the ticket it had queued with, empty if none, or None when there was no party."""
+    async def leave(self, player_id: int, now: float) -> LeaveResponse:
+        """Leave the player's party; the answer names the ticket with which the party had queued."""
         party = await self.party_of(player_id, now)
         if party is None:
-            return None
+            return LeaveResponse(left=False, ticket_id=None)
         try:
             await self._run_script("leave", party.party_id, player_id, now)
         except PartyError:
-            return None
-        return party.ticket_id
+            return LeaveResponse(left=False, ticket_id=None)
+        return LeaveResponse(left=True, ticket_id=party.ticket_id)
 
     async def kick(self, player_id: int, other: int, now: float) -> Party:
         """Remove a member, or an invitation."""
@@ -163,19 +138,19 @@ class Parties:
         )
 
     async def set_ready(self, player_id: int, ready: bool, now: float) -> Party:
-        """Say whether one is ready to play."""
+        """Set whether the player is ready to play."""
         return await self._run_script(
             "ready", await self._own_party_id(player_id), player_id, now, int(ready)
         )
 
     async def queue(self, player_id: int, ticket_id: UUID, now: float) -> Party:
-        """Take the party of a leader into the queue under a ticket; its members must all be ready."""
+        """Queue the party of a leader under a ticket; its members must all be ready."""
         return await self._run_script(
             "queue", await self._own_party_id(player_id), player_id, now, str(ticket_id)
         )
 
     async def unqueue(self, party_id: UUID, ticket_id: UUID, now: float) -> Party:
-        """The ticket has ended; another ticket's end changes nothing."""
+        """Take a party out of the queue when its ticket has ended; another ticket's end changes nothing."""
         return await self._run_script("unqueue", party_id, 0, now, str(ticket_id))
 
     async def _own_party_id(self, player_id: int) -> UUID:
@@ -218,19 +193,23 @@ class Parties:
         for _, player_id, _ in joined:
             pipeline.hget(keys.player(player_id), "display_name")
         names = await pipeline.execute()
-        members = tuple(
-            Member(player_id, name or default_name(player_id), ready or player_id == leader, at_ms / 1000)
-            for (at_ms, player_id, ready), name in zip(joined, names, strict=True)
-        )
-        invited = tuple(sorted(int(name[2:]) for name in fields if name.startswith("i:")))
+        ticket = fields.get("ticket", "")
         return Party(
-            party_id,
-            leader,
-            int(fields.get("version", 0)),
-            int(fields.get("limit", 0)),
-            fields.get("ticket", ""),
-            members,
-            invited,
+            party_id=party_id,
+            leader=PlayerId(leader),
+            version=int(fields.get("version", 0)),
+            size_limit=int(fields.get("limit", 0)),
+            ticket_id=UUID(ticket) if ticket else None,
+            members=[
+                PartyMember(
+                    PlayerId(player_id),
+                    name or default_name(player_id),
+                    ready or player_id == leader,
+                    at_ms / 1000,
+                )
+                for (at_ms, player_id, ready), name in zip(joined, names, strict=True)
+            ],
+            invited=sorted(PlayerId(name[2:]) for name in fields if name.startswith("i:")),
         )
 
 

@@ -1,4 +1,4 @@
-"""Players, wherever they are: the cache first, the store for those the cache has lost."""
+"""Players: read from the cache first, and from the store where the cache has lost them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from launchday.clock import Clock
 from meta_service.cache.cache import (
     Cache,
     CheckoutResult,
-    CommitRow,
     LoadoutFields,
     LoadoutResult,
     PlayerRecord,
@@ -25,13 +24,14 @@ from meta_service.errors import (
     WriteBehindFullError,
     session_ended,
 )
-from meta_service.store.store import Store
+from meta_service.messages.leases import PlayerCommit
+from meta_service.store.store import DEFAULT_SKIN, Store
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 
 class Players:
-    """What the routes do, over one cache and one store. Times are Unix seconds given by the caller."""
+    """What players and game servers do, over one cache and one store. Times are given, in Unix seconds."""
 
     def __init__(self, cache: Cache, store: Store, clock: Clock) -> None:
         self.cache = cache
@@ -39,7 +39,10 @@ class Players:
         self._filler = CacheFiller(cache, store, clock)
 
     async def login(self, device_id: str, now: float) -> tuple[int, bool]:
-        """The player a device belongs to, and whether the account is new. Works while the store is away."""
+        """The player that a device belongs to, and whether the account is new.
+
+        Works while the store does not answer, too. Raises MetaError when every candidate id is taken.
+        """
         device = accounts.device_hash(device_id)
         for player_id in accounts.candidate_ids(device):
             player = await self.cache.player(player_id)
@@ -53,33 +56,36 @@ class Players:
         raise MetaError("every candidate id of a device belongs to other devices")
 
     async def profile(self, player_id: int, now: float) -> PlayerRecord:
-        """Read a player; raises UnknownPlayerError, or StoreAwayError when only the store could know."""
+        """Read a player. Raises UnknownPlayerError, or StoreUnavailableError if only the store could know."""
         player = await self.cache.player(player_id)
         if player is None:
             await self._load([player_id], now)
             player = await self.cache.player(player_id)
         elif not player.loaded and await self._try_load([player_id], now):
-            # Created while the store was away, which may have known the player. While it still is, the cache will do.
+            # Created while the store, which may know the player, did not answer. If it still does not, the
+            # cache will do.
             player = await self.cache.player(player_id)
         if player is None:
             raise UnknownPlayerError(f"player {player_id} is not known: log in")
         return player
 
     async def refresh_from_region(self, player_id: int, now: float) -> None:
-        """Load a player anew who logs in here and was last at home in another region; the store may be away."""
+        """Load a player anew whose last login was in another region, if the store answers."""
         player = await self.cache.player(player_id) if self.cache.region else None
         if player is not None and player.home_region != self.cache.region:
             try:
                 await self.cache.load(await self.store.load([player_id]), [player_id], now)
             except StoreUnavailableError as error:
-                _log.warning("store away", reason=str(error))
+                log.warning("store unavailable", reason=str(error))
 
     async def set_loadout(
         self, player_id: int, change: LoadoutFields, now: float, session_id: str = ""
     ) -> LoadoutResult:
-        """Accept a loadout and return it as a whole; raises as ``profile`` does, SessionEndedError, or WriteBehindFullError.
+        """Accept a change of a loadout and return the whole loadout.
 
-        The session is checked in the script that accepts the change, so this stays one round trip.
+        Raises as ``profile`` does, SessionEndedError, or WriteBehindFullError.
+
+        The script that accepts the change also checks the session, so this stays one round trip.
         """
         answer = await self.cache.set_loadout(player_id, change, now, session_id)
         if not answer.version and not answer.refusal:
@@ -111,11 +117,12 @@ class Players:
             answers = [found.get(answer.player_id, answer) for answer in answers]
         return answers
 
-    async def commit(self, match_id: UUID, now: float, rows: Sequence[CommitRow]) -> list[tuple[int, str]]:
+    async def commit(self, match_id: UUID, now: float, rows: Sequence[PlayerCommit]) -> list[tuple[int, str]]:
         """Commit results; one round trip to the cache unless it has lost some of the players.
 
-        Raises StoreAwayError when only the store could know a lease: a refusal would lose the result, so the caller
-        is to repeat the whole commit.
+        Returns (player id, reason) of each row, in order; the reason is empty where the result was taken.
+        Raises StoreUnavailableError when only the store could know a lease: a refusal would lose the
+        result, so repeat the whole commit.
         """
         answers = await self.cache.commit(match_id, now, rows)
         unloaded = {player_id for player_id, reason in answers if reason == "not-loaded"}
@@ -132,7 +139,7 @@ class Players:
             player_id,
             device,
             accounts.default_name(player_id),
-            accounts.DEFAULT_SKIN,
+            DEFAULT_SKIN,
             now,
             loaded=loaded,
         )
@@ -144,7 +151,7 @@ class Players:
         try:
             await self._load(player_ids, now)
         except StoreUnavailableError as error:
-            _log.warning("store away", reason=str(error))
+            log.warning("store unavailable", reason=str(error))
             return False
         return True
 
@@ -152,7 +159,8 @@ class Players:
 def ensure_live_session(token_session: str, live: str, state: str) -> None:
     """Raise SessionEndedError unless ``token_session`` is the live one.
 
-    A token without a session was signed by who holds the key, and a player without one is known from elsewhere: both pass.
+    Two cases pass without a comparison: a token that names no session was signed by a service, which holds
+    the key; and a player without a session was loaded from elsewhere.
     """
     if not token_session or not live:
         return

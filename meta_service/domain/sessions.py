@@ -1,8 +1,9 @@
-"""Sessions: one live one an account, short access tokens, refresh tokens that are good for one exchange.
+"""Sessions: one live session an account, short access tokens, refresh tokens that are good for one exchange.
 
-The cache knows each player's live session; the token names the session it belongs to. A login elsewhere opens another, and the
-older one is told so by its next request. Changes are written behind like loadouts, so a lost cache does not revive a session.
-A refresh token that comes back after its successor was used has been copied, and ends the session (RFC 9700 §4.14.2).
+The cache knows each player's live session, and a token names the session it belongs to. A login elsewhere
+opens another session, and the next request of the older one is refused. Changes are written behind like
+loadouts, so a lost cache does not revive a session. A refresh token that comes back after its successor was
+used has been copied, so it ends the session (RFC 9700 §4.14.2).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from meta_service.cache.cache import Cache
 from meta_service.domain.players import Players, ensure_live_session
 from meta_service.errors import SessionEndedError, StoreUnavailableError, session_ended
 
-REFRESH_GRACE_S = 10.0  # a client that lost the answer repeats within its retries
+REFRESH_GRACE_S = 10.0  # a client that lost the answer repeats the exchange within its retries
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class Sessions:
     async def check(self, caller: Identity, now: float) -> None:
         """Raise SessionEndedError unless the token's session is the live one.
 
-        The store is asked about a player whom the cache has lost; while it is away the token's signature must do.
+        The store is asked about a player whom the cache has lost; while it does not answer, the token's
+        signature must do.
         """
         live, state, loaded = await self._cache.live_session(caller.player_id)
         if not loaded and not live:
@@ -68,23 +70,26 @@ class Sessions:
         ensure_live_session(caller.session_id, live, state)
 
     async def refresh(self, token: str, now: float) -> tuple[int, TokenPair]:
-        """Exchange a refresh token for the session's next pair; raises SessionEndedError or InvalidTokenError."""
-        told = self._signer.verify(token, now)
-        if REFRESH not in told.roles:
+        """Exchange a refresh token for the session's next pair; return it with the player's id.
+
+        Raises SessionEndedError or InvalidTokenError.
+        """
+        claims = self._signer.verify(token, now)
+        if REFRESH not in claims.roles:
             raise InvalidTokenError("this is not a refresh token")
-        player_id = int(told.subject)
-        refresh = (told.generation, int(REFRESH_GRACE_S * 1000))
-        outcome, generation = await self._change("refresh", player_id, told.session_id, now, refresh)
+        player_id = int(claims.subject)
+        refresh = (claims.generation, int(REFRESH_GRACE_S * 1000))
+        outcome, generation = await self._change("refresh", player_id, claims.session_id, now, refresh)
         if outcome == "reused":
             raise SessionEndedError(
                 "refresh-token-reused", "the token was used before, so its session was ended: log in again"
             )
         if outcome != "ok":
             raise session_ended(outcome)
-        return player_id, self._tokens(player_id, told.session_id, generation, now)
+        return player_id, self._tokens(player_id, claims.session_id, generation, now)
 
     async def revoke(self, player_id: int, now: float, session_id: str = "") -> bool:
-        """End a session, or whichever is live; return whether there was one."""
+        """End a session, or the live one where none is given; return whether there was one."""
         outcome, _ = await self._change("revoke", player_id, session_id, now)
         return outcome == "ok"
 
@@ -92,7 +97,7 @@ class Sessions:
         self, what: str, player_id: int, session_id: str, now: float, more: Sequence[int] = ()
     ) -> tuple[str, int]:
         answer = await self._cache.session(what, player_id, session_id, now, more)
-        if answer[0] == "unknown":  # to the cache; the store may know of one
+        if answer[0] == "unknown":  # the cache knows of no session, but the store may
             await self._players.profile(player_id, now)
             answer = await self._cache.session(what, player_id, session_id, now, more)
         return answer

@@ -1,8 +1,8 @@
 """The store that players buy from: purchases, refunds, grants, and what a player owns.
 
-Each change is one transaction: the idempotency key, the stock, the wallet, the ledger, the inventory, all or nothing. Rows are
-locked in that order by everyone, so two changes never wait for each other in a circle. The cache hears of the new balance after
-the commit and is never asked for it.
+Each change is one transaction: the idempotency key, the stock, the wallet, the ledger, the inventory, all
+or nothing. Every transaction locks rows in that order, so two changes never wait for each other in a
+circle. The cache is sent the new balance after the commit and is never asked for it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from meta_service.errors import (
 )
 from meta_service.store.store import Store
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 Answer = dict[str, Any]
 Work = Callable[[asyncpg.Connection], Awaitable[Answer]]
@@ -44,7 +44,8 @@ ON CONFLICT (player_id, item_id) DO UPDATE
 RETURNING quantity
 """
 
-# Told to everybody after the commit, see the migration of the outbox: who only reads events learns of a purchase if it was made.
+# The outbox row makes an event of the purchase after the commit, and only if it is committed; see
+# r0011_outbox.
 _INSERT_PURCHASE = """
 WITH bought AS (
     INSERT INTO purchases (purchase_id, player_id, item_id, quantity, currency, paid, purchased_at)
@@ -56,9 +57,9 @@ INSERT INTO purchase_outbox (purchase_id, region) SELECT purchase_id, $8 FROM bo
 
 
 class Shop:
-    """Money and goods over one store; ``cache`` is only told. Times are Unix seconds given by the caller.
+    """Money and goods in the store; ``cache`` only shows balances. Times are given, in Unix seconds.
 
-    Everything raises StoreAwayError when the store does not answer, and is then safe to repeat with the same key.
+    Everything raises StoreUnavailableError when the store does not answer; then repeat with the same key.
     """
 
     def __init__(self, store: Store, cache: Cache, clock: Clock) -> None:
@@ -100,9 +101,18 @@ class Shop:
     async def purchase(
         self, player_id: int, key: str, item_id: str, quantity: int, unit_price: int | None, now: float
     ) -> Answer:
-        """Buy; once for each key. ``unit_price`` is what the player saw, or None to take any price.
+        """Buy, once for each key.
 
-        Raises a RefusedError, with nothing changed, when the item, its price, its stock, the wallet or the inventory forbids it.
+        Args:
+            player_id: who buys.
+            key: the Idempotency-Key.
+            item_id: of the catalogue.
+            quantity: pieces.
+            unit_price: the price that the player saw; another one is refused. None: any price.
+            now: Unix seconds.
+
+        Raises a RefusedError, with nothing changed, when the item, its price, its stock, the wallet or the
+        inventory forbids it.
         """
         purchase_id = self._clock.uuid()
 
@@ -126,10 +136,10 @@ class Shop:
                 else await _balance(connection, player_id, item["currency"])
             )
             owned = await connection.fetchval(
-                _ADD_TO_INVENTORY, player_id, item_id, quantity, now, item["most_owned"]
+                _ADD_TO_INVENTORY, player_id, item_id, quantity, now, item["max_owned"]
             )
             if owned is None:
-                raise OwnershipLimitError(f"one player may own {item['most_owned']} of {item_id}")
+                raise OwnershipLimitError(f"one player may own {item['max_owned']} of {item_id}")
             await connection.execute(
                 _INSERT_PURCHASE,
                 *(purchase_id, player_id, item_id, quantity, item["currency"], paid, now, self._cache.region),
@@ -172,9 +182,13 @@ class Shop:
         return await self._once(idempotency.SERVICES_OWNER, player_id, key, request, give)
 
     async def refund(self, purchase_id: UUID, now: float, player_id: int | None = None) -> Answer:
-        """Give a purchase's price back and take its goods; again gives the same answer and changes nothing.
+        """Give a purchase's price back and take its goods; repeating it changes nothing and answers the same.
 
-        With ``player_id`` it is the player who asks: the purchase must be theirs, and its time for refunds not over.
+        Args:
+            purchase_id: what to refund.
+            now: Unix seconds.
+            player_id: the player who asks; the purchase must be theirs and within its time for refunds.
+                None: a service asks, whatever the time.
         """
         owner, transfer_id = 0, self._clock.uuid()
 
@@ -218,8 +232,8 @@ class Shop:
             await self._cache.publish_balance(
                 player_id, answer["currency"], answer["balance"], answer["version"]
             )
-        except RedisError as error:  # the money is where it belongs; the next change or load shows it
-            _log.warning("balance not shown", player_id=player_id, reason=repr(error))
+        except RedisError as error:  # the money is right in the store; the next change or load shows it
+            log.warning("balance not shown", player_id=player_id, reason=repr(error))
 
 
 async def _take_from_stock(connection: asyncpg.Connection, item_id: str, quantity: int) -> Any:
@@ -228,7 +242,8 @@ async def _take_from_stock(connection: asyncpg.Connection, item_id: str, quantit
         raise UnknownItemError(f"{item_id} is not for sale")
     if item["stock"] is None:
         return item
-    item = await connection.fetchrow(  # read anew: who waited for the row must not pay an older price
+    # Read anew: a purchase that waited for the row must not pay an older price.
+    item = await connection.fetchrow(
         "UPDATE catalogue SET stock = stock - $2 WHERE item_id = $1 AND on_sale AND stock >= $2 RETURNING *",
         *(item_id, quantity),
     )
@@ -242,7 +257,8 @@ async def _refund(
 ) -> Balance:
     item_id, quantity, player_id = bought["item_id"], bought["quantity"], bought["player_id"]
     refundable_s = await connection.fetchval(
-        "UPDATE catalogue SET stock = stock + $2 WHERE item_id = $1 AND stock IS NOT NULL RETURNING refundable_s",
+        "UPDATE catalogue SET stock = stock + $2 WHERE item_id = $1 AND stock IS NOT NULL"
+        " RETURNING refundable_s",
         *(item_id, quantity),
     )
     if refundable_s is None:

@@ -1,54 +1,54 @@
-"""Bodies of the requests and answers about money and goods. Amounts are whole numbers of a currency's smallest unit."""
+"""Messages about money and goods. Amounts are whole numbers of a currency's smallest unit."""
 
 from __future__ import annotations
 
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field
+from msgspec import Meta
 
-from meta_service.messages.base import Message, PlayerId, PlayerIdText, Slug
-from meta_service.store.catalogue import MAX_QUANTITY
+from meta_service.messages.base import END, Message, PlayerId, Slug
 
-MAX_AMOUNT = 2**40
+MAX_AMOUNT = 2**40  # times the largest quantity it still is a 63-bit number
+MAX_QUANTITY = 1000
 
-Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT, strict=True, examples=[800])]
-Reason = Annotated[str, Field(pattern=r"^[ -~]{1,100}$", examples=["season reward"])]
+Amount = Annotated[int, Meta(ge=1, le=MAX_AMOUNT, examples=[800])]
+Reason = Annotated[str, Meta(pattern=rf"^[ -~]{{1,100}}{END}", examples=["season reward"])]
 
 
-class CatalogueItem(Message):
+class CatalogueItem(Message, frozen=True):
     """One thing for sale."""
 
-    item_id: str = Field(examples=["nightfall"])
-    kind: str = Field(examples=["skin"])
+    item_id: Annotated[str, Meta(examples=["nightfall"])]
+    kind: Annotated[str, Meta(examples=["skin"])]
     title: str
-    currency: str = Field(examples=["coins"])
+    currency: Annotated[str, Meta(examples=["coins"])]
     price: int
-    stock: int | None = Field(description="Pieces left for all players; null: unlimited.")
-    most_owned: int = Field(description="Pieces that one player may own.")
-    refundable_s: int = Field(description="Seconds after the purchase in which it can be given back.")
+    stock: Annotated[int | None, Meta(description="Pieces left for all players; null: unlimited.")]
+    max_owned: Annotated[int, Meta(description="Pieces that one player may own.")]
+    refundable_s: Annotated[
+        int, Meta(description="Seconds after the purchase in which it can be given back.")
+    ]
 
 
-class Catalogue(Message):
+class Catalogue(Message, frozen=True):
     """All that is for sale now."""
 
     items: list[CatalogueItem]
 
 
-class PurchaseRequest(Message):
+class PurchaseRequest(Message, frozen=True, omit_defaults=True):
     """What the player wants to buy."""
 
     item_id: Slug
-    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY, strict=True)] = 1
+    quantity: Annotated[int, Meta(ge=1, le=MAX_QUANTITY)] = 1
     unit_price: Annotated[
-        int | None,
-        Field(
-            ge=0, le=MAX_AMOUNT, strict=True, description="The price the player saw; another one is refused."
-        ),
+        Annotated[int, Meta(ge=0, le=MAX_AMOUNT)] | None,
+        Meta(description="The price the player saw; another one is refused."),
     ] = None
 
 
-class Purchase(Message):
+class Purchase(Message, frozen=True):
     """A purchase as it was made; a repeat under the same key gets the very same answer."""
 
     purchase_id: UUID
@@ -56,28 +56,28 @@ class Purchase(Message):
     quantity: int
     currency: str
     paid: int
-    balance: int = Field(description="What the wallet held right after it.")
-    owned: int = Field(description="Pieces the player owned right after it.")
+    balance: Annotated[int, Meta(description="What the wallet held right after it.")]
+    owned: Annotated[int, Meta(description="Pieces the player owned right after it.")]
     purchased_at: float
 
 
-class Refund(Message):
+class Refund(Message, frozen=True):
     """A purchase that was given back."""
 
     purchase_id: UUID
-    player_id: PlayerIdText
+    player_id: PlayerId
     currency: str
     refunded: int
     balance: int
 
 
-class RefundRequest(Message):
+class RefundRequest(Message, frozen=True):
     """A service gives a purchase back for its player, whatever the time."""
 
     purchase_id: UUID
 
 
-class GrantRequest(Message):
+class GrantRequest(Message, frozen=True):
     """A service puts money into a wallet."""
 
     player_id: PlayerId
@@ -86,40 +86,40 @@ class GrantRequest(Message):
     reason: Reason
 
 
-class Grant(Message):
+class Grant(Message, frozen=True):
     """Money that was put into a wallet."""
 
     transfer_id: UUID
-    player_id: PlayerIdText
+    player_id: PlayerId
     currency: str
     amount: int
     balance: int
 
 
-class Wallet(Message):
-    """What the player has, from the store itself."""
+class Wallet(Message, frozen=True):
+    """Balances by currency, from the store itself."""
 
-    balances: dict[str, int] = Field(examples=[{"coins": 1200}])
+    balances: Annotated[dict[str, int], Meta(examples=[{"coins": 1200}])]
 
 
-class LedgerEntry(Message):
+class LedgerEntry(Message, frozen=True):
     """One change of a wallet."""
 
     entry_no: int
     transfer_id: UUID
     currency: str
-    amount: int = Field(description="Positive: received; negative: spent.")
+    amount: Annotated[int, Meta(description="Positive: received; negative: spent.")]
     reason: str
     booked_at: float
 
 
-class Statement(Message):
+class Statement(Message, frozen=True):
     """Changes of the player's wallets, newest first."""
 
     entries: list[LedgerEntry]
 
 
-class OwnedItem(Message):
+class OwnedItem(Message, frozen=True):
     """Something the player owns."""
 
     item_id: str
@@ -127,7 +127,7 @@ class OwnedItem(Message):
     acquired_at: float
 
 
-class Inventory(Message):
+class Inventory(Message, frozen=True):
     """All that the player owns."""
 
     items: list[OwnedItem]

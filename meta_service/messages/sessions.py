@@ -1,91 +1,103 @@
-"""Bodies of the requests and answers about accounts and sessions."""
+"""Messages about accounts and sessions."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr
+from msgspec import Meta
 
-from meta_service.messages.base import DeviceId, Message, PlayerId, PlayerIdText
+from meta_service.messages.base import END, Message, PlayerId, invalid
 
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _encodable(value: object) -> object:
-    if isinstance(value, str):
-        value.encode()  # a lone surrogate is a ValueError, as any other bad value
-    return value
-
-
+DeviceId = Annotated[
+    str, Meta(pattern=rf"^[!-~]{{8,128}}{END}", examples=["6f1f2c86-5d3a-4d0c-9f51-0f6d3f0d2c11"])
+]
 Name = Annotated[
-    str,
-    BeforeValidator(_lower),
-    Field(pattern=r"^[a-z0-9](?:[a-z0-9_.-]{1,30}[a-z0-9])$", examples=["nina.7"]),
+    str, Meta(pattern=rf"^[A-Za-z0-9](?:[A-Za-z0-9_.-]{{1,30}}[A-Za-z0-9]){END}", examples=["nina.7"])
 ]
-Password = Annotated[
-    SecretStr,
-    BeforeValidator(_encodable),
-    Field(min_length=8, max_length=128, examples=["correct horse battery staple"]),
+Password = Annotated[str, Meta(min_length=8, max_length=128, examples=["correct horse battery staple"])]
+Token = Annotated[
+    str, Meta(pattern=rf"^[!-~]{{1,2048}}{END}", examples=["eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl"])
 ]
-Token = Annotated[str, Field(pattern=r"^[!-~]{1,2048}$")]
 
 
-class DeviceLogin(Message):
+class DeviceLogin(Message, frozen=True):
     """A device logs its player in."""
 
     device_id: DeviceId
 
 
-class PasswordLogin(Message):
+class PasswordLogin(Message, frozen=True):
     """A player logs in by name, in whatever case, and password."""
 
     name: Name
     password: Password
 
+    def __post_init__(self) -> None:
+        _check_encodable("password", self.password)
 
-class PasswordChange(Message):
+    def __repr__(self) -> str:
+        return f"PasswordLogin(name={self.name!r})"  # no password in any log
+
+
+class PasswordChange(Message, frozen=True, omit_defaults=True):
     """The name and password an account shall have. The name stays once it is chosen."""
 
     name: Name
     password: Password
-    current_password: Password | None = Field(
-        None, description="The password so far; needed once there is one."
-    )
+    current_password: Annotated[
+        Password | None, Meta(description="The password so far; needed once there is one.")
+    ] = None
+
+    def __post_init__(self) -> None:
+        _check_encodable("password", self.password)
+        _check_encodable("current_password", self.current_password or "")
+
+    def __repr__(self) -> str:
+        return f"PasswordChange(name={self.name!r})"
 
 
-class Account(Message):
+class Account(Message, frozen=True):
     """An account that has a password."""
 
-    player_id: PlayerIdText
+    player_id: PlayerId
     name: str
 
 
-class RefreshRequest(Message):
+class RefreshRequest(Message, frozen=True):
     """A refresh token, to be exchanged."""
 
     refresh_token: Token
 
 
-class RevocationRequest(Message):
+class RevocationRequest(Message, frozen=True):
     """Whose session shall end."""
 
     player_id: PlayerId
 
 
-class Ended(Message):
+class Ended(Message, frozen=True):
     """Whether a live session was ended by this request."""
 
     ended: bool
 
 
-class Session(Message):
-    """A logged-in player."""
+class Session(Message, frozen=True):
+    """A logged-in player and the tokens of the session. Times are Unix seconds."""
 
-    player_id: PlayerIdText
-    session_token: str = Field(description="Opens the player's routes; short-lived.")
+    player_id: PlayerId
+    session_token: Annotated[str, Meta(description="Opens the player's routes; short-lived.")]
     expires_at: float
-    refresh_token: str = Field(description="Exchanged, once, for the next pair at /v1/session/refresh.")
-    refresh_expires_at: float
-    created: bool = Field(description="Whether this login opened the account.")
+    created: Annotated[bool, Meta(description="Whether this login opened the account.")]
+    refresh_token: Annotated[
+        str, Meta(description="Exchanged, once, for the next pair at /v1/session/refresh.")
+    ] = ""
+    refresh_expires_at: float = 0.0
+
+
+def _check_encodable(field: str, text: str) -> None:
+    try:
+        text.encode()
+    except (
+        UnicodeEncodeError
+    ) as error:  # a lone surrogate, which JSON can write and no password hash can take
+        raise invalid(field, "is no text") from error

@@ -1,149 +1,154 @@
-"""Bodies of the requests and answers about parties, friends, leaderboards and past matches."""
+"""Messages about parties, friends, leaderboards and past matches."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field
+from msgspec import Meta
 
-from meta_service.domain.friends import Presence, Relation
-from meta_service.domain.leaderboards import BoardName
-from meta_service.domain.parties import MAX_MEMBERS
-from meta_service.messages.base import Message, PlayerId, PlayerIdText
+from meta_service.messages.base import Message, PlayerId
 
-Season = Annotated[str, Field(pattern=r"^[0-9]{4}-q[1-4]$", examples=["2026-q4"])]
+MAX_PARTY_MEMBERS = 8  # the largest team that any of our modes seats together
+
+Relation = Literal["friends", "asked", "invited"]
+Presence = Literal["online", "away", "in-match", "offline"]
+BoardName = Literal["kills", "wins", "matches"]
+Outcome = Literal["playing", "committed", "expired", "refused"]
 
 
-class PartyOptions(Message):
+class PartyOptions(Message, frozen=True):
     """What a new party shall be like."""
 
-    size_limit: Annotated[int, Field(ge=2, le=MAX_MEMBERS, strict=True, examples=[4])] = 4
+    size_limit: Annotated[int, Meta(ge=2, le=MAX_PARTY_MEMBERS, examples=[4])] = 4
 
 
-class PartyMember(Message):
+class PartyMember(Message, frozen=True):
     """A player in a party."""
 
-    player_id: PlayerIdText
+    player_id: PlayerId
     display_name: str
-    ready: bool = Field(description="The leader counts as ready.")
+    ready: Annotated[bool, Meta(description="The leader counts as ready.")]
     joined_at: float
 
 
-class PartyView(Message):
-    """A party as its members see it."""
+class Party(Message, frozen=True):
+    """A party, its members in the order in which they joined, and the players whom it has invited."""
 
     party_id: UUID
-    leader: PlayerIdText
-    version: int = Field(description="Grows with every change.")
+    leader: PlayerId
+    version: Annotated[int, Meta(description="Grows with every change.")]
     size_limit: int
-    ticket_id: UUID | None = Field(description="The matchmaker's ticket while the party is queued.")
+    ticket_id: Annotated[UUID | None, Meta(description="The matchmaker's ticket while the party is queued.")]
     members: list[PartyMember]
-    invited: list[PlayerIdText]
+    invited: list[PlayerId]
 
 
-class PlayerChoice(Message):
+class PlayerChoice(Message, frozen=True):
     """The other player."""
 
     player_id: PlayerId
 
 
-class Readiness(Message):
-    """Whether one is ready to play."""
+class Readiness(Message, frozen=True):
+    """Whether the player is ready to play."""
 
-    ready: Annotated[bool, Field(strict=True)]
+    ready: bool
 
 
-class Invitation(Message):
-    """A party one may join."""
+class Invitation(Message, frozen=True):
+    """A party that the player may join until ``expires_at``."""
 
-    party: PartyView
+    party: Party
     expires_at: float
 
 
-class Invitations(Message):
-    """All parties one may join."""
+class Invitations(Message, frozen=True):
+    """All parties that the player may join."""
 
     invitations: list[Invitation]
 
 
-class LeaveResponse(Message):
-    """Whether one was in a party, and the ticket it had queued with: cancel that."""
+class LeaveResponse(Message, frozen=True):
+    """Whether the player was in a party, and the ticket with which it had queued: cancel that."""
 
     left: bool
     ticket_id: UUID | None
 
 
-class ChangeResponse(Message):
+class ChangeResponse(Message, frozen=True):
     """Whether this request changed something."""
 
     done: bool
 
 
-class PartyTicket(Message):
+class PartyTicket(Message, frozen=True):
     """A leader's party enters the queue under a ticket."""
 
     leader: PlayerId
     ticket_id: UUID
 
 
-class PartyTicketEnd(Message):
+class PartyTicketEnd(Message, frozen=True):
     """A ticket of a party has ended."""
 
     ticket_id: UUID
 
 
-class FriendView(Message):
+class Friend(Message, frozen=True):
     """A friend, or somebody who asked or was asked to be one."""
 
-    player_id: PlayerIdText
+    player_id: PlayerId
     display_name: str
-    relation: Relation = Field(description="asked: by you; invited: they asked you.")
+    relation: Annotated[
+        Relation, Meta(description="asked: by the player; invited: the other one asked the player.")
+    ]
     since: float
-    presence: Presence = Field(description="Only friends see it.")
-    match_id: UUID | None = Field(description="The match a friend is in.")
+    presence: Annotated[Presence, Meta(description="Only friends see it; others are offline to each other.")]
+    match_id: Annotated[UUID | None, Meta(description="The match a friend is in.")]
 
 
-class FriendList(Message):
+class FriendList(Message, frozen=True):
     """All friends and requests."""
 
-    friends: list[FriendView]
+    friends: list[Friend]
 
 
-class PresenceUpdate(Message):
-    """Where one is. It holds for a minute: say it twice in that time."""
+class PresenceUpdate(Message, frozen=True):
+    """Where the player is. It holds for a minute: send it twice in that time."""
 
     presence: Literal["online", "away"]
 
 
-class StandingView(Message):
-    """One line of a leaderboard."""
+class Standing(Message, frozen=True):
+    """One line of a leaderboard; the best has rank 1."""
 
     rank: int
-    player_id: PlayerIdText
+    player_id: PlayerId
     display_name: str
     score: int
 
 
-class LeaderboardView(Message):
+class Leaderboard(Message, frozen=True):
     """A part of a season's leaderboard."""
 
-    season: Season
+    season: str
     board: BoardName
-    total: int = Field(description="Players on the board.")
-    standings: list[StandingView]
+    total: Annotated[int, Meta(description="Players on the board.")]
+    standings: list[Standing]
 
 
-class PastMatch(Message):
+class PastMatch(Message, frozen=True):
     """A match that the player was checked out for."""
 
     match_id: UUID
-    fence: int = Field(description="Give the last one as ``before`` for the next page.")
+    fence: Annotated[int, Meta(description="Give the last one as ``before`` for the next page.")]
     server: str | None
     region: str | None
-    outcome: Literal["playing", "committed", "expired", "refused"] = Field(
-        description="expired: the server never said how it ended; refused: it said so too late."
-    )
+    outcome: Annotated[
+        Outcome,
+        Meta(description="expired: the server never said how it ended; refused: it said so too late."),
+    ]
     placement: int | None
     kills: int | None
     played_s: float | None
@@ -151,19 +156,19 @@ class PastMatch(Message):
     ended_at: float | None
 
 
-class PastMatches(Message):
+class PastMatches(Message, frozen=True):
     """The player's matches, newest first."""
 
     matches: list[PastMatch]
 
 
-class MatchPlayer(PastMatch):
+class MatchPlayer(PastMatch, frozen=True, kw_only=True):
     """One player's part in a match."""
 
-    player_id: PlayerIdText
+    player_id: PlayerId
 
 
-class MatchReport(Message):
+class MatchReport(Message, frozen=True):
     """Everybody who was checked out for a match."""
 
     match_id: UUID

@@ -1,56 +1,40 @@
-"""A look at one player for operators: who has him checked out, with which fence, and whether what he changed is stored."""
+"""One player as operators see them: the server that holds them, the fence, and whether all is stored."""
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field
 
 from launchday.identity import OPERATOR, SERVICE, VIEWER
 from launchday.problems import ProblemError
 from launchday.service import require
 from meta_service.cache import keys
 from meta_service.context import InContext
-from meta_service.messages.base import MAX_PLAYER_ID
+from meta_service.messages.base import MAX_PLAYER_ID, PlayerId
+from meta_service.messages.players import Lease, PlayerLookup
+from meta_service.routes.message_route import MessageRoute
 
 router = APIRouter(
-    prefix="/v1/internal", tags=["operators"], dependencies=[Depends(require(SERVICE, OPERATOR, VIEWER))]
+    prefix="/v1/internal",
+    tags=["operators"],
+    dependencies=[Depends(require(SERVICE, OPERATOR, VIEWER))],
+    route_class=MessageRoute,
 )
-
-
-class Lease(BaseModel):
-    """The player's newest check-out, held or not."""
-
-    state: str = Field(description="held, committed, released, or empty where there was none.")
-    server: str
-    match_id: str
-    fence: int
-    until: float = Field(description="Unix seconds at which it ends by itself.")
-
-
-class PlayerLookup(BaseModel):
-    """What an operator sees of a player."""
-
-    player_id: str
-    display_name: str
-    level: int
-    skin: str
-    version: int
-    pending: bool = Field(description="Whether an accepted change waits to be written to the store.")
-    lease: Lease
 
 
 @router.get("/players/{player_id}/lease")
 async def player_lease(player_id: int, context: InContext) -> PlayerLookup:
-    """Tell a player's check-out and the state of his changes, as the cache has them."""
+    """Read a player's check-out, and whether their changes are stored, as the cache knows it."""
     player = await context.players.cache.player(player_id) if 0 < player_id <= MAX_PLAYER_ID else None
     if player is None:
         raise ProblemError(404, "unknown-player", f"there is no player {player_id} in this region's cache")
-    fields = ("lease_state", "lease_server", "lease_match", "fence", "lease_until")
-    state, server, match_id, fence, until = await context.players.cache.redis.hmget(
-        keys.player(player_id), list(fields)
+    fields = ["lease_state", "lease_server", "lease_match", "fence", "lease_until"]
+    state, server, match_id, fence, until = await cast(
+        Any, context.players.cache.redis.hmget(keys.player(player_id), fields)
     )
     return PlayerLookup(
-        player_id=str(player_id),
+        player_id=PlayerId(player_id),
         display_name=player.display_name,
         level=player.level,
         skin=player.skin,

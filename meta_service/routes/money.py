@@ -1,7 +1,7 @@
-"""Routes about money and goods: the store players buy from, wallets, and what services may do to them.
+"""Routes about money and goods: the store that players buy from, wallets, and what services may do to them.
 
-All of it is decided in the global store; while that is away every route here answers 503 with Retry-After, and nothing else
-of the meta service stops.
+All of it is decided in the global store. While that does not answer, every route here answers 503 with
+Retry-After, and nothing else of the meta service stops.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Header, Query
 from launchday.identity import SERVICE
 from launchday.service import require
 from meta_service.context import InContext, LivePlayer
-from meta_service.messages.base import MAX_PLAYER_ID
+from meta_service.messages.base import MAX_PLAYER_ID, read
 from meta_service.messages.money import (
     Catalogue,
     Grant,
@@ -27,6 +27,7 @@ from meta_service.messages.money import (
     Statement,
     Wallet,
 )
+from meta_service.routes.message_route import FromBody, MessageRoute
 
 IdempotencyKey = Annotated[
     str,
@@ -38,38 +39,41 @@ IdempotencyKey = Annotated[
     ),
 ]
 
-router = APIRouter(prefix="/v1", tags=["money"])
-services = APIRouter(prefix="/v1/internal", tags=["services"], dependencies=[Depends(require(SERVICE))])
+router = APIRouter(prefix="/v1", tags=["money"], route_class=MessageRoute)
+services = APIRouter(
+    prefix="/v1/internal",
+    tags=["services"],
+    dependencies=[Depends(require(SERVICE))],
+    route_class=MessageRoute,
+)
 
 
 @router.get("/store/catalogue")
 async def catalogue(_: LivePlayer, context: InContext) -> Catalogue:
     """List what is for sale."""
-    return Catalogue.model_validate({"items": await context.shop.catalogue()})
+    return read(Catalogue, {"items": await context.shop.catalogue()})
 
 
 @router.post("/store/purchases")
 async def purchase(
-    order: PurchaseRequest, key: IdempotencyKey, caller: LivePlayer, context: InContext
+    order: FromBody[PurchaseRequest], key: IdempotencyKey, caller: LivePlayer, context: InContext
 ) -> Purchase:
-    """Buy. Under one key it happens once, however often it is asked for, and every answer is that of the first time."""
+    """Buy. Under one key it happens once, however often it is repeated, and every answer is the first one."""
     answer = await context.shop.purchase(
         caller.player_id, key, order.item_id, order.quantity, order.unit_price, context.clock.now()
     )
-    return Purchase.model_validate(answer)
+    return read(Purchase, answer)
 
 
 @router.post("/store/purchases/{purchase_id}/refund")
 async def refund(purchase_id: UUID, caller: LivePlayer, context: InContext) -> Refund:
     """Give one's own purchase back within the item's time for it. Asking again changes nothing."""
-    return Refund.model_validate(
-        await context.shop.refund(purchase_id, context.clock.now(), caller.player_id)
-    )
+    return read(Refund, await context.shop.refund(purchase_id, context.clock.now(), caller.player_id))
 
 
 @router.get("/wallet")
 async def wallet(caller: LivePlayer, context: InContext) -> Wallet:
-    """Read one's balances from the store itself; the profile shows the cache's, which may be a moment behind."""
+    """Read one's balances from the store itself; the profile shows the cache's, which may lag a moment."""
     return Wallet(balances=await context.shop.wallet(caller.player_id))
 
 
@@ -83,27 +87,25 @@ async def statement(
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
 ) -> Statement:
     """Read one's ledger entries, newest first; for the next page give the last ``entry_no`` as ``before``."""
-    return Statement.model_validate(
-        {"entries": await context.shop.statement(caller.player_id, before, limit)}
-    )
+    return read(Statement, {"entries": await context.shop.statement(caller.player_id, before, limit)})
 
 
 @router.get("/inventory")
 async def inventory(caller: LivePlayer, context: InContext) -> Inventory:
     """Read what one owns."""
-    return Inventory.model_validate({"items": await context.shop.inventory(caller.player_id)})
+    return read(Inventory, {"items": await context.shop.inventory(caller.player_id)})
 
 
 @services.post("/grants")
-async def grant(order: GrantRequest, key: IdempotencyKey, context: InContext) -> Grant:
+async def grant(order: FromBody[GrantRequest], key: IdempotencyKey, context: InContext) -> Grant:
     """Put money into a player's wallet, once for each key."""
     answer = await context.shop.grant(
         order.player_id, key, order.currency, order.amount, order.reason, context.clock.now()
     )
-    return Grant.model_validate(answer)
+    return read(Grant, answer)
 
 
 @services.post("/refunds")
-async def refund_for_player(order: RefundRequest, context: InContext) -> Refund:
+async def refund_for_player(order: FromBody[RefundRequest], context: InContext) -> Refund:
     """Give a player's purchase back, whatever the time. Asking again changes nothing."""
-    return Refund.model_validate(await context.shop.refund(order.purchase_id, context.clock.now()))
+    return read(Refund, await context.shop.refund(order.purchase_id, context.clock.now()))

@@ -9,9 +9,11 @@ from fastapi import APIRouter
 from meta_service.cache.cache import LoadoutFields
 from meta_service.context import InContext, LimitedPlayer
 from meta_service.domain.players import ensure_live_session
-from meta_service.messages.base import Loadout, LoadoutChange, Profile, Skill
+from meta_service.messages.base import PlayerId
+from meta_service.messages.players import Loadout, LoadoutChange, Profile, Skill
+from meta_service.routes.message_route import FromBody, MessageRoute
 
-router = APIRouter(prefix="/v1", tags=["players"])
+router = APIRouter(prefix="/v1", tags=["players"], route_class=MessageRoute)
 
 
 @router.get("/profile")
@@ -20,23 +22,25 @@ async def profile(caller: LimitedPlayer, context: InContext) -> Profile:
     player = await context.players.profile(caller.player_id, context.clock.now())
     ensure_live_session(caller.session_id, player.session_id, player.session_state)
     return Profile(
-        player_id=str(player.player_id),
+        player_id=PlayerId(player.player_id),
         display_name=player.display_name,
         skin=player.skin,
-        emotes=json.loads(player.emotes),
-        settings=json.loads(player.settings),
-        home=player.home_region,
         level=player.level,
         xp=player.xp,
         version=player.version,
         sync="pending" if player.pending else "synced",
-        ratings={mode: Skill(mu=mu, sigma=sigma) for mode, (mu, sigma) in player.ratings.items()},
+        ratings={mode: Skill(mu, sigma) for mode, (mu, sigma) in player.ratings.items()},
         balances=player.balances,
+        emotes=json.loads(player.emotes),
+        settings=json.loads(player.settings),
+        home_region=player.home_region,
     )
 
 
 @router.put("/profile/loadout")
-async def change_loadout(change: LoadoutChange, caller: LimitedPlayer, context: InContext) -> Loadout:
+async def change_loadout(
+    change: FromBody[LoadoutChange], caller: LimitedPlayer, context: InContext
+) -> Loadout:
     """Change one's skin, emotes or settings: in force at once, stored within a moment."""
     fields = LoadoutFields(
         skin=change.skin or "",
@@ -48,8 +52,8 @@ async def change_loadout(change: LoadoutChange, caller: LimitedPlayer, context: 
     )
     return Loadout(
         skin=accepted.fields.skin,
-        emotes=json.loads(accepted.fields.emotes),
-        settings=json.loads(accepted.fields.settings),
         version=accepted.version,
         sync="pending",
+        emotes=json.loads(accepted.fields.emotes),
+        settings=json.loads(accepted.fields.settings),
     )

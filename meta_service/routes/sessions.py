@@ -1,4 +1,4 @@
-"""Routes about accounts and sessions: log in by device or password, renew, log out; and what services may end."""
+"""Routes about accounts and sessions: log in by device or password, renew, log out; revoke, for services."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from launchday.problems import ProblemError
 from launchday.service import require
 from meta_service.context import Context, InContext, LivePlayer
 from meta_service.domain.sessions import TokenPair
+from meta_service.messages.base import PlayerId
 from meta_service.messages.sessions import (
     Account,
     DeviceLogin,
@@ -19,29 +20,35 @@ from meta_service.messages.sessions import (
     RevocationRequest,
     Session,
 )
+from meta_service.routes.message_route import FromBody, MessageRoute
 
-router = APIRouter(prefix="/v1", tags=["sessions"])
-services = APIRouter(prefix="/v1/internal", tags=["services"], dependencies=[Depends(require(SERVICE))])
+router = APIRouter(prefix="/v1", tags=["sessions"], route_class=MessageRoute)
+services = APIRouter(
+    prefix="/v1/internal",
+    tags=["services"],
+    dependencies=[Depends(require(SERVICE))],
+    route_class=MessageRoute,
+)
 
 
 @router.post("/login/device")
-async def login_device(login: DeviceLogin, context: InContext) -> Session:
-    """Log a device's player in; the first login opens the account. A session that the account had elsewhere ends."""
+async def login_device(login: FromBody[DeviceLogin], context: InContext) -> Session:
+    """Log a device's player in; the first login opens the account. The account's session elsewhere ends."""
     player_id, created = await context.players.login(login.device_id, context.clock.now())
     return await _opened(context, player_id, created=created)
 
 
 @router.post("/login/password")
-async def login_password(login: PasswordLogin, context: InContext) -> Session:
+async def login_password(login: FromBody[PasswordLogin], context: InContext) -> Session:
     """Log in by name and password. A session that the account had elsewhere ends."""
-    player_id = await context.credentials.check(login.name, login.password.get_secret_value())
-    await context.players.profile(player_id, context.clock.now())  # in the cache from here on
+    player_id = await context.credentials.check(login.name.lower(), login.password)
+    await context.players.profile(player_id, context.clock.now())  # it is in the cache after this
     return await _opened(context, player_id, created=False)
 
 
 @router.post("/session/refresh")
-async def refresh(exchange: RefreshRequest, context: InContext) -> Session:
-    """Exchange a refresh token for a new pair. It is good for one exchange; a copy that comes later ends the session."""
+async def refresh(exchange: FromBody[RefreshRequest], context: InContext) -> Session:
+    """Exchange a refresh token for a new pair. It is good for one exchange; a later copy ends the session."""
     try:
         player_id, tokens = await context.sessions.refresh(exchange.refresh_token, context.clock.now())
     except InvalidTokenError as error:
@@ -59,16 +66,16 @@ async def log_out(caller: LivePlayer, context: InContext) -> Ended:
 
 
 @router.put("/account/password")
-async def set_password(change: PasswordChange, caller: LivePlayer, context: InContext) -> Account:
+async def set_password(change: FromBody[PasswordChange], caller: LivePlayer, context: InContext) -> Account:
     """Give one's account a name and a password to log in with, or change the password."""
-    current = change.current_password.get_secret_value() if change.current_password else None
-    await context.credentials.set(caller.player_id, change.name, change.password.get_secret_value(), current)
-    return Account(player_id=str(caller.player_id), name=change.name)
+    name = change.name.lower()
+    await context.credentials.set(caller.player_id, name, change.password, change.current_password)
+    return Account(PlayerId(caller.player_id), name)
 
 
 @services.post("/revocations")
-async def revoke(revocation: RevocationRequest, context: InContext) -> Ended:
-    """End a player's session, whichever it is: support, or a ban."""
+async def revoke(revocation: FromBody[RevocationRequest], context: InContext) -> Ended:
+    """End a player's live session: for support, or a ban."""
     return Ended(ended=await context.sessions.revoke(revocation.player_id, context.clock.now()))
 
 
@@ -78,7 +85,7 @@ async def _opened(context: Context, player_id: int, *, created: bool) -> Session
 
 def _session(player_id: int, tokens: TokenPair, *, created: bool) -> Session:
     return Session(
-        player_id=str(player_id),
+        player_id=PlayerId(player_id),
         session_token=tokens.access,
         expires_at=tokens.access_expires_at,
         refresh_token=tokens.refresh,

@@ -1,7 +1,8 @@
-"""Write-behind into PostgreSQL: one statement for all changes of a kind, which decides by itself which of them still count.
+"""Write-behind into PostgreSQL: one statement for all changes of a kind, which decides which still count.
 
-The changes stay the JSON that the cache's scripts wrote; PostgreSQL takes them apart, so Python never looks at a row.
-Every statement gives the same result whatever the order and however often it runs.
+The changes stay the JSON that the cache's scripts wrote. PostgreSQL takes them apart, so Python never
+handles a row. Every statement gives the same result in whatever order the changes come and however often it
+runs.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ STATEMENTS = {
         ORDER BY player_id, created_ms
         ON CONFLICT (player_id) DO NOTHING
     """,
-    # The newest version wins, whenever it arrives; two regions' equal ones are told apart by their names. What was stored, and
-    # that alone, is told: a row's version only grows, so each is told once, however often the change is applied.
+    # The newest version wins, whenever it arrives; of two regions' equal versions the later region name
+    # wins. Only what was stored goes to the outbox: a row's version only grows, so each makes one event,
+    # however often the change is applied.
     "loadout": """
         WITH changed AS (
         INSERT INTO loadouts AS stored (player_id, skin, emotes, settings, version, region, stored_at)
@@ -70,7 +72,8 @@ STATEMENTS = {
                 checked_out_at = excluded.checked_out_at, lease_until = excluded.lease_until
             WHERE stored.checked_out_at IS NULL AND stored.match_id = excluded.match_id
     """,
-    # An expired lease that nobody took may still be committed, so a commit stands over an expiry in either order.
+    # An expired lease that nobody took may still be committed, so a commit stands over an expiry in either
+    # order.
     "expiry": """
         INSERT INTO match_history AS stored (player_id, fence, match_id, outcome, ended_at)
         SELECT DISTINCT ON (player_id, fence) player_id, fence, match_id, 'expired',
@@ -86,9 +89,10 @@ STATEMENTS = {
             SET outcome = 'expired', ended_at = excluded.ended_at
             WHERE stored.outcome IS NULL AND stored.match_id = excluded.match_id
     """,
-    # The store has the last word on fences: a result is stale when its player was checked out anew between this check-out (the
-    # fence) and this commit (the stamp). It is kept as refused, without the result. Another match's fence changes nothing.
-    # A result becomes committed once, so it is added to its season's sums once, however often it is applied.
+    # The store has the last word on fences: a result is stale when its player was checked out anew between
+    # this check-out (the fence) and this commit (the stamp). It is kept as refused, without the result.
+    # Another match's fence changes nothing. A result becomes committed once, so it is added to its season's
+    # sums once, however often it is applied.
     "commit": """
         WITH written AS (
         INSERT INTO match_history AS stored
@@ -132,9 +136,10 @@ STATEMENTS = {
         SELECT count(*) AS refused FROM written WHERE outcome = 'refused'
     """,
 }
-"""By kind of change, in the order in which they are applied: check-outs before the commits that they may make stale."""
+"""By kind of change, in the order of applying: check-outs before the commits that they may make stale."""
 
-# All players of the batch, not only those whose sums just changed: a worker that was killed before it showed them comes by again.
+# All players of the batch, not only those whose sums just changed: a worker that was killed before it
+# showed the sums applies the batch again.
 RECORDS = """
     SELECT season, player_id, matches, wins, kills FROM season_records
     WHERE (season, player_id) IN (

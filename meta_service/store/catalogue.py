@@ -1,4 +1,7 @@
-"""The catalogue: what is for sale, as data. ``python -m meta_service.store.catalogue FILE`` puts a file's items into the store."""
+"""The catalogue: what is for sale, as data.
+
+``python -m meta_service.store.catalogue FILE`` puts a file's items into the store.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 SHIPPED = Path(__file__).parent / "catalogue.yaml"
-MAX_PRICE = 2**40  # times the largest quantity it still is a 63-bit number
-MAX_QUANTITY = 1000
+MAX_PRICE = 2**40
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")]
 
@@ -26,7 +28,7 @@ class Item(BaseModel):
     Attributes:
         price: of one piece, in the currency's smallest unit.
         stock: pieces left for all players together; None: unlimited.
-        most_owned: pieces one player may own.
+        max_owned: pieces one player may own.
         refundable_s: seconds after the purchase in which the player may give it back.
         on_sale: whether it can be bought now; what was bought stays.
     """
@@ -39,7 +41,7 @@ class Item(BaseModel):
     currency: Slug
     price: Annotated[int, Field(ge=0, le=MAX_PRICE)]
     stock: Annotated[int | None, Field(ge=0)] = None
-    most_owned: Annotated[int, Field(ge=1, le=10**9)] = 1
+    max_owned: Annotated[int, Field(ge=1, le=10**9)] = 1
     refundable_s: Annotated[int, Field(ge=0, le=10**9)] = 0
     on_sale: bool = True
 
@@ -47,13 +49,13 @@ class Item(BaseModel):
 _ITEMS = TypeAdapter(list[Item])
 
 _UPSERT = """
-INSERT INTO catalogue (item_id, kind, title, currency, price, stock, most_owned, refundable_s, on_sale)
-SELECT item_id, kind, title, currency, price, stock, most_owned, refundable_s, on_sale
+INSERT INTO catalogue (item_id, kind, title, currency, price, stock, max_owned, refundable_s, on_sale)
+SELECT item_id, kind, title, currency, price, stock, max_owned, refundable_s, on_sale
 FROM json_to_recordset($1::json) AS item (item_id text, kind text, title text, currency text, price bigint,
-    stock bigint, most_owned bigint, refundable_s bigint, on_sale boolean)
+    stock bigint, max_owned bigint, refundable_s bigint, on_sale boolean)
 ON CONFLICT (item_id) DO UPDATE
     SET kind = excluded.kind, title = excluded.title, currency = excluded.currency, price = excluded.price,
-        stock = excluded.stock, most_owned = excluded.most_owned, refundable_s = excluded.refundable_s,
+        stock = excluded.stock, max_owned = excluded.max_owned, refundable_s = excluded.refundable_s,
         on_sale = excluded.on_sale
 """
 
@@ -64,7 +66,7 @@ def read(path: Path = SHIPPED) -> list[Item]:
 
 
 async def put(connection: asyncpg.Connection, items: list[Item]) -> None:
-    """Put items into the store; one that is there is replaced, its stock included. Others stay as they are."""
+    """Put items into the store. An item that is there is replaced, its stock included; others stay."""
     rows = [item.model_dump() for item in items]
     await connection.execute(_UPSERT, json.dumps(rows))
 

@@ -27,11 +27,10 @@ def configuration(store_url: str) -> Config:
 
 
 def migrate(store_url: str, revision: str = "head") -> None:
-    """Upgrade the database at ``store_url`` (postgresql://…) to ``revision``; does nothing when it is there already.
+    """Upgrade the database at ``store_url`` (postgresql://…) to ``revision``, unless it is there already.
 
-    At ``head`` a store without a catalogue gets the shipped one.
-    Safe to call from several processes at once: they take turns. Blocks until done. Raises what asyncpg raises when
-    the database cannot be reached.
+    At ``head`` a store without a catalogue gets the shipped one. Several processes may call it at once:
+    they take turns. Blocks until done. Raises what asyncpg raises when the database cannot be reached.
     """
     # Alembic's asynchronous environment runs an event loop of its own, which a thread that has one cannot.
     with ThreadPoolExecutor(1, thread_name_prefix="migrate") as thread:

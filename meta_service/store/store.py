@@ -1,4 +1,4 @@
-"""The global store as the API needs it: what it knows of players that the cache does not, and transactions for money.
+"""The global store as the API needs it: reads of players whom the cache lacks, and transactions for money.
 
 Everything else is written behind.
 """
@@ -12,27 +12,28 @@ from typing import Any, TypeVar
 import asyncpg
 
 from launchday.clock import Clock
-from meta_service.domain.accounts import DEFAULT_SKIN
 from meta_service.errors import StoreUnavailableError
 
 CONNECT_TIMEOUT_S = 1.0
 RESPONSE_TIMEOUT_S = 2.0
 POOL_CONNECTIONS = 8
-RETRY_AFTER_S = 1.0  # while away, one request a second finds out; the others are answered at once
+RETRY_AFTER_S = 1.0  # while it does not answer, one request a second tries; the others are refused at once
 
-MAX_TRIES = 12  # a transaction that loses a race is run again; each pause doubles, so this is about two seconds in all
+MAX_TRIES = 12  # of a transaction that loses a race; each pause doubles, so this is about two seconds in all
 FIRST_PAUSE_S = 0.002
 MAX_PAUSE_S = 0.25
 
-# Another transaction won. A single PostgreSQL raises them rarely, for we lock in one order; distributed ones do it by design.
+# Another transaction won. A single PostgreSQL raises them rarely, as we lock in one order; distributed ones
+# do so by design.
 SERIALIZATION_ERRORS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
-# The store is unreachable, stopping, full or read-only. A statement that is wrong is a fault of ours and not in here.
+# The store is unreachable, stopping, full or read-only. A wrong statement is a fault of ours and not among
+# these.
 UNREACHABLE_ERRORS = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # what asyncpg makes of a connection that is cut off in the middle of a statement
+    asyncpg.InternalClientError,  # a connection that is cut off in the middle of a statement
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
@@ -41,8 +42,9 @@ UNREACHABLE_ERRORS = (
     asyncpg.ReadOnlySQLTransactionError,
 )
 
-# Whatever asyncpg raises for statements that are known good: refused, cut off, shutting down, read-only, not migrated yet …
-# InternalClientError too: a connection that is cut in the middle of a statement says so when its transaction is to end.
+# Whatever asyncpg raises for statements that are known to be right: refused, cut off, shutting down,
+# read-only, not migrated yet. InternalClientError too: a connection that is cut in the middle of a
+# statement raises it when its transaction ends.
 UNAVAILABLE_ERRORS = (
     OSError,
     TimeoutError,
@@ -51,10 +53,12 @@ UNAVAILABLE_ERRORS = (
     asyncpg.InternalClientError,
 )
 
+DEFAULT_SKIN = "recruit"  # of a player who has stored no loadout
+
 T = TypeVar("T")
 
-# One JSON object a player, every value a string: the cache's script decodes it, its numbers are not 64 bits wide, and its
-# null is not Lua's nil.
+# One JSON object a player, every value a string: the cache's script decodes it, and there numbers are not
+# 64 bits wide, and null is not nil.
 LOAD_PLAYERS = f"""
 SELECT json_strip_nulls(json_build_object(
     'player_id', id::text,
@@ -71,7 +75,8 @@ SELECT json_strip_nulls(json_build_object(
         (SELECT json_object_agg(mode, mu || ',' || sigma) FROM ratings WHERE player_id = id), '{{}}'
     ),
     'wallets', coalesce(
-        (SELECT json_object_agg(currency, balance || ',' || version) FROM wallets WHERE player_id = id), '{{}}'
+        (SELECT json_object_agg(currency, balance || ',' || version) FROM wallets WHERE player_id = id),
+        '{{}}'
     ),
     'session_id', login.session_id,
     'session_generation', login.generation::text,
@@ -98,7 +103,7 @@ ORDER BY place
 
 
 class Store:
-    """Reads from PostgreSQL. Connects when first asked, and gives up quickly while the store is away.
+    """Reads from PostgreSQL. Connects when first used, and refuses at once while the store does not answer.
 
     Args:
         url: postgresql://… address.
@@ -113,7 +118,7 @@ class Store:
         self._opening = asyncio.Lock()
 
     async def load(self, player_ids: Sequence[int]) -> list[str]:
-        """All that the store knows of these players, one JSON text each, in order; raises StoreAwayError.
+        """The store's rows of these players as JSON texts, in order. Raises StoreUnavailableError.
 
         The row of a player whom the store does not know has no ``device``.
         """
@@ -121,14 +126,15 @@ class Store:
         return [row[0] for row in rows]
 
     async def read(self, statement: str, *arguments: Any) -> list[Any]:
-        """Rows of one statement that changes nothing; raises StoreAwayError."""
+        """Rows of one statement that changes nothing. Raises StoreUnavailableError."""
         return await self._fetch(statement, *arguments)
 
     async def transact(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-        """Run ``work`` in a transaction, again from its start whenever it lost a race; return what it returned.
+        """Run ``work`` in a transaction, again from its start when it lost a race; return what it returned.
 
-        What ``work`` raises rolls everything back and passes through. Raises StoreAwayError when the store does not answer,
-        which includes a connection lost during the commit: then nobody knows, and the caller repeats with the same key.
+        What ``work`` raises rolls everything back and passes through. Raises StoreUnavailableError when the
+        store does not answer. That includes a connection lost during the commit, which may or may not have
+        happened: the caller repeats with the same key.
         """
         if self._clock.monotonic() < self._away_until:
             raise StoreUnavailableError("the store did not answer a moment ago")

@@ -16,7 +16,7 @@ from launchday.telemetry import configure
 from meta_service.cache.cache import connect
 from meta_service.writebehind.worker import WriteBehind
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 
 async def serve(own: Settings, name: str) -> None:
@@ -26,7 +26,7 @@ async def serve(own: Settings, name: str) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     redis = connect(own.cache_url)
     try:
-        _log.info("write-behind started", worker=name)
+        log.info("write-behind started", worker=name)
         await WriteBehind(redis, own.store_url, name, SystemClock(), own.region).run(stop)
     finally:
         await redis.aclose()

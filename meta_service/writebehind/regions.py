@@ -1,9 +1,10 @@
-"""Several regions, each with a cache of its own, over one store: how a region hears what another one wrote.
+"""Several regions, each with a cache of its own, over one store: how a region learns what another one wrote.
 
-Every second the write-behind worker asks the store which players' loadouts and sessions other regions stored of late, and loads
-anew those whom its own cache holds. The cache keeps of each field whatever is newest, as the store does, so all regions come to
-the same, in whatever order they hear of it. Results that other regions stored reach the leaderboards in the same way. A player's
-home is the region of their last login; who comes home from another region is loaded anew, balances and progress included.
+Every second the write-behind worker asks the store which players' loadouts and sessions other regions
+stored lately, and loads those players anew whom its own cache holds. The cache keeps of each field whatever
+is newest, as the store does, so all regions end with the same, in whatever order the changes arrive.
+Results that other regions stored reach the leaderboards in the same way. A player's home region is that of
+their last login; a player who logs in elsewhere is loaded anew, balances and progress included.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from meta_service.domain.leaderboards import publish
 from meta_service.store.apply import SeasonRecord
 from meta_service.store.store import LOAD_PLAYERS
 
-OVERLAP_S = 10.0  # rows carry the time at which their transaction began, by their own worker's clock
-MAX_PLAYERS_PER_QUERY = (
-    500  # players a query: the most that are loaded while the worker's own changes wait, about 20 ms
-)
+# Rows carry their worker's time at the start of their transaction. A transaction may take some seconds
+# until others see it, and the clocks of two regions may differ; together this much.
+OVERLAP_S = 10.0
+MAX_PLAYERS_PER_QUERY = 500  # loaded while the worker's own changes wait: about 20 ms
 
 _FOREIGN = """
 SELECT 'loadout' AS what, player_id, version, stored_at FROM loadouts
@@ -48,21 +49,22 @@ class RegionReplicator:
         self._shown: set[SeasonRecord] = set()
 
     async def replicate(self, connection: asyncpg.Connection, now: float, timeout_s: float) -> int:
-        """Load what others changed since the last time; returns how many players. Raises asyncpg's and redis-py's errors.
+        """Load the players whom other regions changed since the last call; return how many.
 
-        The first time it begins at the present: a player whom nobody here has seen for long is loaded at their next login.
+        The first call begins at the present: a player who has not been here for long is loaded at their
+        next login. Raises asyncpg's and redis-py's errors.
         """
         since = now if self._since is None else self._since
         rows = await connection.fetch(_FOREIGN, since, OVERLAP_S, self._cache.region, timeout=timeout_s)
-        news = {(row["what"], row["player_id"]): row["version"] for row in rows}
-        changed = {key[1] for key, version in news.items() if self._seen.get(key) != version}
+        versions = {(row["what"], row["player_id"]): row["version"] for row in rows}
+        changed = {key[1] for key, version in versions.items() if self._seen.get(key) != version}
         known = await cached_players(self._cache.redis, changed)
         for start in range(0, len(known), MAX_PLAYERS_PER_QUERY):
             chunk = known[start : start + MAX_PLAYERS_PER_QUERY]
             found = await connection.fetch(LOAD_PLAYERS, chunk, timeout=timeout_s)
             await self._cache.load([row[0] for row in found], chunk, now)
         await self._replicate_records(connection, since, timeout_s)
-        self._since, self._seen = now, news
+        self._since, self._seen = now, versions
         return len(known)
 
     async def _replicate_records(
@@ -77,7 +79,7 @@ class RegionReplicator:
 
 
 async def cached_players(redis: Redis, player_ids: Iterable[int]) -> list[int]:
-    """Those of the players whom the cache holds."""
+    """The players among these whom the cache holds."""
     ids = sorted(player_ids)
     pipeline = redis.pipeline(transaction=False)
     for player_id in ids:

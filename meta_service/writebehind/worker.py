@@ -1,8 +1,9 @@
 """The write-behind worker.
 
-Takes accepted changes from the stream in the cache, stores a batch in one transaction, and only then takes them out of the
-stream. Killed at any point it loses nothing: what it had taken is still pending under its name, so the next worker of
-that name goes on with it at once, and a worker of another name after ``CLAIM_IDLE_S``.
+It takes accepted changes from the stream in the cache, stores a batch in one transaction, and only then
+takes them out of the stream. Killed at any point it loses nothing: what it had taken is still pending under
+its name. So the next worker of that name goes on with it at once, and a worker of another name after
+``CLAIM_IDLE_S``.
 """
 
 from __future__ import annotations
@@ -27,20 +28,19 @@ from meta_service.writebehind.regions import RegionReplicator
 
 MAX_BATCH = 1000  # changes a transaction: past some hundreds the cost of a change no longer falls
 READ_BLOCK_S = 0.5  # how long one read of the stream waits for the first change
-LINGER_S = 0.02  # between batches that were not full: 50 transactions a second at most, a tenth of the 200 ms promised
+# Between batches that were not full: at most 50 transactions a second, a tenth of the 200 ms promised.
+LINGER_S = 0.02
 CLAIM_IDLE_S = 5.0  # another worker's batch is taken over after this; twice applied is the same as once
-STATEMENT_TIMEOUT_S = (
-    4.0  # a statement that takes longer is given up, before another worker would claim its changes
-)
+STATEMENT_TIMEOUT_S = 4.0  # below CLAIM_IDLE_S: given up before another worker would claim the changes
 MAINTENANCE_INTERVAL_S = 1.0
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0)
 
-# The fault is a change's own, and would be tomorrow. Anything else is the store's, and is waited out.
+# The fault is in the change itself and will not go away. Any other error is the store's, and is waited out.
 INVALID_CHANGE_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError)
 
 Entry = tuple[str, dict[str, str]]
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 
 class WriteBehind:
@@ -90,7 +90,7 @@ class WriteBehind:
                 await self._disconnect()
                 delay_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
                 self._failures += 1
-                _log.warning("write-behind waits", reason=repr(error), retry_in_s=delay_s)
+                log.warning("write-behind waits", reason=repr(error), retry_in_s=delay_s)
                 await _pause(stop, delay_s)
         await self._disconnect()
 
@@ -100,6 +100,8 @@ class WriteBehind:
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
+        with contextlib.suppress(ResponseError):  # only a cache of an earlier version has them
+            await self._redis.renamenx(keys.OLD_COUNTERS, keys.COUNTERS)
 
     async def _read(self, after: str) -> list[Entry]:
         """The next changes: ``>`` those nobody has taken, ``0`` those this worker took and did not finish."""
@@ -116,7 +118,7 @@ class WriteBehind:
         return _entries(answer)
 
     async def _expire_leases(self) -> None:
-        """End leases whose time is over; this needs the cache alone, so it goes on while the store is away."""
+        """End leases whose time is over. This needs the cache alone, so it goes on without the store."""
         monotonic = self._clock.monotonic()
         if monotonic >= self._expiring_at:
             self._expiring_at = monotonic + MAINTENANCE_INTERVAL_S
@@ -134,13 +136,13 @@ class WriteBehind:
             ),
         )
         if claimed:
-            _log.info("took over changes", count=len(claimed))
+            log.info("took over changes", count=len(claimed))
             await self._store([(id_, fields) for id_, fields in claimed if fields])
         if self._cache.region:
             await self._replicator.replicate(await self._connected(), self._clock.now(), STATEMENT_TIMEOUT_S)
 
     async def _store(self, entries: Sequence[Entry]) -> None:
-        """Store changes and take them out of the stream; one that the store cannot take is set aside alone."""
+        """Store changes and take them out of the stream; one that the store cannot take is rejected alone."""
         if not entries:
             return
         changes: dict[str, list[str]] = {}
@@ -159,7 +161,7 @@ class WriteBehind:
             await self._store(entries[middle:])
             return
         if applied.refused:
-            _log.warning("store refused stale fences", count=applied.refused)
+            log.warning("store refused stale fences", count=applied.refused)
         if applied.records:
             await publish(self._redis, applied.records)
         ids = [id_ for id_, _ in entries]
@@ -177,7 +179,7 @@ class WriteBehind:
 
     async def _reject_entry(self, entry: Entry, error: Exception) -> None:
         id_, fields = entry
-        _log.error("store cannot take a change", entry=id_, reason=str(error))
+        log.error("store cannot take a change", entry=id_, reason=str(error))
         flat = [part for pair in fields.items() for part in pair]
         await cast(
             Any,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -21,6 +21,7 @@ from meta_service.app import build
 from meta_service.cache.cache import connect
 from meta_service.client import MetaClient, PlayerCommit, Session
 from meta_service.writebehind.worker import WriteBehind
+from tests.waiting import until
 
 
 class Clock(SystemClock):
@@ -118,19 +119,11 @@ async def drain(backend: Backend) -> None:
         await drained(backend)
 
 
-async def until(condition: Callable[[], Awaitable[object]]) -> None:
-    """Wait until something is true; the test's time-out is the limit."""
-    while True:
-        if await condition():
-            return
-        await asyncio.sleep(0.005)
-
-
 async def drained(backend: Backend) -> None:
     async def empty() -> bool:
         return not (await backend.client.counters()).writebehind_depth
 
-    await until(empty)
+    await until(empty, "every change is stored")
 
 
 def result(player_id: int, fence: int, *, placement: int = 1, kills: int = 3) -> PlayerCommit:

@@ -1,15 +1,13 @@
-"""The meta service: check-outs, profiles, loadouts, write-behind and purchases, over real HTTP against real engines.
+"""``meta``: check-outs, profiles, loadouts, write-behind and purchases, over real HTTP with real engines.
 
-``python -m loadtest.bench.meta.meta`` prints the figures as one JSON object. One API process and one write-behind worker, with this process
-beside them on the same cores. Beside the check-outs, and in turns with them, goes the floor: a bare pipeline of the commands that
-a check-out is made of, on the same keys, without HTTP, checks or fences.
+There are one API process and one write-behind worker, and this process, all on the same cores. The floor
+takes turns with the check-outs: a bare pipeline of the commands that a check-out consists of, on the same
+keys, without HTTP, checks or fences.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import os
 import secrets
 import subprocess
@@ -35,7 +33,8 @@ from launchday.engines import Postgres, Valkey
 from launchday.engines.base import free_port
 from launchday.identity import Signer
 from launchday.settings import Settings, environment
-from loadtest.errors import LoadTestError
+from loadtest.bench.harness.statistics import percentiles
+from loadtest.errors import BenchError
 from meta_service.cache import keys
 from meta_service.cache.cache import Cache, LoadoutFields, connect
 from meta_service.client import MetaClient, MetaUnavailableError, PlayerCommit, Session
@@ -46,7 +45,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 MATCH_PLAYERS = 100
-MATCHES = 10  # checked out in turns, CALLERS at once
+MATCHES = 10  # checked out in turns, CONCURRENT_CALLS at once
 CONCURRENT_CALLS = 4
 LEASE_S = 600.0
 REGION = "west-europe"
@@ -56,13 +55,13 @@ BURST_S = 0.01  # changes are made in bursts this far apart
 POLL_S = 0.002
 START_S = 20.0
 CRATE = Item(
-    item_id="bench-crate", kind="consumable", title="Crate", currency="coins", price=1, most_owned=10**9
+    item_id="bench-crate", kind="consumable", title="Crate", currency="coins", price=1, max_owned=10**9
 )
 
 
 @dataclass
 class Bench:
-    """What the measurements share."""
+    """What the measurements share: services, engines, and the players who are logged in."""
 
     settings: Settings
     client: MetaClient
@@ -81,7 +80,10 @@ class Bench:
 
 
 def run(seconds: float = 5.0) -> dict[str, Any]:
-    """Measure each figure for ``seconds``; returns what ``--json`` prints. Raises LoadTestError when a process does not start."""
+    """Measure each figure for ``seconds`` and return what is printed.
+
+    Raises BenchError where a process does not start.
+    """
     with tempfile.TemporaryDirectory(prefix="launchday-bench-") as name:
         folder = Path(name)
         servers = (
@@ -96,14 +98,14 @@ def run(seconds: float = 5.0) -> dict[str, Any]:
                 state_dir=folder,
                 cache_url=valkey.address,
                 store_url=postgres.address,
-                kafka_bootstrap="127.0.0.1:1",  # never called: the meta service has no broker
+                kafka_bootstrap="127.0.0.1:1",  # never called: the meta service uses no broker
                 meta_port=free_port(),
                 identity_secret=SecretStr(secrets.token_hex(32)),
                 requests_per_player_s=0.0,
             )
             schema.migrate(settings.store_url)
             figures: dict[str, Any] = uvloop.run(_measure(settings, seconds, folder))
-            return figures
+            return {"bench": "meta"} | figures
         finally:
             for server in reversed(servers):
                 server.stop()
@@ -149,11 +151,11 @@ async def _ready(bench: Bench, api: subprocess.Popen[bytes]) -> None:
         except MetaUnavailableError:
             continue
         return
-    raise LoadTestError("the meta service did not start")
+    raise BenchError("the meta service did not start")
 
 
 async def _checkouts(bench: Bench) -> dict[str, Any]:
-    """Whole matches are checked out over HTTP and, in turns, written by a bare pipeline; commits are not timed."""
+    """Check out whole matches over HTTP and, in turns, write them by a bare pipeline; commits are not timed."""
     rosters = [
         [login.player_id for login in bench.logins[start : start + MATCH_PLAYERS]]
         for start in range(0, len(bench.logins), MATCH_PLAYERS)
@@ -176,7 +178,7 @@ async def _checkouts(bench: Bench) -> dict[str, Any]:
     players = rounds * len(bench.logins)
     return {
         "checkout_players_per_s": round(players / checkout_s),
-        "checkout_ms": _percentiles_ms(calls_s, 50, 99),
+        "checkout_ms": percentiles(np.array(calls_s) * 1e3, 50, 99, digits=2),
         "raw_pipeline_players_per_s": round(players / raw_s),
         "ratio": round(raw_s / checkout_s, 3),
     }
@@ -190,7 +192,7 @@ async def _check_out(
     answer = await bench.client.check_out(match, "bench-server", REGION, LEASE_S, roster)
     calls_s.append(time.perf_counter() - began)
     if answer.refused:
-        raise LoadTestError(f"{len(answer.refused)} players were refused")
+        raise BenchError(f"the check-out of {len(answer.refused)} players was refused")
     return [
         PlayerCommit(player.player_id, player.fence, placement=1, kills=0, played_s=1.0)
         for player in answer.checked_out
@@ -202,7 +204,7 @@ async def _raw_round(redis: Redis, rosters: Sequence[Sequence[int]]) -> None:
 
 
 async def _raw(redis: Redis, roster: Sequence[int]) -> None:
-    """The commands of a match's check-out, in fields of their own so that no fence is touched."""
+    """Run the commands of a match's check-out on other fields, so that no fence changes."""
     match = str(uuid4())
     pipeline = redis.pipeline(transaction=False)
     for player_id in roster:
@@ -244,12 +246,14 @@ async def _loadouts(bench: Bench) -> dict[str, Any]:
     calls_s, elapsed_s = await _closed_loop(change, bench.seconds)
     return {
         "loadout_changes_per_s": round(len(calls_s) / elapsed_s),
-        "loadout_ms": _percentiles_ms(calls_s, 50, 99),
+        "loadout_ms": percentiles(np.array(calls_s) * 1e3, 50, 99, digits=2),
     }
 
 
 async def _lag(bench: Bench) -> dict[str, Any]:
-    """From the moment a change is accepted until the store has it, at a steady rate, looked at one change at a time."""
+    """Measure the time from an accepted change until the store has it, at a steady rate, one change at a
+    time.
+    """
     cache = Cache(bench.redis)
     stop = asyncio.Event()
     changes = 0
@@ -281,7 +285,7 @@ async def _lag(bench: Bench) -> dict[str, Any]:
     await changing
     per_s = changes / (time.perf_counter() - began)
     return {
-        "writebehind_lag_ms": _percentiles_ms(lags_s, 50, 95),
+        "writebehind_lag_ms": percentiles(np.array(lags_s) * 1e3, 50, 95, digits=2),
         "writebehind_lag_at_changes_per_s": round(per_s),
     }
 
@@ -298,12 +302,12 @@ async def _purchases(bench: Bench) -> dict[str, Any]:
     calls_s, elapsed_s = await _closed_loop(buy, bench.seconds)
     return {
         "purchases_per_s": round(len(calls_s) / elapsed_s),
-        "purchase_ms": _percentiles_ms(calls_s, 50, 99),
+        "purchase_ms": percentiles(np.array(calls_s) * 1e3, 50, 99, digits=2),
     }
 
 
 async def _backlog(bench: Bench, started: list[subprocess.Popen[bytes]]) -> dict[str, Any]:
-    """How fast a worker that comes back stores what has piled up: from the first batch gone to the last."""
+    """Measure how fast a restarted worker stores a backlog, from its first batch to its last."""
     cache = Cache(bench.redis)
     ids = [login.player_id for login in bench.logins]
     for start in range(0, BACKLOG_ROWS, 500):
@@ -340,7 +344,7 @@ async def _drained(redis: Redis) -> None:
 
 
 async def _in_turns(call: Callable[[T], Awaitable[R]], subjects: Sequence[T]) -> list[R]:
-    """Make the call for each subject, CALLERS at once; the results in order."""
+    """Make the call for each subject, CONCURRENT_CALLS at once; return the results in order."""
     turn = asyncio.Semaphore(CONCURRENT_CALLS)
 
     async def make(subject: T) -> R:
@@ -351,7 +355,10 @@ async def _in_turns(call: Callable[[T], Awaitable[R]], subjects: Sequence[T]) ->
 
 
 async def _closed_loop(call: Callable[[int], Awaitable[None]], seconds: float) -> tuple[list[float], float]:
-    """CALLERS callers, each asking again once it has its answer; each call's seconds, and those in all."""
+    """Call from CONCURRENT_CALLS callers, each again once it has its answer.
+
+    Returns the seconds of each call, and of all of them together.
+    """
     numbers = count()
     calls_s: list[float] = []
     began = time.perf_counter()
@@ -364,19 +371,3 @@ async def _closed_loop(call: Callable[[int], Awaitable[None]], seconds: float) -
 
     await asyncio.gather(*(ask() for _ in range(CONCURRENT_CALLS)))
     return calls_s, time.perf_counter() - began
-
-
-def _percentiles_ms(seconds: Sequence[float], *points: int) -> dict[str, float]:
-    values = np.percentile(np.asarray(seconds) * 1000, points)
-    return {f"p{point}": round(float(value), 2) for point, value in zip(points, values, strict=True)}
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m loadtest.bench.meta.meta", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="how long each figure is measured")
-    print(json.dumps(run(parser.parse_args().seconds)))
-
-
-if __name__ == "__main__":
-    main()

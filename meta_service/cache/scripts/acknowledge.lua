@@ -1,6 +1,7 @@
 -- Take stored changes out of the stream and count them; one that was stored twice is counted once.
--- KEYS  books, write-behind stream
--- ARGV  consumer group, commits that the store refused, how long the oldest entry waited (ms), then the entries' ids
+-- KEYS  counters, write-behind stream
+-- ARGV  consumer group, commits that the store refused, how long the oldest entry waited (ms), then the
+--       entries' ids
 -- Returns how many entries were still there.
 local ids = {unpack(ARGV, 4)}
 redis.call('XACK', KEYS[2], ARGV[1], unpack(ids))

@@ -1,9 +1,11 @@
--- Check players out for a match: each gets a lease with a fencing token, or a refusal. The whole match in one call.
--- KEYS  books, leases, write-behind stream, then one player hash each
+-- Check players out for a match: each gets a lease with a fencing token, or a refusal.
+-- The whole match in one call.
+-- KEYS  counters, leases, write-behind stream, then one player hash each
 -- ARGV  match id, server, region, now (ms), lease until (ms), request id, then the player ids
 -- Returns one {id, fence, skin, level} or {id, 0, reason, holder} a player.
--- The fence is the time of the check-out in milliseconds, moved past the player's last stamp: it grows whatever clocks
--- do, and the store can tell which check-outs precede which commits in whatever order they reach it.
+-- The fence is the time of the check-out in milliseconds, moved past the player's last stamp: it grows
+-- whatever clocks do, and the store can tell which check-outs precede which commits in whatever order they
+-- reach it.
 local match, server, region, now = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local answers, opened, expired = {}, {}, {}
 

@@ -1,7 +1,8 @@
--- Commit players' results of a match and release their leases. Repeating it changes nothing and says the same.
--- KEYS  books, leases, write-behind stream, the match's commits, then one player hash each
--- ARGV  match id, now (ms), how long to remember (s), request id, then id, fence, placement, kills, played (s) of each
---       player
+-- Commit players' results of a match and release their leases. Repeating it changes nothing and says the
+-- same.
+-- KEYS  counters, leases, write-behind stream, the match's commits, then one player hash each
+-- ARGV  match id, now (ms), how long to remember (s), request id, then id, fence, placement, kills, played
+--       (s) of each player
 -- Returns one {id, reason} a player; the reason is empty for a player who is committed.
 -- "not-loaded": the cache has no lease, but the store, which was not asked yet, may have one.
 -- A lease that expired but that nobody has taken since may still be committed: the fence alone decides.

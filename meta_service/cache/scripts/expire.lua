@@ -1,5 +1,5 @@
 -- End leases whose time is over, so that they are counted and the store hears of them.
--- KEYS  books, leases, write-behind stream
+-- KEYS  counters, leases, write-behind stream
 -- ARGV  now (ms), at most how many, the prefix of player hashes (which share these keys' slot in a cluster)
 -- Returns how many ended.
 local expired = {}

@@ -1,5 +1,5 @@
 -- Bring players from the store into the cache. What the cache already knows and is newer stays.
--- KEYS  books, leases, then one player hash each
+-- KEYS  counters, leases, then one player hash each
 -- ARGV  now (ms), then for each player its row as JSON, every value a string
 -- Returns the number of players that are now known.
 local now = tonumber(ARGV[1])

@@ -1,11 +1,11 @@
 -- Accept a loadout: the fields, their version and the write-behind entry, all or nothing.
 -- KEYS  player hash, write-behind stream
--- ARGV  player id, now (ms), session id (empty: any), most entries that may wait in the stream, region, request id,
---       then skin, emotes and settings (the last two as JSON), each empty to leave it as it is
--- Returns {version, '', skin, emotes, settings}, or {0, ''} when the player is not in the cache, or {0, how the session
--- ended}, or {0, 'full'} when too much waits for the store already.
--- Versions are milliseconds where the clock allows and one more than the last where not, so they never go back, not
--- even when the cache was lost, and the newest of two regions' versions is the newest choice.
+-- ARGV  player id, now (ms), session id (empty: any), most entries that may wait in the stream, region,
+--       request id, then skin, emotes and settings (the last two as JSON), each empty to leave it as it is
+-- Returns {version, '', skin, emotes, settings}, or {0, ''} when the player is not in the cache, or {0, how
+-- the session ended}, or {0, 'full'} when too much waits for the store already.
+-- Versions are milliseconds where the clock allows and one more than the last where not, so they never go
+-- back, not even when the cache was lost, and the newest of two regions' versions is the newest choice.
 local player = redis.call('HMGET', KEYS[1], 'skin', 'emotes', 'settings', 'loadout_version', 'session_id', 'session_state')
 if not player[1] then
   return {0, ''}

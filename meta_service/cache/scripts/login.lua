@@ -1,7 +1,7 @@
 -- Open an account in the cache, unless it is there; the store hears of it through the write-behind stream.
 -- KEYS  player hash, write-behind stream
--- ARGV  player id, device hash (hexadecimal), display name, skin, now (ms), loaded ("1": the store was asked),
---       request id
+-- ARGV  player id, device hash (hexadecimal), display name, skin, now (ms), loaded ("1": the store was
+--       asked), request id
 -- Returns {created 0|1, the account's device hash}.
 local device = redis.call('HGET', KEYS[1], 'device')
 if device then

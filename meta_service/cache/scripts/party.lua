@@ -1,10 +1,13 @@
 -- All that can happen to a party, each as one step.
--- KEYS  the party, then: party-of, invitations and player hash of the caller, and the same three of the other player
---       (those of the caller again where no other is concerned)
--- ARGV  what, now (ms), how long a party lives untouched (ms), party id, caller's id, other's id (or empty),
---       the prefixes of party-of and invitations keys (which share these keys' slot in a cluster), then what the step needs
--- Returns {refusal, party as a flat list}; the refusal is empty when the step was made or had been made before.
--- Fields of a party: leader, version, limit, ticket, m:<player> = "joined (ms),ready", i:<player> = invited until (ms).
+-- KEYS  the party, then: party-of, invitations and player hash of the caller, and the same three of the
+--       other player (those of the caller again where no other is concerned)
+-- ARGV  what, now (ms), how long a party lives untouched (ms), party id, caller's id, other's id (or
+--       empty), the prefixes of party-of and invitations keys (which share these keys' slot in a cluster),
+--       then what the step needs
+-- Returns {refusal, party as a flat list}; the refusal is empty when the step was made or had been made
+-- before.
+-- Fields of a party: leader, version, limit, ticket, m:<player> = "joined (ms),ready", i:<player> = invited
+-- until (ms).
 local what, now, life, party_id, caller, other = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local party = KEYS[1]
 

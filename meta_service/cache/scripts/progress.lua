@@ -2,7 +2,8 @@
 -- KEYS  one player hash each
 -- ARGV  xp and level of each player
 -- Returns how many players moved.
--- A player who is not in the cache gets the two fields alone: a load that is under way must not bring back older ones.
+-- A player who is not in the cache gets the two fields alone: a load that is under way must not bring back
+-- older ones.
 local moved = 0
 for index, key in ipairs(KEYS) do
   local xp, level = ARGV[index * 2 - 1], ARGV[index * 2]

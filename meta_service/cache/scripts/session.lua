@@ -1,9 +1,12 @@
 -- Open a session and thereby end the one before, exchange a refresh token, or end a session.
 -- KEYS  player hash, write-behind stream
--- ARGV  what ("open", "refresh", "revoke"), player id, session id (revoke: empty for whichever is live), now (ms),
---       region, request id, then for refresh: the token's generation, how long its predecessor may be repeated (ms)
--- Returns {outcome, generation}; outcomes: ok, unknown (the cache knows of no session), superseded, revoked, reused.
--- The version grows with every change whatever clocks do, so the store keeps the newest in whatever order they arrive.
+-- ARGV  what ("open", "refresh", "revoke"), player id, session id (revoke: empty for whichever is live),
+--       now (ms), region, request id, then for refresh: the token's generation, how long its predecessor
+--       may be repeated (ms)
+-- Returns {outcome, generation}; outcomes: ok, unknown (the cache knows of no session), superseded,
+-- revoked, reused.
+-- The version grows with every change whatever clocks do, so the store keeps the newest in whatever order
+-- they arrive.
 local what, id, asked, now = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local session = redis.call('HMGET', KEYS[1],
   'session_id', 'session_generation', 'session_state', 'session_version', 'session_rotated')

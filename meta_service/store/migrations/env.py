@@ -1,4 +1,4 @@
-"""Alembic's environment: one connection through asyncpg, one transaction for all steps, one migrator at a time."""
+"""Alembic's environment: one asyncpg connection, one transaction for all steps, one migrator at a time."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ CRATE = Item(
     title="Crate",
     currency="coins",
     price=50,
-    most_owned=10**6,
+    max_owned=10**6,
     refundable_s=60,
 )
 RARE = Item(item_id="rare", kind="skin", title="Rare", currency="coins", price=10, stock=3)
@@ -47,7 +47,7 @@ async def rich(backend: Backend) -> Session:
 
 @pytest.fixture
 async def books_balance(store: asyncpg.Connection) -> AsyncIterator[None]:
-    """After the test: no negative wallet, every wallet the sum of its entries, every currency's entries nothing."""
+    """After the test no wallet is negative, each is the sum of its entries, and currencies add up to 0."""
     yield
     assert await store.fetch("SELECT * FROM wallets WHERE balance < 0") == []
     assert (
@@ -276,8 +276,8 @@ async def test_balances_come_back_when_the_cache_was_lost(backend: Backend, rich
 
 async def test_an_older_balance_does_not_replace_a_newer_one(backend: Backend, rich: Session) -> None:
     cache = backend.app.state.context.players.cache
-    await cache.show_balance(rich.player_id, "coins", 5, 9)
-    await cache.show_balance(rich.player_id, "coins", 4, 8)
+    await cache.publish_balance(rich.player_id, "coins", 5, 9)
+    await cache.publish_balance(rich.player_id, "coins", 4, 8)
     assert (await backend.client.profile(rich.session_token)).balances == {"coins": 5}
 
 

@@ -3,22 +3,33 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import signal
 import socket
 import ssl
 import sys
 import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
+import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
+from launchday.engines import Postgres, Valkey
 from launchday.settings import Settings, environment
 from meta_service.client import MetaClient, MetaRefusedError, MetaUnavailableError
-from tests.meta_service.conftest import Backend, new_match
+from tests.meta_service.conftest import Backend, Clock, new_match, running
+
+pytestmark = pytest.mark.asyncio(
+    loop_scope="module"
+)  # one backend for all: no test here minds what others left
 
 MATCH = "00000000-0000-4000-8000-000000000001"
 CHECKOUT: dict[str, Any] = {
@@ -53,7 +64,7 @@ PUTS: dict[str, dict[str, Any]] = {
 KEY = {"Idempotency-Key": "a-key-of-mine"}
 INTERNAL = [
     *(("POST", path) for path in POSTS if path.startswith("/v1/internal/")),
-    ("GET", "/v1/internal/books"),
+    ("GET", "/v1/internal/counters"),
 ]
 PLAYER = [
     *(("PUT", path) for path in PUTS),
@@ -66,6 +77,40 @@ PLAYER = [
     ("POST", f"/v1/store/purchases/{MATCH}/refund"),
     ("DELETE", "/v1/session"),
 ]
+
+
+@pytest.fixture(scope="module")
+def shared_settings(
+    tmp_path_factory: pytest.TempPathFactory,
+    valkey_server: Valkey,
+    postgres_server: Postgres,
+    migrated_database: str,
+) -> Iterator[Settings]:
+    """Settings of a database for this module."""
+    server, name = postgres_server.address.rsplit("/", 1)[0], f"routes_{uuid4().hex}"
+
+    async def execute(statement: str) -> None:
+        connection = await asyncpg.connect(postgres_server.address)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(execute(f"CREATE DATABASE {name} TEMPLATE {migrated_database}"))
+    yield Settings(
+        state_dir=tmp_path_factory.mktemp("routes"),
+        cache_url=valkey_server.address,
+        store_url=f"{server}/{name}",
+        identity_secret=SecretStr(secrets.token_hex(32)),
+        requests_per_player_s=0.0,  # the clock stands still
+    )
+    asyncio.run(execute(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def backend(shared_settings: Settings) -> AsyncIterator[Backend]:
+    async with running(shared_settings, Clock()) as backend:
+        yield backend
 
 
 def problem(answer: httpx.Response) -> dict[str, Any]:
@@ -257,10 +302,11 @@ async def test_the_client_tries_again_when_the_connection_breaks(backend: Backen
             return answer
 
     player_id = (await backend.login()).player_id
+    before = (await backend.client.counters()).checkouts
     async with MetaClient("http://meta", backend.service_token, transport=Flaky()) as client:
         checkout = await client.check_out(new_match(), "server-1", "east-us", 60, [player_id])
     assert [player.player_id for player in checkout.checked_out] == [player_id]
-    assert (await backend.client.counters()).checkouts == 1
+    assert (await backend.client.counters()).checkouts == before + 1
 
 
 CERTIFICATES = Path(__file__).parent / "data"  # of the loopback address, made for these tests alone

@@ -1,4 +1,4 @@
-"""The store goes away for minutes and comes back: what goes on meanwhile, what says so, and that nothing is missing afterwards."""
+"""The store stops and comes back: what goes on meanwhile, and that nothing is missing after it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from redis.asyncio import Redis
 from meta_service.cache import keys
 from meta_service.client import MetaUnavailableError
 from meta_service.store import catalogue
-from tests.meta_service.conftest import Backend, drained, new_match, result, until, working
+from tests.meta_service.conftest import Backend, drained, new_match, result, working
 from tests.meta_service.domain.test_shop import CRATE, fund
+from tests.waiting import until
 
 
 @dataclass

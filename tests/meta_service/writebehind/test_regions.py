@@ -20,7 +20,8 @@ from meta_service.client import MetaRefusedError
 from meta_service.store.apply import apply
 from meta_service.store.store import LOAD_PLAYERS
 from meta_service.writebehind.worker import WriteBehind
-from tests.meta_service.conftest import Backend, Clock, new_match, result, running, until
+from tests.meta_service.conftest import Backend, Clock, new_match, result, running
+from tests.waiting import until
 
 NOW_S = 1_800_000_000.0
 
@@ -94,14 +95,14 @@ async def test_a_players_home_moves_with_the_player_and_the_old_region_hears_of_
     regions: Regions, store: asyncpg.Connection
 ) -> None:
     first = await regions.west.client.login_device("a-player-who-moves")
-    assert (await regions.west.client.profile(first.session_token)).home == "west"
+    assert (await regions.west.client.profile(first.session_token)).home_region == "west"
     await regions.west.client.set_loadout(first.session_token, "nightfall")
     await in_store(store, "accounts")
     await in_store(store, "loadouts")
     regions.clock.advance(1)
     second = await regions.east.client.login_device("a-player-who-moves")
     profile = await regions.east.client.profile(second.session_token)
-    assert (second.player_id, profile.home, profile.skin) == (first.player_id, "east", "nightfall")
+    assert (second.player_id, profile.home_region, profile.skin) == (first.player_id, "east", "nightfall")
 
     async def superseded() -> bool:
         try:
@@ -157,7 +158,7 @@ async def test_results_of_one_region_are_on_the_boards_of_another_and_balances_c
     regions.clock.advance(1)
     back = await regions.west.client.login_device("a-player-who-returns")
     profile = await regions.west.client.profile(back.session_token)
-    assert (profile.home, profile.balances) == ("west", {"coins": 9})
+    assert (profile.home_region, profile.balances) == ("west", {"coins": 9})
 
 
 async def until_home(backend: Backend, player_id: int, home: str) -> None:

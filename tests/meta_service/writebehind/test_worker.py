@@ -27,9 +27,9 @@ from tests.meta_service.conftest import (
     new_match,
     result,
     running,
-    until,
     working,
 )
+from tests.waiting import until
 
 NOW_S = 1_800_000_000.0
 MATCH = UUID(int=1)

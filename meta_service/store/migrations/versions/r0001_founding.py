@@ -1,7 +1,8 @@
 """Accounts, loadouts, match history, and what the rewards consumer keeps.
 
-Rows arrive in any order, from any number of writers, so no table refers to another by a foreign key: a loadout may be
-stored before its account. Each statement that writes decides by version, by fence, or by inbox what may replace what.
+Rows arrive in any order, from any number of writers, so no table refers to another by a foreign key: a
+loadout may be stored before its account. Each statement that writes decides by version, by fence, or by
+inbox which row may replace which.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Wallets, the ledger behind them, the catalogue, purchases and what players own.
 
-Money is the one state with a strict owner: every table here is written in PostgreSQL transactions alone. The database itself
-refuses a negative wallet, a ledger entry that is changed or taken back, and a transfer whose entries do not add up to nothing.
+Money is the one state with a strict owner: every table here is written in PostgreSQL transactions alone.
+The database itself refuses a negative wallet, a ledger entry that is changed or deleted, and a transfer
+whose entries do not add up to nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Friends, season records, the rest of a loadout, which region wrote what, and which request booked a transfer."""
+"""Friends, season records, the rest of a loadout, the region that wrote a row, the request of a transfer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ branch_labels: tuple[str, ...] | None = None
 depends_on: str | None = None
 
 TABLES = {
-    # One row a pair, so that asking, accepting and ending are one statement each and two of them cannot disagree.
+    # One row a pair, so that asking, accepting and ending are one statement each and cannot disagree.
     "friendships": """
         low_id    bigint      NOT NULL,
         high_id   bigint      NOT NULL,
@@ -20,7 +20,7 @@ TABLES = {
         PRIMARY KEY (low_id, high_id),
         CHECK (low_id < high_id AND asked_by IN (low_id, high_id))
     """,
-    # The sums of a season's committed results: written in the transaction that stores the results, so they never differ.
+    # The sums of a season's committed results, written in the transaction that stores the results.
     "season_records": """
         season     text        NOT NULL,
         player_id  bigint      NOT NULL,

@@ -1,4 +1,4 @@
-"""Challenges, season passes, events that wait to be told, and which matches have been rated."""
+"""Challenges, season passes, events to be sent, and which matches have been rated."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TABLES = {
         event_id  uuid  PRIMARY KEY,
         envelope  bytea NOT NULL
     """,
-    # A match is rated once, however many results tell of it.
+    # A match is rated once, however many results of it arrive.
     "rated_matches": """
         match_id  uuid PRIMARY KEY,
         mode      text NOT NULL
@@ -40,7 +40,7 @@ TABLES = {
 
 
 def upgrade() -> None:
-    """Create the tables; ratings learn when they changed, so that the cache can be brought up to date after a crash."""
+    """Create the tables; ratings get their time of change, to update the cache after a crash."""
     for name, columns in TABLES.items():
         op.execute(f"CREATE TABLE {name} ({columns})")
     op.execute("ALTER TABLE ratings ADD COLUMN updated_at timestamptz NOT NULL DEFAULT now()")

@@ -1,6 +1,6 @@
-"""What happened to players and is to be told to everybody: written in the transaction that makes it so, told after it by whoever relays events.
+"""The outbox: what happened to players, written in the transaction that makes it so, to become an event.
 
-Told means: on the event bus, and deleted here. A row that is here has happened, and what was rolled back never was here.
+A relay sends a row to the event bus and then deletes it. What was rolled back never was in the outbox.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ TABLES = {
         purchase_id  uuid PRIMARY KEY,
         region       text NOT NULL
     """,
-    # One row a batch of the write-behind, the players in step: a row a player would cost as much again as the loadouts themselves.
+    # One row a batch of the write-behind, the arrays in step: a row a player would cost as much again as the
+    # loadouts themselves.
     "loadout_outbox": """
         entry_no    bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
         player_ids  bigint[]    NOT NULL,

@@ -1,0 +1,135 @@
+"""Messages for our other services: skills, check-outs, commits, and the durable counters."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from msgspec import Meta
+
+from meta_service.messages.base import (
+    END,
+    MAX_PLAYERS,
+    Message,
+    Mode,
+    PlayerId,
+    PlayerIds,
+    Slug,
+    check_unique,
+)
+from meta_service.messages.players import Skill
+
+ServerName = Annotated[
+    str, Meta(pattern=rf"^[A-Za-z0-9][A-Za-z0-9._:/-]{{0,127}}{END}", examples=["west-europe-7"])
+]
+Fence = Annotated[int, Meta(ge=1, le=2**53)]
+
+
+class SkillsRequest(Message, frozen=True):
+    """Whose skill in which mode."""
+
+    mode: Mode
+    player_ids: PlayerIds
+
+    def __post_init__(self) -> None:
+        check_unique("player_ids", self.player_ids)
+
+
+class Skills(Message, frozen=True):
+    """Skill by player id."""
+
+    skills: dict[int, Skill]
+
+
+class CheckoutRequest(Message, frozen=True):
+    """A server asks for the players of its match."""
+
+    match_id: UUID
+    server: ServerName
+    region: Slug
+    ttl_s: Annotated[
+        float, Meta(gt=0, le=24 * 3600, description="Seconds until the leases expire.", examples=[120.0])
+    ]
+    player_ids: PlayerIds
+
+    def __post_init__(self) -> None:
+        check_unique("player_ids", self.player_ids)
+
+
+class CheckedOut(Message, frozen=True):
+    """A player who is leased to the asking server."""
+
+    player_id: PlayerId
+    fence: Annotated[int, Meta(description="Fencing token: send it with the commit.")]
+    skin: str
+    level: int
+
+
+class CheckoutRefusal(Message, frozen=True):
+    """A player whom the server does not get."""
+
+    player_id: PlayerId
+    reason: Literal["checked-out", "already-committed", "unknown-player"]
+    held_by: Annotated[
+        str, Meta(description="The server that holds, or last held, the player; empty if none.")
+    ]
+
+
+class CheckoutResponse(Message, frozen=True):
+    """Every player asked for, in one of the two lists."""
+
+    checked_out: list[CheckedOut]
+    refused: list[CheckoutRefusal]
+
+
+class PlayerCommit(Message, frozen=True):
+    """One player's result of a match, to commit; ``fence`` is the one from the check-out."""
+
+    player_id: PlayerId
+    fence: Fence
+    placement: Annotated[int, Meta(ge=1, le=MAX_PLAYERS)]
+    kills: Annotated[int, Meta(ge=0, le=1_000_000)]
+    played_s: Annotated[float, Meta(ge=0, le=1_000_000)]
+
+
+class CommitRequest(Message, frozen=True):
+    """A server hands back the players of its match."""
+
+    match_id: UUID
+    players: Annotated[list[PlayerCommit], Meta(min_length=1, max_length=MAX_PLAYERS)]
+
+    def __post_init__(self) -> None:
+        check_unique("players", (player.player_id for player in self.players))
+
+
+class CommitRefusal(Message, frozen=True):
+    """A result that was not taken."""
+
+    player_id: PlayerId
+    reason: Literal["stale-fence", "foreign-fence", "not-checked-out"]
+
+
+class CommitResponse(Message, frozen=True):
+    """Every player of the commit, in one of the two lists."""
+
+    committed: list[PlayerId]
+    refused: list[CommitRefusal]
+
+
+class MetaCounters(Message, frozen=True):
+    """Durable counters. Check-outs = commits + expired + open, at every moment."""
+
+    checkouts: Annotated[int, Meta(description="Leases given, one a player.")]
+    commits: Annotated[int, Meta(description="Leases that ended with a result.")]
+    expired: Annotated[int, Meta(description="Leases that ended without one.")]
+    open: Annotated[int, Meta(description="Leases that are held now.")]
+    writebehind_depth: Annotated[int, Meta(description="Changes accepted and not yet in the store.")]
+    writebehind_written: Annotated[int, Meta(description="Changes in the store.")]
+    writebehind_refused: Annotated[int, Meta(description="Results that the store refused for a stale fence.")]
+    writebehind_rejected: Annotated[
+        int, Meta(description="Changes that the store cannot take, kept for an operator.")
+    ]
+    writebehind_age_ms: Annotated[int, Meta(description="How long the oldest of the changes has waited.")] = 0
+    writebehind_lag_ms: Annotated[
+        int, Meta(description="How long the oldest change of the last batch had waited.")
+    ] = 0

@@ -1,0 +1,44 @@
+"""What other packages may import of the meta service."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from meta_service import client
+
+PUBLIC = """
+Account CatalogueItem CheckedOut CheckoutRefusal CheckoutResponse CommitRefusal CommitResponse Friend Grant Invitation
+Leaderboard LeaveResponse LedgerEntry Loadout MatchReport MetaClient MetaClientError MetaCounters MetaRefusedError
+MetaUnavailableError OwnedItem Party PartyMember PastMatch PlayerCommit Profile ProgressCache Purchase RatingCache
+Refund Session Skill Standing
+"""
+CALLS = """
+accept_friendship accept_party call catalogue check_out close commit counters create_party decline_party
+end_friendship friends grant inventory invite_to_party kick_from_party leaderboard leaderboard_around_me leave_party
+log_out login_device login_password match matches my_party party party_invitations profile promote_in_party purchase
+queue_party refresh refund refund_for_player request_friendship revoke set_loadout set_password set_presence set_ready
+skills statement unqueue_party wallet
+"""
+
+
+def test_the_client_publishes_these_names() -> None:
+    assert sorted(client.__all__) == sorted(PUBLIC.split())
+    assert all(hasattr(client, name) for name in client.__all__)
+
+
+def test_the_client_has_these_calls() -> None:
+    assert sorted(name for name in dir(client.MetaClient) if not name.startswith("_")) == sorted(
+        CALLS.split()
+    )
+
+
+def test_whoever_imports_the_client_loads_no_service() -> None:
+    """A game server imports it at its start."""
+    code = (
+        "import sys, meta_service.client\n"
+        "print([name for name in sys.modules"
+        " if name in ('asyncpg', 'fastapi', 'sqlalchemy') or name.startswith('meta_service.domain')])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
