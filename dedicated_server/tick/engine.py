@@ -23,10 +23,9 @@ from dedicated_server.recording.recorder import Recorder
 from dedicated_server.replication.replicate import queue_match_over
 from dedicated_server.simulation.match import MatchConfig, RosterPlayer, roster_of
 from dedicated_server.simulation.world import Inputs
-from dedicated_server.tick.overload import Overload
+from dedicated_server.tick.load import Overload, StageTimer
 from dedicated_server.tick.pacing import measured_ns
 from dedicated_server.tick.slots import DamageTotals, PlayerSlots
-from dedicated_server.tick.stage_timer import StageTimer
 from dedicated_server.tick.stages import (
     TICK_TYPE,
     encode_snapshots,

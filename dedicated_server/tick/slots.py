@@ -1,8 +1,9 @@
-"""The seats of a running match: who has one, whose is free for good, and who takes it over.
+"""The player slots of a running match: who has one, which are free for good, and who takes them over.
 
-A seat is an entity: a slot of the wire and a body in the world. Everything in here happens between two ticks, a few fields at a
-time, so a tick never sees half of it and costs nothing more. A seat is open to one player at a time: the slot's player id is what a connect
-token must name.
+A slot is an entity: a slot of the wire and a row in the world. Everything in here happens between two ticks,
+a few fields at a time, so a tick never sees half of it and costs nothing more. A slot is open to one player
+at a
+time: a connect token must name the slot's player id.
 """
 
 from __future__ import annotations
@@ -29,22 +30,17 @@ if TYPE_CHECKING:
     from dedicated_server.protocol.server.wire import ServerWire
     from dedicated_server.simulation.match import Match, RosterPlayer
 
-VACANT: Final = 0  # player id of a seat that nobody has: no connect token opens it
+VACANT: Final = 0  # player id of a free slot: no connect token opens it
 NEVER_CONNECTED: Final = 0  # status of a slot that nobody was ever connected to
 
-
-COUNT_ROWS: Final = (
-    KILLS,
-    DEATHS,
-    SHOTS,
-    HITS,
-)  # rows of World.status that a seat's next player does not inherit
-POINT_ROWS: Final = (DAMAGE_POINTS, TAKEN_POINTS)  # and of World.body
+# Rows of World.status and of World.body that a slot's next player does not inherit.
+COUNT_ROWS: Final = (KILLS, DEATHS, SHOTS, HITS)
+POINT_ROWS: Final = (DAMAGE_POINTS, TAKEN_POINTS)
 
 
 @dataclass(frozen=True, slots=True)
 class DamageTotals:
-    """What one player dealt and took, in health points; who respawns can take more than he has at once."""
+    """What one player dealt and took, in health points: over several lives more than one life has."""
 
     weapon: int  # row of weapons.WEAPONS: a mode gives everybody one
     dealt: float
@@ -55,7 +51,10 @@ class DamageTotals:
 
 @dataclass(frozen=True, slots=True)
 class DepartedPlayer:
-    """A player whose seat was taken from him, and how he did until then; ``joined``: he had been connected."""
+    """A player who had to give up their slot, and how they did until then; ``joined``.
+
+    They had been connected.
+    """
 
     player: RosterPlayer
     kills: int
@@ -65,17 +64,17 @@ class DepartedPlayer:
 
 
 class PlayerSlots:
-    """The seats of one match.
+    """The slots of one match.
 
     Args:
-        match: whose roster is kept up to date here.
-        wire: whose slots are opened and closed.
-        joined, lost: bool[N], see `netcode.attendance`.
+        match: its roster is kept up to date here.
+        wire: its slots are opened and closed here.
+        joined, lost: bool[N], see `replication.connections`.
 
     Attributes:
-        parted: who had a seat and has none any more, in order.
-        taken: how many players came into seats that they were given here; counted by who watches for them.
-        parted_joined, parted_lost: of those who parted, how many had come, and how many were lost.
+        departed: players who had a slot and have none any more, in order.
+        backfilled: how many players arrived in slots assigned here; `match.backfill` counts them.
+        departed_joined, departed_lost: how many of the departed had connected, and how many were lost.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class PlayerSlots:
         lost: npt.NDArray[np.bool_],
     ) -> None:
         self._match, self._wire, self._joined, self._lost = match, wire, joined, lost
-        # Of each seat, before its player had it.
+        # The totals of each slot before its present player had it.
         self._counts_before = np.zeros((len(COUNT_ROWS), len(joined)), np.int32)
         self._points_before = np.zeros((len(POINT_ROWS), len(joined)), np.float32)
         self.departed: list[DepartedPlayer] = []
@@ -96,18 +95,18 @@ class PlayerSlots:
 
     @property
     def kills(self) -> npt.NDArray[np.int32]:
-        """Kills of each seat's present player: int32[N]."""
+        """Kills of each slot's present player: int32[N]."""
         kills: npt.NDArray[np.int32] = self._match.world.status[KILLS] - self._counts_before[0]
         return kills
 
     @property
     def deaths(self) -> npt.NDArray[np.int32]:
-        """Deaths of each seat's present player: int32[N]."""
+        """Deaths of each slot's present player: int32[N]."""
         deaths: npt.NDArray[np.int32] = self._match.world.status[DEATHS] - self._counts_before[1]
         return deaths
 
     def damage(self, entity: int) -> DamageTotals:
-        """What a seat's present player dealt and took so far."""
+        """What a slot's present player dealt and took so far."""
         status, body = self._match.world.status, self._match.world.body
         counts = status[COUNT_ROWS, entity] - self._counts_before[:, entity]
         dealt, taken = body[POINT_ROWS, entity] - self._points_before[:, entity]
@@ -120,12 +119,15 @@ class PlayerSlots:
         )
 
     def vacant(self) -> npt.NDArray[np.int64]:
-        """Entities that nobody has a seat as."""
+        """Entities of the free slots: int64[…]."""
         return np.flatnonzero(self._wire.state.slots["player_id"] == VACANT)
 
     def abandoned(self, *, played_in: bool) -> npt.NDArray[np.int64]:
-        """Entities whose player is not here and cannot be waited for at the door: who never came to a match that has begun, and, where
-        seats that were ``played_in`` count, who left or timed out. Whether he may still come back is the caller's to say."""
+        """Entities whose player is absent: int64[…].
+
+        Players who never connected to a match that has begun; and, with ``played_in``, players who left or
+        timed out. The caller decides whether such a player may still come back.
+        """
         wire, match = self._wire, self._match
         has_player = wire.state.slots["player_id"] != VACANT
         gone = np.zeros(len(has_player), np.bool_)
@@ -136,15 +138,15 @@ class PlayerSlots:
         return np.flatnonzero(gone & has_player)
 
     def has_left(self, entity: int) -> bool:
-        """Whether the player of a seat left by himself."""
+        """Whether the player of a slot said that they leave."""
         return bool(self._wire.status[entity] == LEFT)
 
     def has_joined(self, entity: int) -> bool:
-        """Whether the player of a seat has been connected."""
+        """Whether the player of a slot has been connected."""
         return bool(self._joined[entity])
 
     def outcome(self, entity: int) -> DepartedPlayer:
-        """How the player of a seat did so far."""
+        """How the player of a slot did so far."""
         player = self._match.roster[entity]
         return DepartedPlayer(
             player,
@@ -155,21 +157,24 @@ class PlayerSlots:
         )
 
     def release(self, entity: int) -> DepartedPlayer:
-        """Take the seat from its player, who has been checked in: from here on his connect token opens nothing."""
-        parted = self.outcome(entity)
-        self.departed.append(parted)
+        """Free the slot of a player who has been checked in.
+
+        From here on their connect token opens nothing.
+        """
+        departed = self.outcome(entity)
+        self.departed.append(departed)
         self.departed_joined += int(self._joined[entity])
         self._reassign(entity, VACANT)
-        return parted
+        return departed
 
     def assign(self, entity: int, player_id: int) -> None:
-        """Open a vacant seat to a player. His life begins when he arrives."""
+        """Open a free slot to a player. Their life begins when they connect."""
         self._reassign(entity, player_id)
-        self._lost[entity] = self._match.started  # until he comes
+        self._lost[entity] = self._match.started  # until they connect
         self._wire.state.per_slot[NEWCOMER, entity] = EXPECTED
 
     def reclaim(self, entity: int) -> None:
-        """Close a seat again whose player never arrived and is not coming."""
+        """Close a slot again whose player never connected and is not coming."""
         self._lost[entity] = False
         self._reassign(entity, VACANT)
 
@@ -180,7 +185,8 @@ class PlayerSlots:
         slots["token_issued_ms"][entity] = -1
         slots["challenge_counter"][entity] = -1
         slots["token_tag"][entity] = 0
-        # What the player before him was not told any more is not for him; numbers go on, so that none is used twice.
+        # Messages that the slot's last player did not get are not for the next; numbers go on, so none
+        # repeats.
         slots["reliable_first"][entity] += slots["reliable_count"][entity]
         slots["reliable_count"][entity] = 0
         state.status[entity] = NEVER_CONNECTED

@@ -132,7 +132,9 @@ class NaivePrediction:
 
 
 def shown_record(samples: list[tuple[int, Record]], view_tick: float) -> Record | None:
-    """What is shown at ``view_tick`` of an entity in view whose records, since it came into view, are ``samples``."""
+    """What is shown at ``view_tick`` of an entity in view whose records, since it came into view, are
+    ``samples``.
+    """
     samples = samples[-RECORDS_KEPT:]
     if not samples:
         return None

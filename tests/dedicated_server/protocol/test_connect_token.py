@@ -81,8 +81,8 @@ def test_the_tokens_of_seats_are_those_that_would_be_sealed_one_by_one() -> None
     tokens = connect_token.seal_seats(FLEET_KEY, seats, random=drawn, **terms)
     assert tokens == [
         connect_token.seal(
-            FLEET_KEY, player_id=player, entity=entity, team=team, random=drawn[88 * place : 88 * (place + 1)],
-            **terms,
+            FLEET_KEY, player_id=player, entity=entity, team=team, **terms,
+            random=drawn[88 * place : 88 * (place + 1)],
         )
         for place, (player, entity, team) in enumerate(seats)
     ]  # fmt: skip

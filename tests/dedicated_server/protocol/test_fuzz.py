@@ -11,7 +11,10 @@ from tests.dedicated_server.protocol.rig import ROOM, Table, address, token
 def hostile_batch(
     random: np.random.Generator, real: list[bytes], count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Random datagrams, and real ones cut, flipped, lengthened, replayed; from known and unknown addresses."""
+    """Random datagrams, and real ones cut, flipped, lengthened, replayed.
+
+    From known and unknown addresses.
+    """
     batch = random.integers(0, 256, (count, ROOM), dtype=np.uint8)
     lengths = random.integers(0, 1400, count, dtype=np.int32)
     senders = np.stack([address(int(sender)) for sender in random.integers(0, 4, count)])

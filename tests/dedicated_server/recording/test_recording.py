@@ -41,6 +41,7 @@ from launchday.clock import SystemClock
 from tests.dedicated_server.replication.lossy import LossyTable
 from tests.dedicated_server.replication.test_lossy_links import Wanderers
 from tests.dedicated_server.tick.swarm import config
+from tests.waiting import until_sync
 
 
 def record(path: Path, ticks: int = 6_000, players: int = 8, **changes: Any) -> LossyTable:
@@ -308,7 +309,7 @@ def test_a_recording_that_grows_too_large_ends_there_and_the_match_goes_on(tmp_p
     table.engine._recorder = recorder
     for _ in range(10):
         table.play(60)
-        time.sleep(0.01)  # lets the recorder's thread write, which nothing here waits for
+        until_sync(recorder._waiting.empty, "the recorder's thread has taken what was handed over")
     assert recorder.ended == "too large"
     recorder.finish(table.engine.match.world, [])
     assert path.stat().st_size < 60_000

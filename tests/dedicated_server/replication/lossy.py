@@ -1,7 +1,8 @@
-"""A match over bad lines, in virtual time: delay, jitter and loss in bursts, seeded, without a wall clock or a socket.
+"""A match over bad lines, in virtual time: delay, jitter and loss in bursts, seeded, without a wall clock or
+a socket.
 
-Loss is a Gilbert–Elliott chain for each direction of each line: a good state that loses nothing and a bad one that loses everything.
-Datagrams may overtake each other.
+Loss is a Gilbert–Elliott chain for each direction of each line: a good state that loses nothing and a bad one
+that loses everything. Datagrams may overtake each other.
 """
 
 from __future__ import annotations
@@ -69,7 +70,10 @@ Policy = Callable[["LossyTable", int], Intent]
 
 
 class LossyTable:
-    """An engine and its clients, with a view each; client index = entity. Everything that happens follows from ``seed``."""
+    """An engine and its clients, with a view each; client index = entity.
+
+    Everything that happens follows from ``seed``.
+    """
 
     def __init__(
         self,
@@ -117,7 +121,10 @@ class LossyTable:
             assert self.clients.add(token_for(self.engine, entity)) == entity
 
     def play(self, ticks: int, watch: Callable[[int], None] = lambda client: None) -> None:
-        """Go on for so many ticks, or until the engine has finished. ``watch`` is called for each client and frame that it is shown."""
+        """Go on for so many ticks, or until the engine has finished.
+
+        ``watch`` is called for each client and frame that it is shown.
+        """
         for _ in range(ticks):
             for step in range(STEPS_PER_TICK):
                 self.now_s += STEP_S

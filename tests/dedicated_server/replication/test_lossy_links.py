@@ -1,4 +1,7 @@
-"""A hundred milliseconds there and back, 20 ms of jitter, 5 % of datagrams lost in bursts: what players see, and what they learn."""
+"""A hundred milliseconds there and back, 20 ms of jitter, 5 % of datagrams lost in bursts.
+
+What players see, and what they learn.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ WITHIN_M = 0.5
 
 
 class Wanderers:
-    """Everybody runs in a straight line, turns at random once or twice a second, and shoots at the nearest opponent."""
+    """Everybody runs in a straight line, turns at random once or twice a second, and shoots at the nearest
+    opponent.
+    """
 
     def __init__(self, players: int, teams: int = 0) -> None:
         self.team = np.arange(players) % (teams or players)

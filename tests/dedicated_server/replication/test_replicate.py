@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedicated_server.protocol import datagrams, fields, sealing
+from dedicated_server.protocol.datagrams import IP_UDP_BYTES
 from dedicated_server.protocol.server.state import NEWLY_CONNECTED, NEWLY_LOST, PLAIN_BITS
 from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
 from dedicated_server.replication.connections import apply_connection_changes
-from dedicated_server.protocol.datagrams import IP_UDP_BYTES
 from dedicated_server.replication.interest import count_sent_bytes
 from dedicated_server.replication.replicate import HURT_TICKS, queue_match_over, replicate_world
 from dedicated_server.simulation import world as w

@@ -1,4 +1,7 @@
-"""The match in plain Python, one object a player, every pair compared with every other: slow and obviously right."""
+"""The match in plain Python, one object a player, every pair compared with every other.
+
+Slow and obviously right.
+"""
 
 from __future__ import annotations
 

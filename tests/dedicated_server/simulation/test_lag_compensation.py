@@ -14,7 +14,7 @@ from dedicated_server.simulation.hits import MAX_REWIND_TICKS, clamp_view, posit
 
 
 def world_at(tick: int) -> w.World:
-    """One player, who walks a metre east and two north a tick and has been seen for as long as the trail is."""
+    """One player, who walks a metre east and two north a tick; the position history is full."""
     world = w.new_world([0], np.zeros((2, 1)), np.zeros(w.RULES))
     world.counters[w.TICK] = tick
     for past in range(tick - w.POSITION_HISTORY_TICKS + 1, tick + 1):

@@ -11,7 +11,8 @@ from tests.dedicated_server.tick.swarm import Intent
 
 TICKS = 50
 PLAYERS = 40
-MOST_BYTES = 4_096  # a few numbers of Python's; one of this match's arrays of a number a pair of players would be 6,400
+# A few numbers of Python's; one of this match's arrays of a number a pair of players would be 6,400
+MAX_BYTES = 4_096
 
 
 def run_and_shoot(_table: LossyTable, client: int) -> Intent:
@@ -22,7 +23,8 @@ def test_a_warm_tick_allocates_no_array_and_nothing_that_lasts() -> None:
     table = LossyTable(PLAYERS, run_and_shoot, spawn_radius_m=40.0, match_s=600.0)
     table.play(120)
     engine = table.engine
-    table.transport.send = lambda *_rows: 0  # type: ignore[method-assign]  # it keeps what is sent, as no socket does
+    # Type: ignore[method-assign]  # it keeps what is sent, as no socket does
+    table.transport.send = lambda *_rows: 0
     lasting, peaks = [], []
     gc.collect()
     gc.disable()
@@ -40,5 +42,5 @@ def test_a_warm_tick_allocates_no_array_and_nothing_that_lasts() -> None:
     finally:
         tracemalloc.stop()
         gc.enable()
-    assert max(peaks[5:]) < MOST_BYTES
-    assert sum(lasting[5:]) < MOST_BYTES
+    assert max(peaks[5:]) < MAX_BYTES
+    assert sum(lasting[5:]) < MAX_BYTES

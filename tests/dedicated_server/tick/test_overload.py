@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dedicated_server.tick.overload import CALM_TICKS, MAX_SNAPSHOT_EVERY, PATIENCE_TICKS, Overload
+from dedicated_server.tick.load import CALM_TICKS, MAX_SNAPSHOT_EVERY, PATIENCE_TICKS, Overload
 
 PERIOD_S = 1 / 60
 

@@ -50,7 +50,7 @@ class Work:
     def __init__(self, clock: TurnedClock, costs_ns: list[int], ticks: int) -> None:
         self.clock = clock
         self.costs_ns = costs_ns
-        self.most_ticks = ticks
+        self.max_ticks = ticks
         self.at_ns: list[int] = []
         self.late_s: list[float] = []
         self.prepared_at_ns: list[int] = []
@@ -58,7 +58,7 @@ class Work:
 
     @property
     def finished(self) -> bool:
-        return len(self.at_ns) >= self.most_ticks
+        return len(self.at_ns) >= self.max_ticks
 
     def prefetch(self) -> None:
         self.prepared_at_ns.append(self.clock.at_ns)

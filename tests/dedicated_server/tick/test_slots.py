@@ -1,4 +1,7 @@
-"""Seats of a running match that change hands: whose token opens them, what counts for whom, and what a recording makes of it."""
+"""Seats of a running match that change hands.
+
+Whose token opens them, what counts for whom, and what a recording makes of it.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,8 @@ def laid(
         RosterPlayer(player_id=9_000 + entity, team=entity % teams, entity=entity) for entity in range(10)
     ]
     return LossyTable(
-        10, policy or Wanderers(10, teams), record_to=record_to, mode=mode, players=roster, spawn_radius_m=50.0,
-        match_s=30.0, join_timeout_s=1.0,
+        10, policy or Wanderers(10, teams), record_to=record_to, mode=mode, players=roster,
+        spawn_radius_m=50.0, match_s=30.0, join_timeout_s=1.0,
     )  # fmt: skip
 
 

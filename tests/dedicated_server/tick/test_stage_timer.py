@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from dedicated_server.match.warm_up import warm_up
-from dedicated_server.tick.stage_timer import KEPT_TICKS, StageTimer
+from dedicated_server.tick.load import KEPT_TICKS, StageTimer
 
 
 def test_laps_and_ticks_are_what_the_clock_says() -> None:

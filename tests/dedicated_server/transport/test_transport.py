@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from dedicated_server.transport import (
     TransportKind,
     open_transport,
 )
+from tests.waiting import until
 
 CAPACITY = 32
 
@@ -43,13 +44,6 @@ def peer() -> Iterator[socket.socket]:
         opened.bind(("127.0.0.1", 0))
         opened.settimeout(10)
         yield opened
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the event loop run until ``condition`` holds."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - sockets tell no event
-            await asyncio.sleep(0.001)
 
 
 def drain_into(received: Received, transport: Transport) -> None:

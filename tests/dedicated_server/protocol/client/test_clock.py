@@ -68,7 +68,10 @@ def test_without_a_snapshot_nothing_is_shown() -> None:
 def weather(
     random: np.random.Generator, seconds: int, jitter_s: float, loss: float
 ) -> list[tuple[float, int]]:
-    """Arrivals of one snapshot a tick, 50 ms away: time and tick, those that are overtaken left out as the wire does."""
+    """Arrivals of one snapshot a tick, 50 ms away.
+
+    Time and tick, those that are overtaken left out as the wire does.
+    """
     sent = [(tick * FRAME_S + 0.05 + random.exponential(jitter_s), tick) for tick in range(1, 60 * seconds)]
     kept = sorted(arrival for arrival in sent if random.random() >= loss)
     newest, shown = 0, []

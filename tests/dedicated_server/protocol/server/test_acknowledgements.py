@@ -1,4 +1,6 @@
-"""Which snapshots an acknowledgement makes baselines of, against a plain reckoning of what was sent and is still kept."""
+"""Which snapshots an acknowledgement makes baselines of, against a plain reckoning of what was sent and is
+still kept.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from dedicated_server.protocol.server.state import BASELINE
 from tests.dedicated_server.protocol.oracle import Input, OracleClient, write_message
 from tests.dedicated_server.protocol.rig import Table, token
 
-# Ticks until the next snapshot, how old the newest one acknowledged is then, and which of the 32 before it came too.
+# Ticks until the next snapshot, how old the newest one acknowledged is then, and which of the 32 before it
+# came too.
 STEPS = st.lists(
     st.tuples(
         st.sampled_from([1, 1, 1, 2, 3, 31, 63, 64, 65]), st.integers(0, 70), st.integers(0, 2**32 - 1)

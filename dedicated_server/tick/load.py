@@ -1,14 +1,23 @@
-"""The stage timer.
+"""How long ticks take, and what gives way when they take too long.
 
-How long each stage of each tick took, kept for about the last minute, without allocating.
+`StageTimer` keeps the time of each stage of each tick for about the last minute, without allocating.
+
+`Overload` makes snapshots rarer when ticks run late, before anything else suffers. The simulation keeps its
+60 ticks a second, and inputs are still read in every tick. Snapshots become rarer, because they are what
+costs. Every step down is a factor of two, as clients take turns. The way back waits until the load has been
+low for a while.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
+
+from launchday.percentiles import percentiles
 
 KEPT_TICKS: Final = 4_096  # 68 seconds at 60 Hz: percentiles are of these
 MICROSECOND: Final = 1_000.0
@@ -58,11 +67,11 @@ class StageTimer:
     def tick_us(self) -> dict[str, float]:
         """Whole ticks: median and 99th percentile of the last minute, the longest of all."""
         ticks = self._ticks_ns[: self._kept]
-        return {**_percentiles(ticks), "max": round(self._longest_ns / MICROSECOND, 1)}
+        return {**_p50_p99_us(ticks), "max": round(self._longest_ns / MICROSECOND, 1)}
 
     def late_us(self) -> dict[str, float]:
         """How late ticks began: median and 99th percentile of the last minute."""
-        return _percentiles(self._late_ns[: self._kept])
+        return _p50_p99_us(self._late_ns[: self._kept])
 
     def stages_us(self) -> dict[str, float]:
         """Median of each stage over the last minute."""
@@ -95,8 +104,40 @@ class StageTimer:
         return min(self._count, KEPT_TICKS)
 
 
-def _percentiles(nanoseconds: np.typing.NDArray[np.int64]) -> dict[str, float]:
-    if not len(nanoseconds):
-        return {"p50": 0.0, "p99": 0.0}
-    p50, p99 = np.percentile(nanoseconds, (50, 99)) / MICROSECOND
-    return {"p50": round(float(p50), 1), "p99": round(float(p99), 1)}
+def _p50_p99_us(nanoseconds: npt.NDArray[np.int64]) -> dict[str, float]:
+    return percentiles(nanoseconds / MICROSECOND, 50, 99, digits=1, empty=0.0)
+
+
+# Of the tick's period. The 99th percentile of a tick is 1.5 times its median, and has to fit as well.
+BUSY_SHARE: Final = 0.65
+CALM_SHARE: Final = 0.3  # at twice the rate the tick would still stay below BUSY_SHARE
+PATIENCE_TICKS: Final = 15  # a quarter of a second of smoothed load before a step down
+CALM_TICKS: Final = 180  # three quiet seconds before a step up
+MAX_SNAPSHOT_EVERY: Final = 4  # 15 a second: rarer is unplayable, and a bigger machine is the answer
+SMOOTHING: Final = 0.1
+
+
+@dataclass
+class Overload:
+    """Decides how often a client gets a snapshot: in every tick, in every second, in every fourth."""
+
+    period_s: float
+    snapshot_every: int = 1
+    lowered: int = 0  # how often the rate was lowered
+    load: float = 0.0  # smoothed share of the period that ticks take
+    _busy_ticks: int = 0
+    _calm_ticks: int = 0
+
+    def note(self, tick_s: float, missed_ticks: int) -> None:
+        """Account for a tick that took ``tick_s`` seconds, after ``missed_ticks`` that were skipped."""
+        self.load += SMOOTHING * (tick_s / self.period_s - self.load)
+        busy = self.load > BUSY_SHARE or missed_ticks > 0
+        self._busy_ticks = self._busy_ticks + 1 if busy else 0
+        self._calm_ticks = self._calm_ticks + 1 if self.load < CALM_SHARE and not missed_ticks else 0
+        if self._busy_ticks >= PATIENCE_TICKS and self.snapshot_every < MAX_SNAPSHOT_EVERY:
+            self.snapshot_every *= 2
+            self.lowered += 1
+            self._busy_ticks = 0
+        elif self._calm_ticks >= CALM_TICKS and self.snapshot_every > 1:
+            self.snapshot_every //= 2
+            self._calm_ticks = 0
