@@ -3,11 +3,12 @@ SHELL := bash
 # The first of these that the machine has; `make PYTHON=…` names another.
 PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 python3.13,$(shell command -v $(python))) python3.11)
 UV_VERSION := 0.13.9
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 PACKAGES := launchday matchmaker dedicated_server meta_service rewards loadtest
 UV := $(BIN)/uv pip
 FOR := --python $(BIN)/python
-SETUP_FAILED = { echo "setup: cannot install the packages: check the network and run make again (log: .venv/setup.log)" >&2; exit 1; }
+SETUP_FAILED = { echo "setup: cannot install the packages: check the network and run make again (log: $(VENV)/setup.log)" >&2; exit 1; }
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help setup run test check bench chaos kafka lock clean
@@ -15,18 +16,18 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
 
-setup: .venv/ready  ## create .venv with everything in it, and compile the kernels
+setup: $(VENV)/ready  ## create .venv with everything in it, and compile the kernels
 	@$(BIN)/launchday compile
 
 # Read from the lock file alone, every file checked against its hash.
-.venv/ready: requirements.lock pyproject.toml
+$(VENV)/ready: requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "setup: $(PYTHON) is missing: install Python 3.11, 3.12 or 3.13" >&2; exit 1; }
-	@echo "setup: creating .venv"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) >.venv/setup.log 2>&1 || $(SETUP_FAILED)
+	@echo "setup: creating $(VENV) with $(PYTHON)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) >$(VENV)/setup.log 2>&1 || $(SETUP_FAILED)
 	@echo "setup: installing the locked packages (about 150 MB to download, once)"
 	@$(UV) sync $(FOR) --require-hashes --compile-bytecode requirements.lock || $(SETUP_FAILED)
-	@$(UV) install $(FOR) --no-deps --editable . >>.venv/setup.log 2>&1 || $(SETUP_FAILED)
+	@$(UV) install $(FOR) --no-deps --editable . >>$(VENV)/setup.log 2>&1 || $(SETUP_FAILED)
 	@touch $@
 
 run: setup  ## start everything, flood it with 200 bots for about a minute, write a report
@@ -46,8 +47,7 @@ bench: setup  ## every benchmark, one JSON object a line
 	@$(BIN)/launchday bench all --json
 
 chaos: setup kafka  ## kill -9 each process of the meta service and of rewards 30 times under load; nothing may be lost (25 min)
-	@$(BIN)/launchday chaos meta
-	@$(BIN)/launchday chaos rewards
+	@$(BIN)/launchday chaos
 
 kafka: setup  ## what Apache Kafka needs to stand in for the embedded broker
 	@$(BIN)/launchday kafka
@@ -57,5 +57,5 @@ lock: setup  ## write requirements.lock anew from pyproject.toml
 	  --python-version 3.11 --upgrade --quiet --output-file requirements.lock
 
 clean:  ## remove what setup and runs left: .venv, state, caches
-	rm -rf .venv .launchday .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .launchday .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +

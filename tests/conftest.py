@@ -27,6 +27,7 @@ from launchday.launcher.kernels import ALL_PARTS, FLOOD_PARTS, compile_kernels
 from launchday.settings import Settings
 from meta_service.store import schema
 from tests.optional import REQUIRED, UNKNOWN
+from tests.wheel import install_wheel
 
 TESTS = Path(__file__).parent
 
@@ -112,6 +113,12 @@ def kernels() -> None:
 
     Tests in the folders of `KERNELS_BY_FOLDER` need not ask for it.
     """
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command ``launchday`` of an environment into which the wheel was installed: 6 s, once."""
+    return install_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="session")

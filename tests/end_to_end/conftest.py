@@ -1,10 +1,9 @@
-"""A whole backend on free ports, for the tests that flood it as a user would: through the command line."""
+"""A whole backend on free ports, flooded as a user does it: by the command line of the wheel, from a folder without the repository."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,18 +11,10 @@ import psutil
 import pytest
 
 from launchday.engines import free_port
-from launchday.engines.stack import env_name
 from launchday.launcher.backend import SERVICES
+from launchday.settings import env_name
 
 Start = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture(scope="session")
-def compiled_kernels() -> None:
-    """Every kernel compiled and kept, as after a first run: a minute on a fresh machine, a second later."""
-    server = "from dedicated_server.match.warm_up import warm_up; warm_up()"
-    for arguments in (["-c", server], ["-m", "loadtest.warm_up"]):
-        subprocess.run([sys.executable, *arguments], check=True)
 
 
 @pytest.fixture
@@ -38,13 +29,13 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def start(environment: dict[str, str], tmp_path: Path, compiled_kernels: None) -> Iterator[Start]:
+def start(environment: dict[str, str], tmp_path: Path, wheel: Path) -> Iterator[Start]:
     """Start ``launchday`` with some arguments; whatever it leaves behind is ended after the test."""
     started: list[subprocess.Popen[str]] = []
 
     def launch(*arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "launchday.cli.main", *arguments],
+            [wheel, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

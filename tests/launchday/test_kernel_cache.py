@@ -100,7 +100,7 @@ def test_our_kernels_lie_in_folders_of_their_own_and_only_the_newest_are_kept(ca
     folder = Path(locator.get_cache_path())
     assert folder.name == f"dedicated_server.protocol.bits-{kernel_cache.module_hash(file)}"
     assert folder.exists()
-    assert len(list(cache.iterdir())) == MAX_GENERATIONS
+    assert len(list(cache.glob("dedicated_server.*"))) == MAX_GENERATIONS
     assert SourceHashLocator.from_function(_parsed, __file__) is None
 
 
