@@ -87,8 +87,7 @@ def build(settings: Settings, clock: Clock | None = None) -> FastAPI:
             await store.close()
             await cache.close()
 
-    app = create_app("launchday meta service", settings, lifespan)
-    app.state.clock = time
+    app = create_app("launchday meta service", settings, lifespan, clock=time)
     limited = Middleware(  # appended: inside of the request ids, which are then on refusals too
         AddressLimit,
         per_s=settings.requests_per_address_s,

@@ -80,7 +80,8 @@ class LoadoutResult:
 
 @dataclass(frozen=True, slots=True)
 class CheckoutResult:
-    """One player's answer to a check-out: a fence, or the reason why not and who holds the player."""
+    """One player's answer to a check-out: a fence, or the reason for the refusal and the server that
+    holds the player."""
 
     player_id: int
     fence: int = 0

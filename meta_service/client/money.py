@@ -48,7 +48,7 @@ class MoneyCalls(Calls):
         )
 
     async def refund(self, session_token: str, purchase_id: UUID) -> Refund:
-        """Give one's own purchase back, within its time."""
+        """Give the player's own purchase back, within its time."""
         return await self.call("POST", f"/v1/store/purchases/{purchase_id}/refund", Refund, session_token)
 
     async def wallet(self, session_token: str) -> dict[str, int]:

@@ -96,7 +96,7 @@ class PartyTicketEnd(Message, frozen=True):
 
 
 class Friend(Message, frozen=True):
-    """A friend, or somebody who asked or was asked to be one."""
+    """A friend, or a player with a pending request, in either direction."""
 
     player_id: PlayerId
     display_name: str
@@ -169,7 +169,7 @@ class MatchPlayer(PastMatch, frozen=True, kw_only=True):
 
 
 class MatchReport(Message, frozen=True):
-    """Everybody who was checked out for a match."""
+    """All players who were checked out for a match."""
 
     match_id: UUID
     players: list[MatchPlayer]

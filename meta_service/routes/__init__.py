@@ -1,4 +1,4 @@
-"""The routes, one module a subject: they check who asks and what, and call the domain."""
+"""The routes, one module a subject: they check the caller and the body, and call the domain."""
 
 from __future__ import annotations
 

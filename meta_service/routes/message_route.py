@@ -15,7 +15,7 @@ from meta_service.messages.base import PLAYER_ID_SCHEMA, Message, encode, parse_
 T = TypeVar("T")
 
 FromBody = Annotated[T, Body()]
-"""A message in a request's body: ``FromBody[CommitRequest]``. A wrong one is answered with 422."""
+"""A message in a request's body: ``FromBody[CommitRequest]``. A wrong body is answered with 422."""
 
 OtherPlayer = Annotated[
     int,

@@ -67,13 +67,13 @@ async def purchase(
 
 @router.post("/store/purchases/{purchase_id}/refund")
 async def refund(purchase_id: UUID, caller: LivePlayer, context: InContext) -> Refund:
-    """Give one's own purchase back within the item's time for it. Asking again changes nothing."""
+    """Give the caller's purchase back within the item's time for it. Asking again changes nothing."""
     return read(Refund, await context.shop.refund(purchase_id, context.clock.now(), caller.player_id))
 
 
 @router.get("/wallet")
 async def wallet(caller: LivePlayer, context: InContext) -> Wallet:
-    """Read one's balances from the store itself; the profile shows the cache's, which may lag a moment."""
+    """Read the caller's balances from the store; the profile shows the cache's, which may lag a moment."""
     return Wallet(balances=await context.shop.wallet(caller.player_id))
 
 
@@ -86,7 +86,7 @@ async def statement(
     ] = MAX_PLAYER_ID,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
 ) -> Statement:
-    """Read one's ledger entries, newest first; for the next page give the last ``entry_no`` as ``before``."""
+    """Read the caller's ledger entries, newest first; the last ``entry_no`` is the next page's ``before``."""
     return read(Statement, {"entries": await context.shop.statement(caller.player_id, before, limit)})
 
 

@@ -34,13 +34,13 @@ services = APIRouter(
 
 @router.post("")
 async def create(options: FromBody[PartyOptions], caller: LivePlayer, context: InContext) -> Party:
-    """Open a party. A player who leads one already gets that."""
+    """Open a party. A caller who leads one already gets that one."""
     return await context.parties.create(caller.player_id, options.size_limit, context.clock.now())
 
 
 @router.get("")
 async def read(caller: LivePlayer, context: InContext) -> Party:
-    """Read the party one is in."""
+    """Read the caller's party."""
     party = await context.parties.party_of(caller.player_id, context.clock.now())
     if party is None:
         raise PartyError(404, "no-party", "you are in no party")
@@ -49,13 +49,13 @@ async def read(caller: LivePlayer, context: InContext) -> Party:
 
 @router.post("/leave")
 async def leave(caller: LivePlayer, context: InContext) -> LeaveResponse:
-    """Leave one's party; a party that was queued is no longer, and its ticket is to be cancelled."""
+    """Leave the caller's party; a party that was queued is no longer, and its ticket is to be cancelled."""
     return await context.parties.leave(caller.player_id, context.clock.now())
 
 
 @router.put("/ready")
 async def set_ready(readiness: FromBody[Readiness], caller: LivePlayer, context: InContext) -> Party:
-    """Set whether one is ready to play."""
+    """Set whether the caller is ready to play."""
     return await context.parties.set_ready(caller.player_id, readiness.ready, context.clock.now())
 
 
@@ -73,19 +73,19 @@ async def kick(player_id: OtherPlayer, caller: LivePlayer, context: InContext) -
 
 @router.get("/invitations")
 async def invitations(caller: LivePlayer, context: InContext) -> Invitations:
-    """List the parties that one may join."""
+    """List the parties that the caller may join."""
     return Invitations(await context.parties.invitations(caller.player_id, context.clock.now()))
 
 
 @router.post("/invitations")
 async def invite(choice: FromBody[PlayerChoice], caller: LivePlayer, context: InContext) -> Party:
-    """Invite a player to one's party, for five minutes."""
+    """Invite a player to the caller's party, for five minutes."""
     return await context.parties.invite(caller.player_id, choice.player_id, context.clock.now())
 
 
 @router.post("/invitations/{party_id}/accept")
 async def accept(party_id: UUID, caller: LivePlayer, context: InContext) -> Party:
-    """Join a party that one is invited to."""
+    """Join a party to which the caller is invited."""
     return await context.parties.accept(caller.player_id, party_id, context.clock.now())
 
 
@@ -104,7 +104,7 @@ async def queue(ticket: FromBody[PartyTicket], context: InContext) -> Party:
 
 @services.get("/parties/{party_id}")
 async def read_any(party_id: UUID, context: InContext) -> Party:
-    """Read a party: whether it still has the ticket, and who is in it."""
+    """Read a party: whether it still has the ticket, and its members."""
     return await context.parties.read(party_id, context.clock.now())
 
 

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1", tags=["players"], route_class=MessageRoute)
 
 @router.get("/profile")
 async def profile(caller: LimitedPlayer, context: InContext) -> Profile:
-    """Read one's own profile: the newest accepted values, whether or not they are in the store yet."""
+    """Read the caller's profile: the newest accepted values, whether or not they are in the store yet."""
     player = await context.players.profile(caller.player_id, context.clock.now())
     ensure_live_session(caller.session_id, player.session_id, player.session_state)
     return Profile(
@@ -41,7 +41,7 @@ async def profile(caller: LimitedPlayer, context: InContext) -> Profile:
 async def change_loadout(
     change: FromBody[LoadoutChange], caller: LimitedPlayer, context: InContext
 ) -> Loadout:
-    """Change one's skin, emotes or settings: in force at once, stored within a moment."""
+    """Change the caller's skin, emotes or settings: in force at once, stored within a moment."""
     fields = LoadoutFields(
         skin=change.skin or "",
         emotes="" if change.emotes is None else json.dumps(change.emotes),

@@ -59,7 +59,7 @@ async def refresh(exchange: FromBody[RefreshRequest], context: InContext) -> Ses
 
 @router.delete("/session")
 async def log_out(caller: LivePlayer, context: InContext) -> Ended:
-    """End one's own session; its tokens open nothing of this service from now on."""
+    """End the caller's session; its tokens open nothing of this service from now on."""
     return Ended(
         ended=await context.sessions.revoke(caller.player_id, context.clock.now(), caller.session_id)
     )
@@ -67,7 +67,7 @@ async def log_out(caller: LivePlayer, context: InContext) -> Ended:
 
 @router.put("/account/password")
 async def set_password(change: FromBody[PasswordChange], caller: LivePlayer, context: InContext) -> Account:
-    """Give one's account a name and a password to log in with, or change the password."""
+    """Give the caller's account a name and a password to log in with, or change the password."""
     name = change.name.lower()
     await context.credentials.set(caller.player_id, name, change.password, change.current_password)
     return Account(PlayerId(caller.player_id), name)

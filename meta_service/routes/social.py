@@ -72,7 +72,7 @@ async def end(player_id: OtherPlayer, caller: LivePlayer, context: InContext) ->
 async def announce(
     announcement: FromBody[PresenceUpdate], caller: LivePlayer, context: InContext
 ) -> PresenceUpdate:
-    """Set one's presence, for the next minute."""
+    """Set the caller's presence, for the next minute."""
     await context.friends.set_presence(caller.player_id, announcement.presence)
     return announcement
 
@@ -99,7 +99,7 @@ async def around_me(
     season: Season = None,
     neighbours: Annotated[int, Query(ge=0, le=50, description="On each side.")] = 5,
 ) -> Leaderboard:
-    """Read one's own place in a season's leaderboard, and the neighbours; no lines if one is not on it."""
+    """Read the caller's place in a season's leaderboard and the neighbours; empty if they are not on it."""
     chosen = season or season_of(context.clock.now())
     return await context.leaderboards.around(chosen, board, caller.player_id, neighbours)
 
@@ -113,7 +113,7 @@ async def matches(
     ] = MAX_FENCE,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> PastMatches:
-    """Read one's matches, newest first."""
+    """Read the caller's matches, newest first."""
     return PastMatches(await context.history.matches_of_player(caller.player_id, before, limit))
 
 

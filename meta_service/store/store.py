@@ -156,7 +156,7 @@ class Store:
         raise StoreUnavailableError(f"{MAX_TRIES} tries in a row lost a race with other transactions")
 
     async def is_up(self) -> bool:
-        """Whether the store answers just now."""
+        """Whether the store answers now."""
         try:
             await self._fetch("SELECT 1")
         except StoreUnavailableError:

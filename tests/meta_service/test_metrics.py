@@ -94,9 +94,9 @@ async def test_an_operator_sees_depth_and_age_grow_while_nothing_is_stored_and_l
     age = gauge("writebehind_age_seconds")
     assert age is not None
     assert 85 < age < 95
-    books = await backend.client.counters()
-    assert books.writebehind_depth == 2
-    assert 85_000 < books.writebehind_age_ms < 95_000
+    counters = await backend.client.counters()
+    assert counters.writebehind_depth == 2
+    assert 85_000 < counters.writebehind_age_ms < 95_000
     await drain(backend)
     await watch.collect()
     assert (gauge("writebehind_depth"), gauge("writebehind_age_seconds")) == (0, 0)

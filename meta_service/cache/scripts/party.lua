@@ -147,7 +147,7 @@ elseif not state['m:' .. caller] then
   return {'not-a-member', {}}
 elseif what == 'leave' then
   if state.ticket then
-    redis.call('HDEL', party, 'ticket')  -- who is left queues anew
+    redis.call('HDEL', party, 'ticket')  -- the remaining members queue again
   end
   return remove(caller)
 elseif what == 'ready' then

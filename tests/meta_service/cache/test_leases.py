@@ -15,8 +15,8 @@ from tests.meta_service.domain.test_accounts import NOBODY
 REGION = "west-europe"
 
 
-def balanced(books: MetaCounters) -> bool:
-    return books.checkouts == books.commits + books.expired + books.open
+def balanced(counters: MetaCounters) -> bool:
+    return counters.checkouts == counters.commits + counters.expired + counters.open
 
 
 async def test_a_whole_match_is_checked_out_and_committed(backend: Backend) -> None:
@@ -30,8 +30,8 @@ async def test_a_whole_match_is_checked_out_and_committed(backend: Backend) -> N
     rows = [result(player.player_id, player.fence) for player in checkout.checked_out]
     commit = await backend.client.commit(match, rows)
     assert (commit.committed, commit.refused) == (ids, [])
-    books = await backend.client.counters()
-    assert (books.checkouts, books.commits, books.expired, books.open) == (20, 20, 0, 0)
+    counters = await backend.client.counters()
+    assert (counters.checkouts, counters.commits, counters.expired, counters.open) == (20, 20, 0, 0)
 
 
 async def test_the_whole_match_is_one_command_to_the_cache(backend: Backend, redis: Redis) -> None:
@@ -90,8 +90,8 @@ async def test_a_commit_repeated_changes_nothing_and_says_the_same(backend: Back
     # Also when the player is in the next match by then.
     await backend.client.check_out(new_match(), "server-2", REGION, 60, [player_id])
     assert await backend.client.commit(match, [result(player_id, player.fence)]) == first
-    books = await backend.client.counters()
-    assert (books.checkouts, books.commits, books.open) == (2, 1, 1)
+    counters = await backend.client.counters()
+    assert (counters.checkouts, counters.commits, counters.open) == (2, 1, 1)
 
 
 async def test_a_match_that_is_over_cannot_be_checked_out_again(backend: Backend) -> None:
@@ -115,8 +115,8 @@ async def test_an_expired_lease_is_taken_over_with_a_higher_fence_and_the_old_on
     stale = await backend.client.commit(old_match, [result(player_id, old.fence)])
     assert (stale.committed, stale.refused[0].reason) == ([], "stale-fence")
     assert (await backend.client.commit(new, [result(player_id, taken.fence)])).committed == [player_id]
-    books = await backend.client.counters()
-    assert (books.checkouts, books.commits, books.expired, books.open) == (2, 1, 1, 0)
+    counters = await backend.client.counters()
+    assert (counters.checkouts, counters.commits, counters.expired, counters.open) == (2, 1, 1, 0)
 
 
 async def test_fences_grow_even_when_the_clock_goes_back(backend: Backend) -> None:
@@ -151,12 +151,12 @@ async def test_an_expired_lease_that_nobody_took_may_still_be_committed(
     match = new_match()
     [player] = (await backend.client.check_out(match, "server-1", REGION, 10, [player_id])).checked_out
     backend.clock.advance(11)
-    books = await backend.client.counters()
-    assert (books.expired, books.open) == (1, 0)
+    counters = await backend.client.counters()
+    assert (counters.expired, counters.open) == (1, 0)
     commit = await backend.client.commit(match, [result(player_id, player.fence)])
     assert commit.committed == [player_id]
-    books = await backend.client.counters()
-    assert (books.checkouts, books.commits, books.expired, books.open) == (1, 1, 0, 0)
+    counters = await backend.client.counters()
+    assert (counters.checkouts, counters.commits, counters.expired, counters.open) == (1, 1, 0, 0)
     await drain(backend)
     assert await store.fetchval("SELECT outcome FROM match_history") == "committed"
 

@@ -91,9 +91,9 @@ async def test_a_match_is_in_the_history_with_its_results(
         assert (row["server"], row["region"], row["outcome"]) == ("server-1", "east-us", "committed")
         assert (row["placement"], row["kills"], row["played_s"]) == (1, 3, 44.5)
         assert 43.9 < (row["ended_at"] - row["checked_out_at"]).total_seconds() < 44.1
-    books = await backend.client.counters()
-    assert books.writebehind_written == 3 + 3 + 1 + 1  # accounts, sessions, the check-out, the commit
-    assert (books.writebehind_refused, books.writebehind_rejected) == (0, 0)
+    counters = await backend.client.counters()
+    assert counters.writebehind_written == 3 + 3 + 1 + 1  # accounts, sessions, the check-out, the commit
+    assert (counters.writebehind_refused, counters.writebehind_rejected) == (0, 0)
 
 
 async def test_the_newest_version_wins_in_whatever_order_changes_arrive(store: asyncpg.Connection) -> None:
@@ -178,8 +178,8 @@ async def test_a_change_the_store_cannot_take_is_set_aside_and_the_others_are_st
         await redis.xadd(keys.STREAM, {"loadout": loadout(player, "nightfall", 1)})
     await drain(backend)
     assert await store.fetchval("SELECT count(*) FROM loadouts") == 10
-    books = await backend.client.counters()
-    assert (books.writebehind_written, books.writebehind_rejected) == (10, 2)
+    counters = await backend.client.counters()
+    assert (counters.writebehind_written, counters.writebehind_rejected) == (10, 2)
     rejected: Any = await redis.xrange(keys.REJECTED)
     reasons = [fields["reason"] for _, fields in rejected]
     assert "json" in reasons[0]

@@ -44,7 +44,7 @@ CHANGES = (
     " ADD COLUMN settings json NOT NULL DEFAULT '{}', ADD COLUMN region text NOT NULL DEFAULT ''",
     "ALTER TABLE sessions ADD COLUMN region text NOT NULL DEFAULT ''",
     "ALTER TABLE ledger ADD COLUMN request_id text",
-    # What other regions wrote of late is asked for every second.
+    # Every second each region asks what the others wrote lately.
     "CREATE INDEX loadouts_by_time ON loadouts (stored_at)",
     "CREATE INDEX sessions_by_time ON sessions (stored_at)",
     "CREATE INDEX season_records_by_time ON season_records (stored_at)",

@@ -10,7 +10,7 @@ branch_labels: tuple[str, ...] | None = None
 depends_on: str | None = None
 
 TABLES = {
-    # The period is what a challenge starts anew with: a match, a day, a season, or nothing.
+    # A challenge starts again with each period: a match, a day, a season; or never.
     "challenge_progress": """
         player_id  bigint NOT NULL,
         challenge  text   NOT NULL,
