@@ -1,9 +1,17 @@
-"""Simulated players: scenarios, emulated links, the swarm of UDP bots, and the report of what they saw.
+"""The load test: simulated players against a real backend, and the same scenarios in virtual time.
 
-A run, in the order of the modules: ``scenario_file`` reads and checks the YAML, ``population`` draws the players, ``journey``
-takes each from login to the end of a match over HTTP, ``swarm`` plays all of them over UDP in compiled code through the
-delays of ``links``, ``timeline`` samples the backend, ``ledger`` checks its books, and ``report`` writes it all down.
-``flood.run`` is the timetable.
+Its rooms, each of which imports only those below it:
+
+- ``command``: ``launchday flood``, from the scenario file to the report
+- ``report``: HTML, JSON, CSV and terminal output of an outcome
+- ``flood``: one run against a real backend; ``flood.run`` is its timetable
+- ``players``: the journey of each player over HTTP
+- ``bots``: the UDP side of all players, compiled
+- ``scenario``: the YAML file and the players drawn from it
+- ``errors``: everything that can go wrong, as one tree
+
+Beside them: ``locust`` (bots for Locust), ``chaos`` (kill -9 under load), ``simulate`` (scenarios in virtual time), ``bench``
+(benchmarks), ``event_fixture`` (events of known worth).
 """
 
 import launchday  # noqa: F401 - tells numba where to keep compiled kernels, which it learns once, when it is imported

@@ -14,24 +14,22 @@ from rich.console import Console
 from launchday import telemetry
 from launchday.settings import Settings, settings
 from loadtest.command import run_scenario
-from loadtest.scenario.reader import SHIPPED
+from loadtest.scenario.reader import scenario_path, shipped_names
 
 
 def main() -> int:
     """Parse the command line and run; returns the exit code."""
-    shipped = sorted(path.stem for path in SHIPPED.glob("*.yaml"))
     parser = argparse.ArgumentParser(prog="python -m loadtest", description=__doc__)
-    parser.add_argument("scenario", help=f"a YAML file, or one of {', '.join(shipped)}")
+    parser.add_argument("scenario", help=f"a YAML file, or one of {', '.join(shipped_names())}")
     parser.add_argument(
         "--report", type=Path, default=Path("report.html"), help="HTML report (default: %(default)s)"
     )
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
     arguments = parser.parse_args()
-    path = (
-        SHIPPED / f"{arguments.scenario}.yaml" if arguments.scenario in shipped else Path(arguments.scenario)
-    )
     telemetry.configure("loadtest", settings())
-    return int(uvloop.run(_run(path, settings(), arguments.report, arguments.json)))
+    return int(
+        uvloop.run(_run(scenario_path(arguments.scenario), settings(), arguments.report, arguments.json))
+    )
 
 
 async def _run(scenario: Path, values: Settings, report_path: Path, as_json: bool) -> int:

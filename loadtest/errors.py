@@ -1,10 +1,22 @@
-"""What can be wrong before or around a run.
+"""Everything that can go wrong in the load test, as one tree.
 
 LoadTestError
-├── ScenarioError            the scenario file: fix the lines it names
-├── UnknownRegionError       a region that the table of round trips does not hold
-├── BackendError             the backend cannot be reached, or does not answer as agreed
-└── SwarmError               the UDP side of the bots has stopped
+├── ScenarioError                    the scenario file: correct the lines that it names
+├── UnknownRegionError               no such region in region_rtt.csv: take one of the names that it suggests
+├── BackendError                     the backend cannot be reached, or does not answer as agreed
+│   ├── BackendUnavailableError      a service gave no usable answer: the player tries again
+│   └── BackendRefusedError          a service refused the player: trying again does not help
+├── SwarmError                       the bots' UDP thread has stopped: the run cannot go on
+├── PlayerLostError                  one player's journey cannot go on: the run counts and reports the reason
+│   └── SessionBrokenError           the game server is not heard any more: the player may queue again
+├── BotWorkerEndedError              Locust's process of bots has ended: its own output says why
+├── NetemUnavailableError            the kernel's emulator cannot be used here: install what it names, or skip it
+├── ChaosError                       a killed part did not come back in time: read the log that it names
+├── VariationError                   a variation of a sweep makes no scenario: the text says what would be right
+├── RuleSetError                     a mode's rule set cannot be simulated: correct what the text names
+├── SweepError                       a simulating process was killed: use fewer --jobs
+└── BenchError                       a benchmark cannot be run to its end: the text says which process failed
+    └── PlatformError                the floor cannot be measured: it needs recvmmsg of 64-bit Linux
 """
 
 from __future__ import annotations
@@ -23,7 +35,8 @@ class Mistake:
 
     Attributes:
         line: 1-based line in the file.
-        path: dotted keys from the top, such as ``players.locations.west-eurpe``; empty for the file as a whole.
+        path: dotted keys from the top, such as ``players.locations.west-eurpe``; empty for the file as a
+            whole.
         message: what is wrong and what would be right.
     """
 
@@ -57,8 +70,46 @@ class UnknownRegionError(LoadTestError, ValueError):
 
 
 class BackendError(LoadTestError):
-    """Raised when a service of the backend cannot be reached or refuses the load test. Start it, or check its address."""
+    """Raised when a service of the backend cannot be reached or refuses the load test: start it, or check its
+    address.
+    """
+
+
+class BackendUnavailableError(BackendError):
+    """Raised when a service gave no usable answer to a player. The player tries again."""
+
+
+class BackendRefusedError(BackendError):
+    """Raised when a service refused a player. Trying again does not help."""
 
 
 class SwarmError(LoadTestError):
-    """Raised when the swarm's thread has ended; its cause is the reason. The run cannot go on."""
+    """Raised when the bots' UDP thread has ended; its cause is the reason. The run cannot go on."""
+
+
+class PlayerLostError(LoadTestError):
+    """Raised inside a journey when it cannot go on; the text is the reason that the report counts."""
+
+
+class SessionBrokenError(PlayerLostError):
+    """Raised when the game server is not heard any more, or never was. The player may queue again."""
+
+
+class BotWorkerEndedError(LoadTestError):
+    """Raised when players are to play and Locust's process of bots has ended. Its own output says why."""
+
+
+class NetemUnavailableError(LoadTestError):
+    """Raised where the cross-check by ``tc netem`` cannot run; the text names what is missing."""
+
+
+class ChaosError(LoadTestError):
+    """Raised when a part that was killed did not come back in time; the text names its log."""
+
+
+class BenchError(LoadTestError):
+    """Raised when a benchmark cannot be run to its end; the text says which process failed. Run it again."""
+
+
+class PlatformError(BenchError):
+    """Raised where the floor cannot be measured: it needs ``recvmmsg`` and ``sendmmsg`` of 64-bit Linux."""

@@ -55,8 +55,7 @@ def scenario_path(name: str) -> Path:
     """Return the file of a scenario: a path, or the name of a shipped one. The file need not exist."""
     from loadtest.scenario import reader
 
-    shipped = reader.SHIPPED / f"{name}.yaml"
-    return shipped if shipped.exists() and not Path(name).exists() else Path(name)
+    return reader.scenario_path(name)
 
 
 def read_scenario(name: str) -> Scenario:
@@ -65,7 +64,7 @@ def read_scenario(name: str) -> Scenario:
 
     path = scenario_path(name)
     if not path.exists():
-        names = ", ".join(sorted(file.stem for file in reader.SHIPPED.glob("*.yaml")))
+        names = ", ".join(reader.shipped_names())
         raise CommandError(f"no scenario {name}: give a file, or one of those shipped: {names}", USAGE_ERROR)
     with usage_errors():
         return reader.load_scenario(path)

@@ -1,8 +1,8 @@
-"""What a bot does, 60 times a second, from what its own client was told: run, stay in the zone, aim at someone seen, fire.
+"""What a bot does, 60 times a second, from what its own client knows: run, stay in the zone, aim at an enemy in view, fire.
 
-A bot knows nothing that a player at that client would not: it aims at where others are shown, which is as long ago as its link
-makes it, and its client says so to the server. Skill shows in the aim alone: the error is redrawn four times a second and its
-spread falls with the rating.
+A bot knows nothing that a player at that client would not. It aims at where others are shown, which is as old as its link
+makes it, and its client reports that time to the server. Skill affects the aim alone: the error is redrawn four times a
+second, and its spread falls with the rating.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ YAW_TURN = 65_536
 NEAR_M = 4.0  # a waypoint counts as reached
 WANDER_S = 6.0  # a new waypoint at the latest after this
 SAFE_SHARE = 0.7  # waypoints lie within this share of the zone's radius
-LOOK_S = 0.25  # eyes rest three or four times a second: whom to shoot at is asked as often, and at once when the target is gone
+TARGET_S = 0.25  # a target is chosen about as often as human eyes rest, and at once when the old one is gone
 AIM_S = 0.25  # a human corrects the aim about four times a second
 REACTION_S = 0.25  # from seeing someone to the first shot
 STRAFE_S = 0.6
@@ -54,20 +54,20 @@ CROWD_M = 3.0  # a crowd stands within this of the middle of the zone
 BOT_STATE_DTYPE = np.dtype(
     [
         ("aim_spread_radians", np.float64),
-        ("rest_s", np.float64),  # from the end of a burst to the next
+        ("rest_s", np.float64),  # from the end of a burst to the start of the next
         ("sight_m", np.float64),  # shoots at nobody beyond this; the rifle reaches 120
         ("aim_error_radians", np.float64),
         ("aim_until_s", np.float64),
         ("waypoint_x_m", np.float64),
         ("waypoint_y_m", np.float64),
         ("wander_until_s", np.float64),
-        ("look_until_s", np.float64),
+        ("target_until_s", np.float64),
         ("seen_since_s", np.float64),  # when the present target came into sight
         ("fire_until_s", np.float64),  # the present burst's end
-        ("rest_until_s", np.float64),  # no new burst before this, whoever comes into sight
+        ("rest_until_s", np.float64),  # no new burst before this, even at a new target
         ("strafe_until_s", np.float64),
         ("strafe_side", np.float64),  # −1, 0 or 1
-        ("target", np.int32),  # entity aimed at, or NOBODY
+        ("target", np.int32),  # entity aimed at, or NO_TARGET
         ("movement", np.int8),  # index into MOVEMENTS
         ("move_x", np.int8),
         ("move_y", np.int8),
@@ -83,21 +83,21 @@ def new_bot_states(
     kind: npt.NDArray[np.integer[Any]],
     rest_s: float,
 ) -> npt.NDArray[np.void]:
-    """The minds of ``len(skill)`` bots, before they have seen anything.
+    """The state of ``len(skill)`` bots before they have seen anything.
 
     Args:
         skill: float64[bots], on OpenSkill's scale.
-        kinds: the kinds of players there are.
+        kinds: the kinds of players.
         kind: int[bots], index into ``kinds``.
         rest_s: pause between two bursts of fire, of a kind whose ``rest`` is 1.
     """
-    brains = np.zeros(len(skill), BOT_STATE_DTYPE)
-    brains["aim_spread_radians"] = AIM_AT_ZERO * np.exp(-skill / AIM_FADE)
-    brains["rest_s"] = rest_s * np.array([each.rest for each in kinds])[kind]
-    brains["sight_m"] = np.array([each.sight_m for each in kinds])[kind]
-    brains["movement"] = np.array([MOVEMENTS.index(each.movement) for each in kinds])[kind]
-    brains["target"] = NO_TARGET
-    return brains
+    bot_states = np.zeros(len(skill), BOT_STATE_DTYPE)
+    bot_states["aim_spread_radians"] = AIM_AT_ZERO * np.exp(-skill / AIM_FADE)
+    bot_states["rest_s"] = rest_s * np.array([each.rest for each in kinds])[kind]
+    bot_states["sight_m"] = np.array([each.sight_m for each in kinds])[kind]
+    bot_states["movement"] = np.array([MOVEMENTS.index(each.movement) for each in kinds])[kind]
+    bot_states["target"] = NO_TARGET
+    return bot_states
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -109,7 +109,7 @@ def nearest_enemy(
     own_y_m: float,
     sight_m: float,
 ) -> int:
-    """The entity nearest to (own_x_m, own_y_m) that is in view, alive, within ``sight_m`` and not ``own``; or NOBODY.
+    """The entity nearest to (own_x_m, own_y_m) that is in view, alive, within ``sight_m`` and not ``own``; or NO_TARGET.
 
     Args:
         seen: int64[entities], packed records of one client.
@@ -128,7 +128,7 @@ def nearest_enemy(
 
 @njit(cache=True, nogil=True, **STAGE)
 def choose_target(
-    brains: npt.NDArray[np.void],
+    bot_states: npt.NDArray[np.void],
     streams: npt.NDArray[np.uint64],
     bot: int,
     session: Any,
@@ -137,33 +137,36 @@ def choose_target(
     seen_tick: npt.NDArray[np.int32],
     now_s: float,
 ) -> int:
-    """Choose whom ``bot`` aims at now, of those that its client was told of; the entity or NOBODY.
+    """Choose whom ``bot`` aims at now, of the entities that its client knows; the entity or NO_TARGET.
 
     Args:
-        brains: BRAIN_DTYPE[bots].
+        bot_states: BRAIN_DTYPE[bots].
         streams: uint64[bots], random streams.
         session: this bot's record of ``ClientSessions.state.sessions``.
         own_record: its own body, 0 while it is not in view.
-        seen, seen_tick: this bot's newest record of each entity, and when it was told of it, [entities].
+        seen, seen_tick: int64[entities] and int32[entities], the newest record of each entity and its tick; 0: not in view.
+        now_s: seconds of the machine's monotonic clock.
     """
-    mind = brains[bot]
+    state = bot_states[bot]
     if session.match_phase != PHASE_PLAYING or not entity_flags(own_record) & FLAG_ALIVE:
-        mind.target, mind.look_until_s = NO_TARGET, now_s
+        state.target, state.target_until_s = NO_TARGET, now_s
         return NO_TARGET
-    target = mind.target
+    target = state.target
     lost = target != NO_TARGET and (seen_tick[target] == 0 or not entity_flags(seen[target]) & FLAG_ALIVE)
-    if lost or now_s >= mind.look_until_s:
-        mind.look_until_s = now_s + LOOK_S * (0.5 + next_uniform(streams, bot))
+    if lost or now_s >= state.target_until_s:
+        state.target_until_s = now_s + TARGET_S * (0.5 + next_uniform(streams, bot))
         own = session.own_entity
-        target = nearest_enemy(seen, seen_tick, own, entity_x(own_record), entity_y(own_record), mind.sight_m)
-        if target != mind.target:
-            mind.target, mind.seen_since_s, mind.aim_until_s = target, now_s, now_s
-    return int(mind.target)
+        target = nearest_enemy(
+            seen, seen_tick, own, entity_x(own_record), entity_y(own_record), state.sight_m
+        )
+        if target != state.target:
+            state.target, state.seen_since_s, state.aim_until_s = target, now_s, now_s
+    return int(state.target)
 
 
 @njit(cache=True, nogil=True, **STAGE)
 def decide(
-    brains: npt.NDArray[np.void],
+    bot_states: npt.NDArray[np.void],
     streams: npt.NDArray[np.uint64],
     bot: int,
     session: Any,
@@ -171,48 +174,51 @@ def decide(
     enemy_record: int,
     now_s: float,
 ) -> None:
-    """Write what ``bot`` does now into ``brains[bot]``: move_x, move_y, yaw, buttons. Behind ``look``.
+    """Write what ``bot`` does now into ``bot_states[bot]``: move_x, move_y, yaw, buttons. Call it after
+    ``choose_target``.
 
     Args:
         own_record, enemy_record: its own body and the target, as its client shows them; 0 where there is none.
     """
-    mind = brains[bot]
-    mind.move_x, mind.move_y, mind.buttons = 0, 0, 0
+    state = bot_states[bot]
+    state.move_x, state.move_y, state.buttons = 0, 0, 0
     if session.match_phase != PHASE_PLAYING or not entity_flags(own_record) & FLAG_ALIVE:
         return
     own_x_m, own_y_m = entity_x(own_record), entity_y(own_record)
-    target = mind.target
-    if now_s >= mind.aim_until_s:
-        mind.aim_until_s = now_s + AIM_S
-        mind.aim_error_radians = mind.aim_spread_radians * next_normal(streams, bot)
-    heading = _way(brains, streams, bot, session, own_x_m, own_y_m, now_s)
+    target = state.target
+    if now_s >= state.aim_until_s:
+        state.aim_until_s = now_s + AIM_S
+        state.aim_error_radians = state.aim_spread_radians * next_normal(streams, bot)
+    heading = _heading(bot_states, streams, bot, session, own_x_m, own_y_m, now_s)
     look = heading
-    still = mind.movement == STAND or (mind.movement in (CAMP, CROWD) and _there(mind, own_x_m, own_y_m))
+    still = state.movement == STAND or (
+        state.movement in (CAMP, CROWD) and _at_waypoint(state, own_x_m, own_y_m)
+    )
     if target != NO_TARGET:
         bearing = math.atan2(entity_y(enemy_record) - own_y_m, entity_x(enemy_record) - own_x_m)
-        look = bearing + mind.aim_error_radians
-        if now_s >= max(mind.seen_since_s + REACTION_S, mind.rest_until_s):
-            mind.fire_until_s = now_s + BURST_S
-            mind.rest_until_s = now_s + BURST_S + mind.rest_s
-        if now_s < mind.fire_until_s:
-            mind.buttons = BUTTON_FIRE
-        if now_s >= mind.strafe_until_s:
-            mind.strafe_until_s = now_s + STRAFE_S * (0.5 + next_uniform(streams, bot))
-            mind.strafe_side = math.floor(3.0 * next_uniform(streams, bot)) - 1.0
-        if not _outside(session, own_x_m, own_y_m):
-            if mind.strafe_side != 0.0:
-                heading = bearing + mind.strafe_side * 0.5 * math.pi
-            elif mind.movement == HUNT:
+        look = bearing + state.aim_error_radians
+        if now_s >= max(state.seen_since_s + REACTION_S, state.rest_until_s):
+            state.fire_until_s = now_s + BURST_S
+            state.rest_until_s = now_s + BURST_S + state.rest_s
+        if now_s < state.fire_until_s:
+            state.buttons = BUTTON_FIRE
+        if now_s >= state.strafe_until_s:
+            state.strafe_until_s = now_s + STRAFE_S * (0.5 + next_uniform(streams, bot))
+            state.strafe_side = math.floor(3.0 * next_uniform(streams, bot)) - 1.0
+        if not _near_edge(session, own_x_m, own_y_m):
+            if state.strafe_side != 0.0:
+                heading = bearing + state.strafe_side * 0.5 * math.pi
+            elif state.movement == HUNT:
                 heading = bearing
     if not still:
-        mind.move_x = int(RUN * math.cos(heading))
-        mind.move_y = int(RUN * math.sin(heading))
-    mind.yaw = int(look * (YAW_TURN / (2.0 * math.pi))) & (YAW_TURN - 1)
+        state.move_x = int(RUN * math.cos(heading))
+        state.move_y = int(RUN * math.sin(heading))
+    state.yaw = int(look * (YAW_TURN / (2.0 * math.pi))) & (YAW_TURN - 1)
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def _way(
-    brains: npt.NDArray[np.void],
+def _heading(
+    bot_states: npt.NDArray[np.void],
     streams: npt.NDArray[np.uint64],
     bot: int,
     session: Any,
@@ -220,35 +226,35 @@ def _way(
     own_y_m: float,
     now_s: float,
 ) -> float:
-    """The heading in radians to the bot's waypoint, a fresh one where the old is reached, stale, or outside the zone."""
-    mind = brains[bot]
+    """The heading in radians to the bot's waypoint; a new one where the old is reached, too old, or outside the zone."""
+    state = bot_states[bot]
     zone_x_m, zone_y_m, radius_m = _zone(session)
-    east, north = mind.waypoint_x_m - own_x_m, mind.waypoint_y_m - own_y_m
-    off_x_m, off_y_m = mind.waypoint_x_m - zone_x_m, mind.waypoint_y_m - zone_y_m
-    reached = mind.movement < CAMP and east * east + north * north < NEAR_M * NEAR_M
+    east, north = state.waypoint_x_m - own_x_m, state.waypoint_y_m - own_y_m
+    off_x_m, off_y_m = state.waypoint_x_m - zone_x_m, state.waypoint_y_m - zone_y_m
+    reached = state.movement < CAMP and east * east + north * north < NEAR_M * NEAR_M
     outside = off_x_m * off_x_m + off_y_m * off_y_m > radius_m * radius_m
-    if reached or outside or now_s >= mind.wander_until_s:
-        stay_s = CAMP_S if mind.movement == CAMP else WANDER_S
-        reach_m = min(CROWD_M, radius_m) if mind.movement == CROWD else SAFE_SHARE * radius_m
-        mind.wander_until_s = now_s + stay_s * (0.5 + next_uniform(streams, bot))
+    if reached or outside or now_s >= state.wander_until_s:
+        stay_s = CAMP_S if state.movement == CAMP else WANDER_S
+        reach_m = min(CROWD_M, radius_m) if state.movement == CROWD else SAFE_SHARE * radius_m
+        state.wander_until_s = now_s + stay_s * (0.5 + next_uniform(streams, bot))
         distance_m = reach_m * math.sqrt(next_uniform(streams, bot))
         turn = 2.0 * math.pi * next_uniform(streams, bot)
-        mind.waypoint_x_m = zone_x_m + distance_m * math.cos(turn)
-        mind.waypoint_y_m = zone_y_m + distance_m * math.sin(turn)
-        east, north = mind.waypoint_x_m - own_x_m, mind.waypoint_y_m - own_y_m
+        state.waypoint_x_m = zone_x_m + distance_m * math.cos(turn)
+        state.waypoint_y_m = zone_y_m + distance_m * math.sin(turn)
+        east, north = state.waypoint_x_m - own_x_m, state.waypoint_y_m - own_y_m
     return math.atan2(north, east)
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def _there(mind: Any, own_x_m: float, own_y_m: float) -> bool:
-    """Whether the bot has come to its waypoint."""
-    east, north = mind.waypoint_x_m - own_x_m, mind.waypoint_y_m - own_y_m
+def _at_waypoint(state: Any, own_x_m: float, own_y_m: float) -> bool:
+    """Whether the bot is within a metre of its waypoint."""
+    east, north = state.waypoint_x_m - own_x_m, state.waypoint_y_m - own_y_m
     return bool(east * east + north * north < 1.0)
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def _outside(session: Any, own_x_m: float, own_y_m: float) -> bool:
-    """Whether the zone is nearly lost: then a bot runs inside whoever shoots."""
+def _near_edge(session: Any, own_x_m: float, own_y_m: float) -> bool:
+    """Whether the bot is near the zone's edge or beyond it: then it runs inside, even under fire."""
     zone_x_m, zone_y_m, radius_m = _zone(session)
     east, north = own_x_m - zone_x_m, own_y_m - zone_y_m
     return bool(east * east + north * north > (SAFE_SHARE * radius_m) ** 2)

@@ -1,8 +1,8 @@
-"""The same lines by the kernel's own emulator, ``tc netem`` in a network namespace: a cross-check of ours, where root and sch_netem are there.
+"""A cross-check of the emulated links by the kernel's own emulator, ``tc netem`` in a network namespace.
 
-Datagrams go from the namespace to us over a pair of virtual Ethernet devices, 60 a second by the sender's clock; the sender's qdisc does
-to them what a profile says. Netem draws jitter from a normal distribution and knows no detours, so what is compared is what both have:
-mean delay, share lost, mean length of a run of losses, share that arrives twice.
+It needs root and sch_netem. Datagrams go from the namespace to this process over a pair of virtual Ethernet devices; the
+sender's qdisc applies a link profile to them. Netem draws jitter from a normal distribution and knows no detours, so the
+comparison covers what both have: mean delay, share lost, mean length of a run of losses, share that arrives twice.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from loadtest.bots.links import UNDER_WAY, link_push, link_queue
-from loadtest.errors import LoadTestError
+from loadtest.bots.links import IN_FLIGHT, link_push, link_queue
+from loadtest.errors import NetemUnavailableError
 from loadtest.scenario.link_profiles import LinkProfile
 
 OUR_ADDRESS, THEIR_ADDRESS = "10.213.77.1", "10.213.77.2"
@@ -42,13 +42,16 @@ for number in range(count):
 """
 
 
-class NetemUnavailableError(LoadTestError):
-    """Raised where the cross-check cannot run; the text says what is missing."""
-
-
 @dataclass(frozen=True, slots=True)
 class LinkMeasurement:
-    """What a line did to datagrams: mean delay in ms, shares, and the mean length of a run of losses (0: none)."""
+    """What a link did to datagrams.
+
+    Attributes:
+        delay_ms: mean.
+        lost: share.
+        run: mean length of a run of losses in datagrams; 0 where none were lost.
+        twice: share of the datagrams that arrived which arrived twice.
+    """
 
     delay_ms: float
     lost: float
@@ -66,7 +69,7 @@ class LinkMeasurement:
 
 
 def qdisc(profile: LinkProfile, rtt_ms: float) -> list[str]:
-    """The arguments of ``tc qdisc`` for one direction of a line, upwards."""
+    """The arguments of ``tc qdisc`` for the upward direction of a link."""
     fields = profile.direction(rtt_ms, profile.up_kbit_s)
     given = ["netem", "limit", str(LIMIT), "delay", f"{rtt_ms / 2 + profile.jitter_ms:g}ms"]
     if profile.jitter_ms:
@@ -79,7 +82,7 @@ def qdisc(profile: LinkProfile, rtt_ms: float) -> list[str]:
 
 
 def why_unavailable() -> str:
-    """What the cross-check lacks on this machine, or ""."""
+    """What the cross-check lacks on this machine; "" where it can run."""
     if os.geteuid() != 0:
         return "netem needs root"
     if shutil.which("tc") is None or shutil.which("ip") is None:
@@ -93,7 +96,7 @@ def why_unavailable() -> str:
 
 
 def measure_netem(profile: LinkProfile, count: int, gap_s: float) -> LinkMeasurement:
-    """Send ``count`` datagrams, one each ``gap_s``, through the kernel's emulation. Raises NoNetem."""
+    """Send ``count`` datagrams, one each ``gap_s``, through the kernel's emulation. Raises NetemUnavailableError."""
     with _namespace() as name, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
         _wire(name, qdisc(profile, RTT_MS))
         ours.bind((OUR_ADDRESS, 0))
@@ -119,7 +122,7 @@ def measure_netem(profile: LinkProfile, count: int, gap_s: float) -> LinkMeasure
 
 
 def measure_emulator(profile: LinkProfile, count: int, gap_s: float, seed: int) -> LinkMeasurement:
-    """The same by the swarm's own links, without waiting; detours left out."""
+    """The same by the emulated links, in no time; without detours."""
     queue = link_queue(np.array([seed], np.uint64), 2 * count, PAYLOAD_BYTES)
     for name, value in profile.direction(RTT_MS, profile.up_kbit_s).items():
         queue.links[name][0] = 0.0 if name == "detour" else value
@@ -127,7 +130,7 @@ def measure_emulator(profile: LinkProfile, count: int, gap_s: float, seed: int) 
     came = np.array(
         [link_push(queue, 0, datagram, PAYLOAD_BYTES, number * gap_s) for number in range(count)], np.int64
     )
-    rows = queue.heap[: queue.counts[UNDER_WAY]]
+    rows = queue.heap[: queue.counts[IN_FLIGHT]]
     numbers, first, copies = np.unique(rows["sequence"] - 1, return_index=True, return_counts=True)
     came[numbers] = copies
     return _passage(came, rows["due_s"][first] - numbers * gap_s)
@@ -174,7 +177,7 @@ def _run(*command: str) -> None:
 
 
 def compare(profiles: dict[str, LinkProfile], seconds: float, hz: float = 500.0) -> list[dict[str, Any]]:
-    """Each line by both emulations. Raises NoNetem."""
+    """Each kind of link by both emulators. Raises NetemUnavailableError."""
     if reason := why_unavailable():
         raise NetemUnavailableError(reason)
     count = round(seconds * hz)

@@ -1,9 +1,10 @@
-"""What a bot's player looks at: the own body and one enemy, out of all that the client was told.
+"""What a bot perceives: its own body and one tracked target, out of all that its client knows.
 
-A game draws everybody in view in every frame. A bot aims at one, so only that one is interpolated, as the protocol's own view does it,
-and only its records are kept: to show a hundred took a thousand bots 0.2 cores, and to keep the records of all of them about as much
-again. Clock and prediction are the protocol's; records of an enemy are kept from when the bot first looks, and until they reach back
-to the time that is shown, the oldest stands for it. The first shot comes a quarter of a second later, when they do.
+A game draws everybody in view in every frame. A bot aims at one entity, so only that one is interpolated, as the protocol's
+own view does it, and only its records are history: drawing a hundred took a thousand bots 0.2 cores, and keeping the records of
+all of them about as much again. Clock and prediction are the protocol's. Records of a target are history from when the bot
+begins to track it; until they reach back to the time that is shown, the oldest stands in. The first shot comes a quarter of
+a second later, when they do.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ NO_TARGET = -1
 
 
 class Perception(NamedTuple):
-    """The eyes of C clients.
+    """What C clients perceive.
 
     Attributes:
         clocks: client_clock.CLOCK[C].
         prediction: of the own bodies.
-        kept: records of the one enemy that each looks at; its entities are one.
-        enemy: int32[C], which one that is, or NOBODY.
+        target_history: records of the one entity that each client tracks, for interpolation.
+        target: int32[C], the entity that each client tracks, or NO_TARGET.
     """
 
     clocks: npt.NDArray[np.void]
@@ -60,54 +61,64 @@ def new_perception(capacity: int, movement: Movement) -> Perception:
     )
 
 
-def forget_perception(eyes: Perception, index: int) -> None:
-    """Make a client's eyes as they were before the first snapshot."""
-    eyes.clocks[index] = np.zeros((), CLOCK)
-    forget_prediction(eyes.prediction, index)
-    eyes.target_history.held[index] = 0
-    eyes.target[index] = NO_TARGET
+def forget_perception(perception: Perception, index: int) -> None:
+    """Reset a client to what it was before its first snapshot."""
+    perception.clocks[index] = np.zeros((), CLOCK)
+    forget_prediction(perception.prediction, index)
+    perception.target_history.held[index] = 0
+    perception.target[index] = NO_TARGET
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def perceive_snapshot(eyes: Perception, wire: ClientState, index: int, now_s: float) -> None:
+def perceive_snapshot(perception: Perception, wire: ClientState, index: int, now_s: float) -> None:
     """Take in the snapshot that ``client_receive`` has just decoded."""
     tick = wire.sessions[index].snapshot_tick
-    clock_note(eyes.clocks, index, tick, now_s)
-    reconcile(eyes.prediction, wire, index)
-    enemy = eyes.target[index]
-    if enemy >= 0:
-        seen_tick = wire.seen_tick[index, enemy]
+    clock_note(perception.clocks, index, tick, now_s)
+    reconcile(perception.prediction, wire, index)
+    target = perception.target[index]
+    if target >= 0:
+        seen_tick = wire.seen_tick[index, target]
         if seen_tick == 0:
-            eyes.target_history.held[index, 0] = 0
+            perception.target_history.held[index, 0] = 0
         elif seen_tick == tick:
-            keep_record(eyes.target_history, index, 0, tick, wire.seen[index, enemy])
+            keep_record(perception.target_history, index, 0, tick, wire.seen[index, target])
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def track_target(eyes: Perception, wire: ClientState, index: int, enemy: int) -> None:
-    """Look at an entity, or at NOBODY; nothing changes where the eyes are on it already."""
-    if enemy == eyes.target[index]:
+def track_target(perception: Perception, wire: ClientState, index: int, target: int) -> None:
+    """Track an entity, or NO_TARGET; nothing changes where it is tracked already."""
+    if target == perception.target[index]:
         return
-    eyes.target[index] = enemy
-    eyes.target_history.held[index, 0] = 0
-    if enemy >= 0 and wire.seen_tick[index, enemy] != 0:
-        keep_record(eyes.target_history, index, 0, wire.seen_tick[index, enemy], wire.seen[index, enemy])
+    perception.target[index] = target
+    perception.target_history.held[index, 0] = 0
+    if target >= 0 and wire.seen_tick[index, target] != 0:
+        keep_record(
+            perception.target_history, index, 0, wire.seen_tick[index, target], wire.seen[index, target]
+        )
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def perceive_frame(eyes: Perception, wire: ClientState, index: int, now_s: float) -> tuple[float, int]:
-    """Show a frame: the server tick that it shows, and the own body where it is predicted, 0 while it is not in view."""
-    tick = clock_advance(eyes.clocks, index, now_s)
+def perceive_frame(perception: Perception, wire: ClientState, index: int, now_s: float) -> tuple[float, int]:
+    """Advance to a frame.
+
+    Returns:
+        The server tick that the frame shows, and the own body's record where it is predicted to be; 0 while it is not in view.
+    """
+    tick = clock_advance(perception.clocks, index, now_s)
     own = wire.sessions[index].own_entity
     if wire.seen_tick[index, own] == 0:
         return tick, 0
-    return tick, own_record(eyes.prediction, wire, index, wire.seen[index, own])
+    return tick, own_record(perception.prediction, wire, index, wire.seen[index, own])
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def target_record(eyes: Perception, index: int, tick: float) -> int:
-    """The enemy's record as shown at ``tick``; 0 when there is none."""
-    kept = eyes.target_history
+def target_record(perception: Perception, index: int, tick: float) -> int:
+    """The target's record as shown at ``tick``; 0 where there is none."""
+    history = perception.target_history
     return record_at(
-        kept.tick[index, 0], kept.record[index, 0], kept.newest[index, 0], kept.held[index, 0], tick
+        history.tick[index, 0],
+        history.record[index, 0],
+        history.newest[index, 0],
+        history.held[index, 0],
+        tick,
     )

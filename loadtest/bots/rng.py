@@ -1,6 +1,6 @@
-"""Random streams for compiled code: one 64-bit state a stream, so that each bot and each link draws from its own.
+"""Random streams for compiled code: one 64-bit state per stream, so that each bot and each link draws from its own.
 
-SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014): one addition and a mix a number, any
+SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014): one addition and one mix per number; any
 seed is good, and it passes BigCrush. Seeds come from ``numpy.random.SeedSequence``.
 """
 

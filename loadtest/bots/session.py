@@ -1,4 +1,4 @@
-"""One bot on the fast lane, as its coroutine sees it: over which line, in what circumstances, and what it knew when it left."""
+"""One bot's session on a game server, as its coroutine sees it: its link, its status, and its statistics at the end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from loadtest.scenario.link_profiles import LinkProfile
 
 @dataclass(frozen=True, slots=True)
 class PlayerLink:
-    """A bot's link while it plays on one server: the round trip, access included, the kind of line, and where the server is."""
+    """A bot's link to one game server.
+
+    Attributes:
+        rtt_ms: round trip, the player's own link included.
+        profile: the kind of link.
+        region: of the server.
+    """
 
     rtt_ms: float
     profile: LinkProfile
@@ -21,10 +27,10 @@ class PlayerLink:
 
 @dataclass(frozen=True, slots=True)
 class SessionStatistics:
-    """What a bot's client knew when it left.
+    """What a bot's client had measured when it left.
 
     Attributes:
-        rtt_ms: as the client measured it, the waits for the server's tick and the client's frame included; NaN if never.
+        rtt_ms: waits for the server's tick and the client's frame included; NaN where it was never measured.
         received_bytes, sent_bytes: UDP payload.
     """
 
@@ -34,7 +40,7 @@ class SessionStatistics:
 
 
 class SessionStatus:
-    """What is known of one bot on the fast lane, for the coroutine that waits for a change."""
+    """The status of one session, for the coroutine that waits for its changes."""
 
     __slots__ = ("_changed", "value")
 
@@ -44,12 +50,12 @@ class SessionStatus:
 
     @property
     def connected(self) -> bool:
-        """Whether the server has accepted it, and is still heard."""
+        """Whether the server has accepted the client, and is still heard."""
         return self.value & 0xFF == CLIENT_CONNECTED
 
     @property
     def broken(self) -> bool:
-        """Whether the session timed out or never came to be."""
+        """Whether the session timed out, or the handshake failed."""
         return self.value & 0xFF in (CLIENT_TIMED_OUT, CLIENT_GONE)
 
     @property
@@ -63,7 +69,7 @@ class SessionStatus:
         return bool(self.value & MATCH_OVER)
 
     def update(self, value: int) -> None:
-        """Called on the event loop when something changed."""
+        """Set a new status; called on the event loop."""
         self.value = value
         self._changed.set()
 

@@ -1,10 +1,11 @@
 """One step of the swarm, compiled: everything that all bots do on the network in about four milliseconds.
 
-Its stages, in order: read the sockets of those bots whose turn it is into the links towards the bots; deliver what those links let out
-to the clients; let those whose turn it is look and decide; let them speak; send what the links towards the servers let out.
+Its stages, in order: read the sockets of the bots whose turn it is into their inbound links; deliver to the clients what
+those links let out; let the bots whose turn it is perceive and decide; let them transmit; send what the outbound links let
+out.
 
-A bot acts once a frame, so its socket need not be read more often: each datagram carries the time at which the system had it, is under
-way on its link from then on, and is delivered as of when it was due.
+A bot acts once a frame, so its socket need not be read more often: each datagram carries the time at which the system
+received it, is on its link from then on, and is delivered with the time at which it was due.
 """
 
 from __future__ import annotations
@@ -34,15 +35,13 @@ from loadtest.bots.udp import MAX_BATCH_DATAGRAMS, Inbox, arrival_time_s, receiv
 CLOCK_THREAD_CPUTIME_ID = 3  # of Linux
 _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.uintp))
 
-# Steps a frame: a datagram on its way to the server then waits 2 ms on average for the swarm, instead of 8.
+# Steps per frame. With four, an outbound datagram waits 2 ms on average for the swarm, instead of 8.
 STEPS_PER_FRAME = 4
 STEP_HZ = TICK_HZ * STEPS_PER_FRAME
-MAX_BATCHES_PER_TURN = (
-    8  # from one socket in a turn; a server sends one datagram a tick, so more than this is not ours
-)
+MAX_BATCHES_PER_TURN = 8  # from one socket; a server sends one datagram a tick, so more than this is not ours
 NO_SESSION = -1
 
-# Bits of a bot's circumstances beside its client's state (the low byte).
+# Bits of a bot's session status beside its client's state (the low byte).
 DIED = 1 << 8
 MATCH_OVER = 1 << 9
 
@@ -52,8 +51,8 @@ SENT = 1
 SEND_REFUSED = 2  # the system's buffers were full
 COUNTS = 3
 
-STAGES = ("receive", "deliver", "decide", "speak", "send")
-_RECEIVE, _DELIVER, _DECIDE, _SPEAK, _SEND = range(len(STAGES))
+STAGES = ("receive", "deliver", "decide", "transmit", "send")
+_RECEIVE, _DELIVER, _DECIDE, _TRANSMIT, _SEND = range(len(STAGES))
 
 
 class SwarmState(NamedTuple):
@@ -61,16 +60,16 @@ class SwarmState(NamedTuple):
 
     Attributes:
         clients: ``ClientSessions.state`` of the protocol.
-        eyes: what its clients show their players.
+        perception: what each client shows its player.
         inbound, outbound: the links from and to the servers.
-        brains: behaviour.BRAIN_DTYPE[B].
+        bot_states: behaviour.BOT_STATE_DTYPE[B].
         streams: uint64[B], random streams of the bots' behaviour.
         sockets: int32[B], descriptors, or udp.UNUSED.
         read_s: float64[B], when each bot's socket was read last.
         session: int32[B], index of a bot's client session, or NO_SESSION.
-        circumstances: int64[B], what was last told of each bot: its client's state, DIED, MATCH_OVER.
-        changed: int32[B], bots whose circumstances changed in this step; the first so many are valid.
-        view_tick: int32[B], the server tick that each was shown in its last turn.
+        status: int64[B], the session status that was last passed on: the client's state, DIED, MATCH_OVER.
+        changed: int32[B], bots whose status changed in this step; as many are valid as :func:`step` returns.
+        view_tick: int32[B], the server tick that each bot saw in its last turn.
         inbox: where datagrams are read.
         lengths: int64[AT_ONCE], their bytes.
         outbox: uint8[1200+], a datagram on its way out.
@@ -101,9 +100,16 @@ class SwarmState(NamedTuple):
 
 @njit(cache=True, nogil=True, **STAGE)
 def step(swarm: SwarmState, number: int, now_s: float, ahead_s: float) -> int:
-    """Run step ``number`` at ``now_s``; returns how many bots' circumstances changed, listed in ``swarm.changed``.
+    """Run one step.
 
-    ``ahead_s``: what the system's wall clock is ahead of the clock of ``now_s``.
+    Args:
+        swarm: all bots.
+        number: of the step; bots take turns by it.
+        now_s: seconds of the machine's monotonic clock.
+        ahead_s: wall clock minus monotonic clock, in seconds.
+
+    Returns:
+        How many bots' session status changed; they are listed in ``swarm.changed``.
     """
     begun_ns = thread_cpu_ns(swarm.clock)
     _receive(swarm, number, now_s, ahead_s)
@@ -112,8 +118,8 @@ def step(swarm: SwarmState, number: int, now_s: float, ahead_s: float) -> int:
     begun_ns = _lap(swarm, _DELIVER, begun_ns)
     _decide(swarm, number, now_s)
     begun_ns = _lap(swarm, _DECIDE, begun_ns)
-    changed = _speak(swarm, number, now_s)
-    begun_ns = _lap(swarm, _SPEAK, begun_ns)
+    changed = _transmit(swarm, number, now_s)
+    begun_ns = _lap(swarm, _TRANSMIT, begun_ns)
     _send(swarm, now_s)
     _lap(swarm, _SEND, begun_ns)
     return changed
@@ -139,7 +145,7 @@ def _lap(swarm: SwarmState, stage: int, begun_ns: int) -> int:
 
 @njit(cache=True, nogil=True, **INNER)
 def _receive(swarm: SwarmState, number: int, now_s: float, ahead_s: float) -> None:
-    """Every fourth bot in turn, here and below: players' frames are not in step with each other."""
+    """Every fourth bot in turn, here and below, because players' frames are not synchronous."""
     inbox, lengths = swarm.inbox, swarm.lengths
     for bot in range(number % STEPS_PER_FRAME, len(swarm.session), STEPS_PER_FRAME):
         if swarm.sockets[bot] < 0:
@@ -147,8 +153,8 @@ def _receive(swarm: SwarmState, number: int, now_s: float, ahead_s: float) -> No
         for _ in range(MAX_BATCHES_PER_TURN):
             count = receive_batch(swarm.sockets[bot], inbox, lengths)
             for row in range(count):
-                came_s = arrival_time_s(inbox, row, ahead_s, swarm.read_s[bot], now_s)
-                link_push(swarm.inbound, bot, inbox.data[row], lengths[row], came_s)
+                received_s = arrival_time_s(inbox, row, ahead_s, swarm.read_s[bot], now_s)
+                link_push(swarm.inbound, bot, inbox.data[row], lengths[row], received_s)
             swarm.counts[RECEIVED] += count
             if count < MAX_BATCH_DATAGRAMS:
                 break
@@ -174,47 +180,52 @@ def _deliver(swarm: SwarmState, now_s: float) -> None:
 
 @njit(cache=True, nogil=True, **INNER)
 def _decide(swarm: SwarmState, number: int, now_s: float) -> None:
-    clients, brains, streams, eyes = swarm.clients, swarm.bot_states, swarm.streams, swarm.perception
+    clients, bot_states, streams, perception = (
+        swarm.clients,
+        swarm.bot_states,
+        swarm.streams,
+        swarm.perception,
+    )
     for bot in range(number % STEPS_PER_FRAME, len(swarm.session), STEPS_PER_FRAME):
         index = swarm.session[bot]
         if index == NO_SESSION:
             continue
         session = clients.sessions[index]
-        tick, own = perceive_frame(eyes, clients, index, now_s)
+        tick, own = perceive_frame(perception, clients, index, now_s)
         swarm.view_tick[bot] = round(tick)
         target = choose_target(
-            brains, streams, bot, session, own, clients.seen[index], clients.seen_tick[index], now_s
+            bot_states, streams, bot, session, own, clients.seen[index], clients.seen_tick[index], now_s
         )
-        track_target(eyes, clients, index, target)
-        decide(brains, streams, bot, session, own, target_record(eyes, index, tick), now_s)
+        track_target(perception, clients, index, target)
+        decide(bot_states, streams, bot, session, own, target_record(perception, index, tick), now_s)
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _speak(swarm: SwarmState, number: int, now_s: float) -> int:
-    """Returns how many of those whose turn it is are in other circumstances than they were."""
+def _transmit(swarm: SwarmState, number: int, now_s: float) -> int:
+    """Returns how many of the bots whose turn it is have another session status than before."""
     clients, out, changed = swarm.clients, swarm.outbox, 0
     for bot in range(number % STEPS_PER_FRAME, len(swarm.session), STEPS_PER_FRAME):
         session = swarm.session[bot]
         if session == NO_SESSION:
             continue
-        mind = swarm.bot_states[bot]
+        state = swarm.bot_states[bot]
         length = client_transmit(
             clients,
             session,
             now_s,
-            mind.move_x,
-            mind.move_y,
-            mind.yaw,
-            mind.buttons,
+            state.move_x,
+            state.move_y,
+            state.yaw,
+            state.buttons,
             swarm.view_tick[bot],
             out,
         )
         predict(swarm.perception.prediction, clients, session)
         if length > 0:
             link_push(swarm.outbound, bot, out, length, now_s)
-        circumstances = _circumstances(swarm, bot, session)
-        if circumstances != swarm.status[bot]:
-            swarm.status[bot] = circumstances
+        status = _status(swarm, bot, session)
+        if status != swarm.status[bot]:
+            swarm.status[bot] = status
             swarm.changed[changed] = bot
             changed += 1
     return changed
@@ -233,18 +244,18 @@ def _send(swarm: SwarmState, now_s: float) -> None:
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _circumstances(swarm: SwarmState, bot: int, session: int) -> int:
+def _status(swarm: SwarmState, bot: int, session: int) -> int:
     clients = swarm.clients
-    told = clients.sessions[session]
-    # Death is final in this game mode, and a dead player may get no more records of its own body.
-    circumstances = np.int64(told.state) | (swarm.status[bot] & DIED)
-    if told.match_over:
-        circumstances |= MATCH_OVER
-    own = told.own_entity
+    record = clients.sessions[session]
+    # Death counts as final, and a dead player may get no more records of its own body.
+    status = np.int64(record.state) | (swarm.status[bot] & DIED)
+    if record.match_over:
+        status |= MATCH_OVER
+    own = record.own_entity
     if (
-        told.match_phase == PHASE_PLAYING
+        record.match_phase == PHASE_PLAYING
         and clients.seen_tick[session, own] != 0
         and not entity_flags(clients.seen[session, own]) & FLAG_ALIVE
     ):
-        circumstances |= DIED
-    return int(circumstances)
+        status |= DIED
+    return int(status)

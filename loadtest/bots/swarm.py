@@ -123,7 +123,7 @@ class Swarm:
             opened.close()
         self._sockets.clear()
 
-    async def join(self, bot: int, connect_token: bytes, line: PlayerLink) -> SessionStatus:
+    async def join(self, bot: int, connect_token: bytes, link: PlayerLink) -> SessionStatus:
         """Let a bot begin its handshake; what becomes of it is told through what this returns.
 
         Raises BadToken, or OSError where no socket can be had.
@@ -148,16 +148,16 @@ class Swarm:
             self._sockets[bot] = opened
             self._spoke[bot] = (connect_token, opened.getsockname()[1])
             state = self._state
-            profile = line.profile
+            profile = link.profile
             for queue_, kbit_s in (
                 (state.inbound, profile.down_kbit_s),
                 (state.outbound, profile.up_kbit_s),
             ):
-                for name, value in profile.direction(line.rtt_ms, kbit_s).items():
+                for name, value in profile.direction(link.rtt_ms, kbit_s).items():
                     queue_.links[name][bot] = value
                 queue_.states[bot] = (False, 0.0)
             self._told[bot] = told
-            self._region[bot] = line.region
+            self._region[bot] = link.region
             self._set_cut(bot)
             state.status[bot] = 0
             state.sockets[bot] = opened.fileno()

@@ -1,4 +1,4 @@
-"""Real servers to kill: Valkey, PostgreSQL, the API and two write-behind workers, each put back as it was."""
+"""What is killed in the chaos run of the meta service: Valkey, PostgreSQL, the API and two write-behind workers."""
 
 from __future__ import annotations
 
@@ -26,24 +26,26 @@ from launchday.engines import Postgres, Valkey
 from launchday.engines.base import free_port
 from launchday.settings import Settings, environment
 from loadtest.chaos.meta_load import CRATE
+from loadtest.errors import ChaosError
 from meta_service.store import catalogue, schema
 
 POLL_S = 0.02
-RECOVERY_TIMEOUT_S = 60.0  # for anything to come back, on a machine that does much else
+RECOVERY_TIMEOUT_S = 60.0  # for a killed part to come back, on a busy machine
 TARGETS = ("api", "writebehind", "valkey", "postgres")
 WORKERS = 2
 
 
-class ChaosError(Exception):
-    """Raised when something did not come back in time. The message names its log."""
-
-
 class MetaBackend:
-    """Everything that is killed, and the load that goes on all the while. Start and kill from the main thread."""
+    """The parts that are killed, and the load that runs all the while. Use it as a context manager in the main thread.
+
+    Args:
+        folder: of data, logs and the log of operations.
+        seed: of every random draw.
+    """
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder = folder
-        self.journal = folder / "journal.jsonl"
+        self.operations = folder / "operations.jsonl"
         self._random = Random(seed)
         self._seed = seed
         self._valkey = Valkey(folder / "valkey", folder / "valkey.log")
@@ -71,11 +73,15 @@ class MetaBackend:
 
     @property
     def addresses(self) -> list[str]:
-        """The checker's arguments that say where the store and the cache are."""
+        """The checker's arguments with the addresses of the store and the cache."""
         return ["--store", self._postgres.address, "--cache", self._valkey.address]
 
     def kill(self, target: str) -> None:
-        """Kill -9 a target at a random moment of the load, put it back, and wait until clients get answers again."""
+        """Kill -9 a target at a random moment, start it again, and wait until every kind of client gets answers again.
+
+        Raises:
+            ChaosError: where that takes more than RECOVERY_TIMEOUT_S.
+        """
         time.sleep(self._random.uniform(0.02, 0.5))
         match target:
             case "api":
@@ -100,7 +106,7 @@ class MetaBackend:
         self._await_progress()
 
     def drain(self) -> None:
-        """End the load, and wait until everything that was accepted is in the store."""
+        """End the load, and wait until everything that was accepted is in the store. Raises ChaosError."""
         child_processes.stop(self._load, RECOVERY_TIMEOUT_S)
         if self._load.returncode != 0:
             raise ChaosError(
@@ -113,8 +119,8 @@ class MetaBackend:
             cache.close()
 
     def check(self) -> subprocess.CompletedProcess[str]:
-        """Run the checker over the journal and the stores."""
-        command = [sys.executable, "-m", "loadtest.chaos.meta_checker", str(self.journal), *self.addresses]
+        """Run the checker over the operations, the store and the cache."""
+        command = [sys.executable, "-m", "loadtest.chaos.meta_checker", str(self.operations), *self.addresses]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     def _start(self) -> None:
@@ -127,7 +133,7 @@ class MetaBackend:
             state_dir=self.folder,
             cache_url=self._valkey.address,
             store_url=self._postgres.address,
-            kafka_bootstrap="127.0.0.1:1",  # never called: the meta service has no broker
+            kafka_bootstrap="127.0.0.1:1",  # never used: the meta service has no broker
             meta_port=port,
             meta_url=f"http://127.0.0.1:{port}",
             identity_secret=SecretStr(secrets.token_hex(32)),
@@ -137,7 +143,7 @@ class MetaBackend:
         self._api = self._spawn("meta_service")
         self._workers = [self._worker(number) for number in range(WORKERS)]
         self._await(self._api_answers, "meta_service")
-        self._load = self._spawn("loadtest.chaos.meta_load", str(self.journal), "--seed", str(self._seed))
+        self._load = self._spawn("loadtest.chaos.meta_load", str(self.operations), "--seed", str(self._seed))
         self._await_progress()
 
     async def _stock(self) -> None:
@@ -169,7 +175,7 @@ class MetaBackend:
         self._started.remove(child)
 
     def _kill_postgres(self) -> None:
-        """All its processes at once, as a power cut would: left alone, its children would finish what they do."""
+        """Kill all its processes at once, as a power cut would: left alone, its children would finish their work."""
         process = self._postgres.process
         assert process is not None
         family = psutil.Process(process.pid).children(recursive=True)
@@ -189,7 +195,7 @@ class MetaBackend:
             return False
 
     def _await_progress(self) -> None:
-        """Wait until clients of every kind have got new answers."""
+        """Wait until every kind of client has got a new answer."""
         wanted = {op: count + 1 for op, count in self._acknowledged().items()}
         self._await(
             lambda: all(self._acknowledged()[op] >= count for op, count in wanted.items()),
@@ -201,10 +207,10 @@ class MetaBackend:
         return log.read_bytes().count(b"write-behind started") if log.exists() else 0
 
     def _acknowledged(self) -> dict[str, int]:
-        written = self.journal.read_bytes() if self.journal.exists() else b""
+        written = self.operations.read_bytes() if self.operations.exists() else b""
         return {
             op: written.count(f'"op": "{op}", "phase": "ack"'.encode())
-            for op in ("dress", "buy", "checkout", "commit")
+            for op in ("set_loadout", "buy", "checkout", "commit")
         }
 
     def _await(self, holds: Callable[[], bool], whose_log: str) -> None:

@@ -1,7 +1,8 @@
-"""Did anything get lost, doubled or out of date? ``python -m loadtest.chaos.meta_checker JOURNAL --store URL --cache URL``.
+"""The checker of the chaos run: was anything lost, doubled or out of date?
 
-Compares what clients were told with what the store and the cache hold once the write-behind has drained. It shares no code with the
-service: it reads the journal, the tables and the keys. Prints one JSON object; the exit code is 0 when nothing is wrong and 1 otherwise.
+``python -m loadtest.chaos.meta_checker LOG --store URL --cache URL`` compares what clients were answered with what the store
+and the cache hold once the write-behind is empty. It shares no code with the service: it reads the log of operations, the
+tables and the keys. It prints one JSON object; the exit code is 0 where nothing is wrong and 1 otherwise.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from loadtest.chaos.operation_log import Operation, read_operations, select_oper
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that the checker looks at."""
+    """What the checker reads: the operations, the store and the cache."""
 
-    journal: list[Operation]
+    operations: list[Operation]
     store: asyncpg.Connection
     cache: Redis
 
@@ -40,9 +41,9 @@ async def loadouts_are_stored(evidence: Evidence) -> list[str]:
     stored = {row["player_id"]: row for row in rows}
     asked: dict[int, set[str]] = defaultdict(set)
     told: dict[int, dict[int, str]] = defaultdict(dict)
-    for line in select_operations(evidence.journal, "dress", "ask"):
+    for line in select_operations(evidence.operations, "set_loadout", "ask"):
         asked[line["player"]].add(line["skin"])
-    for line in select_operations(evidence.journal, "dress", "ack"):
+    for line in select_operations(evidence.operations, "set_loadout", "ack"):
         told[line["player"]][line["version"]] = line["skin"]
     wrong = []
     for player, versions in told.items():
@@ -59,12 +60,12 @@ async def versions_only_grow(evidence: Evidence) -> list[str]:
     """One client a player: every answer, and every look, has a version that is not below the one before."""
     last: dict[int, tuple[int, str]] = {}
     wrong = []
-    for line in evidence.journal:
-        if line["phase"] != "ack" or line["op"] not in ("dress", "look"):
+    for line in evidence.operations:
+        if line["phase"] != "ack" or line["op"] not in ("set_loadout", "read_profile"):
             continue
         player, version = line["player"], line["version"]
         before, skin = last.get(player, (-1, ""))
-        if version < before or (line["op"] == "dress" and version == before):
+        if version < before or (line["op"] == "set_loadout" and version == before):
             wrong.append(f"player {player}: version {version} after {before}")
         if version == before and line["skin"] != skin:
             wrong.append(f"player {player}: version {version} is {skin} and {line['skin']}")
@@ -98,9 +99,9 @@ async def purchases_happened_once(evidence: Evidence) -> list[str]:
         " WHERE answer->>'purchase_id' IS NOT NULL"
     )
     by_key = {(row["owner"], row["key"]): row["purchase"] for row in answers}
-    asked = {(line["player"], line["key"]) for line in select_operations(evidence.journal, "buy", "ask")}
+    asked = {(line["player"], line["key"]) for line in select_operations(evidence.operations, "buy", "ask")}
     wrong = []
-    for line in select_operations(evidence.journal, "buy", "ack"):
+    for line in select_operations(evidence.operations, "buy", "ack"):
         row = bought.get(line["purchase"])
         if row is None or row["player_id"] != line["player"] or row["paid"] != line["paid"]:
             wrong.append(f"purchase {line['purchase']} was acknowledged and is not in the store")
@@ -117,15 +118,15 @@ async def refunds_and_grants_happened_once(evidence: Evidence) -> list[str]:
         "SELECT purchase_id::text AS id FROM purchases WHERE refunded_at IS NOT NULL"
     )
     done = {row["id"] for row in refunded}
-    told = {line["purchase"] for line in select_operations(evidence.journal, "refund", "ack")}
-    asked = {line["purchase"] for line in select_operations(evidence.journal, "refund", "ask")}
+    told = {line["purchase"] for line in select_operations(evidence.operations, "refund", "ack")}
+    asked = {line["purchase"] for line in select_operations(evidence.operations, "refund", "ask")}
     wrong = [f"refund of {id_} was acknowledged and is not in the store" for id_ in told - done]
     wrong += [f"refund of {id_} was never asked for" for id_ in done - asked]
     answers = await evidence.store.fetch(
         "SELECT key, answer->>'transfer_id' AS transfer FROM idempotency WHERE owner = 0"
     )
     transfers = {row["key"]: row["transfer"] for row in answers}
-    for line in select_operations(evidence.journal, "grant", "ack"):
+    for line in select_operations(evidence.operations, "grant", "ack"):
         transfer = transfers.get(line["key"])
         booked = await evidence.store.fetchval(
             "SELECT count(*) FROM ledger WHERE transfer_id::text = $1 AND account = $2 AND amount = $3",
@@ -188,7 +189,7 @@ async def commits_are_stored(evidence: Evidence) -> list[str]:
     )
     stored = {(row["player_id"], row["fence"]): row for row in rows}
     wrong = []
-    for line in select_operations(evidence.journal, "commit", "ack"):
+    for line in select_operations(evidence.operations, "commit", "ack"):
         row = stored.get((line["player"], line["fence"]))
         kept = row and (row["match"], row["outcome"], row["placement"], row["kills"])
         if kept != (line["match"], "committed", line["placement"], line["kills"]):
@@ -197,17 +198,17 @@ async def commits_are_stored(evidence: Evidence) -> list[str]:
 
 
 async def no_stale_fence_was_accepted(evidence: Evidence) -> list[str]:
-    """No result was taken of a player whom another check-out had got before it was first sent, by journal and by store."""
+    """No result was taken of a player whom another check-out had got before it was first sent, by operations and by store."""
     newer: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for line in select_operations(evidence.journal, "checkout", "ack"):
+    for line in select_operations(evidence.operations, "checkout", "ack"):
         newer[line["player"]].append((line["at"], line["fence"]))
     first_sent: dict[tuple[int, int], int] = {}
-    for line in select_operations(evidence.journal, "commit", "ask"):
+    for line in select_operations(evidence.operations, "commit", "ask"):
         for player, fence in line["players"]:
             first_sent.setdefault((player, fence), line["at"])
     wrong = [
         f"player {line['player']}: fence {line['fence']} was accepted after a newer check-out"
-        for line in select_operations(evidence.journal, "commit", "ack")
+        for line in select_operations(evidence.operations, "commit", "ack")
         if any(
             at < first_sent[line["player"], line["fence"]] and fence > line["fence"]
             for at, fence in newer[line["player"]]
@@ -226,9 +227,9 @@ async def no_stale_fence_was_accepted(evidence: Evidence) -> list[str]:
 async def fences_grow_and_leases_exclude(evidence: Evidence) -> list[str]:
     """A later check-out has a higher fence, and no server gets a player whom another still holds."""
     got: dict[int, list[Operation]] = defaultdict(list)
-    for line in select_operations(evidence.journal, "checkout", "ack"):
+    for line in select_operations(evidence.operations, "checkout", "ack"):
         got[line["player"]].append(line)
-    asked = {line["match"]: line["at"] for line in select_operations(evidence.journal, "checkout", "ask")}
+    asked = {line["match"]: line["at"] for line in select_operations(evidence.operations, "checkout", "ask")}
     wrong = [
         f"player {player}: fence {line['fence']} after {before['fence']}"
         for player, lines in got.items()
@@ -302,23 +303,23 @@ async def check(evidence: Evidence) -> dict[str, list[str]]:
     return {name: wrong for name, wrong in found.items() if wrong}
 
 
-def summary(journal: list[Operation]) -> dict[str, int]:
+def summary(operations: list[Operation]) -> dict[str, int]:
     """How much there was to check: acknowledged operations by kind, and refusals of stale fences."""
     counts: dict[str, int] = {}
-    for op in ("dress", "look", "buy", "refund", "grant", "checkout", "commit"):
-        counts[op] = sum(1 for _ in select_operations(journal, op, "ack"))
+    for op in ("set_loadout", "read_profile", "buy", "refund", "grant", "checkout", "commit"):
+        counts[op] = sum(1 for _ in select_operations(operations, op, "ack"))
     counts["stale_refused"] = sum(
         line["kind"] in ("stale-fence", "foreign-fence")
-        for line in select_operations(journal, "commit", "refused")
+        for line in select_operations(operations, "commit", "refused")
     )
     return counts
 
 
-async def _run(journal: Path, store_url: str, cache_url: str) -> int:
+async def _run(operations: Path, store_url: str, cache_url: str) -> int:
     store = await asyncpg.connect(store_url)
     cache = Redis.from_url(cache_url, decode_responses=True)
     try:
-        lines = read_operations(journal)
+        lines = read_operations(operations)
         wrong = await check(Evidence(lines, store, cache))
     finally:
         await store.close()
@@ -330,11 +331,11 @@ async def _run(journal: Path, store_url: str, cache_url: str) -> int:
 def main() -> int:
     """Check, print, and say by the exit code."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.chaos.meta_checker", description=__doc__)
-    parser.add_argument("journal", type=Path)
+    parser.add_argument("operations", type=Path)
     parser.add_argument("--store", required=True, help="postgresql://… of the store")
     parser.add_argument("--cache", required=True, help="redis://… of the cache")
     arguments = parser.parse_args()
-    return asyncio.run(_run(arguments.journal, arguments.store, arguments.cache))
+    return asyncio.run(_run(arguments.operations, arguments.store, arguments.cache))
 
 
 if __name__ == "__main__":

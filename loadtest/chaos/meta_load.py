@@ -1,6 +1,7 @@
-"""Clients that change loadouts, buy, give back, check out and commit, and keep a journal: ``python -m loadtest.chaos.meta_load JOURNAL``.
+"""The load of the chaos run: clients that change loadouts, buy, refund, check out and commit, and log each operation.
 
-Runs until SIGTERM and then brings what is under way to an end: every request is repeated, under its key, until it has an answer.
+``python -m loadtest.chaos.meta_load LOG`` runs until SIGTERM and then finishes what is in flight: every request is
+repeated, under its key, until it has an answer.
 """
 
 from __future__ import annotations
@@ -35,12 +36,14 @@ CRATE = Item(
     refundable_s=10**6,
 )
 PLAYERS = 12
-LOADOUT_CLIENTS = 4  # players who change their loadout, each with one client: what they chose last is known
-BUYERS = 6  # clients on the wallets of three players, so that they compete
-SERVERS = 4  # game servers that want the same players
+LOADOUT_CLIENTS = (
+    4  # players who change their loadout, each with one client, so that the last choice is known
+)
+BUYERS = 6  # clients that compete for the wallets of three players
+SERVERS = 4  # game servers that compete for the same players
 MATCH_PLAYERS = 3
-LEASE_S = 0.25  # short, so that leases of servers that crash are taken over all the time
-PAUSE_S = 0.004  # between two requests of a client: the machine is to be busy, not choked
+LEASE_S = 0.25  # short, so that leases of crashed servers are taken over all the time
+PAUSE_S = 0.004  # between two requests of a client: keeps the machine busy and not overloaded
 RETRY_S = 0.05
 
 T = TypeVar("T")
@@ -49,23 +52,23 @@ T = TypeVar("T")
 class MetaLoad:
     """All clients of one run."""
 
-    def __init__(self, client: MetaClient, journal: OperationLog, seed: int) -> None:
+    def __init__(self, client: MetaClient, log: OperationLog, seed: int) -> None:
         self._client = client
-        self._journal = journal
+        self._journal = log
         self._random = Random(seed)
         self._logins: list[Session] = []
         self.stop = asyncio.Event()
 
     async def run(self) -> None:
-        """Log in, and play until ``stop`` is set."""
+        """Log in, and send requests until ``stop`` is set."""
         await self.log_in()
         async with asyncio.TaskGroup() as clients:
             for login in self._logins[:LOADOUT_CLIENTS]:
-                clients.create_task(self._again_and_again(self.change_loadout, login))
+                clients.create_task(self._repeat(self.change_loadout, login))
             for number in range(BUYERS):
-                clients.create_task(self._again_and_again(self.trade, self._logins[number % 3]))
+                clients.create_task(self._repeat(self.trade, self._logins[number % 3]))
             for number in range(SERVERS):
-                clients.create_task(self._again_and_again(self.play_match, f"server-{number}"))
+                clients.create_task(self._repeat(self.play_match, f"server-{number}"))
 
     async def log_in(self) -> None:
         """Open the players' accounts."""
@@ -80,16 +83,16 @@ class MetaLoad:
         return self._logins
 
     async def change_loadout(self, login: Session) -> None:
-        """Change a loadout, then look at the profile."""
+        """Change a loadout, then read the profile."""
         player, skin = login.player_id, f"skin-{self._random.getrandbits(48):x}"
-        self._journal.sent("dress", player=player, skin=skin)
+        self._journal.sent("set_loadout", player=player, skin=skin)
         changed = await self._until_answered(lambda: self._client.set_loadout(login.session_token, skin))
-        self._journal.acknowledged("dress", player=player, skin=skin, version=changed.version)
+        self._journal.acknowledged("set_loadout", player=player, skin=skin, version=changed.version)
         seen = await self._until_answered(lambda: self._client.profile(login.session_token))
-        self._journal.acknowledged("look", player=player, skin=seen.skin, version=seen.version)
+        self._journal.acknowledged("read_profile", player=player, skin=seen.skin, version=seen.version)
 
     async def trade(self, login: Session) -> None:
-        """Buy; get money where there is none; now and then give back what was bought."""
+        """Buy; get money where there is none; refund one purchase in five."""
         player, key = login.player_id, f"{self._random.getrandbits(96):024x}"
         self._journal.sent("buy", player=player, key=key)
         try:
@@ -114,7 +117,7 @@ class MetaLoad:
         self._journal.acknowledged("grant", player=player, key=key, amount=amount)
 
     async def play_match(self, server: str) -> None:
-        """Check players out and commit; or crash, and come back with the results when the lease is over."""
+        """Check players out and commit; or stall, and commit when the lease has expired."""
         match = UUID(int=self._random.getrandbits(128), version=4)
         wanted = [
             login.player_id for login in self._random.sample(self._logins[LOADOUT_CLIENTS:], MATCH_PLAYERS)
@@ -154,7 +157,7 @@ class MetaLoad:
             fence = told[refusal.player_id].fence
             self._journal.refused("commit", player=refusal.player_id, fence=fence, kind=refusal.reason)
 
-    async def _again_and_again(self, play: Callable[[T], Awaitable[None]], who: T) -> None:
+    async def _repeat(self, play: Callable[[T], Awaitable[None]], who: T) -> None:
         while not self.stop.is_set():
             await play(who)
             await asyncio.sleep(PAUSE_S)
@@ -167,10 +170,10 @@ class MetaLoad:
                 await asyncio.sleep(RETRY_S)
 
 
-async def _run(journal: Path, seed: int) -> None:
+async def _run(log: Path, seed: int) -> None:
     own = settings()
     token = Signer(own.identity_secret.get_secret_value()).service_token("chaos", time.time())
-    with OperationLog(journal) as written:
+    with OperationLog(log) as written:
         async with MetaClient(own.meta_url, token) as client:
             load = MetaLoad(client, written, seed)
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, load.stop.set)
@@ -178,13 +181,13 @@ async def _run(journal: Path, seed: int) -> None:
 
 
 def main() -> None:
-    """Play until told to stop."""
+    """Send requests until SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.chaos.meta_load", description=__doc__)
-    parser.add_argument("journal", type=Path, help="the file that is written")
+    parser.add_argument("log", type=Path, help="the file that is written")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(_run(arguments.journal, arguments.seed))
+        uvloop.run(_run(arguments.operations, arguments.seed))
 
 
 if __name__ == "__main__":

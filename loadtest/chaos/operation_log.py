@@ -1,7 +1,8 @@
-"""What clients did and what they were told, a JSON object a line: written by the load, read by the checker.
+"""The log of operations: what clients sent and what they were answered, one JSON object per line.
 
-Each line has ``at`` (nanoseconds of the machine's monotonic clock), ``op``, ``phase`` and what the operation is about. ``phase`` is
-``ask`` before a request is sent, ``ack`` once its answer is here, ``refused`` when it was a refusal.
+The load writes it, the checker reads it. Each line has ``at`` (nanoseconds of the machine's monotonic clock), ``op``,
+``phase`` and the operation's own fields. ``phase`` is ``ask`` before a request is sent, ``ack`` once it is answered, and
+``refused`` where the answer was a refusal.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ Operation = dict[str, Any]
 
 
 class OperationLog:
-    """A file that lines are appended to; one is in the file before the request that it announces is sent."""
+    """Appends lines to a file. The line of a request is in the file before the request is sent."""
 
     def __init__(self, path: Path, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._file = path.open("a", encoding="utf-8", buffering=1)  # flushed at each line's end
         self._clock = clock
 
     def sent(self, op: str, **about: Any) -> None:
-        """A request is about to be sent, perhaps not for the first time."""
+        """Note that a request is about to be sent, perhaps not for the first time."""
         self._write("ask", op, about)
 
     def acknowledged(self, op: str, **about: Any) -> None:
-        """An answer has come."""
+        """Note an answer."""
         self._write("ack", op, about)
 
     def refused(self, op: str, **about: Any) -> None:
-        """A refusal has come: nothing was done."""
+        """Note a refusal: nothing was done."""
         self._write("refused", op, about)
 
     def _write(self, phase: str, op: str, about: Operation) -> None:
@@ -51,12 +52,12 @@ class OperationLog:
 
 
 def read_operations(path: Path) -> list[Operation]:
-    """All lines in the order of time; a last one that was cut off by a kill is left out."""
+    """All operations in the order of time, without a last line that a kill has cut off."""
     with path.open(encoding="utf-8") as file:
         lines = [json.loads(text) for text in file if text.endswith("\n")]
     return sorted(lines, key=lambda line: int(line["at"]))
 
 
 def select_operations(lines: Iterable[Operation], op: str, phase: str) -> Iterator[Operation]:
-    """The lines of one operation and phase."""
+    """The lines of one kind of operation and one phase."""
     return (line for line in lines if line["op"] == op and line["phase"] == phase)

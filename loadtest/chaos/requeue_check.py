@@ -1,4 +1,7 @@
-"""Are the players of lost matches back in the queue, each once and as old as before? It reads the keys and shares no code with the service."""
+"""Are the players of lost matches in the queue again, each once and with the age that they had?
+
+It reads the matchmaker's keys and shares no code with the service.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,24 @@ ENDS = ("assigned", "cancelled", "expired", "failed")
 
 @dataclass(frozen=True)
 class LostPlayer:
-    """A player of a lost match: the ticket that had led him there, and since when he had been waiting."""
+    """A player of a lost match.
+
+    Attributes:
+        ticket_id: of the ticket that led to the match.
+        since: Unix seconds since when the player had been waiting.
+    """
 
     ticket_id: str
     since: float
 
 
 async def check_requeue(cache: Redis, concerned: Mapping[int, LostPlayer]) -> list[str]:
-    """What is wrong; empty when nothing is. Nobody else's tickets may be live."""
+    """What is wrong, one line each; empty where nothing is.
+
+    Args:
+        cache: of the matchmaker; only these players may have live tickets in it.
+        concerned: player id → the player of a lost match.
+    """
     tickets: dict[int, dict[str, dict[str, str]]] = defaultdict(dict)
     async for key in cache.scan_iter("{mm}:ticket:*", count=1000):
         stored = await cast(Any, cache.hgetall(key))
@@ -40,25 +53,26 @@ async def check_requeue(cache: Redis, concerned: Mapping[int, LostPlayer]) -> li
         if newest is None or newest.decode() != ticket_id:
             wrong.append(f"player {player}: the live ticket is not the newest")
         if float(fields["created_at"]) != was.since:
-            wrong.append(f"player {player}: waits since {fields['created_at']}, not since {was.since}")
+            wrong.append(f"player {player}: has waited since {fields['created_at']}, not since {was.since}")
         old = own.get(was.ticket_id)
         if old is None or old["state"] != "assigned":
             wrong.append(f"player {player}: the old ticket is {old and old['state']}, not assigned")
         elif f'"requeued_as":"{ticket_id}"' not in old["view"]:
-            wrong.append(f"player {player}: the old ticket does not tell of the new one")
-    return wrong + await _books(cache, tickets)
+            wrong.append(f"player {player}: the old ticket does not name the new one")
+    return wrong + await _check_counters(cache, tickets)
 
 
-async def _books(cache: Redis, tickets: Mapping[int, Mapping[str, Mapping[str, str]]]) -> list[str]:
-    """The counters against the tickets themselves, none of which has been forgotten yet."""
-    books = {
-        name.decode(): float(value) for name, value in (await cast(Any, cache.hgetall("{mm}:books"))).items()
+async def _check_counters(cache: Redis, tickets: Mapping[int, Mapping[str, Mapping[str, str]]]) -> list[str]:
+    """Compare the counters with the tickets themselves, none of which has expired from the cache yet."""
+    counters = {
+        name.decode(): float(value)
+        for name, value in (await cast(Any, cache.hgetall("{mm}:counters"))).items()
     }
     states = [fields["state"] for own in tickets.values() for fields in own.values()]
     facts = {"queued": len(states), "matched": states.count("assigned")}
     facts |= {end: states.count(end) for end in ENDS if end != "assigned"}
     return [
-        f"the books have {books.get(name, 0):g} {name}, the tickets {count}"
+        f"the counters have {counters.get(name, 0):g} {name}, the tickets {count}"
         for name, count in facts.items()
-        if books.get(name, 0) != count
+        if counters.get(name, 0) != count
     ]

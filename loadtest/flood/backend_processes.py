@@ -1,4 +1,4 @@
-"""The machine under the backend: its processes, what they cost, and how to hurt them. Known only where the launcher is our own."""
+"""The processes of a backend that runs on this machine: what they cost, and how faults reach them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import psutil
 from launchday.engines import EmbeddedServer
 
 GAME_SERVERS, SERVICES, ENGINES, OTHERS = "servers", "services", "engines", "others"
-FLEET = "fleet"  # the service below which all game servers live
+FLEET = "fleet"  # the service whose children all game servers are
 
 
 class BackendProcesses(Protocol):
-    """What the load test needs of the launcher."""
+    """What the load test needs of the launcher that started the backend."""
 
     @property
     def processes(self) -> dict[str, int]:
@@ -22,28 +22,29 @@ class BackendProcesses(Protocol):
         ...
 
     def engine(self, role: str) -> EmbeddedServer | None:
-        """The embedded server of a role (cache, store, bus); None where the settings name the user's own."""
+        """The embedded server of a role (cache, store, bus); None where the settings name a server of the user's own."""
         ...
 
     def slow_store(self, by_ms: float) -> None:
-        """Let every answer of the store take so much longer."""
+        """Delay every answer of the store by so many milliseconds; 0 ends it."""
         ...
 
 
 class CpuMeter:
-    """Processor time of the backend, by kind of process, from one reading to the next.
+    """Processor time of the backend by kind of process.
 
-    A process's children count with it, the ended ones too: the system adds what a child has used to the parent that reaps it.
+    A process's children count with it, and those that have ended too: the system adds what a child has used to the parent
+    that reaps it.
     """
 
-    def __init__(self, machine: BackendProcesses) -> None:
-        self._machine = machine
+    def __init__(self, processes: BackendProcesses) -> None:
+        self._processes = processes
         self._last: dict[tuple[str, int], dict[str, float]] = {}
         self._spent: dict[str, float] = {GAME_SERVERS: 0.0, SERVICES: 0.0, ENGINES: 0.0}
 
     def read(self) -> dict[str, float]:
-        """Seconds of processor time since the first reading, by kind. Costs a walk over /proc: some milliseconds."""
-        for name, pid in self._machine.processes.items():
+        """Seconds of processor time since the first reading, by kind. It walks over /proc, which takes some milliseconds."""
+        for name, pid in self._processes.processes.items():
             now = self._now(name, pid)
             before = self._last.get((name, pid), now)
             for kind, seconds in now.items():
@@ -81,5 +82,5 @@ class CpuMeter:
         own_s = own.user + own.system
         if name == FLEET:
             return {SERVICES: own_s, GAME_SERVERS: tree_s}
-        kind = ENGINES if self._machine.engine(name) is not None else SERVICES
+        kind = ENGINES if self._processes.engine(name) is not None else SERVICES
         return {kind: own_s + tree_s}

@@ -1,4 +1,4 @@
-"""Faults on a timeline: at their time, things are killed, cut or slowed, and later set right again."""
+"""Fault injection: at their time, faults of the scenario kill, cut or slow parts of the backend, and end again."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ from loadtest.scenario.faults import (
 )
 
 ROLES = {StopCache: "cache", StopBroker: "bus", StopStore: "store"}
-RETRY_S = 0.25  # for a server to kill, where none has a match yet
+RETRY_S = 0.25  # between two searches for a server to kill, while none has a match
 READY_POLL_S = 0.1
 READY_TIMEOUT_S = 60.0
 
 
 class RegionCutter(Protocol):
-    """What a fault needs of the swarm."""
+    """What a fault needs of the bots' UDP side."""
 
     async def cut(self, region: str, *, off: bool) -> None:
-        """Cut players off from the game servers of a region, or let them through again."""
+        """Drop all datagrams between players and the game servers of a region, or let them through again."""
         ...
 
 
 @dataclass(slots=True)
 class FaultRecord:
-    """A fault of the scenario, and what came of it.
+    """What came of one fault of the scenario.
 
     Attributes:
-        began_s, over_s: seconds after the start; None where it never came to that.
         what: in words.
-        killed: servers that were killed.
+        began_s, ended_s: seconds after the start; None where it never came to that.
+        killed: names of the game servers that were killed.
     """
 
     fault: Fault
@@ -56,7 +56,7 @@ class FaultRecord:
     killed: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """For the JSON of the run."""
+        """The record, as the run's JSON shows it."""
         planned = self.fault.model_dump(exclude_none=True)
         return planned | {
             "what": self.what,
@@ -67,7 +67,7 @@ class FaultRecord:
 
 
 def describe_fault(fault: Fault) -> str:
-    """What a fault is, in a few words."""
+    """A fault in a few words, such as "2 game servers killed"."""
     match fault:
         case KillServer(count=count, region=region):
             return f"{count} game server{'s' if count > 1 else ''} killed" + (
@@ -86,20 +86,29 @@ def describe_fault(fault: Fault) -> str:
 
 
 class FaultInjector:
-    """All faults of a run. Use it as an async context manager: leaving it sets everything right that is still wrong.
+    """Injects the faults of a run. Use it as an async context manager: leaving it ends the faults that still last.
 
     Args:
-        machine: None where the backend is not ours: then only game servers of this machine can be killed, and regions cut.
-        choose: picks one of so many; from the scenario's seed.
+        faults: of the scenario.
+        processes: of the backend; None where they are not known: then only regions can be cut, and game servers killed
+            that run on this machine.
+        fleet: lists the game servers.
+        cutter: cuts regions.
+        timeline: notes when each fault began and ended.
+        clock: seconds of the run.
+        choose: a random integer below its argument, from the scenario's seed.
+
+    Attributes:
+        records: what came of each fault.
 
     Raises:
-        BackendError: on construction, for faults that this backend cannot be given.
+        BackendError: on construction, for a fault that cannot be injected into this backend.
     """
 
     def __init__(
         self,
         faults: list[Fault],
-        machine: BackendProcesses | None,
+        processes: BackendProcesses | None,
         fleet: FleetAdminClient,
         cutter: RegionCutter,
         timeline: Timeline,
@@ -107,43 +116,43 @@ class FaultInjector:
         choose: Callable[[int], int],
     ) -> None:
         self.records = [FaultRecord(fault, describe_fault(fault)) for fault in faults]
-        self._machine, self._fleet, self._cutter = machine, fleet, cutter
+        self._processes, self._fleet, self._cutter = processes, fleet, cutter
         self._timeline, self._clock, self._choose = timeline, clock, choose
         self._tasks: list[asyncio.Task[None]] = []
         for fault in faults:
             role = ROLES.get(type(fault))
-            if role is not None and (machine is None or machine.engine(role) is None):
+            if role is not None and (processes is None or processes.engine(role) is None):
                 raise BackendError(
-                    f"faults: {describe_fault(fault)}: the {role} is not one that this launcher has started; "
+                    f"faults: {describe_fault(fault)}: the {role} was not started by this command; "
                     "let launchday flood start the backend, or leave the fault out"
                 )
-            if isinstance(fault, SlowStore) and machine is None:
+            if isinstance(fault, SlowStore) and processes is None:
                 raise BackendError("faults: slow_store needs a backend that launchday flood has started")
 
     @property
     def killed_count(self) -> int:
-        """Game servers that were killed so far."""
-        return sum(len(happening.killed) for happening in self.records)
+        """The number of game servers killed so far."""
+        return sum(len(record.killed) for record in self.records)
 
     @property
     def killed_servers(self) -> set[str]:
-        """Names of the game servers that were killed so far."""
-        return {name for happening in self.records for name in happening.killed}
+        """Names of the game servers killed so far."""
+        return {name for record in self.records for name in record.killed}
 
     @property
     def missed(self) -> int:
-        """Faults whose time never came, because the run was over before."""
-        return sum(happening.began_s is None for happening in self.records)
+        """Faults that were not injected, because the run ended before their time."""
+        return sum(record.began_s is None for record in self.records)
 
     async def __aenter__(self) -> FaultInjector:
-        self._tasks = [asyncio.create_task(self._happen(happening)) for happening in self.records]
+        self._tasks = [asyncio.create_task(self._inject_at_its_time(record)) for record in self.records]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     async def stop(self) -> None:
-        """Set right what is still wrong, and let nothing more go wrong. Raises what a fault of our own has raised."""
+        """End the faults that still last, and start no more. Raises what the injection of one has raised."""
         for task in self._tasks:
             task.cancel()
         results = await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -152,29 +161,29 @@ class FaultInjector:
             if isinstance(result, Exception):
                 raise result
 
-    async def _happen(self, happening: FaultRecord) -> None:
-        fault = happening.fault
+    async def _inject_at_its_time(self, record: FaultRecord) -> None:
+        fault = record.fault
         await asyncio.sleep(fault.at_s - self._clock())
         if isinstance(fault, KillServer):
-            await self._kill_servers(happening, fault)
+            await self._kill_servers(record, fault)
             return
-        self._begin(happening)
+        self._note_begin(record)
         try:
-            await self._go_wrong(fault)
+            await self._begin_fault(fault)
             await asyncio.sleep(fault.for_s)
         finally:
-            await asyncio.shield(self._set_right(happening, fault))
+            await asyncio.shield(self._end_fault(record, fault))
 
-    def _begin(self, happening: FaultRecord) -> None:
-        happening.began_s = round(self._clock(), 2)
-        self._timeline.faults.append((happening.began_s, happening.what))
+    def _note_begin(self, record: FaultRecord) -> None:
+        record.began_s = round(self._clock(), 2)
+        self._timeline.faults.append((record.began_s, record.what))
 
-    async def _go_wrong(self, fault: Fault) -> None:
+    async def _begin_fault(self, fault: Fault) -> None:
         if isinstance(fault, CutRegion):
             await self._cutter.cut(fault.region, off=True)
         elif isinstance(fault, SlowStore):
-            assert self._machine is not None
-            self._machine.slow_store(fault.by_ms)
+            assert self._processes is not None
+            self._processes.slow_store(fault.by_ms)
         else:
             engine = self._engine(fault)
             assert engine.process is not None
@@ -182,42 +191,40 @@ class FaultInjector:
             if engine.durable:
                 await asyncio.to_thread(engine.process.wait)
 
-    async def _set_right(self, happening: FaultRecord, fault: Fault) -> None:
+    async def _end_fault(self, record: FaultRecord, fault: Fault) -> None:
         if isinstance(fault, CutRegion):
             await self._cutter.cut(fault.region, off=False)
         elif isinstance(fault, SlowStore):
-            assert self._machine is not None
-            self._machine.slow_store(0.0)
+            assert self._processes is not None
+            self._processes.slow_store(0.0)
         elif not isinstance(fault, KillServer):
             await self._start_again(self._engine(fault))
-        happening.ended_s = round(self._clock(), 2)
-        self._timeline.faults.append((happening.ended_s, f"over: {happening.what}"))
+        record.ended_s = round(self._clock(), 2)
+        self._timeline.faults.append((record.ended_s, f"ended: {record.what}"))
 
     def _engine(self, fault: Fault) -> EmbeddedServer:
-        assert self._machine is not None
-        engine = self._machine.engine(ROLES[type(fault)])
+        assert self._processes is not None
+        engine = self._processes.engine(ROLES[type(fault)])
         assert engine is not None
         return engine
 
     async def _start_again(self, engine: EmbeddedServer) -> None:
-        """Start an engine on its old port and data, without stopping the bots while it comes up."""
+        """Start an engine on its old port and data, without blocking the event loop while it comes up."""
         assert engine.process is not None
         if not engine.durable:
             engine.process.send_signal(signal.SIGCONT)
             return
         deadline_s = self._clock() + READY_TIMEOUT_S
-        engine.process = (
-            engine.launch()
-        )  # here, in the main thread: a child dies with the thread that started it
+        engine.process = engine.launch()  # in the main thread: a child dies with the thread that started it
         while not await asyncio.to_thread(engine.answers):
-            if engine.process.poll() is not None:  # what is left of the old one may still be going
+            if engine.process.poll() is not None:  # the old process may still be ending
                 engine.process = engine.launch()
             if self._clock() > deadline_s:
                 raise BackendError(f"{engine.name} did not come back within {READY_TIMEOUT_S:g} s")
             await asyncio.sleep(READY_POLL_S)
 
-    async def _kill_servers(self, happening: FaultRecord, fault: KillServer) -> None:
-        while len(happening.killed) < fault.count:
+    async def _kill_servers(self, record: FaultRecord, fault: KillServer) -> None:
+        while len(record.killed) < fault.count:
             playing = []
             with contextlib.suppress(FleetError):
                 playing = [
@@ -235,7 +242,7 @@ class FaultInjector:
             victim = playing[self._choose(len(playing))]
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(victim["pid"]), signal.SIGKILL)
-                happening.killed.append(str(victim["name"]))
-                if happening.began_s is None:
-                    self._begin(happening)
-        happening.ended_s = happening.began_s
+                record.killed.append(str(victim["name"]))
+                if record.began_s is None:
+                    self._note_begin(record)
+        record.ended_s = record.began_s

@@ -1,7 +1,8 @@
-"""An independent count of kills: what is on the Kafka topics themselves, read by a consumer of our own.
+"""An independent count of kills: what is on the Kafka topics, read by a consumer of our own.
 
-It asks neither the game servers that send the events nor the rewards service that applies them, so that the ledger has a third
-witness. A producer without idempotence may write an event twice: an event id counts once, repeats are counted apart.
+It asks neither the game servers that send the events nor the rewards service that applies them, so the ledger compares
+three independent counts. A producer without idempotence may write an event twice: each event id counts once, and repeats
+are counted apart.
 """
 
 from __future__ import annotations
@@ -24,17 +25,18 @@ MAX_RECORDS = 2_000
 
 
 class KillEventCounter:
-    """Counts the kills that reach the topics between its start and its stop.
+    """Counts the kills that reach the topics while the context lasts.
 
     Args:
         bootstrap: host:port,… of Kafka.
-        prefix: first part of the topics' names.
+        prefix: the first part of the topics' names.
 
     Attributes:
         kills: distinct Kill events.
-        repeats: Kill events seen again.
+        repeats: Kill events whose id was seen before.
         unreadable: records that are no events.
-        by_match, by_player: kills of each match, and of each killer.
+        by_match: match id → kills.
+        by_player: player id of the killer → kills.
     """
 
     def __init__(self, bootstrap: str, prefix: str) -> None:
@@ -50,7 +52,7 @@ class KillEventCounter:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Begin at the present end of the topics, which are created where missing. Raises BackendError."""
+        """Start at the present end of the topics, and create those that are missing. Raises BackendError."""
         if not self._bootstrap:
             raise BackendError(
                 "no Kafka to count kill events in: set LAUNCHDAY_KAFKA_BOOTSTRAP to the backend's"
@@ -60,12 +62,12 @@ class KillEventCounter:
             self._consumer = AIOKafkaConsumer(
                 *(topic.name(self._prefix) for topic in REWARDS_TOPICS),
                 bootstrap_servers=self._bootstrap,
-                group_id=None,  # no group: all partitions are ours, and nobody else's offsets move
+                group_id=None,  # no group: reads all partitions, and moves nobody's offsets
                 enable_auto_commit=False,
             )
             await self._consumer.start()
             await self._consumer.seek_to_end()
-            # seek_to_end only marks the wish; asking for each position settles it before the first match begins.
+            # seek_to_end takes effect at the next call; asking for each position makes it before the first match starts.
             for partition in self._consumer.assignment():
                 await self._consumer.position(partition)
         except (EventsError, KafkaError, OSError) as error:
@@ -87,7 +89,7 @@ class KillEventCounter:
         await self._close()
 
     def failure(self) -> str | None:
-        """Why counting has stopped, or None while it goes on."""
+        """Why counting has stopped; None while it goes on."""
         if self._task is None or not self._task.done() or self._task.cancelled():
             return None
         return f"the count of kill events stopped: {self._task.exception()}"

@@ -1,6 +1,7 @@
-"""A door before the store that can be made slow: ``python -m loadtest.flood.latency_proxy PORT HOST:PORT``.
+"""A TCP proxy in front of the store that adds latency: ``python -m loadtest.flood.latency_proxy PORT HOST:PORT``.
 
-It passes bytes both ways. Each answer leaves as many milliseconds late as the last datagram to its own port said, in ASCII.
+It passes bytes both ways. Each answer is delayed by as many milliseconds as the last UDP datagram to the same port said, in
+ASCII.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ CHUNK_BYTES = 1 << 16
 
 
 class LatencyProxy(asyncio.DatagramProtocol):
-    """Both ends of all connections, and the delay in force.
+    """The connections of the proxy, and the delay in force.
 
     Attributes:
         clients: connections that are open.
@@ -27,7 +28,7 @@ class LatencyProxy(asyncio.DatagramProtocol):
         self.clients = 0
 
     def datagram_received(self, data: bytes, addr: object) -> None:
-        """Take a new delay; what is no number is nothing."""
+        """Set a new delay in milliseconds; anything that is no number is ignored."""
         with contextlib.suppress(ValueError):
             self.delay_s = max(0.0, float(data) / 1e3)
 
@@ -54,13 +55,13 @@ class LatencyProxy(asyncio.DatagramProtocol):
         self.clients -= 1
 
     async def _pass_late(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass answers in their order, each late by itself and not by the one before."""
+        """Pass answers in their order; each is delayed by itself, not by the one before."""
         loop = asyncio.get_running_loop()
-        under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=1_000)
+        in_flight: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=1_000)
 
-        async def let_out() -> None:
+        async def send_when_due() -> None:
             while True:
-                due_s, chunk = await under_way.get()
+                due_s, chunk = await in_flight.get()
                 if (wait_s := due_s - loop.time()) > 0:
                     await asyncio.sleep(wait_s)
                 if not chunk:
@@ -68,14 +69,14 @@ class LatencyProxy(asyncio.DatagramProtocol):
                 writer.write(chunk)
                 await writer.drain()
 
-        letting_out = asyncio.create_task(let_out())
+        sending = asyncio.create_task(send_when_due())
         try:
             while chunk := await reader.read(CHUNK_BYTES):
-                await under_way.put((loop.time() + self.delay_s, chunk))
-            await under_way.put((loop.time(), b""))
-            await letting_out
+                await in_flight.put((loop.time() + self.delay_s, chunk))
+            await in_flight.put((loop.time(), b""))
+            await sending
         finally:
-            letting_out.cancel()
+            sending.cancel()
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -85,11 +86,11 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def serve(port: int, host: str, target: int) -> None:
-    """Keep the door until cancelled."""
-    door = LatencyProxy(host, target)
+    """Run the proxy until cancelled."""
+    proxy = LatencyProxy(host, target)
     loop = asyncio.get_running_loop()
-    await loop.create_datagram_endpoint(lambda: door, local_addr=("127.0.0.1", port))
-    server = await asyncio.start_server(door.serve_client, "127.0.0.1", port)
+    await loop.create_datagram_endpoint(lambda: proxy, local_addr=("127.0.0.1", port))
+    server = await asyncio.start_server(proxy.serve_client, "127.0.0.1", port)
     await server.serve_forever()
 
 

@@ -1,8 +1,10 @@
-"""The ledger: counts kept by services that do not ask each other, side by side. Any difference fails the run.
+"""The ledger: counts of services that do not ask each other, side by side. Any difference fails the run.
 
-What was queued must have been matched, cancelled or expired; what was started must have ended; what was checked out must have
-been committed; a kill must be known alike to the server that saw it, to the topic that carried it and to the service that
-rewarded it. And parties that queued together must have been put into one match.
+- What was queued must have been matched, cancelled or expired.
+- A match that was started must have ended.
+- A player who was checked out must have been committed.
+- The server that saw a kill, the topic that carried it and the service that rewarded it must count the same.
+- A party that queued together must be in one match.
 """
 
 from __future__ import annotations
@@ -15,7 +17,12 @@ from loadtest.flood.counters import BackendCounters, ServiceCounters
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One count and who keeps it; ``detail`` shows the terms of a sum."""
+    """One count.
+
+    Attributes:
+        label: what is counted, and by whom.
+        detail: the terms, where the count is a sum.
+    """
 
     label: str
     count: int
@@ -28,7 +35,7 @@ class LedgerLine:
 
     Attributes:
         name: what is counted.
-        entries: the same thing, as different parts of the backend counted it.
+        entries: the same thing as different parts of the backend counted it.
     """
 
     name: str
@@ -41,24 +48,24 @@ class LedgerLine:
 
     @property
     def difference(self) -> int:
-        """Between the largest and the smallest entry."""
+        """The largest entry minus the smallest."""
         counts = [entry.count for entry in self.entries]
         return max(counts) - min(counts)
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """All lines of a run."""
+    """The lines of a run."""
 
     lines: tuple[LedgerLine, ...]
 
     @property
     def balanced(self) -> bool:
-        """Whether every line is."""
+        """Whether every line is balanced."""
         return all(line.balanced for line in self.lines)
 
     def as_json(self) -> dict[str, Any]:
-        """For the JSON of the run."""
+        """The ledger, as the run's JSON shows it."""
         return {
             "balanced": self.balanced,
             "lines": [
@@ -75,12 +82,12 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedLosses:
-    """What a run expects of game servers that it killed itself.
+    """What may be missing because the run itself killed game servers.
 
     Attributes:
-        servers: how many: so many matches may fail.
-        kills_reported: kills in the last reports of the matches that failed, which are up to a second old.
-        kill_events: of those matches, in Kafka.
+        servers: game servers killed: as many matches may fail.
+        kills_reported: kills in the last reports of the failed matches; a report is up to a second old.
+        kill_events: Kill events of those matches in Kafka.
     """
 
     servers: int = 0
@@ -89,34 +96,36 @@ class ExpectedLosses:
 
 
 def balance(
-    books: BackendCounters,
+    counters: BackendCounters,
     *,
     tickets_opened: int,
     kill_events: int,
     killed: ExpectedLosses = ExpectedLosses(),
     parties: tuple[int, int] = (0, 0),
 ) -> Ledger:
-    """Set the books of a run against each other.
+    """Compare the counters of a run with each other.
 
     Args:
-        books: what every service counted during the run.
+        counters: what every service counted during the run.
         tickets_opened: tickets that the bots were given.
-        kill_events: Kill events that our own consumer saw in Kafka.
-        parties: how many were matched, and how many of them whole.
-        killed: what the run has killed on purpose. What a server counts after its last report nobody can know, so the kills of matches
-            that died with it are left out of the first comparison, and stay in the second.
+        kill_events: Kill events that the load test's own consumer saw in Kafka.
+        killed: what the run killed on purpose. Nobody knows what a server counted after its last report, so the kills
+            of its match are left out of the comparison with the servers, and stay in that of Kafka with rewards.
+        parties: parties that were matched, and how many of them are in one match.
     """
-    queue, fleet, meta, rewards = books.matchmaker, books.fleet, books.meta, books.rewards
+    queue, fleet, meta, rewards = counters.matchmaker, counters.fleet, counters.meta, counters.rewards
     ends = {name: int(queue[name]) for name in ("matched", "cancelled", "expired", "failed")}
-    requeued, resumed, unclaimed = (int(queue.get(name, 0)) for name in ("requeued", "resumed", "unclaimed"))
-    if requeued > resumed:  # made because a match was lost, for players who had gone home
-        ends["waiting for players of lost matches"] = requeued - resumed - unclaimed
+    requeued, reclaimed, abandoned = (
+        int(queue.get(name, 0)) for name in ("requeued", "reclaimed", "abandoned")
+    )
+    if requeued > reclaimed:  # tickets made for the players of a lost match, who had already left the game
+        ends["unclaimed"] = requeued - reclaimed - abandoned
     return Ledger(
         (
             LedgerLine(
                 "players",
                 (
-                    _held(tickets_opened, requeued - resumed),
+                    _held(tickets_opened, requeued - reclaimed),
                     LedgerEntry("queued", int(queue["queued"])),
                     LedgerEntry(" + ".join(ends), sum(ends.values()), " + ".join(map(str, ends.values()))),
                 ),
@@ -139,7 +148,7 @@ def balance(
             LedgerLine(
                 "kills",
                 (
-                    LedgerEntry("counted in the servers", int(fleet["kills"])),
+                    LedgerEntry("counted by game servers", int(fleet["kills"])),
                     LedgerEntry("kill events in Kafka", kill_events),
                     LedgerEntry("applied by rewards", int(rewards["kills_applied"])),
                 )
@@ -157,8 +166,8 @@ def balance(
 
 def _held(tickets_opened: int, unclaimed: int) -> LedgerEntry:
     if not unclaimed:
-        return LedgerEntry("tickets the bots hold", tickets_opened)
-    label = "tickets the bots hold + those that players of lost matches did not come back for"
+        return LedgerEntry("tickets of the bots", tickets_opened)
+    label = "tickets of the bots + tickets of lost matches that nobody came back for"
     return LedgerEntry(label, tickets_opened + unclaimed, f"{tickets_opened} + {unclaimed}")
 
 
@@ -166,9 +175,7 @@ def _parties(placed: int, whole: int) -> tuple[LedgerLine, ...]:
     if not placed:
         return ()
     return (
-        LedgerLine(
-            "parties", (LedgerEntry("matched", placed), LedgerEntry("all of them in one match", whole))
-        ),
+        LedgerLine("parties", (LedgerEntry("matched", placed), LedgerEntry("complete in one match", whole))),
     )
 
 
@@ -184,7 +191,7 @@ def _returned(meta: ServiceCounters, killed: ExpectedLosses) -> tuple[LedgerEntr
     if not killed.servers:
         return (LedgerEntry("committed", commits),)
     expired, leased = int(meta.get("expired", 0)), int(meta.get("open", 0))
-    label = "committed + given up with the killed servers + still leased to them"
+    label = "committed + leases of killed servers that expired + still leased to them"
     return (LedgerEntry(label, commits + expired + leased, f"{commits} + {expired} + {leased}"),)
 
 
@@ -197,7 +204,7 @@ def _kills_of_survivors(
         LedgerLine(
             "kills of matches that ended",
             (
-                LedgerEntry("counted in the servers", int(fleet["kills"]) - killed.kills_reported),
+                LedgerEntry("counted by game servers", int(fleet["kills"]) - killed.kills_reported),
                 LedgerEntry("kill events in Kafka", kill_events - killed.kill_events),
             ),
         ),

@@ -1,4 +1,4 @@
-"""Looking at the backend while a run goes on, and after it until its books have settled."""
+"""Watches the backend during a run, and afterwards until its counters have settled."""
 
 from __future__ import annotations
 
@@ -16,23 +16,29 @@ from loadtest.flood.timeline import Timeline
 from loadtest.players.player_records import PlayerRecords
 
 SAMPLE_INTERVAL_S = 1.0
-SETTLE_TIMEOUT_S = (
-    15.0  # events, commits and rewards trail the last player by a second or two; after this they never come
-)
+# Events, commits and rewards trail the last player by a second or two; after this they never come.
+SETTLE_TIMEOUT_S = 15.0
 SETTLE_TIMEOUT_INTERRUPTED_S = 5.0
 SETTLE_POLL_S = 0.5
 
 
 class BackendMonitor:
-    """Looks at everything once a second while a run goes on.
+    """Reads counters and game servers once a second, for the timeline, the progress and the reports of matches.
 
     Args:
-        before: the books as they were before the run.
+        reader: of the services' counters.
+        before: the counters before the run.
+        fleet: client of the fleet's admin API.
+        records: of the players; only matches that they were in are kept.
+        timeline: gets a sample each second.
+        progress: is updated each second.
+        clock: seconds of the run.
+        ended_matches: gets the ids of matches that are over. A match may end while all its players are away, so that
+            only its server knows.
 
     Attributes:
-        phase: what is going on, for the progress display.
-        fault: why the books could not be read the last time, or None.
-        ended: ids of matches that are over, as their servers say.
+        phase: what the progress calls the present part of the run.
+        error: why the counters could not be read the last time, or None.
     """
 
     def __init__(
@@ -50,9 +56,9 @@ class BackendMonitor:
         self.error: str | None = None
         self.ended_matches = ended_matches
         self._reader = reader
-        self._before = self._books = before
+        self._before = self._counters = before
         self._fleet = fleet
-        self._fates = records
+        self._records = records
         self._timeline = timeline
         self._progress = progress
         self._clock = clock
@@ -70,32 +76,32 @@ class BackendMonitor:
                 await task
 
     async def watch(self) -> None:
-        """Look until cancelled. A service that does not answer leaves a gap in the curves, and the run goes on."""
+        """Sample until cancelled. A service that does not answer leaves a gap in the curves; the run goes on."""
         while True:
-            look_s = self._clock()
-            books, servers = await asyncio.gather(self.read(), self._servers())
-            since = books.since(self._before) if self.error is None else None
-            self._timeline.sample(round(look_s, 2), self._fates, since, servers)
-            self._progress.update(look_s, self.phase)
-            await asyncio.sleep(max(0.0, look_s + SAMPLE_INTERVAL_S - self._clock()))
+            sample_s = self._clock()
+            counters, servers = await asyncio.gather(self.read(), self._servers())
+            since = counters.since(self._before) if self.error is None else None
+            self._timeline.sample(round(sample_s, 2), self._records, since, servers)
+            self._progress.update(sample_s, self.phase)
+            await asyncio.sleep(max(0.0, sample_s + SAMPLE_INTERVAL_S - self._clock()))
 
     def reports(self) -> list[dict[str, Any]]:
-        """The last report of each match that players of this run were in, by region."""
+        """The last report of each match of this run's players, ordered by region."""
         return sorted(
             self._reports.values(), key=lambda item: (item.get("region", ""), item.get("match_id", ""))
         )
 
     async def read(self) -> BackendCounters:
-        """The books now; where they cannot be read, as they were last, with ``fault`` set."""
+        """The counters now; where they cannot be read, the last ones, with ``error`` set."""
         try:
-            self._books = await self._reader.read()
+            self._counters = await self._reader.read()
         except BackendError as error:
             self.error = str(error)
         else:
             self.error = None
-            for item in self._books.fleet.get("reports", []):
-                self._keep(item, item.get("region", ""))
-        return self._books
+            for item in self._counters.fleet.get("reports", []):
+                self._keep_report(item, item.get("region", ""))
+        return self._counters
 
     async def _servers(self) -> list[dict[str, Any]]:
         try:
@@ -103,12 +109,12 @@ class BackendMonitor:
         except FleetError:
             return []
         for server in servers:
-            self._keep(server.get("report") or {}, server.get("region", ""))
+            self._keep_report(server.get("report") or {}, server.get("region", ""))
         return servers
 
-    def _keep(self, item: dict[str, Any], region: str) -> None:
+    def _keep_report(self, item: dict[str, Any], region: str) -> None:
         match_id = item.get("match_id")
-        if not match_id or match_id not in self._fates.match_id:
+        if not match_id or match_id not in self._records.match_id:
             return
         if item.get("phase") == "over" or item.get("outcome") == "ended":
             self.ended_matches.add(match_id)
@@ -118,15 +124,24 @@ class BackendMonitor:
 
 
 async def wait_until_settled(
-    looks: BackendMonitor, stop_event: asyncio.Event, balanced: Callable[[BackendCounters], bool]
+    monitor: BackendMonitor, stop_event: asyncio.Event, balanced: Callable[[BackendCounters], bool]
 ) -> tuple[BackendCounters, float | None]:
-    """Look until the books balance, or until they have had long enough; the last books read, and the seconds it took or None."""
+    """Read the counters until they balance, or until the time for it is over.
+
+    Args:
+        monitor: whose counters are read.
+        stop_event: when set, the time is short.
+        balanced: whether the ledger of these counters balances.
+
+    Returns:
+        The last counters, and the seconds that it took until they balanced or None.
+    """
     start_s = time.monotonic()
     while True:
-        books = await looks.read()
+        counters = await monitor.read()
         took_s = time.monotonic() - start_s
-        if looks.error is None and balanced(books):
-            return books, round(took_s, 3)
+        if monitor.error is None and balanced(counters):
+            return counters, round(took_s, 3)
         if took_s > (SETTLE_TIMEOUT_INTERRUPTED_S if stop_event.is_set() else SETTLE_TIMEOUT_S):
-            return books, None
+            return counters, None
         await asyncio.sleep(SETTLE_POLL_S)

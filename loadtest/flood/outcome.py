@@ -1,4 +1,4 @@
-"""What a run showed: measurements, objectives and ledger, put together once and then only printed, plotted and written."""
+"""The outcome of a run: measurements, objectives and ledger. The report, the summary and the JSON only read it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ TICK_US = 1e6 / TICK_HZ  # the budget of one tick
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """One thing that had to hold.
+    """One objective of the scenario.
 
     Attributes:
-        measured: None when the run gave nothing to measure, which does not meet the objective.
+        name: what is limited.
+        limit: the largest value that meets it.
+        measured: None where there was nothing to measure, which does not meet the objective.
+        unit: of both, or "".
     """
 
     name: str
@@ -36,21 +39,21 @@ class Objective:
 
     @property
     def met(self) -> bool:
-        """Whether it held."""
+        """Whether it was measured and is within the limit."""
         return self.measured is not None and self.measured <= self.limit
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratorHealth:
-    """How well the load test itself kept up. A late generator measures itself, not the backend.
+    """How well the load generator kept up. A late generator measures itself, not the backend.
 
     Attributes:
-        step_late_us: percentiles of how late each step of the swarm began.
-        steps_missed_share: steps that were skipped because the swarm was more than one behind.
-        arrival_late_ms: percentiles of how late players were sent on their way.
+        step_late_us: percentiles of how late each step of the bots began.
+        steps_missed_share: share of the steps that were skipped because the bots were a frame behind.
+        arrival_late_ms: percentiles of how late players started.
         datagrams_overflowed: datagrams that found an emulated link's queue full.
-        cpu_cores: processor time of this process over wall time.
-        stages_s: of it, in seconds, what each stage of the swarm's step took; the rest went to the reliable lane.
+        cpu_cores: processor time of this process divided by wall time.
+        stages_s: seconds of it by stage of the bots' step; the rest went to HTTP requests.
     """
 
     step_late_us: dict[str, float | None]
@@ -60,29 +63,29 @@ class GeneratorHealth:
     cpu_cores: float
     stages_s: Mapping[str, float] = field(default_factory=dict)
 
-    # Beyond one frame, inputs bunch up and the measured round trip is the generator's own; below 57 of 60 inputs a second the
-    # bots are not the players they play; and arrivals half a second late are another curve than the scenario's.
+    # A step that is more than one frame late bunches up inputs, and the measured round trip is the generator's own. Below
+    # 57 of 60 inputs a second the bots do not behave like players. Arrivals half a second late are not the scenario's curve.
     MAX_STEP_LATE_US = TICK_US
     MAX_MISSED_SHARE = 0.05
     MAX_ARRIVAL_LATE_MS = 500.0
 
     @property
     def saturation_reasons(self) -> list[str]:
-        """Why the measurements cannot be trusted; empty when they can."""
+        """Why the figures are the generator's and not the backend's; empty where it kept up."""
         found: list[str] = []
         if (late_us := self.step_late_us.get("p99") or 0.0) > self.MAX_STEP_LATE_US:
-            found.append(f"the swarm's steps began {late_us / 1e3:.1f} ms late (p99)")
+            found.append(f"the bots' steps began {late_us / 1e3:.1f} ms late (p99)")
         if self.steps_missed_share > self.MAX_MISSED_SHARE:
-            found.append(f"the swarm skipped {self.steps_missed_share:.1%} of its steps")
+            found.append(f"the bots skipped {self.steps_missed_share:.1%} of its steps")
         if (late_ms := self.arrival_late_ms.get("p99") or 0.0) > self.MAX_ARRIVAL_LATE_MS:
-            found.append(f"players were sent on their way {late_ms:.0f} ms late (p99)")
+            found.append(f"players started {late_ms:.0f} ms late (p99)")
         if self.datagrams_overflowed:
             found.append(f"{self.datagrams_overflowed} datagrams found an emulated link's queue full")
         return found
 
     @property
     def saturated(self) -> bool:
-        """Whether the generator, and not the backend, was the limit."""
+        """Whether the generator was the limit, and not the backend."""
         return bool(self.saturation_reasons)
 
 
@@ -91,15 +94,17 @@ class RunOutcome:
     """A finished, or interrupted, run.
 
     Attributes:
+        run_id: eight hexadecimal digits.
+        started_at: Unix seconds.
+        wall_s: seconds from the first possible arrival to the end.
         reports: the last report of each game server that ran one of our matches, with its ``region``.
         settled_s: seconds after the last player left until the ledger balanced; None if it never did.
         interrupted: why the run ended early, or "".
-        started_at: Unix seconds.
-        happenings: the scenario's faults, and what came of them.
-        requests: how the reliable lane answered.
-        cpu_s: seconds of processor time by kind of process: servers, services, engines; empty where the backend is not ours.
-        kills_by_player: as Kafka has them.
-        population: the players, None where nobody asks.
+        fault_records: the scenario's faults, and what came of them.
+        requests: how the HTTP services answered.
+        cpu_s: seconds of processor time by kind of process: servers, services, engines; empty where it is not known.
+        kills_by_player: player id → kills, as Kafka has them.
+        population: the players; None where nobody asks.
     """
 
     scenario: Scenario
@@ -121,7 +126,7 @@ class RunOutcome:
 
     @property
     def players_lost(self) -> int:
-        """Players without a match or a session through no fault of their own, as the bots or the servers saw it."""
+        """Players who lost their match or never got one, by the count of the bots or of the servers: the larger."""
         by_bots = self.records.count(PlayerState.LOST, PlayerState.UNMATCHED)
         by_servers = sum(int(report.get("players_lost", 0)) for report in self.reports)
         gone_on_purpose = int(self.records.quits.sum())
@@ -129,28 +134,28 @@ class RunOutcome:
 
     @property
     def faults_missed(self) -> int:
-        """Faults whose time never came, because the run was over before."""
-        return sum(happening.began_s is None for happening in self.fault_records)
+        """Faults that were never injected, because the run ended before their time."""
+        return sum(record.began_s is None for record in self.fault_records)
 
     @property
     def cpu_cores(self) -> dict[str, float]:
-        """Processor time over wall time, by kind of process; the generator is this process."""
+        """Processor time divided by wall time, by kind of process; "generator" is this process."""
         backend = {kind: round(seconds / max(self.wall_s, 1e-9), 3) for kind, seconds in self.cpu_s.items()}
         return {**backend, "generator": round(self.generator.cpu_cores, 3)}
 
     @property
     def servers_peak(self) -> int:
-        """Most game servers in a match at once, by the samples."""
+        """The most game servers that had a match at the same time, by the samples."""
         return max(self.timeline.fleet.get("Allocated", []), default=0)
 
     @property
     def server_hours(self) -> float:
-        """Hours of game servers that were there, playing or not."""
+        """Hours of game servers that existed, playing or not."""
         return self.timeline.server_hours()
 
     @property
     def cost(self) -> float:
-        """Money for them, at the scenario's price."""
+        """The cost of the server-hours at the scenario's price."""
         return self.server_hours * self.scenario.fleet.price_per_server_hour
 
     def players_in(self, match_id: str) -> int:
@@ -159,7 +164,7 @@ class RunOutcome:
 
     @property
     def tick_us(self) -> dict[str, float | None]:
-        """Tick time in µs: the median server's p50, the slowest server's p99 and max."""
+        """Tick time in µs: p50 of the median server, p99 and max of the slowest."""
         ticks = [report["tick_us"] for report in self.reports if report.get("tick_us")]
         if not ticks:
             return {"p50": None, "p99": None, "max": None}
@@ -171,14 +176,14 @@ class RunOutcome:
 
     @property
     def missed_tick_share(self) -> float | None:
-        """Ticks that could not begin in their own slot, of all that were due, over all our servers."""
+        """Share of the due ticks that did not start in time, over all game servers; None where none were due."""
         due = sum(int(report.get("tick", 0)) for report in self.reports)
         missed = sum(int(report.get("missed_ticks", 0)) for report in self.reports)
         return round(missed / due, 6) if due else None
 
     @property
     def objectives(self) -> list[Objective]:
-        """What the scenario asked for, against what was measured."""
+        """Each objective of the scenario with what was measured."""
         asked: Objectives = self.scenario.objectives
         tick_p99 = self.tick_us["p99"]
         wait = percentiles(self.records.wait_times_s(), 95, digits=4)["p95"]
@@ -190,8 +195,8 @@ class RunOutcome:
             ("players lost", asked.players_lost, float(self.players_lost), ""),
             ("gave up waiting", asked.abandoned_share, gave_up, ""),
             ("cost", asked.cost, self.cost, ""),
-            ("faults that never came", 0 if self.fault_records else None, float(self.faults_missed), ""),
-            ("ledger lines off", 0, float(sum(not line.balanced for line in self.ledger.lines)), ""),
+            ("faults not injected", 0 if self.fault_records else None, float(self.faults_missed), ""),
+            ("unbalanced ledger lines", 0, float(sum(not line.balanced for line in self.ledger.lines)), ""),
         ]
         return [
             Objective(name, limit, found, unit) for name, limit, found, unit in measured if limit is not None
@@ -199,12 +204,12 @@ class RunOutcome:
 
     @property
     def passed(self) -> bool:
-        """Whether every objective was met, by a generator that kept up, in a run that was not cut short."""
+        """Whether every objective was met, the generator kept up, and nothing interrupted the run."""
         return not self.interrupted and not self.generator.saturated and all(o.met for o in self.objectives)
 
     @property
     def verdict(self) -> str:
-        """One sentence."""
+        """The result in one line, with every objective that was missed."""
         if self.interrupted:
             return f"Interrupted: {self.interrupted}. These are the figures so far."
         if self.passed:

@@ -1,4 +1,4 @@
-"""What is shown while a run goes on: a live table in a terminal, a plain line every few seconds anywhere else."""
+"""The progress of a run: a live table in a terminal, a plain line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from loadtest.players.player_records import PlayerRecords, PlayerState
 REFRESH_HZ = 4
 PLAIN_EVERY_S = 5.0
 SHOWN_STATES = (
-    (PlayerState.AWAY, "to come"),
+    (PlayerState.AWAY, "not arrived"),
     (PlayerState.SHOPPING, "shopping"),
     (PlayerState.QUEUED, "queued"),
     (PlayerState.CONNECTING, "connecting"),
     (PlayerState.PLAYING, "playing"),
-    (PlayerState.WATCHING, "watching"),
+    (PlayerState.WATCHING, "dead and watching"),
     (PlayerState.THINKING, "between matches"),
-    (PlayerState.DONE, "gone home"),
+    (PlayerState.DONE, "finished"),
     (PlayerState.LOST, "lost"),
 )
 
-HIDDEN_WHEN_ZERO = ("shopping", "between matches")  # shown where there are any
+HIDDEN_WHEN_ZERO = ("shopping", "between matches")  # hidden where there are none
 
 
 class ProgressDisplay:
-    """Shows a run on a console; ``show`` is called as often as there is news.
+    """Shows a run on a console. Use it as a context manager around the run.
 
     Args:
-        console: rich's; a terminal gets a live table.
-        records: of the run.
-        timeline: of the run.
+        console: a terminal gets a live table, anything else plain lines.
+        records: of the players.
+        timeline: whose last samples are shown.
     """
 
     def __init__(self, console: Console, records: PlayerRecords, timeline: Timeline) -> None:
         self._console = console
-        self._fates = records
+        self._records = records
         self._timeline = timeline
         self._live = (
             Live(console=console, refresh_per_second=REFRESH_HZ, transient=True)
@@ -63,11 +63,11 @@ class ProgressDisplay:
             self._live.stop()
 
     def print_line(self, text: str) -> None:
-        """A line of its own, above whatever is live."""
+        """Print a line, above the live table if there is one."""
         self._console.print(text, highlight=False)
 
     def update(self, now_s: float, phase: str) -> None:
-        """Show where everyone is, ``now_s`` seconds after the start."""
+        """Show the players by state, ``now_s`` seconds after the start; ``phase`` names the part of the run."""
         if self._live is not None:
             self._live.update(self._table(now_s, phase))
         elif now_s >= self._next_line_s:
@@ -75,7 +75,7 @@ class ProgressDisplay:
             self._console.print(self._line(now_s, phase), highlight=False, soft_wrap=True)
 
     def _counts(self) -> list[tuple[str, int]]:
-        by_state = self._fates.count_by_state()
+        by_state = self._records.count_by_state()
         return [(name, int(by_state[state])) for state, name in SHOWN_STATES]
 
     def _line(self, now_s: float, phase: str) -> str:
@@ -102,7 +102,9 @@ class ProgressDisplay:
             players.add_row(
                 name,
                 f"{count:,}",
-                ProgressBar(len(self._fates), count, width=40, complete_style=colour, finished_style=colour),
+                ProgressBar(
+                    len(self._records), count, width=40, complete_style=colour, finished_style=colour
+                ),
             )
         servers = Table(box=None, pad_edge=False)
         servers.add_column("game server", min_width=20)
@@ -124,7 +126,7 @@ class ProgressDisplay:
         return Group(title, players, *([servers] if servers.row_count else []))
 
     def _playing(self) -> list[tuple[str, dict[str, list[float]]]]:
-        """Servers that reported play in the last look."""
+        """Name and curves of the servers that had a running match at the last sample."""
         if not self._timeline.at_s:
             return []
         last_s = self._timeline.at_s[-1]

@@ -30,9 +30,10 @@ from loadtest.flood.outcome import GeneratorHealth, RunOutcome
 from loadtest.flood.progress import ProgressDisplay
 from loadtest.flood.timeline import Timeline
 from loadtest.players.backend_client import HttpBackendClient
-from loadtest.players.journey import RunContext, run_player
+from loadtest.players.journey import run_player
 from loadtest.players.parties import BotParties
 from loadtest.players.player_records import PlayerRecords
+from loadtest.players.run_context import RunContext
 from loadtest.scenario.model import Scenario
 from loadtest.scenario.population import draw_population, max_one_way_ms
 

@@ -1,4 +1,4 @@
-"""One look at everything each second: players by state, queues, game servers. What the report's curves are drawn from."""
+"""The timeline of a run: once a second players by state, queues and game servers. The report's curves are drawn from it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from loadtest.players.player_records import PlayerRecords, PlayerState
 
 @dataclass(slots=True)
 class Timeline:
-    """Samples of a run, a structure of lists, one entry a sample.
+    """Samples of a run: a structure of lists with one entry per sample.
 
     Attributes:
         at_s: seconds since the start.
-        players: for each State its count.
-        queue: matchmaker's searching, write-behind depth and consumer lag, by name; None where a book could not be read.
-        servers: for each game server that had a match, ``{"at_s", "p50", "p99", "connected", "alive", "kbit"}`` as lists.
-        marks: (at_s, text) of what happened when.
-        faults: (at_s, text) of what the scenario let go wrong, and when it was over.
-        fleet: game servers in each state, one entry a sample.
+        players: PlayerState → players in it.
+        queue: name → depth of the matchmaker's queue, the write-behind and the rewards consumer; None where the
+            counters could not be read.
+        servers: name of a game server that had a match → lists ``at_s``, ``p50`` and ``p99`` (µs of a tick),
+            ``connected`` and ``alive`` (players), ``kbit`` (kbit/s per client).
+        marks: (at_s, text) of starts and ends of matches.
+        faults: (at_s, text) of when each injected fault began and ended.
+        fleet: Agones state → game servers in it.
     """
 
     at_s: list[float] = field(default_factory=list)
@@ -46,21 +48,28 @@ class Timeline:
         self,
         at_s: float,
         records: PlayerRecords,
-        books: BackendCounters | None,
+        counters: BackendCounters | None,
         gameservers: list[dict[str, Any]],
     ) -> None:
-        """Add one look. ``gameservers`` are the entries of the fleet's list."""
+        """Add a sample.
+
+        Args:
+            at_s: seconds of the run.
+            records: of the players.
+            counters: since the start of the run; None where they could not be read.
+            gameservers: entries of the fleet's list.
+        """
         self.at_s.append(at_s)
         by_state = records.count_by_state()
         for state, counts in self.players.items():
             counts.append(int(by_state[state]))
         levels: tuple[float | None, ...] = (
             (None, None, None)
-            if books is None
+            if counters is None
             else (
-                books.matchmaker.get("searching"),
-                books.meta.get("writebehind_depth"),
-                books.rewards.get("lag"),
+                counters.matchmaker.get("searching"),
+                counters.meta.get("writebehind_depth"),
+                counters.rewards.get("lag"),
             )
         )
         for values, level in zip(self.queue.values(), levels, strict=True):
@@ -85,7 +94,7 @@ class Timeline:
             curve.append(counts.get(state, 0))
 
     def server_hours(self) -> float:
-        """Hours of game servers that were there, playing or not, by the samples."""
+        """Hours of game servers that existed, playing or not, by the samples."""
         if len(self.at_s) < 2:
             return 0.0
         alive = np.sum(list(self.fleet.values()) or [[0] * len(self.at_s)], axis=0)

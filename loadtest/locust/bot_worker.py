@@ -1,10 +1,10 @@
-"""A process of bots for somebody else's load generator: ``python -m loadtest.locust.bot_worker``.
+"""A process of bots for another load generator: ``python -m loadtest.locust.bot_worker``.
 
-Locust's workers are made of greenlets, bots of coroutines over compiled steps on a thread; neither can live inside the other. So each
-worker keeps one such process, with one event loop and one swarm in it. Over standard input come orders, a JSON object a line:
-``{"play": PLAYER}`` and ``{"stop": PLAYER}``, the number being the caller's own. Over standard output go reports:
-``{"ready": true}``, ``{"player", "name", "ms", "error"}`` for each stage of a player's way, and ``{"player", "over": true}`` at its end.
-When standard input ends all players leave in good order, and then so does this process.
+Locust's workers run greenlets; bots are coroutines over compiled steps on a thread, and neither can run inside the other. So
+each worker keeps one such process, with one event loop and one swarm. Standard input takes orders, one JSON object per line:
+``{"play": PLAYER}`` and ``{"stop": PLAYER}``, where PLAYER is a number of the caller's. Standard output gives reports:
+``{"ready": true}``, ``{"player", "name", "ms", "error"}`` for each stage of a journey, and ``{"player", "over": true}`` at its
+end. When standard input ends, all players leave in good order and the process ends.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ from launchday.settings import settings
 from loadtest.bots.swarm import Swarm
 from loadtest.errors import LoadTestError
 from loadtest.players.backend_client import HttpBackendClient
-from loadtest.players.journey import RunContext, run_player
+from loadtest.players.journey import run_player
 from loadtest.players.parties import BotParties, BotParty
 from loadtest.players.player_records import PlayerRecords, PlayerState
+from loadtest.players.run_context import RunContext
 from loadtest.scenario import reader
 from loadtest.scenario.model import Scenario
 from loadtest.scenario.population import draw_population, max_one_way_ms, region_latencies_ms
 
-REPORT_INTERVAL_S = 0.1  # between two looks at what has happened
+REPORT_INTERVAL_S = 0.1  # between two reports of what has happened
 REPORTS_PER_RTT = 10  # a round trip of each connected player a second
-SPARE_SEATS = 2  # a bot's socket stays open for a moment after its good-bye: its seat rests for a turn
+SPARE_SEATS = 2  # a bot's socket stays open for a moment after its good-bye, so its seat rests for a turn
 
 LOGIN, WAIT, CONNECT, ROUND_TRIP, MATCH = (
     "log in and queue",
@@ -51,11 +52,11 @@ log = structlog.get_logger()
 
 
 class BotWorker:
-    """Players on their way, and what is told of them.
+    """Runs the journeys that are ordered, and reports their stages.
 
     Args:
-        scenario: links, locations, mode and patience of the players; its arrivals are the caller's business.
-        seats: players at once at most.
+        scenario: links, locations, mode and patience of the players; the caller decides on arrivals.
+        seats: the most players at the same time.
     """
 
     def __init__(self, scenario: Scenario, seats: int) -> None:
@@ -64,12 +65,12 @@ class BotWorker:
         self._free = deque(range(SPARE_SEATS * seats))
         self._seat: dict[int, int] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._told: dict[int, set[str]] = {}
+        self._reported: dict[int, set[str]] = {}
         self._journeys = 0
         self._device: dict[int, str] = {}
 
     async def serve(self, orders: asyncio.StreamReader) -> None:
-        """Let players play until ``orders`` ends. Raises LoadTestError where the backend has no region that players reach."""
+        """Carry out orders until ``orders`` ends. Raises LoadTestError where players reach no region of the backend."""
         configured = settings()
         population = draw_population(self._scenario)
         population.arrives_s[:] = 0.0
@@ -93,18 +94,18 @@ class BotWorker:
                 latencies_ms=latencies_ms,
                 clock=lambda: time.monotonic() - began_s,
                 device_id=lambda bot: f"locust-{run}-{self._device[bot]}",
-                parties=BotParties.alone(len(population)),  # players come one by one, and so do they queue
+                parties=BotParties.alone(len(population)),  # players arrive one by one and queue alone
             )
             write_report({"ready": True})
-            looking = asyncio.create_task(self._look())
+            reporting = asyncio.create_task(self._report())
             while line := await orders.readline():
-                self._obey(json.loads(line), context)
+                self._carry_out(json.loads(line), context)
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-            looking.cancel()
+            reporting.cancel()
 
-    def _obey(self, order: dict[str, int], context: RunContext) -> None:
+    def _carry_out(self, order: dict[str, int], context: RunContext) -> None:
         if (player := order.get("stop")) is not None:
             if player in self._seat:
                 self._tasks[self._seat[player]].cancel()
@@ -120,7 +121,7 @@ class BotWorker:
         self._journeys += 1
         self._device[seat] = str(self._journeys)
         self._seat[player] = seat
-        self._told[seat] = set()
+        self._reported[seat] = set()
         _forget(self.records, seat)
         context.parties.by_player[seat] = BotParty("", [seat])
         task = asyncio.create_task(run_player(context, seat))
@@ -128,23 +129,23 @@ class BotWorker:
         task.add_done_callback(lambda done: self._over(player, seat, done))
 
     def _over(self, player: int, seat: int, task: asyncio.Task[None]) -> None:
-        self._tell_stages(player, seat)
+        self._report_stages(player, seat)
         if not task.cancelled() and (fault := task.exception()) is not None:
             log.error("a bot's journey failed", exc_info=fault)
             write_report({"player": player, "name": MATCH, "ms": 0.0, "error": repr(fault)})
-        del self._seat[player], self._tasks[seat], self._told[seat]
+        del self._seat[player], self._tasks[seat], self._reported[seat]
         self._free.append(seat)
         write_report({"player": player, "over": True})
 
-    async def _look(self) -> None:
-        """Tell stages as they end, and a round trip a second of everybody who is connected."""
-        looks = 0
+    async def _report(self) -> None:
+        """Report stages as they end, and one round trip per second of every connected player."""
+        turns = 0
         while True:
             await asyncio.sleep(REPORT_INTERVAL_S)
-            looks += 1
+            turns += 1
             for player, seat in self._seat.items():
-                self._tell_stages(player, seat)
-            if looks % REPORTS_PER_RTT == 0:
+                self._report_stages(player, seat)
+            if turns % REPORTS_PER_RTT == 0:
                 rtt_ms = self._swarm.rtt_ms
                 for player, seat in self._seat.items():
                     if not math.isnan(rtt_ms[seat]):
@@ -152,7 +153,7 @@ class BotWorker:
                             {"player": player, "name": ROUND_TRIP, "ms": float(rtt_ms[seat]), "error": ""}
                         )
 
-    def _tell_stages(self, player: int, seat: int) -> None:
+    def _report_stages(self, player: int, seat: int) -> None:
         records = self.records
         begun = records.arrived_s[seat]
         for name, ended in (
@@ -164,8 +165,8 @@ class BotWorker:
             lost = bool(records.state[seat] in (PlayerState.LOST, PlayerState.UNMATCHED))
             if math.isnan(ended) or (name == MATCH and records.state[seat] == PlayerState.CANCELLED):
                 return
-            if name not in self._told[seat]:
-                self._told[seat].add(name)
+            if name not in self._reported[seat]:
+                self._reported[seat].add(name)
                 error = records.reason[seat] if lost and name == MATCH else ""
                 write_report(
                     {"player": player, "name": name, "ms": float(ended - begun) * 1e3, "error": error}
@@ -174,7 +175,7 @@ class BotWorker:
 
 
 def _forget(records: PlayerRecords, seat: int) -> None:
-    """Make a seat as new."""
+    """Reset the record of a seat."""
     records.state[seat] = PlayerState.AWAY
     records.region[seat] = records.match_id[seat] = records.reason[seat] = ""
     records.tickets_opened[seat] = 0
@@ -190,7 +191,7 @@ def _forget(records: PlayerRecords, seat: int) -> None:
 
 
 def write_report(report: dict[str, Any]) -> None:
-    """Write a report; whoever reads it reads lines."""
+    """Write a report as one line."""
     sys.stdout.write(json.dumps(report) + "\n")
     sys.stdout.flush()
 
@@ -205,11 +206,9 @@ async def _serve(host: BotWorker) -> None:
 
 def main() -> int:
     """Serve until standard input ends."""
-    parser = argparse.ArgumentParser(
-        prog="bot_host", description="Bots for a load generator of another kind."
-    )
+    parser = argparse.ArgumentParser(prog="bot_host", description="Bots for another load generator.")
     parser.add_argument("--scenario", type=Path, default=reader.SHIPPED / "tour.yaml")
-    parser.add_argument("--seats", type=int, default=500, help="players at once at most")
+    parser.add_argument("--seats", type=int, default=500, help="the most players at the same time")
     options = parser.parse_args()
     telemetry.configure("bots", settings())
     try:

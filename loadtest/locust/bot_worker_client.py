@@ -1,6 +1,7 @@
-"""A Locust worker's end of its process of bots: orders out, reports in, each stage told to Locust as a request.
+"""A Locust worker's client of its process of bots: it sends orders and passes each reported stage to Locust as a request.
 
-Everything here waits as greenlets do, since Locust has replaced the standard library's blocking calls before it loads this.
+Everything here waits as greenlets do, because Locust has replaced the standard library's blocking calls before it loads
+this module.
 """
 
 from __future__ import annotations
@@ -17,15 +18,13 @@ import gevent
 from gevent.event import AsyncResult, Event
 from gevent.subprocess import PIPE, Popen
 
-FAST_LANE = "UDP"  # the type that Locust shows for these stages of a player's way:
+from loadtest.errors import BotWorkerEndedError
+
+FAST_LANE = "UDP"  # the type that Locust shows for the stages in ON_THE_FAST_LANE
 ON_THE_FAST_LANE = ("connect", "round trip", "match")
-CLOSE_TIMEOUT_S = 10.0  # for players to leave and tickets to be taken back
+CLOSE_TIMEOUT_S = 10.0  # for players to leave and tickets to be cancelled
 
 Fire = Callable[..., None]
-
-
-class BotWorkerEndedError(Exception):
-    """Raised where players were to play, and the process of bots is not there any more."""
 
 
 class BotWorkerClient:
@@ -33,7 +32,7 @@ class BotWorkerClient:
 
     Args:
         scenario: the file with their links, locations and match.
-        seats: players at once at most.
+        seats: the most players at the same time.
         fire: Locust's ``events.request.fire``.
     """
 
@@ -54,7 +53,7 @@ class BotWorkerClient:
         self._reader = gevent.spawn(self._read)
 
     def play(self, player: int) -> None:
-        """Let a player play a match, and return when it is over. Raises BotsEnded."""
+        """Let a player play a match, and return when it is over. Raises BotWorkerEndedError."""
         self._ready.wait()
         over: AsyncResult = AsyncResult()
         self._playing[player] = over
@@ -62,12 +61,12 @@ class BotWorkerClient:
         over.get()
 
     def stop(self, player: int) -> None:
-        """Let a player go home."""
+        """Let a player leave."""
         if player in self._playing:
             self._order({"stop": player})
 
     def close(self) -> None:
-        """Let everybody go home, and end the process."""
+        """Let all players leave, and end the process."""
         self._process.stdin.close()
         try:
             self._process.wait(CLOSE_TIMEOUT_S)

@@ -1,10 +1,11 @@
-"""Locust's way to flood the backend, for its web page, its report, and load from many machines.
+"""Floods the backend with Locust: for its web page, its report, and load from many machines.
 
-    launchday up                                                                        # or a backend elsewhere, by LAUNCHDAY_… settings
+    launchday up       # or a backend elsewhere, by LAUNCHDAY_META_URL and LAUNCHDAY_MATCHMAKER_URL
     locust -f loadtest/locust/locustfile.py --headless -u 200 -r 20 -t 60s --processes 2
 
-Two kinds of users: ``Player`` plays whole matches over UDP, ``Shopper`` uses the meta service over HTTP. ``LAUNCHDAY_SCENARIO`` names a
-scenario file, or a shipped one; then users come and go by its arrivals, and ``-u`` and ``-r`` do not count.
+There are two kinds of users: ``Player`` plays whole matches over UDP, ``Shopper`` uses the meta service over HTTP.
+``LAUNCHDAY_SCENARIO`` names a scenario file, or a shipped one; then users arrive by its curve, each plays match after match
+until the test ends, and ``-u`` and ``-r`` have no effect.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
-from pathlib import Path
 from typing import Any, ClassVar
 
 import locust.stats
@@ -28,13 +28,13 @@ from loadtest.scenario import reader
 SCENARIO = os.environ.get("LAUNCHDAY_SCENARIO", "")
 DEFAULT_SCENARIO = "tour"
 PERCENTILES = (0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
-SPAWN_RATE_PER_S = 1_000.0  # a shape says how many users there are; they are to be there at once
+SPAWN_RATE_PER_S = 1_000.0  # a shape says how many users there are; Locust starts them at once
 
 
 def bucket(response_ms: float) -> float:
     """The bin of a histogram that a time belongs to: three significant digits, and no finer than 10 µs.
 
-    Locust's own bins are whole milliseconds, in which a change of a fast lane from 0.2 to 1.4 ms cannot be seen.
+    Locust's own bins are whole milliseconds, which hide a change of the UDP stages from 0.2 to 1.4 ms.
     """
     if response_ms < 10.0:
         return round(response_ms, 2)
@@ -49,16 +49,13 @@ _link: BotWorkerClient | None = None
 _numbers = itertools.count()
 
 
-def scenario_path(name: str) -> Path:
-    """The file of a scenario that is given by its path or by a shipped name."""
-    shipped = reader.SHIPPED / f"{name}.yaml"
-    return shipped if shipped.exists() else Path(name)
-
-
 @events.init_command_line_parser.add_listener
 def _options(parser: Any) -> None:
     parser.add_argument(
-        "--bot-seats", type=int, default=500, help="Players at once at most, in each worker (launchday)"
+        "--bot-seats",
+        type=int,
+        default=500,
+        help="The most players at the same time, in each worker (launchday)",
     )
 
 
@@ -69,7 +66,7 @@ def _start_bots(environment: Environment, **_: Any) -> None:
         return
     seats = environment.parsed_options.bot_seats if environment.parsed_options else 500
     _link = BotWorkerClient(
-        scenario_path(SCENARIO or DEFAULT_SCENARIO), seats, environment.events.request.fire
+        reader.scenario_path(SCENARIO or DEFAULT_SCENARIO), seats, environment.events.request.fire
     )
 
 
@@ -83,7 +80,7 @@ def _stop_bots(**_: Any) -> None:
 
 @events.quitting.add_listener
 def _show_fine(environment: Environment, **_: Any) -> None:
-    """Print the fast lane's percentiles, which Locust's own tables cut to whole milliseconds."""
+    """Print the percentiles of the UDP stages, which Locust's own tables round to whole milliseconds."""
     if isinstance(environment.runner, WorkerRunner):
         return
     rows = [entry for (_, method), entry in sorted(environment.stats.entries.items()) if method == FAST_LANE]
@@ -95,7 +92,7 @@ def _show_fine(environment: Environment, **_: Any) -> None:
 
 
 class Player(User):
-    """Logs in, queues, plays a match to its end, and does so again."""
+    """Logs in, queues, plays a match to its end, and starts again."""
 
     weight = 9
     wait_time = constant(1)
@@ -111,13 +108,13 @@ class Player(User):
             _link.play(self.number)
 
     def on_stop(self) -> None:
-        """Go home, wherever it is on its way."""
+        """Leave, at whatever stage it is."""
         if _link is not None:
             _link.stop(self.number)
 
 
 class Shopper(FastHttpUser):
-    """Looks at the profile, tries skins on, takes what is free."""
+    """Reads the profile, changes skins, buys what is free."""
 
     weight = 1
     host = settings().meta_url
@@ -125,13 +122,13 @@ class Shopper(FastHttpUser):
     skins: ClassVar = ("nightfall", "daybreak")
 
     def on_start(self) -> None:
-        """Open an account, and buy once."""
+        """Log in, and buy once."""
         answer = self.client.post("/v1/login/device", json={"device_id": f"locust-{secrets.token_hex(8)}"})
         self.client.auth_header = f"Bearer {answer.json()['session_token']}"
-        self._worn = itertools.cycle(self.skins)
+        self._skins = itertools.cycle(self.skins)
         key = {"Idempotency-Key": secrets.token_hex(16)}
         order = {"item_id": "wave"}
-        for _ in range(2):  # under one key it happens once
+        for _ in range(2):  # the same idempotency key: it happens once
             self.client.post("/v1/store/purchases", json=order, headers={**self._auth(), **key})
 
     @task(4)
@@ -141,12 +138,12 @@ class Shopper(FastHttpUser):
 
     @task(2)
     def change(self) -> None:
-        """Wear another skin."""
-        self.client.put("/v1/profile/loadout", json={"skin": next(self._worn)}, headers=self._auth())
+        """Change the skin."""
+        self.client.put("/v1/profile/loadout", json={"skin": next(self._skins)}, headers=self._auth())
 
     @task(1)
     def browse(self) -> None:
-        """See what is for sale, and what there is to spend."""
+        """Read the catalogue and the wallet."""
         self.client.get("/v1/store/catalogue", headers=self._auth())
         self.client.get("/v1/wallet", headers=self._auth())
 
@@ -159,7 +156,7 @@ if SCENARIO:
     class Arrivals(LoadTestShape):
         """As many users as have arrived by the scenario's curve; the test ends when the last match must be over."""
 
-        _shape = ArrivalShape(reader.load_scenario(scenario_path(SCENARIO)))
+        _shape = ArrivalShape(reader.load_scenario(reader.scenario_path(SCENARIO)))
 
         def tick(self) -> tuple[int, float] | None:
             """How many users there are to be now."""

@@ -1,7 +1,8 @@
-"""The reliable lane as a player sees it: log in, open a ticket, wait for its end, take it back.
+"""The HTTP side of a player: log in, shop, open a ticket, wait for a match, cancel.
 
-A waiting player holds a connection, with an event stream on it. A pool of connections serves a handful of players: httpx looks at all
-connections of a pool for each request, so that in one pool a thousand players cost the generator a hundred times as much.
+A waiting player holds a connection with an event stream on it. One pool of connections serves only POOL_PLAYERS players:
+httpx looks at all connections of a pool for each request, so a thousand players in one pool cost the generator a hundred
+times as much.
 """
 
 from __future__ import annotations
@@ -15,56 +16,47 @@ from typing import NamedTuple, Protocol, Self
 import httpx
 
 from launchday.settings import Settings
-from loadtest.errors import BackendError
+from loadtest.errors import BackendRefusedError, BackendUnavailableError
 from matchmaker.client import (
     MatchmakerClient,
     MatchmakerClientError,
     MatchmakerUnavailableError,
     TicketEndedError,
     TicketExistsError,
-    TicketStatus,
+    TicketView,
 )
 from meta_service.client import MetaClient, MetaClientError, MetaUnavailableError
 
 ANSWER_TIMEOUT_S = 10.0
-STREAM_TIMEOUT_S = 40.0  # on an event stream; the matchmaker gives a sign of life every 15 s
-REQUEUE_TIMEOUT_S = (
-    5.0  # a killed server is known within a second, one that hangs later than its players notice
-)
-CANCEL_RACE_TIMEOUT_S = (
-    30.0  # for a ticket that could not be taken back because its match is getting a server
-)
-
-POOL_PLAYERS = 16  # who share a pool of connections
+STREAM_TIMEOUT_S = 40.0  # without a byte on an event stream; the matchmaker sends a keep-alive every 15 s
+# The fleet notices a killed server within a second, and one that hangs later than its players do.
+REQUEUE_TIMEOUT_S = 5.0
+CANCEL_RACE_TIMEOUT_S = 30.0  # for the end of a ticket that was being placed when it was cancelled
+POOL_PLAYERS = 16  # that share one pool of connections
 
 FREE_ITEM = "wave"
 SKINS = ("nightfall", "daybreak")
 
 
-class BackendUnavailableError(BackendError):
-    """Raised when a service gave no usable answer. The player tries again."""
-
-
-class BackendRefusedError(BackendError):
-    """Raised when a service refused the player. Trying again is no use."""
-
-
 class PlayerLogin(NamedTuple):
-    """A player who is logged in."""
+    """A logged-in player: the session token, which every later call needs, and the player's id."""
 
     token: str
     player_id: int
 
 
 class BackendClient(Protocol):
-    """What a journey needs of the reliable lane. Every method raises Unavailable and Refused."""
+    """What a journey needs of the backend's HTTP services.
+
+    Every method raises BackendUnavailableError (try again) and BackendRefusedError (do not).
+    """
 
     async def log_in(self, device_id: str) -> PlayerLogin:
         """Log a device's player in."""
         ...
 
     async def shop(self, token: str, key: str) -> None:
-        """Look at what is for sale, take what is free (once for each ``key``), and change the skin."""
+        """Read the catalogue, purchase what is free (once per idempotency ``key``), and change the skin."""
         ...
 
     async def open_ticket(
@@ -76,29 +68,35 @@ class BackendClient(Protocol):
         client_key: str,
         party: tuple[str, int] | None = None,
     ) -> str:
-        """Queue, alone or with a party (its id and size); the ticket's id. The same ``client_key`` gives the same ticket, and so does a
-        player who has a live one."""
+        """Queue for a match and return the ticket's id.
+
+        Args:
+            mode: the mode's name.
+            latencies_ms: region → measured round trip in ms.
+            client_key: makes it idempotent: the same key gives the same ticket, and so does a live ticket.
+            party: id and size of the party; None for a player alone.
+        """
         ...
 
-    async def wait(self, token: str, ticket_id: str) -> TicketStatus:
-        """Wait for the ticket's end, however long it takes."""
+    async def wait(self, token: str, ticket_id: str) -> TicketView:
+        """Wait until the ticket is assigned or has ended, however long it takes."""
         ...
 
     async def requeued(self, token: str, ticket_id: str) -> str | None:
-        """The ticket that the player was given because the match of this one was lost; None where nobody says so within LOST_S."""
+        """The ticket that replaces this one because its match was lost; None where none is known in REQUEUE_TIMEOUT_S."""
         ...
 
-    async def cancel(self, token: str, ticket_id: str) -> TicketStatus:
-        """Take the ticket back; what came of it, which is an assignment where it was too late."""
+    async def cancel(self, token: str, ticket_id: str) -> TicketView:
+        """Cancel the ticket and return its final state, which is an assignment where the cancellation came too late."""
         ...
 
 
 class HttpBackendClient:
-    """The reliable lane of a running backend.
+    """The HTTP services of a running backend.
 
     Args:
-        settings: where the services are.
-        players: how many wait at once at most.
+        settings: addresses of the services.
+        players: the most that wait at the same time.
     """
 
     def __init__(self, settings: Settings, players: int) -> None:
@@ -108,7 +106,7 @@ class HttpBackendClient:
             httpx.AsyncClient(
                 timeout=httpx.Timeout(ANSWER_TIMEOUT_S, read=STREAM_TIMEOUT_S, pool=None),
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=POOL_PLAYERS),
-                trust_env=False,  # a proxy from the environment is not for calls to our own services
+                trust_env=False,  # the environment's proxy is not meant for our own services
                 verify=trust,
             )
             for _ in range(1 + players // POOL_PLAYERS)
@@ -136,7 +134,7 @@ class HttpBackendClient:
         return PlayerLogin(token=login.session_token, player_id=login.player_id)
 
     async def shop(self, token: str, key: str) -> None:
-        """Look at what is for sale, take what is free (once for each ``key``), and change the skin."""
+        """Read the catalogue, purchase what is free (once per idempotency ``key``), and change the skin."""
         with _meta_translated("shop"):
             await self._meta.catalogue(token)
             if all(owned.item_id != FREE_ITEM for owned in await self._meta.inventory(token)):
@@ -152,43 +150,49 @@ class HttpBackendClient:
         client_key: str,
         party: tuple[str, int] | None = None,
     ) -> str:
-        """Queue, alone or with a party (its id and size); the ticket's id. The same ``client_key`` gives the same ticket, and so does a
-        player who has a live one."""
+        """Queue for a match and return the ticket's id.
+
+        Args:
+            mode: the mode's name.
+            latencies_ms: region → measured round trip in ms.
+            client_key: makes it idempotent: the same key gives the same ticket, and so does a live ticket.
+            party: id and size of the party; None for a player alone.
+        """
         with _translated("ticket"):
             try:
                 created = await self._matchmaker(token).create_ticket(
                     mode, latencies_ms, client_key=client_key, party=party
                 )
-            except TicketExistsError as error:  # given because a match was lost which the player had left
+            except TicketExistsError as error:  # a requeued ticket of a lost match that the player had left
                 return error.ticket_id
             return created.ticket_id
 
     async def requeued(self, token: str, ticket_id: str) -> str | None:
-        """The ticket that the player was given because the match of this one was lost; None where nobody says so within LOST_S."""
+        """The ticket that replaces this one because its match was lost; None where none is known in REQUEUE_TIMEOUT_S."""
         player = self._matchmaker(token)
         with _translated("ticket"):
             new = (await player.read_ticket(ticket_id, REQUEUE_TIMEOUT_S, lost=True)).requeued_as
             if new is not None:
-                await player.read_ticket(new)  # it is searched for from now on
+                await player.read_ticket(new)  # the first read makes the matchmaker search for it
             return new
 
-    async def wait(self, token: str, ticket_id: str) -> TicketStatus:
-        """Wait for the ticket's end, however long it takes."""
-        looks = self._matchmaker(token).follow_ticket(ticket_id)
+    async def wait(self, token: str, ticket_id: str) -> TicketView:
+        """Wait until the ticket is assigned or has ended, however long it takes."""
+        updates = self._matchmaker(token).follow_ticket(ticket_id)
         with _translated("ticket"):
             try:
-                async for status in looks:
+                async for status in updates:
                     if status.final:
                         return status
             finally:
                 if isinstance(
-                    looks, AsyncGenerator
-                ):  # its connection goes back now, not when it is collected
-                    await looks.aclose()
+                    updates, AsyncGenerator
+                ):  # returns its connection now, not when it is collected
+                    await updates.aclose()
         raise BackendUnavailableError("ticket: the event stream ended before the ticket did")
 
-    async def cancel(self, token: str, ticket_id: str) -> TicketStatus:
-        """Take the ticket back; what came of it, which is an assignment where it was too late."""
+    async def cancel(self, token: str, ticket_id: str) -> TicketView:
+        """Cancel the ticket and return its final state, which is an assignment where the cancellation came too late."""
         player = self._matchmaker(token)
         with _translated("ticket"):
             try:

@@ -1,140 +1,61 @@
-"""The way of one player through the game: arrive, log in, shop, queue, connect, play, queue again, go home. One coroutine a player.
+"""The journey of one player through the game, one coroutine per player.
 
-Players arrive when they meant to, whatever became of the others. A request that fails for a passing reason is repeated, with the pauses
-of the scenario; what then still fails makes the player lost, and the run says why. A player whose game server dies goes on with the
-ticket that the matchmaker has made of the old one, or queues again, as one would; a player of a restless kind loses the connection and comes back, or is gone without a word.
+The steps: arrive, log in, shop, queue, play (``game_session``), queue again, leave. Players arrive when they meant
+to, whatever became of the others. A request that fails for a passing reason is repeated with the scenario's pauses; if it
+still fails the player is lost, and the run reports why. A player whose game server dies continues with the ticket that
+the matchmaker has made in place of the old one, or queues again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import contextlib
-import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-import numpy as np
-
-from dedicated_server.protocol.connect_token import ConnectTokenError
-from loadtest.bots.session import PlayerLink, SessionStatistics, SessionStatus
-from loadtest.errors import SwarmError
-from loadtest.players.backend_client import BackendClient, BackendRefusedError, BackendUnavailableError
-from loadtest.players.parties import BotParties, PartyTicket
-from loadtest.players.player_records import PlayerRecords, PlayerState
-from loadtest.players.requests import RequestLog
-from loadtest.scenario.behaviour_profiles import BehaviourProfile
-from loadtest.scenario.link_profiles import LinkProfile
-from loadtest.scenario.model import Scenario
-from loadtest.scenario.population import Population
+from loadtest.errors import (
+    BackendRefusedError,
+    BackendUnavailableError,
+    PlayerLostError,
+    SessionBrokenError,
+    SwarmError,
+)
+from loadtest.players.game_session import max_match_s, play_match
+from loadtest.players.parties import PartyTicket
+from loadtest.players.player_records import PlayerState
+from loadtest.players.run_context import RunContext
 from matchmaker.client import Assignment
 
 T = TypeVar("T")
 
-MAX_REQUEUES = 3  # for a player whose game servers keep dying
-CONNECT_TIMEOUT_S = 15.0  # the client itself gives up after 10
-OVERTIME_S = 60.0  # a match that is still not over this long after its time has hung
-MATCH_END_POLL_S = 0.25  # between two looks whether a match that was left early is over
-COMMIT_GRACE_S = 1.0  # from the end of a match until its server has given the players' progress back
-CANCEL_TIMEOUT_S = 3.0  # for taking back a ticket when the run is stopped
-
-
-class FastLane(Protocol):
-    """What a journey needs of the swarm."""
-
-    async def join(self, bot: int, connect_token: bytes, line: PlayerLink) -> SessionStatus:
-        """Begin the handshake. Raises BadToken, OSError, SwarmError."""
-        ...
-
-    async def leave(self, bot: int, *, silently: bool = False) -> SessionStatistics:
-        """Say good-bye, or be gone without one. Raises SwarmError."""
-        ...
-
-
-class PlayerLostError(Exception):
-    """Raised inside a journey when it cannot go on; the text is the reason that the report counts."""
-
-
-class SessionBrokenError(PlayerLostError):
-    """Raised when the game server is not heard any more, or never was: the player may queue again."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunContext:
-    """What all players of a run have in common.
-
-    Attributes:
-        latencies_ms: for each of the population's locations, region → round trip in milliseconds, without the own line.
-        clock: seconds since the start of the run.
-        device: turns a bot's number into its device id.
-        requests: how the reliable lane answered.
-        parties: who queues together.
-        ended: ids of matches that some player saw to their end.
-    """
-
-    scenario: Scenario
-    population: Population
-    records: PlayerRecords
-    backend: BackendClient
-    swarm: FastLane
-    latencies_ms: list[dict[str, float]]
-    clock: Callable[[], float]
-    device_id: Callable[[int], str]
-    parties: BotParties
-    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
-    requests: RequestLog = field(default_factory=RequestLog)
-    ended_matches: set[str] = field(default_factory=set)
-
-    def uniform(self) -> float:
-        """The next uniform random number of all journeys."""
-        return float(self.rng.random())
-
-    def exponential_s(self, mean_s: float) -> float:
-        """A random time (exponential), or for ever where the mean is 0."""
-        return float(self.rng.exponential(mean_s)) if mean_s > 0 else math.inf
-
-    def mode_of(self, bot: int) -> str:
-        """The mode that a player plays."""
-        modes: tuple[str, ...] = self.population.modes
-        return modes[int(self.population.mode[bot])]
-
-    def link_profile_of(self, bot: int) -> LinkProfile:
-        """A player's kind of line."""
-        return self.scenario.links.profile(self.population.link_kinds[self.population.link_kind[bot]])
-
-    def latencies_of(self, bot: int) -> dict[str, float]:
-        """Region → round trip in ms that a player's client measures, its own line included."""
-        own_ms = self.link_profile_of(bot).latency_ms
-        return {
-            region: rtt_ms + own_ms
-            for region, rtt_ms in self.latencies_ms[self.population.location[bot]].items()
-        }
-
-    def behaviour_of(self, bot: int) -> BehaviourProfile:
-        """A player's kind."""
-        return self.scenario.behaviours.profile(self.population.behaviours[self.population.behaviour[bot]])
+MAX_REQUEUES = 3  # of one player whose game servers keep dying
+MATCH_END_POLL_S = 0.25  # how often a player who left early checks whether the match is over
+COMMIT_GRACE_S = 1.0  # from the end of a match until its server has committed the players' progress
+CANCEL_TIMEOUT_S = 3.0  # for cancelling a ticket when the run is stopped
 
 
 async def run_player(context: RunContext, bot: int) -> None:
-    """One player's whole way; what became of it is in ``context.records``. Cancelling it makes the player leave in good order."""
+    """Run the whole journey of one player; what became of them is in ``context.records``.
+
+    Cancelling it makes the player leave in good order: the ticket is cancelled, the game server gets a good-bye.
+    """
     records, party = context.records, context.parties.by_player[bot]
     intended_s = float(context.population.arrives_s[bot])
     await asyncio.sleep(intended_s - context.clock())
     records.arrived_s[bot] = context.clock()
     try:
         records.state[bot] = PlayerState.LOGGING_IN
-        player = await _patiently(context, "log in", lambda: context.backend.log_in(context.device_id(bot)))
+        device_id = context.device_id(bot)
+        player = await _request(context, "log in", lambda: context.backend.log_in(device_id))
         records.player_id[bot] = player.player_id
         if context.behaviour_of(bot).shops:
             await _shop(context, bot, player.token)
             intended_s = context.clock()
-        while await _match(context, bot, player.token, intended_s) and party.plays_again(
-            bot, lambda: _goes_on(context)
+        while await _queue_and_play(context, bot, player.token, intended_s) and party.plays_again(
+            bot, lambda: _wants_another_match(context)
         ):
             records.state[bot] = PlayerState.THINKING
-            await _until_saved(context, bot)
+            await _wait_for_commit(context, bot)
             await asyncio.sleep(context.exponential_s(context.scenario.behaviours.think_s))
             intended_s = context.clock()
     except (PlayerLostError, SwarmError) as error:
@@ -147,83 +68,53 @@ async def run_player(context: RunContext, bot: int) -> None:
         records.ended_s[bot] = context.clock()
 
 
-async def _until_saved(context: RunContext, bot: int) -> None:
-    """Wait for the end of a match that was left early.
-
-    Its server holds the player's progress until then, and no other server would let the player in.
-    """
-    match_id = context.records.match_id[bot]
-    if match_id in context.ended_matches:
-        return
-    latest_s = context.clock() + context.scenario.modes[context.mode_of(bot)].duration_s + OVERTIME_S
-    while match_id not in context.ended_matches and context.clock() < latest_s:  # noqa: ASYNC110 - who notes ends tells nobody
-        await asyncio.sleep(MATCH_END_POLL_S)
-    await asyncio.sleep(COMMIT_GRACE_S)
-
-
-def _goes_on(context: RunContext) -> bool:
-    """Whether a player who has played wants another match."""
-    return context.uniform() < 1.0 - 1.0 / context.scenario.behaviours.matches
-
-
 async def _shop(context: RunContext, bot: int, token: str) -> None:
-    """Look at what is for sale, take what is free, change skin; so many times."""
+    """Visit the shop as often as this kind of player does."""
     kind = context.behaviour_of(bot)
     context.records.state[bot] = PlayerState.SHOPPING
     for visit in range(kind.shops):
         key = f"{context.device_id(bot)}-{visit}"
-        await _patiently(context, "shop", lambda key=key: context.backend.shop(token, key))  # type: ignore[misc]
+        await _request(context, "shop", lambda key=key: context.backend.shop(token, key))  # type: ignore[misc]
         await asyncio.sleep(context.exponential_s(kind.shop_pause_s) if kind.shop_pause_s else 0.0)
 
 
-async def _match(context: RunContext, bot: int, token: str, intended_s: float) -> bool:
-    """Queue with the party and play one match, again, and alone, where the game server dies.
+async def _queue_and_play(context: RunContext, bot: int, token: str, intended_s: float) -> bool:
+    """Queue with the party and play one match; again, and alone, where the game server dies.
 
-    False, with the state set, where none came of it.
+    Returns:
+        False, with the state set, where the player got no match.
     """
     records = context.records
     play = await context.parties.by_player[bot].wait_for_members(bot, intended_s)
-    intended_s, wish = play.intended_s, play.party
+    intended_s, party = play.intended_s, play.party
     ticket_id: str | None = None
     for requeues_left in reversed(range(MAX_REQUEUES + 1)):
         if ticket_id is None:
-            ticket_id = await _open_ticket(context, bot, token, wish)
-        assignment = await _wait(context, bot, token, ticket_id)
+            ticket_id = await _open_ticket(context, bot, token, party)
+        assignment = await _wait_for_match(context, bot, token, ticket_id)
         if assignment is None:
             return False
-        context.parties.record_match(wish, assignment.match_id)
-        wish = None
+        context.parties.record_match(party, assignment.match_id)
+        party = None
         records.record_wait(bot, context.clock() - intended_s, assignment.region)
         try:
-            await _play(context, bot, assignment)
+            await play_match(context, bot, assignment)
         except SessionBrokenError:
             if not requeues_left:
                 raise
             records.requeues[bot] += 1
             intended_s = context.clock()
-            ticket_id = await _requeued(context, bot, token, ticket_id)
+            ticket_id = await _find_requeued_ticket(context, bot, token, ticket_id)
         else:
             return True
     raise AssertionError("unreachable")
 
 
-async def _requeued(context: RunContext, bot: int, token: str, lost_id: str) -> str | None:
-    """The ticket that the matchmaker has made of that of a lost match; None where it has not."""
-    ticket_id = await _patiently(
-        context, "ask after a lost match", lambda: context.backend.requeued(token, lost_id), timed=False
-    )
-    if ticket_id is not None:
-        context.records.tickets_opened[bot] += 1
-        context.records.requeues_with_age[bot] += 1
-    return ticket_id
-
-
 async def _open_ticket(context: RunContext, bot: int, token: str, party: PartyTicket | None) -> str:
     """Ask for a match; the ticket's id."""
-    latencies_ms = context.latencies_of(bot)
-    mode = context.mode_of(bot)
+    mode, latencies_ms = context.mode_of(bot), context.latencies_of(bot)
     client_key = f"{context.device_id(bot)}-{context.records.tickets_opened[bot]}"
-    ticket_id = await _patiently(
+    ticket_id = await _request(
         context,
         "open a ticket",
         lambda: context.backend.open_ticket(
@@ -234,24 +125,26 @@ async def _open_ticket(context: RunContext, bot: int, token: str, party: PartyTi
     return ticket_id
 
 
-async def _wait(context: RunContext, bot: int, token: str, ticket_id: str) -> Assignment | None:
-    """Hold a ticket until it is assigned; None, with the state set, when it never is."""
-    records, scenario = context.records, context.scenario
+async def _wait_for_match(context: RunContext, bot: int, token: str, ticket_id: str) -> Assignment | None:
+    """Hold a ticket until it is assigned; None, with the state set, where it never is."""
+    records, backend = context.records, context.backend
     records.queued_s[bot] = context.clock()
     records.state[bot] = PlayerState.QUEUED
     try:
-        async with asyncio.timeout(scenario.behaviours.patience_s):
-            ticket = await _patiently(
-                context, "wait for a match", lambda: context.backend.wait(token, ticket_id), timed=False
+        async with asyncio.timeout(context.scenario.behaviours.patience_s):
+            ticket = await _request(
+                context, "wait for a match", lambda: backend.wait(token, ticket_id), timed=False
             )
     except TimeoutError:
-        ticket = await _patiently(context, "cancel", lambda: context.backend.cancel(token, ticket_id))
+        ticket = await _request(context, "cancel", lambda: backend.cancel(token, ticket_id))
     except asyncio.CancelledError:
         with contextlib.suppress(BackendRefusedError, BackendUnavailableError, TimeoutError):
             async with asyncio.timeout(CANCEL_TIMEOUT_S):
-                await context.backend.cancel(token, ticket_id)
+                await backend.cancel(token, ticket_id)
         raise
-    if ticket.assignment is not None:  # also when the cancellation came too late: the match has us, so we go
+    if (
+        ticket.assignment is not None
+    ):  # also where the cancellation came too late: the match has a slot for us
         records.assigned_s[bot] = context.clock()
         records.region[bot], records.match_id[bot] = ticket.assignment.region, ticket.assignment.match_id
         return ticket.assignment
@@ -263,129 +156,46 @@ async def _wait(context: RunContext, bot: int, token: str, ticket_id: str) -> As
     return None
 
 
-async def _play(context: RunContext, bot: int, assignment: Assignment) -> None:
-    """Connect, play to the end or to the death, leave."""
-    records = context.records
-    records.state[bot] = PlayerState.CONNECTING
-    latencies_ms = context.latencies_of(bot)
-    line = PlayerLink(
-        rtt_ms=latencies_ms.get(assignment.region, max(latencies_ms.values())),
-        profile=context.link_profile_of(bot),
-        region=assignment.region,
+async def _find_requeued_ticket(context: RunContext, bot: int, token: str, lost_id: str) -> str | None:
+    """The ticket that the matchmaker has made in place of that of a lost match; None where it has not."""
+    ticket_id = await _request(
+        context,
+        "ask after a lost match",
+        lambda: context.backend.requeued(token, lost_id),
+        timed=False,
     )
-    try:
-        connect_token = base64.b64decode(assignment.connect_token, validate=True)
-        seat = GameSession(context, bot, connect_token, line)
-        await seat.connect()
-    except (ConnectTokenError, binascii.Error) as error:
-        raise PlayerLostError(f"connect token: {error}") from error
-    except OSError as error:
-        raise PlayerLostError(f"no socket: {error.strerror or error}") from error
-    try:
-        await _connect(seat.status)
-        records.connected_s[bot] = context.clock()
-        records.state[bot] = PlayerState.PLAYING
-        async with asyncio.timeout(context.scenario.modes[context.mode_of(bot)].duration_s + OVERTIME_S):
-            await _until_over(context, bot, seat)
-        records.state[bot] = PlayerState.DONE
-    except TimeoutError as error:
-        raise PlayerLostError("the match never ended") from error
-    finally:
-        await seat.leave()
+    if ticket_id is not None:
+        context.records.tickets_opened[bot] += 1
+        context.records.requeues_with_age[bot] += 1
+    return ticket_id
 
 
-class GameSession:
-    """A player's place on a game server: taken, lost, taken again, left."""
+async def _wait_for_commit(context: RunContext, bot: int) -> None:
+    """Wait for the end of a match that the player left early.
 
-    def __init__(self, context: RunContext, bot: int, connect_token: bytes, line: PlayerLink) -> None:
-        self._trip, self._bot, self._token, self._line = context, bot, connect_token, line
-        self._taken = False
-        self.status = SessionStatus()
-
-    async def connect(self) -> None:
-        """Begin the handshake, for the first time or again. Raises BadToken, OSError, SwarmError."""
-        self.status = await self._trip.swarm.join(self._bot, self._token, self._line)
-        self._taken = True
-
-    async def leave(self, *, silently: bool = False) -> None:
-        """Say good-bye, or be gone without one, and note what the client knew; nothing where the seat is left already."""
-        if not self._taken:
-            return
-        self._taken = False
-        context, bot = self._trip, self._bot
-        played = await context.swarm.leave(bot, silently=silently)
-        connected_s = context.clock() - context.records.connected_s[bot]
-        context.records.rtt_ms[bot] = played.rtt_ms
-        if connected_s > 0:
-            context.records.received_kbit_s[bot] = played.received_bytes * 8e-3 / connected_s
-            context.records.sent_kbit_s[bot] = played.sent_bytes * 8e-3 / connected_s
+    Until then its game server holds the lease on the player's progress, and no other server may let the player in.
+    """
+    match_id, ended = context.records.match_id[bot], context.ended_matches
+    if match_id in ended:
+        return
+    latest_s = context.clock() + max_match_s(context, bot)
+    while match_id not in ended and context.clock() < latest_s:  # noqa: ASYNC110 - whoever adds to it signals nobody
+        await asyncio.sleep(MATCH_END_POLL_S)
+    await asyncio.sleep(COMMIT_GRACE_S)
 
 
-async def _connect(told: SessionStatus) -> None:
-    try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            while not told.connected:
-                if told.broken:
-                    raise SessionBrokenError("the game server did not let the player in")
-                await told.wait_for_change()
-    except TimeoutError as error:
-        raise SessionBrokenError("the game server did not answer the handshake") from error
+def _wants_another_match(context: RunContext) -> bool:
+    return context.uniform() < 1.0 - 1.0 / context.scenario.behaviours.matches
 
 
-async def _until_over(context: RunContext, bot: int, seat: GameSession) -> None:
-    """Play until the match is over, or until the player's kind has it leave."""
-    records, kind = context.records, context.behaviour_of(bot)
-    quits_s = context.clock() + context.exponential_s(kind.quits_after_s)
-    drops_s = context.clock() + context.exponential_s(kind.drops_every_s)
-    while not seat.status.match_over:
-        if seat.status.broken:
-            raise SessionBrokenError("the session broke during the match")
-        if seat.status.died and records.state[bot] == PlayerState.PLAYING:
-            records.died_s[bot] = context.clock()
-            records.state[bot] = PlayerState.WATCHING
-            if kind.after_death == "leave":
-                return
-        restless_s = min(quits_s, drops_s) if records.state[bot] == PlayerState.PLAYING else math.inf
-        if context.clock() < restless_s:
-            with contextlib.suppress(TimeoutError):
-                patience_s = None if restless_s == math.inf else restless_s - context.clock()
-                async with asyncio.timeout(patience_s):
-                    await seat.status.wait_for_change()
-        elif quits_s <= drops_s:
-            records.quits[bot] += 1
-            await seat.leave(silently=True)
-            return
-        else:
-            if not await _drop_out_and_come_back(context, bot, seat):
-                return
-            drops_s = context.clock() + context.exponential_s(kind.drops_every_s)
-    context.ended_matches.add(records.match_id[bot])
-
-
-async def _drop_out_and_come_back(context: RunContext, bot: int, seat: GameSession) -> bool:
-    """Lose the connection for a while; False where the match was over meanwhile."""
-    records = context.records
-    records.disconnects[bot] += 1
-    await seat.leave(silently=True)
-    await asyncio.sleep(context.behaviour_of(bot).away_s)
-    try:
-        await seat.connect()
-        await _connect(seat.status)
-    except SessionBrokenError as error:
-        if records.match_id[bot] in context.ended_matches:
-            return False
-        raise SessionBrokenError("the player could not come back into the match") from error
-    records.reconnects[bot] += 1
-    return True
-
-
-async def _patiently(
+async def _request(
     context: RunContext, kind: str, request: Callable[[], Awaitable[T]], *, timed: bool = True
 ) -> T:
-    """Make a request, and repeat it where the service could not answer. Raises Lost."""
+    """Make a request, and repeat it where the service could not answer. Raises PlayerLostError."""
+    retries = context.scenario.behaviours.retries
     try:
         return await context.requests.send(
-            kind, request, context.scenario.behaviours.retries, context.clock, context.uniform, timed=timed
+            kind, request, retries, context.clock, context.uniform, timed=timed
         )
     except (BackendRefusedError, BackendUnavailableError) as error:
         raise PlayerLostError(str(error)) from error

@@ -1,4 +1,4 @@
-"""What became of each player, written down as it happens: a structure of arrays, one row a bot."""
+"""What happened to each player, recorded as it happens: a structure of arrays with one row per bot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 
 class PlayerState(IntEnum):
-    """Where a player is on the way through the game."""
+    """Where a player is in the journey."""
 
     AWAY = 0  # has not arrived yet
     LOGGING_IN = 1
@@ -29,19 +29,21 @@ FINAL_STATES = (PlayerState.DONE, PlayerState.CANCELLED, PlayerState.UNMATCHED, 
 
 
 class PlayerRecords:
-    """The fate of every player of a run; all times are seconds since its start, NaN where it never came to that.
+    """The record of every player of a run. Times are seconds since its start, NaN where it never came to that.
 
     Attributes:
-        state: uint8[n], a State.
-        arrived_s, queued_s, assigned_s, connected_s, died_s, ended_s: float64[n].
+        state: uint8[n], a PlayerState.
         intended_s: float64[n], when the player meant to arrive.
-        region: list of n, the region of the match, or "".
-        match: list of n, the match's id, or "".
-        reason: list of n, why a player was lost or not matched.
-        rtt_ms, received_kbit_s, sent_kbit_s: float64[n], over the time connected.
+        arrived_s, queued_s, assigned_s, connected_s, died_s, ended_s: float64[n], when each step happened.
+        region, match_id: list of n, of the last match that the player was assigned to, or "".
+        reason: list of n, why a player was lost or not matched, or "".
+        rtt_ms, received_kbit_s, sent_kbit_s: float64[n], over the time connected; UDP payload.
         player_id: int64[n], 0 before the login.
-        tickets_opened, requeues, salvaged, quits, drops, returns: int64[n]: tickets held; matches queued for anew because a game server
-            died; how many of those with the age that the player had; matches left without a good-bye; connections lost, and taken up again, on purpose.
+        tickets_opened: int64[n], tickets that the player has held.
+        requeues: int64[n], times that a player queued again because a game server died.
+        requeues_with_age: int64[n], those of them in which the player kept the time in the queue.
+        quits: int64[n], matches left without a good-bye, on purpose.
+        disconnects, reconnects: int64[n], connections dropped on purpose, and those of them that came back.
     """
 
     def __init__(self, intended_s: npt.NDArray[np.float64]) -> None:
@@ -73,37 +75,37 @@ class PlayerRecords:
         return len(self.state)
 
     def count_by_state(self) -> npt.NDArray[np.int64]:
-        """Players in each State."""
+        """int64[states]: players in each PlayerState."""
         return np.bincount(self.state, minlength=len(PlayerState))
 
     def count(self, *states: PlayerState) -> int:
-        """Players in any of these states."""
+        """The number of players in any of these states."""
         return int(np.isin(self.state, states).sum())
 
     @property
     def tickets(self) -> int:
-        """Tickets that players were given."""
+        """Tickets that all players together have held."""
         return int(self.tickets_opened.sum())
 
     def record_wait(self, bot: int, wait_s: float, region: str) -> None:
-        """A player got a match in ``region``.
+        """Note that a player got a match in ``region`` after ``wait_s`` seconds.
 
-        The wait is measured from when the player meant to come, not from when the generator got round to it: a late generator or a
-        slow login must not make it look shorter.
+        The caller measures the wait from when the player meant to queue, not from when the generator got round to it: a
+        late generator or a slow login must not make it look shorter.
         """
         self._waits.append((bot, wait_s, region))
 
     @property
     def waits(self) -> list[tuple[int, float, str]]:
-        """Each wait for a match that came: the player, seconds, the region of the match."""
+        """Each wait that ended in a match: bot, seconds, region of the match."""
         return self._waits
 
     def wait_times_s(self) -> npt.NDArray[np.float64]:
-        """Each wait for a match that came."""
+        """float64[waits]: seconds of each wait that ended in a match."""
         return np.array([wait_s for _, wait_s, _ in self._waits])
 
     def match_ids(self) -> list[str]:
-        """Ids of the matches that players were assigned to, in order of the first assignment."""
+        """Ids of the matches that players were last assigned to, in the order of the assignments."""
         order = np.argsort(self.assigned_s, kind="stable")
         return list(dict.fromkeys(self.match_id[index] for index in order if self.match_id[index]))
 

@@ -1,4 +1,4 @@
-"""What players asked of the reliable lane: how long each answer took, and how often they had to ask again."""
+"""The HTTP requests of all players: how long each answer took, and how often it had to be repeated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from launchday.percentiles import percentiles
-from loadtest.players.backend_client import BackendUnavailableError
+from loadtest.errors import BackendUnavailableError
 from loadtest.scenario.players import Retries
 
 T = TypeVar("T")
@@ -16,7 +16,13 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class RequestStatistics:
-    """Requests of one kind: answer times in ms, from the first try to the answer, and the failures on the way."""
+    """Requests of one kind.
+
+    Attributes:
+        latency_ms: from the first try to the answer, of each that is timed.
+        retries: tries that failed and were repeated.
+        given_up: requests whose last try failed.
+    """
 
     latency_ms: list[float] = field(default_factory=list)
     retries: int = 0
@@ -27,7 +33,7 @@ class RequestLog:
     """All requests of a run, by kind.
 
     Attributes:
-        failed_at_s: when each request that failed did, whatever came of its repetition.
+        failed_at_s: when each failed try ended, in seconds of the run.
     """
 
     def __init__(self) -> None:
@@ -35,15 +41,15 @@ class RequestLog:
         self.failed_at_s: list[float] = []
 
     def as_json(self) -> dict[str, Any]:
-        """For the JSON of the run."""
+        """The figures by kind of request, as the run's JSON shows them."""
         return {
             kind: {
-                "answered": len(asked.latency_ms),
-                "ms": percentiles(asked.latency_ms, 50, 95, 99, 100, digits=4),
-                "retries": asked.retries,
-                "given_up": asked.given_up,
+                "answered": len(statistics.latency_ms),
+                "ms": percentiles(statistics.latency_ms, 50, 95, 99, 100, digits=4),
+                "retries": statistics.retries,
+                "given_up": statistics.given_up,
             }
-            for kind, asked in self.by_kind.items()
+            for kind, statistics in self.by_kind.items()
         }
 
     async def send(
@@ -52,20 +58,25 @@ class RequestLog:
         request: Callable[[], Awaitable[T]],
         retries: Retries,
         clock: Callable[[], float],
-        chance: Callable[[], float],
+        uniform: Callable[[], float],
         *,
         timed: bool = True,
     ) -> T:
-        """Make a request, and repeat it where the service could not answer, with the scenario's pauses.
+        """Make a request, and repeat it with the scenario's pauses where the service could not answer.
 
         Args:
-            chance: the next uniform random number.
-            timed: whether the time until the answer says something of the service; not so where it is a wait for other players.
+            kind: under which it is counted, such as "log in".
+            request: makes one try.
+            retries: the scenario's number of tries and their pauses.
+            clock: seconds of the run.
+            uniform: the next random number in [0, 1).
+            timed: whether the time until the answer measures the service; False where it is a wait for other players.
 
         Raises:
-            Unavailable: after the last try.
+            BackendUnavailableError: after the last try.
+            BackendRefusedError: at once.
         """
-        asked = self.by_kind.setdefault(kind, RequestStatistics())
+        statistics = self.by_kind.setdefault(kind, RequestStatistics())
         begun_s = clock()
         pause_s = retries.pause_s
         for tries_left in reversed(range(retries.tries)):
@@ -74,13 +85,13 @@ class RequestLog:
             except BackendUnavailableError:
                 self.failed_at_s.append(clock())
                 if not tries_left:
-                    asked.given_up += 1
+                    statistics.given_up += 1
                     raise
-                asked.retries += 1
-                await asyncio.sleep(pause_s * (1.0 + retries.jitter * (2.0 * chance() - 1.0)))
+                statistics.retries += 1
+                await asyncio.sleep(pause_s * (1.0 + retries.jitter * (2.0 * uniform() - 1.0)))
                 pause_s = min(pause_s * retries.growth, retries.max_pause_s)
             else:
                 if timed:
-                    asked.latency_ms.append((clock() - begun_s) * 1e3)
+                    statistics.latency_ms.append((clock() - begun_s) * 1e3)
                 return answer
         raise AssertionError("unreachable")

@@ -1,4 +1,4 @@
-"""The curves of the report, as plotly figures. Colours of text and grid come from the page, which knows day from night."""
+"""Charts of the report about players and their matches, as plotly figures."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ STATE_STYLES = {
     PlayerState.QUEUED: ("queued", ORANGE),
     PlayerState.CONNECTING: ("connecting", PINK),
     PlayerState.PLAYING: ("playing", GREEN),
-    PlayerState.WATCHING: ("dead, watching", BLUE),
-    PlayerState.DONE: ("gone home", GREY),
+    PlayerState.WATCHING: ("dead and watching", BLUE),
+    PlayerState.DONE: ("finished", GREY),
     PlayerState.CANCELLED: ("cancelled", "#5b6170"),
     PlayerState.UNMATCHED: ("not matched", "#a0522d"),
     PlayerState.LOST: ("lost", RED),
@@ -39,7 +39,7 @@ STATE_STYLES = {
 
 
 def players(outcome: RunOutcome) -> go.Figure:
-    """Players by state over time, stacked, with what happened to the matches."""
+    """Players by state over time, stacked, with starts and ends of matches and the injected faults."""
     figure = blank_figure("seconds since the start", "players")
     timeline = outcome.timeline
     for state, (name, colour) in STATE_STYLES.items():
@@ -54,17 +54,17 @@ def players(outcome: RunOutcome) -> go.Figure:
                 line={"width": 0.5, "color": colour},
                 fillcolor=colour,
             )
-    for happening in outcome.fault_records:
-        if happening.began_s is not None:
-            over_s = happening.ended_s if happening.ended_s is not None else timeline.at_s[-1]
+    for record in outcome.fault_records:
+        if record.began_s is not None:
+            over_s = record.ended_s if record.ended_s is not None else timeline.at_s[-1]
             figure.add_vrect(
-                x0=happening.began_s,
-                x1=max(over_s, happening.began_s + 0.4),
+                x0=record.began_s,
+                x1=max(over_s, record.began_s + 0.4),
                 fillcolor=RED,
                 opacity=0.25,
                 line={"width": 0},
                 annotation={
-                    "text": happening.what,
+                    "text": record.what,
                     "textangle": -90,
                     "font": {"size": 11, "color": "#8c1d18"},
                     "bgcolor": "rgba(255,255,255,0.88)",
@@ -93,7 +93,7 @@ def players(outcome: RunOutcome) -> go.Figure:
 
 
 def waits(outcome: RunOutcome) -> go.Figure:
-    """How long players waited for a match, by the region they were sent to."""
+    """How long players waited for a match, by the region of the match."""
     figure = blank_figure("seconds to the assignment", "players")
     records = outcome.records
     wait_s = records.assigned_s - records.intended_s
@@ -103,7 +103,7 @@ def waits(outcome: RunOutcome) -> go.Figure:
 
 
 def bandwidth(outcome: RunOutcome) -> go.Figure:
-    """What each player's client received and sent, UDP payload, averaged over its time in the match."""
+    """What each client received and sent, UDP payload, averaged over the time in the match."""
     figure = blank_figure("kbit/s a player", "players")
     return histogram(
         figure, {"received": outcome.records.received_kbit_s, "sent": outcome.records.sent_kbit_s}, "kbit/s"
@@ -122,7 +122,7 @@ def round_trips(outcome: RunOutcome) -> go.Figure:
 
 
 def queues(outcome: RunOutcome) -> go.Figure:
-    """What waits inside the backend: tickets, rows to write behind, events to apply."""
+    """Queues inside the backend: tickets, rows to write behind, events to apply."""
     figure = blank_figure("seconds since the start", "waiting")
     for number, (name, values) in enumerate(outcome.timeline.queue.items()):
         figure.add_scatter(
@@ -136,7 +136,7 @@ def queues(outcome: RunOutcome) -> go.Figure:
 
 
 def regions(outcome: RunOutcome) -> list[str]:
-    """The regions that matches were in."""
+    """The regions of the matches, sorted."""
     return sorted({region for region in outcome.records.region if region})
 
 
@@ -184,7 +184,7 @@ def match_quality(outcome: RunOutcome) -> go.Figure | None:
     found = [match for match in quality.quality_by_match(outcome) if match["rtt_ms"] is not None]
     if not found:
         return None
-    figure = blank_figure("median round trip, ms", "deviation of skill within the match")
+    figure = blank_figure("median round trip, ms", "deviation of skill within a match")
     for number, region in enumerate(sorted({match["region"] for match in found})):
         mine = [match for match in found if match["region"] == region]
         figure.add_scatter(
@@ -212,11 +212,11 @@ def match_quality(outcome: RunOutcome) -> go.Figure | None:
 
 
 def skill_and_kills(outcome: RunOutcome) -> go.Figure | None:
-    """Mean kills a player of each band of skill; None where nobody killed."""
+    """Mean kills per player by band of skill; None where nobody killed."""
     names, means, _ = quality.kills_by_skill(outcome)
     if not names:
         return None
-    figure = blank_figure("", "kills a player, mean")
+    figure = blank_figure("", "mean kills per player")
     figure.add_bar(
         x=names, y=means, marker={"color": [BLUE, GREEN, ORANGE, BY_NUMBER[4]][: len(names)]}, width=0.6
     )

@@ -1,6 +1,6 @@
-"""Two runs side by side: their figures with the difference, in the terminal and as one page.
+"""Two runs side by side: their figures with the difference, in the terminal and as an HTML page.
 
-A run is the JSON that ``launchday flood`` and ``simulate`` write; beside a report, the file of the same name.
+A run is the JSON file that ``launchday flood`` and ``simulate`` write beside their report, under the same name.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from rich.table import Table
 from loadtest.errors import LoadTestError
 from loadtest.report.html import render_template
 
-# Lists of a run are of this run alone: its servers, its matches. What is left are figures.
 MAX_BYTES = 200_000_000
 RUN_SPECIFIC = ("seed", "run_id", "started_at")
-TOLERANCE = 0.02  # a smaller difference is not marked
+TOLERANCE = 0.02  # a smaller difference is neither better nor worse
 
-# Figures of which more is worse, by the last words of their names; of the others nothing is said but the difference.
+# Figures of which more is worse, by the last part of their name and by the first; the others are not judged.
 WORSE_WHEN_MORE = (
     "players_lost",
     "missed_tick_share",
@@ -47,7 +46,7 @@ class Row(NamedTuple):
 
     @property
     def change(self) -> float | None:
-        """By which share the second is more than the first."""
+        """By which share the second is larger than the first; None where that makes no sense."""
         a, b = self.first, self.second
         if self.name in RUN_SPECIFIC:
             return None
@@ -57,7 +56,7 @@ class Row(NamedTuple):
 
     @property
     def judgement(self) -> int:
-        """−1 where the second run is worse, 1 where it is better, 0 where it is neither or nobody can tell."""
+        """−1 where the second run is worse, 1 where it is better, 0 where it is neither or it is not known."""
         change = self.change
         if change is None or abs(change) < TOLERANCE:
             return 0
@@ -68,7 +67,7 @@ class Row(NamedTuple):
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """The figures of a run, from its JSON or the JSON beside its report. Raises LoadTestError."""
+    """Read the figures of a run from its JSON, or from the JSON beside its report. Raises LoadTestError."""
     source = path.with_suffix(".json") if path.suffix == ".html" else path
     try:
         if source.stat().st_size > MAX_BYTES:
@@ -86,7 +85,7 @@ def read_run(path: Path) -> dict[str, Any]:
 
 
 def compare_runs(first: dict[str, Any], second: dict[str, Any]) -> list[Row]:
-    """Every figure that either run has, in the order of the first."""
+    """Every figure that at least one run has, in the order of the first."""
     a, b = _flat(first), _flat(second)
     names = list(dict.fromkeys([*a, *b]))
     return [Row(name, a.get(name), b.get(name)) for name in names]
@@ -110,7 +109,7 @@ def _flat(content: Any, prefix: str = "") -> dict[str, float | str | None]:
 
 
 def print_comparison(first: Path, second: Path, table: list[Row], console: Console) -> None:
-    """Print the figures side by side."""
+    """Print the figures that differ, side by side."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     shown.add_column("figure", overflow="fold")
     for name in (first, second):

@@ -1,4 +1,4 @@
-"""What broke, in the order in which it did: the first time that each thing was not as it should be."""
+"""Incidents: the first time that each kind of thing went wrong in a run, in the order of time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from loadtest.players.player_records import PlayerState
 
 
 class Incident(NamedTuple):
-    """Something that was not as it should be, for the first time.
+    """The first time that one kind of thing went wrong.
 
     Attributes:
         at_s: seconds after the start.
-        planned: the scenario itself let it go wrong.
+        what: in words.
+        planned: whether it is a fault that the scenario injected.
     """
 
     at_s: float
@@ -25,28 +26,28 @@ class Incident(NamedTuple):
 
 
 def find_incidents(outcome: RunOutcome) -> list[Incident]:
-    """The first of each kind, in order of time."""
+    """The first incident of each kind, in the order of time."""
     return sorted([*_planned(outcome), *_servers(outcome), *_waits(outcome), *_players(outcome)])
 
 
 def describe_first(outcome: RunOutcome) -> str:
-    """What broke first, in a sentence."""
+    """What broke first, as one sentence."""
     found = find_incidents(outcome)
     unplanned = [each for each in found if not each.planned]
     if not found:
         return "Nothing broke."
     if not unplanned:
-        return "Nothing broke but what the scenario broke itself."
+        return "Nothing broke except what the scenario injected."
     earliest = unplanned[0]
     before = [each.what for each in found if each.planned and each.at_s <= earliest.at_s]
-    after = f", after: {before[-1]}" if before else ""
-    return f"First, at {earliest.at_s:.0f} s: {earliest.what}{after}."
+    after = f", after this fault: {before[-1]}" if before else ""
+    return f"Broke first, at {earliest.at_s:.0f} s: {earliest.what}{after}."
 
 
 def _planned(outcome: RunOutcome) -> Iterator[Incident]:
-    for happening in outcome.fault_records:
-        if happening.began_s is not None:
-            yield Incident(happening.began_s, happening.what, planned=True)
+    for record in outcome.fault_records:
+        if record.began_s is not None:
+            yield Incident(record.began_s, record.what, planned=True)
 
 
 def _servers(outcome: RunOutcome) -> Iterator[Incident]:
@@ -58,11 +59,13 @@ def _servers(outcome: RunOutcome) -> Iterator[Incident]:
     ]
     if late:
         at_s, name, p99 = min(late)
-        yield Incident(at_s, f"the tick of {name} took {p99 / 1e3:.1f} ms (p99), longer than one at 60 Hz")
+        yield Incident(
+            at_s, f"the tick of {name} took {p99 / 1e3:.1f} ms (p99), more than its {TICK_US / 1e3:.1f} ms"
+        )
     for name, values in outcome.timeline.queue.items():
         gaps = [at_s for at_s, value in zip(outcome.timeline.at_s, values, strict=True) if value is None]
         if gaps and name == "tickets searching":
-            yield Incident(gaps[0], "a service did not answer when it was asked for its books")
+            yield Incident(gaps[0], "a service did not answer when its counters were read")
 
 
 def _waits(outcome: RunOutcome) -> Iterator[Incident]:
@@ -73,12 +76,12 @@ def _waits(outcome: RunOutcome) -> Iterator[Incident]:
         if over.any():
             at_s = float((records.intended_s[over] + limit_s).min())
             yield Incident(
-                at_s, f"a player had waited {limit_s:g} s for a match; {int(over.sum()):,} did in all"
+                at_s, f"a player waited more than {limit_s:g} s for a match; {int(over.sum()):,} in all"
             )
     if outcome.requests.failed_at_s:
         count = len(outcome.requests.failed_at_s)
         at_s = min(outcome.requests.failed_at_s)
-        yield Incident(at_s, f"a request was not answered, and asked again; {count:,} were in all")
+        yield Incident(at_s, f"a request failed and was repeated; {count:,} in all")
 
 
 def _players(outcome: RunOutcome) -> Iterator[Incident]:
@@ -94,4 +97,4 @@ def _players(outcome: RunOutcome) -> Iterator[Incident]:
             earliest = int(np.flatnonzero(gone)[np.nanargmin(at_s)]) if np.isfinite(at_s).any() else -1
             reason = f" ({records.reason[earliest]})" if earliest >= 0 and records.reason[earliest] else ""
             when_s = float(np.nanmin(at_s)) if np.isfinite(at_s).any() else 0.0
-            yield Incident(when_s, f"{words}{reason}; {int(gone.sum()):,} were in all")
+            yield Incident(when_s, f"{words}{reason}; {int(gone.sum()):,} in all")

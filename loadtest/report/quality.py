@@ -1,4 +1,4 @@
-"""How good the matches were, and what skill came to: from the players' true skills, which the backend never sees."""
+"""Match quality, and kills by skill, from the players' true skills, which the backend does not know."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def skill_bands(skill: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], 
 
 
 def quality_by_match(outcome: RunOutcome) -> list[dict[str, Any]]:
-    """For each match: players, the spread of their skills beside that of all players, and their round trips."""
+    """For each match: players, the deviation of their skills and that of all players, and their round trips."""
     population, records = outcome.population, outcome.records
     if population is None:
         return []

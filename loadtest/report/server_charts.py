@@ -1,4 +1,4 @@
-"""The curves of the report about game servers: the fleet's states, and ticks by stage."""
+"""Charts of the report about game servers: the fleet by state, tick time, and tick time by stage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from loadtest.flood.outcome import TICK_US, RunOutcome
 from loadtest.report.chart_style import BLUE, BY_NUMBER, GREEN, GREY, ORANGE, RED, blank_figure
 
-STATES = {  # Agones' names, from the ones that earn to the ones that only cost
+STATES = {  # Agones' names, from those in a match to those that are gone
     "Allocated": GREEN,
     "Reserved": ORANGE,
     "Ready": BLUE,
@@ -45,7 +45,7 @@ def fleet(outcome: RunOutcome) -> go.Figure | None:
 
 
 def stage_histograms(outcome: RunOutcome) -> go.Figure | None:
-    """How long ticks and each of their stages took, all ticks of all matches; None where servers do not say."""
+    """How long ticks and their stages took, over all ticks of all matches; None where servers do not report it."""
     told = [report["histograms"] for report in outcome.reports if report.get("histograms")]
     if not told:
         return None
@@ -75,14 +75,14 @@ def stage_histograms(outcome: RunOutcome) -> go.Figure | None:
 
 
 def ticks(outcome: RunOutcome) -> go.Figure:
-    """Tick time of each game server, p50 and p99 of each report, under the budget of one tick."""
-    figure = blank_figure("seconds since the start", "milliseconds a tick", log=True)
+    """Tick time of each game server, p50 and p99 of each report, and the budget of one tick."""
+    figure = blank_figure("seconds since the start", "milliseconds per tick", log=True)
     timeline = outcome.timeline
     dashes = (("p99", "solid"), ("p50", "dot"))
     many = len(timeline.servers) > NAMED_SERVERS
     for key, dash in dashes if many else ():
         line = {"color": GREY, "dash": dash, "width": 2}
-        figure.add_scatter(x=[None], y=[None], name=f"{key}, a line a server", mode="lines", line=line)
+        figure.add_scatter(x=[None], y=[None], name=f"{key}, one line per server", mode="lines", line=line)
     for number, (name, curve) in enumerate(sorted(timeline.servers.items())):
         colour = BY_NUMBER[number % len(BY_NUMBER)]
         for key, dash in dashes:
@@ -108,7 +108,7 @@ def ticks(outcome: RunOutcome) -> go.Figure:
 
 
 def stages(outcome: RunOutcome) -> go.Figure | None:
-    """Where a tick's time goes: median of each stage, a bar a server; None where servers do not report stages."""
+    """Median time of each stage of a tick, one bar per server; None where servers do not report stages."""
     named = [report for report in outcome.reports if report.get("stages_us")]
     if not named:
         return None

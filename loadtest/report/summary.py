@@ -1,4 +1,4 @@
-"""The end of a run in the terminal: verdict, figures, matches, ledger. The same numbers as in the report."""
+"""The summary of a run in the terminal: figures, matches, ledger, objectives, verdict. The report has the same numbers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def print_summary(outcome: RunOutcome, console: Console) -> None:
     if outcome.generator.saturated:
         console.print(
             f"[bold red]The load generator was saturated: {escape('; '.join(outcome.generator.saturation_reasons))}. "
-            "The figures are its own, not the backend's.[/]"
+            "The figures are the generator's own, not the backend's.[/]"
         )
     colour = "yellow" if outcome.interrupted else "green" if outcome.passed else "red"
     console.print(f"[bold {colour}]{escape(outcome.verdict)}[/]")
@@ -51,8 +51,8 @@ def _figures(outcome: RunOutcome) -> Table:
         ("players", f"{len(records):,}: {states}; lost {outcome.players_lost:,}"),
         ("wait", f"p50 {_s(wait['p50'])}  p95 {_s(wait['p95'])}  max {_s(wait['max'])}"),
         (
-            "lost servers",
-            f"{int(records.requeues.sum()):,} queued again, {int(records.requeues_with_age.sum()):,} of them with their age",
+            "requeued",
+            f"{int(records.requeues.sum()):,} after server loss ({int(records.requeues_with_age.sum()):,} kept their queue time)",
         ),
         (
             "tick",
@@ -65,10 +65,10 @@ def _figures(outcome: RunOutcome) -> Table:
             f"sent p50 {_unit(sent['p50'], 'kbit/s')}",
         ),
         ("cores", "  ".join(f"{kind} {cores:.2f}" for kind, cores in outcome.cpu_cores.items())),
-        ("money", f"{outcome.server_hours:.2f} server-hours: {outcome.cost:.4g}"),
+        ("cost", f"{outcome.cost:.4g} for {outcome.server_hours:.2f} server-hours"),
         (
             "generator",
-            f"steps late p50 {_ms(outcome.generator.step_late_us.get('p50'))}  "
+            f"step delay p50 {_ms(outcome.generator.step_late_us.get('p50'))}  "
             f"p99 {_ms(outcome.generator.step_late_us.get('p99'))}",
         ),
     ):
@@ -96,7 +96,11 @@ def _matches(outcome: RunOutcome) -> Table:
 
 
 def _ledger(outcome: RunOutcome) -> Table:
-    settled = "" if outcome.settled_s is None else f", settled after {outcome.settled_s:.1f} s"
+    settled = (
+        ""
+        if outcome.settled_s is None
+        else f", balanced {outcome.settled_s:.1f} s after the last player left"
+    )
     table = _table(f"ledger{settled}", header=False)
     for _ in range(3):
         table.add_column()

@@ -1,4 +1,4 @@
-"""The curves of a run as CSV, for whoever draws them elsewhere: a row a look, about one a second."""
+"""The time series of a run as CSV, one row per sample, about one a second."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from loadtest.flood.timeline import Timeline
 
 
 def write_timeseries(timeline: Timeline, path: Path) -> None:
-    """Write a row for each look: seconds since the start, players by state, queues, servers by state, ticks, what went wrong."""
+    """Write a row for each sample: seconds since the start, players by state, queues, servers by state, ticks, events."""
     servers = timeline.servers
     at = {name: {at_s: index for index, at_s in enumerate(curve["at_s"])} for name, curve in servers.items()}
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -22,7 +22,7 @@ def write_timeseries(timeline: Timeline, path: Path) -> None:
                 *(f"servers {state}" for state in timeline.fleet),
                 "tick p50 us, median server",
                 "tick p99 us, slowest server",
-                "happened",
+                "events",
             ]
         )
         for index, at_s in enumerate(timeline.at_s):

@@ -1,4 +1,4 @@
-"""The section of a scenario about when players come. They arrive when they mean to, whatever the backend does (an open model)."""
+"""The section of a scenario about arrivals: an open model, in which players arrive whatever the backend does."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ class Constant(_Curve):
 
 
 class Ramp(_Curve):
-    """A stream that grows evenly from nothing."""
+    """A rate that grows linearly from zero."""
 
     curve: Literal["ramp"]
 
 
 class LaunchSpike(_Curve):
-    """A stream that shoots up when the doors open, and ebbs: the rate is in proportion to t · exp(−t / peak_s)."""
+    """A launch: the rate rises steeply and then falls, in proportion to t · exp(−t / peak_s)."""
 
     curve: Literal["launch_spike"]
     peak_s: float = Field(gt=0, le=DAY_S, description="Seconds from the start to the highest rate.")
 
 
 class Daily(_Curve):
-    """The tide of a day: a cosine with a period of 24 hours."""
+    """The daily cycle: a cosine with a period of 24 hours."""
 
     curve: Literal["daily"]
     peak_s: float = Field(
@@ -53,12 +53,12 @@ class Daily(_Curve):
         0.6, ge=0, le=1, description="The highest rate is (1 + this) times the mean, the lowest (1 − this)."
     )
     day_s: float = Field(
-        DAY_S, gt=0, le=DAY_S, description="Seconds a day is played in: less squeezes the day into less time."
+        DAY_S, gt=0, le=DAY_S, description="Seconds that a day takes: less compresses the day."
     )
 
 
 class Recorded(_Curve):
-    """A curve that was recorded, such as a Steam or WoWAH trace: its shape is stretched over over_s, its height by players.count."""
+    """A recorded curve, such as a Steam or WoWAH trace: over_s sets its length, players.count its height."""
 
     curve: Literal["recorded"]
     file: str = Field(
@@ -67,11 +67,11 @@ class Recorded(_Curve):
     column: str = Field("arrivals", description="The column with the figures.")
     meaning: Literal["arrivals", "online"] = Field(
         "arrivals",
-        description="arrivals: players who came since the row before; online: players who are there, of whom 1 / session_s leave "
-        "each second.",
+        description="arrivals: players who arrived since the row before; online: players who are online, of whom 1 / session_s "
+        "leave each second.",
     )
     session_s: float = Field(
-        3_600.0, gt=0, description="Mean session in the trace's own time, where it counts those online."
+        3_600.0, gt=0, description="Mean session in seconds of the trace, where it counts players online."
     )
 
     @field_validator("file")
@@ -104,7 +104,7 @@ Arrivals = Annotated[
 
 
 def trace_mistakes(arrivals: Arrivals) -> list[str]:
-    """What is wrong in the file of a recorded curve."""
+    """The mistake in the file of a recorded curve, if there is one."""
     if not isinstance(arrivals, Recorded):
         return []
     try:
@@ -115,7 +115,7 @@ def trace_mistakes(arrivals: Arrivals) -> list[str]:
 
 
 class Trace(NamedTuple):
-    """How many players have come by when.
+    """A recorded curve: which share of the players has arrived by when.
 
     Attributes:
         at_s: float64[n], seconds since the first row.
@@ -130,9 +130,10 @@ def read_trace(file: str, column: str, meaning: str, session_s: float) -> Trace:
     """Read a trace.
 
     Args:
-        column: the column with the figures; ``time`` has the times.
-        meaning: "arrivals": players who came since the row before; "online": players who are there.
-        session_s: mean time that a player stays, for "online": those who came are the difference and those who left meanwhile.
+        column: the column with the figures.
+        file: a CSV file with a header and a column ``time``.
+        meaning: "arrivals": players who arrived since the row before; "online": players who are online.
+        session_s: mean session, for "online": arrivals are then the difference and those who left meanwhile.
 
     Raises:
         ValueError: with the line, for a file that is not such a table.

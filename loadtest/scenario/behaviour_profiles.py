@@ -1,4 +1,4 @@
-"""Kinds of players, as data: how an explorer, a camper or a rage-quitter spends a match."""
+"""Kinds of players as data: how an explorer, a camper or a rage-quitter spends a match."""
 
 from __future__ import annotations
 
@@ -19,33 +19,36 @@ class BehaviourProfile(BaseModel):
 
     movement: Literal["roam", "hunt", "camp", "crowd", "stand"] = Field(
         "roam",
-        description="roam: from place to place in the zone; hunt: towards whoever is in sight; camp: to one place, and stay until "
-        "the zone comes; crowd: to the middle of the zone; stand: not at all.",
+        description="roam: from place to place in the zone; hunt: towards an enemy in sight; camp: to one place, and stay until the "
+        "zone comes; crowd: to the middle of the zone; stand: not at all.",
     )
     sight_m: float = Field(
-        80.0, ge=0, le=200, description="Shoots at what is nearer than this; 0: at nobody."
+        80.0, ge=0, le=200, description="Shoots at enemies nearer than this; 0: at nobody."
     )
-    rest: float = Field(1.0, ge=0, le=100, description="Pauses between bursts are so many times rest_s.")
+    rest: float = Field(1.0, ge=0, le=100, description="Pauses between bursts, in multiples of rest_s.")
     after_death: Literal["leave", "watch"] = Field(
-        "leave", description="leave: go home at once; watch: stay connected until the match is over."
+        "leave", description="leave: at once; watch: stay connected until the match is over."
     )
     quits_after_s: float = Field(
         0.0,
         ge=0,
         le=3_600,
-        description="Seconds of play, on average, until the player is gone without a good-bye; 0: never.",
+        description="Mean seconds of play until the player leaves without a good-bye; 0: never.",
     )
     drops_every_s: float = Field(
-        0.0, ge=0, le=3_600, description="Seconds of play, on average, between two lost connections; 0: none."
+        0.0,
+        ge=0,
+        le=3_600,
+        description="Mean seconds of play between two lost connections; 0: none are lost.",
     )
-    away_s: float = Field(3.0, ge=0, le=60, description="Seconds a lost connection stays lost.")
+    away_s: float = Field(3.0, ge=0, le=60, description="Seconds that a lost connection stays lost.")
     shops: int = Field(
         0,
         ge=0,
         le=100,
-        description="Times a player looks at the shop, buys what is free and changes skin, before queueing.",
+        description="Visits to the shop before queueing, in which a player buys what is free and changes skin.",
     )
-    shop_pause_s: float = Field(1.0, ge=0, le=60, description="Mean pause between two of those.")
+    shop_pause_s: float = Field(1.0, ge=0, le=60, description="Mean pause between two visits.")
 
 
 @functools.cache

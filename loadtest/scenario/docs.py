@@ -1,4 +1,4 @@
-"""The reference of scenario files, made from the models that read them: ``python -m loadtest.scenario.docs > docs/scenarios.md``."""
+"""Generates docs/scenarios.md from the models that read scenarios: ``python -m loadtest.scenario.docs > docs/scenarios.md``."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ HEAD = """# Scenario files
 
 <!-- Made by python -m loadtest.scenario.docs; a test compares. -->
 
-A scenario is a YAML file. `launchday flood FILE` plays it for real, `launchday simulate FILE` in virtual time. Every mistake in a file is
-reported at once, with its line and path. The same file and seed give the same players, arrivals and links.
+A scenario is a YAML file. `launchday flood FILE` plays it in real time against a real backend, `launchday simulate FILE` in
+virtual time. All mistakes in a file are reported together, each with its line and path. The same file and seed give the same
+players, arrivals and links.
 
 """
 
@@ -51,7 +52,7 @@ def render() -> str:
 def _lines() -> Iterator[str]:
     yield "## Shipped"
     yield ""
-    yield "| name | players | what |"
+    yield "| name | players | description |"
     yield "|---|---|---|"
     for path in sorted(SHIPPED.glob("*.yaml")):
         scenario = load_scenario(path)
@@ -67,7 +68,7 @@ def _lines() -> Iterator[str]:
     for name, model in SECTIONS[2:-1]:
         yield from _section(f"`{name}`", model)
         if name == "links":
-            yield f"Shipped lines: {', '.join(f'`{kind}`' for kind in link_profiles.profiles())}."
+            yield f"Shipped kinds of links: {', '.join(f'`{kind}`' for kind in link_profiles.profiles())}."
             yield ""
         if name == "behaviours":
             yield f"Shipped kinds of players: {', '.join(f'`{kind}`' for kind in behaviour_profiles.profiles())}."

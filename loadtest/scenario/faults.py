@@ -1,4 +1,4 @@
-"""The section of a scenario about what goes wrong, and when."""
+"""The section of a scenario about faults: what is injected, and when."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class _Fault(Section):
 
 
 class KillServer(_Fault):
-    """Kill game servers that have a match, without a warning (kill -9)."""
+    """Kill game servers that have a match, without warning (kill -9)."""
 
     do: Literal["kill_server"]
     count: int = Field(1, ge=1, le=1_000, description="How many.")
-    region: Region | None = Field(None, description="Only servers of this region; without it, of any.")
+    region: Region | None = Field(None, description="Only servers of this region; null: of any.")
 
 
 class _Outage(_Fault):
@@ -26,35 +26,35 @@ class _Outage(_Fault):
 
 
 class CutRegion(_Outage):
-    """No datagram gets from players to the game servers of a region, or back."""
+    """Drop all datagrams between players and the game servers of a region."""
 
     do: Literal["cut_region"]
     region: Region
 
 
 class StopCache(_Outage):
-    """Kill the cache (kill -9); afterwards it is started again on the same data."""
+    """Kill the cache (kill -9), and start it again on the same data afterwards."""
 
     do: Literal["stop_cache"]
 
 
 class StopBroker(_Outage):
-    """Stop the event broker; afterwards it goes on."""
+    """Suspend the event broker, and let it continue afterwards."""
 
     do: Literal["stop_broker"]
 
 
 class StopStore(_Outage):
-    """Stop the global store; afterwards it is started again on the same data."""
+    """Kill the global store (kill -9), and start it again on the same data afterwards."""
 
     do: Literal["stop_store"]
 
 
 class SlowStore(_Outage):
-    """Let every answer of the global store take longer."""
+    """Delay every answer of the global store."""
 
     do: Literal["slow_store"]
-    by_ms: float = Field(gt=0, le=60_000, description="Milliseconds that each request takes longer.")
+    by_ms: float = Field(gt=0, le=60_000, description="Milliseconds of delay.")
 
 
 FAULTS: dict[str, type[Section]] = {

@@ -1,4 +1,4 @@
-"""Kinds of lines that players have, as data: what a fibre, a phone or a train does to datagrams."""
+"""Kinds of links as data: what a fibre, a phone or a train does to datagrams."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ class _Part(BaseModel):
 
 
 class Burst(_Part):
-    """Losses in a row."""
+    """Losses in bursts."""
 
     share: Share = 0.0
     length: float = Field(1.0, ge=1, le=10_000, description="Mean number of datagrams lost in a row.")
 
 
 class Detour(_Part):
-    """A way round that some datagrams take."""
+    """A longer path that some datagrams take."""
 
     share: Share = 0.0
     ms: float = Field(0.0, ge=0, le=10_000)
 
 
 class LinkProfile(_Part):
-    """One kind of line; both directions are alike but for their rates."""
+    """One kind of link; both directions are the same except for their rates."""
 
-    access_ms: float = Field(0.0, ge=0, le=2_000, description="Round trip of the line itself.")
+    access_ms: float = Field(0.0, ge=0, le=2_000, description="Round trip of the link itself, in ms.")
     jitter_ms: float = Field(0.0, ge=0, le=1_000)
     loss: Share = 0.0
     burst: Burst = Burst()
@@ -49,8 +49,8 @@ class LinkProfile(_Part):
     def direction(self, rtt_ms: float, kbit_s: float) -> dict[str, float]:
         """The fields of ``links.LINK_DTYPE`` for one direction of a path of ``rtt_ms``, access included.
 
-        All datagrams that meet the bad state are lost. It lasts for ``burst.length`` of them on average, and comes as often as makes
-        its share of all of them ``burst.share``.
+        All datagrams in the bad state are lost. It lasts for ``burst.length`` datagrams on average, and its share of all
+        datagrams is ``burst.share``.
         """
         to_good = 1.0 / self.burst.length
         return {
@@ -69,12 +69,12 @@ class LinkProfile(_Part):
 
     @property
     def latency_ms(self) -> float:
-        """What the line adds to the round trip that a client measures: access, and the queues both ways."""
+        """What the link adds to the round trip that a client measures, in ms: access, and the queues both ways."""
         return self.access_ms + 2 * self.jitter_ms
 
     @property
     def max_extra_ms(self) -> float:
-        """What a datagram may need beyond the round trip's half, but for one in some thousands."""
+        """What a datagram may take beyond half the round trip, in ms, but for one in some thousands."""
         waits_ms = self.buffer_ms if self.down_kbit_s or self.up_kbit_s else 0.0
         return 8 * self.jitter_ms + self.detour.ms + waits_ms
 

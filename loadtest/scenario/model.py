@@ -1,4 +1,4 @@
-"""What a scenario says: who arrives, from where, over which links, to play what, on which fleet, and what must hold."""
+"""A scenario: who arrives, from where, over which links, to play what, on which fleet, and the objectives."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ class FleetSection(Section):
     buffer: int = Field(
         2, ge=0, le=100_000, description="Idle warm servers kept ready in each region; sweep varies it."
     )
-    max: int = Field(64, ge=1, le=1_000_000, description="Game servers at most, all regions together.")
+    max: int = Field(64, ge=1, le=1_000_000, description="The most game servers, all regions together.")
     startup_s: float = Field(
         0.05,
         ge=0,
         le=86_400,
-        description="In virtual time: seconds from the wish for another server until it is ready. A fork from the warm parent "
-        "takes some hundredths; a new machine a minute and more.",
+        description="In virtual time: seconds from the request for another server until it is ready. A fork of the warm parent "
+        "takes some hundredths of a second; a new machine takes a minute and more.",
     )
     startup_spread: float = Field(
         0.0,
         ge=0,
         le=2,
-        description="In virtual time: standard deviation of the start-up's logarithm; 0: always alike.",
+        description="In virtual time: standard deviation of the logarithm of the start-up time; 0: always the same.",
     )
     failures_per_server_hour: float = Field(
-        0.0, ge=0, le=100, description="In virtual time: servers that die in an hour of play, each."
+        0.0, ge=0, le=100, description="In virtual time: failures of one server per hour of play."
     )
     policy: Literal["buffer", "forecast"] = Field(
         "buffer",
-        description="In virtual time: buffer keeps so many ready; forecast sizes the fleet from the arrivals seen (Erlang-B).",
+        description="In virtual time: buffer keeps so many ready; forecast sizes the fleet by past arrivals (Erlang B).",
     )
     price_per_server_hour: float = Field(
-        0.05, ge=0, le=1_000, description="Money an hour of a server costs, ready or playing."
+        0.05, ge=0, le=1_000, description="Cost of one server for an hour, ready or playing."
     )
 
 
 class Objectives(Section):
-    """What must hold for the run to pass. That the ledger balances is always required; what is null is not asked for."""
+    """What the run must achieve to pass. The ledger must always balance; an objective that is null is not required."""
 
     wait_p95_s: float | None = Field(
         30.0, gt=0, description="95th percentile of the wait, from the intended arrival to the assignment."
@@ -63,15 +63,17 @@ class Objectives(Section):
         16.7, gt=0, description="99th percentile of the tick of the slowest game server."
     )
     missed_tick_share: float | None = Field(
-        None, ge=0, le=1, description="Ticks that could not begin in their own slot, of all that were due."
+        None, ge=0, le=1, description="The largest share of due ticks that did not start in time."
     )
     players_lost: int | None = Field(
-        0, ge=0, description="Players at most who lost their session or never got one."
+        0, ge=0, description="The most players who lost their match or never got one."
     )
     abandoned_share: float | None = Field(
-        None, ge=0, le=1, description="Players at most who gave up waiting for a match, of all."
+        None, ge=0, le=1, description="The largest share of players who gave up waiting for a match."
     )
-    cost: float | None = Field(None, ge=0, description="Money at most for the game servers of the whole run.")
+    cost: float | None = Field(
+        None, ge=0, description="The highest cost of the game servers of the whole run."
+    )
 
 
 class Scenario(Section):
@@ -88,7 +90,7 @@ class Scenario(Section):
         None,
         gt=0,
         le=400 * 86_400,
-        description="Seconds after which the run ends, whoever still plays; null: when the last player is home.",
+        description="Seconds after which the run ends; null: when the last player has finished.",
     )
     players: Players
     arrivals: Arrivals
@@ -103,12 +105,12 @@ class Scenario(Section):
 
     @property
     def main_mode_name(self) -> str:
-        """The mode that most players play."""
+        """The name of the mode that most players play."""
         return max(self.modes, key=lambda name: self.modes[name].share)
 
     @property
     def main_mode(self) -> ModeSection:
-        """What most players play."""
+        """The mode that most players play."""
         return self.modes[self.main_mode_name]
 
     @property
@@ -122,7 +124,7 @@ class Scenario(Section):
         return max(mode.duration_s for mode in self.modes.values())
 
     def contradictions(self) -> list[tuple[KeyPath, str]]:
-        """What no section alone can see: where it is, and what is wrong."""
+        """Contradictions between sections: the path of each, and what is wrong."""
         found: list[tuple[KeyPath, str]] = []
         total = sum(mode.share for mode in self.modes.values())
         if abs(total - 1.0) > SHARE_TOLERANCE:
@@ -137,7 +139,10 @@ class Scenario(Section):
                 for size in self.players.parties
                 if size > mode.players
             ]
-        found += [(("links", "shares", name), "no line has this name") for name in self.links.unknown_names()]
+        found += [
+            (("links", "shares", name), "no kind of link has this name")
+            for name in self.links.unknown_names()
+        ]
         found += [
             (("behaviours", "shares", name), "no kind of player has this name")
             for name in self.behaviours.unknown_names()
@@ -158,12 +163,12 @@ class Scenario(Section):
         return found
 
     def backend_settings(self) -> dict[str, Any]:
-        """The settings of the backend that this scenario is made for, by their names in ``launchday.settings``.
+        """The settings of the backend for this scenario, by their names in ``launchday.settings``.
 
-        A launcher that starts the backend itself passes them on; a run against a backend that is already up does not. What the scenario
-        leaves open stays as the settings have it.
+        A launcher that starts the backend passes them on; a run against a backend that is already up does not. What the
+        scenario leaves out stays as it is set.
         """
-        # The settings' size and pace of a match are the battle royale's; every mode has a length of its own.
+        # The settings' match size and fill time are those of battle_royale; every mode has a length of its own.
         mode, fleet = self.modes.get("battle_royale", self.main_mode), self.fleet
         settings: dict[str, Any] = {"match_players": mode.players, "match_s": mode.duration_s}
         for section, names in (

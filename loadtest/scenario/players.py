@@ -1,4 +1,4 @@
-"""The sections of a scenario about the players: who they are, what they play, over which lines, and how they behave."""
+"""The sections of a scenario about players: who they are, what they play, over which links, and how they behave."""
 
 from __future__ import annotations
 
@@ -55,43 +55,43 @@ class Players(Section):
 
     count: int = Field(ge=1, le=20_000_000, description="Simulated players.")
     locations: RegionShares = Field(
-        description="Where they live: regions of region_rtt.csv with their share of the players; the shares are "
-        "kept exactly (largest remainders) and sum to 1.",
+        description="Where they live: regions of region_rtt.csv with their share of the players. The shares sum to 1 and are "
+        "kept exactly (largest remainders).",
     )
     skill: Skill = Skill()
     parties: PartyShares = Field(
         {1: 1.0},
-        description="Sizes of the parties that they come in, each with its share of the players: {1: 0.6, 4: 0.4}. "
-        "A party lives in one place and arrives together. In virtual time it is never split; in real time its members queue one by one.",
+        description="Party sizes, each with its share of the players: {1: 0.6, 4: 0.4}. A party lives in one place, arrives "
+        "together, queues as one party and is never split.",
     )
     platforms: Shares = Field(
-        {"pc": 1.0}, description="In virtual time: what they play on, by name, with the share of the players."
+        {"pc": 1.0}, description="In virtual time: platforms by name, each with its share of the players."
     )
 
 
 class ModeSection(Section):
-    """One way to play."""
+    """One game mode."""
 
     share: Share = Field(1.0, description="Share of the players who queue for it.")
-    players: int = Field(ge=2, le=1_600, description="Players a match is filled to.")
+    players: int = Field(ge=2, le=1_600, description="Players of a full match.")
     min_players: int = Field(
-        2, ge=1, le=1_600, description="Fewest players a match starts with once fill_s is over."
+        2, ge=1, le=1_600, description="The fewest players that a match starts with after fill_s."
     )
     fill_s: float = Field(
-        30.0, ge=0, le=3_600, description="Seconds the oldest ticket waits for a full match."
+        30.0, ge=0, le=3_600, description="Seconds that the oldest ticket waits for a full match."
     )
-    duration_s: float = Field(ge=5, le=86_400, description="Seconds a match lasts at most.")
+    duration_s: float = Field(ge=5, le=86_400, description="The longest that a match lasts, in seconds.")
     duration_spread: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="In virtual time: matches last from (1 − this) of duration_s to all of it, evenly. "
-        "In real time a match is over when it is decided.",
+        description="In virtual time: matches last from (1 − this) × duration_s to duration_s, uniformly. "
+        "In real time a match ends when it is decided.",
     )
     rules: str = Field(
         "",
         description="In virtual time: a rule set in FlexMatch's JSON: the name of a shipped one, or a file beside the scenario; "
-        "empty: the shipped one of the mode's name.",
+        "empty: the shipped one that has the mode's name.",
     )
 
     @field_validator("rules")
@@ -101,73 +101,73 @@ class ModeSection(Section):
 
 
 class Links(Section):
-    """The lines of the players, on top of the distance between the regions."""
+    """The players' own links, in addition to the distance between the regions."""
 
     shares: Shares = Field(
         {"cable": 1.0},
-        description="Kinds of lines with their share of the players: fibre, cable, wifi, 4g, satellite, train, or one of own.",
+        description="Kinds of links with their share of the players: fibre, cable, wifi, 4g, satellite, train, or one of own.",
     )
-    own: dict[str, LinkProfile] = Field({}, description="Kinds of lines described here, by name.")
+    own: dict[str, LinkProfile] = Field({}, description="Kinds of links defined here, by name.")
 
     def profile(self, name: str) -> LinkProfile:
-        """The kind of line of that name; one described here hides a shipped one."""
+        """The kind of link of that name; one defined here replaces a shipped one."""
         return self.own.get(name) or link_profiles.profiles()[name]
 
     def unknown_names(self) -> list[str]:
-        """Names in ``shares`` that no line has."""
+        """Names in ``shares`` that no kind of link has."""
         return [name for name in self.shares if name not in self.own and name not in link_profiles.profiles()]
 
 
 class Retries(Section):
-    """What a player does about a request that failed for a passing reason."""
+    """How a player repeats a request that failed for a passing reason."""
 
-    tries: int = Field(4, ge=1, le=100, description="Requests in all before giving up.")
+    tries: int = Field(4, ge=1, le=100, description="Tries before giving up.")
     pause_s: float = Field(0.25, ge=0, le=60, description="Before the second try.")
     growth: float = Field(
         2.0,
         ge=1,
         le=10,
-        description="Each pause is so many times the one before. With 1 and no jitter all come again at once: the herd.",
+        description="Each pause is so many times the one before. With 1 and no jitter all players retry at the same time (a thundering herd).",
     )
     max_pause_s: float = Field(8.0, gt=0, le=3_600, description="Longest pause.")
     jitter: float = Field(
-        0.5, ge=0, le=1, description="Each pause is longer or shorter by up to this share, by chance."
+        0.5, ge=0, le=1, description="Each pause is randomly longer or shorter by up to this share."
     )
 
 
 class Behaviours(Section):
-    """What the players do besides arriving."""
+    """How the players behave."""
 
     shares: Shares = Field(
         {"fighter": 1.0},
         description="Kinds of players with their share: explorer, fighter, camper, rage_quitter, reconnecting, idle, shopper, "
         "crowd, or one of own.",
     )
-    own: dict[str, BehaviourProfile] = Field({}, description="Kinds of players described here, by name.")
+    own: dict[str, BehaviourProfile] = Field({}, description="Kinds of players defined here, by name.")
     rest_s: float = Field(
         2.6,
         ge=0,
         le=60,
-        description="Pause between two bursts of fire: how fast a match is decided. With 2.6 s, one of a hundred players "
-        "lasts about as long as its zone does.",
+        description="Pause between two bursts of fire, which decides how fast a match ends. With 2.6 s, the last of a hundred players "
+        "falls about when the zone has closed.",
     )
     patience_s: float = Field(
-        120.0, gt=0, le=86_400, description="Seconds a player waits for a match before cancelling the ticket."
+        120.0,
+        gt=0,
+        le=86_400,
+        description="Seconds that a player waits for a match before cancelling the ticket.",
     )
     matches: float = Field(
         1.0,
         ge=1,
         le=100,
-        description="Matches a player plays in a session, on average: after each one goes on with the probability 1 − 1 / this "
-        "(the rest is churn).",
+        description="Mean matches of a player's session: after each match they continue with the probability 1 − 1 / this.",
     )
-    think_s: float = Field(
-        3.0, ge=0, le=3_600, description="Seconds between two matches of a session, on average."
-    )
+    think_s: float = Field(3.0, ge=0, le=3_600, description="Mean seconds between two matches of a session.")
     retries: Retries = Retries()
 
     def profile(self, name: str) -> BehaviourProfile:
-        """The kind of player of that name; one described here hides a shipped one."""
+        """The kind of player of that name; one defined here replaces a shipped one."""
         return self.own.get(name) or behaviour_profiles.profiles()[name]
 
     def unknown_names(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""The players of a scenario, drawn before anything starts: when each arrives, where each lives, how good each is, and more."""
+"""The players of a scenario, drawn before a run: when each arrives, where each lives, how good each is, and more."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from loadtest.scenario.regions import regions
 
 # Ratings are cut off here: OpenSkill's scale has no use for one of −20.
 SKILL_LIMITS = (0.0, 60.0)
-CURVE_POINTS = 4_096  # of a curve that has no inverse in closed form: a launch of an hour to a second
+CURVE_POINTS = 4_096  # of a curve without an inverse in closed form: resolves a launch of an hour to a second
 CURVE_POINTS_A_DAY = 1_440
 
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """All players of a run, a structure of arrays, in order of arrival; the members of a party stand together.
+    """All players of a run: a structure of arrays in the order of arrival; members of a party are neighbours.
 
     Attributes:
-        arrives_s: float64[n], seconds after the start at which the player means to press Play.
+        arrives_s: float64[n], seconds after the start at which the player means to queue.
         location: int64[n], index into ``locations``.
         skill: float64[n], true skill on OpenSkill's scale.
         party: int64[n], the number of the player's party, from 0 in order of arrival.
@@ -66,8 +66,8 @@ class Population:
 def draw_population(scenario: Scenario) -> Population:
     """Draw the players of a scenario. The same scenario gives the same players.
 
-    Each property has its own random stream, so that a change of one curve leaves the others as they were. Where a party lives, when
-    it comes and what it plays is drawn once for all its members.
+    Each property has its own random stream, so that a change of one curve leaves the others as they were. Where a party
+    lives, when it arrives and what it plays is drawn once for all its members.
     """
     count = scenario.players.count
     streams = [np.random.default_rng(child) for child in np.random.SeedSequence(scenario.seed).spawn(10)]
@@ -96,7 +96,7 @@ def draw_population(scenario: Scenario) -> Population:
 
 
 def party_sizes(count: int, shares: dict[int, float], rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Sizes of the parties that ``count`` players come in, shuffled; players who are left over from a size come alone.
+    """Sizes of the parties of ``count`` players, shuffled; players who do not fill a party of their size are alone.
 
     Args:
         shares: size of a party → share of the players.
@@ -111,7 +111,7 @@ def party_sizes(count: int, shares: dict[int, float], rng: np.random.Generator) 
 
 
 def exact_shares(count: int, shares: Sequence[float]) -> list[int]:
-    """Split ``count`` by ``shares`` so that the parts sum to it and none is off by one or more (largest remainders)."""
+    """Split ``count`` by ``shares``: the parts sum to it, and each is less than one away from its share (largest remainders)."""
     quotas = [count * share for share in shares]
     parts = [math.floor(quota + 1e-9) for quota in quotas]
     by_remainder = sorted(range(len(shares)), key=lambda index: parts[index] - quotas[index])
@@ -121,7 +121,7 @@ def exact_shares(count: int, shares: Sequence[float]) -> list[int]:
 
 
 def _dealt(count: int, shares: Sequence[float], rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Which of the shares each of ``count`` falls to: exactly so many each, shuffled."""
+    """int64[count]: the index of a share for each, in exactly these shares, shuffled."""
     total = math.fsum(shares)
     parts = exact_shares(count, [share / total for share in shares])
     return rng.permutation(np.repeat(np.arange(len(shares)), parts))
@@ -130,8 +130,8 @@ def _dealt(count: int, shares: Sequence[float], rng: np.random.Generator) -> npt
 def arrival_times_s(arrivals: Arrivals, count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Seconds after the start at which ``count`` independent players arrive, in order.
 
-    A Poisson process that is known to have brought ``count`` players by its end has placed them independently, by its rate: each
-    is the inverse of the share arrived by then, at a uniform number.
+    The arrivals of a Poisson process, given their number, are independent with a density in proportion to its rate: each is
+    the inverse of the cumulative share at a uniform number.
     """
     uniform = np.sort(rng.random(count))
     match arrivals:
@@ -155,7 +155,7 @@ def arrival_times_s(arrivals: Arrivals, count: int, rng: np.random.Generator) ->
 def _inverse(
     at_s: npt.NDArray[np.float64], arrived: npt.NDArray[np.float64], uniform: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """When so much of all has arrived, from a table of how much has arrived by when."""
+    """The times at which these shares have arrived, from a table of the cumulative arrivals."""
     if arrived[-1] <= 0.0:  # all at once
         return np.zeros(len(uniform))
     return np.interp(uniform, arrived / arrived[-1], at_s)

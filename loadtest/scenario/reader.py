@@ -1,4 +1,4 @@
-"""Reading a scenario file: YAML in, a checked Scenario out, or every mistake with its line and path."""
+"""Reads scenario files: YAML in, a checked Scenario out, or every mistake with its line and path."""
 
 from __future__ import annotations
 
@@ -21,8 +21,19 @@ SHIPPED = Path(__file__).parent / "scenarios"
 MAX_BYTES = 1_000_000  # a scenario is a page of text; this only keeps a wrong file from being read whole
 
 
+def scenario_path(name: str) -> Path:
+    """The file of a scenario: of the shipped one of that name, unless a file of that name exists. It need not exist."""
+    shipped = SHIPPED / f"{name}.yaml"
+    return shipped if shipped.exists() and not Path(name).exists() else Path(name)
+
+
+def shipped_names() -> list[str]:
+    """The names of the shipped scenarios, sorted."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
 def load_scenario(path: Path) -> Scenario:
-    """Read and check a scenario file. Raises ScenarioError with everything that is wrong in it."""
+    """Read and check a scenario file. Raises ScenarioError with every mistake in it."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -43,7 +54,7 @@ def parse_scenario(text: str | bytes, source: str) -> Scenario:
         root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
             raise ScenarioError(
-                source, [Mistake(1, "", "a scenario is a mapping: name, players, arrivals, match …")]
+                source, [Mistake(1, "", "a scenario is a mapping: name, players, arrivals, modes …")]
             )
         mistakes = _repeated_keys(root)
         content = loader.construct_document(root)
@@ -66,7 +77,7 @@ def parse_scenario(text: str | bytes, source: str) -> Scenario:
     scenario, found = _validate(content, source)
     mistakes += [_mistake(root, item) for item in found]
     reported = {mistake.path for mistake in mistakes}
-    scenario = scenario or _stood_in(content, found, source)
+    scenario = scenario or _validate_with_placeholders(content, found, source)
     if scenario is not None:
         mistakes += [
             Mistake(_line(root, path), _dotted(path), message)
@@ -86,7 +97,7 @@ def _validate(content: Any, source: str) -> tuple[Scenario | None, list[Any]]:
         return None, list(error.errors(include_url=False))
 
 
-# Values in the place of those that are missing or wrong, so that what sections say of each other is checked all the same.
+# Values for those that are missing or wrong, so that contradictions between sections are found all the same.
 PLACEHOLDERS: dict[str, Any] = {
     "name": "scenario",
     "count": 1,
@@ -103,20 +114,20 @@ PLACEHOLDERS: dict[str, Any] = {
 REPAIRS = 3  # what is wrong may hide behind what was wrong: the sum of shares behind a share
 
 
-def _stood_in(content: Any, found: list[Any], source: str) -> Scenario | None:
+def _validate_with_placeholders(content: Any, found: list[Any], source: str) -> Scenario | None:
     """The scenario with stand-ins for what is wrong in it; None where it cannot be had even so."""
     content = copy.deepcopy(content)
     for _ in range(REPAIRS):
         for item in found:
             with contextlib.suppress(KeyError, IndexError, TypeError):
-                _stand_in(content, _path(item))
+                _put_placeholder(content, _path(item))
         scenario, found = _validate(content, source)
         if scenario is not None:
             return scenario
     return None
 
 
-def _stand_in(content: Any, path: list[Any]) -> None:
+def _put_placeholder(content: Any, path: list[Any]) -> None:
     *way, last = path
     section: Any = content
     for part in way:
@@ -132,7 +143,7 @@ def _stand_in(content: Any, path: list[Any]) -> None:
 
 
 def _path(item: Any) -> list[Any]:
-    """Where in the file one of pydantic's errors is: without the names of the variants, and with the key that tells them apart."""
+    """The path in the file of one of pydantic's errors: without names of variants, with the key that distinguishes them."""
     path = [part for part in item["loc"] if part != "[key]"]
     if path[:1] == ["arrivals"]:
         path = path[:1] + [part for part in path[1:2] if part not in CURVES] + path[2:]
@@ -148,7 +159,7 @@ def _dotted(path: Sequence[Any]) -> str:
 
 
 def _mistake(root: yaml.Node, item: Any) -> Mistake:
-    """One of pydantic's errors, in our words, at the line of the deepest node on its path."""
+    """One of pydantic's errors in plain words, at the line of the deepest node on its path."""
     path = _path(item)
     message = str(item["msg"]).removeprefix("Value error, ")
     match item["type"]:
@@ -212,7 +223,7 @@ def _repeated_keys(root: yaml.Node) -> list[Mistake]:
     stack: list[tuple[yaml.Node, str]] = [(root, "")]
     while stack:
         node, path = stack.pop()
-        if id(node) in seen_nodes:  # an alias; it may even lead back to its own anchor
+        if id(node) in seen_nodes:  # an alias, which may lead back to its own anchor
             continue
         seen_nodes.add(id(node))
         if isinstance(node, yaml.MappingNode):

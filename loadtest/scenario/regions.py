@@ -1,7 +1,7 @@
-"""Where players are, and how far that is from each fleet: published round-trip times between 50 cloud regions.
+"""Distances between players and fleets: published round-trip times between 50 cloud regions.
 
-``data/region_rtt.csv`` holds medians in milliseconds, rows sources, columns destinations. Names become slugs: lower case,
-spaces to dashes. Three kinds of cell are empty, and each means something else:
+``data/region_rtt.csv`` holds medians in milliseconds; rows are sources, columns destinations. Names become slugs: lower case,
+spaces to dashes. Three kinds of cells are empty:
 
 - a region to itself: never published. Assumed ``SAME_REGION_RTT_MS``.
 - one direction only (10 pairs): the other direction is used; where both are published they differ by 0.7 ms on average, 6 at most.
@@ -49,7 +49,7 @@ class RegionTable:
 
     @classmethod
     def read(cls, path: Path) -> RegionTable:
-        """Read a table in the layout of region_rtt.csv, and fill in what the module's docstring says."""
+        """Read a table in the layout of region_rtt.csv, and fill its empty cells as the module's docstring says."""
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = csv.reader(file)
         columns = [slug(name) for name in header[1:]]

@@ -1,4 +1,4 @@
-"""What every section of a scenario has in common, and the kinds of values that several of them use."""
+"""What the sections of a scenario have in common: their base class, kinds of values, and files that they name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FOLDER = "folder"  # key of the validation context: the folder of the scenario's
 
 
 class Section(BaseModel):
-    """A mapping of a scenario file: no key that it does not know, no text where a number belongs, nothing infinite."""
+    """A mapping of a scenario file. It refuses unknown keys, text where a number belongs, and infinite numbers."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -44,7 +44,7 @@ PartyShares = Annotated[
 
 
 def file_beside(name: str, context: Any) -> Path:
-    """The path of a file that a scenario names, from the scenario's own folder. Raises ValueError where there is none."""
+    """The path of a file that a scenario names, relative to its own folder. Raises ValueError where there is none."""
     folder = context.get(FOLDER) if isinstance(context, Mapping) else None
     path = Path(folder or ".", name)
     if not path.is_file():

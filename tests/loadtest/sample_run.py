@@ -55,7 +55,7 @@ def sample_counters(**changes: int) -> BackendCounters:
 
     return BackendCounters(
         matchmaker=book(queued=200, matched=200, cancelled=0, expired=0, failed=0, searching=0, matches=2)
-        | book(requeued=0, resumed=0, unclaimed=0, aged=0),
+        | book(requeued=0, reclaimed=0, abandoned=0, backdated=0),
         fleet=book(matches_started=2, matches_ended=2, matches_failed=0, kills=180),
         meta=book(checkouts=200, commits=200, open=0, writebehind_depth=0),
         rewards=book(kills_applied=180, lag=0),

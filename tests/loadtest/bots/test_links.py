@@ -8,10 +8,10 @@ from loadtest.bots.links import (
     CONGESTED,
     DELIVERED,
     DUPLICATED,
+    IN_FLIGHT,
     LOST,
     OVERFLOWED,
     SENT,
-    UNDER_WAY,
     LinkQueue,
     link_pop,
     link_push,
@@ -73,7 +73,7 @@ def test_the_queue_does_what_a_sorted_list_does(steps: list[Step], seeds: list[i
                     bytes(queue.payload[slot, : queue.slots[slot]["length"]]),
                 ) == expected
     counts = queue.counts
-    assert counts[UNDER_WAY] == len(naive.under_way)
+    assert counts[IN_FLIGHT] == len(naive.under_way)
     assert (counts[SENT], counts[LOST], counts[OVERFLOWED], counts[DELIVERED]) == (
         naive.sent,
         naive.lost,
@@ -87,7 +87,7 @@ def _arrivals_s(queue: LinkQueue, datagrams: int) -> np.ndarray[tuple[int], np.d
     """How long each datagram that was not lost was under way, all sent at 0."""
     for number in range(datagrams):
         link_push(queue, 0, np.frombuffer(number.to_bytes(8, "big"), np.uint8), 8, 0.0)
-    return np.sort(queue.heap["due_s"][: queue.counts[UNDER_WAY]])
+    return np.sort(queue.heap["due_s"][: queue.counts[IN_FLIGHT]])
 
 
 def test_a_link_has_the_delay_jitter_and_loss_it_was_given() -> None:
@@ -115,9 +115,9 @@ def test_the_same_seed_gives_each_link_the_same_fate_whatever_the_others_send() 
         records.append(link_push(alone, 0, datagram, 8, 0.0))
         link_push(crowded, 1, datagram, 8, 0.0)
         assert link_push(crowded, 0, datagram, 8, 0.0) == records[-1]
-    under_way = crowded.heap[: crowded.counts[UNDER_WAY]]
+    under_way = crowded.heap[: crowded.counts[IN_FLIGHT]]
     of_link_0 = under_way["due_s"][crowded.slots["link"][under_way["slot"]] == 0]
-    assert sorted(of_link_0) == sorted(alone.heap["due_s"][: alone.counts[UNDER_WAY]])
+    assert sorted(of_link_0) == sorted(alone.heap["due_s"][: alone.counts[IN_FLIGHT]])
 
 
 def test_datagrams_that_arrive_together_keep_their_order() -> None:
@@ -148,7 +148,7 @@ def test_a_bottleneck_lets_through_what_it_can_and_drops_the_rest() -> None:
     _set(queue, 0, {"bytes_s": 64_000.0, "buffer_s": 0.05})  # half of what is sent: 128 bytes a millisecond
     for number in range(datagrams):
         link_push(queue, 0, np.zeros(100, np.uint8), 100, number * gap_s)
-    due_s = np.sort(queue.heap["due_s"][: queue.counts[UNDER_WAY]])
+    due_s = np.sort(queue.heap["due_s"][: queue.counts[IN_FLIGHT]])
     assert queue.counts[LOST] == queue.counts[CONGESTED]
     assert np.allclose(np.diff(due_s)[100:], 0.002)
     assert due_s[-1] <= datagrams * gap_s + 0.05 + 0.002

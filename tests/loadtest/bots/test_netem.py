@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from loadtest.bench import netem as bench
-from loadtest.bench.errors import BenchError
+from loadtest.bench import simulation_checks
 from loadtest.bots import netem
+from loadtest.errors import BenchError
 from loadtest.scenario.link_profiles import Burst, LinkProfile, profiles
 
 
@@ -33,7 +33,7 @@ def test_our_own_lines_are_measured_as_the_kernels_are() -> None:
 def test_where_the_kernels_emulation_cannot_be_had_it_is_said_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1_000)
     with pytest.raises(BenchError, match="netem needs root"):
-        bench.run()
+        simulation_checks.run_netem()
 
 
 @pytest.mark.parametrize("name", ["wifi", "train"])

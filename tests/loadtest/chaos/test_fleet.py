@@ -33,9 +33,8 @@ from dedicated_server.fleet.client import (
     NoServerReadyError,
 )
 from launchday.engines import free_port
-from launchday.engines.stack import environment
 from launchday.identity import Signer
-from launchday.settings import Settings
+from launchday.settings import Settings, environment
 from tests.dedicated_server.fleet.conftest import HERE as STAND_IN
 from tests.dedicated_server.fleet.conftest import REGION, free_port_range
 

@@ -8,14 +8,14 @@ import pytest
 
 from loadtest.bench.matchmaker import queue_chaos
 from loadtest.bench.matchmaker.queue_chaos import Audit, audit
-from matchmaker.client import Assignment, TicketStatus
+from matchmaker.client import Assignment, TicketView
 
 pytestmark = pytest.mark.timeout(300)  # where no kernel has been compiled yet, they all are
 
 
-def assigned(ticket: str, match: str, entity: int = 0) -> TicketStatus:
+def assigned(ticket: str, match: str, entity: int = 0) -> TicketView:
     seat = Assignment(match, "west-europe", "127.0.0.1", 7000, "", 0, entity)
-    return TicketStatus(ticket, "assigned", None, seat)
+    return TicketView(ticket, "assigned", None, seat)
 
 
 def test_killed_directors_and_a_killed_cache_cost_no_ticket_no_player_and_no_server() -> None:
@@ -48,7 +48,7 @@ def test_killed_directors_and_a_killed_cache_cost_no_ticket_no_player_and_no_ser
     ],
 )
 def test_the_audit_sees_what_is_wrong(
-    told: dict[str, tuple[int, TicketStatus]], stored: dict[str, str | None], allocated: list[str], fault: str
+    told: dict[str, tuple[int, TicketView]], stored: dict[str, str | None], allocated: list[str], fault: str
 ) -> None:
     found = audit(told, stored, allocated)
     assert {each.name: len(getattr(found, each.name)) for each in fields(Audit)} == {

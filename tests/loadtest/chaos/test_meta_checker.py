@@ -28,10 +28,10 @@ async def evidence(
 ) -> AsyncIterator[Evidence]:
     """What a short, quiet load leaves behind. Whatever a test plants in the store is rolled back, so nothing is guarded."""
     await catalogue.put(store, [CRATE])
-    clock, path = Clock(), tmp_path / "journal.jsonl"
+    clock, path = Clock(), tmp_path / "operations.jsonl"
     async with running(settings.model_copy(update={"requests_per_player_s": 0.0}), clock) as backend:
-        with OperationLog(path) as journal:
-            load = MetaLoad(backend.client, journal, seed=3)
+        with OperationLog(path) as operations:
+            load = MetaLoad(backend.client, operations, seed=3)
             await load.log_in()
             for _ in range(6):
                 await load.change_loadout(load.logins[0])
@@ -51,12 +51,14 @@ async def evidence(
 
 async def test_nothing_is_found_where_nothing_is_wrong(evidence: Evidence) -> None:
     assert await check(evidence) == {}
-    counts = meta_checker.summary(evidence.journal)
-    assert all(counts[op] for op in ("dress", "look", "buy", "grant", "checkout", "commit")), counts
+    counts = meta_checker.summary(evidence.operations)
+    assert all(counts[op] for op in ("set_loadout", "read_profile", "buy", "grant", "checkout", "commit")), (
+        counts
+    )
 
 
 def last(evidence: Evidence, op: str) -> Operation:
-    return list(select_operations(evidence.journal, op, "ack"))[-1]
+    return list(select_operations(evidence.operations, op, "ack"))[-1]
 
 
 STORE_FAULTS = {
@@ -147,29 +149,29 @@ async def test_a_fault_planted_in_the_store_is_found(evidence: Evidence) -> None
 
 
 async def test_a_version_that_went_back_before_a_clients_eyes_is_found(evidence: Evidence) -> None:
-    journal = copy.deepcopy(evidence.journal)
-    looked = list(select_operations(journal, "look", "ack"))[-1]
+    operations = copy.deepcopy(evidence.operations)
+    looked = list(select_operations(operations, "read_profile", "ack"))[-1]
     looked["version"] -= 1
-    assert "versions_only_grow" in await check(Evidence(journal, evidence.store, evidence.cache))
+    assert "versions_only_grow" in await check(Evidence(operations, evidence.store, evidence.cache))
 
 
 async def test_one_version_of_two_skins_is_found(evidence: Evidence) -> None:
-    journal = copy.deepcopy(evidence.journal)
-    list(select_operations(journal, "look", "ack"))[-1]["skin"] = "another"
-    assert "versions_only_grow" in await check(Evidence(journal, evidence.store, evidence.cache))
+    operations = copy.deepcopy(evidence.operations)
+    list(select_operations(operations, "read_profile", "ack"))[-1]["skin"] = "another"
+    assert "versions_only_grow" in await check(Evidence(operations, evidence.store, evidence.cache))
 
 
 async def test_one_key_with_two_purchases_is_found(evidence: Evidence) -> None:
     told = last(evidence, "buy")
-    journal = [*evidence.journal, {**told, "purchase": "00000000-0000-4000-8000-000000000001"}]
-    assert "purchases_happened_once" in await check(Evidence(journal, evidence.store, evidence.cache))
+    operations = [*evidence.operations, {**told, "purchase": "00000000-0000-4000-8000-000000000001"}]
+    assert "purchases_happened_once" in await check(Evidence(operations, evidence.store, evidence.cache))
 
 
 async def test_a_refund_that_was_told_and_not_made_is_found(evidence: Evidence) -> None:
     lost = {"at": 1, "op": "refund", "phase": "ack", "player": 7, "purchase": "no-such-purchase"}
-    journal = [*evidence.journal, lost]
+    operations = [*evidence.operations, lost]
     assert "refunds_and_grants_happened_once" in await check(
-        Evidence(journal, evidence.store, evidence.cache)
+        Evidence(operations, evidence.store, evidence.cache)
     )
 
 
@@ -177,7 +179,7 @@ async def test_a_fence_that_went_back_and_a_stale_one_that_was_taken_are_found(e
     told = last(evidence, "commit")
     asked = next(
         line["at"]
-        for line in select_operations(evidence.journal, "commit", "ask")
+        for line in select_operations(evidence.operations, "commit", "ask")
         if line["match"] == told["match"]
     )
     match = "00000000-0000-4000-8000-000000000002"
@@ -188,7 +190,9 @@ async def test_a_fence_that_went_back_and_a_stale_one_that_was_taken_are_found(e
     ]
     wrong = await check(
         Evidence(
-            sorted([*evidence.journal, *newer], key=lambda line: line["at"]), evidence.store, evidence.cache
+            sorted([*evidence.operations, *newer], key=lambda line: line["at"]),
+            evidence.store,
+            evidence.cache,
         )
     )
     assert "no_stale_fence_was_accepted" in wrong
@@ -197,7 +201,7 @@ async def test_a_fence_that_went_back_and_a_stale_one_that_was_taken_are_found(e
         {"at": later, "phase": "ask", **taken_over},
         {"at": later + 1, "phase": "ack", "fence": told["fence"] - 1, **taken_over},
     ]
-    wrong = await check(Evidence([*evidence.journal, *older], evidence.store, evidence.cache))
+    wrong = await check(Evidence([*evidence.operations, *older], evidence.store, evidence.cache))
     assert "fences_grow_and_leases_exclude" in wrong
 
 
@@ -217,7 +221,7 @@ def test_every_rule_is_tried_with_a_planted_fault() -> None:
 async def test_the_checker_is_a_program_that_says_by_its_exit_code(
     settings: Settings, store: asyncpg.Connection, tmp_path: Path
 ) -> None:
-    path = tmp_path / "journal.jsonl"
+    path = tmp_path / "operations.jsonl"
     path.touch()
 
     async def run() -> tuple[int | None, bytes]:

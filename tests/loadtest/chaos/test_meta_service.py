@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.chaos.__main__ import run_chaos
+from loadtest.chaos.meta import run_chaos
 from loadtest.chaos.meta_backend import TARGETS
 
 
@@ -14,4 +14,4 @@ from loadtest.chaos.meta_backend import TARGETS
 def test_nothing_is_lost_doubled_or_out_of_date_whoever_is_killed(tmp_path: Path) -> None:
     found = run_chaos(TARGETS, 1, 7, tmp_path)
     assert found["wrong"] == {}
-    assert all(found["acknowledged"][op] for op in ("dress", "buy", "checkout", "commit"))
+    assert all(found["acknowledged"][op] for op in ("set_loadout", "buy", "checkout", "commit"))

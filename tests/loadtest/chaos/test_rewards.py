@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from loadtest.chaos import rewards
+from loadtest.chaos import rewards, rewards_run
 from loadtest.chaos.rewards import is_right
 from tests.optional import needs
 
@@ -47,4 +47,4 @@ def test_an_outcome_with_anything_lost_twice_or_left_over_is_not_right() -> None
 
 
 def test_broken_records_are_each_unlike_the_others() -> None:
-    assert len(set(rewards.broken_records(50, random.Random(1)))) == 50
+    assert len(set(rewards_run.broken_records(50, random.Random(1)))) == 50

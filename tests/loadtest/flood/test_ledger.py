@@ -48,22 +48,22 @@ def test_a_ticket_may_end_in_any_way_but_must_end(end: str) -> None:
     assert ledger(**{"matched": 195, end: 5}).balanced
 
 
-@pytest.mark.parametrize(("resumed", "unclaimed"), [(10, 0), (7, 0), (7, 3), (7, 2)])
+@pytest.mark.parametrize(("reclaimed", "abandoned"), [(10, 0), (7, 0), (7, 3), (7, 2)])
 def test_tickets_that_players_of_lost_matches_do_not_come_back_for_are_counted(
-    resumed: int, unclaimed: int
+    reclaimed: int, abandoned: int
 ) -> None:
-    again = {"requeued": 10, "resumed": resumed, "unclaimed": unclaimed, "expired": unclaimed}
-    counts = {"queued": 210, "matched": 200 + resumed, **again}
-    assert ledger(200 + resumed, **counts).balanced
-    assert unbalanced(ledger(200 + resumed - 1, **counts)) == {"players": 1}
-    assert unbalanced(ledger(200 + resumed, **{**counts, "matched": 199 + resumed})) == {"players": 1}
+    again = {"requeued": 10, "reclaimed": reclaimed, "abandoned": abandoned, "expired": abandoned}
+    counts = {"queued": 210, "matched": 200 + reclaimed, **again}
+    assert ledger(200 + reclaimed, **counts).balanced
+    assert unbalanced(ledger(200 + reclaimed - 1, **counts)) == {"players": 1}
+    assert unbalanced(ledger(200 + reclaimed, **{**counts, "matched": 199 + reclaimed})) == {"players": 1}
 
 
 def test_a_difference_fails_the_run_and_says_so() -> None:
     good, bad = sample_outcome(), sample_outcome(kills_applied=179)
     assert good.passed
     assert not bad.passed
-    assert bad.verdict == "Failed: ledger lines off 1 (limit 0)."
+    assert bad.verdict == "Failed: unbalanced ledger lines 1 (limit 0)."
     assert run_as_json(bad)["ledger"]["balanced"] is False
 
 

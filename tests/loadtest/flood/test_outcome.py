@@ -36,7 +36,7 @@ def test_the_json_says_what_a_check_asks_for(tmp_path: Path) -> None:
 def test_a_saturated_generator_fails_the_run_and_is_said() -> None:
     saturated = sample_outcome(saturated=True)
     assert not saturated.passed
-    assert "generator saturated: the swarm's steps began 30.0 ms late (p99)" in saturated.verdict
+    assert "generator saturated: the bots' steps began 30.0 ms late (p99)" in saturated.verdict
 
 
 def test_a_player_lost_by_the_bots_count_or_by_the_servers_count_is_lost() -> None:
@@ -79,7 +79,7 @@ def test_the_summary_shows_verdict_ledger_and_objectives(run: RunOutcome) -> Non
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert run.verdict in text
-    for words in ("tour, seed 20261123", "180 counted in the servers", "tick p99", "west-europe"):
+    for words in ("tour, seed 20261123", "180 counted by game servers", "tick p99", "west-europe"):
         assert words in text
     assert ("off by 199" in text) == (not run.ledger.balanced)
 

@@ -13,22 +13,24 @@ from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_TIME
 from dedicated_server.protocol.connect_token import ConnectTokenError
 from loadtest.bots.session import PlayerLink, SessionStatistics, SessionStatus
 from loadtest.bots.step import DIED, MATCH_OVER
-from loadtest.players import journey
-from loadtest.players.backend_client import BackendRefusedError, BackendUnavailableError, PlayerLogin
-from loadtest.players.journey import RunContext, run_player
+from loadtest.errors import BackendRefusedError, BackendUnavailableError
+from loadtest.players import game_session, journey
+from loadtest.players.backend_client import PlayerLogin
+from loadtest.players.journey import run_player
 from loadtest.players.parties import BotParties, BotParty
 from loadtest.players.player_records import PlayerRecords, PlayerState
 from loadtest.players.requests import RequestLog
+from loadtest.players.run_context import RunContext
 from loadtest.scenario.link_profiles import profiles
 from loadtest.scenario.model import Scenario
 from loadtest.scenario.players import Behaviours, Retries
 from loadtest.scenario.population import draw_population
 from loadtest.scenario.reader import SHIPPED, load_scenario
-from matchmaker.client import Assignment, TicketStatus
+from matchmaker.client import Assignment, TicketView
 
 BOT = 0
 NO_PAUSES = {"tries": 4, "pause_s": 0.001}
-ASSIGNED = TicketStatus(
+ASSIGNED = TicketView(
     "t-1",
     "assigned",
     None,
@@ -36,14 +38,14 @@ ASSIGNED = TicketStatus(
 )
 
 
-class FakeLobby:
+class FakeBackend:
     """A reliable lane that answers what the test says, and notes what it was asked."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.failures: dict[str, list[Exception]] = {}
-        self.end: TicketStatus | None = ASSIGNED
-        self.cancelled = TicketStatus("t-1", "cancelled", None, None)
+        self.end: TicketView | None = ASSIGNED
+        self.cancelled = TicketView("t-1", "cancelled", None, None)
         self.latencies_ms: Mapping[str, float] = {}
         self.client_keys: list[str] = []
         self.made_of_the_old: str | None = None
@@ -76,7 +78,7 @@ class FakeLobby:
         self.latencies_ms = latencies_ms
         return "t-1"
 
-    async def wait(self, token: str, ticket_id: str) -> TicketStatus:
+    async def wait(self, token: str, ticket_id: str) -> TicketView:
         self._ask("wait")
         if self.end is None:
             await asyncio.Event().wait()
@@ -87,7 +89,7 @@ class FakeLobby:
         self._ask("requeued")
         return self.made_of_the_old
 
-    async def cancel(self, token: str, ticket_id: str) -> TicketStatus:
+    async def cancel(self, token: str, ticket_id: str) -> TicketView:
         self._ask("cancel")
         return self.cancelled
 
@@ -97,7 +99,7 @@ class FakeSwarm:
 
     def __init__(self, *circumstances: int) -> None:
         self.circumstances = circumstances
-        self.line: PlayerLink | None = None
+        self.link: PlayerLink | None = None
         self.left = 0
         self.failure: Exception | None = None
         self._telling: asyncio.Task[None] | None = None
@@ -106,11 +108,11 @@ class FakeSwarm:
         self.joins_before_the_end = 1  # the ones before only connect
         self._joins = 0
 
-    async def join(self, bot: int, connect_token: bytes, line: PlayerLink) -> SessionStatus:
+    async def join(self, bot: int, connect_token: bytes, link: PlayerLink) -> SessionStatus:
         assert connect_token == b"token"
         if self.failure is not None:
             raise self.failure
-        self.line = line
+        self.link = link
         told = SessionStatus()
 
         self._joins += 1
@@ -140,7 +142,7 @@ PLAYS_TO_THE_END = (CLIENT_CONNECTED, CLIENT_CONNECTED | MATCH_OVER)
 DIES_THEN_ENDS = (CLIENT_CONNECTED, CLIENT_CONNECTED | DIED, CLIENT_CONNECTED | DIED | MATCH_OVER)
 
 
-def trip_of(lobby: FakeLobby, swarm: FakeSwarm, **bots: object) -> RunContext:
+def context_of(backend: FakeBackend, swarm: FakeSwarm, **bots: object) -> RunContext:
     scenario: Scenario = load_scenario(SHIPPED / "smoke.yaml")
     kind = {"after_death": bots.pop("after_death", "leave")}
     behaviours: dict[str, object] = {
@@ -158,7 +160,7 @@ def trip_of(lobby: FakeLobby, swarm: FakeSwarm, **bots: object) -> RunContext:
         scenario=scenario,
         population=population,
         records=PlayerRecords(population.arrives_s),
-        backend=lobby,
+        backend=backend,
         swarm=swarm,
         latencies_ms=[{"west-europe": 18.0, "east-us": 101.0}, {"west-europe": 99.0, "east-us": 18.0}],
         clock=lambda: time.monotonic() - start_s,
@@ -169,12 +171,12 @@ def trip_of(lobby: FakeLobby, swarm: FakeSwarm, **bots: object) -> RunContext:
 
 
 async def test_a_player_goes_all_the_way_and_every_stage_is_noted() -> None:
-    lobby, swarm = FakeLobby(), FakeSwarm(*PLAYS_TO_THE_END)
-    context = trip_of(lobby, swarm)
+    backend, swarm = FakeBackend(), FakeSwarm(*PLAYS_TO_THE_END)
+    context = context_of(backend, swarm)
     await run_player(context, BOT)
     records = context.records
     assert records.state[BOT] == PlayerState.DONE
-    assert lobby.asked == ["log_in", "open_ticket", "wait"]
+    assert backend.asked == ["log_in", "open_ticket", "wait"]
     stages = [
         records.intended_s,
         records.arrived_s,
@@ -192,15 +194,15 @@ async def test_a_player_goes_all_the_way_and_every_stage_is_noted() -> None:
 
 
 async def test_the_link_is_that_of_the_players_place_to_the_matchs_region() -> None:
-    lobby, swarm = FakeLobby(), FakeSwarm(*PLAYS_TO_THE_END)
-    context = trip_of(lobby, swarm)
+    backend, swarm = FakeBackend(), FakeSwarm(*PLAYS_TO_THE_END)
+    context = context_of(backend, swarm)
     await run_player(context, BOT)
     between = context.latencies_ms[context.population.location[BOT]]
     expected = {
         region: rtt_ms + 16.0 for region, rtt_ms in between.items()
     }  # cable, and its queues both ways
-    assert lobby.latencies_ms == expected
-    assert swarm.line == PlayerLink(rtt_ms=expected["east-us"], profile=profiles()["cable"], region="east-us")
+    assert backend.latencies_ms == expected
+    assert swarm.link == PlayerLink(rtt_ms=expected["east-us"], profile=profiles()["cable"], region="east-us")
 
 
 @pytest.mark.parametrize(("after_death", "circumstances_used"), [("leave", 2), ("watch", 3)])
@@ -208,7 +210,7 @@ async def test_the_dead_leave_or_watch_as_the_scenario_says(
     after_death: str, circumstances_used: int
 ) -> None:
     swarm = FakeSwarm(*DIES_THEN_ENDS[:circumstances_used])
-    context = trip_of(FakeLobby(), swarm, after_death=after_death)
+    context = context_of(FakeBackend(), swarm, after_death=after_death)
     await run_player(context, BOT)
     assert context.records.state[BOT] == PlayerState.DONE
     assert math.isfinite(context.records.died_s[BOT])
@@ -217,48 +219,48 @@ async def test_the_dead_leave_or_watch_as_the_scenario_says(
 
 @pytest.mark.parametrize("request_", ["log_in", "open_ticket", "wait"])
 async def test_a_passing_failure_is_tried_again(request_: str) -> None:
-    lobby = FakeLobby()
-    lobby.failures[request_] = [BackendUnavailableError("503"), BackendUnavailableError("503")]
-    context = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END))
+    backend = FakeBackend()
+    backend.failures[request_] = [BackendUnavailableError("503"), BackendUnavailableError("503")]
+    context = context_of(backend, FakeSwarm(*PLAYS_TO_THE_END))
     await run_player(context, BOT)
     assert context.records.state[BOT] == PlayerState.DONE
-    assert lobby.asked.count(request_) == 3
+    assert backend.asked.count(request_) == 3
 
 
 @pytest.mark.parametrize(
     "failures", [[BackendRefusedError("422 no region")], [BackendUnavailableError("503")] * 4]
 )
 async def test_a_failure_that_stays_makes_the_player_lost_with_its_reason(failures: list[Exception]) -> None:
-    lobby = FakeLobby()
-    lobby.failures["open_ticket"] = list(failures)
-    context = trip_of(lobby, FakeSwarm())
+    backend = FakeBackend()
+    backend.failures["open_ticket"] = list(failures)
+    context = context_of(backend, FakeSwarm())
     await run_player(context, BOT)
     assert context.records.state[BOT] == PlayerState.LOST
     assert context.records.count_reasons() == {str(failures[0]): 1}
 
 
 async def test_a_player_whose_patience_ends_takes_the_ticket_back() -> None:
-    lobby = FakeLobby()
-    lobby.end = None
-    context = trip_of(lobby, FakeSwarm(), patience_s=0.02)
+    backend = FakeBackend()
+    backend.end = None
+    context = context_of(backend, FakeSwarm(), patience_s=0.02)
     await run_player(context, BOT)
     assert context.records.state[BOT] == PlayerState.CANCELLED
-    assert lobby.asked[-1] == "cancel"
+    assert backend.asked[-1] == "cancel"
 
 
 async def test_a_ticket_taken_back_too_late_is_played() -> None:
-    lobby = FakeLobby()
-    lobby.end, lobby.cancelled = None, ASSIGNED
-    context = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END), patience_s=0.02)
+    backend = FakeBackend()
+    backend.end, backend.cancelled = None, ASSIGNED
+    context = context_of(backend, FakeSwarm(*PLAYS_TO_THE_END), patience_s=0.02)
     await run_player(context, BOT)
     assert context.records.state[BOT] == PlayerState.DONE
 
 
 @pytest.mark.parametrize("end", ["expired", "failed"])
 async def test_a_ticket_that_ends_without_a_match_is_told_with_its_reason(end: str) -> None:
-    lobby = FakeLobby()
-    lobby.end = TicketStatus("t-1", end, "nobody near", None)
-    context = trip_of(lobby, FakeSwarm())
+    backend = FakeBackend()
+    backend.end = TicketView("t-1", end, "nobody near", None)
+    context = context_of(backend, FakeSwarm())
     await run_player(context, BOT)
     assert context.records.state[BOT] == PlayerState.UNMATCHED
     assert context.records.count_reasons() == {f"ticket {end}: nobody near": 1}
@@ -275,7 +277,7 @@ async def test_a_player_whose_sessions_break_queues_again_and_is_lost_when_they_
     circumstances: tuple[int, ...], reason: str
 ) -> None:
     swarm = FakeSwarm(*circumstances)
-    context = trip_of(FakeLobby(), swarm)
+    context = context_of(FakeBackend(), swarm)
     await run_player(context, BOT)
     assert context.records.state[BOT] == PlayerState.LOST
     assert context.records.reason[BOT] == reason
@@ -284,19 +286,19 @@ async def test_a_player_whose_sessions_break_queues_again_and_is_lost_when_they_
 
 
 async def test_a_player_whose_server_died_goes_on_with_the_ticket_that_was_made_of_the_old_one() -> None:
-    lobby = FakeLobby()
-    lobby.made_of_the_old = "t-2"
-    context = trip_of(lobby, FakeSwarm(CLIENT_TIMED_OUT))
+    backend = FakeBackend()
+    backend.made_of_the_old = "t-2"
+    context = context_of(backend, FakeSwarm(CLIENT_TIMED_OUT))
     await run_player(context, BOT)
-    assert lobby.asked[:5] == ["log_in", "open_ticket", "wait", "requeued", "wait"]
-    assert lobby.asked.count("open_ticket") == 1
+    assert backend.asked[:5] == ["log_in", "open_ticket", "wait", "requeued", "wait"]
+    assert backend.asked.count("open_ticket") == 1
     assert context.records.requeues[BOT] == context.records.requeues_with_age[BOT] == journey.MAX_REQUEUES
     assert context.records.tickets == journey.MAX_REQUEUES + 1
 
 
 async def test_a_match_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journey, "OVERTIME_S", 0.02 - 12.0)
-    context = trip_of(FakeLobby(), FakeSwarm(CLIENT_CONNECTED))
+    monkeypatch.setattr(game_session, "OVERTIME_S", 0.02 - 12.0)
+    context = context_of(FakeBackend(), FakeSwarm(CLIENT_CONNECTED))
     await run_player(context, BOT)
     assert context.records.reason[BOT] == "the match never ended"
 
@@ -305,7 +307,7 @@ async def test_a_match_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch) 
 async def test_a_player_who_cannot_join_is_lost(failure: Exception) -> None:
     swarm = FakeSwarm()
     swarm.failure = failure
-    context = trip_of(FakeLobby(), swarm)
+    context = context_of(FakeBackend(), swarm)
     await run_player(context, BOT)
     assert context.records.state[BOT] == PlayerState.LOST
     assert swarm.left == 0
@@ -321,17 +323,17 @@ async def _stopped_when(context: RunContext, ready: Callable[[], bool]) -> None:
 
 
 async def test_stopping_the_run_takes_back_the_ticket_of_who_waits() -> None:
-    lobby = FakeLobby()
-    lobby.end = None
-    context = trip_of(lobby, FakeSwarm())
-    await _stopped_when(context, lambda: "wait" in lobby.asked)
-    assert lobby.asked[-1] == "cancel"
+    backend = FakeBackend()
+    backend.end = None
+    context = context_of(backend, FakeSwarm())
+    await _stopped_when(context, lambda: "wait" in backend.asked)
+    assert backend.asked[-1] == "cancel"
     assert context.records.state[BOT] == PlayerState.CANCELLED
 
 
 async def test_stopping_the_run_lets_who_plays_say_good_bye() -> None:
     swarm = FakeSwarm(CLIENT_CONNECTED)
-    context = trip_of(FakeLobby(), swarm)
+    context = context_of(FakeBackend(), swarm)
     await _stopped_when(context, lambda: context.records.state[BOT] == PlayerState.PLAYING)
     assert swarm.left == 1
     assert context.records.state[BOT] == PlayerState.CANCELLED
@@ -344,7 +346,7 @@ def kind_of(**kind: object) -> dict[str, object]:
 
 async def test_a_rage_quitter_is_gone_without_a_good_bye() -> None:
     swarm = FakeSwarm(CLIENT_CONNECTED)
-    context = trip_of(FakeLobby(), swarm, **kind_of(quits_after_s=0.01))
+    context = context_of(FakeBackend(), swarm, **kind_of(quits_after_s=0.01))
     await run_player(context, BOT)
     assert context.records.state[BOT] == PlayerState.DONE
     assert context.records.quits[BOT] == 1
@@ -354,7 +356,7 @@ async def test_a_rage_quitter_is_gone_without_a_good_bye() -> None:
 async def test_a_player_whose_connection_drops_comes_back_into_the_match() -> None:
     swarm = FakeSwarm(*PLAYS_TO_THE_END)
     swarm.joins_before_the_end = 2
-    context = trip_of(FakeLobby(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
+    context = context_of(FakeBackend(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
     await run_player(context, BOT)
     assert context.records.state[BOT] == PlayerState.DONE
     assert context.records.disconnects[BOT] == context.records.reconnects[BOT] >= 1
@@ -365,13 +367,13 @@ async def test_a_player_whose_connection_drops_comes_back_into_the_match() -> No
 async def test_a_player_who_cannot_come_back_queues_again_unless_the_match_is_over() -> None:
     swarm = FakeSwarm(CLIENT_CONNECTED)
     swarm.later = (CLIENT_TIMED_OUT,)
-    context = trip_of(FakeLobby(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
+    context = context_of(FakeBackend(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
     context.ended_matches.add("m-1")
     await run_player(context, BOT)
     assert (context.records.state[BOT], context.records.requeues[BOT]) == (PlayerState.DONE, 0)
     swarm = FakeSwarm(CLIENT_CONNECTED)
     swarm.later = (CLIENT_TIMED_OUT,)
-    context = trip_of(FakeLobby(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
+    context = context_of(FakeBackend(), swarm, **kind_of(drops_every_s=0.01, away_s=0.0))
     await run_player(context, BOT)
     assert (context.records.state[BOT], context.records.requeues[BOT]) == (
         PlayerState.LOST,
@@ -380,18 +382,18 @@ async def test_a_player_who_cannot_come_back_queues_again_unless_the_match_is_ov
 
 
 async def test_a_shopper_shops_before_queueing() -> None:
-    lobby = FakeLobby()
-    context = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END), **kind_of(shops=2, shop_pause_s=0.0))
+    backend = FakeBackend()
+    context = context_of(backend, FakeSwarm(*PLAYS_TO_THE_END), **kind_of(shops=2, shop_pause_s=0.0))
     await run_player(context, BOT)
-    assert lobby.asked == ["log_in", "shop", "shop", "open_ticket", "wait"]
+    assert backend.asked == ["log_in", "shop", "shop", "open_ticket", "wait"]
 
 
 async def test_a_session_of_several_matches_holds_a_ticket_for_each() -> None:
-    lobby = FakeLobby()
-    context = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END), matches=3.0, think_s=0.001)
+    backend = FakeBackend()
+    context = context_of(backend, FakeSwarm(*PLAYS_TO_THE_END), matches=3.0, think_s=0.001)
     await run_player(context, BOT)
-    assert context.records.tickets == lobby.asked.count("open_ticket") == len(context.records.waits) > 1
-    assert len(set(lobby.client_keys)) == context.records.tickets
+    assert context.records.tickets == backend.asked.count("open_ticket") == len(context.records.waits) > 1
+    assert len(set(backend.client_keys)) == context.records.tickets
 
 
 async def test_without_growth_and_jitter_all_come_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -402,13 +404,13 @@ async def test_without_growth_and_jitter_all_come_again_at_once(monkeypatch: pyt
             slept.append(seconds)
 
         monkeypatch.setattr("loadtest.players.requests.asyncio.sleep", sleep)
-        lobby = FakeLobby()
-        lobby.failures["log_in"] = [BackendUnavailableError("503") for _ in range(3)]
+        backend = FakeBackend()
+        backend.failures["log_in"] = [BackendUnavailableError("503") for _ in range(3)]
         requests = RequestLog()
         rng = np.random.default_rng(3)
         await requests.send(
             "log in",
-            lambda: lobby.log_in("d"),
+            lambda: backend.log_in("d"),
             Retries.model_validate(retries),
             lambda: 0.0,
             lambda: float(rng.random()),
@@ -422,40 +424,40 @@ async def test_without_growth_and_jitter_all_come_again_at_once(monkeypatch: pyt
 
 
 async def test_the_members_of_a_party_queue_as_one_and_those_who_play_alone_do_not() -> None:
-    lobby = FakeLobby()
-    context = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END))
+    backend = FakeBackend()
+    context = context_of(backend, FakeSwarm(*PLAYS_TO_THE_END))
     friends = BotParty("friends", [BOT, 1])
     context.parties.by_player[:2] = [friends, friends]
     await asyncio.gather(*(run_player(context, bot) for bot in (BOT, 1, 2)))
-    assert sorted(lobby.parties, key=str) == [("friends-1", 2), ("friends-1", 2), None]
+    assert sorted(backend.parties, key=str) == [("friends-1", 2), ("friends-1", 2), None]
     assert (context.parties.matched_count, context.parties.whole_count) == (1, 1)
 
 
 async def test_a_party_does_not_wait_for_a_member_who_is_lost_before_it_queues() -> None:
-    lobby = FakeLobby()
-    lobby.failures["log_in"] = [BackendRefusedError("banned")]
-    context = trip_of(lobby, FakeSwarm(*PLAYS_TO_THE_END))
+    backend = FakeBackend()
+    backend.failures["log_in"] = [BackendRefusedError("banned")]
+    context = context_of(backend, FakeSwarm(*PLAYS_TO_THE_END))
     friends = BotParty("friends", [BOT, 1])
     context.parties.by_player[:2] = [friends, friends]
     await asyncio.gather(run_player(context, BOT), run_player(context, 1))
     assert sorted(context.records.state[[BOT, 1]].tolist()) == [PlayerState.DONE, PlayerState.LOST]
-    assert lobby.parties == [None]  # who is left plays alone
+    assert backend.parties == [None]  # who is left plays alone
 
 
 async def test_who_left_a_match_early_queues_again_when_it_is_over_and_saved(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(journey, "SAVED_EVERY_S", 0.001)
-    monkeypatch.setattr(journey, "SAVES_S", 0.0)
-    lobby = FakeLobby()
-    context = trip_of(lobby, FakeSwarm(*DIES_THEN_ENDS[:2]), matches=50.0, think_s=0.001)
+    monkeypatch.setattr(journey, "MATCH_END_POLL_S", 0.001)
+    monkeypatch.setattr(journey, "COMMIT_GRACE_S", 0.0)
+    backend = FakeBackend()
+    context = context_of(backend, FakeSwarm(*DIES_THEN_ENDS[:2]), matches=50.0, think_s=0.001)
     playing = asyncio.create_task(run_player(context, BOT))
     while context.records.state[BOT] != PlayerState.THINKING:  # noqa: ASYNC110 - the journey tells nobody but the records
         await asyncio.sleep(0.001)
     await asyncio.sleep(0.02)
-    assert lobby.asked.count("open_ticket") == 1
+    assert backend.asked.count("open_ticket") == 1
     context.ended_matches.add("m-1")
-    while lobby.asked.count("open_ticket") == 1:  # noqa: ASYNC110
+    while backend.asked.count("open_ticket") == 1:  # noqa: ASYNC110
         await asyncio.sleep(0.001)
     playing.cancel()
     await asyncio.gather(playing, return_exceptions=True)

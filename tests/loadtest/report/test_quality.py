@@ -81,13 +81,13 @@ def test_what_broke_first_is_told_with_what_the_scenario_had_done_before() -> No
     fault = StopCache(do="stop_cache", at_s=20.0, for_s=3.0)
     planned = FaultRecord(fault, "cache killed", began_s=20.0, ended_s=23.0)
     assert incidents.describe_first(replace(sample_outcome(), fault_records=[planned])).startswith(
-        "Nothing broke but"
+        "Nothing broke except"
     )
     requests = RequestLog()
     requests.failed_at_s = [22.0, 21.0]
     run = replace(sample_outcome(), fault_records=[planned], requests=requests)
     assert incidents.describe_first(run) == (
-        "First, at 21 s: a request was not answered, and asked again; 2 were in all, after: cache killed."
+        "Broke first, at 21 s: a request failed and was repeated; 2 in all, after this fault: cache killed."
     )
     assert [each.planned for each in incidents.find_incidents(run)] == [True, False]
 

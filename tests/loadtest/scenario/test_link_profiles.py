@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from loadtest.bots.links import CONGESTED, DUPLICATED, LOST, UNDER_WAY, LinkQueue, link_push, link_queue
+from loadtest.bots.links import CONGESTED, DUPLICATED, IN_FLIGHT, LOST, LinkQueue, link_push, link_queue
 from loadtest.scenario.link_profiles import FILE, LinkProfile, profiles
 
 DATAGRAMS = 400_000
@@ -44,7 +44,7 @@ def test_a_profile_has_the_statistics_it_names(name: str) -> None:
     copies = queue.counts[DUPLICATED] / came
     assert abs(copies - profile.duplicate) <= 4 * np.sqrt(profile.duplicate / came)
     sent_s = np.flatnonzero(~lost) * GAP_S
-    rows = queue.heap[: queue.counts[UNDER_WAY]]
+    rows = queue.heap[: queue.counts[IN_FLIGHT]]
     first = np.unique(rows["sequence"], return_index=True)[1]
     extra_s = rows["due_s"][first] - sent_s - 0.05
     expected_s = (

@@ -1,6 +1,6 @@
-"""Kill the meta service's parts under load, again and again, and check that nothing was lost: ``python -m loadtest.chaos``.
+"""Chaos run of the meta service: kill -9 its parts under load, again and again; nothing acknowledged may be lost.
 
-Prints one JSON object a target. The exit code is 0 when the checker found nothing wrong, 1 when it did.
+``launchday chaos meta`` prints one JSON object per run. It returns 0 where the checker found nothing wrong, and 1 where it did.
 """
 
 from __future__ import annotations
@@ -16,25 +16,36 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.chaos.meta_backend import TARGETS, MetaBackend
+from loadtest.errors import ChaosError
 
 
 def run_chaos(targets: Sequence[str], kills: int, seed: int, folder: Path) -> dict[str, Any]:
-    """Kill each target so many times, in turns, under one load; returns what the checker says, and what was done."""
+    """Kill each target ``kills`` times, in turns, under one load.
+
+    Args:
+        targets: of TARGETS.
+        kills: of each.
+        seed: of every random draw.
+        folder: of data, logs and the log of operations.
+
+    Returns:
+        What was done, and what the checker found wrong, by rule.
+    """
     began = time.monotonic()
-    with MetaBackend(folder, seed) as arena:
+    with MetaBackend(folder, seed) as backend:
         for _ in range(kills):
             for target in targets:
-                arena.kill(target)
-        arena.drain()
-        checked = arena.check()
+                backend.kill(target)
+        backend.drain()
+        checked = backend.check()
     if not checked.stdout:
-        raise RuntimeError(f"the checker failed: {checked.stderr}")
+        raise ChaosError(f"the checker failed: {checked.stderr}")
     done = {"chaos": ",".join(targets), "kills_each": kills, "seed": seed}
     return {**done, "seconds": round(time.monotonic() - began), **json.loads(checked.stdout)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, print, and keep the journal and the logs where something is wrong."""
+    """Run, print, and keep the operations and the logs where something is wrong."""
     parser = argparse.ArgumentParser(prog="launchday chaos meta", description=__doc__)
     parser.add_argument(
         "--target", choices=[*TARGETS, "each", "all"], default="each", help="all: in one run, in turns"
@@ -56,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(found), flush=True)
         if found["wrong"]:
             failed = True
-            print(f"journal and logs: {folder}", file=sys.stderr)
+            print(f"operation log and logs: {folder}", file=sys.stderr)
         else:
             shutil.rmtree(folder)
     return int(failed)
