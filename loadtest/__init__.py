@@ -10,8 +10,8 @@ Its rooms, each of which imports only those below it:
 - ``scenario``: the YAML file and the players drawn from it
 - ``errors``: everything that can go wrong, as one tree
 
-Beside them: ``locust`` (bots for Locust), ``chaos`` (kill -9 under load), ``simulate`` (scenarios in virtual time), ``bench``
-(benchmarks), ``event_fixture`` (events of known worth).
+Beside them: ``locust`` (bots for Locust), ``chaos`` (kill -9 under load), ``simulate`` (scenarios in virtual
+time), ``bench`` (benchmarks), ``event_fixture`` (events of known worth).
 """
 
 import launchday  # noqa: F401 - tells numba where to keep compiled kernels, which it learns once, when it is imported

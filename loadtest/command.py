@@ -1,4 +1,6 @@
-"""What ``launchday flood`` does: read a scenario, flood the backend with it, print the summary, write the files."""
+"""What ``launchday flood`` does: read a scenario, flood the backend with it, print the summary, write the
+files.
+"""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ LoadTestError
 ├── PlayerLostError                  one player's journey cannot go on: the run counts and reports the reason
 │   └── SessionBrokenError           the game server is not heard any more: the player may queue again
 ├── BotWorkerEndedError              Locust's process of bots has ended: its own output says why
-├── NetemUnavailableError            the kernel's emulator cannot be used here: install what it names, or skip it
+├── NetemUnavailableError            tc netem cannot run here: install what it names, or skip it
 ├── ChaosError                       a killed part did not come back in time: read the log that it names
-├── VariationError                   a variation of a sweep makes no scenario: the text says what would be right
+├── VariationError                   a --vary of a sweep is wrong: the text says what is right
 ├── RuleSetError                     a mode's rule set cannot be simulated: correct what the text names
 ├── SweepError                       a simulating process was killed: use fewer --jobs
 └── BenchError                       a benchmark cannot be run to its end: the text says which process failed

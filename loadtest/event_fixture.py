@@ -1,4 +1,5 @@
-"""A known set of events: matches as game servers tell them, with what they are worth counted beside them in the plainest way.
+"""A known set of events: matches as game servers tell them, with what they are worth counted beside them in
+the plainest way.
 
 Whoever applies them, in whatever order, through whatever crashes, must come to the same totals.
 """
@@ -29,7 +30,8 @@ from rewards.events import (
 NOW_S = 1_795_000_000.0  # 2026-11-18, within the season that is shipped
 MATCH_PLAYERS = 50
 MATCH_S = 45.0
-# A match tells 1 start, 1 end, and a connection, a death, a summary and a farewell a player; all but one are killed.
+# A match tells 1 start, 1 end, and a connection, a death, a summary and a farewell a player; all but one are
+# killed.
 EVENTS_PER_MATCH = 2 + 4 * MATCH_PLAYERS + MATCH_PLAYERS - 1
 WEAPONS = ("rifle", "pistol", "shotgun")
 FAR_M = 100.0
@@ -59,7 +61,9 @@ class EventFixture:
 
 
 def make_event_fixture(matches: int, *, players: int = 10_000, seed: int = 1) -> EventFixture:
-    """Make ``matches`` battle royales among ``players`` players; the same seed gives the same set, ids included."""
+    """Make ``matches`` battle royales among ``players`` players; the same seed gives the same set, ids
+    included.
+    """
     rng = random.Random(seed)
     known = EventFixture()
     ids = EventIds(rng.getrandbits)

@@ -1,4 +1,7 @@
-"""Compile the swarm's and the director's kernels ahead of a run: ``python -m loadtest.warm_up``. Without a cache it takes about 20 s, else one."""
+"""Compile the swarm's and the director's kernels ahead of a run: ``python -m loadtest.warm_up``.
+
+Without a cache it takes about 20 s, else one.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ def warm_up() -> None:
 
 
 if __name__ == "__main__":
-    # The director's too: players must not wait for a compiler. First, so that the mark of ours stands for both.
+    # The director's too: players must not wait for a compiler. First, so that the mark of ours stands for
+    # both.
     subprocess.run([sys.executable, "-m", "matchmaker.matching.warm_up"], check=True)
     warm_up()

@@ -1,8 +1,9 @@
-"""What a bot does, 60 times a second, from what its own client knows: run, stay in the zone, aim at an enemy in view, fire.
+"""What a bot does, 60 times a second, from what its own client knows: run, stay in the zone, aim at an enemy
+in view, fire.
 
-A bot knows nothing that a player at that client would not. It aims at where others are shown, which is as old as its link
-makes it, and its client reports that time to the server. Skill affects the aim alone: the error is redrawn four times a
-second, and its spread falls with the rating.
+A bot knows nothing that a player at that client would not. It aims at where others are shown, which is as old
+as its link makes it, and its client reports that time to the server. Skill affects the aim alone: the error
+is redrawn four times a second, and its spread falls with the rating.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ REACTION_S = 0.25  # from seeing someone to the first shot
 STRAFE_S = 0.6
 BURST_S = 0.4  # of fire, then a pause
 
-# The aim error's standard deviation in radians is AIM_AT_ZERO · exp(−skill / AIM_FADE). At 40 m a body is 0.025 rad wide, so a
-# rating of 16 hits with 5 % of its shots and one of 35 with 11 %.
+# The aim error's standard deviation in radians is AIM_AT_ZERO · exp(−skill / AIM_FADE). At 40 m a body is
+# 0.025 rad wide, so a rating of 16 hits with 5 % of its shots and one of 35 with 11 %.
 AIM_AT_ZERO = 0.5
 AIM_FADE = 20.0
 
@@ -109,7 +110,8 @@ def nearest_enemy(
     own_y_m: float,
     sight_m: float,
 ) -> int:
-    """The entity nearest to (own_x_m, own_y_m) that is in view, alive, within ``sight_m`` and not ``own``; or NO_TARGET.
+    """The entity nearest to (own_x_m, own_y_m) that is in view, alive, within ``sight_m`` and not ``own``; or
+    NO_TARGET.
 
     Args:
         seen: int64[entities], packed records of one client.
@@ -144,7 +146,8 @@ def choose_target(
         streams: uint64[bots], random streams.
         session: this bot's record of ``ClientSessions.state.sessions``.
         own_record: its own body, 0 while it is not in view.
-        seen, seen_tick: int64[entities] and int32[entities], the newest record of each entity and its tick; 0: not in view.
+        seen, seen_tick: int64[entities] and int32[entities], the newest record of each entity and its tick;
+            0: not in view.
         now_s: seconds of the machine's monotonic clock.
     """
     state = bot_states[bot]
@@ -178,7 +181,8 @@ def decide(
     ``choose_target``.
 
     Args:
-        own_record, enemy_record: its own body and the target, as its client shows them; 0 where there is none.
+        own_record, enemy_record: its own body and the target, as its client shows them; 0 where there is
+            none.
     """
     state = bot_states[bot]
     state.move_x, state.move_y, state.buttons = 0, 0, 0
@@ -226,7 +230,9 @@ def _heading(
     own_y_m: float,
     now_s: float,
 ) -> float:
-    """The heading in radians to the bot's waypoint; a new one where the old is reached, too old, or outside the zone."""
+    """The heading in radians to the bot's waypoint; a new one where the old is reached, too old, or outside
+    the zone.
+    """
     state = bot_states[bot]
     zone_x_m, zone_y_m, radius_m = _zone(session)
     east, north = state.waypoint_x_m - own_x_m, state.waypoint_y_m - own_y_m

@@ -1,14 +1,16 @@
-"""Emulated network links, one direction at a time, in compiled queues: a bottleneck, bursts of loss, delay, jitter.
+"""Emulated network links, one direction at a time, in compiled queues: a bottleneck, bursts of loss, delay,
+jitter.
 
-A datagram that enters a link waits for its turn at the bottleneck, and is dropped where it would wait longer than the buffer
-lasts. It is then lost with the probability of the link's present state, good or bad. Before each datagram the state may
-change, which makes bursts of losses (Gilbert 1960, Elliott 1963). A datagram that is not lost travels for
-``delay + jitter · e``, where ``e`` is exponential with mean 1: what the queues on a path add is never negative, and its mean
-equals its standard deviation. Some datagrams take a detour and arrive ``detour`` later, and some arrive twice. Datagrams
-come out in the order of their arrival, so a large jitter or a detour lets one overtake another, as on a real path.
+A datagram that enters a link waits for its turn at the bottleneck, and is dropped where it would wait longer
+than the buffer lasts. It is then lost with the probability of the link's present state, good or bad. Before
+each datagram the state may change, which makes bursts of losses (Gilbert 1960, Elliott 1963). A datagram that
+is not lost travels for ``delay + jitter · e``, where ``e`` is exponential with mean 1: what the queues on a
+path add is never negative, and its mean equals its standard deviation. Some datagrams take a detour and
+arrive ``detour`` later, and some arrive twice. Datagrams come out in the order of their arrival, so a large
+jitter or a detour lets one overtake another, as on a real path.
 
-Each link has its own random stream and draws exactly five numbers for each datagram: the n-th datagram of a player meets
-the same chances in every run of the same seed, whatever the others send.
+Each link has its own random stream and draws exactly five numbers for each datagram: the n-th datagram of a
+player meets the same chances in every run of the same seed, whatever the others send.
 
 The datagrams in flight on all links of one direction are one binary heap in preallocated arrays.
 """
@@ -86,11 +88,13 @@ class LinkQueue(NamedTuple):
 
 
 def link_queue(seeds: npt.NDArray[np.uint64], capacity: int, width: int) -> LinkQueue:
-    """Make the queue of one direction of ``len(seeds)`` links, without delay or loss until ``links`` says otherwise.
+    """Make the queue of one direction of ``len(seeds)`` links, without delay or loss until ``links`` says
+    otherwise.
 
     Args:
         seeds: uint64[n]; a link's seeds must differ between its two directions.
-        capacity: datagrams that can be in flight at the same time; the next ones are dropped and counted as OVERFLOWED.
+        capacity: datagrams that can be in flight at the same time; the next ones are dropped and counted as
+            OVERFLOWED.
         width: bytes of the longest datagram.
     """
     return LinkQueue(

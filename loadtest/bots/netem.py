@@ -1,8 +1,9 @@
 """A cross-check of the emulated links by the kernel's own emulator, ``tc netem`` in a network namespace.
 
-It needs root and sch_netem. Datagrams go from the namespace to this process over a pair of virtual Ethernet devices; the
-sender's qdisc applies a link profile to them. Netem draws jitter from a normal distribution and knows no detours, so the
-comparison covers what both have: mean delay, share lost, mean length of a run of losses, share that arrives twice.
+It needs root and sch_netem. Datagrams go from the namespace to this process over a pair of virtual Ethernet
+devices; the sender's qdisc applies a link profile to them. Netem draws jitter from a normal distribution and
+knows no detours, so the comparison covers what both have: mean delay, share lost, mean length of a run of
+losses, share that arrives twice.
 """
 
 from __future__ import annotations
@@ -96,7 +97,10 @@ def why_unavailable() -> str:
 
 
 def measure_netem(profile: LinkProfile, count: int, gap_s: float) -> LinkMeasurement:
-    """Send ``count`` datagrams, one each ``gap_s``, through the kernel's emulation. Raises NetemUnavailableError."""
+    """Send ``count`` datagrams, one each ``gap_s``, through the kernel's emulation.
+
+    Raises NetemUnavailableError.
+    """
     with _namespace() as name, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
         _wire(name, qdisc(profile, RTT_MS))
         ours.bind((OUR_ADDRESS, 0))

@@ -1,10 +1,10 @@
 """What a bot perceives: its own body and one tracked target, out of all that its client knows.
 
-A game draws everybody in view in every frame. A bot aims at one entity, so only that one is interpolated, as the protocol's
-own view does it, and only its records are history: drawing a hundred took a thousand bots 0.2 cores, and keeping the records of
-all of them about as much again. Clock and prediction are the protocol's. Records of a target are history from when the bot
-begins to track it; until they reach back to the time that is shown, the oldest stands in. The first shot comes a quarter of
-a second later, when they do.
+A game draws everybody in view in every frame. A bot aims at one entity, so only that one is interpolated, as
+the protocol's own view does it, and only its records are history: drawing a hundred took a thousand bots 0.2
+cores, and keeping the records of all of them about as much again. Clock and prediction are the protocol's.
+Records of a target are history from when the bot begins to track it; until they reach back to the time that
+is shown, the oldest stands in. The first shot comes a quarter of a second later, when they do.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ def perceive_frame(perception: Perception, wire: ClientState, index: int, now_s:
     """Advance to a frame.
 
     Returns:
-        The server tick that the frame shows, and the own body's record where it is predicted to be; 0 while it is not in view.
+        The server tick that the frame shows, and the own body's record where it is predicted to be; 0 while
+        it is not in view.
     """
     tick = clock_advance(perception.clocks, index, now_s)
     own = wire.sessions[index].own_entity

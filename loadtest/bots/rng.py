@@ -1,7 +1,8 @@
-"""Random streams for compiled code: one 64-bit state per stream, so that each bot and each link draws from its own.
+"""Random streams for compiled code: one 64-bit state per stream, so that each bot and each link draws from
+its own.
 
-SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014): one addition and one mix per number; any
-seed is good, and it passes BigCrush. Seeds come from ``numpy.random.SeedSequence``.
+SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014): one addition and one
+mix per number; any seed is good, and it passes BigCrush. Seeds come from ``numpy.random.SeedSequence``.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ def next_exponential(streams: npt.NDArray[np.uint64], stream: int) -> float:
 
 @njit(cache=True, nogil=True, **STAGE)
 def next_normal(streams: npt.NDArray[np.uint64], stream: int) -> float:
-    """The next normally distributed number, mean 0, deviation 1 (Box–Muller); takes two numbers of the stream."""
+    """The next normally distributed number, mean 0, deviation 1 (Box–Muller); takes two numbers of the
+    stream.
+    """
     radius = math.sqrt(2.0 * next_exponential(streams, stream))
     return radius * math.cos(2.0 * math.pi * next_uniform(streams, stream))

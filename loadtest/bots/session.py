@@ -1,4 +1,6 @@
-"""One bot's session on a game server, as its coroutine sees it: its link, its status, and its statistics at the end."""
+"""One bot's session on a game server, as its coroutine sees it: its link, its status, and its statistics at
+the end.
+"""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """One step of the swarm, compiled: everything that all bots do on the network in about four milliseconds.
 
-Its stages, in order: read the sockets of the bots whose turn it is into their inbound links; deliver to the clients what
-those links let out; let the bots whose turn it is perceive and decide; let them transmit; send what the outbound links let
-out.
+Its stages, in order: read the sockets of the bots whose turn it is into their inbound links; deliver to the
+clients what those links let out; let the bots whose turn it is perceive and decide; let them transmit; send
+what the outbound links let out.
 
-A bot acts once a frame, so its socket need not be read more often: each datagram carries the time at which the system
-received it, is on its link from then on, and is delivered with the time at which it was due.
+A bot acts once a frame, so its socket need not be read more often: each datagram carries the time at which
+the system received it, is on its link from then on, and is delivered with the time at which it was due.
 """
 
 from __future__ import annotations

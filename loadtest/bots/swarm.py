@@ -1,7 +1,9 @@
-"""All UDP bots of one process: a thread that runs the compiled step 240 times a second, and what coroutines ask of it.
+"""All UDP bots of one process: a thread that runs the compiled step 240 times a second, and what coroutines
+ask of it.
 
-The thread holds the interpreter's lock only between steps, so a busy event loop delays it little, and how much is measured. Coroutines
-talk to it through a queue of commands and get answers as futures on their own loop; arrays are written by the thread alone.
+The thread holds the interpreter's lock only between steps, so a busy event loop delays it little, and how
+much is measured. Coroutines talk to it through a queue of commands and get answers as futures on their own
+loop; arrays are written by the thread alone.
 """
 
 from __future__ import annotations
@@ -168,7 +170,8 @@ class Swarm:
         return told
 
     async def leave(self, bot: int, *, silently: bool = False) -> SessionStatistics:
-        """Let a bot say good-bye, and return what its client knew. Its socket stays open until the good-bye is through.
+        """Let a bot say good-bye, and return what its client knew. Its socket stays open until the good-bye
+        is through.
 
         ``silently``: it is gone at once, and the server has to find out by itself.
         """
@@ -206,7 +209,9 @@ class Swarm:
         await self._ask(on_thread)
 
     def _port_of(self, bot: int, connect_token: bytes) -> int:
-        """The port that a bot spoke from with this token, or 0: a token serves one address, so who comes back comes from there."""
+        """The port that a bot spoke from with this token, or 0: a token serves one address, so who comes back
+        comes from there.
+        """
         token, port = self._spoke.get(bot, (b"", 0))
         return port if token == connect_token else 0
 
@@ -216,7 +221,10 @@ class Swarm:
             queue_.links["cut"][bot] = off
 
     def step_lateness_us(self, *points: float) -> dict[str, float | None]:
-        """Percentiles of how late steps began, in µs, right to LATE_BIN_US; 100 is "max". None before the first step."""
+        """Percentiles of how late steps began, in µs, right to LATE_BIN_US; 100 is "max".
+
+        None before the first step.
+        """
         return histogram_percentiles(self._late_us, LATE_BIN_US, *points)
 
     @property
@@ -310,7 +318,8 @@ class Swarm:
                 self._tell(changed)
             behind = int((time.monotonic() - start_s) * step.STEP_HZ) - number
             if behind > step.STEPS_PER_FRAME:
-                # A whole frame behind: let go what cannot be made up, in whole frames, so that every bot keeps its turn.
+                # A whole frame behind: let go what cannot be made up, in whole frames, so that every bot
+                # keeps its turn.
                 skipped = behind - behind % step.STEPS_PER_FRAME
                 self.steps_missed += skipped
                 number += skipped

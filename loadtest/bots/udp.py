@@ -1,8 +1,8 @@
 """Datagrams of many sockets from compiled code: the C library's own ``recvmmsg`` and ``send``.
 
-One socket a bot, as one address a bot is what the server tells them apart by. A bot's socket is read when it is the bot's turn, all that
-has come in one call, and each datagram with the time at which the system had it: so it does not matter that nobody looked before, nor
-how late the generator is.
+One socket a bot, as one address a bot is what the server tells them apart by. A bot's socket is read when it
+is the bot's turn, all that has come in one call, and each datagram with the time at which the system had it:
+so it does not matter that nobody looked before, nor how late the generator is.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def new_inbox() -> Inbox:
 
 
 def open_socket(host: str, port: int, local_port: int = 0) -> socket.socket:
-    """A non-blocking UDP socket that talks to one server only; from ``local_port``, or any where that is taken. Raises OSError."""
+    """A non-blocking UDP socket that talks to one server only; from ``local_port``, or any where that is
+    taken. Raises OSError.
+    """
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
     )[0]
@@ -104,9 +106,11 @@ def enable_timestamps(opened: socket.socket) -> None:
 
 @njit(cache=True, nogil=True, **STAGE)
 def receive_batch(descriptor: int, inbox: Inbox, lengths: npt.NDArray[np.int64]) -> int:
-    """Read up to AT_ONCE datagrams; writes the bytes of each into ``lengths``, int64[AT_ONCE], and returns how many came.
+    """Read up to AT_ONCE datagrams; writes the bytes of each into ``lengths``, int64[AT_ONCE], and returns
+    how many came.
 
-    A longer one than its row is cut. An error that waits, such as "port unreachable", is taken away and counts as nothing.
+    A longer one than its row is cut. An error that waits, such as "port unreachable", is taken away and
+    counts as nothing.
     """
     headers = inbox.headers
     count = int(
@@ -128,9 +132,11 @@ def receive_batch(descriptor: int, inbox: Inbox, lengths: npt.NDArray[np.int64])
 
 @njit(cache=True, nogil=True, **STAGE)
 def arrival_time_s(inbox: Inbox, row: int, ahead_s: float, earliest_s: float, latest_s: float) -> float:
-    """When a datagram of the last batch came, by a clock that the system's is ``ahead_s`` ahead of; within the bounds.
+    """When a datagram of the last batch came, by a clock that the system's is ``ahead_s`` ahead of; within
+    the bounds.
 
-    Without a stamp it is the latest that it can be, and someone who sets the system's clock moves no datagram out of its turn.
+    Without a stamp it is the latest that it can be, and someone who sets the system's clock moves no datagram
+    out of its turn.
     """
     seconds = inbox.control[row, _SECONDS]
     if seconds == 0:
@@ -141,7 +147,10 @@ def arrival_time_s(inbox: Inbox, row: int, ahead_s: float, earliest_s: float, la
 
 @njit(cache=True, nogil=True, **STAGE)
 def receive(descriptor: int, buffer: npt.NDArray[np.uint8]) -> int:
-    """Read one datagram; its bytes, or −1 when there is none. A longer one than ``buffer`` is cut, as recv does."""
+    """Read one datagram; its bytes, or −1 when there is none.
+
+    A longer one than ``buffer`` is cut, as recv does.
+    """
     return int(_recv(descriptor, buffer.ctypes.data, len(buffer), 0))
 
 

@@ -1,1 +1,3 @@
-"""Kill -9 parts of the backend under load, again and again, and check that nothing was lost: ``launchday chaos``."""
+"""Kill -9 parts of the backend under load, again and again, and check that nothing was lost: ``launchday
+chaos``.
+"""

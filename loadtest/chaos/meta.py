@@ -1,6 +1,8 @@
-"""Chaos run of the meta service: kill -9 its parts under load, again and again; nothing acknowledged may be lost.
+"""Chaos run of the meta service: kill -9 its parts under load, again and again; nothing acknowledged may be
+lost.
 
-``launchday chaos meta`` prints one JSON object per run. It returns 0 where the checker found nothing wrong, and 1 where it did.
+``launchday chaos meta`` prints one JSON object per run. It returns 0 where the checker found nothing wrong,
+and 1 where it did.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""What is killed in the chaos run of the meta service: Valkey, PostgreSQL, the API and two write-behind workers."""
+"""What is killed in the chaos run of the meta service: Valkey, PostgreSQL, the API and two write-behind
+workers.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ WORKERS = 2
 
 
 class MetaBackend:
-    """The parts that are killed, and the load that runs all the while. Use it as a context manager in the main thread.
+    """The parts that are killed, and the load that runs all the while. Use it as a context manager in the
+    main thread.
 
     Args:
         folder: of data, logs and the log of operations.
@@ -77,7 +80,8 @@ class MetaBackend:
         return ["--store", self._postgres.address, "--cache", self._valkey.address]
 
     def kill(self, target: str) -> None:
-        """Kill -9 a target at a random moment, start it again, and wait until every kind of client gets answers again.
+        """Kill -9 a target at a random moment, start it again, and wait until every kind of client gets
+        answers again.
 
         Raises:
             ChaosError: where that takes more than RECOVERY_TIMEOUT_S.
@@ -175,7 +179,9 @@ class MetaBackend:
         self._started.remove(child)
 
     def _kill_postgres(self) -> None:
-        """Kill all its processes at once, as a power cut would: left alone, its children would finish their work."""
+        """Kill all its processes at once, as a power cut would: left alone, its children would finish their
+        work.
+        """
         process = self._postgres.process
         assert process is not None
         family = psutil.Process(process.pid).children(recursive=True)

@@ -1,8 +1,9 @@
 """The checker of the chaos run: was anything lost, doubled or out of date?
 
-``python -m loadtest.chaos.meta_checker LOG --store URL --cache URL`` compares what clients were answered with what the store
-and the cache hold once the write-behind is empty. It shares no code with the service: it reads the log of operations, the
-tables and the keys. It prints one JSON object; the exit code is 0 where nothing is wrong and 1 otherwise.
+``python -m loadtest.chaos.meta_checker LOG --store URL --cache URL`` compares what clients were answered with
+what the store and the cache hold once the write-behind is empty. It shares no code with the service: it reads
+the log of operations, the tables and the keys. It prints one JSON object; the exit code is 0 where nothing is
+wrong and 1 otherwise.
 """
 
 from __future__ import annotations
@@ -138,18 +139,23 @@ async def refunds_and_grants_happened_once(evidence: Evidence) -> list[str]:
 
 
 async def the_ledger_equals_the_wallets(evidence: Evidence) -> list[str]:
-    """Every wallet is the sum of its entries; all entries of a currency, and of a transfer, add up to nothing."""
+    """Every wallet is the sum of its entries; all entries of a currency, and of a transfer, add up to
+    nothing.
+    """
     off = await evidence.store.fetch(
-        "SELECT coalesce(player_id, account) AS player, coalesce(balance, 0) AS balance, coalesce(booked, 0) AS booked"
+        "SELECT coalesce(player_id, account) AS player, coalesce(balance, 0) AS balance, coalesce(booked, 0) "
+        "AS booked"
         " FROM wallets FULL JOIN (SELECT account, currency, sum(amount) AS booked FROM ledger"
-        " WHERE account > 0 GROUP BY 1, 2) entries ON account = player_id AND entries.currency = wallets.currency"
+        " WHERE account > 0 GROUP BY 1, 2) entries ON account = player_id AND entries.currency = "
+        "wallets.currency"
         " WHERE coalesce(balance, 0) <> coalesce(booked, 0)"
     )
     wrong = [
         f"player {row['player']}: the wallet has {row['balance']}, the ledger {row['booked']}" for row in off
     ]
     unbalanced = await evidence.store.fetch(
-        "SELECT transfer_id, sum(amount) AS rest FROM ledger GROUP BY transfer_id, currency HAVING sum(amount) <> 0"
+        "SELECT transfer_id, sum(amount) AS rest FROM ledger GROUP BY transfer_id, currency HAVING "
+        "sum(amount) <> 0"
     )
     return wrong + [f"transfer {row['transfer_id']} is off by {row['rest']}" for row in unbalanced]
 
@@ -164,10 +170,12 @@ async def goods_equal_money(evidence: Evidence) -> list[str]:
         " held AS (SELECT player_id, sum(quantity) AS pieces FROM inventory GROUP BY 1)"
         " SELECT player_id, said.paid, booked.paid AS booked, said.pieces, held.pieces AS held"
         " FROM said LEFT JOIN booked ON account = player_id LEFT JOIN held USING (player_id)"
-        " WHERE coalesce(said.paid, 0) <> coalesce(booked.paid, 0) OR coalesce(said.pieces, 0) <> coalesce(held.pieces, 0)"
+        " WHERE coalesce(said.paid, 0) <> coalesce(booked.paid, 0) OR coalesce(said.pieces, 0) <> "
+        "coalesce(held.pieces, 0)"
     )
     return [
-        f"player {row['player_id']}: paid {row['paid']} for {row['pieces']}, booked {row['booked']}, holds {row['held']}"
+        f"player {row['player_id']}: paid {row['paid']} for {row['pieces']}, booked {row['booked']}, holds "
+        f"{row['held']}"
         for row in off
     ]
 
@@ -176,7 +184,8 @@ async def no_wallet_was_ever_negative(evidence: Evidence) -> list[str]:
     """Neither now nor after any entry of the ledger."""
     rows = await evidence.store.fetch(
         "SELECT DISTINCT account FROM (SELECT account, sum(amount) OVER"
-        " (PARTITION BY account, currency ORDER BY entry_no) AS balance FROM ledger WHERE account > 0) running"
+        " (PARTITION BY account, currency ORDER BY entry_no) AS balance FROM ledger WHERE account > 0) "
+        "running"
         " WHERE balance < 0 UNION SELECT player_id FROM wallets WHERE balance < 0"
     )
     return [f"player {row['account']} was below zero" for row in rows]
@@ -198,7 +207,9 @@ async def commits_are_stored(evidence: Evidence) -> list[str]:
 
 
 async def no_stale_fence_was_accepted(evidence: Evidence) -> list[str]:
-    """No result was taken of a player whom another check-out had got before it was first sent, by operations and by store."""
+    """No result was taken of a player whom another check-out had got before it was first sent, by operations
+    and by store.
+    """
     newer: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for line in select_operations(evidence.operations, "checkout", "ack"):
         newer[line["player"]].append((line["at"], line["fence"]))
@@ -238,7 +249,8 @@ async def fences_grow_and_leases_exclude(evidence: Evidence) -> list[str]:
         if before["at"] < asked[line["match"]] and before["fence"] >= line["fence"]
     ]
     overlapping = await evidence.store.fetch(
-        "SELECT player_id, fence, next FROM (SELECT *, lead(fence) OVER (PARTITION BY player_id ORDER BY fence) AS next"
+        "SELECT player_id, fence, next FROM (SELECT *, lead(fence) OVER (PARTITION BY player_id ORDER BY "
+        "fence) AS next"
         " FROM match_history) held WHERE next < round(extract(epoch FROM lease_until) * 1000)"
         " AND (outcome IS DISTINCT FROM 'committed' OR next <= round(extract(epoch FROM ended_at) * 1000))"
     )
@@ -248,7 +260,9 @@ async def fences_grow_and_leases_exclude(evidence: Evidence) -> list[str]:
 
 
 async def the_counters_balance(evidence: Evidence) -> list[str]:
-    """The cache's counters, the store's rows and the seasons' sums tell the same story, and nothing waits or was set aside."""
+    """The cache's counters, the store's rows and the seasons' sums tell the same story, and nothing waits or
+    was set aside.
+    """
     books = await cast(Any, evidence.cache.hgetall("{meta}:counters"))
     count = {name: int(books.get(name, 0)) for name in ("checkouts", "commits", "expired")}
     still_open = await evidence.cache.zcard("{meta}:leases")

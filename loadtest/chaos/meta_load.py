@@ -1,7 +1,8 @@
-"""The load of the chaos run: clients that change loadouts, buy, refund, check out and commit, and log each operation.
+"""The load of the chaos run: clients that change loadouts, buy, refund, check out and commit, and log each
+operation.
 
-``python -m loadtest.chaos.meta_load LOG`` runs until SIGTERM and then finishes what is in flight: every request is
-repeated, under its key, until it has an answer.
+``python -m loadtest.chaos.meta_load LOG`` runs until SIGTERM and then finishes what is in flight: every
+request is repeated, under its key, until it has an answer.
 """
 
 from __future__ import annotations

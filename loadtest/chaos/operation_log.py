@@ -1,8 +1,8 @@
 """The log of operations: what clients sent and what they were answered, one JSON object per line.
 
-The load writes it, the checker reads it. Each line has ``at`` (nanoseconds of the machine's monotonic clock), ``op``,
-``phase`` and the operation's own fields. ``phase`` is ``ask`` before a request is sent, ``ack`` once it is answered, and
-``refused`` where the answer was a refusal.
+The load writes it, the checker reads it. Each line has ``at`` (nanoseconds of the machine's monotonic clock),
+``op``, ``phase`` and the operation's own fields. ``phase`` is ``ask`` before a request is sent, ``ack`` once
+it is answered, and ``refused`` where the answer was a refusal.
 """
 
 from __future__ import annotations

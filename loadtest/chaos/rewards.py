@@ -1,7 +1,9 @@
-"""Chaos run of rewards: kill -9 while a known set of events flows; every point earned must be there, and no other.
+"""Chaos run of rewards: kill -9 while a known set of events flows; every point earned must be there, and no
+other.
 
-``launchday chaos rewards`` kills consumer, broker and store thirty times each under 200,000 events. It takes about ten minutes
-and prints one JSON object per run. ``tests/loadtest/chaos/test_rewards.py`` runs the same with one kill each.
+``launchday chaos rewards`` kills consumer, broker and store thirty times each under 200,000 events. It takes
+about ten minutes and prints one JSON object per run. ``tests/loadtest/chaos/test_rewards.py`` runs the same
+with one kill each.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ BROKEN = 50  # records that are no events
 async def kill_everything(
     events: int, kills: int, *, victims: Sequence[str] = VICTIMS, broken: int = BROKEN, seed: int = 1
 ) -> dict[str, Any]:
-    """Kill each victim ``kills`` times, in random order at random moments; returns the outcome, for :func:`is_right`."""
+    """Kill each victim ``kills`` times, in random order at random moments; returns the outcome, for
+    :func:`is_right`.
+    """
     async with rewards_run(events, broken, seed) as run:
         run.start_member(1)
         turns = list(victims) * kills

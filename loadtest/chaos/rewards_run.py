@@ -119,7 +119,9 @@ class RewardsRun:
         server.start(port)  # in this thread: the server dies with it; the producer is blocked for seconds
 
     async def emit_events(self, over_s: float) -> None:
-        """Emit every event over ``over_s`` seconds, 5 % of them twice, mixed with the broken records; returns once all are delivered."""
+        """Emit every event over ``over_s`` seconds, 5 % of them twice, mixed with the broken records; returns
+        once all are delivered.
+        """
         order: list[Envelope | bytes] = list(self.known.events)
         twice = self.rng.sample(self.known.events, round(DUPLICATE_SHARE * len(order)))
         self.sent_twice = len(twice)
@@ -127,7 +129,8 @@ class RewardsRun:
         for extra in extras:
             order.insert(self.rng.randrange(len(order)), extra)
         prefix, bootstrap = self.settings.topic_prefix, self.settings.kafka_bootstrap
-        # Broken records have no id: only an idempotent producer that retries for ever writes each of them once.
+        # Broken records have no id: only an idempotent producer that retries for ever writes each of them
+        # once.
         breaker = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True)
         producer = EventProducer(bootstrap, prefix, "chaos", self.folder / "spool", clock=SystemClock())
         await breaker.start()
@@ -165,7 +168,10 @@ class RewardsRun:
             return -1
 
     async def all_applied(self) -> None:
-        """Wait until every event and every broken record is in the inbox. Raises ChaosError where there is no progress."""
+        """Wait until every event and every broken record is in the inbox.
+
+        Raises ChaosError where there is no progress.
+        """
         want, best, best_at = len(self.known.events) + len(self.broken), -1, time.monotonic()
         while (now := await self.applied()) < want:
             if now > best:
@@ -173,12 +179,15 @@ class RewardsRun:
             if time.monotonic() - best_at > PROGRESS_TIMEOUT_S:
                 where = await self.describe_offsets()
                 raise ChaosError(
-                    f"{now} of {want} applied, and no more for {PROGRESS_TIMEOUT_S} s: {where}{self.log_tails()}"
+                    f"{now} of {want} applied, and no more for {PROGRESS_TIMEOUT_S} s: "
+                    f"{where}{self.log_tails()}"
                 )
             await asyncio.sleep(POLL_S)
 
     async def describe_offsets(self) -> str:
-        """In words: how many of the events that are not applied are missing in Kafka, and where the others are."""
+        """In words: how many of the events that are not applied are missing in Kafka, and where the others
+        are.
+        """
         connection = await asyncpg.connect(self.settings.store_url)
         try:
             inbox = {row["event_id"] for row in await connection.fetch("SELECT event_id FROM event_inbox")}
@@ -232,7 +241,9 @@ class RewardsRun:
         return self.folder / f"rewards-{number}.log"
 
     async def outcome(self) -> dict[str, Any]:
-        """Compare what is in the store and on the dead-letter topic with what must be there; :func:`is_right` judges it."""
+        """Compare what is in the store and on the dead-letter topic with what must be there; :func:`is_right`
+        judges it.
+        """
         connection = await asyncpg.connect(self.settings.store_url)
         try:
             rows = await connection.fetch("SELECT player_id, xp, kills, matches FROM progression")
@@ -299,7 +310,10 @@ class RewardsRun:
 
 
 async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Wait until an asynchronous condition holds. Raises ChaosError after PROGRESS_TIMEOUT_S; ``what`` names it."""
+    """Wait until an asynchronous condition holds.
+
+    Raises ChaosError after PROGRESS_TIMEOUT_S; ``what`` names it.
+    """
     try:
         async with asyncio.timeout(PROGRESS_TIMEOUT_S):
             while True:

@@ -22,7 +22,9 @@ class BackendProcesses(Protocol):
         ...
 
     def engine(self, role: str) -> EmbeddedServer | None:
-        """The embedded server of a role (cache, store, bus); None where the settings name a server of the user's own."""
+        """The embedded server of a role (cache, store, bus); None where the settings name a server of the
+        user's own.
+        """
         ...
 
     def slow_store(self, by_ms: float) -> None:
@@ -33,8 +35,8 @@ class BackendProcesses(Protocol):
 class CpuMeter:
     """Processor time of the backend by kind of process.
 
-    A process's children count with it, and those that have ended too: the system adds what a child has used to the parent
-    that reaps it.
+    A process's children count with it, and those that have ended too: the system adds what a child has used
+    to the parent that reaps it.
     """
 
     def __init__(self, processes: BackendProcesses) -> None:
@@ -43,7 +45,10 @@ class CpuMeter:
         self._spent: dict[str, float] = {GAME_SERVERS: 0.0, SERVICES: 0.0, ENGINES: 0.0}
 
     def read(self) -> dict[str, float]:
-        """Seconds of processor time since the first reading, by kind. It walks over /proc, which takes some milliseconds."""
+        """Seconds of processor time since the first reading, by kind.
+
+        It walks over /proc, which takes some milliseconds.
+        """
         for name, pid in self._processes.processes.items():
             now = self._now(name, pid)
             before = self._last.get((name, pid), now)
@@ -53,7 +58,8 @@ class CpuMeter:
         return dict(self._spent)
 
     def by_kind(self, own_s: float, machine_s: float) -> dict[str, float]:
-        """Seconds of processor time since the first reading, by kind, with what neither the backend nor this process used.
+        """Seconds of processor time since the first reading, by kind, with what neither the backend nor this
+        process used.
 
         Args:
             own_s: what this process has used meanwhile.

@@ -1,6 +1,7 @@
 """The counters of every service, read over HTTP: what each says it has done, which the ledger compares.
 
-Counters live as long as their service or its store, so a run compares the difference between its end and its start.
+Counters live as long as their service or its store, so a run compares the difference between its end and its
+start.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class BackendCounters:
     Attributes:
         matchmaker: queued, matched, cancelled, expired, failed, searching, matches; requeued,
             reclaimed, abandoned, backdated.
-        fleet: matches_started, matches_ended, matches_failed, kills, players_lost, and ``reports`` of game servers.
+        fleet: matches_started, matches_ended, matches_failed, kills, players_lost, and ``reports`` of game
+            servers.
         meta: checkouts, commits, open, writebehind_depth.
         rewards: kills_applied, lag.
     """
@@ -111,7 +113,10 @@ class CountersReader:
         await self._http.aclose()
 
     async def read(self) -> BackendCounters:
-        """The counters now. Raises BackendError, which names the service that did not answer and its address."""
+        """The counters now.
+
+        Raises BackendError, which names the service that did not answer and its address.
+        """
         return BackendCounters(
             *await asyncio.gather(*(self._get(service, url) for service, url in self._urls.items()))
         )

@@ -1,4 +1,6 @@
-"""Fault injection: at their time, faults of the scenario kill, cut or slow parts of the backend, and end again."""
+"""Fault injection: at their time, faults of the scenario kill, cut or slow parts of the backend, and end
+again.
+"""
 
 from __future__ import annotations
 
@@ -86,12 +88,13 @@ def describe_fault(fault: Fault) -> str:
 
 
 class FaultInjector:
-    """Injects the faults of a run. Use it as an async context manager: leaving it ends the faults that still last.
+    """Injects the faults of a run. Use it as an async context manager: leaving it ends the faults that still
+    last.
 
     Args:
         faults: of the scenario.
-        processes: of the backend; None where they are not known: then only regions can be cut, and game servers killed
-            that run on this machine.
+        processes: of the backend; None where they are not known: then only regions can be cut, and game
+            servers killed that run on this machine.
         fleet: lists the game servers.
         cutter: cuts regions.
         timeline: notes when each fault began and ended.

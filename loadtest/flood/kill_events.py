@@ -1,8 +1,8 @@
 """An independent count of kills: what is on the Kafka topics, read by a consumer of our own.
 
-It asks neither the game servers that send the events nor the rewards service that applies them, so the ledger compares
-three independent counts. A producer without idempotence may write an event twice: each event id counts once, and repeats
-are counted apart.
+It asks neither the game servers that send the events nor the rewards service that applies them, so the ledger
+compares three independent counts. A producer without idempotence may write an event twice: each event id
+counts once, and repeats are counted apart.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class KillEventCounter:
             )
             await self._consumer.start()
             await self._consumer.seek_to_end()
-            # seek_to_end takes effect at the next call; asking for each position makes it before the first match starts.
+            # seek_to_end takes effect at the next call; asking for each position makes it before the first
+            # match starts.
             for partition in self._consumer.assignment():
                 await self._consumer.position(partition)
         except (EventsError, KafkaError, OSError) as error:

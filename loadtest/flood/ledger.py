@@ -109,8 +109,9 @@ def balance(
         counters: what every service counted during the run.
         tickets_opened: tickets that the bots were given.
         kill_events: Kill events that the load test's own consumer saw in Kafka.
-        killed: what the run killed on purpose. Nobody knows what a server counted after its last report, so the kills
-            of its match are left out of the comparison with the servers, and stay in that of Kafka with rewards.
+        killed: what the run killed on purpose. Nobody knows what a server counted after its last report, so
+            the kills of its match are left out of the comparison with the servers, and stay in that of Kafka
+            with rewards.
         parties: parties that were matched, and how many of them are in one match.
     """
     queue, fleet, meta, rewards = counters.matchmaker, counters.fleet, counters.meta, counters.rewards

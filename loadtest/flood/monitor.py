@@ -23,7 +23,8 @@ SETTLE_POLL_S = 0.5
 
 
 class BackendMonitor:
-    """Reads counters and game servers once a second, for the timeline, the progress and the reports of matches.
+    """Reads counters and game servers once a second, for the timeline, the progress and the reports of
+    matches.
 
     Args:
         reader: of the services' counters.
@@ -33,8 +34,8 @@ class BackendMonitor:
         timeline: gets a sample each second.
         progress: is updated each second.
         clock: seconds of the run.
-        ended_matches: gets the ids of matches that are over. A match may end while all its players are away, so that
-            only its server knows.
+        ended_matches: gets the ids of matches that are over. A match may end while all its players are away,
+            so that only its server knows.
 
     Attributes:
         phase: what the progress calls the present part of the run.
@@ -76,7 +77,10 @@ class BackendMonitor:
                 await task
 
     async def watch(self) -> None:
-        """Sample until cancelled. A service that does not answer leaves a gap in the curves; the run goes on."""
+        """Sample until cancelled.
+
+        A service that does not answer leaves a gap in the curves; the run goes on.
+        """
         while True:
             sample_s = self._clock()
             counters, servers = await asyncio.gather(self.read(), self._servers())

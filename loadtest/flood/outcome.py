@@ -1,4 +1,7 @@
-"""The outcome of a run: measurements, objectives and ledger. The report, the summary and the JSON only read it."""
+"""The outcome of a run: measurements, objectives and ledger.
+
+The report, the summary and the JSON only read it.
+"""
 
 from __future__ import annotations
 
@@ -63,8 +66,9 @@ class GeneratorHealth:
     cpu_cores: float
     stages_s: Mapping[str, float] = field(default_factory=dict)
 
-    # A step that is more than one frame late bunches up inputs, and the measured round trip is the generator's own. Below
-    # 57 of 60 inputs a second the bots do not behave like players. Arrivals half a second late are not the scenario's curve.
+    # A step that is more than one frame late bunches up inputs, and the measured round trip is the
+    # generator's own. Below 57 of 60 inputs a second the bots do not behave like players. Arrivals half a
+    # second late are not the scenario's curve.
     MAX_STEP_LATE_US = TICK_US
     MAX_MISSED_SHARE = 0.05
     MAX_ARRIVAL_LATE_MS = 500.0
@@ -102,7 +106,8 @@ class RunOutcome:
         interrupted: why the run ended early, or "".
         fault_records: the scenario's faults, and what came of them.
         requests: how the HTTP services answered.
-        cpu_s: seconds of processor time by kind of process: servers, services, engines; empty where it is not known.
+        cpu_s: seconds of processor time by kind of process: servers, services, engines; empty where it is not
+            known.
         kills_by_player: player id → kills, as Kafka has them.
         population: the players; None where nobody asks.
     """
@@ -126,7 +131,9 @@ class RunOutcome:
 
     @property
     def players_lost(self) -> int:
-        """Players who lost their match or never got one, by the count of the bots or of the servers: the larger."""
+        """Players who lost their match or never got one, by the count of the bots or of the servers: the
+        larger.
+        """
         by_bots = self.records.count(PlayerState.LOST, PlayerState.UNMATCHED)
         by_servers = sum(int(report.get("players_lost", 0)) for report in self.reports)
         gone_on_purpose = int(self.records.quits.sum())
@@ -176,7 +183,7 @@ class RunOutcome:
 
     @property
     def missed_tick_share(self) -> float | None:
-        """Share of the due ticks that did not start in time, over all game servers; None where none were due."""
+        """Share of the due ticks that did not start in time, over all servers; None where none were due."""
         due = sum(int(report.get("tick", 0)) for report in self.reports)
         missed = sum(int(report.get("missed_ticks", 0)) for report in self.reports)
         return round(missed / due, 6) if due else None

@@ -67,7 +67,7 @@ class ProgressDisplay:
         self._console.print(text, highlight=False)
 
     def update(self, now_s: float, phase: str) -> None:
-        """Show the players by state, ``now_s`` seconds after the start; ``phase`` names the part of the run."""
+        """Show the players by state; ``now_s``: seconds after the start, ``phase``: the part of the run."""
         if self._live is not None:
             self._live.update(self._table(now_s, phase))
         elif now_s >= self._next_line_s:

@@ -47,7 +47,8 @@ async def flood(
     stop_event: asyncio.Event,
     processes: BackendProcesses | None = None,
 ) -> RunOutcome:
-    """Let the players of a scenario play on the backend that ``settings`` names, and return what was measured.
+    """Let the players of a scenario play on the backend that ``settings`` names, and return what was
+    measured.
 
     Args:
         scenario: a checked scenario; the same one draws the same players.
@@ -146,7 +147,9 @@ async def _open_run(
     console: Console,
     processes: BackendProcesses | None,
 ) -> AsyncIterator[_Run]:
-    """Draw the players, connect to every service, read the counters, start the bots, and start the run's clock."""
+    """Draw the players, connect to every service, read the counters, start the bots, and start the run's
+    clock.
+    """
     population = draw_population(scenario)
     records, timeline = PlayerRecords(population.arrives_s), Timeline()
     run_id, started_at = secrets.token_hex(4), time.time()
@@ -240,7 +243,9 @@ async def _all_done(tasks: list[asyncio.Task[None]]) -> None:
 
 @contextlib.contextmanager
 def _rare_garbage_collections() -> Iterator[None]:
-    """Keep the garbage collector from stopping all bots for 200 ms: it skips what was imported before the run."""
+    """Keep the garbage collector from stopping all bots for 200 ms: it skips what was imported before the
+    run.
+    """
     thresholds = gc.get_threshold()
     gc.collect()
     gc.freeze()

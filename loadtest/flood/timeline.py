@@ -1,4 +1,7 @@
-"""The timeline of a run: once a second players by state, queues and game servers. The report's curves are drawn from it."""
+"""The timeline of a run: once a second players by state, queues and game servers.
+
+The report's curves are drawn from it.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,8 @@ class Timeline:
     Attributes:
         at_s: seconds since the start.
         players: PlayerState → players in it.
-        queue: name → depth of the matchmaker's queue, the write-behind and the rewards consumer; None where the
-            counters could not be read.
+        queue: name → depth of the matchmaker's queue, the write-behind and the rewards consumer; None where
+            the counters could not be read.
         servers: name of a game server that had a match → lists ``at_s``, ``p50`` and ``p99`` (µs of a tick),
             ``connected`` and ``alive`` (players), ``kbit`` (kbit/s per client).
         marks: (at_s, text) of starts and ends of matches.

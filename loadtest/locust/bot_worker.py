@@ -1,10 +1,11 @@
 """A process of bots for another load generator: ``python -m loadtest.locust.bot_worker``.
 
-Locust's workers run greenlets; bots are coroutines over compiled steps on a thread, and neither can run inside the other. So
-each worker keeps one such process, with one event loop and one swarm. Standard input takes orders, one JSON object per line:
-``{"play": PLAYER}`` and ``{"stop": PLAYER}``, where PLAYER is a number of the caller's. Standard output gives reports:
-``{"ready": true}``, ``{"player", "name", "ms", "error"}`` for each stage of a journey, and ``{"player", "over": true}`` at its
-end. When standard input ends, all players leave in good order and the process ends.
+Locust's workers run greenlets; bots are coroutines over compiled steps on a thread, and neither can run
+inside the other. So each worker keeps one such process, with one event loop and one swarm. Standard input
+takes orders, one JSON object per line: ``{"play": PLAYER}`` and ``{"stop": PLAYER}``, where PLAYER is a
+number of the caller's. Standard output gives reports: ``{"ready": true}``, ``{"player", "name", "ms",
+"error"}`` for each stage of a journey, and ``{"player", "over": true}`` at its end. When standard input ends,
+all players leave in good order and the process ends.
 """
 
 from __future__ import annotations
@@ -70,7 +71,10 @@ class BotWorker:
         self._device: dict[int, str] = {}
 
     async def serve(self, orders: asyncio.StreamReader) -> None:
-        """Carry out orders until ``orders`` ends. Raises LoadTestError where players reach no region of the backend."""
+        """Carry out orders until ``orders`` ends.
+
+        Raises LoadTestError where players reach no region of the backend.
+        """
         configured = settings()
         population = draw_population(self._scenario)
         population.arrives_s[:] = 0.0

@@ -1,7 +1,8 @@
-"""A Locust worker's client of its process of bots: it sends orders and passes each reported stage to Locust as a request.
+"""A Locust worker's client of its process of bots: it sends orders and passes each reported stage to Locust
+as a request.
 
-Everything here waits as greenlets do, because Locust has replaced the standard library's blocking calls before it loads
-this module.
+Everything here waits as greenlets do, because Locust has replaced the standard library's blocking calls
+before it loads this module.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     launchday up       # or a backend elsewhere, by LAUNCHDAY_META_URL and LAUNCHDAY_MATCHMAKER_URL
     locust -f loadtest/locust/locustfile.py --headless -u 200 -r 20 -t 60s --processes 2
 
-There are two kinds of users: ``Player`` plays whole matches over UDP, ``Shopper`` uses the meta service over HTTP.
-``LAUNCHDAY_SCENARIO`` names a scenario file, or a shipped one; then users arrive by its curve, each plays match after match
-until the test ends, and ``-u`` and ``-r`` have no effect.
+There are two kinds of users: ``Player`` plays whole matches over UDP, ``Shopper`` uses the meta service over
+HTTP. ``LAUNCHDAY_SCENARIO`` names a scenario file, or a shipped one; then users arrive by its curve, each
+plays match after match until the test ends, and ``-u`` and ``-r`` have no effect.
 """
 
 from __future__ import annotations
@@ -154,7 +154,9 @@ class Shopper(FastHttpUser):
 if SCENARIO:
 
     class Arrivals(LoadTestShape):
-        """As many users as have arrived by the scenario's curve; the test ends when the last match must be over."""
+        """As many users as have arrived by the scenario's curve; the test ends when the last match must be
+        over.
+        """
 
         _shape = ArrivalShape(reader.load_scenario(reader.scenario_path(SCENARIO)))
 

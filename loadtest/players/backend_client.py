@@ -1,8 +1,8 @@
 """The HTTP side of a player: log in, shop, open a ticket, wait for a match, cancel.
 
-A waiting player holds a connection with an event stream on it. One pool of connections serves only POOL_PLAYERS players:
-httpx looks at all connections of a pool for each request, so a thousand players in one pool cost the generator a hundred
-times as much.
+A waiting player holds a connection with an event stream on it. One pool of connections serves only
+POOL_PLAYERS players: httpx looks at all connections of a pool for each request, so a thousand players in one
+pool cost the generator a hundred times as much.
 """
 
 from __future__ import annotations
@@ -83,11 +83,15 @@ class BackendClient(Protocol):
         ...
 
     async def requeued(self, token: str, ticket_id: str) -> str | None:
-        """The ticket that replaces this one because its match was lost; None where none is known in REQUEUE_TIMEOUT_S."""
+        """The ticket that replaces this one because its match was lost; None where none is known in
+        REQUEUE_TIMEOUT_S.
+        """
         ...
 
     async def cancel(self, token: str, ticket_id: str) -> TicketView:
-        """Cancel the ticket and return its final state, which is an assignment where the cancellation came too late."""
+        """Cancel the ticket and return its final state, which is an assignment where the cancellation came
+        too late.
+        """
         ...
 
 
@@ -168,7 +172,9 @@ class HttpBackendClient:
             return created.ticket_id
 
     async def requeued(self, token: str, ticket_id: str) -> str | None:
-        """The ticket that replaces this one because its match was lost; None where none is known in REQUEUE_TIMEOUT_S."""
+        """The ticket that replaces this one because its match was lost; None where none is known in
+        REQUEUE_TIMEOUT_S.
+        """
         player = self._matchmaker(token)
         with _translated("ticket"):
             new = (await player.read_ticket(ticket_id, REQUEUE_TIMEOUT_S, lost=True)).requeued_as
@@ -192,7 +198,9 @@ class HttpBackendClient:
         raise BackendUnavailableError("ticket: the event stream ended before the ticket did")
 
     async def cancel(self, token: str, ticket_id: str) -> TicketView:
-        """Cancel the ticket and return its final state, which is an assignment where the cancellation came too late."""
+        """Cancel the ticket and return its final state, which is an assignment where the cancellation came
+        too late.
+        """
         player = self._matchmaker(token)
         with _translated("ticket"):
             try:

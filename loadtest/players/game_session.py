@@ -44,7 +44,10 @@ class GameSession:
             raise SessionBrokenError("the game server did not answer the handshake") from error
 
     async def leave(self, *, silently: bool = False) -> None:
-        """Say good-bye, or vanish without one, and record what the client measured. Does nothing after the first call."""
+        """Say good-bye, or vanish without one, and record what the client measured.
+
+        Does nothing after the first call.
+        """
         if not self._joined:
             return
         self._joined = False

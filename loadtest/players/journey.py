@@ -1,9 +1,9 @@
 """The journey of one player through the game, one coroutine per player.
 
-The steps: arrive, log in, shop, queue, play (``game_session``), queue again, leave. Players arrive when they meant
-to, whatever became of the others. A request that fails for a passing reason is repeated with the scenario's pauses; if it
-still fails the player is lost, and the run reports why. A player whose game server dies continues with the ticket that
-the matchmaker has made in place of the old one, or queues again.
+The steps: arrive, log in, shop, queue, play (``game_session``), queue again, leave. Players arrive when they
+meant to, whatever became of the others. A request that fails for a passing reason is repeated with the
+scenario's pauses; if it still fails the player is lost, and the run reports why. A player whose game server
+dies continues with the ticket that the matchmaker has made in place of the old one, or queues again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ CANCEL_TIMEOUT_S = 3.0  # for cancelling a ticket when the run is stopped
 async def run_player(context: RunContext, bot: int) -> None:
     """Run the whole journey of one player; what became of them is in ``context.records``.
 
-    Cancelling it makes the player leave in good order: the ticket is cancelled, the game server gets a good-bye.
+    Cancelling it makes the player leave in good order: the ticket is cancelled, the game server gets a
+    good-bye.
     """
     records, party = context.records, context.parties.by_player[bot]
     intended_s = float(context.population.arrives_s[bot])
@@ -173,7 +174,8 @@ async def _find_requeued_ticket(context: RunContext, bot: int, token: str, lost_
 async def _wait_for_commit(context: RunContext, bot: int) -> None:
     """Wait for the end of a match that the player left early.
 
-    Until then its game server holds the lease on the player's progress, and no other server may let the player in.
+    Until then its game server holds the lease on the player's progress, and no other server may let the
+    player in.
     """
     match_id, ended = context.records.match_id[bot], context.ended_matches
     if match_id in ended:

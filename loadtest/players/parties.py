@@ -1,7 +1,7 @@
 """Parties: players who queue together, play together and decide together whether to play again.
 
-A party queues when the last of its remaining members is ready. Each match gives it a new party id. After a game server has
-died each member queues alone, because nobody can know who is left.
+A party queues when the last of its remaining members is ready. Each match gives it a new party id. After a
+game server has died each member queues alone, because nobody can know who is left.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ FINAL_STATES = (PlayerState.DONE, PlayerState.CANCELLED, PlayerState.UNMATCHED, 
 
 
 class PlayerRecords:
-    """The record of every player of a run. Times are seconds since its start, NaN where it never came to that.
+    """The record of every player of a run. Times are seconds since its start, NaN where it never came to
+    that.
 
     Attributes:
         state: uint8[n], a PlayerState.
@@ -90,8 +91,8 @@ class PlayerRecords:
     def record_wait(self, bot: int, wait_s: float, region: str) -> None:
         """Note that a player got a match in ``region`` after ``wait_s`` seconds.
 
-        The caller measures the wait from when the player meant to queue, not from when the generator got round to it: a
-        late generator or a slow login must not make it look shorter.
+        The caller measures the wait from when the player meant to queue, not from when the generator got
+        round to it: a late generator or a slow login must not make it look shorter.
         """
         self._waits.append((bot, wait_s, region))
 

@@ -70,7 +70,8 @@ class RequestLog:
             retries: the scenario's number of tries and their pauses.
             clock: seconds of the run.
             uniform: the next random number in [0, 1).
-            timed: whether the time until the answer measures the service; False where it is a wait for other players.
+            timed: whether the time until the answer measures the service; False where it is a wait for other
+                players.
 
         Raises:
             BackendUnavailableError: after the last try.

@@ -146,7 +146,9 @@ def is_region(regions: list[str], region: str) -> Any:
 
 
 def waits_by_band(outcome: RunOutcome) -> go.Figure | None:
-    """Median and 95th percentile of the wait, by region of the match and band of skill; None where nobody waited."""
+    """Median and 95th percentile of the wait, by region of the match and band of skill; None where nobody
+    waited.
+    """
     if outcome.population is None or not outcome.records.waits:
         return None
     band, names = quality.skill_bands(outcome.population.skill)
@@ -180,7 +182,7 @@ def waits_by_band(outcome: RunOutcome) -> go.Figure | None:
 
 
 def match_quality(outcome: RunOutcome) -> go.Figure | None:
-    """Each match by the spread of its players' skills and their median round trip; None where there was none."""
+    """Each match by the spread of its skills and its median round trip; None where there was none."""
     found = [match for match in quality.quality_by_match(outcome) if match["rtt_ms"] is not None]
     if not found:
         return None

@@ -1,6 +1,7 @@
 """Two runs side by side: their figures with the difference, in the terminal and as an HTML page.
 
-A run is the JSON file that ``launchday flood`` and ``simulate`` write beside their report, under the same name.
+A run is the JSON file that ``launchday flood`` and ``simulate`` write beside their report, under the same
+name.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Row(NamedTuple):
 
     @property
     def judgement(self) -> int:
-        """−1 where the second run is worse, 1 where it is better, 0 where it is neither or it is not known."""
+        """−1: the second run is worse; 1: it is better; 0: neither, or not known."""
         change = self.change
         if change is None or abs(change) < TOLERANCE:
             return 0

@@ -1,8 +1,9 @@
 """The pieces that every HTML page of the load test is made of; a page is one file that loads nothing.
 
-A page is a verdict, figures and cards; a card holds text, a table or a plot. The templates in ``template/`` hold all markup
-and escape whatever is put into them, so a player, a server or a scenario cannot write markup. The report of a flood
-(``run_page``), the comparison of two runs (``compare``) and the simulator's pages are made of these.
+A page is a verdict, figures and cards; a card holds text, a table or a plot. The templates in ``template/``
+hold all markup and escape whatever is put into them, so a player, a server or a scenario cannot write markup.
+The report of a flood (``run_page``), the comparison of two runs (``compare``) and the simulator's pages are
+made of these.
 """
 
 from __future__ import annotations

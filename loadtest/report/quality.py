@@ -22,7 +22,7 @@ def skill_bands(skill: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], 
 
 
 def quality_by_match(outcome: RunOutcome) -> list[dict[str, Any]]:
-    """For each match: players, the deviation of their skills and that of all players, and their round trips."""
+    """For each match: players, the deviation of their skills and of all skills, and their round trips."""
     population, records = outcome.population, outcome.records
     if population is None:
         return []

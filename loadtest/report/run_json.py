@@ -1,4 +1,7 @@
-"""The figures of a run as JSON: what ``--json`` prints, and the file beside the report. ``compare`` reads it again."""
+"""The figures of a run as JSON: what ``--json`` prints, and the file beside the report.
+
+``compare`` reads it again.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ def write_run_json(outcome: RunOutcome, path: Path) -> None:
 
 
 def run_as_json(outcome: RunOutcome) -> dict[str, Any]:
-    """Every figure of the report by its key. Keys end in their unit (``_s``, ``_ms``, ``_us``, ``_share``)."""
+    """Every figure of the report by its key.
+
+    Keys end in their unit (``_s``, ``_ms``, ``_us``, ``_share``).
+    """
     records, generator = outcome.records, outcome.generator
     return {
         "scenario": outcome.scenario.name,

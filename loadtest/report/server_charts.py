@@ -45,7 +45,9 @@ def fleet(outcome: RunOutcome) -> go.Figure | None:
 
 
 def stage_histograms(outcome: RunOutcome) -> go.Figure | None:
-    """How long ticks and their stages took, over all ticks of all matches; None where servers do not report it."""
+    """How long ticks and their stages took, over all ticks of all matches; None where servers do not report
+    it.
+    """
     told = [report["histograms"] for report in outcome.reports if report.get("histograms")]
     if not told:
         return None
@@ -95,7 +97,8 @@ def ticks(outcome: RunOutcome) -> go.Figure:
                 line={"color": colour, "dash": dash, "width": 2},
             )
     if timeline.servers:
-        # A curve rather than a shape: shapes do not stretch a logarithmic axis, and have no place in the legend.
+        # A curve rather than a shape: shapes do not stretch a logarithmic axis, and have no place in the
+        # legend.
         ends = [min(curve["at_s"][0] for curve in timeline.servers.values()), timeline.at_s[-1]]
         figure.add_scatter(
             x=ends,

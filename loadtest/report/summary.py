@@ -1,4 +1,7 @@
-"""The summary of a run in the terminal: figures, matches, ledger, objectives, verdict. The report has the same numbers."""
+"""The summary of a run in the terminal: figures, matches, ledger, objectives, verdict.
+
+The report has the same numbers.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,9 @@ def print_summary(outcome: RunOutcome, console: Console) -> None:
     for reason, count in outcome.records.count_reasons().items():
         console.print(f"[yellow]{count:,} × {escape(reason)}[/]")
     if outcome.generator.saturated:
+        reasons = "; ".join(outcome.generator.saturation_reasons)
         console.print(
-            f"[bold red]The load generator was saturated: {escape('; '.join(outcome.generator.saturation_reasons))}. "
+            f"[bold red]The load generator was saturated: {escape(reasons)}. "
             "The figures are the generator's own, not the backend's.[/]"
         )
     colour = "yellow" if outcome.interrupted else "green" if outcome.passed else "red"
@@ -52,11 +56,13 @@ def _figures(outcome: RunOutcome) -> Table:
         ("wait", f"p50 {_s(wait['p50'])}  p95 {_s(wait['p95'])}  max {_s(wait['max'])}"),
         (
             "requeued",
-            f"{int(records.requeues.sum()):,} after server loss ({int(records.requeues_with_age.sum()):,} kept their queue time)",
+            f"{int(records.requeues.sum()):,} after server loss ({int(records.requeues_with_age.sum()):,} "
+            "kept their queue time)",
         ),
         (
             "tick",
-            f"p50 {_ms(tick['p50'])}  p99 {_ms(tick['p99'])}  max {_ms(tick['max'])}  missed {missed or 0:.2%}",
+            f"p50 {_ms(tick['p50'])}  p99 {_ms(tick['p99'])}  max {_ms(tick['max'])}  "
+            f"missed {missed or 0:.2%}",
         ),
         ("round trip", f"p50 {_unit(rtt['p50'], 'ms')}  p95 {_unit(rtt['p95'], 'ms')}"),
         (

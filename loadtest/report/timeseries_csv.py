@@ -9,7 +9,9 @@ from loadtest.flood.timeline import Timeline
 
 
 def write_timeseries(timeline: Timeline, path: Path) -> None:
-    """Write a row for each sample: seconds since the start, players by state, queues, servers by state, ticks, events."""
+    """Write a row for each sample: seconds since the start, players by state, queues, servers by state,
+    ticks, events.
+    """
     servers = timeline.servers
     at = {name: {at_s: index for index, at_s in enumerate(curve["at_s"])} for name, curve in servers.items()}
     with path.open("w", newline="", encoding="utf-8") as file:

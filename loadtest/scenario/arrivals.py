@@ -1,4 +1,4 @@
-"""The section of a scenario about arrivals: an open model, in which players arrive whatever the backend does."""
+"""The section of a scenario about arrivals: an open model; players arrive whatever the backend does."""
 
 from __future__ import annotations
 
@@ -62,12 +62,14 @@ class Recorded(_Curve):
 
     curve: Literal["recorded"]
     file: str = Field(
-        description="A CSV file beside the scenario, with a header; the column time holds seconds, or ISO dates, in order."
+        description="A CSV file beside the scenario, with a header; the column time holds seconds, or ISO "
+        "dates, in order."
     )
     column: str = Field("arrivals", description="The column with the figures.")
     meaning: Literal["arrivals", "online"] = Field(
         "arrivals",
-        description="arrivals: players who arrived since the row before; online: players who are online, of whom 1 / session_s "
+        description="arrivals: players who arrived since the row before; online: players who are online, of "
+        "whom 1 / session_s "
         "leave each second.",
     )
     session_s: float = Field(

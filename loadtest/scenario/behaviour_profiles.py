@@ -19,7 +19,8 @@ class BehaviourProfile(BaseModel):
 
     movement: Literal["roam", "hunt", "camp", "crowd", "stand"] = Field(
         "roam",
-        description="roam: from place to place in the zone; hunt: towards an enemy in sight; camp: to one place, and stay until the "
+        description="roam: from place to place in the zone; hunt: towards an enemy in sight; camp: to one "
+        "place, and stay until the "
         "zone comes; crowd: to the middle of the zone; stand: not at all.",
     )
     sight_m: float = Field(
@@ -46,7 +47,8 @@ class BehaviourProfile(BaseModel):
         0,
         ge=0,
         le=100,
-        description="Visits to the shop before queueing, in which a player buys what is free and changes skin.",
+        description="Visits to the shop before queueing, in which a player buys what is free and changes "
+        "skin.",
     )
     shop_pause_s: float = Field(1.0, ge=0, le=60, description="Mean pause between two visits.")
 

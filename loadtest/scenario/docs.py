@@ -1,4 +1,6 @@
-"""Generates docs/scenarios.md from the models that read scenarios: ``python -m loadtest.scenario.docs > docs/scenarios.md``."""
+"""Generates docs/scenarios.md from the models that read scenarios: ``python -m loadtest.scenario.docs >
+docs/scenarios.md``.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +39,9 @@ HEAD = """# Scenario files
 
 <!-- Made by python -m loadtest.scenario.docs; a test compares. -->
 
-A scenario is a YAML file. `launchday flood FILE` plays it in real time against a real backend, `launchday simulate FILE` in
-virtual time. All mistakes in a file are reported together, each with its line and path. The same file and seed give the same
-players, arrivals and links.
+A scenario is a YAML file. `launchday flood FILE` plays it in real time against a real backend,
+`launchday simulate FILE` in virtual time. All mistakes in a file are reported together, each with its line
+and path. The same file and seed give the same players, arrivals and links.
 
 """
 
@@ -71,7 +73,8 @@ def _lines() -> Iterator[str]:
             yield f"Shipped kinds of links: {', '.join(f'`{kind}`' for kind in link_profiles.profiles())}."
             yield ""
         if name == "behaviours":
-            yield f"Shipped kinds of players: {', '.join(f'`{kind}`' for kind in behaviour_profiles.profiles())}."
+            yield "Shipped kinds of players: "
+            f"{', '.join(f'`{kind}`' for kind in behaviour_profiles.profiles())}."
             yield ""
     yield "## `faults`"
     yield ""

@@ -49,8 +49,8 @@ class LinkProfile(_Part):
     def direction(self, rtt_ms: float, kbit_s: float) -> dict[str, float]:
         """The fields of ``links.LINK_DTYPE`` for one direction of a path of ``rtt_ms``, access included.
 
-        All datagrams in the bad state are lost. It lasts for ``burst.length`` datagrams on average, and its share of all
-        datagrams is ``burst.share``.
+        All datagrams in the bad state are lost. It lasts for ``burst.length`` datagrams on average, and its
+        share of all datagrams is ``burst.share``.
         """
         to_good = 1.0 / self.burst.length
         return {
@@ -69,7 +69,9 @@ class LinkProfile(_Part):
 
     @property
     def latency_ms(self) -> float:
-        """What the link adds to the round trip that a client measures, in ms: access, and the queues both ways."""
+        """What the link adds to the round trip that a client measures, in ms: access, and the queues both
+        ways.
+        """
         return self.access_ms + 2 * self.jitter_ms
 
     @property

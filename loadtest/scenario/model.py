@@ -32,21 +32,24 @@ class FleetSection(Section):
         0.05,
         ge=0,
         le=86_400,
-        description="In virtual time: seconds from the request for another server until it is ready. A fork of the warm parent "
+        description="In virtual time: seconds from the request for another server until it is ready. A fork "
+        "of the warm parent "
         "takes some hundredths of a second; a new machine takes a minute and more.",
     )
     startup_spread: float = Field(
         0.0,
         ge=0,
         le=2,
-        description="In virtual time: standard deviation of the logarithm of the start-up time; 0: always the same.",
+        description="In virtual time: standard deviation of the logarithm of the start-up time; 0: always "
+        "the same.",
     )
     failures_per_server_hour: float = Field(
         0.0, ge=0, le=100, description="In virtual time: failures of one server per hour of play."
     )
     policy: Literal["buffer", "forecast"] = Field(
         "buffer",
-        description="In virtual time: buffer keeps so many ready; forecast sizes the fleet by past arrivals (Erlang B).",
+        description="In virtual time: buffer keeps so many ready; forecast sizes the fleet by past arrivals "
+        "(Erlang B).",
     )
     price_per_server_hour: float = Field(
         0.05, ge=0, le=1_000, description="Cost of one server for an hour, ready or playing."
@@ -54,7 +57,10 @@ class FleetSection(Section):
 
 
 class Objectives(Section):
-    """What the run must achieve to pass. The ledger must always balance; an objective that is null is not required."""
+    """What the run must achieve to pass.
+
+    The ledger must always balance; an objective that is null is not required.
+    """
 
     wait_p95_s: float | None = Field(
         30.0, gt=0, description="95th percentile of the wait, from the intended arrival to the assignment."
@@ -165,10 +171,11 @@ class Scenario(Section):
     def backend_settings(self) -> dict[str, Any]:
         """The settings of the backend for this scenario, by their names in ``launchday.settings``.
 
-        A launcher that starts the backend passes them on; a run against a backend that is already up does not. What the
-        scenario leaves out stays as it is set.
+        A launcher that starts the backend passes them on; a run against a backend that is already up does
+        not. What the scenario leaves out stays as it is set.
         """
-        # The settings' match size and fill time are those of battle_royale; every mode has a length of its own.
+        # The settings' match size and fill time are those of battle_royale; every mode has a length of its
+        # own.
         mode, fleet = self.modes.get("battle_royale", self.main_mode), self.fleet
         settings: dict[str, Any] = {"match_players": mode.players, "match_s": mode.duration_s}
         for section, names in (

@@ -1,4 +1,6 @@
-"""The sections of a scenario about players: who they are, what they play, over which links, and how they behave."""
+"""The sections of a scenario about players: who they are, what they play, over which links, and how they
+behave.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from loadtest.scenario.sections import (
     rule_set_file,
 )
 
-# Mean and standard deviation of real OpenSkill ratings by size of the teams (beyond-all-reason/teiserver #679).
+# Mean and standard deviation of real OpenSkill ratings by size of the teams (beyond-all-reason/teiserver
+# #679).
 SKILL_SOURCES = {
     "duel": (18.96, 8.48),
     "small_team": (17.09, 6.69),
@@ -31,7 +34,8 @@ class Skill(Section):
 
     source: Literal["duel", "small_team", "large_team", "own"] = Field(
         "large_team",
-        description="Fitted to the published ratings of beyond-all-reason (teiserver #679): duel 18.96 / 8.48, "
+        description="Fitted to the published ratings of beyond-all-reason (teiserver #679): duel 18.96 / "
+        "8.48, "
         "small_team 17.09 / 6.69, large_team 16.35 / 7.20; own: the mean and deviation given here.",
     )
     mean: float = Field(
@@ -55,13 +59,15 @@ class Players(Section):
 
     count: int = Field(ge=1, le=20_000_000, description="Simulated players.")
     locations: RegionShares = Field(
-        description="Where they live: regions of region_rtt.csv with their share of the players. The shares sum to 1 and are "
+        description="Where they live: regions of region_rtt.csv with their share of the players. The shares "
+        "sum to 1 and are "
         "kept exactly (largest remainders).",
     )
     skill: Skill = Skill()
     parties: PartyShares = Field(
         {1: 1.0},
-        description="Party sizes, each with its share of the players: {1: 0.6, 4: 0.4}. A party lives in one place, arrives "
+        description="Party sizes, each with its share of the players: {1: 0.6, 4: 0.4}. A party lives in one "
+        "place, arrives "
         "together, queues as one party and is never split.",
     )
     platforms: Shares = Field(
@@ -90,7 +96,8 @@ class ModeSection(Section):
     )
     rules: str = Field(
         "",
-        description="In virtual time: a rule set in FlexMatch's JSON: the name of a shipped one, or a file beside the scenario; "
+        description="In virtual time: a rule set in FlexMatch's JSON: the name of a shipped one, or a file "
+        "beside the scenario; "
         "empty: the shipped one that has the mode's name.",
     )
 
@@ -105,7 +112,8 @@ class Links(Section):
 
     shares: Shares = Field(
         {"cable": 1.0},
-        description="Kinds of links with their share of the players: fibre, cable, wifi, 4g, satellite, train, or one of own.",
+        description="Kinds of links with their share of the players: fibre, cable, wifi, 4g, satellite, "
+        "train, or one of own.",
     )
     own: dict[str, LinkProfile] = Field({}, description="Kinds of links defined here, by name.")
 
@@ -127,7 +135,8 @@ class Retries(Section):
         2.0,
         ge=1,
         le=10,
-        description="Each pause is so many times the one before. With 1 and no jitter all players retry at the same time (a thundering herd).",
+        description="Each pause is so many times the one before. With 1 and no jitter all players retry at "
+        "the same time (a thundering herd).",
     )
     max_pause_s: float = Field(8.0, gt=0, le=3_600, description="Longest pause.")
     jitter: float = Field(
@@ -140,7 +149,8 @@ class Behaviours(Section):
 
     shares: Shares = Field(
         {"fighter": 1.0},
-        description="Kinds of players with their share: explorer, fighter, camper, rage_quitter, reconnecting, idle, shopper, "
+        description="Kinds of players with their share: explorer, fighter, camper, rage_quitter, "
+        "reconnecting, idle, shopper, "
         "crowd, or one of own.",
     )
     own: dict[str, BehaviourProfile] = Field({}, description="Kinds of players defined here, by name.")
@@ -148,7 +158,8 @@ class Behaviours(Section):
         2.6,
         ge=0,
         le=60,
-        description="Pause between two bursts of fire, which decides how fast a match ends. With 2.6 s, the last of a hundred players "
+        description="Pause between two bursts of fire, which decides how fast a match ends. With 2.6 s, the "
+        "last of a hundred players "
         "falls about when the zone has closed.",
     )
     patience_s: float = Field(
@@ -161,7 +172,8 @@ class Behaviours(Section):
         1.0,
         ge=1,
         le=100,
-        description="Mean matches of a player's session: after each match they continue with the probability 1 − 1 / this.",
+        description="Mean matches of a player's session: after each match they continue with the "
+        "probability 1 − 1 / this.",
     )
     think_s: float = Field(3.0, ge=0, le=3_600, description="Mean seconds between two matches of a session.")
     retries: Retries = Retries()

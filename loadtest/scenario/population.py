@@ -1,4 +1,6 @@
-"""The players of a scenario, drawn before a run: when each arrives, where each lives, how good each is, and more."""
+"""The players of a scenario, drawn before a run: when each arrives, where each lives, how good each is, and
+more.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ class Population:
         location: int64[n], index into ``locations``.
         skill: float64[n], true skill on OpenSkill's scale.
         party: int64[n], the number of the player's party, from 0 in order of arrival.
-        mode, line, behaviour, platform: int8[n], index into ``modes``, ``lines``, ``behaviours``, ``platforms``.
+        mode, line, behaviour, platform: int8[n], index into ``modes``, ``lines``, ``behaviours``,
+            ``platforms``.
         locations, modes, lines, behaviours, platforms: the scenario's names.
         behaviour_seed: uint64[n], seeds of the bots' own random streams.
         link_seed: uint64[n, 2], seeds of their links' random streams, towards the server and back.
@@ -66,8 +69,8 @@ class Population:
 def draw_population(scenario: Scenario) -> Population:
     """Draw the players of a scenario. The same scenario gives the same players.
 
-    Each property has its own random stream, so that a change of one curve leaves the others as they were. Where a party
-    lives, when it arrives and what it plays is drawn once for all its members.
+    Each property has its own random stream, so that a change of one curve leaves the others as they were.
+    Where a party lives, when it arrives and what it plays is drawn once for all its members.
     """
     count = scenario.players.count
     streams = [np.random.default_rng(child) for child in np.random.SeedSequence(scenario.seed).spawn(10)]
@@ -96,7 +99,8 @@ def draw_population(scenario: Scenario) -> Population:
 
 
 def party_sizes(count: int, shares: dict[int, float], rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Sizes of the parties of ``count`` players, shuffled; players who do not fill a party of their size are alone.
+    """Sizes of the parties of ``count`` players, shuffled; players who do not fill a party of their size are
+    alone.
 
     Args:
         shares: size of a party → share of the players.
@@ -111,7 +115,9 @@ def party_sizes(count: int, shares: dict[int, float], rng: np.random.Generator) 
 
 
 def exact_shares(count: int, shares: Sequence[float]) -> list[int]:
-    """Split ``count`` by ``shares``: the parts sum to it, and each is less than one away from its share (largest remainders)."""
+    """Split ``count`` by ``shares``: the parts sum to it, and each is less than one away from its share
+    (largest remainders).
+    """
     quotas = [count * share for share in shares]
     parts = [math.floor(quota + 1e-9) for quota in quotas]
     by_remainder = sorted(range(len(shares)), key=lambda index: parts[index] - quotas[index])
@@ -130,8 +136,8 @@ def _dealt(count: int, shares: Sequence[float], rng: np.random.Generator) -> npt
 def arrival_times_s(arrivals: Arrivals, count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Seconds after the start at which ``count`` independent players arrive, in order.
 
-    The arrivals of a Poisson process, given their number, are independent with a density in proportion to its rate: each is
-    the inverse of the cumulative share at a uniform number.
+    The arrivals of a Poisson process, given their number, are independent with a density in proportion to its
+    rate: each is the inverse of the cumulative share at a uniform number.
     """
     uniform = np.sort(rng.random(count))
     match arrivals:
@@ -173,7 +179,8 @@ def region_latencies_ms(scenario: Scenario, fleet_regions: tuple[str, ...]) -> l
         link. A region to which nothing is published is missing.
 
     Raises:
-        UnknownRegionError: for a fleet region that the table does not hold, and for a location that reaches none.
+        UnknownRegionError: for a fleet region that the table does not hold, and for a location that reaches
+            none.
     """
     found: list[dict[str, float]] = []
     for location in scenario.players.locations:
@@ -189,7 +196,8 @@ def region_latencies_ms(scenario: Scenario, fleet_regions: tuple[str, ...]) -> l
 
 
 def max_one_way_ms(scenario: Scenario, latencies_ms: list[dict[str, float]]) -> float:
-    """The longest that a datagram may take one way on any link of the scenario, but for one in some thousands.
+    """The longest that a datagram may take one way on any link of the scenario, but for one in some
+    thousands.
 
     Args:
         latencies_ms: of :func:`region_latencies_ms`.

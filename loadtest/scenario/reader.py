@@ -22,7 +22,10 @@ MAX_BYTES = 1_000_000  # a scenario is a page of text; this only keeps a wrong f
 
 
 def scenario_path(name: str) -> Path:
-    """The file of a scenario: of the shipped one of that name, unless a file of that name exists. It need not exist."""
+    """The file of a scenario: of the shipped one of that name, unless a file of that name exists.
+
+    It need not exist.
+    """
     shipped = SHIPPED / f"{name}.yaml"
     return shipped if shipped.exists() and not Path(name).exists() else Path(name)
 
@@ -143,7 +146,9 @@ def _put_placeholder(content: Any, path: list[Any]) -> None:
 
 
 def _path(item: Any) -> list[Any]:
-    """The path in the file of one of pydantic's errors: without names of variants, with the key that distinguishes them."""
+    """The path in the file of one of pydantic's errors: without names of variants, with the key that
+    distinguishes them.
+    """
     path = [part for part in item["loc"] if part != "[key]"]
     if path[:1] == ["arrivals"]:
         path = path[:1] + [part for part in path[1:2] if part not in CURVES] + path[2:]
@@ -200,7 +205,7 @@ def _inside(kind: Any, part: Any) -> Any:
 
 
 def _line(root: yaml.Node, path: Sequence[Any]) -> int:
-    """1-based line of the key or item that ``path`` leads to, or of the deepest one that exists on the way."""
+    """1-based line of the key or item at ``path``, or of the deepest one that exists on the way."""
     node, line = root, root.start_mark.line
     for part in path:
         if isinstance(node, yaml.MappingNode):

@@ -1,10 +1,11 @@
 """Distances between players and fleets: published round-trip times between 50 cloud regions.
 
-``data/region_rtt.csv`` holds medians in milliseconds; rows are sources, columns destinations. Names become slugs: lower case,
-spaces to dashes. Three kinds of cells are empty:
+``data/region_rtt.csv`` holds medians in milliseconds; rows are sources, columns destinations. Names become
+slugs: lower case, spaces to dashes. Three kinds of cells are empty:
 
 - a region to itself: never published. Assumed ``SAME_REGION_RTT_MS``.
-- one direction only (10 pairs): the other direction is used; where both are published they differ by 0.7 ms on average, 6 at most.
+- one direction only (10 pairs): the other direction is used; where both are published they differ by 0.7 ms
+  on average, 6 at most.
 - neither direction (91 cells, mostly Jio India West): unknown. Such a player cannot be offered that region.
 """
 
@@ -23,8 +24,9 @@ from loadtest.errors import UnknownRegionError
 
 DATA_FILE = Path(__file__).parent / "data" / "region_rtt.csv"
 
-# A player in the fleet's own region. The smallest published figure is 3 ms, between two regions of one city (Canberra); inside a
-# region the path is shorter still, so 2 ms. A player's own access line comes on top of it, from the scenario.
+# A player in the fleet's own region. The smallest published figure is 3 ms, between two regions of one city
+# (Canberra); inside a region the path is shorter still, so 2 ms. A player's own access line comes on top of
+# it, from the scenario.
 SAME_REGION_RTT_MS = 2.0
 NEAR_NAMES = 4
 
@@ -49,7 +51,9 @@ class RegionTable:
 
     @classmethod
     def read(cls, path: Path) -> RegionTable:
-        """Read a table in the layout of region_rtt.csv, and fill its empty cells as the module's docstring says."""
+        """Read a table in the layout of region_rtt.csv, and fill its empty cells as the module's docstring
+        says.
+        """
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = csv.reader(file)
         columns = [slug(name) for name in header[1:]]
@@ -73,7 +77,7 @@ class RegionTable:
         return self._index[name]
 
     def rtt_between_ms(self, location: str, region: str) -> float | None:
-        """Median round trip in milliseconds from a location to a region, or None where it is not published."""
+        """Median round trip from a location to a region in ms, or None where it is not published."""
         rtt_ms = float(self.rtt_ms[self.index(location), self.index(region)])
         return None if np.isnan(rtt_ms) else rtt_ms
 

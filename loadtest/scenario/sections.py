@@ -1,4 +1,6 @@
-"""What the sections of a scenario have in common: their base class, kinds of values, and files that they name."""
+"""What the sections of a scenario have in common: their base class, kinds of values, and files that they
+name.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ FOLDER = "folder"  # key of the validation context: the folder of the scenario's
 
 
 class Section(BaseModel):
-    """A mapping of a scenario file. It refuses unknown keys, text where a number belongs, and infinite numbers."""
+    """A mapping of a scenario file.
+
+    It refuses unknown keys, text where a number belongs, and infinite numbers.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -44,7 +49,10 @@ PartyShares = Annotated[
 
 
 def file_beside(name: str, context: Any) -> Path:
-    """The path of a file that a scenario names, relative to its own folder. Raises ValueError where there is none."""
+    """The path of a file that a scenario names, relative to its own folder.
+
+    Raises ValueError where there is none.
+    """
     folder = context.get(FOLDER) if isinstance(context, Mapping) else None
     path = Path(folder or ".", name)
     if not path.is_file():
@@ -53,7 +61,10 @@ def file_beside(name: str, context: Any) -> Path:
 
 
 def rule_set_file(name: str, context: Any) -> Path:
-    """The file of a rule set that is given by a shipped name or a path. Raises ValueError where there is none."""
+    """The file of a rule set that is given by a shipped name or a path.
+
+    Raises ValueError where there is none.
+    """
     shipped = _shipped_rule_sets()
     if name in shipped:
         return shipped[name]

@@ -1,4 +1,6 @@
-"""A whole backend on free ports, flooded as a user does it: by the command line of the wheel, from a folder without the repository."""
+"""A whole backend on free ports, flooded as a user does it: by the command line of the wheel, from a folder
+without the repository.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locust floods a backend that is up: whole matches over UDP and shoppers over HTTP, spread over two workers."""
+"""Locust floods a running backend: whole matches over UDP and shoppers over HTTP, on two workers."""
 
 from __future__ import annotations
 

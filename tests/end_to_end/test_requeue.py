@@ -1,4 +1,6 @@
-"""A game server killed with -9 under a real backend: everyone it had is in the queue again, once and as old as before."""
+"""A game server killed with -9 under a real backend: everyone it had is in the queue again, once and as old
+as before.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from dedicated_server.fleet.client import FleetAdminClient
 from launchday import identity
 from launchday.identity import Signer
 from loadtest.chaos.requeue_check import LostPlayer, check_requeue
-from matchmaker.client import MatchmakerClient, TicketStatus
+from matchmaker.client import MatchmakerClient, TicketView
 from meta_service.client import MetaClient
 from tests.end_to_end.conftest import Start
 from tests.end_to_end.test_run import await_output
@@ -60,7 +62,7 @@ async def test_players_of_a_game_server_killed_with_9_are_queued_again_with_thei
         [server] = [one for one in await fleet.gameservers() if one["match_id"] == match_id]
         os.kill(server["pid"], signal.SIGKILL)
 
-        async def told(id_: int) -> TicketStatus:
+        async def told(id_: int) -> TicketView:
             return await players[id_].read_ticket(made[id_].ticket_id, 30.0, lost=True)
 
         old = await asyncio.gather(*map(told, players))

@@ -48,7 +48,9 @@ def sample_report(number: int, at_s: float) -> dict[str, Any]:
 
 
 def sample_counters(**changes: int) -> BackendCounters:
-    """Balanced books of 200 players, 2 matches, 180 kills; ``changes`` plants differences, by the names of the entries."""
+    """Balanced books of 200 players, 2 matches, 180 kills; ``changes`` plants differences, by the names of
+    the entries.
+    """
 
     def book(**entries: int) -> dict[str, int]:
         return {name: changes.get(name, value) for name, value in entries.items()}

@@ -1,4 +1,6 @@
-"""A game server of a few lines, over the real wire: it lets players in, shows them a world that the test paints, and notes inputs."""
+"""A game server of a few lines, over the real wire: it lets players in, shows them a world that the test
+paints, and notes inputs.
+"""
 
 from __future__ import annotations
 

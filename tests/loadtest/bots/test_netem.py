@@ -16,7 +16,8 @@ def test_a_profile_becomes_the_arguments_of_tc() -> None:
         jitter_ms=5, loss=0.01, burst=Burst(share=0.2, length=4), duplicate=0.02, up_kbit_s=800
     )
     assert " ".join(netem.qdisc(line, 60.0)) == (
-        "netem limit 100000 delay 35ms 5ms distribution normal loss gemodel 6.25% 25% 100% 1% duplicate 2% rate 800kbit"
+        "netem limit 100000 delay 35ms 5ms distribution normal loss gemodel 6.25% 25% 100% 1% duplicate 2% "
+        "rate 800kbit"
     )
     assert "distribution" not in netem.qdisc(LinkProfile(), 60.0)
 

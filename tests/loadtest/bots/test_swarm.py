@@ -93,7 +93,8 @@ async def test_the_round_trip_that_a_client_measures_is_that_of_its_link(
             await told.wait_for_change()
     await until(lambda: (server.wire.input_newest[:2] >= 90).all())
     near_ms, far_ms = (await swarm.leave(0)).rtt_ms, (await swarm.leave(1)).rtt_ms
-    # Both contain the same waits for ticks and frames; their difference is that of the links, give or take a step or two.
+    # Both contain the same waits for ticks and frames; their difference is that of the links, give or take a
+    # step or two.
     assert far_ms > 160
     assert math.isclose(far_ms - near_ms, 160 - NEAR.rtt_ms, abs_tol=25)
 

@@ -1,4 +1,6 @@
-"""The clients and stores of the meta service's own tests, for the checker's; and who cleans up behind the killed."""
+"""The clients and stores of the meta service's own tests, for the checker's; and who cleans up behind the
+killed.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Connections that client libraries were making when their server was killed are left to the collector, which says so."""
+    """Connections that client libraries were making when their server was killed are left to the collector,
+    which says so.
+    """
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))

@@ -1,4 +1,5 @@
-"""A fleet whose servers, warm parents and own process are killed while directors allocate: every allocation ends, and none twice.
+"""A fleet whose servers, warm parents and own process are killed while directors allocate: every allocation
+ends, and none twice.
 
 A dozen servers are killed here; LAUNCHDAY_CHAOS_KILLS says how many in a long run.
 """
@@ -45,7 +46,8 @@ FLEET = """
 from dedicated_server.fleet.app import create_fleet
 from launchday import service
 from launchday.settings import settings
-service.serve(create_fleet(settings(), server_module="stand_in_server"), settings().bind_host, settings().fleet_port)
+own = settings()
+service.serve(create_fleet(own, server_module="stand_in_server"), own.bind_host, own.fleet_port)
 """
 MODES = ("brief", "brief", "play", "stay", "crash")
 
@@ -71,7 +73,9 @@ class Chaos:
             return subprocess.Popen([sys.executable, "-c", FLEET], env=env, stdout=log, stderr=log)
 
     async def direct(self, number: int) -> None:
-        """One caller of a director: a match after another, asking under the same key until there is an answer for good."""
+        """One caller of a director: a match after another, asking under the same key until there is an answer
+        for good.
+        """
         random_ = random.Random(number)
         async with AllocatorClient(self.url, self.token, timeout_s=2.0) as allocator:
             while not self.stop.is_set():

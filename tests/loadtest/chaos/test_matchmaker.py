@@ -1,4 +1,6 @@
-"""The matchmaker under unrest, in short; ``launchday bench unrest`` does the same with fifty kills and five restarts."""
+"""The matchmaker under unrest, in short; ``launchday bench unrest`` does the same with fifty kills and five
+restarts.
+"""
 
 from __future__ import annotations
 

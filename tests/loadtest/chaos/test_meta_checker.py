@@ -1,4 +1,6 @@
-"""The checker is worth something only if it finds what it is there to find: each fault is planted, and must be named."""
+"""The checker is worth something only if it finds what it is there to find: each fault is planted, and must
+be named.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ from tests.meta_service.conftest import Clock, drain, running
 async def evidence(
     settings: Settings, store: asyncpg.Connection, redis: Redis, tmp_path: Path
 ) -> AsyncIterator[Evidence]:
-    """What a short, quiet load leaves behind. Whatever a test plants in the store is rolled back, so nothing is guarded."""
+    """What a short, quiet load leaves behind.
+
+    Whatever a test plants in the store is rolled back, so nothing is guarded.
+    """
     await catalogue.put(store, [CRATE])
     clock, path = Clock(), tmp_path / "operations.jsonl"
     async with running(settings.model_copy(update={"requests_per_player_s": 0.0}), clock) as backend:
@@ -72,7 +77,8 @@ STORE_FAULTS = {
     "a lost purchase": ("purchases_happened_once", "DELETE FROM purchases"),
     "a doubled purchase": (
         "purchases_happened_once",
-        "INSERT INTO purchases SELECT gen_random_uuid(), player_id, item_id, quantity, currency, paid, purchased_at,"
+        "INSERT INTO purchases SELECT gen_random_uuid(), player_id, item_id, quantity, currency, paid, "
+        "purchased_at,"
         " refunded_at FROM purchases LIMIT 1",
     ),
     "a purchase under a key that nobody sent": (
@@ -81,7 +87,8 @@ STORE_FAULTS = {
     ),
     "a grant booked twice": (
         "refunds_and_grants_happened_once",
-        "INSERT INTO ledger (transfer_id, account, currency, amount, reason, booked_at) SELECT transfer_id, account,"
+        "INSERT INTO ledger (transfer_id, account, currency, amount, reason, booked_at) SELECT transfer_id, "
+        "account,"
         " currency, amount, reason, booked_at FROM ledger WHERE reason = 'chaos'",
     ),
     "a refund that nobody asked for": (
@@ -102,7 +109,8 @@ STORE_FAULTS = {
     "a negative wallet": ("no_wallet_was_ever_negative", "UPDATE wallets SET balance = -1"),
     "a wallet that was negative for a moment": (
         "no_wallet_was_ever_negative",
-        "UPDATE ledger SET amount = amount - 100 WHERE entry_no = (SELECT min(entry_no) FROM ledger WHERE account > 0)",
+        "UPDATE ledger SET amount = amount - 100 WHERE entry_no = (SELECT min(entry_no) FROM ledger WHERE "
+        "account > 0)",
     ),
     "a lost result": (
         "commits_are_stored",
@@ -112,8 +120,10 @@ STORE_FAULTS = {
     "a stale fence in the store": (
         "no_stale_fence_was_accepted",
         "INSERT INTO match_history (player_id, fence, match_id, server) SELECT player_id,"
-        " round(extract(epoch FROM ended_at) * 1000)::bigint - 1, gen_random_uuid(), 'other' FROM match_history"
-        " WHERE outcome = 'committed' AND round(extract(epoch FROM ended_at) * 1000)::bigint - 1 > fence LIMIT 1",
+        " round(extract(epoch FROM ended_at) * 1000)::bigint - 1, gen_random_uuid(), 'other' FROM "
+        "match_history"
+        " WHERE outcome = 'committed' AND round(extract(epoch FROM ended_at) * 1000)::bigint - 1 > fence "
+        "LIMIT 1",
     ),
     "two servers with one player": (
         "fences_grow_and_leases_exclude",

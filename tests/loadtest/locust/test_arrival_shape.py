@@ -27,7 +27,10 @@ def test_users_only_grow_until_the_last_match_must_be_over(times_s: list[float])
 
 def test_bins_are_finer_than_a_millisecond() -> None:
     # In a process of its own: Locust replaces parts of the standard library.
-    program = "import json; from loadtest.locust.locustfile import bucket; print(json.dumps([bucket(x) for x in %s]))"
+    program = (
+        "import json; from loadtest.locust.locustfile import bucket; "
+        "print(json.dumps([bucket(x) for x in %s]))"
+    )
     asked, binned = [0.1234, 7.891, 38.4521, 147.3, 58_760.0], [0.12, 7.89, 38.5, 147.0, 58_800.0]
     done = subprocess.run([sys.executable, "-c", program % asked], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.splitlines()[-1]) == binned

@@ -36,7 +36,8 @@ def test_a_profile_has_the_statistics_it_names(name: str) -> None:
     queue, lost = _through(profile, seed=20261124)
     assert queue.counts[CONGESTED] == 0  # a player's 60 datagrams a second pass every bottleneck
     share = 1 - (1 - profile.burst.share) * (1 - profile.loss)
-    # Bursts make neighbours alike: the variance of the mean is that of independent losses times about 2 · length.
+    # Bursts make neighbours alike: the variance of the mean is that of independent losses times about 2 ·
+    # length.
     spread = np.sqrt(share * (1 - share) * 2 * profile.burst.length / DATAGRAMS)
     assert abs(lost.mean() - share) < 4 * spread
     assert queue.counts[LOST] == lost.sum()
