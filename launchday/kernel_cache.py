@@ -16,9 +16,11 @@ import contextlib
 import fcntl
 import functools
 import hashlib
+import importlib.metadata
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -85,7 +87,7 @@ def compiling(part: str, on_wait: Callable[[], None] | None = None) -> Iterator[
                 on_wait()
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-        for old in Path(folder).glob(f"{part}-*.compiled"):
+        for old in Path(folder).glob(f"{part}-*.{_compiler()}.compiled"):
             old.unlink(missing_ok=True)
         _mark(folder, part).touch()
 
@@ -206,7 +208,14 @@ def by_age(paths: Iterable[Path]) -> list[Path]:
 
 
 def _mark(folder: str, part: str) -> Path:
-    return Path(folder, f"{part}-{_hashes_of_this_tree()[PART_ENTRIES[part]]}.compiled")
+    sources = _hashes_of_this_tree()[PART_ENTRIES[part]]
+    return Path(folder, f"{part}-{sources}.{_compiler()}.compiled")
+
+
+@functools.cache
+def _compiler() -> str:
+    """The Python and the numba that compile: each keeps kernels of its own."""
+    return f"{sys.implementation.cache_tag}-numba-{importlib.metadata.version('numba')}"
 
 
 def _reached(start: Path, imports: dict[Path, list[Path]]) -> set[Path]:

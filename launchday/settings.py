@@ -1,8 +1,8 @@
-"""Every setting of every service: default, unit, and why it has that default.
+"""Every setting of every service: default, unit, and the reason for the default.
 
 Each is read from the environment as ``LAUNCHDAY_<NAME>``; ``launchday doctor`` prints the values in force. The launcher
-(``launchday run``, ``up``) fills in the addresses and keys of what it started and hands them to its children in the same way, so
-a service cannot tell an embedded server from yours.
+(``launchday run``, ``up``) fills in the addresses and keys of what it started and hands them to its children in the same
+way, so a service cannot tell an embedded server from yours.
 """
 
 from __future__ import annotations
@@ -20,56 +20,58 @@ _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]+)?")
 
 
 class Settings(BaseSettings):
-    """All settings; see each field's description."""
+    """All settings; each field's description says what it means."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
 
-    # --- where things are kept -----------------------------------------------------------------------------------
+    # --- where data is kept ------------------------------------------------------------------------------------------
     state_dir: Path = Field(
         Path(".launchday"), description="Folder for embedded servers' data, logs and spools."
     )
 
-    # --- engines: empty means "start the embedded one" -------------------------------------------------------------
+    # --- engines: an empty address starts the embedded one -------------------------------------------------------------
     cache_url: str = Field("", description="redis:// address of Valkey or Redis; empty: embedded Valkey.")
     store_url: str = Field(
         "", description="postgresql:// address of the global store; empty: embedded PostgreSQL."
     )
     kafka_server: Literal["embedded", "apache"] = Field(
         "embedded",
-        description="The broker started when kafka_bootstrap is empty: embedded (a wheel, in memory), or apache (make kafka).",
+        description="Broker to start when kafka_bootstrap is empty: embedded (a wheel, in memory) or apache (make kafka).",
     )
     kafka_bootstrap: str = Field("", description="host:port,… of Kafka; empty: the embedded broker.")
 
-    # --- meta-state --------------------------------------------------------------------------------------------------
+    # --- meta service ------------------------------------------------------------------------------------------------
     region: str = Field(
         "",
         max_length=64,
-        description="The region whose cache cache_url is, where several regions share a store; empty: the only one.",
+        description="Region whose cache cache_url is, where several regions share a store; empty: there is one region.",
     )
     writebehind_limit: int = Field(
         1_000_000,
         ge=1,
-        description="Changes that may wait for the store, about 300 bytes each, before loadouts are refused with 503; logins and matches go on.",
+        description=(
+            "Changes that may wait for the store, about 300 bytes each. With more waiting, changes of loadouts are "
+            "refused with 503; logins and matches go on."
+        ),
     )
 
-    # --- services: addresses others reach them at -------------------------------------------------------------------
+    # --- services: where they listen, and where others reach them ------------------------------------------------------
     bind_host: str = Field(
-        "127.0.0.1", description="Address every service listens on. Loopback: nothing is exposed unasked."
+        "127.0.0.1",
+        description="Address every service listens on. The default is the loopback: nothing is exposed unasked.",
     )
     meta_port: int = Field(8101, ge=1, le=65535, description="TCP port of the meta service.")
     matchmaker_port: int = Field(8102, ge=1, le=65535, description="TCP port of the matchmaker.")
     fleet_port: int = Field(8103, ge=1, le=65535, description="TCP port of the fleet: allocator and admin.")
     rewards_port: int = Field(
-        8104, ge=1, le=65535, description="TCP port of the rewards consumer's health and metrics."
+        8104, ge=1, le=65535, description="TCP port of the rewards service: health, metrics and counters."
     )
     meta_url: str = Field("http://127.0.0.1:8101", description="Base URL of the meta service.")
     matchmaker_url: str = Field("http://127.0.0.1:8102", description="Base URL of the matchmaker.")
-    fleet_url: str = Field(
-        "http://127.0.0.1:8103", description="Base URL of the allocator; Agones' works too."
-    )
-    rewards_url: str = Field("http://127.0.0.1:8104", description="Base URL of the rewards service's books.")
+    fleet_url: str = Field("http://127.0.0.1:8103", description="Base URL of the allocator, ours or Agones'.")
+    rewards_url: str = Field("http://127.0.0.1:8104", description="Base URL of the rewards service.")
 
-    # --- identity -----------------------------------------------------------------------------------------------------
+    # --- identity ------------------------------------------------------------------------------------------------------
     identity_secret: SecretStr = Field(
         SecretStr(""),
         description="Key that signs session and service tokens, at least 32 bytes. Required by every service.",
@@ -81,25 +83,33 @@ class Settings(BaseSettings):
     session_ttl_s: float = Field(
         900.0,
         gt=0,
-        description="Seconds a player's session token is valid: as long a revoked one may still open services that check its signature alone.",
+        description=(
+            "Seconds a player's session token is valid. For as long a revoked token may still open services that check "
+            "its signature alone."
+        ),
     )
     refresh_ttl_s: float = Field(
-        30 * 24 * 3600.0, gt=0, description="Seconds a player's refresh token is valid, unless it is used."
+        30 * 24 * 3600.0, gt=0, description="Seconds a player's refresh token is valid if it is not used."
     )
 
-    # --- the door -------------------------------------------------------------------------------------------------------
+    # --- edge: limits on requests, TLS -----------------------------------------------------------------------------------
     max_request_bytes: int = Field(
         512 * 1024,
         ge=1024,
-        description="Longest request body; the commit of a match of 1,600 takes 190 KB.",
+        description="Longest request body; the commit of a match of 1,600 players takes 190 KB.",
     )
     requests_per_player_s: float = Field(
-        50.0, ge=0, description="Requests a second of one player, four seconds' worth at once; 0: any."
+        50.0,
+        ge=0,
+        description="Requests a second of one player, with a burst of four seconds' worth; 0: no limit.",
     )
     requests_per_address_s: float = Field(
         0.0,
         ge=0,
-        description="Requests a second from one address without a service's token, four seconds' worth at once; 0: any, as all simulated players share an address.",
+        description=(
+            "Requests a second from one address without a service's token, with a burst of four seconds' worth; 0: no "
+            "limit, as all simulated players share an address."
+        ),
     )
     trusted_proxies: str = Field(
         "127.0.0.1",
@@ -110,7 +120,7 @@ class Settings(BaseSettings):
     )
     tls_key: str = Field("", description="PEM file of the certificate's key.")
 
-    # --- fleet ----------------------------------------------------------------------------------------------------------
+    # --- fleet -----------------------------------------------------------------------------------------------------------
     regions: str = Field(
         "west-europe,east-us",
         description="Comma-separated regions with a fleet each, by their names in region_rtt.csv.",
@@ -118,38 +128,47 @@ class Settings(BaseSettings):
     ready_per_region: int = Field(
         2, ge=0, description="Idle warm servers kept Ready in each region (the buffer)."
     )
-    max_servers: int = Field(64, ge=1, le=4096, description="Game servers at most, all regions together.")
-    game_host: str = Field("127.0.0.1", description="Address game servers bind and give to players.")
+    max_servers: int = Field(64, ge=1, le=4096, description="Maximum of game servers, all regions together.")
+    game_host: str = Field("127.0.0.1", description="Address that game servers bind and give to players.")
     game_port_min: int = Field(7000, ge=1024, le=65535, description="First UDP port of game servers.")
     game_port_max: int = Field(7999, ge=1024, le=65535, description="Last UDP port of game servers.")
     game_port: int = Field(
         0,
         ge=0,
         le=65535,
-        description="UDP port a game server binds; 0: the one of its own record, right for our fleet and for Agones' Passthrough.",
+        description=(
+            "UDP port that a game server binds; 0: the one of its GameServer record, which is right for our fleet and for "
+            "Agones' Passthrough policy."
+        ),
     )
     record_dir: str = Field(
         "",
-        description="Folder where game servers record their matches, a file each, to be played again; empty: they do not.",
+        description="Folder in which game servers record matches for launchday replay, a file each; empty: no recording.",
     )
     server_health_s: float = Field(
         10.0,
         gt=0,
-        description="Seconds without a heartbeat that make a game server Unhealthy; servers beat every 2 s.",
+        description="Seconds without a heartbeat that make a game server Unhealthy; servers send one every 2 s.",
     )
     warm_parents: int = Field(
         1,
         ge=1,
         le=32,
-        description="Processes that fork game servers; the end of one takes its servers with it.",
+        description="Processes that fork game servers; a process that ends takes its servers with it.",
     )
     fleet_policy: str = Field(
         "",
-        description="Autoscaling policy of every region in Agones' JSON, or the path of a file with it; empty: a Buffer of ready_per_region.",
+        description=(
+            "Autoscaling policy of every region in Agones' JSON, or the path of a file with it; empty: a Buffer of "
+            "ready_per_region."
+        ),
     )
     startup_delay_s: str = Field(
         "",
-        description="Seconds before a server is forked, as region=seconds,…: what having a machine first would cost; empty: none.",
+        description=(
+            "Seconds before a server is forked, as region=seconds,…: simulates the time in which a machine is "
+            "provisioned; empty: none."
+        ),
     )
     fleet_counters_and_lists: str = Field(
         "",
@@ -158,29 +177,45 @@ class Settings(BaseSettings):
     claim_s: float = Field(
         30.0,
         ge=0,
-        description="Seconds an allocated server has to say anything of its match before it goes back to the pool; 0: any. Checking its players out takes up to 10.",
+        description=(
+            "Seconds in which an allocated server must report something of its match before it goes back to the pool; 0: "
+            "no limit. Checking its players out takes up to 10."
+        ),
     )
     max_match_s: float = Field(
-        4 * 3600.0, ge=0, description="Seconds after which a match is ended with its server; 0: never."
+        4 * 3600.0,
+        ge=0,
+        description="Seconds after which a match is ended together with its server; 0: never.",
     )
     server_memory_mb: int = Field(
-        1024, ge=0, description="Memory of its own above which a game server in a match is ended; 0: any."
+        1024,
+        ge=0,
+        description="Private memory in MB above which a game server in a match is ended; 0: no limit.",
     )
     fleet_token: SecretStr = Field(
         SecretStr(""),
-        description="Token that launchday fleet shows; empty: one signed with identity_secret, or what a fleet of this state_dir has left.",
+        description=(
+            "Token that launchday fleet shows; empty: one signed with identity_secret, or the one that a fleet of this "
+            "state_dir has left."
+        ),
     )
     spectator_dir: str = Field(
         "",
-        description="Folder in which game servers show their matches; empty: one in shared memory that the fleet makes, none under Agones.",
+        description=(
+            "Folder in which game servers publish their matches for the live map; empty: one in shared memory that the "
+            "fleet makes, none under Agones."
+        ),
     )
     fleet_client_ca: str = Field(
         "",
-        description="PEM file of authorities; with it the fleet asks every caller for a client certificate of theirs (needs tls_certificate).",
+        description=(
+            "PEM file of authorities; with it the fleet answers only callers with a client certificate of theirs (needs "
+            "tls_certificate)."
+        ),
     )
     fleet_ca: str = Field(
         "",
-        description="PEM file of the authority of the fleet's or Agones' certificate; empty: the system's.",
+        description="PEM file of the authority of the fleet's or Agones' certificate; empty: the system's authorities.",
     )
     fleet_certificate: str = Field(
         "", description="PEM file of the certificate that directors show to the allocator; empty: none."
@@ -190,15 +225,17 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=65535,
-        description="TCP port of the fleet's web page; 0: any that is free (the fleet's / leads to it).",
+        description="TCP port of the fleet's web page; 0: any free one (the fleet's / leads to it).",
     )
 
-    # --- match ----------------------------------------------------------------------------------------------------------
-    match_players: int = Field(100, ge=2, le=1600, description="Players a battle-royale match is filled to.")
+    # --- match -----------------------------------------------------------------------------------------------------------
+    match_players: int = Field(
+        100, ge=2, le=1600, description="Players that a battle_royale match is filled to."
+    )
     match_min_players: int = Field(
         2,
         ge=2,
-        description="Fewest players a match may start with, once the oldest ticket waited match_fill_s.",
+        description="Fewest players that a match may start with once the oldest ticket has waited match_fill_s.",
     )
     match_fill_s: float = Field(
         30.0, ge=0, description="Seconds the oldest ticket waits before a match may start short."
@@ -210,17 +247,22 @@ class Settings(BaseSettings):
     )
     backfill_until: str = Field(
         "",
-        description="Part of a match during which its free seats are given to players who wait, as mode=share,…: 0 never, 1 to the end; empty: battle_royale=0.1,teams_of_five=0.6.",
+        description=(
+            "Part of a match during which its free slots are given to waiting players, as mode=share,…: 0 never, 1 to the "
+            "end; empty: battle_royale=0.1,teams_of_five=0.6."
+        ),
     )
     match_s: float = Field(
         45.0, gt=0, description="Seconds until the zone has shrunk to nothing and ends the match."
     )
     match_s_by_mode: str = Field(
         "",
-        description="Comma-separated mode=seconds, for modes whose matches last otherwise than match_s: teams_of_five=240.",
+        description=(
+            "Comma-separated mode=seconds, for modes whose matches last otherwise than match_s: teams_of_five=240."
+        ),
     )
     ticket_ttl_s: float = Field(
-        300.0, gt=0, description="Seconds a ticket is searched for before it expires."
+        300.0, gt=0, description="Seconds for which a ticket is searched before it expires."
     )
     matching_period_s: float = Field(
         0.1, gt=0, description="Seconds between two matching cycles of a director."
@@ -229,50 +271,61 @@ class Settings(BaseSettings):
         250.0, gt=0, description="Round trip above which a region is never chosen for a player."
     )
 
-    # --- matchmaker -----------------------------------------------------------------------------------------------------
+    # --- matchmaker --------------------------------------------------------------------------------------------------------
     ticket_retention_s: float = Field(
         600.0,
         gt=0,
-        description="Seconds an ended ticket stays readable, so that a repeated request learns its end.",
+        description="Seconds for which an ended ticket stays readable, so that a repeated request learns how it ended.",
     )
     director_lease_s: float = Field(
         3.0,
         gt=0,
-        description="Seconds a queue stays its director's after a crash, before another takes over.",
+        description="Seconds for which a crashed director keeps its queue before another takes over.",
     )
     allocation_timeout_s: float = Field(
         10.0,
         gt=0,
-        description="Seconds an unanswered allocation is repeated before its tickets go back to the queue.",
+        description="Seconds for which an unanswered allocation is repeated before its tickets go back to the queue.",
     )
     server_answer_s: float = Field(
         2.0,
         ge=0,
-        description="Seconds an allocated server has to answer a player's first datagram before its players search again, with their age; 0: the director does not ask, where it cannot reach the servers' UDP ports.",
+        description=(
+            "Seconds in which an allocated server must answer a probe before its players search again, with their age; 0: "
+            "no probe, where the director cannot reach the servers' UDP ports."
+        ),
     )
     director_queues: str = Field(
         "",
-        description="Comma-separated modes that a director process serves; empty: all. Each queue has one director in office, wherever it runs.",
+        description=(
+            "Comma-separated modes that a director process serves; empty: all. Each queue has one leader, wherever it runs."
+        ),
     )
     rule_sets: str = Field(
         "",
-        description="Rule sets of your own in FlexMatch's JSON, comma-separated: mode=FILE, or mode:game_mode=FILE where the game servers' mode has another name; empty: the two that ship.",
+        description=(
+            "Your own rule sets in FlexMatch's JSON, comma-separated: mode=FILE, or mode:game_mode=FILE where the game "
+            "servers' mode has another name; empty: the two that ship."
+        ),
     )
     tickets_per_player_s: float = Field(
         1.0,
         ge=0,
-        description="Tickets that one player may make a second, ten seconds' worth at once; 0: any.",
+        description="Tickets a second of one player, with a burst of ten seconds' worth; 0: no limit.",
     )
     connect_token_ttl_s: float = Field(
         60.0,
         gt=0,
-        description="Seconds beyond match_s that a connect token opens a connection: who dropped out may come back until the end.",
+        description=(
+            "Seconds beyond match_s for which a connect token opens a connection: players who lost theirs may come back "
+            "until the end."
+        ),
     )
 
-    # --- events ---------------------------------------------------------------------------------------------------------
+    # --- events ------------------------------------------------------------------------------------------------------------
     topic_prefix: str = Field("launchday", description="First part of every topic's name.")
 
-    # --- logs -----------------------------------------------------------------------------------------------------------
+    # --- logs --------------------------------------------------------------------------------------------------------------
     log_level: str = Field("info", description="debug, info, warning or error.")
     log_json: bool = Field(False, description="One JSON object a line instead of readable lines.")
 
@@ -292,7 +345,7 @@ class Settings(BaseSettings):
 
     @property
     def backfill_shares(self) -> dict[str, float]:
-        """The part of a match during which free seats are given away, for the modes that ``backfill_until`` names."""
+        """The part of a match, from 0 to 1, during which free slots are filled, by mode; modes not named are missing."""
         return _shares(self.backfill_until)
 
     @field_validator("match_s_by_mode")
@@ -304,7 +357,7 @@ class Settings(BaseSettings):
         return value
 
     def match_s_of(self, mode: str) -> float:
-        """Seconds until a match of this mode ends at the latest."""
+        """Return the seconds after which a match of this mode ends at the latest."""
         lengths = (item.partition("=") for item in self.match_s_by_mode.split(","))
         return {name.strip(): float(length_s) for name, _, length_s in lengths if name.strip()}.get(
             mode, self.match_s
@@ -336,17 +389,17 @@ def _shares(text: str) -> dict[str, float]:
 
 @functools.cache
 def settings() -> Settings:
-    """The settings of this process, read from the environment once. Raises pydantic's ValidationError."""
+    """Return the settings of this process, read from the environment once. Raises pydantic's ValidationError."""
     return Settings()
 
 
 def env_name(setting: str) -> str:
-    """The environment variable of a setting."""
+    """Return the environment variable of a setting."""
     return ENV_PREFIX + setting.upper()
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The settings as environment variables, for child processes."""
+    """Return the settings as environment variables, for child processes."""
     values: dict[str, str] = {}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
