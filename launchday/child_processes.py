@@ -1,6 +1,7 @@
 """Child processes that never outlive their parent, however the parent ends.
 
-Linux only: the kernel itself sends the signal (``PR_SET_PDEATHSIG``), so not even ``kill -9`` of the parent leaves an orphan.
+Linux only: the kernel itself sends the signal (``PR_SET_PDEATHSIG``), so not even ``kill -9`` of the parent
+leaves an orphan.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent(parent_pid: int, death_signal: signal.Signals = signal.SIGKILL) -> None:
-    """Ask the kernel to signal this process when its parent ends. Call it in a child, after any change of user.
+    """Ask the kernel to signal this process when its parent ends. Call it in a child, after any change of
+    user.
 
-    ``parent_pid`` is the parent's id, taken before the fork: were the parent gone already, no signal would ever come,
-    so this process ends itself.
+    ``parent_pid`` is the parent's id, taken before the fork: were the parent gone already, no signal would
+    ever come, so this process ends itself.
     """
     _libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
     if os.getppid() != parent_pid:
@@ -37,10 +39,11 @@ def spawn(
     cwd: Path | None = None,
     prepare: Callable[[], None] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a program tied to this process, its output appended to ``log``, its own process group, no standard input.
+    """Start a program tied to this process, its output appended to ``log``, its own process group, no
+    standard input.
 
-    ``prepare`` runs in the child first, to change its user for example. Call from the main thread, or one that lives as
-    long as the process: the kernel watches the thread that forked.
+    ``prepare`` runs in the child first, to change its user for example. Call from the main thread, or one
+    that lives as long as the process: the kernel watches the thread that forked.
     """
     parent = os.getpid()
 
@@ -58,7 +61,8 @@ def spawn(
             stderr=subprocess.STDOUT,
             env=env,
             cwd=cwd,
-            start_new_session=True,  # the terminal's Ctrl-C reaches the launcher alone, which then stops all in order
+            # the terminal's Ctrl-C reaches the launcher alone, which then stops all in order
+            start_new_session=True,
             preexec_fn=in_child,
         )
 

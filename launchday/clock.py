@@ -1,16 +1,17 @@
 """The one seam for time and chance: every clock reading, sleep, random number, id and thread of a service.
 
-A service is given a `Clock` and asks nothing else, so a whole backend can live in virtual time from a seed, and a test
-needs no sleep. ``__main__`` modules make a `SystemClock`; tests make a `ManualClock`. ``python -m tests.seam_rules``
-checks that no service goes past it.
+A service is given a `Clock` and asks nothing else, so a whole backend can live in virtual time from a seed,
+and a test needs no sleep. ``__main__`` modules make a `SystemClock`; tests make a `ManualClock`. ``python -m
+tests.seam_rules`` checks that no service goes past it.
 
 Two times, for two purposes:
 
-- `Clock.monotonic` for what one process decides alone: deadlines, back-off, liveness. A step of the wall clock does not
-  move it.
-- `Clock.now` for what processes share or show: stamps, leases, a ticket's age. It is Unix time, but it does not jump:
-  when the wall clock steps against the monotonic clock by more than `MAX_STEP_S`, `SystemClock` says so once and walks to
-  the new time at `SLEW` seconds a second, so that a step ends nothing early by more than that share of its life.
+- `Clock.monotonic` for what one process decides alone: deadlines, back-off, liveness. A step of the wall
+  clock does not move it.
+- `Clock.now` for what processes share or show: stamps, leases, a ticket's age. It is Unix time, but it does
+  not jump: when the wall clock steps against the monotonic clock by more than `MAX_STEP_S`, `SystemClock`
+  says so once and walks to the new time at `SLEW` seconds a second, so that a step ends nothing early by more
+  than that share of its life.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Clock(Protocol):
         """The stream of random numbers of one purpose.
 
         Args:
-            name: the purpose, such as ``"retry"`` or ``"session-id"``. In a seeded world each name has a stream of its
-                own, so that one purpose's draws do not shift another's.
+            name: the purpose, such as ``"retry"`` or ``"session-id"``. In a seeded world each name has a
+                stream of its own, so that one purpose's draws do not shift another's.
 
         Returns:
             A stream fit for keys and tokens where the clock is a `SystemClock`.
@@ -63,7 +64,9 @@ class Clock(Protocol):
         """A new random UUID (version 4)."""
 
     async def run_in_thread(self, function: Callable[..., T], *args: Any) -> T:
-        """Call ``function(*args)`` where it does not block the event loop, and return what it returns or raise its error."""
+        """Call ``function(*args)`` where it does not block the event loop, and return what it returns or
+        raise its error.
+        """
 
     def start_thread(self, function: Callable[[], None], name: str) -> threading.Thread:
         """Start a daemon thread that runs ``function`` beside the event loop until it returns."""

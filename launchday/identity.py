@@ -1,7 +1,7 @@
 """Who is calling: signed tokens for players and for services.
 
-One secret signs both; the role inside tells them apart. A player's token carries the role ``player`` and nothing else,
-so it never opens a service's door.
+One secret signs both; the role inside tells them apart. A player's token carries the role ``player`` and
+nothing else, so it never opens a service's door.
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ class Signer:
         return identity
 
     def _verify_fast(self, token: str) -> Identity | None:
-        """Read a token that we signed with one HMAC, which takes a tenth of what the library takes; None: ask the library."""
+        """Read a token that we signed with one HMAC, which takes a tenth of what the library takes; None: ask
+        the library.
+        """
         try:
             signed, _, signature = token.encode("ascii").rpartition(b".")
             header, _, payload = signed.partition(b".")

@@ -1,13 +1,16 @@
-"""Where numba keeps compiled kernels, keyed so that a stale one is never loaded, and which process compiles them.
+"""Where numba keeps compiled kernels, keyed so that a stale one is never loaded, and which process compiles
+them.
 
-Numba's own index looks only at the file that holds a kernel: an edit in a kernel that it calls from another file goes unseen,
-and so does a constant that it has baked in. So each file's kernels lie in a folder whose name carries a hash of the file and of
-all files that it imports, directly or not (`module_hashes`). An edit costs the compilation of what it can have changed, and
-nothing else. Numba finds the folder by `launchday.kernel_locator`, whose name is in its environment.
+Numba's own index looks only at the file that holds a kernel: an edit in a kernel that it calls from another
+file goes unseen, and so does a constant that it has baked in. So each file's kernels lie in a folder whose
+name carries a hash of the file and of all files that it imports, directly or not (`module_hashes`). An edit
+costs the compilation of what it can have changed, and nothing else. Numba finds the folder by
+`launchday.kernel_locator`, whose name is in its environment.
 
-Kernels are compiled in parts (`PART_ENTRIES`), each within ``compiling(part)``. One process compiles a part at a time; two
-processes compile two parts side by side. A process that needs a part which another compiles waits for it, however long that takes;
-the operating system frees the lock of a process that ends, so nobody waits for a dead one.
+Kernels are compiled in parts (`PART_ENTRIES`), each within ``compiling(part)``. One process compiles a part
+at a time; two processes compile two parts side by side. A process that needs a part which another compiles
+waits for it, however long that takes; the operating system frees the lock of a process that ends, so nobody
+waits for a dead one.
 """
 
 from __future__ import annotations
@@ -49,10 +52,11 @@ _saving_is_locked = False
 
 
 def configure() -> Path | None:
-    """Tell numba, by its environment, where to keep kernels and how to key them; call it before numba is imported.
+    """Tell numba, by its environment, where to keep kernels and how to key them; call it before numba is
+    imported.
 
-    Returns the folder: that of ``NUMBA_CACHE_DIR`` where the environment names one, else one in the user's cache. None when it
-    cannot be written, where numba falls back to its own choice.
+    Returns the folder: that of ``NUMBA_CACHE_DIR`` where the environment names one, else one in the user's
+    cache. None when it cannot be written, where numba falls back to its own choice.
     """
     os.environ.setdefault("NUMBA_CACHE_LOCATOR_CLASSES", ",".join(LOCATORS))
     if named := os.environ.get("NUMBA_CACHE_DIR"):
@@ -108,8 +112,9 @@ def parts_being_compiled() -> list[str]:
 def lock_saving() -> None:
     """Make this process save compiled functions one at a time with every other process that has called this.
 
-    Numba numbers the files of one function by what its index holds. Two processes that save one function for different types at
-    the same moment would take the same number, and one of them would later load the other's code.
+    Numba numbers the files of one function by what its index holds. Two processes that save one function for
+    different types at the same moment would take the same number, and one of them would later load the
+    other's code.
     """
     global _saving_is_locked
     if _saving_is_locked:
@@ -137,8 +142,9 @@ def module_hash(file: str | Path) -> str | None:
 def module_hashes(root: Path) -> dict[str, str]:
     """Hash each file of the packages that hold kernels together with all that it imports.
 
-    What it imports counts because a kernel bakes in the code and the constants of other modules, whether those name numba or
-    not. What a file does not import, directly or not, does not count: an edit there costs no compilation.
+    What it imports counts because a kernel bakes in the code and the constants of other modules, whether
+    those name numba or not. What a file does not import, directly or not, does not count: an edit there costs
+    no compilation.
 
     Args:
         root: the folder that holds the packages `KERNEL_PACKAGES`.
@@ -166,10 +172,11 @@ def module_hashes(root: Path) -> dict[str, str]:
 
 @functools.cache
 def _hashes_of_this_tree() -> dict[str, str]:
-    """The ``module_hashes`` of the running tree, looked up by each file's name, size, inode and time of change.
+    """The ``module_hashes`` of the running tree, looked up by each file's name, size, inode and time of
+    change.
 
-    Reading and searching every file takes 0.2 s; asking for their times takes 2 ms. A file that is written has another time of
-    change, which nobody can set back (``st_ctime_ns``).
+    Reading and searching every file takes 0.2 s; asking for their times takes 2 ms. A file that is written
+    has another time of change, which nobody can set back (``st_ctime_ns``).
     """
     cache = os.environ.get("NUMBA_CACHE_DIR")
     if cache is None:
@@ -239,7 +246,8 @@ def _file_states(folder: Path) -> Iterator[str]:
 
 
 def _imports(source: bytes) -> Iterator[Path]:
-    """Yield the files that the import statements of ``source`` can mean; a name that is no module gives a path that is not there.
+    """Yield the files that the import statements of ``source`` can mean; a name that is no module gives a
+    path that is not there.
 
     By pattern and not by parsing, which takes three times as long.
     """

@@ -1,7 +1,8 @@
-"""Tells numba in which folder a file's kernels lie: one for each state of the file and of all that it imports.
+"""Tells numba in which folder a file's kernels lie: one for each state of the file and of all that it
+imports.
 
-Numba imports this by name (``NUMBA_CACHE_LOCATOR_CLASSES``, see `launchday.kernel_cache`); nothing else does, because it imports
-numba.
+Numba imports this by name (``NUMBA_CACHE_LOCATOR_CLASSES``, see `launchday.kernel_cache`); nothing else does,
+because it imports numba.
 """
 
 from __future__ import annotations

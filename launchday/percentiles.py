@@ -2,8 +2,8 @@
 
 - ``percentiles`` sorts the values it is given: exact, and its memory grows with the number of values.
 - ``histogram_percentiles`` reads counts of equal bins: right to one bin, whatever the number of values.
-- ``log_buckets`` and ``log_bucket_percentile`` keep counts in bins that grow by two per cent: right to one per cent over any
-  range, and small enough to be kept in a cache hash.
+- ``log_buckets`` and ``log_bucket_percentile`` keep counts in bins that grow by two per cent: right to one
+  per cent over any range, and small enough to be kept in a cache hash.
 
 All of them name their results alike: ``{"p50": …, "p99.5": …, "max": …}``, where the point 100 is ``max``.
 """

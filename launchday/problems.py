@@ -67,7 +67,9 @@ class ProblemError(LaunchdayError):
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of ``app`` a problem: raised ones, validation errors, unknown routes, and faults of ours."""
+    """Make every error of ``app`` a problem: raised ones, validation errors, unknown routes, and faults of
+    ours.
+    """
 
     async def on_problem(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ProblemError)

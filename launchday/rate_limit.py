@@ -1,7 +1,8 @@
 """A rate limit for each of many callers: so many requests a second, and a burst.
 
-The generic cell rate algorithm (ITU-T I.371): one number a caller, the time at which its allowance would be whole again. Each
-process counts for itself, so with n processes behind a load balancer a caller may reach n times the limit.
+The generic cell rate algorithm (ITU-T I.371): one number a caller, the time at which its allowance would be
+whole again. Each process counts for itself, so with n processes behind a load balancer a caller may reach n
+times the limit.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ class RateLimit:
     Args:
         per_s: requests a second; 0: no limit.
         burst_s: how many seconds' worth of requests may come at once; at least one request may.
-        max_callers: callers remembered at once. Those whose allowance is whole are forgotten first; where nobody's is, all are:
-            a moment of leniency instead of a table that grows without bound.
+        max_callers: callers remembered at once. Those whose allowance is whole are forgotten first; where
+            nobody's is, all are: a moment of leniency instead of a table that grows without bound.
     """
 
     def __init__(self, per_s: float, *, burst_s: float, max_callers: int = MAX_CALLERS) -> None:
@@ -35,7 +36,8 @@ class RateLimit:
             now: seconds of any one clock; a monotonic one is not upset by a step of the wall clock.
 
         Returns:
-            0 where the request may pass; else the seconds after which one may. A request that may not pass is not counted.
+            0 where the request may pass; else the seconds after which one may. A request that may not pass is
+            not counted.
         """
         if not self._interval_s:
             return 0.0

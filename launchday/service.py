@@ -1,4 +1,6 @@
-"""What every HTTP service of ours has: problem details, health, metrics, request ids, callers' identities, a clean stop."""
+"""What every HTTP service of ours has: problem details, health, metrics, request ids, callers' identities, a
+clean stop.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,8 @@ def create_app(
 
     Args:
         title: of the API's document.
-        settings: kept in ``app.state.settings``; its secret makes ``app.state.signer``, which verifies tokens.
+        settings: kept in ``app.state.settings``; its secret makes ``app.state.signer``, which verifies
+            tokens.
         lifespan: opens what the service needs, and closes it.
         clock: kept in ``app.state.clock``; None: the machine's.
         fastapi_options: further arguments of FastAPI.
@@ -108,7 +111,8 @@ async def _caller(
 def require(*roles: str) -> Callable[..., Awaitable[identity.Identity]]:
     """Make a FastAPI dependency that returns the caller's identity.
 
-    It raises ProblemError (401) for a caller without a valid token, and (403) for one who has none of these roles.
+    It raises ProblemError (401) for a caller without a valid token, and (403) for one who has none of these
+    roles.
     """
 
     async def check(caller: Annotated[identity.Identity, Depends(_caller)]) -> identity.Identity:
@@ -155,7 +159,9 @@ ServiceCaller = Annotated[identity.Identity, Depends(require(identity.SERVICE))]
 
 
 class _RequestId:
-    """Gives every request an id: the caller's ``X-Request-Id`` or a new one. The answer and the log lines carry it."""
+    """Gives every request an id: the caller's ``X-Request-Id`` or a new one. The answer and the log lines
+    carry it.
+    """
 
     def __init__(self, app: ASGIApp, clock: Clock) -> None:
         self._app = app
@@ -206,7 +212,8 @@ class _BodyLimit:
             return message
 
         async def send_or_refuse(message: Message) -> None:
-            # The application may have answered something else to a body that was cut off: this answer replaces it.
+            # The application may have answered something else to a body that was cut off: this answer
+            # replaces it.
             nonlocal refused
             if received <= self._max_bytes:
                 await send(message)
@@ -225,8 +232,9 @@ class _BodyLimit:
 def terminate_when_done(task: asyncio.Task[None]) -> None:
     """End this process with SIGTERM, because a task that the service lives for has ended.
 
-    It is a done callback of such a task: remove it before the task may end in good order. A service that answers and does
-    nothing is worse than none; whoever started it starts it again. A task that was cancelled ends the process too.
+    It is a done callback of such a task: remove it before the task may end in good order. A service that
+    answers and does nothing is worse than none; whoever started it starts it again. A task that was cancelled
+    ends the process too.
     """
     error = None if task.cancelled() else task.exception()
     log.critical("a task that this service lives for has ended", task=task.get_name(), exc_info=error)
@@ -240,7 +248,8 @@ def serve(app: FastAPI, host: str, port: int, *, client_ca: str = "") -> None:
         app: made by ``create_app``.
         host: address to listen on.
         port: TCP port.
-        client_ca: path of a PEM file with authorities; only callers with a certificate of theirs are answered. Empty: all are.
+        client_ca: path of a PEM file with authorities; only callers with a certificate of theirs are
+            answered. Empty: all are.
     """
     own: Settings = app.state.settings
     uvicorn.run(

@@ -1,8 +1,8 @@
 """Every setting of every service: default, unit, and the reason for the default.
 
-Each is read from the environment as ``LAUNCHDAY_<NAME>``; ``launchday doctor`` prints the values in force. The launcher
-(``launchday run``, ``up``) fills in the addresses and keys of what it started and hands them to its children in the same
-way, so a service cannot tell an embedded server from yours.
+Each is read from the environment as ``LAUNCHDAY_<NAME>``; ``launchday doctor`` prints the values in force.
+The launcher (``launchday run``, ``up``) fills in the addresses and keys of what it started and hands them to
+its children in the same way, so a service cannot tell an embedded server from yours.
 """
 
 from __future__ import annotations
@@ -24,38 +24,45 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
 
-    # --- where data is kept ------------------------------------------------------------------------------------------
+    # --- where data is kept ---------------------------------------------------------------------------------
     state_dir: Path = Field(
         Path(".launchday"), description="Folder for embedded servers' data, logs and spools."
     )
 
-    # --- engines: an empty address starts the embedded one -------------------------------------------------------------
+    # --- engines: an empty address starts the embedded one --------------------------------------------------
     cache_url: str = Field("", description="redis:// address of Valkey or Redis; empty: embedded Valkey.")
     store_url: str = Field(
         "", description="postgresql:// address of the global store; empty: embedded PostgreSQL."
     )
     kafka_server: Literal["embedded", "apache"] = Field(
         "embedded",
-        description="Broker to start when kafka_bootstrap is empty: embedded (a wheel, in memory) or apache (make kafka).",
+        description=(
+            "Broker to start when kafka_bootstrap is empty: embedded (a wheel, in memory) or apache "
+            "(make kafka)."
+        ),
     )
     kafka_bootstrap: str = Field("", description="host:port,… of Kafka; empty: the embedded broker.")
 
-    # --- meta service ------------------------------------------------------------------------------------------------
+    # --- meta service ---------------------------------------------------------------------------------------
     region: str = Field(
         "",
         max_length=64,
-        description="Region whose cache cache_url is, where several regions share a store; empty: there is one region.",
+        description=(
+            "Region whose cache cache_url is, where several regions share a store; empty: there is one "
+            "region."
+        ),
     )
     writebehind_limit: int = Field(
         1_000_000,
         ge=1,
         description=(
-            "Changes that may wait for the store, about 300 bytes each. With more waiting, changes of loadouts are "
+            "Changes that may wait for the store, about 300 bytes each. With more waiting, changes "
+            "of loadouts are "
             "refused with 503; logins and matches go on."
         ),
     )
 
-    # --- services: where they listen, and where others reach them ------------------------------------------------------
+    # --- services: where they listen, and where others reach them -------------------------------------------
     bind_host: str = Field(
         "127.0.0.1",
         description="Address every service listens on. The default is the loopback: nothing is exposed unasked.",
@@ -71,20 +78,23 @@ class Settings(BaseSettings):
     fleet_url: str = Field("http://127.0.0.1:8103", description="Base URL of the allocator, ours or Agones'.")
     rewards_url: str = Field("http://127.0.0.1:8104", description="Base URL of the rewards service.")
 
-    # --- identity ------------------------------------------------------------------------------------------------------
+    # --- identity -------------------------------------------------------------------------------------------
     identity_secret: SecretStr = Field(
         SecretStr(""),
         description="Key that signs session and service tokens, at least 32 bytes. Required by every service.",
     )
     fleet_key: SecretStr = Field(
         SecretStr(""),
-        description="Key that seals connect tokens, 64 hexadecimal digits. Known to directors and game servers only.",
+        description=(
+            "Key that seals connect tokens, 64 hexadecimal digits. Known to directors and game servers only."
+        ),
     )
     session_ttl_s: float = Field(
         900.0,
         gt=0,
         description=(
-            "Seconds a player's session token is valid. For as long a revoked token may still open services that check "
+            "Seconds a player's session token is valid. For as long a revoked token may still open "
+            "services that check "
             "its signature alone."
         ),
     )
@@ -92,7 +102,7 @@ class Settings(BaseSettings):
         30 * 24 * 3600.0, gt=0, description="Seconds a player's refresh token is valid if it is not used."
     )
 
-    # --- edge: limits on requests, TLS -----------------------------------------------------------------------------------
+    # --- edge: limits on requests, TLS ----------------------------------------------------------------------
     max_request_bytes: int = Field(
         512 * 1024,
         ge=1024,
@@ -107,7 +117,8 @@ class Settings(BaseSettings):
         0.0,
         ge=0,
         description=(
-            "Requests a second from one address without a service's token, with a burst of four seconds' worth; 0: no "
+            "Requests a second from one address without a service's token, with a burst of four "
+            "seconds' worth; 0: no "
             "limit, as all simulated players share an address."
         ),
     )
@@ -120,7 +131,7 @@ class Settings(BaseSettings):
     )
     tls_key: str = Field("", description="PEM file of the certificate's key.")
 
-    # --- fleet -----------------------------------------------------------------------------------------------------------
+    # --- fleet ----------------------------------------------------------------------------------------------
     regions: str = Field(
         "west-europe,east-us",
         description="Comma-separated regions with a fleet each, by their names in region_rtt.csv.",
@@ -137,13 +148,17 @@ class Settings(BaseSettings):
         ge=0,
         le=65535,
         description=(
-            "UDP port that a game server binds; 0: the one of its GameServer record, which is right for our fleet and for "
+            "UDP port that a game server binds; 0: the one of its GameServer record, which is "
+            "right for our fleet and for "
             "Agones' Passthrough policy."
         ),
     )
     record_dir: str = Field(
         "",
-        description="Folder in which game servers record matches for launchday replay, a file each; empty: no recording.",
+        description=(
+            "Folder in which game servers record matches for launchday replay, a file each; empty: no "
+            "recording."
+        ),
     )
     server_health_s: float = Field(
         10.0,
@@ -159,14 +174,16 @@ class Settings(BaseSettings):
     fleet_policy: str = Field(
         "",
         description=(
-            "Autoscaling policy of every region in Agones' JSON, or the path of a file with it; empty: a Buffer of "
+            "Autoscaling policy of every region in Agones' JSON, or the path of a file with it; "
+            "empty: a Buffer of "
             "ready_per_region."
         ),
     )
     startup_delay_s: str = Field(
         "",
         description=(
-            "Seconds before a server is forked, as region=seconds,…: simulates the time in which a machine is "
+            "Seconds before a server is forked, as region=seconds,…: simulates the time in which a "
+            "machine is "
             "provisioned; empty: none."
         ),
     )
@@ -178,7 +195,8 @@ class Settings(BaseSettings):
         30.0,
         ge=0,
         description=(
-            "Seconds in which an allocated server must report something of its match before it goes back to the pool; 0: "
+            "Seconds in which an allocated server must report something of its match before it "
+            "goes back to the pool; 0: "
             "no limit. Checking its players out takes up to 10."
         ),
     )
@@ -195,27 +213,33 @@ class Settings(BaseSettings):
     fleet_token: SecretStr = Field(
         SecretStr(""),
         description=(
-            "Token that launchday fleet shows; empty: one signed with identity_secret, or the one that a fleet of this "
+            "Token that launchday fleet shows; empty: one signed with identity_secret, or the one "
+            "that a fleet of this "
             "state_dir has left."
         ),
     )
     spectator_dir: str = Field(
         "",
         description=(
-            "Folder in which game servers publish their matches for the live map; empty: one in shared memory that the "
+            "Folder in which game servers publish their matches for the live map; empty: one in "
+            "shared memory that the "
             "fleet makes, none under Agones."
         ),
     )
     fleet_client_ca: str = Field(
         "",
         description=(
-            "PEM file of authorities; with it the fleet answers only callers with a client certificate of theirs (needs "
+            "PEM file of authorities; with it the fleet answers only callers with a client "
+            "certificate of theirs (needs "
             "tls_certificate)."
         ),
     )
     fleet_ca: str = Field(
         "",
-        description="PEM file of the authority of the fleet's or Agones' certificate; empty: the system's authorities.",
+        description=(
+            "PEM file of the authority of the fleet's or Agones' certificate; empty: the system's "
+            "authorities."
+        ),
     )
     fleet_certificate: str = Field(
         "", description="PEM file of the certificate that directors show to the allocator; empty: none."
@@ -228,7 +252,7 @@ class Settings(BaseSettings):
         description="TCP port of the fleet's web page; 0: any free one (the fleet's / leads to it).",
     )
 
-    # --- match -----------------------------------------------------------------------------------------------------------
+    # --- match ----------------------------------------------------------------------------------------------
     match_players: int = Field(
         100, ge=2, le=1600, description="Players that a battle_royale match is filled to."
     )
@@ -248,7 +272,8 @@ class Settings(BaseSettings):
     backfill_until: str = Field(
         "",
         description=(
-            "Part of a match during which its free slots are given to waiting players, as mode=share,…: 0 never, 1 to the "
+            "Part of a match during which its free slots are given to waiting players, as "
+            "mode=share,…: 0 never, 1 to the "
             "end; empty: battle_royale=0.1,teams_of_five=0.6."
         ),
     )
@@ -258,7 +283,8 @@ class Settings(BaseSettings):
     match_s_by_mode: str = Field(
         "",
         description=(
-            "Comma-separated mode=seconds, for modes whose matches last otherwise than match_s: teams_of_five=240."
+            "Comma-separated mode=seconds, for modes whose matches last otherwise than match_s: "
+            "teams_of_five=240."
         ),
     )
     ticket_ttl_s: float = Field(
@@ -271,11 +297,14 @@ class Settings(BaseSettings):
         250.0, gt=0, description="Round trip above which a region is never chosen for a player."
     )
 
-    # --- matchmaker --------------------------------------------------------------------------------------------------------
+    # --- matchmaker -----------------------------------------------------------------------------------------
     ticket_retention_s: float = Field(
         600.0,
         gt=0,
-        description="Seconds for which an ended ticket stays readable, so that a repeated request learns how it ended.",
+        description=(
+            "Seconds for which an ended ticket stays readable, so that a repeated request learns how "
+            "it ended."
+        ),
     )
     director_lease_s: float = Field(
         3.0,
@@ -285,26 +314,31 @@ class Settings(BaseSettings):
     allocation_timeout_s: float = Field(
         10.0,
         gt=0,
-        description="Seconds for which an unanswered allocation is repeated before its tickets go back to the queue.",
+        description=(
+            "Seconds for which an unanswered allocation is repeated before its tickets go back to the queue."
+        ),
     )
     server_answer_s: float = Field(
         2.0,
         ge=0,
         description=(
-            "Seconds in which an allocated server must answer a probe before its players search again, with their age; 0: "
+            "Seconds in which an allocated server must answer a probe before its players search "
+            "again, with their age; 0: "
             "no probe, where the director cannot reach the servers' UDP ports."
         ),
     )
     director_queues: str = Field(
         "",
         description=(
-            "Comma-separated modes that a director process serves; empty: all. Each queue has one leader, wherever it runs."
+            "Comma-separated modes that a director process serves; empty: all. Each queue has one "
+            "leader, wherever it runs."
         ),
     )
     rule_sets: str = Field(
         "",
         description=(
-            "Your own rule sets in FlexMatch's JSON, comma-separated: mode=FILE, or mode:game_mode=FILE where the game "
+            "Your own rule sets in FlexMatch's JSON, comma-separated: mode=FILE, or "
+            "mode:game_mode=FILE where the game "
             "servers' mode has another name; empty: the two that ship."
         ),
     )
@@ -317,15 +351,16 @@ class Settings(BaseSettings):
         60.0,
         gt=0,
         description=(
-            "Seconds beyond match_s for which a connect token opens a connection: players who lost theirs may come back "
+            "Seconds beyond match_s for which a connect token opens a connection: players who lost "
+            "theirs may come back "
             "until the end."
         ),
     )
 
-    # --- events ------------------------------------------------------------------------------------------------------------
+    # --- events ---------------------------------------------------------------------------------------------
     topic_prefix: str = Field("launchday", description="First part of every topic's name.")
 
-    # --- logs --------------------------------------------------------------------------------------------------------------
+    # --- logs -----------------------------------------------------------------------------------------------
     log_level: str = Field("info", description="debug, info, warning or error.")
     log_json: bool = Field(False, description="One JSON object a line instead of readable lines.")
 
@@ -345,7 +380,9 @@ class Settings(BaseSettings):
 
     @property
     def backfill_shares(self) -> dict[str, float]:
-        """The part of a match, from 0 to 1, during which free slots are filled, by mode; modes not named are missing."""
+        """The part of a match, from 0 to 1, during which free slots are filled, by mode; modes not named are
+        missing.
+        """
         return _shares(self.backfill_until)
 
     @field_validator("match_s_by_mode")

@@ -11,7 +11,9 @@ from launchday.settings import Settings
 
 
 def configure(service: str, settings: Settings) -> None:
-    """Send this process's logs, the standard library's included, to standard error with the service's name on each line."""
+    """Send this process's logs, the standard library's included, to standard error with the service's name on
+    each line.
+    """
     level = logging.getLevelNamesMapping().get(settings.log_level.upper(), logging.INFO)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -46,7 +48,9 @@ def configure(service: str, settings: Settings) -> None:
 
 
 def request_id() -> str:
-    """The id of the request that is being served, empty outside of one: what is written on its behalf carries it too."""
+    """The id of the request that is being served, empty outside of one: what is written on its behalf carries
+    it too.
+    """
     return str(structlog.contextvars.get_contextvars().get("request_id", ""))
 
 

@@ -1,7 +1,7 @@
 """What all tests share: compiled kernels, real servers, and a machine that one test may have to itself.
 
-The servers (Valkey, PostgreSQL, a Kafka-protocol broker) start once a process of pytest, when the first test asks for them.
-``make test`` runs two processes side by side (pytest-xdist); each has servers of its own.
+The servers (Valkey, PostgreSQL, a Kafka-protocol broker) start once a process of pytest, when the first test
+asks for them. ``make test`` runs two processes side by side (pytest-xdist); each has servers of its own.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from tests.wheel import install_wheel
 
 TESTS = Path(__file__).parent
 
-# What the tests of a folder need compiled. Compiling takes a minute or two on a fresh machine, so it is done before the first
-# such test's time limit begins to run.
+# What the tests of a folder need compiled. Compiling takes a minute or two on a fresh machine, so it is done
+# before the first such test's time limit begins to run.
 KERNELS_BY_FOLDER = {
     "dedicated_server": FLOOD_PARTS,
     "matchmaker": FLOOD_PARTS | {"flexmatch"},
@@ -54,7 +54,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that run alone last, so that the processes wait for each other once and not again and again."""
+    """Put the tests that run alone last, so that the processes wait for each other once and not again and
+    again.
+    """
     items.sort(key=lambda item: item.get_closest_marker("serial") is not None)
 
 
@@ -86,7 +88,8 @@ def _kernel_parts(item: pytest.Item) -> frozenset[str]:
 def _turn(alone: bool) -> Iterator[None]:
     """Hold the machine together with the other processes of this run, or alone.
 
-    A test that wants the machine alone keeps the door shut while it waits for the running ones, so that none slips in before it.
+    A test that wants the machine alone keeps the door shut while it waits for the running ones, so that none
+    slips in before it.
     """
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
     if run is None:  # the only process
@@ -109,7 +112,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def kernels() -> None:
-    """All kernels are compiled, as after ``make setup``; this process still loads those it calls, in about a second.
+    """All kernels are compiled, as after ``make setup``; this process still loads those it calls, in about a
+    second.
 
     Tests in the folders of `KERNELS_BY_FOLDER` need not ask for it.
     """

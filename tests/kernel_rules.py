@@ -1,8 +1,8 @@
 """Check the rules that every compiled kernel keeps; ``make check`` runs it.
 
-A kernel is a module-level function decorated with ``@njit(cache=True, nogil=True)``: cached, so that a server starts
-warm; without the interpreter's lock, so that it never holds up an event loop; named in a test, or called by a kernel that
-is, so that an oracle watches it.
+A kernel is a module-level function decorated with ``@njit(cache=True, nogil=True)``: cached, so that a server
+starts warm; without the interpreter's lock, so that it never holds up an event loop; named in a test, or
+called by a kernel that is, so that an oracle watches it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""What a machine may lack. A test that needs it is skipped with the reason, unless LAUNCHDAY_TEST_REQUIRE names it: then it runs.
+"""What a machine may lack. A test that needs it is skipped with the reason, unless LAUNCHDAY_TEST_REQUIRE
+names it: then it runs.
 
-``LAUNCHDAY_TEST_REQUIRE=apache-kafka,chromium`` says what must be there; with it a run that skips any test fails.
+``LAUNCHDAY_TEST_REQUIRE=apache-kafka,chromium`` says what must be there; with it a run that skips any test
+fails.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ UNKNOWN = sorted(REQUIRED - OPTIONAL)
 
 
 def needs(what: str) -> pytest.MarkDecorator:
-    """Mark a test as needing something of `OPTIONAL`: ``apache-kafka`` is Java and the jars of make kafka, the others a program."""
+    """Mark a test as needing something of `OPTIONAL`: ``apache-kafka`` is Java and the jars of make kafka,
+    the others a program.
+    """
     missing = _missing(what)
     return pytest.mark.skipif(bool(missing) and what not in REQUIRED, reason=missing)
 

@@ -1,7 +1,7 @@
 """One way to wait for something in a test: ask again until it holds, and fail with what was waited for.
 
-A test that waits asks a condition; it never sleeps for a fixed time and hopes. ``until`` is for tests that run in an event
-loop, ``until_sync`` for all others.
+A test that waits asks a condition; it never sleeps for a fixed time and hopes. ``until`` is for tests that
+run in an event loop, ``until_sync`` for all others.
 """
 
 from __future__ import annotations

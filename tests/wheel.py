@@ -1,7 +1,7 @@
 """Builds the wheel and installs it into an empty environment, as a user's ``pip install`` would, in seconds.
 
-The environment sees the locked packages of the environment that runs the tests, so nothing is downloaded; of the repository it
-sees nothing.
+The environment sees the locked packages of the environment that runs the tests, so nothing is downloaded; of
+the repository it sees nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ ROOT = Path(__file__).parent.parent
 
 
 def install_wheel(folder: Path) -> Path:
-    """Build the wheel from the files that git knows, install it, and return the path of the environment's ``launchday``."""
+    """Build the wheel from the files that git knows, install it, and return the path of the environment's
+    ``launchday``.
+    """
     source, wheels, environment = folder / "source", folder / "wheels", folder / "environment"
     listed = _run("git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard")
     for name in listed.splitlines():

@@ -35,7 +35,9 @@ PACKAGES = (
 
 
 def examine(settings: Settings) -> dict[str, Any]:
-    """Look at this machine; returns plain data, ready for JSON. Nothing is started; engines of yours are asked for their version."""
+    """Look at this machine; returns plain data, ready for JSON. Nothing is started; engines of yours are
+    asked for their version.
+    """
     engines = [_examine_engine(part, settings) for part in stack.engine_roles(settings)]
     ports = [
         {
@@ -69,7 +71,9 @@ def examine(settings: Settings) -> dict[str, Any]:
 
 
 def _examine_engine(part: stack.EngineRole, settings: Settings) -> dict[str, object]:
-    """Which server plays one engine's part: one of yours, an embedded one that runs, or an embedded one that would be started."""
+    """Which server plays one engine's part: one of yours, an embedded one that runs, or an embedded one that
+    would be started.
+    """
     found: dict[str, object] = {
         "role": part.role,
         "replace_with": env_name(part.setting),

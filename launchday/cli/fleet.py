@@ -1,7 +1,8 @@
 """``launchday fleet …``: what an operator does to a running fleet, as tables for people and JSON for scripts.
 
-Where the fleet is and what opens it: the settings' ``fleet_url`` with ``fleet_token`` or a token signed with ``identity_secret``; or else what
-a fleet on this machine has left in ``state_dir``, in a file that its user alone can read.
+Where the fleet is and what opens it: the settings' ``fleet_url`` with ``fleet_token`` or a token signed with
+``identity_secret``; or else what a fleet on this machine has left in ``state_dir``, in a file that its user
+alone can read.
 """
 
 from __future__ import annotations
@@ -202,7 +203,10 @@ def _address_and_token(config: Settings) -> tuple[str, str]:
     if (access := _local_credentials(config)) is not None:
         return access["url"], access["token"]
     return _fail(
-        f"no fleet runs in {config.state_dir}: set LAUNCHDAY_FLEET_URL and LAUNCHDAY_FLEET_TOKEN, or LAUNCHDAY_STATE_DIR",
+        (
+            f"no fleet runs in {config.state_dir}: set LAUNCHDAY_FLEET_URL and LAUNCHDAY_FLEET_TOKEN, "
+            "or LAUNCHDAY_STATE_DIR"
+        ),
         USAGE_ERROR,
     )
 

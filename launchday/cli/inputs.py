@@ -1,4 +1,6 @@
-"""Reads and checks what the user gives a command: settings and scenarios. What is wrong is one line and exit code 2."""
+"""Reads and checks what the user gives a command: settings and scenarios. What is wrong is one line and exit
+code 2.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The command ``launchday``. Exit codes: 0 objectives met; 1 an error; 2 bad usage or a bad file; 99 an objective missed."""
+"""The command ``launchday``. Exit codes: 0 objectives met; 1 an error; 2 bad usage or a bad file; 99 an
+objective missed.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ from launchday.settings import Settings, env_name
 if TYPE_CHECKING:
     from launchday.launcher.backend import Backend
 
-# Each command imports what it needs inside: the engines, the load test, plotly and the kernels cost half a second each.
+# Each command imports what it needs inside: the engines, the load test, plotly and the kernels cost half a
+# second each.
 
 TOUR = "tour"
 DEFAULT_REPORT = Path("report.html")
@@ -198,7 +201,10 @@ def sweep(
     vary: Annotated[
         list[str],
         typer.Option(
-            help="A value of the scenario and what it takes: fleet.buffer=0..400, fleet.startup_s=5,30,120. May be repeated."
+            help=(
+                "A value of the scenario and what it takes: fleet.buffer=0..400, "
+                "fleet.startup_s=5,30,120. May be repeated."
+            )
         ),
     ],
     seeds: Annotated[int, typer.Option(min=1, max=1_000, help="Simulations of each setting.")] = 10,
@@ -333,7 +339,9 @@ def chaos(
     context: typer.Context,
     target: Annotated[str, typer.Argument(help="meta, or rewards; with neither, both.")] = "",
 ) -> None:
-    """Kill the processes of a service under load, again and again, and check that nothing was lost: minutes to half an hour."""
+    """Kill the processes of a service under load, again and again, and check that nothing was lost: minutes
+    to half an hour.
+    """
     from loadtest.chaos import meta, rewards
 
     mains = {"meta": meta.main, "rewards": rewards.main}

@@ -1,5 +1,6 @@
-"""The engines that we start ourselves, each a child process: Valkey, PostgreSQL and a Kafka-protocol broker from wheels, and
-Apache Kafka from its jars."""
+"""The engines that we start ourselves, each a child process: Valkey, PostgreSQL and a Kafka-protocol broker
+from wheels, and Apache Kafka from its jars.
+"""
 
 from launchday.engines.apache_kafka import ApacheKafka
 from launchday.engines.base import EmbeddedServer, EngineError, free_port

@@ -1,6 +1,7 @@
 """The real event bus: Apache Kafka in KRaft mode, its jars resolved by Maven, run by the machine's Java.
 
-It stands in for the embedded broker where durability, idempotent producers or the real thing's behaviour matter.
+It stands in for the embedded broker where durability, idempotent producers or the real thing's behaviour
+matter.
 """
 
 from __future__ import annotations
@@ -88,7 +89,10 @@ class ApacheKafka(EmbeddedServer):
             done = subprocess.run(argv, stdout=output, stderr=output)
         if done.returncode != 0:
             raise EngineError(
-                f"{main_class} failed with code {done.returncode}: {child_processes.last_line(self.log)} (log: {self.log})"
+                (
+                    f"{main_class} failed with code {done.returncode}: "
+                    f"{child_processes.last_line(self.log)} (log: {self.log})"
+                )
             )
 
     def _properties(self, data: Path, controller_port: int) -> str:

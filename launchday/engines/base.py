@@ -1,4 +1,6 @@
-"""What the embedded servers have in common: a program from a wheel, a loopback port, a folder, a log, a ready check."""
+"""What the embedded servers have in common: a program from a wheel, a loopback port, a folder, a log, a ready
+check.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,16 @@ _handed_out: set[int] = set()
 
 
 class EngineError(LaunchdayError):
-    """Raised when an embedded server is missing, ends early, or is not ready in time. The message says what to do."""
+    """Raised when an embedded server is missing, ends early, or is not ready in time. The message says what
+    to do.
+    """
 
 
 def free_port() -> int:
     """Return a loopback TCP port that nothing listens on right now, never the same twice in one process.
 
-    It lies below the range from which the kernel numbers outgoing connections: one of those could otherwise take it before
-    the server that it is meant for binds it.
+    It lies below the range from which the kernel numbers outgoing connections: one of those could otherwise
+    take it before the server that it is meant for binds it.
     """
     first_ephemeral = int(EPHEMERAL_RANGE.read_text().split()[0])
     candidates = range(min(MIN_PORT, first_ephemeral - 1), first_ephemeral)
@@ -46,7 +50,10 @@ def free_port() -> int:
             _handed_out.add(port)
             return port
     raise EngineError(
-        f"no TCP port is free from {candidates[0]} to {candidates[-1]}: end what listens there, or name ports in the settings"
+        (
+            f"no TCP port is free from {candidates[0]} to {candidates[-1]}: end what listens there, or "
+            "name ports in the settings"
+        )
     )
 
 
@@ -131,7 +138,10 @@ class EmbeddedServer(ABC):
         deadline = time.monotonic() + self.ready_timeout_s
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                return f"{self.name} ended with code {process.returncode}: {child_processes.last_line(self.log)} (log: {self.log})"
+                return (
+                    f"{self.name} ended with code {process.returncode}: "
+                    f"{child_processes.last_line(self.log)} (log: {self.log})"
+                )
             if self.answers():
                 return None
             time.sleep(READY_POLL_S)
@@ -139,7 +149,9 @@ class EmbeddedServer(ABC):
 
 
 def find_in_wheel(package: str, module: str, path: str, setting: str) -> Path:
-    """The file at ``path`` inside an installed module; raises ServerError that names the package and the setting to use instead."""
+    """The file at ``path`` inside an installed module; raises ServerError that names the package and the
+    setting to use instead.
+    """
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise EngineError(
@@ -154,7 +166,9 @@ def find_in_wheel(package: str, module: str, path: str, setting: str) -> Path:
 
 
 def exchange(port: int, request: bytes, reply_bytes: int) -> bytes:
-    """Send ``request`` to a loopback port and return the first ``reply_bytes`` of the answer, or b"" on any failure."""
+    """Send ``request`` to a loopback port and return the first ``reply_bytes`` of the answer, or b"" on any
+    failure.
+    """
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
             connection.sendall(request)

@@ -52,7 +52,8 @@ class Postgres(EmbeddedServer):
         argv = [str(self.program()), "-D", str(self.folder), "-p", str(self.port)]
         for name, value in options.items():
             argv += ["-c", f"{name}={value}"]
-        # SIGQUIT: the postmaster ends its own children at once. After SIGKILL they would notice only by themselves.
+        # SIGQUIT: the postmaster ends its own children at once. After SIGKILL they would notice only by
+        # themselves.
         return child_processes.spawn(
             argv, log=self.log, cwd=self.folder, death_signal=signal.SIGQUIT, prepare=become_unprivileged
         )
@@ -83,15 +84,19 @@ class Postgres(EmbeddedServer):
             )
         if made.returncode != 0:
             raise EngineError(
-                f"initdb failed with code {made.returncode}: {child_processes.last_line(self.log)} (log: {self.log})"
+                (
+                    f"initdb failed with code {made.returncode}: {child_processes.last_line(self.log)} "
+                    f"(log: {self.log})"
+                )
             )
 
 
 def become_unprivileged() -> None:
     """Give up root in this process, since PostgreSQL refuses to run as root; does nothing for other users.
 
-    A user namespace in which our files belong to an ordinary user needs no change of any file's owner. Where a
-    container forbids namespaces, the process becomes ``nobody``, who must be able to read the wheel's files.
+    A user namespace in which our files belong to an ordinary user needs no change of any file's owner. Where
+    a container forbids namespaces, the process becomes ``nobody``, who must be able to read the wheel's
+    files.
     """
     if os.geteuid() != 0:
         return

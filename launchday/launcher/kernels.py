@@ -18,7 +18,9 @@ STOP_TIMEOUT_S = 1.0
 
 
 class CompileError(LaunchdayError):
-    """Raised when a part of the kernels does not compile. The message has the compiler's last words and the log's path."""
+    """Raised when a part of the kernels does not compile. The message has the compiler's last words and the
+    log's path.
+    """
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class KernelPart:
         meaning: what its kernels do, for people.
         code: Python that compiles them.
         cpu_s: seconds of one core that it takes, measured; for the estimate alone.
-        after: the part whose kernels it uses too: where both are compiled, that one comes first, so that none is compiled twice.
+        after: the part whose kernels it uses too: where both are compiled, that one comes first, so that none
+            is compiled twice.
     """
 
     name: str

@@ -56,19 +56,21 @@ def run_with_backend(
 ) -> int:
     """Compile what is not compiled yet, start the backend, run ``play``, stop the backend.
 
-    Ctrl-C and SIGTERM set the event that ``play`` is given; it then winds down and still sums up. Before ``play`` has begun they
-    end the start.
+    Ctrl-C and SIGTERM set the event that ``play`` is given; it then winds down and still sums up. Before
+    ``play`` has begun they end the start.
 
     Args:
         settings: addresses given there replace embedded engines.
-        play: is awaited with the completed settings, the event that asks it to stop, and the backend; returns an exit code.
+        play: is awaited with the completed settings, the event that asks it to stop, and the backend; returns
+            an exit code.
         console: where progress is printed.
         fresh: begin with empty data.
         kernel_parts: names of the kernels that the backend and ``play`` need.
         store_proxy: put a proxy before the store that ``Backend.slow_store`` can slow down.
 
     Returns:
-        The exit code: that of ``play``; 1 where a process of the backend has exited meanwhile; 130 where the start was
+        The exit code: that of ``play``; 1 where a process of the backend has exited meanwhile; 130 where the
+            start was
         interrupted.
 
     Raises:
@@ -117,7 +119,9 @@ def stop_event_on_signals() -> asyncio.Event:
 async def _stop_when_a_process_exits(
     backend: Backend, stop: asyncio.Event, progress: ProgressPrinter
 ) -> bool:
-    """Stop the play when a process of the backend exits by itself, and say so: what would follow measures nothing."""
+    """Stop the play when a process of the backend exits by itself, and say so: what would follow measures
+    nothing.
+    """
     while not stop.is_set():
         if (exited := backend.exited_process()) is not None:
             progress(f"[red]{exited}[/red]")
@@ -129,7 +133,9 @@ async def _stop_when_a_process_exits(
 
 
 class _SignalPolicy:
-    """What SIGINT and SIGTERM do: raise KeyboardInterrupt while starting, set an event while playing, nothing while stopping."""
+    """What SIGINT and SIGTERM do: raise KeyboardInterrupt while starting, set an event while playing, nothing
+    while stopping.
+    """
 
     def __init__(self) -> None:
         self.starting = True

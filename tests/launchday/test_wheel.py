@@ -1,4 +1,6 @@
-"""The built wheel, installed into an empty environment and used from an empty folder: the repository is not needed."""
+"""The built wheel, installed into an empty environment and used from an empty folder: the repository is not
+needed.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ def test_the_tour_is_simulated(run: Run) -> None:
 
 
 def test_every_file_of_the_packages_is_in_it(wheel: Path) -> None:
-    """Lua scripts, scenarios, templates, tables: what is not packaged is missed at a user's, and by no other test."""
+    """Lua scripts, scenarios, templates, tables: what is not packaged is missed at a user's, and by no other
+    test.
+    """
     (archive,) = (wheel.parents[2] / "wheels").glob("*.whl")
     packed = set(zipfile.ZipFile(archive).namelist())
     listed = subprocess.run(

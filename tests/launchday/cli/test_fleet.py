@@ -1,4 +1,6 @@
-"""``launchday fleet`` against a real fleet: tables for people, JSON for scripts, one line for what goes wrong."""
+"""``launchday fleet`` against a real fleet: tables for people, JSON for scripts, one line for what goes
+wrong.
+"""
 
 from __future__ import annotations
 

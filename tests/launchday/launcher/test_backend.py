@@ -54,7 +54,8 @@ def test_the_lock_is_free_again_after_its_holder_was_killed(tmp_path: Path) -> N
         [
             sys.executable,
             "-c",
-            "import sys, time; from pathlib import Path; from launchday.launcher.backend import single_instance\n"
+            "import sys, time; from pathlib import Path; from launchday.launcher.backend import "
+            "single_instance\n"
             "with single_instance(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)",
             str(tmp_path),
         ],
