@@ -1,5 +1,8 @@
-"""Benchmarks of the hot paths: real processes, real sockets, and beside each figure the floor that nothing could go below.
+"""Benchmarks of the hot paths: real processes and sockets, and beside each figure the floor that nothing
+could go below.
 
-``rig`` starts two processes and keeps them apart: ``game_server`` runs a real engine at its real pace, ``crowd`` plays all of its clients.
-``tick``, ``scale``, ``wire`` and ``transport`` are the benchmarks, each a function that returns what ``cli`` prints.
+``cli`` runs them by name. ``harness`` starts two processes on cores of their own, one that runs a real engine
+at its real pace and one that plays all of its clients; the benchmarks in ``tick`` measure matches with it.
+``matchmaker``, ``fleet``, ``meta`` and ``rewards`` measure the other services, ``simulation_checks`` and
+``agreement`` the simulator.
 """

@@ -1,4 +1,6 @@
-"""A rehearsal flooded for real, on a backend of its own, and simulated beside it: does virtual time tell the truth?"""
+"""``agreement``: the rehearsal scenario flooded on a real backend and simulated, to check that the simulator
+agrees.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ from launchday.launcher import lifecycle
 from launchday.launcher.backend import Backend, BackendError
 from launchday.launcher.kernels import FLOOD_PARTS
 from launchday.settings import Settings, settings
-from loadtest.bench.errors import BenchError
 from loadtest.command import run_scenario
+from loadtest.errors import BenchError
 from loadtest.flood.outcome import RunOutcome
 from loadtest.scenario.reader import SHIPPED, load_scenario
 from loadtest.simulate.agreement import Comparison, real_figures, shortened, simulated_figures
@@ -26,26 +28,31 @@ PORTS = ("meta_port", "matchmaker_port", "fleet_port", "rewards_port")
 
 
 def run(seconds: float = 600.0, report: Path | None = None) -> dict[str, Any]:
-    """Flood and simulate the shipped rehearsal, its arrivals squeezed into ``seconds``; raises BenchError.
+    """Flood and simulate the shipped rehearsal, and return what is printed.
 
     Args:
-        report: where the page with both curves goes.
+        seconds: in which all players arrive, as many a second as in the scenario.
+        report: where the page with both curves goes, or None.
+
+    Raises:
+        BenchError: the backend does not start, or the flood does not come to its end.
+        LoadTestError: the page cannot be written.
     """
     scenario = shortened(load_scenario(SHIPPED / f"{SCENARIO}.yaml"), seconds)
     outcomes: list[RunOutcome] = []
     console = Console(stderr=True)
 
-    async def play(completed: Settings, stop: asyncio.Event, machine: Backend) -> int:
+    async def play(completed: Settings, stop: asyncio.Event, backend: Backend) -> int:
         return await run_scenario(
             scenario,
             completed,
             console=console,
             stop_event=stop,
-            processes=machine,
+            processes=backend,
             on_outcome=outcomes.append,
         )
 
-    with tempfile.TemporaryDirectory(prefix="launchday-rehearsal-") as folder:
+    with tempfile.TemporaryDirectory(prefix="launchday-agreement-") as folder:
         config = settings().model_copy(
             update=scenario.backend_settings() | free_ports() | {"state_dir": Path(folder)}
         )
@@ -54,16 +61,16 @@ def run(seconds: float = 600.0, report: Path | None = None) -> dict[str, Any]:
         except BackendError as error:
             raise BenchError(str(error)) from error
     if not outcomes or outcomes[0].interrupted:
-        raise BenchError("the flood did not come to its end, so there is nothing to compare")
+        raise BenchError("the flood did not come to its end, so there is nothing to compare: run it again")
     (outcome,) = outcomes
     found = Comparison(scenario, real_figures(scenario, outcome.records), simulated_figures(scenario))
     if report is not None:
-        from loadtest.simulate.pages.pages import render_agreement
+        from loadtest.simulate.pages.agreement_page import render_agreement
 
         write_whole_file(report, render_agreement(found))
         console.print(f"report: {report}", highlight=False, soft_wrap=True)
     return {
-        "bench": "rehearsal",
+        "bench": "agreement",
         **found.as_json(),
         "players_lost": outcome.players_lost,
         "ledger_balanced": outcome.ledger.balanced,
@@ -72,7 +79,7 @@ def run(seconds: float = 600.0, report: Path | None = None) -> dict[str, Any]:
 
 
 def free_ports() -> dict[str, int]:
-    """A free TCP port for each service, so that a rehearsal runs beside whatever else is up."""
+    """Return a free TCP port for each service, so that it runs beside a backend that is up already."""
     sockets = [socket.socket() for _ in PORTS]
     try:
         for each in sockets:

@@ -1,4 +1,4 @@
-"""``launchday bench NAME``: one benchmark; ``--json`` prints one JSON object a line."""
+"""``launchday bench NAME`` runs one benchmark; ``--json`` prints one JSON object in one line."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from loadtest.bench.errors import BenchError
+from loadtest.errors import LoadTestError
 
-# The benchmarks are imported when they are run: the engine's kernels cost a second.
+# A benchmark is imported when it is run: importing the engine's kernels takes a second.
 
 ERROR = 1
 
 app = typer.Typer(
     name="bench",
-    help="Measure the hot paths: real processes, real sockets, beside each figure the floor.",
+    help="Measure the hot paths with real processes and sockets, and beside each figure its floor.",
     no_args_is_help=True,
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Players = Annotated[int, typer.Option(min=3, max=2_000, help="Clients, each with a socket of its own.")]
-Seconds = Annotated[float, typer.Option(min=0.1, max=600.0, help="How long to measure, after warming up.")]
-Seed = Annotated[int, typer.Option(help="Where players start and what they do.")]
+Players = Annotated[int, typer.Option(min=3, max=2_000, help="Clients, each with its own socket.")]
+Seconds = Annotated[float, typer.Option(min=0.1, max=600.0, help="Seconds to measure, after the warm-up.")]
+Seed = Annotated[int, typer.Option(help="Of where players start and what they do.")]
 
 
 class LayoutName(StrEnum):
@@ -47,23 +47,23 @@ class TransportName(StrEnum):
 def tick(
     players: Players = 100,
     layout: Annotated[
-        LayoutName, typer.Option(help="Spread over 2 km × 2 km, or all in one spot.")
+        LayoutName, typer.Option(help="Players spread over 2 km × 2 km, or all in one spot.")
     ] = LayoutName.MAP,
     seconds: Seconds = 10.0,
-    transport: Annotated[TransportName, typer.Option(help="The server's.")] = TransportName.MMSG,
+    transport: Annotated[TransportName, typer.Option(help="Of the server.")] = TransportName.MMSG,
     seed: Seed = 1,
     events: Annotated[
         int,
         typer.Option(
             min=0,
             max=20_000,
-            help="Kills and deaths a second, told to Kafka in every other block of 0.4 s.",
+            help="Kill and death events a second, sent to Kafka in every other block of 0.4 s.",
         ),
     ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """One match at 60 Hz: what a tick takes, and what the kernel alone takes for the same datagrams."""
-    from loadtest.bench.harness.layout import LAYOUTS
+    """Time of a tick in one match at 60 Hz, beside that of the system calls alone for the same datagrams."""
+    from loadtest.bench.harness.run_config import LAYOUTS
     from loadtest.bench.tick import tick as bench
 
     if events:
@@ -76,12 +76,14 @@ def tick(
 
 @app.command()
 def scale(
-    sizes: Annotated[str, typer.Option(help="Players of each match.")] = "100,200,400,800,1600",
-    seconds: Annotated[float, typer.Option(min=0.1, max=60.0, help="How long to measure each.")] = 3.0,
+    sizes: Annotated[
+        str, typer.Option(help="Players of each match, with commas between.")
+    ] = "100,200,400,800,1600",
+    seconds: Annotated[float, typer.Option(min=0.1, max=60.0, help="Seconds to measure each.")] = 3.0,
     seed: Seed = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Matches of growing size at one density: how the tick grows."""
+    """Time of a tick in matches of growing size at one density, and the exponent of its growth."""
     from loadtest.bench.tick import scale as bench
 
     try:
@@ -95,7 +97,7 @@ def scale(
 
 @app.command()
 def wire(players: Players = 100, seconds: Seconds = 10.0, seed: Seed = 1, as_json: AsJson = False) -> None:
-    """How many bits the snapshots take."""
+    """Size of the snapshots in bits, beside uncompressed state."""
     from loadtest.bench.tick import wire as bench
 
     _print(lambda: bench.run(players, seconds, seed=seed), as_json)
@@ -103,7 +105,7 @@ def wire(players: Players = 100, seconds: Seconds = 10.0, seed: Seed = 1, as_jso
 
 @app.command()
 def transport(players: Players = 100, seconds: Seconds = 8.0, as_json: AsJson = False) -> None:
-    """A tick's datagrams through both transports and through the kernel alone."""
+    """Time of a tick's datagrams through both transports, beside the system calls alone."""
     from loadtest.bench.tick import transport as bench
 
     _print(lambda: bench.run(players, seconds), as_json)
@@ -111,7 +113,9 @@ def transport(players: Players = 100, seconds: Seconds = 8.0, as_json: AsJson = 
 
 @app.command()
 def lossy(players: Players = 100, seconds: Seconds = 20.0, seed: Seed = 1, as_json: AsJson = False) -> None:
-    """A match over bad lines, 100 ms there and back, 20 ms of jitter, 5 % lost in bursts: what is shown and heard."""
+    """A match over lossy links (100 ms round trip, 20 ms jitter, 5 % lost in bursts): errors of what clients
+    show.
+    """
     from loadtest.bench.tick import lossy as bench
 
     _print(lambda: bench.run(players, seconds, seed=seed), as_json)
@@ -124,7 +128,9 @@ def capture(
     seed: Seed = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Listen to a match on the loopback with tshark: whether anything of it can be read."""
+    """Capture a match with tshark; check that its payloads are unreadable and that a plaintext control is
+    readable.
+    """
     from loadtest.bench.tick import capture as bench
 
     _print(lambda: bench.run(players, seconds, seed=seed), as_json)
@@ -132,7 +138,7 @@ def capture(
 
 @app.command()
 def cipher(as_json: AsJson = False) -> None:
-    """What sealing and opening a datagram take with each of the two ciphers."""
+    """Time to seal and to open a datagram with each of the two ciphers."""
     from loadtest.bench.tick import cipher as bench
 
     _print(bench.run, as_json)
@@ -142,13 +148,15 @@ def cipher(as_json: AsJson = False) -> None:
 def hostile(
     players: Players = 100,
     bad: Annotated[
-        int, typer.Option(min=60, max=500_000, help="Bad datagrams a second, in every other second.")
+        int, typer.Option(min=60, max=500_000, help="Hostile datagrams a second, in every other second.")
     ] = 50_000,
     seconds: Seconds = 44.0,
     seed: Seed = 1,
     as_json: AsJson = False,
 ) -> None:
-    """A match under fire: what a million hostile datagrams, and clients that cheat, cost the tick."""
+    """Time of a tick under a million hostile datagrams and cheating clients, beside quiet ticks of the same
+    run.
+    """
     from loadtest.bench.tick import hostile as bench
 
     _print(lambda: bench.run(players, bad, seconds, seed=seed), as_json)
@@ -156,10 +164,10 @@ def hostile(
 
 @app.command()
 def meta(seconds: Seconds = 5.0, as_json: AsJson = False) -> None:
-    """Check-outs, reads, purchases and the write-behind of the meta service, beside a bare pipeline."""
+    """Check-outs, reads, purchases and write-behind of the meta service, beside a bare pipeline."""
     from loadtest.bench.meta import meta as bench
 
-    _print(lambda: {"bench": "meta"} | bench.run(seconds), as_json)
+    _print(lambda: bench.run(seconds), as_json)
 
 
 @app.command()
@@ -168,14 +176,14 @@ def matching(
     seed: Seed = 1,
     as_json: AsJson = False,
 ) -> None:
-    """One matching cycle over a whole pool, and how good its matches are, beside two simpler matchers."""
+    """Time and match quality of one matching cycle over a whole pool, beside two simpler matchers."""
     from loadtest.bench.matchmaker import matching as bench
 
     _print(lambda: bench.run(tickets, seed), as_json)
 
 
 class PathName(StrEnum):
-    """How far from the players the measuring begins."""
+    """Where the measurement begins: at the HTTP API, or behind it."""
 
     HTTP = "http"
     QUEUE = "queue"
@@ -183,13 +191,13 @@ class PathName(StrEnum):
 
 @app.command()
 def queue(
-    rate: Annotated[float, typer.Option(min=1, max=20_000, help="Players who come a second.")] = 1_667.0,
-    seconds: Annotated[float, typer.Option(min=1, max=600, help="How long they come.")] = 60.0,
-    path: Annotated[PathName, typer.Option(help="Over HTTP, or what lies behind it alone.")] = PathName.HTTP,
+    rate: Annotated[float, typer.Option(min=1, max=20_000, help="Players who arrive a second.")] = 1_667.0,
+    seconds: Annotated[float, typer.Option(min=1, max=600, help="Seconds during which they arrive.")] = 60.0,
+    path: Annotated[PathName, typer.Option(help="Over HTTP, or only what lies behind it.")] = PathName.HTTP,
     seed: Seed = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Players come at a rate to the real API, cache and director: waits, losses, and the cores it takes."""
+    """Waits, losses and used cores while players arrive at a rate at the real API, cache and director."""
     from loadtest.bench.matchmaker import queue as bench
 
     _print(lambda: bench.run(rate, seconds, path=path.value, seed=seed), as_json)
@@ -197,12 +205,14 @@ def queue(
 
 @app.command()
 def queue_chaos(
-    kills: Annotated[int, typer.Option(min=0, max=1_000, help="Directors killed with -9.")] = 50,
-    restarts: Annotated[int, typer.Option(min=0, max=100, help="Times the cache is killed and started.")] = 5,
+    kills: Annotated[int, typer.Option(min=0, max=1_000, help="Directors killed with SIGKILL.")] = 50,
+    restarts: Annotated[
+        int, typer.Option(min=0, max=100, help="Times the cache is killed and restarted.")
+    ] = 5,
     seed: Seed = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Kill directors and the cache under players who queue, then audit what became of each ticket and server."""
+    """Kill directors and the cache while players queue, then audit all tickets and allocated servers."""
     from loadtest.bench.matchmaker import queue_chaos as bench
 
     _print(lambda: bench.run(kills, restarts, seed), as_json)
@@ -214,21 +224,21 @@ def theory(
     arrivals: Annotated[int, typer.Option(min=1_000, help="Arrivals of each run.")] = 40_000,
     as_json: AsJson = False,
 ) -> None:
-    """The simulator against Erlang's formulas, Little's law and the lobby's."""
-    from loadtest.bench import theory as bench
+    """Check the simulator against Erlang's formulas, Little's law and the fill time of a lobby."""
+    from loadtest.bench import simulation_checks
 
-    _print(lambda: bench.run(seeds, arrivals), as_json)
+    _print(lambda: simulation_checks.run_theory(seeds, arrivals), as_json)
 
 
 @app.command()
 def agreement(
     seconds: Annotated[
-        float, typer.Option(min=10.0, max=600.0, help="Into which the arrivals are squeezed.")
+        float, typer.Option(min=10.0, max=600.0, help="Seconds in which all players arrive.")
     ] = 600.0,
     report: Annotated[Path | None, typer.Option(help="Write a page with both curves to this file.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The rehearsal flooded for real and simulated: do both tell the same?"""
+    """Flood a real backend with the rehearsal, simulate it too, and compare waits, servers and matches."""
     from loadtest.bench import agreement as bench
 
     _print(lambda: bench.run(seconds, report), as_json)
@@ -236,39 +246,45 @@ def agreement(
 
 @app.command()
 def netem(
-    seconds: Annotated[float, typer.Option(min=1.0, max=600.0, help="Of datagrams, each line.")] = 15.0,
+    seconds: Annotated[
+        float, typer.Option(min=1.0, max=600.0, help="Seconds of datagrams for each link profile.")
+    ] = 15.0,
     as_json: AsJson = False,
 ) -> None:
-    """Our emulated lines beside the kernel's own, tc netem: as root, on a kernel with sch_netem."""
-    from loadtest.bench import netem as bench
+    """Emulated links beside the kernel's own, tc netem; needs root and a kernel with sch_netem."""
+    from loadtest.bench import simulation_checks
 
-    _print(lambda: bench.run(seconds), as_json)
+    _print(lambda: simulation_checks.run_netem(seconds), as_json)
 
 
 @app.command()
 def ratings(
-    players: Annotated[int, typer.Option(min=10, max=20_000, help="How many players, all new.")] = 400,
+    players: Annotated[int, typer.Option(min=10, max=20_000, help="New players.")] = 400,
     match_players: Annotated[int, typer.Option(min=2, max=1_000, help="Players of a match.")] = 100,
-    matches: Annotated[int, typer.Option(min=1, max=2_000, help="That each plays.")] = 100,
+    matches: Annotated[int, typer.Option(min=1, max=2_000, help="Matches that each player plays.")] = 100,
     seed: Seed = 1,
     report: Annotated[Path | None, typer.Option(help="Write a page with the curve to this file.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Players of known skill, matched by the real kernel and rated by the real ratings: how soon ratings tell the skill."""
-    from loadtest.bench import ratings as bench
+    """How soon ratings converge to skill: new players of known skill, the real matching kernel, the real
+    ratings.
+    """
+    from loadtest.bench import simulation_checks
 
     if match_players > players:
-        raise typer.BadParameter("a match cannot have more players than there are")
-    _print(lambda: bench.run(players, match_players, matches, seed, report), as_json)
+        raise typer.BadParameter("a match cannot have more players than --players")
+    _print(lambda: simulation_checks.run_ratings(players, match_players, matches, seed, report), as_json)
 
 
 @app.command()
 def simulation(
-    scales: Annotated[str, typer.Option(help="Sizes, in times of launch day's million.")] = "0.1,1,10",
+    scales: Annotated[
+        str, typer.Option(help="Sizes as factors of launch day's million players.")
+    ] = "0.1,1,10",
     as_json: AsJson = False,
 ) -> None:
-    """Launch day in virtual time in several sizes, each in a process of its own: time, memory, and how they grow."""
-    from loadtest.bench import simulation as bench
+    """Time and memory of simulating launch day in several sizes, each in a process of its own."""
+    from loadtest.bench import simulation_checks
 
     try:
         sizes = [float(scale) for scale in scales.split(",")]
@@ -276,29 +292,29 @@ def simulation(
         raise typer.BadParameter("numbers with commas between them, such as 0.1,1,10") from None
     if len(sizes) < 2 or not all(0.001 <= size <= 20 for size in sizes):
         raise typer.BadParameter("at least two sizes, each from 0.001 to 20")
-    _print(lambda: bench.run(sizes), as_json)
+    _print(lambda: simulation_checks.run_simulation(sizes), as_json)
 
 
 @app.command()
 def fleet(
     allocations: Annotated[
-        int, typer.Option(min=3, max=10_000_000, help="Servers that three directors take at once.")
+        int, typer.Option(min=3, max=10_000_000, help="Servers that three directors allocate at once.")
     ] = 100_000,
     as_json: AsJson = False,
 ) -> None:
-    """Game servers: how fast they start and are given away, and what a hundred idle ones cost."""
+    """Start-up and allocation of game servers, and the cost of a hundred idle ones."""
     from loadtest.bench.fleet import fleet as bench
 
-    _print(lambda: {"bench": "fleet"} | bench.run(allocations), as_json)
+    _print(lambda: bench.run(allocations), as_json)
 
 
 @app.command()
 def rewards(
-    events: Annotated[int, typer.Option(min=1_000, max=10_000_000, help="How many events.")] = 150_000,
-    rounds: Annotated[int, typer.Option(min=1, max=20, help="How many times to measure each.")] = 3,
+    events: Annotated[int, typer.Option(min=1_000, max=10_000_000, help="Number of events.")] = 150_000,
+    rounds: Annotated[int, typer.Option(min=1, max=20, help="Measurements of each.")] = 3,
     as_json: AsJson = False,
 ) -> None:
-    """Events from Kafka to their effects in PostgreSQL, beside reading alone and storing alone."""
+    """Rate of events from Kafka to their effects in PostgreSQL, beside reading alone and storing alone."""
     from loadtest.bench.rewards import rewards as bench
 
     _print(lambda: bench.run(events, rounds), as_json)
@@ -306,15 +322,16 @@ def rewards(
 
 @app.command(name="all")
 def run_all(as_json: AsJson = False) -> None:
-    """Every benchmark with its defaults, the tick in three layouts."""
+    """Run every benchmark with its defaults, the tick in three layouts."""
     for run in _every_benchmark():
         _print(run, as_json)
 
 
 def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
-    from loadtest.bench import agreement, ratings, simulation, theory
+    """Yield every benchmark with its defaults, the cheap ones of each service first."""
+    from loadtest.bench import agreement, simulation_checks
     from loadtest.bench.fleet import fleet
-    from loadtest.bench.harness.layout import CLUSTER, MAP
+    from loadtest.bench.harness.run_config import CLUSTER, MAP
     from loadtest.bench.matchmaker import matching, queue, queue_chaos
     from loadtest.bench.meta import meta
     from loadtest.bench.rewards import rewards
@@ -330,33 +347,34 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     yield lossy.run
     yield hostile.run
     yield lambda: tick.run_with_events(100, MAP, 120.0, 1_000)
-    yield lambda: {"bench": "meta"} | meta.run()
+    yield meta.run
     yield lambda: matching.run(100_000)
     yield lambda: queue.run(1_667.0, 60.0)
     yield lambda: queue.run(0.0, 0.0, path="queue")
     yield queue_chaos.run
-    yield lambda: {"bench": "fleet"} | fleet.run()
+    yield fleet.run
     yield rewards.run
-    yield simulation.run
-    yield theory.run
-    yield ratings.run
+    yield simulation_checks.run_simulation
+    yield simulation_checks.run_theory
+    yield simulation_checks.run_ratings
     yield agreement.run
 
 
 def _print(run: Callable[[], dict[str, Any]], as_json: bool) -> None:
-    from loadtest.bench.show import show
+    """Run a benchmark and print its figures. Exits with code 1 where it cannot be run to its end."""
+    from loadtest.bench.harness.statistics import print_figures
 
     progress = Console(stderr=True)
     try:
         with progress.status("measuring (the first time, kernels are compiled: about a minute)"):
             found = run()
-    except BenchError as error:
+    except LoadTestError as error:
         progress.print(f"[red]error:[/red] {error}", highlight=False)
         raise typer.Exit(ERROR) from None
     if as_json:
         print(json.dumps(found), flush=True)
     else:
-        show(found, Console())
+        print_figures(found, Console())
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ from launchday.settings import Settings
 from loadtest.report.quality import spearman
 from loadtest.scenario.players import SKILL_SOURCES
 from loadtest.scenario.population import SKILL_LIMITS
-from matchmaker.matching.kernel import Tickets, match_tickets
+from matchmaker.matching.arrays import make_tickets
+from matchmaker.matching.kernel import match_tickets
 from matchmaker.rules.rules import BATTLE_ROYALE, Rules, load_rules
 from rewards.events import Envelope, EventIds, PlayerPlacement, Source, match_ended
 from rewards.progression.ratings import PRIOR, Rating, RatingKey, rate
@@ -121,7 +122,7 @@ def _matches(rules: Rules, mu: Floats, rng: np.random.Generator) -> list[NDArray
     formed = match_tickets(
         rules,
         NOW_S + 1.0,
-        Tickets(
+        make_tickets(
             latency_ms=np.full((count, 1), 20.0, np.float32),
             skill=mu.astype(np.float32),
             enqueued_at=NOW_S + rng.random(count),

@@ -24,9 +24,15 @@ from numpy.typing import NDArray
 
 from loadtest.simulate.warm_pool import allocate, count_server_seconds
 from loadtest.simulate.world import Counter, Parameters, SimulatedWorld, TicketState
-from matchmaker.matching.arrays import Tickets, BackfillRequests, FormedMatches, no_backfill_requests
+from matchmaker.matching.arrays import (
+    BackfillRequests,
+    FormedMatches,
+    Limits,
+    Tickets,
+    limits_of,
+    no_backfill_requests,
+)
 from matchmaker.matching.kernel import form_matches
-from matchmaker.matching.arrays import Limits, limits_of
 from matchmaker.rules.rules import Rules
 
 WINDOW_SEATS = 4  # the least window, in seats of a region's ready servers

@@ -1,6 +1,7 @@
-"""Callers of an allocator: each keeps one connection and asks again once it has its answer. As little of a client as there can be.
+"""Minimal clients of an allocator: each keeps one connection and asks again once it has its answer.
 
-``python -m loadtest.bench.fleet.allocation_clients PORT TOKEN CALLERS ALLOCATIONS NAME FILE`` writes the servers it got and the milliseconds of each call as JSON.
+``python -m loadtest.bench.fleet.allocation_clients PORT TOKEN CALLERS ALLOCATIONS NAME FILE`` writes the
+names of the servers and the milliseconds of each call to FILE, as JSON.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from pathlib import Path
 import uvloop
 
 REGION = "west-europe"
-PAUSE_S = 0.0005  # after an answer that none is Ready
+PAUSE_S = 0.0005  # after an answer that no server is Ready
 
 
 @dataclass
 class Calls:
-    """What the callers got: names of servers, the milliseconds of each call that got one, and how many found none."""
+    """What the callers got: names of servers, milliseconds of each call that got one, and calls that found
+    none Ready.
+    """
 
     servers: list[str] = field(default_factory=list)
     calls_ms: list[float] = field(default_factory=list)
@@ -29,7 +32,13 @@ class Calls:
 
 
 async def allocate_servers(port: int, token: str, callers: int, allocations: int, name: str) -> Calls:
-    """Allocate so many servers, with so many callers at once. Raises OSError, ValueError."""
+    """Allocate ``allocations`` servers with ``callers`` callers at once; ``name`` begins their idempotency
+    keys.
+
+    Raises:
+        OSError: the allocator cannot be reached.
+        ValueError: it answers with an unexpected status.
+    """
     calls, numbers = Calls(), itertools.count()
 
     async def ask() -> None:
@@ -82,7 +91,7 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 def main() -> None:
-    """Call, and write what was got."""
+    """Allocate, and write the result to the file."""
     port, token, callers, allocations, name, path = sys.argv[1:]
     calls = uvloop.run(allocate_servers(int(port), token, int(callers), int(allocations), name))
     figures = {"servers": calls.servers, "calls_ms": calls.calls_ms, "in_vain": calls.none_ready}

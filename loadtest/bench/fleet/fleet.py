@@ -1,8 +1,8 @@
-"""The fleet: how fast servers start, warm and cold, what idle ones cost, and how fast they are given away.
+"""``fleet``: how fast servers start, warm and cold, what idle ones cost, and how fast they are allocated.
 
-Real processes: ``python -m`` fleet with a warm parent and real servers that play no match. The allocator is measured twice: in bursts on real
-servers, while their replacements are forked on the same two cores; and alone, on servers without processes, three directors at once, where
-every server must be given away once and never twice.
+The processes are real: a fleet with a warm parent, and real servers that play no match. The allocator is
+measured twice: in bursts on real servers, while their replacements are forked on the same two cores; and
+alone, on servers without processes, by three directors at once, where no server may be allocated twice.
 """
 
 from __future__ import annotations
@@ -31,23 +31,25 @@ from pydantic import SecretStr
 from dedicated_server.fleet.agones.sidecar import Sidecar, SidecarServer
 from dedicated_server.fleet.client import FleetAdminClient, FleetError
 from dedicated_server.fleet.pool.config import ForkRequest, PoolConfig
-from dedicated_server.fleet.pool.gameserver import HealthSpec
+from dedicated_server.fleet.pool.liveness import HealthSpec
 from dedicated_server.fleet.pool.logs import ServerLogs
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.ports import open_sidecar_sockets
 from dedicated_server.fleet.pool.states import State
 from dedicated_server.match.spectator import SpectatorFeed
+from dedicated_server.protocol.fields import TICK_HZ
 from dedicated_server.protocol.server.wire import SECRET_BYTES
 from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.tick.engine import Engine
 from dedicated_server.transport.memory import MemoryTransport
 from launchday import child_processes
+from launchday.clock import SystemClock
 from launchday.engines.base import free_port
 from launchday.identity import OPERATOR, SERVICE, Signer
 from launchday.settings import Settings, environment
-from loadtest.bench.errors import BenchError
 from loadtest.bench.fleet.allocation_clients import REGION, Calls, allocate_servers
 from loadtest.bench.harness.statistics import percentiles
+from loadtest.errors import BenchError
 
 IDLE = 100
 BURST = 250
@@ -64,7 +66,7 @@ POLL_S = 0.02
 
 @dataclass
 class FleetUnderTest:
-    """A fleet under measurement."""
+    """The fleet that is measured: its process, port, token and client."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -72,7 +74,7 @@ class FleetUnderTest:
     admin: FleetAdminClient
 
     async def until_ready(self, count: int) -> None:
-        """Wait until so many servers are Ready. Raises BenchError when the fleet has ended."""
+        """Wait until ``count`` servers are Ready. Raises BenchError where the fleet has ended."""
         while True:
             if self.process.poll() is not None:
                 raise BenchError("the fleet ended while it was measured")
@@ -82,7 +84,11 @@ class FleetUnderTest:
 
 
 def run(allocations: int = 100_000) -> dict[str, Any]:
-    """Measure; returns what ``--json`` prints. Raises BenchError when a process does not start."""
+    """Measure and return what is printed.
+
+    ``allocations``: servers that three directors allocate at once. Raises BenchError where a process does not
+    start.
+    """
     with tempfile.TemporaryDirectory(prefix="launchday-bench-") as name:
         settings = Settings(
             state_dir=Path(name),
@@ -99,9 +105,9 @@ def run(allocations: int = 100_000) -> dict[str, Any]:
             kafka_bootstrap="127.0.0.1:1",
             claim_s=0.0,
         )
-        figures: dict[str, Any] = {"cold_start_ms": uvloop.run(_cold_starts(settings))}
+        figures: dict[str, Any] = {"bench": "fleet", "cold_start_ms": uvloop.run(_cold_starts(settings))}
         try:
-            with _process(settings, "parked") as (process, token):
+            with _process(settings, "idle") as (process, token):
                 figures |= uvloop.run(_warm(settings, process, token))
         except (FleetError, OSError, ValueError) as error:
             raise BenchError(f"the fleet could not be measured: {error}") from error
@@ -114,14 +120,14 @@ async def _warm(settings: Settings, process: subprocess.Popen[bytes], token: str
     async with FleetAdminClient(f"http://127.0.0.1:{settings.fleet_port}", token, timeout_s=30.0) as admin:
         fleet = FleetUnderTest(process, settings.fleet_port, token, admin)
         await fleet.until_ready(IDLE)
-        await asyncio.sleep(2.0)  # the last starts are over, and every server has beaten once
+        await asyncio.sleep(2.0)  # the last starts are over, and every server has sent a heartbeat
         figures = await _idle(fleet)
         figures["warm_start_ms"] = await _one_by_one(fleet)
         return figures | await _bursts(fleet)
 
 
 async def _idle(fleet: FleetUnderTest) -> dict[str, Any]:
-    """What ``IDLE`` servers cost that do nothing but wait."""
+    """Return what ``IDLE`` waiting servers cost."""
     servers = await fleet.admin.gameservers()
     pids = [server["pid"] for server in servers if server["state"] == "Ready"]
     private = [psutil.Process(pid).memory_full_info().uss / 2**20 for pid in pids]
@@ -139,7 +145,7 @@ async def _idle(fleet: FleetUnderTest) -> dict[str, Any]:
 
 
 async def _one_by_one(fleet: FleetUnderTest) -> dict[str, float]:
-    """Start-ups, each alone: the next server is allocated once the one before has its replacement."""
+    """Return start-up times, each alone: a server is allocated once the one before has its replacement."""
     known = {server["name"] for server in await fleet.admin.gameservers()}
     for number in range(ONE_BY_ONE):
         await allocate_servers(fleet.port, fleet.token, 1, 1, f"single-{number}")
@@ -154,7 +160,7 @@ async def _one_by_one(fleet: FleetUnderTest) -> dict[str, float]:
 
 
 async def _bursts(fleet: FleetUnderTest) -> dict[str, Any]:
-    """Give ``BURST`` Ready servers away as fast as it goes, and let them be replaced."""
+    """Allocate ``BURST`` Ready servers as fast as possible, and wait for their replacements."""
     await fleet.admin.set_buffer(REGION, BURST)
     rates, refills, calls_ms = [], [], []
     for number in range(BURSTS):
@@ -186,16 +192,16 @@ async def _end_matches(fleet: FleetUnderTest) -> None:
 
 
 def _directors(settings: Settings, allocations: int) -> dict[str, Any]:
-    """Three processes of eight callers each against one allocator: no server may be given twice."""
-    phantom = settings.model_copy(update={"fleet_port": free_port()})
-    with _process(phantom, "phantom") as (_, token):
+    """Let three processes of eight callers allocate at one allocator; no server may be allocated twice."""
+    alone = settings.model_copy(update={"fleet_port": free_port()})
+    with _process(alone, "processless") as (_, token):
         share = allocations // DIRECTORS
         began = time.perf_counter()
         command = [
             sys.executable,
             "-m",
             "loadtest.bench.fleet.allocation_clients",
-            str(phantom.fleet_port),
+            str(alone.fleet_port),
             token,
             str(CALLERS),
         ]
@@ -211,40 +217,44 @@ def _directors(settings: Settings, allocations: int) -> dict[str, Any]:
         raise BenchError(f"only {len(servers)} of {share * DIRECTORS} allocations were answered")
     return {
         "allocations": len(servers),
-        "given_twice": len(servers) - len(set(servers)),
+        "allocated_twice": len(servers) - len(set(servers)),
         "per_s": round(len(servers) / elapsed),
         "allocate_ms": percentiles([ms for answer in answers for ms in answer["calls_ms"]], 50, 99, digits=2),
     }
 
 
 async def _cold_starts(settings: Settings) -> float:
-    """Servers started from nothing, one after the other, against the real sidecar: the median of them, in milliseconds."""
+    """Start servers without a warm parent, one after the other, with the real sidecar; return the median in
+    milliseconds.
+    """
     sockets = open_sidecar_sockets(1)
     port = free_port()
-    forker = _Cold(environment(settings), settings.state_dir)
+    clock = SystemClock()
+    spawner = _ColdSpawner(environment(settings), settings.state_dir)
     pool = WarmPool(
         PoolConfig((REGION,), 1, 1, "127.0.0.1", HealthSpec(), start_timeout_s=START_S),
-        forker,
+        spawner,
+        clock=clock,
         logs=ServerLogs(settings.state_dir / "cold"),
         game_ports=[port],
         sdk_ports=[sockets[0].getsockname()[1]],
         new_id=lambda: str(time.monotonic_ns()),
     )
-    sidecars = SidecarServer(Sidecar(pool, time.time))
+    sidecars = SidecarServer(Sidecar(pool))
     serving = asyncio.create_task(sidecars.serve(sockets))
     starts_ms = []
     try:
-        pool.fill(time.time())
+        pool.fill(clock.monotonic())
         for _ in range(COLD_STARTS + 1):  # the first may have to compile
             while not (ready := list(pool.in_state(REGION, State.READY).values())):
-                if forker.process is None or forker.process.poll() is not None:
+                if spawner.process is None or spawner.process.poll() is not None:
                     raise BenchError("a cold server ended before it was Ready")
                 await asyncio.sleep(0.005)
             starts_ms.append((ready[0].start_s or 0.0) * 1000)
-            forker.end()
-            pool.exited(ready[0].name, "measured", time.time())  # and the next one is started
+            spawner.end()
+            pool.exited(ready[0].name, "measured", clock.monotonic())  # and the next one is started
     finally:
-        forker.end()
+        spawner.end()
         sidecars.should_exit = True
         await serving
         for listener in sockets:
@@ -252,8 +262,8 @@ async def _cold_starts(settings: Settings) -> float:
     return round(float(np.median(starts_ms[1:])))
 
 
-class _Cold:
-    """A forker that starts a new interpreter."""
+class _ColdSpawner:
+    """A spawner that starts a new interpreter for each server."""
 
     warm = True
 
@@ -262,24 +272,24 @@ class _Cold:
         self._folder = folder
         self.process: subprocess.Popen[bytes] | None = None
 
-    def fork(self, order: ForkRequest) -> str:
-        """Start one."""
-        env = {**os.environ, **self._env, "AGONES_SDK_HTTP_PORT": str(order.sdk_port)}
+    def fork(self, request: ForkRequest) -> str:
+        """Start a server."""
+        env = {**os.environ, **self._env, "AGONES_SDK_HTTP_PORT": str(request.sdk_port)}
         command = [sys.executable, "-m", "dedicated_server"]
         self.process = child_processes.spawn(command, log=self._folder / "cold.log", env=env)
         return "local"
 
     def signal(self, name: str, number: signal.Signals) -> None:
-        """Not asked for here."""
+        """Do nothing: nobody signals a server here."""
 
     def end(self) -> None:
-        """End the last one."""
+        """End the last server."""
         if self.process is not None:
             child_processes.stop(self.process, 5.0)
 
 
 def _spectator() -> dict[str, float]:
-    """What writing the spectator feed takes, of a match of a hundred."""
+    """Return the microseconds of writing the spectator feed of a match of a hundred players."""
     roster = [RosterPlayer(player_id=entity + 1, team=entity, entity=entity) for entity in range(100)]
     engine = Engine(
         MatchConfig(UUID(int=1), "battle_royale", 0, 60.0, roster),
@@ -291,7 +301,7 @@ def _spectator() -> dict[str, float]:
         feed = SpectatorFeed(Path(folder) / "bench.feed", range(1, 101))
         took_us = []
         for tick in range(600):
-            engine.tick(tick / 60)
+            engine.tick(tick / TICK_HZ)
             began = time.perf_counter_ns()
             feed.publish(engine)
             took_us.append((time.perf_counter_ns() - began) / 1000)
@@ -300,7 +310,7 @@ def _spectator() -> dict[str, float]:
 
 @contextlib.contextmanager
 def _process(settings: Settings, kind: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A fleet's process, up, and a token for it."""
+    """Start a fleet of that kind, and yield its process and a token for it. Raises BenchError."""
     env = {**os.environ, **environment(settings)}
     log = settings.state_dir / f"{kind}.log"
     process = child_processes.spawn(

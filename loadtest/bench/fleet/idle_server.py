@@ -1,4 +1,6 @@
-"""A real game server, warmed up, forked, bound and beating as every other, that plays no match: what it was allocated for, it waits out."""
+"""A real game server that plays no match: it is warmed up, forked, bound and sends heartbeats, and waits when
+it is allocated.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,9 @@ from dedicated_server.server import main, warm_up
 __all__ = ["main", "warm_up"]
 
 
-async def _park(*_: Any) -> int:
+async def _wait_forever(*_: Any) -> int:
     await asyncio.Event().wait()
     return 0
 
 
-server._serve_match = _park  # type: ignore[assignment]
+server._serve_match = _wait_forever  # type: ignore[assignment]

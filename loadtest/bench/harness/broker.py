@@ -1,4 +1,4 @@
-"""The broker that a benchmark's events go to: the one in the settings, or one of its own beside the clients, Apache Kafka where it is."""
+"""The broker that receives a benchmark's events: that of the settings, or one of the benchmark's own."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from launchday.engines import ApacheKafka, Broker, EmbeddedServer, EngineError
 from launchday.settings import settings
-from loadtest.bench.errors import BenchError
+from loadtest.errors import BenchError
 
 
 @contextlib.contextmanager
 def broker() -> Iterator[tuple[str, str]]:
-    """Its address and its name, for as long as it is needed. Raises BenchError where it cannot be started.
+    """Yield address and name of the broker. Raises BenchError where it cannot be started.
 
-    One of its own shares the clients' core: in earnest it is another machine's business.
+    A broker of the benchmark's own runs on the clients' core, since in production it runs on another machine.
     """
     given = settings().kafka_bootstrap
     if given:
@@ -32,14 +32,14 @@ def broker() -> Iterator[tuple[str, str]]:
             raise BenchError(str(error)) from None
         try:
             if server.process is not None:
-                _move(server.process.pid, min(os.sched_getaffinity(0)))
+                _pin(server.process.pid, min(os.sched_getaffinity(0)))
             yield server.address, f"{server.name} {server.version()}"
         finally:
             server.stop()
 
 
 def broker_kind() -> type[EmbeddedServer]:
-    """Apache Kafka where it is (``make kafka``), else the embedded broker."""
+    """Return Apache Kafka where it is installed (``make kafka``), otherwise the embedded broker."""
     try:
         ApacheKafka.program()
     except EngineError:
@@ -47,8 +47,8 @@ def broker_kind() -> type[EmbeddedServer]:
     return ApacheKafka
 
 
-def _move(process: int, core: int) -> None:
-    """Confine a process, all threads that it has by now included, to one core."""
+def _pin(process: int, core: int) -> None:
+    """Pin a process to one core, with all threads that it has now."""
     for thread in os.listdir(f"/proc/{process}/task"):
-        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+        with contextlib.suppress(ProcessLookupError):  # the thread has ended meanwhile
             os.sched_setaffinity(int(thread), {core})

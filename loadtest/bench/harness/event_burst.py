@@ -1,4 +1,6 @@
-"""A storm of kills, told as a match tells them: records in the tick, events built between ticks, a real producer, a real broker."""
+"""A burst of kills, sent as a match sends them: records in the tick, events built between ticks, a real
+producer and broker.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,12 @@ from dedicated_server.simulation.world import RULES, WORLD_TYPE, new_world
 from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.pacing import TickClock
 from launchday.clock import SystemClock
-from loadtest.bench.errors import BenchError
+from loadtest.errors import BenchError
 from rewards.events import EventIds, EventProducer, Source, ensure_topics
 
 REGION: Final = "bench"
 PREFIX: Final = "bench"
-EVENTS_PER_KILL: Final = 2  # the kill, and the death of whom it befell
+EVENTS_PER_KILL: Final = 2  # the kill, and the death of the victim
 CONNECT_S: Final = 20.0
 POLL_S: Final = 0.02
 FLUSH_S: Final = 20.0
@@ -36,7 +38,10 @@ FLUSH_S: Final = 20.0
 
 @njit(cache=True, nogil=True, **STAGE)
 def record_kills(pinned_world: int, kills: int, turn: int) -> None:
-    """Note so many kills in the world's journal, as `damage.die` does; nobody is hurt."""
+    """Write ``kills`` kills to the world's event buffer, as `damage.die` does; nobody is hurt.
+
+    ``turn`` decides who kills whom.
+    """
     world = load_state(pinned_world, WORLD_TYPE)
     players = world.body.shape[1]
     for kill in range(kills):
@@ -45,12 +50,13 @@ def record_kills(pinned_world: int, kills: int, turn: int) -> None:
 
 
 def load_kernel() -> None:
-    """Compile or load it."""
+    """Compile or load the kernel."""
     record_kills(StateHandle(new_world([0, 1], np.zeros((2, 2)), np.zeros(RULES)), WORLD_TYPE).address, 1, 0)
 
 
 class EventBurst:
-    """Kills and deaths of an engine's match, ``events_per_s`` of them while it is rough. An async context manager.
+    """Kills and deaths of an engine's match, ``events_per_s`` of them in disturbed blocks. An async context
+    manager.
 
     Raises BenchError where the broker cannot be reached.
     """
@@ -90,7 +96,7 @@ class EventBurst:
         )
 
     async def __aenter__(self) -> Self:
-        """Connect, and begin to tell what happens."""
+        """Connect, and begin to send events."""
         await ensure_topics(self._bootstrap, PREFIX)
         await self._producer.start()
         self._stack.push_async_callback(self._producer.stop, 1.0)
@@ -100,18 +106,18 @@ class EventBurst:
             await asyncio.sleep(POLL_S)
         else:
             raise BenchError(f"no Kafka at {self._bootstrap} within {CONNECT_S:g} s")
-        self._telling = asyncio.create_task(self._send(), name="events")
+        self._sending = asyncio.create_task(self._send_events(), name="events")
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        self._telling.cancel()
-        await asyncio.gather(self._telling, return_exceptions=True)
+        self._sending.cancel()
+        await asyncio.gather(self._sending, return_exceptions=True)
         await self._stack.aclose()
 
-    def record(self, rough: bool) -> None:
-        """Part of a tick: note its kills, or, while it is calm, none."""
+    def record(self, disturbed: bool) -> None:
+        """Write the kills of one tick; none where the block is not disturbed."""
         kills = 0
-        if rough:
+        if disturbed:
             self._owed += self._kills_a_tick
             kills = int(self._owed)
             self._owed -= kills
@@ -120,21 +126,24 @@ class EventBurst:
         record_kills(self._world.address, kills, self._turn)
 
     async def flush(self) -> None:
-        """Tell what came last, and wait until the broker has it all. Raises BenchError when it does not take it."""
+        """Send the last events, and wait until the broker has all.
+
+        Raises BenchError where it does not take them.
+        """
         self._over.set()
-        await self._telling
+        await self._sending
         if not await self._producer.flush(FLUSH_S):
             raise BenchError(f"the broker did not take all events within {FLUSH_S:g} s")
 
     def counters(self) -> dict[str, Any]:
-        """What became of the events, and how many a second they were while it was rough."""
+        """Return the producer's counters, and the events a second in disturbed blocks."""
         books = asdict(self._producer.counters())
-        rough_s = self.active_ticks / self._engine.config.tick_hz
-        per_s = round(self._events.emitted / rough_s) if rough_s else 0
+        disturbed_s = self.active_ticks / self._engine.config.tick_hz
+        per_s = round(self._events.emitted / disturbed_s) if disturbed_s else 0
         return {"per_s": per_s, "idempotent": self._producer.idempotent, **books}
 
-    async def _send(self) -> None:
-        """As a match does: a few at a time, between ticks."""
+    async def _send_events(self) -> None:
+        """Send events between ticks, as a match does."""
         while True:
             last = self._over.is_set()
             clock, engine = self._clock, self._engine

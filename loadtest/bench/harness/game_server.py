@@ -1,4 +1,4 @@
-"""The server process: the real engine, paced as it is in a match, on a core of its own."""
+"""The server process of a run: the real engine at its real pace, on a core of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.pacing import SystemTickClock, run_paced
 from dedicated_server.transport import Transport, open_transport
-from loadtest.bench.harness import event_burst, layout
+from loadtest.bench.harness import event_burst, run_config
 from loadtest.bench.harness.event_burst import EventBurst
 from loadtest.bench.harness.floor import Floor
 from loadtest.bench.harness.instrumented_engine import InstrumentedEngine
@@ -31,9 +31,9 @@ TOKEN_S: Final = 600.0
 MATCH_S: Final = 3_600.0
 
 
-def prepare(_board: SharedState, _tell: Send) -> bool:
-    """Compile or load all kernels, and let the collector alone from then on, as a match does."""
-    layout.add_mode()
+def prepare(_shared: SharedState, _send: Send) -> bool:
+    """Compile or load all kernels, and disable the garbage collector from then on, as a match does."""
+    run_config.add_mode()
     warm_up()
     event_burst.load_kernel()
     gc.collect()
@@ -42,52 +42,52 @@ def prepare(_board: SharedState, _tell: Send) -> bool:
     return True
 
 
-def serve(board: SharedState, tell: Send, plan: RunConfig) -> ServerFigures:
-    """Play one match; ``tell`` is called with Opened once clients may come."""
+def serve(shared: SharedState, send: Send, config: RunConfig) -> ServerFigures:
+    """Play one match; ``send`` is called with ServerReady once clients may connect."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(plan, board, tell))
+        return runner.run(_serve(config, shared, send))
 
 
-async def _serve(plan: RunConfig, board: SharedState, tell: Send) -> ServerFigures:
-    transport = await open_transport(HOST, plan.port, plan.transport, capacity=_room(plan.players))
+async def _serve(config: RunConfig, shared: SharedState, send: Send) -> ServerFigures:
+    transport = await open_transport(HOST, config.port, config.transport, capacity=_room(config.players))
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(transport.close)
         floor = None
-        if plan.floor:
-            floor = Floor(HOST, _room(plan.players))
+        if config.floor:
+            floor = Floor(HOST, _room(config.players))
             stack.callback(floor.close)
-        engine = Engine(_match(plan), FLEET_KEY, transport, secret=bytes(SECRET_BYTES))
+        engine = Engine(_match(config), FLEET_KEY, transport, secret=bytes(SECRET_BYTES))
         clock = SystemTickClock()
-        strikes = None
-        if plan.events_per_s:
-            strikes = await stack.enter_async_context(
-                EventBurst(engine, plan.events_per_s, plan.bootstrap, clock)
+        burst = None
+        if config.events_per_s:
+            burst = await stack.enter_async_context(
+                EventBurst(engine, config.events_per_s, config.bootstrap, clock)
             )
-        tell(ServerReady(_tokens(engine, transport), floor.port if floor else 0))
-        measured = InstrumentedEngine(engine, floor, board, plan, strikes)
+        send(ServerReady(_tokens(engine, transport), floor.port if floor else 0))
+        measured = InstrumentedEngine(engine, floor, shared, config, burst)
         await run_paced(measured, clock)
-        if strikes is not None:
-            await strikes.flush()
+        if burst is not None:
+            await burst.flush()
         return measured.figures()
 
 
 def _room(players: int) -> int:
-    """Datagrams a turn: everybody's, and as many again that a late tick left."""
+    """Return the capacity of a turn: a datagram of every client, and as many again that a late tick left."""
     return max(1_024, 2 * players)
 
 
-def _match(plan: RunConfig) -> MatchConfig:
+def _match(config: RunConfig) -> MatchConfig:
     return MatchConfig(
         match_id=MATCH_ID,
-        mode=layout.MODE_NAME,
-        seed=plan.seed,
+        mode=run_config.MODE_NAME,
+        seed=config.seed,
         match_s=MATCH_S,
         players=[
             RosterPlayer(player_id=player_id, team=entity, entity=entity)
-            for entity, player_id in enumerate(plan.player_ids)
+            for entity, player_id in enumerate(config.player_ids)
         ],
         join_timeout_s=JOIN_S,
-        spawn_radius_m=plan.layout.half_m,
+        spawn_radius_m=config.layout.half_m,
     )
 
 

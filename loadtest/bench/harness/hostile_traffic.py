@@ -1,8 +1,9 @@
-"""Fire: what a server meets on an open port, sent from the clients' process while it is rough.
+"""Hostile traffic: what a server meets on an open port, sent from the clients' process in disturbed blocks.
 
-Strangers' sockets, and those of a few clients that have been taken over, send datagrams that nobody should send (`protocol.hostile`). A few
-more clients hold valid sessions and cheat with them, in every frame: many times the inputs that time allows, all running and shooting, at
-what they claim to have seen long ago, and an acknowledgement of the future.
+Unknown sockets, and those of a few hijacked clients, send malformed and forged datagrams
+(`protocol.hostile`). A few more clients hold valid sessions and cheat in every frame: they send many times
+the inputs that time allows, all running and shooting at what they claim to have seen long ago, and they
+acknowledge snapshots of the future.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from dedicated_server.protocol.hostile import HostileDatagrams
 from loadtest.bench.harness.run_config import HOST
 from loadtest.bots.udp import open_socket, send
 
-UNKNOWN_SOCKETS: Final = 4  # sockets that no client has
-HIJACKED_CLIENTS: Final = 4  # clients from whose addresses bad datagrams come as well
-CHEATING_CLIENTS: Final = 4  # clients behind those
-EXTRA_INPUTS: Final = 4  # of a cheat, in every frame
-CAPTURED_DATAGRAMS: Final = 512  # datagrams that the server has had from those taken over
-HOSTILE_POOL: Final = 50_000  # bad datagrams, sent again and again
+UNKNOWN_SOCKETS: Final = 4  # sockets that belong to no client
+HIJACKED_CLIENTS: Final = 4  # clients whose addresses send hostile datagrams, too
+CHEATING_CLIENTS: Final = 4  # the clients after those
+EXTRA_INPUTS: Final = 4  # of a cheating client in every frame
+CAPTURED_DATAGRAMS: Final = 512  # real datagrams that the server has received from hijacked clients
+HOSTILE_POOL: Final = 50_000  # hostile datagrams, sent again and again
 FULL_SPEED: Final = 127
 LONG_AGO_TICK: Final = 1
 FUTURE_TICKS: Final = 1_000
@@ -41,7 +42,11 @@ def send_rows(
     first: int,
     count: int,
 ) -> int:
-    """Send ``count`` rows from ``first`` on, round the table and the sockets; how many the system took."""
+    """Send ``count`` rows from row ``first`` on, round the table and the sockets; return how many the system
+    took.
+
+    ``descriptors`` is int32[S], ``data`` uint8[N, ROW_BYTES], ``lengths`` int32[N].
+    """
     sent = 0
     for number in range(first, first + count):
         row = number % len(lengths)
@@ -53,7 +58,11 @@ def send_rows(
 def send_cheating_inputs(
     clients: ClientState, client: int, descriptor: int, now_s: float, out: npt.NDArray[np.uint8]
 ) -> int:
-    """What a cheat sends in a frame beside an honest client's datagram; how many datagrams."""
+    """Send what a cheating client sends in a frame beside its honest datagram; return the number of
+    datagrams.
+
+    ``out`` is uint8[ROW_BYTES], overwritten.
+    """
     session = clients.sessions[client]
     if session.state != CLIENT_CONNECTED:
         return 0
@@ -69,17 +78,27 @@ def send_cheating_inputs(
 
 
 class HostileTraffic:
-    """``bad_per_s`` bad datagrams a second at the port that the clients talk to. A context manager: it has sockets of its own.
+    """A source of hostile datagrams at the port of the server. A context manager: it has sockets of its own.
 
-    ``descriptors``: int32[N], the clients' sockets; at least TAKEN_OVER + CHEATS of them.
+    Args:
+        clients: all sessions of the run.
+        descriptors: int32[N], the clients' sockets, at least HIJACKED_CLIENTS + CHEATING_CLIENTS of them.
+        port: of the server.
+        hostile_per_s: datagrams a second.
+        seed: of the datagrams.
     """
 
     def __init__(
-        self, clients: ClientState, descriptors: npt.NDArray[np.int32], port: int, bad_per_s: int, seed: int
+        self,
+        clients: ClientState,
+        descriptors: npt.NDArray[np.int32],
+        port: int,
+        hostile_per_s: int,
+        seed: int,
     ) -> None:
         self._clients = clients
         self._descriptors = descriptors
-        self._per_s = bad_per_s
+        self._per_s = hostile_per_s
         self._seed = seed
         self._out = np.zeros(ROW_BYTES, np.uint8)
         self._real: list[bytes] = []
@@ -102,11 +121,13 @@ class HostileTraffic:
 
     @property
     def ready(self) -> bool:
-        """Whether there is something to fire."""
+        """Whether enough real datagrams were captured, so that there are hostile ones to send."""
         return len(self._lengths) > 0
 
     def capture(self, now_s: float) -> None:
-        """Send a few more real datagrams than those taken over would, and keep them; with enough, make the bad ones of them."""
+        """Send and keep real datagrams of the hijacked clients; once there are enough, make the hostile ones
+        of them.
+        """
         for client in range(HIJACKED_CLIENTS):
             if self._clients.sessions[client]["state"] == CLIENT_CONNECTED:
                 length = client_transmit(self._clients, client, now_s, 0, 0, 0, 0, 0, self._out)
@@ -117,7 +138,7 @@ class HostileTraffic:
             self._data, self._lengths = supply.batch(HOSTILE_POOL)
 
     def step(self, period_s: float, now_s: float, new_frame: bool) -> None:
-        """Fire what falls to a step of ``period_s``; the cheats act once a frame."""
+        """Send the hostile datagrams of a step of ``period_s`` seconds; cheating clients act once a frame."""
         self._owed += self._per_s * period_s
         count = int(self._owed)
         self._owed -= count
@@ -131,7 +152,7 @@ class HostileTraffic:
 
 
 def load_kernels(clients: ClientState) -> None:
-    """Compile or load them."""
+    """Compile or load the kernels."""
     nothing = np.zeros(0, np.int32)
     out = np.zeros(ROW_BYTES, np.uint8)
     send_rows(nothing, np.zeros((0, ROW_BYTES), np.uint8), nothing, 0, 0)

@@ -1,4 +1,6 @@
-"""What is measured: the engine's ticks, timed from outside, and the floor's turns half a tick after each of them."""
+"""The engine that is measured: its ticks, timed from outside, and the floor's turns half a tick after each of
+them.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,7 @@ from dedicated_server.simulation.world import (
     Y_M,
 )
 from dedicated_server.tick.engine import STAGES, Engine, Phase
-from dedicated_server.tick.stage_timer import StageTimer
-from loadtest.bench.errors import BenchError
+from dedicated_server.tick.load import StageTimer
 from loadtest.bench.harness import statistics
 from loadtest.bench.harness.event_burst import EventBurst
 from loadtest.bench.harness.floor import Floor
@@ -34,15 +35,18 @@ from loadtest.bench.harness.run_config import (
     ServerFigures,
 )
 from loadtest.bench.harness.shared_state import POSITION_TICKS, TICK_TIMES, SharedState, Window
+from loadtest.errors import BenchError
 
 US_NS: Final = 1_000.0
 BASELINE, DISTURBED, TRANSITION = 0, 1, -1
 
 
 class InstrumentedEngine:
-    """An engine that can be paced, its ticks timed, with the floor half a tick after each of them.
+    """An engine for the pacing loop whose ticks are timed, with a turn of the floor half a tick after each of
+    them.
 
-    A turn is half a tick: even turns are the engine's, odd ones the floor's. Without a floor all turns are the engine's.
+    A turn is half a tick: even turns are the engine's, odd ones the floor's. Without a floor all turns are
+    the engine's.
     """
 
     def __init__(
@@ -50,25 +54,25 @@ class InstrumentedEngine:
         engine: Engine,
         floor: Floor | None,
         shared: SharedState,
-        plan: RunConfig,
+        config: RunConfig,
         burst: EventBurst | None,
     ) -> None:
         self._engine = engine
         self._floor = floor
         self._shared = shared
         self._burst = burst
-        self._in_blocks = plan.in_blocks
-        self._block_ticks, self._settle_ticks = plan.block
+        self._in_blocks = config.in_blocks
+        self._block_ticks, self._settle_ticks = config.block
         self._sent_hits: list[list[tuple[int, int, int]]] = (
-            [[] for _ in range(plan.players)] if plan.link else []
+            [[] for _ in range(config.players)] if config.link else []
         )
         self._players = len(engine.match.roster)
         self._turns_a_tick = 1 if floor is None else 2
         self._turn = 0
-        self._ticks_wanted = max(1, round(plan.seconds * engine.config.tick_hz))
+        self._ticks_wanted = max(1, round(config.seconds * engine.config.tick_hz))
         self._warm_up_ticks = round(WARM_UP_S * engine.config.tick_hz)
         self._lengths = np.zeros(0, np.int32)
-        self._aimed = False
+        self._has_targets = False
         room = self._ticks_wanted + 1
         self._tick_ns = np.zeros(room, np.int64)
         self._late_ns = np.zeros(room, np.int64)
@@ -77,8 +81,8 @@ class InstrumentedEngine:
         self._floor_datagrams = np.zeros(2, np.int64)
         self._snapshot_bytes: list[Any] = []
         self._ticks = self._floors = 0
-        self._before: dict[str, Any] = {}  # totals when the window opened,
-        self._after: dict[str, Any] = {}  # and when it was over
+        self._before: dict[str, Any] = {}  # totals when the window opened
+        self._after: dict[str, Any] = {}  # totals when it was over
 
     @property
     def finished(self) -> bool:
@@ -87,11 +91,11 @@ class InstrumentedEngine:
 
     @property
     def period_ns(self) -> int:
-        """Of a turn."""
+        """Nanoseconds of a turn."""
         return self._engine.period_ns // self._turns_a_tick
 
     def prefetch(self) -> None:
-        """Let the engine get ready, if the next turn is its own."""
+        """Let the engine prefetch if the next turn is its own."""
         if self._turn % self._turns_a_tick == 0:
             self._engine.prefetch()
 
@@ -104,7 +108,7 @@ class InstrumentedEngine:
             self._take_engine_turn(now_s, late_s)
 
     def skip(self, missed_ticks: int) -> None:
-        """Leave turns out, the engine's and the floor's."""
+        """Skip turns, the engine's and the floor's."""
         last = self._turn + missed_ticks
         engine_turns = len([turn for turn in range(self._turn, last) if turn % self._turns_a_tick == 0])
         self._turn = last
@@ -112,61 +116,61 @@ class InstrumentedEngine:
             self._engine.skip(engine_turns)
 
     def _take_engine_turn(self, now_s: float, late_s: float) -> None:
-        engine, board = self._engine, self._shared
-        board.tick_at_s[(engine.tick_number + 1) % TICK_TIMES] = time.perf_counter()
+        engine, shared = self._engine, self._shared
+        shared.tick_at_s[(engine.tick_number + 1) % TICK_TIMES] = time.perf_counter()
         begun_ns = time.perf_counter_ns()
         if self._burst is not None:
-            self._burst.record(board.disturbed)
+            self._burst.record(shared.disturbed)
         engine.tick(now_s, late_s)
         took_ns = time.perf_counter_ns() - begun_ns
-        board.ground_truth[0, : self._players] = engine.match.world.body[X_M]
-        board.ground_truth[1, : self._players] = engine.match.world.body[Y_M]
+        shared.ground_truth[0, : self._players] = engine.match.world.body[X_M]
+        shared.ground_truth[1, : self._players] = engine.match.world.body[Y_M]
         if self._sent_hits:
-            self._remember()
-        if board.window == Window.OPEN:
+            self._record_truth()
+        if shared.window == Window.OPEN:
             self._tick_ns[self._ticks] = took_ns
             self._late_ns[self._ticks] = late_s * 1e9
             self._block_kind[self._ticks] = self._kind_of_tick()
             self._ticks += 1
         lengths = engine.wire.out_len[: int(engine.wire.out_count[0])]
         self._lengths = lengths[lengths > 0]
-        if board.window == Window.OPEN:
+        if shared.window == Window.OPEN:
             self._snapshot_bytes.append(self._lengths.copy())
         if self._floor is None:
             self._drain_events()
         self._watch_window()
 
-    def _remember(self) -> None:
-        """Where all were in this tick, and whom it told of a hit."""
-        engine, board = self._engine, self._shared
+    def _record_truth(self) -> None:
+        """Record the positions of this tick, and the hits that it sent."""
+        engine, shared = self._engine, self._shared
         tick, world = engine.tick_number, engine.match.world
         row = tick % POSITION_TICKS
-        board.position_history_tick[row] = 0
-        board.position_history[row, :, : self._players] = board.ground_truth[:, : self._players]
-        board.position_history_tick[row] = tick
+        shared.position_history_tick[row] = 0
+        shared.position_history[row, :, : self._players] = shared.ground_truth[:, : self._players]
+        shared.position_history_tick[row] = tick
         for actor, victim, points, _, shot in world.hits[:, : world.counters[HIT_COUNT]].T.tolist():
             self._sent_hits[actor].append((tick, victim | points << 16, shot))
 
     def _take_floor_turn(self) -> None:
-        engine, board, floor = self._engine, self._shared, self._floor
+        engine, shared, floor = self._engine, self._shared, self._floor
         assert floor is not None
         if engine.phase == Phase.PLAYING:
-            if not self._aimed:
-                floor.set_targets(HOST, board.floor_port[: self._players])
-                self._aimed = True
+            if not self._has_targets:
+                floor.set_targets(HOST, shared.floor_port[: self._players])
+                self._has_targets = True
             received, sent, receive_ns, send_ns = floor.turn(self._lengths[: self._players])
-            if board.window == Window.OPEN:
+            if shared.window == Window.OPEN:
                 self._floor_ns[:, self._floors] = receive_ns, send_ns
                 self._floors += 1
                 self._floor_datagrams += received, sent
         self._drain_events()
 
     def _drain_events(self) -> None:
-        if self._burst is None:  # which drains, and tells, them itself
+        if self._burst is None:  # it drains and sends the events itself
             self._engine.drain_events()
 
     def _kind_of_tick(self) -> int:
-        """Where in its block the tick just measured was; also says which kind of block the next tick is in."""
+        """Return the kind of the tick just measured, and announce the kind of the next tick's block."""
         if not self._in_blocks:
             return BASELINE
         block, place = divmod(self._ticks, self._block_ticks)
@@ -174,20 +178,21 @@ class InstrumentedEngine:
         return TRANSITION if place < self._settle_ticks else block % 2
 
     def _watch_window(self) -> None:
-        """Open the window once all play and all is warm, close it when it has seen enough ticks."""
-        engine, board = self._engine, self._shared
-        if board.window == Window.OPEN:
+        """Open the window once all clients play and caches are warm; close it after enough ticks."""
+        engine, shared = self._engine, self._shared
+        if shared.window == Window.OPEN:
             if self._ticks >= self._ticks_wanted:
                 self._after = self._totals()
-                board.window = Window.OVER
+                shared.window = Window.OVER
         elif engine.phase == Phase.PLAYING and self._played_ticks() >= self._warm_up_ticks:
             engine.stage_timer = StageTimer(STAGES, time.perf_counter_ns)
             self._before = self._totals()
-            board.window = Window.OPEN
+            shared.window = Window.OPEN
         elif engine.phase == Phase.OVER:
             came = int(np.count_nonzero(engine.joined))
             raise BenchError(
-                f"only {came} of {self._players} clients came: dropped {build_report(engine)['dropped']}"
+                f"only {came} of {self._players} clients connected; dropped: "
+                f"{build_report(engine)['dropped']}"
             )
 
     def _played_ticks(self) -> int:
@@ -212,7 +217,7 @@ class InstrumentedEngine:
         }
 
     def figures(self) -> ServerFigures:
-        """What was measured."""
+        """Return what was measured."""
         before, after, engine = self._before, self._after, self._engine
         counters = {name: count - before["counters"][name] for name, count in after["counters"].items()}
         dropped = {name: count - before["dropped"].get(name, 0) for name, count in after["dropped"].items()}

@@ -1,6 +1,7 @@
-"""How the players of a benchmark move: always running, always turning a little, a burst of fire every few seconds.
+"""How the players of a benchmark move: they always run, turn a little, and fire a burst every few seconds.
 
-Simpler than the bots of a flood, so that a thousand of them fit a core, but nobody ever stands still: every entity changes in every tick.
+They are simpler than the bots of a flood, so that a thousand of them fit on one core. No player ever stands
+still: every entity changes in every tick.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from loadtest.bots.rng import next_exponential, next_normal, next_uniform
 
 FULL_SPEED: Final = 127
 YAW_TURN: Final = 65_536
-TURN_RADIANS_PER_S: Final = 1.5  # deviation of how fast one turns,
-TURN_S: Final = 0.6  # and how long, on average, before one turns otherwise
-BURST_S: Final = 0.4  # three shots of the rifle,
-REST_S: Final = 5.0  # about so often
+TURN_RADIANS_PER_S: Final = 1.5  # standard deviation of the turning rate
+TURN_S: Final = 0.6  # mean time until the turning rate changes
+BURST_S: Final = 0.4  # three shots of the rifle
+REST_S: Final = 5.0  # mean time between two bursts
 
 WALKER: Final = np.dtype(
     [
@@ -34,7 +35,7 @@ WALKER: Final = np.dtype(
 
 
 def new_walkers(count: int, generator: np.random.Generator) -> npt.NDArray[np.void]:
-    """Walkers that look anywhere and do not all fire at once."""
+    """Return WALKER[count] that look in random directions."""
     walkers = np.zeros(count, WALKER)
     walkers["yaw_radians"] = generator.uniform(0.0, 2.0 * math.pi, count)
     return walkers
@@ -51,21 +52,29 @@ def move(
     now_s: float,
     period_s: float,
 ) -> tuple[int, int, int, int]:
-    """What one walker does in a frame of ``period_s`` at (x_m, y_m): move_x, move_y, yaw, buttons.
+    """Return what one walker does in a frame: move_x, move_y, yaw, buttons, as an input has them.
 
-    Whoever is outside the square of half side ``half_m`` runs back towards its centre.
+    A walker outside its square runs back towards the centre.
+
+    Args:
+        walkers: WALKER[N], changed in place; ``walker`` is a row.
+        streams: uint64[N], states of random streams, changed in place.
+        x_m, y_m: where the walker is.
+        half_m: half the side of the square.
+        now_s: time in seconds.
+        period_s: of a frame.
     """
-    mind = walkers[walker]
-    if now_s >= mind.turn_until_s:
-        mind.turn_until_s = now_s + TURN_S * next_exponential(streams, walker)
-        mind.turn_radians_per_s = TURN_RADIANS_PER_S * next_normal(streams, walker)
-    mind.yaw_radians += mind.turn_radians_per_s * period_s
+    state = walkers[walker]
+    if now_s >= state.turn_until_s:
+        state.turn_until_s = now_s + TURN_S * next_exponential(streams, walker)
+        state.turn_radians_per_s = TURN_RADIANS_PER_S * next_normal(streams, walker)
+    state.yaw_radians += state.turn_radians_per_s * period_s
     if max(abs(x_m), abs(y_m)) > half_m:
-        mind.yaw_radians = math.atan2(-y_m, -x_m) + 0.5 * (next_uniform(streams, walker) - 0.5)
-    if now_s >= mind.rest_until_s:
-        mind.rest_until_s = now_s + BURST_S + 2.0 * REST_S * next_uniform(streams, walker)
-        mind.fire_until_s = now_s + BURST_S
-    move_x = round(FULL_SPEED * math.cos(mind.yaw_radians))
-    move_y = round(FULL_SPEED * math.sin(mind.yaw_radians))
-    yaw = math.floor(mind.yaw_radians * (YAW_TURN / (2.0 * math.pi))) % YAW_TURN
-    return move_x, move_y, yaw, BUTTON_FIRE if now_s < mind.fire_until_s else 0
+        state.yaw_radians = math.atan2(-y_m, -x_m) + 0.5 * (next_uniform(streams, walker) - 0.5)
+    if now_s >= state.rest_until_s:
+        state.rest_until_s = now_s + BURST_S + 2.0 * REST_S * next_uniform(streams, walker)
+        state.fire_until_s = now_s + BURST_S
+    move_x = round(FULL_SPEED * math.cos(state.yaw_radians))
+    move_y = round(FULL_SPEED * math.sin(state.yaw_radians))
+    yaw = math.floor(state.yaw_radians * (YAW_TURN / (2.0 * math.pi))) % YAW_TURN
+    return move_x, move_y, yaw, BUTTON_FIRE if now_s < state.fire_until_s else 0

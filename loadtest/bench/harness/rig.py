@@ -1,4 +1,6 @@
-"""The rig: two workers on cores of their own, one for what is measured and one for its clients, and matches played between them."""
+"""The rig: two workers on cores of their own, one for the measured server and one for its clients, and the
+matches between them.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +20,22 @@ from loadtest.bench.harness.run_config import (
 from loadtest.bench.harness.shared_state import SharedState, Window
 from loadtest.bench.harness.worker import CONTEXT, Worker
 
-PREPARE_S: Final = 300.0  # compiling every kernel takes a minute, on a busy machine a few
+PREPARE_S: Final = 300.0  # compiling all kernels takes a minute, on a busy machine several
 SLACK_S: Final = 60.0
 
 T = TypeVar("T")
 
 
 class Rig:
-    """Both workers, for up to ``capacity`` players. Use it as a context manager.
+    """Both workers, for up to ``capacity`` players. A context manager.
 
-    Its methods raise BenchError when a worker cannot go on; the rig is of no use after that.
+    Its methods raise BenchError where a worker cannot go on; the rig cannot be used after that.
     """
 
     def __init__(self, capacity: int) -> None:
         cores = sorted(os.sched_getaffinity(0))
         self.shared = SharedState(CONTEXT, capacity)
-        # The first core takes most of a machine's interrupts: leave it to the clients.
+        # The first core takes most of a machine's interrupts, so it is the clients'.
         self.server = Worker("server", self.shared, cores[-1])
         self.clients = Worker("crowd", self.shared, cores[0])
 
@@ -49,22 +51,24 @@ class Rig:
             worker.stop()
 
     def warm_up(self) -> None:
-        """Let both load, or compile, what a match needs."""
+        """Load or compile what a match needs, in both workers."""
         self._warm_up(clients.prepare)
 
     def warm_up_lossy(self) -> None:
-        """Likewise, for a match over bad lines."""
+        """Load or compile what a match over lossy links needs, in both workers."""
         self._warm_up(lossy_clients.prepare)
 
     def play(
-        self, plan: RunConfig, on_ready: Callable[[ServerReady], None] = lambda opened: None
+        self, config: RunConfig, on_ready: Callable[[ServerReady], None] = lambda ready: None
     ) -> tuple[ServerFigures, ClientFigures]:
-        """Play one match and return what both sides measured. ``on_opened`` is called before the clients come."""
-        return self._play(plan, clients.play, ClientFigures, on_ready)
+        """Play one match and return what both sides measured; ``on_ready`` is called before the clients
+        connect.
+        """
+        return self._play(config, clients.play, ClientFigures, on_ready)
 
-    def play_lossy(self, plan: RunConfig) -> tuple[ServerFigures, LossyClientFigures]:
-        """Play one match over bad lines."""
-        return self._play(plan, lossy_clients.play, LossyClientFigures)
+    def play_lossy(self, config: RunConfig) -> tuple[ServerFigures, LossyClientFigures]:
+        """Play one match over lossy links and return what both sides measured."""
+        return self._play(config, lossy_clients.play, LossyClientFigures)
 
     def _warm_up(self, prepare: Callable[..., bool]) -> None:
         self.server.run(game_server.prepare)
@@ -74,16 +78,16 @@ class Rig:
 
     def _play(
         self,
-        plan: RunConfig,
+        config: RunConfig,
         clients: Callable[..., T],
         kind: type[T],
-        on_ready: Callable[[ServerReady], None] = lambda opened: None,
+        on_ready: Callable[[ServerReady], None] = lambda ready: None,
     ) -> tuple[ServerFigures, T]:
         self.shared.window = Window.CLOSED
         self.shared.disturbed = False
-        self.server.run(game_server.serve, plan)
-        opened = self.server.receive(ServerReady, SLACK_S)
-        on_ready(opened)
-        self.clients.run(clients, plan, opened)
-        served = self.server.receive(ServerFigures, plan.seconds + SLACK_S, self.clients)
+        self.server.run(game_server.serve, config)
+        ready = self.server.receive(ServerReady, SLACK_S)
+        on_ready(ready)
+        self.clients.run(clients, config, ready)
+        served = self.server.receive(ServerFigures, config.seconds + SLACK_S, self.clients)
         return served, self.clients.receive(kind, SLACK_S)

@@ -1,34 +1,91 @@
-"""What a run is, and what its two processes tell of it: plain data that travels between processes."""
+"""What a run is: where the players are and which mode they play, its settings, and the figures of its two
+processes.
+
+The figures are plain data that travels between processes.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 from uuid import UUID
 
 import numpy as np
+import numpy.typing as npt
 
+from dedicated_server.modes import BATTLE_ROYALE, MODES, Mode
+from dedicated_server.protocol.fields import MAX_PLAYERS, TICK_HZ
 from dedicated_server.transport import DEFAULT_KIND, TransportKind
-from loadtest.bench.harness.layout import MAP, Layout
 
+MAP_HALF_M: Final = 1_000.0  # of battle royale, and what positions on the wire can express
+# Corner to corner 99 m: everybody is in everybody's innermost interest band, at the full rate
+CLUSTER_HALF_M: Final = 35.0
+SCALE_PLAYERS: Final = MAX_PLAYERS  # fill the map at the density at which `scale` measures
+MODE_NAME: Final = "bench"
 HOST: Final = "127.0.0.1"
 MATCH_ID: Final = UUID("7d1c9b52-48e3-4f0a-9c66-d3a1be5f2870")
-WARM_UP_S: Final = (
-    1.5  # of play that does not count: baselines are acknowledged and caches warm after a few ticks
-)
+# Of play that is not measured: after it baselines are acknowledged and caches are warm
+WARM_UP_S: Final = 1.5
 JOIN_S: Final = 30.0  # for all clients to connect
-# Calm and rough blocks take turns, so that the machine's moods fall on both alike. Ticks at a block's beginning do not count: what the
-# block before began is still under way.
+# Baseline and disturbed blocks take turns, so that variations of the machine fall on both alike. Ticks at the
+# beginning of a block do not count, because work of the block before is still in flight.
 BLOCK_TICKS: Final = 60
 SETTLE_TICKS: Final = 15
-# A storm of events is told within 0.12 s. Short blocks keep neighbours alike: the error is a third less than with blocks of a second.
+# A burst of events is sent within 0.12 s. Short blocks keep neighbours alike: the error is a third less than
+# with blocks of a second.
 EVENT_BLOCK_TICKS: Final = 24
 EVENT_SETTLE_TICKS: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """A square around the map's centre in which the players start and stay; ``half_m`` is half its side."""
+
+    name: str
+    half_m: float
+
+
+MAP: Final = Layout("map", MAP_HALF_M)
+CLUSTER: Final = Layout("cluster", CLUSTER_HALF_M)
+LAYOUTS: Final = {layout.name: layout for layout in (MAP, CLUSTER)}
+
+
+def constant_density(players: int) -> Layout:
+    """Return a square in which this many players stand as dense as SCALE_PLAYERS on the whole map: 400 a
+    square km.
+    """
+    return Layout("constant density", MAP_HALF_M * (players / SCALE_PLAYERS) ** 0.5)
+
+
+def add_mode() -> None:
+    """Add the mode MODE_NAME to this process: a battle royale that nothing ends.
+
+    All stages do what they do in battle royale: the zone is computed for everybody, shots hit, hits hurt and
+    kill. But a dead player is back in the next tick, so that the work stays the same, and the zone is wider
+    than the map and never closes.
+    """
+    MODES[MODE_NAME] = replace(
+        BATTLE_ROYALE,
+        name=MODE_NAME,
+        zone_margin_m=MAP_HALF_M,
+        zone_hold_share=1.0,
+        respawn_s=1.0 / TICK_HZ,
+        spawn_positions=_spawn_in_square,
+    )
+
+
+def _spawn_in_square(
+    _mode: Mode, teams: npt.NDArray[np.int32], radius_m: float, generator: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Draw float64[2, N], positions spread evenly over the square of half side ``radius_m``."""
+    return generator.uniform(-radius_m, radius_m, (2, len(teams)))
+
+
+@dataclass(frozen=True, slots=True)
 class LinkConfig:
-    """A line between a client and the server; both directions are alike, and independent of each other."""
+    """An emulated link between a client and the server; both directions are alike and independent of each
+    other.
+    """
 
     rtt_ms: float = 100.0  # mean, without the server's own wait for its tick
     jitter_ms: float = 20.0  # standard deviation of the round trip
@@ -36,10 +93,9 @@ class LinkConfig:
     burst: float = 4.0  # datagrams lost in a row, on average
 
     def link_fields(self) -> dict[str, float]:
-        """The fields of ``links.LINK_DTYPE`` of one direction."""
-        jitter_s = (
-            self.jitter_ms / 2**0.5 / 1e3
-        )  # of two independent directions; exponential, so also the mean that it adds
+        """Return the fields of ``links.LINK_DTYPE`` of one direction."""
+        # Of two independent directions; it is exponential, so it is also the mean that it adds.
+        jitter_s = self.jitter_ms / 2**0.5 / 1e3
         to_good = 1.0 / self.burst
         return {
             "delay_s": max(self.rtt_ms / 2e3 - jitter_s, 0.0),
@@ -50,7 +106,7 @@ class LinkConfig:
         }
 
     def as_json(self) -> dict[str, float]:
-        """For people."""
+        """Return the link's parameters as JSON."""
         return asdict(self)
 
 
@@ -64,26 +120,26 @@ class RunConfig:
     seed: int = 1
     transport: TransportKind = DEFAULT_KIND
     port: int = 0  # of the server; 0: any
-    floor: bool = True  # beside it, half a tick later, the floor
-    events_per_s: int = 0  # in rough blocks, kills and deaths are told to Kafka at ``bootstrap``
+    floor: bool = True  # whether the floor takes a turn half a tick after each tick
+    events_per_s: int = 0  # kills and deaths sent to Kafka at ``bootstrap`` in disturbed blocks
     bootstrap: str = ""
-    link: LinkConfig | None = None  # what clients are behind; None: the loopback alone
-    hostile_per_s: int = 0  # in rough blocks, so many datagrams arrive that nobody should send
+    link: LinkConfig | None = None  # between clients and server; None: the loopback alone
+    hostile_per_s: int = 0  # hostile datagrams that arrive in disturbed blocks
 
     @property
     def player_ids(self) -> list[int]:
-        """Ids as long as real ones, so that one who looks for them in the traffic does not find them by chance."""
+        """Ids as long as real ones, so that a search for them in the traffic does not find them by chance."""
         drawn = np.random.default_rng((self.seed, self.players)).integers(2**60, 2**63 - 1, self.players)
         return [int(number) for number in drawn]
 
     @property
     def in_blocks(self) -> bool:
-        """Whether calm and rough blocks take turns."""
+        """Whether baseline and disturbed blocks take turns."""
         return self.events_per_s > 0 or self.hostile_per_s > 0
 
     @property
     def block(self) -> tuple[int, int]:
-        """Ticks of a block, and how many of them, at its beginning, do not count."""
+        """Ticks of a block, and how many of them at its beginning do not count."""
         return (
             (EVENT_BLOCK_TICKS, EVENT_SETTLE_TICKS) if self.events_per_s > 0 else (BLOCK_TICKS, SETTLE_TICKS)
         )
@@ -91,23 +147,23 @@ class RunConfig:
 
 @dataclass(frozen=True, slots=True)
 class ServerReady:
-    """The server awaits its clients."""
+    """The server waits for its clients."""
 
-    tokens: tuple[bytes, ...]  # a connect token a player
+    tokens: tuple[bytes, ...]  # a connect token for each player
     floor_port: int  # 0: there is no floor
 
 
 @dataclass(slots=True)
 class ServerFigures:
-    """What the game server measured while the window was open; lists have one entry a tick."""
+    """What the game server measured while the window was open; lists have one entry for each tick."""
 
     tick_us: list[float]
-    block_kind: list[int]  # 1: in a rough block, 0: in a calm one, −1: near the edge of one
+    block_kind: list[int]  # BASELINE, DISTURBED or TRANSITION of ``instrumented_engine``
     late_us: list[float]
     floor_us: list[float]
     floor_receive_us: list[float]
-    floor_datagrams: tuple[int, int]  # received and sent by the floor,
-    datagrams: tuple[int, int]  # and by the engine
+    floor_datagrams: tuple[int, int]  # received and sent by the floor
+    datagrams: tuple[int, int]  # received and sent by the engine
     stages_us: dict[str, float]
     missed_ticks: int
     counters: dict[str, int]  # of the wire
@@ -121,7 +177,7 @@ class ServerFigures:
     rewinds_clamped: int
     grown_mb: float  # by which the process's memory grew
     last_tick: int
-    events: dict[str, Any] = field(default_factory=dict)  # the producer's books, where events were told
+    events: dict[str, Any] = field(default_factory=dict)  # the producer's counters, where events were sent
     sent_hits: list[list[tuple[int, int, int]]] = field(
         default_factory=list
     )  # each client's hits: tick, a, b
@@ -134,25 +190,27 @@ class ClientFigures:
     kbit: list[float]  # per second and client, IP and UDP headers counted
     kbit_peak: float  # the most that any client got in any one second
     staleness_ms: dict[str, float]
-    late_us: dict[str, float]  # of the crowd's own steps: when it is large, the generator is the bottleneck
-    missed_steps: int  # left out, because the crowd was too slow,
-    load: float  # share of its core that it used
+    late_us: dict[str, float]  # of the clients' own steps: where it is large, the generator is the bottleneck
+    missed_steps: int  # skipped because the clients were too slow
+    load: float  # share of its core that their process used
     connected: int
     snapshots: int
     dropped: dict[str, int] = field(default_factory=dict)
-    hostile_sent: int = 0  # bad datagrams sent
+    hostile_sent: int = 0  # hostile datagrams sent
 
 
 @dataclass(slots=True)
 class LossyClientFigures:
-    """What clients behind lines measured while the window was open, but for what is of the whole match."""
+    """What clients behind lossy links measured; from ``loss`` on, of the whole match and not of the window
+    alone.
+    """
 
     shown_error_m: dict[str, float]
     shown: int  # entities, over all frames and clients
     shown_ms_ago: float
     rtt_ms: dict[str, float]
     loss: float  # of the whole match, as is what follows
-    starved: float  # share of frames that showed a tick of which no snapshot had come
+    starved: float  # share of frames that showed a tick of which no snapshot had arrived
     corrections: float  # share of predictions that were wrong
     received_hits: list[list[tuple[int, int]]]  # each client's hits: a, b
     connected: int

@@ -1,4 +1,6 @@
-"""Figures: percentiles of many numbers, rounded to what they are worth."""
+"""Figures of a benchmark: percentiles rounded to what they are worth, growth, ratios, and tables for a
+terminal.
+"""
 
 from __future__ import annotations
 
@@ -7,34 +9,35 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
 
-Figures = dict[str, float]
+from launchday import percentiles as shared
 
 
-def percentiles(values: npt.ArrayLike, *points: float, digits: int = 1) -> Figures:
-    """Percentiles by name, ``p50`` and so on; 100 is ``max``. Of nothing, all are 0."""
-    array = np.asarray(values, dtype=np.float64)
-    found = np.percentile(array, points) if array.size else np.zeros(len(points))
-    return {_name(point): round(float(value), digits) for point, value in zip(points, found, strict=True)}
+def percentiles(values: npt.ArrayLike, *points: float, digits: int = 1) -> dict[str, float]:
+    """Return percentiles by name, ``p50`` and ``max``; of nothing all are 0, as a figure here is always a
+    number.
+    """
+    return shared.percentiles(values, *points, digits=digits, empty=0.0)
 
 
 def histogram_percentiles(
     counts: npt.NDArray[np.int64], bin_width: float, *points: float, digits: int = 1
-) -> Figures:
-    """The same of a histogram whose bin i holds what lies in [i, i + 1) · ``bin_width``: the upper edge of the bin."""
-    total = int(counts.sum())
-    if not total:
-        return {_name(point): 0.0 for point in points}
-    reached = np.cumsum(counts)
-    bins = np.searchsorted(reached, [max(1.0, total * point / 100.0) for point in points])
-    return {
-        _name(point): round(float((at + 1) * bin_width), digits)
-        for point, at in zip(points, bins, strict=True)
-    }
+) -> dict[str, float]:
+    """Return the percentiles of a histogram; see ``launchday.percentiles.histogram_percentiles``."""
+    return shared.histogram_percentiles(counts, bin_width, *points, digits=digits, empty=0.0)
+
+
+def ratio(part: float, whole: float, digits: int = 3) -> float:
+    """Return ``part`` ÷ ``whole``, or 0 where ``whole`` is 0."""
+    return round(part / whole, digits) if whole else 0.0
 
 
 def fitted_exponent(sizes: npt.ArrayLike, costs: npt.ArrayLike) -> float:
-    """The k for which cost ∝ size^k fits best: the slope of the least-squares line through the logarithms."""
+    """Return the k for which cost ∝ size^k fits best: the slope of the least-squares line through the
+    logarithms.
+    """
     slope, _offset = np.polyfit(
         np.log(np.asarray(sizes, dtype=float)), np.log(np.asarray(costs, dtype=float)), 1
     )
@@ -42,7 +45,7 @@ def fitted_exponent(sizes: npt.ArrayLike, costs: npt.ArrayLike) -> float:
 
 
 def flatten(figures: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one, the keys joined by spaces, for tables."""
+    """Return nested dictionaries as one whose keys are joined by spaces, for tables."""
     rows: dict[str, Any] = {}
     for key, value in figures.items():
         name = f"{prefix} {key}".strip()
@@ -53,5 +56,28 @@ def flatten(figures: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return rows
 
 
-def _name(point: float) -> str:
-    return "max" if point == 100 else f"p{point:g}"
+def print_figures(found: dict[str, Any], console: Console) -> None:
+    """Print the figures of one benchmark as a table with a row for each name.
+
+    A benchmark with points has a table of its points before that, with a column for each.
+    """
+    points = [flatten(point) for point in found.get("points", [])]
+    title = f"bench {found['bench']}"
+    rest = flatten({name: value for name, value in found.items() if name not in ("bench", "points")})
+    if points:
+        console.print(
+            _table(title, [[name, *(point.get(name, "") for point in points)] for name in points[0]])
+        )
+        title = ""
+    console.print(_table(title, [[name, value] for name, value in rest.items()]))
+
+
+def _table(title: str, rows: list[list[Any]]) -> Table:
+    table = Table(title=title or None, show_header=False, title_justify="left")
+    for name, *values in rows:
+        table.add_row(name.replace("_", " "), *(_text(value) for value in values))
+    return table
+
+
+def _text(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else str(value)

@@ -1,4 +1,6 @@
-"""A worker: a process of its own, on a core of its own, that runs one function after another for the benchmark that started it."""
+"""A worker: a process on a core of its own that runs one function after another for the benchmark that
+started it.
+"""
 
 from __future__ import annotations
 
@@ -12,48 +14,48 @@ from typing import Any, Final, TypeVar
 
 from launchday import child_processes, telemetry
 from launchday.settings import settings
-from loadtest.bench.errors import BenchError
 from loadtest.bench.harness.shared_state import SharedState
+from loadtest.errors import BenchError
 
 STOP_S: Final = 5.0
-CONTEXT: Final = multiprocessing.get_context(
-    "spawn"
-)  # a fresh interpreter: nothing of the parent's is in its caches
+# a fresh interpreter: its caches hold nothing of the parent's
+CONTEXT: Final = multiprocessing.get_context("spawn")
 
 Send = Callable[[Any], None]
 T = TypeVar("T")
 
 
 class Worker:
-    """Runs functions of the form ``function(board, tell, *arguments) -> answer``, defined at module level.
+    """Runs functions of the form ``function(shared, send, *arguments) -> answer``, defined at module level.
 
-    ``tell`` sends something before the answer is there. Both arrive at ``hear``, in order.
+    ``send`` sends something before the answer. ``receive`` returns both in order.
     """
 
-    def __init__(self, name: str, board: SharedState, core: int) -> None:
+    def __init__(self, name: str, shared: SharedState, core: int) -> None:
         self.name = name
         self._pipe, self._other_end = CONTEXT.Pipe()
         self._messages: deque[Any] = deque()
         self._process = CONTEXT.Process(
-            target=_work, args=(self._other_end, board, os.getpid(), core), name=f"bench-{name}", daemon=True
+            target=_work, args=(self._other_end, shared, os.getpid(), core), name=f"bench-{name}", daemon=True
         )
 
     def start(self) -> None:
         """Start the process."""
         self._process.start()
-        self._other_end.close()  # only then does the pipe tell of a process that is gone
+        self._other_end.close()  # otherwise the pipe does not notice that the process has ended
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Let it run ``function``. Raises BenchError when it has ended."""
+        """Let the worker run ``function``. Raises BenchError where the worker has ended."""
         try:
             self._pipe.send((function, arguments))
         except OSError:
-            raise BenchError(f"the {self.name} has ended without a word") from None
+            raise BenchError(f"the {self.name} has ended without an answer") from None
 
     def receive(self, kind: type[T], timeout_s: float, *others: Worker) -> T:
-        """The next thing told or answered.
+        """Return the next message or answer.
 
-        Raises BenchError: it failed, or one of the ``others`` did meanwhile, it has ended, it takes too long.
+        Raises BenchError where the function fails, or meanwhile that of one of the ``others``; where the
+        worker has ended, or does not answer within ``timeout_s``.
         """
         until_s = time.monotonic() + timeout_s
         while not self._messages:
@@ -72,13 +74,13 @@ class Worker:
         try:
             message = self._pipe.recv()
         except (EOFError, OSError):
-            raise BenchError(f"the {self.name} has ended without a word") from None
+            raise BenchError(f"the {self.name} has ended without an answer") from None
         if isinstance(message, Exception):
             raise BenchError(f"the {self.name}: {message}") from message
         self._messages.append(message)
 
     def stop(self) -> None:
-        """Let it end, or end it. Stopping twice is harmless."""
+        """Let the process end, or kill it. Stopping twice is harmless."""
         if self._pipe.closed:
             return
         self._pipe.close()
@@ -89,15 +91,15 @@ class Worker:
         self._process.close()
 
 
-def _work(pipe: Connection, board: SharedState, parent: int, core: int) -> None:
-    """One function after another, until the pipe is closed."""
+def _work(pipe: Connection, shared: SharedState, parent: int, core: int) -> None:
+    """Run one function after another until the pipe is closed."""
     child_processes.die_with_parent(parent)
     os.sched_setaffinity(0, {core})
     telemetry.configure("bench", settings())  # logs go to standard error: standard output is for figures
     while True:
         try:
             function, arguments = pipe.recv()
-            pipe.send(function(board, pipe.send, *arguments))
+            pipe.send(function(shared, pipe.send, *arguments))
         except (EOFError, OSError, KeyboardInterrupt):
             return
         except Exception as error:

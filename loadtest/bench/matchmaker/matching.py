@@ -1,8 +1,10 @@
-"""``matching``: one cycle over a whole pool, as large as asked, and what its matches are like, beside two simpler matchers.
+"""``matching``: one matching cycle over a whole pool, and the quality of its matches, beside two simpler
+matchers.
 
-The pool: parties of one to four, eight regions of which one is rare, three platforms (one player in five keeps to his own), skills
-spread normally with one in a hundred far out in the tails, waits falling off exponentially. Figures on top are those of the rule set that does
-worse; ``rule_sets`` has each, and in each ``beside`` the other matchers on the same pool.
+The pool: parties of one to four, eight regions of which one is rare, three platforms (one player in five
+plays only with their own), skills spread normally with one in a hundred far out in the tails, exponential
+waits. The figures on top are those of the rule set that does worse; ``rule_sets`` has each of them, and in
+each ``baselines`` the other matchers on the same pool.
 """
 
 from __future__ import annotations
@@ -18,9 +20,8 @@ from numpy.typing import NDArray
 
 from loadtest.bench.harness.statistics import fitted_exponent, percentiles
 from loadtest.bench.matchmaker.baseline_matchers import first_come_first_served, nearest_in_skill
-from matchmaker.matching.arrays import Arrays, MatchArrays
-from matchmaker.matching.kernel import UNMATCHED, Formed, Tickets, match_tickets
-from matchmaker.matching.limits import limits_of
+from matchmaker.matching.arrays import UNMATCHED, FormedMatches, Tickets, limits_of, make_tickets
+from matchmaker.matching.kernel import match_tickets
 from matchmaker.rules.rules import SHIPPED, Rules, rules_of, shipped_rule_set
 
 NOW: Final = 1_000_000.0
@@ -28,15 +29,15 @@ REGIONS: Final = 8
 REGION_SHARES: Final = (0.28, 0.2, 0.15, 0.12, 0.1, 0.08, 0.05, 0.02)
 PLATFORM_SHARES: Final = (0.5, 0.3, 0.2)
 PARTY_SHARES: Final = (0.6, 0.22, 0.1, 0.08)  # of one, two, three and four players
-BETA: Final = 25.0 / 6.0  # OpenSkill's: the spread of a player's performance
-SMALLEST: Final = 1_000  # of the pools that growth is fitted over
-MIN_CYCLES: Final = 5  # cycles measured, and as many more as fit into the budget
+BETA: Final = 25.0 / 6.0  # OpenSkill's spread of a player's performance
+MIN_POOL: Final = 1_000  # tickets of the smallest pool over which growth is fitted
+MIN_CYCLES: Final = 5  # measured at least; more while they fit into the budget
 MAX_CYCLES: Final = 200
 BUDGET_MS: Final = 2_000.0
 
 
 def run(tickets: int, seed: int = 1) -> dict[str, Any]:
-    """Measure pools of ``tickets`` tickets; see the module."""
+    """Measure a pool of ``tickets`` tickets with each shipped rule set, and return what is printed."""
     found = {
         mode: _rule_set(rules_of(shipped_rule_set(mode), 250.0, 60.0), tickets, seed) for mode in SHIPPED
     }
@@ -56,7 +57,9 @@ def run(tickets: int, seed: int = 1) -> dict[str, Any]:
 
 
 def make_pool(count: int, seed: int) -> tuple[Tickets, NDArray[np.float64]]:
-    """A pool of ``count`` tickets, and the root mean square deviation of each ticket's ratings."""
+    """Return a pool of ``count`` tickets, and float64[T], the root mean square deviation of each ticket's
+    ratings.
+    """
     rng = np.random.default_rng(seed)
     home = rng.choice(REGIONS, count, p=REGION_SHARES)
     latency_ms = rng.uniform(70.0, 240.0, (count, REGIONS)).astype(np.float32)
@@ -66,7 +69,7 @@ def make_pool(count: int, seed: int) -> tuple[Tickets, NDArray[np.float64]]:
     skill = rng.normal(25.0, 6.0, count)
     tail = rng.random(count) < 0.01
     skill[tail] += rng.choice((-20.0, 20.0), int(tail.sum()))
-    pool = Tickets(
+    pool = make_tickets(
         latency_ms,
         skill.astype(np.float32),
         NOW - np.minimum(rng.exponential(4.0, count), 40.0),
@@ -78,9 +81,14 @@ def make_pool(count: int, seed: int) -> tuple[Tickets, NDArray[np.float64]]:
     return pool, rng.uniform(2.0, BETA * 2, count)
 
 
-def quality(rules: Rules, pool: Tickets, deviation: NDArray[np.float64], formed: Formed) -> dict[str, Any]:
-    """What the matches are like: how many found one, how far apart they are, and how level the teams."""
-    assert pool.size is not None
+def quality(
+    rules: Rules, pool: Tickets, deviation: NDArray[np.float64], formed: FormedMatches
+) -> dict[str, Any]:
+    """Return the quality of the matches: share of matched players, spread of skill, balance of teams,
+    latency.
+
+    ``deviation`` is float64[T], of each ticket's ratings.
+    """
     rows = np.flatnonzero(formed.match_of != UNMATCHED)
     rows = rows[np.argsort(formed.match_of[rows], kind="stable")]
     match, size = formed.match_of[rows], pool.size[rows].astype(np.float64)
@@ -112,34 +120,39 @@ def quality(rules: Rules, pool: Tickets, deviation: NDArray[np.float64], formed:
 
 
 def win_probability(apart: NDArray[np.float64], variance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """OpenSkill's prediction for two teams whose summed means lie so far ``apart``; ``variance`` is both teams' and twice beta's square."""
+    """Return OpenSkill's predicted probability that the first of two teams wins.
+
+    Args:
+        apart: float64[M], difference of the teams' summed means.
+        variance: float64[M], of both teams' ratings, and twice the square of BETA.
+    """
     return np.array([0.5 * (1 + math.erf(z)) for z in (apart / np.sqrt(2 * variance)).tolist()])
 
 
 def _rule_set(rules: Rules, count: int, seed: int) -> dict[str, Any]:
-    sizes = [size for size in (SMALLEST, 10 * SMALLEST, 100 * SMALLEST) if size < count] + [count]
+    sizes = [size for size in (MIN_POOL, 10 * MIN_POOL, 100 * MIN_POOL) if size < count] + [count]
     costs_ms: list[float] = []
     growth: list[float] = []
     for size in sizes:
         pool, deviation = make_pool(size, seed)
         costs_ms, formed = _timed(partial(match_tickets, rules, NOW, pool, seed))
         growth.append(float(np.median(costs_ms)))
-    beside = {}
+    baselines = {}
     for matcher in (first_come_first_served, nearest_in_skill):
         others_ms, other = _timed(partial(_formed_by, matcher, rules, pool))
-        beside[matcher.__name__] = {"cycle_ms": percentiles(others_ms, 50, 99, digits=3)} | quality(
+        baselines[matcher.__name__] = {"cycle_ms": percentiles(others_ms, 50, 99, digits=3)} | quality(
             rules, pool, deviation, other
         )
     return {
         "cycle_ms": percentiles(costs_ms, 50, 99, digits=3),
         "growth_exponent": fitted_exponent(sizes, growth) if len(sizes) > 1 else None,
         **quality(rules, pool, deviation, formed),
-        "beside": beside,
+        "baselines": baselines,
     }
 
 
-def _timed(cycle: Callable[[], Formed]) -> tuple[list[float], Formed]:
-    """The milliseconds of each of several cycles, after one to warm up; and what was formed."""
+def _timed(cycle: Callable[[], FormedMatches]) -> tuple[list[float], FormedMatches]:
+    """Return the milliseconds of several cycles after a warm-up, and what the last one formed."""
     formed = cycle()
     costs_ms: list[float] = []
     while len(costs_ms) < MIN_CYCLES or (len(costs_ms) < MAX_CYCLES and sum(costs_ms) < BUDGET_MS):
@@ -149,14 +162,10 @@ def _timed(cycle: Callable[[], Formed]) -> tuple[list[float], Formed]:
     return costs_ms, formed
 
 
-def _formed_by(matcher: Any, rules: Rules, pool: Tickets) -> Formed:
-    assert pool.size is not None
-    assert pool.platform is not None
+def _formed_by(matcher: Any, rules: Rules, pool: Tickets) -> FormedMatches:
+    """Return the matches that one of the baseline matchers forms of the pool."""
     count = len(pool.skill)
     none, zero = np.full(count, UNMATCHED, np.int32), np.zeros(count, np.int32)
-    seating = MatchArrays(none, none.copy(), zero, zero.copy())
-    arrays = Arrays(
-        pool.latency_ms, pool.skill, pool.enqueued_at, pool.group, pool.player_id, pool.size, pool.platform
-    )
-    formed = matcher(arrays, int(pool.group.max()) + 1, limits_of(rules, NOW), seating)
-    return Formed(seating.match_of, seating.region_of[:formed], seating.team_of, seating.backfill_of)
+    matches = FormedMatches(none, none.copy(), zero, zero.copy())
+    formed = matcher(pool, int(pool.group.max()) + 1, limits_of(rules, NOW), matches)
+    return matches._replace(region_of=matches.region_of[:formed])

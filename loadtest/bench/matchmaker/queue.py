@@ -1,7 +1,8 @@
-"""``queue``: players come at a rate, over HTTP, to the real API, the real cache and the real director; the fleet is a stub.
+"""``queue``: players arrive at a rate over HTTP at the real API, cache and director; the fleet is a stub.
 
-One process each of the API, the director, the cache, the stub services and this one, the generator, all on the same cores. ``path="queue"`` leaves HTTP out:
-tickets are written to the queue in batches, and one director takes them to their assignments.
+There is one process each of the API, the director, the cache, the stub services and this one, the generator,
+all on the same cores. ``path="queue"`` leaves HTTP out: tickets are written to the queue in batches, and one
+director assigns them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,35 +26,45 @@ from pydantic import SecretStr
 
 from dedicated_server.fleet.client import Allocation
 from launchday import child_processes, telemetry
+from launchday.clock import SystemClock
 from launchday.engines import Valkey
 from launchday.engines.base import exchange, free_port
-from launchday.engines.stack import environment
 from launchday.identity import Signer
-from launchday.settings import Settings
-from loadtest.bench.errors import BenchError
-from loadtest.bench.harness.statistics import percentiles
+from launchday.settings import Settings, environment
 from loadtest.bench.matchmaker import ticket_load
+from loadtest.errors import BenchError
 from matchmaker.api.ticket_writer import TicketWriter
 from matchmaker.director.director import Director
 from matchmaker.queue.cache import open_cache
 from matchmaker.queue.counters import read_counters
 from matchmaker.queue.scripts import Scripts
 from matchmaker.rules.rules import BATTLE_ROYALE, load_rules
-from matchmaker.tickets.ticket import Ticket, random_uuid
+from matchmaker.tickets.ticket import Ticket
 
 REGIONS: Final = ("west-europe", "east-us", "japan-east", "brazil-south")
 SHARES: Final = (0.4, 0.35, 0.2, 0.05)
-FILL_S: Final = 8.0  # after which the last players, too few for a match, play all the same
+FILL_S: Final = 8.0  # after which the last players play, too few for a full match
 
-START_S: Final = 240.0  # the director may have to compile
+START_S: Final = 240.0  # the director may have to compile its kernels
 SATURATED_LATE_MS: Final = 20.0
 SATURATED_CORES: Final = 0.9
 BATCH: Final = 250
 QUEUED: Final = 60_000  # tickets of the path without HTTP
+SHOWN_COUNTERS: Final = ("queued", "matched", "cancelled", "expired", "failed", "searching", "matches")
 
 
 def run(rate: float, seconds: float, *, path: str = "http", seed: int = 1) -> dict[str, Any]:
-    """Measure ``seconds`` of arrivals at ``rate`` a second. Raises BenchError when a process does not start."""
+    """Measure and return what is printed.
+
+    Args:
+        rate: players who arrive a second.
+        seconds: during which they arrive.
+        path: "http", or "queue" to leave the API out.
+        seed: of arrivals and latencies.
+
+    Raises:
+        BenchError: a process does not start.
+    """
     with tempfile.TemporaryDirectory(prefix="launchday-bench-") as name:
         folder = Path(name)
         valkey = Valkey(folder / "valkey", folder / "valkey.log")
@@ -66,16 +78,15 @@ def run(rate: float, seconds: float, *, path: str = "http", seed: int = 1) -> di
             matchmaker_port=port,
             regions=",".join(REGIONS),
             match_fill_s=FILL_S,
-            server_answer_s=0.0,  # the stub's servers have addresses, and nobody behind them
+            server_answer_s=0.0,  # nothing listens at the addresses of the stub's servers
             identity_secret=SecretStr("bench-" + "0" * 32),
             fleet_key=SecretStr("ab" * 32),
             log_level="warning",
         )
         try:
             if path == "queue":
-                settings = settings.model_copy(
-                    update={"director_lease_s": 60.0}
-                )  # not renewed while tickets are written
+                # The lease is not renewed while tickets are written.
+                settings = settings.model_copy(update={"director_lease_s": 60.0})
                 behind: dict[str, Any] = uvloop.run(_behind_http(settings, valkey, seed))
                 return {"bench": "queue", "path": path} | behind
             found = _over_http(settings, valkey, stub_port, rate, seconds, folder, seed)
@@ -95,7 +106,7 @@ def _over_http(
     started = {
         "stub": start("stub", "loadtest.bench.matchmaker.stub_services", str(stub_port)),
         "api": start("api", "matchmaker"),
-        "director": start("director", "matchmaker.director.director"),
+        "director": start("director", "matchmaker.director"),
     }
     try:
         _await_ready(started, settings, valkey, folder)
@@ -104,8 +115,8 @@ def _over_http(
         due_s = np.sort(rng.uniform(0.0, seconds, count))  # a Poisson process, given its number of arrivals
         signer = Signer(settings.identity_secret.get_secret_value())
         tokens = [signer.player_token(player, time.time(), 3_600.0) for player in range(1, count + 1)]
-        wishes = [_wish(rng, player) for player in range(1, count + 1)]
-        crowd = ticket_load.TicketLoad("127.0.0.1", settings.matchmaker_port, tokens, wishes, due_s)
+        bodies = [_request_body(rng, player) for player in range(1, count + 1)]
+        load = ticket_load.TicketLoad("127.0.0.1", settings.matchmaker_port, tokens, bodies, due_s)
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 50, 50)
@@ -113,49 +124,49 @@ def _over_http(
         assert valkey.process is not None
         processes["cache"] = psutil.Process(valkey.process.pid)
         processes["generator"] = psutil.Process()
-        fates, cores = uvloop.run(_measured(crowd, processes, seconds))
+        timings, cores = uvloop.run(_measured(load, processes, seconds))
         gc.unfreeze()
-        books = uvloop.run(_books(settings))
+        counters = uvloop.run(_counters(settings))
     finally:
         for process in reversed(list(started.values())):
             child_processes.stop(process, 5.0)
-    timed = ticket_load.figures(fates, percentiles)
-    accepted = int((~np.isnan(fates.created)).sum())
-    told = int((~np.isnan(fates.notified)).sum())
+    timed = ticket_load.figures(timings)
+    accepted = int((~np.isnan(timings.created)).sum())
+    notified = int((~np.isnan(timings.notified)).sum())
     return {
         "offered_per_s": round(count / seconds, 1),
         "accepted_per_s": round(accepted / seconds, 1),
-        "refused": fates.refused,
-        "lost": accepted - told,
-        "duplicated": sum(times - 1 for times in fates.notified_by_slot.values())
-        + max(0, books["matched"] - accepted),
+        "refused": timings.refused,
+        "lost": accepted - notified,
+        "duplicated": sum(times - 1 for times in timings.notified_by_slot.values())
+        + max(0, counters["matched"] - accepted),
         **timed,
         **{f"{name}_cpu": cores[name] for name in ("director", "api", "cache", "generator", "stub")},
         "generator_saturated": bool(
             timed["late_ms"]["p99"] > SATURATED_LATE_MS or cores["generator"] > SATURATED_CORES
         ),
-        "books": books,
+        "counters": counters,
     }
 
 
 async def _measured(
-    crowd: ticket_load.TicketLoad, processes: dict[str, psutil.Process], seconds: float
+    load: ticket_load.TicketLoad, processes: dict[str, psutil.Process], seconds: float
 ) -> tuple[ticket_load.PlayerTimings, dict[str, float]]:
-    """The crowd's fates, and the cores that each process used while players came."""
+    """Return the players' timings, and the cores that each process used while players arrived."""
 
     def used() -> dict[str, float]:
         return {name: sum(process.cpu_times()[:2]) for name, process in processes.items()}
 
     before = used()
-    coming = asyncio.create_task(crowd.run())
+    coming = asyncio.create_task(load.run())
     await asyncio.sleep(seconds)
     after = used()
     cores = {name: round((after[name] - before[name]) / seconds, 3) for name in processes}
     return await coming, cores
 
 
-def _wish(rng: np.random.Generator, player: int) -> bytes:
-    """What a player asks for, some 300 bytes."""
+def _request_body(rng: np.random.Generator, player: int) -> bytes:
+    """Return a player's ticket request, some 300 bytes of JSON."""
     home = int(rng.choice(len(REGIONS), p=SHARES))
     far_ms = rng.uniform(80.0, 220.0, len(REGIONS)).round(1).tolist()
     latencies = dict(zip(REGIONS, far_ms, strict=True)) | {
@@ -167,7 +178,7 @@ def _wish(rng: np.random.Generator, player: int) -> bytes:
             "latencies_ms": latencies,
             "platform": ("pc", "playstation", "xbox")[player % 3],
             "cross_play": True,
-            "client_key": f"bench-wish-{player:012d}-{rng.integers(10**12):012d}",
+            "client_key": f"bench-{player:012d}-{rng.integers(10**12):012d}",
         }
     ).encode()
 
@@ -196,16 +207,14 @@ def _accepts(port: int) -> bool:
         return False
 
 
-async def _books(settings: Settings) -> dict[str, Any]:
+async def _counters(settings: Settings) -> dict[str, Any]:
     async with open_cache(settings.cache_url) as cache:
-        books = await read_counters(Scripts(cache, 1.0), [BATTLE_ROYALE])
-    return books.model_dump(
-        include={"queued", "matched", "cancelled", "expired", "failed", "searching", "matches"}
-    )
+        counters = await read_counters(Scripts(cache, 1.0, SystemClock()), [BATTLE_ROYALE])
+    return {name: getattr(counters, name) for name in SHOWN_COUNTERS}
 
 
 class _InstantServices:
-    """Skills and servers without a call."""
+    """Skills and servers without a call over the network."""
 
     async def skills(self, mode: str, player_ids: Any) -> dict[int, tuple[float, float]]:
         return dict.fromkeys(player_ids, (25.0, 25.0 / 3))
@@ -215,9 +224,10 @@ class _InstantServices:
 
 
 async def _behind_http(settings: Settings, valkey: Valkey, seed: int) -> dict[str, Any]:
-    """Fill the queue, then let one director empty it, this process on one core; the cache may use the other."""
+    """Fill the queue, then let one director empty it: this process on one core, the cache on the other."""
     telemetry.configure("bench", settings)
     rng = np.random.default_rng(seed)
+    clock = SystemClock()
     stub = _InstantServices()
     assert valkey.process is not None
     cache_process = psutil.Process(valkey.process.pid)
@@ -226,22 +236,22 @@ async def _behind_http(settings: Settings, valkey: Valkey, seed: int) -> dict[st
     cache_process.cpu_affinity(cores[-1:])
     try:
         async with open_cache(settings.cache_url) as cache:
-            scripts = Scripts(cache, settings.ticket_retention_s)
-            intake = TicketWriter(scripts, stub, REGIONS)
+            scripts = Scripts(cache, settings.ticket_retention_s, clock)
+            writer = TicketWriter(scripts, stub, REGIONS)
             rules = load_rules(settings)[BATTLE_ROYALE]
-            director = Director(rules, settings, cache, stub, rng=rng, clock=time.time)
+            director = Director(rules, settings, cache, stub, clock=clock)
             fence = await director._lease.acquire()
             assert fence is not None
-            tenure = director.match_loop(fence)
+            match_loop = director.match_loop(fence)
             async with asyncio.TaskGroup() as placements:
-                await tenure.cycle(placements)  # compiled, and connected
+                await match_loop.cycle(placements)  # compiles the kernels and connects
             now = time.time()
             players = iter(range(1, QUEUED + 1))
             begun, cpu_s = time.perf_counter(), time.process_time()
             for _ in range(QUEUED // (2 * BATCH)):
                 await asyncio.gather(
                     *(
-                        intake.submit(BATTLE_ROYALE, _ticket(rng, player, now))
+                        writer.submit(BATTLE_ROYALE, _ticket(rng, player, now))
                         for player, _ in zip(players, range(2 * BATCH), strict=False)
                     )
                 )
@@ -249,18 +259,18 @@ async def _behind_http(settings: Settings, valkey: Valkey, seed: int) -> dict[st
             cache_s = sum(cache_process.cpu_times()[:2])
             begun, cpu_s = time.perf_counter(), time.process_time()
             async with asyncio.TaskGroup() as placements:
-                await tenure.cycle(placements)
+                await match_loop.cycle(placements)
             elapsed, used = time.perf_counter() - begun, time.process_time() - cpu_s
             cache_s = sum(cache_process.cpu_times()[:2]) - cache_s
-            books = await read_counters(scripts, [BATTLE_ROYALE])
+            counters = await read_counters(scripts, [BATTLE_ROYALE])
     finally:
         os.sched_setaffinity(0, cores)
     return {
         "tickets": QUEUED,
-        "matched": books.matched,
-        "tickets_per_s": round(books.matched / elapsed),
-        "tickets_per_core_s": round(books.matched / used),
-        "cache_us_per_ticket": round(1e6 * cache_s / books.matched, 2),
+        "matched": counters.matched,
+        "tickets_per_s": round(counters.matched / elapsed),
+        "tickets_per_core_s": round(counters.matched / used),
+        "cache_us_per_ticket": round(1e6 * cache_s / counters.matched, 2),
         "written_per_s": round(QUEUED / written),
         "written_per_core_s": round(QUEUED / written_cpu_s),
     }
@@ -268,4 +278,4 @@ async def _behind_http(settings: Settings, valkey: Valkey, seed: int) -> dict[st
 
 def _ticket(rng: np.random.Generator, player: int, now: float) -> Ticket:
     latency_ms = (20.0, 90.0, 150.0, 200.0)
-    return Ticket(random_uuid(), player, now, now + 300.0, "pc", True, "", latency_ms)
+    return Ticket(uuid.uuid4(), player, now, now + 300.0, "pc", True, "", latency_ms)

@@ -1,7 +1,9 @@
-"""``unrest``: players queue while directors are killed with -9 and the cache is killed and started again; then the books are audited.
+"""``queue-chaos``: players queue while directors and the cache are killed with SIGKILL; then every ticket is
+audited.
 
-A director in office and one that stands by, the real API, the real cache with every write on disk; the fleet is a stub that remembers which server it gave for
-which request. Each kill comes at a random moment of a loaded queue, after the new director has assigned a match.
+There are a leading director and one on standby, the real API, and the real cache with every write on disk.
+The fleet is a stub that remembers which server it allocated for which request. Each kill comes at a random
+moment of a loaded queue, after the new leader has assigned a match.
 """
 
 from __future__ import annotations
@@ -25,16 +27,15 @@ from pydantic import SecretStr
 from launchday import child_processes
 from launchday.engines import Valkey
 from launchday.engines.base import free_port
-from launchday.engines.stack import environment
 from launchday.identity import Signer
-from launchday.settings import Settings
-from loadtest.bench.errors import BenchError
+from launchday.settings import Settings, environment
+from loadtest.errors import BenchError
 from matchmaker.client import (
     MatchmakerClient,
     MatchmakerUnavailableError,
     TicketEndedError,
     TicketExistsError,
-    TicketStatus,
+    TicketView,
 )
 from matchmaker.queue.cache import open_cache
 from matchmaker.queue.scripts import KEYS
@@ -42,7 +43,7 @@ from matchmaker.rules.rules import BATTLE_ROYALE
 
 REGIONS: Final = ("west-europe", "east-us")
 PLAYERS_PER_S: Final = 60.0
-CANCELS: Final = 0.1  # share of the players who change their mind
+CANCELS: Final = 0.1  # share of the players who cancel
 LEASE_S: Final = 0.4
 FILL_S: Final = 1.0
 START_S: Final = 240.0
@@ -52,14 +53,14 @@ RETRY_S: Final = 0.05
 
 @dataclass(frozen=True)
 class Audit:
-    """What is wrong at the end of a run: each is empty in a run that went well.
+    """The faults at the end of a run; all lists are empty where nothing went wrong.
 
     Attributes:
-        without_end: tickets that have no final state.
-        two_ends: tickets of which the player was told another end than the cache has.
-        two_matches: players with a seat in two matches, and seats with two players.
-        idle_servers: servers that were allocated for a match that nobody was assigned to.
-        without_server: matches that players were assigned to and no server was allocated for.
+        unfinished: tickets without a final state.
+        conflicting_ends: tickets whose player was told another end than the cache has.
+        double_assigned: players with a slot in two matches, and slots with two players.
+        unused_servers: servers allocated for a match to which nobody was assigned.
+        matches_without_server: matches to which players were assigned and for which no server was allocated.
     """
 
     unfinished: list[str] = field(default_factory=list)
@@ -70,16 +71,22 @@ class Audit:
 
     @property
     def faults(self) -> int:
-        """How many."""
+        """The number of faults."""
         return sum(map(len, vars(self).values()))
 
 
 def audit(
-    notified: Mapping[str, tuple[int, TicketStatus]],
+    notified: Mapping[str, tuple[int, TicketView]],
     stored: Mapping[str, str | None],
     allocated: Iterable[str],
 ) -> Audit:
-    """Compare what players were told (ticket → player, status) with the cache's states and the fleet's allocations."""
+    """Compare what players were told with the states in the cache and the allocations of the fleet.
+
+    Args:
+        notified: ticket → player and final status.
+        stored: ticket → state in the cache, None where it is gone.
+        allocated: matches for which the fleet allocated a server.
+    """
     found = Audit()
     for ticket_id, state in stored.items():
         if (
@@ -107,8 +114,17 @@ def audit(
 
 
 def run(kills: int = 50, restarts: int = 5, seed: int = 1) -> dict[str, Any]:
-    """Kill, restart, audit. Raises BenchError when a process does not start."""
-    with tempfile.TemporaryDirectory(prefix="launchday-unrest-") as name:
+    """Kill, restart and audit; return what is printed.
+
+    Args:
+        kills: of directors.
+        restarts: of the cache.
+        seed: of the order and the moments of the kills.
+
+    Raises:
+        BenchError: a process does not start or ends by itself, or nobody is assigned any more.
+    """
+    with tempfile.TemporaryDirectory(prefix="launchday-queue-chaos-") as name:
         folder = Path(name)
         stub_port = free_port()
         valkey = Valkey(folder / "valkey", folder / "valkey.log")
@@ -127,18 +143,20 @@ def run(kills: int = 50, restarts: int = 5, seed: int = 1) -> dict[str, Any]:
             director_lease_s=LEASE_S,
             director_queues=BATTLE_ROYALE,
             server_answer_s=0.0,
-            identity_secret=SecretStr("unrest-" + "0" * 32),
+            identity_secret=SecretStr("queue-chaos-" + "0" * 32),
             fleet_key=SecretStr("ab" * 32),
         )
-        unrest = _QueueChaos(settings, valkey, folder, stub_port, np.random.default_rng(seed))
+        chaos = _QueueChaos(settings, valkey, folder, stub_port, np.random.default_rng(seed))
         try:
-            return asyncio.run(unrest.run(kills, restarts))
+            return asyncio.run(chaos.run(kills, restarts))
         finally:
-            unrest.stop()
+            chaos.stop()
             valkey.stop()
 
 
 class _QueueChaos:
+    """The processes of a run and the players who queue."""
+
     def __init__(
         self, settings: Settings, valkey: Valkey, folder: Path, stub_port: int, rng: np.random.Generator
     ) -> None:
@@ -151,8 +169,8 @@ class _QueueChaos:
         self.env = {**os.environ, **environment(settings)}
         self.others: list[subprocess.Popen[bytes]] = []
         self.directors: deque[subprocess.Popen[bytes]] = deque()
-        self.told: dict[str, tuple[int, TicketStatus]] = {}
-        self.made: set[str] = set()
+        self.final: dict[str, tuple[int, TicketView]] = {}
+        self.tickets: set[str] = set()
         self.players = 0
         self.playing: set[asyncio.Task[None]] = set()
 
@@ -171,7 +189,7 @@ class _QueueChaos:
             self.start("loadtest.bench.matchmaker.stub_services", str(self.stub_port)),
             self.start("matchmaker"),
         ]
-        self.directors.extend(self.start("matchmaker.director.director") for _ in range(2))
+        self.directors.extend(self.start("matchmaker.director") for _ in range(2))
         limits = httpx.Limits(max_connections=None)
         async with (
             httpx.AsyncClient(timeout=10.0, limits=limits, trust_env=False) as http,
@@ -179,56 +197,56 @@ class _QueueChaos:
         ):
             players = MatchmakerClient(f"http://127.0.0.1:{self.settings.matchmaker_port}", http=http)
             quiet = asyncio.Event()
-            coming = tasks.create_task(self._come(players, tasks, quiet))
-            await self._progress()
-            blows = ["director"] * kills + ["cache"] * restarts
-            for blow in self.rng.permutation(np.array(blows)).tolist():
+            arriving = tasks.create_task(self._arrive(players, tasks, quiet))
+            await self._until_assigned()
+            victims = ["director"] * kills + ["cache"] * restarts
+            for victim in self.rng.permutation(np.array(victims)).tolist():
                 await asyncio.sleep(float(self.rng.uniform(0.0, 0.3)))
-                if blow == "director":
-                    self.directors.append(self.start("matchmaker.director.director"))
-                    fallen = self.directors.popleft()
-                    fallen.kill()
-                    await asyncio.to_thread(fallen.wait)
+                if victim == "director":
+                    self.directors.append(self.start("matchmaker.director"))
+                    killed = self.directors.popleft()
+                    killed.kill()
+                    await asyncio.to_thread(killed.wait)
                 else:
                     self.valkey.kill()
                     self.valkey.start(self.valkey.port)
-                await self._progress()
+                await self._until_assigned()
             quiet.set()
-            await coming
+            await arriving
             while self.playing:
                 await asyncio.sleep(2 * FILL_S)
-                if self.playing:  # one who is left over alone would wait for his ticket's end
-                    self._send(players, tasks, changes_his_mind=False)
-        async with httpx.AsyncClient(trust_env=False) as http:  # now that every player has an end
+                if self.playing:  # a player who is left over alone would wait until the ticket expires
+                    self._send(players, tasks, cancels=False)
+        async with httpx.AsyncClient(trust_env=False) as http:  # every player has an end now
             answer = await http.get(f"http://127.0.0.1:{self.stub_port}/")
         allocated = answer.json()["matches"]
         stored = await self._states()
-        found = audit(self.told, stored, allocated)
+        found = audit(self.final, stored, allocated)
         return {
-            "bench": "unrest",
+            "bench": "queue-chaos",
             "director_kills": kills,
             "cache_restarts": restarts,
             "seconds": round(time.monotonic() - begun, 1),
-            "tickets": len(self.made),
-            "ends": dict(Counter(status.state for _, status in self.told.values())),
+            "tickets": len(self.tickets),
+            "final_states": dict(Counter(status.state for _, status in self.final.values())),
             "matches": len(set(allocated)),
             **{name: len(faults) for name, faults in vars(found).items()},
             "faults": found.faults,
         }
 
-    async def _come(self, client: MatchmakerClient, tasks: asyncio.TaskGroup, quiet: asyncio.Event) -> None:
+    async def _arrive(self, client: MatchmakerClient, tasks: asyncio.TaskGroup, quiet: asyncio.Event) -> None:
         while not quiet.is_set():
-            self._send(client, tasks, changes_his_mind=bool(self.rng.random() < CANCELS))
+            self._send(client, tasks, cancels=bool(self.rng.random() < CANCELS))
             await asyncio.sleep(1 / PLAYERS_PER_S)
 
-    def _send(self, client: MatchmakerClient, tasks: asyncio.TaskGroup, *, changes_his_mind: bool) -> None:
+    def _send(self, client: MatchmakerClient, tasks: asyncio.TaskGroup, *, cancels: bool) -> None:
         self.players += 1
-        playing = tasks.create_task(self._play(client, self.players, changes_his_mind))
+        playing = tasks.create_task(self._play(client, self.players, cancels))
         self.playing.add(playing)
         playing.add_done_callback(self.playing.discard)
 
-    async def _play(self, client: MatchmakerClient, player: int, changes_his_mind: bool) -> None:
-        """Make a ticket and hold it to its end, whatever answers are lost on the way."""
+    async def _play(self, client: MatchmakerClient, player: int, cancels: bool) -> None:
+        """Create a ticket and follow it to its end, whatever answers get lost."""
         own = client.with_token(self.signer.player_token(player, time.time(), 3_600.0))
         latencies = {REGIONS[player % 2]: 20.0, REGIONS[1 - player % 2]: 90.0}
         deadline = time.monotonic() + START_S + SETTLE_S
@@ -236,40 +254,40 @@ class _QueueChaos:
         while time.monotonic() < deadline:
             try:
                 if not ticket_id:
-                    made = await own.create_ticket(BATTLE_ROYALE, latencies, client_key=f"player-{player}")
-                    ticket_id = made.ticket_id
-                    self.made.add(ticket_id)
-                if changes_his_mind:
-                    changes_his_mind = False
+                    created = await own.create_ticket(BATTLE_ROYALE, latencies, client_key=f"player-{player}")
+                    ticket_id = created.ticket_id
+                    self.tickets.add(ticket_id)
+                if cancels:
+                    cancels = False
                     await own.cancel_ticket(ticket_id)
                 status = await own.read_ticket(ticket_id, wait_s=5.0)
                 if status.final:
-                    self.told[ticket_id] = (player, status)
+                    self.final[ticket_id] = (player, status)
                     return
             except TicketEndedError:
                 pass
             except (MatchmakerUnavailableError, TicketExistsError):
                 await asyncio.sleep(RETRY_S)
 
-    async def _progress(self) -> None:
+    async def _until_assigned(self) -> None:
         """Wait until another player has been assigned."""
-        before = sum(status.state == "assigned" for _, status in self.told.values())
+        before = sum(status.state == "assigned" for _, status in self.final.values())
         deadline = time.monotonic() + START_S
-        while sum(status.state == "assigned" for _, status in self.told.values()) == before:
+        while sum(status.state == "assigned" for _, status in self.final.values()) == before:
             for process in (*self.others, *self.directors):
                 if process.poll() is not None:
-                    raise BenchError(f"a process ended with code {process.returncode}")
+                    raise BenchError(f"a process ended with exit code {process.returncode}")
             if time.monotonic() > deadline:
-                raise BenchError("nobody was assigned any more")
+                raise BenchError(f"no player was assigned for {START_S:g} s")
             await asyncio.sleep(0.02)
 
     async def _states(self) -> dict[str, str | None]:
-        """Each ticket's state in the cache."""
+        """Return each ticket's state in the cache."""
         async with open_cache(self.settings.cache_url) as cache:
             states: Sequence[Any] = [
-                await cache.hget(KEYS["ticket"] + ticket_id, "state") for ticket_id in sorted(self.made)
+                await cache.hget(KEYS["ticket"] + ticket_id, "state") for ticket_id in sorted(self.tickets)
             ]
         return {
             ticket_id: state.decode() if state else None
-            for ticket_id, state in zip(sorted(self.made), states, strict=True)
+            for ticket_id, state in zip(sorted(self.tickets), states, strict=True)
         }

@@ -1,6 +1,7 @@
-"""What the queue's benchmark answers in place of others: skills for the meta service, and servers for the fleet. ``python -m loadtest.bench.matchmaker.stub_services PORT``.
+"""Stand-ins of the queue's benchmark: skills for the meta service, and servers for the fleet.
 
-Every player has the skill of a newcomer, every region a server for each match; the same allocation asked again gives the same server.
+``python -m loadtest.bench.matchmaker.stub_services PORT`` serves them. Every player has the skill of a new
+player, every region a server for each match; an allocation with the same key gets the same server.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ PORTS = 50_000
 
 
 class Answers(asyncio.Protocol):
-    """One connection; requests come one after the other, as our clients send them."""
+    """One connection; requests come one after the other, as the clients send them."""
 
-    servers: dict[str, int]  # idempotency key → number; of the process
+    servers: dict[str, int]  # idempotency key → number of the server; shared by all connections
 
     def __init__(self, servers: dict[str, int]) -> None:
         self.servers = servers
@@ -63,7 +64,7 @@ class Answers(asyncio.Protocol):
 
 
 async def serve(port: int) -> None:
-    """Answer on a loopback port until cancelled."""
+    """Serve on a loopback port until cancelled."""
     servers: dict[str, int] = {}
     server = await asyncio.get_running_loop().create_server(lambda: Answers(servers), "127.0.0.1", port)
     await server.serve_forever()

@@ -1,7 +1,8 @@
-"""Players who come to the queue whether it keeps up or not: each makes a ticket over HTTP at his time and follows it to its end.
+"""An open load: players create tickets over HTTP at given times, whether the queue keeps up or not, and
+follow them to the end.
 
-Everything is measured from the time at which a request was meant to go out, so that a generator which falls behind makes figures
-worse, not better; how late it was is among the figures.
+Everything is measured from the time at which a request was due, so a generator that falls behind makes the
+figures worse and not better; how late it was is among the figures.
 """
 
 from __future__ import annotations
@@ -15,28 +16,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-POLL_S = 0.001  # between two looks at who is due
+from loadtest.bench.harness.statistics import percentiles
+
+POLL_S = 0.001  # between two looks at which players are due
 TIMEOUT_S = 90.0  # after the last arrival
 
 
 @dataclass
 class PlayerTimings:
-    """What became of the players, an entry each. Times are seconds: ``due``, ``made`` and ``told`` on the generator's clock."""
+    """The times of all players, and what they ended with.
+
+    Attributes:
+        due, sent, created, notified: float64[P], seconds since the start: when the request was due and was
+            sent, when its answer came, and when the end of the ticket came. NaN where it did not.
+        notify_s: float64[P], from the writing of the ticket's end to its arrival at the player.
+        notified_by_slot: (match, entity) → number of players who were told that slot.
+        refused: tickets that were not created.
+        other_ends: tickets that ended without an assignment, and lost connections.
+    """
 
     due: NDArray[np.float64]
     sent: NDArray[np.float64]
     created: NDArray[np.float64]
     notified: NDArray[np.float64]
-    notify_s: NDArray[np.float64]  # from the writing of the end to the telling
-    notified_by_slot: dict[tuple[bytes, bytes], int] = field(
-        default_factory=dict
-    )  # (match, entity) → players told so
+    notify_s: NDArray[np.float64]
+    notified_by_slot: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
     refused: int = 0
     other_ends: int = 0
 
 
 class Connection(asyncio.Protocol):
-    """One connection: a request at a time."""
+    """One connection, with one request at a time."""
 
     def __init__(self, load: TicketLoad) -> None:
         self._load = load
@@ -72,13 +82,13 @@ class Connection(asyncio.Protocol):
 
 
 class TicketLoad:
-    """The players.
+    """The players of a run.
 
     Args:
         host, port: the matchmaker.
         tokens: a session token for each player.
-        wishes: a JSON body for each player.
-        due_s: seconds after the start at which each comes, ascending.
+        bodies: a JSON body for each player.
+        due_s: float64[P], seconds after the start at which each player is due, ascending.
     """
 
     def __init__(
@@ -99,18 +109,18 @@ class TicketLoad:
         self._began = 0.0
 
     async def run(self) -> PlayerTimings:
-        """Let all come; returns when all have an end, or GIVE_UP_S after the last came."""
+        """Send all players; return when all have an end, or TIMEOUT_S after the last was sent."""
         self._began = time.perf_counter()
         due = self.timings.due
-        count, following = len(due), 0
-        while following < count:
+        count, next_player = len(due), 0
+        while next_player < count:
             now = time.perf_counter() - self._began
-            while following < count and due[following] <= now:
-                self._send(following)
-                following += 1
+            while next_player < count and due[next_player] <= now:
+                self._send(next_player)
+                next_player += 1
             await asyncio.sleep(POLL_S)
         give_up = time.perf_counter() + TIMEOUT_S
-        while self._done < count and time.perf_counter() < give_up:  # noqa: ASYNC110 - a look now and then costs nothing
+        while self._done < count and time.perf_counter() < give_up:  # noqa: ASYNC110 - costs nothing
             await asyncio.sleep(0.05)
         for call in self._connections:
             call.transport.abort()
@@ -148,12 +158,13 @@ class TicketLoad:
         call.player = player
         body = self._bodies[player]
         call.transport.write(
-            b"POST /v1/tickets HTTP/1.1\r\nhost: m\r\nauthorization: Bearer %b\r\ncontent-type: application/json\r\n"
+            b"POST /v1/tickets HTTP/1.1\r\nhost: m\r\nauthorization: Bearer %b\r\n"
+            b"content-type: application/json\r\n"
             b"content-length: %d\r\n\r\n%b" % (self._tokens[player], len(body), body)
         )
 
     def on_created(self, call: Connection, status: int, body: bytes) -> None:
-        """A creation was answered."""
+        """Take the answer to the creation of a ticket."""
         player = call.player
         if status != 201:
             self.timings.refused += 1
@@ -168,7 +179,7 @@ class TicketLoad:
         )
 
     def on_notified(self, call: Connection, events: bytes) -> None:
-        """An event stream came to its end."""
+        """Take an event stream that has ended."""
         wall_s = time.time()
         at = events.rfind(b'"state":"assigned"')
         if at < 0:
@@ -187,7 +198,7 @@ class TicketLoad:
         self._finish(call)
 
     def on_connection_lost(self, call: Connection) -> None:
-        """A connection was lost with a player on it."""
+        """Count a player whose connection was lost."""
         self.timings.other_ends += 1
         call.player = -1
         self._done += 1
@@ -198,15 +209,15 @@ class TicketLoad:
         self._idle.append(call)
 
 
-def figures(timings: PlayerTimings, percentiles: Any) -> dict[str, Any]:
-    """Waits, creations and tellings in the units of the benchmark."""
+def figures(timings: PlayerTimings) -> dict[str, Any]:
+    """Return waits, creations, notifications and lateness in the units of the benchmark."""
     ended = ~np.isnan(timings.notified)
     return {
         "wait_s": percentiles((timings.notified - timings.due)[ended], 50, 95, 99, digits=3),
         "create_ms": percentiles(
             1e3 * (timings.created - timings.due)[~np.isnan(timings.created)], 50, 99, digits=2
         ),
-        "tell_ms": percentiles(1e3 * timings.notify_s[~np.isnan(timings.notify_s)], 50, 99, digits=2),
+        "notify_ms": percentiles(1e3 * timings.notify_s[~np.isnan(timings.notify_s)], 50, 99, digits=2),
         "late_ms": percentiles(1e3 * (timings.sent - timings.due), 50, 99, digits=2),
     }
 

@@ -1,1 +1,1 @@
-"""Meta."""
+"""Benchmarks of the meta service."""

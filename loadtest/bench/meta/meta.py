@@ -155,7 +155,7 @@ async def _ready(bench: Bench, api: subprocess.Popen[bytes]) -> None:
 
 
 async def _checkouts(bench: Bench) -> dict[str, Any]:
-    """Check out whole matches over HTTP and, in turns, write them by a bare pipeline; commits are not timed."""
+    """Check out whole matches over HTTP, in turns with a bare pipeline; commits are not timed."""
     rosters = [
         [login.player_id for login in bench.logins[start : start + MATCH_PLAYERS]]
         for start in range(0, len(bench.logins), MATCH_PLAYERS)

@@ -1,1 +1,1 @@
-"""Rewards."""
+"""Benchmarks of the rewards service."""

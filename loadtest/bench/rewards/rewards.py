@@ -1,7 +1,9 @@
-"""Rewards: events from Kafka to their effects in PostgreSQL, in one process, beside its two floors of the same run.
+"""``rewards``: events from Kafka to their effects in PostgreSQL, in one process, beside its two floors of the
+same run.
 
-One floor is aiokafka alone reading the same topics; the other the same transactions without Kafka. All three take turns on the same
-events, 5 % of which were sent twice. The broker is Apache Kafka where it is (``make kafka``), else the embedded one; the figures say which.
+One floor is aiokafka alone reading the same topics, the other the same transactions without Kafka. All three
+take turns on the same events, 5 % of which were sent twice. The broker is Apache Kafka where it is installed
+(``make kafka``), otherwise the embedded one; the figures name it.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from launchday.clock import SystemClock
 from launchday.engines import EmbeddedServer, EngineError, Postgres
-from loadtest.bench.errors import BenchError
 from loadtest.bench.harness.broker import broker_kind
+from loadtest.errors import BenchError
 from loadtest.event_fixture import EVENTS_PER_MATCH, EventFixture, make_event_fixture
 from meta_service.store import schema
 from rewards.consumer.batch import parse_batch
@@ -48,24 +50,26 @@ TIMEOUT_S = 120.0
 
 @dataclass
 class Sent:
-    """What is on the topics."""
+    """The events on the topics."""
 
     known: EventFixture
-    records: int  # with those that are there twice
+    records: int  # with those that were sent twice
 
 
 class NoCache:
-    """The cache is not measured here."""
+    """A cache that is not measured."""
 
     async def publish(self, progress: list[PlayerProgress]) -> None:
-        """Take it and forget it."""
+        """Drop it."""
 
 
 def run(events: int = EVENTS, rounds: int = ROUNDS) -> dict[str, Any]:
-    """Measure ``rounds`` times; returns what ``--json`` prints: medians. Raises BenchError."""
-    structlog.configure(
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr)
-    )  # standard output is for figures
+    """Measure ``rounds`` times with ``events`` events and return what is printed: medians.
+
+    Raises BenchError.
+    """
+    # Standard output is for figures.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with tempfile.TemporaryDirectory(prefix="launchday-bench-") as name, contextlib.ExitStack() as stack:
         broker = _start(broker_kind(), Path(name), stack)
         postgres = _start(Postgres, Path(name), stack)
@@ -90,7 +94,7 @@ async def _measure(
     schema.migrate(postgres.address)
     sent = await _send(broker.address, events)
     gc.collect()
-    gc.freeze()  # the known events stay for the whole run: collections need not look at them again and again
+    gc.freeze()  # the events stay for the whole run, and collections need not scan them again and again
     consumed, stored, whole, cpu = [], [], [], []
     totals: tuple[int, int, int] = (0, 0, 0)
     for number in range(rounds):
@@ -121,7 +125,7 @@ async def _measure(
 
 
 async def _send(bootstrap: str, events: int) -> Sent:
-    """Put the known events on the topics, some of them twice, a little later."""
+    """Send the events to their topics, DUPLICATE_SHARE of them twice."""
     known = make_event_fixture(max(1, round(events / EVENTS_PER_MATCH)))
     rng = random.Random(2)
     order = list(known.events)
@@ -143,7 +147,7 @@ async def _send(bootstrap: str, events: int) -> Sent:
 
 
 async def _consume_alone(bootstrap: str, count: int) -> tuple[list[Any], float]:
-    """aiokafka alone: every record once. Returns them, and the seconds it took."""
+    """Read every record once with aiokafka alone; return the records and the seconds it took."""
     kafka = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False
     )
@@ -163,7 +167,7 @@ async def _consume_alone(bootstrap: str, count: int) -> tuple[list[Any], float]:
 
 
 async def _store_alone(url: str, records: Sequence[Any]) -> float:
-    """The same transactions, from batches that are ready in memory. Returns the seconds they took."""
+    """Run the same transactions with batches that are ready in memory; return the seconds they took."""
     store = Store(url, "bench", rules.load(), DEAD_LETTERS.name(PREFIX), announce_level_ups=True)
     raw = [raw_record(record) for record in records]
     batches = [parse_batch(raw[at : at + MAX_BATCH_RECORDS]) for at in range(0, len(raw), MAX_BATCH_RECORDS)]
@@ -178,7 +182,9 @@ async def _store_alone(url: str, records: Sequence[Any]) -> float:
 
 
 async def _all_of_it(bootstrap: str, url: str, sent: Sent) -> tuple[float, tuple[int, int, int]]:
-    """The consumer as the service runs it. Returns the seconds, and what was applied, came twice, was lost."""
+    """Run the consumer as the service does; return the seconds, and the number of applied, duplicate and lost
+    events.
+    """
     store = Store(url, "bench", rules.load(), DEAD_LETTERS.name(PREFIX), announce_level_ups=True)
     clock = SystemClock()
     publisher = CachePublisher(NoCache(), clock)
@@ -208,12 +214,12 @@ async def _check(url: str, known: EventFixture) -> None:
     finally:
         await connection.close()
     if {row["player_id"]: row["xp"] for row in rows} != dict(known.xp):
-        raise BenchError("the experience in the store is not what the events are worth")
+        raise BenchError("the experience points in the store are not what the events are worth")
 
 
 @contextlib.asynccontextmanager
 async def _database(postgres: EmbeddedServer, name: str) -> AsyncIterator[str]:
-    """An empty database at the newest schema."""
+    """Yield the URL of an empty database with the newest schema."""
     base, _, template = postgres.address.rpartition("/")
     admin = await asyncpg.connect(f"{base}/template1")
     try:

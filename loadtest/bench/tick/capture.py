@@ -1,4 +1,7 @@
-"""``tap``: what an eavesdropper with tshark on the loopback can read of a match: nothing. And the ear is good: what is not sealed, it reads."""
+"""``capture``: captures a match with tshark on the loopback and checks that its payloads are unreadable.
+
+A plaintext control shows that the capture works: everything in it is readable.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,8 @@ from typing import Any, Final, Self
 from dedicated_server.protocol import connect_token, datagrams
 from dedicated_server.protocol.sealing import CHACHA_TAG_BYTES
 from launchday import child_processes
-from loadtest.bench.errors import BenchError
-from loadtest.bench.harness.layout import CLUSTER
 from loadtest.bench.harness.rig import Rig
-from loadtest.bench.harness.run_config import HOST, MATCH_ID, RunConfig, ServerReady
+from loadtest.bench.harness.run_config import CLUSTER, HOST, MATCH_ID, RunConfig, ServerReady
 from loadtest.bench.tick.leak_check import (
     excess_bits,
     forms_of_id,
@@ -26,19 +27,22 @@ from loadtest.bench.tick.leak_check import (
     readable_secrets,
     worst_column,
 )
+from loadtest.errors import BenchError
 
-CAPTURE_TIMEOUT_S: Final = 60.0  # for tshark to begin, and to write down what came last
+CAPTURE_TIMEOUT_S: Final = 60.0  # for tshark to begin, and to write what came last
+PROBE: Final = b"probe"
 PROBE_S: Final = 0.1
 STOP_S: Final = 5.0
-COLUMNS: Final = 16 + CHACHA_TAG_BYTES  # places that every sealed datagram has
+COLUMNS: Final = 16 + CHACHA_TAG_BYTES  # bytes that every sealed datagram has
 FIELDS: Final = ("udp.srcport", "udp.payload")
 LAYERS: Final = ("frame", "eth", "ip", "udp", "data")
 
 
 class Capture:
-    """All that UDP ``port`` of the loopback sends and receives, as tshark sees it. A context manager.
+    """Everything that UDP ``port`` of the loopback sends and receives, as tshark captures it. A context
+    manager.
 
-    Raises BenchError where tshark is missing, or not allowed to listen.
+    Raises BenchError where tshark is missing or not allowed to capture.
     """
 
     def __init__(self, port: int, folder: Path) -> None:
@@ -66,12 +70,12 @@ class Capture:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
     def __enter__(self) -> Self:
-        """Return once tshark really listens: that is, once it has heard a datagram of ours."""
+        """Return once tshark captures, that is, once it has captured a datagram of ours."""
         with self._output.open("wb") as heard, self._log.open("wb") as log:
             self._process = subprocess.Popen(self._argv, stdout=heard, stderr=log)
         self._socket.bind((HOST, 0))
         try:
-            self._until(lambda: self.send(b"knock") and self._output.stat().st_size > 0)
+            self._until(lambda: self.send(PROBE) and self._output.stat().st_size > 0)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -84,7 +88,7 @@ class Capture:
         self._socket.close()
 
     def send(self, payload: bytes) -> bool:
-        """Send a datagram of our own past the tap."""
+        """Send a datagram of our own through the captured port."""
         self._socket.sendto(payload, (HOST, self._port))
         return True
 
@@ -98,7 +102,7 @@ class Capture:
             [bytes.fromhex(payload) for port, payload in lines if (port == own) == mine]
             for mine in (False, True)
         )
-        return others, [payload for payload in ours if payload != b"knock"]
+        return others, [payload for payload in ours if payload != PROBE]
 
     def _text(self) -> str:
         return self._output.read_text().replace(":", "")  # older versions put one between bytes
@@ -108,31 +112,34 @@ class Capture:
         while not heard():
             if self._process.poll() is not None or time.monotonic() > deadline_s:
                 raise BenchError(
-                    f"tshark cannot listen to the loopback: {child_processes.last_line(self._log)}"
+                    f"tshark cannot capture the loopback: {child_processes.last_line(self._log)}"
                 )
             time.sleep(PROBE_S)
 
 
 def run(players: int = 20, seconds: float = 10.0, *, seed: int = 1) -> dict[str, Any]:
-    """Listen to one match. Raises BenchError."""
+    """Capture one match and return what is printed. Raises BenchError."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind((HOST, 0))
         port = free.getsockname()[1]
-    plan = RunConfig(players, CLUSTER, seconds, seed, floor=False, port=port)
+    config = RunConfig(players, CLUSTER, seconds, seed, floor=False, port=port)
     opened: list[ServerReady] = []
     with tempfile.TemporaryDirectory(prefix="launchday-bench-") as folder, Rig(players) as rig:
         rig.warm_up()
         with Capture(port, Path(folder)) as tap:
-            served, _crowd = rig.play(plan, opened.append)
-            secrets = secrets_of(plan, opened[0])
+            served, _clients = rig.play(config, opened.append)
+            secrets = secrets_of(config, opened[0])
             others, ours = tap.captured(b"".join(secrets.values()))
-    return describe(plan, secrets, others, ours) | {"connected": served.connected, "dropped": served.dropped}
+    return describe(config, secrets, others, ours) | {
+        "connected": served.connected,
+        "dropped": served.dropped,
+    }
 
 
-def secrets_of(plan: RunConfig, opened: ServerReady) -> dict[str, bytes]:
-    """What must not be readable: ids in every form, and the keys of every connect token."""
+def secrets_of(config: RunConfig, opened: ServerReady) -> dict[str, bytes]:
+    """Return what must not be readable, by name: ids in every form, and the keys of every connect token."""
     secrets = forms_of_match(MATCH_ID)
-    for entity, player_id in enumerate(plan.player_ids):
+    for entity, player_id in enumerate(config.player_ids):
         secrets |= forms_of_id(f"player {entity}", player_id)
     for token in opened.tokens:
         public = connect_token.read_public(token)
@@ -142,13 +149,13 @@ def secrets_of(plan: RunConfig, opened: ServerReady) -> dict[str, bytes]:
 
 
 def describe(
-    plan: RunConfig, secrets: dict[str, bytes], others: list[bytes], ours: list[bytes]
+    config: RunConfig, secrets: dict[str, bytes], others: list[bytes], ours: list[bytes]
 ) -> dict[str, Any]:
-    """What is printed.
+    """Return what is printed.
 
-    ``readable``: secrets found in the match's datagrams; ``readable_in_the_clear``: found in one datagram that carried all of them unsealed.
-    ``excess_bits``: by how much less entropy, in bits a byte, sealed bytes have than as many random ones are expected to have;
-    ``worst_column``: the same of the most predictable place.
+    ``readable``: secrets found in the match's datagrams; ``readable_in_plaintext``: secrets found in one
+    datagram that carried all of them unsealed. ``excess_bits``: how much less entropy sealed bytes have than
+    random ones, in bits a byte; ``worst_column``: the same of the most predictable byte of a datagram.
     """
     lanes = {}
     for name, kind in (("to_server", datagrams.FROM_CLIENT), ("to_client", datagrams.FROM_SERVER)):
@@ -162,12 +169,12 @@ def describe(
             "worst_column": {"place": place, "excess_bits": round(excess, 4)},
         }
     return {
-        "bench": "tap",
-        "players": plan.players,
-        "seconds": plan.seconds,
-        "overheard": len(others),
+        "bench": "capture",
+        "players": config.players,
+        "seconds": config.seconds,
+        "captured": len(others),
         "secrets": len(secrets),
         "readable": len(readable_secrets(others, secrets)),
-        "readable_in_the_clear": len(readable_secrets(ours, secrets)),
+        "readable_in_plaintext": len(readable_secrets(ours, secrets)),
         **lanes,
     }

@@ -1,4 +1,7 @@
-"""``seal``: what each of the two ciphers takes to seal and to open a datagram on this machine; decides which of them tokens name."""
+"""``cipher``: the time that each of the two ciphers takes to seal and to open a datagram on this machine.
+
+The figures decided which cipher tokens name.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ SIZES: Final = (
     64,
     350,
     MAX_DATAGRAM_BYTES - HEADER_BYTES - sealing.MAX_TAG_BYTES,
-)  # on a map, in a crowd, the most there is
+)  # a snapshot on the map, one with everybody in sight, the largest datagram
 BATCH: Final = 1_000
 REPEATS: Final = 50
 
@@ -31,7 +34,11 @@ def seal_many(
     out: npt.NDArray[np.uint8],
     count: int,
 ) -> int:
-    """Seal ``plain`` ``count`` times into ``out``, under the sequence numbers from 0 on; the bytes of the last."""
+    """Seal ``plain`` ``count`` times into ``out`` with the sequence numbers from 0 on; return the bytes of
+    the last.
+
+    ``key`` is uint8[32]; ``out`` is uint8 and longer than the longest datagram by a nonce.
+    """
     nonce, header = out[MAX_DATAGRAM_BYTES:].ctypes.data, out.ctypes.data
     sealed = 0
     for sequence in range(count):
@@ -52,7 +59,9 @@ def open_many(
     plain: npt.NDArray[np.uint8],
     count: int,
 ) -> int:
-    """Open what `seal_many` sealed last ``count`` times; the plain bytes, or −1."""
+    """Open what `seal_many` sealed last ``count`` times into ``plain``; return its number of bytes, or −1
+    where it is forged.
+    """
     nonce, header = sealed[MAX_DATAGRAM_BYTES:].ctypes.data, sealed.ctypes.data
     opened = 0
     for _ in range(count):
@@ -64,7 +73,7 @@ def open_many(
 
 
 def run() -> dict[str, Any]:
-    """Measure both, in turns."""
+    """Measure both ciphers in turns and return what is printed, in microseconds for each datagram."""
     key = np.arange(32, dtype=np.uint8)
     out = np.zeros(MAX_DATAGRAM_BYTES + sealing.SEQUENCE_NONCE_BYTES, np.uint8)
     back = np.zeros(MAX_DATAGRAM_BYTES, np.uint8)
@@ -81,7 +90,10 @@ def run() -> dict[str, Any]:
                 ended_ns = time.perf_counter_ns()
                 took_us.setdefault((cipher, size, "seal"), []).append((between_ns - began_ns) / BATCH / 1e3)
                 took_us.setdefault((cipher, size, "open"), []).append((ended_ns - between_ns) / BATCH / 1e3)
-    figures: dict[str, Any] = {"bench": "seal", "chosen": connect_token.CIPHERS[connect_token.best_cipher()]}
+    figures: dict[str, Any] = {
+        "bench": "cipher",
+        "chosen": connect_token.CIPHERS[connect_token.best_cipher()],
+    }
     for cipher in ciphers:
         figures[connect_token.CIPHERS[cipher]] = {
             f"{what}_us": {

@@ -1,4 +1,6 @@
-"""What can be read in datagrams that were overheard: secrets in any form, and places that are more predictable than chance."""
+"""What can be read in captured datagrams: secrets in any form, and bytes that are more predictable than
+chance.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from uuid import UUID
 
 
 def forms_of_id(name: str, number: int) -> dict[str, bytes]:
-    """All that an id looks like when nobody hides it."""
+    """Return the forms of an id in plaintext, by name."""
     return {
         f"{name}, little endian": number.to_bytes(8, "little"),
         f"{name}, big endian": number.to_bytes(8, "big"),
@@ -19,7 +21,7 @@ def forms_of_id(name: str, number: int) -> dict[str, bytes]:
 
 
 def forms_of_match(match_id: UUID) -> dict[str, bytes]:
-    """All that a match id looks like."""
+    """Return the forms of a match id in plaintext, by name."""
     return {
         "match id": match_id.bytes,
         "match id, little endian": match_id.bytes_le,
@@ -29,7 +31,7 @@ def forms_of_match(match_id: UUID) -> dict[str, bytes]:
 
 
 def forms_of_name(name: str) -> dict[str, bytes]:
-    """All that a name looks like."""
+    """Return the forms of a player's name in plaintext, by name."""
     return {
         f"name {name}": name.encode(),
         f"name {name}, UTF-16": name.encode("utf-16-le"),
@@ -38,19 +40,19 @@ def forms_of_name(name: str) -> dict[str, bytes]:
 
 
 def readable_secrets(payloads: Iterable[bytes], secrets: Mapping[str, bytes]) -> list[str]:
-    """Which of the ``secrets`` stand somewhere in one of the ``payloads``."""
+    """Return which of the ``secrets`` (name → form) one of the ``payloads`` contains, sorted."""
     joined = b"\x00\xff\x00\xff".join(payloads)
     return sorted(what for what, form in secrets.items() if form in joined or form.upper() in joined)
 
 
 def entropy_bits(data: bytes) -> float:
-    """Shannon entropy of the bytes of ``data``, in bits a byte."""
+    """Return the Shannon entropy of the bytes of ``data``, in bits a byte."""
     total = len(data)
     return -sum(count / total * math.log2(count / total) for count in Counter(data).values())
 
 
 def excess_bits(data: bytes) -> float:
-    """How much less entropy ``data`` has than as many random bytes would be expected to have, in bits a byte.
+    """Return how much less entropy ``data`` has than the same number of random bytes, in bits a byte.
 
     A sample of n random bytes falls short of 8 bits by 255 / (2 n ln 2) on average (Miller 1955).
     """
@@ -58,7 +60,7 @@ def excess_bits(data: bytes) -> float:
 
 
 def worst_column(bodies: list[bytes], columns: int) -> tuple[int, float]:
-    """The place within the datagrams that is the most predictable, and by how many bits."""
+    """Return the most predictable of the first ``columns`` bytes of the datagrams, and its excess bits."""
     excess = {
         column: excess_bits(bytes(body[column] for body in bodies if len(body) > column))
         for column in range(columns)

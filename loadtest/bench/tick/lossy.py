@@ -1,15 +1,22 @@
-"""``lines``: what players are shown, and what they learn, over bad lines: real sockets in real time, 100 ms there and back."""
+"""``lossy``: what clients show and learn over lossy links, with real sockets in real time and a round trip of
+100 ms.
+"""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from loadtest.bench.harness.layout import CLUSTER
+from dedicated_server.protocol.fields import TICK_HZ
 from loadtest.bench.harness.rig import Rig
-from loadtest.bench.harness.run_config import LinkConfig, LossyClientFigures, RunConfig, ServerFigures
-from loadtest.bench.tick.tick import TICK_HZ
+from loadtest.bench.harness.run_config import (
+    CLUSTER,
+    LinkConfig,
+    LossyClientFigures,
+    RunConfig,
+    ServerFigures,
+)
 
-IN_FLIGHT_S: Final = 2.0  # at the end may be under way still
+IN_FLIGHT_S: Final = 2.0  # hits of the last seconds may still be in flight
 Hits = list[tuple[int, int]]
 
 
@@ -17,26 +24,27 @@ def run(
     players: int = 100, seconds: float = 20.0, link: LinkConfig | None = None, *, seed: int = 1
 ) -> dict[str, Any]:
     """Play one match over lines that are all like ``line``. Raises BenchError."""
-    plan = RunConfig(players, CLUSTER, seconds, seed, floor=False, link=link or LinkConfig())
+    config = RunConfig(players, CLUSTER, seconds, seed, floor=False, link=link or LinkConfig())
     with Rig(players) as rig:
         rig.warm_up_lossy()
-        served, far = rig.play_lossy(plan)
-    return describe(plan, served, far)
+        served, clients = rig.play_lossy(config)
+    return describe(config, served, clients)
 
 
-def describe(plan: RunConfig, served: ServerFigures, clients: LossyClientFigures) -> dict[str, Any]:
-    """What is printed.
+def describe(config: RunConfig, served: ServerFigures, clients: LossyClientFigures) -> dict[str, Any]:
+    """Return what is printed.
 
-    ``shown_error_m``: of others alive and in view, in every frame of every client, how far from where they truly were in the tick that is
-    shown. ``hits``: what the server told shooters up to LAST_WORDS_S before the end, and what became of it.
+    ``shown_error_m``: in every frame of every client, how far each other entity, alive and in view, is shown
+    from its true position in the shown tick. ``hits``: the hits that the server sent to shooters, and whether
+    they arrived.
     """
-    assert plan.link is not None
+    assert config.link is not None
     return {
-        "bench": "lines",
-        "players": plan.players,
-        "layout": plan.layout.name,
-        "seconds": plan.seconds,
-        "line": plan.link.as_json(),
+        "bench": "lossy",
+        "players": config.players,
+        "layout": config.layout.name,
+        "seconds": config.seconds,
+        "link": config.link.as_json(),
         "rtt_ms": clients.rtt_ms,
         "loss": clients.loss,
         "shown_error_m": clients.shown_error_m,
@@ -52,21 +60,28 @@ def describe(plan: RunConfig, served: ServerFigures, clients: LossyClientFigures
         "reconnects": served.counters["reconnects"],
         "reliable_overflow": served.counters["reliable_overflow"],
         "missed_ticks": served.missed_ticks,
-        "crowd": {"missed_steps": clients.missed_steps},
+        "clients": {"missed_steps": clients.missed_steps},
     }
 
 
 def compare(sent: list[list[tuple[int, int, int]]], received: list[Hits], until_tick: int) -> dict[str, int]:
-    """Hold what each client heard, (a, b) in order, against what it was told, (tick, a, b) in order.
+    """Compare the hits that each client received with those that were sent to it.
 
-    ``missing``: told by ``until_tick`` and not heard. ``wrong``: heard twice, in another order, or never told.
+    Args:
+        sent: for each client (tick, a, b) in order.
+        received: for each client (a, b) in order.
+        until_tick: hits of later ticks may still be in flight.
+
+    Returns:
+        ``missing``: sent by ``until_tick`` and not received. ``wrong``: received twice, in another order, or
+            never sent.
     """
-    counts = {"told": 0, "heard": 0, "missing": 0, "wrong": 0}
-    for said, got in zip(sent, received, strict=True):
-        due = sum(tick <= until_tick for tick, _, _ in said)
-        right = sum(ours == (a, b) for ours, (_, a, b) in zip(got, said, strict=False))
-        counts["told"] += len(said)
-        counts["heard"] += len(got)
+    counts = {"sent": 0, "received": 0, "missing": 0, "wrong": 0}
+    for expected, got in zip(sent, received, strict=True):
+        due = sum(tick <= until_tick for tick, _, _ in expected)
+        right = sum(ours == (a, b) for ours, (_, a, b) in zip(got, expected, strict=False))
+        counts["sent"] += len(expected)
+        counts["received"] += len(got)
         counts["missing"] += max(due - len(got), 0)
         counts["wrong"] += len(got) - right
     return counts

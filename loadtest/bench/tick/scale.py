@@ -1,4 +1,6 @@
-"""``scale``: what a tick costs as a match grows at one density, on one core, beside the cost of telling everybody everything."""
+"""``scale``: the time of a tick as a match grows at one density, on one core, beside that of sending
+everything to everybody.
+"""
 
 from __future__ import annotations
 
@@ -11,31 +13,39 @@ import numpy.typing as npt
 from numba import njit
 
 from dedicated_server.protocol.bits import append
-from dedicated_server.protocol.fields import RECORD_BITS
-from loadtest.bench.harness.layout import constant_density
+from dedicated_server.protocol.fields import RECORD_BITS, TICK_HZ
 from loadtest.bench.harness.rig import Rig
-from loadtest.bench.harness.run_config import RunConfig
+from loadtest.bench.harness.run_config import RunConfig, constant_density
 from loadtest.bench.harness.statistics import fitted_exponent, percentiles
-from loadtest.bench.tick.tick import TICK_HZ, snapshot_hz
+from loadtest.bench.tick.tick import snapshot_hz
 
 PLAYERS: Final = (100, 200, 400, 800, 1_600)
 SECONDS: Final = 3.0  # of each
 REPEATS: Final = 15
-FULL_RATE: Final = 0.98  # of a snapshot a tick; a skipped tick is not yet a lowered rate
+FULL_RATE: Final = 0.98  # share of the full rate; a skipped tick is not yet a lowered rate
 
 
 def run(sizes: Sequence[int] = PLAYERS, seconds: float = SECONDS, *, seed: int = 1) -> dict[str, Any]:
-    """Measure a match of each size. Raises BenchError.
+    """Measure a match of each size and return what is printed.
 
-    ``exponent``: of players, in the median tick; ``exponent_full_rate``: of those points alone whose clients got a snapshot in every tick,
-    null where there are fewer than two: a server that is too slow makes snapshots rarer, and its ticks cheaper. ``exponent_naive``: of ``naive_us``, the time that writing every entity into
-    every client's datagram takes, without sending any.
+    ``exponent``: k for which the median tick grows as players^k. ``exponent_full_rate``: the same of the
+    points whose clients got a snapshot in every tick, null where there are fewer than two; a server that is
+    too slow sends fewer snapshots, which makes its ticks cheaper. ``exponent_naive``: the same of
+    ``naive_us``, the time of writing every entity into every client's datagram, without sending any.
+
+    Args:
+        sizes: players of each match.
+        seconds: measured of each match.
+        seed: of where players start and what they do.
+
+    Raises:
+        BenchError: a process ends, or clients do not connect.
     """
     points: list[dict[str, Any]] = []
     with Rig(max(sizes)) as rig:
         rig.warm_up()
         for players in sizes:
-            served, crowd = rig.play(
+            served, clients = rig.play(
                 RunConfig(players, constant_density(players), seconds, seed, floor=False)
             )
             points.append(
@@ -47,13 +57,13 @@ def run(sizes: Sequence[int] = PLAYERS, seconds: float = SECONDS, *, seed: int =
                     "records_per_snapshot": round(
                         served.counters["records"] / max(served.counters["snapshots"], 1), 1
                     ),
-                    "kbit_per_client": percentiles(crowd.kbit, 50, 100),
-                    "staleness_ms": crowd.staleness_ms,
+                    "kbit_per_client": percentiles(clients.kbit, 50, 100),
+                    "staleness_ms": clients.staleness_ms,
                     "missed_ticks": served.missed_ticks,
                     "snapshot_hz": snapshot_hz(players, served),
-                    "connected": crowd.connected,
+                    "connected": clients.connected,
                     "dropped": served.dropped,
-                    "crowd": {"load": crowd.load, "missed_steps": crowd.missed_steps},
+                    "clients": {"load": clients.load, "missed_steps": clients.missed_steps},
                 }
             )
     full = [point for point in points if point["snapshot_hz"] > FULL_RATE * TICK_HZ]
@@ -73,7 +83,7 @@ def _exponent(points: Sequence[dict[str, Any]]) -> float:
 
 
 def naive_us(players: int) -> float:
-    """Median time of `tell_everybody_everything` in microseconds."""
+    """Return the median time of `write_all_to_all` in microseconds."""
     records = np.arange(players, dtype=np.int64)
     words = np.zeros(players * RECORD_BITS // 64 + 2, np.uint64)
     write_all_to_all(records, players, words)
@@ -87,7 +97,16 @@ def naive_us(players: int) -> float:
 
 @njit(cache=True, nogil=True)
 def write_all_to_all(records: npt.NDArray[np.int64], clients: int, words: npt.NDArray[np.uint64]) -> int:
-    """Write all records, whole, once for each client, into the same ``words``; returns the bits of one client's."""
+    """Write all records whole, once for each client, into the same ``words``.
+
+    Args:
+        records: int64[N], an entity's state each.
+        clients: how many.
+        words: uint64[N * RECORD_BITS / 64 + 2], overwritten.
+
+    Returns:
+        The bits of one client's datagram.
+    """
     position = 0
     for _ in range(clients):
         words[0] = np.uint64(0)

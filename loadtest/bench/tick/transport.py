@@ -1,8 +1,9 @@
-"""``transport``: a tick's datagrams in and out through both transports and through the floor, in turns of one run."""
+"""``transport``: a tick's datagrams through both transports and through the floor, in turns of one run."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,29 +11,34 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import uvloop
+from numba import njit
 
 from dedicated_server.native.mmsg import ADDRESS_BYTES
 from dedicated_server.protocol.datagrams import ROW_BYTES
+from dedicated_server.protocol.fields import TICK_HZ
 from dedicated_server.transport import Transport, open_transport
 from loadtest.bench.harness.floor import Floor
+from loadtest.bench.harness.poller import Poller, allow_descriptors
 from loadtest.bench.harness.rig import PREPARE_S, SLACK_S, Rig
 from loadtest.bench.harness.run_config import HOST
 from loadtest.bench.harness.shared_state import SharedState, Window
-from loadtest.bench.harness.statistics import percentiles
+from loadtest.bench.harness.statistics import percentiles, ratio
 from loadtest.bench.harness.worker import Send
-from loadtest.bench.tick import echo_clients
-from loadtest.bench.tick.tick import ratio
+from loadtest.bots.udp import DATAGRAM_BYTES, open_socket, receive, send
 
-IN_BYTES: Final = 72  # a client's input,
-OUT_BYTES: Final = 350  # and a snapshot of a crowd
-TICK_HZ: Final = 60
+IN_BYTES: Final = 72  # of a client's input
+OUT_BYTES: Final = 350  # of a snapshot with everybody in sight
+IDLE_S: Final = 0.1  # without any datagram: then all clients send
 WARM_UP_TICKS: Final = 60
-IDLE_TURNS: Final = 200  # turns of the event loop without a datagram: then nothing more will come
+IDLE_TURNS: Final = 200  # turns of the event loop without a datagram, after which no more are expected
 
 
 @dataclass(slots=True)
 class TurnTimes:
-    """What the turns of one transport took, in microseconds: a row receiving, a row sending."""
+    """What the turns of one transport took.
+
+    ``took_us`` is float64[2, T]: microseconds of receiving and of sending.
+    """
 
     took_us: npt.NDArray[np.float64]
     datagrams_in: int
@@ -40,21 +46,21 @@ class TurnTimes:
 
 
 def run(clients: int = 100, seconds: float = 8.0) -> dict[str, Any]:
-    """Measure. Raises BenchError."""
+    """Measure with ``clients`` sockets on the other side; return what is printed. Raises BenchError."""
     with Rig(clients) as rig:
-        rig.clients.run(echo_clients.prepare)
+        rig.clients.run(prepare_echo)
         rig.clients.receive(bool, PREPARE_S)
         rig.shared.window = Window.CLOSED
         rig.server.run(serve, clients, max(1, round(seconds * TICK_HZ)))
         ports = rig.server.receive(list, PREPARE_S)
-        rig.clients.run(echo_clients.play, ports, clients, IN_BYTES)
+        rig.clients.run(play_echo, ports, clients, IN_BYTES)
         turns = rig.server.receive(dict, seconds + SLACK_S, rig.clients)
         rig.clients.receive(int, SLACK_S)
     return describe(clients, seconds, turns)
 
 
 def describe(clients: int, seconds: float, turns: dict[str, TurnTimes]) -> dict[str, Any]:
-    """What is printed. ``ratio``: median to median floor."""
+    """Return what is printed. ``ratio``: median to median floor."""
     floor_us = float(np.median(turns["floor"].took_us.sum(axis=0)))
     found: dict[str, Any] = {
         "bench": "transport",
@@ -74,24 +80,24 @@ def describe(clients: int, seconds: float, turns: dict[str, TurnTimes]) -> dict[
     return found
 
 
-def serve(board: SharedState, tell: Send, clients: int, ticks: int) -> dict[str, TurnTimes]:
-    """Take turns; ``tell`` is called with the three ports, the floor's last."""
+def serve(shared: SharedState, report: Send, clients: int, ticks: int) -> dict[str, TurnTimes]:
+    """Take ``ticks`` turns with each transport; ``report`` is called with the ports, the floor's last."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(board, tell, clients, ticks))
+        return runner.run(_serve(shared, report, clients, ticks))
 
 
-async def _serve(board: SharedState, tell: Send, clients: int, ticks: int) -> dict[str, TurnTimes]:
+async def _serve(shared: SharedState, report: Send, clients: int, ticks: int) -> dict[str, TurnTimes]:
     room = 2 * clients
     mmsg = await open_transport(HOST, 0, "mmsg", capacity=room)
     plain = await open_transport(HOST, 0, "asyncio", capacity=room)
     floor = Floor(HOST, room)
     try:
-        tell([mmsg.port, plain.port, floor.port])
+        report([mmsg.port, plain.port, floor.port])
         rows = {"mmsg": EchoPeers(mmsg, clients), "asyncio": EchoPeers(plain, clients)}
         for one in rows.values():
             await one.learn_addresses()
-        floor.set_targets(HOST, board.floor_port[:clients])
-        board.window = Window.OPEN
+        floor.set_targets(HOST, shared.floor_port[:clients])
+        shared.window = Window.OPEN
         lengths = np.full(clients, OUT_BYTES, np.int32)
         took_us = {name: np.zeros((2, WARM_UP_TICKS + ticks)) for name in ("floor", *rows)}
         datagrams = {name: np.zeros(2, np.int64) for name in took_us}
@@ -108,7 +114,7 @@ async def _serve(board: SharedState, tell: Send, clients: int, ticks: int) -> di
                 if tick >= WARM_UP_TICKS:
                     datagrams[name] += received, sent
     finally:
-        board.window = Window.OVER
+        shared.window = Window.OVER
         await mmsg.close()
         await plain.close()
         floor.close()
@@ -119,23 +125,23 @@ async def _serve(board: SharedState, tell: Send, clients: int, ticks: int) -> di
 
 
 def _sleep_until(due_s: float) -> None:
-    """Hold up the event loop, too: it would read what arrives before it is anybody's turn."""
+    """Sleep and block the event loop, which would otherwise read what arrives before its turn."""
     time.sleep(max(due_s - time.perf_counter(), 0.0))
 
 
 class EchoPeers:
-    """A transport, and what goes out through it in each turn: one datagram to everybody who has spoken."""
+    """A transport, and what it sends in each turn: one datagram to every address that has sent one."""
 
     def __init__(self, transport: Transport, clients: int) -> None:
         self._transport = transport
-        self._traffic = transport.traffic  # asking the transport for it may ask the system
+        self._traffic = transport.traffic  # read once: the property may be a system call
         self._clients = clients
         self._data = np.zeros((clients, ROW_BYTES), np.uint8)
         self._length = np.full(clients, OUT_BYTES, np.int32)
         self._address = np.zeros((clients, ADDRESS_BYTES), np.uint8)
 
     async def learn_addresses(self) -> None:
-        """Take in who speaks until those are all. Sends nothing."""
+        """Receive until the addresses of all clients are known. Sends nothing."""
         known: list[bytes] = []
         while len(known) < self._clients:
             await asyncio.sleep(0)
@@ -147,7 +153,8 @@ class EchoPeers:
         )
 
     async def turn(self) -> tuple[int, int, int, int]:
-        """Receive what everybody sent, send to everybody: how many of each, and the nanoseconds of each.
+        """Receive what all clients sent and send to all of them; return how many of each, and the nanoseconds
+        of each.
 
         A transport that needs the event loop gets as many of its turns as it takes.
         """
@@ -167,3 +174,54 @@ class EchoPeers:
             idle += 1
         ended_ns = time.perf_counter_ns()
         return received, sent, between_ns - begun_ns, ended_ns - between_ns
+
+
+@njit(cache=True, nogil=True)
+def answer(
+    descriptors: npt.NDArray[np.int32],
+    rows: npt.NDArray[np.int32],
+    buffer: npt.NDArray[np.uint8],
+    reply_bytes: int,
+) -> int:
+    """Read one datagram of each of these rows and answer it; return how many were answered."""
+    answered = 0
+    for row in rows:
+        if receive(descriptors[row], buffer) >= 0 and send(descriptors[row], buffer, reply_bytes) >= 0:
+            answered += 1
+    return answered
+
+
+def prepare_echo(_board: SharedState, _send: Send) -> bool:
+    """Compile or load the kernel of the clients' process."""
+    nothing = np.zeros(0, np.int32)
+    answer(nothing, nothing, np.zeros(DATAGRAM_BYTES, np.uint8), 0)
+    return True
+
+
+def play_echo(shared: SharedState, _send: Send, ports: list[int], clients: int, reply_bytes: int) -> int:
+    """Answer until the window is over, with ``clients`` sockets to each of the ports; return how many were
+    answered.
+
+    The ports of the sockets to the last of ``ports``, the floor's, are written to ``shared``.
+    """
+    allow_descriptors(clients * len(ports))
+    sockets: list[socket.socket] = []
+    buffer = np.zeros(DATAGRAM_BYTES, np.uint8)
+    answered = 0
+    with Poller() as poller:
+        try:
+            sockets += [open_socket(HOST, port) for port in ports for _ in range(clients)]
+            descriptors = np.array([one.fileno() for one in sockets], np.int32)
+            poller.watch(descriptors)
+            shared.floor_port[:clients] = [one.getsockname()[1] for one in sockets[-clients:]]
+            while shared.window != Window.OVER:
+                rows = poller.wait(IDLE_S)
+                if len(rows):
+                    answered += int(answer(descriptors, rows, buffer, reply_bytes))
+                elif shared.window == Window.CLOSED:
+                    for descriptor in descriptors:
+                        send(descriptor, buffer, reply_bytes)
+        finally:
+            for one in sockets:
+                one.close()
+    return answered

@@ -1,4 +1,4 @@
-"""``wire``: how many bits the format takes, on the map."""
+"""``wire``: the size of snapshots in bits, for players spread over the map."""
 
 from __future__ import annotations
 
@@ -6,50 +6,50 @@ from typing import Any, Final
 
 import numpy as np
 
-from loadtest.bench.harness.layout import MAP
+from loadtest.bench.harness.clients import IP_UDP_BYTES
 from loadtest.bench.harness.rig import Rig
-from loadtest.bench.harness.run_config import ClientFigures, RunConfig, ServerFigures
-from loadtest.bench.harness.statistics import percentiles
-from loadtest.bench.tick.tick import ratio, wire_figures
+from loadtest.bench.harness.run_config import MAP, ClientFigures, RunConfig, ServerFigures
+from loadtest.bench.harness.statistics import percentiles, ratio
+from loadtest.bench.tick.tick import wire_figures
 
-# An entity's state as a program holds it: index, position and yaw as float32, health and flags a byte each.
+# An entity's state without compression: index, position and yaw as float32, health and flags a byte each.
 UNCOMPRESSED: Final = np.dtype(
     [("entity", "u2"), ("x_m", "f4"), ("y_m", "f4"), ("yaw_radians", "f4"), ("health", "u1"), ("flags", "u1")]
 )
-IP_UDP_BYTES: Final = 28
 
 
 def run(players: int = 100, seconds: float = 10.0, *, seed: int = 1) -> dict[str, Any]:
-    """Measure one match. Raises BenchError."""
-    plan = RunConfig(players, MAP, seconds, seed, floor=False)
+    """Measure one match for ``seconds`` and return what is printed. Raises BenchError."""
+    config = RunConfig(players, MAP, seconds, seed, floor=False)
     with Rig(players) as rig:
         rig.warm_up()
-        served, crowd = rig.play(plan)
-    return describe(plan, served, crowd)
+        served, clients = rig.play(config)
+    return describe(config, served, clients)
 
 
-def describe(plan: RunConfig, served: ServerFigures, crowd: ClientFigures) -> dict[str, Any]:
-    """What is printed.
+def describe(config: RunConfig, served: ServerFigures, clients: ClientFigures) -> dict[str, Any]:
+    """Return what is printed.
 
-    ``bits_per_changed_entity``: mean of all records that say that something changed, with index and age of the baseline.
-    ``reduction``: of the bytes in datagrams, sealing included on both sides, against sending UNCOMPRESSED of every player to every player
-    in every tick. ``reduction_of_state``: the same of what is sealed; ``reduction_on_line``: with IP and UDP headers.
+    ``bits_per_changed_entity``: mean of all records of a change, with index and age of the baseline.
+    ``reduction``: how many times fewer bytes the datagrams have than sending UNCOMPRESSED of every player to
+    every player in every tick, sealing included on both sides. ``reduction_of_state``: the same without
+    sealing; ``reduction_on_line``: the same with IP and UDP headers.
     """
     counters = served.counters
     snapshots = counters["snapshots"]
     state = ratio(counters["snapshot_bits"] / 8, snapshots, 2)
     datagram = ratio(counters["sent_bytes"], counters["sent"], 2)
     sealing = datagram - state
-    full = plan.players * UNCOMPRESSED.itemsize
+    full = config.players * UNCOMPRESSED.itemsize
     return {
         "bench": "wire",
-        "players": plan.players,
-        "layout": plan.layout.name,
-        "seconds": plan.seconds,
+        "players": config.players,
+        "layout": config.layout.name,
+        "seconds": config.seconds,
         **wire_figures(served),
         "mean_bytes": {"state": state, "datagram": datagram},
         "full_state_bytes": full,
-        "kbit_per_client": percentiles(crowd.kbit, 50, 100) | {"peak": crowd.kbit_peak},
+        "kbit_per_client": percentiles(clients.kbit, 50, 100) | {"peak": clients.kbit_peak},
         "reduction": ratio(full + sealing, datagram, 1),
         "reduction_of_state": ratio(full, state, 1),
         "reduction_on_line": ratio(full + sealing + IP_UDP_BYTES, datagram + IP_UDP_BYTES, 1),
@@ -59,5 +59,5 @@ def describe(plan: RunConfig, served: ServerFigures, crowd: ClientFigures) -> di
             "changed_records": ratio(counters["changed_records"], counters["records"]),
         },
         "over_budget": counters["over_budget"],
-        "staleness_ms": crowd.staleness_ms,
+        "staleness_ms": clients.staleness_ms,
     }

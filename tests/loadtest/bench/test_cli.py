@@ -1,4 +1,7 @@
-"""Every benchmark, tiny: the shape of what it prints, and that its figures agree with each other. No clock is judged."""
+"""Every benchmark, tiny: the shape of what it prints, and that its figures agree with each other.
+
+No clock is judged.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,14 @@ from typer.testing import CliRunner
 from dedicated_server.protocol.bits import take
 from dedicated_server.protocol.fields import RECORD_BITS
 from loadtest.bench import cli
-from loadtest.bench.errors import BenchError
-from loadtest.bench.harness.layout import MAP
 from loadtest.bench.harness.rig import Rig
+from loadtest.bench.harness.run_config import MAP
 from loadtest.bench.harness.shared_state import SharedState
+from loadtest.bench.harness.statistics import print_figures
 from loadtest.bench.harness.worker import CONTEXT, Worker
-from loadtest.bench.show import show
-from loadtest.bench.tick import echo_clients
+from loadtest.bench.tick import transport
 from loadtest.bench.tick.scale import write_all_to_all
+from loadtest.errors import BenchError
 from tests.optional import needs
 
 STAGES = ["drain", "open", "apply", "simulate", "interest", "encode", "seal", "send"]
@@ -112,8 +115,8 @@ def test_transport_shows_both_transports_beside_the_floor() -> None:
     assert found["floor_us"]["ratio"] == 1.0
 
 
-def test_siege_shows_the_tick_under_fire_beside_the_quiet_one_and_loses_nobody() -> None:
-    found = printed("siege", "--players", "12", "--bad", "6000", "--seconds", "2")
+def test_hostile_shows_the_tick_under_hostile_traffic_beside_the_quiet_one_and_loses_nobody() -> None:
+    found = printed("hostile", "--players", "12", "--bad", "6000", "--seconds", "2")
 
     in_order(found["quiet_us"], "p50", "p99", "max")
     in_order(found["hostile_us"], "p50", "p99", "max")
@@ -128,8 +131,8 @@ def test_siege_shows_the_tick_under_fire_beside_the_quiet_one_and_loses_nobody()
     assert found["rewinds_clamped"] > 0
 
 
-def test_lines_shows_others_where_they_were_and_every_hit_once() -> None:
-    found = printed("lines", "--players", "12", "--seconds", "3")
+def test_lossy_shows_others_where_they_were_and_every_hit_once() -> None:
+    found = printed("lossy", "--players", "12", "--seconds", "3")
 
     assert found["connected"] == 12
     assert found["time_outs"] == found["reconnects"] == found["reliable_overflow"] == 0
@@ -154,11 +157,11 @@ def test_tick_with_events_shows_both_ticks_and_a_broker_that_took_every_event() 
 
 
 @needs("tshark")
-def test_tap_reads_nothing_of_a_match_and_everything_of_what_is_not_sealed() -> None:
-    found = printed("tap", "--players", "4", "--seconds", "1")
+def test_capture_reads_nothing_of_a_match_and_everything_of_what_is_not_sealed() -> None:
+    found = printed("capture", "--players", "4", "--seconds", "1")
 
     assert found["readable"] == 0
-    assert found["readable_in_the_clear"] == found["secrets"] > 4 * 5
+    assert found["readable_in_plaintext"] == found["secrets"] > 4 * 5
     assert found["to_server"]["datagrams"] > 100
     assert found["to_client"]["datagrams"] > 100
 
@@ -166,7 +169,7 @@ def test_tap_reads_nothing_of_a_match_and_everything_of_what_is_not_sealed() -> 
 def test_without_json_people_get_tables() -> None:
     console = Console(file=io.StringIO(), width=80)
 
-    show(
+    print_figures(
         {
             "bench": "scale",
             "points": [{"players": 100, "tick_us": {"p50": 7.5}}, {"players": 1_600}],
@@ -187,7 +190,7 @@ def test_sizes_that_make_no_sense_are_bad_usage(sizes: str) -> None:
 
 def test_a_benchmark_that_cannot_go_on_is_one_line_and_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_rig: Rig) -> None:
-        raise BenchError("the server has ended without a word")
+        raise BenchError("the server has ended without an answer")
 
     monkeypatch.setattr(Rig, "warm_up", fail)
 
@@ -195,7 +198,7 @@ def test_a_benchmark_that_cannot_go_on_is_one_line_and_an_error(monkeypatch: pyt
 
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert "ended without a word" in result.stderr
+    assert "ended without an answer" in result.stderr
 
 
 @pytest.fixture
@@ -219,12 +222,12 @@ def test_a_worker_that_fails_is_heard_by_whoever_waits_for_another(workers: tupl
 
 def test_a_worker_that_has_ended_is_noticed(workers: tuple[Worker, Worker]) -> None:
     first, second = workers
-    second.run(echo_clients.prepare)
+    second.run(transport.prepare_echo)
     second.receive(bool, 120.0)
     second.stop()
 
-    with pytest.raises(BenchError, match="ended without a word"):
-        second.run(echo_clients.prepare)
+    with pytest.raises(BenchError, match="ended without an answer"):
+        second.run(transport.prepare_echo)
     with pytest.raises(BenchError, match="has not answered"):
         first.receive(int, 0.0)
 

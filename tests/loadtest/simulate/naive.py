@@ -13,7 +13,8 @@ import numpy as np
 from loadtest.bots.rng import next_exponential
 from loadtest.simulate.simulator import Setup
 from loadtest.simulate.warm_pool import draw_duration
-from matchmaker.matching.kernel import Tickets, match_tickets
+from matchmaker.matching.arrays import make_tickets
+from matchmaker.matching.kernel import match_tickets
 from matchmaker.rules.rules import Rules
 
 STARTUPS, LENGTHS, DEATHS, RESTS = range(4)
@@ -131,7 +132,7 @@ class Naive:
 
     def form(self, now: float) -> list[tuple[int, list[int]]]:
         tickets, rows = self.setup.tickets, np.array(self.waiting)
-        tickets = Tickets(
+        queued = make_tickets(
             tickets.rtt_ms[tickets.location[rows]] + tickets.access_ms[rows][:, None],
             tickets.skill[rows],
             np.array([self.arrives[row] for row in rows]),
@@ -139,7 +140,7 @@ class Naive:
             rows.astype(np.int64),
             size=tickets.size[rows],
         )
-        formed = match_tickets(self.rules, now, tickets)
+        formed = match_tickets(self.rules, now, queued)
         groups = [
             (int(region), [int(row) for row in rows[formed.match_of == number]])
             for number, region in enumerate(formed.region_of)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from loadtest.bench.ratings import falls
+from loadtest.bench.simulation_checks import error_falls
 from loadtest.simulate.convergence import converge, measure
 from rewards.progression.ratings import Rating
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(120)  # the first run on a machine compiles the
 def test_what_ratings_tell_of_skill_comes_nearer_to_it_with_each_doubling_of_the_matches() -> None:
     points = list(converge(players=200, match_players=20, rounds=32, seed=3, luck=12.0))
     assert 24 < points[-1].matches <= 32  # who finds no full match in one round plays in another
-    assert falls(points)
+    assert error_falls(points)
     assert points[-1].error < 0.6 * points[0].error
     assert points[-1].rank_correlation > 0.8
     assert points[-1].sigma < points[0].sigma
@@ -24,7 +24,7 @@ def test_what_ratings_tell_of_skill_comes_nearer_to_it_with_each_doubling_of_the
 def test_ratings_tell_nothing_where_matches_are_luck_alone() -> None:
     points = list(converge(players=200, match_players=20, rounds=32, seed=3, luck=math.inf))
     assert points[-1].error > 0.9 * points[0].error
-    assert not falls(points)
+    assert not error_falls(points)
 
 
 def test_the_error_is_what_a_line_through_the_ratings_leaves() -> None:

@@ -21,7 +21,7 @@ from matchmaker.rules.rules import BATTLE_ROYALE, load_rules
 from tests.loadtest.simulate.naive import Naive
 
 
-def night(seed: int, buffer: int, *, scarce_s: float, patience_s: float) -> Setup:
+def night(seed: int, buffer: int, *, retry_s: float, patience_s: float) -> Setup:
     """The shipped night: three regions, parties, sessions of two matches; with a fixed buffer, slow starts
     and dying servers.
     """
@@ -33,22 +33,27 @@ def night(seed: int, buffer: int, *, scarce_s: float, patience_s: float) -> Setu
         tickets=tickets,
         policy=FixedBuffer(buffer),
         parameters=setup.parameters._replace(
-            scarce_s=scarce_s, crash_per_s=0.005, startup_spread=0.5, most=4, last_s=1e9, at_once=2
+            retry_s=retry_s,
+            crash_per_s=0.005,
+            startup_spread=0.5,
+            max_servers=4,
+            give_up_at_s=1e9,
+            max_starting=2,
         ),
         ready=np.full(3, buffer),
         startup_s=np.full(3, 20.0),
     )
 
 
-@pytest.mark.parametrize(("scarce_s", "patience_s"), [(0.0, 40.0), (0.5, 2_000.0)])
+@pytest.mark.parametrize(("retry_s", "patience_s"), [(0.0, 40.0), (0.5, 2_000.0)])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_the_compiled_clock_does_what_a_plain_one_does(seed: int, scarce_s: float, patience_s: float) -> None:
+def test_the_compiled_clock_does_what_a_plain_one_does(seed: int, retry_s: float, patience_s: float) -> None:
     buffer = seed - 1 or 1
-    setup = night(seed, buffer, scarce_s=scarce_s, patience_s=patience_s)
+    setup = night(seed, buffer, retry_s=retry_s, patience_s=patience_s)
     scenario = load_scenario(SHIPPED / "night.yaml")
     settings = planning.settings_of_mode(Settings.model_construct(), scenario.main_mode)
     naive = Naive(
-        night(seed, buffer, scarce_s=scarce_s, patience_s=patience_s),
+        night(seed, buffer, retry_s=retry_s, patience_s=patience_s),
         load_rules(settings)[BATTLE_ROYALE],
         buffer,
     )

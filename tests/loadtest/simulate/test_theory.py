@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import pytest
 
+from dedicated_server.fleet.autoscaling.erlang import erlang_b, erlang_c
 from loadtest.simulate import theory
 
 
 def test_the_formulas_give_the_published_values() -> None:
-    assert theory.erlang_c(4, 2.8) == pytest.approx(0.4287, abs=5e-5)
-    assert theory.erlang_c(20, 18.0) == pytest.approx(0.5508, abs=5e-5)
-    assert theory.erlang_b(1, 1.0) == pytest.approx(0.5)
+    assert erlang_c(4, 2.8) == pytest.approx(0.4287, abs=5e-5)
+    assert erlang_c(20, 18.0) == pytest.approx(0.5508, abs=5e-5)
+    assert erlang_b(1, 1.0) == pytest.approx(0.5)
 
 
 def test_the_simulator_agrees_with_queueing_theory() -> None:
@@ -18,8 +19,7 @@ def test_the_simulator_agrees_with_queueing_theory() -> None:
 
 
 def test_a_server_too_many_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = theory.erlang_b
-    monkeypatch.setattr(theory, "erlang_b", lambda servers, load: exact(servers + 1, load))
+    monkeypatch.setattr(theory, "erlang_b", lambda servers, load: erlang_b(servers + 1, load))
     assert not theory.blocking(4, 3.0, range(1, 21), 4_000).holds
 
 

@@ -67,8 +67,6 @@ def test_a_target_that_is_refused_does_not_keep_the_others_from_theirs(
 
 
 def test_the_kernel_reports_nothing_received_from_a_descriptor_that_is_none() -> None:
-    from loadtest.bench.harness.floor import HEADER
-
-    nothing = np.zeros(1, HEADER)
+    nothing = np.zeros((1, 8), np.uint64)
 
     assert receive_and_send(-1, nothing, nothing, 0, np.zeros(4, np.int64)) == (0, 0)

@@ -1,4 +1,6 @@
-"""Clients behind lines: what is measured of them, against a plain reckoning, and what they were told of their hits."""
+"""Clients behind lines: what is measured of them, against a plain reckoning, and what they were told of their
+hits.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ PLAYERS = 3
 PLACES = st.tuples(st.floats(-900, 900), st.floats(-900, 900))
 
 
-def crowd_of(line: LinkConfig, descriptors: list[int] | None = None) -> LossyClients:
+def clients_of(line: LinkConfig, descriptors: list[int] | None = None) -> LossyClients:
     sessions = ClientSessions(PLAYERS, PLAYERS)
     sessions.sessions["own_entity"] = np.arange(PLAYERS)
     return lossy_clients._new_clients(
@@ -60,35 +62,37 @@ def test_the_error_is_the_distance_to_where_the_others_were_between_the_two_tick
     tick: int,
     share: float,
 ) -> None:
-    crowd = crowd_of(LinkConfig())
+    clients = clients_of(LinkConfig())
     expected = []
     for entity, ((x_m, y_m), (before, after)) in enumerate(zip(shown, true, strict=True)):
         record = pack_entity(x_m, y_m, 0.0, 100, FLAG_ALIVE if alive[entity] else 0)
-        crowd.view.shown[0, entity] = record
-        crowd.state.seen_tick[0, entity] = seen[entity]
-        crowd.position_history[tick % POSITION_TICKS, :, entity] = before
-        crowd.position_history[(tick + 1) % POSITION_TICKS, :, entity] = after
+        clients.view.shown[0, entity] = record
+        clients.state.seen_tick[0, entity] = seen[entity]
+        clients.position_history[tick % POSITION_TICKS, :, entity] = before
+        clients.position_history[(tick + 1) % POSITION_TICKS, :, entity] = after
         if entity != 0 and alive[entity] and seen[entity]:
             at = [one + share * (other - one) for one, other in zip(before, after, strict=True)]
             expected.append(math.dist((round(x_m * 64) / 64, round(y_m * 64) / 64), at))
-    crowd.position_history_tick[tick % POSITION_TICKS] = tick
-    crowd.position_history_tick[(tick + 1) % POSITION_TICKS] = tick + 1
-    crowd.view.clocks[0]["view_tick"] = tick + share
+    clients.position_history_tick[tick % POSITION_TICKS] = tick
+    clients.position_history_tick[(tick + 1) % POSITION_TICKS] = tick + 1
+    clients.view.clocks[0]["view_tick"] = tick + share
 
-    measure_shown_error(crowd, 0)
+    measure_shown_error(clients, 0)
 
-    found = np.repeat(np.arange(len(crowd.errors)), crowd.errors) * ERROR_BIN_M
+    found = np.repeat(np.arange(len(clients.errors)), clients.errors) * ERROR_BIN_M
     assert found == pytest.approx(sorted(min(error, 20.0 - ERROR_BIN_M) for error in expected), abs=0.02)
-    assert crowd.behind.tolist() == [pytest.approx(1.0 - share), 1.0]
+    assert clients.behind.tolist() == [pytest.approx(1.0 - share), 1.0]
 
 
 @pytest.mark.parametrize("known", [(0, 5), (5, 0), (69, 70)])
-def test_a_tick_that_is_not_on_the_board_is_not_judged(known: tuple[int, int]) -> None:
-    crowd = crowd_of(LinkConfig())
-    crowd.position_history_tick[5 % POSITION_TICKS], crowd.position_history_tick[6 % POSITION_TICKS] = known
-    crowd.view.clocks[0]["view_tick"] = 5.5
-    measure_shown_error(crowd, 0)
-    assert crowd.errors.sum() == 0
+def test_a_tick_that_is_not_kept_is_not_judged(known: tuple[int, int]) -> None:
+    clients = clients_of(LinkConfig())
+    clients.position_history_tick[5 % POSITION_TICKS], clients.position_history_tick[6 % POSITION_TICKS] = (
+        known
+    )
+    clients.view.clocks[0]["view_tick"] = 5.5
+    measure_shown_error(clients, 0)
+    assert clients.errors.sum() == 0
 
 
 def test_what_players_say_reaches_the_server_after_its_line_and_not_before() -> None:
@@ -96,34 +100,36 @@ def test_what_players_say_reaches_the_server_after_its_line_and_not_before() -> 
         ears.bind(("127.0.0.1", 0))
         ears.setblocking(False)
         with open_socket(*ears.getsockname()) as mouth:
-            crowd = crowd_of(LinkConfig(rtt_ms=100.0, jitter_ms=0.0, loss=0.0), [mouth.fileno()] * PLAYERS)
-            crowd.state.sessions["state"] = 1  # they want to come in, and say so
-            crowd.state.sessions["started_at_s"] = -1.0
+            clients = clients_of(
+                LinkConfig(rtt_ms=100.0, jitter_ms=0.0, loss=0.0), [mouth.fileno()] * PLAYERS
+            )
+            clients.state.sessions["state"] = 1  # they want to come in, and say so
+            clients.state.sessions["started_at_s"] = -1.0
             for number in range(lossy_clients.STEPS_PER_FRAME):
-                step(crowd, number, 10.0, 50.0, True)
-            deliver(crowd, 10.049)
+                step(clients, number, 10.0, 50.0, True)
+            deliver(clients, 10.049)
             with pytest.raises(BlockingIOError):
                 ears.recv(2_000)
-            deliver(crowd, 10.051)
-            assert crowd.up.counts[DELIVERED] == crowd.up.counts[SENT] == PLAYERS
+            deliver(clients, 10.051)
+            assert clients.up.counts[DELIVERED] == clients.up.counts[SENT] == PLAYERS
             assert [len(ears.recv(2_000)) for _ in range(PLAYERS)] == [176] * PLAYERS
 
             ears.sendto(b"nothing that a client would take in", mouth.getsockname())
-            read(crowd, np.array([0], np.int32), 11.0)
-            assert crowd.down.counts[SENT] == 1
-            deliver(crowd, 11.1)
-            assert crowd.state.drops.sum() == 1
+            read(clients, np.array([0], np.int32), 11.0)
+            assert clients.down.counts[SENT] == 1
+            deliver(clients, 11.1)
+            assert clients.state.drops.sum() == 1
 
 
 def test_a_line_loses_and_delays_what_it_says() -> None:
     line = LinkConfig(rtt_ms=100.0, jitter_ms=20.0, loss=0.05, burst=4.0)
-    crowd = crowd_of(line)
+    clients = clients_of(line)
     out = np.zeros(100, np.uint8)
     for number in range(30_000):
-        link_push(crowd.up, number % PLAYERS, out, 100, number * 0.005)
-        while link_pop(crowd.up, number * 0.005) >= 0:
+        link_push(clients.up, number % PLAYERS, out, 100, number * 0.005)
+        while link_pop(clients.up, number * 0.005) >= 0:
             pass
-    assert crowd.up.counts[LOST] / crowd.up.counts[SENT] == pytest.approx(0.05, abs=0.01)
+    assert clients.up.counts[LOST] / clients.up.counts[SENT] == pytest.approx(0.05, abs=0.01)
     link = line.link_fields()
     assert 2.0 * (link["delay_s"] + link["jitter_s"]) == pytest.approx(0.1)
     assert (2.0 * link["jitter_s"] ** 2) ** 0.5 == pytest.approx(0.02)
@@ -132,7 +138,12 @@ def test_a_line_loses_and_delays_what_it_says() -> None:
 def test_what_was_heard_is_held_against_what_was_told() -> None:
     told = [[(1, 5, 5), (2, 6, 6), (9, 7, 7)], [(3, 1, 1)]]
 
-    assert compare(told, [[(5, 5), (6, 6)], [(1, 1)]], 5) == {"told": 4, "heard": 3, "missing": 0, "wrong": 0}
+    assert compare(told, [[(5, 5), (6, 6)], [(1, 1)]], 5) == {
+        "sent": 4,
+        "received": 3,
+        "missing": 0,
+        "wrong": 0,
+    }
     assert compare(told, [[(5, 5)], []], 5)["missing"] == 2
     assert compare(told, [[(5, 5), (5, 5), (6, 6)], [(1, 1)]], 5)["wrong"] == 2  # heard twice
     assert compare(told, [[(6, 6), (5, 5)], [(1, 1)]], 5)["wrong"] == 2  # in another order

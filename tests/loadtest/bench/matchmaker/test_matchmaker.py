@@ -1,4 +1,7 @@
-"""The matchmaker's benchmarks, tiny: their shape, and that their figures agree with each other. No clock is judged."""
+"""The matchmaker's benchmarks, tiny: their shape, and that their figures agree with each other.
+
+No clock is judged.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,7 @@ from typer.testing import CliRunner
 from loadtest.bench import cli
 from loadtest.bench.matchmaker.baseline_matchers import first_come_first_served, nearest_in_skill
 from loadtest.bench.matchmaker.matching import BETA, NOW, make_pool, win_probability
-from matchmaker.matching.arrays import Arrays, MatchArrays
-from matchmaker.matching.kernel import UNMATCHED
-from matchmaker.matching.limits import limits_of
+from matchmaker.matching.arrays import UNMATCHED, FormedMatches, limits_of, make_tickets
 from matchmaker.rules.rules import TEAMS_OF_FIVE, rules_of, shipped_rule_set
 
 pytestmark = pytest.mark.timeout(300)  # where no kernel has been compiled yet, they all are
@@ -33,7 +34,7 @@ def test_matching_shows_what_quality_costs_and_gains() -> None:
     found = printed("matching", "--tickets", "2000")
     assert found["tickets"] == 2000
     fives = found["rule_sets"][TEAMS_OF_FIVE]
-    simple = fives["beside"]["first_come_first_served"]
+    simple = fives["baselines"]["first_come_first_served"]
     assert fives["skill_spread"]["p50"] < simple["skill_spread"]["p50"]
     assert fives["win_probability_error"]["p50"] < simple["win_probability_error"]["p50"]
     assert fives["matched"] > simple["matched"]
@@ -46,12 +47,12 @@ def test_the_matchers_beside_ours_keep_regions_platforms_parties_and_teams() -> 
     pool, _ = make_pool(600, 3)
     assert pool.size is not None
     assert pool.platform is not None
-    arrays = Arrays(
+    arrays = make_tickets(
         pool.latency_ms, pool.skill, pool.enqueued_at, pool.group, pool.player_id, pool.size, pool.platform
     )
     for matcher in (first_come_first_served, nearest_in_skill):
         none, zero = np.full(600, UNMATCHED, np.int32), np.zeros(600, np.int32)
-        seating = MatchArrays(none, none.copy(), zero, zero.copy())
+        seating = FormedMatches(none, none.copy(), zero, zero.copy())
         formed = matcher(arrays, 4, limits_of(rules, NOW), seating)
         assert formed > 0
         for match in range(formed):
@@ -74,6 +75,6 @@ def test_queue_loses_nobody_and_seats_nobody_twice() -> None:
     found = printed("queue", "--rate", "200", "--seconds", "2")
     assert found["offered_per_s"] == found["accepted_per_s"] == 200
     assert (found["lost"], found["duplicated"], found["refused"]) == (0, 0, 0)
-    assert found["books"]["queued"] == found["books"]["matched"] == 400
-    for name in ("wait_s", "create_ms", "tell_ms"):
+    assert found["counters"]["queued"] == found["counters"]["matched"] == 400
+    for name in ("wait_s", "create_ms", "notify_ms"):
         assert found[name]["p99"] >= found[name]["p50"] > 0

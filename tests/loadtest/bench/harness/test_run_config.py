@@ -11,8 +11,8 @@ from dedicated_server.modes import open_match
 from dedicated_server.replication.priority import OUTER_M, PERIOD_TICKS
 from dedicated_server.simulation.match import Match, MatchConfig, RosterPlayer
 from dedicated_server.simulation.world import ALIVE, CHANGED_TICK, HEALTH_POINTS, X_M, Y_M
-from loadtest.bench.harness import layout
-from loadtest.bench.harness.layout import (
+from loadtest.bench.harness import run_config
+from loadtest.bench.harness.run_config import (
     CLUSTER,
     LAYOUTS,
     MAP,
@@ -24,12 +24,12 @@ from loadtest.bench.harness.layout import (
 
 
 def match_of(players: int, where: Layout) -> Match:
-    layout.add_mode()
+    run_config.add_mode()
     roster = [RosterPlayer(player_id=entity + 1, team=entity, entity=entity) for entity in range(players)]
     return open_match(
         MatchConfig(
             UUID(int=1),
-            layout.MODE_NAME,
+            run_config.MODE_NAME,
             seed=3,
             match_s=3_600.0,
             players=roster,
