@@ -66,7 +66,7 @@ QUESTIONS = {
         """,
     ),
     "purchases": Question(
-        "what was bought, and what it brought in",
+        "what was bought, and the revenue",
         """
         SELECT item_id, currency, count(*) AS purchases, sum(greatest(quantity, 1))::BIGINT AS pieces,
                sum(price)::BIGINT AS paid, count(DISTINCT player_id) AS players

@@ -60,7 +60,7 @@ class Consumer:
         prefix: first part of the topics' names.
         store: where effects go.
         publisher: is given every change after it is stored.
-        clock: its wall time stamps rows and tells the age of events; its monotonic time finds stalls.
+        clock: its wall time stamps rows and gives the age of events; its monotonic time finds stalls.
         notify_outbox: called when a transaction has put events into the outbox.
     """
 

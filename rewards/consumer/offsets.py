@@ -1,10 +1,10 @@
 """Where to begin in each partition: at the stored offset, if the log is still the one that it is for.
 
-A broker without its data (the embedded one keeps them in memory), or a topic made anew, counts from 0 again,
-and an offset of the old log would silently skip events of the new one. So the record before the stored offset
-is checked: if the inbox does not know it, or there is none, the partition is read from its beginning. The
-inbox keeps what is read again from counting twice. That rests on one thing: the inbox remembers ids for
-longer than the topics keep records.
+A broker without its data (the embedded one keeps them in memory), or a topic that was created again, counts
+from 0 again, and an offset of the old log would silently skip events of the new one. So the record before the
+stored offset is checked: if the inbox does not know it, or there is none, the partition is read from its
+beginning. The inbox keeps what is read again from counting twice. That rests on one thing: the inbox
+remembers ids for longer than the topics keep records.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Events on disk while the broker is away: one file a batch, whole or absent, readable after any crash.
+"""Events on disk while the broker is unavailable: a file for each batch, whole or absent after any crash.
 
 Layout of a file, integers little-endian:
 

@@ -61,7 +61,7 @@ def rate(results: Iterable[Envelope], ratings: Mapping[RatingKey, Rating]) -> di
             sides.setdefault(entry.team, []).append(entry.player_id)
             places[entry.team] = min(entry.placement, places.get(entry.team, entry.placement))
         if len(sides) < 2:
-            continue  # nobody played against anybody
+            continue  # only one side: nothing to rate
         before = {
             player_id: moved.get((player_id, mode)) or ratings.get((player_id, mode), PRIOR)
             for side in sides.values()

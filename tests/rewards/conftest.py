@@ -1,4 +1,4 @@
-"""What the tests of events and rewards share: a broker to kill, a store that can be cut off, events, and a running consumer."""
+"""What the tests of rewards share: brokers, a producer, a store that can be cut off, short group sessions."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ from tests.rewards.running import Gate
 
 @pytest.fixture(autouse=True)
 def short_sessions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Group sessions of 1.5 s on the embedded broker, which waits for half a session when a group begins and for a whole
-    one before it lets a second member in. Apache Kafka does not wait, and takes none below 6 s."""
+    """Make group sessions 1.5 s long on the embedded broker.
+
+    It waits for half a session when a group begins, and for one or two before it lets a second member in. Apache
+    Kafka does not wait, and takes no session below 6 s.
+    """
     parameters = getattr(request.node, "callspec", None)
     if "apache_settings" in request.fixturenames or (
         parameters and parameters.params.get("either_broker") == "apache"

@@ -1,4 +1,4 @@
-"""What the tests of rewards run: a consumer in this process, a store that can be cut off, and records to send."""
+"""What the tests of rewards run: a consumer in this process, a relay before the store, records to send."""
 
 from __future__ import annotations
 

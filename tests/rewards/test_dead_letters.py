@@ -28,7 +28,10 @@ def a_letter(settings: Settings, offset: int, value: bytes, reason: str = "was b
 
 @pytest.fixture
 async def some_letters(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Three letters, one of them on the topic twice: two that are good by now, one that is not. Returns their origins."""
+    """Three letters, one of them on the topic twice: two that are good by now, one that is not.
+
+    Returns their origins.
+    """
     monkeypatch.setattr(cli, "_settings", lambda: settings)
     await ensure_topics(settings.kafka_bootstrap, settings.topic_prefix)
     good = [a_grant(1, 10).SerializeToString(), a_grant(1, 20).SerializeToString()]
@@ -44,7 +47,7 @@ async def some_letters(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> l
     return [f"{PLAYER.name(settings.topic_prefix)}/3/{offset}" for offset in (7, 8, 9)]
 
 
-def test_list_tells_each_letter_once_with_its_reason(some_letters: list[str]) -> None:
+def test_list_shows_each_letter_once_with_its_reason(some_letters: list[str]) -> None:
     found = RUN.invoke(cli.app, ["dead-letters", "list", "--json"])
     rows = [json.loads(line) for line in found.stdout.splitlines()]
     assert [row["origin"] for row in rows] == some_letters
@@ -67,7 +70,7 @@ async def test_a_topic_without_letters_has_no_newest(settings: Settings) -> None
     assert await dead_letters.read_newest(settings.kafka_bootstrap, settings.topic_prefix, 5) == []
 
 
-def test_show_tells_the_record_and_what_can_be_read_of_it(some_letters: list[str]) -> None:
+def test_show_prints_the_record_and_what_can_be_read_of_it(some_letters: list[str]) -> None:
     first = json.loads(RUN.invoke(cli.app, ["dead-letters", "show", some_letters[0]]).stdout)
     assert "xp_granted" in first["readable"]
     second = json.loads(RUN.invoke(cli.app, ["dead-letters", "show", some_letters[1]]).stdout)
@@ -87,7 +90,7 @@ async def test_a_letter_that_is_good_by_now_counts_once_however_often_it_is_sent
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--all"], "2 resent; 1 still bad skipped"),
         (["--all", "--force"], "3 resent\n"),
@@ -96,12 +99,12 @@ async def test_a_letter_that_is_good_by_now_counts_once_however_often_it_is_sent
     ],
 )
 def test_resend_says_what_it_sent_and_skips_what_is_still_bad(
-    some_letters: list[str], arguments: list[str | int], said: str
+    some_letters: list[str], arguments: list[str | int], message: str
 ) -> None:
     words = [some_letters[each] if isinstance(each, int) else each for each in arguments]
     found = RUN.invoke(cli.app, ["dead-letters", "resend", *words])
     assert found.exit_code == 0, found.stderr
-    assert said in found.stdout
+    assert message in found.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""What other services may import of rewards. A change here is a change of the published contract: say so in CHANGELOG.md."""
+"""What other services may import of rewards.
+
+A change here is a change of the published contract: say so in CHANGELOG.md.
+"""
 
 from __future__ import annotations
 

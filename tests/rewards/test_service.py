@@ -93,7 +93,7 @@ async def read_counters(settings: Settings) -> RewardsCounters | None:
     return None
 
 
-async def test_the_service_tells_its_health_metrics_and_counters_and_stops_on_request(
+async def test_the_service_shows_its_health_metrics_and_counters_and_stops_on_request(
     service_settings: Settings,
 ) -> None:
     settings = service_settings

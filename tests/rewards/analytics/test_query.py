@@ -50,15 +50,15 @@ def test_kills_by_weapon_and_distance_add_up_to_all_kills(folder: Path, known: E
     assert sum(row[3] for row in rows) == pytest.approx(100, abs=1)
 
 
-def test_waits_by_region_are_those_that_servers_were_told(folder: Path, known: EventFixture) -> None:
-    ((region, players, told, p50, p90, p99, most),) = query.run(folder, QUESTIONS["waits"].sql).rows
+def test_waits_by_region_are_those_in_the_events(folder: Path, known: EventFixture) -> None:
+    ((region, players, known_waits, p50, p90, p99, most),) = query.run(folder, QUESTIONS["waits"].sql).rows
     waits = [
         entry.waited_s
         for e in known.events
         if e.WhichOneof("event") == "match_started"
         for entry in e.match_started.players
     ]
-    assert (region, players, told) == ("west-europe", len(waits), len(waits))
+    assert (region, players, known_waits) == ("west-europe", len(waits), len(waits))
     assert [p50, p90, p99] == pytest.approx(np.quantile(waits, [0.5, 0.9, 0.99]), abs=0.01)
     assert most == pytest.approx(max(waits), abs=0.01)
 
@@ -73,7 +73,7 @@ def test_retention_counts_who_played_again_after_a_match_of_that_quality(
     assert {row[0] for row in rows} <= {"0.00 to 0.25", "0.25 to 0.50", "0.50 to 0.75", "0.75 to 1.00"}
 
 
-def test_damage_by_weapon_adds_up_to_what_matches_told(folder: Path, known: EventFixture) -> None:
+def test_damage_by_weapon_adds_up_to_what_matches_sent(folder: Path, known: EventFixture) -> None:
     summaries = [e.damage_summary for e in known.events if e.WhichOneof("event") == "damage_summary"]
     ((weapon, players, dealt, shots, hits, percent, each),) = query.run(folder, QUESTIONS["damage"].sql).rows
     total = sum(summary.dealt for summary in summaries)
@@ -87,12 +87,17 @@ def test_damage_by_weapon_adds_up_to_what_matches_told(folder: Path, known: Even
     assert each == pytest.approx(total / len(summaries), abs=0.05)
 
 
-def test_purchases_loadouts_and_servers_are_told_apart_and_added_up(tmp_path: Path) -> None:
+def test_purchases_loadouts_and_servers_are_kept_apart_and_added_up(tmp_path: Path) -> None:
     meta, server = Source("meta", "east-us", ids=IDS), Source("server-1", "east-us", ids=IDS)
     bought = [(1, "crate", 3, 150), (2, "crate", 1, 50), (1, "cape", 1, 70)]
     events = [
         purchase(
-            meta, now_s=NOW_S, player_id=player, purchase_id=f"{player}-{item}", item_id=item, currency="coins",
+            meta,
+            now_s=NOW_S,
+            player_id=player,
+            purchase_id=f"{player}-{item}",
+            item_id=item,
+            currency="coins",
             price=price, quantity=quantity,
         )
         for player, item, quantity, price in bought

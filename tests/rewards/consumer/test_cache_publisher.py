@@ -16,7 +16,7 @@ from rewards.consumer.store import PlayerProgress
 
 
 class FailingSink:
-    """A cache that is away for the first calls."""
+    """A cache that fails the first calls."""
 
     def __init__(self, failures: Sequence[Exception]) -> None:
         self.failures = list(failures)

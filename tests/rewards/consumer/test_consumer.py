@@ -199,8 +199,8 @@ async def test_the_lag_is_what_waits_and_ends_at_zero(either_broker: Settings) -
 
 
 async def test_before_kafka_answers_the_lag_is_unknown(settings: Settings) -> None:
-    away = settings.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"})
-    async with running(away) as rewards:
+    unreachable = settings.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"})
+    async with running(unreachable) as rewards:
         assert await rewards.consumer.lag() is None
 
 

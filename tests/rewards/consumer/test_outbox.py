@@ -1,4 +1,4 @@
-"""The outbox: what was stored to be announced is sent if and only if it was committed, and counts once, whatever is killed in between."""
+"""The outbox: an event is sent if and only if its transaction was committed, and counts once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.rewards.running import LETTERS, batch, query, running
 from tests.waiting import until
 
 
-async def told(settings: Settings, count: int) -> list[Envelope]:
+async def sent_level_ups(settings: Settings, count: int) -> list[Envelope]:
     """The first ``count`` events on the topic of rewards' own."""
     kafka = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, auto_offset_reset="earliest")
     await kafka.start()
@@ -54,7 +54,7 @@ async def told(settings: Settings, count: int) -> list[Envelope]:
         await kafka.stop()
 
 
-async def test_a_level_reached_is_told_after_it_is_stored(settings: Settings) -> None:
+async def test_a_level_up_is_sent_after_it_is_stored(settings: Settings) -> None:
     await ensure_topics(settings.kafka_bootstrap, settings.topic_prefix)
     store = Store(settings.store_url, "rewards", rules.load(), LETTERS, announce_level_ups=True)
     applied = await store.apply(batch([a_grant(1, 1_100), a_grant(2, 499), a_grant(3, 500)]), NOW_S)
@@ -62,8 +62,8 @@ async def test_a_level_reached_is_told_after_it_is_stored(settings: Settings) ->
     assert (await store.apply(batch([a_grant(2, 1)], first_offset=3), NOW_S)).level_ups == 1
 
     outbox = OutboxRelay(store.connections, settings.kafka_bootstrap, settings.topic_prefix, SystemClock())
-    telling = asyncio.create_task(outbox.run())
-    found = await told(settings, 3)
+    relaying = asyncio.create_task(outbox.run())
+    found = await sent_level_ups(settings, 3)
 
     levels = {
         e.level_up.player_id: (e.level_up.from_level, e.level_up.to_level, e.level_up.xp) for e in found
@@ -74,8 +74,8 @@ async def test_a_level_reached_is_told_after_it_is_stored(settings: Settings) ->
         return not await query(settings.store_url, "SELECT 1 FROM event_outbox")
 
     await until(empty, "an empty outbox")
-    telling.cancel()
-    await asyncio.gather(telling, return_exceptions=True)
+    relaying.cancel()
+    await asyncio.gather(relaying, return_exceptions=True)
     await store.close()
 
 
@@ -148,18 +148,18 @@ async def waiting(settings: Settings) -> list[Envelope]:
     return found
 
 
-async def test_a_purchase_waits_to_be_told_as_it_was_made(settings: Settings, shop: Shop) -> None:
+async def test_a_purchase_waits_in_the_outbox_as_it_was_made(settings: Settings, shop: Shop) -> None:
     bought = await shop.purchase(7, "a-key", "crate", 2, None, NOW_S)
-    (told,) = await waiting(settings)
-    assert (told.region, told.producer, told.occurred_at) == ("east-us", "meta", NOW_S)
-    event = told.purchase
+    (sent,) = await waiting(settings)
+    assert (sent.region, sent.producer, sent.occurred_at) == ("east-us", "meta", NOW_S)
+    event = sent.purchase
     assert (event.player_id, event.item_id, event.currency) == (7, "crate", "coins")
     assert (event.price, event.quantity, event.purchase_id) == (100, 2, bought["purchase_id"])
     (again,) = await waiting(settings)
-    assert again.event_id == told.event_id
+    assert again.event_id == sent.event_id
 
 
-async def test_what_was_not_bought_or_bought_before_is_not_told(settings: Settings, shop: Shop) -> None:
+async def test_a_refused_or_repeated_purchase_is_not_in_the_outbox(settings: Settings, shop: Shop) -> None:
     await shop.purchase(7, "a-key", "crate", 2, None, NOW_S)
     await shop.purchase(7, "a-key", "crate", 2, None, NOW_S)  # the same one: asked again
     with pytest.raises(InsufficientFundsError):
@@ -167,7 +167,7 @@ async def test_what_was_not_bought_or_bought_before_is_not_told(settings: Settin
     assert len(await waiting(settings)) == 1
 
 
-async def test_a_purchase_whose_transaction_is_rolled_back_is_not_told(
+async def test_a_purchase_whose_transaction_is_rolled_back_is_not_in_the_outbox(
     settings: Settings, shop: Shop
 ) -> None:
     # The last statement of the transaction, the answer's, fails.
@@ -178,7 +178,7 @@ async def test_a_purchase_whose_transaction_is_rolled_back_is_not_told(
     assert await query(settings.store_url, "SELECT 1 FROM purchases") == []
 
 
-async def test_a_loadout_is_told_once_and_only_when_it_was_stored(settings: Settings) -> None:
+async def test_a_loadout_is_sent_once_and_only_when_it_was_stored(settings: Settings) -> None:
     connection = await asyncpg.connect(settings.store_url)
     try:
         await apply(
@@ -194,8 +194,8 @@ async def test_a_loadout_is_told_once_and_only_when_it_was_stored(settings: Sett
     finally:
         await connection.close()
     found = await waiting(settings)
-    told = {(e.loadout_changed.player_id, e.loadout_changed.version, e.loadout_changed.skin) for e in found}
-    assert told == {(1, 2, "new"), (2, 1, "a"), (2, 2, "b")}
+    sent = {(e.loadout_changed.player_id, e.loadout_changed.version, e.loadout_changed.skin) for e in found}
+    assert sent == {(1, 2, "new"), (2, 1, "a"), (2, 2, "b")}
     assert len({e.event_id for e in found}) == len(found) == 3
     assert await query(settings.store_url, "SELECT count(*) FROM loadout_outbox") == [(2,)]
 
@@ -224,7 +224,7 @@ async def test_a_relay_killed_between_sending_and_noting_it_doubles_nothing(
     assert len(await waiting(settings)) == 120, "nothing was taken out that was not noted"
 
     connections = ConnectionPool(settings.store_url)
-    telling = asyncio.create_task(
+    relaying = asyncio.create_task(
         OutboxRelay(connections, settings.kafka_bootstrap, settings.topic_prefix, SystemClock()).run()
     )
     async with running(settings) as rewards:
@@ -235,8 +235,8 @@ async def test_a_relay_killed_between_sending_and_noting_it_doubles_nothing(
             return not await waiting(settings)
 
         await until(empty, "an empty outbox")
-    telling.cancel()
-    await asyncio.gather(telling, return_exceptions=True)
+    relaying.cancel()
+    await asyncio.gather(relaying, return_exceptions=True)
     await connections.close()
     # The purchases were sent by each of the three, the loadouts by the last.
     assert (counts.events_applied, counts.duplicates, counts.dead_letters) == (120, 40, 0)

@@ -80,7 +80,7 @@ async def test_what_was_dropped_is_read_again_from_where_the_reader_was_moved_to
     await ahead.drop()
 
 
-async def test_a_failure_while_reading_ahead_is_told_with_the_batch_that_it_was_for() -> None:
+async def test_a_failure_while_reading_ahead_is_raised_with_the_batch_that_it_was_for() -> None:
     log = Log(50)
     ahead = ReadAhead(log, 2 * SLICE_RECORDS)
     await ahead.next()
@@ -91,7 +91,7 @@ async def test_a_failure_while_reading_ahead_is_told_with_the_batch_that_it_was_
 
 
 class Member(Log):
-    """A member of a group that is dealt the one partition."""
+    """A member of a group that has the one partition."""
 
     def assignment(self) -> set[TopicPartition]:
         return {PARTITION}
@@ -101,15 +101,15 @@ class Member(Log):
 
 
 class Shelf:
-    """A store that keeps the offset alone; the first time that it is asked for progress, the partitions are dealt out anew."""
+    """A store that keeps the offset alone; a rebalance happens whenever it is asked for progress."""
 
     def __init__(self) -> None:
         self.consumer: Consumer | None = None
-        self.deals = 0
+        self.rebalances = 0
 
     async def recent_progress(self, _since_s: float) -> list[Any]:
-        if self.deals < 3:
-            self.deals += 1
+        if self.rebalances < 3:
+            self.rebalances += 1
             assert self.consumer is not None
             self.consumer._on_rebalance()
         return []
@@ -118,7 +118,7 @@ class Shelf:
         return []
 
 
-async def test_partitions_that_are_dealt_out_anew_while_we_are_placed_cost_no_record(
+async def test_a_rebalance_while_the_consumer_seeks_its_offsets_costs_no_record(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     log, shelf = Member(200), Shelf()
@@ -140,4 +140,4 @@ async def test_partitions_that_are_dealt_out_anew_while_we_are_placed_cost_no_re
     async with asyncio.timeout(20):
         await consumer._consume(cast(Any, log), ReadAhead(cast(Any, log), 2 * SLICE_RECORDS))
     assert applied == list(range(200))
-    assert shelf.deals == 3
+    assert shelf.rebalances == 3

@@ -1,4 +1,4 @@
-"""Progression made anew from the log is byte for byte what it was."""
+"""Progression rebuilt from the log is byte for byte what it was."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ async def test_an_outage_has_its_own_name_and_passes(gate: Gate, store_url: str)
     await store.close()
 
 
-async def test_a_store_without_its_tables_counts_as_away(store_url: str, store: Store) -> None:
+async def test_a_store_without_its_tables_counts_as_unavailable(store_url: str, store: Store) -> None:
     await query(store_url, "DROP TABLE progression")
 
     with pytest.raises(StoreUnavailableError, match="progression"):

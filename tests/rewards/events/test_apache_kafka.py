@@ -1,4 +1,4 @@
-"""On Apache Kafka, what only it can: an idempotent producer, and its own tools, and kcat, reading our events."""
+"""On Apache Kafka: an idempotent producer, and its own tools and kcat read our events."""
 
 from __future__ import annotations
 

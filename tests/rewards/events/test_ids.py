@@ -13,7 +13,7 @@ times = st.floats(min_value=0, max_value=4e9)
 
 
 @given(now_s=times)
-def test_an_event_id_is_a_uuid_version_7_that_tells_its_time(now_s: float) -> None:
+def test_an_event_id_is_a_uuid_version_7_that_holds_its_time(now_s: float) -> None:
     event_id = uuid.UUID(bytes=IDS.next(now_s))
 
     assert event_id.version == 7

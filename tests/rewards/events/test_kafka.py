@@ -1,4 +1,4 @@
-"""aiokafka's clients are let go of however their stop() ends, and a consumer whose client cancels itself goes on."""
+"""Closing aiokafka's clients ends however their stop() does, and a client's own cancellation ends nobody."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_the_callers_own_cancellation_is_passed_on() -> None:
         await closing
 
 
-async def test_a_cancellation_that_nobody_asked_for_is_told_from_one_that_somebody_did() -> None:
+async def test_a_cancellation_that_nobody_asked_for_differs_from_one_that_somebody_did() -> None:
     seen: list[bool] = []
 
     async def notes() -> None:

@@ -138,7 +138,7 @@ async def test_events_of_an_outage_in_the_middle_reach_the_broker_when_it_is_bac
     assert set(await read_players(own_broker.address, "test", 200)) == set(range(2, 202))
 
 
-async def test_memory_that_fills_while_the_broker_is_away_goes_to_disk(
+async def test_memory_that_fills_while_the_broker_is_unavailable_goes_to_disk(
     tmp_path: Path, source: Source
 ) -> None:
     producer = EventProducer(

@@ -24,7 +24,7 @@ def test_random_bytes_raise_nothing_but_the_named_error(data: bytes) -> None:
 
 
 @given(payloads, st.data())
-def test_damage_is_told_and_costs_nothing_before_it(events: list[bytes], data: st.DataObject) -> None:
+def test_damage_is_reported_and_costs_nothing_before_it(events: list[bytes], data: st.DataObject) -> None:
     whole = spool.encode(events)
     ends = [len(spool.encode(events[:count])) for count in range(len(events) + 1)]
     at = data.draw(st.integers(0, len(whole) - 1))

@@ -1,4 +1,4 @@
-"""Challenges and season passes: what counts towards them, what completing them gives, and which files are refused."""
+"""Challenges and seasons: what counts towards them, what completing them gives, which files are refused."""
 
 from __future__ import annotations
 

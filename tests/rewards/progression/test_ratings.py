@@ -1,4 +1,4 @@
-"""Ratings: what a result does to skills, once a match, in the order of the log; and that the matchmaker reads the new ones."""
+"""Ratings: a result moves them once, in the order of the log, and the matchmaker reads the new ones."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_match_without_an_opponent_moves_nothing() -> None:
     assert rate([result(1, [[1, 2, 3]])], {}) == {}
 
 
-async def test_a_match_is_rated_once_however_many_results_tell_of_it(store: Store, store_url: str) -> None:
+async def test_a_match_is_rated_once_however_many_results_it_has(store: Store, store_url: str) -> None:
     await store.apply(batch([result(1, [[1], [2]]), result(1, [[2], [1]])]), NOW_S)
     once = await stored(store_url)
     await store.apply(batch([result(1, [[2], [1]])], first_offset=2), NOW_S)
