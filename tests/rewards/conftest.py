@@ -22,7 +22,8 @@ from tests.rewards.running import Gate
 def short_sessions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make group sessions 1.5 s long on the embedded broker.
 
-    It waits for half a session when a group begins, and for one or two before it lets a second member in. Apache
+    It waits for half a session when a group begins, and for one or two before it admits a second
+    member. Apache
     Kafka does not wait, and takes no session below 6 s.
     """
     parameters = getattr(request.node, "callspec", None)
