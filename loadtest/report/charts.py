@@ -104,7 +104,7 @@ def waits(outcome: RunOutcome) -> go.Figure:
 
 def bandwidth(outcome: RunOutcome) -> go.Figure:
     """What each client received and sent, UDP payload, averaged over the time in the match."""
-    figure = blank_figure("kbit/s a player", "players")
+    figure = blank_figure("kbit/s per player", "players")
     return histogram(
         figure, {"received": outcome.records.received_kbit_s, "sent": outcome.records.sent_kbit_s}, "kbit/s"
     )

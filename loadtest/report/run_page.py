@@ -25,7 +25,6 @@ from loadtest.report.html import (
     text_card,
 )
 
-TEMPLATE = Path(__file__).parent / "page.html"  # until the simulator's pages use report.html
 REPEAT_NOTE = (
     "The same file and seed give the same players, arrivals and links. "
     "Save it as a file and run launchday flood FILE."

@@ -10,7 +10,6 @@ import secrets
 import socket
 import time
 import uuid
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -22,12 +21,6 @@ from dedicated_server.protocol.fields import FLAG_ALIVE, PHASE_PLAYING, RELIABLE
 from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
 
 MAX_BATCH = 256
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until a condition holds; pytest's time-out ends a wait in vain."""
-    while not condition():  # noqa: ASYNC110 - what is waited for changes in another thread, which tells nobody
-        await asyncio.sleep(0.01)
 
 
 class TinyServer:

@@ -16,7 +16,8 @@ from loadtest.errors import SwarmError
 from loadtest.scenario.link_profiles import LinkProfile
 from loadtest.scenario.population import draw_population
 from loadtest.scenario.reader import SHIPPED, load_scenario
-from tests.loadtest.tiny_server import TinyServer, until
+from tests.loadtest.tiny_server import TinyServer
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(300)  # the first run on a machine compiles both ends of the wire
 

@@ -17,7 +17,6 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ from launchday.identity import Signer
 from launchday.settings import Settings, environment
 from tests.dedicated_server.fleet.conftest import HERE as STAND_IN
 from tests.dedicated_server.fleet.conftest import REGION, free_port_range
+from tests.waiting import until
 
 KILLS = int(os.environ.get("LAUNCHDAY_CHAOS_KILLS", "12"))
 DIRECTORS, CALLERS = 3, 2
@@ -176,7 +176,7 @@ async def test_every_allocation_ends_and_none_twice(tmp_path: Path) -> None:
         chaos.stop.set()
         await asyncio.gather(*directors)
         await end_all_matches(chaos)
-        await until(lambda: set(chaos.given) <= set(chaos.outcomes))
+        await until(lambda: set(chaos.given) <= set(chaos.outcomes), "every match ends", within_s=60)
         assert [one for one in orphans if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
     finally:
         for task in (*directors, follower):
@@ -219,9 +219,3 @@ async def end_all_matches(chaos: Chaos) -> None:
         if not playing and sum(one["state"] == "Ready" for one in servers) == IDLE:
             return
         await asyncio.sleep(0.05)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so; the test's time-out bounds it."""
-    while not condition():  # noqa: ASYNC110
-        await asyncio.sleep(0.01)

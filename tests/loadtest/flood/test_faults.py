@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from loadtest.errors import BackendError
 from loadtest.flood.faults import FaultInjector
 from loadtest.flood.timeline import Timeline
 from loadtest.scenario.faults import Fault
+from tests.waiting import until
 
 
 class Sleeper:
@@ -54,7 +54,7 @@ class FakeCutter:
         self.cuts.append((region, off))
 
 
-class FakeMachine:
+class FakeProcesses:
     """A launcher with a cache of its own."""
 
     processes: dict[str, int] = {}  # noqa: RUF012 - as the protocol has it
@@ -70,16 +70,16 @@ class FakeMachine:
         self.delays_ms.append(by_ms)
 
 
-def faults_of(
+def injector_of(
     *planned: dict[str, Any],
-    machine: FakeMachine | None = None,
+    processes: FakeProcesses | None = None,
     servers: list[dict[str, Any]] | None = None,
     cutter: FakeCutter | None = None,
 ) -> FaultInjector:
     begun_s = time.monotonic()
     return FaultInjector(
         TypeAdapter(list[Fault]).validate_python(list(planned)),
-        machine,
+        processes,
         cast(FleetAdminClient, FakeFleet(servers or [])),
         cutter or FakeCutter(),
         Timeline(),
@@ -88,9 +88,8 @@ def faults_of(
     )
 
 
-async def until_over(faults: FaultInjector) -> None:
-    while any(happening.ended_s is None for happening in faults.records):  # noqa: ASYNC110 - they tell nobody
-        await asyncio.sleep(0.01)
+async def until_ended(faults: FaultInjector) -> None:
+    await until(lambda: all(record.ended_s is not None for record in faults.records), "all faults end")
 
 
 async def test_a_server_that_plays_in_the_region_is_killed_and_named(sleepers: list[Sleeper]) -> None:
@@ -99,8 +98,10 @@ async def test_a_server_that_plays_in_the_region_is_killed_and_named(sleepers: l
         sleepers[1].listed("b", "east-us", phase="waiting"),
         sleepers[2].listed("c", "east-us"),
     ]
-    async with faults_of({"at_s": 0.0, "do": "kill_server", "region": "east-us"}, servers=servers) as faults:
-        await until_over(faults)
+    async with injector_of(
+        {"at_s": 0.0, "do": "kill_server", "region": "east-us"}, servers=servers
+    ) as faults:
+        await until_ended(faults)
     assert sleepers[2].process.wait() == -9
     assert sleepers[0].process.poll() is sleepers[1].process.poll() is None
     assert (faults.killed_count, faults.killed_servers, faults.missed) == (1, {"c"}, 0)
@@ -112,9 +113,11 @@ async def test_a_killed_cache_comes_back_on_its_port_with_its_data(tmp_path: Pat
     port, first = cache.port, cache.process
     assert first is not None
     try:
-        machine = FakeMachine(cache)
-        async with faults_of({"at_s": 0.0, "do": "stop_cache", "for_s": 0.05}, machine=machine) as faults:
-            await until_over(faults)
+        processes = FakeProcesses(cache)
+        async with injector_of(
+            {"at_s": 0.0, "do": "stop_cache", "for_s": 0.05}, processes=processes
+        ) as faults:
+            await until_ended(faults)
         assert first.returncode == -9
         assert cache.process is not first
         assert cache.port == port
@@ -124,24 +127,23 @@ async def test_a_killed_cache_comes_back_on_its_port_with_its_data(tmp_path: Pat
 
 
 async def test_what_is_still_wrong_when_the_run_ends_is_set_right() -> None:
-    machine, cutter = FakeMachine(), FakeCutter()
-    faults = faults_of(
+    processes, cutter = FakeProcesses(), FakeCutter()
+    faults = injector_of(
         {"at_s": 0.0, "do": "slow_store", "by_ms": 50.0, "for_s": 600.0},
         {"at_s": 0.0, "do": "cut_region", "region": "east-us", "for_s": 600.0},
         {"at_s": 500.0, "do": "slow_store", "by_ms": 99.0, "for_s": 1.0},
-        machine=machine,
+        processes=processes,
         cutter=cutter,
     )
     async with faults:
-        while not (machine.delays_ms and cutter.cuts):  # noqa: ASYNC110 - they tell nobody
-            await asyncio.sleep(0.01)
-    assert machine.delays_ms == [50.0, 0.0]
+        await until(lambda: processes.delays_ms and cutter.cuts, "both faults begin")
+    assert processes.delays_ms == [50.0, 0.0]
     assert cutter.cuts == [("east-us", True), ("east-us", False)]
     assert faults.missed == 1
 
 
 def test_a_fault_that_this_backend_cannot_be_given_is_said_before_the_run() -> None:
-    with pytest.raises(BackendError, match="store killed: the store is not one"):
-        faults_of({"at_s": 0.0, "do": "stop_store", "for_s": 1.0}, machine=FakeMachine())
+    with pytest.raises(BackendError, match="store killed: the store was not started by this command"):
+        injector_of({"at_s": 0.0, "do": "stop_store", "for_s": 1.0}, processes=FakeProcesses())
     with pytest.raises(BackendError, match="slow_store needs a backend"):
-        faults_of({"at_s": 0.0, "do": "slow_store", "by_ms": 1.0, "for_s": 1.0})
+        injector_of({"at_s": 0.0, "do": "slow_store", "by_ms": 1.0, "for_s": 1.0})

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 import uuid
@@ -12,6 +11,7 @@ from launchday.settings import Settings
 from loadtest.errors import BackendError
 from loadtest.flood.kill_events import KillEventCounter
 from rewards.events import PLAYER, DeathCause, Envelope, EventIds, Source, death, ensure_topics, kill
+from tests.waiting import until
 
 SOURCE = Source("gs-1", "west-europe", uuid.uuid4(), ids=EventIds(random.Random(1).getrandbits))
 
@@ -57,8 +57,7 @@ async def test_kills_on_the_topic_are_counted_once_each_and_nothing_else_is(sett
         await send(
             settings, [*kills, repeated, repeated, a_death().SerializeToString(), b"\xff not an event"]
         )
-        while events.unreadable == 0:  # noqa: ASYNC110 - the last of what was sent
-            await asyncio.sleep(0.01)
+        await until(lambda: events.unreadable, "the last record that was sent")
         assert (events.kills, events.repeats, events.unreadable) == (21, 1, 1)
         assert events.failure() is None
 

@@ -26,6 +26,7 @@ from loadtest.scenario.population import region_latencies_ms
 from loadtest.scenario.reader import SHIPPED, load_scenario
 from loadtest.scenario.regions import SAME_REGION_RTT_MS
 from tests.loadtest.sample_run import MATCHES, sample_counters, sample_report
+from tests.waiting import until
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
 
@@ -122,11 +123,11 @@ class FakeFleet:
         return found
 
 
-LooksOf = Callable[..., BackendMonitor]
+MonitorOf = Callable[..., BackendMonitor]
 
 
 @pytest.fixture
-def looks_of(monkeypatch: pytest.MonkeyPatch) -> LooksOf:
+def monitor_of(monkeypatch: pytest.MonkeyPatch) -> MonitorOf:
     monkeypatch.setattr(monitor, "SETTLE_POLL_S", 0.001)
     monkeypatch.setattr(monitor, "SAMPLE_INTERVAL_S", 0.001)
     monkeypatch.setattr(monitor, "SETTLE_TIMEOUT_S", 0.05)
@@ -155,47 +156,47 @@ def kills_agree(seen: BackendCounters) -> bool:
     return bool(seen.fleet["kills"] == seen.rewards["kills_applied"])
 
 
-async def test_settling_ends_as_soon_as_the_books_balance(looks_of: LooksOf) -> None:
+async def test_settling_ends_as_soon_as_the_books_balance(monitor_of: MonitorOf) -> None:
     reader = FakeReader(
         sample_counters(kills_applied=170),
         sample_counters(kills_applied=175),
         sample_counters(kills_applied=180),
     )
-    seen, took_s = await wait_until_settled(looks_of(reader), asyncio.Event(), kills_agree)
+    seen, took_s = await wait_until_settled(monitor_of(reader), asyncio.Event(), kills_agree)
     assert took_s is not None
     assert seen.rewards["kills_applied"] == 180
 
 
 @pytest.mark.parametrize("stopped", [False, True])
-async def test_settling_gives_up_with_the_last_books(looks_of: LooksOf, stopped: bool) -> None:
+async def test_settling_gives_up_with_the_last_books(monitor_of: MonitorOf, stopped: bool) -> None:
     stop = asyncio.Event()
     if stopped:
         stop.set()
     seen, took_s = await wait_until_settled(
-        looks_of(FakeReader(sample_counters(kills_applied=179))), stop, kills_agree
+        monitor_of(FakeReader(sample_counters(kills_applied=179))), stop, kills_agree
     )
     assert took_s is None
     assert seen.rewards["kills_applied"] == 179
 
 
-async def test_a_service_that_dies_leaves_the_last_books_and_is_named(looks_of: LooksOf) -> None:
+async def test_a_service_that_dies_leaves_the_last_books_and_is_named(monitor_of: MonitorOf) -> None:
     reader = FakeReader(sample_counters(kills_applied=3), BackendError("rewards does not answer at …"))
-    watching = looks_of(reader)
+    watching = monitor_of(reader)
     seen, took_s = await wait_until_settled(watching, asyncio.Event(), kills_agree)
     assert took_s is None
     assert watching.error == "rewards does not answer at …"
     assert seen.rewards["kills_applied"] == 3
 
 
-async def test_a_service_that_comes_back_is_forgiven(looks_of: LooksOf) -> None:
-    watching = looks_of(FakeReader(BackendError("away"), sample_counters()))
+async def test_a_service_that_comes_back_is_forgiven(monitor_of: MonitorOf) -> None:
+    watching = monitor_of(FakeReader(BackendError("away"), sample_counters()))
     _, took_s = await wait_until_settled(watching, asyncio.Event(), kills_agree)
     assert took_s is not None
     assert watching.error is None
 
 
 async def test_the_last_report_of_each_of_our_matches_is_kept_whoever_tells_it_first(
-    looks_of: LooksOf,
+    monitor_of: MonitorOf,
 ) -> None:
     late, early = sample_report(0, 58.0), sample_report(0, 40.0)
     ended = BackendCounters(
@@ -210,9 +211,9 @@ async def test_the_last_report_of_each_of_our_matches_is_kept_whoever_tells_it_f
         {"name": "gs-2", "region": "west-europe", "report": {"match_id": "another's", "tick": 5}},
         {"name": "gs-3", "region": "west-europe"},
     ]
-    watching = looks_of(FakeReader(ended), FakeFleet(playing, None))
+    watching = monitor_of(FakeReader(ended), FakeFleet(playing, None))
     task = asyncio.create_task(watching.watch())
-    await asyncio.sleep(0.02)
+    await until(lambda: len(watching.reports()) == 2, "a report of each match")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -27,6 +27,7 @@ from loadtest.scenario.players import Behaviours, Retries
 from loadtest.scenario.population import draw_population
 from loadtest.scenario.reader import SHIPPED, load_scenario
 from matchmaker.client import Assignment, TicketView
+from tests.waiting import until
 
 BOT = 0
 NO_PAUSES = {"tries": 4, "pause_s": 0.001}
@@ -136,6 +137,16 @@ class FakeSwarm:
         assert self._telling is not None
         self._telling.cancel()
         return SessionStatistics(rtt_ms=33.0, received_bytes=5_000, sent_bytes=2_000)
+
+
+class CountingSet(set[str]):
+    """A set that counts how often it was asked for a member."""
+
+    asked = 0
+
+    def __contains__(self, item: object) -> bool:
+        self.asked += 1
+        return super().__contains__(item)
 
 
 PLAYS_TO_THE_END = (CLIENT_CONNECTED, CLIENT_CONNECTED | MATCH_OVER)
@@ -315,8 +326,7 @@ async def test_a_player_who_cannot_join_is_lost(failure: Exception) -> None:
 
 async def _stopped_when(context: RunContext, ready: Callable[[], bool]) -> None:
     task = asyncio.create_task(run_player(context, BOT))
-    while not ready():  # noqa: ASYNC110 - the journey tells nobody but the records
-        await asyncio.sleep(0.001)
+    await until(ready)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -452,12 +462,12 @@ async def test_who_left_a_match_early_queues_again_when_it_is_over_and_saved(
     backend = FakeBackend()
     context = context_of(backend, FakeSwarm(*DIES_THEN_ENDS[:2]), matches=50.0, think_s=0.001)
     playing = asyncio.create_task(run_player(context, BOT))
-    while context.records.state[BOT] != PlayerState.THINKING:  # noqa: ASYNC110 - the journey tells nobody but the records
-        await asyncio.sleep(0.001)
-    await asyncio.sleep(0.02)
+    looked = CountingSet()
+    object.__setattr__(context, "ended_matches", looked)
+    await until(lambda: context.records.state[BOT] == PlayerState.THINKING, "the player waits for the end")
+    await until(lambda: looked.asked >= 5, "the player looks several times whether the match is over")
     assert backend.asked.count("open_ticket") == 1
-    context.ended_matches.add("m-1")
-    while backend.asked.count("open_ticket") == 1:  # noqa: ASYNC110
-        await asyncio.sleep(0.001)
+    looked.add("m-1")
+    await until(lambda: backend.asked.count("open_ticket") > 1, "the player queues again")
     playing.cancel()
     await asyncio.gather(playing, return_exceptions=True)
