@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from launchday import kernel_cache
 from loadtest.errors import LoadTestError
 from loadtest.scenario.model import Scenario
 from loadtest.simulate.plan import plan
@@ -59,7 +60,7 @@ def run_simulate(
     """
     errors = Console(stderr=True)
     scenario = adjusted(scenario, folder, scale, seed)
-    with errors.status("loading the kernels (the first time they are compiled: about a minute)"):
+    with errors.status("loading the kernels"):
         _, warm_up_s = timed(warm_up)
     with errors.status("simulating"):
         result, wall_s = timed(
@@ -156,7 +157,8 @@ def run_sweep(
 
 def warm_up() -> None:
     """Simulate two players, which loads every kernel, or compiles those that no earlier run has compiled."""
-    simulate(queueing_model(arrivals=2, per_s=1.0, seed=0, servers=1))
+    with kernel_cache.compiling("simulation"):
+        simulate(queueing_model(arrivals=2, per_s=1.0, seed=0, servers=1))
 
 
 def adjusted(scenario: Scenario, folder: Path, scale: float, seed: int | None) -> Scenario:
