@@ -1,4 +1,4 @@
-"""The matchmaker under unrest, in short; ``launchday bench unrest`` does the same with fifty kills and five
+"""The queue under faults, in short; ``launchday bench queue-chaos`` does the same with fifty kills and five
 restarts.
 """
 
@@ -16,48 +16,51 @@ pytestmark = pytest.mark.timeout(300)  # where no kernel has been compiled yet, 
 
 
 def assigned(ticket: str, match: str, entity: int = 0) -> TicketView:
-    seat = Assignment(match, "west-europe", "127.0.0.1", 7000, "", 0, entity)
-    return TicketView(ticket, "assigned", None, seat)
+    slot = Assignment(match, "west-europe", "127.0.0.1", 7000, "", 0, entity)
+    return TicketView(ticket, "assigned", None, slot)
 
 
 def test_killed_directors_and_a_killed_cache_cost_no_ticket_no_player_and_no_server() -> None:
     found = queue_chaos.run(kills=2, restarts=1, seed=4)
     assert found["faults"] == 0, found
-    assert sum(found["ends"].values()) == found["tickets"] > 0
-    assert found["ends"]["assigned"] > 0
+    assert sum(found["final_states"].values()) == found["tickets"] > 0
+    assert found["final_states"]["assigned"] > 0
 
 
 @pytest.mark.parametrize(
-    ("told", "stored", "allocated", "fault"),
+    ("notified", "stored", "allocated", "fault"),
     [
-        ({}, {"a": "assigned"}, [], "without_end"),
-        ({"a": (1, assigned("a", "m"))}, {"a": "searching"}, ["m"], "without_end"),
-        ({"a": (1, assigned("a", "m"))}, {"a": "cancelled"}, ["m"], "two_ends"),
+        ({}, {"a": "assigned"}, [], "unfinished"),
+        ({"a": (1, assigned("a", "m"))}, {"a": "searching"}, ["m"], "unfinished"),
+        ({"a": (1, assigned("a", "m"))}, {"a": "cancelled"}, ["m"], "conflicting_ends"),
         (
             {"a": (1, assigned("a", "m")), "b": (1, assigned("b", "n"))},
             {"a": "assigned", "b": "assigned"},
             ["m", "n"],
-            "two_matches",
+            "double_assigned",
         ),
         (
             {"a": (1, assigned("a", "m", 3)), "b": (2, assigned("b", "m", 3))},
             {"a": "assigned", "b": "assigned"},
             ["m"],
-            "two_matches",
+            "double_assigned",
         ),
-        ({"a": (1, assigned("a", "m"))}, {"a": "assigned"}, ["m", "n"], "idle_servers"),
-        ({"a": (1, assigned("a", "m"))}, {"a": "assigned"}, [], "without_server"),
+        ({"a": (1, assigned("a", "m"))}, {"a": "assigned"}, ["m", "n"], "unused_servers"),
+        ({"a": (1, assigned("a", "m"))}, {"a": "assigned"}, [], "matches_without_server"),
     ],
 )
 def test_the_audit_sees_what_is_wrong(
-    told: dict[str, tuple[int, TicketView]], stored: dict[str, str | None], allocated: list[str], fault: str
+    notified: dict[str, tuple[int, TicketView]],
+    stored: dict[str, str | None],
+    allocated: list[str],
+    fault: str,
 ) -> None:
-    found = audit(told, stored, allocated)
+    found = audit(notified, stored, allocated)
     assert {each.name: len(getattr(found, each.name)) for each in fields(Audit)} == {
         each.name: int(each.name == fault) for each in fields(Audit)
     }
 
 
 def test_the_audit_is_content_with_a_run_that_went_well() -> None:
-    told = {"a": (1, assigned("a", "m", 0)), "b": (2, assigned("b", "m", 1))}
-    assert audit(told, {"a": "assigned", "b": "assigned"}, ["m"]).faults == 0
+    notified = {"a": (1, assigned("a", "m", 0)), "b": (2, assigned("b", "m", 1))}
+    assert audit(notified, {"a": "assigned", "b": "assigned"}, ["m"]).faults == 0
