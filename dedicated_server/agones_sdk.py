@@ -1,13 +1,9 @@
 """The Agones SDK over REST, for a game server: small enough to run between two ticks.
 
-It needs nothing but the sidecar's port, and waits for a sidecar that starts late. A call costs about 0.1 ms of this process's
-time; a general HTTP client costs five to ten times that, which at sixty ticks a second would show.
+It needs nothing but the sidecar's port, and waits for a sidecar that starts late. A call takes about 0.1 ms of this
+process's time; a general HTTP client takes five to ten times that, which would show at sixty ticks a second.
 
-Errors::
-
-    SidecarError
-    ├── SidecarAway      no answer: the sidecar is not there (yet)
-    └── SidecarRefused   it answered, but not with success
+The names of the labels and annotations through which a fleet, its allocator and a game server talk are here, too.
 """
 
 from __future__ import annotations
@@ -23,24 +19,32 @@ from typing import Any
 import httptools
 import structlog
 
+from dedicated_server.errors import DedicatedServerError
+from launchday.clock import Clock
+
+FLEET_LABEL = "agones.dev/fleet"  # names the region that a server belongs to
+MATCH_ANNOTATION = "launchday.dev/match"  # carries the match that a server was allocated for
+SDK_PREFIX = "agones.dev/sdk-"  # Agones puts it before each key that a server sets through its SDK
+REPORT_KEY = "launchday-report"  # under which a server sets the report on its match
+
 DEFAULT_PORT = 9358
 CALL_TIMEOUT_S = 2.0
-FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.02, 1.0  # between two tries
+FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.02, 1.0  # between two attempts
 MAX_READ_BYTES = 64 * 1024
 
 log = structlog.get_logger()
 
 
-class SidecarError(Exception):
+class SidecarError(DedicatedServerError):
     """Base of what the SDK raises."""
 
 
 class SidecarUnavailableError(SidecarError):
-    """Raised when no answer came: refused, cut, too late, or a fault of its own (5xx). Every call may be repeated."""
+    """Raised when no usable answer came: no connection, a time-out, or a 5xx. Every call may be repeated."""
 
 
 class SidecarRefusedError(SidecarError):
-    """Raised when the sidecar answered with an error. Repeating the same call is no use."""
+    """Raised when the sidecar answered with an error (4xx). Repeating the same call is no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,8 @@ class GameServerRecord:
     Attributes:
         name: its name in the fleet.
         state: Agones' name of its state.
-        address: host that players are told.
-        port: UDP port that players are told; 0 when there is none.
+        address: host that players connect to.
+        port: UDP port that players connect to; 0 where there is none.
         labels, annotations: its metadata.
     """
 
@@ -64,7 +68,7 @@ class GameServerRecord:
 
     @classmethod
     def parse(cls, record: Any) -> GameServerRecord:
-        """Read Agones' JSON; raises SidecarRefused when it is not that."""
+        """Read Agones' JSON; raises SidecarRefusedError where it is malformed."""
         try:
             meta, status = record["object_meta"], record["status"]
             ports = status["ports"] or [{"port": 0}]
@@ -81,13 +85,19 @@ class GameServerRecord:
 
 
 class AgonesSdk:
-    """Calls the sidecar on this host's loopback. One event loop's; calls wait for each other.
+    """Calls the sidecar on this host's loopback, from one event loop; one call runs at a time.
 
-    Every call raises SidecarAway and SidecarRefused, but those that say that they persist.
+    Every call raises SidecarRefusedError, and SidecarUnavailableError unless it is repeated until it is answered.
+
+    Args:
+        port: TCP port of the sidecar.
+        clock: waits between two attempts.
+        timeout_s: seconds for one call.
     """
 
-    def __init__(self, port: int = DEFAULT_PORT, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
+    def __init__(self, port: int = DEFAULT_PORT, *, clock: Clock, timeout_s: float = CALL_TIMEOUT_S) -> None:
         self._port = port
+        self._clock = clock
         self._timeout_s = timeout_s
         self._connection = _Connection(port)
         self._lock = asyncio.Lock()
@@ -97,19 +107,19 @@ class AgonesSdk:
         self._connection.close()
 
     async def ready(self) -> None:
-        """Say that this server can take players. Persists while the sidecar is away."""
+        """Say that this server can take players. Repeated until it is answered."""
         await self._call_until_answered("POST", "/ready")
 
     async def health(self) -> None:
-        """Say that this server is well."""
+        """Send a heartbeat."""
         await self._call("POST", "/health")
 
     async def shutdown(self) -> None:
-        """Ask to be ended; SIGTERM follows. Persists while the sidecar is away."""
+        """Ask to be ended; SIGTERM follows. Repeated until it is answered."""
         await self._call_until_answered("POST", "/shutdown")
 
     async def gameserver(self) -> GameServerRecord:
-        """This server's record. Persists while the sidecar is away."""
+        """Return this server's record. Repeated until it is answered."""
         return GameServerRecord.parse(json.loads(await self._call_until_answered("GET", "/gameserver")))
 
     async def annotate(self, key: str, value: str) -> None:
@@ -117,8 +127,8 @@ class AgonesSdk:
         await self._call("PUT", "/metadata/annotation", {"key": key, "value": value})
 
     async def watch(self) -> AsyncGenerator[GameServerRecord, None]:
-        """Yield the record at each change, from now on. Opens the stream again when it is cut; never ends by itself."""
-        pause = _Backoff()
+        """Yield the record at each change, from now on. A stream that is cut is opened again; it never ends by itself."""
+        pause = _Backoff(self._clock)
         while True:
             connection = _Connection(self._port)
             try:
@@ -126,7 +136,7 @@ class AgonesSdk:
                     async for line in lines:
                         message = json.loads(line)
                         if "result" in message:
-                            pause = _Backoff()
+                            pause = _Backoff(self._clock)
                             yield GameServerRecord.parse(message["result"])
             except (SidecarError, ValueError) as error:
                 log.debug("the watch was cut", reason=str(error))
@@ -144,7 +154,9 @@ class AgonesSdk:
             except TimeoutError as error:
                 self._connection.close()
                 raise SidecarUnavailableError(f"{path}: no answer within {self._timeout_s:g} s") from error
-            except BaseException:  # cancelled in the middle: what comes next on this connection is not for us
+            except (
+                BaseException
+            ):  # cancelled in the middle of an answer: the rest of it is not for the next call
                 self._connection.close()
                 raise
         if status == 200:
@@ -153,14 +165,14 @@ class AgonesSdk:
         raise SidecarUnavailableError(what) if status >= 500 else SidecarRefusedError(what)
 
     async def _call_until_answered(self, method: str, path: str) -> bytes:
-        pause, waiting = _Backoff(), False
+        pause, waiting = _Backoff(self._clock), False
         while True:
             try:
                 return await self._call(method, path)
             except SidecarUnavailableError as error:
                 log.log(
                     logging.DEBUG if waiting else logging.WARNING,
-                    "waiting for the sidecar",
+                    "the sidecar does not answer: trying again",
                     reason=str(error),
                 )
             waiting = True
@@ -168,18 +180,19 @@ class AgonesSdk:
 
 
 class _Backoff:
-    """Pauses between tries, each twice as long as the one before."""
+    """Pauses between attempts, each twice as long as the one before."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._next_s = FIRST_BACKOFF_S
 
     async def sleep(self) -> None:
-        await asyncio.sleep(self._next_s)
+        await self._clock.sleep(self._next_s)
         self._next_s = min(2 * self._next_s, MAX_BACKOFF_S)
 
 
 class _Response:
-    """What httptools' parser makes of the bytes of one answer."""
+    """One answer, as httptools' parser reads it."""
 
     def __init__(self) -> None:
         self.parser = httptools.HttpResponseParser(self)
@@ -187,16 +200,16 @@ class _Response:
         self.complete = False
 
     def on_body(self, chunk: bytes) -> None:
-        """Take a piece of the body."""
+        """Append a piece of the body."""
         self.body += chunk
 
     def on_message_complete(self) -> None:
-        """Note the end."""
+        """Note the end of the answer."""
         self.complete = True
 
 
 class _Connection:
-    """One HTTP/1.1 connection to the sidecar, opened when it is needed and kept while the sidecar keeps it."""
+    """One HTTP/1.1 connection to the sidecar, opened when it is needed and kept while the sidecar keeps it open."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -209,7 +222,7 @@ class _Connection:
             self._streams = None
 
     async def exchange(self, method: str, path: str, payload: bytes) -> tuple[int, bytes]:
-        """Send a request and read its whole answer: status and body. Raises SidecarAway."""
+        """Send a request and read its whole answer: status and body. Raises SidecarUnavailableError."""
         kept = self._streams is not None
         try:
             return await self._exchange(method, path, payload)
@@ -219,7 +232,7 @@ class _Connection:
             return await self._exchange(method, path, payload)  # the sidecar had closed an idle connection
 
     async def lines(self, path: str) -> AsyncGenerator[bytes, None]:
-        """Get ``path`` and yield the lines of its endless answer. Raises SidecarAway when it ends after all."""
+        """Yield the lines of the endless answer to a GET; raises SidecarUnavailableError when it ends."""
         with self._errors():
             reader = await self._send("GET", path, b"")
             answer, pending = _Response(), b""

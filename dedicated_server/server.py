@@ -22,7 +22,7 @@ import structlog
 import uvloop
 
 from dedicated_server.agones_sdk import DEFAULT_PORT, AgonesSdk, GameServerRecord, SidecarError
-from dedicated_server.fleet.client import MATCH_ANNOTATION
+from dedicated_server.agones_sdk import MATCH_ANNOTATION
 from dedicated_server.match import spec
 from dedicated_server.match.session import MatchSession, Timeouts
 from dedicated_server.match.spec import MalformedMatchError, MatchSpec
@@ -61,7 +61,7 @@ def warm_up() -> None:
 
 async def _warm_up_io() -> None:
     """Bind, and call a sidecar that is not there: a dozen modules are imported when that is done the first time."""
-    sdk = AgonesSdk(DISCARD_PORT)
+    sdk = AgonesSdk(DISCARD_PORT, clock=SystemClock())
     with contextlib.suppress(TransportError):
         await (await open_transport("127.0.0.1", 0)).close()
     with contextlib.suppress(SidecarError):
@@ -71,7 +71,7 @@ async def _warm_up_io() -> None:
 
 def main() -> int:
     """Be a game server until SIGTERM, in a process that is warm; returns the exit code."""
-    sdk = AgonesSdk(int(os.environ.get("AGONES_SDK_HTTP_PORT", DEFAULT_PORT)))
+    sdk = AgonesSdk(int(os.environ.get("AGONES_SDK_HTTP_PORT", DEFAULT_PORT)), clock=SystemClock())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve_until_signalled(sdk))
 
@@ -192,7 +192,7 @@ async def _play(
             log.debug("a report was not taken", reason=str(error))
 
     async with (
-        MetaClient(configured.meta_url, token, connections=1) as meta,
+        MetaClient(configured.meta_url, token, connections=1, clock=clock) as meta,
         MatchmakerClient(configured.matchmaker_url, token) as matchmaker,
     ):
         session = MatchSession(

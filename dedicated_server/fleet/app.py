@@ -1,4 +1,4 @@
-"""The fleet's process: allocator and admin on one port, the sidecars of its servers on theirs, the warm parent below."""
+"""The fleet's process: allocator and admin API on one port, the sidecars on theirs, and the warm parents."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import asyncio
 import contextlib
 import gc
 import os
-import secrets
 import shutil
 import signal
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from types import FrameType
 
@@ -33,13 +31,13 @@ from dedicated_server.fleet.autoscaling import demand
 from dedicated_server.fleet.autoscaling.sizing import Sizing
 from dedicated_server.fleet.configuration import autoscaler_spec, pool_config, spectator_folder
 from dedicated_server.fleet.console_process import ConsoleProcess
-from dedicated_server.fleet.pool import metrics
+from dedicated_server.fleet.pool import metrics as pool_metrics
 from dedicated_server.fleet.pool.logs import ServerLogs
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.ports import open_sidecar_sockets
-from dedicated_server.fleet.warm.supervisor import WarmParentSupervisor
-from dedicated_server.fleet.warm.supervisors import WarmParents
-from dedicated_server.match import metrics
+from dedicated_server.fleet.warm.supervisor import WarmParents, WarmParentSupervisor
+from dedicated_server.match import metrics as match_metrics
+from launchday.clock import Clock, SystemClock
 from launchday.service import create_app
 from launchday.settings import ENV_PREFIX, Settings
 from meta_service.client import MetaClient
@@ -57,91 +55,103 @@ log = structlog.get_logger()
 def create_fleet(
     settings: Settings,
     *,
+    clock: Clock | None = None,
     server_module: str = "dedicated_server.server",
     env: Mapping[str, str] | None = None,
     start_timeout_s: float = 30.0,
 ) -> FastAPI:
     """Build the fleet's application; its servers run while its lifespan does.
 
-    The lifespan starts once the warm parent is warm, so that ``/healthz`` means that servers can be had; it raises
-    WarmUpFailed if that fails. Raises ConfigurationError where a setting cannot be read.
+    The lifespan starts once the warm parents are warm, so that ``/healthz`` means that servers can be had; it
+    raises WarmUpFailedError where that fails. Raises ConfigurationError where a setting cannot be parsed.
 
     Args:
         settings: regions, ports, buffer, folders.
-        server_module: what a forked server runs.
-        env: environment of the warm parent and so of the servers; this process's own by default.
-        start_timeout_s: from a fork to Ready.
+        clock: time, chance and ids of the whole fleet; the system's by default.
+        server_module: the module that forked servers run.
+        env: environment of the warm parents and of their servers; this process's own by default.
+        start_timeout_s: seconds from a fork to Ready.
     """
-
-    plan = pool_config(settings, start_timeout_s)
+    clock = clock or SystemClock()
+    config = pool_config(settings, start_timeout_s)
     policy = autoscaler_spec(settings)
-    shown = spectator_folder(settings)
+    feeds = spectator_folder(settings)
+    folder = settings.state_dir / "logs"
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        state = app.state
         sockets = open_sidecar_sockets(settings.max_servers)
-        folder = settings.state_dir / "logs"
         journal = AllocationJournal(settings.state_dir / "fleet" / "allocations.jsonl")
-        token = app.state.signer.service_token("fleet", time.time(), SERVICE_TOKEN_TTL_S)
-        nurseries = WarmParents(
+        token = state.signer.service_token("fleet", clock.now(), SERVICE_TOKEN_TTL_S)
+        parents_env = {**(os.environ if env is None else env), f"{ENV_PREFIX}SPECTATOR_DIR": str(feeds)}
+        warm_parents = WarmParents(
             [
                 WarmParentSupervisor(
                     node="local" if number == 0 else f"local-{number}",
                     server_module=server_module,
-                    env={**(os.environ if env is None else env), f"{ENV_PREFIX}SPECTATOR_DIR": str(shown)},
+                    env=parents_env,
                     log=folder / ("warm-parent.log" if number == 0 else f"warm-parent-{number}.log"),
-                    clock=time.time,
+                    clock=clock,
                 )
-                for number in range(plan.warm_parents)
+                for number in range(config.warm_parents)
             ]
         )
         clients = contextlib.AsyncExitStack()
-        meta = await clients.enter_async_context(MetaClient(settings.meta_url, token, connections=2))
+        meta = await clients.enter_async_context(
+            MetaClient(settings.meta_url, token, connections=2, clock=clock)
+        )
         http = await clients.enter_async_context(
             httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, trust_env=False)
         )
-        settlement = MatchFinalizer(journal, lambda: pool.changes, meta, time.time)
+        finalizer = MatchFinalizer(journal, lambda: pool.changes, meta, clock)
+        ids = clock.random("fleet-ids")
         pool = WarmPool(
-            plan,
-            nurseries,
+            config,
+            warm_parents,
+            clock=clock,
             logs=ServerLogs(folder / "servers"),
             game_ports=range(settings.game_port_min, settings.game_port_max + 1),
             sdk_ports=[listener.getsockname()[1] for listener in sockets],
-            new_id=lambda: secrets.token_hex(4),
-            on_finished=settlement.finalize,
-            on_gone=lambda server: (shown / f"{server.name}.feed").unlink(missing_ok=True),
+            new_id=lambda: f"{ids.getrandbits(32):08x}",
+            on_finished=finalizer.finalize,
+            on_gone=lambda server: (feeds / f"{server.name}.feed").unlink(missing_ok=True),
         )
-        metrics.collect_from(pool)
-        orders = PolicyOverrides(settings.state_dir / "fleet" / "policies.json")
-        scaler = FleetAutoscaler(pool, policy, time.time, http, orders)
-        state = app.state
-        state.pool, state.nurseries, state.allocator = pool, nurseries, Allocator(pool, journal)
-        state.autoscaler, state.settlement, state.history = scaler, settlement, CountHistory()
-        state.spectator_dir = shown
+        match_metrics.collect_from(pool)
+        overrides = PolicyOverrides(settings.state_dir / "fleet" / "policies.json")
+        scaler = FleetAutoscaler(pool, policy, clock, http, overrides)
+        state.pool, state.warm_parents, state.allocator = pool, warm_parents, Allocator(pool, journal)
+        state.autoscaler, state.match_finalizer, state.history = scaler, finalizer, CountHistory()
+        state.spectator_dir = feeds
         scheme = "https" if settings.tls_certificate else "http"
         state.console = ConsoleProcess(settings, f"{scheme}://{settings.bind_host}:{settings.fleet_port}")
-        shutil.rmtree(shown, ignore_errors=True)  # what a fleet that was killed has left
+        shutil.rmtree(feeds, ignore_errors=True)  # what a fleet that was killed has left
         producer = EventProducer(
-            settings.kafka_bootstrap, settings.topic_prefix, "fleet", settings.state_dir / "spool"
+            settings.kafka_bootstrap,
+            settings.topic_prefix,
+            "fleet",
+            settings.state_dir / "spool",
+            clock=clock,
         )
         await producer.start()
-        lifecycle = LifecycleEvents(pool.changes, producer)
-        sidecars = SidecarServer(Sidecar(pool, time.time))
+        lifecycle = LifecycleEvents(pool.changes, producer, clock)
+        sidecars = SidecarServer(Sidecar(pool))
+        demand_poll = demand.poll(state.demand, http, settings.matchmaker_url, clock)
         tasks = [
             asyncio.create_task(sidecars.serve(sockets), name="sidecars"),
-            asyncio.create_task(nurseries.supervise(pool), name="warm parents"),
+            asyncio.create_task(warm_parents.supervise(pool), name="warm parents"),
             asyncio.create_task(_step(pool, state.history), name="steps"),
             asyncio.create_task(scaler.run(), name="autoscaler"),
             asyncio.create_task(lifecycle.run(), name="lifecycle"),
-            asyncio.create_task(demand.poll(state.demand, http, settings.matchmaker_url), name="demand"),
+            asyncio.create_task(demand_poll, name="demand"),
         ]
         for task in tasks:
             task.add_done_callback(_stop_if_failed)
         try:
             with _cancelled_by_signals():
-                await nurseries.first_warm_up()
-            settlement.recover()
-            credentials.write(settings, state.signer, time.time())
+                await warm_parents.first_warm_up()
+            finalizer.recover()
+            credentials.write(settings, state.signer, clock.now())
             _tune_garbage_collection()
             yield
         finally:
@@ -154,17 +164,17 @@ def create_fleet(
             await asyncio.gather(*tasks, return_exceptions=True)
             lifecycle.finish()
             await producer.stop(EVENTS_FLUSH_S if producer.connected else 0.0)
-            await settlement.aclose()
+            await finalizer.aclose()
             await clients.aclose()
             journal.close()
             for listener in sockets:
                 listener.close()
-            shutil.rmtree(shown, ignore_errors=True)
+            shutil.rmtree(feeds, ignore_errors=True)
 
-    app = create_app("launchday fleet", settings, lifespan)
+    app = create_app("launchday fleet", settings, lifespan, clock=clock)
     app.state.demand = demand.DemandMeter(settings.match_s, float(settings.match_players))
     app.state.sizing = lambda region: Sizing(
-        startup_s=plan.startup_delay_s.get(region, 0.0) + TYPICAL_FORK_S,
+        startup_s=config.startup_delay_s.get(region, 0.0) + TYPICAL_FORK_S,
         sync_s=policy.sync_s,
         max_replicas=settings.max_servers,
     )
@@ -176,7 +186,7 @@ def create_fleet(
 
 @contextlib.contextmanager
 def _cancelled_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGINT cut a wait short. uvicorn looks at them only once the lifespan has started."""
+    """Let SIGTERM and SIGINT cancel the current task: uvicorn ignores them until the lifespan started."""
     task = asyncio.current_task()
     if task is None or threading.current_thread() is not threading.main_thread():
         yield
@@ -185,7 +195,7 @@ def _cancelled_by_signals() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def stop(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(task.cancel, "told to stop while warming up")
+        loop.call_soon_threadsafe(task.cancel, "stopped while warming up")
         if callable(handler := before[signal.Signals(number)]):
             handler(number, frame)
 
@@ -200,30 +210,30 @@ def _cancelled_by_signals() -> Iterator[None]:
 
 async def _step(pool: WarmPool, history: CountHistory) -> None:
     while True:
-        now = time.time()
+        now = pool.clock.monotonic()
         pool.step(now)
-        history.sample(pool.regions, now)
-        metrics.observe_regions(pool.regions)
-        await asyncio.sleep(STEP_PERIOD_S)
+        history.sample(pool.regions, pool.clock.now(), now)
+        pool_metrics.observe_regions(pool.regions)
+        await pool.clock.sleep(STEP_PERIOD_S)
 
 
 async def _drain(pool: WarmPool) -> None:
-    """Ask all servers to leave, and give them a moment; the end of the warm parent takes the rest."""
-    pool.close(time.time())
+    """Tell all servers to leave, and wait a moment for them; the others end with their warm parent."""
+    pool.close(pool.clock.monotonic())
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(STOP_TIMEOUT_S):
             await pool.empty.wait()
 
 
 def _tune_garbage_collection() -> None:
-    """Keep the cyclic collector from going through everything that lives for ever: that stops all calls for 100 ms and more."""
+    """Keep the garbage collector from scanning what lives for ever, which stops all calls for 100 ms."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
 
 
 def _stop_if_failed(task: asyncio.Task[None]) -> None:
-    """A fleet without its sidecars or its steps is worse than none: end, and let whoever started it start it again."""
+    """End the fleet when one of its tasks fails, so that whoever started it starts it again."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.critical("a task of the fleet failed", task=task.get_name(), exc_info=error)
         signal.raise_signal(signal.SIGTERM)

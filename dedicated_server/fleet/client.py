@@ -1,12 +1,6 @@
-"""How others reach a fleet: the allocator call for directors, and the admin reads for operators and load tests.
+"""How others reach a fleet: the allocator call for directors, the admin API for operators and load tests.
 
-Errors::
-
-    FleetError
-    ├── NoServerReady      none idle right now: wait and ask again
-    ├── FleetUnavailable   no usable answer: repeat with the same idempotency key
-    └── FleetRefused       the request itself is wrong: repeating it is no use
-        └── MatchLost      the match of that key had its server, and both are gone
+The errors are drawn in `dedicated_server.errors`.
 """
 
 from __future__ import annotations
@@ -21,35 +15,39 @@ from urllib.parse import quote
 
 import httpx
 
-FLEET_LABEL = "agones.dev/fleet"
-MATCH_ANNOTATION = "launchday.dev/match"
+from dedicated_server.agones_sdk import FLEET_LABEL, MATCH_ANNOTATION
+from dedicated_server.errors import DedicatedServerError
+
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 
 ALLOCATE_TIMEOUT_S = 5.0  # the fleet answers in milliseconds; Agones' allocator batches for 500 ms
 ADMIN_TIMEOUT_S = 10.0  # a list of all servers with their reports is large
 
 
-class FleetError(Exception):
+class FleetError(DedicatedServerError):
     """Base of what a fleet client raises."""
 
 
 class NoServerReadyError(FleetError):
-    """Raised when the region has no Ready server (HTTP 429). The caller keeps its match and asks again later."""
+    """Raised when the region has no Ready server (HTTP 429).
+
+    The caller keeps its match and asks again later.
+    """
 
 
 class FleetUnavailableError(FleetError):
-    """Raised when no usable answer came: no connection, a time-out, contention (409) or a fault of the fleet (5xx).
+    """Raised when no usable answer came: no connection, a time-out, contention (409) or a 5xx.
 
-    Whether a server was allocated is unknown; the caller repeats the call with the same idempotency key.
+    It is unknown whether a server was allocated; the caller repeats the call with the same idempotency key.
     """
 
 
 class FleetRefusedError(FleetError):
-    """Raised when the fleet refused the request (another 4xx): a bad token, an unknown name. Repeating it is no use."""
+    """Raised when the fleet refuses the request (other 4xx), such as a bad token. Repeating it is no use."""
 
 
 class MatchLostError(FleetRefusedError):
-    """Raised when the match of a key had begun on a server that is gone (HTTP 410): it must not begin a second time.
+    """Raised when the match of a key began on a server that is gone (HTTP 410): it may not begin again.
 
     The caller makes another match of its players, under another key.
     """
@@ -71,7 +69,7 @@ class Allocation:
 
 
 class _FleetHttp:
-    """One pooled HTTP connection to a fleet, with its errors translated."""
+    """A pool of HTTP connections to a fleet, whose errors are ours."""
 
     def __init__(
         self, base_url: str, token: str | None, timeout_s: float, tls: ssl.SSLContext | None = None
@@ -82,7 +80,7 @@ class _FleetHttp:
             headers=headers,
             timeout=timeout_s,
             verify=True if tls is None else tls,
-            trust_env=False,  # a proxy of the environment has no business between a director and its fleet
+            trust_env=False,  # no proxy of the environment belongs between a director and its fleet
         )
 
     async def __aenter__(self) -> Self:
@@ -131,8 +129,8 @@ class AllocatorClient(_FleetHttp):
 
     Args:
         base_url: for example ``http://127.0.0.1:8103``.
-        token: a service token; our fleet asks for one, Agones uses client certificates instead.
-        timeout_s: time for one call.
+        token: a service token, which our fleet asks for; Agones uses client certificates instead.
+        timeout_s: seconds for one call.
         tls: certificates, see ``mutual_tls``; the system's authorities by default.
     """
 
@@ -149,10 +147,16 @@ class AllocatorClient(_FleetHttp):
     async def allocate(
         self, *, region: str, match: Mapping[str, Any], idempotency_key: str, namespace: str = "default"
     ) -> Allocation:
-        """Take one Ready server of ``region`` for ``match``, which the server reads from its own annotation.
+        """Take one Ready server for a match.
 
-        The same ``idempotency_key`` always gives the same server, so a call whose answer was lost may be repeated.
-        Raises NoServerReady, FleetUnavailable, FleetRefused, MatchLost.
+        Args:
+            region: whose servers may be taken.
+            match: the match in JSON's types; the server reads it from its own annotation.
+            idempotency_key: the same key always gives the same server, so a call whose answer was lost may be
+                repeated.
+            namespace: Agones' namespace of the fleet.
+
+        Raises NoServerReadyError, FleetUnavailableError, FleetRefusedError, MatchLostError.
         """
         body = {
             "namespace": namespace,
@@ -176,10 +180,12 @@ class FinishedMatch:
     """A match that is over.
 
     Attributes:
-        match_id: "" where the annotation named none.
-        ended: with a result; False: it failed.
-        player_ids: its roster, as the annotation had it.
-        at: Unix seconds.
+        match_id: its id, "" where its annotation named none.
+        server, region: the game server that it was on.
+        player_ids: its roster as its annotation named it.
+        reason: why it failed, "" where it ended.
+        at: when that became known, Unix seconds.
+        ended: True where it ended with a result, False where it failed.
     """
 
     match_id: str
@@ -193,14 +199,22 @@ class FinishedMatch:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a follower has come; ask with the one that was answered last. ``Cursor()`` begins with the oldest that is kept."""
+    """How far a follower has read; ask with the cursor of the last answer.
+
+    ``Cursor()`` begins with the oldest change that is kept.
+    """
 
     epoch: str = ""
     seq: int = 0
 
 
 class FleetAdminClient(_FleetHttp):
-    """Reads what a fleet is doing; needs a service, operator or viewer token. What changes something needs an operator's."""
+    """Reads and changes what a fleet is doing.
+
+    Reading needs a token with the role service, operator or viewer, changing one with the role operator.
+    Every call raises FleetUnavailableError and FleetRefusedError. Arguments and results are those of
+    `AllocatorClient`.
+    """
 
     def __init__(
         self,
@@ -213,18 +227,18 @@ class FleetAdminClient(_FleetHttp):
         super().__init__(base_url, token, timeout_s, tls)
 
     async def fleet(self) -> dict[str, Any]:
-        """Counts by state: ``{"regions": {region: {state: n}}, "total": {state: n}}``."""
+        """Return counts by state: ``{"regions": {region: {state: n}}, "total": {state: n}}``."""
         return await self._call("GET", "/v1/fleet")
 
     async def fleets(self) -> list[dict[str, Any]]:
-        """The fleets, one a region: counts, what is wanted, the autoscaler's last decision."""
+        """Return the fleets, one a region: counts, idle servers wanted, the autoscaler's last decision."""
         found: list[dict[str, Any]] = (await self._call("GET", "/v1/fleets"))["fleets"]
         return found
 
     async def gameservers(self, **filters: str) -> list[dict[str, Any]]:
-        """Every game server, ended ones that are still remembered included, without history and log.
+        """Return every game server without its history and log, those that are gone but remembered included.
 
-        ``filters``: region, state, live.
+        ``filters`` are ``region``, ``state`` and ``live``.
         """
         servers: list[dict[str, Any]] = (await self._call("GET", "/v1/gameservers", params=filters))[
             "gameservers"
@@ -232,38 +246,41 @@ class FleetAdminClient(_FleetHttp):
         return servers
 
     async def gameserver(self, name: str) -> dict[str, Any]:
-        """One game server with its state history, last report and the tail of its log. FleetRefused if unknown."""
+        """Return one game server with its history, last report and the tail of its log."""
         return await self._call("GET", f"/v1/gameservers/{_quoted(name)}")
 
     async def map(self, name: str) -> dict[str, Any]:
-        """The match of a game server at this moment. FleetRefused where there is none to see."""
+        """Return the match of a game server at this moment. FleetRefusedError: it shows none."""
         return await self._call("GET", f"/v1/gameservers/{_quoted(name)}/map")
 
     async def counters(self) -> dict[str, Any]:
-        """Counts since the fleet started, and the last report of every server that ran a match."""
-        return await self._call("GET", "/v1/books")
+        """Return counts since the fleet started, and the last report of every server that ran a match."""
+        return await self._call("GET", "/v1/counters")
 
     async def history(self, since: float = 0.0) -> list[dict[str, Any]]:
-        """Counts of each region, a sample a second, later than ``since`` (Unix seconds)."""
+        """Return the counts of each region later than ``since`` (Unix seconds), one sample a second."""
         samples: list[dict[str, Any]] = (await self._call("GET", "/v1/history", params={"since": since}))[
             "samples"
         ]
         return samples
 
     async def decisions(self) -> list[dict[str, Any]]:
-        """What the autoscalers changed and why, the newest first."""
+        """Return what the autoscalers changed and why, the newest first."""
         found: list[dict[str, Any]] = (await self._call("GET", "/v1/decisions"))["decisions"]
         return found
 
     async def allocations(self) -> list[dict[str, Any]]:
-        """The latest allocations, the newest first."""
+        """Return the latest allocations, the newest first."""
         found: list[dict[str, Any]] = (await self._call("GET", "/v1/allocations"))["allocations"]
         return found
 
     async def changes(
         self, cursor: Cursor, *, kind: str = "", wait_s: float = 0.0
     ) -> tuple[Cursor, list[dict[str, Any]], bool]:
-        """What changed after ``cursor``, how far that goes, and whether something between is lost. Waits up to ``wait_s`` for news."""
+        """Return the next cursor, the changes after ``cursor``, and whether some between are lost.
+
+        Waits up to ``wait_s`` for a change where there is none; ``kind`` selects the changes of one kind.
+        """
         params = {"epoch": cursor.epoch, "since": cursor.seq, "kind": kind, "wait_s": wait_s}
         answer = await self._call("GET", "/v1/changes", params=params, timeout=wait_s + ADMIN_TIMEOUT_S)
         return Cursor(str(answer["epoch"]), int(answer["seq"])), list(answer["changes"]), bool(answer["lost"])
@@ -271,14 +288,15 @@ class FleetAdminClient(_FleetHttp):
     async def finished_matches(
         self, cursor: Cursor, *, wait_s: float = 0.0
     ) -> tuple[Cursor, list[FinishedMatch], bool]:
-        """Matches that ended or failed after ``cursor``. Failed: their servers crashed, hung, were killed, or never began. The check-outs of
-        their players are ended by the fleet; putting them back in the queue with their age is the caller's.
+        """Return the next cursor, the matches that ended since ``cursor``, and whether some are lost.
 
-        A fleet that was killed tells of its open matches when it is up again. The last value says that some are lost: whoever follows for so
-        long only now and then asks ``gameservers`` which of his matches live.
+        A match failed when its server crashed, hung, was killed, or never began it. The fleet ends the
+        check-outs of its players; the caller puts them back into the queue with their age. A fleet that was
+        killed publishes its open matches once it runs again. Where matches are lost, the caller asks
+        ``gameservers`` which of its matches still run.
         """
         after, changes, lost = await self.changes(cursor, kind="match", wait_s=wait_s)
-        settled = [
+        finished = [
             FinishedMatch(
                 match_id=str(change["match_id"] or ""),
                 server=str(change["name"]),
@@ -290,33 +308,41 @@ class FleetAdminClient(_FleetHttp):
             )
             for change in changes
         ]
-        return after, settled, lost
+        return after, finished, lost
 
     async def set_buffer(self, region: str, ready: int) -> dict[str, Any]:
-        """Keep so many idle servers in a region until that is taken back; returns the decision."""
+        """Keep ``ready`` idle servers in a region until the policy is reset; return the decision."""
         return await self._call("PUT", f"/v1/fleets/{_quoted(region)}/buffer", json={"ready": ready})
 
     async def set_policy(self, region: str, policy: Mapping[str, Any]) -> dict[str, Any]:
-        """Give a region a policy in Agones' JSON until that is taken back; returns its first decision."""
+        """Give a region a policy in Agones' JSON until it is reset; return its first decision.
+
+        FleetRefusedError: the policy is malformed; the message says where.
+        """
         return await self._call("PUT", f"/v1/fleets/{_quoted(region)}/policy", json=dict(policy))
 
     async def reset_policy(self, region: str) -> dict[str, Any]:
-        """Take back what an operator has set; returns the first decision of the configured policy."""
+        """Remove what an operator has set; return the first decision of the configured policy."""
         return await self._call("DELETE", f"/v1/fleets/{_quoted(region)}/policy")
 
     async def act_on_fleet(self, region: str, action: str) -> dict[str, Any]:
-        """cordon, uncordon, drain or undrain a region."""
+        """Cordon, uncordon, drain or undrain a region (``action``); return its flags."""
         return await self._call("POST", f"/v1/fleets/{_quoted(region)}/{_quoted(action)}")
 
     async def act_on_server(self, name: str, action: str) -> dict[str, Any]:
-        """drain, kill, cordon or uncordon a server."""
+        """Drain, kill, cordon or uncordon a server (``action``); return its summary."""
         return await self._call("POST", f"/v1/gameservers/{_quoted(name)}/{_quoted(action)}")
 
 
 def mutual_tls(authority: str, certificate: str = "", key: str = "") -> ssl.SSLContext | None:
-    """Trust an authority (a PEM file; "": the system's) and show a certificate (PEM files); None where neither is given.
+    """Return a TLS context that trusts an authority and shows a certificate; None where neither is given.
 
-    Raises OSError, ssl.SSLError.
+    Args:
+        authority: a PEM file; "": the system's authorities.
+        certificate, key: PEM files.
+
+    Raises:
+        OSError, ssl.SSLError: a file cannot be read, or is no PEM file.
     """
     if not authority and not certificate:
         return None
@@ -331,7 +357,7 @@ def _quoted(text: str) -> str:
 
 
 def _detail(response: httpx.Response) -> str:
-    """The sentence in a problem-details body, or the beginning of whatever came."""
+    """Return the detail of a problem-details body, or the beginning of any other body."""
     try:
         return str(response.json()["detail"])
     except (LookupError, TypeError, ValueError):

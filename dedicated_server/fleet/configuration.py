@@ -1,4 +1,7 @@
-"""What the settings say of a fleet, read: policies, counters, start-up delays. Whatever cannot be read is one error that names the setting."""
+"""The fleet's settings, parsed: policies, counters, start-up delays.
+
+A setting that cannot be parsed raises one error that names it.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,27 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dedicated_server.fleet.autoscaling.buffer import Buffer
+from dedicated_server.errors import DedicatedServerError
+from dedicated_server.fleet.autoscaling.policies import Buffer
 from dedicated_server.fleet.autoscaling.policy import AutoscalerSpec, PolicyError, parse_policy
 from dedicated_server.fleet.pool import counters_and_lists
 from dedicated_server.fleet.pool.config import PoolConfig
-from dedicated_server.fleet.pool.gameserver import HealthSpec
+from dedicated_server.fleet.pool.liveness import HealthSpec
 from launchday.settings import Settings
 
-MAX_MISSED_HEARTBEATS = 3  # Agones' default number of heartbeats that may fail
+MAX_MISSED_HEARTBEATS = 3  # Agones' default failure threshold
 SHARED_MEMORY = Path("/dev/shm")
 
 
-class ConfigurationError(Exception):
-    """Raised when a setting of the fleet cannot be read; the message is one line that names it and says what it may be."""
+class ConfigurationError(DedicatedServerError):
+    """Raised when a setting of the fleet cannot be parsed.
+
+    The message is one line that names the setting and says what it may be; the fleet does not start.
+    """
 
 
 def pool_config(settings: Settings, start_timeout_s: float) -> PoolConfig:
-    """The pool's plan; raises ConfigurationError."""
+    """Return what the pool is configured with; raises ConfigurationError."""
     return PoolConfig(
         regions=settings.region_names,
         ready_per_region=settings.ready_per_region,
@@ -42,7 +49,7 @@ def pool_config(settings: Settings, start_timeout_s: float) -> PoolConfig:
 
 
 def autoscaler_spec(settings: Settings) -> AutoscalerSpec:
-    """The policy that every region begins with; raises ConfigurationError."""
+    """Return the policy that every region begins with; raises ConfigurationError."""
     given = settings.fleet_policy.strip()
     if not given:
         return AutoscalerSpec(Buffer(settings.ready_per_region))
@@ -53,7 +60,7 @@ def autoscaler_spec(settings: Settings) -> AutoscalerSpec:
 
 
 def startup_delays(settings: Settings) -> dict[str, float]:
-    """Seconds by region; raises ConfigurationError."""
+    """Return the simulated start-up delays by region, in seconds; raises ConfigurationError."""
     delays = {}
     for part in filter(None, (text.strip() for text in settings.startup_delay_s.split(","))):
         region, _, seconds = part.partition("=")
@@ -69,7 +76,11 @@ def startup_delays(settings: Settings) -> dict[str, float]:
 
 
 def spectator_folder(settings: Settings) -> Path:
-    """Where matches are shown: the folder of the settings, or one of this fleet's own in shared memory, so that no disk is in the way."""
+    """Return the folder in which servers show their matches.
+
+    It is that of the settings, or one of this fleet's own in shared memory, so that nothing is written to a
+    disk.
+    """
     if settings.spectator_dir:
         return Path(settings.spectator_dir)
     if not os.access(SHARED_MEMORY, os.W_OK):
@@ -93,5 +104,7 @@ def _counters_and_lists(text: str) -> dict[str, dict[str, Any]]:
             )
     except (ValueError, AttributeError, TypeError) as error:
         shape = '{"counters": {"rooms": {"count": 0, "capacity": 10}}, "lists": {…}}'
-        raise ConfigurationError(f"LAUNCHDAY_FLEET_COUNTERS_AND_LISTS: {error}: write it like {shape}") from error
+        raise ConfigurationError(
+            f"LAUNCHDAY_FLEET_COUNTERS_AND_LISTS: {error}: write it like {shape}"
+        ) from error
     return {"counters": counters, "lists": lists}

@@ -1,6 +1,7 @@
-"""The fleet's end of its web page: a socket that listens from the start, and a process that is started when somebody first comes.
+"""The fleet's end of its web page: a socket that listens, and a process that the first visit starts.
 
-So the page costs nothing until it is looked at, and whoever is the first waits two seconds, in the socket's queue, instead of being refused.
+The page costs nothing until somebody opens it, and the first visitor waits two seconds in the socket's queue
+instead of being refused.
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ router = APIRouter(tags=["console"])
 
 
 class ConsoleProcess:
-    """The web page's process, if there is one. Raises OSError when its port is taken."""
+    """The web page's process and its socket. Raises OSError where the port is taken.
+
+    Args:
+        settings: the host and port to listen on, and the folder for what visitors' sessions keep.
+        fleet_url: the fleet's address, for the page.
+    """
 
     def __init__(self, settings: Settings, fleet_url: str) -> None:
         self._settings = settings
@@ -32,13 +38,13 @@ class ConsoleProcess:
         self.port: int = self._socket.getsockname()[1]
 
     def open(self) -> None:
-        """Start the process unless it runs."""
+        """Start the process where none runs."""
         if self._process is not None and self._process.poll() is None:
             return
         if self._process is not None:
             log.warning("the console ended: starting another", code=self._process.returncode)
         folder = self._settings.state_dir.absolute() / "console"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # visitors' tokens are kept there
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it keeps visitors' tokens
         env = {**os.environ, **environment(self._settings), "NICEGUI_STORAGE_PATH": str(folder)}
         descriptor = self._socket.fileno()
         argv = [sys.executable, "-m", "dedicated_server.fleet.console"]
@@ -66,7 +72,7 @@ class ConsoleProcess:
 
 @router.get("/", include_in_schema=False)
 async def index(request: Request) -> RedirectResponse:
-    """Lead to the web page."""
+    """Redirect to the web page."""
     console: ConsoleProcess = request.app.state.console
     console.open()
     host = request.url.hostname or "127.0.0.1"

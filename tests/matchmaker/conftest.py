@@ -1,4 +1,6 @@
-"""A matchmaker's surroundings: a real cache, the real API over HTTP, and small stand-ins for the services it calls."""
+"""A matchmaker's surroundings: a real cache, the real API over HTTP, and small stand-ins for the services it
+calls.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from fastapi.responses import JSONResponse
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from dedicated_server.fleet.client import FLEET_LABEL, MATCH_ANNOTATION, AllocatorClient
+from dedicated_server.agones_sdk import FLEET_LABEL, MATCH_ANNOTATION
+from dedicated_server.fleet.client import AllocatorClient
+from launchday.clock import SystemClock
 from launchday.identity import Signer
 from launchday.settings import Settings
 from matchmaker.api.app import create_api
@@ -77,7 +81,7 @@ async def cache(mm_settings: Settings) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 def scripts(cache: Redis, mm_settings: Settings) -> Scripts:
-    return Scripts(cache, mm_settings.ticket_retention_s)
+    return Scripts(cache, mm_settings.ticket_retention_s, SystemClock())
 
 
 @dataclass
@@ -164,7 +168,7 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def api_url(mm_settings: Settings, skills: StubSkills) -> AsyncIterator[str]:
-    async with served(create_api(mm_settings, skills)) as url:
+    async with served(create_api(mm_settings, SystemClock(), skills)) as url:
         yield url
 
 
@@ -193,8 +197,7 @@ MakeDirector = Callable[[Settings], Director]
 def make_director(compiled_kernel: None, cache: Redis, allocator: AllocatorClient) -> MakeDirector:
     def make(settings: Settings) -> Director:
         rules = load_rules(settings)[BATTLE_ROYALE]
-        rng = np.random.default_rng(5)
-        return Director(rules, settings, cache, allocator, rng=rng, clock=time.time)
+        return Director(rules, settings, cache, allocator, clock=SystemClock())
 
     return make
 
@@ -203,7 +206,7 @@ def make_director(compiled_kernel: None, cache: Redis, allocator: AllocatorClien
 def make_team_director(compiled_kernel: None, cache: Redis, allocator: AllocatorClient) -> MakeDirector:
     def make(settings: Settings) -> Director:
         rules = load_rules(settings)[TEAMS_OF_FIVE]
-        return Director(rules, settings, cache, allocator, rng=np.random.default_rng(6), clock=time.time)
+        return Director(rules, settings, cache, allocator, clock=SystemClock())
 
     return make
 

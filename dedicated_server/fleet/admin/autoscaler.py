@@ -1,29 +1,26 @@
-"""The autoscaler: asks each region's policy at its interval, sets how many idle servers are wanted, and remembers why."""
+"""The autoscaler: asks each region's policy at its interval, sets how many idle servers are wanted, and keeps why."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import structlog
 
 from dedicated_server.fleet.admin.policy_overrides import PolicyOverride, PolicyOverrides
 from dedicated_server.fleet.autoscaling import webhook
-from dedicated_server.fleet.autoscaling.buffer import Buffer
-from dedicated_server.fleet.autoscaling.chain import Chain
+from dedicated_server.fleet.autoscaling.policies import Buffer, Chain, Schedule
 from dedicated_server.fleet.autoscaling.policy import AutoscalerSpec, Policy
 from dedicated_server.fleet.autoscaling.replicas import Decision, Replicas
-from dedicated_server.fleet.autoscaling.schedule import Schedule
 from dedicated_server.fleet.autoscaling.webhook import ReviewError, Webhook
 from dedicated_server.fleet.pool import metrics
 from dedicated_server.fleet.pool.gameserver import NAMESPACE
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.region import Region
+from launchday.clock import Clock
 
 MAX_DECISIONS = 200  # decisions of a region that changed something
 WEBHOOK_TIMEOUT_S = 2.0
@@ -35,8 +32,11 @@ class RegionAutoscaler:
     """One region's policy, and what it decided.
 
     Attributes:
-        decisions: those that changed something, the newest last.
-        last: the newest, whether it changed anything or not.
+        region: the region that is scaled.
+        autoscaler: its policy and interval.
+        decisions: the decisions that changed something, the newest last.
+        last: the newest decision, whether it changed anything or not.
+        due: monotonic seconds of the next decision.
     """
 
     def __init__(self, region: Region, autoscaler: AutoscalerSpec) -> None:
@@ -46,8 +46,15 @@ class RegionAutoscaler:
         self.last: dict[str, Any] = {}
         self.due = 0.0
 
-    def apply(self, decision: Decision, fleet: Replicas, max_servers: int, now: float) -> bool:
-        """Want what was decided, as far as ``most`` servers allow it; returns whether that is something new."""
+    def apply(self, decision: Decision, fleet: Replicas, max_servers: int, at: float) -> bool:
+        """Set the idle servers that are wanted, and return whether their number changed.
+
+        Args:
+            decision: what the policy decided.
+            fleet: the region's servers.
+            max_servers: limit on its idle servers.
+            at: Unix seconds.
+        """
         if decision.replicas is None:
             idle = self.region.idle_wanted
         else:
@@ -59,7 +66,7 @@ class RegionAutoscaler:
                 )
         changed = idle != self.region.idle_wanted
         self.last = {
-            "at": now,
+            "at": at,
             "region": self.region.name,
             "idle_before": self.region.idle_wanted,
             "idle": idle,
@@ -82,16 +89,16 @@ class FleetAutoscaler:
     Args:
         pool: what is scaled.
         autoscaler: the policy that every region begins with.
-        clock: Unix seconds.
+        clock: intervals are monotonic; policies and stamps are given wall time.
         http: asks webhooks.
-        orders: what operators have set, which goes before it.
+        overrides: the policies that operators have set; they replace the configured one.
     """
 
     def __init__(
         self,
         pool: WarmPool,
         autoscaler: AutoscalerSpec,
-        clock: Callable[[], float],
+        clock: Clock,
         http: httpx.AsyncClient,
         overrides: PolicyOverrides,
     ) -> None:
@@ -109,30 +116,30 @@ class FleetAutoscaler:
         self._http = http
 
     async def run(self, tick_s: float = 0.25) -> None:
-        """Decide whenever it is time to, until cancelled."""
+        """Decide for each region at its interval, until cancelled; looks every ``tick_s``."""
         while True:
-            now = self._clock()
+            now = self._clock.monotonic()
             due = [name for name, one in self.regions.items() if now >= one.due]
             await asyncio.gather(*map(self.decide, due))
-            await asyncio.sleep(tick_s)
+            await self._clock.sleep(tick_s)
 
     async def decide(self, name: str) -> None:
-        """Ask the policy of one region now."""
-        one, now = self.regions[name], self._clock()
+        """Ask the policy of one region now, and set what it decides."""
+        one, now, at = self.regions[name], self._clock.monotonic(), self._clock.now()
         one.due = now + one.autoscaler.sync_s
         fleet = one.region.replicas(now)
-        decision = await self._ask(one.autoscaler.policy, name, fleet, now)
-        fleet = one.region.replicas(now)  # a webhook takes its time: matches may have begun
-        if one.apply(decision, fleet, self._pool.config.max_servers, now):
+        decision = await self._ask(one.autoscaler.policy, name, fleet, at)
+        fleet = one.region.replicas(now)  # matches may have begun while a webhook was asked
+        if one.apply(decision, fleet, self._pool.config.max_servers, at):
             self._pool.changes.publish(
-                "decision", now, **{name: value for name, value in one.last.items() if name != "at"}
+                "decision", at, **{name: value for name, value in one.last.items() if name != "at"}
             )
             self._pool.fill(now)
 
     async def override_policy(self, name: str, override: PolicyOverride | None) -> dict[str, Any]:
-        """Give a region the policy that an operator wants, or with None the configured one; returns its first decision.
+        """Give a region the policy that an operator wants, or with None the configured one; return its first decision.
 
-        It is kept on disk before it is done. Raises PolicyError, OSError.
+        The override is on disk before it takes effect. Raises PolicyError, OSError.
         """
         autoscaler = self._configured if override is None else override.autoscaler
         self.overrides.set(name, override)
@@ -140,29 +147,29 @@ class FleetAutoscaler:
         await self.decide(name)
         return self.regions[name].last
 
-    async def _ask(self, policy: Policy, name: str, fleet: Replicas, now: float) -> Decision:
+    async def _ask(self, policy: Policy, name: str, fleet: Replicas, at: float) -> Decision:
         match policy:
             case Webhook():
                 return await self._ask_webhook(policy.url, name, fleet)
             case Chain():
                 reason = "no link of the chain applies now"
                 for link, inner in policy.links:
-                    decision = await self._ask(inner, name, fleet, now)  # type: ignore[arg-type]
+                    decision = await self._ask(inner, name, fleet, at)  # type: ignore[arg-type]
                     if decision.replicas is not None:
                         return replace(decision, reason=f"{link}: {decision.reason}")
                     if isinstance(inner, Webhook):
                         reason = f"{link}: {decision.reason}"
                 return Decision(None, False, reason)
             case Schedule():
-                if policy.active(now):
-                    return await self._ask(policy.policy, name, fleet, now)  # type: ignore[arg-type]
+                if policy.active(at):
+                    return await self._ask(policy.policy, name, fleet, at)  # type: ignore[arg-type]
                 return Decision(None, False, "not scheduled now")
             case Buffer():
-                return policy.decide(fleet, now)
+                return policy.decide(fleet, at)
 
     async def _ask_webhook(self, url: str, name: str, fleet: Replicas) -> Decision:
-        """Ask a webhook; one that is away or answers nonsense leaves things as they are, and the decision says so."""
-        uid = str(uuid4())
+        """Ask a webhook. One that gives no usable answer changes nothing, and the decision says so."""
+        uid = str(self._clock.uuid())
         try:
             response = await self._http.post(
                 url, json=webhook.question(uid, name, NAMESPACE, fleet), timeout=WEBHOOK_TIMEOUT_S

@@ -1,4 +1,4 @@
-"""Counts by state over time, a sample a second, for operators' charts."""
+"""Servers by state over time, one sample a second, for operators' charts."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class CountHistory:
         self._samples: deque[dict[str, Any]] = deque(maxlen=MAX_SAMPLES)
         self._due = 0.0
 
-    def sample(self, regions: Mapping[str, Region], now: float) -> None:
-        """Add a sample when it is time to."""
+    def sample(self, regions: Mapping[str, Region], at: float, now: float) -> None:
+        """Add a sample where one is due; ``at`` is Unix seconds, ``now`` monotonic seconds."""
         if now < self._due:
             return
         self._due = now + SAMPLE_PERIOD_S
         self._samples.append(
             {
-                "at": round(now, 2),
+                "at": round(at, 2),
                 "regions": {
                     name: {
                         "ready": len(region.in_state[State.READY]),
@@ -41,5 +41,5 @@ class CountHistory:
         )
 
     def since(self, at: float) -> list[dict[str, Any]]:
-        """Samples after a moment, Unix seconds."""
+        """Return the samples after a moment (Unix seconds)."""
         return [sample for sample in self._samples if sample["at"] > at]

@@ -1,6 +1,7 @@
-"""The file with which a fleet lets its own user in: its address and an operator's token, readable by that user alone.
+"""The credential file of a fleet: its address and an operator's token, readable by the fleet's own user alone.
 
-It gives nothing that he does not have: who can read it can read the fleet's environment, and so the secret that signs the token.
+It gives that user nothing new: whoever can read it can read the fleet's environment, and so the secret that
+    signs tokens.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ TTL_S = 30 * 24 * 3600.0
 
 
 def write(settings: Settings, signer: Signer, now: float) -> None:
-    """Leave the file in the state folder."""
+    """Write the file into the state folder; ``now`` is Unix seconds."""
     scheme = "https" if settings.tls_certificate else "http"
     token = signer.service_token("operator", now, TTL_S, roles=(OPERATOR,))
     content = {"url": f"{scheme}://{settings.bind_host}:{settings.fleet_port}", "token": token}
@@ -31,7 +32,7 @@ def write(settings: Settings, signer: Signer, now: float) -> None:
 
 
 def remove(settings: Settings) -> None:
-    """Take it away: the fleet is no more."""
+    """Remove the file, because the fleet ends."""
     _path(settings).unlink(missing_ok=True)
 
 

@@ -1,25 +1,32 @@
-"""Server lifecycle for whoever reads events: what the pool's changes say of game servers, told to Kafka after the fact.
+"""Lifecycle events of game servers for Kafka, made from the pool's change log.
 
-It follows the changes as operators' pages do, so an allocation knows nothing of it, and a broker that is away holds nobody up.
+They follow the change log as operators' pages do: an allocation knows nothing of them, and a broker that does
+not answer delays nothing.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from dedicated_server.fleet.pool.changes import Changes
 from dedicated_server.fleet.pool.states import State
-from rewards.events import Envelope, ServerState, Source, server_lifecycle
+from launchday.clock import Clock
+from rewards.events import EventIds, ServerState, Source, server_lifecycle
 
-GATHER_PERIOD_S: Final = 0.2  # between two looks, so that a storm of allocations is not interrupted for each
+if TYPE_CHECKING:
+    from dedicated_server.match.events import EventSink
+
+GATHER_PERIOD_S: Final = (
+    0.2  # between two reads of the log, so that a burst of allocations is not interrupted often
+)
 EVENTS_PER_BATCH: Final = 20  # events made before others get a turn: a quarter of a millisecond
 MAX_WAIT_S: Final = 60.0
 MAX_REASON_CHARACTERS: Final = 200  # characters, see events.parse
 
-# A server that starts calls its sidecar once, so STARTED is told once. Reserved servers and those on the way are the fleet's own business.
+# Of the states before Ready only Scheduled is an event: a server enters it once, with its first call.
+# Reserved is none.
 EVENT_STATES: Final[Mapping[State, ServerState]] = {
     State.SCHEDULED: ServerState.STARTED,
     State.READY: ServerState.READY,
@@ -30,13 +37,6 @@ EVENT_STATES: Final[Mapping[State, ServerState]] = {
 }
 
 
-class EventSink(Protocol):
-    """Where events go: an EventProducer."""
-
-    def emit(self, envelope: Envelope) -> bool:
-        """Queue one event without waiting."""
-
-
 class LifecycleEvents:
     """Tells the states of one fleet's servers, each once.
 
@@ -44,24 +44,26 @@ class LifecycleEvents:
         lost: how often changes were overwritten before they were read.
     """
 
-    def __init__(self, changes: Changes, sink: EventSink) -> None:
+    def __init__(self, changes: Changes, sink: EventSink, clock: Clock) -> None:
         self._changes = changes
-        self._outlet = sink
+        self._sink = sink
+        self._clock = clock
+        self._ids = EventIds.from_clock(clock)
         self._seen = changes.last
-        self._last: dict[str, tuple[str, str | None]] = {}  # by server: the state and match told last
+        self._last: dict[str, tuple[str, str | None]] = {}  # by server: the state and match emitted last
         self.overruns = 0
 
     async def run(self) -> None:
-        """Tell for ever; cancel it to stop."""
+        """Emit events until cancelled."""
         while True:
             if await self._changes.wait(self._seen, MAX_WAIT_S):
                 while found := self._next(EVENTS_PER_BATCH):
                     self._emit(found)
-                    await asyncio.sleep(0)
-                await asyncio.sleep(GATHER_PERIOD_S)
+                    await self._clock.sleep(0)
+                await self._clock.sleep(GATHER_PERIOD_S)
 
     def finish(self) -> None:
-        """Tell what is left, all at once."""
+        """Emit what is left, all at once."""
         while found := self._next(EVENTS_PER_BATCH):
             self._emit(found)
 
@@ -81,14 +83,17 @@ class LifecycleEvents:
             if change["gone"]:
                 self._last.pop(name, None)
                 continue
-            told = EVENT_STATES.get(state)
-            if told is None or self._last.get(name) == (state, match_id):
-                continue  # cordoned, say: its state is what it was
+            event_state = EVENT_STATES.get(state)
+            if event_state is None or self._last.get(name) == (state, match_id):
+                continue  # its state has not changed: it was cordoned, for example
             self._last[name] = (state, match_id)
-            source = Source(name, change["region"], _uuid(match_id))
-            self._outlet.emit(
+            source = Source(name, change["region"], _uuid(match_id), ids=self._ids)
+            self._sink.emit(
                 server_lifecycle(
-                    source, now_s=change["at"], state=told, reason=change["reason"][:MAX_REASON_CHARACTERS]
+                    source,
+                    now_s=change["at"],
+                    state=event_state,
+                    reason=change["reason"][:MAX_REASON_CHARACTERS],
                 )
             )
 
@@ -96,5 +101,5 @@ class LifecycleEvents:
 def _uuid(text: str | None) -> UUID | None:
     try:
         return UUID(text) if text else None
-    except ValueError:  # the fleet takes matches of any name
+    except ValueError:  # the fleet takes matches with any id
         return None

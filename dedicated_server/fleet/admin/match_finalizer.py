@@ -1,7 +1,8 @@
-"""What follows when a match is over: the journal is told, whoever follows the fleet is told, and the players of one that failed are released.
+"""What follows when a match is over: it is journalled and published, and the players of a failed match are released.
 
-Released means that their check-outs end at once instead of with their lease: the same server asks for the same check-outs again, for a
-moment only, which is the meta service's own way to change how long a lease lasts.
+Released players' check-outs end at once instead of with their lease. For that the same check-outs are asked
+for again in the name of the same server, with a lease of a moment: the meta service's own way to change how
+long a lease lasts.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import structlog
 from dedicated_server.fleet.agones.allocation_journal import AllocationJournal, AllocationRecord
 from dedicated_server.fleet.pool.changes import Changes
 from dedicated_server.fleet.pool.gameserver import GameServer
+from launchday.clock import Clock
 from meta_service.client import MetaClientError
 
-RELEASED_LEASE_S = 0.001  # what is left of a released lease
-GIVE_UP_S = 60.0  # the lease ends by itself a little later
+RELEASED_LEASE_S = 0.001  # for which a released lease still runs
+GIVE_UP_S = 60.0  # for the meta service to answer; leases end by themselves a little later
 FIRST_RETRY_S, MAX_RETRY_S = 0.25, 5.0
 MAX_RELEASING = 1000
 
@@ -27,7 +29,7 @@ log = structlog.get_logger()
 
 
 class CheckOutService(Protocol):
-    """The meta service, as a settlement needs it."""
+    """The meta service, as a match finalizer needs it."""
 
     async def check_out(
         self, match_id: UUID, server: str, region: str, ttl_s: float, player_ids: Sequence[int]
@@ -36,7 +38,14 @@ class CheckOutService(Protocol):
 
 
 class MatchFinalizer:
-    """Settles matches.
+    """Finalizes matches.
+
+    Args:
+        journal: keeps which allocations are open.
+        changes: returns the log in which the ends of matches are published.
+        meta: ends check-outs.
+        clock: dates changes, and waits between two attempts.
+        pause_s: seconds before the second attempt; each later pause is twice as long.
 
     Attributes:
         released: players of failed matches whose check-outs were ended.
@@ -48,7 +57,7 @@ class MatchFinalizer:
         journal: AllocationJournal,
         changes: Callable[[], Changes],
         meta: CheckOutService,
-        clock: Callable[[], float],
+        clock: Clock,
         *,
         pause_s: float = FIRST_RETRY_S,
     ) -> None:
@@ -62,7 +71,7 @@ class MatchFinalizer:
         self.given_up = 0
 
     def finalize(self, server: GameServer, ended: bool, reason: str) -> None:
-        """The match of a server has ended or failed."""
+        """Finalize the match of a server, which has ended, or failed for a reason."""
         self.journal.finished(server.name, ended, reason)
         entry = AllocationRecord(
             "", server.name, server.region, server.match_id, server.player_ids, server.allocated_at
@@ -70,14 +79,14 @@ class MatchFinalizer:
         self._publish(entry, ended, reason)
 
     def recover(self) -> None:
-        """Tell of the matches of the fleet before this one: those it settled last, and those it left open, which ended with it."""
-        for settled in self.journal.recent:
-            self._publish(settled.allocation, settled.ended, settled.reason)
+        """Publish the matches of the fleet before this one: those it finished last, and those it left open, as failed."""
+        for finished in self.journal.recent:
+            self._publish(finished.allocation, finished.ended, finished.reason)
         for entry in self.journal.orphans:
             self._publish(entry, False, "the fleet was restarted")
 
     async def aclose(self) -> None:
-        """Stop releasing; leases end by themselves."""
+        """Stop releasing players; their leases end by themselves."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -85,7 +94,7 @@ class MatchFinalizer:
     def _publish(self, entry: AllocationRecord, ended: bool, reason: str) -> None:
         self._changes().publish(
             "match",
-            self._clock(),
+            self._clock.now(),
             match_id=entry.match_id or None,
             name=entry.server,
             region=entry.region,
@@ -117,7 +126,7 @@ class MatchFinalizer:
                         self.released += len(entry.player_ids)
                         log.info("players released", match_id=entry.match_id, players=len(entry.player_ids))
                         return
-                    await asyncio.sleep(retry_s)
+                    await self._clock.sleep(retry_s)
                     retry_s = min(2 * retry_s, MAX_RETRY_S)
         except TimeoutError:
             self.given_up += 1

@@ -1,8 +1,10 @@
-"""What an operator does to a fleet, ``/v1``. Every call needs the role operator, may be repeated, and is logged with who made it."""
+"""What operators do to a fleet, under ``/v1``.
+
+Every call needs the role operator, may be repeated, and is logged with who made it.
+"""
 
 from __future__ import annotations
 
-import time
 from typing import Annotated, Any
 
 import structlog
@@ -45,10 +47,10 @@ def _region(pool: WarmPool, name: str) -> Region:
 async def set_buffer(
     name: str, size: BufferSize, caller: Operator, pool: Pool, request: Request
 ) -> dict[str, Any]:
-    """Keep so many idle servers in a region, whatever its policy was, until that is taken back."""
+    """Keep a number of idle servers in a region instead of its configured policy, until that is reset."""
     _region(pool, name)
     return await _override_policy(
-        request, name, PolicyOverride(buffer_policy(size.ready), caller.subject, time.time())
+        request, name, PolicyOverride(buffer_policy(size.ready), caller.subject, pool.clock.now())
     )
 
 
@@ -60,32 +62,32 @@ async def set_policy(
     request: Request,
     policy: Annotated[dict[str, Any], Body(description="A FleetAutoscaler or its policy, in Agones' JSON.")],
 ) -> dict[str, Any]:
-    """Give a region another autoscaling policy, until that is taken back."""
+    """Give a region another autoscaling policy, until that is reset."""
     _region(pool, name)
-    return await _override_policy(request, name, PolicyOverride(policy, caller.subject, time.time()))
+    return await _override_policy(request, name, PolicyOverride(policy, caller.subject, pool.clock.now()))
 
 
 @router.delete("/fleets/{name}/policy")
 async def reset_policy(name: str, caller: Operator, pool: Pool, request: Request) -> dict[str, Any]:
-    """Take back what an operator has set: the region has the policy again that the fleet is configured with."""
+    """Remove what an operator has set: the region follows the configured policy again."""
     _region(pool, name)
     _log_action(caller, "reset policy", name)
     return await _scaler(request).override_policy(name, None)
 
 
-async def _override_policy(request: Request, name: str, order: PolicyOverride) -> dict[str, Any]:
+async def _override_policy(request: Request, name: str, override: PolicyOverride) -> dict[str, Any]:
     try:
-        decision = await _scaler(request).override_policy(name, order)
+        decision = await _scaler(request).override_policy(name, override)
     except PolicyError as error:
         raise ProblemError(422, "invalid-policy", str(error)) from error
-    log.info("an operator acted", operator=order.by, action="policy", subject=name, policy=order.policy)
+    log.info("an operator acted", operator=override.by, action="policy", subject=name, policy=override.policy)
     return decision
 
 
 @router.post("/fleets/{name}/{action}")
 async def act_on_fleet(name: str, action: str, caller: Operator, pool: Pool) -> dict[str, Any]:
-    """Do one of: cordon (give none of its servers to a match), uncordon, drain (keep none idle either), undrain."""
-    region, now = _region(pool, name), time.time()
+    """Do one of: cordon (give none of its servers to matches), uncordon, drain (keep none idle either), undrain."""
+    region, now = _region(pool, name), pool.clock.monotonic()
     match action:
         case "cordon" | "uncordon":
             region.cordoned = action == "cordon"
@@ -96,24 +98,24 @@ async def act_on_fleet(name: str, action: str, caller: Operator, pool: Pool) -> 
                 404, "unknown-action", f"there is no {action}: cordon, uncordon, drain or undrain"
             )
     _log_action(caller, action, name)
-    pool.changes.publish("fleet", now, name=name, action=action, by=caller.subject)
+    pool.changes.publish("fleet", pool.clock.now(), name=name, action=action, by=caller.subject)
     pool.fill(now)
     return {"name": name, "cordoned": region.cordoned, "draining": region.draining}
 
 
 @router.post("/gameservers/{name}/{action}")
 async def act_on_server(name: str, action: str, caller: Operator, pool: Pool) -> dict[str, Any]:
-    """Do one of: drain (end it when its match does), kill (end it now, its match with it), cordon, uncordon."""
-    server, now = server_named(pool, name), time.time()
+    """Do one of: drain (end the server after its match), kill (end it and its match now), cordon, uncordon."""
+    server, now = server_named(pool, name), pool.clock.monotonic()
     if server.gone:
-        raise ProblemError(404, "game-server-gone", f"{name} is gone already")
+        raise ProblemError(404, "game-server-gone", f"{name} has ended already")
     match action:
         case "drain":
             pool.drain(server, now)
         case "kill":
             pool.kill(server, now, f"killed by {caller.subject}")
         case "cordon" | "uncordon":
-            pool.cordon(server, action == "cordon", now)
+            pool.cordon(server, action == "cordon")
         case _:
             raise ProblemError(
                 404, "unknown-action", f"there is no {action}: drain, kill, cordon or uncordon"

@@ -1,6 +1,7 @@
-"""Standing orders: the buffers and policies that operators have set, in a file, so that they hold until they are taken back.
+"""Policy overrides: the buffers and policies that operators have set, kept in a file until they are reset.
 
-The file is replaced whole before the operator gets an answer: a fleet that is killed has the order or has not, and whoever was answered has it.
+The file is replaced as a whole before the operator is answered: a fleet that is killed has the override or
+has it not, and an operator who was answered finds it kept.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class PolicyOverride:
-    """What an operator wants of a region.
+    """The policy that an operator has set for a region.
 
     Attributes:
-        policy: in Agones' JSON.
+        policy: the policy in Agones' JSON.
         by: who set it.
-        at: Unix seconds.
+        at: when, Unix seconds.
     """
 
     policy: dict[str, Any]
@@ -35,21 +36,23 @@ class PolicyOverride:
 
     @property
     def autoscaler(self) -> AutoscalerSpec:
-        """The policy, read. Raises PolicyError."""
+        """The policy, parsed. Raises PolicyError."""
         return parse_policy(self.policy)
 
     def as_json(self) -> dict[str, Any]:
-        """Who set it and when."""
+        """Return who set it and when."""
         return {"by": self.by, "at": self.at}
 
 
 def buffer_policy(ready: int) -> dict[str, Any]:
-    """The policy that keeps so many idle servers."""
+    """Return the policy that keeps ``ready`` idle servers, in Agones' JSON."""
     return {"type": "Buffer", "buffer": {"bufferSize": ready}}
 
 
 class PolicyOverrides:
-    """The orders by region. A file that cannot be read is mentioned and left out; one that cannot be written raises OSError.
+    """The overrides by region.
+
+    A file that cannot be read is logged and ignored; one that cannot be written raises OSError.
 
     Args:
         path: the file.
@@ -58,24 +61,24 @@ class PolicyOverrides:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._orders = _read(path)
+        self._overrides = _read(path)
 
     def get(self, region: str) -> PolicyOverride | None:
-        """What is ordered of a region; None: what the fleet was configured with."""
-        return self._orders.get(region)
+        """Return the override of a region; None where the configured policy holds."""
+        return self._overrides.get(region)
 
-    def set(self, region: str, order: PolicyOverride | None) -> None:
-        """Keep an order, or take it back."""
-        wanted = {name: one for name, one in self._orders.items() if name != region}
-        if order is not None:
-            wanted[region] = order
+    def set(self, region: str, override: PolicyOverride | None) -> None:
+        """Keep an override, or with None remove it. Raises OSError."""
+        wanted = {name: one for name, one in self._overrides.items() if name != region}
+        if override is not None:
+            wanted[region] = override
         fresh = self._path.with_suffix(".new")
         with fresh.open("w", encoding="utf-8") as file:
             json.dump({name: asdict(one) for name, one in wanted.items()}, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, self._path)
-        self._orders = wanted
+        self._overrides = wanted
 
 
 def _read(path: Path) -> dict[str, PolicyOverride]:
@@ -94,9 +97,9 @@ def _read(path: Path) -> dict[str, PolicyOverride]:
 
 
 def _override(fields: Mapping[str, Any]) -> PolicyOverride:
-    order = PolicyOverride(dict(fields["policy"]), str(fields["by"]), float(fields["at"]))
+    override = PolicyOverride(dict(fields["policy"]), str(fields["by"]), float(fields["at"]))
     try:
-        order.autoscaler  # noqa: B018 - reading it is the check
+        override.autoscaler  # noqa: B018 - parsing it is the check
     except PolicyError as error:
         raise ValueError(str(error)) from error
-    return order
+    return override

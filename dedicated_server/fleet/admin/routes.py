@@ -1,8 +1,10 @@
-"""The admin API, ``/v1``: what the fleet is doing. Reading needs the role viewer, operator or service; changing is in `operations`."""
+"""The admin API, ``/v1``: what the fleet is doing. It needs the role viewer, operator or service.
+
+What changes something is in `operations`.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +12,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
-from starlette.concurrency import run_in_threadpool
 
 from dedicated_server.fleet.admin.autoscaler import FleetAutoscaler
 from dedicated_server.fleet.admin.count_history import CountHistory
@@ -19,13 +20,13 @@ from dedicated_server.fleet.pool import logs
 from dedicated_server.fleet.pool.gameserver import GameServer
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.states import State
-from dedicated_server.fleet.warm.supervisors import WarmParents
+from dedicated_server.fleet.warm.supervisor import WarmParents
 from dedicated_server.match import spectator
 from launchday import identity
 from launchday.problems import ProblemError
 from launchday.service import require
 
-HEARTBEAT_S = 15.0  # between two signs of life on an event stream
+HEARTBEAT_S = 15.0  # between two comments on an event stream that has no news
 MAX_WAIT_S = 30.0
 
 router = APIRouter(
@@ -35,7 +36,7 @@ router = APIRouter(
 )
 
 
-def _pool(request: Request) -> WarmPool:
+async def _pool(request: Request) -> WarmPool:  # async: FastAPI runs others in a worker thread
     pool: WarmPool = request.app.state.pool
     return pool
 
@@ -54,19 +55,19 @@ def server_named(pool: WarmPool, name: str) -> GameServer:
 @router.get("/fleet")
 async def fleet(request: Request, pool: Pool) -> dict[str, Any]:
     """Count the servers by region and state."""
-    nurseries: WarmParents = request.app.state.nurseries
+    warm_parents: WarmParents = request.app.state.warm_parents
     regions = pool.counts()
     total: dict[State, int] = {}
     for by_state in regions.values():
         for state, count in by_state.items():
             total[state] = total.get(state, 0) + count
-    parents = nurseries.as_json()
+    parents = warm_parents.as_json()
     return {"regions": regions, "total": total, "warm_parent": parents[0], "warm_parents": parents}
 
 
 @router.get("/fleets")
 async def fleets(request: Request, pool: Pool) -> dict[str, Any]:
-    """List the fleets, one a region: servers by state, what is wanted, and the autoscaler's last word."""
+    """List the fleets, one a region: servers by state, idle servers wanted, the autoscaler's last decision."""
     scaler: FleetAutoscaler = request.app.state.autoscaler
     return {
         "fleets": [
@@ -81,7 +82,7 @@ async def fleets(request: Request, pool: Pool) -> dict[str, Any]:
                 "cordoned": region.cordoned,
                 "draining": region.draining,
                 "policy": type(scaler.regions[name].autoscaler.policy).__name__,
-                "set_by": None if (order := scaler.overrides.get(name)) is None else order.as_json(),
+                "set_by": None if (override := scaler.overrides.get(name)) is None else override.as_json(),
                 "sync_s": scaler.regions[name].autoscaler.sync_s,
                 "decision": scaler.regions[name].last or None,
             }
@@ -96,11 +97,11 @@ async def fleets(request: Request, pool: Pool) -> dict[str, Any]:
 @router.get("/gameservers")
 async def gameservers(
     pool: Pool,
-    region: Annotated[str | None, Query(description="Those of one region alone.")] = None,
-    state: Annotated[State | None, Query(description="Those in one state alone.")] = None,
+    region: Annotated[str | None, Query(description="Only those of one region.")] = None,
+    state: Annotated[State | None, Query(description="Only those in one state.")] = None,
     live: Annotated[bool, Query(description="Leave out those that are gone.")] = False,
 ) -> dict[str, Any]:
-    """List every server, those gone included."""
+    """List every server, those that are gone included."""
     return {
         "gameservers": [
             server.summary()
@@ -125,13 +126,13 @@ async def gameserver(name: str, pool: Pool) -> dict[str, Any]:
         "player_ids": [str(id_) for id_ in server.player_ids],
         "history": [entry.as_json() for entry in server.history],
         "log": str(server.log),
-        "log_tail": await run_in_threadpool(logs.tail, server.log),
+        "log_tail": await pool.clock.run_in_thread(logs.tail, server.log),
     }
 
 
 @router.get("/gameservers/{name}/map")
 async def gameserver_map(name: str, request: Request, pool: Pool) -> dict[str, Any]:
-    """Show the match of a server as it is this moment: zone, players, shots, and each player's far hints."""
+    """Show the match of a server at this moment: zone, players, shots, and each player's far hints."""
     server = server_named(pool, name)
     folder: Path = request.app.state.spectator_dir
     frame = None if server.gone else spectator.read_feed(folder / f"{server.name}.feed")
@@ -158,42 +159,45 @@ async def decisions(request: Request) -> dict[str, Any]:
 @router.get("/history")
 async def history(
     request: Request,
-    since: Annotated[float, Query(description="Unix seconds; later samples are given.")] = 0.0,
+    since: Annotated[float, Query(description="Unix seconds; only later samples are given.")] = 0.0,
 ) -> dict[str, Any]:
-    """Give the counts of each region, a sample a second, of the last quarter of an hour."""
+    """List the counts of each region over the last quarter of an hour, one sample a second."""
     taken: CountHistory = request.app.state.history
     return {"samples": taken.since(since)}
 
 
-@router.get("/books")
+@router.get("/counters")
 async def counters(pool: Pool, request: Request) -> dict[str, Any]:
-    """Give the counts since the start, and the last report of every server that ran a match."""
+    """Count since the start of the fleet, and list the last report of every server that ran a match."""
     playing = (
         server
         for region in pool.config.regions
         for server in pool.in_state(region, State.ALLOCATED).values()
         if server.has_match
     )
-    settlement = request.app.state.settlement
+    finalizer = request.app.state.match_finalizer
     return {
         **pool.fleet_counters.as_json(playing),
-        "players_released": settlement.released,
-        "releases_given_up": settlement.given_up,
+        "players_released": finalizer.released,
+        "releases_given_up": finalizer.given_up,
     }
 
 
 @router.get("/changes")
 async def changes(
     pool: Pool,
-    since: Annotated[int, Query(ge=0, description="The number of the last change that was seen.")] = 0,
-    epoch: Annotated[str, Query(description="The epoch it was seen in.")] = "",
-    kind: Annotated[str, Query(description="Changes of one kind alone: gameserver, match or decision.")] = "",
-    wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="Wait so long for one.")] = 0.0,
+    since: Annotated[int, Query(ge=0, description="Number of the last change that the caller has seen.")] = 0,
+    epoch: Annotated[str, Query(description="The epoch in which it was seen.")] = "",
+    kind: Annotated[str, Query(description="Only changes of one kind: gameserver, match or decision.")] = "",
+    wait_s: Annotated[
+        float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for a change where there is none.")
+    ] = 0.0,
 ) -> dict[str, Any]:
     """List what changed after a change, the oldest first.
 
-    ``lost`` says that some are not to be had any more, or that the fleet was started anew (another epoch): look at everything again. What
-    open matches came to when a fleet ended is among the first changes of the next one.
+    ``lost`` says that some changes are no longer kept, or that the fleet was restarted (another epoch): read
+    everything again. What became of matches that were open when a fleet ended is among the first changes of
+    the next one.
     """
     log = pool.changes
     if epoch and epoch != log.epoch:
@@ -204,11 +208,11 @@ async def changes(
             "lost": True,
             "changes": _of_kind(found, kind),
         }
-    deadline = asyncio.get_running_loop().time() + wait_s
+    deadline = pool.clock.monotonic() + wait_s
     while True:
         found, lost = log.since(since)
         wanted = _of_kind(found, kind)
-        left_s = deadline - asyncio.get_running_loop().time()
+        left_s = deadline - pool.clock.monotonic()
         since = _last_seq(found, log.last if lost else since)
         if wanted or lost or left_s <= 0:
             return {"epoch": log.epoch, "seq": since, "lost": lost, "changes": wanted}
@@ -221,7 +225,10 @@ async def changes(
 async def events(
     pool: Pool, last: Annotated[str | None, Header(alias="Last-Event-ID", max_length=100)] = None
 ) -> StreamingResponse:
-    """Follow all changes (server-sent events), from now on or after ``Last-Event-ID``. ``event: reset`` says that some are lost."""
+    """Follow all changes as server-sent events, from now on or after ``Last-Event-ID``.
+
+    ``event: reset`` says that some are lost.
+    """
     log = pool.changes
     epoch, _, number = (last or "").rpartition(".")
     start = int(number) if number.isascii() and number.isdigit() and epoch == log.epoch else log.last
@@ -237,7 +244,8 @@ async def events(
             if lost:
                 yield b"event: reset\ndata: {}\n\n"
             for change in found:
-                yield f"id: {log.epoch}.{change['seq']}\nevent: {change['kind']}\ndata: {json.dumps(change)}\n\n".encode()
+                head = f"id: {log.epoch}.{change['seq']}\nevent: {change['kind']}"
+                yield f"{head}\ndata: {json.dumps(change)}\n\n".encode()
             since = _last_seq(found, log.last if lost else since)
             if not await log.wait(since, HEARTBEAT_S):
                 yield b": still here\n\n"

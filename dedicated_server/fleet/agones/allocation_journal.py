@@ -1,8 +1,9 @@
-"""The journal of allocations: a file that outlives the fleet's process, so that no allocation is forgotten by it.
+"""The allocation journal: a file that outlives the fleet's process, so that a restarted fleet knows what was allocated.
 
-A line when a match gets a server and a line when it is settled, appended before anybody is told. A fleet that starts reads what its
-predecessor left: every match that is open there died with its server, since servers never outlive their fleet. Written without fsync: what
-ends the machine ends the matches.
+One line is appended when a match gets a server and one when the match is over, before anybody learns of it. A
+fleet that starts reads what its predecessor left: every match that is open there ended with its server,
+because servers never outlive their fleet. The file is not synced to disk, because whatever ends the machine
+ends the matches too.
 """
 
 from __future__ import annotations
@@ -16,9 +17,7 @@ from typing import Any, Self
 
 MAX_KEYS = 100_000  # at 1,000 allocations/s a caller may repeat itself for over a minute
 MAX_FILE_BYTES = 16 << 20
-MAX_RECENT = (
-    1000  # matches settled last, which a successor tells of again: whoever follows may not have heard
-)
+MAX_RECENT = 1000  # finished matches that a successor publishes again, because followers may have missed them
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,7 @@ class AllocationRecord:
     Attributes:
         key: the caller's idempotency key, "" for none.
         match_id, player_ids: as far as the match names them.
+        at: Unix seconds.
     """
 
     key: str
@@ -40,7 +40,7 @@ class AllocationRecord:
 
 @dataclass(frozen=True, slots=True)
 class FinishedAllocation:
-    """What a match came to."""
+    """An allocation whose match is over, whether it ended as it should, and why not."""
 
     allocation: AllocationRecord
     ended: bool
@@ -48,11 +48,12 @@ class FinishedAllocation:
 
 
 class AllocationJournal:
-    """Allocations that are not settled, on disk. Raises OSError where it cannot be written.
+    """The open allocations, on disk. Raises OSError where the file cannot be written.
 
     Attributes:
-        keys: servers by key, of all allocations that are remembered.
-        orphans: what a predecessor left open. recent: what it settled last, the oldest first.
+        keys: servers by idempotency key, of all allocations that are remembered.
+        orphans: the allocations that a predecessor left open.
+        recent: the matches that it finished last, the oldest first.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,24 +61,24 @@ class AllocationJournal:
         self._path = path
         self._open: dict[str, AllocationRecord] = {}
         self.keys: OrderedDict[str, str] = OrderedDict()
-        settled: deque[FinishedAllocation] = deque(maxlen=MAX_RECENT)
-        self._read = settled
+        finished: deque[FinishedAllocation] = deque(maxlen=MAX_RECENT)
+        self._read = finished
         for line in _lines(path):
             self._apply(line)
-        self.orphans, self.recent = tuple(self._open.values()), tuple(settled)
+        self.orphans, self.recent = tuple(self._open.values()), tuple(finished)
         self._open.clear()
         self._file = self._rewritten()
 
     def allocated(self, entry: AllocationRecord) -> None:
-        """Note an allocation."""
+        """Append an allocation."""
         self._open[entry.server] = entry
         self._remember(entry.key, entry.server)
         self._write({"allocated": _as_json(entry)})
 
     def finished(self, server: str, ended: bool, reason: str) -> None:
-        """Note that the match of a server has ended, or failed for a reason."""
+        """Append that the match of a server has ended, or failed and why."""
         if self._open.pop(server, None) is not None:
-            self._write({"settled": server, "ended": ended, "reason": reason})
+            self._write({"finished": server, "ended": ended, "reason": reason})
 
     def close(self) -> None:
         """Close the file."""
@@ -95,7 +96,7 @@ class AllocationJournal:
             if entry is not None:
                 self._open[entry.server] = entry
                 self._remember(entry.key, entry.server)
-        elif (entry := self._open.pop(str(line.get("settled")), None)) is not None:
+        elif (entry := self._open.pop(str(line.get("finished")), None)) is not None:
             self._read.append(FinishedAllocation(entry, bool(line.get("ended")), str(line.get("reason", ""))))
 
     def _remember(self, key: str, server: str) -> None:
@@ -111,7 +112,7 @@ class AllocationJournal:
             self._file = self._rewritten()
 
     def _rewritten(self) -> Any:
-        """Replace the file by one with what is open alone; keys go with their lines, and are kept in memory."""
+        """Replace the file by one with the open allocations alone; keys of others stay in memory."""
         fresh = self._path.with_suffix(".new")
         with fresh.open("wb") as file:
             for entry in self._open.values():
@@ -125,7 +126,7 @@ def _as_json(entry: AllocationRecord) -> dict[str, Any]:
 
 
 def _record(fields: Any) -> AllocationRecord | None:
-    """The entry of a line, None where the line is none of ours."""
+    """Return the record of a line; None where the line is malformed."""
     try:
         return AllocationRecord(
             key=str(fields["key"]),
@@ -140,7 +141,7 @@ def _record(fields: Any) -> AllocationRecord | None:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file that may end in the middle of one."""
+    """Return the lines of a file, of which the last may be cut off."""
     try:
         text = path.read_bytes()
     except FileNotFoundError:

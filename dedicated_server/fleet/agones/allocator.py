@@ -1,6 +1,7 @@
-"""The allocator: gives Ready servers to matches, each once, and the same server to the same key. `allocator_door` is its way in.
+"""The allocator: gives each Ready server to one match, and the same server to a repeated key.
 
-Agones has no such key, so that there an answer lost on the way leaves a server Allocated for ever (agones #607).
+`allocator_fast_path` answers its HTTP calls. Agones has no idempotency key: there an answer that is lost on
+the way leaves a server Allocated for ever (agones #607).
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from dedicated_server.agones_sdk import MATCH_ANNOTATION
+from dedicated_server.errors import DedicatedServerError
 from dedicated_server.fleet.agones import selection
 from dedicated_server.fleet.agones.allocation_journal import AllocationJournal, AllocationRecord
 from dedicated_server.fleet.agones.requests import AllocationAnswer, AllocationRequest, Metadata, Port
-from dedicated_server.fleet.client import MATCH_ANNOTATION
 from dedicated_server.fleet.pool import metrics
 from dedicated_server.fleet.pool.counters_and_lists import Counter, ValueList, parse_int64, parse_strings
 from dedicated_server.fleet.pool.gameserver import GameServer
@@ -21,19 +23,29 @@ from dedicated_server.fleet.pool.states import IllegalTransitionError, State
 MAX_SHOWN = 500  # allocations that operators see
 
 
-class NoReadyServerError(Exception):
-    """Raised when no Ready server matches any selector; answered with 429, and the caller asks again."""
+class NoReadyServerError(DedicatedServerError):
+    """Raised when no Ready server matches any selector.
+
+    Answered with 429; the caller asks again in a moment.
+    """
 
 
-class MatchAlreadyPlayedError(Exception):
-    """Raised when the server of a key has begun its match and is gone; answered with 410, and the match must not begin again."""
+class MatchAlreadyPlayedError(DedicatedServerError):
+    """Raised when the server of a key has begun its match and is gone.
+
+    Answered with 410; the match may not begin again, so the caller makes another of its players.
+    """
 
 
 class Allocator:
     """Picks servers from a pool. It never awaits between choosing and taking, so no server is given twice.
 
+    Args:
+        pool: the servers.
+        journal: keeps allocations across restarts of the fleet; None: nothing does.
+
     Attributes:
-        latest: what operators see of the latest allocations, the newest last.
+        latest: the latest allocations as operators see them, the newest last.
     """
 
     def __init__(self, pool: WarmPool, journal: AllocationJournal | None = None) -> None:
@@ -44,9 +56,14 @@ class Allocator:
         self.latest: deque[dict[str, Any]] = deque(maxlen=MAX_SHOWN)
 
     def allocate(self, request: AllocationRequest, key: str | None, now: float) -> AllocationAnswer:
-        """Allocate a server, or give the answer that ``key`` got before.
+        """Allocate a server, or repeat the answer that ``key`` got before.
 
-        Raises NoneReady, AlreadyPlayed, TallyError, IllegalTransition.
+        Args:
+            request: selectors, priorities, and what to put on the server.
+            key: the caller's idempotency key; None: it has none.
+            now: monotonic seconds.
+
+        Raises NoReadyServerError, MatchAlreadyPlayedError, CounterListError, IllegalTransitionError.
         """
         if key is not None and (known := self._known(key)) is not None:
             return known
@@ -75,7 +92,7 @@ class Allocator:
         return answer
 
     def _known(self, key: str) -> AllocationAnswer | None:
-        """The answer that a key got, while it stands. A server that died before it began its match is replaced."""
+        """Return the answer that a key got, while it is valid: a server that died before its match began is replaced."""
         known = self._by_key.get(key)
         if known is None:
             if key in self._lost_keys:
@@ -92,10 +109,11 @@ class Allocator:
         return None
 
     def _record(self, server: GameServer, key: str | None, answer: AllocationAnswer, now: float) -> None:
+        at = self._pool.clock.now()
         if server.has_match and self._journal is not None:
             self._journal.allocated(
                 AllocationRecord(
-                    key or "", server.name, server.region, server.match_id, server.player_ids, now
+                    key or "", server.name, server.region, server.match_id, server.player_ids, at
                 )
             )
         self._pool.allocation_requested(server.region, key or "", unmet=False, now=now)
@@ -105,16 +123,17 @@ class Allocator:
             if len(self._by_key) > 100_000:
                 del self._by_key[next(iter(self._by_key))]
         self.latest.append(
-            {"at": now, "server": server.name, "region": server.region, "match_id": server.match_id or None}
+            {"at": at, "server": server.name, "region": server.region, "match_id": server.match_id or None}
         )
 
 
 def _changed_counters_and_lists(
     server: GameServer, request: AllocationRequest
 ) -> tuple[dict[str, Counter], dict[str, ValueList]]:
-    """The counters and lists as the request wants them, made beside the server's own: all or nothing. Raises TallyError.
+    """Return the counters and lists as the request changes them, as copies: either all change or none.
 
     As in Agones, an action on what a server does not have does nothing, and an amount is cut to what fits.
+    Raises CounterListError.
     """
     counters, lists = {}, {}
     for name, action in request.counters.items():

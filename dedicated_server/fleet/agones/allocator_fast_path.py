@@ -1,13 +1,12 @@
-"""Agones' ``POST /gameserverallocation``: one plain ASGI function before the rest of the application.
+"""Agones' ``POST /gameserverallocation`` as one plain ASGI function in front of the rest of the application.
 
-A framework's route costs this call 0.3 ms, three times what the allocation does, and while a wave of matches begins that is what they wait
-for. FastAPI knows the route for the description alone.
+A framework's route takes 0.3 ms for this call, three times as long as the allocation, and when many matches
+begin at once they wait for it. FastAPI knows the route for the API description alone.
 """
 
 from __future__ import annotations
 
 import re
-import time
 from typing import Annotated, Any
 
 import msgspec
@@ -27,17 +26,23 @@ from dedicated_server.fleet.pool import metrics
 from dedicated_server.fleet.pool.counters_and_lists import CounterListError
 from dedicated_server.fleet.pool.states import IllegalTransitionError
 from launchday import identity
+from launchday.clock import Clock
 from launchday.problems import ProblemError
 from launchday.service import identify
 
 PATH = "/gameserverallocation"
 MAX_KEY_CHARACTERS = 200
-MAX_KNOWN_TOKENS = 1000  # verified before; a signature takes 56 µs to check
+MAX_KNOWN_TOKENS = 1000  # verified before: to check a signature takes 56 µs
 KEY_HEADER = IDEMPOTENCY_HEADER.lower().encode()
 
 
 class AllocatorFastPath:
-    """Answers the one path itself, and passes on everything else."""
+    """Answers the allocation call itself, and passes on every other request.
+
+    Args:
+        app: the rest of the application.
+        api: whose state has an ``allocator``, a ``clock``, the ``settings`` and the ``signer``.
+    """
 
     def __init__(self, app: ASGIApp, api: FastAPI) -> None:
         self._app = app
@@ -49,7 +54,8 @@ class AllocatorFastPath:
         if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        began, status = time.perf_counter(), "Error"
+        clock: Clock = self._api.state.clock
+        began, status = clock.monotonic(), "Error"
         try:
             headers: dict[bytes, bytes] = dict(scope["headers"])
             caller = self._caller(headers.get(b"authorization", b""))
@@ -68,7 +74,7 @@ class AllocatorFastPath:
             await problem.response()(scope, receive, send)
             return
         finally:
-            metrics.observe_allocation(status, time.perf_counter() - began)
+            metrics.observe_allocation(status, clock.monotonic() - began)
         await send(
             {
                 "type": "http.response.start",
@@ -83,7 +89,7 @@ class AllocatorFastPath:
 
     def _allocate(self, body: AllocationRequest, key: str) -> Any:
         try:
-            return self._api.state.allocator.allocate(body, key or None, time.time())
+            return self._api.state.allocator.allocate(body, key or None, self._api.state.clock.monotonic())
         except NoReadyServerError as error:
             raise ProblemError(429, "no-server-ready", str(error), headers={"Retry-After": "1"}) from error
         except MatchAlreadyPlayedError as error:
@@ -92,11 +98,14 @@ class AllocatorFastPath:
             raise ProblemError(422, "invalid-request", str(error)) from error
 
     def _caller(self, authorization: bytes) -> str:
-        """Who asks. A fleet that demands client certificates has checked one by now, and asks for no token beside it."""
+        """Return who calls.
+
+        A fleet that demands client certificates has checked one by now, and needs no token.
+        """
         state = self._api.state
         if state.settings.fleet_client_ca:
             return "certificate"
-        now = time.time()
+        now = state.clock.now()
         known = self._known.get(authorization)
         if known is None or known.expires_at <= now:
             known = identify(state.signer, authorization.decode("latin-1"), now, identity.SERVICE)
@@ -149,11 +158,11 @@ async def allocate(
     key: Annotated[str | None, Header(alias=IDEMPOTENCY_HEADER, max_length=MAX_KEY_CHARACTERS)] = None,
 ) -> Response:
     """Take one Ready game server that matches the first selector that any matches, and put the metadata on it."""
-    raise AssertionError("the door before this application has answered")
+    raise AssertionError("AllocatorFastPath answers before this application")
 
 
 def install(app: FastAPI) -> None:
-    """Put the door before an application whose state has an ``allocator``."""
+    """Put the fast path in front of an application whose state has an ``allocator`` and a ``clock``."""
     app.include_router(router)
     app.add_middleware(AllocatorFastPath, api=app)
     describe = app.openapi

@@ -1,6 +1,6 @@
-"""Agones' allocation request and answer, as its allocator's JSON has them.
+"""Agones' allocation request and answer, in the JSON of its allocator.
 
-64-bit integers may be numbers or strings, as gRPC's gateway takes them; fields that we do not know are passed over, as it does.
+64-bit integers may be numbers or strings, and unknown fields are ignored, as by gRPC's gateway.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Expression(_Agones):
 
 
 class CounterSelector(_Agones):
-    """Which counts will do; a maximum of 0 is none."""
+    """The counts that a server may have; a maximum of 0 is no limit."""
 
     min_count: Whole = 0
     max_count: Whole = 0
@@ -37,7 +37,7 @@ class CounterSelector(_Agones):
 
 
 class ListSelector(_Agones):
-    """Which lists will do; a maximum of 0 is none."""
+    """The lists that a server may have; a maximum of 0 is no limit."""
 
     contains_value: str = ""
     min_available: Whole = 0
@@ -45,7 +45,7 @@ class ListSelector(_Agones):
 
 
 class Selector(_Agones):
-    """Which game servers will do: everything in it holds."""
+    """The game servers that may be chosen: all conditions hold."""
 
     match_labels: Labels = {}
     match_expressions: list[Expression] = []
@@ -55,7 +55,7 @@ class Selector(_Agones):
 
 
 class Priority(_Agones):
-    """Which of those that will do goes first: by what a counter or list has left, ascending (the fullest first) or descending."""
+    """Which server goes first, by what a counter or list has left: the fullest (ascending) or the emptiest."""
 
     key: str
     type: Literal["Counter", "List"] = "Counter"
@@ -86,7 +86,7 @@ class Metadata(_Agones):
 
 
 class AllocationRequest(_Agones):
-    """Agones' request. ``selectors`` are tried in order; a node is a warm parent."""
+    """Agones' request. ``selectors`` are tried in order. A node is a warm parent here."""
 
     namespace: str = NAMESPACE
     selectors: Annotated[list[Selector], msgspec.Meta(max_length=64)] = msgspec.field(

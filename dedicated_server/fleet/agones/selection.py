@@ -1,9 +1,10 @@
-"""Which game server an allocation gets: selectors in order, then the strategy, then priorities."""
+"""Which game server an allocation gets, by selectors in order, then the strategy, then the priorities."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dedicated_server.agones_sdk import FLEET_LABEL
 from dedicated_server.fleet.agones.requests import (
     AllocationRequest,
     CounterSelector,
@@ -12,7 +13,6 @@ from dedicated_server.fleet.agones.requests import (
     Priority,
     Selector,
 )
-from dedicated_server.fleet.client import FLEET_LABEL
 from dedicated_server.fleet.pool.counters_and_lists import Counter, ValueList, parse_int64
 from dedicated_server.fleet.pool.gameserver import GameServer
 from dedicated_server.fleet.pool.pool import WarmPool
@@ -22,20 +22,23 @@ STATES = {"READY": State.READY, "ALLOCATED": State.ALLOCATED}
 
 
 def choose(pool: WarmPool, request: AllocationRequest) -> GameServer | None:
-    """Find the server for a request: of the first selector that any server matches, the best one. Raises TallyError."""
+    """Return the best server of the first selector that any server matches, or None.
+
+    Raises CounterListError.
+    """
     for selector in request.selectors or [Selector()]:
         found = _candidates(pool, selector)
         if request.priorities or pool.config.warm_parents > 1:
             best = _best(pool, request, list(found))
         else:
-            best = next(iter(found), None)  # one node, no priorities: the one that has been Ready the longest
+            best = next(iter(found), None)  # the one that has been Ready for the longest
         if best is not None:
             return best
     return None
 
 
 def wanted_region(pool: WarmPool, request: AllocationRequest) -> str | None:
-    """The region that the first selector names, or the only one there is."""
+    """Return the region that the first selector names, or the only region that exists."""
     for selector in request.selectors:
         if (region := selector.match_labels.get(FLEET_LABEL)) is not None:
             return region
@@ -60,10 +63,10 @@ def _candidates(pool: WarmPool, selector: Selector) -> Iterable[GameServer]:
 
 
 def _best(pool: WarmPool, request: AllocationRequest, found: list[GameServer]) -> GameServer | None:
-    """The best of several. ``min`` keeps the order of those that are equal: the longest in its state goes first.
+    """Return the best of several servers. Among equals ``min`` takes the one that entered its state first.
 
-    Packed fills the node with the most matches first, so that others can be given up; priorities decide among its servers. Distributed
-    heeds the priorities first, and spreads what they leave equal over the nodes.
+    Packed fills the node with the most matches first, so that other nodes can be released; priorities decide
+    among its servers. Distributed follows the priorities first, and spreads equal servers over the nodes.
     """
     if not found:
         return None
@@ -79,7 +82,7 @@ def _best(pool: WarmPool, request: AllocationRequest, found: list[GameServer]) -
 
 
 def _remaining(server: GameServer, priorities: list[Priority]) -> tuple[tuple[bool, int], ...]:
-    """What a server has left of each priority, so that the smallest goes first; one that does not count it goes last."""
+    """Return what a server has left of each priority. The smallest goes first, without a counter last."""
     ranks = []
     for priority in priorities:
         tallies: dict[str, Counter] | dict[str, ValueList] = (

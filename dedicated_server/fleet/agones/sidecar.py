@@ -1,7 +1,9 @@
-"""The Agones SDK sidecar of every game server: one plain ASGI application, one loopback port a server.
+"""The Agones SDK sidecar of every game server: one ASGI application with a loopback port for each server.
 
-Which server calls is told by the port it calls on. Errors have the shape of Agones' gateway: ``{"code", "message", "details"}``
-with gRPC's numbers. A plain function and no framework: a hundred idle servers beat fifty times a second.
+The port says which server calls. Errors have the shape of Agones' gateway, ``{"code", "message", "details"}``
+with gRPC's numbers. It is a plain function without a framework, because a hundred idle servers send fifty
+heartbeats a second. The SDK's v1beta1, Counters and Lists, is at ``/v1beta1/counters/NAME`` and
+``/v1beta1/lists/NAME``.
 """
 
 from __future__ import annotations
@@ -11,35 +13,35 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import parse_qs, unquote
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from dedicated_server.fleet.agones.sidecar_counters import COUNTERS, LISTS, counter_call, list_call
+from dedicated_server.agones_sdk import SDK_PREFIX
+from dedicated_server.errors import DedicatedServerError
 from dedicated_server.fleet.pool.counters_and_lists import (
     CounterListError,
     DuplicateValueError,
     UnknownCounterListError,
+    parse_int64,
+    parse_strings,
 )
-from dedicated_server.fleet.pool.gameserver import SDK_PREFIX, GameServer
+from dedicated_server.fleet.pool.gameserver import GameServer
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.states import IllegalTransitionError
 
 MAX_BODY_BYTES = 256 * 1024  # Kubernetes' own limit on all annotations of an object
-INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION, OUT_OF_RANGE, UNIMPLEMENTED = (
-    3,
-    5,
-    6,
-    9,
-    11,
-    12,
-)
+COUNTERS_PATH = "/v1beta1/counters/"
+LISTS_PATH = "/v1beta1/lists/"
 
-Clock = Callable[[], float]
+# gRPC's codes
+INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS = 3, 5, 6
+FAILED_PRECONDITION, OUT_OF_RANGE, UNIMPLEMENTED = 9, 11, 12
 
 
-class CallRefusedError(Exception):
-    """Raised when a call cannot be done; answered with ``status`` and gRPC's ``code``."""
+class CallRefusedError(DedicatedServerError):
+    """Raised when a call is malformed or unknown. It is answered with ``status`` and gRPC's ``code``."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
         super().__init__(message)
@@ -48,11 +50,15 @@ class CallRefusedError(Exception):
 
 
 class Sidecar:
-    """The ASGI application."""
+    """The ASGI application of all sidecars.
 
-    def __init__(self, pool: WarmPool, clock: Clock) -> None:
+    Args:
+        pool: whose servers call. Its clock says when they do.
+    """
+
+    def __init__(self, pool: WarmPool) -> None:
         self._pool = pool
-        self._clock = clock
+        self._clock = pool.clock.monotonic
         self._calls: dict[tuple[str, str], Callable[[GameServer, dict[str, Any]], dict[str, Any]]] = {
             ("POST", "/ready"): self._ready,
             ("POST", "/health"): self._health,
@@ -81,19 +87,19 @@ class Sidecar:
             await _refuse(send, refused.status, refused.code, refused)
         except IllegalTransitionError as error:
             await _refuse(send, 400, FAILED_PRECONDITION, error)
-        except CounterListError as error:
-            await _refuse(send, 400, OUT_OF_RANGE, error)
         except UnknownCounterListError as error:
             await _refuse(send, 404, NOT_FOUND, error)
         except DuplicateValueError as error:
             await _refuse(send, 409, ALREADY_EXISTS, error)
+        except CounterListError as error:
+            await _refuse(send, 400, OUT_OF_RANGE, error)
 
     async def _called(self, server: GameServer, scope: Scope, receive: Receive) -> dict[str, Any]:
         method, path = scope["method"], scope["path"]
-        if path.startswith((COUNTERS, LISTS)):
+        if path.startswith((COUNTERS_PATH, LISTS_PATH)):
             body = _json_object(await _read(receive)) if method in ("PATCH", "POST") else {}
             query = scope["query_string"].decode("ascii", "replace")
-            change = counter_call if path.startswith(COUNTERS) else list_call
+            change = _counter_call if path.startswith(COUNTERS_PATH) else _list_call
             answer = change(server, method, path, body, query)
             if answer is None:
                 raise CallRefusedError(404, UNIMPLEMENTED, f"there is no {method} {path}")
@@ -118,7 +124,7 @@ class Sidecar:
 
     def _reserve(self, server: GameServer, body: dict[str, Any]) -> dict[str, Any]:
         try:
-            seconds = int(body.get("seconds", 0))  # a string, as gRPC's gateway writes 64-bit integers
+            seconds = int(body.get("seconds", 0))  # gRPC's gateway writes 64-bit integers as strings
         except (TypeError, ValueError):
             seconds = -1
         if seconds < 0:
@@ -145,7 +151,7 @@ class Sidecar:
 
 
 class SidecarServer(uvicorn.Server):
-    """An HTTP server inside another's process: it leaves the signals to that one."""
+    """An HTTP server inside another server's process, which handles the signals."""
 
     def __init__(self, sidecar: Sidecar) -> None:
         config = uvicorn.Config(
@@ -155,7 +161,7 @@ class SidecarServer(uvicorn.Server):
             ws="none",
             access_log=False,
             log_config=None,
-            timeout_keep_alive=75,  # servers beat every 2 s: an idle connection is never cut between two beats
+            timeout_keep_alive=75,  # heartbeats come every 2 s: no idle connection is cut between two
             timeout_graceful_shutdown=1,
         )
         super().__init__(config)
@@ -167,9 +173,9 @@ class SidecarServer(uvicorn.Server):
 
 
 async def _watch(server: GameServer, receive: Receive, send: Send) -> None:
-    """Stream the record: now, and after each change, until the caller leaves or the server is gone.
+    """Stream the record, now and after each change, until the caller leaves or the server is gone.
 
-    Changes that come faster than they are sent are merged: only the newest record matters.
+    Changes that come faster than they are sent are merged, because only the newest record matters.
     """
     await send(
         {
@@ -216,7 +222,10 @@ async def _read(receive: Receive) -> bytes:
 
 
 def _json_object(body: bytes) -> dict[str, Any]:
-    """Parse a body. Agones' gateway answers an empty one with 400, so do we: a server tested here works there."""
+    """Parse a body.
+
+    An empty one is refused, as Agones' gateway does, so that a server tested here works there.
+    """
     try:
         value = json.loads(body)
     except ValueError as error:
@@ -242,3 +251,73 @@ async def _answer(send: Send, status: int, body: dict[str, Any]) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(payload)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": payload})
+
+
+def _counter_call(
+    server: GameServer, method: str, path: str, body: dict[str, Any], _query: str
+) -> dict[str, Any] | None:
+    """Read or change a counter, and return its record; None where there is no such call.
+
+    A change carries any of ``count``, ``capacity`` and ``countDiff``; what is left out stays as it is.
+    Raises CounterListError.
+    """
+    name = unquote(path.removeprefix(COUNTERS_PATH))
+    counter = server.counters.get(name)
+    if counter is None:
+        raise UnknownCounterListError(f"this game server has no counter {name!r:.60}")
+    if method == "PATCH":
+        given = {
+            field: parse_int64(body[field], field)
+            for field in ("count", "capacity")
+            if body.get(field) is not None
+        }
+        counter.change(
+            count=given.get("count"),
+            capacity=given.get("capacity"),
+            diff=parse_int64(body.get("countDiff") or 0, "countDiff"),
+        )
+        server.notify()
+    elif method != "GET":
+        return None
+    return {"name": name, **counter.as_json()}
+
+
+def _list_call(
+    server: GameServer, method: str, path: str, body: dict[str, Any], query: str
+) -> dict[str, Any] | None:
+    """Read or change a list, and return its record; None where there is no such call.
+
+    ``updateMask`` names which of ``capacity`` and ``values`` to take from the body; without it all that are
+    given. Raises CounterListError.
+    """
+    name, _, verb = unquote(path.removeprefix(LISTS_PATH)).partition(":")
+    values = server.lists.get(name)
+    if values is None:
+        raise UnknownCounterListError(f"this game server has no list {name!r:.60}")
+    match method, verb:
+        case "GET", "":
+            pass
+        case "PATCH", "":
+            mask = {field for part in parse_qs(query).get("updateMask", []) for field in part.split(",")}
+            given = {field: body[field] for field in mask or ("capacity", "values") if field in body}
+            values.change(
+                values=parse_strings(given["values"], "values") if "values" in given else None,
+                capacity=parse_int64(given["capacity"], "capacity") if "capacity" in given else None,
+            )
+            server.notify()
+        case "POST", "addValue":
+            values.add(_list_value(body))
+            server.notify()
+        case "POST", "removeValue":
+            values.remove(_list_value(body))
+            server.notify()
+        case _:
+            return None
+    return {"name": name, **values.as_json()}
+
+
+def _list_value(body: dict[str, Any]) -> str:
+    value = body.get("value")
+    if not isinstance(value, str) or not value:
+        raise CounterListError("value must be a string")
+    return value

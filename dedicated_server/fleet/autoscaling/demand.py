@@ -1,13 +1,12 @@
-"""Our sizing policy as a webhook in Agones' JSON: what a fleet asks is answered with what the matchmaker's books say of the demand.
+"""Our sizing policy as a webhook in Agones' JSON, which measures the demand by the matchmaker's counters.
 
-The books are counts since ever of all regions together; their differences over half a minute are rates, and a region's share of them is that
-of the matches it plays (a rate is matches in play ÷ length, by Little's law, so shares of matches in play are shares of the rate).
+The counters are of all regions together, since their start; their differences over half a minute are rates. A
+region's share of them is its share of the running matches: by Little's law a rate is running matches ÷ their
+length.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from fastapi import APIRouter, Request
 
 from dedicated_server.fleet.autoscaling import webhook
 from dedicated_server.fleet.autoscaling.sizing import Demand, Sizing
+from launchday.clock import Clock
 from launchday.problems import ProblemError
 
 WINDOW_S = 30.0
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 class DemandSample(NamedTuple):
-    """The matchmaker's books at one instant."""
+    """The matchmaker's counters at one instant; ``at`` is monotonic seconds."""
 
     at: float
     queued: int
@@ -45,11 +45,11 @@ class _FleetDemand:
 
 
 class DemandMeter:
-    """What the matchmaker's books say of the demand.
+    """The demand as the matchmaker's counters show it.
 
     Args:
         match_s: seconds that a match takes a server.
-        players_per_match: how many it takes, until the books tell.
+        players_per_match: players of a match, until the counters show it.
     """
 
     def __init__(self, match_s: float, players_per_match: float) -> None:
@@ -59,7 +59,7 @@ class DemandMeter:
         self._asked: dict[str, _FleetDemand] = {}
 
     def add(self, reading: DemandSample) -> None:
-        """Add a reading; a count that fell says that the books began anew, and so do we."""
+        """Add a sample. A count that fell means that the counters were reset: earlier samples are dropped."""
         if self._readings and reading.queued < self._readings[-1].queued:
             self._readings.clear()
         self._readings.append(reading)
@@ -67,10 +67,10 @@ class DemandMeter:
             self._readings.popleft()
 
     def demand(self, fleet_name: str, allocated: int, now: float) -> Demand:
-        """The demand on one fleet, of which ``allocated`` servers are in a match."""
+        """Return the demand on a fleet with ``allocated`` servers in a match; ``now`` is monotonic."""
         self._asked[fleet_name] = _FleetDemand(now, allocated)
         self._asked = {name: one for name, one in self._asked.items() if now - one.at < FLEET_TTL_S}
-        # One more in each: a region without a match yet is not a region without a share.
+        # One more in each, so that a region without a match has a share, too.
         share = (allocated + 1) / sum(one.allocated + 1 for one in self._asked.values())
         if not self._readings:
             return Demand(allocated / self._match_s, 0.0, 0, self._players_per_match, self._match_s)
@@ -86,26 +86,26 @@ class DemandMeter:
         )
 
 
-async def poll(
-    meter: DemandMeter, http: httpx.AsyncClient, url: str, clock: Callable[[], float] = time.time
-) -> None:
-    """Read the matchmaker's books every second until cancelled. While it is away the last rates stand."""
-    away = False
+async def poll(meter: DemandMeter, http: httpx.AsyncClient, url: str, clock: Clock) -> None:
+    """Read the matchmaker's counters every second until cancelled. Without an answer the last rates hold."""
+    unavailable = False
     while True:
         try:
-            response = await http.get(f"{url}/v1/internal/books", timeout=POLL_S)
+            response = await http.get(f"{url}/v1/internal/counters", timeout=POLL_S)
             response.raise_for_status()
-            meter.add(_sample(response.json(), clock()))
-            away = False
+            meter.add(_sample(response.json(), clock.monotonic()))
+            unavailable = False
         except (httpx.HTTPError, LookupError, TypeError, ValueError) as error:
-            if not away:
-                log.warning("the matchmaker's books cannot be read", url=url, error=str(error) or repr(error))
-            away = True
-        await asyncio.sleep(POLL_S)
+            if not unavailable:
+                log.warning(
+                    "the matchmaker's counters cannot be read", url=url, error=str(error) or repr(error)
+                )
+            unavailable = True
+        await clock.sleep(POLL_S)
 
 
-def _sample(books: Any, now: float) -> DemandSample:
-    return DemandSample(now, *(int(books[name]) for name in ("queued", "matched", "matches", "searching")))
+def _sample(counters: Any, now: float) -> DemandSample:
+    return DemandSample(now, *(int(counters[name]) for name in ("queued", "matched", "matches", "searching")))
 
 
 router = APIRouter(tags=["autoscaling"])
@@ -113,13 +113,13 @@ router = APIRouter(tags=["autoscaling"])
 
 @router.post("/autoscale")
 async def autoscale(review: dict[str, Any], request: Request) -> dict[str, Any]:
-    """Answer a FleetAutoscaleReview, ours or Agones'. It changes nothing and asks for no token, as Agones sends none."""
+    """Answer a FleetAutoscaleReview. It changes nothing and needs no token, because Agones sends none."""
     meter: DemandMeter = request.app.state.demand
     sizing_of: Callable[[str], Sizing] = request.app.state.sizing
     try:
         asked = webhook.read_question(review)
     except webhook.ReviewError as error:
         raise ProblemError(422, "no-review", str(error)) from error
-    demand = meter.demand(asked.fleet_name, asked.fleet.allocated, time.time())
+    demand = meter.demand(asked.fleet_name, asked.fleet.allocated, request.app.state.clock.monotonic())
     decision = sizing_of(asked.fleet_name).decide(asked.fleet, demand)
     return {**webhook.answer(review, asked.uid, decision), "reason": decision.reason}

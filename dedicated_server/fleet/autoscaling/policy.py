@@ -1,6 +1,7 @@
 """Policies in Agones' JSON: the ``spec.policy`` of a FleetAutoscaler, or such an object whole.
 
-``{"type": "Buffer", "buffer": {"bufferSize": 5, "minReplicas": 10, "maxReplicas": 20}}``, and likewise ``Schedule``, ``Chain``, ``Webhook``.
+For example ``{"type": "Buffer", "buffer": {"bufferSize": 5, "minReplicas": 10, "maxReplicas": 20}}``; the
+other types are ``Schedule``, ``Chain`` and ``Webhook``.
 """
 
 from __future__ import annotations
@@ -12,23 +13,24 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from dedicated_server.fleet.autoscaling.buffer import MAX_REPLICAS, Buffer
-from dedicated_server.fleet.autoscaling.chain import Chain
-from dedicated_server.fleet.autoscaling.cron import parse as parse_cron
-from dedicated_server.fleet.autoscaling.replicas import Decision, Replicas
-from dedicated_server.fleet.autoscaling.schedule import Schedule, parse_duration
+from dedicated_server.errors import DedicatedServerError
+from dedicated_server.fleet.autoscaling.policies import Buffer, Chain, Cron, Schedule, parse_duration
+from dedicated_server.fleet.autoscaling.replicas import MAX_REPLICAS, Decision, Replicas
 from dedicated_server.fleet.autoscaling.webhook import Webhook
 
 MAX_DEPTH: Final = 8  # policies within policies
 
 
-class PolicyError(ValueError):
-    """Raised when JSON is no policy of Agones'; the message says where and what it may be."""
+class PolicyError(DedicatedServerError, ValueError):
+    """Raised when a document is no policy of Agones'.
+
+    The message says where it is wrong and what it may be there.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class AutoscalerSpec:
-    """A policy and how often it is asked."""
+    """A policy and the seconds from one question to the next."""
 
     policy: Policy
     sync_s: float = 1.0
@@ -38,7 +40,7 @@ Policy = Buffer | Schedule | Chain | Webhook
 
 
 def parse_policy(document: str | dict[str, Any]) -> AutoscalerSpec:
-    """Read a FleetAutoscaler, its spec, or a bare policy, as JSON or read from it; raises PolicyError."""
+    """Read a FleetAutoscaler, its spec, or a bare policy, from JSON or from an object; raises PolicyError."""
     if isinstance(document, str):
         try:
             document = json.loads(document)
@@ -92,13 +94,13 @@ def _schedule(spec: dict[str, Any], where: str, depth: int) -> Schedule:
     name = period.get("timezone") or "UTC"
     try:
         timezone = ZoneInfo(name) if isinstance(name, str) else None
-    except (LookupError, OSError, ValueError):  # unknown, or no such name could be
+    except (LookupError, OSError, ValueError):  # unknown, or not a name at all
         timezone = None
     if timezone is None:
         raise PolicyError(f"{where}.activePeriod.timezone is {name!r:.40}: name a zone such as Europe/Paris")
     try:
         cron = period.get("startCron") or ""
-        starts = parse_cron(cron) if isinstance(cron, str) and cron else None
+        starts = Cron.parse(cron) if isinstance(cron, str) and cron else None
         duration_s = parse_duration(str(period.get("duration") or ""))
     except ValueError as error:
         raise PolicyError(f"{where}.activePeriod: {error}") from error

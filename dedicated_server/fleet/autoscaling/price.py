@@ -1,7 +1,8 @@
-"""Warm or cold, priced: what idle servers cost against what players wait for servers that are not there.
+"""The price of warm servers: what idle servers cost, against how long players wait where there are too few.
 
-Exact for a buffer of fixed size under Poisson arrivals, every match taking a server and every server taken being replaced: with ``load`` =
-matches × start-up seconds on the way, a match waits when the buffer is on the way altogether (the (S − 1, S) rule with back orders).
+The formulas are exact for a buffer of fixed size under Poisson arrivals where each match takes a server and
+each server taken is replaced: ``load`` = matches per second × start-up seconds are then on the way, and a
+match waits when the whole buffer is on the way. Source: the (S − 1, S) stock rule with back orders.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ class Price:
     """A buffer under a load.
 
     Attributes:
-        idle_servers: Ready servers on average.
-        waiting: share of matches that wait for a server.
-        wait_s: seconds a match waits for one, on average over all matches.
-        idle_server_s_per_match: server-seconds paid for idling, a match.
-        waiting_player_s_per_match: player-seconds waited, a match.
+        idle_servers: Ready servers, on average.
+        waiting: share of matches that wait for a server, 0 to 1.
+        wait_s: seconds that a match waits, on average over all matches.
+        idle_server_s_per_match: server-seconds of idling for each match.
+        waiting_player_s_per_match: player-seconds of waiting for each match.
     """
 
     idle_servers: float
@@ -30,7 +31,7 @@ class Price:
 
 
 def price(buffer: int, matches_per_s: float, startup_s: float, players_per_match: float) -> Price:
-    """Price a buffer of so many servers."""
+    """Price a buffer of ``buffer`` servers whose start takes ``startup_s``."""
     load = matches_per_s * startup_s
     if matches_per_s <= 0:
         return Price(float(buffer), float(buffer == 0), startup_s if buffer == 0 else 0.0, 0.0, 0.0)

@@ -1,9 +1,11 @@
-"""What a policy is asked and what it answers."""
+"""What a policy is asked, and what it answers."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+
+MAX_REPLICAS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,9 +13,9 @@ class Replicas:
     """A fleet's servers, counted as Agones counts them.
 
     Attributes:
-        replicas: all that live, those still starting included.
-        ready, reserved, allocated: of them, in these states.
-        unmet: matches that asked in vain since the last decision; a fleet scaled to zero grows by these alone.
+        replicas: all live servers, those still starting included.
+        ready, reserved, allocated: the servers in these states.
+        unmet: matches that found no server lately; a fleet that is scaled to zero grows by these alone.
     """
 
     replicas: int
@@ -28,9 +30,10 @@ class Decision:
     """How many servers there should be.
 
     Attributes:
-        replicas: in all, the allocated ones included; None where the policy has nothing to say (a schedule out of its time).
+        replicas: all servers, the allocated ones included; None where the policy decides nothing, such as a
+            schedule out of its time.
         limited: whether a minimum or a maximum decided.
-        reason: one sentence for an operator.
+        reason: one sentence for operators.
     """
 
     replicas: int | None
@@ -39,7 +42,7 @@ class Decision:
 
 
 def clamp(decision: Decision, min_replicas: int, max_replicas: int) -> Decision:
-    """Keep a decision between ``least`` and ``most`` replicas, and say so where that changes it."""
+    """Limit a decision to ``min_replicas`` … ``max_replicas``, and say in its reason that it was limited."""
     if decision.replicas is None:
         return decision
     if decision.replicas < min_replicas:
@@ -57,5 +60,5 @@ def clamp(decision: Decision, min_replicas: int, max_replicas: int) -> Decision:
 
 
 def round_up(value: float) -> int:
-    """The next whole number, forgiving what floating point adds to an exact one."""
+    """Return the next whole number; what floating point adds to a whole number is ignored."""
     return math.ceil(value - 1e-9)

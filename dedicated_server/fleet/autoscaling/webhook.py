@@ -1,6 +1,6 @@
-"""Agones' Webhook policy: what is asked, and what an answer means. Asking is others' work, as it takes time.
+"""Agones' Webhook policy: its question and its answer. Whoever runs the policy asks, because that takes time.
 
-The question is a FleetAutoscaleReview with a ``request``, the answer the same object with a ``response``.
+The question is a FleetAutoscaleReview with a ``request``; the answer is the same object with a ``response``.
 """
 
 from __future__ import annotations
@@ -8,12 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dedicated_server.fleet.autoscaling.buffer import MAX_REPLICAS
-from dedicated_server.fleet.autoscaling.replicas import Decision, Replicas
+from dedicated_server.errors import DedicatedServerError
+from dedicated_server.fleet.autoscaling.replicas import MAX_REPLICAS, Decision, Replicas
 
 
-class ReviewError(ValueError):
-    """Raised when a review is not Agones'; the message says what is wrong with it."""
+class ReviewError(DedicatedServerError, ValueError):
+    """Raised when a review is not Agones'.
+
+    The message says what is wrong; a webhook's answer is then ignored.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +30,17 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """The policy: ask at ``url``. It decides nothing by itself, so in a chain its answer has to be had before."""
+    """The policy: ask at ``url``. It decides nothing by itself."""
 
     url: str
 
     def decide(self, _fleet: Replicas, _now: float) -> Decision:
-        """Pass: the answer of the webhook is asked for by whoever runs the policy."""
+        """Decide nothing: whoever runs the policy asks the webhook."""
         return Decision(None, False, f"{self.url} was not asked")
 
 
 def question(uid: str, name: str, namespace: str, fleet: Replicas) -> dict[str, Any]:
-    """The review to post."""
+    """Return the review to post."""
     status = {
         "replicas": fleet.replicas,
         "readyReplicas": fleet.ready,
@@ -76,7 +79,7 @@ def read_question(body: Any) -> Review:
 
 
 def answer(body: dict[str, Any], uid: str, decision: Decision) -> dict[str, Any]:
-    """The review with its response."""
+    """Return the review with its response."""
     response: dict[str, Any] = {"uid": uid, "scale": decision.replicas is not None}
     response["replicas"] = decision.replicas or 0
     return {**body, "response": response}
@@ -92,7 +95,7 @@ def read_answer(body: Any, uid: str, url: str) -> Decision:
     if answered != uid:
         raise ReviewError(f"{url} answered another request than ours")
     if not scale:
-        return Decision(None, False, f"{url} leaves it")
+        return Decision(None, False, f"{url} leaves it as it is")
     if isinstance(replicas, bool) or not isinstance(replicas, int) or not 0 <= replicas <= MAX_REPLICAS:
         raise ReviewError(f"{url} answered {replicas!r:.40} replicas: it must be from 0 to {MAX_REPLICAS}")
     return Decision(replicas, False, f"{url} says {replicas}")

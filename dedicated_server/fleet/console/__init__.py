@@ -1,4 +1,5 @@
-"""The fleet's web page: a process of its own that knows no more than the admin API tells, so that drawing a page never holds up an allocation.
+"""The fleet's web page: a process of its own that knows what the admin API says and no more.
 
-``launching`` is the fleet's end of it; the rest runs in the page's process, which starts when somebody first asks for the page.
+Drawing a page so never delays an allocation. ``console_process`` is the fleet's end of it; what is in here
+runs in the page's process, which starts when somebody first asks for the page.
 """

@@ -1,4 +1,4 @@
-"""The page's process: ``python -m dedicated_server.fleet.console --socket FD --fleet PID``, started by the fleet."""
+"""The page's process, ``python -m dedicated_server.fleet.console``, which the fleet starts."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from nicegui import ui
 from dedicated_server.fleet.console import overview, players, server_page, servers, sign_in
 from launchday import telemetry
 from launchday.child_processes import die_with_parent
+from launchday.clock import Clock, SystemClock
 from launchday.settings import Settings, settings
 
 FAVICON = (
@@ -23,11 +24,11 @@ FAVICON = (
 )
 
 
-def create_console(configured: Settings) -> FastAPI:
-    """Build the application with all pages."""
+def create_console(configured: Settings, clock: Clock) -> FastAPI:
+    """Build the application with all pages, which ask ``clock`` for the time."""
     app = FastAPI(title="launchday console", docs_url=None, redoc_url=None, openapi_url=None)
     for page in (sign_in, overview, servers, server_page, players):
-        page.install(configured)
+        page.install(configured, clock)
     secret = configured.identity_secret.get_secret_value().encode()
     ui.run_with(
         app,
@@ -50,7 +51,7 @@ def main() -> None:
     die_with_parent(given.fleet)
     telemetry.configure("console", settings())
     config = uvicorn.Config(
-        create_console(settings().model_copy(update={"fleet_url": given.url})),
+        create_console(settings().model_copy(update={"fleet_url": given.url}), SystemClock()),
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=1,

@@ -1,14 +1,15 @@
-"""What the page shows that is not the fleet's: the books of the matchmaker and of the rewards, and a player's check-out."""
+"""What the page shows of other services: counters of matchmaker and rewards, and a player's check-out."""
 
 from __future__ import annotations
 
-import time
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
+from launchday.clock import Clock
 from launchday.identity import Signer
 from launchday.settings import Settings
 
@@ -20,7 +21,7 @@ DEAD_LETTERS_TIMEOUT_S = 10.0  # the rewards service reads them from the broker
 
 @dataclass
 class BackendCounters:
-    """The newest answers, None where a service did not answer."""
+    """The newest answers; None where a service did not answer, which ``unreachable`` then names."""
 
     queue: dict[str, Any] | None = None
     events: dict[str, Any] | None = None
@@ -28,23 +29,27 @@ class BackendCounters:
 
 
 class BackendClient:
-    """Asks the other services, with a token of the console's own. One for all visitors."""
+    """Asks the other services with a token of the console's own, once for all visitors.
 
-    def __init__(self, settings: Settings) -> None:
+    Attributes:
+        queue_over_time: samples of (Unix seconds, players queued, p95 wait in seconds), a quarter of an hour
+            of them.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
+        self._clock = clock
         self._signer = Signer(settings.identity_secret.get_secret_value())
         self._counters = BackendCounters()
-        self._read_at = 0.0
-        self.queue_over_time: deque[tuple[float, int, float]] = deque(
-            maxlen=900
-        )  # (Unix s, players queued, p95 wait in s)
+        self._read_at = -math.inf
+        self.queue_over_time: deque[tuple[float, int, float]] = deque(maxlen=900)
         self._http: httpx.AsyncClient | None = None
         self._dead_letters: list[dict[str, Any]] | None = None
         self._dead_letters_at = -1
 
     async def counters(self) -> BackendCounters:
-        """The books, at most a second old."""
-        now = time.monotonic()
+        """Return the counters, at most a second old."""
+        now = self._clock.monotonic()
         if now - self._read_at >= 1.0:
             self._read_at = now
             found = BackendCounters()
@@ -52,12 +57,19 @@ class BackendClient:
             found.events = await self._counters_of(self._settings.rewards_url, "rewards", found)
             self._counters = found
             if found.queue is not None:
-                sample = (time.time(), int(found.queue["searching"]), float(found.queue["wait_s"]["p95"]))
+                sample = (
+                    self._clock.now(),
+                    int(found.queue["searching"]),
+                    float(found.queue["wait_s"]["p95"]),
+                )
                 self.queue_over_time.append(sample)
         return self._counters
 
     async def dead_letters(self) -> list[dict[str, Any]] | None:
-        """The newest dead letters; None where the rewards service does not give them. Asked for when their number has changed."""
+        """Return the newest dead letters; None where the rewards service does not answer.
+
+        They are asked for when their number has changed.
+        """
         events = self._counters.events
         if events is None:
             self._dead_letters = None
@@ -77,7 +89,7 @@ class BackendClient:
         return found
 
     async def player(self, player_id: str) -> dict[str, Any]:
-        """A player's check-out and how far his changes are stored. Raises LookupError with what to say."""
+        """Return a player's check-out, and whether their changes are stored. Raises LookupError."""
         try:
             response = await self._get(
                 f"{self._settings.meta_url}/v1/internal/players/{int(player_id)}/lease"
@@ -104,5 +116,5 @@ class BackendClient:
     async def _get(self, url: str, timeout_s: float = TIMEOUT_S) -> httpx.Response:
         if self._http is None:
             self._http = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
-        token = self._signer.service_token("console", time.time(), TOKEN_TTL_S)
+        token = self._signer.service_token("console", self._clock.now(), TOKEN_TTL_S)
         return await self._http.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout_s)

@@ -1,10 +1,10 @@
-"""What every page has: who looks, a way to the others, light and dark, and a line that says when the fleet does not answer."""
+"""What every page has: session, links to other pages, light and dark, a banner for errors of the fleet."""
 
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from nicegui import app, ui
 
 from dedicated_server.fleet.client import FleetAdminClient, FleetError, mutual_tls
 from launchday import identity
+from launchday.clock import Clock
 from launchday.settings import Settings
 
 PAGES = (
@@ -23,9 +24,17 @@ STYLE = Path(__file__).with_name("console.css")
 
 
 class Session:
-    """Who looks at a page, and the client that asks in his name."""
+    """A visitor's session on one page, with the client that asks the fleet in their name.
 
-    def __init__(self, settings: Settings, token: str, caller: identity.Identity) -> None:
+    Attributes:
+        clock: the time.
+        name: the visitor, as their token names them.
+        is_operator: whether they may change something.
+        client: asks the fleet.
+    """
+
+    def __init__(self, settings: Settings, token: str, caller: identity.Identity, clock: Clock) -> None:
+        self.clock = clock
         self.name = caller.subject
         self.is_operator = identity.OPERATOR in caller.roles
         self.client = FleetAdminClient(
@@ -39,7 +48,10 @@ class Session:
 
     @contextlib.asynccontextmanager
     async def fleet_calls(self) -> AsyncIterator[FleetAdminClient]:
-        """Ask the fleet; what fails is shown on the page, which keeps what it has."""
+        """Give the client for calls.
+
+        An error of the fleet is shown in the banner; the page keeps what it shows.
+        """
         try:
             yield self.client
         except FleetError as error:
@@ -47,15 +59,15 @@ class Session:
         else:
             self.show_error("")
 
-    def show_error(self, trouble: str) -> None:
-        """Show a trouble above the page, or that it is over."""
+    def show_error(self, error: str) -> None:
+        """Show an error above the page; "" hides it."""
         if self.banner is not None:
-            self.banner.set_visibility(bool(trouble))
-            if trouble and self.error_label is not None:
-                self.error_label.set_text(f"The fleet does not answer as it should: {trouble}")
+            self.banner.set_visibility(bool(error))
+            if error and self.error_label is not None:
+                self.error_label.set_text(f"The fleet does not answer as it should: {error}")
 
     async def act(self, what: str, call: Callable[[], Awaitable[Any]]) -> bool:
-        """Do what an operator clicked, and say how it went."""
+        """Run an operator's action, show how it went, and return whether it succeeded."""
         try:
             await call()
         except FleetError as error:
@@ -65,20 +77,23 @@ class Session:
         return True
 
 
-def current_session(settings: Settings) -> Session | None:
-    """Who looks; None when he has to sign in first, which he is sent to."""
+def current_session(settings: Settings, clock: Clock) -> Session | None:
+    """Return the visitor's session.
+
+    A visitor without a valid token is sent to the sign-in page, and None is returned.
+    """
     token = str(app.storage.user.get("token", ""))
     signer = identity.Signer(settings.identity_secret.get_secret_value())
     try:
-        caller = signer.verify(token, time.time())
+        caller = signer.verify(token, clock.now())
     except identity.InvalidTokenError:
         ui.navigate.to("/sign-in")
         return None
-    return Session(settings, token, caller)
+    return Session(settings, token, caller, clock)
 
 
 def apply_theme(dark: ui.dark_mode | None = None) -> ui.dark_mode:
-    """Give a page the console's look."""
+    """Give a page the console's style and the visitor's choice of light or dark."""
     ui.add_css(STYLE)
     mode = dark or ui.dark_mode()
     mode.bind_value(app.storage.user, "dark")
@@ -87,9 +102,9 @@ def apply_theme(dark: ui.dark_mode | None = None) -> ui.dark_mode:
 
 @contextlib.contextmanager
 def page(who: Session, here: str) -> Iterator[None]:
-    """The frame of a page, with its content inside."""
+    """Draw the header of a page; its content goes inside the block."""
     if "dark" not in app.storage.user:
-        app.storage.user["dark"] = None  # as the visitor's system has it
+        app.storage.user["dark"] = None  # follows the visitor's system
     mode = apply_theme()
     with ui.header().classes("ld-header"), ui.element("div").classes("ld-bar"):
         with ui.link(target="/").classes("ld-brand"):
@@ -120,7 +135,7 @@ def page(who: Session, here: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def card(title: str, note: str = "", classes: str = "") -> Iterator[ui.element]:
-    """A part of a page under a title."""
+    """Draw a part of a page under a title; its content goes inside the block."""
     with ui.element("section").classes(f"ld-card {classes}") as section:
         with ui.element("div").classes("ld-card-head"):
             ui.label(title).classes("ld-title")
@@ -130,7 +145,7 @@ def card(title: str, note: str = "", classes: str = "") -> Iterator[ui.element]:
 
 
 def empty(icon: str, text: str) -> ui.element:
-    """What a part shows that has nothing to show."""
+    """Draw what a part without content shows."""
     with ui.element("div").classes("ld-empty") as element:
         ui.icon(icon)
         ui.label(text)
@@ -138,20 +153,25 @@ def empty(icon: str, text: str) -> ui.element:
 
 
 def tile(name: str, testid: str, tone: str = "") -> ui.label:
-    """One number under a name; returns the number."""
+    """Draw a number under a name; return the label of the number."""
     with ui.element("div").classes(f"ld-tile {tone}"):
         ui.label(name).classes("ld-tile-name")
         return ui.label("–").classes("ld-tile-value").props(f'data-testid="{testid}"')
 
 
-def format_age(at: float | None, now: float | None = None) -> str:
-    """How long ago something was, for people."""
+def format_age(at: float | None, now: float) -> str:
+    """Return how long before ``now`` something was, in words; both are Unix seconds."""
     if at is None:
         return "–"
-    seconds = max(0.0, (time.time() if now is None else now) - at)
+    seconds = max(0.0, now - at)
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def format_time(at: float) -> str:
+    """Return the local time of day of a moment (Unix seconds)."""
+    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%H:%M:%S")
 
 
 def _toggle_theme(mode: ui.dark_mode) -> None:

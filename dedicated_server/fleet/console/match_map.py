@@ -1,6 +1,7 @@
-"""The live map: a match as one SVG, in a square of 1,000 units. North is up, as in the match.
+"""The live map: a match as one SVG in a square of 1,000 units. North is up.
 
-The view is the zone with some ground around it, or the whole map. It narrows slowly, so that a shrinking zone does not shake what is seen.
+The view is the zone with some ground around it, or the whole map. It narrows slowly, so that a shrinking zone
+does not shake the picture.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ class MapView:
     """Draws frames of one match.
 
     Attributes:
-        chosen: entity of the player whose interest is drawn; None: nobody's.
-        whole: show the whole map.
+        selected: entity of the player whose interest is drawn; None: nobody's.
+        whole_map: whether the whole map is shown.
     """
 
     def __init__(self) -> None:
@@ -35,7 +36,7 @@ class MapView:
         self._frame: dict[str, Any] | None = None
 
     def pick(self, x: float, y: float) -> None:
-        """Choose the player nearest to a point of the square, or nobody."""
+        """Select the player nearest to a point of the square, or nobody; ``x`` and ``y`` are units."""
         self.selected = None
         if self._frame is None:
             return
@@ -46,7 +47,7 @@ class MapView:
                 nearest_units, self.selected = math.hypot(px - x, py - y), player["entity"]
 
     def draw(self, frame: dict[str, Any]) -> str:
-        """The frame as SVG elements."""
+        """Return a frame of the spectator feed as SVG elements."""
         self._frame = frame
         self._update_view(frame)
         zone, scale = frame["zone"], self._scale()
@@ -63,7 +64,7 @@ class MapView:
         return "".join(parts)
 
     def _interest(self, player: dict[str, Any]) -> list[str]:
-        """What a player is told of: rings of ever fewer updates, the horizon, and in which directions somebody fights beyond it."""
+        """Draw what is sent to a player: rings of fewer updates, the horizon, hints of combat beyond it."""
         assert self._frame is not None
         x, y = self._at(player["x"], player["y"])
         scale, horizon = self._scale(), self._frame["horizon_m"]
@@ -71,7 +72,7 @@ class MapView:
         parts += [
             _circle("ld-map-ring", x, y, ring * scale) for ring in self._frame["rings_m"] if ring < horizon
         ]
-        inner = min(horizon * scale, 0.36 * SIDE) + 6  # where the horizon is out of the view, they come in
+        inner = min(horizon * scale, 0.36 * SIDE) + 6  # within the view, even where the horizon is not
         outer = inner + 20
         for octant, heat in enumerate(player["hints"]):
             if heat:
@@ -103,7 +104,7 @@ class MapView:
         return f'<path class="ld-map-dead" d="M{x - 4:.1f} {y - 4:.1f}l8 8m0 -8l-8 8"/>'
 
     def _update_view(self, frame: dict[str, Any]) -> None:
-        """Choose what is seen: everybody alive and the zone, or all of the map."""
+        """Choose the view: everybody alive and the zone, or the whole map."""
         zone, whole_m = frame["zone"], frame["map_half_m"] * 1.02
         if self.whole_map:
             self._half_m, self._centre = whole_m, (0.0, 0.0)
@@ -121,7 +122,7 @@ class MapView:
         self._centre = (zone["x"], zone["y"])
 
     def _grid(self) -> list[str]:
-        """Lines a round number of metres apart, and a bar that says how many."""
+        """Draw lines a round number of metres apart, and a bar that says how many."""
         step_m = next((step for step in GRID_M if 2 * self._half_m / step <= 14), 500)
         scale, parts = self._scale(), []
         for axis in range(2):
@@ -138,7 +139,7 @@ class MapView:
         ]
 
     def _edge(self) -> str:
-        """The end of the map."""
+        """Draw the edge of the map."""
         assert self._frame is not None
         half = self._frame["map_half_m"]
         (left, top), side = self._at(-half, half), 2 * half * self._scale()
@@ -159,7 +160,7 @@ def _circle(css: str, x: float, y: float, radius: float) -> str:
 
 
 def _wedge(x: float, y: float, inner: float, outer: float, octant: int, opacity: float) -> str:
-    """A piece of a ring; octant 0 is east, and they go counter-clockwise."""
+    """Return a sector of a ring; octant 0 is east, and they go counter-clockwise."""
     corners = []
     for radius, part in ((inner, -0.42), (outer, -0.42), (outer, 0.42), (inner, 0.42)):
         angle = (octant + part) * 2 * math.pi / OCTANTS

@@ -1,8 +1,7 @@
-"""The first page: all fleets, how they came to be as they are, the queue before them and the events behind."""
+"""The first page: all fleets and why they are so large, the queue before them, the events behind them."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -16,10 +15,12 @@ from dedicated_server.fleet.console.layout import (
     current_session,
     empty,
     format_age,
+    format_time,
     page,
     tile,
 )
 from dedicated_server.fleet.pool.states import STARTING_STATES
+from launchday.clock import Clock
 from launchday.settings import Settings
 
 PERIOD_S = 1.0
@@ -34,17 +35,17 @@ SEGMENTS = ("ready", "allocated", "starting", "reserved")
 MAX_ROWS = 7
 
 
-def install(settings: Settings) -> None:
+def install(settings: Settings, clock: Clock) -> None:
     """Add the page."""
-    sources = BackendClient(settings)
+    backend = BackendClient(settings, clock)
 
     @ui.page("/", title="Overview · launchday")
     async def overview() -> None:
-        who = current_session(settings)
+        who = current_session(settings, clock)
         if who is None:
             return
         with page(who, "/"):
-            shown = OverviewPage(who, sources)
+            shown = OverviewPage(who, backend)
         await shown.renew()
         ui.timer(PERIOD_S, shown.renew)
 
@@ -52,12 +53,12 @@ def install(settings: Settings) -> None:
 class OverviewPage:
     """One visitor's overview."""
 
-    def __init__(self, who: Session, sources: BackendClient) -> None:
+    def __init__(self, who: Session, backend: BackendClient) -> None:
         self._who = who
-        self._sources = sources
+        self._backend = backend
         self._fleets: dict[str, FleetCard] = {}
         self._rows: tuple[Any, ...] | None = None
-        self._letter_rows: tuple[Any, ...] = ()
+        self._dead_letter_rows: tuple[Any, ...] = ()
         self._failures: list[tuple[str, str, str]] | None = None
         with ui.element("div").classes("ld-tiles"):
             self._tiles = {
@@ -77,7 +78,7 @@ class OverviewPage:
         with ui.element("div").classes("ld-two ld-even"):
             with card("Servers by state", "the last five minutes"):
                 self._chart = ui.echart(_chart_options(SERIES, stacked=True)).classes("ld-chart")
-            with card("Queue and waits", "since somebody looks"):
+            with card("Queue and waits", "since this page was first opened"):
                 self._queue = ui.echart(_chart_options(QUEUE, stacked=False)).classes("ld-chart")
                 self._no_queue = empty("hourglass_empty", "The matchmaker does not answer.")
             with card("What the autoscaler changed"):
@@ -85,23 +86,23 @@ class OverviewPage:
             with card("Matches that failed last"):
                 self._failed = ui.element("div").classes("ld-rows")
             with card("Dead letters", "launchday events dead-letters shows and replays them"):
-                self._letters = ui.element("div").classes("ld-rows").props('data-testid="letters"')
+                self._dead_letters = ui.element("div").classes("ld-rows").props('data-testid="letters"')
 
     async def renew(self) -> None:
-        """Show what there is now."""
+        """Read the fleets and the other services, and show them."""
         async with self._who.fleet_calls() as fleet:
-            fleets, books = await fleet.fleets(), await fleet.counters()
-            history = await fleet.history(time.time() - CHART_S)
+            fleets, counters = await fleet.fleets(), await fleet.counters()
+            history = await fleet.history(self._who.clock.now() - CHART_S)
             decisions = await fleet.decisions()
             self._show_fleets(fleets)
-            self._tiles["failed"].set_text(f"{books['matches_failed']:,}")
-            colour = "var(--failed)" if books["matches_failed"] else "inherit"
+            self._tiles["failed"].set_text(f"{counters['matches_failed']:,}")
+            colour = "var(--failed)" if counters["matches_failed"] else "inherit"
             self._tiles["failed"].style(f"color: {colour}")
             self._show_history(history)
             self._show_decisions(decisions)
-            self._show_failed([one for one in books["reports"] if one["outcome"] == "failed"])
-        self._show_readings(await self._sources.counters())
-        self._show_letters(await self._sources.dead_letters())
+            self._show_failed([one for one in counters["reports"] if one["outcome"] == "failed"])
+        self._show_counters(await self._backend.counters())
+        self._show_dead_letters(await self._backend.dead_letters())
 
     def _show_fleets(self, fleets: list[dict[str, Any]]) -> None:
         totals = dict.fromkeys(SEGMENTS, 0)
@@ -116,13 +117,13 @@ class OverviewPage:
         for name in ("ready", "allocated", "starting"):
             self._tiles[name].set_text(f"{totals[name]:,}")
 
-    def _show_readings(self, found: BackendCounters) -> None:
+    def _show_counters(self, found: BackendCounters) -> None:
         queue, events = found.queue, found.events
         self._queue.set_visibility(queue is not None)
         self._no_queue.set_visibility(queue is None)
         for column, series in enumerate(self._queue.options["series"], start=1):
             series["data"] = [
-                [round(sample[0] * 1000), sample[column]] for sample in self._sources.queue_over_time
+                [round(sample[0] * 1000), sample[column]] for sample in self._backend.queue_over_time
             ]
         self._tiles["searching"].set_text("–" if queue is None else f"{queue['searching']:,}")
         waits = {} if queue is None else queue["wait_s"]
@@ -151,7 +152,7 @@ class OverviewPage:
                 empty("balance", "It has not changed anything yet.")
             for at, region, before, after, reason in self._rows:
                 _row(
-                    time.strftime("%H:%M:%S", time.localtime(at)),
+                    format_time(at),
                     f"{region}: {before} → {after} idle",
                     reason,
                 )
@@ -171,23 +172,27 @@ class OverviewPage:
             for server, match_id, error in reversed(rows):
                 _row(match_id[:8] or "–", server, error or "its server ended")
 
-    def _show_letters(self, letters: list[dict[str, Any]] | None) -> None:
-        rows = None if letters is None else [(one["at"], one["origin"], one["reason"]) for one in letters]
-        if (rows,) == self._letter_rows:
+    def _show_dead_letters(self, dead_letters: list[dict[str, Any]] | None) -> None:
+        rows = (
+            None
+            if dead_letters is None
+            else [(one["at"], one["origin"], one["reason"]) for one in dead_letters]
+        )
+        if (rows,) == self._dead_letter_rows:
             return
-        self._letter_rows = (rows,)
-        self._letters.clear()
-        with self._letters:
+        self._dead_letter_rows = (rows,)
+        self._dead_letters.clear()
+        with self._dead_letters:
             if rows is None:
-                empty("cloud_off", "The rewards service does not say which.")
+                empty("cloud_off", "The rewards service does not answer.")
             elif not rows:
                 empty("mark_email_read", "No event was set aside.")
             for at, origin, reason in rows or []:
-                _row(time.strftime("%H:%M:%S", time.localtime(at)), origin, reason)
+                _row(format_time(at), origin, reason)
 
 
 class FleetCard:
-    """One region: its servers as a bar, why so many, and what an operator may do."""
+    """One region: its servers as a bar, why there are so many, and an operator's actions."""
 
     def __init__(self, name: str, who: Session, renew: Callable[[], Any]) -> None:
         self._name = name
@@ -210,7 +215,7 @@ class FleetCard:
                 self._actions()
 
     def show(self, one: dict[str, Any], counts: dict[str, int]) -> None:
-        """Show what there is now."""
+        """Read the fleets and the other services, and show them."""
         self._state = one
         flags = [flag for flag in ("draining", "cordoned") if one[flag]]
         self._flag.set_text(", ".join(flags))
@@ -225,14 +230,18 @@ class FleetCard:
         ]
         self._legend.set_content("".join([*parts, f"<span><b>{one['idle_wanted']}</b> wanted idle</span>"]))
         decision = one["decision"] or {}
-        order = one["set_by"]
-        by = f", set by {order['by']} {format_age(order['at'])} ago" if order else ""
+        override = one["set_by"]
+        by = (
+            f", set by {override['by']} {format_age(override['at'], self._who.clock.now())} ago"
+            if override
+            else ""
+        )
         self._why.set_text(
             f"{one['policy']}{by}, every {one['sync_s']:g} s: {decision.get('reason', 'not asked yet')}"
         )
         if self._who.is_operator:
-            self._reset.set_visibility(order is not None)
-            self._drain.set_text("Take into use" if one["draining"] else "Drain")
+            self._reset.set_visibility(override is not None)
+            self._drain.set_text("Undrain" if one["draining"] else "Drain")
             self._cordon.set_text("Uncordon" if one["cordoned"] else "Cordon")
 
     def _actions(self) -> None:
@@ -246,7 +255,7 @@ class FleetCard:
             self._reset = (
                 ui.button("As configured", on_click=self._reset_policy)
                 .props(f'flat no-caps data-testid="reset-{self._name}"')
-                .tooltip("Take back what an operator has set")
+                .tooltip("Follow the configured policy again")
             )
             self._drain = ui.button(
                 "Drain", on_click=partial(self._act, "draining", "drain", "undrain")
@@ -279,7 +288,7 @@ class FleetCard:
 
 
 def grouped(counts: dict[str, int]) -> dict[str, int]:
-    """Counts by Agones' states as the four kinds that the page tells apart."""
+    """Return counts by Agones' states as counts of the four kinds that the page shows."""
     return {
         "ready": counts.get("Ready", 0),
         "allocated": counts.get("Allocated", 0),

@@ -1,29 +1,38 @@
-"""The page of one game server: its match as it is played, what its ticks take, how it came here, and what it wrote."""
+"""The page of one game server: its match as it is played, the time of its ticks, its history and its log."""
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import Any
 
 from nicegui import events, ui
 
 from dedicated_server.fleet.client import FleetError, FleetRefusedError
-from dedicated_server.fleet.console.layout import Session, card, current_session, empty, format_age, page
+from dedicated_server.fleet.console.layout import (
+    Session,
+    card,
+    current_session,
+    empty,
+    format_age,
+    format_time,
+    page,
+)
 from dedicated_server.fleet.console.match_map import SIDE, MapView
+from dedicated_server.protocol.fields import TICK_HZ
+from launchday.clock import Clock
 from launchday.settings import Settings
 
 PERIOD_S = 1.0
 FRAME_S = 0.2
-TICK_BUDGET_MS = 1000 / 60
+TICK_BUDGET_MS = 1000 / TICK_HZ
 
 
-def install(settings: Settings) -> None:
+def install(settings: Settings, clock: Clock) -> None:
     """Add the page."""
 
     @ui.page("/servers/{name}", title="Server · launchday")
     async def server(name: str) -> None:
-        who = current_session(settings)
+        who = current_session(settings, clock)
         if who is None:
             return
         with page(who, "/servers"):
@@ -31,7 +40,7 @@ def install(settings: Settings) -> None:
                 await who.client.gameserver(name)
             except FleetRefusedError:
                 with card("Game server"):
-                    empty("search_off", f"There is no game server {name}: it may be gone for long.")
+                    empty("search_off", f"There is no game server {name}: it may be gone and forgotten.")
                 return
             except FleetError as error:
                 who.show_error(str(error))
@@ -43,7 +52,7 @@ def install(settings: Settings) -> None:
 
 
 class ServerPage:
-    """One visitor's look at one server."""
+    """One visitor's view of one server."""
 
     def __init__(self, name: str, who: Session) -> None:
         self._name = name
@@ -64,7 +73,7 @@ class ServerPage:
                             + (" color=negative" if action == "kill" else "")
                         )
         with ui.element("div").classes("ld-two"):
-            with card("Match", "click a player for what he is told"):
+            with card("Match", "click a player for what is sent to them"):
                 whole = ui.switch(
                     "Whole map", value=False, on_change=lambda event: self._show_whole(event.value)
                 )
@@ -80,7 +89,7 @@ class ServerPage:
             with ui.element("div").classes("ld-stack"):
                 with card("Now"):
                     self._facts = ui.html("", sanitize=False).classes("ld-facts")
-                with card("Ticks", f"one may take {TICK_BUDGET_MS:.1f} ms"):
+                with card("Ticks", f"budget {TICK_BUDGET_MS:.1f} ms"):
                     self._ticks = ui.echart(_histogram_options()).classes("ld-chart")
                     self._no_ticks = empty("timer_off", "It has not ticked yet.")
                 with card("States"):
@@ -89,13 +98,13 @@ class ServerPage:
             self._log_label = ui.label("").classes("ld-log")
 
     async def renew(self) -> None:
-        """Show what is known of the server now."""
+        """Read the server and show it."""
         async with self._who.fleet_calls() as fleet:
             server = await fleet.gameserver(self._name)
             state = server["state"] + (" (gone)" if server["gone"] else "")
             self._state.set_text(state + (" · cordoned" if server["cordoned"] else ""))
             self._state.classes(replace=f"ld-state ld-state-{server['state']}")
-            self._facts.set_content(_facts(server))
+            self._facts.set_content(_facts(server, self._who.clock.now()))
             self._show_ticks(server["report"])
             self._show_history(server["history"])
             if server["log_tail"] != self._log:
@@ -103,7 +112,7 @@ class ServerPage:
                 self._log_label.set_text("\n".join(self._log) or "It has written nothing.")
 
     async def renew_map(self) -> None:
-        """Show the match now."""
+        """Read the match and show it."""
         try:
             frame = await self._who.client.map(self._name)
         except FleetRefusedError:
@@ -144,7 +153,7 @@ class ServerPage:
         with self._states:
             for entry in reversed(history):
                 with ui.element("div").classes("ld-row"):
-                    ui.label(time.strftime("%H:%M:%S", time.localtime(entry["at"])))
+                    ui.label(format_time(entry["at"]))
                     ui.label(entry["state"] + (f": {entry['reason']}" if entry.get("reason") else ""))
 
     async def _act(self, action: str) -> None:
@@ -154,7 +163,7 @@ class ServerPage:
             await self.renew()
 
 
-def _facts(server: dict[str, Any]) -> str:
+def _facts(server: dict[str, Any], now: float) -> str:
     report = server["report"]
     tick, kbit = report.get("tick_us") or {}, report.get("kbit_per_client") or {}
     rows = {
@@ -162,7 +171,7 @@ def _facts(server: dict[str, Any]) -> str:
         "Address": f"{server['address']}:{server['port']}",
         "Process": f"{server['pid'] or '–'} on {server['node'] or '–'}",
         "Started in": f"{server['start_ms']:.0f} ms" if server["start_ms"] is not None else "–",
-        "Heartbeat": f"{format_age(server['last_health_at'])} ago",
+        "Heartbeat": f"{format_age(server['last_health_at'], now)} ago",
         "Match": server["match_id"] or "–",
         "Players": f"{report['players_connected']} of {report['players_expected']}"
         if "players_expected" in report

@@ -1,14 +1,14 @@
-"""The page of all game servers: a table on a wide screen, cards on a narrow one; each leads to its server."""
+"""The page of all game servers: a table on a wide screen, cards on a narrow one, each with a link."""
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from nicegui import events, ui
 
 from dedicated_server.fleet.console.layout import Session, card, current_session, format_age, page
 from dedicated_server.fleet.pool.states import State
+from launchday.clock import Clock
 from launchday.settings import Settings
 
 PERIOD_S = 1.0
@@ -26,12 +26,12 @@ COLUMNS = (
 )
 
 
-def install(settings: Settings) -> None:
+def install(settings: Settings, clock: Clock) -> None:
     """Add the page."""
 
     @ui.page("/servers", title="Servers · launchday")
     async def servers() -> None:
-        who = current_session(settings)
+        who = current_session(settings, clock)
         if who is None:
             return
         with page(who, "/servers"):
@@ -41,7 +41,7 @@ def install(settings: Settings) -> None:
 
 
 class ServersPage:
-    """One visitor's table."""
+    """One visitor's table of servers."""
 
     def __init__(self, who: Session, regions: tuple[str, ...]) -> None:
         self._who = who
@@ -51,7 +51,7 @@ class ServersPage:
                 self._state = ui.select(
                     [ALL, *(state.value for state in State)], value=ALL, label="State", on_change=self.renew
                 )
-                self._gone = ui.switch("Also those gone", value=False, on_change=self.renew)
+                self._gone = ui.switch("Include those that are gone", value=False, on_change=self.renew)
                 for field in (self._region, self._state):
                     field.props("outlined dense options-dense")
             self._table = ui.table(
@@ -83,7 +83,7 @@ class ServersPage:
             self._table.on("open", lambda event: _open(str(event.args)))
 
     async def renew(self) -> None:
-        """Show what there is now."""
+        """Read the servers and show them."""
         filters = {
             "region": "" if self._region.value == ALL else self._region.value,
             "state": "" if self._state.value == ALL else self._state.value,
@@ -91,7 +91,7 @@ class ServersPage:
         }
         async with self._who.fleet_calls() as fleet:
             found = await fleet.gameservers(**{name: value for name, value in filters.items() if value})
-            rows = [_row(server) for server in found]
+            rows = [_row(server, self._who.clock.now()) for server in found]
             if rows != self._table.rows:
                 self._table.update_rows(rows, clear_selection=False)
 
@@ -103,8 +103,8 @@ def _open(name: str) -> None:
     ui.navigate.to(f"/servers/{name}")
 
 
-def _row(server: dict[str, Any]) -> dict[str, Any]:
-    report, now = server["report"], time.time()
+def _row(server: dict[str, Any], now: float) -> dict[str, Any]:
+    report = server["report"]
     tick_us = report.get("tick_us") or {}
     return {
         "name": server["name"],

@@ -1,19 +1,18 @@
-"""The page where a visitor shows his token."""
+"""The page on which visitors sign in with a token."""
 
 from __future__ import annotations
-
-import time
 
 from nicegui import app, ui
 
 from dedicated_server.fleet.console.layout import apply_theme
 from launchday import identity
+from launchday.clock import Clock
 from launchday.settings import Settings
 
 ALLOWED_ROLES = frozenset({identity.SERVICE, identity.OPERATOR, identity.VIEWER})
 
 
-def install(settings: Settings) -> None:
+def install(settings: Settings, clock: Clock) -> None:
     """Add the page."""
 
     @ui.page("/sign-in", title="Sign in · launchday")
@@ -23,12 +22,12 @@ def install(settings: Settings) -> None:
 
         def enter() -> None:
             try:
-                caller = signer.verify(token.value.strip(), time.time())
+                caller = signer.verify(token.value.strip(), clock.now())
             except identity.InvalidTokenError as error:
                 wrong.set_text(str(error))
                 return
             if caller.roles.isdisjoint(ALLOWED_ROLES):
-                wrong.set_text("This token is a player's; the fleet asks for a viewer's or an operator's.")
+                wrong.set_text("This token is a player's; sign in with a viewer's or an operator's.")
                 return
             app.storage.user["token"] = token.value.strip()
             ui.navigate.to("/")
@@ -37,7 +36,7 @@ def install(settings: Settings) -> None:
             with ui.element("div").classes("ld-brand ld-brand-large"):
                 ui.element("span").classes("ld-logo")
                 ui.label("launchday")
-            ui.label("Show a token of the fleet: a viewer's to look, an operator's to steer.").classes(
+            ui.label("Sign in with a token: a viewer's to look, an operator's to change something.").classes(
                 "ld-note"
             )
             token = ui.input("Token", password=True).props("outlined autofocus").classes("ld-wide")

@@ -1,7 +1,8 @@
-"""What changes in a fleet, in order, for whoever follows it: operators' pages, and directors who must know of matches that died.
+"""The change log of a fleet, for its followers: operators' pages, and directors that requeue lost matches.
 
-Each change has a number. Who comes back names the last one he has seen and gets the rest; who was away too long, or meets a fleet that was
-restarted (another ``epoch``), is told to look at everything anew.
+Each change has a number. A follower names the last one that it has seen and gets the rest. One that was away
+for too long, or that meets a restarted fleet (another ``epoch``), is told that changes are lost and has to
+read everything anew.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ MAX_CHANGES = 20_000  # a fleet of a hundred servers playing one-minute matches 
 
 
 class Changes:
-    """The newest changes, numbered from 1."""
+    """The newest changes, numbered from 1.
+
+    Args:
+        epoch: names this process of the fleet.
+        kept: how many changes are kept.
+    """
 
     def __init__(self, epoch: str, kept: int = MAX_CHANGES) -> None:
         self.epoch = epoch
@@ -25,18 +31,18 @@ class Changes:
 
     @property
     def last(self) -> int:
-        """The number of the newest change, 0 when there was none."""
+        """The number of the newest change; 0 when there was none."""
         return self._last
 
     def publish(self, kind: str, at: float, **fields: Any) -> None:
-        """Append a change and wake those who wait."""
+        """Append a change that happened at ``at`` (Unix seconds), and wake those who wait."""
         self._last += 1
         self._ring.append({"seq": self._last, "kind": kind, "at": at, **fields})
         if not self._published.is_set():
             self._published.set()
 
     def since(self, seq: int, limit: int = 1000) -> tuple[list[dict[str, Any]], bool]:
-        """Changes after number ``seq``, the oldest first, and whether some between are lost."""
+        """Return changes after number ``seq``, the oldest first, and whether some between are lost."""
         first = self._last - len(self._ring) + 1
         if seq > self._last:
             return [], True
@@ -45,7 +51,7 @@ class Changes:
         return list(itertools.islice(self._ring, start, start + limit)), lost
 
     async def wait(self, seq: int, timeout_s: float) -> bool:
-        """Return whether there is a change after number ``seq``, waiting for it so long at most."""
+        """Wait up to ``timeout_s`` for a change after number ``seq``; return whether there is one."""
         try:
             async with asyncio.timeout(timeout_s):
                 while self._last <= seq:

@@ -1,4 +1,4 @@
-"""What a pool keeps up and how patient it is, and the warm parents as it sees them."""
+"""What a pool is configured with, and the warm parents as it sees them."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from dedicated_server.fleet.pool.gameserver import HealthSpec
+from dedicated_server.fleet.pool.liveness import HealthSpec
 
 
 @dataclass(frozen=True, slots=True)
 class PoolConfig:
-    """What the pool keeps up, and how patient it is.
+    """What the pool keeps up, its limits, and its time-outs.
 
     Attributes:
-        regions: a fleet each.
-        ready_per_region: idle servers kept Ready in each, until an autoscaler says otherwise.
-        max_servers: servers at most, all regions together.
+        regions: each has a fleet of its own.
+        ready_per_region: idle servers kept Ready in each region, until an autoscaler says otherwise.
+        max_servers: limit on the servers of all regions together.
         address: host that servers bind and players are sent to.
         health: the heartbeats expected.
-        start_timeout_s: from the fork to Ready.
-        stop_timeout_s: from SIGTERM to SIGKILL.
-        nodes: warm parents.
-        claim_s: from the allocation to the first word of the match; 0: for ever.
-        longest_match_s: a server that is Allocated for longer is ended; 0: never.
-        memory_bytes: a server that uses more, what it shares left out, is ended; 0: never.
-        startup_delay_s: by region, how much later than ordered a server is forked: what it costs where a machine has to be had first.
-        tallies: counters and lists that every server starts with, in Agones' JSON: ``{"counters": {…}, "lists": {…}}``.
+        start_timeout_s: seconds from the fork to Ready.
+        stop_timeout_s: seconds from SIGTERM to SIGKILL.
+        warm_parents: how many fork servers.
+        claim_s: seconds from the allocation to the first report of the match; 0: no limit.
+        max_match_s: seconds after which a server that is still Allocated is ended; 0: no limit.
+        max_memory_bytes: a server that has more memory to itself is ended; 0: no limit.
+        startup_delay_s: by region, seconds from the decision to the fork. It simulates the time that a
+            machine takes to be provisioned.
+        counters_and_lists: what every server starts with, in Agones' JSON: ``{"counters": {…}, "lists":
+            {…}}``.
     """
 
     regions: tuple[str, ...]
@@ -48,7 +50,13 @@ class PoolConfig:
 
 @dataclass(frozen=True, slots=True)
 class ForkRequest:
-    """What a warm parent needs to fork one server."""
+    """What a warm parent needs to fork one server.
+
+    Attributes:
+        name: the server's name.
+        sdk_port: TCP port of its sidecar on loopback.
+        log: the file that it writes to.
+    """
 
     name: str
     sdk_port: int
@@ -60,26 +68,13 @@ class Spawner(Protocol):
 
     @property
     def warm(self) -> bool:
-        """Whether orders are taken now."""
+        """Whether servers can be forked now."""
 
-    def fork(self, order: ForkRequest) -> str:
-        """Fork a server, and name the parent that does; ``WarmPool.forked`` and later ``WarmPool.exited`` follow."""
+    def fork(self, request: ForkRequest) -> str:
+        """Fork a server and return the name of the parent that does.
+
+        ``WarmPool.forked`` and later ``WarmPool.exited`` follow.
+        """
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a server that was forked, unless it has ended."""
-
-
-class Memory(Protocol):
-    """How much memory a process has to itself."""
-
-    def __call__(self, pid: int) -> int:
-        """Bytes; 0 when it has ended."""
-
-
-def private_bytes(pid: int) -> int:
-    """Memory of a process that it shares with nobody: what a forked server has written to since. One read of /proc, 0.3 ms."""
-    try:
-        fields = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return 0
-    return sum(int(line.split()[1]) << 10 for line in fields if line.startswith("Private_"))

@@ -1,4 +1,4 @@
-"""What the fleet's matches came to, so that its figures can be held against those of the other services."""
+"""What became of the fleet's matches, to be compared with the counters of the other services."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from typing import Any
 
 from dedicated_server.fleet.pool.gameserver import GameServer
 
-SUMMED_KEYS = {  # in the books: in a report
+SUMMED_KEYS = {  # key of the counters: key of a match's report
     "kills": "kills",
     "deaths": "deaths",
-    "players_connected": "players_joined",  # ever; a report's players_connected are those of its moment
+    "players_connected": "players_joined",  # in the whole match; a report's players_connected are those of its moment
     "players_lost": "players_lost",
 }
 MAX_REPORTS = 2000  # about 2 KB each
 
 
 class FleetCounters:
-    """Counts since the fleet started. A match starts when its server is allocated, and ends or fails exactly once."""
+    """Counts since the fleet started.
+
+    A match starts when its server is allocated, and ends or fails exactly once.
+    """
 
     def __init__(self) -> None:
         self.matches_started = 0
@@ -29,7 +32,10 @@ class FleetCounters:
         self._finished: deque[dict[str, Any]] = deque(maxlen=MAX_REPORTS)
 
     def finish(self, server: GameServer) -> bool:
-        """Close the match of ``server``, by its last report: it ended if that says so (``outcome``), else it failed."""
+        """Count the match of ``server`` as over; return whether it ended.
+
+        It ended where its last report says so (``outcome``); otherwise it failed.
+        """
         ended = server.report.get("outcome") == "ended"
         if ended:
             self.matches_ended += 1
@@ -37,11 +43,11 @@ class FleetCounters:
             self.matches_failed += 1
         for key in SUMMED_KEYS:
             self._finished_sums[key] += _count(server, key)
-        self._finished.append(_entry(server, "ended" if ended else "failed"))
+        self._finished.append(_report(server, "ended" if ended else "failed"))
         return ended
 
     def as_json(self, playing: Iterable[GameServer]) -> dict[str, Any]:
-        """The books now; ``playing`` are the servers whose match is not settled yet."""
+        """Return the counters; ``playing`` are the servers whose match is not over yet."""
         playing = list(playing)
         return {
             "matches_started": self.matches_started,
@@ -49,16 +55,16 @@ class FleetCounters:
             "matches_failed": self.matches_failed,
             "servers_started": self.servers_started,
             **{
-                key: settled + sum(_count(server, key) for server in playing)
-                for key, settled in self._finished_sums.items()
+                key: finished + sum(_count(server, key) for server in playing)
+                for key, finished in self._finished_sums.items()
             },
-            "reports": [*self._finished, *(_entry(server, "playing") for server in playing)],
+            "reports": [*self._finished, *(_report(server, "playing") for server in playing)],
         }
 
 
-def _entry(server: GameServer, outcome: str) -> dict[str, Any]:
-    whose = {"server": server.name, "region": server.region, "outcome": outcome}
-    return {"match_id": server.match_id, **server.report, **whose}
+def _report(server: GameServer, outcome: str) -> dict[str, Any]:
+    about = {"server": server.name, "region": server.region, "outcome": outcome}
+    return {"match_id": server.match_id, **server.report, **about}
 
 
 def _count(server: GameServer, key: str) -> int:

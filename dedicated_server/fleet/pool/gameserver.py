@@ -1,4 +1,8 @@
-"""One game server as its fleet knows it: state and history, metadata, and the Agones record that its sidecar serves."""
+"""One game server as its fleet knows it: state and history, metadata, and the Agones record of its sidecar.
+
+Times named ``*_at`` are Unix seconds, for showing. Times named ``*_mono_s`` are seconds of the fleet's
+monotonic clock: every time-out is decided by these, so that a step of the wall clock ends no server.
+"""
 
 from __future__ import annotations
 
@@ -9,50 +13,35 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from dedicated_server.fleet.client import FLEET_LABEL, MATCH_ANNOTATION
+from dedicated_server.agones_sdk import FLEET_LABEL, MATCH_ANNOTATION, REPORT_KEY, SDK_PREFIX
 from dedicated_server.fleet.pool import states
 from dedicated_server.fleet.pool.counters_and_lists import Counter, ValueList
+from dedicated_server.fleet.pool.liveness import HealthSpec
 from dedicated_server.fleet.pool.states import State
 
-SDK_PREFIX = "agones.dev/sdk-"  # Agones puts what a server sets through its SDK under this
-REPORT_ANNOTATION = f"{SDK_PREFIX}launchday-report"
+REPORT_ANNOTATION = f"{SDK_PREFIX}{REPORT_KEY}"
 NAMESPACE = "default"
 
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """One line of a state history: the state, when it began (Unix seconds), and why, where there is something to say."""
+    """One line of a state history.
+
+    Attributes:
+        state: the state that began.
+        at: when it began, Unix seconds.
+        mono_s: the same moment on the monotonic clock.
+        reason: why it began, "" where there is nothing to say.
+    """
 
     state: State
     at: float
+    mono_s: float
     reason: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """This entry as the admin API shows it."""
+        """Return this change as the admin API shows it."""
         return {"state": self.state, "at": self.at, **({"reason": self.reason} if self.reason else {})}
-
-
-@dataclass(frozen=True, slots=True)
-class HealthSpec:
-    """How a fleet watches heartbeats, in Agones' terms: ``failure_threshold`` periods without one are too many."""
-
-    period_s: float = 5.0
-    failure_threshold: int = 3
-    initial_delay_s: float = 5.0
-
-    @property
-    def timeout_s(self) -> float:
-        """Seconds without a heartbeat after which a server is Unhealthy."""
-        return self.period_s * self.failure_threshold
-
-    def as_json(self) -> dict[str, Any]:
-        """The ``health`` part of Agones' record."""
-        return {
-            "disabled": False,
-            "period_seconds": max(1, round(self.period_s)),
-            "failure_threshold": self.failure_threshold,
-            "initial_delay_seconds": max(1, round(self.initial_delay_s)),
-        }
 
 
 @dataclass(eq=False, slots=True)
@@ -60,16 +49,27 @@ class GameServer:
     """A game server. Only the pool and its sidecar change it; every change wakes those who watch it.
 
     Attributes:
-        port: UDP port for players; sdk_port: TCP port of its sidecar on loopback.
-        pid: its process, once forked; node: the warm parent that forked it.
-        fork_at: Unix seconds at which it is forked, later than its creation where a start-up delay is simulated.
-        last_health_at: Unix seconds of the last heartbeat, or of the creation.
-        reserved_until: Unix seconds at which a Reserved server is Ready again; 0 = for ever.
-        deadline: Unix seconds at which a server that should be gone is killed; None while it should live.
-        claim_by: Unix seconds by which an allocated server must have said something of its match; None when it has, or has none.
-        cordoned: it is given to no match. draining: it ends when its match does.
-        match_id: the match it was allocated for, "" when the annotation names none.
+        port: UDP port for players.
+        sdk_port: TCP port of its sidecar on loopback.
+        log: its log file.
+        created_at, created_mono_s: when the pool decided to have it.
+        pid: its process, once forked.
+        node: the warm parent that forked it, "" before.
+        fork_mono_s: when it is forked; later than its creation where a start-up delay is simulated.
+        last_health_at, health_mono_s: its last heartbeat, or its creation.
+        reserved_until_mono_s: when a Reserved server becomes Ready again; 0: never by itself.
+        kill_mono_s: when a server that was told to leave gets SIGKILL; None while it should live.
+        deleted_at: that moment as Agones' record shows it, Unix seconds; None while it should live.
+        allocated_at, allocated_mono_s: when it was given to its match.
+        claim_mono_s: by when an allocated server must have said something of its match; None when it has, or
+            has none.
+        cordoned: it is given to no match.
+        draining: it ends when its match does.
+        memory_bytes: memory that it shares with nobody, as measured last.
+        match_id: the match that it was allocated for, "" where the annotation names none.
         report: its last report, as it gave it.
+        gone: its process has ended, and the pool has taken its ports back.
+        version: grows with each change.
     """
 
     name: str
@@ -80,6 +80,7 @@ class GameServer:
     sdk_port: int
     log: Path
     created_at: float
+    created_mono_s: float
     health: HealthSpec
     state: State = State.PORT_ALLOCATION
     pid: int | None = None
@@ -87,12 +88,15 @@ class GameServer:
     annotations: dict[str, str] = field(default_factory=dict)
     history: list[StateChange] = field(default_factory=list)
     last_health_at: float = 0.0
-    reserved_until: float = 0.0
-    deadline: float | None = None
+    health_mono_s: float = 0.0
+    reserved_until_mono_s: float = 0.0
+    kill_mono_s: float | None = None
+    deleted_at: float | None = None
     node: str = ""
-    fork_at: float = 0.0
+    fork_mono_s: float = 0.0
     allocated_at: float = 0.0
-    claim_deadline: float | None = None
+    allocated_mono_s: float = 0.0
+    claim_mono_s: float | None = None
     cordoned: bool = False
     draining: bool = False
     memory_bytes: int = 0
@@ -106,18 +110,29 @@ class GameServer:
 
     def __post_init__(self) -> None:
         self.labels.setdefault(FLEET_LABEL, self.region)
-        self.last_health_at = self.created_at
-        self.history.append(StateChange(self.state, self.created_at))
+        self.beat(self.created_at, self.created_mono_s)
+        self.history.append(StateChange(self.state, self.created_at, self.created_mono_s))
 
-    def enter(self, state: State, now: float, reason: str = "") -> None:
-        """Change the state; raises IllegalTransition."""
+    def enter(self, state: State, at: float, mono_s: float, reason: str = "") -> None:
+        """Change the state; raises IllegalTransitionError.
+
+        Args:
+            state: the state to enter.
+            at: now, Unix seconds.
+            mono_s: now, monotonic seconds.
+            reason: why, for operators.
+        """
         states.check_transition(self.state, state)
         self.state = state
-        self.history.append(StateChange(state, now, reason))
+        self.history.append(StateChange(state, at, mono_s, reason))
         self.notify()
 
+    def beat(self, at: float, mono_s: float) -> None:
+        """Note a heartbeat."""
+        self.last_health_at, self.health_mono_s = at, mono_s
+
     def notify(self) -> None:
-        """Say that the record changed."""
+        """Wake those who watch the record, because it changed."""
         self.version += 1
         self._changed.set()
         self._changed = asyncio.Event()
@@ -135,14 +150,14 @@ class GameServer:
             self.match_id = _match_id(annotations[MATCH_ANNOTATION])
         if REPORT_ANNOTATION in annotations:
             self.report = _json_object(annotations[REPORT_ANNOTATION])
-            self.claim_deadline = None
+            self.claim_mono_s = None
         self.notify()
 
     def clear_match(self) -> None:
         """Drop what the last match left, where a server is used again."""
         self.annotations.pop(MATCH_ANNOTATION, None)
         self.annotations.pop(REPORT_ANNOTATION, None)
-        self.match_id, self.report, self.claim_deadline = "", {}, None
+        self.match_id, self.report, self.claim_mono_s = "", {}, None
         self.notify()
 
     @property
@@ -152,7 +167,7 @@ class GameServer:
 
     @property
     def claimed(self) -> bool:
-        """Whether the server has said anything of its match: it began, so it can never be given another server."""
+        """Whether the server reported on its match, which so began and may not begin elsewhere."""
         return bool(self.report)
 
     @property
@@ -163,11 +178,11 @@ class GameServer:
     @property
     def start_s(self) -> float | None:
         """Seconds from the fork to its first Ready; None while it has not been Ready."""
-        ready = next((entry.at for entry in self.history if entry.state is State.READY), None)
-        return None if ready is None else ready - self.fork_at
+        ready = next((change.mono_s for change in self.history if change.state is State.READY), None)
+        return None if ready is None else ready - self.fork_mono_s
 
     def record(self) -> dict[str, Any]:
-        """The record that its sidecar serves: Agones' field names, 64-bit integers as strings."""
+        """Return the record that its sidecar serves: Agones' field names, 64-bit integers as strings."""
         return {
             "object_meta": {
                 "name": self.name,
@@ -176,7 +191,7 @@ class GameServer:
                 "resource_version": str(self.version),
                 "generation": str(len(self.history)),
                 "creation_timestamp": str(int(self.created_at)),
-                "deletion_timestamp": "0" if self.deadline is None else str(int(self.deadline)),
+                "deletion_timestamp": "0" if self.deleted_at is None else str(int(self.deleted_at)),
                 "annotations": self.annotations,
                 "labels": self.labels,
             },
@@ -193,7 +208,7 @@ class GameServer:
         }
 
     def summary(self) -> dict[str, Any]:
-        """What the admin API's list shows of it."""
+        """Return what the admin API's list shows of it."""
         return {
             "name": self.name,
             "region": self.region,
@@ -216,16 +231,8 @@ class GameServer:
         }
 
 
-def _match_id(annotation: str) -> str:
-    """The match's id, canonical; "" unless it is a UUID. It names a file later, so nothing else will do."""
-    try:
-        return str(UUID(str(_json_object(annotation)["match_id"])))
-    except (LookupError, ValueError):
-        return ""
-
-
 def player_ids_in(annotation: str) -> tuple[int, ...]:
-    """The players of a match; of a match that is none, or is malformed, nobody."""
+    """Return the players that a match annotation names; none where it is malformed."""
     players = _json_object(annotation).get("players")
     found = []
     for player in players if isinstance(players, list) else []:
@@ -234,6 +241,14 @@ def player_ids_in(annotation: str) -> tuple[int, ...]:
         except (LookupError, TypeError, ValueError, OverflowError):
             continue
     return tuple(found)
+
+
+def _match_id(annotation: str) -> str:
+    """The match's id in canonical form; "" unless it is a UUID. It becomes a part of file names later."""
+    try:
+        return str(UUID(str(_json_object(annotation)["match_id"])))
+    except (LookupError, ValueError):
+        return ""
 
 
 def _json_object(text: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Game servers' log files: named for the server while it runs, and for its match too once it is gone."""
+"""The log files of game servers: named after the server, and after its match too once the server is gone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_TAIL_BYTES = 8192
 
 
 class ServerLogs:
-    """The folder of server logs; it keeps the newest ``KEPT_LOGS`` of servers that are gone."""
+    """The folder of server logs. Of servers that are gone it keeps the newest ``MAX_LOGS``."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -21,22 +21,22 @@ class ServerLogs:
         self._forget_oldest()
 
     def path(self, name: str) -> Path:
-        """Where the running server ``name`` writes."""
+        """Return where the running server ``name`` writes."""
         return self.folder / f"{name}.log"
 
     def keep(self, path: Path, match_id: str) -> Path:
-        """File the log of a server that is gone; ``match_id`` (a UUID, or "" for none) leads its new name."""
+        """Keep the log of a server that is gone, under a name with its match (a UUID, or "" for none)."""
         filed = self.folder / f"{match_id}.{path.name}" if match_id else path
         try:
             os.replace(path, filed)
-        except FileNotFoundError:  # it never came so far as to open it
+        except FileNotFoundError:  # the server ended before it opened the file
             return path
         self._kept.append(filed)
         self._forget_oldest()
         return filed
 
     def discard(self, path: Path) -> None:
-        """Delete the log of a server that came and went without a match or a fault."""
+        """Delete the log of a server that had neither a match nor a failure."""
         path.unlink(missing_ok=True)
 
     def _forget_oldest(self) -> None:
@@ -45,7 +45,7 @@ class ServerLogs:
 
 
 def tail(path: Path) -> list[str]:
-    """The last lines of a log, at most ``TAIL_BYTES`` of them; none when there is no such file."""
+    """Return the last lines of a log, at most ``MAX_TAIL_BYTES`` of it; none when there is no such file."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)

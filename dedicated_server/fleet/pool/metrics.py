@@ -1,4 +1,4 @@
-"""The fleet's metrics, by Agones' names."""
+"""The fleet's metrics, under Agones' names."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ allocations_duration = Histogram(
 )
 allocations_retry = Counter(
     "agones_gameserver_allocations_retry_total",
-    "Allocations asked for again under a key that has its server.",
+    "Allocations that were requested again with a key that has its server.",
 )
 state_duration = Histogram(
     "agones_gameserver_state_duration",
-    "Seconds that game servers were in a state.",
+    "Seconds that game servers spent in a state.",
     ["fleet_name", "type"],
     buckets=_STATE_SECONDS,
 )
@@ -37,27 +37,27 @@ desired_replicas = Gauge(
     "agones_fleet_autoscalers_desired_replicas_count", "Game servers wanted.", ["name", "fleet_name"]
 )
 current_replicas = Gauge(
-    "agones_fleet_autoscalers_current_replicas_count", "Game servers there are.", ["name", "fleet_name"]
+    "agones_fleet_autoscalers_current_replicas_count", "Game servers that exist.", ["name", "fleet_name"]
 )
 limited = Gauge(
     "agones_fleet_autoscalers_limited",
-    "Whether a minimum or maximum decided the last time.",
+    "Whether a minimum or a maximum decided the last time.",
     ["name", "fleet_name"],
 )
 
 
 def observe_allocation(status: str, seconds: float) -> None:
-    """Count one allocation call."""
+    """Count one allocation call that took ``seconds``."""
     allocations_duration.labels(status).observe(seconds)
 
 
 def observe_state(region: str, state: State, seconds: float) -> None:
-    """Count how long a server was in a state that it has left."""
+    """Count the seconds that a server spent in a state that it has left."""
     state_duration.labels(region, state.value).observe(seconds)
 
 
 def observe_regions(regions: Mapping[str, Region]) -> None:
-    """Set the gauges to what there is now."""
+    """Set the gauges to the present counts."""
     for name, region in regions.items():
         counts = {state: len(servers) for state, servers in region.in_state.items()}
         for state, count in counts.items():
@@ -70,9 +70,9 @@ def observe_regions(regions: Mapping[str, Region]) -> None:
         fleets_replicas_count.labels(name, "reserved").set(counts[State.RESERVED])
 
 
-def observe_decision(region: str, idle: int, wanted: int, there_are: int, was_limited: bool) -> None:
-    """Set an autoscaler's gauges."""
+def observe_decision(region: str, idle: int, wanted: int, existing: int, was_limited: bool) -> None:
+    """Set an autoscaler's gauges: idle servers, servers wanted and existing, whether a limit decided."""
     buffer_size.labels(region, region, "count").set(idle)
     desired_replicas.labels(region, region).set(wanted)
-    current_replicas.labels(region, region).set(there_are)
+    current_replicas.labels(region, region).set(existing)
     limited.labels(region, region).set(was_limited)

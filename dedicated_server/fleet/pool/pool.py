@@ -1,12 +1,14 @@
 """The warm pool: starts game servers, follows each through its states, and replaces whatever leaves.
 
-No clock and no I/O in here but the forker's: every method is a plain function of the pool and ``now`` (Unix seconds), run in
-one event loop, so an allocation is a dictionary pop and no two callers can get the same server.
+Every method is a plain function of the pool and ``now``, the monotonic seconds of its clock, and runs in one
+event loop: an allocation is a dictionary lookup, and no two callers can get the same server. Only stamps that
+operators see are Unix time, which the pool asks its clock for. The one input and output is the spawner's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -15,21 +17,20 @@ import structlog
 
 from dedicated_server.fleet.pool import counters_and_lists, metrics
 from dedicated_server.fleet.pool.changes import Changes
-from dedicated_server.fleet.pool.config import ForkRequest, Memory, PoolConfig, Spawner, private_bytes
+from dedicated_server.fleet.pool.config import ForkRequest, PoolConfig, Spawner
 from dedicated_server.fleet.pool.fleet_counters import FleetCounters
 from dedicated_server.fleet.pool.gameserver import GameServer
-from dedicated_server.fleet.pool.liveness import unhealthy_reason
+from dedicated_server.fleet.pool.liveness import Memory, private_bytes, unhealthy_reason
 from dedicated_server.fleet.pool.logs import ServerLogs
 from dedicated_server.fleet.pool.ports import PortPool
 from dedicated_server.fleet.pool.region import Region
 from dedicated_server.fleet.pool.states import FINAL_STATES, STARTING_STATES, State, check_transition
+from launchday.clock import Clock
 
 MAX_GONE = 1000  # servers that are gone but still shown
-MAX_STARTING = (
-    8  # forks in flight: enough to keep a core busy, few enough that each gets to its first heartbeat
-)
+MAX_STARTING = 8  # forks in flight: they keep a core busy, and each still gets to its first heartbeat
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.1, 10.0  # between starts while servers end before they are Ready
-MEMORY_PERIOD_S = 2.0  # between two looks at the memory of servers in play; one takes 0.3 ms
+MEMORY_PERIOD_S = 2.0  # between two measurements of the memory of servers in play; one takes 0.3 ms
 
 log = structlog.get_logger()
 
@@ -37,11 +38,26 @@ log = structlog.get_logger()
 class WarmPool:
     """All game servers of all regions.
 
+    Args:
+        config: sizes, limits and time-outs.
+        spawner: forks servers and signals them.
+        clock: stamps what operators see; ``now`` of every method is its monotonic time.
+        logs: the servers' log files.
+        game_ports: UDP ports for players, at least ``config.max_servers``.
+        sdk_ports: TCP ports of the sidecars, at least as many.
+        new_id: makes the ids in names of servers and of this pool's epoch.
+        on_finished: called with a server, whether its match ended, and why not, once its match is over.
+        on_gone: called with a server that is gone.
+        memory: measures a process's memory.
+
     Attributes:
-        books: what the matches came to.
+        fleet_counters: what became of the matches.
         changes: what happened, in order.
         regions: by name, what there is and what is wanted in each.
         empty: set while no server is alive.
+
+    Raises:
+        ValueError: there are fewer game ports than servers.
     """
 
     def __init__(
@@ -49,6 +65,7 @@ class WarmPool:
         config: PoolConfig,
         spawner: Spawner,
         *,
+        clock: Clock,
         logs: ServerLogs,
         game_ports: Iterable[int],
         sdk_ports: Iterable[int],
@@ -58,6 +75,7 @@ class WarmPool:
         memory: Memory = private_bytes,
     ) -> None:
         self.config = config
+        self.clock = clock
         self.fleet_counters = FleetCounters()
         self.changes = Changes(new_id())
         self.regions = {name: Region(name, config.ready_per_region) for name in config.regions}
@@ -85,143 +103,157 @@ class WarmPool:
         self.empty = asyncio.Event()
         self.empty.set()
 
-    # --- what there is ----------------------------------------------------------------------------------------------
+    # --- what there is
+    # ----------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
         return len(self._live)
 
     def __iter__(self) -> Iterator[GameServer]:
-        """Every live server, then those gone, the newest first."""
+        """Yield every live server, then those gone, the newest first."""
         yield from self._live.values()
         yield from reversed(self._gone.values())
 
     def get(self, name: str) -> GameServer | None:
-        """The server of that name, gone or not."""
+        """Return the server of that name, gone or not; None where there is none."""
         return self._live.get(name) or self._gone.get(name)
 
     def at_sdk_port(self, port: int) -> GameServer | None:
-        """The server whose sidecar listens there."""
+        """Return the server whose sidecar listens on a port."""
         return self._by_sdk_port.get(port)
 
     def in_state(self, region: str, state: State) -> dict[str, GameServer]:
-        """The live servers of a region in one state, by name, the one that entered it first leading."""
+        """Return the live servers of a region in one state, by name; the one that entered it first leads."""
         return self.regions[region].in_state[state] if region in self.regions else {}
 
     def counts(self) -> dict[str, dict[State, int]]:
-        """Live servers by region and state; a state that nobody is in is left out, but Ready and Allocated never."""
+        """Count live servers by region and state. Empty states are left out, but for Ready and Allocated."""
         return {name: region.counts() for name, region in self.regions.items()}
 
     def matches_by_node(self) -> dict[str, int]:
-        """How many servers are in a match, by the warm parent that forked them."""
+        """Count the servers that are in a match by the warm parent that forked them."""
         found: dict[str, int] = {}
         for region in self.regions.values():
             for server in region.in_state[State.ALLOCATED].values():
                 found[server.node] = found.get(server.node, 0) + 1
         return found
 
-    # --- what the sidecar passes on -----------------------------------------------------------------------------------
+    # --- calls of the sidecar
+    # -----------------------------------------------------------------------------------------
 
     def sidecar_called(self, server: GameServer, now: float) -> None:
-        """A server called its sidecar: it has a running process."""
+        """Note that a server called its sidecar, so it has a running process."""
         if server.state in (State.CREATING, State.STARTING):
             self._enter(server, State.SCHEDULED, now)
 
     def ready(self, server: GameServer, now: float) -> None:
-        """A server says that it can take players; raises IllegalTransition."""
+        """A server says that it can take players; raises IllegalTransitionError."""
         self._enter(server, State.REQUEST_READY, now)
         self._enter(server, State.READY, now)
         server.clear_match()
-        server.last_health_at = now
+        server.beat(self.clock.now(), now)
         self._failed_starts = 0
         if server.draining:
             self.shut_down(server, now, "drained")
         self.fill(now)
 
     def heartbeat(self, server: GameServer, now: float) -> None:
-        """A server says that it is well."""
-        server.last_health_at = now
+        """Note a heartbeat of a server."""
+        server.beat(self.clock.now(), now)
 
     def reserve(self, server: GameServer, seconds: float, now: float) -> None:
-        """Keep a server back, until it changes its state itself or, where ``seconds`` is not 0, for so long."""
+        """Reserve a server, for ``seconds`` or, where that is 0, until it changes its state itself."""
         self._enter(server, State.RESERVED, now)
-        server.reserved_until = now + seconds if seconds else 0.0
+        server.reserved_until_mono_s = now + seconds if seconds else 0.0
 
     def shut_down(self, server: GameServer, now: float, reason: str = "") -> None:
-        """A server is done: it gets SIGTERM, and SIGKILL when that does not end it. Asking twice changes nothing."""
+        """End a server:
+
+        SIGTERM now, and SIGKILL after ``config.stop_timeout_s``. Asking twice changes nothing.
+        """
         if server.state not in FINAL_STATES:
             self._end(server, State.SHUTDOWN, signal.SIGTERM, now, reason)
 
-    # --- what the allocator does --------------------------------------------------------------------------------------
+    # --- calls of the allocator
+    # ---------------------------------------------------------------------------------------
 
     def allocate(
         self, server: GameServer, now: float, annotations: dict[str, str], labels: dict[str, str]
     ) -> None:
-        """Give a server to a match; raises IllegalTransition. ``fill`` starts its replacement."""
+        """Give a server to a match; raises IllegalTransitionError. ``fill`` starts its replacement."""
         has_match = server.has_match
         check_transition(server.state, State.ALLOCATED)
-        server.annotate(annotations, labels)  # first, so that the change that is told names the match
+        server.annotate(annotations, labels)  # first, so that the change that is published names the match
         self._enter(server, State.ALLOCATED, now)
-        server.allocated_at = now
+        server.allocated_at, server.allocated_mono_s = self.clock.now(), now
         if server.has_match and not has_match:
             self.fleet_counters.matches_started += 1
             if self.config.claim_s:
-                server.claim_deadline = now + self.config.claim_s
+                server.claim_mono_s = now + self.config.claim_s
 
     def allocation_requested(self, region: str, key: str, unmet: bool, now: float) -> None:
-        """A match asked for a server of a region: of those in vain an autoscaler hears, so that what is scaled to zero grows."""
+        """Note that a match asked for a server of a region.
+
+        The autoscaler counts ``unmet`` requests, so that a fleet that is scaled to zero grows by them.
+        """
         if region in self.regions:
             self.regions[region].allocation_requested(key, unmet, now)
 
-    # --- what an operator does ----------------------------------------------------------------------------------------
+    # --- calls of operators
+    # -------------------------------------------------------------------------------------------
 
-    def cordon(self, server: GameServer, cordoned: bool, now: float) -> None:
-        """Give a server to no match, or again to some. One that is Ready and cordoned does not count as idle."""
+    def cordon(self, server: GameServer, cordoned: bool) -> None:
+        """Give a server to no match, or to matches again.
+
+        A Ready server that is cordoned does not count as idle.
+        """
         if server.cordoned != cordoned:
             server.cordoned = cordoned
             self.regions[server.region].recount()
-            self._publish(server, now, "cordoned" if cordoned else "uncordoned")
+            self._publish(server, "cordoned" if cordoned else "uncordoned")
             server.notify()
 
     def drain(self, server: GameServer, now: float) -> None:
-        """End a server when its match does; at once where it has none."""
+        """End a server when its match ends; at once where it has none."""
         server.draining = True
         if server.state in (State.ALLOCATED, State.RESERVED) or server.state in STARTING_STATES:
-            self._publish(server, now, "draining")
+            self._publish(server, "draining")
         else:
             self.shut_down(server, now, "drained")
 
     def drain_region(self, region: Region, draining: bool, now: float) -> None:
-        """Keep no idle server in a region and give none of it to a match, until it is told otherwise; matches play on."""
+        """Keep no idle server in a region and give none of it to a match; running matches play on."""
         region.draining = draining
         if draining:
             for server in list(region.in_state[State.READY].values()):
                 self.shut_down(server, now, "drained")
 
     def kill(self, server: GameServer, now: float, reason: str) -> None:
-        """End a server at once, its match with it."""
+        """End a server and its match at once."""
         if server.state not in FINAL_STATES:
             self._end(server, _failure(server), signal.SIGKILL, now, reason)
         else:
             self._spawner.signal(server.name, signal.SIGKILL)
 
-    # --- what the warm parents report ---------------------------------------------------------------------------------
+    # --- reports of the warm parents
+    # ----------------------------------------------------------------------------------
 
     def forked(self, name: str, pid: int, now: float) -> None:
-        """A server has a process now."""
+        """Note that a server has a process."""
         if server := self._live.get(name):
             server.pid = pid
             if server.state is State.CREATING:
                 self._enter(server, State.STARTING, now)
 
     def exited(self, name: str, how: str, now: float) -> None:
-        """A server's process has ended: settle its match, recycle its ports, and start another."""
+        """Note that a server's process has ended: finish its match, take back its ports, start another."""
         server = self._live.get(name)
         if server is None:
             return
         if server.state not in FINAL_STATES:
             self._enter(server, _failure(server), now, how)
         log.log(_severity(server), "game server gone", server=name, state=server.state, how=how)
-        self._forget(server, now)
+        self._forget(server)
         if server.has_match or server.state is not State.SHUTDOWN:
             server.log = self._logs.keep(server.log, server.match_id)
         else:
@@ -233,30 +265,35 @@ class WarmPool:
         self.fill(now)
 
     def parent_lost(self, node: str, now: float) -> None:
-        """A warm parent has ended, and all its servers with it."""
+        """Note that a warm parent has ended, and all its servers with it."""
         for name, server in list(self._live.items()):
             if server.node == node:
                 self.exited(name, "the warm parent ended", now)
 
-    # --- what time brings ---------------------------------------------------------------------------------------------
+    # --- time
+    # ---------------------------------------------------------------------------------------------------------
 
     def step(self, now: float) -> None:
-        """Find servers that hang, end what was told to go and did not, and fill up. Call it a few times a second."""
-        weigh = self.config.max_memory_bytes > 0 and now >= self._memory_due
-        if weigh:
+        """End servers that hang or ignored SIGTERM, stop surplus ones, start missing ones.
+
+        Called a few times a second.
+        """
+        measure = self.config.max_memory_bytes > 0 and now >= self._memory_due
+        if measure:
             self._memory_due = now + MEMORY_PERIOD_S
         for server in list(self._live.values()):
             if server.name in self._delayed:
-                if now >= server.fork_at:
+                if now >= server.fork_mono_s:
                     self._fork(server)
-            elif server.deadline is not None:
-                if now >= server.deadline:
+            elif server.kill_mono_s is not None:
+                if now >= server.kill_mono_s:
                     self._spawner.signal(server.name, signal.SIGKILL)
-                    server.deadline = now + self.config.stop_timeout_s
-            elif (reason := self._unhealthy_reason(server, now, weigh)) is not None:
-                # SIGKILL at once: a process that hangs does not answer SIGTERM either, and its match is lost already.
+                    server.kill_mono_s = now + self.config.stop_timeout_s
+            elif (reason := self._unhealthy_reason(server, now, measure)) is not None:
+                # SIGKILL at once: a process that hangs does not answer SIGTERM, and its match is lost
+                # already.
                 self._end(server, _failure(server), signal.SIGKILL, now, reason)
-            elif server.state is State.RESERVED and 0 < server.reserved_until <= now:
+            elif server.state is State.RESERVED and 0 < server.reserved_until_mono_s <= now:
                 self._enter(server, State.READY, now)
         self._stop_surplus(now)
         self.fill(now)
@@ -277,16 +314,17 @@ class WarmPool:
             self._start(neediest, now, delay_s)
 
     def close(self, now: float) -> None:
-        """End every server and start no more; the pool is closed when it is empty."""
+        """End every server and start no more. The pool is closed once `empty` is set."""
         self._closing = True
         for server in list(self._live.values()):
             if server.name in self._delayed:
                 self._enter(server, State.SHUTDOWN, now, "the fleet is stopping")
-                self._forget(server, now)
-            elif server.deadline is None:
+                self._forget(server)
+            elif server.kill_mono_s is None:
                 self._end(server, State.SHUTDOWN, signal.SIGTERM, now, "the fleet is stopping")
 
-    # --- inside -------------------------------------------------------------------------------------------------------
+    # --- inside
+    # -------------------------------------------------------------------------------------------------------
 
     def _start(self, region: Region, now: float, delay_s: float) -> None:
         name = f"{region.name}-{self._new_id()}"
@@ -298,9 +336,10 @@ class WarmPool:
             port=self._game_ports.take(),
             sdk_port=self._sdk_ports.take(),
             log=self._logs.path(name),
-            created_at=now,
+            created_at=self.clock.now(),
+            created_mono_s=now,
             health=self.config.health,
-            fork_at=now + delay_s,
+            fork_mono_s=now + delay_s,
             counters=counters_and_lists.parse_counters(self.config.counters_and_lists.get("counters", {})),
             lists=counters_and_lists.parse_lists(self.config.counters_and_lists.get("lists", {})),
         )
@@ -322,18 +361,18 @@ class WarmPool:
 
     def _enter(self, server: GameServer, state: State, now: float, reason: str = "") -> None:
         before = server.state
-        server.enter(state, now, reason)
+        server.enter(state, self.clock.now(), now, reason)
         self.regions[server.region].moved(server, before)
-        self._publish(server, now, reason)
-        metrics.observe_state(server.region, before, now - server.history[-2].at)
+        self._publish(server, reason)
+        metrics.observe_state(server.region, before, now - server.history[-2].mono_s)
         if before is State.ALLOCATED and state is not State.ALLOCATED and server.has_match:
             ended = self.fleet_counters.finish(server)
             why = "" if ended else str(server.report.get("error") or reason or f"it was {state}")
             if self._on_finished is not None:
                 self._on_finished(server, ended, why)
 
-    def _unhealthy_reason(self, server: GameServer, now: float, weigh: bool) -> str | None:
-        if weigh and server.state is State.ALLOCATED and server.pid is not None:
+    def _unhealthy_reason(self, server: GameServer, now: float, measure: bool) -> str | None:
+        if measure and server.state is State.ALLOCATED and server.pid is not None:
             server.memory_bytes = self._memory(server.pid)
         return unhealthy_reason(server, self.config, now)
 
@@ -342,13 +381,14 @@ class WarmPool:
     ) -> None:
         self._enter(server, state, now, reason)
         if self._delayed.pop(server.name, None) is not None:  # it has no process yet
-            self._forget(server, now)
+            self._forget(server)
             return
-        server.deadline = now + self.config.stop_timeout_s
+        server.kill_mono_s = now + self.config.stop_timeout_s
+        server.deleted_at = self.clock.now() + self.config.stop_timeout_s
         self._spawner.signal(server.name, number)
 
     def _stop_surplus(self, now: float) -> None:
-        """End idle servers beyond what is wanted, those that became Ready last."""
+        """End the idle servers beyond those wanted, the ones that became Ready last first."""
         for region in self.regions.values():
             for _ in range(region.surplus()):
                 youngest = next(
@@ -357,7 +397,7 @@ class WarmPool:
                 if youngest is not None:
                     self.shut_down(youngest, now, "scaled down")
 
-    def _forget(self, server: GameServer, now: float) -> None:
+    def _forget(self, server: GameServer) -> None:
         del self._live[server.name]
         self._delayed.pop(server.name, None)
         if not self._live:
@@ -368,7 +408,7 @@ class WarmPool:
         self._sdk_ports.give_back(server.sdk_port)
         server.gone = True
         server.notify()
-        self._publish(server, now, "")
+        self._publish(server, "")
         if self._on_gone is not None:
             self._on_gone(server)
         self._gone[server.name] = server
@@ -378,10 +418,10 @@ class WarmPool:
     def _starting(self) -> int:
         return sum(region.starting() for region in self.regions.values()) - len(self._delayed)
 
-    def _publish(self, server: GameServer, now: float, reason: str) -> None:
+    def _publish(self, server: GameServer, reason: str) -> None:
         self.changes.publish(
             "gameserver",
-            now,
+            self.clock.now(),
             name=server.name,
             region=server.region,
             state=server.state,
@@ -392,9 +432,9 @@ class WarmPool:
 
 
 def _failure(server: GameServer) -> State:
-    """Before it was ever Ready, a server that ends is an Error; after, it is Unhealthy."""
+    """The state of a server that fails: Error before it was ever Ready, Unhealthy after."""
     return State.ERROR if server.state in STARTING_STATES else State.UNHEALTHY
 
 
 def _severity(server: GameServer) -> int:
-    return 20 if server.state is State.SHUTDOWN else 30  # logging.INFO, logging.WARNING
+    return logging.INFO if server.state is State.SHUTDOWN else logging.WARNING

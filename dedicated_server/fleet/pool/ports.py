@@ -1,4 +1,4 @@
-"""Pools of ports: game servers' UDP ports from a range, and the sidecars' TCP ports, opened once on loopback."""
+"""Ports: the game servers' UDP ports from a range, and the sidecars' TCP ports, opened once on loopback."""
 
 from __future__ import annotations
 
@@ -7,15 +7,23 @@ import socket
 from collections import deque
 from collections.abc import Iterable
 
+from dedicated_server.errors import DedicatedServerError
+
 SPARE_DESCRIPTORS = 256  # the fleet's own: its HTTP server, logs, the warm parent
 
 
-class NoFreePortError(Exception):
-    """Raised when a pool is empty: as many servers run as it has ports."""
+class NoFreePortError(DedicatedServerError):
+    """Raised when all ports of a pool are taken.
+
+    The caller starts fewer servers, or widens the range of ports.
+    """
 
 
 class PortPool:
-    """Ports to lend. A port given back is lent again last, so a late word to its old user does not reach the new one."""
+    """Ports to lend.
+
+    A port that comes back is lent again last, so late datagrams to its old user are not the new one's.
+    """
 
     def __init__(self, ports: Iterable[int]) -> None:
         self._free = deque(ports)
@@ -24,7 +32,7 @@ class PortPool:
         return len(self._free)
 
     def take(self) -> int:
-        """Lend the port that has been free the longest; raises NoPortFree."""
+        """Lend the port that has been free for the longest; raises NoFreePortError."""
         if not self._free:
             raise NoFreePortError("no port is free")
         return self._free.popleft()
@@ -35,13 +43,12 @@ class PortPool:
 
 
 def open_sidecar_sockets(count: int) -> list[socket.socket]:
-    """Bind ``count`` TCP sockets to free loopback ports, one sidecar each; a server finds its own by the port alone.
+    """Bind ``count`` TCP sockets to free loopback ports, one for each sidecar.
 
-    All are opened at the start: a listening socket costs the kernel 2 KB, and one HTTP server then serves them all.
+    All are opened at the start: a listening socket costs the kernel 2 KB, and one HTTP server then serves
+        them all.
     """
-    _allow_descriptors(
-        SPARE_DESCRIPTORS + 4 * count
-    )  # per server: listener, keep-alive connection, watch, headroom
+    _allow_descriptors(SPARE_DESCRIPTORS + 4 * count)  # of each server: listener, connection, watch, headroom
     sockets = []
     for _ in range(count):
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

@@ -6,17 +6,19 @@ from dedicated_server.fleet.autoscaling.replicas import Replicas
 from dedicated_server.fleet.pool.gameserver import GameServer
 from dedicated_server.fleet.pool.states import FINAL_STATES, STARTING_STATES, State
 
-UNMET_TTL_S = 15.0  # a match that asked in vain is waited for so long; directors ask again within seconds
+UNMET_TTL_S = 15.0  # for which an unmet request counts; directors repeat theirs within seconds
 
 
 class Region:
     """The servers of one region.
 
     Attributes:
-        idle_wanted: idle servers to keep; the autoscaler says.
-        cordoned: none of its servers is given to a match. draining: nor is any kept idle.
-        idle_server_s, used_server_s: seconds that servers were Ready, and Allocated, in all: the price of being warm, and of playing.
-        in_state: the live servers by state and name, the one that entered it first leading.
+        idle_wanted: idle servers to keep, as the autoscaler decided.
+        cordoned: none of its servers is given to a match.
+        draining: as cordoned, and none is kept idle.
+        idle_server_s, used_server_s: server-seconds in Ready and in Allocated: the price of being warm, and
+            of playing.
+        in_state: the live servers by state and name; the one that entered it first leads.
     """
 
     def __init__(self, name: str, idle_wanted: int) -> None:
@@ -31,59 +33,62 @@ class Region:
         self._counted_at: float | None = None
 
     def enter(self, server: GameServer) -> None:
-        """A server is new."""
+        """Add a new server."""
         self.in_state[server.state][server.name] = server
 
     def moved(self, server: GameServer, before: State) -> None:
-        """A server has changed its state."""
+        """Note that a server has left the state ``before``."""
         del self.in_state[before][server.name]
         self.in_state[server.state][server.name] = server
         if server.cordoned:
             self.recount()
 
     def gone(self, server: GameServer) -> None:
-        """A server is gone."""
+        """Remove a server that is gone."""
         del self.in_state[server.state][server.name]
 
     def recount(self) -> None:
-        """A server was cordoned, or is no more."""
+        """Count the cordoned Ready servers anew, after one was cordoned or uncordoned."""
         self._cordoned_ready = sum(one.cordoned for one in self.in_state[State.READY].values())
 
     def count_time(self, now: float) -> None:
-        """Add what servers have idled and played since the last call."""
+        """Add the server-seconds since the last call; ``now`` is monotonic seconds."""
         if self._counted_at is not None:
-            passed_s = max(0.0, now - self._counted_at)
+            passed_s = now - self._counted_at
             self.idle_server_s += passed_s * len(self.in_state[State.READY])
             self.used_server_s += passed_s * len(self.in_state[State.ALLOCATED])
         self._counted_at = now
 
     def counts(self) -> dict[State, int]:
-        """Servers by state; a state that nobody is in is left out, but Ready and Allocated never."""
+        """Count servers by state. Empty states are left out, but for Ready and Allocated."""
         shown = (State.READY, State.ALLOCATED)
         return {state: len(servers) for state, servers in self.in_state.items() if servers or state in shown}
 
     def starting(self) -> int:
-        """Servers that are to be Ready, but are not yet."""
+        """Count the servers that are on their way to Ready."""
         return sum(len(self.in_state[state]) for state in STARTING_STATES)
 
     def missing(self) -> int:
-        """Idle servers that should be started; below 0 are too many."""
+        """Return how many idle servers should be started; below 0: how many there are too many."""
         wanted = 0 if self.draining else self.idle_wanted
         return wanted - self._idle() - self.starting()
 
     def surplus(self) -> int:
-        """Ready servers beyond those wanted."""
+        """Return how many Ready servers there are beyond those wanted."""
         return max(0, self._idle() - (0 if self.draining else self.idle_wanted))
 
     def allocation_requested(self, key: str, unmet: bool, now: float) -> None:
-        """A match asked for a server. However often it asks, it counts once."""
+        """Note that a match asked for a server at ``now`` (monotonic).
+
+        A key counts once, however often it asks.
+        """
         if unmet:
             self._unmet[key] = now
         else:
             self._unmet.pop(key, None)
 
     def replicas(self, now: float) -> Replicas:
-        """How an autoscaler sees it."""
+        """Return the region as an autoscaler sees it; ``now`` is monotonic seconds."""
         self._unmet = {key: at for key, at in self._unmet.items() if now - at < UNMET_TTL_S}
         alive = sum(len(servers) for state, servers in self.in_state.items() if state not in FINAL_STATES)
         return Replicas(

@@ -1,17 +1,25 @@
-"""The states of a game server, by Agones' names, and which may follow which."""
+"""The states of a game server by Agones' names, and which state may follow which."""
 
 from __future__ import annotations
 
 import enum
 
+from dedicated_server.errors import DedicatedServerError
+
 
 class State(enum.StrEnum):
-    """Where a game server is in its life. In a local fleet they mean:
+    """Where a game server is in its life. In a local fleet the states mean:
 
-    PortAllocation: its ports are taken from the pools. Creating: the warm parent was asked to fork it. Starting: it has a
-    process. Scheduled: the process has called its sidecar. RequestReady, Ready: it says that it can take players.
-    Allocated: it belongs to a match. Reserved: kept back for a while at its own wish. Shutdown: it has asked to be ended.
-    Unhealthy: it crashed or its heartbeat stopped. Error: it could not be started.
+    - PortAllocation: its ports are taken from the pools.
+    - Creating: the warm parent was asked to fork it.
+    - Starting: it has a process.
+    - Scheduled: the process has called its sidecar.
+    - RequestReady, Ready: it says that it can take players.
+    - Allocated: it belongs to a match.
+    - Reserved: kept back for a while at its own request.
+    - Shutdown: it was told to end, or asked for it.
+    - Unhealthy: it crashed, or its heartbeats stopped.
+    - Error: it could not be started.
     """
 
     PORT_ALLOCATION = "PortAllocation"
@@ -35,7 +43,7 @@ RUNNING_STATES = frozenset(
 )
 FINAL_STATES = frozenset({State.SHUTDOWN, State.ERROR, State.UNHEALTHY})
 
-# Anything alive may shut down, fail or turn unhealthy. A server that calls its sidecar before the fork has been
+# Every live server may shut down, fail or turn unhealthy. A server that calls its sidecar before its fork was
 # reported to the fleet skips Starting.
 _NEXT_STATES: dict[State, frozenset[State]] = {
     State.PORT_ALLOCATION: frozenset({State.CREATING}),
@@ -52,12 +60,15 @@ _NEXT_STATES: dict[State, frozenset[State]] = {
 }
 
 
-class IllegalTransitionError(Exception):
-    """Raised when a game server asks for a state that cannot follow its own. The sidecar answers 400 and changes nothing."""
+class IllegalTransitionError(DedicatedServerError):
+    """Raised when a game server asks for a state that may not follow its own.
+
+    Nothing changes; the sidecar answers 400, the allocator 422. Repeating the call is no use.
+    """
 
 
 def check_transition(now_in: State, wanted: State) -> None:
-    """Raise IllegalTransition unless ``wanted`` may follow ``now_in``."""
+    """Raise IllegalTransitionError unless ``wanted`` may follow ``now_in``."""
     if wanted in _NEXT_STATES[now_in] or (wanted in FINAL_STATES and now_in not in FINAL_STATES):
         return
     raise IllegalTransitionError(f"a game server that is {now_in} cannot become {wanted}")

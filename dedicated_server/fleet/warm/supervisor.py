@@ -1,4 +1,8 @@
-"""The fleet's end of the warm parent: starts it, gives it orders, hears its reports, and starts it again when it ends."""
+"""The fleet's end of its warm parents: it starts them, sends them orders, and replaces those that end.
+
+`WarmParentSupervisor` looks after one parent. `WarmParents` has several, each a node of its own, so that the
+end of one takes no more than its share of the servers; it is the ``Spawner`` of the pool.
+"""
 
 from __future__ import annotations
 
@@ -9,52 +13,60 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
 
+from dedicated_server.errors import DedicatedServerError
 from dedicated_server.fleet.pool.config import ForkRequest
+from launchday.clock import Clock
 
 PACKET_BYTES = 64 * 1024
-STOP_S = 2.0
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.2, 30.0  # between two starts of a parent that ends before it is warm
 
 log = structlog.get_logger()
 
-Clock = Callable[[], float]
 
+class WarmUpFailedError(DedicatedServerError):
+    """Raised when the first warm parent ends before it is warm, so that no server can run.
 
-class WarmUpFailedError(Exception):
-    """Raised when the first warm parent ends before it is warm: nothing of ours can run. Its log says why."""
+    Its log says why.
+    """
 
 
 class WarmParentListener(Protocol):
-    """Who is told about servers: the pool."""
+    """Who learns what warm parents report: the pool. ``now`` is monotonic seconds."""
 
     def forked(self, name: str, pid: int, now: float) -> None:
-        """A server has a process."""
+        """Note that a server has a process."""
 
     def exited(self, name: str, how: str, now: float) -> None:
-        """A server's process has ended."""
+        """Note that a server's process has ended."""
 
     def parent_lost(self, node: str, now: float) -> None:
-        """All servers of a warm parent have ended."""
+        """Note that all servers of a warm parent have ended."""
 
     def fill(self, now: float) -> None:
-        """Orders are taken again."""
+        """Start servers, because a warm parent takes orders again."""
 
 
 class WarmParentSupervisor:
-    """A warm parent under supervision; a ``Forker`` for the pool.
+    """Keeps one warm parent running.
 
     Args:
-        node: its name, and so that of the node its servers are on.
-        server_module: what the forked servers run.
-        env: the parent's environment, its servers' too.
-        log: where the parent's own output goes.
-        clock: Unix seconds.
+        node: its name, and that of the node that its servers are on.
+        server_module: the module that the forked servers run.
+        env: the environment of the parent and of its servers.
+        log: the file with the parent's own output.
+        clock: waits between starts, and dates the reports.
+
+    Attributes:
+        warm: whether it takes orders now.
+        warm_s: seconds that its last warm-up took; None before the first.
+        restarts: how many parents were started after the first.
+        pid: its process; None while it has none.
     """
 
     def __init__(
@@ -62,7 +74,8 @@ class WarmParentSupervisor:
     ) -> None:
         self.node = node
         self._server_module = server_module
-        # One thread a process: a pool of OpenBLAS or OpenMP threads would make the fork unsafe, and nothing here uses them.
+        # One thread a process: threads of OpenBLAS or OpenMP would make the fork unsafe, and nothing here
+        # uses them.
         self._env = {**env, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         self._log = log
         self._clock = clock
@@ -74,9 +87,11 @@ class WarmParentSupervisor:
         self.restarts = 0
         self.pid: int | None = None
 
-    def fork(self, order: ForkRequest) -> str:
-        """Ask for a server; returns the node it is on."""
-        self._send({"order": "fork", "name": order.name, "sdk_port": order.sdk_port, "log": str(order.log)})
+    def fork(self, request: ForkRequest) -> str:
+        """Order a server; return the node that it is on."""
+        self._send(
+            {"order": "fork", "name": request.name, "sdk_port": request.sdk_port, "log": str(request.log)}
+        )
         return self.node
 
     def signal(self, name: str, number: signal.Signals) -> None:
@@ -84,7 +99,7 @@ class WarmParentSupervisor:
         self._send({"order": "signal", "name": name, "number": int(number)})
 
     def as_json(self) -> dict[str, Any]:
-        """What the admin API shows of it."""
+        """Return what the admin API shows of it."""
         return {
             "node": self.node,
             "warm": self.warm,
@@ -94,14 +109,14 @@ class WarmParentSupervisor:
         }
 
     async def first_warm_up(self) -> None:
-        """Return once the first parent is warm; raises WarmUpFailed when it ends before."""
+        """Return once the first parent is warm; raises WarmUpFailedError when it ends before."""
         await self._first_warm_up
 
-    async def supervise(self, reports: WarmParentListener) -> None:
-        """Keep a warm parent running until this is cancelled, which ends the parent and every server of it."""
+    async def supervise(self, listener: WarmParentListener) -> None:
+        """Keep a warm parent running until cancelled, which ends the parent and all its servers."""
         backoff_s = FIRST_BACKOFF_S
         while True:
-            was_warm = await self._run_one(reports)
+            was_warm = await self._run_one(listener)
             if not self._first_warm_up.done():
                 self._first_warm_up.set_exception(
                     WarmUpFailedError(f"the warm parent ended (log: {self._log})")
@@ -110,10 +125,10 @@ class WarmParentSupervisor:
             self.restarts += 1
             backoff_s = FIRST_BACKOFF_S if was_warm else min(backoff_s * 2, MAX_BACKOFF_S)
             log.error("the warm parent ended: starting another", log=str(self._log), in_s=backoff_s)
-            await asyncio.sleep(backoff_s)
+            await self._clock.sleep(backoff_s)
 
-    async def _run_one(self, reports: WarmParentListener) -> bool:
-        """Run one parent to its end; returns whether it got warm."""
+    async def _run_one(self, listener: WarmParentListener) -> bool:
+        """Run one parent to its end; return whether it got warm."""
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._channel.setblocking(False)
         self._ended.clear()
@@ -121,7 +136,7 @@ class WarmParentSupervisor:
         with theirs:
             process = self._launch(theirs)
         self.pid = process.pid
-        loop.add_reader(self._channel, self._receive, reports)
+        loop.add_reader(self._channel, self._receive, listener)
         try:
             await self._ended.wait()
             return self.warm
@@ -130,25 +145,20 @@ class WarmParentSupervisor:
             loop.remove_reader(self._channel)
             self._channel.close()
             self._channel = None
-            # SIGKILL, not SIGTERM: its children are tied to it and go in the same instant. The pool has asked them to
-            # leave before, where there was time for that.
+            # SIGKILL, not SIGTERM: its children are tied to it and end in the same instant. The pool has
+            # asked them to leave before, where there was time for that.
             process.kill()
             process.wait()
             self.pid = None
-            reports.parent_lost(self.node, self._clock())
+            listener.parent_lost(self.node, self._clock.monotonic())
 
     def _launch(self, channel: socket.socket) -> subprocess.Popen[bytes]:
-        # No preexec_fn, which is unsafe in a process with threads: the parent ties itself to us by the id given here.
+        # No preexec_fn, which is unsafe in a process with threads: the parent ties itself to the id given
+        # here.
         self._log.parent.mkdir(parents=True, exist_ok=True)
         argv = [sys.executable, "-m", "dedicated_server.fleet.warm.warm_parent"]
-        argv += [
-            "--channel",
-            str(channel.fileno()),
-            "--fleet",
-            str(os.getpid()),
-            "--server",
-            self._server_module,
-        ]
+        argv += ["--channel", str(channel.fileno()), "--fleet", str(os.getpid())]
+        argv += ["--server", self._server_module]
         with self._log.open("ab") as output:
             return subprocess.Popen(
                 argv,
@@ -160,7 +170,7 @@ class WarmParentSupervisor:
                 start_new_session=True,
             )
 
-    def _receive(self, reports: WarmParentListener) -> None:
+    def _receive(self, listener: WarmParentListener) -> None:
         """Take every report that has arrived."""
         assert self._channel is not None
         while True:
@@ -174,21 +184,21 @@ class WarmParentSupervisor:
                 asyncio.get_running_loop().remove_reader(self._channel)
                 self._ended.set()
                 return
-            self._apply(json.loads(packet), reports)
+            self._apply(json.loads(packet), listener)
 
-    def _apply(self, report: dict[str, Any], reports: WarmParentListener) -> None:
-        now = self._clock()
+    def _apply(self, report: dict[str, Any], listener: WarmParentListener) -> None:
+        now = self._clock.monotonic()
         match report["report"]:
             case "warm":
                 self.warm, self.warm_s = True, report["seconds"]
                 if not self._first_warm_up.done():
                     self._first_warm_up.set_result(None)
                 log.info("the warm parent is warm", seconds=self.warm_s)
-                reports.fill(now)
+                listener.fill(now)
             case "forked":
-                reports.forked(report["name"], report["pid"], now)
+                listener.forked(report["name"], report["pid"], now)
             case "exited":
-                reports.exited(report["name"], report["how"], now)
+                listener.exited(report["name"], report["how"], now)
 
     def _send(self, order: dict[str, Any]) -> None:
         if self._channel is None:
@@ -196,6 +206,91 @@ class WarmParentSupervisor:
         try:
             self._channel.send(json.dumps(order).encode())
         except (BlockingIOError, ConnectionError) as error:
-            # It does not read: it hangs or is dying. Without it no server can be started or ended, so it must go.
-            log.error("the warm parent takes no orders", error=str(error))
+            # It does not read, so it hangs or is dying. Without it no server can be started or ended, so it
+            # has to end.
+            log.error("the warm parent takes no orders: ending it", error=str(error))
             self._ended.set()
+
+
+class WarmParents:
+    """A ``Spawner`` that gives each order to the warm parent with the fewest servers."""
+
+    def __init__(self, supervisors: Sequence[WarmParentSupervisor]) -> None:
+        self._supervisors = {supervisor.node: supervisor for supervisor in supervisors}
+        self._node_of: dict[str, str] = {}
+        self._servers = dict.fromkeys(self._supervisors, 0)
+        self._began = False
+
+    @property
+    def warm(self) -> bool:
+        """Whether any takes orders. At the start all must, or the first would fork every server."""
+        return self._began and any(supervisor.warm for supervisor in self._supervisors.values())
+
+    def fork(self, request: ForkRequest) -> str:
+        """Order a server; return the node that it is on."""
+        warm = (node for node, supervisor in self._supervisors.items() if supervisor.warm)
+        node = min(warm, key=self._servers.__getitem__)
+        self._node_of[request.name] = node
+        self._servers[node] += 1
+        return self._supervisors[node].fork(request)
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a server."""
+        if (node := self._node_of.get(name)) is not None:
+            self._supervisors[node].signal(name, number)
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return what the admin API shows of them."""
+        return [
+            {**supervisor.as_json(), "servers": self._servers[node]}
+            for node, supervisor in self._supervisors.items()
+        ]
+
+    async def first_warm_up(self) -> None:
+        """Return once all are warm; raises WarmUpFailedError."""
+        waits = [
+            asyncio.ensure_future(supervisor.first_warm_up()) for supervisor in self._supervisors.values()
+        ]
+        try:
+            await asyncio.gather(*waits)
+            self._began = True
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def supervise(self, listener: WarmParentListener) -> None:
+        """Keep all of them running until cancelled."""
+        counting = _CountingListener(self, listener)
+        async with asyncio.TaskGroup() as tasks:
+            for supervisor in self._supervisors.values():
+                tasks.create_task(supervisor.supervise(counting), name=supervisor.node)
+
+    def server_gone(self, name: str) -> None:
+        """Count a server no more."""
+        if (node := self._node_of.pop(name, None)) is not None:
+            self._servers[node] -= 1
+
+    def servers_of(self, node: str) -> list[str]:
+        """Return the names of a node's servers."""
+        return [name for name, on in self._node_of.items() if on == node]
+
+
+class _CountingListener:
+    """Passes reports on to the pool, and counts the servers that are gone."""
+
+    def __init__(self, parents: WarmParents, listener: WarmParentListener) -> None:
+        self._parents = parents
+        self._listener = listener
+        self.forked = listener.forked
+        self.fill = listener.fill
+
+    def exited(self, name: str, how: str, now: float) -> None:
+        """Note that a server's process has ended."""
+        self._parents.server_gone(name)
+        self._listener.exited(name, how, now)
+
+    def parent_lost(self, node: str, now: float) -> None:
+        """Note that all servers of a warm parent have ended."""
+        for name in self._parents.servers_of(node):
+            self._parents.server_gone(name)
+        self._listener.parent_lost(node, now)

@@ -1,13 +1,14 @@
-"""The warm parent: a process that has imported, loaded and run everything a game server needs, and forks servers.
+"""The warm parent: a process that has loaded and run everything a game server needs, and forks servers.
 
-A cold server takes seconds and 165 MB; a child forked from here takes milliseconds, and its memory is this process's until it
-writes to it. For that the process must have one thread: a fork copies the calling thread alone, so a lock that another held
-would stay locked in the child for ever.
+A cold server takes seconds and 165 MB. A child forked from here takes milliseconds, and shares the memory of
+this process until it writes to it. The process must have one thread for that: a fork copies the calling
+thread alone, so a lock that another thread held would stay locked in the child for ever.
 
-``python -m dedicated_server.fleet.warm.warm_parent --channel FD --fleet PID [--server MODULE]``. Over the channel, a socket pair that keeps packets
-apart, come orders as JSON: ``{"order": "fork", "name", "sdk_port", "log"}`` and ``{"order": "signal", "name", "number"}``; and
-go reports: ``{"report": "warm", "seconds"}``, ``{"report": "forked", "name", "pid"}``, ``{"report": "exited", "name", "how"}``.
-It alone reaps its children, hence it alone signals them: a process id cannot have been used again.
+``python -m dedicated_server.fleet.warm.warm_parent --channel FD --fleet PID [--server MODULE]``. Over the
+channel, a socket pair that keeps packets apart, come orders as JSON: ``{"order": "fork", "name", "sdk_port",
+"log"}`` and ``{"order": "signal", "name", "number"}``; and go reports: ``{"report": "warm", "seconds"}``,
+``{"report": "forked", "name", "pid"}``, ``{"report": "exited", "name", "how"}``. It alone reaps its children,
+and so it alone signals them: no process id can have been used again.
 """
 
 from __future__ import annotations
@@ -21,29 +22,34 @@ import selectors
 import signal
 import socket
 import sys
-import time
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, cast
 
 from launchday.child_processes import die_with_parent
+from launchday.clock import SystemClock
 
 PACKET_BYTES = 64 * 1024
 EXIT_FAULT = 70  # sysexits.h: EX_SOFTWARE
 
 
 class ServerModule(Protocol):
-    """What a module must have to be forked as a game server; ``dedicated_server.server`` has it."""
+    """What a module needs to be run by forked game servers, such as ``dedicated_server.server``."""
 
     def warm_up(self) -> None:
-        """Load and run whatever a server needs, leaving no thread and no event loop behind."""
+        """Load and run all that a server needs, and leave no thread and no event loop behind."""
 
     def main(self) -> int:
-        """Be a game server until it ends; returns the exit code. ``AGONES_SDK_HTTP_PORT`` is set."""
+        """Be a game server until it ends; return the exit code. ``AGONES_SDK_HTTP_PORT`` is set."""
 
 
 class WarmParent:
-    """The parent's loop: orders in, forks and deaths out."""
+    """The parent's loop: it takes orders, forks servers, and reports on them.
+
+    Args:
+        channel: our end of the socket pair.
+        module: the module that servers run.
+    """
 
     def __init__(self, channel: socket.socket, module: ServerModule) -> None:
         self._channel = channel
@@ -73,7 +79,7 @@ class WarmParent:
                 self._run_order(json.loads(packet))
 
     def report(self, kind: str, **details: Any) -> None:
-        """Tell the fleet."""
+        """Send a report to the fleet."""
         self._channel.send(json.dumps({"report": kind, **details}).encode())
 
     def _run_order(self, order: dict[str, Any]) -> None:
@@ -88,7 +94,7 @@ class WarmParent:
         parent = os.getpid()
         try:
             pid = os.fork()
-        except OSError as error:  # no memory, or too many processes: the fleet tries again later
+        except OSError as error:  # no memory, or too many processes; the fleet tries again later
             self.report("exited", name=name, how=f"fork failed: {error}")
             return
         if pid == 0:
@@ -107,7 +113,7 @@ class WarmParent:
             self.report("exited", name=name, how=_exit_reason(os.waitstatus_to_exitcode(status)))
 
     def _become_server(self, parent: int, name: str, sdk_port: int, log: Path) -> NoReturn:
-        """In the child: let go of everything of the parent's, and be a game server. Never returns."""
+        """In the child: close what is the parent's, and be a game server. Never returns."""
         code = EXIT_FAULT
         try:
             die_with_parent(parent)
@@ -119,7 +125,7 @@ class WarmParent:
             _write_output_to(log)
             os.environ["AGONES_SDK_HTTP_PORT"] = str(sdk_port)
             code = self._module.main()
-        except BaseException:  # whatever it is, the child must not go on as a second parent
+        except BaseException:  # whatever happens, the child must not go on as a second parent
             traceback.print_exc()
         finally:
             sys.stdout.flush()
@@ -128,7 +134,7 @@ class WarmParent:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Warm up, then fork servers until the fleet goes."""
+    """Warm up, then fork servers until the fleet ends; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="warm_parent", description=__doc__.splitlines()[0] if __doc__ else ""
     )
@@ -140,16 +146,17 @@ def main(argv: list[str] | None = None) -> int:
     die_with_parent(options.fleet)
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
-    )  # the terminal's Ctrl-C is the fleet's to act on; children inherit this
+    )  # the fleet acts on the terminal's Ctrl-C; children inherit this
     channel = socket.socket(fileno=options.channel)
-    began = time.monotonic()
+    clock = SystemClock()
+    began = clock.monotonic()
     module = cast(ServerModule, importlib.import_module(options.server))
     module.warm_up()
     _require_one_thread()
     gc.collect()
-    gc.freeze()  # else a child's first collection writes to every object's header, and so copies every page
+    gc.freeze()  # otherwise a child's first collection would write to every object, and copy every page
     parent = WarmParent(channel, module)
-    parent.report("warm", seconds=round(time.monotonic() - began, 3))
+    parent.report("warm", seconds=round(clock.monotonic() - began, 3))
     parent.run()
     return 0
 
@@ -168,11 +175,11 @@ def _write_output_to(log: Path) -> None:
 
 
 def _on_signal(_number: int, _frame: object) -> None:
-    """A signal's number reaches the loop through the wake-up socket; there is nothing to do here."""
+    """Do nothing: the signal's number reaches the loop through the wake-up socket."""
 
 
 def _exit_reason(code: int) -> str:
-    """An exit code in words; a negative one is the signal that ended the process."""
+    """Return an exit code in words; a negative one is the signal that ended the process."""
     return f"exited with code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
 
 

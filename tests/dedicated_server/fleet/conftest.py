@@ -125,7 +125,9 @@ async def running_fleet(
     token = Signer(settings.identity_secret.get_secret_value()).service_token("test", time.time())
     async with AllocatorClient(url, token) as allocator, FleetAdminClient(url, token) as admin:
         try:
-            yield RunningFleet(url, app.state.pool, allocator, admin, settings, app.state.settlement.journal)
+            yield RunningFleet(
+                url, app.state.pool, allocator, admin, settings, app.state.match_finalizer.journal
+            )
         finally:
             server.should_exit = True
             await serving

@@ -15,8 +15,8 @@ import sys
 import time
 from typing import Any
 
-from dedicated_server.agones_sdk import AgonesSdk
-from dedicated_server.fleet.client import MATCH_ANNOTATION
+from dedicated_server.agones_sdk import MATCH_ANNOTATION, AgonesSdk
+from launchday.clock import SystemClock
 
 HEARTBEAT_S = 0.1
 
@@ -32,7 +32,7 @@ def warm_up() -> None:
 def main() -> int:
     if os.environ.get("STAND_IN") == "ends at once":
         return 3
-    return asyncio.run(_serve(AgonesSdk(int(os.environ["AGONES_SDK_HTTP_PORT"]))))
+    return asyncio.run(_serve(AgonesSdk(int(os.environ["AGONES_SDK_HTTP_PORT"]), clock=SystemClock())))
 
 
 async def _serve(sdk: AgonesSdk) -> int:

@@ -9,17 +9,19 @@ from signal import Signals
 from typing import Any
 
 from dedicated_server.fleet.pool.config import ForkRequest, PoolConfig
-from dedicated_server.fleet.pool.gameserver import GameServer, HealthSpec
+from dedicated_server.fleet.pool.gameserver import GameServer
+from dedicated_server.fleet.pool.liveness import HealthSpec
 from dedicated_server.fleet.pool.logs import ServerLogs
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.states import State
+from launchday.clock import ManualClock
 
 REGION = "west-europe"
 CONFIG = PoolConfig((REGION, "east-us"), 3, 100, "127.0.0.1", HealthSpec())
 
 
 class StubSpawner:
-    """A forker that forks nothing, on as many nodes as it is told."""
+    """A spawner that forks nothing, on as many nodes as it is told."""
 
     warm = True
 
@@ -28,8 +30,8 @@ class StubSpawner:
         self.signals: list[tuple[str, Signals]] = []
         self._nodes = nodes
 
-    def fork(self, order: ForkRequest) -> str:
-        self.requests.append(order)
+    def fork(self, request: ForkRequest) -> str:
+        self.requests.append(request)
         return f"node-{(len(self.requests) - 1) % self._nodes}"
 
     def signal(self, name: str, number: Signals) -> None:
@@ -37,12 +39,18 @@ class StubSpawner:
 
 
 def new_pool(
-    folder: Path, *, spawner: StubSpawner | None = None, memory: Any = None, **plan: Any
+    folder: Path,
+    *,
+    spawner: StubSpawner | None = None,
+    memory: Any = None,
+    clock: ManualClock | None = None,
+    **config: Any,
 ) -> WarmPool:
     names = itertools.count()
     more = {} if memory is None else {"memory": memory}
+    more["clock"] = clock or ManualClock()
     return WarmPool(
-        replace(CONFIG, **plan),
+        replace(CONFIG, **config),
         spawner or StubSpawner(),
         logs=ServerLogs(folder),
         game_ports=range(7000, 7100),

@@ -14,9 +14,8 @@ import psutil
 import pytest
 
 from launchday.engines import free_port
-from launchday.engines.stack import environment
 from launchday.identity import Signer
-from launchday.settings import Settings
+from launchday.settings import Settings, environment
 from tests.dedicated_server.fleet.conftest import HERE
 
 FLEET = """

@@ -14,6 +14,7 @@ from dedicated_server.agones_sdk import (
     SidecarRefusedError,
     SidecarUnavailableError,
 )
+from launchday.clock import SystemClock
 from tests.dedicated_server.match.strict_sidecar import RECORD, StrictSidecar, free_tcp_port, serving
 
 
@@ -24,7 +25,7 @@ async def sidecar() -> StrictSidecar:
 
 @pytest.fixture
 async def sdk(sidecar: StrictSidecar) -> AsyncIterator[AgonesSdk]:
-    sdk = AgonesSdk(sidecar.port)
+    sdk = AgonesSdk(sidecar.port, clock=SystemClock())
     yield sdk
     await sdk.aclose()
 
@@ -150,7 +151,7 @@ async def raw_server(answer: bytes | None) -> AsyncIterator[int]:
 async def test_a_sidecar_that_hangs_is_given_up_in_time() -> None:
     async with raw_server(None) as port:
         with pytest.raises(SidecarUnavailableError, match="no answer within"):
-            await AgonesSdk(port, timeout_s=0.05).health()
+            await AgonesSdk(port, clock=SystemClock(), timeout_s=0.05).health()
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ async def test_a_sidecar_that_hangs_is_given_up_in_time() -> None:
 async def test_an_answer_that_is_not_http_or_cut_short_is_no_answer(answer: bytes) -> None:
     async with raw_server(answer) as port:
         with pytest.raises(SidecarUnavailableError):
-            await AgonesSdk(port).health()
+            await AgonesSdk(port, clock=SystemClock()).health()
 
 
 async def test_a_watch_tells_of_changes_and_survives_being_cut(

@@ -12,14 +12,15 @@ from dedicated_server.fleet.admin import lifecycle_events
 from dedicated_server.fleet.admin.lifecycle_events import LifecycleEvents
 from dedicated_server.fleet.pool.changes import Changes
 from dedicated_server.fleet.pool.states import State
+from launchday.clock import ManualClock
 from launchday.engines import Broker
 from launchday.settings import Settings
 from rewards.events import MATCH, Envelope, ServerState, ensure_topics, parse_envelope
 from tests.dedicated_server.fleet.conftest import REGION, running_fleet
 
 
-class Outlet:
-    """Keeps what is told."""
+class Sink:
+    """Keeps what is emitted."""
 
     def __init__(self) -> None:
         self.envelopes: list[Envelope] = []
@@ -39,8 +40,8 @@ def publish(changes: Changes, state: State, *, match_id: str | None = None, gone
 
 
 def test_a_life_is_told_state_by_state_and_what_is_no_change_is_not() -> None:
-    changes, outlet = Changes("epoch"), Outlet()
-    told = LifecycleEvents(changes, outlet)
+    changes, sink = Changes("epoch"), Sink()
+    events = LifecycleEvents(changes, sink, ManualClock())
     match = str(uuid.uuid4())
     for state in (State.CREATING, State.STARTING, State.SCHEDULED, State.REQUEST_READY, State.READY):
         publish(changes, state)
@@ -49,40 +50,40 @@ def test_a_life_is_told_state_by_state_and_what_is_no_change_is_not() -> None:
     publish(changes, State.ALLOCATED, match_id=match)  # draining
     publish(changes, State.SHUTDOWN, match_id=match)
     publish(changes, State.SHUTDOWN, match_id=match, gone=True)
-    told.finish()
-    told.finish()
+    events.finish()
+    events.finish()
     wanted = [ServerState.STARTED, ServerState.READY, ServerState.ALLOCATED, ServerState.ENDED]
-    assert outlet.states("a") == wanted
-    assert [each.match_id for each in outlet.envelopes] == [b"", b"", *[uuid.UUID(match).bytes] * 2]
-    assert {each.server_lifecycle.reason for each in outlet.envelopes} == {"why"}
-    assert told.overruns == 0
+    assert sink.states("a") == wanted
+    assert [each.match_id for each in sink.envelopes] == [b"", b"", *[uuid.UUID(match).bytes] * 2]
+    assert {each.server_lifecycle.reason for each in sink.envelopes} == {"why"}
+    assert events.overruns == 0
 
 
 def test_a_server_that_crashed_is_lost_and_its_match_may_have_any_name() -> None:
-    changes, outlet = Changes("epoch"), Outlet()
-    told = LifecycleEvents(changes, outlet)
+    changes, sink = Changes("epoch"), Sink()
+    events = LifecycleEvents(changes, sink, ManualClock())
     publish(changes, State.ALLOCATED, match_id="the final")
     publish(changes, State.UNHEALTHY, match_id="the final")
-    told.finish()
-    assert outlet.states("a") == [ServerState.ALLOCATED, ServerState.LOST]
-    assert {each.match_id for each in outlet.envelopes} == {b""}
+    events.finish()
+    assert sink.states("a") == [ServerState.ALLOCATED, ServerState.LOST]
+    assert {each.match_id for each in sink.envelopes} == {b""}
 
 
 def test_changes_that_were_overwritten_before_they_were_read_are_counted() -> None:
-    changes, outlet = Changes("epoch", kept=2), Outlet()
-    told = LifecycleEvents(changes, outlet)
+    changes, sink = Changes("epoch", kept=2), Sink()
+    events = LifecycleEvents(changes, sink, ManualClock())
     for state in (State.SCHEDULED, State.READY, State.ALLOCATED):
         publish(changes, state)
-    told.finish()
-    assert outlet.states("a") == [ServerState.READY, ServerState.ALLOCATED]
-    assert told.overruns == 1
+    events.finish()
+    assert sink.states("a") == [ServerState.READY, ServerState.ALLOCATED]
+    assert events.overruns == 1
 
 
 async def test_the_servers_of_a_fleet_are_told_from_start_to_end(
     fleet_settings: Settings, broker_server: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lifecycle_events, "GATHER_S", 0.01)
-    monkeypatch.setattr("dedicated_server.fleet.app.TELL_S", 20.0)
+    monkeypatch.setattr(lifecycle_events, "GATHER_PERIOD_S", 0.01)
+    monkeypatch.setattr("dedicated_server.fleet.app.EVENTS_FLUSH_S", 20.0)
     settings = fleet_settings.model_copy(
         update={"kafka_bootstrap": broker_server.address, "topic_prefix": f"test-{uuid.uuid4().hex[:12]}"}
     )

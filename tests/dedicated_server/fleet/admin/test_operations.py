@@ -32,6 +32,7 @@ from dedicated_server.fleet.client import (
 from dedicated_server.fleet.pool.gameserver import GameServer
 from dedicated_server.fleet.pool.states import State
 from launchday import identity
+from launchday.clock import SystemClock
 from launchday.identity import Signer
 from launchday.settings import Settings
 from meta_service.client import MetaUnavailableError
@@ -81,7 +82,7 @@ async def test_scale_to_nothing_and_grow_by_what_is_asked_for(
             break
         except NoServerReadyError:
             await asyncio.sleep(0.02)
-    assert any("in vain" in one["reason"] for one in await operator.decisions())
+    assert any("without success" in one["reason"] for one in await operator.decisions())
 
 
 async def test_a_policy_is_set_in_agones_json_and_a_bad_one_is_refused(
@@ -120,7 +121,7 @@ async def test_a_killed_servers_match_is_told_of_with_its_players(
     server = fleet.pool.get(given.name)
     assert server is not None
     await fleet.until(lambda: server.gone)
-    with pytest.raises(FleetRefusedError, match="gone already"):
+    with pytest.raises(FleetRefusedError, match="has ended already"):
         await operator.act_on_server(given.name, "drain")
 
 
@@ -217,7 +218,7 @@ async def test_a_webhook_is_asked_and_one_that_is_away_leaves_things_as_they_are
         scaler = FleetAutoscaler(
             fleet.pool,
             parse_policy('{"type":"Buffer","buffer":{"bufferSize":2}}'),
-            time.time,
+            SystemClock(),
             http,
             PolicyOverrides(tmp_path / "policies.json"),
         )
@@ -249,9 +250,9 @@ async def test_the_fleet_asks_our_own_policy_as_a_webhook(
     assert decision["idle"] >= 1
 
 
-def test_the_demand_on_a_fleet_is_its_share_of_what_the_books_say() -> None:
+def test_the_demand_on_a_fleet_is_its_share_of_what_the_counters_say() -> None:
     meter = DemandMeter(match_s=60.0, players_per_match=100.0)
-    assert meter.demand(REGION, 6, 0.0).matches_per_s == pytest.approx(0.1)  # no books yet: by Little's law
+    assert meter.demand(REGION, 6, 0.0).matches_per_s == pytest.approx(0.1)  # no sample yet: by Little's law
     for second in range(60):
         meter.add(DemandSample(float(second), 200 * second, 150 * second, 2 * second, 40))
     meter.demand("east-us", 19, 60.0)
@@ -259,11 +260,11 @@ def test_the_demand_on_a_fleet_is_its_share_of_what_the_books_say() -> None:
     assert demand.matches_per_s == pytest.approx(0.75 * 2.0)
     assert demand.players_per_s == pytest.approx(0.75 * 200.0)
     assert (demand.queued_players, demand.players_per_match) == (30, 75.0)
-    meter.add(DemandSample(61.0, 5, 0, 0, 0))  # the books began anew
+    meter.add(DemandSample(61.0, 5, 0, 0, 0))  # the counters were reset
     assert meter.demand(REGION, 59, 61.0).matches_per_s == 0.0
 
 
-# --- settlements ------------------------------------------------------------------------------------------------------
+# --- finalizing ------------------------------------------------------------------------------------------------------
 
 
 async def test_the_players_of_a_failed_match_are_released_however_often_it_takes(fleet: RunningFleet) -> None:
@@ -283,17 +284,19 @@ async def test_the_players_of_a_failed_match_are_released_however_often_it_takes
     given = await fleet.allocator.allocate(region=REGION, match=match, idempotency_key="k")
     server = fleet.pool.get(given.name)
     assert isinstance(server, GameServer)
-    settlement = MatchFinalizer(fleet.journal, lambda: fleet.pool.changes, Meta(), time.time, pause_s=0.001)
-    settlement.finalize(server, True, "")
-    settlement.finalize(server, False, "crashed")
-    while not settlement.released:  # noqa: ASYNC110
+    finalizer = MatchFinalizer(
+        fleet.journal, lambda: fleet.pool.changes, Meta(), SystemClock(), pause_s=0.001
+    )
+    finalizer.finalize(server, True, "")
+    finalizer.finalize(server, False, "crashed")
+    while not finalizer.released:  # noqa: ASYNC110
         await asyncio.sleep(0.001)
-    assert settlement.released == 1
+    assert finalizer.released == 1
     _, _, region, ttl_s, players = calls[-1]
     assert (len(calls), region, players) == (3, REGION, (7,))
     assert isinstance(ttl_s, float)
     assert ttl_s < 0.01
-    await settlement.aclose()
+    await finalizer.aclose()
 
 
 async def test_a_fleet_with_several_parents_loses_one_and_keeps_the_rest(fleet_settings: Settings) -> None:

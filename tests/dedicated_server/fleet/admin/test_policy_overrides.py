@@ -18,10 +18,10 @@ from tests.dedicated_server.fleet.conftest import REGION, RunningFleet, running_
 KEEPS_ORDERING = """
 import sys
 from pathlib import Path
-from dedicated_server.fleet.admin.policy_overrides import Order, Orders, buffer_of
-orders = Orders(Path(sys.argv[1]))
+from dedicated_server.fleet.admin.policy_overrides import PolicyOverride, PolicyOverrides, buffer_policy
+orders = PolicyOverrides(Path(sys.argv[1]))
 for number in range(1_000_000):
-    orders.set("west-europe", Order(buffer_of(number % 4096), "ann", float(number)))
+    orders.set("west-europe", PolicyOverride(buffer_policy(number % 4096), "ann", float(number)))
     print(number, flush=True)
 """
 

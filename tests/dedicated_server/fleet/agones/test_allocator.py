@@ -11,11 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from dedicated_server.agones_sdk import FLEET_LABEL, MATCH_ANNOTATION
 from dedicated_server.fleet.agones.allocator import Allocator, NoReadyServerError
 from dedicated_server.fleet.agones.requests import AllocationRequest, Metadata, Selector
 from dedicated_server.fleet.client import (
-    FLEET_LABEL,
-    MATCH_ANNOTATION,
     AllocatorClient,
     FleetRefusedError,
     FleetUnavailableError,
@@ -142,7 +141,7 @@ async def test_an_unknown_server_is_refused(fleet: RunningFleet) -> None:
 
 async def test_the_metrics_have_agones_names(fleet: RunningFleet) -> None:
     await fleet.play("stay")
-    fleet.pool.step(time.time())
+    fleet.pool.step(fleet.pool.clock.monotonic())
     async with httpx.AsyncClient(base_url=fleet.url) as http:
         text = (await http.get("/metrics")).text
     assert f'agones_gameservers_count{{fleet_name="{REGION}",type="Ready"}}' in text

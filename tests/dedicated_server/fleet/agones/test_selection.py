@@ -11,15 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dedicated_server.agones_sdk import FLEET_LABEL, MATCH_ANNOTATION
 from dedicated_server.fleet.agones.allocator import Allocator, NoReadyServerError
 from dedicated_server.fleet.agones.requests import AllocationAnswer, decode
-from dedicated_server.fleet.client import FLEET_LABEL, MATCH_ANNOTATION
 from dedicated_server.fleet.pool.counters_and_lists import CounterListError
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.states import IllegalTransitionError, State
 from tests.dedicated_server.fleet.stub_pool import REGION, StubSpawner, make_ready, new_pool, ready
 
-TALLIES = {
+COUNTERS_AND_LISTS = {
     "counters": {"rooms": {"count": 1, "capacity": 10}},
     "lists": {"players": {"values": ["a"], "capacity": 3}},
 }
@@ -27,7 +27,7 @@ TALLIES = {
 
 @pytest.fixture
 def pool(tmp_path: Path) -> WarmPool:
-    pool = new_pool(tmp_path, ready_per_region=4, tallies=TALLIES)
+    pool = new_pool(tmp_path, ready_per_region=4, counters_and_lists=COUNTERS_AND_LISTS)
     make_ready(pool, 1.0)
     return pool
 
@@ -104,7 +104,7 @@ def test_of_equal_first_priorities_the_second_decides(pool: WarmPool) -> None:
 def test_packed_fills_a_node_and_distributed_spreads(
     tmp_path: Path, scheduling: str, nodes: dict[str, int]
 ) -> None:
-    pool = new_pool(tmp_path, spawner=StubSpawner(3), nodes=3, ready_per_region=9, regions=(REGION,))
+    pool = new_pool(tmp_path, spawner=StubSpawner(3), warm_parents=3, ready_per_region=9, regions=(REGION,))
     make_ready(pool, 1.0)
     for _ in range(3):
         take(pool, scheduling=scheduling)
@@ -141,7 +141,7 @@ def test_an_allocated_server_can_be_allocated_again_but_not_given_another_match(
 
 def test_cordoned_and_draining_servers_are_given_to_no_match(pool: WarmPool) -> None:
     servers = ready(pool)
-    pool.cordon(servers[0], True, 2.0)
+    pool.cordon(servers[0], True)
     assert take(pool, {"matchLabels": {FLEET_LABEL: REGION}}).name == servers[1].name
     pool.regions[REGION].cordoned = True
     with pytest.raises(NoReadyServerError):

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from dedicated_server.fleet.client import MATCH_ANNOTATION
+from dedicated_server.agones_sdk import MATCH_ANNOTATION
 from dedicated_server.fleet.pool.counters_and_lists import Counter, ValueList
 from dedicated_server.fleet.pool.gameserver import GameServer
 from dedicated_server.fleet.pool.states import State
@@ -83,9 +83,9 @@ async def test_a_reserved_server_is_ready_again_after_its_time(
 ) -> None:
     await sdk.post("/reserve", json={"seconds": "2"})
     assert server.state is State.RESERVED
-    fleet.pool.step(server.reserved_until - 1)
+    fleet.pool.step(server.reserved_until_mono_s - 1)
     assert server.state is State.RESERVED
-    fleet.pool.step(server.reserved_until)
+    fleet.pool.step(server.reserved_until_mono_s)
     assert server.state.value == "Ready"
     assert (await sdk.post("/reserve", json={"seconds": "-1"})).status_code == 400
 
@@ -124,7 +124,7 @@ async def test_a_watch_tells_the_record_now_and_at_each_change_until_the_server_
                 assert given.name == server.name
             elif record["status"]["state"] == "Allocated":
                 assert json.loads(record["object_meta"]["annotations"][MATCH_ANNOTATION])["match_id"] == "m"
-                fleet.pool.shut_down(server, server.created_at)
+                fleet.pool.shut_down(server, server.created_mono_s)
     assert seen[0] == "Ready"
     assert "Allocated" in seen
     assert seen[-1] == "Shutdown"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dedicated_server.fleet.autoscaling import cron
+from dedicated_server.fleet.autoscaling.policies import Cron, CronError, parse_duration
 from dedicated_server.fleet.autoscaling.policy import AutoscalerSpec, PolicyError, Replicas, parse_policy
-from dedicated_server.fleet.autoscaling.schedule import parse_duration
 from dedicated_server.fleet.autoscaling.webhook import Webhook, answer, question, read_answer, read_question
 
 FRIDAY_1830 = datetime(2026, 11, 27, 18, 30, tzinfo=UTC).timestamp()
@@ -187,8 +188,8 @@ def test_any_json_is_a_policy_or_an_error_of_ours(value: Any) -> None:
 @given(st.text(max_size=30) | st.from_regex(r"[0-9*/,\-]{1,6}( [0-9*/,\-a-z]{1,6}){4}", fullmatch=True))
 def test_any_text_is_cron_or_an_error_of_ours(text: str) -> None:
     try:
-        parsed = cron.parse(text)
-    except cron.CronError:
+        parsed = Cron.parse(text)
+    except CronError:
         return
     parsed.last_before(datetime(2026, 11, 27, tzinfo=UTC), timedelta(days=30))
 
@@ -202,14 +203,40 @@ fields = st.tuples(
 )
 
 
+def _values(texts: tuple[str, ...]) -> list[set[int]]:
+    """The values of the fields above, written out."""
+    names = {"nov": 11, "fri": 5}
+    values = []
+    for text, (least, most) in zip(texts, ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7)), strict=True):
+        found: set[int] = set()
+        for part in text.split(","):
+            span, _, step = part.partition("/")
+            low, _, high = span.partition("-")
+            first = least if low == "*" else names.get(low) or int(low)
+            last = int(high) if high else most if low == "*" else first
+            found.update(range(first, last + 1, int(step or 1)))
+        values.append(found)
+    return values
+
+
+def _fires(fields: list[set[int]], texts: tuple[str, ...], at: datetime) -> bool:
+    """Whether crontab(5) fires in a minute: either day field will do, unless one begins with a star."""
+    minutes, hours, days, months, weekdays = fields
+    of_month, of_week = at.day in days, not weekdays.isdisjoint({at.isoweekday(), at.isoweekday() % 7})
+    starred = "*" in (texts[2][0], texts[4][0])
+    day = of_month and of_week if starred else of_month or of_week
+    return at.minute in minutes and at.hour in hours and at.month in months and day
+
+
 @given(fields, st.integers(0, 400 * 24 * 60))
 def test_the_last_start_is_the_one_found_minute_by_minute(texts: tuple[str, ...], minutes: int) -> None:
-    parsed = cron.parse(" ".join(texts))
+    parsed = Cron.parse(" ".join(texts))
+    fields = _values(texts)
     moment = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes, seconds=30)
     reach = timedelta(hours=30)
     at, slow = moment.replace(second=0), None
     while at > moment - reach:
-        if parsed.matches(at):
+        if _fires(fields, texts, at):
             slow = at
             break
         at -= timedelta(minutes=1)
@@ -227,10 +254,40 @@ def test_the_last_start_is_the_one_found_minute_by_minute(texts: tuple[str, ...]
         ("0 0 * * 7", "2026-11-29T00:00", True),  # 7 is Sunday too
         ("*/15 9-17 * jan-nov *", "2026-11-27T17:45", True),
         ("*/15 9-17 * dec *", "2026-11-27T17:45", False),
+        ("0 0 13 * */5", "2026-11-13T00:00", True),  # a step of a star is a star: both day fields must do
+        ("0 0 13 * */5", "2026-11-20T00:00", False),
+        ("0 0 * * SAT,Sun", "2026-11-28T00:00", True),
+        ("10/20 * * * *", "2026-11-28T00:50", True),  # from ten on
     ],
 )
 def test_cron(expression: str, moment: str, matches: bool) -> None:
-    assert cron.parse(expression).matches(datetime.fromisoformat(moment)) is matches
+    at = datetime.fromisoformat(moment)
+    assert (Cron.parse(expression).last_before(at, timedelta(minutes=1)) == at) is matches
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("0 18 * *", "'0 18 * *' has 4 fields: cron has five"),
+        ("0 0 18 * * fri", "has 6 fields"),  # no seconds
+        ("60 * * * *", "'60 * * * *' is not cron: bad minute"),
+        ("* 5-3 * * *", "bad hour"),
+        ("* * * * noday", "bad day-of-week"),
+        ("0 0 30 2 *", "bad day-of-month"),  # it would never fire
+    ],
+)
+def test_what_is_not_cron_is_refused_with_the_field(expression: str, words: str) -> None:
+    with pytest.raises(CronError, match=re.escape(words)):
+        Cron.parse(expression)
+
+
+def test_a_start_on_a_day_of_daylight_saving_is_read_on_the_zones_clock() -> None:
+    paris = ZoneInfo("Europe/Paris")
+    noon = datetime(2026, 3, 29, 12, 0, tzinfo=paris)  # at two the clock was put to three
+    daily = Cron.parse("30 2 * * *")
+    assert daily.last_before(noon, timedelta(days=1)) == datetime(2026, 3, 29, 2, 30, tzinfo=paris)
+    autumn = datetime(2026, 10, 25, 12, 0, tzinfo=paris)  # half past two came twice
+    assert daily.last_before(autumn, timedelta(hours=10)) == datetime(2026, 10, 25, 2, 30, tzinfo=paris)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("1h30m", 5400.0), ("45s", 45.0), ("", 0.0), ("1.5h", 5400.0)])

@@ -18,13 +18,13 @@ from dedicated_server.fleet.autoscaling.sizing import Demand, Sizing, servers_in
 
 
 def summed_erlang_b(servers: int, load: float) -> float:
-    """The formula as it is written in books."""
+    """The formula as textbooks have it."""
     terms = [math.exp(n * math.log(load) - math.lgamma(n + 1)) for n in range(servers + 1)]
     return terms[-1] / sum(terms)
 
 
 @given(st.integers(0, 150), st.floats(0.01, 120))
-def test_erlang_b_is_the_sum_of_the_books(servers: int, load: float) -> None:
+def test_erlang_b_is_the_sum_of_the_textbooks(servers: int, load: float) -> None:
     assert erlang_b(servers, load) == pytest.approx(summed_erlang_b(servers, load), rel=1e-9)
 
 

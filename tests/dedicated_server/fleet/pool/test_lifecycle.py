@@ -16,7 +16,7 @@ from tests.dedicated_server.fleet.conftest import REGION, RunningFleet, running_
 def states(fleet: RunningFleet, name: str) -> list[str]:
     server = fleet.pool.get(name)
     assert server is not None
-    return [entry.state.value for entry in server.history]
+    return [change.state.value for change in server.history]
 
 
 def is_gone(fleet: RunningFleet, name: str) -> Callable[[], bool]:
@@ -60,24 +60,24 @@ async def test_an_allocated_server_is_replaced(fleet: RunningFleet) -> None:
     assert (await fleet.admin.fleet())["regions"][REGION] == {"Ready": 2, "Allocated": 1}
 
 
-async def test_a_match_that_ends_is_entered_in_the_books_with_its_last_report(fleet: RunningFleet) -> None:
+async def test_a_match_that_ends_is_counted_with_its_last_report(fleet: RunningFleet) -> None:
     name = await fleet.play("play")
     await fleet.until(is_gone(fleet, name))
-    books = await fleet.admin.counters()
-    assert (books["matches_started"], books["matches_ended"], books["matches_failed"]) == (1, 1, 0)
-    assert (books["kills"], books["deaths"], books["players_connected"]) == (5, 5, 3)
-    [report] = books["reports"]
+    counters = await fleet.admin.counters()
+    assert (counters["matches_started"], counters["matches_ended"], counters["matches_failed"]) == (1, 1, 0)
+    assert (counters["kills"], counters["deaths"], counters["players_connected"]) == (5, 5, 3)
+    [report] = counters["reports"]
     assert (report["server"], report["outcome"], report["phase"]) == (name, "ended", "over")
 
 
-async def test_a_match_that_still_plays_is_in_the_books(fleet: RunningFleet) -> None:
+async def test_a_match_that_still_plays_is_counted(fleet: RunningFleet) -> None:
     name = await fleet.play("stay")
     server = fleet.pool.get(name)
     assert server is not None
     await fleet.until(lambda: bool(server.report))
-    books = await fleet.admin.counters()
-    assert (books["matches_started"], books["matches_ended"], books["kills"]) == (1, 0, 2)
-    assert books["reports"][0]["outcome"] == "playing"
+    counters = await fleet.admin.counters()
+    assert (counters["matches_started"], counters["matches_ended"], counters["kills"]) == (1, 0, 2)
+    assert counters["reports"][0]["outcome"] == "playing"
 
 
 async def test_a_server_that_ends_by_itself_in_a_match_is_unhealthy_and_its_match_failed(
@@ -88,8 +88,8 @@ async def test_a_server_that_ends_by_itself_in_a_match_is_unhealthy_and_its_matc
     shown = await fleet.admin.gameserver(name)
     assert shown["history"][-1]["state"] == "Unhealthy"
     assert shown["history"][-1]["reason"] == "exited with code 7"
-    books = await fleet.admin.counters()
-    assert (books["matches_started"], books["matches_ended"], books["matches_failed"]) == (1, 0, 1)
+    counters = await fleet.admin.counters()
+    assert (counters["matches_started"], counters["matches_ended"], counters["matches_failed"]) == (1, 0, 1)
     await fleet.full()
 
 
@@ -103,15 +103,15 @@ async def test_a_server_killed_in_any_state_is_replaced(fleet: RunningFleet, sta
     assert server is not None
     assert server.pid is not None
     if state == "Reserved":
-        fleet.pool.reserve(server, 0, server.created_at)
+        fleet.pool.reserve(server, 0, server.created_mono_s)
     await fleet.until(lambda: server.state == state)
 
     os.kill(server.pid, signal.SIGKILL)
 
     await fleet.until(lambda: server.gone)
     assert states(fleet, name)[-1] == ("Shutdown" if state == "Shutdown" else "Unhealthy")
-    books = await fleet.admin.counters()
-    assert books["matches_failed"] == (1 if state == "Allocated" else 0)
+    counters = await fleet.admin.counters()
+    assert counters["matches_failed"] == (1 if state == "Allocated" else 0)
     await fleet.full()
 
 
@@ -152,8 +152,8 @@ async def test_a_server_that_ignores_sigterm_is_killed(fleet: RunningFleet) -> N
     assert server is not None
     await fleet.until(lambda: server.state is State.SHUTDOWN)
     assert not server.gone
-    assert server.deadline is not None
-    fleet.pool.step(server.deadline)
+    assert server.kill_mono_s is not None
+    fleet.pool.step(server.kill_mono_s)
     await fleet.until(lambda: server.gone)
 
 
@@ -171,7 +171,7 @@ async def test_the_log_of_a_match_is_filed_by_the_match_and_an_idle_servers_is_n
 
     idle_server = fleet.pool.get(idle)
     assert idle_server is not None
-    fleet.pool.shut_down(idle_server, idle_server.created_at)
+    fleet.pool.shut_down(idle_server, idle_server.created_mono_s)
     await fleet.until(lambda: idle_server.gone)
     assert not idle_server.log.exists()
 

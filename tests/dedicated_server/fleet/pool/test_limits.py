@@ -8,10 +8,10 @@ from signal import SIGKILL, SIGTERM
 
 import pytest
 
+from dedicated_server.agones_sdk import FLEET_LABEL, MATCH_ANNOTATION
 from dedicated_server.fleet.agones.allocation_journal import AllocationJournal, AllocationRecord
 from dedicated_server.fleet.agones.allocator import Allocator, MatchAlreadyPlayedError, NoReadyServerError
 from dedicated_server.fleet.agones.requests import AllocationRequest, Metadata, Selector
-from dedicated_server.fleet.client import FLEET_LABEL, MATCH_ANNOTATION
 from dedicated_server.fleet.pool.gameserver import REPORT_ANNOTATION, GameServer
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.states import State
@@ -37,8 +37,8 @@ def beat(pool: WarmPool, now: float) -> None:
 
 
 def test_an_allocation_whose_match_never_begins_goes_back(tmp_path: Path) -> None:
-    forker = StubSpawner()
-    pool = new_pool(tmp_path, spawner=forker, claim_s=30.0)
+    spawner = StubSpawner()
+    pool = new_pool(tmp_path, spawner=spawner, claim_s=30.0)
     make_ready(pool, 1.0)
     server = start_match(pool, 2.0)
     beat(pool, 31.0)
@@ -47,7 +47,7 @@ def test_an_allocation_whose_match_never_begins_goes_back(tmp_path: Path) -> Non
     pool.step(32.0)
     assert server.state.value == "Unhealthy"
     assert server.history[-1].reason == "its match did not begin within 30 s"
-    assert forker.signals == [(server.name, SIGKILL)]
+    assert spawner.signals == [(server.name, SIGKILL)]
     pool.exited(server.name, "killed by SIGKILL", 32.1)
     make_ready(pool, 32.2)
     assert len(ready(pool)) == 3
@@ -65,7 +65,7 @@ def test_a_match_that_has_said_anything_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_match_that_takes_too_long_is_ended(tmp_path: Path) -> None:
-    pool = new_pool(tmp_path, longest_match_s=100.0)
+    pool = new_pool(tmp_path, max_match_s=100.0)
     make_ready(pool, 1.0)
     server = start_match(pool, 2.0)
     beat(pool, 102.0)
@@ -75,7 +75,7 @@ def test_a_match_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 
 def test_a_server_that_takes_too_much_memory_is_ended(tmp_path: Path) -> None:
     used = {1: 90 << 20}
-    pool = new_pool(tmp_path, memory_bytes=100 << 20, memory=lambda pid: used[pid])
+    pool = new_pool(tmp_path, max_memory_bytes=100 << 20, memory=lambda pid: used[pid])
     make_ready(pool, 1.0)
     server = start_match(pool, 2.0)
     server.pid = 1
@@ -112,8 +112,8 @@ def test_a_key_whose_match_had_begun_gets_no_other(tmp_path: Path) -> None:
 
 
 def test_a_drained_server_ends_when_its_match_does_and_an_idle_one_at_once(tmp_path: Path) -> None:
-    forker = StubSpawner()
-    pool = new_pool(tmp_path, spawner=forker)
+    spawner = StubSpawner()
+    pool = new_pool(tmp_path, spawner=spawner)
     make_ready(pool, 1.0)
     server, idle = start_match(pool, 2.0), ready(pool)[0]
     pool.drain(server, 3.0)
@@ -121,7 +121,7 @@ def test_a_drained_server_ends_when_its_match_does_and_an_idle_one_at_once(tmp_p
     assert (server.state, idle.state) == (State.ALLOCATED, State.SHUTDOWN)
     pool.ready(server, 4.0)  # a server that plays match after match
     assert server.state.value == "Shutdown"
-    assert forker.signals == [(idle.name, SIGTERM), (server.name, SIGTERM)]
+    assert spawner.signals == [(idle.name, SIGTERM), (server.name, SIGTERM)]
 
 
 def test_a_drained_region_keeps_no_idle_server_until_it_is_taken_into_use(tmp_path: Path) -> None:
@@ -145,10 +145,10 @@ def test_a_drained_region_keeps_no_idle_server_until_it_is_taken_into_use(tmp_pa
 def test_a_cordoned_server_is_replaced_as_idle(tmp_path: Path) -> None:
     pool = new_pool(tmp_path)
     make_ready(pool, 1.0)
-    pool.cordon(ready(pool)[0], True, 2.0)
+    pool.cordon(ready(pool)[0], True)
     make_ready(pool, 2.0)
     assert len(ready(pool)) == 4
-    pool.cordon(ready(pool)[0], False, 3.0)
+    pool.cordon(ready(pool)[0], False)
     pool.step(3.0)
     assert len(ready(pool)) == 3
 
@@ -163,18 +163,18 @@ def test_more_idle_servers_than_wanted_are_ended_the_youngest_first(tmp_path: Pa
 
 
 def test_a_start_up_delay_holds_the_fork_back_and_others_are_not_held_up(tmp_path: Path) -> None:
-    forker = StubSpawner()
-    pool = new_pool(tmp_path, spawner=forker, ready_per_region=12, startup_delay_s={"east-us": 20.0})
+    spawner = StubSpawner()
+    pool = new_pool(tmp_path, spawner=spawner, ready_per_region=12, startup_delay_s={"east-us": 20.0})
     pool.fill(0.0)
-    assert {order.name.rpartition("-")[0] for order in forker.requests} == {REGION}
+    assert {request.name.rpartition("-")[0] for request in spawner.requests} == {REGION}
     make_ready(pool, 0.0)
     assert len(ready(pool)) == 12
     assert len(pool.in_state("east-us", State.CREATING)) == 12
     beat(pool, 19.0)
     pool.step(19.0)
-    assert len(forker.requests) == 12
+    assert len(spawner.requests) == 12
     pool.step(20.0)
-    assert len(forker.requests) == 24
+    assert len(spawner.requests) == 24
     make_ready(pool, 20.5)
     assert ready(pool, "east-us")[0].start_s == pytest.approx(0.5)  # the delay is not the fork's
 
@@ -271,7 +271,7 @@ def test_a_journal_that_ends_in_the_middle_of_a_line_is_read(tmp_path: Path, cut
 
 def test_a_journal_of_nonsense_is_read_as_nothing(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    path.write_bytes(b'\xff\xfe\n[]\n{"allocated": 3}\n{"allocated": {"key": 1}}\n{"settled": []}\nnull\n')
+    path.write_bytes(b'\xff\xfe\n[]\n{"allocated": 3}\n{"allocated": {"key": 1}}\n{"finished": []}\nnull\n')
     journal = AllocationJournal(path)
     assert journal.orphans == ()
     journal.close()
