@@ -1,7 +1,8 @@
-"""A known set of events: matches as game servers tell them, with what they are worth counted beside them in
-the plainest way.
+"""A fixture of events: matches as game servers emit them, with what they are worth counted in the plainest
+way.
 
-Whoever applies them, in whatever order, through whatever crashes, must come to the same totals.
+Whoever applies them, in whatever order and through whatever crashes, must come to the same totals.
+Benchmarks, the chaos run and tests of rewards use it.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from rewards.events import (
 NOW_S = 1_795_000_000.0  # 2026-11-18, within the season that is shipped
 MATCH_PLAYERS = 50
 MATCH_S = 45.0
-# A match tells 1 start, 1 end, and a connection, a death, a summary and a farewell a player; all but one are
-# killed.
+# A match has 1 start, 1 end, and for each player a connection, a death, a summary and a disconnect; all but
+# one player are killed.
 EVENTS_PER_MATCH = 2 + 4 * MATCH_PLAYERS + MATCH_PLAYERS - 1
 WEAPONS = ("rifle", "pistol", "shotgun")
 FAR_M = 100.0
@@ -45,13 +46,13 @@ RIFLE_POINTS, RIFLE_XP = 10_000, 1500
 
 @dataclass
 class EventFixture:
-    """Events in the order they happened, and what they are worth.
+    """Events in the order in which they happened, and what they are worth.
 
     Attributes:
         events: each has its own id.
-        xp: points by player, challenges counted.
-        kills: kills by player.
-        matches: matches by player.
+        xp: player id → points, challenges included.
+        kills: player id → kills.
+        matches: player id → matches.
     """
 
     events: list[Envelope] = field(default_factory=list)

@@ -1,6 +1,6 @@
-"""Compile the swarm's and the director's kernels ahead of a run: ``python -m loadtest.warm_up``.
+"""Compiles the kernels of the bots and of the director before a run: ``python -m loadtest.warm_up``.
 
-Without a cache it takes about 20 s, else one.
+It takes about 20 s, and one second where they are compiled already.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from loadtest.scenario.population import draw_population
 
 
 def warm_up() -> None:
-    """Start a swarm that plays nothing, and stop it again."""
-
+    """Start a swarm without players, and stop it again."""
     scenario = reader.load_scenario(reader.SHIPPED / "smoke.yaml")
 
     async def start_and_stop() -> None:
@@ -29,7 +28,6 @@ def warm_up() -> None:
 
 
 if __name__ == "__main__":
-    # The director's too: players must not wait for a compiler. First, so that the mark of ours stands for
-    # both.
+    # The director's kernels too, because players must not wait for a compiler.
     subprocess.run([sys.executable, "-m", "matchmaker.matching.warm_up"], check=True)
     warm_up()

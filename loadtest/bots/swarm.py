@@ -39,7 +39,7 @@ from loadtest.scenario.population import Population
 
 T = TypeVar("T")
 
-BURST_DATAGRAMS = 32  # under way on one link beyond the steady flow
+BURST_DATAGRAMS = 32  # in flight on one link beyond the steady flow
 RATE_MARGIN = 2.0  # the queue of a link holds twice what flows at 60 a second
 LATE_BIN_US = 20
 LATE_BINS = 10_000  # up to 200 ms
@@ -51,9 +51,9 @@ class Swarm:
 
     Args:
         population: the bots.
-        entities: most players in one match.
-        scenario: what kinds of players they are.
-        longest_ms: what a datagram may need one way on any bot's link; sizes the queues.
+        entities: players of the largest match.
+        scenario: defines the kinds of players.
+        longest_ms: the longest that a datagram takes one way on any bot's link; sizes the queues.
     """
 
     def __init__(
@@ -90,9 +90,9 @@ class Swarm:
             clock=np.zeros(2, np.int64),
         )
         self._sockets: dict[int, socket.socket] = {}
-        self._spoke: dict[int, tuple[bytes, int]] = {}
+        self._used_ports: dict[int, tuple[bytes, int]] = {}
         self._closing: list[tuple[float, int]] = []
-        self._told: dict[int, SessionStatus] = {}
+        self._status: dict[int, SessionStatus] = {}
         self._region: dict[int, str] = {}
         self._cut: set[str] = set()
         self._commands: queue.SimpleQueue[Callable[[BaseException | None], None]] = queue.SimpleQueue()
@@ -126,14 +126,20 @@ class Swarm:
         self._sockets.clear()
 
     async def join(self, bot: int, connect_token: bytes, link: PlayerLink) -> SessionStatus:
-        """Let a bot begin its handshake; what becomes of it is told through what this returns.
+        """Start a bot's handshake with the server that its token names.
 
-        Raises BadToken, or OSError where no socket can be had.
+        Returns:
+            The session's status, which changes as the session does.
+
+        Raises:
+            ConnectTokenError: the token is none, or its match is larger than the swarm was made for.
+            OSError: no socket can be opened.
+            SwarmError: the thread has ended.
         """
-        told = SessionStatus()
+        status = SessionStatus()
 
         def on_thread() -> None:
-            self._close(bot)  # whose good-bye to the last server may still be on its way
+            self._close(bot)  # its good-bye to the last server may still be on its way
             session = self._clients.add(connect_token)
             forget_perception(self._state.perception, session)
             try:
@@ -148,7 +154,7 @@ class Swarm:
                 self._clients.free(session)
                 raise
             self._sockets[bot] = opened
-            self._spoke[bot] = (connect_token, opened.getsockname()[1])
+            self._used_ports[bot] = (connect_token, opened.getsockname()[1])
             state = self._state
             profile = link.profile
             for queue_, kbit_s in (
@@ -158,7 +164,7 @@ class Swarm:
                 for name, value in profile.direction(link.rtt_ms, kbit_s).items():
                     queue_.links[name][bot] = value
                 queue_.states[bot] = (False, 0.0)
-            self._told[bot] = told
+            self._status[bot] = status
             self._region[bot] = link.region
             self._set_cut(bot)
             state.status[bot] = 0
@@ -166,39 +172,39 @@ class Swarm:
             state.read_s[bot] = time.monotonic()
             state.session[bot] = session
 
-        await self._ask(on_thread)
-        return told
+        await self._run_on_thread(on_thread)
+        return status
 
     async def leave(self, bot: int, *, silently: bool = False) -> SessionStatistics:
-        """Let a bot say good-bye, and return what its client knew. Its socket stays open until the good-bye
-        is through.
+        """Let a bot say good-bye, and return what its client measured.
 
-        ``silently``: it is gone at once, and the server has to find out by itself.
+        The socket stays open until the good-bye has passed the link. With ``silently`` the bot vanishes at
+        once, and the server has to find out by itself.
         """
 
         def on_thread() -> SessionStatistics:
             session = int(self._state.session[bot])
             record = self._clients.state.sessions[session]
             rtt_s = float(record["rtt_s"])
-            played = SessionStatistics(
+            measured = SessionStatistics(
                 rtt_ms=rtt_s * 1e3 if rtt_s > 0 else float("nan"),
                 received_bytes=int(record["received_bytes"]),
                 sent_bytes=int(record["sent_bytes"]),
             )
-            self._told.pop(bot, None)
+            self._status.pop(bot, None)
             self._region.pop(bot, None)
             if silently:
                 self._close(bot)
-                return played
+                return measured
             self._clients.leave(session)
             # Three frames of good-byes, then the link's delay.
             self._closing.append((time.monotonic() + 6 / TICK_HZ + self._linger_s, bot))
-            return played
+            return measured
 
-        return await self._ask(on_thread)
+        return await self._run_on_thread(on_thread)
 
     async def cut(self, region: str, *, off: bool) -> None:
-        """Let no datagram pass between players and the game servers of a region, or let them pass again."""
+        """Drop all datagrams between players and the game servers of a region, or let them pass again."""
 
         def on_thread() -> None:
             (self._cut.add if off else self._cut.discard)(region)
@@ -206,13 +212,11 @@ class Swarm:
                 if where == region:
                     self._set_cut(bot)
 
-        await self._ask(on_thread)
+        await self._run_on_thread(on_thread)
 
     def _port_of(self, bot: int, connect_token: bytes) -> int:
-        """The port that a bot spoke from with this token, or 0: a token serves one address, so who comes back
-        comes from there.
-        """
-        token, port = self._spoke.get(bot, (b"", 0))
+        """The port that a bot used with this token before, or 0. A token is valid for one address only."""
+        token, port = self._used_ports.get(bot, (b"", 0))
         return port if token == connect_token else 0
 
     def _set_cut(self, bot: int) -> None:
@@ -253,7 +257,7 @@ class Swarm:
         rtt_s = np.where(connected, records["rtt_s"][sessions], np.nan)
         return np.where(rtt_s > 0, rtt_s * 1e3, np.nan)
 
-    async def _ask(self, command: Callable[[], T]) -> T:
+    async def _run_on_thread(self, command: Callable[[], T]) -> T:
         """Run ``command`` on the thread between two steps; its result or exception comes back here."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
@@ -267,7 +271,7 @@ class Swarm:
                 answer.set_result(result)  # type: ignore[arg-type]
 
         def tell(result: T | None, error: BaseException | None) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop has closed, and nobody waits any more
                 loop.call_soon_threadsafe(settle, result, error)
 
         def run(fault: BaseException | None = None) -> None:
@@ -287,19 +291,19 @@ class Swarm:
         return await answer
 
     def _run(self) -> None:
-        """The thread. A fault of ours ends it, and every bot's session with it."""
+        """The thread. An error in it ends every bot's session."""
         try:
             self._keep_time()
         except BaseException as error:
             self._fault = error
-            for told in list(self._told.values()):
-                self._pass_on_soon(told, CLIENT_GONE)
-        with contextlib.suppress(queue.Empty):  # nobody may wait for an answer that never comes
+            for status in list(self._status.values()):
+                self._pass_on(status, CLIENT_GONE)
+        with contextlib.suppress(queue.Empty):  # answer what still waits
             while True:
-                self._commands.get_nowait()(self._fault or RuntimeError("it was told to"))
+                self._commands.get_nowait()(self._fault or RuntimeError("it was stopped"))
 
     def _keep_time(self) -> None:
-        """One step after another, each at its time."""
+        """Run one step after another, each at its time."""
         start_s = time.monotonic()
         number = 0
         while not self._stopping.is_set():
@@ -311,11 +315,11 @@ class Swarm:
                 now_s = time.monotonic()
             late_s = now_s - due_s
             self._late_us[min(int(late_s * 1e6) // LATE_BIN_US, LATE_BINS - 1)] += 1
-            self._obey()
+            self._run_commands()
             changed = step.step(self._state, number, now_s, time.time() - now_s)
             self.steps += 1
             if changed:
-                self._tell(changed)
+                self._report_changes(changed)
             behind = int((time.monotonic() - start_s) * step.STEP_HZ) - number
             if behind > step.STEPS_PER_FRAME:
                 # A whole frame behind: let go what cannot be made up, in whole frames, so that every bot
@@ -324,7 +328,7 @@ class Swarm:
                 self.steps_missed += skipped
                 number += skipped
 
-    def _obey(self) -> None:
+    def _run_commands(self) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
                 self._commands.get_nowait()(None)
@@ -342,13 +346,13 @@ class Swarm:
             self._state.session[bot] = step.NO_SESSION
             self._sockets.pop(bot).close()
 
-    def _tell(self, changed: int) -> None:
+    def _report_changes(self, changed: int) -> None:
         for bot in self._state.changed[:changed]:
-            told = self._told.get(int(bot))
-            if told is not None:
-                self._pass_on_soon(told, int(self._state.status[bot]))
+            status = self._status.get(int(bot))
+            if status is not None:
+                self._pass_on(status, int(self._state.status[bot]))
 
-    def _pass_on_soon(self, told: SessionStatus, value: int) -> None:
+    def _pass_on(self, status: SessionStatus, value: int) -> None:
         assert self._loop is not None
-        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
-            self._loop.call_soon_threadsafe(told.update, value)
+        with contextlib.suppress(RuntimeError):  # the loop has closed, and nobody waits any more
+            self._loop.call_soon_threadsafe(status.update, value)

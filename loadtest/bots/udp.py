@@ -1,8 +1,8 @@
 """Datagrams of many sockets from compiled code: the C library's own ``recvmmsg`` and ``send``.
 
-One socket a bot, as one address a bot is what the server tells them apart by. A bot's socket is read when it
-is the bot's turn, all that has come in one call, and each datagram with the time at which the system had it:
-so it does not matter that nobody looked before, nor how late the generator is.
+Each bot has a socket, because the server tells bots apart by their addresses. A bot's socket is read when it
+is the bot's turn: everything that has arrived in one call, each datagram with the time at which the system
+received it. So neither the wait for the turn nor a late generator changes when a datagram arrived.
 """
 
 from __future__ import annotations
@@ -27,13 +27,9 @@ from dedicated_server.native.mmsg import (
     recvmmsg,
 )
 
-RECEIVE_BUFFER_BYTES = (
-    1 << 18
-)  # a quarter of a second of snapshots; a stalled generator must not look like a lossy network
-DATAGRAM_BYTES = (
-    1_232  # room for the longest datagram of the protocol, 1,200, and for IPv6's largest that is never cut
-)
-MAX_BATCH_DATAGRAMS = 8  # datagrams read in one call; a server sends one a tick
+RECEIVE_BUFFER_BYTES = 1 << 18  # a quarter of a second of snapshots: a stalled generator must not lose any
+DATAGRAM_BYTES = 1_232  # the protocol's longest is 1,200; IPv6 never fragments 1,232 bytes of payload
+MAX_BATCH_DATAGRAMS = 8  # read in one call; a server sends one a tick
 UNUSED = -1  # no socket
 
 SO_TIMESTAMPNS = 35  # of Linux; the message that comes with each datagram has the same number
@@ -50,10 +46,10 @@ class Inbox(NamedTuple):
     """Where :func:`receive_batch` puts datagrams.
 
     Attributes:
-        data: uint8[AT_ONCE, DATAGRAM_BYTES].
-        headers: uint64[AT_ONCE, 8], struct mmsghdr.
-        vectors: uint64[AT_ONCE, 2], struct iovec.
-        control: int64[AT_ONCE, 4], the time at which the system had each.
+        data: uint8[MAX_BATCH_DATAGRAMS, DATAGRAM_BYTES].
+        headers: uint64[MAX_BATCH_DATAGRAMS, 8], struct mmsghdr.
+        vectors: uint64[MAX_BATCH_DATAGRAMS, 2], struct iovec.
+        control: int64[MAX_BATCH_DATAGRAMS, 4], the time at which the system received each.
     """
 
     data: npt.NDArray[np.uint8]
@@ -63,7 +59,7 @@ class Inbox(NamedTuple):
 
 
 def new_inbox() -> Inbox:
-    """Allocate, and point everything at everything; it must stay where it is."""
+    """Allocate, and write the addresses of the arrays into each other: they must not be copied afterwards."""
     inbox = Inbox(
         np.zeros((MAX_BATCH_DATAGRAMS, DATAGRAM_BYTES), np.uint8),
         np.zeros((MAX_BATCH_DATAGRAMS, HEADER_WORDS), np.uint64),
@@ -80,8 +76,14 @@ def new_inbox() -> Inbox:
 
 
 def open_socket(host: str, port: int, local_port: int = 0) -> socket.socket:
-    """A non-blocking UDP socket that talks to one server only; from ``local_port``, or any where that is
-    taken. Raises OSError.
+    """Open a non-blocking UDP socket that is connected to one server.
+
+    Args:
+        host, port: of the server, in digits.
+        local_port: to send from; another where it is taken, any where it is 0.
+
+    Raises:
+        OSError: no socket can be opened.
     """
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
@@ -100,17 +102,24 @@ def open_socket(host: str, port: int, local_port: int = 0) -> socket.socket:
 
 
 def enable_timestamps(opened: socket.socket) -> None:
-    """Let the system note when it had each datagram. Raises OSError."""
+    """Let the system record when it received each datagram. Raises OSError."""
     opened.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
 
 
 @njit(cache=True, nogil=True, **STAGE)
 def receive_batch(descriptor: int, inbox: Inbox, lengths: npt.NDArray[np.int64]) -> int:
-    """Read up to AT_ONCE datagrams; writes the bytes of each into ``lengths``, int64[AT_ONCE], and returns
-    how many came.
+    """Read up to MAX_BATCH_DATAGRAMS datagrams into ``inbox``.
 
-    A longer one than its row is cut. An error that waits, such as "port unreachable", is taken away and
-    counts as nothing.
+    A datagram that is longer than its row is cut. A pending error, such as "port unreachable", is cleared and
+    counts as no datagram.
+
+    Args:
+        descriptor: of the socket.
+        inbox: of :func:`new_inbox`.
+        lengths: int64[MAX_BATCH_DATAGRAMS], gets the bytes of each.
+
+    Returns:
+        How many were read.
     """
     headers = inbox.headers
     count = int(
@@ -132,11 +141,15 @@ def receive_batch(descriptor: int, inbox: Inbox, lengths: npt.NDArray[np.int64])
 
 @njit(cache=True, nogil=True, **STAGE)
 def arrival_time_s(inbox: Inbox, row: int, ahead_s: float, earliest_s: float, latest_s: float) -> float:
-    """When a datagram of the last batch came, by a clock that the system's is ``ahead_s`` ahead of; within
-    the bounds.
+    """When a datagram of the last batch arrived, in seconds of the monotonic clock, within the bounds.
 
-    Without a stamp it is the latest that it can be, and someone who sets the system's clock moves no datagram
-    out of its turn.
+    A datagram without a time stamp counts as the latest. The bounds keep a step of the system's clock from
+    moving a datagram before an earlier turn or into the future.
+
+    Args:
+        inbox, row: which datagram.
+        ahead_s: wall clock minus monotonic clock.
+        earliest_s, latest_s: the bounds, seconds of the monotonic clock.
     """
     seconds = inbox.control[row, _SECONDS]
     if seconds == 0:

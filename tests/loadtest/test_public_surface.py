@@ -28,6 +28,7 @@ PUBLIC = {
         "LoadTestError",
         "Mistake",
         "NetemUnavailableError",
+        "PlatformError",
         "PlayerLostError",
         "ScenarioError",
         "SessionBrokenError",

@@ -7,7 +7,7 @@ import pytest
 
 from loadtest.bench import simulation_checks
 from loadtest.bots import netem
-from loadtest.errors import BenchError
+from loadtest.errors import BenchError, NetemUnavailableError
 from loadtest.scenario.link_profiles import Burst, LinkProfile, profiles
 
 
@@ -41,7 +41,7 @@ def test_where_the_kernels_emulation_cannot_be_had_it_is_said_why(monkeypatch: p
 def test_the_kernels_emulation_does_to_datagrams_what_ours_does_or_says_what_it_lacks(name: str) -> None:
     profile = profiles()[name]
     if lacking := netem.why_unavailable():
-        with pytest.raises(netem.NetemUnavailableError, match=re.escape(lacking)):
+        with pytest.raises(NetemUnavailableError, match=re.escape(lacking)):
             netem.compare({name: profile}, 1.0)
         return
     theirs = netem.measure_netem(profile, 4_000, 1 / 500)

@@ -5,6 +5,7 @@ import base64
 import math
 import time
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -268,7 +269,9 @@ async def test_a_ticket_taken_back_too_late_is_played() -> None:
 
 
 @pytest.mark.parametrize("end", ["expired", "failed"])
-async def test_a_ticket_that_ends_without_a_match_is_told_with_its_reason(end: str) -> None:
+async def test_a_ticket_that_ends_without_a_match_is_told_with_its_reason(
+    end: Literal["expired", "failed"],
+) -> None:
     backend = FakeBackend()
     backend.end = TicketView("t-1", end, "nobody near", None)
     context = context_of(backend, FakeSwarm())
