@@ -194,13 +194,13 @@ def decide(
         state.aim_until_s = now_s + AIM_S
         state.aim_error_radians = state.aim_spread_radians * next_normal(streams, bot)
     heading = _heading(bot_states, streams, bot, session, own_x_m, own_y_m, now_s)
-    look = heading
+    view = heading
     still = state.movement == STAND or (
         state.movement in (CAMP, CROWD) and _at_waypoint(state, own_x_m, own_y_m)
     )
     if target != NO_TARGET:
         bearing = math.atan2(entity_y(enemy_record) - own_y_m, entity_x(enemy_record) - own_x_m)
-        look = bearing + state.aim_error_radians
+        view = bearing + state.aim_error_radians
         if now_s >= max(state.seen_since_s + REACTION_S, state.rest_until_s):
             state.fire_until_s = now_s + BURST_S
             state.rest_until_s = now_s + BURST_S + state.rest_s
@@ -217,7 +217,7 @@ def decide(
     if not still:
         state.move_x = int(RUN * math.cos(heading))
         state.move_y = int(RUN * math.sin(heading))
-    state.yaw = int(look * (YAW_TURN / (2.0 * math.pi))) & (YAW_TURN - 1)
+    state.yaw = int(view * (YAW_TURN / (2.0 * math.pi))) & (YAW_TURN - 1)
 
 
 @njit(cache=True, nogil=True, **STAGE)

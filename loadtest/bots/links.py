@@ -12,7 +12,7 @@ jitter or a detour lets one overtake another, as on a real path.
 Each link has its own random stream and draws exactly five numbers for each datagram: the n-th datagram of a
 player meets the same chances in every run of the same seed, whatever the others send.
 
-The datagrams in flight on all links of one direction are one binary heap in preallocated arrays.
+The datagrams in flight on all links of one direction are one heap (``loadtest.bots.heap``).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedicated_server.native.compilation import INNER, STAGE, njit
+from loadtest.bots.heap import HEAP_DTYPE, heap_pop, heap_push
 from loadtest.bots.rng import next_exponential, next_uniform
 
 # Offsets into LinkQueue.counts.
@@ -36,6 +37,9 @@ DUPLICATED = 6
 COUNTS = 7
 
 INLINE = {**STAGE, "forceinline": True}  # a stage, because tests call it, too
+
+SLOT_BITS = 24  # of a pair's number in the heap: 16 million datagrams in flight
+SLOT_MASK = (1 << SLOT_BITS) - 1
 
 HEADER_BYTES = 28  # of IP and UDP, which pass the bottleneck as well
 
@@ -57,7 +61,6 @@ LINK_DTYPE = np.dtype(
     align=True,
 )
 LINK_STATE_DTYPE = np.dtype([("bad", np.bool_), ("busy_until_s", np.float64)], align=True)
-IN_FLIGHT_DTYPE = np.dtype([("due_s", np.float64), ("sequence", np.int64), ("slot", np.int32)])
 SLOT_DTYPE = np.dtype([("due_s", np.float64), ("link", np.int32), ("length", np.int32)])
 
 
@@ -70,7 +73,8 @@ class LinkQueue(NamedTuple):
         links: LINK_DTYPE[n]; shares are probabilities.
         states: LINK_STATE_DTYPE[n].
         streams: uint64[n], each link's random stream.
-        heap: IN_FLIGHT_DTYPE[capacity], by arrival time and then by order of entry.
+        heap: HEAP_DTYPE[capacity], by arrival time and then by order of entry: a pair's number is the count
+            of datagrams so far, shifted by SLOT_BITS, and the slot.
         slots: SLOT_DTYPE[capacity]: when the datagram arrives, whose it is, and its bytes.
         payload: uint8[capacity, width], by slot.
         free: int32[capacity], slots; those from ``counts[IN_FLIGHT]`` on are free.
@@ -93,15 +97,15 @@ def link_queue(seeds: npt.NDArray[np.uint64], capacity: int, width: int) -> Link
 
     Args:
         seeds: uint64[n]; a link's seeds must differ between its two directions.
-        capacity: datagrams that can be in flight at the same time; the next ones are dropped and counted as
-            OVERFLOWED.
+        capacity: datagrams that can be in flight at the same time, at most ``1 << SLOT_BITS``; the next ones
+            are dropped and counted as OVERFLOWED.
         width: bytes of the longest datagram.
     """
     return LinkQueue(
         links=np.zeros(len(seeds), LINK_DTYPE),
         states=np.zeros(len(seeds), LINK_STATE_DTYPE),
         streams=seeds.astype(np.uint64),
-        heap=np.zeros(capacity, IN_FLIGHT_DTYPE),
+        heap=np.zeros(capacity, HEAP_DTYPE),
         slots=np.zeros(capacity, SLOT_DTYPE),
         payload=np.zeros((capacity, width), np.uint8),
         free=np.arange(capacity, dtype=np.int32),
@@ -169,7 +173,7 @@ def _enter(queue: LinkQueue, link: int, datagram: npt.NDArray[np.uint8], length:
     for at in range(length):  # a slice of the one set to a slice of the other would allocate
         payload[at] = datagram[at]
     counts[IN_FLIGHT] = position + 1
-    _sift_up(queue.heap, position, due_s, counts[SENT], slot)
+    heap_push(queue.heap, position, due_s, counts[SENT] << SLOT_BITS | slot)
     return True
 
 
@@ -182,52 +186,8 @@ def link_pop(queue: LinkQueue, now_s: float) -> int:
     counts, heap = queue.counts, queue.heap
     if counts[IN_FLIGHT] == 0 or heap[0].due_s > now_s:
         return -1
-    slot = heap[0].slot
-    last = counts[IN_FLIGHT] - 1
-    counts[IN_FLIGHT] = last
+    slot = heap_pop(heap, counts[IN_FLIGHT]) & SLOT_MASK
+    counts[IN_FLIGHT] -= 1
     counts[DELIVERED] += 1
-    queue.free[last] = slot
-    if last > 0:
-        _sift_down(heap, last, heap[last].due_s, heap[last].sequence, heap[last].slot)
+    queue.free[counts[IN_FLIGHT]] = slot
     return int(slot)
-
-
-@njit(cache=True, nogil=True, **INNER)
-def _before(due_s: float, sequence: int, other_due_s: float, other_sequence: int) -> bool:
-    return due_s < other_due_s or (due_s == other_due_s and sequence < other_sequence)
-
-
-@njit(cache=True, nogil=True, **INNER)
-def _sift_up(heap: npt.NDArray[np.void], position: int, due_s: float, sequence: int, slot: int) -> None:
-    """Insert an entry at ``position``, the heap's end, and move it up."""
-    while position > 0:
-        parent = (position - 1) >> 1
-        if not _before(due_s, sequence, heap[parent].due_s, heap[parent].sequence):
-            break
-        heap[position] = heap[parent]
-        position = parent
-    heap[position].due_s = due_s
-    heap[position].sequence = sequence
-    heap[position].slot = slot
-
-
-@njit(cache=True, nogil=True, **INNER)
-def _sift_down(heap: npt.NDArray[np.void], size: int, due_s: float, sequence: int, slot: int) -> None:
-    """Replace the root of a heap of ``size`` entries by an entry and move it down."""
-    position = 0
-    while True:
-        child = 2 * position + 1
-        if child >= size:
-            break
-        other = child + 1
-        if other < size and _before(
-            heap[other].due_s, heap[other].sequence, heap[child].due_s, heap[child].sequence
-        ):
-            child = other
-        if _before(due_s, sequence, heap[child].due_s, heap[child].sequence):
-            break
-        heap[position] = heap[child]
-        position = child
-    heap[position].due_s = due_s
-    heap[position].sequence = sequence
-    heap[position].slot = slot

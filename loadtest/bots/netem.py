@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from loadtest.bots.links import IN_FLIGHT, link_push, link_queue
+from loadtest.bots.links import IN_FLIGHT, SLOT_BITS, link_push, link_queue
 from loadtest.errors import NetemUnavailableError
 from loadtest.scenario.link_profiles import LinkProfile
 
@@ -105,8 +105,8 @@ def measure_netem(profile: LinkProfile, count: int, gap_s: float) -> LinkMeasure
         _wire(name, qdisc(profile, RTT_MS))
         ours.bind((OUR_ADDRESS, 0))
         ours.settimeout(0.2)
-        told = json.dumps([OUR_ADDRESS, ours.getsockname()[1], count, gap_s, PAYLOAD_BYTES])
-        sender = subprocess.Popen(["ip", "netns", "exec", name, sys.executable, "-c", SENDER, told])
+        arguments = json.dumps([OUR_ADDRESS, ours.getsockname()[1], count, gap_s, PAYLOAD_BYTES])
+        sender = subprocess.Popen(["ip", "netns", "exec", name, sys.executable, "-c", SENDER, arguments])
         try:
             came, delays_s, over_s = np.zeros(count, np.int64), [], None
             while over_s is None or time.monotonic() < over_s:
@@ -135,7 +135,9 @@ def measure_emulator(profile: LinkProfile, count: int, gap_s: float, seed: int) 
         [link_push(queue, 0, datagram, PAYLOAD_BYTES, number * gap_s) for number in range(count)], np.int64
     )
     rows = queue.heap[: queue.counts[IN_FLIGHT]]
-    numbers, first, copies = np.unique(rows["sequence"] - 1, return_index=True, return_counts=True)
+    numbers, first, copies = np.unique(
+        (rows["number"] >> SLOT_BITS) - 1, return_index=True, return_counts=True
+    )
     came[numbers] = copies
     return _passage(came, rows["due_s"][first] - numbers * gap_s)
 

@@ -270,20 +270,20 @@ class Swarm:
             else:
                 answer.set_result(result)  # type: ignore[arg-type]
 
-        def tell(result: T | None, error: BaseException | None) -> None:
+        def deliver(result: T | None, error: BaseException | None) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has closed, and nobody waits any more
                 loop.call_soon_threadsafe(settle, result, error)
 
         def run(fault: BaseException | None = None) -> None:
             if fault is not None:
-                tell(None, SwarmError(f"the swarm has stopped: {fault!r}"))
+                deliver(None, SwarmError(f"the swarm has stopped: {fault!r}"))
                 return
             try:
                 result = command()
             except BaseException as error:
-                tell(None, error)
+                deliver(None, error)
             else:
-                tell(result, None)
+                deliver(result, None)
 
         if not self._thread.is_alive():
             raise SwarmError(f"the swarm has stopped: {self._fault!r}")

@@ -109,7 +109,7 @@ class RunOutcome:
         cpu_s: seconds of processor time by kind of process: servers, services, engines; empty where it is not
             known.
         kills_by_player: player id → kills, as Kafka has them.
-        population: the players; None where nobody asks.
+        population: the players; None where they are not needed.
     """
 
     scenario: Scenario

@@ -87,13 +87,13 @@ class BotWorker:
             scenario=self._scenario,
             longest_ms=max_one_way_ms(self._scenario, latencies_ms),
         )
-        async with swarm as self._swarm, HttpBackendClient(configured, len(population)) as lobby:
+        async with swarm as self._swarm, HttpBackendClient(configured, len(population)) as backend:
             began_s = time.monotonic()
             context = RunContext(
                 scenario=self._scenario,
                 population=population,
                 records=self.records,
-                backend=lobby,
+                backend=backend,
                 swarm=swarm,
                 latencies_ms=latencies_ms,
                 clock=lambda: time.monotonic() - began_s,

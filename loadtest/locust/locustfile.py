@@ -132,12 +132,12 @@ class Shopper(FastHttpUser):
             self.client.post("/v1/store/purchases", json=order, headers={**self._auth(), **key})
 
     @task(4)
-    def look(self) -> None:
+    def read_profile(self) -> None:
         """Read the profile."""
         self.client.get("/v1/profile", headers=self._auth())
 
     @task(2)
-    def change(self) -> None:
+    def change_skin(self) -> None:
         """Change the skin."""
         self.client.put("/v1/profile/loadout", json={"skin": next(self._skins)}, headers=self._auth())
 

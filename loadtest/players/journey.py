@@ -181,7 +181,7 @@ async def _wait_for_commit(context: RunContext, bot: int) -> None:
     if match_id in ended:
         return
     latest_s = context.clock() + max_match_s(context, bot)
-    while match_id not in ended and context.clock() < latest_s:  # noqa: ASYNC110 - whoever adds to it signals nobody
+    while match_id not in ended and context.clock() < latest_s:  # noqa: ASYNC110 - a plain set signals nothing
         await asyncio.sleep(MATCH_END_POLL_S)
     await asyncio.sleep(COMMIT_GRACE_S)
 

@@ -64,7 +64,7 @@ class BotParty:
             self._ready.pop(bot, None)
 
     def plays_again(self, bot: int, decide: Callable[[], bool]) -> bool:
-        """Whether the party plays another match: decided once for all members, by whoever asks first."""
+        """Whether the party plays another match: decided once for all members, by the first that asks."""
         asked = self._asked[bot]
         self._asked[bot] = asked + 1
         if asked == len(self._decisions):

@@ -92,7 +92,7 @@ class PlayerRecords:
         """Note that a player got a match in ``region`` after ``wait_s`` seconds.
 
         The caller measures the wait from when the player meant to queue, not from when the generator got
-        round to it: a late generator or a slow login must not make it look shorter.
+        to it: a late generator or a slow login must not make it look shorter.
         """
         self._waits.append((bot, wait_s, region))
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-# Okabe and Ito's palette: told apart by the colour-blind, and legible on white and on near-black.
+# Okabe and Ito's palette: distinct for the colour-blind, and legible on white and on near-black.
 BLUE, ORANGE, GREEN, RED, PINK, SKY, GOLD, GREY = (
     "#0072b2",
     "#e69f00",
@@ -37,7 +37,7 @@ def blank_figure(
     from_zero: bool = False,
     height: int = 320,
 ) -> go.Figure:
-    """A figure without curves, in the looks of the pages.
+    """A figure without curves, in the style of the pages.
 
     Args:
         x_title, y_title: what is on the axes, with the unit.

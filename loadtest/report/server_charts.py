@@ -48,10 +48,10 @@ def stage_histograms(outcome: RunOutcome) -> go.Figure | None:
     """How long ticks and their stages took, over all ticks of all matches; None where servers do not report
     it.
     """
-    told = [report["histograms"] for report in outcome.reports if report.get("histograms")]
-    if not told:
+    measured = [report["histograms"] for report in outcome.reports if report.get("histograms")]
+    if not measured:
         return None
-    totals = {name: np.sum([each[name] for each in told if name in each], axis=0) for name in told[0]}
+    totals = {name: np.sum([each[name] for each in measured if name in each], axis=0) for name in measured[0]}
     used = np.flatnonzero(np.sum(list(totals.values()), axis=0))
     if not len(used):
         return None
