@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 
 from launchday import telemetry
+from launchday.clock import SystemClock
 from launchday.service import serve
 from launchday.settings import settings
 from matchmaker.api.app import create_api
@@ -16,10 +17,11 @@ def main() -> None:
     configured = settings()
     telemetry.configure("matchmaker", configured)
     try:
-        app = create_api(configured)
+        app = create_api(configured, SystemClock())
     except RuleSetsError as refused:
         raise SystemExit(str(refused)) from refused
-    # With the default thresholds thousands of open waiters are walked again and again: 155–217 ms at p99, so 36–59.
+    # With the default thresholds thousands of open waiters are walked again and again: 155–217 ms at p99, so
+    # 36–59.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)

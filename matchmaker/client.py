@@ -1,31 +1,49 @@
-"""How others reach the matchmaker: tickets for players, the books for operators and load tests.
+"""How others reach the matchmaker: tickets for players, backfill for game servers, counters for operators and
+load tests.
 
 Errors::
 
     MatchmakerClientError
-    ├── TicketRefused          the wish can never match, or the token is wrong: repeating it is no use
-    ├── TicketExists           the player is searching already; ``ticket_id`` says with which ticket
-    ├── TicketEnded            too late to cancel: a match has been found, or the ticket has another end
-    ├── NoSuchTicket           the player has no such ticket (any more)
-    └── MatchmakerUnavailable  no usable answer: repeat, a creation with the same client key
+    ├── TicketRefusedError          the request can never match, or the token is wrong: repeating it is no use
+    ├── TicketExistsError           the player is searching already; ``ticket_id`` says with which ticket
+    ├── TicketEndedError            too late to cancel: a match has been found, or the ticket has another end
+    ├── NoSuchTicketError           the player has no such ticket (any more)
+    └── MatchmakerUnavailableError  no usable answer: repeat, a creation with the same client key
 """
 
 from __future__ import annotations
 
-import json
-import time
-import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import msgspec
+
+from launchday.clock import Clock, SystemClock
+from matchmaker.messages import Assignment, BackfillAnswer, BackfillPlayer, BackfillProposal, TicketView
+
+__all__ = [
+    "Assignment",
+    "BackfillPlayer",
+    "BackfillProposal",
+    "CreatedTicket",
+    "MatchmakerClient",
+    "MatchmakerClientError",
+    "MatchmakerUnavailableError",
+    "NoSuchTicketError",
+    "TicketEndedError",
+    "TicketExistsError",
+    "TicketRefusedError",
+    "TicketView",
+]
 
 TIMEOUT_S = 10.0
-MAX_WAIT_S = 30.0
-SEARCHING = "searching"
-LIVE = (SEARCHING, "proposed", "accepted")
+MAX_WAIT_S = 30.0  # of a long poll; the matchmaker allows no more
+
+_view = msgspec.json.Decoder(TicketView).decode
+_backfill = msgspec.json.Decoder(BackfillAnswer).decode
 
 
 class MatchmakerClientError(Exception):
@@ -33,7 +51,7 @@ class MatchmakerClientError(Exception):
 
 
 class TicketRefusedError(MatchmakerClientError):
-    """Raised when the matchmaker refuses a request (4xx): unknown mode, no region near enough, a wrong token."""
+    """Raised when the matchmaker refuses a request (4xx): unknown mode, no near region, a wrong token."""
 
 
 class TicketExistsError(MatchmakerClientError):
@@ -58,7 +76,9 @@ class MatchmakerUnavailableError(MatchmakerClientError):
 
 @dataclass(frozen=True, slots=True)
 class CreatedTicket:
-    """A ticket as created. ``created_at`` is Unix seconds; ``repeated``: the same client key had made it before."""
+    """A ticket as created. ``created_at`` is Unix seconds; ``repeated``: the same client key had made it
+    before.
+    """
 
     ticket_id: str
     state: str
@@ -66,75 +86,30 @@ class CreatedTicket:
     repeated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """Where a player's match is; ``connect_token`` is base64 and opens the game server for this player alone."""
-
-    match_id: str
-    region: str
-    address: str
-    port: int
-    connect_token: str
-    team: int
-    entity: int
-
-
-@dataclass(frozen=True, slots=True)
-class TicketStatus:
-    """A ticket as read: state, the reason of an end without a match, the assignment where there is one.
-
-    ``requeued_as``: where the match was lost with its server, the player's new ticket, with the age of this one.
-    """
-
-    ticket_id: str
-    state: str
-    reason: str | None
-    assignment: Assignment | None
-    requeued_as: str | None = None
-
-    @property
-    def final(self) -> bool:
-        """Whether the ticket has its end."""
-        return self.state not in LIVE
-
-
-@dataclass(frozen=True, slots=True)
-class BackfillPlayer:
-    """A player who is to come into a running match, and the seat that is reserved for him."""
-
-    player_id: int
-    entity: int
-    team: int
-    waited_s: float
-    skill: float
-
-
-@dataclass(frozen=True, slots=True)
-class BackfillProposal:
-    """Players who come into a running match together, whole or not at all.
-
-    ``state``: told (they are reserved, the match is to let them in), seated (it has), assigned (they know, and come).
-    """
-
-    proposal_id: str
-    state: str
-    players: tuple[BackfillPlayer, ...]
-
-
 class MatchmakerClient:
     """Calls the matchmaker for one player, or for one service.
 
     Args:
         base_url: for example ``http://127.0.0.1:8102``.
-        token: the player's session token; a service token for the books.
-        http: connections to share; closed by who made them.
+        token: the player's session token; a service token for everything internal.
+        http: connections to share; whoever made them closes them.
+        clock: the time of waits, and random client keys; None: the system's.
+
+    Every method raises MatchmakerUnavailableError where no usable answer comes, and TicketRefusedError for
+    what is refused.
     """
 
     def __init__(
-        self, base_url: str, token: str | None = None, *, http: httpx.AsyncClient | None = None
+        self,
+        base_url: str,
+        token: str | None = None,
+        *,
+        http: httpx.AsyncClient | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._clock = clock or SystemClock()
         self._owned = http is None
         self._http = http or httpx.AsyncClient(
             timeout=TIMEOUT_S,
@@ -156,8 +131,8 @@ class MatchmakerClient:
             await self._http.aclose()
 
     def with_token(self, token: str) -> MatchmakerClient:
-        """The same matchmaker over the same connections, for another player."""
-        return MatchmakerClient(self._base_url, token, http=self._http)
+        """Return a client of the same matchmaker over the same connections, for another player."""
+        return MatchmakerClient(self._base_url, token, http=self._http, clock=self._clock)
 
     async def create_ticket(
         self,
@@ -170,32 +145,46 @@ class MatchmakerClient:
         party: tuple[str, int] | None = None,
         attributes: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> CreatedTicket:
-        """Queue for a match. Give ``client_key`` to be able to repeat the call after a lost answer.
+        """Queue for a match.
 
-        ``party`` is the id and size of the party that the player queues with: it is searched for when all have made their tickets.
-        ``attributes``: what the mode's rule set asks of a player, such as ``{"map": {"S": "harbour"}, "level": {"N": 12}}``.
+        Args:
+            mode: what to play.
+            latencies_ms: round trips that the player measured, by region.
+            platform, cross_play: the player's platform, and whether they meet others.
+            client_key: the client's name for this request, to be able to repeat it after a lost answer; None:
+                a random one.
+            party: id and size of the party that the player queues with; it is searched for when all have made
+                their tickets.
+            attributes: what the mode's rule set asks of a player, such as ``{"map": {"S": "harbour"},
+                "level": {"N": 12}}``.
 
-        Raises TicketRefused, TicketExists, MatchmakerUnavailable.
+        Raises:
+            TicketExistsError: the player has another live ticket.
         """
-        wish: dict[str, Any] = {
+        request: dict[str, Any] = {
             "mode": mode,
             "latencies_ms": dict(latencies_ms),
             "platform": platform,
             "cross_play": cross_play,
-            "client_key": client_key or uuid.uuid4().hex,
+            "client_key": client_key or self._clock.uuid().hex,
         }
         if party is not None:
-            wish["party"] = {"party_id": party[0], "size": party[1]}
+            request["party"] = {"party_id": party[0], "size": party[1]}
         if attributes is not None:
-            wish["attributes"] = {name: dict(value) for name, value in attributes.items()}
-        response = await self._call("POST", "/v1/tickets", json=wish)
+            request["attributes"] = {name: dict(value) for name, value in attributes.items()}
+        response = await self._call("POST", "/v1/tickets", json=request)
         return CreatedTicket(**response.json(), repeated=response.status_code == httpx.codes.OK)
 
-    async def read_ticket(self, ticket_id: str, wait_s: float = 0.0, *, lost: bool = False) -> TicketStatus:
-        """Read a ticket; with ``wait_s`` (at most 30), wait so long for its end; ``lost``: or, of an assigned one, for word that its match
-        is lost.
+    async def read_ticket(self, ticket_id: str, wait_s: float = 0.0, *, lost: bool = False) -> TicketView:
+        """Read a ticket.
 
-        Raises NoSuchTicket, TicketRefused, MatchmakerUnavailable.
+        Args:
+            ticket_id: the ticket.
+            wait_s: seconds (at most 30) to wait for its end.
+            lost: of an assigned ticket: wait until its match is known to be lost.
+
+        Raises:
+            NoSuchTicketError: the player has no such ticket.
         """
         response = await self._call(
             "GET",
@@ -203,34 +192,37 @@ class MatchmakerClient:
             params={"wait_s": wait_s, "lost": lost},
             timeout=TIMEOUT_S + wait_s,
         )
-        return _status(response.json())
+        return _view(response.content)
 
-    async def create_tickets(self, wishes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Queue many players, each wish with his ``player_id``; needs a service token. What became of each, in order.
-
-        Raises TicketRefused, MatchmakerUnavailable.
+    async def create_tickets(self, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Queue many players, each request with a ``player_id``; needs a service token. Return what became of
+        each, in order.
         """
-        response = await self._call("POST", "/v1/internal/tickets", json={"tickets": list(wishes)})
+        response = await self._call("POST", "/v1/internal/tickets", json={"tickets": list(requests)})
         made: list[dict[str, Any]] = response.json()["tickets"]
         return made
 
-    async def accept_match(self, ticket_id: str) -> TicketStatus:
-        """Say yes to the match that was found. Raises TicketEnded where none waits for it, NoSuchTicket, TicketRefused."""
-        return _status((await self._call("POST", f"/v1/tickets/{ticket_id}/accept")).json())
+    async def accept_match(self, ticket_id: str) -> TicketView:
+        """Accept the match that was found. Raises TicketEndedError where none waits for it,
+        NoSuchTicketError.
+        """
+        return _view((await self._call("POST", f"/v1/tickets/{ticket_id}/accept")).content)
 
     async def queue_depths(self) -> dict[str, Any]:
-        """What waits in each queue; needs a service token."""
+        """Return what waits in each queue (``QueueDepth`` by mode); needs a service token."""
         queues: dict[str, Any] = (await self._call("GET", "/v1/internal/queues")).json()
         return queues
 
-    async def cancel_ticket(self, ticket_id: str) -> TicketStatus:
-        """Cancel a ticket. Raises TicketEnded when it is too late, NoSuchTicket, TicketRefused, MatchmakerUnavailable."""
-        return _status((await self._call("DELETE", f"/v1/tickets/{ticket_id}")).json())
+    async def cancel_ticket(self, ticket_id: str) -> TicketView:
+        """Cancel a ticket. Raises TicketEndedError when it is too late, NoSuchTicketError."""
+        return _view((await self._call("DELETE", f"/v1/tickets/{ticket_id}")).content)
 
-    async def follow_ticket(self, ticket_id: str) -> AsyncIterator[TicketStatus]:
+    async def follow_ticket(self, ticket_id: str) -> AsyncIterator[TicketView]:
         """Yield the ticket now, and at its end (server-sent events).
 
-        Raises NoSuchTicket, TicketRefused, MatchmakerUnavailable; the latter also when the stream breaks off.
+        Raises:
+            NoSuchTicketError: the player has no such ticket.
+            MatchmakerUnavailableError: no usable answer, or the stream broke off.
         """
         url = f"{self._base_url}/v1/tickets/{ticket_id}/events"
         try:
@@ -240,57 +232,55 @@ class MatchmakerClient:
                     raise _error(response)
                 async for line in response.aiter_lines():
                     if line.startswith("data: "):
-                        status = _status(json.loads(line.removeprefix("data: ")))
-                        yield status
-                        if status.final:
+                        view = _view(line.removeprefix("data: "))
+                        yield view
+                        if view.final:
                             return
         except httpx.HTTPError as error:
             raise MatchmakerUnavailableError(_no_answer(self._base_url, error)) from error
         raise MatchmakerUnavailableError(f"the matchmaker at {self._base_url} ended the event stream early")
 
-    async def wait_for_end(
-        self, ticket_id: str, timeout_s: float, clock: Callable[[], float] = time.monotonic
-    ) -> TicketStatus:
-        """Long-poll until the ticket has its end or ``timeout_s`` is over; returns it as last read."""
-        deadline = clock() + timeout_s
+    async def wait_for_end(self, ticket_id: str, timeout_s: float) -> TicketView:
+        """Long-poll until the ticket has its end or ``timeout_s`` is over; return it as last read."""
+        deadline = self._clock.monotonic() + timeout_s
         while True:
-            wait_s = min(max(deadline - clock(), 0.0), MAX_WAIT_S)
-            status = await self.read_ticket(ticket_id, wait_s)
-            if status.final or clock() >= deadline:
-                return status
+            wait_s = min(max(deadline - self._clock.monotonic(), 0.0), MAX_WAIT_S)
+            view = await self.read_ticket(ticket_id, wait_s)
+            if view.final or self._clock.monotonic() >= deadline:
+                return view
 
     async def request_backfill(
-        self, match_id: str, openings: Mapping[str, Any], timeout_s: float = TIMEOUT_S
+        self, match_id: str, request: Mapping[str, Any], timeout_s: float = TIMEOUT_S
     ) -> list[BackfillProposal]:
-        """Offer free seats of a running match, again and again while there are any; needs a service token. Who is to come.
+        """Request players for the free slots of a running match, again and again while there are any; needs a
+        service token.
 
-        Raises TicketRefused, MatchmakerUnavailable.
+        Args:
+            match_id: the match.
+            request: a ``BackfillRequest``.
+            timeout_s: seconds to wait for the answer.
+
+        Returns:
+            For whom slots are reserved.
         """
         response = await self._call(
-            "PUT", f"/v1/internal/matches/{match_id}/openings", json=dict(openings), timeout=timeout_s
+            "PUT", f"/v1/internal/matches/{match_id}/backfill", json=dict(request), timeout=timeout_s
         )
-        return [
-            BackfillProposal(
-                joining["joining_id"],
-                joining["state"],
-                tuple(BackfillPlayer(**player) for player in joining["players"]),
-            )
-            for joining in response.json()["joiners"]
-        ]
+        return _backfill(response.content).proposals
 
     async def close_backfill(self, match_id: str, mode: str, timeout_s: float = TIMEOUT_S) -> None:
-        """Offer no seats of a match any more. Raises TicketRefused, MatchmakerUnavailable."""
+        """Request no players for a match any more; needs a service token."""
         await self._call(
             "DELETE",
-            f"/v1/internal/matches/{match_id}/openings",
+            f"/v1/internal/matches/{match_id}/backfill",
             params={"mode": mode},
             timeout=timeout_s,
         )
 
     async def counters(self) -> dict[str, Any]:
-        """What became of all tickets; needs a service token."""
-        books: dict[str, Any] = (await self._call("GET", "/v1/internal/books")).json()
-        return books
+        """Return what became of all tickets (``MatchmakerCounters``); needs a service token."""
+        counters: dict[str, Any] = (await self._call("GET", "/v1/internal/counters")).json()
+        return counters
 
     async def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
@@ -302,17 +292,6 @@ class MatchmakerClient:
         if not response.is_success:
             raise _error(response)
         return response
-
-
-def _status(body: dict[str, Any]) -> TicketStatus:
-    assignment = body["assignment"]
-    return TicketStatus(
-        body["ticket_id"],
-        body["state"],
-        body["reason"],
-        Assignment(**assignment) if assignment else None,
-        body.get("requeued_as"),
-    )
 
 
 def _error(response: httpx.Response) -> MatchmakerClientError:

@@ -1,13 +1,4 @@
-"""What can go wrong inside the matchmaker.
-
-::
-
-    MatchmakerError
-    ├── LeaseLost           another director has the queue: stop, forget the pool, ask for the lease again
-    ├── SkillsUnavailable   the meta service gave no skills: answer 503, the player tries again
-    ├── RuleSetsRefused     the operator's rule sets cannot be used: say why, and end
-    └── DocumentRefused     a rule set, tickets or attributes have mistakes (in ``flexmatch.document``)
-"""
+"""The matchmaker's own errors; ``matchmaker`` draws them as a tree."""
 
 from __future__ import annotations
 
@@ -17,12 +8,18 @@ class MatchmakerError(Exception):
 
 
 class LeaseLostError(MatchmakerError):
-    """Raised when a director writes with a fencing token that is no longer the queue's. It drops all it holds."""
+    """Raised when a director writes with a fencing token that is no longer the queue's. It drops all it
+    holds.
+    """
 
 
 class SkillsUnavailableError(MatchmakerError):
-    """Raised when the meta service does not give the players' skills. Nothing was queued; the caller may repeat."""
+    """Raised when the meta service does not give the players' skills. Nothing was queued; the caller may
+    repeat.
+    """
 
 
 class RuleSetsError(MatchmakerError):
-    """Raised when LAUNCHDAY_RULE_SETS or a file that it names cannot be used; the text has a line for each mistake."""
+    """Raised when LAUNCHDAY_RULE_SETS or a file that it names cannot be used; the text has a line for each
+    mistake.
+    """

@@ -1,8 +1,7 @@
-"""The whole backend on this machine: engines, schema, services. Started in order, checked, and stopped in
-reverse order.
+"""The whole backend on this machine: engines, schema, services.
 
-The launcher is the parent of all of them, and the operating system ends them when it ends, however that
-happens.
+They are started in order, checked, and stopped in reverse order. The launcher is the parent of all of them,
+and the operating system ends them when it ends, however that happens.
 """
 
 from __future__ import annotations
@@ -65,12 +64,12 @@ SERVICES = (
     Service("write-behind", "meta_service.writebehind"),
     Service("fleet", "dedicated_server.fleet", "fleet_port", "fleet_url"),
     Service("matchmaker", "matchmaker", "matchmaker_port", "matchmaker_url"),
-    Service("director", "matchmaker.director.director"),
+    Service("director", "matchmaker.director"),
 )
 
 
 class Backend:
-    """Everything that runs below the players.
+    """The engines and services that players use.
 
     Args:
         settings: addresses given there replace embedded engines.
@@ -181,8 +180,9 @@ class Backend:
             raise BackendError(f"the store's schema could not be migrated: {last}")
 
     def check(self) -> None:
-        """Look for what would make the start fail, before anything is started or compiled. Raises
-        BackendError.
+        """Look for what would make the start fail, before anything is started or compiled.
+
+        Raises BackendError: a port is busy, or an engine that the settings name does not answer.
         """
         self._check_ports()
         try:
@@ -201,10 +201,8 @@ class Backend:
                     probe.bind((self.settings.bind_host, port))
                 except OSError as error:
                     raise BackendError(
-                        (
-                            f"port {port} for the {service.name} is busy: stop what uses it, or set "
-                            f"{env_name(service.port_setting)}"
-                        )
+                        f"port {port} for the {service.name} is busy: stop what uses it, or set "
+                        f"{env_name(service.port_setting)}"
                     ) from error
 
     def _spawn(self, service: Service) -> None:
@@ -231,10 +229,8 @@ class Backend:
                     deadline = time.monotonic() + READY_TIMEOUT_S
                 if time.monotonic() > deadline:
                     raise BackendError(
-                        (
-                            f"{service.name} was not ready after {READY_TIMEOUT_S:g} s (log: "
-                            f"{self._log(service.name)})"
-                        )
+                        f"{service.name} was not ready after {READY_TIMEOUT_S:g} s (log: "
+                        f"{self._log(service.name)})"
                     )
                 time.sleep(READY_POLL_S)
             progress(f"{service.name}: ready on port {port}")
@@ -256,10 +252,8 @@ def single_instance(state_dir: Path) -> Iterator[None]:
             lock.seek(0)
             holder = lock.read().strip() or "another process"
             raise BackendError(
-                (
-                    f"a backend already runs in {state_dir} (process {holder}): stop it, or set "
-                    f"{env_name('state_dir')}"
-                )
+                f"a backend already runs in {state_dir} (process {holder}): stop it, or set "
+                f"{env_name('state_dir')}"
             ) from error
         lock.truncate(0)
         lock.write(str(os.getpid()))

@@ -1,1 +1,1 @@
-"""Api."""
+"""The tickets API: HTTP in front, the queue behind."""

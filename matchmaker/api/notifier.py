@@ -1,7 +1,8 @@
-"""Telling: players who wait for their ticket's end hear of it the moment it is written.
+"""Notifications: players who wait for a change of their ticket hear of it the moment it is written.
 
-The scripts that end tickets write their final views to one stream, an entry a match; each API process reads it and wakes its
-own waiters. A ticket can end before its waiter has registered: so register first, then look, then wait.
+The scripts that change tickets write their views to one stream, an entry a match. Each API process reads the
+stream and wakes its own subscribers. A ticket can end before its subscriber has registered: so register
+first, then look, then wait.
 """
 
 from __future__ import annotations
@@ -10,66 +11,92 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from launchday.clock import Clock
+from matchmaker.messages import FINAL_STATES, State
 from matchmaker.queue.cache import asked_to_stop
 from matchmaker.queue.scripts import KEYS
 
 BLOCK_MS = 1_000
 RETRY_S = 0.2
-MAX_ENTRIES = 64  # entries
-MAX_TRACKED = 200_000  # tickets remembered: about 100 MB with the views of those that ended
-
-Notification = tuple[bytes, bytes]  # a view, and the id of the stream's entry that told it
-MAX_WOKEN = 50  # then the loop gets its turn: thousands in one go would delay the last, and every new request
+MAX_ENTRIES = 64  # of the stream, a read
+MAX_TRACKED = 200_000  # tickets: about 100 MB with the views of those that ended
+# Subscribers woken before the event loop gets its turn: thousands in one go would delay the last, and every
+# new request.
+MAX_WOKEN = 50
 
 log = structlog.get_logger()
 
 
+class Notification(NamedTuple):
+    """What was said of a ticket.
+
+    Attributes:
+        view: the JSON that its player reads.
+        final: whether the ticket has its end.
+        entry_id: of the stream's entry; empty where it was read from the ticket itself.
+    """
+
+    view: bytes
+    final: bool
+    entry_id: bytes = b""
+
+
+class _Stated(msgspec.Struct):
+    """The one field of a view that decides whether it is final."""
+
+    state: State
+
+
+_decode_state = msgspec.json.Decoder(_Stated).decode
+
+
 class Notifier:
-    """The waiters of one API process.
+    """The subscribers of one API process.
 
     Args:
         cache: a client whose reads may block for BLOCK_MS.
+        clock: paces retries.
     """
 
-    def __init__(self, cache: Redis) -> None:
+    def __init__(self, cache: Redis, clock: Clock) -> None:
         self._cache = cache
-        self._subscribers: dict[str, set[asyncio.Future[bytes | None]]] = {}
+        self._clock = clock
+        self._subscribers: dict[str, set[asyncio.Future[None]]] = {}
         self._tracked: dict[str, tuple[int, Notification | None]] = {}
 
     def __len__(self) -> int:
         return sum(len(futures) for futures in self._subscribers.values())
 
     def track(self, ticket_id: str, player_id: int) -> None:
-        """A ticket is about to be made here: whatever is told of it from now on is known here, without a look at the cache."""
+        """Keep what is said of a ticket that is about to be made here, so that it need not be read from the
+        cache.
+        """
         if len(self._tracked) >= MAX_TRACKED:
             for oldest in list(islice(self._tracked, MAX_TRACKED // 10)):
                 del self._tracked[oldest]
         self._tracked[ticket_id] = (player_id, None)
 
     def tracks_for(self, ticket_id: str, player_id: int) -> bool:
-        """Whether the ticket is this player's and all that was told of it is known here."""
-        made = self._tracked.get(ticket_id)
-        return made is not None and made[0] == player_id
-
-    def tracks(self, ticket_id: str) -> bool:
-        """Whether all that was told of a ticket is known here."""
-        return ticket_id in self._tracked
+        """Whether a ticket is this player's, and everything that was said of it is known here."""
+        tracked = self._tracked.get(ticket_id)
+        return tracked is not None and tracked[0] == player_id
 
     def latest(self, ticket_id: str) -> Notification | None:
-        """What was told of a ticket last; None where nothing was."""
-        made = self._tracked.get(ticket_id)
-        return None if made is None else made[1]
+        """Return what was said of a tracked ticket last; None where nothing was."""
+        tracked = self._tracked.get(ticket_id)
+        return None if tracked is None else tracked[1]
 
     @contextmanager
-    def subscription(self, ticket_id: str) -> Iterator[asyncio.Future[bytes | None]]:
-        """Register; the future gets the final view, or None when the waiter should look at the ticket itself."""
-        future: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+    def subscription(self, ticket_id: str) -> Iterator[asyncio.Future[None]]:
+        """Register; the future is done when the subscriber should look at the ticket."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._subscribers.setdefault(ticket_id, set()).add(future)
         try:
             yield future
@@ -81,48 +108,57 @@ class Notifier:
                     del self._subscribers[ticket_id]
 
     async def run(self) -> None:
-        """Read the stream and wake waiters, until cancelled. After an outage of the cache all of them look for themselves."""
+        """Read the stream and wake subscribers, until cancelled. After an outage of the cache all of them
+        look for themselves.
+        """
         last: bytes | None = None
         while not asked_to_stop():
             try:
                 if last is None:
                     last = await self._newest()
                     await self.wake_all()
-                told: Any = await self._cache.xread({KEYS["told"]: last}, count=MAX_ENTRIES, block=BLOCK_MS)
+                stream = KEYS["notifications"]
+                read: Any = await self._cache.xread({stream: last}, count=MAX_ENTRIES, block=BLOCK_MS)
             except RedisError as error:
-                log.warning("cannot hear of tickets' ends, trying again", error=str(error))
+                log.warning("cannot read notifications, trying again", error=str(error))
                 last = None
-                await asyncio.sleep(RETRY_S)
+                await self._clock.sleep(RETRY_S)
                 continue
-            for _, entries in told:
+            for _, entries in read:
                 for entry_id, views in entries:
                     last = entry_id
                     await self.wake(views, entry_id)
 
     async def wake(self, views: Mapping[bytes, bytes], entry_id: bytes = b"") -> None:
-        """Give those who wait for these tickets (id → view) what they wait for."""
+        """Wake those who wait for these tickets.
+
+        Args:
+            views: a view for each ticket id.
+            entry_id: of the stream's entry that holds them.
+        """
         woken = 0
         for id_, view in views.items():
             ticket_id = id_.decode()
-            if (made := self._tracked.get(ticket_id)) is not None:
-                self._tracked[ticket_id] = (made[0], (view, entry_id))
+            if (tracked := self._tracked.get(ticket_id)) is not None:
+                final = _decode_state(view).state in FINAL_STATES
+                self._tracked[ticket_id] = (tracked[0], Notification(view, final, entry_id))
             for future in self._subscribers.pop(ticket_id, ()):
                 if not future.done():
-                    future.set_result(view)
+                    future.set_result(None)
                     woken += 1
                     if woken % MAX_WOKEN == 0:
-                        await asyncio.sleep(0)
+                        await self._clock.sleep(0)
 
     async def wake_all(self) -> None:
-        """Have every waiter look at its ticket, for something may have been told that was not heard."""
+        """Have every subscriber look at its ticket, and track none: notifications may have been missed."""
         self._tracked.clear()
         for count, ticket_id in enumerate(list(self._subscribers)):
             for future in self._subscribers.pop(ticket_id, ()):
                 if not future.done():
                     future.set_result(None)
             if count % MAX_WOKEN == 0:
-                await asyncio.sleep(0)
+                await self._clock.sleep(0)
 
     async def _newest(self) -> bytes:
-        newest: Any = await self._cache.xrevrange(KEYS["told"], count=1)
+        newest: Any = await self._cache.xrevrange(KEYS["notifications"], count=1)
         return bytes(newest[0][0]) if newest else b"0-0"

@@ -1,7 +1,7 @@
-"""The way in: tickets that arrive within a few milliseconds go to the queue in one command.
+"""Group commit: tickets that arrive within a few milliseconds go to the queue in one command.
 
-Each is answered after the cache has acknowledged that command. It is half the cost of one awaited write a ticket, and makes
-``appendfsync always`` affordable.
+Each is answered after the cache has acknowledged that command. It is half the cost of one awaited write a
+ticket, and makes ``appendfsync always`` affordable.
 """
 
 from __future__ import annotations
@@ -20,9 +20,13 @@ import structlog
 from matchmaker.errors import SkillsUnavailableError
 from matchmaker.queue.scripts import Argument, Scripts
 from matchmaker.tickets.ticket import RecordFormat, Ticket
+from meta_service.client import MetaClient, MetaClientError
 
-GATHER_S = 0.008  # 2 ms at 1,667 tickets/s took 0.84 of a core, most of it for some 350 calls a second to the meta service
-MAX_WRITES = 2  # writes under way; what comes meanwhile goes together with the next, so a busy door asks and writes less often
+# 2 ms at 1,667 tickets/s took 0.84 of a core, most of it for some 350 calls a second to the meta service.
+GATHER_S = 0.008
+# Writes under way. What comes meanwhile goes together with the next write, so a busy API asks and writes less
+# often.
+MAX_WRITES = 2
 MAX_BATCH = 500  # keeps the script below a few milliseconds, in which the cache serves nobody else
 
 WriteOutcome = Literal["created", "repeated", "busy", "mismatch"]
@@ -31,10 +35,25 @@ log = structlog.get_logger()
 
 
 class Skills(Protocol):
-    """Where skills come from: the meta service, or a stand-in with the same answer."""
+    """Where players' skills come from: the meta service, or a stand-in with the same answer."""
 
     async def skills(self, mode: str, player_ids: Sequence[int]) -> Mapping[int, tuple[float, float]]:
-        """Mean and deviation of each player's rating. Raises SkillsUnavailable."""
+        """Return mean and deviation of each player's rating. Raises SkillsUnavailableError."""
+
+
+class MetaSkills:
+    """Skills from the meta service, a batch at a time; never from the client."""
+
+    def __init__(self, meta: MetaClient) -> None:
+        self._meta = meta
+
+    async def skills(self, mode: str, player_ids: Sequence[int]) -> Mapping[int, tuple[float, float]]:
+        """Return mean and deviation of each player's rating. Raises SkillsUnavailableError."""
+        try:
+            skills = await self._meta.skills(mode, player_ids)
+        except MetaClientError as error:
+            raise SkillsUnavailableError(str(error)) from error
+        return {player_id: (skill.mu, skill.sigma) for player_id, skill in skills.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +61,9 @@ class WriteResult:
     """What became of a creation.
 
     Attributes:
-        outcome: ``created``; ``repeated``: the same client key made this ticket before; ``busy``: the player has
-            another live ticket; ``mismatch``: the party is complete without it, or wishes something else.
+        outcome: ``created``; ``repeated``: the same client key made this ticket before; ``busy``: the player
+            has another live ticket; ``mismatch``: the party is complete without it, or its players ask for
+            something else.
         ticket_id: the player's ticket.
     """
 
@@ -64,7 +84,7 @@ class TicketWriter:
         scripts: the cache's scripts.
         skills: where players' skills come from.
         regions: the fleet's regions, in the order of the tickets' latencies.
-        games: by which game mode the players of a mode are rated, where it has another name.
+        game_modes: by which game mode the players of a mode are rated, where it has another name.
     """
 
     def __init__(
@@ -76,7 +96,7 @@ class TicketWriter:
     ) -> None:
         self._scripts = scripts
         self._skills = skills
-        self._games = game_modes or {}
+        self._game_modes = game_modes or {}
         self._regions = ",".join(regions)
         self._format = RecordFormat(len(regions))
         self._gathered: dict[str, list[_PendingTicket]] = defaultdict(list)
@@ -84,16 +104,19 @@ class TicketWriter:
         self._writes: set[asyncio.Task[None]] = set()
 
     async def submit(self, mode: str, ticket: Ticket) -> WriteResult:
-        """Queue a ticket, unless its player has one. Raises SkillsUnavailable, and the cache's errors."""
+        """Queue a ticket, unless its player has one.
+
+        Raises SkillsUnavailableError, and the cache's errors.
+        """
         loop = asyncio.get_running_loop()
-        accepted: asyncio.Future[WriteResult] = loop.create_future()
+        result: asyncio.Future[WriteResult] = loop.create_future()
         gathered = self._gathered[mode]
-        gathered.append(_PendingTicket(ticket, accepted))
+        gathered.append(_PendingTicket(ticket, result))
         if len(gathered) == 1:
             loop.call_later(GATHER_S, self._due, mode)
         elif len(gathered) == MAX_BATCH:
             self._flush(mode)
-        return await accepted
+        return await result
 
     async def drain(self) -> None:
         """Wait until everything gathered is written."""
@@ -122,19 +145,19 @@ class TicketWriter:
 
     async def _write_batch(self, mode: str, batch: list[_PendingTicket]) -> None:
         try:
-            answers = await self._write(mode, [waiting.ticket for waiting in batch])
+            answers = await self._write(mode, [pending.ticket for pending in batch])
         except Exception as error:
             log.warning("tickets not queued", tickets=len(batch), error=str(error))
-            for waiting in batch:
-                if not waiting.result.done():  # done: its request has gone away
-                    waiting.result.set_exception(error)
+            for pending in batch:
+                if not pending.result.done():  # done: the player has hung up
+                    pending.result.set_exception(error)
             return
-        for waiting, answer in zip(batch, answers, strict=True):
-            if not waiting.result.done():
-                waiting.result.set_result(_write_result(waiting.ticket, answer))
+        for pending, answer in zip(batch, answers, strict=True):
+            if not pending.result.done():
+                pending.result.set_result(_write_result(pending.ticket, answer))
 
     async def _write(self, mode: str, tickets: list[Ticket]) -> list[tuple[bytes, bytes] | int]:
-        rated = self._games.get(mode) or mode
+        rated = self._game_modes.get(mode) or mode
         skills = await self._skills.skills(rated, [ticket.player_id for ticket in tickets])
         kept_s = max(ticket.expires_at - ticket.enqueued_at for ticket in tickets) + self._scripts.retention_s
         for ticket in tickets:
@@ -145,7 +168,7 @@ class TicketWriter:
             self._regions,
             math.ceil(kept_s),
             msgspec.msgpack.encode([_row(ticket) for ticket in tickets]),
-            b"".join([self._format.pack(ticket, skills[ticket.player_id]) for ticket in tickets]),
+            self._format.pack(tickets, skills),
         ]
         if tickets[0].attributes is not None:  # a mode's tickets all have them, or none has
             args.append(msgspec.msgpack.encode([ticket.attributes for ticket in tickets]))
@@ -161,7 +184,7 @@ def _write_result(ticket: Ticket, answer: tuple[bytes, bytes] | int) -> WriteRes
 
 
 def _row(ticket: Ticket) -> tuple[str, ...]:
-    """What the script reads of a ticket; one without a party has no more to say."""
+    """What the script reads of a ticket; one without a party has five fields."""
     row = (
         str(ticket.ticket_id),
         str(ticket.player_id),

@@ -1,35 +1,39 @@
-"""A director's time in office over one queue: cycle after cycle, from tickets to matches to servers.
+"""The match loop: what the director that leads a queue does, cycle after cycle, from tickets to matches to
+servers.
 
-A cycle reads like this: take in what came, settle who is on the way into a running match, form matches, hold back those that no server is
-there for, claim the others' tickets, ask the players where the mode asks them, and place. Placements go on beside the cycles that follow.
+A cycle reads like this: read new tickets, settle who is on the way into a running match, form matches, hold
+back those that no server is there for, claim the others' tickets, ask the players where the mode asks them,
+and place. Placements go on beside the cycles that follow.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 import msgspec
 import numpy as np
 import structlog
 
+from launchday.clock import Clock
 from matchmaker.director.backfill import Backfill
 from matchmaker.director.placement import Placement, PlacementOutcome
-from matchmaker.matching.matcher import make_matcher
+from matchmaker.matching.matcher import KernelMatcher, Matcher
 from matchmaker.matching.pool import Pool, Rows
-from matchmaker.matching.quality import match_quality
-from matchmaker.matching.result import Matcher
+from matchmaker.matching.rule_set_matcher import RuleSetMatcher
+from matchmaker.matching.team_balance import match_quality
+from matchmaker.messages import QueueDepth
 from matchmaker.queue.cache import asked_to_stop
-from matchmaker.queue.queue import BackfillTerms, MatchProposal, Queue, QueueDepth, QueueEntry
+from matchmaker.queue.queue import BackfillTerms, MatchProposal, Queue, QueueEntry
 from matchmaker.rules.modes import SearchRules
 from matchmaker.rules.rules import Rules
 from matchmaker.tickets.ticket import binary_ids, text_ids
 
 SERVER_RETRY_S = 0.5  # between two tries to get a server in a region that had none
 MAX_CLAIMED = 32  # matches a round trip: those before are placed while the cache claims the next
-DEPTH_PERIOD_S = 1.0  # between two words on how long the queue is
+DEPTH_PERIOD_S = 1.0  # between two reports of how long the queue is
 
 log = structlog.get_logger()
 
@@ -43,15 +47,15 @@ class FormedMatch:
 
 
 class MatchLoop:
-    """One director's time in office over one queue.
+    """The cycles of the director that leads one queue, until it leads no more.
 
     Args:
-        queue: the queue, with this tenure's fencing token.
+        queue: the queue, with the director's fencing token.
         rules: the mode's rules.
         regions: the fleet's regions.
         placement: places matches.
-        rng: draws match ids and seeds.
-        clock: Unix seconds.
+        clock: ages count by its wall time, the loop's own waits by its monotonic time; draws match ids and
+            seeds.
         backfill: fills running matches.
     """
 
@@ -61,8 +65,7 @@ class MatchLoop:
         rules: Rules | SearchRules,
         regions: Sequence[str],
         placement: Placement,
-        rng: np.random.Generator,
-        clock: Callable[[], float],
+        clock: Clock,
         backfill: Backfill,
     ) -> None:
         self._backfill = backfill
@@ -70,42 +73,48 @@ class MatchLoop:
         self._rules = rules
         self._regions = regions
         self._placement = placement
-        self._rng = rng
         self._clock = clock
-        self._no_server_until: dict[str, float] = {}  # regions that had no server at the last try
+        self._seeds = clock.random("match-seed")
+        self._no_server_until: dict[
+            str, float
+        ] = {}  # monotonic seconds, by region that had no server at the last try
         self._finished: list[bytes] = []  # stream entries of which nothing is left
         self._awaiting_acceptance: list[FormedMatch] = []  # matches whose players are still to accept them
-        self._depth_due = 0.0
+        self._depth_due = -math.inf  # monotonic seconds
         self.pool = Pool(len(regions))
-        self._matcher: Matcher = make_matcher(rules, regions, backfill)
+        self._matcher: Matcher = (
+            KernelMatcher(rules) if isinstance(rules, Rules) else RuleSetMatcher(rules, regions, clock)
+        )
 
     async def serve(self, period_s: float) -> None:
-        """Run cycles until cancelled. Raises what ends a tenure: LeaseLost, the cache's errors."""
+        """Run cycles until cancelled. Raises LeaseLostError once another director leads, and the cache's
+        errors.
+        """
         async with asyncio.TaskGroup() as placements:
             await self.recover(placements)
             while not asked_to_stop():
                 await self.cycle(placements)
-                await asyncio.sleep(period_s)
+                await self._clock.sleep(period_s)
             raise asyncio.CancelledError  # an exception, so that the placements end with the cycles
 
     async def cycle(self, placements: asyncio.TaskGroup) -> None:
         """One matching cycle. Placements go on beside the cycles that follow."""
         self._add_entries(await self._queue.read_new())
-        now = self._clock()
+        now = self._clock.now()
         self._drop(await self._backfill.settle(self.pool, now))
         formed = await self._form(now)
-        wanted, claimed = self._worth_proposing(formed, now), 0
-        asked = []
+        wanted, claimed = self._worth_proposing(formed), 0
+        to_accept = []
         for begin in range(0, len(wanted), MAX_CLAIMED):
             for match in await self._propose(wanted[begin : begin + MAX_CLAIMED]):
                 claimed += 1
                 if match.proposal.accept_by is None:
                     placements.create_task(self._place(match))
                 else:
-                    asked.append(match)
+                    to_accept.append(match)
         for match in await self._accepted_matches(now):
             placements.create_task(self._place(match))
-        self._awaiting_acceptance += asked
+        self._awaiting_acceptance += to_accept
         await self._publish_depth(now, len(formed) - claimed)
         finished, self._finished = self._finished, []
         await self._queue.acknowledge(finished)
@@ -131,9 +140,8 @@ class MatchLoop:
     def _add_entries(self, entries: list[QueueEntry]) -> None:
         for entry in entries:
             if len(entry.records):
-                self._matcher.add_tickets(
-                    self.pool.add(entry.entry_id, entry.records, entry.attributes), entry
-                )
+                rows = self.pool.add(entry.entry_id, entry.records, entry.attributes)
+                self._matcher.add_tickets(rows, entry.attributes)
             elif len(entry.backdated[0]):
                 self._finished += self.pool.backdate(entry.entry_id, *entry.backdated)
             else:
@@ -144,8 +152,12 @@ class MatchLoop:
         self._finished += self.pool.remove(rows)
 
     async def _form(self, now: float) -> list[FormedMatch]:
-        """All matches that can be formed, the one with the oldest ticket first; what running matches get is claimed already."""
-        formed = await self._matcher.match(self.pool, now, int(self._rng.integers(2**31)))
+        """Return all matches that can be formed, the one with the oldest ticket first; claim what running
+        matches get.
+        """
+        formed = await self._matcher.match(
+            self.pool, now, self._seeds.getrandbits(31), self._backfill.open_slots()
+        )
         for reason, rows in formed.unmatchable.items():
             await self._queue.fail_tickets(text_ids(self.pool.ticket_id[rows]), reason)
             self._drop(rows)
@@ -166,10 +178,10 @@ class MatchLoop:
         # One team of all is battle royale: each against all.
         teams = list(range(len(rows))) if self._rules.teams == 1 else teams
         proposal = MatchProposal(
-            match_id=str(UUID(bytes=self._rng.bytes(16), version=4)),
+            match_id=str(self._clock.uuid()),
             mode=self._rules.mode,
             region=self._regions[region],
-            seed=int(self._rng.integers(2**31)),
+            seed=self._seeds.getrandbits(31),
             match_s=self._rules.match_s,
             formed_at=now,
             ticket_ids=text_ids(self.pool.ticket_id[rows]),
@@ -190,7 +202,7 @@ class MatchLoop:
         return BackfillTerms(
             queue=rules.mode,
             until_s=rules.backfill_until * rules.match_s,
-            group=int(self.pool.group[rows].max()),  # above 0 where anybody keeps to his platform
+            group=int(self.pool.group[rows].max()),  # above 0 where anybody keeps to their platform
             skill_lowest=float(skill.min()),
             skill_highest=float(skill.max()),
         )
@@ -215,9 +227,9 @@ class MatchLoop:
         return agreed
 
     async def _publish_depth(self, now: float, without_server: int) -> None:
-        if now < self._depth_due:
+        if self._clock.monotonic() < self._depth_due:
             return
-        self._depth_due = now + DEPTH_PERIOD_S
+        self._depth_due = self._clock.monotonic() + DEPTH_PERIOD_S
         rows = self.pool.searching(now)
         players = np.zeros(len(self._regions), np.int64)
         if len(rows) and len(self._regions):
@@ -229,20 +241,22 @@ class MatchLoop:
             QueueDepth(now, searching, without_server, round(max(0.0, oldest_s), 3))
         )
 
-    def _worth_proposing(self, matches: list[FormedMatch], now: float) -> list[FormedMatch]:
-        """Without those in regions that have no server: there the oldest match alone asks again, now and then."""
-        wanted = []
+    def _worth_proposing(self, matches: list[FormedMatch]) -> list[FormedMatch]:
+        """Leave out matches in regions that have no server: there the oldest match alone asks again, now and
+        then.
+        """
+        wanted, now = [], self._clock.monotonic()
         for match in matches:
-            scarce_until = self._no_server_until.get(match.proposal.region)
-            if scarce_until is not None:
-                if now < scarce_until:
+            no_server_until = self._no_server_until.get(match.proposal.region)
+            if no_server_until is not None:
+                if now < no_server_until:
                     continue
                 self._no_server_until[match.proposal.region] = now + SERVER_RETRY_S
             wanted.append(match)
         return wanted
 
     async def _propose(self, matches: list[FormedMatch]) -> list[FormedMatch]:
-        """Claim the matches' tickets; returns the matches that could be claimed."""
+        """Claim the matches' tickets; return the matches that could be claimed."""
         if not matches:
             return []
         claimed = []
@@ -257,7 +271,9 @@ class MatchLoop:
         return claimed
 
     def _with_quality(self, match: FormedMatch) -> FormedMatch:
-        """The match with how even it is; of those alone that are proposed: while servers are short most are formed in vain."""
+        """Return a match with its quality; of those alone that are proposed: while servers are short most are
+        formed in vain.
+        """
         proposal, rows = match.proposal, match.rows
         quality = match_quality(self.pool.skill[rows], self.pool.skill_deviation[rows], proposal.teams)
         return FormedMatch(msgspec.structs.replace(proposal, quality=quality), rows)
@@ -274,4 +290,4 @@ class MatchLoop:
             return  # there are servers: the next one may answer
         if region not in self._no_server_until:
             log.warning("no server, waiting", region=region, outcome=outcome.name)
-        self._no_server_until[region] = self._clock() + SERVER_RETRY_S
+        self._no_server_until[region] = self._clock.monotonic() + SERVER_RETRY_S

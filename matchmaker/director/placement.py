@@ -1,14 +1,14 @@
-"""From a match to its players' assignments: find a server, seal a connect token a player, publish, tell.
+"""From a match to its players' assignments: find a server, seal a connect token a player, assign, notify.
 
-A placement can be repeated from any point by another director: the allocation under the same key gives the same server, and
-the assignment is written once.
+A placement can be repeated from any point by another director: the allocation under the same key gives the
+same server, and the assignment is written once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
-import secrets
 import socket
 from binascii import b2a_base64
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -26,15 +26,19 @@ from dedicated_server.fleet.client import (
     FleetUnavailableError,
     NoServerReadyError,
 )
-from dedicated_server.protocol import connect_token
+from dedicated_server.protocol import connect_token, datagrams
+from launchday.clock import Clock
+from matchmaker.messages import ASSIGNED, Assignment, TicketView
 from matchmaker.queue.queue import MatchProposal, Queue
-from matchmaker.tickets.ticket import NO_REQUEUE_RECORD, RequeueRecord, assigned_view
+from matchmaker.tickets.ticket import NO_REQUEUE_RECORD, RequeueRecord
 
 MIN_RETRY_S = 0.1
 MAX_RETRY_S = 2.0
+PROBE_REPEAT_S = 0.1  # a datagram may be lost
 
 log = structlog.get_logger()
 
+_encode = msgspec.json.Encoder().encode
 
 Probe = Callable[[str, int, bytes], Awaitable[bool]]
 
@@ -43,7 +47,7 @@ class Allocator(Protocol):
     """What takes a Ready server for a match: our fleet's client, or Agones'."""
 
     async def allocate(self, *, region: str, match: Mapping[str, Any], idempotency_key: str) -> Allocation:
-        """Take a server. Raises NoServerReady, FleetUnavailable, FleetRefused."""
+        """Take a server; the same key gives the same one again. Raises the errors of the fleet's client."""
 
 
 class PlacementOutcome(Enum):
@@ -64,10 +68,10 @@ class Placement:
         allocator: where servers come from.
         fleet_key: seals connect tokens; 32 bytes.
         token_ttl_s: seconds a connect token is valid.
-        patience_s: seconds an unanswered allocation is repeated before the tickets search again.
-        clock: Unix seconds.
-        reach: says whether a server answers players' first datagram; None: it is not asked.
-        at_once: allocations under way at most.
+        retry_for_s: seconds for which an unanswered allocation is repeated before the tickets search again.
+        clock: stamps assignments, paces retries, and draws the tokens' nonces.
+        probe: says whether a server answers players' first datagram; None: it is not asked.
+        max_allocations: allocations under way at once.
     """
 
     def __init__(
@@ -78,7 +82,7 @@ class Placement:
         fleet_key: bytes,
         token_ttl_s: float,
         retry_for_s: float,
-        clock: Callable[[], float],
+        clock: Clock,
         probe: Probe | None = None,
         max_allocations: int = 32,
     ) -> None:
@@ -94,25 +98,29 @@ class Placement:
     async def place(
         self, proposal: MatchProposal, requeue_record: RequeueRecord = NO_REQUEUE_RECORD
     ) -> PlacementOutcome:
-        """Bring one proposed match to its end, or its tickets back to the search. Raises LeaseLost.
+        """Bring one proposed match to its end, or its tickets back to the search.
 
-        ``asked``: what its players asked for, kept while the match may be lost.
+        Args:
+            proposal: the match.
+            requeue_record: its tickets, kept while the match may be lost with its server.
+
+        Raises:
+            LeaseLostError: another director leads the queue.
         """
-        async with (
-            self._semaphore
-        ):  # the writes too: a connection to the cache each, and there are not more of them
+        # The writes too: each takes a connection to the cache, and there are not more of them.
+        async with self._semaphore:
             return await self._place(proposal, requeue_record)
 
-    async def _place(self, proposal: MatchProposal, asked: RequeueRecord) -> PlacementOutcome:
+    async def _place(self, proposal: MatchProposal, requeue_record: RequeueRecord) -> PlacementOutcome:
         found = await self._allocate(proposal)
         if isinstance(found, Allocation):
-            now = self._clock()
+            now = self._clock.now()
             views, tokens = self._views(proposal, found, now)
             if self._probe and not await self._probe(found.address, found.port, tokens[0]):
                 log.error("server unreachable", match_id=proposal.match_id, server=found.name)
                 await self._queue.withdraw(proposal)
                 return PlacementOutcome.UNREACHABLE
-            await self._queue.assign(proposal, views, now, asked)
+            await self._queue.assign(proposal, views, now, requeue_record)
             log.info(
                 "match assigned",
                 match_id=proposal.match_id,
@@ -128,7 +136,7 @@ class Placement:
         return found
 
     async def _allocate(self, proposal: MatchProposal) -> Allocation | PlacementOutcome:
-        give_up_at = self._clock() + self._retry_for_s
+        give_up_at = self._clock.monotonic() + self._retry_for_s
         retry_s = MIN_RETRY_S
         while True:
             try:
@@ -144,16 +152,16 @@ class Placement:
                 log.error("the fleet refused a match", match_id=proposal.match_id, error=str(error))
                 return PlacementOutcome.FAILED
             except (FleetUnavailableError, OSError) as error:
-                # A server may be ours already, and the same key gives it again. Given up, it finds no players and ends
-                # itself after its join time-out.
+                # A server may be ours already, and the same key gives it again. Given up, it finds no players
+                # and ends itself after its join time-out.
                 log.warning("no usable answer from the fleet", match_id=proposal.match_id, error=str(error))
-                if self._clock() + retry_s > give_up_at:
+                if self._clock.monotonic() + retry_s > give_up_at:
                     return PlacementOutcome.FLEET_UNAVAILABLE
-            await asyncio.sleep(retry_s)
+            await self._clock.sleep(retry_s)
             retry_s = min(2 * retry_s, MAX_RETRY_S)
 
     def _match(self, proposal: MatchProposal) -> dict[str, Any]:
-        """What the server is told; the same each time, for the same key must carry the same request."""
+        """Return what the server is sent; always the same, for one key must carry one request."""
         return {
             "match_id": proposal.match_id,
             "mode": proposal.game_mode or proposal.mode,
@@ -179,7 +187,9 @@ class Placement:
     def _views(
         self, proposal: MatchProposal, allocation: Allocation, now: float
     ) -> tuple[list[bytes], list[bytes]]:
-        """Each player's final view: where to go, and the token that lets him in; and the tokens alone."""
+        """Return each player's final view (where to go, and the token that lets them in), and the tokens
+        alone.
+        """
         return assigned_views(
             self._fleet_key,
             self._token_ttl_s,
@@ -190,6 +200,7 @@ class Placement:
             list(
                 zip(proposal.player_ids, range(len(proposal.player_ids)), proposal.teams, strict=True),
             ),
+            self._clock,
             now,
         )
 
@@ -201,38 +212,87 @@ def assigned_views(
     region: str,
     server: tuple[str, int],
     ticket_ids: Sequence[str],
-    seats: Sequence[tuple[int, int, int]],
+    slots: Sequence[tuple[int, int, int]],
+    clock: Clock,
     now: float,
 ) -> tuple[list[bytes], list[bytes]]:
-    """The final view of each ticket, whose (player id, entity, team) has a seat at the server's address and port; and the tokens alone."""
+    """Return the final view of each ticket of a match, as JSON, and its connect token.
+
+    Args:
+        fleet_key: seals the tokens; 32 bytes.
+        token_ttl_s: seconds that they are valid.
+        match_id, region: of the match.
+        server: its address, an IP literal, and port.
+        ticket_ids: N tickets.
+        slots: for each (player id, entity, team).
+        clock: draws the tokens' nonces.
+        now: Unix seconds.
+    """
     address, port = server
-    tokens = connect_token.seal_seats(
+    tokens = connect_token.seal_roster(
         fleet_key,
-        seats,
+        slots,
         match_id=UUID(match_id),
         address=address,
         port=port,
         issued_at=now,
         expires_at=now + token_ttl_s,
-        random=secrets.token_bytes(connect_token.RANDOM_BYTES * len(seats)),
+        random=clock.random("connect-token").randbytes(connect_token.RANDOM_BYTES * len(slots)),
     )
     views = []
-    for ticket_id, (_, entity, team), token in zip(ticket_ids, seats, tokens, strict=True):
-        assignment = {
-            "match_id": match_id,
-            "region": region,
-            "address": address,
-            "port": port,
-            "connect_token": b2a_base64(token, newline=False).decode(),
-            "team": team,
-            "entity": entity,
-        }
-        views.append(assigned_view(ticket_id, assignment))
+    for ticket_id, (_, entity, team), token in zip(ticket_ids, slots, tokens, strict=True):
+        text = b2a_base64(token, newline=False).decode()
+        assignment = Assignment(match_id, region, address, port, text, team, entity)
+        views.append(_encode(TicketView(ticket_id, ASSIGNED, None, assignment)))
     return views, tokens
 
 
+async def probe(address: str, port: int, token: bytes, timeout_s: float) -> bool:
+    """Return whether a game server answers the first datagram that a player would send it.
+
+    The request is stateless at the server: it answers with a challenge and remembers nothing, so asking takes
+    no player's slot.
+
+    Args:
+        address, port: of the server.
+        token: a player's connect token.
+        timeout_s: seconds to wait for the answer; the request is repeated meanwhile.
+    """
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[bool] = loop.create_future()
+    request = bytes([datagrams.REQUEST]) + connect_token.read_public(token).request_part
+    try:
+        transport, _ = await loop.create_datagram_endpoint(
+            lambda: _ProbeProtocol(answered), remote_addr=(address, port)
+        )
+    except OSError:
+        return False
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not answered.done():
+                    transport.sendto(request)
+                    await asyncio.wait([answered], timeout=PROBE_REPEAT_S)
+        return answered.done()
+    finally:
+        transport.close()
+        answered.cancel()
+
+
+class _ProbeProtocol(asyncio.DatagramProtocol):
+    def __init__(self, answered: asyncio.Future[bool]) -> None:
+        self._answered = answered
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        if data and data[0] == datagrams.CHALLENGE and not self._answered.done():
+            self._answered.set_result(True)
+
+    def error_received(self, exc: Exception) -> None:
+        """Nobody listens there yet: the server may still be opening its socket."""
+
+
 async def _ip_literal(address: str) -> str:
-    """The address as an IP literal: connect tokens hold no names, some fleets give them."""
+    """Return an address as an IP literal: connect tokens hold no names, and some fleets give them."""
     try:
         ipaddress.ip_address(address)
     except ValueError:

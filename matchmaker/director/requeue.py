@@ -1,18 +1,18 @@
-"""Salvage: who loses a match with its game server is in the queue again, as old as before.
+"""Requeue: players who lose a match with its game server are in the queue again, as old as before.
 
-The fleet says which matches failed; what their players had asked for is kept while they play. Every director process follows the fleet: a
-match is salvaged once, whoever comes first and however often it is told, because the script that does it removes what is kept. How far the
-fleet was followed is in the cache too, and whatever may have been missed is found by asking the fleet which matches live.
+The fleet says which matches failed; the requeue records of their tickets are kept while they play. Every
+director process follows the fleet: a match is requeued once, whichever comes first and however often it is
+told, because the script that does it removes the record. How far the fleet was followed is in the cache too,
+and what may have been missed is found by asking the fleet which matches live.
 
-A player's new ticket is searched for once he looks at it, and is gone after COME_BACK_S if he does not: half of a match may have gone home
-before its server died, and seats must not be held for them.
+A player's new ticket is searched for once they read it, and ends after RECLAIM_S if they do not: half of a
+match may have gone home before its server died, and slots must not be held for them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -21,9 +21,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from dedicated_server.fleet.client import Cursor, FinishedMatch, FleetError, FleetRefusedError
+from launchday.clock import Clock
 from matchmaker.queue.cache import asked_to_stop
 from matchmaker.queue.scripts import KEYS, Argument, Scripts
-from matchmaker.tickets.ticket import RecordFormat, RequeueRecord, binary_ids, random_uuid, text_ids
+from matchmaker.tickets.ticket import RecordFormat, RequeueRecord, binary_ids, text_ids
 
 RECLAIM_S = 60.0  # a client gives up a silent server after 10 s; then there is somebody to press a button
 LOST_SERVER_REASON = "the game server of the match was lost"
@@ -39,9 +40,9 @@ log = structlog.get_logger()
 
 
 class FleetChanges(Protocol):
-    """What a salvage needs of a fleet. Both raise FleetError."""
+    """What a requeuer needs of a fleet. Both raise FleetError."""
 
-    async def settled_matches(
+    async def finished_matches(
         self, cursor: Cursor, *, wait_s: float = 0.0
     ) -> tuple[Cursor, list[FinishedMatch], bool]:
         """Matches that are over, after a cursor."""
@@ -51,17 +52,18 @@ class FleetChanges(Protocol):
 
 
 class Requeuer:
-    """Follows a fleet and puts the players of lost matches back into their queues.
+    """Follows a fleet and queues the players of lost matches again.
 
     Args:
         cache: Valkey or Redis.
         scripts: its scripts.
         fleet: whom to follow.
         ticket_ttl_s: seconds a new ticket is searched for.
-        clock: Unix seconds.
+        clock: when tickets expire (wall time), how long to look for a match (monotonic), and ids of tickets.
 
     Attributes:
-        requeued, aged: tickets made by this process; tickets of players who had queued again, which got the old age.
+        requeued, backdated: tickets made by this process; tickets of players who had queued again, which got
+            the old age.
     """
 
     def __init__(
@@ -71,20 +73,22 @@ class Requeuer:
         fleet: FleetChanges,
         *,
         ticket_ttl_s: float,
-        clock: Callable[[], float],
+        clock: Clock,
     ) -> None:
         self._cache = cache
         self._scripts = scripts
         self._fleet = fleet
         self._ticket_ttl_s = ticket_ttl_s
         self._clock = clock
-        self._failed: dict[str, float] = {}  # match → until when to look for it again
+        self._failed: dict[str, float] = {}  # match → monotonic seconds until when to look for it again
         self._unavailable = False
         self.requeued = 0
         self.backdated = 0
 
     async def run(self) -> None:
-        """Follow, until cancelled. A fleet that cannot be followed, real Agones for one, is asked again now and then."""
+        """Follow, until cancelled. A fleet that cannot be followed, real Agones for one, is asked again now
+        and then.
+        """
         looked = False
         while not asked_to_stop():
             try:
@@ -95,37 +99,45 @@ class Requeuer:
                 self._unavailable = False
             except FleetRefusedError as error:
                 self._warn_once(
-                    "this fleet does not tell of lost matches: their players queue by themselves", error
+                    (
+                        "this fleet does not say which matches it lost: their players have to queue "
+                        "again themselves"
+                    ),
+                    error,
                 )
-                await asyncio.sleep(REFUSED_RETRY_S)
+                await self._clock.sleep(REFUSED_RETRY_S)
             except (
                 FleetError,
                 RedisError,
                 *MALFORMED_ANSWER,
             ) as error:  # directors in the same process go on whatever comes
                 self._warn_once("cannot follow the fleet, trying again", error)
-                await asyncio.sleep(RETRY_S)
+                await self._clock.sleep(RETRY_S)
 
     async def follow(self, wait_s: float) -> None:
-        """Take in what the fleet has told since the last time, waiting so long for it. Raises FleetError, the cache's errors."""
+        """Read what the fleet says since the last time, waiting so many seconds for it. Raises FleetError,
+        the cache's errors.
+        """
         stored: Any = await self._cache.hmget(KEYS["cursor"], ["epoch", "seq"])
         seen = Cursor(stored[0].decode(), int(stored[1])) if None not in stored else Cursor()
-        cursor, settled, missed = await self._fleet.settled_matches(seen, wait_s=wait_s)
-        now = self._clock()
-        for match in settled:
+        cursor, finished, missed = await self._fleet.finished_matches(seen, wait_s=wait_s)
+        now = self._clock.monotonic()
+        for match in finished:
             if not match.ended and match.match_id:
                 self._failed[match.match_id] = now + LATE_ASSIGNMENT_S
         # Its last players may be told of it a moment after it failed, so it is looked for again.
         self._failed = {match_id: until for match_id, until in self._failed.items() if until > now}
         for match_id in self._failed:
             await self.requeue_match(match_id)
-        await self._forget([match.match_id for match in settled if match.ended and match.match_id])
+        await self._forget([match.match_id for match in finished if match.ended and match.match_id])
         if missed:
             await self.check_live_matches()
         await self._cache.hset(KEYS["cursor"], mapping={"epoch": cursor.epoch, "seq": str(cursor.seq)})
 
     async def check_live_matches(self) -> None:
-        """Ask the fleet which matches live, and salvage those that nobody knows of. Raises FleetError, the cache's errors."""
+        """Ask the fleet which matches live, and requeue those that nobody knows of. Raises FleetError, the
+        cache's errors.
+        """
         stored: Any = await self._cache.zrange(KEYS["playing"], 0, -1)
         playing = [match_id.decode() for match_id in stored]
         if not playing:
@@ -137,25 +149,25 @@ class Requeuer:
         await self._forget([match_id for match_id in playing if known.get(match_id) == "ended"])
 
     async def requeue_match(self, match_id: str) -> None:
-        """Put the players of a lost match back, unless that has been done. Raises the cache's errors."""
+        """Queue the players of a lost match again, unless that has been done. Raises the cache's errors."""
         elements: Any = await self._cache.lrange(KEYS["match"] + match_id, 0, -1)
         for element in elements:
-            mode, regions, *asked = msgspec.msgpack.decode(element)
+            mode, regions, *record = msgspec.msgpack.decode(element)
             answer = await self._scripts.requeue_match(
-                self._arguments(match_id, element, mode, regions, RequeueRecord(*asked))
+                self._arguments(match_id, element, mode, regions, RequeueRecord(*record))
             )
             if answer is not None:
                 self.requeued += answer[0]
                 self.backdated += answer[1]
-                log.warning("match salvaged", match_id=match_id, requeued=answer[0], queued_again=answer[1])
+                log.warning("match requeued", match_id=match_id, requeued=answer[0], queued_again=answer[1])
 
     def _arguments(
-        self, match_id: str, element: bytes, mode: str, regions: Sequence[str], asked: RequeueRecord
+        self, match_id: str, element: bytes, mode: str, regions: Sequence[str], record: RequeueRecord
     ) -> list[Argument]:
-        now = self._clock()
+        now = self._clock.now()
         expires_at = now + self._ticket_ttl_s
-        records = RecordFormat(len(regions)).unpack(asked.records).copy()
-        made = [str(random_uuid()) for _ in records]
+        records = RecordFormat(len(regions)).unpack(record.records).copy()
+        made = [str(self._clock.uuid()) for _ in records]
         rows = [
             (old, str(player_id), new, repr(enqueued_at))
             for old, player_id, new, enqueued_at in zip(
@@ -178,7 +190,7 @@ class Requeuer:
             repr(expires_at),
             msgspec.msgpack.encode(rows),
             records.tobytes(),
-            msgspec.msgpack.encode(asked.attributes),
+            msgspec.msgpack.encode(record.attributes),
         ]
 
     async def _forget(self, match_ids: Sequence[str]) -> None:

@@ -1,7 +1,8 @@
-"""Full matches of tickets at home: each line is cut, from the least skilled on, into matches of neighbours.
+"""Full matches of tickets at home: each bucket is cut, from the least skilled on, into matches of neighbours.
 
-The youngest tickets, as many as a line holds beyond whole matches, are left out first, so it is never the most skilled who stay. A ticket that
-fits into no team of the match being filled is passed and begins the next one.
+The youngest tickets, as many as a bucket holds beyond whole matches, are left out first, so it is never the
+most skilled who stay. A ticket that fits into no team of the match being filled is passed and begins the next
+one.
 """
 
 from __future__ import annotations
@@ -10,50 +11,59 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from matchmaker.matching.arrays import Arrays, MatchArrays, is_matched, is_older
+from matchmaker.matching.arrays import (
+    LATENCY,
+    SKILL,
+    TEAM_GAP,
+    FormedMatches,
+    Limits,
+    Tickets,
+    is_matched,
+    is_older,
+    limit_at,
+)
 from matchmaker.matching.buckets import Buckets
-from matchmaker.matching.limits import LATENCY, SKILL, TEAM_GAP, Limits, limit_at
 from matchmaker.matching.team_balance import balance_teams, team_with_room
 
 SEARCH_FACTOR = 4  # times the players of a match: how many tickets are looked at to fill one
 
 
 @njit(cache=True, nogil=True)
-def form_full(tickets: Arrays, limits: Limits, lines: Buckets, seating: MatchArrays) -> int:
-    """Form full matches, a line at a time; returns how many."""
+def form_full(tickets: Tickets, limits: Limits, buckets: Buckets, matches: FormedMatches) -> int:
+    """Form full matches, a bucket at a time; return how many."""
     players = limits.teams * limits.team_size
     regions = tickets.latency_ms.shape[1]
     chosen, team = np.empty(players, np.int64), np.empty(players, np.int32)
     formed = 0
-    for line in range(lines.start.shape[0] - 1):
-        if lines.players[lines.start[line + 1]] - lines.players[lines.start[line]] < players:
+    for bucket in range(buckets.start.shape[0] - 1):
+        if buckets.players[buckets.start[bucket + 1]] - buckets.players[buckets.start[bucket]] < players:
             continue
-        admitted = _eligible(tickets, limits, lines, seating, line, players)
+        admitted = _eligible(tickets, limits, buckets, matches, bucket, players)
         for place in range(admitted.shape[0]):
-            while seating.match_of[admitted[place]] < 0:
-                count = _fill(tickets, limits, admitted, place, seating, chosen, team)
+            while matches.match_of[admitted[place]] < 0:
+                count = _fill(tickets, limits, admitted, place, matches, chosen, team)
                 if count == 0:
-                    break  # left for form_late, or for those still to come
+                    break  # left for form_relaxed, or for those still to come
                 for seat in range(count):
-                    seating.match_of[chosen[seat]] = formed
-                    seating.team_of[chosen[seat]] = team[seat]
-                seating.region_of[formed] = line % regions
+                    matches.match_of[chosen[seat]] = formed
+                    matches.team_of[chosen[seat]] = team[seat]
+                matches.region_of[formed] = bucket % regions
                 formed += 1
     return formed
 
 
 @njit(cache=True, nogil=True)
 def _eligible(
-    tickets: Arrays, limits: Limits, lines: Buckets, seating: MatchArrays, line: int, players: int
+    tickets: Tickets, limits: Limits, buckets: Buckets, matches: FormedMatches, bucket: int, players: int
 ) -> NDArray[np.int64]:
-    """The line's tickets that may play at home now, without the youngest that no whole match needs."""
-    region = line % tickets.latency_ms.shape[1]
-    found = np.empty(lines.start[line + 1] - lines.start[line], np.int64)
+    """Return the bucket's tickets that may play at home now, without the youngest spare ones."""
+    region = bucket % tickets.latency_ms.shape[1]
+    found = np.empty(buckets.start[bucket + 1] - buckets.start[bucket], np.int64)
     count, total = 0, 0
-    for place in range(lines.start[line], lines.start[line + 1]):
-        ticket = lines.ticket[place]
+    for place in range(buckets.start[bucket], buckets.start[bucket + 1]):
+        ticket = buckets.ticket[place]
         near = limit_at(limits, LATENCY, limits.now - tickets.enqueued_at[ticket])
-        if not is_matched(seating, ticket) and tickets.latency_ms[ticket, region] <= near:
+        if not is_matched(matches, ticket) and tickets.latency_ms[ticket, region] <= near:
             found[count] = ticket
             count += 1
             total += tickets.size[ticket]
@@ -88,17 +98,17 @@ def _eligible(
 
 @njit(cache=True, nogil=True)
 def _fill(
-    tickets: Arrays, limits: Limits, line: NDArray[np.int64], begin: int, seating: MatchArrays,
+    tickets: Tickets, limits: Limits, bucket: NDArray[np.int64], begin: int, matches: FormedMatches,
     chosen: NDArray[np.int64], team: NDArray[np.int32],
 ) -> int:  # fmt: skip
-    """Fill a match from a place of the line on; returns its number of tickets, or 0."""
+    """Fill a match from a place of the bucket on; return its number of tickets, or 0."""
     players = limits.teams * limits.team_size
     room = np.full(limits.teams, limits.team_size, np.int32)
-    lowest = np.float64(tickets.skill[line[begin]])
+    lowest = np.float64(tickets.skill[bucket[begin]])
     waited_s, seated, count = 0.0, 0, 0
-    for place in range(begin, min(line.shape[0], begin + SEARCH_FACTOR * players)):
-        ticket = line[place]
-        if seating.match_of[ticket] >= 0:
+    for place in range(begin, min(bucket.shape[0], begin + SEARCH_FACTOR * players)):
+        ticket = bucket[place]
+        if matches.match_of[ticket] >= 0:
             continue
         longest_s = max(waited_s, limits.now - tickets.enqueued_at[ticket])
         if np.float64(tickets.skill[ticket]) - lowest > limit_at(limits, SKILL, longest_s):

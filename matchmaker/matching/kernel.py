@@ -1,102 +1,74 @@
-"""The matching: one compiled call takes the whole pool and says who plays with whom, in which team, and where.
+"""The matching: one compiled call takes the whole pool and says who plays with whom, in which team, and
+where.
 
-``match_tickets(rules, now, tickets, seed=0, openings=None)`` is pure: the same input gives the same matches, whatever the order of
+``match_tickets(rules, now, tickets, seed=0, requests=None)`` is pure: the same input gives the same matches,
+whatever the order of
 the rows. The director calls it each cycle on live tickets, the simulator in virtual time::
 
     rules = load_rules(settings)["teams_of_five"]
-    formed = match_tickets(rules, now, Tickets(latency_ms, skill, enqueued_at, group, player_id, size=size))
-    formed.match_of[row], formed.team_of[row]       # the match and the team of the ticket in that row
-    formed.region_of[match]                         # the column of latency_ms where it is played
+    tickets = make_tickets(latency_ms, skill, enqueued_at, group, player_id, size=size)
+    matches = match_tickets(rules, now, tickets)
+    matches.match_of[row], matches.team_of[row]     # the match and the team of the ticket in that row
+    matches.region_of[match]                        # the column of latency_ms where it is played
 
-How: ``full_matches`` cuts the tickets of one region and group, in order of skill, into full matches, so that skill narrows by itself
-as a pool grows, and leaves out the youngest; ``late_matches`` opens a match around each ticket that has waited long enough, the oldest first, from
-those near it in skill, at home or where they may roam; ``openings`` fills running matches. ``seats`` deals the teams.
+How: ``full_matches`` cuts the tickets of one region and group, in order of skill, into full matches, so that
+skill narrows by itself as a pool grows, and leaves out the youngest; ``relaxed_matches`` opens a match around
+each ticket that has waited long enough, the oldest first, from those near it in skill, at home or in the
+other regions where they may play; ``fill_backfill_requests`` fills running matches. ``team_balance`` deals
+the teams.
 
-What bounds a wait: nobody is passed over for skill or age. Once a ticket has waited ``rules.horizon_s``, every limit has reached its widest, and
-it plays in the next cycle in which as many players as the rules then need may play with it in one region and can be seated:
-solo players always can, parties where the greedy seating finds places for them. Where the pool is thin the limits widen sooner (``limits.eagerness``).
+What bounds a wait: nobody is passed over for skill or age. Once a ticket has waited
+``rules.fully_relaxed_s``, every limit has reached its widest, and it plays in the next cycle in which as many
+players as the rules then need may play with it in one region and fit into the teams: solo players always do,
+parties where the greedy search finds room for them. Where few players search, the limits widen sooner
+(``arrays.low_population_factor``).
 
 Cost: sorting, O(n log n); the rest touches each ticket a bounded number of times.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from matchmaker.matching.arrays import Arrays, BackfillRequests, MatchArrays, no_backfill_requests
-from matchmaker.matching.backfill_kernel import fill_backfill_requests
-from matchmaker.matching.buckets import Buckets, sort_into_buckets
+from matchmaker.matching.arrays import (
+    BACKFILL_BETWEEN,
+    BACKFILL_FIRST,
+    BACKFILL_LAST,
+    LATENCY,
+    SKILL,
+    UNMATCHED,
+    BackfillRequests,
+    FormedMatches,
+    Limits,
+    Tickets,
+    is_matched,
+    limit_at,
+    limits_of,
+    no_backfill_requests,
+    oldest_first,
+)
+from matchmaker.matching.buckets import Buckets, find_place, sort_into_buckets
 from matchmaker.matching.full_matches import form_full
-from matchmaker.matching.limits import BACKFILL_BETWEEN, BACKFILL_FIRST, BACKFILL_LAST, Limits, limits_of
 from matchmaker.matching.relaxed_matches import form_relaxed
+from matchmaker.matching.team_balance import team_with_room
 from matchmaker.rules.rules import Rules
-
-__all__ = [
-    "UNMATCHED",
-    "Formed",
-    "BackfillRequests",
-    "Tickets",
-    "form_matches",
-    "match_tickets",
-    "no_backfill_requests",
-]
-
-UNMATCHED = -1
-
-
-class Tickets(NamedTuple):
-    """The pool: T tickets and R regions, one array a field.
-
-    Attributes:
-        latency_ms: [T, R] round trips, of a party the longest; inf or NaN where a ticket has not measured a region.
-        skill: [T] mean of the rating, of a party the mean of its players'.
-        enqueued_at: [T] Unix seconds.
-        group: [T] small non-negative numbers: 0 for all who cross-play, 1 + platform for those who keep to their platform.
-        player_id: [T] unique, of a party that of any of its players; decides between tickets of the same instant.
-        size: [T] players of the ticket; None: all play alone.
-        platform: [T] numbers, by which those who cross-play may fill matches of their own platform; None: they never do.
-    """
-
-    latency_ms: NDArray[np.float32]
-    skill: NDArray[np.float32]
-    enqueued_at: NDArray[np.float64]
-    group: NDArray[np.int32]
-    player_id: NDArray[np.int64]
-    size: NDArray[np.int32] | None = None
-    platform: NDArray[np.int32] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Formed:
-    """What one cycle formed: M matches of T tickets.
-
-    Attributes:
-        match_of: int32[T], each ticket's match, or UNMATCHED.
-        region_of: int32[M], each match's region, a column of the latencies.
-        team_of: int32[T], the team of a ticket that has a match or a place in a running one.
-        opening_of: int32[T], the running match that a ticket joins, or UNMATCHED.
-    """
-
-    match_of: NDArray[np.int32]
-    region_of: NDArray[np.int32]
-    team_of: NDArray[np.int32]
-    opening_of: NDArray[np.int32]
 
 
 def match_tickets(
-    rules: Rules, now: float, tickets: Tickets, seed: int = 0, openings: BackfillRequests | None = None
-) -> Formed:
-    """Form all matches that the rules allow at ``now`` (Unix seconds).
+    rules: Rules, now: float, tickets: Tickets, seed: int = 0, requests: BackfillRequests | None = None
+) -> FormedMatches:
+    """Form all matches that the rules allow.
 
-    ``seed`` decides between tickets that are alike in skill and age; ``openings`` are running matches that want more players.
+    Args:
+        rules: the mode's rules.
+        now: Unix seconds.
+        tickets: T of them, see ``make_tickets``.
+        seed: decides between tickets that are alike in skill and age.
+        requests: running matches that want more players; None: there are none.
     """
     count, regions = tickets.latency_ms.shape
-    seating = MatchArrays(
+    matches = FormedMatches(
         np.full(count, UNMATCHED, np.int32),
         np.full(count, UNMATCHED, np.int32),
         np.zeros(count, np.int32),
@@ -104,32 +76,62 @@ def match_tickets(
     )
     formed = 0
     if count and regions:
-        pool = Arrays(
-            np.ascontiguousarray(tickets.latency_ms, np.float32),
-            np.ascontiguousarray(tickets.skill, np.float32),
-            np.ascontiguousarray(tickets.enqueued_at, np.float64),
-            np.ascontiguousarray(tickets.group, np.int32),
-            np.ascontiguousarray(tickets.player_id, np.int64) ^ np.int64(seed),
-            np.ones(count, np.int32) if tickets.size is None else np.ascontiguousarray(tickets.size, np.int32),
-            np.full(count, -1, np.int32) if tickets.platform is None else np.ascontiguousarray(tickets.platform, np.int32),
-        )  # fmt: skip
-        wanted = no_backfill_requests(rules.teams) if openings is None else openings
-        formed = form_matches(pool, int(pool.group.max()) + 1, limits_of(rules, now), wanted, seating)
-    return Formed(seating.match_of, seating.region_of[:formed], seating.team_of, seating.backfill_of)
+        pool = tickets._replace(player_id=tickets.player_id ^ np.int64(seed))
+        wanted = no_backfill_requests(rules.teams) if requests is None else requests
+        formed = form_matches(pool, int(pool.group.max()) + 1, limits_of(rules, now), wanted, matches)
+    return matches._replace(region_of=matches.region_of[:formed])
 
 
 @njit(cache=True, nogil=True)
 def form_matches(
-    pool: Arrays, groups: int, limits: Limits, openings: BackfillRequests, seating: MatchArrays
+    pool: Tickets, groups: int, limits: Limits, requests: BackfillRequests, matches: FormedMatches
 ) -> int:
-    """One cycle: fill ``seating``; returns the number of matches."""
-    lines: Buckets = sort_into_buckets(pool, groups, limits)
+    """Run one cycle: fill ``matches``, and return how many there are."""
+    buckets: Buckets = sort_into_buckets(pool, groups, limits)
     if limits.backfill == BACKFILL_FIRST:
-        fill_backfill_requests(pool, limits, lines, openings, seating)
-    formed = form_full(pool, limits, lines, seating)
+        fill_backfill_requests(pool, limits, buckets, requests, matches)
+    formed = form_full(pool, limits, buckets, matches)
     if limits.backfill == BACKFILL_BETWEEN:
-        fill_backfill_requests(pool, limits, lines, openings, seating)
-    formed = form_relaxed(pool, groups, limits, lines, seating, formed)
+        fill_backfill_requests(pool, limits, buckets, requests, matches)
+    formed = form_relaxed(pool, groups, limits, buckets, matches, formed)
     if limits.backfill == BACKFILL_LAST:
-        fill_backfill_requests(pool, limits, lines, openings, seating)
+        fill_backfill_requests(pool, limits, buckets, requests, matches)
     return int(formed)
+
+
+@njit(cache=True, nogil=True)
+def fill_backfill_requests(
+    tickets: Tickets, limits: Limits, buckets: Buckets, requests: BackfillRequests, matches: FormedMatches
+) -> None:
+    """Give the free slots of running matches to tickets at home there that are like those who play.
+
+    The match that is open longest comes first, and for each the oldest tickets.
+    """
+    regions = tickets.latency_ms.shape[1]
+    for request in np.argsort(requests.opened_at, kind="mergesort"):
+        region = requests.region[request]
+        bucket = requests.group[request] * regions + region
+        if bucket >= buckets.start.shape[0] - 1:
+            continue
+        room = requests.room[request].copy()
+        lowest, highest = np.float64(requests.lowest[request]), np.float64(requests.highest[request])
+        open_s = limits.now - requests.opened_at[request]
+        widest = limits.value[SKILL].max()
+        begin, end = buckets.start[bucket], buckets.start[bucket + 1]
+        first = find_place(tickets, buckets, begin, end, highest - widest, False)
+        last = find_place(tickets, buckets, first, end, lowest + widest, True)
+        for ticket in oldest_first(tickets, buckets.ticket[first:last].copy()):
+            waited_s = limits.now - tickets.enqueued_at[ticket]
+            reach = limit_at(limits, SKILL, max(waited_s, open_s))
+            skill = np.float64(tickets.skill[ticket])
+            if max(highest, skill) - min(lowest, skill) > reach or is_matched(matches, ticket):
+                continue
+            if tickets.latency_ms[ticket, region] > limit_at(limits, LATENCY, waited_s):
+                continue
+            team = team_with_room(room, tickets.size[ticket])
+            if team >= 0:
+                room[team] -= tickets.size[ticket]
+                lowest, highest = min(lowest, skill), max(highest, skill)
+                matches.backfill_of[ticket], matches.team_of[ticket] = request, team
+            if room.sum() == 0:
+                break

@@ -1,7 +1,7 @@
 """The pool: the tickets of one queue that a director knows, a structure of arrays.
 
-A ticket's row never moves while it lives, so a match on its way to a server keeps its rows. The pool also counts what is left
-of each stream entry, and says which may be acknowledged.
+A ticket's row never moves while it lives, so a match on its way to a server keeps its rows. The pool also
+counts what is left of each stream entry, and says which may be acknowledged.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from matchmaker.matching.kernel import Tickets
+from matchmaker.matching.arrays import Tickets
 from matchmaker.tickets.ticket import RecordFormat, RequeueRecord
 
 FREE, SEARCHING, HELD = 0, 1, 2
@@ -54,7 +54,7 @@ class Pool:
         return int(np.count_nonzero(self.state))
 
     def add(self, entry_id: bytes, records: NDArray[np.void], attributes: Sequence[str] = ()) -> Rows:
-        """Take the tickets of one stream entry in (at least one), with what each brings; returns their rows."""
+        """Add the tickets of one stream entry (at least one), with their attributes; return their rows."""
         free = np.flatnonzero(self.state == FREE) if self._free is None else self._free
         while len(free) < len(records):
             self._grow(len(self.state) * 2)
@@ -91,7 +91,8 @@ class Pool:
     ) -> list[bytes]:
         """Tickets, uint64[N, 2], are older than they were: since float64[N], Unix seconds.
 
-        The entry that said so is kept until they have ended, for the next director. Returns it where the pool has none of them.
+        The entry that said so is kept until they have ended, for the next director. Returns it where the pool
+        has none of them.
         """
         at = [(int(row), i) for i in range(len(since)) for row in self.find(ticket_ids[i : i + 1])]
         for row, i in at:
@@ -110,8 +111,9 @@ class Pool:
     def units(self, rows: Rows) -> tuple[Tickets, Rows, NDArray[np.int64]]:
         """What the matching kernel is to take of these rows: solo players, and parties that are complete.
 
-        Returns the kernel's tickets, and for the ticket ``t`` its rows ``members[first[t] : first[t + 1]]``. A party is as old as its
-        last player, as near to a region as the one farthest from it, and as good as all of them on average.
+        Returns the kernel's tickets, and for the ticket ``t`` its rows ``members[first[t] : first[t + 1]]``.
+        A party is as old as its last player, as near to a region as the one farthest from it, and as good as
+        all of them on average.
         """
         together = rows[self.party[rows] != 0]
         if not len(together):

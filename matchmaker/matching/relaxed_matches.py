@@ -1,9 +1,10 @@
-"""Late matches: one around each ticket that has waited long enough, the oldest first, where it fills best.
+"""Relaxed matches: one around each ticket that has waited long enough, the oldest first, where it fills best.
 
-What full matches left over lies in one line by skill. From the ticket's place there the search goes outwards, the nearest in skill first, once for each
-region the ticket may play in; those at home there may enter, and those who have waited long enough to roam.
-A match that is not full is formed once the rules need no more players. Tickets that keep to their platform may be joined by those of that platform who
-need not, so a rare platform is not alone.
+What full matches left over lies in one list by skill. From the ticket's place there the search goes outwards,
+the nearest in skill first, once for each region that the ticket may play in; those at home there may enter,
+and those who have waited long enough to play elsewhere. A match that is not full is formed once the rules
+need no more players. Tickets that keep to their platform may be joined by those of that platform who need
+not, so a rare platform is not alone.
 """
 
 from __future__ import annotations
@@ -14,9 +15,20 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from matchmaker.matching.arrays import Arrays, MatchArrays, is_matched, least_skilled_first, oldest_first
+from matchmaker.matching.arrays import (
+    LATENCY,
+    MIN_PLAYERS,
+    SKILL,
+    TEAM_GAP,
+    FormedMatches,
+    Limits,
+    Tickets,
+    is_matched,
+    least_skilled_first,
+    limit_at,
+    oldest_first,
+)
 from matchmaker.matching.buckets import Buckets, effective_age_s
-from matchmaker.matching.limits import LATENCY, MIN_PLAYERS, SKILL, TEAM_GAP, Limits, limit_at
 from matchmaker.matching.team_balance import balance_teams, team_with_room
 
 SEARCH_FACTOR = (
@@ -55,14 +67,14 @@ class PartialMatch(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def form_relaxed(
-    tickets: Arrays, groups: int, limits: Limits, lines: Buckets, seating: MatchArrays, formed: int
+    tickets: Tickets, groups: int, limits: Limits, buckets: Buckets, matches: FormedMatches, formed: int
 ) -> int:
-    """Form late matches; returns the new number of matches."""
-    left = _leftovers(tickets, groups, limits, lines, seating)
+    """Form relaxed matches after ``formed`` full ones; return the new number of matches."""
+    left = _leftovers(tickets, groups, limits, buckets, matches)
     players = limits.teams * limits.team_size
-    draft, best = _new_partial_match(limits), _new_partial_match(limits)
+    partial, best = _new_partial_match(limits), _new_partial_match(limits)
     for ticket in oldest_first(tickets, left.ticket):
-        if is_matched(seating, ticket) or left.age_s[ticket] < limits.region_expansion_s:
+        if is_matched(matches, ticket) or left.age_s[ticket] < limits.region_expansion_s:
             continue
         fewest = int(limit_at(limits, MIN_PLAYERS, limits.now - tickets.enqueued_at[ticket]))
         best_players, best_count, best_cost, best_region = fewest - 1, 0, np.inf, -1
@@ -72,21 +84,21 @@ def form_relaxed(
             within = left.reach[tickets.group[ticket], region]
             if within < max(fewest, best_players):
                 continue
-            count = _fill(tickets, limits, left, ticket, region, draft)
-            seated = players - draft.room.sum()
+            count = _fill(tickets, limits, left, ticket, region, partial)
+            seated = players - partial.room.sum()
             if (count < 2 and seated < players) or seated < max(fewest, best_players):
                 continue
-            cost = _mean_latency(tickets, draft.ticket[:count], region)
+            cost = _mean_latency(tickets, partial.ticket[:count], region)
             if seated > best_players or cost < best_cost:
                 best_players, best_count, best_cost, best_region = seated, count, cost, region
-                best.ticket[:count], best.team[:count] = draft.ticket[:count], draft.team[:count]
+                best.ticket[:count], best.team[:count] = partial.ticket[:count], partial.team[:count]
         if best_region < 0:
             continue
         for seat in range(best_count):
-            seating.match_of[best.ticket[seat]] = formed
-            seating.team_of[best.ticket[seat]] = best.team[seat]
+            matches.match_of[best.ticket[seat]] = formed
+            matches.team_of[best.ticket[seat]] = best.team[seat]
             _take_out(tickets, groups, left, best.ticket[seat])
-        seating.region_of[formed] = best_region
+        matches.region_of[formed] = best_region
         formed += 1
     return formed
 
@@ -101,26 +113,26 @@ def _new_partial_match(limits: Limits) -> PartialMatch:
 
 @njit(cache=True, nogil=True)
 def _leftovers(
-    tickets: Arrays, groups: int, limits: Limits, lines: Buckets, seating: MatchArrays
+    tickets: Tickets, groups: int, limits: Limits, buckets: Buckets, matches: FormedMatches
 ) -> Leftovers:
-    rows = np.empty(lines.ticket.shape[0], np.int64)
+    rows = np.empty(buckets.ticket.shape[0], np.int64)
     count = 0
-    for ticket in lines.ticket:
-        if not is_matched(seating, ticket):
+    for ticket in buckets.ticket:
+        if not is_matched(matches, ticket):
             rows[count] = ticket
             count += 1
     rows = least_skilled_first(tickets, rows[:count])
     regions = tickets.latency_ms.shape[1]
-    place, age_s = np.full(lines.home.shape[0], -1, np.int64), np.zeros(lines.home.shape[0], np.float64)
+    place, age_s = np.full(buckets.home.shape[0], -1, np.int64), np.zeros(buckets.home.shape[0], np.float64)
     playable, reach = np.zeros((count, regions), np.bool_), np.zeros((groups, regions), np.int64)
     for at in range(count):
         ticket = rows[at]
         place[ticket] = at
-        age_s[ticket] = effective_age_s(tickets, limits, lines, ticket)
+        age_s[ticket] = effective_age_s(tickets, limits, buckets, ticket)
         near = limit_at(limits, LATENCY, age_s[ticket])
         for region in range(regions):
-            roams = age_s[ticket] >= limits.region_expansion_s
-            if tickets.latency_ms[ticket, region] <= near and (roams or lines.home[ticket] == region):
+            may_leave = age_s[ticket] >= limits.region_expansion_s
+            if tickets.latency_ms[ticket, region] <= near and (may_leave or buckets.home[ticket] == region):
                 playable[at, region] = True
     left = Leftovers(rows, place, np.arange(count) - 1, np.arange(count) + 1, age_s, playable, reach)
     for at in range(count):
@@ -129,7 +141,7 @@ def _leftovers(
 
 
 @njit(cache=True, nogil=True)
-def _count(tickets: Arrays, groups: int, left: Leftovers, ticket: int, sign: int) -> None:
+def _count(tickets: Tickets, groups: int, left: Leftovers, ticket: int, sign: int) -> None:
     """Add a ticket's players to all that may play with it, or take them away."""
     joins = tickets.platform[ticket] + 1 if tickets.group[ticket] == 0 else 0
     for region in range(left.playable.shape[1]):
@@ -140,7 +152,7 @@ def _count(tickets: Arrays, groups: int, left: Leftovers, ticket: int, sign: int
 
 
 @njit(cache=True, nogil=True)
-def _take_out(tickets: Arrays, groups: int, left: Leftovers, ticket: int) -> None:
+def _take_out(tickets: Tickets, groups: int, left: Leftovers, ticket: int) -> None:
     _count(tickets, groups, left, ticket, -1)
     at = left.place[ticket]
     if left.before[at] >= 0:
@@ -151,49 +163,56 @@ def _take_out(tickets: Arrays, groups: int, left: Leftovers, ticket: int) -> Non
 
 @njit(cache=True, nogil=True)
 def _fill(
-    tickets: Arrays, limits: Limits, left: Leftovers, first: int, region: int, draft: PartialMatch
+    tickets: Tickets, limits: Limits, left: Leftovers, first: int, region: int, partial: PartialMatch
 ) -> int:
-    """Fill the draft around a ticket; returns its number of tickets: 0 where the teams cannot be level enough."""
+    """Fill the partial around a ticket; returns its number of tickets: 0 where the teams cannot be level
+    enough.
+    """
     largest = limits.team_size
     for _ in range(MAX_RETRIES + 1):
-        count, refused = _gather(tickets, limits, left, first, region, largest, draft)
-        if draft.room.sum() == 0 or not refused:
+        count, refused = _gather(tickets, limits, left, first, region, largest, partial)
+        if partial.room.sum() == 0 or not refused:
             break
         largest = 0
-        for ticket in draft.ticket[1:count]:
+        for ticket in partial.ticket[1:count]:
             largest = max(largest, tickets.size[ticket])
         if largest <= 1:
             break
         largest -= 1
     apart = balance_teams(
-        tickets.size, tickets.skill, draft.ticket[:count], draft.team[:count], limits.teams, limits.team_size
+        tickets.size,
+        tickets.skill,
+        partial.ticket[:count],
+        partial.team[:count],
+        limits.teams,
+        limits.team_size,
     )
     if apart <= limit_at(limits, TEAM_GAP, left.age_s[first]):
         return int(count)
-    draft.room[:] = limits.team_size
+    partial.room[:] = limits.team_size
     return 0
 
 
 @njit(cache=True, nogil=True)
 def _gather(
-    tickets: Arrays,
+    tickets: Tickets,
     limits: Limits,
     left: Leftovers,
     first: int,
     region: int,
     largest: int,
-    draft: PartialMatch,
+    partial: PartialMatch,
 ) -> tuple[int, bool]:
-    """Gather tickets of up to ``largest`` players around one; returns how many, and whether one had no place."""
+    """Gather tickets of up to ``largest`` players around one; return how many, and if one fitted nowhere."""
     group = tickets.group[first]
     own = np.float64(tickets.skill[first])
     reach = limit_at(limits, SKILL, left.age_s[first])
     overdue = limits.now - tickets.enqueued_at[first] >= limits.fully_relaxed_s
     looks = left.ticket.shape[0] if overdue else SEARCH_FACTOR * limits.teams * limits.team_size
     lowest, highest = own, own
-    draft.room[:] = limits.team_size
-    draft.room[0] -= tickets.size[first]
-    draft.ticket[0], draft.team[0] = first, 0
+    partial.room[:] = limits.team_size
+    partial.room[0] -= tickets.size[first]
+    partial.ticket[0], partial.team[0] = first, 0
     free = limits.teams * limits.team_size - tickets.size[first]
     count, refused = 1, False
     below, above = left.before[left.place[first]], left.after[left.place[first]]
@@ -223,20 +242,20 @@ def _gather(
             continue
         if tickets.size[ticket] > largest:
             continue
-        team = team_with_room(draft.room, tickets.size[ticket])
+        team = team_with_room(partial.room, tickets.size[ticket])
         if team < 0:
             refused = True
             continue
-        draft.room[team] -= tickets.size[ticket]
+        partial.room[team] -= tickets.size[ticket]
         free -= tickets.size[ticket]
-        draft.ticket[count], draft.team[count] = ticket, team
+        partial.ticket[count], partial.team[count] = ticket, team
         count += 1
         lowest, highest = min(lowest, skill), max(highest, skill)
     return count, refused
 
 
 @njit(cache=True, nogil=True)
-def _mean_latency(tickets: Arrays, chosen: NDArray[np.int64], region: int) -> float:
+def _mean_latency(tickets: Tickets, chosen: NDArray[np.int64], region: int) -> float:
     total, players = 0.0, 0
     for ticket in chosen:
         total += np.float64(tickets.latency_ms[ticket, region]) * tickets.size[ticket]

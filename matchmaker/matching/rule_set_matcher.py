@@ -1,21 +1,20 @@
 """Matches of a live queue by any rule set: the pool's tickets as the rows of a roster, searched once a cycle.
 
-A ticket becomes a row when it comes, a party when the last of its players has come; a cycle does nothing for each that was there already but
-to take it up in arrays. The search is what ``launchday match`` runs, on another thread: it holds no lock of the interpreter, and
-placements go on beside it.
+A ticket becomes a row when it comes, a party when the last of its players has come; a cycle does nothing for
+each that was there already but to take it up in arrays. The search is what ``launchday match`` runs, on
+another thread: it holds no lock of the interpreter, and placements go on beside it.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from launchday.clock import Clock
+from matchmaker.matching.matcher import NO_COMMON_REGION, MatchingResult, OpenSlots
 from matchmaker.matching.pool import FREE, SEARCHING, Pool
-from matchmaker.matching.result import NO_COMMON_REGION, MatchingResult
-from matchmaker.queue.queue import QueueEntry
 from matchmaker.rules.flexmatch.cycle import form_matches, unmatchable_reason
 from matchmaker.rules.flexmatch.search import NOT_TRIED, UNMATCHED, SearchBudget
 from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket, TicketPlayer
@@ -36,10 +35,12 @@ class RuleSetMatcher:
     Args:
         rules: the mode's rules.
         regions: the fleet's regions, columns of the pool's latencies.
+        clock: runs the search in a thread.
     """
 
-    def __init__(self, rules: SearchRules, regions: Sequence[str]) -> None:
+    def __init__(self, rules: SearchRules, regions: Sequence[str], clock: Clock) -> None:
         self._rules = rules
+        self._clock = clock
         self._column = np.argsort(np.array(regions, dtype=str), kind="stable")  # the search goes by name
         self._regions = [regions[column] for column in self._column]
         self._table = TicketTable(rules.rule_set, self._regions)
@@ -48,13 +49,19 @@ class RuleSetMatcher:
         self._new: dict[int, str] = {}  # the attributes of rows that the roster has not, by the pool's row
         self._begin: NDArray[np.uint64] | None = None  # where the last search used its work up
 
-    def add_tickets(self, rows: Rows, entry: QueueEntry) -> None:
-        """Learn of tickets that have come into the pool, in these rows."""
-        self._new.update(zip(rows.tolist(), entry.attributes or [""] * len(rows), strict=True))
+    def add_tickets(self, rows: Rows, attributes: Sequence[str]) -> None:
+        """Learn of tickets that have come into the pool; see ``Matcher.add_tickets``."""
+        self._new.update(zip(rows.tolist(), attributes or [""] * len(rows), strict=True))
 
-    async def match(self, pool: Pool, now: float, seed: int) -> MatchingResult:
-        """Form the matches that can be formed at ``now`` with a bounded effort; where it ends, the next call goes on."""
-        never = self._admit(pool)
+    async def match(
+        self, pool: Pool, now: float, seed: int, open_slots: OpenSlots | None = None
+    ) -> MatchingResult:
+        """Form the matches that can be formed at ``now`` with bounded work; where it ends, the next call goes
+        on.
+
+        A search fills no open slots. See ``Matcher.match``.
+        """
+        unmatchable = self._admit(pool)
         units = self._searching(pool, now)
         table = self._table.at(units, now)
         first, size = self._spans(units)
@@ -62,7 +69,7 @@ class RuleSetMatcher:
         begin = 0
         if self._begin is not None:
             begin = int((self._id[first] == self._begin).all(axis=1).argmax()) if len(first) else 0
-        formed, found = await asyncio.to_thread(
+        formed, found = await self._clock.run_in_thread(
             form_matches, self._rules.rule_set, self._table.program, table, seed, BUDGET, begin
         )
         untried = np.flatnonzero((found.obstacle == NOT_TRIED) & (found.match_of == UNMATCHED))
@@ -74,7 +81,7 @@ class RuleSetMatcher:
             np.repeat(found.match_of, size),
             found.team_of,
             self._column[found.region_of[:formed]].astype(np.int32),
-            unmatchable=never,
+            unmatchable=unmatchable,
         )
 
     def _admit(self, pool: Pool) -> dict[str, Rows]:
@@ -116,7 +123,9 @@ class RuleSetMatcher:
         return {reason: np.array(found, np.int64) for reason, found in never.items()}
 
     def _ticket(self, pool: Pool, unit: list[int]) -> FlexMatchTicket | None:
-        """A player's, or a party's ticket as the rules read it; None where its attributes suit the rules no more."""
+        """A player's, or a party's ticket as the rules read it; None where its attributes suit the rules no
+        more.
+        """
         players = []
         for row in unit:
             attributes = self._rules.attributes.read(self._new[row], float(pool.skill[row]))
@@ -138,7 +147,9 @@ class RuleSetMatcher:
         return bool(common) and unmatchable_reason(self._rules.rule_set, ticket, used) is None
 
     def _searching(self, pool: Pool, now: float) -> Rows:
-        """The roster's tickets whose players all may be matched, in order of age; sweeps out those that have ended."""
+        """The roster's tickets whose players all may be matched, in order of age; sweeps out those that have
+        ended.
+        """
         if not len(self._table):
             return np.zeros(0, np.int64)
         first, _ = self._spans(np.arange(len(self._table)))
@@ -151,7 +162,7 @@ class RuleSetMatcher:
             self._table.keep(kept)
             self._row, self._id = self._row[players], self._id[players]
             return self._searching(pool, now)
-        # A ticket may have grown older since it came: its player lost a match (salvage.py).
+        # A ticket may have grown older since it came: its player lost a match (requeue.py).
         self._table.start_time = np.maximum.reduceat(pool.enqueued_at[self._row], first)
         free = same & (pool.state[self._row] == SEARCHING) & (pool.expires_at[self._row] > now)
         units = np.flatnonzero(np.logical_and.reduceat(free, first))

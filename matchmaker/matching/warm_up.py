@@ -1,4 +1,6 @@
-"""Compile the matching kernel ahead of a run: ``python -m matchmaker.matching.warm_up``. Without a cache it takes about 20 s, else a tenth of one."""
+"""Compile the matching kernel ahead of a run: ``python -m matchmaker.matching.warm_up``. Without a cache it
+takes about 20 s, else a tenth of one.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import numpy as np
 from launchday import kernel_cache
 from matchmaker.matching.kernel import match_tickets
 from matchmaker.matching.pool import Pool
-from matchmaker.matching.quality import match_quality
+from matchmaker.matching.team_balance import match_quality
 from matchmaker.rules.flexmatch.cycle import match
 from matchmaker.rules.flexmatch.reading import read_rule_set
 from matchmaker.rules.rules import BATTLE_ROYALE, Rules

@@ -14,7 +14,8 @@ SOCKET_TIMEOUT_S = 5.0  # longer than any read of ours blocks; a cache silent fo
 def open_cache(url: str) -> Redis:
     """Connect lazily to ``url`` (redis://…).
 
-    Nothing is retried below us: a script that was sent may have run, and only its caller knows whether to repeat it.
+    Nothing is retried below us: a script that was sent may have run, and only its caller knows whether to
+    repeat it.
     """
     client: Redis = Redis.from_url(
         url,
@@ -28,9 +29,9 @@ def open_cache(url: str) -> Redis:
 def asked_to_stop() -> bool:
     """Whether this task has been cancelled; loops around the cache ask before each turn.
 
-    Before Python 3.12 ``asyncio.wait_for``, which redis-py writes every command with, drops a cancellation that comes in the
-    moment the write completes; and before 3.13 a task group drops one that comes as it fails. Without
-    this a busy director now and then did not hear that it should stop.
+    Before Python 3.12 ``asyncio.wait_for``, which redis-py writes every command with, drops a cancellation
+    that comes in the moment the write completes; and before 3.13 a task group drops one that comes as it
+    fails. Without this a busy director now and then did not hear that it should stop.
     """
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -1,4 +1,4 @@
-"""A queue as its director sees it: the lease, the stream, and the matches on their way to a server.
+"""A queue as its director sees it: the stream of tickets, and the matches on their way to a server.
 
 Every write carries the lease's fencing token, so a director that was paused and comes back changes nothing.
 """
@@ -18,6 +18,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from launchday.percentiles import log_buckets
+from matchmaker.messages import QueueDepth
+from matchmaker.queue.lease import Lease
 from matchmaker.queue.scripts import GROUP, KEYS, Scripts, lease_error
 from matchmaker.tickets.ticket import NO_REQUEUE_RECORD, RecordFormat, RequeueRecord, binary_ids
 
@@ -27,12 +29,12 @@ UUID_CHARS = 36
 
 
 class BackfillTerms(msgspec.Struct, frozen=True):
-    """On what terms a match offers seats that become free; it says them again with each offer.
+    """On what terms a match requests backfill for slots that become free; it repeats them with each request.
 
     Attributes:
         queue: the mode whose players may come.
-        until_s: seconds of play until which it does.
-        group: whom its players meet, see Ticket.group.
+        until_s: seconds of play after which it requests none any more.
+        group: whom its players may meet, see Ticket.group.
         skill_lowest, skill_highest: of its players.
     """
 
@@ -44,22 +46,23 @@ class BackfillTerms(msgspec.Struct, frozen=True):
 
 
 class MatchProposal(msgspec.Struct, frozen=True):
-    """A match whose tickets are claimed and whose server is being found; kept so that any director can finish it.
+    """A match whose tickets are claimed and whose server is being found; kept so that any director can finish
+    it.
 
     Attributes:
         match_id: canonical UUID; the allocation's idempotency key too.
         mode, region: names.
         seed: the match's random seed.
-        match_s: seconds it lasts at most.
+        match_s: the longest that it lasts, in seconds.
         formed_at: Unix seconds.
         ticket_ids, player_ids: in order of the players' slots (entities).
         enqueued_at: Unix seconds, each ticket's.
         latency_ms: each ticket's round trip to the region.
         teams: each player's team.
-        accept_by: Unix seconds until when the players may accept; None: they are not asked.
+        accept_by: Unix seconds until when the players may accept it; None: they are not asked.
         game_mode: what the game server plays, where its name is not the queue's.
-        backfill: on what terms it offers seats that become free; None: it does not.
-        quality: how even the teams are expected to be, see ``evenness``; None: not known.
+        backfill: on what terms it requests backfill; None: it does not.
+        quality: how even the teams are expected to be, see ``match_quality``; None: not known.
     """
 
     match_id: str
@@ -79,23 +82,7 @@ class MatchProposal(msgspec.Struct, frozen=True):
     quality: float | None = None
 
 
-class QueueDepth(msgspec.Struct, frozen=True):
-    """What waits in a queue.
-
-    Attributes:
-        at: Unix seconds.
-        searching: players, by the region nearest to them.
-        without_server: matches that were formed and have no server.
-        oldest_s: seconds that the oldest ticket has waited.
-    """
-
-    at: float
-    searching: dict[str, int]
-    without_server: int
-    oldest_s: float
-
-
-_NO_AGES = (np.zeros((0, 2), np.uint64), np.zeros(0))
+_NOT_BACKDATED = (np.zeros((0, 2), np.uint64), np.zeros(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,43 +93,24 @@ class QueueEntry:
         entry_id: its id, to be acknowledged when nothing of it is left.
         records: tickets that have come, in RecordFormat; empty in an entry about gone ones.
         gone: uint64[N, 2], ids of tickets that ended without the director.
-        aged: uint64[N, 2], ids of tickets that are older than they were, and float64[N], since when (Unix seconds).
-        attributes: what each ticket brings, in the order of the records; empty where the mode's rules read none.
+        backdated: uint64[N, 2], ids of tickets that are older than they were, and float64[N], since when
+            (Unix seconds).
+        attributes: of each ticket as JSON, in the order of the records; empty where the mode's rules read
+            none.
     """
 
     entry_id: bytes
     records: NDArray[np.void]
     gone: NDArray[np.uint64]
-    backdated: tuple[NDArray[np.uint64], NDArray[np.float64]] = _NO_AGES
+    backdated: tuple[NDArray[np.uint64], NDArray[np.float64]] = _NOT_BACKDATED
     attributes: Sequence[str] = ()
 
 
-class Lease:
-    """The office of a queue's director.
-
-    Args:
-        scripts: the cache's scripts.
-        mode: the queue.
-        lease_s: seconds after which a silent director is out of office.
-    """
-
-    def __init__(self, scripts: Scripts, mode: str, lease_s: float) -> None:
-        self._scripts = scripts
-        self._mode = mode
-        self.lease_ms = max(1, round(lease_s * 1000))
-
-    async def acquire(self) -> bytes | None:
-        """Take office: returns the fencing token, or None while another director holds it."""
-        fence: bytes | None = await self._scripts.acquire_lease([self._mode, self.lease_ms])
-        return fence
-
-    async def release(self, fence: bytes) -> None:
-        """Leave office at once, so that another need not wait."""
-        await self._scripts.release_lease([self._mode, fence])
-
-
 class Queue:
-    """One queue, for the director that holds ``fence``. Every method but ``forget`` raises LeaseLost out of office.
+    """One queue, for the director that holds ``fence``.
+
+    Every method but ``acknowledge`` and ``publish_depth`` raises LeaseLostError once another director leads;
+    all raise the cache's errors.
 
     Args:
         cache: Valkey or Redis.
@@ -164,11 +132,11 @@ class Queue:
         self._fence = fence
 
     async def read_new(self) -> list[QueueEntry]:
-        """Entries that no director has read, and renew the lease."""
+        """Return entries that no director has read, and renew the lease."""
         return await self._read(b">")
 
     async def read_unfinished(self) -> list[QueueEntry]:
-        """Entries that a director before this one read and did not finish, and renew the lease."""
+        """Return entries that a director before this one read and did not finish, and renew the lease."""
         entries: list[QueueEntry] = []
         after = b"0"
         while page := await self._read(after):
@@ -177,12 +145,12 @@ class Queue:
         return entries
 
     async def proposals(self) -> list[MatchProposal]:
-        """Matches that a director before this one proposed and did not finish."""
+        """Return matches that a director before this one proposed and did not finish."""
         stored = await self._cache.hvals(KEYS["proposals"] + self._mode)
         return [msgspec.json.decode(proposal, type=MatchProposal) for proposal in stored]
 
     async def live(self, ticket_ids: Sequence[str]) -> NDArray[np.bool_]:
-        """Which of these tickets have no end yet."""
+        """Return bool[N]: which of these tickets have no end yet."""
         if not ticket_ids:
             return np.zeros(0, bool)
         scores = await self._cache.zmscore(KEYS["live"] + self._mode, list(ticket_ids))
@@ -191,7 +159,9 @@ class Queue:
     async def propose(self, proposals: Sequence[MatchProposal]) -> list[list[int]]:
         """Claim the tickets of each match, all or none, in one round trip.
 
-        Returns for each match the places of its tickets that have ended meanwhile: empty where the match is claimed.
+        Returns:
+            For each match the places of its tickets that have ended meanwhile: empty where the match is
+            claimed.
         """
         pipeline = self._cache.pipeline(transaction=False)
         for proposal in proposals:
@@ -216,16 +186,17 @@ class Queue:
         return answers
 
     async def accepted(self, match_ids: Sequence[str]) -> list[int]:
-        """How many players of each match have accepted it."""
+        """Return how many players of each match have accepted it."""
         if not match_ids:
             return []
         found = await self._cache.hmget(KEYS["accepted"] + self._mode, list(match_ids))
         return [int(count or 0) for count in found]
 
     async def decline(self, proposal: MatchProposal) -> list[int]:
-        """Give a match up that not all have accepted: who did searches again, the others' tickets end.
+        """Give up a match that not all have accepted: those who did search again, the others' tickets end.
 
-        Returns the places of the tickets that ended.
+        Returns:
+            The places of the tickets that ended.
         """
         ended: list[int] = await self._scripts.decline_match(
             [self._mode, self._fence, proposal.match_id, "".join(proposal.ticket_ids)]
@@ -237,7 +208,7 @@ class Queue:
         await self._scripts.fail_tickets([self._mode, self._fence, reason, "".join(ticket_ids)])
 
     async def publish_depth(self, depth: QueueDepth) -> None:
-        """Say how long the queue is, for whoever scales the fleet."""
+        """Publish how long the queue is, for whoever scales the fleet."""
         await self._cache.hset(KEYS["depth"], self._mode, msgspec.json.encode(depth).decode())
 
     async def withdraw(self, proposal: MatchProposal) -> None:
@@ -253,9 +224,13 @@ class Queue:
         now: float,
         requeue_record: RequeueRecord = NO_REQUEUE_RECORD,
     ) -> None:
-        """End a match's tickets as assigned, each with its player's view, tell the players, and keep the books.
+        """End a match's tickets as assigned, notify their players, and count them.
 
-        ``asked``: what its players asked for, kept for the case that the match is lost with its server (salvage.py).
+        Args:
+            proposal: the match.
+            views: what each player reads from now on, JSON.
+            now: Unix seconds; waits end here.
+            requeue_record: its tickets, kept while the match may be lost with its server (``requeue.py``).
         """
         await self._scripts.assign_match(
             [
@@ -268,7 +243,8 @@ class Queue:
                 *requeue_arguments(
                     self._mode, self._regions, requeue_record, proposal.match_s, self._scripts.retention_s
                 ),
-            ]
+            ],
+            now,
         )
 
     async def fail(self, proposal: MatchProposal, reason: str) -> None:
@@ -292,20 +268,21 @@ class Queue:
         return [self._entry(entry_id, fields) for entry_id, fields in read]
 
     def _entry(self, entry_id: bytes, flat: list[Any] | None) -> QueueEntry:
-        flat = (
-            flat or []
-        )  # deleted after it was read, by a director that ended before it could acknowledge it
+        # None: deleted after it was read, by a director that ended before it could acknowledge it.
+        flat = flat or []
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         return QueueEntry(
             entry_id,
             self._records(fields.get(b"tickets", b""), fields.get(b"regions", b"").decode()),
             _ids(fields.get(b"gone", b"")),
-            (_ids(fields.get(b"aged", b"")), np.frombuffer(fields.get(b"since", b""), "<f8")),
+            (_ids(fields.get(b"backdated", b"")), np.frombuffer(fields.get(b"since", b""), "<f8")),
             msgspec.msgpack.decode(fields[b"attributes"], type=list[str]) if b"attributes" in fields else (),
         )
 
     def _records(self, payload: bytes, regions: str) -> NDArray[np.void]:
-        """The records, with the latencies of today's regions; the fleet may have had others when they were written."""
+        """The records, with the latencies of today's regions; the fleet may have had others when they were
+        written.
+        """
         written = regions.split(",")
         records = RecordFormat(len(written)).unpack(payload)
         if written == self._regions or not payload:
@@ -329,7 +306,9 @@ def _ids(joined: bytes) -> NDArray[np.uint64]:
 
 
 def assignment_statistics(enqueued_at: Sequence[float], latency_ms: Sequence[float], now: float) -> str:
-    """What the books keep of tickets that are assigned ``now``, as the scripts read it."""
+    """Return the waits and latencies of tickets that are assigned at ``now`` (Unix seconds), as the scripts
+    count them.
+    """
     waits_s = [max(0.0, now - each) for each in enqueued_at]
     return json.dumps(
         {"wait": log_buckets(waits_s), "latency": log_buckets(latency_ms), "wait_max_s": max(waits_s)}
@@ -337,11 +316,13 @@ def assignment_statistics(enqueued_at: Sequence[float], latency_ms: Sequence[flo
 
 
 def requeue_arguments(
-    mode: str, regions: Sequence[str], asked: RequeueRecord, match_s: float, retention_s: float
+    mode: str, regions: Sequence[str], record: RequeueRecord, match_s: float, retention_s: float
 ) -> tuple[bytes, int, int]:
-    """What is kept while a match of ``match_s`` may be lost with its server, as the scripts take it: see assign_match.lua."""
-    if not asked.records:
+    """Return the requeue record of a match of ``match_s`` seconds, and how long to keep it: see
+    assign_match.lua.
+    """
+    if not record.records:
         return b"", 0, 0
     kept_s = math.ceil(match_s + LOSS_GRACE_S)
     known_s = math.ceil(kept_s + retention_s) if kept_s > retention_s else 0
-    return msgspec.msgpack.encode((mode, list(regions), *asked)), kept_s, known_s
+    return msgspec.msgpack.encode((mode, list(regions), *record)), kept_s, known_s

@@ -1,17 +1,22 @@
-"""Tickets as the cache holds them: read one, cancel one, expire those whose time is up."""
+"""Tickets as the cache holds them: read one, accept its match, cancel it, expire those that are due."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, cast
 
+import msgspec
 from redis.asyncio import Redis
 
+from matchmaker.messages import SEARCHING, QueueDepth, State, TicketView
 from matchmaker.queue.scripts import KEYS, Scripts
-from matchmaker.tickets.ticket import ASSIGNED, FINAL_STATES, State, live_view
 
 MAX_EXPIRED = 1_000  # tickets a call: about 10 ms of the cache
+
+_FIELDS = ("player", "created_at", "state", "view", "accept_by", "expires_at")
+_decode_view = msgspec.json.Decoder(TicketView).decode
+_decode_depth = msgspec.json.Decoder(QueueDepth).decode
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,83 +26,85 @@ class StoredTicket:
     Attributes:
         player_id: whose it is.
         created_at: Unix seconds.
-        state: as its player sees it.
-        view: the JSON that its player reads.
+        view: what its player reads.
+        json: the same as JSON.
     """
 
     player_id: int
     created_at: float
-    state: State
-    view: bytes
-
-    @property
-    def final(self) -> bool:
-        """Whether it has its end."""
-        return self.state in FINAL_STATES
-
-    @property
-    def lost(self) -> bool:
-        """Whether its match was lost with its game server."""
-        return self.state == ASSIGNED and b'"reason":null' not in self.view
-
-    @property
-    def accept_requested(self) -> bool:
-        """Whether its player is asked to accept a match."""
-        return self.state == "proposed" and b'"accept_by"' in self.view
+    view: TicketView
+    json: bytes
 
 
 class TicketStore:
-    """Reads and ends tickets, for the API."""
+    """Reads and ends tickets, for the API.
+
+    Args:
+        cache: Valkey or Redis.
+        scripts: its scripts.
+    """
 
     def __init__(self, cache: Redis, scripts: Scripts) -> None:
         self._cache = cache
         self._scripts = scripts
 
     async def read(self, ticket_id: str) -> StoredTicket | None:
-        """The ticket, or None where there is none (any more).
+        """Return a ticket, or None where there is none (any more).
 
-        One that was made because its player's match was lost is searched for from now on: somebody looks at it.
+        A ticket that was made because its player's match was lost is searched for from now on: somebody reads
+        it.
         """
-        fields: list[Any] = await self._cache.hmget(
-            KEYS["ticket"] + ticket_id, ["player", "created_at", "state", "view", "accept_by", "expires_at"]
-        )
-        player, created_at, state, view, accept_by, waits = fields
+        fields: list[Any] = await self._cache.hmget(KEYS["ticket"] + ticket_id, list(_FIELDS))
+        player, created_at, state, stored, accept_by, unclaimed = fields
         if player is None:
             return None
-        if waits is not None and state == b"searching":
+        if unclaimed is not None and state == b"searching":
             await self._scripts.reclaim_ticket([ticket_id])
-        named = cast(State, state.decode())
-        return StoredTicket(
-            int(player), float(created_at), named, view or live_view(ticket_id, named, accept_by)
-        )
+        if stored:
+            view = _decode_view(stored)
+        else:
+            named = cast(State, state.decode())
+            view = live_view(ticket_id, named, None if accept_by is None else float(accept_by))
+            stored = _encode(view)
+        return StoredTicket(int(player), float(created_at), view, stored)
 
     async def accept(self, ticket_id: str, player_id: int, now: float) -> str | None:
-        """Say yes to the match that was found for a ticket; returns the state found before, or None where the player has no such ticket."""
-        state: bytes | None = await self._scripts.accept_ticket([ticket_id, player_id, repr(now)])
+        """Accept the match that was found for a ticket.
+
+        Returns:
+            The state found before, or None where the player has no such ticket.
+        """
+        state: bytes | None = await self._scripts.accept_ticket([ticket_id, player_id], now)
         return None if state is None else state.decode()
 
-    async def depths(self) -> dict[str, Any]:
-        """What waits in each queue, by mode, as its director said last."""
+    async def depths(self) -> dict[str, QueueDepth]:
+        """Return what waits in each queue, by mode, as its director said last."""
         stored = await self._cache.hgetall(KEYS["depth"])
         return {
-            (mode.decode() if isinstance(mode, bytes) else mode): json.loads(depth)
+            (mode.decode() if isinstance(mode, bytes) else mode): _decode_depth(depth)
             for mode, depth in stored.items()
         }
 
     async def cancel(self, ticket_id: str, player_id: int) -> str | None:
         """Cancel a player's ticket if it is searching.
 
-        Returns the state found before (``proposed``: its match is being placed, too late), or None where the player has
-        no such ticket.
+        Returns:
+            The state found before (``proposed``: its match is being placed, too late), or None where the
+            player has no such ticket.
         """
         state: bytes | None = await self._scripts.cancel_ticket([ticket_id, player_id])
         return None if state is None else state.decode()
 
     async def expire_due(self, mode: str, now: float) -> int:
-        """Expire the mode's tickets whose time is up at ``now``; returns how many were due."""
+        """Expire the mode's tickets whose time is up at ``now`` (Unix seconds); return how many were due."""
         total = 0
         while True:
-            due = int(await self._scripts.expire_tickets([mode, repr(now), MAX_EXPIRED]))
+            due = int(await self._scripts.expire_tickets([mode, MAX_EXPIRED], now))
             total += due
             if due < MAX_EXPIRED:
                 return total
+
+
+def live_view(ticket_id: str, state: State = SEARCHING, accept_by: float | None = None) -> TicketView:
+    """Return the view of a ticket that has no end yet."""
+    return TicketView(ticket_id, state, None, None, accept_by=accept_by)

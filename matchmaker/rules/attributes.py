@@ -1,6 +1,8 @@
-"""What players bring to a rule set: the attributes of a ticket, checked when it is made and read again by the director.
+"""What players bring to a rule set: the attributes of a ticket, checked when it is made and read again by the
+director.
 
-A rule set's number attribute ``skill`` is the meta service's rating of the player; a ticket cannot bring its own.
+A rule set's number attribute ``skill`` is the meta service's rating of the player; a ticket cannot bring its
+own.
 """
 
 from __future__ import annotations
@@ -10,15 +12,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from pydantic import BaseModel
 
+from matchmaker.messages import MAX_CHARS, MAX_ITEMS, AttributeValue
 from matchmaker.rules.flexmatch.document import DocumentError, Mistake, Value
 from matchmaker.rules.flexmatch.program import compile_rules
 from matchmaker.rules.flexmatch.rule_set import Default, RuleSet
 from matchmaker.rules.flexmatch.table import Columns
 from matchmaker.rules.flexmatch.ticket_file import read_attribute
 from matchmaker.rules.rules import RATING
-from matchmaker.tickets.ticket import MAX_CHARS, MAX_ITEMS
 
 MAX_STORED_CHARS = 4_096  # characters of all of them as JSON: the queue carries them
 
@@ -45,7 +46,8 @@ class Attributes:
         ]
 
     def check(self, given: Mapping[str, Any] | None) -> str | None:
-        """Check what a ticket brings, in FlexMatch's shape; returns what the queue carries of it, None where it need not.
+        """Check what a ticket brings, in FlexMatch's shape; returns what the queue carries of it, None where
+        it need not.
 
         Raises DocumentRefused with every mistake, its pointer being that within the request.
         """
@@ -92,13 +94,10 @@ class Attributes:
         return None if document.mistakes or lacks else read
 
 
-def as_members(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes as read by the API's two readers, as plain JSON again, without what was not given."""
-    plain = {
-        name: each.model_dump(exclude_none=True) if isinstance(each, BaseModel) else msgspec.to_builtins(each)
-        for name, each in values.items()
-    }
-    return {name: {k: v for k, v in each.items() if v is not None} for name, each in plain.items()}
+def as_members(values: Mapping[str, AttributeValue]) -> dict[str, Any]:
+    """Return attributes as the plain JSON that they were sent as, without what was not given."""
+    members: dict[str, Any] = msgspec.to_builtins(values)
+    return members
 
 
 def problem_details(refused: DocumentError) -> tuple[str, list[dict[str, str]]]:

@@ -1,7 +1,8 @@
 """What can be queued for: the modes that ship, and those of the operator's own rule sets.
 
-``LAUNCHDAY_RULE_SETS`` names files: ``hunt=/etc/launchday/hunt.json`` makes the mode ``hunt`` of a rule set, played by the game
-servers' mode of that name; ``hunt:teams_of_five=…`` says another one. A mode that ships is replaced by one of its name.
+``LAUNCHDAY_RULE_SETS`` names files: ``hunt=/etc/launchday/hunt.json`` makes the mode ``hunt`` of a rule set,
+played by the game servers' mode of that name; ``hunt:teams_of_five=…`` says another one. A mode that ships is
+replaced by one of its name.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _NAMED = re.compile(r"(?P<mode>[a-z0-9_-]{1,64})(:(?P<game>[a-z0-9_-]{1,64}))?=(
 
 @dataclass(frozen=True, slots=True)
 class SearchRules:
-    """The rules of a mode whose matches are searched for, rule by rule: what the fast kernel has no numbers for.
+    """The rules of a mode whose matches are searched for, rule by rule: what the fast kernel has no numbers
+    for.
 
     Attributes: as those of Rules; ``rule_set``: the rules themselves; ``attributes``: what its tickets bring.
     """
@@ -81,7 +83,10 @@ def load_modes(settings: Settings) -> dict[str, QueueMode]:
         named = _NAMED.fullmatch(item)
         if named is None:
             raise RuleSetsError(
-                f"{SETTING}: {item!r} is not like hunt=hunt.json or hunt:teams_of_five=hunt.json (small letters, digits, _ and -)"
+                (
+                    f"{SETTING}: {item!r} is not like hunt=hunt.json or hunt:teams_of_five=hunt.json "
+                    "(small letters, digits, _ and -)"
+                )
             )
         mode, game, path = named["mode"], named["game"] or named["mode"], Path(named["path"])
         try:
@@ -93,7 +98,9 @@ def load_modes(settings: Settings) -> dict[str, QueueMode]:
 
 
 def make_mode(mode: str, game_mode: str, rule_set: RuleSet, settings: Settings) -> QueueMode:
-    """The mode of a rule set: by the fast kernel where it can hold all of its rules, else by the search. Raises DocumentRefused."""
+    """The mode of a rule set: by the fast kernel where it can hold all of its rules, else by the search.
+    Raises DocumentRefused.
+    """
     attributes = Attributes(rule_set)
     try:
         fast = rules_of(rule_set, settings.max_latency_ms, settings.match_s_of(mode))

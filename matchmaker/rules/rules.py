@@ -1,4 +1,6 @@
-"""What makes a match, a mode at a time: the shipped rule sets, read into the few numbers that the matching kernel works with."""
+"""What makes a match, a mode at a time: the shipped rule sets, read into the few numbers that the matching
+kernel works with.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,9 @@ BATTLE_ROYALE = "battle_royale"
 TEAMS_OF_FIVE = "teams_of_five"
 SHIPPED = (BATTLE_ROYALE, TEAMS_OF_FIVE)
 
-# Where dead is dead, who comes later than others has had less to survive: the opening, in which the zone does not move and nobody has met.
-# Where the dead return, a side that is short is worse for all than a player who comes late; but who comes for the last minutes gets little.
+# Where dead is dead, who comes later than others has had less to survive: the opening, in which the zone does
+# not move and nobody has met. Where the dead return, a side that is short is worse for all than a player who
+# comes late; but who comes for the last minutes gets little.
 BACKFILL_UNTIL = {BATTLE_ROYALE: 0.1, TEAMS_OF_FIVE: 0.6}
 
 Steps = tuple[tuple[float, float], ...]  # (seconds waited, value from then on), ascending
@@ -39,14 +42,18 @@ class Rules:
         teams: teams of a full match, all of the same size.
         skill: widest difference of skill within a match, by seconds waited; empty: any.
         latency: longest round trip, by seconds waited, in milliseconds; empty: ``max_latency_ms`` always.
-        fair: widest difference between the teams' mean skills, by seconds waited; empty: any.
-        fewest: players a match needs, by seconds waited; empty: all, then ``min_players`` after ``fill_s``.
-        roam_after_s: seconds after which a ticket may play away from its nearest region; None: half of ``fill_s``.
-        thin: how many times faster at most the limits of skill and round trip widen where the pool is too thin to fill a
-            match before the last of them has widened; 1: by the clock alone.
-        backfill: whether running matches are filled before full ones are formed (high), after them (normal), or last.
-        backfill_until: part of a match during which its free seats are given to others, 0 to 1; 0: never, as where players are
-            asked: a seat would wait for them while the match goes on.
+        team_gap: widest difference between the teams' mean skills, by seconds waited; empty: any.
+        min_players_by_wait: players a match needs, by seconds waited; empty: all, then ``min_players`` after
+            ``fill_s``.
+        region_expansion_after_s: seconds after which a ticket may play away from its nearest region; None: half of
+            ``fill_s``.
+        max_low_population_factor: how many times faster at most the limits of skill and round trip widen
+            where too few players search to fill a match before the last limit has widened; 1: by the clock
+            alone.
+        backfill: whether running matches are filled before full ones are formed (high), after them (normal),
+            or last.
+        backfill_until: part of a match, 0 to 1, during which it requests backfill; 0: never, as where players are
+            asked to accept: a slot would wait for them while the match goes on.
         accept_s: seconds that players have to accept a match; 0: nobody is asked.
         game_mode: what the game servers play, by which players are rated too; empty: the mode of that name.
     """
@@ -132,8 +139,9 @@ def shipped_rule_set(mode: str) -> RuleSet:
 def rules_of(rule_set: RuleSet, max_latency_ms: float, match_s: float) -> Rules:
     """A rule set as the kernel's numbers.
 
-    The kernel forms matches of equal teams from whole pools, by the rating, a limit of the round trip and a limit of the difference
-    between teams; DocumentRefused names what a rule set asks for beyond that, for which ``rule_set_matcher`` is.
+    The kernel forms matches of equal teams from whole pools, by the rating, a limit of the round trip and a
+    limit of the difference between teams; DocumentRefused names what a rule set asks for beyond that, for
+    which ``rule_set_matcher`` is.
     """
     mistakes: list[Mistake] = []
     shapes = {(team.min_players, team.max_players) for team in rule_set.teams}

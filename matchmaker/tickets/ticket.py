@@ -1,213 +1,40 @@
-"""Tickets in each of their three shapes: what a player asks, the record in the queue, what the player reads back."""
+"""A ticket between the API and the director: the fields, and the fixed-size record in which the queue carries
+them.
+
+The API makes a `Ticket` of each request and writes those of one moment as records, one after the other, into
+one entry of the queue's stream. A director reads a thousand records in one call; the numpy dtype of
+`RecordFormat` is their only layout.
+"""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
-from os import urandom
-from typing import Annotated, Any, Literal, NamedTuple, Protocol
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
-State = Literal["searching", "proposed", "accepted", "assigned", "cancelled", "expired", "failed"]
-SEARCHING: State = "searching"
-ASSIGNED: State = "assigned"
-FINAL_STATES: tuple[State, ...] = (ASSIGNED, "cancelled", "expired", "failed")
-
-PLATFORMS = ("pc", "playstation", "xbox", "switch", "mobile")
-MAX_REGIONS = 256  # five times as many as any cloud has
-MAX_PARTY = 10
-MAX_BATCH = 500  # tickets made in one call
-
-Milliseconds = Annotated[float, Field(ge=0, le=60_000, allow_inf_nan=False)]
-Region = Annotated[str, Field(min_length=1, max_length=64)]
-
-MAX_ATTRIBUTES = 50  # of one ticket
-MAX_ITEMS = 100  # strings of a list, keys of a map
-MAX_CHARS = 100  # of a string, and of a key
-AttributeName = Annotated[str, Field(min_length=1, max_length=MAX_CHARS)]
-ItemText = Annotated[str, Field(min_length=1, max_length=MAX_CHARS)]
-Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+from matchmaker.messages import PLATFORMS
 
 
-class AttributeValue(BaseModel):
-    """An attribute's value, by its type: exactly one of them."""
+class Ticket(msgspec.Struct, frozen=True):
+    """A ticket that is about to be queued.
 
-    model_config = ConfigDict(extra="forbid")
-
-    N: Finite | None = Field(None, description="A number.")
-    S: str | None = Field(None, min_length=1, max_length=MAX_CHARS, description="A string.")
-    SL: list[ItemText] | None = Field(None, max_length=MAX_ITEMS, description="A string_list.")
-    SDM: dict[ItemText, Finite] | None = Field(None, max_length=MAX_ITEMS, description="A string_number_map.")
-
-
-class PartyWish(BaseModel):
-    """A party that a ticket belongs to: it is complete when ``size`` players have made theirs."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    party_id: str = Field(
-        min_length=1, max_length=64, description="The same for all its players, and theirs alone."
-    )
-    size: int = Field(ge=2, le=MAX_PARTY)
-
-
-class TicketRequest(BaseModel):
-    """What a player asks for."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    mode: str = Field(max_length=64, examples=["battle_royale"])
-    latencies_ms: dict[Region, Milliseconds] = Field(
-        max_length=MAX_REGIONS,
-        description="Round trips that the player measured, by region.",
-        examples=[{"west-europe": 18.0, "east-us": 88.0}],
-    )
-    platform: Literal["pc", "playstation", "xbox", "switch", "mobile"] = "pc"
-    cross_play: bool = Field(
-        True, description="False: only meet players of the same platform who say so too."
-    )
-    client_key: str | None = Field(
-        None,
-        min_length=1,
-        max_length=64,
-        description="A name of the client's for this wish: asking again with the same one gives the same ticket.",
-    )
-
-    party: PartyWish | None = Field(
-        None, description="Queue together with others; the party waits for all of them."
-    )
-    attributes: dict[AttributeName, AttributeValue] | None = Field(
-        None,
-        max_length=MAX_ATTRIBUTES,
-        description="What the mode's rule set asks of a player, by the names of its playerAttributes; what is left out has the rule set's default.",
-        examples=[{"map": {"S": "harbour"}, "roles": {"SL": ["healer", "tank"]}}],
-    )
-
-
-class PlayerTicketRequest(TicketRequest):
-    """What a service asks for on a player's behalf."""
-
-    player_id: int = Field(ge=1, le=2**63 - 1)
-
-
-class TicketBatchRequest(BaseModel):
-    """Many tickets of one mode."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    tickets: list[PlayerTicketRequest] = Field(min_length=1, max_length=MAX_BATCH)
-
-
-class BatchedTicket(BaseModel):
-    """What became of one of many: its state, or why it was not made."""
-
-    player_id: int
-    ticket_id: UUID | None
-    outcome: Literal["created", "repeated", "busy", "mismatch", "refused"]
-    detail: str = ""
-
-
-class TicketBatch(BaseModel):
-    """The answer to a creation of many, in their order."""
-
-    tickets: list[BatchedTicket]
-
-
-class TicketCreated(BaseModel):
-    """The answer to a creation."""
-
-    ticket_id: UUID
-    state: State
-    created_at: float
-
-
-class Assignment(BaseModel):
-    """Where a player's match is."""
-
-    match_id: UUID
-    region: str
-    address: str
-    port: int
-    connect_token: str = Field(description="Base64; opens the game server for this player alone.")
-    team: int
-    entity: int = Field(description="The player's slot in the match.")
-
-
-class TicketView(BaseModel):
-    """What a player reads of a ticket."""
-
-    ticket_id: UUID
-    state: State
-    reason: str | None
-    assignment: Assignment | None
-    requeued_as: UUID | None = Field(
-        None,
-        description="Where the match was lost with its game server: the player's new ticket, as old as this one. It is searched for once the player looks at it, and taken back if he does not for a minute.",
-    )
-    accept_by: float | None = Field(None, description="While proposed: Unix seconds until when to accept.")
-
-
-def live_view(ticket_id: str, state: str = SEARCHING, accept_by: bytes | None = None) -> bytes:
-    """The JSON of a ticket that has no end yet."""
-    asked = b',"accept_by":%b' % accept_by if accept_by else b""
-    return b'{"ticket_id":"%b","state":"%b","reason":null,"assignment":null%b}' % (
-        ticket_id.encode(),
-        state.encode(),
-        asked,
-    )
-
-
-def assigned_view(ticket_id: str, assignment: dict[str, Any]) -> bytes:
-    """The JSON of an assigned ticket."""
-    return msgspec.json.encode(
-        {"ticket_id": ticket_id, "state": ASSIGNED, "reason": None, "assignment": assignment}
-    )
-
-
-class Wish(Protocol):
-    """What a ticket is made of, however it was read."""
-
-    @property
-    def mode(self) -> str: ...  # noqa: D102
-    @property
-    def latencies_ms(self) -> dict[str, float]: ...  # noqa: D102
-    @property
-    def platform(self) -> str: ...  # noqa: D102
-    @property
-    def cross_play(self) -> bool: ...  # noqa: D102
-    @property
-    def client_key(self) -> str | None: ...  # noqa: D102
-    @property
-    def party(self) -> Party | None: ...  # noqa: D102
-    @property
-    def attributes(self) -> Mapping[str, Any] | None: ...  # noqa: D102
-
-
-class Party(Protocol):
-    """A party, however it was read."""
-
-    @property
-    def party_id(self) -> str: ...  # noqa: D102
-    @property
-    def size(self) -> int: ...  # noqa: D102
-
-
-def random_uuid() -> UUID:
-    """A random UUID (version 4), at half the cost of the standard library's."""
-    value = int.from_bytes(urandom(16), "big")
-    return UUID(int=value & ~(0xF000 << 64) & ~(0xC000 << 48) | 4 << 76 | 0x8000 << 48)
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """A ticket that is about to be queued. Times are Unix seconds; ``latency_ms`` has one entry a region of the fleet."""
+    Attributes:
+        ticket_id: random, and unique.
+        player_id: whose it is.
+        enqueued_at, expires_at: Unix seconds.
+        platform: one of ``PLATFORMS``.
+        cross_play: whether the player meets other platforms.
+        client_key: the client's name for the request; empty: none.
+        latency_ms: the round trip to each region of the fleet, in its order; infinite where it was not
+            measured.
+        party, party_size: the party that it belongs to (empty: none), and its number of players.
+        attributes: as JSON what the player brings to the mode's rules; None where the rules read nothing.
+    """
 
     ticket_id: UUID
     player_id: int
@@ -219,7 +46,7 @@ class Ticket:
     latency_ms: tuple[float, ...]
     party: str = ""
     party_size: int = 1
-    attributes: str | None = None  # JSON, where the mode's rules read any
+    attributes: str | None = None
 
     @property
     def party_terms(self) -> str:
@@ -245,7 +72,13 @@ class Ticket:
 
 
 class RequeueRecord(NamedTuple):
-    """What players had asked for: their tickets' records in RecordFormat, and what each brings; nothing where the mode's rules read nothing."""
+    """The tickets of a match as the queue had them, kept so that they can be queued again where the match is
+    lost.
+
+    Attributes:
+        records: in RecordFormat.
+        attributes: what each ticket brings, as JSON; empty where the mode's rules read nothing.
+    """
 
     records: bytes = b""
     attributes: Sequence[str] = ()
@@ -255,14 +88,18 @@ NO_REQUEUE_RECORD = RequeueRecord()
 
 
 class RecordFormat:
-    """The queue's fixed-size record of a ticket, so that a director reads a thousand of them in one call.
+    """The queue's fixed-size record of a ticket: little endian, without padding.
 
-    Little endian: ticket id (16 bytes), player id (int64), enqueued at, expires at (float64, Unix seconds), mean and
-    deviation of the skill (float32), group (int32), party (uint64, 0: none), its size and the platform (int32), then a float32 round trip (ms, inf: not measured) for each region.
+    Args:
+        regions: the number of the fleet's regions.
+
+    Attributes:
+        dtype: ids are the 16 bytes of a UUID as two uint64; times are Unix seconds; ``skill_mean`` and
+            ``skill_deviation`` are of the player's rating; ``party`` is 0 for none; ``latency_ms`` has one
+            round trip a region, infinite where not measured.
     """
 
     def __init__(self, regions: int) -> None:
-        self._layout = struct.Struct(f"<16sqddffiQii{regions}f")
         self.dtype = np.dtype(
             [
                 ("ticket_id", "<u8", (2,)),
@@ -278,37 +115,41 @@ class RecordFormat:
                 ("latency_ms", "<f4", (regions,)),
             ]
         )
-        assert self.dtype.itemsize == self._layout.size
 
-    def pack(self, ticket: Ticket, skill: tuple[float, float]) -> bytes:
-        """One ticket's record."""
-        return self._layout.pack(
-            ticket.ticket_id.bytes,
-            ticket.player_id,
-            ticket.enqueued_at,
-            ticket.expires_at,
-            *skill,
-            ticket.group,
-            ticket.party_number,
-            ticket.party_size,
-            ticket.platform_number,
-            *ticket.latency_ms,
-        )
+    def pack(self, tickets: Sequence[Ticket], skills: Mapping[int, tuple[float, float]]) -> bytes:
+        """Return the records of tickets, one after the other.
+
+        Args:
+            tickets: with as many latencies as the format has regions.
+            skills: mean and deviation of each player's rating.
+        """
+        records = np.empty(len(tickets), self.dtype)
+        ids = b"".join([ticket.ticket_id.bytes for ticket in tickets])
+        records["ticket_id"] = np.frombuffer(ids, "<u8").reshape(-1, 2)
+        for field in ("player_id", "enqueued_at", "expires_at", "group", "party_size", "latency_ms"):
+            records[field] = [getattr(ticket, field) for ticket in tickets]
+        records["party"] = np.array([ticket.party_number for ticket in tickets], np.uint64)
+        records["platform"] = [ticket.platform_number for ticket in tickets]
+        rated = [skills[ticket.player_id] for ticket in tickets]
+        records["skill_mean"] = [mean for mean, _ in rated]
+        records["skill_deviation"] = [deviation for _, deviation in rated]
+        return records.tobytes()
 
     def unpack(self, payload: bytes) -> NDArray[np.void]:
-        """All records of a queue entry."""
+        """Return the records of a queue entry, [N], without a copy."""
         return np.frombuffer(payload, self.dtype)
 
 
 def text_ids(ids: NDArray[np.uint64]) -> list[str]:
-    """Canonical strings of ticket ids, uint64[N, 2] as they lie in the records."""
+    """Return the canonical strings of ticket ids, uint64[N, 2] as they lie in the records."""
     digits = np.ascontiguousarray(ids).tobytes().hex()
     return [
-        f"{digits[i : i + 8]}-{digits[i + 8 : i + 12]}-{digits[i + 12 : i + 16]}-{digits[i + 16 : i + 20]}-{digits[i + 20 : i + 32]}"
+        f"{digits[i : i + 8]}-{digits[i + 8 : i + 12]}-{digits[i + 12 : i + 16]}"
+        f"-{digits[i + 16 : i + 20]}-{digits[i + 20 : i + 32]}"
         for i in range(0, len(digits), 32)
     ]
 
 
 def binary_ids(texts: Sequence[str]) -> NDArray[np.uint64]:
-    """uint64[N, 2] as in the records, of canonical strings: the inverse of text_ids."""
+    """Return uint64[N, 2] as in the records, of canonical strings: the inverse of text_ids."""
     return np.frombuffer(bytes.fromhex("".join(texts).replace("-", "")), "<u8").reshape(-1, 2)

@@ -1,7 +1,9 @@
 """The Lua scripts: every change of a ticket's state is one of them, so it happens whole or not at all, once.
 
-All keys share one hash tag, so on a cluster they live in one slot and one script may touch them all. Their names are
-given here and handed to the scripts as the table ``KEY``; ``shared.lua`` comes before each script.
+All keys share one hash tag, so on a cluster they live in one slot and one script may touch them all. Their
+names are given here and handed to the scripts as the table ``KEY``; ``shared.lua`` comes before each script,
+and ``backfill.lua`` before those about running matches. No script asks the cache for the time: each gets
+``NOW`` (Unix seconds) from the caller's clock.
 """
 
 from __future__ import annotations
@@ -10,12 +12,15 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
+import msgspec
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.commands.core import AsyncScript
 from redis.exceptions import ResponseError
 
+from launchday.clock import Clock
 from matchmaker.errors import LeaseLostError
+from matchmaker.messages import TicketView
 
 TAG = "{mm}"
 
@@ -24,47 +29,62 @@ KEYS = {
     "player": f"{TAG}:player:",  # + player id: string, the id of the player's last ticket
     "live": f"{TAG}:live:",  # + mode: sorted set, ids of the tickets that have no end yet, by expiry
     "queue": f"{TAG}:queue:",  # + mode: stream, tickets come and gone
-    "lease": f"{TAG}:lease:",  # + mode: string, the fencing token of the director in office; expires
+    "lease": f"{TAG}:lease:",  # + mode: string, the fencing token of the director that leads; expires
     "fence": f"{TAG}:fence:",  # + mode: integer, the last fencing token given
     "proposals": f"{TAG}:proposals:",  # + mode: hash, match id → a match whose server is being found
-    "books": f"{TAG}:books",  # hash, counters
-    "wait": f"{TAG}:books:wait",  # hash, histogram bucket → tickets
-    "latency": f"{TAG}:books:latency",  # hash, histogram bucket → tickets
-    "party": f"{TAG}:party:",  # + party: hash, what its tickets agree on, how many have come, "t:" + ticket id for each
+    "counters": f"{TAG}:counters",  # hash, counters
+    "wait": f"{TAG}:counters:wait",  # hash, histogram bucket → tickets
+    "latency": f"{TAG}:counters:latency",  # hash, histogram bucket → tickets
+    # + party: hash, what its tickets agree on, how many have come, "t:" + ticket id for each
+    "party": f"{TAG}:party:",
     "accepted": f"{TAG}:accepted:",  # + mode: hash, match id → tickets whose players accepted
     "depth": f"{TAG}:depth",  # hash, mode → JSON, what waits in its queue
-    "match": f"{TAG}:match:",  # + match id: list, what its players asked for, an element an assignment; expires
+    # + match id: list, its tickets' requeue records, an element an assignment; expires
+    "match": f"{TAG}:match:",
     "playing": f"{TAG}:playing",  # sorted set, ids of those matches by when their keys expire
     "cursor": f"{TAG}:fleet:cursor",  # hash, how far the fleet's changes have been followed
-    "openings": f"{TAG}:openings:",  # + mode: set, ids of running matches with free seats
-    "opening": f"{TAG}:opening:",  # + match id: hash, its free seats and who is on the way into them; see openings.lua
-    "joinings": f"{TAG}:joinings:",  # + mode: hash, joining id → players on their way into a running match
-    "told": f"{TAG}:told",  # stream, ticket id → its final view; one entry a match
+    "open_matches": f"{TAG}:open_matches:",  # + mode: set, ids of running matches that request backfill
+    "open_match": f"{TAG}:open_match:",  # + match id: hash, its request and its proposals; see backfill.lua
+    # + mode: hash, proposal id → tickets on their way into a running match
+    "claims": f"{TAG}:backfill_claims:",
+    "notifications": f"{TAG}:notifications",  # stream, ticket id → its view; one entry a match
 }
 
 GROUP = "directors"
-CONSUMER = "director"  # one name for all: what one director read and did not finish, the next one in office reads again
-NOTIFICATIONS_KEPT_S = 30  # waiters that were away longer look at their tickets instead
+# one name for all: what one director read and did not finish, the next one that leads reads again
+CONSUMER = "director"
+NOTIFICATIONS_KEPT_S = 30  # subscribers that were away longer look at their tickets instead
 
 Argument = str | bytes | int | float
 
 
 class Script:
-    """One Lua script. Raises LeaseLost when the script found that its caller's fencing token is stale."""
+    """One Lua script. Raises LeaseLostError when the script found that its caller's fencing token is stale.
 
-    def __init__(self, script: AsyncScript) -> None:
+    Args:
+        script: as registered.
+        clock: what ``NOW`` is where a caller does not say it.
+    """
+
+    def __init__(self, script: AsyncScript, clock: Clock) -> None:
         self._script = script
+        self._clock = clock
 
-    async def __call__(self, args: Sequence[Argument]) -> Any:
-        """Run it."""
+    async def __call__(self, args: Sequence[Argument], now: float | None = None) -> Any:
+        """Run it at ``now`` (Unix seconds)."""
         try:
-            return await self._script(keys=[TAG], args=list(args))
+            return await self._script(keys=[TAG], args=self._arguments(args, now))
         except ResponseError as error:
             raise lease_error(error) from error
 
-    async def queue(self, pipeline: Pipeline, args: Sequence[Argument]) -> None:
-        """Add it to a pipeline; what the pipeline then answers goes through ``lease_error`` if it is an error."""
-        await self._script(keys=[TAG], args=list(args), client=pipeline)
+    async def queue(self, pipeline: Pipeline, args: Sequence[Argument], now: float | None = None) -> None:
+        """Add it to a pipeline; what the pipeline then answers goes through ``lease_error`` if it is an
+        error.
+        """
+        await self._script(keys=[TAG], args=self._arguments(args, now), client=pipeline)
+
+    def _arguments(self, args: Sequence[Argument], now: float | None) -> list[Argument]:
+        return [repr(self._clock.now() if now is None else now), *args]
 
 
 class Scripts:
@@ -73,19 +93,20 @@ class Scripts:
     Args:
         cache: Valkey or Redis.
         retention_s: seconds an ended ticket stays readable.
+        clock: the time of every change that does not say its own.
     """
 
-    def __init__(self, cache: Redis, retention_s: float) -> None:
+    def __init__(self, cache: Redis, retention_s: float, clock: Clock) -> None:
         self.retention_s = retention_s
         head = _head() + _text("shared")
 
         def script(name: str) -> Script:
-            return Script(cache.register_script(head + _text(name)))
+            return Script(cache.register_script(head + _text(name)), clock)
 
         self.create_tickets = script("create_tickets")
         self.cancel_ticket = script("cancel_ticket")
         self.expire_tickets = script("expire_tickets")
-        self.read_counters = script("read_books")
+        self.read_counters = script("read_counters")
         self.acquire_lease = script("acquire_lease")
         self.release_lease = script("release_lease")
         self.read_queue = script("read_queue")
@@ -96,29 +117,44 @@ class Scripts:
         self.fail_tickets = script("fail_tickets")
         self.accept_ticket = script("accept_ticket")
         self.decline_match = script("decline_match")
-        self.requeue_match = script("salvage_match")
-        self.reclaim_ticket = script("resume_ticket")
-        head += _text("openings")
-        self.request_backfill = script("announce_openings")
-        self.close_backfill = script("close_openings")
-        self.read_backfill = script("read_openings")
-        self.propose_backfill = script("propose_joiners")
-        self.assign_backfill = script("assign_joiners")
-        self.withdraw_backfill = script("withdraw_joiners")
+        self.requeue_match = script("requeue_match")
+        self.reclaim_ticket = script("reclaim_ticket")
+        head += _text("backfill")
+        self.request_backfill = script("request_backfill")
+        self.close_backfill = script("close_backfill")
+        self.read_backfill = script("read_backfill")
+        self.propose_backfill = script("propose_backfill")
+        self.assign_backfill = script("assign_backfill")
+        self.withdraw_backfill = script("withdraw_backfill")
 
 
 def lease_error(error: Exception) -> Exception:
-    """LeaseLost where a script refused a stale fencing token, else the error itself."""
+    """Return LeaseLostError where a script refused a stale fencing token, else the error itself."""
     return LeaseLostError(str(error)) if "STALE" in str(error) else error
 
 
 def _head() -> str:
     names = ", ".join(f"{name} = '{key}'" for name, key in KEYS.items())
     return (
+        "local NOW = tonumber(table.remove(ARGV, 1))\n"
         f"local KEY = {{{names}}}\n"
         f"local GROUP, CONSUMER = '{GROUP}', '{CONSUMER}'\n"
-        f"local TOLD_KEPT_S = {NOTIFICATIONS_KEPT_S}\n"
+        f"local NOTIFICATIONS_KEPT_S = {NOTIFICATIONS_KEPT_S}\n"
+        f"local ENDED_VIEW = '{_ended_view()}'\n"
+        f"local PROPOSED_VIEW = '{_proposed_view()}'\n"
     )
+
+
+def _ended_view() -> str:
+    """Return the JSON of a ticket that ended unassigned, for ``string.format`` with id, state and reason."""
+    view = msgspec.json.encode(TicketView("%s", "cancelled", "%s", None)).decode()
+    return view.replace('"cancelled"', '"%s"')
+
+
+def _proposed_view() -> str:
+    """Return the JSON of a ticket whose match is to be accepted, for ``string.format`` with id and time."""
+    view = msgspec.json.encode(TicketView("%s", "proposed", None, None, accept_by=0.5)).decode()
+    return view.replace("0.5", "%s")
 
 
 def _text(name: str) -> str:

@@ -1,4 +1,4 @@
--- Take office over a queue. ARGV: mode, milliseconds. Answers a fencing token greater than all before, or nil.
+-- Lead a queue. ARGV: mode, milliseconds. Answers a fencing token greater than all before, or nil.
 local mode = ARGV[1]
 if redis.call('EXISTS', KEY.lease .. mode) == 1 then
   return false

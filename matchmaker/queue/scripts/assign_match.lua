@@ -1,8 +1,9 @@
--- Assign a proposed match: all of its tickets end here, their players are told, the books say so.
--- ARGV: mode, fence, match id, then as assign() in shared.lua takes them: statistics, ids, views, asked, kept_s, known_s.
+-- Assign a proposed match: all of its tickets end here, their players are notified, and they are counted.
+-- ARGV: mode, fence, match id, then as assign() in shared.lua takes them: statistics, ids, views, record,
+-- kept_s, known_s.
 -- Answers 1, or 0 where the match is not proposed (any more): then it has been assigned already.
 local mode, fence, match = ARGV[1], ARGV[2], ARGV[3]
-if not in_office(mode, fence) then
+if not leads(mode, fence) then
   return STALE
 end
 if redis.call('HDEL', KEY.proposals .. mode, match) == 0 then
@@ -10,5 +11,5 @@ if redis.call('HDEL', KEY.proposals .. mode, match) == 0 then
 end
 redis.call('HDEL', KEY.accepted .. mode, match)
 assign(mode, match, ARGV[5], ARGV[6], ARGV[4], ARGV[7], ARGV[8], ARGV[9])
-redis.call('HINCRBY', KEY.books, 'matches', 1)
+redis.call('HINCRBY', KEY.counters, 'matches', 1)
 return 1

@@ -1,27 +1,24 @@
--- An opening's hash, one a running match with free seats: revision, offer (JSON), seats (JSON list of entities), over ('1': decided),
--- until (milliseconds: stale after that), and for each joining, players who come together: 'j:' .. id, its state; 'p:' .. id, the
--- players (JSON); 's:' .. id, their entities (JSON); and 'e:' .. entity, the joining that a seat is reserved for.
--- A joining is reserved, then told (its server knows), then seated (it is checked out, its seats are open), then assigned (its players
--- know). Before that it may be refused by the server, or withdrawn while the server does not know of it or is not heard any more.
-local OPEN_MS = 5000
-local KEPT_MS = 120000
-
-local function now_ms()
-  local now = redis.call('TIME')
-  return tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
-end
+-- A running match that requests backfill is a hash: revision, request (JSON, as its game server sent it),
+-- slots (JSON list of the free entities), over ('1': decided), until (Unix seconds: silent after that);
+-- and for each proposal, players who come together: 'state:' .. id; 'players:' .. id (JSON); 'slots:' ..
+-- id, their entities (JSON); and 'slot:' .. entity, the proposal that holds it. A proposal is reserved,
+-- then offered (its server knows), then admitted (its players are checked out, their slots open), then
+-- assigned (its players know). Before that it may be rejected by the server, or withdrawn while the server
+-- does not know of it or is silent.
+local SILENT_AFTER_S = 5
+local KEPT_S = 120
 
 -- Whether the match's server is still heard of.
 local function is_heard(key)
-  return tonumber(redis.call('HGET', key, 'until') or '0') > now_ms()
+  return tonumber(redis.call('HGET', key, 'until') or '0') > NOW
 end
 
--- Forget a joining; its seats are free again.
-local function forget(key, id)
-  for _, entity in ipairs(cjson.decode(redis.call('HGET', key, 's:' .. id) or '[]')) do
-    if redis.call('HGET', key, 'e:' .. entity) == id then
-      redis.call('HDEL', key, 'e:' .. entity)
+-- Remove a proposal; its slots are free again.
+local function remove_proposal(key, id)
+  for _, entity in ipairs(cjson.decode(redis.call('HGET', key, 'slots:' .. id) or '[]')) do
+    if redis.call('HGET', key, 'slot:' .. entity) == id then
+      redis.call('HDEL', key, 'slot:' .. entity)
     end
   end
-  redis.call('HDEL', key, 'j:' .. id, 'p:' .. id, 's:' .. id)
+  redis.call('HDEL', key, 'state:' .. id, 'players:' .. id, 'slots:' .. id)
 end

@@ -1,3 +1,4 @@
--- A running match offers no seats any more. ARGV: match id, mode. Who was to come and was not told is given back by the director.
-redis.call('SREM', KEY.openings .. ARGV[2], ARGV[1])
-return redis.call('DEL', KEY.opening .. ARGV[1])
+-- A running match requests no backfill any more. ARGV: match id, mode. The director withdraws proposals
+-- that were not offered.
+redis.call('SREM', KEY.open_matches .. ARGV[2], ARGV[1])
+return redis.call('DEL', KEY.open_match .. ARGV[1])

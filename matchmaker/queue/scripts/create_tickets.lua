@@ -1,11 +1,13 @@
 -- Create tickets; one live ticket a player.
--- ARGV: mode, regions, seconds to keep, and as MessagePack for each ticket: id, player, client key ('' for none), created at,
--- expires at, and of a party: its name, its size, what all of it must agree on; then the records, all of one length, in one string;
--- where the mode's rules read attributes, those of each ticket, as MessagePack.
--- Answers for each ticket: 1 where it was made, else {'repeated'|'busy'|'mismatch', id of the player's ticket}.
+-- ARGV: mode, regions, seconds to keep, and as MessagePack for each ticket: id, player, client key ('' for
+-- none), created at, expires at, and of a party: its name, its size, what all of it must agree on; then
+-- the records, all of one length, in one string; where the mode's rules read attributes, those of each
+-- ticket, as MessagePack.
+-- Answers for each ticket: 1 where it was made, else {'repeated'|'busy'|'mismatch', id of the player's
+-- ticket}.
 local mode, regions, keep_s = ARGV[1], ARGV[2], ARGV[3]
 local answers, records, live, attributes = {}, {}, {}, {}
-local brought = ARGV[6] and cmsgpack.unpack(ARGV[6])
+local given = ARGV[6] and cmsgpack.unpack(ARGV[6])
 
 -- Whether any ticket of a party has no end yet.
 local function any_live(key)
@@ -39,7 +41,7 @@ local record_bytes = #ARGV[5] / #tickets
 for i, ticket in ipairs(tickets) do
   local id, player, client_key, created_at, expires_at, party, size, wish = unpack(ticket)
   local key, pointer = KEY.ticket .. id, KEY.player .. player
-  -- Nearly always the player has no ticket: then one command looks, and makes this one his.
+  -- Nearly always the player has no ticket: then one command looks, and makes this one theirs.
   local last = redis.call('SET', pointer, id, 'NX', 'GET', 'EX', keep_s)
   local answer = 1
   if last then
@@ -70,8 +72,8 @@ for i, ticket in ipairs(tickets) do
     redis.call('EXPIRE', key, keep_s)
     live[#live + 1] = expires_at
     live[#live + 1] = id
-    if brought then
-      attributes[#attributes + 1] = brought[i]
+    if given then
+      attributes[#attributes + 1] = given[i]
     end
     records[#records + 1] = string.sub(ARGV[5], (i - 1) * record_bytes + 1, i * record_bytes)
   end
@@ -79,9 +81,9 @@ for i, ticket in ipairs(tickets) do
 end
 if #records > 0 then
   in_parts('ZADD', KEY.live .. mode, live)
-  redis.call('HINCRBY', KEY.books, 'queued', #records)
+  redis.call('HINCRBY', KEY.counters, 'queued', #records)
   local entry = { 'tickets', table.concat(records), 'regions', regions }
-  if brought then
+  if given then
     entry[5], entry[6] = 'attributes', cmsgpack.pack(attributes)
   end
   redis.call('XADD', KEY.queue .. mode, '*', unpack(entry))

@@ -1,7 +1,8 @@
--- Give a proposed match up because not all of its players accepted: those who did, with their whole party, search again with their
--- age; the others' tickets end. ARGV: mode, fence, match id, ids. Answers the places (from 0) of the tickets that ended.
+-- Give a proposed match up because not all of its players accepted: those who did, with their whole party,
+-- search again with their age; the others' tickets end. ARGV: mode, fence, match id, ids. Answers the
+-- places (from 0) of the tickets that ended.
 local mode, fence, match = ARGV[1], ARGV[2], ARGV[3]
-if not in_office(mode, fence) then
+if not leads(mode, fence) then
   return STALE
 end
 if redis.call('HDEL', KEY.proposals .. mode, match) == 0 then

@@ -1,7 +1,7 @@
 -- End the tickets of a proposed match that can never get a server. ARGV: mode, fence, match id, reason, ids.
 -- Answers 1, or 0 where the match is not proposed (any more).
 local mode, fence, match, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-if not in_office(mode, fence) then
+if not leads(mode, fence) then
   return STALE
 end
 if redis.call('HDEL', KEY.proposals .. mode, match) == 0 then

@@ -2,15 +2,11 @@
 -- ARGV: mode, fence, match id, proposal, until when players may accept ('' where they are not asked), ids.
 -- Answers the places (from 0) of the tickets that are not searching.
 local mode, fence, match, accept_by = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
-if not in_office(mode, fence) then
+if not leads(mode, fence) then
   return STALE
 end
-local ids, gone = ids_of(ARGV[6]), {}
-for i, id in ipairs(ids) do
-  if redis.call('HGET', KEY.ticket .. id, 'state') ~= 'searching' then
-    gone[#gone + 1] = i - 1
-  end
-end
+local ids = ids_of(ARGV[6])
+local gone = not_searching(ids)
 if #gone > 0 then
   return gone
 end
@@ -21,10 +17,9 @@ for _, id in ipairs(ids) do
   else
     redis.call('HSET', KEY.ticket .. id, 'state', 'proposed', 'match', match, 'accept_by', accept_by)
     views[#views + 1] = id
-    views[#views + 1] = string.format(
-      '{"ticket_id":"%s","state":"proposed","reason":null,"assignment":null,"accept_by":%s}', id, accept_by)
+    views[#views + 1] = string.format(PROPOSED_VIEW, id, accept_by)
   end
 end
 redis.call('HSET', KEY.proposals .. mode, match, ARGV[4])
-tell(views)
+notify(views)
 return gone

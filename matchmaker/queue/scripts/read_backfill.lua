@@ -1,8 +1,9 @@
--- The running matches with free seats, or with players on their way into them, whose servers are heard of. ARGV: mode.
--- Answers match id and the opening's fields and values (see openings.lua) of each in turn.
-local set, answer = KEY.openings .. ARGV[1], {}
+-- The running matches that request backfill, or with players on their way into them, whose servers are
+-- heard of. ARGV: mode.
+-- Answers match id and the hash's fields and values (see backfill.lua) of each in turn.
+local set, answer = KEY.open_matches .. ARGV[1], {}
 for _, match in ipairs(redis.call('SMEMBERS', set)) do
-  local key = KEY.opening .. match
+  local key = KEY.open_match .. match
   if is_heard(key) then
     answer[#answer + 1] = match
     answer[#answer + 1] = redis.call('HGETALL', key)

@@ -1,8 +1,8 @@
--- Read a queue's entries and renew the lease. ARGV: mode, fence, milliseconds, at most, after.
+-- Read a queue's entries and renew the lease. ARGV: mode, fence, milliseconds, most entries, after.
 -- `after` is '>' for new entries, or an id: then what the consumer has read and not finished, after that id.
--- Reading is fenced too: an entry given to a director out of office would be lost to the one in office.
+-- Reading is fenced too: an entry given to a director that leads no more would be lost to the one that does.
 local mode, fence = ARGV[1], ARGV[2]
-if not in_office(mode, fence) then
+if not leads(mode, fence) then
   return STALE
 end
 redis.call('PEXPIRE', KEY.lease .. mode, ARGV[3])

@@ -1,7 +1,8 @@
--- Search for a ticket that was made because its player's match was lost, now that he has looked at it. ARGV: id.
+-- Search for a ticket that was made because its player's match was lost, now that they have read it. ARGV:
+-- id.
 -- Answers 1, or 0 where it is searched for already, or has ended.
 local key = KEY.ticket .. ARGV[1]
-local mode, state, record, regions, expires_at, brought =
+local mode, state, record, regions, expires_at, given =
   unpack(redis.call('HMGET', key, 'mode', 'state', 'record', 'regions', 'expires_at', 'attributes'))
 if state ~= 'searching' or not record then
   return 0
@@ -9,9 +10,9 @@ end
 redis.call('HDEL', key, 'record', 'regions', 'expires_at', 'attributes')
 redis.call('ZADD', KEY.live .. mode, 'XX', expires_at, ARGV[1])
 local entry = { 'tickets', record, 'regions', regions }
-if brought then
-  entry[5], entry[6] = 'attributes', cmsgpack.pack({ brought })
+if given then
+  entry[5], entry[6] = 'attributes', cmsgpack.pack({ given })
 end
 redis.call('XADD', KEY.queue .. mode, '*', unpack(entry))
-redis.call('HINCRBY', KEY.books, 'resumed', 1)
+redis.call('HINCRBY', KEY.counters, 'reclaimed', 1)
 return 1

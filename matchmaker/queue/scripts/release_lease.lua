@@ -1,5 +1,5 @@
--- Leave office at once. ARGV: mode, fence.
-if in_office(ARGV[1], ARGV[2]) then
+-- Stop leading a queue at once. ARGV: mode, fence.
+if leads(ARGV[1], ARGV[2]) then
   return redis.call('DEL', KEY.lease .. ARGV[1])
 end
 return 0

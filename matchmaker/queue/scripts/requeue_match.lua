@@ -1,9 +1,12 @@
--- A match was lost with its game server: give those of its players who are still concerned a new ticket with the old age, once.
--- ARGV: match id, the element of its list to salvage, mode, regions, reason, seconds to keep, until when a player may come back, when
--- tickets expire that are searched for; as MessagePack for each ticket: id, player, new id, enqueued at; then the new
--- records, and as MessagePack what each brings (nothing where the mode's rules read nothing).
--- Answers {tickets made, tickets that got the old age}, or nil where that element has been salvaged already, or the match is over.
--- A new ticket is searched for once its player has looked at it (resume_ticket.lua): he may be gone for good, and nobody waits for him.
+-- A match was lost with its game server: its players who still wait for it get a new ticket with the old
+-- age, once.
+-- ARGV: match id, the element of its list to requeue, mode, regions, reason, seconds to keep, until when a
+-- player may come back, when tickets expire that are searched for; as MessagePack for each ticket: id,
+-- player, new id, enqueued at; then the new records, and as MessagePack the attributes of each (nothing
+-- where the mode's rules read nothing).
+-- Answers {tickets made, tickets that got the old age}, or nil where that element has been requeued
+-- already, or the match is over. A new ticket is searched for once its player has read it
+-- (reclaim_ticket.lua): they may be gone for good.
 local match, mode, regions, reason, keep_s, back_by = ARGV[1], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 if redis.call('LREM', KEY.match .. match, 1, ARGV[2]) == 0 then
   return false
@@ -14,8 +17,8 @@ end
 
 local tickets = cmsgpack.unpack(ARGV[9])
 local record_bytes = #ARGV[10] / #tickets
-local brought = cmsgpack.unpack(ARGV[11])
-local parties, waits, again, broken = {}, {}, {}, {}
+local given = cmsgpack.unpack(ARGV[11])
+local parties, waits, queued_again, broken = {}, {}, {}, {}
 for i, ticket in ipairs(tickets) do
   local id, player = ticket[1], ticket[2]
   local last, party = redis.call('GET', KEY.player .. player), redis.call('HGET', KEY.ticket .. id, 'party')
@@ -24,7 +27,7 @@ for i, ticket in ipairs(tickets) do
   if last and last ~= id then
     local state, of, with, record = unpack(redis.call('HMGET', KEY.ticket .. last, 'state', 'mode', 'party', 'record'))
     if state == 'searching' and of == mode then
-      again[i] = not record and last or nil
+      queued_again[i] = not record and last or nil
       together = with == party
     end
   end
@@ -33,7 +36,7 @@ for i, ticket in ipairs(tickets) do
   end
 end
 
--- A place in the party, which begins anew where nobody has come back to it by himself.
+-- A place in the party, which begins anew where nobody has come back to it on their own.
 local begun = {}
 local function joins(party, id)
   local key = KEY.party .. party
@@ -58,16 +61,15 @@ local function joins(party, id)
   return true
 end
 
-local views, made, aged, since, live = {}, 0, {}, {}, {}
+local views, made, backdated, since, live = {}, 0, {}, {}, {}
 for i, ticket in ipairs(tickets) do
   local id, player, new, enqueued_at = unpack(ticket)
   local party = parties[i]
   if waits[i] then
-    local view, client_key = unpack(redis.call('HMGET', KEY.ticket .. id, 'view', 'client_key'))
-    local told = reason
+    local stored, client_key = unpack(redis.call('HMGET', KEY.ticket .. id, 'view', 'client_key'))
+    local view = cjson.decode(stored)
     if party and (broken[party] or not joins(party, new)) then
-      told = told .. '; the party is not whole any more: queue again'
-      view = string.gsub(view, '"reason":null', '"reason":"' .. told .. '"', 1)
+      view.reason = reason .. '; the party is not whole any more: queue again'
     else
       local key = KEY.ticket .. new
       redis.call('HSET', key, 'player', player, 'mode', mode, 'state', 'searching', 'created_at', enqueued_at, 'client_key',
@@ -76,34 +78,35 @@ for i, ticket in ipairs(tickets) do
       if party then
         redis.call('HSET', key, 'party', party)
       end
-      if brought[i] then
-        redis.call('HSET', key, 'attributes', brought[i])
+      if given[i] then
+        redis.call('HSET', key, 'attributes', given[i])
       end
       redis.call('EXPIRE', key, keep_s)
       redis.call('SET', KEY.player .. player, new, 'EX', keep_s)
       live[#live + 1] = back_by
       live[#live + 1] = new
       made = made + 1
-      view = string.gsub(view, '"reason":null', '"reason":"' .. told .. '; you are in the queue again"', 1)
-      view = string.sub(view, 1, -2) .. ',"requeued_as":"' .. new .. '"}'
+      view.reason = reason .. '; you are in the queue again'
+      view.requeued_as = new
     end
-    redis.call('HSET', KEY.ticket .. id, 'view', view)
+    local changed = cjson.encode(view)
+    redis.call('HSET', KEY.ticket .. id, 'view', changed)
     views[#views + 1] = id
-    views[#views + 1] = view
-  elseif again[i] and tonumber(redis.call('HGET', KEY.ticket .. again[i], 'created_at')) > tonumber(enqueued_at) then
-    redis.call('HSET', KEY.ticket .. again[i], 'created_at', enqueued_at)
-    aged[#aged + 1] = again[i]
+    views[#views + 1] = changed
+  elseif queued_again[i] and tonumber(redis.call('HGET', KEY.ticket .. queued_again[i], 'created_at')) > tonumber(enqueued_at) then
+    redis.call('HSET', KEY.ticket .. queued_again[i], 'created_at', enqueued_at)
+    backdated[#backdated + 1] = queued_again[i]
     since[#since + 1] = struct.pack('<d', tonumber(enqueued_at))
   end
 end
 if made > 0 then
   in_parts('ZADD', KEY.live .. mode, live)
-  redis.call('HINCRBY', KEY.books, 'queued', made)
-  redis.call('HINCRBY', KEY.books, 'requeued', made)
+  redis.call('HINCRBY', KEY.counters, 'queued', made)
+  redis.call('HINCRBY', KEY.counters, 'requeued', made)
 end
-if #aged > 0 then
-  redis.call('HINCRBY', KEY.books, 'aged', #aged)
-  redis.call('XADD', KEY.queue .. mode, '*', 'aged', table.concat(aged), 'since', table.concat(since))
+if #backdated > 0 then
+  redis.call('HINCRBY', KEY.counters, 'backdated', #backdated)
+  redis.call('XADD', KEY.queue .. mode, '*', 'backdated', table.concat(backdated), 'since', table.concat(since))
 end
-tell(views)
-return { made, #aged }
+notify(views)
+return { made, #backdated }

@@ -1,19 +1,22 @@
--- A ticket's hash: player, mode, state, created_at, client_key, party, match, view; record, regions, expires_at and attributes where its
--- match was lost and its player has not looked yet (salvage_match.lua).
--- States: searching, proposed (its match has no server yet), accepted (its player said yes, where players are asked), and
--- the final ones, of which a ticket reaches exactly one: assigned, cancelled, expired, failed.
--- A ticket and its player's pointer are given their life when they are made, so that ending a thousand costs no command more each.
+-- A ticket's hash: player, mode, state, created_at, client_key, party, match, view; record, regions,
+-- expires_at and attributes where its match was lost and its player has not read it yet
+-- (requeue_match.lua).
+-- States: searching, proposed (its match has no server yet), accepted (its player accepted it, where
+-- players are asked), and the final ones, of which a ticket reaches exactly one: assigned, cancelled,
+-- expired, failed. A ticket and its player's pointer are given their life when they are made, so that
+-- ending a thousand costs no command more each.
 
 local function is_live(state)
   return state == 'searching' or state == 'proposed' or state == 'accepted'
 end
 
--- Whether the caller is still the director in office of this queue.
-local function in_office(mode, fence)
+-- Whether the caller is still the director that leads this queue.
+local function leads(mode, fence)
   return redis.call('GET', KEY.lease .. mode) == fence
 end
 
--- The ticket ids, of 36 characters each, in one string: a hundred arguments cost their sender more than a match.
+-- The ticket ids, of 36 characters each, in one string: a hundred arguments cost their sender more than a
+-- match.
 local function ids_of(joined)
   local ids = {}
   for i = 1, #joined, 36 do
@@ -33,22 +36,22 @@ end
 
 -- What a player reads of a ticket that ended without an assignment. All parts are plain ASCII of ours.
 local function ended_view(id, state, reason)
-  return string.format('{"ticket_id":"%s","state":"%s","reason":"%s","assignment":null}', id, state, reason)
+  return string.format(ENDED_VIEW, id, state, reason)
 end
 
--- Tell the waiters: a flat list of id, view, id, view …
-local function tell(views)
+-- Notify the subscribers: a flat list of id, view, id, view …
+local function notify(views)
   if #views == 0 then
     return
   end
-  local now_s = tonumber(redis.call('TIME')[1])
-  local kept_since = string.format('%d', (now_s - TOLD_KEPT_S) * 1000)
+  local kept_since = string.format('%d', math.max(0, math.floor((NOW - NOTIFICATIONS_KEPT_S) * 1000)))
   for i = 1, #views, 4000 do
-    redis.call('XADD', KEY.told, 'MINID', '~', kept_since, '*', unpack(views, i, math.min(i + 3999, #views)))
+    redis.call('XADD', KEY.notifications, 'MINID', '~', kept_since, '*', unpack(views, i, math.min(i + 3999, #views)))
   end
 end
 
--- End live tickets of one mode, given as a flat list of id, view, id, view …, and tell. The caller has checked their states.
+-- End live tickets of one mode, given as a flat list of id, view, id, view …, and notify. The caller has
+-- checked their states.
 local function finish(mode, state, views)
   local ids = {}
   for i = 1, #views, 2 do
@@ -57,9 +60,20 @@ local function finish(mode, state, views)
   end
   if #ids > 0 then
     in_parts('ZREM', KEY.live .. mode, ids)
-    redis.call('HINCRBY', KEY.books, state == 'assigned' and 'matched' or state, #ids)
+    redis.call('HINCRBY', KEY.counters, state == 'assigned' and 'matched' or state, #ids)
   end
-  tell(views)
+  notify(views)
+end
+
+-- The places (from 0) of the tickets that are not searching (any more).
+local function not_searching(ids)
+  local gone = {}
+  for i, id in ipairs(ids) do
+    if redis.call('HGET', KEY.ticket .. id, 'state') ~= 'searching' then
+      gone[#gone + 1] = i - 1
+    end
+  end
+  return gone
 end
 
 -- The tickets of a ticket's party, the ticket itself among them.
@@ -77,9 +91,10 @@ local function with_party(id)
   return ids
 end
 
--- End tickets that search, each with its whole party, unless one of the party has been found a match; tells the director.
+-- End tickets that search, each with its whole party, unless one of the party has been found a match; the
+-- director reads it in the stream.
 local function end_searching(mode, state, reason, ids)
-  local views, gone, seen, unclaimed = {}, {}, {}, 0
+  local views, gone, seen, abandoned = {}, {}, {}, 0
   for _, id in ipairs(ids) do
     local party, free = with_party(id), true
     for _, each in ipairs(party) do
@@ -94,7 +109,7 @@ local function end_searching(mode, state, reason, ids)
       local found, record = unpack(redis.call('HMGET', KEY.ticket .. each, 'state', 'record'))
       if free and not seen[each] and found == 'searching' then
         seen[each] = true
-        unclaimed = record and unclaimed + 1 or unclaimed
+        abandoned = record and abandoned + 1 or abandoned
         views[#views + 1] = each
         views[#views + 1] = ended_view(each, state, reason)
         gone[#gone + 1] = each
@@ -102,42 +117,43 @@ local function end_searching(mode, state, reason, ids)
     end
   end
   finish(mode, state, views)
-  if unclaimed > 0 then
-    redis.call('HINCRBY', KEY.books, 'unclaimed', unclaimed)
+  if abandoned > 0 then
+    redis.call('HINCRBY', KEY.counters, 'abandoned', abandoned)
   end
   if #gone > 0 then
     redis.call('XADD', KEY.queue .. mode, '*', 'gone', table.concat(gone))
   end
 end
 
--- Add a histogram {bucket: count} to the books.
+-- Add a histogram {bucket: count} to the counters.
 local function add_histogram(key, buckets)
   for bucket, count in pairs(buckets) do
     redis.call('HINCRBY', key, bucket, count)
   end
 end
 
--- End tickets as assigned to a match: their players are told, the books say so, and what they asked for is kept while the match may be
--- lost with its server (salvage_match.lua). ids: joined; views: MessagePack; statistics: JSON of wait, latency: histograms, and wait_max_s;
--- asked: '' for nothing; kept_s: seconds to keep that; known_s: seconds that the tickets must be known for, '0': they are.
-local function assign(mode, match, ids, views, statistics, asked, kept_s, known_s)
-  local told, now_s = {}, tonumber(redis.call('TIME')[1])
+-- End tickets as assigned to a match: their players are notified, they are counted, and their requeue
+-- record is kept while the match may be lost with its server (requeue_match.lua). ids: joined; views:
+-- MessagePack; statistics: JSON of wait, latency: histograms, and wait_max_s; record: '' for none; kept_s:
+-- seconds to keep it; known_s: seconds that the tickets must be known for, '0': they are.
+local function assign(mode, match, ids, views, statistics, record, kept_s, known_s)
+  local ended = {}
   ids, views, statistics = ids_of(ids), cmsgpack.unpack(views), cjson.decode(statistics)
   for i, id in ipairs(ids) do
-    told[#told + 1] = id
-    told[#told + 1] = views[i]
+    ended[#ended + 1] = id
+    ended[#ended + 1] = views[i]
   end
-  finish(mode, 'assigned', told)
+  finish(mode, 'assigned', ended)
   add_histogram(KEY.wait, statistics.wait)
   add_histogram(KEY.latency, statistics.latency)
-  if statistics.wait_max_s > tonumber(redis.call('HGET', KEY.books, 'wait_max_s') or '0') then
-    redis.call('HSET', KEY.books, 'wait_max_s', tostring(statistics.wait_max_s))
+  if statistics.wait_max_s > tonumber(redis.call('HGET', KEY.counters, 'wait_max_s') or '0') then
+    redis.call('HSET', KEY.counters, 'wait_max_s', tostring(statistics.wait_max_s))
   end
-  if asked ~= '' then
-    redis.call('RPUSH', KEY.match .. match, asked)
+  if record ~= '' then
+    redis.call('RPUSH', KEY.match .. match, record)
     redis.call('EXPIRE', KEY.match .. match, kept_s)
-    redis.call('ZADD', KEY.playing, now_s + tonumber(kept_s), match)
-    redis.call('ZREMRANGEBYSCORE', KEY.playing, '-inf', now_s)
+    redis.call('ZADD', KEY.playing, NOW + tonumber(kept_s), match)
+    redis.call('ZREMRANGEBYSCORE', KEY.playing, '-inf', NOW)
   end
   if known_s ~= '0' then -- the match may outlive its tickets
     for _, id in ipairs(ids) do

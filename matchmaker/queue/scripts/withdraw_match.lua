@@ -1,7 +1,7 @@
 -- Give the tickets of a proposed match back to the search, with their age. ARGV: mode, fence, match id, ids.
 -- Answers 1, or 0 where no such match was proposed (any more).
 local mode, fence, match = ARGV[1], ARGV[2], ARGV[3]
-if not in_office(mode, fence) then
+if not leads(mode, fence) then
   return STALE
 end
 if redis.call('HDEL', KEY.proposals .. mode, match) == 0 then

@@ -28,7 +28,9 @@ DEFAULT_BUDGET = SearchBudget(per_ticket=100_000, per_cycle=2_000_000)  # some 0
 
 @dataclass(frozen=True, slots=True)
 class RuleSetMatch:
-    """A formed match: its region (None where no region is measured by all), players by team, and tickets, oldest first."""
+    """A formed match: its region (None where no region is measured by all), players by team, and tickets,
+    oldest first.
+    """
 
     region: str | None
     teams: dict[str, list[str]]
@@ -45,7 +47,9 @@ class UnmatchedTicket:
 
 @dataclass(frozen=True, slots=True)
 class CycleResult:
-    """What one cycle made of the tickets: matches in the order in which they were formed, and the tickets left."""
+    """What one cycle made of the tickets: matches in the order in which they were formed, and the tickets
+    left.
+    """
 
     matches: list[RuleSetMatch]
     unmatched: list[UnmatchedTicket]
@@ -61,8 +65,8 @@ def match(
 ) -> CycleResult:
     """Form matches at ``now`` (seconds, on the clock of the tickets' start times).
 
-    The order of ``tickets`` is irrelevant; ``seed`` decides where the rule set says ``random``; ``live``: as in a live queue every
-    match has a region, one that all of its players have measured.
+    The order of ``tickets`` is irrelevant; ``seed`` decides where the rule set says ``random``; ``live``: as
+    in a live queue every match has a region, one that all of its players have measured.
     """
     tickets = sorted(tickets, key=lambda ticket: (ticket.start_time, ticket.ticket_id))
     columns = Columns(tickets)
@@ -90,10 +94,11 @@ def match(
 def form_matches(
     rules: RuleSet, program: Program, table: Table, seed: int, effort: SearchBudget, begin: int = 0
 ) -> tuple[int, SearchResult]:
-    """Search a table whose tickets stand in order of age; returns the number of matches, and which tickets form them.
+    """Search a table whose tickets stand in order of age; returns the number of matches, and which tickets
+    form them.
 
-    ``begin`` is the ticket around which the first match is tried, those before it come last: where the work of the search before this one was
-    used up (``NOT_TRIED``), it goes on from there.
+    ``begin`` is the ticket around which the first match is tried, those before it come last: where the work
+    of the search before this one was used up (``NOT_TRIED``), it goes on from there.
     """
     widest = {
         (expansion.name): max(value for _, value in expansion.steps)
@@ -153,16 +158,24 @@ def _match(
 def unmatchable_reason(rules: RuleSet, ticket: FlexMatchTicket, used: set[str]) -> str | None:
     """Why a ticket can never match, whatever others come; None where it can."""
     if not ticket.backfill and len(ticket.players) > rules.largest_team:
-        return f"can never match: its {len(ticket.players)} players fit into no team (at most {rules.largest_team})"
+        return (
+            f"can never match: its {len(ticket.players)} players fit into no team (at most "
+            f"{rules.largest_team})"
+        )
     for player in ticket.players:
         for name in sorted(used):
             if player.attributes.get(name) is None:
-                return f"can never match: player {player.player_id} has no attribute {name}, and it has no default"
+                return (
+                    f"can never match: player {player.player_id} has no attribute {name}, and it has "
+                    "no default"
+                )
     return _out_of_reach(rules, ticket)
 
 
 def _out_of_reach(rules: RuleSet, ticket: FlexMatchTicket) -> str | None:
-    """Why no region will ever do for a ticket, however far the limits of the latency rules that stand alone widen."""
+    """Why no region will ever do for a ticket, however far the limits of the latency rules that stand alone
+    widen.
+    """
     inside = {item for rule in rules.rules for item in rule.statement if isinstance(item, str)}
     for rule in rules.rules:
         most = rule.limit("maxLatency")

@@ -1,4 +1,6 @@
-"""A JSON document being checked: every value knows its JSON pointer, and mistakes are collected, not raised one by one."""
+"""A JSON document being checked: every value knows its JSON pointer, and mistakes are collected, not raised
+one by one.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ class Mistake:
 
 
 class DocumentError(MatchmakerError):
-    """Raised when a rule set or a ticket file has mistakes; ``mistakes`` has all of them. Correct the file."""
+    """Raised when a rule set or a ticket file has mistakes, all of them in ``mistakes``. Correct the file."""
 
     def __init__(self, what: str, mistakes: Sequence[Mistake]) -> None:
         super().__init__("; ".join(f"{what}#{m.pointer}: {m.reason}" for m in mistakes))
@@ -33,7 +35,9 @@ class DocumentError(MatchmakerError):
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value of the document. The ``as_`` methods note a mistake and return None where the value is not of that kind."""
+    """A value of the document. The ``as_`` methods note a mistake and return None where the value is not of
+    that kind.
+    """
 
     raw: Any
     pointer: str

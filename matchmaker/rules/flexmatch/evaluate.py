@@ -1,7 +1,7 @@
 """Whether a candidate match holds the rules: property expressions and rules, compiled.
 
-A value of an expression is a run of numbers and, for each level of lists above it, where each list begins. Levels count from the
-outermost. Strings are numbers by then.
+A value of an expression is a run of numbers and, for each level of lists above it, where each list begins.
+Levels count from the outermost. Strings are numbers by then.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class Candidate(NamedTuple):
         player: players, team by team; team_start [K + 1].
         ticket: its tickets; size: [0] tickets, [1] players.
         limit: [V] the program's numbers at the match's age.
-        value, spare, reference: runs of numbers; start [3, …], lists: [3] levels of a value; shape: [0] depth, [1] length.
+        value, spare, reference: runs of numbers; start [3, …], lists: [3] levels of a value; shape: [0]
+            depth, [1] length.
         verdict: stack of compound statements.
     """
 
@@ -100,7 +101,8 @@ def set_limits(program: Program, age_s: float, limit: Floats) -> None:
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def first_broken(program: Program, table: Table, match: Candidate, region: int, hereditary: bool) -> int:
-    """The first enforced rule (only hereditary ones, if asked) that the match breaks in a region, or ALL_HOLD.
+    """The first enforced rule (only hereditary ones, if asked) that the match breaks in a region, or
+    ALL_HOLD.
 
     A rule's statement is in postfix order; that of a rule that is not compound names the rule itself.
     """
@@ -288,7 +290,8 @@ def _collections_hold(program: Program, table: Table, match: Candidate, rule: in
 def _containing_holds(program: Program, match: Candidate, rule: int, of_lists: bool) -> bool:
     """Whether, in every group, the number of collections that contain the reference is within its limits.
 
-    The strings of a player are one collection; without lists, or when they have been joined, each string is one.
+    The strings of a player are one collection; without lists, or when they have been joined, each string is
+    one.
     """
     inner = match.shape[0] - 1
     wanted = match.reference[0]

@@ -1,7 +1,8 @@
 """Property expressions: ``avg(flatten(teams[red,blue].players.attributes[skill]))``.
 
-A value is a number, a string, or lists of them in up to three levels: teams, players, and the strings of a string list. ``flatten``
-joins the two outer levels; every other function works on the innermost lists, so on grouped players it gives one result a group.
+A value is a number, a string, or lists of them in up to three levels: teams, players, and the strings of a
+string list. ``flatten`` joins the two outer levels; every other function works on the innermost lists, so on
+grouped players it gives one result a group.
 """
 
 from __future__ import annotations
@@ -57,7 +58,16 @@ class Expression:
 
 
 def parse_expression(text: str, teams: Mapping[str, int], attributes: Mapping[str, str]) -> Expression:
-    """Read an expression. ``teams``: quantity by name; ``attributes``: type by name. Raises ExpressionError."""
+    """Read an expression.
+
+    Args:
+        text: as FlexMatch writes it.
+        teams: quantity by name.
+        attributes: type by name.
+
+    Raises:
+        ExpressionError: it is none.
+    """
     calls: list[str] = []
     inner = text
     while call := _CALL.fullmatch(inner):

@@ -34,12 +34,23 @@ NUMBER = np.dtype([("base", "f8"), ("step_from", "i4"), ("step_to", "i4"), ("wid
 STEP = np.dtype([("wait_s", "f8"), ("value", "f8")])
 RULE = np.dtype(
     [
-        ("kind", "i4"), ("operation", "i4"), ("first", "i4"), ("second", "i4"), ("column", "i4"),
-        ("distance_to_min", "?"), ("enforced", "?"), ("hereditary", "?"), ("reference_kind", "i4"),
-        ("reference", "i4"), ("measure_from", "i4"), ("measure_to", "i4"), ("code_from", "i4"), ("code_to", "i4"),
+        ("kind", "i4"),
+        ("operation", "i4"),
+        ("first", "i4"),
+        ("second", "i4"),
+        ("column", "i4"),
+        ("distance_to_min", "?"),
+        ("enforced", "?"),
+        ("hereditary", "?"),
+        ("reference_kind", "i4"),
+        ("reference", "i4"),
+        ("measure_from", "i4"),
+        ("measure_to", "i4"),
+        ("code_from", "i4"),
+        ("code_to", "i4"),
     ],
     align=True,
-)  # fmt: skip
+)
 CODE = np.dtype([("code", "i4"), ("arity", "i4")])
 EXPRESSION = np.dtype([("column", "i4"), ("grouped", "?"), ("is_set", "?"), ("call_count", "i4")], align=True)
 RANGE = np.dtype([("first", "i4"), ("last", "i4")])
@@ -56,22 +67,24 @@ class Program(NamedTuple):
     Records, not an array a field: a kernel that is handed forty arrays takes minutes to compile.
 
     Attributes:
-        teams: TEAM[K]; copies of one team have the same kind; fewest and most players are indices into the numbers.
+        teams: TEAM[K]; copies of one team have the same kind; fewest and most players are indices into the
+            numbers.
         numbers: NUMBER[V]; widens: +1 where more is laxer, -1 where less is, 0 where neither.
         steps: STEP[…], what the numbers become.
-        rules: RULE[Q]. enforced: a match must hold it (not those inside compound rules). hereditary: a match that breaks it
-            cannot be mended by more players. first, second: the limits (maximum; minimum, or maxDistance of latency), or
-            NONE. column: of batchDistance a number column, of latency an aggregation.
+        rules: RULE[Q]. enforced: a match must hold it (not those inside compound rules). hereditary: a match
+            that breaks it cannot be mended by more players. first, second: the limits (maximum; minimum, or
+            maxDistance of latency), or NONE. column: of batchDistance a number column, of latency an
+            aggregation.
         code: CODE[…], statements in postfix order; that of a rule that is not compound is the rule itself.
         expressions: EXPRESSION[X].
         expression_teams: bool[X, K]; calls: int32[X, MAX_CALLS].
         literal_sets: RANGE[…] into ``literals``: strings that rules name.
-        sorts: SORT[…], sort keys, the first decides first: by a number column, or by the key of a column of maps whose value
-            is the ticket's largest or least.
+        sorts: SORT[…], sort keys, the first decides first: by a number column, or by the key of a column of
+            maps whose value is the ticket's largest or least.
         newest: whether the newest ticket's age decides what has widened.
         balanced_column: number column, or NONE; axis_column: along which like tickets are gathered, or NONE.
-        by_region: whether a match is searched for region by region, among tickets that have measured it: where any rule reads
-            round trips, and in a live queue always.
+        by_region: whether a match is searched for region by region, among tickets that have measured it:
+            where any rule reads round trips, and in a live queue always.
         large: whether the strategy is balanced.
         shuffle: whether candidates are tried in random order.
         backfill_rank: running matches come first (-1), by age (0), or last (+1).
@@ -167,10 +180,13 @@ class _Compiler:
         balanced = algorithm.balanced_attribute
         balanced_column = NONE if balanced is None else self.columns.number(balanced, "avg")
         axis = next(
-            (self.columns.number(r.attribute, r.party_aggregation) for r in ordered if r.type == "batchDistance"
-             and self.types[r.attribute] == "number"),
+            (
+                self.columns.number(r.attribute, r.party_aggregation)
+                for r in ordered
+                if r.type == "batchDistance" and self.types[r.attribute] == "number"
+            ),
             balanced_column if balanced_column != NONE else self.measured_column(ordered),
-        )  # fmt: skip
+        )
         ranks = {"high": -1, "normal": 0, "low": 1}
         return Program(
             np.array(teams, TEAM),

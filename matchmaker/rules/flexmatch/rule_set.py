@@ -61,15 +61,16 @@ class Rule:
         name: unique.
         type: FlexMatch's name of it.
         measurements: what is measured (distance, comparison, collection).
-        reference: what it is compared with: an expression, or literal strings; a literal number is the parameter
-            ``referenceValue``.
+        reference: what it is compared with: an expression, or literal strings; a literal number is the
+            parameter ``referenceValue``.
         operation: of a comparison or a collection.
         limits: numbers that an expansion may change, by FlexMatch's names (maxDistance, minCount, …).
         party_aggregation: how a party counts.
         attribute: of batchDistance and the sorts.
         descending, map_key: of the sorts.
         distance_reference: of latency: min or avg.
-        statement: of compound, in postfix order: names of rules, and operators as (name, number of arguments).
+        statement: of compound, in postfix order: names of rules, and operators as (name, number of
+            arguments).
     """
 
     name: str

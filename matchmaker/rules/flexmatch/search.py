@@ -1,11 +1,12 @@
 """The search: which tickets form matches. One compiled call takes the whole table.
 
-Matches are built around tickets, the oldest first. With ``exhaustiveSearch`` all combinations with that ticket are tried, pruned
-where a rule is broken that more players cannot mend, until one fills the match; with ``balanced`` tickets like it are gathered
-and dealt to the teams so that their sums of the balanced attribute are level.
+Matches are built around tickets, the oldest first. With ``exhaustiveSearch`` all combinations with that
+ticket are tried, pruned where a rule is broken that more players cannot mend, until one fills the match; with
+``balanced`` tickets like it are gathered and dealt to the teams so that their sums of the balanced attribute
+are level.
 
-What bounds the work: nodes of the search around one ticket, and nodes of a cycle. A ticket that they cut short is looked at
-again in the next cycle, from the oldest on.
+What bounds the work: nodes of the search around one ticket, and nodes of a cycle. A ticket that they cut
+short is looked at again in the next cycle, from the oldest on.
 """
 
 from __future__ import annotations
@@ -55,10 +56,12 @@ class Workspace(NamedTuple):
     """Room for the search around one ticket.
 
     Attributes:
-        order: [T] candidates, the ticket itself first; key: [T] to sort them by; left: [T + 1] players from there on.
+        order: [T] candidates, the ticket itself first; key: [T] to sort them by; left: [T + 1] players from
+            there on.
         path, place, choice: [depth] the match as it grows: ticket, its index in ``order``, its team.
         room: [K] players in each team.
-        best_ticket, best_team: the best match so far, ticket by ticket; best: [0] tickets, [1] players, [2] region.
+        best_ticket, best_team: the best match so far, ticket by ticket; best: [0] tickets, [1] players, [2]
+            region.
         best_cost: [0] its mean round trip.
         blame: [Q + 1] how often a rule was broken; last: the teams' sizes.
         laxest: [V] the numbers at their widest.
@@ -127,7 +130,8 @@ def search(
         desk.best[:] = 0
         desk.best_cost[0] = np.inf
         desk.blame[:] = 0
-        # Regions matter where a rule reads them, and to gather a large match; else the best is chosen afterwards.
+        # Regions matter where a rule reads them, and to gather a large match; else the best is chosen
+        # afterwards.
         by_region = program.by_region or (program.large and regions > 0)
         for turn in range(regions if by_region else 1):
             region = turn if by_region else NO_REGION
@@ -429,7 +433,8 @@ def _gather(
     below = 0
     while below < candidates - 1 and values[below] < own:
         below += 1
-    # Stretches that begin at the ticket's own value and then ever lower: the first that fills the match is taken.
+    # Stretches that begin at the ticket's own value and then ever lower: the first that fills the match is
+    # taken.
     step = max(1, (below + 63) // 64)
     begin = below
     while True:
@@ -454,7 +459,9 @@ def _fill(
     program: Program, table: Table, region: int, ordered: Ints,
     match: Candidate, desk: Workspace,
 ) -> int:  # fmt: skip
-    """Take the ticket and then, in the order given, all that keep the rules, into ``desk.path``; returns how many."""
+    """Take the ticket and then, in the order given, all that keep the rules, into ``desk.path``; returns how
+    many.
+    """
     teams = program.teams.shape[0]
     full = 0
     for team in range(teams):
@@ -501,7 +508,8 @@ def _fill(
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _balance_teams(program: Program, table: Table, tickets: int, desk: Workspace) -> bool:
-    """Deal the tickets of ``desk.path`` to the teams: large parties first, then high values, each to the lowest sum.
+    """Deal the tickets of ``desk.path`` to the teams: large parties first, then high values, each to the
+    lowest sum.
 
     Teams short of their least players come before others. Returns whether every ticket found room.
     """

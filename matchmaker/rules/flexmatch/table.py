@@ -16,23 +16,29 @@ NO_TEAM = -1
 
 TICKET = np.dtype(
     [
-        ("first", "i4"), ("last", "i4"), ("age_s", "f8"), ("group", "i4"), ("platform", "i4"), ("backfill", "?"),
+        ("first", "i4"),
+        ("last", "i4"),
+        ("age_s", "f8"),
+        ("group", "i4"),
+        ("platform", "i4"),
+        ("backfill", "?"),
         ("eligible", "?"),
     ],
     align=True,
-)  # fmt: skip
+)
 
 
 class Table(NamedTuple):
     """T tickets of P players in all, R regions.
 
     Attributes:
-        tickets: TICKET[T]: its players, from first to before last; seconds waited; who may meet (0: all who cross-play,
-            else 1 + the platform that it keeps to), and the platform; whether it is a running match; whether it may be
-            matched at all.
-        number: float64[C, P], number columns, and strings by their number; a party's value stands at each of its players.
-        string_start: int64[S, P + 1] into ``string``: the strings of each player in each column of lists, or the keys in each
-            column of maps, in their order as text.
+        tickets: TICKET[T]: its players, from first to before last; seconds waited; who may meet (0: all who
+            cross-play, else 1 + the platform that it keeps to), and the platform; whether it is a running
+            match; whether it may be matched at all.
+        number: float64[C, P], number columns, and strings by their number; a party's value stands at each of
+            its players.
+        string_start: int64[S, P + 1] into ``string``: the strings of each player in each column of lists, or
+            the keys in each column of maps, in their order as text.
         string: float64[N], by number.
         string_value: float64[N], the value of each key of a map; 0 in lists.
         latency_ms: float32[3, T, R], a party's least, largest and mean round trip; inf: not measured.
@@ -95,7 +101,9 @@ class Columns:
         return self._known[key]
 
     def map(self, name: str, party: str) -> int:
-        """A map attribute; a party's players all have the party's keys, each with those of its values aggregated."""
+        """A map attribute; a party's players all have the party's keys, each with those of its values
+        aggregated.
+        """
         key = ("map", name, party)
         if key not in self._known:
             self.used.add(name)
@@ -113,7 +121,7 @@ class Columns:
         return self._known[key]
 
     def strings(self, name: str, party: str) -> int:
-        """A list attribute; with ``union`` and ``intersection`` a party's players all have the party's list."""
+        """A list attribute; with ``union`` and ``intersection`` a party's players all have its list."""
         key = ("strings", name, party)
         if key not in self._known:
             self.used.add(name)

@@ -12,7 +12,9 @@ KINDS = {"N": "number", "S": "string", "SL": "string_list", "SDM": "string_numbe
 
 @dataclass(frozen=True, slots=True)
 class TicketPlayer:
-    """A player of a ticket. ``attributes`` include the rule set's defaults; ``team``: where a backfilled player already is."""
+    """A player of a ticket. ``attributes`` include the rule set's defaults; ``team``: where a backfilled
+    player already is.
+    """
 
     player_id: str
     team: str | None
@@ -22,7 +24,7 @@ class TicketPlayer:
 
 @dataclass(frozen=True, slots=True)
 class FlexMatchTicket:
-    """A ticket: a player, a party, or, where its players have teams, a running match that wants more players."""
+    """A ticket: a player, a party, or, where its players have teams, a running match."""
 
     ticket_id: str
     start_time: float
@@ -96,7 +98,9 @@ def _player(value: Value, declared: dict[str, Attribute], teams: list[str]) -> T
 
 
 def read_attribute(value: Value, attribute: Attribute | None) -> Default:
-    """Read an attribute's value, such as ``{"N": 23}``; ``attribute`` is its declaration, None where there is none."""
+    """Read an attribute's value, such as ``{"N": 23}``; ``attribute`` is its declaration, None where there is
+    none.
+    """
     if attribute is None:
         value.add_mistake("is not among the rule set's playerAttributes")
         return None

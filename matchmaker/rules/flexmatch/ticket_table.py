@@ -1,6 +1,8 @@
-"""Tickets that wait for a match of a rule set, as a table that grows: a ticket becomes a row once, when it comes.
+"""Tickets that wait for a match of a rule set, as a table that grows: a ticket becomes a row once, when it
+comes.
 
-A cycle takes the rows that it may match out of the table, in order of age: a few gathers, whatever the number of tickets.
+A cycle takes the rows that it may match out of the table, in order of age: a few gathers, whatever the number
+of tickets.
 """
 
 from __future__ import annotations

@@ -20,7 +20,9 @@ KERNEL = "flexmatch"
 
 
 def run(rules: Path, tickets: Path, now: float | None, seed: int, as_json: bool, live: bool = False) -> int:
-    """Print the matches and the tickets left; returns the exit code. ``now`` None: when the last ticket started."""
+    """Print the matches and the tickets left; returns the exit code. ``now`` None: when the last ticket
+    started.
+    """
     try:
         rule_set = read_rule_set(_text(rules, "rule set"))
         waiting = read_tickets(_text(tickets, "tickets"), rule_set)

@@ -1,4 +1,6 @@
-"""A running match for tests of backfill: a real engine over real UDP, real clients, and a meta service in memory that keeps leases."""
+"""A running match for tests of backfill: a real engine over real UDP, real clients, and a meta service in
+memory that keeps leases.
+"""
 
 from __future__ import annotations
 

@@ -1,15 +1,17 @@
-"""Backfill as the matchmaker sees it: the real API, cache and director; game servers are what calls of their client say."""
+"""Backfill as the matchmaker sees it: the real API, cache and director; game servers are what calls of their
+client say.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import copy
 import os
 import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,7 +24,7 @@ from dedicated_server.protocol import connect_token
 from launchday import child_processes
 from launchday.identity import Signer
 from launchday.settings import Settings, environment
-from matchmaker.client import BackfillProposal, MatchmakerClient, TicketStatus
+from matchmaker.client import BackfillProposal, MatchmakerClient, TicketView
 from matchmaker.director.director import Director
 from matchmaker.director.match_loop import MatchLoop
 from matchmaker.errors import LeaseLostError
@@ -39,8 +41,6 @@ from tests.matchmaker.conftest import (
 )
 
 MODE = "teams_of_five"
-
-pytestmark = pytest.mark.timeout(300)  # where the kernel has not been compiled yet, it is
 
 
 class Server:
@@ -63,7 +63,7 @@ class Server:
             "skill_highest": 26.0,
             "opened_at": 1000.0,
             "revision": self._revision,
-            "seats": [{"entity": entity, "team": team} for entity, team in self.seats.items()],
+            "slots": [{"entity": entity, "team": team} for entity, team in self.seats.items()],
             **self._changes,
             **changes,
         }
@@ -75,7 +75,7 @@ class Server:
         """Let them in, and say so."""
         for player in joining.players:
             del self.seats[player.entity]
-        return await self.announce(seated=[joining.proposal_id])
+        return await self.announce(admitted=[joining.proposal_id])
 
     async def close(self) -> None:
         await self._client.close_backfill(self.match_id, MODE)
@@ -117,7 +117,7 @@ async def queue_up(client: MatchmakerClient, player: int, party: tuple[str, int]
     return made.ticket_id
 
 
-async def read(client: MatchmakerClient, player: int, ticket_id: str) -> TicketStatus:
+async def read(client: MatchmakerClient, player: int, ticket_id: str) -> TicketView:
     return await client.with_token(token_of(player)).read_ticket(ticket_id)
 
 
@@ -139,7 +139,7 @@ async def test_who_waits_is_given_a_free_seat_and_told_once_the_server_has_opene
     assert (await read(client, 500, ticket)).state == "proposed"
     [joining] = await server.announce()
     [seat] = joining.players
-    assert (joining.state, seat.player_id, server.seats[seat.entity]) == ("told", 500, seat.team)
+    assert (joining.state, seat.player_id, server.seats[seat.entity]) == ("offered", 500, seat.team)
     assert seat.waited_s >= 0
     assert seat.skill == 25.0
     assert await server.announce() == [joining]  # an answer may be lost
@@ -148,7 +148,7 @@ async def test_who_waits_is_given_a_free_seat_and_told_once_the_server_has_opene
         await read(client, 500, ticket)
     ).state == "proposed"  # the server has not said yet that it lets him in
     [seated] = await server.seat(joining)
-    assert seated.state == "seated"
+    assert seated.state == "admitted"
     await office.cycle()
     status = await read(client, 500, ticket)
     assert status.state == "assigned"
@@ -178,7 +178,7 @@ async def test_a_seat_is_never_reserved_twice(client: MatchmakerClient, office: 
     await office.cycle()
     await office.cycle()
     assert [each.state for each in await server.announce()] == ["assigned"]
-    assert await cache.hlen(KEYS["joinings"] + MODE) == 0
+    assert await cache.hlen(KEYS["claims"] + MODE) == 0
     server.seats[3] = 0  # he came, and is gone for good: the seat is free once more
     await server.announce()
     await office.cycle()
@@ -195,7 +195,7 @@ async def test_a_refused_joiner_searches_again_with_his_age_and_is_not_sent_ther
     ticket = await queue_up(client, 500)
     await office.cycle()
     [joining] = await refusing.announce()
-    await refusing.announce(refused=[joining.proposal_id], excluded=[500])
+    await refusing.announce(rejected=[joining.proposal_id], excluded=[500])
     for _ in range(3):
         await office.cycle()
     assert (await read(client, 500, ticket)).state == "searching"
@@ -223,7 +223,7 @@ async def test_joiners_of_a_server_that_falls_silent_search_again(
     await office.cycle()
     [joining] = await server.announce()
     await server.seat(joining)
-    await cache.hset(KEYS["opening"] + server.match_id, "until", 0)  # five seconds pass without a word
+    await cache.hset(KEYS["open_match"] + server.match_id, "until", 0)  # five seconds pass without a word
     await office.cycle()
     assert (await read(client, 500, ticket)).state == "searching"
     await check_books(client, queued=1, matched=0, searching=1)
@@ -240,7 +240,7 @@ async def test_a_match_that_is_over_by_then_gives_the_tickets_back_once_it_has_c
     [joining] = await server.announce()
     await server.seat(joining)
     [seated] = await server.announce(over=True)
-    assert seated.state == "seated"  # and never assigned: the server lets him go now
+    assert seated.state == "admitted"  # and never assigned: the server lets him go now
     await office.cycle()
     assert (await read(client, 500, ticket)).state == "proposed"  # he is leased to it until it says so
     await server.close()
@@ -258,19 +258,11 @@ async def test_a_reservation_that_the_server_never_asked_for_is_withdrawn(
     await office.cycle()
     await office.cycle()
     assert (await read(client, 500, ticket)).state == "proposed"
-    [(id_, (joining, rows))] = office.tenure._backfill._in_progress.items()
-    office.tenure._backfill._in_progress[id_] = replace_time(joining), rows
-    await cache.hset(KEYS["opening"] + server.match_id, "seats", "[]")
+    [(id_, claimed)] = office.tenure._backfill._in_progress.items()
+    office.tenure._backfill._in_progress[id_] = replace(claimed, seen_by=0.0)  # it was claimed long ago
+    await cache.hset(KEYS["open_match"] + server.match_id, "slots", "[]")
     await office.cycle()
     assert (await read(client, 500, ticket)).state == "searching"
-
-
-def replace_time(joining: Any) -> Any:
-    """The same joining, made long ago."""
-    older = copy.copy(joining)
-    return type(older)(
-        **{name: getattr(older, name) for name in older.__struct_fields__} | {"formed_at": 0.0}
-    )
 
 
 async def test_an_announcement_that_comes_late_changes_nothing(
@@ -306,7 +298,7 @@ async def test_a_party_comes_whole_into_one_team_or_not_at_all(
     [joining] = await together.announce()
     assert sorted(player.player_id for player in joining.players) == [500, 501]
     assert {(player.entity, player.team) for player in joining.players} == {(6, 1), (8, 1)}
-    await together.announce(refused=[joining.proposal_id], excluded=[501])  # one of them cannot come
+    await together.announce(rejected=[joining.proposal_id], excluded=[501])  # one of them cannot come
     await office.cycle()
     assert {(await read(client, player, ticket)).state for player, ticket in tickets.items()} == {"searching"}
 
@@ -369,7 +361,7 @@ async def test_new_matches_are_told_on_what_terms_to_offer_seats(
     }
 
 
-# --- a director that dies at any point ------------------------------------------------------------------------------------
+# --- a director that dies at any point ----------------------------------------------------------------------
 
 
 async def test_another_director_assigns_whom_the_first_had_only_claimed(
@@ -419,9 +411,7 @@ async def test_a_director_killed_between_claim_and_assignment_costs_nobody_anyth
         env = {**os.environ, **environment(settings), "LAUNCHDAY_IDENTITY_SECRET": SECRET}
 
         def start() -> subprocess.Popen[bytes]:
-            return child_processes.spawn(
-                [sys.executable, "-m", "matchmaker.director.director"], log=log, env=env
-            )
+            return child_processes.spawn([sys.executable, "-m", "matchmaker.director"], log=log, env=env)
 
         first, second = start(), start()
         server = Server(client, {3: 0})
@@ -437,7 +427,7 @@ async def test_a_director_killed_between_claim_and_assignment_costs_nobody_anyth
         assert (await read(client, player, tickets[player])).state == "proposed"
         third = start()
         while (status := await read(client, player, tickets[player])).state != "assigned":
-            await server.announce(seated=[joining.proposal_id])
+            await server.announce(admitted=[joining.proposal_id])
             await asyncio.sleep(0.05)
         third.terminate()
         assert await asyncio.to_thread(third.wait) == 0, log.read_text()
@@ -454,7 +444,7 @@ async def test_a_director_out_of_office_reserves_nothing(scripts: Scripts) -> No
             await script([MODE, b"7", str(uuid4()), str(uuid4()), "{}", "[]", "[]", ""])
 
 
-# --- the route ------------------------------------------------------------------------------------------------------------
+# --- the route ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -465,7 +455,7 @@ async def http(api_url: str) -> Any:
 
 
 def route(match_id: str) -> str:
-    return f"/v1/internal/matches/{match_id}/openings"
+    return f"/v1/internal/matches/{match_id}/backfill"
 
 
 @pytest.mark.parametrize(
@@ -473,18 +463,18 @@ def route(match_id: str) -> str:
     [
         ({"mode": "chess"}, None, "there is no mode 'chess'; modes: battle_royale, teams_of_five"),
         ({"region": "atlantis"}, None, "there is no region 'atlantis'; regions: west-europe, east-us"),
-        ({"address": "localhost"}, "/body/address", "valid IPv4 or IPv6"),
-        ({"port": 0}, "/body/port", "greater than or equal to 1"),
+        ({"address": "localhost"}, "/body", "not appear to be an IPv4 or IPv6 address"),
+        ({"port": 0}, "/body/port", ">= 1"),
         (
-            {"seats": [{"entity": -1, "team": 0}]},
-            "/body/seats/0/entity",
-            "greater than or equal to 0",
+            {"slots": [{"entity": -1, "team": 0}]},
+            "/body/slots/0/entity",
+            ">= 0",
         ),
-        ({"seats": [{"entity": 1, "team": 0}] * 2}, "/body", "a seat is offered twice"),
+        ({"slots": [{"entity": 1, "team": 0}] * 2}, "/body", "a slot is listed twice"),
         ({"skill_lowest": 30.0}, "/body", "skill_lowest must not be above skill_highest"),
-        ({"seated": ["x"]}, "/body/seated/0", "valid UUID"),
-        ({"revision": 0}, "/body/revision", "greater than or equal to 1"),
-        ({"who": 1}, "/body/who", "Extra inputs"),
+        ({"admitted": ["x"]}, "/body/admitted/0", "Invalid UUID"),
+        ({"revision": 0}, "/body/revision", ">= 1"),
+        ({"who": 1}, "/body", "unknown field `who`"),
     ],
 )
 async def test_an_announcement_that_makes_no_sense_is_refused_and_says_where(
@@ -505,7 +495,7 @@ async def test_an_announcement_that_makes_no_sense_is_refused_and_says_where(
         assert any(each["pointer"] == pointer and words in each["detail"] for each in problem["errors"]), (
             problem
         )
-    assert await cache.exists(KEYS["opening"] + server.match_id) == 0
+    assert await cache.exists(KEYS["open_match"] + server.match_id) == 0
 
 
 async def test_players_may_not_announce_openings(http: httpx.AsyncClient, client: MatchmakerClient) -> None:
@@ -528,11 +518,11 @@ async def test_no_announcement_whatsoever_is_a_fault_of_the_service(
     server, codes = Server(client, {3: 0, 4: 1}), set()
     await queue_up(client, 500)
     for _ in range(80):
-        body = server.announcement(seated=[str(uuid4())], refused=[], excluded=[5], over=False)
+        body = server.announcement(admitted=[str(uuid4())], rejected=[], excluded=[5], over=False)
         for name in rng.sample(sorted(body), rng.randint(0, 2)):
             body[name] = rng.choice(odd)
-        if rng.random() < 0.2 and isinstance(body["seats"], list) and body["seats"]:
-            body["seats"][0] = rng.choice(odd)
+        if rng.random() < 0.2 and isinstance(body["slots"], list) and body["slots"]:
+            body["slots"][0] = rng.choice(odd)
         codes.add((await http.put(route(server.match_id), json=body)).status_code)
     for text in (b"", b"{", b"[]", b"\xff", b'{"mode":' * 50):
         codes.add((await http.put(route(server.match_id), content=text)).status_code)

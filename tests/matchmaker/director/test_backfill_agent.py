@@ -1,4 +1,6 @@
-"""A running match with free seats, as its game server sees it: a real engine over UDP, and a matchmaker that says what the test wants."""
+"""A running match with free seats, as its game server sees it: a real engine over UDP, and a matchmaker that
+says what the test wants.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from matchmaker.client import BackfillPlayer, BackfillProposal, MatchmakerUnavailableError
@@ -30,33 +33,35 @@ class Offers:
         self.closed = 0
         self.sent: dict[str, BackfillProposal] = {}
 
-    async def announce_openings(
-        self, match_id: str, openings: Mapping[str, Any], timeout_s: float
+    async def request_backfill(
+        self, match_id: str, request: Mapping[str, Any], timeout_s: float
     ) -> list[BackfillProposal]:
         if self.away:
             raise MatchmakerUnavailableError("nobody answers")
-        self.heard.append(dict(openings))
-        for id_ in openings["seated"]:
+        self.heard.append(dict(request))
+        for id_ in request["admitted"]:
             if id_ in self.sent:
-                self.sent[id_] = replace(self.sent[id_], state="seated")
-        for id_ in openings["refused"]:
+                self.sent[id_] = msgspec.structs.replace(self.sent[id_], state="admitted")
+        for id_ in request["rejected"]:
             self.sent.pop(id_, None)
         return list(self.sent.values())
 
-    async def close_openings(self, match_id: str, mode: str, timeout_s: float) -> None:
+    async def close_backfill(self, match_id: str, mode: str, timeout_s: float) -> None:
         if self.away:
             raise MatchmakerUnavailableError("nobody answers")
         self.closed += 1
 
     def send(self, player_id: int, entity: int, team: int) -> str:
         id_ = str(uuid4())
-        self.sent[id_] = BackfillProposal(id_, "told", (BackfillPlayer(player_id, entity, team, 3.0, 30.0),))
+        self.sent[id_] = BackfillProposal(
+            id_, "offered", [BackfillPlayer(player_id, entity, team, 3.0, 30.0)]
+        )
         return id_
 
     @property
     def offered(self) -> list[int]:
         """Entities of the last announcement."""
-        return [seat["entity"] for seat in self.heard[-1]["seats"]] if self.heard else []
+        return [seat["entity"] for seat in self.heard[-1]["slots"]] if self.heard else []
 
 
 def that(holds: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
@@ -98,7 +103,7 @@ async def test_who_is_refused_stays_out_and_who_was_not_told_by_the_end_is_let_g
             assert offers.heard[-1]["excluded"] == [12, 500]
             assert offers.offered == [1]
             seated = offers.send(501, 1, 0)
-            await eventually(that(lambda: offers.sent[seated].state == "seated"))
+            await eventually(that(lambda: offers.sent[seated].state == "admitted"))
             assert offers.offered == []
             assert offers.heard[-1]["skill_highest"] == 30.0
             match.end()

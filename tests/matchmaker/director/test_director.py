@@ -17,7 +17,7 @@ from dedicated_server.fleet.client import AllocatorClient
 from dedicated_server.protocol import connect_token
 from launchday import child_processes
 from launchday.settings import Settings, environment
-from matchmaker.client import CreatedTicket, MatchmakerClient, TicketEndedError, TicketStatus
+from matchmaker.client import CreatedTicket, MatchmakerClient, TicketEndedError, TicketView
 from matchmaker.errors import LeaseLostError
 from matchmaker.queue.queue import Queue, QueueEntry
 from matchmaker.queue.scripts import KEYS
@@ -36,8 +36,6 @@ from tests.matchmaker.conftest import (
 
 MODE = "battle_royale"
 
-pytestmark = pytest.mark.timeout(300)  # where the kernel has not been compiled yet, it is
-
 
 async def queue_players(
     client: MatchmakerClient, players: range, latencies: dict[str, float]
@@ -48,7 +46,7 @@ async def queue_players(
     return dict(zip(players, created, strict=True))
 
 
-async def ends(client: MatchmakerClient, tickets: dict[int, CreatedTicket]) -> dict[int, TicketStatus]:
+async def ends(client: MatchmakerClient, tickets: dict[int, CreatedTicket]) -> dict[int, TicketView]:
     statuses = await asyncio.gather(
         *(
             client.with_token(token_of(player)).wait_for_end(ticket.ticket_id, 50)
@@ -319,9 +317,7 @@ async def test_a_killed_director_process_loses_no_ticket(
         env = {**os.environ, **environment(settings), "LAUNCHDAY_IDENTITY_SECRET": SECRET}
 
         def start() -> subprocess.Popen[bytes]:
-            return child_processes.spawn(
-                [sys.executable, "-m", "matchmaker.director.director"], log=log, env=env
-            )
+            return child_processes.spawn([sys.executable, "-m", "matchmaker.director"], log=log, env=env)
 
         first, second = start(), start()
         tickets = await queue_players(client, range(1, 7), WEST_EUROPE)

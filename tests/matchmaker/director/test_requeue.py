@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
@@ -19,10 +18,11 @@ from redis.asyncio import Redis
 
 from dedicated_server.fleet.client import Cursor, FinishedMatch, FleetRefusedError, FleetUnavailableError
 from launchday import child_processes
+from launchday.clock import SystemClock
 from launchday.settings import Settings, environment
 from loadtest.chaos.requeue_check import LostPlayer, check_requeue
 from loadtest.players.backend_client import HttpBackendClient
-from matchmaker.client import MatchmakerClient, TicketExistsError, TicketStatus
+from matchmaker.client import MatchmakerClient, TicketExistsError, TicketView
 from matchmaker.director import requeue as salvage_module
 from matchmaker.director.requeue import Requeuer
 from matchmaker.queue.scripts import KEYS, Scripts
@@ -41,8 +41,6 @@ from tests.matchmaker.conftest import (
 MODE = "battle_royale"
 PLAYERS = (1, 2, 3, 4)
 
-pytestmark = pytest.mark.timeout(300)  # where the kernel has not been compiled yet, it is
-
 
 class TellingFleet:
     """A fleet that tells what the test says."""
@@ -54,7 +52,7 @@ class TellingFleet:
         self.error: Exception | None = None
         self.asked: list[Cursor] = []
 
-    async def settled_matches(
+    async def finished_matches(
         self, cursor: Cursor, *, wait_s: float = 0.0
     ) -> tuple[Cursor, list[FinishedMatch], bool]:
         self.asked.append(cursor)
@@ -85,7 +83,7 @@ def telling() -> TellingFleet:
 
 @pytest.fixture
 def salvage(cache: Redis, scripts: Scripts, telling: TellingFleet) -> Requeuer:
-    return Requeuer(cache, scripts, telling, ticket_ttl_s=300.0, clock=time.time)
+    return Requeuer(cache, scripts, telling, ticket_ttl_s=300.0, clock=SystemClock())
 
 
 class Played:
@@ -104,7 +102,6 @@ async def play(
     party: tuple[str, int] | None = None,
 ) -> Played:
     director = make_director(settings)
-    director._rng = np.random.default_rng(players)  # no two with the same ids
     async with running(director):
         made = {
             player: await client.with_token(token_of(player)).create_ticket(MODE, WEST_EUROPE, party=party)
@@ -120,7 +117,7 @@ async def play(
     return Played(concerned, ends[0].assignment.match_id)
 
 
-async def old_ticket(client: MatchmakerClient, player: int, played: Played) -> TicketStatus:
+async def old_ticket(client: MatchmakerClient, player: int, played: Played) -> TicketView:
     return await client.with_token(token_of(player)).read_ticket(played.concerned[player].ticket_id)
 
 
@@ -146,7 +143,7 @@ async def test_players_of_a_lost_match_have_a_live_ticket_each_with_the_old_age(
     assert old.assignment.match_id == played.match_id
     books = await client.counters()
     assert (books["queued"], books["matched"], books["searching"]) == (8, 4, 4)
-    assert (books["requeued"], books["resumed"]) == (4, 0)
+    assert (books["requeued"], books["reclaimed"]) == (4, 0)
 
 
 async def test_they_are_matched_again_before_everybody_else_once_they_look(
@@ -176,7 +173,7 @@ async def test_they_are_matched_again_before_everybody_else_once_they_look(
     assert first["match_id"] == match_id
     assert {int(seat["player_id"]) for seat in second["players"]} == set(range(10, 14))
     books = await client.counters()
-    assert (books["requeued"], books["resumed"], books["matched"]) == (4, 4, 12)
+    assert (books["requeued"], books["reclaimed"], books["matched"]) == (4, 4, 12)
 
 
 async def test_nobody_waits_for_a_player_who_does_not_come_back(
@@ -215,7 +212,7 @@ async def test_read_twice_and_by_two_directors_at_once_a_match_is_salvaged_once(
 ) -> None:
     played = await play(client, make_director, mm_settings)
     telling.tell(played.match_id)
-    other = Requeuer(cache, scripts, telling, ticket_ttl_s=300.0, clock=time.time)
+    other = Requeuer(cache, scripts, telling, ticket_ttl_s=300.0, clock=SystemClock())
     await asyncio.gather(salvage.follow(0.0), other.follow(0.0))
     telling.tell(played.match_id)
     await salvage.follow(0.0)
@@ -334,7 +331,7 @@ async def test_a_simulated_player_finds_the_ticket_by_asking_and_by_queueing(
         assert asked == (await old_ticket(client, 1, played)).requeued_as
         queued = await lobby.open_ticket(token_of(2), mode=MODE, latencies_ms=WEST_EUROPE, client_key="k")
         assert queued == (await old_ticket(client, 2, played)).requeued_as
-    assert (await client.counters())["resumed"] == 1  # the other one has yet to wait for his
+    assert (await client.counters())["reclaimed"] == 1  # the other one has yet to wait for his
 
 
 async def test_a_match_that_nobody_knows_of_is_salvaged_and_one_that_lives_or_ended_is_not(
@@ -425,7 +422,7 @@ async def test_a_fleet_without_that_feed_is_mentioned_once_and_asked_rarely(
         return len(telling.asked) >= times
 
     await eventually(lambda: asked(5))
-    assert capsys.readouterr().out.count("queue by themselves") == 1
+    assert capsys.readouterr().out.count("have to queue again themselves") == 1
     telling.error = None
     await eventually(lambda: asked(8))
     for error in (FleetUnavailableError("no answer"), KeyError("match_id")):
@@ -461,9 +458,11 @@ async def test_the_checker_finds_a_planted_fault(
             await cache.delete(key)
         case "untold":
             old = KEYS["ticket"] + played.concerned[1].ticket_id
-            await cache.hset(old, "view", '{"state":"assigned","reason":null}')
+            await cache.hset(
+                old, "view", '{"ticket_id":"x","state":"assigned","reason":null,"assignment":null}'
+            )
         case "books":
-            await cache.hincrby(KEYS["books"], "queued", 1)
+            await cache.hincrby(KEYS["counters"], "queued", 1)
     assert await check_requeue(cache, played.concerned) != []
 
 
@@ -517,7 +516,7 @@ async def test_a_director_process_killed_in_the_middle_leaves_the_rest_to_the_ne
         env = {**os.environ, **environment(settings), "LAUNCHDAY_IDENTITY_SECRET": SECRET}
 
         def start() -> subprocess.Popen[bytes]:
-            command = [sys.executable, "-m", "matchmaker.director.director"]
+            command = [sys.executable, "-m", "matchmaker.director"]
             return child_processes.spawn(command, log=tmp_path / "director.log", env=env)
 
         async def requeued(at_least: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from dedicated_server.fleet.client import AllocatorClient
+from launchday.clock import ManualClock, SystemClock
 from launchday.settings import Settings
 from matchmaker.api.ticket_writer import TicketWriter
 from matchmaker.client import CreatedTicket, MatchmakerClient, TicketRefusedError
@@ -33,7 +33,7 @@ from tests.matchmaker.director.test_requeue import TellingFleet
 pytestmark = pytest.mark.timeout(300)  # where the search has not been compiled yet, it is
 
 MODE = "hunt"
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 HUNT = EXAMPLES / "hunt.json"
 ATTRIBUTES: dict[str, dict[str, Any]] = {
     "level": {"N": 10},
@@ -61,11 +61,13 @@ def director(
     compiled_search: None, cache: Redis, allocator: AllocatorClient, mm_settings: Settings
 ) -> Director:
     rules = load_modes(mm_settings)[MODE].rules
-    return Director(rules, mm_settings, cache, allocator, rng=np.random.default_rng(7), clock=time.time)
+    return Director(rules, mm_settings, cache, allocator, clock=SystemClock())
 
 
 class Office:
-    """The queue at an instant that the test chooses: writes tickets, and runs cycles of one director after another."""
+    """The queue at an instant that the test chooses: writes tickets, and runs cycles of one director after
+    another.
+    """
 
     def __init__(
         self,
@@ -75,13 +77,11 @@ class Office:
         fleet: StubFleet,
         skills: StubSkills,
     ) -> None:
-        self.now = NOW
+        self.clock = ManualClock(NOW, seed=7)
         self.settings, self.cache, self.fleet, self.skills = settings, cache, fleet, skills
         self.mode = load_modes(settings)[MODE]
-        self.scripts = Scripts(cache, settings.ticket_retention_s)
-        self.director = Director(
-            self.mode.rules, settings, cache, allocator, rng=np.random.default_rng(7), clock=lambda: self.now
-        )
+        self.scripts = Scripts(cache, settings.ticket_retention_s, self.clock)
+        self.director = Director(self.mode.rules, settings, cache, allocator, clock=self.clock)
 
     async def write(self, waiting: Waiting) -> None:
         """Queue tickets through the intake; their ids become the uuids of the players'."""
@@ -94,9 +94,18 @@ class Office:
                 self.skills.means[number] = attributes.pop("skill")["N"]
                 latency = [player["LatencyInMs"].get(r, np.inf) for r in self.settings.region_names]
                 ticket = Ticket(
-                    uuid.UUID(int=number), number, NOW + each["StartTime"], NOW + 1e6, "pc", True, "", tuple(latency),
-                    each["TicketId"] if len(players) > 1 else "", len(players), self.mode.attributes.check(attributes),
-                )  # fmt: skip
+                    uuid.UUID(int=number),
+                    number,
+                    NOW + each["StartTime"],
+                    NOW + 1e6,
+                    "pc",
+                    True,
+                    "",
+                    tuple(latency),
+                    each["TicketId"] if len(players) > 1 else "",
+                    len(players),
+                    self.mode.attributes.check(attributes),
+                )
                 task = intake.submit(MODE, ticket)
                 assert (await _drained(intake, task)).outcome == "created"
 
@@ -112,7 +121,7 @@ class Office:
 
     async def cycle(self, tenure: MatchLoop, after_s: float) -> list[list[set[str]]]:
         """One cycle; returns the teams of the matches that have got servers in it."""
-        self.now = NOW + after_s
+        self.clock.step_wall(NOW + after_s - self.clock.now())
         before = set(self.fleet.matches)
         async with asyncio.TaskGroup() as placements:
             await tenure.cycle(placements)
@@ -121,9 +130,13 @@ class Office:
 
 @pytest.fixture
 def office(
-    compiled_search: None, mm_settings: Settings, cache: Redis, allocator: AllocatorClient, fleet: StubFleet,
+    compiled_search: None,
+    mm_settings: Settings,
+    cache: Redis,
+    allocator: AllocatorClient,
+    fleet: StubFleet,
     skills: StubSkills,
-) -> Office:  # fmt: skip
+) -> Office:
     return Office(mm_settings, cache, allocator, fleet, skills)
 
 
@@ -342,7 +355,9 @@ async def test_players_of_a_lost_match_are_in_the_queue_again_with_what_they_bro
         for player, ticket in made.items():
             await client.with_token(token_of(player)).wait_for_end(ticket.ticket_id, 50)
     [lost] = fleet.matches
-    await Requeuer(cache, scripts, TellingFleet(), ticket_ttl_s=300.0, clock=time.time).requeue_match(lost)
+    await Requeuer(cache, scripts, TellingFleet(), ticket_ttl_s=300.0, clock=SystemClock()).requeue_match(
+        lost
+    )
     again: dict[int, str] = {}
     for player, ticket in made.items():
         reader = client.with_token(token_of(player))
@@ -355,8 +370,7 @@ async def test_players_of_a_lost_match_are_in_the_queue_again_with_what_they_bro
         mm_settings,
         cache,
         allocator,
-        rng=np.random.default_rng(8),  # no two with the same ids
-        clock=time.time,
+        clock=SystemClock(),
     )
     async with running(successor):
         ends = [

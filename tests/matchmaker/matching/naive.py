@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from matchmaker.matching.kernel import UNMATCHED, BackfillRequests, Tickets
+from matchmaker.matching.arrays import UNMATCHED, BackfillRequests, Tickets
 from matchmaker.rules.rules import Rules, Steps, value_at
 
 
@@ -35,7 +35,7 @@ class NaiveMatcher:
     openings: BackfillRequests | None = None
     seed: int = 0
     match_of: list[int] = field(default_factory=list)
-    opening_of: list[int] = field(default_factory=list)
+    backfill_of: list[int] = field(default_factory=list)
     region_of: list[int] = field(default_factory=list)
     matches: list[list[int]] = field(default_factory=list)
 
@@ -55,7 +55,7 @@ class NaiveMatcher:
             for row in range(count)
         ]
         self.regions = range(rows.latency_ms.shape[1])
-        self.match_of, self.opening_of = [UNMATCHED] * count, [UNMATCHED] * count
+        self.match_of, self.backfill_of = [UNMATCHED] * count, [UNMATCHED] * count
         longest = max((value for _, value in self.rules.latency), default=self.rules.max_latency_ms)
         for ticket in self.tickets:
             near = [region for region in self.regions if ticket.latency[region] <= longest]
@@ -74,7 +74,7 @@ class NaiveMatcher:
         if self.rules.backfill == "low":
             self._fill_openings()
 
-    # --- limits ---------------------------------------------------------------------------------------------------
+    # --- limits ---------------------------------------------------------------------------------------------
 
     def _skill(self, waited: float) -> float:
         return value_at(self.rules.skill, waited)
@@ -100,12 +100,12 @@ class NaiveMatcher:
         full_after = ticket.waited + missing * seconds_a_player
         return min(max(full_after / self.rules.fully_relaxed_s, 1.0), self.rules.max_low_population_factor)
 
-    # --- the three kinds of matches ---------------------------------------------------------------------------------
+    # --- the three kinds of matches -------------------------------------------------------------------------
 
     def _free(self) -> list[Ticket]:
         """Free tickets by skill, those alike by age."""
         return sorted(
-            (t for t in self.tickets if self.match_of[t.row] < 0 and self.opening_of[t.row] < 0),
+            (t for t in self.tickets if self.match_of[t.row] < 0 and self.backfill_of[t.row] < 0),
             key=lambda t: (t.skill, -t.waited, t.key),
         )
 
@@ -229,9 +229,9 @@ class NaiveMatcher:
                     continue
                 if self._near(ticket, region, ticket.waited) and _seat(room, ticket.size):
                     lowest, highest = low, high
-                    self.opening_of[ticket.row] = opening
+                    self.backfill_of[ticket.row] = opening
 
-    # --- teams --------------------------------------------------------------------------------------------------------
+    # --- teams ----------------------------------------------------------------------------------------------
 
     def _fair(self, match: list[Ticket], waited: float) -> bool:
         return self.rules.teams == 1 or least_apart(
@@ -245,7 +245,9 @@ class NaiveMatcher:
 
 
 def least_apart(rules: Rules, tickets: Sequence[tuple[int, float]]) -> float:
-    """The least difference of two teams' mean skills, over every deal; teams as even in number as can be come first."""
+    """The least difference of two teams' mean skills, over every deal; teams as even in number as can be come
+    first.
+    """
     best = (math.inf, math.inf)
     for sides in itertools.product((0, 1), repeat=len(tickets)):
         teams: tuple[list[float], list[float]] = ([], [])

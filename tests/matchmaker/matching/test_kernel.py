@@ -9,14 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from matchmaker.matching.kernel import (
-    UNMATCHED,
-    BackfillRequests,
-    Formed,
-    Tickets,
-    form_matches,
-    match_tickets,
-)
+from matchmaker.matching.arrays import UNMATCHED, BackfillRequests, FormedMatches, Tickets, make_tickets
+from matchmaker.matching.kernel import form_matches, match_tickets
 from matchmaker.rules.flexmatch.document import DocumentError
 from matchmaker.rules.flexmatch.reading import read_rule_set
 from matchmaker.rules.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, Rules, rules_of, shipped_rule_set, value_at
@@ -25,8 +19,6 @@ from tests.matchmaker.matching.naive import NaiveMatcher, least_apart
 NOW = 1_000_000.0
 WEST_EUROPE, EAST_US = 0, 1
 EXAMPLES = settings(max_examples=150, deadline=None)
-
-pytestmark = pytest.mark.timeout(300)  # where the kernel has not been compiled yet, it is
 
 
 def rules(
@@ -45,7 +37,7 @@ def tickets(
     platform: list[int] | None = None,
 ) -> Tickets:
     count = len(latency_ms)
-    return Tickets(
+    return make_tickets(
         np.array(latency_ms, np.float32).reshape(count, -1 if count else 2),
         np.array(skill if skill is not None else [25.0] * count, np.float32),
         NOW - np.array(waited_s if waited_s is not None else [0.0] * count, np.float64),
@@ -69,8 +61,8 @@ def rule_sets(draw: st.DrawFn) -> Rules:
         teams=teams,
         skill=((0.0, 2.0), (5.0, 4.0), (15.0, 100.0)) if widening else (),
         latency=((0.0, 100.0), (12.0, 200.0)) if widening else (),
-        fair=((0.0, 1.05), (15.0, 99.0)) if widening else (),
-        thin=draw(st.sampled_from([1.0, 8.0])),
+        team_gap=((0.0, 1.05), (15.0, 99.0)) if widening else (),
+        max_low_population_factor=draw(st.sampled_from([1.0, 8.0])),
         backfill=draw(st.sampled_from(["high", "normal", "low"])),
     )
 
@@ -88,7 +80,7 @@ def pools(draw: st.DrawFn) -> tuple[Rules, Tickets, BackfillRequests]:
     latency = [column(st.one_of(st.integers(0, 250), unmeasured)) for _ in range(regions)]
     platform = column(st.integers(0, 1))
     keeps = column(st.sampled_from([0, 0, 1]))
-    pool = Tickets(
+    pool = make_tickets(
         np.array(latency, np.float32).T.reshape(count, regions).copy(),
         np.array(column(st.integers(0, 10)), np.float32),
         NOW - np.array(column(st.integers(0, 25)), np.float64),
@@ -125,7 +117,7 @@ def test_the_kernel_agrees_with_the_oracle(pool: tuple[Rules, Tickets, BackfillR
     naive.run()
     assert formed.match_of.tolist() == naive.match_of
     assert formed.region_of.tolist() == naive.region_of
-    assert formed.opening_of.tolist() == naive.opening_of
+    assert formed.backfill_of.tolist() == naive.backfill_of
 
 
 @EXAMPLES
@@ -180,11 +172,11 @@ def test_no_match_breaks_a_rule_or_splits_a_party(pool: tuple[Rules, Tickets, Ba
             members_of = [(int(size[m]), float(rows.skill[m])) for m in members]
             assert abs(means[0] - means[1]) == pytest.approx(least_apart(rule, members_of))
     for opening in range(len(openings.region)):
-        joined = np.flatnonzero(formed.opening_of == opening)
+        joined = np.flatnonzero(formed.backfill_of == opening)
         for team in range(rule.teams):
             seated = int(size[joined[formed.team_of[joined] == team]].sum())
             assert seated <= openings.room[opening, team]
-    assert not ((formed.match_of >= 0) & (formed.opening_of >= 0)).any()
+    assert not ((formed.match_of >= 0) & (formed.backfill_of >= 0)).any()
 
 
 @EXAMPLES
@@ -193,7 +185,7 @@ def test_nobody_is_left_beyond_the_horizon_who_could_play(
     pool: tuple[Rules, Tickets, BackfillRequests],
 ) -> None:
     rule, rows, _ = pool
-    alone = rows._replace(size=None)  # solo players can always be seated
+    alone = rows._replace(size=np.ones(len(rows.skill), np.int32))  # solo players can always be seated
     formed = match_tickets(rule, NOW, alone)
     waited = NOW - rows.enqueued_at
     left = formed.match_of == UNMATCHED
@@ -222,7 +214,7 @@ def test_two_hundred_players_of_two_coasts_form_two_full_matches_one_a_coast() -
     for now in np.arange(0, 9, 0.25):  # every cycle of the director while they arrive
         waiting = (arrival_s <= now) & ~done
         rows = np.flatnonzero(waiting)
-        pool = Tickets(
+        pool = make_tickets(
             latency[rows],
             np.full(len(rows), 25, np.float32),
             arrival_s[rows],
@@ -246,7 +238,7 @@ def test_a_match_is_not_opened_short_before_its_oldest_ticket_is_overdue() -> No
 
 def test_a_late_match_takes_those_at_home_and_those_who_may_roam() -> None:
     pool = tickets(two_coasts(2, 2), waited_s=[10, 1, 8, 4])
-    formed = match_tickets(rules(thin=1.0), NOW, pool)
+    formed = match_tickets(rules(max_low_population_factor=1.0), NOW, pool)
     assert formed.match_of.tolist() == [0, 0, 0, UNMATCHED]
     assert formed.region_of.tolist() == [WEST_EUROPE]
 
@@ -284,7 +276,7 @@ def test_parties_stay_whole_and_no_place_stays_empty_where_sizes_fit() -> None:
 
 
 def test_a_late_ticket_tries_again_without_the_parties_that_block_it() -> None:
-    rule = replace(rules_of(shipped_rule_set(TEAMS_OF_FIVE), 250.0, 60.0), thin=1.0)
+    rule = replace(rules_of(shipped_rule_set(TEAMS_OF_FIVE), 250.0, 60.0), max_low_population_factor=1.0)
     skill = [25.0, 25.1, 25.2, 25.3, 25.4]
     pool = tickets(two_coasts(5, 0), size=[3, 4, 2, 3, 2], skill=skill, waited_s=[40.0, 1, 1, 1, 1])
     assert match_tickets(rule, NOW, pool).match_of.tolist() == [0, UNMATCHED, 0, 0, 0]
@@ -309,10 +301,10 @@ def test_many_teams_are_levelled_by_swaps() -> None:
 
 
 def test_limits_widen_sooner_where_the_pool_is_too_thin_to_fill_a_match_in_time() -> None:
-    rule = rules(4, 4, 0.0, skill=((0.0, 2.0), (30.0, 50.0)), roam_after_s=0.0)
+    rule = rules(4, 4, 0.0, skill=((0.0, 2.0), (30.0, 50.0)), region_expansion_after_s=0.0)
     pool = tickets(two_coasts(4, 0), waited_s=[20.0, 19, 18, 17], skill=[10.0, 20, 30, 40])
     assert match_tickets(rule, NOW, pool).match_of.tolist() == [0] * 4
-    assert len(match_tickets(replace(rule, thin=1.0), NOW, pool).region_of) == 0
+    assert len(match_tickets(replace(rule, max_low_population_factor=1.0), NOW, pool).region_of) == 0
     # The same four among many like them: each waits for its own kind, by the clock.
     crowd = tickets(
         two_coasts(16, 0),
@@ -324,7 +316,7 @@ def test_limits_widen_sooner_where_the_pool_is_too_thin_to_fill_a_match_in_time(
     assert max(spreads) == 0
 
 
-def _spreads(rows: Tickets, formed: Formed) -> list[float]:
+def _spreads(rows: Tickets, formed: FormedMatches) -> list[float]:
     return [float(np.ptp(rows.skill[formed.match_of == match])) for match in range(len(formed.region_of))]
 
 
@@ -333,14 +325,18 @@ def test_a_running_match_is_filled_before_or_after_full_ones_are_formed(
     priority: Any, joins: list[int]
 ) -> None:
     openings = BackfillRequests(
-        np.zeros(1, np.int32), np.zeros(1, np.int32), np.full(1, 24, np.float32), np.full(1, 26, np.float32),
-        np.full(1, NOW - 5), np.full((1, 1), 2, np.int32),
-    )  # fmt: skip
+        np.zeros(1, np.int32),
+        np.zeros(1, np.int32),
+        np.full(1, 24, np.float32),
+        np.full(1, 26, np.float32),
+        np.full(1, NOW - 5),
+        np.full((1, 1), 2, np.int32),
+    )
     pool = tickets(two_coasts(4, 0), waited_s=[4.0, 3, 2, 1])
     formed = match_tickets(rules(backfill=priority), NOW, pool, 0, openings)
-    assert np.flatnonzero(formed.opening_of == 0).tolist() == joins
+    assert np.flatnonzero(formed.backfill_of == 0).tolist() == joins
     alone = match_tickets(rules(backfill=priority), NOW, tickets(two_coasts(2, 0)), 0, openings)
-    assert alone.opening_of.tolist() == [0, 0]
+    assert alone.backfill_of.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("mode", [BATTLE_ROYALE, TEAMS_OF_FIVE])
@@ -359,7 +355,7 @@ def test_tails_of_the_rating_and_rare_regions_wait_no_longer_than_the_horizon(mo
         waiting |= (arrival_s <= now) & ~arrived
         arrived |= arrival_s <= now
         rows = np.flatnonzero(waiting)
-        pool = Tickets(
+        pool = make_tickets(
             latency[rows],
             skill[rows].astype(np.float32),
             arrival_s[rows],
@@ -378,7 +374,7 @@ def test_a_hundred_thousand_tickets_all_play_except_what_does_not_fill_a_match()
     rng = np.random.default_rng(1)
     count, regions = 100_000, 8
     rule = rules(players=100)
-    pool = Tickets(
+    pool = make_tickets(
         rng.uniform(5, 190, (count, regions)).astype(np.float32),
         rng.normal(25, 8, count).astype(np.float32),
         NOW - rng.uniform(0, 4, count),
@@ -407,5 +403,7 @@ def test_a_rule_set_that_a_live_queue_cannot_play_is_refused_with_the_places() -
     with pytest.raises(DocumentError) as refused:
         rules_of(read_rule_set(text), 250.0, 60.0)
     assert [mistake.pointer for mistake in refused.value.mistakes] == [
-        "/teams", "/algorithm/expansionAgeSelection", "/rules/0",
-    ]  # fmt: skip
+        "/teams",
+        "/algorithm/expansionAgeSelection",
+        "/rules/0",
+    ]

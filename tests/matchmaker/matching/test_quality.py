@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openskill.models import PlackettLuce
 
-from matchmaker.matching.quality import BETA, match_quality, mean_quality
+from matchmaker.matching.team_balance import BETA, match_quality, mean_quality
 from matchmaker.queue.queue import MatchProposal
 
 MODEL = PlackettLuce()

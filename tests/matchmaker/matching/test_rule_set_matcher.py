@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from launchday.clock import SystemClock
 from launchday.settings import Settings
 from matchmaker.matching import rule_set_matcher
 from matchmaker.matching.pool import Pool
@@ -46,7 +47,7 @@ async def test_a_search_whose_work_is_used_up_goes_on_in_the_next_cycle_where_it
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rule_set_matcher, "EFFORT", SearchBudget(per_ticket=100, per_cycle=60))
-    pool, matcher = Pool(1), RuleSetMatcher(searched(1), ["eu"])
+    pool, matcher = Pool(1), RuleSetMatcher(searched(1), ["eu"], SystemClock())
     # Thirty that nobody suits, and behind them two that suit each other.
     fill(pool, matcher, range(1, 33), [json.dumps({"mode": {"S": f"m{min(n, 30)}"}}) for n in range(32)])
     for _cycle in range(32):
@@ -58,7 +59,7 @@ async def test_a_search_whose_work_is_used_up_goes_on_in_the_next_cycle_where_it
 
 
 async def test_matching_changes_nothing_and_gives_the_same_again() -> None:
-    pool, matcher = Pool(1), RuleSetMatcher(searched(1), ["eu"])
+    pool, matcher = Pool(1), RuleSetMatcher(searched(1), ["eu"], SystemClock())
     fill(pool, matcher, range(1, 7), ['{"mode":{"S":"a"}}', '{"mode":{"S":"b"}}'] * 3)
     first, second = [await matcher.match(pool, 100.0, 3) for _ in range(2)]
     assert len(first.region_of) == 2
@@ -71,7 +72,7 @@ async def test_tickets_that_ended_are_swept_out_and_their_rows_are_others_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rule_set_matcher, "FEW_GONE", 2)
-    pool, matcher = Pool(1), RuleSetMatcher(searched(1), ["eu"])
+    pool, matcher = Pool(1), RuleSetMatcher(searched(1), ["eu"], SystemClock())
     fill(pool, matcher, range(1, 9), [json.dumps({"mode": {"S": f"m{n}"}}) for n in range(8)])
     assert not len((await matcher.match(pool, 100.0, 0)).region_of)
     pool.remove(np.arange(8))
@@ -83,7 +84,7 @@ async def test_tickets_that_ended_are_swept_out_and_their_rows_are_others_then(
 
 
 async def test_attributes_that_suit_the_rules_no_more_end_their_ticket() -> None:
-    pool, matcher = Pool(1), RuleSetMatcher(searched(1), ["eu"])
+    pool, matcher = Pool(1), RuleSetMatcher(searched(1), ["eu"], SystemClock())
     fill(pool, matcher, range(1, 3), ['{"mode":{"N":4}}', '{"mode":{"S":"a"}}'])
     found = await matcher.match(pool, 100.0, 0)
     assert {reason: rows.tolist() for reason, rows in found.unmatchable.items()} == {

@@ -1,4 +1,6 @@
-"""Parties, the accept step, many tickets at once, and servers that do not answer: the real API, cache and director."""
+"""Parties, the accept step, many tickets at once, and servers that do not answer: the real API, cache and
+director.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from matchmaker.client import (
     TicketExistsError,
     TicketRefusedError,
 )
-from matchmaker.director.reachability import probe
+from matchmaker.director.placement import probe
 from tests.matchmaker.conftest import (
     EAST_US,
     WEST_EUROPE,
@@ -33,8 +35,6 @@ from tests.matchmaker.conftest import (
 
 MODE = "battle_royale"
 MATCH = UUID(int=7)
-
-pytestmark = pytest.mark.timeout(300)  # where the kernel has not been compiled yet, it is
 
 
 async def join(client: MatchmakerClient, player: int, party: str, size: int, **wish: Any) -> str:
@@ -231,8 +231,17 @@ async def test_a_server_is_reachable_when_it_answers_a_players_first_datagram(mm
     transport, _ = await loop.create_datagram_endpoint(Server, local_addr=("127.0.0.1", 0))
     port = transport.get_extra_info("sockname")[1]
     token = connect_token.seal(
-        mm_settings.fleet_key_bytes, match_id=MATCH, player_id=1, entity=0, team=0, address="127.0.0.1",
-        port=port, issued_at=time.time(), expires_at=time.time() + 60, random=secrets.token_bytes(connect_token.RANDOM_BYTES))  # fmt: skip
+        mm_settings.fleet_key_bytes,
+        match_id=MATCH,
+        player_id=1,
+        entity=0,
+        team=0,
+        address="127.0.0.1",
+        port=port,
+        issued_at=time.time(),
+        expires_at=time.time() + 60,
+        random=secrets.token_bytes(connect_token.RANDOM_BYTES),
+    )
     assert await probe("127.0.0.1", port, token, 30.0)
     transport.close()
     await asyncio.sleep(0)
@@ -248,11 +257,11 @@ async def test_players_of_a_server_that_does_not_answer_search_again_with_their_
 ) -> None:
     asked: list[int] = []
 
-    async def answers_the_second_time(address: str, port: int, token: bytes, patience_s: float) -> bool:
+    async def answers_the_second_time(address: str, port: int, token: bytes, timeout_s: float) -> bool:
         asked.append(port)
         return len(asked) > 1
 
-    monkeypatch.setattr("matchmaker.director.director.answers", answers_the_second_time)
+    monkeypatch.setattr("matchmaker.director.director.probe", answers_the_second_time)
     players = {player: client.with_token(token_of(player)) for player in range(1, 5)}
     tickets = {p: (await own.create_ticket(MODE, WEST_EUROPE)) for p, own in players.items()}
     settings = mm_settings.model_copy(update={"server_answer_s": 5.0})

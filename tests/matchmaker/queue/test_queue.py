@@ -9,11 +9,11 @@ import pytest
 from redis.asyncio import Redis
 
 from launchday.settings import Settings
-from matchmaker.api.ticket_writer import TicketWriter
+from matchmaker.api.ticket_writer import MetaSkills, TicketWriter
 from matchmaker.errors import SkillsUnavailableError
-from matchmaker.queue.queue import Lease, Queue
+from matchmaker.queue.lease import Lease
+from matchmaker.queue.queue import Queue
 from matchmaker.queue.scripts import Scripts
-from matchmaker.tickets.skills import MetaSkills
 from matchmaker.tickets.ticket import Ticket
 from meta_service.client import MetaClient
 from tests.matchmaker.conftest import StubSkills

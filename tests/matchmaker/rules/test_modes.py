@@ -25,16 +25,19 @@ def of(rules: dict[str, Any]) -> Rules | SearchRules:
 def test_without_own_rule_sets_the_two_that_ship_are_the_modes() -> None:
     modes = load_modes(Settings())
     assert {name: type(mode.rules) for name, mode in modes.items()} == {
-        "battle_royale": Rules, "teams_of_five": Rules,
-    }  # fmt: skip
+        "battle_royale": Rules,
+        "teams_of_five": Rules,
+    }
 
 
 def test_an_own_rule_set_makes_a_mode_and_one_of_a_shipped_name_replaces_it(tmp_path: Path) -> None:
     fives = tmp_path / "fives.json"
     fives.write_text(
-        json.dumps(rule_set(teams=[{"name": "team", "minPlayers": 3, "maxPlayers": 5, "quantity": 2}])
-                   | {"algorithm": {"expansionAgeSelection": "oldest"}})
-    )  # fmt: skip
+        json.dumps(
+            rule_set(teams=[{"name": "team", "minPlayers": 3, "maxPlayers": 5, "quantity": 2}])
+            | {"algorithm": {"expansionAgeSelection": "oldest"}}
+        )
+    )
     modes = load_modes(Settings(rule_sets=f"hunt:teams_of_five={HUNT}, teams_of_five={fives}"))
     assert list(modes) == ["battle_royale", "teams_of_five", "hunt"]
     hunt, replaced = modes["hunt"].rules, modes["teams_of_five"].rules
@@ -55,12 +58,22 @@ OLDEST = {"expansionAgeSelection": "oldest"}
         (rule_set([LIKE_SKILL]), False),  # the newest ticket decides
         (rule_set([{**LIKE_SKILL, "partyAggregation": "max"}], algorithm=OLDEST), False),
         (rule_set([{"type": "batchDistance", "batchAttribute": "mode"}], algorithm=OLDEST), False),
-        (rule_set([{"type": "latency", "maxLatency": 50, "partyAggregation": "min"}], algorithm=OLDEST), False),
+        (
+            rule_set([{"type": "latency", "maxLatency": 50, "partyAggregation": "min"}], algorithm=OLDEST),
+            False,
+        ),
         (rule_set(algorithm=OLDEST, teams=[{"name": "a", "minPlayers": 0, "maxPlayers": 2}]), False),
-        (rule_set(algorithm=OLDEST, expansions=[
-            {"target": "teams[red].maxPlayers", "steps": [{"waitTimeSeconds": 9, "value": 2}]}]), False),
+        (
+            rule_set(
+                algorithm=OLDEST,
+                expansions=[
+                    {"target": "teams[red].maxPlayers", "steps": [{"waitTimeSeconds": 9, "value": 2}]}
+                ],
+            ),
+            False,
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_fast_kernel_has_the_rule_sets_that_it_has_numbers_for(rules: dict[str, Any], fast: bool) -> None:
     assert isinstance(of(rules), Rules if fast else SearchRules)
 
@@ -91,7 +104,7 @@ def test_rule_sets_that_cannot_be_used_are_refused_with_their_pointer(
     assert reason in str(refused.value)
 
 
-@pytest.mark.parametrize("module", ["matchmaker", "matchmaker.director.director"])
+@pytest.mark.parametrize("module", ["matchmaker", "matchmaker.director"])
 def test_a_service_says_in_one_line_why_it_cannot_use_a_rule_set(tmp_path: Path, module: str) -> None:
     settings = Settings(state_dir=tmp_path, rule_sets="hunt=/nowhere/hunt.json")
     ended = subprocess.run(

@@ -19,26 +19,60 @@ NOW = 20.0
 REGIONS = ("eu", "us")
 SKILL, MAPS = "players.attributes[skill]", "players.attributes[maps]"
 RULES: list[dict[str, Any]] = [
-    {"type": "distance", "measurements": [f"avg(teams[*].{SKILL})"], "referenceValue": f"avg(flatten(teams[*].{SKILL}))",
-     "maxDistance": 2},
-    {"type": "distance", "measurements": [f"max(flatten(teams[*].{SKILL}))"],
-     "referenceValue": f"median(flatten(teams[*].{SKILL}))", "maxDistance": 4, "partyAggregation": "max"},
-    {"type": "comparison", "measurements": [f"sum(teams[red].{SKILL})"], "referenceValue": f"sum(teams[blue].{SKILL})",
-     "operation": "<=", "partyAggregation": "min"},
+    {
+        "type": "distance",
+        "measurements": [f"avg(teams[*].{SKILL})"],
+        "referenceValue": f"avg(flatten(teams[*].{SKILL}))",
+        "maxDistance": 2,
+    },
+    {
+        "type": "distance",
+        "measurements": [f"max(flatten(teams[*].{SKILL}))"],
+        "referenceValue": f"median(flatten(teams[*].{SKILL}))",
+        "maxDistance": 4,
+        "partyAggregation": "max",
+    },
+    {
+        "type": "comparison",
+        "measurements": [f"sum(teams[red].{SKILL})"],
+        "referenceValue": f"sum(teams[blue].{SKILL})",
+        "operation": "<=",
+        "partyAggregation": "min",
+    },
     {"type": "comparison", "measurements": ["flatten(teams[*].players.attributes[mode])"], "operation": "="},
-    {"type": "comparison", "measurements": ["count(teams[red].players)"],
-     "referenceValue": "count(teams[blue].players)", "operation": "="},
-    {"type": "collection", "measurements": [f"flatten(teams[*].{MAPS})"], "operation": "intersection", "minCount": 1},
-    {"type": "collection", "measurements": [f"flatten(teams[*].{MAPS})"], "operation": "contains",
-     "referenceValue": "ice", "maxCount": 1, "partyAggregation": "intersection"},
-    {"type": "collection", "measurements": [f"flatten(teams[*].{MAPS})"], "operation": "reference_intersection_count",
-     "referenceValue": ["ice", "dust"], "minCount": 1},
+    {
+        "type": "comparison",
+        "measurements": ["count(teams[red].players)"],
+        "referenceValue": "count(teams[blue].players)",
+        "operation": "=",
+    },
+    {
+        "type": "collection",
+        "measurements": [f"flatten(teams[*].{MAPS})"],
+        "operation": "intersection",
+        "minCount": 1,
+    },
+    {
+        "type": "collection",
+        "measurements": [f"flatten(teams[*].{MAPS})"],
+        "operation": "contains",
+        "referenceValue": "ice",
+        "maxCount": 1,
+        "partyAggregation": "intersection",
+    },
+    {
+        "type": "collection",
+        "measurements": [f"flatten(teams[*].{MAPS})"],
+        "operation": "reference_intersection_count",
+        "referenceValue": ["ice", "dust"],
+        "minCount": 1,
+    },
     {"type": "batchDistance", "batchAttribute": "skill", "maxDistance": 4},
     {"type": "batchDistance", "batchAttribute": "mode"},
     {"type": "latency", "maxLatency": 60},
     {"type": "latency", "maxDistance": 30, "distanceReference": "min", "partyAggregation": "max"},
     {"type": "distanceSort", "sortAttribute": "skill", "sortDirection": "ascending"},
-]  # fmt: skip
+]
 
 
 @st.composite
@@ -138,10 +172,16 @@ def test_the_shipped_rule_sets_are_right_and_form_matches() -> None:
 
 def test_the_work_around_one_ticket_is_bounded_and_the_oldest_goes_first() -> None:
     rules = rule_set(
-        [{"type": "comparison", "measurements": ["sum(teams[all].players.attributes[skill])"], "referenceValue": -1,
-          "operation": "="}],
+        [
+            {
+                "type": "comparison",
+                "measurements": ["sum(teams[all].players.attributes[skill])"],
+                "referenceValue": -1,
+                "operation": "=",
+            }
+        ],
         teams=[{"name": "all", "minPlayers": 20, "maxPlayers": 20}],
-    )  # fmt: skip
+    )
     outcome = play(rules, *[ticket(f"t{number:02}") for number in range(40)])
     assert not together(outcome)
     assert "Rule0" in outcome.unmatched[0].reason

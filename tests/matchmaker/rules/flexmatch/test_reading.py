@@ -27,7 +27,11 @@ def pointers(document: Any) -> dict[str, str]:
 def test_every_mistake_is_found_at_once_each_with_its_pointer() -> None:
     broken = rule_set(
         [
-            {"type": "distance", "measurements": ["avg(teams[green].players.attributes[skill])"], "referenceValue": 1},
+            {
+                "type": "distance",
+                "measurements": ["avg(teams[green].players.attributes[skill])"],
+                "referenceValue": 1,
+            },
             {"type": "latency", "maxLatency": -1},
             {"type": "teleport"},
             {"type": "batchDistance", "batchAttribute": "skill"},
@@ -36,11 +40,13 @@ def test_every_mistake_is_found_at_once_each_with_its_pointer() -> None:
         teams=[{"name": "red", "minPlayers": 3, "maxPlayers": 2}],
         expansions=[
             {"target": "rules[Rule9].maxDistance", "steps": [{"waitTimeSeconds": 5, "value": 1}]},
-            {"target": "rules[Rule1].maxLatency", "steps": [
-                {"waitTimeSeconds": 9, "value": 1}, {"waitTimeSeconds": 5, "value": 2}]},
+            {
+                "target": "rules[Rule1].maxLatency",
+                "steps": [{"waitTimeSeconds": 9, "value": 1}, {"waitTimeSeconds": 5, "value": 2}],
+            },
         ],
         acceptance=True,
-    )  # fmt: skip
+    )
     found = pointers(broken)
     assert set(found) == {
         "/acceptance",
@@ -66,10 +72,13 @@ def test_every_mistake_is_found_at_once_each_with_its_pointer() -> None:
         ({"algorithm": {"strategy": "magic"}}, "/algorithm/strategy"),
         ({"algorithm": {"strategy": "balanced"}}, "/algorithm"),
         ({"algorithm": {"batchingPreference": "sorted"}}, "/algorithm"),
-        ({"playerAttributes": [{"name": "a", "type": "number", "default": "x"}]}, "/playerAttributes/0/default"),
+        (
+            {"playerAttributes": [{"name": "a", "type": "number", "default": "x"}]},
+            "/playerAttributes/0/default",
+        ),
         ({"teams": [{"name": "a~b/c", "minPlayers": 0, "maxPlayers": 1, "colour": 1}]}, "/teams/0/colour"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_or_unsupported_is_refused_at_load(change: dict[str, Any], pointer: str) -> None:
     assert pointer in pointers({**rule_set(), **change})
 
@@ -94,14 +103,37 @@ def test_text_that_is_no_json_is_one_mistake_of_the_whole_document() -> None:
     assert set(pointers("[]")) == {""}
 
 
-@given(st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-        st.sampled_from(["name", "type", "teams", "rules", "steps", "target", "algorithm", "expansions",
-                         "playerAttributes", "minPlayers", "maxPlayers", "measurements", "statement",
-                         "ruleLanguageVersion"]), inner, max_size=5),
-    max_leaves=20,
-))  # fmt: skip
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    [
+                        "name",
+                        "type",
+                        "teams",
+                        "rules",
+                        "steps",
+                        "target",
+                        "algorithm",
+                        "expansions",
+                        "playerAttributes",
+                        "minPlayers",
+                        "maxPlayers",
+                        "measurements",
+                        "statement",
+                        "ruleLanguageVersion",
+                    ]
+                ),
+                inner,
+                max_size=5,
+            )
+        ),
+        max_leaves=20,
+    )
+)
 def test_any_json_is_read_or_refused_and_nothing_else(document: Any) -> None:
     mistakes = 0
     try:

@@ -21,15 +21,31 @@ pytestmark = pytest.mark.timeout(300)  # the first to run compiles the kernel
 REGIONS = ("eu", "us")
 RULES = rule_set(
     [
-        {"type": "collection", "measurements": ["flatten(teams[*].players.attributes[maps])"],
-         "operation": "intersection", "minCount": 1},
-        {"type": "comparison", "measurements": ["flatten(teams[*].players.attributes[mode])"], "operation": "="},
+        {
+            "type": "collection",
+            "measurements": ["flatten(teams[*].players.attributes[maps])"],
+            "operation": "intersection",
+            "minCount": 1,
+        },
+        {
+            "type": "comparison",
+            "measurements": ["flatten(teams[*].players.attributes[mode])"],
+            "operation": "=",
+        },
         {"type": "batchDistance", "batchAttribute": "skill", "maxDistance": 6},
-        {"type": "distanceSort", "sortAttribute": "likes", "mapKey": "maxValue", "sortDirection": "ascending"},
+        {
+            "type": "distanceSort",
+            "sortAttribute": "likes",
+            "mapKey": "maxValue",
+            "sortDirection": "ascending",
+        },
         {"type": "latency", "maxLatency": 60},
     ],
-    teams=[{"name": "red", "minPlayers": 1, "maxPlayers": 2}, {"name": "blue", "minPlayers": 1, "maxPlayers": 2}],
-)  # fmt: skip
+    teams=[
+        {"name": "red", "minPlayers": 1, "maxPlayers": 2},
+        {"name": "blue", "minPlayers": 1, "maxPlayers": 2},
+    ],
+)
 LOADED = read_rule_set(json.dumps(RULES))
 
 

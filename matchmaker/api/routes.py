@@ -1,0 +1,148 @@
+"""The routes of tickets: create, read, cancel, accept, and wait by long poll or server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from launchday.service import PlayerCaller, ServiceCaller
+from matchmaker.api.schema import MEDIA_TYPE, answer, answers, body_of, encode, read_body
+from matchmaker.api.service import TicketService
+from matchmaker.messages import (
+    MatchmakerCounters,
+    QueueDepth,
+    TicketBatch,
+    TicketBatchRequest,
+    TicketCreated,
+    TicketRequest,
+    TicketView,
+)
+from matchmaker.queue.counters import read_counters
+from matchmaker.queue.ticket_store import live_view
+
+MAX_WAIT_S = 30.0  # below the idle time-outs of common load balancers
+
+MESSAGES = (
+    MatchmakerCounters,
+    QueueDepth,
+    TicketBatch,
+    TicketBatchRequest,
+    TicketCreated,
+    TicketRequest,
+    TicketView,
+)
+
+router = APIRouter(prefix="/v1", tags=["tickets"], default_response_class=Response)
+
+_ticket_request = msgspec.json.Decoder(TicketRequest)
+_batch_request = msgspec.json.Decoder(TicketBatchRequest)
+
+
+@router.post(
+    "/tickets",
+    status_code=201,
+    openapi_extra=body_of(TicketRequest),
+    responses=answers(TicketCreated, 201, 200),
+)
+async def create_ticket(caller: PlayerCaller, request: Request) -> Response:
+    """Queue for a match. 201: a new ticket; 200: the one that the same client key made; 409: there is
+    another.
+    """
+    asked = await read_body(request, _ticket_request)
+    status, created = await _service(request).create(caller.player_id, asked)
+    return answer(created, status)
+
+
+@router.post(
+    "/internal/tickets",
+    tags=["internal"],
+    openapi_extra=body_of(TicketBatchRequest),
+    responses=answers(TicketBatch, 200),
+)
+async def create_tickets(_: ServiceCaller, request: Request) -> Response:
+    """Queue many players for matches, each with a ticket of their own: a lobby, a tournament, a party."""
+    service = _service(request)
+    batch = await read_body(request, _batch_request)
+    now = service.clock.now()
+    return answer(
+        TicketBatch(list(await asyncio.gather(*[service.create_for(each, now) for each in batch.tickets])))
+    )
+
+
+@router.post("/tickets/{ticket_id}/accept", responses=answers(TicketView, 200))
+async def accept_match(ticket_id: UUID, caller: PlayerCaller, request: Request) -> Response:
+    """Accept the match that was found, where the mode asks for it; accepting it again answers the same."""
+    ticket = await _service(request).accept(str(ticket_id), caller.player_id)
+    return Response(ticket.json, media_type=MEDIA_TYPE)
+
+
+@router.get("/tickets/{ticket_id}", responses=answers(TicketView, 200))
+async def read_ticket(
+    ticket_id: UUID,
+    caller: PlayerCaller,
+    request: Request,
+    wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="Wait so long for its end.")] = 0.0,
+    lost: Annotated[
+        bool,
+        Query(
+            description="Of an assigned ticket: wait until its match is known to be lost. "
+            "For players whose game server fell silent."
+        ),
+    ] = False,
+) -> Response:
+    """Read a ticket; with ``wait_s``, answer when it has its end or the time is over (long poll)."""
+    known = encode(live_view(str(ticket_id)))
+    ticket = await _service(request).read_when_changed(str(ticket_id), caller.player_id, wait_s, known, lost)
+    return Response(ticket.json, media_type=MEDIA_TYPE)
+
+
+@router.delete("/tickets/{ticket_id}", responses=answers(TicketView, 200))
+async def cancel_ticket(ticket_id: UUID, caller: PlayerCaller, request: Request) -> Response:
+    """Cancel a ticket. 409 when its match has been found; cancelling again answers the same."""
+    ticket = await _service(request).cancel(str(ticket_id), caller.player_id)
+    return Response(ticket.json, media_type=MEDIA_TYPE)
+
+
+@router.get(
+    "/tickets/{ticket_id}/events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}}},
+)
+async def ticket_events(ticket_id: UUID, caller: PlayerCaller, request: Request) -> StreamingResponse:
+    """Follow a ticket (server-sent events): its state now, each change, and its end, after which the stream
+    closes.
+    """
+    service = _service(request)
+    await service.read(
+        str(ticket_id), caller.player_id
+    )  # a stranger's ticket is refused before the answer begins
+    return StreamingResponse(
+        service.follow(str(ticket_id), caller.player_id),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+@router.get("/internal/counters", tags=["internal"], responses=answers(MatchmakerCounters, 200))
+async def read_ticket_counters(_: ServiceCaller, request: Request) -> Response:
+    """Read what became of all tickets, at one instant."""
+    service = _service(request)
+    return answer(await read_counters(service.scripts, list(service.modes)))
+
+
+@router.get("/internal/queues", tags=["internal"])
+async def read_queue_depths(_: ServiceCaller, request: Request) -> Response:
+    """Read what waits in each queue: players by their nearest region, matches without a server, the oldest
+    ticket's age.
+    """
+    return Response(encode(await _service(request).store.depths()), media_type=MEDIA_TYPE)
+
+
+def _service(request: Request) -> TicketService:
+    service: TicketService = request.app.state.matchmaker
+    return service

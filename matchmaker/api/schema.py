@@ -1,0 +1,71 @@
+"""The msgspec messages of the routes in FastAPI: decoded, encoded, and described in the OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+
+from launchday.problems import ProblemError
+
+MEDIA_TYPE = "application/json"
+
+T = TypeVar("T")
+
+encode = msgspec.json.Encoder().encode
+
+
+async def read_body(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode a request's body. Raises ProblemError (422) that names the first thing wrong with it."""
+    try:
+        return decoder.decode(await request.body())
+    except (msgspec.DecodeError, ValueError) as error:
+        raise invalid(error) from error
+
+
+def invalid(error: Exception) -> ProblemError:
+    """Return the problem of a body that a decoder refused, with a JSON pointer to the place."""
+    reason, _, place = str(error).partition(" - at `$")
+    pointer = "/body" + place.rstrip("`").replace("[...]", "/*").replace("[", "/").replace("]", "").replace(
+        ".", "/"
+    )
+    return ProblemError(
+        422, "invalid-request", f"{pointer}: {reason}", errors=[{"pointer": pointer, "detail": reason}]
+    )
+
+
+def answer(message: msgspec.Struct, status: int = 200) -> Response:
+    """Return the HTTP answer with a message."""
+    return Response(encode(message), status_code=status, media_type=MEDIA_TYPE)
+
+
+def body_of(message: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return a route's ``openapi_extra`` that says which message its body is."""
+    return {"requestBody": {"required": True, "content": _content(message)}}
+
+
+def answers(message: type[msgspec.Struct], *statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return a route's ``responses`` that say which message it answers with these statuses."""
+    return {
+        status: {"description": (message.__doc__ or "").partition("\n")[0], "content": _content(message)}
+        for status in statuses
+    }
+
+
+def describe(app: FastAPI, messages: Iterable[type[msgspec.Struct]]) -> None:
+    """Add the schemas of messages, and of those within them, to the application's OpenAPI document."""
+    _, components = msgspec.json.schema_components(messages, ref_template="#/components/schemas/{name}")
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        document.setdefault("components", {}).setdefault("schemas", {}).update(components)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _content(message: type[msgspec.Struct]) -> dict[str, Any]:
+    return {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{message.__name__}"}}}

@@ -1,0 +1,29 @@
+"""``python -m matchmaker.director``: direct every queue."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import uvloop
+
+from launchday import telemetry
+from launchday.clock import SystemClock
+from launchday.settings import settings
+from matchmaker.director.director import run
+from matchmaker.errors import RuleSetsError
+
+
+def main() -> None:
+    """Run the director with the settings of the environment."""
+    configured = settings()
+    telemetry.configure("director", configured)
+    try:
+        with contextlib.suppress(asyncio.CancelledError):  # asked to stop
+            uvloop.run(run(configured, SystemClock()))
+    except RuleSetsError as refused:
+        raise SystemExit(str(refused)) from refused
+
+
+if __name__ == "__main__":
+    main()
