@@ -129,9 +129,9 @@ def seal(
     return associated + nonce + sealed + CLIENT_PART.pack(ip, port, entity, team, up, down)
 
 
-def seal_seats(
+def seal_roster(
     fleet_key: bytes,
-    seats: Sequence[tuple[int, int, int]],
+    roster: Sequence[tuple[int, int, int]],
     *,
     match_id: UUID,
     address: str,
@@ -140,20 +140,20 @@ def seal_seats(
     expires_at: float,
     random: bytes,
 ) -> list[bytes]:
-    """The tokens of many seats of a match, as `seal` would issue them one by one, at two fifths of the cost.
+    """The tokens of many players of a match, as `seal` would issue them, at two fifths of the cost.
 
-    ``seats`` are (player id, entity, team); ``random``: RANDOM_BYTES for each.
+    ``roster``: (player id, entity, team) of each; ``random``: RANDOM_BYTES for each.
     """
     if len(fleet_key) != KEY_BYTES:
         raise ValueError("the fleet key must have 32 bytes")
-    if len(random) != RANDOM_BYTES * len(seats):
+    if len(random) != RANDOM_BYTES * len(roster):
         raise ValueError(f"tokens are made from {RANDOM_BYTES} random bytes each")
     associated = ASSOCIATED.pack(VERSION, best_cipher(), _milliseconds(expires_at))
     ip, match, issued_ms = pack_address(address), match_id.bytes, _milliseconds(issued_at)
     sealed = ffi.new("unsigned char[]", SEALED_BYTES)
     view = ffi.buffer(sealed, SEALED_BYTES)
     tokens = []
-    for place, (player_id, entity, team) in enumerate(seats):
+    for place, (player_id, entity, team) in enumerate(roster):
         at = place * RANDOM_BYTES
         nonce = random[at : at + NONCE_BYTES]
         up = random[at + NONCE_BYTES : at + NONCE_BYTES + KEY_BYTES]

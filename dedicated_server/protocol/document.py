@@ -21,6 +21,7 @@ from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.datagrams import ROW_BYTES
 from dedicated_server.protocol.delta import encode_delta, tight_bits
 from dedicated_server.protocol.fields import HISTORY_TICKS, Field
+from dedicated_server.protocol.modes import MODE_CARDS
 from dedicated_server.protocol.server.wire import ServerWire
 
 DOCUMENT = Path(__file__).parent / "PROTOCOL.md"
@@ -50,9 +51,17 @@ def sections() -> dict[str, str]:
         "entity-fields": _field_table(fields.ENTITY_FIELDS),
         "match-fields": _field_table(fields.MATCH_FIELDS),
         "snapshot-fields": _field_table(fields.SNAPSHOT_FIELDS),
+        "reliable-head-fields": _field_table(fields.RELIABLE_HEAD_FIELDS),
         "reliable-fields": _field_table(fields.RELIABLE_FIELDS),
         "client-fields": _field_table(fields.CLIENT_MESSAGE_FIELDS),
         "input-fields": _field_table(fields.INPUT_FIELDS),
+        "modes": _table(
+            ("mode", "full speed", "map: a square around its centre, half its side"),
+            (
+                (card.name, f"{card.speed_m_per_s:g} m/s", f"{card.map_half_m:g} m")
+                for card in MODE_CARDS.values()
+            ),
+        ),
         "sizes": _table(("what", "value"), _sizes()),
         "tight-bits": _table(("baseline age, ticks", "bits of dx and of dy"), _tight_widths()),
         "drop-reasons": " · ".join(f"`{reason}`" for reason in datagrams.DROP_REASONS),
@@ -144,6 +153,11 @@ def _tight_widths() -> list[tuple[str, object]]:
     for age in range(1, HISTORY_TICKS):
         rows.setdefault(int(tight_bits(age)), []).append(age)
     return [(f"{ages[0]}–{ages[-1]}", bits) for bits, ages in rows.items()]
+
+
+def _modes() -> list[tuple[str, str, str]]:
+    cards = MODE_CARDS.values()
+    return [(card.name, f"{card.speed_m_per_s:g} m/s", f"{card.map_half_m:g} m") for card in cards]
 
 
 def _field_table(table: tuple[Field, ...]) -> str:

@@ -47,7 +47,7 @@ ENTITY_FIELDS = (
     Field("y", 17, "metres north × 64, from −1,024 m"),
     Field("yaw", 10, "1/1024 turn, counter-clockwise from east"),
     Field("health", 7, "points, 0 to 100"),
-    Field("flags", 6, "bits: 1 alive, 2 firing, 4 outside the zone, 8 sprinting, 16 hurt, 32 connected"),
+    Field("flags", 6, "bits: 1 alive, 2 firing, 4 outside the zone, 16 hurt, 32 connected; 8 is reserved"),
 )
 POSITION_BITS, _, YAW_BITS, HEALTH_BITS, FLAG_BITS = widths(ENTITY_FIELDS)
 _, Y_AT, YAW_AT, HEALTH_AT, FLAGS_AT = positions(ENTITY_FIELDS)
@@ -61,7 +61,6 @@ _FLAG_MASK = (1 << FLAG_BITS) - 1
 FLAG_ALIVE = 1
 FLAG_FIRING = 2
 FLAG_OUTSIDE_ZONE = 4
-FLAG_SPRINTING = 8
 FLAG_HURT = 16
 FLAG_CONNECTED = 32
 
@@ -107,7 +106,7 @@ RELIABLE_HEAD_FIELDS = (
     Field("first", 16, "number of the first of them, its low 16 bits"),
 )
 RELIABLE_FIELDS = (
-    Field("kind", 4, "1 kill, 2 hit, 3 match over, 4 notice"),
+    Field("kind", 4, "1 kill, 2 hit, 3 match over; the others are reserved"),
     Field("a", 32, "by kind"),
     Field("b", 32, "by kind"),
 )
@@ -122,7 +121,6 @@ MAX_RELIABLE_MESSAGES = (1 << RELIABLE_COUNT_BITS) - 1  # in one datagram
 RELIABLE_KILL = 1  # a: killer entity | victim entity << 16 (65535: the zone), b: weapon | players left << 16
 RELIABLE_HIT = 2  # to the shooter: a: victim entity | damage points << 16, b: client tick of the shot
 RELIABLE_MATCH_OVER = 3  # a: own placement | winner entity << 16, b: own kills
-RELIABLE_NOTICE = 4  # free for the engine
 
 # --- what a client says -------------------------------------------------------------------------------------
 MESSAGE_INPUTS, MESSAGE_LEAVE = range(2)
@@ -143,14 +141,11 @@ INPUT_FIELDS = (
     Field("move_x", 8, "signed, 1/127 of full speed east"),
     Field("move_y", 8, "signed, 1/127 of full speed north"),
     Field("yaw", 16, "1/65536 turn"),
-    Field("buttons", 8, "bits: 1 fire, 2 sprint, 4 reload, 8 use"),
+    Field("buttons", 8, "bits: 1 fire; the others are reserved"),
     Field("view_lag", 8, "ack_tick minus the tick that the player was shown; 255: that or more"),
 )
 
 BUTTON_FIRE = 1
-BUTTON_SPRINT = 2
-BUTTON_RELOAD = 4
-BUTTON_USE = 8
 
 
 @njit(cache=True, nogil=True)

@@ -99,7 +99,7 @@ def challenge_mac(
 
 @njit(cache=True, nogil=True, **INNER)
 def response_mac(out: Bytes, out_at: int, response: Bytes, up_key_at: int) -> None:
-    """Prove that a response comes from the player that the token was given to; ``up_key_at`` is an address."""
+    """Prove that a response comes from the token's player; ``up_key_at`` is the address of the key."""
     sealing.keyed_hash(
         out.ctypes.data + out_at,
         datagrams.MAC_BYTES,

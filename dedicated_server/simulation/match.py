@@ -191,7 +191,7 @@ class Match:
         self.over = False
 
     def start(self, present: npt.ArrayLike, tick: int) -> None:
-        """Begin play at ``tick`` with the players whose ``present`` (bool[N]) is set; the others take no part."""
+        """Begin play at ``tick`` with the players in ``present`` (bool[N]); the others take no part."""
         absent = ~np.asarray(present, dtype=bool)
         for row in (PRESENT, ALIVE, SHOWN):
             self.world.status[row, absent] = 0

@@ -41,7 +41,7 @@ class Mode:
     spawn_positions: (
         Spawn  # (mode, teams int32[N], radius_m, generator) -> float[2, N] metres from the zone's centre
     )
-    over: Over  # compiled: (address of the pinned world) -> bool; asked once a tick
+    over: Over  # compiled: (address of the stored world) -> bool; asked once a tick
     placements: Placements  # int32[N], 1 is best, asked once; the members of a team share theirs
 
 

@@ -159,7 +159,7 @@ def _check_before_opening(
 
 @njit(cache=True, nogil=True, **INNER)
 def _open_token(state: ServerState, datagram: Bytes, address: Bytes) -> int:
-    """Open the private part into the workspace; check that it is for this match, this server and this player."""
+    """Open the private part into the workspace; check match, server and player."""
     identity = state.identity[0]
     private = state.workspace
     at = datagram.ctypes.data

@@ -70,7 +70,7 @@ def test_a_short_key_and_an_unknown_cipher_are_refused_at_the_source() -> None:
 
 def test_the_tokens_of_seats_are_those_that_would_be_sealed_one_by_one() -> None:
     drawn = bytes((7 * place + place // 88) % 256 for place in range(3 * connect_token.RANDOM_BYTES))
-    seats = [(1000, 0, 0), (2**63 - 1, 5, 1), (7, 2, 0)]
+    roster = [(1000, 0, 0), (2**63 - 1, 5, 1), (7, 2, 0)]
     terms: dict[str, Any] = {
         "match_id": MATCH_ID,
         "address": HOST,
@@ -78,18 +78,18 @@ def test_the_tokens_of_seats_are_those_that_would_be_sealed_one_by_one() -> None
         "issued_at": NOW_S,
         "expires_at": NOW_S + 60.0,
     }
-    tokens = connect_token.seal_seats(FLEET_KEY, seats, random=drawn, **terms)
+    tokens = connect_token.seal_roster(FLEET_KEY, roster, random=drawn, **terms)
     assert tokens == [
         connect_token.seal(
             FLEET_KEY, player_id=player, entity=entity, team=team, **terms,
             random=drawn[88 * place : 88 * (place + 1)],
         )
-        for place, (player, entity, team) in enumerate(seats)
+        for place, (player, entity, team) in enumerate(roster)
     ]  # fmt: skip
     assert len(set(tokens)) == 3
     with pytest.raises(ValueError, match="32 bytes"):
-        connect_token.seal_seats(b"short", seats, random=drawn, **terms)
+        connect_token.seal_roster(b"short", roster, random=drawn, **terms)
     with pytest.raises(ValueError, match="88 random bytes each"):
-        connect_token.seal_seats(FLEET_KEY, seats, random=drawn[1:], **terms)
+        connect_token.seal_roster(FLEET_KEY, roster, random=drawn[1:], **terms)
     with pytest.raises(ValueError, match="88 random bytes, not 87"):
         token(random=drawn[:87])

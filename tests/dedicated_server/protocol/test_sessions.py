@@ -72,7 +72,7 @@ def test_reliable_messages_arrive_once_and_in_order_whatever_is_lost(seed: int, 
 def test_a_queue_nobody_listens_to_is_bounded_and_says_so() -> None:
     table = Table(1, join=False)
     for number in range(200):
-        table.wire.queue_reliable([0], [fields.RELIABLE_NOTICE], [(number, 0)])
+        table.wire.queue_reliable([0], [fields.RELIABLE_HIT], [(number, 0)])
     assert table.wire.counters_by_name()["reliable_overflow"] == 72
     table.clients.add(token())
     for _ in range(20):
@@ -126,12 +126,12 @@ def test_a_reconnect_with_the_same_token_keeps_the_slot_and_what_was_not_acknowl
 ) -> None:
     table = Table(2)
     table.connect()
-    table.wire.queue_reliable([0], [fields.RELIABLE_NOTICE], [(1, 1)])
+    table.wire.queue_reliable([0], [fields.RELIABLE_HIT], [(1, 1)])
     for _ in range(5):
         table.step()
     for _ in range(silence_ticks):
         table.step(lost=lambda: True)
-    table.wire.queue_reliable([0], [fields.RELIABLE_NOTICE], [(2, 2)])
+    table.wire.queue_reliable([0], [fields.RELIABLE_HIT], [(2, 2)])
     for index in range(2):
         table.clients.reconnect(index)
     table.connect()

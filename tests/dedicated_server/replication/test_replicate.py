@@ -1,4 +1,4 @@
-"""What a tick publishes, read back in the wire's units; attendance; the count_sent_bytes."""
+"""The result of a tick in the wire's units; connects and disconnects; bytes sent."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_same_seed_and_same_inputs_give_the_same_match_bit_for_bit(mode: str) ->
 
 def test_a_match_plays_by_the_kernels_that_the_oracle_has_checked() -> None:
     match, bare = open_match(config()), open_match(config())
-    pinned = StateHandle(MatchArrays(bare.world, bare.grid, bare.inputs), MATCH_TYPE)
+    handle = StateHandle(MatchArrays(bare.world, bare.grid, bare.inputs), MATCH_TYPE)
     match.start(np.ones(20, dtype=bool), 1)
     bare.start(np.ones(20, dtype=bool), 1)
     for tick in range(1, 60):
@@ -78,8 +78,8 @@ def test_a_match_plays_by_the_kernels_that_the_oracle_has_checked() -> None:
         match.apply(tick)
         match.simulate()
         if tick % 2:
-            _apply_inputs_at(pinned.address, tick, True)
-            _simulate_at(pinned.address, True)
+            _apply_inputs_at(handle.address, tick, True)
+            _simulate_at(handle.address, True)
         else:
             apply_inputs(bare.world, bare.inputs, tick, True)
             simulate(bare.world, bare.grid, True)

@@ -28,10 +28,10 @@ def bytes_of(arrays: TickArrays) -> list[bytes]:
 
 def test_nothing_is_changed_by_looking_ahead() -> None:
     arrays = arrays_of_a_match()
-    pinned = StateHandle(arrays, TICK_TYPE)
+    handle = StateHandle(arrays, TICK_TYPE)
     before = bytes_of(arrays)
     for tick in (1, 2, 63, 64, 1_000_000):
-        prefetch_tick(pinned.address, tick)
+        prefetch_tick(handle.address, tick)
     assert bytes_of(arrays) == before
 
 

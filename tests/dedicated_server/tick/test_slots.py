@@ -49,15 +49,15 @@ def test_a_seat_is_open_to_one_player_at_a_time() -> None:
     old_token = token_for(table.engine, 4)
     table.clients.leave(4)
     table.play(60)
-    seats = table.engine.slots
+    slots = table.engine.slots
     assert table.engine.wire.status[4] == LEFT
-    assert seats.abandoned(played_in=True).tolist() == [4]
-    parted = seats.release(4)
-    assert (parted.player.player_id, parted.joined) == (9_004, True)
-    assert seats.vacant().tolist() == [4]
+    assert slots.abandoned(played_in=True).tolist() == [4]
+    departed = slots.release(4)
+    assert (departed.player.player_id, departed.joined) == (9_004, True)
+    assert slots.vacant().tolist() == [4]
     for owner in (VACANT, NEWCOMER):  # before somebody has it, and after
         if owner != VACANT:
-            seats.assign(4, owner)
+            slots.assign(4, owner)
         table.clients.free(4)
         assert table.clients.add(old_token) == 4
         table.play(60)
@@ -67,7 +67,7 @@ def test_a_seat_is_open_to_one_player_at_a_time() -> None:
     table.clients.add(token_for(table.engine, 4))
     table.play(60)
     assert table.sessions["state"][4] == CLIENT_CONNECTED
-    assert seats.has_joined(4)
+    assert slots.has_joined(4)
     assert table.engine.match.world.status[w.ALIVE, 4] == 1
     assert table.engine.wire.drops_by_reason()["replayed"] == 0
 
@@ -75,15 +75,15 @@ def test_a_seat_is_open_to_one_player_at_a_time() -> None:
 def test_what_the_player_before_did_stays_his_and_his_sides() -> None:
     table = laid()
     table.play(400)
-    seats, status = table.engine.slots, table.engine.match.world.status
+    slots, status = table.engine.slots, table.engine.match.world.status
     entity = int(status[w.KILLS].argmax())
     before, deaths = int(status[w.KILLS, entity]), int(status[w.DEATHS, entity])
     assert before > 0
     table.clients.leave(entity)
     table.play(30)
-    parted = seats.release(entity)
-    assert parted.kills == before
-    assert parted.deaths >= deaths
+    departed = slots.release(entity)
+    assert departed.kills == before
+    assert departed.deaths >= deaths
     give(table, entity)
     table.play(6_000)
     assert table.engine.finished

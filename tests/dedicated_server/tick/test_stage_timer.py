@@ -1,4 +1,4 @@
-"""The stopwatch and the warm-up."""
+"""The stage timer and the warm-up."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def bits_of(arrays: object) -> bytes:
 
 def test_each_stage_does_what_its_parts_do() -> None:
     staged, stepwise = arrays_of_a_match(), arrays_of_a_match()
-    pinned = StateHandle(staged, TICK_TYPE)
+    handle = StateHandle(staged, TICK_TYPE)
     assert bits_of(staged) == bits_of(stepwise)
     for tick in range(1, 30):
         now_s = NOW_S + tick / 60
@@ -82,20 +82,20 @@ def test_each_stage_does_what_its_parts_do() -> None:
             arrays.world.counters[w.TICK] = tick
         a, interest = stepwise, stepwise.interest
 
-        come = open_datagrams(pinned.address, 4, now_s, tick, True)
+        come = open_datagrams(handle.address, 4, now_s, tick, True)
         open_batch(a.wire, a.inbox.data, a.inbox.length, a.inbox.address, 4, now_s, tick)
         assert come == apply_connection_changes(a.world, a.wire, a.joined, a.lost, True)
         assert bits_of(staged) == bits_of(stepwise)
         for arrays in (staged, stepwise):
             arrays.wire.per_slot[NEWLY_CONNECTED] = tick == 1
 
-        update_interest(pinned.address, tick, PHASE_PLAYING, 9, 1)
+        update_interest(handle.address, tick, PHASE_PLAYING, 9, 1)
         update_combat_hints(a.world, a.hints)
         replicate_world(a.world, a.wire, a.records, a.match_state, PHASE_PLAYING, 9)
         select_entities(a.world, a.grid, interest, a.wire, DEFAULT_BUDGET_BYTES, tick, 1)
         assert bits_of(staged) == bits_of(stepwise)
 
-        encode_snapshots(pinned.address, tick)
+        encode_snapshots(handle.address, tick)
         encode_batch(
             a.wire,
             tick,
@@ -110,7 +110,7 @@ def test_each_stage_does_what_its_parts_do() -> None:
         count_sent_bytes(a.sent_bytes, a.wire)
         assert bits_of(staged) == bits_of(stepwise)
 
-        seal_datagrams(pinned.address, now_s)
+        seal_datagrams(handle.address, now_s)
         seal_batch(a.wire, now_s)
         assert bits_of(staged) == bits_of(stepwise)
         assert staged.wire.out_count[0] == PLAYERS
@@ -125,10 +125,10 @@ def add_through(address: int, amount: float) -> int:
     return len(line)
 
 
-def test_compiled_code_reads_and_writes_the_pinned_arrays_themselves() -> None:
+def test_compiled_code_reads_and_writes_the_stored_arrays_themselves() -> None:
     square, line = np.zeros((2, 3)), np.zeros(5, dtype=np.int32)
-    pinned = StateHandle((square, (line,)), PAIR)
-    assert add_through(pinned.address, 2.5) == 5
+    handle = StateHandle((square, (line,)), PAIR)
+    assert add_through(handle.address, 2.5) == 5
     assert square[1, 2] == 2.5
     assert line.tolist() == [0, 0, 0, 7, 0]
 
