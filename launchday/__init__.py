@@ -1,5 +1,4 @@
-"""What every service stands on: settings, the clock, identity, HTTP, logs, embedded engines, and the command
-line.
+"""What every service stands on, and the command line.
 
 Its rooms, each importing only those before it:
 

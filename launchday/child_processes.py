@@ -1,7 +1,7 @@
-"""Child processes that never outlive their parent, however the parent ends.
+"""Starts and stops child processes that never outlive their parent, however the parent ends.
 
-Linux only: the kernel itself sends the signal (``PR_SET_PDEATHSIG``), so not even ``kill -9`` of the parent
-leaves an orphan.
+Linux only: the operating system sends the signal (``PR_SET_PDEATHSIG``, prctl(2)), so not even ``kill -9`` of
+the parent leaves an orphan.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent(parent_pid: int, death_signal: signal.Signals = signal.SIGKILL) -> None:
-    """Ask the kernel to signal this process when its parent ends. Call it in a child, after any change of
-    user.
+    """Ask the operating system to signal this process when its parent ends.
 
-    ``parent_pid`` is the parent's id, taken before the fork: were the parent gone already, no signal would
-    ever come, so this process ends itself.
+    Call it in a child, after any change of user: a change of user takes the request back.
+
+    Args:
+        parent_pid: the parent's id, taken before the fork. If the parent has ended already, no signal would
+            ever come, so this process ends itself at once.
+        death_signal: what is sent.
     """
     _libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
     if os.getppid() != parent_pid:
@@ -39,11 +42,18 @@ def spawn(
     cwd: Path | None = None,
     prepare: Callable[[], None] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a program tied to this process, its output appended to ``log``, its own process group, no
-    standard input.
+    """Start a program that ends with this process.
 
-    ``prepare`` runs in the child first, to change its user for example. Call from the main thread, or one
-    that lives as long as the process: the kernel watches the thread that forked.
+    Call it from the main thread, or from one that lives as long as the process: the operating system watches
+    the thread that forked. The child has a session of its own and no standard input.
+
+    Args:
+        argv: the program and its arguments.
+        log: the file that its output is appended to.
+        env: its environment; None: this process's.
+        death_signal: what it is sent when this process ends.
+        cwd: its working folder; None: this process's.
+        prepare: runs in the child before the program, to change its user for example.
     """
     parent = os.getpid()
 
@@ -70,7 +80,7 @@ def spawn(
 def stop(
     child: subprocess.Popen[bytes], timeout_s: float, stop_signal: signal.Signals = signal.SIGTERM
 ) -> None:
-    """End a child: ask with ``stop_signal``, and kill it after ``timeout_s``."""
+    """End a child: ask with ``stop_signal``, and kill it if it has not ended after ``timeout_s`` seconds."""
     if child.poll() is not None:
         return
     child.send_signal(stop_signal)
@@ -82,6 +92,6 @@ def stop(
 
 
 def last_line(log: Path) -> str:
-    """What a child said last, for an error message; a child that said nothing says so."""
+    """Return the last line of a child's log, for an error message; "it said nothing" for an empty log."""
     lines = log.read_text(errors="replace").split("\n") if log.exists() else []
     return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")

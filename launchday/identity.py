@@ -1,7 +1,7 @@
-"""Who is calling: signed tokens for players and for services.
+"""Says who is calling: signed tokens for players and for services.
 
-One secret signs both; the role inside tells them apart. A player's token carries the role ``player`` and
-nothing else, so it never opens a service's door.
+One secret signs both; the roles inside tell them apart. A player's token carries the role ``player`` and
+nothing else, so no service takes it for a service's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from launchday.errors import LaunchdayError
 ALGORITHM = "HS256"
 PLAYER = "player"
 SERVICE = "service"
-REFRESH = "refresh"  # opens no door: it is only exchanged for a new pair of tokens
+REFRESH = "refresh"  # gives access to nothing: it is only exchanged for a new pair of tokens
 OPERATOR = "operator"
 VIEWER = "viewer"
 KNOWN_CLAIMS = {"sub", "roles", "iat", "exp", "sid", "gen"}
@@ -102,8 +102,9 @@ class Signer:
         return identity
 
     def _verify_fast(self, token: str) -> Identity | None:
-        """Read a token that we signed with one HMAC, which takes a tenth of what the library takes; None: ask
-        the library.
+        """Verify a token of our own form with one HMAC: a tenth of the library's time.
+
+        Returns None for any other token; the library then decides.
         """
         try:
             signed, _, signature = token.encode("ascii").rpartition(b".")

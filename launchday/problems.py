@@ -1,4 +1,4 @@
-"""HTTP errors as RFC 9457 problem details, produced in this one place."""
+"""Makes every HTTP error RFC 9457 problem details, in this one place."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ProblemError(LaunchdayError):
         self.extensions = extensions
 
     def response(self) -> JSONResponse:
-        """The HTTP answer for this problem."""
+        """Return the HTTP answer for this problem."""
         body = {
             "type": f"urn:launchday:{self.slug}",
             "title": self.slug.replace("-", " ").capitalize(),
@@ -67,8 +67,9 @@ class ProblemError(LaunchdayError):
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of ``app`` a problem: raised ones, validation errors, unknown routes, and faults of
-    ours.
+    """Make every error of ``app`` problem details.
+
+    That is: raised problems, validation errors, unknown routes, and faults of ours.
     """
 
     async def on_problem(_: Request, error: Exception) -> JSONResponse:

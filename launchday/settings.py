@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     # --- services: where they listen, and where others reach them -------------------------------------------
     bind_host: str = Field(
         "127.0.0.1",
-        description="Address every service listens on. The default is the loopback: nothing is exposed unasked.",
+        description="Address that every service listens on; the loopback exposes nothing unasked.",
     )
     meta_port: int = Field(8101, ge=1, le=65535, description="TCP port of the meta service.")
     matchmaker_port: int = Field(8102, ge=1, le=65535, description="TCP port of the matchmaker.")
@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     # --- identity -------------------------------------------------------------------------------------------
     identity_secret: SecretStr = Field(
         SecretStr(""),
-        description="Key that signs session and service tokens, at least 32 bytes. Required by every service.",
+        description="Key that signs session and service tokens, at least 32 bytes; every service needs it.",
     )
     fleet_key: SecretStr = Field(
         SecretStr(""),
@@ -163,7 +163,7 @@ class Settings(BaseSettings):
     server_health_s: float = Field(
         10.0,
         gt=0,
-        description="Seconds without a heartbeat that make a game server Unhealthy; servers send one every 2 s.",
+        description="Seconds without a heartbeat that make a game server Unhealthy; one comes every 2 s.",
     )
     warm_parents: int = Field(
         1,
@@ -259,7 +259,7 @@ class Settings(BaseSettings):
     match_min_players: int = Field(
         2,
         ge=2,
-        description="Fewest players that a match may start with once the oldest ticket has waited match_fill_s.",
+        description="Fewest players of a match once its oldest ticket has waited match_fill_s.",
     )
     match_fill_s: float = Field(
         30.0, ge=0, description="Seconds the oldest ticket waits before a match may start short."
@@ -426,7 +426,7 @@ def _shares(text: str) -> dict[str, float]:
 
 @functools.cache
 def settings() -> Settings:
-    """Return the settings of this process, read from the environment once. Raises pydantic's ValidationError."""
+    """Return this process's settings, read from the environment once. Raises pydantic's ValidationError."""
     return Settings()
 
 

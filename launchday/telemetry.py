@@ -1,4 +1,4 @@
-"""Logs of every service: structured, one event a line, readable by default and JSON on request."""
+"""The logs of every service: structured, one event a line, readable by default and JSON on request."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ from launchday.settings import Settings
 
 
 def configure(service: str, settings: Settings) -> None:
-    """Send this process's logs, the standard library's included, to standard error with the service's name on
-    each line.
+    """Send this process's logs to standard error, each line with the service's name.
+
+    The standard library's logs, of whatever library, go the same way from level WARNING on.
+
+    Args:
+        service: the name.
+        settings: ``log_level`` and ``log_json`` decide what is printed, and how.
     """
     level = logging.getLevelNamesMapping().get(settings.log_level.upper(), logging.INFO)
     shared: list[structlog.typing.Processor] = [
@@ -48,9 +53,7 @@ def configure(service: str, settings: Settings) -> None:
 
 
 def request_id() -> str:
-    """The id of the request that is being served, empty outside of one: what is written on its behalf carries
-    it too.
-    """
+    """Return the id of the request that is being served; empty outside of a request."""
     return str(structlog.contextvars.get_contextvars().get("request_id", ""))
 
 

@@ -1,3 +1,4 @@
-"""The command line: ``launchday run``, ``up``, ``flood``, ``simulate`` and the others. Nothing in the tree
-imports it.
+"""The command line: ``launchday run``, ``flood``, ``simulate`` and the others.
+
+It is the roof of the tree: nothing imports it.
 """

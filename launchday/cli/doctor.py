@@ -1,4 +1,6 @@
-"""What is installed, what is missing, which engine each service would use, and every setting in force."""
+"""``launchday doctor``: what is installed or missing, which server each engine is, and every setting in
+force.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,12 @@ PACKAGES = (
 
 
 def examine(settings: Settings) -> dict[str, Any]:
-    """Look at this machine; returns plain data, ready for JSON. Nothing is started; engines of yours are
-    asked for their version.
+    """Examine this machine without starting anything.
+
+    Engines that the settings name are asked for their version.
+
+    Returns:
+        Plain data, ready for JSON; ``missing`` has one line for each thing that is not there.
     """
     engines = [_examine_engine(part, settings) for part in stack.engine_roles(settings)]
     ports = [
@@ -71,9 +77,7 @@ def examine(settings: Settings) -> dict[str, Any]:
 
 
 def _examine_engine(part: stack.EngineRole, settings: Settings) -> dict[str, object]:
-    """Which server plays one engine's part: one of yours, an embedded one that runs, or an embedded one that
-    would be started.
-    """
+    """Describe the server of one engine: the user's, an embedded one that runs, or one yet to be started."""
     found: dict[str, object] = {
         "role": part.role,
         "replace_with": env_name(part.setting),

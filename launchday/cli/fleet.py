@@ -1,8 +1,8 @@
-"""``launchday fleet …``: what an operator does to a running fleet, as tables for people and JSON for scripts.
+"""``launchday fleet …``: see and steer a running fleet, as tables for people and as JSON for scripts.
 
-Where the fleet is and what opens it: the settings' ``fleet_url`` with ``fleet_token`` or a token signed with
-``identity_secret``; or else what a fleet on this machine has left in ``state_dir``, in a file that its user
-alone can read.
+The fleet's address is the setting ``fleet_url``; the token is ``fleet_token``, or one signed with
+``identity_secret``. Without either, both come from a file that a fleet on this machine has left in
+``state_dir`` for its own user.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def list_(
     servers: Annotated[
         bool, typer.Option("--servers", help="List the game servers, not the fleets.")
     ] = False,
-    region: Annotated[str, typer.Option(help="Servers of this region alone.")] = "",
-    state: Annotated[str, typer.Option(help="Servers in this state alone.")] = "",
-    gone: Annotated[bool, typer.Option("--gone", help="Also servers that are gone.")] = False,
+    region: Annotated[str, typer.Option(help="Only servers of this region.")] = "",
+    state: Annotated[str, typer.Option(help="Only servers in this state.")] = "",
+    gone: Annotated[bool, typer.Option("--gone", help="Also servers that have ended.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the fleets, one a region; with --servers, their game servers."""
@@ -64,7 +64,7 @@ def get(name: Annotated[str, typer.Argument(help="A game server.")], as_json: As
 
 @app.command()
 def watch(
-    seconds: Annotated[float, typer.Option(min=0, help="Stop after so long; 0: when interrupted.")] = 0.0,
+    seconds: Annotated[float, typer.Option(min=0, help="Stop after this many seconds; 0: at Ctrl-C.")] = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Follow the fleets; with --json, print each change as it comes, one object a line."""
@@ -82,7 +82,7 @@ def scale(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Keep so many idle servers in a region, whatever its policy was, also after a restart, until --reset."""
+    """Keep this many idle servers in a region instead of what its policy says, also after a restart."""
     if (ready is None) != reset:
         _fail("say how many idle servers to keep, or --reset", USAGE_ERROR)
     decision = _run(
@@ -98,26 +98,26 @@ def scale(
 @app.command()
 def drain(
     name: Annotated[str, typer.Argument(help="A game server, or a region.")],
-    undo: Annotated[bool, typer.Option("--undo", help="A region: take it into use again.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Use the region again.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """End a server once its match is over; a region: keep no idle server and begin no match there."""
+    """Let a server end after its match. A region: keep no idle server and start no match there."""
     _act(name, "undrain" if undo else "drain", as_json)
 
 
 @app.command()
 def cordon(
     name: Annotated[str, typer.Argument(help="A game server, or a region.")],
-    undo: Annotated[bool, typer.Option("--undo", help="Give it to matches again.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Give it matches again.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Give a server, or a region's servers, to no match."""
+    """Give no match to a server, or to any server of a region."""
     _act(name, "uncordon" if undo else "cordon", as_json)
 
 
 @app.command()
 def kill(name: Annotated[str, typer.Argument(help="A game server.")], as_json: AsJson = False) -> None:
-    """End a server at once, its match with it; its players queue again."""
+    """End a server at once together with its match; its players queue again."""
     server = _run(lambda fleet: fleet.act_on_server(name, "kill"))
     _print_answer(server, f"{name}: killed, now {server['state']}", as_json)
 
@@ -125,8 +125,8 @@ def kill(name: Annotated[str, typer.Argument(help="A game server.")], as_json: A
 @app.command()
 def token(
     role: Annotated[str, typer.Option(help="viewer, or operator.")] = identity.VIEWER,
-    hours: Annotated[float, typer.Option(min=0.01, max=24 * 366, help="How long it opens.")] = 12.0,
-    name: Annotated[str, typer.Option(help="Who it is for; stands in the fleet's log.")] = "operator",
+    hours: Annotated[float, typer.Option(min=0.01, max=24 * 366, help="Hours for which it is valid.")] = 12.0,
+    name: Annotated[str, typer.Option(help="Whom it is for; the fleet's log shows it.")] = "operator",
 ) -> None:
     """Print a token for the fleet's web page and API. Needs LAUNCHDAY_IDENTITY_SECRET."""
     if role not in (identity.VIEWER, identity.OPERATOR):
@@ -191,7 +191,7 @@ def _run(do: Callable[[FleetAdminClient], Awaitable[T]]) -> T:
 
 
 def _address_and_token(config: Settings) -> tuple[str, str]:
-    """The fleet's address and a token that opens it."""
+    """Return the fleet's address and a token for it."""
     if given := config.fleet_token.get_secret_value():
         return config.fleet_url, given
     if secret := config.identity_secret.get_secret_value():

@@ -1,5 +1,6 @@
-"""Reads and checks what the user gives a command: settings and scenarios. What is wrong is one line and exit
-code 2.
+"""Reads and checks what the user gives a command: settings and scenarios.
+
+What is wrong is one line and exit code 2.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def usage_errors() -> Iterator[None]:
 
 
 def read_settings() -> Settings:
-    """Read the settings of the environment. Raises CommandError, which names each wrong one by its variable."""
+    """Read the settings of the environment. Raises CommandError, which names each wrong variable."""
     try:
         return settings()
     except ValidationError as error:

@@ -1,5 +1,6 @@
-"""The command ``launchday``. Exit codes: 0 objectives met; 1 an error; 2 bad usage or a bad file; 99 an
-objective missed.
+"""The command ``launchday``.
+
+Exit codes: 0 objectives met; 1 an error; 2 bad usage or a bad file; 99 an objective missed.
 """
 
 from __future__ import annotations
@@ -143,12 +144,12 @@ def flood(
 
 @app.command()
 def compare(
-    first: Annotated[Path, typer.Argument(help="A run's report, or its JSON.")],
-    second: Annotated[Path, typer.Argument(help="Another's.")],
-    report: Annotated[Path | None, typer.Option("--report", help="Write a page with both, too.")] = None,
+    first: Annotated[Path, typer.Argument(help="The report of a run, or its JSON.")],
+    second: Annotated[Path, typer.Argument(help="The report of another run, or its JSON.")],
+    report: Annotated[Path | None, typer.Option("--report", help="Also write a page with both.")] = None,
     as_json: AsOneJson = False,
 ) -> None:
-    """Show two runs side by side, figure by figure."""
+    """Compare two runs, figure by figure."""
     from loadtest.report import compare as comparing
 
     with usage_errors():
@@ -172,11 +173,11 @@ def simulate(
             "--save", help="Write the figures to this file: the same bytes for the same scenario and seed."
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the scenario's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Replaces the scenario's seed.")] = None,
     scale: Scale = 1.0,
     unrated: Unrated = False,
 ) -> None:
-    """Play a scenario in virtual time, up to millions of players: waits, matches, servers and money."""
+    """Simulate a scenario in virtual time, up to millions of players: waits, matches, servers and cost."""
     loaded, folder = read_scenario(scenario), scenario_path(scenario).parent
     _compile({"simulation"})
     from loadtest.simulate import command
@@ -207,17 +208,19 @@ def sweep(
             )
         ),
     ],
-    seeds: Annotated[int, typer.Option(min=1, max=1_000, help="Simulations of each setting.")] = 10,
+    seeds: Annotated[int, typer.Option(min=1, max=1_000, help="Simulations of each variant.")] = 10,
     as_json: AsOneJson = False,
     report: ReportFile = None,
     save: Annotated[
         Path | None, typer.Option("--save", help="Write the sweep's figures to this file, as JSON.")
     ] = None,
     scale: Scale = 1.0,
-    jobs: Annotated[int | None, typer.Option(min=1, max=1_024, help="Processes; else one a core.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=1_024, help="Processes to use; by default one a core.")
+    ] = None,
     unrated: Unrated = False,
 ) -> None:
-    """Simulate many settings of a scenario: waits against money, and the cheapest that meets the objectives."""
+    """Simulate variants of a scenario: waits against cost, and the cheapest that meets the objectives."""
     loaded, folder = read_scenario(scenario), scenario_path(scenario).parent
     _compile({"simulation"})
     from loadtest.simulate import command
@@ -293,7 +296,7 @@ def match(
     ] = False,
     as_json: AsOneJson = False,
 ) -> None:
-    """Try a rule set on a file of tickets: the matches, and why each ticket left has none."""
+    """Run a rule set on a file of tickets: the matches, and why each other ticket has none."""
     _compile({"flexmatch"})
     from matchmaker.rules.flexmatch import trial
 
@@ -326,7 +329,7 @@ def doctor(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )
 def bench(context: typer.Context) -> None:
-    """Measure one hot path beside its floor: launchday bench NAME [--json]; all runs every one."""
+    """Measure a hot path beside its floor: launchday bench NAME [--json]; bench all runs every one."""
     from loadtest.bench.cli import app as benchmarks
 
     benchmarks(args=context.args, prog_name="launchday bench")
@@ -339,8 +342,9 @@ def chaos(
     context: typer.Context,
     target: Annotated[str, typer.Argument(help="meta, or rewards; with neither, both.")] = "",
 ) -> None:
-    """Kill the processes of a service under load, again and again, and check that nothing was lost: minutes
-    to half an hour.
+    """Kill the processes of a service under load, again and again, and check that nothing was lost.
+
+    With the default of 30 kills a process it takes about 25 minutes.
     """
     from loadtest.chaos import meta, rewards
 
@@ -355,7 +359,7 @@ def chaos(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )
 def events(context: typer.Context) -> None:
-    """Dead letters, questions about what has happened, progression made anew: launchday events COMMAND."""
+    """Work with events: dead letters, questions, recomputed progression: launchday events COMMAND."""
     from rewards.cli import app as commands
 
     read_settings()  # a bad setting is one line here
@@ -367,7 +371,7 @@ def replay(
     recording: Annotated[Path, typer.Argument(help="A file that a game server has recorded.")],
     as_json: AsOneJson = False,
 ) -> None:
-    """Play a recorded match again and compare it with the recording, bit for bit."""
+    """Replay a recorded match and compare it with the recording, bit for bit."""
     from dedicated_server.recording import replay as replaying
     from dedicated_server.recording.file import RecordingError
 
@@ -396,7 +400,7 @@ def replay(
 
 
 def main() -> None:
-    """Run the command line; every foreseen error is one line on standard error."""
+    """Run the command line; print every error of ours as one line on standard error."""
     errors = Console(stderr=True, soft_wrap=True)
     try:
         app(standalone_mode=True)
@@ -406,7 +410,7 @@ def main() -> None:
 
 
 def _compile(names: Collection[str] | None = None) -> int:
-    """Compile the parts of the kernels of these names, or all; returns how many were not compiled before."""
+    """Compile the kernels of these parts, or all; return how many parts were not compiled before."""
     from launchday.launcher.kernels import ALL_PARTS, compile_kernels
     from launchday.launcher.lifecycle import ProgressPrinter
 

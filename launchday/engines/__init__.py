@@ -1,5 +1,7 @@
-"""The engines that we start ourselves, each a child process: Valkey, PostgreSQL and a Kafka-protocol broker
-from wheels, and Apache Kafka from its jars.
+"""The engines that we start ourselves, each a child process.
+
+Valkey, PostgreSQL and a Kafka-protocol broker come from wheels, Apache Kafka from its jars. ``stack`` starts
+those that the settings do not name; ``probe`` asks those that they do.
 """
 
 from launchday.engines.apache_kafka import ApacheKafka

@@ -1,7 +1,6 @@
-"""The real event bus: Apache Kafka in KRaft mode, its jars resolved by Maven, run by the machine's Java.
+"""Apache Kafka in KRaft mode, its jars fetched by Maven and run by the machine's Java.
 
-It stands in for the embedded broker where durability, idempotent producers or the real thing's behaviour
-matter.
+It replaces the embedded broker where durability, idempotent producers or Kafka's own behaviour matter.
 """
 
 from __future__ import annotations
@@ -23,7 +22,8 @@ HEAP = "-Xmx512m"  # a laptop's share; the broker idles at 340 MB resident
 
 POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
-  <groupId>launchday</groupId> <artifactId>kafka-runtime</artifactId> <version>1</version> <packaging>pom</packaging>
+  <groupId>launchday</groupId> <artifactId>kafka-runtime</artifactId> <version>1</version>
+  <packaging>pom</packaging>
   <dependencies>
     <dependency>
       <groupId>org.apache.kafka</groupId> <artifactId>kafka_2.13</artifactId> <version>{VERSION}</version>
@@ -46,7 +46,7 @@ class ApacheKafka(EmbeddedServer):
 
     @classmethod
     def program(cls) -> Path:
-        """The machine's ``java``; raises ServerError when it, or the jars, are missing."""
+        """The machine's ``java``; raises EngineError when it, or the jars, are missing."""
         java = shutil.which("java")
         if java is None:
             raise EngineError(
@@ -58,17 +58,17 @@ class ApacheKafka(EmbeddedServer):
 
     @classmethod
     def version(cls) -> str:
-        """See EmbeddedServer."""
+        """As in EmbeddedServer."""
         cls.program()
         return VERSION
 
     @property
     def address(self) -> str:
-        """See EmbeddedServer."""
+        """As in EmbeddedServer."""
         return f"127.0.0.1:{self.port}"
 
     def launch(self) -> subprocess.Popen[bytes]:
-        """See EmbeddedServer. The storage is formatted at the first start."""
+        """As in EmbeddedServer. The storage is formatted at the first start."""
         config = self.folder / "server.properties"
         data = self.folder / "data"
         config.write_text(self._properties(data, controller_port=free_port()))
@@ -80,7 +80,7 @@ class ApacheKafka(EmbeddedServer):
         return child_processes.spawn(argv, log=self.log, cwd=self.folder)
 
     def answers(self) -> bool:
-        """See EmbeddedServer."""
+        """As in EmbeddedServer."""
         return len(exchange(self.port, API_VERSIONS_REQUEST, 8)) == 8
 
     def _tool(self, main_class: str, *arguments: str) -> None:
@@ -89,10 +89,8 @@ class ApacheKafka(EmbeddedServer):
             done = subprocess.run(argv, stdout=output, stderr=output)
         if done.returncode != 0:
             raise EngineError(
-                (
-                    f"{main_class} failed with code {done.returncode}: "
-                    f"{child_processes.last_line(self.log)} (log: {self.log})"
-                )
+                f"{main_class} failed with code {done.returncode}: "
+                f"{child_processes.last_line(self.log)} (log: {self.log})"
             )
 
     def _properties(self, data: Path, controller_port: int) -> str:
@@ -117,25 +115,25 @@ class ApacheKafka(EmbeddedServer):
 
 
 def jar_folder() -> Path:
-    """Where the jars are kept: a cache that outlives a clone."""
+    """Return the folder of the jars: in the user's cache, so that it outlives a clone."""
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return root / "launchday" / f"kafka-{VERSION}"
 
 
 def class_path() -> str:
-    """The class path of broker and tools."""
+    """Return the class path of the broker and its tools."""
     return str(jar_folder() / "*")
 
 
 def is_resolved() -> bool:
-    """Say whether the jars are there."""
+    """Whether the jars are there."""
     return (jar_folder() / f"kafka_2.13-{VERSION}.jar").exists()
 
 
 def resolve() -> Path:
-    """Fetch the jars and all they need with Maven, whole or not at all; returns their folder.
+    """Fetch the jars and all they need with Maven, whole or not at all; return their folder.
 
-    Raises ServerError when Maven or the network is missing.
+    Raises EngineError when Maven or the network is missing.
     """
     folder = jar_folder()
     if is_resolved():

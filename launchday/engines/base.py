@@ -1,5 +1,6 @@
-"""What the embedded servers have in common: a program from a wheel, a loopback port, a folder, a log, a ready
-check.
+"""What the embedded servers have in common.
+
+Each is a program from a wheel with a loopback port, a data folder, a log, and a check that it is ready.
 """
 
 from __future__ import annotations
@@ -28,16 +29,19 @@ _handed_out: set[int] = set()
 
 
 class EngineError(LaunchdayError):
-    """Raised when an embedded server is missing, ends early, or is not ready in time. The message says what
-    to do.
+    """Raised when an embedded server is missing, ends early, or is not ready in time.
+
+    The message says what to install or which setting to set.
     """
 
 
 def free_port() -> int:
     """Return a loopback TCP port that nothing listens on right now, never the same twice in one process.
 
-    It lies below the range from which the kernel numbers outgoing connections: one of those could otherwise
-    take it before the server that it is meant for binds it.
+    It lies below the range from which the system numbers outgoing connections. One of those could otherwise
+    take the port before the server that it is meant for binds it.
+
+    Raises EngineError when no port is free.
     """
     first_ephemeral = int(EPHEMERAL_RANGE.read_text().split()[0])
     candidates = range(min(MIN_PORT, first_ephemeral - 1), first_ephemeral)
@@ -50,10 +54,8 @@ def free_port() -> int:
             _handed_out.add(port)
             return port
     raise EngineError(
-        (
-            f"no TCP port is free from {candidates[0]} to {candidates[-1]}: end what listens there, or "
-            "name ports in the settings"
-        )
+        f"no TCP port is free from {candidates[0]} to {candidates[-1]}: end what listens there, or "
+        "name ports in the settings"
     )
 
 
@@ -80,11 +82,11 @@ class EmbeddedServer(ABC):
     @classmethod
     @abstractmethod
     def program(cls) -> Path:
-        """The path of the server program; raises ServerError when it is missing."""
+        """Return the path of the server program. Raises EngineError when it is missing."""
 
     @classmethod
     def version(cls) -> str:
-        """The program's own word on its version; raises ServerError when it is missing."""
+        """Return the version that the program prints. Raises EngineError when it is missing."""
         words = subprocess.run(
             [cls.program(), "--version"], capture_output=True, text=True, check=True
         ).stdout
@@ -94,7 +96,7 @@ class EmbeddedServer(ABC):
     @property
     @abstractmethod
     def address(self) -> str:
-        """What a client is given to connect."""
+        """The address that clients connect to."""
 
     @abstractmethod
     def launch(self) -> subprocess.Popen[bytes]:
@@ -105,9 +107,14 @@ class EmbeddedServer(ABC):
         """Say whether the server answers a request of its own protocol."""
 
     def start(self, port: int = 0) -> None:
-        """Start the server and wait until it answers; raises ServerError with the last line of its log.
+        """Start the server and wait until it answers.
 
-        ``port`` 0 takes a free one, and another should the first be lost to somebody else meanwhile.
+        Args:
+            port: TCP port; 0: a free one, and another one if somebody else takes the first before the server
+                binds it.
+
+        Raises:
+            EngineError: it did not start; the message has the last line of its log.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -149,8 +156,16 @@ class EmbeddedServer(ABC):
 
 
 def find_in_wheel(package: str, module: str, path: str, setting: str) -> Path:
-    """The file at ``path`` inside an installed module; raises ServerError that names the package and the
-    setting to use instead.
+    """Return a file of an installed package.
+
+    Args:
+        package: the distribution, for the message.
+        module: its importable name.
+        path: of the file inside the module's folder.
+        setting: the environment variable that makes the file unnecessary.
+
+    Raises:
+        EngineError: the package is not installed, or has no server for this machine.
     """
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
@@ -166,9 +181,7 @@ def find_in_wheel(package: str, module: str, path: str, setting: str) -> Path:
 
 
 def exchange(port: int, request: bytes, reply_bytes: int) -> bytes:
-    """Send ``request`` to a loopback port and return the first ``reply_bytes`` of the answer, or b"" on any
-    failure.
-    """
+    """Send bytes to a loopback port; return the first ``reply_bytes`` of the answer, b"" on any failure."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
             connection.sendall(request)

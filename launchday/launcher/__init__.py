@@ -1,3 +1,5 @@
-"""Starts a whole backend on this machine (``backend``), does something with it, and takes it down again
-(``lifecycle``).
+"""Starts a whole backend on this machine: compiles its kernels, starts its processes, stops them again.
+
+``kernels`` compiles, ``backend`` starts and stops, ``lifecycle`` does both around whatever runs on the
+backend.
 """

@@ -18,8 +18,9 @@ STOP_TIMEOUT_S = 1.0
 
 
 class CompileError(LaunchdayError):
-    """Raised when a part of the kernels does not compile. The message has the compiler's last words and the
-    log's path.
+    """Raised when a part of the kernels does not compile.
+
+    The message has the compiler's last words and the log's path.
     """
 
 

@@ -22,7 +22,7 @@ Play = Callable[[Settings, asyncio.Event, Backend], Awaitable[int]]
 
 
 class ProgressPrinter:
-    """Prints what is going on: one line a step with the seconds since the start, and a spinner on a terminal."""
+    """Prints each step with the seconds since the start, and shows a spinner on a terminal."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -119,8 +119,9 @@ def stop_event_on_signals() -> asyncio.Event:
 async def _stop_when_a_process_exits(
     backend: Backend, stop: asyncio.Event, progress: ProgressPrinter
 ) -> bool:
-    """Stop the play when a process of the backend exits by itself, and say so: what would follow measures
-    nothing.
+    """Stop ``play`` when a process of the backend exits by itself, and say so.
+
+    What would follow measures nothing. Returns whether a process has exited.
     """
     while not stop.is_set():
         if (exited := backend.exited_process()) is not None:
@@ -133,8 +134,10 @@ async def _stop_when_a_process_exits(
 
 
 class _SignalPolicy:
-    """What SIGINT and SIGTERM do: raise KeyboardInterrupt while starting, set an event while playing, nothing
-    while stopping.
+    """Decides what SIGINT and SIGTERM do.
+
+    While the backend starts they raise KeyboardInterrupt, while it is used they set an event, while it stops
+    they do nothing.
     """
 
     def __init__(self) -> None:

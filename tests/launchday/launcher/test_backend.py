@@ -1,4 +1,4 @@
-"""Starting and stopping the whole: what can go wrong before anything runs is one line that says what to do."""
+"""A whole backend starts and stops: what can go wrong before anything runs is one line with what to do."""
 
 from __future__ import annotations
 
