@@ -17,9 +17,10 @@ from prometheus_client import Counter
 from launchday.clock import Clock
 from meta_service.cache import keys
 from meta_service.cache.cache import Cache
+from meta_service.errors import MetaError
 from meta_service.store.store import Store
 
-LOCK_MS = 3_000  # ms; longer than a load may take: the store has two seconds to answer
+LOCK_MS = 3_000  # longer than a load may take: the store has two seconds to answer
 MAX_WAIT_S = 1.0  # for another process; after that we load the player ourselves, as the other may have died
 POLL_S = 0.01
 
@@ -117,7 +118,7 @@ class CacheFiller:
         PLAYERS_LOADED.inc(len(player_ids))
 
 
-class _LoadCancelledError(Exception):
+class _LoadCancelledError(MetaError):
     """Raised in requests that waited for a load which was cancelled; they load the players themselves."""
 
 

@@ -129,7 +129,7 @@ class MetaCounters(Message, frozen=True):
     writebehind_rejected: Annotated[
         int, Meta(description="Changes that the store cannot take, kept for an operator.")
     ]
-    writebehind_age_ms: Annotated[int, Meta(description="How long the oldest of the changes has waited.")] = 0
+    writebehind_age_ms: Annotated[int, Meta(description="How long the oldest of the changes has waited.")]
     writebehind_lag_ms: Annotated[
         int, Meta(description="How long the oldest change of the last batch had waited.")
-    ] = 0
+    ]

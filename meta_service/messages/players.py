@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
 from meta_service.messages.base import END, Message, PlayerId, Slug, invalid
@@ -47,12 +46,12 @@ class Profile(Message, frozen=True):
     balances: Annotated[
         dict[str, int],
         Meta(description="Newest balances that were shown, for display; GET /v1/wallet asks the store."),
-    ] = msgspec.field(default_factory=dict)
-    emotes: list[str] = msgspec.field(default_factory=list)
-    settings: dict[str, bool | int | float | str] = msgspec.field(default_factory=dict)
+    ]
+    emotes: list[str]
+    settings: dict[str, bool | int | float | str]
     home_region: Annotated[
         str, Meta(description="The region of the last login; empty where there is only one.")
-    ] = ""
+    ]
 
 
 class LoadoutChange(Message, frozen=True, omit_defaults=True):
@@ -77,8 +76,8 @@ class Loadout(Message, frozen=True):
     skin: str
     version: int
     sync: Sync
-    emotes: list[str] = msgspec.field(default_factory=list)
-    settings: dict[str, bool | int | float | str] = msgspec.field(default_factory=dict)
+    emotes: list[str]
+    settings: dict[str, bool | int | float | str]
 
 
 class Lease(Message, frozen=True):

@@ -14,7 +14,15 @@ DeviceId = Annotated[
 Name = Annotated[
     str, Meta(pattern=rf"^[A-Za-z0-9](?:[A-Za-z0-9_.-]{{1,30}}[A-Za-z0-9]){END}", examples=["nina.7"])
 ]
-Password = Annotated[str, Meta(min_length=8, max_length=128, examples=["correct horse battery staple"])]
+Password = Annotated[
+    str,
+    Meta(
+        min_length=8,
+        max_length=128,
+        examples=["correct horse battery staple"],
+        extra_json_schema={"format": "password", "writeOnly": True},
+    ),
+]
 Token = Annotated[
     str, Meta(pattern=rf"^[!-~]{{1,2048}}{END}", examples=["eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl"])
 ]
@@ -90,8 +98,8 @@ class Session(Message, frozen=True):
     created: Annotated[bool, Meta(description="Whether this login opened the account.")]
     refresh_token: Annotated[
         str, Meta(description="Exchanged, once, for the next pair at /v1/session/refresh.")
-    ] = ""
-    refresh_expires_at: float = 0.0
+    ]
+    refresh_expires_at: float
 
 
 def _check_encodable(field: str, text: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import requests
 import schemathesis
 import uvicorn
 from fastapi import FastAPI
@@ -49,6 +50,9 @@ OPERATIONS = {
     f"{found.ok().method.upper()} {found.ok().path}": found.ok()
     for found in from_dict(DOCUMENT).get_all_operations()
 }
+
+
+INPUTS: dict[str, Any] = {}  # of each operation, shared by the callers
 
 
 class Served:
@@ -128,28 +132,36 @@ async def log_in(served: Served) -> Session:
 
 def try_all(served: Served, caller: str, judge: Judge, replace: Mapping[str, str] | None = None) -> None:
     """Try every operation with made-up input, right and wrong; ``judge`` checks each answer, too."""
-    for name, operation in OPERATIONS.items():
-        headers = {}
-        if caller == "player":  # anew each time, for one of the operations ends the session
-            headers["Authorization"] = f"Bearer {asyncio.run(log_in(served)).session_token}"
-        elif caller == "service":
-            token = served.app.state.signer.service_token("test", time.time())
-            headers["Authorization"] = f"Bearer {token}"
-        try_one(served.url, name, operation, headers, judge, replace or {})
+    with requests.Session() as session:
+        for name, operation in OPERATIONS.items():
+            headers = {}
+            if caller == "player":  # anew each time, for one of the operations ends the session
+                headers["Authorization"] = f"Bearer {asyncio.run(log_in(served)).session_token}"
+            elif caller == "service":
+                token = served.app.state.signer.service_token("test", time.time())
+                headers["Authorization"] = f"Bearer {token}"
+            if name not in INPUTS:
+                INPUTS[name] = inputs_of(operation)
+            try_one(served.url, name, INPUTS[name], headers, judge, replace, session)
+
+
+def inputs_of(operation: Any) -> Any:
+    """A strategy of right and wrong inputs; making one takes as long as several requests."""
+    inputs = operation.as_strategy()
+    if operation.body or operation.query or operation.path_parameters:
+        inputs = inputs | operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
+    return inputs
 
 
 def try_one(
     url: str,
     name: str,
-    operation: Any,
+    inputs: Any,
     headers: dict[str, str],
     judge: Judge = lambda _name, _answer: None,
     replace: Mapping[str, str] | None = None,
+    session: requests.Session | None = None,
 ) -> None:
-    inputs = operation.as_strategy()
-    if operation.body or operation.query or operation.path_parameters:
-        inputs = inputs | operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
-
     @seed(20261125)
     @hypothesis_settings(
         max_examples=EXAMPLES,
@@ -162,7 +174,7 @@ def try_one(
     def send(case: schemathesis.Case) -> None:
         for parameter in case.path_parameters.keys() & (replace or {}).keys():
             case.path_parameters[parameter] = (replace or {})[parameter]
-        answer = case.call(base_url=url, headers=headers)
+        answer = case.call(base_url=url, session=session, headers=headers)
         case.validate_response(answer, checks=CHECKS)
         judge(name, answer)
 
@@ -198,10 +210,10 @@ def test_an_answer_outside_the_schema_and_a_failure_are_found() -> None:
         for found in from_dict(app.openapi()).get_all_operations():
             operation = found.ok()
             if operation.path == "/honest":
-                try_one(server.url, "honest", operation, {})
+                try_one(server.url, "honest", inputs_of(operation), {})
                 continue
             with pytest.raises(FailureGroup):
-                try_one(server.url, operation.path, operation, {})
+                try_one(server.url, operation.path, inputs_of(operation), {})
     finally:
         server.stop()
 

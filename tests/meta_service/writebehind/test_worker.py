@@ -298,3 +298,13 @@ async def test_nothing_is_lost_or_doubled_when_the_worker_is_killed_again_and_ag
         assert {row["player_id"]: row["version"] for row in rows} == newest
         accounts = await store.fetchval("SELECT count(*) FROM accounts")
         assert accounts == len(logins)
+
+
+async def test_a_worker_takes_over_the_counters_of_an_earlier_version(
+    settings: Settings, clock: Clock, redis: Redis
+) -> None:
+    await redis.hset(keys.OLD_COUNTERS, mapping={"checkouts": 3, "commits": 3})
+    async with running(settings, clock) as backend, working(settings, clock):
+        assert await until(lambda: redis.exists(keys.COUNTERS), "the counters have their new name")
+        counters = await backend.client.counters()
+    assert (counters.checkouts, counters.commits, counters.expired, counters.open) == (3, 3, 0, 0)
