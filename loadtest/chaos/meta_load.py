@@ -55,7 +55,7 @@ class MetaLoad:
 
     def __init__(self, client: MetaClient, log: OperationLog, seed: int) -> None:
         self._client = client
-        self._journal = log
+        self._log = log
         self._random = Random(seed)
         self._logins: list[Session] = []
         self.stop = asyncio.Event()
@@ -76,7 +76,7 @@ class MetaLoad:
         for number in range(PLAYERS):
             device = f"chaos-{number}-{self._random.getrandbits(64):x}"
             self._logins.append(await self._until_answered(lambda d=device: self._client.login_device(d)))  # type: ignore[misc]
-            self._journal.acknowledged("login", player=self._logins[-1].player_id)
+            self._log.acknowledged("login", player=self._logins[-1].player_id)
 
     @property
     def logins(self) -> list[Session]:
@@ -86,36 +86,36 @@ class MetaLoad:
     async def change_loadout(self, login: Session) -> None:
         """Change a loadout, then read the profile."""
         player, skin = login.player_id, f"skin-{self._random.getrandbits(48):x}"
-        self._journal.sent("set_loadout", player=player, skin=skin)
+        self._log.sent("set_loadout", player=player, skin=skin)
         changed = await self._until_answered(lambda: self._client.set_loadout(login.session_token, skin))
-        self._journal.acknowledged("set_loadout", player=player, skin=skin, version=changed.version)
+        self._log.acknowledged("set_loadout", player=player, skin=skin, version=changed.version)
         seen = await self._until_answered(lambda: self._client.profile(login.session_token))
-        self._journal.acknowledged("read_profile", player=player, skin=seen.skin, version=seen.version)
+        self._log.acknowledged("read_profile", player=player, skin=seen.skin, version=seen.version)
 
     async def trade(self, login: Session) -> None:
         """Buy; get money where there is none; refund one purchase in five."""
         player, key = login.player_id, f"{self._random.getrandbits(96):024x}"
-        self._journal.sent("buy", player=player, key=key)
+        self._log.sent("buy", player=player, key=key)
         try:
             bought = await self._until_answered(
                 lambda: self._client.purchase(login.session_token, key, CRATE.item_id)
             )
         except MetaRefusedError as error:
-            self._journal.refused("buy", player=player, key=key, kind=error.kind)
+            self._log.refused("buy", player=player, key=key, kind=error.kind)
             await self._fund(player)
             return
         purchase = str(bought.purchase_id)
-        self._journal.acknowledged("buy", player=player, key=key, purchase=purchase, paid=bought.paid)
+        self._log.acknowledged("buy", player=player, key=key, purchase=purchase, paid=bought.paid)
         if self._random.random() < 0.2:
-            self._journal.sent("refund", player=player, purchase=purchase)
+            self._log.sent("refund", player=player, purchase=purchase)
             await self._until_answered(lambda: self._client.refund(login.session_token, bought.purchase_id))
-            self._journal.acknowledged("refund", player=player, purchase=purchase)
+            self._log.acknowledged("refund", player=player, purchase=purchase)
 
     async def _fund(self, player: int) -> None:
         key, amount = f"{self._random.getrandbits(96):024x}", 5 * CRATE.price
-        self._journal.sent("grant", player=player, key=key, amount=amount)
+        self._log.sent("grant", player=player, key=key, amount=amount)
         await self._until_answered(lambda: self._client.grant(key, player, "coins", amount, "chaos"))
-        self._journal.acknowledged("grant", player=player, key=key, amount=amount)
+        self._log.acknowledged("grant", player=player, key=key, amount=amount)
 
     async def play_match(self, server: str) -> None:
         """Check players out and commit; or stall, and commit when the lease has expired."""
@@ -123,12 +123,12 @@ class MetaLoad:
         wanted = [
             login.player_id for login in self._random.sample(self._logins[LOADOUT_CLIENTS:], MATCH_PLAYERS)
         ]
-        self._journal.sent("checkout", match=str(match), server=server, players=wanted)
+        self._log.sent("checkout", match=str(match), server=server, players=wanted)
         answer = await self._until_answered(
             lambda: self._client.check_out(match, server, "east-us", LEASE_S, wanted)
         )
         for player in answer.checked_out:
-            self._journal.acknowledged(
+            self._log.acknowledged(
                 "checkout", match=str(match), server=server, player=player.player_id, fence=player.fence
             )
         if not answer.checked_out:
@@ -140,13 +140,13 @@ class MetaLoad:
             for place, player in enumerate(answer.checked_out, start=1)
         ]
         told = {result.player_id: result for result in results}
-        self._journal.sent(
+        self._log.sent(
             "commit", match=str(match), players=[[result.player_id, result.fence] for result in results]
         )
         committed = await self._until_answered(lambda: self._client.commit(match, results))
         for player_id in committed.committed:
             result = told[player_id]
-            self._journal.acknowledged(
+            self._log.acknowledged(
                 "commit",
                 match=str(match),
                 player=player_id,
@@ -156,7 +156,7 @@ class MetaLoad:
             )
         for refusal in committed.refused:
             fence = told[refusal.player_id].fence
-            self._journal.refused("commit", player=refusal.player_id, fence=fence, kind=refusal.reason)
+            self._log.refused("commit", player=refusal.player_id, fence=fence, kind=refusal.reason)
 
     async def _repeat(self, play: Callable[[T], Awaitable[None]], who: T) -> None:
         while not self.stop.is_set():
@@ -188,7 +188,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(_run(arguments.operations, arguments.seed))
+        uvloop.run(_run(arguments.log, arguments.seed))
 
 
 if __name__ == "__main__":

@@ -17,18 +17,18 @@ from loadtest.players.player_records import PlayerRecords, PlayerState
 REFRESH_HZ = 4
 PLAIN_EVERY_S = 5.0
 SHOWN_STATES = (
-    (PlayerState.AWAY, "not arrived"),
-    (PlayerState.SHOPPING, "shopping"),
-    (PlayerState.QUEUED, "queued"),
-    (PlayerState.CONNECTING, "connecting"),
-    (PlayerState.PLAYING, "playing"),
-    (PlayerState.WATCHING, "dead and watching"),
-    (PlayerState.THINKING, "between matches"),
-    (PlayerState.DONE, "finished"),
-    (PlayerState.LOST, "lost"),
+    PlayerState.AWAY,
+    PlayerState.SHOPPING,
+    PlayerState.QUEUED,
+    PlayerState.CONNECTING,
+    PlayerState.PLAYING,
+    PlayerState.WATCHING,
+    PlayerState.THINKING,
+    PlayerState.DONE,
+    PlayerState.LOST,
 )
-
-HIDDEN_WHEN_ZERO = ("shopping", "between matches")  # hidden where there are none
+STATE_COLOURS = {PlayerState.LOST: "red", PlayerState.PLAYING: "green"}
+HIDDEN_WHEN_ZERO = (PlayerState.SHOPPING, PlayerState.THINKING)
 
 
 class ProgressDisplay:
@@ -74,12 +74,12 @@ class ProgressDisplay:
             self._next_line_s = now_s + PLAIN_EVERY_S
             self._console.print(self._line(now_s, phase), highlight=False, soft_wrap=True)
 
-    def _counts(self) -> list[tuple[str, int]]:
+    def _counts(self) -> list[tuple[PlayerState, int]]:
         by_state = self._records.count_by_state()
-        return [(name, int(by_state[state])) for state, name in SHOWN_STATES]
+        return [(state, int(by_state[state])) for state in SHOWN_STATES]
 
     def _line(self, now_s: float, phase: str) -> str:
-        counts = ", ".join(f"{count:,} {name}" for name, count in self._counts() if count)
+        counts = ", ".join(f"{count:,} {state.label}" for state, count in self._counts() if count)
         playing = self._playing()
         if not playing:
             return f"{now_s:5.0f} s  {phase}: {counts}"
@@ -95,12 +95,12 @@ class ProgressDisplay:
         players.add_column(min_width=11)
         players.add_column(justify="right", min_width=6)
         players.add_column(width=40)
-        for name, count in self._counts():
-            if not count and name in HIDDEN_WHEN_ZERO:
+        for state, count in self._counts():
+            if not count and state in HIDDEN_WHEN_ZERO:
                 continue
-            colour = "red" if name == "lost" and count else "green" if name == "playing" else "blue"
+            colour = STATE_COLOURS.get(state, "blue") if count else "blue"
             players.add_row(
-                name,
+                state.label,
                 f"{count:,}",
                 ProgressBar(
                     len(self._records), count, width=40, complete_style=colour, finished_style=colour

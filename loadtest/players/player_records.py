@@ -24,7 +24,20 @@ class PlayerState(IntEnum):
     SHOPPING = 10
     THINKING = 11  # between two matches of a session
 
+    @property
+    def label(self) -> str:
+        """How the state is called in output, such as "not arrived"."""
+        return LABELS.get(self, self.name.lower().replace("_", " "))
 
+
+# Where the plain words are not the member's name.
+LABELS = {
+    PlayerState.AWAY: "not arrived",
+    PlayerState.WATCHING: "dead and watching",
+    PlayerState.THINKING: "between matches",
+    PlayerState.DONE: "finished",
+    PlayerState.UNMATCHED: "not matched",
+}
 FINAL_STATES = (PlayerState.DONE, PlayerState.CANCELLED, PlayerState.UNMATCHED, PlayerState.LOST)
 
 

@@ -23,18 +23,18 @@ from loadtest.report.chart_style import (
     histogram,
 )
 
-STATE_STYLES = {
-    PlayerState.LOGGING_IN: ("logging in", GOLD),
-    PlayerState.SHOPPING: ("shopping", "#7a5195"),
-    PlayerState.THINKING: ("between matches", "#b5a28f"),
-    PlayerState.QUEUED: ("queued", ORANGE),
-    PlayerState.CONNECTING: ("connecting", PINK),
-    PlayerState.PLAYING: ("playing", GREEN),
-    PlayerState.WATCHING: ("dead and watching", BLUE),
-    PlayerState.DONE: ("finished", GREY),
-    PlayerState.CANCELLED: ("cancelled", "#5b6170"),
-    PlayerState.UNMATCHED: ("not matched", "#a0522d"),
-    PlayerState.LOST: ("lost", RED),
+STATE_COLOURS = {
+    PlayerState.LOGGING_IN: GOLD,
+    PlayerState.SHOPPING: "#7a5195",
+    PlayerState.THINKING: "#b5a28f",
+    PlayerState.QUEUED: ORANGE,
+    PlayerState.CONNECTING: PINK,
+    PlayerState.PLAYING: GREEN,
+    PlayerState.WATCHING: BLUE,
+    PlayerState.DONE: GREY,
+    PlayerState.CANCELLED: "#5b6170",
+    PlayerState.UNMATCHED: "#a0522d",
+    PlayerState.LOST: RED,
 }
 
 
@@ -42,13 +42,13 @@ def players(outcome: RunOutcome) -> go.Figure:
     """Players by state over time, stacked, with starts and ends of matches and the injected faults."""
     figure = blank_figure("seconds since the start", "players")
     timeline = outcome.timeline
-    for state, (name, colour) in STATE_STYLES.items():
+    for state, colour in STATE_COLOURS.items():
         counts = timeline.players[state]
         if any(counts):
             figure.add_scatter(
                 x=timeline.at_s,
                 y=counts,
-                name=name,
+                name=state.label,
                 stackgroup="players",
                 mode="lines",
                 line={"width": 0.5, "color": colour},

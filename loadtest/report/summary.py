@@ -46,11 +46,7 @@ def _figures(outcome: RunOutcome) -> Table:
     )
     table.add_column()
     table.add_column()
-    states = ", ".join(
-        f"{count:,} {state.name.lower().replace('_', ' ')}"
-        for state in PlayerState
-        if (count := records.count(state))
-    )
+    states = ", ".join(f"{count:,} {state.label}" for state in PlayerState if (count := records.count(state)))
     for name, value in (
         ("players", f"{len(records):,}: {states}; lost {outcome.players_lost:,}"),
         ("wait", f"p50 {_s(wait['p50'])}  p95 {_s(wait['p95'])}  max {_s(wait['max'])}"),

@@ -131,11 +131,11 @@ STORE_FAULTS = {
         " gen_random_uuid(), 'other' FROM match_history LIMIT 1",
     ),
     "a check-out that never was": (
-        "the_books_balance",
+        "the_counters_balance",
         "INSERT INTO match_history (player_id, fence, match_id) VALUES (7, 1, gen_random_uuid())",
     ),
     "a result counted twice in the season": (
-        "the_books_balance",
+        "the_counters_balance",
         "UPDATE season_records SET matches = matches + 1",
     ),
 }
@@ -220,7 +220,7 @@ async def test_a_fence_that_went_back_and_a_stale_one_that_was_taken_are_found(e
 )
 async def test_what_never_reached_the_store_is_found(evidence: Evidence, key: str, what: str) -> None:
     await evidence.cache.xadd(key, {"loadout": "{}"})
-    assert what in (await check(evidence))["the_books_balance"][0]
+    assert what in (await check(evidence))["the_counters_balance"][0]
 
 
 def test_every_rule_is_tried_with_a_planted_fault() -> None:
