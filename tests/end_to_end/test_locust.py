@@ -15,7 +15,7 @@ from launchday.engines import free_port
 from tests.end_to_end.conftest import Start, family
 from tests.end_to_end.test_run import await_output
 
-LOCUSTFILE = Path(__file__).parents[2] / "loadtest" / "locustfile.py"
+LOCUSTFILE = Path(__file__).parents[2] / "loadtest" / "locust" / "locustfile.py"
 SHORT_MATCHES = {
     "LAUNCHDAY_MATCH_PLAYERS": "6",
     "LAUNCHDAY_MATCH_FILL_S": "2",
@@ -35,20 +35,7 @@ def test_players_and_shoppers_of_two_workers_end_without_a_failure(
             f"http://127.0.0.1:{environment[f'LAUNCHDAY_{service}_PORT']}"
         )
     port = str(free_port())  # workers call the port that the master is bound to
-    arguments = [
-        "--headless",
-        "-u",
-        "22",
-        "-r",
-        "22",
-        "-t",
-        "25s",
-        "--processes",
-        "2",
-        "--only-summary",
-        "--csv",
-        "figures",
-    ]
+    arguments = "--headless -u 22 -r 22 -t 18s --processes 2 --only-summary --csv figures".split()
     arguments += ["--master-port", port, "--master-bind-port", port]
     ran = subprocess.run(
         [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), *arguments],

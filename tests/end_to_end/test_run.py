@@ -1,4 +1,4 @@
-"""The main job, end to end: real servers, real sockets, 20 bots, two matches, and books that balance."""
+"""The main job, end to end: real servers, real sockets, 20 bots, two matches, and a ledger that balances."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def await_output(process: Any, words: str) -> None:
     pytest.fail(f"ended before it said {words!r}:\n{''.join(seen)}")
 
 
-def test_twenty_bots_play_two_matches_and_the_books_balance(start: Start, tmp_path: Path) -> None:
+def test_twenty_bots_play_two_matches_and_the_ledger_balances(start: Start, tmp_path: Path) -> None:
     figures, report = tmp_path / "figures.json", tmp_path / "run.html"
     process = start("run", "--scenario", "smoke", "--json", str(figures), "--report", str(report))
     output, _ = process.communicate()
