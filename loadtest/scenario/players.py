@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from dedicated_server.protocol.fields import MAX_PLAYERS
 from loadtest.scenario import behaviour_profiles, link_profiles
 from loadtest.scenario.behaviour_profiles import BehaviourProfile
 from loadtest.scenario.link_profiles import LinkProfile
@@ -79,9 +80,9 @@ class ModeSection(Section):
     """One game mode."""
 
     share: Share = Field(1.0, description="Share of the players who queue for it.")
-    players: int = Field(ge=2, le=1_600, description="Players of a full match.")
+    players: int = Field(ge=2, le=MAX_PLAYERS, description="Players of a full match.")
     min_players: int = Field(
-        2, ge=1, le=1_600, description="The fewest players that a match starts with after fill_s."
+        2, ge=1, le=MAX_PLAYERS, description="The fewest players that a match starts with after fill_s."
     )
     fill_s: float = Field(
         30.0, ge=0, le=3_600, description="Seconds that the oldest ticket waits for a full match."
