@@ -12,6 +12,7 @@ from loadtest.bots.links import (
     LOST,
     OVERFLOWED,
     SENT,
+    SLOT_MASK,
     LinkQueue,
     link_pop,
     link_push,
@@ -116,7 +117,7 @@ def test_the_same_seed_gives_each_link_the_same_fate_whatever_the_others_send() 
         link_push(crowded, 1, datagram, 8, 0.0)
         assert link_push(crowded, 0, datagram, 8, 0.0) == records[-1]
     under_way = crowded.heap[: crowded.counts[IN_FLIGHT]]
-    of_link_0 = under_way["due_s"][crowded.slots["link"][under_way["slot"]] == 0]
+    of_link_0 = under_way["due_s"][crowded.slots["link"][under_way["number"] & SLOT_MASK] == 0]
     assert sorted(of_link_0) == sorted(alone.heap["due_s"][: alone.counts[IN_FLIGHT]])
 
 

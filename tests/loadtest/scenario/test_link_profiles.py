@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from numba import njit
 
-from loadtest.bots.links import CONGESTED, DUPLICATED, IN_FLIGHT, LOST, LinkQueue, link_push, link_queue
+from loadtest.bots.links import (
+    CONGESTED,
+    DUPLICATED,
+    IN_FLIGHT,
+    LOST,
+    SLOT_BITS,
+    LinkQueue,
+    link_push,
+    link_queue,
+)
 from loadtest.scenario.link_profiles import FILE, LinkProfile, profiles
 
 DATAGRAMS = 400_000
@@ -46,7 +55,7 @@ def test_a_profile_has_the_statistics_it_names(name: str) -> None:
     assert abs(copies - profile.duplicate) <= 4 * np.sqrt(profile.duplicate / came)
     sent_s = np.flatnonzero(~lost) * GAP_S
     rows = queue.heap[: queue.counts[IN_FLIGHT]]
-    first = np.unique(rows["sequence"], return_index=True)[1]
+    first = np.unique(rows["number"] >> SLOT_BITS, return_index=True)[1]
     extra_s = rows["due_s"][first] - sent_s - 0.05
     expected_s = (
         profile.jitter_ms / 1e3
