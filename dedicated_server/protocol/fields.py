@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from dedicated_server.native.compilation import njit
 
 TICK_HZ = 60  # ticks of a server and frames of a client in a second
-MAX_PLAYERS = 1_600  # of a match: what one tick has been measured with
 HISTORY_TICKS = 64  # snapshots that can serve as a baseline; a power of two
 MAX_TICK = 0x7FFFFFFF
 

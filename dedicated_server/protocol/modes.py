@@ -1,12 +1,14 @@
 """The published part of each mode of play: what a client must know to predict its own movement.
 
-One card a mode. The server's rules of the mode (`dedicated_server.modes`) and the client's prediction both
-read it.
+One card a mode, read by the server's rules of the mode (`dedicated_server.modes`) and by the client's
+prediction. Nothing here needs numba, so that any process may read it.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
+
+MAX_PLAYERS: Final = 1_600  # of a match, of any mode: the largest that a tick was measured with
 
 
 class ModeCard(NamedTuple):
