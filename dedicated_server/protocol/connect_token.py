@@ -33,8 +33,24 @@ CIPHERS = {CIPHER_CHACHA20_POLY1305: "ChaCha20-Poly1305", CIPHER_AEGIS_128L: "AE
 
 # version, cipher, expiry: sent in the clear, sealed in as associated data
 ASSOCIATED = struct.Struct("<8sBQ")
-# match, player, entity, team, address as below, port, issued at, client-to-server key, server-to-client key
-PRIVATE = struct.Struct("<16sqHH16sHQ32s32s")
+# What is sealed, in order; little endian, without padding.
+PRIVATE_FIELDS = (
+    ("match", "16s"),
+    ("player", "q"),
+    ("entity", "H"),
+    ("team", "H"),
+    ("address", "16s"),  # IPv6, or IPv4 in its mapped form
+    ("port", "H"),
+    ("issued", "Q"),  # Unix time in milliseconds
+    ("client_to_server_key", "32s"),
+    ("server_to_client_key", "32s"),
+)
+PRIVATE = struct.Struct("<" + "".join(kind for _, kind in PRIVATE_FIELDS))
+# The byte at which each of them begins.
+PRIVATE_OFFSETS = tuple(
+    struct.calcsize("<" + "".join(kind for _, kind in PRIVATE_FIELDS[:place]))
+    for place in range(len(PRIVATE_FIELDS))
+)
 # associated data, nonce, then the sealed private part, then what only the client reads:
 # address, port, entity, team, client-to-server key, server-to-client key
 SEALED_BYTES = PRIVATE.size + TAG_BYTES

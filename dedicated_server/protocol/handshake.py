@@ -30,15 +30,10 @@ IN_COOKIE_COUNTER = 16
 IN_COOKIE_TIME = datagrams.SALT_BYTES
 IN_COOKIE_MAC = IN_COOKIE_TIME + 8
 
-# Offsets in a token's private part; see connect_token.PRIVATE.
-IN_MATCH = 0
-IN_PLAYER = 16
-IN_ENTITY = 24
-IN_TEAM = 26
-IN_ADDRESS = 28
-IN_ISSUED = 46
-IN_UP_KEY = 54
-IN_DOWN_KEY = 86
+# Offsets in a token's private part.
+IN_MATCH, IN_PLAYER, IN_ENTITY, _, IN_ADDRESS, _, IN_ISSUED, IN_UP_KEY, IN_DOWN_KEY = (
+    connect_token.PRIVATE_OFFSETS
+)
 
 TAG_BYTES = connect_token.TAG_BYTES
 KEY_BYTES = connect_token.KEY_BYTES
