@@ -11,7 +11,7 @@ FOR := --python $(BIN)/python
 SETUP_FAILED = { echo "setup: cannot install the packages: check the network and run make again (log: $(VENV)/setup.log)" >&2; exit 1; }
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup run test check bench chaos kafka lock clean
+.PHONY: help setup run test pythons check bench chaos kafka lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
@@ -35,6 +35,11 @@ run: setup  ## start everything, flood it with 200 bots for about a minute, writ
 
 test: setup  ## run all tests, in two processes
 	@$(BIN)/pytest -n 2 --dist worksteal --durations 20
+
+pythons: setup  ## with PYTHON=python3.12 VENV=.venv-3.12: the same packages and the first minutes on another Python
+	@$(BIN)/launchday --version
+	@$(BIN)/launchday simulate tour
+	@$(BIN)/pytest -q tests/launchday/test_settings.py tests/launchday/test_identity.py tests/launchday/test_wheel.py
 
 check: setup  ## format, lint, strict types, import rules, kernel rules
 	@$(BIN)/ruff format --check .

@@ -31,6 +31,8 @@ from tests.wheel import install_wheel
 
 TESTS = Path(__file__).parent
 
+_compiled: set[str] = set()  # by this run: each part is looked at once
+
 # What the tests of a folder need compiled. Compiling takes a minute or two on a fresh machine, so it is done
 # before the first such test's time limit begins to run.
 KERNELS_BY_FOLDER = {
@@ -63,8 +65,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Compile what the test needs and wait for its turn, both before its time limit begins to run."""
-    if parts := _kernel_parts(item):
+    if parts := _kernel_parts(item) - _compiled:
         compile_kernels(print, parts)
+        _compiled.update(parts)
     with _turn(alone=item.get_closest_marker("serial") is not None):
         return (yield)
 

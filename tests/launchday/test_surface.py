@@ -1,0 +1,137 @@
+"""The public surface of launchday: what other packages may use. Whoever changes it changes this list, knowingly."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+from typer.main import get_command
+
+import launchday
+from launchday.cli.main import app
+from launchday.errors import LaunchdayError
+
+FUNCTIONS_AND_CLASSES = {
+    "launchday.child_processes": {"die_with_parent", "last_line", "spawn", "stop"},
+    "launchday.cli.doctor": {"examine", "show"},
+    "launchday.cli.inputs": {
+        "CommandError",
+        "read_scenario",
+        "read_settings",
+        "scenario_path",
+        "usage_errors",
+    },
+    "launchday.clock": {"Clock", "ManualClock", "SystemClock"},
+    "launchday.engines": {
+        "ApacheKafka",
+        "Broker",
+        "EmbeddedServer",
+        "EngineError",
+        "Postgres",
+        "Valkey",
+        "free_port",
+    },
+    "launchday.engines.apache_kafka": {"ApacheKafka", "class_path", "is_resolved", "jar_folder", "resolve"},
+    "launchday.engines.broker": {"Broker"},
+    "launchday.engines.postgres": {"Postgres", "become_unprivileged"},
+    "launchday.engines.valkey": {"Valkey"},
+    "launchday.engines.base": {"EmbeddedServer", "EngineError", "exchange", "find_in_wheel", "free_port"},
+    "launchday.engines.probe": {"probe"},
+    "launchday.engines.stack": {"EngineRole", "EngineStack", "engine_roles", "running_engines"},
+    "launchday.errors": {"LaunchdayError"},
+    "launchday.identity": {"Identity", "IdentityError", "InvalidTokenError", "Signer", "WeakSecretError"},
+    "launchday.kernel_cache": {
+        "by_age",
+        "compiling",
+        "configure",
+        "is_compiled",
+        "lock_saving",
+        "module_hash",
+        "module_hashes",
+        "parts_being_compiled",
+    },
+    "launchday.kernel_locator": {"SourceHashLocator"},
+    "launchday.launcher.backend": {"Backend", "BackendError", "Service", "single_instance"},
+    "launchday.launcher.kernels": {"CompileError", "KernelPart", "compile_kernels"},
+    "launchday.launcher.lifecycle": {"ProgressPrinter", "run_with_backend", "stop_event_on_signals"},
+    "launchday.percentiles": {
+        "histogram_percentiles",
+        "log_bucket_percentile",
+        "log_buckets",
+        "percentile_name",
+        "percentiles",
+    },
+    "launchday.problems": {"ProblemDetails", "ProblemError", "install"},
+    "launchday.rate_limit": {"RateLimit"},
+    "launchday.service": {"create_app", "identify", "require", "serve", "terminate_when_done"},
+    "launchday.settings": {"Settings", "env_name", "environment", "settings"},
+    "launchday.telemetry": {"configure", "request_id"},
+}
+COMMANDS = {
+    "bench",
+    "chaos",
+    "compare",
+    "compile",
+    "doctor",
+    "events",
+    "fleet",
+    "flood",
+    "kafka",
+    "match",
+    "replay",
+    "run",
+    "simulate",
+    "sweep",
+    "up",
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS_AND_CLASSES)
+def test_a_module_has_the_public_functions_and_classes_that_are_listed(name: str) -> None:
+    module = importlib.import_module(name)
+    public = getattr(module, "__all__", None) or {
+        member
+        for member, value in vars(module).items()
+        if not member.startswith("_")
+        and (inspect.isfunction(inspect.unwrap(value)) or inspect.isclass(value))
+        and value.__module__ == name
+    }
+    assert set(public) == FUNCTIONS_AND_CLASSES[name]
+
+
+def test_every_module_is_listed() -> None:
+    """But for the commands themselves, whose surface is the command line."""
+    found = {
+        module.name
+        for module in pkgutil.walk_packages(launchday.__path__, "launchday.")
+        if not module.ispkg
+        and module.name not in {"launchday.cli.__main__", "launchday.cli.main", "launchday.cli.fleet"}
+    }
+    assert found == {name for name in FUNCTIONS_AND_CLASSES if name != "launchday.engines"}
+
+
+def test_the_commands_are_those_that_are_listed() -> None:
+    assert set(get_command(app).commands) == COMMANDS  # type: ignore[attr-defined]
+
+
+def test_the_tree_of_errors_is_the_one_that_is_drawn() -> None:
+    """`launchday.errors` draws it: each class stands below its base."""
+    for name in FUNCTIONS_AND_CLASSES:
+        importlib.import_module(name)
+    drawn: dict[str, str] = {}
+    ancestors: list[str] = []
+    for line in (inspect.getdoc(importlib.import_module("launchday.errors")) or "").splitlines():
+        words = line.replace("│", " ").replace("├──", "   ").replace("└──", "   ").rstrip()
+        if not words.strip() or not words.split()[0].endswith("Error") or len(words) == len(words.lstrip()):
+            continue
+        depth = (len(words) - len(words.lstrip())) // 4 - 1
+        ancestors[depth:] = [words.split()[0]]
+        drawn[ancestors[depth]] = ancestors[depth - 1] if depth else "Exception"
+
+    def below(base: type[Exception]) -> set[type[Exception]]:
+        return {base}.union(*(below(child) for child in base.__subclasses__()))
+
+    ours = {error for error in below(LaunchdayError) if error.__module__.startswith("launchday.")}
+    assert {error.__name__: error.__bases__[0].__name__ for error in ours} == drawn
