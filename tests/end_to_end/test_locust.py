@@ -35,7 +35,20 @@ def test_players_and_shoppers_of_two_workers_end_without_a_failure(
             f"http://127.0.0.1:{environment[f'LAUNCHDAY_{service}_PORT']}"
         )
     port = str(free_port())  # workers call the port that the master is bound to
-    arguments = "--headless -u 22 -r 22 -t 18s --processes 2 --only-summary --csv figures".split()
+    arguments = [
+        "--headless",
+        "-u",
+        "22",
+        "-r",
+        "22",
+        "-t",
+        "18s",
+        "--processes",
+        "2",
+        "--only-summary",
+        "--csv",
+        "figures",
+    ]
     arguments += ["--master-port", port, "--master-bind-port", port]
     ran = subprocess.run(
         [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), *arguments],

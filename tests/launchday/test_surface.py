@@ -1,4 +1,6 @@
-"""The public surface of launchday: what other packages may use. Whoever changes it changes this list, knowingly."""
+"""The public surface of launchday: what other packages may use. Whoever changes it changes the lists here."""
+knowingly.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,9 @@ pytestmark = pytest.mark.timeout(120)  # a fleet starts, and its servers
 
 
 def cli(settings: Settings, *arguments: str, **more: str) -> Result:
-    """Run a command that knows no more than where the state is; in this process, which saves a second a command."""
+    """Run a command that knows no more than where the state is; in this process, which saves a second a
+    command.
+    """
     env: dict[str, str | None] = dict.fromkeys(name for name in os.environ if name.startswith("LAUNCHDAY_"))
     env |= {"LAUNCHDAY_STATE_DIR": str(settings.state_dir), "COLUMNS": "200", **more}
     read_settings.cache_clear()
