@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -16,24 +17,53 @@ T = TypeVar("T")
 
 encode = msgspec.json.Encoder().encode
 
+ANY = "[...]"
+_STEP = re.compile(r"\.(\w+)|\[(\d+)\]|(\[\.\.\.\])")
+
 
 async def read_body(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
     """Decode a request's body. Raises ProblemError (422) that names the first thing wrong with it."""
+    body = await request.body()
     try:
-        return decoder.decode(await request.body())
+        return decoder.decode(body)
     except (msgspec.DecodeError, ValueError) as error:
-        raise invalid(error) from error
+        reason, _, place = str(error).partition(" - at `$")
+        pointer = "/body" + _pointer(decoder, body, place.rstrip("`"))
+        raise ProblemError(
+            422, "invalid-request", f"{pointer}: {reason}", errors=[{"pointer": pointer, "detail": reason}]
+        ) from error
 
 
-def invalid(error: Exception) -> ProblemError:
-    """Return the problem of a body that a decoder refused, with a JSON pointer to the place."""
-    reason, _, place = str(error).partition(" - at `$")
-    pointer = "/body" + place.rstrip("`").replace("[...]", "/*").replace("[", "/").replace("]", "").replace(
-        ".", "/"
-    )
-    return ProblemError(
-        422, "invalid-request", f"{pointer}: {reason}", errors=[{"pointer": pointer, "detail": reason}]
-    )
+def _pointer(decoder: msgspec.json.Decoder[T], body: bytes, place: str) -> str:
+    """Return the JSON pointer of a place as msgspec words it, such as ``.latencies_ms[...]``.
+
+    Where msgspec says ``[...]`` for a member of a map, the member is found by decoding the body with one member at a time.
+    """
+    steps: list[str] = []
+    for name, index, _ in _STEP.findall(place):
+        steps.append(name or index or ANY)
+    document = msgspec.json.decode(body) if ANY in steps else None
+    node = document
+    for number, step in enumerate(steps):
+        if step == ANY:
+            members = dict(node)
+            for key in members:
+                node.clear()
+                node[key] = members[key]
+                if not _decodes(decoder, document):
+                    steps[number] = step = key
+                    break
+        if document is not None:
+            node = node[int(step) if isinstance(node, list) else step]
+    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
+
+
+def _decodes(decoder: msgspec.json.Decoder[T], document: Any) -> bool:
+    try:
+        decoder.decode(encode(document))
+    except (msgspec.DecodeError, ValueError):
+        return False
+    return True
 
 
 def answer(message: msgspec.Struct, status: int = 200) -> Response:

@@ -29,7 +29,7 @@ from matchmaker.tickets.ticket import RecordFormat, RequeueRecord, binary_ids, t
 RECLAIM_S = 60.0  # a client gives up a silent server after 10 s; then there is somebody to press a button
 LOST_SERVER_REASON = "the game server of the match was lost"
 WAIT_S = 10.0  # for news of the fleet
-LATE_ASSIGNMENT_S = 30.0  # so long may a match fail before its players are told of it at all
+LATE_ASSIGNMENT_S = 30.0  # a match may fail so long before its players are assigned to it at all
 RECHECK_S = 1.0  # between two looks for such a match
 RETRY_S = 1.0
 REFUSED_RETRY_S = 60.0
@@ -125,7 +125,7 @@ class Requeuer:
         for match in finished:
             if not match.ended and match.match_id:
                 self._failed[match.match_id] = now + LATE_ASSIGNMENT_S
-        # Its last players may be told of it a moment after it failed, so it is looked for again.
+        # Its last players may be assigned a moment after it failed, so it is looked for again.
         self._failed = {match_id: until for match_id, until in self._failed.items() if until > now}
         for match_id in self._failed:
             await self.requeue_match(match_id)

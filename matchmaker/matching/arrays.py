@@ -170,8 +170,8 @@ class Limits(NamedTuple):
         region_expansion_s, fully_relaxed_s: see Rules.
         max_low_population_factor: how many times faster limits widen at most.
         backfill: BACKFILL_FIRST, BACKFILL_BETWEEN or BACKFILL_LAST.
-        wait_s, value: float64[4, S], the steps of SKILL, LATENCY, TEAM_GAP and MIN_PLAYERS; unused places wait for
-            ever.
+        wait_s, value: float64[4, S], the steps of SKILL, LATENCY, TEAM_GAP and MIN_PLAYERS; unused places
+            wait for ever.
     """
 
     now: float

@@ -43,7 +43,9 @@ class Pool:
         self._entry = np.zeros(0, np.int64)  # number of the stream entry that it came in
         self._entries: dict[int, tuple[bytes, int]] = {}  # number → entry id, tickets left
         self._next_entry = 0
-        self._attributes: dict[int, str] = {}  # row → what its ticket brings, where the mode's rules read any
+        self._attributes: dict[
+            int, str
+        ] = {}  # row → the attributes of its ticket, where the mode's rules read any
         self._backdated: dict[
             int, list[int]
         ] = {}  # row → numbers of the stream entries that made its ticket older
@@ -79,7 +81,7 @@ class Pool:
         return rows
 
     def requeue_record(self, rows: Rows) -> RequeueRecord:
-        """The tickets of these rows as the stream had them."""
+        """Return the tickets of these rows as the stream had them."""
         found = np.zeros(len(rows), RecordFormat(self.latency_ms.shape[1]).dtype)
         for field in found.dtype.names or ():
             found[field] = getattr(self, "skill" if field == "skill_mean" else field)[rows]
@@ -91,8 +93,10 @@ class Pool:
     ) -> list[bytes]:
         """Tickets, uint64[N, 2], are older than they were: since float64[N], Unix seconds.
 
-        The entry that said so is kept until they have ended, for the next director. Returns it where the pool
-        has none of them.
+        The entry that said so is kept until they have ended, for the next director.
+
+        Returns:
+            The entry's id where the pool has none of them.
         """
         at = [(int(row), i) for i in range(len(since)) for row in self.find(ticket_ids[i : i + 1])]
         for row, i in at:
@@ -105,15 +109,16 @@ class Pool:
         return []
 
     def searching(self, now: float) -> Rows:
-        """Rows of the tickets that may be matched at ``now``: neither held by a match nor past their time."""
+        """Return the rows of tickets that may be matched at ``now``: neither held nor expired."""
         return np.flatnonzero((self.state == SEARCHING) & (self.expires_at > now))
 
     def units(self, rows: Rows) -> tuple[Tickets, Rows, NDArray[np.int64]]:
-        """What the matching kernel is to take of these rows: solo players, and parties that are complete.
+        """Return what the kernel is to match of these rows: solo players, and parties that are complete.
 
-        Returns the kernel's tickets, and for the ticket ``t`` its rows ``members[first[t] : first[t + 1]]``.
-        A party is as old as its last player, as near to a region as the one farthest from it, and as good as
-        all of them on average.
+        Returns:
+            The kernel's tickets, U of them; ``members`` and ``first``, int64[U + 1]: the rows of ticket ``t``
+            are ``members[first[t] : first[t + 1]]``. A party is as old as its last player, as near to a
+            region as the one farthest from it, and as good as all of them on average.
         """
         together = rows[self.party[rows] != 0]
         if not len(together):
@@ -158,7 +163,7 @@ class Pool:
         self.state[rows] = SEARCHING
 
     def remove(self, rows: Rows) -> list[bytes]:
-        """Drop tickets that have ended; returns the ids of the entries of which nothing is left."""
+        """Drop tickets that have ended; return the ids of the entries of which nothing is left."""
         self.state[rows] = FREE
         self._free = None
         if self._attributes:
@@ -179,7 +184,7 @@ class Pool:
         return finished
 
     def find(self, ticket_ids: NDArray[np.uint64]) -> Rows:
-        """Rows of those of these tickets, uint64[N, 2], that the pool has, in the pool's order."""
+        """Return the rows of those of these tickets, uint64[N, 2], that the pool has, in the pool's order."""
         if len(ticket_ids) == 0:
             return np.zeros(0, np.int64)
         wanted = ticket_ids[np.argsort(ticket_ids[:, 1], kind="stable")]
@@ -197,5 +202,5 @@ class Pool:
 
 
 def _measured(latency_ms: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Round trips with those not measured infinite, so that the longest of a party is."""
+    """Return round trips with those not measured infinite, so that the longest of a party is."""
     return np.where(np.isnan(latency_ms), np.float32(np.inf), latency_ms)

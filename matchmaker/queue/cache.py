@@ -12,9 +12,9 @@ SOCKET_TIMEOUT_S = 5.0  # longer than any read of ours blocks; a cache silent fo
 
 
 def open_cache(url: str) -> Redis:
-    """Connect lazily to ``url`` (redis://…).
+    """Return a client that connects lazily to ``url`` (redis://…).
 
-    Nothing is retried below us: a script that was sent may have run, and only its caller knows whether to
+    The client retries nothing: a script that was sent may have run, and only its caller knows whether to
     repeat it.
     """
     client: Redis = Redis.from_url(

@@ -23,7 +23,7 @@ from matchmaker.queue.lease import Lease
 from matchmaker.queue.scripts import GROUP, KEYS, Scripts, lease_error
 from matchmaker.tickets.ticket import NO_REQUEUE_RECORD, RecordFormat, RequeueRecord, binary_ids
 
-LOSS_GRACE_S = 120.0  # beyond its longest time, until when a match may still be told to be lost
+LOSS_GRACE_S = 120.0  # beyond its longest time, until when the fleet may still say that a match was lost
 MAX_ENTRIES = 2_000  # entries a call, each of one to a few hundred tickets
 UUID_CHARS = 36
 

@@ -83,10 +83,8 @@ def load_modes(settings: Settings) -> dict[str, QueueMode]:
         named = _NAMED.fullmatch(item)
         if named is None:
             raise RuleSetsError(
-                (
-                    f"{SETTING}: {item!r} is not like hunt=hunt.json or hunt:teams_of_five=hunt.json "
-                    "(small letters, digits, _ and -)"
-                )
+                f"{SETTING}: {item!r} is not like hunt=hunt.json or hunt:teams_of_five=hunt.json "
+                "(small letters, digits, _ and -)"
             )
         mode, game, path = named["mode"], named["game"] or named["mode"], Path(named["path"])
         try:

@@ -45,15 +45,15 @@ class Rules:
         team_gap: widest difference between the teams' mean skills, by seconds waited; empty: any.
         min_players_by_wait: players a match needs, by seconds waited; empty: all, then ``min_players`` after
             ``fill_s``.
-        region_expansion_after_s: seconds after which a ticket may play away from its nearest region; None: half of
-            ``fill_s``.
+        region_expansion_after_s: seconds after which a ticket may play away from its nearest region; None:
+            half of ``fill_s``.
         max_low_population_factor: how many times faster at most the limits of skill and round trip widen
             where too few players search to fill a match before the last limit has widened; 1: by the clock
             alone.
         backfill: whether running matches are filled before full ones are formed (high), after them (normal),
             or last.
-        backfill_until: part of a match, 0 to 1, during which it requests backfill; 0: never, as where players are
-            asked to accept: a slot would wait for them while the match goes on.
+        backfill_until: part of a match, 0 to 1, during which it requests backfill; 0: never, as where
+            players are asked to accept: a slot would wait for them while the match goes on.
         accept_s: seconds that players have to accept a match; 0: nobody is asked.
         game_mode: what the game servers play, by which players are rated too; empty: the mode of that name.
     """

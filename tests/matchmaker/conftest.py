@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -32,22 +31,14 @@ from matchmaker.api.app import create_api
 from matchmaker.client import MatchmakerClient
 from matchmaker.director.director import Director
 from matchmaker.errors import SkillsUnavailableError
-from matchmaker.matching.kernel import match_tickets
-from matchmaker.matching.pool import Pool
 from matchmaker.queue.cache import open_cache
 from matchmaker.queue.scripts import Scripts
-from matchmaker.rules.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, Rules, load_rules
+from matchmaker.rules.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, load_rules
+from tests.waiting import until
 
 SECRET = "matchmaker-tests-0123456789abcdef"
 WEST_EUROPE = {"west-europe": 12.0, "east-us": 88.0}
 EAST_US = {"west-europe": 90.0, "east-us": 15.0}
-
-
-@pytest.fixture(scope="session")
-def compiled_kernel() -> None:
-    """Compile before anything waits: a compilation in an event loop is an outage of many seconds."""
-    pool = Pool(2)
-    match_tickets(Rules(BATTLE_ROYALE, 2, 2, 0.0, 1.0, 1.0), 0.0, pool.units(np.arange(1))[0])
 
 
 @pytest.fixture
@@ -156,9 +147,8 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
         server = uvicorn.Server(config)
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         serving = asyncio.create_task(server._serve(sockets=[listener]))
-        while not server.started:
-            assert not serving.done(), "the application did not start"
-            await asyncio.sleep(0.005)
+        await until(lambda: server.started or serving.done(), "the application starts")
+        assert server.started, "the application did not start"
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
@@ -194,7 +184,7 @@ MakeDirector = Callable[[Settings], Director]
 
 
 @pytest.fixture
-def make_director(compiled_kernel: None, cache: Redis, allocator: AllocatorClient) -> MakeDirector:
+def make_director(cache: Redis, allocator: AllocatorClient) -> MakeDirector:
     def make(settings: Settings) -> Director:
         rules = load_rules(settings)[BATTLE_ROYALE]
         return Director(rules, settings, cache, allocator, clock=SystemClock())
@@ -203,7 +193,7 @@ def make_director(compiled_kernel: None, cache: Redis, allocator: AllocatorClien
 
 
 @pytest.fixture
-def make_team_director(compiled_kernel: None, cache: Redis, allocator: AllocatorClient) -> MakeDirector:
+def make_team_director(cache: Redis, allocator: AllocatorClient) -> MakeDirector:
     def make(settings: Settings) -> Director:
         rules = load_rules(settings)[TEAMS_OF_FIVE]
         return Director(rules, settings, cache, allocator, clock=SystemClock())
@@ -223,6 +213,5 @@ async def running(director: Director) -> AsyncIterator[asyncio.Task[None]]:
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until a condition holds; the test's time-out is the limit."""
-    while not await holds():  # noqa: ASYNC110 - what is waited for is in another process
-        await asyncio.sleep(0.01)
+    """Wait until a condition holds."""
+    await until(holds)

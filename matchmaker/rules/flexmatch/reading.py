@@ -178,10 +178,8 @@ def _sizes(document: Value, teams: tuple[Team, ...], algorithm: Algorithm, rules
         }:
             if kind not in LARGE_TYPES:
                 item.child("type").add_mistake(
-                    (
-                        f"{kind} is not supported with the strategy balanced, which takes latency and "
-                        "batchDistance"
-                    )
+                    f"{kind} is not supported with the strategy balanced, which takes latency and "
+                    "batchDistance"
                 )
             elif kind == "latency" and item.get("maxDistance") is not None:
                 item.child("maxDistance").add_mistake(

@@ -104,7 +104,7 @@ async def test_of_many_creations_at_once_one_makes_a_ticket(client: MatchmakerCl
         (MODE, {"west-europe": 250.5, "east-us": 300.0}, "no region is within 250 ms"),
         (MODE, {"moon-base": 5.0}, "measure at least one of: west-europe, east-us"),
         (MODE, {}, "no region is within 250 ms"),
-        (MODE, {"west-europe": -1.0}, "greater than or equal to 0"),
+        (MODE, {"west-europe": -1.0}, "/body/latencies_ms/west-europe: Expected `float` >= 0"),
     ],
 )
 async def test_a_ticket_that_can_never_match_is_refused(
@@ -210,12 +210,10 @@ async def test_after_an_outage_of_the_cache_waiters_look_for_themselves(
     poll = asyncio.create_task(player.read_ticket(created.ticket_id, wait_s=30))
     await player.read_ticket(created.ticket_id, wait_s=0.01)
     # The end is written, but nothing on the stream tells it.
-    own = await cache.client_id()
     view = f'{{"ticket_id":"{created.ticket_id}","state":"cancelled","reason":"","assignment":null}}'
     await cache.hset(KEYS["ticket"] + created.ticket_id, mapping={"state": "cancelled", "view": view})
-    for connection in await cache.client_list():
-        if int(connection["id"]) != own:
-            await cache.client_kill_filter(_id=connection["id"])
+    # All connections of the API at once, so that none is cut off in the middle of the look that follows.
+    await cache.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     assert (await poll).state == "cancelled"
 
 

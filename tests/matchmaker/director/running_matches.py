@@ -33,6 +33,7 @@ from meta_service.client import (
 )
 from rewards.events import Envelope, ProducerCounters
 from tests.dedicated_server.match.players import Players
+from tests.waiting import until
 
 PATIENCE = Timeouts(join_s=2.0, check_out_s=2.0, flush_s=0.2, commit_s=2.0, return_s=0.5)
 
@@ -86,7 +87,7 @@ class Told:
     async def flush(self, timeout_s: float) -> bool:
         return True
 
-    def books(self) -> ProducerCounters:
+    def counters(self) -> ProducerCounters:
         return ProducerCounters(len(self.envelopes), 0, 0, 0, {}, 0, 0)
 
 
@@ -180,9 +181,8 @@ class RunningMatch:
     async def plays_on(self, ticks: int) -> None:
         """Wait until so many ticks more have been played."""
         assert self.engine is not None
-        until = self.engine.tick_number + ticks
-        while self.engine.tick_number < until:  # noqa: ASYNC110 - the engine has no event for it
-            await asyncio.sleep(0.01)
+        engine, last = self.engine, self.engine.tick_number + ticks
+        await until(lambda: engine.tick_number >= last, f"tick {last}")
 
     @property
     def results(self) -> dict[int, tuple[int, float]]:

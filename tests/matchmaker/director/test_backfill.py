@@ -39,6 +39,7 @@ from tests.matchmaker.conftest import (
     served,
     token_of,
 )
+from tests.waiting import until
 
 MODE = "teams_of_five"
 
@@ -401,7 +402,7 @@ async def test_another_director_gives_back_whom_the_first_had_claimed_for_a_serv
 
 
 async def test_a_director_killed_between_claim_and_assignment_costs_nobody_anything(
-    compiled_kernel: None, client: MatchmakerClient, fleet: StubFleet, mm_settings: Settings, tmp_path: Path
+    client: MatchmakerClient, fleet: StubFleet, mm_settings: Settings, tmp_path: Path
 ) -> None:
     log = tmp_path / "director.log"
     async with served(fleet.app) as fleet_url:
@@ -416,8 +417,7 @@ async def test_a_director_killed_between_claim_and_assignment_costs_nobody_anyth
         first, second = start(), start()
         server = Server(client, {3: 0})
         tickets = {player: await queue_up(client, player) for player in (500, 501)}
-        while not (told := await server.announce()):  # noqa: ASYNC110 - others are awaited
-            await asyncio.sleep(0.05)
+        told = await until(server.announce, "a proposal")
         for director in (first, second):  # whichever is in office has claimed, and has not assigned
             director.kill()
             await asyncio.to_thread(director.wait)
@@ -426,9 +426,13 @@ async def test_a_director_killed_between_claim_and_assignment_costs_nobody_anyth
         player = joining.players[0].player_id
         assert (await read(client, player, tickets[player])).state == "proposed"
         third = start()
-        while (status := await read(client, player, tickets[player])).state != "assigned":
+
+        async def is_assigned() -> bool:
             await server.announce(admitted=[joining.proposal_id])
-            await asyncio.sleep(0.05)
+            return (await read(client, player, tickets[player])).state == "assigned"
+
+        await until(is_assigned, within_s=100)
+        status = await read(client, player, tickets[player])
         third.terminate()
         assert await asyncio.to_thread(third.wait) == 0, log.read_text()
     assert status.assignment is not None

@@ -5,7 +5,7 @@ says what the test wants.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -13,7 +13,12 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from matchmaker.client import BackfillPlayer, BackfillProposal, MatchmakerUnavailableError
+from dedicated_server.match.backfill_request import (
+    BackfillPlayer,
+    BackfillProposal,
+    BackfillRequest,
+    BackfillUnavailableError,
+)
 from tests.dedicated_server.match.conftest import kernels  # noqa: F401 - a fixture
 from tests.matchmaker.conftest import eventually
 from tests.matchmaker.director.running_matches import PATIENCE, Leases, RunningMatch, open_server, playing
@@ -34,21 +39,21 @@ class Offers:
         self.sent: dict[str, BackfillProposal] = {}
 
     async def request_backfill(
-        self, match_id: str, request: Mapping[str, Any], timeout_s: float
+        self, match_id: str, request: BackfillRequest, timeout_s: float
     ) -> list[BackfillProposal]:
         if self.away:
-            raise MatchmakerUnavailableError("nobody answers")
-        self.heard.append(dict(request))
-        for id_ in request["admitted"]:
+            raise BackfillUnavailableError("nobody answers")
+        self.heard.append(msgspec.to_builtins(request))
+        for id_ in request.admitted:
             if id_ in self.sent:
                 self.sent[id_] = msgspec.structs.replace(self.sent[id_], state="admitted")
-        for id_ in request["rejected"]:
+        for id_ in request.rejected:
             self.sent.pop(id_, None)
         return list(self.sent.values())
 
     async def close_backfill(self, match_id: str, mode: str, timeout_s: float) -> None:
         if self.away:
-            raise MatchmakerUnavailableError("nobody answers")
+            raise BackfillUnavailableError("nobody answers")
         self.closed += 1
 
     def send(self, player_id: int, entity: int, team: int) -> str:

@@ -92,7 +92,7 @@ async def test_a_directors_patience_with_the_fleet_is_not_a_matter_of_wall_time(
     for _ in range(3):
         await asyncio.sleep(0)
     clock.step_wall(HOUR_S)
-    for _ in range(30):
+    for _ in range(20):
         assert not placing.done()
         clock.advance(0.3)
         await asyncio.sleep(0)

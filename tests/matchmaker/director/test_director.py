@@ -305,7 +305,6 @@ async def test_a_director_finishes_the_match_that_another_proposed_and_finds_its
 
 
 async def test_a_killed_director_process_loses_no_ticket(
-    compiled_kernel: None,
     client: MatchmakerClient,
     fleet: StubFleet,
     mm_settings: Settings,

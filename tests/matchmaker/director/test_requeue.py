@@ -467,7 +467,6 @@ async def test_the_checker_finds_a_planted_fault(
 
 
 async def test_a_director_process_killed_in_the_middle_leaves_the_rest_to_the_next(
-    compiled_kernel: None,
     client: MatchmakerClient,
     cache: Redis,
     make_director: MakeDirector,

@@ -20,7 +20,6 @@ from matchmaker.client import CreatedTicket, MatchmakerClient, TicketRefusedErro
 from matchmaker.director.director import Director
 from matchmaker.director.match_loop import MatchLoop
 from matchmaker.director.requeue import Requeuer
-from matchmaker.matching.warm_up import warm_up
 from matchmaker.queue.scripts import KEYS, Scripts
 from matchmaker.rules.flexmatch.cycle import match
 from matchmaker.rules.flexmatch.reading import read_rule_set
@@ -45,21 +44,13 @@ NOW = 1_800_000_000.0
 Waiting = list[dict[str, Any]]  # tickets in FlexMatch's shape
 
 
-@pytest.fixture(scope="module")
-def compiled_search() -> None:
-    """Compile before anything waits."""
-    warm_up(searching=True)
-
-
 @pytest.fixture
 def mm_overrides() -> dict[str, Any]:
     return {"rule_sets": f"hunt:teams_of_five={HUNT}"}
 
 
 @pytest.fixture
-def director(
-    compiled_search: None, cache: Redis, allocator: AllocatorClient, mm_settings: Settings
-) -> Director:
+def director(cache: Redis, allocator: AllocatorClient, mm_settings: Settings) -> Director:
     rules = load_modes(mm_settings)[MODE].rules
     return Director(rules, mm_settings, cache, allocator, clock=SystemClock())
 
@@ -130,7 +121,6 @@ class Office:
 
 @pytest.fixture
 def office(
-    compiled_search: None,
     mm_settings: Settings,
     cache: Redis,
     allocator: AllocatorClient,

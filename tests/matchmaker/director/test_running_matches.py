@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dedicated_server.match.backfill_request import HttpBackfillSink
 from launchday.identity import Signer
 from launchday.settings import Settings
 from matchmaker.client import MatchmakerClient
@@ -44,7 +45,7 @@ async def test_a_seat_becomes_free_a_waiting_player_gets_it_plays_and_is_in_the_
     leases = Leases()
     async with (
         open_server() as transport,
-        MatchmakerClient(api_url, service) as matchmaker,
+        HttpBackfillSink(api_url, service) as matchmaker,
         running(make_team_director(mm_settings)),
     ):
         match = RunningMatch(

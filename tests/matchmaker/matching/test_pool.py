@@ -18,7 +18,8 @@ def ticket(number: int, expires_at: float = 100.0) -> Ticket:
 
 
 def records(numbers: list[int]) -> NDArray[np.void]:
-    return FORMAT.unpack(b"".join(FORMAT.pack(ticket(number), (25.0, 8.0)) for number in numbers))
+    tickets = [ticket(number) for number in numbers]
+    return FORMAT.unpack(FORMAT.pack(tickets, {each.player_id: (25.0, 8.0) for each in tickets}))
 
 
 def ids(numbers: list[int]) -> NDArray[np.uint64]:
@@ -91,7 +92,7 @@ def test_a_record_carries_the_whole_ticket() -> None:
         "",
         (12.5, float("inf")),
     )
-    [record] = FORMAT.unpack(FORMAT.pack(wish, (31.5, 2.5)))
+    [record] = FORMAT.unpack(FORMAT.pack([wish], {2**62: (31.5, 2.5)}))
     assert text_ids(record["ticket_id"]) == [str(wish.ticket_id)]
     assert (record["player_id"], record["enqueued_at"], record["expires_at"]) == (2**62, 5.25, 305.25)
     assert (record["skill_mean"], record["skill_deviation"], record["group"]) == (31.5, 2.5, 3)

@@ -10,14 +10,11 @@ from launchday.settings import Settings
 from matchmaker.matching import rule_set_matcher
 from matchmaker.matching.pool import Pool
 from matchmaker.matching.rule_set_matcher import RuleSetMatcher
-from matchmaker.queue.queue import QueueEntry
 from matchmaker.rules.flexmatch.reading import read_rule_set
 from matchmaker.rules.flexmatch.search import SearchBudget
 from matchmaker.rules.modes import SearchRules, make_mode
 from matchmaker.tickets.ticket import RecordFormat
 from tests.matchmaker.rules.flexmatch.examples import rule_set
-
-pytestmark = pytest.mark.timeout(300)  # the first to run compiles the kernel
 
 FORMAT = RecordFormat(1)
 
@@ -27,8 +24,7 @@ def fill(pool: Pool, matcher: RuleSetMatcher, players: range, attributes: list[s
     records["ticket_id"][:, 1] = records["player_id"] = players
     records["enqueued_at"], records["expires_at"] = players, 1e9
     records["party_size"], records["latency_ms"], records["skill_mean"] = 1, 20.0, 25.0
-    entry = QueueEntry(b"1-1", records, np.zeros((0, 2), np.uint64), attributes=attributes)
-    matcher.add_tickets(pool.add(b"1-1", records, attributes), entry)
+    matcher.add_tickets(pool.add(b"1-1", records, attributes), attributes)
 
 
 def searched(wanted: int) -> SearchRules:
@@ -46,7 +42,7 @@ def searched(wanted: int) -> SearchRules:
 async def test_a_search_whose_work_is_used_up_goes_on_in_the_next_cycle_where_it_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rule_set_matcher, "EFFORT", SearchBudget(per_ticket=100, per_cycle=60))
+    monkeypatch.setattr(rule_set_matcher, "BUDGET", SearchBudget(per_ticket=100, per_cycle=60))
     pool, matcher = Pool(1), RuleSetMatcher(searched(1), ["eu"], SystemClock())
     # Thirty that nobody suits, and behind them two that suit each other.
     fill(pool, matcher, range(1, 33), [json.dumps({"mode": {"S": f"m{min(n, 30)}"}}) for n in range(32)])
@@ -71,7 +67,7 @@ async def test_matching_changes_nothing_and_gives_the_same_again() -> None:
 async def test_tickets_that_ended_are_swept_out_and_their_rows_are_others_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rule_set_matcher, "FEW_GONE", 2)
+    monkeypatch.setattr(rule_set_matcher, "MIN_ENDED_TO_SWEEP", 2)
     pool, matcher = Pool(1), RuleSetMatcher(searched(1), ["eu"], SystemClock())
     fill(pool, matcher, range(1, 9), [json.dumps({"mode": {"S": f"m{n}"}}) for n in range(8)])
     assert not len((await matcher.match(pool, 100.0, 0)).region_of)

@@ -3,7 +3,6 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,8 +11,6 @@ from matchmaker.rules.flexmatch.reading import read_rule_set
 from matchmaker.rules.flexmatch.search import search
 from tests.matchmaker.rules.flexmatch.examples import play, rule_set, ticket, together
 from tests.matchmaker.rules.flexmatch.naive import NaiveRules, Seating
-
-pytestmark = pytest.mark.timeout(300)  # the first to run compiles the kernel
 
 NOW = 20.0
 REGIONS = ("eu", "us")

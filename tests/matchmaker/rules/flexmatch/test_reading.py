@@ -222,7 +222,6 @@ def test_the_command_prints_every_mistake_with_its_pointer_and_exits_with_2(
     assert "#/rules/0: needs maxLatency or maxDistance" in errors
 
 
-@pytest.mark.timeout(300)  # it may be the first to compile the kernel
 def test_the_command_prints_the_matches_and_why_the_others_were_left(
     tmp_path: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

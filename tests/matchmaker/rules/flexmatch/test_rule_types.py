@@ -6,8 +6,6 @@ import pytest
 
 from tests.matchmaker.rules.flexmatch.examples import play, rule_set, ticket, together
 
-pytestmark = pytest.mark.timeout(300)  # the first to run compiles the kernel
-
 SKILLS = "flatten(teams[*].players.attributes[skill])"
 TWO_AGAINST_TWO = [
     {"name": "red", "minPlayers": 2, "maxPlayers": 2},

@@ -16,8 +16,6 @@ from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket, read_tickets
 from matchmaker.rules.flexmatch.ticket_table import TicketTable
 from tests.matchmaker.rules.flexmatch.examples import play, rule_set, ticket
 
-pytestmark = pytest.mark.timeout(300)  # the first to run compiles the kernel
-
 REGIONS = ("eu", "us")
 RULES = rule_set(
     [
@@ -110,7 +108,7 @@ def test_a_roster_filled_bit_by_bit_and_swept_forms_the_matches_of_a_file(
 
 
 def test_strings_that_no_ticket_has_any_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ticket_table, "FEW_STRINGS", 10)
+    monkeypatch.setattr(ticket_table, "MIN_STRINGS_TO_RENUMBER", 10)
     tickets = read(
         [
             ticket(f"t{n:03}", {"maps": [f"map{n // 2}"], "mode": f"m{n // 2}"}, latency={"eu": 20})
