@@ -33,14 +33,14 @@ MAX_ATTRIBUTES = 50  # of one ticket
 MAX_ITEMS = 100  # strings of a list, keys of a map
 MAX_CHARS = 100  # of a string, and of a key
 MAX_PLAYER_ID = 2**63 - 1
-MAX_SLOTS = MAX_PLAYERS  # of a match
+MAX_PLAYERS = MAX_PLAYERS  # of a match
 MAX_REVISION = 2**53 - 1  # what Lua counts exactly
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 ItemText = Annotated[str, Meta(min_length=1, max_length=MAX_CHARS)]
 Milliseconds = Annotated[float, Meta(ge=0, le=60_000)]
 PlayerId = Annotated[int, Meta(ge=1, le=MAX_PLAYER_ID)]
-Slot = Annotated[int, Meta(ge=0, lt=MAX_SLOTS)]
+Slot = Annotated[int, Meta(ge=0, lt=MAX_PLAYERS)]
 Skill = Annotated[float, Meta(ge=-1e6, le=1e6)]
 
 
@@ -212,17 +212,18 @@ class BackfillRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ge=1, le=MAX_REVISION, description="Grows with each request: one that comes late changes nothing."
         ),
     ]
-    slots: Annotated[list[FreeSlot], Meta(max_length=MAX_SLOTS)]
+    slots: Annotated[list[FreeSlot], Meta(max_length=MAX_PLAYERS)]
     admitted: Annotated[
-        list[UUID], Meta(max_length=MAX_SLOTS, description="Proposals whose players may connect.")
+        list[UUID], Meta(max_length=MAX_PLAYERS, description="Proposals whose players may connect.")
     ] = []
     rejected: Annotated[
-        list[UUID], Meta(max_length=MAX_SLOTS, description="Proposals whose players may not come.")
+        list[UUID], Meta(max_length=MAX_PLAYERS, description="Proposals whose players may not come.")
     ] = []
     excluded: Annotated[
         list[PlayerId],
         Meta(
-            max_length=MAX_SLOTS, description="Players who may not come (again): they left, or were rejected."
+            max_length=MAX_PLAYERS,
+            description="Players who may not come (again): they left, or were rejected.",
         ),
     ] = []
     over: Annotated[bool, Meta(description="The match is decided: nobody comes any more.")] = False
