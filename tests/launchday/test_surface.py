@@ -1,6 +1,4 @@
 """The public surface of launchday: what other packages may use. Whoever changes it changes the lists here."""
-knowingly.
-"""
 
 from __future__ import annotations
 
