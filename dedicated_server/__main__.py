@@ -8,7 +8,7 @@ from dedicated_server import server
 
 
 def run() -> int:
-    """Warm up, then serve until SIGTERM; returns the exit code."""
+    """Warm up, then serve until SIGTERM; return the exit code."""
     server.warm_up()
     return server.main()
 

@@ -1,9 +1,11 @@
 """The Agones SDK over REST, for a game server: small enough to run between two ticks.
 
-It needs nothing but the sidecar's port, and waits for a sidecar that starts late. A call takes about 0.1 ms of this
-process's time; a general HTTP client takes five to ten times that, which would show at sixty ticks a second.
+It needs nothing but the sidecar's port, and waits for a sidecar that starts late. A call takes about 0.1 ms
+of this process's time; a general HTTP client takes five to ten times that, which would show at sixty ticks a
+second.
 
-The names of the labels and annotations through which a fleet, its allocator and a game server talk are here, too.
+The names of the labels and annotations through which a fleet, its allocator and a game server talk are here,
+too.
 """
 
 from __future__ import annotations
@@ -87,7 +89,8 @@ class GameServerRecord:
 class AgonesSdk:
     """Calls the sidecar on this host's loopback, from one event loop; one call runs at a time.
 
-    Every call raises SidecarRefusedError, and SidecarUnavailableError unless it is repeated until it is answered.
+    Every call raises SidecarRefusedError, and SidecarUnavailableError unless it is repeated until it is
+    answered.
 
     Args:
         port: TCP port of the sidecar.
@@ -127,7 +130,9 @@ class AgonesSdk:
         await self._call("PUT", "/metadata/annotation", {"key": key, "value": value})
 
     async def watch(self) -> AsyncGenerator[GameServerRecord, None]:
-        """Yield the record at each change, from now on. A stream that is cut is opened again; it never ends by itself."""
+        """Yield the record at each change, from now on. A stream that is cut is opened again; it never ends
+        by itself.
+        """
         pause = _Backoff(self._clock)
         while True:
             connection = _Connection(self._port)
@@ -209,7 +214,9 @@ class _Response:
 
 
 class _Connection:
-    """One HTTP/1.1 connection to the sidecar, opened when it is needed and kept while the sidecar keeps it open."""
+    """One HTTP/1.1 connection to the sidecar, opened when it is needed and kept while the sidecar keeps it
+    open.
+    """
 
     def __init__(self, port: int) -> None:
         self._port = port

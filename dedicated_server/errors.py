@@ -11,9 +11,33 @@
     ├── TransportError                a socket cannot be opened (transport.base)
     │   ├── PortInUseError            another process has the port
     │   └── UnsupportedTransportError the platform lacks the system calls of this transport
-    └── RecordingError                a recording cannot be used (recording.file)
-        ├── NotARecordingError        the file does not begin as a recording does
-        └── DamagedRecordingError     a section is not what was written
+    ├── RecordingError                a recording cannot be used (recording.file)
+    │   ├── NotARecordingError        the file does not begin as a recording does
+    │   └── DamagedRecordingError     a section is not what was written
+    ├── MalformedMatchError           an annotation is no match (match.spec)
+    ├── MatchFailedError              a match cannot go on (match.session)
+    ├── BackfillUnavailableError      the matchmaker gave no usable answer (match.backfill_request)
+    ├── SidecarError                  a call of the Agones SDK failed (agones_sdk)
+    │   ├── SidecarUnavailableError   no usable answer: every call may be repeated
+    │   └── SidecarRefusedError       an answer with an error: repeating the call is no use
+    ├── FleetError                    a call to a fleet failed (fleet.client)
+    │   ├── NoServerReadyError        no server is Ready: ask again later
+    │   ├── FleetUnavailableError     no usable answer: repeat the call with the same idempotency key
+    │   └── FleetRefusedError         the request is wrong: repeating it is no use
+    │       └── MatchLostError        the match of a key began on a server that is gone
+    ├── ConfigurationError            a setting of the fleet cannot be parsed (fleet.configuration)
+    ├── WarmUpFailedError             the first warm parent ended before it was warm (fleet.warm.supervisor)
+    ├── NoFreePortError               all ports of a pool are taken (fleet.pool.ports)
+    ├── IllegalTransitionError        a server asks for a state that may not follow its own (fleet.pool.states)
+    ├── CounterListError              a change is out of range or malformed (fleet.pool.counters_and_lists)
+    │   ├── UnknownCounterListError   a server has no counter, list or value of a name
+    │   └── DuplicateValueError       a value is added to a list that has it
+    ├── NoReadyServerError            no Ready server matches a request (fleet.agones.allocator)
+    ├── MatchAlreadyPlayedError       the match of a key began and may not begin again (fleet.agones.allocator)
+    ├── CallRefusedError              a call of the sidecar is malformed or unknown (fleet.agones.sidecar)
+    ├── PolicyError                   a document is no policy of Agones' (fleet.autoscaling.policy)
+    ├── CronError                     a text is no cron expression (fleet.autoscaling.policies)
+    └── ReviewError                   a body is no review of Agones' (fleet.autoscaling.webhook)
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""The game server's process: a life as Agones wants it, with one match in it.
+"""The game server's process: the lifecycle that Agones expects, with one match in it.
 
 bind → ready → (heartbeats) → allocated → the match → last report → shutdown → SIGTERM
 
-It needs a sidecar on ``AGONES_SDK_HTTP_PORT`` and our settings in the environment, and does not know whether our fleet or Agones
-provides them. Forked from a warm parent or started with ``python -m dedicated_server``, it is this same ``main``.
+It needs a sidecar on ``AGONES_SDK_HTTP_PORT`` and our settings in the environment, and cannot tell whether
+our fleet or Agones provides them. ``main`` runs in a process that was forked from a warm parent or started by
+``python -m dedicated_server``.
 """
 
 from __future__ import annotations
@@ -21,11 +22,17 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from dedicated_server.agones_sdk import DEFAULT_PORT, AgonesSdk, GameServerRecord, SidecarError
-from dedicated_server.agones_sdk import MATCH_ANNOTATION
-from dedicated_server.match import spec
+from dedicated_server.agones_sdk import (
+    DEFAULT_PORT,
+    MATCH_ANNOTATION,
+    REPORT_KEY,
+    AgonesSdk,
+    GameServerRecord,
+    SidecarError,
+)
+from dedicated_server.match.backfill_request import HttpBackfillSink
 from dedicated_server.match.session import MatchSession, Timeouts
-from dedicated_server.match.spec import MalformedMatchError, MatchSpec
+from dedicated_server.match.spec import MalformedMatchError, MatchSpec, parse_match_spec
 from dedicated_server.match.spectator import open_feed
 from dedicated_server.match.warm_up import warm_up as load_kernels
 from dedicated_server.protocol.server.wire import SECRET_BYTES
@@ -35,24 +42,22 @@ from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.pacing import SystemTickClock, TickClock
 from dedicated_server.transport import Transport, TransportError, open_transport
 from launchday import telemetry
-from launchday.clock import SystemClock
+from launchday.clock import Clock
 from launchday.identity import Signer
 from launchday.settings import Settings, settings
-from matchmaker.client import MatchmakerClient
 from meta_service.client import MetaClient
 from rewards.events import EventProducer
 
 HEARTBEAT_S = 2.0
-ABORT_FLUSH_S = 1.0  # for the events of a match that is broken off: SIGKILL may follow in seconds
-REPORT_KEY = "launchday-report"
-DISCARD_PORT = 9  # nobody listens there
-EXIT_ENDED, EXIT_FAILED = 0, 1  # exit codes
+ABORT_FLUSH_S = 1.0  # for the events of a match that is aborted: SIGKILL may follow within seconds
+DISCARD_PORT = 9  # nothing listens there
+EXIT_ENDED, EXIT_FAILED = 0, 1
 
 log = structlog.get_logger()
 
 
 def warm_up() -> None:
-    """Do once, before the fork, what every server would have to do: what a fork does itself it has to itself in memory."""
+    """Run everything that a child would otherwise initialise after the fork, so its pages stay shared."""
     telemetry.configure("game server", settings())
     load_kernels()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -60,8 +65,8 @@ def warm_up() -> None:
 
 
 async def _warm_up_io() -> None:
-    """Bind, and call a sidecar that is not there: a dozen modules are imported when that is done the first time."""
-    sdk = AgonesSdk(DISCARD_PORT, clock=SystemClock())
+    """Bind a socket, and call a sidecar that does not exist: the first time that imports a dozen modules."""
+    sdk = AgonesSdk(DISCARD_PORT, clock=SystemTickClock())
     with contextlib.suppress(TransportError):
         await (await open_transport("127.0.0.1", 0)).close()
     with contextlib.suppress(SidecarError):
@@ -70,17 +75,18 @@ async def _warm_up_io() -> None:
 
 
 def main() -> int:
-    """Be a game server until SIGTERM, in a process that is warm; returns the exit code."""
-    sdk = AgonesSdk(int(os.environ.get("AGONES_SDK_HTTP_PORT", DEFAULT_PORT)), clock=SystemClock())
+    """Be a game server until SIGTERM, in a process that is warm; return the exit code."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve_until_signalled(sdk))
+        return runner.run(_serve_until_signalled())
 
 
-async def _serve_until_signalled(sdk: AgonesSdk) -> int:
+async def _serve_until_signalled() -> int:
+    clock = SystemTickClock()
+    sdk = AgonesSdk(int(os.environ.get("AGONES_SDK_HTTP_PORT", DEFAULT_PORT)), clock=clock)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return await serve(sdk, settings(), SystemTickClock(), stop)
+    return await serve(sdk, settings(), clock, stop)
 
 
 async def serve(
@@ -90,35 +96,43 @@ async def serve(
     stop: asyncio.Event,
     timeouts: Timeouts | None = None,
 ) -> int:
-    """Live one life, until ``stop`` is set; returns the exit code."""
-    life = asyncio.create_task(
-        _run_lifecycle(sdk, configured, clock, timeouts or Timeouts(), stop), name="life"
+    """Run one game server's lifecycle until ``stop`` is set; return the exit code.
+
+    Args:
+        sdk: calls the sidecar; it is closed at the end.
+        configured: the addresses of other services, and the keys.
+        clock: time, chance and the pacing of ticks.
+        stop: set by SIGTERM.
+        timeouts: how long the match waits for others; None: the defaults.
+    """
+    lifecycle = asyncio.create_task(
+        _run_lifecycle(sdk, configured, clock, timeouts or Timeouts(), stop), name="lifecycle"
     )
-    told = asyncio.create_task(stop.wait(), name="stop")
+    stopped = asyncio.create_task(stop.wait(), name="stop")
     try:
-        await asyncio.wait((life, told), return_when=asyncio.FIRST_COMPLETED)
-        if not life.done():
-            life.cancel()
-        return await life
+        await asyncio.wait((lifecycle, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if not lifecycle.done():
+            lifecycle.cancel()
+        return await lifecycle
     except asyncio.CancelledError:
         return EXIT_ENDED  # it was idle
     except TransportError as error:
         log.error("no socket for players", reason=str(error))
         return EXIT_FAILED
     finally:
-        told.cancel()
+        stopped.cancel()
         await sdk.aclose()
 
 
 async def _run_lifecycle(
-    sdk: AgonesSdk, configured: Settings, clock: TickClock, patience: Timeouts, stop: asyncio.Event
+    sdk: AgonesSdk, configured: Settings, clock: TickClock, timeouts: Timeouts, stop: asyncio.Event
 ) -> int:
     record = await sdk.gameserver()
     structlog.contextvars.bind_contextvars(server=record.name)
-    async with _open_socket(configured, record) as transport, _heartbeats(sdk):
+    async with _open_socket(configured, record) as transport, _heartbeats(sdk, clock):
         await sdk.ready()
         record = await _wait_for_allocation(sdk)
-        code = await _serve_match(sdk, record, transport, configured, clock, patience)
+        code = await _serve_match(sdk, record, transport, configured, clock, timeouts)
         if not stop.is_set():
             await sdk.shutdown()
             await stop.wait()
@@ -126,7 +140,7 @@ async def _run_lifecycle(
 
 
 async def _wait_for_allocation(sdk: AgonesSdk) -> GameServerRecord:
-    """Wait until this server belongs to a match."""
+    """Return this server's record once it belongs to a match."""
     async with contextlib.aclosing(sdk.watch()) as records:
         async for record in records:
             if record.state == "Allocated":
@@ -140,37 +154,39 @@ async def _serve_match(
     transport: Transport,
     configured: Settings,
     clock: TickClock,
-    patience: Timeouts,
+    timeouts: Timeouts,
 ) -> int:
     """Play the match of an allocated server's annotation, and report how it went."""
     try:
-        order = spec.parse_match_spec(record.annotations.get(MATCH_ANNOTATION))
+        spec = parse_match_spec(record.annotations.get(MATCH_ANNOTATION))
     except MalformedMatchError as error:
         log.error("no match to play", reason=str(error))
-        await _last_report(sdk, json.dumps({"phase": "waiting", "outcome": "failed", "error": str(error)}))
+        await _last_report(
+            sdk, clock, json.dumps({"phase": "waiting", "outcome": "failed", "error": str(error)})
+        )
         return EXIT_FAILED
-    structlog.contextvars.bind_contextvars(match_id=str(order.match_id))
-    return await _play(order, sdk, record, transport, configured, clock, patience)
+    structlog.contextvars.bind_contextvars(match_id=str(spec.match_id))
+    return await _play(spec, sdk, record, transport, configured, clock, timeouts)
 
 
 async def _play(
-    order: MatchSpec,
+    spec: MatchSpec,
     sdk: AgonesSdk,
     record: GameServerRecord,
     transport: Transport,
     configured: Settings,
     clock: TickClock,
-    patience: Timeouts,
+    timeouts: Timeouts,
 ) -> int:
     host = await _ipv4_address(record.address)
     signer = Signer(configured.identity_secret.get_secret_value())
-    token = signer.service_token(record.name, clock.unix_s(clock.now_ns()))
+    token = signer.service_token(record.name, clock.now())
     producer = EventProducer(
         configured.kafka_bootstrap,
         configured.topic_prefix,
         record.name,
         configured.state_dir / "spool",
-        clock=SystemClock(),
+        clock=clock,
     )
 
     def open_engine(config: MatchConfig) -> Engine:
@@ -193,17 +209,17 @@ async def _play(
 
     async with (
         MetaClient(configured.meta_url, token, connections=1, clock=clock) as meta,
-        MatchmakerClient(configured.matchmaker_url, token) as matchmaker,
+        HttpBackfillSink(configured.matchmaker_url, token) as matchmaker,
     ):
         session = MatchSession(
-            order,
+            spec,
             record.name,
             open_engine=open_engine,
             meta=meta,
             producer=producer,
             send_report=send_report,
             clock=clock,
-            timeouts=patience,
+            timeouts=timeouts,
             open_feed=lambda players: open_feed(configured.spectator_dir, record.name, players),
             matchmaker=matchmaker if configured.matchmaker_url else None,
             address=(host, record.port),
@@ -217,12 +233,12 @@ async def _play(
             await send_report(json.dumps(session.report()))
             return EXIT_FAILED
         await producer.stop()
-        await _last_report(sdk, json.dumps(session.report()))
+        await _last_report(sdk, clock, json.dumps(session.report()))
         return EXIT_ENDED if ended else EXIT_FAILED
 
 
 def _open_recorder(configured: Settings, config: MatchConfig, clock: TickClock) -> Recorder | None:
-    """What records the match, where that is wanted and can be; the match is played in any case."""
+    """Return the recorder of the match; None where none is wanted, or its file cannot be opened."""
     if not configured.record_dir:
         return None
     path = Path(configured.record_dir) / f"{config.match_id}.ldr"
@@ -233,20 +249,20 @@ def _open_recorder(configured: Settings, config: MatchConfig, clock: TickClock) 
         return None
 
 
-async def _last_report(sdk: AgonesSdk, report: str) -> None:
-    """Pass the report on that the match is judged by, however often it takes."""
+async def _last_report(sdk: AgonesSdk, clock: Clock, report: str) -> None:
+    """Send the report that decides how the match ended, again and again until it is taken."""
     while True:
         try:
             await sdk.annotate(REPORT_KEY, report)
             return
         except SidecarError as error:
             log.warning("the last report was not taken", reason=str(error))
-            await asyncio.sleep(HEARTBEAT_S)
+            await clock.sleep(HEARTBEAT_S)
 
 
 @contextlib.asynccontextmanager
 async def _open_socket(configured: Settings, record: GameServerRecord) -> AsyncIterator[Transport]:
-    """Bind before saying ready, so that a player who is quick finds a socket."""
+    """Bind the socket before the server is Ready, so that the fastest player finds it."""
     transport = await open_transport(configured.game_host, configured.game_port or record.port)
     try:
         yield transport
@@ -255,8 +271,8 @@ async def _open_socket(configured: Settings, record: GameServerRecord) -> AsyncI
 
 
 @contextlib.asynccontextmanager
-async def _heartbeats(sdk: AgonesSdk) -> AsyncIterator[None]:
-    """Send heartbeats. They come from the loop that ticks: when that hangs, they stop, and the fleet notices."""
+async def _heartbeats(sdk: AgonesSdk, clock: Clock) -> AsyncIterator[None]:
+    """Send heartbeats from the loop that ticks: when it hangs they stop, and the fleet notices."""
 
     async def beat() -> None:
         while True:
@@ -264,7 +280,7 @@ async def _heartbeats(sdk: AgonesSdk) -> AsyncIterator[None]:
                 await sdk.health()
             except SidecarError as error:
                 log.warning("a heartbeat was not taken", reason=str(error))
-            await asyncio.sleep(HEARTBEAT_S)
+            await clock.sleep(HEARTBEAT_S)
 
     beating = asyncio.create_task(beat(), name="heartbeat")
     try:
@@ -274,7 +290,7 @@ async def _heartbeats(sdk: AgonesSdk) -> AsyncIterator[None]:
 
 
 async def _ipv4_address(host: str) -> str:
-    """The IPv4 address of a host, as connect tokens name it."""
+    """Return the IPv4 address of a host, as connect tokens name it."""
     try:
         return str(ipaddress.IPv4Address(host))
     except ValueError:

@@ -1,1 +1,6 @@
-"""The fleet: a warm pool of forked game servers, the Agones SDK and allocator they are used through, and its admin API."""
+"""The fleet: a warm pool of forked game servers, behind Agones' interfaces, with an admin API.
+
+``pool`` has the servers and their states, ``warm`` the parents that fork them, ``agones`` the sidecar and the allocator,
+``autoscaling`` the policies, ``admin`` the API of operators and what runs beside it, ``console`` the web page. ``app`` is
+the process, ``client`` how others reach it.
+"""

@@ -70,7 +70,8 @@ def startup_delays(settings: Settings) -> dict[str, float]:
             delays[region.strip()] = -1.0
         if region.strip() not in settings.region_names or not 0 <= delays[region.strip()] <= 3600:
             raise ConfigurationError(
-                f"LAUNCHDAY_STARTUP_DELAY_S: {part!r:.60} is not region=seconds of one of {', '.join(settings.region_names)}"
+                f"LAUNCHDAY_STARTUP_DELAY_S: {part!r:.60} is not region=seconds of one of "
+                f"{', '.join(settings.region_names)}"
             )
     return delays
 

@@ -1,36 +1,192 @@
-"""What a running match tells the matchmaker of its free seats, and how it is asked."""
+"""Backfill requests: how a running match asks the matchmaker for players for its free slots.
+
+The shape of a request and of its answer is the game server's own; the matchmaker answers it under
+``/v1/internal/matches/ID/backfill``. `BackfillSink` is the narrow edge, `HttpBackfillSink` the real one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Literal, Protocol, Self
 
+import httpx
+import msgspec
+
+from dedicated_server.errors import DedicatedServerError
 from dedicated_server.match.spec import BackfillTerms, MatchSpec
 from dedicated_server.simulation.match import RosterPlayer
-from matchmaker.client import BackfillProposal
 
 CALL_TIMEOUT_S = 1.0  # for an answer of the matchmaker
 
 
+class BackfillUnavailableError(DedicatedServerError):
+    """Raised when the matchmaker gave no usable answer. The match plays on, and the request is repeated
+    later.
+    """
+
+
+class FreeSlot(msgspec.Struct, frozen=True):
+    """A slot that nobody has: its entity, and the team of that entity."""
+
+    entity: int
+    team: int
+
+
+class BackfillRequest(msgspec.Struct, frozen=True):
+    """What a running match offers. It is repeated once a second; one that is 5 s old offers nothing any more.
+
+    Attributes:
+        mode: the queue whose players may come.
+        region: where the match is played.
+        address, port: its game server, as connect tokens name it.
+        group: whom its players meet, as its terms of backfill say.
+        skill_lowest, skill_highest: of its players.
+        opened_at: Unix seconds since which slots are free; the match that waits for longest is filled first.
+        revision: grows with each request, so that one that arrives late changes nothing.
+        slots: the free slots.
+        admitted: proposals whose players are checked out and may come.
+        rejected: proposals whose players will not be admitted.
+        excluded: players who may not come (again), because they left or were refused.
+        over: whether the match is decided, so that nobody comes any more.
+    """
+
+    mode: str
+    region: str
+    address: str
+    port: int
+    group: int
+    skill_lowest: float
+    skill_highest: float
+    opened_at: float
+    revision: int
+    slots: list[FreeSlot]
+    admitted: list[str]
+    rejected: list[str]
+    excluded: list[int]
+    over: bool
+
+
+class BackfillPlayer(msgspec.Struct, frozen=True):
+    """A player who is to come, and the slot that is reserved for them.
+
+    Attributes:
+        player_id: the player.
+        entity, team: the slot.
+        waited_s: seconds that they waited for a match.
+        skill: their skill.
+    """
+
+    player_id: int
+    entity: int
+    team: int
+    waited_s: float
+    skill: float
+
+
+class BackfillProposal(msgspec.Struct, frozen=True):
+    """Players who come together or not at all.
+
+    Attributes:
+        proposal_id: names the proposal.
+        state: "offered" until the match admits or rejects it, "admitted" then, and "assigned" once the
+            players have their connect tokens.
+        players: the players and their slots.
+    """
+
+    proposal_id: str
+    state: Literal["offered", "admitted", "assigned"]
+    players: list[BackfillPlayer]
+
+
+class BackfillAnswer(msgspec.Struct, frozen=True):
+    """Whom the matchmaker sends into a match."""
+
+    proposals: list[BackfillProposal]
+
+
 class BackfillSink(Protocol):
-    """The matchmaker, as a match with free seats needs it."""
+    """The matchmaker, as a match with free slots needs it."""
 
     async def request_backfill(
-        self, match_id: str, request: Mapping[str, Any], timeout_s: float
+        self, match_id: str, request: BackfillRequest, timeout_s: float
     ) -> list[BackfillProposal]:
-        """Offer seats; who is reserved for some. Raises MatchmakerClientError."""
+        """Offer slots, and return for whom some are reserved. Raises BackfillUnavailableError."""
 
     async def close_backfill(self, match_id: str, mode: str, timeout_s: float) -> None:
-        """Offer none any more. Raises MatchmakerClientError."""
+        """Offer none any more. Raises BackfillUnavailableError."""
+
+
+class HttpBackfillSink:
+    """A `BackfillSink` over HTTP.
+
+    Args:
+        base_url: the matchmaker's address.
+        token: a service token.
+    """
+
+    def __init__(self, base_url: str, token: str) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._http = httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def request_backfill(
+        self, match_id: str, request: BackfillRequest, timeout_s: float
+    ) -> list[BackfillProposal]:
+        """See BackfillSink."""
+        answer = await self._call("PUT", match_id, timeout_s, content=msgspec.json.encode(request))
+        try:
+            return msgspec.json.decode(answer, type=BackfillAnswer).proposals
+        except msgspec.DecodeError as error:
+            raise BackfillUnavailableError(f"the matchmaker's answer is malformed: {error}") from error
+
+    async def close_backfill(self, match_id: str, mode: str, timeout_s: float) -> None:
+        """See BackfillSink."""
+        await self._call("DELETE", match_id, timeout_s, params={"mode": mode})
+
+    async def _call(
+        self,
+        method: str,
+        match_id: str,
+        timeout_s: float,
+        content: bytes | None = None,
+        params: dict[str, str] | None = None,
+    ) -> bytes:
+        url = f"{self._base_url}/v1/internal/matches/{match_id}/backfill"
+        headers = {"Content-Type": "application/json"} if content is not None else {}
+        try:
+            response = await self._http.request(
+                method, url, content=content, params=params, headers=headers, timeout=timeout_s
+            )
+        except httpx.HTTPError as error:
+            raise BackfillUnavailableError(
+                f"no answer from the matchmaker: {error or type(error).__name__}"
+            ) from error
+        if not response.is_success:
+            raise BackfillUnavailableError(
+                f"the matchmaker answered HTTP {response.status_code}: {response.text[:200]}"
+            )
+        return response.content
 
 
 class BackfillRequests:
-    """The openings of one match.
+    """The backfill requests of one match.
 
     Args:
-        order, terms: the match, and on what terms its seats are offered.
-        address: host and port, as connect tokens name its server.
-        matchmaker: who is told.
+        spec, terms: the match, and the terms on which its slots are offered.
+        address: host and port of its server, as connect tokens name it.
+        matchmaker: who is asked.
     """
 
     def __init__(
@@ -42,44 +198,56 @@ class BackfillRequests:
         self._opened_at: float | None = None
 
     def widen_skill_range(self, skill: float) -> None:
-        """Somebody of that skill plays, too."""
+        """Note that a player of that skill plays, too."""
         self._skill = (min(self._skill[0], skill), max(self._skill[1], skill))
 
     async def send(
         self,
         roster: Sequence[RosterPlayer],
-        seats: Sequence[int],
-        now_s: float,
+        free: Sequence[int],
+        now: float,
         *,
-        seated: Sequence[str],
-        refused: Sequence[str],
+        admitted: Sequence[str],
+        rejected: Sequence[str],
         excluded: Sequence[int],
         over: bool,
     ) -> list[BackfillProposal]:
-        """Offer seats (entities), say what became of joinings; who is to come. Raises MatchmakerClientError."""
+        """Offer slots, say what became of proposals, and return the proposals that stand.
+
+        Args:
+            roster: the match's, by entity.
+            free: entities of the free slots.
+            now: Unix seconds.
+            admitted, rejected: proposals.
+            excluded: players who may not come.
+            over: whether the match is decided.
+
+        Raises:
+            BackfillUnavailableError: the matchmaker gave no usable answer.
+        """
         self._revision += 1
-        if not seats:
+        if not free:
             self._opened_at = None
         elif self._opened_at is None:
-            self._opened_at = now_s
-        openings = {
-            "mode": self._terms.queue,
-            "region": self._spec.region,
-            "address": self._address[0],
-            "port": self._address[1],
-            "group": self._terms.group,
-            "skill_lowest": self._skill[0],
-            "skill_highest": self._skill[1],
-            "opened_at": self._opened_at or now_s,
-            "revision": self._revision,
-            "seats": [{"entity": entity, "team": roster[entity].team} for entity in seats],
-            "seated": list(seated),
-            "refused": list(refused),
-            "excluded": list(excluded),
-            "over": over,
-        }
-        return await self._matchmaker.request_backfill(str(self._spec.match_id), openings, CALL_TIMEOUT_S)
+            self._opened_at = now
+        request = BackfillRequest(
+            mode=self._terms.queue,
+            region=self._spec.region,
+            address=self._address[0],
+            port=self._address[1],
+            group=self._terms.group,
+            skill_lowest=self._skill[0],
+            skill_highest=self._skill[1],
+            opened_at=self._opened_at or now,
+            revision=self._revision,
+            slots=[FreeSlot(entity, roster[entity].team) for entity in free],
+            admitted=list(admitted),
+            rejected=list(rejected),
+            excluded=list(excluded),
+            over=over,
+        )
+        return await self._matchmaker.request_backfill(str(self._spec.match_id), request, CALL_TIMEOUT_S)
 
     async def close(self) -> None:
-        """Offer none any more. Raises MatchmakerClientError."""
+        """Offer no slots any more. Raises BackfillUnavailableError."""
         await self._matchmaker.close_backfill(str(self._spec.match_id), self._terms.queue, CALL_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""From the records that the simulation leaves to the events that others consume."""
+"""Makes the events that others consume from the records that the simulation leaves."""
 
 from __future__ import annotations
 
@@ -15,30 +15,28 @@ from dedicated_server.tick.slots import DamageTotals
 from rewards import events
 from rewards.events import DeathCause, Envelope, PlayerPlacement, Source, WeaponDamage
 
-EVENTS_PER_BATCH = (
-    16  # events built between two looks at the clock by others: 0.3 ms, so that a tick is never late for it
-)
+EVENTS_PER_BATCH = 16  # built before others get a turn: 0.3 ms, so that no tick is late for them
 
 
 class EventSink(Protocol):
-    """Where events go: an EventProducer."""
+    """Takes events: an EventProducer, or a double of it."""
 
     def emit(self, envelope: Envelope) -> bool:
-        """Queue one event without waiting."""
+        """Queue one event without waiting; return whether there was room for it."""
 
 
 class MatchEvents:
-    """Tells one match's events, in order. Times are those of the ticks they happened in.
+    """Emits one match's events in order. Times are those of the ticks in which they happened.
 
     Args:
-        order: the match.
-        source: who tells.
-        outlet: where they go.
+        spec: the match.
+        source: names the server and the match in each event.
+        sink: takes the events.
         tick_hz: ticks a second.
-        has_left: whether the player of an entity has left the match by itself: what it died of then.
+        has_left: whether the player of an entity left the match, which is then what the entity died of.
 
     Attributes:
-        emitted: how many were told.
+        emitted: how many events were emitted.
     """
 
     def __init__(
@@ -58,20 +56,28 @@ class MatchEvents:
         self._started_tick = 0
         self._ended_tick: int | None = None
         self._last_death_tick: dict[int, int] = {}
-        self._arrived_tick: dict[int, int] = {}  # of who came while it was played
-        self._player_ids = [seat.player_id for seat in spec.players]
-        self._waited_s = {seat.player_id: seat.waited_s for seat in spec.players if seat.waited_s is not None}
+        self._arrived_tick: dict[int, int] = {}  # of players who came into the running match
+        self._player_ids = [entry.player_id for entry in spec.players]
+        self._waited_s = {
+            entry.player_id: entry.waited_s for entry in spec.players if entry.waited_s is not None
+        }
         self.emitted = 0
 
     async def emit_records(self, records: npt.NDArray[Any], *, now_s: float, tick: int) -> None:
-        """Tell records of ``simulation.events.EVENT_DTYPE``; it is ``tick`` at ``now_s``. Lets others run between batches."""
+        """Emit the events of records, and let others run between batches.
+
+        Args:
+            records: of ``EVENT_DTYPE``, shape (n,).
+            now_s: Unix seconds of ``tick``.
+            tick: the present tick.
+        """
         for first in range(0, len(records), EVENTS_PER_BATCH):
             for record in records[first : first + EVENTS_PER_BATCH]:
                 self._emit_record(record, now_s - (tick - int(record["tick"])) / self._tick_hz)
             await asyncio.sleep(0)
 
     def emit_result(self, results: Sequence[PlayerPlacement], *, now_s: float, tick: int) -> None:
-        """Tell that the match is over, and how it ended for each; it is ``tick`` at ``now_s``."""
+        """Emit the end of the match and everybody's placement; ``now_s`` is Unix seconds of ``tick``."""
         ended_tick = tick if self._ended_tick is None else self._ended_tick
         self._emit(
             events.match_ended(
@@ -85,7 +91,7 @@ class MatchEvents:
         )
 
     def emit_damage(self, damage: Sequence[tuple[int, DamageTotals]], *, now_s: float, tick: int) -> None:
-        """Tell what each player (by id) dealt and took in the match, once it is over; it is ``tick`` at ``now_s``."""
+        """Emit what each player (by id) dealt and took; ``now_s`` is Unix seconds of ``tick``."""
         ended_tick = tick if self._ended_tick is None else self._ended_tick
         for player_id, done in damage:
             self._emit(
@@ -100,20 +106,23 @@ class MatchEvents:
             )
 
     def played_s(self, entity: int, tick: int, *, until_death: bool) -> float:
-        """Seconds from the start, or since its player came later, to the end of the match (``tick`` while it lasts), or to the
-        entity's death."""
+        """Return the seconds that an entity's player played.
+
+        From the start, or from the arrival of a player who came later, to the end of the match (``tick``
+        while it lasts), or with ``until_death`` to the entity's death.
+        """
         ended_tick = tick if self._ended_tick is None else self._ended_tick
         until_tick = self._last_death_tick.get(entity, ended_tick) if until_death else ended_tick
         from_tick = max(self._arrived_tick.get(entity, self._started_tick), self._started_tick)
         return max(0.0, (until_tick - from_tick) / self._tick_hz)
 
     def slot_reassigned(self, entity: int, player_id: int, waited_s: float) -> None:
-        """A seat has been given to a player: what its entity does from here on is his."""
+        """Note that a slot was given to a player: what its entity does from now on is theirs."""
         self._player_ids[entity] = player_id
         self._waited_s[player_id] = waited_s
 
     def player_arrived(self, entity: int, tick: int) -> None:
-        """The player of a seat that was given has arrived: his time counts from here."""
+        """Note that the player of a slot that was given away has arrived: their time counts from now on."""
         self._last_death_tick.pop(entity, None)
         self._arrived_tick[entity] = tick
 
@@ -123,8 +132,8 @@ class MatchEvents:
             case k if k == MATCH_STARTED:
                 self._started_tick = tick
                 roster = (
-                    (player_id, seat.team)
-                    for player_id, seat in zip(self._player_ids, self._spec.players, strict=True)
+                    (player_id, entry.team)
+                    for player_id, entry in zip(self._player_ids, self._spec.players, strict=True)
                 )
                 self._emit(
                     events.match_started(
@@ -156,7 +165,7 @@ class MatchEvents:
             case k if k == DEATH:
                 left = self._has_left(int(record["victim"]))
                 self._emit_death(record, at_s, DeathCause.LEFT if left else DeathCause.ZONE)
-            case k if k == MATCH_ENDED:  # told by tell_result, once the placements are known
+            case k if k == MATCH_ENDED:  # emitted by emit_result, once the placements are known
                 self._ended_tick = tick
 
     def _emit_death(self, record: Any, at_s: float, cause: DeathCause) -> None:

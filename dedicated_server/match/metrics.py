@@ -1,7 +1,8 @@
-"""What Prometheus sees of the matches being played: the tick and its stages, from the reports that the servers send once a second.
+"""What Prometheus sees of running matches: the tick and its stages, from the servers' reports of once a
+second.
 
-A server has no port for metrics of its own: its process ticks, and its reports go through the sidecar to whoever runs the fleet, which
-is where Prometheus asks.
+A server has no port for metrics, because its process ticks. Its reports go through the sidecar to the fleet,
+which Prometheus asks.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from prometheus_client.registry import Collector
 QUANTILES: Final = (("p50", "0.5"), ("p99", "0.99"))
 US: Final = 1e-6
 
-# Metric: where in a report, and what it is. Those of COUNTERS only ever grow within a match.
+# Metric: its key in a report, and its description. Those of COUNTERS only grow within a match.
 GAUGES: Final = {
     "launchday_match_load": ("load", "Share of the period that ticks take, smoothed."),
     "launchday_match_snapshot_every": ("snapshot_every", "Ticks to a snapshot: above 1 under overload."),
@@ -34,9 +35,9 @@ COUNTERS: Final = {
     "launchday_match_rewinds_clamped": ("rewinds_clamped", "Shots at a past too distant."),
     "launchday_match_players_backfilled": (
         "players_backfilled",
-        "Players who came into free seats of the running match.",
+        "Players who came into free slots of the running match.",
     ),
-    "launchday_match_events_lost": ("events_lost", "Events that found no room in the journal."),
+    "launchday_match_events_lost": ("events_lost", "Events that found no room in the event buffer."),
 }
 TIMES: Final = {
     "launchday_match_tick_seconds": ("tick_us", "Time a tick takes."),
@@ -45,7 +46,7 @@ TIMES: Final = {
 
 
 class ReportingServer(Protocol):
-    """A game server, as far as this is concerned."""
+    """A game server that reports."""
 
     @property
     def name(self) -> str:
@@ -53,7 +54,7 @@ class ReportingServer(Protocol):
 
     @property
     def region(self) -> str:
-        """Where it is."""
+        """The region that it is in."""
 
     @property
     def report(self) -> dict[str, Any]:
@@ -61,31 +62,36 @@ class ReportingServer(Protocol):
 
 
 class MatchMetrics(Collector):
-    """Reads the reports of the ``servers`` when Prometheus asks, so a server that is gone leaves nothing behind."""
+    """Reads the reports of servers when Prometheus asks, so that a server that is gone leaves no series
+    behind.
+
+    Args:
+        servers: returns the servers there are now.
+    """
 
     def __init__(self, servers: Callable[[], Iterable[ReportingServer]]) -> None:
         self.servers = servers
 
     def collect(self) -> Iterator[Metric]:
-        """See Collector. What a report lacks, or has in another form, is left out."""
+        """See Collector. Values that a report lacks, or has in another form, are left out."""
         playing = [
             ([server.name, server.region], server.report)
             for server in self.servers()
             if server.report and "outcome" not in server.report
         ]
-        whose = ["server", "region"]
+        by_server = ["server", "region"]
         for name, (key, meaning) in GAUGES.items():
-            gauge = GaugeMetricFamily(name, meaning, labels=whose)
+            gauge = GaugeMetricFamily(name, meaning, labels=by_server)
             for labels, report in playing:
                 _add(gauge, labels, report.get(key))
             yield gauge
         for name, (key, meaning) in COUNTERS.items():
-            counter = CounterMetricFamily(name, meaning, labels=whose)
+            counter = CounterMetricFamily(name, meaning, labels=by_server)
             for labels, report in playing:
                 _add(counter, labels, report.get(key))
             yield counter
         for name, (key, meaning) in TIMES.items():
-            time = GaugeMetricFamily(name, f"{meaning} Of the last minute.", labels=[*whose, "quantile"])
+            time = GaugeMetricFamily(name, f"{meaning} Of the last minute.", labels=[*by_server, "quantile"])
             for labels, report in playing:
                 for point, quantile in QUANTILES:
                     _add(time, [*labels, quantile], _part(report, key).get(point), US)
@@ -93,10 +99,10 @@ class MatchMetrics(Collector):
         stage = GaugeMetricFamily(
             "launchday_match_stage_seconds",
             "Median time of a tick's stage. Of the last minute.",
-            labels=[*whose, "stage"],
+            labels=[*by_server, "stage"],
         )
         dropped = CounterMetricFamily(
-            "launchday_match_dropped_datagrams", "Datagrams not taken in.", labels=[*whose, "reason"]
+            "launchday_match_dropped_datagrams", "Datagrams not taken in.", labels=[*by_server, "reason"]
         )
         for labels, report in playing:
             for named, took_us in _part(report, "stages_us").items():
@@ -124,5 +130,5 @@ REGISTRY.register(_METRICS)
 
 
 def collect_from(servers: Iterable[ReportingServer]) -> None:
-    """From now on, let Prometheus see the reports of these ``servers``, which are asked for anew each time."""
+    """Let Prometheus see the reports of these servers from now on; they are iterated anew for each scrape."""
     _METRICS.servers = lambda: list(servers)

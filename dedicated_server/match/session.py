@@ -1,7 +1,7 @@
 """One match of a game server, from the check-out of its players to the commit of their results.
 
-In order: check out, open the engine, play, flush the events, commit. What fails ends the match, and the report says what it was.
-While ticks are played everything else here works in small pieces between them.
+In order: check out, open the engine, play, flush the events, commit. A failure ends the match, and the report
+names it. While ticks are played, everything else in here runs in small pieces between them.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
-from uuid import UUID
 
 import structlog
 
+from dedicated_server.errors import DedicatedServerError
 from dedicated_server.match.backfill import BackfillAgent
 from dedicated_server.match.backfill_request import BackfillSink
+from dedicated_server.match.early_commits import MetaService
 from dedicated_server.match.events import EventSink, MatchEvents
 from dedicated_server.match.report import build_report
 from dedicated_server.match.spec import MatchSpec
@@ -28,12 +29,10 @@ from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.pacing import TickClock, run_paced
 from dedicated_server.tick.slots import VACANT, DamageTotals
-from launchday.clock import SystemClock
-from meta_service.client import CheckoutResponse, CommitResponse, MetaClientError, MetaRefusedError
-from meta_service.client import PlayerCommit as Committed
+from meta_service.client import MetaClientError, MetaRefusedError, PlayerCommit
 from rewards.events import EventIds, PlayerPlacement, ProducerCounters, Source
 
-EVENTS_PERIOD_S = 0.1  # between two looks for events: at most a few at a time, built between two ticks
+EVENTS_PERIOD_S = 0.1  # between two drains of events, so that only a few are built between two ticks
 REPORT_PERIOD_S = 1.0
 RETRY_S = 0.25
 TICK_EDGES_US = (250, 500, 750, 1000, 1250, 1500, 2000, 2500, 3000, 4000, 6000, 8000, 12_000, 16_667)
@@ -43,30 +42,20 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 
-class MatchFailedError(Exception):
-    """Raised when a match cannot go on; the message is what the report says."""
-
-
-class MetaService(Protocol):
-    """The meta service, as a match needs it."""
-
-    async def check_out(
-        self, match_id: UUID, server: str, region: str, ttl_s: float, player_ids: list[int]
-    ) -> CheckoutResponse:
-        """Lease players."""
-
-    async def commit(self, match_id: UUID, players: list[Committed]) -> CommitResponse:
-        """Commit results."""
+class MatchFailedError(DedicatedServerError):
+    """Raised when a match cannot go on. The match is ended, and its report carries the message."""
 
 
 class EventProducerPort(EventSink, Protocol):
-    """The producer of events, as a match needs it."""
+    """The event producer, as a match needs it."""
 
     async def flush(self, timeout_s: float) -> bool:
-        """Wait until every event is delivered, or spooled after the time-out."""
+        """Wait until every event is delivered, or spooled after the time-out; return whether all were
+        delivered.
+        """
 
-    def books(self) -> ProducerCounters:
-        """Counts."""
+    def counters(self) -> ProducerCounters:
+        """Return what became of the events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +64,10 @@ class Timeouts:
 
     Attributes:
         join_s: for players to connect.
-        check_out_s: for the meta service at the start; players are waiting too.
+        check_out_s: for the meta service at the start, while players wait.
         flush_s: for Kafka; then the events go to the spool.
-        commit_s: for the meta service at the end; only results are at stake, so longer.
-        return_s: for who timed out to come back, before his seat may be given to another.
+        commit_s: for the meta service at the end; it may be longer, because nobody waits.
+        return_s: for a player who timed out to come back, before their slot may be given to another.
     """
 
     join_s: float = 10.0
@@ -88,7 +77,7 @@ class Timeouts:
     return_s: float = 15.0
 
     def lease_s(self, match_s: float) -> float:
-        """Seconds for which players are checked out: the longest that a match can take, and half as much again."""
+        """Return the seconds for which players are checked out: one and a half times the longest match."""
         return 1.5 * (self.join_s + match_s + self.flush_s + self.commit_s)
 
 
@@ -96,14 +85,16 @@ class MatchSession:
     """Plays one match.
 
     Args:
-        order: the match.
+        spec: the match.
         server: this server's name.
         open_engine: makes the engine, once the roster is known.
-        meta, producer: where players come from and where events go.
-        send_report: passes a report on; may fail.
-        clock: time.
-        open_feed: makes the spectator feed of a match with these players, if there is to be one.
-        matchmaker: who fills free seats; None: nobody.
+        meta: leases and commits players.
+        producer: takes events.
+        send_report: takes a report, as JSON.
+        clock: time, chance and the pacing of ticks.
+        timeouts: how long it waits for others; None: the defaults.
+        open_feed: makes the spectator feed of a match with these players; None: there is none.
+        matchmaker: fills free slots; None: nobody does.
         address: host and port, as connect tokens name this server.
     """
 
@@ -141,7 +132,7 @@ class MatchSession:
         self._outcome: dict[str, str] = {}
 
     async def run(self) -> bool:
-        """Play the match to its end; returns whether it ended as it should. Cancel it to break it off."""
+        """Play the match to its end; return whether it ended as it should. Cancel it to abort the match."""
         try:
             await self._check_out()
             engine = self._engine = self._open_engine(self._config())
@@ -164,35 +155,37 @@ class MatchSession:
         self._outcome = {"outcome": "failed", "error": reason}
 
     def report(self) -> dict[str, Any]:
-        """What an operator sees. Once the match has ended or failed it has an ``outcome``, and an ``error`` if that is why."""
+        """Return the report as JSON has it. After the match it has an ``outcome``, and an ``error`` where it
+        failed.
+        """
         of_engine: dict[str, Any] = {"phase": "waiting"}
         if self._engine is not None:
             counts = self._engine.stage_timer.histogram(TICK_EDGES_US)
             histogram = {"edges_us": list(TICK_EDGES_US), "counts": counts}
             of_engine = {**build_report(self._engine), "tick_histogram": histogram}
-        books = self._producer.books()
+        events = self._producer.counters()
         return {
             **of_engine,
             "match_id": str(self._spec.match_id),
-            "events_emitted": books.emitted,
-            "events_spooled": books.spooled,
+            "events_emitted": events.emitted,
+            "events_spooled": events.spooled,
             **self._counts,
             **self._outcome,
         }
 
     async def _check_out(self) -> None:
-        """Lease the players. Who is refused cannot play, the others can."""
-        order, patience = self._spec, self._timeouts
+        """Lease the players. Refused players cannot play, the others can."""
+        spec, timeouts = self._spec, self._timeouts
         answer = await self._call_until_answered(
             "check-out",
             lambda: self._meta.check_out(
-                order.match_id,
+                spec.match_id,
                 self._server,
-                order.region,
-                patience.lease_s(order.match_s),
-                [seat.player_id for seat in order.players],
+                spec.region,
+                timeouts.lease_s(spec.match_s),
+                [entry.player_id for entry in spec.players],
             ),
-            patience.check_out_s,
+            timeouts.check_out_s,
         )
         self._fences = {player.player_id: player.fence for player in answer.checked_out}
         self._counts["checkouts"] = len(answer.checked_out)
@@ -208,19 +201,19 @@ class MatchSession:
             raise MatchFailedError("check-out: every player was refused")
 
     def _config(self) -> MatchConfig:
-        order = self._spec
+        spec = self._spec
         return MatchConfig(
-            match_id=order.match_id,
-            mode=order.mode,
-            seed=order.seed,
-            match_s=order.match_s,
+            match_id=spec.match_id,
+            mode=spec.mode,
+            seed=spec.seed,
+            match_s=spec.match_s,
             players=[
                 RosterPlayer(
-                    player_id=seat.player_id if seat.player_id in self._fences else VACANT,
-                    team=seat.team,
-                    entity=seat.entity,
+                    player_id=entry.player_id if entry.player_id in self._fences else VACANT,
+                    team=entry.team,
+                    entity=entry.entity,
                 )
-                for seat in order.players
+                for entry in spec.players
             ],
             join_timeout_s=self._timeouts.join_s,
         )
@@ -232,7 +225,7 @@ class MatchSession:
                 self._server,
                 self._spec.region,
                 self._spec.match_id,
-                ids=EventIds.from_clock(SystemClock()),
+                ids=EventIds.from_clock(self._clock),
             ),
             self._producer,
             tick_hz=engine.config.tick_hz,
@@ -240,13 +233,13 @@ class MatchSession:
         )
 
     def _backfill_agent(self, engine: Engine, events: MatchEvents) -> BackfillAgent | None:
-        """Who lets others into free seats; None where the match is made without that, or nobody would send them."""
-        order, patience = self._spec, self._timeouts
-        if order.backfill is None or self._matchmaker is None:
+        """Return the backfill of the match; None where its spec has none, or no matchmaker is known."""
+        spec, timeouts = self._spec, self._timeouts
+        if spec.backfill is None or self._matchmaker is None:
             return None
         return BackfillAgent(
-            order,
-            order.backfill,
+            spec,
+            spec.backfill,
             self._server,
             self._address,
             engine=engine,
@@ -255,11 +248,11 @@ class MatchSession:
             matchmaker=self._matchmaker,
             fences=self._fences,
             counts=self._counts,
-            lease_s=patience.lease_s(order.match_s),
-            return_s=patience.return_s,
-            join_s=patience.join_s,
+            lease_s=timeouts.lease_s(spec.match_s),
+            return_s=timeouts.return_s,
+            join_s=timeouts.join_s,
             on_reassigned=self._reassign_in_feed,
-            now_s=self._now_s,
+            clock=self._clock,
         )
 
     def _reassign_in_feed(self, entity: int, player_id: int) -> None:
@@ -299,37 +292,41 @@ class MatchSession:
             self._feed = None
             feed.close()
 
-    def _collect_results(self, engine: Engine, events: MatchEvents) -> list[Committed]:
-        """Tell the result to those who wait for events; returns what to commit."""
+    def _collect_results(self, engine: Engine, events: MatchEvents) -> list[PlayerCommit]:
+        """Emit the result as events; return what to commit."""
         tick = engine.tick_number
-        dead_is_dead = engine.match.mode.respawn_s == 0
-        committed: list[Committed] = []
+        death_is_final = engine.match.mode.respawn_s == 0
+        committed: list[PlayerCommit] = []
         played: list[PlayerPlacement] = []
         damage: list[tuple[int, DamageTotals]] = []
         results = engine.result()
         if self._backfill is not None:
-            # Their side's placement is theirs too; they are checked in already.
-            for left in self._backfill.departures:
-                if left.player.joined:
-                    player = left.player.player
+            # Departed players share the placement of their team. They are committed already.
+            for departure in self._backfill.departures:
+                if departure.player.joined:
+                    player = departure.player.player
                     placement = results[player.entity].placement
                     played.append(
                         PlayerPlacement(
-                            player.player_id, player.team, placement, left.player.kills, left.played_s
+                            player.player_id,
+                            player.team,
+                            placement,
+                            departure.player.kills,
+                            departure.played_s,
                         )
                     )
-                    damage.append((player.player_id, left.player.damage))
+                    damage.append((player.player_id, departure.player.damage))
             committed += self._backfill.uncommitted
         for result in results:
             player = result.player
             if player.player_id == VACANT:
                 continue
             played_s = (
-                events.played_s(player.entity, tick, until_death=dead_is_dead) if result.joined else 0.0
+                events.played_s(player.entity, tick, until_death=death_is_final) if result.joined else 0.0
             )
             fence = self._fences[player.player_id]
-            committed.append(Committed(player.player_id, fence, result.placement, result.kills, played_s))
-            if result.joined:  # who never came earns nothing, but is checked in again
+            committed.append(PlayerCommit(player.player_id, fence, result.placement, result.kills, played_s))
+            if result.joined:  # a player who never came earns nothing, but is committed
                 played.append(
                     PlayerPlacement(player.player_id, player.team, result.placement, result.kills, played_s)
                 )
@@ -339,10 +336,10 @@ class MatchSession:
         events.emit_result(played, now_s=now_s, tick=tick)
         return committed
 
-    async def _commit(self, results: list[Committed]) -> None:
-        """Deliver the events, then commit: whoever sees a player free again finds the events of its last match sent."""
+    async def _commit(self, results: list[PlayerCommit]) -> None:
+        """Deliver the events, then commit: once a player is free, the events of their last match are sent."""
         if not await self._producer.flush(self._timeouts.flush_s):
-            log.warning("events were spooled", count=self._producer.books().spooled)
+            log.warning("events were spooled", count=self._producer.counters().spooled)
         answer = await self._call_until_answered(
             "commit", lambda: self._meta.commit(self._spec.match_id, results), self._timeouts.commit_s
         )
@@ -352,7 +349,10 @@ class MatchSession:
             log.error("commit refused", player_id=refusal.player_id, reason=refusal.reason)
 
     async def _call_until_answered(self, what: str, call: Callable[[], Awaitable[T]], timeout_s: float) -> T:
-        """Call the meta service until it answers; raises MatchFailedError when it refuses, or does not within ``patience_s``."""
+        """Call the meta service until it answers.
+
+        Raises MatchFailedError where it refuses, or does not answer within ``timeout_s``.
+        """
         last: Exception | None = None
         try:
             async with asyncio.timeout(timeout_s):
@@ -362,9 +362,9 @@ class MatchSession:
                     except MetaRefusedError as error:
                         raise MatchFailedError(f"{what}: refused by the meta service: {error}") from error
                     except MetaClientError as error:
-                        log.warning("the meta service is away", during=what, reason=str(error))
+                        log.warning("the meta service does not answer", during=what, reason=str(error))
                         last = error
-                    await asyncio.sleep(RETRY_S)
+                    await self._clock.sleep(RETRY_S)
         except TimeoutError:
             raise MatchFailedError(
                 f"{what}: no answer from the meta service in {timeout_s:g} s: {last}"
@@ -375,14 +375,14 @@ class MatchSession:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """The error itself, where a task group has wrapped it."""
+    """Return the error itself, where a task group has wrapped it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
 async def _every(period_s: float, over: asyncio.Event) -> AsyncIterator[None]:
-    """Yield every ``period_s`` until ``over`` is set, and then once more, for what came last."""
+    """Yield every ``period_s`` until ``over`` is set, and then once more for the last results."""
     while not over.is_set():
         yield
         with contextlib.suppress(TimeoutError):
@@ -392,9 +392,9 @@ async def _every(period_s: float, over: asyncio.Event) -> AsyncIterator[None]:
 
 @contextlib.contextmanager
 def _garbage_collection_paused() -> Iterator[None]:
-    """Keep the cyclic garbage collector out of the ticks: a full collection takes up to 200 ms, twelve ticks.
+    """Keep the garbage collector out of the ticks: a full collection takes up to 200 ms, twelve ticks.
 
-    What a match leaves behind in cycles is a few kilobytes a second, and the process ends with the match.
+    A match leaves a few kilobytes a second in reference cycles, and the process ends with the match.
     """
     gc.collect()
     gc.disable()

@@ -1,4 +1,6 @@
-"""The match a server was allocated for, read from its annotation. It comes from outside: everything is checked."""
+"""The match that a server was allocated for, read from its annotation. All of it is checked, for it comes
+from outside.
+"""
 
 from __future__ import annotations
 
@@ -8,37 +10,43 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dedicated_server.errors import DedicatedServerError
 from dedicated_server.modes import MODES
+from dedicated_server.protocol.modes import MAX_PLAYERS
 
-MAX_PLAYERS = 1600
 MAX_ID = 2**63 - 1
 
 
-class MalformedMatchError(Exception):
-    """Raised when the annotation is no match: the director made a mistake, and the server cannot know its players."""
+class MalformedMatchError(DedicatedServerError):
+    """Raised when the annotation is no match. The server reports a failed match and shuts down."""
 
 
 class RosterEntry(BaseModel):
-    """One player of the roster; ``entity`` is its place in it."""
+    """One player of the roster.
+
+    Attributes:
+        player_id: the player.
+        team: their team.
+        entity: their place in the roster.
+        waited_s: seconds that they waited for the match; None: unknown.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     player_id: Annotated[int, Field(ge=1, le=MAX_ID)]
     team: Annotated[int, Field(ge=0, lt=MAX_PLAYERS)]
     entity: Annotated[int, Field(ge=0, lt=MAX_PLAYERS)]
-    waited_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = (
-        None  # for the match; None: not told
-    )
+    waited_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
 
 class BackfillTerms(BaseModel):
-    """For how long the match's free seats may be given to others, and to whom; what the matchmaker wants to be told again with them.
+    """The terms on which free slots of the match may be given to others; backfill requests repeat them.
 
     Attributes:
         queue: the mode whose players may come.
-        until_s: seconds of play until which seats are offered.
+        until_s: seconds of play until which slots are offered.
         group: whom the match's players meet, as the matchmaker numbers them.
-        skill_lowest, skill_highest: of the players it was made of.
+        skill_lowest, skill_highest: of the players that the match was made of.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,12 +62,15 @@ class MatchSpec(BaseModel):
     """A match to play.
 
     Attributes:
-        seed: of everything random in it.
+        match_id: the match.
+        mode: one of ``modes.MODES``.
+        region: where it is played.
+        seed: decides everything random in it.
         match_s: seconds of play until the zone has closed.
         players: the roster, in the order of its entities 0, 1, 2, …
         allocated_at: Unix seconds at which the director asked for the server.
-        backfill: the terms on which free seats are offered; None: they are not.
-        quality: how even the sides are expected to be, 0 to 1; None when the director does not say.
+        quality: how even the teams are expected to be, 0 to 1; None: unknown.
+        backfill: the terms on which free slots are offered; None: they are not.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -78,9 +89,9 @@ class MatchSpec(BaseModel):
     def _can_be_played(self) -> MatchSpec:
         if self.mode not in MODES:
             raise ValueError(f"there is no mode {self.mode!r:.40}, only {', '.join(MODES)}")
-        if [seat.entity for seat in self.players] != list(range(len(self.players))):
+        if [entry.entity for entry in self.players] != list(range(len(self.players))):
             raise ValueError("the entities of the players must be 0, 1, 2, … in order")
-        if len({seat.player_id for seat in self.players}) != len(self.players):
+        if len({entry.player_id for entry in self.players}) != len(self.players):
             raise ValueError("a player is in the roster twice")
         if not math.isfinite(self.allocated_at):
             raise ValueError("allocated_at must be a time")
@@ -88,7 +99,7 @@ class MatchSpec(BaseModel):
 
 
 def parse_match_spec(annotation: str | None) -> MatchSpec:
-    """Read the annotation; raises MalformedMatch, which says what is wrong and where."""
+    """Read the annotation; raises MalformedMatchError, which says what is wrong and where."""
     if annotation is None:
         raise MalformedMatchError("the server was allocated without a match")
     try:

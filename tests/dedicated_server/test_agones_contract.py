@@ -1,4 +1,6 @@
-"""The server's process against a recorded, strict sidecar: what it must do to run under Agones, and nothing that Agones does not have."""
+"""The server's process against a recorded, strict sidecar: what it must do to run under Agones, and nothing
+that Agones does not have.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from launchday.engines.stack import environment
-from launchday.settings import Settings
+from launchday.settings import Settings, environment
 from tests.dedicated_server.match.strict_sidecar import StrictSidecar, free_tcp_port, free_udp_port, serving
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("kernels")]
@@ -52,7 +53,9 @@ async def server_process(sidecar: StrictSidecar, folder: Path) -> AsyncIterator[
 
 
 async def test_a_whole_life_under_a_strict_sidecar(tmp_path: Path) -> None:
-    """Late start; a sidecar that is not up to it yet; every body ``{}``; a watch that is cut; an allocation; shutdown; SIGTERM."""
+    """Late start; a sidecar that is not up to it yet; every body ``{}``; a watch that is cut; an allocation;
+    shutdown; SIGTERM.
+    """
     sidecar = StrictSidecar(free_tcp_port())
     async with server_process(sidecar, tmp_path) as process:
         log = tmp_path / "server.log"

@@ -1,4 +1,4 @@
-"""The autoscaler: asks each region's policy at its interval, sets how many idle servers are wanted, and keeps why."""
+"""The autoscaler: it asks each region's policy at its interval, and sets how many idle servers are wanted."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class FleetAutoscaler:
             self._pool.fill(now)
 
     async def override_policy(self, name: str, override: PolicyOverride | None) -> dict[str, Any]:
-        """Give a region the policy that an operator wants, or with None the configured one; return its first decision.
+        """Give a region an operator's policy, or with None the configured one; return its first decision.
 
         The override is on disk before it takes effect. Raises PolicyError, OSError.
         """

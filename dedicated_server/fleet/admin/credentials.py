@@ -1,4 +1,4 @@
-"""The credential file of a fleet: its address and an operator's token, readable by the fleet's own user alone.
+"""The credential file of a fleet: its address and an operator's token, readable by the fleet's user alone.
 
 It gives that user nothing new: whoever can read it can read the fleet's environment, and so the secret that
     signs tokens.

@@ -1,4 +1,4 @@
-"""What follows when a match is over: it is journalled and published, and the players of a failed match are released.
+"""What follows when a match is over: it is journalled and published; of a failed one players are released.
 
 Released players' check-outs end at once instead of with their lease. For that the same check-outs are asked
 for again in the name of the same server, with a lease of a moment: the meta service's own way to change how
@@ -79,7 +79,7 @@ class MatchFinalizer:
         self._publish(entry, ended, reason)
 
     def recover(self) -> None:
-        """Publish the matches of the fleet before this one: those it finished last, and those it left open, as failed."""
+        """Publish what the previous fleet left: the matches it finished last, and its open ones as failed."""
         for finished in self.journal.recent:
             self._publish(finished.allocation, finished.ended, finished.reason)
         for entry in self.journal.orphans:

@@ -86,7 +86,7 @@ async def _override_policy(request: Request, name: str, override: PolicyOverride
 
 @router.post("/fleets/{name}/{action}")
 async def act_on_fleet(name: str, action: str, caller: Operator, pool: Pool) -> dict[str, Any]:
-    """Do one of: cordon (give none of its servers to matches), uncordon, drain (keep none idle either), undrain."""
+    """Do one of: cordon (give no server to a match), uncordon, drain (keep none idle either), undrain."""
     region, now = _region(pool, name), pool.clock.monotonic()
     match action:
         case "cordon" | "uncordon":
@@ -105,7 +105,7 @@ async def act_on_fleet(name: str, action: str, caller: Operator, pool: Pool) -> 
 
 @router.post("/gameservers/{name}/{action}")
 async def act_on_server(name: str, action: str, caller: Operator, pool: Pool) -> dict[str, Any]:
-    """Do one of: drain (end the server after its match), kill (end it and its match now), cordon, uncordon."""
+    """Do one of: drain (end it after its match), kill (end it and its match now), cordon, uncordon."""
     server, now = server_named(pool, name), pool.clock.monotonic()
     if server.gone:
         raise ProblemError(404, "game-server-gone", f"{name} has ended already")

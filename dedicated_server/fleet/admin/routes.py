@@ -67,7 +67,7 @@ async def fleet(request: Request, pool: Pool) -> dict[str, Any]:
 
 @router.get("/fleets")
 async def fleets(request: Request, pool: Pool) -> dict[str, Any]:
-    """List the fleets, one a region: servers by state, idle servers wanted, the autoscaler's last decision."""
+    """List the fleets, one a region: servers by state, idle servers wanted, the last decision."""
     scaler: FleetAutoscaler = request.app.state.autoscaler
     return {
         "fleets": [

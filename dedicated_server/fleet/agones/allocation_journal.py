@@ -1,4 +1,4 @@
-"""The allocation journal: a file that outlives the fleet's process, so that a restarted fleet knows what was allocated.
+"""The allocation journal: a file from which a restarted fleet knows what was allocated before.
 
 One line is appended when a match gets a server and one when the match is over, before anybody learns of it. A
 fleet that starts reads what its predecessor left: every match that is open there ended with its server,

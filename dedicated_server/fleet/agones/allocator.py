@@ -92,7 +92,7 @@ class Allocator:
         return answer
 
     def _known(self, key: str) -> AllocationAnswer | None:
-        """Return the answer that a key got, while it is valid: a server that died before its match began is replaced."""
+        """Return the answer that a key got, unless its server died before the match began."""
         known = self._by_key.get(key)
         if known is None:
             if key in self._lost_keys:

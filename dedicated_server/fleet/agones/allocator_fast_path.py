@@ -157,7 +157,7 @@ router = APIRouter(tags=["allocator"])
 async def allocate(
     key: Annotated[str | None, Header(alias=IDEMPOTENCY_HEADER, max_length=MAX_KEY_CHARACTERS)] = None,
 ) -> Response:
-    """Take one Ready game server that matches the first selector that any matches, and put the metadata on it."""
+    """Take a Ready game server that the first selector with a match selects, and put the metadata on it."""
     raise AssertionError("AllocatorFastPath answers before this application")
 
 

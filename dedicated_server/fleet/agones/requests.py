@@ -55,7 +55,7 @@ class Selector(_Agones):
 
 
 class Priority(_Agones):
-    """Which server goes first, by what a counter or list has left: the fullest (ascending) or the emptiest."""
+    """Which server goes first by what a counter or list has left: the fullest (ascending) or emptiest."""
 
     key: str
     type: Literal["Counter", "List"] = "Counter"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 
 def erlang_b(servers: int, load: float) -> float:
-    """Return the share of arrivals that find all ``servers`` in use at ``load`` erlangs. Raises ValueError."""
+    """Return the share of arrivals that find all ``servers`` in use at ``load`` erlangs (ValueError: < 0)."""
     if servers < 0 or load < 0:
         raise ValueError("servers and load must be 0 or more")
     blocked = 1.0 if load > 0 else 0.0

@@ -63,8 +63,9 @@ class Sizing:
         idle = max(servers_for(per_s * lead_s, self.blocking), self.min_idle) + waiting
         in_use = fleet.allocated + fleet.reserved
         reason = (
-            f"{per_s:.3g} matches/s × {lead_s:.3g} s until a new server is Ready, at most {self.blocking:.2g} "
-            f"without a server: {idle - waiting} idle, {waiting} for waiting matches, {in_use} in use"
+            f"{per_s:.3g} matches/s × {lead_s:.3g} s until a new server is Ready, "
+            f"at most {self.blocking:.2g} without a server: {idle - waiting} idle, "
+            f"{waiting} for waiting matches, {in_use} in use"
         )
         return clamp(Decision(in_use + idle, False, reason), 0, self.max_replicas)
 

@@ -19,7 +19,8 @@ from launchday.clock import Clock, SystemClock
 from launchday.settings import Settings, settings
 
 FAVICON = (
-    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='8' fill='#2f6fed'/>"
+    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'>"
+    "<rect width='32' height='32' rx='8' fill='#2f6fed'/>"
     "<path d='M9 21 16 8l7 13-7-4z' fill='#fff'/></svg>"
 )
 

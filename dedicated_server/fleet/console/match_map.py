@@ -88,14 +88,16 @@ class MapView:
         shot = ""
         if player["firing"]:
             shot = (
-                f'<line class="ld-map-shot" x1="{x + 9 * ex:.1f}" y1="{y + 9 * ey:.1f}" x2="{x + (12 + SHOT_UNITS) * ex:.1f}" '
+                f'<line class="ld-map-shot" x1="{x + 9 * ex:.1f}" y1="{y + 9 * ey:.1f}" '
+                f'x2="{x + (12 + SHOT_UNITS) * ex:.1f}" '
                 f'y2="{y + (12 + SHOT_UNITS) * ey:.1f}"/>{_circle("ld-map-flash", x, y, 13)}'
             )
         radius = 6.0 + 3.0 * player["health"] / 100
         return (
             f'<g{away}>{shot}<line class="ld-map-heading" stroke="{colour}" x1="{x:.1f}" y1="{y:.1f}" '
             f'x2="{x + 17 * ex:.1f}" y2="{y + 17 * ey:.1f}"/><circle class="ld-map-player" fill="{colour}" '
-            f'cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"><title>player {player["player_id"]} · {player["health"]} hp · '
+            f'cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}">'
+            f"<title>player {player['player_id']} · {player['health']} hp · "
             f"{player['kills']} kills</title></circle></g>"
         )
 
@@ -168,5 +170,6 @@ def _wedge(x: float, y: float, inner: float, outer: float, octant: int, opacity:
     (ax, ay), (bx, by), (cx, cy), (dx, dy) = corners
     return (
         f'<path class="ld-map-hint" fill-opacity="{opacity:.2f}" d="M{ax:.1f} {ay:.1f}L{bx:.1f} {by:.1f}'
-        f'A{outer:.1f} {outer:.1f} 0 0 0 {cx:.1f} {cy:.1f}L{dx:.1f} {dy:.1f}A{inner:.1f} {inner:.1f} 0 0 1 {ax:.1f} {ay:.1f}Z"/>'
+        f"A{outer:.1f} {outer:.1f} 0 0 0 {cx:.1f} {cy:.1f}L{dx:.1f} {dy:.1f}"
+        f'A{inner:.1f} {inner:.1f} 0 0 1 {ax:.1f} {ay:.1f}Z"/>'
     )

@@ -194,7 +194,8 @@ def _under(frame: dict[str, Any], chosen: int | None) -> str:
     if chosen is not None:
         one = players[chosen]
         parts.append(
-            f"<span>player <b>{one['player_id']}</b>: {one['health']} hp, {one['kills']} kills; horizon {frame['horizon_m']:.0f} m</span>"
+            f"<span>player <b>{one['player_id']}</b>: {one['health']} hp, {one['kills']} kills; "
+            f"horizon {frame['horizon_m']:.0f} m</span>"
         )
     return "".join(parts)
 

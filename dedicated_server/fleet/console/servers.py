@@ -69,7 +69,8 @@ class ServersPage:
             )
             self._table.add_slot(
                 "body-cell-state",
-                '<q-td :props="props"><span :class="`ld-state ld-state-${props.value}`">{{ props.value }}</span></q-td>',
+                '<q-td :props="props"><span :class="`ld-state ld-state-${props.value}`">'
+                "{{ props.value }}</span></q-td>",
             )
             self._table.add_slot(
                 "item",
@@ -77,7 +78,8 @@ class ServersPage:
                 <div class="ld-server-card-top"><span>{{ props.row.name }}</span>
                 <span :class="`ld-state ld-state-${props.row.state}`">{{ props.row.state }}</span></div>
                 <div class="ld-note">for {{ props.row.since }} · heartbeat {{ props.row.heartbeat }} ago ·
-                {{ props.row.players || 'no' }} players<span v-if="props.row.tick"> · tick {{ props.row.tick }} ms</span></div></div>""",
+                {{ props.row.players || 'no' }} players<span v-if="props.row.tick">
+                · tick {{ props.row.tick }} ms</span></div></div>""",
             )
             self._table.on("rowClick", self._open_row)
             self._table.on("open", lambda event: _open(str(event.args)))

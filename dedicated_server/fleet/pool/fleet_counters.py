@@ -11,7 +11,7 @@ from dedicated_server.fleet.pool.gameserver import GameServer
 SUMMED_KEYS = {  # key of the counters: key of a match's report
     "kills": "kills",
     "deaths": "deaths",
-    "players_connected": "players_joined",  # in the whole match; a report's players_connected are those of its moment
+    "players_connected": "players_joined",  # ever; a report's players_connected is of its moment
     "players_lost": "players_lost",
 }
 MAX_REPORTS = 2000  # about 2 KB each

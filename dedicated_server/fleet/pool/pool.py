@@ -85,7 +85,7 @@ class WarmPool:
         self._sdk_ports = PortPool(sdk_ports)
         if len(self._game_ports) < config.max_servers:
             raise ValueError(
-                f"max_servers is {config.max_servers}, but there are only {len(self._game_ports)} game ports: "
+                f"max_servers is {config.max_servers}, but there are {len(self._game_ports)} game ports: "
                 "widen LAUNCHDAY_GAME_PORT_MIN to LAUNCHDAY_GAME_PORT_MAX or lower LAUNCHDAY_MAX_SERVERS"
             )
         self._new_id = new_id
@@ -103,8 +103,7 @@ class WarmPool:
         self.empty = asyncio.Event()
         self.empty.set()
 
-    # --- what there is
-    # ----------------------------------------------------------------------------------------------
+    # --- what there is ----------------------------------------------------------------------------------
 
     def __len__(self) -> int:
         return len(self._live)
@@ -138,8 +137,7 @@ class WarmPool:
                 found[server.node] = found.get(server.node, 0) + 1
         return found
 
-    # --- calls of the sidecar
-    # -----------------------------------------------------------------------------------------
+    # --- calls of the sidecar ---------------------------------------------------------------------------
 
     def sidecar_called(self, server: GameServer, now: float) -> None:
         """Note that a server called its sidecar, so it has a running process."""
@@ -174,8 +172,7 @@ class WarmPool:
         if server.state not in FINAL_STATES:
             self._end(server, State.SHUTDOWN, signal.SIGTERM, now, reason)
 
-    # --- calls of the allocator
-    # ---------------------------------------------------------------------------------------
+    # --- calls of the allocator -------------------------------------------------------------------------
 
     def allocate(
         self, server: GameServer, now: float, annotations: dict[str, str], labels: dict[str, str]
@@ -199,8 +196,7 @@ class WarmPool:
         if region in self.regions:
             self.regions[region].allocation_requested(key, unmet, now)
 
-    # --- calls of operators
-    # -------------------------------------------------------------------------------------------
+    # --- calls of operators -----------------------------------------------------------------------------
 
     def cordon(self, server: GameServer, cordoned: bool) -> None:
         """Give a server to no match, or to matches again.
@@ -235,8 +231,7 @@ class WarmPool:
         else:
             self._spawner.signal(server.name, signal.SIGKILL)
 
-    # --- reports of the warm parents
-    # ----------------------------------------------------------------------------------
+    # --- reports of the warm parents --------------------------------------------------------------------
 
     def forked(self, name: str, pid: int, now: float) -> None:
         """Note that a server has a process."""
@@ -270,8 +265,7 @@ class WarmPool:
             if server.node == node:
                 self.exited(name, "the warm parent ended", now)
 
-    # --- time
-    # ---------------------------------------------------------------------------------------------------------
+    # --- time -------------------------------------------------------------------------------------------
 
     def step(self, now: float) -> None:
         """End servers that hang or ignored SIGTERM, stop surplus ones, start missing ones.
@@ -323,8 +317,7 @@ class WarmPool:
             elif server.kill_mono_s is None:
                 self._end(server, State.SHUTDOWN, signal.SIGTERM, now, "the fleet is stopping")
 
-    # --- inside
-    # -------------------------------------------------------------------------------------------------------
+    # --- inside -----------------------------------------------------------------------------------------
 
     def _start(self, region: Region, now: float, delay_s: float) -> None:
         name = f"{region.name}-{self._new_id()}"

@@ -66,7 +66,9 @@ class RunningFleet:
 
 
 def free_port_range(count: int) -> int:
-    """The first of ``count`` ports that nobody listens on, by UDP; below those that the kernel gives to outgoing connections."""
+    """The first of ``count`` ports that nobody listens on, by UDP; below those that the kernel gives to
+    outgoing connections.
+    """
     for first in range(10_000 + os.getpid() % 100 * 100, 32_000, count):
         try:
             for port in range(first, first + count):

@@ -1,7 +1,9 @@
-"""A game server without a game: it speaks to its sidecar as the real one does, and ends its match as the match's mode says.
+"""A game server without a game: it speaks to its sidecar as the real one does, and ends its match as the
+match's mode says.
 
-Modes: ``brief`` plays a moment first; ``mute`` says nothing of its match; ``play`` reports, and shuts down; ``stay`` keeps its match; ``crash`` exits with an error; ``hang`` stops beating;
-``stubborn`` shuts down but does not leave at SIGTERM.
+Modes: ``brief`` plays a moment first; ``mute`` says nothing of its match; ``play`` reports, and shuts down;
+``stay`` keeps its match; ``crash`` exits with an error; ``hang`` stops beating; ``stubborn`` shuts down but
+does not leave at SIGTERM.
 """
 
 from __future__ import annotations

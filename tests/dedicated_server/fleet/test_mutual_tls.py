@@ -1,4 +1,6 @@
-"""The fleet behind mutual TLS, as Agones' allocator is: a certificate instead of a token, and no certificate, no word."""
+"""The fleet behind mutual TLS, as Agones' allocator is: a certificate instead of a token, and no certificate,
+no word.
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,9 @@ FLEET = """
 from dedicated_server.fleet.app import create_fleet
 from launchday import service
 from launchday.settings import settings
-service.serve(create_fleet(settings(), server_module="stand_in_server"), settings().bind_host, settings().fleet_port, client_ca=settings().fleet_client_ca)
+known = settings()
+app = create_fleet(known, server_module="stand_in_server")
+service.serve(app, known.bind_host, known.fleet_port, client_ca=known.fleet_client_ca)
 """
 
 

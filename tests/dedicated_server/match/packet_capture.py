@@ -20,7 +20,9 @@ class CapturedPacket:
 
 
 class Capture:
-    """Everything that UDP ``port`` of the loopback sends and receives, as tshark sees it. An async context manager."""
+    """Everything that UDP ``port`` of the loopback sends and receives, as tshark sees it. An async context
+    manager.
+    """
 
     def __init__(self, port: int) -> None:
         self._port = port

@@ -1,4 +1,6 @@
-"""A few players in real time, each with a socket of its own: they connect, turn to the nearest other and shoot."""
+"""A few players in real time, each with a socket of its own: they connect, turn to the nearest other and
+shoot.
+"""
 
 from __future__ import annotations
 

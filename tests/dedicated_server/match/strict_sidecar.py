@@ -1,4 +1,6 @@
-"""A sidecar as strict as Agones' own, that records every call. Its answers are those recorded from Agones' SDK server."""
+"""A sidecar as strict as Agones' own, that records every call. Its answers are those recorded from Agones'
+SDK server.
+"""
 
 from __future__ import annotations
 

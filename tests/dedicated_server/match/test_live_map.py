@@ -1,4 +1,5 @@
-"""A real match, watched in a real browser: the map moves, the ticks are counted, and a click shows what a player is told.
+"""A real match, watched in a real browser: the map moves, the ticks are counted, and a click shows what a
+player is told.
 
 LAUNCHDAY_SCREENSHOTS names a folder to leave pictures of the pages in.
 """
@@ -32,13 +33,17 @@ async def test_the_map_of_a_match_moves(meta_process: Settings) -> None:
         player_ids = [(await meta.login_device(f"map-device-{n}")).player_id for n in range(PLAYERS)]
         match = new_match(player_ids, match_s=200.0)
         given = await fleet.allocate(match)
-        # Who stands still is seen to move only when the zone shrinks, and the view with it, half a minute later.
+        # Who stands still is seen to move only when the zone shrinks, and the view with it, half a minute
+        # later.
         async with playing(match.tokens(given.port), walk=(40, 25)):
             base = await sign_in(meta_process, seen, str(fleet.admin.base_url))
             page = seen.page
             await page.goto(f"{base}/servers/{given.name}")
             await page.get_by_test_id("under-map").get_by_text("playing").wait_for()
-            places = "[...document.querySelectorAll('.ld-map-player')].map(p => p.getAttribute('cx') + ',' + p.getAttribute('cy')).join(' ')"
+            places = (
+                "[...document.querySelectorAll('.ld-map-player')].map(p => p.getAttribute('cx') + ',' "
+                "+ p.getAttribute('cy')).join(' ')"
+            )
             before = await page.evaluate(places)
             assert 1 <= len(before.split()) <= PLAYERS
             await seen.until(f"({places}) !== {before!r}")
@@ -78,7 +83,9 @@ async def sign_in(settings: Settings, seen: Browser, url: str) -> str:
 
 
 async def choose_a_player(seen: Browser) -> None:
-    """Click where a player is. The map is drawn anew five times a second, so the place is asked for, not the element."""
+    """Click where a player is. The map is drawn anew five times a second, so the place is asked for, not the
+    element.
+    """
     place = """() => {
         const players = document.querySelectorAll('.ld-map-player');
         const box = players[Math.floor(players.length / 3)].getBoundingClientRect();

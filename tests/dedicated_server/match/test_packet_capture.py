@@ -1,4 +1,6 @@
-"""What an eavesdropper on the line can read of a real match: nothing. And the ear is good: what is not sealed, it reads."""
+"""What an eavesdropper on the line can read of a real match: nothing. And the ear is good: what is not
+sealed, it reads.
+"""
 
 from __future__ import annotations
 

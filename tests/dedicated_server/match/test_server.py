@@ -58,7 +58,9 @@ class Life:
     def __init__(self, sidecar: StrictSidecar, settings: Settings, patience: Timeouts) -> None:
         self.stop = asyncio.Event()
         self._task = asyncio.create_task(
-            serve(AgonesSdk(sidecar.port, clock=SystemClock()), settings, SystemTickClock(), self.stop, patience)
+            serve(
+                AgonesSdk(sidecar.port, clock=SystemClock()), settings, SystemTickClock(), self.stop, patience
+            )
         )
 
     async def end(self) -> int:
@@ -106,7 +108,9 @@ async def test_a_port_that_is_taken_ends_it_with_an_error(sidecar: StrictSidecar
     transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
     sidecar.record["status"]["ports"][0]["port"] = transport.get_extra_info("sockname")[1]
     async with serving(sidecar):
-        code = await serve(AgonesSdk(sidecar.port, clock=SystemClock()), lonely, SystemTickClock(), asyncio.Event(), PATIENCE)
+        code = await serve(
+            AgonesSdk(sidecar.port, clock=SystemClock()), lonely, SystemTickClock(), asyncio.Event(), PATIENCE
+        )
     transport.close()
     assert code == 1
     assert sidecar.paths() == ["/gameserver"]

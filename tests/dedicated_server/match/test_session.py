@@ -86,7 +86,7 @@ class FakeProducer:
         self.flushed = len(self.envelopes)
         return not self.spools
 
-    def books(self) -> ProducerCounters:
+    def counters(self) -> ProducerCounters:
         spooled = self.flushed if self.spools else 0
         return ProducerCounters(len(self.envelopes), 0, spooled, 0, {}, 0, 0)
 

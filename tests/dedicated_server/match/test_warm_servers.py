@@ -1,4 +1,6 @@
-"""The whole of it: `python -m dedicated_server.fleet` with real game servers, forked from a warm parent, and real players."""
+"""The whole of it: `python -m dedicated_server.fleet` with real game servers, forked from a warm parent, and
+real players.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,8 @@ from dedicated_server.fleet.client import (
     FleetUnavailableError,
     NoServerReadyError,
 )
-from launchday.engines.stack import environment
 from launchday.identity import Signer
-from launchday.settings import Settings
+from launchday.settings import Settings, environment
 from rewards.events import ensure_topics
 from tests.dedicated_server.fleet.conftest import free_port_range
 from tests.dedicated_server.match.conftest import FLEET_KEY, TestMatch, meta_client, new_match, playing

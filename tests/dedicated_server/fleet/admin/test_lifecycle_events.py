@@ -1,4 +1,6 @@
-"""What the fleet tells of its servers' lives: each state once, with its match, and nothing of it in an allocation's way."""
+"""What the fleet tells of its servers' lives: each state once, with its match, and nothing of it in an
+allocation's way.
+"""
 
 from __future__ import annotations
 

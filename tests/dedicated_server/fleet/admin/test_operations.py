@@ -182,7 +182,7 @@ async def test_the_api_says_all_of_itself(fleet: RunningFleet) -> None:
         assert name in metrics
 
 
-# --- webhooks ---------------------------------------------------------------------------------------------------------
+# --- webhooks -----------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
@@ -264,7 +264,7 @@ def test_the_demand_on_a_fleet_is_its_share_of_what_the_counters_say() -> None:
     assert meter.demand(REGION, 59, 61.0).matches_per_s == 0.0
 
 
-# --- finalizing ------------------------------------------------------------------------------------------------------
+# --- finalizing ---------------------------------------------------------------------------------------------
 
 
 async def test_the_players_of_a_failed_match_are_released_however_often_it_takes(fleet: RunningFleet) -> None:

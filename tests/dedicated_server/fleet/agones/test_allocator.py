@@ -149,7 +149,7 @@ async def test_the_metrics_have_agones_names(fleet: RunningFleet) -> None:
     assert f'agones_fleets_replicas_count{{name="{REGION}",type="desired"}}' in text
 
 
-# --- without processes: the pool and the allocator are plain functions of time ---------------------------------------
+# --- without processes: the pool and the allocator are plain functions of time ------------------------------
 
 
 @pytest.fixture

@@ -231,7 +231,7 @@ def test_changes_are_numbered_and_say_when_some_are_lost(tmp_path: Path) -> None
     assert pool.changes.since(3)[1]
 
 
-# --- the journal -------------------------------------------------------------------------------------------------------
+# --- the journal --------------------------------------------------------------------------------------------
 
 
 def entry(number: int) -> AllocationRecord:
