@@ -37,17 +37,17 @@ Rule = Callable[[Evidence], Awaitable[list[str]]]
 
 
 async def loadouts_are_stored(evidence: Evidence) -> list[str]:
-    """Every acknowledged loadout is in the store, or a newer one of the same player's."""
+    """Every acknowledged loadout, or a newer one of the same player, is in the store."""
     rows = await evidence.store.fetch("SELECT player_id, skin, version FROM loadouts")
     stored = {row["player_id"]: row for row in rows}
     asked: dict[int, set[str]] = defaultdict(set)
-    told: dict[int, dict[int, str]] = defaultdict(dict)
+    acknowledged: dict[int, dict[int, str]] = defaultdict(dict)
     for line in select_operations(evidence.operations, "set_loadout", "ask"):
         asked[line["player"]].add(line["skin"])
     for line in select_operations(evidence.operations, "set_loadout", "ack"):
-        told[line["player"]][line["version"]] = line["skin"]
+        acknowledged[line["player"]][line["version"]] = line["skin"]
     wrong = []
-    for player, versions in told.items():
+    for player, versions in acknowledged.items():
         row, newest = stored.get(player), max(versions)
         if row is None or row["version"] < newest:
             kept = row["version"] if row else "none"
@@ -119,9 +119,9 @@ async def refunds_and_grants_happened_once(evidence: Evidence) -> list[str]:
         "SELECT purchase_id::text AS id FROM purchases WHERE refunded_at IS NOT NULL"
     )
     done = {row["id"] for row in refunded}
-    told = {line["purchase"] for line in select_operations(evidence.operations, "refund", "ack")}
+    acknowledged = {line["purchase"] for line in select_operations(evidence.operations, "refund", "ack")}
     asked = {line["purchase"] for line in select_operations(evidence.operations, "refund", "ask")}
-    wrong = [f"refund of {id_} was acknowledged and is not in the store" for id_ in told - done]
+    wrong = [f"refund of {id_} was acknowledged and is not in the store" for id_ in acknowledged - done]
     wrong += [f"refund of {id_} was never asked for" for id_ in done - asked]
     answers = await evidence.store.fetch(
         "SELECT key, answer->>'transfer_id' AS transfer FROM idempotency WHERE owner = 0"
@@ -192,7 +192,7 @@ async def no_wallet_was_ever_negative(evidence: Evidence) -> list[str]:
 
 
 async def commits_are_stored(evidence: Evidence) -> list[str]:
-    """Every acknowledged result is in the store as it was told."""
+    """Every acknowledged result is in the store as it was acknowledged."""
     rows = await evidence.store.fetch(
         "SELECT player_id, fence, match_id::text AS match, outcome, placement, kills FROM match_history"
     )
@@ -207,8 +207,9 @@ async def commits_are_stored(evidence: Evidence) -> list[str]:
 
 
 async def no_stale_fence_was_accepted(evidence: Evidence) -> list[str]:
-    """No result was taken of a player whom another check-out had got before it was first sent, by operations
-    and by store.
+    """No result was accepted after another check-out of the same player.
+
+    Checked twice: by the operations that clients logged, and by the store's own times.
     """
     newer: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for line in select_operations(evidence.operations, "checkout", "ack"):
@@ -236,7 +237,7 @@ async def no_stale_fence_was_accepted(evidence: Evidence) -> list[str]:
 
 
 async def fences_grow_and_leases_exclude(evidence: Evidence) -> list[str]:
-    """A later check-out has a higher fence, and no server gets a player whom another still holds."""
+    """A later check-out has a higher fence, and no server gets a player on whom another holds a lease."""
     got: dict[int, list[Operation]] = defaultdict(list)
     for line in select_operations(evidence.operations, "checkout", "ack"):
         got[line["player"]].append(line)
@@ -260,9 +261,7 @@ async def fences_grow_and_leases_exclude(evidence: Evidence) -> list[str]:
 
 
 async def the_counters_balance(evidence: Evidence) -> list[str]:
-    """The cache's counters, the store's rows and the seasons' sums tell the same story, and nothing waits or
-    was set aside.
-    """
+    """The cache's counters, the store's rows and the seasons' sums agree, and the write-behind is empty."""
     books = await cast(Any, evidence.cache.hgetall("{meta}:counters"))
     count = {name: int(books.get(name, 0)) for name in ("checkouts", "commits", "expired")}
     still_open = await evidence.cache.zcard("{meta}:leases")
@@ -312,7 +311,7 @@ RULES: tuple[Rule, ...] = (
 
 
 async def check(evidence: Evidence) -> dict[str, list[str]]:
-    """What is wrong, by rule; empty when nothing is."""
+    """What is wrong, by the name of the rule; empty where nothing is."""
     found = {rule.__name__: await rule(evidence) for rule in RULES}
     return {name: wrong for name, wrong in found.items() if wrong}
 

@@ -1,4 +1,4 @@
-"""A run that never was: figures like those of a tour, for tests of what is made of them."""
+"""A sample of a run: figures like those of a tour, for tests of what is made of them."""
 
 from __future__ import annotations
 
@@ -48,19 +48,19 @@ def sample_report(number: int, at_s: float) -> dict[str, Any]:
 
 
 def sample_counters(**changes: int) -> BackendCounters:
-    """Balanced books of 200 players, 2 matches, 180 kills; ``changes`` plants differences, by the names of
+    """Balanced counters of 200 players, 2 matches, 180 kills; ``changes`` plants differences, by the names of
     the entries.
     """
 
-    def book(**entries: int) -> dict[str, int]:
+    def service(**entries: int) -> dict[str, int]:
         return {name: changes.get(name, value) for name, value in entries.items()}
 
     return BackendCounters(
-        matchmaker=book(queued=200, matched=200, cancelled=0, expired=0, failed=0, searching=0, matches=2)
-        | book(requeued=0, reclaimed=0, abandoned=0, backdated=0),
-        fleet=book(matches_started=2, matches_ended=2, matches_failed=0, kills=180),
-        meta=book(checkouts=200, commits=200, open=0, writebehind_depth=0),
-        rewards=book(kills_applied=180, lag=0),
+        matchmaker=service(queued=200, matched=200, cancelled=0, expired=0, failed=0, searching=0, matches=2)
+        | service(requeued=0, reclaimed=0, abandoned=0, backdated=0),
+        fleet=service(matches_started=2, matches_ended=2, matches_failed=0, kills=180),
+        meta=service(checkouts=200, commits=200, open=0, writebehind_depth=0),
+        rewards=service(kills_applied=180, lag=0),
     )
 
 

@@ -65,7 +65,7 @@ class Scene:
 
     def __init__(self, skill: float = 60.0, seed: int = 3, kind: BehaviourProfile = ROAMER) -> None:
         self.clients = ClientSessions(1, 16)
-        self.brains = new_bot_states(np.array([skill]), [kind], np.zeros(1, np.int8), REST_S)
+        self.bot_states = new_bot_states(np.array([skill]), [kind], np.zeros(1, np.int8), REST_S)
         self.streams = np.array([seed], np.uint64)
         self.session["own_entity"] = 0
         self.session["match_phase"] = PHASE_PLAYING
@@ -88,10 +88,10 @@ class Scene:
         state = self.clients.state
         seen, session = state.seen[0], state.sessions[0]
         target = choose_target(
-            self.brains, self.streams, 0, session, seen[0], seen, state.seen_tick[0], now_s
+            self.bot_states, self.streams, 0, session, seen[0], seen, state.seen_tick[0], now_s
         )
-        decide(self.brains, self.streams, 0, session, seen[0], seen[target] if target >= 0 else 0, now_s)
-        return self.brains[0]
+        decide(self.bot_states, self.streams, 0, session, seen[0], seen[target] if target >= 0 else 0, now_s)
+        return self.bot_states[0]
 
     def walk(self, seconds: float, speed_m_s: float = 6.0) -> tuple[float, float]:
         """Let the bot go where it wants; where it ends."""
@@ -126,7 +126,7 @@ def test_nobody_moves_or_shoots_before_the_match_or_after_death() -> None:
 @pytest.mark.parametrize("bearing_turns", [0.0, 0.13, 0.25, 0.5, 0.77, 0.99])
 def test_a_perfect_shot_looks_at_the_enemy_and_fires_after_its_reaction(bearing_turns: float) -> None:
     scene = Scene()
-    scene.brains["aim_spread_radians"] = 0.0
+    scene.bot_states["aim_spread_radians"] = 0.0
     angle = bearing_turns * 2 * math.pi
     scene.show(7, 40 * math.cos(angle), 40 * math.sin(angle))
     first = scene.decide(5.0)
@@ -169,8 +169,8 @@ def test_the_better_player_aims_better() -> None:
 def _aim_spread_turns(skill: float) -> float:
     scene = Scene(skill)
     scene.show(7, 50.0, 0.0)
-    looks = [int(scene.decide(5.0 + 0.25 * look)["yaw"]) / TURN for look in range(1, 2_000)]
-    return float(np.std((np.array(looks) + 0.5) % 1 - 0.5))
+    yaws = [int(scene.decide(5.0 + 0.25 * look)["yaw"]) / TURN for look in range(1, 2_000)]
+    return float(np.std((np.array(yaws) + 0.5) % 1 - 0.5))
 
 
 def test_a_bot_outside_the_zone_walks_into_it_and_stays() -> None:
