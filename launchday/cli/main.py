@@ -346,6 +346,9 @@ def chaos(
 
     With the default of 30 kills a process it takes about 25 minutes.
     """
+    if target in ("-h", "--help"):
+        print(context.get_help())
+        raise typer.Exit
     from loadtest.chaos import meta, rewards
 
     mains = {"meta": meta.main, "rewards": rewards.main}
