@@ -53,7 +53,7 @@ class LossyClients(NamedTuple):
     """Everything about N clients and their links that compiled code needs."""
 
     state: ClientState
-    view: ClientView
+    views: ClientView
     up: LinkQueue
     down: LinkQueue
     descriptors: npt.NDArray[np.int32]  # [N]
@@ -75,10 +75,10 @@ def step(clients: LossyClients, number: int, now_s: float, half_m: float, counts
     """
     state, out = clients.state, clients.scratch[1]
     for client in range(number % STEPS_PER_FRAME, len(clients.walkers), STEPS_PER_FRAME):
-        view_tick = view_frame(clients.view, state, client, now_s)
+        view_tick = view_frame(clients.views, state, client, now_s)
         if counts:
             measure_shown_error(clients, client)
-        record = clients.view.shown[client, state.sessions[client].own_entity]
+        record = clients.views.shown[client, state.sessions[client].own_entity]
         move_x, move_y, yaw, buttons = move(
             clients.walkers,
             clients.streams,
@@ -90,7 +90,7 @@ def step(clients: LossyClients, number: int, now_s: float, half_m: float, counts
             PERIOD_S,
         )
         length = client_transmit(state, client, now_s, move_x, move_y, yaw, buttons, view_tick, out)
-        view_sent(clients.view, state, client)
+        view_sent(clients.views, state, client)
         if length > 0:
             link_push(clients.up, client, out, length, now_s)
 
@@ -113,7 +113,7 @@ def deliver(clients: LossyClients, now_s: float) -> None:
             client_receive(clients.state, client, clients.down.payload[slot], length, now_s)
             == RECEIVED_SNAPSHOT
         ):
-            view_received(clients.view, clients.state, client, now_s)
+            view_received(clients.views, clients.state, client, now_s)
 
 
 @njit(cache=True, nogil=True)
@@ -134,7 +134,7 @@ def measure_shown_error(clients: LossyClients, client: int) -> None:
 
     The truth is that of the shown tick, interpolated between two ticks.
     """
-    shown_tick = clients.view.clocks[client].view_tick
+    shown_tick = clients.views.clocks[client].view_tick
     before = int(shown_tick)
     row, following = before % POSITION_TICKS, (before + 1) % POSITION_TICKS
     if (
@@ -145,8 +145,8 @@ def measure_shown_error(clients: LossyClients, client: int) -> None:
         return  # not played yet, or not kept any more
     share = shown_tick - before
     own = clients.state.sessions[client].own_entity
-    for entity in range(clients.view.shown.shape[1]):
-        record = clients.view.shown[client, entity]
+    for entity in range(clients.views.shown.shape[1]):
+        record = clients.views.shown[client, entity]
         alive = fields.entity_flags(record) & fields.FLAG_ALIVE
         if entity == own or clients.state.seen_tick[client, entity] == 0 or not alive:
             continue
@@ -223,7 +223,7 @@ def _collect_hits(
 def _figures(
     sessions: ClientSessions, clients: LossyClients, received: list[list[tuple[int, int]]], missed: int
 ) -> LossyClientFigures:
-    clocks, own, table = clients.view.clocks, clients.view.prediction.own, sessions.sessions
+    clocks, own, table = clients.views.clocks, clients.views.prediction.own, sessions.sessions
     queues = (clients.up, clients.down)
     lost = sum(int(queue.counts[LOST]) for queue in queues) / sum(int(queue.counts[SENT]) for queue in queues)
     return LossyClientFigures(
@@ -255,7 +255,7 @@ def _new_clients(
         queues.append(queue)
     return LossyClients(
         state=sessions.state,
-        view=new_view(count, count, MOVEMENT["battle_royale"]),
+        views=new_view(count, count, MOVEMENT["battle_royale"]),
         up=queues[UP],
         down=queues[DOWN],
         descriptors=descriptors,

@@ -66,7 +66,7 @@ def test_the_error_is_the_distance_to_where_the_others_were_between_the_two_tick
     expected = []
     for entity, ((x_m, y_m), (before, after)) in enumerate(zip(shown, true, strict=True)):
         record = pack_entity(x_m, y_m, 0.0, 100, FLAG_ALIVE if alive[entity] else 0)
-        clients.view.shown[0, entity] = record
+        clients.views.shown[0, entity] = record
         clients.state.seen_tick[0, entity] = seen[entity]
         clients.position_history[tick % POSITION_TICKS, :, entity] = before
         clients.position_history[(tick + 1) % POSITION_TICKS, :, entity] = after
@@ -75,7 +75,7 @@ def test_the_error_is_the_distance_to_where_the_others_were_between_the_two_tick
             expected.append(math.dist((round(x_m * 64) / 64, round(y_m * 64) / 64), at))
     clients.position_history_tick[tick % POSITION_TICKS] = tick
     clients.position_history_tick[(tick + 1) % POSITION_TICKS] = tick + 1
-    clients.view.clocks[0]["view_tick"] = tick + share
+    clients.views.clocks[0]["view_tick"] = tick + share
 
     measure_shown_error(clients, 0)
 
@@ -90,7 +90,7 @@ def test_a_tick_that_is_not_kept_is_not_judged(known: tuple[int, int]) -> None:
     clients.position_history_tick[5 % POSITION_TICKS], clients.position_history_tick[6 % POSITION_TICKS] = (
         known
     )
-    clients.view.clocks[0]["view_tick"] = 5.5
+    clients.views.clocks[0]["view_tick"] = 5.5
     measure_shown_error(clients, 0)
     assert clients.errors.sum() == 0
 
