@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 import uvicorn
 from pydantic import SecretStr
 
@@ -82,9 +83,14 @@ def free_port_range(count: int) -> int:
 
 @pytest.fixture
 def fleet_settings(tmp_path: Path) -> Settings:
+    return settings_in(tmp_path)
+
+
+def settings_in(folder: Path) -> Settings:
+    """Settings of a small fleet of two regions that nothing else is running beside."""
     first = free_port_range(20)
     return Settings(
-        state_dir=tmp_path,
+        state_dir=folder,
         identity_secret=SecretStr(secrets.token_hex(32)),
         fleet_key=SecretStr(secrets.token_hex(32)),
         regions=f"{REGION},east-us",
@@ -140,6 +146,13 @@ async def fleet(fleet_settings: Settings) -> AsyncIterator[RunningFleet]:
     """A fleet whose buffer is full."""
     async with running_fleet(fleet_settings) as running:
         await running.full()
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningFleet]:
+    """A fleet for the tests of a module that leave it as it was, but for servers; they run in the module's loop."""
+    async with running_fleet(settings_in(tmp_path_factory.mktemp("fleet"))) as running:
         yield running
 
 

@@ -63,7 +63,12 @@ def new_pool(
 def make_ready(pool: WarmPool, now: float) -> None:
     """Fill the pool, and let every server on its way arrive."""
     pool.fill(now)
-    while arriving := [server for server in pool if server.state is State.CREATING and server.node]:
+    while arriving := [
+        server
+        for region in pool.regions.values()
+        for server in region.in_state[State.CREATING].values()
+        if server.node
+    ]:
         for server in arriving:
             pool.sidecar_called(server, now)
             pool.ready(server, now)

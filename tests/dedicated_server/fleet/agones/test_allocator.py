@@ -26,24 +26,28 @@ from launchday.identity import Signer
 from tests.dedicated_server.fleet.conftest import REGION, RunningFleet
 from tests.dedicated_server.fleet.stub_pool import make_ready, new_pool
 
+ON_THE_SHARED_FLEET = pytest.mark.asyncio(loop_scope="module")
+
 
 def headers(fleet: RunningFleet) -> dict[str, str]:
     signer = Signer(fleet.settings.identity_secret.get_secret_value())
     return {"Authorization": f"Bearer {signer.service_token('test', time.time())}"}
 
 
-async def test_the_answer_is_agones(fleet: RunningFleet) -> None:
+@ON_THE_SHARED_FLEET
+async def test_the_answer_is_agones(shared_fleet: RunningFleet) -> None:
+    await shared_fleet.full()
     request = {
         "namespace": "default",
         "gameServerSelectors": [{"matchLabels": {FLEET_LABEL: REGION}, "gameServerState": "READY"}],
         "scheduling": "Packed",
         "metadata": {"labels": {"mode": "stay"}, "annotations": {MATCH_ANNOTATION: '{"mode":"stay"}'}},
     }
-    async with httpx.AsyncClient(base_url=fleet.url, headers=headers(fleet)) as http:
+    async with httpx.AsyncClient(base_url=shared_fleet.url, headers=headers(shared_fleet)) as http:
         response = await http.post("/gameserverallocation", json=request)
     assert response.status_code == 200
     answer = response.json()
-    server = fleet.pool.get(answer["gameServerName"])
+    server = shared_fleet.pool.get(answer["gameServerName"])
     assert server is not None
     assert answer == {
         "gameServerName": server.name,
@@ -70,9 +74,10 @@ async def test_the_same_key_gives_the_same_server(fleet: RunningFleet) -> None:
     assert fleet.pool.fleet_counters.matches_started == 2
 
 
-async def test_none_ready_is_429_and_the_client_says_so(fleet: RunningFleet) -> None:
+@ON_THE_SHARED_FLEET
+async def test_none_ready_is_429_and_the_client_says_so(shared_fleet: RunningFleet) -> None:
     with pytest.raises(NoServerReadyError, match="ask again"):
-        await fleet.allocator.allocate(region="atlantis", match={}, idempotency_key="k")
+        await shared_fleet.allocator.allocate(region="atlantis", match={}, idempotency_key="k")
 
 
 async def test_after_429_the_same_key_gets_a_server_once_there_is_one(fleet: RunningFleet) -> None:
@@ -110,17 +115,20 @@ async def test_concurrent_calls_with_one_key_get_one_server(fleet: RunningFleet)
     assert fleet.pool.fleet_counters.matches_started == 1
 
 
-async def test_without_a_service_token_nothing_is_allocated(fleet: RunningFleet) -> None:
-    player = Signer(fleet.settings.identity_secret.get_secret_value()).player_token(7, time.time(), 60)
+@ON_THE_SHARED_FLEET
+async def test_without_a_service_token_nothing_is_allocated(shared_fleet: RunningFleet) -> None:
+    started = shared_fleet.pool.fleet_counters.matches_started
+    player = Signer(shared_fleet.settings.identity_secret.get_secret_value()).player_token(7, time.time(), 60)
     for token, status in ((None, 401), ("nonsense", 401), (player, 403)):
-        async with AllocatorClient(fleet.url, token) as client:
+        async with AllocatorClient(shared_fleet.url, token) as client:
             with pytest.raises(FleetRefusedError, match=f"HTTP {status}"):
                 await client.allocate(region=REGION, match={}, idempotency_key="k")
-    assert fleet.pool.fleet_counters.matches_started == 0
+    assert shared_fleet.pool.fleet_counters.matches_started == started
 
 
-async def test_a_malformed_request_is_refused_with_a_pointer(fleet: RunningFleet) -> None:
-    async with httpx.AsyncClient(base_url=fleet.url, headers=headers(fleet)) as http:
+@ON_THE_SHARED_FLEET
+async def test_a_malformed_request_is_refused_with_a_pointer(shared_fleet: RunningFleet) -> None:
+    async with httpx.AsyncClient(base_url=shared_fleet.url, headers=headers(shared_fleet)) as http:
         response = await http.post(
             "/gameserverallocation", json={"gameServerSelectors": [{"gameServerState": "GONE"}]}
         )
@@ -134,15 +142,18 @@ async def test_a_fleet_that_is_away_is_unavailable() -> None:
             await client.allocate(region=REGION, match={}, idempotency_key="k")
 
 
-async def test_an_unknown_server_is_refused(fleet: RunningFleet) -> None:
+@ON_THE_SHARED_FLEET
+async def test_an_unknown_server_is_refused(shared_fleet: RunningFleet) -> None:
     with pytest.raises(FleetRefusedError, match="no game server nobody"):
-        await fleet.admin.gameserver("nobody")
+        await shared_fleet.admin.gameserver("nobody")
 
 
-async def test_the_metrics_have_agones_names(fleet: RunningFleet) -> None:
-    await fleet.play("stay")
-    fleet.pool.step(fleet.pool.clock.monotonic())
-    async with httpx.AsyncClient(base_url=fleet.url) as http:
+@ON_THE_SHARED_FLEET
+async def test_the_metrics_have_agones_names(shared_fleet: RunningFleet) -> None:
+    await shared_fleet.full()
+    await shared_fleet.play("stay")
+    shared_fleet.pool.step(shared_fleet.pool.clock.monotonic())
+    async with httpx.AsyncClient(base_url=shared_fleet.url) as http:
         text = (await http.get("/metrics")).text
     assert f'agones_gameservers_count{{fleet_name="{REGION}",type="Ready"}}' in text
     assert 'agones_gameserver_allocations_duration_seconds_count{status="Allocated"}' in text

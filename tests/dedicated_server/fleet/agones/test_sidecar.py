@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from dedicated_server.agones_sdk import MATCH_ANNOTATION
 from dedicated_server.fleet.pool.counters_and_lists import Counter, ValueList
@@ -14,13 +15,24 @@ from dedicated_server.fleet.pool.gameserver import GameServer
 from dedicated_server.fleet.pool.states import State
 from tests.dedicated_server.fleet.conftest import REGION, RunningFleet
 
-
-@pytest.fixture
-def server(fleet: RunningFleet) -> GameServer:
-    return next(iter(fleet.pool.in_state(REGION, State.READY).values()))
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.fixture
+def fleet(shared_fleet: RunningFleet) -> RunningFleet:
+    return shared_fleet
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def server(fleet: RunningFleet) -> AsyncIterator[GameServer]:
+    """A Ready server of the test's own: the one that is given to the next match. It is replaced after the test."""
+    await fleet.full()
+    server = next(iter(fleet.pool.in_state(REGION, State.READY).values()))
+    yield server
+    fleet.pool.shut_down(server, fleet.pool.clock.monotonic())
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def sdk(server: GameServer) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.sdk_port}") as http:
         yield http
@@ -93,11 +105,12 @@ async def test_a_reserved_server_is_ready_again_after_its_time(
 async def test_a_server_may_allocate_itself_and_be_ready_again(
     fleet: RunningFleet, server: GameServer, sdk: httpx.AsyncClient
 ) -> None:
+    started = fleet.pool.fleet_counters.matches_started
     await sdk.post("/allocate", json={})
     assert server.state is State.ALLOCATED
     await sdk.post("/ready", json={})
     assert server.state.value == "Ready"
-    assert fleet.pool.fleet_counters.matches_started == 0
+    assert fleet.pool.fleet_counters.matches_started == started
 
 
 async def test_a_state_that_cannot_follow_is_refused(
