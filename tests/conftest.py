@@ -78,6 +78,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if REQUIRED and reporter is not None and (skipped := reporter.stats.get("skipped")):
         reporter.write_line(f"LAUNCHDAY_TEST_REQUIRE is set, and {len(skipped)} tests were skipped", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    for file in _turn_files():  # whoever still runs is the only process left, and makes them anew
+        file.unlink(missing_ok=True)
 
 
 def _kernel_parts(item: pytest.Item) -> frozenset[str]:
@@ -94,23 +96,24 @@ def _turn(alone: bool) -> Iterator[None]:
     A test that wants the machine alone keeps the door shut while it waits for the running ones, so that none
     slips in before it.
     """
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
-    if run is None:  # the only process
+    files = _turn_files()
+    if not files:  # this is the only process
         yield
         return
-    folder = Path(tempfile.gettempdir())
-    with (folder / f"launchday-{run}.machine").open("a") as machine:
-        with (folder / f"launchday-{run}.door").open("a") as door:
+    with files[0].open("a") as machine:
+        with files[1].open("a") as door:
             fcntl.flock(door, fcntl.LOCK_EX)
             fcntl.flock(machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove the files of ``_turn``."""
-    if (run := getattr(config, "option", None) and getattr(config.option, "testrunuid", None)) is not None:
-        for file in Path(tempfile.gettempdir()).glob(f"launchday-{run}.*"):
-            file.unlink(missing_ok=True)
+def _turn_files() -> list[Path]:
+    """The files that the processes of this run lock: the machine, and the door to it; none in a single
+    process.
+    """
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    folder = Path(tempfile.gettempdir())
+    return [] if run is None else [folder / f"launchday-{run}.{name}" for name in ("machine", "door")]
 
 
 @pytest.fixture(scope="session")
