@@ -1,5 +1,5 @@
-"""What a machine may lack. A test that needs it is skipped with the reason, unless LAUNCHDAY_TEST_REQUIRE
-names it: then it runs.
+"""What a machine may lack, or has no time for. A test that needs it is skipped with the reason, unless
+LAUNCHDAY_TEST_REQUIRE names it: then it runs.
 
 ``LAUNCHDAY_TEST_REQUIRE=apache-kafka,chromium`` says what must be there; with it a run that skips any test
 fails.
@@ -17,7 +17,7 @@ import pytest
 from launchday.engines import apache_kafka
 
 REQUIRED = frozenset(filter(None, os.environ.get("LAUNCHDAY_TEST_REQUIRE", "").split(",")))
-OPTIONAL = frozenset({"apache-kafka", "chromium", "kcat", "nginx", "openssl", "tshark"})
+OPTIONAL = frozenset({"apache-kafka", "chromium", "kcat", "nginx", "openssl", "tour", "tshark"})
 UNKNOWN = sorted(REQUIRED - OPTIONAL)
 
 
@@ -54,6 +54,11 @@ def _missing(what: str) -> str:
         case "openssl":
             found = shutil.which("openssl")
             return "" if found else "openssl is not installed: there are no certificates to test with"
+        case "tour":
+            return (
+                "the whole tour takes more than a minute: LAUNCHDAY_TEST_REQUIRE=tour plays it, as "
+                ".ci/run does"
+            )
         case _:
             raise ValueError(f"nothing optional is called {what}")
 

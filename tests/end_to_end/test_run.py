@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.end_to_end.conftest import Start, family
+from tests.optional import needs
 
 # On a fresh machine the first of these tests compiles every kernel.
 pytestmark = pytest.mark.timeout(420)
@@ -47,6 +48,18 @@ def test_twenty_bots_play_two_matches_and_the_ledger_balances(start: Start, tmp_
     assert "http" not in output.replace("http://127.0.0.1", "")
     assert report.stat().st_size > 1_000_000
     assert json.loads(report.with_suffix(".json").read_text()) == run
+
+
+@needs("tour")
+def test_the_tour_is_played_from_the_wheel_and_the_counters_balance(start: Start, tmp_path: Path) -> None:
+    """What a newcomer sees after ``pip install``: ``launchday run`` in an empty folder."""
+    process = start("run", "--json", str(tmp_path / "figures.json"))
+    output, _ = process.communicate()
+    assert process.returncode in (0, 99), output  # 99: this machine is too slow for the tour's objectives
+    run = json.loads((tmp_path / "figures.json").read_text())
+    assert run["players"] == 200
+    assert run["ledger"]["balanced"], (run["ledger"], output)
+    assert (tmp_path / "report.html").exists()
 
 
 def test_ctrl_c_in_the_middle_leaves_nothing_behind_and_still_sums_up(start: Start, tmp_path: Path) -> None:
