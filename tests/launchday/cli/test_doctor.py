@@ -58,7 +58,7 @@ async def test_a_server_of_yours_that_is_away_is_said_in_one_line() -> None:
 
 def test_the_command_prints_json_and_fails_when_something_is_missing(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "launchday.cli.main", "doctor", "--json"],
+        [sys.executable, "-m", "launchday.cli", "doctor", "--json"],
         capture_output=True,
         text=True,
         env={

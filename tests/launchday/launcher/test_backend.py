@@ -17,7 +17,7 @@ from launchday.launcher import backend
 from launchday.launcher.backend import Backend, BackendError, single_instance
 from launchday.settings import Settings
 
-CLI = [sys.executable, "-m", "launchday.cli.main"]
+CLI = [sys.executable, "-m", "launchday.cli"]
 
 
 def cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

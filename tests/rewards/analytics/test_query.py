@@ -191,7 +191,7 @@ def test_launchday_passes_events_on(folder: Path) -> None:
     argv = [
         sys.executable,
         "-m",
-        "launchday.cli.main",
+        "launchday.cli",
         "events",
         "query",
         "deaths",
