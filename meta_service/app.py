@@ -77,12 +77,14 @@ def build(settings: Settings, clock: Clock | None = None) -> FastAPI:
             clock=time,
         )
         probed = Store(settings.store_url, time)  # its own: the collector must not hold requests up
-        collector = asyncio.create_task(MetricsCollector(cache, probed, time).run())
+        collector = MetricsCollector(cache, probed, time)
+        collecting = asyncio.create_task(collector.run())
         try:
             yield
         finally:
-            collector.cancel()
-            await asyncio.wait([collector])
+            collector.stop()
+            collecting.cancel()
+            await asyncio.wait([collecting])
             await probed.close()
             await store.close()
             await cache.close()

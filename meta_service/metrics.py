@@ -35,15 +35,25 @@ class MetricsCollector:
         self._cache = cache
         self._store = store
         self._clock = clock
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End ``run`` after the present reading; cancel its task besides, so that it ends at once.
+
+        The cancellation alone is not enough: one that comes while asyncpg connects may end up as the error that means
+        "the store does not answer".
+        """
+        self._stopped = True
 
     async def run(self) -> None:
-        """Collect for ever; cancel it to stop."""
-        while True:
+        """Collect until stopped."""
+        while not self._stopped:
             try:
                 await self.collect()
             except Exception:  # one failed reading must not end the metrics for good
                 log.exception("metrics not collected")
-            await self._clock.sleep(COLLECT_INTERVAL_S)
+            if not self._stopped:
+                await self._clock.sleep(COLLECT_INTERVAL_S)
 
     async def collect(self) -> None:
         """Set every gauge to its present value."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -131,3 +132,23 @@ async def test_a_requests_id_is_answered_and_goes_with_its_change_and_its_transf
     }
     await backend.http.post("/v1/internal/grants", json=grant, headers=service)
     assert await store.fetchval("SELECT array_agg(DISTINCT request_id) FROM ledger") == ["grant-4712"]
+
+
+async def test_the_collector_ends_although_the_store_takes_its_cancellation_for_an_outage(
+    backend: Backend, clock: Clock
+) -> None:
+    class Swallowing(Store):
+        async def is_up(self) -> bool:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                return False
+            return True
+
+    collector = MetricsCollector(backend.app.state.context.players.cache, Swallowing(NOBODY, clock), clock)
+    collecting = asyncio.create_task(collector.run())
+    await asyncio.sleep(0)
+    collector.stop()
+    collecting.cancel()
+    async with asyncio.timeout(10):
+        await asyncio.wait([collecting])
