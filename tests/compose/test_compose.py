@@ -14,9 +14,8 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from launchday.engines.stack import env_name
 from launchday.launcher.backend import SERVICES
-from launchday.settings import Settings
+from launchday.settings import Settings, env_name
 from meta_service import app as meta
 
 COMPOSE = Path(__file__).parent.parent.parent / "compose"

@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from launchday.settings import Settings, environment
 from matchmaker.client import MatchmakerClient
 from meta_service.client import MetaClient
 from tests.optional import needs
+from tests.waiting import until_sync
 
 pytestmark = [needs("nginx"), pytest.mark.timeout(120)]
 
@@ -31,9 +31,8 @@ def running(argv: list[str], url: str, log: Path, env: dict[str, str]) -> Iterat
     """A process, from when it answers at ``url``."""
     process = child_processes.spawn(argv, log=log, env=env)
     try:
-        while not answers(url):
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.05)
+        until_sync(lambda: answers(url) or process.poll() is not None, f"{url} answers", within_s=60.0)
+        assert process.poll() is None, log.read_text()
         yield
     finally:
         child_processes.stop(process, 5.0)

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from launchday.settings import Settings, environment
 from tests.dedicated_server.match.strict_sidecar import StrictSidecar, free_tcp_port, free_udp_port, serving
+from tests.waiting import until
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("kernels")]
 
@@ -59,8 +60,9 @@ async def test_a_whole_life_under_a_strict_sidecar(tmp_path: Path) -> None:
     sidecar = StrictSidecar(free_tcp_port())
     async with server_process(sidecar, tmp_path) as process:
         log = tmp_path / "server.log"
-        while b"waiting for the sidecar" not in log.read_bytes():  # noqa: ASYNC110  the sidecar is late
-            await asyncio.sleep(0.02)
+        await until(  # the sidecar is late
+            lambda: b"the sidecar does not answer" in log.read_bytes(), "the server asks", within_s=120.0
+        )
         sidecar.answer_next_with = [503]
         async with serving(sidecar):
             await sidecar.until("/ready")

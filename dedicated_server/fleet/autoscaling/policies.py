@@ -50,7 +50,7 @@ class Buffer:
         servers: idle servers to keep.
         percent: share of all servers to keep idle, from 0 to below 100.
         min_replicas, max_replicas: limits on all servers together. With ``min_replicas`` and the buffer both
-            0 the fleet scales to zero, and grows when a match asks in vain.
+            0 the fleet scales to zero, and grows when a match finds no server.
     """
 
     servers: int = 0

@@ -26,6 +26,7 @@ from dedicated_server.fleet.pool.states import State
 from launchday.engines import free_port
 from launchday.identity import Signer
 from launchday.settings import Settings
+from tests.waiting import until
 
 HERE = Path(__file__).parent
 REGION = "west-europe"
@@ -43,9 +44,8 @@ class RunningFleet:
     journal: AllocationJournal
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until something is true of the pool; the test's time-out bounds it."""
-        while not condition():  # noqa: ASYNC110  of anything, so there is no event for it
-            await asyncio.sleep(0.01)
+        """Wait until something is true of the pool."""
+        await until(condition, "of the fleet")
 
     async def full(self) -> None:
         """Wait until every region has its buffer."""
@@ -125,10 +125,9 @@ async def running_fleet(
         )
     )
     serving = asyncio.create_task(server.serve())
-    while not server.started:
-        if serving.done():
-            await serving
-        await asyncio.sleep(0.01)
+    await until(lambda: server.started or serving.done(), "the fleet serves", within_s=60.0)
+    if serving.done():
+        await serving
     url = f"http://127.0.0.1:{settings.fleet_port}"
     token = Signer(settings.identity_secret.get_secret_value()).service_token("test", time.time())
     async with AllocatorClient(url, token) as allocator, FleetAdminClient(url, token) as admin:

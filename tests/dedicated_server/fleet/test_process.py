@@ -17,6 +17,7 @@ from launchday.engines import free_port
 from launchday.identity import Signer
 from launchday.settings import Settings, environment
 from tests.dedicated_server.fleet.conftest import HERE
+from tests.waiting import until_sync
 
 FLEET = """
 from dedicated_server.fleet.app import create_fleet
@@ -37,7 +38,7 @@ def fleet_process(fleet_settings: Settings) -> Iterator[tuple[psutil.Process, ht
     url = f"http://127.0.0.1:{port}"
     with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}) as http:
         try:
-            until(lambda: ready_servers(http) == 4)
+            until_sync(lambda: ready_servers(http) == 4)
             yield psutil.Process(process.pid), http
         finally:
             process.kill()
@@ -48,12 +49,6 @@ def launch(settings: Settings, stand_in: str = "") -> subprocess.Popen[bytes]:
     env = {**os.environ, **environment(settings), "PYTHONPATH": str(HERE), "STAND_IN": stand_in}
     with (settings.state_dir / "fleet.log").open("wb") as log:
         return subprocess.Popen([sys.executable, "-c", FLEET], env=env, stdout=log, stderr=log)
-
-
-def until(condition: object) -> None:
-    assert callable(condition)
-    while not condition():
-        time.sleep(0.02)
 
 
 def ready_servers(http: httpx.Client) -> int:
@@ -76,7 +71,7 @@ def test_nothing_is_left_of_a_fleet_that_ends(
     started = process.children(recursive=True)
     assert len(started) == 5  # the warm parent and four servers
     process.send_signal(number)
-    until(lambda: gone(started))
+    until_sync(lambda: gone(started))
 
 
 def test_ctrl_c_in_its_terminal_reaches_the_fleet_alone(
@@ -100,7 +95,7 @@ def test_a_fleet_whose_warm_parent_cannot_warm_up_ends_and_says_where_to_look(
 def test_a_fleet_told_to_stop_while_it_warms_up_stops_at_once(fleet_settings: Settings) -> None:
     process = launch(fleet_settings, stand_in="warms up for ever")
     log = fleet_settings.state_dir / "logs" / "warm-parent.log"
-    until(lambda: log.exists() and "warming" in log.read_text())
+    until_sync(lambda: log.exists() and "warming" in log.read_text())
     started = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGTERM)
     process.wait()

@@ -25,6 +25,7 @@ from launchday.settings import Settings, environment
 from meta_service.client import MetaClient
 from tests.dedicated_server.match.players import Players
 from tests.dedicated_server.match.strict_sidecar import free_tcp_port
+from tests.waiting import until_sync
 
 FLEET_KEY = bytes(range(32))
 
@@ -104,8 +105,7 @@ def meta_process(settings: Settings) -> Iterator[Settings]:
     with (settings.state_dir / "meta.log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-m", "meta_service"], env=env, stdout=log, stderr=log)
     try:
-        while not _healthy(completed.meta_url):
-            time.sleep(0.05)
+        until_sync(lambda: _healthy(completed.meta_url), "the meta service answers")
         yield completed
     finally:
         process.terminate()

@@ -15,6 +15,8 @@ from typing import Any
 import uvicorn
 from starlette.types import Message, Receive, Scope, Send
 
+from tests.waiting import until
+
 MATCH = "launchday.dev/match"
 RECORD: dict[str, Any] = {
     "object_meta": {
@@ -95,8 +97,11 @@ class StrictSidecar:
 
     async def until(self, path: str, times: int = 1) -> None:
         """Wait until a call has come so often."""
-        while sum(called == path for called, _ in self.calls) < times:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+        await until(
+            lambda: sum(called == path for called, _ in self.calls) >= times,
+            f"{path} ×{times}",
+            within_s=60.0,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
@@ -166,8 +171,7 @@ async def serving(sidecar: StrictSidecar) -> AsyncIterator[None]:
         )
     )
     task = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110
-        await asyncio.sleep(0.005)
+    await until(lambda: server.started, "the sidecar serves")
     try:
         yield
     finally:

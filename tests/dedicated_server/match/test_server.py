@@ -250,7 +250,7 @@ async def test_the_program_itself_needs_no_more_than_the_sidecars_port(
     )
     assert process.stderr is not None
     async for line in process.stderr:
-        if b"waiting for the sidecar" in line:
+        if b"the sidecar does not answer" in line:
             break
     async with serving(sidecar):
         await sidecar.until("/ready")

@@ -30,6 +30,7 @@ from meta_service.client import (
 )
 from rewards.events import Envelope, ProducerCounters
 from tests.dedicated_server.match.conftest import FLEET_KEY, TestMatch, new_match, playing
+from tests.waiting import until
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("kernels")]
 
@@ -285,8 +286,7 @@ async def test_a_commit_that_cannot_be_made_fails_the_match_but_its_events_are_o
 ) -> None:
     table = bench(new_match([11, 12], match_s=0.1), patience=NOBODY_COMES)
     session = asyncio.create_task(table.session.run())
-    while not table.meta.checked_out:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    await until(lambda: table.meta.checked_out, "the players are checked out")
     table.meta.away = 1000
     assert not await session
     report = table.session.report()

@@ -4,14 +4,13 @@ real players.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -32,6 +31,7 @@ from rewards.events import ensure_topics
 from tests.dedicated_server.fleet.conftest import free_port_range
 from tests.dedicated_server.match.conftest import FLEET_KEY, TestMatch, meta_client, new_match, playing
 from tests.dedicated_server.match.strict_sidecar import free_tcp_port
+from tests.waiting import until
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("kernels")]
 
@@ -46,39 +46,35 @@ class Fleet:
 
     async def ready(self, count: int) -> None:
         """Wait until so many servers are Ready."""
-        while True:
-            try:
-                if (await self.admin.fleet())["total"]["Ready"] >= count:
-                    return
-            except FleetUnavailableError:
-                assert self.process.poll() is None
-            await asyncio.sleep(0.05)
+
+        async def enough() -> bool:
+            assert self.process.poll() is None
+            return bool((await self.admin.fleet())["total"]["Ready"] >= count)
+
+        await until(enough, f"{count} servers are Ready", within_s=120.0, ignore=FleetUnavailableError)
 
     async def gone(self, name: str) -> dict[str, Any]:
         """Wait until a server is gone; returns what is known of it."""
-        while True:
+
+        async def when_gone() -> dict[str, Any] | None:
             server = await self.admin.gameserver(name)
-            if server["gone"]:
-                return server
-            await asyncio.sleep(0.05)
+            return server if server["gone"] else None
+
+        found: dict[str, Any] = await until(when_gone, f"{name} is gone", within_s=120.0)
+        return found
 
     async def allocate(self, match: TestMatch) -> Allocation:
         """Allocate a server, as soon as there is one."""
-        while True:
-            try:
-                return await self.allocator.allocate(
-                    region="west-europe",
-                    match=json.loads(match.annotation),
-                    idempotency_key=str(match.match_id),
-                )
-            except NoServerReadyError:
-                await asyncio.sleep(0.05)
 
+        async def given() -> Allocation:
+            return await self.allocator.allocate(
+                region="west-europe",
+                match=json.loads(match.annotation),
+                idempotency_key=str(match.match_id),
+            )
 
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until something is so; the test's time-out bounds it."""
-    while not condition():  # noqa: ASYNC110
-        await asyncio.sleep(0.02)
+        allocation: Allocation = await until(given, "a server is Ready", ignore=NoServerReadyError)
+        return allocation
 
 
 def launch(settings: Settings) -> subprocess.Popen[bytes]:

@@ -37,6 +37,7 @@ from launchday.identity import Signer
 from launchday.settings import Settings
 from meta_service.client import MetaUnavailableError
 from tests.dedicated_server.fleet.conftest import REGION, InProcess, RunningFleet, running_fleet
+from tests.waiting import until
 
 
 def token(fleet: RunningFleet, *roles: str) -> str:
@@ -189,8 +190,7 @@ async def test_the_api_says_all_of_itself(fleet: RunningFleet) -> None:
 async def serving(app: FastAPI) -> AsyncIterator[str]:
     server = InProcess(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, ws="none"))
     task = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    await until(lambda: server.started, "the server serves")
     try:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
@@ -289,8 +289,7 @@ async def test_the_players_of_a_failed_match_are_released_however_often_it_takes
     )
     finalizer.finalize(server, True, "")
     finalizer.finalize(server, False, "crashed")
-    while not finalizer.released:  # noqa: ASYNC110
-        await asyncio.sleep(0.001)
+    await until(lambda: finalizer.released, "the players are released")
     assert finalizer.released == 1
     _, _, region, ttl_s, players = calls[-1]
     assert (len(calls), region, players) == (3, REGION, (7,))

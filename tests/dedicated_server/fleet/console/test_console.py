@@ -67,7 +67,7 @@ async def test_an_operator_sees_the_numbers_of_the_api_and_steers_by_clicking(fl
         await page.get_by_test_id("drain-east-us").click()
         await fleet.until(lambda: not fleet.pool.in_state("east-us", State.READY))
         await page.get_by_test_id("flag-east-us").get_by_text("draining").wait_for()
-        await page.get_by_test_id("drain-east-us").get_by_text("Take into use").click()
+        await page.get_by_test_id("drain-east-us").get_by_text("Undrain").click()
         await fleet.until(lambda: len(fleet.pool.in_state("east-us", State.READY)) == 2)
         await page.get_by_test_id("cordon-east-us").click()
         await fleet.until(lambda: fleet.pool.regions["east-us"].cordoned)
@@ -120,7 +120,7 @@ async def test_a_viewer_looks_and_the_page_says_when_something_is_away(
         await page.get_by_text("There is no game server").wait_for()
         await page.goto(f"{base}/")
         await page.get_by_test_id(f"legend-{REGION}").wait_for()
-        await page.get_by_test_id("letters").get_by_text("The rewards service does not say which.").wait_for()
+        await page.get_by_test_id("letters").get_by_text("The rewards service does not answer.").wait_for()
 
         def away(_: Region) -> None:
             raise ProblemError(503, "away", "the fleet is away")
