@@ -33,7 +33,6 @@ MAX_ATTRIBUTES = 50  # of one ticket
 MAX_ITEMS = 100  # strings of a list, keys of a map
 MAX_CHARS = 100  # of a string, and of a key
 MAX_PLAYER_ID = 2**63 - 1
-MAX_PLAYERS = MAX_PLAYERS  # of a match
 MAX_REVISION = 2**53 - 1  # what Lua counts exactly
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]

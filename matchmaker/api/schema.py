@@ -42,7 +42,7 @@ def _pointer(decoder: msgspec.json.Decoder[T], body: bytes, place: str) -> str:
     steps: list[str] = []
     for name, index, _ in _STEP.findall(place):
         steps.append(name or index or ANY)
-    document = msgspec.json.decode(body) if ANY in steps else None
+    document: Any = msgspec.json.decode(body) if ANY in steps else None
     node = document
     for number, step in enumerate(steps):
         if step == ANY:

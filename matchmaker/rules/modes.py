@@ -59,7 +59,7 @@ class SearchRules:
         return self.rule_set.largest_team
 
     def unmatchable_reason(self, latency_ms: dict[str, float]) -> str | None:
-        """Why a player with these round trips can never match; None where he can."""
+        """Return why a player with these round trips can never match; None where they can."""
         near = {region: value for region, value in latency_ms.items() if value <= self.max_latency_ms}
         player = TicketPlayer("", None, {}, near)
         return unmatchable_reason(self.rule_set, FlexMatchTicket("", 0.0, (player,)), set())

@@ -19,18 +19,18 @@ local function any_live(key)
   return false
 end
 
--- Whether a ticket may join its party: all have the same wish, and there is room for it.
-local function joins(party, size, wish, id)
+-- Whether a ticket may join its party: all have the same terms, and there is room for it.
+local function joins(party, size, terms, id)
   local key = KEY.party .. party
-  local known, count = unpack(redis.call('HMGET', key, 'wish', 'count'))
+  local known, count = unpack(redis.call('HMGET', key, 'terms', 'count'))
   if known and tonumber(count) >= tonumber(size) and not any_live(key) then
     redis.call('DEL', key) -- it has played, and queues again
     known = false
   end
-  if known and (known ~= wish or tonumber(count) >= tonumber(size)) then
+  if known and (known ~= terms or tonumber(count) >= tonumber(size)) then
     return false
   end
-  redis.call('HSET', key, 'wish', wish, 't:' .. id, '1')
+  redis.call('HSET', key, 'terms', terms, 't:' .. id, '1')
   redis.call('HINCRBY', key, 'count', 1)
   redis.call('EXPIRE', key, keep_s)
   return true
@@ -39,7 +39,7 @@ end
 local tickets = cmsgpack.unpack(ARGV[4])
 local record_bytes = #ARGV[5] / #tickets
 for i, ticket in ipairs(tickets) do
-  local id, player, client_key, created_at, expires_at, party, size, wish = unpack(ticket)
+  local id, player, client_key, created_at, expires_at, party, size, terms = unpack(ticket)
   local key, pointer = KEY.ticket .. id, KEY.player .. player
   -- Nearly always the player has no ticket: then one command looks, and makes this one theirs.
   local last = redis.call('SET', pointer, id, 'NX', 'GET', 'EX', keep_s)
@@ -50,12 +50,12 @@ for i, ticket in ipairs(tickets) do
       answer = { 'repeated', last }
     elseif is_live(state) then
       answer = { 'busy', last }
-    elseif not party or joins(party, size, wish, id) then
+    elseif not party or joins(party, size, terms, id) then
       redis.call('SET', pointer, id, 'EX', keep_s)
     else
       answer = { 'mismatch', id }
     end
-  elseif party and not joins(party, size, wish, id) then
+  elseif party and not joins(party, size, terms, id) then
     redis.call('DEL', pointer)
     answer = { 'mismatch', id }
   end

@@ -40,8 +40,8 @@ end
 local begun = {}
 local function joins(party, id)
   local key = KEY.party .. party
-  local wish = redis.call('HGET', key, 'wish')
-  if not wish then
+  local terms = redis.call('HGET', key, 'terms')
+  if not terms then
     return false
   end
   if not begun[party] then
@@ -52,7 +52,7 @@ local function joins(party, id)
     end
     if not live then
       redis.call('DEL', key)
-      redis.call('HSET', key, 'wish', wish)
+      redis.call('HSET', key, 'terms', terms)
     end
   end
   redis.call('HSET', key, 't:' .. id, '1')

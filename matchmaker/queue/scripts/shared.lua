@@ -39,14 +39,16 @@ local function ended_view(id, state, reason)
   return string.format(ENDED_VIEW, id, state, reason)
 end
 
--- Notify the subscribers: a flat list of id, view, id, view …
+-- Notify the subscribers: a flat list of id, view, id, view … Old entries are trimmed by the ids that the
+-- cache itself gives, so that no caller's clock can take away what was just written.
 local function notify(views)
-  if #views == 0 then
-    return
-  end
-  local kept_since = string.format('%d', math.max(0, math.floor((NOW - NOTIFICATIONS_KEPT_S) * 1000)))
+  local last
   for i = 1, #views, 4000 do
-    redis.call('XADD', KEY.notifications, 'MINID', '~', kept_since, '*', unpack(views, i, math.min(i + 3999, #views)))
+    last = redis.call('XADD', KEY.notifications, '*', unpack(views, i, math.min(i + 3999, #views)))
+  end
+  if last then
+    local kept_since = tonumber(string.match(last, '^%d+')) - NOTIFICATIONS_KEPT_S * 1000
+    redis.call('XTRIM', KEY.notifications, 'MINID', '~', string.format('%d', math.max(0, kept_since)))
   end
 end
 

@@ -129,7 +129,7 @@ async def test_only_its_player_sees_a_ticket(client: MatchmakerClient) -> None:
         await anext(stranger.follow_ticket(created.ticket_id))
 
 
-async def test_the_books_are_for_services_and_tickets_for_players(client: MatchmakerClient) -> None:
+async def test_the_counters_are_for_services_and_tickets_for_players(client: MatchmakerClient) -> None:
     with pytest.raises(TicketRefusedError, match="403"):
         await client.with_token(token_of(7)).counters()
     with pytest.raises(TicketRefusedError, match="403"):
@@ -188,8 +188,13 @@ async def test_expired_tickets_end_once_and_their_players_are_told(
     assert (await poll).reason == "no match was found in time"
     with pytest.raises(TicketEndedError, match="expired"):
         await players[2].cancel_ticket(created[2].ticket_id)
-    books = await client.counters()
-    assert (books["queued"], books["cancelled"], books["expired"], books["searching"]) == (3, 1, 2, 0)
+    counters = await client.counters()
+    assert (counters["queued"], counters["cancelled"], counters["expired"], counters["searching"]) == (
+        3,
+        1,
+        2,
+        0,
+    )
 
 
 async def test_tickets_of_one_moment_are_written_and_their_skills_read_together(
@@ -213,7 +218,7 @@ async def test_after_an_outage_of_the_cache_waiters_look_for_themselves(
     view = f'{{"ticket_id":"{created.ticket_id}","state":"cancelled","reason":"","assignment":null}}'
     await cache.hset(KEYS["ticket"] + created.ticket_id, mapping={"state": "cancelled", "view": view})
     # All connections of the API at once, so that none is cut off in the middle of the look that follows.
-    await cache.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    await cache.client_kill_filter(_type="normal", skipme=True)
     assert (await poll).state == "cancelled"
 
 

@@ -49,7 +49,7 @@ class Server:
 
     def __init__(self, client: MatchmakerClient, seats: dict[int, int], **changes: Any) -> None:
         self.match_id = str(uuid4())
-        self.seats = dict(seats)
+        self.slots = dict(seats)
         self._client, self._changes, self._revision = client, changes, 0
 
     def announcement(self, **changes: Any) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class Server:
             "skill_highest": 26.0,
             "opened_at": 1000.0,
             "revision": self._revision,
-            "slots": [{"entity": entity, "team": team} for entity, team in self.seats.items()],
+            "slots": [{"entity": entity, "team": team} for entity, team in self.slots.items()],
             **self._changes,
             **changes,
         }
@@ -75,7 +75,7 @@ class Server:
     async def seat(self, joining: BackfillProposal) -> list[BackfillProposal]:
         """Let them in, and say so."""
         for player in joining.players:
-            del self.seats[player.entity]
+            del self.slots[player.entity]
         return await self.announce(admitted=[joining.proposal_id])
 
     async def close(self) -> None:
@@ -87,18 +87,18 @@ class Office:
 
     def __init__(self, director: Director, fence: bytes) -> None:
         self.director, self.fence = director, fence
-        self.tenure: MatchLoop = director.match_loop(fence)
+        self.match_loop: MatchLoop = director.match_loop(fence)
 
     async def cycle(self) -> None:
         async with asyncio.TaskGroup() as placements:
-            await self.tenure.cycle(placements)
+            await self.match_loop.cycle(placements)
 
     async def next(self, make: MakeDirector, settings: Settings) -> Office:
         """Another director, after this one is gone without a word."""
         await self.director._lease.release(self.fence)
         after = await office_of(make(settings))
         async with asyncio.TaskGroup() as placements:
-            await after.tenure.recover(placements)
+            await after.match_loop.recover(placements)
         return after
 
 
@@ -110,7 +110,8 @@ async def office_of(director: Director) -> Office:
 
 @pytest.fixture
 async def office(make_team_director: MakeDirector, mm_settings: Settings) -> Office:
-    return await office_of(make_team_director(mm_settings))
+    # Cycles come when the test makes them: on a busy machine too late for a short lease.
+    return await office_of(make_team_director(mm_settings.model_copy(update={"director_lease_s": 60.0})))
 
 
 async def queue_up(client: MatchmakerClient, player: int, party: tuple[str, int] | None = None) -> str:
@@ -122,12 +123,12 @@ async def read(client: MatchmakerClient, player: int, ticket_id: str) -> TicketV
     return await client.with_token(token_of(player)).read_ticket(ticket_id)
 
 
-async def check_books(client: MatchmakerClient, **expected: int) -> None:
-    books = await client.counters()
-    assert books["queued"] == sum(
-        books[k] for k in ("matched", "cancelled", "expired", "failed", "searching")
+async def check_counters(client: MatchmakerClient, **expected: int) -> None:
+    counters = await client.counters()
+    assert counters["queued"] == sum(
+        counters[k] for k in ("matched", "cancelled", "expired", "failed", "searching")
     )
-    assert {name: books[name] for name in expected} == expected
+    assert {name: counters[name] for name in expected} == expected
 
 
 async def test_who_waits_is_given_a_free_seat_and_told_once_the_server_has_opened_it(
@@ -140,14 +141,14 @@ async def test_who_waits_is_given_a_free_seat_and_told_once_the_server_has_opene
     assert (await read(client, 500, ticket)).state == "proposed"
     [joining] = await server.announce()
     [seat] = joining.players
-    assert (joining.state, seat.player_id, server.seats[seat.entity]) == ("offered", 500, seat.team)
+    assert (joining.state, seat.player_id, server.slots[seat.entity]) == ("offered", 500, seat.team)
     assert seat.waited_s >= 0
     assert seat.skill == 25.0
     assert await server.announce() == [joining]  # an answer may be lost
     await office.cycle()
     assert (
         await read(client, 500, ticket)
-    ).state == "proposed"  # the server has not said yet that it lets him in
+    ).state == "proposed"  # the server has not said yet that it admits them
     [seated] = await server.seat(joining)
     assert seated.state == "admitted"
     await office.cycle()
@@ -162,8 +163,8 @@ async def test_who_waits_is_given_a_free_seat_and_told_once_the_server_has_opene
     )  # fmt: skip
     assert [each.state for each in await server.announce()] == ["assigned"]
     assert fleet.calls == 0
-    await check_books(client, queued=1, matched=1, backfilled=1, matches=0, searching=0)
-    assert office.tenure.pool.state.max() == 0  # nothing of it is left
+    await check_counters(client, queued=1, matched=1, backfilled=1, matches=0, searching=0)
+    assert office.match_loop.pool.state.max() == 0  # nothing of it is left
 
 
 async def test_a_seat_is_never_reserved_twice(client: MatchmakerClient, office: Office, cache: Redis) -> None:
@@ -180,12 +181,12 @@ async def test_a_seat_is_never_reserved_twice(client: MatchmakerClient, office: 
     await office.cycle()
     assert [each.state for each in await server.announce()] == ["assigned"]
     assert await cache.hlen(KEYS["claims"] + MODE) == 0
-    server.seats[3] = 0  # he came, and is gone for good: the seat is free once more
+    server.slots[3] = 0  # the player came, and is gone for good: the slot is free once more
     await server.announce()
     await office.cycle()
     [again] = await server.announce()
     assert again.players[0].player_id != joining.players[0].player_id
-    await check_books(client, queued=3, matched=1, backfilled=1, searching=2)
+    await check_counters(client, queued=3, matched=1, backfilled=1, searching=2)
 
 
 async def test_a_refused_joiner_searches_again_with_his_age_and_is_not_sent_there_again(
@@ -212,7 +213,7 @@ async def test_a_refused_joiner_searches_again_with_his_age_and_is_not_sent_ther
     [elsewhere] = await other.announce()
     assert [player.player_id for player in elsewhere.players] == [500]
     assert elsewhere.players[0].waited_s >= instead.players[0].waited_s
-    await check_books(client, queued=2, searching=2, failed=0)
+    await check_counters(client, queued=2, searching=2, failed=0)
 
 
 async def test_joiners_of_a_server_that_falls_silent_search_again(
@@ -227,8 +228,8 @@ async def test_joiners_of_a_server_that_falls_silent_search_again(
     await cache.hset(KEYS["open_match"] + server.match_id, "until", 0)  # five seconds pass without a word
     await office.cycle()
     assert (await read(client, 500, ticket)).state == "searching"
-    await check_books(client, queued=1, matched=0, searching=1)
-    assert await server.announce() == []  # back again, it hears that he is not coming
+    await check_counters(client, queued=1, matched=0, searching=1)
+    assert await server.announce() == []  # back again, it hears that nobody is coming
 
 
 async def test_a_match_that_is_over_by_then_gives_the_tickets_back_once_it_has_checked_them_in(
@@ -241,13 +242,13 @@ async def test_a_match_that_is_over_by_then_gives_the_tickets_back_once_it_has_c
     [joining] = await server.announce()
     await server.seat(joining)
     [seated] = await server.announce(over=True)
-    assert seated.state == "admitted"  # and never assigned: the server lets him go now
+    assert seated.state == "admitted"  # and never assigned: the server releases them now
     await office.cycle()
-    assert (await read(client, 500, ticket)).state == "proposed"  # he is leased to it until it says so
+    assert (await read(client, 500, ticket)).state == "proposed"  # leased to it until it says so
     await server.close()
     await office.cycle()
     assert (await read(client, 500, ticket)).state == "searching"
-    await check_books(client, queued=1, searching=1, backfilled=0)
+    await check_counters(client, queued=1, searching=1, backfilled=0)
 
 
 async def test_a_reservation_that_the_server_never_asked_for_is_withdrawn(
@@ -259,8 +260,8 @@ async def test_a_reservation_that_the_server_never_asked_for_is_withdrawn(
     await office.cycle()
     await office.cycle()
     assert (await read(client, 500, ticket)).state == "proposed"
-    [(id_, claimed)] = office.tenure._backfill._in_progress.items()
-    office.tenure._backfill._in_progress[id_] = replace(claimed, seen_by=0.0)  # it was claimed long ago
+    [(id_, claimed)] = office.match_loop._backfill._in_progress.items()
+    office.match_loop._backfill._in_progress[id_] = replace(claimed, seen_by=0.0)  # it was claimed long ago
     await cache.hset(KEYS["open_match"] + server.match_id, "slots", "[]")
     await office.cycle()
     assert (await read(client, 500, ticket)).state == "searching"
@@ -381,7 +382,7 @@ async def test_another_director_assigns_whom_the_first_had_only_claimed(
     third = await second.next(make_team_director, mm_settings)
     await third.cycle()
     assert (await read(client, 500, ticket)).state == "assigned"
-    await check_books(client, queued=2, matched=1, backfilled=1, searching=1)
+    await check_counters(client, queued=2, matched=1, backfilled=1, searching=1)
 
 
 async def test_another_director_gives_back_whom_the_first_had_claimed_for_a_server_that_is_gone(
@@ -438,7 +439,7 @@ async def test_a_director_killed_between_claim_and_assignment_costs_nobody_anyth
     assert status.assignment is not None
     assert (status.assignment.match_id, status.assignment.entity) == (server.match_id, 3)
     assert [each.state for each in await server.announce()] == ["assigned"]
-    await check_books(client, queued=2, matched=1, backfilled=1, searching=1, matches=0)
+    await check_counters(client, queued=2, matched=1, backfilled=1, searching=1, matches=0)
     assert "Traceback" not in log.read_text()
 
 

@@ -91,7 +91,7 @@ async def test_a_matchmaker_that_is_away_costs_joiners_and_nothing_else() -> Non
 
 async def test_who_is_refused_stays_out_and_who_was_not_told_by_the_end_is_let_go() -> None:
     leases, offers = Leases(), Offers()
-    leases.held[500] = uuid4(), 1  # he plays elsewhere
+    leases.held[500] = uuid4(), 1  # plays elsewhere
     async with open_server() as transport:
         match = RunningMatch(
             transport, leases, offers, KEY, [0, 0, 1, 1], 11,
@@ -101,7 +101,7 @@ async def test_who_is_refused_stays_out_and_who_was_not_told_by_the_end_is_let_g
             session = asyncio.create_task(match.session.run())
             await eventually(
                 that(lambda: offers.offered == [1])
-            )  # who never came is checked in, and his seat free
+            )  # who never came is checked in, and the slot is free
             assert [player for _, player in leases.committed] == [12]
             refused = offers.send(500, 1, 0)
             await eventually(that(lambda: refused not in offers.sent))
@@ -116,7 +116,7 @@ async def test_who_is_refused_stays_out_and_who_was_not_told_by_the_end_is_let_g
     assert offers.heard[-1]["over"] is True
     assert offers.closed == 1
     assert leases.held.keys() == {500}
-    # He was never told that he has a seat: he is checked in as one who did not play, and is in no result.
+    # Never assigned: this player is checked in as one who did not play, and is in no result.
     assert leases.committed[match.match_id, 501].played_s == 0.0
     assert sorted(match.results) == [11, 13, 14]
     report = match.session.report()
@@ -134,7 +134,7 @@ async def test_whose_check_in_fails_keeps_his_seat_closed_and_after_the_modes_ti
             session = asyncio.create_task(match.session.run())
             await eventually(that(lambda: match.engine is not None and match.engine.match.started))
             assert match.engine is not None
-            match.engine.wire.status[1] = 2  # timed out: he is missed, and may come back
+            match.engine.wire.status[1] = 2  # timed out, and may come back
             players.clients.free(1)
             leases.away = True
             players.clients.leave(2)  # said good-bye, but cannot be checked in
@@ -146,7 +146,7 @@ async def test_whose_check_in_fails_keeps_his_seat_closed_and_after_the_modes_ti
             leases.away = False
             await eventually(that(lambda: offers.offered == [2]))
             assert leases.committed[match.match_id, 13].played_s > 0
-            assert match.engine.slots.vacant().tolist() == [2]  # who lost the connection keeps his
+            assert match.engine.slots.vacant().tolist() == [2]  # who lost the connection keeps the slot
             match.engine.skip(100 * 60)
             await eventually(that(lambda: offers.closed == 1))
             match.end()

@@ -56,11 +56,11 @@ async def ends(client: MatchmakerClient, tickets: dict[int, CreatedTicket]) -> d
     return dict(zip(tickets, statuses, strict=True))
 
 
-async def check_books(client: MatchmakerClient, **expected: int) -> None:
-    books = await client.counters()
+async def check_counters(client: MatchmakerClient, **expected: int) -> None:
+    counters = await client.counters()
     parts = ("matched", "cancelled", "expired", "failed", "searching")
-    assert books["queued"] == sum(books[part] for part in parts)
-    assert {name: books[name] for name in expected} == expected
+    assert counters["queued"] == sum(counters[part] for part in parts)
+    assert {name: counters[name] for name in expected} == expected
 
 
 async def test_a_full_match_gets_a_server_and_each_player_a_seat_of_his_own(
@@ -90,11 +90,11 @@ async def test_a_full_match_gets_a_server_and_each_player_a_seat_of_his_own(
         assert (token.match_id, token.player_id, token.entity) == (UUID(key), player, seat.entity)
         lives_s = mm_settings.match_s + mm_settings.connect_token_ttl_s
         assert token.expires_at - token.issued_at == pytest.approx(lives_s, abs=0.01)
-    books = await client.counters()
-    await check_books(client, queued=4, matched=4, matches=1, searching=0)
-    assert books["latency_ms"]["p50"] == pytest.approx(12.0, rel=0.02)
-    assert 0 < books["wait_s"]["p50"] <= books["wait_s"]["p95"]
-    assert books["wait_s"]["max"] == pytest.approx(books["wait_s"]["p95"], rel=0.05)
+    counters = await client.counters()
+    await check_counters(client, queued=4, matched=4, matches=1, searching=0)
+    assert counters["latency_ms"]["p50"] == pytest.approx(12.0, rel=0.02)
+    assert 0 < counters["wait_s"]["p50"] <= counters["wait_s"]["p95"]
+    assert counters["wait_s"]["max"] == pytest.approx(counters["wait_s"]["p95"], rel=0.05)
 
 
 async def test_two_hundred_players_of_two_coasts_form_two_matches_one_a_region(
@@ -118,7 +118,7 @@ async def test_two_hundred_players_of_two_coasts_form_two_matches_one_a_region(
     for player, status in statuses.items():
         assert status.assignment is not None
         assert status.assignment.region == ("west-europe" if player < 1000 else "east-us")
-    await check_books(client, queued=200, matched=200, matches=2, searching=0)
+    await check_counters(client, queued=200, matched=200, matches=2, searching=0)
 
 
 async def test_event_streams_tell_the_assignment(
@@ -172,11 +172,11 @@ async def test_without_a_ready_server_players_wait_and_may_still_cancel(
                 break
             except TicketEndedError as error:  # refused only while the fleet is being asked
                 assert "getting its server" in str(error)  # noqa: PT017
-        await check_books(client, queued=4, cancelled=1, failed=0, searching=3)
+        await check_counters(client, queued=4, cancelled=1, failed=0, searching=3)
         tickets |= await queue_players(client, range(5, 6), WEST_EUROPE)
         fleet.ready["west-europe"] = 1
         assert {status.state for status in (await ends(client, tickets)).values()} == {"assigned"}
-    await check_books(client, queued=5, matched=4, cancelled=1, matches=1)
+    await check_counters(client, queued=5, matched=4, cancelled=1, matches=1)
 
 
 async def test_a_lost_answer_of_the_fleet_costs_no_second_server(
@@ -197,7 +197,7 @@ async def test_when_the_fleet_stays_away_the_players_search_again_and_are_placed
         statuses = await ends(client, await queue_players(client, range(1, 5), WEST_EUROPE))
     assert {status.state for status in statuses.values()} == {"assigned"}
     assert len(fleet.ports) >= 2
-    await check_books(client, queued=4, matched=4, failed=0, matches=1)
+    await check_counters(client, queued=4, matched=4, failed=0, matches=1)
 
 
 async def test_a_match_that_the_fleet_refuses_for_good_fails(
@@ -209,7 +209,7 @@ async def test_a_match_that_the_fleet_refuses_for_good_fails(
     assert {(status.state, status.reason) for status in statuses.values()} == {
         ("failed", "the fleet refused the match")
     }
-    await check_books(client, queued=4, failed=4, matches=0, searching=0)
+    await check_counters(client, queued=4, failed=4, matches=0, searching=0)
 
 
 async def test_a_cancelled_ticket_is_never_matched(
@@ -220,7 +220,7 @@ async def test_a_cancelled_ticket_is_never_matched(
         await client.with_token(token_of(2)).cancel_ticket(tickets.pop(2).ticket_id)
         tickets |= await queue_players(client, range(4, 6), WEST_EUROPE)
         assert {status.state for status in (await ends(client, tickets)).values()} == {"assigned"}
-    await check_books(client, queued=5, matched=4, cancelled=1, matches=1)
+    await check_counters(client, queued=5, matched=4, cancelled=1, matches=1)
 
 
 async def test_an_ended_queue_leaves_nothing_in_the_stream(
@@ -238,7 +238,7 @@ async def test_an_ended_queue_leaves_nothing_in_the_stream(
         await eventually(empty)
     assert await cache.hlen(KEYS["proposals"] + MODE) == 0
     assert await cache.zcard(KEYS["live"] + MODE) == 0
-    await check_books(client, queued=5, matched=4, cancelled=1)
+    await check_counters(client, queued=5, matched=4, cancelled=1)
 
 
 async def _searching(client: MatchmakerClient, count: int) -> bool:
@@ -266,7 +266,7 @@ async def test_only_the_director_in_office_changes_anything(
     await director._lease.release(first)  # not its any more: no effect
     async with asyncio.TaskGroup() as placements:
         await director.match_loop(second).cycle(placements)
-    await check_books(client, queued=4, matched=4, matches=1)
+    await check_counters(client, queued=4, matched=4, matches=1)
 
 
 async def test_a_director_finishes_the_match_that_another_proposed_and_finds_its_tickets(
@@ -290,7 +290,7 @@ async def test_a_director_finishes_the_match_that_another_proposed_and_finds_its
     crash.cancel()
     await asyncio.gather(crash, return_exceptions=True)
     assert await cache.hlen(KEYS["proposals"] + MODE) == 1
-    await check_books(client, queued=6, matched=0, searching=6)
+    await check_counters(client, queued=6, matched=0, searching=6)
 
     fleet.answers_to_lose = 0
     await director._lease.release(fence)
@@ -301,7 +301,7 @@ async def test_a_director_finishes_the_match_that_another_proposed_and_finds_its
     seats = Counter((s.assignment.match_id, s.assignment.entity) for s in statuses.values() if s.assignment)
     assert len(seats) == 8
     assert len(fleet.ports) == 2
-    await check_books(client, queued=8, matched=8, matches=2, searching=0)
+    await check_counters(client, queued=8, matched=8, matches=2, searching=0)
 
 
 async def test_a_killed_director_process_loses_no_ticket(
@@ -371,7 +371,7 @@ async def test_a_stop_that_the_caches_client_swallows_is_heard_before_the_next_c
     assert running_director.cancelled()
 
 
-async def test_the_books_balance_at_every_instant(
+async def test_the_counters_balance_at_every_instant(
     client: MatchmakerClient, make_director: MakeDirector, mm_settings: Settings
 ) -> None:
     async def come_and_perhaps_go(player: int) -> None:
@@ -385,8 +385,8 @@ async def test_the_books_balance_at_every_instant(
         for player in range(1, 121):
             players.create_task(come_and_perhaps_go(player))
             if player % 4 == 0:
-                await check_books(client)
-    await check_books(client, queued=120, failed=0, expired=0)
+                await check_counters(client)
+    await check_counters(client, queued=120, failed=0, expired=0)
 
 
 async def test_short_matches_open_when_the_oldest_ticket_is_overdue(
@@ -406,8 +406,8 @@ async def test_the_allocator_gets_no_call_while_nobody_waits(
     director = make_director(mm_settings)
     fence = await director._lease.acquire()
     assert fence is not None
-    tenure = director.match_loop(fence)
+    match_loop = director.match_loop(fence)
     async with asyncio.TaskGroup() as placements:
         for _ in range(3):
-            await tenure.cycle(placements)
-    assert (fleet.calls, len(tenure.pool)) == (0, 0)
+            await match_loop.cycle(placements)
+    assert (fleet.calls, len(match_loop.pool)) == (0, 0)

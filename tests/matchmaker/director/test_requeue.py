@@ -23,7 +23,7 @@ from launchday.settings import Settings, environment
 from loadtest.chaos.requeue_check import LostPlayer, check_requeue
 from loadtest.players.backend_client import HttpBackendClient
 from matchmaker.client import MatchmakerClient, TicketExistsError, TicketView
-from matchmaker.director import requeue as salvage_module
+from matchmaker.director import requeue as requeue_module
 from matchmaker.director.requeue import Requeuer
 from matchmaker.queue.scripts import KEYS, Scripts
 from matchmaker.queue.ticket_store import TicketStore
@@ -82,12 +82,12 @@ def telling() -> TellingFleet:
 
 
 @pytest.fixture
-def salvage(cache: Redis, scripts: Scripts, telling: TellingFleet) -> Requeuer:
+def requeuer(cache: Redis, scripts: Scripts, telling: TellingFleet) -> Requeuer:
     return Requeuer(cache, scripts, telling, ticket_ttl_s=300.0, clock=SystemClock())
 
 
 class Played:
-    """A match that was assigned: each player's ticket, since when he waited, and the match's id."""
+    """A match that was assigned: each player's ticket, since when they waited, and the match's id."""
 
     def __init__(self, concerned: dict[int, LostPlayer], match_id: str) -> None:
         self.concerned = concerned
@@ -127,13 +127,13 @@ async def test_players_of_a_lost_match_have_a_live_ticket_each_with_the_old_age(
     make_director: MakeDirector,
     mm_settings: Settings,
     telling: TellingFleet,
-    salvage: Requeuer,
+    requeuer: Requeuer,
 ) -> None:
     played = await play(client, make_director, mm_settings)
     telling.tell(played.match_id)
-    await salvage.follow(0.0)
+    await requeuer.follow(0.0)
     assert await check_requeue(cache, played.concerned) == []
-    assert (salvage.requeued, salvage.backdated) == (4, 0)
+    assert (requeuer.requeued, requeuer.backdated) == (4, 0)
     old = await old_ticket(client, 1, played)
     assert (old.state, old.reason) == (
         "assigned",
@@ -141,9 +141,9 @@ async def test_players_of_a_lost_match_have_a_live_ticket_each_with_the_old_age(
     )
     assert old.assignment is not None
     assert old.assignment.match_id == played.match_id
-    books = await client.counters()
-    assert (books["queued"], books["matched"], books["searching"]) == (8, 4, 4)
-    assert (books["requeued"], books["reclaimed"]) == (4, 0)
+    counters = await client.counters()
+    assert (counters["queued"], counters["matched"], counters["searching"]) == (8, 4, 4)
+    assert (counters["requeued"], counters["reclaimed"]) == (4, 0)
 
 
 async def test_they_are_matched_again_before_everybody_else_once_they_look(
@@ -152,13 +152,13 @@ async def test_they_are_matched_again_before_everybody_else_once_they_look(
     make_director: MakeDirector,
     mm_settings: Settings,
     telling: TellingFleet,
-    salvage: Requeuer,
+    requeuer: Requeuer,
 ) -> None:
     played = await play(client, make_director, mm_settings)
     for player in range(10, 14):  # they have queued before the server died
         await client.with_token(token_of(player)).create_ticket(MODE, WEST_EUROPE)
     telling.tell(played.match_id)
-    await salvage.follow(0.0)
+    await requeuer.follow(0.0)
     again = {player: (await old_ticket(client, player, played)).requeued_as for player in PLAYERS}
     for player, ticket_id in again.items():
         assert ticket_id is not None
@@ -172,8 +172,8 @@ async def test_they_are_matched_again_before_everybody_else_once_they_look(
     [first, second] = [match for match in fleet.matches.values() if match["match_id"] != played.match_id]
     assert first["match_id"] == match_id
     assert {int(seat["player_id"]) for seat in second["players"]} == set(range(10, 14))
-    books = await client.counters()
-    assert (books["requeued"], books["reclaimed"], books["matched"]) == (4, 4, 12)
+    counters = await client.counters()
+    assert (counters["requeued"], counters["reclaimed"], counters["matched"]) == (4, 4, 12)
 
 
 async def test_nobody_waits_for_a_player_who_does_not_come_back(
@@ -183,16 +183,16 @@ async def test_nobody_waits_for_a_player_who_does_not_come_back(
     make_director: MakeDirector,
     mm_settings: Settings,
     telling: TellingFleet,
-    salvage: Requeuer,
+    requeuer: Requeuer,
 ) -> None:
     played = await play(client, make_director, mm_settings)
     telling.tell(played.match_id)
-    await salvage.follow(0.0)
+    await requeuer.follow(0.0)
     assert await cache.xlen(KEYS["queue"] + MODE) == 0
     looks = (await old_ticket(client, 1, played)).requeued_as
     assert looks is not None
     await client.with_token(token_of(1)).read_ticket(looks)
-    later = time.time() + salvage_module.RECLAIM_S + 1.0
+    later = time.time() + requeue_module.RECLAIM_S + 1.0
     assert await TicketStore(cache, scripts).expire_due(MODE, later) == 3
     gone = (await old_ticket(client, 2, played)).requeued_as
     assert gone is not None
@@ -208,17 +208,17 @@ async def test_read_twice_and_by_two_directors_at_once_a_match_is_salvaged_once(
     make_director: MakeDirector,
     mm_settings: Settings,
     telling: TellingFleet,
-    salvage: Requeuer,
+    requeuer: Requeuer,
 ) -> None:
     played = await play(client, make_director, mm_settings)
     telling.tell(played.match_id)
     other = Requeuer(cache, scripts, telling, ticket_ttl_s=300.0, clock=SystemClock())
-    await asyncio.gather(salvage.follow(0.0), other.follow(0.0))
+    await asyncio.gather(requeuer.follow(0.0), other.follow(0.0))
     telling.tell(played.match_id)
-    await salvage.follow(0.0)
+    await requeuer.follow(0.0)
     await cache.delete(KEYS["cursor"])  # from the beginning
     await other.follow(0.0)
-    assert salvage.requeued + other.requeued == 4
+    assert requeuer.requeued + other.requeued == 4
     assert await check_requeue(cache, played.concerned) == []
 
 
@@ -228,14 +228,14 @@ async def test_who_queued_again_keeps_his_ticket_and_gets_the_old_age_and_who_pl
     make_director: MakeDirector,
     mm_settings: Settings,
     telling: TellingFleet,
-    salvage: Requeuer,
+    requeuer: Requeuer,
 ) -> None:
     played = await play(client, make_director, mm_settings)
     playing = await play(client, make_director, mm_settings, players=(2, 5, 6, 7))
     own = await client.with_token(token_of(1)).create_ticket(MODE, WEST_EUROPE)
     telling.tell(played.match_id)
-    await salvage.follow(0.0)
-    assert (salvage.requeued, salvage.backdated) == (2, 1)
+    await requeuer.follow(0.0)
+    assert (requeuer.requeued, requeuer.backdated) == (2, 1)
     with pytest.raises(TicketExistsError) as busy:
         await client.with_token(token_of(1)).create_ticket(MODE, WEST_EUROPE)
     assert busy.value.ticket_id == own.ticket_id
@@ -247,12 +247,12 @@ async def test_who_queued_again_keeps_his_ticket_and_gets_the_old_age_and_who_pl
     for _ in range(2):  # the age survives the director that was told of it
         fence = await director._lease.acquire()
         assert fence is not None
-        tenure = director.match_loop(fence)
+        match_loop = director.match_loop(fence)
         async with asyncio.TaskGroup() as placements:
-            await tenure.recover(placements)
-            await tenure.cycle(placements)
-        [row] = tenure.pool.searching(time.time())
-        assert tenure.pool.enqueued_at[row] == played.concerned[1].since
+            await match_loop.recover(placements)
+            await match_loop.cycle(placements)
+        [row] = match_loop.pool.searching(time.time())
+        assert match_loop.pool.enqueued_at[row] == played.concerned[1].since
         await director._lease.release(fence)
     await client.with_token(token_of(1)).cancel_ticket(own.ticket_id)
     async with running(make_director(mm_settings)):
@@ -269,7 +269,7 @@ async def test_a_party_comes_back_whole_or_not_at_all(
     make_director: MakeDirector,
     mm_settings: Settings,
     telling: TellingFleet,
-    salvage: Requeuer,
+    requeuer: Requeuer,
 ) -> None:
     settings = mm_settings.model_copy(update={"match_players": 3})
     whole = await play(client, make_director, settings, players=(1, 2, 3), party=("whole", 3))
@@ -277,7 +277,7 @@ async def test_a_party_comes_back_whole_or_not_at_all(
     await play(client, make_director, settings, players=(11, 20, 21))
     telling.tell(whole.match_id)
     telling.tell(torn.match_id)
-    await salvage.follow(0.0)
+    await requeuer.follow(0.0)
     assert await check_requeue(cache, whole.concerned) == []
     left = await old_ticket(client, 12, torn)
     assert left.requeued_as is None
@@ -302,14 +302,14 @@ async def test_who_follows_the_old_ticket_is_told_the_moment_it_is_known(
     make_director: MakeDirector,
     mm_settings: Settings,
     telling: TellingFleet,
-    salvage: Requeuer,
+    requeuer: Requeuer,
 ) -> None:
     played = await play(client, make_director, mm_settings)
     own = client.with_token(token_of(1))
     waiting = asyncio.create_task(own.read_ticket(played.concerned[1].ticket_id, 30.0, lost=True))
     assert (await own.read_ticket(played.concerned[1].ticket_id, 0.05, lost=True)).reason is None
     telling.tell(played.match_id)
-    await salvage.follow(0.0)
+    await requeuer.follow(0.0)
     assert (await waiting).requeued_as is not None
     stream = [status async for status in own.follow_ticket(played.concerned[1].ticket_id)]
     assert stream[-1].requeued_as == (await waiting).requeued_as
@@ -321,17 +321,17 @@ async def test_a_simulated_player_finds_the_ticket_by_asking_and_by_queueing(
     make_director: MakeDirector,
     mm_settings: Settings,
     telling: TellingFleet,
-    salvage: Requeuer,
+    requeuer: Requeuer,
 ) -> None:
     played = await play(client, make_director, mm_settings)
     telling.tell(played.match_id)
-    await salvage.follow(0.0)
+    await requeuer.follow(0.0)
     async with HttpBackendClient(mm_settings.model_copy(update={"matchmaker_url": api_url}), 4) as lobby:
         asked = await lobby.requeued(token_of(1), played.concerned[1].ticket_id)
         assert asked == (await old_ticket(client, 1, played)).requeued_as
         queued = await lobby.open_ticket(token_of(2), mode=MODE, latencies_ms=WEST_EUROPE, client_key="k")
         assert queued == (await old_ticket(client, 2, played)).requeued_as
-    assert (await client.counters())["reclaimed"] == 1  # the other one has yet to wait for his
+    assert (await client.counters())["reclaimed"] == 1  # the other one has yet to come back
 
 
 async def test_a_match_that_nobody_knows_of_is_salvaged_and_one_that_lives_or_ended_is_not(
@@ -340,7 +340,7 @@ async def test_a_match_that_nobody_knows_of_is_salvaged_and_one_that_lives_or_en
     make_director: MakeDirector,
     mm_settings: Settings,
     telling: TellingFleet,
-    salvage: Requeuer,
+    requeuer: Requeuer,
 ) -> None:
     lost = await play(client, make_director, mm_settings)
     lives = await play(client, make_director, mm_settings, players=(11, 12, 13, 14))
@@ -351,8 +351,8 @@ async def test_a_match_that_nobody_knows_of_is_salvaged_and_one_that_lives_or_en
         server("", "Ready"),
     ]
     telling.missed = True
-    await salvage.follow(0.0)
-    assert salvage.requeued == 4
+    await requeuer.follow(0.0)
+    assert requeuer.requeued == 4
     assert await check_requeue(cache, lost.concerned) == []
     assert await cache.zrange(KEYS["playing"], 0, -1) == [lives.match_id.encode()]
 
@@ -363,18 +363,18 @@ async def test_what_is_kept_of_matches_goes_with_them(
     make_director: MakeDirector,
     mm_settings: Settings,
     telling: TellingFleet,
-    salvage: Requeuer,
+    requeuer: Requeuer,
 ) -> None:
     played = await play(client, make_director, mm_settings)
     expires_s = await cache.ttl(KEYS["match"] + played.match_id)
     assert 0 < expires_s <= mm_settings.match_s + 120.0
     telling.tell(played.match_id, ended=True)
-    await salvage.follow(0.0)
+    await requeuer.follow(0.0)
     assert await cache.exists(KEYS["match"] + played.match_id) == 0
     assert await cache.zcard(KEYS["playing"]) == 0
     telling.tell(played.match_id)
-    await salvage.follow(0.0)
-    assert salvage.requeued == 0
+    await requeuer.follow(0.0)
+    assert requeuer.requeued == 0
 
 
 async def test_a_match_longer_than_tickets_are_kept_can_be_salvaged_to_its_end(
@@ -393,30 +393,30 @@ async def test_a_match_that_fails_before_its_players_are_told_of_it_is_salvaged_
     make_director: MakeDirector,
     mm_settings: Settings,
     telling: TellingFleet,
-    salvage: Requeuer,
+    requeuer: Requeuer,
 ) -> None:
     played = await play(client, make_director, mm_settings)
     key = KEYS["match"] + played.match_id
     [kept] = await cache.lrange(key, 0, -1)
     await cache.delete(key)  # as it is before the assignment
     telling.tell(played.match_id)
-    await salvage.follow(0.0)
-    assert salvage.requeued == 0
+    await requeuer.follow(0.0)
+    assert requeuer.requeued == 0
     await cache.rpush(key, kept)
-    await salvage.follow(0.0)
+    await requeuer.follow(0.0)
     assert await check_requeue(cache, played.concerned) == []
 
 
 async def test_a_fleet_without_that_feed_is_mentioned_once_and_asked_rarely(
-    salvage: Requeuer,
+    requeuer: Requeuer,
     telling: TellingFleet,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(salvage_module, "REFUSED_RETRY_S", 0.01)
-    monkeypatch.setattr(salvage_module, "RETRY_S", 0.01)
+    monkeypatch.setattr(requeue_module, "REFUSED_RETRY_S", 0.01)
+    monkeypatch.setattr(requeue_module, "RETRY_S", 0.01)
     telling.error = FleetRefusedError("HTTP 404: Not Found")
-    following = asyncio.create_task(salvage.run())
+    following = asyncio.create_task(requeuer.run())
 
     async def asked(times: int) -> bool:
         return len(telling.asked) >= times
@@ -434,7 +434,7 @@ async def test_a_fleet_without_that_feed_is_mentioned_once_and_asked_rarely(
     await asyncio.gather(following, return_exceptions=True)
 
 
-@pytest.mark.parametrize("fault", ["twice", "fresh", "gone", "untold", "books"])
+@pytest.mark.parametrize("fault", ["twice", "fresh", "gone", "untold", "counters"])
 async def test_the_checker_finds_a_planted_fault(
     fault: str,
     client: MatchmakerClient,
@@ -442,11 +442,11 @@ async def test_the_checker_finds_a_planted_fault(
     make_director: MakeDirector,
     mm_settings: Settings,
     telling: TellingFleet,
-    salvage: Requeuer,
+    requeuer: Requeuer,
 ) -> None:
     played = await play(client, make_director, mm_settings)
     telling.tell(played.match_id)
-    await salvage.follow(0.0)
+    await requeuer.follow(0.0)
     new = str((await old_ticket(client, 1, played)).requeued_as)
     key = KEYS["ticket"] + new
     match fault:
@@ -461,7 +461,7 @@ async def test_the_checker_finds_a_planted_fault(
             await cache.hset(
                 old, "view", '{"ticket_id":"x","state":"assigned","reason":null,"assignment":null}'
             )
-        case "books":
+        case "counters":
             await cache.hincrby(KEYS["counters"], "queued", 1)
     assert await check_requeue(cache, played.concerned) != []
 

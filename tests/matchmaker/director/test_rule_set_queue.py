@@ -75,8 +75,8 @@ class Office:
         self.director = Director(self.mode.rules, settings, cache, allocator, clock=self.clock)
 
     async def write(self, waiting: Waiting) -> None:
-        """Queue tickets through the intake; their ids become the uuids of the players'."""
-        intake = TicketWriter(self.scripts, self.skills, self.settings.region_names, {MODE: "teams_of_five"})
+        """Queue tickets through the writer; their ids become the uuids of the players'."""
+        writer = TicketWriter(self.scripts, self.skills, self.settings.region_names, {MODE: "teams_of_five"})
         for each in waiting:
             players = each["Players"]
             for player in players:
@@ -97,25 +97,25 @@ class Office:
                     len(players),
                     self.mode.attributes.check(attributes),
                 )
-                task = intake.submit(MODE, ticket)
-                assert (await _drained(intake, task)).outcome == "created"
+                task = writer.submit(MODE, ticket)
+                assert (await _drained(writer, task)).outcome == "created"
 
     async def takes_over(self) -> MatchLoop:
         """Another director in office, after it has recovered."""
         await self.cache.delete(KEYS["lease"] + MODE)
         fence = await self.director._lease.acquire()
         assert fence is not None
-        tenure = self.director.match_loop(fence)
+        match_loop = self.director.match_loop(fence)
         async with asyncio.TaskGroup() as placements:
-            await tenure.recover(placements)
-        return tenure
+            await match_loop.recover(placements)
+        return match_loop
 
-    async def cycle(self, tenure: MatchLoop, after_s: float) -> list[list[set[str]]]:
+    async def cycle(self, match_loop: MatchLoop, after_s: float) -> list[list[set[str]]]:
         """One cycle; returns the teams of the matches that have got servers in it."""
         self.clock.step_wall(NOW + after_s - self.clock.now())
         before = set(self.fleet.matches)
         async with asyncio.TaskGroup() as placements:
-            await tenure.cycle(placements)
+            await match_loop.cycle(placements)
         return [_teams(told) for key, told in self.fleet.matches.items() if key not in before]
 
 
@@ -130,10 +130,10 @@ def office(
     return Office(mm_settings, cache, allocator, fleet, skills)
 
 
-async def _drained(intake: TicketWriter, submitted: Any) -> Any:
+async def _drained(writer: TicketWriter, submitted: Any) -> Any:
     task = asyncio.ensure_future(submitted)
     await asyncio.sleep(0)
-    await intake.drain()
+    await writer.drain()
     return await task
 
 
@@ -208,8 +208,8 @@ async def test_a_rule_set_of_collections_comparisons_and_distances_forms_its_mat
     [(key, told)] = fleet.matches.items()
     assert (status.assignment.match_id, told["mode"], told["region"]) == (key, "teams_of_five", "west-europe")
     assert _teams(told) == [{"1", "2", "3"}, {"4"}]
-    books = await client.counters()
-    assert (books["queued"], books["matched"], books["searching"]) == (7, 4, 3)
+    counters = await client.counters()
+    assert (counters["queued"], counters["matched"], counters["searching"]) == (7, 4, 3)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -218,8 +218,8 @@ async def test_the_queue_forms_the_matches_that_launchday_match_forms_of_the_sam
 ) -> None:
     waiting = crowd(25, seed)
     await office.write(waiting)
-    tenure = await office.takes_over()
-    found = await office.cycle(tenure, 90.0)
+    match_loop = await office.takes_over()
+    found = await office.cycle(match_loop, 90.0)
     assert len(found) > 1
     assert sorted(map(sorted, map(_flat, found))) == sorted(map(sorted, map(_flat, tried(waiting, 90.0))))
     altered = json.loads(json.dumps(waiting))
@@ -254,11 +254,11 @@ async def test_limits_widen_as_the_oldest_ticket_waits(office: Office) -> None:
         each for each in json.loads((EXAMPLES / "hunt_tickets.json").read_text()) if each["TicketId"] != "dee"
     ]
     await office.write(waiting)
-    tenure = await office.takes_over()
-    assert await office.cycle(tenure, 49.0) == []
-    assert await office.cycle(tenure, 50.0) == [[{"1", "2", "3"}, {"5"}]]
-    assert len(tenure.pool) == 0
-    assert await office.cycle(tenure, 51.0) == []
+    match_loop = await office.takes_over()
+    assert await office.cycle(match_loop, 49.0) == []
+    assert await office.cycle(match_loop, 50.0) == [[{"1", "2", "3"}, {"5"}]]
+    assert len(match_loop.pool) == 0
+    assert await office.cycle(match_loop, 51.0) == []
     assert await office.cache.xlen(KEYS["queue"] + MODE) == 0
 
 
@@ -271,12 +271,12 @@ async def test_a_party_waits_for_its_last_player_and_one_without_a_common_region
         player["PlayerId"] = f"9{player['PlayerId']}"
         player["LatencyInMs"] = {region: 20}
     await office.write([ada, dee, apart])
-    tenure = await office.takes_over()
-    assert await office.cycle(tenure, 10.0) == []
+    match_loop = await office.takes_over()
+    assert await office.cycle(match_loop, 10.0) == []
     assert await office.cache.hget(KEYS["ticket"] + str(uuid.UUID(int=92)), "state") == b"failed"
-    assert len(tenure.pool) == len(waiting) - 2
+    assert len(match_loop.pool) == len(waiting) - 2
     await office.write([pair])
-    assert await office.cycle(tenure, 11.0) == [[{"1", "2", "3"}, {"4"}]]
+    assert await office.cycle(match_loop, 11.0) == [[{"1", "2", "3"}, {"4"}]]
 
 
 @pytest.mark.parametrize(

@@ -79,8 +79,13 @@ async def test_a_seat_becomes_free_a_waiting_player_gets_it_plays_and_is_in_the_
     assert sorted(player for _, player in leases.committed) == [11, 12, 13, 14, 500]
     report = match.session.report()
     assert (report["checkouts"], report["commits"], report["players_backfilled"]) == (5, 5, 1)
-    books = await client.counters()
-    assert (books["queued"], books["matched"], books["backfilled"], books["matches"]) == (1, 1, 1, 0)
+    counters = await client.counters()
+    assert (counters["queued"], counters["matched"], counters["backfilled"], counters["matches"]) == (
+        1,
+        1,
+        1,
+        0,
+    )
 
 
 def _true(holds: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:

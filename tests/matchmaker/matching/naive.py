@@ -32,7 +32,7 @@ class NaiveMatcher:
     rules: Rules
     now: float
     rows: Tickets
-    openings: BackfillRequests | None = None
+    requests: BackfillRequests | None = None
     seed: int = 0
     match_of: list[int] = field(default_factory=list)
     backfill_of: list[int] = field(default_factory=list)
@@ -213,9 +213,9 @@ class NaiveMatcher:
         return match, refused
 
     def _fill_openings(self) -> None:
-        if self.openings is None:
+        if self.requests is None:
             return
-        opened = self.openings
+        opened = self.requests
         for opening in sorted(range(len(opened.region)), key=lambda o: float(opened.opened_at[o])):
             room = [int(free) for free in opened.room[opening]]
             lowest, highest = float(opened.lowest[opening]), float(opened.highest[opening])

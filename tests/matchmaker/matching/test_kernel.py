@@ -91,7 +91,7 @@ def pools(draw: st.DrawFn) -> tuple[Rules, Tickets, BackfillRequests]:
     )
     open_count = draw(st.integers(0, 2))
     lowest = np.array(column(st.integers(0, 10), open_count), np.float32)
-    openings = BackfillRequests(
+    requests = BackfillRequests(
         np.array(column(st.integers(0, regions - 1), open_count), np.int32),
         np.array(column(st.integers(0, 1), open_count), np.int32),
         lowest,
@@ -101,7 +101,7 @@ def pools(draw: st.DrawFn) -> tuple[Rules, Tickets, BackfillRequests]:
             open_count, rule.teams
         ),
     )
-    return rule, pool, openings
+    return rule, pool, requests
 
 
 def sizes(rows: Tickets) -> NDArray[np.int32]:
@@ -111,9 +111,9 @@ def sizes(rows: Tickets) -> NDArray[np.int32]:
 @EXAMPLES
 @given(pools())
 def test_the_kernel_agrees_with_the_oracle(pool: tuple[Rules, Tickets, BackfillRequests]) -> None:
-    rule, rows, openings = pool
-    formed = match_tickets(rule, NOW, rows, 0, openings)
-    naive = NaiveMatcher(rule, NOW, rows, openings)
+    rule, rows, requests = pool
+    formed = match_tickets(rule, NOW, rows, 0, requests)
+    naive = NaiveMatcher(rule, NOW, rows, requests)
     naive.run()
     assert formed.match_of.tolist() == naive.match_of
     assert formed.region_of.tolist() == naive.region_of
@@ -125,13 +125,13 @@ def test_the_kernel_agrees_with_the_oracle(pool: tuple[Rules, Tickets, BackfillR
 def test_the_order_of_rows_is_irrelevant_and_the_same_seed_gives_the_same_matches(
     pool: tuple[Rules, Tickets, BackfillRequests], random: Any, seed: int
 ) -> None:
-    rule, rows, openings = pool
+    rule, rows, requests = pool
     order = list(range(len(rows.skill)))
     random.shuffle(order)
     shuffled = Tickets._make(None if column is None else column[order] for column in rows)
 
     def players(of: Tickets) -> set[tuple[int, frozenset[tuple[int, int]]]]:
-        formed = match_tickets(rule, NOW, of, seed, openings)
+        formed = match_tickets(rule, NOW, of, seed, requests)
         return {
             (int(region), frozenset(zip(of.player_id[at].tolist(), formed.team_of[at].tolist(), strict=True)))
             for match, region in enumerate(formed.region_of)
@@ -144,8 +144,8 @@ def test_the_order_of_rows_is_irrelevant_and_the_same_seed_gives_the_same_matche
 @EXAMPLES
 @given(pools())
 def test_no_match_breaks_a_rule_or_splits_a_party(pool: tuple[Rules, Tickets, BackfillRequests]) -> None:
-    rule, rows, openings = pool
-    formed = match_tickets(rule, NOW, rows, 0, openings)
+    rule, rows, requests = pool
+    formed = match_tickets(rule, NOW, rows, 0, requests)
     waited, size = NOW - rows.enqueued_at, sizes(rows)
     for match, region in enumerate(formed.region_of):
         members = np.flatnonzero(formed.match_of == match)
@@ -160,7 +160,7 @@ def test_no_match_breaks_a_rule_or_splits_a_party(pool: tuple[Rules, Tickets, Ba
             own = float(waited[member]) * rule.max_low_population_factor
             assert rows.latency_ms[member, region] <= value_at(rule.latency, own, rule.max_latency_ms)
         groups = set(rows.group[members].tolist())
-        if groups != {0}:  # somebody keeps to his platform: all are on it
+        if groups != {0}:  # somebody keeps to their platform: all are on it
             assert len(groups - {0}) == 1
             assert rows.platform is not None
             assert set((rows.platform[members] + 1).tolist()) == groups - {0}
@@ -171,11 +171,11 @@ def test_no_match_breaks_a_rule_or_splits_a_party(pool: tuple[Rules, Tickets, Ba
             assert abs(means[0] - means[1]) <= value_at(rule.team_gap, eager) + 1e-9
             members_of = [(int(size[m]), float(rows.skill[m])) for m in members]
             assert abs(means[0] - means[1]) == pytest.approx(least_apart(rule, members_of))
-    for opening in range(len(openings.region)):
+    for opening in range(len(requests.region)):
         joined = np.flatnonzero(formed.backfill_of == opening)
         for team in range(rule.teams):
             seated = int(size[joined[formed.team_of[joined] == team]].sum())
-            assert seated <= openings.room[opening, team]
+            assert seated <= requests.room[opening, team]
     assert not ((formed.match_of >= 0) & (formed.backfill_of >= 0)).any()
 
 
@@ -324,7 +324,7 @@ def _spreads(rows: Tickets, formed: FormedMatches) -> list[float]:
 def test_a_running_match_is_filled_before_or_after_full_ones_are_formed(
     priority: Any, joins: list[int]
 ) -> None:
-    openings = BackfillRequests(
+    requests = BackfillRequests(
         np.zeros(1, np.int32),
         np.zeros(1, np.int32),
         np.full(1, 24, np.float32),
@@ -333,9 +333,9 @@ def test_a_running_match_is_filled_before_or_after_full_ones_are_formed(
         np.full((1, 1), 2, np.int32),
     )
     pool = tickets(two_coasts(4, 0), waited_s=[4.0, 3, 2, 1])
-    formed = match_tickets(rules(backfill=priority), NOW, pool, 0, openings)
+    formed = match_tickets(rules(backfill=priority), NOW, pool, 0, requests)
     assert np.flatnonzero(formed.backfill_of == 0).tolist() == joins
-    alone = match_tickets(rules(backfill=priority), NOW, tickets(two_coasts(2, 0)), 0, openings)
+    alone = match_tickets(rules(backfill=priority), NOW, tickets(two_coasts(2, 0)), 0, requests)
     assert alone.backfill_of.tolist() == [0, 0]
 
 

@@ -270,6 +270,6 @@ async def test_players_of_a_server_that_does_not_answer_search_again_with_their_
     assert len(set(asked)) == 2  # another server the second time
     assert {end.assignment.port for end in ends if end.assignment} == {asked[1]}
     assert len(fleet.ports) == 2
-    books = await client.counters()
-    assert (books["matched"], books["matches"], books["failed"]) == (4, 1, 0)
-    assert books["wait_s"]["max"] >= 0.0
+    counters = await client.counters()
+    assert (counters["matched"], counters["matches"], counters["failed"]) == (4, 1, 0)
+    assert counters["wait_s"]["max"] >= 0.0

@@ -46,9 +46,9 @@ async def test_an_unfinished_entry_is_read_again_until_it_is_forgotten(
     fence = await lease.acquire()
     assert fence is not None
     queue = Queue(cache, scripts, MODE, ["west-europe"], lease, fence)
-    intake = TicketWriter(scripts, skills, ["west-europe"])
+    writer = TicketWriter(scripts, skills, ["west-europe"])
     for player_id in (1, 2):
-        await intake.submit(MODE, ticket(player_id, (12.0,)))
+        await writer.submit(MODE, ticket(player_id, (12.0,)))
     first, second = await queue.read_new()
     assert await queue.read_new() == []
     await queue.acknowledge([first.entry_id])

@@ -43,7 +43,7 @@ def ticket(
     latency: dict[str, float] | None = None,
     teams: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """A ticket; each player is given by his attributes, and is named for the ticket."""
+    """A ticket; each player is given by their attributes, and is named for the ticket."""
     keys: dict[type, str] = {int: "N", float: "N", str: "S", list: "SL", dict: "SDM"}
     return {
         "TicketId": name,
