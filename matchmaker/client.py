@@ -1,5 +1,4 @@
-"""How others reach the matchmaker: tickets for players, backfill for game servers, counters for operators and
-load tests.
+"""How others reach the matchmaker: tickets for players, counters for operators and load tests.
 
 Errors::
 
@@ -22,12 +21,10 @@ import httpx
 import msgspec
 
 from launchday.clock import Clock, SystemClock
-from matchmaker.messages import Assignment, BackfillAnswer, BackfillPlayer, BackfillProposal, TicketView
+from matchmaker.messages import Assignment, TicketView
 
 __all__ = [
     "Assignment",
-    "BackfillPlayer",
-    "BackfillProposal",
     "CreatedTicket",
     "MatchmakerClient",
     "MatchmakerClientError",
@@ -43,7 +40,6 @@ TIMEOUT_S = 10.0
 MAX_WAIT_S = 30.0  # of a long poll; the matchmaker allows no more
 
 _view = msgspec.json.Decoder(TicketView).decode
-_backfill = msgspec.json.Decoder(BackfillAnswer).decode
 
 
 class MatchmakerClientError(Exception):
@@ -248,34 +244,6 @@ class MatchmakerClient:
             view = await self.read_ticket(ticket_id, wait_s)
             if view.final or self._clock.monotonic() >= deadline:
                 return view
-
-    async def request_backfill(
-        self, match_id: str, request: Mapping[str, Any], timeout_s: float = TIMEOUT_S
-    ) -> list[BackfillProposal]:
-        """Request players for the free slots of a running match, again and again while there are any; needs a
-        service token.
-
-        Args:
-            match_id: the match.
-            request: a ``BackfillRequest``.
-            timeout_s: seconds to wait for the answer.
-
-        Returns:
-            For whom slots are reserved.
-        """
-        response = await self._call(
-            "PUT", f"/v1/internal/matches/{match_id}/backfill", json=dict(request), timeout=timeout_s
-        )
-        return _backfill(response.content).proposals
-
-    async def close_backfill(self, match_id: str, mode: str, timeout_s: float = TIMEOUT_S) -> None:
-        """Request no players for a match any more; needs a service token."""
-        await self._call(
-            "DELETE",
-            f"/v1/internal/matches/{match_id}/backfill",
-            params={"mode": mode},
-            timeout=timeout_s,
-        )
 
     async def counters(self) -> dict[str, Any]:
         """Return what became of all tickets (``MatchmakerCounters``); needs a service token."""

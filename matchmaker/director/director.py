@@ -67,6 +67,7 @@ class Director:
         self._clock = clock
         self._scripts = Scripts(cache, settings.ticket_retention_s, clock)
         self._lease = Lease(self._scripts, rules.mode, settings.director_lease_s)
+        connect_token.best_cipher()  # loads libsodium now, not while the first match waits for its tokens
 
     async def run(self) -> None:
         """Take the lead, serve, and begin anew, until cancelled."""

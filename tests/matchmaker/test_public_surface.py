@@ -13,8 +13,6 @@ from matchmaker.rules.flexmatch.document import DocumentError
 
 EXPORTED = {
     "Assignment",
-    "BackfillPlayer",
-    "BackfillProposal",
     "CreatedTicket",
     "MatchmakerClient",
     "MatchmakerClientError",
@@ -29,14 +27,12 @@ CALLS = {
     "accept_match",
     "aclose",
     "cancel_ticket",
-    "close_backfill",
     "counters",
     "create_ticket",
     "create_tickets",
     "follow_ticket",
     "queue_depths",
     "read_ticket",
-    "request_backfill",
     "wait_for_end",
     "with_token",
 }

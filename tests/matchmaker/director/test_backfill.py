@@ -17,6 +17,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
@@ -24,10 +25,11 @@ from dedicated_server.protocol import connect_token
 from launchday import child_processes
 from launchday.identity import Signer
 from launchday.settings import Settings, environment
-from matchmaker.client import BackfillProposal, MatchmakerClient, TicketView
+from matchmaker.client import MatchmakerClient, TicketView
 from matchmaker.director.director import Director
 from matchmaker.director.match_loop import MatchLoop
 from matchmaker.errors import LeaseLostError
+from matchmaker.messages import BackfillAnswer, BackfillProposal
 from matchmaker.queue.scripts import KEYS, Scripts
 from matchmaker.rules.rules import load_rules
 from tests.matchmaker.conftest import (
@@ -70,7 +72,11 @@ class Server:
         }
 
     async def announce(self, **changes: Any) -> list[BackfillProposal]:
-        return await self._client.request_backfill(self.match_id, self.announcement(**changes))
+        return await self.send(self.announcement(**changes))
+
+    async def send(self, announcement: dict[str, Any]) -> list[BackfillProposal]:
+        response = await self._client._call("PUT", route(self.match_id), json=announcement)
+        return msgspec.json.decode(response.content, type=BackfillAnswer).proposals
 
     async def seat(self, joining: BackfillProposal) -> list[BackfillProposal]:
         """Let them in, and say so."""
@@ -79,7 +85,7 @@ class Server:
         return await self.announce(admitted=[joining.proposal_id])
 
     async def close(self) -> None:
-        await self._client.close_backfill(self.match_id, MODE)
+        await self._client._call("DELETE", route(self.match_id), params={"mode": MODE})
 
 
 class Office:
@@ -278,7 +284,7 @@ async def test_an_announcement_that_comes_late_changes_nothing(
     [joining] = await server.announce()
     await server.seat(joining)
     await office.cycle()
-    await client.request_backfill(server.match_id, late)  # it would offer the seat once more
+    await server.send(late)  # it would offer the seat once more
     await queue_up(client, 501)
     await office.cycle()
     assert [each.players[0].player_id for each in await server.announce()] == [500]
