@@ -95,7 +95,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
             await store.close()
             await redis.aclose()
 
-    app = create_app("rewards", settings, lifespan)
+    app = create_app("rewards", settings, lifespan, clock=clock)
 
     @app.get("/v1/internal/counters", tags=["internal"])
     async def counters(request: Request, _caller: ServiceCaller) -> RewardsCounters:

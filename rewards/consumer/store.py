@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rewards.consumer import statements
 from rewards.consumer.batch import Batch
 from rewards.consumer.outbox import level_up_envelope
 from rewards.consumer.store_connection import ConnectionPool
@@ -15,80 +16,6 @@ from rewards.progression.effects import Effects, fold
 from rewards.progression.ratings import Rating, rate, rated_players
 from rewards.progression.rules import Rules
 from rewards.records import Partition
-
-# DO NOTHING returns only what was not there: those events, and no others, have their effect in this
-# transaction.
-_INSERT_INBOX = """
-    INSERT INTO event_inbox (event_id, topic, applied_at)
-    SELECT *, to_timestamp($3) FROM unnest($1::uuid[], $2::text[])
-    ON CONFLICT (event_id) DO NOTHING
-    RETURNING event_id
-"""
-
-# width_bucket(x, thresholds) counts the thresholds that x has reached: the level. The row lock makes the sum
-# right with several consumers; rows come sorted, so that two of them never wait for each other.
-_UPSERT_PROGRESSION = """
-    INSERT INTO progression AS p (player_id, xp, level, kills, deaths, matches, updated_at)
-    SELECT player_id, xp, width_bucket(xp, $6::bigint[]), kills, deaths, matches, to_timestamp($7)
-    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
-         AS gains (player_id, xp, kills, deaths, matches)
-    ON CONFLICT (player_id) DO UPDATE SET
-        xp = p.xp + excluded.xp,
-        level = width_bucket(p.xp + excluded.xp, $6::bigint[]),
-        kills = p.kills + excluded.kills,
-        deaths = p.deaths + excluded.deaths,
-        matches = p.matches + excluded.matches,
-        updated_at = excluded.updated_at
-    RETURNING player_id, xp, level
-"""
-
-# The row lock makes the count right with several consumers, so exactly one of them sees it pass the number
-# that completes it.
-_UPSERT_CHALLENGES = """
-    INSERT INTO challenge_progress AS p (player_id, challenge, period, count, completed)
-    SELECT player_id, challenge, period, added, added >= needed
-    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
-         AS counts (player_id, challenge, period, added, needed)
-    ON CONFLICT (player_id, challenge, period) DO UPDATE SET
-        count = p.count + excluded.count,
-        completed = p.completed OR p.count + excluded.count >= (
-            SELECT needed FROM unnest($2::text[], $5::bigint[]) AS needs (challenge, needed)
-            WHERE needs.challenge = p.challenge LIMIT 1
-        )
-    RETURNING player_id, challenge, period, count
-"""
-
-_UPSERT_SEASONS = """
-    INSERT INTO season_progress AS p (player_id, season, xp, tier)
-    SELECT player_id, $2, xp, width_bucket(xp, $4::bigint[])
-    FROM unnest($1::bigint[], $3::bigint[]) AS gains (player_id, xp)
-    ON CONFLICT (player_id, season) DO UPDATE SET
-        xp = p.xp + excluded.xp,
-        tier = width_bucket(p.xp + excluded.xp, $4::bigint[])
-"""
-
-_INSERT_RATED_MATCHES = """
-    INSERT INTO rated_matches (match_id, mode) SELECT * FROM unnest($1::uuid[], $2::text[])
-    ON CONFLICT (match_id) DO NOTHING RETURNING match_id
-"""
-
-_SELECT_RATINGS = """
-    SELECT player_id, mode, mu, sigma, matches FROM ratings
-    JOIN unnest($1::bigint[], $2::text[]) AS wanted (player_id, mode) USING (player_id, mode)
-"""
-
-_UPSERT_RATINGS = """
-    INSERT INTO ratings (player_id, mode, mu, sigma, matches, updated_at)
-    SELECT *, to_timestamp($6) FROM unnest($1::bigint[], $2::text[], $3::float8[], $4::float8[], $5::bigint[])
-    ON CONFLICT (player_id, mode) DO UPDATE SET
-        mu = excluded.mu, sigma = excluded.sigma, matches = excluded.matches, updated_at = excluded.updated_at
-"""
-
-_UPSERT_OFFSETS = """
-    INSERT INTO consumer_offsets (consumer, topic, partition, next_offset)
-    SELECT $1, * FROM unnest($2::text[], $3::int[], $4::bigint[])
-    ON CONFLICT (consumer, topic, partition) DO UPDATE SET next_offset = excluded.next_offset
-"""
 
 PlayerProgress = tuple[int, int, int]
 """Player id, XP and level, as stored."""
@@ -168,7 +95,9 @@ class Store:
         ids = sorted(topics)
         async with self.connections.acquire() as connection, connection.transaction():
             rows = (
-                await connection.fetch(_INSERT_INBOX, ids, [topics[event_id] for event_id in ids], now_s)
+                await connection.fetch(
+                    statements.INSERT_INBOX, ids, [topics[event_id] for event_id in ids], now_s
+                )
                 if ids
                 else []
             )
@@ -254,7 +183,7 @@ class Store:
         players = sorted(effects.players)
         gains = [effects.players[player_id] for player_id in players]
         rows = await connection.fetch(
-            _UPSERT_PROGRESSION,
+            statements.UPSERT_PROGRESSION,
             players,
             [gain.xp for gain in gains],
             [gain.kills for gain in gains],
@@ -272,7 +201,7 @@ class Store:
         challenges = self._rules.challenges
         places = sorted(effects.challenge_counts)
         rows = await connection.fetch(
-            _UPSERT_CHALLENGES,
+            statements.UPSERT_CHALLENGES,
             [player_id for player_id, _, _ in places],
             [challenges[index].name for _, index, _ in places],
             [period for _, _, period in places],
@@ -294,7 +223,9 @@ class Store:
             )
             if gains:
                 players, points = zip(*gains, strict=True)
-                await connection.execute(_UPSERT_SEASONS, players, season.name, points, season.thresholds)
+                await connection.execute(
+                    statements.UPSERT_SEASONS, players, season.name, points, season.thresholds
+                )
 
     async def _store_ratings(
         self, connection: Any, results: Sequence[Envelope], now_s: float
@@ -307,13 +238,13 @@ class Store:
             return []
         ids = sorted(by_match)
         rows = await connection.fetch(
-            _INSERT_RATED_MATCHES, ids, [by_match[id_].match_ended.mode for id_ in ids]
+            statements.INSERT_RATED_MATCHES, ids, [by_match[id_].match_ended.mode for id_ in ids]
         )
         new = {row["match_id"] for row in rows}
         unrated = [result for match_id, result in by_match.items() if match_id in new]
         wanted = rated_players(unrated)
         rows = await connection.fetch(
-            _SELECT_RATINGS, [player_id for player_id, _ in wanted], [mode for _, mode in wanted]
+            statements.SELECT_RATINGS, [player_id for player_id, _ in wanted], [mode for _, mode in wanted]
         )
         known = {
             (row["player_id"], row["mode"]): Rating(row["mu"], row["sigma"], row["matches"]) for row in rows
@@ -321,7 +252,7 @@ class Store:
         moved = sorted((*key, rating) for key, rating in rate(unrated, known).items())
         if moved:
             await connection.execute(
-                _UPSERT_RATINGS,
+                statements.UPSERT_RATINGS,
                 [player_id for player_id, _, _ in moved],
                 [mode for _, mode, _ in moved],
                 [rating.mu for _, _, rating in moved],
@@ -360,7 +291,7 @@ class Store:
     async def _store_offsets(self, connection: Any, next_offsets: Mapping[Partition, int]) -> None:
         places = sorted(next_offsets)
         await connection.execute(
-            _UPSERT_OFFSETS,
+            statements.UPSERT_OFFSETS,
             self._consumer,
             [topic for topic, _ in places],
             [partition for _, partition in places],
