@@ -133,6 +133,7 @@ async def test_whose_check_in_fails_keeps_his_seat_closed_and_after_the_modes_ti
         async with playing(match.tokens([0, 1, 2, 3])) as players:
             session = asyncio.create_task(match.session.run())
             await eventually(that(lambda: match.engine is not None and match.engine.match.started))
+            await eventually(that(lambda: players.connected == 4))  # a client learns of it after its server
             assert match.engine is not None
             match.engine.wire.status[1] = 2  # timed out, and may come back
             players.clients.free(1)
