@@ -199,8 +199,9 @@ class MatchmakerClient:
         return made
 
     async def accept_match(self, ticket_id: str) -> TicketView:
-        """Accept the match that was found. Raises TicketEndedError where none waits for it,
-        NoSuchTicketError.
+        """Accept the match that was found.
+
+        Raises TicketEndedError where none waits for it, NoSuchTicketError.
         """
         return _view((await self._call("POST", f"/v1/tickets/{ticket_id}/accept")).content)
 

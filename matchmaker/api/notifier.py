@@ -121,7 +121,7 @@ class Notifier:
                 read: Any = await self._cache.xread({stream: last}, count=MAX_ENTRIES, block=BLOCK_MS)
             except RedisError as error:
                 log.warning("cannot read notifications, trying again", error=str(error))
-                # Idle connections are as dead as this one; each would cost the next request that takes it a 503.
+                # Idle connections are as dead as this one: each would cost the next request a 503.
                 await self._cache.connection_pool.disconnect(inuse_connections=False)
                 last = None
                 await self._clock.sleep(RETRY_S)

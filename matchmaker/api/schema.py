@@ -37,7 +37,8 @@ async def read_body(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
 def _pointer(decoder: msgspec.json.Decoder[T], body: bytes, place: str) -> str:
     """Return the JSON pointer of a place as msgspec words it, such as ``.latencies_ms[...]``.
 
-    Where msgspec says ``[...]`` for a member of a map, the member is found by decoding the body with one member at a time.
+    Where msgspec says ``[...]`` for a member of a map, the member is found by decoding the body with one
+    member at a time.
     """
     steps: list[str] = []
     for name, index, _ in _STEP.findall(place):

@@ -119,8 +119,9 @@ class TicketService:
         return BatchedTicket(request.player_id, written.ticket_id, written.outcome)
 
     def make_ticket(self, player_id: int, request: TicketRequest, now: float) -> Ticket:
-        """Return the ticket of a request at ``now`` (Unix seconds). Raises ProblemError where it could never
-        match.
+        """Return the ticket of a request at ``now`` (Unix seconds).
+
+        Raises ProblemError where it could never match.
         """
         mode = self.modes.get(request.mode)
         if mode is None:

@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from dedicated_server.fleet.client import AllocatorClient, FleetAdminClient, mutual_tls
+from dedicated_server.protocol import connect_token
 from launchday.clock import Clock
 from launchday.identity import Signer
 from launchday.settings import Settings

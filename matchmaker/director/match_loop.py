@@ -75,9 +75,8 @@ class MatchLoop:
         self._placement = placement
         self._clock = clock
         self._seeds = clock.random("match-seed")
-        self._no_server_until: dict[
-            str, float
-        ] = {}  # monotonic seconds, by region that had no server at the last try
+        # Monotonic seconds, by region that had no server at the last try.
+        self._no_server_until: dict[str, float] = {}
         self._finished: list[bytes] = []  # stream entries of which nothing is left
         self._awaiting_acceptance: list[FormedMatch] = []  # matches whose players are still to accept them
         self._depth_due = -math.inf  # monotonic seconds
@@ -87,8 +86,9 @@ class MatchLoop:
         )
 
     async def serve(self, period_s: float) -> None:
-        """Run cycles until cancelled. Raises LeaseLostError once another director leads, and the cache's
-        errors.
+        """Run cycles until cancelled.
+
+        Raises LeaseLostError once another director leads, and the cache's errors.
         """
         async with asyncio.TaskGroup() as placements:
             await self.recover(placements)

@@ -115,8 +115,9 @@ class Requeuer:
                 await self._clock.sleep(RETRY_S)
 
     async def follow(self, wait_s: float) -> None:
-        """Read what the fleet says since the last time, waiting so many seconds for it. Raises FleetError,
-        the cache's errors.
+        """Read what the fleet says since the last time, waiting so many seconds for it.
+
+        Raises FleetError, the cache's errors.
         """
         stored: Any = await self._cache.hmget(KEYS["cursor"], ["epoch", "seq"])
         seen = Cursor(stored[0].decode(), int(stored[1])) if None not in stored else Cursor()
@@ -135,8 +136,9 @@ class Requeuer:
         await self._cache.hset(KEYS["cursor"], mapping={"epoch": cursor.epoch, "seq": str(cursor.seq)})
 
     async def check_live_matches(self) -> None:
-        """Ask the fleet which matches live, and requeue those that nobody knows of. Raises FleetError, the
-        cache's errors.
+        """Ask the fleet which matches live, and requeue those that nobody knows of.
+
+        Raises FleetError, the cache's errors.
         """
         stored: Any = await self._cache.zrange(KEYS["playing"], 0, -1)
         playing = [match_id.decode() for match_id in stored]

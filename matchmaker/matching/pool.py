@@ -46,9 +46,8 @@ class Pool:
         self._attributes: dict[
             int, str
         ] = {}  # row → the attributes of its ticket, where the mode's rules read any
-        self._backdated: dict[
-            int, list[int]
-        ] = {}  # row → numbers of the stream entries that made its ticket older
+        # Row → numbers of the stream entries that made its ticket older.
+        self._backdated: dict[int, list[int]] = {}
         self._free: Rows | None = None  # free rows; None: not known at the moment
         self._grow(FIRST_CAPACITY)
 

@@ -21,8 +21,9 @@ class Lease:
         self.lease_ms = max(1, round(lease_s * 1000))
 
     async def acquire(self) -> bytes | None:
-        """Take the lead: return the fencing token, or None while another director has it. Raises the cache's
-        errors.
+        """Take the lead: return the fencing token, or None while another director has it.
+
+        Raises the cache's errors.
         """
         fence: bytes | None = await self._scripts.acquire_lease([self._mode, self.lease_ms])
         return fence
