@@ -156,3 +156,16 @@ def test_killed_with_minus_nine_at_random_moments_it_goes_on_and_has_each_event_
             break
     assert ended
     assert_each_once(tmp_path, KNOWN.events)
+
+
+def test_a_folder_of_before_the_first_release_is_read_on(tmp_path: Path) -> None:
+    writer = Lake(tmp_path).open()
+    writer.add(KNOWN.events[:300], REACHED)
+    writer.close()
+    (tmp_path / lake.MANIFEST).rename(tmp_path / lake.FORMER_MANIFEST)
+
+    again = Lake(tmp_path).open()
+    assert again.add(KNOWN.events, REACHED) == len(KNOWN.events) - 300
+    again.close()
+    assert_each_once(tmp_path, KNOWN.events)
+    assert not (tmp_path / lake.FORMER_MANIFEST).exists()
