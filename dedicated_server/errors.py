@@ -28,12 +28,12 @@
     ├── ConfigurationError            a setting of the fleet cannot be parsed (fleet.configuration)
     ├── WarmUpFailedError             the first warm parent ended before it was warm (fleet.warm.supervisor)
     ├── NoFreePortError               all ports of a pool are taken (fleet.pool.ports)
-    ├── IllegalTransitionError        a server asks for a state that may not follow its own (fleet.pool.states)
+    ├── IllegalTransitionError        a server asks for a state that may not follow (fleet.pool.states)
     ├── CounterListError              a change is out of range or malformed (fleet.pool.counters_and_lists)
     │   ├── UnknownCounterListError   a server has no counter, list or value of a name
     │   └── DuplicateValueError       a value is added to a list that has it
     ├── NoReadyServerError            no Ready server matches a request (fleet.agones.allocator)
-    ├── MatchAlreadyPlayedError       the match of a key began and may not begin again (fleet.agones.allocator)
+    ├── MatchAlreadyPlayedError       the match of a key has begun already (fleet.agones.allocator)
     ├── CallRefusedError              a call of the sidecar is malformed or unknown (fleet.agones.sidecar)
     ├── PolicyError                   a document is no policy of Agones' (fleet.autoscaling.policy)
     ├── CronError                     a text is no cron expression (fleet.autoscaling.policies)

@@ -1,4 +1,4 @@
-"""The load balancer for real: nginx with our configuration, before a real meta service and a real matchmaker."""
+"""The load balancer for real: nginx with our configuration before a real meta service and matchmaker."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def _defines(node: ast.AST, parts: list[str]) -> bool:
 
 
 def _definitions(node: ast.AST) -> list[ast.AST]:
-    """What stands directly in a module, class or function, conditions included; a class's ``self.x = …`` too."""
+    """What stands directly in a module, class or function, with conditions; a class's ``self.x = …`` too."""
     found: list[ast.AST] = []
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
         return [each for each in ast.walk(node) if each is not node]

@@ -35,7 +35,8 @@ def make_authority(folder: Path, name: str) -> Path:
     """An authority of our own; returns its certificate."""
     key, certificate = folder / f"{name}.key", folder / f"{name}.pem"
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-            "-subj", f"/CN={name}", "-addext", "keyUsage=critical,keyCertSign", "-keyout", key, "-out", certificate)  # fmt: skip
+            "-subj", f"/CN={name}", "-addext", "keyUsage=critical,keyCertSign",
+            "-keyout", key, "-out", certificate)  # fmt: skip
     return certificate
 
 

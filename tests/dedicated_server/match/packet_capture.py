@@ -35,8 +35,10 @@ class Capture:
     async def __aenter__(self) -> Capture:
         """Return once tshark really listens: that is, once it has heard a datagram of ours."""
         self._process = await asyncio.create_subprocess_exec(
-            "tshark", "-i", "lo", "-f", f"udp port {self._port}", "-l", "-n", "-Q", "--disable-protocol", "ALL",
-            "--enable-protocol", "udp", "--enable-protocol", "ip", "--enable-protocol", "eth", "--enable-protocol", "frame",
+            "tshark", "-i", "lo", "-f", f"udp port {self._port}", "-l", "-n", "-Q",
+            "--disable-protocol", "ALL",
+            "--enable-protocol", "udp", "--enable-protocol", "ip", "--enable-protocol", "eth",
+            "--enable-protocol", "frame",
             "--enable-protocol", "data", "-T", "fields", "-e", "udp.srcport", "-e", "udp.payload",
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A match from check-out to commit, over a real socket with real players, and what happens when others fail."""
+"""A match from check-out to commit, over a real socket with real players, also when others fail."""
 
 from __future__ import annotations
 

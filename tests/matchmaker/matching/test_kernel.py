@@ -398,7 +398,8 @@ def test_the_kernel_touches_only_its_outputs() -> None:
 def test_a_rule_set_that_a_live_queue_cannot_play_is_refused_with_the_places() -> None:
     text = """{"name": "odd", "ruleLanguageVersion": "1.0",
       "playerAttributes": [{"name": "skill", "type": "number"}, {"name": "map", "type": "string"}],
-      "teams": [{"name": "a", "minPlayers": 1, "maxPlayers": 2}, {"name": "b", "minPlayers": 1, "maxPlayers": 3}],
+      "teams": [{"name": "a", "minPlayers": 1, "maxPlayers": 2},
+                {"name": "b", "minPlayers": 1, "maxPlayers": 3}],
       "rules": [{"name": "SameMap", "type": "batchDistance", "batchAttribute": "map"}]}"""
     with pytest.raises(DocumentError) as refused:
         rules_of(read_rule_set(text), 250.0, 60.0)

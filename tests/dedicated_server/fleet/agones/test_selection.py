@@ -157,7 +157,8 @@ json_values = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["gameServerSelectors", "matchLabels", "matchExpressions", "counters", "lists", "rooms", "players",
+                ["gameServerSelectors", "matchLabels", "matchExpressions", "counters", "lists", "rooms",
+                 "players",
                  "priorities", "metadata", "labels", "annotations", "key", "operator", "values", "minCount",
                  "maxAvailable", "containsValue", "action", "amount", "capacity", "addValues", "scheduling"]
             ),

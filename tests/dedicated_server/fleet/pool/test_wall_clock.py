@@ -1,4 +1,4 @@
-"""A step of the wall clock moves no time-out of a pool: neither a heartbeat's, nor a claim's, nor any other."""
+"""A step of the wall clock moves no time-out of a pool: no heartbeat's, no claim's, no other."""
 
 from __future__ import annotations
 
