@@ -24,7 +24,7 @@ OUTSIDE = ("launchday/cli", "launchday/engines", "launchday/launcher")  # what s
 ALLOWED = {
     "launchday/clock.py": "it is the seam",
     "dedicated_server/tick/pacing.py": "it spins to a tick's due time and times stages, compiled",
-    "meta_service/store/schema.py": "a command, no service: alembic has an event loop and a thread of its own",
+    "meta_service/store/schema.py": "a command, no service: alembic has its own event loop and thread",
 }
 
 CLOCK = "ask the clock for now() or monotonic()"
