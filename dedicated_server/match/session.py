@@ -25,6 +25,7 @@ from dedicated_server.match.report import build_report
 from dedicated_server.match.spec import MatchSpec
 from dedicated_server.match.spectator import PERIOD_S, SpectatorFeed
 from dedicated_server.protocol.datagrams import LEFT
+from dedicated_server.protocol.fields import TICK_HZ
 from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.pacing import TickClock, run_paced
@@ -35,7 +36,8 @@ from rewards.events import EventIds, PlayerPlacement, ProducerCounters, Source
 EVENTS_PERIOD_S = 0.1  # between two drains of events, so that only a few are built between two ticks
 REPORT_PERIOD_S = 1.0
 RETRY_S = 0.25
-TICK_EDGES_US = (250, 500, 750, 1000, 1250, 1500, 2000, 2500, 3000, 4000, 6000, 8000, 12_000, 16_667)
+TICK_US = round(1_000_000 / TICK_HZ)
+TICK_EDGES_US = (250, 500, 750, 1000, 1250, 1500, 2000, 2500, 3000, 4000, 6000, 8000, 12_000, TICK_US)
 
 log = structlog.get_logger()
 

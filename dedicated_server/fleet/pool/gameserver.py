@@ -14,10 +14,9 @@ from typing import Any
 from uuid import UUID
 
 from dedicated_server.agones_sdk import FLEET_LABEL, MATCH_ANNOTATION, REPORT_KEY, SDK_PREFIX
-from dedicated_server.fleet.pool import states
 from dedicated_server.fleet.pool.counters_and_lists import Counter, ValueList
 from dedicated_server.fleet.pool.liveness import HealthSpec
-from dedicated_server.fleet.pool.states import State
+from dedicated_server.fleet.pool.states import FINAL_STATES, NEXT_STATES, IllegalTransitionError, State
 
 REPORT_ANNOTATION = f"{SDK_PREFIX}{REPORT_KEY}"
 NAMESPACE = "default"
@@ -113,6 +112,12 @@ class GameServer:
         self.beat(self.created_at, self.created_mono_s)
         self.history.append(StateChange(self.state, self.created_at, self.created_mono_s))
 
+    def check_transition(self, wanted: State) -> None:
+        """Raise IllegalTransitionError unless the state ``wanted`` may follow the present one."""
+        if wanted in NEXT_STATES[self.state] or (wanted in FINAL_STATES and self.state not in FINAL_STATES):
+            return
+        raise IllegalTransitionError(f"a game server that is {self.state} cannot become {wanted}")
+
     def enter(self, state: State, at: float, mono_s: float, reason: str = "") -> None:
         """Change the state; raises IllegalTransitionError.
 
@@ -122,7 +127,7 @@ class GameServer:
             mono_s: now, monotonic seconds.
             reason: why, for operators.
         """
-        states.check_transition(self.state, state)
+        self.check_transition(state)
         self.state = state
         self.history.append(StateChange(state, at, mono_s, reason))
         self.notify()

@@ -24,7 +24,7 @@ from dedicated_server.fleet.pool.liveness import Memory, private_bytes, unhealth
 from dedicated_server.fleet.pool.logs import ServerLogs
 from dedicated_server.fleet.pool.ports import PortPool
 from dedicated_server.fleet.pool.region import Region
-from dedicated_server.fleet.pool.states import FINAL_STATES, STARTING_STATES, State, check_transition
+from dedicated_server.fleet.pool.states import FINAL_STATES, STARTING_STATES, State
 from launchday.clock import Clock
 
 MAX_GONE = 1000  # servers that are gone but still shown
@@ -179,7 +179,7 @@ class WarmPool:
     ) -> None:
         """Give a server to a match; raises IllegalTransitionError. ``fill`` starts its replacement."""
         has_match = server.has_match
-        check_transition(server.state, State.ALLOCATED)
+        server.check_transition(State.ALLOCATED)
         server.annotate(annotations, labels)  # first, so that the change that is published names the match
         self._enter(server, State.ALLOCATED, now)
         server.allocated_at, server.allocated_mono_s = self.clock.now(), now

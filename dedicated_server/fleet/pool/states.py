@@ -45,7 +45,7 @@ FINAL_STATES = frozenset({State.SHUTDOWN, State.ERROR, State.UNHEALTHY})
 
 # Every live server may shut down, fail or turn unhealthy. A server that calls its sidecar before its fork was
 # reported to the fleet skips Starting.
-_NEXT_STATES: dict[State, frozenset[State]] = {
+NEXT_STATES: dict[State, frozenset[State]] = {
     State.PORT_ALLOCATION: frozenset({State.CREATING}),
     State.CREATING: frozenset({State.STARTING, State.SCHEDULED}),
     State.STARTING: frozenset({State.SCHEDULED}),
@@ -65,10 +65,3 @@ class IllegalTransitionError(DedicatedServerError):
 
     Nothing changes; the sidecar answers 400, the allocator 422. Repeating the call is no use.
     """
-
-
-def check_transition(now_in: State, wanted: State) -> None:
-    """Raise IllegalTransitionError unless ``wanted`` may follow ``now_in``."""
-    if wanted in _NEXT_STATES[now_in] or (wanted in FINAL_STATES and now_in not in FINAL_STATES):
-        return
-    raise IllegalTransitionError(f"a game server that is {now_in} cannot become {wanted}")

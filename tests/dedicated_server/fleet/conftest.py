@@ -150,7 +150,9 @@ async def fleet(fleet_settings: Settings) -> AsyncIterator[RunningFleet]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningFleet]:
-    """A fleet for the tests of a module that leave it as it was, but for servers; they run in the module's loop."""
+    """A fleet for the tests of a module that leave it as it was, but for servers; they run in the module's
+    loop.
+    """
     async with running_fleet(settings_in(tmp_path_factory.mktemp("fleet"))) as running:
         yield running
 

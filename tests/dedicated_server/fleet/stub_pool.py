@@ -21,7 +21,7 @@ CONFIG = PoolConfig((REGION, "east-us"), 3, 100, "127.0.0.1", HealthSpec())
 
 
 class StubSpawner:
-    """A spawner that forks nothing, on as many nodes as it is told."""
+    """A spawner that forks nothing, on ``nodes`` nodes in turn."""
 
     warm = True
 

@@ -128,7 +128,7 @@ async def take_pictures_of_players(seen: Browser, base: str, player_id: str) -> 
 
 
 async def take_pictures_of_sign_in(seen: Browser, base: str) -> None:
-    """Leave pictures of the page where a visitor shows his token, likewise."""
+    """Leave pictures of the page where visitors sign in, likewise."""
     async for path in _looks(seen, "sign-in"):
         await seen.page.goto(f"{base}/sign-in")
         await seen.page.get_by_role("button", name="Sign in").wait_for()

@@ -1,6 +1,4 @@
-"""What an eavesdropper on the line can read of a real match: nothing. And the ear is good: what is not
-sealed, it reads.
-"""
+"""Captures a real match with tshark: its payloads are unreadable, and a plaintext control is readable."""
 
 from __future__ import annotations
 

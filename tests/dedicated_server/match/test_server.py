@@ -55,11 +55,11 @@ def lonely(tmp_path: Path) -> Settings:
 class Life:
     """A server at work in this process."""
 
-    def __init__(self, sidecar: StrictSidecar, settings: Settings, patience: Timeouts) -> None:
+    def __init__(self, sidecar: StrictSidecar, settings: Settings, timeouts: Timeouts) -> None:
         self.stop = asyncio.Event()
         self._task = asyncio.create_task(
             serve(
-                AgonesSdk(sidecar.port, clock=SystemClock()), settings, SystemTickClock(), self.stop, patience
+                AgonesSdk(sidecar.port, clock=SystemClock()), settings, SystemTickClock(), self.stop, timeouts
             )
         )
 
@@ -71,10 +71,10 @@ class Life:
 
 @asynccontextmanager
 async def living(
-    sidecar: StrictSidecar, settings: Settings, patience: Timeouts = PATIENCE
+    sidecar: StrictSidecar, settings: Settings, timeouts: Timeouts = PATIENCE
 ) -> AsyncIterator[Life]:
     async with serving(sidecar):
-        life = Life(sidecar, settings, patience)
+        life = Life(sidecar, settings, timeouts)
         try:
             yield life
         finally:
@@ -165,7 +165,7 @@ async def test_the_last_report_comes_before_the_shutdown_however_often_it_takes(
     assert last_two == ["/metadata/annotation", "/shutdown"]
 
 
-async def test_a_match_is_played_and_every_book_agrees(
+async def test_a_match_is_played_and_all_counters_agree(
     sidecar: StrictSidecar, meta_process: Settings
 ) -> None:
     recordings = meta_process.state_dir / "recordings"
@@ -182,11 +182,11 @@ async def test_a_match_is_played_and_every_book_agrees(
             await sidecar.until("/shutdown")
             assert players.match_over == [True] * 4
         assert await life.end() == 0
-        books = await meta.counters()
+        counters = await meta.counters()
     report = sidecar.reports()[-1]
     assert (report["outcome"], report["players_joined"], report["players_lost"]) == ("ended", 4, 0)
     assert (
-        (books.checkouts, books.commits, books.open)
+        (counters.checkouts, counters.commits, counters.open)
         == (4, 4, 0)
         == (report["checkouts"], report["commits"], 0)
     )

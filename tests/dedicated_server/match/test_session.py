@@ -206,15 +206,17 @@ async def test_what_players_dealt_and_took_is_told_once_a_player_and_adds_up(
     table = bench(match)
     async with playing(match.tokens(transport.port)):
         await table.session.run()
-    told = [each.damage_summary for each in table.producer.envelopes if each.HasField("damage_summary")]
+    summaries = [each.damage_summary for each in table.producer.envelopes if each.HasField("damage_summary")]
     deaths = Counter(each.death.victim_id for each in table.producer.envelopes if each.HasField("death"))
-    assert [summary.player_id for summary in told] == [11, 12, 13]
-    for summary in told:
+    assert [summary.player_id for summary in summaries] == [11, 12, 13]
+    for summary in summaries:
         (weapon,) = summary.weapons
         assert summary.dealt == weapon.dealt <= 10.0 * weapon.hits
         assert weapon.hits <= weapon.shots
-        assert summary.taken >= 100.0 * deaths[summary.player_id]  # who died has lost all he had
-    assert 0.0 < sum(summary.dealt for summary in told) <= sum(summary.taken for summary in told)
+        assert (
+            summary.taken >= 100.0 * deaths[summary.player_id]
+        )  # a player who died has lost all their health
+    assert 0.0 < sum(summary.dealt for summary in summaries) <= sum(summary.taken for summary in summaries)
 
 
 async def test_reports_are_sent_while_it_is_played(bench: Callable[..., Bench], transport: Transport) -> None:

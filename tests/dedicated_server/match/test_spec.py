@@ -30,7 +30,7 @@ def match(**changes: Any) -> dict[str, Any]:
 def test_a_directors_match_is_read() -> None:
     order = parse_match_spec(json.dumps(match()))
     assert str(order.match_id) == MATCH_ID
-    assert [(seat.player_id, seat.team, seat.entity) for seat in order.players] == [
+    assert [(entry.player_id, entry.team, entry.entity) for entry in order.players] == [
         (10, 0, 0),
         (11, 1, 1),
         (12, 2, 2),
@@ -88,4 +88,4 @@ def test_any_value_in_any_field_is_read_or_refused(field: str, value: Any) -> No
         order = parse_match_spec(json.dumps(match(**{field: value})))
     except MalformedMatchError:
         return
-    assert [seat.entity for seat in order.players] == list(range(len(order.players)))
+    assert [entry.entity for entry in order.players] == list(range(len(order.players)))

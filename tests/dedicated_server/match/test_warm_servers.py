@@ -113,7 +113,7 @@ async def running_fleet(settings: Settings) -> AsyncIterator[Fleet]:
             process.wait()
 
 
-async def test_a_forked_server_plays_a_match_and_every_book_agrees(meta_process: Settings) -> None:
+async def test_a_forked_server_plays_a_match_and_all_counters_agree(meta_process: Settings) -> None:
     async with running_fleet(meta_process) as fleet, meta_client(meta_process) as meta:
         player_ids = [(await meta.login_device(f"test-device-{n}")).player_id for n in range(6)]
         match = new_match(player_ids, match_s=2.0)
@@ -121,14 +121,14 @@ async def test_a_forked_server_plays_a_match_and_every_book_agrees(meta_process:
         async with playing(match.tokens(given.port)) as players:
             server = await fleet.gone(given.name)
             assert players.match_over == [True] * 6
-        books, of_meta = await fleet.admin.counters(), await meta.counters()
+        counters, of_meta = await fleet.admin.counters(), await meta.counters()
         idle = [one for one in await fleet.admin.gameservers() if one["state"] == "Ready"]
         private_mb = [psutil.Process(one["pid"]).memory_full_info().uss / 2**20 for one in idle]
-    assert (books["matches_started"], books["matches_ended"], books["matches_failed"]) == (1, 1, 0)
-    assert (books["players_connected"], books["players_lost"]) == (6, 0)
+    assert (counters["matches_started"], counters["matches_ended"], counters["matches_failed"]) == (1, 1, 0)
+    assert (counters["players_connected"], counters["players_lost"]) == (6, 0)
     assert (of_meta.checkouts, of_meta.commits) == (6, 6)
-    [report] = books["reports"]
-    assert report["kills"] == books["kills"]
+    [report] = counters["reports"]
+    assert report["kills"] == counters["kills"]
     assert report["events_spooled"] == 0
     assert [entry["state"] for entry in server["history"]][-3:] == ["Ready", "Allocated", "Shutdown"]
     log = meta_process.state_dir / "logs" / "servers" / f"{match.match_id}.{given.name}.log"
@@ -148,8 +148,8 @@ async def test_servers_killed_in_the_middle_of_matches_are_replaced_and_nothing_
                 os.kill((await fleet.admin.gameserver(given.name))["pid"], signal.SIGKILL)
                 assert (await fleet.gone(given.name))["state"] == "Unhealthy"
         await fleet.ready(2)
-        books = await fleet.admin.counters()
-        assert (books["matches_started"], books["matches_failed"]) == (3, 3)
+        counters = await fleet.admin.counters()
+        assert (counters["matches_started"], counters["matches_failed"]) == (3, 3)
 
         match = new_match([(await meta.login_device("test-device-3")).player_id], match_s=60)
         async with playing(match.tokens((await fleet.allocate(match)).port)) as players:

@@ -1,4 +1,4 @@
-"""What the fleet tells of its servers' lives: each state once, with its match, and nothing of it in an
+"""The lifecycle events of a fleet's servers: each state once, with its match, and nothing of it in an
 allocation's way.
 """
 

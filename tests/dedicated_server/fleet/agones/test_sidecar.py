@@ -25,7 +25,9 @@ def fleet(shared_fleet: RunningFleet) -> RunningFleet:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def server(fleet: RunningFleet) -> AsyncIterator[GameServer]:
-    """A Ready server of the test's own: the one that is given to the next match. It is replaced after the test."""
+    """A Ready server of the test's own: the one that is given to the next match. It is replaced after the
+    test.
+    """
     await fleet.full()
     server = next(iter(fleet.pool.in_state(REGION, State.READY).values()))
     yield server

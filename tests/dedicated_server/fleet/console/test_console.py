@@ -142,12 +142,12 @@ async def test_a_viewer_looks_and_the_page_says_when_something_is_away(
 async def test_dead_letters_are_listed_with_reason_and_origin_and_none_is_said_to_be_none(
     fleet_settings: Settings,
 ) -> None:
-    rewards, books = FastAPI(), {"dead_letters": 0, "lag": 0}
+    rewards, counters = FastAPI(), {"dead_letters": 0, "lag": 0}
     listed: list[dict[str, object]] = []
 
     @rewards.get("/v1/internal/counters")
     async def tell_books() -> dict[str, int]:
-        return books
+        return counters
 
     @rewards.get("/v1/internal/dead-letters")
     async def tell_letters() -> dict[str, list[dict[str, object]]]:
@@ -162,7 +162,7 @@ async def test_dead_letters_are_listed_with_reason_and_origin_and_none_is_said_t
             listed.append(
                 {"at": 1.0, "origin": "launchday.kills/3/8", "reason": "<b>no</b> envelope", "bytes": 4}
             )
-            books["dead_letters"] = 1
+            counters["dead_letters"] = 1
             await letters.get_by_text("launchday.kills/3/8").wait_for()
             await letters.get_by_text("<b>no</b> envelope").wait_for()
             assert seen.complaints == []

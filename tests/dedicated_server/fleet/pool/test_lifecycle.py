@@ -132,7 +132,7 @@ async def test_a_server_that_stops_beating_is_killed_and_replaced(fleet_settings
 
 
 async def test_a_server_that_is_never_ready_is_an_error_and_killed(fleet_settings: Settings) -> None:
-    async with running_fleet(fleet_settings, stand_in="never ready", start_timeout_s=0.3) as fleet:
+    async with running_fleet(fleet_settings, stand_in="never ready", start_timeout_s=1.0) as fleet:
         await fleet.until(lambda: any(server.gone for server in fleet.pool))
         name = next(server.name for server in fleet.pool if server.gone)
         assert states(fleet, name) == ["PortAllocation", "Creating", "Starting", "Scheduled", "Error"]
