@@ -15,15 +15,16 @@ from launchday.engines import Postgres, Valkey, free_port
 from launchday.engines.stack import EngineStack
 from launchday.launcher import backend
 from launchday.launcher.backend import Backend, BackendError, single_instance
-from launchday.settings import Settings
+from launchday.settings import Settings, env_name
 
 CLI = [sys.executable, "-m", "launchday.cli"]
 
 
 def cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*CLI, *arguments], capture_output=True, text=True, env={**os.environ, **environment}, timeout=50
-    )
+    """Run a command whose services would listen on free ports: another backend may run on this machine."""
+    ports = {env_name(each.port_setting): str(free_port()) for each in backend.SERVICES if each.port_setting}
+    env = {**os.environ, **ports, **environment}
+    return subprocess.run([*CLI, *arguments], capture_output=True, text=True, env=env, timeout=50)
 
 
 def assert_one_line_error(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
