@@ -6,7 +6,7 @@ ready server only the oldest match asks again, every ``retry_s``. The tickets of
 search again and keep their age.
 
 A cycle looks at the oldest ``window`` tickets of each home region, or at four times as many players as the
-region's ready servers can seat, whichever is more. It could place no more of a longer queue, and so the cost
+region's ready servers can hold, whichever is more. It could place no more of a longer queue, and so the cost
 of a cycle stays bounded while many players wait for servers.
 
 This is the only module here that knows the shape of the matching kernel. What a run takes of the rules is one
@@ -52,7 +52,7 @@ class RuleTable(NamedTuple):
     numbers: NDArray[np.float64]
     wait_s: NDArray[np.float64]
     value: NDArray[np.float64]
-    openings: BackfillRequests
+    requests: BackfillRequests
 
 
 def rule_table(rules: Sequence[Rules]) -> RuleTable:
@@ -121,9 +121,9 @@ def run_kernel(
         table.value[mode],
     )
     count = match_of.shape[0]
-    seating = FormedMatches(match_of, np.full(count, -1, np.int32), np.zeros(count, np.int32), region_of)
+    matches = FormedMatches(match_of, np.full(count, -1, np.int32), np.zeros(count, np.int32), region_of)
     tickets = Tickets(latency_ms, skill, enqueued_s, group, ticket_id, size, platform)
-    return int(form_matches(tickets, groups, limits, table.openings, seating))
+    return int(form_matches(tickets, groups, limits, table.requests, matches))
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)

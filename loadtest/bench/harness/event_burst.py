@@ -137,10 +137,10 @@ class EventBurst:
 
     def counters(self) -> dict[str, Any]:
         """Return the producer's counters, and the events a second in disturbed blocks."""
-        books = asdict(self._producer.counters())
+        counters = asdict(self._producer.counters())
         disturbed_s = self.active_ticks / self._engine.config.tick_hz
         per_s = round(self._events.emitted / disturbed_s) if disturbed_s else 0
-        return {"per_s": per_s, "idempotent": self._producer.idempotent, **books}
+        return {"per_s": per_s, "idempotent": self._producer.idempotent, **counters}
 
     async def _send_events(self) -> None:
         """Send events between ticks, as a match does."""

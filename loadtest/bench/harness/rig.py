@@ -37,7 +37,7 @@ class Rig:
         self.shared = SharedState(CONTEXT, capacity)
         # The first core takes most of a machine's interrupts, so it is the clients'.
         self.server = Worker("server", self.shared, cores[-1])
-        self.clients = Worker("crowd", self.shared, cores[0])
+        self.clients = Worker("clients", self.shared, cores[0])
 
     def __enter__(self) -> Self:
         for worker in (self.server, self.clients):

@@ -97,15 +97,15 @@ def audit(
             found.unfinished.append(ticket_id)
         elif state != notified[ticket_id][1].state:
             found.conflicting_ends.append(ticket_id)
-    seats: Counter[tuple[str, int]] = Counter()
+    slots: Counter[tuple[str, int]] = Counter()
     players: Counter[int] = Counter()
     matches = set()
     for player, status in notified.values():
         if status.assignment is not None:
             matches.add(status.assignment.match_id)
-            seats[status.assignment.match_id, status.assignment.entity] += 1
+            slots[status.assignment.match_id, status.assignment.entity] += 1
             players[player] += 1
-    found.double_assigned.extend(str(seat) for seat, times in seats.items() if times > 1)
+    found.double_assigned.extend(str(slot) for slot, times in slots.items() if times > 1)
     found.double_assigned.extend(str(player) for player, times in players.items() if times > 1)
     servers = set(allocated)
     found.unused_servers.extend(sorted(servers - matches))

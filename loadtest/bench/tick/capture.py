@@ -65,14 +65,14 @@ class Capture:
             self._argv += ["--enable-protocol", layer]
         self._argv += ["-T", "fields", *(word for field in FIELDS for word in ("-e", field))]
         self._port = port
-        self._output = folder / "heard"
+        self._output = folder / "captured"
         self._log = folder / "tshark.log"
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
     def __enter__(self) -> Self:
         """Return once tshark captures, that is, once it has captured a datagram of ours."""
-        with self._output.open("wb") as heard, self._log.open("wb") as log:
-            self._process = subprocess.Popen(self._argv, stdout=heard, stderr=log)
+        with self._output.open("wb") as output, self._log.open("wb") as log:
+            self._process = subprocess.Popen(self._argv, stdout=output, stderr=log)
         self._socket.bind((HOST, 0))
         try:
             self._until(lambda: self.send(PROBE) and self._output.stat().st_size > 0)
@@ -93,7 +93,7 @@ class Capture:
         return True
 
     def captured(self, final_payload: bytes) -> tuple[list[bytes], list[bytes]]:
-        """What others have sent so far, and what we have said, up to ``last_words``, which are said now."""
+        """Send ``final_payload``, and return the payloads of others and our own up to it."""
         own = str(self._socket.getsockname()[1])
         self.send(final_payload)
         self._until(lambda: final_payload.hex() in self._text())
@@ -107,9 +107,9 @@ class Capture:
     def _text(self) -> str:
         return self._output.read_text().replace(":", "")  # older versions put one between bytes
 
-    def _until(self, heard: Callable[[], bool]) -> None:
+    def _until(self, condition: Callable[[], bool]) -> None:
         deadline_s = time.monotonic() + CAPTURE_TIMEOUT_S
-        while not heard():
+        while not condition():
             if self._process.poll() is not None or time.monotonic() > deadline_s:
                 raise BenchError(
                     f"tshark cannot capture the loopback: {child_processes.last_line(self._log)}"
