@@ -11,7 +11,7 @@ FOR := --python $(BIN)/python
 SETUP_FAILED = { echo "setup: cannot install the packages: check the network and run make again (log: $(VENV)/setup.log)" >&2; exit 1; }
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup run test pythons check bench chaos kafka lock clean
+.PHONY: help setup run test pythons check docs bench chaos kafka lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
@@ -41,12 +41,18 @@ pythons: setup  ## with PYTHON=python3.12 VENV=.venv-3.12: the same packages and
 	@$(BIN)/launchday simulate tour
 	@$(BIN)/pytest -q tests/launchday/test_settings.py tests/launchday/test_identity.py tests/launchday/test_wheel.py
 
-check: setup  ## format, lint, strict types, import rules, kernel rules
+check: setup  ## format, lint, strict types, import rules, kernel rules, seam rules
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m tests.kernel_rules
+	@$(BIN)/python -m tests.seam_rules
+
+docs: setup  ## make anew what the documents take from the code
+	@$(BIN)/python -m dedicated_server.protocol.document
+	@$(BIN)/python -m loadtest.scenario.docs > docs/scenarios.md
+	@RENEW_DOCUMENTS=1 $(BIN)/pytest -q tests/documents/test_walks.py
 
 bench: setup  ## every benchmark, one JSON object a line
 	@$(BIN)/launchday bench all --json

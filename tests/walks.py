@@ -1,18 +1,19 @@
 """Which functions one thing passes on its way through the system, found by following it.
 
-Python's own profile hook notes every function that is entered. Compiled code cannot be watched, so each kernel that an
-entered function names is entered on paper: its source names the next ones. That may count a branch that was not taken,
-never one too few.
+Python's own profile hook notes every function that is entered. Compiled code cannot be watched, so each
+kernel that an entered function names is entered on paper: its source names the next ones. That may count a
+branch that was not taken, never one too few.
 """
 
 from __future__ import annotations
 
 import ast
 import functools
+import inspect
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,34 +41,48 @@ class Walk:
 
     places: dict[Place, None] = field(default_factory=dict)
 
-    def files(self, *, below: str = "", without: Walk | None = None) -> list[str]:
-        """The files entered, in order of their first function.
+    def first_places(self, *, without: Walk | None = None, below: tuple[str, ...] = ("",)) -> list[Place]:
+        """Of each file the first function that was entered, in order.
 
         Args:
-            below: only files below this folder.
-            without: functions of this walk do not count: what goes on anyway.
+            without: functions of this walk do not count: what goes on anyway,
+            below: in files below these folders.
         """
-        others = without.places if without else {}
-        found = {
-            place.path: None
-            for place in self.places
-            if place not in others and place.path.startswith(below)
-        }
-        return list(found)
+        found: dict[str, Place] = {}
+        for place in self.places:
+            if without is None or place not in without.places or not place.path.startswith(below):
+                found.setdefault(place.path, place)
+        return list(found.values())
+
+    def enter(self, kernel: Any) -> None:
+        """Enter a compiled function on paper, and those that it names."""
+        for function in _compiled(kernel):
+            _enter(function, self, set())
 
 
 @contextmanager
-def follow() -> Iterator[Walk]:
-    """Note every function of the product that this thread, or one it starts, enters until the block ends."""
+def follow(inside: Mapping[str, str] | None = None) -> Iterator[Walk]:
+    """Note every function of the product that this thread, or one it starts, enters until the block ends.
+
+    Args:
+        inside: folders whose functions count only while a function of a certain file is running: where
+            several services share this process, what they do besides is not the way of the thing that is
+            followed.
+    """
+    inside = inside or {}
     walk = Walk()
     seen: set[CodeType] = set()
 
     def note(frame: FrameType, event: str, _argument: object) -> None:
         code = frame.f_code
         if event == "call" and code not in seen:
+            path = _product_path(code.co_filename)
+            if path is not None and not _counts(path, frame, inside):
+                return
             seen.add(code)
-            if (path := _product_path(code.co_filename)) is not None:
-                if not code.co_name.startswith("<"):
+            if path is not None:
+                named = not code.co_name.startswith("<")
+                if named and code.co_flags & inspect.CO_OPTIMIZED:  # not a class's body
                     walk.places[Place(path, code.co_firstlineno, code.co_qualname)] = None
                 for kernel in _named_kernels(code, frame.f_globals):
                     _enter(kernel, walk, seen)
@@ -80,6 +95,17 @@ def follow() -> Iterator[Walk]:
     finally:
         sys.setprofile(before)
         threading.setprofile(None)
+
+
+def _counts(path: str, frame: FrameType, inside: Mapping[str, str]) -> bool:
+    """Whether a function counts where it is called from."""
+    needed = next((file for folder, file in inside.items() if path.startswith(folder)), None)
+    caller: FrameType | None = frame
+    while needed is not None and caller is not None:
+        if caller.f_code.co_filename.endswith(needed):
+            return True
+        caller = caller.f_back
+    return needed is None
 
 
 def _enter(function: FunctionType, walk: Walk, seen: set[CodeType]) -> None:
@@ -101,7 +127,7 @@ def _named_kernels(code: CodeType, names: dict[str, Any]) -> Iterator[FunctionTy
         found = names.get(name)
         if isinstance(found, ModuleType):
             for attribute in code.co_names:
-                yield from _compiled(getattr(found, attribute, None))
+                yield from _compiled(vars(found).get(attribute))
         else:
             yield from _compiled(found)
 
@@ -131,9 +157,11 @@ def _product_path_cached(filename: str) -> str | None:
 @functools.cache
 def summary(place: Place) -> str:
     """What a function says of itself: the first sentence of its docstring, or nothing."""
-    tree = _tree(place.path)
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == place.name.rsplit(".", 1)[-1]:
+    for node in ast.walk(tree(place.path)):
+        if (
+            isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+            and node.name == place.name.rsplit(".", 1)[-1]
+        ):
             first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
             if first == place.line:
                 return " ".join(textwrap.dedent(ast.get_docstring(node) or "").split("\n\n", 1)[0].split())
@@ -141,5 +169,5 @@ def summary(place: Place) -> str:
 
 
 @functools.cache
-def _tree(path: str) -> ast.Module:
+def tree(path: str) -> ast.Module:
     return ast.parse((ROOT / path).read_text())

@@ -83,7 +83,9 @@ def alternatives(command: str) -> Iterator[list[str]]:
 
 
 def parse(command: Any, arguments: list[str]) -> None:
-    """Find the command that the arguments name and see that it has their options; nothing is run, no file need be there."""
+    """Find the command that the arguments name and see that it has their options; nothing is run, no file
+    need be there.
+    """
     rest = list(arguments)
     while hasattr(command, "commands"):
         words = [word for word in rest if not word.startswith("-")]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 import uuid
+from pathlib import Path
 
 import numpy as np
 from redis.asyncio import Redis
+from rich.console import Console
 
 from dedicated_server.match.events import MatchEvents
 from dedicated_server.match.spec import MatchSpec, RosterEntry
@@ -17,14 +20,25 @@ from dedicated_server.simulation.event_buffer import KILL
 from dedicated_server.tick.engine import Engine
 from dedicated_server.transport import open_transport
 from launchday.clock import SystemClock
+from launchday.identity import Signer
+from launchday.launcher.backend import Backend
 from launchday.settings import Settings
+from loadtest.command import run_scenario
+from matchmaker.api.app import create_api
+from matchmaker.client import MatchmakerClient
+from matchmaker.director.director import Director
+from matchmaker.queue.cache import open_cache
+from matchmaker.rules.rules import BATTLE_ROYALE, load_rules
+from meta_service.app import build
 from meta_service.client import ProgressCache
 from rewards.consumer.cache_publisher import CachePublisher
 from rewards.consumer.consumer import Consumer
 from rewards.consumer.store import Store
-from rewards.events import DEAD_LETTERS, EventProducer, Source
+from rewards.events import DEAD_LETTERS, EventIds, EventProducer, Source
 from rewards.progression import rules
+from tests.dedicated_server.fleet.conftest import free_port_range, running_fleet
 from tests.dedicated_server.tick.swarm import FLEET_KEY, Swarm, Table, aim_and_fire, config
+from tests.matchmaker.conftest import running, served
 from tests.waiting import until
 from tests.walks import Walk, follow
 
@@ -54,7 +68,7 @@ async def walk_kill(settings: Settings) -> Walk:
     table = Table(engine, swarm)
     clock = SystemClock()
     producer = EventProducer(
-        settings.kafka_bootstrap, settings.topic_prefix, "walk", settings.state_dir / "spool"
+        settings.kafka_bootstrap, settings.topic_prefix, "walk", settings.state_dir / "spool", clock=clock
     )
     players = tuple(
         RosterEntry(player_id=player.player_id, team=player.team, entity=player.entity)
@@ -70,7 +84,7 @@ async def walk_kill(settings: Settings) -> Walk:
     )
     events = MatchEvents(
         spec,
-        Source("walk", "west-europe", spec.match_id),
+        Source("walk", "west-europe", spec.match_id, ids=EventIds.from_clock(clock)),
         producer,
         tick_hz=60,
         has_left=lambda entity: False,
@@ -89,7 +103,7 @@ async def walk_kill(settings: Settings) -> Walk:
         with follow() as walk:
             walk.enter(die)
             await events.emit_records(drained, now_s=time.time(), tick=engine.tick_number)
-            await until(lambda: consumer.counters.applied, "the kill is applied")
+            await until(lambda: consumer.counters.events_applied, "the kill is applied")
             await publisher.flush(10)
     finally:
         await consumer.stop()
@@ -102,3 +116,100 @@ async def walk_kill(settings: Settings) -> Walk:
         swarm.close()
         await transport.close()
     return walk
+
+
+async def walk_ticket(settings: Settings) -> tuple[Walk, Walk]:
+    """Two players queue over HTTP; follow their tickets to the assignment. Returns what goes on anyway, and
+    the walk.
+    """
+    regions = {"west-europe": 12.0, "east-us": 88.0}
+    clock = SystemClock()
+    signer = Signer(settings.identity_secret.get_secret_value())
+    async with (
+        served(build(settings, clock)) as meta_url,
+        running_fleet(_with_fleet(settings, meta_url)) as fleet,
+        open_cache(settings.cache_url) as cache,
+    ):
+        own = fleet.settings.model_copy(
+            update={
+                "match_players": 2,
+                "match_min_players": 2,
+                "server_answer_s": 0.0,
+                "matching_period_s": 0.02,
+            }
+        )
+        director = Director(load_rules(own)[BATTLE_ROYALE], own, cache, fleet.allocator, clock=clock)
+        async with served(create_api(own, clock)) as url, running(director):
+            await fleet.full()
+            async with MatchmakerClient(url, signer.service_token("walk", clock.now())) as client:
+                players = [client.with_token(signer.player_token(each, clock.now(), 3600)) for each in (1, 2)]
+                with follow() as idle:
+                    await asyncio.sleep(1.0)  # the time is the point: what happens without a ticket
+                with follow(OTHER_SERVICES) as walk:
+                    made = [await each.create_ticket("battle_royale", regions) for each in players]
+                    states = await asyncio.gather(
+                        *(
+                            _last_state(each, ticket.ticket_id)
+                            for each, ticket in zip(players, made, strict=True)
+                        )
+                    )
+                assert states == ["assigned", "assigned"]
+    return idle, walk
+
+
+OTHER_SERVICES = {  # have processes of their own: their part of the way is what they do while they answer
+    "dedicated_server/fleet/client.py": "fleet/client.py",
+    "dedicated_server/fleet/": "fleet/agones/allocator_fast_path.py",
+    "launchday/service.py": "matchmaker/api/fast_path.py",
+    "meta_service/": "meta_service/client/servers.py",
+    "rewards/": "fleet/agones/allocator_fast_path.py",
+}
+
+
+def _with_fleet(settings: Settings, meta_url: str) -> Settings:
+    """Settings of a small fleet beside a meta service."""
+    first = free_port_range(20)
+    return settings.model_copy(
+        update={
+            "meta_url": meta_url,
+            "regions": "west-europe,east-us",
+            "ready_per_region": 2,
+            # so that no new one takes an allocated one's place: that is not the ticket's way
+            "max_servers": 4,
+            "game_port_min": first,
+            "game_port_max": first + 19,
+        }
+    )
+
+
+async def _last_state(client: MatchmakerClient, ticket_id: str) -> str:
+    """Follow a ticket by server-sent events to its end."""
+    state = ""
+    async for view in client.follow_ticket(ticket_id):
+        state = view.state
+    return state
+
+
+async def walk_scenario(settings: Settings, folder: Path) -> Walk:
+    """Flood a backend of its own processes with four players; follow from the file to the report."""
+    scenario = folder / "four.yaml"
+    scenario.write_text(FOUR_PLAYERS)
+    backend = Backend(settings, fresh=True)
+    try:
+        completed = await asyncio.to_thread(backend.start)
+        with follow() as walk:
+            code = await run_scenario(
+                scenario, completed, report_path=folder / "report.html", console=Console(file=io.StringIO())
+            )
+    finally:
+        await asyncio.to_thread(backend.stop)
+    assert code in (0, 99)
+    return walk
+
+
+FOUR_PLAYERS = """
+name: four
+players: {count: 4, locations: {west-europe: 1.0}}
+arrivals: {curve: constant, over_s: 0.5}
+modes: {battle_royale: {players: 4, duration_s: 5}}
+"""
