@@ -40,8 +40,8 @@ class MetricsCollector:
     def stop(self) -> None:
         """End ``run`` after the present reading; cancel its task besides, so that it ends at once.
 
-        The cancellation alone is not enough: one that comes while asyncpg connects may end up as the error that means
-        "the store does not answer".
+        The cancellation alone is not enough: one that comes while asyncpg connects may end up as the error
+        that means "the store does not answer".
         """
         self._stopped = True
 
