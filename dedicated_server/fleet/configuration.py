@@ -15,8 +15,7 @@ from dedicated_server.errors import DedicatedServerError
 from dedicated_server.fleet.autoscaling.policies import Buffer
 from dedicated_server.fleet.autoscaling.policy import AutoscalerSpec, PolicyError, parse_policy
 from dedicated_server.fleet.pool import counters_and_lists
-from dedicated_server.fleet.pool.config import PoolConfig
-from dedicated_server.fleet.pool.liveness import HealthSpec
+from dedicated_server.fleet.pool.config import HealthSpec, PoolConfig
 from launchday.settings import Settings
 
 MAX_MISSED_HEARTBEATS = 3  # Agones' default failure threshold

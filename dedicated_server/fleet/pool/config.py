@@ -8,7 +8,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from dedicated_server.fleet.pool.liveness import HealthSpec
+
+@dataclass(frozen=True, slots=True)
+class HealthSpec:
+    """How often heartbeats are expected, in Agones' terms.
+
+    Attributes:
+        period_s: seconds from one heartbeat to the next.
+        failure_threshold: periods without a heartbeat after which a server is Unhealthy.
+        initial_delay_s: seconds after the start before heartbeats are expected; shown in the record alone.
+    """
+
+    period_s: float = 5.0
+    failure_threshold: int = 3
+    initial_delay_s: float = 5.0
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds without a heartbeat after which a server is Unhealthy."""
+        return self.period_s * self.failure_threshold
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the ``health`` part of Agones' record."""
+        return {
+            "disabled": False,
+            "period_seconds": max(1, round(self.period_s)),
+            "failure_threshold": self.failure_threshold,
+            "initial_delay_seconds": max(1, round(self.initial_delay_s)),
+        }
 
 
 @dataclass(frozen=True, slots=True)

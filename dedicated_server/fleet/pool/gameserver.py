@@ -14,8 +14,8 @@ from typing import Any
 from uuid import UUID
 
 from dedicated_server.agones_sdk import FLEET_LABEL, MATCH_ANNOTATION, REPORT_KEY, SDK_PREFIX
+from dedicated_server.fleet.pool.config import HealthSpec
 from dedicated_server.fleet.pool.counters_and_lists import Counter, ValueList
-from dedicated_server.fleet.pool.liveness import HealthSpec
 from dedicated_server.fleet.pool.states import FINAL_STATES, NEXT_STATES, IllegalTransitionError, State
 
 REPORT_ANNOTATION = f"{SDK_PREFIX}{REPORT_KEY}"

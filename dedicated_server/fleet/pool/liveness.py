@@ -2,44 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
+from dedicated_server.fleet.pool.config import PoolConfig
+from dedicated_server.fleet.pool.gameserver import GameServer
 from dedicated_server.fleet.pool.states import RUNNING_STATES, STARTING_STATES, State
-
-if TYPE_CHECKING:
-    from dedicated_server.fleet.pool.config import PoolConfig
-    from dedicated_server.fleet.pool.gameserver import GameServer
-
-
-@dataclass(frozen=True, slots=True)
-class HealthSpec:
-    """How often heartbeats are expected, in Agones' terms.
-
-    Attributes:
-        period_s: seconds from one heartbeat to the next.
-        failure_threshold: periods without a heartbeat after which a server is Unhealthy.
-        initial_delay_s: seconds after the start before heartbeats are expected; shown in the record alone.
-    """
-
-    period_s: float = 5.0
-    failure_threshold: int = 3
-    initial_delay_s: float = 5.0
-
-    @property
-    def timeout_s(self) -> float:
-        """Seconds without a heartbeat after which a server is Unhealthy."""
-        return self.period_s * self.failure_threshold
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the ``health`` part of Agones' record."""
-        return {
-            "disabled": False,
-            "period_seconds": max(1, round(self.period_s)),
-            "failure_threshold": self.failure_threshold,
-            "initial_delay_seconds": max(1, round(self.initial_delay_s)),
-        }
 
 
 class Memory(Protocol):

@@ -30,8 +30,7 @@ from pydantic import SecretStr
 
 from dedicated_server.fleet.agones.sidecar import Sidecar, SidecarServer
 from dedicated_server.fleet.client import FleetAdminClient, FleetError
-from dedicated_server.fleet.pool.config import ForkRequest, PoolConfig
-from dedicated_server.fleet.pool.liveness import HealthSpec
+from dedicated_server.fleet.pool.config import ForkRequest, HealthSpec, PoolConfig
 from dedicated_server.fleet.pool.logs import ServerLogs
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.ports import open_sidecar_sockets

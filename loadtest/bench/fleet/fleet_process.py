@@ -20,9 +20,8 @@ from dedicated_server.fleet.agones.allocation_journal import AllocationJournal
 from dedicated_server.fleet.agones.allocator import Allocator
 from dedicated_server.fleet.agones.requests import AllocationAnswer, AllocationRequest
 from dedicated_server.fleet.app import create_fleet
-from dedicated_server.fleet.pool.config import ForkRequest, PoolConfig
+from dedicated_server.fleet.pool.config import ForkRequest, HealthSpec, PoolConfig
 from dedicated_server.fleet.pool.gameserver import GameServer
-from dedicated_server.fleet.pool.liveness import HealthSpec
 from dedicated_server.fleet.pool.logs import ServerLogs
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.states import State

@@ -8,9 +8,8 @@ from pathlib import Path
 from signal import Signals
 from typing import Any
 
-from dedicated_server.fleet.pool.config import ForkRequest, PoolConfig
+from dedicated_server.fleet.pool.config import ForkRequest, HealthSpec, PoolConfig
 from dedicated_server.fleet.pool.gameserver import GameServer
-from dedicated_server.fleet.pool.liveness import HealthSpec
 from dedicated_server.fleet.pool.logs import ServerLogs
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.states import State
