@@ -8,6 +8,7 @@ branch that was not taken, never one too few.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import inspect
 import sys
@@ -37,9 +38,10 @@ class Place:
 
 @dataclass
 class Walk:
-    """What was entered, in order: each function once."""
+    """What was entered, in order: each function once; and the product's records that came as arguments."""
 
     places: dict[Place, None] = field(default_factory=dict)
+    records: dict[type, tuple[str, ...]] = field(default_factory=dict)  # with the names of their fields
 
     def first_places(self, *, without: Walk | None = None, below: tuple[str, ...] = ("",)) -> list[Place]:
         """Of each file the first function that was entered, in order.
@@ -79,6 +81,8 @@ def follow(inside: Mapping[str, str] | None = None) -> Iterator[Walk]:
             path = _product_path(code.co_filename)
             if path is not None and not _counts(path, frame, inside):
                 return
+            if path is not None:
+                _note_records(frame, walk)
             seen.add(code)
             if path is not None:
                 named = not code.co_name.startswith("<")
@@ -95,6 +99,26 @@ def follow(inside: Mapping[str, str] | None = None) -> Iterator[Walk]:
     finally:
         sys.setprofile(before)
         threading.setprofile(None)
+
+
+def _note_records(frame: FrameType, walk: Walk) -> None:
+    """Note the records among a function's arguments, and the first ones of lists and tuples."""
+    code = frame.f_code
+    for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
+        argument = frame.f_locals.get(name)
+        kind = type(argument)
+        if kind in (list, tuple) and argument:
+            kind = type(argument[0])
+        if kind not in walk.records and kind.__module__.split(".")[0] in PACKAGES:
+            walk.records[kind] = _fields(kind)
+
+
+def _fields(kind: type) -> tuple[str, ...]:
+    """The fields of a dataclass, a named tuple or a message; () for other classes."""
+    if dataclasses.is_dataclass(kind):
+        return tuple(each.name for each in dataclasses.fields(kind))
+    found = getattr(kind, "_fields", ()) or getattr(kind, "__struct_fields__", ())
+    return tuple(found)
 
 
 def _counts(path: str, frame: FrameType, inside: Mapping[str, str]) -> bool:
@@ -148,7 +172,7 @@ def _product_path(filename: str) -> str | None:
 @functools.cache
 def _product_path_cached(filename: str) -> str | None:
     path = Path(filename)
-    if not path.is_relative_to(ROOT):
+    if not path.is_relative_to(ROOT) or path.suffix != ".py":  # templates are compiled too
         return None
     relative = path.relative_to(ROOT)
     return relative.as_posix() if relative.parts[0] in PACKAGES else None

@@ -24,6 +24,12 @@ RENEW = "RENEW_DOCUMENTS" in os.environ
 MAX_DATAGRAM_FILES = 36
 MAX_TICKET_FILES = 40
 MAX_MATCHMAKER_FILES = 25
+FORMS_OF_A_TICKET = (  # classes that carry a ticket's round trips
+    "matchmaker.messages.TicketRequest",
+    "matchmaker.tickets.ticket.Ticket",
+    "matchmaker.matching.arrays.Tickets",
+    "matchmaker.queue.queue.MatchProposal",
+)
 MAX_KILL_FILES = 29
 
 
@@ -54,6 +60,10 @@ async def test_a_ticket_passes_few_files(kernels: None, settings: Settings) -> N
     assert len([place for place in places if place.path.startswith("matchmaker/")]) <= MAX_MATCHMAKER_FILES
     assert len(places) <= MAX_TICKET_FILES
     check_page("ticket", places)
+    forms = {kind for kind, fields in walk.records.items() if {"latency_ms", "latencies_ms"} & set(fields)}
+    assert {f"{kind.__module__}.{kind.__qualname__}" for kind in forms} == set(FORMS_OF_A_TICKET)
+    for form in FORMS_OF_A_TICKET:
+        assert f"`{form}`" in PAGE.read_text()
 
 
 async def test_a_kill_passes_few_files(kernels: None, settings: Settings) -> None:
@@ -63,10 +73,10 @@ async def test_a_kill_passes_few_files(kernels: None, settings: Settings) -> Non
 
 
 @pytest.mark.timeout(180)
-async def test_a_scenario_passes_the_files_that_the_page_lists(
+def test_a_scenario_passes_the_files_that_the_page_lists(
     kernels: None, settings: Settings, tmp_path: Path
 ) -> None:
-    walk = await walk_scenario(settings, tmp_path)
+    walk = walk_scenario(settings, tmp_path)
     check_page("scenario", [place for place in walk.first_places() if place.path.startswith("loadtest/")])
 
 

@@ -24,6 +24,7 @@ from launchday.identity import Signer
 from launchday.launcher.backend import Backend
 from launchday.settings import Settings
 from loadtest.command import run_scenario
+from loadtest.scenario.reader import load_scenario
 from matchmaker.api.app import create_api
 from matchmaker.client import MatchmakerClient
 from matchmaker.director.director import Director
@@ -190,19 +191,25 @@ async def _last_state(client: MatchmakerClient, ticket_id: str) -> str:
     return state
 
 
-async def walk_scenario(settings: Settings, folder: Path) -> Walk:
+def walk_scenario(settings: Settings, folder: Path) -> Walk:
     """Flood a backend of its own processes with four players; follow from the file to the report."""
     scenario = folder / "four.yaml"
     scenario.write_text(FOUR_PLAYERS)
-    backend = Backend(settings, fresh=True)
+    wanted = load_scenario(scenario).backend_settings()
+    backend = Backend(settings.model_copy(update=wanted), fresh=True)
     try:
-        completed = await asyncio.to_thread(backend.start)
+        completed = backend.start()
         with follow() as walk:
-            code = await run_scenario(
-                scenario, completed, report_path=folder / "report.html", console=Console(file=io.StringIO())
+            code = asyncio.run(
+                run_scenario(
+                    scenario,
+                    completed,
+                    report_path=folder / "report.html",
+                    console=Console(file=io.StringIO()),
+                )
             )
     finally:
-        await asyncio.to_thread(backend.stop)
+        backend.stop()
     assert code in (0, 99)
     return walk
 
@@ -212,4 +219,5 @@ name: four
 players: {count: 4, locations: {west-europe: 1.0}}
 arrivals: {curve: constant, over_s: 0.5}
 modes: {battle_royale: {players: 4, duration_s: 5}}
+behaviours: {rest_s: 0.3, patience_s: 30}
 """

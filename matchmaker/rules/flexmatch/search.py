@@ -205,7 +205,7 @@ def _sort(program: Program, table: Table, sort: int, desk: Workspace, count: int
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _sorted_by(program: Program, table: Table, sort: int, player: int, named: float) -> float:
-    """A player's number, or the value of his map at the key ``named``; NaN where there is none."""
+    """A player's number, or the value of their map at the key ``named``; NaN where there is none."""
     column = program.sorts[sort].column
     if not program.sorts[sort].map:
         return float(table.number[column, player])

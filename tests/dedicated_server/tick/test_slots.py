@@ -37,7 +37,7 @@ def laid(
 
 
 def give(table: LossyTable, entity: int, player_id: int = NEWCOMER) -> None:
-    """Give a seat to a newcomer, who connects in place of the player before him."""
+    """Give a seat to a newcomer, who connects in place of the player before them."""
     table.engine.slots.assign(entity, player_id)
     table.clients.free(entity)
     assert table.clients.add(token_for(table.engine, entity)) == entity
@@ -101,7 +101,7 @@ def test_who_never_came_is_missed_once_the_match_begins_and_his_body_with_whoeve
     table = laid("battle_royale", 10, policy=lambda _table, _client: (0, 0, 0, 0))
     table.clients.free(3)
     table.play(30)
-    assert table.engine.slots.abandoned(played_in=False).size == 0  # he may still come
+    assert table.engine.slots.abandoned(played_in=False).size == 0  # they may still come
     table.play(120)
     assert table.engine.match.started
     table.clients.leave(5)
