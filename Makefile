@@ -33,8 +33,8 @@ $(VENV)/ready: requirements.lock pyproject.toml
 run: setup  ## start everything, flood it with 200 bots for about a minute, write a report
 	@$(BIN)/launchday run
 
-test: setup  ## run all tests, in two processes
-	@$(BIN)/pytest -n 2 --dist worksteal --durations 20
+test: setup  ## run all tests, in three processes: they wait more than they compute
+	@$(BIN)/pytest -n 3 --dist worksteal --durations 20
 
 pythons: setup  ## with PYTHON=python3.12 VENV=.venv-3.12: the same packages and the first minutes on another Python
 	@$(BIN)/launchday --version
