@@ -1,7 +1,7 @@
 """What all tests share: compiled kernels, real servers, and a machine that one test may have to itself.
 
 The servers (Valkey, PostgreSQL, a Kafka-protocol broker) start once a process of pytest, when the first test
-asks for them. ``make test`` runs two processes side by side (pytest-xdist); each has servers of its own.
+asks for them. ``make test`` runs three processes side by side (pytest-xdist); each has servers of its own.
 """
 
 from __future__ import annotations
