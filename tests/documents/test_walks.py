@@ -99,7 +99,7 @@ def check_page(walk: str, places: Sequence[Place]) -> None:
 
 
 def _entered_sometimes(before: Sequence[Place], entered: set[str]) -> list[Place]:
-    """Functions that the page lists and this walk did not enter, where they are now: some depend on timing."""
+    """Functions that the page lists and this walk did not enter, where they are now: timing decides."""
     return [
         place
         for old in before
