@@ -226,7 +226,9 @@ async def test_sigterm_in_the_middle_of_a_match_breaks_it_off_and_says_so(
     configured = meta_process.model_copy(update={"fleet_key": SecretStr(FLEET_KEY.hex())})
     await ensure_topics(configured.kafka_bootstrap, configured.topic_prefix)
     async with meta_client(configured) as meta, living(sidecar, configured) as life:
-        match = new_match([(await meta.login_device("test-device-0")).player_id], match_s=60)
+        # Two sides of a mode in which the dead return: nothing but time ends the match.
+        player_ids = [(await meta.login_device(f"test-device-{n}")).player_id for n in range(2)]
+        match = new_match(player_ids, match_s=60, mode="teams_of_five")
         await sidecar.until("/ready")
         sidecar.allocate(match.annotation)
         async with playing(match.tokens(sidecar.record["status"]["ports"][0]["port"])):
