@@ -2,6 +2,7 @@
 SHELL := bash
 # The first of these that the machine has; `make PYTHON=…` names another.
 PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 python3.13,$(shell command -v $(python))) python3.11)
+PROCESSES ?= 3
 UV_VERSION := 0.13.9
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -34,7 +35,7 @@ run: setup  ## start everything, flood it with 200 bots for about a minute, writ
 	@$(BIN)/launchday run
 
 test: setup  ## run all tests, in three processes: they wait more than they compute
-	@$(BIN)/pytest -n 3 --dist worksteal --durations 20
+	@$(BIN)/pytest -n $(PROCESSES) --dist worksteal --durations 20
 
 pythons: setup  ## with PYTHON=python3.12 VENV=.venv-3.12: the same packages and the first minutes on another Python
 	@$(BIN)/launchday --version
