@@ -164,13 +164,9 @@ def _compiled(found: object) -> Iterator[FunctionType]:
         yield definition
 
 
+@functools.cache
 def _product_path(filename: str) -> str | None:
     """The path relative to the repository of one of the product's files, None for all others."""
-    return _product_path_cached(filename)
-
-
-@functools.cache
-def _product_path_cached(filename: str) -> str | None:
     path = Path(filename)
     if not path.is_relative_to(ROOT) or path.suffix != ".py":  # templates are compiled too
         return None
