@@ -9,7 +9,7 @@ import json
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,7 @@ from matchmaker.api.app import create_api
 from matchmaker.client import MatchmakerClient
 from matchmaker.director.director import Director
 from matchmaker.errors import SkillsUnavailableError
+from matchmaker.matching.warm_up import warm_up
 from matchmaker.queue.cache import open_cache
 from matchmaker.queue.scripts import Scripts
 from matchmaker.rules.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, load_rules
@@ -180,11 +181,17 @@ async def allocator(fleet: StubFleet) -> AsyncIterator[AllocatorClient]:
         yield made
 
 
+@pytest.fixture(scope="session")
+def loaded_kernels() -> None:
+    """Load the matching kernels before anything waits: it may take longer than players have to accept."""
+    warm_up()
+
+
 MakeDirector = Callable[[Settings], Director]
 
 
 @pytest.fixture
-def make_director(cache: Redis, allocator: AllocatorClient) -> MakeDirector:
+def make_director(loaded_kernels: None, cache: Redis, allocator: AllocatorClient) -> MakeDirector:
     def make(settings: Settings) -> Director:
         rules = load_rules(settings)[BATTLE_ROYALE]
         return Director(rules, settings, cache, allocator, clock=SystemClock())
@@ -193,7 +200,7 @@ def make_director(cache: Redis, allocator: AllocatorClient) -> MakeDirector:
 
 
 @pytest.fixture
-def make_team_director(cache: Redis, allocator: AllocatorClient) -> MakeDirector:
+def make_team_director(loaded_kernels: None, cache: Redis, allocator: AllocatorClient) -> MakeDirector:
     def make(settings: Settings) -> Director:
         rules = load_rules(settings)[TEAMS_OF_FIVE]
         return Director(rules, settings, cache, allocator, clock=SystemClock())
@@ -210,8 +217,3 @@ async def running(director: Director) -> AsyncIterator[asyncio.Task[None]]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until a condition holds."""
-    await until(holds)

@@ -20,8 +20,8 @@ from dedicated_server.match.backfill_request import (
     BackfillUnavailableError,
 )
 from tests.dedicated_server.match.conftest import kernels  # noqa: F401 - a fixture
-from tests.matchmaker.conftest import eventually
 from tests.matchmaker.director.running_matches import PATIENCE, Leases, RunningMatch, open_server, playing
+from tests.waiting import until
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("kernels")]
 
@@ -99,16 +99,16 @@ async def test_who_is_refused_stays_out_and_who_was_not_told_by_the_end_is_let_g
         )  # fmt: skip
         async with playing(match.tokens([0, 2, 3])):
             session = asyncio.create_task(match.session.run())
-            await eventually(
+            await until(
                 that(lambda: offers.offered == [1])
             )  # who never came is checked in, and the slot is free
             assert [player for _, player in leases.committed] == [12]
             refused = offers.send(500, 1, 0)
-            await eventually(that(lambda: refused not in offers.sent))
+            await until(that(lambda: refused not in offers.sent))
             assert offers.heard[-1]["excluded"] == [12, 500]
             assert offers.offered == [1]
             seated = offers.send(501, 1, 0)
-            await eventually(that(lambda: offers.sent[seated].state == "admitted"))
+            await until(that(lambda: offers.sent[seated].state == "admitted"))
             assert offers.offered == []
             assert offers.heard[-1]["skill_highest"] == 30.0
             match.end()
@@ -132,24 +132,24 @@ async def test_whose_check_in_fails_keeps_his_seat_closed_and_after_the_modes_ti
         )  # fmt: skip
         async with playing(match.tokens([0, 1, 2, 3])) as players:
             session = asyncio.create_task(match.session.run())
-            await eventually(that(lambda: match.engine is not None and match.engine.match.started))
-            await eventually(that(lambda: players.connected == 4))  # a client learns of it after its server
+            await until(that(lambda: match.engine is not None and match.engine.match.started))
+            await until(that(lambda: players.connected == 4))  # a client learns of it after its server
             assert match.engine is not None
             match.engine.wire.status[1] = 2  # timed out, and may come back
             players.clients.free(1)
             leases.away = True
             players.clients.leave(2)  # said good-bye, but cannot be checked in
-            await eventually(
+            await until(
                 that(lambda: match.engine is not None and match.engine.slots.vacant().tolist() == [2])
             )
             await match.plays_on(40)
             assert offers.heard == []
             leases.away = False
-            await eventually(that(lambda: offers.offered == [2]))
+            await until(that(lambda: offers.offered == [2]))
             assert leases.committed[match.match_id, 13].played_s > 0
             assert match.engine.slots.vacant().tolist() == [2]  # who lost the connection keeps the slot
             match.engine.skip(100 * 60)
-            await eventually(that(lambda: offers.closed == 1))
+            await until(that(lambda: offers.closed == 1))
             match.end()
             assert await session
     assert sorted(match.results) == [11, 12, 13, 14]

@@ -28,11 +28,11 @@ from tests.matchmaker.conftest import (
     MakeDirector,
     StubFleet,
     StubSkills,
-    eventually,
     running,
     served,
     token_of,
 )
+from tests.waiting import until
 
 MODE = "battle_royale"
 
@@ -145,7 +145,7 @@ async def test_skills_of_the_meta_service_decide_who_meets(
     skills.means = {player: 40.0 if player % 2 else 10.0 for player in range(1, 9)}
     await queue_players(client, range(1, 9), WEST_EUROPE)
     async with running(make_director(mm_settings)):
-        await eventually(lambda: _all_matched(client))
+        await until(lambda: _all_matched(client))
     parities = [{int(seat["player_id"]) % 2 for seat in match["players"]} for match in fleet.matches.values()]
     assert sorted(map(tuple, parities)) == [(0,), (1,)]
 
@@ -164,7 +164,7 @@ async def test_without_a_ready_server_players_wait_and_may_still_cancel(
 
     async with running(make_director(mm_settings)):
         tickets = await queue_players(client, range(1, 5), WEST_EUROPE)
-        await eventually(asked)
+        await until(asked)
         player, one = client.with_token(token_of(1)), tickets.pop(1)
         while True:
             try:
@@ -231,11 +231,11 @@ async def test_an_ended_queue_leaves_nothing_in_the_stream(
 
     async with running(make_director(mm_settings)):
         tickets = await queue_players(client, range(1, 6), WEST_EUROPE)
-        await eventually(lambda: _searching(client, 1))
+        await until(lambda: _searching(client, 1))
         for player, ticket in tickets.items():
             with contextlib.suppress(TicketEndedError):
                 await client.with_token(token_of(player)).cancel_ticket(ticket.ticket_id)
-        await eventually(empty)
+        await until(empty)
     assert await cache.hlen(KEYS["proposals"] + MODE) == 0
     assert await cache.zcard(KEYS["live"] + MODE) == 0
     await check_counters(client, queued=5, matched=4, cancelled=1)
@@ -286,7 +286,7 @@ async def test_a_director_finishes_the_match_that_another_proposed_and_finds_its
     async def allocated() -> bool:
         return bool(fleet.ports)
 
-    await eventually(allocated)  # the server is taken, its answer lost, the match not assigned
+    await until(allocated)  # the server is taken, its answer lost, the match not assigned
     crash.cancel()
     await asyncio.gather(crash, return_exceptions=True)
     assert await cache.hlen(KEYS["proposals"] + MODE) == 1
@@ -295,7 +295,7 @@ async def test_a_director_finishes_the_match_that_another_proposed_and_finds_its
     fleet.answers_to_lose = 0
     await director._lease.release(fence)
     async with running(make_director(mm_settings)):
-        await eventually(lambda: _searching(client, 2))
+        await until(lambda: _searching(client, 2))
         tickets |= await queue_players(client, range(7, 9), WEST_EUROPE)
         statuses = await ends(client, tickets)
     seats = Counter((s.assignment.match_id, s.assignment.entity) for s in statuses.values() if s.assignment)
@@ -320,7 +320,7 @@ async def test_a_killed_director_process_loses_no_ticket(
 
         first, second = start(), start()
         tickets = await queue_players(client, range(1, 7), WEST_EUROPE)
-        await eventually(lambda: _searching(client, 2))
+        await until(lambda: _searching(client, 2))
         first.kill()
         await asyncio.to_thread(first.wait)
         tickets |= await queue_players(client, range(7, 9), WEST_EUROPE)

@@ -32,11 +32,11 @@ from tests.matchmaker.conftest import (
     WEST_EUROPE,
     MakeDirector,
     StubFleet,
-    eventually,
     running,
     served,
     token_of,
 )
+from tests.waiting import until
 
 MODE = "battle_royale"
 PLAYERS = (1, 2, 3, 4)
@@ -256,7 +256,7 @@ async def test_who_queued_again_keeps_his_ticket_and_gets_the_old_age_and_who_pl
         await director._lease.release(fence)
     await client.with_token(token_of(1)).cancel_ticket(own.ticket_id)
     async with running(make_director(mm_settings)):
-        await eventually(lambda: _empty(cache))
+        await until(lambda: _empty(cache))
 
 
 async def _empty(cache: Redis) -> bool:
@@ -421,14 +421,14 @@ async def test_a_fleet_without_that_feed_is_mentioned_once_and_asked_rarely(
     async def asked(times: int) -> bool:
         return len(telling.asked) >= times
 
-    await eventually(lambda: asked(5))
+    await until(lambda: asked(5))
     assert capsys.readouterr().out.count("have to queue again themselves") == 1
     telling.error = None
-    await eventually(lambda: asked(8))
+    await until(lambda: asked(8))
     for error in (FleetUnavailableError("no answer"), KeyError("match_id")):
         telling.error = error
         before = len(telling.asked)
-        await eventually(lambda before=before: asked(before + 2))  # type: ignore[misc]
+        await until(lambda before=before: asked(before + 2))
     assert not following.done()
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
@@ -522,10 +522,10 @@ async def test_a_director_process_killed_in_the_middle_leaves_the_rest_to_the_ne
             return bool((await client.counters())["requeued"] >= at_least)
 
         first, second = start(), start()
-        await eventually(lambda: requeued(1))
+        await until(lambda: requeued(1))
         first.kill()
         await asyncio.to_thread(first.wait)
-        await eventually(lambda: requeued(40))
+        await until(lambda: requeued(40))
         second.terminate()
         assert await asyncio.to_thread(second.wait) == 0
     concerned = {player: LostPlayer(ticket.ticket_id, ticket.created_at) for player, ticket in made.items()}

@@ -18,11 +18,11 @@ from tests.matchmaker.conftest import (
     SECRET,
     WEST_EUROPE,
     MakeDirector,
-    eventually,
     running,
     token_of,
 )
 from tests.matchmaker.director.running_matches import Leases, RunningMatch, open_server, playing, token_in
+from tests.waiting import until
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("kernels")]
 
@@ -54,7 +54,7 @@ async def test_a_seat_becomes_free_a_waiting_player_gets_it_plays_and_is_in_the_
         )  # fmt: skip
         async with playing(match.tokens([0, 1, 2, 3])) as players:
             session = asyncio.create_task(match.session.run())
-            await eventually(_true(lambda: match.engine is not None and match.engine.match.started))
+            await until(_true(lambda: match.engine is not None and match.engine.match.started))
             ticket = await queue_up(client, 500)
             players.clients.leave(2)
             status = await end_of(client, 500, ticket)
@@ -66,7 +66,7 @@ async def test_a_seat_becomes_free_a_waiting_player_gets_it_plays_and_is_in_the_
                 2,
             )
             async with playing([token_in(seat)]) as joiner:
-                await eventually(_true(lambda: joiner.connected == 1))
+                await until(_true(lambda: joiner.connected == 1))
                 await match.plays_on(30)
                 match.end()
                 assert await session

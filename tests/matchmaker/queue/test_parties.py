@@ -28,10 +28,10 @@ from tests.matchmaker.conftest import (
     WEST_EUROPE,
     MakeDirector,
     StubFleet,
-    eventually,
     running,
     token_of,
 )
+from tests.waiting import until
 
 MODE = "battle_royale"
 MATCH = UUID(int=7)
@@ -168,7 +168,7 @@ async def test_who_does_not_accept_loses_the_ticket_and_the_others_search_on_wit
         return await state(client, 1, tickets[1]) == "proposed"
 
     async with running(make_director(settings)):
-        await eventually(proposed)
+        await until(proposed)
         for player in (1, 2, 3):
             await players[player].accept_match(tickets[player])
         end = await players[4].wait_for_end(tickets[4], 50)
@@ -198,7 +198,7 @@ async def test_the_queues_depth_is_told_by_region(
         return bool((await client.queue_depths()).get(MODE, {}).get("searching"))
 
     async with running(make_director(mm_settings)):
-        await eventually(told)
+        await until(told)
         assert (await client.queue_depths())[MODE]["searching"] == {"west-europe": 2, "east-us": 1}
 
 
