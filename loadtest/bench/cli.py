@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -320,6 +321,43 @@ def rewards(
     _print(lambda: bench.run(events, rounds), as_json)
 
 
+class PartName(StrEnum):
+    """The parts of the bench resilience, in the order in which all of them are run."""
+
+    BROWNOUT = "brownout"
+    CRASHERS = "crashers"
+    FAILOVER = "failover"
+    DOUBLE_LOAD = "double_load"
+    STOPPED = "stopped"
+    DISK = "disk"
+    BOUNDED = "bounded"
+
+
+@app.command()
+def resilience(
+    part: Annotated[PartName | None, typer.Argument(help="One part; all where it is left out.")] = None,
+    players: Annotated[
+        int | None, typer.Option(min=20, max=2_000, help="Players of the floods, for a shorter run.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, max=600.0, help="Length of a measurement or a fault.")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, max=1_000, help="Repetitions of a part.")] = None,
+    only: Annotated[str, typer.Option(help="Runs or kinds of the part, with commas between.")] = "",
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Bad days of a backend: busy machines, stopped processes, failovers, twice the load, full disks."""
+    from loadtest.bench.resilience.harness import Options, run_part
+
+    names = tuple(name.strip() for name in only.split(",") if name.strip())
+    if names and part is None:
+        raise typer.BadParameter("name the part that --only chooses from")
+    options = Options(players, seconds, rounds, names, seed)
+    for each in PartName if part is None else [part]:
+        _print(functools.partial(run_part, each.value, options), as_json)
+
+
 @app.command(name="all")
 def run_all(as_json: AsJson = False) -> None:
     """Run every benchmark with its defaults, the tick in three layouts."""
@@ -334,6 +372,7 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     from loadtest.bench.harness.run_config import CLUSTER, MAP
     from loadtest.bench.matchmaker import matching, queue, queue_chaos
     from loadtest.bench.meta import meta
+    from loadtest.bench.resilience.harness import PARTS, Options, run_part
     from loadtest.bench.rewards import rewards
     from loadtest.bench.tick import cipher, hostile, lossy, scale, tick, transport, wire
 
@@ -358,6 +397,8 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     yield simulation_checks.run_theory
     yield simulation_checks.run_ratings
     yield agreement.run
+    for part in PARTS:
+        yield functools.partial(run_part, part, Options())
 
 
 def _print(run: Callable[[], dict[str, Any]], as_json: bool) -> None:
