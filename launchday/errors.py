@@ -7,6 +7,10 @@
     │   ├── InvalidTokenError     a token is malformed, forged or expired: log in again
     │   └── WeakSecretError       the signing secret is missing or short: set LAUNCHDAY_IDENTITY_SECRET
     ├── ProblemError              raised in a route, answered as problem details (launchday.problems)
+    ├── DeadlineExceededError     a wait used up its time: stop working for who asked (launchday.resilience)
+    ├── NoAnswerError             an HTTP call got no answer (launchday.resilience.http_client)
+    │   ├── NotListeningError     connections are refused: the part is away
+    │   └── LateAnswerError       time ran out: it says nothing about the part
     ├── EngineError               an embedded server is missing or did not start (launchday.engines)
     ├── BackendError              the backend did not start (launchday.launcher.backend)
     ├── CompileError              a kernel does not compile (launchday.launcher.kernels)

@@ -1,0 +1,3 @@
+"""What keeps a part that fails from taking the others with it: deadlines, retry budgets, the one HTTP client,
+socket options.
+"""
