@@ -24,6 +24,7 @@
     │   ├── NoServerReadyError        no server is Ready: ask again later
     │   ├── FleetUnavailableError     no usable answer: repeat the call with the same idempotency key
     │   └── FleetRefusedError         the request is wrong: repeating it is no use
+    │       ├── UnknownInFleetError   the fleet does not know what was asked for
     │       └── MatchLostError        the match of a key began on a server that is gone
     ├── ConfigurationError            a setting of the fleet cannot be parsed (fleet.configuration)
     ├── WarmUpFailedError             the first warm parent ended before it was warm (fleet.warm.supervisor)

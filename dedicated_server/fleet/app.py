@@ -17,7 +17,7 @@ import structlog
 from fastapi import FastAPI
 
 from dedicated_server.fleet import console_process
-from dedicated_server.fleet.admin import credentials, operations, routes
+from dedicated_server.fleet.admin import credentials, matches, operations, routes
 from dedicated_server.fleet.admin.autoscaler import FleetAutoscaler
 from dedicated_server.fleet.admin.count_history import CountHistory
 from dedicated_server.fleet.admin.lifecycle_events import LifecycleEvents
@@ -178,7 +178,7 @@ def create_fleet(
         sync_s=policy.sync_s,
         max_replicas=settings.max_servers,
     )
-    for part in (routes, operations, demand, console_process):
+    for part in (routes, matches, operations, demand, console_process):
         app.include_router(part.router)
     allocator_fast_path.install(app)
     return app

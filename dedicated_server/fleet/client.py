@@ -46,6 +46,10 @@ class FleetRefusedError(FleetError):
     """Raised when the fleet refuses the request (other 4xx), such as a bad token. Repeating it is no use."""
 
 
+class UnknownInFleetError(FleetRefusedError):
+    """Raised when the fleet does not know what was asked for (HTTP 404)."""
+
+
 class MatchLostError(FleetRefusedError):
     """Raised when the match of a key began on a server that is gone (HTTP 410): it may not begin again.
 
@@ -113,8 +117,12 @@ class _FleetHttp:
             raise FleetUnavailableError(f"HTTP {response.status_code}: {_detail(response)}")
         if response.status_code == httpx.codes.GONE:
             raise MatchLostError(_detail(response))
+        if response.status_code == httpx.codes.NOT_FOUND:
+            raise UnknownInFleetError(f"HTTP 404: {_detail(response)}")
         if not response.is_success:
             raise FleetRefusedError(f"HTTP {response.status_code}: {_detail(response)}")
+        if response.status_code == httpx.codes.NO_CONTENT:
+            return {}
         try:
             body = response.json()
         except ValueError as error:
@@ -198,6 +206,25 @@ class FinishedMatch:
 
 
 @dataclass(frozen=True, slots=True)
+class MatchStatus:
+    """How the game server of a match is.
+
+    Attributes:
+        state: Agones' name of its state.
+        server: its name.
+        alive: it is Allocated, and the fleet hears its heartbeats.
+        heartbeat_age_s: seconds since the last of them.
+        reported: it has reported on its match; "starting" is a report too.
+    """
+
+    state: str
+    server: str
+    alive: bool
+    heartbeat_age_s: float
+    reported: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Cursor:
     """How far a follower has read; ask with the cursor of the last answer.
 
@@ -248,6 +275,33 @@ class FleetAdminClient(_FleetHttp):
     async def gameserver(self, name: str) -> dict[str, Any]:
         """Return one game server with its history, last report and the tail of its log."""
         return await self._call("GET", f"/v1/gameservers/{_quoted(name)}")
+
+    async def match(self, match_id: str) -> MatchStatus | None:
+        """Return how the server of a match is; None where the fleet knows of none.
+
+        Raises FleetUnavailableError, FleetRefusedError.
+        """
+        try:
+            found = await self._call("GET", f"/v1/matches/{_quoted(match_id)}")
+        except UnknownInFleetError:
+            return None
+        try:
+            return MatchStatus(
+                state=str(found["state"]),
+                server=str(found["server"]),
+                alive=bool(found["alive"]),
+                heartbeat_age_s=float(found["heartbeat_age_s"]),
+                reported=bool(found["reported"]),
+            )
+        except (LookupError, TypeError, ValueError) as error:
+            raise FleetUnavailableError("the fleet's answer says nothing of the match") from error
+
+    async def end_match(self, match_id: str) -> None:
+        """End the server of a match if it lives, and let the match have none later. May be repeated.
+
+        Needs a token with the role service or operator. Raises FleetUnavailableError, FleetRefusedError.
+        """
+        await self._call("DELETE", f"/v1/matches/{_quoted(match_id)}")
 
     async def map(self, name: str) -> dict[str, Any]:
         """Return the match of a game server at this moment. FleetRefusedError: it shows none."""

@@ -67,6 +67,8 @@ class Allocator:
         """
         if key is not None and (known := self._known(key)) is not None:
             return known
+        if key is not None and self._pool.is_ended(key.rpartition("/")[2]):
+            raise MatchAlreadyPlayedError("the match of this key was ended before it had a server")
         server = selection.choose(self._pool, request)
         if server is None:
             region = selection.wanted_region(self._pool, request)
@@ -104,8 +106,9 @@ class Allocator:
         if server.state is State.ALLOCATED:
             metrics.allocations_retry.inc()
             return answer
-        if server.claimed:
-            raise MatchAlreadyPlayedError(f"the match of this key began on {server.name}, which is gone")
+        if server.claimed or server.taken_back:
+            was = "began on" if server.claimed else "was ended on"
+            raise MatchAlreadyPlayedError(f"the match of this key {was} {server.name}, which is gone")
         return None
 
     def _record(self, server: GameServer, key: str | None, answer: AllocationAnswer, now: float) -> None:

@@ -20,13 +20,15 @@ MAX_REPORTS = 2000  # about 2 KB each
 class FleetCounters:
     """Counts since the fleet started.
 
-    A match starts when its server is allocated, and ends or fails exactly once.
+    A match starts when its server is allocated, and ends, fails or is taken back exactly once. It is taken
+    back when whoever asked for it ends it, or has closed it before its players were checked out.
     """
 
     def __init__(self) -> None:
         self.matches_started = 0
         self.matches_ended = 0
         self.matches_failed = 0
+        self.matches_taken_back = 0
         self.servers_started = 0
         self._finished_sums = dict.fromkeys(SUMMED_KEYS, 0)
         self._finished: deque[dict[str, Any]] = deque(maxlen=MAX_REPORTS)
@@ -34,16 +36,21 @@ class FleetCounters:
     def finish(self, server: GameServer) -> bool:
         """Count the match of ``server`` as over; return whether it ended.
 
-        It ended where its last report says so (``outcome``); otherwise it failed.
+        It ended where its last report says so (``outcome``); otherwise it failed, unless it was taken back.
         """
-        ended = server.report.get("outcome") == "ended"
-        if ended:
+        said = server.report.get("outcome")
+        if ended := said == "ended":
             self.matches_ended += 1
+            outcome = "ended"
+        elif server.taken_back or said == "closed":
+            self.matches_taken_back += 1
+            outcome = "taken back"
         else:
             self.matches_failed += 1
+            outcome = "failed"
         for key in SUMMED_KEYS:
             self._finished_sums[key] += _count(server, key)
-        self._finished.append(_report(server, "ended" if ended else "failed"))
+        self._finished.append(_report(server, outcome))
         return ended
 
     def as_json(self, playing: Iterable[GameServer]) -> dict[str, Any]:
@@ -53,6 +60,7 @@ class FleetCounters:
             "matches_started": self.matches_started,
             "matches_ended": self.matches_ended,
             "matches_failed": self.matches_failed,
+            "matches_taken_back": self.matches_taken_back,
             "servers_started": self.servers_started,
             **{
                 key: finished + sum(_count(server, key) for server in playing)

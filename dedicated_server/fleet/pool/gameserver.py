@@ -67,6 +67,7 @@ class GameServer:
         memory_bytes: memory that it shares with nobody, as measured last.
         match_id: the match that it was allocated for, "" where the annotation names none.
         report: its last report, as it gave it.
+        taken_back: its match was ended by whoever asked for it.
         gone: its process has ended, and the pool has taken its ports back.
         version: grows with each change.
     """
@@ -103,6 +104,7 @@ class GameServer:
     lists: dict[str, ValueList] = field(default_factory=dict)
     match_id: str = ""
     report: dict[str, Any] = field(default_factory=dict)
+    taken_back: bool = False
     gone: bool = False
     version: int = 1
     _changed: asyncio.Event = field(default_factory=asyncio.Event)

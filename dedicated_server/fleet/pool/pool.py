@@ -28,6 +28,7 @@ from dedicated_server.fleet.pool.states import FINAL_STATES, STARTING_STATES, St
 from launchday.clock import Clock
 
 MAX_GONE = 1000  # servers that are gone but still shown
+MAX_ENDED_MATCHES = 10_000  # ids, 100 bytes each: an hour of matches given up every third of a second
 MAX_STARTING = 8  # forks in flight: they keep a core busy, and each still gets to its first heartbeat
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.1, 10.0  # between starts while servers end before they are Ready
 MEMORY_PERIOD_S = 2.0  # between two measurements of the memory of servers in play; one takes 0.3 ms
@@ -94,6 +95,8 @@ class WarmPool:
         self._memory = memory
         self._live: dict[str, GameServer] = {}
         self._by_sdk_port: dict[int, GameServer] = {}
+        self._by_match: dict[str, GameServer] = {}  # also of servers that are gone, while they are remembered
+        self._ended_matches: OrderedDict[str, None] = OrderedDict()  # given up: they get no server any more
         self._delayed: dict[str, GameServer] = {}
         self._gone: OrderedDict[str, GameServer] = OrderedDict()
         self._failed_starts = 0
@@ -116,6 +119,14 @@ class WarmPool:
     def get(self, name: str) -> GameServer | None:
         """Return the server of that name, gone or not; None where there is none."""
         return self._live.get(name) or self._gone.get(name)
+
+    def match(self, match_id: str) -> GameServer | None:
+        """Return the server that a match was given, gone or not; None where there is none."""
+        return self._by_match.get(match_id)
+
+    def is_ended(self, match_id: str) -> bool:
+        """Whether a match was ended before, by `end_match`: it may get no server."""
+        return match_id in self._ended_matches
 
     def at_sdk_port(self, port: int) -> GameServer | None:
         """Return the server whose sidecar listens on a port."""
@@ -148,6 +159,7 @@ class WarmPool:
         """A server says that it can take players; raises IllegalTransitionError."""
         self._enter(server, State.REQUEST_READY, now)
         self._enter(server, State.READY, now)
+        self._by_match.pop(server.match_id, None)
         server.clear_match()
         server.beat(self.clock.now(), now)
         self._failed_starts = 0
@@ -181,6 +193,8 @@ class WarmPool:
         has_match = server.has_match
         server.check_transition(State.ALLOCATED)
         server.annotate(annotations, labels)  # first, so that the change that is published names the match
+        if server.match_id:
+            self._by_match[server.match_id] = server
         self._enter(server, State.ALLOCATED, now)
         server.allocated_at, server.allocated_mono_s = self.clock.now(), now
         if server.has_match and not has_match:
@@ -230,6 +244,19 @@ class WarmPool:
             self._end(server, _failure(server), signal.SIGKILL, now, reason)
         else:
             self._spawner.signal(server.name, signal.SIGKILL)
+
+    def end_match(self, match_id: str, now: float, reason: str) -> None:
+        """End a match's server if it lives, and give the match none later. May be repeated.
+
+        The allocation of a match that was given up may still be on its way when its end is asked for.
+        """
+        self._ended_matches[match_id] = None
+        if len(self._ended_matches) > MAX_ENDED_MATCHES:
+            self._ended_matches.popitem(last=False)
+        server = self._by_match.get(match_id)
+        if server is not None and not server.gone:
+            server.taken_back = server.taken_back or server.state is State.ALLOCATED
+            self.kill(server, now, reason)
 
     # --- reports of the warm parents --------------------------------------------------------------------
 
@@ -406,7 +433,9 @@ class WarmPool:
             self._on_gone(server)
         self._gone[server.name] = server
         if len(self._gone) > MAX_GONE:
-            self._gone.popitem(last=False)
+            _, oldest = self._gone.popitem(last=False)
+            if self._by_match.get(oldest.match_id) is oldest:
+                del self._by_match[oldest.match_id]
 
     def _starting(self) -> int:
         return sum(region.starting() for region in self.regions.values()) - len(self._delayed)
@@ -418,6 +447,7 @@ class WarmPool:
             name=server.name,
             region=server.region,
             state=server.state,
+            pid=server.pid,
             match_id=server.match_id or None,
             gone=server.gone,
             reason=reason,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from dedicated_server.native.compilation import INNER, STAGE, Bytes, Longs, Records, int64, njit
-from dedicated_server.protocol import datagrams, sealing
+from dedicated_server.protocol import connect_token, datagrams, sealing
 from dedicated_server.protocol import handshake as hs
 from dedicated_server.protocol.bits import copy_bytes, read_uint, same_bytes, write_uint
 from dedicated_server.protocol.fields import HISTORY_TICKS
@@ -29,6 +29,7 @@ from dedicated_server.protocol.server.state import (
     ServerState,
 )
 
+_DIRECTOR = connect_token.DIRECTOR_ENTITY
 _SPREAD = int64(-7046029254386353131)  # odd, 2^64 divided by the golden ratio
 
 
@@ -90,7 +91,7 @@ def receive_request(state: ServerState, datagram: Bytes, length: int, address: B
     reason = _check_before_opening(state, datagram, address, now_s, False)
     if reason != ADMITTED:
         return reason
-    reason = _open_token(state, datagram, address)
+    reason = _open_token(state, datagram, address, True)
     if reason != ADMITTED:
         return reason
     _write_challenge(state, datagram, address, now_s)
@@ -107,7 +108,7 @@ def receive_response(
     reason = _check_before_opening(state, datagram, address, now_s, True)
     if reason != ADMITTED:
         return reason
-    reason = _open_token(state, datagram, address)
+    reason = _open_token(state, datagram, address, False)
     if reason != ADMITTED:
         return reason
     private = state.workspace
@@ -158,8 +159,11 @@ def _check_before_opening(
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _open_token(state: ServerState, datagram: Bytes, address: Bytes) -> int:
-    """Open the private part into the workspace; check match, server and player."""
+def _open_token(state: ServerState, datagram: Bytes, address: Bytes, director_may: bool) -> int:
+    """Open the private part into the workspace; check match, server and player.
+
+    With ``director_may`` a director's own token is admitted: it asks for a challenge, and gets no slot.
+    """
     identity = state.identity[0]
     private = state.workspace
     at = datagram.ctypes.data
@@ -173,6 +177,8 @@ def _open_token(state: ServerState, datagram: Bytes, address: Bytes) -> int:
     if not same_bytes(private, hs.IN_ADDRESS, identity.address, 0, 18):
         return datagrams.DROP_OTHER_SERVER
     entity = read_uint(private, hs.IN_ENTITY, 2)
+    if entity == _DIRECTOR and director_may:
+        return ADMITTED
     if entity >= state.slots.shape[0] or state.slots[entity].player_id != read_uint(private, hs.IN_PLAYER, 8):
         return datagrams.DROP_OTHER_PLAYER
     slot = state.slots[entity]

@@ -82,6 +82,23 @@ def test_a_request_with_a_wrong_token_is_dropped_silently(changed: dict[str, Any
     assert drops(table) == {reason: 1}
 
 
+def test_a_director_is_answered_whoever_has_the_slots_and_gets_none() -> None:
+    table = Table(1, join=False)
+    director = OracleClient(token(entity=connect_token.DIRECTOR_ENTITY, player_id=0))
+    table.say(0, director.respond(challenged(table, director)))
+    assert table.serve() == []
+    assert drops(table) == {"other_player": 1}
+    assert table.wire.status.tolist() == [0]
+
+
+def test_a_director_of_another_match_is_not_answered() -> None:
+    table = Table(1, join=False)
+    stranger = token(entity=connect_token.DIRECTOR_ENTITY, player_id=0, match_id=UUID(int=7))
+    table.say(0, OracleClient(stranger).request())
+    assert table.serve() == []
+    assert drops(table) == {"other_match": 1}
+
+
 @pytest.mark.parametrize(
     ("place", "reason"),
     [(1, "version"), (9, "version"), (10, "token_forged"), (20, "token_forged"), (100, "token_forged")],
