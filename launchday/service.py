@@ -5,28 +5,35 @@ clean stop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import ssl
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import FrameType
 from typing import Annotated, Any
 
 import structlog
 import uvicorn
 from fastapi import Depends, FastAPI, Request
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from launchday import identity, problems
 from launchday.clock import Clock, SystemClock
+from launchday.resilience.health import STOP_TIMEOUT_S, Health, Part, begin_stop
+from launchday.resilience.loop_lag import watch_loop
+from launchday.resilience.request_metrics import RequestMetrics
 from launchday.settings import Settings
 
 REQUEST_ID_BITS = 64
 MAX_GIVEN_REQUEST_ID_BYTES = 64
 KEEP_ALIVE_S = 75  # above common load balancers' 60 s; uvicorn's 5 s makes pooled clients reconnect
 SHUTDOWN_S = 3  # open long polls and event streams are cut after this
+NOT_STARTED = 3  # exit code of a service whose start has failed; the log has the reason
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -41,11 +48,13 @@ def create_app(
     lifespan: Lifespan,
     *,
     clock: Clock | None = None,
+    parts: Sequence[Part] = (),
     **fastapi_options: Any,
 ) -> FastAPI:
     """Build a FastAPI application with what every service of ours has.
 
-    ``GET /healthz`` answers 200 once the lifespan has started; ``GET /metrics`` is Prometheus' text format.
+    ``GET /healthz`` answers 200 once the lifespan has started; ``GET /readyz`` lists the parts, see
+    `launchday.resilience.health`; ``GET /metrics`` is Prometheus' text format.
 
     Args:
         title: of the API's document.
@@ -53,15 +62,27 @@ def create_app(
             tokens.
         lifespan: opens what the service needs, and closes it.
         clock: kept in ``app.state.clock``; None: the machine's.
+        parts: what the service needs; the lifespan adds more to ``app.state.health``.
         fastapi_options: further arguments of FastAPI.
 
     Raises:
         WeakSecretError: the settings have no proper ``identity_secret``.
     """
-    app = FastAPI(
+    time = clock if clock is not None else SystemClock()
+
+    @asynccontextmanager
+    async def watched(app: FastAPI) -> AsyncIterator[None]:
+        watching = asyncio.create_task(watch_loop(time), name="event loop's lag")
+        try:
+            async with lifespan(app):
+                yield
+        finally:
+            watching.cancel()
+
+    app = _App(
         title=title,
         version="1",
-        lifespan=lifespan,
+        lifespan=watched,
         responses={
             code: {
                 "description": "Problem details (RFC 9457)",
@@ -72,16 +93,23 @@ def create_app(
         **fastapi_options,
     )
     app.state.settings = settings
-    app.state.clock = clock if clock is not None else SystemClock()
+    app.state.clock = time
+    app.state.health = Health(parts, time)
     app.state.signer = identity.Signer(settings.identity_secret.get_secret_value())
     problems.install(app)
     app.add_middleware(_BodyLimit, max_bytes=settings.max_request_bytes)
-    app.add_middleware(_RequestId, clock=app.state.clock)
+    app.add_middleware(_RequestId, clock=time)
 
     @app.get("/healthz", tags=["operations"])
     async def healthz() -> dict[str, str]:
         """Say that the service is up."""
         return {"status": "ok"}
+
+    @app.get("/readyz", tags=["operations"])
+    async def readyz() -> JSONResponse:
+        """Say whether the service can be of use, and how each part is that it needs: 503 where it cannot."""
+        found = await app.state.health.readiness()
+        return JSONResponse(found.body(), status_code=found.http_status)
 
     @app.get("/metrics", tags=["operations"], response_class=PlainTextResponse)
     async def metrics() -> PlainTextResponse:
@@ -89,6 +117,13 @@ def create_app(
         return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return app
+
+
+class _App(FastAPI):
+    """Counts every request in the outermost layer: what a fast path or an error answers, too."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return RequestMetrics(super().build_middleware_stack(), self.state.clock)
 
 
 async def _caller(
@@ -241,6 +276,34 @@ def terminate_when_done(task: asyncio.Task[None]) -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
+class _Server(uvicorn.Server):
+    """Says that it stops before it does.
+
+    From SIGTERM on ``/readyz`` answers 503; for ``drain_s`` seconds everything else is still served, so that
+    load balancers have time to ask and to send players elsewhere.
+    """
+
+    def __init__(self, config: uvicorn.Config, clock: Clock, drain_s: float) -> None:
+        super().__init__(config)
+        self._clock = clock
+        self._drain_s = drain_s
+        self._leaving: tuple[int, float] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        begin_stop(STOP_TIMEOUT_S + self._drain_s)
+        if self._drain_s and self._leaving is None and self.started:
+            self._leaving = (sig, self._clock.monotonic() + self._drain_s)
+        else:
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._leaving is not None and not self.should_exit:
+            number, leaves_at = self._leaving
+            if self._clock.monotonic() >= leaves_at:
+                super().handle_exit(number, None)
+        return await super().on_tick(counter)
+
+
 def serve(app: FastAPI, host: str, port: int, *, client_ca: str = "") -> None:
     """Serve ``app`` until SIGTERM or SIGINT, over TLS where the settings name a certificate.
 
@@ -252,7 +315,7 @@ def serve(app: FastAPI, host: str, port: int, *, client_ca: str = "") -> None:
             answered. Empty: all are.
     """
     own: Settings = app.state.settings
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=host,
         port=port,
@@ -268,3 +331,8 @@ def serve(app: FastAPI, host: str, port: int, *, client_ca: str = "") -> None:
         ssl_ca_certs=client_ca or None,
         ssl_cert_reqs=ssl.CERT_REQUIRED if client_ca else ssl.CERT_NONE,
     )
+    server = _Server(config, app.state.clock, own.drain_s)
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C, raised again after everything is closed
+        server.run()
+    if not server.started:
+        sys.exit(NOT_STARTED)

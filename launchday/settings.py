@@ -73,6 +73,30 @@ class Settings(BaseSettings):
     rewards_port: int = Field(
         8104, ge=1, le=65535, description="TCP port of the rewards service: health, metrics and counters."
     )
+    director_port: int = Field(
+        8105,
+        ge=0,
+        le=65535,
+        description="TCP port of a director: health and metrics; 0: none, as for a second one on a machine.",
+    )
+    writebehind_port: int = Field(
+        8106,
+        ge=0,
+        le=65535,
+        description="TCP port of a write-behind worker: health and metrics; 0: none.",
+    )
+    analytics_port: int = Field(
+        8107, ge=0, le=65535, description="TCP port of the analytics writer: health and metrics; 0: none."
+    )
+    drain_s: float = Field(
+        0.0,
+        ge=0,
+        le=60,
+        description=(
+            "Seconds for which a service that is asked to stop still answers while its /readyz says 503, so "
+            "that a load balancer that asks it can send players elsewhere; 0: it stops at once."
+        ),
+    )
     meta_url: str = Field("http://127.0.0.1:8101", description="Base URL of the meta service.")
     matchmaker_url: str = Field("http://127.0.0.1:8102", description="Base URL of the matchmaker.")
     fleet_url: str = Field("http://127.0.0.1:8103", description="Base URL of the allocator, ours or Agones'.")

@@ -1,10 +1,10 @@
 """Readiness: whether a process can be of use now, and which of the parts that it needs is not well.
 
-``/healthz`` says that the process runs; whoever restarts processes asks that. ``/readyz`` says whether asking it is
-worth while; load balancers and launchers ask that. It lists every part. It answers 503 only where nothing
-useful could be answered: a needed part is away, or the process is stopping. What goes on without a part is
-"degraded", with 200, because taking a service out of the balance when its store is away would end for players
-what still works.
+``/healthz`` says that the process runs; whoever restarts processes asks that. ``/readyz`` says whether
+asking it is worth while; load balancers and launchers ask that. It lists every part. It answers 503 only
+where nothing useful could be answered: a needed part is away, or the process is stopping. What goes on
+without a part is "degraded", with 200, because taking a service out of the balance when its store is away
+would end for players what still works.
 
 `serve_operations` gives a process without an API a port with ``/healthz``, ``/readyz`` and ``/metrics``.
 """
@@ -33,7 +33,7 @@ from launchday.settings import Settings
 
 CHECK_S = 1.0  # a check that takes longer says "slow"; probes of orchestrators wait 1 s by default
 FRESH_S = 1.0  # an answer is given again for so long, so that many who ask cost the parts one check a second
-AWAY_AFTER_S = 5.0  # a part that has been slow for so long counts as away: one late answer may be our own delay
+AWAY_AFTER_S = 5.0  # a part that was slow for so long counts as away: one late answer may be our own delay
 STOP_TIMEOUT_S = 7.0  # from SIGTERM to the end; launchers kill after 8 s, and a traceback is worth more
 BIND_RETRY_S = 1.0
 KEEP_ALIVE_S = 75
@@ -43,7 +43,9 @@ OK = "ok"
 STOPPING = "stopping"
 NOT_FOUND = b"not found: ask /healthz, /readyz or /metrics\n"
 
-PART_UP = Gauge("launchday_part_up", "1 while a part that this process needs was well when last asked.", ["part"])
+PART_UP = Gauge(
+    "launchday_part_up", "1 while a part that this process needs was well when last asked.", ["part"]
+)
 RESTARTS = Gauge("launchday_process_restarts", "Times that the launcher has started this process again.")
 RESTARTS.set(int(os.environ.get(RESTARTS_VARIABLE, "0")))
 
@@ -58,8 +60,8 @@ class Part:
 
     Attributes:
         name: in one or two words: cache, store, warm parents.
-        check: returns None where the part is well, else what is wrong, in a few words. What it raises counts as
-            that too, but for a TimeoutError: a part that is slow is not away.
+        check: returns None where the part is well, else what is wrong, in a few words. What it raises counts
+            as that too, but for a TimeoutError: a part that is slow is not away.
         needed: without it nothing useful can be answered.
     """
 
@@ -106,7 +108,7 @@ class Health:
         self._clock = clock
         self._details = details
         self._under_way: dict[str, asyncio.Task[str | None]] = {}
-        self._well_at: dict[str, float] = {}
+        self._slow_since: dict[str, float] = {}
         self._asking: asyncio.Task[Readiness] | None = None
         self._asked_at = 0.0
 
@@ -148,23 +150,14 @@ class Health:
 
     def _judge(self, part: Part, task: asyncio.Task[str | None]) -> tuple[str, bool]:
         """What is wrong with a part, empty where nothing is; and whether it counts as away."""
+        if task.done() and not task.cancelled() and not isinstance(error := task.exception(), TimeoutError):
+            self._slow_since.pop(part.name, None)
+            trouble = task.result() if error is None else f"{type(error).__name__}: {error}"
+            return trouble or "", trouble is not None
+        task.cancel()
         now = self._clock.monotonic()
-        well_at = self._well_at.setdefault(part.name, now)
-        if not task.done():
-            task.cancel()
-            slow = True
-        elif task.cancelled():
-            slow = True
-        else:
-            error = task.exception()
-            slow = isinstance(error, TimeoutError)
-            if error is None and (trouble := task.result()) is None:
-                self._well_at[part.name] = now
-                return "", False
-            if not slow:
-                return (trouble or "") if error is None else f"{type(error).__name__}: {error}", True
-        away = now - well_at >= AWAY_AFTER_S
-        return f"no answer within {CHECK_S:g} s", away
+        slow_s = now - self._slow_since.setdefault(part.name, now)
+        return f"no answer within {CHECK_S:g} s", slow_s >= AWAY_AFTER_S
 
 
 _stopping = False
@@ -173,8 +166,9 @@ _stopping = False
 def begin_stop(timeout_s: float = STOP_TIMEOUT_S) -> None:
     """Note that this process is asked to stop: ``/readyz`` says so from now on, and the end is bounded.
 
-    Call it in the handler of SIGTERM. Where the process has not ended after ``timeout_s`` seconds, it writes the
-    stack of every thread to its log and ends with code 1: whoever waits for it would kill it without a word.
+    Call it in the handler of SIGTERM. Where the process has not ended after ``timeout_s`` seconds, it writes
+    the stack of every thread to its log and ends with code 1: whoever waits for it would kill it without a
+    word.
     """
     global _stopping
     if not _stopping:
@@ -229,8 +223,8 @@ async def serve_operations(
 ) -> None:
     """Serve ``/healthz``, ``/readyz`` and ``/metrics`` of a process without an API, until cancelled.
 
-    Run it as a task. It never ends the process: while the port is busy, as where two workers run on one machine,
-    it warns once and tries again.
+    Run it as a task. It never ends the process: while the port is busy, as where two workers run on one
+    machine, it warns once and tries again.
 
     Args:
         settings: ``bind_host``.
@@ -252,8 +246,14 @@ async def serve_operations(
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=1,
             )
-            with listener:
-                await _OperationsServer(config).serve(sockets=[listener])
+            server = _OperationsServer(config)
+            serving = tasks.create_task(server.serve(sockets=[listener]))
+            try:
+                await asyncio.shield(serving)
+            finally:
+                server.should_exit = True  # it closes what it has open, within a tenth of a second
+                await asyncio.wait([serving])
+                listener.close()
 
 
 async def _listen(host: str, port: int, clock: Clock) -> socket.socket:

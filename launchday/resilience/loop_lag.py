@@ -1,4 +1,4 @@
-"""How late an event loop runs what is due: the first sign of a process that has more to do than a core gives."""
+"""How late an event loop runs what is due: the first sign that a process has more to do than a core gives."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from prometheus_client import Gauge
 from launchday.clock import Clock
 
 PERIOD_S = 0.25
-WINDOW_S = 15.0  # a common time between two scrapes: a stall is in one window or the next, so no scrape misses it
+WINDOW_S = (
+    15.0  # a common time between two scrapes: a stall is in one window or the next, so no scrape misses it
+)
 
 LAG = Gauge(
     "launchday_event_loop_lag_seconds",
