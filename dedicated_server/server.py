@@ -209,7 +209,7 @@ async def _play(
 
     async with (
         MetaClient(configured.meta_url, token, connections=1, clock=clock) as meta,
-        HttpBackfillSink(configured.matchmaker_url, token) as matchmaker,
+        HttpBackfillSink(configured.matchmaker_url, token, clock=clock) as matchmaker,
     ):
         session = MatchSession(
             spec,

@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
+import httpx2
 import msgspec
 
 from launchday.clock import Clock, SystemClock
+from launchday.resilience.http_client import NoAnswerError, Response, ServiceClient
+from launchday.resilience.retry import retry_after_s
 from matchmaker.messages import Assignment, TicketView
 
 __all__ = [
@@ -36,7 +38,7 @@ __all__ = [
     "TicketView",
 ]
 
-TIMEOUT_S = 10.0
+PATIENCE_S = 10.0  # for an answer; a long poll may wait for longer by what it asks for
 MAX_WAIT_S = 30.0  # of a long poll; the matchmaker allows no more
 
 _view = msgspec.json.Decoder(TicketView).decode
@@ -67,7 +69,15 @@ class NoSuchTicketError(MatchmakerClientError):
 
 
 class MatchmakerUnavailableError(MatchmakerClientError):
-    """Raised when no usable answer came (no connection, time-out, 5xx, 429). The caller may repeat."""
+    """Raised when no usable answer came (no connection, time-out, 5xx, 429). The caller may repeat.
+
+    Attributes:
+        retry_after_s: seconds after which the matchmaker asks to be called again; None where it did not say.
+    """
+
+    def __init__(self, detail: str, retry_after_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +98,7 @@ class MatchmakerClient:
     Args:
         base_url: for example ``http://127.0.0.1:8102``.
         token: the player's session token; a service token for everything internal.
-        http: connections to share; whoever made them closes them.
+        http: a client of ``base_url`` to share; whoever made it closes it.
         clock: the time of waits, and random client keys; None: the system's.
 
     Every method raises MatchmakerUnavailableError where no usable answer comes, and TicketRefusedError for
@@ -100,17 +110,19 @@ class MatchmakerClient:
         base_url: str,
         token: str | None = None,
         *,
-        http: httpx.AsyncClient | None = None,
+        http: ServiceClient | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._token = token
         self._clock = clock or SystemClock()
         self._owned = http is None
-        self._http = http or httpx.AsyncClient(
-            timeout=TIMEOUT_S,
-            limits=httpx.Limits(max_connections=None),  # a long poll holds its connection; thousands may wait
-            trust_env=False,  # a proxy from the environment is not for calls to our own services
+        self._http = http or ServiceClient(
+            base_url,
+            patience_s=PATIENCE_S,
+            connections=None,  # a long poll holds its connection; thousands may wait
+            clock=self._clock,
+            retry=False,  # the journey that a call belongs to says what is repeated
         )
 
     async def __aenter__(self) -> Self:
@@ -169,7 +181,7 @@ class MatchmakerClient:
         if attributes is not None:
             request["attributes"] = {name: dict(value) for name, value in attributes.items()}
         response = await self._call("POST", "/v1/tickets", json=request)
-        return CreatedTicket(**response.json(), repeated=response.status_code == httpx.codes.OK)
+        return CreatedTicket(**response.json(), repeated=response.status_code == httpx2.codes.OK)
 
     async def read_ticket(self, ticket_id: str, wait_s: float = 0.0, *, lost: bool = False) -> TicketView:
         """Read a ticket.
@@ -186,7 +198,7 @@ class MatchmakerClient:
             "GET",
             f"/v1/tickets/{ticket_id}",
             params={"wait_s": wait_s, "lost": lost},
-            timeout=TIMEOUT_S + wait_s,
+            wait_s=wait_s,
         )
         return _view(response.content)
 
@@ -221,19 +233,17 @@ class MatchmakerClient:
             NoSuchTicketError: the player has no such ticket.
             MatchmakerUnavailableError: no usable answer, or the stream broke off.
         """
-        url = f"{self._base_url}/v1/tickets/{ticket_id}/events"
+        path = f"/v1/tickets/{ticket_id}/events"
         try:
-            async with self._http.stream("GET", url, headers=self._headers) as response:
-                if not response.is_success:
-                    await response.aread()
-                    raise _error(response)
-                async for line in response.aiter_lines():
-                    if line.startswith("data: "):
-                        view = _view(line.removeprefix("data: "))
-                        yield view
-                        if view.final:
-                            return
-        except httpx.HTTPError as error:
+            async with self._http.events(path, token=self._token) as events:
+                if not events.response.is_success:
+                    raise self._error(events.response)
+                async for event in events:
+                    view = _view(event.data)
+                    yield view
+                    if view.final:
+                        return
+        except NoAnswerError as error:
             raise MatchmakerUnavailableError(_no_answer(self._base_url, error)) from error
         raise MatchmakerUnavailableError(f"the matchmaker at {self._base_url} ended the event stream early")
 
@@ -251,34 +261,32 @@ class MatchmakerClient:
         counters: dict[str, Any] = (await self._call("GET", "/v1/internal/counters")).json()
         return counters
 
-    async def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
+    async def _call(self, method: str, path: str, **request: Any) -> Response:
         try:
-            response = await self._http.request(
-                method, self._base_url + path, headers=self._headers, **request
-            )
-        except httpx.HTTPError as error:
+            response = await self._http.request(method, path, token=self._token, **request)
+        except NoAnswerError as error:
             raise MatchmakerUnavailableError(_no_answer(self._base_url, error)) from error
         if not response.is_success:
-            raise _error(response)
+            raise self._error(response)
         return response
 
+    def _error(self, response: Response) -> MatchmakerClientError:
+        try:
+            problem: dict[str, Any] = response.json()
+        except ValueError:
+            problem = {}
+        detail = f"HTTP {response.status_code}: {problem.get('detail') or response.text[:200]}"
+        if response.is_server_error or response.status_code == httpx2.codes.TOO_MANY_REQUESTS:
+            after_s = retry_after_s(response.headers.get("Retry-After"), self._clock.now())
+            return MatchmakerUnavailableError(detail, after_s or None)
+        if response.status_code == httpx2.codes.CONFLICT:
+            if problem.get("type") == "urn:launchday:ticket-exists":
+                return TicketExistsError(detail, problem["ticket_id"])
+            return TicketEndedError(detail)
+        if problem.get("type") == "urn:launchday:no-such-ticket":
+            return NoSuchTicketError(detail)
+        return TicketRefusedError(detail)
 
-def _error(response: httpx.Response) -> MatchmakerClientError:
-    try:
-        problem: dict[str, Any] = response.json()
-    except ValueError:
-        problem = {}
-    detail = f"HTTP {response.status_code}: {problem.get('detail') or response.text[:200]}"
-    if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-        return MatchmakerUnavailableError(detail)
-    if response.status_code == httpx.codes.CONFLICT:
-        if problem.get("type") == "urn:launchday:ticket-exists":
-            return TicketExistsError(detail, problem["ticket_id"])
-        return TicketEndedError(detail)
-    if problem.get("type") == "urn:launchday:no-such-ticket":
-        return NoSuchTicketError(detail)
-    return TicketRefusedError(detail)
 
-
-def _no_answer(base_url: str, error: Exception) -> str:
-    return f"no answer from the matchmaker at {base_url}: {error or type(error).__name__}"
+def _no_answer(base_url: str, error: NoAnswerError) -> str:
+    return f"no answer from the matchmaker at {base_url}: {error}"

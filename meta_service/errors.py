@@ -11,6 +11,7 @@
     │   ├── UnknownItemError         not in the catalogue, or not for sale
     │   ├── UnknownPurchaseError     no such purchase of this player
     │   ├── UnknownMatchError        no such match in the store
+    │   ├── MatchClosedError         the match was given up; its server ends itself
     │   ├── InsufficientFundsError   the wallet holds less than the price
     │   ├── SoldOutError             the stock is used up
     │   ├── OwnershipLimitError      the player may not own more of the item
@@ -159,6 +160,12 @@ class UnknownMatchError(RefusedError):
     status, slug = 404, "unknown-match"
 
 
+class MatchClosedError(RefusedError):
+    """Raised when a match's players are asked for after it was given up. The server should end itself."""
+
+    slug = "match-closed"
+
+
 class SessionEndedError(RefusedError):
     """Raised when a token's session is over; ``slug`` says why. The player logs in again.
 
@@ -190,7 +197,15 @@ class MetaClientError(MetaError):
 
 
 class MetaUnavailableError(MetaClientError):
-    """Raised when the service, or the cache behind it, did not answer. The caller may try again."""
+    """Raised when the service, or the cache behind it, did not answer. The caller may try again.
+
+    Attributes:
+        retry_after_s: seconds after which the service asks to be called again; None where it did not say.
+    """
+
+    def __init__(self, detail: str, retry_after_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class MetaRefusedError(MetaClientError):

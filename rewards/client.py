@@ -5,10 +5,12 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
-TIMEOUT_S = 10.0
+from launchday.resilience.http_client import NoAnswerError, ServiceClient
+from rewards.errors import RewardsUnavailableError
+
+PATIENCE_S = 10.0
 
 
 class RewardsCounters(BaseModel):
@@ -37,17 +39,16 @@ class RewardsClient:
     """
 
     def __init__(self, base_url: str, token: str) -> None:
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=TIMEOUT_S,
-            trust_env=False,  # a proxy from the environment is not for calls among our own services
-        )
+        self._http = ServiceClient(base_url, token=token, patience_s=PATIENCE_S)
 
     async def counters(self) -> RewardsCounters:
-        """Ask what has been applied and what waits. Raises ``httpx.HTTPError``."""
-        response = await self._http.get("/v1/internal/counters")
-        response.raise_for_status()
+        """Ask what has been applied and what waits. Raises RewardsUnavailableError."""
+        try:
+            response = await self._http.request("GET", "/v1/internal/counters")
+        except NoAnswerError as error:
+            raise RewardsUnavailableError(str(error)) from error
+        if not response.is_success:
+            raise RewardsUnavailableError(f"{response.url} answered HTTP {response.status_code}")
         return RewardsCounters.model_validate_json(response.content)
 
     async def aclose(self) -> None:

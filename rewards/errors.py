@@ -9,6 +9,7 @@ RewardsError
 ├── StoreUnavailableError     the store does not answer: pause, try again, lose nothing
 ├── StoreRefusedError         the store refuses the data themselves: retrying never helps
 ├── ConsumerStalledError      the broker has records for us and the consumer does not get them
+├── RewardsUnavailableError   a running rewards service gave no usable answer
 ├── LakeInUseError            another process writes to the folder of Parquet files
 ├── QueryError                a question about the events cannot be answered
 ├── DeadLettersError          dead letters cannot be read or sent
@@ -70,6 +71,10 @@ class ConsumerStalledError(RewardsError):
 
     Make a new consumer.
     """
+
+
+class RewardsUnavailableError(RewardsError):
+    """Raised when a running rewards service gave no usable answer. The caller may ask again."""
 
 
 class LakeInUseError(RewardsError):

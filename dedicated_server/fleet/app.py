@@ -12,7 +12,6 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from types import FrameType
 
-import httpx
 import structlog
 from fastapi import FastAPI
 
@@ -38,6 +37,7 @@ from dedicated_server.fleet.pool.ports import open_sidecar_sockets
 from dedicated_server.fleet.warm.supervisor import WarmParents, WarmParentSupervisor
 from dedicated_server.match import metrics as match_metrics
 from launchday.clock import Clock, SystemClock
+from launchday.resilience.http_client import ServiceClient
 from launchday.service import create_app
 from launchday.settings import ENV_PREFIX, Settings
 from meta_service.client import MetaClient
@@ -101,8 +101,9 @@ def create_fleet(
         meta = await clients.enter_async_context(
             MetaClient(settings.meta_url, token, connections=2, clock=clock)
         )
-        http = await clients.enter_async_context(
-            httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+        webhooks = await clients.enter_async_context(ServiceClient("", clock=clock))
+        matchmaker = await clients.enter_async_context(
+            ServiceClient(settings.matchmaker_url, token=token, connections=1, clock=clock)
         )
         finalizer = MatchFinalizer(journal, lambda: pool.changes, meta, clock)
         ids = clock.random("fleet-ids")
@@ -119,7 +120,7 @@ def create_fleet(
         )
         match_metrics.collect_from(pool)
         overrides = PolicyOverrides(settings.state_dir / "fleet" / "policies.json")
-        scaler = FleetAutoscaler(pool, policy, clock, http, overrides)
+        scaler = FleetAutoscaler(pool, policy, clock, webhooks, overrides)
         state.pool, state.warm_parents, state.allocator = pool, warm_parents, Allocator(pool, journal)
         state.autoscaler, state.match_finalizer, state.history = scaler, finalizer, CountHistory()
         state.spectator_dir = feeds
@@ -136,7 +137,7 @@ def create_fleet(
         await producer.start()
         lifecycle = LifecycleEvents(pool.changes, producer, clock)
         sidecars = SidecarServer(Sidecar(pool))
-        demand_poll = demand.poll(state.demand, http, settings.matchmaker_url, clock)
+        demand_poll = demand.poll(state.demand, matchmaker, clock)
         tasks = [
             asyncio.create_task(sidecars.serve(sockets), name="sidecars"),
             asyncio.create_task(warm_parents.supervise(pool), name="warm parents"),

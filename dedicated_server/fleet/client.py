@@ -13,15 +13,16 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-import httpx
+import httpx2
 
 from dedicated_server.agones_sdk import FLEET_LABEL, MATCH_ANNOTATION
 from dedicated_server.errors import DedicatedServerError
+from launchday.resilience.http_client import NoAnswerError, Response, ServiceClient
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 
-ALLOCATE_TIMEOUT_S = 5.0  # the fleet answers in milliseconds; Agones' allocator batches for 500 ms
-ADMIN_TIMEOUT_S = 10.0  # a list of all servers with their reports is large
+ALLOCATE_PATIENCE_S = 5.0  # the fleet answers in milliseconds; Agones' allocator batches for 500 ms
+ADMIN_PATIENCE_S = 10.0  # a list of all servers with their reports is large
 
 
 class FleetError(DedicatedServerError):
@@ -76,16 +77,10 @@ class _FleetHttp:
     """A pool of HTTP connections to a fleet, whose errors are ours."""
 
     def __init__(
-        self, base_url: str, token: str | None, timeout_s: float, tls: ssl.SSLContext | None = None
+        self, base_url: str, token: str | None, patience_s: float, tls: ssl.SSLContext | None = None
     ) -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
-            headers=headers,
-            timeout=timeout_s,
-            verify=True if tls is None else tls,
-            trust_env=False,  # no proxy of the environment belongs between a director and its fleet
-        )
+        # Nothing is repeated here: a director asks again by itself, and an operator's command is given once.
+        self._http = ServiceClient(base_url, token=token, patience_s=patience_s, tls=tls, retry=False)
 
     async def __aenter__(self) -> Self:
         return self
@@ -98,7 +93,7 @@ class _FleetHttp:
     @property
     def base_url(self) -> str:
         """The fleet's address."""
-        return str(self._http.base_url)
+        return self._http.base_url
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -107,21 +102,21 @@ class _FleetHttp:
     async def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         try:
             response = await self._http.request(method, path, **request)
-        except httpx.HTTPError as error:
+        except NoAnswerError as error:
             raise FleetUnavailableError(
-                f"no answer from the fleet at {self._http.base_url}: {error or type(error).__name__}"
+                f"no answer from the fleet at {self._http.base_url}: {error}"
             ) from error
-        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        if response.status_code == httpx2.codes.TOO_MANY_REQUESTS:
             raise NoServerReadyError(_detail(response))
-        if response.status_code == httpx.codes.CONFLICT or response.is_server_error:
+        if response.status_code == httpx2.codes.CONFLICT or response.is_server_error:
             raise FleetUnavailableError(f"HTTP {response.status_code}: {_detail(response)}")
-        if response.status_code == httpx.codes.GONE:
+        if response.status_code == httpx2.codes.GONE:
             raise MatchLostError(_detail(response))
-        if response.status_code == httpx.codes.NOT_FOUND:
+        if response.status_code == httpx2.codes.NOT_FOUND:
             raise UnknownInFleetError(f"HTTP 404: {_detail(response)}")
         if not response.is_success:
             raise FleetRefusedError(f"HTTP {response.status_code}: {_detail(response)}")
-        if response.status_code == httpx.codes.NO_CONTENT:
+        if response.status_code == httpx2.codes.NO_CONTENT:
             return {}
         try:
             body = response.json()
@@ -138,7 +133,7 @@ class AllocatorClient(_FleetHttp):
     Args:
         base_url: for example ``http://127.0.0.1:8103``.
         token: a service token, which our fleet asks for; Agones uses client certificates instead.
-        timeout_s: seconds for one call.
+        patience_s: seconds for one call in all.
         tls: certificates, see ``mutual_tls``; the system's authorities by default.
     """
 
@@ -147,10 +142,10 @@ class AllocatorClient(_FleetHttp):
         base_url: str,
         token: str | None = None,
         *,
-        timeout_s: float = ALLOCATE_TIMEOUT_S,
+        patience_s: float = ALLOCATE_PATIENCE_S,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__(base_url, token, timeout_s, tls)
+        super().__init__(base_url, token, patience_s, tls)
 
     async def allocate(
         self, *, region: str, match: Mapping[str, Any], idempotency_key: str, namespace: str = "default"
@@ -248,10 +243,10 @@ class FleetAdminClient(_FleetHttp):
         base_url: str,
         token: str | None = None,
         *,
-        timeout_s: float = ADMIN_TIMEOUT_S,
+        patience_s: float = ADMIN_PATIENCE_S,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__(base_url, token, timeout_s, tls)
+        super().__init__(base_url, token, patience_s, tls)
 
     async def fleet(self) -> dict[str, Any]:
         """Return counts by state: ``{"regions": {region: {state: n}}, "total": {state: n}}``."""
@@ -336,7 +331,7 @@ class FleetAdminClient(_FleetHttp):
         Waits up to ``wait_s`` for a change where there is none; ``kind`` selects the changes of one kind.
         """
         params = {"epoch": cursor.epoch, "since": cursor.seq, "kind": kind, "wait_s": wait_s}
-        answer = await self._call("GET", "/v1/changes", params=params, timeout=wait_s + ADMIN_TIMEOUT_S)
+        answer = await self._call("GET", "/v1/changes", params=params, wait_s=wait_s)
         return Cursor(str(answer["epoch"]), int(answer["seq"])), list(answer["changes"]), bool(answer["lost"])
 
     async def finished_matches(
@@ -410,7 +405,7 @@ def _quoted(text: str) -> str:
     return quote(text, safe="")
 
 
-def _detail(response: httpx.Response) -> str:
+def _detail(response: Response) -> str:
     """Return the detail of a problem-details body, or the beginning of any other body."""
     try:
         return str(response.json()["detail"])

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
-import httpx
 import msgspec
 
 from dedicated_server.errors import DedicatedServerError
 from dedicated_server.match.spec import BackfillTerms, MatchSpec
 from dedicated_server.simulation.match import RosterPlayer
+from launchday.clock import Clock
+from launchday.resilience.http_client import NoAnswerError, ServiceClient
 
 CALL_TIMEOUT_S = 1.0  # for an answer of the matchmaker
 
@@ -123,11 +124,12 @@ class HttpBackfillSink:
     Args:
         base_url: the matchmaker's address.
         token: a service token.
+        clock: time and chance; None: the machine's.
     """
 
-    def __init__(self, base_url: str, token: str) -> None:
-        self._base_url = base_url.rstrip("/")
-        self._http = httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+    def __init__(self, base_url: str, token: str, *, clock: Clock | None = None) -> None:
+        # Repeated by the match itself, a second later and with newer slots.
+        self._http = ServiceClient(base_url, token=token, connections=2, clock=clock, retry=False)
 
     async def __aenter__(self) -> Self:
         return self
@@ -163,16 +165,13 @@ class HttpBackfillSink:
         content: bytes | None = None,
         params: dict[str, str] | None = None,
     ) -> bytes:
-        url = f"{self._base_url}/v1/internal/matches/{match_id}/backfill"
-        headers = {"Content-Type": "application/json"} if content is not None else {}
+        path = f"/v1/internal/matches/{match_id}/backfill"
         try:
             response = await self._http.request(
-                method, url, content=content, params=params, headers=headers, timeout=timeout_s
+                method, path, content=content, params=params, patience_s=timeout_s
             )
-        except httpx.HTTPError as error:
-            raise BackfillUnavailableError(
-                f"no answer from the matchmaker: {error or type(error).__name__}"
-            ) from error
+        except NoAnswerError as error:
+            raise BackfillUnavailableError(f"no answer from the matchmaker: {error}") from error
         if not response.is_success:
             raise BackfillUnavailableError(
                 f"the matchmaker answered HTTP {response.status_code}: {response.text[:200]}"

@@ -66,7 +66,7 @@ def read_header(value: bytes) -> float | None:
     return min(int(value) / 1000.0, MAX_REQUEST_S)
 
 
-class serving:  # noqa: N801 - a context manager, read as a verb
+class serving:
     """Serve a request until ``deadline`` (monotonic seconds): a context manager that sets `current`.
 
     Args:
@@ -89,7 +89,7 @@ class serving:  # noqa: N801 - a context manager, read as a verb
             _deadline.reset(self._token)
 
 
-class within:  # noqa: N801 - a context manager, read as a preposition
+class within:
     """Bound a block of waits by `left_s`: an asynchronous context manager.
 
     The block's own calls see the nearer deadline. A block whose time is over already is not begun.
@@ -102,16 +102,17 @@ class within:  # noqa: N801 - a context manager, read as a preposition
         DeadlineExceededError: the time was over before the block's end.
     """
 
-    __slots__ = ("_clock", "_patience_s", "_timeout", "_token")
+    __slots__ = ("_allowed_s", "_clock", "_patience_s", "_timeout", "_token")
 
     def __init__(self, clock: Clock, patience_s: float) -> None:
         self._clock = clock
         self._patience_s = patience_s
+        self._allowed_s = 0.0
         self._timeout: asyncio.Timeout
         self._token: Token[float | None]
 
     async def __aenter__(self) -> Self:
-        allowed_s = left_s(self._clock, self._patience_s)
+        self._allowed_s = allowed_s = left_s(self._clock, self._patience_s)
         if allowed_s <= 0.0:
             raise DeadlineExceededError("the request's time is over: nobody waits for its answer any more")
         self._timeout = asyncio.timeout(allowed_s)
@@ -126,4 +127,4 @@ class within:  # noqa: N801 - a context manager, read as a preposition
         try:
             await self._timeout.__aexit__(kind, error, trace)
         except TimeoutError as late:
-            raise DeadlineExceededError(f"no answer within {self._patience_s:g} s, or in time") from late
+            raise DeadlineExceededError(f"no answer within {self._allowed_s:.3g} s") from late

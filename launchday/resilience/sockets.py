@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 # redis-py is imported inside the functions: it costs 0.2 s, and most processes ask no cache.
 
 USER_TIMEOUT_MS = 3000  # six resends on a path of 20 ms; a store 300 ms away still has four
-KEEP_IDLE_S = 2  # so that an idle connection is known dead KEEP_IDLE_S + USER_TIMEOUT_MS after its last packet
+KEEP_IDLE_S = (
+    2  # so that an idle connection is known dead KEEP_IDLE_S + USER_TIMEOUT_MS after its last packet
+)
 KEEP_INTERVAL_S = 1
 KEEP_COUNT = 3
 

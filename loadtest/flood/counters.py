@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
-
+from launchday.resilience.http_client import NoAnswerError, ServiceClient
 from launchday.settings import Settings
 from loadtest.errors import BackendError
 
-TIMEOUT_S = 5.0  # each is a handful of counters; a slower answer means that the service hangs
+PATIENCE_S = 5.0  # each is a handful of counters; a slower answer means that the service hangs
 
 ServiceCounters = Mapping[str, Any]
 
@@ -28,9 +27,9 @@ class BackendCounters:
 
     Attributes:
         matchmaker: queued, matched, cancelled, expired, failed, searching, matches; requeued,
-            reclaimed, abandoned, backdated.
-        fleet: matches_started, matches_ended, matches_failed, kills, players_lost, and ``reports`` of game
-            servers.
+            reclaimed, abandoned, backdated; in_match, and ``given_up``: matches by the reason.
+        fleet: matches_started, matches_ended, matches_failed, matches_taken_back, kills, players_lost, and
+            ``reports`` of game servers.
         meta: checkouts, commits, open, writebehind_depth.
         rewards: kills_applied, lag.
     """
@@ -63,11 +62,14 @@ COUNTERS = {
         "reclaimed",
         "abandoned",
         "backdated",
+        "given_up",
+        "in_match",
     ),
     "fleet": (
         "matches_started",
         "matches_ended",
         "matches_failed",
+        "matches_taken_back",
         "kills",
         "deaths",
         "players_connected",
@@ -80,7 +82,15 @@ COUNTERS = {
 
 
 def _difference(now: ServiceCounters, earlier: ServiceCounters, names: tuple[str, ...]) -> ServiceCounters:
-    return {**now, **{name: now[name] - earlier.get(name, 0) for name in names if name in now}}
+    return {**now, **{name: _less(now[name], earlier.get(name)) for name in names if name in now}}
+
+
+def _less(now: Any, earlier: Any) -> Any:
+    """What a counter has grown by; of counts by reason, those that have grown."""
+    if not isinstance(now, Mapping):
+        return now - (earlier or 0)
+    grown = {reason: count - (earlier or {}).get(reason, 0) for reason, count in now.items()}
+    return {reason: count for reason, count in grown.items() if count}
 
 
 class CountersReader:
@@ -92,17 +102,15 @@ class CountersReader:
     """
 
     def __init__(self, settings: Settings, token: str) -> None:
-        self._urls = {
-            "matchmaker": f"{settings.matchmaker_url}/v1/internal/counters",
-            "fleet": f"{settings.fleet_url}/v1/counters",
-            "meta": f"{settings.meta_url}/v1/internal/counters",
-            "rewards": f"{settings.rewards_url}/v1/internal/counters",
+        self._services = {
+            name: ServiceClient(url, token=token, patience_s=PATIENCE_S, connections=2)
+            for name, url in (
+                ("matchmaker", settings.matchmaker_url),
+                ("fleet", settings.fleet_url),
+                ("meta", settings.meta_url),
+                ("rewards", settings.rewards_url),
+            )
         }
-        self._http = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=TIMEOUT_S,
-            trust_env=False,  # the environment's proxy is not meant for our own services
-        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -110,7 +118,8 @@ class CountersReader:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._http.aclose()
+        for client in self._services.values():
+            await client.aclose()
 
     async def read(self) -> BackendCounters:
         """The counters now.
@@ -118,16 +127,16 @@ class CountersReader:
         Raises BackendError, which names the service that did not answer and its address.
         """
         return BackendCounters(
-            *await asyncio.gather(*(self._get(service, url) for service, url in self._urls.items()))
+            *await asyncio.gather(*(self._get(service, client) for service, client in self._services.items()))
         )
 
-    async def _get(self, service: str, url: str) -> ServiceCounters:
+    async def _get(self, service: str, client: ServiceClient) -> ServiceCounters:
+        path = "/v1/counters" if service == "fleet" else "/v1/internal/counters"
+        url = client.base_url + path
         try:
-            answer = await self._http.get(url)
-        except httpx.HTTPError as error:
-            raise BackendError(
-                f"{service} does not answer at {url}: {error or type(error).__name__}"
-            ) from error
+            answer = await client.request("GET", path)
+        except NoAnswerError as error:
+            raise BackendError(f"{service} does not answer at {url}: {error}") from error
         if not answer.is_success:
             raise BackendError(f"{service} answers {answer.status_code} at {url}: {answer.text[:200]}")
         counters: ServiceCounters = answer.json()

@@ -1,20 +1,18 @@
 """The HTTP side of a player: log in, shop, open a ticket, wait for a match, cancel.
 
 A waiting player holds a connection with an event stream on it. One pool of connections serves only
-POOL_PLAYERS players: httpx looks at all connections of a pool for each request, so a thousand players in one
+POOL_PLAYERS players: httpx2 looks at all connections of a pool for each request, so a thousand players in one
 pool cost the generator a hundred times as much.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ssl
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
-import httpx
-
+from launchday.resilience.http_client import ServiceClient
 from launchday.settings import Settings
 from loadtest.errors import BackendRefusedError, BackendUnavailableError
 from matchmaker.client import (
@@ -27,8 +25,7 @@ from matchmaker.client import (
 )
 from meta_service.client import MetaClient, MetaClientError, MetaUnavailableError
 
-ANSWER_TIMEOUT_S = 10.0
-STREAM_TIMEOUT_S = 40.0  # without a byte on an event stream; the matchmaker sends a keep-alive every 15 s
+PATIENCE_S = 10.0  # for an answer in all; a player repeats what the scenario's retries say, and nothing else
 # The fleet notices a killed server within a second, and one that hangs later than its players do.
 REQUEUE_TIMEOUT_S = 5.0
 CANCEL_RACE_TIMEOUT_S = 30.0  # for the end of a ticket that was being placed when it was cancelled
@@ -104,15 +101,11 @@ class HttpBackendClient:
     """
 
     def __init__(self, settings: Settings, players: int) -> None:
-        self._meta = MetaClient(settings.meta_url, connections=min(players, 100))
-        trust = ssl.create_default_context()  # once: it reads every root certificate there is
+        self._meta = MetaClient(
+            settings.meta_url, connections=min(players, 100), patience_s=PATIENCE_S, retry=False
+        )
         self._pools = [
-            httpx.AsyncClient(
-                timeout=httpx.Timeout(ANSWER_TIMEOUT_S, read=STREAM_TIMEOUT_S, pool=None),
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=POOL_PLAYERS),
-                trust_env=False,  # the environment's proxy is not meant for our own services
-                verify=trust,
-            )
+            ServiceClient(settings.matchmaker_url, patience_s=PATIENCE_S, connections=None, retry=False)
             for _ in range(1 + players // POOL_PLAYERS)
         ]
         self._matchmakers = [MatchmakerClient(settings.matchmaker_url, http=pool) for pool in self._pools]

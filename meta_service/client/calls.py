@@ -1,22 +1,20 @@
-"""One call of the meta service's API: the token, the retries, the answer or the error."""
+"""One call of the meta service's API: the token, the answer or the error."""
 
 from __future__ import annotations
 
+import ssl
 from types import TracebackType
 from typing import Self, TypeVar
 
-import httpx
-import structlog
+import httpx2
 
 from launchday.clock import Clock, SystemClock
+from launchday.resilience.http_client import NoAnswerError, Response, ServiceClient
+from launchday.resilience.retry import RetryBudget, retry_after_s
 from meta_service.errors import MetaRefusedError, MetaUnavailableError
 from meta_service.messages.base import Message, decode, encode
 
-ATTEMPT_TIMEOUT_S = 5.0
-RETRY_DELAYS_S = (
-    0.1,
-    0.4,
-)  # every call may be repeated: it is idempotent, has a key, or makes a newer version of the same
+PATIENCE_S = 5.0  # for a call with all its tries; the service itself gives up earlier
 
 T = TypeVar("T", bound=Message)
 
@@ -24,13 +22,19 @@ T = TypeVar("T", bound=Message)
 class Calls:
     """A connection pool to the meta service, and how a call is made.
 
+    Every call may be repeated: it is idempotent, has a key, or makes a newer version of the same. How often
+    the client repeats one is `ServiceClient`'s budget.
+
     Args:
         base_url: such as ``http://127.0.0.1:8101``.
         token: a service token, for the service routes.
         transport: replaces the network, in tests.
-        timeout_s: for each attempt.
+        patience_s: seconds for a call with all its tries.
         connections: kept open at most.
-        clock: paces the retries; None: the machine's.
+        clock: time and chance; None: the machine's.
+        budget: of the repeats; None: one of its own.
+        tls: whom to trust; None: the system's authorities.
+        retry: whether calls are repeated at all.
     """
 
     def __init__(
@@ -38,19 +42,25 @@ class Calls:
         base_url: str,
         token: str | None = None,
         *,
-        transport: httpx.AsyncBaseTransport | None = None,
-        timeout_s: float = ATTEMPT_TIMEOUT_S,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        patience_s: float = PATIENCE_S,
         connections: int = 100,
         clock: Clock | None = None,
+        budget: RetryBudget | None = None,
+        tls: ssl.SSLContext | None = None,
+        retry: bool = True,
     ) -> None:
         self.token = token
         self._clock = clock or SystemClock()
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
+        self._http = ServiceClient(
+            base_url,
+            patience_s=patience_s,
+            connections=connections,
+            budget=budget,
+            clock=self._clock,
+            tls=tls,
             transport=transport,
-            timeout=timeout_s,
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-            trust_env=False,  # a proxy from the environment is not for calls among our own services
+            retry=retry,
         )
 
     async def close(self) -> None:
@@ -79,30 +89,23 @@ class Calls:
         idempotency_key: str | None = None,
     ) -> T:
         """Make one call and decode its answer; raises MetaUnavailableError or MetaRefusedError."""
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        if idempotency_key is not None:
-            headers["Idempotency-Key"] = idempotency_key
-        if request_id := structlog.contextvars.get_contextvars().get("request_id"):
-            headers["X-Request-Id"] = request_id  # the request we serve: one id through all services' logs
-        content = None
-        if body is not None:
-            content = encode(body)
-            headers["Content-Type"] = "application/json"
-        for delay_s in (*RETRY_DELAYS_S, None):
-            try:
-                response = await self._http.request(method, path, content=content, headers=headers)
-            except httpx.TransportError as error:
-                failure = f"{method} {path}: {error!r}"
-            else:
-                if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-                    return _decode(response, answer)
-                failure = f"{method} {path}: 503"
-            if delay_s is not None:
-                await self._clock.sleep(delay_s)
-        raise MetaUnavailableError(failure)
+        try:
+            response = await self._http.request(
+                method,
+                path,
+                content=None if body is None else encode(body),
+                headers=None if idempotency_key is None else {"Idempotency-Key": idempotency_key},
+                token=token,
+            )
+        except NoAnswerError as error:
+            raise MetaUnavailableError(str(error)) from error
+        if response.status_code == httpx2.codes.SERVICE_UNAVAILABLE:
+            after_s = retry_after_s(response.headers.get("Retry-After"), self._clock.now())
+            raise MetaUnavailableError(f"{method} {path}: 503", after_s or None)
+        return _decode(response, answer)
 
 
-def _decode(response: httpx.Response, answer: type[T]) -> T:
+def _decode(response: Response, answer: type[T]) -> T:
     if response.is_success:
         return decode(response.content, answer)
     try:

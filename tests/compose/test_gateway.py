@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from launchday import child_processes
@@ -40,8 +40,8 @@ def running(argv: list[str], url: str, log: Path, env: dict[str, str]) -> Iterat
 
 def answers(url: str) -> bool:
     try:
-        httpx.get(url)
-    except httpx.HTTPError:
+        httpx2.get(url)
+    except httpx2.HTTPError:
         return False
     return True
 
@@ -112,13 +112,13 @@ async def test_one_base_url_serves_a_player_from_login_to_ticket(gateway: str) -
 
 
 async def test_the_services_insides_are_not_reached_through_it(gateway: str) -> None:
-    async with httpx.AsyncClient(base_url=gateway) as http:
+    async with httpx2.AsyncClient(base_url=gateway) as http:
         for path in ("/v1/internal/counters", "/v1/internal/queues", "/metrics", "/healthz"):
             assert (await http.get(path)).status_code == 404, path
 
 
 async def test_a_request_id_goes_through_and_one_is_made_where_there_is_none(gateway: str) -> None:
-    async with httpx.AsyncClient(base_url=gateway) as http:
+    async with httpx2.AsyncClient(base_url=gateway) as http:
         given = await http.get("/v1/profile", headers={"X-Request-Id": "of-the-client"})
         assert given.headers["X-Request-Id"] == "of-the-client"
         made = await http.get("/v1/profile")

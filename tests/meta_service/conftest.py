@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 import asyncpg
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 from redis.asyncio import Redis
@@ -46,7 +46,7 @@ class Backend:
     clock: Clock
     settings: Settings
     client: MetaClient
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
 
     @property
     def service_token(self) -> str:
@@ -64,11 +64,11 @@ class Backend:
 async def running(settings: Settings, clock: Clock) -> AsyncIterator[Backend]:
     app = build(settings, clock)
     token = app.state.signer.service_token("test", time.time())
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
         MetaClient("http://meta", token, transport=transport) as client,
-        httpx.AsyncClient(base_url="http://meta", transport=transport) as http,
+        httpx2.AsyncClient(base_url="http://meta", transport=transport) as http,
     ):
         yield Backend(app, clock, settings, client, http)
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import asyncpg
-import httpx
+import httpx2
 import pytest
 from redis.asyncio import Redis
 
@@ -21,6 +21,7 @@ from launchday.identity import Signer
 from launchday.settings import Settings, environment
 from meta_service.cache import keys
 from rewards.client import RewardsClient, RewardsCounters
+from rewards.errors import RewardsUnavailableError
 from tests.rewards.examples import a_death, a_grant, a_kill, a_result
 from tests.rewards.running import progression, query, send
 from tests.waiting import until
@@ -87,7 +88,7 @@ async def holding_offsets(store_url: str) -> AsyncIterator[Callable[[], Awaitabl
 
 async def read_counters(settings: Settings) -> RewardsCounters | None:
     """The service's counters, or None while it does not answer."""
-    with contextlib.suppress(httpx.HTTPError):
+    with contextlib.suppress(RewardsUnavailableError):
         async with client(settings) as asked:
             return await asked.counters()
     return None
@@ -108,7 +109,7 @@ async def test_the_service_shows_its_health_metrics_and_counters_and_stops_on_re
         assert await read_counters(settings) == RewardsCounters(
             kills_applied=1, events_applied=3, duplicates=0, dead_letters=1, lag=0
         )
-        async with httpx.AsyncClient(base_url=url(settings)) as http:
+        async with httpx2.AsyncClient(base_url=url(settings)) as http:
             assert (await http.get("/healthz")).status_code == 200
             assert 'rewards_events_applied_total{kind="kill"} 1.0' in (await http.get("/metrics")).text
             assert (await http.get("/v1/internal/counters")).status_code == 401
@@ -180,14 +181,14 @@ async def test_without_a_store_the_service_is_up_and_says_that_it_waits(service_
     with service(settings):
 
         async def answered() -> int:
-            with contextlib.suppress(httpx.HTTPError):
-                async with httpx.AsyncClient(base_url=url(settings)) as http:
+            with contextlib.suppress(httpx2.HTTPError):
+                async with httpx2.AsyncClient(base_url=url(settings)) as http:
                     return (await http.get("/healthz")).status_code
             return 0
 
         await until(answered, "health")
         async with client(settings) as asked:
-            with pytest.raises(httpx.HTTPStatusError, match="503"):
+            with pytest.raises(RewardsUnavailableError, match="503"):
                 await asked.counters()
 
 

@@ -7,7 +7,6 @@ from collections import deque
 from dataclasses import replace
 from typing import Any
 
-import httpx
 import structlog
 
 from dedicated_server.fleet.admin.policy_overrides import PolicyOverride, PolicyOverrides
@@ -21,9 +20,10 @@ from dedicated_server.fleet.pool.gameserver import NAMESPACE
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.region import Region
 from launchday.clock import Clock
+from launchday.resilience.http_client import NoAnswerError, ServiceClient
 
 MAX_DECISIONS = 200  # decisions of a region that changed something
-WEBHOOK_TIMEOUT_S = 2.0
+WEBHOOK_PATIENCE_S = 2.0
 
 log = structlog.get_logger()
 
@@ -90,7 +90,7 @@ class FleetAutoscaler:
         pool: what is scaled.
         autoscaler: the policy that every region begins with.
         clock: intervals are monotonic; policies and stamps are given wall time.
-        http: asks webhooks.
+        http: asks webhooks, by their absolute URLs and without a token of ours.
         overrides: the policies that operators have set; they replace the configured one.
     """
 
@@ -99,7 +99,7 @@ class FleetAutoscaler:
         pool: WarmPool,
         autoscaler: AutoscalerSpec,
         clock: Clock,
-        http: httpx.AsyncClient,
+        http: ServiceClient,
         overrides: PolicyOverrides,
     ) -> None:
         self.overrides = overrides
@@ -171,11 +171,16 @@ class FleetAutoscaler:
         """Ask a webhook. One that gives no usable answer changes nothing, and the decision says so."""
         uid = str(self._clock.uuid())
         try:
-            response = await self._http.post(
-                url, json=webhook.question(uid, name, NAMESPACE, fleet), timeout=WEBHOOK_TIMEOUT_S
+            response = await self._http.request(
+                "POST",
+                url,
+                json=webhook.question(uid, name, NAMESPACE, fleet),
+                patience_s=WEBHOOK_PATIENCE_S,
+                retry=False,  # it is asked again at the policy's next interval
             )
-            response.raise_for_status()
+            if not response.is_success:
+                raise ReviewError(f"{url} answered HTTP {response.status_code}")
             return webhook.read_answer(response.json(), uid, url)
-        except (httpx.HTTPError, ReviewError, ValueError) as error:
+        except (NoAnswerError, ReviewError, ValueError) as error:
             log.warning("an autoscaling webhook gave no answer", region=name, url=url, error=str(error))
             return Decision(None, False, f"{url} gave no answer ({type(error).__name__}): left as it is")

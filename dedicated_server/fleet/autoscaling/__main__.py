@@ -7,13 +7,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-import httpx
 from fastapi import FastAPI
 
 from dedicated_server.fleet.autoscaling import demand
 from dedicated_server.fleet.autoscaling.sizing import Sizing
 from launchday import service, telemetry
 from launchday.clock import Clock, SystemClock
+from launchday.resilience.http_client import ServiceClient
 from launchday.settings import Settings, settings
 
 
@@ -33,10 +33,10 @@ def create_webhook(
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         token = app.state.signer.service_token("autoscaler", clock.now(), 365 * 24 * 3600.0)
-        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, trust_env=False) as http:
-            polling = asyncio.create_task(
-                demand.poll(app.state.demand, http, configured.matchmaker_url, clock)
-            )
+        async with ServiceClient(
+            configured.matchmaker_url, token=token, connections=1, clock=clock
+        ) as matchmaker:
+            polling = asyncio.create_task(demand.poll(app.state.demand, matchmaker, clock))
             try:
                 yield
             finally:

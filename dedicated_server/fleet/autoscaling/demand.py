@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import httpx
 import structlog
 from fastapi import APIRouter, Request
 
@@ -20,6 +19,7 @@ from dedicated_server.fleet.autoscaling import webhook
 from dedicated_server.fleet.autoscaling.sizing import Demand, Sizing
 from launchday.clock import Clock
 from launchday.problems import ProblemError
+from launchday.resilience.http_client import NoAnswerError, ServiceClient
 
 WINDOW_S = 30.0
 POLL_S = 1.0
@@ -86,20 +86,19 @@ class DemandMeter:
         )
 
 
-async def poll(meter: DemandMeter, http: httpx.AsyncClient, url: str, clock: Clock) -> None:
+async def poll(meter: DemandMeter, matchmaker: ServiceClient, clock: Clock) -> None:
     """Read the matchmaker's counters every second until cancelled. Without an answer the last rates hold."""
     unavailable = False
     while True:
         try:
-            response = await http.get(f"{url}/v1/internal/counters", timeout=POLL_S)
-            response.raise_for_status()
+            response = await matchmaker.request(
+                "GET", "/v1/internal/counters", patience_s=POLL_S, retry=False
+            )
             meter.add(_sample(response.json(), clock.monotonic()))
             unavailable = False
-        except (httpx.HTTPError, LookupError, TypeError, ValueError) as error:
+        except (NoAnswerError, LookupError, TypeError, ValueError) as error:
             if not unavailable:
-                log.warning(
-                    "the matchmaker's counters cannot be read", url=url, error=str(error) or repr(error)
-                )
+                log.warning("the matchmaker's counters cannot be read", error=str(error) or repr(error))
             unavailable = True
         await clock.sleep(POLL_S)
 

@@ -7,16 +7,15 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
-
 from launchday.clock import Clock
 from launchday.identity import Signer
+from launchday.resilience.http_client import NoAnswerError, Response, ServiceClient
 from launchday.settings import Settings
 
 TOKEN_TTL_S = 24 * 3600.0
-TIMEOUT_S = 2.0
+PATIENCE_S = 2.0
 MAX_DEAD_LETTERS = 7
-DEAD_LETTERS_TIMEOUT_S = 10.0  # the rewards service reads them from the broker
+DEAD_LETTERS_PATIENCE_S = 10.0  # the rewards service reads them from the broker
 
 
 @dataclass
@@ -43,7 +42,14 @@ class BackendClient:
         self._counters = BackendCounters()
         self._read_at = -math.inf
         self.queue_over_time: deque[tuple[float, int, float]] = deque(maxlen=900)
-        self._http: httpx.AsyncClient | None = None
+        self._services = {
+            name: ServiceClient(url, patience_s=PATIENCE_S, connections=4, clock=clock, retry=False)
+            for name, url in (
+                ("matchmaker", settings.matchmaker_url),
+                ("rewards", settings.rewards_url),
+                ("meta", settings.meta_url),
+            )
+        }
         self._dead_letters: list[dict[str, Any]] | None = None
         self._dead_letters_at = -1
 
@@ -53,8 +59,8 @@ class BackendClient:
         if now - self._read_at >= 1.0:
             self._read_at = now
             found = BackendCounters()
-            found.queue = await self._counters_of(self._settings.matchmaker_url, "matchmaker", found)
-            found.events = await self._counters_of(self._settings.rewards_url, "rewards", found)
+            found.queue = await self._counters_of("matchmaker", found)
+            found.events = await self._counters_of("rewards", found)
             self._counters = found
             if found.queue is not None:
                 sample = (
@@ -79,42 +85,38 @@ class BackendClient:
         return self._dead_letters
 
     async def _newest_dead_letters(self) -> list[dict[str, Any]] | None:
-        url = f"{self._settings.rewards_url}/v1/internal/dead-letters?limit={MAX_DEAD_LETTERS}"
+        path = f"/v1/internal/dead-letters?limit={MAX_DEAD_LETTERS}"
         try:
-            response = await self._get(url, DEAD_LETTERS_TIMEOUT_S)
-            response.raise_for_status()
+            response = await self._get("rewards", path, DEAD_LETTERS_PATIENCE_S)
             found: list[dict[str, Any]] = response.json()["dead_letters"]
-        except (httpx.HTTPError, OSError, ValueError, LookupError, TypeError):
+        except (NoAnswerError, ValueError, LookupError, TypeError):
             return None
         return found
 
     async def player(self, player_id: str) -> dict[str, Any]:
         """Return a player's check-out, and whether their changes are stored. Raises LookupError."""
         try:
-            response = await self._get(
-                f"{self._settings.meta_url}/v1/internal/players/{int(player_id)}/lease"
-            )
-        except (httpx.HTTPError, OSError) as error:
+            response = await self._get("meta", f"/v1/internal/players/{int(player_id)}/lease")
+        except NoAnswerError as error:
             raise LookupError("The meta service does not answer: try again in a moment.") from error
-        if response.status_code == httpx.codes.NOT_FOUND:
+        if response.status_code == 404:
             raise LookupError(f"There is no player {player_id}.")
         if not response.is_success:
             raise LookupError(f"The meta service answered HTTP {response.status_code}.")
         body: dict[str, Any] = response.json()
         return body
 
-    async def _counters_of(self, url: str, name: str, found: BackendCounters) -> dict[str, Any] | None:
+    async def _counters_of(self, name: str, found: BackendCounters) -> dict[str, Any] | None:
         try:
-            response = await self._get(f"{url}/v1/internal/counters")
-            response.raise_for_status()
-            body = response.json()
-        except (httpx.HTTPError, OSError, ValueError):
+            response = await self._get(name, "/v1/internal/counters")
+            body = response.json() if response.is_success else None
+        except (NoAnswerError, ValueError):
+            body = None
+        if not isinstance(body, dict):
             found.unreachable.append(name)
             return None
-        return body if isinstance(body, dict) else None
+        return body
 
-    async def _get(self, url: str, timeout_s: float = TIMEOUT_S) -> httpx.Response:
-        if self._http is None:
-            self._http = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
+    async def _get(self, service: str, path: str, patience_s: float = PATIENCE_S) -> Response:
         token = self._signer.service_token("console", self._clock.now(), TOKEN_TTL_S)
-        return await self._http.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout_s)
+        return await self._services[service].request("GET", path, token=token, patience_s=patience_s)

@@ -40,7 +40,7 @@ class Session:
         self.client = FleetAdminClient(
             settings.fleet_url,
             token,
-            timeout_s=5.0,
+            patience_s=5.0,
             tls=mutual_tls(settings.fleet_ca, settings.fleet_certificate, settings.fleet_certificate_key),
         )
         self.banner: ui.element | None = None

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import httpx
+import httpx2
 import numpy as np
 import psutil
 import uvloop
@@ -116,7 +116,7 @@ def run(allocations: int = 100_000) -> dict[str, Any]:
 
 
 async def _warm(settings: Settings, process: subprocess.Popen[bytes], token: str) -> dict[str, Any]:
-    async with FleetAdminClient(f"http://127.0.0.1:{settings.fleet_port}", token, timeout_s=30.0) as admin:
+    async with FleetAdminClient(f"http://127.0.0.1:{settings.fleet_port}", token, patience_s=30.0) as admin:
         fleet = FleetUnderTest(process, settings.fleet_port, token, admin)
         await fleet.until_ready(IDLE)
         await asyncio.sleep(2.0)  # the last starts are over, and every server has sent a heartbeat
@@ -329,8 +329,8 @@ def _process(settings: Settings, kind: str) -> Iterator[tuple[subprocess.Popen[b
 
 def _is_up(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200
-    except httpx.HTTPError:
+        return httpx2.get(f"http://127.0.0.1:{port}/healthz", trust_env=False, timeout=2.0).status_code == 200
+    except httpx2.HTTPError:
         return False
 
 

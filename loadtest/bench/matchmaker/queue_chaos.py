@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import numpy as np
 from pydantic import SecretStr
 
@@ -28,6 +27,7 @@ from launchday import child_processes
 from launchday.engines import Valkey
 from launchday.engines.base import free_port
 from launchday.identity import Signer
+from launchday.resilience.http_client import ServiceClient
 from launchday.settings import Settings, environment
 from loadtest.errors import BenchError
 from matchmaker.client import (
@@ -190,12 +190,8 @@ class _QueueChaos:
             self.start("matchmaker"),
         ]
         self.directors.extend(self.start("matchmaker.director") for _ in range(2))
-        limits = httpx.Limits(max_connections=None)
-        async with (
-            httpx.AsyncClient(timeout=10.0, limits=limits, trust_env=False) as http,
-            asyncio.TaskGroup() as tasks,
-        ):
-            players = MatchmakerClient(f"http://127.0.0.1:{self.settings.matchmaker_port}", http=http)
+        url = f"http://127.0.0.1:{self.settings.matchmaker_port}"
+        async with MatchmakerClient(url) as players, asyncio.TaskGroup() as tasks:
             quiet = asyncio.Event()
             arriving = tasks.create_task(self._arrive(players, tasks, quiet))
             await self._until_assigned()
@@ -217,8 +213,8 @@ class _QueueChaos:
                 await asyncio.sleep(2 * FILL_S)
                 if self.playing:  # a player who is left over alone would wait until the ticket expires
                     self._send(players, tasks, cancels=False)
-        async with httpx.AsyncClient(trust_env=False) as http:  # every player has an end now
-            answer = await http.get(f"http://127.0.0.1:{self.stub_port}/")
+        async with ServiceClient(f"http://127.0.0.1:{self.stub_port}") as stub:  # every player has an end now
+            answer = await stub.request("GET", "/")
         allocated = answer.json()["matches"]
         stored = await self._states()
         found = audit(self.final, stored, allocated)

@@ -116,7 +116,7 @@ async def _measure(settings: Settings, seconds: float, folder: Path) -> dict[str
     redis = connect(settings.cache_url, answer_s=30.0)
     store = await asyncpg.connect(settings.store_url)
     started: list[subprocess.Popen[bytes]] = []
-    async with MetaClient(f"http://127.0.0.1:{settings.meta_port}", token, timeout_s=30.0) as client:
+    async with MetaClient(f"http://127.0.0.1:{settings.meta_port}", token, patience_s=30.0) as client:
         bench = Bench(settings, client, redis, store, seconds, folder)
         try:
             started.append(bench.start("meta_service"))

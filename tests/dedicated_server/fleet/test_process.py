@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -30,13 +30,13 @@ service.serve(app, known.bind_host, known.fleet_port, client_ca=known.fleet_clie
 
 
 @pytest.fixture
-def fleet_process(fleet_settings: Settings) -> Iterator[tuple[psutil.Process, httpx.Client]]:
+def fleet_process(fleet_settings: Settings) -> Iterator[tuple[psutil.Process, httpx2.Client]]:
     port = free_port()
     settings = fleet_settings.model_copy(update={"fleet_port": port})
     process = launch(settings)
     token = Signer(settings.identity_secret.get_secret_value()).service_token("test", time.time())
     url = f"http://127.0.0.1:{port}"
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}) as http:
+    with httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}) as http:
         try:
             until_sync(lambda: ready_servers(http) == 4)
             yield psutil.Process(process.pid), http
@@ -51,10 +51,10 @@ def launch(settings: Settings, stand_in: str = "") -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-c", FLEET], env=env, stdout=log, stderr=log)
 
 
-def ready_servers(http: httpx.Client) -> int:
+def ready_servers(http: httpx2.Client) -> int:
     try:
         counts: dict[str, int] = http.get("/v1/fleet").json()["total"]
-    except httpx.HTTPError:
+    except httpx2.HTTPError:
         return 0
     return counts["Ready"]
 
@@ -65,7 +65,7 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_nothing_is_left_of_a_fleet_that_ends(
-    fleet_process: tuple[psutil.Process, httpx.Client], number: signal.Signals
+    fleet_process: tuple[psutil.Process, httpx2.Client], number: signal.Signals
 ) -> None:
     process, _ = fleet_process
     started = process.children(recursive=True)
@@ -75,7 +75,7 @@ def test_nothing_is_left_of_a_fleet_that_ends(
 
 
 def test_ctrl_c_in_its_terminal_reaches_the_fleet_alone(
-    fleet_process: tuple[psutil.Process, httpx.Client],
+    fleet_process: tuple[psutil.Process, httpx2.Client],
 ) -> None:
     process, _ = fleet_process
     groups = {os.getpgid(child.pid) for child in process.children(recursive=True)}

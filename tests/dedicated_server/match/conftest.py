@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from dedicated_server.match.warm_up import warm_up
@@ -122,6 +122,6 @@ async def meta_client(settings: Settings) -> AsyncIterator[MetaClient]:
 
 def _healthy(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/healthz").status_code == 200
-    except httpx.HTTPError:
+        return httpx2.get(f"{url}/healthz").status_code == 200
+    except httpx2.HTTPError:
         return False

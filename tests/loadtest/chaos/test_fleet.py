@@ -77,7 +77,7 @@ class Chaos:
         for good.
         """
         random_ = random.Random(number)
-        async with AllocatorClient(self.url, self.token, timeout_s=2.0) as allocator:
+        async with AllocatorClient(self.url, self.token, patience_s=2.0) as allocator:
             while not self.stop.is_set():
                 match_id = str(uuid.uuid4())
                 match = {"match_id": match_id, "mode": random_.choice(MODES)}

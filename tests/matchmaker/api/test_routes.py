@@ -4,7 +4,7 @@ import asyncio
 import time
 import uuid
 
-import httpx
+import httpx2
 import pytest
 from redis.asyncio import Redis
 
@@ -43,7 +43,7 @@ async def test_the_answer_has_the_agreed_fields_and_nothing_else(
     client: MatchmakerClient, api_url: str
 ) -> None:
     headers = {"Authorization": f"Bearer {token_of(7)}"}
-    async with httpx.AsyncClient(base_url=api_url, headers=headers, trust_env=False) as http:
+    async with httpx2.AsyncClient(base_url=api_url, headers=headers, trust_env=False) as http:
         wish = {
             "mode": MODE,
             "latencies_ms": WEST_EUROPE,
@@ -223,7 +223,7 @@ async def test_after_an_outage_of_the_cache_waiters_look_for_themselves(
 
 
 async def test_the_service_is_up_and_describes_itself(api_url: str) -> None:
-    async with httpx.AsyncClient(base_url=api_url, trust_env=False) as http:
+    async with httpx2.AsyncClient(base_url=api_url, trust_env=False) as http:
         assert (await http.get("/healthz")).json() == {"status": "ok"}
         paths = (await http.get("/openapi.json")).json()["paths"]
     assert {"/v1/tickets", "/v1/tickets/{ticket_id}", "/v1/tickets/{ticket_id}/events"} <= set(paths)

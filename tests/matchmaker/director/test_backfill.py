@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx
+import httpx2
 import msgspec
 import pytest
 from redis.asyncio import Redis
@@ -461,7 +461,7 @@ async def test_a_director_out_of_office_reserves_nothing(scripts: Scripts) -> No
 @pytest.fixture
 async def http(api_url: str) -> Any:
     headers = {"Authorization": f"Bearer {Signer(SECRET).service_token('server', time.time())}"}
-    async with httpx.AsyncClient(base_url=api_url, headers=headers, trust_env=False) as made:
+    async with httpx2.AsyncClient(base_url=api_url, headers=headers, trust_env=False) as made:
         yield made
 
 
@@ -489,7 +489,7 @@ def route(match_id: str) -> str:
     ],
 )
 async def test_an_announcement_that_makes_no_sense_is_refused_and_says_where(
-    http: httpx.AsyncClient,
+    http: httpx2.AsyncClient,
     client: MatchmakerClient,
     cache: Redis,
     change: dict[str, Any],
@@ -509,7 +509,7 @@ async def test_an_announcement_that_makes_no_sense_is_refused_and_says_where(
     assert await cache.exists(KEYS["open_match"] + server.match_id) == 0
 
 
-async def test_players_may_not_announce_openings(http: httpx.AsyncClient, client: MatchmakerClient) -> None:
+async def test_players_may_not_announce_openings(http: httpx2.AsyncClient, client: MatchmakerClient) -> None:
     server = Server(client, {3: 0})
     player = {"Authorization": f"Bearer {token_of(7)}"}
     put = await http.put(route(server.match_id), json=server.announcement(), headers=player)
@@ -519,7 +519,7 @@ async def test_players_may_not_announce_openings(http: httpx.AsyncClient, client
 
 
 async def test_no_announcement_whatsoever_is_a_fault_of_the_service(
-    http: httpx.AsyncClient,
+    http: httpx2.AsyncClient,
     client: MatchmakerClient,
     make_team_director: MakeDirector,
     mm_settings: Settings,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 from uuid import uuid4
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from redis.asyncio import Redis
@@ -60,18 +60,18 @@ async def test_an_unfinished_entry_is_read_again_until_it_is_forgotten(
 
 
 async def test_skills_come_from_the_meta_service() -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         assert request.url.path == "/v1/internal/skills"
-        return httpx.Response(200, json={"skills": {"7": {"mu": 31.5, "sigma": 2.5}}})
+        return httpx2.Response(200, json={"skills": {"7": {"mu": 31.5, "sigma": 2.5}}})
 
-    async with MetaClient("http://meta", "token", transport=httpx.MockTransport(answer)) as meta:
+    async with MetaClient("http://meta", "token", transport=httpx2.MockTransport(answer)) as meta:
         assert await MetaSkills(meta).skills(MODE, [7]) == {7: (31.5, 2.5)}
 
 
 async def test_a_refusal_of_the_meta_service_leaves_skills_unavailable() -> None:
-    def refuse(_: httpx.Request) -> httpx.Response:
-        return httpx.Response(403, json={"type": "urn:launchday:forbidden", "detail": "no"})
+    def refuse(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(403, json={"type": "urn:launchday:forbidden", "detail": "no"})
 
-    async with MetaClient("http://meta", "token", transport=httpx.MockTransport(refuse)) as meta:
+    async with MetaClient("http://meta", "token", transport=httpx2.MockTransport(refuse)) as meta:
         with pytest.raises(SkillsUnavailableError, match="forbidden"):
             await MetaSkills(meta).skills(MODE, [7])

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
-import httpx
+import httpx2
 import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
@@ -113,7 +113,7 @@ async def backend(shared_settings: Settings) -> AsyncIterator[Backend]:
         yield backend
 
 
-def problem(answer: httpx.Response) -> dict[str, Any]:
+def problem(answer: httpx2.Response) -> dict[str, Any]:
     assert answer.headers["Content-Type"] == "application/problem+json"
     body: dict[str, Any] = answer.json()
     assert body["status"] == answer.status_code
@@ -279,9 +279,9 @@ async def test_no_body_whatsoever_makes_the_service_fail(backend: Backend, path:
 
 
 async def test_the_client_tells_a_refusal_from_an_outage() -> None:
-    answers = iter([httpx.Response(503), httpx.Response(503), httpx.Response(503), httpx.Response(418)])
+    answers = iter([httpx2.Response(503), httpx2.Response(503), httpx2.Response(503), httpx2.Response(418)])
     async with MetaClient(
-        "http://meta", "t", transport=httpx.MockTransport(lambda _: next(answers))
+        "http://meta", "t", transport=httpx2.MockTransport(lambda _: next(answers))
     ) as client:
         with pytest.raises(MetaUnavailableError, match="503"):
             await client.counters()
@@ -291,11 +291,11 @@ async def test_the_client_tells_a_refusal_from_an_outage() -> None:
 
 
 async def test_the_client_tries_again_when_the_connection_breaks(backend: Backend) -> None:
-    real = httpx.ASGITransport(backend.app)
-    failures = iter([httpx.ReadError("cut off")])
+    real = httpx2.ASGITransport(backend.app)
+    failures = iter([httpx2.ReadError("cut off")])
 
-    class Flaky(httpx.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    class Flaky(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
             answer = await real.handle_async_request(request)
             for failure in failures:  # after the service has done its work: the worst moment
                 raise failure
@@ -329,7 +329,7 @@ async def test_the_service_starts_alone_and_stops_when_told(settings: Settings, 
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        transport = httpx.AsyncHTTPTransport(verify=trust)
+        transport = httpx2.AsyncHTTPTransport(verify=trust)
         async with MetaClient(f"{scheme}://127.0.0.1:{port}", transport=transport) as client:
             while True:
                 try:

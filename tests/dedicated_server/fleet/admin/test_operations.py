@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request
@@ -34,6 +34,7 @@ from dedicated_server.fleet.pool.states import State
 from launchday import identity
 from launchday.clock import SystemClock
 from launchday.identity import Signer
+from launchday.resilience.http_client import ServiceClient
 from launchday.settings import Settings
 from meta_service.client import MetaUnavailableError
 from tests.dedicated_server.fleet.conftest import REGION, InProcess, RunningFleet, running_fleet
@@ -130,7 +131,7 @@ async def test_events_are_streamed_and_taken_up_again(
     fleet: RunningFleet, operator: FleetAdminClient
 ) -> None:
     headers = {"Authorization": f"Bearer {token(fleet, identity.VIEWER)}"}
-    async with httpx.AsyncClient(base_url=fleet.url, headers=headers) as http:
+    async with httpx2.AsyncClient(base_url=fleet.url, headers=headers) as http:
 
         async def read(last: str | None, wanted: str) -> tuple[str, list[str]]:
             more = {} if last is None else {"Last-Event-ID": last}
@@ -158,7 +159,7 @@ async def test_events_are_streamed_and_taken_up_again(
 
 
 async def test_the_api_says_all_of_itself(fleet: RunningFleet) -> None:
-    async with httpx.AsyncClient(base_url=fleet.url) as http:
+    async with httpx2.AsyncClient(base_url=fleet.url) as http:
         document = await http.get("/openapi.json")
         paths, schemas = document.json()["paths"], document.json()["components"]["schemas"]
         metrics = (await http.get("/metrics")).text
@@ -214,7 +215,7 @@ async def test_a_webhook_is_asked_and_one_that_is_away_leaves_things_as_they_are
         asked.append(review)
         return {**review, "response": {"uid": review["request"]["uid"], "scale": True, "replicas": 4}}
 
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with ServiceClient("") as http:
         scaler = FleetAutoscaler(
             fleet.pool,
             parse_policy('{"type":"Buffer","buffer":{"bufferSize":2}}'),

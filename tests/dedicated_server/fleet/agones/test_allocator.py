@@ -8,7 +8,7 @@ import time
 import uuid
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from dedicated_server.agones_sdk import FLEET_LABEL, MATCH_ANNOTATION
@@ -43,7 +43,7 @@ async def test_the_answer_is_agones(shared_fleet: RunningFleet) -> None:
         "scheduling": "Packed",
         "metadata": {"labels": {"mode": "stay"}, "annotations": {MATCH_ANNOTATION: '{"mode":"stay"}'}},
     }
-    async with httpx.AsyncClient(base_url=shared_fleet.url, headers=headers(shared_fleet)) as http:
+    async with httpx2.AsyncClient(base_url=shared_fleet.url, headers=headers(shared_fleet)) as http:
         response = await http.post("/gameserverallocation", json=request)
     assert response.status_code == 200
     answer = response.json()
@@ -128,7 +128,7 @@ async def test_without_a_service_token_nothing_is_allocated(shared_fleet: Runnin
 
 @ON_THE_SHARED_FLEET
 async def test_a_malformed_request_is_refused_with_a_pointer(shared_fleet: RunningFleet) -> None:
-    async with httpx.AsyncClient(base_url=shared_fleet.url, headers=headers(shared_fleet)) as http:
+    async with httpx2.AsyncClient(base_url=shared_fleet.url, headers=headers(shared_fleet)) as http:
         response = await http.post(
             "/gameserverallocation", json={"gameServerSelectors": [{"gameServerState": "GONE"}]}
         )
@@ -137,7 +137,7 @@ async def test_a_malformed_request_is_refused_with_a_pointer(shared_fleet: Runni
 
 
 async def test_a_fleet_that_is_away_is_unavailable() -> None:
-    async with AllocatorClient("http://127.0.0.1:9", timeout_s=1.0) as client:
+    async with AllocatorClient("http://127.0.0.1:9", patience_s=1.0) as client:
         with pytest.raises(FleetUnavailableError, match="no answer"):
             await client.allocate(region=REGION, match={}, idempotency_key="k")
 
@@ -153,7 +153,7 @@ async def test_the_metrics_have_agones_names(shared_fleet: RunningFleet) -> None
     await shared_fleet.full()
     await shared_fleet.play("stay")
     shared_fleet.pool.step(shared_fleet.pool.clock.monotonic())
-    async with httpx.AsyncClient(base_url=shared_fleet.url) as http:
+    async with httpx2.AsyncClient(base_url=shared_fleet.url) as http:
         text = (await http.get("/metrics")).text
     assert f'agones_gameservers_count{{fleet_name="{REGION}",type="Ready"}}' in text
     assert 'agones_gameserver_allocations_duration_seconds_count{status="Allocated"}' in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 
-import httpx
+import httpx2
 import pytest
 import pytest_asyncio
 
@@ -35,13 +35,13 @@ async def server(fleet: RunningFleet) -> AsyncIterator[GameServer]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def sdk(server: GameServer) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.sdk_port}") as http:
+async def sdk(server: GameServer) -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{server.sdk_port}") as http:
         yield http
 
 
 async def test_the_record_has_agones_fields_and_strings_for_64_bit_integers(
-    server: GameServer, sdk: httpx.AsyncClient
+    server: GameServer, sdk: httpx2.AsyncClient
 ) -> None:
     record = (await sdk.get("/gameserver")).json()
     assert set(record) == {"object_meta", "spec", "status"}
@@ -63,7 +63,7 @@ async def test_the_record_has_agones_fields_and_strings_for_64_bit_integers(
 
 @pytest.mark.parametrize("path", ["/ready", "/health", "/shutdown", "/allocate", "/reserve"])
 async def test_an_empty_body_is_answered_400_and_changes_nothing(
-    server: GameServer, sdk: httpx.AsyncClient, path: str
+    server: GameServer, sdk: httpx2.AsyncClient, path: str
 ) -> None:
     for body in (b"", b"[]", b"{", b"\xff"):
         response = await sdk.post(path, content=body)
@@ -72,15 +72,15 @@ async def test_an_empty_body_is_answered_400_and_changes_nothing(
     assert server.state is State.READY
 
 
-async def test_unknown_paths_and_ports_are_404(fleet: RunningFleet, sdk: httpx.AsyncClient) -> None:
+async def test_unknown_paths_and_ports_are_404(fleet: RunningFleet, sdk: httpx2.AsyncClient) -> None:
     assert (await sdk.get("/nothing")).status_code == 404
     free = next(iter(fleet.pool._sdk_ports._free))
-    async with httpx.AsyncClient() as http:
+    async with httpx2.AsyncClient() as http:
         assert (await http.get(f"http://127.0.0.1:{free}/gameserver")).status_code == 404
 
 
 async def test_labels_and_annotations_are_stored_under_agones_prefix(
-    server: GameServer, sdk: httpx.AsyncClient
+    server: GameServer, sdk: httpx2.AsyncClient
 ) -> None:
     await sdk.put("/metadata/label", json={"key": "map", "value": "island"})
     await sdk.put("/metadata/annotation", json={"key": "launchday-report", "value": '{"tick": 3}'})
@@ -93,7 +93,7 @@ async def test_labels_and_annotations_are_stored_under_agones_prefix(
 
 
 async def test_a_reserved_server_is_ready_again_after_its_time(
-    fleet: RunningFleet, server: GameServer, sdk: httpx.AsyncClient
+    fleet: RunningFleet, server: GameServer, sdk: httpx2.AsyncClient
 ) -> None:
     await sdk.post("/reserve", json={"seconds": "2"})
     assert server.state is State.RESERVED
@@ -105,7 +105,7 @@ async def test_a_reserved_server_is_ready_again_after_its_time(
 
 
 async def test_a_server_may_allocate_itself_and_be_ready_again(
-    fleet: RunningFleet, server: GameServer, sdk: httpx.AsyncClient
+    fleet: RunningFleet, server: GameServer, sdk: httpx2.AsyncClient
 ) -> None:
     started = fleet.pool.fleet_counters.matches_started
     await sdk.post("/allocate", json={})
@@ -116,7 +116,7 @@ async def test_a_server_may_allocate_itself_and_be_ready_again(
 
 
 async def test_a_state_that_cannot_follow_is_refused(
-    fleet: RunningFleet, server: GameServer, sdk: httpx.AsyncClient
+    fleet: RunningFleet, server: GameServer, sdk: httpx2.AsyncClient
 ) -> None:
     await sdk.post("/shutdown", json={})
     refused = await sdk.post("/ready", json={})
@@ -125,7 +125,7 @@ async def test_a_state_that_cannot_follow_is_refused(
 
 
 async def test_a_watch_tells_the_record_now_and_at_each_change_until_the_server_is_gone(
-    fleet: RunningFleet, server: GameServer, sdk: httpx.AsyncClient
+    fleet: RunningFleet, server: GameServer, sdk: httpx2.AsyncClient
 ) -> None:
     seen = []
     async with sdk.stream("GET", "/watch/gameserver") as stream:
@@ -146,7 +146,7 @@ async def test_a_watch_tells_the_record_now_and_at_each_change_until_the_server_
 
 
 async def test_counters_and_lists_are_agones(
-    fleet: RunningFleet, server: GameServer, sdk: httpx.AsyncClient
+    fleet: RunningFleet, server: GameServer, sdk: httpx2.AsyncClient
 ) -> None:
     server.counters["rooms"] = Counter(1, 10)
     server.lists["players"] = ValueList(["a"], 2)
