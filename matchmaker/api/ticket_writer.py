@@ -50,7 +50,7 @@ class MetaSkills:
     async def skills(self, mode: str, player_ids: Sequence[int]) -> Mapping[int, tuple[float, float]]:
         """Return mean and deviation of each player's rating. Raises SkillsUnavailableError."""
         try:
-            skills = await self._meta.skills(mode, player_ids)
+            skills = (await self._meta.skills(mode, player_ids)).skills
         except MetaClientError as error:
             raise SkillsUnavailableError(str(error)) from error
         return {player_id: (skill.mu, skill.sigma) for player_id, skill in skills.items()}

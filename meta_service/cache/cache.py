@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any, cast
-from uuid import UUID
 
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from launchday.telemetry import request_id
 from meta_service.cache import keys, scripts
-from meta_service.messages.leases import MetaCounters, PlayerCommit
+from meta_service.messages.leases import MetaCounters
 
 POOL_CONNECTIONS = 32  # one Valkey executes one command at a time; more connections only queue there
 POOL_WAIT_S = 2.0
 RESPONSE_TIMEOUT_S = 2.0
-COMMIT_RETENTION_S = 3600  # far beyond any server's retries
 MAX_WRITEBEHIND_ENTRIES = 1_000_000  # entries, see the setting of that name
-MAX_EXPIRED_PER_CALL = 500  # leases one call ends: well under a millisecond of the cache's time
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +74,6 @@ class LoadoutResult:
     fields: LoadoutFields = field(default_factory=LoadoutFields)
 
 
-@dataclass(frozen=True, slots=True)
-class CheckoutResult:
-    """One player's answer to a check-out: a fence, or the reason for the refusal and the server that
-    holds the player."""
-
-    player_id: int
-    fence: int = 0
-    skin: str = ""
-    level: int = 0
-    reason: str = ""
-    held_by: str = ""
-
-
 def connect(url: str, *, answer_s: float = RESPONSE_TIMEOUT_S) -> Redis:
     """Open a client for the cache at ``url``; connections are made when needed. Answers are text."""
     pool = BlockingConnectionPool.from_url(
@@ -125,9 +108,6 @@ class Cache:
                 "load",
                 "profile",
                 "loadout",
-                "checkout",
-                "commit",
-                "expire",
                 "wallet",
                 "session",
             )
@@ -174,7 +154,7 @@ class Cache:
             loaded="loaded" in fields,
             pending=bool(pending),
             ratings={
-                name.removeprefix("rating:"): _rating(value)
+                name.removeprefix("rating:"): parse_rating(value)
                 for name, value in fields.items()
                 if name.startswith("rating:")
             },
@@ -255,66 +235,6 @@ class Cache:
         """Show a wallet's balance, unless a newer one is shown already."""
         await self._run("wallet", [keys.player(player_id)], [currency, balance, version])
 
-    async def ratings(self, mode: str, player_ids: Sequence[int]) -> list[tuple[float, float] | None]:
-        """The players' (mu, sigma) in a mode, in order; None where there is none."""
-        pipeline = self.redis.pipeline(transaction=False)
-        for player_id in player_ids:
-            pipeline.hget(keys.player(player_id), f"rating:{mode}")
-        return [_rating(value) if value else None for value in await pipeline.execute()]
-
-    async def check_out(
-        self, match_id: UUID, server: str, region: str, now: float, ttl_s: float, player_ids: Sequence[int]
-    ) -> list[CheckoutResult]:
-        """Lease players to a server for ``ttl_s`` seconds, all in one script.
-
-        Returns one result a player, in the order asked.
-        """
-        answers = await self._run(
-            "checkout",
-            [keys.COUNTERS, keys.LEASES, keys.STREAM, *map(keys.player, player_ids)],
-            [str(match_id), server, region, _ms(now), _ms(now + ttl_s), request_id(), *player_ids],
-        )
-        return [
-            CheckoutResult(int(id_), fence, skin=first, level=int(second))
-            if fence
-            else CheckoutResult(int(id_), reason=first, held_by=second)
-            for id_, fence, first, second in answers
-        ]
-
-    async def commit(self, match_id: UUID, now: float, rows: Sequence[PlayerCommit]) -> list[tuple[int, str]]:
-        """Commit results and release the leases, all in one script.
-
-        Returns (player id, reason) of each row, in order; the reason is empty where the result was taken.
-        """
-        arguments = chain.from_iterable(
-            (row.player_id, row.fence, row.placement, row.kills, row.played_s) for row in rows
-        )
-        answers = await self._run(
-            "commit",
-            [
-                keys.COUNTERS,
-                keys.LEASES,
-                keys.STREAM,
-                keys.commits(match_id),
-                *(keys.player(row.player_id) for row in rows),
-            ],
-            [str(match_id), _ms(now), COMMIT_RETENTION_S, request_id(), *arguments],
-        )
-        return [(int(id_), reason) for id_, reason in answers]
-
-    async def expire(self, now: float) -> int:
-        """End every lease whose time is over; return how many."""
-        total = 0
-        while True:
-            ended = await self._run(
-                "expire",
-                [keys.COUNTERS, keys.LEASES, keys.STREAM],
-                [_ms(now), MAX_EXPIRED_PER_CALL, keys.PLAYER_PREFIX],
-            )
-            total += int(ended)
-            if ended < MAX_EXPIRED_PER_CALL:
-                return total
-
     async def counters(self, now: float) -> MetaCounters:
         """The durable counters, with the leases that are open and the changes that wait for the store."""
         pipeline = self.redis.pipeline(transaction=True)  # all of one moment, so that they balance
@@ -329,6 +249,7 @@ class Cache:
             checkouts=count.get("checkouts", 0),
             commits=count.get("commits", 0),
             expired=count.get("expired", 0),
+            closed=count.get("closed", 0),
             open=leases,
             writebehind_depth=depth,
             writebehind_written=count.get("writebehind_written", 0),
@@ -350,6 +271,7 @@ def _ms(seconds: float) -> int:
     return int(seconds * 1000)
 
 
-def _rating(text: str) -> tuple[float, float]:
+def parse_rating(text: str) -> tuple[float, float]:
+    """The (mu, sigma) that a rating's field holds."""
     mu, _, sigma = text.partition(",")
     return float(mu), float(sigma)

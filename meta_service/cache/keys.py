@@ -21,9 +21,9 @@ def player(player_id: int) -> str:
     return f"{PLAYER_PREFIX}{player_id}"
 
 
-def commits(match_id: UUID) -> str:
-    """The hash of what was committed of one match: player id to fence."""
-    return f"{{meta}}:commits:{match_id}"
+def match(match_id: UUID) -> str:
+    """The hash of one match: whether it has come or was closed, and its players. It expires."""
+    return f"{{meta}}:match:{match_id}"
 
 
 def credential(name: str) -> str:

@@ -22,8 +22,10 @@ from meta_service.messages.leases import (
     CheckoutResponse,
     CommitRefusal,
     CommitResponse,
+    Held,
     MetaCounters,
     PlayerCommit,
+    Skills,
 )
 from meta_service.messages.money import CatalogueItem, Grant, LedgerEntry, OwnedItem, Purchase, Refund
 from meta_service.messages.players import Loadout, Profile, Skill
@@ -50,6 +52,7 @@ __all__ = [
     "CommitResponse",
     "Friend",
     "Grant",
+    "Held",
     "Invitation",
     "Leaderboard",
     "LeaveResponse",
@@ -73,6 +76,7 @@ __all__ = [
     "Refund",
     "Session",
     "Skill",
+    "Skills",
     "Standing",
 ]
 

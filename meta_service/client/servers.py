@@ -1,4 +1,4 @@
-"""Calls for services: skills, check-out, commit, parties' tickets, counters."""
+"""Calls for services: skills, check-out, commit, close, parties' tickets, counters."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from meta_service.messages.base import PlayerId
 from meta_service.messages.leases import (
     CheckoutRequest,
     CheckoutResponse,
+    CloseRequest,
+    CloseResponse,
     CommitRequest,
     CommitResponse,
     MetaCounters,
@@ -17,7 +19,6 @@ from meta_service.messages.leases import (
     Skills,
     SkillsRequest,
 )
-from meta_service.messages.players import Skill
 from meta_service.messages.sessions import Ended, RevocationRequest
 from meta_service.messages.social import MatchReport, Party, PartyTicket, PartyTicketEnd
 
@@ -25,17 +26,18 @@ from meta_service.messages.social import MatchReport, Party, PartyTicket, PartyT
 class ServerCalls(Calls):
     """What matchmakers and game servers do. They need a service token."""
 
-    async def skills(self, mode: str, player_ids: Sequence[int]) -> dict[int, Skill]:
-        """Skill in a mode by player id; the prior for players without a rating."""
+    async def skills(self, mode: str, player_ids: Sequence[int]) -> Skills:
+        """Skill in a mode by player id, the prior without a rating; and where those are who are checked out."""
         body = SkillsRequest(mode, [PlayerId(id_) for id_ in player_ids])
-        return (await self.call("POST", "/v1/internal/skills", Skills, self.token, body)).skills
+        return await self.call("POST", "/v1/internal/skills", Skills, self.token, body)
 
     async def check_out(
         self, match_id: UUID, server: str, region: str, ttl_s: float, player_ids: Sequence[int]
     ) -> CheckoutResponse:
         """Lease a match's players to ``server`` for ``ttl_s`` seconds. A repeat gets the same fences.
 
-        Raises MetaUnavailableError or MetaRefusedError.
+        Raises MetaUnavailableError or MetaRefusedError, its kind ``match-closed`` for a match that was given
+        up.
         """
         ids = [PlayerId(id_) for id_ in player_ids]
         body = CheckoutRequest(match_id, server, region, ttl_s, ids)
@@ -49,6 +51,23 @@ class ServerCalls(Calls):
         ]
         body = CommitRequest(match_id, rows)
         return await self.call("POST", "/v1/internal/commits", CommitResponse, self.token, body)
+
+    async def close_match(self, match_id: UUID, player_ids: Sequence[int], force: bool = False) -> bool:
+        """Give a match up; return True when it is closed, False when it has come and goes on.
+
+        Args:
+            match_id: the match.
+            player_ids: whom its server was to check out; others who came are found.
+            force: close it also when it has come, as after the death of its server.
+
+        When it is closed none of its players is held, none will be checked out for it, and no result of
+        theirs is taken any more. May be repeated; repeat it until it is answered. Raises MetaUnavailableError
+        or MetaRefusedError.
+        """
+        body = CloseRequest([PlayerId(id_) for id_ in player_ids], force)
+        path = f"/v1/internal/matches/{match_id}/close"
+        answer = await self.call("POST", path, CloseResponse, self.token, body)
+        return answer.outcome == "closed"
 
     async def revoke(self, player_id: int) -> bool:
         """End a player's session, whichever it is; return whether there was one."""

@@ -8,16 +8,12 @@ from uuid import UUID
 import structlog
 
 from launchday.clock import Clock
-from meta_service.cache.cache import (
-    Cache,
-    CheckoutResult,
-    LoadoutFields,
-    LoadoutResult,
-    PlayerRecord,
-)
+from meta_service.cache.cache import Cache, LoadoutFields, LoadoutResult, PlayerRecord
 from meta_service.cache.fill import CacheFiller
+from meta_service.cache.leases import CheckoutResult, HeldLease, Leases
 from meta_service.domain import accounts
 from meta_service.errors import (
+    MatchClosedError,
     MetaError,
     StoreUnavailableError,
     UnknownPlayerError,
@@ -36,6 +32,7 @@ class Players:
     def __init__(self, cache: Cache, store: Store, clock: Clock) -> None:
         self.cache = cache
         self.store = store
+        self.leases = Leases(cache.redis)
         self._filler = CacheFiller(cache, store, clock)
 
     async def login(self, device_id: str, now: float) -> tuple[int, bool]:
@@ -99,22 +96,37 @@ class Players:
             raise UnknownPlayerError(f"player {player_id} is not known: log in")
         return answer
 
-    async def skills(self, mode: str, player_ids: Sequence[int]) -> dict[int, tuple[float, float]]:
-        """The players' (mu, sigma) in a mode; the prior for those without a rating."""
+    async def skills(
+        self, mode: str, player_ids: Sequence[int], now: float
+    ) -> list[tuple[int, tuple[float, float], HeldLease | None]]:
+        """Of each player: the id, (mu, sigma) in a mode, and the lease that holds them now.
+
+        The prior stands for a rating that there is not. One round trip to the cache.
+        """
         prior = (accounts.DEFAULT_MU, accounts.DEFAULT_SIGMA)
-        ratings = await self.cache.ratings(mode, player_ids)
-        return {id_: rating or prior for id_, rating in zip(player_ids, ratings, strict=True)}
+        found = await self.leases.ratings_and_holders(mode, player_ids, now)
+        return [
+            (id_, rating or prior, holder)
+            for id_, (rating, holder) in zip(player_ids, found, strict=True)
+        ]
 
     async def check_out(
         self, match_id: UUID, server: str, region: str, now: float, ttl_s: float, player_ids: Sequence[int]
     ) -> list[CheckoutResult]:
-        """Lease players to a server; one round trip to the cache unless it has lost some of them."""
-        answers = await self.cache.check_out(match_id, server, region, now, ttl_s, player_ids)
+        """Lease players to a server; two round trips to the cache unless it has lost some of them.
+
+        Raises MatchClosedError for a match that was closed, also for one that is closed meanwhile.
+        """
+        if not await self.leases.admit(match_id, player_ids, ttl_s):
+            raise _match_closed(match_id)
+        answers = await self.leases.check_out(match_id, server, region, now, ttl_s, player_ids)
         unknown = [answer.player_id for answer in answers if answer.reason == "unknown-player"]
         if unknown and await self._try_load(unknown, now):
-            again = await self.cache.check_out(match_id, server, region, now, ttl_s, unknown)
+            again = await self.leases.check_out(match_id, server, region, now, ttl_s, unknown)
             found = {answer.player_id: answer for answer in again}
             answers = [found.get(answer.player_id, answer) for answer in answers]
+        if any(answer.reason == "match-closed" for answer in answers):
+            raise _match_closed(match_id)  # what was leased before the tombstone, the close ends
         return answers
 
     async def commit(self, match_id: UUID, now: float, rows: Sequence[PlayerCommit]) -> list[tuple[int, str]]:
@@ -124,14 +136,47 @@ class Players:
         Raises StoreUnavailableError when only the store could know a lease: a refusal would lose the
         result, so repeat the whole commit.
         """
-        answers = await self.cache.commit(match_id, now, rows)
+        answers = await self.leases.commit(match_id, now, rows)
         unloaded = {player_id for player_id, reason in answers if reason == "not-loaded"}
         if unloaded:
             await self._load(sorted(unloaded), now)
-            again = await self.cache.commit(match_id, now, [row for row in rows if row.player_id in unloaded])
+            again = await self.leases.commit(
+                match_id, now, [row for row in rows if row.player_id in unloaded]
+            )
             found = dict(again)
             answers = [(player_id, found.get(player_id, reason)) for player_id, reason in answers]
         return answers
+
+    async def close_match(
+        self, match_id: UUID, player_ids: Sequence[int], now: float, *, force: bool
+    ) -> bool:
+        """Give a match up: its tombstone refuses later check-outs, and its leases end.
+
+        Args:
+            match_id: the match.
+            player_ids: the players of its check-out; those who are known to have come are added.
+            now: Unix seconds.
+            force: close it also when it has come.
+
+        Returns False when it has come: then nothing changed. May be repeated, and has to be after an error:
+        only an answer says that no lease of the match is left. Raises StoreUnavailableError when only the
+        store could know of a lease.
+        """
+        come = False
+        if not force:
+            come, missing = await self.leases.have_come(match_id, player_ids)
+            if missing:
+                await self._load(missing, now)
+                come, _ = await self.leases.have_come(match_id, player_ids)
+        arrived = await self.leases.close(match_id, force=force, come=come)
+        if arrived is None:
+            return False
+        players = list(dict.fromkeys([*player_ids, *arrived]))
+        if missing := await self.leases.close_players(match_id, now, players):
+            await self._load(missing, now)
+            await self.leases.close_players(match_id, now, missing)
+        log.info("match closed", match_id=str(match_id), players=len(players), had_come=len(arrived))
+        return True
 
     async def _open_account(self, player_id: int, device: bytes, now: float) -> tuple[bool, str]:
         loaded = await self._try_load([player_id], now)
@@ -154,6 +199,10 @@ class Players:
             log.warning("store unavailable", reason=str(error))
             return False
         return True
+
+
+def _match_closed(match_id: UUID) -> MatchClosedError:
+    return MatchClosedError(f"match {match_id} was given up: nobody is checked out for it any more")
 
 
 def ensure_live_session(token_session: str, live: str, state: str) -> None:

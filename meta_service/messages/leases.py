@@ -1,11 +1,11 @@
-"""Messages for our other services: skills, check-outs, commits, and the durable counters."""
+"""Messages for our other services: skills, check-outs, commits, closed matches, and the durable counters."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 from uuid import UUID
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from meta_service.messages.base import (
     END,
@@ -18,6 +18,8 @@ from meta_service.messages.base import (
     check_unique,
 )
 from meta_service.messages.players import Skill
+
+LONGEST_LEASE_S = 24 * 3600  # and how long a closed match is remembered: nobody comes later for its players
 
 ServerName = Annotated[
     str, Meta(pattern=rf"^[A-Za-z0-9][A-Za-z0-9._:/-]{{0,127}}{END}", examples=["west-europe-7"])
@@ -35,10 +37,21 @@ class SkillsRequest(Message, frozen=True):
         check_unique("player_ids", self.player_ids)
 
 
+class Held(Message, frozen=True):
+    """Where a player is who is checked out."""
+
+    match_id: UUID
+    server: Annotated[str, Meta(description="The server that holds the player.")]
+    until_ms: Annotated[int, Meta(description="Unix milliseconds until which the lease holds.")]
+
+
 class Skills(Message, frozen=True):
-    """Skill by player id."""
+    """Skill by player id, and where the players are who are checked out now."""
 
     skills: dict[int, Skill]
+    held: Annotated[
+        dict[int, Held], Meta(description="Players who are in a match now; nobody else is named.")
+    ] = field(default_factory=dict)
 
 
 class CheckoutRequest(Message, frozen=True):
@@ -48,7 +61,7 @@ class CheckoutRequest(Message, frozen=True):
     server: ServerName
     region: Slug
     ttl_s: Annotated[
-        float, Meta(gt=0, le=24 * 3600, description="Seconds until the leases expire.", examples=[120.0])
+        float, Meta(gt=0, le=LONGEST_LEASE_S, description="Seconds until the leases expire.", examples=[120.0])
     ]
     player_ids: PlayerIds
 
@@ -80,6 +93,22 @@ class CheckoutResponse(Message, frozen=True):
 
     checked_out: list[CheckedOut]
     refused: list[CheckoutRefusal]
+
+
+class CloseRequest(Message, frozen=True):
+    """A match is given up: whom its server was to check out."""
+
+    player_ids: PlayerIds
+    force: Annotated[bool, Meta(description="Close it also when its players have come.")] = False
+
+    def __post_init__(self) -> None:
+        check_unique("player_ids", self.player_ids)
+
+
+class CloseResponse(Message, frozen=True):
+    """Whether a match is closed now, or has come and goes on."""
+
+    outcome: Literal["closed", "has-come"]
 
 
 class PlayerCommit(Message, frozen=True):
@@ -122,6 +151,7 @@ class MetaCounters(Message, frozen=True):
     checkouts: Annotated[int, Meta(description="Leases given, one a player.")]
     commits: Annotated[int, Meta(description="Leases that ended with a result.")]
     expired: Annotated[int, Meta(description="Leases that ended without one.")]
+    closed: Annotated[int, Meta(description="Of these, leases that ended because their match was closed.")]
     open: Annotated[int, Meta(description="Leases that are held now.")]
     writebehind_depth: Annotated[int, Meta(description="Changes accepted and not yet in the store.")]
     writebehind_written: Annotated[int, Meta(description="Changes in the store.")]

@@ -14,7 +14,7 @@ MAX_PARTY_MEMBERS = 8  # the largest team that any of our modes seats together
 Relation = Literal["friends", "asked", "invited"]
 Presence = Literal["online", "away", "in-match", "offline"]
 BoardName = Literal["kills", "wins", "matches"]
-Outcome = Literal["playing", "committed", "expired", "refused"]
+Outcome = Literal["playing", "committed", "expired", "refused", "closed"]
 
 
 class PartyOptions(Message, frozen=True):
@@ -147,7 +147,10 @@ class PastMatch(Message, frozen=True):
     region: str | None
     outcome: Annotated[
         Outcome,
-        Meta(description="expired: the server never said how it ended; refused: it said so too late."),
+        Meta(
+            description="expired: the server never said how it ended; refused: it said so too late; closed: the"
+            " match was given up."
+        ),
     ]
     placement: int | None
     kills: int | None

@@ -1,8 +1,9 @@
-"""Routes for our own services: skills for the matchmaker, check-outs and commits, the counters."""
+"""Routes for our own services: skills for the matchmaker, check-outs, commits and closed matches, counters."""
 
 from __future__ import annotations
 
 from typing import Any, cast
+from uuid import UUID
 
 from fastapi import APIRouter, Depends
 
@@ -15,9 +16,12 @@ from meta_service.messages.leases import (
     CheckoutRefusal,
     CheckoutRequest,
     CheckoutResponse,
+    CloseRequest,
+    CloseResponse,
     CommitRefusal,
     CommitRequest,
     CommitResponse,
+    Held,
     MetaCounters,
     Skills,
     SkillsRequest,
@@ -35,14 +39,24 @@ router = APIRouter(
 
 @router.post("/skills")
 async def skills(query: FromBody[SkillsRequest], context: InContext) -> Skills:
-    """Read players' skill in a mode; the prior for players who have not played it."""
-    found = await context.players.skills(query.mode, query.player_ids)
-    return Skills({id_: Skill(mu, sigma) for id_, (mu, sigma) in found.items()})
+    """Read players' skill in a mode, the prior without one, and where those are who are checked out."""
+    found = await context.players.skills(query.mode, query.player_ids, context.clock.now())
+    return Skills(
+        {id_: Skill(mu, sigma) for id_, (mu, sigma), _ in found},
+        {
+            id_: Held(holder.match_id, holder.server, holder.until_ms)
+            for id_, _, holder in found
+            if holder is not None
+        },
+    )
 
 
 @router.post("/checkouts")
 async def check_out(request: FromBody[CheckoutRequest], context: InContext) -> CheckoutResponse:
-    """Lease a match's players to its server. A repeat for the same match and server gets the same fences."""
+    """Lease a match's players to its server. A repeat for the same match and server gets the same fences.
+
+    409 ``match-closed`` for a match that was given up: the server should end itself.
+    """
     answers = await context.players.check_out(
         request.match_id,
         request.server,
@@ -77,8 +91,20 @@ async def commit(request: FromBody[CommitRequest], context: InContext) -> Commit
     )
 
 
+@router.post("/matches/{match_id}/close")
+async def close(match_id: UUID, request: FromBody[CloseRequest], context: InContext) -> CloseResponse:
+    """Give a match up, unless it has come: later check-outs are refused, later commits are stale.
+
+    Ask until it is answered: only then is no player held by the match. Repeating it says the same.
+    """
+    closed = await context.players.close_match(
+        match_id, request.player_ids, context.clock.now(), force=request.force
+    )
+    return CloseResponse("closed" if closed else "has-come")
+
+
 @router.get("/counters")
 async def counters(context: InContext) -> MetaCounters:
     """Count check-outs, commits and stored changes, after ending the leases whose time is over."""
-    await context.players.cache.expire(context.clock.now())
+    await context.players.leases.expire(context.clock.now())
     return await context.players.cache.counters(context.clock.now())

@@ -89,6 +89,22 @@ STATEMENTS = {
             SET outcome = 'expired', ended_at = excluded.ended_at
             WHERE stored.outcome IS NULL AND stored.match_id = excluded.match_id
     """,
+    # A closed match takes no result any more: a commit does not stand over it, nor it over a commit.
+    "close": """
+        INSERT INTO match_history AS stored (player_id, fence, match_id, outcome, ended_at)
+        SELECT DISTINCT ON (player_id, fence) player_id, fence, match_id, 'closed',
+            to_timestamp(ended_ms / 1000.0)
+        FROM json_to_recordset($1::json) AS change (ended_ms bigint, players json)
+        CROSS JOIN LATERAL json_array_elements(players) AS player
+        CROSS JOIN LATERAL (
+            SELECT (player->>0)::bigint AS player_id, (player->>1)::bigint AS fence,
+                (player->>2)::uuid AS match_id
+        ) AS who
+        ORDER BY player_id, fence
+        ON CONFLICT (player_id, fence) DO UPDATE
+            SET outcome = 'closed', ended_at = excluded.ended_at
+            WHERE coalesce(stored.outcome, 'expired') = 'expired' AND stored.match_id = excluded.match_id
+    """,
     # The store has the last word on fences: a result is stale when its player was checked out anew between
     # this check-out (the fence) and this commit (the stamp). It is kept as refused, without the result.
     # Another match's fence changes nothing. A result becomes committed once, so it is added to its season's
@@ -121,7 +137,8 @@ STATEMENTS = {
         ON CONFLICT (player_id, fence) DO UPDATE
             SET outcome = excluded.outcome, placement = excluded.placement, kills = excluded.kills,
                 played_s = excluded.played_s, ended_at = excluded.ended_at
-            WHERE stored.outcome IS DISTINCT FROM 'committed' AND stored.match_id = excluded.match_id
+            WHERE coalesce(stored.outcome, 'expired') IN ('expired', 'refused')
+                AND stored.match_id = excluded.match_id
         RETURNING player_id, outcome, placement, kills, ended_at
         ), tallied AS (
             INSERT INTO season_records AS held (season, player_id, matches, wins, kills, stored_at)

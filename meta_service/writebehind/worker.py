@@ -21,6 +21,7 @@ from redis.exceptions import RedisError, ResponseError
 from launchday.clock import Clock
 from meta_service.cache import keys, scripts
 from meta_service.cache.cache import Cache
+from meta_service.cache.leases import Leases
 from meta_service.domain.leaderboards import publish
 from meta_service.store.apply import apply
 from meta_service.store.store import UNAVAILABLE_ERRORS
@@ -56,6 +57,7 @@ class WriteBehind:
     def __init__(self, redis: Redis, store_url: str, name: str, clock: Clock, region: str = "") -> None:
         self._redis = redis
         self._cache = Cache(redis, region)
+        self._leases = Leases(redis)
         self._replicator = RegionReplicator(self._cache)
         self._store_url = store_url
         self._name = name
@@ -122,7 +124,7 @@ class WriteBehind:
         monotonic = self._clock.monotonic()
         if monotonic >= self._expiring_at:
             self._expiring_at = monotonic + MAINTENANCE_INTERVAL_S
-            await self._cache.expire(self._clock.now())
+            await self._leases.expire(self._clock.now())
 
     async def _maintain(self) -> None:
         monotonic = self._clock.monotonic()

@@ -1,19 +1,19 @@
--- End leases whose time is over, so that they are counted and the store hears of them.
--- KEYS  counters, leases, write-behind stream
--- ARGV  now (ms), at most how many, the prefix of player hashes (which share these keys' slot in a cluster)
--- Returns how many ended.
-local expired = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])) do
-  local key = ARGV[3] .. id
-  local player = redis.call('HMGET', key, 'fence', 'lease_match', 'lease_state')
-  if player[3] == 'held' then
-    redis.call('HSET', key, 'lease_state', 'expired')
-    expired[#expired + 1] = {id, player[1], player[2]}
-  end
-  redis.call('ZREM', KEYS[2], id)
+-- End one player's lease if its time is over, so that it is counted and the store hears of it.
+-- KEYS  counters, leases, write-behind stream, the player
+-- ARGV  player id, now (ms)
+-- Returns 1 when it ended now.
+local player = redis.call('HMGET', KEYS[4], 'fence', 'lease_match', 'lease_state', 'lease_until')
+if player[3] ~= 'held' then
+  redis.call('ZREM', KEYS[2], ARGV[1])
+  return 0
+elseif tonumber(player[4]) > tonumber(ARGV[2]) then
+  redis.call('ZADD', KEYS[2], player[4], ARGV[1])  -- it was renewed since the caller looked
+  return 0
 end
-if #expired > 0 then
-  redis.call('HINCRBY', KEYS[1], 'expired', #expired)
-  redis.call('XADD', KEYS[3], '*', 'expiry', cjson.encode({ended_ms = ARGV[1], players = expired}))
-end
-return #expired
+redis.call('HSET', KEYS[4], 'lease_state', 'expired')
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('HINCRBY', KEYS[1], 'expired', 1)
+redis.call('XADD', KEYS[3], '*', 'expiry', cjson.encode({
+  ended_ms = ARGV[2], players = {{ARGV[1], player[1], player[2]}}
+}))
+return 1

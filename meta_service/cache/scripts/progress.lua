@@ -1,16 +1,12 @@
--- Publish players' experience and level; neither ever goes back, so repeating and reordering do no harm.
--- KEYS  one player hash each
--- ARGV  xp and level of each player
--- Returns how many players moved.
+-- Publish a player's experience and level; neither ever goes back, so repeating and reordering do no harm.
+-- KEYS  the player
+-- ARGV  xp, level
+-- Returns 1 when the player moved.
 -- A player who is not in the cache gets the two fields alone: a load that is under way must not bring back
 -- older ones.
-local moved = 0
-for index, key in ipairs(KEYS) do
-  local xp, level = ARGV[index * 2 - 1], ARGV[index * 2]
-  local last = redis.call('HGET', key, 'xp')
-  if not last or tonumber(xp) > tonumber(last) then
-    redis.call('HSET', key, 'xp', xp, 'level', level)
-    moved = moved + 1
-  end
+local last = redis.call('HGET', KEYS[1], 'xp')
+if last and tonumber(ARGV[1]) <= tonumber(last) then
+  return 0
 end
-return moved
+redis.call('HSET', KEYS[1], 'xp', ARGV[1], 'level', ARGV[2])
+return 1

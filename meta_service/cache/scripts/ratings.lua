@@ -1,14 +1,12 @@
--- Publish players' ratings; the one that rests on more matches stays, so repeating and reordering do no harm.
--- KEYS  one player hash each; a player with ratings in several modes comes several times
--- ARGV  mode, "mu,sigma" and number of matches of each
--- Returns how many moved.
-local moved = 0
-for index, key in ipairs(KEYS) do
-  local mode, rating, matches = ARGV[index * 3 - 2], ARGV[index * 3 - 1], ARGV[index * 3]
-  local last = redis.call('HGET', key, 'rated:' .. mode)
-  if not last or tonumber(matches) > tonumber(last) then
-    redis.call('HSET', key, 'rating:' .. mode, rating, 'rated:' .. mode, matches)
-    moved = moved + 1
-  end
+-- Publish a player's rating in a mode; the one that rests on more matches stays, so repeating and reordering do
+-- no harm.
+-- KEYS  the player
+-- ARGV  mode, "mu,sigma", number of matches
+-- Returns 1 when it moved.
+local field = 'rated:' .. ARGV[1]
+local last = redis.call('HGET', KEYS[1], field)
+if last and tonumber(ARGV[3]) <= tonumber(last) then
+  return 0
 end
-return moved
+redis.call('HSET', KEYS[1], 'rating:' .. ARGV[1], ARGV[2], field, ARGV[3])
+return 1

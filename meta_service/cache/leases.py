@@ -1,0 +1,192 @@
+"""Leases in the regional cache: who is checked out for which match, and which matches are closed.
+
+One key a match is the arbiter between a late server and those who have given it up. A check-out first asks that
+key, which notes that the match **has come** or refuses; only then are the players leased, each by a script of
+their own. A close first writes the match's **tombstone** there, then ends the players' leases one by one. A
+check-out that passed the key before a forced close finds the mark that the close leaves at each player.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+from redis.asyncio import Redis
+
+from launchday.telemetry import request_id
+from meta_service.cache import keys, scripts
+from meta_service.cache.cache import parse_rating
+from meta_service.messages.leases import LONGEST_LEASE_S, PlayerCommit
+
+MAX_EXPIRED_PER_CALL = 500  # leases ended in one round trip: a few milliseconds of the cache's time, in pieces
+SHARED_KEYS = (keys.COUNTERS, keys.LEASES, keys.STREAM)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutResult:
+    """One player's answer to a check-out: a fence, or the reason for the refusal and the server that
+    holds the player."""
+
+    player_id: int
+    fence: int = 0
+    skin: str = ""
+    level: int = 0
+    reason: str = ""
+    held_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLease:
+    """Where a player is: the match, its server, and until when the lease holds (Unix milliseconds)."""
+
+    match_id: UUID
+    server: str
+    until_ms: int
+
+
+class Leases:
+    """The leases of a region. Times are Unix seconds given by the caller. Errors are redis-py's."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._admit = redis.register_script(scripts.source("admit"))
+        self._close = redis.register_script(scripts.source("close"))
+        self._check_out = scripts.PlayerScript(redis, "checkout", SHARED_KEYS)
+        self._commit = scripts.PlayerScript(redis, "commit", SHARED_KEYS)
+        self._close_player = scripts.PlayerScript(redis, "close_player", SHARED_KEYS)
+        self._expire = scripts.PlayerScript(redis, "expire", SHARED_KEYS)
+
+    async def admit(self, match_id: UUID, player_ids: Sequence[int], ttl_s: float) -> bool:
+        """Note that a match has come, with these players; return False when it was closed."""
+        admitted = await cast(
+            Any, self._admit(keys=[keys.match(match_id)], args=[max(_ms(ttl_s), 1), _listed(player_ids)])
+        )
+        return bool(admitted)
+
+    async def check_out(
+        self, match_id: UUID, server: str, region: str, now: float, ttl_s: float, player_ids: Sequence[int]
+    ) -> list[CheckoutResult]:
+        """Lease the players of an admitted match to a server for ``ttl_s`` seconds, each by themselves.
+
+        Returns one result a player, in the order asked. The reason ``match-closed`` says that the match was
+        closed since it was admitted: then it has none of its players.
+        """
+        until_ms = _ms(now + ttl_s)
+        entry = {
+            "match_id": str(match_id),
+            "server": server,
+            "region": region,
+            "lease_until_ms": until_ms,
+            "request_id": request_id(),
+        }
+        shared = (str(match_id), server, _ms(now), until_ms, _open_entry(entry))
+        answers = await self._check_out.run((keys.player(id_), (id_, *shared)) for id_ in player_ids)
+        return [
+            CheckoutResult(id_, fence, skin=first, level=int(second))
+            if fence
+            else CheckoutResult(id_, reason=first, held_by=second)
+            for id_, (fence, first, second) in zip(player_ids, answers, strict=True)
+        ]
+
+    async def commit(self, match_id: UUID, now: float, rows: Sequence[PlayerCommit]) -> list[tuple[int, str]]:
+        """Commit results and release the leases, each player by themselves.
+
+        Returns (player id, reason) of each row, in order; the reason is empty where the result was taken.
+        """
+        entry = _open_entry({"match_id": str(match_id), "request_id": request_id()})
+        match, now_ms = str(match_id), _ms(now)
+        reasons = await self._commit.run(
+            (
+                keys.player(row.player_id),
+                (row.player_id, row.fence, match, now_ms, entry, row.placement, row.kills, row.played_s),
+            )
+            for row in rows
+        )
+        return [(row.player_id, reason) for row, reason in zip(rows, reasons, strict=True)]
+
+    async def have_come(self, match_id: UUID, player_ids: Sequence[int]) -> tuple[bool, list[int]]:
+        """Whether the last lease of any of the players was of this match, and the players who are not loaded.
+
+        For a match whose key the cache has lost.
+        """
+        pipeline = self._redis.pipeline(transaction=False)
+        for player_id in player_ids:
+            pipeline.hmget(keys.player(player_id), ["lease_match", "loaded", "skin"])
+        answers = await cast(Any, pipeline.execute())
+        come = any(match == str(match_id) for match, _, _ in answers)
+        states = zip(player_ids, answers, strict=True)
+        return come, [id_ for id_, (_, loaded, skin) in states if loaded is None and skin is None]
+
+    async def close(self, match_id: UUID, *, force: bool, come: bool) -> list[int] | None:
+        """Write a match's tombstone; return the players who had come, or None when it has come and stays.
+
+        Args:
+            match_id: the match.
+            force: close it also when it has come.
+            come: a player's lease says that it has, see ``have_come``.
+        """
+        closed, players = await cast(
+            Any,
+            self._close(
+                keys=[keys.match(match_id)], args=[int(force), int(come), _ms(LONGEST_LEASE_S)]
+            ),
+        )
+        return [int(id_) for id_ in players.split(",") if id_] if closed else None
+
+    async def close_players(self, match_id: UUID, now: float, player_ids: Sequence[int]) -> list[int]:
+        """End the leases of a closed match; return the players of whom only the store could know."""
+        until_ms = _ms(now + LONGEST_LEASE_S)
+        answers = await self._close_player.run(
+            (keys.player(id_), (id_, str(match_id), _ms(now), until_ms)) for id_ in player_ids
+        )
+        return [id_ for id_, answer in zip(player_ids, answers, strict=True) if answer == "not-loaded"]
+
+    async def ratings_and_holders(
+        self, mode: str, player_ids: Sequence[int], now: float
+    ) -> list[tuple[tuple[float, float] | None, HeldLease | None]]:
+        """Of each player, in order: (mu, sigma) in a mode, and the lease that holds them now; None without."""
+        fields = [f"rating:{mode}", "lease_state", "lease_until", "lease_match", "lease_server"]
+        pipeline = self._redis.pipeline(transaction=False)
+        for player_id in player_ids:
+            pipeline.hmget(keys.player(player_id), fields)
+        answers = await cast(Any, pipeline.execute())
+        return [
+            (parse_rating(rating) if rating else None, _held(lease, _ms(now))) for rating, *lease in answers
+        ]
+
+    async def expire(self, now: float) -> int:
+        """End every lease whose time is over; return how many."""
+        total = 0
+        while True:
+            over = await cast(
+                Any,
+                self._redis.zrangebyscore(keys.LEASES, "-inf", _ms(now), start=0, num=MAX_EXPIRED_PER_CALL),
+            )
+            total += sum(
+                await self._expire.run((keys.PLAYER_PREFIX + id_, (id_, _ms(now))) for id_ in over)
+            )
+            if len(over) < MAX_EXPIRED_PER_CALL:
+                return total
+
+
+def _held(lease: Sequence[str | None], now_ms: int) -> HeldLease | None:
+    state, until_ms, match_id, server = lease
+    if state != "held" or not match_id or int(until_ms or 0) <= now_ms:
+        return None
+    return HeldLease(UUID(match_id), server or "", int(until_ms or 0))
+
+
+def _open_entry(fields: dict[str, Any]) -> str:
+    """The JSON of a stream's entry up to its players, whom the script adds."""
+    return json.dumps(fields, separators=(",", ":"))[:-1] + ","
+
+
+def _listed(player_ids: Iterable[int]) -> str:
+    return f",{','.join(map(str, player_ids))},"
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
