@@ -16,6 +16,8 @@
     │   └── DamagedRecordingError     a section is not what was written
     ├── MalformedMatchError           an annotation is no match (match.spec)
     ├── MatchFailedError              a match cannot go on (match.session)
+    ├── MatchTakenBackError           a match was given up, and its server ends itself (match.session)
+    ├── ResultsLostError              neither the meta service nor the disk takes results (match.final_commit)
     ├── BackfillUnavailableError      the matchmaker gave no usable answer (match.backfill_request)
     ├── SidecarError                  a call of the Agones SDK failed (agones_sdk)
     │   ├── SidecarUnavailableError   no usable answer: every call may be repeated
@@ -34,6 +36,8 @@
     │   ├── UnknownCounterListError   a server has no counter, list or value of a name
     │   └── DuplicateValueError       a value is added to a list that has it
     ├── NoReadyServerError            no Ready server matches a request (fleet.agones.allocator)
+    ├── TooManyStartsError            as many matches are starting as may (fleet.agones.allocator)
+    ├── AllocationNotRecordedError    the disk refuses an allocation's line (fleet.agones.allocator)
     ├── MatchAlreadyPlayedError       the match of a key has begun already (fleet.agones.allocator)
     ├── CallRefusedError              a call of the sidecar is malformed or unknown (fleet.agones.sidecar)
     ├── PolicyError                   a document is no policy of Agones' (fleet.autoscaling.policy)

@@ -31,6 +31,8 @@ from dedicated_server.agones_sdk import (
     SidecarError,
 )
 from dedicated_server.match.backfill_request import HttpBackfillSink
+from dedicated_server.match.result_spool import FOLDER as RESULTS_FOLDER
+from dedicated_server.match.result_spool import ResultSpool
 from dedicated_server.match.session import MatchSession, Timeouts
 from dedicated_server.match.spec import MalformedMatchError, MatchSpec, parse_match_spec
 from dedicated_server.match.spectator import open_feed
@@ -49,6 +51,7 @@ from meta_service.client import MetaClient
 from rewards.events import EventProducer
 
 HEARTBEAT_S = 2.0
+EVENTS_FLUSH_S = 5.0  # for what the match's own flush has left: Kafka was away, or the disk full
 ABORT_FLUSH_S = 1.0  # for the events of a match that is aborted: SIGKILL may follow within seconds
 DISCARD_PORT = 9  # nothing listens there
 EXIT_ENDED, EXIT_FAILED = 0, 1
@@ -217,6 +220,7 @@ async def _play(
             open_engine=open_engine,
             meta=meta,
             producer=producer,
+            results=ResultSpool(configured.state_dir / RESULTS_FOLDER),
             send_report=send_report,
             clock=clock,
             timeouts=timeouts,
@@ -228,13 +232,23 @@ async def _play(
         try:
             ended = await session.run()
         except asyncio.CancelledError:
-            session.fail("the server was told to stop in the middle of the match")
-            await producer.stop(ABORT_FLUSH_S)
+            session.abort("the server was told to stop in the middle of the match")
+            await _stop(producer, ABORT_FLUSH_S)
             await send_report(json.dumps(session.report()))
-            return EXIT_FAILED
-        await producer.stop()
+            return EXIT_ENDED if session.is_safe else EXIT_FAILED
+        await _stop(producer, EVENTS_FLUSH_S)
         await _last_report(sdk, clock, json.dumps(session.report()))
         return EXIT_ENDED if ended else EXIT_FAILED
+
+
+async def _stop(producer: EventProducer, timeout_s: float) -> None:
+    """Stop a producer; events that neither Kafka nor the disk takes by then end with this process."""
+    try:
+        await producer.stop(timeout_s)
+    except OSError as error:
+        log.error(
+            "events were lost: make room on the disk", reason=str(error), count=producer.counters().waiting
+        )
 
 
 def _open_recorder(configured: Settings, config: MatchConfig, clock: TickClock) -> Recorder | None:

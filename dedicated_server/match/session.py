@@ -1,7 +1,8 @@
 """One match of a game server, from the check-out of its players to the commit of their results.
 
 In order: check out, open the engine, play, flush the events, commit. A failure ends the match, and the report
-names it. While ticks are played, everything else in here runs in small pieces between them.
+names it. A match that was played to its end has not failed: what cannot be delivered waits on the disk. While
+ticks are played, everything else in here runs in small pieces between them.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import asyncio
 import contextlib
 import gc
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
+from uuid import UUID
 
 import structlog
 
@@ -21,6 +24,7 @@ from dedicated_server.match.backfill import BackfillAgent
 from dedicated_server.match.backfill_request import BackfillSink
 from dedicated_server.match.early_commits import MetaService
 from dedicated_server.match.events import EventSink, MatchEvents
+from dedicated_server.match.final_commit import FinalCommit, ResultsLostError, Spool
 from dedicated_server.match.report import build_report
 from dedicated_server.match.spec import MatchSpec
 from dedicated_server.match.spectator import PERIOD_S, SpectatorFeed
@@ -30,12 +34,13 @@ from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.pacing import TickClock, run_paced
 from dedicated_server.tick.slots import VACANT, DamageTotals
-from meta_service.client import MetaClientError, MetaRefusedError, PlayerCommit
+from meta_service.client import CheckoutRefusal, MetaClientError, MetaRefusedError, PlayerCommit
 from rewards.events import EventIds, PlayerPlacement, ProducerCounters, Source
 
 EVENTS_PERIOD_S = 0.1  # between two drains of events, so that only a few are built between two ticks
 REPORT_PERIOD_S = 1.0
 RETRY_S = 0.25
+MAX_REASONS = 3  # of refused players that a report names
 TICK_US = round(1_000_000 / TICK_HZ)
 TICK_EDGES_US = (250, 500, 750, 1000, 1250, 1500, 2000, 2500, 3000, 4000, 6000, 8000, 12_000, TICK_US)
 
@@ -46,6 +51,10 @@ T = TypeVar("T")
 
 class MatchFailedError(DedicatedServerError):
     """Raised when a match cannot go on. The match is ended, and its report carries the message."""
+
+
+class MatchTakenBackError(DedicatedServerError):
+    """Raised when the match was given up, and its players go elsewhere. The server ends itself."""
 
 
 class EventProducerPort(EventSink, Protocol):
@@ -66,14 +75,16 @@ class Timeouts:
 
     Attributes:
         join_s: for players to connect.
-        check_out_s: for the meta service at the start, while players wait.
+        check_out_s: for the meta service at the start. As long as the director is patient with a server
+            (``LAUNCHDAY_CLAIM_S``): another server would wait for the same meta service, and no player comes
+            before the check-out.
         flush_s: for Kafka; then the events go to the spool.
-        commit_s: for the meta service at the end; it may be longer, because nobody waits.
+        commit_s: for the meta service at the end; then the results are left to the fleet.
         return_s: for a player who timed out to come back, before their slot may be given to another.
     """
 
     join_s: float = 10.0
-    check_out_s: float = 10.0
+    check_out_s: float = 30.0
     flush_s: float = 5.0
     commit_s: float = 30.0
     return_s: float = 15.0
@@ -92,6 +103,7 @@ class MatchSession:
         open_engine: makes the engine, once the roster is known.
         meta: leases and commits players.
         producer: takes events.
+        results: keeps the results on disk that the meta service does not take.
         send_report: takes a report, as JSON.
         clock: time, chance and the pacing of ticks.
         timeouts: how long it waits for others; None: the defaults.
@@ -108,6 +120,7 @@ class MatchSession:
         open_engine: Callable[[MatchConfig], Engine],
         meta: MetaService,
         producer: EventProducerPort,
+        results: Spool,
         send_report: Callable[[str], Awaitable[None]],
         clock: TickClock,
         timeouts: Timeouts | None = None,
@@ -131,10 +144,15 @@ class MatchSession:
         self._fences: dict[int, int] = {}
         self._engine: Engine | None = None
         self._counts = {"checkouts": 0, "checkouts_refused": 0, "commits": 0, "commits_refused": 0}
+        self._final_commit = FinalCommit(spec.match_id, meta, results, self._counts, clock)
         self._outcome: dict[str, str] = {}
 
     async def run(self) -> bool:
-        """Play the match to its end; return whether it ended as it should. Cancel it to abort the match."""
+        """Play the match to its end; return whether it ended as it should.
+
+        Cancel it to abort the match. Then it has ended as it should all the same if its results are safe, see
+        `is_safe`.
+        """
         try:
             await self._check_out()
             engine = self._engine = self._open_engine(self._config())
@@ -144,12 +162,32 @@ class MatchSession:
             await self._commit(self._collect_results(engine, events))
         except MatchFailedError as error:
             self.fail(str(error))
+        except MatchTakenBackError as error:
+            log.warning("the match was taken back", match_id=str(self._spec.match_id), reason=str(error))
+            self._outcome = {"outcome": "taken-back", "error": str(error)}
         except Exception as error:
             log.exception("the match failed", match_id=str(self._spec.match_id))
             self.fail(f"a fault of the server: {_cause(error)!r}")
         else:
             self._outcome = {"outcome": "ended"}
         return self._outcome["outcome"] == "ended"
+
+    @property
+    def match_id(self) -> UUID:
+        """The match."""
+        return self._spec.match_id
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether the match was played to its end, and its results are committed or on the disk."""
+        return self._final_commit.safe
+
+    def abort(self, reason: str) -> None:
+        """Note how the match ended that was cancelled: it failed for a reason, unless its results are safe."""
+        if self.is_safe:
+            self._outcome = {"outcome": "ended"}
+        else:
+            self.fail(reason)
 
     def fail(self, reason: str) -> None:
         """Note that the match failed, and why."""
@@ -171,6 +209,7 @@ class MatchSession:
             "match_id": str(self._spec.match_id),
             "events_emitted": events.emitted,
             "events_spooled": events.spooled,
+            "results_spooled": self._final_commit.spooled,
             **self._counts,
             **self._outcome,
         }
@@ -200,7 +239,7 @@ class MatchSession:
                 held_by=refusal.held_by,
             )
         if not self._fences:
-            raise MatchFailedError("check-out: every player was refused")
+            raise MatchFailedError(f"check-out: every player was refused ({_refusals(answer.refused)})")
 
     def _config(self) -> MatchConfig:
         spec = self._spec
@@ -339,21 +378,31 @@ class MatchSession:
         return committed
 
     async def _commit(self, results: list[PlayerCommit]) -> None:
-        """Deliver the events, then commit: once a player is free, the events of their last match are sent."""
-        if not await self._producer.flush(self._timeouts.flush_s):
-            log.warning("events were spooled", count=self._producer.counters().spooled)
-        answer = await self._call_until_answered(
-            "commit", lambda: self._meta.commit(self._spec.match_id, results), self._timeouts.commit_s
-        )
-        self._counts["commits"] += len(answer.committed)
-        self._counts["commits_refused"] += len(answer.refused)
-        for refusal in answer.refused:
-            log.error("commit refused", player_id=refusal.player_id, reason=refusal.reason)
+        """Deliver the events, then commit: once a player is free, the events of their last match are sent.
+
+        Raises MatchFailedError where the results are lost.
+        """
+        try:
+            await self._flush_events()
+            await self._final_commit.commit(results, self._timeouts.commit_s)
+        except asyncio.CancelledError:
+            self._final_commit.keep_now(results)  # the match was played: what is left is to hand it in
+            raise
+        except ResultsLostError as error:
+            raise MatchFailedError(f"commit: {error}") from error
+
+    async def _flush_events(self) -> None:
+        try:
+            if not await self._producer.flush(self._timeouts.flush_s):
+                log.warning("events were spooled", count=self._producer.counters().spooled)
+        except OSError as error:  # neither Kafka nor the disk has room: they stay in memory for now
+            log.error("events cannot be spooled: make room on the disk", reason=str(error))
 
     async def _call_until_answered(self, what: str, call: Callable[[], Awaitable[T]], timeout_s: float) -> T:
         """Call the meta service until it answers.
 
-        Raises MatchFailedError where it refuses, or does not answer within ``timeout_s``.
+        Raises MatchFailedError where it refuses, or does not answer within ``timeout_s``, and
+        MatchTakenBackError where it says that the match was given up.
         """
         last: Exception | None = None
         try:
@@ -362,6 +411,8 @@ class MatchSession:
                     try:
                         return await call()
                     except MetaRefusedError as error:
+                        if error.kind == "match-closed":
+                            raise MatchTakenBackError("the match was given up: its server came too late") from error
                         raise MatchFailedError(f"{what}: refused by the meta service: {error}") from error
                     except MetaClientError as error:
                         log.warning("the meta service does not answer", during=what, reason=str(error))
@@ -374,6 +425,14 @@ class MatchSession:
 
     def _now_s(self) -> float:
         return self._clock.unix_s(self._clock.now_ns())
+
+
+def _refusals(refused: Sequence[CheckoutRefusal]) -> str:
+    """Say why players were refused, the commonest reason first: ``checked-out by west-europe-7: 9``."""
+    reasons = Counter(
+        f"{refusal.reason} by {refusal.held_by}" if refusal.held_by else refusal.reason for refusal in refused
+    )
+    return ", ".join(f"{reason}: {count}" for reason, count in reasons.most_common(MAX_REASONS))
 
 
 def _cause(error: BaseException) -> BaseException:

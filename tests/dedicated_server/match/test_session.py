@@ -7,12 +7,14 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from dedicated_server.match import spec
+from dedicated_server.match.result_spool import ResultSpool
 from dedicated_server.match.session import MatchSession, Timeouts
 from dedicated_server.protocol.server.wire import SECRET_BYTES
 from dedicated_server.simulation.match import MatchConfig
@@ -112,8 +114,9 @@ class Bench:
         meta: FakeMeta,
         producer: FakeProducer,
         patience: Timeouts,
+        folder: Path,
     ) -> None:
-        self.meta, self.producer = meta, producer
+        self.meta, self.producer, self.results = meta, producer, ResultSpool(folder)
         self.reports: list[dict[str, Any]] = []
         self.engines: list[Engine] = []
 
@@ -130,6 +133,7 @@ class Bench:
             open_engine=open_engine,
             meta=meta,
             producer=producer,
+            results=self.results,
             send_report=send_report,
             clock=SystemTickClock(),
             timeouts=patience,
@@ -137,14 +141,14 @@ class Bench:
 
 
 @pytest.fixture
-def bench(transport: Transport) -> Callable[..., Bench]:
+def bench(transport: Transport, tmp_path: Path) -> Callable[..., Bench]:
     def build(
         match: TestMatch,
         meta: FakeMeta | None = None,
         producer: FakeProducer | None = None,
         patience: Timeouts = PATIENCE,
     ) -> Bench:
-        return Bench(transport, match, meta or FakeMeta(), producer or FakeProducer(), patience)
+        return Bench(transport, match, meta or FakeMeta(), producer or FakeProducer(), patience, tmp_path)
 
     return build
 
@@ -280,22 +284,62 @@ async def test_a_refusal_of_the_meta_service_fails_the_match_at_once(bench: Call
 async def test_a_match_whose_players_are_all_refused_fails(bench: Callable[..., Bench]) -> None:
     table = bench(new_match([11, 12]), FakeMeta(refused=frozenset({11, 12})))
     assert not await table.session.run()
-    assert table.session.report()["error"] == "check-out: every player was refused"
+    assert (
+        table.session.report()["error"] == "check-out: every player was refused (checked-out by another: 2)"
+    )
 
 
-async def test_a_commit_that_cannot_be_made_fails_the_match_but_its_events_are_out(
+async def test_a_server_that_comes_too_late_for_its_match_ends_itself(bench: Callable[..., Bench]) -> None:
+    meta = FakeMeta(away=1)
+    meta.error = MetaRefusedError(409, "match-closed", "the match was given up")
+    table = bench(new_match([11, 12]), meta)
+    assert not await table.session.run()
+    assert table.session.report()["outcome"] == "taken-back"
+    assert table.engines == []
+
+
+async def test_results_that_cannot_be_committed_are_spooled_and_the_match_has_ended(
     bench: Callable[..., Bench],
 ) -> None:
     table = bench(new_match([11, 12], match_s=0.1), patience=NOBODY_COMES)
     session = asyncio.create_task(table.session.run())
     await until(lambda: table.meta.checked_out, "the players are checked out")
     table.meta.away = 1000
-    assert not await session
+    assert await session
     report = table.session.report()
-    assert report["error"].startswith("commit: no answer")
-    assert (report["phase"], report["commits"]) == ("over", 0)
+    assert (report["outcome"], report["commits"], report["results_spooled"]) == ("ended", 0, 2)
     assert table.producer.kinds()["match_ended"] == 1
     assert table.producer.flushed == len(table.producer.envelopes)
+    [(_, spooled)] = table.results.claim()
+    assert spooled is not None
+    assert [(row.player_id, row.fence) for row in spooled.commits] == [(11, 111), (12, 112)]
+
+
+async def test_a_server_that_is_stopped_while_it_hands_its_results_in_leaves_them_on_the_disk(
+    bench: Callable[..., Bench],
+) -> None:
+    table = bench(new_match([11, 12], match_s=0.1), patience=replace(NOBODY_COMES, commit_s=60.0))
+    match_id = table.session.match_id
+    session = asyncio.create_task(table.session.run())
+    await until(lambda: table.meta.checked_out, "the players are checked out")
+    table.meta.away = 1000
+    await until(lambda: table.results.holds(match_id), "the results are spooled")
+    session.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await session
+    table.session.abort("told to stop")
+    assert table.session.is_safe
+    assert table.session.report()["outcome"] == "ended"
+
+
+async def test_a_full_disk_for_events_does_not_take_the_results_with_it(bench: Callable[..., Bench]) -> None:
+    class NoRoom(FakeProducer):
+        async def flush(self, timeout_s: float) -> bool:
+            raise OSError(28, "No space left on device")
+
+    table = bench(new_match([11, 12], match_s=0.1), producer=NoRoom(), patience=NOBODY_COMES)
+    assert await table.session.run()
+    assert len(table.meta.committed) == 2
 
 
 async def test_events_that_had_to_be_spooled_are_counted_and_the_match_still_ends(

@@ -11,10 +11,12 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from uuid import UUID, uuid4
 
 from dedicated_server.match import spec
 from dedicated_server.match.backfill_request import BackfillSink
+from dedicated_server.match.result_spool import ResultSpool
 from dedicated_server.match.session import MatchSession, Timeouts
 from dedicated_server.protocol import connect_token
 from dedicated_server.protocol.server.wire import SECRET_BYTES
@@ -35,6 +37,7 @@ from rewards.events import Envelope, ProducerCounters
 from tests.dedicated_server.match.players import Players
 from tests.waiting import until
 
+NO_FOLDER = Path("/dev/null/results")  # results are never spooled here: the meta service comes back in time
 PATIENCE = Timeouts(join_s=2.0, check_out_s=2.0, flush_s=0.2, commit_s=2.0, return_s=0.5)
 
 
@@ -147,6 +150,7 @@ class RunningMatch:
             open_engine=open_engine,
             meta=leases,
             producer=self.told,
+            results=ResultSpool(NO_FOLDER),
             send_report=send_report,
             clock=SystemTickClock(),
             timeouts=patience,
