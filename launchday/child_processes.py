@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+TAIL_BYTES = 64 * 1024
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -84,6 +85,7 @@ def stop(
     if child.poll() is not None:
         return
     child.send_signal(stop_signal)
+    child.send_signal(signal.SIGCONT)  # one that was stopped (SIGSTOP) would not hear the first
     try:
         child.wait(timeout_s)
     except subprocess.TimeoutExpired:
@@ -91,7 +93,16 @@ def stop(
         child.wait()
 
 
-def last_line(log: Path) -> str:
-    """Return the last line of a child's log, for an error message; "it said nothing" for an empty log."""
-    lines = log.read_text(errors="replace").split("\n") if log.exists() else []
+def last_line(log: Path, since: int = 0) -> str:
+    """Return the last line of a child's log, for an error message; "it said nothing" where there is none.
+
+    Args:
+        log: the file; its last 64 KB are read.
+        since: bytes at its beginning that do not count: what a process before this one has said.
+    """
+    if not log.exists():
+        return "it said nothing"
+    with log.open("rb") as file:
+        file.seek(max(since, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+        lines = file.read().decode(errors="replace").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")

@@ -16,6 +16,8 @@ from launchday.clock import Clock, SystemClock
 from launchday.identity import SERVICE, InvalidTokenError, Signer
 from launchday.problems import ProblemError
 from launchday.rate_limit import RateLimit
+from launchday.resilience import parts
+from launchday.resilience.health import Part
 from launchday.service import create_app
 from launchday.settings import Settings
 from meta_service.cache.cache import Cache, connect
@@ -33,7 +35,9 @@ from meta_service.metrics import MetricsCollector
 from meta_service.rate_limit import BURST_S, AddressLimit
 from meta_service.routes import ROUTERS
 from meta_service.routes.message_route import describe
+from meta_service.store.errors import UNAVAILABLE_ERRORS
 from meta_service.store.store import Store
+from meta_service.store.version import schema_fault
 
 RETRY_AFTER = {"Retry-After": "1"}
 REFUSAL_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "60"}}
@@ -80,7 +84,12 @@ def build(settings: Settings, clock: Clock | None = None) -> FastAPI:
         collector = MetricsCollector(cache, probed, time)
         collecting = asyncio.create_task(collector.run())
         try:
-            yield
+            async with (
+                parts.cache_part(settings.cache_url) as cache_answers,
+                parts.store_part(settings.store_url) as store_answers,
+            ):
+                app.state.health.add(cache_answers, store_answers, _schema_part(settings.store_url))
+                yield
         finally:
             collector.stop()
             collecting.cancel()
@@ -107,6 +116,24 @@ def build(settings: Settings, clock: Clock | None = None) -> FastAPI:
     for error in CACHE_UNAVAILABLE_ERRORS:
         app.add_exception_handler(error, _on_cache_unavailable)
     return app
+
+
+def _schema_part(store_url: str) -> Part:
+    """Whether the store's schema is new enough; asked until it is, for a schema does not grow older."""
+    fits = False
+
+    async def check() -> str | None:
+        nonlocal fits
+        fault = None
+        if not fits:
+            try:
+                fault = await schema_fault(store_url)
+            except UNAVAILABLE_ERRORS:
+                return None  # the part "store" says so
+            fits = fault is None
+        return fault
+
+    return Part("schema", check, needed=True)
 
 
 def _is_service(signer: Signer, header: bytes, now: float) -> bool:

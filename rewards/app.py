@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from launchday.clock import Clock
 from launchday.problems import ProblemError
+from launchday.resilience import parts
 from launchday.service import ServiceCaller, create_app, terminate_when_done
 from launchday.settings import Settings
 from meta_service.client import ProgressCache, RatingCache
@@ -29,7 +30,8 @@ from rewards.progression.rules import Rules
 
 CONSUMER_NAME = "rewards"
 CACHE_TIMEOUT_S = 5.0
-STOP_TIMEOUT_S = 8.0
+STOP_TIMEOUT_S = 3.0  # for the transaction under way; the launcher kills a service after 8 s
+FLUSH_TIMEOUT_S = 1.0  # what is not in the cache by then is published at the next start
 MAX_DEAD_LETTERS = 200
 DEAD_LETTERS_TIMEOUT_S = 8.0  # a client waits longer for a broker that does not answer
 
@@ -77,6 +79,13 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
             notify_outbox=outbox.notify,
         )
         app.state.store, app.state.consumer = store, consumer
+        needed = contextlib.AsyncExitStack()
+        app.state.health.add(
+            parts.broker_part(settings.kafka_bootstrap),
+            await needed.enter_async_context(parts.store_part(settings.store_url)),
+            # not needed: what could not be published is published when the cache is back
+            await needed.enter_async_context(parts.cache_part(settings.cache_url, needed=False)),
+        )
         consuming = asyncio.create_task(consumer.run(), name="consume")
         publishing = asyncio.create_task(publisher.run(), name="publish to the cache")
         relaying = asyncio.create_task(outbox.run(), name="relay the outbox")
@@ -90,10 +99,11 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
             await consumer.stop()
             _, late = await asyncio.wait({consuming}, timeout=STOP_TIMEOUT_S)
             if not late:
-                await publisher.flush(STOP_TIMEOUT_S)
+                await publisher.flush(FLUSH_TIMEOUT_S)
             await _cancel(consuming, publishing, relaying)
             await store.close()
             await redis.aclose()
+            await needed.aclose()
 
     app = create_app("rewards", settings, lifespan, clock=clock)
 

@@ -464,6 +464,7 @@ def _flood_embedded(
             fresh=True,
             kernel_parts=FLOOD_PARTS,
             store_proxy=any(isinstance(fault, SlowStore) for fault in loaded.faults),
+            judges=True,
         )
     )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from launchday import child_processes
 from launchday.engines.base import EmbeddedServer, EngineError, exchange, free_port
-from launchday.engines.broker import API_VERSIONS_REQUEST
+from launchday.resilience.parts import API_VERSIONS_REQUEST
 
 VERSION = "4.3.1"
 MIN_JAVA = 17

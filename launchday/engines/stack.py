@@ -86,7 +86,7 @@ class EngineStack:
         except EngineError:
             self.stop()
             raise
-        self._write_running_file()
+        self.write_running_file()
         if not self.settings.identity_secret.get_secret_value():
             filled["identity_secret"] = SecretStr(secrets.token_hex(32))
         if not self.settings.fleet_key.get_secret_value():
@@ -111,7 +111,7 @@ class EngineStack:
                 if problem:
                     raise EngineError(f"{problem}: start it, or correct {env_name(part.setting)}")
 
-    def _write_running_file(self) -> None:
+    def write_running_file(self) -> None:
         """Write what runs where into `RUNNING_FILE`, for ``launchday doctor``."""
         started = {
             role: {"address": server.address, "pid": server.process.pid}

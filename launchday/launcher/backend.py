@@ -14,24 +14,24 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from launchday import child_processes, kernel_cache
+from launchday import kernel_cache
 from launchday.engines import EmbeddedServer, EngineError, free_port
 from launchday.engines.stack import EngineStack, ProgressCallback
 from launchday.errors import LaunchdayError
+from launchday.launcher.children import Child, EngineChild, ServiceChild, module_command
+from launchday.launcher.services import SERVICES, Service, why_not_given, with_urls
+from launchday.launcher.supervisor import Supervisor
 from launchday.settings import Settings, env_name, environment
 
 # for a machine that is busy; an idle one takes 2 s. Time in which kernels are compiled does not count.
 READY_TIMEOUT_S = 120.0
 READY_POLL_S = 0.05
-STOP_TIMEOUT_S = 8.0
+STOP_TIMEOUT_S = 8.0  # of one process; its own bound is a second less, so that it says where it hangs
 STORE_PROXY = "store proxy"
 
 
@@ -39,42 +39,16 @@ class BackendError(LaunchdayError):
     """Raised when the backend cannot be started. The message is one line that says what to do."""
 
 
-@dataclass(frozen=True)
-class Service:
-    """One of our processes.
-
-    Attributes:
-        name: as it is printed.
-        module: runs as ``python -m module``.
-        port_setting: the setting that holds its port; empty where it has none.
-        url_setting: the setting by which others find it; empty where nobody calls it.
-    """
-
-    name: str
-    module: str
-    port_setting: str = ""
-    url_setting: str = ""
-
-
-# In the order of starting; stopped in reverse, so that rewards can take what the game servers sent last.
-SERVICES = (
-    Service("rewards", "rewards", "rewards_port", "rewards_url"),
-    Service("analytics", "rewards.analytics"),
-    Service("meta service", "meta_service", "meta_port", "meta_url"),
-    Service("write-behind", "meta_service.writebehind"),
-    Service("fleet", "dedicated_server.fleet", "fleet_port", "fleet_url"),
-    Service("matchmaker", "matchmaker", "matchmaker_port", "matchmaker_url"),
-    Service("director", "matchmaker.director"),
-)
-
-
 class Backend:
     """The engines and services that players use.
 
     Args:
-        settings: addresses given there replace embedded engines.
+        settings: addresses given there replace embedded engines, and services.
         fresh: begin with empty data.
         store_proxy: put a proxy before the store that ``slow_store`` can slow down.
+
+    Attributes:
+        supervisor: starts again what dies, while `launchday.launcher.lifecycle` lets it.
     """
 
     def __init__(self, settings: Settings, *, fresh: bool = False, store_proxy: bool = False) -> None:
@@ -83,7 +57,10 @@ class Backend:
         self._store_proxy_port = 0
         self._stack = EngineStack(settings, fresh=fresh)
         self._fresh = fresh
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._given = {service.name: service.given(settings) for service in SERVICES}
+        self._engines: dict[str, EngineChild] = {}
+        self._services: dict[str, ServiceChild] = {}
+        self.supervisor = Supervisor()
 
     def start(self, progress: ProgressCallback = lambda _: None) -> Settings:
         """Start engines and services and wait until all are ready; returns the settings in force.
@@ -96,12 +73,19 @@ class Backend:
         try:
             self._check_ports()
             settings = self._stack.start(progress)
+            self._engines = {
+                role: EngineChild(role, server, self._stack.write_running_file)
+                for role, server in self._stack.servers.items()
+            }
             if self._store_proxy:
                 settings = self._start_store_proxy(settings)
-            self.settings = _with_urls(settings)
+            self.settings = with_urls(settings)
             self._migrate(progress)
             for service in SERVICES:
-                self._spawn(service)
+                if given := self._given[service.name]:
+                    progress(f"{service.name}: {given} (from {env_name(service.replaced_by)})")
+                else:
+                    self._start_service(service)
             self._await_ready(progress)
         except EngineError as error:
             self.stop()
@@ -113,20 +97,30 @@ class Backend:
 
     def stop(self, progress: ProgressCallback = lambda _: None) -> None:
         """Stop services, then engines. Safe to call twice."""
-        for name in reversed(list(self._processes)):
+        for name in reversed(list(self._services)):
             progress(f"stopping {name}")
-            child_processes.stop(self._processes.pop(name), STOP_TIMEOUT_S)
+            self._services.pop(name).stop(STOP_TIMEOUT_S)
+        self._engines.clear()
         self._stack.stop()
+
+    @property
+    def children(self) -> dict[str, Child]:
+        """All processes that the backend has started, by name; engines by their role."""
+        return {**self._engines, **self._services}
 
     @property
     def processes(self) -> dict[str, int]:
         """Process ids by service and engine name."""
-        engines = {role: server.process for role, server in self._stack.servers.items()}
-        return {
-            name: process.pid
-            for name, process in {**self._processes, **engines}.items()
-            if process is not None
-        }
+        return {name: child.process.pid for name, child in self.children.items() if child.process is not None}
+
+    @property
+    def deaths(self) -> Sequence[str]:
+        """One line for each process that died by itself while it was supervised."""
+        return self.supervisor.deaths
+
+    def planned_outage(self, name: str) -> AbstractContextManager[None]:
+        """Let a process be killed or stopped on purpose, see `Supervisor.planned_outage`."""
+        return self.supervisor.planned_outage(name)
 
     def engine(self, role: str) -> EmbeddedServer | None:
         """The embedded server of a role (cache, store, bus); None where the settings name the user's own."""
@@ -141,9 +135,11 @@ class Backend:
         """Start the proxy, and return settings whose store address is the proxy's."""
         store = urlsplit(settings.store_url)
         self._store_proxy_port = free_port()
-        command = [sys.executable, "-m", "loadtest.flood.latency_proxy", str(self._store_proxy_port)]
+        command = [*module_command("loadtest.flood.latency_proxy"), str(self._store_proxy_port)]
         command.append(f"{store.hostname}:{store.port or 5432}")
-        self._processes[STORE_PROXY] = child_processes.spawn(command, log=self._log(STORE_PROXY))
+        proxy = ServiceChild(STORE_PROXY, command, self._log(STORE_PROXY), {}, "")
+        self._services[STORE_PROXY] = proxy
+        proxy.start()
         user = store.netloc.rpartition("@")[0]
         netloc = (
             f"{user}@127.0.0.1:{self._store_proxy_port}" if user else f"127.0.0.1:{self._store_proxy_port}"
@@ -158,14 +154,6 @@ class Backend:
                 raise BackendError(f"the {STORE_PROXY} was not ready (log: {self._log(STORE_PROXY)})")
             time.sleep(READY_POLL_S)
         return settings.model_copy(update={"store_url": urlunsplit(store._replace(netloc=netloc))})
-
-    def exited_process(self) -> str | None:
-        """Say which service has ended by itself, its last words and its log's path; None while all run."""
-        for name, process in self._processes.items():
-            if process.poll() is not None:
-                said = child_processes.last_line(self._log(name))
-                return f"{name} ended with code {process.returncode}: {said} (log: {self._log(name)})"
-        return None
 
     def _migrate(self, progress: ProgressCallback) -> None:
         if importlib.util.find_spec("meta_service") is None:
@@ -182,9 +170,11 @@ class Backend:
     def check(self) -> None:
         """Look for what would make the start fail, before anything is started or compiled.
 
-        Raises BackendError: a port is busy, or an engine that the settings name does not answer.
+        Raises BackendError: a port is busy, or an engine or a service that the settings name does not answer.
         """
         self._check_ports()
+        if (reason := why_not_given(self.settings)) is not None:
+            raise BackendError(reason)
         try:
             self._stack.check_given()
         except EngineError as error:
@@ -192,9 +182,9 @@ class Backend:
 
     def _check_ports(self) -> None:
         for service in SERVICES:
-            if not service.port_setting:
-                continue
             port = getattr(self.settings, service.port_setting)
+            if not port or self._given[service.name]:
+                continue
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
@@ -205,10 +195,17 @@ class Backend:
                         f"{env_name(service.port_setting)}"
                     ) from error
 
-    def _spawn(self, service: Service) -> None:
-        env = {**os.environ, **environment(self.settings)}
-        command = [sys.executable, "-m", service.module]
-        self._processes[service.name] = child_processes.spawn(command, log=self._log(service.name), env=env)
+    def _start_service(self, service: Service) -> None:
+        base_url = service.base_url(self.settings)
+        child = ServiceChild(
+            service.name,
+            module_command(service.module),
+            self._log(service.name),
+            environment(self.settings),
+            f"{base_url}/readyz" if base_url else "",
+        )
+        self._services[service.name] = child
+        child.start()
 
     def _log(self, name: str) -> Path:
         return (self.settings.state_dir / "logs" / f"{name.replace(' ', '-')}.log").absolute()
@@ -216,11 +213,8 @@ class Backend:
     def _await_ready(self, progress: ProgressCallback) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_S
         waits_for_kernels = False
-        for service in SERVICES:
-            if not service.port_setting:
-                continue
-            port = getattr(self.settings, service.port_setting)
-            while not _is_up(f"http://{self.settings.bind_host}:{port}/healthz"):
+        for child in self._services.values():
+            while not child.is_ready():
                 self._require_running()
                 if compiled := kernel_cache.parts_being_compiled():
                     if not waits_for_kernels:
@@ -229,16 +223,19 @@ class Backend:
                     deadline = time.monotonic() + READY_TIMEOUT_S
                 if time.monotonic() > deadline:
                     raise BackendError(
-                        f"{service.name} was not ready after {READY_TIMEOUT_S:g} s (log: "
-                        f"{self._log(service.name)})"
+                        f"{child.label} was not ready after {READY_TIMEOUT_S:g} s (log: {child.log})"
                     )
                 time.sleep(READY_POLL_S)
-            progress(f"{service.name}: ready on port {port}")
+            if child.ready:
+                progress(f"{child.label}: ready on port {urlsplit(child.ready).port}")
         self._require_running()
 
     def _require_running(self) -> None:
-        if (exited := self.exited_process()) is not None:
-            raise BackendError(exited)
+        for child in self._services.values():
+            if child.process is not None and (code := child.process.poll()) is not None:
+                raise BackendError(
+                    f"{child.label} ended with code {code}: {child.last_words()} (log: {child.log})"
+                )
 
 
 @contextmanager
@@ -259,20 +256,3 @@ def single_instance(state_dir: Path) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield
-
-
-def _with_urls(settings: Settings) -> Settings:
-    urls = {
-        service.url_setting: f"http://{settings.bind_host}:{getattr(settings, service.port_setting)}"
-        for service in SERVICES
-        if service.url_setting
-    }
-    return settings.model_copy(update=urls)
-
-
-def _is_up(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=1.0) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False

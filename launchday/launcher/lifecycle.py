@@ -6,16 +6,16 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 
 from launchday.launcher.backend import Backend, single_instance
 from launchday.launcher.kernels import BACKEND_PARTS, compile_kernels
 from launchday.settings import Settings
 
 FAILED = 1
-WATCH_S = 0.5
 INTERRUPTED = 130  # what shells expect after Ctrl-C
 
 Play = Callable[[Settings, asyncio.Event, Backend], Awaitable[int]]
@@ -53,8 +53,11 @@ def run_with_backend(
     fresh: bool,
     kernel_parts: Collection[str] = BACKEND_PARTS,
     store_proxy: bool = False,
+    judges: bool = False,
 ) -> int:
     """Compile what is not compiled yet, start the backend, run ``play``, stop the backend.
+
+    Meanwhile a process that dies is started again; see `launchday.launcher.supervisor`.
 
     Ctrl-C and SIGTERM set the event that ``play`` is given; it then winds down and still sums up. Before
     ``play`` has begun they end the start.
@@ -67,10 +70,10 @@ def run_with_backend(
         fresh: begin with empty data.
         kernel_parts: names of the kernels that the backend and ``play`` need.
         store_proxy: put a proxy before the store that ``Backend.slow_store`` can slow down.
+        judges: a process that died unplanned makes an exit code of 0 a 1, for then the backend did not hold.
 
     Returns:
-        The exit code: that of ``play``; 1 where a process of the backend has exited meanwhile; 130 where the
-            start was
+        The exit code: that of ``play``; 1 where a process died at each of its starts; 130 where the start was
         interrupted.
 
     Raises:
@@ -86,7 +89,8 @@ def run_with_backend(
             compile_kernels(progress, kernel_parts)
             with progress.during("starting the backend"):
                 completed = backend.start(progress)
-            return asyncio.run(_play(play, completed, backend, signals, progress))
+            code = asyncio.run(_play(play, completed, backend, signals, progress))
+            return _judged(code, backend, progress) if judges else code
         except KeyboardInterrupt:
             progress("interrupted before anything was played")
             return INTERRUPTED
@@ -100,12 +104,33 @@ async def _play(
 ) -> int:
     stop = stop_event_on_signals()
     signals.starting = False
-    watch = asyncio.create_task(_stop_when_a_process_exits(backend, stop, progress))
+    supervision = asyncio.create_task(_supervise(backend, stop, progress))
     try:
         code = await play(settings, stop, backend)
-        return FAILED if watch.done() and watch.result() else code
+        return FAILED if supervision.done() and supervision.result() else code
     finally:
-        watch.cancel()
+        supervision.cancel()
+
+
+async def _supervise(backend: Backend, stop: asyncio.Event, progress: ProgressPrinter) -> bool:
+    """Start again what dies; returns whether ``play`` was stopped because something cannot be started."""
+    given_up = await backend.supervisor.run(
+        backend.children, lambda line: progress(f"[yellow]{escape(line)}[/yellow]"), stop
+    )
+    if given_up is not None:
+        progress(f"[red]{escape(given_up)}: mend that, and start again[/red]")
+        stop.set()
+    return given_up is not None
+
+
+def _judged(code: int, backend: Backend, progress: ProgressPrinter) -> int:
+    if not backend.deaths:
+        return code
+    count = len(backend.deaths)
+    progress(f"[red]{count} process{'es' if count > 1 else ''} died unplanned:[/red]")
+    for death in backend.deaths:
+        progress(escape(death))
+    return code or FAILED
 
 
 def stop_event_on_signals() -> asyncio.Event:
@@ -114,23 +139,6 @@ def stop_event_on_signals() -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
-
-
-async def _stop_when_a_process_exits(
-    backend: Backend, stop: asyncio.Event, progress: ProgressPrinter
-) -> bool:
-    """Stop ``play`` when a process of the backend exits by itself, and say so.
-
-    What would follow measures nothing. Returns whether a process has exited.
-    """
-    while not stop.is_set():
-        if (exited := backend.exited_process()) is not None:
-            progress(f"[red]{exited}[/red]")
-            stop.set()
-            return True
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), WATCH_S)
-    return False
 
 
 class _SignalPolicy:

@@ -17,7 +17,7 @@ import faulthandler
 import json
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -254,6 +254,28 @@ async def serve_operations(
                 server.should_exit = True  # it closes what it has open, within a tenth of a second
                 await asyncio.wait([serving])
                 listener.close()
+
+
+@contextlib.asynccontextmanager
+async def operations(
+    settings: Settings,
+    port: int,
+    parts: Sequence[Part],
+    clock: Clock,
+    *,
+    details: Details | None = None,
+) -> AsyncIterator[None]:
+    """Run `serve_operations`, with these arguments, as a task until the block ends."""
+    serving = asyncio.create_task(
+        serve_operations(settings, port, parts, clock, details=details), name="operations"
+    )
+    try:
+        yield
+    finally:
+        serving.cancel()
+        for failure in await asyncio.gather(serving, return_exceptions=True):
+            if isinstance(failure, Exception):
+                log.error("health and metrics were not served", exc_info=failure)
 
 
 async def _listen(host: str, port: int, clock: Clock) -> socket.socket:

@@ -140,6 +140,7 @@ class MetaBackend:
             kafka_bootstrap="127.0.0.1:1",  # never used: the meta service has no broker
             meta_port=port,
             meta_url=f"http://127.0.0.1:{port}",
+            writebehind_port=0,  # several workers
             identity_secret=SecretStr(secrets.token_hex(32)),
             requests_per_player_s=0.0,
             session_ttl_s=24 * 3600.0,

@@ -10,9 +10,11 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from redis.exceptions import RedisError
 
+from dedicated_server.fleet.client import mutual_tls
 from launchday import service as http_service
 from launchday.clock import Clock
 from launchday.identity import Signer
+from launchday.resilience.parts import cache_part, http_part
 from launchday.settings import Settings
 from matchmaker.api import backfill_routes, routes
 from matchmaker.api.fast_path import FastPath
@@ -44,13 +46,20 @@ def create_api(settings: Settings, clock: Clock, skills: Skills | None = None) -
         RuleSetsError: the operator's rule sets cannot be used.
     """
     modes = load_modes(settings)
+    fleet_tls = mutual_tls(settings.fleet_ca, settings.fleet_certificate, settings.fleet_certificate_key)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
             open_cache(settings.cache_url) as cache,
             MetaClient(settings.meta_url, token, clock=clock) as meta,
+            cache_part(settings.cache_url) as cache_answers,
         ):
+            app.state.health.add(
+                cache_answers,
+                http_part("meta service", settings.meta_url),
+                http_part("fleet", settings.fleet_url, tls=fleet_tls),
+            )
             scripts = Scripts(cache, settings.ticket_retention_s, clock)
             games = {name: mode.rules.game_mode for name, mode in modes.items()}
             writer = TicketWriter(scripts, skills or MetaSkills(meta), settings.region_names, games)

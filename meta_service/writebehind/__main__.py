@@ -11,6 +11,8 @@ import structlog
 import uvloop
 
 from launchday.clock import SystemClock
+from launchday.resilience import parts
+from launchday.resilience.health import begin_stop, operations
 from launchday.settings import Settings, settings
 from launchday.telemetry import configure
 from meta_service.cache.cache import connect
@@ -22,12 +24,23 @@ log = structlog.get_logger()
 async def serve(own: Settings, name: str) -> None:
     """Work until SIGTERM or SIGINT; the batch under way is finished first."""
     stop = asyncio.Event()
+
+    def leave() -> None:
+        begin_stop()
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, leave)
+    clock = SystemClock()
     redis = connect(own.cache_url)
     try:
         log.info("write-behind started", worker=name)
-        await WriteBehind(redis, own.store_url, name, SystemClock(), own.region).run(stop)
+        async with (
+            parts.cache_part(own.cache_url) as cache,
+            parts.store_part(own.store_url) as store,
+            operations(own, own.writebehind_port, (cache, store), clock),
+        ):
+            await WriteBehind(redis, own.store_url, name, clock, own.region).run(stop)
     finally:
         await redis.aclose()
 

@@ -7,6 +7,8 @@ import signal
 
 from launchday import telemetry
 from launchday.clock import Clock, SystemClock
+from launchday.resilience.health import begin_stop, operations
+from launchday.resilience.parts import broker_part, disk_part
 from launchday.settings import Settings, settings
 from rewards.analytics.lake import Lake
 from rewards.analytics.writer import Writer
@@ -18,9 +20,16 @@ async def serve(configured: Settings, clock: Clock) -> None:
     """Write until SIGTERM or SIGINT, then flush."""
     lake = Lake(configured.state_dir / FOLDER)
     writer = Writer(configured.kafka_bootstrap, configured.topic_prefix, lake, clock)
+
+    def leave() -> None:
+        begin_stop()
+        writer.stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, writer.stop)
-    await writer.run()
+        asyncio.get_running_loop().add_signal_handler(number, leave)
+    needed = (broker_part(configured.kafka_bootstrap), disk_part(configured.state_dir / FOLDER))
+    async with operations(configured, configured.analytics_port, needed, clock):
+        await writer.run()
 
 
 def main() -> None:
