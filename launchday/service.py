@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import signal
 import ssl
 import sys
@@ -17,15 +18,22 @@ from typing import Annotated, Any
 import structlog
 import uvicorn
 from fastapi import Depends, FastAPI, Request
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from launchday import identity, problems
 from launchday.clock import Clock, SystemClock
+from launchday.resilience import admission_classes
+from launchday.resilience.admission import Gate
+from launchday.resilience.admission_classes import AdmissionClasses
+from launchday.resilience.admission_metrics import GateCollector
+from launchday.resilience.deadline import DeadlineExceededError
+from launchday.resilience.gate_protocol import guarded_by
 from launchday.resilience.health import STOP_TIMEOUT_S, Health, Part, begin_stop
 from launchday.resilience.loop_lag import watch_loop
+from launchday.resilience.refusals import LATE
 from launchday.resilience.request_metrics import RequestMetrics
 from launchday.settings import Settings
 
@@ -33,6 +41,8 @@ REQUEST_ID_BITS = 64
 MAX_GIVEN_REQUEST_ID_BYTES = 64
 KEEP_ALIVE_S = 75  # above common load balancers' 60 s; uvicorn's 5 s makes pooled clients reconnect
 SHUTDOWN_S = 3  # open long polls and event streams are cut after this
+# For what is no connection of a client: pools of the cache and the store, logs, processes that hash, and refusals.
+RESERVED_DESCRIPTORS = 192
 NOT_STARTED = 3  # exit code of a service whose start has failed; the log has the reason
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -49,6 +59,7 @@ def create_app(
     *,
     clock: Clock | None = None,
     parts: Sequence[Part] = (),
+    admission: AdmissionClasses = admission_classes.DEFAULT,
     **fastapi_options: Any,
 ) -> FastAPI:
     """Build a FastAPI application with what every service of ours has.
@@ -63,6 +74,7 @@ def create_app(
         lifespan: opens what the service needs, and closes it.
         clock: kept in ``app.state.clock``; None: the machine's.
         parts: what the service needs; the lifespan adds more to ``app.state.health``.
+        admission: how many requests of which kinds may be under way at once, for `serve`.
         fastapi_options: further arguments of FastAPI.
 
     Raises:
@@ -95,8 +107,10 @@ def create_app(
     app.state.settings = settings
     app.state.clock = time
     app.state.health = Health(parts, time)
+    app.state.admission = admission
     app.state.signer = identity.Signer(settings.identity_secret.get_secret_value())
     problems.install(app)
+    app.add_exception_handler(DeadlineExceededError, _on_late)
     app.add_middleware(_BodyLimit, max_bytes=settings.max_request_bytes)
     app.add_middleware(_RequestId, clock=time)
 
@@ -117,6 +131,10 @@ def create_app(
         return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return app
+
+
+async def _on_late(_: Request, error: Exception) -> Response:
+    return LATE.response()
 
 
 class _App(FastAPI):
@@ -304,6 +322,19 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
+def gate_of(app: FastAPI) -> Gate:
+    """Make the gate that an application made by ``create_app`` stands behind."""
+    own: Settings = app.state.settings
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Gate(
+        app.state.admission,
+        app.state.clock,
+        trusted_proxies=own.trusted_proxies,
+        max_connections=max(descriptors - RESERVED_DESCRIPTORS, descriptors // 2),
+        max_body_bytes=own.max_request_bytes,
+    )
+
+
 def serve(app: FastAPI, host: str, port: int, *, client_ca: str = "") -> None:
     """Serve ``app`` until SIGTERM or SIGINT, over TLS where the settings name a certificate.
 
@@ -315,12 +346,15 @@ def serve(app: FastAPI, host: str, port: int, *, client_ca: str = "") -> None:
             answered. Empty: all are.
     """
     own: Settings = app.state.settings
+    gate = gate_of(app)
+    REGISTRY.register(GateCollector(gate))
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=guarded_by(gate),
+        ws="none",
         access_log=False,
         log_config=None,
         timeout_keep_alive=KEEP_ALIVE_S,
