@@ -10,11 +10,10 @@ from typing import Annotated
 import structlog
 from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, Field
-from redis.asyncio import Redis
 
 from launchday.clock import Clock
 from launchday.problems import ProblemError
-from launchday.resilience import parts
+from launchday.resilience import deadline, parts, sockets
 from launchday.service import ServiceCaller, create_app, terminate_when_done
 from launchday.settings import Settings
 from meta_service.client import ProgressCache, RatingCache
@@ -30,9 +29,11 @@ from rewards.progression.rules import Rules
 
 CONSUMER_NAME = "rewards"
 CACHE_TIMEOUT_S = 5.0
+CACHE_CONNECTIONS = 4  # one publishes; the others are for its scripts' first calls
 STOP_TIMEOUT_S = 3.0  # for the transaction under way; the launcher kills a service after 8 s
 FLUSH_TIMEOUT_S = 1.0  # what is not in the cache by then is published at the next start
 MAX_DEAD_LETTERS = 200
+COUNTERS_TIMEOUT_S = 9.0  # counting a big inbox takes seconds; callers wait for 10
 DEAD_LETTERS_TIMEOUT_S = 8.0  # a client waits longer for a broker that does not answer
 
 log = structlog.get_logger()
@@ -66,8 +67,8 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
             announce_level_ups=True,
         )
         outbox = OutboxRelay(store.connections, settings.kafka_bootstrap, settings.topic_prefix, clock)
-        redis = Redis.from_url(
-            settings.cache_url, socket_timeout=CACHE_TIMEOUT_S, socket_connect_timeout=CACHE_TIMEOUT_S
+        redis = sockets.redis_client(
+            settings.cache_url, connections=CACHE_CONNECTIONS, answer_s=CACHE_TIMEOUT_S
         )
         publisher = CachePublisher(ProgressCache(redis), clock, RatingCache(redis))
         consumer = Consumer(
@@ -113,9 +114,10 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
         consumer: Consumer = request.app.state.consumer
         store: Store = request.app.state.store
         try:
-            lag = await consumer.lag()
-            totals = await store.totals([topic.name(settings.topic_prefix) for topic in REWARDS_TOPICS])
-        except StoreUnavailableError as error:
+            async with deadline.within(clock, COUNTERS_TIMEOUT_S):
+                lag = await consumer.lag()
+                totals = await store.totals([topic.name(settings.topic_prefix) for topic in REWARDS_TOPICS])
+        except (StoreUnavailableError, TimeoutError) as error:
             raise ProblemError(
                 503, "store-unavailable", "the store does not answer: try again", headers={"Retry-After": "1"}
             ) from error
@@ -133,7 +135,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
     ) -> NewestDeadLetters:
         """List the newest dead letters."""
         try:
-            async with asyncio.timeout(DEAD_LETTERS_TIMEOUT_S):
+            async with deadline.within(clock, DEAD_LETTERS_TIMEOUT_S):
                 found = await dead_letters.read_newest(settings.kafka_bootstrap, settings.topic_prefix, limit)
         except (DeadLettersError, TimeoutError) as error:
             raise ProblemError(

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from rewards.errors import BadEventError, BusUnavailableError, DeadLettersError
 from rewards.events import DEAD_LETTERS, parse_envelope
 from rewards.events.kafka import KafkaRecord, KafkaSender
+from rewards.events.kafka_clients import answered, reader
 from rewards.records import BadRecord
 
 REASON_HEADER = "launchday-reason"
@@ -27,6 +27,8 @@ TOPIC_HEADER = "launchday-origin-topic"
 PARTITION_HEADER = "launchday-origin-partition"
 OFFSET_HEADER = "launchday-origin-offset"
 POLL_MS = 250
+NEWEST_S = 8.0  # to read the newest: whoever asks the service for them waits for 10
+ALL_S = 300.0  # to read them all, for a command: some millions
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class DeadLetterWriter:
 async def read_all(bootstrap: str, prefix: str) -> list[DeadLetter]:
     """Read all letters on the topic, in order, each origin once. Raises DeadLettersError."""
     found: dict[str, DeadLetter] = {}
-    async with _reader(bootstrap, prefix) as (kafka, partitions):
+    async with _reader(bootstrap, prefix, ALL_S) as (kafka, partitions):
         for partition in partitions:
             await kafka.seek_to_beginning(partition)
             reached = await kafka.position(partition)
@@ -132,7 +134,7 @@ async def read_newest(bootstrap: str, prefix: str, limit: int) -> list[DeadLette
     Raises DeadLettersError.
     """
     found: dict[str, DeadLetter] = {}
-    async with _reader(bootstrap, prefix) as (kafka, partitions):
+    async with _reader(bootstrap, prefix, NEWEST_S) as (kafka, partitions):
         first = await kafka.beginning_offsets(partitions)
         for partition, end in (await kafka.end_offsets(partitions)).items():
             kafka.seek(partition, max(first[partition], end - limit))
@@ -164,27 +166,26 @@ async def resend(bootstrap: str, letters: Sequence[DeadLetter]) -> None:
 
 @contextlib.asynccontextmanager
 async def _reader(
-    bootstrap: str, prefix: str
+    bootstrap: str, prefix: str, within_s: float
 ) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
-    """A consumer that has all partitions of the topic."""
+    """A consumer that has all partitions of the topic; the block takes ``within_s`` seconds at most."""
     topic = DEAD_LETTERS.name(prefix)
-    kafka = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
-    )
+    what = f"reading {topic}"
     try:
-        await kafka.start()
-        if not kafka.partitions_for_topic(topic):
-            # Not known yet: ask once more, for a client learns only of topics that it asks for.
-            await kafka.topics()
-        partitions = [TopicPartition(topic, number) for number in kafka.partitions_for_topic(topic) or ()]
-        if not partitions:
-            raise DeadLettersError(f"there is no topic {topic} at {bootstrap}")
-        kafka.assign(partitions)
-        yield kafka, partitions
-    except (KafkaError, OSError) as error:
-        raise DeadLettersError(f"cannot read {topic} at {bootstrap}: {error}") from error
-    finally:
-        await kafka.stop()
+        async with (
+            reader(bootstrap, what, start_s=NEWEST_S, auto_offset_reset="earliest") as kafka,
+            answered(bootstrap, what, within_s),
+        ):
+            if not kafka.partitions_for_topic(topic):
+                # Not known yet: ask once more, for a client learns only of topics that it asks for.
+                await kafka.topics()
+            partitions = [TopicPartition(topic, number) for number in kafka.partitions_for_topic(topic) or ()]
+            if not partitions:
+                raise DeadLettersError(f"there is no topic {topic} at {bootstrap}")
+            kafka.assign(partitions)
+            yield kafka, partitions
+    except BusUnavailableError as error:
+        raise DeadLettersError(str(error)) from error
 
 
 def _read_letter(record: Any) -> DeadLetter:

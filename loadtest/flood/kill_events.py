@@ -14,11 +14,11 @@ from typing import Self
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
 from google.protobuf.message import DecodeError
 
 from loadtest.errors import BackendError
 from rewards.events import REWARDS_TOPICS, Envelope, EventsError, ensure_topics
+from rewards.events.kafka_clients import answered, reader
 
 POLL_MS = 200
 MAX_RECORDS = 2_000
@@ -49,6 +49,7 @@ class KillEventCounter:
         self._prefix = prefix
         self._seen: set[bytes] = set()
         self._consumer: AIOKafkaConsumer | None = None
+        self._stack = contextlib.AsyncExitStack()
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -59,23 +60,21 @@ class KillEventCounter:
             )
         try:
             await ensure_topics(self._bootstrap, self._prefix)
-            self._consumer = AIOKafkaConsumer(
-                *(topic.name(self._prefix) for topic in REWARDS_TOPICS),
-                bootstrap_servers=self._bootstrap,
-                group_id=None,  # no group: reads all partitions, and moves nobody's offsets
-                enable_auto_commit=False,
+            topics = (topic.name(self._prefix) for topic in REWARDS_TOPICS)
+            self._consumer = await self._stack.enter_async_context(
+                reader(self._bootstrap, "counting kills", *topics)  # all partitions; nobody's offsets move
             )
-            await self._consumer.start()
-            await self._consumer.seek_to_end()
-            # seek_to_end takes effect at the next call; asking for each position makes it before the first
-            # match starts.
-            for partition in self._consumer.assignment():
-                await self._consumer.position(partition)
-        except (EventsError, KafkaError, OSError) as error:
-            await self._close()
+            async with answered(self._bootstrap, "going to the end of the topics"):
+                await self._consumer.seek_to_end()
+                # seek_to_end takes effect at the next call; asking for each position makes it before the
+                # first match starts.
+                for partition in self._consumer.assignment():
+                    await self._consumer.position(partition)
+        except EventsError as error:
+            await self._stack.aclose()
             raise BackendError(f"Kafka at {self._bootstrap} cannot be read: {error}") from error
         except BaseException:
-            await self._close()
+            await self._stack.aclose()
             raise
         self._task = asyncio.create_task(self._count(), name="kill events")
         return self
@@ -87,7 +86,7 @@ class KillEventCounter:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        await self._close()
+        await self._stack.aclose()
 
     def failure(self) -> str | None:
         """Why counting has stopped; None while it goes on."""
@@ -121,8 +120,3 @@ class KillEventCounter:
         self.by_match[match_id] = self.by_match.get(match_id, 0) + 1
         killer = envelope.kill.killer_id
         self.by_player[killer] = self.by_player.get(killer, 0) + 1
-
-    async def _close(self) -> None:
-        if self._consumer is not None:
-            await self._consumer.stop()
-            self._consumer = None

@@ -28,7 +28,7 @@ from rewards.events import (
     ensure_topics,
     parse_envelope,
 )
-from rewards.events.kafka import close_within, is_being_cancelled
+from rewards.events.kafka_clients import close_within, is_being_cancelled
 from rewards.records import Partition, raw_record
 
 MAX_BUFFERED_EVENTS = 50_000  # in memory: about 50 MB
@@ -37,6 +37,7 @@ POLL_MS = 250
 MAX_POLL_RECORDS = 2_000
 SESSION_TIMEOUT_MS = 10_000  # Kafka's default: nothing waits for this consumer
 HEARTBEAT_MS = 3_000
+REQUEST_TIMEOUT_MS = 10_000
 STANDBY_RETRY_S = 1.0
 RETRY_S = 1.0
 START_TIMEOUT_S = 30.0
@@ -119,6 +120,7 @@ class Writer:
             max_poll_records=MAX_POLL_RECORDS,
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
         )
         kafka.subscribe(self._topics, listener=RebalanceListener(self._on_rebalance))
         try:

@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from launchday.clock import Clock
+from launchday.resilience.retry import Backoff
 from rewards import metrics
 from rewards.consumer.batch import Batch, apply_or_bisect
 from rewards.consumer.cache_publisher import CachePublisher
@@ -26,7 +27,7 @@ from rewards.consumer.store import AppliedBatch, Store
 from rewards.dead_letters import DeadLetterWriter
 from rewards.errors import BusUnavailableError, ConsumerStalledError, StoreUnavailableError
 from rewards.events import REWARDS_TOPICS, ensure_topics
-from rewards.events.kafka import close_within, is_being_cancelled
+from rewards.events.kafka_clients import close_within, is_being_cancelled
 
 MAX_BATCH_RECORDS = 2_000  # in one transaction; 500 already cost 19 µs an event, more only shortens the tail
 SESSION_TIMEOUT_MS = 6_000  # Kafka's smallest: after this a killed member's partitions go to another
@@ -91,11 +92,12 @@ class Consumer:
 
     async def run(self) -> None:
         """Consume until ``stop``; outages of any engine only pause it."""
-        wait_s = FIRST_RETRY_S
+        pauses = Backoff(self._clock, FIRST_RETRY_S, MAX_RETRY_S)
         while not self._stopping.is_set():
+            wait_s = pauses.next_s()
             try:
                 await self._session()
-                wait_s = FIRST_RETRY_S
+                pauses.reset()
             except StoreUnavailableError as error:
                 self._note_outage("store", error, wait_s)
             except (KafkaError, BusUnavailableError, ConsumerStalledError, OSError, TimeoutError) as error:
@@ -109,7 +111,6 @@ class Consumer:
             except Exception:
                 log.exception("rewards_consumer_failed", retry_in_s=wait_s)
             await self._sleep(wait_s)
-            wait_s = min(2 * wait_s, MAX_RETRY_S)
 
     async def stop(self) -> None:
         """Ask ``run`` to end after the transaction it is in."""
@@ -181,7 +182,7 @@ class Consumer:
 
     async def _consume(self, kafka: AIOKafkaConsumer, ahead: ReadAhead) -> None:
         checked_at = progressed_at = self._clock.monotonic()
-        wait_s = FIRST_RETRY_S
+        pauses = Backoff(self._clock, FIRST_RETRY_S, MAX_RETRY_S)
         while not self._stopping.is_set():
             try:
                 if self._stale or not self._is_positioned(kafka):
@@ -196,11 +197,10 @@ class Consumer:
                 moved = await self._apply_next(kafka, ahead)
             except StoreUnavailableError as error:
                 await ahead.drop()
-                await self._pause(kafka, error, wait_s)
-                wait_s = min(2 * wait_s, MAX_RETRY_S)
+                await self._pause(kafka, error, pauses.next_s())
                 checked_at = progressed_at = self._clock.monotonic()
                 continue
-            wait_s = FIRST_RETRY_S
+            pauses.reset()
             now = self._clock.monotonic()
             if moved:
                 progressed_at = now
@@ -234,7 +234,8 @@ class Consumer:
 
     async def _apply_next(self, kafka: AIOKafkaConsumer, ahead: ReadAhead) -> bool:
         """Apply the next batch, and read the one after it meanwhile; returns False when nothing came."""
-        read = await ahead.next()
+        async with asyncio.timeout(STALL_TIMEOUT_S):
+            read = await ahead.next()
         if self._stale or not self._is_positioned(kafka):
             return False  # a rebalance while we read: what came will come again
         if not read.records:

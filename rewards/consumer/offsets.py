@@ -18,12 +18,11 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from rewards.errors import ConsumerStalledError
-from rewards.events.kafka import close_within
+from rewards.events.kafka_clients import answered, reader
 from rewards.records import Partition, RawRecord, raw_record
 
 PROBE_TIMEOUT_S = 10.0
 POLL_MS = 200
-STOP_TIMEOUT_S = 5.0
 
 log = structlog.get_logger()
 
@@ -64,10 +63,11 @@ async def starting_offsets(
         store: what was read.
         bootstrap: ``host:port,…`` of Kafka, for the probe that reads the last records again.
 
-    Raises StoreUnavailableError, ConsumerStalledError, or aiokafka's KafkaError.
+    Raises StoreUnavailableError, ConsumerStalledError, BusUnavailableError.
     """
     stored = await store.next_offsets()
-    beginnings: dict[TopicPartition, int] = await consumer.beginning_offsets(list(partitions))
+    async with answered(bootstrap, "asking where its partitions begin"):
+        beginnings: dict[TopicPartition, int] = await consumer.beginning_offsets(list(partitions))
     starts = {
         partition: max(beginnings[partition], stored.get((partition.topic, partition.partition), 0))
         for partition in partitions
@@ -101,34 +101,29 @@ async def _last_applied_records(
     """Read the record before each offset: None where the log ends before, absent where the log skips it."""
     found: dict[TopicPartition, RawRecord | None] = {}
     missing = set(next_offsets)
-    probe = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
-    )
-    try:
-        await probe.start()
+    async with reader(bootstrap, "probing the last records", auto_offset_reset="earliest") as probe:
         probe.assign(list(next_offsets))
         for partition, next_offset in next_offsets.items():
             probe.seek(partition, next_offset - 1)
-        async with asyncio.timeout(PROBE_TIMEOUT_S):
-            while missing:
-                polled = await probe.getmany(timeout_ms=POLL_MS)
-                for partition, records in polled.items():
-                    if partition in missing:
-                        missing.discard(partition)
-                        first, wanted = records[0], next_offsets[partition] - 1
-                        if first.offset <= wanted:
-                            found[partition] = raw_record(first) if first.offset == wanted else None
-                for partition in list(missing):
-                    # As the fetch reports it: the embedded broker's ListOffsets answers its last batch's
-                    # start.
-                    end = probe.highwater(partition)
-                    if end is not None and end < next_offsets[partition]:
-                        missing.discard(partition)
-                        found[partition] = None
-    except TimeoutError as error:
-        raise ConsumerStalledError(
-            f"no answer about {len(missing)} partitions in {PROBE_TIMEOUT_S} s"
-        ) from error
-    finally:
-        await close_within(STOP_TIMEOUT_S, "probe", probe.stop())
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                while missing:
+                    polled = await probe.getmany(timeout_ms=POLL_MS)
+                    for partition, records in polled.items():
+                        if partition in missing:
+                            missing.discard(partition)
+                            first, wanted = records[0], next_offsets[partition] - 1
+                            if first.offset <= wanted:
+                                found[partition] = raw_record(first) if first.offset == wanted else None
+                    for partition in list(missing):
+                        # As the fetch reports it: the embedded broker's ListOffsets answers its last batch's
+                        # start.
+                        end = probe.highwater(partition)
+                        if end is not None and end < next_offsets[partition]:
+                            missing.discard(partition)
+                            found[partition] = None
+        except TimeoutError as error:
+            raise ConsumerStalledError(
+                f"no answer about {len(missing)} partitions in {PROBE_TIMEOUT_S} s"
+            ) from error
     return found

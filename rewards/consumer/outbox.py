@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from launchday.clock import Clock
+from launchday.resilience.retry import Backoff
 from rewards.consumer.store_connection import ConnectionPool
 from rewards.errors import BusUnavailableError, StoreUnavailableError
 from rewards.events import (
@@ -29,7 +30,8 @@ from rewards.events import (
     purchase,
     routing,
 )
-from rewards.events.kafka import KafkaRecord, KafkaSender, is_being_cancelled
+from rewards.events.kafka import KafkaRecord, KafkaSender
+from rewards.events.kafka_clients import is_being_cancelled
 
 REWARDS_PRODUCER = "rewards"
 META_PRODUCER = "meta"  # the producer of events that the meta service wrote
@@ -39,7 +41,7 @@ BURST_EVENTS = 50  # made into records at a stretch: half a millisecond
 POLL_S = (
     0.5  # the longest that a row of the meta service waits unseen; three look-ups in empty tables cost 0.3 ms
 )
-RETRY_S = 2.0
+FIRST_RETRY_S, MAX_RETRY_S = 0.5, 4.0  # with jitter: several services send what waits
 
 log = structlog.get_logger()
 
@@ -184,6 +186,7 @@ class OutboxRelay:
     async def run(self) -> None:
         """Send for ever; cancel it to stop. Outages of the store and of Kafka only delay it."""
         sender: KafkaSender | None = None
+        pauses = Backoff(self._clock, FIRST_RETRY_S, MAX_RETRY_S)
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
@@ -194,6 +197,7 @@ class OutboxRelay:
                         sender = await KafkaSender.open(self._bootstrap, "rewards-outbox")
                     while await self._send(sender):
                         pass
+                    pauses.reset()
                 except (StoreUnavailableError, BusUnavailableError, asyncio.CancelledError) as error:
                     if is_being_cancelled():
                         raise
@@ -202,7 +206,7 @@ class OutboxRelay:
                         await sender.close()
                         sender = None
                     self._waiting.set()
-                    await self._clock.sleep(RETRY_S)
+                    await self._clock.sleep(pauses.next_s())
         finally:
             if sender is not None:
                 await sender.close()
@@ -211,7 +215,7 @@ class OutboxRelay:
         """Send some of each outbox; False when there was nothing."""
         sent = False
         for outbox in self._outboxes:
-            async with self._connections.acquire() as connection, connection.transaction():
+            async with self._connections.transaction() as connection:
                 batch = await outbox(connection)
                 if batch.events:
                     await sender.send(await self._records(batch))

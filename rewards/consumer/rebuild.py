@@ -11,7 +11,7 @@ import hashlib
 import io
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from launchday.clock import Clock
@@ -19,12 +19,14 @@ from rewards.consumer.batch import Batch, apply_or_bisect
 from rewards.consumer.consumer import MAX_BATCH_RECORDS
 from rewards.consumer.store import Store
 from rewards.consumer.store_connection import ConnectionPool
-from rewards.errors import RebuildError
+from rewards.errors import BusUnavailableError, RebuildError
 from rewards.events import DEAD_LETTERS, REWARDS_TOPICS
+from rewards.events.kafka_clients import answered, reader
 from rewards.progression.rules import Rules
 from rewards.records import raw_record
 
 POLL_MS = 1_000
+DUMP_S = 600.0  # to copy all progression of some millions of players
 MAX_IDLE_POLLS = 10  # polls that bring nothing before the end counts as unreachable
 
 PROGRESSION_TABLES = {
@@ -60,12 +62,7 @@ async def rebuild(bootstrap: str, prefix: str, store_url: str, rules: Rules, clo
     Raises RebuildError; StoreUnavailableError when the database does not answer.
     """
     store = Store(store_url, "rewards", rules, DEAD_LETTERS.name(prefix))
-    kafka = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_poll_records=MAX_BATCH_RECORDS,
-    )
+    what = "reading the log"
     counts = [0, 0, 0]
 
     async def apply(batch: Batch) -> None:
@@ -77,25 +74,29 @@ async def rebuild(bootstrap: str, prefix: str, store_url: str, rules: Rules, clo
     try:
         if await store.next_offsets():
             raise RebuildError("the database is not empty: give one to which nothing has been applied")
-        await kafka.start()
         topics = [(topic.name(prefix), topic.partitions) for topic in REWARDS_TOPICS]
-        kafka.assign([TopicPartition(name, number) for name, numbers in topics for number in range(numbers)])
-        ends: dict[TopicPartition, int] = await kafka.end_offsets(list(kafka.assignment()))
-        reached = await kafka.beginning_offsets(list(kafka.assignment()))
-        idle = 0
-        while any(reached[partition] < end for partition, end in ends.items()):
-            polled = await kafka.getmany(timeout_ms=POLL_MS)
-            records = [raw_record(record) for of_one in polled.values() for record in of_one]
-            idle = 0 if records else idle + 1
-            if idle == MAX_IDLE_POLLS:
-                raise RebuildError(f"the end of the log at {bootstrap} cannot be reached")
-            if records:
-                await apply_or_bisect(records, apply)
-            reached |= {partition: of_one[-1].offset + 1 for partition, of_one in polled.items()}
-    except (KafkaError, OSError) as error:
-        raise RebuildError(f"cannot read the log at {bootstrap}: {error}") from error
+        async with reader(
+            bootstrap, what, auto_offset_reset="earliest", max_poll_records=MAX_BATCH_RECORDS
+        ) as kafka:
+            kafka.assign(
+                [TopicPartition(name, number) for name, numbers in topics for number in range(numbers)]
+            )
+            async with answered(bootstrap, what):
+                ends: dict[TopicPartition, int] = await kafka.end_offsets(list(kafka.assignment()))
+                reached = await kafka.beginning_offsets(list(kafka.assignment()))
+            idle = 0
+            while any(reached[partition] < end for partition, end in ends.items()):
+                polled = await kafka.getmany(timeout_ms=POLL_MS)
+                records = [raw_record(record) for of_one in polled.values() for record in of_one]
+                idle = 0 if records else idle + 1
+                if idle == MAX_IDLE_POLLS:
+                    raise RebuildError(f"the end of the log at {bootstrap} cannot be reached")
+                if records:
+                    await apply_or_bisect(records, apply)
+                reached |= {partition: of_one[-1].offset + 1 for partition, of_one in polled.items()}
+    except (BusUnavailableError, KafkaError, OSError) as error:
+        raise RebuildError(f"cannot read the log: {error}") from error
     finally:
-        await kafka.stop()
         await store.close()
     events, duplicates, bad = counts
     return RebuildResult(events, duplicates, bad, await digest(store_url))
@@ -103,7 +104,7 @@ async def rebuild(bootstrap: str, prefix: str, store_url: str, rules: Rules, clo
 
 async def dump(store_url: str) -> bytes:
     """Return all that play has earned, as text in the order of its keys. Raises StoreUnavailableError."""
-    connections = ConnectionPool(store_url)
+    connections = ConnectionPool(store_url, DUMP_S)
     found = io.BytesIO()
     try:
         async with connections.acquire() as connection:

@@ -93,7 +93,7 @@ class Store:
         topics = {event.event_id: event.raw.topic for event in batch.events}
         topics |= {bad.raw.dead_letter_id: self._dead_letter_topic for bad in batch.bad_records}
         ids = sorted(topics)
-        async with self.connections.acquire() as connection, connection.transaction():
+        async with self.connections.transaction() as connection:
             rows = (
                 await connection.fetch(
                     statements.INSERT_INBOX, ids, [topics[event_id] for event_id in ids], now_s

@@ -1,30 +1,28 @@
-"""Kafka clients: a sender of batches that says what became of them, and closing a dead broker's client."""
+"""A sender of batches to Kafka that says what became of them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerClosed, RecordListTooLargeError
 
 from rewards.errors import BusUnavailableError
+from rewards.events.kafka_clients import CLOSE_S, close_within
 
 LINGER_MS = 20  # an event is on its way after at most this; a burst of kills becomes one request
 MAX_BATCH_BYTES = 64 * 1024
 REQUEST_TIMEOUT_MS = 5_000  # after this without an answer the broker counts as unavailable
 CONNECT_TIMEOUT_S = 10.0
-CLOSE_TIMEOUT_S = 2.0
+SEND_TIMEOUT_S = 10.0  # for a batch in all: handing it over waits for topics and memory, then for the broker
 BURST_RECORDS = 32  # handed over at a stretch: about 0.4 ms, after which a tick that is due gets its turn
 
 _REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError)
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +94,39 @@ class KafkaSender:
             BusUnavailableError: not all are acknowledged; some may be. Close this sender then: aiokafka would
                 go on trying.
         """
-        refused = 0
         acknowledgements: list[asyncio.Future[object]] = []
+        refused = 0
         failure: Exception | None = None
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                try:
+                    refused = await self._hand_over(records, acknowledgements)
+                except (KafkaError, OSError) as error:
+                    failure = error
+                if acknowledgements:
+                    await asyncio.wait(acknowledgements)
+        except TimeoutError:
+            failure = failure or TimeoutError(f"no acknowledgement within {SEND_TIMEOUT_S:g} s")
+        for future in acknowledgements:
+            if not future.done():
+                future.cancel()
+                continue
+            cause = ProducerClosed() if future.cancelled() else future.exception()
+            if isinstance(cause, _REFUSALS):
+                refused += 1
+            elif isinstance(cause, Exception):
+                failure = failure or cause
+        if failure is not None:
+            raise BusUnavailableError(f"the broker did not take the events: {failure!r}") from failure
+        return refused
+
+    async def _hand_over(
+        self, records: Sequence[KafkaRecord], acknowledgements: list[asyncio.Future[object]]
+    ) -> int:
+        """Give records to aiokafka, add a future for each to ``acknowledgements``; return how many it
+        refused.
+        """
+        refused = 0
         for index, record in enumerate(records):
             if index % BURST_RECORDS == BURST_RECORDS - 1:
                 await asyncio.sleep(0)
@@ -114,66 +142,11 @@ class KafkaSender:
                 )
             except _REFUSALS:
                 refused += 1
-            except (KafkaError, OSError) as error:
-                failure = error
-                break
-        if acknowledgements:
-            done, pending = await asyncio.wait(acknowledgements, timeout=2 * REQUEST_TIMEOUT_MS / 1000)
-            for future in pending:
-                future.cancel()
-            for future in done:
-                cause = ProducerClosed() if future.cancelled() else future.exception()
-                if isinstance(cause, _REFUSALS):
-                    refused += 1
-                elif isinstance(cause, Exception):
-                    failure = failure or cause
-            if pending:
-                failure = failure or TimeoutError("no acknowledgement in time")
-        if failure is not None:
-            raise BusUnavailableError(f"the broker did not take the events: {failure!r}") from failure
         return refused
 
     async def close(self) -> None:
         """Disconnect at once; the caller keeps what is not acknowledged by now."""
         await _close(self._producer)
-
-
-async def close_within(timeout_s: float, what: str, closing: Awaitable[None]) -> None:
-    """Run ``closing`` for at most twice ``timeout_s`` seconds, and go on however it ends.
-
-    aiokafka's ``stop()`` can hang on a dead broker, fail, or, where the coordinator was being cancelled, end
-    with a CancelledError that nobody asked for. Passed on, that one would look like a wish to end the caller:
-    a consumer once ended so for good, and its service said that it was well.
-
-    Args:
-        what: names the client in the log.
-        closing: the client's ``stop()``.
-
-    Raises CancelledError when the caller itself is being cancelled, and nothing else.
-    """
-    stopping = asyncio.ensure_future(closing)
-    try:
-        _, pending = await asyncio.wait({stopping}, timeout=timeout_s)
-    except asyncio.CancelledError:
-        await asyncio.wait({stopping}, timeout=timeout_s)
-        raise
-    if pending:
-        log.warning("kafka_close_slow", client=what, timeout_s=timeout_s)
-        stopping.cancel()
-        await asyncio.wait({stopping}, timeout=timeout_s)
-    elif stopping.cancelled():
-        log.warning("kafka_close_cancelled", client=what)
-    elif (error := stopping.exception()) is not None:
-        log.warning("kafka_close_failed", client=what, error=repr(error))
-
-
-def is_being_cancelled() -> bool:
-    """Tell whether somebody asked the running task to end.
-
-    A CancelledError while this is False came out of a library, and is a fault like any other.
-    """
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 @contextlib.contextmanager
@@ -197,4 +170,4 @@ async def _close(producer: AIOKafkaProducer) -> None:
         for batch in batches:
             batch._drain_waiter.cancel()
     accumulator.fail_all(ProducerClosed())
-    await close_within(CLOSE_TIMEOUT_S, "producer", producer.stop())
+    await close_within(CLOSE_S, "producer", producer.stop())

@@ -16,17 +16,19 @@ from pathlib import Path
 import structlog
 
 from launchday.clock import Clock
+from launchday.resilience.retry import Backoff
 from rewards.errors import BadEventError, BusUnavailableError
 from rewards.events import events_pb2 as pb
 from rewards.events import spool
-from rewards.events.kafka import KafkaRecord, KafkaSender, is_being_cancelled
+from rewards.events.kafka import KafkaRecord, KafkaSender
+from rewards.events.kafka_clients import is_being_cancelled
 from rewards.events.parse import parse_envelope, routing
 from rewards.events.priority_queue import EventPriorityQueue
 
 MAX_QUEUED_EVENTS = 20_000  # 20 s of a burst of 1,000 events a second; about 10 MB
 MAX_EVENTS_PER_SEND = 500  # delivered and acknowledged together
 FIRST_RECONNECT_S = 0.1
-MAX_RECONNECT_S = 3.0
+MAX_RECONNECT_S = 3.0  # with full jitter: hundreds of game servers lose a broker at the same moment
 
 log = structlog.get_logger()
 
@@ -171,15 +173,17 @@ class EventProducer:
         )
 
     async def _run(self) -> None:
-        wait_s = FIRST_RECONNECT_S
+        pauses = Backoff(self._clock, FIRST_RECONNECT_S, MAX_RECONNECT_S)
         while True:
+            wait_s = pauses.next_s()
             try:
                 self._sender = await KafkaSender.open(self._bootstrap, self._name)
                 log.info("events_connected", bootstrap=self._bootstrap, idempotent=self._sender.idempotent)
                 while True:
                     if self._spool_pending:
                         await self._resend_spool(self._sender)
-                    wait_s = FIRST_RECONNECT_S
+                    pauses.reset()
+                    wait_s = pauses.next_s()
                     await self._arrived.wait()
                     await self._deliver(self._sender)
             except BusUnavailableError as error:
@@ -193,7 +197,6 @@ class EventProducer:
             self._spool_pending = True
             await self._disconnect()
             await self._wait_for_retry(wait_s)
-            wait_s = min(2 * wait_s, MAX_RECONNECT_S)
 
     async def _deliver(self, sender: KafkaSender) -> None:
         """Send some events; spool what the broker does not acknowledge."""

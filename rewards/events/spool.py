@@ -18,6 +18,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Generator, Iterable
 from pathlib import Path
@@ -76,7 +77,8 @@ def write(folder: Path, name: str, events: Iterable[bytes]) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / (name + SUFFIX)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
+    # A thread of its own name: one whose caller was cancelled writes on beside the next attempt.
+    partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
     try:
         with partial.open("wb") as file:
             file.write(encode(events))

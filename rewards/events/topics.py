@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import for_code
 
 from rewards.errors import BusUnavailableError
+from rewards.events.kafka_clients import CLOSE_S, answered, close_within
 
 DAY_MS = 24 * 3600 * 1000
 _TOPIC_EXISTS = 36  # Kafka's error code TOPIC_ALREADY_EXISTS
@@ -77,28 +78,27 @@ async def ensure_topics(bootstrap: str, prefix: str, *, replication_factor: int 
     """Create the topics that are missing, and leave the others as they are. Raises BusUnavailableError."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_TIMEOUT_MS)
     try:
-        await admin.start()
-        response = await admin.create_topics(
-            [
-                NewTopic(
-                    topic.name(prefix),
-                    topic.partitions,
-                    replication_factor,
-                    topic_configs={
-                        "retention.ms": str(topic.retention_ms),
-                        # The retention counts from a record's arrival. By the events' own time, Kafka would
-                        # delete what a spool delivers late before anybody has read it, and would refuse the
-                        # events of a server whose clock is an hour ahead.
-                        "message.timestamp.type": "LogAppendTime",
-                    },
-                )
-                for topic in TOPICS
-            ]
-        )
-    except (KafkaError, OSError) as error:
-        raise BusUnavailableError(f"cannot create the topics at {bootstrap}: {error}") from error
+        async with answered(bootstrap, "creating the topics"):
+            await admin.start()
+            response = await admin.create_topics(
+                [
+                    NewTopic(
+                        topic.name(prefix),
+                        topic.partitions,
+                        replication_factor,
+                        topic_configs={
+                            "retention.ms": str(topic.retention_ms),
+                            # The retention counts from a record's arrival. By the events' own time, Kafka
+                            # would delete what a spool delivers late before anybody has read it, and would
+                            # refuse the events of a server whose clock is an hour ahead.
+                            "message.timestamp.type": "LogAppendTime",
+                        },
+                    )
+                    for topic in TOPICS
+                ]
+            )
     finally:
-        await admin.close()
+        await close_within(CLOSE_S, "topics", admin.close())
     for name, code, *_ in response.topic_errors:
         if code not in (0, _TOPIC_EXISTS):
             raise BusUnavailableError(f"cannot create the topic {name}: {for_code(code).__name__}")

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rewards.events.kafka import close_within, is_being_cancelled
+from rewards.events.kafka_clients import close_within, is_being_cancelled
 
 
 async def ends_cancelled() -> None:

@@ -1,0 +1,132 @@
+"""aiokafka's clients as ours: sockets that notice a broker that is gone, and no wait without an end.
+
+aiokafka bounds a request and hardly anything else: ``start`` tries broker after broker, ``position`` waits
+until there is one, ``stop`` waits for connections to drain. `answered` bounds what is done between, and gives
+one clear error; `reader` is a consumer whose beginning and end are bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, conn
+from aiokafka.errors import KafkaError
+
+from launchday.resilience import sockets
+from rewards.errors import BusUnavailableError
+
+START_S = 10.0  # to connect and to learn the topics
+ANSWER_S = 10.0  # for anything that is one request or a few
+CLOSE_S = 2.0
+REQUEST_TIMEOUT_MS = 5_000  # of one request without a group; aiokafka's own 40 s outlast every caller
+
+log = structlog.get_logger()
+
+
+class _HardenedConnection(conn.AIOKafkaConnection):  # type: ignore[misc]
+    """A connection to a broker with our socket options from its first byte on."""
+
+    def _create_reader_task(self) -> Any:
+        sockets.harden(self._writer)
+        return super()._create_reader_task()
+
+
+# aiokafka has no option for its sockets; ``create_conn``, through which all clients connect, finds this one.
+conn.AIOKafkaConnection = _HardenedConnection
+
+
+@contextlib.asynccontextmanager
+async def answered(bootstrap: str, what: str, within_s: float = ANSWER_S) -> AsyncIterator[None]:
+    """Bound a block of calls to the broker.
+
+    Args:
+        bootstrap: ``host:port,…``, for the message.
+        what: is being done, for the message: "reading the dead letters".
+        within_s: seconds for the block in all.
+
+    Raises:
+        BusUnavailableError: the broker refused, or did not answer in time.
+    """
+    try:
+        async with asyncio.timeout(within_s):
+            yield
+    except TimeoutError as error:
+        raise BusUnavailableError(
+            f"Kafka at {bootstrap} did not answer within {within_s:g} s: {what}"
+        ) from error
+    except (KafkaError, OSError) as error:
+        raise BusUnavailableError(f"Kafka at {bootstrap}: {what}: {error!r}") from error
+
+
+@contextlib.asynccontextmanager
+async def reader(
+    bootstrap: str, what: str, *topics: str, start_s: float = START_S, **options: Any
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """Lend a started consumer that is in no group and commits nothing.
+
+    Args:
+        bootstrap: ``host:port,…`` of Kafka.
+        what: it does, for the log and for messages.
+        topics: to read; none: the caller assigns partitions.
+        start_s: seconds to connect.
+        options: further ones of aiokafka's consumer.
+
+    Raises:
+        BusUnavailableError: the broker cannot be reached.
+    """
+    kafka = AIOKafkaConsumer(
+        *topics,
+        bootstrap_servers=bootstrap,
+        group_id=None,
+        enable_auto_commit=False,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        **options,
+    )
+    try:
+        async with answered(bootstrap, what, start_s):
+            await kafka.start()
+        yield kafka
+    finally:
+        await close_within(CLOSE_S, what, kafka.stop())
+
+
+async def close_within(timeout_s: float, what: str, closing: Awaitable[None]) -> None:
+    """Run ``closing`` for at most twice ``timeout_s`` seconds, and go on however it ends.
+
+    aiokafka's ``stop()`` can hang on a dead broker, fail, or, where the coordinator was being cancelled, end
+    with a CancelledError that nobody asked for. Passed on, that one would look like a wish to end the caller:
+    a consumer once ended so for good, and its service said that it was well.
+
+    Args:
+        what: names the client in the log.
+        closing: the client's ``stop()``.
+
+    Raises CancelledError when the caller itself is being cancelled, and nothing else.
+    """
+    stopping = asyncio.ensure_future(closing)
+    try:
+        _, pending = await asyncio.wait({stopping}, timeout=timeout_s)
+    except asyncio.CancelledError:
+        await asyncio.wait({stopping}, timeout=timeout_s)
+        raise
+    if pending:
+        log.warning("kafka_close_slow", client=what, timeout_s=timeout_s)
+        stopping.cancel()
+        await asyncio.wait({stopping}, timeout=timeout_s)
+    elif stopping.cancelled():
+        log.warning("kafka_close_cancelled", client=what)
+    elif (error := stopping.exception()) is not None:
+        log.warning("kafka_close_failed", client=what, error=repr(error))
+
+
+def is_being_cancelled() -> bool:
+    """Tell whether somebody asked the running task to end.
+
+    A CancelledError while this is False came out of a library, and is a fault like any other.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
