@@ -224,6 +224,21 @@ class Settings(BaseSettings):
             "no limit. Checking its players out takes up to 10."
         ),
     )
+    fleet_starts_min: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="Matches that may always be starting at the same time, however late they are.",
+    )
+    fleet_starts_max: int = Field(
+        32,
+        ge=0,
+        le=10_000,
+        description=(
+            "Matches that may be starting at the same time at most; beyond what the machine is found to "
+            "carry, allocations are answered with 429. A start takes about 0.15 s of a core. 0: no limit."
+        ),
+    )
     max_match_s: float = Field(
         4 * 3600.0,
         ge=0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import TextIO, cast
 
 import structlog
 
@@ -33,23 +34,51 @@ def configure(service: str, settings: Settings) -> None:
             exception_formatter=structlog.dev.plain_traceback,  # rich's shows variables: tokens among them
         )
     )
+    output = _Output(sys.stderr)
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, renderer]
         if settings.log_json
         else [*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, output)),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared, processors=[_drop_meta, renderer]
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.WARNING))  # libraries speak up only when something is wrong
+
+
+class _Output:
+    """A stream whose faults cost lines of the log and nothing else: a full disk ends no match.
+
+    Attributes:
+        lost: writes that the stream refused.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.lost = 0
+
+    def write(self, text: str) -> int:
+        """Write, or count what was lost."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self.lost += 1
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or count what was lost."""
+        try:
+            self._stream.flush()
+        except OSError:
+            self.lost += 1
 
 
 def request_id() -> str:

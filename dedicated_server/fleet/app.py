@@ -10,7 +10,9 @@ import shutil
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
 from types import FrameType
+from uuid import UUID
 
 import structlog
 from fastapi import FastAPI
@@ -36,14 +38,22 @@ from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.ports import open_sidecar_sockets
 from dedicated_server.fleet.warm.supervisor import WarmParents, WarmParentSupervisor
 from dedicated_server.match import metrics as match_metrics
+from dedicated_server.match.result_delivery import ResultDelivery
+from dedicated_server.match.result_spool import FOLDER as RESULTS_FOLDER
+from dedicated_server.match.result_spool import ResultSpool
 from launchday.clock import Clock, SystemClock
+from launchday.identity import Signer
+from launchday.resilience.health import Part
 from launchday.resilience.http_client import ServiceClient
+from launchday.resilience.parts import disk_part
+from launchday.resilience.pauses import PauseWatch
 from launchday.service import create_app
 from launchday.settings import ENV_PREFIX, Settings
 from meta_service.client import MetaClient
 from rewards.events import EventProducer
 
 STEP_PERIOD_S = 0.25  # how soon a hang is noticed after its time-out; a step over 100 servers takes 20 µs
+LIST_PERIOD_S = 5.0  # between two comparisons with what the warm parents have; one takes 0.1 ms
 STOP_TIMEOUT_S = 2.5  # for servers to leave by themselves; launchers kill a service after 8 s
 EVENTS_FLUSH_S = 0.5  # for the last events to reach Kafka; then they go to the spool
 TYPICAL_FORK_S = 0.1  # from a fork to Ready, on a machine with something else to do
@@ -105,7 +115,10 @@ def create_fleet(
         matchmaker = await clients.enter_async_context(
             ServiceClient(settings.matchmaker_url, token=token, connections=1, clock=clock)
         )
-        finalizer = MatchFinalizer(journal, lambda: pool.changes, meta, clock)
+        delivery = ResultDelivery(ResultSpool(settings.state_dir / RESULTS_FOLDER), meta, clock)
+        finalizer = MatchFinalizer(
+            journal, lambda: pool.changes, meta, clock, was_played=delivery.has_results
+        )
         ids = clock.random("fleet-ids")
         pool = WarmPool(
             config,
@@ -116,7 +129,8 @@ def create_fleet(
             sdk_ports=[listener.getsockname()[1] for listener in sockets],
             new_id=lambda: f"{ids.getrandbits(32):08x}",
             on_finished=finalizer.finalize,
-            on_gone=lambda server: (feeds / f"{server.name}.feed").unlink(missing_ok=True),
+            was_played=lambda server: _was_played(delivery, server.match_id),
+            on_gone=lambda server: _remove_feed(feeds, server.name),
         )
         match_metrics.collect_from(pool)
         overrides = PolicyOverrides(settings.state_dir / "fleet" / "policies.json")
@@ -138,13 +152,15 @@ def create_fleet(
         lifecycle = LifecycleEvents(pool.changes, producer, clock)
         sidecars = SidecarServer(Sidecar(pool))
         demand_poll = demand.poll(state.demand, matchmaker, clock)
+        state.health.add(*_parts(warm_parents, journal, settings.state_dir))
         tasks = [
             asyncio.create_task(sidecars.serve(sockets), name="sidecars"),
             asyncio.create_task(warm_parents.supervise(pool), name="warm parents"),
-            asyncio.create_task(_step(pool, state.history), name="steps"),
+            asyncio.create_task(_step(pool, warm_parents, journal, state.history), name="steps"),
             asyncio.create_task(scaler.run(), name="autoscaler"),
             asyncio.create_task(lifecycle.run(), name="lifecycle"),
             asyncio.create_task(demand_poll, name="demand"),
+            asyncio.create_task(delivery.run(), name="results"),
         ]
         for task in tasks:
             task.add_done_callback(_stop_if_failed)
@@ -152,7 +168,7 @@ def create_fleet(
             with _cancelled_by_signals():
                 await warm_parents.first_warm_up()
             finalizer.recover()
-            credentials.write(settings, state.signer, clock.now())
+            _write_credentials(settings, state.signer, clock.now())
             _tune_garbage_collection()
             yield
         finally:
@@ -209,13 +225,59 @@ def _cancelled_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-async def _step(pool: WarmPool, history: CountHistory) -> None:
+async def _step(
+    pool: WarmPool, warm_parents: WarmParents, journal: AllocationJournal, history: CountHistory
+) -> None:
+    """Let the pool's time pass; notice that this process was stopped, and what was missed."""
+    watch = PauseWatch(STEP_PERIOD_S, pool.config.health.period_s)
+    list_due = 0.0
     while True:
         now = pool.clock.monotonic()
+        if paused_s := watch.noticed(now):
+            pool.resume(paused_s, now)
         pool.step(now)
+        if now >= list_due:
+            warm_parents.list_servers(now)
+            list_due = now + LIST_PERIOD_S
+        journal.probe()
         history.sample(pool.regions, pool.clock.now(), now)
         pool_metrics.observe_regions(pool.regions)
+        pool_metrics.observe_starts(pool.starts)
         await pool.clock.sleep(STEP_PERIOD_S)
+
+
+def _parts(warm_parents: WarmParents, journal: AllocationJournal, folder: Path) -> tuple[Part, ...]:
+    """What ``/readyz`` lists. A running match needs none of it, so none makes the fleet unready."""
+    disk = disk_part(folder)
+
+    async def disk_takes_the_journal() -> str | None:
+        if journal.fault:
+            return f"{journal.fault}: no allocation can be written down in {folder}"
+        return await disk.check()
+
+    async def can_fork() -> str | None:
+        return None if warm_parents.warm else "no warm parent takes orders"
+
+    return Part("disk", disk_takes_the_journal), Part("warm parents", can_fork)
+
+
+def _was_played(delivery: ResultDelivery, match_id: str) -> bool:
+    """Whether a match was played to its end, though its server ended before it could say so."""
+    return bool(match_id) and delivery.has_results(UUID(match_id))
+
+
+def _write_credentials(settings: Settings, signer: Signer, now: float) -> None:
+    """Write what ``launchday fleet`` needs; a fleet without it serves all the same."""
+    try:
+        credentials.write(settings, signer, now)
+    except OSError as error:
+        pool_metrics.disk_errors.labels("credentials").inc()
+        log.error("launchday fleet finds no credentials: give it LAUNCHDAY_FLEET_TOKEN", reason=str(error))
+
+
+def _remove_feed(folder: Path, server: str) -> None:
+    with contextlib.suppress(OSError):
+        (folder / f"{server}.feed").unlink(missing_ok=True)
 
 
 async def _drain(pool: WarmPool) -> None:

@@ -30,10 +30,17 @@ class FleetError(DedicatedServerError):
 
 
 class NoServerReadyError(FleetError):
-    """Raised when the region has no Ready server (HTTP 429).
+    """Raised when the region has no Ready server, or as many matches are starting as it carries (HTTP 429).
 
     The caller keeps its match and asks again later.
+
+    Attributes:
+        retry_after_s: the seconds that the fleet asked for, 0 where it named none.
     """
+
+    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class FleetUnavailableError(FleetError):
@@ -107,7 +114,7 @@ class _FleetHttp:
                 f"no answer from the fleet at {self._http.base_url}: {error}"
             ) from error
         if response.status_code == httpx2.codes.TOO_MANY_REQUESTS:
-            raise NoServerReadyError(_detail(response))
+            raise NoServerReadyError(_detail(response), _retry_after_s(response))
         if response.status_code == httpx2.codes.CONFLICT or response.is_server_error:
             raise FleetUnavailableError(f"HTTP {response.status_code}: {_detail(response)}")
         if response.status_code == httpx2.codes.GONE:
@@ -210,6 +217,7 @@ class MatchStatus:
         alive: it is Allocated, and the fleet hears its heartbeats.
         heartbeat_age_s: seconds since the last of them.
         reported: it has reported on its match; "starting" is a report too.
+        reason: why the server ended, or its match failed; "" while neither is known.
     """
 
     state: str
@@ -217,6 +225,7 @@ class MatchStatus:
     alive: bool
     heartbeat_age_s: float
     reported: bool
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +296,7 @@ class FleetAdminClient(_FleetHttp):
                 alive=bool(found["alive"]),
                 heartbeat_age_s=float(found["heartbeat_age_s"]),
                 reported=bool(found["reported"]),
+                reason=str(found.get("reason", "")),
             )
         except (LookupError, TypeError, ValueError) as error:
             raise FleetUnavailableError("the fleet's answer says nothing of the match") from error
@@ -403,6 +413,12 @@ def mutual_tls(authority: str, certificate: str = "", key: str = "") -> ssl.SSLC
 
 def _quoted(text: str) -> str:
     return quote(text, safe="")
+
+
+def _retry_after_s(response: Response) -> float:
+    """Return the whole seconds of a Retry-After header; 0 where there are none."""
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isdigit() else 0.0
 
 
 def _detail(response: Response) -> str:

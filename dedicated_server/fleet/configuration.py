@@ -40,6 +40,8 @@ def pool_config(settings: Settings, start_timeout_s: float) -> PoolConfig:
         start_timeout_s=start_timeout_s,
         warm_parents=settings.warm_parents,
         claim_s=settings.claim_s,
+        starts_least=settings.fleet_starts_min,
+        starts_most=settings.fleet_starts_max,
         max_match_s=settings.max_match_s,
         max_memory_bytes=settings.server_memory_mb << 20,
         startup_delay_s=startup_delays(settings),

@@ -84,7 +84,7 @@ def feed_bytes(players: int) -> int:
 
 
 class SpectatorFeed:
-    """The writing end, a match's. Raises OSError where the file cannot be created.
+    """The writing end, a match's. Raises OSError where the file cannot be created, or has no room.
 
     It appears under its name once it is whole.
     """
@@ -96,8 +96,13 @@ class SpectatorFeed:
         fresh = path.with_suffix(".new")
         descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            os.ftruncate(descriptor, feed_bytes(len(ids)))
+            # All of it now: a page for which there is no room when it is first written to is SIGBUS, and the
+            # end of the match.
+            os.posix_fallocate(descriptor, 0, feed_bytes(len(ids)))
             self._memory = mmap.mmap(descriptor, feed_bytes(len(ids)))
+        except OSError:
+            fresh.unlink(missing_ok=True)
+            raise
         finally:
             os.close(descriptor)
         self._header = np.frombuffer(self._memory, HEADER, 1)
@@ -145,7 +150,8 @@ class SpectatorFeed:
 
     def close(self) -> None:
         """Remove the file. Readers keep what they have mapped."""
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the fleet removes it with the server
+            self.path.unlink(missing_ok=True)
 
 
 def open_feed(folder: str, name: str, player_ids: npt.ArrayLike) -> SpectatorFeed | None:

@@ -58,8 +58,8 @@ REQUEST_PART_BYTES = ASSOCIATED.size + NONCE_BYTES + SEALED_BYTES
 CLIENT_PART = struct.Struct("<16sHHH32s32s")
 TOKEN_BYTES = REQUEST_PART_BYTES + CLIENT_PART.size
 
-# In a token of a director's own, which asks whether a server answers and plays in no slot. No entity of a match
-# is that large: an index has 11 bits on the wire.
+# In a token of a director's own, which asks whether a server answers and plays in no slot. No entity of a
+# match is that large: an index has 11 bits on the wire.
 DIRECTOR_ENTITY = 0xFFFF
 
 

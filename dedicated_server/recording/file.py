@@ -161,12 +161,18 @@ def _check_sums(chunk: Chunk, counts: tuple[int, ...]) -> None:
 
 
 class SectionWriter:
-    """Writes sections behind each other, each flushed to the system at once. Raises OSError."""
+    """Writes sections behind each other, each flushed to the system at once. Raises OSError.
+
+    Attributes:
+        written_bytes: up to the end of the last section that was written whole.
+        sections: how many were.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._check = bytes(CHECK_BYTES)
         self.written_bytes = len(MAGIC)
+        self.sections = 0
         file.write(MAGIC)
 
     def write(self, kind: int, body: bytes) -> None:
@@ -176,6 +182,7 @@ class SectionWriter:
         self._file.write(HEAD.pack(kind, len(stored), len(body), self._check) + stored)
         self._file.flush()
         self.written_bytes += HEAD.size + len(stored)
+        self.sections += 1
 
 
 @dataclass(frozen=True)

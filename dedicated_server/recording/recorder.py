@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import queue
 from collections.abc import Sequence
 from pathlib import Path
@@ -185,6 +186,15 @@ class Recorder:
         except OSError as error:
             self.ended = FAILED
             log.warning("the recording ends early", path=str(self.path), reason=str(error))
+            self._cut_to_whole_sections()
+
+    def _cut_to_whole_sections(self) -> None:
+        """Leave a recording up to the last section that the disk took whole; no file where it took none."""
+        with contextlib.suppress(OSError):
+            if self._writer.sections:
+                os.truncate(self.path, self._writer.written_bytes)
+            else:
+                self.path.unlink(missing_ok=True)
 
 
 def load_kernels(wire: ServerState) -> None:

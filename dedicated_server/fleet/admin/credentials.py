@@ -17,7 +17,7 @@ TTL_S = 30 * 24 * 3600.0
 
 
 def write(settings: Settings, signer: Signer, now: float) -> None:
-    """Write the file into the state folder; ``now`` is Unix seconds."""
+    """Write the file into the state folder, whole or not at all; ``now`` is Unix seconds. Raises OSError."""
     scheme = "https" if settings.tls_certificate else "http"
     token = signer.service_token("operator", now, TTL_S, roles=(OPERATOR,))
     content = {"url": f"{scheme}://{settings.bind_host}:{settings.fleet_port}", "token": token}
@@ -26,9 +26,13 @@ def write(settings: Settings, signer: Signer, now: float) -> None:
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(content, file)
-    os.replace(fresh, path)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(content, file)
+        os.replace(fresh, path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 def remove(settings: Settings) -> None:

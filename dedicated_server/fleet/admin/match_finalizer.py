@@ -1,15 +1,18 @@
 """What follows when a match is over: it is journalled and published; of a failed one players are released.
 
-Released players' check-outs end at once instead of with their lease. For that the same check-outs are asked
-for again in the name of the same server, with a lease of a moment: the meta service's own way to change how
-long a lease lasts.
+Released players' check-outs end at once instead of with their lease: the meta service closes the match, after
+which it takes neither a check-out nor a result of it.
+
+None of this happens inside the pool's transitions, which only say what is over: a disk that is full then
+costs a line of the journal, and no server.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
 import structlog
@@ -18,9 +21,9 @@ from dedicated_server.fleet.agones.allocation_journal import AllocationJournal, 
 from dedicated_server.fleet.pool.changes import Changes
 from dedicated_server.fleet.pool.gameserver import GameServer
 from launchday.clock import Clock
-from meta_service.client import MetaClientError
+from launchday.resilience import pauses
+from meta_service.client import MetaClientError, MetaRefusedError
 
-RELEASED_LEASE_S = 0.001  # for which a released lease still runs
 GIVE_UP_S = 60.0  # for the meta service to answer; leases end by themselves a little later
 FIRST_RETRY_S, MAX_RETRY_S = 0.25, 5.0
 MAX_RELEASING = 1000
@@ -28,13 +31,11 @@ MAX_RELEASING = 1000
 log = structlog.get_logger()
 
 
-class CheckOutService(Protocol):
+class MatchCloser(Protocol):
     """The meta service, as a match finalizer needs it."""
 
-    async def check_out(
-        self, match_id: UUID, server: str, region: str, ttl_s: float, player_ids: Sequence[int]
-    ) -> Any:
-        """Lease players, or change how long they are leased. Raises MetaClientError."""
+    async def close_match(self, match_id: UUID, player_ids: Sequence[int], force: bool = False) -> bool:
+        """Close a match; with ``force`` also one that has begun. Raises MetaClientError."""
 
 
 class MatchFinalizer:
@@ -43,8 +44,10 @@ class MatchFinalizer:
     Args:
         journal: keeps which allocations are open.
         changes: returns the log in which the ends of matches are published.
-        meta: ends check-outs.
+        meta: closes failed matches.
         clock: dates changes, and waits between two attempts.
+        was_played: whether a match's results wait for delivery: then it has ended, though its server or its
+            fleet ended before it could say so.
         pause_s: seconds before the second attempt; each later pause is twice as long.
 
     Attributes:
@@ -56,37 +59,50 @@ class MatchFinalizer:
         self,
         journal: AllocationJournal,
         changes: Callable[[], Changes],
-        meta: CheckOutService,
+        meta: MatchCloser,
         clock: Clock,
         *,
+        was_played: Callable[[UUID], bool] = lambda _: False,
         pause_s: float = FIRST_RETRY_S,
     ) -> None:
         self.journal = journal
         self._changes = changes
         self._meta = meta
         self._clock = clock
+        self._was_played = was_played
         self._pause_s = pause_s
         self._tasks: set[asyncio.Task[None]] = set()
+        self._over: deque[tuple[AllocationRecord, bool, str]] = deque()
         self.released = 0
         self.given_up = 0
 
     def finalize(self, server: GameServer, ended: bool, reason: str) -> None:
-        """Finalize the match of a server, which has ended, or failed for a reason."""
-        self.journal.finished(server.name, ended, reason)
+        """Finalize, at the loop's next turn, the match of a server that has ended, or failed for a reason."""
         entry = AllocationRecord(
             "", server.name, server.region, server.match_id, server.player_ids, server.allocated_at
         )
-        self._publish(entry, ended, reason)
+        if not self._over:
+            asyncio.get_running_loop().call_soon(self.settle)
+        self._over.append((entry, ended, reason))
+
+    def settle(self) -> None:
+        """Journal and publish all matches that are over, in the order in which they were."""
+        while self._over:
+            entry, ended, reason = self._over.popleft()
+            self.journal.finished(entry.server, ended, reason)
+            self._publish(entry, ended, reason)
 
     def recover(self) -> None:
         """Publish what the previous fleet left: the matches it finished last, and its open ones as failed."""
         for finished in self.journal.recent:
             self._publish(finished.allocation, finished.ended, finished.reason)
         for entry in self.journal.orphans:
-            self._publish(entry, False, "the fleet was restarted")
+            played = bool(entry.match_id) and self._was_played(UUID(entry.match_id))
+            self._publish(entry, played, "" if played else "the fleet was restarted")
 
     async def aclose(self) -> None:
-        """Stop releasing players; their leases end by themselves."""
+        """Journal what is over, and stop releasing players; their leases end by themselves."""
+        self.settle()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -110,16 +126,14 @@ class MatchFinalizer:
     async def _release(self, entry: AllocationRecord) -> None:
         retry_s = self._pause_s
         try:
-            async with asyncio.timeout(GIVE_UP_S):
+            async with pauses.timeout(GIVE_UP_S):
                 while True:
                     try:
-                        await self._meta.check_out(
-                            UUID(entry.match_id),
-                            entry.server,
-                            entry.region,
-                            RELEASED_LEASE_S,
-                            entry.player_ids,
-                        )
+                        await self._meta.close_match(UUID(entry.match_id), entry.player_ids, force=True)
+                    except MetaRefusedError as error:
+                        self.given_up += 1
+                        log.warning("players are not released", match_id=entry.match_id, reason=str(error))
+                        return
                     except MetaClientError as error:
                         log.debug("players are not released yet", match_id=entry.match_id, reason=str(error))
                     else:

@@ -13,16 +13,14 @@ import structlog
 from fastapi import APIRouter, Depends
 
 from dedicated_server.fleet.admin.routes import Pool
-from dedicated_server.fleet.pool.states import State
+from dedicated_server.fleet.pool.states import FINAL_STATES, State
 from launchday import identity
 from launchday.problems import ProblemError
 from launchday.service import require
 
 log = structlog.get_logger()
 router = APIRouter(prefix="/v1/matches", tags=["matches"])
-Reader = Annotated[
-    identity.Identity, Depends(require(identity.SERVICE, identity.OPERATOR, identity.VIEWER))
-]
+Reader = Annotated[identity.Identity, Depends(require(identity.SERVICE, identity.OPERATOR, identity.VIEWER))]
 Ender = Annotated[identity.Identity, Depends(require(identity.SERVICE, identity.OPERATOR))]
 
 
@@ -30,11 +28,13 @@ Ender = Annotated[identity.Identity, Depends(require(identity.SERVICE, identity.
 async def match(match_id: UUID, pool: Pool, _: Reader) -> dict[str, Any]:
     """Show the server of a match: its state, whether it lives, and whether it has reported on the match.
 
-    ``alive``: it is Allocated, and its last heartbeat is younger than the fleet's time-out.
+    ``alive``: it is Allocated, and its last heartbeat is younger than the fleet's time-out. ``reason``: why
+    it ended, or its match failed.
     """
-    server = pool.match(str(match_id))
+    server = pool.matches.server_of(str(match_id))
     if server is None:
         raise ProblemError(404, "unknown-match", f"no game server was given the match {match_id}")
+    ended = server.state in FINAL_STATES
     age_s = max(0.0, pool.clock.monotonic() - server.health_mono_s)
     return {
         "state": server.state,
@@ -42,6 +42,7 @@ async def match(match_id: UUID, pool: Pool, _: Reader) -> dict[str, Any]:
         "alive": server.state is State.ALLOCATED and age_s <= pool.config.health.timeout_s,
         "heartbeat_age_s": round(age_s, 3),
         "reported": bool(server.report),
+        "reason": str(server.report.get("error") or (server.history[-1].reason if ended else "")),
     }
 
 

@@ -72,16 +72,27 @@ async def reset_policy(name: str, caller: Operator, pool: Pool, request: Request
     """Remove what an operator has set: the region follows the configured policy again."""
     _region(pool, name)
     _log_action(caller, "reset policy", name)
-    return await _scaler(request).override_policy(name, None)
+    return await _override(request, name, None)
 
 
 async def _override_policy(request: Request, name: str, override: PolicyOverride) -> dict[str, Any]:
-    try:
-        decision = await _scaler(request).override_policy(name, override)
-    except PolicyError as error:
-        raise ProblemError(422, "invalid-policy", str(error)) from error
+    decision = await _override(request, name, override)
     log.info("an operator acted", operator=override.by, action="policy", subject=name, policy=override.policy)
     return decision
+
+
+async def _override(request: Request, name: str, override: PolicyOverride | None) -> dict[str, Any]:
+    try:
+        return await _scaler(request).override_policy(name, override)
+    except PolicyError as error:
+        raise ProblemError(422, "invalid-policy", str(error)) from error
+    except OSError as error:
+        raise ProblemError(
+            503,
+            "disk-full",
+            f"the policy cannot be kept ({error.strerror}), so it was not set: make room in the state folder",
+            headers={"Retry-After": "1"},
+        ) from error
 
 
 @router.post("/fleets/{name}/{action}")

@@ -6,6 +6,7 @@ has it not, and an operator who was answered finds it kept.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import Any
 import structlog
 
 from dedicated_server.fleet.autoscaling.policy import AutoscalerSpec, PolicyError, parse_policy
+from dedicated_server.fleet.pool import metrics
 
 log = structlog.get_logger()
 
@@ -68,16 +70,22 @@ class PolicyOverrides:
         return self._overrides.get(region)
 
     def set(self, region: str, override: PolicyOverride | None) -> None:
-        """Keep an override, or with None remove it. Raises OSError."""
+        """Keep an override, or with None remove it. Raises OSError, and then nothing has changed."""
         wanted = {name: one for name, one in self._overrides.items() if name != region}
         if override is not None:
             wanted[region] = override
         fresh = self._path.with_suffix(".new")
-        with fresh.open("w", encoding="utf-8") as file:
-            json.dump({name: asdict(one) for name, one in wanted.items()}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(fresh, self._path)
+        try:
+            with fresh.open("w", encoding="utf-8") as file:
+                json.dump({name: asdict(one) for name, one in wanted.items()}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(fresh, self._path)
+        except OSError:
+            metrics.disk_errors.labels("policies").inc()
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            raise
         self._overrides = wanted
 
 

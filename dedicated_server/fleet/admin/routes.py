@@ -67,7 +67,11 @@ async def fleet(request: Request, pool: Pool) -> dict[str, Any]:
 
 @router.get("/fleets")
 async def fleets(request: Request, pool: Pool) -> dict[str, Any]:
-    """List the fleets, one a region: servers by state, idle servers wanted, the last decision."""
+    """List the fleets, one a region: servers by state, idle servers wanted, the last decision.
+
+    ``starting``: servers that have not begun their match yet. ``starts``: of all regions, for they share the
+    machine, how many there are, how many may be, and how many were late so far.
+    """
     scaler: FleetAutoscaler = request.app.state.autoscaler
     return {
         "fleets": [
@@ -81,6 +85,7 @@ async def fleets(request: Request, pool: Pool) -> dict[str, Any]:
                 "startup_delay_s": pool.config.startup_delay_s.get(name, 0.0),
                 "cordoned": region.cordoned,
                 "draining": region.draining,
+                "starting": sum(one in pool.starts for one in region.in_state[State.ALLOCATED]),
                 "policy": type(scaler.regions[name].autoscaler.policy).__name__,
                 "set_by": None if (override := scaler.overrides.get(name)) is None else override.as_json(),
                 "sync_s": scaler.regions[name].autoscaler.sync_s,
@@ -89,6 +94,7 @@ async def fleets(request: Request, pool: Pool) -> dict[str, Any]:
             for name, region in pool.regions.items()
         ],
         "max_servers": pool.config.max_servers,
+        "starts": pool.starts.as_json(),
         "epoch": pool.changes.epoch,
         "seq": pool.changes.last,
     }

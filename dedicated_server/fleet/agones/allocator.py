@@ -16,7 +16,7 @@ from dedicated_server.fleet.agones.allocation_journal import AllocationJournal, 
 from dedicated_server.fleet.agones.requests import AllocationAnswer, AllocationRequest, Metadata, Port
 from dedicated_server.fleet.pool import metrics
 from dedicated_server.fleet.pool.counters_and_lists import Counter, ValueList, parse_int64, parse_strings
-from dedicated_server.fleet.pool.gameserver import GameServer
+from dedicated_server.fleet.pool.gameserver import GameServer, match_id_in, player_ids_in
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.states import IllegalTransitionError, State
 
@@ -27,6 +27,20 @@ class NoReadyServerError(DedicatedServerError):
     """Raised when no Ready server matches any selector.
 
     Answered with 429; the caller asks again in a moment.
+    """
+
+
+class TooManyStartsError(DedicatedServerError):
+    """Raised when as many matches are starting as the machine carries.
+
+    Answered with 429; the caller keeps its match and asks again in a moment.
+    """
+
+
+class AllocationNotRecordedError(DedicatedServerError):
+    """Raised when the disk refuses the allocation's line in the journal; no server was taken.
+
+    Answered with 503; the caller asks again with the same key.
     """
 
 
@@ -63,21 +77,31 @@ class Allocator:
             key: the caller's idempotency key; None: it has none.
             now: monotonic seconds.
 
-        Raises NoReadyServerError, MatchAlreadyPlayedError, CounterListError, IllegalTransitionError.
+        Raises NoReadyServerError, TooManyStartsError, AllocationNotRecordedError, MatchAlreadyPlayedError,
+        CounterListError, IllegalTransitionError.
         """
         if key is not None and (known := self._known(key)) is not None:
             return known
-        if key is not None and self._pool.is_ended(key.rpartition("/")[2]):
+        if key is not None and self._pool.matches.has_ended(key.rpartition("/")[2]):
             raise MatchAlreadyPlayedError("the match of this key was ended before it had a server")
+        match = request.metadata.annotations.get(MATCH_ANNOTATION)
+        if match is not None and self._pool.starts.full:
+            raise TooManyStartsError(
+                f"{len(self._pool.starts)} matches are starting, as many as this machine carries: "
+                "ask again in a moment"
+            )
         server = selection.choose(self._pool, request)
         if server is None:
             region = selection.wanted_region(self._pool, request)
             if region is not None:
                 self._pool.allocation_requested(region, key or "", unmet=True, now=now)
             raise NoReadyServerError("no game server that matches is Ready: ask again in a moment")
-        if server.state is State.ALLOCATED and MATCH_ANNOTATION in request.metadata.annotations:
+        if server.state is State.ALLOCATED and match is not None:
             raise IllegalTransitionError("a server that is in a match cannot be given another")
         counters, lists = _changed_counters_and_lists(server, request)
+        server.check_transition(State.ALLOCATED)
+        if match is not None:
+            self._write_down(server, key, match)
         self._pool.allocate(server, now, request.metadata.annotations, request.metadata.labels)
         server.counters.update(counters)
         server.lists.update(lists)
@@ -111,14 +135,31 @@ class Allocator:
             raise MatchAlreadyPlayedError(f"the match of this key {was} {server.name}, which is gone")
         return None
 
+    def _write_down(self, server: GameServer, key: str | None, match: str) -> None:
+        """Write the allocation into the journal, before the server is taken.
+
+        A server that was taken first and could not be written down would be burnt, one by each repeat.
+        """
+        if self._journal is None:
+            return
+        entry = AllocationRecord(
+            key or "",
+            server.name,
+            server.region,
+            match_id_in(match),
+            player_ids_in(match),
+            self._pool.clock.now(),
+        )
+        try:
+            self._journal.allocated(entry)
+        except OSError as error:
+            raise AllocationNotRecordedError(
+                f"the allocation cannot be written down ({self._journal.fault}): make room in the state "
+                "folder"
+            ) from error
+
     def _record(self, server: GameServer, key: str | None, answer: AllocationAnswer, now: float) -> None:
         at = self._pool.clock.now()
-        if server.has_match and self._journal is not None:
-            self._journal.allocated(
-                AllocationRecord(
-                    key or "", server.name, server.region, server.match_id, server.player_ids, at
-                )
-            )
         self._pool.allocation_requested(server.region, key or "", unmet=False, now=now)
         self._pool.fill(now)
         if key is not None:

@@ -13,7 +13,12 @@ import msgspec
 from fastapi import APIRouter, FastAPI, Header, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dedicated_server.fleet.agones.allocator import MatchAlreadyPlayedError, NoReadyServerError
+from dedicated_server.fleet.agones.allocator import (
+    AllocationNotRecordedError,
+    MatchAlreadyPlayedError,
+    NoReadyServerError,
+    TooManyStartsError,
+)
 from dedicated_server.fleet.agones.requests import (
     REQUEST_COMPONENTS,
     REQUEST_SCHEMA,
@@ -33,6 +38,7 @@ from launchday.service import identify
 PATH = "/gameserverallocation"
 MAX_KEY_CHARACTERS = 200
 MAX_KNOWN_TOKENS = 1000  # verified before: to check a signature takes 56 µs
+RETRY_AFTER = {"Retry-After": "1"}
 KEY_HEADER = IDEMPOTENCY_HEADER.lower().encode()
 
 
@@ -91,7 +97,11 @@ class AllocatorFastPath:
         try:
             return self._api.state.allocator.allocate(body, key or None, self._api.state.clock.monotonic())
         except NoReadyServerError as error:
-            raise ProblemError(429, "no-server-ready", str(error), headers={"Retry-After": "1"}) from error
+            raise ProblemError(429, "no-server-ready", str(error), headers=RETRY_AFTER) from error
+        except TooManyStartsError as error:
+            raise ProblemError(429, "too-many-starts", str(error), headers=RETRY_AFTER) from error
+        except AllocationNotRecordedError as error:
+            raise ProblemError(503, "disk-full", str(error), headers=RETRY_AFTER) from error
         except MatchAlreadyPlayedError as error:
             raise ProblemError(410, "already-played", str(error)) from error
         except (CounterListError, IllegalTransitionError) as error:

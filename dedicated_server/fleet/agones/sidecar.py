@@ -146,7 +146,7 @@ class Sidecar:
 
     def _annotation(self, server: GameServer, body: dict[str, Any]) -> dict[str, Any]:
         key, value = _key_and_value(body)
-        server.annotate({key: value})
+        self._pool.annotated(server, {key: value}, self._clock())
         return {}
 
 

@@ -51,7 +51,8 @@ class PoolConfig:
         start_timeout_s: seconds from the fork to Ready.
         stop_timeout_s: seconds from SIGTERM to SIGKILL.
         warm_parents: how many fork servers.
-        claim_s: seconds from the allocation to the first report of the match; 0: no limit.
+        claim_s: seconds from the allocation to the begin of the match; 0: no limit.
+        starts_least, starts_most: bounds of the window of starts; ``starts_most`` 0: there is no window.
         max_match_s: seconds after which a server that is still Allocated is ended; 0: no limit.
         max_memory_bytes: a server that has more memory to itself is ended; 0: no limit.
         startup_delay_s: by region, seconds from the decision to the fork. It simulates the time that a
@@ -69,6 +70,8 @@ class PoolConfig:
     stop_timeout_s: float = 5.0
     warm_parents: int = 1
     claim_s: float = 0.0
+    starts_least: int = 1
+    starts_most: int = 0
     max_match_s: float = 0.0
     max_memory_bytes: int = 0
     startup_delay_s: Mapping[str, float] = field(default_factory=dict)

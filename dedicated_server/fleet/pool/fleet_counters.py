@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
+from dedicated_server.fleet.pool import metrics
 from dedicated_server.fleet.pool.gameserver import GameServer
 
 SUMMED_KEYS = {  # key of the counters: key of a match's report
@@ -42,12 +43,13 @@ class FleetCounters:
         if ended := said == "ended":
             self.matches_ended += 1
             outcome = "ended"
-        elif server.taken_back or said == "closed":
+        elif server.taken_back or said == "taken-back":
             self.matches_taken_back += 1
-            outcome = "taken back"
+            outcome = "taken-back"
         else:
             self.matches_failed += 1
             outcome = "failed"
+        metrics.matches_finished.labels(server.region, outcome).inc()
         for key in SUMMED_KEYS:
             self._finished_sums[key] += _count(server, key)
         self._finished.append(_report(server, outcome))

@@ -19,6 +19,7 @@ from dedicated_server.fleet.pool.counters_and_lists import Counter, ValueList
 from dedicated_server.fleet.pool.states import FINAL_STATES, NEXT_STATES, IllegalTransitionError, State
 
 REPORT_ANNOTATION = f"{SDK_PREFIX}{REPORT_KEY}"
+STARTING = "starting"  # phase of a report before the match
 NAMESPACE = "default"
 
 
@@ -60,8 +61,7 @@ class GameServer:
         kill_mono_s: when a server that was told to leave gets SIGKILL; None while it should live.
         deleted_at: that moment as Agones' record shows it, Unix seconds; None while it should live.
         allocated_at, allocated_mono_s: when it was given to its match.
-        claim_mono_s: by when an allocated server must have said something of its match; None when it has, or
-            has none.
+        claim_mono_s: by when an allocated server must have begun its match; None when it has, or has none.
         cordoned: it is given to no match.
         draining: it ends when its match does.
         memory_bytes: memory that it shares with nobody, as measured last.
@@ -138,6 +138,17 @@ class GameServer:
         """Note a heartbeat."""
         self.last_health_at, self.health_mono_s = at, mono_s
 
+    def resume(self, paused_s: float, now: float) -> None:
+        """Grant a fresh time-out: the fleet could hear nobody for ``paused_s`` seconds until ``now``."""
+        self.health_mono_s = now
+        self.fork_mono_s += paused_s
+        if self.claim_mono_s is not None:
+            self.claim_mono_s += paused_s
+        if self.reserved_until_mono_s:
+            self.reserved_until_mono_s += paused_s
+        if self.kill_mono_s is not None:
+            self.kill_mono_s += paused_s
+
     def notify(self) -> None:
         """Wake those who watch the record, because it changed."""
         self.version += 1
@@ -154,10 +165,14 @@ class GameServer:
         self.annotations.update(annotations)
         self.labels.update(labels or {})
         if MATCH_ANNOTATION in annotations:
-            self.match_id = _match_id(annotations[MATCH_ANNOTATION])
+            self.match_id = match_id_in(annotations[MATCH_ANNOTATION])
         if REPORT_ANNOTATION in annotations:
-            self.report = _json_object(annotations[REPORT_ANNOTATION])
-            self.claim_mono_s = None
+            report = _json_object(annotations[REPORT_ANNOTATION])
+            # A report that was sent again after a pause may come behind the last one, which alone decides.
+            if "outcome" in report or "outcome" not in self.report:
+                self.report = report
+            if self.claimed:
+                self.claim_mono_s = None
         self.notify()
 
     def clear_match(self) -> None:
@@ -174,8 +189,11 @@ class GameServer:
 
     @property
     def claimed(self) -> bool:
-        """Whether the server reported on its match, which so began and may not begin elsewhere."""
-        return bool(self.report)
+        """Whether the server has begun its match, which so may not begin elsewhere.
+
+        A server that still waits for the check-out of its players reports that it is starting.
+        """
+        return bool(self.report) and self.report.get("phase") != STARTING
 
     @property
     def player_ids(self) -> tuple[int, ...]:
@@ -250,7 +268,7 @@ def player_ids_in(annotation: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _match_id(annotation: str) -> str:
+def match_id_in(annotation: str) -> str:
     """The match's id in canonical form; "" unless it is a UUID. It becomes a part of file names later."""
     try:
         return str(UUID(str(_json_object(annotation)["match_id"])))

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from dedicated_server.fleet.pool.config import PoolConfig
 from dedicated_server.fleet.pool.gameserver import GameServer
-from dedicated_server.fleet.pool.states import RUNNING_STATES, STARTING_STATES, State
+from dedicated_server.fleet.pool.states import RUNNING_STATES, STARTING_STATES, Ending, State
 
 
 class Memory(Protocol):
@@ -29,8 +29,8 @@ def private_bytes(pid: int) -> int:
     return sum(int(line.split()[1]) << 10 for line in fields if line.startswith("Private_"))
 
 
-def unhealthy_reason(server: GameServer, config: PoolConfig, now: float) -> str | None:
-    """Return why a server has to be ended, None while there is no reason.
+def unhealthy(server: GameServer, config: PoolConfig, now: float) -> tuple[Ending, str] | None:
+    """Return why a server has to be ended, for metrics and for people; None while there is no reason.
 
     It hangs, never began its match, plays for too long, or takes too much memory.
 
@@ -40,15 +40,15 @@ def unhealthy_reason(server: GameServer, config: PoolConfig, now: float) -> str 
         now: monotonic seconds.
     """
     if server.state in STARTING_STATES and now - server.fork_mono_s > config.start_timeout_s:
-        return f"not Ready after {config.start_timeout_s:g} s"
+        return Ending.START_FAILED, f"not Ready after {config.start_timeout_s:g} s"
     if server.state in RUNNING_STATES and now - server.health_mono_s > config.health.timeout_s:
-        return f"no heartbeat for {config.health.timeout_s:g} s"
+        return Ending.HUNG, f"no heartbeat for {config.health.timeout_s:g} s"
     if server.state is not State.ALLOCATED:
         return None
     if server.claim_mono_s is not None and now >= server.claim_mono_s:
-        return f"its match did not begin within {config.claim_s:g} s"
+        return Ending.UNCLAIMED, f"its match did not begin within {config.claim_s:g} s"
     if 0 < config.max_match_s < now - server.allocated_mono_s:
-        return f"in its match for more than {config.max_match_s:g} s"
+        return Ending.TOO_LONG, f"in its match for more than {config.max_match_s:g} s"
     if 0 < config.max_memory_bytes < server.memory_bytes:
-        return f"more than {config.max_memory_bytes >> 20} MB of memory"
+        return Ending.MEMORY, f"more than {config.max_memory_bytes >> 20} MB of memory"
     return None

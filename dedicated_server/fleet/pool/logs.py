@@ -6,12 +6,17 @@ import os
 from collections import deque
 from pathlib import Path
 
+from dedicated_server.fleet.pool import metrics
+
 MAX_LOGS = 500  # a day of a small fleet; about 4 KB each
 MAX_TAIL_BYTES = 8192
 
 
 class ServerLogs:
-    """The folder of server logs. Of servers that are gone it keeps the newest ``MAX_LOGS``."""
+    """The folder of server logs. Of servers that are gone it keeps the newest ``MAX_LOGS``.
+
+    A folder that refuses a rename or a deletion costs a log its name, and nothing else.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -31,17 +36,23 @@ class ServerLogs:
             os.replace(path, filed)
         except FileNotFoundError:  # the server ended before it opened the file
             return path
+        except OSError:
+            metrics.disk_errors.labels("server logs").inc()
+            filed = path
         self._kept.append(filed)
         self._forget_oldest()
         return filed
 
     def discard(self, path: Path) -> None:
         """Delete the log of a server that had neither a match nor a failure."""
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            metrics.disk_errors.labels("server logs").inc()
 
     def _forget_oldest(self) -> None:
         while len(self._kept) > MAX_LOGS:
-            self._kept.popleft().unlink(missing_ok=True)
+            self.discard(self._kept.popleft())
 
 
 def tail(path: Path) -> list[str]:

@@ -20,15 +20,16 @@ from dedicated_server.fleet.pool.changes import Changes
 from dedicated_server.fleet.pool.config import ForkRequest, PoolConfig, Spawner
 from dedicated_server.fleet.pool.fleet_counters import FleetCounters
 from dedicated_server.fleet.pool.gameserver import GameServer
-from dedicated_server.fleet.pool.liveness import Memory, private_bytes, unhealthy_reason
+from dedicated_server.fleet.pool.liveness import Memory, private_bytes, unhealthy
 from dedicated_server.fleet.pool.logs import ServerLogs
+from dedicated_server.fleet.pool.match_index import MatchIndex
 from dedicated_server.fleet.pool.ports import PortPool
 from dedicated_server.fleet.pool.region import Region
-from dedicated_server.fleet.pool.states import FINAL_STATES, STARTING_STATES, State
+from dedicated_server.fleet.pool.start_window import StartWindow
+from dedicated_server.fleet.pool.states import FINAL_STATES, STARTING_STATES, Ending, State
 from launchday.clock import Clock
 
 MAX_GONE = 1000  # servers that are gone but still shown
-MAX_ENDED_MATCHES = 10_000  # ids, 100 bytes each: an hour of matches given up every third of a second
 MAX_STARTING = 8  # forks in flight: they keep a core busy, and each still gets to its first heartbeat
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.1, 10.0  # between starts while servers end before they are Ready
 MEMORY_PERIOD_S = 2.0  # between two measurements of the memory of servers in play; one takes 0.3 ms
@@ -48,11 +49,14 @@ class WarmPool:
         sdk_ports: TCP ports of the sidecars, at least as many.
         new_id: makes the ids in names of servers and of this pool's epoch.
         on_finished: called with a server, whether its match ended, and why not, once its match is over.
+        was_played: whether a match was played to its end though its server has not said so.
         on_gone: called with a server that is gone.
         memory: measures a process's memory.
 
     Attributes:
         fleet_counters: what became of the matches.
+        matches: which server each match was given.
+        starts: the matches that are starting, and how many may.
         changes: what happened, in order.
         regions: by name, what there is and what is wanted in each.
         empty: set while no server is alive.
@@ -72,12 +76,15 @@ class WarmPool:
         sdk_ports: Iterable[int],
         new_id: Callable[[], str],
         on_finished: Callable[[GameServer, bool, str], None] | None = None,
+        was_played: Callable[[GameServer], bool] = lambda _: False,
         on_gone: Callable[[GameServer], None] | None = None,
         memory: Memory = private_bytes,
     ) -> None:
         self.config = config
         self.clock = clock
         self.fleet_counters = FleetCounters()
+        self.matches = MatchIndex()
+        self.starts = StartWindow(config.starts_least, config.starts_most)
         self.changes = Changes(new_id())
         self.regions = {name: Region(name, config.ready_per_region) for name in config.regions}
         self._spawner = spawner
@@ -91,12 +98,11 @@ class WarmPool:
             )
         self._new_id = new_id
         self._on_finished = on_finished
+        self._was_played = was_played
         self._on_gone = on_gone
         self._memory = memory
         self._live: dict[str, GameServer] = {}
         self._by_sdk_port: dict[int, GameServer] = {}
-        self._by_match: dict[str, GameServer] = {}  # also of servers that are gone, while they are remembered
-        self._ended_matches: OrderedDict[str, None] = OrderedDict()  # given up: they get no server any more
         self._delayed: dict[str, GameServer] = {}
         self._gone: OrderedDict[str, GameServer] = OrderedDict()
         self._failed_starts = 0
@@ -105,6 +111,7 @@ class WarmPool:
         self._closing = False
         self.empty = asyncio.Event()
         self.empty.set()
+        metrics.begin(config.regions)
 
     # --- what there is ----------------------------------------------------------------------------------
 
@@ -119,14 +126,6 @@ class WarmPool:
     def get(self, name: str) -> GameServer | None:
         """Return the server of that name, gone or not; None where there is none."""
         return self._live.get(name) or self._gone.get(name)
-
-    def match(self, match_id: str) -> GameServer | None:
-        """Return the server that a match was given, gone or not; None where there is none."""
-        return self._by_match.get(match_id)
-
-    def is_ended(self, match_id: str) -> bool:
-        """Whether a match was ended before, by `end_match`: it may get no server."""
-        return match_id in self._ended_matches
 
     def at_sdk_port(self, port: int) -> GameServer | None:
         """Return the server whose sidecar listens on a port."""
@@ -159,30 +158,38 @@ class WarmPool:
         """A server says that it can take players; raises IllegalTransitionError."""
         self._enter(server, State.REQUEST_READY, now)
         self._enter(server, State.READY, now)
-        self._by_match.pop(server.match_id, None)
+        self.matches.forget(server)
         server.clear_match()
         server.beat(self.clock.now(), now)
         self._failed_starts = 0
         if server.draining:
-            self.shut_down(server, now, "drained")
+            self.shut_down(server, now, "drained", Ending.DRAINED)
         self.fill(now)
 
     def heartbeat(self, server: GameServer, now: float) -> None:
         """Note a heartbeat of a server."""
         server.beat(self.clock.now(), now)
 
+    def annotated(self, server: GameServer, annotations: dict[str, str], now: float) -> None:
+        """A server sets annotations of its own: its report on the match is one."""
+        server.annotate(annotations)
+        if server.claimed:
+            self.starts.reported(server.name, now)
+
     def reserve(self, server: GameServer, seconds: float, now: float) -> None:
         """Reserve a server, for ``seconds`` or, where that is 0, until it changes its state itself."""
         self._enter(server, State.RESERVED, now)
         server.reserved_until_mono_s = now + seconds if seconds else 0.0
 
-    def shut_down(self, server: GameServer, now: float, reason: str = "") -> None:
+    def shut_down(
+        self, server: GameServer, now: float, reason: str = "", ending: Ending = Ending.ENDED
+    ) -> None:
         """End a server:
 
         SIGTERM now, and SIGKILL after ``config.stop_timeout_s``. Asking twice changes nothing.
         """
         if server.state not in FINAL_STATES:
-            self._end(server, State.SHUTDOWN, signal.SIGTERM, now, reason)
+            self._end(server, State.SHUTDOWN, signal.SIGTERM, now, reason, ending)
 
     # --- calls of the allocator -------------------------------------------------------------------------
 
@@ -193,12 +200,12 @@ class WarmPool:
         has_match = server.has_match
         server.check_transition(State.ALLOCATED)
         server.annotate(annotations, labels)  # first, so that the change that is published names the match
-        if server.match_id:
-            self._by_match[server.match_id] = server
+        self.matches.given(server)
         self._enter(server, State.ALLOCATED, now)
         server.allocated_at, server.allocated_mono_s = self.clock.now(), now
         if server.has_match and not has_match:
             self.fleet_counters.matches_started += 1
+            self.starts.begin(server.name, now)
             if self.config.claim_s:
                 server.claim_mono_s = now + self.config.claim_s
 
@@ -229,19 +236,19 @@ class WarmPool:
         if server.state in (State.ALLOCATED, State.RESERVED) or server.state in STARTING_STATES:
             self._publish(server, "draining")
         else:
-            self.shut_down(server, now, "drained")
+            self.shut_down(server, now, "drained", Ending.DRAINED)
 
     def drain_region(self, region: Region, draining: bool, now: float) -> None:
         """Keep no idle server in a region and give none of it to a match; running matches play on."""
         region.draining = draining
         if draining:
             for server in list(region.in_state[State.READY].values()):
-                self.shut_down(server, now, "drained")
+                self.shut_down(server, now, "drained", Ending.DRAINED)
 
-    def kill(self, server: GameServer, now: float, reason: str) -> None:
+    def kill(self, server: GameServer, now: float, reason: str, ending: Ending = Ending.KILLED) -> None:
         """End a server and its match at once."""
         if server.state not in FINAL_STATES:
-            self._end(server, _failure(server), signal.SIGKILL, now, reason)
+            self._end(server, _failure(server), signal.SIGKILL, now, reason, ending)
         else:
             self._spawner.signal(server.name, signal.SIGKILL)
 
@@ -250,13 +257,11 @@ class WarmPool:
 
         The allocation of a match that was given up may still be on its way when its end is asked for.
         """
-        self._ended_matches[match_id] = None
-        if len(self._ended_matches) > MAX_ENDED_MATCHES:
-            self._ended_matches.popitem(last=False)
-        server = self._by_match.get(match_id)
+        self.matches.end(match_id)
+        server = self.matches.server_of(match_id)
         if server is not None and not server.gone:
             server.taken_back = server.taken_back or server.state is State.ALLOCATED
-            self.kill(server, now, reason)
+            self.kill(server, now, reason, Ending.TAKEN_BACK)
 
     # --- reports of the warm parents --------------------------------------------------------------------
 
@@ -267,13 +272,14 @@ class WarmPool:
             if server.state is State.CREATING:
                 self._enter(server, State.STARTING, now)
 
-    def exited(self, name: str, how: str, now: float) -> None:
+    def exited(self, name: str, how: str, now: float, ending: Ending = Ending.CRASHED) -> None:
         """Note that a server's process has ended: finish its match, take back its ports, start another."""
         server = self._live.get(name)
         if server is None:
             return
         if server.state not in FINAL_STATES:
-            self._enter(server, _failure(server), now, how)
+            failed = ending is Ending.CRASHED and server.state in STARTING_STATES
+            self._enter(server, _failure(server), now, how, Ending.START_FAILED if failed else ending)
         log.log(_severity(server), "game server gone", server=name, state=server.state, how=how)
         self._forget(server)
         if server.has_match or server.state is not State.SHUTDOWN:
@@ -290,7 +296,25 @@ class WarmPool:
         """Note that a warm parent has ended, and all its servers with it."""
         for name, server in list(self._live.items()):
             if server.node == node:
-                self.exited(name, "the warm parent ended", now)
+                self.exited(name, "the warm parent ended", now, Ending.PARENT_LOST)
+
+    def reconcile(self, node: str, alive: set[str], asked_at: float, now: float) -> None:
+        """Compare with what a warm parent says it has: forget servers whose end was never heard of.
+
+        Args:
+            node: the parent's.
+            alive: the servers that it has.
+            asked_at: when it was asked; of servers that were forked later it may know nothing.
+            now: monotonic seconds.
+        """
+        for name, server in list(self._live.items()):
+            if (
+                server.node == node
+                and name not in alive
+                and name not in self._delayed
+                and server.fork_mono_s < asked_at
+            ):
+                self.exited(name, "its end was not heard of", now, Ending.UNHEARD)
 
     # --- time -------------------------------------------------------------------------------------------
 
@@ -305,21 +329,34 @@ class WarmPool:
         for server in list(self._live.values()):
             if server.name in self._delayed:
                 if now >= server.fork_mono_s:
-                    self._fork(server)
+                    self._fork(server, now)
             elif server.kill_mono_s is not None:
                 if now >= server.kill_mono_s:
                     self._spawner.signal(server.name, signal.SIGKILL)
                     server.kill_mono_s = now + self.config.stop_timeout_s
-            elif (reason := self._unhealthy_reason(server, now, measure)) is not None:
+            elif (trouble := self._trouble(server, now, measure)) is not None:
+                ending, reason = trouble
                 # SIGKILL at once: a process that hangs does not answer SIGTERM, and its match is lost
                 # already.
-                self._end(server, _failure(server), signal.SIGKILL, now, reason)
+                self._end(server, _failure(server), signal.SIGKILL, now, reason, ending)
             elif server.state is State.RESERVED and 0 < server.reserved_until_mono_s <= now:
                 self._enter(server, State.READY, now)
+        self.starts.step(now)
         self._stop_surplus(now)
         self.fill(now)
         for region in self.regions.values():
             region.count_time(now)
+
+    def resume(self, paused_s: float, now: float) -> None:
+        """Grant every server a fresh time-out, because this process was stopped for ``paused_s`` seconds.
+
+        What servers said meanwhile waits in the sockets and is read after this.
+        """
+        metrics.pauses.inc()
+        log.warning("the fleet was stopped: every server gets a fresh time-out", paused_s=round(paused_s, 1))
+        self.starts.pause(paused_s)
+        for server in self._live.values():
+            server.resume(paused_s, now)
 
     def fill(self, now: float) -> None:
         """Start servers until each region has its buffer or a limit is reached, the neediest region first."""
@@ -339,10 +376,12 @@ class WarmPool:
         self._closing = True
         for server in list(self._live.values()):
             if server.name in self._delayed:
-                self._enter(server, State.SHUTDOWN, now, "the fleet is stopping")
+                self._enter(server, State.SHUTDOWN, now, "the fleet is stopping", Ending.STOPPING)
                 self._forget(server)
             elif server.kill_mono_s is None:
-                self._end(server, State.SHUTDOWN, signal.SIGTERM, now, "the fleet is stopping")
+                self._end(
+                    server, State.SHUTDOWN, signal.SIGTERM, now, "the fleet is stopping", Ending.STOPPING
+                )
 
     # --- inside -----------------------------------------------------------------------------------------
 
@@ -371,35 +410,55 @@ class WarmPool:
         self.fleet_counters.servers_started += 1
         self._delayed[name] = server
         if not delay_s:
-            self._fork(server)
+            self._fork(server, now)
 
-    def _fork(self, server: GameServer) -> None:
+    def _fork(self, server: GameServer, now: float) -> None:
         if not self._spawner.warm:
             return
         del self._delayed[server.name]
+        server.fork_mono_s = now
         server.node = self._spawner.fork(ForkRequest(server.name, server.sdk_port, server.log))
 
-    def _enter(self, server: GameServer, state: State, now: float, reason: str = "") -> None:
+    def _enter(
+        self,
+        server: GameServer,
+        state: State,
+        now: float,
+        reason: str = "",
+        ending: Ending = Ending.ENDED,
+    ) -> None:
         before = server.state
         server.enter(state, self.clock.now(), now, reason)
         self.regions[server.region].moved(server, before)
         self._publish(server, reason)
         metrics.observe_state(server.region, before, now - server.history[-2].mono_s)
+        if state in FINAL_STATES:
+            metrics.servers_ended.labels(server.region, ending.value).inc()
+        if before is State.ALLOCATED and state is not State.ALLOCATED:
+            self.starts.ended(server.name)
         if before is State.ALLOCATED and state is not State.ALLOCATED and server.has_match:
+            if server.report.get("outcome") != "ended" and self._was_played(server):
+                server.report = {**server.report, "outcome": "ended"}
             ended = self.fleet_counters.finish(server)
             why = "" if ended else str(server.report.get("error") or reason or f"it was {state}")
             if self._on_finished is not None:
                 self._on_finished(server, ended, why)
 
-    def _unhealthy_reason(self, server: GameServer, now: float, measure: bool) -> str | None:
+    def _trouble(self, server: GameServer, now: float, measure: bool) -> tuple[Ending, str] | None:
         if measure and server.state is State.ALLOCATED and server.pid is not None:
             server.memory_bytes = self._memory(server.pid)
-        return unhealthy_reason(server, self.config, now)
+        return unhealthy(server, self.config, now)
 
     def _end(
-        self, server: GameServer, state: State, number: signal.Signals, now: float, reason: str = ""
+        self,
+        server: GameServer,
+        state: State,
+        number: signal.Signals,
+        now: float,
+        reason: str,
+        ending: Ending,
     ) -> None:
-        self._enter(server, state, now, reason)
+        self._enter(server, state, now, reason, ending)
         if self._delayed.pop(server.name, None) is not None:  # it has no process yet
             self._forget(server)
             return
@@ -415,7 +474,7 @@ class WarmPool:
                     (one for one in reversed(region.in_state[State.READY].values()) if not one.cordoned), None
                 )
                 if youngest is not None:
-                    self.shut_down(youngest, now, "scaled down")
+                    self.shut_down(youngest, now, "scaled down", Ending.SCALED_DOWN)
 
     def _forget(self, server: GameServer) -> None:
         del self._live[server.name]
@@ -433,9 +492,7 @@ class WarmPool:
             self._on_gone(server)
         self._gone[server.name] = server
         if len(self._gone) > MAX_GONE:
-            _, oldest = self._gone.popitem(last=False)
-            if self._by_match.get(oldest.match_id) is oldest:
-                del self._by_match[oldest.match_id]
+            self.matches.forget(self._gone.popitem(last=False)[1])
 
     def _starting(self) -> int:
         return sum(region.starting() for region in self.regions.values()) - len(self._delayed)

@@ -35,6 +35,25 @@ class State(enum.StrEnum):
     UNHEALTHY = "Unhealthy"
 
 
+class Ending(enum.StrEnum):
+    """Why a game server ended, as metrics count it; the reason beside it is for people."""
+
+    ENDED = "ended"  # it asked for it, or its match was over
+    START_FAILED = "start failed"  # it was never Ready
+    CRASHED = "crashed"
+    PARENT_LOST = "warm parent ended"
+    UNHEARD = "end not heard of"  # its process was gone, and nobody had said so
+    HUNG = "no heartbeat"
+    UNCLAIMED = "match not begun"
+    TOO_LONG = "match too long"
+    MEMORY = "memory"
+    KILLED = "killed"
+    TAKEN_BACK = "match ended by its owner"
+    DRAINED = "drained"
+    SCALED_DOWN = "scaled down"
+    STOPPING = "fleet stopped"
+
+
 STARTING_STATES = frozenset(
     {State.PORT_ALLOCATION, State.CREATING, State.STARTING, State.SCHEDULED, State.REQUEST_READY}
 )

@@ -13,17 +13,20 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import structlog
 
 from dedicated_server.errors import DedicatedServerError
+from dedicated_server.fleet.pool import metrics
 from dedicated_server.fleet.pool.config import ForkRequest
 from launchday.clock import Clock
 
-PACKET_BYTES = 64 * 1024
+PACKET_BYTES = 208 * 1024  # what a socket's buffer holds: a list of 8,000 servers
+DEAF_S = 60.0  # a parent that was stopped for 30 s goes on; one that takes no order for longer hangs
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.2, 30.0  # between two starts of a parent that ends before it is warm
 
 log = structlog.get_logger()
@@ -47,6 +50,9 @@ class WarmParentListener(Protocol):
 
     def parent_lost(self, node: str, now: float) -> None:
         """Note that all servers of a warm parent have ended."""
+
+    def reconcile(self, node: str, alive: set[str], asked_at: float, now: float) -> None:
+        """Compare with the servers that a warm parent says it had at ``asked_at`` (monotonic)."""
 
     def fill(self, now: float) -> None:
         """Start servers, because a warm parent takes orders again."""
@@ -80,6 +86,8 @@ class WarmParentSupervisor:
         self._log = log
         self._clock = clock
         self._channel: socket.socket | None = None
+        self._unsent: deque[bytes] = deque()
+        self._full_since = 0.0
         self._ended = asyncio.Event()
         self._first_warm_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.warm = False
@@ -97,6 +105,11 @@ class WarmParentSupervisor:
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a server."""
         self._send({"order": "signal", "name": name, "number": int(number)})
+
+    def list_servers(self, now: float) -> None:
+        """Ask for its servers; ``reconcile`` follows. ``now`` is monotonic seconds."""
+        if self.warm and not self._unsent:
+            self._send({"order": "list", "asked_at": now})
 
     def as_json(self) -> dict[str, Any]:
         """Return what the admin API shows of it."""
@@ -123,6 +136,7 @@ class WarmParentSupervisor:
                 )
                 return
             self.restarts += 1
+            metrics.parent_restarts.inc()
             backoff_s = FIRST_BACKOFF_S if was_warm else min(backoff_s * 2, MAX_BACKOFF_S)
             log.error("the warm parent ended: starting another", log=str(self._log), in_s=backoff_s)
             await self._clock.sleep(backoff_s)
@@ -143,6 +157,8 @@ class WarmParentSupervisor:
         finally:
             self.warm = False
             loop.remove_reader(self._channel)
+            loop.remove_writer(self._channel)
+            self._unsent.clear()
             self._channel.close()
             self._channel = None
             # SIGKILL, not SIGTERM: its children are tied to it and end in the same instant. The pool has
@@ -159,7 +175,7 @@ class WarmParentSupervisor:
         argv = [sys.executable, "-m", "dedicated_server.fleet.warm.warm_parent"]
         argv += ["--channel", str(channel.fileno()), "--fleet", str(os.getpid())]
         argv += ["--server", self._server_module]
-        with self._log.open("ab") as output:
+        with _opened(self._log) as output:
             return subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
@@ -184,7 +200,10 @@ class WarmParentSupervisor:
                 asyncio.get_running_loop().remove_reader(self._channel)
                 self._ended.set()
                 return
-            self._apply(json.loads(packet), listener)
+            try:
+                self._apply(json.loads(packet), listener)
+            except Exception:  # the reports behind it are of other servers
+                log.exception("a report of the warm parent could not be used")
 
     def _apply(self, report: dict[str, Any], listener: WarmParentListener) -> None:
         now = self._clock.monotonic()
@@ -199,17 +218,59 @@ class WarmParentSupervisor:
                 listener.forked(report["name"], report["pid"], now)
             case "exited":
                 listener.exited(report["name"], report["how"], now)
+            case "fork failed":
+                metrics.fork_failures.inc()
+                listener.exited(report["name"], f"fork failed: {report['reason']}", now)
+            case "servers":
+                listener.reconcile(self.node, set(report["names"]), float(report["asked_at"]), now)
 
     def _send(self, order: dict[str, Any]) -> None:
-        if self._channel is None:
-            return
-        try:
-            self._channel.send(json.dumps(order).encode())
-        except (BlockingIOError, ConnectionError) as error:
-            # It does not read, so it hangs or is dying. Without it no server can be started or ended, so it
-            # has to end.
-            log.error("the warm parent takes no orders: ending it", error=str(error))
+        if self._channel is not None:
+            self._unsent.append(json.dumps(order).encode())
+            if len(self._unsent) == 1:
+                self._full_since = self._clock.monotonic()
+                self._send_waiting()
+
+    def _send_waiting(self) -> None:
+        """Send what waits, in order.
+
+        A parent that was stopped reads again once it goes on, so it is given time: see `end_if_deaf`.
+        """
+        assert self._channel is not None
+        loop = asyncio.get_running_loop()
+        while self._unsent:
+            try:
+                self._channel.send(self._unsent[0])
+            except BlockingIOError:
+                loop.add_writer(self._channel, self._send_waiting)
+                return
+            except ConnectionError as error:
+                log.error("the warm parent takes no orders: ending it", error=str(error))
+                self._unsent.clear()
+                self._ended.set()
+                break
+            self._unsent.popleft()
+            self._full_since = self._clock.monotonic()
+        loop.remove_writer(self._channel)
+
+    def end_if_deaf(self, now: float) -> None:
+        """End a parent that has taken no order for `DEAF_S`: without orders no server starts or ends.
+
+        ``now`` is monotonic seconds.
+        """
+        if self._unsent and now - self._full_since > DEAF_S:
+            log.error("the warm parent takes no orders: ending it", waiting=len(self._unsent))
+            self._unsent.clear()
             self._ended.set()
+
+
+def _opened(log_file: Path) -> IO[bytes]:
+    """Open a log to append to; where the disk refuses that, what is written is lost and nothing else."""
+    try:
+        return log_file.open("ab")
+    except OSError:
+        metrics.disk_errors.labels("warm parent's log").inc()
+        return open(os.devnull, "ab")
 
 
 class WarmParents:
@@ -265,6 +326,12 @@ class WarmParents:
             for supervisor in self._supervisors.values():
                 tasks.create_task(supervisor.supervise(counting), name=supervisor.node)
 
+    def list_servers(self, now: float) -> None:
+        """Ask every warm parent for its servers, and end those that take no orders."""
+        for supervisor in self._supervisors.values():
+            supervisor.end_if_deaf(now)
+            supervisor.list_servers(now)
+
     def server_gone(self, name: str) -> None:
         """Count a server no more."""
         if (node := self._node_of.pop(name, None)) is not None:
@@ -288,6 +355,10 @@ class _CountingListener:
         """Note that a server's process has ended."""
         self._parents.server_gone(name)
         self._listener.exited(name, how, now)
+
+    def reconcile(self, node: str, alive: set[str], asked_at: float, now: float) -> None:
+        """Compare with the servers that a warm parent says it had."""
+        self._listener.reconcile(node, alive, asked_at, now)
 
     def parent_lost(self, node: str, now: float) -> None:
         """Note that all servers of a warm parent have ended."""

@@ -6,14 +6,17 @@ thread alone, so a lock that another thread held would stay locked in the child 
 
 ``python -m dedicated_server.fleet.warm.warm_parent --channel FD --fleet PID [--server MODULE]``. Over the
 channel, a socket pair that keeps packets apart, come orders as JSON: ``{"order": "fork", "name", "sdk_port",
-"log"}`` and ``{"order": "signal", "name", "number"}``; and go reports: ``{"report": "warm", "seconds"}``,
-``{"report": "forked", "name", "pid"}``, ``{"report": "exited", "name", "how"}``. It alone reaps its children,
-and so it alone signals them: no process id can have been used again.
+"log"}``, ``{"order": "signal", "name", "number"}`` and ``{"order": "list", "asked_at"}``; and go reports:
+``{"report": "warm", "seconds"}``, ``{"report": "forked", "name", "pid"}``, ``{"report": "fork failed",
+"name", "reason"}``, ``{"report": "exited", "name", "how"}`` and ``{"report": "servers", "names",
+"asked_at"}``. It alone reaps its children, and so it alone signals them: no process id can have been used
+again.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import importlib
 import json
@@ -89,13 +92,16 @@ class WarmParent:
             case "signal":
                 if (pid := self._pids.get(order["name"])) is not None:
                     os.kill(pid, int(order["number"]))
+            case "list":
+                self._reap()  # so that every end before this is reported before it
+                self.report("servers", names=list(self._pids), asked_at=order["asked_at"])
 
     def _fork(self, name: str, sdk_port: int, log: Path) -> None:
         parent = os.getpid()
         try:
             pid = os.fork()
         except OSError as error:  # no memory, or too many processes; the fleet tries again later
-            self.report("exited", name=name, how=f"fork failed: {error}")
+            self.report("fork failed", name=name, reason=str(error))
             return
         if pid == 0:
             self._become_server(parent, name, sdk_port, log)
@@ -126,11 +132,14 @@ class WarmParent:
             os.environ["AGONES_SDK_HTTP_PORT"] = str(sdk_port)
             code = self._module.main()
         except BaseException:  # whatever happens, the child must not go on as a second parent
-            traceback.print_exc()
+            with contextlib.suppress(OSError):  # a full disk takes no traceback
+                traceback.print_exc()
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+            try:
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:
+                os._exit(code)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -168,7 +177,11 @@ def _require_one_thread() -> None:
 
 
 def _write_output_to(log: Path) -> None:
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    try:
+        descriptor = os.open(log, flags, 0o644)
+    except OSError:  # a full disk costs a server its log, not its life
+        descriptor = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     for standard in (1, 2):
         os.dup2(descriptor, standard)
     os.close(descriptor)

@@ -103,6 +103,7 @@ def run(allocations: int = 100_000) -> dict[str, Any]:
             matchmaker_url="http://127.0.0.1:1",
             kafka_bootstrap="127.0.0.1:1",
             claim_s=0.0,
+            fleet_starts_max=0,
         )
         figures: dict[str, Any] = {"bench": "fleet", "cold_start_ms": uvloop.run(_cold_starts(settings))}
         try:

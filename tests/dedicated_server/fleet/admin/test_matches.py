@@ -95,7 +95,7 @@ def test_the_server_of_a_match_is_found_until_it_is_forgotten(pool: WarmPool) ->
     server = pool.get(given.name)
     assert server is not None
     pool.exited(server.name, "killed by SIGKILL", now)
-    assert pool.match(match_id) is server
+    assert pool.matches.server_of(match_id) is server
     assert server.state is State.UNHEALTHY
     pool.end_match(match_id, now, "too late")
     assert not server.taken_back
