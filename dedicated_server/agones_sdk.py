@@ -23,6 +23,8 @@ import structlog
 
 from dedicated_server.errors import DedicatedServerError
 from launchday.clock import Clock
+from launchday.resilience import deadline, sockets
+from launchday.resilience.retry import Backoff
 
 FLEET_LABEL = "agones.dev/fleet"  # names the region that a server belongs to
 MATCH_ANNOTATION = "launchday.dev/match"  # carries the match that a server was allocated for
@@ -95,7 +97,7 @@ class AgonesSdk:
     Args:
         port: TCP port of the sidecar.
         clock: waits between two attempts.
-        timeout_s: seconds for one call.
+        timeout_s: seconds for one call, with the wait for the one before it.
     """
 
     def __init__(self, port: int = DEFAULT_PORT, *, clock: Clock, timeout_s: float = CALL_TIMEOUT_S) -> None:
@@ -133,7 +135,7 @@ class AgonesSdk:
         """Yield the record at each change, from now on. A stream that is cut is opened again; it never ends
         by itself.
         """
-        pause = _Backoff(self._clock)
+        pauses = Backoff(self._clock, FIRST_BACKOFF_S, MAX_BACKOFF_S)
         while True:
             connection = _Connection(self._port)
             try:
@@ -141,36 +143,33 @@ class AgonesSdk:
                     async for line in lines:
                         message = json.loads(line)
                         if "result" in message:
-                            pause = _Backoff(self._clock)
+                            pauses.reset()
                             yield GameServerRecord.parse(message["result"])
             except (SidecarError, ValueError) as error:
                 log.debug("the watch was cut", reason=str(error))
             finally:
                 connection.close()
-            await pause.sleep()
+            await self._clock.sleep(pauses.next_s())
 
     async def _call(self, method: str, path: str, body: Mapping[str, str] | None = None) -> bytes:
         # A body is always sent with POST and PUT, if only {}: the sidecar answers an empty one with 400.
         payload = b"" if method == "GET" else json.dumps(body or {}).encode()
-        async with self._lock:
-            try:
-                async with asyncio.timeout(self._timeout_s):
+        try:
+            async with deadline.within(self._clock, self._timeout_s), self._lock:
+                try:
                     status, answer = await self._connection.exchange(method, path, payload)
-            except TimeoutError as error:
-                self._connection.close()
-                raise SidecarUnavailableError(f"{path}: no answer within {self._timeout_s:g} s") from error
-            except (
-                BaseException
-            ):  # cancelled in the middle of an answer: the rest of it is not for the next call
-                self._connection.close()
-                raise
+                except BaseException:  # in the middle of an answer: the rest of it is not for the next call
+                    self._connection.close()
+                    raise
+        except TimeoutError as error:
+            raise SidecarUnavailableError(f"{path}: no answer within {self._timeout_s:g} s") from error
         if status == 200:
             return answer
         what = f"{path}: HTTP {status} {answer[:200].decode(errors='replace')}"
         raise SidecarUnavailableError(what) if status >= 500 else SidecarRefusedError(what)
 
     async def _call_until_answered(self, method: str, path: str) -> bytes:
-        pause, waiting = _Backoff(self._clock), False
+        pauses, waiting = Backoff(self._clock, FIRST_BACKOFF_S, MAX_BACKOFF_S), False
         while True:
             try:
                 return await self._call(method, path)
@@ -181,19 +180,7 @@ class AgonesSdk:
                     reason=str(error),
                 )
             waiting = True
-            await pause.sleep()
-
-
-class _Backoff:
-    """Pauses between attempts, each twice as long as the one before."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._next_s = FIRST_BACKOFF_S
-
-    async def sleep(self) -> None:
-        await self._clock.sleep(self._next_s)
-        self._next_s = min(2 * self._next_s, MAX_BACKOFF_S)
+            await self._clock.sleep(pauses.next_s())
 
 
 class _Response:
@@ -267,6 +254,7 @@ class _Connection:
     async def _send(self, method: str, path: str, payload: bytes) -> asyncio.StreamReader:
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+            sockets.harden(self._streams[1])
         reader, writer = self._streams
         head = (
             f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\nContent-Type: application/json\r\n"

@@ -39,9 +39,9 @@ async def probe(role: str, address: str) -> tuple[str, str]:
 
 
 async def _cache_version(address: str) -> str:
-    from redis.asyncio import Redis
+    from launchday.resilience import sockets
 
-    async with Redis.from_url(address) as cache:
+    async with sockets.redis_client(address, connections=1, answer_s=PROBE_S) as cache:
         server = await cache.info("server")
     return str(server.get("valkey_version") or server.get("redis_version", "unknown"))
 
@@ -49,11 +49,11 @@ async def _cache_version(address: str) -> str:
 async def _store_version(address: str) -> str:
     import asyncpg
 
-    store = await asyncpg.connect(address)
+    store = await asyncpg.connect(address, timeout=PROBE_S)
     try:
-        return str(await store.fetchval("SHOW server_version"))
+        return str(await store.fetchval("SHOW server_version", timeout=PROBE_S))
     finally:
-        await store.close()
+        store.terminate()  # to close it in good order would be to wait for a store that may not answer
 
 
 async def _reach_a_broker(bootstrap: str) -> None:
