@@ -16,8 +16,8 @@ from launchday.clock import Clock
 from meta_service.client import CommitResponse, MetaClientError, MetaRefusedError, PlayerCommit
 
 RETRY_S = 0.25
-# For a disk without room, beside a meta service that does not answer, until somebody makes room. Nobody waits for
-# this server, but it holds a slot of the fleet.
+# For room on the disk, while the meta service does not answer either. Nobody waits for this server, but it
+# holds a slot of the fleet.
 MAX_DISK_WAIT_S = 600.0
 
 log = structlog.get_logger()

@@ -1,7 +1,7 @@
 """Delivers spooled results: the fleet does so, since the server that wrote them has ended.
 
-What a late result is worth is not decided here: the meta service takes it where its fence still counts, and says
-``stale-fence`` where the player was checked out anew meanwhile, or the match was closed.
+What a late result is worth is not decided here: the meta service takes it where its fence still counts, and
+says ``stale-fence`` where the player was checked out anew meanwhile, or the match was closed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from meta_service.client import CommitResponse, MetaClientError, MetaRefusedErro
 
 LOOK_PERIOD_S = 1.0  # between two looks at the folder, which is nearly always empty: some 20 µs each
 MAX_RETRY_S = 5.0  # between two attempts while the meta service is away
-REMEMBERED = 1000  # matches whose results were delivered: longer than the fleet takes to see their servers end
+REMEMBERED = (
+    1000  # matches whose results were delivered: longer than the fleet takes to see their servers end
+)
 
 RESULTS_DELIVERED = Counter(
     "launchday_fleet_results_delivered", "Results of players, spooled by game servers, that were taken."
@@ -82,7 +84,9 @@ class ResultDelivery:
                 claim, results = claimed
                 if results is not None:
                     try:
-                        self._count(results.match_id, await self._meta.commit(results.match_id, results.commits))
+                        self._count(
+                            results.match_id, await self._meta.commit(results.match_id, results.commits)
+                        )
                     except MetaRefusedError as error:
                         if error.status in (401, 403, 429):  # of us, not of the results: wait
                             raise

@@ -1,8 +1,8 @@
 """Results on disk while the meta service is away: one file a match, whole or absent after any crash.
 
 The files have the form of the events' spool (`rewards.events.spool`), with one payload: the match and its
-results with their fences, as JSON. The server writes; the fleet of the same machine delivers (`delivery`). Both
-may commit the same file: a commit that is repeated changes nothing.
+results with their fences, as JSON. The server writes; the fleet of the same machine delivers
+(`result_delivery`). Both may commit the same results: a commit that is repeated changes nothing.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class ServerCalls(Calls):
     """What matchmakers and game servers do. They need a service token."""
 
     async def skills(self, mode: str, player_ids: Sequence[int]) -> Skills:
-        """Skill in a mode by player id, the prior without a rating; and where those are who are checked out."""
+        """Skill in a mode by player id, the prior without a rating; and who is checked out, and where."""
         body = SkillsRequest(mode, [PlayerId(id_) for id_ in player_ids])
         return await self.call("POST", "/v1/internal/skills", Skills, self.token, body)
 

@@ -61,7 +61,8 @@ class CheckoutRequest(Message, frozen=True):
     server: ServerName
     region: Slug
     ttl_s: Annotated[
-        float, Meta(gt=0, le=LONGEST_LEASE_S, description="Seconds until the leases expire.", examples=[120.0])
+        float,
+        Meta(gt=0, le=LONGEST_LEASE_S, description="Seconds until the leases expire.", examples=[120.0]),
     ]
     player_ids: PlayerIds
 

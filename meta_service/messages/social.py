@@ -148,8 +148,8 @@ class PastMatch(Message, frozen=True):
     outcome: Annotated[
         Outcome,
         Meta(
-            description="expired: the server never said how it ended; refused: it said so too late; closed: the"
-            " match was given up."
+            description="expired: the server never said how it ended; refused: it said so too late;"
+            " closed: the match was given up."
         ),
     ]
     placement: int | None

@@ -1,4 +1,4 @@
-"""Routes for our own services: skills for the matchmaker, check-outs, commits and closed matches, counters."""
+"""Routes for our own services: skills for the matchmaker, check-outs, commits, closed matches, counters."""
 
 from __future__ import annotations
 
