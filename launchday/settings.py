@@ -146,6 +146,24 @@ class Settings(BaseSettings):
             "limit, as all simulated players share an address."
         ),
     )
+    logins_per_address_s: float = Field(
+        20.0,
+        ge=0,
+        description=(
+            "Logins by password, and by device or refresh token, a second from one address, each with a burst "
+            "of four seconds' worth: enough for a school behind one address, too few for a machine that "
+            "guesses. The loopback is exempt, as simulated players share it. 0: no limit."
+        ),
+    )
+    hashing_processes: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description=(
+            "Processes that hash passwords, 20 ms of a core and 19 MB each; 0: one for each core but the "
+            "API's own, at least 1 and at most 4."
+        ),
+    )
     trusted_proxies: str = Field(
         "127.0.0.1",
         description="Comma-separated addresses whose X-Forwarded-For is believed: the load balancer's.",

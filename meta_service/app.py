@@ -20,10 +20,12 @@ from launchday.resilience import parts
 from launchday.resilience.health import Part
 from launchday.service import create_app
 from launchday.settings import Settings
+from meta_service import admission
 from meta_service.cache.cache import Cache, connect
 from meta_service.context import Context
 from meta_service.domain.credentials import Credentials
 from meta_service.domain.friends import Friends
+from meta_service.domain.hashing import Passwords, processes_of
 from meta_service.domain.history import History
 from meta_service.domain.leaderboards import Leaderboards
 from meta_service.domain.parties import Parties
@@ -40,7 +42,7 @@ from meta_service.store.store import Store
 from meta_service.store.version import schema_fault
 
 RETRY_AFTER = {"Retry-After": "1"}
-REFUSAL_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "60"}}
+REFUSAL_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "60"}, 503: RETRY_AFTER}
 CACHE_UNAVAILABLE_ERRORS = (
     redis_errors.ConnectionError,
     redis_errors.TimeoutError,
@@ -65,6 +67,7 @@ def build(settings: Settings, clock: Clock | None = None) -> FastAPI:
         cache = Cache(connect(settings.cache_url), settings.region, settings.writebehind_limit)
         store = Store(settings.store_url, time)
         players = Players(cache, store, time)
+        passwords = Passwords(time, processes_of(settings.hashing_processes))
         app.state.context = Context(
             players=players,
             shop=Shop(store, cache, time),
@@ -75,7 +78,7 @@ def build(settings: Settings, clock: Clock | None = None) -> FastAPI:
             sessions=Sessions(
                 players, app.state.signer, settings.session_ttl_s, settings.refresh_ttl_s, time
             ),
-            credentials=Credentials(store, cache, time),
+            credentials=Credentials(store, cache, passwords),
             player_limit=RateLimit(settings.requests_per_player_s, burst_s=BURST_S),
             signer=app.state.signer,
             clock=time,
@@ -94,11 +97,14 @@ def build(settings: Settings, clock: Clock | None = None) -> FastAPI:
             collector.stop()
             collecting.cancel()
             await asyncio.wait([collecting])
+            await passwords.close()
             await probed.close()
             await store.close()
             await cache.close()
 
-    app = create_app("launchday meta service", settings, lifespan, clock=time)
+    app = create_app(
+        "launchday meta service", settings, lifespan, clock=time, admission=admission.classes(settings)
+    )
     limited = Middleware(  # appended: inside of the request ids, which are then on refusals too
         AddressLimit,
         per_s=settings.requests_per_address_s,

@@ -20,7 +20,8 @@
     │   ├── KeyReusedError           the idempotency key belongs to another request
     │   ├── NameTakenError           another account has the name
     │   ├── WrongPasswordError       no account has this name and password
-    │   ├── TooManyAttemptsError     too many wrong passwords for one name
+    │   ├── TooManyAttemptsError     too many wrong passwords for one name from one address
+    │   ├── HashingBusyError         more passwords are to be checked than the machine can hash
     │   ├── PartyError               what a party or its member may not do now; each kind has its slug
     │   ├── FriendshipError          what cannot become a friendship; each kind has its slug
     │   └── SessionEndedError        the session was superseded or revoked, or its refresh token was reused
@@ -127,9 +128,15 @@ class WrongPasswordError(RefusedError):
 
 
 class TooManyAttemptsError(RefusedError):
-    """Raised when a name saw too many wrong passwords within a minute, from any caller. Wait a minute."""
+    """Raised when an address sent too many wrong passwords for a name within a minute. Wait a minute."""
 
     status, slug = 429, "too-many-attempts"
+
+
+class HashingBusyError(RefusedError):
+    """Raised when more passwords are to be checked than the machine can hash. Try again in a second."""
+
+    status, slug = 503, "overloaded"
 
 
 class PartyError(RefusedError):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable
 
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from launchday.clock import Clock
 from launchday.problems import ProblemError
 from launchday.rate_limit import RateLimit
+from launchday.resilience.admission import network_of
 
 BURST_S = 4.0
 
@@ -18,6 +20,11 @@ def admit(limit: RateLimit, caller: Hashable, monotonic: float) -> None:
     """Count a request of ``caller``; raise a ProblemError (429) when it is one too many."""
     if wait_s := limit.wait_s(caller, monotonic):
         raise _too_many(wait_s)
+
+
+def source_of(request: HTTPConnection) -> str:
+    """Return where a request comes from: an IPv4 address, or one customer's network of IPv6 addresses."""
+    return network_of(request.client.host) if request.client is not None else ""
 
 
 class AddressLimit:
@@ -40,7 +47,7 @@ class AddressLimit:
         if self._limited and scope["type"] == "http":
             header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
             if not self._exempt(header):
-                address = scope["client"][0] if scope.get("client") else ""
+                address = network_of(scope["client"][0]) if scope.get("client") else ""
                 if wait_s := self._limit.wait_s(address, self._clock.monotonic()):
                     await _too_many(wait_s).response()(scope, receive, send)
                     return

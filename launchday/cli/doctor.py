@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from launchday import kernel_cache
+from launchday.cli.doctor_admission import admission_rows, admission_table
 from launchday.engines import EngineError, stack
 from launchday.engines.probe import probe
 from launchday.launcher.backend import SERVICES
@@ -71,6 +72,7 @@ def examine(settings: Settings) -> dict[str, Any]:
         "java": shutil.which("java") is not None,
         "kernel_cache": str(cache) if cache else "",
         "kernels_compiled": len(list(Path(cache).rglob("*.nbi"))) if cache else 0,
+        "admission": admission_rows(settings),
         "settings": {name: _shown(getattr(settings, name)) for name in type(settings).model_fields},
         "missing": missing,
     }
@@ -131,6 +133,7 @@ def show(found: dict[str, Any], console: Console) -> None:
     for name, version in found["packages"].items():
         packages.add_row(name, version or "[red]missing")
     console.print(packages)
+    console.print(admission_table(found["admission"]))
     settings = Table("setting", "value", "meaning", title="Settings", title_justify="left")
     for name, value in found["settings"].items():
         settings.add_row(env_name(name), value, Settings.model_fields[name].description or "")

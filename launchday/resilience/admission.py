@@ -160,7 +160,7 @@ class Gate:
         """Return the address that a request comes from: the peer's, or the one that a trusted proxy names."""
         if head.forwarded_for and peer in self._proxies:
             return self._forwarded(head.forwarded_for) or peer
-        return _network_of(peer)
+        return network_of(peer)
 
     def stood_still_s(self, now: float) -> float:
         """Return the seconds that what is read now may have lain in the socket because this process was
@@ -215,11 +215,11 @@ class Gate:
 
     def _address_of(self, forwarded_for: bytes) -> str:
         address, _ = self._proxies.get_trusted_client_address(forwarded_for.decode("latin-1"))
-        return _network_of(address)
+        return network_of(address)
 
 
 @functools.lru_cache(maxsize=4096)
-def _network_of(address: str) -> str:
+def network_of(address: str) -> str:
     """Return an IPv4 address as it is, and the network that one customer has of an IPv6 address."""
     if ":" not in address:
         return address

@@ -7,8 +7,11 @@ from uuid import UUID
 COUNTERS = "{meta}:counters"  # hash: durable counters
 OLD_COUNTERS = "{meta}:books"  # their earlier name; a worker renames them when it starts
 LEASES = "{meta}:leases"  # sorted set: player id by the millisecond its lease ends
+UNSETTLED = "{meta}:unsettled"  # sorted set: player id by the millisecond of the last change
 STREAM = "{meta}:writebehind"  # stream: accepted changes that are not stored yet
 REJECTED = "{meta}:writebehind:rejected"  # stream: changes the store cannot take, with reasons
+EPOCH = "{meta}:epoch"  # the number of this cache's life, and the mark it was given for
+BEAT = "{meta}:beat"  # counts up at every look at the epoch: it goes back when older data came back
 CONSUMER_GROUP = "store"  # consumer group of the write-behind workers
 PLAYER_PREFIX = "{meta}:player:"
 PARTY_PREFIX = "{meta}:party:"
@@ -31,9 +34,9 @@ def credential(name: str) -> str:
     return f"{{meta}}:credential:{name}"
 
 
-def attempts(name: str) -> str:
-    """The counter of wrong passwords for a name."""
-    return f"{{meta}}:attempts:{name}"
+def attempts(name: str, source: str) -> str:
+    """The counter of wrong passwords for a name from one address: its owner is elsewhere."""
+    return f"{{meta}}:attempts:{name}:{source}"
 
 
 def fill_lock(player_id: int) -> str:
@@ -72,7 +75,7 @@ def board(season: str, name: str) -> str:
 
 
 def boards_built(season: str) -> str:
-    """Exists while the season's leaderboards hold all that the store does."""
+    """The epoch in which the season's leaderboards were filled with all that the store had."""
     return f"{{meta}}:board:{season}:built"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 
 from launchday.identity import SERVICE, InvalidTokenError
 from launchday.problems import ProblemError
@@ -20,6 +20,7 @@ from meta_service.messages.sessions import (
     RevocationRequest,
     Session,
 )
+from meta_service.rate_limit import source_of
 from meta_service.routes.message_route import FromBody, MessageRoute
 
 router = APIRouter(prefix="/v1", tags=["sessions"], route_class=MessageRoute)
@@ -39,9 +40,9 @@ async def login_device(login: FromBody[DeviceLogin], context: InContext) -> Sess
 
 
 @router.post("/login/password")
-async def login_password(login: FromBody[PasswordLogin], context: InContext) -> Session:
+async def login_password(login: FromBody[PasswordLogin], context: InContext, request: Request) -> Session:
     """Log in by name and password. A session that the account had elsewhere ends."""
-    player_id = await context.credentials.check(login.name.lower(), login.password)
+    player_id = await context.credentials.check(login.name.lower(), login.password, source_of(request))
     await context.players.profile(player_id, context.clock.now())  # it is in the cache after this
     return await _opened(context, player_id, created=False)
 
@@ -66,10 +67,13 @@ async def log_out(caller: LivePlayer, context: InContext) -> Ended:
 
 
 @router.put("/account/password")
-async def set_password(change: FromBody[PasswordChange], caller: LivePlayer, context: InContext) -> Account:
+async def set_password(
+    change: FromBody[PasswordChange], caller: LivePlayer, context: InContext, request: Request
+) -> Account:
     """Give the caller's account a name and a password to log in with, or change the password."""
     name = change.name.lower()
-    await context.credentials.set(caller.player_id, name, change.password, change.current_password)
+    source = source_of(request)
+    await context.credentials.set(caller.player_id, name, change.password, change.current_password, source)
     return Account(PlayerId(caller.player_id), name)
 
 
