@@ -16,7 +16,7 @@ from launchday.clock import Clock
 from launchday.identity import Signer
 from launchday.resilience.parts import cache_part, http_part
 from launchday.settings import Settings
-from matchmaker.api import backfill_routes, routes
+from matchmaker.api import admission, backfill_routes, routes
 from matchmaker.api.fast_path import FastPath
 from matchmaker.api.notifier import Notifier
 from matchmaker.api.schema import describe
@@ -80,7 +80,7 @@ def create_api(settings: Settings, clock: Clock, skills: Skills | None = None) -
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-    app = http_service.create_app("Matchmaker", settings, lifespan)
+    app = http_service.create_app("Matchmaker", settings, lifespan, admission=admission.CLASSES)
     signer: Signer = app.state.signer
     token = signer.service_token("matchmaker", clock.now(), SERVICE_TOKEN_TTL_S)
     app.include_router(routes.router)
