@@ -40,17 +40,18 @@ conn.AIOKafkaConnection = _HardenedConnection
 
 
 @contextlib.asynccontextmanager
-async def answered(bootstrap: str, what: str, within_s: float = ANSWER_S) -> AsyncIterator[None]:
+async def answered(bootstrap: str, what: str, within_s: float | None = None) -> AsyncIterator[None]:
     """Bound a block of calls to the broker.
 
     Args:
         bootstrap: ``host:port,…``, for the message.
         what: is being done, for the message: "reading the dead letters".
-        within_s: seconds for the block in all.
+        within_s: seconds for the block in all; None: ANSWER_S.
 
     Raises:
         BusUnavailableError: the broker refused, or did not answer in time.
     """
+    within_s = ANSWER_S if within_s is None else within_s
     try:
         async with asyncio.timeout(within_s):
             yield
@@ -64,7 +65,7 @@ async def answered(bootstrap: str, what: str, within_s: float = ANSWER_S) -> Asy
 
 @contextlib.asynccontextmanager
 async def reader(
-    bootstrap: str, what: str, *topics: str, start_s: float = START_S, **options: Any
+    bootstrap: str, what: str, *topics: str, start_s: float | None = None, **options: Any
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """Lend a started consumer that is in no group and commits nothing.
 
@@ -72,7 +73,7 @@ async def reader(
         bootstrap: ``host:port,…`` of Kafka.
         what: it does, for the log and for messages.
         topics: to read; none: the caller assigns partitions.
-        start_s: seconds to connect.
+        start_s: seconds to connect; None: START_S.
         options: further ones of aiokafka's consumer.
 
     Raises:
@@ -87,7 +88,7 @@ async def reader(
         **options,
     )
     try:
-        async with answered(bootstrap, what, start_s):
+        async with answered(bootstrap, what, START_S if start_s is None else start_s):
             await kafka.start()
         yield kafka
     finally:
