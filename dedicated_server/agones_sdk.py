@@ -23,7 +23,7 @@ import structlog
 
 from dedicated_server.errors import DedicatedServerError
 from launchday.clock import Clock
-from launchday.resilience import deadline, sockets
+from launchday.resilience import deadline, pauses, sockets
 from launchday.resilience.retry import Backoff
 
 FLEET_LABEL = "agones.dev/fleet"  # names the region that a server belongs to
@@ -33,6 +33,7 @@ REPORT_KEY = "launchday-report"  # under which a server sets the report on its m
 
 DEFAULT_PORT = 9358
 CALL_TIMEOUT_S = 2.0
+PATIENCE_S = 60.0  # for a sidecar that does not answer; Agones restarts its own within seconds
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.02, 1.0  # between two attempts
 MAX_READ_BYTES = 64 * 1024
 
@@ -91,17 +92,26 @@ class GameServerRecord:
 class AgonesSdk:
     """Calls the sidecar on this host's loopback, from one event loop; one call runs at a time.
 
-    Every call raises SidecarRefusedError, and SidecarUnavailableError unless it is repeated until it is
-    answered.
+    Every call raises SidecarRefusedError and SidecarUnavailableError; those that are repeated until they are
+    answered raise the latter once the patience is over.
 
     Args:
         port: TCP port of the sidecar.
         clock: waits between two attempts.
         timeout_s: seconds for one call, with the wait for the one before it.
+        patience_s: seconds for which a call is repeated, or a stream that was cut is opened again.
     """
 
-    def __init__(self, port: int = DEFAULT_PORT, *, clock: Clock, timeout_s: float = CALL_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        port: int = DEFAULT_PORT,
+        *,
+        clock: Clock,
+        timeout_s: float = CALL_TIMEOUT_S,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._port = port
+        self._patience_s = patience_s
         self._clock = clock
         self._timeout_s = timeout_s
         self._connection = _Connection(port)
@@ -132,10 +142,13 @@ class AgonesSdk:
         await self._call("PUT", "/metadata/annotation", {"key": key, "value": value})
 
     async def watch(self) -> AsyncGenerator[GameServerRecord, None]:
-        """Yield the record at each change, from now on. A stream that is cut is opened again; it never ends
-        by itself.
+        """Yield the record at each change, from now on. A stream that is cut is opened again.
+
+        Raises SidecarUnavailableError where it cannot be for as long as the patience lasts; it never ends by
+        itself.
         """
-        pauses = Backoff(self._clock, FIRST_BACKOFF_S, MAX_BACKOFF_S)
+        backoff = Backoff(self._clock, FIRST_BACKOFF_S, MAX_BACKOFF_S)
+        cut_at: float | None = None
         while True:
             connection = _Connection(self._port)
             try:
@@ -143,13 +156,18 @@ class AgonesSdk:
                     async for line in lines:
                         message = json.loads(line)
                         if "result" in message:
-                            pauses.reset()
+                            backoff.reset()
+                            cut_at = None
                             yield GameServerRecord.parse(message["result"])
             except (SidecarError, ValueError) as error:
                 log.debug("the watch was cut", reason=str(error))
+                now = self._clock.monotonic()
+                cut_at = now if cut_at is None else cut_at
+                if now - cut_at > self._patience_s:
+                    raise SidecarUnavailableError(f"no watch for {self._patience_s:g} s: {error}") from error
             finally:
                 connection.close()
-            await self._clock.sleep(pauses.next_s())
+            await self._clock.sleep(backoff.next_s())
 
     async def _call(self, method: str, path: str, body: Mapping[str, str] | None = None) -> bytes:
         # A body is always sent with POST and PUT, if only {}: the sidecar answers an empty one with 400.
@@ -169,18 +187,25 @@ class AgonesSdk:
         raise SidecarUnavailableError(what) if status >= 500 else SidecarRefusedError(what)
 
     async def _call_until_answered(self, method: str, path: str) -> bytes:
-        pauses, waiting = Backoff(self._clock, FIRST_BACKOFF_S, MAX_BACKOFF_S), False
-        while True:
-            try:
-                return await self._call(method, path)
-            except SidecarUnavailableError as error:
-                log.log(
-                    logging.DEBUG if waiting else logging.WARNING,
-                    "the sidecar does not answer: trying again",
-                    reason=str(error),
-                )
-            waiting = True
-            await self._clock.sleep(pauses.next_s())
+        backoff = Backoff(self._clock, FIRST_BACKOFF_S, MAX_BACKOFF_S)
+        last: str | None = None
+        try:
+            async with pauses.timeout(self._patience_s):
+                while True:
+                    try:
+                        return await self._call(method, path)
+                    except SidecarUnavailableError as error:
+                        log.log(
+                            logging.WARNING if last is None else logging.DEBUG,
+                            "the sidecar does not answer: trying again",
+                            reason=str(error),
+                        )
+                        last = str(error)
+                    await self._clock.sleep(backoff.next_s())
+        except TimeoutError as error:
+            raise SidecarUnavailableError(
+                f"{path}: no answer from the sidecar in {self._patience_s:g} s: {last}"
+            ) from error
 
 
 class _Response:

@@ -15,8 +15,9 @@
     │   ├── NotARecordingError        the file does not begin as a recording does
     │   └── DamagedRecordingError     a section is not what was written
     ├── MalformedMatchError           an annotation is no match (match.spec)
-    ├── MatchFailedError              a match cannot go on (match.session)
-    ├── MatchTakenBackError           a match was given up, and its server ends itself (match.session)
+    ├── MatchFailedError              a match cannot go on (match.check_out)
+    │   └── EveryPlayerRefusedError   none of its players could be leased
+    ├── MatchTakenBackError           a match was given up, and its server ends itself (match.check_out)
     ├── ResultsLostError              neither the meta service nor the disk takes results (match.final_commit)
     ├── BackfillUnavailableError      the matchmaker gave no usable answer (match.backfill_request)
     ├── SidecarError                  a call of the Agones SDK failed (agones_sdk)

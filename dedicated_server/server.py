@@ -46,11 +46,16 @@ from dedicated_server.transport import Transport, TransportError, open_transport
 from launchday import telemetry
 from launchday.clock import Clock
 from launchday.identity import Signer
+from launchday.resilience import pauses
 from launchday.settings import Settings, settings
 from meta_service.client import MetaClient
 from rewards.events import EventProducer
 
 HEARTBEAT_S = 2.0
+META_PATIENCE_S = 10.0  # of one call: a meta service that is late by seconds is late for every server
+LAST_REPORT_S = 60.0  # for the report that decides how a match ended; then its fleet sees this process end
+STOP_S = 60.0  # from the request to be ended to SIGTERM; then this process ends by itself
+RESOLVE_S = 5.0  # for the name of this server's address
 EVENTS_FLUSH_S = 5.0  # for what the match's own flush has left: Kafka was away, or the disk full
 ABORT_FLUSH_S = 1.0  # for the events of a match that is aborted: SIGKILL may follow within seconds
 DISCARD_PORT = 9  # nothing listens there
@@ -122,6 +127,9 @@ async def serve(
     except TransportError as error:
         log.error("no socket for players", reason=str(error))
         return EXIT_FAILED
+    except SidecarError as error:  # whoever started this server sees it end, and starts another
+        log.error("no sidecar", reason=str(error))
+        return EXIT_FAILED
     finally:
         stopped.cancel()
         await sdk.aclose()
@@ -138,7 +146,9 @@ async def _run_lifecycle(
         code = await _serve_match(sdk, record, transport, configured, clock, timeouts)
         if not stop.is_set():
             await sdk.shutdown()
-            await stop.wait()
+            with contextlib.suppress(TimeoutError):
+                async with pauses.timeout(STOP_S):
+                    await stop.wait()
         return code
 
 
@@ -164,12 +174,20 @@ async def _serve_match(
         spec = parse_match_spec(record.annotations.get(MATCH_ANNOTATION))
     except MalformedMatchError as error:
         log.error("no match to play", reason=str(error))
-        await _last_report(
-            sdk, clock, json.dumps({"phase": "waiting", "outcome": "failed", "error": str(error)})
-        )
-        return EXIT_FAILED
+        return await _failed(sdk, clock, str(error))
     structlog.contextvars.bind_contextvars(match_id=str(spec.match_id))
-    return await _play(spec, sdk, record, transport, configured, clock, timeouts)
+    try:
+        host = await _ipv4_address(record.address)
+    except OSError as error:  # a time-out is one, too
+        log.error("no address for players", address=record.address, reason=str(error))
+        return await _failed(sdk, clock, f"the address {record.address} has no IPv4 address: {error}")
+    return await _play(spec, sdk, record, transport, host, configured, clock, timeouts)
+
+
+async def _failed(sdk: AgonesSdk, clock: Clock, reason: str) -> int:
+    """Report that the match failed before it was one; return the exit code."""
+    await _last_report(sdk, clock, json.dumps({"phase": "waiting", "outcome": "failed", "error": reason}))
+    return EXIT_FAILED
 
 
 async def _play(
@@ -177,11 +195,11 @@ async def _play(
     sdk: AgonesSdk,
     record: GameServerRecord,
     transport: Transport,
+    host: str,
     configured: Settings,
     clock: TickClock,
     timeouts: Timeouts,
 ) -> int:
-    host = await _ipv4_address(record.address)
     signer = Signer(configured.identity_secret.get_secret_value())
     token = signer.service_token(record.name, clock.now())
     producer = EventProducer(
@@ -211,7 +229,9 @@ async def _play(
             log.debug("a report was not taken", reason=str(error))
 
     async with (
-        MetaClient(configured.meta_url, token, connections=1, clock=clock) as meta,
+        MetaClient(
+            configured.meta_url, token, connections=1, patience_s=META_PATIENCE_S, clock=clock
+        ) as meta,
         HttpBackfillSink(configured.matchmaker_url, token, clock=clock) as matchmaker,
     ):
         session = MatchSession(
@@ -264,14 +284,21 @@ def _open_recorder(configured: Settings, config: MatchConfig, clock: TickClock) 
 
 
 async def _last_report(sdk: AgonesSdk, clock: Clock, report: str) -> None:
-    """Send the report that decides how the match ended, again and again until it is taken."""
-    while True:
-        try:
-            await sdk.annotate(REPORT_KEY, report)
-            return
-        except SidecarError as error:
-            log.warning("the last report was not taken", reason=str(error))
-            await clock.sleep(HEARTBEAT_S)
+    """Send the report that decides how the match ended, again and again until it is taken.
+
+    After ``LAST_REPORT_S`` it is given up: whoever does not hear it counts the match as failed.
+    """
+    try:
+        async with pauses.timeout(LAST_REPORT_S):
+            while True:
+                try:
+                    await sdk.annotate(REPORT_KEY, report)
+                    return
+                except SidecarError as error:
+                    log.warning("the last report was not taken", reason=str(error))
+                    await clock.sleep(HEARTBEAT_S)
+    except TimeoutError:
+        log.error("the last report was given up", after_s=LAST_REPORT_S)
 
 
 @contextlib.asynccontextmanager
@@ -308,5 +335,6 @@ async def _ipv4_address(host: str) -> str:
     try:
         return str(ipaddress.IPv4Address(host))
     except ValueError:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, family=socket.AF_INET)
+        async with pauses.timeout(RESOLVE_S):
+            found = await asyncio.get_running_loop().getaddrinfo(host, None, family=socket.AF_INET)
         return str(found[0][4][0])

@@ -11,17 +11,21 @@ import asyncio
 import contextlib
 import gc
 import json
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
 
-from dedicated_server.errors import DedicatedServerError
 from dedicated_server.match.backfill import BackfillAgent
 from dedicated_server.match.backfill_request import BackfillSink
+from dedicated_server.match.check_out import (
+    CheckOut,
+    EveryPlayerRefusedError,
+    MatchFailedError,
+    MatchTakenBackError,
+)
 from dedicated_server.match.early_commits import MetaService
 from dedicated_server.match.events import EventSink, MatchEvents
 from dedicated_server.match.final_commit import FinalCommit, ResultsLostError, Spool
@@ -34,27 +38,15 @@ from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.pacing import TickClock, run_paced
 from dedicated_server.tick.slots import VACANT, DamageTotals
-from meta_service.client import CheckoutRefusal, MetaClientError, MetaRefusedError, PlayerCommit
+from meta_service.client import PlayerCommit
 from rewards.events import EventIds, PlayerPlacement, ProducerCounters, Source
 
 EVENTS_PERIOD_S = 0.1  # between two drains of events, so that only a few are built between two ticks
 REPORT_PERIOD_S = 1.0
-RETRY_S = 0.25
-MAX_REASONS = 3  # of refused players that a report names
 TICK_US = round(1_000_000 / TICK_HZ)
 TICK_EDGES_US = (250, 500, 750, 1000, 1250, 1500, 2000, 2500, 3000, 4000, 6000, 8000, 12_000, TICK_US)
 
 log = structlog.get_logger()
-
-T = TypeVar("T")
-
-
-class MatchFailedError(DedicatedServerError):
-    """Raised when a match cannot go on. The match is ended, and its report carries the message."""
-
-
-class MatchTakenBackError(DedicatedServerError):
-    """Raised when the match was given up, and its players go elsewhere. The server ends itself."""
 
 
 class EventProducerPort(EventSink, Protocol):
@@ -75,16 +67,15 @@ class Timeouts:
 
     Attributes:
         join_s: for players to connect.
-        check_out_s: for the meta service at the start. As long as the director is patient with a server
-            (``LAUNCHDAY_CLAIM_S``): another server would wait for the same meta service, and no player comes
-            before the check-out.
+        check_out_s: for the meta service at the start. Nearly as long as director and fleet are patient with
+            a server (``LAUNCHDAY_CLAIM_S``), so that it says itself why its match failed.
         flush_s: for Kafka; then the events go to the spool.
         commit_s: for the meta service at the end; then the results are left to the fleet.
         return_s: for a player who timed out to come back, before their slot may be given to another.
     """
 
     join_s: float = 10.0
-    check_out_s: float = 30.0
+    check_out_s: float = 25.0
     flush_s: float = 5.0
     commit_s: float = 30.0
     return_s: float = 15.0
@@ -183,7 +174,7 @@ class MatchSession:
         return self._final_commit.safe
 
     def abort(self, reason: str) -> None:
-        """Note how the match ended that was cancelled: it failed for a reason, unless its results are safe."""
+        """Note how a cancelled match ended: it failed for a reason, unless its results are safe."""
         if self.is_safe:
             self._outcome = {"outcome": "ended"}
         else:
@@ -216,30 +207,20 @@ class MatchSession:
 
     async def _check_out(self) -> None:
         """Lease the players. Refused players cannot play, the others can."""
-        spec, timeouts = self._spec, self._timeouts
-        answer = await self._call_until_answered(
-            "check-out",
-            lambda: self._meta.check_out(
-                spec.match_id,
-                self._server,
-                spec.region,
-                timeouts.lease_s(spec.match_s),
-                [entry.player_id for entry in spec.players],
-            ),
-            timeouts.check_out_s,
-        )
+        check_out = CheckOut(self._spec, self._server, self._meta, self._report_starting, self._clock)
+        try:
+            answer = await check_out.run(
+                self._timeouts.lease_s(self._spec.match_s), self._timeouts.check_out_s
+            )
+        except EveryPlayerRefusedError as error:
+            self._counts["checkouts_refused"] = error.players
+            raise
         self._fences = {player.player_id: player.fence for player in answer.checked_out}
         self._counts["checkouts"] = len(answer.checked_out)
         self._counts["checkouts_refused"] = len(answer.refused)
-        for refusal in answer.refused:
-            log.warning(
-                "check-out refused",
-                player_id=refusal.player_id,
-                reason=refusal.reason,
-                held_by=refusal.held_by,
-            )
-        if not self._fences:
-            raise MatchFailedError(f"check-out: every player was refused ({_refusals(answer.refused)})")
+
+    async def _report_starting(self) -> None:
+        await self._send_report(json.dumps({**self.report(), "phase": "starting"}))
 
     def _config(self) -> MatchConfig:
         spec = self._spec
@@ -398,41 +379,8 @@ class MatchSession:
         except OSError as error:  # neither Kafka nor the disk has room: they stay in memory for now
             log.error("events cannot be spooled: make room on the disk", reason=str(error))
 
-    async def _call_until_answered(self, what: str, call: Callable[[], Awaitable[T]], timeout_s: float) -> T:
-        """Call the meta service until it answers.
-
-        Raises MatchFailedError where it refuses, or does not answer within ``timeout_s``, and
-        MatchTakenBackError where it says that the match was given up.
-        """
-        last: Exception | None = None
-        try:
-            async with asyncio.timeout(timeout_s):
-                while True:
-                    try:
-                        return await call()
-                    except MetaRefusedError as error:
-                        if error.kind == "match-closed":
-                            raise MatchTakenBackError("the match was given up: its server came too late") from error
-                        raise MatchFailedError(f"{what}: refused by the meta service: {error}") from error
-                    except MetaClientError as error:
-                        log.warning("the meta service does not answer", during=what, reason=str(error))
-                        last = error
-                    await self._clock.sleep(RETRY_S)
-        except TimeoutError:
-            raise MatchFailedError(
-                f"{what}: no answer from the meta service in {timeout_s:g} s: {last}"
-            ) from last
-
     def _now_s(self) -> float:
         return self._clock.unix_s(self._clock.now_ns())
-
-
-def _refusals(refused: Sequence[CheckoutRefusal]) -> str:
-    """Say why players were refused, the commonest reason first: ``checked-out by west-europe-7: 9``."""
-    reasons = Counter(
-        f"{refusal.reason} by {refusal.held_by}" if refusal.held_by else refusal.reason for refusal in refused
-    )
-    return ", ".join(f"{reason}: {count}" for reason, count in reasons.most_common(MAX_REASONS))
 
 
 def _cause(error: BaseException) -> BaseException:

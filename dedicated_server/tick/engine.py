@@ -42,6 +42,7 @@ DRAIN, OPEN, APPLY, SIMULATE, INTEREST, ENCODE, SEAL, SEND = range(len(STAGES))
 
 RESULT_S: Final = 1.0  # for how long the result is sent,
 MAX_RESULT_S: Final = 3.0  # and for how long at most to clients that have not acknowledged it
+PAUSE_S: Final = 1.0  # a server that missed so much at once was stopped: no overload skips sixty ticks
 
 
 class Phase(IntEnum):
@@ -172,7 +173,17 @@ class Engine:
         self._just_missed = 0
 
     def skip(self, missed_ticks: int) -> None:
-        """Skip ticks that can no longer be played in time. The match's clock counts them."""
+        """Skip ticks that can no longer be played in time. The match's clock counts them.
+
+        A server that was stopped for longer has heard nobody meanwhile. What players sent waits in the socket
+        and is read by the next tick, so to their time-outs the time does not count.
+        """
+        missed_s = missed_ticks / self.config.tick_hz
+        if missed_s > PAUSE_S:
+            self.wire.state.slots["received_at_s"] += missed_s
+            self._over_at_s += missed_s
+            if self._opened_at_s is not None:
+                self._opened_at_s += missed_s
         self.tick_number += missed_ticks
         self.missed_ticks += missed_ticks
         self._just_missed += missed_ticks

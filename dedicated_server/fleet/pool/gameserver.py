@@ -193,7 +193,7 @@ class GameServer:
 
         A server that still waits for the check-out of its players reports that it is starting.
         """
-        return bool(self.report) and self.report.get("phase") != STARTING
+        return bool(self.report) and (self.report.get("phase") != STARTING or "outcome" in self.report)
 
     @property
     def player_ids(self) -> tuple[int, ...]:
