@@ -75,9 +75,8 @@ class Supervisor:
             yield
         finally:
             self._planned[name] -= 1
-            state = self._states.get(name)
-            if state is not None and not self._planned[name]:
-                state.due_at = time.monotonic()  # only where it is dead
+            if not self._planned[name]:  # it is due at once; where it lives, nothing comes of that
+                self._states.setdefault(name, _State()).due_at = time.monotonic()
 
     async def run(self, children: Mapping[str, Child], say: Say, stop: asyncio.Event) -> str | None:
         """Supervise until ``stop``.

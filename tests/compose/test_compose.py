@@ -54,6 +54,26 @@ def test_every_service_of_ours_has_a_container_that_runs_its_module(compose: dic
         assert importlib.util.find_spec(module), module
 
 
+def test_every_service_of_ours_is_asked_whether_it_is_ready_and_read_by_prometheus(
+    compose: dict[str, Any],
+) -> None:
+    scraped = yaml.safe_load((COMPOSE / "prometheus.yaml").read_text())["scrape_configs"][0]["static_configs"]
+    targets = {target for config in scraped for target in config["targets"]}
+    containers = {
+        service["command"][0]: (name, service)
+        for name, service in compose["services"].items()
+        if "build" in service
+    }
+    defaults = Settings()
+    for service in SERVICES:
+        name, container = containers[service.module]
+        port = getattr(defaults, service.port_setting)
+        assert f"http://127.0.0.1:{port}/readyz" in container["healthcheck"]["test"][-1]
+        assert container["expose"] == [str(port)]
+        assert f"{name}:{port}" in targets
+    assert len(targets) == len(SERVICES)
+
+
 def test_every_setting_in_the_compose_file_is_one_of_ours(compose: dict[str, Any]) -> None:
     known = {env_name(name) for name in Settings.model_fields}
     for service in compose["services"].values():
@@ -77,4 +97,4 @@ def test_the_gateway_sends_each_players_route_to_the_service_that_has_it() -> No
         if path.startswith("/v1/internal/"):
             continue
         assert not path.startswith("/v1/tickets")
-        assert path.startswith("/v1/") or path in ("/healthz", "/metrics")
+        assert path.startswith("/v1/") or path in ("/healthz", "/readyz", "/metrics")

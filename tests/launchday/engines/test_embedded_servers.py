@@ -15,6 +15,7 @@ import redis
 
 from launchday.engines import ApacheKafka, Broker, EmbeddedServer, EngineError, Postgres, Valkey, free_port
 from launchday.engines.base import EPHEMERAL_RANGE
+from launchday.engines.postgres import remove_foreign_lock
 from tests.optional import needs
 
 WHEELS = [Valkey, Postgres, Broker]
@@ -74,6 +75,45 @@ async def test_postgres_keeps_a_committed_row_through_a_kill(tmp_path: Path) -> 
         await connection.close()
     finally:
         server.stop()
+
+
+def test_valkey_starts_with_a_file_whose_last_write_was_torn(tmp_path: Path) -> None:
+    server = Valkey(tmp_path / "data", tmp_path / "log")
+    server.start()
+    with redis.Redis.from_url(server.address) as client:
+        client.set("skin", "gold")
+        client.set("skin", "silver")
+    server.kill()
+    (written,) = (tmp_path / "data").rglob("*.incr.aof")
+    written.write_bytes(written.read_bytes()[:-5])
+    server.start(server.port)
+    try:
+        with redis.Redis.from_url(server.address) as client:
+            assert client.get("skin") == b"gold"
+    finally:
+        server.stop()
+
+
+def test_postgres_starts_although_its_lock_names_a_process_that_is_somebody_elses_now(
+    tmp_path: Path,
+) -> None:
+    """As in a container that is started again, where process ids repeat."""
+    server = Postgres(tmp_path / "data", tmp_path / "log")
+    server.start()
+    lock = tmp_path / "data" / "postmaster.pid"
+    alive = lock.read_text()
+    remove_foreign_lock(server.folder)
+    assert lock.read_text() == alive
+    server.stop()
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        _, *others = alive.splitlines(keepends=True)
+        lock.write_text("".join([f"{stranger.pid}\n", *others]))
+        try:
+            server.start()
+            assert server.answers()
+        finally:
+            server.stop()
+            stranger.kill()
 
 
 def test_a_busy_port_is_said_with_the_servers_own_last_words(tmp_path: Path) -> None:

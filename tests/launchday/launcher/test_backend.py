@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from launchday.engines import Postgres, Valkey, free_port
 from launchday.engines.stack import EngineStack
 from launchday.launcher import backend
 from launchday.launcher.backend import Backend, BackendError, single_instance
+from launchday.launcher.services import why_not_given, with_urls
 from launchday.settings import Settings, env_name
 
 CLI = [sys.executable, "-m", "launchday.cli"]
@@ -169,6 +171,30 @@ def test_a_region_that_is_not_in_the_table_is_refused_before_anything_starts(tmp
     done = cli("run", LAUNCHDAY_STATE_DIR=str(tmp_path), LAUNCHDAY_REGIONS="west-eurpoe")
     assert_one_line_error(done, 2, "west-eurpoe", "west-europe")
     assert done.stdout == ""
+
+
+def test_a_service_of_yours_that_is_away_is_said_before_anything_starts(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    done = cli("up", LAUNCHDAY_STATE_DIR=str(tmp_path), LAUNCHDAY_FLEET_URL=url)
+    assert_one_line_error(done, 1, url, "cannot be reached", "LAUNCHDAY_FLEET_URL")
+    assert "on port" not in done.stdout
+
+
+def test_a_service_of_yours_replaces_ours_and_what_works_for_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        url = f"http://127.0.0.1:{there.getsockname()[1]}"
+        given = Settings(matchmaker_url=url)
+        started = {service.name for service in backend.SERVICES if not service.given(given)}
+        assert {"matchmaker", "director"} == {each.name for each in backend.SERVICES} - started
+        completed = with_urls(given)
+        assert completed.matchmaker_url == url
+        assert completed.meta_url == "http://127.0.0.1:8101"
+        said = why_not_given(given)
+        assert said is not None
+        assert "LAUNCHDAY_IDENTITY_SECRET" in said
+        keys = {"identity_secret": SecretStr("s" * 64), "fleet_key": SecretStr("0" * 64)}
+        assert why_not_given(given.model_copy(update=keys)) is None
+    assert why_not_given(Settings()) is None
 
 
 def test_the_services_are_started_below_those_who_call_them() -> None:

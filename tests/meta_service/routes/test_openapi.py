@@ -40,7 +40,7 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-OPEN = {"/healthz", "/metrics", "/v1/login/device", "/v1/login/password", "/v1/session/refresh"}
+OPEN = {"/healthz", "/readyz", "/metrics", "/v1/login/device", "/v1/login/password", "/v1/session/refresh"}
 Judge = Callable[[str, Any], None]
 
 EXAMPLES = 7  # of each operation and caller, about half of them wrong
