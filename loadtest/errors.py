@@ -6,9 +6,11 @@ LoadTestError
 ├── BackendError                     the backend cannot be reached, or does not answer as agreed
 │   ├── BackendUnavailableError      a service gave no usable answer: the player tries again
 │   └── BackendRefusedError          a service refused the player: trying again does not help
+│       └── PlayerInMatchError       the player is in a match already: come back into it, or wait for its end
 ├── SwarmError                       the bots' UDP thread has stopped: the run cannot go on
 ├── PlayerLostError                  one player's journey cannot go on: the run counts and reports the reason
-│   └── SessionBrokenError           the game server is not heard any more: the player may queue again
+│   ├── SessionBrokenError           the game server is not heard any more: the player may queue again
+│   └── ClientCrashedError           the player's client was killed in the match: they press Play again
 ├── BotWorkerEndedError              Locust's process of bots has ended: its own output says why
 ├── NetemUnavailableError            tc netem cannot run here: install what it names, or skip it
 ├── ChaosError                       a killed part did not come back in time: read the log that it names
@@ -23,6 +25,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matchmaker.client import Assignment
 
 
 class LoadTestError(Exception):
@@ -76,11 +82,31 @@ class BackendError(LoadTestError):
 
 
 class BackendUnavailableError(BackendError):
-    """Raised when a service gave no usable answer to a player. The player tries again."""
+    """Raised when a service gave no usable answer to a player. The player tries again.
+
+    Attributes:
+        retry_after_s: seconds that the service asks them to wait first; None where it did not say.
+    """
+
+    def __init__(self, text: str, retry_after_s: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
 
 
 class BackendRefusedError(BackendError):
     """Raised when a service refused a player. Trying again does not help."""
+
+
+class PlayerInMatchError(BackendRefusedError):
+    """Raised when a player asks for a match and is in one: come back into it, or wait for its end.
+
+    Attributes:
+        assignment: of that match, with a token to come back with; None where the matchmaker gave none.
+    """
+
+    def __init__(self, text: str, assignment: Assignment | None) -> None:
+        super().__init__(text)
+        self.assignment = assignment
 
 
 class SwarmError(LoadTestError):
@@ -93,6 +119,12 @@ class PlayerLostError(LoadTestError):
 
 class SessionBrokenError(PlayerLostError):
     """Raised when the game server is not heard any more, or never was. The player may queue again."""
+
+
+class ClientCrashedError(PlayerLostError):
+    """Raised when a player's client is killed in a match, as their kind of player has it: they press Play
+    again.
+    """
 
 
 class BotWorkerEndedError(LoadTestError):

@@ -15,6 +15,7 @@ from rich.console import Console
 from launchday.launcher import lifecycle
 from launchday.launcher.backend import Backend, BackendError
 from launchday.launcher.kernels import FLOOD_PARTS
+from launchday.launcher.services import SERVICES
 from launchday.settings import Settings, settings
 from loadtest.command import run_scenario
 from loadtest.errors import BenchError
@@ -24,7 +25,6 @@ from loadtest.simulate.agreement import Comparison, real_figures, shortened, sim
 from loadtest.simulate.command import write_whole_file
 
 SCENARIO = "rehearsal"
-PORTS = ("meta_port", "matchmaker_port", "fleet_port", "rewards_port")
 
 
 def run(seconds: float = 600.0, report: Path | None = None) -> dict[str, Any]:
@@ -80,11 +80,12 @@ def run(seconds: float = 600.0, report: Path | None = None) -> dict[str, Any]:
 
 def free_ports() -> dict[str, int]:
     """Return a free TCP port for each service, so that it runs beside a backend that is up already."""
-    sockets = [socket.socket() for _ in PORTS]
+    names = [service.port_setting for service in SERVICES if service.port_setting]
+    sockets = [socket.socket() for _ in names]
     try:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
-        return {name: each.getsockname()[1] for name, each in zip(PORTS, sockets, strict=True)}
+        return {name: each.getsockname()[1] for name, each in zip(names, sockets, strict=True)}
     finally:
         for each in sockets:
             each.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import psutil
@@ -24,6 +26,18 @@ class BackendProcesses(Protocol):
     def engine(self, role: str) -> EmbeddedServer | None:
         """The embedded server of a role (cache, store, bus); None where the settings name a server of the
         user's own.
+        """
+        ...
+
+    @property
+    def deaths(self) -> Sequence[str]:
+        """One line for each process that died by itself since the play began."""
+        ...
+
+    def planned_outage(self, name: str) -> AbstractContextManager[None]:
+        """Let a part, by its name in ``processes``, be killed or stopped on purpose until the block ends.
+
+        Until then it is neither counted as dead nor started again.
         """
         ...
 

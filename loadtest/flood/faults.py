@@ -15,12 +15,17 @@ from typing import Any, Protocol
 from dedicated_server.fleet.client import FleetAdminClient, FleetError
 from launchday.engines import EmbeddedServer
 from loadtest.errors import BackendError
+from loadtest.flood import busy_processes, pauses
+from loadtest.flood.allocations import AllocationFeed
 from loadtest.flood.backend_processes import BackendProcesses
 from loadtest.flood.timeline import Timeline
 from loadtest.scenario.faults import (
+    GAME_SERVERS,
+    Busy,
     CutRegion,
     Fault,
     KillServer,
+    Pause,
     SlowStore,
     StopBroker,
     StopCache,
@@ -28,6 +33,8 @@ from loadtest.scenario.faults import (
 )
 
 ROLES = {StopCache: "cache", StopBroker: "bus", StopStore: "store"}
+# Parts by their names in a scenario → in BackendProcesses, where they differ.
+PART_NAMES = {"meta_service": "meta service", "write_behind": "write-behind", "broker": "bus"}
 RETRY_S = 0.25  # between two searches for a server to kill, while none has a match
 READY_POLL_S = 0.1
 READY_TIMEOUT_S = 60.0
@@ -49,6 +56,7 @@ class FaultRecord:
         what: in words.
         began_s, ended_s: seconds after the start; None where it never came to that.
         killed: names of the game servers that were killed.
+        stopped: names of the game servers that were stopped for a while.
     """
 
     fault: Fault
@@ -56,6 +64,7 @@ class FaultRecord:
     began_s: float | None = None
     ended_s: float | None = None
     killed: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """The record, as the run's JSON shows it."""
@@ -65,6 +74,7 @@ class FaultRecord:
             "began_s": self.began_s,
             "ended_s": self.ended_s,
             "killed": self.killed,
+            "stopped": self.stopped,
         }
 
 
@@ -85,6 +95,13 @@ def describe_fault(fault: Fault) -> str:
             return "store killed"
         case SlowStore(by_ms=by_ms):
             return f"store {by_ms:g} ms slower"
+        case Busy(processes=processes):
+            return f"{processes} busy process{'es' if processes > 1 else ''}"
+        case Pause(part="game_servers", every=every, for_s=for_s):
+            which = "each game server" if every == 1 else f"one game server in {every}"
+            return f"{which} stopped for {for_s:g} s when it is allocated"
+        case Pause(part=part):
+            return f"{part.replace('_', ' ')} stopped"
 
 
 class FaultInjector:
@@ -96,6 +113,7 @@ class FaultInjector:
         processes: of the backend; None where they are not known: then only regions can be cut, and game
             servers killed that run on this machine.
         fleet: lists the game servers.
+        allocations: says which game servers are allocated.
         cutter: cuts regions.
         timeline: notes when each fault began and ended.
         clock: seconds of the run.
@@ -113,6 +131,7 @@ class FaultInjector:
         faults: list[Fault],
         processes: BackendProcesses | None,
         fleet: FleetAdminClient,
+        allocations: AllocationFeed,
         cutter: RegionCutter,
         timeline: Timeline,
         clock: Callable[[], float],
@@ -120,6 +139,7 @@ class FaultInjector:
     ) -> None:
         self.records = [FaultRecord(fault, describe_fault(fault)) for fault in faults]
         self._processes, self._fleet, self._cutter = processes, fleet, cutter
+        self._allocations = allocations
         self._timeline, self._clock, self._choose = timeline, clock, choose
         self._tasks: list[asyncio.Task[None]] = []
         for fault in faults:
@@ -131,6 +151,11 @@ class FaultInjector:
                 )
             if isinstance(fault, SlowStore) and processes is None:
                 raise BackendError("faults: slow_store needs a backend that launchday flood has started")
+            if isinstance(fault, Pause) and fault.part != GAME_SERVERS and self._pid(fault) is None:
+                raise BackendError(
+                    f"faults: {describe_fault(fault)}: it was not started by this command; "
+                    "let launchday flood start the backend, or leave the fault out"
+                )
 
     @property
     def killed_count(self) -> int:
@@ -170,53 +195,70 @@ class FaultInjector:
         if isinstance(fault, KillServer):
             await self._kill_servers(record, fault)
             return
+        ends = contextlib.AsyncExitStack()
         self._note_begin(record)
         try:
-            await self._begin_fault(fault)
-            await asyncio.sleep(fault.for_s)
+            await self._begin(record, ends)
+            await asyncio.sleep(fault.lasts_s)
         finally:
-            await asyncio.shield(self._end_fault(record, fault))
+            await asyncio.shield(self._end(record, ends))
 
     def _note_begin(self, record: FaultRecord) -> None:
         record.began_s = round(self._clock(), 2)
         self._timeline.faults.append((record.began_s, record.what))
 
-    async def _begin_fault(self, fault: Fault) -> None:
-        if isinstance(fault, CutRegion):
-            await self._cutter.cut(fault.region, off=True)
-        elif isinstance(fault, SlowStore):
-            assert self._processes is not None
-            self._processes.slow_store(fault.by_ms)
-        else:
-            engine = self._engine(fault)
-            assert engine.process is not None
-            engine.process.send_signal(signal.SIGKILL if engine.durable else signal.SIGSTOP)
-            if engine.durable:
-                await asyncio.to_thread(engine.process.wait)
+    async def _begin(self, record: FaultRecord, ends: contextlib.AsyncExitStack) -> None:
+        """Begin a fault. What ends it is pushed first: the run may be stopped in between."""
+        match record.fault:
+            case CutRegion(region=region):
+                ends.push_async_callback(self._cutter.cut, region, off=False)
+                await self._cutter.cut(region, off=True)
+            case SlowStore(by_ms=by_ms):
+                assert self._processes is not None
+                ends.callback(self._processes.slow_store, 0.0)
+                self._processes.slow_store(by_ms)
+            case Busy(processes=count, for_s=for_s):
+                process = busy_processes.start(count, for_s)
+                ends.push_async_callback(asyncio.to_thread, process.wait)
+                ends.callback(process.kill)
+            case Pause(part="game_servers", every=every, for_s=for_s):
+                stopper = pauses.AllocationStopper(every, for_s)
+                record.stopped = stopper.stopped
+                ends.push_async_callback(stopper.close)
+                ends.enter_context(self._allocations.calling(stopper.on_allocated))
+            case Pause() as fault:
+                pid = self._pid(fault)
+                assert pid is not None
+                assert self._processes is not None
+                name = _name(fault)
+                ends.enter_context(self._processes.planned_outage(name))
+                ends.enter_context(pauses.stopped(pid, family=self._processes.engine(name) is not None))
+            case StopCache() | StopBroker() | StopStore() as fault:
+                await self._stop_engine(ROLES[type(fault)], ends)
 
-    async def _end_fault(self, record: FaultRecord, fault: Fault) -> None:
-        if isinstance(fault, CutRegion):
-            await self._cutter.cut(fault.region, off=False)
-        elif isinstance(fault, SlowStore):
-            assert self._processes is not None
-            self._processes.slow_store(0.0)
-        elif not isinstance(fault, KillServer):
-            await self._start_again(self._engine(fault))
+    async def _stop_engine(self, role: str, ends: contextlib.AsyncExitStack) -> None:
+        assert self._processes is not None
+        engine = self._processes.engine(role)
+        assert engine is not None
+        assert engine.process is not None
+        ends.enter_context(self._processes.planned_outage(role))
+        if not engine.durable:
+            ends.enter_context(pauses.stopped(engine.process.pid, family=True))
+            return
+        ends.push_async_callback(self._start_again, engine)
+        engine.process.kill()
+        await asyncio.to_thread(engine.process.wait)
+
+    async def _end(self, record: FaultRecord, ends: contextlib.AsyncExitStack) -> None:
+        await ends.aclose()
         record.ended_s = round(self._clock(), 2)
         self._timeline.faults.append((record.ended_s, f"ended: {record.what}"))
 
-    def _engine(self, fault: Fault) -> EmbeddedServer:
-        assert self._processes is not None
-        engine = self._processes.engine(ROLES[type(fault)])
-        assert engine is not None
-        return engine
+    def _pid(self, fault: Pause) -> int | None:
+        return None if self._processes is None else self._processes.processes.get(_name(fault))
 
     async def _start_again(self, engine: EmbeddedServer) -> None:
         """Start an engine on its old port and data, without blocking the event loop while it comes up."""
-        assert engine.process is not None
-        if not engine.durable:
-            engine.process.send_signal(signal.SIGCONT)
-            return
         deadline_s = self._clock() + READY_TIMEOUT_S
         engine.process = engine.launch()  # in the main thread: a child dies with the thread that started it
         while not await asyncio.to_thread(engine.answers):
@@ -249,3 +291,8 @@ class FaultInjector:
                 if record.began_s is None:
                     self._note_begin(record)
         record.ended_s = record.began_s
+
+
+def _name(fault: Pause) -> str:
+    """A part's name among the backend's processes."""
+    return PART_NAMES.get(fault.part, fault.part)

@@ -1,7 +1,8 @@
 """The ledger: counts of services that do not ask each other, side by side. Any difference fails the run.
 
 - What was queued must have been matched, cancelled or expired.
-- A match that was started must have ended.
+- A match that was started must have ended. One that the director gave up before its players had come, and
+  that the fleet took back, counts as not started.
 - A player who was checked out must have been committed.
 - The server that saw a kill, the topic that carried it and the service that rewarded it must count the same.
 - A party that queued together must be in one match.
@@ -9,7 +10,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from loadtest.flood.counters import BackendCounters, ServiceCounters
@@ -81,6 +83,52 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True)
+class MatchCounts:
+    """What became of the matches of a run.
+
+    Attributes:
+        formed: their players were told where to go, by the matchmaker's count.
+        started: servers allocated for them, by the fleet's count; so are the next three.
+        ended: with a result.
+        failed: without one.
+        taken_back: given up by the director before their players had come.
+        servers_used: game servers that were given a match, by the fleet's changes.
+        given_up: why the director gave matches up, and how many for each reason.
+        failures: why matches failed, and how many for each reason.
+    """
+
+    formed: int = 0
+    started: int = 0
+    ended: int = 0
+    failed: int = 0
+    taken_back: int = 0
+    servers_used: int = 0
+    given_up: Mapping[str, int] = field(default_factory=dict)
+    failures: Mapping[str, int] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The counts, as the run's JSON shows them."""
+        return asdict(self)
+
+
+def count_matches(
+    counters: BackendCounters, *, servers_used: int, failures: Mapping[str, int]
+) -> MatchCounts:
+    """What became of the matches, by the counters of a run and what the fleet's changes said."""
+    queue, fleet = counters.matchmaker, counters.fleet
+    return MatchCounts(
+        formed=int(queue["matches"]),
+        started=int(fleet["matches_started"]),
+        ended=int(fleet["matches_ended"]),
+        failed=int(fleet["matches_failed"]),
+        taken_back=_taken_back(fleet),
+        servers_used=servers_used,
+        given_up=dict(queue.get("given_up") or {}),
+        failures=dict(failures),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class ExpectedLosses:
     """What may be missing because the run itself killed game servers.
 
@@ -135,7 +183,7 @@ def balance(
                 "matches",
                 (
                     LedgerEntry("formed", int(queue["matches"])),
-                    LedgerEntry("started", int(fleet["matches_started"])),
+                    _started(fleet),
                     *_ended(fleet, killed),
                 ),
             ),
@@ -178,6 +226,17 @@ def _parties(placed: int, whole: int) -> tuple[LedgerLine, ...]:
     return (
         LedgerLine("parties", (LedgerEntry("matched", placed), LedgerEntry("complete in one match", whole))),
     )
+
+
+def _taken_back(fleet: ServiceCounters) -> int:
+    return int(fleet.get("matches_taken_back", 0))
+
+
+def _started(fleet: ServiceCounters) -> LedgerEntry:
+    started, taken_back = int(fleet["matches_started"]), _taken_back(fleet)
+    if not taken_back:
+        return LedgerEntry("started", started)
+    return LedgerEntry("started − taken back", started - taken_back, f"{started} − {taken_back}")
 
 
 def _ended(fleet: ServiceCounters, killed: ExpectedLosses) -> tuple[LedgerEntry, ...]:

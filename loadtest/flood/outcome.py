@@ -13,8 +13,9 @@ import numpy as np
 
 from dedicated_server.protocol.fields import TICK_HZ
 from launchday.percentiles import percentiles
+from loadtest.flood.allocations import FailedMatch
 from loadtest.flood.faults import FaultRecord
-from loadtest.flood.ledger import Ledger
+from loadtest.flood.ledger import Ledger, MatchCounts
 from loadtest.flood.timeline import Timeline
 from loadtest.players.player_records import PlayerRecords, PlayerState
 from loadtest.players.requests import RequestLog
@@ -105,6 +106,9 @@ class RunOutcome:
         settled_s: seconds after the last player left until the ledger balanced; None if it never did.
         interrupted: why the run ended early, or "".
         fault_records: the scenario's faults, and what came of them.
+        matches: what became of the matches.
+        failed_matches: those of them that had a server and no result.
+        deaths: one line for each process of the backend that died by itself.
         requests: how the HTTP services answered.
         cpu_s: seconds of processor time by kind of process: servers, services, engines; empty where it is not
             known.
@@ -124,6 +128,9 @@ class RunOutcome:
     settled_s: float | None
     interrupted: str = ""
     fault_records: Sequence[FaultRecord] = ()
+    matches: MatchCounts = field(default_factory=MatchCounts)
+    failed_matches: Sequence[FailedMatch] = ()
+    deaths: Sequence[str] = ()
     requests: RequestLog = field(default_factory=RequestLog)
     cpu_s: Mapping[str, float] = field(default_factory=dict)
     kills_by_player: Mapping[int, int] = field(default_factory=dict)
@@ -203,6 +210,7 @@ class RunOutcome:
             ("gave up waiting", asked.abandoned_share, gave_up, ""),
             ("cost", asked.cost, self.cost, ""),
             ("faults not injected", 0 if self.fault_records else None, float(self.faults_missed), ""),
+            ("processes died", 0 if self.deaths else None, float(len(self.deaths)), ""),
             ("unbalanced ledger lines", 0, float(sum(not line.balanced for line in self.ledger.lines)), ""),
         ]
         return [

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
@@ -20,11 +21,12 @@ from launchday.percentiles import percentiles
 from launchday.settings import Settings
 from loadtest.bots.swarm import Swarm
 from loadtest.errors import BackendError
+from loadtest.flood.allocations import AllocationFeed
 from loadtest.flood.backend_processes import BackendProcesses, CpuMeter
 from loadtest.flood.counters import BackendCounters, CountersReader
 from loadtest.flood.faults import FaultInjector
 from loadtest.flood.kill_events import KillEventCounter
-from loadtest.flood.ledger import ExpectedLosses, Ledger, balance
+from loadtest.flood.ledger import ExpectedLosses, Ledger, balance, count_matches
 from loadtest.flood.monitor import BackendMonitor, wait_until_settled
 from loadtest.flood.outcome import GeneratorHealth, RunOutcome
 from loadtest.flood.progress import ProgressDisplay
@@ -82,6 +84,7 @@ class _Run:
         counters_before: what every service had counted before the first player arrived.
         usage_before: processor time at the start.
         cpu_meter: None where the backend's processes are not known.
+        processes: of the backend, None where they are not known.
     """
 
     run_id: str
@@ -93,6 +96,8 @@ class _Run:
     kills: KillEventCounter
     monitor: BackendMonitor
     faults: FaultInjector
+    allocations: AllocationFeed
+    processes: BackendProcesses | None
     progress: ProgressDisplay
     cpu_meter: CpuMeter | None
     usage_before: _CpuUsage
@@ -132,6 +137,13 @@ class _Run:
             settled_s=settled_s,
             interrupted=interrupted,
             fault_records=self.faults.records,
+            matches=count_matches(
+                counters.since(self.counters_before),
+                servers_used=len(self.allocations.allocated),
+                failures=Counter(match.reason for match in self.allocations.failed),
+            ),
+            failed_matches=self.allocations.failed,
+            deaths=() if self.processes is None else tuple(self.processes.deaths),
             requests=context.requests,
             cpu_s={} if self.cpu_meter is None else self.cpu_meter.by_kind(used.own_s, used.machine_s),
             kills_by_player=dict(self.kills.by_player),
@@ -175,11 +187,13 @@ async def _open_run(
         cpu_meter = None if processes is None else CpuMeter(processes)
         if cpu_meter is not None:
             cpu_meter.read()
-        start_s, usage_before = time.monotonic(), _CpuUsage.now()
+        start_s = time.monotonic()
 
         def clock() -> float:
             return time.monotonic() - start_s
 
+        allocations = await stack.enter_async_context(AllocationFeed(fleet, clock))
+        start_s, usage_before = time.monotonic(), _CpuUsage.now()  # here the run begins
         context = RunContext(
             scenario=scenario,
             population=population,
@@ -196,7 +210,7 @@ async def _open_run(
             reader, counters_before, fleet, records, timeline, progress, clock, context.ended_matches
         )
         choose = np.random.default_rng(scenario.seed + 1).integers
-        faults = FaultInjector(scenario.faults, processes, fleet, swarm, timeline, clock, choose)
+        faults = FaultInjector(scenario.faults, processes, fleet, allocations, swarm, timeline, clock, choose)
         yield _Run(
             run_id=run_id,
             started_at=started_at,
@@ -207,6 +221,8 @@ async def _open_run(
             kills=kills,
             monitor=monitor,
             faults=faults,
+            allocations=allocations,
+            processes=processes,
             progress=progress,
             cpu_meter=cpu_meter,
             usage_before=usage_before,

@@ -8,6 +8,7 @@ pool cost the generator a hundred times as much.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
@@ -16,9 +17,11 @@ from launchday.resilience.http_client import ServiceClient
 from launchday.settings import Settings
 from loadtest.errors import BackendRefusedError, BackendUnavailableError
 from matchmaker.client import (
+    Assignment,
     MatchmakerClient,
     MatchmakerClientError,
     MatchmakerUnavailableError,
+    NoSuchTicketError,
     TicketEndedError,
     TicketExistsError,
     TicketView,
@@ -28,7 +31,10 @@ from meta_service.client import MetaClient, MetaClientError, MetaUnavailableErro
 PATIENCE_S = 10.0  # for an answer in all; a player repeats what the scenario's retries say, and nothing else
 # The fleet notices a killed server within a second, and one that hangs later than its players do.
 REQUEUE_TIMEOUT_S = 5.0
-CANCEL_RACE_TIMEOUT_S = 30.0  # for the end of a ticket that was being placed when it was cancelled
+# For the end of a ticket that was being placed when it was cancelled: a director asks a silent server for
+# 30 s before it gives the match up.
+CANCEL_RACE_TIMEOUT_S = 45.0
+CANCEL_REPEAT_S = 5.0  # between two cancellations of such a ticket
 POOL_PLAYERS = 16  # that share one pool of connections
 
 FREE_ITEM = "wave"
@@ -72,6 +78,9 @@ class BackendClient(Protocol):
             latencies_ms: region → measured round trip in ms.
             client_key: makes it idempotent: the same key gives the same ticket, and so does a live ticket.
             party: id and size of the party; None for a player alone.
+
+        Raises:
+            PlayerInMatchError: they are in a match already.
         """
         ...
 
@@ -83,6 +92,10 @@ class BackendClient(Protocol):
         """The ticket that replaces this one because its match was lost; None where none is known in
         REQUEUE_TIMEOUT_S.
         """
+        ...
+
+    async def renew_token(self, token: str, ticket_id: str) -> Assignment | None:
+        """The match of an assigned ticket, with a new connect token; None where that match is over."""
         ...
 
     async def cancel(self, token: str, ticket_id: str) -> TicketView:
@@ -190,16 +203,30 @@ class HttpBackendClient:
                     await updates.aclose()
         raise BackendUnavailableError("ticket: the event stream ended before the ticket did")
 
+    async def renew_token(self, token: str, ticket_id: str) -> Assignment | None:
+        """The match of an assigned ticket, with a new connect token; None where that match is over."""
+        with _translated("token"):
+            try:
+                return await self._matchmaker(token).renew_token(ticket_id)
+            except (TicketEndedError, NoSuchTicketError):
+                return None
+
     async def cancel(self, token: str, ticket_id: str) -> TicketView:
         """Cancel the ticket and return its final state, which is an assignment where the cancellation came
         too late.
         """
         player = self._matchmaker(token)
+        give_up_s = time.monotonic() + CANCEL_RACE_TIMEOUT_S
         with _translated("ticket"):
-            try:
-                return await player.cancel_ticket(ticket_id)
-            except TicketEndedError:
-                return await player.wait_for_end(ticket_id, CANCEL_RACE_TIMEOUT_S)
+            while True:
+                with contextlib.suppress(TicketEndedError):
+                    ticket = await player.cancel_ticket(ticket_id)
+                    if ticket.final:
+                        return ticket
+                # A proposed ticket is marked: it ends cancelled unless its match finds a server first.
+                ticket = await player.wait_for_end(ticket_id, CANCEL_REPEAT_S)
+                if ticket.final or time.monotonic() > give_up_s:
+                    return ticket
 
 
 @contextlib.contextmanager
@@ -207,7 +234,7 @@ def _meta_translated(what: str) -> Iterator[None]:
     try:
         yield
     except MetaUnavailableError as error:
-        raise BackendUnavailableError(f"{what}: {error}") from error
+        raise BackendUnavailableError(f"{what}: {error}", error.retry_after_s) from error
     except MetaClientError as error:
         raise BackendRefusedError(f"{what}: {error}") from error
 
@@ -217,6 +244,6 @@ def _translated(what: str) -> Iterator[None]:
     try:
         yield
     except MatchmakerUnavailableError as error:
-        raise BackendUnavailableError(f"{what}: {error}") from error
+        raise BackendUnavailableError(f"{what}: {error}", error.retry_after_s) from error
     except MatchmakerClientError as error:
         raise BackendRefusedError(f"{what}: {error}") from error

@@ -10,7 +10,7 @@ import math
 
 from dedicated_server.protocol.connect_token import ConnectTokenError
 from loadtest.bots.session import PlayerLink, SessionStatus
-from loadtest.errors import PlayerLostError, SessionBrokenError
+from loadtest.errors import ClientCrashedError, PlayerLostError, SessionBrokenError
 from loadtest.players.player_records import PlayerState
 from loadtest.players.run_context import RunContext
 from matchmaker.client import Assignment
@@ -60,10 +60,17 @@ class GameSession:
             records.sent_kbit_s[bot] = measured.sent_bytes * 8e-3 / connected_s
 
 
-async def play_match(context: RunContext, bot: int, assignment: Assignment) -> None:
+async def play_match(context: RunContext, bot: int, assignment: Assignment, *, crashes: bool = True) -> None:
     """Connect to the assigned game server, play to the end or to the player's death, and leave.
 
+    Args:
+        context: of the run.
+        bot: who plays.
+        assignment: to which server, with which token.
+        crashes: whether the client is killed meanwhile, where that is what happens to this kind of player.
+
     Raises:
+        ClientCrashedError: the client was killed; the player presses Play again.
         SessionBrokenError: the game server is not heard any more, or never was; the player may queue again.
         PlayerLostError: the match cannot be played, for any other reason.
     """
@@ -82,7 +89,7 @@ async def play_match(context: RunContext, bot: int, assignment: Assignment) -> N
         records.connected_s[bot] = context.clock()
         records.state[bot] = PlayerState.PLAYING
         async with asyncio.timeout(max_match_s(context, bot)):
-            await _play_until_over(context, bot, session)
+            await _play_until_over(context, bot, session, crashes)
         records.state[bot] = PlayerState.DONE
     except TimeoutError as error:
         raise PlayerLostError("the match never ended") from error
@@ -95,11 +102,12 @@ def max_match_s(context: RunContext, bot: int) -> float:
     return context.mode_section_of(bot).duration_s + OVERTIME_S
 
 
-async def _play_until_over(context: RunContext, bot: int, session: GameSession) -> None:
-    """Play until the match is over, or until a player of this kind leaves it."""
+async def _play_until_over(context: RunContext, bot: int, session: GameSession, crashes: bool) -> None:
+    """Play until the match is over, or until a player of this kind leaves it or loses their client."""
     records, kind = context.records, context.behaviour_of(bot)
     quits_s = context.clock() + context.exponential_s(kind.quits_after_s)
     drops_s = context.clock() + context.exponential_s(kind.drops_every_s)
+    crashes_s = context.clock() + context.exponential_s(kind.crashes_after_s if crashes else 0.0)
     while not session.status.match_over:
         if session.status.broken:
             raise SessionBrokenError("the session broke during the match")
@@ -109,11 +117,14 @@ async def _play_until_over(context: RunContext, bot: int, session: GameSession) 
             if kind.after_death == "leave":
                 return
         playing = records.state[bot] == PlayerState.PLAYING
-        next_s = min(quits_s, drops_s) if playing else math.inf
+        next_s = min(quits_s, drops_s, crashes_s) if playing else crashes_s
         if context.clock() < next_s:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if next_s == math.inf else next_s - context.clock()):
                     await session.status.wait_for_change()
+        elif next_s == crashes_s:
+            await session.leave(silently=True)
+            raise ClientCrashedError("the client was killed in the match")
         elif quits_s <= drops_s:
             records.quits[bot] += 1
             await session.leave(silently=True)

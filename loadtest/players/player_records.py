@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,29 @@ LABELS = {
 FINAL_STATES = (PlayerState.DONE, PlayerState.CANCELLED, PlayerState.UNMATCHED, PlayerState.LOST)
 
 
+class Wait(NamedTuple):
+    """A wait for a match.
+
+    Attributes:
+        bot: who waited.
+        since_s, until_s: from when the player meant to queue to its end, in seconds of the run.
+        region: of the match; "" where it ended without one, as in the next two.
+        match_id, entity: the match, and the player's slot in it.
+    """
+
+    bot: int
+    since_s: float
+    until_s: float
+    region: str = ""
+    match_id: str = ""
+    entity: int = -1
+
+    @property
+    def seconds(self) -> float:
+        """How long it was."""
+        return self.until_s - self.since_s
+
+
 class PlayerRecords:
     """The record of every player of a run. Times are seconds since its start, NaN where it never came to
     that.
@@ -58,6 +82,10 @@ class PlayerRecords:
         requeues_with_age: int64[n], those of them in which the player kept the time in the queue.
         quits: int64[n], matches left without a good-bye, on purpose.
         disconnects, reconnects: int64[n], connections dropped on purpose, and those of them that came back.
+        crashes: int64[n], clients killed in a match, on purpose.
+        back_s: seconds from each such crash until the player was in the match again, of those who came back.
+        waits: those that ended in a match.
+        vain_waits: those that did not.
     """
 
     def __init__(self, intended_s: npt.NDArray[np.float64]) -> None:
@@ -83,7 +111,10 @@ class PlayerRecords:
         self.quits = np.zeros(count, np.int64)
         self.disconnects = np.zeros(count, np.int64)
         self.reconnects = np.zeros(count, np.int64)
-        self._waits: list[tuple[int, float, str]] = []
+        self.crashes = np.zeros(count, np.int64)
+        self.back_s: list[float] = []
+        self.waits: list[Wait] = []
+        self.vain_waits: list[Wait] = []
 
     def __len__(self) -> int:
         return len(self.state)
@@ -101,22 +132,17 @@ class PlayerRecords:
         """Tickets that all players together have held."""
         return int(self.tickets_opened.sum())
 
-    def record_wait(self, bot: int, wait_s: float, region: str) -> None:
-        """Note that a player got a match in ``region`` after ``wait_s`` seconds.
+    def record_wait(self, wait: Wait) -> None:
+        """Note the end of a player's wait.
 
-        The caller measures the wait from when the player meant to queue, not from when the generator got
-        to it: a late generator or a slow login must not make it look shorter.
+        It counts from when the player meant to queue, not from when the generator got to it: a late generator
+        or a slow login must not make it look shorter.
         """
-        self._waits.append((bot, wait_s, region))
-
-    @property
-    def waits(self) -> list[tuple[int, float, str]]:
-        """Each wait that ended in a match: bot, seconds, region of the match."""
-        return self._waits
+        (self.waits if wait.region else self.vain_waits).append(wait)
 
     def wait_times_s(self) -> npt.NDArray[np.float64]:
         """float64[waits]: seconds of each wait that ended in a match."""
-        return np.array([wait_s for _, wait_s, _ in self._waits])
+        return np.array([wait.seconds for wait in self.waits])
 
     def match_ids(self) -> list[str]:
         """Ids of the matches that players were last assigned to, in the order of the assignments."""

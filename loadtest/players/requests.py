@@ -21,11 +21,13 @@ class RequestStatistics:
     Attributes:
         latency_ms: from the first try to the answer, of each that is timed.
         retries: tries that failed and were repeated.
+        refusals: those of the failed tries in which the service said when to come again.
         given_up: requests whose last try failed.
     """
 
     latency_ms: list[float] = field(default_factory=list)
     retries: int = 0
+    refusals: int = 0
     given_up: int = 0
 
 
@@ -40,6 +42,11 @@ class RequestLog:
         self.by_kind: dict[str, RequestStatistics] = {}
         self.failed_at_s: list[float] = []
 
+    @property
+    def refusals(self) -> int:
+        """Tries that a service refused, saying when to come again."""
+        return sum(statistics.refusals for statistics in self.by_kind.values())
+
     def as_json(self) -> dict[str, Any]:
         """The figures by kind of request, as the run's JSON shows them."""
         return {
@@ -47,6 +54,7 @@ class RequestLog:
                 "answered": len(statistics.latency_ms),
                 "ms": percentiles(statistics.latency_ms, 50, 95, 99, 100, digits=4),
                 "retries": statistics.retries,
+                "refusals": statistics.refusals,
                 "given_up": statistics.given_up,
             }
             for kind, statistics in self.by_kind.items()
@@ -63,6 +71,8 @@ class RequestLog:
         timed: bool = True,
     ) -> T:
         """Make a request, and repeat it with the scenario's pauses where the service could not answer.
+
+        A service that says when to come again (Retry-After) is not asked before that.
 
         Args:
             kind: under which it is counted, such as "log in".
@@ -83,13 +93,15 @@ class RequestLog:
         for tries_left in reversed(range(retries.tries)):
             try:
                 answer = await request()
-            except BackendUnavailableError:
+            except BackendUnavailableError as error:
+                statistics.refusals += error.retry_after_s is not None
                 self.failed_at_s.append(clock())
                 if not tries_left:
                     statistics.given_up += 1
                     raise
                 statistics.retries += 1
-                await asyncio.sleep(pause_s * (1.0 + retries.jitter * (2.0 * uniform() - 1.0)))
+                chosen_s = pause_s * (1.0 + retries.jitter * (2.0 * uniform() - 1.0))
+                await asyncio.sleep((error.retry_after_s or 0.0) + chosen_s)  # not all at the same moment
                 pause_s = min(pause_s * retries.growth, retries.max_pause_s)
             else:
                 if timed:

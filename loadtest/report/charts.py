@@ -152,9 +152,9 @@ def waits_by_band(outcome: RunOutcome) -> go.Figure | None:
     if outcome.population is None or not outcome.records.waits:
         return None
     band, names = quality.skill_bands(outcome.population.skill)
-    bots = np.array([bot for bot, _, _ in outcome.records.waits])
-    wait_s = np.array([seconds for _, seconds, _ in outcome.records.waits])
-    where = np.array([region for _, _, region in outcome.records.waits])
+    bots = np.array([wait.bot for wait in outcome.records.waits])
+    wait_s = outcome.records.wait_times_s()
+    where = np.array([wait.region for wait in outcome.records.waits])
     figure = blank_figure("", "seconds to the assignment")
     for number, name in enumerate(names):
         mine = band[bots] == number

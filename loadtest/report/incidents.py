@@ -27,7 +27,9 @@ class Incident(NamedTuple):
 
 def find_incidents(outcome: RunOutcome) -> list[Incident]:
     """The first incident of each kind, in the order of time."""
-    return sorted([*_planned(outcome), *_servers(outcome), *_waits(outcome), *_players(outcome)])
+    return sorted(
+        [*_planned(outcome), *_servers(outcome), *_matches(outcome), *_waits(outcome), *_players(outcome)]
+    )
 
 
 def describe_first(outcome: RunOutcome) -> str:
@@ -66,6 +68,16 @@ def _servers(outcome: RunOutcome) -> Iterator[Incident]:
         gaps = [at_s for at_s, value in zip(outcome.timeline.at_s, values, strict=True) if value is None]
         if gaps and name == "tickets searching":
             yield Incident(gaps[0], "a service did not answer when its counters were read")
+
+
+def _matches(outcome: RunOutcome) -> Iterator[Incident]:
+    killed = {name for record in outcome.fault_records for name in record.killed}
+    by_reason: dict[str, list[float]] = {}
+    for match in outcome.failed_matches:
+        if match.server not in killed:
+            by_reason.setdefault(match.reason, []).append(match.at_s)
+    for reason, at_s in by_reason.items():
+        yield Incident(min(at_s), f"a match failed: {reason}; {len(at_s):,} in all")
 
 
 def _waits(outcome: RunOutcome) -> Iterator[Incident]:

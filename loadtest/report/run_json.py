@@ -40,6 +40,7 @@ def run_as_json(outcome: RunOutcome) -> dict[str, Any]:
         "players_by_state": {state.name.lower(): records.count(state) for state in PlayerState},
         "reasons": records.count_reasons(),
         "matches": len(records.match_ids()),
+        "match_counts": outcome.matches.as_json(),
         "tick_us": outcome.tick_us,
         "missed_tick_share": outcome.missed_tick_share,
         "wait_s": percentiles(records.wait_times_s(), 50, 95, 99, 100, digits=4),
@@ -70,6 +71,10 @@ def run_as_json(outcome: RunOutcome) -> dict[str, Any]:
         "quits": int(records.quits.sum()),
         "disconnects": int(records.disconnects.sum()),
         "reconnects": int(records.reconnects.sum()),
+        "crashes": int(records.crashes.sum()),
+        "back_s": percentiles(records.back_s, 50, 95, 100, digits=4) | {"count": len(records.back_s)},
+        "refusals": outcome.requests.refusals,
+        "deaths": list(outcome.deaths),
         "servers_peak": outcome.servers_peak,
         "match_quality": quality.quality_by_match(outcome),
         "kills_by_skill": dict(

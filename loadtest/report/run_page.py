@@ -157,6 +157,7 @@ def _figures(outcome: RunOutcome) -> list[tuple[str, str]]:
         (f"{records.count(PlayerState.DONE):,} of {len(records):,}", "players finished"),
         (f"{outcome.players_lost:,}", "players lost"),
         (f"{len(records.match_ids()):,}", "matches"),
+        *([(f"{outcome.matches.taken_back:,}", "matches taken back")] if outcome.matches.taken_back else []),
         (f"{kills:,}", "kills"),
         (f"{_number(wait['p50'])} / {_number(wait['p95'])} s", "wait, p50 / p95"),
         (f"{_ms(tick['p50'])} / {_ms(tick['p99'])} ms", "tick, p50 / p99"),
@@ -219,14 +220,15 @@ def _requests(outcome: RunOutcome) -> Markup:
             f"{found['answered']:,}",
             *(_number(found["ms"][point]) for point in ("p50", "p95", "p99", "max")),
             f"{found['retries']:,}",
+            f"{found['refusals']:,}",
             f"{found['given_up']:,}",
         )
         for kind, found in outcome.requests.as_json().items()
     ]
     if not rows:
         return paragraph("No player sent a request.", "quiet")
-    headings = ("request", "answered", "ms, p50", "p95", "p99", "max", "retries", "given up")
-    return table(headings, rows, numbers=range(1, 8))
+    headings = ("request", "answered", "ms, p50", "p95", "p99", "max", "retries", "refused", "given up")
+    return table(headings, rows, numbers=range(1, 9))
 
 
 def _matches(outcome: RunOutcome) -> Markup:

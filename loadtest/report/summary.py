@@ -11,7 +11,7 @@ from rich.table import Table
 
 from launchday.percentiles import percentiles
 from loadtest.flood.outcome import RunOutcome
-from loadtest.players.player_records import PlayerState
+from loadtest.players.player_records import PlayerRecords, PlayerState
 from loadtest.report import incidents
 
 
@@ -55,6 +55,13 @@ def _figures(outcome: RunOutcome) -> Table:
             f"{int(records.requeues.sum()):,} after server loss ({int(records.requeues_with_age.sum()):,} "
             "kept their queue time)",
         ),
+        ("matches", match_sentence(outcome)),
+        *([("came back", _came_back(records))] if records.crashes.any() else []),
+        *(
+            [("refused", f"{outcome.requests.refusals:,} requests, to be sent again later")]
+            if outcome.requests.refusals
+            else []
+        ),
         (
             "tick",
             f"p50 {_ms(tick['p50'])}  p99 {_ms(tick['p99'])}  max {_ms(tick['max'])}  "
@@ -76,6 +83,31 @@ def _figures(outcome: RunOutcome) -> Table:
     ):
         table.add_row(name, value)
     return table
+
+
+def match_sentence(outcome: RunOutcome) -> str:
+    """What became of the matches, and why those were given up or failed that were."""
+    counts = outcome.matches
+    said = (
+        f"{counts.formed:,} formed, {counts.started:,} started on {counts.servers_used:,} servers, "
+        f"{counts.ended:,} ended"
+    )
+    if counts.taken_back:
+        said += f", {counts.taken_back:,} taken back"
+    if counts.failed:
+        said += f", {counts.failed:,} failed"
+    if counts.given_up:
+        reasons = ", ".join(f"{count:,} × {reason}" for reason, count in counts.given_up.items())
+        said += f"; given up: {reasons}"
+    return said
+
+
+def _came_back(records: PlayerRecords) -> str:
+    back = percentiles(records.back_s, 50, 95)
+    return (
+        f"{len(records.back_s):,} of {int(records.crashes.sum()):,} crashed clients, "
+        f"p50 {_s(back['p50'])}  p95 {_s(back['p95'])}"
+    )
 
 
 def _matches(outcome: RunOutcome) -> Table:

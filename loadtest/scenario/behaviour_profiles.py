@@ -36,6 +36,13 @@ class BehaviourProfile(BaseModel):
         le=3_600,
         description="Mean seconds of play until the player leaves without a good-bye; 0: never.",
     )
+    crashes_after_s: float = Field(
+        0.0,
+        ge=0,
+        le=3_600,
+        description="Mean seconds of play until the client is killed, once a match. The player presses Play "
+        "again at once and comes back into the match; 0: never.",
+    )
     drops_every_s: float = Field(
         0.0,
         ge=0,

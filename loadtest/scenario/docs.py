@@ -73,8 +73,8 @@ def _lines() -> Iterator[str]:
             yield f"Shipped kinds of links: {', '.join(f'`{kind}`' for kind in link_profiles.profiles())}."
             yield ""
         if name == "behaviours":
-            yield "Shipped kinds of players: "
-            f"{', '.join(f'`{kind}`' for kind in behaviour_profiles.profiles())}."
+            names = ", ".join(f"`{kind}`" for kind in behaviour_profiles.profiles())
+            yield f"Shipped kinds of players: {names}."
             yield ""
     yield "## `faults`"
     yield ""

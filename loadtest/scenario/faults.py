@@ -24,6 +24,11 @@ class KillServer(_Fault):
 class _Outage(_Fault):
     for_s: float = Field(gt=0, le=10_000_000, description="Seconds until it is over.")
 
+    @property
+    def lasts_s(self) -> float:
+        """Seconds from its beginning to its end."""
+        return self.for_s
+
 
 class CutRegion(_Outage):
     """Drop all datagrams between players and the game servers of a region."""
@@ -57,6 +62,64 @@ class SlowStore(_Outage):
     by_ms: float = Field(gt=0, le=60_000, description="Milliseconds of delay.")
 
 
+class Busy(_Outage):
+    """Keep the machine's processors busy: processes that only compute, each in a session of its own."""
+
+    do: Literal["busy"]
+    processes: int = Field(
+        ge=1,
+        le=1_000,
+        description="How many. Each has a session of its own, because the scheduler shares the processors "
+        "between sessions: all in one would weigh as much as one process of the backend.",
+    )
+
+
+GAME_SERVERS = "game_servers"
+
+
+class Pause(_Outage):
+    """Stop a part of the backend where it stands (SIGSTOP), and let it continue afterwards."""
+
+    do: Literal["pause"]
+    for_s: float = Field(gt=0, le=10_000_000, description="Seconds that it stands still.")
+    part: Literal[
+        "matchmaker",
+        "director",
+        "fleet",
+        "meta_service",
+        "write_behind",
+        "rewards",
+        "analytics",
+        "cache",
+        "store",
+        "broker",
+        "game_servers",
+    ] = Field(
+        description="A service, an engine, or game servers, each at the moment it is allocated to a match."
+    )
+    every: int = Field(
+        1, ge=1, le=1_000, description="Of game servers: 3 stops every third that is allocated."
+    )
+    window_s: float | None = Field(
+        None,
+        gt=0,
+        le=10_000_000,
+        description="Of game servers: seconds from at_s during which those that are allocated are stopped; "
+        "null: for_s.",
+    )
+
+    @property
+    def lasts_s(self) -> float:
+        """Seconds from its beginning until no more servers are stopped."""
+        return self.for_s if self.window_s is None else self.window_s
+
+    def misplaced_keys(self) -> list[str]:
+        """Keys that are given and mean nothing for this part."""
+        if self.part == GAME_SERVERS:
+            return []
+        return [key for key in ("every", "window_s") if key in self.model_fields_set]
+
+
 FAULTS: dict[str, type[Section]] = {
     "kill_server": KillServer,
     "cut_region": CutRegion,
@@ -64,6 +127,8 @@ FAULTS: dict[str, type[Section]] = {
     "stop_broker": StopBroker,
     "stop_store": StopStore,
     "slow_store": SlowStore,
+    "busy": Busy,
+    "pause": Pause,
 }
 
 
@@ -77,6 +142,8 @@ Fault = Annotated[
     | Annotated[StopCache, Tag("stop_cache")]
     | Annotated[StopBroker, Tag("stop_broker")]
     | Annotated[StopStore, Tag("stop_store")]
-    | Annotated[SlowStore, Tag("slow_store")],
+    | Annotated[SlowStore, Tag("slow_store")]
+    | Annotated[Busy, Tag("busy")]
+    | Annotated[Pause, Tag("pause")],
     Discriminator(_kind),
 ]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from loadtest.scenario.arrivals import Arrivals, trace_mistakes
-from loadtest.scenario.faults import CutRegion, Fault, KillServer
+from loadtest.scenario.faults import CutRegion, Fault, KillServer, Pause
 from loadtest.scenario.players import Behaviours, Links, ModeSection, Players
 from loadtest.scenario.sections import Region, Section
 
@@ -165,6 +165,11 @@ class Scenario(Section):
                         f"no fleet is in {fault.region}; fleet.regions has {', '.join(self.fleet.regions)}",
                     )
                 )
+            if isinstance(fault, Pause):
+                found += [
+                    (("faults", index, key), f"is for part: game_servers, and not for {fault.part}")
+                    for key in fault.misplaced_keys()
+                ]
         found += [(("arrivals", "file"), fault) for fault in trace_mistakes(self.arrivals)]
         return found
 

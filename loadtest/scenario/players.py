@@ -151,8 +151,7 @@ class Behaviours(Section):
     shares: Shares = Field(
         {"fighter": 1.0},
         description="Kinds of players with their share: explorer, fighter, camper, rage_quitter, "
-        "reconnecting, idle, shopper, "
-        "crowd, or one of own.",
+        "reconnecting, crashing, idle, shopper, crowd, or one of own.",
     )
     own: dict[str, BehaviourProfile] = Field({}, description="Kinds of players defined here, by name.")
     rest_s: float = Field(

@@ -112,6 +112,8 @@ PLACEHOLDERS: dict[str, Any] = {
     "at_s": 0.0,
     "for_s": 1.0,
     "by_ms": 1.0,
+    "processes": 1,
+    "part": "cache",
     "region": "west-europe",
 }
 REPAIRS = 3  # what is wrong may hide behind what was wrong: the sum of shares behind a share

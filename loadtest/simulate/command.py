@@ -19,7 +19,7 @@ from rich.table import Table
 from launchday import kernel_cache
 from loadtest.errors import LoadTestError
 from loadtest.scenario.model import Scenario
-from loadtest.simulate.plan import plan
+from loadtest.simulate.plan import left_out, plan
 from loadtest.simulate.result import Objective, SimulationResult, objectives
 from loadtest.simulate.simulator import simulate
 from loadtest.simulate.sweep import Setting, Sweep, sweep
@@ -171,6 +171,7 @@ def adjusted(scenario: Scenario, folder: Path, scale: float, seed: int | None) -
 def figures_of(scenario: Scenario, result: SimulationResult) -> dict[str, Any]:
     """Return what ``--save`` writes: figures, scenario, seed and objectives. The same seed gives the same."""
     figures = {"scenario": scenario.name, "seed": scenario.seed} | result.figures()
+    figures["left_out"] = left_out(scenario)
     asked = objectives(scenario.objectives, figures)
     return figures | {
         "objectives": [one.as_json() for one in asked],
@@ -219,6 +220,8 @@ def show_run(
     )
     for row in rows:
         table.add_row(*row)
+    if figures["left_out"]:
+        table.add_row("left out", f"{'; '.join(figures['left_out'])}: flood plays them")
     for one in asked:
         mark = "[green]met[/]" if one.met else "[red]missed[/]"
         table.add_row(

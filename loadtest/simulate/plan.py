@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from launchday.settings import Settings
 from loadtest.errors import LoadTestError, UnknownRegionError
-from loadtest.scenario.faults import CutRegion, KillServer, StopCache
+from loadtest.scenario.faults import CutRegion, Fault, KillServer, Pause, StopCache
 from loadtest.scenario.model import Scenario
 from loadtest.scenario.players import ModeSection
 from loadtest.scenario.population import Population, draw_population
@@ -191,8 +191,8 @@ def tickets_of(
 def incidents_of(scenario: Scenario) -> tuple[Incident, ...]:
     """Return the scenario's faults as the fleet meets them, in order of time.
 
-    A region that is cut off loses its matches once clients give up. While the cache is stopped nobody is
-    matched.
+    A region that is cut off loses its matches once clients give up. While the cache or the director is
+    stopped nobody is matched. What has no effect here, `left_out` names.
     """
     where = {name: index for index, name in enumerate(scenario.fleet.regions)}
     found = []
@@ -209,9 +209,29 @@ def incidents_of(scenario: Scenario) -> tuple[Incident, ...]:
             case StopCache(at_s=at_s, for_s=for_s):
                 found.append(Incident(at_s, "pause", -1, 0, "cache stopped"))
                 found.append(Incident(at_s + for_s, "open", -1, 0, "cache back"))
+            case Pause(at_s=at_s, for_s=for_s, part="cache" | "director" as part):
+                found.append(Incident(at_s, "pause", -1, 0, f"{part} paused"))
+                found.append(Incident(at_s + for_s, "open", -1, 0, f"{part} goes on"))
             case _:
-                found.append(Incident(fault.at_s, "note", -1, 0, fault.do.replace("_", " ")))
+                found.append(Incident(fault.at_s, "note", -1, 0, f"{_words(fault)}, not simulated"))
     return tuple(sorted(found, key=lambda incident: incident.at_s))
+
+
+def left_out(scenario: Scenario) -> list[str]:
+    """Return what of a scenario has no effect in virtual time, in words: faults of services, and crashes."""
+    notes = {incident.text for incident in incidents_of(scenario) if incident.effect == "note"}
+    found = sorted(note.removesuffix(", not simulated") for note in notes)
+    found += [
+        f"clients of {name} players that crash and come back"
+        for name in scenario.behaviours.shares
+        if scenario.behaviours.profile(name).crashes_after_s
+    ]
+    return found
+
+
+def _words(fault: Fault) -> str:
+    what = fault.do.replace("_", " ")
+    return f"{what} of {fault.part.replace('_', ' ')}" if isinstance(fault, Pause) else what
 
 
 def _round_trips(locations: tuple[str, ...], fleet: list[str]) -> NDArray[np.float32]:

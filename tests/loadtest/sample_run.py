@@ -10,7 +10,7 @@ from loadtest.flood.counters import BackendCounters
 from loadtest.flood.ledger import balance
 from loadtest.flood.outcome import GeneratorHealth, RunOutcome
 from loadtest.flood.timeline import Timeline
-from loadtest.players.player_records import PlayerRecords, PlayerState
+from loadtest.players.player_records import PlayerRecords, PlayerState, Wait
 from loadtest.scenario.population import draw_population
 from loadtest.scenario.reader import SHIPPED, load_scenario
 
@@ -58,7 +58,7 @@ def sample_counters(**changes: int) -> BackendCounters:
     return BackendCounters(
         matchmaker=service(queued=200, matched=200, cancelled=0, expired=0, failed=0, searching=0, matches=2)
         | service(requeued=0, reclaimed=0, abandoned=0, backdated=0),
-        fleet=service(matches_started=2, matches_ended=2, matches_failed=0, kills=180),
+        fleet=service(matches_started=2, matches_ended=2, matches_failed=0, matches_taken_back=0, kills=180),
         meta=service(checkouts=200, commits=200, open=0, writebehind_depth=0),
         rewards=service(kills_applied=180, lag=0),
     )
@@ -76,7 +76,7 @@ def sample_outcome(*, saturated: bool = False, interrupted: str = "", **changes:
     records.queued_s[:] = population.arrives_s + 0.02
     records.assigned_s[:] = 8.4 + 0.3 * region
     for bot in range(200):
-        records.record_wait(bot, records.assigned_s[bot] - records.intended_s[bot], records.region[bot])
+        records.record_wait(Wait(bot, records.intended_s[bot], records.assigned_s[bot], records.region[bot]))
     records.tickets_opened[:] = 1
     records.connected_s[:] = records.assigned_s + 0.2
     records.died_s[:] = 15 + 40 * rng.random(200)

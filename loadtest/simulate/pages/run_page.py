@@ -141,7 +141,7 @@ def first_bottleneck(result: SimulationResult, asked: Sequence[Objective]) -> st
     empty = (samples.ready[:count] == 0) & (samples.waiting[:count] >= seats)
     missed = [one.name for one in asked if not one.met]
     end = f" Missed: {', '.join(missed)}." if missed else " Every objective was met nevertheless."
-    first_fault = next((incident for incident in setup.incidents if incident.text), None)
+    first_fault = next((each for each in setup.incidents if each.text and each.effect != "note"), None)
     if not empty.any():
         nothing = "Nothing: no region ran out of ready servers while a full match waited."
         if first_fault is not None:

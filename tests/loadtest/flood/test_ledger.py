@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from loadtest.flood.counters import BackendCounters
-from loadtest.flood.ledger import ExpectedLosses, Ledger, balance
+from loadtest.flood.ledger import ExpectedLosses, Ledger, balance, count_matches
 from loadtest.report.run_json import run_as_json
 from tests.loadtest.sample_run import sample_counters, sample_outcome
 
@@ -109,3 +109,21 @@ def test_a_party_that_was_not_put_into_one_match_is_an_imbalance() -> None:
     assert told(12, 12).balanced
     assert not told(12, 11).balanced
     assert [line.name for line in told(12, 11).lines if not line.balanced] == ["parties"]
+
+
+def test_a_match_that_was_given_up_and_taken_back_counts_as_not_started() -> None:
+    assert ledger(matches_started=5, matches_taken_back=3).balanced
+    assert unbalanced(ledger(matches_started=5, matches_taken_back=2)) == {"matches": 1}
+    assert unbalanced(ledger(matches_started=5)) == {"matches": 3}
+
+
+def test_the_counts_of_a_run_say_why_matches_were_given_up() -> None:
+    counters = sample_counters(matches_started=5, matches_taken_back=3)
+    before = BackendCounters({"given_up": {"late": 1}}, {}, {}, {})
+    now = BackendCounters(
+        {**counters.matchmaker, "given_up": {"late": 3, "unreachable": 1}}, counters.fleet, {}, {}
+    )
+    found = count_matches(now.since(before), servers_used=5, failures={"taken back": 3})
+    assert (found.formed, found.started, found.ended, found.taken_back) == (2, 5, 2, 3)
+    assert found.given_up == {"late": 2, "unreachable": 1}
+    assert found.as_json()["failures"] == {"taken back": 3}

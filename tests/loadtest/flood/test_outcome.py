@@ -10,6 +10,8 @@ import pytest
 from rich.console import Console
 
 from launchday.percentiles import percentiles
+from loadtest.flood.allocations import FailedMatch
+from loadtest.flood.ledger import MatchCounts
 from loadtest.flood.outcome import RunOutcome
 from loadtest.players.player_records import PlayerState
 from loadtest.report import summary
@@ -92,3 +94,29 @@ def test_a_summary_of_nothing_is_a_summary() -> None:
     summary.print_summary(replace(run, reports=[]), console)
     assert isinstance(console.file, io.StringIO)
     assert "Interrupted: stopped" in console.file.getvalue()
+
+
+def test_matches_that_failed_and_processes_that_died_are_said() -> None:
+    run = replace(
+        sample_outcome(),
+        matches=MatchCounts(2, 4, 2, 1, 1, 4, {"its server did not answer": 1}),
+        failed_matches=[FailedMatch(31.0, "a", "no heartbeat"), FailedMatch(20.0, "b", "no heartbeat")],
+        deaths=["director ended with code -9"],
+    )
+    console = Console(file=io.StringIO(), width=160)
+    summary.print_summary(run, console)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "2 formed, 4 started on 4 servers, 2 ended, 1 taken back, 1 failed" in shown
+    assert "given up: 1 × its server did not answer" in shown
+    assert "Broke first, at 20 s: a match failed: no heartbeat; 2 in all." in shown
+    assert not run.passed
+    assert "processes died 1 (limit 0)" in run.verdict
+
+
+def test_crashed_clients_are_shown_with_the_time_until_they_were_back() -> None:
+    run = sample_outcome()
+    run.records.crashes[:2] = 1
+    run.records.back_s.append(0.5)
+    console = Console(file=io.StringIO(), width=160)
+    summary.print_summary(run, console)
+    assert "1 of 2 crashed clients, p50 0.50 s" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -14,8 +14,8 @@ from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_TIME
 from dedicated_server.protocol.connect_token import ConnectTokenError
 from loadtest.bots.session import PlayerLink, SessionStatistics, SessionStatus
 from loadtest.bots.step import DIED, MATCH_OVER
-from loadtest.errors import BackendRefusedError, BackendUnavailableError
-from loadtest.players import game_session, journey
+from loadtest.errors import BackendRefusedError, BackendUnavailableError, PlayerInMatchError
+from loadtest.players import game_session, journey, tickets
 from loadtest.players.backend_client import PlayerLogin
 from loadtest.players.journey import run_player
 from loadtest.players.parties import BotParties, BotParty
@@ -52,6 +52,8 @@ class FakeBackend:
         self.client_keys: list[str] = []
         self.made_of_the_old: str | None = None
         self.parties: list[tuple[str, int] | None] = []
+        self.renewed: Assignment | None = None
+        self.later_tickets: Exception | None = None  # what all but the first meet
 
     def _ask(self, what: str) -> None:
         self.asked.append(what)
@@ -75,6 +77,8 @@ class FakeBackend:
         party: tuple[str, int] | None = None,
     ) -> str:
         self._ask("open_ticket")
+        if self.later_tickets is not None and self.parties:
+            raise self.later_tickets
         self.parties.append(party)
         self.client_keys.append(client_key)
         self.latencies_ms = latencies_ms
@@ -90,6 +94,10 @@ class FakeBackend:
     async def requeued(self, token: str, ticket_id: str) -> str | None:
         self._ask("requeued")
         return self.made_of_the_old
+
+    async def renew_token(self, token: str, ticket_id: str) -> Assignment | None:
+        self._ask("renew_token")
+        return self.renewed
 
     async def cancel(self, token: str, ticket_id: str) -> TicketView:
         self._ask("cancel")
@@ -474,3 +482,68 @@ async def test_who_left_a_match_early_queues_again_when_it_is_over_and_saved(
     await until(lambda: backend.asked.count("open_ticket") > 1, "the player queues again")
     playing.cancel()
     await asyncio.gather(playing, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("kept_ticket", "asked"),
+    [(0.0, ["open_ticket"]), (1.0, ["renew_token"])],
+    ids=["by the refusal of another ticket", "by the ticket that it kept"],
+)
+async def test_a_client_that_crashes_comes_back_into_its_match(
+    kept_ticket: float, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tickets, "KEPT_TICKET_SHARE", kept_ticket)
+    backend, swarm = FakeBackend(), FakeSwarm(*PLAYS_TO_THE_END)
+    swarm.joins_before_the_end = 2
+    backend.renewed = ASSIGNED.assignment
+    context = context_of(backend, swarm, **kind_of(crashes_after_s=0.01))
+    backend.later_tickets = PlayerInMatchError("409 in-match", ASSIGNED.assignment)
+    await run_player(context, BOT)
+    records = context.records
+    assert records.state[BOT] == PlayerState.DONE
+    assert backend.asked == ["log_in", "open_ticket", "wait", *asked]
+    assert (records.crashes[BOT], len(records.back_s), records.tickets) == (1, 1, 1)
+    assert records.back_s[0] > 0.0
+    assert swarm.silently == [True, False]
+
+
+async def test_a_client_that_comes_back_after_the_end_of_its_match_plays_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tickets, "KEPT_TICKET_SHARE", 1.0)  # and the matchmaker knows of no match
+    backend, swarm = FakeBackend(), FakeSwarm(CLIENT_CONNECTED)
+    swarm.later = PLAYS_TO_THE_END
+    context = context_of(backend, swarm, **kind_of(crashes_after_s=0.01))
+    await run_player(context, BOT)
+    assert backend.asked == ["log_in", "open_ticket", "wait", "renew_token", "open_ticket", "wait"]
+    assert context.records.state[BOT] == PlayerState.DONE
+    assert (context.records.tickets, len(context.records.back_s)) == (2, 0)
+
+
+async def test_a_player_whose_last_match_is_not_over_presses_play_until_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tickets, "IN_MATCH_POLL_S", 0.001)
+    backend = FakeBackend()
+    backend.failures["open_ticket"] = [PlayerInMatchError("409 in-match", ASSIGNED.assignment)] * 2
+    context = context_of(backend, FakeSwarm(*PLAYS_TO_THE_END))
+    await run_player(context, BOT)
+    assert context.records.state[BOT] == PlayerState.DONE
+    assert (backend.asked.count("open_ticket"), context.records.tickets) == (3, 1)
+
+
+async def test_a_service_that_says_when_to_come_again_is_not_asked_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr("loadtest.players.requests.asyncio.sleep", sleep)
+    backend, requests = FakeBackend(), RequestLog()
+    backend.failures["log_in"] = [BackendUnavailableError("503", 2.0), BackendUnavailableError("reset")]
+    retries = Retries(tries=3, pause_s=0.5, growth=1.0, jitter=0.0)
+    await requests.send("log in", lambda: backend.log_in("d"), retries, lambda: 0.0, lambda: 0.0)
+    assert slept == [2.5, 0.5]
+    assert (requests.refusals, requests.by_kind["log in"].retries) == (1, 2)

@@ -142,6 +142,8 @@ faults:
   - {at_s: 6, do: stop_cach, for_s: 1}
   - {at_s: 7, do: stop_store}
   - {at_s: 8}
+  - {at_s: 9, do: pause, part: director, for_s: 1, every: 3}
+  - {at_s: 9, do: busy, for_s: 1}
 objectives: {wait_p95: 3}
 """
 
@@ -163,7 +165,9 @@ def test_mistakes_between_sections_are_reported_together_with_those_inside_them(
         "faults.1.do": 14,
         "faults.2.for_s": 15,
         "faults.3.do": 16,
-        "objectives.wait_p95": 17,
+        "faults.4.every": 17,
+        "faults.5.processes": 18,
+        "objectives.wait_p95": 19,
     }
     assert found["faults.1.do"][1].startswith("stop_cach is none of kill_server, cut_region")
     assert found["faults.3.do"][1].startswith("is required: one of kill_server")

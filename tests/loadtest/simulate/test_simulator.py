@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from launchday.settings import Settings
+from loadtest.scenario.faults import Pause
 from loadtest.scenario.reader import SHIPPED, load_scenario
 from loadtest.simulate import plan as planning
 from loadtest.simulate.plan import plan
@@ -167,3 +168,17 @@ def test_a_curve_keeps_its_ends_when_its_samples_are_thinned() -> None:
 
 def test_the_simulated_director_waits_as_long_as_the_real_one() -> None:
     assert planning.RETRY_S == match_loop.SERVER_RETRY_S
+
+
+def test_what_virtual_time_leaves_out_is_said() -> None:
+    brownout, crashers = (load_scenario(SHIPPED / f"{name}.yaml") for name in ("brownout", "crashers"))
+    assert planning.left_out(brownout) == ["busy"]
+    assert planning.left_out(crashers) == ["clients of crashing players that crash and come back"]
+    pauses = [Pause(do="pause", at_s=5.0, for_s=2.0, part=part) for part in ("director", "store")]
+    stopped = brownout.model_copy(update={"faults": pauses})
+    assert planning.left_out(stopped) == ["pause of store"]
+    assert [(each.at_s, each.effect) for each in planning.incidents_of(stopped)] == [
+        (5.0, "pause"),
+        (5.0, "note"),
+        (7.0, "open"),
+    ]

@@ -1,0 +1,104 @@
+"""``bounded``: ten thousand ids that nobody has are asked of every service; afterwards all is as before.
+
+Keys of the cache, memory of each process and its descriptors: what an unknown id leaves behind, anybody may
+fill a machine with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from redis.asyncio import Redis
+
+from launchday.launcher.backend import Backend
+from launchday.settings import Settings
+from loadtest.bench.resilience.flooding import run_backend
+from loadtest.bench.resilience.harness import Limit, Options
+from loadtest.bench.resilience.processes import ProcessWatch, grown
+from loadtest.bench.resilience.unknown_ids import UnknownIds
+from loadtest.errors import BenchError
+
+ASKS = 10_000
+PER_S = 100.0
+WARM_UP_S = 40.0  # so that every cache and pool of ours has the size that this load gives it
+REST_S = 10.0
+MINUTE_S = 60.0  # "after a minute": what is kept for an unknown id may live that long
+
+LIMITS = (
+    Limit("asked", at_least=ASKS),
+    Limit("keys_grown", at_most=0),
+    Limit("mb_a_minute_max", at_most=1.0),
+    Limit("descriptors_grown", at_most=0),
+)
+
+
+def run(options: Options) -> dict[str, Any]:
+    """Start a backend, ask it, and compare before and after.
+
+    ``options.rounds`` is how many ids are asked, ``options.seconds`` how long the warm-up and the rest are.
+    """
+    found: dict[str, Any] = {}
+
+    async def use(completed: Settings, stop: asyncio.Event, backend: Backend) -> int:
+        found.update(await measure(completed, backend, options))
+        return 0
+
+    run_backend(use, {"requests_per_player_s": 0.0, "requests_per_address_s": 0.0})
+    if not found:
+        raise BenchError("the backend ended before it was measured: run it again")
+    return found
+
+
+async def measure(settings: Settings, backend: Backend, options: Options) -> dict[str, Any]:
+    """Ask a backend that is up for unknown ids, and return what has grown by it."""
+    asks = ASKS if options.rounds is None else options.rounds
+    warm_up_s, minute_s = (
+        (WARM_UP_S, MINUTE_S) if options.seconds is None else (options.seconds, options.seconds)
+    )
+    rng = np.random.default_rng(options.seed)
+    async with UnknownIds(settings, rng) as unknown:
+        keys_before = await cache_keys(settings.cache_url)
+        await unknown.ask(round(warm_up_s * PER_S), PER_S)
+    await asyncio.sleep(min(REST_S, minute_s))
+    watch = ProcessWatch(backend)
+    descriptors_before = watch.descriptors()
+    async with UnknownIds(settings, rng) as unknown, watch.sampling():
+        began_s = time.monotonic()
+        await unknown.ask(asks, PER_S)
+        asked_s = time.monotonic() - began_s
+    await asyncio.sleep(minute_s)
+    new_keys = await cache_keys(settings.cache_url) - keys_before
+    descriptors = grown(descriptors_before, watch.descriptors())
+    mb_a_minute = watch.mb_a_minute()
+    return {
+        "keys_grown": len(new_keys),
+        "mb_a_minute_max": max(mb_a_minute.values(), default=None),
+        "descriptors_grown": max(descriptors.values(), default=0),
+        "asked": unknown.asked,
+        "asked_per_s": round(unknown.asked / asked_s, 1),
+        "answers": dict(unknown.answers),
+        "keys_by_kind": by_kind(new_keys),
+        "mb_a_minute": mb_a_minute,
+        "descriptors": {name: count for name, count in descriptors.items() if count},
+    }
+
+
+async def cache_keys(url: str) -> set[str]:
+    """The names of all keys in the cache."""
+    cache = Redis.from_url(url, decode_responses=True)
+    async with contextlib.aclosing(cache):
+        return {str(name) async for name in cache.scan_iter(count=1_000)}
+
+
+def by_kind(keys: Sequence[str] | set[str]) -> Mapping[str, int]:
+    """Keys by what comes before their id, such as ``{meta}:player``."""
+    counts: dict[str, int] = {}
+    for key in keys:
+        kind = ":".join(key.split(":")[:2])
+        counts[kind] = counts.get(kind, 0) + 1
+    return counts

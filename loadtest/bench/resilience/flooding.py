@@ -1,0 +1,128 @@
+"""Floods of a backend of one's own, in a folder and on ports that nobody else uses."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from launchday.launcher import lifecycle
+from launchday.launcher.backend import Backend, BackendError
+from launchday.launcher.kernels import FLOOD_PARTS
+from launchday.settings import Settings, settings
+from loadtest.bench.agreement import free_ports
+from loadtest.bench.harness.statistics import percentiles
+from loadtest.bench.resilience.harness import Options
+from loadtest.command import run_scenario
+from loadtest.errors import BenchError
+from loadtest.flood.outcome import RunOutcome
+from loadtest.scenario.model import Scenario
+from loadtest.scenario.reader import SHIPPED, load_scenario
+
+AUTOGROUP = Path("/proc/self/autogroup")
+AUTOGROUP_NICE = -10  # ten times the weight of a group with nice 0
+
+
+def shipped(name: str, options: Options) -> Scenario:
+    """A shipped scenario with the seed of the options, and with as many players where they say it."""
+    scenario = load_scenario(SHIPPED / f"{name}.yaml")
+    update: dict[str, Any] = {"seed": scenario.seed + options.seed - 1}
+    if options.players is not None:
+        update["players"] = scenario.players.model_copy(update={"count": options.players})
+    return scenario.model_copy(update=update)
+
+
+def play(
+    scenario: Scenario,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    beside: Callable[[Settings, Backend], contextlib.AbstractAsyncContextManager[None]] | None = None,
+) -> RunOutcome:
+    """Start a backend, flood it with a scenario, stop it, and return what was measured.
+
+    Args:
+        scenario: the players and the faults.
+        overrides: settings beyond those of the scenario.
+        beside: what lasts as long as the flood does, such as a watch over the processes.
+
+    Raises:
+        BenchError: the backend does not start, or the flood does not come to its end.
+    """
+    outcomes: list[RunOutcome] = []
+    console = Console(stderr=True)
+
+    async def flood(completed: Settings, stop: asyncio.Event, backend: Backend) -> int:
+        context = contextlib.nullcontext() if beside is None else beside(completed, backend)
+        async with context:
+            return await run_scenario(
+                scenario,
+                completed,
+                console=console,
+                stop_event=stop,
+                processes=backend,
+                on_outcome=outcomes.append,
+            )
+
+    run_backend(flood, scenario.backend_settings() | dict(overrides or {}))
+    if not outcomes or outcomes[0].interrupted:
+        raise BenchError(f"the flood of {scenario.name} did not come to its end: run it again")
+    return outcomes[0]
+
+
+def run_backend(use: lifecycle.Play, overrides: Mapping[str, Any]) -> None:
+    """Start a backend with these settings, use it, and stop it. Raises BenchError."""
+    console = Console(stderr=True)
+    with tempfile.TemporaryDirectory(prefix="launchday-resilience-") as folder, heavy_generator():
+        config = settings().model_copy(update={**overrides, **free_ports(), "state_dir": Path(folder)})
+        try:
+            lifecycle.run_with_backend(config, use, console, fresh=True, kernel_parts=FLOOD_PARTS)
+        except BackendError as error:
+            raise BenchError(str(error)) from error
+
+
+@contextlib.contextmanager
+def heavy_generator() -> Any:
+    """Give the session of this process more weight than that of a busy process, where the system allows it.
+
+    The players' machines are not the one that is busy. Without it the generator is the first to starve, and
+    its clients time out whatever the backend does. The backend's processes have sessions of their own.
+    """
+    before = None
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        before = AUTOGROUP.read_text().split()[-1]
+        AUTOGROUP.write_text(str(AUTOGROUP_NICE))
+    try:
+        yield
+    finally:
+        if before is not None:
+            with contextlib.suppress(OSError):
+                AUTOGROUP.write_text(before)
+
+
+def flood_figures(outcome: RunOutcome) -> dict[str, Any]:
+    """What the parts show of each of their floods."""
+    return {
+        "players": len(outcome.records),
+        "players_lost": outcome.players_lost,
+        "matches_formed": outcome.matches.formed,
+        "matches_started": outcome.matches.started,
+        "matches_ended": outcome.matches.ended,
+        "matches_taken_back": outcome.matches.taken_back,
+        "matches_failed": outcome.matches.failed,
+        "servers_used": outcome.matches.servers_used,
+        "given_up": dict(outcome.matches.given_up),
+        "failures": dict(outcome.matches.failures),
+        "refusals": outcome.requests.refusals,
+        "ledger_balanced": outcome.ledger.balanced,
+        "ledger_off": {line.name: line.difference for line in outcome.ledger.lines if not line.balanced},
+        "deaths": len(outcome.deaths),
+        "wait_s": percentiles(outcome.records.wait_times_s(), 50, 95, 100, digits=4),
+        "reasons": outcome.records.count_reasons(),
+        "generator_saturated": outcome.generator.saturated,
+        "cpu_cores": outcome.cpu_cores,
+    }
