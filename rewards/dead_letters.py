@@ -10,7 +10,7 @@ still bad becomes a letter of its new place.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from rewards.errors import BadEventError, BusUnavailableError, DeadLettersError
 from rewards.events import DEAD_LETTERS, parse_envelope
 from rewards.events.kafka import KafkaRecord, KafkaSender
 from rewards.events.kafka_clients import answered, reader
+from rewards.events.topics import partitions_of
 from rewards.records import BadRecord
 
 REASON_HEADER = "launchday-reason"
@@ -27,6 +28,7 @@ TOPIC_HEADER = "launchday-origin-topic"
 PARTITION_HEADER = "launchday-origin-partition"
 OFFSET_HEADER = "launchday-origin-offset"
 POLL_MS = 250
+MAX_IDLE_POLLS = 20  # five seconds without a record: what is left before the end are no records
 NEWEST_S = 8.0  # to read the newest: whoever asks the service for them waits for 10
 ALL_S = 300.0  # to read them all, for a command: some millions
 
@@ -114,17 +116,9 @@ async def read_all(bootstrap: str, prefix: str) -> list[DeadLetter]:
     """Read all letters on the topic, in order, each origin once. Raises DeadLettersError."""
     found: dict[str, DeadLetter] = {}
     async with _reader(bootstrap, prefix, ALL_S) as (kafka, partitions):
-        for partition in partitions:
-            await kafka.seek_to_beginning(partition)
-            reached = await kafka.position(partition)
-            # The embedded broker reports its last batch's start as its end: an empty poll ends it.
-            while records := (await kafka.getmany(partition, timeout_ms=POLL_MS)).get(partition):
-                reached = records[-1].offset + 1
-                for record in records:
-                    letter = _read_letter(record)
-                    found.setdefault(letter.origin, letter)
-                if reached >= (kafka.highwater(partition) or 0):
-                    break
+        starts = await kafka.beginning_offsets(partitions)
+        async for letter in _letters_from(kafka, starts):
+            found.setdefault(letter.origin, letter)
     return list(found.values())
 
 
@@ -135,12 +129,10 @@ async def read_newest(bootstrap: str, prefix: str, limit: int) -> list[DeadLette
     """
     found: dict[str, DeadLetter] = {}
     async with _reader(bootstrap, prefix, NEWEST_S) as (kafka, partitions):
-        first = await kafka.beginning_offsets(partitions)
-        for partition, end in (await kafka.end_offsets(partitions)).items():
-            kafka.seek(partition, max(first[partition], end - limit))
-        while records := await kafka.getmany(timeout_ms=POLL_MS):
-            for letter in (_read_letter(record) for some in records.values() for record in some):
-                found.setdefault(letter.origin, letter)
+        first, ends = await kafka.beginning_offsets(partitions), await kafka.end_offsets(partitions)
+        starts = {partition: max(first[partition], ends[partition] - limit) for partition in partitions}
+        async for letter in _letters_from(kafka, starts):
+            found.setdefault(letter.origin, letter)
     return sorted(found.values(), key=lambda letter: letter.timestamp_ms, reverse=True)[:limit]
 
 
@@ -172,20 +164,41 @@ async def _reader(
     topic = DEAD_LETTERS.name(prefix)
     what = f"reading {topic}"
     try:
+        numbers = await partitions_of(bootstrap, topic)
+        if not numbers:
+            raise DeadLettersError(f"there is no topic {topic} at {bootstrap}")
+        partitions = [TopicPartition(topic, number) for number in numbers]
         async with (
             reader(bootstrap, what, start_s=NEWEST_S, auto_offset_reset="earliest") as kafka,
             answered(bootstrap, what, within_s),
         ):
-            if not kafka.partitions_for_topic(topic):
-                # Not known yet: ask once more, for a client learns only of topics that it asks for.
-                await kafka.topics()
-            partitions = [TopicPartition(topic, number) for number in kafka.partitions_for_topic(topic) or ()]
-            if not partitions:
-                raise DeadLettersError(f"there is no topic {topic} at {bootstrap}")
             kafka.assign(partitions)
             yield kafka, partitions
     except BusUnavailableError as error:
         raise DeadLettersError(str(error)) from error
+
+
+async def _letters_from(
+    kafka: AIOKafkaConsumer, starts: Mapping[TopicPartition, int]
+) -> AsyncIterator[DeadLetter]:
+    """Yield the letters from these offsets to the end.
+
+    A poll without a record is not the end: the first ones only learn who leads. Nor is the end that the
+    broker names: the embedded one names the start of its last batch. So it is read to the named end and on to
+    the next empty poll.
+    """
+    ends = await kafka.end_offsets(list(starts))
+    reached = dict(starts)
+    for partition, offset in starts.items():
+        kafka.seek(partition, offset)
+    idle = 0
+    while idle == 0 or (idle < MAX_IDLE_POLLS and any(reached[each] < end for each, end in ends.items())):
+        polled = await kafka.getmany(timeout_ms=POLL_MS)
+        idle = 0 if polled else idle + 1
+        for partition, records in polled.items():
+            reached[partition] = records[-1].offset + 1
+            for record in records:
+                yield _read_letter(record)
 
 
 def _read_letter(record: Any) -> DeadLetter:

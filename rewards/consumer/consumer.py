@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from uuid import UUID
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -240,7 +241,8 @@ class Consumer:
             return False  # a rebalance while we read: what came will come again
         if not read.records:
             return False
-        await apply_or_bisect(read.records, self._apply_batch, read.batch)
+        written: set[UUID] = set()  # letters: a batch that is bisected comes back in halves
+        await apply_or_bisect(read.records, lambda batch: self._apply_batch(batch, written), read.batch)
         for place, next_offset in read.batch.next_offsets.items():
             partition = TopicPartition(*place)
             if partition in self._next:
@@ -263,12 +265,13 @@ class Consumer:
         await kafka.getmany(timeout_ms=0)  # tells the group that we are alive; brings nothing while paused
         kafka.resume(*(assigned & kafka.assignment()))
 
-    async def _apply_batch(self, batch: Batch) -> None:
-        if batch.bad_records:
-            known = await self._store.known([bad.raw.dead_letter_id for bad in batch.bad_records])
-            await self._dead_letters.send(
-                [bad for bad in batch.bad_records if bad.raw.dead_letter_id not in known]
-            )
+    async def _apply_batch(self, batch: Batch, written: set[UUID]) -> None:
+        """Store a batch; its letters are written before, and are added to those ``written``."""
+        bad_records = [bad for bad in batch.bad_records if bad.raw.dead_letter_id not in written]
+        if bad_records:
+            known = await self._store.known([bad.raw.dead_letter_id for bad in bad_records])
+            await self._dead_letters.send([bad for bad in bad_records if bad.raw.dead_letter_id not in known])
+            written.update(bad.raw.dead_letter_id for bad in bad_records)
         with metrics.APPLY_SECONDS.time():
             applied = await self._store.apply(batch, self._clock.now())
         self._publisher.enqueue(applied.progress, applied.ratings)

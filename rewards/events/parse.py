@@ -73,9 +73,8 @@ def _check_envelope(envelope: pb.Envelope) -> None:
         raise BadEventError("match_id is neither empty nor 16 bytes")
     if not 0.0 < envelope.occurred_at < MAX_TIME_S:  # false for NaN, too
         raise BadEventError("occurred_at is not a time in Unix seconds")
-    if len(envelope.region) > MAX_TEXT or len(envelope.producer) > MAX_TEXT:
-        _check_text("region", envelope.region)
-        _check_text("producer", envelope.producer)
+    _check_text("region", envelope.region)
+    _check_text("producer", envelope.producer)
 
 
 def _check_player_event(_envelope: pb.Envelope, event: Any) -> None:
@@ -182,6 +181,8 @@ def _check_player(name: str, player_id: int) -> None:
 def _check_text(name: str, text: str) -> None:
     if len(text) > MAX_TEXT:
         raise BadEventError(f"{name} is longer than {MAX_TEXT} characters")
+    if "\0" in text:  # PostgreSQL stores no such text
+        raise BadEventError(f"{name} contains a NUL")
 
 
 # The kinds that a match sends by the thousand have checks that name their fields: asking the message for its

@@ -74,6 +74,27 @@ ROUTING: Mapping[str, tuple[Topic, str]] = MappingProxyType(
 """Kind of event → topic, and the field of the key: the envelope's (BY_MATCH, BY_SERVER) or the event's."""
 
 
+async def partitions_of(bootstrap: str, topic: str) -> list[int]:
+    """The numbers of a topic's partitions; none where there is no such topic. Raises BusUnavailableError.
+
+    It asks for all topics: to ask a broker for one that is missing may create it. A consumer does not know
+    the partitions of a topic before it has subscribed to it.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_TIMEOUT_MS)
+    try:
+        async with answered(bootstrap, f"looking for the topic {topic}"):
+            await admin.start()
+            topics = await admin.describe_topics()
+    finally:
+        await close_within(CLOSE_S, "topics", admin.close())
+    return sorted(
+        partition["partition"]
+        for found in topics
+        if found["topic"] == topic
+        for partition in found["partitions"]
+    )
+
+
 async def ensure_topics(bootstrap: str, prefix: str, *, replication_factor: int = 1) -> None:
     """Create the topics that are missing, and leave the others as they are. Raises BusUnavailableError."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_TIMEOUT_MS)

@@ -65,6 +65,20 @@ async def test_the_newest_are_read_from_the_end_of_the_topic(
     assert {letter.origin for letter in found} <= set(some_letters)
 
 
+async def test_letters_are_read_and_resent_on_either_broker(either_broker: Settings) -> None:
+    bootstrap, prefix = either_broker.kafka_bootstrap, either_broker.topic_prefix
+    await ensure_topics(bootstrap, prefix)
+    writer = DeadLetterWriter(bootstrap, prefix)
+    good = a_grant(1, 10).SerializeToString()
+    await writer.send([a_letter(either_broker, offset, good) for offset in range(5)])
+    await writer.close()
+    origins = [f"{PLAYER.name(prefix)}/3/{offset}" for offset in range(5)]
+    assert [letter.origin for letter in await dead_letters.read_all(bootstrap, prefix)] == origins
+    newest = await dead_letters.read_newest(bootstrap, prefix, 2)
+    assert {letter.origin for letter in newest} == set(origins[-2:])
+    await dead_letters.resend(bootstrap, newest)
+
+
 async def test_a_topic_without_letters_has_no_newest(settings: Settings) -> None:
     await ensure_topics(settings.kafka_bootstrap, settings.topic_prefix)
     assert await dead_letters.read_newest(settings.kafka_bootstrap, settings.topic_prefix, 5) == []

@@ -99,6 +99,16 @@ async def test_an_event_that_the_store_refuses_becomes_a_dead_letter_alone(setti
     assert found[0]["value"] != b""
 
 
+async def test_the_letters_of_a_batch_that_is_bisected_are_written_once(settings: Settings) -> None:
+    await query(settings.store_url, "ALTER TABLE progression ADD CHECK (player_id <> 13)")
+    async with running(settings) as rewards:
+        await send(settings, [a_kill(1, 1), *(a_grant(player, 10) for player in range(1, 21)), a_kill(2, 2)])
+        await applied(rewards, 22, settings)
+    found = await letters(settings, 3)
+    places = [(letter[dead_letters.PARTITION_HEADER], letter[dead_letters.OFFSET_HEADER]) for letter in found]
+    assert len(set(places)) == len(places) == 3
+
+
 async def test_a_store_outage_loses_nothing_and_makes_no_dead_letters(
     either_broker: Settings, gate: Gate
 ) -> None:

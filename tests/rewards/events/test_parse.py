@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -107,6 +108,30 @@ def test_a_damaged_event_raises_nothing_but_the_named_error(envelope: Envelope, 
     del damaged[data.draw(st.integers(1, len(damaged))) :]
     with contextlib.suppress(BadEventError):
         parse_envelope(bytes(damaged))
+
+
+def _texts(message: Any) -> Iterator[tuple[Any, str]]:
+    """Yield each text that a message holds, as (message, field)."""
+    for field, value in message.ListFields():
+        if isinstance(value, str):
+            yield message, field.name
+        elif field.message_type is not None:
+            for inner in [value] if hasattr(value, "ListFields") else value:
+                yield from _texts(inner)
+
+
+@pytest.mark.parametrize("envelope", EXAMPLES, ids=kind_of)
+def test_a_text_that_postgresql_cannot_store_is_refused(envelope: Envelope) -> None:
+    found = 0
+    copy = Envelope.FromString(envelope.SerializeToString())
+    for message, field in _texts(copy):
+        found += 1
+        text = getattr(message, field)
+        setattr(message, field, f"{text}\0")
+        with pytest.raises(BadEventError, match="NUL"):
+            parse_envelope(copy.SerializeToString())
+        setattr(message, field, text)
+    assert found >= 2  # the region and the producer
 
 
 def _change(index: int, change: Callable[[Envelope], object]) -> bytes:
