@@ -36,6 +36,7 @@ from dedicated_server.fleet.pool import metrics as pool_metrics
 from dedicated_server.fleet.pool.logs import ServerLogs
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.ports import open_sidecar_sockets
+from dedicated_server.fleet.steps import parts, take_steps
 from dedicated_server.fleet.warm.supervisor import WarmParents, WarmParentSupervisor
 from dedicated_server.match import metrics as match_metrics
 from dedicated_server.match.result_delivery import ResultDelivery
@@ -43,17 +44,12 @@ from dedicated_server.match.result_spool import FOLDER as RESULTS_FOLDER
 from dedicated_server.match.result_spool import ResultSpool
 from launchday.clock import Clock, SystemClock
 from launchday.identity import Signer
-from launchday.resilience.health import Part
 from launchday.resilience.http_client import ServiceClient
-from launchday.resilience.parts import disk_part
-from launchday.resilience.pauses import PauseWatch
 from launchday.service import create_app
 from launchday.settings import ENV_PREFIX, Settings
 from meta_service.client import MetaClient
 from rewards.events import EventProducer
 
-STEP_PERIOD_S = 0.25  # how soon a hang is noticed after its time-out; a step over 100 servers takes 20 µs
-LIST_PERIOD_S = 5.0  # between two comparisons with what the warm parents have; one takes 0.1 ms
 STOP_TIMEOUT_S = 2.5  # for servers to leave by themselves; launchers kill a service after 8 s
 EVENTS_FLUSH_S = 0.5  # for the last events to reach Kafka; then they go to the spool
 TYPICAL_FORK_S = 0.1  # from a fork to Ready, on a machine with something else to do
@@ -152,11 +148,11 @@ def create_fleet(
         lifecycle = LifecycleEvents(pool.changes, producer, clock)
         sidecars = SidecarServer(Sidecar(pool))
         demand_poll = demand.poll(state.demand, matchmaker, clock)
-        state.health.add(*_parts(warm_parents, journal, settings.state_dir))
+        state.health.add(*parts(warm_parents, journal, settings.state_dir))
         tasks = [
             asyncio.create_task(sidecars.serve(sockets), name="sidecars"),
             asyncio.create_task(warm_parents.supervise(pool), name="warm parents"),
-            asyncio.create_task(_step(pool, warm_parents, journal, state.history), name="steps"),
+            asyncio.create_task(take_steps(pool, warm_parents, journal, state.history), name="steps"),
             asyncio.create_task(scaler.run(), name="autoscaler"),
             asyncio.create_task(lifecycle.run(), name="lifecycle"),
             asyncio.create_task(demand_poll, name="demand"),
@@ -195,8 +191,8 @@ def create_fleet(
         sync_s=policy.sync_s,
         max_replicas=settings.max_servers,
     )
-    for part in (routes, matches, operations, demand, console_process):
-        app.include_router(part.router)
+    for routed in (routes, matches, operations, demand, console_process):
+        app.include_router(routed.router)
     allocator_fast_path.install(app)
     return app
 
@@ -223,42 +219,6 @@ def _cancelled_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-async def _step(
-    pool: WarmPool, warm_parents: WarmParents, journal: AllocationJournal, history: CountHistory
-) -> None:
-    """Let the pool's time pass; notice that this process was stopped, and what was missed."""
-    watch = PauseWatch(STEP_PERIOD_S, pool.config.health.period_s)
-    list_due = 0.0
-    while True:
-        now = pool.clock.monotonic()
-        if paused_s := watch.noticed(now):
-            pool.resume(paused_s, now)
-        pool.step(now)
-        if now >= list_due:
-            warm_parents.list_servers(now)
-            list_due = now + LIST_PERIOD_S
-        journal.probe()
-        history.sample(pool.regions, pool.clock.now(), now)
-        pool_metrics.observe_regions(pool.regions)
-        pool_metrics.observe_starts(pool.starts)
-        await pool.clock.sleep(STEP_PERIOD_S)
-
-
-def _parts(warm_parents: WarmParents, journal: AllocationJournal, folder: Path) -> tuple[Part, ...]:
-    """What ``/readyz`` lists. A running match needs none of it, so none makes the fleet unready."""
-    disk = disk_part(folder)
-
-    async def disk_takes_the_journal() -> str | None:
-        if journal.fault:
-            return f"{journal.fault}: no allocation can be written down in {folder}"
-        return await disk.check()
-
-    async def can_fork() -> str | None:
-        return None if warm_parents.warm else "no warm parent takes orders"
-
-    return Part("disk", disk_takes_the_journal), Part("warm parents", can_fork)
 
 
 def _was_played(delivery: ResultDelivery, match_id: str) -> bool:
