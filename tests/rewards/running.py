@@ -27,7 +27,11 @@ LETTERS = "test.dead-letters"
 
 
 class Gate:
-    """A TCP relay in front of PostgreSQL that can be shut, as a network or a server fails."""
+    """A TCP relay in front of PostgreSQL that can be shut, as a network or a server fails.
+
+    Attributes:
+        flowing: while it is clear nothing passes, and connections stay open: a store that is frozen.
+    """
 
     def __init__(self, store_url: str) -> None:
         parts = urlsplit(store_url)
@@ -39,6 +43,8 @@ class Gate:
         self._tasks: set[asyncio.Task[None]] = set()
         self._url = store_url
         self.port = 0
+        self.flowing = asyncio.Event()
+        self.flowing.set()
 
     @property
     def url(self) -> str:
@@ -64,19 +70,19 @@ class Gate:
         self._writers |= {writer, far_writer}
         try:
             with contextlib.suppress(ConnectionError):
-                await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
+                await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))
         finally:
             for end in (writer, far_writer):
                 end.transport.abort()
                 self._writers.discard(end)
             self._tasks.discard(task)
 
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-    writer.transport.abort()
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            await self.flowing.wait()
+            writer.write(data)
+            await writer.drain()
+        writer.transport.abort()
 
 
 @dataclass
