@@ -6,6 +6,7 @@ import gc
 
 from launchday import telemetry
 from launchday.clock import SystemClock
+from launchday.resilience.start_checks import check_cache
 from launchday.service import serve
 from launchday.settings import settings
 from matchmaker.api.app import create_api
@@ -16,6 +17,7 @@ def main() -> None:
     """Serve the API with the settings of the environment."""
     configured = settings()
     telemetry.configure("matchmaker", configured)
+    check_cache(configured.cache_url)
     try:
         app = create_api(configured, SystemClock())
     except RuleSetsError as refused:

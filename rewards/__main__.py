@@ -6,6 +6,7 @@ import sys
 
 from launchday import telemetry
 from launchday.clock import SystemClock
+from launchday.resilience.start_checks import check_cache
 from launchday.service import serve
 from launchday.settings import settings
 from rewards import app
@@ -22,6 +23,7 @@ def main() -> int:
     except RulesError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    check_cache(configured.cache_url)
     serve(app.build(configured, xp_rules, SystemClock()), configured.bind_host, configured.rewards_port)
     return 0
 

@@ -9,15 +9,18 @@ import importlib.metadata
 import platform
 import shutil
 import socket
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from launchday import kernel_cache
 from launchday.cli.doctor_admission import admission_rows, admission_table
+from launchday.cli.doctor_engines import engine_faults
 from launchday.engines import EngineError, stack
 from launchday.engines.probe import probe
 from launchday.launcher.backend import SERVICES
@@ -43,7 +46,8 @@ def examine(settings: Settings) -> dict[str, Any]:
     Engines that the settings name are asked for their version.
 
     Returns:
-        Plain data, ready for JSON; ``missing`` has one line for each thing that is not there.
+        Plain data, ready for JSON; ``missing`` has one line for each thing that is not there; ``fit`` says
+        whether no engine would be refused by a service.
     """
     engines = [_examine_engine(part, settings) for part in stack.engine_roles(settings)]
     ports = [
@@ -53,7 +57,7 @@ def examine(settings: Settings) -> dict[str, Any]:
             "setting": env_name(s.port_setting),
         }
         for s in SERVICES
-        if s.port_setting
+        if getattr(settings, s.port_setting)
     ]
     for port in ports:
         port["free"] = _is_free(settings.bind_host, int(port["port"]))
@@ -75,16 +79,18 @@ def examine(settings: Settings) -> dict[str, Any]:
         "admission": admission_rows(settings),
         "settings": {name: _shown(getattr(settings, name)) for name in type(settings).model_fields},
         "missing": missing,
+        "fit": not any(fault["refuse"] for engine in engines for fault in engine["faults"]),
     }
 
 
-def _examine_engine(part: stack.EngineRole, settings: Settings) -> dict[str, object]:
+def _examine_engine(part: stack.EngineRole, settings: Settings) -> dict[str, Any]:
     """Describe the server of one engine: the user's, an embedded one that runs, or one yet to be started."""
-    found: dict[str, object] = {
+    found: dict[str, Any] = {
         "role": part.role,
         "replace_with": env_name(part.setting),
         "version": "",
         "missing": "",
+        "faults": [],
     }
     if given := getattr(settings, part.setting):
         version, problem = asyncio.run(probe(part.role, given))
@@ -94,6 +100,7 @@ def _examine_engine(part: stack.EngineRole, settings: Settings) -> dict[str, obj
             "address": given,
             "version": version,
             "missing": problem,
+            "faults": [] if problem else [asdict(fault) for fault in engine_faults(part.role, given)],
         }
     addresses = [
         stack.running_engines(folder).get(part.role)
@@ -141,6 +148,10 @@ def show(found: dict[str, Any], console: Console) -> None:
     console.print(
         f"compiled kernels: {found['kernels_compiled']} in {found['kernel_cache'] or 'numba’s own folder'}"
     )
+    for engine in found["engines"]:
+        for fault in engine["faults"]:
+            kind = "[red]refused" if fault["refuse"] else "[yellow]warning"
+            console.print(f"{kind}:[/] {escape(fault['text'])}: {escape(fault['remedy'])}", highlight=False)
     for line in found["missing"]:
         console.print(f"[red]missing:[/red] {line}")
 

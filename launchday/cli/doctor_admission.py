@@ -1,4 +1,4 @@
-"""What ``launchday doctor`` says of admission: how many requests of which kinds each service takes at once."""
+"""What ``launchday doctor`` says of admission: how many requests of which kind each service takes at once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from rich.table import Table
 
 from dedicated_server.fleet import admission as fleet
-from launchday.resilience import admission_classes
-from launchday.resilience.admission_classes import AdmissionClasses
+from launchday.resilience.admission import classes as admission_classes
+from launchday.resilience.admission.classes import AdmissionClasses
 from launchday.settings import Settings
 from matchmaker.api import admission as matchmaker
 from meta_service import admission as meta_service

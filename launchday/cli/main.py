@@ -322,7 +322,7 @@ def doctor(
         print(json.dumps(found))
     else:
         examination.show(found, Console())
-    raise typer.Exit(1 if found["missing"] else 0)
+    raise typer.Exit(0 if found["fit"] and not found["missing"] else 1)
 
 
 @app.command(

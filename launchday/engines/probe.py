@@ -38,6 +38,28 @@ async def probe(role: str, address: str) -> tuple[str, str]:
         return "", f"the {role} at {address} cannot be reached: {said}"
 
 
+async def unfit(role: str, address: str) -> str | None:
+    """Say why services would refuse a server that answers, with the line to type; None where they would not.
+
+    Args:
+        role, address: as of `probe`. Only a cache can be unfit: a store's schema is brought up to date.
+    """
+    if role != "cache":
+        return None
+    from redis.exceptions import RedisError
+
+    from launchday.resilience import cache_checks, sockets
+
+    try:
+        async with sockets.redis_client(address, connections=1, answer_s=PROBE_S) as cache:
+            await cache_checks.require(cache)
+    except cache_checks.UnfitCacheError as error:
+        return str(error)
+    except (RedisError, OSError):
+        return None
+    return None
+
+
 async def _cache_version(address: str) -> str:
     from launchday.resilience import sockets
 

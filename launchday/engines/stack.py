@@ -14,7 +14,7 @@ import psutil
 from pydantic import SecretStr
 
 from launchday.engines import ApacheKafka, Broker, EmbeddedServer, EngineError, Postgres, Valkey
-from launchday.engines.probe import probe
+from launchday.engines.probe import probe, unfit
 from launchday.settings import Settings, env_name
 
 RUNNING_FILE = "engines.json"
@@ -103,13 +103,15 @@ class EngineStack:
     def check_given(self) -> None:
         """Ask every server that the settings name for its version.
 
-        Raises EngineError where one does not answer.
+        Raises EngineError where one does not answer, or would be refused by the services.
         """
         for part in engine_roles(self.settings):
             if given := getattr(self.settings, part.setting):
                 _, problem = asyncio.run(probe(part.role, given))
                 if problem:
                     raise EngineError(f"{problem}: start it, or correct {env_name(part.setting)}")
+                if reason := asyncio.run(unfit(part.role, given)):
+                    raise EngineError(f"{given}: {reason}")
 
     def write_running_file(self) -> None:
         """Write what runs where into `RUNNING_FILE`, for ``launchday doctor``."""

@@ -9,6 +9,7 @@ import uvloop
 
 from launchday import telemetry
 from launchday.clock import SystemClock
+from launchday.resilience.start_checks import check_cache
 from launchday.settings import settings
 from matchmaker.director.director import run
 from matchmaker.errors import RuleSetsError
@@ -18,6 +19,7 @@ def main() -> None:
     """Run the director with the settings of the environment."""
     configured = settings()
     telemetry.configure("director", configured)
+    check_cache(configured.cache_url)
     try:
         with contextlib.suppress(asyncio.CancelledError):  # asked to stop
             uvloop.run(run(configured, SystemClock()))

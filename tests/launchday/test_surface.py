@@ -16,6 +16,7 @@ from launchday.errors import LaunchdayError
 FUNCTIONS_AND_CLASSES = {
     "launchday.child_processes": {"die_with_parent", "last_line", "spawn", "stop"},
     "launchday.cli.doctor": {"examine", "show"},
+    "launchday.cli.doctor_engines": {"engine_faults"},
     "launchday.cli.inputs": {
         "CommandError",
         "read_scenario",
@@ -38,7 +39,7 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.engines.postgres": {"Postgres", "become_unprivileged", "remove_foreign_lock"},
     "launchday.engines.valkey": {"Valkey"},
     "launchday.engines.base": {"EmbeddedServer", "EngineError", "exchange", "find_in_wheel", "free_port"},
-    "launchday.engines.probe": {"probe"},
+    "launchday.engines.probe": {"probe", "unfit"},
     "launchday.engines.stack": {"EngineRole", "EngineStack", "engine_roles", "running_engines"},
     "launchday.errors": {"LaunchdayError"},
     "launchday.identity": {"Identity", "IdentityError", "InvalidTokenError", "Signer", "WeakSecretError"},
@@ -113,6 +114,7 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.resilience.retry": {"Backoff", "CircuitBreaker", "RetryBudget", "retry_after_s"},
     "launchday.resilience.sockets": {"harden", "redis_client", "redis_options"},
     "launchday.service": {"create_app", "identify", "require", "serve", "terminate_when_done"},
+    "launchday.resilience.start_checks": {"check_cache"},
     "launchday.settings": {"Settings", "env_name", "environment", "settings"},
     "launchday.telemetry": {"configure", "request_id"},
 }

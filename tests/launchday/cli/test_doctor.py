@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import redis
+
 from launchday.cli.doctor import examine
-from launchday.engines import stack
+from launchday.engines import EngineError, Postgres, Valkey, stack
 from launchday.engines.probe import probe
 from launchday.engines.stack import EngineStack
 from launchday.settings import Settings
@@ -71,3 +74,27 @@ def test_the_command_prints_json_and_fails_when_something_is_missing(tmp_path: P
     assert done.returncode == 1
     assert len(found["missing"]) == 1
     assert found["settings"]["identity_secret"] == "(made up at each start)"
+
+
+def test_an_engine_of_yours_that_answers_but_does_not_fit_is_said_with_the_line_to_type(
+    tmp_path: Path, valkey_server: Valkey, postgres_server: Postgres
+) -> None:
+    given = Settings(state_dir=tmp_path, cache_url=valkey_server.address, store_url=postgres_server.address)
+    assert not examine(given)["fit"]  # nobody has migrated that database
+    with redis.Redis.from_url(valkey_server.address) as cache:
+        cache.config_set("maxmemory-policy", "allkeys-lru")
+        cache.config_set("appendfsync", "everysec")
+        try:
+            engines = {engine["role"]: engine for engine in examine(given)["engines"]}
+            with pytest.raises(EngineError, match="maxmemory-policy noeviction"):
+                EngineStack(given).check_given()
+        finally:
+            cache.config_set("maxmemory-policy", "noeviction")
+            cache.config_set("appendfsync", "always")
+    evicts, synced = engines["cache"]["faults"]
+    assert evicts["refuse"]
+    assert "config set maxmemory-policy noeviction" in evicts["remedy"].lower()
+    assert not synced["refuse"]
+    (schema,) = engines["store"]["faults"]
+    assert schema["refuse"]
+    assert "python -m meta_service.store.schema" in schema["remedy"]

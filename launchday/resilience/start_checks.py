@@ -1,0 +1,45 @@
+"""What a service asks before it starts: whether the cache keeps what it accepts."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import structlog
+
+from launchday.resilience.cache_checks import Fault, UnfitCacheError, require
+from launchday.resilience.sockets import redis_client
+
+PATIENCE_S = 2.0
+
+log = structlog.get_logger()
+
+
+def check_cache(cache_url: str) -> None:
+    """Warn of a cache that may lose changes, and end this process with one line where it evicts them.
+
+    Call it in ``__main__``, before the service's event loop. A cache that is away refuses nothing: the service
+    starts, and its ``/readyz`` says so.
+
+    Args:
+        cache_url: redis://… address.
+
+    Raises:
+        SystemExit: with the line to type.
+    """
+    from redis.exceptions import RedisError
+
+    try:
+        faults = asyncio.run(_ask(cache_url))
+    except UnfitCacheError as unfit:
+        sys.exit(f"error: {unfit}")
+    except (RedisError, OSError, ValueError) as away:  # ValueError: no address at all
+        log.warning("the cache does not answer yet: whether it keeps changes is not known", reason=str(away))
+        return
+    for fault in faults:
+        log.warning(fault.text, remedy=fault.remedy)
+
+
+async def _ask(cache_url: str) -> list[Fault]:
+    async with redis_client(cache_url, connections=1, answer_s=PATIENCE_S) as cache:
+        return await require(cache)
