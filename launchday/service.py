@@ -25,15 +25,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from launchday import identity, problems
 from launchday.clock import Clock, SystemClock
-from launchday.resilience import admission_classes
-from launchday.resilience.admission import Gate
-from launchday.resilience.admission_classes import AdmissionClasses
-from launchday.resilience.admission_metrics import GateCollector
+from launchday.resilience.admission import classes as admission_classes
+from launchday.resilience.admission.gate import Gate
+from launchday.resilience.admission.classes import AdmissionClasses
+from launchday.resilience.admission.metrics import GateCollector
 from launchday.resilience.deadline import DeadlineExceededError
-from launchday.resilience.gate_protocol import guarded_by
+from launchday.resilience.admission.protocol import guarded_by
 from launchday.resilience.health import STOP_TIMEOUT_S, Health, Part, begin_stop
 from launchday.resilience.loop_lag import watch_loop
-from launchday.resilience.refusals import LATE
+from launchday.resilience.admission.refusals import LATE
 from launchday.resilience.request_metrics import RequestMetrics
 from launchday.settings import Settings
 

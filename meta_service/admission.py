@@ -4,8 +4,8 @@ it.
 
 from __future__ import annotations
 
-from launchday.resilience.admission_classes import AdmissionClass, AdmissionClasses
-from launchday.resilience.waiting_line import LineLimits
+from launchday.resilience.admission.classes import AdmissionClass, AdmissionClasses
+from launchday.resilience.admission.waiting_line import LineLimits
 from launchday.settings import Settings
 from meta_service.domain.hashing import processes_of
 

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from launchday.clock import Clock
 from launchday.problems import ProblemError
 from launchday.rate_limit import RateLimit
-from launchday.resilience.admission import network_of
+from launchday.resilience.admission.gate import network_of
 
 BURST_S = 4.0
 

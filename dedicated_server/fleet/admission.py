@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from launchday.resilience.admission_classes import WAITING_PROTECTS, AdmissionClass, AdmissionClasses
+from launchday.resilience.admission.classes import WAITING_PROTECTS, AdmissionClass, AdmissionClasses
 
 CLASSES = AdmissionClasses(
     AdmissionClass(

@@ -4,7 +4,7 @@ it.
 
 from __future__ import annotations
 
-from launchday.resilience.admission_classes import WAITING_PROTECTS, AdmissionClass, AdmissionClasses
+from launchday.resilience.admission.classes import WAITING_PROTECTS, AdmissionClass, AdmissionClasses
 
 # Two writes of 500 tickets at most are under way (`ticket_writer`), and what comes meanwhile goes together with
 # the next: fewer at once make smaller writes and dearer tickets. docs/decisions.md has what was measured.

@@ -21,7 +21,7 @@ import structlog
 
 from launchday.clock import Clock
 from launchday.resilience import deadline
-from launchday.resilience.waiting_line import LineLimits, WaitingLine
+from launchday.resilience.admission.waiting_line import LineLimits, WaitingLine
 from meta_service.errors import HashingBusyError
 
 MAX_PROCESSES = 4  # each takes a core and 19 MB while it hashes

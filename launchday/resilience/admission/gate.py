@@ -4,7 +4,7 @@ Once a request has become a task, it cannot be dropped cheaply any more, and tas
 in which they came: with twice the load everybody is then served at the age at which they give up. So requests
 under way are bounded for each class, and what waits are bytes. A refusal costs a fiftieth of the cheapest answer.
 
-`gate_protocol` is the end of the gate at a connection.
+`protocol` is the end of the gate at a connection.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from uvicorn.middleware.proxy_headers import _TrustedHosts
 
 from launchday.clock import Clock
 from launchday.rate_limit import RateLimit
-from launchday.resilience.admission_classes import AdmissionClass, AdmissionClasses
+from launchday.resilience.admission.classes import AdmissionClass, AdmissionClasses
 from launchday.resilience.deadline import MAX_REQUEST_S
-from launchday.resilience.refusals import OVERLOADED, SLOW, Refusal
-from launchday.resilience.request_bytes import Head
-from launchday.resilience.waiting_line import Waiting, WaitingLine
+from launchday.resilience.admission.refusals import OVERLOADED, SLOW, Refusal
+from launchday.resilience.admission.request_bytes import Head
+from launchday.resilience.admission.waiting_line import Waiting, WaitingLine
 
 TICK_S = 0.05  # how soon whoever waits too long is told, and how long a pause of the process must be to count
 PARTIAL_S = MAX_REQUEST_S  # for all of a request to arrive
@@ -67,7 +67,9 @@ class Lane:
         self._gate = gate
         self._most = kind.limit if kind.limit is not None else 1 << 60
         self._line: WaitingLine[Waiter] = WaitingLine(kind.line)
-        self._per_source = RateLimit(kind.per_source_s, burst_s=LIMITED_BURST_S) if kind.per_source_s else None
+        self._per_source = (
+            RateLimit(kind.per_source_s, burst_s=LIMITED_BURST_S) if kind.per_source_s else None
+        )
 
     @property
     def queued(self) -> int:
@@ -229,5 +231,6 @@ def network_of(address: str) -> str:
         return address
     if whole.ipv4_mapped is not None:
         return str(whole.ipv4_mapped)
-    return address if whole.is_loopback else str(ipaddress.IPv6Network((whole, IPV6_SOURCE_BITS), strict=False))
-
+    return (
+        address if whole.is_loopback else str(ipaddress.IPv6Network((whole, IPV6_SOURCE_BITS), strict=False))
+    )

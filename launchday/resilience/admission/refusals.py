@@ -83,7 +83,9 @@ TOO_MANY = Refusal(
     "too many requests of this kind come from your address: try again after Retry-After seconds",
 )
 SLOW = Refusal(
-    HTTPStatus.REQUEST_TIMEOUT, "request-too-slow", "the request did not arrive whole within its time: try again"
+    HTTPStatus.REQUEST_TIMEOUT,
+    "request-too-slow",
+    "the request did not arrive whole within its time: try again",
 )
 LONG_HEAD = Refusal(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large", "send fewer or shorter headers"

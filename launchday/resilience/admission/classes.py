@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from launchday.resilience.request_bytes import request_line
-from launchday.resilience.waiting_line import LineLimits
+from launchday.resilience.admission.request_bytes import request_line
+from launchday.resilience.admission.waiting_line import LineLimits
 
 MAX_KNOWN_LINES = 4096  # request lines whose class is remembered: 0.1 µs instead of 2
 MAX_KNOWN_LINE_BYTES = 128
@@ -45,7 +45,10 @@ class AdmissionClass:
 
 
 OPERATIONS = AdmissionClass(
-    "operations", None, "nothing: whoever supervises is always answered", ("GET /healthz", "GET /readyz", "GET /metrics")
+    "operations",
+    None,
+    "nothing: whoever supervises is always answered",
+    ("GET /healthz", "GET /readyz", "GET /metrics"),
 )
 WAITING_PROTECTS = "nothing: they hold a connection and a task of 10 KB, no pool"
 OTHERS = AdmissionClass("requests", 64, "the event loop: 64 at 1 ms are 64 ms of waiting")

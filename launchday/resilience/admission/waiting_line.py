@@ -219,9 +219,7 @@ class Turns(Generic[T]):
         self._queues = {source: queue for source, queue in self._queues.items() if _waits(queue)}
         self._ranks = [(rank, source) for rank, source in self._ranks if source in self._queues]
         heapq.heapify(self._ranks)
-        self._last_turn = {
-            source: turn for source, turn in self._last_turn.items() if source in self._queues
-        }
+        self._last_turn = {source: turn for source, turn in self._last_turn.items() if source in self._queues}
         self._tidy_at = max(TIDY_AT, 2 * len(self._ranks))
 
 

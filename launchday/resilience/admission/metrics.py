@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from launchday.resilience.admission import Gate, Lane
+from launchday.resilience.admission.gate import Gate, Lane
 
 LABELS = ["class"]
 COUNTERS = {

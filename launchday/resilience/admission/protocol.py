@@ -16,9 +16,9 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from launchday.resilience import deadline
-from launchday.resilience.admission import MAX_PARTIAL_BYTES, Gate, Lane
-from launchday.resilience.refusals import CROWDED, LATE, LONG_HEAD, OVERLOADED, SLOW, TOO_MANY, Refusal
-from launchday.resilience.request_bytes import (
+from launchday.resilience.admission.gate import MAX_PARTIAL_BYTES, Gate, Lane
+from launchday.resilience.admission.refusals import CROWDED, LATE, LONG_HEAD, OVERLOADED, SLOW, TOO_MANY, Refusal
+from launchday.resilience.admission.request_bytes import (
     MAX_HEAD_BYTES,
     NOT_YET,
     UNKNOWN_END,
@@ -27,7 +27,7 @@ from launchday.resilience.request_bytes import (
     read_head,
     request_end,
 )
-from launchday.resilience.waiting_line import Waiting
+from launchday.resilience.admission.waiting_line import Waiting
 
 LINGER_S = 1.0  # after a refusal that ends the connection: closing at once would reset it before it is read
 MAX_HELD_BYTES = 1024 * 1024  # behind a request that is not answered yet; who sends more is cut off
