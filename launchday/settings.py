@@ -62,6 +62,40 @@ class Settings(BaseSettings):
         ),
     )
 
+    player_cache_ttl_s: float = Field(
+        7 * 24 * 3600.0,
+        ge=60,
+        description=(
+            "Seconds for which the cache keeps a player of whom the store has everything, and a name's password "
+            "hash, after their last change: a week, in which most who play at all come back. A player takes "
+            "about 1 kB of it."
+        ),
+    )
+    store_connections: int = Field(
+        8,
+        ge=2,
+        le=100,
+        description=(
+            "Connections of one API process to the store: a purchase keeps one busy for a millisecond or a "
+            "round trip, whichever is longer."
+        ),
+    )
+    store_answer_s: float = Field(
+        2.0,
+        gt=0,
+        description=(
+            "Seconds in which the store must answer a statement, waiting for a connection included; then the "
+            "connection is ended. Six round trips of 300 ms, as a new connection takes, fit."
+        ),
+    )
+    store_change_s: float = Field(
+        4.0,
+        gt=0,
+        description=(
+            "Seconds for a purchase, a refund or a grant, repetitions after lost races included; clients wait 5."
+        ),
+    )
+
     # --- services: where they listen, and where others reach them -------------------------------------------
     bind_host: str = Field(
         "127.0.0.1",
@@ -110,7 +144,8 @@ class Settings(BaseSettings):
     fleet_key: SecretStr = Field(
         SecretStr(""),
         description=(
-            "Key that seals connect tokens, 64 hexadecimal digits. Known to directors and game servers only."
+            "Key that seals connect tokens, 64 hexadecimal digits. Known to game servers, directors and the "
+            "matchmaker, which gives players a newer token to come back with; to nobody else."
         ),
     )
     session_ttl_s: float = Field(
@@ -379,9 +414,19 @@ class Settings(BaseSettings):
         2.0,
         ge=0,
         description=(
-            "Seconds in which an allocated server must answer a probe before its players search "
-            "again, with their age; 0: "
-            "no probe, where the director cannot reach the servers' UDP ports."
+            "Seconds in which an allocated server should answer a director's datagram. One that does not is "
+            "asked again for as long as the fleet says that it lives, up to claim_s; 0: it is not asked, where "
+            "the director cannot reach the servers' UDP ports."
+        ),
+    )
+    ticket_liveness_s: float = Field(
+        30.0,
+        ge=0,
+        description=(
+            "Seconds after which a player's ticket ends that nobody has followed, polled or read; a client that "
+            "crashed spoils a match otherwise. Time in which the API or the cache was away does not count, and "
+            "tickets made by a service are exempt; 0: no ticket ends so. Clients poll for up to 30 s at once, "
+            "which counts as looking."
         ),
     )
     director_queues: str = Field(

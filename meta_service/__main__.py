@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from launchday.resilience.start_checks import check_cache
 from launchday.service import serve
 from launchday.settings import settings
 from launchday.telemetry import configure
 from meta_service.app import build
+from meta_service.start_checks import check_schema
 
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     own = settings()
     configure("meta_service", own)
+    check_cache(own.cache_url)
+    check_schema(own.store_url)
     serve(build(own), own.bind_host, own.meta_port)
 
 

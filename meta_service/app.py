@@ -22,6 +22,7 @@ from launchday.service import create_app
 from launchday.settings import Settings
 from meta_service import admission
 from meta_service.cache.cache import Cache, connect
+from meta_service.cache.epoch import EpochWatch
 from meta_service.context import Context
 from meta_service.domain.credentials import Credentials
 from meta_service.domain.friends import Friends
@@ -64,16 +65,28 @@ def build(settings: Settings, clock: Clock | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        cache = Cache(connect(settings.cache_url), settings.region, settings.writebehind_limit)
-        store = Store(settings.store_url, time)
+        cache = Cache(
+            connect(settings.cache_url),
+            settings.region,
+            settings.writebehind_limit,
+            settings.player_cache_ttl_s,
+        )
+        store = Store(
+            settings.store_url,
+            time,
+            answer_s=settings.store_answer_s,
+            change_s=settings.store_change_s,
+            connections=settings.store_connections,
+        )
         players = Players(cache, store, time)
         passwords = Passwords(time, processes_of(settings.hashing_processes))
+        shop = Shop(store, cache, time)
         app.state.context = Context(
             players=players,
-            shop=Shop(store, cache, time),
+            shop=shop,
             parties=Parties(players, time),
             friends=Friends(players),
-            leaderboards=Leaderboards(cache.redis, store, time),
+            leaderboards=Leaderboards(cache, store, time),
             history=History(store),
             sessions=Sessions(
                 players, app.state.signer, settings.session_ttl_s, settings.refresh_ttl_s, time
@@ -83,9 +96,11 @@ def build(settings: Settings, clock: Clock | None = None) -> FastAPI:
             signer=app.state.signer,
             clock=time,
         )
-        probed = Store(settings.store_url, time)  # its own: the collector must not hold requests up
-        collector = MetricsCollector(cache, probed, time)
-        collecting = asyncio.create_task(collector.run())
+        collector = MetricsCollector(cache, store, time)
+        background = [
+            asyncio.create_task(work)
+            for work in (collector.run(), EpochWatch(cache, store, time).run(), shop.warm())
+        ]
         try:
             async with (
                 parts.cache_part(settings.cache_url) as cache_answers,
@@ -95,10 +110,10 @@ def build(settings: Settings, clock: Clock | None = None) -> FastAPI:
                 yield
         finally:
             collector.stop()
-            collecting.cancel()
-            await asyncio.wait([collecting])
+            for task in background:
+                task.cancel()
+            await asyncio.wait(background)
             await passwords.close()
-            await probed.close()
             await store.close()
             await cache.close()
 

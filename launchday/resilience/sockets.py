@@ -82,15 +82,20 @@ def redis_options(connections: int = 32, answer_s: float = 2.0) -> dict[str, Any
 def redis_client(url: str, *, connections: int = 32, answer_s: float = 2.0, **options: Any) -> Redis:
     """Return a client of the cache at ``url`` that connects lazily, over a bounded pool.
 
+    All that one command waits for has a bound, see `launchday.resilience.cache_client`.
+
     Args:
         url: redis://….
         connections, answer_s: see `redis_options`; whoever finds no free connection waits ``answer_s`` for
             one.
         options: further ones of redis-py's pool, such as ``decode_responses``.
     """
-    from redis.asyncio import BlockingConnectionPool, Redis
+    from redis.asyncio import BlockingConnectionPool
+
+    from launchday.clock import SystemClock
+    from launchday.resilience.cache_client import TOTAL_STEPS, BoundedRedis
 
     pool = BlockingConnectionPool.from_url(
         url, timeout=answer_s, **redis_options(connections, answer_s), **options
     )
-    return Redis.from_pool(pool)
+    return BoundedRedis(clock=SystemClock(), total_s=TOTAL_STEPS * answer_s, pool=pool)

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 
+from launchday.resilience import sockets
 from launchday.telemetry import request_id
 from meta_service.cache import keys, scripts
 from meta_service.messages.leases import MetaCounters
 
 POOL_CONNECTIONS = 32  # one Valkey executes one command at a time; more connections only queue there
-POOL_WAIT_S = 2.0
 RESPONSE_TIMEOUT_S = 2.0
+FOR_LOAD_S = 60  # what is published of a player who is just being loaded is kept for so long
 MAX_WRITEBEHIND_ENTRIES = 1_000_000  # entries, see the setting of that name
+PLAYER_TTL_S = 7 * 24 * 3600.0  # see the setting player_cache_ttl_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class PlayerRecord:
 
     Attributes:
         device: the account's device hash, hexadecimal; empty while only progress is known.
-        loaded: the store has been asked, so what it knew is in here.
+        loaded: the store has been asked since the cache began its present life, so what it knew is in here.
         pending: the newest loadout is accepted but not in the store yet.
         emotes, settings: of the loadout, as JSON texts.
         home: the region of the last login; empty where there is but one.
@@ -65,7 +67,8 @@ class LoadoutResult:
 
     Attributes:
         version: of the accepted loadout; 0: it was refused, or the player is not in the cache.
-        refusal: how the session ended, or ``full``: too many changes wait for the store. Empty otherwise.
+        refusal: how the session ended, or ``full``: too many changes wait for the store, or ``stale``: the
+            store may know better. Empty otherwise.
         fields: the whole loadout after the change.
     """
 
@@ -76,15 +79,7 @@ class LoadoutResult:
 
 def connect(url: str, *, answer_s: float = RESPONSE_TIMEOUT_S) -> Redis:
     """Open a client for the cache at ``url``; connections are made when needed. Answers are text."""
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=POOL_CONNECTIONS,
-        timeout=POOL_WAIT_S,
-        socket_timeout=answer_s,
-        socket_connect_timeout=answer_s,
-        decode_responses=True,
-    )
-    return Redis.from_pool(pool)
+    return sockets.redis_client(url, connections=POOL_CONNECTIONS, answer_s=answer_s, decode_responses=True)
 
 
 class Cache:
@@ -93,19 +88,29 @@ class Cache:
     Args:
         region: whose cache it is, where several share a store; empty: the only one.
         writebehind_limit: changes that may wait for the store before loadouts are refused.
+        player_ttl_s: how long a player is kept of whom the store has everything, from their last change on.
+
+    Attributes:
+        epoch: the number of the cache's present life, see `meta_service.cache.epoch`; 0: not known yet.
     """
 
     def __init__(
-        self, redis: Redis, region: str = "", writebehind_limit: int = MAX_WRITEBEHIND_ENTRIES
+        self,
+        redis: Redis,
+        region: str = "",
+        writebehind_limit: int = MAX_WRITEBEHIND_ENTRIES,
+        player_ttl_s: float = PLAYER_TTL_S,
     ) -> None:
         self.redis = redis
         self.region = region
+        self.epoch = 0
         self._writebehind_limit = writebehind_limit
+        self.player_ttl_s = int(player_ttl_s)
+        self._load = scripts.PlayerScript(redis, "load", (keys.COUNTERS, keys.LEASES))
         self._scripts = {
             name: redis.register_script(scripts.source(name))
             for name in (
                 "login",
-                "load",
                 "profile",
                 "loadout",
                 "wallet",
@@ -119,8 +124,11 @@ class Cache:
         """Create the account unless it exists; return whether it was created, and its device hash."""
         created, owner = await self._run(
             "login",
-            [keys.player(player_id), keys.STREAM],
-            [player_id, device.hex(), display_name, skin, _ms(now), int(loaded), request_id()],
+            [keys.STREAM, keys.UNSETTLED, keys.player(player_id)],
+            [
+                *(player_id, device.hex(), display_name, skin, _ms(now)),
+                *(self.epoch if loaded else "", request_id()),
+            ],
         )
         return bool(created), owner
 
@@ -132,10 +140,15 @@ class Cache:
             player_ids: the players, in the same order.
             now: Unix seconds.
         """
-        known = await self._run(
-            "load", [keys.COUNTERS, keys.LEASES, *map(keys.player, player_ids)], [_ms(now), *rows]
+        known = await self._load.run(
+            (keys.player(id_), (id_, _ms(now), row, self.epoch, self.player_ttl_s))
+            for id_, row in zip(player_ids, rows, strict=True)
         )
-        return int(known)
+        return sum(known)
+
+    def is_fresh(self, loaded: str | None) -> bool:
+        """Whether a hash with this field ``loaded`` was filled from the store in the cache's present life."""
+        return loaded is not None and int(loaded) >= self.epoch
 
     async def player(self, player_id: int) -> PlayerRecord | None:
         """Read one player, or None when the cache has no account for the id."""
@@ -151,7 +164,7 @@ class Cache:
             version=int(fields["loadout_version"]),
             level=int(fields["level"]),
             xp=int(fields["xp"]),
-            loaded="loaded" in fields,
+            loaded=self.is_fresh(fields.get("loaded")),
             pending=bool(pending),
             ratings={
                 name.removeprefix("rating:"): parse_rating(value)
@@ -171,15 +184,30 @@ class Cache:
         )
 
     async def set_loadout(
-        self, player_id: int, change: LoadoutFields, now: float, session_id: str = ""
+        self,
+        player_id: int,
+        change: LoadoutFields,
+        now: float,
+        session_id: str = "",
+        *,
+        unasked: bool = False,
     ) -> LoadoutResult:
-        """Accept a change of a loadout in one script. Version 0: refused, or not in the cache."""
+        """Accept a change of a loadout in one script. Version 0: refused, or not in the cache.
+
+        Args:
+            player_id: whose.
+            change: the parts to change.
+            now: Unix seconds.
+            session_id: which has to be the live one; empty: any.
+            unasked: accept it also where the store, which does not answer, may know better.
+        """
         version, refusal, *chosen = await self._run(
             "loadout",
-            [keys.player(player_id), keys.STREAM],
+            [keys.STREAM, keys.UNSETTLED, keys.player(player_id)],
             [
                 player_id,
                 _ms(now),
+                "" if unasked else self.epoch,
                 session_id,
                 self._writebehind_limit,
                 self.region,
@@ -192,18 +220,29 @@ class Cache:
         return LoadoutResult(int(version), refusal, LoadoutFields(*chosen))
 
     async def session(
-        self, what: str, player_id: int, session_id: str, now: float, more: Sequence[int] = ()
+        self,
+        what: str,
+        player_id: int,
+        session_id: str,
+        now: float,
+        more: Sequence[int] = (),
+        *,
+        unasked: bool = False,
     ) -> tuple[str, int]:
-        """Open, refresh or revoke a session, see ``session.lua``; return the outcome and the generation."""
+        """Open, refresh or revoke a session, see ``session.lua``; return the outcome and the generation.
+
+        ``unasked``: do it also where the store, which does not answer, may know better.
+        """
+        epoch = "" if unasked else self.epoch
         outcome, generation = await self._run(
             "session",
-            [keys.player(player_id), keys.STREAM],
-            [what, player_id, session_id, _ms(now), self.region, request_id(), *more],
+            [keys.STREAM, keys.UNSETTLED, keys.player(player_id)],
+            [what, player_id, session_id, _ms(now), epoch, self.region, request_id(), *more],
         )
         return outcome, int(generation)
 
     async def live_session(self, player_id: int) -> tuple[str, str, bool]:
-        """The id and state of the player's live session, and whether the store was asked.
+        """The id and state of the player's live session, and whether the store was asked in this epoch.
 
         Id and state are empty where there is no session.
         """
@@ -211,12 +250,15 @@ class Cache:
             Any,
             self.redis.hmget(keys.player(player_id), ["session_id", "session_state", "loaded"]),
         )
-        return session or "", state or "", loaded is not None
+        return session or "", state or "", self.is_fresh(loaded)
 
     async def cache_credential(self, name: str, player_id: int, password_hash: str) -> None:
         """Keep a name's password hash for logins while the store does not answer."""
         items: list[Any] = ["player_id", player_id, "password_hash", password_hash]
-        await cast(Any, self.redis.hset(keys.credential(name), items=items))
+        pipeline = self.redis.pipeline(transaction=True)
+        pipeline.hset(keys.credential(name), items=items)
+        pipeline.expire(keys.credential(name), self.player_ttl_s)
+        await pipeline.execute()
 
     async def credential(self, name: str) -> tuple[int, str] | None:
         """The player and the password hash of a name, where they were seen before."""
@@ -233,7 +275,11 @@ class Cache:
 
     async def publish_balance(self, player_id: int, currency: str, balance: int, version: int) -> None:
         """Show a wallet's balance, unless a newer one is shown already."""
-        await self._run("wallet", [keys.player(player_id)], [currency, balance, version])
+        await self._run(
+            "wallet",
+            [keys.fill_lock(player_id), keys.player(player_id)],
+            [currency, balance, version, FOR_LOAD_S],
+        )
 
     async def counters(self, now: float) -> MetaCounters:
         """The durable counters, with the leases that are open and the changes that wait for the store."""

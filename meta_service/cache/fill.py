@@ -15,14 +15,16 @@ from typing import Any, cast
 from prometheus_client import Counter
 
 from launchday.clock import Clock
+from launchday.resilience import deadline
 from meta_service.cache import keys
 from meta_service.cache.cache import Cache
-from meta_service.errors import MetaError
+from meta_service.errors import StoreUnavailableError
 from meta_service.store.store import Store
 
 LOCK_MS = 3_000  # longer than a load may take: the store has two seconds to answer
 MAX_WAIT_S = 1.0  # for another process; after that we load the player ourselves, as the other may have died
 POLL_S = 0.01
+LOAD_S = 4.0  # for a wait and a load of one's own after it
 
 PLAYERS_LOADED = Counter("launchday_meta_players_loaded", "Players brought from the store into the cache.")
 LOADS_SHARED = Counter(
@@ -31,44 +33,43 @@ LOADS_SHARED = Counter(
 
 
 class CacheFiller:
-    """Loads players from the store into the cache. Times are Unix seconds given by the caller."""
+    """Loads players from the store into the cache. Times are Unix seconds given by the caller.
+
+    A load works for everybody who waits for it, so it is a task of its own: it outlives whoever asked first,
+    and each waits for it no longer than they can.
+    """
 
     def __init__(self, cache: Cache, store: Store, clock: Clock) -> None:
         self._cache = cache
         self._store = store
         self._clock = clock
-        self._under_way: dict[int, asyncio.Future[None]] = {}
+        self._under_way: dict[int, asyncio.Task[None]] = {}
 
     async def load(self, player_ids: Sequence[int], now: float) -> None:
         """Bring these players into the cache, as far as the store knows them.
 
-        Raises StoreUnavailableError or redis-py's errors.
+        Raises StoreUnavailableError, also when the load takes longer than the request has, or redis-py's
+        errors.
         """
-        others = [self._under_way[id_] for id_ in player_ids if id_ in self._under_way]
         mine = [id_ for id_ in dict.fromkeys(player_ids) if id_ not in self._under_way]
-        if others:
-            LOADS_SHARED.inc(len(others))
+        if len(mine) < len(player_ids):
+            LOADS_SHARED.inc(len(player_ids) - len(mine))
         if mine:
-            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            done.add_done_callback(_retrieve_exception)
-            self._under_way.update(dict.fromkeys(mine, done))
-            try:
-                await self._load_or_wait(mine, now)
-            except BaseException as error:
-                # The others get the same error, but not our cancellation: after that they try again.
-                done.set_exception(error if isinstance(error, Exception) else _LoadCancelledError())
-                raise
-            else:
-                done.set_result(None)
-            finally:
-                for id_ in mine:
-                    del self._under_way[id_]
-        for other in others:
-            try:
-                await asyncio.shield(other)
-            except _LoadCancelledError:
-                await self.load(player_ids, now)
-                return
+            with deadline.serving(None):
+                task = asyncio.get_running_loop().create_task(self._load_or_wait(mine, now))
+            self._under_way.update(dict.fromkeys(mine, task))
+            task.add_done_callback(lambda _: self._end(mine))
+            task.add_done_callback(_retrieve_exception)
+        try:
+            async with deadline.within(self._clock, LOAD_S):
+                for task in dict.fromkeys(self._under_way[id_] for id_ in player_ids):
+                    await asyncio.shield(task)
+        except deadline.DeadlineExceededError as late:
+            raise StoreUnavailableError(f"players were not loaded in time: {late}") from late
+
+    def _end(self, player_ids: Sequence[int]) -> None:
+        for id_ in player_ids:
+            del self._under_way[id_]
 
     async def _load_or_wait(self, player_ids: Sequence[int], now: float) -> None:
         locks = self._cache.redis.pipeline(transaction=False)
@@ -82,7 +83,7 @@ class CacheFiller:
         if mine:
             try:
                 # Another process may have ended its load between the caller's read and our lock.
-                missing = [id_ for id_, locked, known in states if locked and None in known]
+                missing = [id_ for id_, locked, known in states if locked and not self._is_known(*known)]
                 if missing:
                     await self._fetch(missing, now)
             finally:
@@ -99,12 +100,13 @@ class CacheFiller:
         for _ in range(int(MAX_WAIT_S / POLL_S)):
             pipeline = self._cache.redis.pipeline(transaction=False)
             for id_ in waiting:
-                pipeline.hexists(keys.player(id_), "loaded")
+                pipeline.hget(keys.player(id_), "loaded")
                 pipeline.exists(keys.fill_lock(id_))
             answers = await cast(Any, pipeline.execute())
             states = list(zip(waiting, answers[::2], answers[1::2], strict=True))
-            given_up = [id_ for id_, loaded, locked in states if not loaded and not locked]
-            waiting = [id_ for id_, loaded, locked in states if not loaded and locked]
+            missing = [(id_, locked) for id_, loaded, locked in states if not self._cache.is_fresh(loaded)]
+            given_up = [id_ for id_, locked in missing if not locked]
+            waiting = [id_ for id_, locked in missing if locked]
             if given_up:  # their process failed: load them now instead of waiting for the rest
                 return given_up + waiting
             if not waiting:
@@ -112,16 +114,15 @@ class CacheFiller:
             await self._clock.sleep(POLL_S)
         return waiting
 
+    def _is_known(self, loaded: str | None, skin: str | None) -> bool:
+        return skin is not None and self._cache.is_fresh(loaded)
+
     async def _fetch(self, player_ids: Sequence[int], now: float) -> None:
         rows = await self._store.load(player_ids)
         await self._cache.load(rows, player_ids, now)
         PLAYERS_LOADED.inc(len(player_ids))
 
 
-class _LoadCancelledError(MetaError):
-    """Raised in requests that waited for a load which was cancelled; they load the players themselves."""
-
-
-def _retrieve_exception(done: asyncio.Future[None]) -> None:
-    if not done.cancelled():
-        done.exception()  # else asyncio warns of a failure for which nobody waited; its own caller gets it
+def _retrieve_exception(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()  # else asyncio warns of a failure that nobody waited for

@@ -1,9 +1,10 @@
 """Leases in the regional cache: who is checked out for which match, and which matches are closed.
 
-One key a match is the arbiter between a late server and those who have given it up. A check-out first asks that
-key, which notes that the match **has come** or refuses; only then are the players leased, each by a script of
-their own. A close first writes the match's **tombstone** there, then ends the players' leases one by one. A
-check-out that passed the key before a forced close finds the mark that the close leaves at each player.
+One key a match is the arbiter between a late server and those who have given it up. A check-out first asks
+that key, which notes that the match **has come** or refuses; only then are the players leased, each by a
+script of their own. A close first writes the match's **tombstone** there, then ends the players' leases one
+by one. A check-out that passed the key before a forced close finds the mark that the close leaves at each
+player.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID
 
-from redis.asyncio import Redis
-
 from launchday.telemetry import request_id
 from meta_service.cache import keys, scripts
-from meta_service.cache.cache import parse_rating
+from meta_service.cache.cache import Cache, parse_rating
 from meta_service.messages.leases import LONGEST_LEASE_S, PlayerCommit
 
-MAX_EXPIRED_PER_CALL = 500  # leases ended in one round trip: a few milliseconds of the cache's time, in pieces
-SHARED_KEYS = (keys.COUNTERS, keys.LEASES, keys.STREAM)
+MAX_EXPIRED_PER_CALL = (
+    500  # leases ended in one round trip: a few milliseconds of the cache's time, in pieces
+)
+SHARED_KEYS = (keys.COUNTERS, keys.LEASES, keys.STREAM, keys.UNSETTLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,9 @@ class HeldLease:
 class Leases:
     """The leases of a region. Times are Unix seconds given by the caller. Errors are redis-py's."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, cache: Cache) -> None:
+        redis = cache.redis
+        self._cache = cache
         self._redis = redis
         self._admit = redis.register_script(scripts.source("admit"))
         self._close = redis.register_script(scripts.source("close"))
@@ -67,9 +70,26 @@ class Leases:
         return bool(admitted)
 
     async def check_out(
-        self, match_id: UUID, server: str, region: str, now: float, ttl_s: float, player_ids: Sequence[int]
+        self,
+        match_id: UUID,
+        server: str,
+        region: str,
+        now: float,
+        ttl_s: float,
+        player_ids: Sequence[int],
+        *,
+        unasked: bool = False,
     ) -> list[CheckoutResult]:
         """Lease the players of an admitted match to a server for ``ttl_s`` seconds, each by themselves.
+
+        Args:
+            match_id: the match.
+            server: its server's name.
+            region: where it is played.
+            now: Unix seconds.
+            ttl_s: how long the leases hold.
+            player_ids: whom.
+            unasked: lease also players of whom the store, which does not answer, may know a lease.
 
         Returns one result a player, in the order asked. The reason ``match-closed`` says that the match was
         closed since it was admitted: then it has none of its players.
@@ -82,7 +102,8 @@ class Leases:
             "lease_until_ms": until_ms,
             "request_id": request_id(),
         }
-        shared = (str(match_id), server, _ms(now), until_ms, _open_entry(entry))
+        epoch = "" if unasked else self._cache.epoch
+        shared = (str(match_id), server, _ms(now), until_ms, _open_entry(entry), epoch)
         answers = await self._check_out.run((keys.player(id_), (id_, *shared)) for id_ in player_ids)
         return [
             CheckoutResult(id_, fence, skin=first, level=int(second))
@@ -97,11 +118,14 @@ class Leases:
         Returns (player id, reason) of each row, in order; the reason is empty where the result was taken.
         """
         entry = _open_entry({"match_id": str(match_id), "request_id": request_id()})
-        match, now_ms = str(match_id), _ms(now)
+        match, now_ms, epoch = str(match_id), _ms(now), self._cache.epoch
         reasons = await self._commit.run(
             (
                 keys.player(row.player_id),
-                (row.player_id, row.fence, match, now_ms, entry, row.placement, row.kills, row.played_s),
+                (
+                    *(row.player_id, row.fence, match, now_ms, entry),
+                    *(row.placement, row.kills, row.played_s, epoch),
+                ),
             )
             for row in rows
         )
@@ -118,7 +142,11 @@ class Leases:
         answers = await cast(Any, pipeline.execute())
         come = any(match == str(match_id) for match, _, _ in answers)
         states = zip(player_ids, answers, strict=True)
-        return come, [id_ for id_, (_, loaded, skin) in states if loaded is None and skin is None]
+        return come, [
+            id_
+            for id_, (_, loaded, skin) in states
+            if not self._cache.is_fresh(loaded) and (loaded is not None or skin is None)
+        ]
 
     async def close(self, match_id: UUID, *, force: bool, come: bool) -> list[int] | None:
         """Write a match's tombstone; return the players who had come, or None when it has come and stays.
@@ -130,9 +158,7 @@ class Leases:
         """
         closed, players = await cast(
             Any,
-            self._close(
-                keys=[keys.match(match_id)], args=[int(force), int(come), _ms(LONGEST_LEASE_S)]
-            ),
+            self._close(keys=[keys.match(match_id)], args=[int(force), int(come), _ms(LONGEST_LEASE_S)]),
         )
         return [int(id_) for id_ in players.split(",") if id_] if closed else None
 
@@ -140,14 +166,15 @@ class Leases:
         """End the leases of a closed match; return the players of whom only the store could know."""
         until_ms = _ms(now + LONGEST_LEASE_S)
         answers = await self._close_player.run(
-            (keys.player(id_), (id_, str(match_id), _ms(now), until_ms)) for id_ in player_ids
+            (keys.player(id_), (id_, str(match_id), _ms(now), until_ms, self._cache.epoch))
+            for id_ in player_ids
         )
         return [id_ for id_, answer in zip(player_ids, answers, strict=True) if answer == "not-loaded"]
 
     async def ratings_and_holders(
         self, mode: str, player_ids: Sequence[int], now: float
     ) -> list[tuple[tuple[float, float] | None, HeldLease | None]]:
-        """Of each player, in order: (mu, sigma) in a mode, and the lease that holds them now; None without."""
+        """Of each player, in order: (mu, sigma) in a mode and the lease that holds them now, or None."""
         fields = [f"rating:{mode}", "lease_state", "lease_until", "lease_match", "lease_server"]
         pipeline = self._redis.pipeline(transaction=False)
         for player_id in player_ids:
@@ -165,9 +192,7 @@ class Leases:
                 Any,
                 self._redis.zrangebyscore(keys.LEASES, "-inf", _ms(now), start=0, num=MAX_EXPIRED_PER_CALL),
             )
-            total += sum(
-                await self._expire.run((keys.PLAYER_PREFIX + id_, (id_, _ms(now))) for id_ in over)
-            )
+            total += sum(await self._expire.run((keys.PLAYER_PREFIX + id_, (id_, _ms(now))) for id_ in over))
             if len(over) < MAX_EXPIRED_PER_CALL:
                 return total
 

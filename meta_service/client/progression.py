@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from redis.asyncio import Redis
 
 from meta_service.cache import keys, scripts
+from meta_service.cache.cache import FOR_LOAD_S
 
 
 class ProgressCache:
@@ -18,10 +19,13 @@ class ProgressCache:
     async def publish(self, progress: Sequence[tuple[int, int, int]]) -> int:
         """Publish (player id, xp, level) of many players in one round trip; return how many moved.
 
-        Experience only grows, so publishing may be repeated and reordered. Raises redis-py's errors.
+        A player who is not in the cache is left out: their load brings what the store has. Experience only
+        grows, so publishing may be repeated and reordered. Raises redis-py's errors.
         """
         return sum(
-            await self._progress.run((keys.player(player_id), (xp, level)) for player_id, xp, level in progress)
+            await self._progress.run(
+                (_keys(player_id), (xp, level, FOR_LOAD_S)) for player_id, xp, level in progress
+            )
         )
 
 
@@ -39,7 +43,11 @@ class RatingCache:
         """
         return sum(
             await self._ratings.run(
-                (keys.player(player_id), (mode, f"{mu},{sigma}", matches))
+                (_keys(player_id), (mode, f"{mu},{sigma}", matches, FOR_LOAD_S))
                 for player_id, mode, mu, sigma, matches in ratings
             )
         )
+
+
+def _keys(player_id: int) -> tuple[str, str]:
+    return keys.fill_lock(player_id), keys.player(player_id)

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any, Literal, cast
 from uuid import UUID
 
-import asyncpg
 from redis.asyncio import Redis
 
 from meta_service.cache import keys
@@ -39,13 +38,7 @@ WHERE low_id = $1 OR high_id = $1
 ORDER BY 1
 """
 
-# Two players who ask each other become friends; repeating a request changes nothing.
-_ASK = """
-INSERT INTO friendships AS kept (low_id, high_id, asked_by, state, since)
-VALUES (least($1::bigint, $2::bigint), greatest($1, $2), $1, 'asked', to_timestamp($3))
-ON CONFLICT (low_id, high_id) DO UPDATE SET state = 'friends', since = excluded.since
-    WHERE kept.state = 'asked' AND kept.asked_by <> excluded.asked_by
-"""
+_ASK = "SELECT refusal FROM friends_ask($1, $2, $3, $4)"
 
 _ACCEPT = """
 UPDATE friendships
@@ -60,8 +53,6 @@ DELETE FROM friendships
 WHERE low_id = least($1::bigint, $2::bigint) AND high_id = greatest($1, $2)
 RETURNING true
 """
-
-_COUNT = "SELECT count(*) FROM friendships WHERE low_id = $1 OR high_id = $1"
 
 
 class Friends:
@@ -81,27 +72,15 @@ class Friends:
             raise FriendshipError(409, "friend-is-self", "nobody is their own friend")
         await self._players.profile(other, now)
 
-        async def write(connection: asyncpg.Connection) -> None:
-            # One request at a time for each player, locked in one order, so that no two pass the limit
-            # together.
-            for one in sorted((player_id, other)):
-                await connection.execute("SELECT pg_advisory_xact_lock($1)", one)
-            await connection.execute(_ASK, player_id, other, now)
-            for one in (player_id, other):
-                if await connection.fetchval(_COUNT, one) > MAX_FRIENDS:
-                    raise FriendshipError(
-                        409, "friends-full", f"one player has at most {MAX_FRIENDS} friends and requests"
-                    )
-
-        await self._store.transact(write)
+        rows = await self._store.change(_ASK, player_id, other, MAX_FRIENDS, now)
+        if rows[0]["refusal"] is not None:
+            raise FriendshipError(
+                409, "friends-full", f"one player has at most {MAX_FRIENDS} friends and requests"
+            )
 
     async def accept(self, player_id: int, other: int, now: float) -> None:
         """Become friends with a player who asked; raises FriendshipError or StoreUnavailableError."""
-
-        async def write(connection: asyncpg.Connection) -> bool:
-            return bool(await connection.fetchval(_ACCEPT, player_id, other, now))
-
-        if not await self._store.transact(write):
+        if not await self._store.change(_ACCEPT, player_id, other, now):
             raise FriendshipError(404, "no-such-friendship", "that player has not asked, or no longer")
 
     async def remove(self, player_id: int, other: int) -> bool:
@@ -109,11 +88,7 @@ class Friends:
 
         Raises StoreUnavailableError.
         """
-
-        async def write(connection: asyncpg.Connection) -> bool:
-            return bool(await connection.fetchval(_END, player_id, other))
-
-        return await self._store.transact(write)
+        return bool(await self._store.change(_END, player_id, other))
 
     async def list_friends(self, player_id: int, now: float) -> list[Friend]:
         """All friends and requests with presence.

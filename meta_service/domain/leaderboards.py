@@ -2,7 +2,7 @@
 
 The scores are whole sums and only grow, and a smaller one never replaces a greater. So they may be
 published in any order and as often as one likes, a rebuild may run beside the worker, and a lost cache
-costs one read of the season's table.
+costs one read of the season's table, and one that came back older another (see `meta_service.cache.epoch`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 
 from launchday.clock import Clock
 from meta_service.cache import keys
+from meta_service.cache.cache import Cache
 from meta_service.domain.accounts import default_name
 from meta_service.errors import RebuildingError
 from meta_service.messages.base import PlayerId
@@ -55,8 +56,9 @@ async def publish(redis: Redis, records: Iterable[SeasonRecord]) -> None:
 class Leaderboards:
     """Reads boards, and rebuilds a season's from the store where the cache has lost them."""
 
-    def __init__(self, redis: Redis, store: Store, clock: Clock) -> None:
-        self._redis = redis
+    def __init__(self, cache: Cache, store: Store, clock: Clock) -> None:
+        self._cache = cache
+        self._redis = cache.redis
         self._clock = clock
         self._store = store
 
@@ -103,20 +105,21 @@ class Leaderboards:
 
     async def _ensure_built(self, season: str) -> None:
         built = keys.boards_built(season)
-        if await self._redis.exists(built):
+        if self._cache.is_fresh(await self._redis.get(built)):
             return
         building, mine = keys.boards_build_lock(season), str(self._clock.uuid())
         if await self._redis.set(building, mine, nx=True, ex=BUILD_LOCK_S):
             try:
+                epoch = self._cache.epoch  # of the beginning: the next one may begin meanwhile
                 await self._build(season)
-                await self._redis.set(built, "1")
+                await self._redis.set(built, epoch)
             finally:
                 if await self._redis.get(building) == mine:
                     await self._redis.delete(building)
             return
         for _ in range(int(MAX_WAIT_S / POLL_S)):
             await self._clock.sleep(POLL_S)
-            if await self._redis.exists(built):
+            if self._cache.is_fresh(await self._redis.get(built)):
                 return
         raise RebuildingError(f"the leaderboards of {season} are being rebuilt: try again")
 

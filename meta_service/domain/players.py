@@ -21,7 +21,10 @@ from meta_service.errors import (
     session_ended,
 )
 from meta_service.messages.leases import PlayerCommit
-from meta_service.store.store import DEFAULT_SKIN, Store
+from meta_service.store.load_players import DEFAULT_SKIN
+from meta_service.store.store import Store
+
+ASK_THE_STORE = ("unknown-player", "not-loaded")  # a check-out's refusals that the store may end
 
 log = structlog.get_logger()
 
@@ -32,7 +35,7 @@ class Players:
     def __init__(self, cache: Cache, store: Store, clock: Clock) -> None:
         self.cache = cache
         self.store = store
-        self.leases = Leases(cache.redis)
+        self.leases = Leases(cache)
         self._filler = CacheFiller(cache, store, clock)
 
     async def login(self, device_id: str, now: float) -> tuple[int, bool]:
@@ -56,15 +59,19 @@ class Players:
         """Read a player. Raises UnknownPlayerError, or StoreUnavailableError if only the store could know."""
         player = await self.cache.player(player_id)
         if player is None:
-            await self._load([player_id], now)
+            await self.load([player_id], now)
             player = await self.cache.player(player_id)
         elif not player.loaded and await self._try_load([player_id], now):
-            # Created while the store, which may know the player, did not answer. If it still does not, the
-            # cache will do.
+            # Created while the store, which may know the player, did not answer, or the cache came back with
+            # older data. If the store still does not answer, the cache will do.
             player = await self.cache.player(player_id)
         if player is None:
             raise UnknownPlayerError(f"player {player_id} is not known: log in")
         return player
+
+    async def load(self, player_ids: Sequence[int], now: float) -> None:
+        """Merge what the store knows of players into the cache. Raises StoreUnavailableError."""
+        await self._filler.load(player_ids, now)
 
     async def refresh_from_region(self, player_id: int, now: float) -> None:
         """Load a player anew whose last login was in another region, if the store answers."""
@@ -85,8 +92,11 @@ class Players:
         The script that accepts the change also checks the session, so this stays one round trip.
         """
         answer = await self.cache.set_loadout(player_id, change, now, session_id)
-        if not answer.version and not answer.refusal:
-            await self._load([player_id], now)
+        if answer.refusal == "stale":
+            await self._try_load([player_id], now)
+            answer = await self.cache.set_loadout(player_id, change, now, session_id, unasked=True)
+        elif not answer.version and not answer.refusal:
+            await self.load([player_id], now)
             answer = await self.cache.set_loadout(player_id, change, now, session_id)
         if answer.refusal == "full":
             raise WriteBehindFullError("too many changes wait for the store: try again later")
@@ -106,8 +116,7 @@ class Players:
         prior = (accounts.DEFAULT_MU, accounts.DEFAULT_SIGMA)
         found = await self.leases.ratings_and_holders(mode, player_ids, now)
         return [
-            (id_, rating or prior, holder)
-            for id_, (rating, holder) in zip(player_ids, found, strict=True)
+            (id_, rating or prior, holder) for id_, (rating, holder) in zip(player_ids, found, strict=True)
         ]
 
     async def check_out(
@@ -120,9 +129,12 @@ class Players:
         if not await self.leases.admit(match_id, player_ids, ttl_s):
             raise _match_closed(match_id)
         answers = await self.leases.check_out(match_id, server, region, now, ttl_s, player_ids)
-        unknown = [answer.player_id for answer in answers if answer.reason == "unknown-player"]
-        if unknown and await self._try_load(unknown, now):
-            again = await self.leases.check_out(match_id, server, region, now, ttl_s, unknown)
+        unknown = [answer.player_id for answer in answers if answer.reason in ASK_THE_STORE]
+        if unknown:
+            loaded = await self._try_load(unknown, now)
+            again = await self.leases.check_out(
+                match_id, server, region, now, ttl_s, unknown, unasked=not loaded
+            )
             found = {answer.player_id: answer for answer in again}
             answers = [found.get(answer.player_id, answer) for answer in answers]
         if any(answer.reason == "match-closed" for answer in answers):
@@ -139,11 +151,12 @@ class Players:
         answers = await self.leases.commit(match_id, now, rows)
         unloaded = {player_id for player_id, reason in answers if reason == "not-loaded"}
         if unloaded:
-            await self._load(sorted(unloaded), now)
+            await self.load(sorted(unloaded), now)
             again = await self.leases.commit(
                 match_id, now, [row for row in rows if row.player_id in unloaded]
             )
-            found = dict(again)
+            # Whom the store does not know either has no key, and so is still not loaded.
+            found = {id_: "not-checked-out" if why == "not-loaded" else why for id_, why in again}
             answers = [(player_id, found.get(player_id, reason)) for player_id, reason in answers]
         return answers
 
@@ -166,14 +179,14 @@ class Players:
         if not force:
             come, missing = await self.leases.have_come(match_id, player_ids)
             if missing:
-                await self._load(missing, now)
+                await self.load(missing, now)
                 come, _ = await self.leases.have_come(match_id, player_ids)
         arrived = await self.leases.close(match_id, force=force, come=come)
         if arrived is None:
             return False
         players = list(dict.fromkeys([*player_ids, *arrived]))
         if missing := await self.leases.close_players(match_id, now, players):
-            await self._load(missing, now)
+            await self.load(missing, now)
             await self.leases.close_players(match_id, now, missing)
         log.info("match closed", match_id=str(match_id), players=len(players), had_come=len(arrived))
         return True
@@ -189,12 +202,9 @@ class Players:
             loaded=loaded,
         )
 
-    async def _load(self, player_ids: Sequence[int], now: float) -> None:
-        await self._filler.load(player_ids, now)
-
     async def _try_load(self, player_ids: Sequence[int], now: float) -> bool:
         try:
-            await self._load(player_ids, now)
+            await self.load(player_ids, now)
         except StoreUnavailableError as error:
             log.warning("store unavailable", reason=str(error))
             return False

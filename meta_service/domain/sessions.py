@@ -59,11 +59,11 @@ class Sessions:
     async def check(self, caller: Identity, now: float) -> None:
         """Raise SessionEndedError unless the token's session is the live one.
 
-        The store is asked about a player whom the cache has lost; while it does not answer, the token's
-        signature must do.
+        The store is asked about a player whom the cache has lost, or of whom it may hold older data; while it
+        does not answer, what the cache has, or the token's signature, must do.
         """
         live, state, loaded = await self._cache.live_session(caller.player_id)
-        if not loaded and not live:
+        if not loaded:
             with contextlib.suppress(StoreUnavailableError):
                 await self._players.profile(caller.player_id, now)
                 live, state, _ = await self._cache.live_session(caller.player_id)
@@ -97,9 +97,13 @@ class Sessions:
         self, what: str, player_id: int, session_id: str, now: float, more: Sequence[int] = ()
     ) -> tuple[str, int]:
         answer = await self._cache.session(what, player_id, session_id, now, more)
-        if answer[0] == "unknown":  # the cache knows of no session, but the store may
+        if answer[0] == "stale":  # the store may know better; while it does not answer, the cache will do
+            with contextlib.suppress(StoreUnavailableError):
+                await self._players.load([player_id], now)
+            answer = await self._cache.session(what, player_id, session_id, now, more, unasked=True)
+        elif answer[0] == "unknown":  # the cache knows of no session, but the store may
             await self._players.profile(player_id, now)
-            answer = await self._cache.session(what, player_id, session_id, now, more)
+            answer = await self._cache.session(what, player_id, session_id, now, more, unasked=True)
         return answer
 
     def _tokens(self, player_id: int, session_id: str, generation: int, now: float) -> TokenPair:

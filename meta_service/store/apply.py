@@ -7,6 +7,7 @@ runs.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,17 +45,27 @@ STATEMENTS = {
         SELECT array_agg(player_id), array_agg(skin), array_agg(version), array_agg(region), to_timestamp($2)
         FROM changed HAVING count(*) > 0
     """,
+    # Of two sessions the one that was opened later stays. Of one session that it was ended stays, whatever
+    # was exchanged since by a cache that had forgotten it; else the newest exchange. An earlier version of
+    # the API does not say when a session was opened: then its version stands for that.
     "session": """
-        INSERT INTO sessions AS stored (player_id, session_id, generation, state, version, region, stored_at)
+        INSERT INTO sessions AS stored
+            (player_id, session_id, generation, state, opened, version, region, stored_at)
         SELECT DISTINCT ON (player_id)
-            player_id, session_id, generation, state, version, coalesce(region, ''), to_timestamp($2)
-        FROM json_to_recordset($1::json) AS change
-            (player_id bigint, session_id text, generation bigint, state text, version bigint, region text)
-        ORDER BY player_id, version DESC, region DESC
+            player_id, session_id, generation, state, coalesce(opened, version), version,
+            coalesce(region, ''), to_timestamp($2)
+        FROM json_to_recordset($1::json) AS change (player_id bigint, session_id text, generation bigint,
+            state text, opened bigint, version bigint, region text)
+        ORDER BY player_id, coalesce(opened, version) DESC, state = 'revoked' DESC, version DESC, region DESC
         ON CONFLICT (player_id) DO UPDATE
             SET session_id = excluded.session_id, generation = excluded.generation, state = excluded.state,
-                version = excluded.version, region = excluded.region, stored_at = excluded.stored_at
-            WHERE (stored.version, stored.region) < (excluded.version, excluded.region)
+                opened = excluded.opened, region = excluded.region, stored_at = excluded.stored_at,
+                version = greatest(stored.version, excluded.version)
+            WHERE CASE WHEN stored.session_id = excluded.session_id
+                THEN (stored.state = 'revoked', stored.version, stored.region)
+                    < (excluded.state = 'revoked', excluded.version, excluded.region)
+                ELSE (stored.opened, stored.version, stored.region)
+                    < (excluded.opened, excluded.version, excluded.region) END
     """,
     # A commit that overtook its check-out has left a row without these columns.
     "checkout": """
@@ -194,28 +205,42 @@ class ApplyResult:
     records: tuple[SeasonRecord, ...] = ()
 
 
-async def apply(
-    connection: asyncpg.Connection, changes: Changes, now: float, timeout_s: float
-) -> ApplyResult:
+async def apply(connection: asyncpg.Connection, changes: Changes, now: float) -> ApplyResult:
     """Apply changes in one transaction.
 
     Args:
+        connection: is ended where the caller gives up meanwhile: to roll back would be to wait for a store
+            that does not answer.
         changes: JSON texts by kind.
         now: Unix seconds; when the rows were stored, by which other regions find them.
-        timeout_s: seconds after which a statement is given up.
 
     Raises what asyncpg raises, and ValueError for a kind that is not known; then nothing was applied.
     """
     if unknown := changes.keys() - STATEMENTS.keys():
         raise ValueError(f"no such kind of change: {', '.join(sorted(unknown))}")
+    transaction = connection.transaction()
+    try:
+        await transaction.start()
+        applied = await _apply_each(connection, changes, now)
+        await transaction.commit()
+    except asyncpg.PostgresError:
+        with contextlib.suppress(asyncpg.InterfaceError):  # it ended with the failure
+            await transaction.rollback()
+        raise
+    except BaseException:
+        connection.terminate()
+        raise
+    return applied
+
+
+async def _apply_each(connection: asyncpg.Connection, changes: Changes, now: float) -> ApplyResult:
     applied = ApplyResult()
-    async with connection.transaction():
-        for kind, statement in STATEMENTS.items():
-            if texts := changes.get(kind):
-                batch = f"[{','.join(texts)}]"
-                stamp = (now,) if "$2" in statement else ()
-                rows = await connection.fetch(statement, batch, *stamp, timeout=timeout_s)
-                if kind == "commit":
-                    records = await connection.fetch(RECORDS, batch, timeout=timeout_s)
-                    applied = ApplyResult(rows[0]["refused"], tuple(SeasonRecord(*row) for row in records))
+    for kind, statement in STATEMENTS.items():
+        if texts := changes.get(kind):
+            batch = f"[{','.join(texts)}]"
+            stamp = (now,) if "$2" in statement else ()
+            rows = await connection.fetch(statement, batch, *stamp)
+            if kind == "commit":
+                records = await connection.fetch(RECORDS, batch)
+                applied = ApplyResult(rows[0]["refused"], tuple(SeasonRecord(*row) for row in records))
     return applied

@@ -16,8 +16,11 @@ import asyncpg
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from meta_service.store.connections import open_connection
+
 SHIPPED = Path(__file__).parent / "catalogue.yaml"
 MAX_PRICE = 2**40
+STATEMENT_S = 30.0  # waiting for another that seeds included; asyncpg bounds its own cancellations by it too
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")]
 
@@ -73,7 +76,7 @@ async def put(connection: asyncpg.Connection, items: list[Item]) -> None:
 
 async def seed(store_url: str) -> None:
     """Put the shipped catalogue into a store that has none."""
-    connection = await asyncpg.connect(store_url)
+    connection = await open_connection(store_url, command_timeout=STATEMENT_S)
     try:
         async with connection.transaction():
             await connection.execute(
@@ -82,15 +85,15 @@ async def seed(store_url: str) -> None:
             if not await connection.fetchval("SELECT EXISTS (SELECT FROM catalogue)"):
                 await put(connection, read())
     finally:
-        await connection.close()
+        connection.terminate()
 
 
 async def _put(store_url: str, items: list[Item]) -> None:
-    connection = await asyncpg.connect(store_url)
+    connection = await open_connection(store_url, command_timeout=STATEMENT_S)
     try:
         await put(connection, items)
     finally:
-        await connection.close()
+        connection.terminate()
 
 
 def main() -> int:

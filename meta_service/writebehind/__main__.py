@@ -13,9 +13,11 @@ import uvloop
 from launchday.clock import SystemClock
 from launchday.resilience import parts
 from launchday.resilience.health import begin_stop, operations
+from launchday.resilience.start_checks import check_cache
 from launchday.settings import Settings, settings
 from launchday.telemetry import configure
 from meta_service.cache.cache import connect
+from meta_service.start_checks import check_schema
 from meta_service.writebehind.worker import WriteBehind
 
 log = structlog.get_logger()
@@ -40,7 +42,8 @@ async def serve(own: Settings, name: str) -> None:
             parts.store_part(own.store_url) as store,
             operations(own, own.writebehind_port, (cache, store), clock),
         ):
-            await WriteBehind(redis, own.store_url, name, clock, own.region).run(stop)
+            worker = WriteBehind(redis, own.store_url, name, clock, own.region, own.player_cache_ttl_s)
+            await worker.run(stop)
     finally:
         await redis.aclose()
 
@@ -59,6 +62,8 @@ def main() -> None:
     arguments = parser.parse_args()
     own = settings()
     configure("writebehind", own)
+    check_cache(own.cache_url)
+    check_schema(own.store_url)
     uvloop.run(serve(own, arguments.name))
 
 

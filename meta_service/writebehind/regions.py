@@ -18,7 +18,7 @@ from meta_service.cache import keys
 from meta_service.cache.cache import Cache
 from meta_service.domain.leaderboards import publish
 from meta_service.store.apply import SeasonRecord
-from meta_service.store.store import LOAD_PLAYERS
+from meta_service.store.load_players import LOAD_PLAYERS
 
 # Rows carry their worker's time at the start of their transaction. A transaction may take some seconds
 # until others see it, and the clocks of two regions may differ; together this much.
@@ -48,30 +48,28 @@ class RegionReplicator:
         self._seen: dict[tuple[str, int], int] = {}
         self._shown: set[SeasonRecord] = set()
 
-    async def replicate(self, connection: asyncpg.Connection, now: float, timeout_s: float) -> int:
+    async def replicate(self, connection: asyncpg.Connection, now: float) -> int:
         """Load the players whom other regions changed since the last call; return how many.
 
         The first call begins at the present: a player who has not been here for long is loaded at their
         next login. Raises asyncpg's and redis-py's errors.
         """
         since = now if self._since is None else self._since
-        rows = await connection.fetch(_FOREIGN, since, OVERLAP_S, self._cache.region, timeout=timeout_s)
+        rows = await connection.fetch(_FOREIGN, since, OVERLAP_S, self._cache.region)
         versions = {(row["what"], row["player_id"]): row["version"] for row in rows}
         changed = {key[1] for key, version in versions.items() if self._seen.get(key) != version}
         known = await cached_players(self._cache.redis, changed)
         for start in range(0, len(known), MAX_PLAYERS_PER_QUERY):
             chunk = known[start : start + MAX_PLAYERS_PER_QUERY]
-            found = await connection.fetch(LOAD_PLAYERS, chunk, timeout=timeout_s)
+            found = await connection.fetch(LOAD_PLAYERS, chunk)
             await self._cache.load([row[0] for row in found], chunk, now)
-        await self._replicate_records(connection, since, timeout_s)
+        await self._replicate_records(connection, since)
         self._since, self._seen = now, versions
         return len(known)
 
-    async def _replicate_records(
-        self, connection: asyncpg.Connection, since: float, timeout_s: float
-    ) -> None:
+    async def _replicate_records(self, connection: asyncpg.Connection, since: float) -> None:
         """Show results of other regions on this one's leaderboards; showing our own again changes nothing."""
-        rows = await connection.fetch(_RECORDS, since, OVERLAP_S, timeout=timeout_s)
+        rows = await connection.fetch(_RECORDS, since, OVERLAP_S)
         records = {SeasonRecord(*row) for row in rows}
         if records - self._shown:
             await publish(self._cache.redis, records - self._shown)

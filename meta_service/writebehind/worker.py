@@ -19,12 +19,14 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from launchday.clock import Clock
+from launchday.resilience import deadline
 from meta_service.cache import keys, scripts
-from meta_service.cache.cache import Cache
-from meta_service.cache.leases import Leases
+from meta_service.cache.cache import PLAYER_TTL_S, Cache
 from meta_service.domain.leaderboards import publish
 from meta_service.store.apply import apply
-from meta_service.store.store import UNAVAILABLE_ERRORS
+from meta_service.store.connections import open_connection
+from meta_service.store.errors import UNAVAILABLE_ERRORS
+from meta_service.writebehind.expiry import PlayerExpiry
 from meta_service.writebehind.regions import RegionReplicator
 
 MAX_BATCH = 1000  # changes a transaction: past some hundreds the cost of a change no longer falls
@@ -32,7 +34,9 @@ READ_BLOCK_S = 0.5  # how long one read of the stream waits for the first change
 # Between batches that were not full: at most 50 transactions a second, a tenth of the 200 ms promised.
 LINGER_S = 0.02
 CLAIM_IDLE_S = 5.0  # another worker's batch is taken over after this; twice applied is the same as once
-STATEMENT_TIMEOUT_S = 4.0  # below CLAIM_IDLE_S: given up before another worker would claim the changes
+APPLY_S = (
+    4.0  # for connecting, BEGIN, statements and COMMIT; below CLAIM_IDLE_S, at which another would take over
+)
 MAINTENANCE_INTERVAL_S = 1.0
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0)
 
@@ -52,12 +56,21 @@ class WriteBehind:
         store_url: postgresql://… address.
         name: under which the stream remembers what this worker has taken; kept over restarts.
         region: whose cache it is, where several regions share a store; empty: the only one.
+        player_ttl_s: how long the cache keeps a player of whom the store has everything.
     """
 
-    def __init__(self, redis: Redis, store_url: str, name: str, clock: Clock, region: str = "") -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        store_url: str,
+        name: str,
+        clock: Clock,
+        region: str = "",
+        player_ttl_s: float = PLAYER_TTL_S,
+    ) -> None:
         self._redis = redis
-        self._cache = Cache(redis, region)
-        self._leases = Leases(redis)
+        self._cache = Cache(redis, region, player_ttl_s=player_ttl_s)
+        self._expiry = PlayerExpiry(self._cache, clock)
         self._replicator = RegionReplicator(self._cache)
         self._store_url = store_url
         self._name = name
@@ -66,15 +79,25 @@ class WriteBehind:
         self._acknowledge = redis.register_script(scripts.source("acknowledge"))
         self._reject = redis.register_script(scripts.source("reject"))
         self._maintaining_at = 0.0
-        self._expiring_at = 0.0
         self._failures = 0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Store changes until ``stop`` is set; outages of the cache and of the store are waited out."""
+        """Store changes until ``stop`` is set; outages of the cache and of the store are waited out.
+
+        Leases end and players expire in a task beside it, which needs the cache alone.
+        """
+        expiring = asyncio.get_running_loop().create_task(self._expiry.run(), name="expire")
+        try:
+            await self._work(stop)
+        finally:
+            expiring.cancel()
+            await asyncio.wait([expiring])
+            await self._disconnect()
+
+    async def _work(self, stop: asyncio.Event) -> None:
         resumed = False
         while not stop.is_set():
             try:
-                await self._expire_leases()
                 if not resumed:
                     await self._join_group()
                     while entries := await self._read("0"):
@@ -94,7 +117,6 @@ class WriteBehind:
                 self._failures += 1
                 log.warning("write-behind waits", reason=repr(error), retry_in_s=delay_s)
                 await _pause(stop, delay_s)
-        await self._disconnect()
 
     async def _join_group(self) -> None:
         try:
@@ -119,13 +141,6 @@ class WriteBehind:
         )
         return _entries(answer)
 
-    async def _expire_leases(self) -> None:
-        """End leases whose time is over. This needs the cache alone, so it goes on without the store."""
-        monotonic = self._clock.monotonic()
-        if monotonic >= self._expiring_at:
-            self._expiring_at = monotonic + MAINTENANCE_INTERVAL_S
-            await self._leases.expire(self._clock.now())
-
     async def _maintain(self) -> None:
         monotonic = self._clock.monotonic()
         if monotonic < self._maintaining_at:
@@ -141,7 +156,8 @@ class WriteBehind:
             log.info("took over changes", count=len(claimed))
             await self._store([(id_, fields) for id_, fields in claimed if fields])
         if self._cache.region:
-            await self._replicator.replicate(await self._connected(), self._clock.now(), STATEMENT_TIMEOUT_S)
+            async with deadline.within(self._clock, APPLY_S):
+                await self._replicator.replicate(await self._connected(), self._clock.now())
 
     async def _store(self, entries: Sequence[Entry]) -> None:
         """Store changes and take them out of the stream; one that the store cannot take is rejected alone."""
@@ -151,9 +167,9 @@ class WriteBehind:
         for _, fields in entries:
             for kind, text in fields.items():
                 changes.setdefault(kind, []).append(text)
-        connection = await self._connected()
         try:
-            applied = await apply(connection, changes, self._clock.now(), STATEMENT_TIMEOUT_S)
+            async with deadline.within(self._clock, APPLY_S):
+                applied = await apply(await self._connected(), changes, self._clock.now())
         except INVALID_CHANGE_ERRORS as error:
             if len(entries) == 1:
                 await self._reject_entry(entries[0], error)
@@ -193,7 +209,7 @@ class WriteBehind:
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(self._store_url, timeout=STATEMENT_TIMEOUT_S)
+            self._connection = await open_connection(self._store_url)
         return self._connection
 
     async def _disconnect(self) -> None:

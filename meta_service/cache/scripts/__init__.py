@@ -18,6 +18,8 @@ from redis.exceptions import NoScriptError
 FOLDER = Path(__file__).parent
 
 Argument = str | int | float
+Call = tuple[str | tuple[str, ...], Sequence[Argument]]
+"""A player's key, or keys, and the arguments."""
 
 
 @functools.cache
@@ -40,14 +42,16 @@ class PlayerScript:
         self._script = redis.register_script(source(name))
         self._shared_keys = tuple(shared_keys)
 
-    async def run(self, calls: Iterable[tuple[str, Sequence[Argument]]]) -> list[Any]:
+    async def run(self, calls: Iterable[Call]) -> list[Any]:
         """Run it once for each (player's key, arguments); return the answers in order.
 
         Raises redis-py's errors: the first one, when every call was made. Each script may be repeated.
         """
         calls = list(calls)
         answers = await self._send(calls)
-        if any(isinstance(answer, NoScriptError) for answer in answers):  # a new cache, or its scripts flushed
+        if any(
+            isinstance(answer, NoScriptError) for answer in answers
+        ):  # a new cache, or its scripts flushed
             await self._redis.script_load(self._script.script)
             answers = await self._send(calls)
         for answer in answers:
@@ -55,11 +59,12 @@ class PlayerScript:
                 raise answer
         return answers
 
-    async def _send(self, calls: Sequence[tuple[str, Sequence[Argument]]]) -> list[Any]:
+    async def _send(self, calls: Sequence[Call]) -> list[Any]:
         if not calls:
             return []
         pipeline = self._redis.pipeline(transaction=False)
-        sha, shared, keys = self._script.sha, self._shared_keys, len(self._shared_keys) + 1
+        sha, shared = self._script.sha, self._shared_keys
         for key, arguments in calls:
-            pipeline.execute_command("EVALSHA", sha, keys, *shared, key, *arguments)
+            keys = (*shared, key) if isinstance(key, str) else (*shared, *key)
+            pipeline.execute_command("EVALSHA", sha, len(keys), *keys, *arguments)
         return list(await pipeline.execute(raise_on_error=False))

@@ -1,14 +1,16 @@
 -- End a player's lease of a match that was closed, and mark the player, so that a check-out which passed the
 -- match's key before its tombstone stood is refused here.
--- KEYS  counters, leases, write-behind stream, the player
--- ARGV  player id, match id, now (ms), until when the mark is needed (ms)
+-- KEYS  counters, leases, write-behind stream, players to be settled, the player
+-- ARGV  player id, match id, now (ms), until when the mark is needed (ms), the cache's epoch
 -- Returns 'closed', or 'not-loaded' where only the store could know of a lease, or 'unknown'.
 -- Marks are one field, "match:until;match:until": a player may be in a second closed match before the first
 -- one's check-out arrives. Each close drops those whose time is over.
-local key, id, match, now = KEYS[4], ARGV[1], ARGV[2], tonumber(ARGV[3])
+local key, id, match, now = KEYS[5], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local player = redis.call('HMGET', key, 'skin', 'loaded', 'stamp', 'fence', 'lease_match', 'lease_state', 'closed')
-if not player[1] then
-  return player[2] and 'unknown' or 'not-loaded'
+if tonumber(player[2] or '-1') < tonumber(ARGV[5]) then
+  return 'not-loaded'
+elseif not player[1] then
+  return 'unknown'
 end
 
 local marks = {}
@@ -26,6 +28,8 @@ if player[5] == match and (state == 'held' or state == 'expired') then
   local stamp = string.format('%.0f', math.max(now, tonumber(player[3]) + 1))
   redis.call('HSET', key, 'stamp', stamp, 'lease_state', 'closed')
   redis.call('ZREM', KEYS[2], id)
+  redis.call('PERSIST', key)
+  redis.call('ZADD', KEYS[4], ARGV[3], id)
   redis.call('HINCRBY', KEYS[1], 'closed', 1)
   if state == 'held' then
     redis.call('HINCRBY', KEYS[1], 'expired', 1)

@@ -1,22 +1,23 @@
 -- Commit one player's result of a match and release the lease. Repeating it changes nothing and says the same.
--- KEYS  counters, leases, write-behind stream, the player
+-- KEYS  counters, leases, write-behind stream, players to be settled, the player
 -- ARGV  player id, fence, match id, now (ms), the stream's entry up to the player as JSON, placement, kills,
---       played (s)
+--       played (s), the cache's epoch
 -- Returns the reason for a refusal, empty for a player who is committed.
--- "not-loaded": the cache has no lease, but the store, which was not asked yet, may have one.
+-- "not-loaded": the cache has no such lease, but the store, which was not asked in this epoch, may have one.
 -- A lease that expired but that nobody has taken since may still be committed: the fence alone decides. One
 -- whose match was closed may not.
-local key, id, fence, match = KEYS[4], ARGV[1], ARGV[2], ARGV[3]
-local player = redis.call('HMGET', key, 'stamp', 'fence', 'lease_match', 'lease_state', 'committed')
+local key, id, fence, match = KEYS[5], ARGV[1], ARGV[2], ARGV[3]
+local player = redis.call('HMGET', key, 'stamp', 'fence', 'lease_match', 'lease_state', 'committed', 'loaded')
 local done, before = fence .. ':' .. match .. ';', player[5] or ''
 if string.find(before, done, 1, true) then
   return ''  -- committed before; the player may be in another match by now
-elseif not player[2] then
-  return redis.call('HEXISTS', key, 'loaded') == 1 and 'not-checked-out' or 'not-loaded'
-elseif tonumber(fence) < tonumber(player[2]) then
+elseif player[2] and tonumber(fence) < tonumber(player[2]) then
   return 'stale-fence'
 elseif fence ~= player[2] or player[3] ~= match then
-  return 'foreign-fence'
+  if tonumber(player[6] or '-1') < tonumber(ARGV[9]) then
+    return 'not-loaded'
+  end
+  return player[2] and 'foreign-fence' or 'not-checked-out'
 elseif player[4] == 'closed' then
   return 'stale-fence'
 elseif player[4] == 'committed' then
@@ -27,6 +28,8 @@ local stamp = string.format('%.0f', math.max(tonumber(ARGV[4]), tonumber(player[
 local kept = string.match(before, '^[^;]*;?[^;]*;?[^;]*;?')
 redis.call('HSET', key, 'stamp', stamp, 'lease_state', 'committed', 'committed', done .. kept)
 redis.call('ZREM', KEYS[2], id)
+redis.call('PERSIST', key)
+redis.call('ZADD', KEYS[4], ARGV[4], id)
 redis.call('HINCRBY', KEYS[1], 'commits', 1)
 if player[4] == 'expired' then
   redis.call('HINCRBY', KEYS[1], 'expired', -1)

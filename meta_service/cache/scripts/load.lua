@@ -1,65 +1,118 @@
--- Bring players from the store into the cache. What the cache already knows and is newer stays.
--- KEYS  counters, leases, then one player hash each
--- ARGV  now (ms), then for each player its row as JSON, every value a string
--- Returns the number of players that are now known.
-local now = tonumber(ARGV[1])
-local known = 0
-
-local function restore_session(key, id, row)
-  local stamp = tonumber(redis.call('HGET', key, 'stamp') or '0')
-  if tonumber(row.fence) <= stamp then
-    return
-  end
-  local state = row.outcome or 'held'
-  local ended = tonumber(row.ended_ms or '0')
-  redis.call('HSET', key, 'stamp', string.format('%.0f', math.max(tonumber(row.fence), ended)), 'fence', row.fence,
-    'lease_match', row.match_id, 'lease_server', row.server or '', 'lease_until', row.lease_until_ms or '0',
-    'lease_state', state)
-  if state == 'held' and redis.call('ZADD', KEYS[2], 'NX', row.lease_until_ms or '0', id) == 1 then
-    redis.call('HINCRBY', KEYS[1], 'checkouts', 1)  -- the counters went with the lease
-  end
+-- Bring one player from the store into the cache. What the cache already knows and is newer stays.
+-- KEYS  counters, leases, the player
+-- ARGV  player id, now (ms), the store's row as JSON (every value a string), the cache's epoch, how long a player
+--       of whom the store has everything is kept (s)
+-- Returns 1 when the player is known now.
+-- A player of whom neither knows anything gets no key: anybody may ask for any number.
+local counters, leases, key = KEYS[1], KEYS[2], KEYS[3]
+local id, now, row, epoch = ARGV[1], tonumber(ARGV[2]), cjson.decode(ARGV[3]), tonumber(ARGV[4])
+local life = redis.call('PTTL', key)  -- -2: no such key; -1: it does not expire, as something is under way
+if life == -2 and not (row.device or row.xp or row.ratings or row.wallets or row.session_id or row.fence) then
+  return 0
 end
 
 -- Two regions may have given one version; then their names decide, here as in the store.
-local function newer(key, version_field, region_field, version, region)
-  local kept = redis.call('HMGET', key, version_field, region_field)
-  local last = tonumber(kept[1] or '-1')
-  return tonumber(version) > last or (tonumber(version) == last and region > (kept[2] or ''))
+local function newer_loadout()
+  local kept = redis.call('HMGET', key, 'loadout_version', 'loadout_region')
+  local last, version = tonumber(kept[1] or '-1'), tonumber(row.loadout_version)
+  return version > last or version == last and row.loadout_region > (kept[2] or '')
 end
 
-for index = 3, #KEYS do
-  local key, row = KEYS[index], cjson.decode(ARGV[index - 1])
-  if row.device then
-    redis.call('HSET', key, 'device', row.device, 'display_name', row.display_name)
-    redis.call('HSETNX', key, 'skin', row.skin)
-    if newer(key, 'loadout_version', 'loadout_region', row.loadout_version, row.loadout_region) then
-      redis.call('HSET', key, 'skin', row.skin, 'emotes', row.emotes, 'settings', row.settings,
-        'loadout_version', row.loadout_version, 'loadout_region', row.loadout_region)
+-- Of two sessions the one that was opened later; of one session, that it was ended before anything else.
+local function merge_session()
+  local kept = redis.call('HMGET', key, 'session_id', 'session_opened', 'session_state', 'session_version', 'home')
+  local last, version = tonumber(kept[4] or '-1'), tonumber(row.session_version)
+  local opened, asked = tonumber(kept[2] or '0'), tonumber(row.session_opened or '0')
+  local later = version > last or version == last and row.home > (kept[5] or '')
+  if kept[1] == row.session_id then
+    if kept[3] ~= row.session_state then
+      later = row.session_state == 'revoked'
     end
+    asked = math.max(opened, asked)
+    version = math.max(last, version)
+  elseif kept[1] and opened ~= asked then
+    later = asked > opened
   end
-  -- What other services wrote may precede the account, so it is kept whether the account is known or not.
-  if tonumber(row.xp) >= tonumber(redis.call('HGET', key, 'xp') or '0') then
-    redis.call('HSET', key, 'xp', row.xp, 'level', row.level)
-  end
-  for mode, rating in pairs(row.ratings) do
-    redis.call('HSETNX', key, 'rating:' .. mode, rating)
-  end
-  for currency, wallet in pairs(row.wallets) do
-    local shown = redis.call('HGET', key, 'wallet:' .. currency)
-    local version = function(text) return tonumber(string.match(text, ',(%d+)$')) end
-    if not shown or version(wallet) > version(shown) then
-      redis.call('HSET', key, 'wallet:' .. currency, wallet)
-    end
-  end
-  if row.session_id and newer(key, 'session_version', 'home', row.session_version, row.home) then
+  if later then
     redis.call('HSET', key, 'session_id', row.session_id, 'session_generation', row.session_generation,
-      'session_state', row.session_state, 'session_version', row.session_version,
-      'session_rotated', row.session_version, 'home', row.home)
+      'session_state', row.session_state, 'session_opened', string.format('%.0f', asked),
+      'session_version', string.format('%.0f', version), 'session_rotated', row.session_version, 'home', row.home)
   end
-  if row.fence then
-    restore_session(key, row.player_id, row)
-  end
-  redis.call('HSET', key, 'loaded', '1')
-  known = known + redis.call('HEXISTS', key, 'skin')
 end
-return known
+
+-- The newest lease that the store knows. What it was counted as went with the cache that is lost, or is behind.
+local function merge_lease()
+  local kept = redis.call('HMGET', key, 'stamp', 'fence', 'lease_state')
+  local state, was, same = row.outcome or 'held', kept[3], kept[2] == row.fence
+  local fence, stamp = tonumber(row.fence), tonumber(kept[1] or '0')
+  if same and (state == 'held' or state == was or was ~= 'held' and was ~= 'expired') then
+    return
+  elseif not same and fence <= stamp then
+    return
+  end
+  if was == 'held' then
+    redis.call('ZREM', leases, id)
+  end
+  local function count(name, by)
+    redis.call('HINCRBY', counters, name, by)
+  end
+  if same and state == 'committed' then
+    count('commits', 1)
+    count('expired', was == 'expired' and -1 or 0)
+  elseif was == 'held' then
+    count('expired', 1)
+  end
+  if same and state == 'closed' then
+    count('closed', 1)
+  end
+  stamp = math.max(stamp, fence, tonumber(row.ended_ms or '0'))
+  redis.call('HSET', key, 'stamp', string.format('%.0f', stamp), 'fence', row.fence, 'lease_match', row.match_id,
+    'lease_server', row.server or '', 'lease_until', row.lease_until_ms or '0', 'lease_state', state)
+  if state == 'held' then
+    redis.call('ZADD', leases, row.lease_until_ms or '0', id)
+    count('checkouts', 1)
+  end
+end
+
+if row.device then
+  redis.call('HSET', key, 'device', row.device, 'display_name', row.display_name)
+  redis.call('HSETNX', key, 'skin', row.skin)
+  redis.call('HSETNX', key, 'xp', '0')
+  redis.call('HSETNX', key, 'level', '1')
+  if newer_loadout() then
+    redis.call('HSET', key, 'skin', row.skin, 'emotes', row.emotes, 'settings', row.settings,
+      'loadout_version', row.loadout_version, 'loadout_region', row.loadout_region)
+  end
+end
+-- What other services wrote may precede the account, so it is kept whether the account is known or not.
+if row.xp and tonumber(row.xp) >= tonumber(redis.call('HGET', key, 'xp') or '0') then
+  redis.call('HSET', key, 'xp', row.xp, 'level', row.level)
+end
+for mode, rating in pairs(row.ratings or {}) do
+  local value, matches = string.match(rating, '^(.*),(%d+)$')
+  if tonumber(matches) >= tonumber(redis.call('HGET', key, 'rated:' .. mode) or '0') then
+    redis.call('HSET', key, 'rating:' .. mode, value, 'rated:' .. mode, matches)
+  end
+end
+for currency, wallet in pairs(row.wallets or {}) do
+  local shown = redis.call('HGET', key, 'wallet:' .. currency)
+  local version = function(text) return tonumber(string.match(text, ',(%d+)$')) end
+  if not shown or version(wallet) > version(shown) then
+    redis.call('HSET', key, 'wallet:' .. currency, wallet)
+  end
+end
+if row.session_id then
+  merge_session()
+end
+if row.fence then
+  merge_lease()
+end
+if epoch >= tonumber(redis.call('HGET', key, 'loaded') or '0') then
+  redis.call('HSET', key, 'loaded', ARGV[4])
+end
+if redis.call('HGET', key, 'lease_state') == 'held' then
+  redis.call('PERSIST', key)
+elseif life ~= -1 then
+  redis.call('EXPIRE', key, ARGV[5])
+end
+return redis.call('HEXISTS', key, 'skin')

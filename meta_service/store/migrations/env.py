@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import asyncpg
 from alembic import context
 from sqlalchemy import Connection, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
+
+from meta_service.store.connections import open_connection
 
 MIGRATION_LOCK = 0x6C61756E63680001  # an advisory lock's key, agreed among migrators only
 CONNECT_S = 30.0
@@ -24,7 +25,7 @@ def _upgrade(connection: Connection) -> None:
 async def _run(store_url: str) -> None:
     async def connect() -> Any:
         # asyncpg reads the address itself, so it means here exactly what it means to the services.
-        return await asyncpg.connect(store_url, timeout=CONNECT_S)
+        return await open_connection(store_url, timeout=CONNECT_S)
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=pool.NullPool)
     try:

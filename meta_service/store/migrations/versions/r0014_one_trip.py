@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "r0013_one_trip"
-down_revision: str | None = "r0012_max_owned"
+revision = "r0014_one_trip"
+down_revision: str | None = "r0013_closed_matches"
 branch_labels: tuple[str, ...] | None = None
 depends_on: str | None = None
 
@@ -32,7 +32,7 @@ COLUMNS = (
     "CREATE INDEX ratings_by_change ON ratings (updated_at)",
 )
 
-# All lock rows in one order: the key, the stock, the wallet, the inventory. A refund begins with its purchase.
+# All lock rows in one order: the key, the stock, the wallet, the inventory; a refund its purchase first.
 FUNCTIONS = {
     # Moves money between a player (positive: towards them) and a house account; null: the wallet holds less.
     "ledger_transfer (uuid, bigint, bigint, text, bigint, text, double precision, text)": """
@@ -135,7 +135,8 @@ FUNCTIONS = {
                 RAISE SQLSTATE 'LD409';
             END IF;
         ELSE
-            SELECT coalesce(max(balance), 0) AS new_balance, coalesce(max(version), 0) AS new_version INTO wallet
+            SELECT coalesce(max(balance), 0) AS new_balance, coalesce(max(version), 0) AS new_version
+            INTO wallet
             FROM wallets WHERE player_id = buyer AND currency = item.currency;
         END IF;
         INSERT INTO inventory AS held (player_id, item_id, quantity, acquired_at)
@@ -226,7 +227,8 @@ FUNCTIONS = {
                 'refunded ' || bought.item_id, at_s, for_request
             );
         ELSE
-            SELECT coalesce(max(balance), 0) AS new_balance, coalesce(max(version), 0) AS new_version INTO wallet
+            SELECT coalesce(max(balance), 0) AS new_balance, coalesce(max(version), 0) AS new_version
+            INTO wallet
             FROM wallets WHERE player_id = bought.player_id AND currency = bought.currency;
         END IF;
         IF bought.refunded_at IS NULL THEN
@@ -234,7 +236,9 @@ FUNCTIONS = {
             WHERE player_id = bought.player_id AND item_id = bought.item_id AND quantity >= bought.quantity;
             IF NOT FOUND THEN
                 refusal := 'not-refundable';
-                detail := format('fewer than %s of %s are left to give back', bought.quantity, bought.item_id);
+                detail := format(
+                    'fewer than %s of %s are left to give back', bought.quantity, bought.item_id
+                );
                 RAISE SQLSTATE 'LD409';
             END IF;
             UPDATE purchases SET refunded_at = to_timestamp(at_s) WHERE purchase_id = this_purchase;

@@ -1,0 +1,55 @@
+"""The Redis client of ours: each command, or pipeline, has one bound over all that it waits for.
+
+redis-py bounds each step by itself: for a free connection, for TCP, for each of the handshake's commands, for
+the answer. Together that is several times what a request may take. A command that is late ends its
+connection.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import Pipeline
+from redis.exceptions import TimeoutError as LateError
+
+from launchday.clock import Clock
+from launchday.resilience import deadline
+
+TOTAL_STEPS = 1.5  # a free connection and an answer that both take all of their time are an outage
+
+
+class BoundedRedis(Redis):
+    """A Redis client whose commands take ``total_s`` at most, or what is left of the request."""
+
+    def __init__(self, *, clock: Clock, total_s: float, pool: BlockingConnectionPool) -> None:
+        super().__init__(connection_pool=pool)
+        self.auto_close_connection_pool = True  # as Redis.from_pool does: the pool is this client's alone
+        self._clock = clock
+        self._total_s = total_s
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """As redis-py's; raises redis-py's TimeoutError when the time is over."""
+        try:
+            async with deadline.within(self._clock, self._total_s):
+                return await super().execute_command(*args, **options)
+        except deadline.DeadlineExceededError as late:
+            raise LateError(str(late)) from late
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        """As redis-py's; all of the pipeline has the time of one command."""
+        return _BoundedPipeline(self, transaction, shard_hint)
+
+
+class _BoundedPipeline(Pipeline):
+    def __init__(self, client: BoundedRedis, transaction: bool, shard_hint: str | None) -> None:
+        super().__init__(client.connection_pool, client.response_callbacks, transaction, shard_hint)
+        self._clock = client._clock
+        self._total_s = client._total_s
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        try:
+            async with deadline.within(self._clock, self._total_s):
+                return cast(list[Any], await super().execute(raise_on_error))
+        except deadline.DeadlineExceededError as late:
+            raise LateError(str(late)) from late
