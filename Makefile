@@ -58,7 +58,7 @@ docs: setup  ## make anew what the documents take from the code
 bench: setup  ## every benchmark, one JSON object a line
 	@$(BIN)/launchday bench all --json
 
-chaos: setup kafka  ## kill -9 each process of the meta service and of rewards 30 times under load; nothing may be lost (25 min)
+chaos: setup kafka  ## kill -9 each process of the meta service and of rewards 30 times under load, and stop some; nothing may be lost (33 min)
 	@$(BIN)/launchday chaos
 
 kafka: setup  ## what Apache Kafka needs to stand in for the embedded broker

@@ -1,5 +1,5 @@
-"""Chaos run of the meta service: kill -9 its parts under load, again and again; nothing acknowledged may be
-lost.
+"""Chaos run of the meta service: kill -9 and stop its parts under load, again and again; nothing acknowledged
+may be lost.
 
 ``launchday chaos meta`` prints one JSON object per run. It returns 0 where the checker found nothing wrong,
 and 1 where it did.
@@ -17,18 +17,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from loadtest.chaos.meta_backend import TARGETS, MetaBackend
+from loadtest.chaos.meta_backend import PAUSE_S, TARGETS, MetaBackend
 from loadtest.errors import ChaosError
 
 
-def run_chaos(targets: Sequence[str], kills: int, seed: int, folder: Path) -> dict[str, Any]:
-    """Kill each target ``kills`` times, in turns, under one load.
+def run_chaos(
+    targets: Sequence[str], kills: int, seed: int, folder: Path, pause_s: float = PAUSE_S
+) -> dict[str, Any]:
+    """Hit each target ``kills`` times, in turns, under one load.
 
     Args:
         targets: of TARGETS.
-        kills: of each.
+        kills: or pauses, of each.
         seed: of every random draw.
         folder: of data, logs and the log of operations.
+        pause_s: seconds for which the targets of PAUSES are stopped.
 
     Returns:
         What was done, and what the checker found wrong, by rule.
@@ -37,7 +40,7 @@ def run_chaos(targets: Sequence[str], kills: int, seed: int, folder: Path) -> di
     with MetaBackend(folder, seed) as backend:
         for _ in range(kills):
             for target in targets:
-                backend.kill(target)
+                backend.hit(target, pause_s)
         backend.drain()
         checked = backend.check()
     if not checked.stdout:
@@ -52,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--target", choices=[*TARGETS, "each", "all"], default="each", help="all: in one run, in turns"
     )
-    parser.add_argument("--kills", type=int, default=30, help="of each target (default: 30)")
+    parser.add_argument("--kills", type=int, default=30, help="or pauses, of each target (default: 30)")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
     match given.target:

@@ -1,5 +1,5 @@
-"""What is killed in the chaos run of the meta service: Valkey, PostgreSQL, the API and two write-behind
-workers.
+"""What is killed or stopped in the chaos run of the meta service: Valkey, PostgreSQL, the API and two
+write-behind workers.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -33,7 +34,10 @@ from meta_service.store import catalogue, schema
 
 POLL_S = 0.02
 RECOVERY_TIMEOUT_S = 60.0  # for a killed part to come back, on a busy machine
-TARGETS = ("api", "writebehind", "valkey", "postgres")
+KILLS = ("api", "writebehind", "valkey", "postgres")  # targets of kill -9
+PAUSES = ("pause-api", "pause-writebehind")  # targets of SIGSTOP: what they were sent meanwhile, they do late
+TARGETS = KILLS + PAUSES
+PAUSE_S = 6.0  # beyond every client's patience, and beyond CLAIM_IDLE_S of another worker
 WORKERS = 2
 
 
@@ -79,9 +83,10 @@ class MetaBackend:
         """The checker's arguments with the addresses of the store and the cache."""
         return ["--store", self._postgres.address, "--cache", self._valkey.address]
 
-    def kill(self, target: str) -> None:
-        """Kill -9 a target at a random moment, start it again, and wait until every kind of client gets
-        answers again.
+    def hit(self, target: str, pause_s: float = PAUSE_S) -> None:
+        """Hit a target at a random moment, and wait until every kind of client gets answers again.
+
+        It is killed with kill -9 and started again, or stopped for ``pause_s`` seconds.
 
         Raises:
             ChaosError: where that takes more than RECOVERY_TIMEOUT_S.
@@ -102,6 +107,10 @@ class MetaBackend:
                 port = self._valkey.port
                 self._valkey.kill()
                 self._valkey.start(port)
+            case "pause-api":
+                self._pause(self._api, pause_s)
+            case "pause-writebehind":
+                self._pause(self._workers[self._random.randrange(WORKERS)], pause_s)
             case "postgres":
                 self._kill_postgres()
                 self._postgres.start(self._postgres.port)
@@ -174,6 +183,13 @@ class MetaBackend:
         self._started.append(child)
         return child
 
+    def _pause(self, child: subprocess.Popen[bytes], seconds: float) -> None:
+        child.send_signal(signal.SIGSTOP)
+        try:
+            time.sleep(seconds)
+        finally:
+            child.send_signal(signal.SIGCONT)
+
     def _kill(self, child: subprocess.Popen[bytes]) -> None:
         child.kill()
         child.wait()
@@ -217,7 +233,7 @@ class MetaBackend:
         written = self.operations.read_bytes() if self.operations.exists() else b""
         return {
             op: written.count(f'"op": "{op}", "phase": "ack"'.encode())
-            for op in ("set_loadout", "buy", "checkout", "commit")
+            for op in ("set_loadout", "buy", "checkout", "commit", "close")
         }
 
     def _await(self, holds: Callable[[], bool], whose_log: str) -> None:

@@ -13,27 +13,15 @@ import asyncio
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import asyncpg
 from redis.asyncio import Redis
 
+from loadtest.chaos.evidence import Evidence, Rule
+from loadtest.chaos.match_rules import MATCH_RULES
 from loadtest.chaos.operation_log import Operation, read_operations, select_operations
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What the checker reads: the operations, the store and the cache."""
-
-    operations: list[Operation]
-    store: asyncpg.Connection
-    cache: Redis
-
-
-Rule = Callable[[Evidence], Awaitable[list[str]]]
 
 
 async def loadouts_are_stored(evidence: Evidence) -> list[str]:
@@ -191,75 +179,6 @@ async def no_wallet_was_ever_negative(evidence: Evidence) -> list[str]:
     return [f"player {row['account']} was below zero" for row in rows]
 
 
-async def commits_are_stored(evidence: Evidence) -> list[str]:
-    """Every acknowledged result is in the store as it was acknowledged."""
-    rows = await evidence.store.fetch(
-        "SELECT player_id, fence, match_id::text AS match, outcome, placement, kills FROM match_history"
-    )
-    stored = {(row["player_id"], row["fence"]): row for row in rows}
-    wrong = []
-    for line in select_operations(evidence.operations, "commit", "ack"):
-        row = stored.get((line["player"], line["fence"]))
-        kept = row and (row["match"], row["outcome"], row["placement"], row["kills"])
-        if kept != (line["match"], "committed", line["placement"], line["kills"]):
-            wrong.append(f"player {line['player']}, fence {line['fence']}: the store has {kept}")
-    return wrong
-
-
-async def no_stale_fence_was_accepted(evidence: Evidence) -> list[str]:
-    """No result was accepted after another check-out of the same player.
-
-    Checked twice: by the operations that clients logged, and by the store's own times.
-    """
-    newer: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for line in select_operations(evidence.operations, "checkout", "ack"):
-        newer[line["player"]].append((line["at"], line["fence"]))
-    first_sent: dict[tuple[int, int], int] = {}
-    for line in select_operations(evidence.operations, "commit", "ask"):
-        for player, fence in line["players"]:
-            first_sent.setdefault((player, fence), line["at"])
-    wrong = [
-        f"player {line['player']}: fence {line['fence']} was accepted after a newer check-out"
-        for line in select_operations(evidence.operations, "commit", "ack")
-        if any(
-            at < first_sent[line["player"], line["fence"]] and fence > line["fence"]
-            for at, fence in newer[line["player"]]
-        )
-    ]
-    taken = await evidence.store.fetch(
-        "SELECT old.player_id, old.fence FROM match_history old JOIN match_history taken USING (player_id)"
-        " WHERE old.outcome = 'committed' AND taken.fence > old.fence"
-        " AND taken.fence < round(extract(epoch FROM old.ended_at) * 1000)"
-    )
-    return wrong + [
-        f"player {row['player_id']}: the store took the stale fence {row['fence']}" for row in taken
-    ]
-
-
-async def fences_grow_and_leases_exclude(evidence: Evidence) -> list[str]:
-    """A later check-out has a higher fence, and no server gets a player on whom another holds a lease."""
-    got: dict[int, list[Operation]] = defaultdict(list)
-    for line in select_operations(evidence.operations, "checkout", "ack"):
-        got[line["player"]].append(line)
-    asked = {line["match"]: line["at"] for line in select_operations(evidence.operations, "checkout", "ask")}
-    wrong = [
-        f"player {player}: fence {line['fence']} after {before['fence']}"
-        for player, lines in got.items()
-        for line in lines
-        for before in lines
-        if before["at"] < asked[line["match"]] and before["fence"] >= line["fence"]
-    ]
-    overlapping = await evidence.store.fetch(
-        "SELECT player_id, fence, next FROM (SELECT *, lead(fence) OVER (PARTITION BY player_id ORDER BY "
-        "fence) AS next"
-        " FROM match_history) held WHERE next < round(extract(epoch FROM lease_until) * 1000)"
-        " AND (outcome IS DISTINCT FROM 'committed' OR next <= round(extract(epoch FROM ended_at) * 1000))"
-    )
-    return wrong + [
-        f"player {row['player_id']}: {row['next']} was given while {row['fence']} held" for row in overlapping
-    ]
-
-
 async def the_counters_balance(evidence: Evidence) -> list[str]:
     """The cache's counters, the store's rows and the seasons' sums agree, and the write-behind is empty."""
     books = await cast(Any, evidence.cache.hgetall("{meta}:counters"))
@@ -303,9 +222,7 @@ RULES: tuple[Rule, ...] = (
     the_ledger_equals_the_wallets,
     goods_equal_money,
     no_wallet_was_ever_negative,
-    commits_are_stored,
-    no_stale_fence_was_accepted,
-    fences_grow_and_leases_exclude,
+    *MATCH_RULES,
     the_counters_balance,
 )
 
@@ -319,7 +236,7 @@ async def check(evidence: Evidence) -> dict[str, list[str]]:
 def summary(operations: list[Operation]) -> dict[str, int]:
     """How much there was to check: acknowledged operations by kind, and refusals of stale fences."""
     counts: dict[str, int] = {}
-    for op in ("set_loadout", "read_profile", "buy", "refund", "grant", "checkout", "commit"):
+    for op in ("set_loadout", "read_profile", "buy", "refund", "grant", "checkout", "commit", "close"):
         counts[op] = sum(1 for _ in select_operations(operations, op, "ack"))
     counts["stale_refused"] = sum(
         line["kind"] in ("stale-fence", "foreign-fence")

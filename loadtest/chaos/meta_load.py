@@ -43,6 +43,8 @@ LOADOUT_CLIENTS = (
 BUYERS = 6  # clients that compete for the wallets of three players
 SERVERS = 4  # game servers that compete for the same players
 MATCH_PLAYERS = 3
+GIVEN_UP = 0.25  # of the matches are closed by a director or two, half of them by force
+LATE = 0.25  # of the servers ask for their players only when somebody may have given them up
 LEASE_S = 0.25  # short, so that leases of crashed servers are taken over all the time
 PAUSE_S = 0.004  # between two requests of a client: keeps the machine busy and not overloaded
 RETRY_S = 0.05
@@ -118,15 +120,36 @@ class MetaLoad:
         self._log.acknowledged("grant", player=player, key=key, amount=amount)
 
     async def play_match(self, server: str) -> None:
-        """Check players out and commit; or stall, and commit when the lease has expired."""
+        """Check players out and commit; or stall, and commit when the lease has expired; or be given up."""
         match = UUID(int=self._random.getrandbits(128), version=4)
         wanted = [
             login.player_id for login in self._random.sample(self._logins[LOADOUT_CLIENTS:], MATCH_PLAYERS)
         ]
-        self._log.sent("checkout", match=str(match), server=server, players=wanted)
-        answer = await self._until_answered(
-            lambda: self._client.check_out(match, server, "east-us", LEASE_S, wanted)
-        )
+        async with asyncio.TaskGroup() as tasks:
+            if self._random.random() < GIVEN_UP:
+                for director in range(self._random.choice((1, 1, 2))):  # two may ask at once
+                    tasks.create_task(self._give_up(match, wanted, director))
+            await self._check_out_and_commit(match, server, wanted)
+
+    async def _give_up(self, match: UUID, players: list[int], director: int) -> None:
+        """Close a match, at some moment of its life."""
+        force = self._random.random() < 0.5
+        await asyncio.sleep(self._random.uniform(0.0, 2.0) * LEASE_S)
+        self._log.sent("close", match=str(match), director=director, force=force)
+        closed = await self._until_answered(lambda: self._client.close_match(match, players, force))
+        self._log.acknowledged("close", match=str(match), director=director, force=force, closed=closed)
+
+    async def _check_out_and_commit(self, match: UUID, server: str, wanted: list[int]) -> None:
+        if self._random.random() < LATE:
+            await asyncio.sleep(self._random.uniform(0.0, 2.0) * LEASE_S)
+        self._log.sent("checkout", match=str(match), server=server, players=wanted, lease_s=LEASE_S)
+        try:
+            answer = await self._until_answered(
+                lambda: self._client.check_out(match, server, "east-us", LEASE_S, wanted)
+            )
+        except MetaRefusedError as error:
+            self._log.refused("checkout", match=str(match), kind=error.kind)
+            return
         for player in answer.checked_out:
             self._log.acknowledged(
                 "checkout", match=str(match), server=server, player=player.player_id, fence=player.fence

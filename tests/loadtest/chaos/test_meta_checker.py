@@ -67,6 +67,10 @@ def last(evidence: Evidence, op: str) -> Operation:
 
 
 STORE_FAULTS = {
+    "a match that was closed of itself": (
+        "closed_matches_have_nobody",
+        "UPDATE match_history SET outcome = 'closed', match_id = gen_random_uuid()",
+    ),
     "a lost loadout": ("loadouts_are_stored", "DELETE FROM loadouts"),
     "a loadout that went back": ("loadouts_are_stored", "UPDATE loadouts SET version = version - 1"),
     "another skin under the same version": ("loadouts_are_stored", "UPDATE loadouts SET skin = 'forged'"),
@@ -213,6 +217,17 @@ async def test_a_fence_that_went_back_and_a_stale_one_that_was_taken_are_found(e
     ]
     wrong = await check(Evidence([*evidence.operations, *older], evidence.store, evidence.cache))
     assert "fences_grow_and_leases_exclude" in wrong
+
+
+async def test_a_match_that_goes_on_after_it_was_closed_is_found(evidence: Evidence) -> None:
+    told = last(evidence, "commit")
+    gone: Operation = {"op": "close", "match": told["match"], "director": 9, "force": True}
+    early = [{"at": 1, "phase": "ask", **gone}, {"at": 2, "phase": "ack", "closed": True, **gone}]
+    wrong = await check(Evidence([*early, *evidence.operations], evidence.store, evidence.cache))
+    assert [text.split(" ", 2)[2] for text in wrong["closed_matches_have_nobody"]] == [
+        "got players after it was closed",
+        "was committed after it was closed",
+    ]
 
 
 @pytest.mark.parametrize(
