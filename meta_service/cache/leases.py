@@ -20,9 +20,7 @@ from meta_service.cache import keys, scripts
 from meta_service.cache.cache import Cache, parse_rating
 from meta_service.messages.leases import LONGEST_LEASE_S, PlayerCommit
 
-MAX_EXPIRED_PER_CALL = (
-    500  # leases ended in one round trip: a few milliseconds of the cache's time, in pieces
-)
+MAX_EXPIRED_PER_CALL = 500  # leases ended in one round trip: some milliseconds of the cache's time, in pieces
 SHARED_KEYS = (keys.COUNTERS, keys.LEASES, keys.STREAM, keys.UNSETTLED)
 
 
@@ -162,12 +160,16 @@ class Leases:
         )
         return [int(id_) for id_ in players.split(",") if id_] if closed else None
 
-    async def close_players(self, match_id: UUID, now: float, player_ids: Sequence[int]) -> list[int]:
-        """End the leases of a closed match; return the players of whom only the store could know."""
-        until_ms = _ms(now + LONGEST_LEASE_S)
+    async def close_players(
+        self, match_id: UUID, now: float, player_ids: Sequence[int], *, unasked: bool = False
+    ) -> list[int]:
+        """End the leases of a closed match; return the players of whom only the store could know.
+
+        ``unasked``: the store is away, so what the cache knows of players has to do.
+        """
+        until_ms, epoch = _ms(now + LONGEST_LEASE_S), "" if unasked else self._cache.epoch
         answers = await self._close_player.run(
-            (keys.player(id_), (id_, str(match_id), _ms(now), until_ms, self._cache.epoch))
-            for id_ in player_ids
+            (keys.player(id_), (id_, str(match_id), _ms(now), until_ms, epoch)) for id_ in player_ids
         )
         return [id_ for id_, answer in zip(player_ids, answers, strict=True) if answer == "not-loaded"]
 

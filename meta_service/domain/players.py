@@ -186,10 +186,21 @@ class Players:
             return False
         players = list(dict.fromkeys([*player_ids, *arrived]))
         if missing := await self.leases.close_players(match_id, now, players):
-            await self.load(missing, now)
-            await self.leases.close_players(match_id, now, missing)
+            await self._close_unloaded(match_id, missing, now)
         log.info("match closed", match_id=str(match_id), players=len(players), had_come=len(arrived))
         return True
+
+    async def _close_unloaded(self, match_id: UUID, player_ids: Sequence[int], now: float) -> None:
+        """End the leases of players of whom the cache does not know all."""
+        try:
+            await self.load(player_ids, now)
+        except StoreUnavailableError:
+            # Players who came while the store was away are known by the cache alone. Of others it may have
+            # lost a lease: nothing but the store can end that.
+            if await self.leases.close_players(match_id, now, player_ids, unasked=True):
+                raise
+        else:
+            await self.leases.close_players(match_id, now, player_ids)
 
     async def _open_account(self, player_id: int, device: bytes, now: float) -> tuple[bool, str]:
         loaded = await self._try_load([player_id], now)

@@ -8,7 +8,8 @@ from redis.asyncio import Redis
 
 from launchday.settings import Settings
 from meta_service.cache import keys
-from meta_service.client import MetaCounters, MetaUnavailableError
+from meta_service.cache.leases import SHARED_KEYS
+from meta_service.client import Held, MetaCounters, MetaUnavailableError
 from tests.meta_service.conftest import Backend, Clock, drain, new_match, result, running
 from tests.meta_service.domain.test_accounts import NOBODY
 
@@ -34,12 +35,25 @@ async def test_a_whole_match_is_checked_out_and_committed(backend: Backend) -> N
     assert (counters.checkouts, counters.commits, counters.expired, counters.open) == (20, 20, 0, 0)
 
 
-async def test_the_whole_match_is_one_command_to_the_cache(backend: Backend, redis: Redis) -> None:
+async def test_a_match_is_asked_player_by_player_and_each_script_touches_one_of_them(
+    backend: Backend, redis: Redis
+) -> None:
     ids = [login.player_id for login in await backend.logins(10)]
-    await backend.client.check_out(new_match(), "server-1", REGION, 60, ids[:1])  # the script is loaded now
-    calls = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
-    await backend.client.check_out(new_match(), "server-2", REGION, 60, ids[1:])
-    assert (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"] - calls == 1
+    match = new_match()
+    async with redis.monitor() as monitor:
+        checkout = await backend.client.check_out(match, "server-2", REGION, 60, ids)
+        await backend.client.commit(
+            match, [result(each.player_id, each.fence) for each in checkout.checked_out]
+        )
+        await backend.client.close_match(match, ids, force=True)
+        await redis.ping()
+        touched: list[set[str]] = []
+        while (command := (await monitor.next_command())["command"]) != "PING":
+            words = command.split(" ")
+            if words[0].upper() == "EVALSHA":
+                touched.append(set(words[3 : 3 + int(words[2])]) - set(SHARED_KEYS))
+    assert {len(keys_) for keys_ in touched} == {1}
+    assert len(touched) == 2 + 3 * len(ids)
 
 
 async def test_of_two_servers_that_want_one_player_one_wins_and_the_other_is_told_who(
@@ -239,6 +253,18 @@ async def test_a_commit_that_only_the_store_could_judge_is_put_off_and_not_refus
 async def test_skills_are_the_prior_until_there_is_a_rating(backend: Backend, redis: Redis) -> None:
     one, other = [login.player_id for login in await backend.logins(2)]
     await redis.hset(keys.player(one), "rating:battle_royale", "30.5,2.5")
-    skills = await backend.client.skills("battle_royale", [one, other])
+    skills = (await backend.client.skills("battle_royale", [one, other])).skills
     assert (skills[one].mu, skills[one].sigma) == (30.5, 2.5)
     assert (skills[other].mu, skills[other].sigma) == (25.0, 8.333)
+
+
+async def test_skills_say_who_is_in_a_match_and_where(backend: Backend) -> None:
+    held, free, over = [login.player_id for login in await backend.logins(3)]
+    match = new_match()
+    checkout = await backend.client.check_out(match, "server-1", REGION, 60, [held, over])
+    await backend.client.commit(match, [result(over, checkout.checked_out[1].fence)])
+    answer = await backend.client.skills("battle_royale", [held, free, over])
+    assert answer.skills.keys() == {held, free, over}
+    assert answer.held == {held: Held(match, "server-1", int((backend.clock.now() + 60) * 1000))}
+    backend.clock.advance(61)
+    assert (await backend.client.skills("battle_royale", [held])).held == {}

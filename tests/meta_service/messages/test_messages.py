@@ -39,7 +39,7 @@ def test_a_message_that_was_read_can_be_written_again() -> None:
 
 def test_ids_that_are_keys_are_text_too() -> None:
     skills = Skills({7: Skill(25.0, 8.0)})
-    assert json.loads(encode(skills)) == {"skills": {"7": {"mu": 25.0, "sigma": 8.0}}}
+    assert json.loads(encode(skills)) == {"skills": {"7": {"mu": 25.0, "sigma": 8.0}}, "held": {}}
     assert decode(encode(skills), Skills) == skills
 
 

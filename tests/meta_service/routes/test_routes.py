@@ -48,6 +48,7 @@ GRANT = {"player_id": "7", "currency": "coins", "amount": 5, "reason": "a test"}
 POSTS: dict[str, dict[str, Any]] = {
     "/v1/internal/checkouts": CHECKOUT,
     "/v1/internal/commits": COMMIT,
+    f"/v1/internal/matches/{MATCH}/close": {"player_ids": ["7"], "force": True},
     "/v1/internal/skills": SKILLS,
     "/v1/internal/revocations": {"player_id": "7"},
     "/v1/internal/grants": GRANT,
