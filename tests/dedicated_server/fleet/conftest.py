@@ -23,6 +23,7 @@ from dedicated_server.fleet.app import create_fleet
 from dedicated_server.fleet.client import AllocatorClient, FleetAdminClient
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.states import State
+from dedicated_server.fleet.warm.supervisor import WarmParents
 from launchday.engines import free_port
 from launchday.identity import Signer
 from launchday.settings import Settings
@@ -42,6 +43,7 @@ class RunningFleet:
     admin: FleetAdminClient
     settings: Settings
     journal: AllocationJournal
+    warm_parents: WarmParents
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something is true of the pool."""
@@ -133,7 +135,13 @@ async def running_fleet(
     async with AllocatorClient(url, token) as allocator, FleetAdminClient(url, token) as admin:
         try:
             yield RunningFleet(
-                url, app.state.pool, allocator, admin, settings, app.state.match_finalizer.journal
+                url,
+                app.state.pool,
+                allocator,
+                admin,
+                settings,
+                app.state.match_finalizer.journal,
+                app.state.warm_parents,
             )
         finally:
             server.should_exit = True

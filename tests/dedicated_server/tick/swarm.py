@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -26,6 +26,7 @@ START_S = 1_700_000_000.0
 
 Intent = tuple[int, int, int, int]  # move_x, move_y, yaw, buttons
 Policy = Callable[["Swarm", int], Intent]
+Lay = Callable[..., Awaitable["Table"]]
 
 
 def config(players: int, **changes: Any) -> MatchConfig:
@@ -36,7 +37,7 @@ def config(players: int, **changes: Any) -> MatchConfig:
     )
 
 
-def token_for(engine: Engine, entity: int, key: bytes = FLEET_KEY) -> bytes:
+def token_for(engine: Engine, entity: int, key: bytes = FLEET_KEY, issued_at: float = START_S) -> bytes:
     """What the director would give to this player."""
     player = engine.match.roster[entity]
     return connect_token.seal(
@@ -47,7 +48,7 @@ def token_for(engine: Engine, entity: int, key: bytes = FLEET_KEY) -> bytes:
         team=player.team,
         address=engine.transport.host,
         port=engine.transport.port,
-        issued_at=START_S,
+        issued_at=issued_at,
         expires_at=START_S + 600.0,
         random=secrets.token_bytes(connect_token.RANDOM_BYTES),
     )
@@ -101,6 +102,14 @@ class Swarm:
         """Connect again with the same token, from the same address: another would not be let in with it."""
         self.clients.reconnect(client)
         self.sockets[client] = self._connect(self._ports[client])
+
+    def restart(self, client: int, issued_at: float) -> None:
+        """Come back as a new process: it knows nothing, has another port, and a token issued later."""
+        self.sockets.pop(client).close()
+        self.clients.free(client)
+        self.state.seen[client] = 0
+        assert self.clients.add(token_for(self.engine, client, issued_at=issued_at)) == client
+        self.sockets[client] = self._connect()
 
     def close(self) -> None:
         """Close all sockets."""

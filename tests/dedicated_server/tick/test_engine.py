@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,50 +10,17 @@ import pytest
 from dedicated_server.match.report import build_report
 from dedicated_server.protocol import fields
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED
-from dedicated_server.protocol.server.wire import SECRET_BYTES
 from dedicated_server.simulation import world as w
 from dedicated_server.simulation.event_buffer import DEATH, KILL, MATCH_ENDED, MATCH_STARTED
-from dedicated_server.tick.engine import STAGES, Engine, Phase
-from dedicated_server.transport import Transport, TransportKind, open_transport
+from dedicated_server.tick.engine import STAGES, Phase
+from dedicated_server.transport import TransportKind
 from tests.dedicated_server.tick.swarm import (
-    FLEET_KEY,
-    Policy,
-    Swarm,
-    Table,
+    Lay,
     aim_and_fire,
-    config,
     positions_of,
     run_east,
     stand_still,
 )
-
-Lay = Callable[..., Awaitable[Table]]
-
-
-@pytest.fixture
-async def lay() -> AsyncIterator[Lay]:
-    """Lay a table: an engine on a free port, and clients for it."""
-    transports: list[Transport] = []
-    swarms: list[Swarm] = []
-
-    async def lay_one(
-        players: int,
-        policy: Policy = stand_still,
-        *,
-        kind: TransportKind = "mmsg",
-        here: Any = None,
-        **changes: Any,
-    ) -> Table:
-        transports.append(await open_transport("127.0.0.1", 0, kind))
-        engine = Engine(config(players, **changes), FLEET_KEY, transports[-1], secret=bytes(SECRET_BYTES))
-        swarms.append(Swarm(engine, policy, here))
-        return Table(engine, swarms[-1])
-
-    yield lay_one
-    for swarm in swarms:
-        swarm.close()
-    for transport in transports:
-        await transport.close()
 
 
 @pytest.mark.parametrize("kind", ["mmsg", "asyncio"])
