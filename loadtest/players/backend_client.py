@@ -15,9 +15,10 @@ from typing import NamedTuple, Protocol, Self
 
 from launchday.resilience.http_client import ServiceClient
 from launchday.settings import Settings
-from loadtest.errors import BackendRefusedError, BackendUnavailableError
+from loadtest.errors import BackendRefusedError, BackendUnavailableError, PlayerInMatchError
 from matchmaker.client import (
     Assignment,
+    InMatchError,
     MatchmakerClient,
     MatchmakerClientError,
     MatchmakerUnavailableError,
@@ -245,5 +246,7 @@ def _translated(what: str) -> Iterator[None]:
         yield
     except MatchmakerUnavailableError as error:
         raise BackendUnavailableError(f"{what}: {error}", error.retry_after_s) from error
+    except InMatchError as error:
+        raise PlayerInMatchError(f"{what}: {error}", error.assignment) from error
     except MatchmakerClientError as error:
         raise BackendRefusedError(f"{what}: {error}") from error
