@@ -1,4 +1,4 @@
-"""A match that was given up: later check-outs are refused, later results are stale, and its players are free."""
+"""A match that was given up: later check-outs are refused, later results are stale, its players are free."""
 
 from __future__ import annotations
 
