@@ -33,7 +33,7 @@ from dedicated_server.simulation.world import START_TICK
 from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.slots import DepartedPlayer
 from launchday.clock import Clock
-from meta_service.client import MetaClientError, PlayerCommit
+from meta_service.client import MetaClientError, MetaRefusedError, PlayerCommit
 
 WATCH_PERIOD_S = 0.1  # between two looks at the slots: a few comparisons of arrays
 REQUEST_PERIOD_S = 1.0  # between two requests; the matchmaker takes one that is 5 s overdue for stale
@@ -90,6 +90,7 @@ class BackfillAgent:
 
     Attributes:
         departures: the players whose slots were taken from them, in order.
+        match_closed: the meta service says that the match was given up.
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class BackfillAgent:
         self._requested = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.departures: list[Departure] = []
+        self.match_closed = False
 
     @property
     def uncommitted(self) -> list[PlayerCommit]:
@@ -313,6 +315,12 @@ class BackfillAgent:
                 answer = await self._meta.check_out(
                     self._spec.match_id, self._server, self._spec.region, self._lease_s, ids
                 )
+        except MetaRefusedError as error:
+            log.warning("new players were refused", players=ids, reason=str(error))
+            self.match_closed |= error.kind == "match-closed"
+            self._excluded.update(ids)
+            self._reject(proposal.proposal_id)
+            return
         except (MetaClientError, TimeoutError) as error:
             log.warning("new players could not be checked out", players=ids, reason=str(error) or "no answer")
             # we may hold their leases, and must not mistake them for another proposal's
@@ -349,15 +357,20 @@ class BackfillAgent:
         """Ask until it is known whom a check-out without an answer has leased to us, and commit those."""
         while True:
             await self._clock.sleep(RETRY_S)
-            with contextlib.suppress(MetaClientError):
+            try:
                 answer = await self._meta.check_out(
                     self._spec.match_id, self._server, self._spec.region, self._lease_s, player_ids
                 )
-                self._counts["checkouts"] += len(answer.checked_out)
-                self._fences.update({player.player_id: player.fence for player in answer.checked_out})
-                for player in answer.checked_out:
-                    self._commit_unplayed(player.player_id)
+            except MetaRefusedError as error:  # then nobody is leased to us
+                self.match_closed |= error.kind == "match-closed"
                 return
+            except MetaClientError:
+                continue
+            self._counts["checkouts"] += len(answer.checked_out)
+            self._fences.update({player.player_id: player.fence for player in answer.checked_out})
+            for player in answer.checked_out:
+                self._commit_unplayed(player.player_id)
+            return
 
     def _reject(self, proposal_id: str) -> None:
         self._proposals.pop(proposal_id, None)

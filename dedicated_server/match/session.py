@@ -151,17 +151,22 @@ class MatchSession:
             self._backfill = self._backfill_agent(engine, events)
             await self._play(engine, events)
             await self._commit(self._collect_results(engine, events))
-        except MatchFailedError as error:
-            self.fail(str(error))
-        except MatchTakenBackError as error:
-            log.warning("the match was taken back", match_id=str(self._spec.match_id), reason=str(error))
-            self._outcome = {"outcome": "taken-back", "error": str(error)}
         except Exception as error:
-            log.exception("the match failed", match_id=str(self._spec.match_id))
-            self.fail(f"a fault of the server: {_cause(error)!r}")
+            self._end(_cause(error))
         else:
             self._outcome = {"outcome": "ended"}
         return self._outcome["outcome"] == "ended"
+
+    def _end(self, cause: BaseException) -> None:
+        match cause:
+            case MatchFailedError():
+                self.fail(str(cause))
+            case MatchTakenBackError():
+                log.warning("the match was taken back", match_id=str(self.match_id), reason=str(cause))
+                self._outcome = {"outcome": "taken-back", "error": str(cause)}
+            case _:
+                log.error("a fault of the server", match_id=str(self.match_id), exc_info=cause)
+                self.fail(f"a fault of the server: {cause!r}")
 
     @property
     def match_id(self) -> UUID:
@@ -301,6 +306,8 @@ class MatchSession:
 
     async def _send_reports(self, over: asyncio.Event) -> None:
         async for _ in _every(REPORT_PERIOD_S, over):
+            if self._backfill is not None and self._backfill.match_closed:
+                raise MatchTakenBackError("the match was given up while it was played")
             await self._send_report(json.dumps(self.report()))
 
     async def _publish_feed(self, engine: Engine, over: asyncio.Event) -> None:

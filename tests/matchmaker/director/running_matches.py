@@ -30,6 +30,7 @@ from meta_service.client import (
     CheckoutRefusal,
     CheckoutResponse,
     CommitResponse,
+    MetaRefusedError,
     MetaUnavailableError,
     PlayerCommit,
 )
@@ -48,6 +49,7 @@ class Leases:
         self.held: dict[int, tuple[UUID, int]] = {}
         self.committed: dict[tuple[UUID, int], PlayerCommit] = {}
         self.away = False
+        self.closed = False  # the matches were given up
         self._fence = 100
 
     async def check_out(
@@ -55,6 +57,8 @@ class Leases:
     ) -> CheckoutResponse:
         if self.away:
             raise MetaUnavailableError("away")
+        if self.closed:
+            raise MetaRefusedError(409, "match-closed", "the match was given up")
         answer = CheckoutResponse([], [])
         for player_id in player_ids:
             if (match_id, player_id) in self.committed:

@@ -123,6 +123,23 @@ async def test_who_is_refused_stays_out_and_who_was_not_told_by_the_end_is_let_g
     assert (report["checkouts"], report["checkouts_refused"], report["commits"]) == (5, 1, 5)
 
 
+async def test_a_running_match_that_was_given_up_ends_when_its_server_learns_of_it() -> None:
+    leases, offers = Leases(), Offers()
+    async with open_server() as transport:
+        match = RunningMatch(
+            transport, leases, offers, KEY, [0, 0, 1, 1], 11,
+            mode="teams_of_five", match_s=120.0, until_s=100.0, patience=SOON,
+        )  # fmt: skip
+        async with playing(match.tokens([0, 2, 3])):
+            session = asyncio.create_task(match.session.run())
+            await until(that(lambda: offers.offered == [1]))
+            leases.closed = True
+            offers.send(500, 1, 0)
+            assert not await session
+    report = match.session.report()
+    assert (report["outcome"], report["commits"]) == ("taken-back", 1)
+
+
 async def test_whose_check_in_fails_keeps_his_seat_closed_and_after_the_modes_time_none_is_offered() -> None:
     leases, offers = Leases(), Offers()
     async with open_server() as transport:
