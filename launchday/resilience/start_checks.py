@@ -16,10 +16,10 @@ log = structlog.get_logger()
 
 
 def check_cache(cache_url: str) -> None:
-    """Warn of a cache that may lose changes, and end this process with one line where it evicts them.
+    """Warn of a cache that may lose changes, and end this process with one line where it evicts any.
 
-    Call it in ``__main__``, before the service's event loop. A cache that is away refuses nothing: the service
-    starts, and its ``/readyz`` says so.
+    Call it in ``__main__``, before the service's event loop. A cache that is away refuses nothing: the
+    service starts, and its ``/readyz`` says so.
 
     Args:
         cache_url: redis://… address.
