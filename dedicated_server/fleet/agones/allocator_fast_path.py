@@ -33,6 +33,7 @@ from dedicated_server.fleet.pool.states import IllegalTransitionError
 from launchday import identity
 from launchday.clock import Clock
 from launchday.problems import ProblemError
+from launchday.resilience.request_metrics import ROUTE_NAME
 from launchday.service import identify
 
 PATH = "/gameserverallocation"
@@ -60,6 +61,7 @@ class AllocatorFastPath:
         if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
+        scope[ROUTE_NAME] = PATH
         clock: Clock = self._api.state.clock
         began, status = clock.monotonic(), "Error"
         try:
