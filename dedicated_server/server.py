@@ -57,6 +57,8 @@ LAST_REPORT_S = 60.0  # for the report that decides how a match ended; then its 
 STOP_S = 60.0  # from the request to be ended to SIGTERM; then this process ends by itself
 RESOLVE_S = 5.0  # for the name of this server's address
 EVENTS_FLUSH_S = 5.0  # for what the match's own flush has left: Kafka was away, or the disk full
+EVENTS_ROOM_S = 60.0  # for room on the disk; the match's players are free already
+ROOM_RETRY_S = 1.0  # between two attempts to spool
 ABORT_FLUSH_S = 1.0  # for the events of a match that is aborted: SIGKILL may follow within seconds
 DISCARD_PORT = 9  # nothing listens there
 EXIT_ENDED, EXIT_FAILED = 0, 1
@@ -253,22 +255,41 @@ async def _play(
             ended = await session.run()
         except asyncio.CancelledError:
             session.abort("the server was told to stop in the middle of the match")
-            await _stop(producer, ABORT_FLUSH_S)
+            await _stop(producer, clock, ABORT_FLUSH_S)
             await send_report(json.dumps(session.report()))
             return EXIT_ENDED if session.is_safe else EXIT_FAILED
-        await _stop(producer, EVENTS_FLUSH_S)
+        await _stop(producer, clock, EVENTS_FLUSH_S, EVENTS_ROOM_S)
         await _last_report(sdk, clock, json.dumps(session.report()))
         return EXIT_ENDED if ended else EXIT_FAILED
 
 
-async def _stop(producer: EventProducer, timeout_s: float) -> None:
-    """Stop a producer; events that neither Kafka nor the disk takes by then end with this process."""
+async def _stop(producer: EventProducer, clock: Clock, timeout_s: float, room_s: float = 0.0) -> None:
+    """Stop a producer, after ``timeout_s`` seconds for Kafka and ``room_s`` for a disk that is full.
+
+    Events that neither takes by then end with this process.
+    """
+    flush_s = timeout_s
+    with contextlib.suppress(TimeoutError):
+        async with pauses.timeout(timeout_s + room_s):
+            while not await _flushed(producer, flush_s):
+                await clock.sleep(ROOM_RETRY_S)
+                flush_s = 0.0
     try:
-        await producer.stop(timeout_s)
+        await producer.stop(0.0)
     except OSError as error:
         log.error(
             "events were lost: make room on the disk", reason=str(error), count=producer.counters().waiting
         )
+
+
+async def _flushed(producer: EventProducer, timeout_s: float) -> bool:
+    """Return whether all events are delivered or spooled."""
+    try:
+        await producer.flush(timeout_s)
+    except OSError as error:
+        log.warning("events cannot be spooled yet: make room on the disk", reason=str(error))
+        return False
+    return True
 
 
 def _open_recorder(configured: Settings, config: MatchConfig, clock: TickClock) -> Recorder | None:

@@ -74,7 +74,7 @@ def leased(player_id: int) -> CheckedOut:
 
 def all_refused(player_ids: list[int]) -> CheckoutResponse:
     held = [CheckoutRefusal(id_, "checked-out", "west-europe-7") for id_ in player_ids[:2]]
-    return CheckoutResponse([], [*held, CheckoutRefusal(player_ids[2], "unknown-player", None)])
+    return CheckoutResponse([], [*held, CheckoutRefusal(player_ids[2], "unknown-player", "")])
 
 
 class Started:
