@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import resource
 import signal
+import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -26,14 +27,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from launchday import identity, problems
 from launchday.clock import Clock, SystemClock
 from launchday.resilience.admission import classes as admission_classes
-from launchday.resilience.admission.gate import Gate
 from launchday.resilience.admission.classes import AdmissionClasses
+from launchday.resilience.admission.gate import Gate
 from launchday.resilience.admission.metrics import GateCollector
-from launchday.resilience.deadline import DeadlineExceededError
 from launchday.resilience.admission.protocol import guarded_by
+from launchday.resilience.admission.refusals import LATE
+from launchday.resilience.deadline import DeadlineExceededError
 from launchday.resilience.health import STOP_TIMEOUT_S, Health, Part, begin_stop
 from launchday.resilience.loop_lag import watch_loop
-from launchday.resilience.admission.refusals import LATE
 from launchday.resilience.request_metrics import RequestMetrics
 from launchday.settings import Settings
 
@@ -41,8 +42,16 @@ REQUEST_ID_BITS = 64
 MAX_GIVEN_REQUEST_ID_BYTES = 64
 KEEP_ALIVE_S = 75  # above common load balancers' 60 s; uvicorn's 5 s makes pooled clients reconnect
 SHUTDOWN_S = 3  # open long polls and event streams are cut after this
-# For what is no connection of a client: pools of the cache and the store, logs, processes that hash, and refusals.
+# For what is no client's connection: pools of cache and store, logs, processes that hash, and refusals.
 RESERVED_DESCRIPTORS = 192
+# Of listeners, and inherited by what they accept: whoever vanished without a word is let go after 20 s. Players
+# on mobile networks are cut off for seconds, so it is not the 3 s of connections between our processes.
+LISTENER_OPTIONS = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 20_000),
+)
 NOT_STARTED = 3  # exit code of a service whose start has failed; the log has the reason
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -306,6 +315,13 @@ class _Server(uvicorn.Server):
         self._clock = clock
         self._drain_s = drain_s
         self._leaving: tuple[int, float] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        for server in self.servers if self.started else ():
+            for listener in server.sockets:
+                for option in LISTENER_OPTIONS:
+                    listener.setsockopt(*option)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         begin_stop(STOP_TIMEOUT_S + self._drain_s)

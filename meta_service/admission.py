@@ -1,5 +1,5 @@
-"""How many requests of which kinds the meta service takes at once; `launchday.resilience.admission` holds them to
-it.
+"""How many requests of which kinds the meta service takes at once; `launchday.resilience.admission` holds
+them to it.
 """
 
 from __future__ import annotations

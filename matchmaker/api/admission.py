@@ -1,13 +1,13 @@
-"""How many requests of which kinds the matchmaker takes at once; `launchday.resilience.admission` holds them to
-it.
+"""How many requests of which kinds the matchmaker takes at once; `launchday.resilience.admission` holds
+them to it.
 """
 
 from __future__ import annotations
 
 from launchday.resilience.admission.classes import WAITING_PROTECTS, AdmissionClass, AdmissionClasses
 
-# Two writes of 500 tickets at most are under way (`ticket_writer`), and what comes meanwhile goes together with
-# the next: fewer at once make smaller writes and dearer tickets. docs/decisions.md has what was measured.
+# Two writes of 500 tickets at most are under way (`ticket_writer`), and what comes meanwhile goes together
+# with the next: fewer at once make smaller writes and dearer tickets. docs/decisions.md has the figures.
 MAX_TICKETS = 1000
 
 CLASSES = AdmissionClasses(

@@ -1,7 +1,7 @@
 """Names and passwords of accounts: kept in the store, and in the cache for logins without the store.
 
-Passwords are kept as argon2id hashes, which `hashing` computes. Wrong ones are counted for each name and address:
-counted for the name alone, ten guesses a minute would keep its owner out for ever.
+Passwords are kept as argon2id hashes, which `hashing` computes. Wrong ones are counted for each name and
+address: counted for the name alone, ten guesses a minute would keep its owner out for ever.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import structlog
 from redis.exceptions import RedisError
 
-from launchday.clock import Clock
 from meta_service.cache import keys
 from meta_service.cache.cache import Cache
 from meta_service.domain.hashing import Passwords
@@ -58,6 +57,7 @@ class Credentials:
                 raise NameTakenError(f"the account's name is {old_name}, and stays so")
             await self._limit(old_name, source)
             if not await self._passwords.matches(before, current or "", (source, name)):
+                await self._count_wrong(old_name, source)
                 raise WrongPasswordError("the current password is wrong")
         kept = await self._passwords.hash(password, (source, name))
 
@@ -94,14 +94,19 @@ class Credentials:
                 raise  # the store may know the name
         kept = found[1] if found else None
         if not await self._passwords.matches(kept, password, (source, name)) or found is None:
+            await self._count_wrong(name, source)
             raise WrongPasswordError("the name or the password is wrong")
         await self._cache.redis.delete(keys.attempts(name, source))
         await self._remember(name, *found)
         return int(found[0])
 
     async def _limit(self, name: str, source: str) -> None:
-        if await self._cache.count_within(keys.attempts(name, source), ATTEMPTS_WINDOW_S) > MAX_ATTEMPTS:
+        # What is being checked meanwhile is not counted yet: the gate lets few passwords in at once.
+        if int(await self._cache.redis.get(keys.attempts(name, source)) or 0) >= MAX_ATTEMPTS:
             raise TooManyAttemptsError("too many attempts for this name from your address: wait a minute")
+
+    async def _count_wrong(self, name: str, source: str) -> None:
+        await self._cache.count_within(keys.attempts(name, source), ATTEMPTS_WINDOW_S)
 
     async def _remember(self, name: str, player_id: int, kept: str) -> None:
         try:

@@ -1,8 +1,9 @@
-"""A process that hashes passwords: ``python -m meta_service.domain.hashing_process PARENT``, started by `hashing`.
+"""A process that hashes passwords: ``python -m meta_service.domain.hashing_process PARENT``, started by
+`hashing`.
 
-It reads orders from its standard input, which is a socket, one after the other, and answers there. A hash takes
-20 ms of a core; in a thread of the API's process it would take turns with the event loop at the interpreter's
-lock, and nothing would tell the operating system which of the two players wait for.
+It reads orders from its standard input, which is a socket, one after the other, and answers there. A hash
+takes 20 ms of a core; in a thread of the API's process it would take turns with the event loop at the
+interpreter's lock, and nothing would tell the operating system which of the two players wait for.
 
 It knows argon2id (libsodium's, RFC 9106) and nothing else of this package.
 """
@@ -49,17 +50,21 @@ def work(order: dict[str, Any]) -> dict[str, Any]:
 
 def hash_password(password: str) -> str:
     """Return the text to store: parameters, salt and hash."""
-    kept: bytes = pwhash.argon2id.str(password.encode(), opslimit=PASSES, memlimit=MEMORY_BYTES)
+    kept: bytes = pwhash.argon2id.str(_bytes(password), opslimit=PASSES, memlimit=MEMORY_BYTES)
     return kept.decode()
 
 
 def verify(kept: str | None, password: str) -> bool:
     """Whether ``password`` is the one whose hash is ``kept``; takes as long where there is none."""
     try:
-        pwhash.verify((kept or _nobodys()).encode(), password.encode())
+        pwhash.verify((kept or _nobodys()).encode(), _bytes(password))
     except InvalidkeyError:
         return False
     return kept is not None
+
+
+def _bytes(password: str) -> bytes:
+    return password.encode(errors="surrogatepass")  # JSON can carry halves of a pair
 
 
 @functools.cache

@@ -26,8 +26,8 @@ class AdmissionClass:
         name: in a word, as in metrics and in ``launchday doctor``.
         limit: how many may be under way at once; None: as many as there are connections.
         protects: the resource that decided the limit, for whoever reads it.
-        routes: ``METHOD /path``; ``*`` stands for any method and for one part of a path, ``**`` at the end for
-            any rest, ``?name`` for a query that has this name. Empty: whatever belongs to no other class.
+        routes: ``METHOD /path``; ``*`` stands for any method and for one part of a path, ``**`` at the end
+            for any rest, ``?name`` for a query that has this name. Empty: whatever belongs to no other class.
         line: how long the line of those who wait may be.
         per_source_s: requests a second from one address, with a burst of four seconds' worth; 0: no limit.
             The loopback is exempt: what has no other address comes from this machine.

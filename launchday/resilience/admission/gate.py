@@ -1,8 +1,9 @@
 """The gate: who is let in, who waits, who is refused, before a request is parsed.
 
-Once a request has become a task, it cannot be dropped cheaply any more, and tasks take their turns in the order
-in which they came: with twice the load everybody is then served at the age at which they give up. So requests
-under way are bounded for each class, and what waits are bytes. A refusal costs a fiftieth of the cheapest answer.
+Once a request has become a task, it cannot be dropped cheaply any more, and tasks take their turns in the
+order in which they came: with twice the load everybody is then served at the age at which they give up. So
+requests under way are bounded for each class, and what waits are bytes. A refusal costs a fiftieth of the
+cheapest answer.
 
 `protocol` is the end of the gate at a connection.
 """
@@ -21,10 +22,10 @@ from uvicorn.middleware.proxy_headers import _TrustedHosts
 from launchday.clock import Clock
 from launchday.rate_limit import RateLimit
 from launchday.resilience.admission.classes import AdmissionClass, AdmissionClasses
-from launchday.resilience.deadline import MAX_REQUEST_S
 from launchday.resilience.admission.refusals import OVERLOADED, SLOW, Refusal
 from launchday.resilience.admission.request_bytes import Head
 from launchday.resilience.admission.waiting_line import Waiting, WaitingLine
+from launchday.resilience.deadline import MAX_REQUEST_S
 
 TICK_S = 0.05  # how soon whoever waits too long is told, and how long a pause of the process must be to count
 PARTIAL_S = MAX_REQUEST_S  # for all of a request to arrive
@@ -194,6 +195,7 @@ class Gate:
         stood_still_s = now - self._last_turn - TICK_S
         self._last_turn = now
         assert self._loop is not None
+        self._loop.call_later(TICK_S, self._tick)
         if stood_still_s > TICK_S:
             # What is read next has lain there: in the coming turn of the loop what connections had sent, in
             # the one after it what connections had sent that were accepted meanwhile.
@@ -207,7 +209,6 @@ class Gate:
             if now - since < PARTIAL_S:
                 break
             connection.end(SLOW)
-        self._loop.call_later(TICK_S, self._tick)
 
     def _in_turns(self, turns: int) -> None:
         if not turns:

@@ -1,10 +1,11 @@
 """The end of the gate at a connection: uvicorn's protocol, which is given one whole request at a time.
 
-What comes is held until a request is whole, so that nobody holds a place by sending slowly. Then the gate lets it
-in, makes it wait or refuses it, and only what is let in reaches the parser. What comes behind it on the same
-connection is held until it is answered.
+What comes is held until a request is whole, so that nobody holds a place by sending slowly. Then the gate
+lets it in, makes it wait or refuses it, and only what is let in reaches the parser. What comes behind it on
+the same connection is held until it is answered.
 
-uvicorn's protocol class is no public API: pyproject.toml holds its version, and a test names what is used here.
+uvicorn's protocol class is no public API: pyproject.toml holds its version, and a test names what is used
+here.
 """
 
 from __future__ import annotations
@@ -17,7 +18,15 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from launchday.resilience import deadline
 from launchday.resilience.admission.gate import MAX_PARTIAL_BYTES, Gate, Lane
-from launchday.resilience.admission.refusals import CROWDED, LATE, LONG_HEAD, OVERLOADED, SLOW, TOO_MANY, Refusal
+from launchday.resilience.admission.refusals import (
+    CROWDED,
+    LATE,
+    LONG_HEAD,
+    OVERLOADED,
+    SLOW,
+    TOO_MANY,
+    Refusal,
+)
 from launchday.resilience.admission.request_bytes import (
     MAX_HEAD_BYTES,
     NOT_YET,
@@ -162,9 +171,9 @@ class GateProtocol(HttpToolsProtocol):
 
     def end(self, refusal: Refusal) -> None:
         """Answer with constant bytes, and end the connection."""
+        self._whole()
         if self._ending or self.transport.is_closing():
             return
-        self._whole()
         self._ending = True
         self._held = b""
         self.transport.write(refusal.closing)

@@ -1,9 +1,10 @@
-"""What the gate reads of an HTTP/1 request before any parser does: where it ends, its deadline, whom it is for.
+"""What the gate reads of an HTTP/1 request before any parser does: where it ends, its deadline, whom it is
+for.
 
-These are searches in the bytes as they came, about 2 µs in all. They decide who waits and who is refused, never
-what a request means: that is the parser's alone. Where the two could see a request differently, `Head.plain` is
-false, and a connection with such a request is closed when it is refused: a body that one of the two takes for a
-request would be answered to somebody else behind a shared load balancer.
+These are searches in the bytes as they came, about 2 µs in all. They decide who waits and who is refused,
+never what a request means: that is the parser's alone. Where the two could see a request differently,
+`Head.plain` is false, and a connection with such a request is closed when it is refused: a body that one of
+the two takes for a request would be answered to somebody else behind a shared load balancer.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ NOT_YET = 0
 
 _END = b"\r\n\r\n"
 _TIMEOUT = HEADER.lower().encode()
-# The headers that matter here, each with the blanks before its colon, which the parser refuses, and its value.
+# The headers that matter here, each with the blanks before its colon, which the parser refuses, and its
+# value.
 _HEADERS = re.compile(
     rb"\r\n(content-length|transfer-encoding|connection|expect|x-forwarded-for|"
     + _TIMEOUT

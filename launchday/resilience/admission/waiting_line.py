@@ -1,12 +1,12 @@
 """A line of those who wait for their turn: short, by turns between sources, and never old.
 
-Whoever has waited for longer than `LineLimits.age_s` is not served any more: nobody may still want the answer.
-A line that has not been empty for `LineLimits.standing_after_s` is no burst but an overload. In one, whoever is
-served at the age limit costs as much as whoever has just come, and everybody is served late; so the line then
-serves the newest first, and lets nobody get older than `LineLimits.standing_age_s`.
+Whoever has waited for longer than `LineLimits.age_s` is not served any more: nobody may still want the
+answer. A line that has not been empty for `LineLimits.standing_after_s` is no burst but an overload. In
+one, whoever is served at the age limit costs as much as whoever has just come, and everybody is served
+late; so the line then serves the newest first, and lets nobody get older than `LineLimits.standing_age_s`.
 
-Sources take turns: the one whose last turn is the longest ago is next, and one that has had none since the line
-was empty comes before all others. So a flood from few sources keeps no other source waiting.
+Sources take turns: the one whose last turn is the longest ago is next, and one that has had none since the
+line was empty comes before all others. So a flood from few sources keeps no other source waiting.
 """
 
 from __future__ import annotations
