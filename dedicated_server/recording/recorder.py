@@ -190,11 +190,13 @@ class Recorder:
 
     def _cut_to_whole_sections(self) -> None:
         """Leave a recording up to the last section that the disk took whole; no file where it took none."""
+        if not self.path.is_file():  # a device or a pipe that somebody gave
+            return
         with contextlib.suppress(OSError):
             if self._writer.sections:
                 os.truncate(self.path, self._writer.written_bytes)
             else:
-                self.path.unlink(missing_ok=True)
+                self.path.unlink()
 
 
 def load_kernels(wire: ServerState) -> None:
