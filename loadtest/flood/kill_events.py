@@ -61,15 +61,15 @@ class KillEventCounter:
         try:
             await ensure_topics(self._bootstrap, self._prefix)
             topics = (topic.name(self._prefix) for topic in REWARDS_TOPICS)
-            self._consumer = await self._stack.enter_async_context(
+            self._consumer = consumer = await self._stack.enter_async_context(
                 reader(self._bootstrap, "counting kills", *topics)  # all partitions; nobody's offsets move
             )
             async with answered(self._bootstrap, "going to the end of the topics"):
-                await self._consumer.seek_to_end()
+                await consumer.seek_to_end()
                 # seek_to_end takes effect at the next call; asking for each position makes it before the
                 # first match starts.
-                for partition in self._consumer.assignment():
-                    await self._consumer.position(partition)
+                for partition in consumer.assignment():
+                    await consumer.position(partition)
         except EventsError as error:
             await self._stack.aclose()
             raise BackendError(f"Kafka at {self._bootstrap} cannot be read: {error}") from error

@@ -12,6 +12,11 @@ from loadtest.scenario.sections import Region, Section
 class _Fault(Section):
     at_s: float = Field(ge=0, le=10_000_000, description="Seconds after the start of the run.")
 
+    @property
+    def lasts_s(self) -> float:
+        """Seconds from its beginning to its end."""
+        return 0.0
+
 
 class KillServer(_Fault):
     """Kill game servers that have a match, without warning (kill -9)."""

@@ -111,7 +111,7 @@ def flood_figures(outcome: RunOutcome) -> dict[str, Any]:
         "players_lost": outcome.players_lost,
         "matches_formed": outcome.matches.formed,
         "matches_started": outcome.matches.started,
-        "matches_ended": outcome.matches.ended,
+        "matches_finished": outcome.matches.ended,
         "matches_taken_back": outcome.matches.taken_back,
         "matches_failed": outcome.matches.failed,
         "servers_used": outcome.matches.servers_used,

@@ -5,7 +5,6 @@ The parts themselves take minutes and a machine of their own; here is what judge
 
 from __future__ import annotations
 
-import asyncio
 import os
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,7 @@ from redis.asyncio import Redis
 from typer.testing import CliRunner
 
 from loadtest.bench import cli
-from loadtest.bench.resilience import bounded, brownout, crashers, harness, stopped
+from loadtest.bench.resilience import bounded, brownout, crashers, harness, processes, stopped
 from loadtest.bench.resilience.harness import PARTS, Limit, Options, judged
 from loadtest.bench.resilience.processes import ProcessWatch, grown, slope_a_minute
 from loadtest.errors import BenchError
@@ -26,6 +25,7 @@ from loadtest.flood.outcome import RunOutcome
 from loadtest.players.player_records import PlayerState, Wait
 from loadtest.scenario.reader import SHIPPED, load_scenario
 from tests.loadtest.sample_run import MATCHES, sample_outcome
+from tests.waiting import until
 
 MB = 1 << 20
 
@@ -66,14 +66,13 @@ def test_a_run_that_the_part_does_not_have_is_named() -> None:
     assert CliRunner().invoke(cli.app, ["resilience", "--only", "busy_8"]).exit_code == 2
 
 
-def a_brownout(**counts: int) -> RunOutcome:
+def a_brownout(started: int = 20, checkouts: int = 200) -> RunOutcome:
     """A run of 200 tickets before the fault and 200 after it, of 20 matches."""
-    run = sample_outcome(**({} if "checkouts" not in counts else {"checkouts": counts.pop("checkouts")}))
+    run = sample_outcome(checkouts=checkouts)
     run.records.waits.clear()
     run.records.waits += [Wait(bot, 5.0, 6.0 + bot / 40, "east-us") for bot in range(200)]
     run.records.waits += [Wait(bot, 80.0, 81.0 + bot / 40, "east-us") for bot in range(200)]
-    matches = {"formed": 20, "started": 20, "ended": 20, "servers_used": 20} | counts
-    return replace(run, matches=MatchCounts(**matches))
+    return replace(run, matches=MatchCounts(formed=20, started=started, ended=20, servers_used=20))
 
 
 def test_a_brownout_in_which_late_is_not_dead_keeps_every_limit() -> None:
@@ -218,7 +217,7 @@ def test_a_process_that_grows_is_told_from_one_that_has_grown() -> None:
     assert slope_a_minute(at_s, has_grown) == 0.0
 
 
-async def test_a_planted_descriptor_that_stays_open_is_found() -> None:
+def test_a_planted_descriptor_that_stays_open_is_found() -> None:
     class OwnProcess:
         processes = {"it": os.getpid()}  # noqa: RUF012 - as the protocol has it
 
@@ -226,11 +225,19 @@ async def test_a_planted_descriptor_that_stays_open_is_found() -> None:
     before = watch.descriptors()
     left_open = os.open("/dev/null", os.O_RDONLY)
     try:
-        async with watch.sampling():
-            await asyncio.sleep(0)
         assert grown(before, watch.descriptors())["it"] == 1
     finally:
         os.close(left_open)
+
+
+async def test_the_memory_of_each_process_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OwnProcess:
+        processes = {"it": os.getpid()}  # noqa: RUF012 - as the protocol has it
+
+    monkeypatch.setattr(processes, "SAMPLE_S", 0.001)
+    watch = ProcessWatch(OwnProcess())  # type: ignore[arg-type]  # asked for its processes alone
+    async with watch.sampling():
+        await until(lambda: "it" in watch.mb_a_minute())
 
 
 def test_a_part_is_judged_by_its_own_limits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -512,7 +512,7 @@ async def test_a_client_that_comes_back_after_the_end_of_its_match_plays_another
 ) -> None:
     monkeypatch.setattr(tickets, "KEPT_TICKET_SHARE", 1.0)  # and the matchmaker knows of no match
     backend, swarm = FakeBackend(), FakeSwarm(CLIENT_CONNECTED)
-    swarm.later = PLAYS_TO_THE_END
+    swarm.later = (CLIENT_CONNECTED | MATCH_OVER,)
     context = context_of(backend, swarm, **kind_of(crashes_after_s=0.01))
     await run_player(context, BOT)
     assert backend.asked == ["log_in", "open_ticket", "wait", "renew_token", "open_ticket", "wait"]
