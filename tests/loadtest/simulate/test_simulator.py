@@ -17,7 +17,7 @@ from loadtest.simulate.theory import queueing_model
 from loadtest.simulate.time_advance import advance, take_sample
 from loadtest.simulate.warm_pool import count_server_seconds, fill, kill_servers, retarget
 from loadtest.simulate.world import MAX_SAMPLES, Counter, MatchState, TicketState, new_world
-from matchmaker.director import match_loop
+from matchmaker.director import region_waits
 from matchmaker.rules.rules import BATTLE_ROYALE, load_rules
 from tests.loadtest.simulate.naive import Naive
 
@@ -167,7 +167,7 @@ def test_a_curve_keeps_its_ends_when_its_samples_are_thinned() -> None:
 
 
 def test_the_simulated_director_waits_as_long_as_the_real_one() -> None:
-    assert planning.RETRY_S == match_loop.SERVER_RETRY_S
+    assert planning.RETRY_S == region_waits.SERVER_RETRY_S
 
 
 def test_what_virtual_time_leaves_out_is_said() -> None:
