@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from collections.abc import Callable
@@ -327,6 +328,32 @@ def test_a_disk_that_refuses_ends_the_recording_and_not_the_match() -> None:
     table.recorder.finish(table.engine.match.world, [])
     assert table.recorder.ended == "the disk refused"
     assert (table.sessions["state"] == CLIENT_CONNECTED).all()
+
+
+@pytest.mark.parametrize(("whole", "left"), [(0, 0), (2, 2)])
+def test_a_disk_that_is_full_leaves_whole_sections_or_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: int, left: int
+) -> None:
+    path = tmp_path / "match.ldr"
+    write = SectionWriter.write
+
+    def until_full(writer: SectionWriter, kind: int, body: bytes) -> None:
+        if writer.sections == whole:
+            writer._file.write(b"half of a section")
+            writer._file.flush()
+            raise OSError(errno.ENOSPC, "no space")
+        write(writer, kind, body)
+
+    monkeypatch.setattr(SectionWriter, "write", until_full)
+    table = LossyTable(2, Wanderers(2), record_to=path, match_s=60.0)
+    table.play(130)
+    assert table.recorder is not None
+    table.recorder.finish(table.engine.match.world, [])
+    assert table.recorder.ended == "the disk refused"
+    assert path.exists() == bool(left)
+    if left:
+        assert len(list(read_sections(path))) == left
+        assert path.stat().st_size == table.recorder._writer.written_bytes
 
 
 def test_a_description_is_read_back_as_it_was(recorded: Path) -> None:

@@ -59,7 +59,7 @@ async def test_a_wait_ends_when_its_own_seconds_have_passed(stop: Stop) -> None:
     began = loop.time()
     with pytest.raises(TimeoutError):
         await wait_for_nothing(0.1, stop)
-    assert loop.time() - began >= STOPPED_S + 0.1
+    assert loop.time() - began >= STOPPED_S + 0.08  # but for the look that was due in the stop
 
 
 async def test_a_wait_without_a_stop_is_an_ordinary_one() -> None:
