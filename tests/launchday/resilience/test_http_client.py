@@ -58,19 +58,42 @@ class Script:
 
 
 @contextlib.asynccontextmanager
+async def serving(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[str]:
+    """A server that treats each connection so; gives its address."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            with contextlib.suppress(ConnectionError):
+                await serve(reader, writer)
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(connection, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        await asyncio.wait_for(asyncio.gather(*tasks), 10)  # each ends when its client has gone
+
+
+@contextlib.asynccontextmanager
 async def answering(answer: bytes) -> AsyncIterator[str]:
     """A server that answers every piece of a request that arrives with these bytes; gives its address."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(65536):
             writer.write(answer)
-        writer.close()
+            if b"Connection: close" in answer:
+                writer.write_eof()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
+    async with serving(serve) as url:
+        yield url
 
 
 def stream(*lines: str) -> bytes:
@@ -129,7 +152,7 @@ async def test_a_part_that_refuses_everything_gets_a_tenth_more_calls_and_not_th
             assert (await in_time(clock, part.request("GET", "/"))).status_code == 503
         assert len(script.requests) == 200 + 10
         script.answers = [httpx2.Response(200)]
-        for _ in range(50):
+        for _ in range(55):
             await part.request("GET", "/")
         script.answers, script.requests = [httpx2.Response(503)], []
         for _ in range(50):
@@ -202,26 +225,22 @@ async def test_an_answer_that_comes_drop_by_drop_does_not_outlast_the_patience()
 
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
-        with contextlib.suppress(ConnectionError):
-            while not reader.at_eof():
-                writer.write(b".")
-                await writer.drain()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(0.005):
-                        await reader.read(65536)
+        while not reader.at_eof():
+            writer.write(b".")
+            await writer.drain()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.005):
+                    await reader.read(65536)
 
-    server = await asyncio.start_server(drip, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with ServiceClient(f"http://127.0.0.1:{port}") as part:
+    async with serving(drip) as url, ServiceClient(url) as part:
         with pytest.raises(LateAnswerError):
             await part.request("GET", "/", patience_s=0.1)
-    server.close()
 
 
 async def test_calls_given_up_at_any_moment_leave_the_pool_as_it_was() -> None:
     chance = random.Random(1)
     async with answering(OK) as url, ServiceClient(url, connections=2) as part:
-        for _ in range(100):
+        for _ in range(40):
             calls = [asyncio.create_task(part.request("GET", "/")) for _ in range(4)]
             for _ in range(chance.randrange(12)):
                 await asyncio.sleep(0)

@@ -30,7 +30,8 @@ async def test_connections_that_the_cache_closed_while_they_were_idle_are_replac
 
     async def hold() -> None:
         async with client.pipeline(transaction=False) as several:
-            await several.ping().execute()
+            several.ping()
+            await several.execute()
 
     try:
         await asyncio.gather(*(hold() for _ in range(8)))
@@ -49,10 +50,10 @@ async def test_a_cache_client_waits_a_bounded_time_for_one_of_a_bounded_number_o
 ) -> None:
     client = sockets.redis_client(cache_url, connections=1, answer_s=0.05)
     try:
-        held = await client.connection_pool.get_connection()
-        with pytest.raises(NoConnectionError):
-            await client.ping()
-        await client.connection_pool.release(held)
+        async with client.pipeline() as holder:
+            await holder.watch("key")  # holds the only connection
+            with pytest.raises(NoConnectionError):
+                await client.ping()
         assert await client.ping()
     finally:
         await client.aclose()
