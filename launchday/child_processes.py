@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 TAIL_BYTES = 64 * 1024
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -104,5 +106,5 @@ def last_line(log: Path, since: int = 0) -> str:
         return "it said nothing"
     with log.open("rb") as file:
         file.seek(max(since, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-        lines = file.read().decode(errors="replace").split("\n")
+        lines = _COLOURS.sub("", file.read().decode(errors="replace")).split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")

@@ -23,7 +23,7 @@ from launchday.cli.doctor_admission import admission_rows, admission_table
 from launchday.cli.doctor_engines import engine_faults
 from launchday.engines import EngineError, stack
 from launchday.engines.probe import probe
-from launchday.launcher.backend import SERVICES
+from launchday.launcher.services import SERVICES
 from launchday.settings import Settings, env_name
 
 PACKAGES = (

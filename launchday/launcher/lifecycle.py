@@ -126,10 +126,11 @@ async def _supervise(backend: Backend, stop: asyncio.Event, progress: ProgressPr
 def _judged(code: int, backend: Backend, progress: ProgressPrinter) -> int:
     if not backend.deaths:
         return code
-    count = len(backend.deaths)
-    progress(f"[red]{count} process{'es' if count > 1 else ''} died unplanned:[/red]")
-    for death in backend.deaths:
-        progress(escape(death))
+    names = [death.partition(" died: ")[0] for death in backend.deaths]
+    progress(
+        f"[red]{len(names)} process{'es' if len(names) > 1 else ''} died unplanned: "
+        f"{escape(', '.join(names))}[/red]"
+    )
     return code or FAILED
 
 

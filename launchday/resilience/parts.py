@@ -14,6 +14,7 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from launchday.resilience import sockets
@@ -41,7 +42,7 @@ async def cache_part(url: str, *, needed: bool = True) -> AsyncIterator[Part]:
 
     async def check() -> str | None:
         try:
-            await client.execute_command("PING")
+            await cast(Any, client).execute_command("PING")
         except SlowError as error:
             raise TimeoutError from error
         return None
@@ -97,7 +98,7 @@ def http_part(name: str, url: str, *, tls: ssl.SSLContext | None = None, needed:
     encrypted = address.scheme == "https"
     port = address.port or (443 if encrypted else 80)
     host = address.hostname or ""
-    request = f"GET /healthz HTTP/1.1\\r\\nHost: {address.netloc}\\r\\nConnection: close\\r\\n\\r\\n".encode()
+    request = f"GET /healthz HTTP/1.1\r\nHost: {address.netloc}\r\nConnection: close\r\n\r\n".encode()
 
     async def check() -> str | None:
         reader, writer = await asyncio.open_connection(host, port, ssl=(tls or True) if encrypted else None)

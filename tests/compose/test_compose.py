@@ -14,7 +14,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from launchday.launcher.backend import SERVICES
+from launchday.launcher.services import SERVICES
 from launchday.settings import Settings, env_name
 from meta_service import app as meta
 

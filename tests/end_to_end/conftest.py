@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from launchday.engines import free_port
-from launchday.launcher.backend import SERVICES
+from launchday.launcher.services import SERVICES
 from launchday.settings import env_name
 
 Start = Callable[..., subprocess.Popen[str]]

@@ -14,9 +14,8 @@ from pydantic import SecretStr
 
 from launchday.engines import Postgres, Valkey, free_port
 from launchday.engines.stack import EngineStack
-from launchday.launcher import backend
 from launchday.launcher.backend import Backend, BackendError, single_instance
-from launchday.launcher.services import why_not_given, with_urls
+from launchday.launcher.services import SERVICES, why_not_given, with_urls
 from launchday.settings import Settings, env_name
 
 CLI = [sys.executable, "-m", "launchday.cli"]
@@ -24,7 +23,7 @@ CLI = [sys.executable, "-m", "launchday.cli"]
 
 def cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command whose services would listen on free ports: another backend may run on this machine."""
-    ports = {env_name(each.port_setting): str(free_port()) for each in backend.SERVICES if each.port_setting}
+    ports = {env_name(each.port_setting): str(free_port()) for each in SERVICES if each.port_setting}
     env = {**os.environ, **ports, **environment}
     return subprocess.run([*CLI, *arguments], capture_output=True, text=True, env=env, timeout=50)
 
@@ -131,7 +130,7 @@ def test_an_engine_that_does_not_start_leaves_no_other_behind(
     for name in ("initdb", "postgres"):
         (broken / name).symlink_to("/bin/false")
     monkeypatch.setattr(Postgres, "program", classmethod(lambda cls: broken / "postgres"))
-    ports = {service.port_setting: free_port() for service in backend.SERVICES if service.port_setting}
+    ports = {service.port_setting: free_port() for service in SERVICES if service.port_setting}
     with pytest.raises(BackendError, match="initdb failed"):
         Backend(Settings(state_dir=tmp_path).model_copy(update=ports)).start()
     assert len(started) == 1
@@ -184,8 +183,8 @@ def test_a_service_of_yours_replaces_ours_and_what_works_for_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as there:
         url = f"http://127.0.0.1:{there.getsockname()[1]}"
         given = Settings(matchmaker_url=url)
-        started = {service.name for service in backend.SERVICES if not service.given(given)}
-        assert {"matchmaker", "director"} == {each.name for each in backend.SERVICES} - started
+        started = {service.name for service in SERVICES if not service.given(given)}
+        assert {"matchmaker", "director"} == {each.name for each in SERVICES} - started
         completed = with_urls(given)
         assert completed.matchmaker_url == url
         assert completed.meta_url == "http://127.0.0.1:8101"
@@ -198,6 +197,6 @@ def test_a_service_of_yours_replaces_ours_and_what_works_for_it() -> None:
 
 
 def test_the_services_are_started_below_those_who_call_them() -> None:
-    order = [service.name for service in backend.SERVICES]
+    order = [service.name for service in SERVICES]
     assert order.index("meta service") < order.index("matchmaker")
     assert order.index("fleet") < order.index("director")

@@ -21,7 +21,7 @@ from launchday.settings import Settings
 from meta_service.client import MetaClient, MetaUnavailableError
 from tests.waiting import until
 
-DEVICE = "a device that logs in before and after"
+DEVICE = "a-device-that-logs-in-before-and-after"
 
 
 async def readiness(settings: Settings) -> dict[str, tuple[int, str]]:
