@@ -1,4 +1,5 @@
-"""How many requests of which kinds the fleet takes at once; `launchday.resilience.admission` holds them to it."""
+"""How many requests of which kinds the fleet takes at once; `launchday.resilience.admission` holds them to
+it."""
 
 from __future__ import annotations
 

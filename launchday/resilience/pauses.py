@@ -55,6 +55,7 @@ async def timeout(seconds: float, look_s: float = LOOK_S) -> AsyncIterator[None]
     async with asyncio.timeout(seconds) as bound:
         watch = PauseWatch(look_s, look_s)
         watch.noticed(loop.time())
+        handle: asyncio.TimerHandle | None = None
 
         def look() -> None:
             nonlocal handle
@@ -68,4 +69,5 @@ async def timeout(seconds: float, look_s: float = LOOK_S) -> AsyncIterator[None]
         try:
             yield
         finally:
-            handle.cancel()
+            if handle is not None:
+                handle.cancel()

@@ -99,7 +99,7 @@ class AllocatorFastPath:
         try:
             return self._api.state.allocator.allocate(body, key or None, self._api.state.clock.monotonic())
         except NoReadyServerError as error:
-            raise ProblemError(429, "no-server-ready", str(error), headers=RETRY_AFTER) from error
+            raise ProblemError(429, "no-server-ready", str(error)) from error  # a fork takes 0.1 s
         except TooManyStartsError as error:
             raise ProblemError(429, "too-many-starts", str(error), headers=RETRY_AFTER) from error
         except AllocationNotRecordedError as error:

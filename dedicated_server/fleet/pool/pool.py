@@ -7,10 +7,8 @@ operators see are Unix time, which the pool asks its clock for. The one input an
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import signal
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 
 import structlog
@@ -22,14 +20,12 @@ from dedicated_server.fleet.pool.fleet_counters import FleetCounters
 from dedicated_server.fleet.pool.gameserver import GameServer
 from dedicated_server.fleet.pool.liveness import Memory, private_bytes, unhealthy
 from dedicated_server.fleet.pool.logs import ServerLogs
-from dedicated_server.fleet.pool.match_index import MatchIndex
-from dedicated_server.fleet.pool.ports import PortPool
 from dedicated_server.fleet.pool.region import Region
+from dedicated_server.fleet.pool.roster import Roster
 from dedicated_server.fleet.pool.start_window import StartWindow
 from dedicated_server.fleet.pool.states import FINAL_STATES, STARTING_STATES, Ending, State
 from launchday.clock import Clock
 
-MAX_GONE = 1000  # servers that are gone but still shown
 MAX_STARTING = 8  # forks in flight: they keep a core busy, and each still gets to its first heartbeat
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.1, 10.0  # between starts while servers end before they are Ready
 MEMORY_PERIOD_S = 2.0  # between two measurements of the memory of servers in play; one takes 0.3 ms
@@ -83,34 +79,25 @@ class WarmPool:
         self.config = config
         self.clock = clock
         self.fleet_counters = FleetCounters()
-        self.matches = MatchIndex()
         self.starts = StartWindow(config.starts_least, config.starts_most)
         self.changes = Changes(new_id())
         self.regions = {name: Region(name, config.ready_per_region) for name in config.regions}
         self._spawner = spawner
         self._logs = logs
-        self._game_ports = PortPool(game_ports)
-        self._sdk_ports = PortPool(sdk_ports)
-        if len(self._game_ports) < config.max_servers:
-            raise ValueError(
-                f"max_servers is {config.max_servers}, but there are {len(self._game_ports)} game ports: "
-                "widen LAUNCHDAY_GAME_PORT_MIN to LAUNCHDAY_GAME_PORT_MAX or lower LAUNCHDAY_MAX_SERVERS"
-            )
+        self._roster = Roster(game_ports, sdk_ports, config.max_servers)
+        self._live = self._roster.live
+        self.matches = self._roster.matches
+        self.empty = self._roster.empty
         self._new_id = new_id
         self._on_finished = on_finished
         self._was_played = was_played
         self._on_gone = on_gone
         self._memory = memory
-        self._live: dict[str, GameServer] = {}
-        self._by_sdk_port: dict[int, GameServer] = {}
         self._delayed: dict[str, GameServer] = {}
-        self._gone: OrderedDict[str, GameServer] = OrderedDict()
         self._failed_starts = 0
         self._start_not_before = 0.0
         self._memory_due = 0.0
         self._closing = False
-        self.empty = asyncio.Event()
-        self.empty.set()
         metrics.begin(config.regions)
 
     # --- what there is ----------------------------------------------------------------------------------
@@ -120,16 +107,15 @@ class WarmPool:
 
     def __iter__(self) -> Iterator[GameServer]:
         """Yield every live server, then those gone, the newest first."""
-        yield from self._live.values()
-        yield from reversed(self._gone.values())
+        return iter(self._roster)
 
     def get(self, name: str) -> GameServer | None:
         """Return the server of that name, gone or not; None where there is none."""
-        return self._live.get(name) or self._gone.get(name)
+        return self._roster.get(name)
 
     def at_sdk_port(self, port: int) -> GameServer | None:
         """Return the server whose sidecar listens on a port."""
-        return self._by_sdk_port.get(port)
+        return self._roster.at_sdk_port(port)
 
     def in_state(self, region: str, state: State) -> dict[str, GameServer]:
         """Return the live servers of a region in one state, by name; the one that entered it first leads."""
@@ -387,13 +373,14 @@ class WarmPool:
 
     def _start(self, region: Region, now: float, delay_s: float) -> None:
         name = f"{region.name}-{self._new_id()}"
+        port, sdk_port = self._roster.take_ports()
         server = GameServer(
             name=name,
             uid=self._new_id(),
             region=region.name,
             address=self.config.address,
-            port=self._game_ports.take(),
-            sdk_port=self._sdk_ports.take(),
+            port=port,
+            sdk_port=sdk_port,
             log=self._logs.path(name),
             created_at=self.clock.now(),
             created_mono_s=now,
@@ -402,9 +389,7 @@ class WarmPool:
             counters=counters_and_lists.parse_counters(self.config.counters_and_lists.get("counters", {})),
             lists=counters_and_lists.parse_lists(self.config.counters_and_lists.get("lists", {})),
         )
-        self._live[name] = server
-        self.empty.clear()
-        self._by_sdk_port[server.sdk_port] = server
+        self._roster.add(server)
         region.enter(server)
         self._enter(server, State.CREATING, now)
         self.fleet_counters.servers_started += 1
@@ -477,22 +462,13 @@ class WarmPool:
                     self.shut_down(youngest, now, "scaled down", Ending.SCALED_DOWN)
 
     def _forget(self, server: GameServer) -> None:
-        del self._live[server.name]
         self._delayed.pop(server.name, None)
-        if not self._live:
-            self.empty.set()
-        del self._by_sdk_port[server.sdk_port]
         self.regions[server.region].gone(server)
-        self._game_ports.give_back(server.port)
-        self._sdk_ports.give_back(server.sdk_port)
-        server.gone = True
+        self._roster.remove(server)
         server.notify()
         self._publish(server, "")
         if self._on_gone is not None:
             self._on_gone(server)
-        self._gone[server.name] = server
-        if len(self._gone) > MAX_GONE:
-            self.matches.forget(self._gone.popitem(last=False)[1])
 
     def _starting(self) -> int:
         return sum(region.starting() for region in self.regions.values()) - len(self._delayed)

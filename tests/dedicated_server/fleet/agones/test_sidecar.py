@@ -74,7 +74,7 @@ async def test_an_empty_body_is_answered_400_and_changes_nothing(
 
 async def test_unknown_paths_and_ports_are_404(fleet: RunningFleet, sdk: httpx2.AsyncClient) -> None:
     assert (await sdk.get("/nothing")).status_code == 404
-    free = next(iter(fleet.pool._sdk_ports._free))
+    free = next(iter(fleet.pool._roster._sdk_ports._free))
     async with httpx2.AsyncClient() as http:
         assert (await http.get(f"http://127.0.0.1:{free}/gameserver")).status_code == 404
 

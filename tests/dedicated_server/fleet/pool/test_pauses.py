@@ -11,7 +11,7 @@ import pytest
 from dedicated_server.agones_sdk import MATCH_ANNOTATION
 from dedicated_server.fleet.admin.count_history import CountHistory
 from dedicated_server.fleet.agones.allocation_journal import AllocationJournal
-from dedicated_server.fleet.pool.gameserver import REPORT_ANNOTATION
+from dedicated_server.fleet.pool.gameserver import REPORT_ANNOTATION, GameServer
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.states import State
 from dedicated_server.fleet.steps import STEP_PERIOD_S, take_steps
@@ -52,6 +52,10 @@ def pool(tmp_path: Path, clock: ManualClock, spawner: StubSpawner) -> WarmPool:
     return pool
 
 
+def state_of(server: GameServer) -> State:
+    return server.state
+
+
 async def pass_time(clock: ManualClock, seconds: float, step_s: float = STEP_PERIOD_S) -> None:
     """Let time pass in steps, so that everybody who sleeps runs in between."""
     for _ in range(round(seconds / step_s)):
@@ -77,10 +81,10 @@ async def test_a_stop_of_thirty_seconds_ends_no_server_and_moves_every_time_out(
         assert (starting.state, reserved.state) == (State.ALLOCATED, State.RESERVED)
         await pass_time(clock, 4.5)
         assert leaving.name in {name for name, _ in spawner.signals[len(sent) :]}
-        assert reserved.state is State.RESERVED
+        assert state_of(reserved) is State.RESERVED
         await pass_time(clock, TIMEOUT_S - 5.0)  # nobody beats
-        assert reserved.state is State.READY
-        assert starting.state is State.ALLOCATED
+        assert state_of(reserved) is State.READY
+        assert state_of(starting) is State.ALLOCATED
         await pass_time(clock, 1.0)
         assert starting.history[-1].reason == "no heartbeat for 15 s"
         assert len(parents.asked) == 5  # every 5 s of those that were lived through, and after the stop

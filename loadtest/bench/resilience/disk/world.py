@@ -1,6 +1,6 @@
-"""The fleet on small disks: it runs in a mount namespace of its own, which `disk` makes.
+"""The fleet on small disks: it runs in a mount namespace of its own, which this folder makes.
 
-``python -m loadtest.bench.resilience.disk_world OPTIONS``, the options as JSON; prints one JSON object.
+``python -m loadtest.bench.resilience.disk.world OPTIONS``, the options as JSON; prints one JSON object.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from launchday.engines.base import free_port
 from launchday.identity import OPERATOR, SERVICE, Signer
 from launchday.resilience.http_client import NoAnswerError, ServiceClient
 from launchday.settings import Settings, environment
-from loadtest.bench.resilience.disk_inspection import half_written
-from loadtest.bench.resilience.stand_in_meta import StandInMeta
+from loadtest.bench.resilience.disk.inspection import half_written
+from loadtest.bench.resilience.disk.stand_in_meta import StandInMeta
 from loadtest.errors import BenchError
 
 REGION = "west-europe"
@@ -283,7 +283,8 @@ def run(options: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="launchday-disk-") as name:
         folders = _mounted(Path(name))
         try:
-            return uvloop.run(_fill_all(Path(name), folders, options))
+            found: dict[str, Any] = uvloop.run(_fill_all(Path(name), folders, options))
+            return found
         finally:
             for place in folders.values():
                 subprocess.run(["umount", "-l", str(place)], check=False, capture_output=True)

@@ -36,7 +36,7 @@ def run(options: Options) -> dict[str, Any]:
     """
     chosen = options.chosen(FOLDERS)
     namespace = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-r", "-m"]
-    command = [*namespace, sys.executable, "-m", "loadtest.bench.resilience.disk_world"]
+    command = [*namespace, sys.executable, "-m", "loadtest.bench.resilience.disk.world"]
     command.append(json.dumps({**asdict(options), "only": chosen}))
     try:
         finished = subprocess.run(command, capture_output=True, timeout=WORLD_S, check=False)
