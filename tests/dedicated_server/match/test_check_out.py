@@ -128,9 +128,9 @@ async def test_a_meta_service_that_is_away_is_asked_again_when_it_said() -> None
     started = Started(meta)
     await started.pass_time(1.75)
     assert meta.asked == 1
-    await started.pass_time(0.5)
+    await started.pass_time(0.25)
     assert meta.asked == 2
-    await started.pass_time(0.5)
+    await started.pass_time(0.25)
     assert len((await started.task).checked_out) == 3
 
 
