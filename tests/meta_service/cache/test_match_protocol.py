@@ -167,7 +167,7 @@ SCENARIOS: dict[str, Scenario] = {
         partial(w.play, A, (0, 1)), partial(w.close, A, True, (0, 1))
     ],
     "the next match wants the player": lambda w: [
-        partial(w.play, A), partial(w.close, A, True), partial(w.play, B)
+        partial(w.check_out, A), partial(w.close, A, True), partial(w.check_out, B)
     ],
     "the next match is given up, too": lambda w: [
         partial(w.check_out, A), partial(w.close, A, True), partial(w.close, B, True)
@@ -190,6 +190,8 @@ async def protocol(settings: Settings) -> AsyncIterator[Callable[[Scenario], Awa
     seen = Redis.from_url(settings.cache_url, decode_responses=True)
     store = Store(settings.store_url, clock)
     players = Players(Cache(redis), store, clock)
+    for name in ("admit", "checkout", "commit", "close", "close_player", "expire"):
+        await seen.script_load(scripts.source(name))  # or the first run would have steps that no other has
 
     def worlds(scenario: Scenario) -> Callable[[], Awaitable[tuple[Sequence[Operation], Check]]]:
         async def make() -> tuple[Sequence[Operation], Check]:
@@ -220,12 +222,33 @@ async def test_in_every_order_a_player_is_in_one_match_and_a_closed_one_has_nobo
         assert await explored(SCENARIOS[name]) > 5
 
 
+# By fault: the script, what it replaces there by what, and the scenario that finds it.
 FAULTS = {
-    "the tombstone is not looked at": ("admit", "if kept[1] == 'closed' then", "if false then"),
-    "the mark is not looked at": ("checkout", "player[9] and string.find", "false and string.find"),
-    "the lease is kept": ("close_player", "(state == 'held' or state == 'expired')", "false"),
-    "a closed lease is committed": ("commit", "player[4] == 'closed'", "false"),
-    "who has come is closed": ("close", "(state == 'come' or ARGV[2] == '1')", "ARGV[2] == '1'"),
+    "the tombstone is not looked at": ("admit", "return 0", "return 1", "a late server and two directors"),
+    "the mark is not looked at": (
+        "checkout",
+        "player[9] and string.find",
+        "false and string.find",
+        "the next match wants the player",
+    ),
+    "the lease is kept": (
+        "close_player",
+        "(state == 'held' or state == 'expired')",
+        "false",
+        "the next match wants the player",
+    ),
+    "a closed lease is committed": (
+        "commit",
+        "player[4] == 'closed'",
+        "false",
+        "a match that is forced while it is played",
+    ),
+    "who has come is closed": (
+        "close",
+        "(state == 'come' or ARGV[2] == '1')",
+        "ARGV[2] == '1'",
+        "a late server and two directors",
+    ),
 }
 
 
@@ -233,22 +256,15 @@ FAULTS = {
 async def test_a_planted_fault_is_caught(
     settings: Settings, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name, right, wrong = FAULTS[fault]
+    script, right, wrong, scenario = FAULTS[fault]
     real = scripts.source
 
-    def planted(asked: str) -> str:
-        text = real(asked)
-        if asked == name:
-            assert right in text
-            text = text.replace(right, wrong)
-        return text
+    def planted(name: str) -> str:
+        text = real(name)
+        assert name != script or right in text
+        return text.replace(right, wrong) if name == script else text
 
     monkeypatch.setattr(scripts, "source", planted)
     async with protocol(settings) as explored:
         with pytest.raises(AssertionError):
-            await _explore_all(explored)
-
-
-async def _explore_all(explored: Callable[[Scenario], Awaitable[int]]) -> None:
-    for scenario in SCENARIOS.values():
-        await explored(scenario)
+            await explored(SCENARIOS[scenario])
