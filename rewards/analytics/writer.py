@@ -28,7 +28,7 @@ from rewards.events import (
     ensure_topics,
     parse_envelope,
 )
-from rewards.events.kafka_clients import close_within, is_being_cancelled
+from rewards.events.kafka_clients import close, is_being_cancelled
 from rewards.records import Partition, raw_record
 
 MAX_BUFFERED_EVENTS = 50_000  # in memory: about 50 MB
@@ -129,7 +129,7 @@ class Writer:
             log.info("analytics_consuming", topics=self._topics)
             await self._consume(kafka)
         finally:
-            await close_within(STOP_TIMEOUT_S, "analytics", kafka.stop())
+            await close(kafka, "analytics", STOP_TIMEOUT_S)
 
     async def _consume(self, kafka: AIOKafkaConsumer) -> None:
         flushed_at = self._clock.monotonic()

@@ -28,7 +28,7 @@ from rewards.consumer.store import AppliedBatch, Store
 from rewards.dead_letters import DeadLetterWriter
 from rewards.errors import BusUnavailableError, ConsumerStalledError, StoreUnavailableError
 from rewards.events import REWARDS_TOPICS, ensure_topics
-from rewards.events.kafka_clients import close_within, is_being_cancelled
+from rewards.events.kafka_clients import close, is_being_cancelled
 
 MAX_BATCH_RECORDS = 2_000  # in one transaction; 500 already cost 19 µs an event, more only shortens the tail
 SESSION_TIMEOUT_MS = 6_000  # Kafka's smallest: after this a killed member's partitions go to another
@@ -178,7 +178,7 @@ class Consumer:
         finally:
             self._kafka = None
             await ahead.drop()
-            await close_within(STOP_TIMEOUT_S, "consumer", kafka.stop())
+            await close(kafka, "consumer", STOP_TIMEOUT_S)
             await self._dead_letters.close()
 
     async def _consume(self, kafka: AIOKafkaConsumer, ahead: ReadAhead) -> None:

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerClosed, RecordListTooLargeError
 
 from rewards.errors import BusUnavailableError
-from rewards.events.kafka_clients import CLOSE_S, close_within
+from rewards.events.kafka_clients import close
 
 LINGER_MS = 20  # an event is on its way after at most this; a burst of kills becomes one request
 MAX_BATCH_BYTES = 64 * 1024
@@ -170,4 +170,4 @@ async def _close(producer: AIOKafkaProducer) -> None:
         for batch in batches:
             batch._drain_waiter.cancel()
     accumulator.fail_all(ProducerClosed())
-    await close_within(CLOSE_S, "producer", producer.stop())
+    await close(producer, "producer")

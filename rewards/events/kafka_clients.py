@@ -92,7 +92,28 @@ async def reader(
             await kafka.start()
         yield kafka
     finally:
-        await close_within(CLOSE_S, what, kafka.stop())
+        await close(kafka, what)
+
+
+async def close(client: Any, what: str, within_s: float | None = None) -> None:
+    """End a client of aiokafka's in bounded time, and with it every connection of its.
+
+    Args:
+        client: a producer, a consumer or an admin client.
+        what: names it in the log.
+        within_s: seconds for the good order, and as many again for what is cancelled; None: CLOSE_S.
+    """
+    within_s = CLOSE_S if within_s is None else within_s
+    try:
+        await close_within(within_s, what, (client.stop if hasattr(client, "stop") else client.close)())
+    finally:
+        connections = getattr(client, "client", None) or client._client
+        for connection in list(
+            connections._conns.values()
+        ):  # those to a broker that did not let it end in good order
+            if connection._writer is not None:
+                connection._writer.transport.abort()
+            connection.close()
 
 
 async def close_within(timeout_s: float, what: str, closing: Awaitable[None]) -> None:

@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
 
 from rewards.errors import BusUnavailableError
-from rewards.events.kafka_clients import CLOSE_S, answered, close_within
+from rewards.events.kafka_clients import answered, close
 
 DAY_MS = 24 * 3600 * 1000
 _TOPIC_EXISTS = 36  # Kafka's error code TOPIC_ALREADY_EXISTS
@@ -86,7 +86,7 @@ async def partitions_of(bootstrap: str, topic: str) -> list[int]:
             await admin.start()
             topics = await admin.describe_topics()
     finally:
-        await close_within(CLOSE_S, "topics", admin.close())
+        await close(admin, "topics")
     return sorted(
         partition["partition"]
         for found in topics
@@ -119,7 +119,7 @@ async def ensure_topics(bootstrap: str, prefix: str, *, replication_factor: int 
                 ]
             )
     finally:
-        await close_within(CLOSE_S, "topics", admin.close())
+        await close(admin, "topics")
     for name, code, *_ in response.topic_errors:
         if code not in (0, _TOPIC_EXISTS):
             raise BusUnavailableError(f"cannot create the topic {name}: {for_code(code).__name__}")

@@ -35,7 +35,6 @@ async def silent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
         (kafka_clients, "ANSWER_S"),
         (kafka_clients, "CLOSE_S"),
         (kafka, "CONNECT_TIMEOUT_S"),
-        (kafka, "CLOSE_S"),
         (dead_letters, "NEWEST_S"),
     ):
         monkeypatch.setattr(module, name, SHORT_S)
@@ -54,11 +53,10 @@ async def test_a_sender_does_not_wait_to_connect(silent: str) -> None:
 
 
 async def test_dead_letters_are_not_waited_for(silent: str) -> None:
-    for reading in (dead_letters.read_newest(silent, "test", 5), dead_letters.read_all(silent, "test")):
-        with pytest.raises(
-            DeadLettersError, match=r"did not answer within 0\.1 s: reading test.dead-letters"
-        ):
-            await reading
+    with pytest.raises(DeadLettersError, match=r"did not answer within 0\.1 s: .*test.dead-letters"):
+        await dead_letters.read_newest(silent, "test", 5)
+    with pytest.raises(DeadLettersError, match=r"did not answer within 0\.1 s: .*test.dead-letters"):
+        await dead_letters.read_all(silent, "test")
 
 
 async def test_a_rebuild_does_not_wait_for_its_log(silent: str, store_url: str) -> None:
@@ -83,7 +81,7 @@ async def test_a_batch_is_not_waited_for_once_its_broker_is_stopped(
     record = KafkaRecord(PLAYER.name(own.topic_prefix), b"1", b"x", 1)
     assert await sender.send([record]) == 0
     monkeypatch.setattr(kafka, "SEND_TIMEOUT_S", SHORT_S)
-    monkeypatch.setattr(kafka, "CLOSE_S", SHORT_S)
+    monkeypatch.setattr(kafka_clients, "CLOSE_S", SHORT_S)
     assert own_broker.process is not None
     own_broker.process.send_signal(signal.SIGSTOP)
     try:
@@ -91,7 +89,7 @@ async def test_a_batch_is_not_waited_for_once_its_broker_is_stopped(
             await sender.send([record] * 5)
         await sender.close()
     finally:
-        own_broker.process.send_signal(signal.SIGCONT)
+        own_broker.kill()
 
 
 async def test_the_sockets_to_a_broker_notice_that_it_is_gone(settings: Settings, tmp_path: Path) -> None:
