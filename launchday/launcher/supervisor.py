@@ -52,11 +52,15 @@ class _State:
 class Supervisor:
     """Watches processes, and starts again those that die.
 
+    Args:
+        now: monotonic seconds; those of `Child.started_at`.
+
     Attributes:
         deaths: one line each; those of a planned outage are not among them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self.deaths: list[str] = []
         self._states: dict[str, _State] = {}
         self._planned: dict[str, int] = {}
@@ -76,7 +80,7 @@ class Supervisor:
         finally:
             self._planned[name] -= 1
             if not self._planned[name]:  # it is due at once; where it lives, nothing comes of that
-                self._states.setdefault(name, _State()).due_at = time.monotonic()
+                self._states.setdefault(name, _State()).due_at = self._now()
 
     async def run(self, children: Mapping[str, Child], say: Say, stop: asyncio.Event) -> str | None:
         """Supervise until ``stop``.
@@ -100,7 +104,7 @@ class Supervisor:
         return None
 
     def _look(self, child: Child, children: Mapping[str, Child], say: Say) -> str | None:
-        now = time.monotonic()
+        now = self._now()
         state = self._states.setdefault(child.name, _State())
         process = child.process
         if process is not None and process.poll() is None:
@@ -125,7 +129,7 @@ class Supervisor:
         return None
 
     def _died(self, child: Child, state: _State, children: Mapping[str, Child], say: Say) -> str | None:
-        now = time.monotonic()
+        now = self._now()
         lived_s = now - child.started_at
         if lived_s >= GOOD_S:
             state.deaths = 0
@@ -151,7 +155,7 @@ class Supervisor:
 
     def _ask(self, child: Child, state: _State, died_at: float, say: Say) -> None:
         """Ask whether a process that was started again is ready, beside the loop, and tell when it is."""
-        away_s = time.monotonic() - died_at
+        away_s = self._now() - died_at
         if state.asking is None:
             state.asking = asyncio.get_running_loop().run_in_executor(None, child.is_ready)
         elif state.asking.done():

@@ -119,7 +119,7 @@ class RequestMetrics:
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         method: str = scope["method"] if scope["method"] in METHODS else OTHER
-        route: str = scope.get(ROUTE_NAME) or getattr(scope.get("route"), "path", NO_ROUTE)
+        route: str = scope.get(ROUTE_NAME) or getattr(scope.get("route"), "path", None) or NO_ROUTE
         one = COLLECTOR.series.get((method, route, status))
         if one is None:
             one = COLLECTOR.series[method, route, status] = Series()

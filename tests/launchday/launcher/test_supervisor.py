@@ -141,8 +141,7 @@ async def test_the_pause_doubles_up_to_a_limit_and_begins_anew_after_a_good_minu
     child: Callable[[str], ServiceChild], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(supervisor.time, "monotonic", lambda: now)
-    director, supervising, said = child(DIES), Supervisor(), list[str]()
+    director, supervising, said = child(DIES), Supervisor(lambda: now), list[str]()
     monkeypatch.setattr(supervisor, "MAX_EARLY_DEATHS", 100)
 
     def die(lived_s: float) -> str:

@@ -75,7 +75,8 @@ async def test_the_label_is_the_routes_template_and_duration_ends_where_the_answ
 
 
 async def test_a_path_that_is_served_before_the_router_names_its_template() -> None:
-    await serve(ManualClock(), 200, **{ROUTE_NAME: "/v1/tickets/{ticket_id}/events"})
+    assert ROUTE_NAME == "route_name"
+    await serve(ManualClock(), 200, route_name="/v1/tickets/{ticket_id}/events")
     assert requests("GET", "/v1/tickets/{ticket_id}/events", 200) == 1
 
 
