@@ -11,6 +11,7 @@
     ├── NoAnswerError             an HTTP call got no answer (launchday.resilience.http_client)
     │   ├── NotListeningError     connections are refused: the part is away
     │   └── LateAnswerError       time ran out: it says nothing about the part
+    ├── UnfitCacheError           the cache would lose what it accepts (launchday.resilience.cache_checks)
     ├── EngineError               an embedded server is missing or did not start (launchday.engines)
     ├── BackendError              the backend did not start (launchday.launcher.backend)
     ├── CompileError              a kernel does not compile (launchday.launcher.kernels)
