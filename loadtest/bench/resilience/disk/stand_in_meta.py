@@ -10,7 +10,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from meta_service.client import CheckedOut, CheckoutResponse, CommitResponse
-from meta_service.messages.base import decode, encode
+from meta_service.messages.base import PlayerId, decode, encode
 from meta_service.messages.leases import CheckoutRequest, CloseResponse, CommitRequest
 
 CHECK_OUTS, COMMITS = "/v1/internal/checkouts", "/v1/internal/commits"
@@ -43,11 +43,11 @@ class StandInMeta:
     def _answer(self, path: str, body: bytes) -> tuple[int, bytes]:
         if path == CHECK_OUTS:
             asked = decode(body, CheckoutRequest)
-            leased = [CheckedOut(id_, 1, "default", 1) for id_ in asked.player_ids]
+            leased = [CheckedOut(PlayerId(id_), 1, "default", 1) for id_ in asked.player_ids]
             return 200, encode(CheckoutResponse(leased, []))
         if path == COMMITS and self.takes_results:
             result = decode(body, CommitRequest)
-            return 200, encode(CommitResponse([row.player_id for row in result.players], []))
+            return 200, encode(CommitResponse([PlayerId(row.player_id) for row in result.players], []))
         if path.endswith("/close"):
             return 200, encode(CloseResponse("closed"))
         return 503, b"{}"
