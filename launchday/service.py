@@ -44,8 +44,8 @@ KEEP_ALIVE_S = 75  # above common load balancers' 60 s; uvicorn's 5 s makes pool
 SHUTDOWN_S = 3  # open long polls and event streams are cut after this
 # For what is no client's connection: pools of cache and store, logs, processes that hash, and refusals.
 RESERVED_DESCRIPTORS = 192
-# Of listeners, and inherited by what they accept: whoever vanished without a word is let go after 20 s. Players
-# on mobile networks are cut off for seconds, so it is not the 3 s of connections between our processes.
+# Of listeners, and inherited by what they accept: whoever vanished without a word is let go after 20 s. On
+# mobile networks players are cut off for seconds: it is not the 3 s of connections between our processes.
 LISTENER_OPTIONS = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
@@ -375,7 +375,7 @@ def serve(app: FastAPI, host: str, port: int, *, client_ca: str = "") -> None:
         log_config=None,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
-        forwarded_allow_ips=own.trusted_proxies,
+        proxy_headers=False,  # the gate reads them
         ssl_certfile=own.tls_certificate or None,
         ssl_keyfile=own.tls_key or None,
         ssl_ca_certs=client_ca or None,

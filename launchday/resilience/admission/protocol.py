@@ -11,7 +11,7 @@ here.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -69,7 +69,7 @@ class GateProtocol(HttpToolsProtocol):
         """Take a connection, unless there are too many."""
         super().connection_made(transport)
         gate = self.gate
-        gate.opened(self.loop)
+        gate.opened(self.loop, self.tasks)
         self._heard_at = gate.now()
         count = len(self.connections)
         if gate.too_many_connections(count):
@@ -112,15 +112,10 @@ class GateProtocol(HttpToolsProtocol):
             return
         self._go_on()
 
-    def on_message_begin(self) -> None:
-        """See httptools."""
-        self._in_message = True
-        super().on_message_begin()
-
     def on_message_complete(self) -> None:
         """See httptools."""
         self._in_message = False
-        super().on_message_complete()
+        HttpToolsProtocol.on_message_complete(self)
 
     def on_response_complete(self) -> None:
         """Go on with what was held behind the request that is answered."""
@@ -245,10 +240,12 @@ class GateProtocol(HttpToolsProtocol):
         lane.admitted += 1
         self._let_in = lane
         self.request = b""
-        super().data_received(cast(bytes, request))
+        HttpToolsProtocol.data_received(self, request)  # type: ignore[arg-type]  # it takes any buffer
         if self._let_in is not None:  # malformed: the parser has answered it
             self._let_in = None
             lane.running -= 1
+        elif self.cycle.more_body and not self.cycle.response_complete:
+            self._in_message = True  # its end was unknown to the gate, or the parser sees another
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Start a request's task, with its deadline, and with its lane's count."""
@@ -261,15 +258,16 @@ class GateProtocol(HttpToolsProtocol):
                 lane, app = self.gate.operations, OVERLOADED
             lane.running += 1
             lane.admitted += 1
+        elif (head := self._head) is not None and (head.forwarded_for or head.forwarded_proto):
+            self.gate.tell_client(cycle.scope, head)
         if self._crowded:
             cycle.keep_alive = False
         if self._continued:
             self._continued = cycle.waiting_for_100_continue = False
         with deadline.serving(until):
             task = self.loop.create_task(cycle.run_asgi(app))
-        task.add_done_callback(self.tasks.discard)
-        task.add_done_callback(lane.finished)
         self.tasks.add(task)
+        task.add_done_callback(lane.finished)
 
     def _answer(self, refusal: Refusal) -> None:
         """Answer the request with constant bytes; the connection goes on where that is safe."""

@@ -27,6 +27,21 @@ _TIMEOUT = HEADER.lower().encode()
 # The headers that matter here, each with the blanks before its colon, which the parser refuses, and its
 # value.
 _HEADERS = re.compile(
+    rb"\r\n(content-length|transfer-encoding|connection|expect|x-forwarded-for|x-forwarded-proto|"
+    + _TIMEOUT
+    + rb")([ \t]*):[ \t]*([^\r\n]*)",
+    re.IGNORECASE,
+)
+_DIGITS = 8  # of a chunk's length in hexadecimal: 4 GB
+
+UNKNOWN_END = -1
+NOT_YET = 0
+
+_END = b"\r\n\r\n"
+_TIMEOUT = HEADER.lower().encode()
+# The headers that matter here, each with the blanks before its colon, which the parser refuses, and its
+# value.
+_HEADERS = re.compile(
     rb"\r\n(content-length|transfer-encoding|connection|expect|x-forwarded-for|"
     + _TIMEOUT
     + rb")([ \t]*):[ \t]*([^\r\n]*)",
@@ -48,19 +63,21 @@ class Head:
         expects: the client sends the body only after ``100 Continue``.
         granted_s: seconds that the deadline header grants; None: there is no such header, or no number in it.
         forwarded_for: the values of ``X-Forwarded-For``, in order, with commas between; empty: none.
+        forwarded_proto: the value of ``X-Forwarded-Proto``; empty: none.
     """
 
-    __slots__ = ("body_bytes", "chunked", "closes", "end", "expects", "forwarded_for", "granted_s", "plain")
+    # Most requests have none of these: what is not set is looked up here.
+    body_bytes: int = 0
+    chunked: bool = False
+    plain: bool = True
+    closes: bool = False
+    expects: bool = False
+    granted_s: float | None = None
+    forwarded_for: bytes = b""
+    forwarded_proto: bytes = b""
 
     def __init__(self, end: int) -> None:
         self.end = end
-        self.body_bytes = 0
-        self.chunked = False
-        self.plain = True
-        self.closes = False
-        self.expects = False
-        self.granted_s: float | None = None
-        self.forwarded_for = b""
 
 
 def read_head(data: bytes | bytearray) -> Head | None:
@@ -86,6 +103,8 @@ def read_head(data: bytes | bytearray) -> Head | None:
             head.plain = False
         elif name == b"x-forwarded-for":
             head.forwarded_for = head.forwarded_for + b"," + value if head.forwarded_for else value
+        elif name == b"x-forwarded-proto":
+            head.forwarded_proto = value.strip()
         elif name == b"connection":
             head.closes = b"close" in value.lower()
         else:
@@ -164,8 +183,8 @@ def request_line(data: bytes | bytearray) -> bytes:
 
 
 def goes_on(data: bytes | bytearray, head: Head) -> bool:
-    """Whether the connection may go on after this request was refused."""
-    if not head.plain or head.closes:
+    """Whether the connection may go on after the request that is ``data`` was refused."""
+    if not head.plain or head.closes or len(data) != head.end + head.body_bytes:
         return False
     if data.count(b"\n", 0, head.end) != data.count(b"\r\n", 0, head.end):
         return False  # a bare line feed: some take it for a line's end

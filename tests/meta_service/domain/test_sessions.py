@@ -5,6 +5,7 @@ import time
 from uuid import uuid4
 
 import asyncpg
+import httpx2
 import pytest
 from redis.asyncio import Redis
 
@@ -14,7 +15,7 @@ from launchday.settings import Settings
 from meta_service.cache import keys
 from meta_service.client import MetaRefusedError, MetaUnavailableError
 from meta_service.domain import credentials
-from meta_service.domain.credentials import Passwords
+from meta_service.domain.hashing import Passwords
 from meta_service.rate_limit import BURST_S
 from tests.meta_service.conftest import Backend, Clock, drain, running
 from tests.meta_service.domain.test_accounts import NOBODY
@@ -166,7 +167,7 @@ async def test_a_name_belongs_to_one_account_for_good(backend: Backend) -> None:
         await backend.client.set_password(winner.session_token, "other.name", PASSWORD, PASSWORD)
 
 
-async def test_guessing_passwords_ends_after_a_few_attempts(
+async def test_guessing_passwords_ends_after_a_few_attempts_and_the_owner_elsewhere_is_let_in(
     backend: Backend, monkeypatch: pytest.MonkeyPatch, redis: Redis
 ) -> None:
     monkeypatch.setattr(credentials, "MAX_ATTEMPTS", 2)
@@ -177,7 +178,11 @@ async def test_guessing_passwords_ends_after_a_few_attempts(
             await backend.client.login_password("nina.7", "a wrong guess")
     answer = await backend.http.post("/v1/login/password", json={"name": "nina.7", "password": PASSWORD})
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
-    assert 0 < await redis.ttl(keys.attempts("nina.7")) <= credentials.ATTEMPTS_WINDOW_S
+    assert 0 < await redis.ttl(keys.attempts("nina.7", "127.0.0.1")) <= credentials.ATTEMPTS_WINDOW_S
+    elsewhere = httpx2.ASGITransport(backend.app, client=("192.0.2.7", 1234))
+    async with httpx2.AsyncClient(base_url="http://meta", transport=elsewhere) as owner:
+        answer = await owner.post("/v1/login/password", json={"name": "nina.7", "password": PASSWORD})
+        assert answer.status_code == 200
 
 
 async def test_a_password_login_works_while_the_store_is_away(
@@ -202,9 +207,11 @@ async def test_passwords_are_kept_as_argon2id_and_nowhere_else(
     kept = await store.fetchval("SELECT password_hash FROM credentials")
     assert kept.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     passwords = Passwords(SystemClock())
-    assert await passwords.matches(kept, PASSWORD)
-    assert not await passwords.matches(kept, PASSWORD + " ")
-    assert not await passwords.matches(None, "the password of nobody")
+    who = ("192.0.2.1", "nina.7")
+    assert await passwords.matches(kept, PASSWORD, who)
+    assert not await passwords.matches(kept, PASSWORD + " ", who)
+    assert not await passwords.matches(None, "the password of nobody", who)
+    await passwords.close()
 
 
 def test_a_rate_limit_passes_a_burst_and_then_the_rate() -> None:
