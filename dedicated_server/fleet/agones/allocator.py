@@ -16,7 +16,7 @@ from dedicated_server.fleet.agones.allocation_journal import AllocationJournal, 
 from dedicated_server.fleet.agones.requests import AllocationAnswer, AllocationRequest, Metadata, Port
 from dedicated_server.fleet.pool import metrics
 from dedicated_server.fleet.pool.counters_and_lists import Counter, ValueList, parse_int64, parse_strings
-from dedicated_server.fleet.pool.gameserver import GameServer, match_id_in, player_ids_in
+from dedicated_server.fleet.pool.gameserver import GameServer, match_in
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.states import IllegalTransitionError, State
 
@@ -142,13 +142,9 @@ class Allocator:
         """
         if self._journal is None:
             return
+        match_id, player_ids = match_in(match)
         entry = AllocationRecord(
-            key or "",
-            server.name,
-            server.region,
-            match_id_in(match),
-            player_ids_in(match),
-            self._pool.clock.now(),
+            key or "", server.name, server.region, match_id, player_ids, self._pool.clock.now()
         )
         try:
             self._journal.allocated(entry)
