@@ -55,7 +55,7 @@ def check(clock: Clock) -> None:
 
 
 def header_value(clock: Clock, patience_s: float) -> str:
-    """Return the header's value for a call that waits ``patience_s`` seconds at most: milliseconds, from 1."""
+    """Return the header's value for a call that waits ``patience_s`` seconds: milliseconds, from 1."""
     return str(max(1, int(left_s(clock, patience_s) * 1000.0)))
 
 

@@ -1,4 +1,4 @@
-"""Repeating a call without adding to what made it fail: a budget, full jitter, Retry-After, a circuit breaker.
+"""Repeating a call without adding to what made it fail: a budget, jitter, Retry-After, a circuit breaker.
 
 A part that is overloaded answers 503; three tries of every call then make three times the load, and keep it
 down. So a client may repeat only a share of what it does: `RetryBudget`. Pauses have full jitter, so that
