@@ -12,6 +12,8 @@ Errors::
     MatchmakerError
     ├── LeaseLostError          another director leads: stop, forget the pool, ask for the lease again
     ├── SkillsUnavailableError  the meta service gave no skills: answer 503, the player tries again
+    │   ├── SkillsRefusedError  it refuses one of these players: ask for fewer
+    │   └── WriterFullError     too many new tickets wait to be written
     ├── RuleSetsError           the operator's rule sets cannot be used: say why, and end
     └── DocumentError           a rule set, tickets or attributes have mistakes (``rules.flexmatch.document``)
 

@@ -5,6 +5,7 @@ Errors::
     MatchmakerClientError
     ├── TicketRefusedError          the request can never match, or the token is wrong: repeating it is no use
     ├── TicketExistsError           the player is searching already; ``ticket_id`` says with which ticket
+    ├── InMatchError                the player is in a match; ``assignment`` leads back into it
     ├── TicketEndedError            too late to cancel: a match has been found, or the ticket has another end
     ├── NoSuchTicketError           the player has no such ticket (any more)
     └── MatchmakerUnavailableError  no usable answer: repeat, a creation with the same client key
@@ -28,6 +29,7 @@ from matchmaker.messages import Assignment, TicketView
 __all__ = [
     "Assignment",
     "CreatedTicket",
+    "InMatchError",
     "MatchmakerClient",
     "MatchmakerClientError",
     "MatchmakerUnavailableError",
@@ -42,6 +44,7 @@ PATIENCE_S = 10.0  # for an answer; a long poll may wait for longer by what it a
 MAX_WAIT_S = 30.0  # of a long poll; the matchmaker allows no more
 
 _view = msgspec.json.Decoder(TicketView).decode
+_assignment = msgspec.json.Decoder(Assignment).decode
 
 
 class MatchmakerClientError(Exception):
@@ -60,8 +63,22 @@ class TicketExistsError(MatchmakerClientError):
         self.ticket_id = ticket_id
 
 
+class InMatchError(MatchmakerClientError):
+    """Raised when the player is checked out for a match: they come back to it, or wait until it has ended.
+
+    Attributes:
+        match_id: the match.
+        assignment: where it is, with a newer token for their seat; None where the matchmaker does not know.
+    """
+
+    def __init__(self, detail: str, match_id: str, assignment: Assignment | None) -> None:
+        super().__init__(detail)
+        self.match_id = match_id
+        self.assignment = assignment
+
+
 class TicketEndedError(MatchmakerClientError):
-    """Raised when it is too late to cancel. Read the ticket for its end."""
+    """Raised when it is too late to cancel, to accept, or to come back. Read the ticket for its end."""
 
 
 class NoSuchTicketError(MatchmakerClientError):
@@ -168,6 +185,7 @@ class MatchmakerClient:
 
         Raises:
             TicketExistsError: the player has another live ticket.
+            InMatchError: the player is in a match.
         """
         request: dict[str, Any] = {
             "mode": mode,
@@ -223,8 +241,21 @@ class MatchmakerClient:
         return queues
 
     async def cancel_ticket(self, ticket_id: str) -> TicketView:
-        """Cancel a ticket. Raises TicketEndedError when it is too late, NoSuchTicketError."""
+        """Cancel a ticket, and return it.
+
+        Where its match is getting a server it has no end yet, and ``cancel_requested`` is set: it ends where
+        that comes to nothing, and is assigned otherwise. Raises TicketEndedError when it is too late,
+        NoSuchTicketError.
+        """
         return _view((await self._call("DELETE", f"/v1/tickets/{ticket_id}")).content)
+
+    async def renew_token(self, ticket_id: str) -> Assignment:
+        """Return where the match of an assigned ticket is, with a newer token for the same seat.
+
+        Raises TicketEndedError where the ticket has no match, or its match was lost; NoSuchTicketError.
+        """
+        response = await self._call("POST", f"/v1/tickets/{ticket_id}/token")
+        return _assignment(response.content)
 
     async def follow_ticket(self, ticket_id: str) -> AsyncIterator[TicketView]:
         """Yield the ticket now, and at its end (server-sent events).
@@ -282,6 +313,10 @@ class MatchmakerClient:
         if response.status_code == httpx2.codes.CONFLICT:
             if problem.get("type") == "urn:launchday:ticket-exists":
                 return TicketExistsError(detail, problem["ticket_id"])
+            if problem.get("type") == "urn:launchday:in-match":
+                given = problem.get("assignment")
+                assignment = None if given is None else msgspec.convert(given, Assignment)
+                return InMatchError(detail, str(problem["match_id"]), assignment)
             return TicketEndedError(detail)
         if problem.get("type") == "urn:launchday:no-such-ticket":
             return NoSuchTicketError(detail)

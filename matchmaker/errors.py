@@ -19,6 +19,14 @@ class SkillsUnavailableError(MatchmakerError):
     """
 
 
+class SkillsRefusedError(SkillsUnavailableError):
+    """Raised when the meta service refuses a player of those asked for, or the only one. Ask for fewer."""
+
+
+class WriterFullError(SkillsUnavailableError):
+    """Raised when as many tickets wait to be written as may. Nothing was queued; the caller may repeat."""
+
+
 class RuleSetsError(MatchmakerError):
     """Raised when LAUNCHDAY_RULE_SETS or a file that it names cannot be used; the text has a line for each
     mistake.

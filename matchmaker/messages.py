@@ -115,7 +115,7 @@ class BatchedTicket(msgspec.Struct, frozen=True):
 
     player_id: int
     ticket_id: UUID | None
-    outcome: Literal["created", "repeated", "busy", "mismatch", "refused"]
+    outcome: Literal["created", "repeated", "busy", "mismatch", "in-match", "refused"]
     detail: str = ""
 
 
@@ -162,6 +162,13 @@ class TicketView(msgspec.Struct, frozen=True, omit_defaults=True):
     accept_by: Annotated[
         float | None, Meta(description="While proposed: Unix seconds until when to accept.")
     ] = None
+    cancel_requested: Annotated[
+        bool,
+        Meta(
+            description="While proposed: the player has cancelled. The ticket ends instead of searching "
+            "again, or is assigned after all."
+        ),
+    ] = False
 
     @property
     def final(self) -> bool:
@@ -311,6 +318,16 @@ class MatchmakerCounters(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(description="Tickets of players of lost matches who had queued again by themselves.")
     ] = 0
     backfilled: Annotated[int, Meta(description="Of those matched, into running matches.")] = 0
+    silent: Annotated[
+        int, Meta(description="Of cancelled: tickets that nobody looked at any more, with their parties.")
+    ] = 0
+    in_match: Annotated[
+        int, Meta(description="Requests refused because their player is in a match; they made no ticket.")
+    ] = 0
+    given_up: Annotated[
+        dict[str, int],
+        Meta(description="Matches that were closed before their players were assigned, by reason."),
+    ] = {}
     wait_s: WaitPercentiles
     latency_ms: LatencyPercentiles
 
@@ -323,9 +340,15 @@ class QueueDepth(msgspec.Struct, frozen=True):
         searching: players, by the region nearest to them.
         without_server: matches that were formed and have no server.
         oldest_s: seconds that the oldest ticket has waited.
+        placing: matches whose server is being asked for, or is late.
+        given_up: matches that were given up since the queue has this director, by reason.
+        regions_waiting: regions that have no server to give now, and why.
     """
 
     at: float
     searching: dict[str, int]
     without_server: int
     oldest_s: float
+    placing: int = 0
+    given_up: dict[str, int] = {}
+    regions_waiting: dict[str, str] = {}

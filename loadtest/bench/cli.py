@@ -210,13 +210,16 @@ def queue_chaos(
     restarts: Annotated[
         int, typer.Option(min=0, max=100, help="Times the cache is killed and restarted.")
     ] = 5,
+    pauses: Annotated[
+        int, typer.Option(min=0, max=100, help="Directors stopped for a while and woken.")
+    ] = 10,
     seed: Seed = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Kill directors and the cache while players queue, then audit all tickets and allocated servers."""
+    """Kill and stop directors and the cache while players queue, then audit all tickets and servers."""
     from loadtest.bench.matchmaker import queue_chaos as bench
 
-    _print(lambda: bench.run(kills, restarts, seed), as_json)
+    _print(lambda: bench.run(kills, restarts, pauses, seed), as_json)
 
 
 @app.command()
@@ -342,7 +345,7 @@ def resilience(
     seconds: Annotated[
         float | None, typer.Option(min=0.1, max=600.0, help="Length of a measurement or a fault.")
     ] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, max=1_000, help="Repetitions of a part.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, max=1_000_000, help="Repetitions of a part.")] = None,
     only: Annotated[str, typer.Option(help="Runs or kinds of the part, with commas between.")] = "",
     seed: Seed = 1,
     as_json: AsJson = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,11 +18,13 @@ from launchday.identity import Signer
 from launchday.resilience.parts import cache_part, http_part
 from launchday.settings import Settings
 from matchmaker.api import admission, backfill_routes, routes
+from matchmaker.api.attendance import Attendance
 from matchmaker.api.fast_path import FastPath
 from matchmaker.api.notifier import Notifier
 from matchmaker.api.schema import describe
 from matchmaker.api.service import TicketService, unavailable_problem
-from matchmaker.api.ticket_writer import MetaSkills, Skills, TicketWriter
+from matchmaker.api.skills import MetaSkills, Skills
+from matchmaker.api.ticket_writer import TicketWriter
 from matchmaker.errors import SkillsUnavailableError
 from matchmaker.queue.cache import open_cache
 from matchmaker.queue.scripts import Scripts
@@ -64,12 +67,13 @@ def create_api(settings: Settings, clock: Clock, skills: Skills | None = None) -
             games = {name: mode.rules.game_mode for name, mode in modes.items()}
             writer = TicketWriter(scripts, skills or MetaSkills(meta), settings.region_names, games)
             notifier = Notifier(cache, clock)
-            store = TicketStore(cache, scripts)
-            tickets = TicketService(settings, modes, scripts, store, writer, notifier, clock)
+            store = TicketStore(cache, scripts, watched=settings.ticket_liveness_s > 0)
+            attendance = Attendance(scripts, store, notifier, list(modes), settings.ticket_liveness_s, clock)
+            tickets = TicketService(settings, modes, scripts, store, writer, notifier, attendance, clock)
             app.state.matchmaker = tickets
             # Should one of them fail all the same, waiting players still look at their tickets when their
             # wait is over.
-            tasks = [asyncio.create_task(notifier.run()), asyncio.create_task(tickets.expire_tickets())]
+            tasks = [asyncio.create_task(notifier.run()), asyncio.create_task(attendance.run())]
             for task in tasks:
                 task.add_done_callback(_report_failure)
             try:
@@ -79,6 +83,8 @@ def create_api(settings: Settings, clock: Clock, skills: Skills | None = None) -
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+                with contextlib.suppress(RedisError):  # then others wait a minute for this process
+                    await attendance.leave()
 
     app = http_service.create_app("Matchmaker", settings, lifespan, admission=admission.CLASSES)
     signer: Signer = app.state.signer

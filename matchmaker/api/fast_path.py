@@ -20,6 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from launchday.clock import Clock
 from launchday.identity import PLAYER, InvalidTokenError, Signer
 from launchday.problems import ProblemError
+from launchday.resilience.deadline import DeadlineExceededError
+from launchday.resilience.request_metrics import ROUTE_NAME
 from matchmaker.api.schema import encode
 from matchmaker.api.service import TicketService, unavailable_problem
 from matchmaker.errors import SkillsUnavailableError
@@ -30,6 +32,7 @@ MAX_BODY_BYTES = 64 * 1024  # a request with every region of every cloud has 10 
 CREATE_PATH = "/v1/tickets"
 TICKET_PATH = "/v1/tickets/"
 EVENTS_SUFFIX = "/events"
+EVENTS_ROUTE = f"{TICKET_PATH}{{ticket_id}}{EVENTS_SUFFIX}"
 
 EVENT_STREAM_HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -60,12 +63,14 @@ class FastPath:
         if scope["type"] == "http":
             path: str = scope["path"]
             if path == CREATE_PATH and scope["method"] == "POST":
+                scope[ROUTE_NAME] = CREATE_PATH
                 await self._create(scope, receive, send)
                 return
             if path.endswith(EVENTS_SUFFIX) and path.startswith(TICKET_PATH) and scope["method"] == "GET":
                 ticket_id = path[len(TICKET_PATH) : -len(EVENTS_SUFFIX)]
                 player_id, _ = self._caller(scope)
                 if player_id is not None and self._service.notifier.tracks_for(ticket_id, player_id):
+                    scope[ROUTE_NAME] = EVENTS_ROUTE
                     await _stream(self._service.follow(ticket_id, player_id), receive, send)
                     return
         await self._app(scope, receive, send)
@@ -87,7 +92,7 @@ class FastPath:
         except ProblemError as problem:
             await problem.response()(scope, receive, send)
             return
-        except (RedisError, SkillsUnavailableError) as error:
+        except (RedisError, SkillsUnavailableError, DeadlineExceededError) as error:
             await unavailable_problem(error).response()(scope, receive, send)
             return
         body = encode(created)

@@ -74,6 +74,10 @@ class Notifier:
     def __len__(self) -> int:
         return sum(len(futures) for futures in self._subscribers.values())
 
+    def subscribed(self) -> list[str]:
+        """The tickets whose players hold a stream or a poll open here."""
+        return list(self._subscribers)
+
     def track(self, ticket_id: str, player_id: int) -> None:
         """Keep what is said of a ticket that is about to be made here, so that it need not be read from the
         cache.

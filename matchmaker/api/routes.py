@@ -14,6 +14,7 @@ from launchday.service import PlayerCaller, ServiceCaller
 from matchmaker.api.schema import MEDIA_TYPE, answer, answers, body_of, encode, read_body
 from matchmaker.api.service import TicketService
 from matchmaker.messages import (
+    Assignment,
     MatchmakerCounters,
     QueueDepth,
     TicketBatch,
@@ -28,6 +29,7 @@ from matchmaker.queue.ticket_store import live_view
 MAX_WAIT_S = 30.0  # below the idle time-outs of common load balancers
 
 MESSAGES = (
+    Assignment,
     MatchmakerCounters,
     QueueDepth,
     TicketBatch,
@@ -51,7 +53,8 @@ _batch_request = msgspec.json.Decoder(TicketBatchRequest)
 )
 async def create_ticket(caller: PlayerCaller, request: Request) -> Response:
     """Queue for a match. 201: a new ticket; 200: the one that the same client key made; 409: there is
-    another.
+    another (``ticket-exists``), or the player is in a match (``in-match``): the answer names it, and has an
+    ``assignment`` to come back with.
     """
     asked = await read_body(request, _ticket_request)
     status, created = await _service(request).create(caller.player_id, asked)
@@ -101,11 +104,21 @@ async def read_ticket(
     return Response(ticket.json, media_type=MEDIA_TYPE)
 
 
-@router.delete("/tickets/{ticket_id}", responses=answers(TicketView, 200))
+@router.delete("/tickets/{ticket_id}", responses=answers(TicketView, 200, 202))
 async def cancel_ticket(ticket_id: UUID, caller: PlayerCaller, request: Request) -> Response:
-    """Cancel a ticket. 409 when its match has been found; cancelling again answers the same."""
-    ticket = await _service(request).cancel(str(ticket_id), caller.player_id)
-    return Response(ticket.json, media_type=MEDIA_TYPE)
+    """Cancel a ticket; cancelling again answers the same. 202: its match is getting a server, and the ticket
+    ends if that comes to nothing; where the match begins all the same, the ticket says so.
+    """
+    status, ticket = await _service(request).cancel(str(ticket_id), caller.player_id)
+    return Response(ticket.json, status_code=status, media_type=MEDIA_TYPE)
+
+
+@router.post("/tickets/{ticket_id}/token", responses=answers(Assignment, 200))
+async def renew_token(ticket_id: UUID, caller: PlayerCaller, request: Request) -> Response:
+    """Come back to the match of an assigned ticket, with a newer connect token for the same seat: for a
+    client that was started again. The game server lets the newest token of a player in.
+    """
+    return answer(await _service(request).renew_token(str(ticket_id), caller.player_id))
 
 
 @router.get(

@@ -1,5 +1,5 @@
 """What the routes do, whichever way a request comes in: create, read, accept, cancel, wait for and follow a
-ticket.
+ticket, and come back to its match.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
 
 import structlog
 from redis.exceptions import RedisError
@@ -14,27 +15,29 @@ from redis.exceptions import RedisError
 from launchday.clock import Clock
 from launchday.problems import ProblemError
 from launchday.rate_limit import RateLimit
+from launchday.resilience.deadline import DeadlineExceededError
 from launchday.settings import Settings
+from matchmaker.api import metrics
+from matchmaker.api.attendance import Attendance
 from matchmaker.api.notifier import Notification, Notifier
+from matchmaker.api.rejoin import Rejoin
 from matchmaker.api.schema import encode
+from matchmaker.api.ticket_maker import TicketMaker
 from matchmaker.api.ticket_writer import TicketWriter, WriteResult
+from matchmaker.errors import SkillsRefusedError
 from matchmaker.messages import (
     SEARCHING,
+    Assignment,
     BatchedTicket,
     PlayerTicketRequest,
     TicketCreated,
     TicketRequest,
 )
-from matchmaker.queue.cache import asked_to_stop
 from matchmaker.queue.scripts import Scripts
 from matchmaker.queue.ticket_store import StoredTicket, TicketStore, live_view
-from matchmaker.rules.attributes import as_members, problem_details
-from matchmaker.rules.flexmatch.document import DocumentError
-from matchmaker.rules.modes import QueueMode, SearchRules
-from matchmaker.tickets.ticket import Ticket
+from matchmaker.rules.modes import QueueMode
 
 HEARTBEAT_S = 15.0  # between two signs of life on an event stream; the ticket is looked at each time
-EXPIRY_PERIOD_S = 1.0
 TICKET_BURST_S = 10.0  # so many seconds' worth of tickets a player may make at once
 MAX_LIMITED_PLAYERS = 200_000  # whose rate is remembered at once: about 20 MB
 
@@ -53,7 +56,7 @@ class TicketService:
     Args:
         settings: all settings.
         modes: what can be queued for, by name.
-        scripts, store, writer, notifier: of one cache.
+        scripts, store, writer, notifier, attendance: of one cache.
         clock: time, and the tickets' ids.
     """
 
@@ -65,16 +68,20 @@ class TicketService:
         store: TicketStore,
         writer: TicketWriter,
         notifier: Notifier,
+        attendance: Attendance,
         clock: Clock,
     ) -> None:
         self.modes = modes
         self.regions: Sequence[str] = settings.region_names
-        self.ticket_ttl_s = settings.ticket_ttl_s
         self.scripts = scripts
         self.store = store
         self.writer = writer
         self.notifier = notifier
         self.clock = clock
+        self._attendance = attendance
+        self._watched = settings.ticket_liveness_s > 0
+        self._maker = TicketMaker(settings, modes, clock)
+        self._rejoin = Rejoin(settings, modes, clock)
         self._rate = RateLimit(
             settings.tickets_per_player_s, burst_s=TICKET_BURST_S, max_callers=MAX_LIMITED_PLAYERS
         )
@@ -88,17 +95,22 @@ class TicketService:
         Raises:
             ProblemError: the request can never match, or the player may make no ticket now.
             SkillsUnavailableError, RedisError: a service that is needed does not answer; nothing was queued.
+            DeadlineExceededError: nothing was heard of the ticket in time; repeat it with its client key.
         """
-        if wait_s := self._rate.wait_s(player_id, self.clock.monotonic()):
-            raise ProblemError(
-                429,
-                "too-many-tickets",
-                f"you make too many tickets: wait {wait_s:.1f} s",
-                headers={"Retry-After": str(math.ceil(wait_s))},
-            )
-        ticket = self.make_ticket(player_id, request, self.clock.now())
+        self._limit(player_id, "you make too many tickets")
+        ticket = self._maker.make(player_id, request, self.clock.now(), watched=self._watched)
         self.notifier.track(str(ticket.ticket_id), player_id)
         written = await self.writer.submit(request.mode, ticket)
+        metrics.tickets.labels(written.outcome).inc()
+        if written.held is not None:
+            last = await self.store.read_last(player_id)
+            if last is not None and request.client_key and last.client_key == request.client_key:
+                return 200, TicketCreated(UUID(last.view.ticket_id), last.view.state, last.created_at)
+            if last is None or (last.view.final and not last.view.lost):
+                self._attendance.refused_in_match()
+                raise self._rejoin.problem(written.held, last)
+            # Its server is lost, and the fleet is about to end the lease; or they are just being placed.
+            written = await self.writer.submit(request.mode, ticket, despite_match=True)
         if written.outcome == "created":
             return 201, TicketCreated(ticket.ticket_id, SEARCHING, ticket.enqueued_at)
         if written.outcome == "repeated":
@@ -110,63 +122,19 @@ class TicketService:
         """Queue a player for a match on a service's behalf; what the request lacks is said in the answer."""
         try:
             written = await self.writer.submit(
-                request.mode, self.make_ticket(request.player_id, request, now)
+                request.mode, self._maker.make(request.player_id, request, now)
             )
         except ProblemError as problem:
             return BatchedTicket(request.player_id, None, "refused", problem.detail)
+        except SkillsRefusedError as refused:
+            return BatchedTicket(request.player_id, None, "refused", str(refused))
         if written.outcome == "mismatch":
             return BatchedTicket(request.player_id, None, written.outcome, PARTY_MISMATCH)
+        if written.held is not None:
+            self._attendance.refused_in_match()
+            detail = f"the player is in the match {written.held.match_id}"
+            return BatchedTicket(request.player_id, None, written.outcome, detail)
         return BatchedTicket(request.player_id, written.ticket_id, written.outcome)
-
-    def make_ticket(self, player_id: int, request: TicketRequest, now: float) -> Ticket:
-        """Return the ticket of a request at ``now`` (Unix seconds).
-
-        Raises ProblemError where it could never match.
-        """
-        mode = self.modes.get(request.mode)
-        if mode is None:
-            raise ProblemError(
-                422, "unknown-mode", f"there is no mode {request.mode!r}; modes: {', '.join(self.modes)}"
-            )
-        rules = mode.rules
-        known = request.latencies_ms
-        latency_ms = tuple([known.get(region, math.inf) for region in self.regions])
-        if min(latency_ms, default=math.inf) > rules.max_latency_ms:
-            raise ProblemError(
-                422,
-                "no-region",
-                (
-                    f"no region is within {rules.max_latency_ms:g} ms; measure at least one of: "
-                    f"{', '.join(self.regions)}"
-                ),
-            )
-        if isinstance(rules, SearchRules) and (reason := rules.unmatchable_reason(known)):
-            raise ProblemError(422, "no-region", reason)
-        try:
-            attributes = mode.attributes.check(request.attributes and as_members(request.attributes))
-        except DocumentError as refused:
-            detail, errors = problem_details(refused)
-            raise ProblemError(422, "bad-attributes", detail, errors=errors) from refused
-        party = request.party
-        if party is not None and party.size > rules.team_size:
-            raise ProblemError(
-                422,
-                "party-too-large",
-                f"a party of {party.size} fits into no team of {request.mode}: at most {rules.team_size}",
-            )
-        return Ticket(
-            ticket_id=self.clock.uuid(),
-            player_id=player_id,
-            enqueued_at=now,
-            expires_at=now + self.ticket_ttl_s,
-            platform=request.platform,
-            cross_play=request.cross_play,
-            client_key=request.client_key or "",
-            latency_ms=latency_ms,
-            party="" if party is None else party.party_id,
-            party_size=1 if party is None else party.size,
-            attributes=attributes,
-        )
 
     async def read(self, ticket_id: str, player_id: int) -> StoredTicket:
         """Return a player's ticket. Raises ProblemError (404) where they have no such ticket."""
@@ -175,7 +143,26 @@ class TicketService:
             raise ProblemError(
                 404, "no-such-ticket", "you have no such ticket; ended ones are forgotten after a while"
             )
+        self._attendance.touch(ticket_id)
         return ticket
+
+    async def renew_token(self, ticket_id: str, player_id: int) -> Assignment:
+        """Return where an assigned player's match is, with a newer token for the same seat: for a client that
+        was started again, or has another address.
+
+        Raises ProblemError where the ticket has no match, or its match was lost.
+        """
+        self._limit(player_id, "you ask for too many tokens")
+        ticket = await self.read(ticket_id, player_id)
+        assignment = ticket.view.assignment
+        if assignment is None or ticket.view.lost:
+            raise ProblemError(
+                409,
+                "no-match",
+                f"the ticket has no match to come back to: {ticket.view.reason or ticket.view.state}",
+            )
+        metrics.tokens.inc()
+        return self._rejoin.renewed(ticket, assignment)
 
     async def accept(self, ticket_id: str, player_id: int) -> StoredTicket:
         """Accept the match that was found. Raises ProblemError where none waits for that."""
@@ -187,19 +174,27 @@ class TicketService:
             )
         return ticket
 
-    async def cancel(self, ticket_id: str, player_id: int) -> StoredTicket:
-        """Cancel a ticket. Raises ProblemError where it is too late."""
+    async def cancel(self, ticket_id: str, player_id: int) -> tuple[int, StoredTicket]:
+        """Cancel a ticket.
+
+        Returns:
+            The HTTP status (200: it has ended; 202: its match is getting a server, and it ends if that comes
+            to nothing) and the ticket.
+
+        Raises ProblemError where there is nothing to cancel.
+        """
         found = await self.store.cancel(ticket_id, player_id)
-        if found in ("proposed", "accepted"):
+        if found == "proposed":
             raise ProblemError(
                 409,
                 "match-found",
-                "a match has been found; it is getting its server",
+                "one of the party is on the way into a match: try again",
                 headers={"Retry-After": "1"},
             )
-        if found not in (None, "searching", "cancelled"):
+        if found not in (None, "searching", "marked", "cancelled"):
             raise ProblemError(409, "ticket-ended", f"the ticket is {found}; there is nothing to cancel")
-        return await self.read(ticket_id, player_id)
+        ticket = await self.read(ticket_id, player_id)
+        return (200 if ticket.view.final else 202), ticket
 
     async def read_when_changed(
         self, ticket_id: str, player_id: int, wait_s: float, known: bytes, lost: bool = False
@@ -256,17 +251,15 @@ class TicketService:
             yield STILL_SEARCHING if found.view == seen.view else server_sent_event(found)
             seen = found
 
-    async def expire_tickets(self) -> None:
-        """Expire tickets whose time is up, until cancelled; every API process does, and each ticket expires
-        once.
-        """
-        while not asked_to_stop():
-            try:
-                for mode in self.modes:
-                    await self.store.expire_due(mode, self.clock.now())
-            except RedisError as error:
-                log.warning("cannot expire tickets, trying again", error=str(error))
-            await self.clock.sleep(EXPIRY_PERIOD_S)
+    def _limit(self, player_id: int, what: str) -> None:
+        """Raise ProblemError (429) where a player asks for more than they may."""
+        if wait_s := self._rate.wait_s(player_id, self.clock.monotonic()):
+            raise ProblemError(
+                429,
+                "too-many-tickets",
+                f"{what}: wait {wait_s:.1f} s",
+                headers={"Retry-After": str(math.ceil(wait_s))},
+            )
 
 
 def server_sent_event(notification: Notification) -> bytes:
@@ -278,8 +271,12 @@ def server_sent_event(notification: Notification) -> bytes:
 
 
 def unavailable_problem(error: Exception) -> ProblemError:
-    """Return the problem of a service that does not answer now (RedisError, SkillsUnavailableError)."""
-    if isinstance(error, RedisError):
+    """Return the problem of a service that does not answer now (RedisError, SkillsUnavailableError,
+    DeadlineExceededError).
+    """
+    if isinstance(error, DeadlineExceededError):
+        slug, detail = "too-late", "the ticket was not written in time"
+    elif isinstance(error, RedisError):
         log.error("the cache is unavailable", error=str(error))
         slug, detail = "cache-unavailable", "tickets cannot be reached right now"
     else:

@@ -1,7 +1,8 @@
 """Group commit: tickets that arrive within a few milliseconds go to the queue in one command.
 
 Each is answered after the cache has acknowledged that command. It is half the cost of one awaited write a
-ticket, and makes ``appendfsync always`` affordable.
+ticket, and makes ``appendfsync always`` affordable. What is wrong with one ticket is its own affair: the
+others of its batch are written without it.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, cast
+from typing import Literal, cast
 from uuid import UUID
 
 import msgspec
 import structlog
 
-from matchmaker.errors import SkillsUnavailableError
+from launchday.resilience import deadline
+from launchday.resilience.deadline import DeadlineExceededError
+from matchmaker.api import metrics
+from matchmaker.api.skills import HeldPlayer, Skills, skills_of
+from matchmaker.errors import SkillsRefusedError, WriterFullError
 from matchmaker.queue.scripts import Argument, Scripts
 from matchmaker.tickets.ticket import RecordFormat, Ticket
-from meta_service.client import MetaClient, MetaClientError
 
 # 2 ms at 1,667 tickets/s took 0.84 of a core, most of it for some 350 calls a second to the meta service.
 GATHER_S = 0.008
@@ -28,32 +32,14 @@ GATHER_S = 0.008
 # often.
 MAX_WRITES = 2
 MAX_BATCH = 500  # keeps the script below a few milliseconds, in which the cache serves nobody else
+MAX_WAITING = (
+    5_000  # tickets: ten batches, more than the admission lets in at once; services bring 500 a request
+)
+PATIENCE_S = 5.0  # of who waits for a ticket, and of a write
 
-WriteOutcome = Literal["created", "repeated", "busy", "mismatch"]
+WriteOutcome = Literal["created", "repeated", "busy", "mismatch", "in-match"]
 
 log = structlog.get_logger()
-
-
-class Skills(Protocol):
-    """Where players' skills come from: the meta service, or a stand-in with the same answer."""
-
-    async def skills(self, mode: str, player_ids: Sequence[int]) -> Mapping[int, tuple[float, float]]:
-        """Return mean and deviation of each player's rating. Raises SkillsUnavailableError."""
-
-
-class MetaSkills:
-    """Skills from the meta service, a batch at a time; never from the client."""
-
-    def __init__(self, meta: MetaClient) -> None:
-        self._meta = meta
-
-    async def skills(self, mode: str, player_ids: Sequence[int]) -> Mapping[int, tuple[float, float]]:
-        """Return mean and deviation of each player's rating. Raises SkillsUnavailableError."""
-        try:
-            skills = (await self._meta.skills(mode, player_ids)).skills
-        except MetaClientError as error:
-            raise SkillsUnavailableError(str(error)) from error
-        return {player_id: (skill.mu, skill.sigma) for player_id, skill in skills.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +49,21 @@ class WriteResult:
     Attributes:
         outcome: ``created``; ``repeated``: the same client key made this ticket before; ``busy``: the player
             has another live ticket; ``mismatch``: the party is complete without it, or its players ask for
-            something else.
+            something else; ``in-match``: the player is checked out for a match.
         ticket_id: the player's ticket.
+        held: where a player is who is in a match.
     """
 
     outcome: WriteOutcome
     ticket_id: UUID
+    held: HeldPlayer | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _PendingTicket:
     ticket: Ticket
     result: asyncio.Future[WriteResult]
+    despite_match: bool  # its player's match is known to be lost: the lease is about to end
 
 
 class TicketWriter:
@@ -100,23 +89,35 @@ class TicketWriter:
         self._regions = ",".join(regions)
         self._format = RecordFormat(len(regions))
         self._gathered: dict[str, list[_PendingTicket]] = defaultdict(list)
+        self._waiting = 0
         self._overdue: set[str] = set()  # modes whose time to write came while too many writes were under way
         self._writes: set[asyncio.Task[None]] = set()
 
-    async def submit(self, mode: str, ticket: Ticket) -> WriteResult:
-        """Queue a ticket, unless its player has one.
+    async def submit(self, mode: str, ticket: Ticket, *, despite_match: bool = False) -> WriteResult:
+        """Queue a ticket, unless its player has one, or is in a match.
 
-        Raises SkillsUnavailableError, and the cache's errors.
+        ``despite_match``: the match that the player is in is known to be lost.
+
+        Raises SkillsUnavailableError, DeadlineExceededError, and the cache's errors.
         """
+        if self._waiting >= MAX_WAITING:
+            raise WriterFullError("too many tickets wait to be written")
         loop = asyncio.get_running_loop()
         result: asyncio.Future[WriteResult] = loop.create_future()
         gathered = self._gathered[mode]
-        gathered.append(_PendingTicket(ticket, result))
+        gathered.append(_PendingTicket(ticket, result, despite_match))
         if len(gathered) == 1:
             loop.call_later(GATHER_S, self._due, mode)
         elif len(gathered) == MAX_BATCH:
             self._flush(mode)
-        return await result
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(max(0.0, deadline.left_s(self._scripts.clock, PATIENCE_S))):
+                return await result
+        except TimeoutError as late:
+            raise DeadlineExceededError("the ticket was not written in time") from late
+        finally:
+            self._waiting -= 1
 
     async def drain(self) -> None:
         """Wait until everything gathered is written."""
@@ -138,42 +139,91 @@ class TicketWriter:
             self._due(mode)
 
     def _flush(self, mode: str) -> None:
-        if batch := self._gathered.pop(mode, None):
-            write = asyncio.create_task(self._write_batch(mode, batch))
+        # Done by now: the player has hung up, or given up, and a ticket of theirs would be nobody's.
+        batch = [each for each in self._gathered.pop(mode, ()) if not each.result.done()]
+        if batch:
+            with deadline.serving(None):  # a write works for many requests
+                write = asyncio.create_task(self._write_batch(mode, batch))
             self._writes.add(write)
             write.add_done_callback(self._written)
 
     async def _write_batch(self, mode: str, batch: list[_PendingTicket]) -> None:
         try:
-            answers = await self._write(mode, [pending.ticket for pending in batch])
+            async with asyncio.timeout(PATIENCE_S):
+                await self._write(mode, batch)
         except Exception as error:
             log.warning("tickets not queued", tickets=len(batch), error=str(error))
             for pending in batch:
-                if not pending.result.done():  # done: the player has hung up
-                    pending.result.set_exception(error)
-            return
-        for pending, answer in zip(batch, answers, strict=True):
-            if not pending.result.done():
-                pending.result.set_result(_write_result(pending.ticket, answer))
+                _fail(pending, error)
 
-    async def _write(self, mode: str, tickets: list[Ticket]) -> list[tuple[bytes, bytes] | int]:
+    async def _write(self, mode: str, batch: list[_PendingTicket]) -> None:
         rated = self._game_modes.get(mode) or mode
-        skills = await self._skills.skills(rated, [ticket.player_id for ticket in tickets])
+        known = await skills_of(self._skills, rated, [pending.ticket.player_id for pending in batch])
+        writing: list[_PendingTicket] = []
+        records: list[bytes] = []
+        for pending in batch:
+            ticket = pending.ticket
+            if (reason := known.refused.get(ticket.player_id)) is not None:
+                _fail(pending, SkillsRefusedError(f"player {ticket.player_id}: {reason}"))
+            elif (held := known.held.get(ticket.player_id)) is not None and not pending.despite_match:
+                _answer(pending, WriteResult("in-match", ticket.ticket_id, held))
+            else:
+                writing.append(pending)
+        if not writing:
+            return
+        try:
+            records = [self._format.pack([pending.ticket for pending in writing], known.ratings)]
+        except (TypeError, ValueError, OverflowError):
+            writing, records = self._packable(writing, known.ratings)
+        if not writing:
+            return
+        for pending, answer in zip(
+            writing, await self._create(mode, writing, b"".join(records)), strict=True
+        ):
+            _answer(pending, _write_result(pending.ticket, answer))
+
+    def _packable(
+        self, batch: list[_PendingTicket], ratings: Mapping[int, tuple[float, float]]
+    ) -> tuple[list[_PendingTicket], list[bytes]]:
+        """Pack tickets one by one: those that cannot be packed fail alone."""
+        kept, records = [], []
+        for pending in batch:
+            try:
+                records.append(self._format.pack([pending.ticket], ratings))
+            except (TypeError, ValueError, OverflowError) as error:
+                log.error("a ticket cannot be packed", player_id=pending.ticket.player_id, error=str(error))
+                metrics.poisoned.inc()
+                _fail(pending, SkillsRefusedError("the ticket cannot be queued as it is"))
+            else:
+                kept.append(pending)
+        return kept, records
+
+    async def _create(
+        self, mode: str, batch: list[_PendingTicket], records: bytes
+    ) -> list[tuple[bytes, bytes] | int]:
+        tickets = [pending.ticket for pending in batch]
         kept_s = max(ticket.expires_at - ticket.enqueued_at for ticket in tickets) + self._scripts.retention_s
-        for ticket in tickets:
-            if ticket.player_id not in skills:
-                raise SkillsUnavailableError(f"the meta service gave no skill for player {ticket.player_id}")
         args: list[Argument] = [
             mode,
             self._regions,
             math.ceil(kept_s),
             msgspec.msgpack.encode([_row(ticket) for ticket in tickets]),
-            self._format.pack(tickets, skills),
+            records,
         ]
         if tickets[0].attributes is not None:  # a mode's tickets all have them, or none has
             args.append(msgspec.msgpack.encode([ticket.attributes for ticket in tickets]))
         answers: list[tuple[bytes, bytes] | int] = await self._scripts.create_tickets(args)
         return answers
+
+
+def _answer(pending: _PendingTicket, result: WriteResult) -> None:
+    if not pending.result.done():  # done: the player has hung up
+        pending.result.set_result(result)
+
+
+def _fail(pending: _PendingTicket, error: Exception) -> None:
+    if not pending.result.done():
+        pending.result.set_exception(error)
 
 
 def _write_result(ticket: Ticket, answer: tuple[bytes, bytes] | int) -> WriteResult:
@@ -184,12 +234,13 @@ def _write_result(ticket: Ticket, answer: tuple[bytes, bytes] | int) -> WriteRes
 
 
 def _row(ticket: Ticket) -> tuple[str, ...]:
-    """What the script reads of a ticket; one without a party has five fields."""
+    """What the script reads of a ticket; one without a party has six fields."""
     row = (
         str(ticket.ticket_id),
         str(ticket.player_id),
         ticket.client_key,
         repr(ticket.enqueued_at),
         repr(ticket.expires_at),
+        "1" if ticket.watched else "",
     )
     return (*row, ticket.party, str(ticket.party_size), ticket.party_terms) if ticket.party else row

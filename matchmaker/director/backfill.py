@@ -20,15 +20,17 @@ from redis.asyncio import Redis
 
 from launchday.clock import Clock
 from launchday.settings import Settings
-from matchmaker.director.placement import assigned_views
+from matchmaker.director import metrics
 from matchmaker.matching.arrays import BackfillRequests
 from matchmaker.matching.matcher import BackfillAssignment, OpenSlots
 from matchmaker.matching.pool import Pool, Rows
 from matchmaker.messages import BackfillPlayer, BackfillRequest
+from matchmaker.queue.entries import MALFORMED, ids_within
 from matchmaker.queue.queue import assignment_statistics, requeue_arguments
 from matchmaker.queue.scripts import KEYS, Scripts
 from matchmaker.rules.modes import SearchRules
 from matchmaker.rules.rules import Rules
+from matchmaker.tickets.seats import assigned_views
 from matchmaker.tickets.ticket import RequeueRecord, binary_ids, text_ids
 
 MAX_UNSEEN_S = 3.0  # that a server has to learn of a proposal: it asks once a second
@@ -126,8 +128,13 @@ class Backfill:
 
     async def recover(self, pool: Pool) -> None:
         """Take over the claims that the director before this one left."""
-        for stored in await self._cache.hvals(KEYS["claims"] + self._mode):
-            claim = msgspec.json.decode(stored, type=BackfillClaim)
+        stored: Any = await self._cache.hgetall(KEYS["claims"] + self._mode)
+        for proposal_id, each in stored.items():
+            try:
+                claim = msgspec.json.decode(each, type=BackfillClaim)
+            except MALFORMED as error:
+                await self._abandon(proposal_id.decode(), each, error)
+                continue
             held = pool.find(binary_ids(claim.ticket_ids))
             pool.hold(held)
             self._begin(claim, held)
@@ -153,9 +160,12 @@ class Backfill:
                 state == "reserved" and self._clock.monotonic() < each.seen_by
             ):
                 continue
-            elif await self._withdraw(claim, now):
+            elif (gone := await self._withdraw(claim, now)) is not None:
                 log.info("backfill withdrawn", match_id=claim.match_id, players=len(rows), state=state)
                 pool.release(rows)
+                ended.append(
+                    pool.find(binary_ids([claim.ticket_ids[place] for place in gone])) if gone else _NO_ROWS
+                )
             else:
                 continue
             del self._in_progress[claim.proposal_id]
@@ -212,10 +222,14 @@ class Backfill:
 
     async def _read(self, now: float) -> list[OpenMatch]:
         found = await self._scripts.read_backfill([self._mode], now)
-        return [
-            _open_match(match_id.decode(), flat)
-            for match_id, flat in zip(found[::2], found[1::2], strict=True)
-        ]
+        matches = []
+        for match_id, flat in zip(found[::2], found[1::2], strict=True):
+            try:
+                matches.append(_open_match(match_id.decode(), flat))
+            except MALFORMED as error:  # its server repeats the request every second
+                log.error("a running match cannot be read", match_id=match_id.decode(), error=str(error))
+                metrics.unreadable.labels(self._mode, "running match").inc()
+        return matches
 
     def _kernel_team(self, match: OpenMatch, entity: int) -> int:
         """Return the kernel's team of a slot: one team of all is battle royale, where each player is a team
@@ -269,7 +283,7 @@ class Backfill:
         return gone
 
     async def _assign(self, claim: BackfillClaim, record: RequeueRecord, now: float) -> bool:
-        views, _ = assigned_views(
+        views = assigned_views(
             self._fleet_key,
             self._token_ttl_s,
             claim.match_id,
@@ -299,11 +313,22 @@ class Backfill:
             log.info("backfill assigned", match_id=claim.match_id, players=len(views))
         return bool(assigned)
 
-    async def _withdraw(self, claim: BackfillClaim, now: float) -> bool:
-        withdrawn: int = await self._scripts.withdraw_backfill(
+    async def _withdraw(self, claim: BackfillClaim, now: float) -> list[int] | None:
+        """Give a claim's tickets back; the places of those that ended, None where its server may have
+        admitted the players.
+        """
+        gone: list[int] = await self._scripts.withdraw_backfill(
             [self._mode, self._fence, claim.proposal_id, claim.match_id, "".join(claim.ticket_ids)], now
         )
-        return bool(withdrawn)
+        return None if gone == [-1] else gone
+
+    async def _abandon(self, proposal_id: str, stored: bytes, error: Exception) -> None:
+        """Give back the tickets of a claim that cannot be read: whatever in it looks like a ticket."""
+        log.error("a claim of a running match cannot be read", proposal_id=proposal_id, error=str(error))
+        metrics.unreadable.labels(self._mode, "claim").inc()
+        await self._scripts.withdraw_backfill(
+            [self._mode, self._fence, proposal_id, "", "".join(ids_within(stored))]
+        )
 
 
 _NO_ROWS: Rows = np.zeros(0, np.int64)

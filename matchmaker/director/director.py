@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import structlog
 from redis.asyncio import Redis
@@ -21,12 +23,20 @@ from dedicated_server.fleet.client import AllocatorClient, FleetAdminClient, mut
 from dedicated_server.protocol import connect_token
 from launchday.clock import Clock
 from launchday.identity import Signer
+from launchday.resilience.health import begin_stop, operations
+from launchday.resilience.parts import cache_part, http_part
+from launchday.resilience.retry import Backoff
 from launchday.settings import Settings
+from matchmaker.director import metrics
 from matchmaker.director.backfill import Backfill
+from matchmaker.director.giving_up import GivingUp, MatchCloser, MatchFleet
 from matchmaker.director.match_loop import MatchLoop
-from matchmaker.director.placement import Allocator, Placement, probe
+from matchmaker.director.placement import Placement
+from matchmaker.director.reach import probe
 from matchmaker.director.requeue import Requeuer
+from matchmaker.director.server_search import Allocator, ServerSearch
 from matchmaker.errors import LeaseLostError
+from matchmaker.matching.rule_set_matcher import SearchPlace
 from matchmaker.matching.warm_up import warm_up
 from matchmaker.queue.cache import asked_to_stop, open_cache
 from matchmaker.queue.lease import Lease
@@ -34,8 +44,11 @@ from matchmaker.queue.queue import Queue
 from matchmaker.queue.scripts import Scripts
 from matchmaker.rules.modes import SearchRules, load_modes
 from matchmaker.rules.rules import Rules
+from meta_service.client import MetaClient
 
 STANDBY_S = 0.5  # between two tries to take the lead
+MAX_FAULT_PAUSE_S = 30.0  # after faults of ours, one after the other
+CLAIM_S = 30.0  # for which a late server is waited for where the fleet's claim_s sets no limit
 SERVICE_TOKEN_TTL_S = 365 * 24 * 3600.0  # a director outlives a day; it is restarted to rotate the key
 
 log = structlog.get_logger()
@@ -49,6 +62,8 @@ class Director:
         settings: all settings.
         cache: Valkey or Redis.
         allocator: where servers come from.
+        fleet: knows how the server of a match is, and ends it; None: nobody does, as with real Agones.
+        meta: closes matches that are given up; None: each counts as closed.
         clock: time, chance and ids.
     """
 
@@ -59,51 +74,96 @@ class Director:
         cache: Redis,
         allocator: Allocator,
         *,
+        fleet: MatchFleet | None = None,
+        meta: MatchCloser | None = None,
         clock: Clock,
     ) -> None:
         self._rules = rules
         self._settings = settings
         self._cache = cache
         self._allocator = allocator
+        self._fleet = fleet
         self._clock = clock
+        self._giving_up = GivingUp(meta, fleet, clock)
         self._scripts = Scripts(cache, settings.ticket_retention_s, clock)
         self._lease = Lease(self._scripts, rules.mode, settings.director_lease_s)
+        self._place = SearchPlace()
+        self.leads = False
         connect_token.best_cipher()  # loads libsodium now, not while the first match waits for its tokens
 
     async def run(self) -> None:
-        """Take the lead, serve, and begin anew, until cancelled."""
+        """Take the lead, serve, and begin anew, until cancelled.
+
+        A fault of ours in one queue, with whatever lies in it, is told and begun anew with pauses: it must
+        not end the other queues of the process.
+        """
+        try:
+            await self._lead_again_and_again()
+        finally:
+            await self._giving_up.aclose()
+
+    async def _lead_again_and_again(self) -> None:
+        pauses = Backoff(self._clock, STANDBY_S, MAX_FAULT_PAUSE_S)
         while not asked_to_stop():
+            pause_s = STANDBY_S
             try:
                 fence = await self._lease.acquire()
                 if fence is not None:
                     await self._serve(fence)
+                pauses.reset()
             except* (LeaseLostError, RedisError) as errors:
                 log.warning(
                     "lost the lead", mode=self._rules.mode, errors=[str(e) for e in errors.exceptions]
                 )
-            await self._clock.sleep(STANDBY_S)
+            except* Exception as errors:
+                metrics.faults.labels(self._rules.mode).inc()
+                log.error("a fault in a queue, beginning anew", mode=self._rules.mode, exc_info=errors)
+                pause_s += pauses.next_s()
+            await self._clock.sleep(pause_s)
 
     def match_loop(self, fence: bytes) -> MatchLoop:
         """Return the match loop of a leader with this fencing token."""
         settings, rules = self._settings, self._rules
         queue = Queue(self._cache, self._scripts, rules.mode, settings.region_names, self._lease, fence)
-        placement = Placement(
-            queue,
+        servers = ServerSearch(
             self._allocator,
+            self._fleet,
             fleet_key=settings.fleet_key_bytes,
-            token_ttl_s=rules.match_s + settings.connect_token_ttl_s,
-            retry_for_s=settings.allocation_timeout_s,
             clock=self._clock,
             probe=partial(probe, timeout_s=settings.server_answer_s) if settings.server_answer_s else None,
         )
+        placement = Placement(
+            queue,
+            servers,
+            self._giving_up,
+            fleet_key=settings.fleet_key_bytes,
+            token_ttl_s=rules.match_s + settings.connect_token_ttl_s,
+            retry_for_s=settings.allocation_timeout_s,
+            claim_s=settings.claim_s or CLAIM_S,
+            clock=self._clock,
+        )
         backfill = Backfill(self._cache, self._scripts, rules, settings, fence, self._clock)
-        return MatchLoop(queue, rules, settings.region_names, placement, self._clock, backfill)
+        return MatchLoop(
+            queue,
+            rules,
+            settings.region_names,
+            placement,
+            self._clock,
+            backfill,
+            lease_s=settings.director_lease_s,
+            place=self._place,
+        )
 
     async def _serve(self, fence: bytes) -> None:
         log.info("leads", mode=self._rules.mode, fence=int(fence))
+        office = metrics.office.labels(self._rules.mode)
+        self.leads = True
+        office.set(1)
         try:
             await self.match_loop(fence).serve(self._settings.matching_period_s)
         finally:
+            self.leads = False
+            office.set(0)
             with contextlib.suppress(RedisError):  # then the lease runs out by itself
                 await self._lease.release(fence)
 
@@ -120,16 +180,41 @@ async def run(settings: Settings, clock: Clock) -> None:
     tls = mutual_tls(settings.fleet_ca, settings.fleet_certificate, settings.fleet_certificate_key)
     directing = asyncio.current_task()
     assert directing is not None
+
+    def stop() -> None:
+        begin_stop()
+        directing.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, directing.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    directors: dict[str, Director] = {}
+
+    def offices() -> Mapping[str, Any]:
+        return {"leads": [mode for mode, director in directors.items() if director.leads]}
+
     async with (
         open_cache(settings.cache_url) as cache,
         AllocatorClient(settings.fleet_url, token, tls=tls) as allocator,
         FleetAdminClient(settings.fleet_url, token, tls=tls) as fleet,
-        asyncio.TaskGroup() as directors,
+        MetaClient(settings.meta_url, token, clock=clock) as meta,
+        cache_part(settings.cache_url) as cache_answers,
+        operations(
+            settings,
+            settings.director_port,
+            (
+                cache_answers,
+                http_part("fleet", settings.fleet_url, tls=tls),
+                http_part("meta service", settings.meta_url),
+            ),
+            clock,
+            details=offices,
+        ),
+        asyncio.TaskGroup() as tasks,
     ):
         scripts = Scripts(cache, settings.ticket_retention_s, clock)
         requeuer = Requeuer(cache, scripts, fleet, ticket_ttl_s=settings.ticket_ttl_s, clock=clock)
-        directors.create_task(requeuer.run())
-        for each in rules.values():
-            directors.create_task(Director(each, settings, cache, allocator, clock=clock).run())
+        tasks.create_task(requeuer.run())
+        for mode, each in rules.items():
+            director = Director(each, settings, cache, allocator, fleet=fleet, meta=meta, clock=clock)
+            directors[mode] = director
+            tasks.create_task(director.run())

@@ -3,47 +3,41 @@ servers.
 
 A cycle reads like this: read new tickets, settle who is on the way into a running match, form matches, hold
 back those that no server is there for, claim the others' tickets, ask the players where the mode asks them,
-and place. Placements go on beside the cycles that follow.
+and place. Placements go on beside the cycles that follow, and the lease is renewed beside them all: a search
+may take longer than it lasts.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 import structlog
 
 from launchday.clock import Clock
+from matchmaker.director import metrics
 from matchmaker.director.backfill import Backfill
-from matchmaker.director.placement import Placement, PlacementOutcome
+from matchmaker.director.depth import DepthReport
+from matchmaker.director.formed_match import FormedMatch, MatchMaking
+from matchmaker.director.placement import Placed, Placement, PlacementOutcome
+from matchmaker.director.region_waits import RegionWaits
+from matchmaker.director.resting import Resting
 from matchmaker.matching.matcher import KernelMatcher, Matcher
 from matchmaker.matching.pool import Pool, Rows
-from matchmaker.matching.rule_set_matcher import RuleSetMatcher
-from matchmaker.matching.team_balance import match_quality
-from matchmaker.messages import QueueDepth
+from matchmaker.matching.rule_set_matcher import RuleSetMatcher, SearchPlace
 from matchmaker.queue.cache import asked_to_stop
-from matchmaker.queue.queue import BackfillTerms, MatchProposal, Queue, QueueEntry
+from matchmaker.queue.entries import QueueEntry
+from matchmaker.queue.proposals import UnreadableProposal
+from matchmaker.queue.queue import CLOSING, Queue
 from matchmaker.rules.modes import SearchRules
 from matchmaker.rules.rules import Rules
 from matchmaker.tickets.ticket import binary_ids, text_ids
 
-SERVER_RETRY_S = 0.5  # between two tries to get a server in a region that had none
 MAX_CLAIMED = 32  # matches a round trip: those before are placed while the cache claims the next
-DEPTH_PERIOD_S = 1.0  # between two reports of how long the queue is
+UNREADABLE_REASON = "the ticket could not be read: make a new one"
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class FormedMatch:
-    """A formed match and the rows of its tickets, in order of their slots."""
-
-    proposal: MatchProposal
-    rows: Rows
 
 
 class MatchLoop:
@@ -57,6 +51,8 @@ class MatchLoop:
         clock: ages count by its wall time, the loop's own waits by its monotonic time; draws match ids and
             seeds.
         backfill: fills running matches.
+        lease_s: seconds for which the lead is held; it is renewed thrice in that time.
+        place: where a search begins whose work was used up, kept from one tenure to the next.
     """
 
     def __init__(
@@ -67,22 +63,25 @@ class MatchLoop:
         placement: Placement,
         clock: Clock,
         backfill: Backfill,
+        *,
+        lease_s: float,
+        place: SearchPlace | None = None,
     ) -> None:
         self._backfill = backfill
         self._queue = queue
         self._rules = rules
-        self._regions = regions
         self._placement = placement
         self._clock = clock
-        self._seeds = clock.random("match-seed")
-        # Monotonic seconds, by region that had no server at the last try.
-        self._no_server_until: dict[str, float] = {}
+        self._lease_s = lease_s
         self._finished: list[bytes] = []  # stream entries of which nothing is left
         self._awaiting_acceptance: list[FormedMatch] = []  # matches whose players are still to accept them
-        self._depth_due = -math.inf  # monotonic seconds
+        self._making = MatchMaking(rules, regions, clock)
+        self._waits = RegionWaits(clock)
+        self._depth = DepthReport(queue, rules.mode, regions, self._waits, clock)
         self.pool = Pool(len(regions))
+        self._resting = Resting(self.pool, clock)
         self._matcher: Matcher = (
-            KernelMatcher(rules) if isinstance(rules, Rules) else RuleSetMatcher(rules, regions, clock)
+            KernelMatcher(rules) if isinstance(rules, Rules) else RuleSetMatcher(rules, regions, clock, place)
         )
 
     async def serve(self, period_s: float) -> None:
@@ -91,19 +90,22 @@ class MatchLoop:
         Raises LeaseLostError once another director leads, and the cache's errors.
         """
         async with asyncio.TaskGroup() as placements:
+            placements.create_task(self._keep_lead())
             await self.recover(placements)
             while not asked_to_stop():
-                await self.cycle(placements)
+                with metrics.cycle_duration.labels(self._rules.mode).time():
+                    await self.cycle(placements)
                 await self._clock.sleep(period_s)
             raise asyncio.CancelledError  # an exception, so that the placements end with the cycles
 
     async def cycle(self, placements: asyncio.TaskGroup) -> None:
         """One matching cycle. Placements go on beside the cycles that follow."""
-        self._add_entries(await self._queue.read_new())
+        await self._add_entries(await self._queue.read_new())
         now = self._clock.now()
         self._drop(await self._backfill.settle(self.pool, now))
+        self._resting.wake()
         formed = await self._form(now)
-        wanted, claimed = self._worth_proposing(formed), 0
+        wanted, claimed = [match for match in formed if self._waits.may_ask(match.proposal.region)], 0
         to_accept = []
         for begin in range(0, len(wanted), MAX_CLAIMED):
             for match in await self._propose(wanted[begin : begin + MAX_CLAIMED]):
@@ -115,29 +117,45 @@ class MatchLoop:
         for match in await self._accepted_matches(now):
             placements.create_task(self._place(match))
         self._awaiting_acceptance += to_accept
-        await self._publish_depth(now, len(formed) - claimed)
+        await self._depth.publish(self.pool, now, len(formed) - claimed)
         finished, self._finished = self._finished, []
         await self._queue.acknowledge(finished)
 
     async def recover(self, placements: asyncio.TaskGroup) -> None:
         """Take over what the director before this one left: its tickets, and its matches without a server."""
-        proposals = await self._queue.proposals()
-        self._add_entries(await self._queue.read_unfinished())
+        proposals, unreadable = await self._queue.proposals()
+        await self._add_entries(await self._queue.read_unfinished())
         rows = np.flatnonzero(self.pool.state)
         live = await self._queue.live(text_ids(self.pool.ticket_id[rows]))
         self._drop(rows[~live])
-        for proposal in proposals:
+        counts = await self._queue.accepted([proposal.match_id for proposal in proposals])
+        for proposal, count in zip(proposals, counts, strict=True):
             held = self.pool.find(binary_ids(proposal.ticket_ids))
             self.pool.hold(held)
-            if proposal.accept_by is None:
-                placements.create_task(self._place(FormedMatch(proposal, held)))
+            match, closing = FormedMatch(proposal, held), count <= CLOSING
+            if proposal.accept_by is None or count >= len(proposal.ticket_ids) or closing:
+                placements.create_task(self._place(match, recovered=True, closing=closing))
             else:
-                self._awaiting_acceptance.append(FormedMatch(proposal, held))
+                self._awaiting_acceptance.append(match)
+        for damaged in unreadable:
+            metrics.unreadable.labels(self._rules.mode, "match").inc()
+            placements.create_task(self._abandon(damaged))
         await self._backfill.recover(self.pool)
         if len(rows):
             log.info("took over", mode=self._rules.mode, tickets=int(live.sum()), matches=len(proposals))
 
-    def _add_entries(self, entries: list[QueueEntry]) -> None:
+    async def _abandon(self, damaged: UnreadableProposal) -> None:
+        held = self.pool.find(binary_ids(damaged.ticket_ids))
+        self.pool.hold(held)
+        await self._placement.abandon(damaged)
+        self.pool.release(held)
+
+    async def _keep_lead(self) -> None:
+        while True:
+            await self._clock.sleep(self._lease_s / 3)
+            await self._queue.renew_lease()
+
+    async def _add_entries(self, entries: list[QueueEntry]) -> None:
         for entry in entries:
             if len(entry.records):
                 rows = self.pool.add(entry.entry_id, entry.records, entry.attributes)
@@ -147,6 +165,12 @@ class MatchLoop:
             else:
                 self._drop(self.pool.find(entry.gone))
                 self._finished.append(entry.entry_id)
+            if entry.fault or len(entry.unreadable):
+                metrics.unreadable.labels(self._rules.mode, "entry" if entry.fault else "ticket").inc()
+            if len(entry.unreadable):
+                ids = text_ids(entry.unreadable)
+                log.error("tickets cannot be read", mode=self._rules.mode, tickets=ids)
+                await self._queue.fail_tickets(ids, UNREADABLE_REASON)
 
     def _drop(self, rows: Rows) -> None:
         self._finished += self.pool.remove(rows)
@@ -155,112 +179,38 @@ class MatchLoop:
         """Return all matches that can be formed, the one with the oldest ticket first; claim what running
         matches get.
         """
-        formed = await self._matcher.match(
-            self.pool, now, self._seeds.getrandbits(31), self._backfill.open_slots()
-        )
-        for reason, rows in formed.unmatchable.items():
+        found = await self._matcher.match(self.pool, now, self._making.seed(), self._backfill.open_slots())
+        for reason, rows in found.unmatchable.items():
             await self._queue.fail_tickets(text_ids(self.pool.ticket_id[rows]), reason)
             self._drop(rows)
-        self._drop(await self._backfill.claim(formed.backfill, self.pool, now))
-        match_of, team_of = formed.match_of, formed.team_of
-        by_match = np.lexsort((team_of, match_of))
-        by_match = by_match[np.searchsorted(match_of[by_match], 0) :]
-        ends = np.cumsum(np.bincount(match_of[by_match], minlength=len(formed.region_of)))
-        places = np.split(by_match, ends[:-1]) if len(ends) else []
-        matches = [
-            self._match(formed.rows[at], team_of[at].tolist(), int(region), now)
-            for at, region in zip(places, formed.region_of, strict=True)
-        ]
-        return sorted(matches, key=lambda match: min(match.proposal.enqueued_at))
-
-    def _match(self, rows: Rows, teams: list[int], region: int, now: float) -> FormedMatch:
-        accept_s = self._rules.accept_s
-        # One team of all is battle royale: each against all.
-        teams = list(range(len(rows))) if self._rules.teams == 1 else teams
-        proposal = MatchProposal(
-            match_id=str(self._clock.uuid()),
-            mode=self._rules.mode,
-            region=self._regions[region],
-            seed=self._seeds.getrandbits(31),
-            match_s=self._rules.match_s,
-            formed_at=now,
-            ticket_ids=text_ids(self.pool.ticket_id[rows]),
-            player_ids=self.pool.player_id[rows].tolist(),
-            enqueued_at=self.pool.enqueued_at[rows].tolist(),
-            latency_ms=self.pool.latency_ms[rows, region].tolist(),
-            teams=teams,
-            accept_by=now + accept_s if accept_s else None,
-            game_mode=self._rules.game_mode,
-            backfill=self._backfill_terms(rows),
-        )
-        return FormedMatch(proposal, rows)
-
-    def _backfill_terms(self, rows: Rows) -> BackfillTerms | None:
-        rules, skill = self._rules, self.pool.skill[rows]
-        if rules.backfill_until == 0.0:
-            return None
-        return BackfillTerms(
-            queue=rules.mode,
-            until_s=rules.backfill_until * rules.match_s,
-            group=int(self.pool.group[rows].max()),  # above 0 where anybody keeps to their platform
-            skill_lowest=float(skill.min()),
-            skill_highest=float(skill.max()),
-        )
+        self._drop(await self._backfill.claim(found.backfill, self.pool, now))
+        return self._making.proposals(self.pool, found, now)
 
     async def _accepted_matches(self, now: float) -> list[FormedMatch]:
-        """Matches that all of their players have accepted; those whose time is up are given up."""
+        """Matches that all of their players have accepted; those that somebody declined, or whose time is up,
+        are given up.
+        """
         counts = await self._queue.accepted([match.proposal.match_id for match in self._awaiting_acceptance])
         agreed, waiting = [], []
         for match, count in zip(self._awaiting_acceptance, counts, strict=True):
             if count >= len(match.proposal.ticket_ids):
                 agreed.append(match)
-            elif now <= (match.proposal.accept_by or 0.0):
+                continue
+            due = count < 0 or now > (match.proposal.accept_by or 0.0)
+            ended = await self._queue.decline(match.proposal) if due else None
+            if ended is None:
                 waiting.append(match)
             else:
-                ended = set(await self._queue.decline(match.proposal))
-                gone = binary_ids(
-                    [id_ for place, id_ in enumerate(match.proposal.ticket_ids) if place in ended]
-                )
-                self.pool.release(match.rows)
-                self._drop(self.pool.find(gone))
+                self._search_again(match, ended)
         self._awaiting_acceptance = waiting
         return agreed
-
-    async def _publish_depth(self, now: float, without_server: int) -> None:
-        if self._clock.monotonic() < self._depth_due:
-            return
-        self._depth_due = self._clock.monotonic() + DEPTH_PERIOD_S
-        rows = self.pool.searching(now)
-        players = np.zeros(len(self._regions), np.int64)
-        if len(rows) and len(self._regions):
-            nearest = np.where(np.isnan(self.pool.latency_ms[rows]), np.inf, self.pool.latency_ms[rows])
-            players = np.bincount(nearest.argmin(axis=1), minlength=len(self._regions))
-        oldest_s = now - float(self.pool.enqueued_at[rows].min()) if len(rows) else 0.0
-        searching = dict(zip(self._regions, players.tolist(), strict=True))
-        await self._queue.publish_depth(
-            QueueDepth(now, searching, without_server, round(max(0.0, oldest_s), 3))
-        )
-
-    def _worth_proposing(self, matches: list[FormedMatch]) -> list[FormedMatch]:
-        """Leave out matches in regions that have no server: there the oldest match alone asks again, now and
-        then.
-        """
-        wanted, now = [], self._clock.monotonic()
-        for match in matches:
-            no_server_until = self._no_server_until.get(match.proposal.region)
-            if no_server_until is not None:
-                if now < no_server_until:
-                    continue
-                self._no_server_until[match.proposal.region] = now + SERVER_RETRY_S
-            wanted.append(match)
-        return wanted
 
     async def _propose(self, matches: list[FormedMatch]) -> list[FormedMatch]:
         """Claim the matches' tickets; return the matches that could be claimed."""
         if not matches:
             return []
         claimed = []
-        matches = [self._with_quality(match) for match in matches]
+        matches = [match.with_quality(self.pool) for match in matches]
         answers = await self._queue.propose([match.proposal for match in matches])
         for match, gone in zip(matches, answers, strict=True):
             if gone:
@@ -268,26 +218,50 @@ class MatchLoop:
             else:
                 self.pool.hold(match.rows)
                 claimed.append(match)
+        metrics.matches_formed.labels(self._rules.mode).inc(len(claimed))
         return claimed
 
-    def _with_quality(self, match: FormedMatch) -> FormedMatch:
-        """Return a match with its quality; of those alone that are proposed: while servers are short most are
-        formed in vain.
-        """
-        proposal, rows = match.proposal, match.rows
-        quality = match_quality(self.pool.skill[rows], self.pool.skill_deviation[rows], proposal.teams)
-        return FormedMatch(msgspec.structs.replace(proposal, quality=quality), rows)
-
-    async def _place(self, match: FormedMatch) -> None:
-        outcome = await self._placement.place(match.proposal, self.pool.requeue_record(match.rows))
-        region = match.proposal.region
-        if outcome in (PlacementOutcome.ASSIGNED, PlacementOutcome.FAILED):
+    async def _place(self, match: FormedMatch, *, recovered: bool = False, closing: bool = False) -> None:
+        record = self.pool.requeue_record(match.rows)
+        self._depth.placing += 1
+        try:
+            placed = await self._placement.place(match.proposal, record, recovered=recovered, closing=closing)
+        finally:
+            self._depth.placing -= 1
+        if placed.tickets is None:
             self._drop(match.rows)
-            self._no_server_until.pop(region, None)
-            return
+        elif placed.outcome is PlacementOutcome.PLAYERS_REFUSED:
+            self._drop_ended(match, placed.tickets.ended)
+            kept = self._kept(match, placed.tickets.ended)
+            self._resting.rest(kept, placed.tickets.refusals)
+        else:
+            self._search_again(match, placed.tickets.ended)
+        self._note(match.proposal.region, placed)
+
+    def _note(self, region: str, placed: Placed) -> None:
+        """What a placement says about its region."""
+        if placed.why:
+            self._depth.given_up[placed.why] += 1
+        match placed.outcome:
+            case PlacementOutcome.ASSIGNED | PlacementOutcome.FAILED:
+                self._waits.answered(region)
+            case PlacementOutcome.NO_SERVER | PlacementOutcome.FLEET_UNAVAILABLE:
+                self._waits.no_server(region, placed.reason, placed.retry_after_s)
+            case PlacementOutcome.UNREACHABLE:
+                self._waits.silent(region, placed.reason)
+            case PlacementOutcome.PLAYERS_REFUSED:
+                pass  # the region's servers are well; these players rest
+
+    def _search_again(self, match: FormedMatch, ended: Sequence[int]) -> None:
+        """The match's tickets search again, but for those at the places ``ended``."""
         self.pool.release(match.rows)
-        if outcome is PlacementOutcome.UNREACHABLE:
-            return  # there are servers: the next one may answer
-        if region not in self._no_server_until:
-            log.warning("no server, waiting", region=region, outcome=outcome.name)
-        self._no_server_until[region] = self._clock.monotonic() + SERVER_RETRY_S
+        self._drop_ended(match, ended)
+
+    def _drop_ended(self, match: FormedMatch, ended: Sequence[int]) -> None:
+        if ended:
+            self._drop(self.pool.find(binary_ids([match.proposal.ticket_ids[place] for place in ended])))
+
+    @staticmethod
+    def _kept(match: FormedMatch, ended: Sequence[int]) -> list[str]:
+        gone = set(ended)
+        return [id_ for place, id_ in enumerate(match.proposal.ticket_ids) if place not in gone]

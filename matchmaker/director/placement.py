@@ -1,53 +1,46 @@
-"""From a match to its players' assignments: find a server, seal a connect token a player, assign, notify.
+"""From a match to its players' assignments: find a server, wait until it answers, assign, notify.
+
+A late server is not a dead one. It is asked again, under the same key and so the same server, for as long as
+the fleet says that it lives, up to ``claim_s``: a server that is killed for being late is work lost that is
+begun again, on a machine that is slow already. What is given up is taken back first (``giving_up``): nobody
+is found another match while the one before may still have its players.
 
 A placement can be repeated from any point by another director: the allocation under the same key gives the
-same server, and the assignment is written once.
+same server, closing a match twice closes it once, and the assignment is written once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ipaddress
-import socket
-from binascii import b2a_base64
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Protocol
-from uuid import UUID
+from typing import NamedTuple
 
-import msgspec
 import structlog
 
-from dedicated_server.fleet.client import (
-    Allocation,
-    FleetRefusedError,
-    FleetUnavailableError,
-    NoServerReadyError,
-)
-from dedicated_server.protocol import connect_token, datagrams
+from dedicated_server.fleet.client import Allocation
 from launchday.clock import Clock
-from matchmaker.messages import ASSIGNED, Assignment, TicketView
-from matchmaker.queue.queue import MatchProposal, Queue
+from launchday.resilience.retry import Backoff
+from matchmaker.director import metrics
+from matchmaker.director.giving_up import GivingUp
+from matchmaker.director.patience import Patience
+from matchmaker.director.server_search import NoServer, ServerSearch, Why
+from matchmaker.queue.proposals import MatchProposal, UnreadableProposal, Withdrawal
+from matchmaker.queue.queue import Queue
+from matchmaker.tickets.seats import assigned_views
 from matchmaker.tickets.ticket import NO_REQUEUE_RECORD, RequeueRecord
 
-MIN_RETRY_S = 0.1
-MAX_RETRY_S = 2.0
-PROBE_REPEAT_S = 0.1  # a datagram may be lost
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 2.0  # between two calls of a fleet that gave no usable answer
+COME_S = 5.0  # more for a server whose players have come when patience with it is over
+MAX_WRITES = 32  # under way at once: each takes a connection to the cache
+ALL_REFUSED = "every player was refused"  # part of what a server reports that got none of its players
+
+# Why a match was given up, as the counters and metrics name it.
+GONE, SILENT, NO_ANSWER, REFUSED = "server-gone", "server-silent", "fleet-unavailable", "players-refused"
+INTERRUPTED = "placement-interrupted"
+REFUSED_REASON = "the players of the match were refused by the meta service again and again: try later"
 
 log = structlog.get_logger()
-
-_encode = msgspec.json.Encoder().encode
-
-Probe = Callable[[str, int, bytes], Awaitable[bool]]
-
-
-class Allocator(Protocol):
-    """What takes a Ready server for a match: our fleet's client, or Agones'."""
-
-    async def allocate(self, *, region: str, match: Mapping[str, Any], idempotency_key: str) -> Allocation:
-        """Take a server; the same key gives the same one again. Raises the errors of the fleet's client."""
 
 
 class PlacementOutcome(Enum):
@@ -56,8 +49,46 @@ class PlacementOutcome(Enum):
     ASSIGNED = auto()
     FAILED = auto()  # the fleet refused it for good: its tickets have ended
     NO_SERVER = auto()  # its tickets search again
-    FLEET_UNAVAILABLE = auto()  # its tickets search again
-    UNREACHABLE = auto()  # its server does not answer: its tickets search again, with their age
+    FLEET_UNAVAILABLE = auto()  # closed: its tickets search again
+    UNREACHABLE = auto()  # closed, its server ended: its tickets search again, with their age
+    PLAYERS_REFUSED = (
+        auto()
+    )  # closed: its players got none of their check-outs, and search again after a rest
+
+
+class Placed(NamedTuple):
+    """What became of a match, and of its tickets.
+
+    Attributes:
+        outcome: of the match.
+        reason: why it was not assigned, in plain words.
+        why: the same as counters name it, where it was given up; else empty.
+        retry_after_s: seconds that the fleet asked to wait for; 0: none.
+        tickets: those that search again, and those that do not; None where all have ended.
+    """
+
+    outcome: PlacementOutcome
+    reason: str = ""
+    why: str = ""
+    retry_after_s: float = 0.0
+    tickets: Withdrawal | None = None
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """A match while a server is found for it.
+
+    Attributes:
+        proposal: the match.
+        started: whether a server may have it: then it has to be closed before its tickets search again.
+        late: whether its server did not answer at once.
+        last_chance: whether the players had come when patience was over.
+    """
+
+    proposal: MatchProposal
+    started: bool
+    late: bool = False
+    last_chance: bool = False
 
 
 class Placement:
@@ -65,237 +96,226 @@ class Placement:
 
     Args:
         queue: where the matches were proposed.
-        allocator: where servers come from.
+        servers: finds servers, and asks about them.
+        giving_up: closes matches.
         fleet_key: seals connect tokens; 32 bytes.
         token_ttl_s: seconds a connect token is valid.
         retry_for_s: seconds for which an unanswered allocation is repeated before the tickets search again.
+        claim_s: seconds for which a server that lives is waited for.
         clock: stamps assignments, paces retries, and draws the tokens' nonces.
-        probe: says whether a server answers players' first datagram; None: it is not asked.
-        max_allocations: allocations under way at once.
     """
 
     def __init__(
         self,
         queue: Queue,
-        allocator: Allocator,
+        servers: ServerSearch,
+        giving_up: GivingUp,
         *,
         fleet_key: bytes,
         token_ttl_s: float,
         retry_for_s: float,
+        claim_s: float,
         clock: Clock,
-        probe: Probe | None = None,
-        max_allocations: int = 32,
     ) -> None:
         self._queue = queue
-        self._allocator = allocator
+        self._servers = servers
+        self._giving_up = giving_up
         self._fleet_key = fleet_key
         self._token_ttl_s = token_ttl_s
         self._retry_for_s = retry_for_s
+        self._claim_s = claim_s
         self._clock = clock
-        self._probe = probe
-        self._semaphore = asyncio.Semaphore(max_allocations)
+        self._writes = asyncio.Semaphore(MAX_WRITES)
 
     async def place(
-        self, proposal: MatchProposal, requeue_record: RequeueRecord = NO_REQUEUE_RECORD
-    ) -> PlacementOutcome:
+        self,
+        proposal: MatchProposal,
+        requeue_record: RequeueRecord = NO_REQUEUE_RECORD,
+        *,
+        recovered: bool = False,
+        closing: bool = False,
+    ) -> Placed:
         """Bring one proposed match to its end, or its tickets back to the search.
 
         Args:
             proposal: the match.
             requeue_record: its tickets, kept while the match may be lost with its server.
+            recovered: another director proposed it, and may have got a server for it.
+            closing: it had begun to close it.
 
         Raises:
             LeaseLostError: another director leads the queue.
         """
-        # The writes too: each takes a connection to the cache, and there are not more of them.
-        async with self._semaphore:
-            return await self._place(proposal, requeue_record)
-
-    async def _place(self, proposal: MatchProposal, requeue_record: RequeueRecord) -> PlacementOutcome:
-        found = await self._allocate(proposal)
-        if isinstance(found, Allocation):
-            now = self._clock.now()
-            views, tokens = self._views(proposal, found, now)
-            if self._probe and not await self._probe(found.address, found.port, tokens[0]):
-                log.error("server unreachable", match_id=proposal.match_id, server=found.name)
-                await self._queue.withdraw(proposal)
-                return PlacementOutcome.UNREACHABLE
-            await self._queue.assign(proposal, views, now, requeue_record)
-            log.info(
-                "match assigned",
-                match_id=proposal.match_id,
-                region=proposal.region,
-                players=len(proposal.player_ids),
-                server=found.name,
-            )
-            return PlacementOutcome.ASSIGNED
-        if found is PlacementOutcome.FAILED:
-            await self._queue.fail(proposal, "the fleet refused the match")
-        else:
-            await self._queue.withdraw(proposal)
-        return found
-
-    async def _allocate(self, proposal: MatchProposal) -> Allocation | PlacementOutcome:
-        give_up_at = self._clock.monotonic() + self._retry_for_s
-        retry_s = MIN_RETRY_S
+        attempt = _Attempt(proposal, started=recovered)
+        patience = Patience(self._clock, self._claim_s)
+        unanswered = Patience(self._clock, self._retry_for_s)
+        pauses = Backoff(self._clock, FIRST_PAUSE_S, MAX_PAUSE_S)
+        if closing:
+            outcome, reason = PlacementOutcome.UNREACHABLE, "its director ended while it was given up"
+            if (
+                closed := await self._give_up(attempt, outcome, INTERRUPTED, reason, force=False)
+            ) is not None:
+                return closed
         while True:
-            try:
-                allocation = await self._allocator.allocate(
-                    region=proposal.region,
-                    match=self._match(proposal),
-                    idempotency_key=proposal.match_id,
-                )
-                return replace(allocation, address=await _ip_literal(allocation.address))
-            except NoServerReadyError:
-                return PlacementOutcome.NO_SERVER
-            except FleetRefusedError as error:
-                log.error("the fleet refused a match", match_id=proposal.match_id, error=str(error))
-                return PlacementOutcome.FAILED
-            except (FleetUnavailableError, OSError) as error:
-                # A server may be ours already, and the same key gives it again. Given up, it finds no players
-                # and ends itself after its join time-out.
-                log.warning("no usable answer from the fleet", match_id=proposal.match_id, error=str(error))
-                if self._clock.monotonic() + retry_s > give_up_at:
-                    return PlacementOutcome.FLEET_UNAVAILABLE
-            await self._clock.sleep(retry_s)
-            retry_s = min(2 * retry_s, MAX_RETRY_S)
+            found = await self._servers.allocate(proposal)
+            if isinstance(found, Allocation):
+                attempt.started = True
+                unanswered.grant(self._retry_for_s)
+                if await self._servers.answers(found, proposal):
+                    await self._assign(found, proposal, requeue_record)
+                    return Placed(PlacementOutcome.ASSIGNED)
+                given_up = await self._late(attempt, found, patience)
+            elif found.why is Why.UNAVAILABLE:
+                # A server may be ours already, and the same key gives it again.
+                attempt.started = True
+                given_up = await self._unanswered(attempt, found, patience, unanswered)
+                if given_up is None:
+                    await self._clock.sleep(pauses.next_s(FIRST_PAUSE_S))
+            else:
+                given_up = await self._without_server(attempt, found, recovered, patience)
+                if given_up is None:
+                    await self._clock.sleep(MAX_PAUSE_S)
+            if given_up is not None:
+                return given_up
 
-    def _match(self, proposal: MatchProposal) -> dict[str, Any]:
-        """Return what the server is sent; always the same, for one key must carry one request."""
-        return {
-            "match_id": proposal.match_id,
-            "mode": proposal.game_mode or proposal.mode,
-            "region": proposal.region,
-            "seed": proposal.seed,
-            "match_s": proposal.match_s,
-            "players": [
-                {
-                    "player_id": str(player_id),
-                    "team": team,
-                    "entity": entity,
-                    "waited_s": round(max(0.0, proposal.formed_at - enqueued_at), 3),
-                }
-                for entity, (player_id, team, enqueued_at) in enumerate(
-                    zip(proposal.player_ids, proposal.teams, proposal.enqueued_at, strict=True)
-                )
-            ],
-            "allocated_at": proposal.formed_at,
-            **({} if proposal.backfill is None else {"backfill": msgspec.structs.asdict(proposal.backfill)}),
-            **({} if proposal.quality is None else {"quality": proposal.quality}),
-        }
+    async def abandon(self, damaged: UnreadableProposal) -> None:
+        """Give up a match that cannot be read, but for its id and what looks like its tickets."""
+        await self._queue.begin_closing(damaged.match_id)
+        if damaged.player_ids:
+            await self._giving_up.close(damaged.match_id, damaged.player_ids, force=True)
+        await self._queue.withdraw(damaged.match_id, damaged.ticket_ids, given_up=INTERRUPTED)
+        self._giving_up.end_server(damaged.match_id)
 
-    def _views(
-        self, proposal: MatchProposal, allocation: Allocation, now: float
-    ) -> tuple[list[bytes], list[bytes]]:
-        """Return each player's final view (where to go, and the token that lets them in), and the tokens
-        alone.
-        """
-        return assigned_views(
+    async def _late(self, attempt: _Attempt, found: Allocation, patience: Patience) -> Placed | None:
+        """A server did not answer in time: ask the fleet. None: it is asked again."""
+        match_id = attempt.proposal.match_id
+        gone, reason = await self._servers.is_gone(match_id)
+        if gone:
+            return await self._give_up_gone(attempt, GONE, reason or f"{found.name} is gone")
+        if not attempt.late:
+            attempt.late = True
+            metrics.servers_late.labels(attempt.proposal.mode).inc()
+            log.warning("a server is late, asking it again", match_id=match_id, server=found.name)
+        if not patience.over():
+            return None
+        reason = f"{found.name} did not answer for {self._claim_s:g} s"
+        placed = await self._give_up(
+            attempt, PlacementOutcome.UNREACHABLE, SILENT, reason, force=attempt.last_chance
+        )
+        if placed is None:
+            attempt.last_chance = True
+            patience.grant(COME_S)
+        return placed
+
+    async def _unanswered(
+        self, attempt: _Attempt, found: NoServer, patience: Patience, unanswered: Patience
+    ) -> Placed | None:
+        """The fleet gave no usable answer. None: it is asked again."""
+        log.warning("no usable answer from the fleet", match_id=attempt.proposal.match_id, error=found.reason)
+        over = patience.over()
+        if not unanswered.over():
+            return None
+        placed = await self._give_up(
+            attempt, PlacementOutcome.FLEET_UNAVAILABLE, NO_ANSWER, found.reason, force=over
+        )
+        if placed is None:  # its players have come: the fleet will say to which server
+            unanswered.grant(self._retry_for_s)
+        return placed
+
+    async def _without_server(
+        self, attempt: _Attempt, found: NoServer, recovered: bool, patience: Patience
+    ) -> Placed | None:
+        """The fleet gives no server. None: it is asked again, for the match's players have come to one."""
+        if not attempt.started:
+            if found.why is Why.REFUSED:
+                return await self._fail(attempt.proposal, found.reason)
+            return await self._withdrawn(attempt.proposal, found)
+        gone, reason = await self._servers.is_gone(attempt.proposal.match_id)
+        gone = gone or found.why is Why.LOST
+        if found.why is Why.REFUSED and not recovered:
+            if await self._close(attempt, force=gone or patience.over()):
+                return await self._fail(attempt.proposal, found.reason)
+            return None
+        # A match that was interrupted never fails for it: its players search on, with their age.
+        why = INTERRUPTED if recovered else GONE
+        if gone:
+            return await self._give_up_gone(attempt, why, reason or found.reason)
+        return await self._give_up(
+            attempt, PlacementOutcome.NO_SERVER, why, found.reason, force=patience.over()
+        )
+
+    async def _give_up_gone(self, attempt: _Attempt, why: str, reason: str) -> Placed | None:
+        """Its server is gone: nothing of the match can go on."""
+        outcome = PlacementOutcome.UNREACHABLE
+        if ALL_REFUSED in reason:
+            outcome, why = PlacementOutcome.PLAYERS_REFUSED, REFUSED
+        return await self._give_up(attempt, outcome, why, reason, force=True)
+
+    async def _assign(
+        self, server: Allocation, proposal: MatchProposal, requeue_record: RequeueRecord
+    ) -> None:
+        now = self._clock.now()
+        views = assigned_views(
             self._fleet_key,
             self._token_ttl_s,
             proposal.match_id,
             proposal.region,
-            (allocation.address, allocation.port),
+            (server.address, server.port),
             proposal.ticket_ids,
-            list(
-                zip(proposal.player_ids, range(len(proposal.player_ids)), proposal.teams, strict=True),
-            ),
+            list(zip(proposal.player_ids, range(len(proposal.player_ids)), proposal.teams, strict=True)),
             self._clock,
             now,
         )
-
-
-def assigned_views(
-    fleet_key: bytes,
-    token_ttl_s: float,
-    match_id: str,
-    region: str,
-    server: tuple[str, int],
-    ticket_ids: Sequence[str],
-    slots: Sequence[tuple[int, int, int]],
-    clock: Clock,
-    now: float,
-) -> tuple[list[bytes], list[bytes]]:
-    """Return the final view of each ticket of a match, as JSON, and its connect token.
-
-    Args:
-        fleet_key: seals the tokens; 32 bytes.
-        token_ttl_s: seconds that they are valid.
-        match_id, region: of the match.
-        server: its address, an IP literal, and port.
-        ticket_ids: N tickets.
-        slots: for each (player id, entity, team).
-        clock: draws the tokens' nonces.
-        now: Unix seconds.
-    """
-    address, port = server
-    tokens = connect_token.seal_roster(
-        fleet_key,
-        slots,
-        match_id=UUID(match_id),
-        address=address,
-        port=port,
-        issued_at=now,
-        expires_at=now + token_ttl_s,
-        random=clock.random("connect-token").randbytes(connect_token.RANDOM_BYTES * len(slots)),
-    )
-    views = []
-    for ticket_id, (_, entity, team), token in zip(ticket_ids, slots, tokens, strict=True):
-        text = b2a_base64(token, newline=False).decode()
-        assignment = Assignment(match_id, region, address, port, text, team, entity)
-        views.append(_encode(TicketView(ticket_id, ASSIGNED, None, assignment)))
-    return views, tokens
-
-
-async def probe(address: str, port: int, token: bytes, timeout_s: float) -> bool:
-    """Return whether a game server answers the first datagram that a player would send it.
-
-    The request is stateless at the server: it answers with a challenge and remembers nothing, so asking takes
-    no player's slot.
-
-    Args:
-        address, port: of the server.
-        token: a player's connect token.
-        timeout_s: seconds to wait for the answer; the request is repeated meanwhile.
-    """
-    loop = asyncio.get_running_loop()
-    answered: asyncio.Future[bool] = loop.create_future()
-    request = bytes([datagrams.REQUEST]) + connect_token.read_public(token).request_part
-    try:
-        transport, _ = await loop.create_datagram_endpoint(
-            lambda: _ProbeProtocol(answered), remote_addr=(address, port)
+        async with self._writes:
+            await self._queue.assign(proposal, views, now, requeue_record)
+        metrics.matches_assigned.labels(proposal.mode).inc()
+        for enqueued_at in proposal.enqueued_at:
+            metrics.waits.labels(proposal.mode).observe(max(0.0, now - enqueued_at))
+        log.info(
+            "match assigned",
+            match_id=proposal.match_id,
+            region=proposal.region,
+            players=len(proposal.player_ids),
+            server=server.name,
         )
-    except OSError:
-        return False
-    try:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                while not answered.done():
-                    transport.sendto(request)
-                    await asyncio.wait([answered], timeout=PROBE_REPEAT_S)
-        return answered.done()
-    finally:
-        transport.close()
-        answered.cancel()
 
+    async def _give_up(
+        self, attempt: _Attempt, outcome: PlacementOutcome, why: str, reason: str, *, force: bool
+    ) -> Placed | None:
+        """Close a match and give its tickets back; None: its players have come, and nothing changed."""
+        if not await self._close(attempt, force=force):
+            return None
+        proposal = attempt.proposal
+        log.warning(
+            "match given up", match_id=proposal.match_id, region=proposal.region, why=why, reason=reason
+        )
+        metrics.matches_given_up.labels(proposal.mode, why).inc()
+        refused = REFUSED_REASON if outcome is PlacementOutcome.PLAYERS_REFUSED else ""
+        async with self._writes:
+            tickets = await self._queue.withdraw(
+                proposal.match_id, proposal.ticket_ids, given_up=why, refused=refused
+            )
+        self._giving_up.end_server(proposal.match_id)
+        return Placed(outcome, reason, why, tickets=tickets)
 
-class _ProbeProtocol(asyncio.DatagramProtocol):
-    def __init__(self, answered: asyncio.Future[bool]) -> None:
-        self._answered = answered
+    async def _close(self, attempt: _Attempt, *, force: bool) -> bool:
+        # Fenced: a director that was stopped must not close what its successor has assigned meanwhile.
+        await self._queue.begin_closing(attempt.proposal.match_id)
+        proposal = attempt.proposal
+        closed = await self._giving_up.close(proposal.match_id, proposal.player_ids, force=force)
+        if not closed:
+            log.info("the players of a late match have come", match_id=proposal.match_id)
+        return closed
 
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        if data and data[0] == datagrams.CHALLENGE and not self._answered.done():
-            self._answered.set_result(True)
+    async def _withdrawn(self, proposal: MatchProposal, found: NoServer) -> Placed:
+        async with self._writes:
+            tickets = await self._queue.withdraw(proposal.match_id, proposal.ticket_ids)
+        return Placed(
+            PlacementOutcome.NO_SERVER, found.reason, retry_after_s=found.retry_after_s, tickets=tickets
+        )
 
-    def error_received(self, exc: Exception) -> None:
-        """Nobody listens there yet: the server may still be opening its socket."""
-
-
-async def _ip_literal(address: str) -> str:
-    """Return an address as an IP literal: connect tokens hold no names, and some fleets give them."""
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        found = await asyncio.get_running_loop().getaddrinfo(address, None, type=socket.SOCK_DGRAM)
-        return str(found[0][4][0])
-    return address
+    async def _fail(self, proposal: MatchProposal, reason: str) -> Placed:
+        log.error("the fleet refused a match", match_id=proposal.match_id, error=reason)
+        async with self._writes:
+            await self._queue.fail(proposal, "the fleet refused the match")
+        return Placed(PlacementOutcome.FAILED, reason)

@@ -22,19 +22,21 @@ from redis.exceptions import RedisError
 
 from dedicated_server.fleet.client import Cursor, FinishedMatch, FleetError, FleetRefusedError
 from launchday.clock import Clock
+from matchmaker.director.placement import ALL_REFUSED
 from matchmaker.queue.cache import asked_to_stop
+from matchmaker.queue.entries import MALFORMED
+from matchmaker.queue.queue import MAX_REFUSALS
 from matchmaker.queue.scripts import KEYS, Argument, Scripts
 from matchmaker.tickets.ticket import RecordFormat, RequeueRecord, binary_ids, text_ids
 
 RECLAIM_S = 60.0  # a client gives up a silent server after 10 s; then there is somebody to press a button
 LOST_SERVER_REASON = "the game server of the match was lost"
+REFUSED_REASON = "the meta service refused the match its players"
 WAIT_S = 10.0  # for news of the fleet
 LATE_ASSIGNMENT_S = 30.0  # a match may fail so long before its players are assigned to it at all
 RECHECK_S = 1.0  # between two looks for such a match
 RETRY_S = 1.0
 REFUSED_RETRY_S = 60.0
-
-MALFORMED_ANSWER = (LookupError, TypeError, ValueError, msgspec.MsgspecError)  # what unreadable answers raise
 
 log = structlog.get_logger()
 
@@ -80,7 +82,8 @@ class Requeuer:
         self._fleet = fleet
         self._ticket_ttl_s = ticket_ttl_s
         self._clock = clock
-        self._failed: dict[str, float] = {}  # match → monotonic seconds until when to look for it again
+        # Match → monotonic seconds until when to look for it again, and whether its players were refused.
+        self._failed: dict[str, tuple[float, bool]] = {}
         self._unavailable = False
         self.requeued = 0
         self.backdated = 0
@@ -109,7 +112,7 @@ class Requeuer:
             except (
                 FleetError,
                 RedisError,
-                *MALFORMED_ANSWER,
+                *MALFORMED,
             ) as error:  # directors in the same process go on whatever comes
                 self._warn_once("cannot follow the fleet, trying again", error)
                 await self._clock.sleep(RETRY_S)
@@ -125,11 +128,11 @@ class Requeuer:
         now = self._clock.monotonic()
         for match in finished:
             if not match.ended and match.match_id:
-                self._failed[match.match_id] = now + LATE_ASSIGNMENT_S
+                self._failed[match.match_id] = (now + LATE_ASSIGNMENT_S, ALL_REFUSED in match.reason)
         # Its last players may be assigned a moment after it failed, so it is looked for again.
-        self._failed = {match_id: until for match_id, until in self._failed.items() if until > now}
-        for match_id in self._failed:
-            await self.requeue_match(match_id)
+        self._failed = {match_id: seen for match_id, seen in self._failed.items() if seen[0] > now}
+        for match_id, (_, refused) in self._failed.items():
+            await self.requeue_match(match_id, refused=refused)
         await self._forget([match.match_id for match in finished if match.ended and match.match_id])
         if missed:
             await self.check_live_matches()
@@ -150,21 +153,35 @@ class Requeuer:
                 await self.requeue_match(match_id)
         await self._forget([match_id for match_id in playing if known.get(match_id) == "ended"])
 
-    async def requeue_match(self, match_id: str) -> None:
-        """Queue the players of a lost match again, unless that has been done. Raises the cache's errors."""
+    async def requeue_match(self, match_id: str, *, refused: bool = False) -> None:
+        """Queue the players of a lost match again, unless that has been done. Raises the cache's errors.
+
+        ``refused``: its server got none of them at the check-out; after MAX_REFUSALS of that they are told so
+        instead.
+        """
         elements: Any = await self._cache.lrange(KEYS["match"] + match_id, 0, -1)
         for element in elements:
-            mode, regions, *record = msgspec.msgpack.decode(element)
-            answer = await self._scripts.requeue_match(
-                self._arguments(match_id, element, mode, regions, RequeueRecord(*record))
-            )
+            try:
+                mode, regions, *record = msgspec.msgpack.decode(element)
+                arguments = self._arguments(match_id, element, mode, regions, RequeueRecord(*record), refused)
+            except MALFORMED as error:  # a damaged one must not keep the others from their queue
+                log.error("a match's tickets cannot be read", match_id=match_id, error=str(error))
+                await self._cache.lrem(KEYS["match"] + match_id, 1, element)
+                continue
+            answer = await self._scripts.requeue_match(arguments)
             if answer is not None:
                 self.requeued += answer[0]
                 self.backdated += answer[1]
                 log.warning("match requeued", match_id=match_id, requeued=answer[0], queued_again=answer[1])
 
     def _arguments(
-        self, match_id: str, element: bytes, mode: str, regions: Sequence[str], record: RequeueRecord
+        self,
+        match_id: str,
+        element: bytes,
+        mode: str,
+        regions: Sequence[str],
+        record: RequeueRecord,
+        refused: bool,
     ) -> list[Argument]:
         now = self._clock.now()
         expires_at = now + self._ticket_ttl_s
@@ -186,13 +203,14 @@ class Requeuer:
             element,
             mode,
             ",".join(regions),
-            LOST_SERVER_REASON,
+            REFUSED_REASON if refused else LOST_SERVER_REASON,
             math.ceil(self._ticket_ttl_s + self._scripts.retention_s),
             repr(now + min(RECLAIM_S, self._ticket_ttl_s)),
             repr(expires_at),
             msgspec.msgpack.encode(rows),
             records.tobytes(),
             msgspec.msgpack.encode(record.attributes),
+            MAX_REFUSALS if refused else 0,
         ]
 
     async def _forget(self, match_ids: Sequence[str]) -> None:

@@ -16,6 +16,9 @@ from matchmaker.tickets.ticket import RecordFormat, RequeueRecord
 
 FREE, SEARCHING, HELD = 0, 1, 2
 FIRST_CAPACITY = 1_024
+# A ticket expires where the cache says so. Time in which nobody could serve it is granted again there, up to
+# a minute; a ticket that is older than that is nobody's any more, whether or not an API is up to say so.
+EXPIRY_GRACE_S = 60.0
 
 Rows = NDArray[np.int64]
 
@@ -108,8 +111,8 @@ class Pool:
         return []
 
     def searching(self, now: float) -> Rows:
-        """Return the rows of tickets that may be matched at ``now``: neither held nor expired."""
-        return np.flatnonzero((self.state == SEARCHING) & (self.expires_at > now))
+        """Return the rows of tickets that may be matched at ``now``: neither held nor long expired."""
+        return np.flatnonzero((self.state == SEARCHING) & (self.expires_at + EXPIRY_GRACE_S > now))
 
     def units(self, rows: Rows) -> tuple[Tickets, Rows, NDArray[np.int64]]:
         """Return what the kernel is to match of these rows: solo players, and parties that are complete.

@@ -8,13 +8,14 @@ another thread: it holds no lock of the interpreter, and placements go on beside
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from launchday.clock import Clock
 from matchmaker.matching.matcher import NO_COMMON_REGION, MatchingResult, OpenSlots
-from matchmaker.matching.pool import FREE, SEARCHING, Pool
+from matchmaker.matching.pool import EXPIRY_GRACE_S, FREE, SEARCHING, Pool
 from matchmaker.rules.flexmatch.cycle import form_matches, unmatchable_reason
 from matchmaker.rules.flexmatch.search import NOT_TRIED, UNMATCHED, SearchBudget
 from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket, TicketPlayer
@@ -22,11 +23,27 @@ from matchmaker.rules.flexmatch.ticket_table import Rows, TicketTable, ranges
 from matchmaker.rules.modes import SearchRules
 from matchmaker.tickets.ticket import text_ids
 
-BUDGET = SearchBudget(
-    per_ticket=20_000, per_cycle=200_000
-)  # 0.54 to 0.63 s on a busy core: a fifth of a lease
+BUDGET = SearchBudget(per_ticket=20_000, per_cycle=200_000)  # most rule sets: 0.54 to 0.63 s on a busy core
+# Of a cycle. Nodes of some rule sets cost ten times as much as others' (8.7 s a cycle for 100 against 100
+# with four distances), so the nodes of a cycle follow the time that the last one took.
+MAX_SEARCH_S = 1.0
+MIN_SHARE = 0.01  # of them
 RULES_CHANGED = "the rules have changed: make a new ticket"
 MIN_ENDED_TO_SWEEP = 256  # rows of tickets that have ended, which are not worth an own sweep
+
+
+@dataclass(slots=True)
+class SearchPlace:
+    """Where the next search of a queue begins: it outlives the matcher, so that a director that loses its
+    lead and takes it again goes on instead of beginning anew.
+
+    Attributes:
+        ticket: uint64[2], the ticket at which the last search had used its work up; None: it was done.
+        share: of the budget's nodes, that the next search may look at.
+    """
+
+    ticket: NDArray[np.uint64] | None = None
+    share: float = 1.0
 
 
 class RuleSetMatcher:
@@ -35,19 +52,22 @@ class RuleSetMatcher:
     Args:
         rules: the mode's rules.
         regions: the fleet's regions, columns of the pool's latencies.
-        clock: runs the search in a thread.
+        clock: runs the search in a thread, and times it.
+        place: where the search goes on; None: at the beginning.
     """
 
-    def __init__(self, rules: SearchRules, regions: Sequence[str], clock: Clock) -> None:
+    def __init__(
+        self, rules: SearchRules, regions: Sequence[str], clock: Clock, place: SearchPlace | None = None
+    ) -> None:
         self._rules = rules
         self._clock = clock
+        self._place = place or SearchPlace()
         self._column = np.argsort(np.array(regions, dtype=str), kind="stable")  # the search goes by name
         self._regions = [regions[column] for column in self._column]
         self._table = TicketTable(rules.rule_set, self._regions)
         self._row = np.zeros(0, np.int64)  # [P] the pool's row of each player of the roster
         self._id = np.zeros((0, 2), np.uint64)  # [P] and its ticket, for a row may have another one later
         self._new: dict[int, str] = {}  # the attributes of rows that the roster has not, by the pool's row
-        self._begin: NDArray[np.uint64] | None = None  # where the last search used its work up
 
     def add_tickets(self, rows: Rows, attributes: Sequence[str]) -> None:
         """Learn of tickets that have come into the pool; see ``Matcher.add_tickets``."""
@@ -66,16 +86,19 @@ class RuleSetMatcher:
         table = self._table.at(units, now)
         first, size = self._spans(units)
         rows = self._row[ranges(first, size)]
-        begin = 0
-        if self._begin is not None:
-            begin = int((self._id[first] == self._begin).all(axis=1).argmax()) if len(first) else 0
+        place, begin = self._place, 0
+        if place.ticket is not None:
+            begin = int((self._id[first] == place.ticket).all(axis=1).argmax()) if len(first) else 0
+        budget = BUDGET._replace(per_cycle=max(1, int(BUDGET.per_cycle * place.share)))
+        begun = self._clock.monotonic()
         formed, found = await self._clock.run_in_thread(
-            form_matches, self._rules.rule_set, self._table.program, table, seed, BUDGET, begin
+            form_matches, self._rules.rule_set, self._table.program, table, seed, budget, begin
         )
+        self._follow(self._clock.monotonic() - begun)
         untried = np.flatnonzero((found.obstacle == NOT_TRIED) & (found.match_of == UNMATCHED))
-        self._begin = None
+        place.ticket = None
         if len(untried):
-            self._begin = self._id[first[untried[((untried - begin) % len(units)).argmin()]]]
+            place.ticket = self._id[first[untried[((untried - begin) % len(units)).argmin()]]].copy()
         return MatchingResult(
             rows,
             np.repeat(found.match_of, size),
@@ -83,6 +106,14 @@ class RuleSetMatcher:
             self._column[found.region_of[:formed]].astype(np.int32),
             unmatchable=unmatchable,
         )
+
+    def _follow(self, took_s: float) -> None:
+        """Bound the next search by what this one took, in seconds."""
+        place = self._place
+        if took_s > MAX_SEARCH_S:
+            place.share = max(MIN_SHARE, place.share * MAX_SEARCH_S / took_s)
+        elif took_s < MAX_SEARCH_S / 2:
+            place.share = min(1.0, 2 * place.share)
 
     def _admit(self, pool: Pool) -> dict[str, Rows]:
         """Enter new tickets and complete parties into the roster; returns those that can never match."""
@@ -128,7 +159,10 @@ class RuleSetMatcher:
         """
         players = []
         for row in unit:
-            attributes = self._rules.attributes.read(self._new[row], float(pool.skill[row]))
+            try:
+                attributes = self._rules.attributes.read(self._new[row], float(pool.skill[row]))
+            except (TypeError, ValueError, LookupError):  # damaged in the cache: it ends alone
+                attributes = None
             if attributes is None:
                 return None
             latency_ms = pool.latency_ms[row, self._column].tolist()
@@ -164,7 +198,9 @@ class RuleSetMatcher:
             return self._searching(pool, now)
         # A ticket may have grown older since it came: its player lost a match (requeue.py).
         self._table.start_time = np.maximum.reduceat(pool.enqueued_at[self._row], first)
-        free = same & (pool.state[self._row] == SEARCHING) & (pool.expires_at[self._row] > now)
+        free = (
+            same & (pool.state[self._row] == SEARCHING) & (pool.expires_at[self._row] + EXPIRY_GRACE_S > now)
+        )
         units = np.flatnonzero(np.logical_and.reduceat(free, first))
         head = np.ascontiguousarray(self._id[first[units]]).byteswap()  # the order of the ids as text
         return units[np.lexsort((head[:, 1], head[:, 0], self._table.start_time[units]))]

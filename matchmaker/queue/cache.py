@@ -5,25 +5,21 @@ from __future__ import annotations
 import asyncio
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
-SOCKET_TIMEOUT_S = 5.0  # longer than any read of ours blocks; a cache silent for that long is away
+from launchday.resilience import sockets
+
+# Placements and their writes, the API's batches, polls that look for themselves; more would only queue up in
+# the cache, which answers one after the other.
+CONNECTIONS = 64
 
 
 def open_cache(url: str) -> Redis:
     """Return a client that connects lazily to ``url`` (redis://…).
 
     The client retries nothing: a script that was sent may have run, and only its caller knows whether to
-    repeat it.
+    repeat it. Whoever finds all connections taken waits for one, for as long as for an answer.
     """
-    client: Redis = Redis.from_url(
-        url,
-        socket_timeout=SOCKET_TIMEOUT_S,
-        socket_connect_timeout=SOCKET_TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return client
+    return sockets.redis_client(url, connections=CONNECTIONS)
 
 
 def asked_to_stop() -> bool:

@@ -21,7 +21,10 @@ COUNTED = (
     "abandoned",
     "backdated",
     "backfilled",
+    "silent",
+    "in_match",
 )
+GIVEN_UP = "given_up:"  # + reason: matches, counted by withdraw_match.lua
 
 
 async def read_counters(scripts: Scripts, modes: Sequence[str]) -> MatchmakerCounters:
@@ -32,6 +35,11 @@ async def read_counters(scripts: Scripts, modes: Sequence[str]) -> MatchmakerCou
     latency_buckets = {int(bucket): int(tickets) for bucket, tickets in _pairs(latency)}
     return MatchmakerCounters(
         **{name: int(count.get(name, 0)) for name in COUNTED},
+        given_up={
+            name.removeprefix(GIVEN_UP): int(matches)
+            for name, matches in sorted(count.items())
+            if name.startswith(GIVEN_UP)
+        },
         searching=int(live),
         wait_s=WaitPercentiles(
             p50=log_bucket_percentile(wait_buckets, 0.50),

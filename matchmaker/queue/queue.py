@@ -8,102 +8,30 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from launchday.percentiles import log_buckets
 from matchmaker.messages import QueueDepth
+from matchmaker.queue.entries import MALFORMED, QueueEntry, ids_within, read_entry
 from matchmaker.queue.lease import Lease
+from matchmaker.queue.proposals import MatchProposal, UnreadableProposal, Withdrawal
 from matchmaker.queue.scripts import GROUP, KEYS, Scripts, lease_error
-from matchmaker.tickets.ticket import NO_REQUEUE_RECORD, RecordFormat, RequeueRecord, binary_ids
+from matchmaker.tickets.ticket import NO_REQUEUE_RECORD, RequeueRecord
 
 LOSS_GRACE_S = 120.0  # beyond its longest time, until when the fleet may still say that a match was lost
 MAX_ENTRIES = 2_000  # entries a call, each of one to a few hundred tickets
-UUID_CHARS = 36
+MAX_UNREADABLE = 100  # entries and matches kept for whoever looks for the fault
+CLOSING = -2_000_000  # instead of how many players have accepted a match, and less: it is being closed
+MAX_REFUSALS = 3  # at the check-out, of all players of a match: after so many its tickets end
 
-
-class BackfillTerms(msgspec.Struct, frozen=True):
-    """On what terms a match requests backfill for slots that become free; it repeats them with each request.
-
-    Attributes:
-        queue: the mode whose players may come.
-        until_s: seconds of play after which it requests none any more.
-        group: whom its players may meet, see Ticket.group.
-        skill_lowest, skill_highest: of its players.
-    """
-
-    queue: str
-    until_s: float
-    group: int
-    skill_lowest: float
-    skill_highest: float
-
-
-class MatchProposal(msgspec.Struct, frozen=True):
-    """A match whose tickets are claimed and whose server is being found; kept so that any director can finish
-    it.
-
-    Attributes:
-        match_id: canonical UUID; the allocation's idempotency key too.
-        mode, region: names.
-        seed: the match's random seed.
-        match_s: the longest that it lasts, in seconds.
-        formed_at: Unix seconds.
-        ticket_ids, player_ids: in order of the players' slots (entities).
-        enqueued_at: Unix seconds, each ticket's.
-        latency_ms: each ticket's round trip to the region.
-        teams: each player's team.
-        accept_by: Unix seconds until when the players may accept it; None: they are not asked.
-        game_mode: what the game server plays, where its name is not the queue's.
-        backfill: on what terms it requests backfill; None: it does not.
-        quality: how even the teams are expected to be, see ``match_quality``; None: not known.
-    """
-
-    match_id: str
-    mode: str
-    region: str
-    seed: int
-    match_s: float
-    formed_at: float
-    ticket_ids: list[str]
-    player_ids: list[int]
-    enqueued_at: list[float]
-    latency_ms: list[float]
-    teams: list[int]
-    accept_by: float | None = None
-    game_mode: str = ""
-    backfill: BackfillTerms | None = None
-    quality: float | None = None
-
-
-_NOT_BACKDATED = (np.zeros((0, 2), np.uint64), np.zeros(0))
-
-
-@dataclass(frozen=True, slots=True)
-class QueueEntry:
-    """One entry of the stream: tickets come, or gone.
-
-    Attributes:
-        entry_id: its id, to be acknowledged when nothing of it is left.
-        records: tickets that have come, in RecordFormat; empty in an entry about gone ones.
-        gone: uint64[N, 2], ids of tickets that ended without the director.
-        backdated: uint64[N, 2], ids of tickets that are older than they were, and float64[N], since when
-            (Unix seconds).
-        attributes: of each ticket as JSON, in the order of the records; empty where the mode's rules read
-            none.
-    """
-
-    entry_id: bytes
-    records: NDArray[np.void]
-    gone: NDArray[np.uint64]
-    backdated: tuple[NDArray[np.uint64], NDArray[np.float64]] = _NOT_BACKDATED
-    attributes: Sequence[str] = ()
+log = structlog.get_logger()
 
 
 class Queue:
@@ -144,10 +72,35 @@ class Queue:
             after = page[-1].entry_id
         return entries
 
-    async def proposals(self) -> list[MatchProposal]:
-        """Return matches that a director before this one proposed and did not finish."""
-        stored = await self._cache.hvals(KEYS["proposals"] + self._mode)
-        return [msgspec.json.decode(proposal, type=MatchProposal) for proposal in stored]
+    async def renew_lease(self) -> None:
+        """Renew the lease beside a search that takes longer than it."""
+        await self._scripts.renew_lease([self._mode, self._fence, self._lease_ms])
+
+    async def begin_closing(self, match_id: str) -> None:
+        """Note that a match is about to be closed: whoever takes over closes it before anything else."""
+        await self._scripts.begin_closing([self._mode, self._fence, match_id])
+
+    async def proposals(self) -> tuple[list[MatchProposal], list[UnreadableProposal]]:
+        """Return matches that a director before this one proposed and did not finish; and those of them
+        that cannot be read.
+        """
+        stored: Any = await self._cache.hgetall(KEYS["proposals"] + self._mode)
+        found, unreadable = [], []
+        for match_id, proposal in stored.items():
+            try:
+                found.append(msgspec.json.decode(proposal, type=MatchProposal))
+            except MALFORMED as error:
+                log.error("a proposed match cannot be read", match_id=match_id.decode(), error=str(error))
+                await self.set_aside(match_id + b" " + proposal)
+                unreadable.append(await self._damaged(match_id.decode(), proposal))
+        return found, unreadable
+
+    async def set_aside(self, what: bytes) -> None:
+        """Keep what cannot be read, for whoever looks for the fault; the newest ones are kept."""
+        pipeline = self._cache.pipeline(transaction=False)
+        pipeline.lpush(KEYS["unreadable"] + self._mode, what)
+        pipeline.ltrim(KEYS["unreadable"] + self._mode, 0, MAX_UNREADABLE - 1)
+        await pipeline.execute()
 
     async def live(self, ticket_ids: Sequence[str]) -> NDArray[np.bool_]:
         """Return bool[N]: which of these tickets have no end yet."""
@@ -186,22 +139,24 @@ class Queue:
         return answers
 
     async def accepted(self, match_ids: Sequence[str]) -> list[int]:
-        """Return how many players of each match have accepted it."""
+        """Return how many players of each match have accepted it; below 0 where one said no,
+        CLOSING where it is being closed.
+        """
         if not match_ids:
             return []
         found = await self._cache.hmget(KEYS["accepted"] + self._mode, list(match_ids))
         return [int(count or 0) for count in found]
 
-    async def decline(self, proposal: MatchProposal) -> list[int]:
+    async def decline(self, proposal: MatchProposal) -> list[int] | None:
         """Give up a match that not all have accepted: those who did search again, the others' tickets end.
 
         Returns:
-            The places of the tickets that ended.
+            The places of the tickets that ended; None where the API was away, and players have more time.
         """
         ended: list[int] = await self._scripts.decline_match(
             [self._mode, self._fence, proposal.match_id, "".join(proposal.ticket_ids)]
         )
-        return ended
+        return None if ended == [-1] else ended
 
     async def fail_tickets(self, ticket_ids: Sequence[str], reason: str) -> None:
         """End tickets that can never match. ``reason`` is plain ASCII without quotes."""
@@ -211,11 +166,23 @@ class Queue:
         """Publish how long the queue is, for whoever scales the fleet."""
         await self._cache.hset(KEYS["depth"], self._mode, msgspec.json.encode(depth).decode())
 
-    async def withdraw(self, proposal: MatchProposal) -> None:
-        """Give a match's tickets back to the search."""
-        await self._scripts.withdraw_match(
-            [self._mode, self._fence, proposal.match_id, "".join(proposal.ticket_ids)]
+    async def withdraw(
+        self, match_id: str, ticket_ids: Sequence[str], *, given_up: str = "", refused: str = ""
+    ) -> Withdrawal:
+        """Give a match's tickets back to the search, with their age.
+
+        Args:
+            match_id: the match.
+            ticket_ids: its tickets.
+            given_up: why it was given up, for the counters; empty: no server was spent on it.
+            refused: what the player of a ticket reads that ends because its match's players were refused at
+                the check-out MAX_REFUSALS times; empty: they were not refused. Plain ASCII without quotes.
+        """
+        most = MAX_REFUSALS if refused else 0
+        ended, refusals = await self._scripts.withdraw_match(
+            [self._mode, self._fence, match_id, "".join(ticket_ids), given_up, most, refused]
         )
+        return Withdrawal(ended, refusals)
 
     async def assign(
         self,
@@ -263,46 +230,30 @@ class Queue:
         pipeline.xdel(stream, *entry_ids)
         await pipeline.execute()
 
+    async def _damaged(self, match_id: str, stored: bytes) -> UnreadableProposal:
+        tickets, players = [], []
+        for ticket_id in ids_within(stored):
+            player: Any = await self._cache.hget(KEYS["ticket"] + ticket_id, "player")
+            if player is not None:
+                tickets.append(ticket_id)
+                players.append(int(player))
+        return UnreadableProposal(match_id, tickets, players)
+
     async def _read(self, after: bytes) -> list[QueueEntry]:
         read = await self._scripts.read_queue([self._mode, self._fence, self._lease_ms, MAX_ENTRIES, after])
-        return [self._entry(entry_id, fields) for entry_id, fields in read]
-
-    def _entry(self, entry_id: bytes, flat: list[Any] | None) -> QueueEntry:
-        # None: deleted after it was read, by a director that ended before it could acknowledge it.
-        flat = flat or []
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        return QueueEntry(
-            entry_id,
-            self._records(fields.get(b"tickets", b""), fields.get(b"regions", b"").decode()),
-            _ids(fields.get(b"gone", b"")),
-            (_ids(fields.get(b"backdated", b"")), np.frombuffer(fields.get(b"since", b""), "<f8")),
-            msgspec.msgpack.decode(fields[b"attributes"], type=list[str]) if b"attributes" in fields else (),
-        )
-
-    def _records(self, payload: bytes, regions: str) -> NDArray[np.void]:
-        """The records, with the latencies of today's regions; the fleet may have had others when they were
-        written.
-        """
-        written = regions.split(",")
-        records = RecordFormat(len(written)).unpack(payload)
-        if written == self._regions or not payload:
-            return records if payload else np.zeros(0, RecordFormat(len(self._regions)).dtype)
-        today = np.zeros(len(records), RecordFormat(len(self._regions)).dtype)
-        for field in today.dtype.names or ():
-            if field != "latency_ms":
-                today[field] = records[field]
-        for column, region in enumerate(self._regions):
-            known = region in written
-            today["latency_ms"][:, column] = (
-                records["latency_ms"][:, written.index(region)] if known else np.inf
-            )
-        return today
-
-
-def _ids(joined: bytes) -> NDArray[np.uint64]:
-    """Ticket ids that were written one after the other."""
-    text = joined.decode()
-    return binary_ids([text[i : i + UUID_CHARS] for i in range(0, len(text), UUID_CHARS)])
+        entries = []
+        for entry_id, fields in read:
+            entry = read_entry(entry_id, fields, self._regions)
+            if entry.fault:
+                log.error(
+                    "an entry of the queue cannot be read",
+                    mode=self._mode,
+                    entry=entry_id.decode(),
+                    fault=entry.fault,
+                )
+                await self.set_aside(b" ".join([entry_id, *(fields or ())]))
+            entries.append(entry)
+        return entries
 
 
 def assignment_statistics(enqueued_at: Sequence[float], latency_ms: Sequence[float], now: float) -> str:

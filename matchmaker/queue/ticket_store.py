@@ -13,7 +13,7 @@ from matchmaker.queue.scripts import KEYS, Scripts
 
 MAX_EXPIRED = 1_000  # tickets a call: about 10 ms of the cache
 
-_FIELDS = ("player", "created_at", "state", "view", "accept_by", "expires_at")
+_FIELDS = ("player", "created_at", "state", "view", "accept_by", "expires_at", "cancel", "mode", "client_key")
 _decode_view = msgspec.json.Decoder(TicketView).decode
 _decode_depth = msgspec.json.Decoder(QueueDepth).decode
 _encode = msgspec.json.Encoder().encode
@@ -26,12 +26,16 @@ class StoredTicket:
     Attributes:
         player_id: whose it is.
         created_at: Unix seconds.
+        mode: what is played.
+        client_key: the client's name for the request; empty: none.
         view: what its player reads.
         json: the same as JSON.
     """
 
     player_id: int
     created_at: float
+    mode: str
+    client_key: str
     view: TicketView
     json: bytes
 
@@ -42,11 +46,13 @@ class TicketStore:
     Args:
         cache: Valkey or Redis.
         scripts: its scripts.
+        watched: whether a requeued ticket ends without signs of life of its player, once they have read it.
     """
 
-    def __init__(self, cache: Redis, scripts: Scripts) -> None:
+    def __init__(self, cache: Redis, scripts: Scripts, *, watched: bool = False) -> None:
         self._cache = cache
         self._scripts = scripts
+        self._watched = "1" if watched else ""
 
     async def read(self, ticket_id: str) -> StoredTicket | None:
         """Return a ticket, or None where there is none (any more).
@@ -55,18 +61,26 @@ class TicketStore:
         it.
         """
         fields: list[Any] = await self._cache.hmget(KEYS["ticket"] + ticket_id, list(_FIELDS))
-        player, created_at, state, stored, accept_by, unclaimed = fields
+        player, created_at, state, stored, accept_by, unclaimed, cancel, mode, client_key = fields
         if player is None:
             return None
         if unclaimed is not None and state == b"searching":
-            await self._scripts.reclaim_ticket([ticket_id])
+            await self._scripts.reclaim_ticket([ticket_id, self._watched])
         if stored:
             view = _decode_view(stored)
         else:
             named = cast(State, state.decode())
-            view = live_view(ticket_id, named, None if accept_by is None else float(accept_by))
+            until = None if accept_by is None else float(accept_by)
+            view = live_view(ticket_id, named, until, cancel is not None)
             stored = _encode(view)
-        return StoredTicket(int(player), float(created_at), view, stored)
+        return StoredTicket(
+            int(player), float(created_at), mode.decode(), (client_key or b"").decode(), view, stored
+        )
+
+    async def read_last(self, player_id: int) -> StoredTicket | None:
+        """Return a player's last ticket, or None where none is known (any more)."""
+        ticket_id: Any = await self._cache.get(f"{KEYS['player']}{player_id}")
+        return None if ticket_id is None else await self.read(ticket_id.decode())
 
     async def accept(self, ticket_id: str, player_id: int, now: float) -> str | None:
         """Accept the match that was found for a ticket.
@@ -86,25 +100,31 @@ class TicketStore:
         }
 
     async def cancel(self, ticket_id: str, player_id: int) -> str | None:
-        """Cancel a player's ticket if it is searching.
+        """Cancel a player's ticket.
 
         Returns:
-            The state found before (``proposed``: its match is being placed, too late), or None where the
-            player has no such ticket.
+            ``marked`` where its match is getting a server: it ends if that comes to nothing. Else the state
+            found before (``proposed``: one of its party is on the way into a match), or None where the player
+            has no such ticket.
         """
         state: bytes | None = await self._scripts.cancel_ticket([ticket_id, player_id])
         return None if state is None else state.decode()
 
-    async def expire_due(self, mode: str, now: float) -> int:
-        """Expire the mode's tickets whose time is up at ``now`` (Unix seconds); return how many were due."""
+    async def expire_due(self, mode: str, now: float, fresh_s: float = 0.0) -> int:
+        """Expire the mode's tickets whose time is up at ``now`` (Unix seconds); return how many were due.
+
+        ``fresh_s``: seconds that they get instead, because nobody could serve them for a while.
+        """
         total = 0
         while True:
-            due = int(await self._scripts.expire_tickets([mode, MAX_EXPIRED], now))
+            due = int(await self._scripts.expire_tickets([mode, MAX_EXPIRED, fresh_s], now))
             total += due
             if due < MAX_EXPIRED:
                 return total
 
 
-def live_view(ticket_id: str, state: State = SEARCHING, accept_by: float | None = None) -> TicketView:
+def live_view(
+    ticket_id: str, state: State = SEARCHING, accept_by: float | None = None, cancel_requested: bool = False
+) -> TicketView:
     """Return the view of a ticket that has no end yet."""
-    return TicketView(ticket_id, state, None, None, accept_by=accept_by)
+    return TicketView(ticket_id, state, None, None, accept_by=accept_by, cancel_requested=cancel_requested)

@@ -34,6 +34,7 @@ class Ticket(msgspec.Struct, frozen=True):
             measured.
         party, party_size: the party that it belongs to (empty: none), and its number of players.
         attributes: as JSON what the player brings to the mode's rules; None where the rules read nothing.
+        watched: whether it ends without signs of life of its player: one that a service made does not.
     """
 
     ticket_id: UUID
@@ -47,6 +48,7 @@ class Ticket(msgspec.Struct, frozen=True):
     party: str = ""
     party_size: int = 1
     attributes: str | None = None
+    watched: bool = False
 
     @property
     def party_terms(self) -> str:

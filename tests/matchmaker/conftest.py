@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import uvicorn
@@ -23,18 +24,20 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from dedicated_server.agones_sdk import FLEET_LABEL, MATCH_ANNOTATION
-from dedicated_server.fleet.client import AllocatorClient
+from dedicated_server.fleet.client import AllocatorClient, FleetUnavailableError, MatchStatus
 from launchday.clock import SystemClock
 from launchday.identity import Signer
 from launchday.settings import Settings
 from matchmaker.api.app import create_api
+from matchmaker.api.skills import HeldPlayer, PlayerSkills
 from matchmaker.client import MatchmakerClient
 from matchmaker.director.director import Director
-from matchmaker.errors import SkillsUnavailableError
+from matchmaker.errors import SkillsRefusedError, SkillsUnavailableError
 from matchmaker.matching.warm_up import warm_up
 from matchmaker.queue.cache import open_cache
 from matchmaker.queue.scripts import Scripts
 from matchmaker.rules.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, load_rules
+from meta_service.client import MetaUnavailableError
 from tests.waiting import until
 
 SECRET = "matchmaker-tests-0123456789abcdef"
@@ -62,6 +65,7 @@ def mm_settings(cache_url: str, tmp_path: Path, mm_overrides: dict[str, Any]) ->
         allocation_timeout_s=1.0,
         server_answer_s=0.0,  # the stub fleet has addresses, and nobody behind them
         tickets_per_player_s=0.0,
+        director_port=0,
     ).model_copy(update=mm_overrides)
 
 
@@ -78,17 +82,64 @@ def scripts(cache: Redis, mm_settings: Settings) -> Scripts:
 
 @dataclass
 class StubSkills:
-    """Skills without a meta service."""
+    """Skills without a meta service, which refuses whom it does not know and a player who is named twice."""
 
     means: dict[int, float] = field(default_factory=dict)
+    held: dict[int, HeldPlayer] = field(default_factory=dict)
+    unknown: set[int] = field(default_factory=set)
     away: bool = False
     calls: int = 0
 
-    async def skills(self, mode: str, player_ids: Sequence[int]) -> Mapping[int, tuple[float, float]]:
+    async def skills(self, mode: str, player_ids: Sequence[int]) -> PlayerSkills:
         self.calls += 1
         if self.away:
             raise SkillsUnavailableError("the meta service is away")
-        return {player_id: (self.means.get(player_id, 25.0), 8.333) for player_id in player_ids}
+        if len(set(player_ids)) < len(player_ids) or not self.unknown.isdisjoint(player_ids):
+            raise SkillsRefusedError("422 invalid-request")
+        return PlayerSkills(
+            {player_id: (self.means.get(player_id, 25.0), 8.333) for player_id in player_ids},
+            {player_id: held for player_id, held in self.held.items() if player_id in player_ids},
+        )
+
+
+@dataclass
+class StubMeta:
+    """The arbiter of matches: which are closed, and which have come."""
+
+    come: set[str] = field(default_factory=set)
+    closed: list[tuple[str, bool]] = field(default_factory=list)  # match, whether it was forced
+    away: bool = False
+    calls: int = 0
+
+    async def close_match(self, match_id: UUID, player_ids: Sequence[int], force: bool = False) -> bool:
+        self.calls += 1
+        if self.away:
+            raise MetaUnavailableError("no answer")
+        if str(match_id) in self.come and not force:
+            return False
+        self.closed.append((str(match_id), force))
+        return True
+
+
+@dataclass
+class KnowingFleet:
+    """What a fleet says of matches."""
+
+    dead: dict[str, str] = field(default_factory=dict)  # match → why its server is gone
+    ended: list[str] = field(default_factory=list)
+    away: bool = False
+
+    async def match(self, match_id: str) -> MatchStatus | None:
+        if self.away:
+            raise FleetUnavailableError("no answer")
+        reason = self.dead.get(match_id)
+        state = "Allocated" if reason is None else "Shutdown"
+        return MatchStatus(state, "gs", reason is None, 0.5, True, reason or "")
+
+    async def end_match(self, match_id: str) -> None:
+        if self.away:
+            raise FleetUnavailableError("no answer")
+        self.ended.append(match_id)
 
 
 class StubFleet:
@@ -133,6 +184,16 @@ class StubFleet:
 @pytest.fixture
 def skills() -> StubSkills:
     return StubSkills()
+
+
+@pytest.fixture
+def meta() -> StubMeta:
+    return StubMeta()
+
+
+@pytest.fixture
+def knowing() -> KnowingFleet:
+    return KnowingFleet()
 
 
 @pytest.fixture
@@ -191,19 +252,23 @@ MakeDirector = Callable[[Settings], Director]
 
 
 @pytest.fixture
-def make_director(loaded_kernels: None, cache: Redis, allocator: AllocatorClient) -> MakeDirector:
+def make_director(
+    loaded_kernels: None, cache: Redis, allocator: AllocatorClient, knowing: KnowingFleet, meta: StubMeta
+) -> MakeDirector:
     def make(settings: Settings) -> Director:
         rules = load_rules(settings)[BATTLE_ROYALE]
-        return Director(rules, settings, cache, allocator, clock=SystemClock())
+        return Director(rules, settings, cache, allocator, fleet=knowing, meta=meta, clock=SystemClock())
 
     return make
 
 
 @pytest.fixture
-def make_team_director(loaded_kernels: None, cache: Redis, allocator: AllocatorClient) -> MakeDirector:
+def make_team_director(
+    loaded_kernels: None, cache: Redis, allocator: AllocatorClient, knowing: KnowingFleet, meta: StubMeta
+) -> MakeDirector:
     def make(settings: Settings) -> Director:
         rules = load_rules(settings)[TEAMS_OF_FIVE]
-        return Director(rules, settings, cache, allocator, clock=SystemClock())
+        return Director(rules, settings, cache, allocator, fleet=knowing, meta=meta, clock=SystemClock())
 
     return make
 

@@ -14,6 +14,7 @@ from matchmaker.rules.flexmatch.document import DocumentError
 EXPORTED = {
     "Assignment",
     "CreatedTicket",
+    "InMatchError",
     "MatchmakerClient",
     "MatchmakerClientError",
     "MatchmakerUnavailableError",
@@ -33,6 +34,7 @@ CALLS = {
     "follow_ticket",
     "queue_depths",
     "read_ticket",
+    "renew_token",
     "wait_for_end",
     "with_token",
 }
@@ -50,7 +52,11 @@ def test_the_client_makes_these_calls() -> None:
 def test_the_trees_of_errors_are_drawn_as_they_are() -> None:
     assert DocumentError in MatchmakerError.__subclasses__()
     for module, root in ((matchmaker, MatchmakerError), (client, MatchmakerClientError)):
-        assert _drawn(module, root.__name__) == {each.__name__ for each in root.__subclasses__()}
+        assert _drawn(module, root.__name__) == _below(root)
+
+
+def _below(error: type[Exception]) -> set[str]:
+    return {name for each in error.__subclasses__() for name in (each.__name__, *_below(each))}
 
 
 def _drawn(module: ModuleType, root: str) -> set[str]:

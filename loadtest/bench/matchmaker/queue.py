@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ from launchday.identity import Signer
 from launchday.settings import Settings, environment
 from loadtest.bench.matchmaker import ticket_load
 from loadtest.errors import BenchError
+from matchmaker.api.skills import PlayerSkills
 from matchmaker.api.ticket_writer import TicketWriter
 from matchmaker.director.director import Director
 from matchmaker.queue.cache import open_cache
@@ -78,6 +80,7 @@ def run(rate: float, seconds: float, *, path: str = "http", seed: int = 1) -> di
             matchmaker_port=port,
             regions=",".join(REGIONS),
             match_fill_s=FILL_S,
+            director_port=0,
             server_answer_s=0.0,  # nothing listens at the addresses of the stub's servers
             identity_secret=SecretStr("bench-" + "0" * 32),
             fleet_key=SecretStr("ab" * 32),
@@ -216,8 +219,8 @@ async def _counters(settings: Settings) -> dict[str, Any]:
 class _InstantServices:
     """Skills and servers without a call over the network."""
 
-    async def skills(self, mode: str, player_ids: Any) -> dict[int, tuple[float, float]]:
-        return dict.fromkeys(player_ids, (25.0, 25.0 / 3))
+    async def skills(self, mode: str, player_ids: Sequence[int]) -> PlayerSkills:
+        return PlayerSkills(dict.fromkeys(player_ids, (25.0, 25.0 / 3)))
 
     async def allocate(self, *, region: str, match: Any, idempotency_key: str) -> Allocation:
         return Allocation("stub", "127.0.0.1", 7_000)

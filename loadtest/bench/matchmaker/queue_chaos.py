@@ -1,15 +1,17 @@
-"""``queue-chaos``: players queue while directors and the cache are killed with SIGKILL; then every ticket is
-audited.
+"""``queue-chaos``: players queue while directors and the cache are killed, and directors stopped for a while
+and woken; then every ticket is audited.
 
 There are a leading director and one on standby, the real API, and the real cache with every write on disk.
 The fleet is a stub that remembers which server it allocated for which request. Each kill comes at a random
-moment of a loaded queue, after the new leader has assigned a match.
+moment of a loaded queue, after the new leader has assigned a match. A director that is stopped (SIGSTOP) for
+longer than its lease wakes as one that leads no more, in the middle of whatever it did.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,6 +47,7 @@ REGIONS: Final = ("west-europe", "east-us")
 PLAYERS_PER_S: Final = 60.0
 CANCELS: Final = 0.1  # share of the players who cancel
 LEASE_S: Final = 0.4
+PAUSE_S: Final = (0.2, 2.0)  # of a director that is stopped: shorter and longer than the lease
 FILL_S: Final = 1.0
 START_S: Final = 240.0
 SETTLE_S: Final = 60.0
@@ -113,12 +116,13 @@ def audit(
     return found
 
 
-def run(kills: int = 50, restarts: int = 5, seed: int = 1) -> dict[str, Any]:
-    """Kill, restart and audit; return what is printed.
+def run(kills: int = 50, restarts: int = 5, pauses: int = 10, seed: int = 1) -> dict[str, Any]:
+    """Kill, restart, stop for a while and audit; return what is printed.
 
     Args:
         kills: of directors.
         restarts: of the cache.
+        pauses: of directors.
         seed: of the order and the moments of the kills.
 
     Raises:
@@ -143,12 +147,13 @@ def run(kills: int = 50, restarts: int = 5, seed: int = 1) -> dict[str, Any]:
             director_lease_s=LEASE_S,
             director_queues=BATTLE_ROYALE,
             server_answer_s=0.0,
+            director_port=0,  # two of them run here
             identity_secret=SecretStr("queue-chaos-" + "0" * 32),
             fleet_key=SecretStr("ab" * 32),
         )
         chaos = _QueueChaos(settings, valkey, folder, stub_port, np.random.default_rng(seed))
         try:
-            return asyncio.run(chaos.run(kills, restarts))
+            return asyncio.run(chaos.run(kills, restarts, pauses))
         finally:
             chaos.stop()
             valkey.stop()
@@ -183,7 +188,7 @@ class _QueueChaos:
             process.kill()
             process.wait()
 
-    async def run(self, kills: int, restarts: int) -> dict[str, Any]:
+    async def run(self, kills: int, restarts: int, pauses: int) -> dict[str, Any]:
         begun = time.monotonic()
         self.others = [
             self.start("loadtest.bench.matchmaker.stub_services", str(self.stub_port)),
@@ -195,7 +200,7 @@ class _QueueChaos:
             quiet = asyncio.Event()
             arriving = tasks.create_task(self._arrive(players, tasks, quiet))
             await self._until_assigned()
-            victims = ["director"] * kills + ["cache"] * restarts
+            victims = ["director"] * kills + ["cache"] * restarts + ["pause"] * pauses
             for victim in self.rng.permutation(np.array(victims)).tolist():
                 await asyncio.sleep(float(self.rng.uniform(0.0, 0.3)))
                 if victim == "director":
@@ -203,6 +208,8 @@ class _QueueChaos:
                     killed = self.directors.popleft()
                     killed.kill()
                     await asyncio.to_thread(killed.wait)
+                elif victim == "pause":
+                    await self._pause(self.directors[0])
                 else:
                     self.valkey.kill()
                     self.valkey.start(self.valkey.port)
@@ -222,6 +229,7 @@ class _QueueChaos:
             "bench": "queue-chaos",
             "director_kills": kills,
             "cache_restarts": restarts,
+            "director_pauses": pauses,
             "seconds": round(time.monotonic() - begun, 1),
             "tickets": len(self.tickets),
             "final_states": dict(Counter(status.state for _, status in self.final.values())),
@@ -229,6 +237,14 @@ class _QueueChaos:
             **{name: len(faults) for name, faults in vars(found).items()},
             "faults": found.faults,
         }
+
+    async def _pause(self, director: subprocess.Popen[bytes]) -> None:
+        """Stop a director, which is the leader most of the time, and let it go on."""
+        director.send_signal(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(float(self.rng.uniform(*PAUSE_S)))
+        finally:
+            director.send_signal(signal.SIGCONT)
 
     async def _arrive(self, client: MatchmakerClient, tasks: asyncio.TaskGroup, quiet: asyncio.Event) -> None:
         while not quiet.is_set():

@@ -50,7 +50,9 @@ class Answers(asyncio.Protocol):
     def _answer(self, request: bytes, headers: dict[bytes, bytes], body: bytes) -> object:
         if request.startswith(b"POST /v1/internal/skills"):
             skill = {"mu": 25.0, "sigma": 25.0 / 3}
-            return {"skills": {str(player): skill for player in json.loads(body)["player_ids"]}}
+            return {"skills": {str(player): skill for player in json.loads(body)["player_ids"]}, "held": {}}
+        if request.startswith(b"POST /v1/internal/matches/"):
+            return {"outcome": "closed"}
         if request.startswith(b"POST /gameserverallocation"):
             key = headers.get(b"idempotency-key", b"").decode()
             number = self.servers.setdefault(key, len(self.servers))

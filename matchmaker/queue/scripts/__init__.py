@@ -37,7 +37,8 @@ KEYS = {
     "latency": f"{TAG}:counters:latency",  # hash, histogram bucket → tickets
     # + party: hash, what its tickets agree on, how many have come, "t:" + ticket id for each
     "party": f"{TAG}:party:",
-    "accepted": f"{TAG}:accepted:",  # + mode: hash, match id → tickets whose players accepted
+    # + mode: hash, match id → tickets whose players accepted; below 0: one said no, or it is being closed
+    "accepted": f"{TAG}:accepted:",
     "depth": f"{TAG}:depth",  # hash, mode → JSON, what waits in its queue
     # + match id: list, its tickets' requeue records, an element an assignment; expires
     "match": f"{TAG}:match:",
@@ -47,6 +48,11 @@ KEYS = {
     "open_match": f"{TAG}:open_match:",  # + match id: hash, its request and its proposals; see backfill.lua
     # + mode: hash, proposal id → tickets on their way into a running match
     "claims": f"{TAG}:backfill_claims:",
+    "seen": f"{TAG}:seen",  # sorted set, ids of tickets by their player's last sign of life; see attend.lua
+    # hash: at, since, the clock of signs of life, "p:" + API process → when it attended last
+    "attended": f"{TAG}:attended",
+    # + mode: list, what lay in the queue and could not be read, the newest first
+    "unreadable": f"{TAG}:unreadable:",
     "notifications": f"{TAG}:notifications",  # stream, ticket id → its view; one entry a match
 }
 
@@ -98,6 +104,7 @@ class Scripts:
 
     def __init__(self, cache: Redis, retention_s: float, clock: Clock) -> None:
         self.retention_s = retention_s
+        self.clock = clock
         head = _head() + _text("shared")
 
         def script(name: str) -> Script:
@@ -107,10 +114,16 @@ class Scripts:
         self.cancel_ticket = script("cancel_ticket")
         self.expire_tickets = script("expire_tickets")
         self.read_counters = script("read_counters")
+        self.attend = script("attend")
+        self.leave_attendance = script("leave_attendance")
+        self.touch_tickets = script("touch_tickets")
+        self.end_unwatched = script("end_unwatched")
         self.acquire_lease = script("acquire_lease")
+        self.renew_lease = script("renew_lease")
         self.release_lease = script("release_lease")
         self.read_queue = script("read_queue")
         self.propose_match = script("propose_match")
+        self.begin_closing = script("begin_closing")
         self.withdraw_match = script("withdraw_match")
         self.assign_match = script("assign_match")
         self.fail_match = script("fail_match")

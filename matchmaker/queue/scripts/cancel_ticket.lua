@@ -1,7 +1,10 @@
--- Cancel a player's ticket, and with it those of the party, if nobody has been found for it yet.
--- ARGV: id, player. Answers the state that it found before, or nil where the player has no such ticket.
+-- Cancel a player's ticket, and with it those of the party. One whose match is getting its server is marked: it
+-- ends instead of searching again. Where the players are asked to accept the match, that is a no.
+-- ARGV: id, player. Answers the state that it found before, 'marked' where it marked the ticket, or nil where
+-- the player has no such ticket.
 local id, player = ARGV[1], ARGV[2]
-local owner, mode, state = unpack(redis.call('HMGET', KEY.ticket .. id, 'player', 'mode', 'state'))
+local owner, mode, state, match, accept_by =
+  unpack(redis.call('HMGET', KEY.ticket .. id, 'player', 'mode', 'state', 'match', 'accept_by'))
 if owner ~= player then
   return false
 end
@@ -10,5 +13,11 @@ if state == 'searching' then
   if redis.call('HGET', KEY.ticket .. id, 'state') == 'searching' then
     return 'proposed' -- one of the party has been found a match already
   end
+elseif is_live(state) then
+  redis.call('HSET', KEY.ticket .. id, 'cancel', '1')
+  if accept_by and NOW <= tonumber(accept_by) then
+    redis.call('HSET', KEY.accepted .. mode, match, DECLINED)
+  end
+  return 'marked'
 end
 return state

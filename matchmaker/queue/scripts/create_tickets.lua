@@ -1,12 +1,14 @@
 -- Create tickets; one live ticket a player.
 -- ARGV: mode, regions, seconds to keep, and as MessagePack for each ticket: id, player, client key ('' for
--- none), created at, expires at, and of a party: its name, its size, what all of it must agree on; then
+-- none), created at, expires at, '1' where it ends without signs of life of its player, and of a party: its
+-- name, its size, what all of it must agree on; then
 -- the records, all of one length, in one string; where the mode's rules read attributes, those of each
 -- ticket, as MessagePack.
 -- Answers for each ticket: 1 where it was made, else {'repeated'|'busy'|'mismatch', id of the player's
 -- ticket}.
 local mode, regions, keep_s = ARGV[1], ARGV[2], ARGV[3]
-local answers, records, live, attributes = {}, {}, {}, {}
+local answers, records, live, seen, attributes = {}, {}, {}, {}, {}
+local clock
 local given = ARGV[6] and cmsgpack.unpack(ARGV[6])
 
 -- Whether any ticket of a party has no end yet.
@@ -39,7 +41,7 @@ end
 local tickets = cmsgpack.unpack(ARGV[4])
 local record_bytes = #ARGV[5] / #tickets
 for i, ticket in ipairs(tickets) do
-  local id, player, client_key, created_at, expires_at, party, size, terms = unpack(ticket)
+  local id, player, client_key, created_at, expires_at, watched, party, size, terms = unpack(ticket)
   local key, pointer = KEY.ticket .. id, KEY.player .. player
   -- Nearly always the player has no ticket: then one command looks, and makes this one theirs.
   local last = redis.call('SET', pointer, id, 'NX', 'GET', 'EX', keep_s)
@@ -72,6 +74,11 @@ for i, ticket in ipairs(tickets) do
     redis.call('EXPIRE', key, keep_s)
     live[#live + 1] = expires_at
     live[#live + 1] = id
+    if watched == '1' then
+      clock = clock or redis.call('HGET', KEY.attended, 'clock') or '0'
+      seen[#seen + 1] = clock
+      seen[#seen + 1] = id
+    end
     if given then
       attributes[#attributes + 1] = given[i]
     end
@@ -81,6 +88,7 @@ for i, ticket in ipairs(tickets) do
 end
 if #records > 0 then
   in_parts('ZADD', KEY.live .. mode, live)
+  in_parts('ZADD', KEY.seen, seen)
   redis.call('HINCRBY', KEY.counters, 'queued', #records)
   local entry = { 'tickets', table.concat(records), 'regions', regions }
   if given then

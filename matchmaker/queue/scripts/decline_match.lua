@@ -1,24 +1,34 @@
 -- Give a proposed match up because not all of its players accepted: those who did, with their whole party,
--- search again with their age; the others' tickets end. ARGV: mode, fence, match id, ids. Answers the
--- places (from 0) of the tickets that ended.
+-- search again with their age; the others' tickets end. Before the time to accept is over only those end who
+-- said no. ARGV: mode, fence, match id, ids. Answers the places (from 0) of the tickets that ended, or {-1}
+-- where players could not be heard for a while, and have more time.
 local mode, fence, match = ARGV[1], ARGV[2], ARGV[3]
 if not leads(mode, fence) then
   return STALE
+end
+local ids, views, places = ids_of(ARGV[4]), {}, {}
+local accept_by = tonumber(redis.call('HGET', KEY.ticket .. ids[1], 'accept_by') or '0')
+local late = NOW > accept_by
+if late and not attended() then
+  return { -1 }
 end
 if redis.call('HDEL', KEY.proposals .. mode, match) == 0 then
   return {}
 end
 redis.call('HDEL', KEY.accepted .. mode, match)
-local ids, views, places = ids_of(ARGV[4]), {}, {}
 for i, id in ipairs(ids) do
-  local willing = true
+  local reason
   for _, each in ipairs(with_party(id)) do
-    local state = redis.call('HGET', KEY.ticket .. each, 'state')
-    willing = willing and state ~= 'proposed' and state ~= 'cancelled'
+    local state, cancel = unpack(redis.call('HMGET', KEY.ticket .. each, 'state', 'cancel'))
+    if cancel or state == 'cancelled' then
+      reason = 'cancelled by the player'
+    elseif late and state == 'proposed' then
+      reason = reason or 'the match was not accepted in time'
+    end
   end
-  if not willing then
+  if reason then
     views[#views + 1] = id
-    views[#views + 1] = ended_view(id, 'cancelled', 'the match was not accepted in time')
+    views[#views + 1] = ended_view(id, 'cancelled', reason)
     places[#places + 1] = i - 1
   end
 end

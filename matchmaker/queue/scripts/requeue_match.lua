@@ -3,7 +3,8 @@
 -- ARGV: match id, the element of its list to requeue, mode, regions, reason, seconds to keep, until when a
 -- player may come back, when tickets expire that are searched for; as MessagePack for each ticket: id,
 -- player, new id, enqueued at; then the new records, and as MessagePack the attributes of each (nothing
--- where the mode's rules read nothing).
+-- where the mode's rules read nothing); how many refusals at the check-out end a ticket ('0': its players were
+-- not refused).
 -- Answers {tickets made, tickets that got the old age}, or nil where that element has been requeued
 -- already, or the match is over. A new ticket is searched for once its player has read it
 -- (reclaim_ticket.lua): they may be gone for good.
@@ -17,7 +18,7 @@ end
 
 local tickets = cmsgpack.unpack(ARGV[9])
 local record_bytes = #ARGV[10] / #tickets
-local given = cmsgpack.unpack(ARGV[11])
+local given, most_refusals = cmsgpack.unpack(ARGV[11]), tonumber(ARGV[12])
 local parties, waits, queued_again, broken = {}, {}, {}, {}
 for i, ticket in ipairs(tickets) do
   local id, player = ticket[1], ticket[2]
@@ -66,9 +67,12 @@ for i, ticket in ipairs(tickets) do
   local id, player, new, enqueued_at = unpack(ticket)
   local party = parties[i]
   if waits[i] then
-    local stored, client_key = unpack(redis.call('HMGET', KEY.ticket .. id, 'view', 'client_key'))
+    local stored, client_key, refused = unpack(redis.call('HMGET', KEY.ticket .. id, 'view', 'client_key', 'refused'))
     local view = cjson.decode(stored)
-    if party and (broken[party] or not joins(party, new)) then
+    refused = tonumber(refused or '0') + (most_refusals > 0 and 1 or 0)
+    if most_refusals > 0 and refused >= most_refusals then
+      view.reason = reason .. '; the ticket has ended: queue again in a while'
+    elseif party and (broken[party] or not joins(party, new)) then
       view.reason = reason .. '; the party is not whole any more: queue again'
     else
       local key = KEY.ticket .. new
@@ -80,6 +84,9 @@ for i, ticket in ipairs(tickets) do
       end
       if given[i] then
         redis.call('HSET', key, 'attributes', given[i])
+      end
+      if refused > 0 then
+        redis.call('HSET', key, 'refused', refused)
       end
       redis.call('EXPIRE', key, keep_s)
       redis.call('SET', KEY.player .. player, new, 'EX', keep_s)

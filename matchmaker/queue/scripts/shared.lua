@@ -1,6 +1,7 @@
--- A ticket's hash: player, mode, state, created_at, client_key, party, match, view; record, regions,
--- expires_at and attributes where its match was lost and its player has not read it yet
--- (requeue_match.lua).
+-- A ticket's hash: player, mode, state, created_at, client_key, party, match, view; cancel where its player
+-- cancelled it while its match was getting a server; refused, how often a check-out refused its match's
+-- players; postponed, how often its expiry was; record, regions, expires_at and attributes where its match was
+-- lost and its player has not read it yet (requeue_match.lua).
 -- States: searching, proposed (its match has no server yet), accepted (its player accepted it, where
 -- players are asked), and the final ones, of which a ticket reaches exactly one: assigned, cancelled,
 -- expired, failed. A ticket and its player's pointer are given their life when they are made, so that
@@ -26,12 +27,28 @@ local function ids_of(joined)
 end
 
 local STALE = { err = 'STALE another director has the lease' }
+-- Instead of how many players have accepted a match: one said no; it is being closed (begin_closing.lua).
+local DECLINED, CLOSING = '-1000000', '-2000000'
+local MAX_GAP_S = 3 -- an API process attends once a second; one that has not for so long is away
 
 -- Call a command whose arguments may be more than Lua can unpack at once.
-local function in_parts(command, key, args)
+local function in_parts(command, key, args, option)
   for i = 1, #args, 4000 do
-    redis.call(command, key, unpack(args, i, math.min(i + 3999, #args)))
+    if option then
+      redis.call(command, key, option, unpack(args, i, math.min(i + 3999, #args)))
+    else
+      redis.call(command, key, unpack(args, i, math.min(i + 3999, #args)))
+    end
   end
+end
+
+-- Whether players could be heard all the time lately (attend.lua): nobody's silence counts otherwise.
+local function attended()
+  local at, since = unpack(redis.call('HMGET', KEY.attended, 'at', 'since'))
+  if at and NOW - tonumber(at) > MAX_GAP_S then
+    return false
+  end
+  return not since or NOW - tonumber(since) > MAX_GAP_S
 end
 
 -- What a player reads of a ticket that ended without an assignment. All parts are plain ASCII of ours.
@@ -62,6 +79,7 @@ local function finish(mode, state, views)
   end
   if #ids > 0 then
     in_parts('ZREM', KEY.live .. mode, ids)
+    in_parts('ZREM', KEY.seen, ids)
     redis.call('HINCRBY', KEY.counters, state == 'assigned' and 'matched' or state, #ids)
   end
   notify(views)
@@ -125,6 +143,27 @@ local function end_searching(mode, state, reason, ids)
   if #gone > 0 then
     redis.call('XADD', KEY.queue .. mode, '*', 'gone', table.concat(gone))
   end
+end
+
+-- Let claimed tickets search again, with their age; those whose players cancelled meanwhile end, each with its
+-- party. The places (from 0) of those that ended.
+local function search_again(mode, ids)
+  local cancelled = {}
+  for _, id in ipairs(ids) do
+    local state, cancel = unpack(redis.call('HMGET', KEY.ticket .. id, 'state', 'cancel'))
+    if is_live(state) then
+      redis.call('HSET', KEY.ticket .. id, 'state', 'searching')
+      redis.call('HDEL', KEY.ticket .. id, 'match', 'accept_by')
+      if cancel then
+        cancelled[#cancelled + 1] = id
+      end
+    end
+  end
+  if #cancelled == 0 then
+    return {}
+  end
+  end_searching(mode, 'cancelled', 'cancelled by the player', cancelled)
+  return not_searching(ids)
 end
 
 -- Add a histogram {bucket: count} to the counters.

@@ -18,6 +18,7 @@ from matchmaker.client import (
     TicketExistsError,
     TicketRefusedError,
 )
+from matchmaker.queue.lease import Lease
 from matchmaker.queue.scripts import KEYS, Scripts
 from matchmaker.queue.ticket_store import TicketStore
 from tests.matchmaker.conftest import SECRET, WEST_EUROPE, StubSkills, token_of
@@ -181,6 +182,7 @@ async def test_expired_tickets_end_once_and_their_players_are_told(
     await players[3].cancel_ticket(created[3].ticket_id)
     poll = asyncio.create_task(players[1].read_ticket(created[1].ticket_id, wait_s=30))
     store = TicketStore(cache, scripts)
+    assert await Lease(scripts, MODE, 60.0).acquire()  # a queue that is led
     assert await store.expire_due(MODE, created[1].created_at + mm_settings.ticket_ttl_s - 1) == 0
     later = created[3].created_at + mm_settings.ticket_ttl_s
     expired = await asyncio.gather(store.expire_due(MODE, later), store.expire_due(MODE, later))

@@ -14,8 +14,11 @@ from dedicated_server.fleet.client import Allocation, FleetUnavailableError
 from launchday.clock import ManualClock, SystemClock
 from launchday.settings import Settings
 from matchmaker.api.ticket_writer import TicketWriter
+from matchmaker.director.giving_up import GivingUp
 from matchmaker.director.placement import Placement, PlacementOutcome
-from matchmaker.queue.queue import MatchProposal, Queue
+from matchmaker.director.server_search import ServerSearch
+from matchmaker.queue.proposals import MatchProposal, Withdrawal
+from matchmaker.queue.queue import Queue
 from matchmaker.queue.scripts import Scripts
 from matchmaker.queue.ticket_store import TicketStore
 from matchmaker.tickets.ticket import Ticket
@@ -74,16 +77,29 @@ class Withdrawn:
     """A queue that only hears of matches that are given up."""
 
     def __init__(self) -> None:
-        self.matches: list[MatchProposal] = []
+        self.matches: list[str] = []
 
-    async def withdraw(self, proposal: MatchProposal) -> None:
-        self.matches.append(proposal)
+    async def begin_closing(self, match_id: str) -> None:
+        pass
+
+    async def withdraw(
+        self, match_id: str, ticket_ids: list[str], *, given_up: str = "", refused: str = ""
+    ) -> Withdrawal:
+        self.matches.append(match_id)
+        return Withdrawal([], 0)
 
 
 async def test_a_directors_patience_with_the_fleet_is_not_a_matter_of_wall_time() -> None:
     clock, fleet, queue = ManualClock(), SilentFleet(), Withdrawn()
     placement = Placement(
-        cast(Queue, queue), fleet, fleet_key=bytes(32), token_ttl_s=60.0, retry_for_s=10.0, clock=clock
+        cast(Queue, queue),
+        ServerSearch(fleet, None, fleet_key=bytes(32), clock=clock),
+        GivingUp(None, None, clock),
+        fleet_key=bytes(32),
+        token_ttl_s=60.0,
+        retry_for_s=10.0,
+        claim_s=30.0,
+        clock=clock,
     )
     proposal = MatchProposal(
         "m", MODE, "west-europe", 1, 60.0, clock.now(), ["t"], [1], [clock.now()], [12.0], [0]
@@ -102,5 +118,5 @@ async def test_a_directors_patience_with_the_fleet_is_not_a_matter_of_wall_time(
         clock.advance(1.0)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-    assert await placing is PlacementOutcome.FLEET_UNAVAILABLE
-    assert queue.matches == [proposal]
+    assert (await placing).outcome is PlacementOutcome.FLEET_UNAVAILABLE
+    assert queue.matches == ["m"]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from matchmaker.matching.pool import FIRST_CAPACITY, Pool
+from matchmaker.matching.pool import EXPIRY_GRACE_S, FIRST_CAPACITY, Pool
 from matchmaker.tickets.ticket import RecordFormat, Ticket, binary_ids, text_ids
 
 FORMAT = RecordFormat(2)
@@ -77,7 +77,8 @@ def test_held_and_late_tickets_are_not_searching() -> None:
     assert players(pool) == [3]
     pool.release(rows[:1])
     assert players(pool) == [1, 3]
-    assert pool.searching(now=100.0).tolist() == []
+    assert pool.searching(now=100.0).tolist() == [0, 2]  # whether they have expired says the cache
+    assert pool.searching(now=100.0 + EXPIRY_GRACE_S).tolist() == []
     assert len(pool) == 3
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from openskill.models import PlackettLuce
 
 from matchmaker.matching.team_balance import BETA, match_quality, mean_quality
-from matchmaker.queue.queue import MatchProposal
+from matchmaker.queue.proposals import MatchProposal
 
 MODEL = PlackettLuce()
 RATING = st.tuples(st.floats(0, 50, width=32), st.floats(0.5, 8.5, width=32))

@@ -9,8 +9,9 @@ import pytest
 from redis.asyncio import Redis
 
 from launchday.settings import Settings
-from matchmaker.api.ticket_writer import MetaSkills, TicketWriter
-from matchmaker.errors import SkillsUnavailableError
+from matchmaker.api.skills import MetaSkills, PlayerSkills
+from matchmaker.api.ticket_writer import TicketWriter
+from matchmaker.errors import SkillsRefusedError, SkillsUnavailableError
 from matchmaker.queue.lease import Lease
 from matchmaker.queue.queue import Queue
 from matchmaker.queue.scripts import Scripts
@@ -65,7 +66,7 @@ async def test_skills_come_from_the_meta_service() -> None:
         return httpx2.Response(200, json={"skills": {"7": {"mu": 31.5, "sigma": 2.5}}})
 
     async with MetaClient("http://meta", "token", transport=httpx2.MockTransport(answer)) as meta:
-        assert await MetaSkills(meta).skills(MODE, [7]) == {7: (31.5, 2.5)}
+        assert await MetaSkills(meta).skills(MODE, [7]) == PlayerSkills({7: (31.5, 2.5)})
 
 
 async def test_a_refusal_of_the_meta_service_leaves_skills_unavailable() -> None:
@@ -75,3 +76,12 @@ async def test_a_refusal_of_the_meta_service_leaves_skills_unavailable() -> None
     async with MetaClient("http://meta", "token", transport=httpx2.MockTransport(refuse)) as meta:
         with pytest.raises(SkillsUnavailableError, match="forbidden"):
             await MetaSkills(meta).skills(MODE, [7])
+
+
+async def test_a_refusal_that_concerns_a_player_is_told_apart() -> None:
+    def refuse(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(422, json={"type": "urn:launchday:invalid-request", "detail": "no"})
+
+    async with MetaClient("http://meta", "token", transport=httpx2.MockTransport(refuse)) as meta:
+        with pytest.raises(SkillsRefusedError, match="invalid-request"):
+            await MetaSkills(meta).skills(MODE, [7, 8])

@@ -20,8 +20,8 @@ def assigned(ticket: str, match: str, entity: int = 0) -> TicketView:
     return TicketView(ticket, "assigned", None, slot)
 
 
-def test_killed_directors_and_a_killed_cache_cost_no_ticket_no_player_and_no_server() -> None:
-    found = queue_chaos.run(kills=2, restarts=1, seed=4)
+def test_killed_and_stopped_directors_and_a_killed_cache_cost_no_ticket_no_player_and_no_server() -> None:
+    found = queue_chaos.run(kills=2, restarts=1, pauses=1, seed=4)
     assert found["faults"] == 0, found
     assert sum(found["final_states"].values()) == found["tickets"] > 0
     assert found["final_states"]["assigned"] > 0

@@ -1,0 +1,101 @@
+"""Whether a game server answers: the first datagram of a player's, with a token of the director's own.
+
+With a player's token a healthy server would look dead where just that player was refused at the check-out:
+their seat is vacant, so their request is dropped without a word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+from uuid import UUID
+
+from dedicated_server.protocol import connect_token, datagrams
+from launchday.clock import Clock
+
+PROBE_REPEAT_S = 0.1  # a datagram may be lost
+TOKEN_S = 60.0
+NOBODY = 0  # no player has this id
+
+
+def directors_token(fleet_key: bytes, match_id: str, address: str, port: int, clock: Clock) -> bytes:
+    """Return a token with which a director asks the server of a match whether it answers; it takes no slot.
+
+    Args:
+        fleet_key: seals it; 32 bytes.
+        match_id: canonical UUID.
+        address, port: of the server; an IP literal.
+        clock: when it was issued, and its nonce.
+    """
+    now = clock.now()
+    return connect_token.seal(
+        fleet_key,
+        match_id=UUID(match_id),
+        player_id=NOBODY,
+        entity=connect_token.DIRECTOR_ENTITY,
+        team=0,
+        address=address,
+        port=port,
+        issued_at=now,
+        expires_at=now + TOKEN_S,
+        random=clock.random("connect-token").randbytes(connect_token.RANDOM_BYTES),
+    )
+
+
+async def probe(address: str, port: int, token: bytes, timeout_s: float) -> bool:
+    """Return whether a game server answers the first datagram that a player would send it.
+
+    The request is stateless at the server: it answers with a challenge and remembers nothing, so asking takes
+    no player's slot.
+
+    Args:
+        address, port: of the server.
+        token: the director's own.
+        timeout_s: seconds to wait for the answer; the request is repeated meanwhile.
+    """
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[bool] = loop.create_future()
+    request = bytes([datagrams.REQUEST]) + connect_token.read_public(token).request_part
+    try:
+        transport, _ = await loop.create_datagram_endpoint(
+            lambda: _ProbeProtocol(answered), remote_addr=(address, port)
+        )
+    except OSError:
+        return False
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not answered.done():
+                    transport.sendto(request)
+                    await asyncio.wait([answered], timeout=PROBE_REPEAT_S)
+        return answered.done()
+    finally:
+        transport.close()
+        answered.cancel()
+
+
+class _ProbeProtocol(asyncio.DatagramProtocol):
+    def __init__(self, answered: asyncio.Future[bool]) -> None:
+        self._answered = answered
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        if data and data[0] == datagrams.CHALLENGE and not self._answered.done():
+            self._answered.set_result(True)
+
+    def error_received(self, exc: Exception) -> None:
+        """Nobody listens there yet: the server may still be opening its socket."""
+
+
+async def ip_literal(address: str) -> str:
+    """Return an address as an IP literal: connect tokens hold no names, and some fleets give them.
+
+    Raises OSError where the name cannot be resolved.
+    """
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(address, None, type=socket.SOCK_DGRAM)
+        return str(found[0][4][0])
+    return address

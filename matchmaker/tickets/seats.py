@@ -1,0 +1,93 @@
+"""A player's seat in a match, as the player reads it: where to go, and the connect token that lets them in.
+
+The director seals the tokens of a whole match when it is assigned; the API seals one more for a player who
+comes back to the same seat with another client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Sequence
+from uuid import UUID
+
+import msgspec
+
+from dedicated_server.protocol import connect_token
+from launchday.clock import Clock
+from matchmaker.messages import ASSIGNED, Assignment, TicketView
+
+TOKEN_STEP_S = 0.001  # tokens are stamped in milliseconds
+
+_encode = msgspec.json.Encoder().encode
+
+
+def assigned_views(
+    fleet_key: bytes,
+    token_ttl_s: float,
+    match_id: str,
+    region: str,
+    server: tuple[str, int],
+    ticket_ids: Sequence[str],
+    slots: Sequence[tuple[int, int, int]],
+    clock: Clock,
+    now: float,
+) -> list[bytes]:
+    """Return the final view of each ticket of a match, as JSON.
+
+    Args:
+        fleet_key: seals the tokens; 32 bytes.
+        token_ttl_s: seconds that they are valid.
+        match_id, region: of the match.
+        server: its address, an IP literal, and port.
+        ticket_ids: N tickets.
+        slots: for each (player id, entity, team).
+        clock: draws the tokens' nonces.
+        now: Unix seconds.
+    """
+    address, port = server
+    tokens = connect_token.seal_roster(
+        fleet_key,
+        slots,
+        match_id=UUID(match_id),
+        address=address,
+        port=port,
+        issued_at=now,
+        expires_at=now + token_ttl_s,
+        random=clock.random("connect-token").randbytes(connect_token.RANDOM_BYTES * len(slots)),
+    )
+    views = []
+    for ticket_id, (_, entity, team), token in zip(ticket_ids, slots, tokens, strict=True):
+        assignment = Assignment(match_id, region, address, port, _text(token), team, entity)
+        views.append(_encode(TicketView(ticket_id, ASSIGNED, None, assignment)))
+    return views
+
+
+def renewed(
+    fleet_key: bytes, token_ttl_s: float, assignment: Assignment, player_id: int, clock: Clock, now: float
+) -> Assignment:
+    """Return a player's assignment with a newer token for the same seat.
+
+    A game server lets the newest token of a player in, so a client that was started again takes over the slot
+    of the one that crashed. The newest is the one that was issued last, so this one is issued later than the
+    one before whatever clock that one was stamped by. Arguments as of `assigned_views`.
+    """
+    issued_at = now
+    with contextlib.suppress(connect_token.ConnectTokenError):  # sealed with a key from before a rotation
+        before = connect_token.open_private(fleet_key, a2b_base64(assignment.connect_token))
+        issued_at = max(now, before.issued_at + TOKEN_STEP_S)
+    [token] = connect_token.seal_roster(
+        fleet_key,
+        [(player_id, assignment.entity, assignment.team)],
+        match_id=UUID(assignment.match_id),
+        address=assignment.address,
+        port=assignment.port,
+        issued_at=issued_at,
+        expires_at=issued_at + token_ttl_s,
+        random=clock.random("connect-token").randbytes(connect_token.RANDOM_BYTES),
+    )
+    return msgspec.structs.replace(assignment, connect_token=_text(token))
+
+
+def _text(token: bytes) -> str:
+    return b2a_base64(token, newline=False).decode()
