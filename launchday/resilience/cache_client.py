@@ -3,10 +3,15 @@
 redis-py bounds each step by itself: for a free connection, for TCP, for each of the handshake's commands, for
 the answer. Together that is several times what a request may take. A command that is late ends its
 connection.
+
+Before Python 3.12 redis-py loses a cancellation that comes in the moment a write completes; such a command
+waits for one answer's time, as without this bound.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -30,9 +35,15 @@ class BoundedRedis(Redis):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """As redis-py's; raises redis-py's TimeoutError when the time is over."""
+        async with self.bounded():
+            return await super().execute_command(*args, **options)
+
+    @contextlib.asynccontextmanager
+    async def bounded(self) -> AsyncIterator[None]:
+        """Bound a block as one command; raises redis-py's TimeoutError when the time is over."""
         try:
             async with deadline.within(self._clock, self._total_s):
-                return await super().execute_command(*args, **options)
+                yield
         except deadline.DeadlineExceededError as late:
             raise LateError(str(late)) from late
 
@@ -44,12 +55,8 @@ class BoundedRedis(Redis):
 class _BoundedPipeline(Pipeline):
     def __init__(self, client: BoundedRedis, transaction: bool, shard_hint: str | None) -> None:
         super().__init__(client.connection_pool, client.response_callbacks, transaction, shard_hint)
-        self._clock = client._clock
-        self._total_s = client._total_s
+        self._client = client
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        try:
-            async with deadline.within(self._clock, self._total_s):
-                return cast(list[Any], await super().execute(raise_on_error))
-        except deadline.DeadlineExceededError as late:
-            raise LateError(str(late)) from late
+        async with self._client.bounded():
+            return cast(list[Any], await super().execute(raise_on_error))

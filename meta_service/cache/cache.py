@@ -190,7 +190,7 @@ class Cache:
         now: float,
         session_id: str = "",
         *,
-        unasked: bool = False,
+        final: bool = False,
     ) -> LoadoutResult:
         """Accept a change of a loadout in one script. Version 0: refused, or not in the cache.
 
@@ -199,7 +199,7 @@ class Cache:
             change: the parts to change.
             now: Unix seconds.
             session_id: which has to be the live one; empty: any.
-            unasked: accept it also where the store, which does not answer, may know better.
+            final: decide by what the cache has: the store was asked, or does not answer.
         """
         version, refusal, *chosen = await self._run(
             "loadout",
@@ -207,7 +207,7 @@ class Cache:
             [
                 player_id,
                 _ms(now),
-                "" if unasked else self.epoch,
+                "" if final else self.epoch,
                 session_id,
                 self._writebehind_limit,
                 self.region,
@@ -227,13 +227,13 @@ class Cache:
         now: float,
         more: Sequence[int] = (),
         *,
-        unasked: bool = False,
+        final: bool = False,
     ) -> tuple[str, int]:
         """Open, refresh or revoke a session, see ``session.lua``; return the outcome and the generation.
 
-        ``unasked``: do it also where the store, which does not answer, may know better.
+        ``final``: decide by what the cache has: the store was asked, or does not answer.
         """
-        epoch = "" if unasked else self.epoch
+        epoch = "" if final else self.epoch
         outcome, generation = await self._run(
             "session",
             [keys.STREAM, keys.UNSETTLED, keys.player(player_id)],

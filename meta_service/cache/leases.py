@@ -76,7 +76,7 @@ class Leases:
         ttl_s: float,
         player_ids: Sequence[int],
         *,
-        unasked: bool = False,
+        final: bool = False,
     ) -> list[CheckoutResult]:
         """Lease the players of an admitted match to a server for ``ttl_s`` seconds, each by themselves.
 
@@ -87,22 +87,14 @@ class Leases:
             now: Unix seconds.
             ttl_s: how long the leases hold.
             player_ids: whom.
-            unasked: lease also players of whom the store, which does not answer, may know a lease.
+            final: decide by what the cache has: the store was asked, or does not answer.
 
         Returns one result a player, in the order asked. The reason ``match-closed`` says that the match was
         closed since it was admitted: then it has none of its players.
         """
-        until_ms = _ms(now + ttl_s)
-        entry = {
-            "match_id": str(match_id),
-            "server": server,
-            "region": region,
-            "lease_until_ms": until_ms,
-            "request_id": request_id(),
-        }
-        epoch = "" if unasked else self._cache.epoch
-        shared = (str(match_id), server, _ms(now), until_ms, _open_entry(entry), epoch)
-        answers = await self._check_out.run((keys.player(id_), (id_, *shared)) for id_ in player_ids)
+        epoch = "" if final else self._cache.epoch
+        shared = (str(match_id), server, region, _ms(now), _ms(now + ttl_s), json.dumps(request_id()), epoch)
+        answers = await self._check_out.run(((keys.player(id_), (id_,)) for id_ in player_ids), shared)
         return [
             CheckoutResult(id_, fence, skin=first, level=int(second))
             if fence
@@ -110,22 +102,28 @@ class Leases:
             for id_, (fence, first, second) in zip(player_ids, answers, strict=True)
         ]
 
-    async def commit(self, match_id: UUID, now: float, rows: Sequence[PlayerCommit]) -> list[tuple[int, str]]:
+    async def commit(
+        self, match_id: UUID, now: float, rows: Sequence[PlayerCommit], *, final: bool = False
+    ) -> list[tuple[int, str]]:
         """Commit results and release the leases, each player by themselves.
+
+        Args:
+            match_id: the match.
+            now: Unix seconds.
+            rows: the results.
+            final: decide by what the cache has: the store was asked.
 
         Returns (player id, reason) of each row, in order; the reason is empty where the result was taken.
         """
-        entry = _open_entry({"match_id": str(match_id), "request_id": request_id()})
-        match, now_ms, epoch = str(match_id), _ms(now), self._cache.epoch
         reasons = await self._commit.run(
             (
-                keys.player(row.player_id),
                 (
-                    *(row.player_id, row.fence, match, now_ms, entry),
-                    *(row.placement, row.kills, row.played_s, epoch),
-                ),
-            )
-            for row in rows
+                    keys.player(row.player_id),
+                    (row.player_id, row.fence, row.placement, row.kills, row.played_s),
+                )
+                for row in rows
+            ),
+            (str(match_id), _ms(now), json.dumps(request_id()), -1 if final else self._cache.epoch),
         )
         return [(row.player_id, reason) for row, reason in zip(rows, reasons, strict=True)]
 
@@ -161,15 +159,15 @@ class Leases:
         return [int(id_) for id_ in players.split(",") if id_] if closed else None
 
     async def close_players(
-        self, match_id: UUID, now: float, player_ids: Sequence[int], *, unasked: bool = False
+        self, match_id: UUID, now: float, player_ids: Sequence[int], *, final: bool = False
     ) -> list[int]:
         """End the leases of a closed match; return the players of whom only the store could know.
 
-        ``unasked``: the store is away, so what the cache knows of players has to do.
+        ``final``: the store is away, so what the cache knows of players has to do.
         """
-        until_ms, epoch = _ms(now + LONGEST_LEASE_S), "" if unasked else self._cache.epoch
+        until_ms, epoch = _ms(now + LONGEST_LEASE_S), "" if final else self._cache.epoch
         answers = await self._close_player.run(
-            (keys.player(id_), (id_, str(match_id), _ms(now), until_ms, epoch)) for id_ in player_ids
+            ((keys.player(id_), (id_,)) for id_ in player_ids), (str(match_id), _ms(now), until_ms, epoch)
         )
         return [id_ for id_, answer in zip(player_ids, answers, strict=True) if answer == "not-loaded"]
 
@@ -204,11 +202,6 @@ def _held(lease: Sequence[str | None], now_ms: int) -> HeldLease | None:
     if state != "held" or not match_id or int(until_ms or 0) <= now_ms:
         return None
     return HeldLease(UUID(match_id), server or "", int(until_ms or 0))
-
-
-def _open_entry(fields: dict[str, Any]) -> str:
-    """The JSON of a stream's entry up to its players, whom the script adds."""
-    return json.dumps(fields, separators=(",", ":"))[:-1] + ","
 
 
 def _listed(player_ids: Iterable[int]) -> str:

@@ -94,7 +94,7 @@ class Players:
         answer = await self.cache.set_loadout(player_id, change, now, session_id)
         if answer.refusal == "stale":
             await self._try_load([player_id], now)
-            answer = await self.cache.set_loadout(player_id, change, now, session_id, unasked=True)
+            answer = await self.cache.set_loadout(player_id, change, now, session_id, final=True)
         elif not answer.version and not answer.refusal:
             await self.load([player_id], now)
             answer = await self.cache.set_loadout(player_id, change, now, session_id)
@@ -131,10 +131,8 @@ class Players:
         answers = await self.leases.check_out(match_id, server, region, now, ttl_s, player_ids)
         unknown = [answer.player_id for answer in answers if answer.reason in ASK_THE_STORE]
         if unknown:
-            loaded = await self._try_load(unknown, now)
-            again = await self.leases.check_out(
-                match_id, server, region, now, ttl_s, unknown, unasked=not loaded
-            )
+            await self._try_load(unknown, now)
+            again = await self.leases.check_out(match_id, server, region, now, ttl_s, unknown, final=True)
             found = {answer.player_id: answer for answer in again}
             answers = [found.get(answer.player_id, answer) for answer in answers]
         if any(answer.reason == "match-closed" for answer in answers):
@@ -152,11 +150,8 @@ class Players:
         unloaded = {player_id for player_id, reason in answers if reason == "not-loaded"}
         if unloaded:
             await self.load(sorted(unloaded), now)
-            again = await self.leases.commit(
-                match_id, now, [row for row in rows if row.player_id in unloaded]
-            )
-            # Whom the store does not know either has no key, and so is still not loaded.
-            found = {id_: "not-checked-out" if why == "not-loaded" else why for id_, why in again}
+            asked = [row for row in rows if row.player_id in unloaded]
+            found = dict(await self.leases.commit(match_id, now, asked, final=True))
             answers = [(player_id, found.get(player_id, reason)) for player_id, reason in answers]
         return answers
 
@@ -197,7 +192,7 @@ class Players:
         except StoreUnavailableError:
             # Players who came while the store was away are known by the cache alone. Of others it may have
             # lost a lease: nothing but the store can end that.
-            if await self.leases.close_players(match_id, now, player_ids, unasked=True):
+            if await self.leases.close_players(match_id, now, player_ids, final=True):
                 raise
         else:
             await self.leases.close_players(match_id, now, player_ids)

@@ -100,10 +100,10 @@ class Sessions:
         if answer[0] == "stale":  # the store may know better; while it does not answer, the cache will do
             with contextlib.suppress(StoreUnavailableError):
                 await self._players.load([player_id], now)
-            answer = await self._cache.session(what, player_id, session_id, now, more, unasked=True)
+            answer = await self._cache.session(what, player_id, session_id, now, more, final=True)
         elif answer[0] == "unknown":  # the cache knows of no session, but the store may
             await self._players.profile(player_id, now)
-            answer = await self._cache.session(what, player_id, session_id, now, more, unasked=True)
+            answer = await self._cache.session(what, player_id, session_id, now, more, final=True)
         return answer
 
     def _tokens(self, player_id: int, session_id: str, generation: int, now: float) -> TokenPair:

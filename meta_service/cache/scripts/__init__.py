@@ -15,9 +15,11 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from meta_service.cache import packed
+from meta_service.cache.packed import Argument
+
 FOLDER = Path(__file__).parent
 
-Argument = str | int | float
 Call = tuple[str | tuple[str, ...], Sequence[Argument]]
 """A player's key, or keys, and the arguments."""
 
@@ -42,29 +44,38 @@ class PlayerScript:
         self._script = redis.register_script(source(name))
         self._shared_keys = tuple(shared_keys)
 
-    async def run(self, calls: Iterable[Call]) -> list[Any]:
-        """Run it once for each (player's key, arguments); return the answers in order.
+    async def run(self, calls: Iterable[Call], shared: Sequence[Argument] = ()) -> list[Any]:
+        """Run it once for each (player's key or keys, arguments); return the answers in order.
+
+        Args:
+            calls: what differs from player to player.
+            shared: arguments that follow in every call.
 
         Raises redis-py's errors: the first one, when every call was made. Each script may be repeated.
         """
-        calls = list(calls)
-        answers = await self._send(calls)
-        if any(
-            isinstance(answer, NoScriptError) for answer in answers
-        ):  # a new cache, or its scripts flushed
+        packed_calls = self._packed(calls, shared)
+        answers = await self._send(packed_calls)
+        if any(isinstance(answer, NoScriptError) for answer in answers):  # a new cache, or scripts flushed
             await self._redis.script_load(self._script.script)
-            answers = await self._send(calls)
+            answers = await self._send(packed_calls)
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
         return answers
 
-    async def _send(self, calls: Sequence[Call]) -> list[Any]:
-        if not calls:
-            return []
-        pipeline = self._redis.pipeline(transaction=False)
-        sha, shared = self._script.sha, self._shared_keys
+    def _packed(self, calls: Iterable[Call], shared: Sequence[Argument]) -> list[bytes]:
+        tail, found = packed.pack(shared), []
+        heads: dict[tuple[int, int], bytes] = {}  # alike but for the numbers of keys and arguments
         for key, arguments in calls:
-            keys = (*shared, key) if isinstance(key, str) else (*shared, *key)
-            pipeline.execute_command("EVALSHA", sha, len(keys), *keys, *arguments)
-        return list(await pipeline.execute(raise_on_error=False))
+            own = (key,) if isinstance(key, str) else tuple(key)
+            sizes = len(own), len(arguments)
+            if sizes not in heads:
+                count = len(self._shared_keys) + len(own)
+                names = ("EVALSHA", self._script.sha, count, *self._shared_keys)
+                total = len(names) + len(own) + len(arguments) + len(shared)
+                heads[sizes] = packed.begin(total) + packed.pack(names)
+            found.append(heads[sizes] + packed.pack((*own, *arguments)) + tail)
+        return found
+
+    async def _send(self, commands: Sequence[bytes]) -> list[Any]:
+        return await packed.send(self._redis, b"".join(commands), len(commands)) if commands else []

@@ -1,19 +1,19 @@
 -- Check one player out for a match that was admitted: a lease with a fencing token, or a refusal.
 -- KEYS  counters, leases, write-behind stream, players to be settled, the player
--- ARGV  player id, match id, server, now (ms), lease until (ms), the stream's entry up to the player as JSON, the
---       cache's epoch (empty: whatever the player was loaded in)
+-- ARGV  player id, match id, server, region, now (ms), lease until (ms), request id as JSON, the cache's epoch
+--       (empty: whatever the player was loaded in)
 -- Returns {fence, skin, level} or {0, reason, holder}.
 -- The fence is the time of the check-out in milliseconds, moved past the player's last stamp: it grows
 -- whatever clocks do, and the store can tell which check-outs precede which commits in whatever order they
 -- reach it.
-local key, id, match, server, now = KEYS[5], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local key, id, match, server, now = KEYS[5], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
 local player = redis.call('HMGET', key, 'skin', 'level', 'stamp', 'fence',
   'lease_match', 'lease_server', 'lease_until', 'lease_state', 'closed', 'loaded')
 local skin, level, fence, leased, holder, state = player[1], player[2], player[4], player[5], player[6], player[8]
 
 if not skin then
   return {0, 'unknown-player', ''}
-elseif ARGV[7] ~= '' and tonumber(player[10] or '-1') < tonumber(ARGV[7]) then
+elseif ARGV[8] ~= '' and tonumber(player[10] or '-1') < tonumber(ARGV[8]) then
   return {0, 'not-loaded', ''}  -- the store may know of a lease
 elseif player[9] and string.find(player[9], match, 1, true) or state == 'closed' and leased == match then
   return {0, 'match-closed', ''}
@@ -25,18 +25,21 @@ if state == 'held' then
     if leased ~= match or holder ~= server then
       return {0, 'checked-out', holder}
     end
-    redis.call('HSET', key, 'lease_until', ARGV[5])  -- the same server asks again: it lost our answer
-    redis.call('ZADD', KEYS[2], ARGV[5], id)
+    redis.call('HSET', key, 'lease_until', ARGV[6])  -- the same server asks again: it lost our answer
+    redis.call('ZADD', KEYS[2], ARGV[6], id)
     return {tonumber(fence), skin, level}
   end
   redis.call('HINCRBY', KEYS[1], 'expired', 1)
-  redis.call('XADD', KEYS[3], '*', 'expiry', cjson.encode({ended_ms = ARGV[4], players = {{id, fence, leased}}}))
+  redis.call('XADD', KEYS[3], '*', 'expiry', cjson.encode({ended_ms = ARGV[5], players = {{id, fence, leased}}}))
 end
 fence = string.format('%.0f', math.max(now, tonumber(player[3] or '0') + 1))
 redis.call('HSET', key, 'stamp', fence, 'fence', fence, 'lease_match', match, 'lease_server', server,
-  'lease_until', ARGV[5], 'lease_state', 'held')
+  'lease_until', ARGV[6], 'lease_state', 'held')
 redis.call('PERSIST', key)
-redis.call('ZADD', KEYS[2], ARGV[5], id)
+redis.call('ZADD', KEYS[2], ARGV[6], id)
 redis.call('HINCRBY', KEYS[1], 'checkouts', 1)
-redis.call('XADD', KEYS[3], '*', 'checkout', ARGV[6] .. '"players":[["' .. id .. '","' .. fence .. '"]]}')
+-- Put together here, at a third of cjson's price: none of these texts has anything to escape.
+redis.call('XADD', KEYS[3], '*', 'checkout', '{"match_id":"' .. match .. '","server":"' .. server
+  .. '","region":"' .. ARGV[4] .. '","lease_until_ms":' .. ARGV[6] .. ',"request_id":' .. ARGV[7]
+  .. ',"players":[["' .. id .. '","' .. fence .. '"]]}')
 return {tonumber(fence), skin, level}

@@ -69,8 +69,9 @@ local function merge_lease()
   redis.call('HSET', key, 'stamp', string.format('%.0f', stamp), 'fence', row.fence, 'lease_match', row.match_id,
     'lease_server', row.server or '', 'lease_until', row.lease_until_ms or '0', 'lease_state', state)
   if state == 'held' then
-    redis.call('ZADD', leases, row.lease_until_ms or '0', id)
-    count('checkouts', 1)
+    if redis.call('ZADD', leases, row.lease_until_ms or '0', id) == 1 then
+      count('checkouts', 1)  -- it went with the lease
+    end
   end
 end
 

@@ -11,8 +11,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
+import pytest
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
+
+from meta_service.cache import packed
+from meta_service.cache.scripts import PlayerScript
 
 Operation = Callable[[], Awaitable[None]]
 
@@ -49,21 +53,13 @@ class Gate:
 
 
 class GatedPipeline(Pipeline):
-    """A pipeline that waits for its turn; one of scripts for several players takes a turn for each."""
+    """A pipeline that waits for its turn."""
 
     gate: Gate
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        commands = list(self.command_stack)
-        if len(commands) < 2 or commands[0][0][0] != "EVALSHA":
-            await self.gate.step()
-            return await super().execute(raise_on_error)
-        answers = []
-        for arguments, options in commands:
-            await self.gate.step()
-            self.command_stack = [(arguments, options)]
-            answers += await super().execute(raise_on_error)
-        return answers
+        await self.gate.step()
+        return await super().execute(raise_on_error)
 
 
 class GatedRedis(Redis):
@@ -79,6 +75,19 @@ class GatedRedis(Redis):
         pipeline = GatedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
         pipeline.gate = self.gate
         return pipeline
+
+
+def gate_scripts(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every player's script wait for its turn, where the real ones of a match go out together."""
+
+    async def gated(script: PlayerScript, commands: Sequence[bytes]) -> list[Any]:
+        answers = []
+        for command in commands:
+            await gate.step()
+            answers += await packed.send(script._redis, command, 1)
+        return answers
+
+    monkeypatch.setattr(PlayerScript, "_send", gated)
 
 
 async def explore(

@@ -23,7 +23,7 @@ from meta_service.domain.players import Players
 from meta_service.errors import MatchClosedError
 from meta_service.messages.leases import PlayerCommit
 from meta_service.store.store import Store
-from tests.meta_service.cache.interleavings import Gate, GatedRedis, Operation, explore
+from tests.meta_service.cache.interleavings import Gate, GatedRedis, Operation, explore, gate_scripts
 
 LEASE_S = 60.0
 A, B = 0, 1  # the matches
@@ -182,11 +182,14 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 @contextlib.asynccontextmanager
-async def protocol(settings: Settings) -> AsyncIterator[Callable[[Scenario], Awaitable[int]]]:
+async def protocol(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Callable[[Scenario], Awaitable[int]]]:
     """Explores a scenario: in each run two players whom nobody has seen."""
     gate, clock, last_id = Gate(), ManualClock(), itertools.count(1)
     redis = GatedRedis.from_url(settings.cache_url, decode_responses=True)
     redis.gate = gate
+    gate_scripts(gate, monkeypatch)
     seen = Redis.from_url(settings.cache_url, decode_responses=True)
     store = Store(settings.store_url, clock)
     players = Players(Cache(redis), store, clock)
@@ -216,9 +219,9 @@ async def protocol(settings: Settings) -> AsyncIterator[Callable[[Scenario], Awa
 
 @pytest.mark.parametrize("name", SCENARIOS)
 async def test_in_every_order_a_player_is_in_one_match_and_a_closed_one_has_nobody(
-    settings: Settings, name: str
+    settings: Settings, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with protocol(settings) as explored:
+    async with protocol(settings, monkeypatch) as explored:
         assert await explored(SCENARIOS[name]) > 5
 
 
@@ -265,6 +268,6 @@ async def test_a_planted_fault_is_caught(
         return text.replace(right, wrong) if name == script else text
 
     monkeypatch.setattr(scripts, "source", planted)
-    async with protocol(settings) as explored:
+    async with protocol(settings, monkeypatch) as explored:
         with pytest.raises(AssertionError):
             await explored(SCENARIOS[scenario])
