@@ -17,11 +17,11 @@ def main() -> None:
     """Serve the API with the settings of the environment."""
     configured = settings()
     telemetry.configure("matchmaker", configured)
-    check_cache(configured.cache_url)
     try:
         app = create_api(configured, SystemClock())
     except RuleSetsError as refused:
         raise SystemExit(str(refused)) from refused
+    check_cache(configured.cache_url)
     # With the default thresholds thousands of open waiters are walked again and again: 155–217 ms at p99, so
     # 36–59.
     gc.collect()

@@ -13,14 +13,16 @@ from launchday.resilience.start_checks import check_cache
 from launchday.settings import settings
 from matchmaker.director.director import run
 from matchmaker.errors import RuleSetsError
+from matchmaker.rules.modes import load_modes
 
 
 def main() -> None:
     """Run the director with the settings of the environment."""
     configured = settings()
     telemetry.configure("director", configured)
-    check_cache(configured.cache_url)
     try:
+        load_modes(configured)  # its mistakes are told before anything else
+        check_cache(configured.cache_url)
         with contextlib.suppress(asyncio.CancelledError):  # asked to stop
             uvloop.run(run(configured, SystemClock()))
     except RuleSetsError as refused:
