@@ -17,7 +17,7 @@ from uuid import UUID
 import structlog
 from fastapi import FastAPI
 
-from dedicated_server.fleet import console_process
+from dedicated_server.fleet import admission, console_process
 from dedicated_server.fleet.admin import credentials, matches, operations, routes
 from dedicated_server.fleet.admin.autoscaler import FleetAutoscaler
 from dedicated_server.fleet.admin.count_history import CountHistory
@@ -184,7 +184,7 @@ def create_fleet(
                 listener.close()
             shutil.rmtree(feeds, ignore_errors=True)
 
-    app = create_app("launchday fleet", settings, lifespan, clock=clock)
+    app = create_app("launchday fleet", settings, lifespan, clock=clock, admission=admission.CLASSES)
     app.state.demand = demand.DemandMeter(settings.match_s, float(settings.match_players))
     app.state.sizing = lambda region: Sizing(
         startup_s=config.startup_delay_s.get(region, 0.0) + TYPICAL_FORK_S,

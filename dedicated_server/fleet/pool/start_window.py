@@ -10,6 +10,7 @@ worth; each start that is later halves it, once.
 from __future__ import annotations
 
 LATE_S = 2.0  # a start takes 0.15 s of processor time, and 0.3 s on a machine that is not overloaded
+LONGEST_S = 60.0  # a server that has not reported by then may be one that never does: it keeps no place
 FIRST_WINDOW = 8.0  # as many as forks in flight, `pool.MAX_STARTING`
 
 
@@ -71,11 +72,13 @@ class StartWindow:
         self._late.discard(server)
 
     def step(self, now: float) -> None:
-        """Find the starts that are late by now."""
-        for server, began in self._began.items():
+        """Find the starts that are late by now, and forget those that last too long."""
+        for server, began in list(self._began.items()):
             if now - began <= LATE_S:
                 return  # those behind it began later
             self._was_late(server)
+            if now - began > LONGEST_S:
+                self.ended(server)
 
     def pause(self, seconds: float) -> None:
         """Do not count seconds for which nobody could be heard, because the fleet itself was stopped."""

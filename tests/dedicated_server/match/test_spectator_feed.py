@@ -21,7 +21,7 @@ def test_a_feed_without_room_is_none_and_leaves_no_file(
         asked.append(offset + length)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(spectator.os, "posix_fallocate", full)
+    monkeypatch.setattr(os, "posix_fallocate", full)
     assert spectator.open_feed(str(tmp_path), "server", [1, 2, 3]) is None
     assert asked == [spectator.feed_bytes(3)]
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from dedicated_server.fleet.agones.allocator import Allocator, TooManyStartsErro
 from dedicated_server.fleet.agones.requests import AllocationRequest, Metadata
 from dedicated_server.fleet.pool.gameserver import REPORT_ANNOTATION, GameServer
 from dedicated_server.fleet.pool.pool import WarmPool
-from dedicated_server.fleet.pool.start_window import FIRST_WINDOW, LATE_S, StartWindow
+from dedicated_server.fleet.pool.start_window import FIRST_WINDOW, LATE_S, LONGEST_S, StartWindow
 from launchday.clock import ManualClock
 from tests.dedicated_server.fleet.stub_pool import make_ready, new_pool
 
@@ -62,6 +62,15 @@ def test_a_start_that_ended_frees_its_place() -> None:
     window.ended(first)
     assert not window.full
     assert first not in window
+
+
+def test_a_server_that_never_reports_keeps_its_place_for_a_minute() -> None:
+    window = StartWindow(1, 1)
+    start(window, 0, 1, 0.0)
+    window.step(LONGEST_S)
+    assert window.full
+    window.step(LONGEST_S + 0.1)
+    assert not window.full
 
 
 def test_the_time_for_which_the_fleet_was_stopped_makes_no_start_late() -> None:
