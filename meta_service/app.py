@@ -33,7 +33,13 @@ from meta_service.domain.parties import Parties
 from meta_service.domain.players import Players
 from meta_service.domain.sessions import Sessions
 from meta_service.domain.shop import Shop
-from meta_service.errors import RebuildingError, RefusedError, StoreUnavailableError, WriteBehindFullError
+from meta_service.errors import (
+    RebuildingError,
+    RefusedError,
+    StoreLateError,
+    StoreUnavailableError,
+    WriteBehindFullError,
+)
 from meta_service.metrics import MetricsCollector
 from meta_service.rate_limit import BURST_S, AddressLimit
 from meta_service.routes import ROUTERS
@@ -43,6 +49,7 @@ from meta_service.store.store import Store
 from meta_service.store.version import schema_fault
 
 RETRY_AFTER = {"Retry-After": "1"}
+AT_ONCE = {"Retry-After": "0"}
 REFUSAL_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "60"}, 503: RETRY_AFTER}
 CACHE_UNAVAILABLE_ERRORS = (
     redis_errors.ConnectionError,
@@ -173,7 +180,8 @@ async def _on_refused(_: Request, error: Exception) -> JSONResponse:
 
 async def _on_store_unavailable(_: Request, error: Exception) -> JSONResponse:
     log.warning("store unavailable", reason=str(error))
-    return _try_again("store-unavailable", "the global store does not answer: try again")
+    late = isinstance(error, StoreLateError)
+    return _try_again("store-unavailable", "the global store does not answer: try again", at_once=late)
 
 
 async def _on_full(_: Request, error: Exception) -> JSONResponse:
@@ -187,8 +195,10 @@ async def _on_rebuilding(_: Request, error: Exception) -> JSONResponse:
 
 async def _on_cache_unavailable(_: Request, error: Exception) -> JSONResponse:
     log.error("cache unavailable", reason=repr(error))
-    return _try_again("cache-unavailable", "the cache does not answer: try again")
+    late = isinstance(error, redis_errors.TimeoutError)
+    return _try_again("cache-unavailable", "the cache does not answer: try again", at_once=late)
 
 
-def _try_again(slug: str, detail: str) -> JSONResponse:
-    return ProblemError(503, slug, detail, headers=RETRY_AFTER).response()
+def _try_again(slug: str, detail: str, *, at_once: bool = False) -> JSONResponse:
+    """503; ``at_once``: it was one connection that died, and the next one may be well."""
+    return ProblemError(503, slug, detail, headers=AT_ONCE if at_once else RETRY_AFTER).response()

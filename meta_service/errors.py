@@ -4,6 +4,7 @@
 
     MetaError
     ├── StoreUnavailableError    the global store does not answer; the cache goes on without it
+    │   └── StoreLateError           one connection to it did not answer in time, and was ended
     ├── WriteBehindFullError     too many accepted changes wait for the store
     ├── RebuildingError          the cache is being rebuilt from the store
     ├── RefusedError             the request cannot be done; each kind has its HTTP status and problem type
@@ -39,6 +40,10 @@ class MetaError(Exception):
 
 class StoreUnavailableError(MetaError):
     """Raised when the global store cannot be reached or does not answer in time. Try again later."""
+
+
+class StoreLateError(StoreUnavailableError):
+    """Raised when a statement was not answered in time. Its connection was ended: try again at once."""
 
 
 class WriteBehindFullError(MetaError):

@@ -23,6 +23,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from launchday.clock import Clock
+from launchday.resilience.uncut import uncut
 from meta_service.cache import keys
 from meta_service.cache.cache import Cache
 from meta_service.errors import StoreUnavailableError
@@ -62,7 +63,7 @@ class EpochWatch:
         """Look once a second, for ever; cancel it to stop."""
         while True:
             try:
-                await self.look()
+                await uncut(self.look())
             except (RedisError, OSError, StoreUnavailableError) as error:
                 log.debug("epoch not known", reason=repr(error))
             except Exception:  # one failed look must not end the others

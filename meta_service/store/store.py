@@ -13,7 +13,7 @@ import structlog
 
 from launchday.clock import Clock
 from launchday.resilience import deadline
-from meta_service.errors import StoreUnavailableError
+from meta_service.errors import StoreLateError, StoreUnavailableError
 from meta_service.store.connections import Connections
 from meta_service.store.errors import SERIALIZATION_ERRORS, UNAVAILABLE_ERRORS, UNREACHABLE_ERRORS
 from meta_service.store.load_players import LOAD_PLAYERS
@@ -123,8 +123,16 @@ class Store:
         self._connections.terminate()
 
     async def _fetch(self, statement: str, *arguments: Any) -> list[Any]:
-        async with self._connections.lend(self._answer_s) as connection:
-            return list(await connection.fetch(statement, *arguments))
+        asked = False
+        try:
+            async with self._connections.lend(self._answer_s) as connection:
+                asked = True
+                return list(await connection.fetch(statement, *arguments))
+        except TimeoutError as late:
+            if asked:
+                self._presence.suspect()
+                raise StoreLateError(f"one statement took longer: {late!r}") from late
+            raise
 
     def _refuse_if_away(self) -> None:
         if self._presence.away:

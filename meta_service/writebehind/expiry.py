@@ -8,6 +8,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from launchday.clock import Clock
+from launchday.resilience.uncut import uncut
 from meta_service.cache import keys, scripts
 from meta_service.cache.cache import Cache
 from meta_service.cache.leases import Leases
@@ -34,13 +35,16 @@ class PlayerExpiry:
         """Do both once a second, for ever; cancel it to stop. An outage of the cache is waited out."""
         while True:
             try:
-                await self._leases.expire(self._clock.now())
-                await self.settle()
+                await uncut(self._turn())
             except (RedisError, OSError) as error:
                 log.warning("leases wait for the cache", reason=repr(error))
             except Exception:  # one failed turn must not end the others
                 log.exception("leases not ended")
             await self._clock.sleep(INTERVAL_S)
+
+    async def _turn(self) -> None:
+        await self._leases.expire(self._clock.now())
+        await self.settle()
 
     async def settle(self) -> int:
         """Let players expire whose last change is in the store for sure; return how many."""

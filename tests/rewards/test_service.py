@@ -98,6 +98,8 @@ async def test_the_service_shows_its_health_metrics_and_counters_and_stops_on_re
     service_settings: Settings,
 ) -> None:
     settings = service_settings
+    redis = Redis.from_url(settings.cache_url, decode_responses=True)
+    await redis.hset(keys.player(1), "skin", "recruit")  # progress is published of players who are there
     with service(settings, as_it_is=True) as child:
         await send(settings, [a_kill(1, 2), a_death(2), a_result([1, 2]), (b"junk", b"1")])
 
@@ -123,7 +125,6 @@ async def test_the_service_shows_its_health_metrics_and_counters_and_stops_on_re
             assert letter["origin"].startswith(settings.topic_prefix)
             assert letter["reason"]
 
-        redis = Redis.from_url(settings.cache_url, decode_responses=True)
         assert await redis.hmget(keys.player(1), ["xp", "level"]) == ["650", "2"]
         await redis.aclose()
 

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 import pytest
 from redis.asyncio import Redis
 
 from launchday.clock import SystemClock
+from launchday.resilience import deadline
 from launchday.settings import Settings
 from meta_service.cache import keys
 from meta_service.cache.cache import Cache
 from meta_service.cache.fill import CacheFiller
+from meta_service.client import MetaRefusedError
 from meta_service.errors import StoreUnavailableError
 from meta_service.store.store import Store
-from tests.meta_service.conftest import Clock, drain, running
+from tests.meta_service.conftest import Clock, drain, new_match, result, running
 from tests.meta_service.domain.test_accounts import NOBODY
 
 
@@ -80,11 +83,12 @@ async def test_who_waits_for_a_load_that_fails_is_told_so_and_the_next_one_tries
     assert not await redis.exists(keys.fill_lock(7))
 
 
-async def test_who_waits_for_a_load_that_is_cancelled_loads_themselves(
+async def test_a_load_goes_on_for_who_waits_although_who_asked_first_has_gone(
     settings: Settings, redis: Redis, clock: Clock
 ) -> None:
     store = CountingStore(settings.store_url)
     loader = CacheFiller(Cache(redis), store, SystemClock())
+    await redis.hset(keys.player(7), "skin", "recruit")  # known, but not loaded
     first = asyncio.create_task(loader.load([7], clock.now()))
     await asyncio.sleep(0)
     second = asyncio.create_task(loader.load([7], clock.now()))
@@ -93,5 +97,47 @@ async def test_who_waits_for_a_load_that_is_cancelled_loads_themselves(
     with pytest.raises(asyncio.CancelledError):
         await first
     await second
+    assert store.asked == [7]
     assert await redis.hexists(keys.player(7), "loaded")
     await store.close()
+
+
+async def test_who_waits_for_anothers_load_waits_no_longer_than_they_can(redis: Redis, clock: Clock) -> None:
+    answers = asyncio.Event()
+
+    class Silent(Store):
+        async def load(self, player_ids: Sequence[int]) -> list[str]:
+            await answers.wait()
+            return ["{}" for _ in player_ids]
+
+    loader = CacheFiller(Cache(redis), Silent(NOBODY, clock), clock)
+    first = asyncio.create_task(loader.load([7], clock.now()))
+    await asyncio.sleep(0)
+    with deadline.serving(clock.monotonic() + 0.05), pytest.raises(StoreUnavailableError):
+        await loader.load([7], clock.now())
+    assert not first.done()
+    answers.set()
+    await first
+
+
+async def test_who_asks_for_numbers_that_nobody_has_leaves_no_key_behind(
+    settings: Settings, clock: Clock, redis: Redis
+) -> None:
+    async with running(settings.model_copy(update={"requests_per_player_s": 0.0}), clock) as backend:
+        login = await backend.login()
+        before = await redis.dbsize()
+        for number in range(1, 41):
+            with pytest.raises(MetaRefusedError, match="unknown-player"):
+                await backend.client.request_friendship(login.session_token, 10**15 + number)
+        strangers = list(range(10**16, 10**16 + 40))
+        match = new_match()
+        answer = await backend.client.check_out(match, "s", "east-us", 60, strangers)
+        assert {refusal.reason for refusal in answer.refused} == {"unknown-player"}
+        told = [result(player, 1000) for player in strangers]
+        refused = (await backend.client.commit(match, told)).refused
+        assert {refusal.reason for refusal in refused} == {"not-checked-out"}
+        with contextlib.suppress(MetaRefusedError):
+            await backend.client.grant("to-nobody", 10**16, "coins", 5, "a typo")
+        kept = {key async for key in redis.scan_iter(match=f"{keys.PLAYER_PREFIX}*")}
+        assert kept == {keys.player(login.player_id)}
+        assert await redis.dbsize() <= before + 1  # the key of the match, which expires

@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from launchday.clock import SystemClock
 from meta_service.cache import keys
+from meta_service.cache.cache import Cache
 from meta_service.client import Leaderboard, MetaUnavailableError, Session
 from meta_service.domain.leaderboards import Leaderboards, publish, season_of
 from meta_service.store import apply as applying
@@ -88,8 +89,8 @@ async def test_an_unknown_board_or_season_is_refused(backend: Backend) -> None:
 
 async def test_a_result_counts_once_however_often_it_is_applied(store: asyncpg.Connection) -> None:
     change = {"commit": [commit(MATCH, (7, 1000, 1500)), commit(MATCH, (8, 1000, 1500))]}
-    first = await apply(store, change, NOW_S, 5)
-    again = await apply(store, change, NOW_S, 5)
+    first = await apply(store, change, NOW_S)
+    again = await apply(store, change, NOW_S)
     assert first.records == again.records  # a worker killed before it showed them shows them the second time
     rows = await store.fetch("SELECT season, player_id, matches, wins, kills FROM season_records ORDER BY 2")
     assert [tuple(row) for row in rows] == [("1970-q1", 7, 1, 1, 3), ("1970-q1", 8, 1, 1, 3)]
@@ -97,7 +98,7 @@ async def test_a_result_counts_once_however_often_it_is_applied(store: asyncpg.C
 
 async def test_a_refused_result_is_on_no_board(store: asyncpg.Connection) -> None:
     await store.execute("INSERT INTO match_history (player_id, fence, match_id) VALUES (7, 1200, $1)", MATCH)
-    applied = await apply(store, {"commit": [commit(MATCH, (7, 1000, 1500))]}, NOW_S, 5)
+    applied = await apply(store, {"commit": [commit(MATCH, (7, 1000, 1500))]}, NOW_S)
     assert applied == applying.ApplyResult(1, ())
 
 
@@ -138,7 +139,7 @@ async def test_many_readers_of_a_lost_board_are_one_rebuild(
         return await real(statement, *arguments)
 
     monkeypatch.setattr(own, "read", counted)
-    boards = Leaderboards(redis, own, SystemClock())
+    boards = Leaderboards(Cache(redis), own, SystemClock())
     answers = await asyncio.gather(*(boards.top(SEASON, "kills", 0, 1) for _ in range(50)))
     assert {(answer.total, answer.standings[0].player_id) for answer in answers} == {(2500, 2500)}
     assert len(reads) == 4  # three pages and the empty one
@@ -146,7 +147,7 @@ async def test_many_readers_of_a_lost_board_are_one_rebuild(
 
 
 async def test_a_board_that_cannot_be_rebuilt_is_told_to_try_again(redis: Redis) -> None:
-    boards = Leaderboards(redis, Store(NOBODY, SystemClock()), SystemClock())
+    boards = Leaderboards(Cache(redis), Store(NOBODY, SystemClock()), SystemClock())
     for _ in range(2):  # the failed one left no mark behind
         with pytest.raises(Exception, match="store"):
             await boards.top(SEASON, "kills", 0, 1)
@@ -180,6 +181,6 @@ async def test_a_player_reads_the_own_matches_and_a_service_a_whole_one(backend:
 
 async def test_matches_wait_for_the_store(backend: Backend) -> None:
     login = await backend.login()
-    backend.app.state.context.history._store._away_until = float("inf")
+    backend.app.state.context.history._store._presence.away = True
     with pytest.raises(MetaUnavailableError):
         await backend.client.matches(login.session_token)

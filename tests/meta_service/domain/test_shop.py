@@ -8,13 +8,10 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from launchday.clock import SystemClock
 from launchday.settings import Settings
 from meta_service.client import MetaRefusedError, MetaUnavailableError, Purchase, Session
-from meta_service.errors import SoldOutError, StoreUnavailableError
 from meta_service.store import catalogue
 from meta_service.store.catalogue import Item
-from meta_service.store.store import Store
 from tests.meta_service.conftest import Backend, Clock, drain, running
 from tests.meta_service.domain.test_accounts import NOBODY
 
@@ -295,45 +292,43 @@ async def test_purchases_wait_for_the_store_and_the_rest_goes_on(settings: Setti
         assert (await backend.client.set_loadout(login.session_token, "nightfall")).sync == "pending"
 
 
-async def test_a_lost_race_is_run_again_from_its_start(store_url: str) -> None:
-    store = Store(store_url, SystemClock())
-    tries = 0
+async def test_money_moves_in_one_round_trip_to_the_store(backend: Backend, rich: Session) -> None:
+    """Each takes one statement, prepared once: a region far from the store pays one way there and back."""
+    shop = backend.app.state.context.shop
+    statements: list[str] = []
+    change = shop._store.change
 
-    async def work(connection: asyncpg.Connection) -> int:
-        nonlocal tries
-        tries += 1
-        await connection.execute("INSERT INTO progression (player_id, xp) VALUES (7, 1)")
-        if tries < 4:
-            raise asyncpg.SerializationError("somebody was faster")
-        xp: int = await connection.fetchval("SELECT sum(xp)::bigint FROM progression")
-        return xp
+    async def counted(statement: str, *arguments: object) -> list[object]:
+        statements.append(statement)
+        answer: list[object] = await change(statement, *arguments)
+        return answer
 
-    assert await store.transact(work) == 1
-    assert tries == 4
-    await store.close()
+    shop._store.change = counted
+    bought = await backend.client.purchase(rich.session_token, "one-round-trip", "crate")
+    await backend.client.refund(rich.session_token, bought.purchase_id)
+    await fund(backend, rich, 10)
+    assert [statement.split("FROM ")[1].split("(")[0] for statement in statements] == [
+        "shop_buy",
+        "shop_refund",
+        "shop_grant",
+    ]
 
 
-async def test_a_race_that_is_always_lost_ends_and_a_refusal_is_not_repeated(
-    store_url: str, monkeypatch: pytest.MonkeyPatch
+async def test_a_refusal_leaves_no_line_in_the_store_s_log_and_nothing_behind(
+    backend: Backend, rich: Session, store: asyncpg.Connection
 ) -> None:
-    monkeypatch.setattr("meta_service.store.store.MAX_PAUSE_S", 0.0)
-    store = Store(store_url, SystemClock())
-    tries = 0
+    with refused("sold-out"):
+        await backend.client.purchase(rich.session_token, "more-than-all", "rare", 4)
+    assert await store.fetchval("SELECT count(*) FROM idempotency WHERE key = 'more-than-all'") == 0
+    assert await store.fetchval("SELECT stock FROM catalogue WHERE item_id = 'rare'") == 3
 
-    async def lose(_: asyncpg.Connection) -> None:
-        raise asyncpg.DeadlockDetectedError("somebody was faster")
 
-    async def refuse(_: asyncpg.Connection) -> None:
-        nonlocal tries
-        tries += 1
-        raise SoldOutError("nothing left")
-
-    with pytest.raises(StoreUnavailableError, match="lost a race"):
-        await store.transact(lose)
-    with pytest.raises(SoldOutError):
-        await store.transact(refuse)
-    assert tries == 1
-    await store.close()
+async def test_a_purchase_of_nothing_warms_the_store_and_books_nothing(
+    backend: Backend, store: asyncpg.Connection
+) -> None:
+    await backend.app.state.context.shop.warm()
+    assert await store.fetchval("SELECT count(*) FROM idempotency") == 0
+    assert await store.fetchval("SELECT count(*) FROM purchases") == 0
 
 
 @pytest.mark.parametrize(

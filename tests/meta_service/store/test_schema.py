@@ -7,13 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 import asyncpg
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 
 from launchday.engines import Postgres
-from meta_service.store import schema
+from meta_service.store import schema, version
 
 TABLES = {
     "accounts",
     "alembic_version",
+    "cache_epochs",
     "catalogue",
     "challenge_progress",
     "consumer_offsets",
@@ -87,3 +89,27 @@ async def test_every_step_can_be_undone(empty_database: str) -> None:
         thread.submit(command.upgrade, config, "head").result()
         thread.submit(command.downgrade, config, "base").result()
     assert await tables(empty_database) == {"alembic_version"}
+
+
+def test_the_code_names_the_newest_step_of_the_schema() -> None:
+    script = ScriptDirectory.from_config(schema.configuration("postgresql://nobody"))
+    assert script.get_current_head() == version.HEAD
+
+
+async def test_a_schema_older_than_the_code_is_told_with_what_to_do(empty_database: str) -> None:
+    fault = await version.schema_fault(empty_database)
+    assert fault is not None
+    assert "missing" in fault
+    await asyncio.to_thread(schema.migrate, empty_database, "r0012_max_owned")
+    fault = await version.schema_fault(empty_database)
+    assert fault is not None
+    assert "run python -m meta_service.store.schema" in fault
+    await asyncio.to_thread(schema.migrate, empty_database)
+    assert await version.schema_fault(empty_database) is None
+
+
+async def test_a_schema_newer_than_the_code_fits(store_url: str) -> None:
+    connection = await asyncpg.connect(store_url)
+    await connection.execute("UPDATE alembic_version SET version_num = 'r9999_of_tomorrow'")
+    await connection.close()
+    assert await version.schema_fault(store_url) is None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -9,10 +12,12 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from launchday.settings import Settings
 from meta_service.cache import keys
 from meta_service.client import MetaUnavailableError
 from meta_service.store import catalogue
-from tests.meta_service.conftest import Backend, drained, new_match, result, working
+from tests.dead_link import dead_link
+from tests.meta_service.conftest import Backend, Clock, drained, new_match, result, running, working
 from tests.meta_service.domain.test_shop import CRATE, fund
 from tests.waiting import until
 
@@ -111,11 +116,69 @@ async def test_a_connection_cut_off_in_the_middle_is_an_outage_and_no_failure(
 ) -> None:
     """asyncpg then raises an error of its own that is none of those it documents."""
 
-    async def cut(*_: object) -> None:
+    async def cut(*_: object) -> list[object]:
         raise asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
 
     login = await backend.login()
-    monkeypatch.setattr("meta_service.domain.idempotency.run_once", cut)
+    monkeypatch.setattr("meta_service.store.store.Store._fetch", cut)
     headers = {"Authorization": f"Bearer {login.session_token}", "Idempotency-Key": "cut-off-here"}
     answer = await backend.http.post("/v1/store/purchases", json={"item_id": "crate"}, headers=headers)
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:launchday:store-unavailable")
+
+
+async def test_a_connection_that_dies_without_a_word_holds_the_worker_up_for_one_batch(
+    backend: Backend, store: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a failover: what is sent over the old connection goes nowhere, and new ones are well."""
+    monkeypatch.setattr("meta_service.writebehind.worker.APPLY_S", 0.2)
+    async with dead_link(backend.settings.store_url) as link:
+        settings = backend.settings.model_copy(update={"store_url": link.url})
+        async with working(settings, backend.clock):
+            login = await backend.login()
+            await drained(backend)
+            link.kill()
+            changed = await backend.client.set_loadout(login.session_token, "nightfall")
+            await drained(backend)
+    assert await store.fetchval("SELECT version FROM loadouts") == changed.version
+
+
+async def test_a_frozen_backend_of_the_store_holds_the_worker_up_for_one_batch(
+    backend: Backend, store: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meta_service.writebehind.worker.APPLY_S", 0.2)
+    async with working(backend.settings, backend.clock, name="frozen"):
+        login = await backend.login()
+        await drained(backend)
+        pids = await store.fetch(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COMMIT%'"
+        )
+        frozen = [row["pid"] for row in pids]
+        assert frozen
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            await backend.client.set_loadout(login.session_token, "nightfall")
+            await drained(backend)
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+
+
+async def test_purchases_and_logins_go_on_after_every_connection_has_died(
+    settings: Settings, clock: Clock, store: asyncpg.Connection
+) -> None:
+    await catalogue.put(store, [CRATE])
+    async with dead_link(settings.store_url) as link:
+        short = {"store_url": link.url, "store_answer_s": 0.2, "requests_per_player_s": 0.0}
+        async with running(settings.model_copy(update=short), clock) as backend:
+            login = await backend.login()
+            await fund(backend, login, 1000)
+            await asyncio.gather(*(backend.client.wallet(login.session_token) for _ in range(16)))
+            link.kill()
+            assert (await backend.client.login_device("somebody-new")).created
+            await until(
+                lambda: backend.client.purchase(login.session_token, "after-the-death", "crate"),
+                ignore=MetaUnavailableError,
+            )
+            assert await backend.app.state.context.players.store.is_up()
+    assert await store.fetchval("SELECT count(*) FROM purchases") == 1

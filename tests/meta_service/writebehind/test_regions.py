@@ -18,7 +18,7 @@ from meta_service.cache import cache, keys
 from meta_service.cache.cache import Cache
 from meta_service.client import MetaRefusedError
 from meta_service.store.apply import apply
-from meta_service.store.store import LOAD_PLAYERS
+from meta_service.store.load_players import LOAD_PLAYERS
 from meta_service.writebehind.worker import WriteBehind
 from tests.meta_service.conftest import Backend, Clock, new_match, result, running
 from tests.waiting import until
@@ -181,7 +181,7 @@ async def test_changes_of_two_regions_with_one_version_come_to_the_same_in_any_o
     ]
     await store.execute("INSERT INTO accounts VALUES (7, '\\x00', 'Seven', now())")
     for index in order:
-        await apply(store, {"loadout": [json.dumps(changes[index])]}, NOW_S, 5)
+        await apply(store, {"loadout": [json.dumps(changes[index])]}, NOW_S)
         rows = await store.fetch(LOAD_PLAYERS, [7])
         await Cache(redis, "east").load([rows[0][0]], [7], clock.now())
     assert await store.fetchval("SELECT skin FROM loadouts") == "of-west"

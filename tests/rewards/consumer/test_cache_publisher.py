@@ -66,6 +66,7 @@ async def test_more_players_than_fit_one_call_are_published_in_several() -> None
 
 async def test_in_the_real_cache_progress_only_grows(cache_url: str) -> None:
     redis = Redis.from_url(cache_url, decode_responses=True)
+    await redis.hset(keys.player(1), "skin", "recruit")
     publisher = CachePublisher(ProgressCache(redis), SystemClock())
     task = asyncio.create_task(publisher.run())
 

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-import uuid
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -17,7 +16,6 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from launchday.clock import SystemClock
 from launchday.settings import Settings
 from meta_service.cache import cache
-from meta_service.domain import ledger
 from meta_service.domain.shop import Shop
 from meta_service.errors import InsufficientFundsError
 from meta_service.store import catalogue
@@ -113,22 +111,13 @@ async def shop(settings: Settings) -> AsyncIterator[Shop]:
     """A shop with crates; players 1 to 20 have money for three."""
     connection = await asyncpg.connect(settings.store_url)
     await catalogue.put(connection, [CRATE])
-    async with connection.transaction():
-        for player in range(1, 21):
-            await ledger.transfer(
-                connection,
-                uuid.uuid4(),
-                player,
-                ledger.HouseAccount.MINT,
-                "coins",
-                150,
-                "to begin with",
-                NOW_S,
-            )
     await connection.close()
     redis = cache.connect(settings.cache_url)
     store = MetaStore(settings.store_url, SystemClock())
-    yield Shop(store, cache.Cache(redis, "east-us"), SystemClock())
+    shop = Shop(store, cache.Cache(redis, "east-us"), SystemClock())
+    for player in range(1, 21):
+        await shop.grant(player, f"begin-{player}", "coins", 150, "to begin with", NOW_S)
+    yield shop
     await store.close()
     await redis.aclose()
 
@@ -182,15 +171,13 @@ async def test_a_loadout_is_sent_once_and_only_when_it_was_stored(settings: Sett
     connection = await asyncpg.connect(settings.store_url)
     try:
         await apply(
-            connection, {"loadout": [change(1, "old", 1), change(1, "new", 2), change(2, "a", 1)]}, NOW_S, 5
+            connection, {"loadout": [change(1, "old", 1), change(1, "new", 2), change(2, "a", 1)]}, NOW_S
         )
-        await apply(
-            connection, {"loadout": [change(1, "new", 2), change(2, "b", 2)]}, NOW_S, 5
-        )  # partly again
-        await apply(connection, {"loadout": [change(1, "new", 2)]}, NOW_S, 5)  # nothing new
+        await apply(connection, {"loadout": [change(1, "new", 2), change(2, "b", 2)]}, NOW_S)  # partly again
+        await apply(connection, {"loadout": [change(1, "new", 2)]}, NOW_S)  # nothing new
         bad = {"loadout": [change(3, "c", 1)], "commit": ["{}"] * 2 + ['{"match_id": "no uuid"}']}
         with pytest.raises(asyncpg.DataError):
-            await apply(connection, bad, NOW_S, 5)
+            await apply(connection, bad, NOW_S)
     finally:
         await connection.close()
     found = await waiting(settings)
@@ -216,7 +203,7 @@ async def test_a_relay_killed_between_sending_and_noting_it_doubles_nothing(
     for player in range(1, 21):
         await shop.purchase(player, f"key-{player}", "crate", 1 + player % 3, None, NOW_S + player)
     connection = await asyncpg.connect(settings.store_url)
-    await apply(connection, {"loadout": [change(player, "new", 1) for player in range(1, 101)]}, NOW_S, 5)
+    await apply(connection, {"loadout": [change(player, "new", 1) for player in range(1, 101)]}, NOW_S)
     await connection.close()
 
     for _ in range(2):

@@ -9,7 +9,9 @@ import pytest
 from redis.asyncio import Redis
 
 from launchday.clock import SystemClock
+from meta_service.cache import keys
 from meta_service.cache.cache import Cache, connect
+from meta_service.cache.leases import Leases
 from meta_service.client import ProgressCache, RatingCache
 from rewards.consumer.cache_publisher import CachePublisher
 from rewards.consumer.store import Store
@@ -92,7 +94,10 @@ async def test_the_matchmaker_reads_the_new_skill_and_old_news_does_no_harm(
     store: Store, cache_url: str
 ) -> None:
     redis = Redis.from_url(cache_url)
-    read: Cache = Cache(connect(cache_url))
+    cache = Cache(connect(cache_url))
+    read = Leases(cache)
+    for player in (1, 2):
+        await redis.hset(keys.player(player), "skin", "recruit")
     publisher = CachePublisher(ProgressCache(redis), SystemClock(), RatingCache(redis))
     publishing = asyncio.create_task(publisher.run())
     try:
@@ -103,7 +108,8 @@ async def test_the_matchmaker_reads_the_new_skill_and_old_news_does_no_harm(
             assert await publisher.flush(10)
 
         newest = {player: rating for player, _, rating in second.ratings}
-        assert await read.ratings("battle_royale", [1, 2, 3]) == [
+        seen = await read.ratings_and_holders("battle_royale", [1, 2, 3], NOW_S)
+        assert [rating for rating, _ in seen] == [
             (newest[1].mu, newest[1].sigma),
             (newest[2].mu, newest[2].sigma),
             None,
@@ -111,7 +117,7 @@ async def test_the_matchmaker_reads_the_new_skill_and_old_news_does_no_harm(
     finally:
         publishing.cancel()
         await asyncio.gather(publishing, return_exceptions=True)
-        await read.close()
+        await cache.close()
         await redis.aclose()
 
 
