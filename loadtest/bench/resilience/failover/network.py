@@ -1,0 +1,64 @@
+"""The namespace's network: its loopback, who is connected to a port, connections that die in silence."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import socket
+import struct
+import subprocess
+from collections.abc import Iterable
+
+import psutil
+
+from loadtest.errors import BenchError
+
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
+RESTORE = shutil.which("iptables-restore") or "/usr/sbin/iptables-restore"
+
+
+def raise_loopback() -> None:
+    """Bring ``lo`` up: in a new namespace it is down."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        request = struct.pack("16sh14x", b"lo", 0)
+        flags = struct.unpack("16sh14x", fcntl.ioctl(handle, SIOCGIFFLAGS, request))[1]
+        fcntl.ioctl(handle, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | IFF_UP))
+
+
+def clients_of(port: int, pid: int | None = None) -> list[int]:
+    """The client's port of every established connection to ``port``; where given, of one process alone."""
+    found = psutil.Process(pid).net_connections("tcp") if pid else psutil.net_connections("tcp")
+    return sorted(
+        {
+            connection.laddr.port
+            for connection in found
+            if connection.status == psutil.CONN_ESTABLISHED
+            and connection.raddr
+            and connection.raddr.port == port
+        }
+    )
+
+
+def drop(clients: Iterable[int], port: int) -> int:
+    """Drop every packet of these connections from now on, both ways; return how many connections."""
+    clients = list(clients)
+    rules = [
+        f"-A INPUT -p tcp --sport {source} --dport {target} -j DROP"
+        for client in clients
+        for source, target in ((client, port), (port, client))
+    ]
+    _restore(["*filter", *rules, "COMMIT"], "--noflush")
+    return len(clients)
+
+
+def forget_drops() -> None:
+    """Let every packet pass again."""
+    _restore(["*filter", ":INPUT ACCEPT [0:0]", "COMMIT"])
+
+
+def _restore(lines: list[str], *options: str) -> None:
+    done = subprocess.run(
+        [RESTORE, *options], input="\n".join([*lines, ""]), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise BenchError(f"iptables-restore: {done.stderr.strip() or 'it said nothing'}")
