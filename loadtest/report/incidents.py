@@ -33,9 +33,15 @@ def find_incidents(outcome: RunOutcome) -> list[Incident]:
 
 
 def describe_first(outcome: RunOutcome) -> str:
-    """What broke first, as one sentence."""
+    """What broke first, as one sentence, and which processes of the backend died."""
+    return " ".join([_first(outcome), *(f"Died: {death}." for death in outcome.deaths)])
+
+
+def _first(outcome: RunOutcome) -> str:
     found = find_incidents(outcome)
     unplanned = [each for each in found if not each.planned]
+    if not found and outcome.deaths:
+        return "Players noticed nothing."
     if not found:
         return "Nothing broke."
     if not unplanned:

@@ -15,14 +15,18 @@ import numpy as np
 from dedicated_server.fleet.client import FleetAdminClient, FleetError, FleetUnavailableError
 from launchday.identity import Signer
 from launchday.settings import Settings
+from loadtest.errors import BenchError
 from matchmaker.client import MatchmakerClient, MatchmakerClientError, MatchmakerUnavailableError
 from matchmaker.rules.rules import BATTLE_ROYALE
 from meta_service.client import MetaClient, MetaClientError, MetaUnavailableError
 
 AT_ONCE = 16
+DEVICE = "asks-for-unknown-ids"
 REFUSED, ANSWERED, UNAVAILABLE = "refused", "answered", "no answer"
 MAX_PLAYER_ID = 2**62
-GUESS_EVERY = 100  # a password is guessed once in so many asks: each costs 20 ms of hashing
+# A guess costs 20 ms of hashing, and a player may ask for a token once a second: each once in so many asks.
+RARE = ("password", "ticket for a token")
+RARE_EVERY = 100
 
 
 class UnknownIds:
@@ -35,6 +39,7 @@ class UnknownIds:
     Attributes:
         asked: how many questions were answered or refused.
         answers: how many of each kind.
+        unavailable: what had no answer, and why, and how often.
     """
 
     def __init__(self, settings: Settings, rng: np.random.Generator) -> None:
@@ -45,6 +50,7 @@ class UnknownIds:
         self._fleet = FleetAdminClient(settings.fleet_url, service)
         self._token = ""
         self.answers: Counter[str] = Counter()
+        self.unavailable: Counter[str] = Counter()
 
     @property
     def asked(self) -> int:
@@ -52,8 +58,11 @@ class UnknownIds:
         return self.answers[ANSWERED] + self.answers[REFUSED]
 
     async def __aenter__(self) -> Self:
-        self._token = (await self._meta.login_device("the one who asks for unknown ids")).session_token
-        await self._meta.create_party(self._token)
+        try:
+            self._token = (await self._meta.login_device(DEVICE)).session_token
+            await self._meta.create_party(self._token)
+        except MetaClientError as error:
+            raise BenchError(f"nobody can be logged in to ask for unknown ids: {error}") from error
         self._player = self._matchmaker.with_token(self._token)
         return self
 
@@ -64,45 +73,45 @@ class UnknownIds:
         await self._matchmaker.aclose()
         await self._fleet.aclose()
 
-    async def ask(self, count: int, per_s: float) -> None:
-        """Ask ``count`` questions at a steady rate, of all kinds in turn."""
-        free = asyncio.Semaphore(AT_ONCE)
+    async def ask(self, count: int, per_s: float, at_once: int = AT_ONCE) -> None:
+        """Ask ``count`` questions at a steady rate, of all kinds in turn; ``at_once`` wait at most."""
+        free = asyncio.Semaphore(at_once)
         kinds = self._kinds()
+        ordinary = [kind for kind in kinds if kind not in RARE]
+        rare = dict(enumerate(RARE))
         began_s = time.monotonic()
         async with asyncio.TaskGroup() as asking:
             for number in range(count):
                 await asyncio.sleep(began_s + number / per_s - time.monotonic())
                 await free.acquire()
-                ask = self._guess if number % GUESS_EVERY == 0 else kinds[number % len(kinds)]
-                asking.create_task(self._count(ask)).add_done_callback(lambda _: free.release())
+                kind = rare.get(number % RARE_EVERY, ordinary[number % len(ordinary)])
+                asking.create_task(self._count(kind, kinds[kind])).add_done_callback(lambda _: free.release())
 
-    def _kinds(self) -> tuple[Callable[[], Awaitable[object]], ...]:
+    def _kinds(self) -> dict[str, Callable[[], Awaitable[object]]]:
         meta, token, player, fleet = self._meta, self._token, self._player, self._fleet
-        return (
-            lambda: meta.request_friendship(token, self._number()),
-            lambda: meta.accept_friendship(token, self._number()),
-            lambda: meta.invite_to_party(token, self._number()),
-            lambda: meta.accept_party(token, self._uuid()),
-            lambda: meta.skills(BATTLE_ROYALE, [self._number() for _ in range(10)]),
-            lambda: meta.party(self._uuid()),
-            lambda: meta.match(self._uuid()),
-            lambda: player.read_ticket(str(self._uuid())),
-            lambda: player.cancel_ticket(str(self._uuid())),
-            lambda: player.renew_token(str(self._uuid())),
-            lambda: fleet.match(str(self._uuid())),
-            lambda: fleet.gameserver(str(self._uuid())),
-            lambda: meta.login_device(""),
-        )
+        return {
+            "friend": lambda: meta.request_friendship(token, self._number()),
+            "friend's request": lambda: meta.accept_friendship(token, self._number()),
+            "guest of a party": lambda: meta.invite_to_party(token, self._number()),
+            "invitation": lambda: meta.accept_party(token, self._uuid()),
+            "skill": lambda: meta.skills(BATTLE_ROYALE, [self._number() for _ in range(10)]),
+            "party": lambda: meta.party(self._uuid()),
+            "past match": lambda: meta.match(self._uuid()),
+            "ticket": lambda: player.read_ticket(str(self._uuid())),
+            "ticket to cancel": lambda: player.cancel_ticket(str(self._uuid())),
+            "ticket for a token": lambda: player.renew_token(str(self._uuid())),
+            "match": lambda: fleet.match(str(self._uuid())),
+            "game server": lambda: fleet.gameserver(str(self._uuid())),
+            "password": lambda: meta.login_password(f"nobody-{self._number()}", "a guess, long enough"),
+        }
 
-    def _guess(self) -> Awaitable[object]:
-        return self._meta.login_password(f"nobody-{self._number()}", "a guess, of the right length")
-
-    async def _count(self, ask: Callable[[], Awaitable[object]]) -> None:
+    async def _count(self, kind: str, ask: Callable[[], Awaitable[object]]) -> None:
         answer = ANSWERED
         try:
             await ask()
-        except (MetaUnavailableError, MatchmakerUnavailableError, FleetUnavailableError):
+        except (MetaUnavailableError, MatchmakerUnavailableError, FleetUnavailableError) as error:
             answer = UNAVAILABLE
+            self.unavailable[f"{kind}: {error}"] += 1
         except (MetaClientError, MatchmakerClientError, FleetError):
             answer = REFUSED
         self.answers[answer] += 1

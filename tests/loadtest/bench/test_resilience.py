@@ -212,9 +212,11 @@ async def test_a_planted_key_for_an_unknown_id_is_found(cache_url: str) -> None:
 def test_a_process_that_grows_is_told_from_one_that_has_grown() -> None:
     at_s = [2.0 * sample for sample in range(60)]
     grows = [100 * MB + int(2 * MB * seconds / 60) for seconds in at_s]
-    has_grown = [(100 if seconds < 20.0 else 140) * MB for seconds in at_s]
-    assert slope_a_minute(at_s, grows) == pytest.approx(2.0, abs=0.01)
+    has_grown = [(100 if seconds < 80.0 else 124) * MB for seconds in at_s]
+    both = [step + growth for step, growth in zip(has_grown, grows, strict=True)]
+    assert slope_a_minute(at_s, grows) == pytest.approx(2.0, abs=0.1)
     assert slope_a_minute(at_s, has_grown) == 0.0
+    assert slope_a_minute(at_s, both) == pytest.approx(2.0, abs=0.1)
 
 
 def test_a_planted_descriptor_that_stays_open_is_found() -> None:

@@ -109,6 +109,7 @@ def test_matches_that_failed_and_processes_that_died_are_said() -> None:
     assert "2 formed, 4 started on 4 servers, 2 ended, 1 taken back, 1 failed" in shown
     assert "given up: 1 × its server did not answer" in shown
     assert "Broke first, at 20 s: a match failed: no heartbeat; 2 in all." in shown
+    assert "Died: director ended with code -9." in shown
     assert not run.passed
     assert "processes died 1 (limit 0)" in run.verdict
 
