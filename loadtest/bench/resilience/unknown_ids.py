@@ -21,6 +21,7 @@ from matchmaker.rules.rules import BATTLE_ROYALE
 from meta_service.client import MetaClient, MetaClientError, MetaUnavailableError
 
 AT_ONCE = 16
+MOST_AT_ONCE = 256
 DEVICE = "asks-for-unknown-ids"
 REFUSED, ANSWERED, UNAVAILABLE = "refused", "answered", "no answer"
 MAX_PLAYER_ID = 2**62
@@ -45,7 +46,7 @@ class UnknownIds:
     def __init__(self, settings: Settings, rng: np.random.Generator) -> None:
         service = Signer(settings.identity_secret.get_secret_value()).service_token("loadtest", time.time())
         self._rng = rng
-        self._meta = MetaClient(settings.meta_url, service, connections=AT_ONCE, retry=False)
+        self._meta = MetaClient(settings.meta_url, service, connections=MOST_AT_ONCE, retry=False)
         self._matchmaker = MatchmakerClient(settings.matchmaker_url)
         self._fleet = FleetAdminClient(settings.fleet_url, service)
         self._token = ""
