@@ -10,7 +10,7 @@ from launchday.settings import Settings
 
 def test_doctor_shows_how_many_requests_each_service_takes_at_once() -> None:
     rows = {(row["service"], row["class"]): row for row in admission_rows(Settings(hashing_processes=2))}
-    assert rows["meta service", "passwords"]["limit"] == 32
+    assert rows["meta service", "passwords"]["limit"] == 20
     assert rows["matchmaker", "waiting"]["limit"] is None
     assert rows["meta service", "logins"]["per_address_s"] == Settings().logins_per_address_s
     shown = io.StringIO()

@@ -44,8 +44,8 @@ DOUBLE_S = 15.0
 AFTER_S = 4.0  # at half of the capacity
 WINDOW_S = 0.25
 WELL_SHARE = 0.98
-REFUSED_PER_S = 2000.0
-REFUSED_S = 3.0
+REFUSED_AT_ONCE = 64
+REFUSED_S = 2.0
 STEPS_UP = (1.5, 1.25)  # factors by which a rate grows until it is too much
 PRECISION = 0.06
 MAX_TRIES = 9
@@ -131,7 +131,7 @@ def _measured(
     gc.disable()  # a collection in the generator would be told as the service's
     try:
         capacity, answer_us = _capacity(kind, running, generator, make, rng)
-        refusal_us = _refusal_us(running, generator)
+        refusal_us = _refusal_us(running)
         due_s = np.concatenate(
             [
                 poisson(2 * capacity, double_s, rng),
@@ -217,15 +217,21 @@ def _try(
     return share >= 0.99, used_s / answered * 1e6
 
 
-def _refusal_us(running: Pinned, generator: Generator) -> float:
-    """Measure the processor time of a refusal: of requests whose time is over when they come."""
+def _refusal_us(running: Pinned) -> float:
+    """Measure the processor time of a refusal in a service that does nothing else, as fast as it can: of requests
+    whose time is over when they come.
+    """
     late = message("GET /v1/profile").replace(b"timeout-ms: 5000", b"timeout-ms: 0")
-    count = round(REFUSED_PER_S * REFUSED_S)
-    due_s = np.linspace(0.0, REFUSED_S, count)
-    before_s = running.service_cpu_s()
-    answers = generator.run(due_s, [late])
-    used_s = running.service_cpu_s() - before_s
-    return used_s / max(1, int(np.count_nonzero(answers.status == 503))) * 1e6
+    generator = Generator("127.0.0.1", running.port, spin=running.spin)
+    try:
+        for _ in range(REFUSED_AT_ONCE):
+            generator.add_background("127.0.0.1", lambda: late)
+        before_s = running.service_cpu_s()
+        answers = generator.run(np.linspace(0.0, REFUSED_S, 50), [late])
+        used_s = running.service_cpu_s() - before_s
+    finally:
+        generator.close()
+    return used_s / max(1, answers.background.get(503, 0) + 50) * 1e6
 
 
 def _by_arithmetic(answer_us: float, refusal_us: float) -> float:
