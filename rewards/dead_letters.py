@@ -133,7 +133,8 @@ async def read_newest(bootstrap: str, prefix: str, limit: int) -> list[DeadLette
         starts = {partition: max(first[partition], ends[partition] - limit) for partition in partitions}
         async for letter in _letters_from(kafka, starts):
             found.setdefault(letter.origin, letter)
-    return sorted(found.values(), key=lambda letter: letter.timestamp_ms, reverse=True)[:limit]
+    last_first = reversed(found.values())  # of one time the one that arrived last
+    return sorted(last_first, key=lambda letter: letter.timestamp_ms, reverse=True)[:limit]
 
 
 async def resend(bootstrap: str, letters: Sequence[DeadLetter]) -> None:
@@ -175,7 +176,7 @@ async def _reader(
             kafka.assign(partitions)
             yield kafka, partitions
     except BusUnavailableError as error:
-        raise DeadLettersError(str(error)) from error
+        raise DeadLettersError(f"cannot read the dead letters: {error}") from error
 
 
 async def _letters_from(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
@@ -36,7 +36,7 @@ class BoundedRedis(Redis):
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """As redis-py's; raises redis-py's TimeoutError when the time is over."""
         async with self.bounded():
-            return await super().execute_command(*args, **options)
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
     @contextlib.asynccontextmanager
     async def bounded(self) -> AsyncIterator[None]:
@@ -59,4 +59,4 @@ class _BoundedPipeline(Pipeline):
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         async with self._client.bounded():
-            return cast(list[Any], await super().execute(raise_on_error))
+            return await super().execute(raise_on_error)

@@ -192,7 +192,8 @@ class Leases:
                 Any,
                 self._redis.zrangebyscore(keys.LEASES, "-inf", _ms(now), start=0, num=MAX_EXPIRED_PER_CALL),
             )
-            total += sum(await self._expire.run((keys.PLAYER_PREFIX + id_, (id_, _ms(now))) for id_ in over))
+            ended = await self._expire.run((keys.PLAYER_PREFIX + id_, (id_, _ms(now))) for id_ in over)
+            total += int(sum(ended))
             if len(over) < MAX_EXPIRED_PER_CALL:
                 return total
 

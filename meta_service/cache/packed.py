@@ -38,7 +38,7 @@ async def send(redis: Redis, commands: bytes, answers: int) -> list[Any]:
     bounded = redis.bounded() if isinstance(redis, BoundedRedis) else contextlib.nullcontext()
     async with bounded:
         pool = redis.connection_pool
-        connection = await pool.get_connection()
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             await connection.send_packed_command(commands)
             found: list[Any] = []

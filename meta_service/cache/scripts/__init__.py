@@ -67,14 +67,14 @@ class PlayerScript:
         tail, found = packed.pack(shared), []
         heads: dict[tuple[int, int], bytes] = {}  # alike but for the numbers of keys and arguments
         for key, arguments in calls:
-            own = (key,) if isinstance(key, str) else tuple(key)
+            own: tuple[str, ...] = (key,) if isinstance(key, str) else key
             sizes = len(own), len(arguments)
             if sizes not in heads:
                 count = len(self._shared_keys) + len(own)
-                names = ("EVALSHA", self._script.sha, count, *self._shared_keys)
+                names: tuple[Argument, ...] = ("EVALSHA", self._script.sha, count, *self._shared_keys)
                 total = len(names) + len(own) + len(arguments) + len(shared)
                 heads[sizes] = packed.begin(total) + packed.pack(names)
-            found.append(heads[sizes] + packed.pack((*own, *arguments)) + tail)
+            found.append(heads[sizes] + packed.pack(own) + packed.pack(arguments) + tail)
         return found
 
     async def _send(self, commands: Sequence[bytes]) -> list[Any]:

@@ -17,7 +17,8 @@ from redis.asyncio import Redis
 
 from launchday.settings import Settings
 from loadtest.chaos import meta_checker
-from loadtest.chaos.meta_checker import RULES, Evidence, check
+from loadtest.chaos.evidence import Evidence
+from loadtest.chaos.meta_checker import RULES, check
 from loadtest.chaos.meta_load import CRATE, MetaLoad
 from loadtest.chaos.operation_log import Operation, OperationLog, read_operations, select_operations
 from meta_service.store import catalogue

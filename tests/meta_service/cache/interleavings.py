@@ -8,7 +8,7 @@ order.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from redis.asyncio.client import Pipeline
 from meta_service.cache import packed
 from meta_service.cache.scripts import PlayerScript
 
-Operation = Callable[[], Awaitable[None]]
+Operation = Callable[[], Coroutine[Any, Any, object]]
 
 
 class Gate:
@@ -69,7 +69,7 @@ class GatedRedis(Redis):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         await self.gate.step()
-        return await super().execute_command(*args, **options)
+        return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         pipeline = GatedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
@@ -102,7 +102,7 @@ async def explore(
     runs = 0
     for choices in _orders():
         operations, check = await world()
-        tasks = [asyncio.create_task(operation(), name="operation") for operation in operations]  # type: ignore[arg-type]
+        tasks = [asyncio.create_task(operation(), name="operation") for operation in operations]
         while standing := [index for index, task in enumerate(tasks) if await gate.settled(task)]:
             task = tasks[standing[choices(len(standing))]]
             gate.let(task)

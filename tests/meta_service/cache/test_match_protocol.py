@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -99,7 +99,7 @@ class World:
 
     async def entries(self) -> list[tuple[str, dict[str, Any]]]:
         """What this run gave the store to keep: kind and change of each, in order."""
-        found = await self.seen.xrange(keys.STREAM, min=f"({self.since}")
+        found = await cast(Any, self.seen.xrange(keys.STREAM, min=f"({self.since}"))
         return [(kind, json.loads(text)) for _, fields in found for kind, text in fields.items()]
 
     async def check(self) -> None:
@@ -187,7 +187,7 @@ async def protocol(
 ) -> AsyncIterator[Callable[[Scenario], Awaitable[int]]]:
     """Explores a scenario: in each run two players whom nobody has seen."""
     gate, clock, last_id = Gate(), ManualClock(), itertools.count(1)
-    redis = GatedRedis.from_url(settings.cache_url, decode_responses=True)
+    redis = cast(GatedRedis, GatedRedis.from_url(settings.cache_url, decode_responses=True))
     redis.gate = gate
     gate_scripts(gate, monkeypatch)
     seen = Redis.from_url(settings.cache_url, decode_responses=True)
@@ -203,7 +203,7 @@ async def protocol(
                 await players.cache.open_account(
                     id_, bytes(16), f"player {id_}", "recruit", clock.now(), loaded=True
                 )
-            [(since, _)] = await seen.xrevrange(keys.STREAM, count=1)
+            [(since, _)] = await cast(Any, seen.xrevrange(keys.STREAM, count=1))
             world = World(players, seen, since, clock.now(), ids)
             return scenario(world), world.check
 
