@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def run_backend(use: lifecycle.Play, overrides: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def heavy_generator() -> Any:
+def heavy_generator() -> Iterator[None]:
     """Give the session of this process more weight than that of a busy process, where the system allows it.
 
     The players' machines are not the one that is busy. Without it the generator is the first to starve, and
