@@ -37,7 +37,8 @@ async def test_a_statement_is_given_up_and_its_place_in_the_pool_is_free_again(
             return int(await connection.fetchval("SELECT 1"))
 
     gate.flowing.clear()
-    asked = await asyncio.gather(*(ask() for _ in range(3 * MAX_CONNECTIONS)), return_exceptions=True)
+    async with asyncio.timeout(20):
+        asked = await asyncio.gather(*(ask() for _ in range(3 * MAX_CONNECTIONS)), return_exceptions=True)
     assert all(isinstance(answer, StoreUnavailableError) for answer in asked)
     gate.flowing.set()
     assert await until(ask, "the store", ignore=StoreUnavailableError) == 1
@@ -59,8 +60,9 @@ async def test_no_step_of_a_transaction_is_waited_for_for_ever(
             if frozen_before == "rollback":
                 raise KeyError("the caller's own")
 
-    with pytest.raises(KeyError if frozen_before == "rollback" else StoreUnavailableError):
-        await work()
+    async with asyncio.timeout(20):
+        with pytest.raises(KeyError if frozen_before == "rollback" else StoreUnavailableError):
+            await work()
 
 
 async def test_a_cancelled_transaction_ends_at_once_and_leaves_nothing(
@@ -79,8 +81,9 @@ async def test_a_cancelled_transaction_ends_at_once_and_leaves_nothing(
     task = asyncio.create_task(work())
     await begun.wait()
     task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    async with asyncio.timeout(20):
+        with pytest.raises(asyncio.CancelledError):
+            await task
     gate.flowing.set()
 
     async def gone() -> bool:
