@@ -2,11 +2,52 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 # From a tenth of a second, a cycle's period, to ticket_ttl_s.
 _WAIT_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 _CYCLE_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+
+
+class WaitHistogram(Collector):
+    """Seconds from a ticket's creation to its assignment, by mode.
+
+    A match's waits are counted in one call: prometheus_client's own histogram takes 3 µs a ticket, a tenth of
+    what the director spends on it.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, np.ndarray[tuple[int], np.dtype[np.int64]]] = {}
+        self._sums_s: dict[str, float] = {}
+
+    def observe(self, mode: str, waits_s: Sequence[float]) -> None:
+        """Count the waits of a match's tickets."""
+        counts = self._counts.setdefault(mode, np.zeros(len(_WAIT_SECONDS) + 1, np.int64))
+        # A bucket's upper bound belongs to it.
+        counts += np.bincount(np.searchsorted(_WAIT_SECONDS, waits_s), minlength=len(counts))
+        self._sums_s[mode] = self._sums_s.get(mode, 0.0) + sum(waits_s)
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """The histogram as Prometheus reads it."""
+        family = HistogramMetricFamily(
+            "launchday_queue_wait_seconds",
+            "Seconds from a ticket's creation to its assignment.",
+            labels=["mode"],
+        )
+        bounds = [*map(str, _WAIT_SECONDS), "+Inf"]
+        for mode, counts in self._counts.items():
+            buckets = list(zip(bounds, np.cumsum(counts).tolist(), strict=True))
+            family.add_metric([mode], buckets, self._sums_s[mode])
+        yield family
+
+
+waits = WaitHistogram()
+REGISTRY.register(waits)
 
 office = Gauge(
     "launchday_director_office",
@@ -24,12 +65,6 @@ matches_without_server = Gauge(
 )
 matches_placing = Gauge(
     "launchday_director_matches_placing", "Matches whose server is being asked for, or is late.", ["mode"]
-)
-waits = Histogram(
-    "launchday_queue_wait_seconds",
-    "Seconds from a ticket's creation to its assignment.",
-    ["mode"],
-    buckets=_WAIT_SECONDS,
 )
 cycle_duration = Histogram(
     "launchday_director_cycle_seconds", "Time of one matching cycle.", ["mode"], buckets=_CYCLE_SECONDS

@@ -269,8 +269,7 @@ class Placement:
         async with self._writes:
             await self._queue.assign(proposal, views, now, requeue_record)
         metrics.matches_assigned.labels(proposal.mode).inc()
-        for enqueued_at in proposal.enqueued_at:
-            metrics.waits.labels(proposal.mode).observe(max(0.0, now - enqueued_at))
+        metrics.waits.observe(proposal.mode, [max(0.0, now - each) for each in proposal.enqueued_at])
         log.info(
             "match assigned",
             match_id=proposal.match_id,
