@@ -14,7 +14,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
 from redis.asyncio.client import Pipeline
 from redis.exceptions import TimeoutError as LateError
 
@@ -24,11 +24,31 @@ from launchday.resilience import deadline
 TOTAL_STEPS = 1.5  # a free connection and an answer that both take all of their time are an outage
 
 
+class _LiveConnection(Connection):
+    """A connection that is not taken for open once its transport has ended.
+
+    redis-py asks its stream alone, and that has no end where the kernel gave the connection up, as keep-alive
+    does with one that is dead. uvloop then raises RuntimeError at the next command, for each such connection.
+    """
+
+    @property
+    def is_connected(self) -> bool:
+        return bool(super().is_connected) and not self._writer.is_closing()
+
+
+class _LiveTlsConnection(_LiveConnection, SSLConnection):
+    pass
+
+
+_LIVE = {Connection: _LiveConnection, SSLConnection: _LiveTlsConnection}
+
+
 class BoundedRedis(Redis):
     """A Redis client whose commands take ``total_s`` at most, or what is left of the request."""
 
     def __init__(self, *, clock: Clock, total_s: float, pool: BlockingConnectionPool) -> None:
         super().__init__(connection_pool=pool)
+        pool.connection_class = _LIVE.get(pool.connection_class, pool.connection_class)
         self.auto_close_connection_pool = True  # as Redis.from_pool does: the pool is this client's alone
         self._clock = clock
         self._total_s = total_s

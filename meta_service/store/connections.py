@@ -2,9 +2,10 @@
 
 asyncpg waits without a bound for what a dead connection owes it: the answer to a cancellation, the reset
 before a connection goes back to the pool. So nothing here cancels a statement. A connection whose statement
-was late, or whose caller has gone, is terminated, and its place in the pool is free at once; the pool and its
-other connections go on. After a failover that drops packets each old connection is late once, and the kernel
-ends the idle ones (`launchday.resilience.sockets`).
+was late, or whose caller has gone, is terminated, and its place in the pool is free at once; the pool and
+what is under way on its other connections go on. After a failover that drops packets every old connection is
+dead, so one that has not answered since another was late is opened anew before it is used again, and the
+kernel ends the idle ones (`launchday.resilience.sockets`).
 """
 
 from __future__ import annotations
@@ -36,6 +37,13 @@ async def open_connection(url: str, **options: Any) -> asyncpg.Connection:
     return connection
 
 
+class _Connection(asyncpg.Connection):
+    """A connection that knows when the store last answered on it (monotonic seconds)."""
+
+    __slots__ = ("answered_at",)
+    answered_at: float
+
+
 async def _keep_session(_: asyncpg.Connection) -> None:
     """Nothing to reset: our statements leave nothing behind in a session, and asking costs a round trip."""
 
@@ -54,6 +62,7 @@ class Connections:
         self._clock = clock
         self._size = size
         self._pool: asyncpg.Pool | None = None
+        self._late_at = -1.0  # when a statement was last late
 
     @contextlib.asynccontextmanager
     async def lend(self, patience_s: float) -> AsyncIterator[asyncpg.Connection]:
@@ -66,14 +75,17 @@ class Connections:
         async with deadline.within(self._clock, patience_s):
             pool = await self._opened()
             connection = await pool.acquire()
+            if connection.answered_at <= self._late_at:
+                _end(connection)
+                connection = await pool.acquire()
             try:
                 yield connection
             except asyncpg.PostgresError:
                 await self._give_back(connection)  # an answer, if not the one hoped for: it is in order
                 raise
             except BaseException:
-                with contextlib.suppress(asyncpg.InterfaceError):  # it ended by itself
-                    connection.terminate()
+                self._late_at = self._clock.monotonic()
+                _end(connection)
                 raise
             else:
                 await self._give_back(connection)
@@ -89,7 +101,8 @@ class Connections:
                 self._url,
                 min_size=0,
                 max_size=self._size,
-                connect=open_connection,
+                connect=self._open,
+                connection_class=_Connection,
                 reset=_keep_session,
                 # An idle connection costs less than a new one, and a statement that is prepared anew is
                 # another round trip; keep-alive ends those that are dead.
@@ -99,6 +112,18 @@ class Connections:
             await self._pool  # opens nothing yet, so this is done at once
         return self._pool
 
+    async def _open(self, url: str, **options: Any) -> asyncpg.Connection:
+        connection = await open_connection(url, **options)
+        connection.answered_at = self._clock.monotonic()
+        return connection
+
     async def _give_back(self, connection: asyncpg.Connection) -> None:
         assert self._pool is not None
+        if connection._con is not None:  # else it was cut meanwhile
+            connection._con.answered_at = self._clock.monotonic()
         await self._pool.release(connection, timeout=CONNECT_S)
+
+
+def _end(connection: asyncpg.Connection) -> None:
+    with contextlib.suppress(asyncpg.InterfaceError):  # it ended by itself
+        connection.terminate()

@@ -45,7 +45,7 @@ class World:
     """What the measurements share.
 
     Attributes:
-        players: logged in, with money; each has a name with a password.
+        players: logged in, with money.
         processes: the services' by module.
     """
 
@@ -171,7 +171,8 @@ async def world(folder: Path, players: int) -> AsyncIterator[World]:
                     f"to-begin-with-{number}", player.player_id, "coins", MONEY, "to begin with"
                 )
                 made.players.append(player)
-            await client.set_password(made.players[0].session_token, "failover", PASSWORD)
+            named = await client.login_device("failover-named")  # their logins end their session each time
+            await client.set_password(named.session_token, "failover", PASSWORD)
             yield made
     finally:
         for process in reversed(made.processes.values() if made else []):
