@@ -36,7 +36,6 @@ PATIENCE_S = 5.0
 CONNECTIONS = 100
 IDLE_S = 60.0  # services close what is idle for 75 s; a connection that both may close breaks calls
 TRIES = 3  # of a call that may be repeated, as far as the budget and its patience go
-REPEATED_STATUSES = frozenset({429, 503})
 SILENCE_S = 40.0  # without a byte on an event stream; services send a keep-alive every 15 s
 REMEMBERED_URLS = 512  # to parse one costs 15 µs
 
@@ -124,8 +123,8 @@ class ServiceClient:
             params: of the query.
             headers: further ones.
             token: instead of the client's.
-            retry: whether 429, 503 and broken connections are repeated: for what is idempotent or has a key.
-                None: as the client was made.
+            retry: whether broken connections, 503, and 429 with a Retry-After are repeated: for what is
+                idempotent or has a key. None: as the client was made.
             patience_s: seconds for the call in all; None: the client's.
             wait_s: seconds for which the service is asked to wait before it answers (a long poll). They are
                 added to the patience, and the call carries no deadline: the service bounds it by ``wait_s``.
@@ -227,7 +226,7 @@ class ServiceClient:
             except NoAnswerError as error:
                 failure = error
             else:
-                if response.status_code not in REPEATED_STATUSES:
+                if not _asks_to_come_again(response):
                     self._budget.succeeded()
                     return response
                 asked_for_s = retry_after_s(response.headers.get("Retry-After"), self._clock.now())
@@ -293,6 +292,11 @@ def _trust(base_url: str, tls: ssl.SSLContext | None) -> ssl.SSLContext | bool:
     if tls is not None:
         return tls
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if base_url.startswith("http://") else True
+
+
+def _asks_to_come_again(response: Response) -> bool:
+    """Whether the service was too busy. A 429 that names no time is a refusal of this caller alone."""
+    return response.status_code == 503 or (response.status_code == 429 and "Retry-After" in response.headers)
 
 
 def _no_answer(request: httpx2.Request, error: httpx2.TransportError) -> NoAnswerError:

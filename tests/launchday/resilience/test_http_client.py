@@ -169,6 +169,13 @@ async def test_nothing_is_repeated_that_would_come_after_the_deadline() -> None:
     assert len(script.requests) == 2
 
 
+async def test_too_many_requests_of_this_caller_alone_are_no_reason_to_make_another() -> None:
+    clock, script = ManualClock(), Script(httpx2.Response(429))
+    async with client(script, clock) as part:
+        assert (await part.request("GET", "/")).status_code == 429
+    assert len(script.requests) == 1
+
+
 async def test_a_call_that_may_not_be_repeated_is_made_once() -> None:
     clock, script = ManualClock(), Script(httpx2.Response(503), httpx2.ReadError("cut off"))
     async with client(script, clock, retry=False) as part:
