@@ -175,7 +175,7 @@ class _Hasher:
 def _spawn(orders: socket.socket) -> subprocess.Popen[bytes]:
     # From the event loop's own thread, which lives as long as the process does; it takes 2 ms, once.
     argv = [sys.executable, "-m", "meta_service.domain.hashing_process", str(os.getpid())]
-    return subprocess.Popen(argv, stdin=orders, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(argv, stdin=orders.fileno(), stdout=subprocess.DEVNULL)
 
 
 def _refuse(turn: asyncio.Future[_Hasher]) -> None:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import cast
 
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
@@ -45,6 +46,8 @@ def test_no_route_and_no_dependency_of_one_runs_in_a_thread() -> None:
             if isinstance(route, APIRoute):
                 for call in calls_of(route.dependant):
                     function = call if inspect.isroutine(call) else getattr(call, "__call__", call)  # noqa: B004
-                    if call is not None and not inspect.iscoroutinefunction(inspect.unwrap(function)):
+                    if call is not None and not inspect.iscoroutinefunction(
+                        inspect.unwrap(cast(Callable[..., object], function))
+                    ):
                         threaded.append(f"{app.title} {route.path}: {call}")
     assert threaded == []

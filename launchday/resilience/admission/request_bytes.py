@@ -32,21 +32,6 @@ _HEADERS = re.compile(
     + rb")([ \t]*):[ \t]*([^\r\n]*)",
     re.IGNORECASE,
 )
-_DIGITS = 8  # of a chunk's length in hexadecimal: 4 GB
-
-UNKNOWN_END = -1
-NOT_YET = 0
-
-_END = b"\r\n\r\n"
-_TIMEOUT = HEADER.lower().encode()
-# The headers that matter here, each with the blanks before its colon, which the parser refuses, and its
-# value.
-_HEADERS = re.compile(
-    rb"\r\n(content-length|transfer-encoding|connection|expect|x-forwarded-for|"
-    + _TIMEOUT
-    + rb")([ \t]*):[ \t]*([^\r\n]*)",
-    re.IGNORECASE,
-)
 _DIGITS = re.compile(rb"[0-9]{1,15}")
 _HEX = re.compile(rb"[0-9a-f]+", re.IGNORECASE)
 

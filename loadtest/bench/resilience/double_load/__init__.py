@@ -218,8 +218,8 @@ def _try(
 
 
 def _refusal_us(running: Pinned) -> float:
-    """Measure the processor time of a refusal in a service that does nothing else, as fast as it can: of requests
-    whose time is over when they come.
+    """Measure the processor time of a refusal in a service that does nothing else, as fast as it can: of
+    requests whose time is over when they come.
     """
     late = message("GET /v1/profile").replace(b"timeout-ms: 5000", b"timeout-ms: 0")
     generator = Generator("127.0.0.1", running.port, spin=running.spin)
@@ -245,7 +245,8 @@ def _drained_s(answers: Answers, end_s: float) -> float:
     well = answers.good(WELL_S)
     drained_s = 0.0
     last_s = float(answers.due_s[-1])
-    window_s = max(WINDOW_S, 10.0 * (last_s - end_s) / max(1, np.count_nonzero(answers.due_s >= end_s)))
+    count = int(np.count_nonzero(answers.due_s >= end_s))
+    window_s = max(WINDOW_S, 10.0 * (last_s - end_s) / max(1, count))  # ten requests at least
     for start_s in np.arange(end_s, last_s, window_s):
         within = (answers.due_s >= start_s) & (answers.due_s < start_s + window_s)
         if within.any() and well[within].mean() < WELL_SHARE:

@@ -154,4 +154,4 @@ async def _in_turns(calls: list[Any]) -> list[Session]:
         async with turn:
             return await call
 
-    return await asyncio.gather(*map(make, calls))
+    return list(await asyncio.gather(*map(make, calls)))

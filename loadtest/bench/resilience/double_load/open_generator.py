@@ -59,7 +59,8 @@ class Answers:
     def good(self, within_s: float, status: int = 200) -> NDArray[np.bool_]:
         """Which requests were answered well and in time."""
         with np.errstate(invalid="ignore"):
-            return (self.status // 100 == status // 100) & (self.latency_s <= within_s)
+            good: NDArray[np.bool_] = (self.status // 100 == status // 100) & (self.latency_s <= within_s)
+        return good
 
 
 class _Connection:

@@ -20,7 +20,7 @@ import psutil
 from pydantic import SecretStr
 
 from launchday import child_processes
-from launchday.engines import EngineError, Postgres, Valkey
+from launchday.engines import EmbeddedServer, EngineError, Postgres, Valkey
 from launchday.engines.base import exchange, free_port
 from launchday.settings import Settings, environment
 from loadtest.errors import BenchError
@@ -85,8 +85,9 @@ def pinned(
         folder = Path(name)
         os.sched_setaffinity(0, cores[:1])
         stack.callback(os.sched_setaffinity, 0, cores)
-        engines = [Valkey(folder / "valkey", folder / "valkey.log")]
-        engines += [Postgres(folder / "postgres", folder / "postgres.log")] if store else []
+        engines: list[EmbeddedServer] = [Valkey(folder / "valkey", folder / "valkey.log")]
+        if store:
+            engines.append(Postgres(folder / "postgres", folder / "postgres.log"))
         helpers = []
         for engine in engines:
             stack.callback(engine.stop)

@@ -7,6 +7,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
@@ -42,6 +43,7 @@ class Application:
 
     started: list[str] = field(default_factory=list)
     deadlines: list[float | None] = field(default_factory=list)
+    clients: list[tuple[str, str]] = field(default_factory=list)
     let_go: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,6 +56,7 @@ class Application:
             more = message.get("more_body", False)
         self.started.append(scope["path"])
         self.deadlines.append(deadline.current())
+        self.clients.append((scope["client"][0], scope["scheme"]))
         if scope["path"].endswith("/held"):
             await self.let_go.wait()
         text = f"{scope['method']} {scope['path']} {len(body)}".encode()
@@ -130,7 +133,7 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def served(classes: AdmissionClasses = CLASSES, **options: int) -> AsyncIterator[Served]:
+async def served(classes: AdmissionClasses = CLASSES, **options: Any) -> AsyncIterator[Served]:
     """Serve the application on a free port of the loopback; ``options`` are the gate's."""
     clock = ManualClock()
     gate = Gate(classes, clock, **options)
@@ -140,6 +143,7 @@ async def served(classes: AdmissionClasses = CLASSES, **options: int) -> AsyncIt
             app,
             http=guarded_by(gate),
             ws="none",
+            proxy_headers=False,
             lifespan="off",
             log_config=None,
             timeout_graceful_shutdown=1,

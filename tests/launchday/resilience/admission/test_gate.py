@@ -82,6 +82,14 @@ async def test_the_address_is_the_one_that_a_trusted_proxy_names(here: Served) -
     assert here.gate.source_of("127.0.0.1", head) == "203.0.113.99"
 
 
+async def test_the_application_is_told_the_client_that_a_trusted_proxy_names(here: Served) -> None:
+    proxy, stranger = await here.wire(), await here.wire("127.0.0.9")
+    for wire in (proxy, stranger):
+        wire.get("/a", "X-Forwarded-For: 203.0.113.7", "X-Forwarded-Proto: https")
+        assert await wire.status() == 200
+    assert here.app.clients == [("203.0.113.7", "https"), ("127.0.0.9", "http")]
+
+
 def test_one_customers_addresses_are_one_source() -> None:
     assert network_of("192.0.2.7") == "192.0.2.7"
     assert (

@@ -174,6 +174,7 @@ def test_forwarded_addresses_of_several_headers_are_one_list() -> None:
     )
     assert head is not None
     assert head.forwarded_for == b"1.2.3.4, 5.6.7.8,9.9.9.9"
+    assert head.forwarded_proto == b""
 
 
 @pytest.mark.parametrize(
