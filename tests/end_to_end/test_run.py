@@ -77,7 +77,7 @@ def test_ctrl_c_in_the_middle_leaves_nothing_behind_and_still_sums_up(start: Sta
     assert json.loads(figures.read_text())["interrupted"]
 
 
-@pytest.mark.parametrize(("words", "at_least"), [("cache: Valkey", 1), ("fleet: ready", 8), ("playing:", 10)])
+@pytest.mark.parametrize(("words", "at_least"), [("cache: Valkey", 1), ("playing:", 10)])
 def test_nothing_outlives_a_killed_launcher(start: Start, words: str, at_least: int) -> None:
     process = start("run", "--scenario", "smoke")
     await_output(process, words)

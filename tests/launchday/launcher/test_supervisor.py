@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -10,10 +11,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from launchday.launcher import supervisor
+from launchday.launcher import lifecycle, supervisor
+from launchday.launcher.backend import Backend
 from launchday.launcher.children import Child, ServiceChild
 from launchday.launcher.supervisor import Supervisor
+from launchday.settings import Settings
 from tests.waiting import until
 
 LIVES = "import time; print('up', flush=True); time.sleep(60)"
@@ -202,6 +206,16 @@ async def test_a_planned_outage_is_neither_counted_nor_ended_before_its_time(
         await until(lambda: said, "its return is told")
         assert said[0].startswith("director is back")
         assert supervising.deaths == []
+
+
+def test_a_run_in_which_processes_died_does_not_pass(tmp_path: Path) -> None:
+    backend, told = Backend(Settings(state_dir=tmp_path)), io.StringIO()
+    progress = lifecycle.ProgressPrinter(Console(file=told))
+    assert lifecycle._judged(0, backend, progress) == 0
+    backend.supervisor.deaths.append("director died: code -9")
+    assert lifecycle._judged(0, backend, progress) == lifecycle.FAILED
+    assert lifecycle._judged(99, backend, progress) == 99
+    assert "1 process died unplanned: director" in told.getvalue()
 
 
 @pytest.mark.usefixtures("fast")
