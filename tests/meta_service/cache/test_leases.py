@@ -133,6 +133,19 @@ async def test_an_expired_lease_is_taken_over_with_a_higher_fence_and_the_old_on
     assert (counters.checkouts, counters.commits, counters.expired, counters.open) == (2, 1, 1, 0)
 
 
+async def test_a_fence_is_later_than_the_lease_that_expired_while_its_check_out_waited(
+    backend: Backend,
+) -> None:
+    player_id = (await backend.login()).player_id
+    await backend.client.check_out(new_match(), "server-1", REGION, 10, [player_id])
+    ends_ms = int((backend.clock.now() + 10) * 1000)
+    backend.clock.advance(11)
+    await backend.client.counters()
+    backend.clock.advance(-6)  # the time at which the next check-out began
+    [taken] = (await backend.client.check_out(new_match(), "server-2", REGION, 10, [player_id])).checked_out
+    assert taken.fence > ends_ms
+
+
 async def test_fences_grow_even_when_the_clock_goes_back(backend: Backend) -> None:
     player_id = (await backend.login()).player_id
     fences = []
