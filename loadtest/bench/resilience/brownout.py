@@ -35,8 +35,9 @@ def run(options: Options) -> dict[str, Any]:
     ``options.only`` chooses from RUNS, ``options.seconds`` is how long the fault lasts.
     """
     for_s = FOR_S if options.seconds is None else options.seconds
-    runs = {name: _play(name, for_s, options) for name in options.chosen(RUNS)}
-    return summed_up(runs)
+    names, scenario = options.chosen(RUNS), shipped("brownout", options)
+    outcomes = play(*(scenario.model_copy(update={"faults": faults_of(name, for_s)}) for name in names))
+    return summed_up({name: figures(outcome, for_s) for name, outcome in zip(names, outcomes, strict=True)})
 
 
 def faults_of(name: str, for_s: float) -> list[Fault]:
@@ -61,12 +62,6 @@ def summed_up(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "p95_after_over_before": None if None in ratios else max(ratios),
         "runs": dict(runs),
     }
-
-
-def _play(name: str, for_s: float, options: Options) -> dict[str, Any]:
-    scenario = shipped("brownout", options)
-    outcome = play(scenario.model_copy(update={"faults": faults_of(name, for_s)}))
-    return figures(outcome, for_s)
 
 
 def figures(outcome: RunOutcome, for_s: float) -> dict[str, Any]:

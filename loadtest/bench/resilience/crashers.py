@@ -29,8 +29,7 @@ LIMITS = (
 def run(options: Options) -> dict[str, Any]:
     """Play both floods and compare them."""
     scenario = shipped("crashers", options)
-    crashing = play(scenario)
-    calm = play(without_crashes(scenario))
+    crashing, calm = play(scenario, without_crashes(scenario))
     return figures(crashing, calm)
 
 

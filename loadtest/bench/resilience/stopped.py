@@ -43,7 +43,7 @@ def run(options: Options) -> dict[str, Any]:
     """
     lengths_s = STOPS_S if options.seconds is None else (options.seconds,)
     stops = drawn_stops(options.chosen(PARTS), lengths_s, options.rounds, np.random.default_rng(options.seed))
-    outcome = play(scenario_with(stops, options))
+    (outcome,) = play(scenario_with(stops, options))
     return figures(outcome)
 
 
