@@ -33,14 +33,14 @@ class _LiveConnection(Connection):
 
     @property
     def is_connected(self) -> bool:
-        return bool(super().is_connected) and not self._writer.is_closing()
+        return self._reader is not None and self._writer is not None and not self._writer.is_closing()
 
 
 class _LiveTlsConnection(_LiveConnection, SSLConnection):
     pass
 
 
-_LIVE = {Connection: _LiveConnection, SSLConnection: _LiveTlsConnection}
+_LIVE: dict[Any, Any] = {Connection: _LiveConnection, SSLConnection: _LiveTlsConnection}
 
 
 class BoundedRedis(Redis):

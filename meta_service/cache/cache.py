@@ -252,6 +252,10 @@ class Cache:
         )
         return session or "", state or "", self.is_fresh(loaded)
 
+    async def text(self, key: str) -> str | None:
+        """The text under a key; None without one."""
+        return cast("str | None", await self.redis.get(key))
+
     async def cache_credential(self, name: str, player_id: int, password_hash: str) -> None:
         """Keep a name's password hash for logins while the store does not answer."""
         items: list[Any] = ["player_id", player_id, "password_hash", password_hash]

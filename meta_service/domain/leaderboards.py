@@ -105,7 +105,7 @@ class Leaderboards:
 
     async def _ensure_built(self, season: str) -> None:
         built = keys.boards_built(season)
-        if self._cache.is_fresh(await self._redis.get(built)):
+        if self._cache.is_fresh(await self._cache.text(built)):
             return
         building, mine = keys.boards_build_lock(season), str(self._clock.uuid())
         if await self._redis.set(building, mine, nx=True, ex=BUILD_LOCK_S):
@@ -119,7 +119,7 @@ class Leaderboards:
             return
         for _ in range(int(MAX_WAIT_S / POLL_S)):
             await self._clock.sleep(POLL_S)
-            if self._cache.is_fresh(await self._redis.get(built)):
+            if self._cache.is_fresh(await self._cache.text(built)):
                 return
         raise RebuildingError(f"the leaderboards of {season} are being rebuilt: try again")
 

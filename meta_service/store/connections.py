@@ -37,7 +37,7 @@ async def open_connection(url: str, **options: Any) -> asyncpg.Connection:
     return connection
 
 
-class _Connection(asyncpg.Connection):
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
     """A connection that knows when the store last answered on it (monotonic seconds)."""
 
     __slots__ = ("answered_at",)
@@ -75,7 +75,7 @@ class Connections:
         async with deadline.within(self._clock, patience_s):
             pool = await self._opened()
             connection = await pool.acquire()
-            if connection.answered_at <= self._late_at:
+            while connection.answered_at <= self._late_at:  # the pool gives what is open before it opens
                 _end(connection)
                 connection = await pool.acquire()
             try:

@@ -48,7 +48,7 @@ class PlayerExpiry:
 
     async def settle(self) -> int:
         """Let players expire whose last change is in the store for sure; return how many."""
-        total = 0
+        total: int = 0
         while True:
             oldest = await cast(Any, self._cache.redis.xrange(keys.STREAM, count=1))
             now_ms = int(self._clock.now() * 1000)

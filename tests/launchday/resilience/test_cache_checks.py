@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -18,7 +19,7 @@ async def cache(cache_url: str) -> AsyncIterator[Redis]:
     before = await client.config_get("maxmemory-policy", "appendonly", "appendfsync")
     yield client
     for name, value in before.items():
-        await client.config_set(name, value)
+        await client.config_set(str(name), str(value))
     await client.aclose()
 
 
@@ -46,9 +47,10 @@ async def test_a_cache_that_may_lose_changes_with_its_process_is_warned_of(
 
 
 async def test_where_config_is_forbidden_info_tells_as_much(cache: Redis) -> None:
+    run: Any = cache.execute_command
     await cache.config_set("maxmemory-policy", "volatile-ttl")
-    await cache.execute_command("ACL", "SETUSER", "app", "on", "nopass", "~*", "+@all", "-config")
-    await cache.execute_command("ACL", "SETUSER", "blind", "on", "nopass", "~*", "+@all", "-config", "-info")
+    await run("ACL", "SETUSER", "app", "on", "nopass", "~*", "+@all", "-config")
+    await run("ACL", "SETUSER", "blind", "on", "nopass", "~*", "+@all", "-config", "-info")
     address = cache.connection_pool.connection_kwargs
     url = f"redis://{{}}:x@{address['host']}:{address['port']}/0"
     async with redis_client(url.format("app")) as app, redis_client(url.format("blind")) as blind:
@@ -56,4 +58,4 @@ async def test_where_config_is_forbidden_info_tells_as_much(cache: Redis) -> Non
         [fault] = await cache_faults(blind)
         assert not fault.refuse
         assert cache_checks.SAFE_POLICY in fault.remedy
-    await cache.execute_command("ACL", "DELUSER", "app", "blind")
+    await run("ACL", "DELUSER", "app", "blind")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -33,7 +34,8 @@ def failures(answers: list[object]) -> int:
 async def test_connections_that_the_server_closed_while_idle_fail_no_request(cache_url: str) -> None:
     client, other = redis_client(cache_url), redis_client(cache_url)
     assert failures(await at_once(client)) == 0
-    await other.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    kill: Any = other.execute_command
+    await kill("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     assert failures(await at_once(client)) == 0
     await client.aclose()
     await other.aclose()
@@ -43,7 +45,8 @@ async def test_connections_that_the_kernel_gave_up_fail_no_request(cache_url: st
     """As keep-alive does: the transport has ended, and the stream knows of no end."""
     client = redis_client(cache_url)
     assert failures(await at_once(client)) == 0
-    for connection in client.connection_pool._available_connections:
+    pool: Any = client.connection_pool
+    for connection in pool._available_connections:
         connection._writer.transport.abort()
     assert failures(await at_once(client)) == 0
     await client.aclose()
@@ -80,7 +83,7 @@ async def test_all_steps_of_a_command_have_one_bound(cache_url: str) -> None:
     assert isinstance(client, BoundedRedis)
     await client.ping()
     client._total_s = 0.05
-    first = asyncio.create_task(client.blpop(["nothing"], 600))
+    first = asyncio.ensure_future(client.blpop(["nothing"], 600))
     await asyncio.sleep(0)
     with pytest.raises(LateError):
         await client.get("anything")

@@ -39,7 +39,7 @@ class OlderCopy:
             await self._redis.restore(key, 0, dump)
         await self._redis.set(keys.BEAT, 0)
         if run_id:  # what was known so far was known of another server
-            number = (await self._redis.get(keys.EPOCH)).partition(" ")[0]
+            number = str(await self._redis.get(keys.EPOCH)).partition(" ")[0]
             await self._redis.set(keys.EPOCH, f"{number} {run_id}")
             await self._store.execute("UPDATE cache_epochs SET mark = $1", run_id)
             await self._redis.set(keys.BEAT, 10**9)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from typing import Any
 
 import asyncpg
 import pytest
 
 from launchday.clock import SystemClock
 from launchday.resilience import deadline
-from meta_service.errors import StoreUnavailableError
+from meta_service.errors import StoreLateError, StoreUnavailableError
 from meta_service.store.store import Store
 from tests.dead_link import dead_link
 from tests.meta_service.domain.test_accounts import NOBODY
@@ -21,21 +22,34 @@ SHORT_S = 0.1
 BACKENDS = "SELECT pg_backend_pid()"
 
 
-async def both(store: Store, count: int) -> list[object]:
+async def at_once(store: Store, count: int) -> list[Any]:
     """So many reads at once; their answers or errors."""
-    return await asyncio.gather(
+    answers: list[Any] = await asyncio.gather(
         *(store.read("SELECT pg_sleep(0.01)") for _ in range(count)), return_exceptions=True
     )
+    return answers
 
 
 async def test_each_dead_connection_costs_one_request_and_the_pool_goes_on(store_url: str) -> None:
     async with dead_link(store_url) as link:
         store = Store(link.url, SystemClock(), answer_s=SHORT_S, connections=4)
-        assert all(isinstance(answer, list) for answer in await both(store, 4))
+        assert all(isinstance(answer, list) for answer in await at_once(store, 4))
         link.kill()
-        answers = await both(store, 4)
+        answers = await at_once(store, 4)
         assert all(isinstance(answer, StoreUnavailableError) for answer in answers)
-        assert all(isinstance(answer, list) for answer in await both(store, 4))
+        assert all(isinstance(answer, list) for answer in await at_once(store, 4))
+        await store.close()
+
+
+async def test_after_one_late_statement_no_other_request_pays_for_a_dead_connection(store_url: str) -> None:
+    async with dead_link(store_url) as link:
+        store = Store(link.url, SystemClock(), answer_s=5 * SHORT_S, connections=4)
+        await at_once(store, 4)
+        link.kill()
+        with pytest.raises(StoreLateError):
+            await store.read("SELECT 1")
+        answers = await at_once(store, 4)
+        assert all(isinstance(answer, list) for answer in answers), answers
         await store.close()
 
 

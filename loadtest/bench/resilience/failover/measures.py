@@ -204,7 +204,7 @@ async def far(world: World) -> dict[str, Any]:
             began_s = time.monotonic()
             await client.purchase(player.session_token, str(uuid4()), CRATE.item_id)
             times.append(time.monotonic() - began_s)
-    return {"far_purchase_s": round(max(times), 3)}
+    return {"far_purchase_s": round(max(times), 3), "far": [round(time_s, 3) for time_s in times]}
 
 
 async def measure(world: World, kinds: Iterable[str]) -> dict[str, Any]:

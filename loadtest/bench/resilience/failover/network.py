@@ -30,11 +30,9 @@ def clients_of(port: int, pid: int | None = None) -> list[int]:
     found = psutil.Process(pid).net_connections("tcp") if pid else psutil.net_connections("tcp")
     return sorted(
         {
-            connection.laddr.port
+            getattr(connection.laddr, "port", 0)
             for connection in found
-            if connection.status == psutil.CONN_ESTABLISHED
-            and connection.raddr
-            and connection.raddr.port == port
+            if connection.status == psutil.CONN_ESTABLISHED and getattr(connection.raddr, "port", 0) == port
         }
     )
 

@@ -175,7 +175,7 @@ async def world(folder: Path, players: int) -> AsyncIterator[World]:
             await client.set_password(named.session_token, "failover", PASSWORD)
             yield made
     finally:
-        for process in reversed(made.processes.values() if made else []):
+        for process in reversed(list(made.processes.values()) if made else []):
             child_processes.stop(process, 8.0)
         for engine in reversed(engines):
             engine.stop()
