@@ -8,12 +8,10 @@ import asyncio
 import contextlib
 import resource
 import signal
-import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from types import FrameType
 from typing import Annotated, Any
 
 import structlog
@@ -33,7 +31,8 @@ from launchday.resilience.admission.metrics import GateCollector
 from launchday.resilience.admission.protocol import guarded_by
 from launchday.resilience.admission.refusals import LATE
 from launchday.resilience.deadline import DeadlineExceededError
-from launchday.resilience.health import STOP_TIMEOUT_S, Health, Part, begin_stop
+from launchday.resilience.health import Health, Part
+from launchday.resilience.http_server import HttpServer
 from launchday.resilience.loop_lag import watch_loop
 from launchday.resilience.request_metrics import RequestMetrics
 from launchday.settings import Settings
@@ -44,14 +43,6 @@ KEEP_ALIVE_S = 75  # above common load balancers' 60 s; uvicorn's 5 s makes pool
 SHUTDOWN_S = 3  # open long polls and event streams are cut after this
 # For what is no client's connection: pools of cache and store, logs, processes that hash, and refusals.
 RESERVED_DESCRIPTORS = 192
-# Of listeners, and inherited by what they accept: whoever vanished without a word is let go after 20 s. On
-# mobile networks players are cut off for seconds: it is not the 3 s of connections between our processes.
-LISTENER_OPTIONS = (
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
-    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 20_000),
-)
 NOT_STARTED = 3  # exit code of a service whose start has failed; the log has the reason
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -303,41 +294,6 @@ def terminate_when_done(task: asyncio.Task[None]) -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
-class _Server(uvicorn.Server):
-    """Says that it stops before it does.
-
-    From SIGTERM on ``/readyz`` answers 503; for ``drain_s`` seconds everything else is still served, so that
-    load balancers have time to ask and to send players elsewhere.
-    """
-
-    def __init__(self, config: uvicorn.Config, clock: Clock, drain_s: float) -> None:
-        super().__init__(config)
-        self._clock = clock
-        self._drain_s = drain_s
-        self._leaving: tuple[int, float] | None = None
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        for server in self.servers if self.started else ():
-            for listener in server.sockets:
-                for option in LISTENER_OPTIONS:
-                    listener.setsockopt(*option)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        begin_stop(STOP_TIMEOUT_S + self._drain_s)
-        if self._drain_s and self._leaving is None and self.started:
-            self._leaving = (sig, self._clock.monotonic() + self._drain_s)
-        else:
-            super().handle_exit(sig, frame)
-
-    async def on_tick(self, counter: int) -> bool:
-        if self._leaving is not None and not self.should_exit:
-            number, leaves_at = self._leaving
-            if self._clock.monotonic() >= leaves_at:
-                super().handle_exit(number, None)
-        return await super().on_tick(counter)
-
-
 def gate_of(app: FastAPI) -> Gate:
     """Make the gate that an application made by ``create_app`` stands behind."""
     own: Settings = app.state.settings
@@ -381,7 +337,7 @@ def serve(app: FastAPI, host: str, port: int, *, client_ca: str = "") -> None:
         ssl_ca_certs=client_ca or None,
         ssl_cert_reqs=ssl.CERT_REQUIRED if client_ca else ssl.CERT_NONE,
     )
-    server = _Server(config, app.state.clock, own.drain_s)
+    server = HttpServer(config, app.state.clock, own.drain_s)
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C, raised again after everything is closed
         server.run()
     if not server.started:

@@ -66,9 +66,9 @@ class Settings(BaseSettings):
         7 * 24 * 3600.0,
         ge=60,
         description=(
-            "Seconds for which the cache keeps a player of whom the store has everything, and a name's password "
-            "hash, after their last change: a week, in which most who play at all come back. A player takes "
-            "about 1 kB of it."
+            "Seconds for which the cache keeps a player of whom the store has everything, and a name's "
+            "password hash, after their last change: a week, in which most who play at all come back. A "
+            "player takes about 1 kB of it."
         ),
     )
     store_connections: int = Field(
@@ -92,7 +92,8 @@ class Settings(BaseSettings):
         4.0,
         gt=0,
         description=(
-            "Seconds for a purchase, a refund or a grant, repetitions after lost races included; clients wait 5."
+            "Seconds for a purchase, a refund or a grant, repetitions after lost races included; clients "
+            "wait 5."
         ),
     )
 
@@ -185,7 +186,8 @@ class Settings(BaseSettings):
         20.0,
         ge=0,
         description=(
-            "Logins by password, and by device or refresh token, a second from one address, each with a burst "
+            "Logins by password, and by device or refresh token, a second from one address, each with a "
+            "burst "
             "of four seconds' worth: enough for a school behind one address, too few for a machine that "
             "guesses. The loopback is exempt, as simulated players share it. 0: no limit."
         ),
@@ -415,7 +417,8 @@ class Settings(BaseSettings):
         ge=0,
         description=(
             "Seconds in which an allocated server should answer a director's datagram. One that does not is "
-            "asked again for as long as the fleet says that it lives, up to claim_s; 0: it is not asked, where "
+            "asked again for as long as the fleet says that it lives, up to claim_s; 0: it is not asked, "
+            "where "
             "the director cannot reach the servers' UDP ports."
         ),
     )
@@ -423,9 +426,12 @@ class Settings(BaseSettings):
         30.0,
         ge=0,
         description=(
-            "Seconds after which a player's ticket ends that nobody has followed, polled or read; a client that "
-            "crashed spoils a match otherwise. Time in which the API or the cache was away does not count, and "
-            "tickets made by a service are exempt; 0: no ticket ends so. Clients poll for up to 30 s at once, "
+            "Seconds after which a player's ticket ends that nobody has followed, polled or read; a client "
+            "that "
+            "crashed spoils a match otherwise. Time in which the API or the cache was away does not count, "
+            "and "
+            "tickets made by a service are exempt; 0: no ticket ends so. Clients poll for up to 30 s at "
+            "once, "
             "which counts as looking."
         ),
     )

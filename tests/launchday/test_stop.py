@@ -13,10 +13,9 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from launchday import service
 from launchday.clock import ManualClock
 from launchday.engines import free_port
-from launchday.resilience import health
+from launchday.resilience import health, http_server
 from launchday.service import create_app
 from launchday.settings import Settings
 from tests.waiting import until
@@ -38,12 +37,12 @@ async def test_readyz_says_stopping_while_everything_else_is_still_answered(
         bounds.append(timeout_s)
         monkeypatch.setattr(health, "_stopping", True)
 
-    monkeypatch.setattr(service, "begin_stop", begin_stop)
+    monkeypatch.setattr(http_server, "begin_stop", begin_stop)
     monkeypatch.setattr(health, "_stopping", False)
     clock, port = ManualClock(), free_port()
     app = create_app("a service", Settings(identity_secret=SecretStr("s" * 64)), nothing, clock=clock)
     config = uvicorn.Config(app, port=port, log_config=None, access_log=False)
-    server = service._Server(config, clock, DRAIN_S)
+    server = http_server.HttpServer(config, clock, DRAIN_S)
     serving = asyncio.create_task(server._serve())
     async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
         ready = await until(lambda: http.get("/readyz"), "it answers", ignore=httpx2.ConnectError)

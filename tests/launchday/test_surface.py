@@ -119,6 +119,7 @@ FUNCTIONS_AND_CLASSES = {
         "NotListeningError",
         "ServiceClient",
     },
+    "launchday.resilience.http_server": {"HttpServer"},
     "launchday.resilience.loop_lag": {"watch_loop"},
     "launchday.resilience.parts": {
         "broker_part",
