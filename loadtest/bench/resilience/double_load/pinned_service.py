@@ -154,7 +154,10 @@ def _limited(pid: int, cores: float) -> Iterator[None]:
         else:
             (folder / "cpu.cfs_period_us").write_text(str(QUOTA_PERIOD_US))
             (folder / "cpu.cfs_quota_us").write_text(str(quota_us))
-        (folder / "cgroup.procs").write_text(str(pid))
+        try:
+            (folder / "cgroup.procs").write_text(str(pid))
+        except OSError as error:  # a real-time process has no place in a group without such a budget
+            raise BenchError(f"the service cannot be held to {cores:g} cores: {error}") from error
         yield
     finally:
         for left in (folder / "cgroup.procs").read_text().split():

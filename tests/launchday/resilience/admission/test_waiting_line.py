@@ -49,9 +49,13 @@ def test_a_line_that_has_stood_for_a_second_serves_the_newest_first_and_keeps_no
     assert not line.standing(0.99)
     assert line.standing(1.0)
     assert list(line.too_old(1.02)) == ["first", "second"]
-    # It is empty now: the next one begins a new line.
-    joined(line, "third", at=1.02)
-    assert not line.standing(1.03)
+    # It is empty for a moment only: nobody has been served, so the overload goes on.
+    joined(line, "third", at=1.05)
+    assert list(line.too_old(1.08)) == ["third"]
+    # A tenth of a second without anybody ends it.
+    joined(line, "fourth", at=1.2)
+    assert not line.standing(1.3)
+    assert list(line.too_old(1.3)) == []
 
 
 def test_a_standing_line_takes_the_newest() -> None:
