@@ -94,6 +94,8 @@ async def poll(meter: DemandMeter, matchmaker: ServiceClient, clock: Clock) -> N
             response = await matchmaker.request(
                 "GET", "/v1/internal/counters", patience_s=POLL_S, retry=False
             )
+            if not response.is_success:
+                raise LookupError(f"the matchmaker answers {response.status_code}")
             meter.add(_sample(response.json(), clock.monotonic()))
             unavailable = False
         except (NoAnswerError, LookupError, TypeError, ValueError) as error:
