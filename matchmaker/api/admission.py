@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from launchday.resilience.admission.classes import WAITING_PROTECTS, AdmissionClass, AdmissionClasses
 
-# Two writes of 500 tickets at most are under way (`ticket_writer`), and what comes meanwhile goes together
-# with the next: fewer at once make smaller writes and dearer tickets. docs/decisions.md has the figures.
-MAX_TICKETS = 1000
+# What comes while two writes are under way goes together with the next, so fewer at once make smaller writes
+# and dearer tickets: 256 at once cost a third of the rate. Beyond one write's 500 they wait for each other.
+MAX_TICKETS = 500
 
 CLASSES = AdmissionClasses(
     AdmissionClass(
@@ -18,7 +18,12 @@ CLASSES = AdmissionClasses(
         ("GET /v1/tickets/*/events", "GET /v1/tickets/*?wait_s"),
         bounded=False,
     ),
-    AdmissionClass("tickets", MAX_TICKETS, "two writes of 500 tickets each", ("POST /v1/tickets",)),
+    AdmissionClass(
+        "tickets",
+        MAX_TICKETS,
+        "the writer: two writes under way, of 500 tickets at most",
+        ("POST /v1/tickets",),
+    ),
     AdmissionClass(
         "services", 32, "the cache's connections; directors and game servers call", ("* /v1/internal/**",)
     ),

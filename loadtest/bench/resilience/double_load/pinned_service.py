@@ -151,9 +151,11 @@ def _limited(pid: int, cores: float) -> Iterator[None]:
     try:
         if (folder / "cpu.max").exists():
             (folder / "cpu.max").write_text(f"{quota_us} {QUOTA_PERIOD_US}")
+            (folder / "cpu.weight").write_text("10000")  # the quota is to bind, not what else runs here
         else:
             (folder / "cpu.cfs_period_us").write_text(str(QUOTA_PERIOD_US))
             (folder / "cpu.cfs_quota_us").write_text(str(quota_us))
+            (folder / "cpu.shares").write_text("262144")
         try:
             (folder / "cgroup.procs").write_text(str(pid))
         except OSError as error:  # a real-time process has no place in a group without such a budget
