@@ -50,7 +50,7 @@ def opened(settings: Settings, assignment: Assignment) -> connect_token.PrivateT
     return connect_token.open_private(settings.fleet_key_bytes, base64.b64decode(assignment.connect_token))
 
 
-async def test_who_is_in_a_match_gets_the_way_back_instead_of_a_ticket(
+async def test_who_is_in_a_match_gets_the_way_back_instead_of_a_ticket_unless_they_repeat_themselves(
     client: MatchmakerClient, make_director: MakeDirector, mm_settings: Settings, skills: StubSkills
 ) -> None:
     tickets = await play(client, make_director, mm_settings, skills)
@@ -78,14 +78,8 @@ async def test_who_is_in_a_match_gets_the_way_back_instead_of_a_ticket(
     assert (await client.counters())["queued"] == queued
     made = await client.create_tickets([{"mode": MODE, "latencies_ms": WEST_EUROPE, "player_id": 3}])
     assert [each["outcome"] for each in made] == ["in-match"]
-
-
-async def test_the_request_that_made_the_ticket_of_the_match_may_be_repeated(
-    client: MatchmakerClient, make_director: MakeDirector, mm_settings: Settings, skills: StubSkills
-) -> None:
-    tickets = await play(client, make_director, mm_settings, skills)
-    again = await client.with_token(token_of(1)).create_ticket(MODE, WEST_EUROPE, client_key="first-1")
-    assert (again.ticket_id, again.state, again.repeated) == (tickets[1], "assigned", True)
+    repeated = await client.with_token(token_of(1)).create_ticket(MODE, WEST_EUROPE, client_key="first-1")
+    assert (repeated.ticket_id, repeated.state, repeated.repeated) == (tickets[1], "assigned", True)
 
 
 async def test_who_is_in_a_match_that_this_matchmaker_did_not_make_is_told_which(

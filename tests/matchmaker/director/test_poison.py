@@ -137,6 +137,7 @@ async def test_a_fault_of_ours_in_one_queue_is_told_and_begun_anew(
         return await read(queue)
 
     monkeypatch.setattr(Queue, "read_new", faulty)
+    monkeypatch.setattr("matchmaker.director.director.STANDBY_S", 0.02)
     players = {player: client.with_token(token_of(player)) for player in range(1, 5)}
     tickets = {p: (await own.create_ticket(MODE, WEST_EUROPE)).ticket_id for p, own in players.items()}
     async with running(make_director(mm_settings)):
