@@ -28,7 +28,7 @@ FORMS_OF_A_TICKET = (  # classes that carry a ticket's round trips
     "matchmaker.messages.TicketRequest",
     "matchmaker.tickets.ticket.Ticket",
     "matchmaker.matching.arrays.Tickets",
-    "matchmaker.queue.queue.MatchProposal",
+    "matchmaker.queue.proposals.MatchProposal",
 )
 MAX_KILL_FILES = 29
 
