@@ -35,10 +35,9 @@ async def cache_part(url: str, *, needed: bool = True) -> AsyncIterator[Part]:
         url: redis://… address.
         needed: as in `Part`.
     """
-    from redis.asyncio import Redis
     from redis.exceptions import TimeoutError as SlowError
 
-    client: Redis = Redis.from_url(url, **sockets.redis_options(1, CHECK_S))
+    client = sockets.redis_client(url, connections=1, answer_s=CHECK_S)
 
     async def check() -> str | None:
         try:

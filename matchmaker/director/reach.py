@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
-import socket
 from uuid import UUID
 
 from dedicated_server.protocol import connect_token, datagrams
@@ -86,16 +84,3 @@ class _ProbeProtocol(asyncio.DatagramProtocol):
 
     def error_received(self, exc: Exception) -> None:
         """Nobody listens there yet: the server may still be opening its socket."""
-
-
-async def ip_literal(address: str) -> str:
-    """Return an address as an IP literal: connect tokens hold no names, and some fleets give them.
-
-    Raises OSError where the name cannot be resolved.
-    """
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        found = await asyncio.get_running_loop().getaddrinfo(address, None, type=socket.SOCK_DGRAM)
-        return str(found[0][4][0])
-    return address

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from enum import StrEnum
@@ -22,7 +24,7 @@ from dedicated_server.fleet.client import (
 from launchday.clock import Clock
 from matchmaker.director import metrics
 from matchmaker.director.giving_up import MatchFleet
-from matchmaker.director.reach import directors_token, ip_literal
+from matchmaker.director.reach import directors_token
 from matchmaker.queue.proposals import MatchProposal
 
 MAX_CALLS = 32  # allocations under way at once; waiting for a server takes none
@@ -99,7 +101,7 @@ class ServerSearch:
                     match=match_annotation(proposal),
                     idempotency_key=proposal.match_id,
                 )
-            result = replace(found, address=await ip_literal(found.address))
+            result = replace(found, address=await _ip_literal(found.address))
         except NoServerReadyError as error:
             result = NoServer(Why.NONE_READY, str(error), error.retry_after_s)
         except MatchLostError as error:
@@ -158,3 +160,16 @@ def match_annotation(proposal: MatchProposal) -> dict[str, Any]:
         **({} if proposal.backfill is None else {"backfill": msgspec.structs.asdict(proposal.backfill)}),
         **({} if proposal.quality is None else {"quality": proposal.quality}),
     }
+
+
+async def _ip_literal(address: str) -> str:
+    """Return an address as an IP literal: connect tokens hold no names, and some fleets give them.
+
+    Raises OSError where the name cannot be resolved.
+    """
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(address, None, type=socket.SOCK_DGRAM)
+        return str(found[0][4][0])
+    return address

@@ -22,8 +22,9 @@ PAGE = ROOT / "docs" / "architecture.md"
 RENEW = "RENEW_DOCUMENTS" in os.environ
 
 MAX_DATAGRAM_FILES = 36
-MAX_TICKET_FILES = 40
-MAX_MATCHMAKER_FILES = 25
+MAX_TICKET_FILES = 49  # 40 before held players, late servers and waiting regions had files of their own
+MAX_MATCHMAKER_FILES = 29  # 25 before
+CALLERS_END = ("matchmaker/client.py", "launchday/resilience/http_client.py")
 FORMS_OF_A_TICKET = (  # classes that carry a ticket's round trips
     "matchmaker.messages.TicketRequest",
     "matchmaker.tickets.ticket.Ticket",
@@ -55,7 +56,7 @@ async def test_a_ticket_passes_few_files(kernels: None, settings: Settings) -> N
         for place in walk.first_places(
             without=idle, below=elsewhere
         )  # all but the matching itself, done or not
-        if place.path != "matchmaker/client.py"  # the caller's end
+        if place.path not in CALLERS_END
     ]
     assert len([place for place in places if place.path.startswith("matchmaker/")]) <= MAX_MATCHMAKER_FILES
     assert len(places) <= MAX_TICKET_FILES

@@ -31,7 +31,7 @@ from matchmaker.director.director import Director
 from matchmaker.queue.cache import open_cache
 from matchmaker.rules.rules import BATTLE_ROYALE, load_rules
 from meta_service.app import build
-from meta_service.client import ProgressCache
+from meta_service.client import MetaClient, ProgressCache
 from rewards.consumer.cache_publisher import CachePublisher
 from rewards.consumer.consumer import Consumer
 from rewards.consumer.store import Store
@@ -145,7 +145,10 @@ async def walk_ticket(settings: Settings) -> tuple[Walk, Walk]:
             async with MatchmakerClient(url, signer.service_token("walk", clock.now())) as client:
                 players = [client.with_token(signer.player_token(each, clock.now(), 3600)) for each in (1, 2)]
                 with follow() as idle:
-                    await asyncio.sleep(1.0)  # the time is the point: what happens without a ticket
+                    # What every request passes, whatever it asks for, is not the ticket's way.
+                    await client.counters()
+                    await _ask_the_meta_service(meta_url, signer, clock)
+                    await asyncio.sleep(1.5)  # the time is the point: what happens without a ticket
                 with follow(OTHER_SERVICES) as walk:
                     made = [await each.create_ticket("battle_royale", regions) for each in players]
                     states = await asyncio.gather(
@@ -181,6 +184,11 @@ def _with_fleet(settings: Settings, meta_url: str) -> Settings:
             "game_port_max": first + 19,
         }
     )
+
+
+async def _ask_the_meta_service(url: str, signer: Signer, clock: SystemClock) -> None:
+    async with MetaClient(url, signer.service_token("walk", clock.now())) as meta:
+        await meta.counters()
 
 
 async def _last_state(client: MatchmakerClient, ticket_id: str) -> str:
