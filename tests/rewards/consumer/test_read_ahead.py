@@ -127,7 +127,7 @@ async def test_a_rebalance_while_the_consumer_seeks_its_offsets_costs_no_record(
     async def stored(*_: Any) -> dict[TopicPartition, int]:
         return {PARTITION: len(applied)}
 
-    async def apply(batch: Batch) -> None:
+    async def apply(batch: Batch, now: float) -> None:
         applied.extend(event.raw.offset for event in batch.events)
         if len(applied) == 200:
             await consumer.stop()
