@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
 from loadtest.bench.harness.statistics import percentiles
 from loadtest.bench.resilience.double_load.load_kinds import (
@@ -83,6 +84,7 @@ def run(options: Options) -> dict[str, Any]:
     chosen = options.chosen(NAMES)
     rng = np.random.default_rng(options.seed)
     double_s = options.seconds or DOUBLE_S
+    console = Console(stderr=True)
     figures: dict[str, Any] = {}
     at_meta = [kind for kind in KINDS if kind is not TICKET and kind.name in chosen]
     if at_meta or GUESSES in chosen:
@@ -91,8 +93,10 @@ def run(options: Options) -> dict[str, Any]:
             make = meta_requests(running)
             for kind in at_meta:
                 figures[kind.name] = _measured(kind, running, make[kind.name], double_s, rng)
+                _tell(console, kind.name, figures[kind.name])
             if GUESSES in chosen:
                 figures[GUESSES] = _logins_under_guesses(running, rng)
+                _tell(console, GUESSES, figures[GUESSES])
     if TICKET.name in chosen:
         quota = TICKET_CORES if can_limit() else 0.0
         with pinned(
@@ -108,6 +112,11 @@ def run(options: Options) -> dict[str, Any]:
             found["void"] = "cgroups cannot be written here: twice a whole core of tickets cannot be offered"
         figures[TICKET.name] = found | {"cores": quota or 1.0}
     return _summed_up(figures)
+
+
+def _tell(console: Console, name: str, found: dict[str, Any]) -> None:
+    """Print what was found, as it takes minutes until all is."""
+    console.print(f"{name}: {found}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _summed_up(figures: dict[str, Any]) -> dict[str, Any]:

@@ -23,8 +23,9 @@ PATIENCE_S = 5.0  # after which a client gives up and closes
 RECEIVE_BYTES = 65536
 LAST_S = 6.0  # after the last request, for the last answers
 PATIENCE_PERIOD_S = 0.05
+MAX_OPEN = 10_000  # connections: a launch's clients have more, but one process has not the descriptors
 GONE = 0  # status of a request that was given up
-RESET = -1  # status of a request whose connection was lost
+RESET = -1  # status of a request whose connection was lost, or who found `MAX_OPEN` of them
 
 
 @dataclass
@@ -137,6 +138,10 @@ class Generator:
         while left:
             now = time.perf_counter() - began
             while following < count and due[following] <= now:
+                if (fresh or not self._idle) and len(self._by_descriptor) >= MAX_OPEN:
+                    status[following] = RESET
+                    following, left = following + 1, left - 1
+                    continue
                 connection = self._open() if fresh or not self._idle else self._idle.pop()
                 self._send(connection, requests[following % of], following, now)
                 sent_s[following] = now
