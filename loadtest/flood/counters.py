@@ -28,8 +28,8 @@ class BackendCounters:
     Attributes:
         matchmaker: queued, matched, cancelled, expired, failed, searching, matches; requeued,
             reclaimed, abandoned, backdated; in_match, and ``given_up``: matches by the reason.
-        fleet: matches_started, matches_ended, matches_failed, matches_taken_back, kills, players_lost, and
-            ``reports`` of game servers.
+        fleet: matches_started, matches_ended, matches_failed, of which matches_failed_given_up had no player
+            yet, matches_taken_back, kills, players_lost, and ``reports`` of game servers.
         meta: checkouts, commits, open, writebehind_depth.
         rewards: kills_applied, lag.
     """
@@ -69,6 +69,7 @@ COUNTERS = {
         "matches_started",
         "matches_ended",
         "matches_failed",
+        "matches_failed_given_up",
         "matches_taken_back",
         "kills",
         "deaths",

@@ -120,7 +120,7 @@ def count_matches(
         formed=int(queue["matches"]),
         started=int(fleet["matches_started"]),
         ended=int(fleet["matches_ended"]),
-        failed=int(fleet["matches_failed"]),
+        failed=int(fleet["matches_failed"]) - int(fleet.get("matches_failed_given_up", 0)),
         taken_back=_taken_back(fleet),
         servers_used=servers_used,
         given_up=dict(queue.get("given_up") or {}),
@@ -229,7 +229,8 @@ def _parties(placed: int, whole: int) -> tuple[LedgerLine, ...]:
 
 
 def _taken_back(fleet: ServiceCounters) -> int:
-    return int(fleet.get("matches_taken_back", 0))
+    """Matches that were given up before their players were sent there, their server alive or failed."""
+    return int(fleet.get("matches_taken_back", 0)) + int(fleet.get("matches_failed_given_up", 0))
 
 
 def _started(fleet: ServiceCounters) -> LedgerEntry:
@@ -240,7 +241,8 @@ def _started(fleet: ServiceCounters) -> LedgerEntry:
 
 
 def _ended(fleet: ServiceCounters, killed: ExpectedLosses) -> tuple[LedgerEntry, ...]:
-    ended, failed = int(fleet["matches_ended"]), min(int(fleet["matches_failed"]), killed.servers)
+    lost = int(fleet["matches_failed"]) - int(fleet.get("matches_failed_given_up", 0))
+    ended, failed = int(fleet["matches_ended"]), min(lost, killed.servers)
     if not killed.servers:
         return (LedgerEntry("ended", ended),)
     return (LedgerEntry("ended + killed", ended + failed, f"{ended} + {failed}"),)

@@ -58,7 +58,8 @@ def sample_counters(**changes: int) -> BackendCounters:
     return BackendCounters(
         matchmaker=service(queued=200, matched=200, cancelled=0, expired=0, failed=0, searching=0, matches=2)
         | service(requeued=0, reclaimed=0, abandoned=0, backdated=0),
-        fleet=service(matches_started=2, matches_ended=2, matches_failed=0, matches_taken_back=0, kills=180),
+        fleet=service(matches_started=2, matches_ended=2, matches_failed=0, matches_taken_back=0, kills=180)
+        | service(matches_failed_given_up=0),
         meta=service(checkouts=200, commits=200, open=0, writebehind_depth=0),
         rewards=service(kills_applied=180, lag=0),
     )

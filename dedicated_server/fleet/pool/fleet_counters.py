@@ -22,13 +22,15 @@ class FleetCounters:
     """Counts since the fleet started.
 
     A match starts when its server is allocated, and ends, fails or is taken back exactly once. It is taken
-    back when whoever asked for it ends it, or has closed it before its players were checked out.
+    back when whoever asked for it ends it, or has closed it before its players were checked out. One that
+    failed before, and is given up then, counts as failed, and as given up.
     """
 
     def __init__(self) -> None:
         self.matches_started = 0
         self.matches_ended = 0
         self.matches_failed = 0
+        self.matches_failed_given_up = 0
         self.matches_taken_back = 0
         self.servers_started = 0
         self._finished_sums = dict.fromkeys(SUMMED_KEYS, 0)
@@ -62,6 +64,7 @@ class FleetCounters:
             "matches_started": self.matches_started,
             "matches_ended": self.matches_ended,
             "matches_failed": self.matches_failed,
+            "matches_failed_given_up": self.matches_failed_given_up,
             "matches_taken_back": self.matches_taken_back,
             "servers_started": self.servers_started,
             **{

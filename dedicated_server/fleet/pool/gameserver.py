@@ -70,6 +70,7 @@ class GameServer:
         match_id: the match that it was allocated for, "" where the annotation names none.
         report: its last report, as it gave it.
         taken_back: its match was ended by whoever asked for it.
+        given_up: its match had failed before that: no player was ever sent there.
         gone: its process has ended, and the pool has taken its ports back.
         version: grows with each change.
     """
@@ -107,6 +108,7 @@ class GameServer:
     match_id: str = ""
     report: dict[str, Any] = field(default_factory=dict)
     taken_back: bool = False
+    given_up: bool = False
     gone: bool = False
     version: int = 1
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -188,6 +190,12 @@ class GameServer:
     def has_match(self) -> bool:
         """Whether it was allocated with a match, readable or not."""
         return MATCH_ANNOTATION in self.annotations
+
+    @property
+    def match_failed(self) -> bool:
+        """Whether it had a match that neither ended nor was taken back."""
+        over = self.taken_back or self.report.get("outcome") in ("ended", "taken-back")
+        return self.has_match and self.state in FINAL_STATES and not over
 
     @property
     def claimed(self) -> bool:

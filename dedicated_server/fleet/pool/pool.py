@@ -245,8 +245,14 @@ class WarmPool:
         """
         self.matches.end(match_id)
         server = self.matches.server_of(match_id)
-        if server is not None and not server.gone:
-            server.taken_back = server.taken_back or server.state is State.ALLOCATED
+        if server is None:
+            return
+        if server.state is State.ALLOCATED:
+            server.taken_back = True
+        elif server.match_failed and not server.given_up:
+            server.given_up = True
+            self.fleet_counters.matches_failed_given_up += 1
+        if not server.gone:
             self.kill(server, now, reason, Ending.TAKEN_BACK)
 
     # --- reports of the warm parents --------------------------------------------------------------------

@@ -117,6 +117,11 @@ def test_a_match_that_was_given_up_and_taken_back_counts_as_not_started() -> Non
     assert unbalanced(ledger(matches_started=5)) == {"matches": 3}
 
 
+def test_a_match_whose_server_died_before_its_players_were_sent_there_counts_as_not_started() -> None:
+    assert ledger(matches_started=4, matches_failed=2, matches_failed_given_up=2).balanced
+    assert unbalanced(ledger(matches_started=4, matches_failed=2)) == {"matches": 2}
+
+
 def test_the_counts_of_a_run_say_why_matches_were_given_up() -> None:
     counters = sample_counters(matches_started=5, matches_taken_back=3)
     before = BackendCounters({"given_up": {"late": 1}}, {}, {}, {})

@@ -97,5 +97,12 @@ def test_the_server_of_a_match_is_found_until_it_is_forgotten(pool: WarmPool) ->
     pool.exited(server.name, "killed by SIGKILL", now)
     assert pool.matches.server_of(match_id) is server
     assert server.state is State.UNHEALTHY
-    pool.end_match(match_id, now, "too late")
+    for _ in range(2):
+        pool.end_match(match_id, now, "too late")
     assert not server.taken_back
+    counters = pool.fleet_counters
+    assert (counters.matches_failed, counters.matches_failed_given_up, counters.matches_taken_back) == (
+        1,
+        1,
+        0,
+    )
