@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import socket
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
 
 from launchday.clock import Clock
+from launchday.resilience.acceptor import Acceptor
 from launchday.resilience.health import STOP_TIMEOUT_S, begin_stop
 
 # Of listeners, and inherited by what they accept: whoever vanished without a word is let go after 20 s. On
@@ -37,14 +41,26 @@ class HttpServer(uvicorn.Server):
         self._clock = clock
         self._drain_s = drain_s
         self._leaving: tuple[int, float] | None = None
+        self._acceptors: list[Acceptor] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and set `LISTENER_OPTIONS`."""
+        """Listen, set `LISTENER_OPTIONS`, and take connections as fast as they come."""
         await super().startup(sockets=sockets)
+        made_by: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        protocol = functools.partial(
+            made_by, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
         for server in self.servers if self.started else ():
             for listener in server.sockets:
                 for option in LISTENER_OPTIONS:
                     listener.setsockopt(*option)
+                self._acceptors.append(Acceptor(listener, protocol, self.config.ssl))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and stop."""
+        for acceptor in self._acceptors:
+            acceptor.close()
+        await super().shutdown(sockets=sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop: at once, or after draining."""

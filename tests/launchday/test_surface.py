@@ -76,6 +76,7 @@ FUNCTIONS_AND_CLASSES = {
     },
     "launchday.problems": {"ProblemDetails", "ProblemError", "install"},
     "launchday.rate_limit": {"RateLimit"},
+    "launchday.resilience.acceptor": {"Acceptor"},
     "launchday.resilience.admission.classes": {"AdmissionClass", "AdmissionClasses"},
     "launchday.resilience.admission.gate": {"Gate", "Lane", "Waiter", "network_of"},
     "launchday.resilience.admission.metrics": {"GateCollector"},

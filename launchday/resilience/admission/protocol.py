@@ -40,6 +40,9 @@ from launchday.resilience.admission.waiting_line import Waiting
 
 LINGER_S = 1.0  # after a refusal that ends the connection: closing at once would reset it before it is read
 MAX_HELD_BYTES = 1024 * 1024  # behind a request that is not answered yet; who sends more is cut off
+# Whoever asks too often is told so late: a thousand connections that guess passwords and ask again at once
+# made the service say so 40,000 times a second, which left no time for anybody else.
+LIMITED_ANSWER_S = 0.5
 MAX_CROWD = 64  # connections beyond the most that are told so; further ones are cut off
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -57,6 +60,7 @@ class GateProtocol(HttpToolsProtocol):
         self._partial_bytes = 0
         self._place: Waiting[Any] | None = None
         self._lane: Lane | None = None  # of the request that waits
+        self._late_refusal: asyncio.TimerHandle | None = None
         self._deadline: float | None = None
         self._let_in: Lane | None = None  # of the request that the parser is about to begin
         self._in_message = False  # the parser has a request that is not whole
@@ -85,6 +89,7 @@ class GateProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what waits: a client that has hung up costs nothing more."""
         self._stop_waiting()
+        self._refuse_no_later()
         self._whole()
         self._held = b""
         self._ending = True
@@ -126,7 +131,7 @@ class GateProtocol(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         """Close a connection that has been silent for too long; a refusal has not set the timer anew."""
         wait_s = 0.0 if self._crowded else self._heard_at + self.timeout_keep_alive - self.gate.now()
-        if self._place is not None or wait_s > 0.0:
+        if self._place is not None or self._late_refusal is not None or wait_s > 0.0:
             self.timeout_keep_alive_task = self.loop.call_later(
                 max(wait_s, LINGER_S), self.timeout_keep_alive_handler
             )
@@ -135,7 +140,7 @@ class GateProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Refuse what waits: the process ends."""
-        if self._place is not None:
+        if self._place is not None or self._late_refusal is not None:
             self._stop_waiting()
             self.end(OVERLOADED)
         super().shutdown()
@@ -167,6 +172,7 @@ class GateProtocol(HttpToolsProtocol):
     def end(self, refusal: Refusal) -> None:
         """Answer with constant bytes, and end the connection."""
         self._whole()
+        self._refuse_no_later()
         if self._ending or self.transport.is_closing():
             return
         self._ending = True
@@ -178,7 +184,9 @@ class GateProtocol(HttpToolsProtocol):
         self.loop.call_later(LINGER_S, self.transport.close)
 
     def _busy(self) -> bool:
-        return self._place is not None or (self.cycle is not None and not self.cycle.response_complete)
+        if self._place is not None or self._late_refusal is not None:
+            return True
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _go_on(self) -> None:
         """Take whole requests out of what is held, until one is let in or waits, or bytes are missing."""
@@ -224,7 +232,7 @@ class GateProtocol(HttpToolsProtocol):
         self._deadline = until if lane.kind.bounded else None
         peer = self.client[0] if self.client else ""
         if lane.kind.per_source_s and lane.too_often(gate.source_of(peer, head), now):
-            self._answer(TOO_MANY)
+            self._late_refusal = self.loop.call_later(LIMITED_ANSWER_S, self._refuse_late)
         elif lane.has_room():
             self._start(self.request, lane)
         elif (place := lane.wait(gate.source_of(peer, head), self, now)) is not None:
@@ -279,6 +287,18 @@ class GateProtocol(HttpToolsProtocol):
             self.end(refusal)
         else:
             self.transport.write(refusal.headless if request[:5] == b"HEAD " else refusal.going_on)
+
+    def _refuse_late(self) -> None:
+        """Tell whoever asks too often."""
+        self._late_refusal = None
+        self._answer(TOO_MANY)
+        if self._held:
+            self.loop.call_soon(self._go_on)
+
+    def _refuse_no_later(self) -> None:
+        if self._late_refusal is not None:
+            self._late_refusal.cancel()
+            self._late_refusal = None
 
     def _wait_for_more(self, head: Head | None) -> None:
         """Hold what is there of a request until the rest comes, for a while."""
