@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dedicated_server.fleet.client import Cursor, FleetAdminClient, FleetError
+from loadtest.background import background
 
 WAIT_S = 5.0  # of one long poll; the fleet answers at the first change
 RETRY_S = 0.25  # after an answer that did not come
@@ -68,7 +69,7 @@ class AllocationFeed:
         self._cursor = Cursor()
         self._pids: dict[str, int] = {}
         self._callbacks: list[OnAllocated] = []
-        self._task: asyncio.Task[None] | None = None
+        self._following = contextlib.AsyncExitStack()
         self.allocated: dict[tuple[str, str], AllocatedServer] = {}
         self.failed: list[FailedMatch] = []
 
@@ -76,16 +77,13 @@ class AllocationFeed:
         with contextlib.suppress(FleetError):
             await self._skip_the_past()
             await self._learn_pids()
-        self._task = asyncio.create_task(self._follow(), name="allocations")
+        await self._following.enter_async_context(background(self._follow(), "allocations"))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._following.aclose()
 
     @contextlib.contextmanager
     def calling(self, on_allocated: OnAllocated) -> Iterator[None]:

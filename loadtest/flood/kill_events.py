@@ -16,6 +16,7 @@ from uuid import UUID
 from aiokafka import AIOKafkaConsumer
 from google.protobuf.message import DecodeError
 
+from loadtest.background import background
 from loadtest.errors import BackendError
 from rewards.events import REWARDS_TOPICS, Envelope, EventsError, ensure_topics
 from rewards.events.kafka_clients import answered, reader
@@ -76,16 +77,12 @@ class KillEventCounter:
         except BaseException:
             await self._stack.aclose()
             raise
-        self._task = asyncio.create_task(self._count(), name="kill events")
+        self._task = await self._stack.enter_async_context(background(self._count(), "kill events"))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
         await self._stack.aclose()
 
     def failure(self) -> str | None:

@@ -120,7 +120,7 @@ def count_matches(
         formed=int(queue["matches"]),
         started=int(fleet["matches_started"]),
         ended=int(fleet["matches_ended"]),
-        failed=int(fleet["matches_failed"]) - int(fleet.get("matches_failed_given_up", 0)),
+        failed=_lost(fleet),
         taken_back=_taken_back(fleet),
         servers_used=servers_used,
         given_up=dict(queue.get("given_up") or {}),
@@ -230,7 +230,16 @@ def _parties(placed: int, whole: int) -> tuple[LedgerLine, ...]:
 
 def _taken_back(fleet: ServiceCounters) -> int:
     """Matches that were given up before their players were sent there, their server alive or failed."""
-    return int(fleet.get("matches_taken_back", 0)) + int(fleet.get("matches_failed_given_up", 0))
+    return int(fleet.get("matches_taken_back", 0)) + _failed_given_up(fleet)
+
+
+def _lost(fleet: ServiceCounters) -> int:
+    """Matches that failed with their players."""
+    return int(fleet["matches_failed"]) - _failed_given_up(fleet)
+
+
+def _failed_given_up(fleet: ServiceCounters) -> int:
+    return int(fleet.get("matches_failed_given_up", 0))
 
 
 def _started(fleet: ServiceCounters) -> LedgerEntry:
@@ -241,8 +250,7 @@ def _started(fleet: ServiceCounters) -> LedgerEntry:
 
 
 def _ended(fleet: ServiceCounters, killed: ExpectedLosses) -> tuple[LedgerEntry, ...]:
-    lost = int(fleet["matches_failed"]) - int(fleet.get("matches_failed_given_up", 0))
-    ended, failed = int(fleet["matches_ended"]), min(lost, killed.servers)
+    ended, failed = int(fleet["matches_ended"]), min(_lost(fleet), killed.servers)
     if not killed.servers:
         return (LedgerEntry("ended", ended),)
     return (LedgerEntry("ended + killed", ended + failed, f"{ended} + {failed}"),)

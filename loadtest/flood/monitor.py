@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from dedicated_server.fleet.client import FleetAdminClient, FleetError
+from loadtest.background import background
 from loadtest.errors import BackendError
 from loadtest.flood.counters import BackendCounters, CountersReader
 from loadtest.flood.progress import ProgressDisplay
@@ -68,13 +69,8 @@ class BackendMonitor:
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
         """Watch in the background for as long as the context lasts."""
-        task = asyncio.create_task(self.watch(), name="backend monitor")
-        try:
+        async with background(self.watch(), "backend monitor"):
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     async def watch(self) -> None:
         """Sample until cancelled.

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 import numpy as np
 import psutil
 
+from loadtest.background import background
 from loadtest.flood.backend_processes import BackendProcesses
 
 SAMPLE_S = 2.0
@@ -51,13 +52,8 @@ class ProcessWatch:
     @contextlib.asynccontextmanager
     async def sampling(self) -> AsyncIterator[None]:
         """Note the memory of each process every SAMPLE_S seconds while the context lasts."""
-        task = asyncio.create_task(self._sample(), name="memory samples")
-        try:
+        async with background(self._sample(), "memory samples"):
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     def mb_a_minute(self) -> dict[str, float]:
         """Growth of each process's own memory in MB a minute, by its samples."""
