@@ -13,6 +13,26 @@ from dataclasses import dataclass
 
 import asyncpg
 
+
+def _end_lease(outcome: str, *, over: str) -> str:
+    """Return the statement that ends leases with an outcome, where ``over`` (SQL) holds of what is stored."""
+    return f"""
+        INSERT INTO match_history AS stored (player_id, fence, match_id, outcome, ended_at)
+        SELECT DISTINCT ON (player_id, fence) player_id, fence, match_id, '{outcome}',
+            to_timestamp(ended_ms / 1000.0)
+        FROM json_to_recordset($1::json) AS change (ended_ms bigint, players json)
+        CROSS JOIN LATERAL json_array_elements(players) AS player
+        CROSS JOIN LATERAL (
+            SELECT (player->>0)::bigint AS player_id, (player->>1)::bigint AS fence,
+                (player->>2)::uuid AS match_id
+        ) AS who
+        ORDER BY player_id, fence
+        ON CONFLICT (player_id, fence) DO UPDATE
+            SET outcome = excluded.outcome, ended_at = excluded.ended_at
+            WHERE {over} AND stored.match_id = excluded.match_id
+    """
+
+
 STATEMENTS = {
     "account": """
         INSERT INTO accounts (player_id, device_hash, display_name, created_at)
@@ -85,37 +105,9 @@ STATEMENTS = {
     """,
     # An expired lease that nobody took may still be committed, so a commit stands over an expiry in either
     # order.
-    "expiry": """
-        INSERT INTO match_history AS stored (player_id, fence, match_id, outcome, ended_at)
-        SELECT DISTINCT ON (player_id, fence) player_id, fence, match_id, 'expired',
-            to_timestamp(ended_ms / 1000.0)
-        FROM json_to_recordset($1::json) AS change (ended_ms bigint, players json)
-        CROSS JOIN LATERAL json_array_elements(players) AS player
-        CROSS JOIN LATERAL (
-            SELECT (player->>0)::bigint AS player_id, (player->>1)::bigint AS fence,
-                (player->>2)::uuid AS match_id
-        ) AS who
-        ORDER BY player_id, fence
-        ON CONFLICT (player_id, fence) DO UPDATE
-            SET outcome = 'expired', ended_at = excluded.ended_at
-            WHERE stored.outcome IS NULL AND stored.match_id = excluded.match_id
-    """,
+    "expiry": _end_lease("expired", over="stored.outcome IS NULL"),
     # A closed match takes no result any more: a commit does not stand over it, nor it over a commit.
-    "close": """
-        INSERT INTO match_history AS stored (player_id, fence, match_id, outcome, ended_at)
-        SELECT DISTINCT ON (player_id, fence) player_id, fence, match_id, 'closed',
-            to_timestamp(ended_ms / 1000.0)
-        FROM json_to_recordset($1::json) AS change (ended_ms bigint, players json)
-        CROSS JOIN LATERAL json_array_elements(players) AS player
-        CROSS JOIN LATERAL (
-            SELECT (player->>0)::bigint AS player_id, (player->>1)::bigint AS fence,
-                (player->>2)::uuid AS match_id
-        ) AS who
-        ORDER BY player_id, fence
-        ON CONFLICT (player_id, fence) DO UPDATE
-            SET outcome = 'closed', ended_at = excluded.ended_at
-            WHERE coalesce(stored.outcome, 'expired') = 'expired' AND stored.match_id = excluded.match_id
-    """,
+    "close": _end_lease("closed", over="coalesce(stored.outcome, 'expired') = 'expired'"),
     # The store has the last word on fences: a result is stale when its player was checked out anew between
     # this check-out (the fence) and this commit (the stamp). It is kept as refused, without the result.
     # Another match's fence changes nothing. A result becomes committed once, so it is added to its season's
