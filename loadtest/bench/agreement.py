@@ -5,18 +5,14 @@ agrees.
 from __future__ import annotations
 
 import asyncio
-import socket
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from launchday.launcher import lifecycle
-from launchday.launcher.backend import Backend, BackendError
-from launchday.launcher.kernels import FLOOD_PARTS
-from launchday.launcher.services import SERVICES
-from launchday.settings import Settings, settings
+from launchday.launcher.backend import Backend
+from launchday.settings import Settings
+from loadtest.bench.own_backend import run_backend
 from loadtest.command import run_scenario
 from loadtest.errors import BenchError
 from loadtest.flood.outcome import RunOutcome
@@ -52,14 +48,7 @@ def run(seconds: float = 600.0, report: Path | None = None) -> dict[str, Any]:
             on_outcome=outcomes.append,
         )
 
-    with tempfile.TemporaryDirectory(prefix="launchday-agreement-") as folder:
-        config = settings().model_copy(
-            update=scenario.backend_settings() | free_ports() | {"state_dir": Path(folder)}
-        )
-        try:
-            lifecycle.run_with_backend(config, play, console, fresh=True, kernel_parts=FLOOD_PARTS)
-        except BackendError as error:
-            raise BenchError(str(error)) from error
+    run_backend(play, scenario.backend_settings())
     if not outcomes or outcomes[0].interrupted:
         raise BenchError("the flood did not come to its end, so there is nothing to compare: run it again")
     (outcome,) = outcomes
@@ -76,16 +65,3 @@ def run(seconds: float = 600.0, report: Path | None = None) -> dict[str, Any]:
         "ledger_balanced": outcome.ledger.balanced,
         "generator_saturated": outcome.generator.saturated,
     }
-
-
-def free_ports() -> dict[str, int]:
-    """Return a free TCP port for each service, so that it runs beside a backend that is up already."""
-    names = [service.port_setting for service in SERVICES if service.port_setting]
-    sockets = [socket.socket() for _ in names]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return {name: each.getsockname()[1] for name, each in zip(names, sockets, strict=True)}
-    finally:
-        for each in sockets:
-            each.close()

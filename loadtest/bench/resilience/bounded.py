@@ -18,7 +18,8 @@ from redis.asyncio import Redis
 
 from launchday.launcher.backend import Backend
 from launchday.settings import Settings
-from loadtest.bench.resilience.flooding import run_backend
+from loadtest.bench.own_backend import run_backend
+from loadtest.bench.resilience.flooding import heavy_generator
 from loadtest.bench.resilience.harness import Limit, Options
 from loadtest.bench.resilience.processes import BYTES_A_MB, ProcessWatch, grown
 from loadtest.bench.resilience.unknown_ids import MOST_AT_ONCE, UnknownIds
@@ -52,7 +53,8 @@ def run(options: Options) -> dict[str, Any]:
         found.update(await measure(completed, backend, options))
         return 0
 
-    run_backend(use, {"requests_per_player_s": 0.0, "requests_per_address_s": 0.0})
+    with heavy_generator():
+        run_backend(use, {"requests_per_player_s": 0.0, "requests_per_address_s": 0.0})
     if not found:
         raise BenchError("the backend ended before it was measured: run it again")
     return found

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from launchday.launcher import lifecycle
-from launchday.launcher.backend import Backend, BackendError
-from launchday.launcher.kernels import FLOOD_PARTS
-from launchday.settings import Settings, settings
-from loadtest.bench.agreement import free_ports
+from launchday.launcher.backend import Backend
+from launchday.settings import Settings
 from loadtest.bench.harness.statistics import percentiles
+from loadtest.bench.own_backend import run_backend
 from loadtest.bench.resilience.harness import Options
 from loadtest.command import run_scenario
 from loadtest.errors import BenchError
@@ -64,21 +61,11 @@ def play(*scenarios: Scenario) -> list[RunOutcome]:
             )
         return 0
 
-    run_backend(flood, scenarios[0].backend_settings())
+    with heavy_generator():
+        run_backend(flood, scenarios[0].backend_settings())
     if len(outcomes) < len(scenarios) or any(outcome.interrupted for outcome in outcomes):
         raise BenchError(f"the floods of {scenarios[0].name} did not come to their end: run it again")
     return outcomes
-
-
-def run_backend(use: lifecycle.Play, overrides: Mapping[str, Any]) -> None:
-    """Start a backend with these settings, use it, and stop it. Raises BenchError."""
-    console = Console(stderr=True)
-    with tempfile.TemporaryDirectory(prefix="launchday-resilience-") as folder, heavy_generator():
-        config = settings().model_copy(update={**overrides, **free_ports(), "state_dir": Path(folder)})
-        try:
-            lifecycle.run_with_backend(config, use, console, fresh=True, kernel_parts=FLOOD_PARTS)
-        except BackendError as error:
-            raise BenchError(str(error)) from error
 
 
 @contextlib.contextmanager

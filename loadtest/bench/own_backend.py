@@ -1,0 +1,42 @@
+"""A backend of a benchmark's own, in a folder and on ports that nobody else uses."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from launchday.launcher import lifecycle
+from launchday.launcher.backend import BackendError
+from launchday.launcher.kernels import FLOOD_PARTS
+from launchday.launcher.services import SERVICES
+from launchday.settings import settings
+from loadtest.errors import BenchError
+
+
+def run_backend(use: lifecycle.Play, overrides: Mapping[str, Any]) -> None:
+    """Start a backend with these settings, use it, and stop it. Raises BenchError."""
+    console = Console(stderr=True)
+    with tempfile.TemporaryDirectory(prefix="launchday-bench-") as folder:
+        config = settings().model_copy(update={**overrides, **free_ports(), "state_dir": Path(folder)})
+        try:
+            lifecycle.run_with_backend(config, use, console, fresh=True, kernel_parts=FLOOD_PARTS)
+        except BackendError as error:
+            raise BenchError(str(error)) from error
+
+
+def free_ports() -> dict[str, int]:
+    """Return a free TCP port for each service, so that it runs beside a backend that is up already."""
+    names = [service.port_setting for service in SERVICES if service.port_setting]
+    sockets = [socket.socket() for _ in names]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return {name: each.getsockname()[1] for name, each in zip(names, sockets, strict=True)}
+    finally:
+        for each in sockets:
+            each.close()
