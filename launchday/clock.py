@@ -4,33 +4,44 @@ A service is given a `Clock` and asks nothing else, so a whole backend can live 
 and a test needs no sleep. ``__main__`` modules make a `SystemClock`; tests make a `ManualClock`. ``python -m
 tests.seam_rules`` checks that no service goes past it.
 
-Two times, for two purposes:
+Three times, for three purposes:
 
 - `Clock.monotonic` for what one process decides alone: deadlines, back-off, liveness. A step of the wall
   clock does not move it.
-- `Clock.now` for what processes share or show: stamps, leases, a ticket's age. It is Unix time, but it does
-  not jump: when the wall clock steps against the monotonic clock by more than `MAX_STEP_S`, `SystemClock`
-  says so once and walks to the new time at `SLEW` seconds a second, so that a step ends nothing early by more
-  than that share of its life.
+- `Clock.now` for ages and deadlines that processes share: leases, tickets. It is Unix time, but it does not
+  jump: when the wall clock steps against the monotonic clock by more than `MAX_STEP_S`, `SystemClock` says so
+  and walks to the new time at `SLEW` seconds a second, so that a step ends nothing early by more than that
+  share of its life. Processes that share a cache agree on it (`launchday.resilience.shared_time`).
+- `Clock.wall` for what is dated, signed or shown: events, tokens, seasons. It is the wall clock, read
+  anew at each call, and jumps with it. Whoever compares such times of two machines allows for their skew.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
+import os
 import random
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import structlog
 
-MAX_STEP_S = (
-    1.0  # NTP slews smaller errors; what is larger was a step: a person, a resumed machine, a first sync
-)
+# NTP slews smaller errors; what is larger was a step: a person, a resumed machine, a first sync.
+MAX_STEP_S = 1.0
 SLEW = 0.05  # as adjtime(3) does it, but 100 times faster: a step of a minute is made up within 20
+AGREED_S = 30.0  # for so long a process goes by what others said last; then by its own machine alone
+OFFSET_FILE = "LAUNCHDAY_CLOCK_OFFSET_FILE"
+"""Environment variable of tests and benchmarks: a file with the seconds that the wall clock is ahead by.
+
+Whoever writes another number into it steps the clock of each process that was started with it.
+"""
+OFFSET_PERIOD_S = 0.1  # between two looks into that file
 
 T = TypeVar("T")
 
@@ -41,7 +52,10 @@ class Clock(Protocol):
     """Time, chance, ids and threads, as a service sees them."""
 
     def now(self) -> float:
-        """Unix time in seconds, for what processes share or show; it never jumps."""
+        """Unix time in seconds that no step moves, for ages and deadlines that processes share."""
+
+    def wall(self) -> float:
+        """Unix time in seconds as the wall clock has it, for what is dated, signed or shown; it may jump."""
 
     def monotonic(self) -> float:
         """Seconds since an arbitrary moment, for what this process decides alone; it never goes back."""
@@ -73,32 +87,66 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clocks, the operating system's randomness, real threads."""
+    """The machine's clocks, the operating system's randomness, real threads.
+
+    Attributes:
+        steps: of the wall clock, as seen by calls of `now` and `wall`.
+    """
 
     def __init__(self) -> None:
         self._random = random.SystemRandom()
+        self._offset_file = os.environ.get(OFFSET_FILE, "")
+        self._added_s, self._look_again_at = 0.0, float("-inf")
         self._slewed_at = time.monotonic()
-        self._offset_s = time.time() - self._slewed_at
-        self._stepped = False
+        self._wall_offset_s = self._offset_s = self._read_wall(self._slewed_at) - self._slewed_at
+        self._walking = False
+        self._agreed_until = float("-inf")
+        self.steps = 0
 
     def now(self) -> float:
         """Unix time in seconds; see the module's docstring for what happens at a step."""
         monotonic = time.monotonic()
-        ahead_s = time.time() - monotonic - self._offset_s
-        if abs(ahead_s) <= MAX_STEP_S:
-            self._offset_s += ahead_s
-            self._stepped = False
-        else:
-            if not self._stepped:
-                self._stepped = True
-                log.warning(
-                    "the wall clock stepped: check the machine's time service", step_s=round(ahead_s, 3)
-                )
-            else:
+        ahead_s = self._wall(monotonic) - monotonic - self._offset_s
+        if monotonic >= self._agreed_until:
+            if abs(ahead_s) <= MAX_STEP_S:
+                self._offset_s += ahead_s
+                self._walking = False
+            elif self._walking:
                 walked_s = min(abs(ahead_s), SLEW * (monotonic - self._slewed_at))
                 self._offset_s += walked_s if ahead_s > 0 else -walked_s
+            else:
+                self._walking = True
         self._slewed_at = monotonic
         return monotonic + self._offset_s
+
+    def wall(self) -> float:
+        """Unix time in seconds of the machine's wall clock."""
+        return self._wall(time.monotonic())
+
+    def agree(self, now: float) -> None:
+        """Take ``now`` for the present time of `now`, and go on from it evenly for `AGREED_S`."""
+        monotonic = time.monotonic()
+        self._offset_s = now - monotonic
+        self._walking, self._slewed_at = False, monotonic
+        self._agreed_until = monotonic + AGREED_S
+
+    def _wall(self, monotonic: float) -> float:
+        """Read the wall clock; a step since the last reading is logged and counted."""
+        wall = self._read_wall(monotonic)
+        step_s = wall - monotonic - self._wall_offset_s
+        self._wall_offset_s += step_s
+        if abs(step_s) > MAX_STEP_S:
+            self.steps += 1
+            log.warning("the wall clock stepped: check the machine's time service", step_s=round(step_s, 3))
+        return wall
+
+    def _read_wall(self, monotonic: float) -> float:
+        """Unix time, with what the file of tests adds to it."""
+        if self._offset_file and monotonic >= self._look_again_at:
+            self._look_again_at = monotonic + OFFSET_PERIOD_S
+            with contextlib.suppress(OSError, ValueError):  # not there, or half written: as before
+                self._added_s = float(Path(self._offset_file).read_text())
+        return time.time() + self._added_s
 
     def monotonic(self) -> float:
         """Seconds of the machine's monotonic clock."""
@@ -145,6 +193,10 @@ class ManualClock:
 
     def now(self) -> float:
         """Unix seconds, as last set."""
+        return self._now
+
+    def wall(self) -> float:
+        """Unix seconds, the same as `now`: whoever steps this clock by hand lets nobody walk."""
         return self._now
 
     def monotonic(self) -> float:

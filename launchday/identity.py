@@ -47,7 +47,7 @@ class Identity:
         roles: what it may do.
         expires_at: Unix seconds.
         session_id: of a player's login; empty for services.
-        generation: of a refresh token: how many its session had before it.
+        generation: of a player's pair of tokens: how many pairs its session had before it.
     """
 
     subject: str
@@ -65,20 +65,30 @@ class Identity:
 
 
 class Signer:
-    """Issues and verifies tokens with one secret. Time is given by the caller, in Unix seconds."""
+    """Issues and verifies tokens with one secret. Time is given by the caller, in Unix seconds.
 
-    def __init__(self, secret: str) -> None:
+    Args:
+        secret: the key.
+        tolerance_s: seconds for which a token is taken beyond its end: the clocks of two machines differ, and
+            one may have been stepped since the token was issued.
+    """
+
+    def __init__(self, secret: str, tolerance_s: float = 0.0) -> None:
         if len(secret.encode()) < MIN_SECRET_BYTES:
             raise WeakSecretError(
                 f"LAUNCHDAY_IDENTITY_SECRET must be at least {MIN_SECRET_BYTES} bytes: openssl rand -hex 32"
             )
         self._secret = secret
+        self._tolerance_s = tolerance_s
         self._key = secret.encode()
         self._header = jwt.encode({}, secret, algorithm=ALGORITHM).partition(".")[0].encode()
 
-    def player_token(self, player_id: int, now: float, ttl_s: float, session_id: str = "") -> str:
-        """Sign a session token for one player."""
-        return self._sign(str(player_id), (PLAYER,), now, ttl_s, sid=session_id)
+    def player_token(
+        self, player_id: int, now: float, ttl_s: float, session_id: str = "", generation: int = 0
+    ) -> str:
+        """Sign a session token for one player; ``generation`` is that of the pair it belongs to."""
+        exchanged = {"gen": generation} if generation else {}
+        return self._sign(str(player_id), (PLAYER,), now, ttl_s, sid=session_id, **exchanged)
 
     def refresh_token(
         self, player_id: int, now: float, ttl_s: float, session_id: str, generation: int
@@ -97,7 +107,7 @@ class Signer:
         identity = self._verify_fast(token)
         if identity is None:
             identity = self._verify_with_library(token)
-        if identity.expires_at <= now:
+        if identity.expires_at + self._tolerance_s <= now:
             raise InvalidTokenError("the token has expired: log in again")
         return identity
 

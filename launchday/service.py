@@ -108,7 +108,9 @@ def create_app(
     app.state.clock = time
     app.state.health = Health(parts, time)
     app.state.admission = admission
-    app.state.signer = identity.Signer(settings.identity_secret.get_secret_value())
+    app.state.signer = identity.Signer(
+        settings.identity_secret.get_secret_value(), settings.clock_tolerance_s
+    )
     problems.install(app)
     app.add_exception_handler(DeadlineExceededError, _on_late)
     app.add_middleware(_BodyLimit, max_bytes=settings.max_request_bytes)
@@ -154,7 +156,7 @@ async def _caller(
         )
     try:
         caller: identity.Identity = request.app.state.signer.verify(
-            credentials.credentials, request.app.state.clock.now()
+            credentials.credentials, request.app.state.clock.wall()
         )
     except identity.InvalidTokenError as error:
         raise problems.ProblemError(401, "invalid-token", str(error), headers=challenge) from error

@@ -161,6 +161,34 @@ class Settings(BaseSettings):
     refresh_ttl_s: float = Field(
         30 * 24 * 3600.0, gt=0, description="Seconds a player's refresh token is valid if it is not used."
     )
+    refresh_repeat_s: float = Field(
+        600.0,
+        ge=0,
+        description=(
+            "Seconds for which a refresh token may be exchanged again while nobody has used what the first "
+            "exchange gave: its answer was lost on the way to a phone that slept. After that, or once a token "
+            "of the new pair was used, it is a copy and ends the session."
+        ),
+    )
+
+    # --- clocks ---------------------------------------------------------------------------------------------
+    clock_tolerance_s: float = Field(
+        300.0,
+        ge=0,
+        le=3600,
+        description=(
+            "Seconds for which session and service tokens are taken beyond their end, as the clocks of two "
+            "machines differ and one may be stepped; five minutes, as Kerberos has it."
+        ),
+    )
+    clock_skew_s: float = Field(
+        5.0,
+        gt=0,
+        description=(
+            "Seconds by which the clocks of two parts of the backend may differ before the log says so; the "
+            "gauge launchday_clock_skew_seconds shows every difference. NTP keeps machines within 0.1."
+        ),
+    )
 
     # --- edge: limits on requests, TLS ----------------------------------------------------------------------
     max_request_bytes: int = Field(

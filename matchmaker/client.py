@@ -308,7 +308,7 @@ class MatchmakerClient:
             problem = {}
         detail = f"HTTP {response.status_code}: {problem.get('detail') or response.text[:200]}"
         if response.is_server_error or response.status_code == httpx2.codes.TOO_MANY_REQUESTS:
-            after_s = retry_after_s(response.headers.get("Retry-After"), self._clock.now())
+            after_s = retry_after_s(response.headers.get("Retry-After"), self._clock.wall())
             return MatchmakerUnavailableError(detail, after_s or None)
         if response.status_code == httpx2.codes.CONFLICT:
             if problem.get("type") == "urn:launchday:ticket-exists":

@@ -43,7 +43,7 @@ async def take_steps(
             warm_parents.list_servers(now)
             list_due = now + LIST_PERIOD_S
         journal.probe()
-        history.sample(pool.regions, pool.clock.now(), now)
+        history.sample(pool.regions, pool.clock.wall(), now)
         metrics.observe_regions(pool.regions)
         metrics.observe_starts(pool.starts)
         await pool.clock.sleep(STEP_PERIOD_S)

@@ -18,6 +18,7 @@ IP_UDP_BYTES = 28  # headers of IP and UDP around a datagram
 
 # First byte of a datagram.
 REQUEST, CHALLENGE, RESPONSE, FROM_CLIENT, FROM_SERVER = range(5)
+REFUSAL = 6  # 5 is the label of session keys, which the same keys are made from
 
 SEQUENCE_AT = 1  # behind the kind
 SEQUENCE_BYTES = 4  # 60 Hz for two years
@@ -32,6 +33,9 @@ COOKIE_BYTES = SALT_BYTES + 8 + MAC_BYTES
 CHALLENGE_BYTES = 1 + COOKIE_BYTES + MAC_BYTES
 # response: kind, the token's request part, salt, server time, cookie MAC, MAC under the token's up key
 RESPONSE_BYTES = 1 + connect_token.REQUEST_PART_BYTES + COOKIE_BYTES + MAC_BYTES
+# refusal: kind, reason, server time in ms, MAC under the token's down key
+REFUSAL_TIME_AT = 2
+REFUSAL_BYTES = REFUSAL_TIME_AT + 8 + MAC_BYTES
 
 REPLAY_WINDOW = 256
 CHALLENGE_S = 5.0  # a challenge not answered by then is void
@@ -42,6 +46,12 @@ ANSWER_S = 10.0  # a client gives up when a handshake took so long
 # Opening a token costs 2 µs: a flood of them costs half a millisecond a tick at most.
 HANDSHAKES_PER_BATCH = 256
 LEAVE_REPEATS = 3
+
+# Why a server refuses a player, as it tells them; 0: it does not.
+REFUSED_EXPIRED = 1
+REFUSAL_REASONS = {
+    REFUSED_EXPIRED: ("expired", "the token has expired by the server's clock: ask for a newer one")
+}
 
 # Slots' states.
 VACANT, CONNECTED, TIMED_OUT, LEFT = range(4)
@@ -115,6 +125,7 @@ COUNTERS = (
     "over_budget",
     "keep_alives",
     "reliable_overflow",
+    "refusals",
 )
 (
     RECEIVED,
@@ -137,6 +148,7 @@ COUNTERS = (
     OVER_BUDGET,
     KEEP_ALIVES,
     RELIABLE_OVERFLOW,
+    REFUSALS,
 ) = range(len(COUNTERS))
 
 CLIENT_DROP_REASONS = (
@@ -150,6 +162,7 @@ CLIENT_DROP_REASONS = (
     "malformed",
     "late_snapshot",
     "unknown_baseline",
+    "refusal_forged",
 )
 (
     CLIENT_DROP_LENGTH,
@@ -162,4 +175,5 @@ CLIENT_DROP_REASONS = (
     CLIENT_DROP_MALFORMED,
     CLIENT_DROP_LATE,
     CLIENT_DROP_BASELINE,
+    CLIENT_DROP_REFUSAL_FORGED,
 ) = range(len(CLIENT_DROP_REASONS))

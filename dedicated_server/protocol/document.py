@@ -23,6 +23,7 @@ from dedicated_server.protocol.delta import encode_delta, tight_bits
 from dedicated_server.protocol.fields import HISTORY_TICKS, Field
 from dedicated_server.protocol.modes import MODE_CARDS
 from dedicated_server.protocol.server.wire import ServerWire
+from launchday import startup
 
 DOCUMENT = Path(__file__).parent / "PROTOCOL.md"
 _SECTION = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -65,6 +66,10 @@ def sections() -> dict[str, str]:
         "sizes": _table(("what", "value"), _sizes()),
         "tight-bits": _table(("baseline age, ticks", "bits of dx and of dy"), _tight_widths()),
         "drop-reasons": " · ".join(f"`{reason}`" for reason in datagrams.DROP_REASONS),
+        "refusals": _table(
+            ("number", "name", "meaning"),
+            ((number, f"`{name}`", says) for number, (name, says) in datagrams.REFUSAL_REASONS.items()),
+        ),
         "vectors": _table(
             ("vector", "bytes"), ((name, f"`{data.hex()}`") for name, data in vectors().items())
         ),
@@ -125,6 +130,9 @@ def _exchange(cipher: int) -> dict[str, bytes]:
         length = int(wire.out_len[0])
         made[answered] = wire.out_buf[0, :length].tobytes()
         client_receive(clients.state, 0, wire.out_buf[0], length, NOW_S + tick / 60)
+    request = np.frombuffer(made["request"], np.uint8)[None, :]
+    wire.open_batch(request, np.array([len(made["request"])], np.int32), sender[None, :], 1, NOW_S + 60, 4)
+    made["refusal"] = wire.out_buf[0, : int(wire.out_len[0])].tobytes()
     return made
 
 
@@ -136,6 +144,7 @@ def _sizes() -> list[tuple[str, object]]:
         ("request", f"{datagrams.REQUEST_BYTES} bytes"),
         ("challenge", f"{datagrams.CHALLENGE_BYTES} bytes"),
         ("response", f"{datagrams.RESPONSE_BYTES} bytes"),
+        ("refusal", f"{datagrams.REFUSAL_BYTES} bytes"),
         ("header of a sealed datagram", f"{datagrams.HEADER_BYTES} bytes"),
         ("tag", "AEGIS-128L 32 bytes, ChaCha20-Poly1305 16 bytes"),
         ("replay window", f"{datagrams.REPLAY_WINDOW} sequence numbers"),
@@ -172,4 +181,5 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     main()

@@ -30,6 +30,8 @@ IN_COOKIE_COUNTER = 16
 IN_COOKIE_TIME = datagrams.SALT_BYTES
 IN_COOKIE_MAC = IN_COOKIE_TIME + 8
 
+AT_REFUSAL_MAC = datagrams.REFUSAL_TIME_AT + 8
+
 # Offsets in a token's private part.
 IN_MATCH, IN_PLAYER, IN_ENTITY, _, IN_ADDRESS, _, IN_ISSUED, IN_UP_KEY, IN_DOWN_KEY = (
     connect_token.PRIVATE_OFFSETS
@@ -37,7 +39,7 @@ IN_MATCH, IN_PLAYER, IN_ENTITY, _, IN_ADDRESS, _, IN_ISSUED, IN_UP_KEY, IN_DOWN_
 
 TAG_BYTES = connect_token.TAG_BYTES
 KEY_BYTES = connect_token.KEY_BYTES
-# First byte of what session keys are derived from; 1 and 2 are the kinds of the datagrams with a MAC.
+# First byte of what session keys are derived from; 1, 2 and 6 are the kinds of the datagrams with a MAC.
 SESSION_LABEL = 5
 
 _VERSION = np.frombuffer(connect_token.VERSION, np.uint8)
@@ -84,10 +86,39 @@ def challenge_mac(
     token_tag_at: int,
 ) -> None:
     """What proves a challenge to come from a server that opened the token; ``down_key_at`` is an address."""
-    copy_bytes(workspace, 0, challenge, 0, AT_CHALLENGE_MAC)
-    copy_bytes(workspace, AT_CHALLENGE_MAC, token_tag, token_tag_at, TAG_BYTES)
+    _down_mac(out, out_at, workspace, down_key_at, challenge, AT_CHALLENGE_MAC, token_tag, token_tag_at)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def refusal_mac(
+    out: Bytes,
+    out_at: int,
+    workspace: Bytes,
+    down_key_at: int,
+    refusal: Bytes,
+    token_tag: Bytes,
+    token_tag_at: int,
+) -> None:
+    """What proves a refusal to come from a server that opened the token; ``down_key_at`` is an address."""
+    _down_mac(out, out_at, workspace, down_key_at, refusal, AT_REFUSAL_MAC, token_tag, token_tag_at)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _down_mac(
+    out: Bytes,
+    out_at: int,
+    workspace: Bytes,
+    down_key_at: int,
+    datagram: Bytes,
+    length: int,
+    token_tag: Bytes,
+    token_tag_at: int,
+) -> None:
+    """Authenticate the first ``length`` bytes of a datagram to the client, and the token it answers."""
+    copy_bytes(workspace, 0, datagram, 0, length)
+    copy_bytes(workspace, length, token_tag, token_tag_at, TAG_BYTES)
     sealing.keyed_hash(
-        out.ctypes.data + out_at, datagrams.MAC_BYTES, workspace.ctypes.data, AT_CHALLENGE_MAC + TAG_BYTES,
+        out.ctypes.data + out_at, datagrams.MAC_BYTES, workspace.ctypes.data, length + TAG_BYTES,
         down_key_at, KEY_BYTES,
     )  # fmt: skip
 

@@ -229,7 +229,7 @@ class ServiceClient:
                 if not _asks_to_come_again(response):
                     self._budget.succeeded()
                     return response
-                asked_for_s = retry_after_s(response.headers.get("Retry-After"), self._clock.now())
+                asked_for_s = retry_after_s(response.headers.get("Retry-After"), self._clock.wall())
             pauses = pauses or Backoff(self._clock)
             pause_s = pauses.next_s(asked_for_s)
             if (

@@ -7,7 +7,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_GONE, CLIENT_TIMED_OUT
+from dedicated_server.protocol.client.state import (
+    CLIENT_CONNECTED,
+    CLIENT_GONE,
+    CLIENT_REFUSED,
+    CLIENT_TIMED_OUT,
+)
 from loadtest.bots.step import DIED, MATCH_OVER
 from loadtest.scenario.link_profiles import LinkProfile
 
@@ -58,7 +63,12 @@ class SessionStatus:
     @property
     def broken(self) -> bool:
         """Whether the session timed out, or the handshake failed."""
-        return self.value & 0xFF in (CLIENT_TIMED_OUT, CLIENT_GONE)
+        return self.value & 0xFF in (CLIENT_TIMED_OUT, CLIENT_GONE, CLIENT_REFUSED)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the server has told the client that it does not take its token."""
+        return self.value & 0xFF == CLIENT_REFUSED
 
     @property
     def died(self) -> bool:

@@ -88,7 +88,7 @@ def create_api(settings: Settings, clock: Clock, skills: Skills | None = None) -
 
     app = http_service.create_app("Matchmaker", settings, lifespan, admission=admission.CLASSES)
     signer: Signer = app.state.signer
-    token = signer.service_token("matchmaker", clock.now(), SERVICE_TOKEN_TTL_S)
+    token = signer.service_token("matchmaker", clock.wall(), SERVICE_TOKEN_TTL_S)
     app.include_router(routes.router)
     app.include_router(backfill_routes.router)
     describe(app, (*routes.MESSAGES, *backfill_routes.MESSAGES))

@@ -42,7 +42,7 @@ class Rejoin:
         mode = self._modes.get(ticket.mode)
         ttl_s = (mode.rules.match_s if mode is not None else 0.0) + self._token_ttl_s
         return seats.renewed(
-            self._fleet_key, ttl_s, assignment, ticket.player_id, self._clock, self._clock.now()
+            self._fleet_key, ttl_s, assignment, ticket.player_id, self._clock, self._clock.wall()
         )
 
     def problem(self, held: HeldPlayer, last: StoredTicket | None) -> ProblemError:

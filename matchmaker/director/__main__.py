@@ -7,7 +7,7 @@ import contextlib
 
 import uvloop
 
-from launchday import telemetry
+from launchday import startup, telemetry
 from launchday.clock import SystemClock
 from launchday.resilience.start_checks import check_cache
 from launchday.settings import settings
@@ -30,4 +30,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     main()

@@ -292,7 +292,7 @@ class Backfill:
             claim.ticket_ids,
             list(zip(claim.player_ids, claim.entities, claim.teams, strict=True)),
             self._clock,
-            now,
+            self._clock.wall(),
         )
         assigned: int = await self._scripts.assign_backfill(
             [

@@ -176,7 +176,7 @@ async def run(settings: Settings, clock: Clock) -> None:
     # Before taking the lead: a lease is shorter than a compilation.
     warm_up(searching=any(isinstance(each, SearchRules) for each in rules.values()))
     signer = Signer(settings.identity_secret.get_secret_value())
-    token = signer.service_token("director", clock.now(), SERVICE_TOKEN_TTL_S)
+    token = signer.service_token("director", clock.wall(), SERVICE_TOKEN_TTL_S)
     tls = mutual_tls(settings.fleet_ca, settings.fleet_certificate, settings.fleet_certificate_key)
     directing = asyncio.current_task()
     assert directing is not None

@@ -264,7 +264,7 @@ class Placement:
             proposal.ticket_ids,
             list(zip(proposal.player_ids, range(len(proposal.player_ids)), proposal.teams, strict=True)),
             self._clock,
-            now,
+            self._clock.wall(),
         )
         async with self._writes:
             await self._queue.assign(proposal, views, now, requeue_record)

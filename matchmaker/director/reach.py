@@ -27,7 +27,7 @@ def directors_token(fleet_key: bytes, match_id: str, address: str, port: int, cl
         address, port: of the server; an IP literal.
         clock: when it was issued, and its nonce.
     """
-    now = clock.now()
+    now = clock.wall()
     return connect_token.seal(
         fleet_key,
         match_id=UUID(match_id),

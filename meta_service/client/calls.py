@@ -100,7 +100,7 @@ class Calls:
         except NoAnswerError as error:
             raise MetaUnavailableError(str(error)) from error
         if response.status_code == httpx2.codes.SERVICE_UNAVAILABLE:
-            after_s = retry_after_s(response.headers.get("Retry-After"), self._clock.now())
+            after_s = retry_after_s(response.headers.get("Retry-After"), self._clock.wall())
             raise MetaUnavailableError(f"{method} {path}: 503", after_s or None)
         return _decode(response, answer)
 

@@ -60,7 +60,7 @@ async def purchase(
 ) -> Purchase:
     """Buy. Under one key it happens once, however often it is repeated, and every answer is the first one."""
     answer = await context.shop.purchase(
-        caller.player_id, key, order.item_id, order.quantity, order.unit_price, context.clock.now()
+        caller.player_id, key, order.item_id, order.quantity, order.unit_price, context.clock.wall()
     )
     return read(Purchase, answer)
 
@@ -68,7 +68,7 @@ async def purchase(
 @router.post("/store/purchases/{purchase_id}/refund")
 async def refund(purchase_id: UUID, caller: LivePlayer, context: InContext) -> Refund:
     """Give the caller's purchase back within the item's time for it. Asking again changes nothing."""
-    return read(Refund, await context.shop.refund(purchase_id, context.clock.now(), caller.player_id))
+    return read(Refund, await context.shop.refund(purchase_id, context.clock.wall(), caller.player_id))
 
 
 @router.get("/wallet")
@@ -100,7 +100,7 @@ async def inventory(caller: LivePlayer, context: InContext) -> Inventory:
 async def grant(order: FromBody[GrantRequest], key: IdempotencyKey, context: InContext) -> Grant:
     """Put money into a player's wallet, once for each key."""
     answer = await context.shop.grant(
-        order.player_id, key, order.currency, order.amount, order.reason, context.clock.now()
+        order.player_id, key, order.currency, order.amount, order.reason, context.clock.wall()
     )
     return read(Grant, answer)
 
@@ -108,4 +108,4 @@ async def grant(order: FromBody[GrantRequest], key: IdempotencyKey, context: InC
 @services.post("/refunds")
 async def refund_for_player(order: FromBody[RefundRequest], context: InContext) -> Refund:
     """Give a player's purchase back, whatever the time. Asking again changes nothing."""
-    return read(Refund, await context.shop.refund(order.purchase_id, context.clock.now()))
+    return read(Refund, await context.shop.refund(order.purchase_id, context.clock.wall()))

@@ -66,7 +66,7 @@ async def rebuild(bootstrap: str, prefix: str, store_url: str, rules: Rules, clo
     counts = [0, 0, 0]
 
     async def apply(batch: Batch) -> None:
-        applied = await store.apply(batch, clock.now())
+        applied = await store.apply(batch, clock.wall())
         counts[0] += sum(applied.effects.kinds.values())
         counts[1] += applied.duplicates
         counts[2] += applied.dead_letters

@@ -125,7 +125,7 @@ class FleetAutoscaler:
 
     async def decide(self, name: str) -> None:
         """Ask the policy of one region now, and set what it decides."""
-        one, now, at = self.regions[name], self._clock.monotonic(), self._clock.now()
+        one, now, at = self.regions[name], self._clock.monotonic(), self._clock.wall()
         one.due = now + one.autoscaler.sync_s
         fleet = one.region.replicas(now)
         decision = await self._ask(one.autoscaler.policy, name, fleet, at)

@@ -110,7 +110,7 @@ class MatchFinalizer:
     def _publish(self, entry: AllocationRecord, ended: bool, reason: str) -> None:
         self._changes().publish(
             "match",
-            self._clock.now(),
+            self._clock.wall(),
             match_id=entry.match_id or None,
             name=entry.server,
             region=entry.region,

@@ -50,7 +50,7 @@ async def set_buffer(
     """Keep a number of idle servers in a region instead of its configured policy, until that is reset."""
     _region(pool, name)
     return await _override_policy(
-        request, name, PolicyOverride(buffer_policy(size.ready), caller.subject, pool.clock.now())
+        request, name, PolicyOverride(buffer_policy(size.ready), caller.subject, pool.clock.wall())
     )
 
 
@@ -64,7 +64,7 @@ async def set_policy(
 ) -> dict[str, Any]:
     """Give a region another autoscaling policy, until that is reset."""
     _region(pool, name)
-    return await _override_policy(request, name, PolicyOverride(policy, caller.subject, pool.clock.now()))
+    return await _override_policy(request, name, PolicyOverride(policy, caller.subject, pool.clock.wall()))
 
 
 @router.delete("/fleets/{name}/policy")
@@ -109,7 +109,7 @@ async def act_on_fleet(name: str, action: str, caller: Operator, pool: Pool) -> 
                 404, "unknown-action", f"there is no {action}: cordon, uncordon, drain or undrain"
             )
     _log_action(caller, action, name)
-    pool.changes.publish("fleet", pool.clock.now(), name=name, action=action, by=caller.subject)
+    pool.changes.publish("fleet", pool.clock.wall(), name=name, action=action, by=caller.subject)
     pool.fill(now)
     return {"name": name, "cordoned": region.cordoned, "draining": region.draining}
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -16,12 +15,12 @@ from fastapi.responses import StreamingResponse
 from dedicated_server.fleet.admin.autoscaler import FleetAutoscaler
 from dedicated_server.fleet.admin.count_history import CountHistory
 from dedicated_server.fleet.agones.allocator import Allocator
+from dedicated_server.fleet.feeds import SpectatorFeeds
 from dedicated_server.fleet.pool import logs
 from dedicated_server.fleet.pool.gameserver import GameServer
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.states import State
 from dedicated_server.fleet.warm.supervisor import WarmParents
-from dedicated_server.match import spectator
 from launchday import identity
 from launchday.problems import ProblemError
 from launchday.service import require
@@ -140,8 +139,8 @@ async def gameserver(name: str, pool: Pool) -> dict[str, Any]:
 async def gameserver_map(name: str, request: Request, pool: Pool) -> dict[str, Any]:
     """Show the match of a server at this moment: zone, players, shots, and each player's far hints."""
     server = server_named(pool, name)
-    folder: Path = request.app.state.spectator_dir
-    frame = None if server.gone else spectator.read_feed(folder / f"{server.name}.feed")
+    feeds: SpectatorFeeds = request.app.state.feeds
+    frame = None if server.gone else feeds.read(server.name)
     if frame is None:
         raise ProblemError(404, "no-match-to-see", f"{name} shows no match now")
     return {"match_id": server.match_id or None, **frame}

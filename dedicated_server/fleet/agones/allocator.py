@@ -144,7 +144,7 @@ class Allocator:
             return
         match_id, player_ids = match_in(match)
         entry = AllocationRecord(
-            key or "", server.name, server.region, match_id, player_ids, self._pool.clock.now()
+            key or "", server.name, server.region, match_id, player_ids, self._pool.clock.wall()
         )
         try:
             self._journal.allocated(entry)
@@ -155,7 +155,7 @@ class Allocator:
             ) from error
 
     def _record(self, server: GameServer, key: str | None, answer: AllocationAnswer, now: float) -> None:
-        at = self._pool.clock.now()
+        at = self._pool.clock.wall()
         self._pool.allocation_requested(server.region, key or "", unmet=False, now=now)
         self._pool.fill(now)
         if key is not None:

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from dedicated_server.fleet.autoscaling import demand
 from dedicated_server.fleet.autoscaling.sizing import Sizing
-from launchday import service, telemetry
+from launchday import service, startup, telemetry
 from launchday.clock import Clock, SystemClock
 from launchday.resilience.http_client import ServiceClient
 from launchday.settings import Settings, settings
@@ -32,7 +32,7 @@ def create_webhook(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        token = app.state.signer.service_token("autoscaler", clock.now(), 365 * 24 * 3600.0)
+        token = app.state.signer.service_token("autoscaler", clock.wall(), 365 * 24 * 3600.0)
         async with ServiceClient(
             configured.matchmaker_url, token=token, connections=1, clock=clock
         ) as matchmaker:
@@ -75,4 +75,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     main()

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from nicegui import ui
 
 from dedicated_server.fleet.console import overview, players, server_page, servers, sign_in
-from launchday import telemetry
+from launchday import startup, telemetry
 from launchday.child_processes import die_with_parent
 from launchday.clock import Clock, SystemClock
 from launchday.settings import Settings, settings
@@ -61,4 +61,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     main()

@@ -64,7 +64,7 @@ class BackendClient:
             self._counters = found
             if found.queue is not None:
                 sample = (
-                    self._clock.now(),
+                    self._clock.wall(),
                     int(found.queue["searching"]),
                     float(found.queue["wait_s"]["p95"]),
                 )
@@ -118,5 +118,5 @@ class BackendClient:
         return body
 
     async def _get(self, service: str, path: str, patience_s: float = PATIENCE_S) -> Response:
-        token = self._signer.service_token("console", self._clock.now(), TOKEN_TTL_S)
+        token = self._signer.service_token("console", self._clock.wall(), TOKEN_TTL_S)
         return await self._services[service].request("GET", path, token=token, patience_s=patience_s)

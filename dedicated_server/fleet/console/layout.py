@@ -83,9 +83,9 @@ def current_session(settings: Settings, clock: Clock) -> Session | None:
     A visitor without a valid token is sent to the sign-in page, and None is returned.
     """
     token = str(app.storage.user.get("token", ""))
-    signer = identity.Signer(settings.identity_secret.get_secret_value())
+    signer = identity.Signer(settings.identity_secret.get_secret_value(), settings.clock_tolerance_s)
     try:
-        caller = signer.verify(token, clock.now())
+        caller = signer.verify(token, clock.wall())
     except identity.InvalidTokenError:
         ui.navigate.to("/sign-in")
         return None

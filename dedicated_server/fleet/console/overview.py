@@ -92,7 +92,7 @@ class OverviewPage:
         """Read the fleets and the other services, and show them."""
         async with self._who.fleet_calls() as fleet:
             fleets, counters = await fleet.fleets(), await fleet.counters()
-            history = await fleet.history(self._who.clock.now() - CHART_S)
+            history = await fleet.history(self._who.clock.wall() - CHART_S)
             decisions = await fleet.decisions()
             self._show_fleets(fleets)
             self._tiles["failed"].set_text(f"{counters['matches_failed']:,}")
@@ -232,7 +232,7 @@ class FleetCard:
         decision = one["decision"] or {}
         override = one["set_by"]
         by = (
-            f", set by {override['by']} {format_age(override['at'], self._who.clock.now())} ago"
+            f", set by {override['by']} {format_age(override['at'], self._who.clock.wall())} ago"
             if override
             else ""
         )

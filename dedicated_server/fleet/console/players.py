@@ -34,7 +34,7 @@ def install(settings: Settings, clock: Clock) -> None:
                 except LookupError as error:
                     empty("person_off", str(error))
                     return
-                _show(player, clock.now())
+                _show(player, clock.wall())
 
         with page(who, "/players"), card("Player", "their check-out, and whether their changes are stored"):
             with ui.element("div").classes("ld-filters"):

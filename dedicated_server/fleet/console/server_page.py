@@ -103,7 +103,7 @@ class ServerPage:
             state = server["state"] + (" (gone)" if server["gone"] else "")
             self._state.set_text(state + (" · cordoned" if server["cordoned"] else ""))
             self._state.classes(replace=f"ld-state ld-state-{server['state']}")
-            self._facts.set_content(_facts(server, self._who.clock.now()))
+            self._facts.set_content(_facts(server, self._who.clock.wall()))
             self._show_ticks(server["report"])
             self._show_history(server["history"])
             if server["log_tail"] != self._log:

@@ -93,7 +93,7 @@ class ServersPage:
         }
         async with self._who.fleet_calls() as fleet:
             found = await fleet.gameservers(**{name: value for name, value in filters.items() if value})
-            rows = [_row(server, self._who.clock.now()) for server in found]
+            rows = [_row(server, self._who.clock.wall()) for server in found]
             if rows != self._table.rows:
                 self._table.update_rows(rows, clear_selection=False)
 

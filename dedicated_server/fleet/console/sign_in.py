@@ -18,11 +18,11 @@ def install(settings: Settings, clock: Clock) -> None:
     @ui.page("/sign-in", title="Sign in · launchday")
     def sign_in() -> None:
         apply_theme()
-        signer = identity.Signer(settings.identity_secret.get_secret_value())
+        signer = identity.Signer(settings.identity_secret.get_secret_value(), settings.clock_tolerance_s)
 
         def enter() -> None:
             try:
-                caller = signer.verify(token.value.strip(), clock.now())
+                caller = signer.verify(token.value.strip(), clock.wall())
             except identity.InvalidTokenError as error:
                 wrong.set_text(str(error))
                 return

@@ -146,7 +146,7 @@ class WarmPool:
         self._enter(server, State.READY, now)
         self.matches.forget(server)
         server.clear_match()
-        server.beat(self.clock.now(), now)
+        server.beat(self.clock.wall(), now)
         self._failed_starts = 0
         if server.draining:
             self.shut_down(server, now, "drained", Ending.DRAINED)
@@ -154,7 +154,7 @@ class WarmPool:
 
     def heartbeat(self, server: GameServer, now: float) -> None:
         """Note a heartbeat of a server."""
-        server.beat(self.clock.now(), now)
+        server.beat(self.clock.wall(), now)
 
     def annotated(self, server: GameServer, annotations: dict[str, str], now: float) -> None:
         """A server sets annotations of its own: its report on the match is one."""
@@ -188,7 +188,7 @@ class WarmPool:
         server.annotate(annotations, labels)  # first, so that the change that is published names the match
         self.matches.given(server)
         self._enter(server, State.ALLOCATED, now)
-        server.allocated_at, server.allocated_mono_s = self.clock.now(), now
+        server.allocated_at, server.allocated_mono_s = self.clock.wall(), now
         if server.has_match and not has_match:
             self.fleet_counters.matches_started += 1
             self.starts.begin(server.name, now)
@@ -388,7 +388,7 @@ class WarmPool:
             port=port,
             sdk_port=sdk_port,
             log=self._logs.path(name),
-            created_at=self.clock.now(),
+            created_at=self.clock.wall(),
             created_mono_s=now,
             health=self.config.health,
             fork_mono_s=now + delay_s,
@@ -419,7 +419,7 @@ class WarmPool:
         ending: Ending = Ending.ENDED,
     ) -> None:
         before = server.state
-        server.enter(state, self.clock.now(), now, reason)
+        server.enter(state, self.clock.wall(), now, reason)
         self.regions[server.region].moved(server, before)
         self._publish(server, reason)
         metrics.observe_state(server.region, before, now - server.history[-2].mono_s)
@@ -454,7 +454,7 @@ class WarmPool:
             self._forget(server)
             return
         server.kill_mono_s = now + self.config.stop_timeout_s
-        server.deleted_at = self.clock.now() + self.config.stop_timeout_s
+        server.deleted_at = self.clock.wall() + self.config.stop_timeout_s
         self._spawner.signal(server.name, number)
 
     def _stop_surplus(self, now: float) -> None:
@@ -482,7 +482,7 @@ class WarmPool:
     def _publish(self, server: GameServer, reason: str) -> None:
         self.changes.publish(
             "gameserver",
-            self.clock.now(),
+            self.clock.wall(),
             name=server.name,
             region=server.region,
             state=server.state,

@@ -1,4 +1,4 @@
-"""What a client receives: the challenge, then sealed snapshots, decoded into what it sees."""
+"""What a client receives: a challenge or a refusal, then sealed snapshots, decoded into what it sees."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dedicated_server.protocol import handshake as hs
 from dedicated_server.protocol.bits import copy_bytes, read_uint, same_bytes, take, take_int
 from dedicated_server.protocol.client.state import (
     CLIENT_CONNECTED,
+    CLIENT_REFUSED,
     CLIENT_REQUESTING,
     CLIENT_RESPONDING,
     EVENT_RING,
@@ -53,7 +54,7 @@ from dedicated_server.protocol.fields import (
     TICK_BITS,
 )
 
-RECEIVED_DROPPED, RECEIVED_CHALLENGE, RECEIVED_KEEP_ALIVE, RECEIVED_SNAPSHOT = range(4)
+RECEIVED_DROPPED, RECEIVED_CHALLENGE, RECEIVED_KEEP_ALIVE, RECEIVED_SNAPSHOT, RECEIVED_REFUSAL = range(5)
 
 _AGE_MASK = HISTORY_TICKS - 1
 _ACK_MASK = (1 << 32) - 1
@@ -76,6 +77,8 @@ def client_receive(state: ClientState, index: int, datagram: Bytes, length: int,
         return _receive_sealed(state, session, index, datagram, length, now_s)
     if kind == datagrams.CHALLENGE:
         return _receive_challenge(state, session, datagram, length, now_s)
+    if kind == datagrams.REFUSAL:
+        return _receive_refusal(state, session, datagram, length)
     return _drop(state, datagrams.CLIENT_DROP_KIND)
 
 
@@ -114,6 +117,31 @@ def _receive_challenge(state: ClientState, session: Row, datagram: Bytes, length
     session.state = CLIENT_RESPONDING
     session.repeat_at_s = now_s
     return RECEIVED_CHALLENGE
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _receive_refusal(state: ClientState, session: Row, datagram: Bytes, length: int) -> int:
+    """The server does not take the token: the client asks no more."""
+    if length != datagrams.REFUSAL_BYTES:
+        return _drop(state, datagrams.CLIENT_DROP_LENGTH)
+    if session.state != CLIENT_REQUESTING and session.state != CLIENT_RESPONDING:
+        return _drop(state, datagrams.CLIENT_DROP_STATE)
+    work = state.workspace
+    hs.refusal_mac(
+        work,
+        datagrams.AT_MAC,
+        work[datagrams.AT_HASHED :],
+        session.down_key.ctypes.data,
+        datagram,
+        session.request,
+        hs.AT_TOKEN_TAG,
+    )
+    if not same_bytes(work, datagrams.AT_MAC, datagram, hs.AT_REFUSAL_MAC, datagrams.MAC_BYTES):
+        return _drop(state, datagrams.CLIENT_DROP_REFUSAL_FORGED)
+    session.refusal = int64(datagram[1])
+    session.refused_ms = read_uint(datagram, datagrams.REFUSAL_TIME_AT, 8)
+    session.state = CLIENT_REFUSED
+    return RECEIVED_REFUSAL
 
 
 @njit(cache=True, nogil=True, **INNER)

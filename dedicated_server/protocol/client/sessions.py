@@ -14,8 +14,9 @@ where ``state = clients.state`` is a named tuple of arrays (one argument to any 
 float clock in seconds that never goes backwards.
 
 ``client_receive(state, index, datagram: uint8[:], length: int, now_s: float) -> int``: RECEIVED_DROPPED 0
-(counted in ``state.drops``), RECEIVED_CHALLENGE 1, RECEIVED_KEEP_ALIVE 2, RECEIVED_SNAPSHOT 3. The datagram
-must have at least 1,200 bytes of room or be at least ``length`` long.
+(counted in ``state.drops``), RECEIVED_CHALLENGE 1, RECEIVED_KEEP_ALIVE 2, RECEIVED_SNAPSHOT 3,
+RECEIVED_REFUSAL 4 (``refusal`` in sessions says why, ``refused_ms`` at which time of the server). The
+datagram must have at least 1,200 bytes of room or be at least ``length`` long.
 
 ``client_transmit(state, index, now_s, move_x: int8, move_y: int8, yaw: uint16, buttons: uint8, view_tick:
 int32, out: uint8[1200+]) -> int``: what to send now, its length in bytes, or 0 for nothing: a connection
@@ -44,7 +45,8 @@ What they keep, for reading (``c`` a client's index, ``e`` an entity's):
 - ``state.drops`` int64[len(CLIENT_DROP_REASONS)].
 
 States: CLIENT_FREE 0, CLIENT_REQUESTING 1, CLIENT_RESPONDING 2, CLIENT_CONNECTED 3, CLIENT_TIMED_OUT 4 (5 s
-without a sealed datagram, or 10 s without an answer), CLIENT_LEAVING 5, CLIENT_GONE 6.
+without a sealed datagram, or 10 s without an answer), CLIENT_LEAVING 5, CLIENT_GONE 6, CLIENT_REFUSED 7 (the
+server does not take the token: ask for a newer one).
 ``clients.reconnect(index)`` starts the handshake again with the same token, from the same address.
 """
 
@@ -135,6 +137,6 @@ class ClientSessions:
 # What a handshake starts anew; identity, token and totals stay.
 _OF_ONE_SESSION = (
     "input_tick", "input_echo", "input_applied", "snapshot_tick", "snapshot_at_s", "ack_bits", "rtt_s",
-    "reliable_received", "leaves_left", "send_sequence", "repeat_at_s", "received_at_s", "replay",
-    "sent_at_s", "inputs",
+    "reliable_received", "leaves_left", "refusal", "refused_ms", "send_sequence", "repeat_at_s",
+    "received_at_s", "replay", "sent_at_s", "inputs",
 )  # fmt: skip

@@ -20,7 +20,8 @@ from dedicated_server.protocol.inputs import INPUT_COLUMNS, INPUT_RING
     CLIENT_TIMED_OUT,
     CLIENT_LEAVING,
     CLIENT_GONE,
-) = range(7)
+    CLIENT_REFUSED,
+) = range(8)
 
 EVENT_RING = 64
 SENT_RING = 64
@@ -55,6 +56,8 @@ SESSION = np.dtype(
         ("sent_bytes", np.int64),
         ("sent_datagrams", np.int64),
         ("leaves_left", np.int64),  # good-byes still to be sent
+        ("refusal", np.int64),  # why the server refused the token, REFUSED_…; 0: it did not
+        ("refused_ms", np.int64),  # the server's Unix time when it did
         ("send_sequence", np.int64),
         ("receive_newest", np.int64),
         ("started_at_s", np.float64),  # of the handshake; below 0: not begun

@@ -3,6 +3,9 @@
 Nothing is remembered between request and response: the cookie carries it. The cheap checks come first, and
 what a token costs to open (2 µs) is bounded per batch, so that a flood cannot eat the tick.
 
+A player whose token has expired is told so, for a client that hears nothing tries for ten seconds and learns
+nothing; whoever sends anything else is not answered.
+
 The address table finds the slot of a datagram's source address and is at most a quarter full. It holds only
 addresses that answered a challenge, so nobody can fill it from outside.
 """
@@ -134,7 +137,10 @@ def _check_before_opening(
     if not hs.is_our_version(datagram):
         return datagrams.DROP_VERSION
     now_ms = int64(now_s * 1000.0)
-    if read_uint(datagram, hs.AT_EXPIRES, 8) <= now_ms:
+    unix_ms = int64((now_s + identity.token_ahead_s) * 1000.0)
+    if read_uint(datagram, hs.AT_EXPIRES, 8) <= unix_ms:
+        if _open_token(state, datagram, address, not is_response) == ADMITTED:
+            _write_refusal(state, datagram, address, datagrams.REFUSED_EXPIRED, unix_ms)
         return datagrams.DROP_EXPIRED
     if is_response:
         challenged_ms = read_uint(datagram, hs.AT_RESPONSE_COOKIE + hs.IN_COOKIE_TIME, 8)
@@ -214,6 +220,23 @@ def _write_challenge(state: ServerState, datagram: Bytes, address: Bytes, now_s:
     copy_bytes(state.out_addr[row], 0, address, 0, 16)
     state.out_count[0] = row + 1
     state.counters[datagrams.CHALLENGES] += 1
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _write_refusal(state: ServerState, datagram: Bytes, address: Bytes, reason: int, unix_ms: int) -> None:
+    row = state.out_count[0]
+    out = state.out_buf[row]
+    out[0] = datagrams.REFUSAL
+    out[1] = reason
+    write_uint(out, datagrams.REFUSAL_TIME_AT, unix_ms, 8)
+    hs.refusal_mac(
+        out, hs.AT_REFUSAL_MAC, state.workspace[datagrams.AT_HASHED :],
+        state.workspace.ctypes.data + hs.IN_DOWN_KEY, out, datagram, hs.AT_TOKEN_TAG,
+    )  # fmt: skip
+    state.out_len[row] = datagrams.REFUSAL_BYTES
+    copy_bytes(state.out_addr[row], 0, address, 0, 16)
+    state.out_count[0] = row + 1
+    state.counters[datagrams.REFUSALS] += 1
 
 
 @njit(cache=True, nogil=True, **INNER)

@@ -95,6 +95,7 @@ IDENTITY = np.dtype(
         ("challenge_counter", np.int64),
         ("handshakes", np.int64),  # looked at in this batch
         ("time_out_s", np.float64),
+        ("token_ahead_s", np.float64),  # Unix time, by which tokens expire, minus the time of ticks
     ],
     align=True,
 )

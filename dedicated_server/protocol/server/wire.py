@@ -16,8 +16,8 @@ The tick calls the kernels, in this order (`tick.stages`); ``wire.state`` is a n
 `ServerWire` has the same stages as methods, for tools and tests that call them from Python.
 
 Conventions: ``N`` players; a slot is a player's entity index, its index in the roster. Ticks are int32,
-start at 1, and grow by one; 0 means "none". ``now_s`` is Unix time in seconds, a float that never goes
-backwards: connect tokens expire by it.
+start at 1, and grow by one; 0 means "none". ``now_s`` is seconds, a float that never goes backwards. Connect
+tokens expire by it too, plus ``token_ahead_s``: what Unix time is ahead of it, 0 where it is Unix time.
 
 What the transport gives (any row stride; rows at least 1,200 bytes):
 
@@ -196,6 +196,15 @@ class ServerWire:
     def seal_batch(self, now_s: float) -> None:
         """Seal the snapshots into the rows to send, and keep-alives where none is due."""
         seal_batch(self.state, now_s)
+
+    @property
+    def token_ahead_s(self) -> float:
+        """Seconds by which the Unix time that connect tokens expire by is ahead of ``now_s``."""
+        return float(self.state.identity["token_ahead_s"][0])
+
+    @token_ahead_s.setter
+    def token_ahead_s(self, seconds: float) -> None:
+        self.state.identity["token_ahead_s"] = seconds
 
     def queue_reliable(self, slots: Sequence[int], kinds: Sequence[int], payloads: Any) -> None:
         """Queue messages: ``payloads`` is [M, 2] of (a, b); slot −1 is everybody."""

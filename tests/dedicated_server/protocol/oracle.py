@@ -314,6 +314,13 @@ class OracleClient:
         response = b"\x02" + self.token[:175] + challenge[1:49]
         return response + blake2(self.up_key, response, 16)
 
+    def refused(self, refusal: bytes) -> tuple[int, int]:
+        """The reason of a refusal, and the server's Unix time in milliseconds."""
+        assert len(refusal) == 26
+        assert refusal[0] == 6
+        assert blake2(self.down_key, refusal[:10] + self.token[159:175], 16) == refusal[10:]
+        return refusal[1], int.from_bytes(refusal[2:10], "little")
+
     def seal(self, plain: bytes) -> bytes:
         self.sequence += 1
         return seal(self.cipher, self.send_key, 3, self.sequence - 1, plain)

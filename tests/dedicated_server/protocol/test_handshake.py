@@ -7,7 +7,7 @@ import pytest
 
 from dedicated_server.protocol import connect_token, datagrams
 from dedicated_server.protocol.client.receive import RECEIVED_DROPPED
-from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_TIMED_OUT
+from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_REFUSED, CLIENT_TIMED_OUT
 from dedicated_server.protocol.datagrams import DROP_REASONS, HANDSHAKES_PER_BATCH
 from tests.dedicated_server.protocol.oracle import OracleClient
 from tests.dedicated_server.protocol.rig import NOW_S, Table, token
@@ -67,7 +67,6 @@ def test_every_reply_before_the_slot_is_smaller_than_the_request() -> None:
     ("changed", "reason"),
     [
         ({"fleet_key": bytes(32)}, "token_forged"),
-        ({"expires_at": NOW_S - 1}, "expired"),
         ({"match_id": UUID(int=7)}, "other_match"),
         ({"port": 7002}, "other_server"),
         ({"address": "203.0.113.8"}, "other_server"),
@@ -80,6 +79,51 @@ def test_a_request_with_a_wrong_token_is_dropped_silently(changed: dict[str, Any
     table.say(0, OracleClient(token(**changed)).request())
     assert table.serve() == []
     assert drops(table) == {reason: 1}
+
+
+@pytest.mark.parametrize("of_response", [False, True])
+def test_a_player_is_told_that_their_token_has_expired(of_response: bool) -> None:
+    table = Table(1, join=False)
+    client = OracleClient(token(expires_at=NOW_S + 0.1))
+    said = client.respond(challenged(table, client)) if of_response else client.request()
+    table.wire.token_ahead_s = 300.0
+    table.say(0, said)
+    [(_, refusal)] = table.serve()
+    reason, refused_ms = client.refused(refusal)
+    assert (reason, refused_ms) == (datagrams.REFUSED_EXPIRED, int((table.now_s + 300.0) * 1000))
+    assert len(refusal) < len(said)
+    assert drops(table) == {"expired": 1}
+    assert table.wire.counters_by_name()["refusals"] == 1
+
+
+def test_the_compiled_client_asks_no_more_once_its_token_is_refused_and_again_with_a_newer_one() -> None:
+    table = Table(1)
+    table.wire.token_ahead_s = 7200.0
+    table.step()
+    assert table.clients.sessions["state"][0] == CLIENT_REFUSED
+    assert table.clients.sessions["refusal"][0] == datagrams.REFUSED_EXPIRED
+    table.now_s += 1.0
+    assert table.transmit(0) == b""
+    table.wire.token_ahead_s = 0.0
+    table.clients.reconnect(0)
+    table.connect()
+
+
+def test_an_expired_token_that_this_server_would_not_take_anyway_is_not_answered() -> None:
+    table = Table(1, join=False)
+    for changed in ({"fleet_key": bytes(32)}, {"match_id": UUID(int=7)}, {"player_id": 77}):
+        table.say(0, OracleClient(token(expires_at=NOW_S - 1, **changed)).request())
+    assert table.serve() == []
+    assert drops(table) == {"expired": 3}
+
+
+def test_a_forged_refusal_does_not_stop_the_client() -> None:
+    table = Table(1)
+    table.transmit(0)
+    for forged in (bytes([datagrams.REFUSAL, 1]) + bytes(24), bytes([datagrams.REFUSAL, 1])):
+        assert table.receive(0, forged) == 0
+    assert table.clients.drops_by_reason()["refusal_forged"] == 1
+    table.connect()
 
 
 def test_a_director_is_answered_whoever_has_the_slots_and_gets_none() -> None:
