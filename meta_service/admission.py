@@ -12,7 +12,7 @@ from meta_service.domain.hashing import processes_of
 CACHE_CONNECTIONS = "the cache's 32 connections"
 HASHES_EACH = 10  # under way for each process that hashes: at 22 ms each, the last one waits 0.22 s
 # A place gets free every 22 ms, so that 20 ms of waiting would turn every other newcomer away.
-PASSWORD_LINE = LineLimits(age_s=0.25, standing_after_s=0.3, standing_age_s=0.15)
+PASSWORD_LINE = LineLimits(age_s=0.2, standing_after_s=0.3, standing_age_s=0.2)
 MONEY = 12  # the store's pool has 8 connections; the others are on their way to it or back
 
 
