@@ -18,6 +18,7 @@ LoadTestError
 ├── RuleSetError                     a mode's rule set cannot be simulated: correct what the text names
 ├── SweepError                       a simulating process was killed: use fewer --jobs
 └── BenchError                       a benchmark cannot be run to its end: the text says which process failed
+    ├── CaseUnavailableError         this machine cannot play a case: the text says what it lacks
     └── PlatformError                the floor cannot be measured: it needs recvmmsg of 64-bit Linux
 """
 
@@ -54,18 +55,17 @@ class Mistake:
 class ScenarioError(LoadTestError):
     """Raised when a scenario file cannot be used; carries every mistake found, not only the first.
 
-    The text has one line a mistake: ``file:line: path: message``.
+    The text has one line a mistake, ``file:line: path: message``; so have ``lines``, each as it is.
     """
 
     def __init__(self, source: str, mistakes: Sequence[Mistake]) -> None:
         self.source = source
         self.mistakes = tuple(mistakes)
-        super().__init__(
-            "\n".join(
-                f"{source}:{mistake.line}: {mistake.path + ': ' if mistake.path else ''}{mistake.message}"
-                for mistake in self.mistakes
-            )
+        self.lines = tuple(
+            f"{source}:{mistake.line}: {mistake.path + ': ' if mistake.path else ''}{mistake.message}"
+            for mistake in self.mistakes
         )
+        super().__init__("\n".join(self.lines))
 
 
 class UnknownRegionError(LoadTestError, ValueError):
@@ -141,6 +141,10 @@ class ChaosError(LoadTestError):
 
 class BenchError(LoadTestError):
     """Raised when a benchmark cannot be run to its end; the text says which process failed. Run it again."""
+
+
+class CaseUnavailableError(BenchError):
+    """Raised where this machine cannot play a case of a benchmark. The text says what it lacks."""
 
 
 class PlatformError(BenchError):

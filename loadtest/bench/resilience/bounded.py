@@ -18,9 +18,10 @@ from redis.asyncio import Redis
 
 from launchday.launcher.backend import Backend
 from launchday.settings import Settings
+from loadtest.bench.options import Options
 from loadtest.bench.own_backend import run_backend
 from loadtest.bench.resilience.flooding import heavy_generator
-from loadtest.bench.resilience.harness import Limit, Options
+from loadtest.bench.resilience.harness import Limit
 from loadtest.bench.resilience.processes import BYTES_A_MB, ProcessWatch, grown
 from loadtest.bench.resilience.unknown_ids import MOST_AT_ONCE, UnknownIds
 from loadtest.errors import BenchError

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from launchday.percentiles import percentiles
+from loadtest.bench.options import Options
 from loadtest.bench.resilience.flooding import flood_figures, play, shipped
-from loadtest.bench.resilience.harness import Limit, Options
+from loadtest.bench.resilience.harness import Limit
 from loadtest.flood.outcome import RunOutcome
 from loadtest.scenario.behaviour_profiles import profiles
 from loadtest.scenario.model import Scenario

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from launchday.launcher.backend import Backend
 from launchday.settings import Settings
+from launchday.terminal import Terminal
 from loadtest.bench.harness.statistics import percentiles
+from loadtest.bench.options import Options
 from loadtest.bench.own_backend import run_backend
-from loadtest.bench.resilience.harness import Options
 from loadtest.command import run_scenario
 from loadtest.errors import BenchError
 from loadtest.flood.outcome import RunOutcome
@@ -47,7 +46,7 @@ def play(*scenarios: Scenario) -> list[RunOutcome]:
         BenchError: the backend does not start, or a flood does not come to its end.
     """
     outcomes: list[RunOutcome] = []
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
 
     async def flood(completed: Settings, stop: asyncio.Event, backend: Backend) -> int:
         for scenario in scenarios:

@@ -9,40 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from loadtest.errors import BenchError
+from loadtest.bench.options import Options
 
 # In the order of ``bench resilience`` without a part: what breaks first comes first.
 PARTS = ("brownout", "crashers", "failover", "double_load", "stopped", "disk", "bounded")
 VOID = "void"  # the figure in which a part says why its other figures say nothing about the backend
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How much of a part is run; None: as much as its limits were written for.
-
-    Attributes:
-        players: players of a flood.
-        seconds: how long a measurement or a fault lasts.
-        rounds: how often something is repeated.
-        only: names of kinds or runs of the part; empty: all.
-        seed: of every random draw.
-    """
-
-    players: int | None = None
-    seconds: float | None = None
-    rounds: int | None = None
-    only: tuple[str, ...] = ()
-    seed: int = 1
-
-    def chosen(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Return those of a part's ``names`` that are to be run, in their order.
-
-        Raises BenchError for a name in ``only`` that the part does not have.
-        """
-        unknown = [name for name in self.only if name not in names]
-        if unknown:
-            raise BenchError(f"--only {','.join(unknown)}: this part has {', '.join(names)}")
-        return tuple(name for name in names if not self.only or name in self.only)
 
 
 @dataclass(frozen=True, slots=True)

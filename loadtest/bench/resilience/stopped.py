@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from loadtest.bench.options import Options
 from loadtest.bench.resilience.flooding import flood_figures, play
-from loadtest.bench.resilience.harness import Limit, Options
+from loadtest.bench.resilience.harness import Limit
 from loadtest.flood.ledger import Ledger
 from loadtest.flood.outcome import RunOutcome
 from loadtest.players.player_records import PlayerRecords, PlayerState

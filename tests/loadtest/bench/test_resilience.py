@@ -15,8 +15,9 @@ from redis.asyncio import Redis
 from typer.testing import CliRunner
 
 from loadtest.bench import cli
+from loadtest.bench.options import Options
 from loadtest.bench.resilience import bounded, brownout, crashers, harness, processes, stopped
-from loadtest.bench.resilience.harness import PARTS, Limit, Options, judged
+from loadtest.bench.resilience.harness import PARTS, Limit, judged
 from loadtest.bench.resilience.processes import ProcessWatch, grown, slope_a_minute
 from loadtest.errors import BenchError
 from loadtest.flood.faults import FaultRecord

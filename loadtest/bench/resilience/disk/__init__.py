@@ -16,7 +16,8 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from loadtest.bench.resilience.harness import Limit, Options
+from loadtest.bench.options import Options
+from loadtest.bench.resilience.harness import Limit
 from loadtest.errors import BenchError
 
 FOLDERS = ("fleet", "logs", "spool", "results", "recordings", "spectator")

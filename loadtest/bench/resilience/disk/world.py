@@ -31,7 +31,7 @@ from dedicated_server.fleet.client import (
     FleetUnavailableError,
     NoServerReadyError,
 )
-from launchday import child_processes
+from launchday import child_processes, startup
 from launchday.engines.base import free_port
 from launchday.identity import OPERATOR, SERVICE, Signer
 from launchday.resilience.http_client import NoAnswerError, ServiceClient
@@ -322,4 +322,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     main()

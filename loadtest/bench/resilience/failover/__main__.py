@@ -11,8 +11,9 @@ from typing import Any
 
 import uvloop
 
+from launchday import startup
 from launchday.engines import EngineError
-from loadtest.bench.resilience.failover import network
+from loadtest.bench.loopback import raise_loopback
 from loadtest.bench.resilience.failover.measures import measure
 from loadtest.bench.resilience.failover.world import world
 from loadtest.errors import BenchError
@@ -31,11 +32,12 @@ async def run(options: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Print the figures; a fault is one line on standard error."""
     try:
-        network.raise_loopback()
+        raise_loopback()
         print(json.dumps(uvloop.run(run(json.loads(sys.argv[1])))))
     except (BenchError, EngineError, MetaUnavailableError, OSError, subprocess.SubprocessError) as error:
         sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
+    startup.prepare()
     main()

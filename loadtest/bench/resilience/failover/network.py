@@ -1,11 +1,8 @@
-"""The namespace's network: its loopback, who is connected to a port, connections that die in silence."""
+"""The namespace's network: who is connected to a port, connections that die in silence."""
 
 from __future__ import annotations
 
-import fcntl
 import shutil
-import socket
-import struct
 import subprocess
 from collections.abc import Iterable
 
@@ -13,16 +10,7 @@ import psutil
 
 from loadtest.errors import BenchError
 
-SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
 RESTORE = shutil.which("iptables-restore") or "/usr/sbin/iptables-restore"
-
-
-def raise_loopback() -> None:
-    """Bring ``lo`` up: in a new namespace it is down."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
-        request = struct.pack("16sh14x", b"lo", 0)
-        flags = struct.unpack("16sh14x", fcntl.ioctl(handle, SIOCGIFFLAGS, request))[1]
-        fcntl.ioctl(handle, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | IFF_UP))
 
 
 def clients_of(port: int, pid: int | None = None) -> list[int]:

@@ -7,9 +7,9 @@ import os
 
 import pytest
 
+from loadtest.bench.options import Options
 from loadtest.bench.resilience import failover
 from loadtest.bench.resilience.failover import network
-from loadtest.bench.resilience.harness import Options
 from loadtest.errors import BenchError
 
 
