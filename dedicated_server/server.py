@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -203,7 +204,7 @@ async def _play(
     timeouts: Timeouts,
 ) -> int:
     signer = Signer(configured.identity_secret.get_secret_value())
-    token = signer.service_token(record.name, clock.now())
+    token = signer.service_token(record.name, clock.wall())
     producer = EventProducer(
         configured.kafka_bootstrap,
         configured.topic_prefix,
@@ -246,7 +247,9 @@ async def _play(
             send_report=send_report,
             clock=clock,
             timeouts=timeouts,
-            open_feed=lambda players: open_feed(configured.spectator_dir, record.name, players),
+            open_feed=partial(open_feed, configured.spectator_dir, record.name)
+            if configured.spectator_dir
+            else None,
             matchmaker=matchmaker if configured.matchmaker_url else None,
             address=(host, record.port),
         )

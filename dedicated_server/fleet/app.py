@@ -6,11 +6,9 @@ import asyncio
 import contextlib
 import gc
 import os
-import shutil
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
-from pathlib import Path
 from types import FrameType
 from uuid import UUID
 
@@ -32,6 +30,7 @@ from dedicated_server.fleet.autoscaling import demand
 from dedicated_server.fleet.autoscaling.sizing import Sizing
 from dedicated_server.fleet.configuration import autoscaler_spec, pool_config, spectator_folder
 from dedicated_server.fleet.console_process import ConsoleProcess
+from dedicated_server.fleet.feeds import SpectatorFeeds
 from dedicated_server.fleet.pool import metrics as pool_metrics
 from dedicated_server.fleet.pool.logs import ServerLogs
 from dedicated_server.fleet.pool.pool import WarmPool
@@ -42,6 +41,7 @@ from dedicated_server.match import metrics as match_metrics
 from dedicated_server.match.result_delivery import ResultDelivery
 from dedicated_server.match.result_spool import FOLDER as RESULTS_FOLDER
 from dedicated_server.match.result_spool import ResultSpool
+from launchday import folders
 from launchday.clock import Clock, SystemClock
 from launchday.identity import Signer
 from launchday.resilience.http_client import ServiceClient
@@ -81,16 +81,17 @@ def create_fleet(
     clock = clock or SystemClock()
     config = pool_config(settings, start_timeout_s)
     policy = autoscaler_spec(settings)
-    feeds = spectator_folder(settings)
     folder = settings.state_dir / "logs"
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         state = app.state
         sockets = open_sidecar_sockets(settings.max_servers)
+        folders.claim(settings.state_dir / "fleet", folders.FLEET_NAMES)
         journal = AllocationJournal(settings.state_dir / "fleet" / "allocations.jsonl")
-        token = state.signer.service_token("fleet", clock.now(), SERVICE_TOKEN_TTL_S)
-        parents_env = {**(os.environ if env is None else env), f"{ENV_PREFIX}SPECTATOR_DIR": str(feeds)}
+        token = state.signer.service_token("fleet", clock.wall(), SERVICE_TOKEN_TTL_S)
+        feeds = SpectatorFeeds(*spectator_folder(settings))
+        parents_env = {**(os.environ if env is None else env), f"{ENV_PREFIX}SPECTATOR_DIR": feeds.folder}
         warm_parents = WarmParents(
             [
                 WarmParentSupervisor(
@@ -126,17 +127,16 @@ def create_fleet(
             new_id=lambda: f"{ids.getrandbits(32):08x}",
             on_finished=finalizer.finalize,
             was_played=lambda server: _was_played(delivery, server.match_id),
-            on_gone=lambda server: _remove_feed(feeds, server.name),
+            on_gone=lambda server: feeds.forget(server.name),
         )
         match_metrics.collect_from(pool)
         overrides = PolicyOverrides(settings.state_dir / "fleet" / "policies.json")
         scaler = FleetAutoscaler(pool, policy, clock, webhooks, overrides)
         state.pool, state.warm_parents, state.allocator = pool, warm_parents, Allocator(pool, journal)
         state.autoscaler, state.match_finalizer, state.history = scaler, finalizer, CountHistory()
-        state.spectator_dir = feeds
+        state.feeds = feeds
         scheme = "https" if settings.tls_certificate else "http"
         state.console = ConsoleProcess(settings, f"{scheme}://{settings.bind_host}:{settings.fleet_port}")
-        shutil.rmtree(feeds, ignore_errors=True)  # what a fleet that was killed has left
         producer = EventProducer(
             settings.kafka_bootstrap,
             settings.topic_prefix,
@@ -164,7 +164,7 @@ def create_fleet(
             with _cancelled_by_signals():
                 await warm_parents.first_warm_up()
             finalizer.recover()
-            _write_credentials(settings, state.signer, clock.now())
+            _write_credentials(settings, state.signer, clock.wall())
             _tune_garbage_collection()
             yield
         finally:
@@ -182,7 +182,7 @@ def create_fleet(
             journal.close()
             for listener in sockets:
                 listener.close()
-            shutil.rmtree(feeds, ignore_errors=True)
+            feeds.close()
 
     app = create_app("launchday fleet", settings, lifespan, clock=clock, admission=admission.CLASSES)
     app.state.demand = demand.DemandMeter(settings.match_s, float(settings.match_players))
@@ -233,11 +233,6 @@ def _write_credentials(settings: Settings, signer: Signer, now: float) -> None:
     except OSError as error:
         pool_metrics.disk_errors.labels("credentials").inc()
         log.error("launchday fleet finds no credentials: give it LAUNCHDAY_FLEET_TOKEN", reason=str(error))
-
-
-def _remove_feed(folder: Path, server: str) -> None:
-    with contextlib.suppress(OSError):
-        (folder / f"{server}.feed").unlink(missing_ok=True)
 
 
 async def _drain(pool: WarmPool) -> None:

@@ -77,18 +77,18 @@ def startup_delays(settings: Settings) -> dict[str, float]:
     return delays
 
 
-def spectator_folder(settings: Settings) -> Path:
-    """Return the folder in which servers show their matches.
+def spectator_folder(settings: Settings) -> tuple[Path, str]:
+    """Return the folder in which fleets show their matches, and the name of this fleet's own one in it.
 
-    It is that of the settings, or one of this fleet's own in shared memory, so that nothing is written to a
-    disk.
+    It is that of the settings, or shared memory, so that nothing is written to a disk.
     """
-    if settings.spectator_dir:
-        return Path(settings.spectator_dir)
-    if not os.access(SHARED_MEMORY, os.W_OK):
-        return settings.state_dir.absolute() / "spectator"
     own = hashlib.blake2b(f"{settings.state_dir.absolute()}:{settings.fleet_port}".encode(), digest_size=6)
-    return SHARED_MEMORY / f"launchday-{os.getuid()}-{own.hexdigest()}"
+    name = f"launchday-{os.getuid()}-{own.hexdigest()}"
+    if settings.spectator_dir:
+        return Path(settings.spectator_dir), name
+    if not os.access(SHARED_MEMORY, os.W_OK):
+        return settings.state_dir.absolute() / "spectator", name
+    return SHARED_MEMORY, name
 
 
 def _counters_and_lists(text: str) -> dict[str, dict[str, Any]]:

@@ -98,7 +98,8 @@ class MatchSession:
         send_report: takes a report, as JSON.
         clock: time, chance and the pacing of ticks.
         timeouts: how long it waits for others; None: the defaults.
-        open_feed: makes the spectator feed of a match with these players; None: there is none.
+        open_feed: makes the spectator feed of a match with these players, or returns None where its folder
+            refuses; None: nobody wants one.
         matchmaker: fills free slots; None: nobody does.
         address: host and port, as connect tokens name this server.
     """
@@ -115,7 +116,7 @@ class MatchSession:
         send_report: Callable[[str], Awaitable[None]],
         clock: TickClock,
         timeouts: Timeouts | None = None,
-        open_feed: Callable[[list[int]], SpectatorFeed | None] = lambda _: None,
+        open_feed: Callable[[list[int]], SpectatorFeed | None] | None = None,
         matchmaker: BackfillSink | None = None,
         address: tuple[str, int] = ("", 0),
     ) -> None:
@@ -311,8 +312,11 @@ class MatchSession:
             await self._send_report(json.dumps(self.report()))
 
     async def _publish_feed(self, engine: Engine, over: asyncio.Event) -> None:
+        if self._open_feed is None:
+            return
         feed = self._feed = self._open_feed([player.player_id for player in engine.match.roster])
         if feed is None:
+            self._counts["feeds_refused"] = 1
             return
         try:
             async for _ in _every(PERIOD_S, over):

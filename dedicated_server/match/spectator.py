@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
 from dedicated_server.protocol.datagrams import CONNECTED
 from dedicated_server.replication.priority import HORIZON_M, OUTER_M
@@ -39,6 +40,8 @@ from dedicated_server.simulation.world import (
     ZONE_Y_M,
 )
 from dedicated_server.tick.engine import Engine
+from launchday.folders import create_new
+from launchday.mapped_files import map_allocated
 
 MAGIC: Final = 0x4C445350  # LDSP
 VERSION: Final = 1
@@ -77,6 +80,8 @@ PLAYER: Final = np.dtype(
 )
 IS_ALIVE, IS_CONNECTED, IS_FIRING = 1, 2, 4
 
+log = structlog.get_logger()
+
 
 def feed_bytes(players: int) -> int:
     """Bytes of a feed of ``players``."""
@@ -94,13 +99,10 @@ class SpectatorFeed:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(".new")
-        descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = create_new(fresh)
         try:
-            # All of it now: a page for which there is no room when it is first written to is SIGBUS, and the
-            # end of the match.
-            os.posix_fallocate(descriptor, 0, feed_bytes(len(ids)))
-            self._memory = mmap.mmap(descriptor, feed_bytes(len(ids)))
-        except OSError:
+            self._memory = map_allocated(descriptor, feed_bytes(len(ids)))
+        except (OSError, ValueError):
             fresh.unlink(missing_ok=True)
             raise
         finally:
@@ -110,7 +112,11 @@ class SpectatorFeed:
         for half in self._players:
             half["player_id"] = ids
         self._header["magic"], self._header["version"], self._header["players"] = MAGIC, VERSION, len(ids)
-        os.replace(fresh, path)
+        try:
+            os.replace(fresh, path)
+        except OSError:
+            fresh.unlink(missing_ok=True)
+            raise
         self._shots = np.zeros(len(ids), np.int32)
 
     def reassign(self, entity: int, player_id: int) -> None:
@@ -155,14 +161,14 @@ class SpectatorFeed:
 
 
 def open_feed(folder: str, name: str, player_ids: npt.ArrayLike) -> SpectatorFeed | None:
-    """Create the feed of a server in ``folder``; None where that is "" or the file cannot be created.
-
-    It is optional.
-    """
+    """Create the feed of a server in ``folder``; None where that is "", or refuses: it is optional."""
     if not folder:
         return None
-    with contextlib.suppress(OSError, ValueError):
+    try:
         return SpectatorFeed(Path(folder) / f"{name}.feed", player_ids)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        log.warning("the match is not shown: make room in the folder", folder=folder, reason=reason)
     return None
 
 

@@ -9,8 +9,10 @@ import base64
 import os
 import shutil
 import subprocess
+import tempfile
 import uuid
 from pathlib import Path
+from typing import ClassVar
 
 from launchday import child_processes
 from launchday.engines.base import EmbeddedServer, EngineError, exchange, free_port
@@ -18,6 +20,7 @@ from launchday.resilience.parts import API_VERSIONS_REQUEST
 
 VERSION = "4.3.1"
 MIN_JAVA = 17
+NO_MAPPED_COUNTERS = "-XX:-UsePerfData"  # a file of holes, mapped, in the temporary folder
 HEAP = "-Xmx512m"  # a laptop's share; the broker idles at 340 MB resident
 
 POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -41,6 +44,7 @@ class ApacheKafka(EmbeddedServer):
 
     name = "Apache Kafka"
     package = "Apache Kafka (make kafka)"
+    own_names: ClassVar[tuple[str, ...]] = ("data", "server.properties")
     ready_timeout_s = 60.0
     stop_timeout_s = 15.0  # a controlled shutdown moves nothing anywhere, but takes its seconds
 
@@ -75,7 +79,7 @@ class ApacheKafka(EmbeddedServer):
         if not (data / "meta.properties").exists():
             cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
             self._tool("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(config))
-        flags = [HEAP, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        flags = [HEAP, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", NO_MAPPED_COUNTERS]
         argv = [str(self.program()), *flags, "-cp", class_path(), "kafka.Kafka", str(config)]
         return child_processes.spawn(argv, log=self.log, cwd=self.folder)
 
@@ -143,10 +147,11 @@ def resolve() -> Path:
         raise EngineError(
             "Apache Kafka is fetched with Maven: install maven, or set LAUNCHDAY_KAFKA_BOOTSTRAP to your own"
         )
-    staging = folder.with_name(f"{folder.name}.{os.getpid()}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     jars = staging / "jars"
-    jars.mkdir(parents=True, exist_ok=True)
     try:
+        jars.mkdir()
         (staging / "pom.xml").write_text(POM)
         goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
         argv = [maven, "--batch-mode", "--quiet", goal, "-DincludeScope=runtime", f"-DoutputDirectory={jars}"]
@@ -155,6 +160,10 @@ def resolve() -> Path:
             words = (done.stdout.strip() or done.stderr.strip() or "it printed nothing").splitlines()[0]
             raise EngineError(f"Maven could not fetch Apache Kafka {VERSION}; check the network: {words}")
         jars.rename(folder)
+    except OSError as error:
+        raise EngineError(
+            f"{folder} cannot be made ({error.strerror}): make room, or move it away"
+        ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return folder

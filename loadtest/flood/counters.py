@@ -75,6 +75,7 @@ COUNTERS = {
         "deaths",
         "players_connected",
         "players_lost",
+        "feeds_refused",
         "servers_started",
     ),
     "meta": ("checkouts", "commits", "expired", "writebehind_written"),

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from launchday import folders
 from rewards.analytics import columns
 from rewards.errors import LakeInUseError
 from rewards.events import Envelope
@@ -102,9 +103,9 @@ class Lake:
     def open(self) -> Self:
         """Lock the folder, and recover it after a crash.
 
-        Raises LakeInUseError while another process has it.
+        Raises LakeInUseError while another process has it, or where its manifest is somebody else's.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        folders.claim(self._folder, folders.ANALYTICS_NAMES)
         lock = (self._folder / "lock").open("a")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -217,25 +218,40 @@ class Lake:
 
     def _recover(self) -> None:
         former = self._folder / FORMER_MANIFEST
-        if former.exists() and not (self._folder / MANIFEST).exists():
+        if _manifest(former) is not None and not (self._folder / MANIFEST).exists():
             former.rename(self._folder / MANIFEST)
-        try:
-            content: dict[str, Any] = json.loads((self._folder / MANIFEST).read_text())
-        except FileNotFoundError:
-            content = {"sequence": 0, "files": [], "offsets": []}
+        content = _manifest(self._folder / MANIFEST)
+        if content is None and (self._folder / MANIFEST).exists():
+            raise LakeInUseError(
+                f"{self._folder / MANIFEST} is not a manifest of launchday's: move it away, or set "
+                "LAUNCHDAY_STATE_DIR"
+            )
+        content = content or {"sequence": 0, "files": [], "offsets": []}
         self._sequence = content["sequence"]
         self._offsets = {
             (row["topic"], row["partition"]): (row["next"], uuid.UUID(row["last"]))
             for row in content["offsets"]
         }
         self._publish(content["files"])
-        for partial in self._folder.rglob(f"*{PARTIAL}"):
-            partial.unlink()
+        folders.remove_files(self._folder, (MANIFEST + PARTIAL,))
+        for kind in self._folder.glob("day=*/kind=*"):
+            if not (kind.is_symlink() or kind.parent.is_symlink()):
+                folders.remove_files(kind, (f"part-*.parquet{PARTIAL}",))
 
 
 def files(folder: Path, kind: str) -> Iterator[Path]:
     """List the files of a kind of event that readers may see."""
     return folder.glob(f"day=*/kind={kind}/*.parquet")
+
+
+def _manifest(path: Path) -> dict[str, Any] | None:
+    """The content of a manifest; None where there is none, or something else has its name."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    ours = isinstance(content, dict) and {"sequence", "files", "offsets"} <= content.keys()
+    return content if ours else None
 
 
 def _by_day_and_kind(events: Sequence[Envelope]) -> dict[DayAndKind, list[Envelope]]:

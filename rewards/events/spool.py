@@ -15,6 +15,7 @@ which the inbox makes harmless.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -129,8 +130,16 @@ class Claim:
 
 
 def pending_files(folder: Path) -> list[Path]:
-    """Return the spool files in ``folder``, oldest name first."""
-    return sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
+    """Return the spool files in ``folder``, oldest name first; a file of another form is somebody else's."""
+    return [path for path in sorted(folder.glob(f"*{SUFFIX}")) if _is_spool(path)] if folder.is_dir() else []
+
+
+def _is_spool(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                return file.read(len(MAGIC)) == MAGIC
+    return False
 
 
 def claim_files(folder: Path) -> Generator[Claim, None, None]:

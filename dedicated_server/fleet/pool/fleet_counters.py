@@ -14,6 +14,7 @@ SUMMED_KEYS = {  # key of the counters: key of a match's report
     "deaths": "deaths",
     "players_connected": "players_joined",  # ever; a report's players_connected is of its moment
     "players_lost": "players_lost",
+    "feeds_refused": "feeds_refused",  # matches that are not shown, for their folder has no room
 }
 MAX_REPORTS = 2000  # about 2 KB each
 
@@ -54,6 +55,7 @@ class FleetCounters:
         metrics.matches_finished.labels(server.region, outcome).inc()
         for key in SUMMED_KEYS:
             self._finished_sums[key] += _count(server, key)
+        metrics.disk_errors.labels("spectator feed").inc(max(0, _count(server, "feeds_refused")))
         self._finished.append(_report(server, outcome))
         return ended
 
