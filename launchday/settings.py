@@ -166,8 +166,8 @@ class Settings(BaseSettings):
         ge=0,
         description=(
             "Seconds for which a refresh token may be exchanged again while nobody has used what the first "
-            "exchange gave: its answer was lost on the way to a phone that slept. After that, or once a token "
-            "of the new pair was used, it is a copy and ends the session."
+            "exchange gave: its answer was lost on the way to a phone that slept. After that, or once a "
+            "token of the new pair was used, it is a copy and ends the session."
         ),
     )
 

@@ -30,6 +30,7 @@ class PlayerRecord:
         pending: the newest loadout is accepted but not in the store yet.
         emotes, settings: of the loadout, as JSON texts.
         home: the region of the last login; empty where there is but one.
+        session_seen: the newest generation of the session of which a token was used.
         ratings: mode to (mu, sigma).
         balances: currency to the newest balance that was shown; for display, never for deciding.
     """
@@ -47,6 +48,7 @@ class PlayerRecord:
     balances: dict[str, int] = field(default_factory=dict)
     session_id: str = ""
     session_state: str = ""
+    session_seen: int = 0
     emotes: str = "[]"
     settings: str = "{}"
     home_region: str = ""
@@ -70,11 +72,29 @@ class LoadoutResult:
         refusal: how the session ended, or ``full``: too many changes wait for the store, or ``stale``: the
             store may know better. Empty otherwise.
         fields: the whole loadout after the change.
+        session_seen: the newest generation of the session of which a token was used.
     """
 
     version: int
     refusal: str = ""
     fields: LoadoutFields = field(default_factory=LoadoutFields)
+    session_seen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSession:
+    """What the cache knows of a player's session.
+
+    Attributes:
+        session_id, state: empty where it knows of none.
+        seen: the newest generation of which a token was used.
+        loaded: whether the store was asked in this epoch.
+    """
+
+    session_id: str
+    state: str
+    seen: int
+    loaded: bool
 
 
 def connect(url: str, *, answer_s: float = RESPONSE_TIMEOUT_S) -> Redis:
@@ -106,7 +126,7 @@ class Cache:
         self.epoch = 0
         self._writebehind_limit = writebehind_limit
         self.player_ttl_s = int(player_ttl_s)
-        self._load = scripts.PlayerScript(redis, "load", (keys.COUNTERS, keys.LEASES))
+        self._load = scripts.PlayerScript(redis, "load", (keys.COUNTERS, keys.LEASES, keys.SESSION_ENDS))
         self._scripts = {
             name: redis.register_script(scripts.source(name))
             for name in (
@@ -178,6 +198,7 @@ class Cache:
             },
             session_id=fields.get("session_id", ""),
             session_state=fields.get("session_state", ""),
+            session_seen=int(fields.get("session_seen", "0")),
             emotes=fields.get("emotes", "[]"),
             settings=fields.get("settings", "{}"),
             home_region=fields.get("home", ""),
@@ -217,7 +238,9 @@ class Cache:
                 change.settings,
             ],
         )
-        return LoadoutResult(int(version), refusal, LoadoutFields(*chosen))
+        return LoadoutResult(
+            int(version), refusal, LoadoutFields(*chosen[:3]), int(chosen[3]) if chosen else 0
+        )
 
     async def session(
         self,
@@ -229,28 +252,28 @@ class Cache:
         *,
         final: bool = False,
     ) -> tuple[str, int]:
-        """Open, refresh or revoke a session, see ``session.lua``; return the outcome and the generation.
+        """Open, refresh, note the use of or revoke a session, see ``session.lua``; return the outcome and the
+        generation.
 
         ``final``: decide by what the cache has: the store was asked, or does not answer.
         """
         epoch = "" if final else self.epoch
         outcome, generation = await self._run(
             "session",
-            [keys.STREAM, keys.UNSETTLED, keys.player(player_id)],
+            [keys.STREAM, keys.UNSETTLED, keys.player(player_id), keys.SESSION_ENDS],
             [what, player_id, session_id, _ms(now), epoch, self.region, request_id(), *more],
         )
         return outcome, int(generation)
 
-    async def live_session(self, player_id: int) -> tuple[str, str, bool]:
-        """The id and state of the player's live session, and whether the store was asked in this epoch.
-
-        Id and state are empty where there is no session.
-        """
-        session, state, loaded = await cast(
+    async def live_session(self, player_id: int) -> LiveSession:
+        """What is known of the player's session."""
+        session, state, seen, loaded = await cast(
             Any,
-            self.redis.hmget(keys.player(player_id), ["session_id", "session_state", "loaded"]),
+            self.redis.hmget(
+                keys.player(player_id), ["session_id", "session_state", "session_seen", "loaded"]
+            ),
         )
-        return session or "", state or "", self.is_fresh(loaded)
+        return LiveSession(session or "", state or "", int(seen or 0), self.is_fresh(loaded))
 
     async def text(self, key: str) -> str | None:
         """The text under a key; None without one."""

@@ -12,6 +12,7 @@ STREAM = "{meta}:writebehind"  # stream: accepted changes that are not stored ye
 REJECTED = "{meta}:writebehind:rejected"  # stream: changes the store cannot take, with reasons
 EPOCH = "{meta}:epoch"  # the number of this cache's life, and the mark it was given for
 BEAT = "{meta}:beat"  # counts up at every look at the epoch: it goes back when older data came back
+SESSION_ENDS = "{meta}:session-ends"  # stream: players whose session was ended lately, for the matchmaker
 CONSUMER_GROUP = "store"  # consumer group of the write-behind workers
 PLAYER_PREFIX = "{meta}:player:"
 PARTY_PREFIX = "{meta}:party:"

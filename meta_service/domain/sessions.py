@@ -3,7 +3,9 @@
 The cache knows each player's live session, and a token names the session it belongs to. A login elsewhere
 opens another session, and the next request of the older one is refused. Changes are written behind like
 loadouts, so a lost cache does not revive a session. A refresh token that comes back after its successor was
-used has been copied, so it ends the session (RFC 9700 §4.14.2).
+used has been copied, so it ends the session (RFC 9700 §4.14.2). A token of the successor's generation that
+was used, access or refresh, says that the answer arrived; until then the predecessor may be exchanged again,
+for whoever asks again has not heard the answer: a phone that slept, a network that was away.
 """
 
 from __future__ import annotations
@@ -17,8 +19,6 @@ from launchday.identity import REFRESH, Identity, InvalidTokenError, Signer
 from meta_service.cache.cache import Cache
 from meta_service.domain.players import Players, ensure_live_session
 from meta_service.errors import SessionEndedError, StoreUnavailableError, session_ended
-
-REFRESH_GRACE_S = 10.0  # a client that lost the answer repeats the exchange within its retries
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,17 @@ class Sessions:
     Args:
         access_s: seconds an access token is valid.
         refresh_s: seconds a refresh token is valid.
+        repeat_s: seconds for which an exchange may be repeated whose outcome nobody has used.
     """
 
     def __init__(
-        self, players: Players, signer: Signer, access_s: float, refresh_s: float, clock: Clock
+        self,
+        players: Players,
+        signer: Signer,
+        access_s: float,
+        refresh_s: float,
+        repeat_s: float,
+        clock: Clock,
     ) -> None:
         self._clock = clock
         self._players = players
@@ -48,13 +55,14 @@ class Sessions:
         self._signer = signer
         self._access_s = access_s
         self._refresh_s = refresh_s
+        self._repeat_ms = int(repeat_s * 1000)
 
     async def open(self, player_id: int, now: float) -> TokenPair:
         """Open a session, and end the one the account had."""
         await self._players.refresh_from_region(player_id, now)
         session_id = f"{self._clock.random('session-id').getrandbits(64):016x}"
         await self._cache.session("open", player_id, session_id, now)
-        return self._tokens(player_id, session_id, 0, now)
+        return self._tokens(player_id, session_id, 0)
 
     async def check(self, caller: Identity, now: float) -> None:
         """Raise SessionEndedError unless the token's session is the live one.
@@ -62,23 +70,33 @@ class Sessions:
         The store is asked about a player whom the cache has lost, or of whom it may hold older data; while it
         does not answer, what the cache has, or the token's signature, must do.
         """
-        live, state, loaded = await self._cache.live_session(caller.player_id)
-        if not loaded:
+        live = await self._cache.live_session(caller.player_id)
+        if not live.loaded:
             with contextlib.suppress(StoreUnavailableError):
                 await self._players.profile(caller.player_id, now)
-                live, state, _ = await self._cache.live_session(caller.player_id)
-        ensure_live_session(caller.session_id, live, state)
+                live = await self._cache.live_session(caller.player_id)
+        ensure_live_session(caller.session_id, live.session_id, live.state)
+        await self.note_use(caller, live.seen, now)
+
+    async def note_use(self, caller: Identity, seen: int, now: float) -> None:
+        """Note that a token of the caller's generation was used: its predecessor is no longer good.
+
+        ``seen`` is what is noted already; so this asks the cache once for each pair of tokens, and never for
+        those of a login.
+        """
+        if caller.generation > seen:
+            await self._cache.session("seen", caller.player_id, caller.session_id, now, (caller.generation,))
 
     async def refresh(self, token: str, now: float) -> tuple[int, TokenPair]:
         """Exchange a refresh token for the session's next pair; return it with the player's id.
 
         Raises SessionEndedError or InvalidTokenError.
         """
-        claims = self._signer.verify(token, now)
+        claims = self._signer.verify(token, self._clock.wall())
         if REFRESH not in claims.roles:
             raise InvalidTokenError("this is not a refresh token")
         player_id = int(claims.subject)
-        refresh = (claims.generation, int(REFRESH_GRACE_S * 1000))
+        refresh = (claims.generation, self._repeat_ms)
         outcome, generation = await self._change("refresh", player_id, claims.session_id, now, refresh)
         if outcome == "reused":
             raise SessionEndedError(
@@ -86,7 +104,7 @@ class Sessions:
             )
         if outcome != "ok":
             raise session_ended(outcome)
-        return player_id, self._tokens(player_id, claims.session_id, generation, now)
+        return player_id, self._tokens(player_id, claims.session_id, generation)
 
     async def revoke(self, player_id: int, now: float, session_id: str = "") -> bool:
         """End a session, or the live one where none is given; return whether there was one."""
@@ -106,9 +124,10 @@ class Sessions:
             answer = await self._cache.session(what, player_id, session_id, now, more, final=True)
         return answer
 
-    def _tokens(self, player_id: int, session_id: str, generation: int, now: float) -> TokenPair:
+    def _tokens(self, player_id: int, session_id: str, generation: int) -> TokenPair:
+        now = self._clock.wall()
         return TokenPair(
-            self._signer.player_token(player_id, now, self._access_s, session_id),
+            self._signer.player_token(player_id, now, self._access_s, session_id, generation),
             int(now + self._access_s),  # as in the token, which holds whole seconds
             self._signer.refresh_token(player_id, now, self._refresh_s, session_id, generation),
             int(now + self._refresh_s),

@@ -97,7 +97,10 @@ class Session(Message, frozen=True):
     expires_at: float
     created: Annotated[bool, Meta(description="Whether this login opened the account.")]
     refresh_token: Annotated[
-        str, Meta(description="Exchanged, once, for the next pair at /v1/session/refresh.")
+        str,
+        Meta(
+            description="Exchanged for the next pair at /v1/session/refresh; again, if its answer was lost."
+        ),
     ]
     refresh_expires_at: float
 

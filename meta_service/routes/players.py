@@ -19,8 +19,10 @@ router = APIRouter(prefix="/v1", tags=["players"], route_class=MessageRoute)
 @router.get("/profile")
 async def profile(caller: LimitedPlayer, context: InContext) -> Profile:
     """Read the caller's profile: the newest accepted values, whether or not they are in the store yet."""
-    player = await context.players.profile(caller.player_id, context.clock.now())
+    now = context.clock.now()
+    player = await context.players.profile(caller.player_id, now)
     ensure_live_session(caller.session_id, player.session_id, player.session_state)
+    await context.sessions.note_use(caller, player.session_seen, now)
     return Profile(
         player_id=PlayerId(player.player_id),
         display_name=player.display_name,
@@ -47,9 +49,9 @@ async def change_loadout(
         emotes="" if change.emotes is None else json.dumps(change.emotes),
         settings="" if change.settings is None else json.dumps(change.settings),
     )
-    accepted = await context.players.set_loadout(
-        caller.player_id, fields, context.clock.now(), caller.session_id
-    )
+    now = context.clock.now()
+    accepted = await context.players.set_loadout(caller.player_id, fields, now, caller.session_id)
+    await context.sessions.note_use(caller, accepted.session_seen, now)
     return Loadout(
         skin=accepted.fields.skin,
         version=accepted.version,

@@ -49,7 +49,11 @@ async def login_password(login: FromBody[PasswordLogin], context: InContext, req
 
 @router.post("/session/refresh")
 async def refresh(exchange: FromBody[RefreshRequest], context: InContext) -> Session:
-    """Exchange a refresh token for a new pair. It is good for one exchange; a later copy ends the session."""
+    """Exchange a refresh token for a new pair.
+
+    An exchange whose answer was lost may be repeated until a token of the new pair was used, within ten
+    minutes by default; a copy that comes later ends the session.
+    """
     try:
         player_id, tokens = await context.sessions.refresh(exchange.refresh_token, context.clock.now())
     except InvalidTokenError as error:

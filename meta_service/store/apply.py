@@ -66,19 +66,24 @@ STATEMENTS = {
         FROM changed HAVING count(*) > 0
     """,
     # Of two sessions the one that was opened later stays. Of one session that it was ended stays, whatever
-    # was exchanged since by a cache that had forgotten it; else the newest exchange. An earlier version of
-    # the API does not say when a session was opened: then its version stands for that.
+    # was exchanged since by a cache that had forgotten it; else the newest exchange. Which generation was
+    # given last, and used last, only grows. An earlier version of the API does not say when a session was
+    # opened: then its version stands for that; nor what was used.
     "session": """
         INSERT INTO sessions AS stored
-            (player_id, session_id, generation, state, opened, version, region, stored_at)
+            (player_id, session_id, generation, seen, state, opened, version, region, stored_at)
         SELECT DISTINCT ON (player_id)
-            player_id, session_id, generation, state, coalesce(opened, version), version,
+            player_id, session_id, generation, coalesce(seen, 0), state, coalesce(opened, version), version,
             coalesce(region, ''), to_timestamp($2)
         FROM json_to_recordset($1::json) AS change (player_id bigint, session_id text, generation bigint,
-            state text, opened bigint, version bigint, region text)
+            seen bigint, state text, opened bigint, version bigint, region text)
         ORDER BY player_id, coalesce(opened, version) DESC, state = 'revoked' DESC, version DESC, region DESC
         ON CONFLICT (player_id) DO UPDATE
-            SET session_id = excluded.session_id, generation = excluded.generation, state = excluded.state,
+            SET session_id = excluded.session_id, state = excluded.state,
+                generation = CASE WHEN stored.session_id = excluded.session_id
+                    THEN greatest(stored.generation, excluded.generation) ELSE excluded.generation END,
+                seen = CASE WHEN stored.session_id = excluded.session_id
+                    THEN greatest(stored.seen, excluded.seen) ELSE excluded.seen END,
                 opened = excluded.opened, region = excluded.region, stored_at = excluded.stored_at,
                 version = greatest(stored.version, excluded.version)
             WHERE CASE WHEN stored.session_id = excluded.session_id

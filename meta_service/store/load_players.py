@@ -28,6 +28,7 @@ SELECT json_strip_nulls(json_build_object(
     ),
     'session_id', login.session_id,
     'session_generation', login.generation::text,
+    'session_seen', login.seen::text,
     'session_state', login.state,
     'session_opened', login.opened::text,
     'session_version', login.version::text,

@@ -29,13 +29,16 @@ class Clock(SystemClock):
 
     def __init__(self) -> None:
         super().__init__()
-        self._wall = time.time()
+        self._told_s = time.time()
 
     def now(self) -> float:
-        return self._wall
+        return self._told_s
+
+    def wall(self) -> float:
+        return self._told_s
 
     def advance(self, seconds: float) -> None:
-        self._wall += seconds
+        self._told_s += seconds
 
 
 @dataclass

@@ -1,10 +1,10 @@
 -- Bring one player from the store into the cache. What the cache already knows and is newer stays.
--- KEYS  counters, leases, the player
+-- KEYS  counters, leases, sessions' ends, the player
 -- ARGV  player id, now (ms), the store's row as JSON (every value a string), the cache's epoch, how long a player
 --       of whom the store has everything is kept (s)
 -- Returns 1 when the player is known now.
 -- A player of whom neither knows anything gets no key: anybody may ask for any number.
-local counters, leases, key = KEYS[1], KEYS[2], KEYS[3]
+local counters, leases, ends, key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local id, now, row, epoch = ARGV[1], tonumber(ARGV[2]), cjson.decode(ARGV[3]), tonumber(ARGV[4])
 local life = redis.call('PTTL', key)  -- -2: no such key; -1: it does not expire, as something is under way
 if life == -2 and not (row.device or row.xp or row.ratings or row.wallets or row.session_id or row.fence) then
@@ -18,25 +18,36 @@ local function newer_loadout()
   return version > last or version == last and row.loadout_region > (kept[2] or '')
 end
 
--- Of two sessions the one that was opened later; of one session, that it was ended before anything else.
+-- Of two sessions the one that was opened later; of one session, that it was ended before anything else, and
+-- the newest generation that was given and used.
 local function merge_session()
-  local kept = redis.call('HMGET', key, 'session_id', 'session_opened', 'session_state', 'session_version', 'home')
+  local kept = redis.call('HMGET', key, 'session_id', 'session_opened', 'session_state', 'session_version', 'home',
+    'session_generation', 'session_seen', 'session_rotated')
   local last, version = tonumber(kept[4] or '-1'), tonumber(row.session_version)
   local opened, asked = tonumber(kept[2] or '0'), tonumber(row.session_opened or '0')
   local later = version > last or version == last and row.home > (kept[5] or '')
+  local generation, seen, rotated = tonumber(row.session_generation), tonumber(row.session_seen or '0'), row.session_version
   if kept[1] == row.session_id then
     if kept[3] ~= row.session_state then
       later = row.session_state == 'revoked'
     end
+    if tonumber(kept[6] or '0') >= generation then
+      generation, rotated = tonumber(kept[6] or '0'), kept[8] or rotated
+    end
     asked = math.max(opened, asked)
     version = math.max(last, version)
+    seen = math.max(seen, tonumber(kept[7] or '0'))
+    redis.call('HSET', key, 'session_generation', generation, 'session_seen', seen, 'session_rotated', rotated)
   elseif kept[1] and opened ~= asked then
     later = asked > opened
   end
   if later then
-    redis.call('HSET', key, 'session_id', row.session_id, 'session_generation', row.session_generation,
+    redis.call('HSET', key, 'session_id', row.session_id, 'session_generation', generation, 'session_seen', seen,
       'session_state', row.session_state, 'session_opened', string.format('%.0f', asked),
-      'session_version', string.format('%.0f', version), 'session_rotated', row.session_version, 'home', row.home)
+      'session_version', string.format('%.0f', version), 'session_rotated', rotated, 'home', row.home)
+    if row.session_state == 'revoked' and kept[3] == 'live' then
+      redis.call('XADD', ends, '*', 'player', id, 'at', row.session_version, 'why', 'revoked')
+    end
   end
 end
 

@@ -3,14 +3,14 @@
 -- ARGV  player id, now (ms), the cache's epoch (empty: whatever it was loaded in), session id (empty: any), most
 --       entries that may wait in the stream, region, request id, then skin, emotes and settings (the last two as
 --       JSON), each empty to leave it as it is
--- Returns {version, '', skin, emotes, settings}, or {0, ''} when the player is not in the cache, or {0, how
+-- Returns {version, '', skin, emotes, settings, session_seen}, or {0, ''} when the player is not in the cache, or {0, how
 -- the session ended}, or {0, 'full'} when too much waits for the store already, or {0, 'stale'} when the store
 -- may know better: a change of one part must not bring back older other parts.
 -- Versions are milliseconds where the clock allows and one more than the last where not, so they never go
 -- back, not even when the cache was lost, and the newest of two regions' versions is the newest choice.
 local stream, unsettled, key = KEYS[1], KEYS[2], KEYS[3]
 local player = redis.call('HMGET', key, 'skin', 'emotes', 'settings', 'loadout_version', 'session_id',
-  'session_state', 'loaded')
+  'session_state', 'loaded', 'session_seen')
 if not player[1] then
   return {0, ''}
 elseif ARGV[3] ~= '' and tonumber(player[7] or '-1') < tonumber(ARGV[3]) then
@@ -41,4 +41,4 @@ redis.call('HSET', key, 'skin', skin, 'emotes', emotes, 'settings', settings, 'l
   'loadout_region', ARGV[6], 'loadout_entry', entry)
 redis.call('PERSIST', key)
 redis.call('ZADD', unsettled, ARGV[2], ARGV[1])
-return {tonumber(version), '', skin, emotes, settings}
+return {tonumber(version), '', skin, emotes, settings, player[8] or '0'}

@@ -185,7 +185,7 @@ elseif what == 'invite' then
   redis.call('HSET', party, 'i:' .. other, ARGV[9])
   redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', now)
   redis.call('ZADD', KEYS[6], ARGV[9], party_id)
-  redis.call('PEXPIREAT', KEYS[6], ARGV[9])
+  redis.call('PEXPIRE', KEYS[6], string.format('%.0f', math.max(1, tonumber(ARGV[9]) - now)))
   return changed()
 elseif what == 'promote' and state.leader == other then
   return same()  -- done before: the answer was lost

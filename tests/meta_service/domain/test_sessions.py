@@ -53,25 +53,93 @@ async def test_a_refresh_token_gives_the_next_pair(backend: Backend) -> None:
         assert (await backend.client.profile(login.session_token)).player_id == login.player_id
 
 
-async def test_a_refresh_that_lost_its_answer_may_be_repeated_for_a_moment(backend: Backend) -> None:
+async def test_an_exchange_whose_answer_was_lost_may_be_repeated_until_its_outcome_is_used(
+    backend: Backend,
+) -> None:
     login = await backend.login()
-    await backend.client.refresh(login.refresh_token)
-    backend.clock.advance(5)
-    again = await backend.client.refresh(login.refresh_token)
-    backend.clock.advance(60)
+    for slept_s in (0, 11, 289, 300):
+        backend.clock.advance(slept_s)
+        again = await backend.client.refresh(login.refresh_token)
+        await backend.client.profile(login.session_token)  # of the pair before: it says nothing of the answer
+    backend.clock.advance(500)
     assert (await backend.client.refresh(again.refresh_token)).player_id == login.player_id
 
 
-async def test_a_copied_refresh_token_ends_the_session_for_thief_and_owner(backend: Backend) -> None:
+async def test_an_exchange_is_not_repeated_after_the_time_for_it(backend: Backend) -> None:
     login = await backend.login()
-    owners = await backend.client.refresh(login.refresh_token)
-    backend.clock.advance(60)
+    await backend.client.refresh(login.refresh_token)
+    backend.clock.advance(600.1)
     with refused("refresh-token-reused"):
         await backend.client.refresh(login.refresh_token)
-    with refused("session-revoked"):
-        await backend.client.refresh(owners.refresh_token)
-    with refused("session-revoked"):
+
+
+@pytest.mark.parametrize("use", ["profile", "loadout", "wallet", "refresh"])
+async def test_a_copy_beside_a_successor_that_is_used_ends_the_session_for_thief_and_owner(
+    backend: Backend, use: str
+) -> None:
+    login = await backend.login()
+    owners = await backend.client.refresh(login.refresh_token)
+    match use:
+        case "profile":
+            await backend.client.profile(owners.session_token)
+        case "loadout":
+            await backend.client.set_loadout(owners.session_token, "nightfall")
+        case "wallet":
+            await backend.client.wallet(owners.session_token)
+        case _:
+            await backend.client.refresh(owners.refresh_token)
+    with refused("refresh-token-reused"):
+        await backend.client.refresh(login.refresh_token)
+    for call in (backend.client.profile(owners.session_token), backend.client.refresh(owners.refresh_token)):
+        with refused("session-revoked"):
+            await call
+
+
+async def test_four_exchanges_at_once_give_pairs_that_are_all_good(backend: Backend) -> None:
+    login = await backend.login()
+    pairs = await asyncio.gather(*(backend.client.refresh(login.refresh_token) for _ in range(4)))
+    for pair in pairs:
+        await backend.client.profile(pair.session_token)
+    assert (await backend.client.refresh(pairs[0].refresh_token)).player_id == login.player_id
+
+
+async def test_a_lost_cache_forgets_neither_a_lost_answer_nor_that_a_successor_was_used(
+    backend: Backend, redis: Redis
+) -> None:
+    lost, copied = await backend.logins(2)
+    await backend.client.refresh(lost.refresh_token)
+    owners = await backend.client.refresh(copied.refresh_token)
+    await backend.client.wallet(owners.session_token)
+    await drain(backend)
+    await redis.flushall()
+    backend.clock.advance(300)
+    assert (await backend.client.refresh(lost.refresh_token)).player_id == lost.player_id
+    with refused("refresh-token-reused"):
+        await backend.client.refresh(copied.refresh_token)
+
+
+async def test_without_the_store_a_lost_answer_is_repeated_and_a_copy_is_found(
+    settings: Settings, clock: Clock
+) -> None:
+    async with running(settings.model_copy(update={"store_url": NOBODY}), clock) as backend:
+        lost, copied = await backend.logins(2)
+        await backend.client.refresh(lost.refresh_token)
+        owners = await backend.client.refresh(copied.refresh_token)
         await backend.client.profile(owners.session_token)
+        clock.advance(300)
+        assert (await backend.client.refresh(lost.refresh_token)).player_id == lost.player_id
+        with refused("refresh-token-reused"):
+            await backend.client.refresh(copied.refresh_token)
+
+
+async def test_the_use_of_a_pair_is_noted_once(backend: Backend, redis: Redis) -> None:
+    login = await backend.login()
+    pair = await backend.client.refresh(login.refresh_token)
+    changes = await redis.xlen(keys.STREAM)
+    for _ in range(3):
+        await backend.client.profile(login.session_token)
+        await backend.client.profile(pair.session_token)
+    assert await redis.xlen(keys.STREAM) == changes + 1
 
 
 async def test_neither_token_does_the_others_work(backend: Backend) -> None:

@@ -36,6 +36,7 @@ TABLES = {
     "ratings",
     "season_progress",
     "season_records",
+    "season_windows",
     "sessions",
     "wallets",
 }
