@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from dedicated_server import server
+from launchday import startup
 
 
 def run() -> int:
@@ -14,4 +15,5 @@ def run() -> int:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     sys.exit(run())

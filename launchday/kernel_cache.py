@@ -19,6 +19,7 @@ import contextlib
 import fcntl
 import functools
 import hashlib
+import importlib
 import importlib.metadata
 import json
 import os
@@ -27,6 +28,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from launchday import cache_folder
 
 ROOT = Path(__file__).parent.parent
 KERNEL_PACKAGES = ("dedicated_server", "loadtest", "matchmaker")
@@ -43,31 +46,75 @@ LOCATORS = (
     "UserProvidedCacheLocator",
     "InTreeCacheLocator",
     "UserWideCacheLocator",
+    "launchday.kernel_locator.NoFolderLocator",
 )
 IMPORT = re.compile(r"^\s*(?:import ([\w.]+)|from ([\w.]+) import (\([^)]*\)|[^\n]*))", re.MULTILINE)
 NAME = re.compile(r"\w+")
+CACHE_VARIABLE = "NUMBA_CACHE_DIR"
+CPU_INFO = "/proc/cpuinfo"
+# LLVM chooses instructions by these of a processor.
+CPU_NAMES = ("vendor_id", "cpu family", "model", "flags", "CPU implementer", "CPU part", "Features")
 MAX_KEPT_HASHES = 32  # states of source trees whose hashes are remembered, 20 kB each
 
+_SAID_VARIABLE = "LAUNCHDAY_KERNEL_CACHE_WARNING"
+
 _saving_is_locked = False
+_saves_lost = 0
+_warning = ""
 
 
 def configure() -> Path | None:
     """Tell numba, by its environment, where to keep kernels and how to key them; call it before numba is
     imported.
 
-    Returns the folder: that of ``NUMBA_CACHE_DIR`` where the environment names one, else one in the user's
-    cache. None when it cannot be written, where numba falls back to its own choice.
+    Returns the folder: that of ``NUMBA_CACHE_DIR`` where the environment names one that can be written, or
+    that holds the kernels of these sources, as in an image; else `cache_folder.writable_folder`. None where
+    there is no place at all: each process then compiles the kernels that it needs, and `warning` says so.
     """
     os.environ.setdefault("NUMBA_CACHE_LOCATOR_CLASSES", ",".join(LOCATORS))
-    if named := os.environ.get("NUMBA_CACHE_DIR"):
-        return Path(named)
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "launchday" / "kernels"
+    if named := os.environ.get(CACHE_VARIABLE):
+        folder = Path(named)
+        if cache_folder.is_writable(folder) or _is_prepared(folder):
+            return folder
+        os.environ.pop(CACHE_VARIABLE)
+    found = cache_folder.writable_folder("kernels")
+    if found is not None:
+        os.environ[CACHE_VARIABLE] = str(found)
+    if named and found is not None:
+        _say(f"{CACHE_VARIABLE}={named} cannot be written: compiled kernels are kept in {found}")
+    elif found is None:
+        _say(
+            "there is no folder for compiled kernels, so each process compiles its own, for a minute and "
+            "more: "
+            f"set {CACHE_VARIABLE} to a folder that can be written"
+        )
+    return found
+
+
+def warning() -> str:
+    """What `configure` found wrong, in one line; empty where nothing is, or where a parent has said it."""
+    return "" if os.environ.get(_SAID_VARIABLE) == _warning else _warning
+
+
+def was_said() -> None:
+    """Note that somebody has read the `warning`: the processes that this one starts need not repeat it."""
+    os.environ[_SAID_VARIABLE] = _warning
+
+
+def _say(text: str) -> None:
+    global _warning
+    _warning = text
+
+
+def _is_prepared(folder: Path) -> bool:
+    """Whether a folder that cannot be written has kernels of these sources, for this machine."""
+    if not folder.is_dir():
+        return False
+    hashes = module_hashes(ROOT)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        return any(_marked(folder, part, hashes).exists() for part in PART_ENTRIES)
     except OSError:
-        return None
-    os.environ["NUMBA_CACHE_DIR"] = str(folder)
-    return folder
+        return False
 
 
 @contextlib.contextmanager
@@ -78,12 +125,18 @@ def compiling(part: str, on_wait: Callable[[], None] | None = None) -> Iterator[
         part: its name, of `PART_ENTRIES`.
         on_wait: is called once when another process compiles the part and this one waits for it.
     """
-    folder = os.environ.get("NUMBA_CACHE_DIR")
+    folder = os.environ.get(CACHE_VARIABLE)
     if folder is None or is_compiled(part):
         yield
         return
     lock_saving()
-    with Path(folder, f"{part}.lock").open("a") as lock:
+    lost = saves_lost()
+    try:
+        lock = Path(folder, f"{part}.lock").open("a")  # noqa: SIM115  # closed below
+    except OSError:  # a full disk: it is compiled all the same, and compiled again next time
+        yield
+        return
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -91,20 +144,23 @@ def compiling(part: str, on_wait: Callable[[], None] | None = None) -> Iterator[
                 on_wait()
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-        for old in Path(folder).glob(f"{part}-*.{_compiler()}.compiled"):
-            old.unlink(missing_ok=True)
-        _mark(folder, part).touch()
+        if saves_lost() > lost:
+            return
+        with contextlib.suppress(OSError):
+            for old in Path(folder).glob(f"{part}-*.{_compiler()}.compiled"):
+                old.unlink(missing_ok=True)
+            _mark(folder, part).touch()
 
 
 def is_compiled(part: str) -> bool:
     """Whether ``compiling(part)`` ended well for these sources before."""
-    folder = os.environ.get("NUMBA_CACHE_DIR")
+    folder = os.environ.get(CACHE_VARIABLE)
     return folder is not None and _mark(folder, part).exists()
 
 
 def parts_being_compiled() -> list[str]:
     """The parts that living processes compile right now, by name."""
-    folder = os.environ.get("NUMBA_CACHE_DIR")
+    folder = os.environ.get(CACHE_VARIABLE)
     locks = [] if folder is None else sorted(Path(folder).glob("*.lock"))
     return [lock.stem for lock in locks if _is_held(lock)]
 
@@ -121,15 +177,40 @@ def lock_saving() -> None:
         return
     from numba.core import caching
 
+    importlib.import_module("launchday.kernel_locator")  # beneath it: a save that fails ends nothing
+
     save = caching.IndexDataCacheFile.save
 
     def save_alone(self: Any, key: Any, data: Any) -> None:
-        with Path(self._cache_path, "saving").open("a") as lock:
+        try:
+            lock = Path(self._cache_path, "saving").open("a")  # noqa: SIM115  # closed below
+        except OSError:
+            save(self, key, data)  # which counts it as lost
+            return
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             save(self, key, data)
 
     caching.IndexDataCacheFile.save = save_alone
     _saving_is_locked = True
+
+
+def lose_save(reason: Exception) -> None:
+    """Count a compiled function that could not be kept; the first is said on standard error."""
+    global _saves_lost
+    _saves_lost += 1
+    if _saves_lost == 1 and not _warning:
+        folder = os.environ.get(CACHE_VARIABLE, "no folder")
+        with contextlib.suppress(OSError, AttributeError):
+            sys.stderr.write(
+                f"warning: compiled kernels are not kept, so they are compiled again at each start: {reason} "
+                f"(make room in {folder}, or set {CACHE_VARIABLE} to another folder)\n"
+            )
+
+
+def saves_lost() -> int:
+    """How many compiled functions this process could not keep."""
+    return _saves_lost
 
 
 def module_hash(file: str | Path) -> str | None:
@@ -178,7 +259,7 @@ def _hashes_of_this_tree() -> dict[str, str]:
     Reading and searching every file takes 0.2 s; asking for their times takes 2 ms. A file that is written
     has another time of change, which nobody can set back (``st_ctime_ns``).
     """
-    cache = os.environ.get("NUMBA_CACHE_DIR")
+    cache = os.environ.get(CACHE_VARIABLE)
     if cache is None:
         return module_hashes(ROOT)
     state = hashlib.blake2b(digest_size=16)
@@ -215,14 +296,31 @@ def by_age(paths: Iterable[Path]) -> list[Path]:
 
 
 def _mark(folder: str, part: str) -> Path:
-    sources = _hashes_of_this_tree()[PART_ENTRIES[part]]
-    return Path(folder, f"{part}-{sources}.{_compiler()}.compiled")
+    return _marked(Path(folder), part, _hashes_of_this_tree())
+
+
+def _marked(folder: Path, part: str, hashes: dict[str, str]) -> Path:
+    return folder / f"{part}-{hashes[PART_ENTRIES[part]]}.{_compiler()}.compiled"
 
 
 @functools.cache
 def _compiler() -> str:
-    """The Python and the numba that compile: each keeps kernels of its own."""
-    return f"{sys.implementation.cache_tag}-numba-{importlib.metadata.version('numba')}"
+    """The Python, the numba and the processor that kernels are compiled for: each has its own."""
+    python, numba = sys.implementation.cache_tag, importlib.metadata.version("numba")
+    return f"{python}-numba-{numba}-{_processor()}"
+
+
+def _processor() -> str:
+    """A name for what this processor can do: an image, or a home, may come from another machine."""
+    known = []
+    with contextlib.suppress(OSError), open(CPU_INFO, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            name = line.partition(":")[0].strip()
+            if not name:
+                break  # the first of them
+            if name in CPU_NAMES:
+                known.append(line)
+    return hashlib.blake2b("".join(known).encode(), digest_size=4).hexdigest()
 
 
 def _reached(start: Path, imports: dict[Path, list[Path]]) -> set[Path]:

@@ -1,8 +1,9 @@
 """Tells numba in which folder a file's kernels lie: one for each state of the file and of all that it
 imports.
 
-Numba imports this by name (``NUMBA_CACHE_LOCATOR_CLASSES``, see `launchday.kernel_cache`); nothing else does,
-because it imports numba.
+Numba imports this by name (``NUMBA_CACHE_LOCATOR_CLASSES``, see `launchday.kernel_cache`); nothing else does
+before it has to, because it imports numba. From then on no fault of the cache ends a process: a folder that
+is full, cannot be written, or holds what cannot be read costs the compilation and nothing else.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from numba.core import caching
 from numba.core.caching import UserProvidedCacheLocator
 
 from launchday import kernel_cache
@@ -36,7 +38,11 @@ class SourceHashLocator(UserProvidedCacheLocator):
         """Return a locator, or None for a file that is not ours: numba then asks the next class."""
         if "NUMBA_CACHE_DIR" not in os.environ or kernel_cache.module_hash(file) is None:
             return None
-        locator: SourceHashLocator | None = super().from_function(function, file)
+        locator = cls(function, file)
+        try:
+            locator.ensure_cache_path()
+        except OSError:
+            return locator if os.path.isdir(locator.get_cache_path()) else None  # to be read alone
         return locator
 
     def ensure_cache_path(self) -> None:
@@ -47,3 +53,62 @@ class SourceHashLocator(UserProvidedCacheLocator):
             for old in others[MAX_GENERATIONS - 1 :]:
                 shutil.rmtree(old, ignore_errors=True)
         super().ensure_cache_path()
+
+
+class NoFolderLocator(UserProvidedCacheLocator):
+    """Numba's last choice: there is no folder, and nothing is kept."""
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any], file: str) -> NoFolderLocator:
+        """Return a locator, whatever the file."""
+        return cls(function, file)
+
+    def get_cache_path(self) -> str:
+        """Return a path at which nothing is ever found."""
+        return os.path.join(os.devnull, "kernels")
+
+    def ensure_cache_path(self) -> None:
+        """Leave it."""
+
+
+_load_index = caching.IndexDataCacheFile._load_index
+_load = caching.IndexDataCacheFile.load
+_save = caching.IndexDataCacheFile.save
+_save_overload = caching.Cache.save_overload
+
+
+def _load_index_or_none(self: Any) -> Any:
+    """An index that cannot be read, or was cut off by a power cut, is none."""
+    try:
+        return _load_index(self)
+    except Exception:  # whatever a damaged pickle makes of itself
+        return {}
+
+
+def _load_or_compile(self: Any, key: Any) -> Any:
+    try:
+        return _load(self, key)
+    except Exception:
+        return None
+
+
+def _save_or_lose(self: Any, key: Any, data: Any) -> None:
+    try:
+        _save(self, key, data)
+    except OSError as error:
+        kernel_cache.lose_save(error)
+
+
+def _save_overload_or_lose(self: Any, signature: Any, data: Any) -> None:
+    if isinstance(self._impl.locator, NoFolderLocator):
+        return
+    try:
+        _save_overload(self, signature, data)
+    except OSError as error:  # its folder cannot be made
+        kernel_cache.lose_save(error)
+
+
+caching.IndexDataCacheFile._load_index = _load_index_or_none
+caching.IndexDataCacheFile.load = _load_or_compile
+caching.IndexDataCacheFile.save = _save_or_lose
+caching.Cache.save_overload = _save_overload_or_lose

@@ -9,7 +9,7 @@ import asyncio
 import subprocess
 import sys
 
-from launchday import kernel_cache
+from launchday import kernel_cache, startup
 from loadtest.bots.swarm import Swarm
 from loadtest.scenario import reader
 from loadtest.scenario.population import draw_population
@@ -28,6 +28,7 @@ def warm_up() -> None:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     # The director's kernels too, because players must not wait for a compiler.
     subprocess.run([sys.executable, "-m", "matchmaker.matching.warm_up"], check=True)
     warm_up()

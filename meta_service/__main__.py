@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from launchday import startup
 from launchday.resilience.start_checks import check_cache
 from launchday.service import serve
 from launchday.settings import settings
@@ -20,4 +21,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     main()

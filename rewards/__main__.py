@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from launchday import telemetry
+from launchday import startup, telemetry
 from launchday.clock import SystemClock
 from launchday.resilience.start_checks import check_cache
 from launchday.service import serve
@@ -29,4 +29,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     sys.exit(main())

@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from launchday import startup
 from launchday.clock import SystemClock
 from launchday.settings import ENV_PREFIX, Settings, settings
 from rewards.errors import DeadLettersError, RewardsError
@@ -300,4 +301,5 @@ def _fail(message: str, code: int = ERROR) -> NoReturn:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     app()

@@ -6,7 +6,7 @@ import sys
 
 from dedicated_server.fleet.app import create_fleet
 from dedicated_server.fleet.configuration import ConfigurationError
-from launchday import service, telemetry
+from launchday import service, startup, telemetry
 from launchday.settings import settings
 
 
@@ -21,4 +21,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     main()

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from launchday import startup
 from loadtest.chaos.meta_backend import PAUSE_S, TARGETS, MetaBackend
 from loadtest.errors import ChaosError
 
@@ -79,4 +80,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     sys.exit(main())

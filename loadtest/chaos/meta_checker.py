@@ -19,6 +19,7 @@ from typing import Any, cast
 import asyncpg
 from redis.asyncio import Redis
 
+from launchday import startup
 from loadtest.chaos.evidence import Evidence, Rule
 from loadtest.chaos.match_rules import MATCH_RULES
 from loadtest.chaos.operation_log import Operation, read_operations, select_operations
@@ -269,4 +270,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     sys.exit(main())

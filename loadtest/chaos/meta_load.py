@@ -20,6 +20,7 @@ from uuid import UUID
 
 import uvloop
 
+from launchday import startup
 from launchday.identity import Signer
 from launchday.settings import settings
 from loadtest.chaos.operation_log import OperationLog
@@ -215,4 +216,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     main()

@@ -21,6 +21,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError
 
+from launchday import startup
 from launchday.settings import Settings
 from loadtest.chaos.rewards_run import RewardsRun, rewards_run, until
 from loadtest.errors import ChaosError
@@ -153,4 +154,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     sys.exit(main())

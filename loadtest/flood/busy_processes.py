@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from launchday import child_processes
+from launchday import child_processes, startup
 
 
 def start(count: int, for_s: float) -> subprocess.Popen[bytes]:
@@ -48,4 +48,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     main()

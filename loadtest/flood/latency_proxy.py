@@ -13,6 +13,8 @@ import sys
 
 import uvloop
 
+from launchday import startup
+
 CHUNK_BYTES = 1 << 16
 
 
@@ -102,4 +104,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     main()

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import structlog
 
-from launchday import telemetry
+from launchday import startup, telemetry
 from launchday.settings import settings
 from loadtest.bots.swarm import Swarm
 from loadtest.errors import LoadTestError
@@ -224,4 +224,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     sys.exit(main())

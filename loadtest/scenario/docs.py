@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from launchday import startup
 from loadtest.scenario import behaviour_profiles, link_profiles
 from loadtest.scenario.arrivals import CURVES
 from loadtest.scenario.behaviour_profiles import BehaviourProfile
@@ -144,4 +145,5 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     sys.stdout.write(render())

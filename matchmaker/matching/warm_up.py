@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 
-from launchday import kernel_cache
+from launchday import kernel_cache, startup
 from matchmaker.matching.kernel import match_tickets
 from matchmaker.matching.pool import Pool
 from matchmaker.matching.team_balance import match_quality
@@ -34,4 +34,5 @@ def warm_up(*, searching: bool = False) -> None:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     warm_up()

@@ -20,6 +20,7 @@ from typing import Any
 from nacl import pwhash
 from nacl.exceptions import CryptoError, InvalidkeyError
 
+from launchday import startup
 from launchday.child_processes import die_with_parent
 
 # OWASP's recommendation for argon2id with one lane: 2 passes over 19 MiB; measured 20 to 30 ms on one core.
@@ -73,4 +74,5 @@ def _nobodys() -> str:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     sys.exit(main())

@@ -16,6 +16,7 @@ import asyncpg
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from launchday import startup
 from meta_service.store.connections import open_connection
 
 SHIPPED = Path(__file__).parent / "catalogue.yaml"
@@ -114,4 +115,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     sys.exit(main())

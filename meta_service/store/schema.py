@@ -13,6 +13,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
+from launchday import startup
 from meta_service.store import catalogue
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -52,4 +53,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     sys.exit(main())

@@ -10,8 +10,10 @@ import socket
 import structlog
 import uvloop
 
+from launchday import startup
 from launchday.clock import SystemClock
 from launchday.resilience import parts
+from launchday.resilience.clocks.shared_time import shared_time
 from launchday.resilience.health import begin_stop, operations
 from launchday.resilience.start_checks import check_cache
 from launchday.settings import Settings, settings
@@ -40,6 +42,7 @@ async def serve(own: Settings, name: str) -> None:
         async with (
             parts.cache_part(own.cache_url) as cache,
             parts.store_part(own.store_url) as store,
+            shared_time(redis, clock),
             operations(own, own.writebehind_port, (cache, store), clock),
         ):
             worker = WriteBehind(redis, own.store_url, name, clock, own.region, own.player_cache_ttl_s)
@@ -68,4 +71,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     main()

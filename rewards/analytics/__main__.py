@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from launchday import telemetry
+from launchday import startup, telemetry
 from launchday.clock import Clock, SystemClock
 from launchday.resilience.health import begin_stop, operations
 from launchday.resilience.parts import broker_part, disk_part
@@ -40,4 +40,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     main()

@@ -20,6 +20,7 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorProto,
 )
 
+from launchday import startup
 from rewards.events import events_pb2 as pb
 
 RELEASED = Path(__file__).with_name("released.binpb")
@@ -114,4 +115,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     main()

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from launchday import startup
+
 SCHEMA = Path(__file__).resolve().parents[1] / "events.proto"
 GENERATED = ("events_pb2.py", "events_pb2.pyi")
 
@@ -41,4 +43,5 @@ def generate(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     generate(Path(__file__).parent)

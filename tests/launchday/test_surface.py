@@ -14,6 +14,7 @@ from launchday.cli.main import app
 from launchday.errors import LaunchdayError
 
 FUNCTIONS_AND_CLASSES = {
+    "launchday.cache_folder": {"is_writable", "user_cache", "writable_folder"},
     "launchday.child_processes": {"die_with_parent", "last_line", "spawn", "stop"},
     "launchday.cli.doctor": {"examine", "show"},
     "launchday.cli.doctor_admission": {"admission_rows", "admission_table"},
@@ -50,11 +51,15 @@ FUNCTIONS_AND_CLASSES = {
         "configure",
         "is_compiled",
         "lock_saving",
+        "lose_save",
         "module_hash",
         "module_hashes",
         "parts_being_compiled",
+        "saves_lost",
+        "warning",
+        "was_said",
     },
-    "launchday.kernel_locator": {"SourceHashLocator"},
+    "launchday.kernel_locator": {"NoFolderLocator", "SourceHashLocator"},
     "launchday.launcher.backend": {"Backend", "BackendError", "single_instance"},
     "launchday.launcher.children": {
         "Child",
@@ -136,6 +141,14 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.service": {"create_app", "gate_of", "identify", "require", "serve", "terminate_when_done"},
     "launchday.resilience.start_checks": {"check_cache"},
     "launchday.resilience.uncut": {"uncut"},
+    "launchday.startup": {
+        "Descriptors",
+        "descriptors",
+        "given_descriptors",
+        "lost_output",
+        "prepare",
+        "raise_limits",
+    },
     "launchday.settings": {"Settings", "env_name", "environment", "settings"},
     "launchday.telemetry": {"configure", "request_id"},
 }

@@ -29,6 +29,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, cast
 
+from launchday import startup
 from launchday.child_processes import die_with_parent
 from launchday.clock import SystemClock
 
@@ -197,4 +198,5 @@ def _exit_reason(code: int) -> str:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     sys.exit(main())

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import uvloop
 
+from launchday import startup
+
 REGION = "west-europe"
 PAUSE_S = 0.0005  # after an answer that no server is Ready
 
@@ -99,4 +101,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     main()

@@ -25,7 +25,7 @@ from dedicated_server.fleet.pool.gameserver import GameServer
 from dedicated_server.fleet.pool.logs import ServerLogs
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.states import State
-from launchday import service
+from launchday import service, startup
 from launchday.clock import Clock
 from launchday.settings import Settings, settings
 
@@ -113,4 +113,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     main()

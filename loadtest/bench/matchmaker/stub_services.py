@@ -13,6 +13,8 @@ from typing import cast
 
 import uvloop
 
+from launchday import startup
+
 FIRST_PORT = 7_000
 PORTS = 50_000
 
@@ -73,4 +75,5 @@ async def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     uvloop.run(serve(int(sys.argv[1])))
