@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from launchday import startup
+from launchday.terminal import Terminal, run_command, show_error
 from loadtest.errors import LoadTestError
 
 # A benchmark is imported when it is run: importing the engine's kernels takes a second.
@@ -351,14 +353,46 @@ def resilience(
     as_json: AsJson = False,
 ) -> None:
     """Bad days of a backend: busy machines, stopped processes, failovers, twice the load, full disks."""
-    from loadtest.bench.resilience.harness import Options, run_part
+    from loadtest.bench.options import Options
+    from loadtest.bench.resilience.harness import run_part
 
-    names = tuple(name.strip() for name in only.split(",") if name.strip())
+    names = _names(only)
     if names and part is None:
         raise typer.BadParameter("name the part that --only chooses from")
     options = Options(players, seconds, rounds, names, seed)
     for each in PartName if part is None else [part]:
         _print(functools.partial(run_part, each.value, options), as_json)
+
+
+@app.command()
+def environments(
+    part: Annotated[str, typer.Argument(help="One part; all where it is left out.")] = "",
+    only: Annotated[str, typer.Option(help="Cases, with commas between.")] = "",
+    floods: Annotated[bool, typer.Option(help="Start backends and flood them, or only look.")] = True,
+    seed: Seed = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a case.")] = False,
+) -> None:
+    """Machines that are short of something, or odd: each case ends well, or with one line that says what to
+    type.
+    """
+    from loadtest.bench.environments.harness import PARTS, run_part
+    from loadtest.bench.options import Options
+
+    if part and part not in PARTS:
+        raise typer.BadParameter(f"{part}: the parts are {', '.join(PARTS)}")
+    options = Options(only=_names(only), seed=seed, floods=floods)
+    well = True
+    try:
+        for found in run_part(part or None, options):
+            well &= found["well"] is not False
+            if as_json:
+                print(json.dumps(found), flush=True)
+            else:
+                word = {True: "well", False: "NOT WELL", None: "not run"}[found["well"]]
+                Terminal().print(f"{found['name']:<28} {word:<8} {found['said']}")
+    except LoadTestError as error:
+        raise _failed(error) from None
+    raise typer.Exit(0 if well else ERROR)
 
 
 @app.command(name="all")
@@ -375,7 +409,8 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     from loadtest.bench.harness.run_config import CLUSTER, MAP
     from loadtest.bench.matchmaker import matching, queue, queue_chaos
     from loadtest.bench.meta import meta
-    from loadtest.bench.resilience.harness import PARTS, Options, run_part
+    from loadtest.bench.options import Options
+    from loadtest.bench.resilience.harness import PARTS, run_part
     from loadtest.bench.rewards import rewards
     from loadtest.bench.tick import cipher, hostile, lossy, scale, tick, transport, wire
 
@@ -408,18 +443,30 @@ def _print(run: Callable[[], dict[str, Any]], as_json: bool) -> None:
     """Run a benchmark and print its figures. Exits with code 1 where it cannot be run to its end."""
     from loadtest.bench.harness.statistics import print_figures
 
-    progress = Console(stderr=True)
+    progress = Terminal(stderr=True)
     try:
         with progress.status("measuring (the first time, kernels are compiled: about a minute)"):
             found = run()
     except LoadTestError as error:
-        progress.print(f"[red]error:[/red] {error}", highlight=False)
-        raise typer.Exit(ERROR) from None
+        raise _failed(error) from None
     if as_json:
         print(json.dumps(found), flush=True)
     else:
-        print_figures(found, Console())
+        print_figures(found, Terminal())
+    if failures := found.get("not_written"):
+        show_error(*failures)
+        raise typer.Exit(ERROR)
+
+
+def _failed(error: LoadTestError) -> typer.Exit:
+    show_error(str(error))
+    return typer.Exit(ERROR)
+
+
+def _names(only: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in only.split(",") if name.strip())
 
 
 if __name__ == "__main__":
-    app()
+    startup.prepare()
+    sys.exit(run_command(app))

@@ -179,7 +179,7 @@ def flood_handful(
     python: Sequence[str] = (sys.executable,),
     more: Sequence[str] = (),
 ) -> Ran:
-    """Flood a backend with four players who play one match of three seconds; the figures go to its output."""
+    """Flood a backend with four players who play one match of five seconds; the figures go to its output."""
     return launchday("flood", str(HANDFUL), "--json", *more, within=within, env=env, python=python)
 
 
