@@ -321,6 +321,10 @@ class MatchmakerCounters(msgspec.Struct, frozen=True, kw_only=True):
     silent: Annotated[
         int, Meta(description="Of cancelled: tickets that nobody looked at any more, with their parties.")
     ] = 0
+    logged_out: Annotated[
+        int,
+        Meta(description="Of cancelled: tickets whose player's session was ended, with their parties."),
+    ] = 0
     in_match: Annotated[
         int, Meta(description="Requests refused because their player is in a match; they made no ticket.")
     ] = 0

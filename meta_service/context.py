@@ -17,6 +17,7 @@ from meta_service.domain.history import History
 from meta_service.domain.leaderboards import Leaderboards
 from meta_service.domain.parties import Parties
 from meta_service.domain.players import Players
+from meta_service.domain.session_ends import EndedSessions
 from meta_service.domain.sessions import Sessions
 from meta_service.domain.shop import Shop
 from meta_service.rate_limit import admit
@@ -33,6 +34,7 @@ class Context:
     leaderboards: Leaderboards
     history: History
     sessions: Sessions
+    ended_sessions: EndedSessions
     credentials: Credentials
     player_limit: RateLimit
     signer: Signer

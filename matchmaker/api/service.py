@@ -45,6 +45,7 @@ PARTY_MISMATCH = (
     "the party is complete without you, or its players ask for something else: "
     "size, cross-play and platform must agree"
 )
+LOGGED_OUT = "the player's session was ended: log in again"
 STILL_SEARCHING = b": still searching\n\n"
 
 log = structlog.get_logger()
@@ -130,6 +131,8 @@ class TicketService:
             return BatchedTicket(request.player_id, None, "refused", str(refused))
         if written.outcome == "mismatch":
             return BatchedTicket(request.player_id, None, written.outcome, PARTY_MISMATCH)
+        if written.outcome == "logged-out":
+            return BatchedTicket(request.player_id, None, "refused", LOGGED_OUT)
         if written.held is not None:
             self._attendance.refused_in_match()
             detail = f"the player is in the match {written.held.match_id}"
@@ -289,6 +292,8 @@ def _as_read(ticket: StoredTicket) -> Notification:
 
 
 def _refusal(written: WriteResult) -> ProblemError:
+    if written.outcome == "logged-out":
+        return ProblemError(401, "session-revoked", LOGGED_OUT, headers={"WWW-Authenticate": "Bearer"})
     if written.outcome == "mismatch":
         return ProblemError(409, "party-mismatch", PARTY_MISMATCH)
     return ProblemError(

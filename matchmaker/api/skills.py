@@ -45,17 +45,20 @@ class PlayerSkills:
     Attributes:
         ratings: mean and deviation by player.
         held: where those are who are in a match.
+        logged_out: those whose session was ended.
         refused: why there is nothing of these players.
     """
 
     ratings: dict[int, tuple[float, float]] = field(default_factory=dict)
     held: dict[int, HeldPlayer] = field(default_factory=dict)
+    logged_out: set[int] = field(default_factory=set)
     refused: dict[int, str] = field(default_factory=dict)
 
     def add(self, other: PlayerSkills) -> None:
         """Take another answer in."""
         self.ratings.update(other.ratings)
         self.held.update(other.held)
+        self.logged_out.update(other.logged_out)
         self.refused.update(other.refused)
 
 
@@ -90,6 +93,7 @@ class MetaSkills:
                 player_id: HeldPlayer(str(held.match_id), held.server, held.until_ms / 1000)
                 for player_id, held in answer.held.items()
             },
+            set(answer.logged_out),
         )
 
 

@@ -37,7 +37,7 @@ MAX_WAITING = (
 )
 PATIENCE_S = 5.0  # of who waits for a ticket, and of a write
 
-WriteOutcome = Literal["created", "repeated", "busy", "mismatch", "in-match"]
+WriteOutcome = Literal["created", "repeated", "busy", "mismatch", "in-match", "logged-out"]
 
 log = structlog.get_logger()
 
@@ -49,7 +49,8 @@ class WriteResult:
     Attributes:
         outcome: ``created``; ``repeated``: the same client key made this ticket before; ``busy``: the player
             has another live ticket; ``mismatch``: the party is complete without it, or its players ask for
-            something else; ``in-match``: the player is checked out for a match.
+            something else; ``in-match``: the player is checked out for a match; ``logged-out``: the player's
+            session was ended.
         ticket_id: the player's ticket.
         held: where a player is who is in a match.
     """
@@ -165,6 +166,8 @@ class TicketWriter:
             ticket = pending.ticket
             if (reason := known.refused.get(ticket.player_id)) is not None:
                 _fail(pending, SkillsRefusedError(f"player {ticket.player_id}: {reason}"))
+            elif ticket.player_id in known.logged_out:
+                _answer(pending, WriteResult("logged-out", ticket.ticket_id))
             elif (held := known.held.get(ticket.player_id)) is not None and not pending.despite_match:
                 _answer(pending, WriteResult("in-match", ticket.ticket_id, held))
             else:

@@ -22,6 +22,7 @@ COUNTED = (
     "backdated",
     "backfilled",
     "silent",
+    "logged_out",
     "in_match",
 )
 GIVEN_UP = "given_up:"  # + reason: matches, counted by withdraw_match.lua

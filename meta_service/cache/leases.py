@@ -173,15 +173,22 @@ class Leases:
 
     async def ratings_and_holders(
         self, mode: str, player_ids: Sequence[int], now: float
-    ) -> list[tuple[tuple[float, float] | None, HeldLease | None]]:
-        """Of each player, in order: (mu, sigma) in a mode and the lease that holds them now, or None."""
-        fields = [f"rating:{mode}", "lease_state", "lease_until", "lease_match", "lease_server"]
+    ) -> list[tuple[tuple[float, float] | None, HeldLease | None, bool]]:
+        """Of each player, in order: (mu, sigma) in a mode or None, the lease that holds them now or None, and
+        whether their session was ended.
+        """
+        fields = [
+            f"rating:{mode}",
+            "session_state",
+            *("lease_state", "lease_until", "lease_match", "lease_server"),
+        ]
         pipeline = self._redis.pipeline(transaction=False)
         for player_id in player_ids:
             pipeline.hmget(keys.player(player_id), fields)
         answers = await cast(Any, pipeline.execute())
         return [
-            (parse_rating(rating) if rating else None, _held(lease, _ms(now))) for rating, *lease in answers
+            (parse_rating(rating) if rating else None, _held(lease, _ms(now)), session == "revoked")
+            for rating, session, *lease in answers
         ]
 
     async def expire(self, now: float) -> int:

@@ -29,7 +29,7 @@ from meta_service.messages.leases import (
 )
 from meta_service.messages.money import CatalogueItem, Grant, LedgerEntry, OwnedItem, Purchase, Refund
 from meta_service.messages.players import Loadout, Profile, Skill
-from meta_service.messages.sessions import Account, Session
+from meta_service.messages.sessions import Account, Session, SessionEnd, SessionEnds
 from meta_service.messages.social import (
     Friend,
     Invitation,
@@ -75,6 +75,8 @@ __all__ = [
     "RatingCache",
     "Refund",
     "Session",
+    "SessionEnd",
+    "SessionEnds",
     "Skill",
     "Skills",
     "Standing",

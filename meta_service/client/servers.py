@@ -19,7 +19,7 @@ from meta_service.messages.leases import (
     Skills,
     SkillsRequest,
 )
-from meta_service.messages.sessions import Ended, RevocationRequest
+from meta_service.messages.sessions import Ended, RevocationRequest, SessionEnds
 from meta_service.messages.social import MatchReport, Party, PartyTicket, PartyTicketEnd
 
 
@@ -73,6 +73,10 @@ class ServerCalls(Calls):
         """End a player's session, whichever it is; return whether there was one."""
         body = RevocationRequest(PlayerId(player_id))
         return (await self.call("POST", "/v1/internal/revocations", Ended, self.token, body)).ended
+
+    async def session_ends(self, after: str = "0-0") -> SessionEnds:
+        """Sessions that were ended after a cursor, and left their players logged out; see `SessionEnds`."""
+        return await self.call("GET", f"/v1/internal/sessions/ends?after={after}", SessionEnds, self.token)
 
     async def queue_party(self, leader: int, ticket_id: UUID) -> Party:
         """Take a leader's party into the queue under one ticket: its members as they are from now on.

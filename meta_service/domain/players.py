@@ -108,15 +108,17 @@ class Players:
 
     async def skills(
         self, mode: str, player_ids: Sequence[int], now: float
-    ) -> list[tuple[int, tuple[float, float], HeldLease | None]]:
-        """Of each player: the id, (mu, sigma) in a mode, and the lease that holds them now.
+    ) -> list[tuple[int, tuple[float, float], HeldLease | None, bool]]:
+        """Of each player: the id, (mu, sigma) in a mode, the lease that holds them now, and whether they are
+        logged out.
 
         The prior stands for a rating that there is not. One round trip to the cache.
         """
         prior = (accounts.DEFAULT_MU, accounts.DEFAULT_SIGMA)
         found = await self.leases.ratings_and_holders(mode, player_ids, now)
         return [
-            (id_, rating or prior, holder) for id_, (rating, holder) in zip(player_ids, found, strict=True)
+            (id_, rating or prior, holder, logged_out)
+            for id_, (rating, holder, logged_out) in zip(player_ids, found, strict=True)
         ]
 
     async def check_out(

@@ -46,12 +46,16 @@ class Held(Message, frozen=True):
 
 
 class Skills(Message, frozen=True):
-    """Skill by player id, and where the players are who are checked out now."""
+    """Skill by player id, where the players are who are checked out now, and who has no session any more."""
 
     skills: dict[int, Skill]
     held: Annotated[
         dict[int, Held], Meta(description="Players who are in a match now; nobody else is named.")
     ] = field(default_factory=dict)
+    logged_out: Annotated[
+        list[PlayerId],
+        Meta(description="Players whose session was ended, and who have not logged in since."),
+    ] = field(default_factory=list)
 
 
 class CheckoutRequest(Message, frozen=True):

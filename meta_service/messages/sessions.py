@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -87,6 +87,25 @@ class Ended(Message, frozen=True):
     """Whether a live session was ended by this request."""
 
     ended: bool
+
+
+class SessionEnd(Message, frozen=True):
+    """The end of a player's session that left them logged out. Times are Unix seconds."""
+
+    player_id: PlayerId
+    ended_at: float
+    why: Annotated[
+        Literal["logged-out", "revoked", "reused"],
+        Meta(description="revoked: by a service; reused: a copy of a refresh token was found."),
+    ]
+    live: Annotated[bool, Meta(description="Whether the player has logged in again since.")]
+
+
+class SessionEnds(Message, frozen=True):
+    """Ends of sessions, the oldest first."""
+
+    ends: list[SessionEnd]
+    cursor: Annotated[str, Meta(description="Ask for what comes after it.")]
 
 
 class Session(Message, frozen=True):

@@ -39,15 +39,18 @@ router = APIRouter(
 
 @router.post("/skills")
 async def skills(query: FromBody[SkillsRequest], context: InContext) -> Skills:
-    """Read players' skill in a mode, the prior without one, and where those are who are checked out."""
+    """Read players' skill in a mode, the prior without one, where those are who are checked out, and who is
+    logged out.
+    """
     found = await context.players.skills(query.mode, query.player_ids, context.clock.now())
     return Skills(
-        {id_: Skill(mu, sigma) for id_, (mu, sigma), _ in found},
+        {id_: Skill(mu, sigma) for id_, (mu, sigma), _, _ in found},
         {
             id_: Held(holder.match_id, holder.server, holder.until_ms)
-            for id_, _, holder in found
+            for id_, _, holder, _ in found
             if holder is not None
         },
+        [PlayerId(id_) for id_, _, _, logged_out in found if logged_out],
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
 
 from launchday.identity import SERVICE, InvalidTokenError
 from launchday.problems import ProblemError
@@ -19,6 +21,7 @@ from meta_service.messages.sessions import (
     RefreshRequest,
     RevocationRequest,
     Session,
+    SessionEnds,
 )
 from meta_service.rate_limit import source_of
 from meta_service.routes.message_route import FromBody, MessageRoute
@@ -85,6 +88,19 @@ async def set_password(
 async def revoke(revocation: FromBody[RevocationRequest], context: InContext) -> Ended:
     """End a player's live session: for support, or a ban."""
     return Ended(ended=await context.sessions.revoke(revocation.player_id, context.clock.now()))
+
+
+@services.get("/sessions/ends")
+async def ends(
+    context: InContext,
+    after: Annotated[
+        str, Query(pattern=r"^[0-9]{1,16}-[0-9]{1,16}$", description="The last answer's cursor.")
+    ] = "0-0",
+) -> SessionEnds:
+    """List sessions of the last hour whose end left their players logged out: log-outs, revocations, copied
+    tokens.
+    """
+    return await context.ended_sessions.after(after)
 
 
 async def _opened(context: Context, player_id: int, *, created: bool) -> Session:

@@ -87,6 +87,7 @@ class StubSkills:
     means: dict[int, float] = field(default_factory=dict)
     held: dict[int, HeldPlayer] = field(default_factory=dict)
     unknown: set[int] = field(default_factory=set)
+    logged_out: set[int] = field(default_factory=set)
     away: bool = False
     calls: int = 0
 
@@ -99,6 +100,7 @@ class StubSkills:
         return PlayerSkills(
             {player_id: (self.means.get(player_id, 25.0), 8.333) for player_id in player_ids},
             {player_id: held for player_id, held in self.held.items() if player_id in player_ids},
+            self.logged_out.intersection(player_ids),
         )
 
 

@@ -43,6 +43,7 @@ KEYS = {
     # + match id: list, its tickets' requeue records, an element an assignment; expires
     "match": f"{TAG}:match:",
     "playing": f"{TAG}:playing",  # sorted set, ids of those matches by when their keys expire
+    "session_cursor": f"{TAG}:sessions:cursor",  # string, how far the ends of sessions have been followed
     "cursor": f"{TAG}:fleet:cursor",  # hash, how far the fleet's changes have been followed
     "open_matches": f"{TAG}:open_matches:",  # + mode: set, ids of running matches that request backfill
     "open_match": f"{TAG}:open_match:",  # + match id: hash, its request and its proposals; see backfill.lua
@@ -112,6 +113,7 @@ class Scripts:
 
         self.create_tickets = script("create_tickets")
         self.cancel_ticket = script("cancel_ticket")
+        self.end_sessions = script("end_sessions")
         self.expire_tickets = script("expire_tickets")
         self.read_counters = script("read_counters")
         self.attend = script("attend")

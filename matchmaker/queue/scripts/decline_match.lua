@@ -21,7 +21,7 @@ for i, id in ipairs(ids) do
   for _, each in ipairs(with_party(id)) do
     local state, cancel = unpack(redis.call('HMGET', KEY.ticket .. each, 'state', 'cancel'))
     if cancel or state == 'cancelled' then
-      reason = 'cancelled by the player'
+      reason = cancel_reason(cancel)
     elseif late and state == 'proposed' then
       reason = reason or 'the match was not accepted in time'
     end

@@ -1,6 +1,6 @@
--- A ticket's hash: player, mode, state, created_at, client_key, party, match, view; cancel where its player
--- cancelled it while its match was getting a server; refused, how often a check-out refused its match's
--- players; postponed, how often its expiry was; record, regions, expires_at and attributes where its match was
+-- A ticket's hash: player, mode, state, created_at, client_key, party, match, view; cancel where it was cancelled
+-- while its match was getting a server, '1' by its player, else why; refused, how often a check-out refused its
+-- match's players; postponed, how often its expiry was; record, regions, expires_at and attributes where its match was
 -- lost and its player has not read it yet (requeue_match.lua).
 -- States: searching, proposed (its match has no server yet), accepted (its player accepted it, where
 -- players are asked), and the final ones, of which a ticket reaches exactly one: assigned, cancelled,
@@ -145,7 +145,12 @@ local function end_searching(mode, state, reason, ids)
   end
 end
 
--- Let claimed tickets search again, with their age; those whose players cancelled meanwhile end, each with its
+-- What is read of a ticket that was cancelled while its match was getting a server.
+local function cancel_reason(cancel)
+  return cancel and cancel ~= '1' and cancel or 'cancelled by the player'
+end
+
+-- Let claimed tickets search again, with their age; those that were cancelled meanwhile end, each with its
 -- party. The places (from 0) of those that ended.
 local function search_again(mode, ids)
   local cancelled = {}
@@ -155,14 +160,16 @@ local function search_again(mode, ids)
       redis.call('HSET', KEY.ticket .. id, 'state', 'searching')
       redis.call('HDEL', KEY.ticket .. id, 'match', 'accept_by')
       if cancel then
-        cancelled[#cancelled + 1] = id
+        cancelled[#cancelled + 1] = { id, cancel }
       end
     end
   end
   if #cancelled == 0 then
     return {}
   end
-  end_searching(mode, 'cancelled', 'cancelled by the player', cancelled)
+  for _, each in ipairs(cancelled) do
+    end_searching(mode, 'cancelled', cancel_reason(each[2]), { each[1] })
+  end
   return not_searching(ids)
 end
 

@@ -51,7 +51,7 @@ elseif what == 'seen' then
 elseif epoch ~= '' and session[1] and tonumber(session[7] or '-1') < tonumber(epoch) then
   return {'stale', 0}
 end
-if what == 'revoke' and asked == '' and epoch == '' and session[3] ~= 'live' then
+if what == 'revoke' and asked == '' and session[3] ~= 'live' and (session[1] or epoch == '') then
   tell_end('revoked') -- a device that was superseded may have made a ticket since
 end
 if not session[1] then

@@ -13,7 +13,7 @@ from launchday.clock import SystemClock
 from launchday.rate_limit import RateLimit
 from launchday.settings import Settings
 from meta_service.cache import keys
-from meta_service.client import MetaRefusedError, MetaUnavailableError
+from meta_service.client import MetaRefusedError, MetaUnavailableError, SessionEnds
 from meta_service.domain import credentials
 from meta_service.domain.hashing import Passwords
 from meta_service.rate_limit import BURST_S
@@ -170,6 +170,33 @@ async def test_a_service_ends_whichever_session_a_player_has(backend: Backend) -
     assert not await backend.client.revoke(login.player_id)
     with refused("session-revoked"):
         await backend.client.profile(login.session_token)
+
+
+async def test_the_matchmaker_is_told_who_was_logged_out_and_who_is_back(backend: Backend) -> None:
+    one, two, three = [await backend.client.login_device(f"a-device-of-{n}") for n in range(3)]
+    await backend.client.login_device("a-device-of-0")  # elsewhere: nobody is logged out
+    cursor = (await backend.client.session_ends()).cursor
+    assert cursor == "0-0"
+    await backend.client.log_out(two.session_token)
+    await backend.client.revoke(three.player_id)
+    backend.clock.advance(1)
+    await backend.client.login_device("a-device-of-1")
+    told = await backend.client.session_ends(cursor)
+    assert [(end.player_id, end.why, end.live) for end in told.ends] == [
+        (two.player_id, "logged-out", True),
+        (three.player_id, "revoked", False),
+    ]
+    assert all(0 <= end.ended_at - (backend.clock.now() - 1) <= 0.001 for end in told.ends)
+    assert (await backend.client.session_ends(told.cursor)) == SessionEnds([], told.cursor)
+    await backend.client.revoke(three.player_id)  # once more: a superseded device may have queued them since
+    again = await backend.client.session_ends(told.cursor)
+    assert [end.player_id for end in again.ends] == [three.player_id]
+    later = (
+        f"{int(again.cursor.partition('-')[0]) + 60_000}-0"  # the cache lost the stream, its clock went back
+    )
+    assert len((await backend.client.session_ends(later)).ends) == 3
+    skills = await backend.client.skills("duel", [one.player_id, two.player_id, three.player_id])
+    assert skills.logged_out == [three.player_id]
 
 
 async def test_a_lost_cache_does_not_revive_an_ended_session(backend: Backend, redis: Redis) -> None:

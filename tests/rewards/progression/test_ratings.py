@@ -109,7 +109,7 @@ async def test_the_matchmaker_reads_the_new_skill_and_old_news_does_no_harm(
 
         newest = {player: rating for player, _, rating in second.ratings}
         seen = await read.ratings_and_holders("battle_royale", [1, 2, 3], NOW_S)
-        assert [rating for rating, _ in seen] == [
+        assert [rating for rating, _, _ in seen] == [
             (newest[1].mu, newest[1].sigma),
             (newest[2].mu, newest[2].sigma),
             None,

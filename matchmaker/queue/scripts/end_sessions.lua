@@ -1,0 +1,40 @@
+-- Cancel the tickets of players whose session was ended, each with its party. One whose match is getting its
+-- server is marked as if its player had cancelled it: it ends instead of searching again, and where players are
+-- asked to accept the match, that is a no.
+-- ARGV: as MessagePack for each end: player, when (Unix seconds), '1' where the player has logged in again, the
+-- reason that is read (plain ASCII without quotes). Answers how many tickets ended.
+-- Repeating it changes nothing: a ticket of whoever has logged in again ends only if it is older than the end.
+local function cancelled()
+  return tonumber(redis.call('HGET', KEY.counters, 'cancelled') or '0')
+end
+
+local before = cancelled()
+for _, ending in ipairs(cmsgpack.unpack(ARGV[1])) do
+  local player, at, live, reason = unpack(ending)
+  local id = redis.call('GET', KEY.player .. player)
+  local mode, state, created_at
+  if id then
+    mode, state, created_at = unpack(redis.call('HMGET', KEY.ticket .. id, 'mode', 'state', 'created_at'))
+  end
+  if id and is_live(state) and (live ~= '1' or tonumber(created_at) <= tonumber(at)) then
+    if state == 'searching' then
+      end_searching(mode, 'cancelled', reason, { id })
+    end
+    -- It is on its way into a match, or one of its party is.
+    for _, each in ipairs(with_party(id)) do
+      local found, match, accept_by =
+        unpack(redis.call('HMGET', KEY.ticket .. each, 'state', 'match', 'accept_by'))
+      if is_live(found) and (each == id or found ~= 'searching') then
+        redis.call('HSETNX', KEY.ticket .. each, 'cancel', reason)
+        if accept_by and NOW <= tonumber(accept_by) then
+          redis.call('HSET', KEY.accepted .. mode, match, DECLINED)
+        end
+      end
+    end
+  end
+end
+local ended = cancelled() - before
+if ended > 0 then
+  redis.call('HINCRBY', KEY.counters, 'logged_out', ended)
+end
+return ended
