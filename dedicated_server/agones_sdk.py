@@ -24,11 +24,14 @@ import structlog
 from dedicated_server.errors import DedicatedServerError
 from launchday.clock import Clock
 from launchday.resilience import deadline, pauses, sockets
+from launchday.resilience.clocks.skew import PEERS, RAW_HEADER
 from launchday.resilience.retry import Backoff
 
 FLEET_LABEL = "agones.dev/fleet"  # names the region that a server belongs to
 MATCH_ANNOTATION = "launchday.dev/match"  # carries the match that a server was allocated for
 SDK_PREFIX = "agones.dev/sdk-"  # Agones puts it before each key that a server sets through its SDK
+SKEW_HEADER = "Launchday-Clock-Skew"
+"""Of a heartbeat: the seconds by which the fleet's clock is ahead of the server's, as that last found."""
 REPORT_KEY = "launchday-report"  # under which a server sets the report on its match
 
 DEFAULT_PORT = 9358
@@ -115,6 +118,7 @@ class AgonesSdk:
         self._clock = clock
         self._timeout_s = timeout_s
         self._connection = _Connection(port)
+        self._fleet_ahead_s: float | None = None
         self._lock = asyncio.Lock()
 
     async def aclose(self) -> None:
@@ -126,8 +130,12 @@ class AgonesSdk:
         await self._call_until_answered("POST", "/ready")
 
     async def health(self) -> None:
-        """Send a heartbeat."""
-        await self._call("POST", "/health")
+        """Send a heartbeat, and hear which time it is at our fleet; Agones' sidecar does not say."""
+        skew = "" if self._fleet_ahead_s is None else f"{SKEW_HEADER}: {self._fleet_ahead_s:.3f}\r\n"
+        sent = self._clock.wall()
+        await self._call("POST", "/health", headers=skew)
+        if theirs := self._connection.their_time:
+            self._fleet_ahead_s = PEERS.heard("fleet", theirs, sent, self._clock.wall())
 
     async def shutdown(self) -> None:
         """Ask to be ended; SIGTERM follows. Repeated until it is answered."""
@@ -169,13 +177,15 @@ class AgonesSdk:
                 connection.close()
             await self._clock.sleep(backoff.next_s())
 
-    async def _call(self, method: str, path: str, body: Mapping[str, str] | None = None) -> bytes:
+    async def _call(
+        self, method: str, path: str, body: Mapping[str, str] | None = None, headers: str = ""
+    ) -> bytes:
         # A body is always sent with POST and PUT, if only {}: the sidecar answers an empty one with 400.
         payload = b"" if method == "GET" else json.dumps(body or {}).encode()
         try:
             async with deadline.within(self._clock, self._timeout_s), self._lock:
                 try:
-                    status, answer = await self._connection.exchange(method, path, payload)
+                    status, answer = await self._connection.exchange(method, path, payload, headers)
                 except BaseException:  # in the middle of an answer: the rest of it is not for the next call
                     self._connection.close()
                     raise
@@ -214,7 +224,13 @@ class _Response:
     def __init__(self) -> None:
         self.parser = httptools.HttpResponseParser(self)
         self.body = b""
+        self.their_time = b""
         self.complete = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep which time it is where the answer comes from."""
+        if name.lower() == RAW_HEADER:
+            self.their_time = value
 
     def on_body(self, chunk: bytes) -> None:
         """Append a piece of the body."""
@@ -228,10 +244,14 @@ class _Response:
 class _Connection:
     """One HTTP/1.1 connection to the sidecar, opened when it is needed and kept while the sidecar keeps it
     open.
+
+    Attributes:
+        their_time: Unix seconds of the sidecar at its last answer, as it wrote them; empty where it did not.
     """
 
     def __init__(self, port: int) -> None:
         self._port = port
+        self.their_time = b""
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     def close(self) -> None:
@@ -240,15 +260,17 @@ class _Connection:
             self._streams[1].close()
             self._streams = None
 
-    async def exchange(self, method: str, path: str, payload: bytes) -> tuple[int, bytes]:
+    async def exchange(self, method: str, path: str, payload: bytes, headers: str) -> tuple[int, bytes]:
         """Send a request and read its whole answer: status and body. Raises SidecarUnavailableError."""
         kept = self._streams is not None
         try:
-            return await self._exchange(method, path, payload)
+            return await self._exchange(method, path, payload, headers)
         except SidecarUnavailableError:
             if not kept:
                 raise
-            return await self._exchange(method, path, payload)  # the sidecar had closed an idle connection
+            return await self._exchange(
+                method, path, payload, headers
+            )  # the sidecar had closed an idle connection
 
     async def lines(self, path: str) -> AsyncGenerator[bytes, None]:
         """Yield the lines of the endless answer to a GET; raises SidecarUnavailableError when it ends."""
@@ -266,17 +288,18 @@ class _Connection:
                         yield line
         raise SidecarUnavailableError("the stream has ended")
 
-    async def _exchange(self, method: str, path: str, payload: bytes) -> tuple[int, bytes]:
+    async def _exchange(self, method: str, path: str, payload: bytes, headers: str) -> tuple[int, bytes]:
         with self._errors():
-            reader = await self._send(method, path, payload)
+            reader = await self._send(method, path, payload, headers)
             answer = _Response()
             while not answer.complete:
                 answer.parser.feed_data(await _read_some(reader))
         if not answer.parser.should_keep_alive():
             self.close()
+        self.their_time = answer.their_time
         return answer.parser.get_status_code(), answer.body
 
-    async def _send(self, method: str, path: str, payload: bytes) -> asyncio.StreamReader:
+    async def _send(self, method: str, path: str, payload: bytes, headers: str = "") -> asyncio.StreamReader:
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
             sockets.harden(self._streams[1])
@@ -285,7 +308,7 @@ class _Connection:
             f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\nContent-Type: application/json\r\n"
         )
         length = "" if method == "GET" else f"Content-Length: {len(payload)}\r\n"
-        writer.write(f"{head}{length}\r\n".encode() + payload)
+        writer.write(f"{head}{headers}{length}\r\n".encode() + payload)
         await writer.drain()
         return reader
 

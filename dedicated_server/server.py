@@ -46,6 +46,7 @@ from dedicated_server.tick.pacing import SystemTickClock, TickClock
 from dedicated_server.transport import Transport, TransportError, open_transport
 from launchday import telemetry
 from launchday.clock import Clock
+from launchday.folders import is_own_file
 from launchday.identity import Signer
 from launchday.resilience import pauses
 from launchday.settings import Settings, settings
@@ -173,6 +174,7 @@ async def _serve_match(
     timeouts: Timeouts,
 ) -> int:
     """Play the match of an allocated server's annotation, and report how it went."""
+    clock.read_wall()
     try:
         spec = parse_match_spec(record.annotations.get(MATCH_ANNOTATION))
     except MalformedMatchError as error:
@@ -301,6 +303,8 @@ def _open_recorder(configured: Settings, config: MatchConfig, clock: TickClock) 
         return None
     path = Path(configured.record_dir) / f"{config.match_id}.ldr"
     try:
+        if os.path.lexists(path) and not is_own_file(path):
+            raise FileExistsError("what has its name is no recording of ours")
         return Recorder(path, config, clock)
     except OSError as error:
         log.error("the match is not recorded", path=str(path), reason=str(error))
@@ -341,6 +345,7 @@ async def _heartbeats(sdk: AgonesSdk, clock: Clock) -> AsyncIterator[None]:
 
     async def beat() -> None:
         while True:
+            clock.wall()  # a step is seen, and said, when it happens
             try:
                 await sdk.health()
             except SidecarError as error:

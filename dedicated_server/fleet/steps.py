@@ -9,6 +9,7 @@ from dedicated_server.fleet.admin.count_history import CountHistory
 from dedicated_server.fleet.agones.allocation_journal import AllocationJournal
 from dedicated_server.fleet.pool import metrics
 from dedicated_server.fleet.pool.pool import WarmPool
+from launchday.resilience.clocks.skew import PEERS
 from launchday.resilience.health import Part
 from launchday.resilience.parts import disk_part
 from launchday.resilience.pauses import PauseWatch
@@ -41,12 +42,24 @@ async def take_steps(
         pool.step(now)
         if now >= list_due:
             warm_parents.list_servers(now)
+            note_clocks(pool)
             list_due = now + LIST_PERIOD_S
         journal.probe()
         history.sample(pool.regions, pool.clock.wall(), now)
         metrics.observe_regions(pool.regions)
         metrics.observe_starts(pool.starts)
         await pool.clock.sleep(STEP_PERIOD_S)
+
+
+def note_clocks(pool: WarmPool) -> None:
+    """Say how far the clock is off that differs most among those of the game servers' machines."""
+    worst = max(
+        (server for server in pool if not server.gone),
+        key=lambda server: abs(server.clock_ahead_s),
+        default=None,
+    )
+    if worst is not None:
+        PEERS.note("game servers", worst.clock_ahead_s, worst.name)
 
 
 def parts(warm_parents: Parents, journal: AllocationJournal, folder: Path) -> tuple[Part, ...]:

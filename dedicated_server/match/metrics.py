@@ -37,6 +37,10 @@ COUNTERS: Final = {
         "players_backfilled",
         "Players who came into free slots of the running match.",
     ),
+    "launchday_match_tokens_expired": (
+        "tokens_expired",
+        "Times that a client was told that its connect token has expired.",
+    ),
     "launchday_match_events_lost": ("events_lost", "Events that found no room in the event buffer."),
 }
 TIMES: Final = {

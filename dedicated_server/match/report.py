@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dedicated_server.protocol.datagrams import CONNECTED
+from dedicated_server.protocol.datagrams import CONNECTED, REFUSALS
 from dedicated_server.simulation.world import (
     ALIVE,
     CLAMPED_REWINDS,
@@ -30,6 +30,7 @@ def build_report(engine: Engine) -> dict[str, Any]:
     ``dropped`` counts datagrams that were not accepted, by the wire's reason, and those that found no room in
     a socket's buffer. ``players_backfilled`` counts the players who came into free slots of the running
     match. ``players_joined`` and ``players_lost`` still count the players who had those slots before them.
+    ``tokens_expired`` counts how often clients were told that their connect token has expired.
     ``snapshot_every``: 1 while each client gets a snapshot in each tick; 2 or 4 under overload.
     """
     world, wire, watch = engine.match.world, engine.wire, engine.stage_timer
@@ -74,6 +75,7 @@ def build_report(engine: Engine) -> dict[str, Any]:
         "rx_datagrams": traffic.rx_datagrams,
         "tx_datagrams": traffic.tx_datagrams,
         "dropped": dropped,
+        "tokens_expired": int(wire.state.counters[REFUSALS]),
         "events_emitted": engine.events_emitted,
         "events_lost": int(world.counters[EVENTS_LOST]),
     }

@@ -38,6 +38,8 @@ from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.pacing import TickClock, run_paced
 from dedicated_server.tick.slots import VACANT, DamageTotals
+from dedicated_server.tick.token_time import PERIOD_S as TOKEN_TIME_PERIOD_S
+from dedicated_server.tick.token_time import TokenTime
 from meta_service.client import PlayerCommit
 from rewards.events import EventIds, PlayerPlacement, ProducerCounters, Source
 
@@ -132,6 +134,7 @@ class MatchSession:
         self._producer = producer
         self._send_report = send_report
         self._clock = clock
+        self._token_time = TokenTime(clock, spec.allocated_at)
         self._timeouts = timeouts or Timeouts()
         self._fences: dict[int, int] = {}
         self._engine: Engine | None = None
@@ -294,12 +297,17 @@ class MatchSession:
                 over = asyncio.Event()
                 tasks.create_task(self._emit_events(engine, events, over))
                 tasks.create_task(self._send_reports(over))
+                tasks.create_task(self._keep_token_time(engine, over))
                 tasks.create_task(self._publish_feed(engine, over))
                 if self._backfill is not None:
                     tasks.create_task(self._backfill.run(over))
                 await run_paced(engine, self._clock)
                 over.set()
         log.info("the match is over", match_id=str(self._spec.match_id), tick=engine.tick_number)
+
+    async def _keep_token_time(self, engine: Engine, over: asyncio.Event) -> None:
+        async for _ in _every(TOKEN_TIME_PERIOD_S, over):
+            self._token_time.set(engine.wire)
 
     async def _emit_events(self, engine: Engine, events: MatchEvents, over: asyncio.Event) -> None:
         async for _ in _every(EVENTS_PERIOD_S, over):
@@ -391,7 +399,7 @@ class MatchSession:
             log.error("events cannot be spooled: make room on the disk", reason=str(error))
 
     def _now_s(self) -> float:
-        return self._clock.unix_s(self._clock.now_ns())
+        return self._clock.wall()
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -80,6 +80,9 @@ class PacingClock(Protocol):
 class TickClock(Clock, PacingClock, Protocol):
     """The clock of a game server: the seam of its services, and the pacing of its ticks."""
 
+    def read_wall(self) -> None:
+        """Read the wall clock: `unix_s` goes on from it."""
+
 
 def measured_ns() -> int:
     """Nanoseconds of the monotonic clock: for measuring how long a stage takes, and for pacing."""
@@ -87,19 +90,27 @@ def measured_ns() -> int:
 
 
 class SystemTickClock(SystemClock):
-    """The machine's clock. For ticks the wall clock is read once, from then on it goes on evenly."""
+    """The machine's clock.
+
+    The time of ticks goes on evenly from the last `read_wall`: a step in the middle of a match times nobody
+    out. What is dated in a match goes by `wall`, which is read anew each time.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._unix_offset_s = self.now() - measured_ns() / SECOND_NS
+        self.read_wall()
         self._timespec = np.zeros(2, dtype=np.int64)
 
     def now_ns(self) -> int:
         """Nanoseconds of the monotonic clock."""
         return measured_ns()
 
+    def read_wall(self) -> None:
+        """Read the wall clock: for hours a server was idle, its machine may have been set right meanwhile."""
+        self._unix_offset_s = self.wall() - measured_ns() / SECOND_NS
+
     def unix_s(self, now_ns: int) -> float:
-        """Unix time of a moment of ``now_ns``."""
+        """Unix time of a moment of ``now_ns``, as of the last `read_wall`."""
         return self._unix_offset_s + now_ns / SECOND_NS
 
     async def sleep_until_near(self, due_ns: int) -> None:

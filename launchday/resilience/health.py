@@ -28,6 +28,7 @@ from starlette.types import Receive, Scope, Send
 
 from launchday.clock import Clock
 from launchday.resilience import deadline
+from launchday.resilience.clocks.skew import watch_clock
 from launchday.resilience.loop_lag import watch_loop
 from launchday.settings import Settings
 
@@ -235,6 +236,7 @@ async def serve_operations(
     """
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(watch_loop(clock))
+        tasks.create_task(watch_clock(clock))
         if port:
             listener = await _listen(settings.bind_host, port, clock)
             config = uvicorn.Config(

@@ -30,6 +30,8 @@ from launchday import telemetry
 from launchday.clock import Clock, SystemClock
 from launchday.errors import LaunchdayError
 from launchday.resilience import deadline, sockets
+from launchday.resilience.clocks.skew import HEADER as TIME_HEADER
+from launchday.resilience.clocks.skew import PEERS
 from launchday.resilience.retry import Backoff, CircuitBreaker, RetryBudget, retry_after_s
 
 PATIENCE_S = 5.0
@@ -84,6 +86,7 @@ class ServiceClient:
         retry: bool = True,
     ) -> None:
         self.base_url = base_url.rstrip("/")
+        self._peer = self.base_url.partition("://")[2]
         self._token = token
         self._patience_s = patience_s
         self._budget = budget or RetryBudget()
@@ -248,6 +251,7 @@ class ServiceClient:
         """Send a request and return its answer, the body unread. Raises NoAnswerError."""
         if self._breaker is not None and not self._breaker.allows():
             raise NotListeningError(f"{request.method} {request.url}: nobody listened a moment ago")
+        sent = self._clock.wall()
         try:
             response = await self._transport.handle_async_request(request)
         except httpx2.TransportError as error:
@@ -256,6 +260,8 @@ class ServiceClient:
             raise _no_answer(request, error) from error
         if self._breaker is not None:
             self._breaker.answered()
+        if self._peer and (theirs := response.headers.get(TIME_HEADER)):
+            PEERS.heard(self._peer, theirs, sent, self._clock.wall())
         response.request = request
         return response
 

@@ -1,4 +1,5 @@
-"""Rate, errors and duration of HTTP requests, counted in one layer outside of the whole application.
+"""Rate, errors and duration of HTTP requests, counted in one layer outside of the whole application, which
+also puts the time onto each answer.
 
 The label is the route's template, never the path: ids in labels would make a series each. Duration is the
 time until the answer begins, so that an event stream that lasts minutes tells how soon it was opened.
@@ -19,6 +20,7 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from launchday.clock import Clock
+from launchday.resilience.clocks.skew import RAW_HEADER
 
 ROUTE_NAME = "route_name"
 """Key of the scope under which a path that is served before the router names its template."""
@@ -95,6 +97,7 @@ class RequestMetrics:
     def __init__(self, app: ASGIApp, clock: Clock) -> None:
         self._app = app
         self._now = clock.monotonic
+        self._wall = clock.wall
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and count it."""
@@ -109,6 +112,8 @@ class RequestMetrics:
             if not answered and message["type"] == "http.response.start":
                 answered = True
                 self._count(scope, message["status"], self._now() - began)
+                stamp = (RAW_HEADER, b"%.3f" % self._wall())
+                message = {**message, "headers": [*message.get("headers", ()), stamp]}
             return send(message)
 
         try:

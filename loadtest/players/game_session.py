@@ -37,6 +37,9 @@ class GameSession:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 while not self.status.connected:
+                    if self.status.refused:
+                        self._context.records.tokens_expired[self._bot] += 1
+                        raise SessionBrokenError("the game server takes the connect token for expired")
                     if self.status.broken:
                         raise SessionBrokenError("the game server did not let the player in")
                     await self.status.wait_for_change()

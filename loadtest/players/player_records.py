@@ -82,6 +82,7 @@ class PlayerRecords:
         requeues_with_age: int64[n], those of them in which the player kept the time in the queue.
         quits: int64[n], matches left without a good-bye, on purpose.
         disconnects, reconnects: int64[n], connections dropped on purpose, and those of them that came back.
+        tokens_expired: int64[n], times that a game server told the client that its token has expired.
         crashes: int64[n], clients killed in a match, on purpose.
         back_s: seconds from each such crash until the player was in the match again, of those who came back.
         waits: those that ended in a match.
@@ -111,6 +112,7 @@ class PlayerRecords:
         self.quits = np.zeros(count, np.int64)
         self.disconnects = np.zeros(count, np.int64)
         self.reconnects = np.zeros(count, np.int64)
+        self.tokens_expired = np.zeros(count, np.int64)
         self.crashes = np.zeros(count, np.int64)
         self.back_s: list[float] = []
         self.waits: list[Wait] = []

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from launchday.outputs import write_whole
 from launchday.percentiles import percentiles
 from loadtest.flood.outcome import RunOutcome
 from loadtest.players.player_records import PlayerState
@@ -16,8 +17,8 @@ from loadtest.report import incidents, quality
 
 
 def write_run_json(outcome: RunOutcome, path: Path) -> None:
-    """Write :func:`run_as_json` to ``path``, indented, as UTF-8."""
-    path.write_text(json.dumps(run_as_json(outcome), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    """Write :func:`run_as_json` to ``path``, indented, as UTF-8. Raises OutputError."""
+    write_whole(path, json.dumps(run_as_json(outcome), indent=2, allow_nan=False) + "\n")
 
 
 def run_as_json(outcome: RunOutcome) -> dict[str, Any]:
@@ -71,6 +72,7 @@ def run_as_json(outcome: RunOutcome) -> dict[str, Any]:
         "quits": int(records.quits.sum()),
         "disconnects": int(records.disconnects.sum()),
         "reconnects": int(records.reconnects.sum()),
+        "tokens_expired": int(records.tokens_expired.sum()),
         "crashes": int(records.crashes.sum()),
         "back_s": percentiles(records.back_s, 50, 95, 100, digits=4) | {"count": len(records.back_s)},
         "refusals": outcome.requests.refusals,

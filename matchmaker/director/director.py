@@ -23,6 +23,7 @@ from dedicated_server.fleet.client import AllocatorClient, FleetAdminClient, mut
 from dedicated_server.protocol import connect_token
 from launchday.clock import Clock
 from launchday.identity import Signer
+from launchday.resilience.clocks.shared_time import shared_time
 from launchday.resilience.health import begin_stop, operations
 from launchday.resilience.parts import cache_part, http_part
 from launchday.resilience.retry import Backoff
@@ -198,6 +199,7 @@ async def run(settings: Settings, clock: Clock) -> None:
         FleetAdminClient(settings.fleet_url, token, tls=tls) as fleet,
         MetaClient(settings.meta_url, token, clock=clock) as meta,
         cache_part(settings.cache_url) as cache_answers,
+        shared_time(cache, clock),
         operations(
             settings,
             settings.director_port,

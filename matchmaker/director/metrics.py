@@ -73,6 +73,11 @@ matches_formed = Counter("launchday_director_matches_formed_total", "Matches tha
 matches_assigned = Counter(
     "launchday_director_matches_assigned_total", "Matches whose players know where to go.", ["mode"]
 )
+tokens_refused = Counter(
+    "launchday_director_tokens_refused_total",
+    "Times that a game server did not take a director's token, by its reason.",
+    ["region", "reason"],
+)
 matches_given_up = Counter(
     "launchday_director_matches_given_up_total",
     "Matches that were closed before their players were assigned, by reason.",

@@ -38,6 +38,7 @@ ALL_REFUSED = "every player was refused"  # part of what a server reports that g
 # Why a match was given up, as the counters and metrics name it.
 GONE, SILENT, NO_ANSWER, REFUSED = "server-gone", "server-silent", "fleet-unavailable", "players-refused"
 INTERRUPTED = "placement-interrupted"
+EXPIRED = "token-expired"  # by the clock of the server's machine
 REFUSED_REASON = "the players of the match were refused by the meta service again and again: try later"
 
 log = structlog.get_logger()
@@ -198,9 +199,11 @@ class Placement:
             log.warning("a server is late, asking it again", match_id=match_id, server=found.name)
         if not patience.over():
             return None
-        reason = f"{found.name} did not answer for {self._claim_s:g} s"
+        refusal = self._servers.refusal(match_id)
+        reason = refusal or f"{found.name} did not answer for {self._claim_s:g} s"
+        why = EXPIRED if refusal else SILENT
         placed = await self._give_up(
-            attempt, PlacementOutcome.UNREACHABLE, SILENT, reason, force=attempt.last_chance
+            attempt, PlacementOutcome.UNREACHABLE, why, reason, force=attempt.last_chance
         )
         if placed is None:
             attempt.last_chance = True

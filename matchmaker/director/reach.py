@@ -11,11 +11,25 @@ import contextlib
 from uuid import UUID
 
 from dedicated_server.protocol import connect_token, datagrams
+from dedicated_server.protocol.refusal import Refusal, read_refusal
 from launchday.clock import Clock
+from matchmaker.errors import MatchmakerError
 
 PROBE_REPEAT_S = 0.1  # a datagram may be lost
 TOKEN_S = 60.0
 NOBODY = 0  # no player has this id
+
+
+class TokenRefusedError(MatchmakerError):
+    """Raised when a server does not take the token that it was asked with: its machine's clock is wrong.
+
+    Attributes:
+        refusal: what the server said.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(f"the server does not take the director's token: {refusal.name}")
+        self.refusal = refusal
 
 
 def directors_token(fleet_key: bytes, match_id: str, address: str, port: int, clock: Clock) -> bytes:
@@ -52,13 +66,16 @@ async def probe(address: str, port: int, token: bytes, timeout_s: float) -> bool
         address, port: of the server.
         token: the director's own.
         timeout_s: seconds to wait for the answer; the request is repeated meanwhile.
+
+    Raises:
+        TokenRefusedError: it does answer, and no player would get in.
     """
     loop = asyncio.get_running_loop()
-    answered: asyncio.Future[bool] = loop.create_future()
+    answered: asyncio.Future[Refusal | None] = loop.create_future()
     request = bytes([datagrams.REQUEST]) + connect_token.read_public(token).request_part
     try:
         transport, _ = await loop.create_datagram_endpoint(
-            lambda: _ProbeProtocol(answered), remote_addr=(address, port)
+            lambda: _ProbeProtocol(token, answered), remote_addr=(address, port)
         )
     except OSError:
         return False
@@ -68,19 +85,28 @@ async def probe(address: str, port: int, token: bytes, timeout_s: float) -> bool
                 while not answered.done():
                     transport.sendto(request)
                     await asyncio.wait([answered], timeout=PROBE_REPEAT_S)
-        return answered.done()
+        if not answered.done():
+            return False
+        if (refusal := answered.result()) is not None:
+            raise TokenRefusedError(refusal)
+        return True
     finally:
         transport.close()
         answered.cancel()
 
 
 class _ProbeProtocol(asyncio.DatagramProtocol):
-    def __init__(self, answered: asyncio.Future[bool]) -> None:
+    def __init__(self, token: bytes, answered: asyncio.Future[Refusal | None]) -> None:
+        self._token = token
         self._answered = answered
 
     def datagram_received(self, data: bytes, addr: object) -> None:
-        if data and data[0] == datagrams.CHALLENGE and not self._answered.done():
-            self._answered.set_result(True)
+        if self._answered.done() or not data:
+            return
+        if data[0] == datagrams.CHALLENGE:
+            self._answered.set_result(None)
+        elif (refusal := read_refusal(self._token, data)) is not None:
+            self._answered.set_result(refusal)
 
     def error_received(self, exc: Exception) -> None:
         """Nobody listens there yet: the server may still be opening its socket."""

@@ -24,9 +24,10 @@ from dedicated_server.fleet.client import (
 from launchday.clock import Clock
 from matchmaker.director import metrics
 from matchmaker.director.giving_up import MatchFleet
-from matchmaker.director.reach import directors_token
+from matchmaker.director.reach import TokenRefusedError, directors_token
 from matchmaker.queue.proposals import MatchProposal
 
+MAX_REFUSALS_KEPT = 1_000  # of matches whose placement has not asked for them yet
 MAX_CALLS = 32  # allocations under way at once; waiting for a server takes none
 
 log = structlog.get_logger()
@@ -89,6 +90,7 @@ class ServerSearch:
         self._fleet_key = fleet_key
         self._clock = clock
         self._probe = probe
+        self._refusals: dict[str, str] = {}  # match → what its server said of the last token
         self._calls = asyncio.Semaphore(MAX_CALLS)
 
     async def allocate(self, proposal: MatchProposal) -> Allocation | NoServer:
@@ -119,7 +121,32 @@ class ServerSearch:
         if self._probe is None:
             return True
         token = directors_token(self._fleet_key, proposal.match_id, server.address, server.port, self._clock)
-        return await self._probe(server.address, server.port, token)
+        try:
+            answered = await self._probe(server.address, server.port, token)
+        except TokenRefusedError as error:
+            answered = False
+            self._note_refusal(server, proposal, error)
+        if answered:
+            self._refusals.pop(proposal.match_id, None)
+        return answered
+
+    def refusal(self, match_id: str) -> str:
+        """Return, once, why the server of a match took no token, in plain words; empty: it said nothing."""
+        return self._refusals.pop(match_id, "")
+
+    def _note_refusal(self, server: Allocation, proposal: MatchProposal, error: TokenRefusedError) -> None:
+        ahead_s = error.refusal.at - self._clock.wall()
+        metrics.tokens_refused.labels(proposal.region, error.refusal.name).inc()
+        said = (
+            f"{server.name} takes connect tokens for {error.refusal.name}: its clock is {ahead_s:+.0f} s off"
+        )
+        if proposal.match_id not in self._refusals:
+            log.warning(
+                "a server takes no token: set its machine's clock", match_id=proposal.match_id, reason=said
+            )
+        self._refusals[proposal.match_id] = said
+        if len(self._refusals) > MAX_REFUSALS_KEPT:
+            del self._refusals[next(iter(self._refusals))]
 
     async def is_gone(self, match_id: str) -> tuple[bool, str]:
         """Return whether the fleet says that the server of a match is gone, and why.

@@ -3,7 +3,8 @@
 Every second the write-behind worker asks the store which players' loadouts and sessions other regions
 stored lately, and loads those players anew whom its own cache holds. The cache keeps of each field whatever
 is newest, as the store does, so all regions end with the same, in whatever order the changes arrive.
-Results that other regions stored reach the leaderboards in the same way. A player's home region is that of
+Results that other regions stored reach the leaderboards in the same way, and sessions that ended there the
+matchmaker. A player's home region is that of
 their last login; a player who logs in elsewhere is loaded anew, balances and progress included.
 """
 
@@ -17,19 +18,20 @@ from redis.asyncio import Redis
 from meta_service.cache import keys
 from meta_service.cache.cache import Cache
 from meta_service.domain.leaderboards import publish
+from meta_service.domain.session_ends import tell_ends
 from meta_service.store.apply import SeasonRecord
 from meta_service.store.load_players import LOAD_PLAYERS
 
-# Rows carry their worker's time at the start of their transaction. A transaction may take some seconds
-# until others see it, and the clocks of two regions may differ; together this much.
+# Rows carry the store's time at the start of their transaction, which may take some seconds until others see
+# it. No region's own clock is in it: two that differ by more than this would not see each other's changes.
 OVERLAP_S = 10.0
 MAX_PLAYERS_PER_QUERY = 500  # loaded while the worker's own changes wait: about 20 ms
 
 _FOREIGN = """
-SELECT 'loadout' AS what, player_id, version, stored_at FROM loadouts
+SELECT 'loadout' AS what, player_id, version, '' AS state FROM loadouts
 WHERE stored_at > to_timestamp($1::float8 - $2::float8) AND region <> $3
 UNION ALL
-SELECT 'session', player_id, version, stored_at FROM sessions
+SELECT 'session', player_id, version, state FROM sessions
 WHERE stored_at > to_timestamp($1::float8 - $2::float8) AND region <> $3
 """
 
@@ -54,7 +56,7 @@ class RegionReplicator:
         The first call begins at the present: a player who has not been here for long is loaded at their
         next login. Raises asyncpg's and redis-py's errors.
         """
-        since = now if self._since is None else self._since
+        since = now if self._since is None else min(self._since, now)  # the store's clock may step back
         rows = await connection.fetch(_FOREIGN, since, OVERLAP_S, self._cache.region)
         versions = {(row["what"], row["player_id"]): row["version"] for row in rows}
         changed = {key[1] for key, version in versions.items() if self._seen.get(key) != version}
@@ -63,6 +65,11 @@ class RegionReplicator:
             chunk = known[start : start + MAX_PLAYERS_PER_QUERY]
             found = await connection.fetch(LOAD_PLAYERS, chunk)
             await self._cache.load([row[0] for row in found], chunk, now)
+        ended = [
+            row for row in rows if row["state"] == "revoked" and row["player_id"] in changed - set(known)
+        ]
+        if ended:  # of those whom the cache has, loading them tells it
+            await tell_ends(self._cache.redis, [(row["player_id"], row["version"]) for row in ended])
         await self._replicate_records(connection, since)
         self._since, self._seen = now, versions
         return len(known)

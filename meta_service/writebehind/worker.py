@@ -20,6 +20,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from launchday.clock import Clock
 from launchday.resilience import deadline
+from launchday.resilience.clocks.store_time import StoreTime
 from meta_service.cache import keys, scripts
 from meta_service.cache.cache import PLAYER_TTL_S, Cache
 from meta_service.domain.leaderboards import publish
@@ -72,6 +73,7 @@ class WriteBehind:
         self._cache = Cache(redis, region, player_ttl_s=player_ttl_s)
         self._expiry = PlayerExpiry(self._cache, clock)
         self._replicator = RegionReplicator(self._cache)
+        self._store_time = StoreTime(clock)
         self._store_url = store_url
         self._name = name
         self._clock = clock
@@ -157,7 +159,7 @@ class WriteBehind:
             await self._store([(id_, fields) for id_, fields in claimed if fields])
         if self._cache.region:
             async with deadline.within(self._clock, APPLY_S):
-                await self._replicator.replicate(await self._connected(), self._clock.now())
+                await self._replicator.replicate(await self._connected(), await self._stored_at())
 
     async def _store(self, entries: Sequence[Entry]) -> None:
         """Store changes and take them out of the stream; one that the store cannot take is rejected alone."""
@@ -169,7 +171,7 @@ class WriteBehind:
                 changes.setdefault(kind, []).append(text)
         try:
             async with deadline.within(self._clock, APPLY_S):
-                applied = await apply(await self._connected(), changes, self._clock.now())
+                applied = await apply(await self._connected(), changes, await self._stored_at())
         except INVALID_CHANGE_ERRORS as error:
             if len(entries) == 1:
                 await self._reject_entry(entries[0], error)
@@ -190,6 +192,12 @@ class WriteBehind:
                 args=[keys.CONSUMER_GROUP, applied.refused, self._waited_ms(ids), *ids],
             ),
         )
+
+    async def _stored_at(self) -> float:
+        """The time by which regions find each other's rows; a region alone needs no round trip for it."""
+        if not self._cache.region:
+            return self._clock.now()
+        return await self._store_time.now(await self._connected())
 
     def _waited_ms(self, ids: Sequence[str]) -> int:
         accepted_ms = min(int(id_.partition("-")[0]) for id_ in ids)  # by the cache's clock

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from dedicated_server.agones_sdk import SDK_PREFIX
+from dedicated_server.agones_sdk import SDK_PREFIX, SKEW_HEADER
 from dedicated_server.errors import DedicatedServerError
 from dedicated_server.fleet.pool.counters_and_lists import (
     CounterListError,
@@ -30,7 +30,9 @@ from dedicated_server.fleet.pool.counters_and_lists import (
 from dedicated_server.fleet.pool.gameserver import GameServer
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.states import IllegalTransitionError
+from launchday.resilience.clocks.skew import RAW_HEADER as TIME_HEADER
 
+RAW_SKEW_HEADER = SKEW_HEADER.lower().encode()
 MAX_BODY_BYTES = 256 * 1024  # Kubernetes' own limit on all annotations of an object
 COUNTERS_PATH = "/v1beta1/counters/"
 LISTS_PATH = "/v1beta1/lists/"
@@ -82,7 +84,9 @@ class Sidecar:
             if (method, path) == ("GET", "/watch/gameserver"):
                 await _watch(server, receive, send)
                 return
-            await _answer(send, 200, await self._called(server, scope, receive))
+            if path == "/health":
+                self._hear_clock(server, scope)
+            await _answer(send, 200, await self._called(server, scope, receive), self._pool.clock.wall())
         except CallRefusedError as refused:
             await _refuse(send, refused.status, refused.code, refused)
         except IllegalTransitionError as error:
@@ -93,6 +97,13 @@ class Sidecar:
             await _refuse(send, 409, ALREADY_EXISTS, error)
         except CounterListError as error:
             await _refuse(send, 400, OUT_OF_RANGE, error)
+
+    def _hear_clock(self, server: GameServer, scope: Scope) -> None:
+        """Take what a heartbeat says of the server's clock. Who says nothing of it is no server of ours."""
+        for name, value in scope["headers"]:
+            if name == RAW_SKEW_HEADER:
+                with contextlib.suppress(ValueError):
+                    server.clock_ahead_s = -float(value)
 
     async def _called(self, server: GameServer, scope: Scope, receive: Receive) -> dict[str, Any]:
         method, path = scope["method"], scope["path"]
@@ -246,9 +257,12 @@ async def _refuse(send: Send, status: int, code: int, error: Exception) -> None:
     await _answer(send, status, {"code": code, "message": str(error), "details": []})
 
 
-async def _answer(send: Send, status: int, body: dict[str, Any]) -> None:
+async def _answer(send: Send, status: int, body: dict[str, Any], at: float | None = None) -> None:
+    """Answer, with our Unix time ``at``, so that a server knows how far its machine's clock is from ours."""
     payload = json.dumps(body, separators=(",", ":")).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(payload)).encode())]
+    if at is not None:
+        headers.append((TIME_HEADER, b"%.3f" % at))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": payload})
 

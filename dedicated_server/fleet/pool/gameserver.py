@@ -67,6 +67,7 @@ class GameServer:
         cordoned: it is given to no match.
         draining: it ends when its match does.
         memory_bytes: memory that it shares with nobody, as measured last.
+        clock_ahead_s: seconds by which its machine's clock is ahead of the fleet's, as it says.
         match_id: the match that it was allocated for, "" where the annotation names none.
         report: its last report, as it gave it.
         taken_back: its match was ended by whoever asked for it.
@@ -103,6 +104,7 @@ class GameServer:
     cordoned: bool = False
     draining: bool = False
     memory_bytes: int = 0
+    clock_ahead_s: float = 0.0
     counters: dict[str, Counter] = field(default_factory=dict)
     lists: dict[str, ValueList] = field(default_factory=dict)
     match_id: str = ""
@@ -258,6 +260,7 @@ class GameServer:
             "draining": self.draining,
             "start_ms": None if self.start_s is None else round(self.start_s * 1000, 1),
             "memory_mb": round(self.memory_bytes / 2**20, 1),
+            "clock_ahead_s": self.clock_ahead_s,
             "created_at": self.created_at,
             "last_health_at": self.last_health_at,
             "match_id": self.match_id or None,

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_TIMED_OUT
+from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_REFUSED, CLIENT_TIMED_OUT
 from dedicated_server.protocol.connect_token import ConnectTokenError
 from loadtest.bots.session import PlayerLink, SessionStatistics, SessionStatus
 from loadtest.bots.step import DIED, MATCH_OVER
@@ -305,6 +305,13 @@ async def test_a_player_whose_sessions_break_queues_again_and_is_lost_when_they_
     assert context.records.reason[BOT] == reason
     assert context.records.requeues[BOT] == journey.MAX_REQUEUES
     assert context.records.tickets == swarm.left == journey.MAX_REQUEUES + 1
+
+
+async def test_a_player_is_told_that_the_server_takes_the_token_for_expired_and_it_is_counted() -> None:
+    context = context_of(FakeBackend(), FakeSwarm(CLIENT_REFUSED))
+    await run_player(context, BOT)
+    assert context.records.reason[BOT] == "the game server takes the connect token for expired"
+    assert context.records.tokens_expired[BOT] == journey.MAX_REQUEUES + 1
 
 
 async def test_a_player_whose_server_died_goes_on_with_the_ticket_that_was_made_of_the_old_one() -> None:
