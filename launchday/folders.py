@@ -121,31 +121,27 @@ def is_own_file(path: str | Path) -> bool:
     return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
 
 
-def create_new(path: Path, mode: int = 0o600) -> int:
+def create_new(path: Path, mode: int = 0o600, flags: int = 0) -> int:
     """Create a file of our own name anew, and return its descriptor, open to read and write.
 
     What has the name is removed, a link as well, and not what it points to. Raises OSError.
     """
     path.unlink(missing_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    return os.open(path, flags | os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
 
 
-def write_whole(path: Path, data: bytes, mode: int = 0o644, *, synced: bool = False) -> None:
+def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Replace a file of our own name, whole or not at all. Raises OSError, and then it is as it was.
 
     Args:
         path: the file; a link there is replaced, and what it points to stays.
         data: all of it.
         mode: its permissions.
-        synced: whether it is on the disk when this returns.
     """
     fresh = path.with_name(f"{path.name}.new")
     try:
         with os.fdopen(create_new(fresh, mode), "wb") as file:
             file.write(data)
-            file.flush()
-            if synced:
-                os.fsync(file.fileno())
         os.replace(fresh, path)
     except OSError:
         with contextlib.suppress(OSError):

@@ -17,6 +17,7 @@ LoadTestError
 ├── VariationError                   a --vary of a sweep is wrong: the text says what is right
 ├── RuleSetError                     a mode's rule set cannot be simulated: correct what the text names
 ├── SweepError                       a simulating process was killed: use fewer --jobs
+├── ProcessEndedError                a computing process was killed: use fewer
 └── BenchError                       a benchmark cannot be run to its end: the text says which process failed
     ├── CaseUnavailableError         this machine cannot play a case: the text says what it lacks
     └── PlatformError                the floor cannot be measured: it needs recvmmsg of 64-bit Linux

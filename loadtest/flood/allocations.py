@@ -17,6 +17,14 @@ from loadtest.background import background
 WAIT_S = 5.0  # of one long poll; the fleet answers at the first change
 RETRY_S = 0.25  # after an answer that did not come
 ALLOCATED = "Allocated"
+# How the fleet's reason begins where nobody asked a server to end.
+BY_ITSELF = (
+    "killed by SIG",
+    "the warm parent ended",
+    "its end was not heard of",
+    "not Ready after",
+    "no heartbeat for",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,21 @@ class FailedMatch:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class LostServer:
+    """A game server that ended by itself though nobody had asked it to.
+
+    Attributes:
+        at_s: when the fleet said so, in seconds of the run.
+        server: its name.
+        how: as the fleet gave it, such as "killed by SIGBUS".
+    """
+
+    at_s: float
+    server: str
+    how: str
+
+
 OnAllocated = Callable[[AllocatedServer], None]
 
 
@@ -62,6 +85,7 @@ class AllocationFeed:
     Attributes:
         allocated: the servers that were given a match, by (name, match id).
         failed: the matches that failed.
+        lost: the servers that ended by themselves, whether or not they had a match.
     """
 
     def __init__(self, fleet: FleetAdminClient, clock: Callable[[], float]) -> None:
@@ -72,6 +96,7 @@ class AllocationFeed:
         self._following = contextlib.AsyncExitStack()
         self.allocated: dict[tuple[str, str], AllocatedServer] = {}
         self.failed: list[FailedMatch] = []
+        self.lost: list[LostServer] = []
 
     async def __aenter__(self) -> Self:
         with contextlib.suppress(FleetError):
@@ -125,6 +150,9 @@ class AllocationFeed:
             self.failed.append(
                 FailedMatch(round(self._clock(), 2), str(change["name"]), str(change["reason"]))
             )
+        if change["kind"] == "gameserver" and str(change.get("reason", "")).startswith(BY_ITSELF):
+            lost = LostServer(round(self._clock(), 2), str(change["name"]), str(change["reason"]))
+            self.lost.append(lost)
         if change["kind"] != "gameserver" or change["state"] != ALLOCATED or change.get("gone"):
             return
         name, match_id = str(change["name"]), str(change["match_id"] or "")

@@ -13,7 +13,7 @@ import numpy as np
 
 from dedicated_server.protocol.fields import TICK_HZ
 from launchday.percentiles import percentiles
-from loadtest.flood.allocations import FailedMatch
+from loadtest.flood.allocations import FailedMatch, LostServer
 from loadtest.flood.faults import FaultRecord
 from loadtest.flood.ledger import Ledger, MatchCounts
 from loadtest.flood.timeline import Timeline
@@ -108,6 +108,7 @@ class RunOutcome:
         fault_records: the scenario's faults, and what came of them.
         matches: what became of the matches.
         failed_matches: those of them that had a server and no result.
+        lost_servers: game servers that ended by themselves, with a match or without.
         deaths: one line for each process of the backend that died by itself.
         requests: how the HTTP services answered.
         cpu_s: seconds of processor time by kind of process: servers, services, engines; empty where it is not
@@ -130,6 +131,7 @@ class RunOutcome:
     fault_records: Sequence[FaultRecord] = ()
     matches: MatchCounts = field(default_factory=MatchCounts)
     failed_matches: Sequence[FailedMatch] = ()
+    lost_servers: Sequence[LostServer] = ()
     deaths: Sequence[str] = ()
     requests: RequestLog = field(default_factory=RequestLog)
     cpu_s: Mapping[str, float] = field(default_factory=dict)

@@ -12,13 +12,12 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from rich.console import Console
-from rich.markup import escape
 
 from dedicated_server.fleet.client import FleetAdminClient
 from launchday.identity import Signer, WeakSecretError
 from launchday.percentiles import percentiles
 from launchday.settings import Settings
+from launchday.terminal import Terminal
 from loadtest.bots.swarm import Swarm
 from loadtest.errors import BackendError
 from loadtest.flood.allocations import AllocationFeed
@@ -45,7 +44,7 @@ async def flood(
     latencies_ms: list[dict[str, float]],
     settings: Settings,
     *,
-    console: Console,
+    console: Terminal,
     stop_event: asyncio.Event,
     processes: BackendProcesses | None = None,
 ) -> RunOutcome:
@@ -117,7 +116,7 @@ class _Run:
         """Print why counters or events could not be read to the end; returns the first reason, or ""."""
         failures = [failure for failure in (self.monitor.error, self.kills.failure()) if failure is not None]
         for failure in failures:
-            self.progress.print_line(f"[red]{escape(failure)}[/]")
+            self.progress.print_line(failure, "red")
         return failures[0] if failures else ""
 
     def outcome(self, counters: BackendCounters, settled_s: float | None, interrupted: str) -> RunOutcome:
@@ -143,6 +142,7 @@ class _Run:
                 failures=Counter(match.reason for match in self.allocations.failed),
             ),
             failed_matches=self.allocations.failed,
+            lost_servers=self.allocations.lost,
             deaths=() if self.processes is None else tuple(self.processes.deaths),
             requests=context.requests,
             cpu_s={} if self.cpu_meter is None else self.cpu_meter.by_kind(used.own_s, used.machine_s),
@@ -156,7 +156,7 @@ async def _open_run(
     scenario: Scenario,
     latencies_ms: list[dict[str, float]],
     settings: Settings,
-    console: Console,
+    console: Terminal,
     processes: BackendProcesses | None,
 ) -> AsyncIterator[_Run]:
     """Draw the players, connect to every service, read the counters, start the bots, and start the run's

@@ -4,8 +4,9 @@ Locust's workers run greenlets; bots are coroutines over compiled steps on a thr
 inside the other. So each worker keeps one such process, with one event loop and one swarm. Standard input
 takes orders, one JSON object per line: ``{"play": PLAYER}`` and ``{"stop": PLAYER}``, where PLAYER is a
 number of the caller's. Standard output gives reports: ``{"ready": true}``, ``{"player", "name", "ms",
-"error"}`` for each stage of a journey, and ``{"player", "over": true}`` at its end. When standard input ends,
-all players leave in good order and the process ends.
+"error"}`` for each stage of a journey, and ``{"player", "over": true}`` at its end, before which ``{"player",
+"no_seat": true}`` says that it did not begin. When standard input ends, all players leave in good order and
+the process ends.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from loadtest.scenario.population import draw_population, max_one_way_ms, region
 
 REPORT_INTERVAL_S = 0.1  # between two reports of what has happened
 REPORTS_PER_RTT = 10  # a round trip of each connected player a second
+MAX_RETRY_PAUSE_S = 1.5  # with its chance up to 2.25: the load is back within 3 s of an outage's end
 SPARE_SEATS = 2  # a bot's socket stays open for a moment after its good-bye, so its seat rests for a turn
 
 LOGIN, WAIT, CONNECT, ROUND_TRIP, MATCH = (
@@ -62,7 +64,12 @@ class BotWorker:
 
     def __init__(self, scenario: Scenario, seats: int) -> None:
         players = scenario.players.model_copy(update={"count": SPARE_SEATS * seats})
-        self._scenario = scenario.model_copy(update={"players": players, "seed": secrets.randbits(48)})
+        retries = scenario.behaviours.retries
+        retries = retries.model_copy(update={"max_pause_s": min(retries.max_pause_s, MAX_RETRY_PAUSE_S)})
+        behaviours = scenario.behaviours.model_copy(update={"retries": retries})
+        changed = {"players": players, "behaviours": behaviours, "seed": secrets.randbits(48)}
+        self._scenario = scenario.model_copy(update=changed)
+        self._seats = seats
         self._free = deque(range(SPARE_SEATS * seats))
         self._seat: dict[int, int] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -115,10 +122,8 @@ class BotWorker:
                 self._tasks[self._seat[player]].cancel()
             return
         player = order["play"]
-        if not self._free:
-            write_report(
-                {"player": player, "name": LOGIN, "ms": 0.0, "error": "no seat is free: raise --bot-seats"}
-            )
+        if len(self._seat) >= self._seats:
+            write_report({"player": player, "no_seat": True})
             write_report({"player": player, "over": True})
             return
         seat = self._free.popleft()
@@ -167,7 +172,14 @@ class BotWorker:
             (MATCH, records.ended_s[seat]),
         ):
             lost = bool(records.state[seat] in (PlayerState.LOST, PlayerState.UNMATCHED))
-            if math.isnan(ended) or (name == MATCH and records.state[seat] == PlayerState.CANCELLED):
+            if name == MATCH and records.state[seat] == PlayerState.CANCELLED:
+                return
+            if math.isnan(ended):
+                took_ms = float(records.ended_s[seat] - begun) * 1e3
+                if lost and name not in self._reported[seat] and not math.isnan(took_ms):  # it is what failed
+                    self._reported[seat].add(name)
+                    error = records.reason[seat] or "the player was lost"
+                    write_report({"player": player, "name": name, "ms": took_ms, "error": error})
                 return
             if name not in self._reported[seat]:
                 self._reported[seat].add(name)

@@ -1,5 +1,5 @@
 """A Locust worker's client of its process of bots: it sends orders and passes each reported stage to Locust
-as a request.
+as a request. A process that ends is started again.
 
 Everything here waits as greenlets do, because Locust has replaced the standard library's blocking calls
 before it loads this module.
@@ -11,21 +11,39 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import gevent
-from gevent.event import AsyncResult, Event
+from gevent.event import Event
 from gevent.subprocess import PIPE, Popen
 
 from loadtest.errors import BotWorkerEndedError
 
 FAST_LANE = "UDP"  # the type that Locust shows for the stages in ON_THE_FAST_LANE
 ON_THE_FAST_LANE = ("connect", "round trip", "match")
+STAGES = (
+    "log in and queue",
+    "wait for a match",
+    "connect",
+    "match",
+)  # in their order; round trips lie within
 CLOSE_TIMEOUT_S = 10.0  # for players to leave and tickets to be cancelled
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 10.0  # before a process of bots is started again that was never ready
 
 Fire = Callable[..., None]
+
+
+@dataclass(slots=True)
+class _Playing:
+    """A player whose journey goes on: how many stages are over, and since when (monotonic seconds)."""
+
+    stages: int = 0
+    since_s: float = field(default_factory=time.monotonic)
+    over: Event = field(default_factory=Event)
 
 
 class BotWorkerClient:
@@ -35,31 +53,39 @@ class BotWorkerClient:
         scenario: the file with their links, locations and match.
         seats: the most players at the same time.
         fire: Locust's ``events.request.fire``.
+        on_fault: is told in one line what makes the load less than it should be.
+        command: starts the process of bots; empty: `loadtest.locust.bot_worker`.
     """
 
-    def __init__(self, scenario: Path, seats: int, fire: Fire) -> None:
+    def __init__(
+        self,
+        scenario: Path,
+        seats: int,
+        fire: Fire,
+        on_fault: Callable[[str], None],
+        *,
+        command: Sequence[str] = (),
+    ) -> None:
         self._fire = fire
-        self._playing: dict[int, AsyncResult] = {}
-        self._ready = Event()
-        argv = [
-            sys.executable,
-            "-m",
-            "loadtest.locust.bot_worker",
-            "--scenario",
-            str(scenario),
-            "--seats",
-            str(seats),
-        ]
-        self._process = Popen(argv, stdin=PIPE, stdout=PIPE, env=dict(os.environ))
-        self._reader = gevent.spawn(self._read)
+        self._on_fault = on_fault
+        self._seats = seats
+        self._command = [*(command or (sys.executable, "-m", "loadtest.locust.bot_worker"))]
+        self._command += ["--scenario", str(scenario), "--seats", str(seats)]
+        self._playing: dict[int, _Playing] = {}
+        self._ready, self._closed = Event(), Event()
+        self._told_of_seats = False
+        self._process: Any = None
+        self._keeper = gevent.spawn(self._keep)
 
     def play(self, player: int) -> None:
-        """Let a player play a match, and return when it is over. Raises BotWorkerEndedError."""
+        """Let a player play a match, and return when it is over, whatever became of it."""
         self._ready.wait()
-        over: AsyncResult = AsyncResult()
-        self._playing[player] = over
-        self._order({"play": player})
-        over.get()
+        if self._closed.is_set():
+            return
+        playing = self._playing[player] = _Playing()
+        if not self._order({"play": player}):
+            self._lose(player)
+        playing.over.wait()
 
     def stop(self, player: int) -> None:
         """Let a player leave."""
@@ -68,41 +94,77 @@ class BotWorkerClient:
 
     def close(self) -> None:
         """Let all players leave, and end the process."""
-        self._process.stdin.close()
-        try:
-            self._process.wait(CLOSE_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._reader.join(CLOSE_TIMEOUT_S)
+        self._closed.set()
+        if self._process is not None:
+            self._process.stdin.close()
+            try:
+                self._process.wait(CLOSE_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._keeper.join(CLOSE_TIMEOUT_S)
+        self._ready.set()  # whoever waits for it need not any more
 
-    def _order(self, order: dict[str, int]) -> None:
+    def _keep(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while not self._closed.is_set():
+            self._process = Popen(self._command, stdin=PIPE, stdout=PIPE, env=dict(os.environ))
+            for line in self._process.stdout:
+                self._take(json.loads(line))
+            code, was_ready = self._process.wait(), self._ready.is_set()
+            self._ready.clear()
+            for player in list(self._playing):
+                self._lose(player)
+            if self._closed.is_set():
+                return
+            pause_s = FIRST_PAUSE_S if was_ready else min(2 * pause_s, MAX_PAUSE_S)
+            self._on_fault(
+                f"the process of bots has ended with code {code}, and its own output says why: it is started "
+                f"again in {pause_s:g} s"
+            )
+            self._closed.wait(pause_s)
+
+    def _order(self, order: dict[str, int]) -> bool:
+        """Send an order; returns whether there is a process that takes it."""
         try:
             self._process.stdin.write(json.dumps(order).encode() + b"\n")
             self._process.stdin.flush()
-        except (OSError, ValueError) as error:  # its end is broken, or ours closed
-            raise BotWorkerEndedError("the process of bots has ended: its own output says why") from error
+        except (OSError, ValueError):  # its end is broken, or ours closed
+            return False
+        return True
 
-    def _read(self) -> None:
-        for line in self._process.stdout:
-            self._take(json.loads(line))
-        self._ready.set()
-        for over in self._playing.values():
-            over.set_exception(BotWorkerEndedError("the process of bots has ended: its own output says why"))
-        self._playing.clear()
+    def _lose(self, player: int) -> None:
+        """End the journey of a player whose process has ended, as a failed request of the stage it was in."""
+        if (playing := self._playing.pop(player, None)) is None:
+            return
+        if not self._closed.is_set():
+            took_ms = (time.monotonic() - playing.since_s) * 1e3
+            stage = STAGES[min(playing.stages, len(STAGES) - 1)]
+            self._report(stage, took_ms, BotWorkerEndedError("the process of bots has ended"))
+        playing.over.set()
 
     def _take(self, report: dict[str, Any]) -> None:
         if report.get("ready"):
             self._ready.set()
+        elif report.get("no_seat"):
+            if not self._told_of_seats:
+                self._told_of_seats = True
+                self._on_fault(f"there are more players than --bot-seats {self._seats}: raise it; they wait")
         elif report.get("over"):
-            if (over := self._playing.pop(report["player"], None)) is not None:
-                over.set()
+            if (playing := self._playing.pop(report["player"], None)) is not None:
+                playing.over.set()
         else:
-            self._fire(
-                request_type=FAST_LANE if report["name"] in ON_THE_FAST_LANE else "HTTP",
-                name=report["name"],
-                response_time=report["ms"],
-                response_length=0,
-                exception=RuntimeError(report["error"]) if report["error"] else None,
-                context={},
-            )
+            if report["name"] in STAGES and (playing := self._playing.get(report["player"])) is not None:
+                playing.stages, playing.since_s = STAGES.index(report["name"]) + 1, time.monotonic()
+            error = RuntimeError(report["error"]) if report["error"] else None
+            self._report(report["name"], report["ms"], error)
+
+    def _report(self, name: str, took_ms: float, error: Exception | None) -> None:
+        self._fire(
+            request_type=FAST_LANE if name in ON_THE_FAST_LANE else "HTTP",
+            name=name,
+            response_time=took_ms,
+            response_length=0,
+            exception=error,
+            context={},
+        )

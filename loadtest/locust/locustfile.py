@@ -11,8 +11,10 @@ plays match after match until the test ends, and ``-u`` and ``-r`` have no effec
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import secrets
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 import locust.stats
@@ -28,7 +30,12 @@ from loadtest.scenario import reader
 SCENARIO = os.environ.get("LAUNCHDAY_SCENARIO", "")
 DEFAULT_SCENARIO = "tour"
 PERCENTILES = (0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
+FAULT = "launchday-fault"  # a worker's message to its master
+FAULT_EXIT_CODE = 1
+CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 1.5, 5.0  # one SYN may be lost; our clients wait as long for an answer
 SPAWN_RATE_PER_S = 1_000.0  # a shape says how many users there are; Locust starts them at once
+
+log = logging.getLogger("launchday")
 
 
 def bucket(response_ms: float) -> float:
@@ -59,15 +66,35 @@ def _options(parser: Any) -> None:
     )
 
 
+@events.init.add_listener
+def _hear_of_faults(environment: Environment, **_: Any) -> None:
+    if isinstance(environment.runner, MasterRunner):
+        environment.runner.register_message(
+            FAULT, lambda environment, msg: _note_fault(environment, msg.data)
+        )
+
+
 @events.test_start.add_listener
 def _start_bots(environment: Environment, **_: Any) -> None:
     global _link
     if isinstance(environment.runner, MasterRunner):
         return
     seats = environment.parsed_options.bot_seats if environment.parsed_options else 500
+
+    def on_fault(line: str) -> None:
+        _note_fault(environment, line)
+        if isinstance(environment.runner, WorkerRunner):
+            environment.runner.send_message(FAULT, line)
+
     _link = BotWorkerClient(
-        reader.scenario_path(SCENARIO or DEFAULT_SCENARIO), seats, environment.events.request.fire
+        reader.scenario_path(SCENARIO or DEFAULT_SCENARIO), seats, environment.events.request.fire, on_fault
     )
+
+
+def _note_fault(environment: Environment, line: str) -> None:
+    """Say what makes the load less than was asked for. Locust's exit code says so, too."""
+    log.error("%s", line)
+    environment.process_exit_code = FAULT_EXIT_CODE
 
 
 @events.test_stop.add_listener
@@ -114,41 +141,82 @@ class Player(User):
 
 
 class Shopper(FastHttpUser):
-    """Reads the profile, changes skins, buys what is free."""
+    """Reads the profile, changes skins, buys what is free. Without a session it logs in first, at each task.
+
+    Whatever a service answers, or does not, is a failed request; the user stays, and waits as after any task.
+    """
 
     weight = 1
     host = settings().meta_url
     wait_time = between(0.5, 2.0)
+    connection_timeout = CONNECT_TIMEOUT_S
+    network_timeout = ANSWER_TIMEOUT_S
     skins: ClassVar = ("nightfall", "daybreak")
 
     def on_start(self) -> None:
-        """Log in, and buy once."""
-        answer = self.client.post("/v1/login/device", json={"device_id": f"locust-{secrets.token_hex(8)}"})
-        self.client.auth_header = f"Bearer {answer.json()['session_token']}"
+        """Choose a device, a wardrobe and the key of the one purchase."""
+        self._device_id = f"locust-{secrets.token_hex(8)}"
+        self._token = ""
         self._skins = itertools.cycle(self.skins)
-        key = {"Idempotency-Key": secrets.token_hex(16)}
-        order = {"item_id": "wave"}
-        for _ in range(2):  # the same idempotency key: it happens once
-            self.client.post("/v1/store/purchases", json=order, headers={**self._auth(), **key})
+        self._purchase_key = secrets.token_hex(16)
+        self._purchases = 2  # of the same idempotency key: it happens once
 
     @task(4)
     def read_profile(self) -> None:
         """Read the profile."""
-        self.client.get("/v1/profile", headers=self._auth())
+        if self._has_session():
+            self._ask("GET", "/v1/profile")
 
     @task(2)
     def change_skin(self) -> None:
         """Change the skin."""
-        self.client.put("/v1/profile/loadout", json={"skin": next(self._skins)}, headers=self._auth())
+        if self._has_session():
+            self._ask("PUT", "/v1/profile/loadout", {"skin": next(self._skins)})
 
     @task(1)
     def browse(self) -> None:
         """Read the catalogue and the wallet."""
-        self.client.get("/v1/store/catalogue", headers=self._auth())
-        self.client.get("/v1/wallet", headers=self._auth())
+        if self._has_session():
+            self._ask("GET", "/v1/store/catalogue")
+            self._ask("GET", "/v1/wallet")
 
-    def _auth(self) -> dict[str, str]:
-        return {"Authorization": str(self.client.auth_header)}
+    def _has_session(self) -> bool:
+        """Log in where there is no session, and buy once; returns whether there is one then."""
+        if not self._token:
+            answer = self._ask("POST", "/v1/login/device", {"device_id": self._device_id}, "session_token")
+            self._token = "" if answer is None else str(answer["session_token"])
+        while self._token and self._purchases:
+            self._purchases -= 1
+            self._ask("POST", "/v1/store/purchases", {"item_id": "wave"})
+        return bool(self._token)
+
+    def _ask(self, method: str, path: str, body: Any = None, needed: str = "") -> dict[str, Any] | None:
+        """Send a request.
+
+        Args:
+            method, path: of the request, whose name the path is.
+            body: sent as JSON, where there is one.
+            needed: a key without which an answer is a failure; "": the answer is not read.
+
+        Returns:
+            the answer with that key; None where nobody reads it, or the request failed.
+        """
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        if method == "POST" and self._token:
+            headers["Idempotency-Key"] = self._purchase_key
+        with self.client.request(method, path, json=body, headers=headers, catch_response=True) as answer:
+            if answer.status_code == HTTPStatus.UNAUTHORIZED:
+                self._token = ""  # the next task logs in anew
+            if not needed or not HTTPStatus.OK <= answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
+                return None
+            try:
+                found = answer.json()
+            except ValueError:
+                found = None
+            if isinstance(found, dict) and needed in found:
+                return found
+            answer.failure(f"the answer has no {needed}")
+        return None
 
 
 if SCENARIO:

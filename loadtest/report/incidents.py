@@ -70,6 +70,13 @@ def _servers(outcome: RunOutcome) -> Iterator[Incident]:
         yield Incident(
             at_s, f"the tick of {name} took {p99 / 1e3:.1f} ms (p99), more than its {TICK_US / 1e3:.1f} ms"
         )
+    planned = {name for record in outcome.fault_records for name in (*record.killed, *record.stopped)}
+    by_end: dict[str, list[float]] = {}
+    for lost in outcome.lost_servers:
+        if lost.server not in planned:
+            by_end.setdefault(lost.how, []).append(lost.at_s)
+    for how, ends_s in by_end.items():
+        yield Incident(min(ends_s), f"a game server ended by itself: {how}; {len(ends_s):,} in all")
     for name, values in outcome.timeline.queue.items():
         gaps = [at_s for at_s, value in zip(outcome.timeline.at_s, values, strict=True) if value is None]
         if gaps and name == "tickets searching":
@@ -104,6 +111,13 @@ def _waits(outcome: RunOutcome) -> Iterator[Incident]:
 
 def _players(outcome: RunOutcome) -> Iterator[Incident]:
     records = outcome.records
+    if (expired := records.tokens_expired > 0).any():
+        at_s = float(np.nanmin(np.append(records.assigned_s[expired], np.inf)))
+        count = int(records.tokens_expired.sum())
+        yield Incident(
+            at_s if np.isfinite(at_s) else 0.0,
+            f"a game server took a connect token for expired: look at its machine's clock; {count:,} in all",
+        )
     for state, words in (
         (PlayerState.LOST, "a player was lost"),
         (PlayerState.UNMATCHED, "a ticket ended without a match"),

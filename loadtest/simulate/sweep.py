@@ -5,13 +5,10 @@ It shows what each setting costs and how long players wait in it.
 
 from __future__ import annotations
 
+import contextlib
 import math
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from loadtest.errors import LoadTestError
+from loadtest.processes import ProcessEndedError, computed
 from loadtest.scenario.model import Scenario
 from loadtest.simulate.plan import plan
 from loadtest.simulate.result import Objective, SimulationResult, objectives
@@ -199,20 +197,12 @@ def sweep(
     workers = min(jobs or os.cpu_count() or 1, len(tasks))
     done = 0
     try:
-        # Spawned, not forked: a fork would inherit the parent's threads.
-        with ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn"), initializer=ignore_interrupts
-        ) as pool:
-            waiting = {pool.submit(run_figures, each, rated): index for index, each in enumerate(tasks)}
-            try:
-                for future in as_completed(waiting):
-                    figures[waiting[future]] = future.result()
-                    done += 1
-                    on_progress(done, len(tasks))
-            except BaseException:
-                pool.shutdown(cancel_futures=True)  # running simulations end, the others never begin
-                raise
-    except BrokenProcessPool as error:
+        with contextlib.closing(computed(run_figures, [(each, rated) for each in tasks], workers)) as results:
+            for index, found_figures in results:
+                figures[index] = found_figures
+                done += 1
+                on_progress(done, len(tasks))
+    except ProcessEndedError as error:
         raise SweepError(
             f"a simulating process was killed after {done} of {len(tasks)} runs, mostly for lack of memory: "
             f"use fewer than {workers} --jobs"
@@ -223,11 +213,6 @@ def sweep(
         asked = scenarios[index].objectives
         found.append(Setting(values, runs, tuple(tuple(objectives(asked, run)) for run in runs)))
     return Sweep(scenario, tuple(variations), numbers, tuple(found))
-
-
-def ignore_interrupts() -> None:
-    """Ignore Ctrl-C in a worker process: the parent handles it and ends the pool."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run_figures(scenario: Scenario, rated: bool) -> dict[str, Any]:

@@ -7,9 +7,9 @@ It gives that user nothing new: whoever can read it can read the fleet's environ
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
+from launchday.folders import write_whole
 from launchday.identity import OPERATOR, Signer
 from launchday.settings import Settings
 
@@ -23,16 +23,7 @@ def write(settings: Settings, signer: Signer, now: float) -> None:
     content = {"url": f"{scheme}://{settings.bind_host}:{settings.fleet_port}", "token": token}
     path = _path(settings)
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(content, file)
-        os.replace(fresh, path)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise
+    write_whole(path, json.dumps(content).encode(), 0o600)
 
 
 def remove(settings: Settings) -> None:

@@ -18,6 +18,7 @@ import structlog
 
 from dedicated_server.fleet.autoscaling.policy import AutoscalerSpec, PolicyError, parse_policy
 from dedicated_server.fleet.pool import metrics
+from launchday.folders import create_new
 
 log = structlog.get_logger()
 
@@ -76,7 +77,7 @@ class PolicyOverrides:
             wanted[region] = override
         fresh = self._path.with_suffix(".new")
         try:
-            with fresh.open("w", encoding="utf-8") as file:
+            with os.fdopen(create_new(fresh, 0o644), "w", encoding="utf-8") as file:
                 json.dump({name: asdict(one) for name, one in wanted.items()}, file)
                 file.flush()
                 os.fsync(file.fileno())

@@ -24,6 +24,7 @@ from typing import Any, Self
 import structlog
 
 from dedicated_server.fleet.pool import metrics
+from launchday.folders import create_new
 
 MAX_KEYS = 100_000  # at 1,000 allocations/s a caller may repeat itself for over a minute
 MAX_FILE_BYTES = 16 << 20
@@ -172,7 +173,7 @@ class AllocationJournal:
         lines = b"".join(_encoded({"allocated": _as_json(entry)}) for entry in self._open.values())
         file = -1
         try:
-            file = os.open(fresh, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            file = create_new(fresh, 0o644, os.O_APPEND)
             _write_whole(file, lines)
             os.replace(fresh, self._path)
         except OSError as error:

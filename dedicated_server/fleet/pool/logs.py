@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from pathlib import Path
 
 from dedicated_server.fleet.pool import metrics
+from launchday.folders import is_own_file
 
 MAX_LOGS = 500  # a day of a small fleet; about 4 KB each
 MAX_TAIL_BYTES = 8192
+SERVER_LOG = re.compile(r"([0-9a-f-]{36}\.)?.+-[0-9a-f]{8}\.log")  # the server, and before it its match
 
 
 class ServerLogs:
@@ -21,7 +24,9 @@ class ServerLogs:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder.resolve()
-        earlier = sorted(self.folder.glob("*.log"), key=lambda path: path.stat().st_mtime)
+        earlier = sorted(
+            filter(_is_kept_log, self.folder.glob("*.log")), key=lambda path: path.lstat().st_mtime
+        )
         self._kept = deque(earlier)
         self._forget_oldest()
 
@@ -53,6 +58,11 @@ class ServerLogs:
     def _forget_oldest(self) -> None:
         while len(self._kept) > MAX_LOGS:
             self.discard(self._kept.popleft())
+
+
+def _is_kept_log(path: Path) -> bool:
+    """Whether this is the log of a server that is gone, and no other file of that ending."""
+    return SERVER_LOG.fullmatch(path.name) is not None and is_own_file(path)
 
 
 def tail(path: Path) -> list[str]:

@@ -28,6 +28,7 @@ from launchday.clock import Clock
 
 MAX_STARTING = 8  # forks in flight: they keep a core busy, and each still gets to its first heartbeat
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.1, 10.0  # between starts while servers end before they are Ready
+ASKED_TO_END = ("exited with code 0", "SIGTERM", "SIGKILL")  # how servers end that were told to leave
 MEMORY_PERIOD_S = 2.0  # between two measurements of the memory of servers in play; one takes 0.3 ms
 
 log = structlog.get_logger()
@@ -269,11 +270,12 @@ class WarmPool:
         server = self._live.get(name)
         if server is None:
             return
+        untold = server.state in FINAL_STATES and not how.endswith(ASKED_TO_END)
         if server.state not in FINAL_STATES:
             failed = ending is Ending.CRASHED and server.state in STARTING_STATES
             self._enter(server, _failure(server), now, how, Ending.START_FAILED if failed else ending)
         log.log(_severity(server), "game server gone", server=name, state=server.state, how=how)
-        self._forget(server)
+        self._forget(server, how if untold else "")
         if server.has_match or server.state is not State.SHUTDOWN:
             server.log = self._logs.keep(server.log, server.match_id)
         else:
@@ -467,12 +469,12 @@ class WarmPool:
                 if youngest is not None:
                     self.shut_down(youngest, now, "scaled down", Ending.SCALED_DOWN)
 
-    def _forget(self, server: GameServer) -> None:
+    def _forget(self, server: GameServer, how: str = "") -> None:
         self._delayed.pop(server.name, None)
         self.regions[server.region].gone(server)
         self._roster.remove(server)
         server.notify()
-        self._publish(server, "")
+        self._publish(server, how)
         if self._on_gone is not None:
             self._on_gone(server)
 

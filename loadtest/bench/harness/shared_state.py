@@ -7,13 +7,19 @@ by less than 1 % of a tick.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import mmap
+import os
+import weakref
 from enum import IntEnum
+from multiprocessing import reduction
 from multiprocessing.context import SpawnContext
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
+from launchday.mapped_files import map_allocated
 
 TICK_TIMES: Final = 4_096  # ticks whose times are kept: a minute
 POSITION_TICKS: Final = 128  # ticks whose positions are kept: two seconds, more than any client is behind
@@ -31,39 +37,43 @@ class SharedState:
     """Shared arrays for up to ``capacity`` players.
 
     It is handed to a child process when that is created, not later.
+
+    Args:
+        context: starts the child processes; its pickles carry descriptors.
+        capacity: players.
+
+    Attributes:
+        tick_at_s: when tick t began, at t % TICK_TIMES.
+        ground_truth: x and y of every entity, in metres.
+        floor_port: of every client's socket to the floor.
+        position_history: the positions of tick t, at t % POSITION_TICKS.
+        position_history_tick: the number of that tick, which is written last.
+
+    Raises OSError where there is not so much memory.
     """
+
+    _window: npt.NDArray[np.int64]
+    _disturbed: npt.NDArray[np.int64]
+    tick_at_s: npt.NDArray[np.float64]
+    ground_truth: npt.NDArray[np.float64]
+    floor_port: npt.NDArray[np.int32]
+    position_history: npt.NDArray[np.float64]
+    position_history_tick: npt.NDArray[np.int64]
 
     def __init__(self, context: SpawnContext, capacity: int) -> None:
         self.capacity = capacity
-        self._blocks: dict[str, Any] = {
-            "window": context.RawArray("b", 8),
-            "tick_at_s": context.RawArray("b", 8 * TICK_TIMES),
-            "ground_truth": context.RawArray("b", 8 * 2 * capacity),
-            "floor_port": context.RawArray("b", 4 * capacity),
-            "position_history": context.RawArray("b", 8 * 2 * POSITION_TICKS * capacity),
-            "position_history_tick": context.RawArray("b", 8 * POSITION_TICKS),
-            "disturbed": context.RawArray("b", 8),
-        }
-        self._view()
+        # A file without a name: /dev/shm, where a container has 64 MB, is not asked.
+        descriptor = os.memfd_create("launchday-bench")
+        self._map(descriptor, sum(_bytes_of(dtype, shape) for _, dtype, shape in _fields(capacity)))
 
-    def _view(self) -> None:
-        self._window = self._array("window", np.int64, (1,))
-        # When tick t began, at t % TICK_TIMES
-        self.tick_at_s = self._array("tick_at_s", np.float64, (TICK_TIMES,))
-        self.ground_truth = self._array(
-            "ground_truth", np.float64, (2, self.capacity)
-        )  # x and y of every entity, in metres
-        # Of every client's socket to the floor
-        self.floor_port = self._array("floor_port", np.int32, (self.capacity,))
-        # The positions of tick t at t % POSITION_TICKS, and the number of that tick, which is written last.
-        self.position_history = self._array(
-            "position_history", np.float64, (POSITION_TICKS, 2, self.capacity)
-        )
-        self.position_history_tick = self._array("position_history_tick", np.int64, (POSITION_TICKS,))
-        self._disturbed = self._array("disturbed", np.int64, (1,))
-
-    def _array(self, name: str, dtype: Any, shape: Sequence[int]) -> npt.NDArray[Any]:
-        return np.frombuffer(self._blocks[name], dtype).reshape(shape)
+    def _map(self, descriptor: int, length: int = 0) -> None:
+        self._descriptor = descriptor
+        self._memory = map_allocated(descriptor, length) if length else mmap.mmap(descriptor, 0)
+        weakref.finalize(self, os.close, descriptor)
+        at = 0
+        for name, dtype, shape in _fields(self.capacity):
+            setattr(self, name, np.frombuffer(self._memory, dtype, math.prod(shape), at).reshape(shape))
+            at += _bytes_of(dtype, shape)
 
     @property
     def window(self) -> Window:
@@ -84,8 +94,25 @@ class SharedState:
         self._disturbed[0] = value
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"capacity": self.capacity, "_blocks": self._blocks}
+        return {"capacity": self.capacity, "descriptor": reduction.DupFd(self._descriptor)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._view()
+        self.capacity = state["capacity"]
+        self._map(state["descriptor"].detach())
+
+
+def _fields(capacity: int) -> tuple[tuple[str, Any, tuple[int, ...]], ...]:
+    """Name, type and shape of every array, those of the widest elements first."""
+    return (
+        ("_window", np.int64, (1,)),
+        ("_disturbed", np.int64, (1,)),
+        ("tick_at_s", np.float64, (TICK_TIMES,)),
+        ("ground_truth", np.float64, (2, capacity)),
+        ("position_history", np.float64, (POSITION_TICKS, 2, capacity)),
+        ("position_history_tick", np.int64, (POSITION_TICKS,)),
+        ("floor_port", np.int32, (capacity,)),
+    )
+
+
+def _bytes_of(dtype: Any, shape: tuple[int, ...]) -> int:
+    return int(np.dtype(dtype).itemsize) * math.prod(shape)
