@@ -9,6 +9,7 @@ RewardsError
 ├── StoreUnavailableError     the store does not answer: pause, try again, lose nothing
 ├── StoreRefusedError         the store refuses the data themselves: retrying never helps
 ├── ConsumerStalledError      the broker has records for us and the consumer does not get them
+├── LogChangedError           a log is no longer the one that was read, or not all of it
 ├── RewardsUnavailableError   a running rewards service gave no usable answer
 ├── LakeInUseError            another process writes to the folder of Parquet files
 ├── QueryError                a question about the events cannot be answered
@@ -71,6 +72,10 @@ class ConsumerStalledError(RewardsError):
 
     Make a new consumer.
     """
+
+
+class LogChangedError(RewardsError):
+    """Raised when a partition is not what was read of it. Go back to the stored offsets, and look again."""
 
 
 class RewardsUnavailableError(RewardsError):

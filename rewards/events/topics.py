@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
 from rewards.errors import BusUnavailableError
@@ -15,6 +16,8 @@ from rewards.events.kafka_clients import answered, close
 DAY_MS = 24 * 3600 * 1000
 _TOPIC_EXISTS = 36  # Kafka's error code TOPIC_ALREADY_EXISTS
 _TIMEOUT_MS = 10_000
+_RETENTION = "retention.ms"
+_FOR_EVER_MS = 100 * 365 * DAY_MS  # what −1 means
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,28 @@ async def partitions_of(bootstrap: str, topic: str) -> list[int]:
     )
 
 
+async def retention_s(bootstrap: str, prefix: str, topics: Collection[Topic]) -> float:
+    """How long a broker keeps the records of these topics, the shortest; ours where it does not say.
+
+    The embedded broker does not say, and keeps everything.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_TIMEOUT_MS)
+    ours = {topic.name(prefix): topic.retention_ms for topic in topics}
+    wanted = [ConfigResource(ConfigResourceType.TOPIC, name, {_RETENTION: None}) for name in ours]
+    try:
+        async with answered(bootstrap, "asking how long topics are kept"):
+            await admin.start()
+            for response in await admin.describe_configs(wanted):
+                for code, _, _, name, entries, *_ in response.resources:
+                    if code == 0 and (told := {entry[0]: entry[1] for entry in entries}.get(_RETENTION)):
+                        ours[name] = int(told)
+    except BusUnavailableError:
+        pass
+    finally:
+        await close(admin, "topics")
+    return min(kept if kept >= 0 else _FOR_EVER_MS for kept in ours.values()) / 1000
+
+
 async def ensure_topics(bootstrap: str, prefix: str, *, replication_factor: int = 1) -> None:
     """Create the topics that are missing, and leave the others as they are. Raises BusUnavailableError."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_TIMEOUT_MS)
@@ -108,7 +133,7 @@ async def ensure_topics(bootstrap: str, prefix: str, *, replication_factor: int 
                         topic.partitions,
                         replication_factor,
                         topic_configs={
-                            "retention.ms": str(topic.retention_ms),
+                            _RETENTION: str(topic.retention_ms),
                             # The retention counts from a record's arrival. By the events' own time, Kafka
                             # would delete what a spool delivers late before anybody has read it, and would
                             # refuse the events of a server whose clock is an hour ahead.
