@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from launchday import cache_folder
+from launchday.folders import remove_files
 
 ROOT = Path(__file__).parent.parent
 KERNEL_PACKAGES = ("dedicated_server", "loadtest", "matchmaker")
@@ -147,8 +148,7 @@ def compiling(part: str, on_wait: Callable[[], None] | None = None) -> Iterator[
         if saves_lost() > lost:
             return
         with contextlib.suppress(OSError):
-            for old in Path(folder).glob(f"{part}-*.{_compiler()}.compiled"):
-                old.unlink(missing_ok=True)
+            remove_files(Path(folder), (f"{part}-{'[0-9a-f]' * 16}.{_compiler()}.compiled",))
             _mark(folder, part).touch()
 
 
@@ -276,8 +276,8 @@ def _hashes_of_this_tree() -> dict[str, str]:
         OSError
     ):  # a folder that cannot be written: the hashes are worked out again next time
         folder.mkdir(parents=True, exist_ok=True)
-        for old in by_age(folder.iterdir())[MAX_KEPT_HASHES - 1 :]:
-            old.unlink(missing_ok=True)
+        kept = by_age(folder.glob(f"{'[0-9a-f]' * 32}.json"))
+        remove_files(folder, [old.name for old in kept[MAX_KEPT_HASHES - 1 :]])
         fresh = known.with_suffix(f".{os.getpid()}")
         fresh.write_text(json.dumps(found))
         fresh.replace(known)

@@ -8,8 +8,9 @@ is full, cannot be written, or holds what cannot be read costs the compilation a
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ from numba.core import caching
 from numba.core.caching import UserProvidedCacheLocator
 
 from launchday import kernel_cache
+from launchday.folders import remove_files
 
+HASH = re.compile(r".+-[0-9a-f]+")
+KERNEL_FILES = ("*.nbi", "*.nbc", "saving")
 MAX_GENERATIONS = 4  # folders kept of each file: a branch switch or two without compiling anew
 
 
@@ -50,8 +54,11 @@ class SourceHashLocator(UserProvidedCacheLocator):
         folder = Path(self._cache_path)
         if not folder.exists():
             others = kernel_cache.by_age(folder.parent.glob(f"{self._module}-*"))
-            for old in others[MAX_GENERATIONS - 1 :]:
-                shutil.rmtree(old, ignore_errors=True)
+            for old in [one for one in others if HASH.fullmatch(one.name)][MAX_GENERATIONS - 1 :]:
+                if not old.is_symlink():
+                    remove_files(old, KERNEL_FILES)
+                    with contextlib.suppress(OSError):  # somebody keeps a file of theirs in it
+                        old.rmdir()
         super().ensure_cache_path()
 
 
