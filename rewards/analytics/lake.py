@@ -30,12 +30,17 @@ from launchday import folders
 from rewards.analytics import columns
 from rewards.errors import LakeInUseError
 from rewards.events import Envelope
+from rewards.events.logs.gaps import Gap
+from rewards.events.logs.verdict import Position
 from rewards.records import Partition
 
 MANIFEST = "manifest.json"
 FORMER_MANIFEST = "journal.json"  # its name before the first release; opening a folder renames it
 PARTIAL = ".partial"
 MAX_FOLDERS_IN_MEMORY = 64  # five days of every kind; an older folder is read again when an event of it comes
+
+MAX_GAPS = 1_000  # in the manifest
+NO_RECORD = uuid.UUID(int=0)  # where nothing was read before an offset
 
 DayAndKind = tuple[str, str]
 """Day (UTC, as in 2026-11-25) and kind of event."""
@@ -90,13 +95,18 @@ class Lake:
 
     Attributes:
         duplicates: the number of events given to ``add`` that the files had already.
+        topic_ids: topic → the id that it had when the writer took up its partitions; it is written beside
+            every offset.
     """
 
     def __init__(self, folder: Path) -> None:
+        self.topic_ids: dict[str, uuid.UUID] = {}
         self._folder = folder
         self._lock: IO[str] | None = None
         self._sequence = 0
         self._offsets: dict[Partition, tuple[int, uuid.UUID]] = {}
+        self._logs: dict[Partition, uuid.UUID | None] = {}  # which log each offset is of
+        self._gaps: list[dict[str, Any]] = []
         self._known: dict[DayAndKind, KnownIds] = {}
         self.duplicates = 0
 
@@ -122,11 +132,26 @@ class Lake:
         if lock is not None:
             lock.close()
 
-    async def next_offsets(self) -> dict[Partition, int]:
-        """Return the offset after the last record in the files, for each partition."""
-        return {place: next_offset for place, (next_offset, _) in self._offsets.items()}
+    def positions(self) -> dict[Partition, Position]:
+        """Return how far each partition was read, and of which log."""
+        return {
+            place: Position(next_offset, self._logs.get(place))
+            for place, (next_offset, _) in self._offsets.items()
+        }
 
-    async def known(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    def move(self, positions: Mapping[Partition, Position], gaps: Sequence[Gap], now_s: float) -> None:
+        """Remember other positions, and the gaps that they leap over, noticed at ``now_s``, or neither."""
+        offsets, logs = dict(self._offsets), dict(self._logs)
+        for place, position in positions.items():
+            before, last = offsets.get(place, (None, NO_RECORD))
+            offsets[place] = (position.next_offset, last if before == position.next_offset else NO_RECORD)
+            logs[place] = position.topic_id
+        noted = [{**gap.as_json(), "noticed_at": now_s} for gap in gaps]
+        kept = [*self._gaps, *noted][-MAX_GAPS:]
+        self._write_manifest(self._sequence, (), offsets, logs, kept)
+        self._offsets, self._logs, self._gaps = offsets, logs, kept
+
+    def known(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
         """Return those of the ids that are the last of a partition.
 
         They tell whether a log is still the one that was read.
@@ -153,8 +178,9 @@ class Lake:
         for name, (place, of_place) in zip(files, fresh.items(), strict=True):
             self._write(name, place[1], of_place)
         offsets = {**self._offsets, **reached}
-        self._write_manifest(sequence, files, offsets)
-        self._sequence, self._offsets = sequence, offsets
+        logs = {**self._logs, **{place: self.topic_ids.get(place[0]) for place in reached}}
+        self._write_manifest(sequence, files, offsets, logs, self._gaps)
+        self._sequence, self._offsets, self._logs = sequence, offsets, logs
         self._publish(files)
         for place, of_place in fresh.items():
             self._known[place].add(as_ids([event.event_id for event in of_place]))
@@ -191,15 +217,27 @@ class Lake:
             os.fsync(file.fileno())
 
     def _write_manifest(
-        self, sequence: int, files: Sequence[str], offsets: Mapping[Partition, tuple[int, uuid.UUID]]
+        self,
+        sequence: int,
+        files: Sequence[str],
+        offsets: Mapping[Partition, tuple[int, uuid.UUID]],
+        logs: Mapping[Partition, uuid.UUID | None],
+        gaps: Sequence[Mapping[str, Any]],
     ) -> None:
         content = {
             "sequence": sequence,
             "files": files,
             "offsets": [
-                {"topic": topic, "partition": partition, "next": next_offset, "last": str(last)}
+                {
+                    "topic": topic,
+                    "partition": partition,
+                    "next": next_offset,
+                    "last": str(last),
+                    "log": str(found) if (found := logs.get((topic, partition))) else None,
+                }
                 for (topic, partition), (next_offset, last) in sorted(offsets.items())
             ],
+            "gaps": gaps,
         }
         partial = self._folder / (MANIFEST + PARTIAL)
         with partial.open("w") as file:
@@ -232,6 +270,11 @@ class Lake:
             (row["topic"], row["partition"]): (row["next"], uuid.UUID(row["last"]))
             for row in content["offsets"]
         }
+        self._logs = {
+            (row["topic"], row["partition"]): uuid.UUID(log) if (log := row.get("log")) else None
+            for row in content["offsets"]
+        }
+        self._gaps = content.get("gaps", [])
         self._publish(content["files"])
         folders.remove_files(self._folder, (MANIFEST + PARTIAL,))
         for kind in self._folder.glob("day=*/kind=*"):
@@ -242,6 +285,12 @@ class Lake:
 def files(folder: Path, kind: str) -> Iterator[Path]:
     """List the files of a kind of event that readers may see."""
     return folder.glob(f"day=*/kind={kind}/*.parquet")
+
+
+def gaps(folder: Path) -> list[dict[str, Any]]:
+    """The gaps that the writer of a folder found in the logs, the oldest first: `Gap.as_json`, noticed_at."""
+    content = _manifest(folder / MANIFEST)
+    return [] if content is None else list(content.get("gaps", []))
 
 
 def _manifest(path: Path) -> dict[str, Any] | None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -18,8 +20,11 @@ from aiokafka.errors import KafkaError
 from launchday.clock import Clock
 from rewards import metrics
 from rewards.analytics.lake import Lake
-from rewards.consumer.offsets import RebalanceListener, starting_offsets
-from rewards.errors import ConsumerStalledError, LakeInUseError
+from rewards.analytics.lake_positions import LakePositions
+from rewards.consumer.lag import LagAge, bring_back_topics, count_behind
+from rewards.consumer.log_guard import LogGuard, Span, span_of
+from rewards.consumer.offsets import RebalanceListener, identified, ids_by_topic, starting_offsets
+from rewards.errors import ConsumerStalledError, LakeInUseError, LogChangedError
 from rewards.events import (
     EVENT_TOPICS,
     BadEventError,
@@ -29,6 +34,8 @@ from rewards.events import (
     parse_envelope,
 )
 from rewards.events.kafka_clients import close, is_being_cancelled
+from rewards.events.logs.identity import identify
+from rewards.events.topics import retention_s
 from rewards.records import Partition, raw_record
 
 MAX_BUFFERED_EVENTS = 50_000  # in memory: about 50 MB
@@ -38,12 +45,17 @@ MAX_POLL_RECORDS = 2_000
 SESSION_TIMEOUT_MS = 10_000  # Kafka's default: nothing waits for this consumer
 HEARTBEAT_MS = 3_000
 REQUEST_TIMEOUT_MS = 10_000
+METADATA_MAX_AGE_MS = 30_000  # partitions that are added to a topic are read after this at most
+LAG_CHECK_S = 2.0
 STANDBY_RETRY_S = 1.0
 RETRY_S = 1.0
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 
 log = structlog.get_logger()
+
+Polled = Mapping[TopicPartition, Sequence[Any]]
+"""aiokafka's records by partition."""
 
 
 class Writer:
@@ -66,7 +78,9 @@ class Writer:
         self._lake = lake
         self._clock = clock
         self._stopping = asyncio.Event()
-        self._positioned: set[TopicPartition] = set()
+        self._guard = LogGuard()
+        self._age = LagAge("analytics")
+        self._next: dict[TopicPartition, int] = {}  # the offset after the last record read; empty: nowhere
         self._events: list[Envelope] = []
         self._reached: dict[Partition, tuple[int, uuid.UUID]] = {}
         self.written = 0
@@ -110,13 +124,15 @@ class Writer:
         """One membership in the group."""
         with contextlib.suppress(BusUnavailableError):
             await ensure_topics(self._bootstrap, self._prefix)
+            self._age.retention_s = await retention_s(self._bootstrap, self._prefix, EVENT_TOPICS)
         self._on_rebalance()
         kafka = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             group_id=f"{self._prefix}.analytics",
             client_id="analytics",
             enable_auto_commit=False,  # offsets are in the lake, in the commit that publishes the files
-            auto_offset_reset="earliest",
+            auto_offset_reset="earliest",  # what it leaps over the guard finds
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
             max_poll_records=MAX_POLL_RECORDS,
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
@@ -126,19 +142,28 @@ class Writer:
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await kafka.start()
+            self._guard.watch(kafka)
             log.info("analytics_consuming", topics=self._topics)
             await self._consume(kafka)
         finally:
             await close(kafka, "analytics", STOP_TIMEOUT_S)
 
     async def _consume(self, kafka: AIOKafkaConsumer) -> None:
-        flushed_at = self._clock.monotonic()
+        flushed_at = checked_at = self._clock.monotonic()
         while not self._stopping.is_set():
-            if not self._positioned >= kafka.assignment():
+            if not self._next.keys() >= kafka.assignment():
                 await self._seek_to_stored_offsets(kafka)
             polled = await kafka.getmany(timeout_ms=POLL_MS)
-            if self._positioned >= kafka.assignment():  # else a rebalance meanwhile: the records come again
-                self._buffer(polled)
+            spans = [span_of(partition, records) for partition, records in polled.items()]
+            logs = await identify(kafka, polled.keys()) if polled else {}
+            if self._next.keys() >= kafka.assignment():  # else a rebalance meanwhile: the records come again
+                if await self._guard.is_ours(kafka, spans, logs, self._next):
+                    self._buffer(polled, spans)
+                else:
+                    await self._leave_log(polled)
+            if self._clock.monotonic() - checked_at >= LAG_CHECK_S:
+                await self._check_lag(kafka)
+                checked_at = self._clock.monotonic()
             if len(self._events) >= MAX_BUFFERED_EVENTS or self._clock.monotonic() - flushed_at >= FLUSH_S:
                 await self._flush()
                 flushed_at = self._clock.monotonic()
@@ -147,24 +172,56 @@ class Writer:
     async def _seek_to_stored_offsets(self, kafka: AIOKafkaConsumer) -> None:
         self._on_rebalance()
         assigned = kafka.assignment()
-        starts = await starting_offsets(kafka, assigned, self._lake, self._bootstrap)
+        logs = await identified(kafka, assigned, self._bootstrap)  # first: a log may go at any time
+        starts = await starting_offsets(
+            kafka,
+            logs,
+            LakePositions(self._lake, self._clock),
+            self._bootstrap,
+            consumer="analytics",
+            missing=self._guard.missing,
+            now_s=self._clock.wall(),
+        )
         if kafka.assignment() != assigned:
             return
         for partition, offset in starts.items():
             kafka.seek(partition, offset)
-        self._positioned = set(starts)
+        self._guard.begin(logs)
+        self._lake.topic_ids = ids_by_topic(logs)
+        self._next = dict(starts)
 
-    def _buffer(self, polled: dict[TopicPartition, list[object]]) -> None:
+    def _buffer(self, polled: Polled, spans: Sequence[Span]) -> None:
+        self._age.read(spans)
+        self._events += _events_of(polled)
         for partition, records in polled.items():
-            for record in records:
-                with contextlib.suppress(BadEventError):  # rewards makes it a dead letter
-                    self._events.append(parse_envelope(record.value))  # type: ignore[attr-defined]
             last = raw_record(records[-1])
             self._reached[partition.topic, partition.partition] = (last.offset + 1, last.inbox_id)
+            self._next[partition] = last.offset + 1
+
+    async def _leave_log(self, polled: Polled) -> None:
+        """Write what was read, and what came now of whichever log; then go back to the stored offsets."""
+        await self._flush()
+        self._events = _events_of(polled)
+        await self._flush()
+        self._next = {}
+
+    async def _check_lag(self, kafka: AIOKafkaConsumer) -> None:
+        """See how much waits, and whether the logs are still those that were read."""
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await bring_back_topics(kafka, self._bootstrap, self._prefix, self._topics)
+                behind = await count_behind(kafka, self._guard, dict(self._next))
+        except LogChangedError:
+            await self._leave_log({})
+        except (KafkaError, BusUnavailableError, OSError, TimeoutError):
+            pass
+        else:
+            self._age.counted(behind, self._clock.wall())
+        self._age.show(self._clock.wall())
 
     async def _flush(self) -> None:
         events, reached = self._events, self._reached
-        if not reached:
+        if not reached and not events:
             return
         self._events, self._reached = [], {}
         new = await self._clock.run_in_thread(self._lake.add, events, reached)
@@ -174,10 +231,19 @@ class Writer:
         log.debug("analytics_flushed", events=new)
 
     def _on_rebalance(self) -> None:
-        self._positioned = set()
+        self._next = {}
         self._events, self._reached = [], {}
 
     async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
+
+
+def _events_of(polled: Polled) -> list[Envelope]:
+    found: list[Envelope] = []
+    for records in polled.values():
+        for record in records:
+            with contextlib.suppress(BadEventError):  # rewards makes it a dead letter
+                found.append(parse_envelope(record.value))
+    return found

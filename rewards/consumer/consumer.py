@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import structlog
@@ -22,18 +22,25 @@ from launchday.resilience.retry import Backoff
 from rewards import metrics
 from rewards.consumer.batch import Batch, apply_or_bisect
 from rewards.consumer.cache_publisher import CachePublisher
-from rewards.consumer.offsets import RebalanceListener, starting_offsets
+from rewards.consumer.lag import LagAge, bring_back_topics, count_behind, end_offsets
+from rewards.consumer.log_guard import LogGuard
+from rewards.consumer.newer_events import NewerEvents
+from rewards.consumer.offsets import RebalanceListener, identified, ids_by_topic, starting_offsets
 from rewards.consumer.read_ahead import ReadAhead
 from rewards.consumer.store import AppliedBatch, Store
 from rewards.dead_letters import DeadLetterWriter
-from rewards.errors import BusUnavailableError, ConsumerStalledError, StoreUnavailableError
+from rewards.errors import BusUnavailableError, ConsumerStalledError, LogChangedError, StoreUnavailableError
 from rewards.events import REWARDS_TOPICS, ensure_topics
 from rewards.events.kafka_clients import close, is_being_cancelled
+from rewards.events.logs.identity import identify
+from rewards.events.parse import ReadEvent, read_event
+from rewards.events.topics import retention_s
 
 MAX_BATCH_RECORDS = 2_000  # in one transaction; 500 already cost 19 µs an event, more only shortens the tail
 SESSION_TIMEOUT_MS = 6_000  # Kafka's smallest: after this a killed member's partitions go to another
 HEARTBEAT_MS = 2_000
 REQUEST_TIMEOUT_MS = 10_000
+METADATA_MAX_AGE_MS = 30_000  # partitions that are added to a topic are read after this at most
 REPUBLISH_WINDOW_S = 600.0  # progress that changed this long before the newest change is published again
 LAG_CHECK_S = 2.0
 STALL_TIMEOUT_S = 15.0  # behind and without a record for this long: aiokafka has stalled
@@ -52,6 +59,8 @@ class ConsumerCounters:
     events_applied: int = 0
     duplicates: int = 0
     dead_letters: int = 0
+    newer_kept: int = 0
+    newer_taken_up: int = 0
 
 
 class Consumer:
@@ -64,6 +73,7 @@ class Consumer:
         publisher: is given every change after it is stored.
         clock: its wall time stamps rows and gives the age of events; its monotonic time finds stalls.
         notify_outbox: called when a transaction has put events into the outbox.
+        read: reads an event, and tells what of it is newer than this program.
     """
 
     def __init__(
@@ -75,6 +85,7 @@ class Consumer:
         clock: Clock,
         *,
         notify_outbox: Callable[[], object] = lambda: None,
+        read: ReadEvent = read_event,
     ) -> None:
         self.counters = ConsumerCounters()
         self._bootstrap = bootstrap
@@ -85,7 +96,11 @@ class Consumer:
         self._notify_outbox = notify_outbox
         self._clock = clock
         self._dead_letters = DeadLetterWriter(bootstrap, prefix)
+        self._read = read
+        self._newer = NewerEvents(store, read, clock)
         self._kafka: AIOKafkaConsumer | None = None
+        self._guard = LogGuard()
+        self._age = LagAge("rewards")
         self._next: dict[TopicPartition, int] = {}  # the offset after the last applied; empty: not positioned
         self._stale = False  # what was read ahead is from before a rebalance
         self._paused = False
@@ -127,6 +142,11 @@ class Consumer:
         """The number of partitions that this member reads."""
         return len(self._next)
 
+    @property
+    def lag_seconds(self) -> float:
+        """The age of the oldest record that waits in this member's partitions; 0 where none does."""
+        return self._age.seconds(self._clock.wall())
+
     async def lag(self) -> int | None:
         """Count the records of all partitions, other members' too, that are not applied yet.
 
@@ -143,7 +163,7 @@ class Consumer:
         partitions = [TopicPartition(topic, number) for topic in numbers for number in numbers[topic]]
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
-                ends = await _end_offsets(kafka, partitions)
+                ends = await end_offsets(kafka, partitions)
         except (KafkaError, OSError, TimeoutError):
             return None
         stored = await self._store.next_offsets()
@@ -153,6 +173,7 @@ class Consumer:
         """One membership in the group, from joining to leaving."""
         try:
             await ensure_topics(self._bootstrap, self._prefix)
+            self._age.retention_s = await retention_s(self._bootstrap, self._prefix, REWARDS_TOPICS)
         except BusUnavailableError as error:
             log.warning("rewards_topics_unchecked", reason=str(error))
         self._next.clear()
@@ -161,18 +182,22 @@ class Consumer:
             group_id=f"{self._prefix}.rewards",
             client_id="rewards",
             enable_auto_commit=False,  # offsets live in the store, in the transaction of what they stand for
-            auto_offset_reset="earliest",
+            auto_offset_reset="earliest",  # what it leaps over the guard finds
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
             max_poll_records=MAX_BATCH_RECORDS,
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
         )
         kafka.subscribe(self._topics, listener=RebalanceListener(self._on_rebalance))
-        ahead = ReadAhead(kafka, MAX_BATCH_RECORDS)
+        ahead = ReadAhead(
+            kafka, MAX_BATCH_RECORDS, self._read, lambda partitions: identify(kafka, partitions)
+        )
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await kafka.start()
             self._kafka = kafka
+            self._guard.watch(kafka)
             log.info("rewards_consuming", topics=self._topics)
             await self._consume(kafka, ahead)
         finally:
@@ -195,6 +220,7 @@ class Consumer:
                     self._next.clear()
                 if not self._is_positioned(kafka):
                     await self._seek_to_stored_offsets(kafka)
+                await self._take_up()
                 moved = await self._apply_next(kafka, ahead)
             except StoreUnavailableError as error:
                 await ahead.drop()
@@ -219,7 +245,16 @@ class Consumer:
     async def _seek_to_stored_offsets(self, kafka: AIOKafkaConsumer) -> None:
         """Go to the stored offsets, and bring the cache up to date with the store."""
         assigned = kafka.assignment()
-        starts = await starting_offsets(kafka, assigned, self._store, self._bootstrap)
+        logs = await identified(kafka, assigned, self._bootstrap)  # first: a log may go at any time
+        starts = await starting_offsets(
+            kafka,
+            logs,
+            self._store.positions,
+            self._bootstrap,
+            consumer="rewards",
+            missing=self._guard.missing,
+            now_s=self._clock.wall(),
+        )
         # A crash, or a commit whose answer was lost, may have kept this from the cache.
         self._publisher.enqueue(
             await self._store.recent_progress(REPUBLISH_WINDOW_S),
@@ -231,7 +266,20 @@ class Consumer:
             kafka.seek(partition, offset)
         self._next.clear()
         self._next.update(starts)
+        self._guard.begin(logs)
+        self._store.positions.topic_ids = ids_by_topic(logs)
+        self._newer.restart()
         self._note_store(up=True)
+
+    async def _take_up(self) -> None:
+        """Apply some of what waited for a program that knows more, where this is one."""
+        records = await self._newer.next()
+        if records:
+            written: set[UUID] = set()
+            batch = self._newer.batch(records)
+            await apply_or_bisect(
+                records, lambda batch: self._apply_batch(batch, written), batch, self._newer.batch
+            )
 
     async def _apply_next(self, kafka: AIOKafkaConsumer, ahead: ReadAhead) -> bool:
         """Apply the next batch, and read the one after it meanwhile; returns False when nothing came."""
@@ -241,12 +289,23 @@ class Consumer:
             return False  # a rebalance while we read: what came will come again
         if not read.records:
             return False
+        self._age.read(read.spans)
         written: set[UUID] = set()  # letters: a batch that is bisected comes back in halves
+        if not await self._guard.is_ours(kafka, read.spans, read.logs, self._next):
+            # Whichever log they are of, they are events, and count once. Their offsets stand for nothing.
+            await apply_or_bisect(
+                read.records,
+                lambda batch: self._apply_batch(replace(batch, next_offsets={}), written),
+                read.batch,
+            )
+            self._stale = True
+            return True
         await apply_or_bisect(read.records, lambda batch: self._apply_batch(batch, written), read.batch)
         for place, next_offset in read.batch.next_offsets.items():
             partition = TopicPartition(*place)
             if partition in self._next:
                 self._next[partition] = next_offset
+        self._age.applied(read.spans)
         return True
 
     def _on_rebalance(self) -> None:
@@ -260,6 +319,7 @@ class Consumer:
         self._note_store(up=False)
         self._next.clear()
         assigned = kafka.assignment()
+        self._age.paused(assigned, self._clock.wall())
         kafka.pause(*assigned)
         await self._sleep(wait_s)
         await kafka.getmany(timeout_ms=0)  # tells the group that we are alive; brings nothing while paused
@@ -273,7 +333,7 @@ class Consumer:
             await self._dead_letters.send([bad for bad in bad_records if bad.raw.dead_letter_id not in known])
             written.update(bad.raw.dead_letter_id for bad in bad_records)
         with metrics.APPLY_SECONDS.time():
-            applied = await self._store.apply(batch, self._clock.now())
+            applied = await self._store.apply(batch, self._clock.wall())
         self._publisher.enqueue(applied.progress, applied.ratings)
         if applied.level_ups:
             self._notify_outbox()
@@ -283,14 +343,17 @@ class Consumer:
         self.counters.events_applied += sum(applied.effects.kinds.values())
         self.counters.duplicates += applied.duplicates
         self.counters.dead_letters += applied.dead_letters
+        self.counters.newer_kept += applied.newer
+        self.counters.newer_taken_up += len(batch.taken_up)
         for kind, count in applied.effects.kinds.items():
             metrics.EVENTS_APPLIED.labels(kind).inc(count)
         metrics.DUPLICATES.inc(applied.duplicates)
         metrics.DEAD_LETTERS.inc(applied.dead_letters)
+        self._newer.note(batch, applied.newer)
         metrics.BATCH_RECORDS.observe(len(batch.events) + len(batch.bad_records))
         if batch.events:
             newest_at = max(event.envelope.occurred_at for event in batch.events)
-            metrics.AGE_SECONDS.set(max(0.0, self._clock.now() - newest_at))
+            metrics.AGE_SECONDS.set(max(0.0, self._clock.wall() - newest_at))
         for bad in batch.bad_records:
             raw = bad.raw
             log.warning(
@@ -304,23 +367,22 @@ class Consumer:
     async def _own_lag(self, kafka: AIOKafkaConsumer) -> int | None:
         """Count the records that wait in our partitions; None when Kafka does not answer.
 
-        Raises ConsumerStalledError when the log was cut.
+        Where a log is no longer what was read, positions have to be read again.
         """
         ours = dict(self._next)
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
-                ends = await _end_offsets(kafka, ours.keys())
-        except (KafkaError, OSError, TimeoutError):
+                await bring_back_topics(kafka, self._bootstrap, self._prefix, self._topics)
+                behind = await count_behind(kafka, self._guard, ours)
+        except (KafkaError, BusUnavailableError, OSError, TimeoutError):
             return None
-        for partition, reached in ours.items():
-            end = kafka.highwater(partition) if partition in kafka.assignment() else None
-            if end is not None and end < reached and self._next.get(partition) == reached:
-                raise ConsumerStalledError(
-                    f"{partition} ends at {end}, but {reached} records of it were applied"
-                )
-        behind: int = sum(max(0, end - ours[partition]) for partition, end in ends.items())
-        metrics.LAG.set(behind)
-        return behind
+        except LogChangedError:
+            self._stale = self._stale or self._next == ours
+            return None
+        self._age.counted(behind, self._clock.wall())
+        self._age.show(self._clock.wall())
+        metrics.LAG.set(sum(behind.values()))
+        return sum(behind.values())
 
     def _note_store(self, *, up: bool) -> None:
         self._paused = not up
@@ -328,24 +390,10 @@ class Consumer:
 
     def _note_outage(self, engine: str, error: BaseException, wait_s: float) -> None:
         metrics.OUTAGES.labels(engine).inc()
+        self._age.show(self._clock.wall())
         log.warning("rewards_paused", engine=engine, reason=str(error) or repr(error), retry_in_s=wait_s)
 
     async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
-
-
-async def _end_offsets(
-    kafka: AIOKafkaConsumer, partitions: Collection[TopicPartition]
-) -> dict[TopicPartition, int]:
-    # The embedded broker's ListOffsets answers the start of the last batch instead of its end. What the
-    # fetches say is right, but known for our own partitions alone. Neither ever says too much.
-    if not partitions:
-        return {}
-    ends: dict[TopicPartition, int] = await kafka.end_offsets(list(partitions))
-    ours = kafka.assignment()
-    return {
-        partition: max(end, kafka.highwater(partition) or 0) if partition in ours else end
-        for partition, end in ends.items()
-    }

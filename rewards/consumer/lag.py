@@ -15,6 +15,7 @@ from rewards import metrics
 from rewards.consumer.log_guard import LogGuard, Span
 from rewards.errors import LogChangedError
 from rewards.events.logs.identity import identify
+from rewards.events.topics import ensure_topics
 
 ALARM_SHARE = 0.5  # of the retention: as long again is left to mend what is broken
 
@@ -97,6 +98,22 @@ async def count_behind(
         if end is not None and end < reached:
             raise LogChangedError(f"{partition} ends at {end}, but {reached} records of it were applied")
     return {partition: max(0, end - next_offsets[partition]) for partition, end in ends.items()}
+
+
+async def bring_back_topics(
+    kafka: AIOKafkaConsumer, bootstrap: str, prefix: str, topics: Collection[str]
+) -> None:
+    """Create topics that somebody has deleted, and let aiokafka learn of it.
+
+    It looks for them again every 30 s only, and until then a group without them believes that it is up to date.
+
+    Raises BusUnavailableError, KafkaError.
+    """
+    gone = sorted(topic for topic in topics if not kafka.partitions_for_topic(topic))
+    if gone:
+        log.warning("events_topics_gone", topics=gone)
+        await ensure_topics(bootstrap, prefix)
+        await kafka._client.force_metadata_update()
 
 
 async def end_offsets(

@@ -8,11 +8,15 @@ PostgreSQL has answered.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from rewards.consumer.batch import Batch, BatchBuilder
+from rewards.consumer.log_guard import Span, span_of
+from rewards.events.logs.identity import LogIdentity
+from rewards.events.parse import ReadEvent, read_event
 from rewards.records import RawRecord, raw_record
 
 # 0.1 ms of work. Each answer of PostgreSQL waits for two or three slices, as the loop goes round for its
@@ -24,10 +28,24 @@ POLL_MS = 250
 
 @dataclass(frozen=True, slots=True)
 class PolledBatch:
-    """Records in the order of their partitions, and the same parsed."""
+    """Records in the order of their partitions, and the same parsed.
+
+    Attributes:
+        spans: where they lie.
+        logs: which logs their partitions were after they had been read.
+    """
 
     records: list[RawRecord]
     batch: Batch
+    spans: Sequence[Span] = ()
+    logs: Mapping[TopicPartition, LogIdentity] = field(default_factory=dict)
+
+
+Look = Callable[[Collection[TopicPartition]], Awaitable[Mapping[TopicPartition, LogIdentity]]]
+
+
+async def _look_nowhere(_partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, LogIdentity]:
+    return {}
 
 
 class ReadAhead:
@@ -36,10 +54,20 @@ class ReadAhead:
     Args:
         kafka: a started consumer; while a batch is being read, nobody else may poll it or move it.
         max_records: the largest number of records in a batch, but for the last slice.
+        read: reads an event, and tells what of it is newer than this program.
+        look: asks which logs partitions are, once all records of a batch have been read.
     """
 
-    def __init__(self, kafka: AIOKafkaConsumer, max_records: int) -> None:
+    def __init__(
+        self,
+        kafka: AIOKafkaConsumer,
+        max_records: int,
+        read: ReadEvent = read_event,
+        look: Look = _look_nowhere,
+    ) -> None:
         self._kafka = kafka
+        self._look = look
+        self._read_event = read
         self._max_records = max_records
         self._reading: asyncio.Task[PolledBatch] | None = None
 
@@ -71,14 +99,17 @@ class ReadAhead:
 
     async def _read(self) -> PolledBatch:
         records: list[RawRecord] = []
-        builder = BatchBuilder()
+        spans: list[Span] = []
+        builder = BatchBuilder(self._read_event)
         polled = await self._kafka.getmany(timeout_ms=POLL_MS, max_records=SLICE_RECORDS)
         while polled:
             part = [raw_record(record) for of_partition in polled.values() for record in of_partition]
             builder.add(part)
             records += part
+            spans += [span_of(partition, found) for partition, found in polled.items()]
             await asyncio.sleep(0)
             if len(records) >= self._max_records:
                 break
             polled = await self._kafka.getmany(timeout_ms=0, max_records=SLICE_RECORDS)
-        return PolledBatch(records, builder.build())
+        logs = await self._look({span.partition for span in spans}) if spans else {}
+        return PolledBatch(records, builder.build(), spans, logs)

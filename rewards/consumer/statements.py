@@ -1,10 +1,12 @@
 """The SQL statements of one batch: hundreds of rows each, given as arrays; ``now`` is an argument, too."""
 
 # DO NOTHING returns only what was not there: those events, and no others, have their effect in this
-# transaction.
+# transaction. The topics come as one byte an event, which names one of a handful: a text an event would cost
+# both sides as much again as the ids.
 INSERT_INBOX = """
     INSERT INTO event_inbox (event_id, topic, applied_at)
-    SELECT *, to_timestamp($3) FROM unnest($1::uuid[], $2::text[])
+    SELECT event_id, ($3::text[])[get_byte($2::bytea, (place - 1)::int) + 1], to_timestamp($4)
+    FROM unnest($1::uuid[]) WITH ORDINALITY AS ids (event_id, place)
     ON CONFLICT (event_id) DO NOTHING
     RETURNING event_id
 """
@@ -51,8 +53,37 @@ UPSERT_SEASONS = """
         tier = width_bucket(p.xp + excluded.xp, $4::bigint[])
 """
 
+# In the inbox, or kept for a program that knows more.
+SELECT_KNOWN = """
+    SELECT event_id FROM event_inbox WHERE event_id = ANY($1::uuid[])
+    UNION SELECT event_id FROM newer_events WHERE event_id = ANY($1::uuid[])
+"""
+
+KEEP_NEWER = """
+    INSERT INTO newer_events
+        (event_id, topic, partition, record_offset, key, envelope, timestamp_ms, newer, is_result, kept_at)
+    SELECT *, to_timestamp($10) FROM unnest(
+        $1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::bytea[], $6::bytea[], $7::bigint[], $8::text[],
+        $9::boolean[]
+    )
+    ON CONFLICT (event_id) DO NOTHING
+    RETURNING event_id
+"""
+
+SELECT_NEWER = """
+    SELECT entry_no, topic, partition, record_offset, key, envelope, timestamp_ms, newer, is_result
+    FROM newer_events WHERE entry_no > $1 ORDER BY entry_no LIMIT $2
+"""
+
+COUNT_NEWER = """
+    SELECT newer, count(*) AS events, extract(epoch FROM min(kept_at))::float8 AS oldest
+    FROM newer_events GROUP BY newer ORDER BY count(*) DESC, newer
+"""
+
+# None while a result waits that is newer than the program, unless it is known to be these matches' turn ($3).
 INSERT_RATED_MATCHES = """
     INSERT INTO rated_matches (match_id, mode) SELECT * FROM unnest($1::uuid[], $2::text[])
+    WHERE $3 OR NOT EXISTS (SELECT FROM newer_events WHERE is_result)
     ON CONFLICT (match_id) DO NOTHING RETURNING match_id
 """
 
@@ -69,7 +100,21 @@ UPSERT_RATINGS = """
 """
 
 UPSERT_OFFSETS = """
-    INSERT INTO consumer_offsets (consumer, topic, partition, next_offset)
-    SELECT $1, * FROM unnest($2::text[], $3::int[], $4::bigint[])
-    ON CONFLICT (consumer, topic, partition) DO UPDATE SET next_offset = excluded.next_offset
+    INSERT INTO consumer_offsets (consumer, topic, partition, next_offset, topic_id)
+    SELECT $1, * FROM unnest($2::text[], $3::int[], $4::bigint[], $5::uuid[])
+    ON CONFLICT (consumer, topic, partition)
+    DO UPDATE SET next_offset = excluded.next_offset, topic_id = excluded.topic_id
+"""
+
+INSERT_GAP = """
+    INSERT INTO event_gaps (consumer, topic, partition, finding, from_offset, to_offset, missing, topic_id,
+                            noticed_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, to_timestamp($9))
+    ON CONFLICT DO NOTHING
+"""
+
+SELECT_GAPS = """
+    SELECT topic, partition, finding, from_offset, to_offset, missing, topic_id,
+           extract(epoch FROM noticed_at)::float8 AS noticed_s
+    FROM event_gaps WHERE consumer = $1 ORDER BY gap_id DESC LIMIT $2
 """

@@ -7,10 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rewards.consumer import statements
-from rewards.consumer.batch import Batch
+from rewards.consumer import newer_events, statements
+from rewards.consumer.batch import Batch, NewerEvent
+from rewards.consumer.newer_events import WaitingEvents
 from rewards.consumer.outbox import level_up_envelope
 from rewards.consumer.store_connection import ConnectionPool
+from rewards.consumer.stored_positions import StoredPositions
 from rewards.events import Envelope
 from rewards.progression.effects import Effects, fold
 from rewards.progression.ratings import Rating, rate, rated_players
@@ -35,6 +37,7 @@ class AppliedBatch:
         progress: the rows of players that changed, as they are now.
         ratings: the ratings that changed, as they are now.
         level_ups: the number of level-ups put into the outbox.
+        newer: the number of events newly kept for a program that knows more.
     """
 
     effects: Effects
@@ -43,15 +46,17 @@ class AppliedBatch:
     progress: list[PlayerProgress]
     ratings: list[PlayerRating]
     level_ups: int = 0
+    newer: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What was applied since the store was made, counted in its tables."""
+    """What was applied since the store was made, and what waits, counted in its tables."""
 
     events: int
     dead_letters: int
     kills: int
+    newer_waiting: int
 
 
 class Store:
@@ -75,6 +80,7 @@ class Store:
         announce_level_ups: bool = False,
     ) -> None:
         self.connections = ConnectionPool(url)
+        self.positions = StoredPositions(self.connections, consumer, self.known)
         self._consumer = consumer
         self._rules = rules
         self._dead_letter_topic = dead_letter_topic
@@ -83,6 +89,8 @@ class Store:
     async def apply(self, batch: Batch, now_s: float) -> AppliedBatch:
         """Give each new event of the batch its effect, and remember how far we have read: all or nothing.
 
+        Events that are newer than this program are kept for another, and have none.
+
         Args:
             batch: records of any partitions.
             now_s: Unix seconds, stamped on the rows that change.
@@ -90,34 +98,37 @@ class Store:
         Raises:
             StoreRefusedError: something in the batch can never be stored.
         """
-        topics = {event.event_id: event.raw.topic for event in batch.events}
+        rated_only = batch.rated_only
+        topics = {
+            event.event_id: event.raw.topic for event in batch.events if event.event_id not in rated_only
+        }
         topics |= {bad.raw.dead_letter_id: self._dead_letter_topic for bad in batch.bad_records}
-        ids = sorted(topics)
         async with self.connections.transaction() as connection:
-            rows = (
-                await connection.fetch(
-                    statements.INSERT_INBOX, ids, [topics[event_id] for event_id in ids], now_s
-                )
-                if ids
-                else []
-            )
-            new = {row["event_id"] for row in rows}
+            await newer_events.forget(connection, batch.taken_up)
+            new = await self._insert_ids(connection, topics, now_s)
             fresh = {event.event_id: event.envelope for event in batch.events if event.event_id in new}
             effects = fold(fresh.values(), self._rules)
             # Challenges first: completing them gives points. Row locks come in one order of tables and keys.
             await self._store_challenges(connection, effects)
             await self._store_seasons(connection, effects)
-            ratings = await self._store_ratings(connection, effects.results, now_s)
+            ratings, late = await self._rate_in_turn(connection, batch, effects, now_s)
             progress = await self._store_progression(connection, effects, now_s)
             level_ups = await self._queue_level_ups(connection, effects, progress, fresh.values())
             await self._store_offsets(connection, batch.next_offsets)
+            kept = 0
+            if batch.newer or late:
+                # Those that an earlier program, or this one in an earlier life, has counted are no news.
+                known = await _known(connection, [event.event_id for event in batch.newer])
+                unknown = [event for event in batch.newer if event.event_id not in known]
+                kept = await newer_events.keep(connection, [*unknown, *late], now_s) - len(late)
         return AppliedBatch(
             effects=effects,
-            duplicates=len(batch.events) - len(fresh),
+            duplicates=len(batch.events) - len(rated_only) - len(fresh),
             dead_letters=len(new) - len(fresh),
             progress=progress,
             ratings=ratings,
             level_ups=level_ups,
+            newer=kept,
         )
 
     async def next_offsets(self) -> dict[Partition, int]:
@@ -130,12 +141,20 @@ class Store:
         return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
     async def known(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
-        """Return those of the ids that are in the inbox."""
+        """Return those of the ids that are in the inbox, or whose events are kept for a newer program."""
         async with self.connections.acquire() as connection:
-            rows = await connection.fetch(
-                "SELECT event_id FROM event_inbox WHERE event_id = ANY($1::uuid[])", list(ids)
-            )
-        return {row["event_id"] for row in rows}
+            return await _known(connection, ids)
+
+    async def newer_after(self, entry: int, limit: int) -> Sequence[Any]:
+        """Return the next entries of kept events behind an entry, in their order."""
+        async with self.connections.acquire() as connection:
+            rows: Sequence[Any] = await connection.fetch(statements.SELECT_NEWER, entry, limit)
+        return rows
+
+    async def newer_waiting(self) -> WaitingEvents:
+        """Count the events that are kept for a program that knows more. It reads them all."""
+        async with self.connections.acquire() as connection:
+            return await newer_events.waiting(connection)
 
     async def recent_progress(self, window_s: float) -> list[PlayerProgress]:
         """Return the rows that changed in the last ``window_s`` seconds before the newest change."""
@@ -165,15 +184,30 @@ class Store:
             row = await connection.fetchrow(
                 "SELECT count(*) FILTER (WHERE topic = ANY($1::text[])) AS events, "
                 "count(*) FILTER (WHERE topic = $2) AS letters, "
-                "(SELECT coalesce(sum(kills), 0)::bigint FROM progression) AS kills FROM event_inbox",
+                "(SELECT coalesce(sum(kills), 0)::bigint FROM progression) AS kills, "
+                "(SELECT count(*) FROM newer_events) AS newer FROM event_inbox",
                 list(source_topics),
                 self._dead_letter_topic,
             )
-        return Totals(events=row["events"], dead_letters=row["letters"], kills=row["kills"])
+        return Totals(row["events"], row["letters"], row["kills"], row["newer"])
 
     async def close(self) -> None:
         """Close the connections."""
         await self.connections.close()
+
+    async def _insert_ids(
+        self, connection: Any, topics: Mapping[uuid.UUID, str], now_s: float
+    ) -> set[uuid.UUID]:
+        """Put ids into the inbox, each with its topic; return those that were not there."""
+        if not topics:
+            return set()
+        ids = sorted(topics)
+        names = sorted(set(topics.values()))
+        place = {name: index for index, name in enumerate(names)}
+        rows = await connection.fetch(
+            statements.INSERT_INBOX, ids, bytes(place[topics[event_id]] for event_id in ids), names, now_s
+        )
+        return {row["event_id"] for row in rows}
 
     async def _store_progression(
         self, connection: Any, effects: Effects, now_s: float
@@ -227,10 +261,39 @@ class Store:
                     statements.UPSERT_SEASONS, players, season.name, points, season.thresholds
                 )
 
+    async def _rate_in_turn(
+        self, connection: Any, batch: Batch, effects: Effects, now_s: float
+    ) -> tuple[list[PlayerRating], list[NewerEvent]]:
+        """Rate a batch's results that are due; return the ratings, and the results that have to wait."""
+        if not (effects.results or batch.rated_only):
+            return [], []
+        if not (batch.taken_up or any(event.is_result for event in batch.newer)):
+            ratings = await self._store_ratings(connection, effects.results, now_s, in_turn=False)
+            if ratings is not None:
+                return ratings, []
+        fresh = {result.event_id for result in effects.results}
+        results = [
+            event
+            for event in batch.events
+            if event.envelope.event_id in fresh or event.event_id in batch.rated_only
+        ]
+        if batch.taken_up:  # all that waited before them, they were found in their order
+            due, late = results, []
+        elif await newer_events.a_result_waits(connection):
+            due, late = [], results
+        else:
+            due, late = newer_events.split_results(batch, results)
+        envelopes = [event.envelope for event in due]
+        ratings = await self._store_ratings(connection, envelopes, now_s, in_turn=True)
+        return ratings or [], newer_events.in_their_turn(late)
+
     async def _store_ratings(
-        self, connection: Any, results: Sequence[Envelope], now_s: float
-    ) -> list[PlayerRating]:
-        """Rate the matches that have not been rated yet, in the order of their results."""
+        self, connection: Any, results: Sequence[Envelope], now_s: float, *, in_turn: bool
+    ) -> list[PlayerRating] | None:
+        """Rate the matches that have not been rated yet, in the order of their results.
+
+        Unless it is known to be their turn, it is asked; None where another result waits before them.
+        """
         by_match: dict[uuid.UUID, Envelope] = {}
         for result in results:
             by_match.setdefault(uuid.UUID(bytes=result.match_id), result)
@@ -238,8 +301,10 @@ class Store:
             return []
         ids = sorted(by_match)
         rows = await connection.fetch(
-            statements.INSERT_RATED_MATCHES, ids, [by_match[id_].match_ended.mode for id_ in ids]
+            statements.INSERT_RATED_MATCHES, ids, [by_match[id_].match_ended.mode for id_ in ids], in_turn
         )
+        if not rows and not in_turn and await newer_events.a_result_waits(connection):
+            return None
         new = {row["match_id"] for row in rows}
         unrated = [result for match_id, result in by_match.items() if match_id in new]
         wanted = rated_players(unrated)
@@ -296,4 +361,10 @@ class Store:
             [topic for topic, _ in places],
             [partition for _, partition in places],
             [next_offsets[place] for place in places],
+            [self.positions.topic_ids.get(topic) for topic, _ in places],
         )
+
+
+async def _known(connection: Any, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    rows = await connection.fetch(statements.SELECT_KNOWN, list(ids)) if ids else []
+    return {row["event_id"] for row in rows}

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0c\x65vents.proto\x12\x13launchday.events.v1\"\xad\x06\n\x08\x45nvelope\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\x0c\x12\x10\n\x08match_id\x18\x02 \x01(\x0c\x12\x0e\n\x06region\x18\x03 \x01(\t\x12\x0c\n\x04tick\x18\x04 \x01(\r\x12\x10\n\x08producer\x18\x05 \x01(\t\x12\x13\n\x0boccurred_at\x18\x06 \x01(\x01\x12:\n\rmatch_started\x18\x10 \x01(\x0b\x32!.launchday.events.v1.MatchStartedH\x00\x12\x36\n\x0bmatch_ended\x18\x11 \x01(\x0b\x32\x1f.launchday.events.v1.MatchEndedH\x00\x12)\n\x04kill\x18\x12 \x01(\x0b\x32\x19.launchday.events.v1.KillH\x00\x12+\n\x05\x64\x65\x61th\x18\x13 \x01(\x0b\x32\x1a.launchday.events.v1.DeathH\x00\x12\x34\n\nxp_granted\x18\x14 \x01(\x0b\x32\x1e.launchday.events.v1.XpGrantedH\x00\x12@\n\x10player_connected\x18\x15 \x01(\x0b\x32$.launchday.events.v1.PlayerConnectedH\x00\x12\x46\n\x13player_disconnected\x18\x16 \x01(\x0b\x32\'.launchday.events.v1.PlayerDisconnectedH\x00\x12<\n\x0e\x64\x61mage_summary\x18\x17 \x01(\x0b\x32\".launchday.events.v1.DamageSummaryH\x00\x12\x30\n\x08level_up\x18\x18 \x01(\x0b\x32\x1c.launchday.events.v1.LevelUpH\x00\x12\x31\n\x08purchase\x18\x19 \x01(\x0b\x32\x1d.launchday.events.v1.PurchaseH\x00\x12>\n\x0floadout_changed\x18\x1a \x01(\x0b\x32#.launchday.events.v1.LoadoutChangedH\x00\x12@\n\x10server_lifecycle\x18\x1b \x01(\x0b\x32$.launchday.events.v1.ServerLifecycleH\x00\x42\x07\n\x05\x65vent\"$\n\x08Position\x12\x0b\n\x03x_m\x18\x01 \x01(\x02\x12\x0b\n\x03y_m\x18\x02 \x01(\x02\"R\n\x0bRosterEntry\x12\x11\n\tplayer_id\x18\x01 \x01(\x03\x12\x0c\n\x04team\x18\x02 \x01(\r\x12\x15\n\x08waited_s\x18\x03 \x01(\x02H\x00\x88\x01\x01\x42\x0b\n\t_waited_s\"\x7f\n\x0cMatchStarted\x12\x0c\n\x04mode\x18\x01 \x01(\t\x12\x0c\n\x04seed\x18\x02 \x01(\x06\x12\x31\n\x07players\x18\x03 \x03(\x0b\x32 .launchday.events.v1.RosterEntry\x12\x14\n\x07quality\x18\x04 \x01(\x02H\x00\x88\x01\x01\x42\n\n\x08_quality\"`\n\tPlacement\x12\x11\n\tplayer_id\x18\x01 \x01(\x03\x12\x0c\n\x04team\x18\x02 \x01(\r\x12\x11\n\tplacement\x18\x03 \x01(\r\x12\r\n\x05kills\x18\x04 \x01(\r\x12\x10\n\x08played_s\x18\x05 \x01(\x02\"b\n\nMatchEnded\x12\x0c\n\x04mode\x18\x01 \x01(\t\x12\x12\n\nduration_s\x18\x02 \x01(\x02\x12\x32\n\nplacements\x18\x03 \x03(\x0b\x32\x1e.launchday.events.v1.Placement\"\xc8\x01\n\x04Kill\x12\x11\n\tkiller_id\x18\x01 \x01(\x03\x12\x11\n\tvictim_id\x18\x02 \x01(\x03\x12\x0e\n\x06weapon\x18\x03 \x01(\t\x12\x12\n\ndistance_m\x18\x04 \x01(\x02\x12\x30\n\tkiller_at\x18\x05 \x01(\x0b\x32\x1d.launchday.events.v1.Position\x12\x30\n\tvictim_at\x18\x06 \x01(\x0b\x32\x1d.launchday.events.v1.Position\x12\x12\n\nassist_ids\x18\x07 \x03(\x03\"\xdc\x01\n\x05\x44\x65\x61th\x12\x11\n\tvictim_id\x18\x01 \x01(\x03\x12/\n\x05\x63\x61use\x18\x02 \x01(\x0e\x32 .launchday.events.v1.Death.Cause\x12)\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1d.launchday.events.v1.Position\x12\x12\n\nsurvived_s\x18\x04 \x01(\x02\"P\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43\x41USE_KILLED\x10\x01\x12\x0e\n\nCAUSE_ZONE\x10\x02\x12\x0e\n\nCAUSE_LEFT\x10\x03\":\n\tXpGranted\x12\x11\n\tplayer_id\x18\x01 \x01(\x03\x12\n\n\x02xp\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"$\n\x0fPlayerConnected\x12\x11\n\tplayer_id\x18\x01 \x01(\x03\"7\n\x12PlayerDisconnected\x12\x11\n\tplayer_id\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xc2\x01\n\rDamageSummary\x12\x11\n\tplayer_id\x18\x01 \x01(\x03\x12\r\n\x05\x64\x65\x61lt\x18\x02 \x01(\x02\x12\r\n\x05taken\x18\x03 \x01(\x02\x12:\n\x07weapons\x18\x04 \x03(\x0b\x32).launchday.events.v1.DamageSummary.Weapon\x1a\x44\n\x06Weapon\x12\x0e\n\x06weapon\x18\x01 \x01(\t\x12\r\n\x05\x64\x65\x61lt\x18\x02 \x01(\x02\x12\r\n\x05shots\x18\x03 \x01(\r\x12\x0c\n\x04hits\x18\x04 \x01(\r\"N\n\x07LevelUp\x12\x11\n\tplayer_id\x18\x01 \x01(\x03\x12\x12\n\nfrom_level\x18\x02 \x01(\r\x12\x10\n\x08to_level\x18\x03 \x01(\r\x12\n\n\x02xp\x18\x04 \x01(\x03\"v\n\x08Purchase\x12\x11\n\tplayer_id\x18\x01 \x01(\x03\x12\x13\n\x0bpurchase_id\x18\x02 \x01(\t\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\r\n\x05price\x18\x05 \x01(\x03\x12\x10\n\x08quantity\x18\x06 \x01(\x03\"B\n\x0eLoadoutChanged\x12\x11\n\tplayer_id\x18\x01 \x01(\x03\x12\x0c\n\x04skin\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\"\xd6\x01\n\x0fServerLifecycle\x12\x39\n\x05state\x18\x01 \x01(\x0e\x32*.launchday.events.v1.ServerLifecycle.State\x12\x0e\n\x06reason\x18\x02 \x01(\t\"x\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_STARTED\x10\x01\x12\x0f\n\x0bSTATE_READY\x10\x02\x12\x13\n\x0fSTATE_ALLOCATED\x10\x03\x12\x0f\n\x0bSTATE_ENDED\x10\x04\x12\x0e\n\nSTATE_LOST\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0c\x65vents.proto\x12\x13launchday.events.v1\"\xcb\x06\n\x08\x45nvelope\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\x0c\x12\x10\n\x08match_id\x18\x02 \x01(\x0c\x12\x0e\n\x06region\x18\x03 \x01(\t\x12\x0c\n\x04tick\x18\x04 \x01(\r\x12\x10\n\x08producer\x18\x05 \x01(\t\x12\x13\n\x0boccurred_at\x18\x06 \x01(\x01\x12\x12\n\x05needs\x18\x07 \x01(\rH\x01\x88\x01\x01\x12:\n\rmatch_started\x18\x10 \x01(\x0b\x32!.launchday.events.v1.MatchStartedH\x00\x12\x36\n\x0bmatch_ended\x18\x11 \x01(\x0b\x32\x1f.launchday.events.v1.MatchEndedH\x00\x12)\n\x04kill\x18\x12 \x01(\x0b\x32\x19.launchday.events.v1.KillH\x00\x12+\n\x05\x64\x65\x61th\x18\x13 \x01(\x0b\x32\x1a.launchday.events.v1.DeathH\x00\x12\x34\n\nxp_granted\x18\x14 \x01(\x0b\x32\x1e.launchday.events.v1.XpGrantedH\x00\x12@\n\x10player_connected\x18\x15 \x01(\x0b\x32$.launchday.events.v1.PlayerConnectedH\x00\x12\x46\n\x13player_disconnected\x18\x16 \x01(\x0b\x32\'.launchday.events.v1.PlayerDisconnectedH\x00\x12<\n\x0e\x64\x61mage_summary\x18\x17 \x01(\x0b\x32\".launchday.events.v1.DamageSummaryH\x00\x12\x30\n\x08level_up\x18\x18 \x01(\x0b\x32\x1c.launchday.events.v1.LevelUpH\x00\x12\x31\n\x08purchase\x18\x19 \x01(\x0b\x32\x1d.launchday.events.v1.PurchaseH\x00\x12>\n\x0floadout_changed\x18\x1a \x01(\x0b\x32#.launchday.events.v1.LoadoutChangedH\x00\x12@\n\x10server_lifecycle\x18\x1b \x01(\x0b\x32$.launchday.events.v1.ServerLifecycleH\x00\x42\x07\n\x05\x65ventB\x08\n\x06_needs\"$\n\x08Position\x12\x0b\n\x03x_m\x18\x01 \x01(\x02\x12\x0b\n\x03y_m\x18\x02 \x01(\x02\"R\n\x0bRosterEntry\x12\x11\n\tplayer_id\x18\x01 \x01(\x03\x12\x0c\n\x04team\x18\x02 \x01(\r\x12\x15\n\x08waited_s\x18\x03 \x01(\x02H\x00\x88\x01\x01\x42\x0b\n\t_waited_s\"\x7f\n\x0cMatchStarted\x12\x0c\n\x04mode\x18\x01 \x01(\t\x12\x0c\n\x04seed\x18\x02 \x01(\x06\x12\x31\n\x07players\x18\x03 \x03(\x0b\x32 .launchday.events.v1.RosterEntry\x12\x14\n\x07quality\x18\x04 \x01(\x02H\x00\x88\x01\x01\x42\n\n\x08_quality\"`\n\tPlacement\x12\x11\n\tplayer_id\x18\x01 \x01(\x03\x12\x0c\n\x04team\x18\x02 \x01(\r\x12\x11\n\tplacement\x18\x03 \x01(\r\x12\r\n\x05kills\x18\x04 \x01(\r\x12\x10\n\x08played_s\x18\x05 \x01(\x02\"b\n\nMatchEnded\x12\x0c\n\x04mode\x18\x01 \x01(\t\x12\x12\n\nduration_s\x18\x02 \x01(\x02\x12\x32\n\nplacements\x18\x03 \x03(\x0b\x32\x1e.launchday.events.v1.Placement\"\xc8\x01\n\x04Kill\x12\x11\n\tkiller_id\x18\x01 \x01(\x03\x12\x11\n\tvictim_id\x18\x02 \x01(\x03\x12\x0e\n\x06weapon\x18\x03 \x01(\t\x12\x12\n\ndistance_m\x18\x04 \x01(\x02\x12\x30\n\tkiller_at\x18\x05 \x01(\x0b\x32\x1d.launchday.events.v1.Position\x12\x30\n\tvictim_at\x18\x06 \x01(\x0b\x32\x1d.launchday.events.v1.Position\x12\x12\n\nassist_ids\x18\x07 \x03(\x03\"\xdc\x01\n\x05\x44\x65\x61th\x12\x11\n\tvictim_id\x18\x01 \x01(\x03\x12/\n\x05\x63\x61use\x18\x02 \x01(\x0e\x32 .launchday.events.v1.Death.Cause\x12)\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1d.launchday.events.v1.Position\x12\x12\n\nsurvived_s\x18\x04 \x01(\x02\"P\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43\x41USE_KILLED\x10\x01\x12\x0e\n\nCAUSE_ZONE\x10\x02\x12\x0e\n\nCAUSE_LEFT\x10\x03\":\n\tXpGranted\x12\x11\n\tplayer_id\x18\x01 \x01(\x03\x12\n\n\x02xp\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"$\n\x0fPlayerConnected\x12\x11\n\tplayer_id\x18\x01 \x01(\x03\"7\n\x12PlayerDisconnected\x12\x11\n\tplayer_id\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xc2\x01\n\rDamageSummary\x12\x11\n\tplayer_id\x18\x01 \x01(\x03\x12\r\n\x05\x64\x65\x61lt\x18\x02 \x01(\x02\x12\r\n\x05taken\x18\x03 \x01(\x02\x12:\n\x07weapons\x18\x04 \x03(\x0b\x32).launchday.events.v1.DamageSummary.Weapon\x1a\x44\n\x06Weapon\x12\x0e\n\x06weapon\x18\x01 \x01(\t\x12\r\n\x05\x64\x65\x61lt\x18\x02 \x01(\x02\x12\r\n\x05shots\x18\x03 \x01(\r\x12\x0c\n\x04hits\x18\x04 \x01(\r\"N\n\x07LevelUp\x12\x11\n\tplayer_id\x18\x01 \x01(\x03\x12\x12\n\nfrom_level\x18\x02 \x01(\r\x12\x10\n\x08to_level\x18\x03 \x01(\r\x12\n\n\x02xp\x18\x04 \x01(\x03\"v\n\x08Purchase\x12\x11\n\tplayer_id\x18\x01 \x01(\x03\x12\x13\n\x0bpurchase_id\x18\x02 \x01(\t\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\r\n\x05price\x18\x05 \x01(\x03\x12\x10\n\x08quantity\x18\x06 \x01(\x03\"B\n\x0eLoadoutChanged\x12\x11\n\tplayer_id\x18\x01 \x01(\x03\x12\x0c\n\x04skin\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\"\xd6\x01\n\x0fServerLifecycle\x12\x39\n\x05state\x18\x01 \x01(\x0e\x32*.launchday.events.v1.ServerLifecycle.State\x12\x0e\n\x06reason\x18\x02 \x01(\t\"x\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_STARTED\x10\x01\x12\x0f\n\x0bSTATE_READY\x10\x02\x12\x13\n\x0fSTATE_ALLOCATED\x10\x03\x12\x0f\n\x0bSTATE_ENDED\x10\x04\x12\x0e\n\nSTATE_LOST\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,41 +32,41 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENVELOPE']._serialized_start=38
-  _globals['_ENVELOPE']._serialized_end=851
-  _globals['_POSITION']._serialized_start=853
-  _globals['_POSITION']._serialized_end=889
-  _globals['_ROSTERENTRY']._serialized_start=891
-  _globals['_ROSTERENTRY']._serialized_end=973
-  _globals['_MATCHSTARTED']._serialized_start=975
-  _globals['_MATCHSTARTED']._serialized_end=1102
-  _globals['_PLACEMENT']._serialized_start=1104
-  _globals['_PLACEMENT']._serialized_end=1200
-  _globals['_MATCHENDED']._serialized_start=1202
-  _globals['_MATCHENDED']._serialized_end=1300
-  _globals['_KILL']._serialized_start=1303
-  _globals['_KILL']._serialized_end=1503
-  _globals['_DEATH']._serialized_start=1506
-  _globals['_DEATH']._serialized_end=1726
-  _globals['_DEATH_CAUSE']._serialized_start=1646
-  _globals['_DEATH_CAUSE']._serialized_end=1726
-  _globals['_XPGRANTED']._serialized_start=1728
-  _globals['_XPGRANTED']._serialized_end=1786
-  _globals['_PLAYERCONNECTED']._serialized_start=1788
-  _globals['_PLAYERCONNECTED']._serialized_end=1824
-  _globals['_PLAYERDISCONNECTED']._serialized_start=1826
-  _globals['_PLAYERDISCONNECTED']._serialized_end=1881
-  _globals['_DAMAGESUMMARY']._serialized_start=1884
-  _globals['_DAMAGESUMMARY']._serialized_end=2078
-  _globals['_DAMAGESUMMARY_WEAPON']._serialized_start=2010
-  _globals['_DAMAGESUMMARY_WEAPON']._serialized_end=2078
-  _globals['_LEVELUP']._serialized_start=2080
-  _globals['_LEVELUP']._serialized_end=2158
-  _globals['_PURCHASE']._serialized_start=2160
-  _globals['_PURCHASE']._serialized_end=2278
-  _globals['_LOADOUTCHANGED']._serialized_start=2280
-  _globals['_LOADOUTCHANGED']._serialized_end=2346
-  _globals['_SERVERLIFECYCLE']._serialized_start=2349
-  _globals['_SERVERLIFECYCLE']._serialized_end=2563
-  _globals['_SERVERLIFECYCLE_STATE']._serialized_start=2443
-  _globals['_SERVERLIFECYCLE_STATE']._serialized_end=2563
+  _globals['_ENVELOPE']._serialized_end=881
+  _globals['_POSITION']._serialized_start=883
+  _globals['_POSITION']._serialized_end=919
+  _globals['_ROSTERENTRY']._serialized_start=921
+  _globals['_ROSTERENTRY']._serialized_end=1003
+  _globals['_MATCHSTARTED']._serialized_start=1005
+  _globals['_MATCHSTARTED']._serialized_end=1132
+  _globals['_PLACEMENT']._serialized_start=1134
+  _globals['_PLACEMENT']._serialized_end=1230
+  _globals['_MATCHENDED']._serialized_start=1232
+  _globals['_MATCHENDED']._serialized_end=1330
+  _globals['_KILL']._serialized_start=1333
+  _globals['_KILL']._serialized_end=1533
+  _globals['_DEATH']._serialized_start=1536
+  _globals['_DEATH']._serialized_end=1756
+  _globals['_DEATH_CAUSE']._serialized_start=1676
+  _globals['_DEATH_CAUSE']._serialized_end=1756
+  _globals['_XPGRANTED']._serialized_start=1758
+  _globals['_XPGRANTED']._serialized_end=1816
+  _globals['_PLAYERCONNECTED']._serialized_start=1818
+  _globals['_PLAYERCONNECTED']._serialized_end=1854
+  _globals['_PLAYERDISCONNECTED']._serialized_start=1856
+  _globals['_PLAYERDISCONNECTED']._serialized_end=1911
+  _globals['_DAMAGESUMMARY']._serialized_start=1914
+  _globals['_DAMAGESUMMARY']._serialized_end=2108
+  _globals['_DAMAGESUMMARY_WEAPON']._serialized_start=2040
+  _globals['_DAMAGESUMMARY_WEAPON']._serialized_end=2108
+  _globals['_LEVELUP']._serialized_start=2110
+  _globals['_LEVELUP']._serialized_end=2188
+  _globals['_PURCHASE']._serialized_start=2190
+  _globals['_PURCHASE']._serialized_end=2308
+  _globals['_LOADOUTCHANGED']._serialized_start=2310
+  _globals['_LOADOUTCHANGED']._serialized_end=2376
+  _globals['_SERVERLIFECYCLE']._serialized_start=2379
+  _globals['_SERVERLIFECYCLE']._serialized_end=2593
+  _globals['_SERVERLIFECYCLE_STATE']._serialized_start=2473
+  _globals['_SERVERLIFECYCLE_STATE']._serialized_end=2593
 # @@protoc_insertion_point(module_scope)

@@ -11,13 +11,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Envelope(_message.Message):
-    __slots__ = ("event_id", "match_id", "region", "tick", "producer", "occurred_at", "match_started", "match_ended", "kill", "death", "xp_granted", "player_connected", "player_disconnected", "damage_summary", "level_up", "purchase", "loadout_changed", "server_lifecycle")
+    __slots__ = ("event_id", "match_id", "region", "tick", "producer", "occurred_at", "needs", "match_started", "match_ended", "kill", "death", "xp_granted", "player_connected", "player_disconnected", "damage_summary", "level_up", "purchase", "loadout_changed", "server_lifecycle")
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     MATCH_ID_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
     TICK_FIELD_NUMBER: _ClassVar[int]
     PRODUCER_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_FIELD_NUMBER: _ClassVar[int]
     MATCH_STARTED_FIELD_NUMBER: _ClassVar[int]
     MATCH_ENDED_FIELD_NUMBER: _ClassVar[int]
     KILL_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +37,7 @@ class Envelope(_message.Message):
     tick: int
     producer: str
     occurred_at: float
+    needs: int
     match_started: MatchStarted
     match_ended: MatchEnded
     kill: Kill
@@ -48,7 +50,7 @@ class Envelope(_message.Message):
     purchase: Purchase
     loadout_changed: LoadoutChanged
     server_lifecycle: ServerLifecycle
-    def __init__(self, event_id: _Optional[bytes] = ..., match_id: _Optional[bytes] = ..., region: _Optional[str] = ..., tick: _Optional[int] = ..., producer: _Optional[str] = ..., occurred_at: _Optional[float] = ..., match_started: _Optional[_Union[MatchStarted, _Mapping]] = ..., match_ended: _Optional[_Union[MatchEnded, _Mapping]] = ..., kill: _Optional[_Union[Kill, _Mapping]] = ..., death: _Optional[_Union[Death, _Mapping]] = ..., xp_granted: _Optional[_Union[XpGranted, _Mapping]] = ..., player_connected: _Optional[_Union[PlayerConnected, _Mapping]] = ..., player_disconnected: _Optional[_Union[PlayerDisconnected, _Mapping]] = ..., damage_summary: _Optional[_Union[DamageSummary, _Mapping]] = ..., level_up: _Optional[_Union[LevelUp, _Mapping]] = ..., purchase: _Optional[_Union[Purchase, _Mapping]] = ..., loadout_changed: _Optional[_Union[LoadoutChanged, _Mapping]] = ..., server_lifecycle: _Optional[_Union[ServerLifecycle, _Mapping]] = ...) -> None: ...
+    def __init__(self, event_id: _Optional[bytes] = ..., match_id: _Optional[bytes] = ..., region: _Optional[str] = ..., tick: _Optional[int] = ..., producer: _Optional[str] = ..., occurred_at: _Optional[float] = ..., needs: _Optional[int] = ..., match_started: _Optional[_Union[MatchStarted, _Mapping]] = ..., match_ended: _Optional[_Union[MatchEnded, _Mapping]] = ..., kill: _Optional[_Union[Kill, _Mapping]] = ..., death: _Optional[_Union[Death, _Mapping]] = ..., xp_granted: _Optional[_Union[XpGranted, _Mapping]] = ..., player_connected: _Optional[_Union[PlayerConnected, _Mapping]] = ..., player_disconnected: _Optional[_Union[PlayerDisconnected, _Mapping]] = ..., damage_summary: _Optional[_Union[DamageSummary, _Mapping]] = ..., level_up: _Optional[_Union[LevelUp, _Mapping]] = ..., purchase: _Optional[_Union[Purchase, _Mapping]] = ..., loadout_changed: _Optional[_Union[LoadoutChanged, _Mapping]] = ..., server_lifecycle: _Optional[_Union[ServerLifecycle, _Mapping]] = ...) -> None: ...
 
 class Position(_message.Message):
     __slots__ = ("x_m", "y_m")

@@ -84,18 +84,18 @@ class KafkaSender:
             raise
         return cls(producer, idempotence)
 
-    async def send(self, records: Sequence[KafkaRecord]) -> int:
+    async def send(self, records: Sequence[KafkaRecord]) -> list[int]:
         """Hand over a batch, and wait until the broker has acknowledged it.
 
         Returns:
-            the number of records that the broker refused for good, because they are too large.
+            the places of the records that the broker refused for good, because they are too large.
 
         Raises:
             BusUnavailableError: not all are acknowledged; some may be. Close this sender then: aiokafka would
                 go on trying.
         """
-        acknowledgements: list[asyncio.Future[object]] = []
-        refused = 0
+        acknowledgements: dict[int, asyncio.Future[object]] = {}
+        refused: list[int] = []
         failure: Exception | None = None
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
@@ -104,16 +104,16 @@ class KafkaSender:
                 except (KafkaError, OSError) as error:
                     failure = error
                 if acknowledgements:
-                    await asyncio.wait(acknowledgements)
+                    await asyncio.wait(acknowledgements.values())
         except TimeoutError:
             failure = failure or TimeoutError(f"no acknowledgement within {SEND_TIMEOUT_S:g} s")
-        for future in acknowledgements:
+        for place, future in acknowledgements.items():
             if not future.done():
                 future.cancel()
                 continue
             cause = ProducerClosed() if future.cancelled() else future.exception()
             if isinstance(cause, _REFUSALS):
-                refused += 1
+                refused.append(place)
             elif isinstance(cause, Exception):
                 failure = failure or cause
         if failure is not None:
@@ -121,27 +121,25 @@ class KafkaSender:
         return refused
 
     async def _hand_over(
-        self, records: Sequence[KafkaRecord], acknowledgements: list[asyncio.Future[object]]
-    ) -> int:
-        """Give records to aiokafka, add a future for each to ``acknowledgements``; return how many it
-        refused.
+        self, records: Sequence[KafkaRecord], acknowledgements: dict[int, asyncio.Future[object]]
+    ) -> list[int]:
+        """Give records to aiokafka, add a future for each to ``acknowledgements``, by its place; return the
+        places of those that it refused.
         """
-        refused = 0
+        refused = []
         for index, record in enumerate(records):
             if index % BURST_RECORDS == BURST_RECORDS - 1:
                 await asyncio.sleep(0)
             try:
-                acknowledgements.append(
-                    await self._producer.send(
-                        record.topic,
-                        record.value,
-                        record.key,
-                        timestamp_ms=record.timestamp_ms,
-                        headers=list(record.headers),  # a tuple it would refuse
-                    )
+                acknowledgements[index] = await self._producer.send(
+                    record.topic,
+                    record.value,
+                    record.key,
+                    timestamp_ms=record.timestamp_ms,
+                    headers=list(record.headers),  # a tuple it would refuse
                 )
             except _REFUSALS:
-                refused += 1
+                refused.append(index)
         return refused
 
     async def close(self) -> None:

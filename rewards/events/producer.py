@@ -14,19 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from launchday.clock import Clock
 from launchday.resilience.retry import Backoff
-from rewards.errors import BadEventError, BusUnavailableError
+from rewards.errors import BusUnavailableError
 from rewards.events import events_pb2 as pb
 from rewards.events import spool
 from rewards.events.kafka import KafkaRecord, KafkaSender
 from rewards.events.kafka_clients import is_being_cancelled
-from rewards.events.parse import parse_envelope, routing
+from rewards.events.parse import ReadEvent, read_event, routing
 from rewards.events.priority_queue import EventPriorityQueue
+from rewards.events.resend import MAX_EVENTS_PER_SEND, SpoolResend
+from rewards.events.topics import ensure_topics
 
 MAX_QUEUED_EVENTS = 20_000  # 20 s of a burst of 1,000 events a second; about 10 MB
-MAX_EVENTS_PER_SEND = 500  # delivered and acknowledged together
 FIRST_RECONNECT_S = 0.1
 MAX_RECONNECT_S = 3.0  # with full jitter: hundreds of game servers lose a broker at the same moment
 
@@ -45,6 +47,7 @@ class ProducerCounters:
         dropped: lost because memory was full, by kind.
         waiting: in memory now.
         resent: delivered from spool files, this process's or older ones; counted apart from the above.
+        newer: found in spool files of a newer program, and left there for one; counted apart, too.
     """
 
     emitted: int
@@ -54,6 +57,7 @@ class ProducerCounters:
     dropped: dict[str, int]
     waiting: int
     resent: int
+    newer: int = 0
 
 
 class EventProducer:
@@ -67,6 +71,7 @@ class EventProducer:
             delivers what any of them has left there.
         clock: runs what blocks on the disk in a thread, and waits between attempts.
         capacity: the largest number of events held in memory.
+        read: reads an event of a spool file, and tells what of it is newer than this program.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class EventProducer:
         *,
         clock: Clock,
         capacity: int = MAX_QUEUED_EVENTS,
+        read: ReadEvent = read_event,
     ) -> None:
         self._bootstrap = bootstrap
         self._prefix = prefix
@@ -88,6 +94,7 @@ class EventProducer:
         self._in_flight: list[pb.Envelope] = []
         self._sender: KafkaSender | None = None
         self._task: asyncio.Task[None] | None = None
+        self._resend = SpoolResend(spool_dir, self._record, read, clock)
         self._spool_pending = True  # there may be spool files to resend
         self._arrived = asyncio.Event()  # something waits in the queue or the spool
         self._half_full = asyncio.Event()  # the queue is half full
@@ -170,6 +177,7 @@ class EventProducer:
             dropped=dict(self._queue.dropped),
             waiting=len(self._queue) + len(self._in_flight),
             resent=self._counts["resent"],
+            newer=self._resend.newer,
         )
 
     async def _run(self) -> None:
@@ -181,13 +189,16 @@ class EventProducer:
                 log.info("events_connected", bootstrap=self._bootstrap, idempotent=self._sender.idempotent)
                 while True:
                     if self._spool_pending:
-                        await self._resend_spool(self._sender)
+                        self._spool_pending = False
+                        await self._resend.send(self._sender, self._count_resent)
                     pauses.reset()
                     wait_s = pauses.next_s()
                     await self._arrived.wait()
                     await self._deliver(self._sender)
             except BusUnavailableError as error:
                 log.warning("events_broker_unavailable", reason=str(error), retry_in_s=wait_s)
+                if isinstance(error.__cause__, UnknownTopicOrPartitionError):
+                    await self._make_topics()
             except asyncio.CancelledError as error:
                 if is_being_cancelled():
                     raise
@@ -197,6 +208,11 @@ class EventProducer:
             self._spool_pending = True
             await self._disconnect()
             await self._wait_for_retry(wait_s)
+
+    async def _make_topics(self) -> None:
+        """Make the topics that are missing: a server may come before the consumer that makes them."""
+        with contextlib.suppress(BusUnavailableError):  # the next attempt says so
+            await ensure_topics(self._bootstrap, self._prefix)
 
     async def _deliver(self, sender: KafkaSender) -> None:
         """Send some events; spool what the broker does not acknowledge."""
@@ -211,28 +227,9 @@ class EventProducer:
             self._update_signals()
         # Taken over by a flush whose time ran out? Then they are counted as spooled already.
         delivered = len(self._take_in_flight())
-        self._counts["delivered"] += max(0, delivered - refused)
-        self._counts["refused"] += min(refused, delivered)
+        self._counts["delivered"] += max(0, delivered - len(refused))
+        self._counts["refused"] += min(len(refused), delivered)
         self._update_signals()
-
-    async def _resend_spool(self, sender: KafkaSender) -> None:
-        """Deliver what spool files hold, and delete each once all of it is acknowledged."""
-        self._spool_pending = False
-        claims = spool.claim_files(self._spool_dir)
-        while (claim := await self._clock.run_in_thread(next, claims, None)) is not None:
-            if claim.damage:
-                log.error("events_spool_damaged", file=claim.path.name, damage=claim.damage)
-            records = []
-            for data in claim.events:
-                try:
-                    records.append(self._record(parse_envelope(data)))
-                except BadEventError as error:
-                    log.error("events_spool_bad_event", file=claim.path.name, reason=str(error))
-            for start in range(0, len(records), MAX_EVENTS_PER_SEND):
-                chunk = records[start : start + MAX_EVENTS_PER_SEND]
-                self._counts["resent"] += len(chunk) - await sender.send(chunk)
-            await self._clock.run_in_thread(claim.complete)
-            log.info("events_spool_resent", file=claim.path.name, events=len(records))
 
     async def _spool(self, events: Sequence[pb.Envelope]) -> None:
         """Write events to disk; put them back into memory when the disk fails. Raises OSError."""
@@ -281,11 +278,14 @@ class EventProducer:
         if 2 * len(self._queue) < self._queue.capacity:
             self._half_full.clear()
 
-    def _record(self, envelope: pb.Envelope) -> KafkaRecord:
+    def _record(self, envelope: pb.Envelope, data: bytes | None = None) -> KafkaRecord:
+        """Make the record of an event, with its bytes as they are where they are there already."""
         topic, key = routing(envelope)
-        return KafkaRecord(
-            topic.name(self._prefix), key, envelope.SerializeToString(), int(envelope.occurred_at * 1000)
-        )
+        value = envelope.SerializeToString() if data is None else data
+        return KafkaRecord(topic.name(self._prefix), key, value, int(envelope.occurred_at * 1000))
+
+    def _count_resent(self, events: int) -> None:
+        self._counts["resent"] += events
 
     async def _disconnect(self) -> None:
         sender, self._sender = self._sender, None

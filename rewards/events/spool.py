@@ -11,6 +11,9 @@ Layout of a file, integers little-endian:
 A file is written under a temporary name, synced and renamed. The process that resends a file holds a lock on
 it, and deletes it after the broker has acknowledged all of it. A crash in between means a second delivery,
 which the inbox makes harmless.
+
+The programs of one machine share the folder, and may be of two versions. What one of them does not know it
+leaves to the other: files of another magic, and ``.newer`` files, into which it puts what it cannot send.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Generator, Iterable
+from collections.abc import Container, Generator, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -31,7 +34,9 @@ from rewards.errors import SpoolDamagedError
 MAGIC = b"LDSPOOL1"
 MAX_PAYLOAD_BYTES = 1 << 20
 SUFFIX = ".spool"
-DAMAGED_SUFFIX = ".damaged"
+NEWER_SUFFIX = ".newer"  # whole, and for a program that knows more
+DAMAGED_SUFFIX = ".damaged"  # for a person to look at
+FAMILY = MAGIC[:7]  # the magic of every version of this form
 _HEADER = struct.Struct("<II")
 
 
@@ -71,13 +76,13 @@ def decode(data: bytes) -> list[bytes]:
     return events
 
 
-def write(folder: Path, name: str, events: Iterable[bytes]) -> Path:
+def write(folder: Path, name: str, events: Iterable[bytes], suffix: str = SUFFIX) -> Path:
     """Write a spool file, durable when this returns.
 
     Blocks on the disk: call it in a thread. Raises OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / (name + SUFFIX)
+    path = folder / (name + suffix)
     # A thread of its own name: one whose caller was cancelled writes on beside the next attempt.
     partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
     try:
@@ -102,21 +107,24 @@ class Claim:
     Attributes:
         events: the serialised envelopes in it.
         damage: what is wrong with the rest of the file; empty when nothing is.
+        newer: what of it this program does not know, so that it is kept for another; empty when nothing is.
     """
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self.path = path
         self._file = file
-        self.damage = ""
+        self.damage = self.newer = ""
         try:
             self.events = decode(file.read())
         except SpoolDamagedError as error:
             self.events, self.damage = list(error.intact), str(error)
 
     def complete(self) -> None:
-        """Delete the file, whose events are delivered; rename a damaged one, for a person to look at."""
+        """Delete the file, whose events are delivered; keep a damaged or a newer one under another name."""
         if self.damage:
             self.path.rename(self.path.with_suffix(DAMAGED_SUFFIX))
+        elif self.newer:
+            self.path.rename(self.path.with_suffix(NEWER_SUFFIX))
         else:
             self.path.unlink(missing_ok=True)
 
@@ -134,20 +142,44 @@ def pending_files(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.glob(f"*{SUFFIX}")) if _is_spool(path)] if folder.is_dir() else []
 
 
-def _is_spool(path: Path) -> bool:
+def newer_files(folder: Path) -> list[Path]:
+    """Return the files in ``folder`` that a program has left to one that knows more, oldest name first."""
+    return [path for path in sorted(folder.glob(f"*{NEWER_SUFFIX}")) if _is_spool(path)]
+
+
+def waiting(folder: Path) -> tuple[int, int]:
+    """Count what waits for a program that knows more: events, and files of a newer form."""
+    events = 0
+    for path in newer_files(folder):
+        try:
+            events += len(decode(path.read_bytes()))
+        except SpoolDamagedError as error:
+            events += len(error.intact)
+        except FileNotFoundError:
+            continue
+    paths = [*folder.glob(f"*{SUFFIX}"), *folder.glob(f"*{NEWER_SUFFIX}")]
+    return events, sum(_is_spool(path, FAMILY) and not _is_spool(path) for path in paths)
+
+
+def _is_spool(path: Path, magic: bytes = MAGIC) -> bool:
     with contextlib.suppress(OSError):
         if path.is_file() and not path.is_symlink():
             with path.open("rb") as file:
-                return file.read(len(MAGIC)) == MAGIC
+                return file.read(len(magic)) == magic
     return False
 
 
-def claim_files(folder: Path) -> Generator[Claim, None, None]:
+def claim_files(folder: Path, but: Container[str] = ()) -> Generator[Claim, None, None]:
     """Claim the spool files of ``folder`` one after another, except those that another process resends.
 
     Blocks on the disk.
+
+    Args:
+        folder: where they lie.
+        but: names of newer files that this program has looked into.
     """
-    for path in pending_files(folder):
+    newer = [path for path in newer_files(folder) if path.name not in but]
+    for path in [*pending_files(folder), *newer]:
         try:
             file = path.open("rb")
         except FileNotFoundError:

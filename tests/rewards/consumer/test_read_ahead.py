@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 from aiokafka import TopicPartition
@@ -13,7 +14,9 @@ from aiokafka.errors import KafkaError
 from launchday.clock import SystemClock
 from rewards.consumer.batch import Batch
 from rewards.consumer.consumer import Consumer
+from rewards.consumer.newer_events import WaitingEvents
 from rewards.consumer.read_ahead import SLICE_RECORDS, ReadAhead
+from rewards.events.logs.identity import LogIdentity
 from tests.rewards.examples import a_grant
 from tests.waiting import until
 
@@ -99,6 +102,9 @@ class Member(Log):
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self.position = offset
 
+    def highwater(self, partition: TopicPartition) -> int:
+        return self.end
+
 
 class Shelf:
     """A store that keeps the offset alone; a rebalance happens whenever it is asked for progress."""
@@ -106,6 +112,7 @@ class Shelf:
     def __init__(self) -> None:
         self.consumer: Consumer | None = None
         self.rebalances = 0
+        self.positions = SimpleNamespace(topic_ids={})
 
     async def recent_progress(self, _since_s: float) -> list[Any]:
         if self.rebalances < 3:
@@ -117,6 +124,12 @@ class Shelf:
     async def recent_ratings(self, _since_s: float) -> list[Any]:
         return []
 
+    async def newer_after(self, _entry: int, _limit: int) -> list[Any]:
+        return []
+
+    async def newer_waiting(self) -> WaitingEvents:
+        return WaitingEvents(0, 0.0, ())
+
 
 async def test_a_rebalance_while_the_consumer_seeks_its_offsets_costs_no_record(
     monkeypatch: pytest.MonkeyPatch,
@@ -124,8 +137,11 @@ async def test_a_rebalance_while_the_consumer_seeks_its_offsets_costs_no_record(
     log, shelf = Member(200), Shelf()
     applied: list[int] = []
 
-    async def stored(*_: Any) -> dict[TopicPartition, int]:
+    async def stored(*_: Any, **__: Any) -> dict[TopicPartition, int]:
         return {PARTITION: len(applied)}
+
+    async def one_log(*_: Any) -> dict[TopicPartition, LogIdentity]:
+        return {PARTITION: LogIdentity(UUID(int=1), 0)}
 
     async def apply(batch: Batch, now: float) -> None:
         applied.extend(event.raw.offset for event in batch.events)
@@ -133,11 +149,12 @@ async def test_a_rebalance_while_the_consumer_seeks_its_offsets_costs_no_record(
             await consumer.stop()
 
     monkeypatch.setattr("rewards.consumer.consumer.starting_offsets", stored)
+    monkeypatch.setattr("rewards.consumer.consumer.identified", one_log)
     cache = SimpleNamespace(enqueue=lambda *_: None)
     consumer = Consumer("nowhere:1", "test", cast(Any, shelf), cast(Any, cache), SystemClock())
     monkeypatch.setattr(consumer, "_apply_batch", apply)
     shelf.consumer = consumer
     async with asyncio.timeout(20):
-        await consumer._consume(cast(Any, log), ReadAhead(cast(Any, log), 2 * SLICE_RECORDS))
+        await consumer._consume(cast(Any, log), ReadAhead(cast(Any, log), 2 * SLICE_RECORDS, look=one_log))
     assert applied == list(range(200))
     assert shelf.rebalances == 3
