@@ -42,13 +42,14 @@ pythons: setup  ## with PYTHON=python3.12 VENV=.venv-3.12: the same packages and
 	@$(BIN)/launchday simulate tour
 	@$(BIN)/pytest -q tests/launchday/test_settings.py tests/launchday/test_identity.py tests/launchday/test_wheel.py
 
-check: setup  ## format, lint, strict types, import rules, kernel rules, seam rules
+check: setup  ## format, lint, strict types, import rules, kernel rules, seam rules, terminal rules
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m tests.kernel_rules
 	@$(BIN)/python -m tests.seam_rules
+	@$(BIN)/python -m tests.terminal_rules
 
 docs: setup  ## make anew what the documents take from the code
 	@$(BIN)/python -m dedicated_server.protocol.document

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TextIO
 
 from launchday import kernel_cache
+from launchday.escapes import escaped
 
 MOST_DESCRIPTORS = 1 << 20  # what a kernel grants by default (fs.nr_open); more than any process of ours uses
 NR_OPEN = Path("/proc/sys/fs/nr_open")
@@ -59,7 +60,7 @@ def prepare() -> None:
     _begin_in_utf8()
     _settle_streams()
     if warning := kernel_cache.warning():
-        print(f"warning: {warning}", file=sys.stderr, flush=True)
+        print(f"warning: {escaped(warning)}", file=sys.stderr, flush=True)
         kernel_cache.was_said()
 
 

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import uvloop
-from rich.console import Console
 
-from launchday import telemetry
+from launchday import startup, telemetry
 from launchday.settings import Settings, settings
+from launchday.terminal import Terminal
 from loadtest.command import run_scenario
 from loadtest.scenario.reader import scenario_path, shipped_names
 
@@ -42,10 +42,11 @@ async def _run(scenario: Path, values: Settings, report_path: Path, as_json: boo
         values,
         report_path=report_path,
         as_json=as_json,
-        console=Console(stderr=as_json),
+        console=Terminal(stderr=as_json),
         stop_event=stop,
     )
 
 
 if __name__ == "__main__":
+    startup.prepare()
     sys.exit(main())

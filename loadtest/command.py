@@ -9,14 +9,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-
+from launchday.outputs import Outputs
 from launchday.settings import Settings
+from launchday.terminal import Terminal, show_error
 from loadtest.errors import LoadTestError, ScenarioError, UnknownRegionError
 from loadtest.flood.backend_processes import BackendProcesses
 from loadtest.flood.outcome import RunOutcome
 from loadtest.flood.run import flood
+from loadtest.report import files
 from loadtest.report.run_json import run_as_json, write_run_json
 from loadtest.report.summary import print_summary
 from loadtest.report.timeseries_csv import write_timeseries
@@ -40,10 +40,11 @@ async def run_scenario(
     *,
     report_path: Path | None = None,
     as_json: bool = False,
-    console: Console | None = None,
+    console: Terminal | None = None,
     stop_event: asyncio.Event | None = None,
     processes: BackendProcesses | None = None,
     on_outcome: Callable[[RunOutcome], None] | None = None,
+    json_path: Path | None = None,
 ) -> int:
     """Flood the backend that ``settings`` names with the players of ``scenario``, and report what happened.
 
@@ -51,17 +52,23 @@ async def run_scenario(
         scenario: a scenario, or the file that holds one.
         settings: addresses of the backend's services, and the secret that they share.
         report_path: of the HTML report; the figures are written beside it as .json and the curves as .csv.
+            Files are written before anything is printed.
         as_json: print the figures on standard output, as one JSON object on one line.
         console: where progress and summary are printed.
         stop_event: when set, players leave, tickets are cancelled and the summary so far is printed.
         processes: of the backend, where it runs on this machine: for faults and for processor time.
         on_outcome: called with the outcome before it is printed.
+        json_path: of another file with the figures.
 
     Returns:
         The exit code: 0 passed; 99 an objective missed, the ledger out of balance or the generator saturated;
-        2 a bad scenario; 1 the backend failed; 130 stopped.
+        2 a bad scenario; 1 the backend failed, or a file was not written; 130 stopped.
+
+    Raises:
+        OutputError: a file cannot be written, as is known before the start.
     """
-    console = console or Console()
+    files.check(report_path, json_path)
+    console = console or Terminal()
     stop_event = stop_event or asyncio.Event()
     try:
         loaded = load_scenario(scenario) if isinstance(scenario, Path) else scenario
@@ -71,21 +78,29 @@ async def run_scenario(
         outcome = await flood(
             loaded, latencies_ms, settings, console=console, stop_event=stop_event, processes=processes
         )
-    except (ScenarioError, UnknownRegionError) as error:
-        console.print(f"[red]{escape(str(error))}[/]", highlight=False, soft_wrap=True)
+    except ScenarioError as error:
+        for line in error.lines:
+            console.print(line, style="red")
+        return BAD_SCENARIO
+    except UnknownRegionError as error:
+        console.print(str(error), style="red")
         return BAD_SCENARIO
     except LoadTestError as error:
-        console.print(f"[red]{escape(str(error))}[/]", highlight=False, soft_wrap=True)
+        console.print(str(error), style="red")
         return ERROR
     if on_outcome is not None:
         on_outcome(outcome)
+    failures, written = await _write_files(outcome, report_path, json_path)
     print_summary(outcome, console)
     if as_json:
         print(json.dumps(run_as_json(outcome), allow_nan=False), flush=True)
-    if report_path is not None:
-        await _write_files(outcome, report_path, console)
+    if written:
+        console.print(written)
+    show_error(*failures)
     if outcome.interrupted:
         return INTERRUPTED if stop_event.is_set() else ERROR
+    if failures:
+        return ERROR
     return PASSED if outcome.passed else FAILED
 
 
@@ -99,13 +114,30 @@ def why_not_floodable(scenario: Scenario) -> str | None:
     )
 
 
-async def _write_files(outcome: RunOutcome, report_path: Path, console: Console) -> None:
+async def _write_files(
+    outcome: RunOutcome, report_path: Path | None, json_path: Path | None
+) -> tuple[list[str], str]:
+    """Write all files that can be written; return a line for each that cannot, and one about the report."""
+    return await asyncio.to_thread(_write_all, outcome, report_path, json_path)
+
+
+def _write_all(
+    outcome: RunOutcome, report_path: Path | None, json_path: Path | None
+) -> tuple[list[str], str]:
+    outputs = Outputs()
+    if json_path is not None:
+        outputs.attempt(lambda: write_run_json(outcome, json_path))
+    if report_path is None:
+        return outputs.failures, ""
     from loadtest.report import run_page  # plotly takes 50 MB, which the bots need not carry while they play
 
-    json_path, csv_path = report_path.with_suffix(".json"), report_path.with_suffix(".csv")
-    await asyncio.to_thread(write_run_json, outcome, json_path)
-    await asyncio.to_thread(write_timeseries, outcome.timeline, csv_path)
-    await asyncio.to_thread(run_page.write_report, outcome, report_path)
-    console.print(
-        f"report: {report_path} (figures: {json_path}, curves: {csv_path})", highlight=False, soft_wrap=True
-    )
+    page, figures, curves = files.ReportFiles.of(report_path)
+    written = {
+        "figures": outputs.attempt(lambda: write_run_json(outcome, figures)) and figures,
+        "curves": outputs.attempt(lambda: write_timeseries(outcome.timeline, curves)) and curves,
+        "report": outputs.attempt(lambda: run_page.write_report(outcome, page)) and page,
+    }
+    beside = ", ".join(f"{what}: {path}" for what, path in written.items() if path and what != "report")
+    if not written["report"]:
+        return outputs.failures, beside
+    return outputs.failures, f"report: {page}" + (f" ({beside})" if beside else "")

@@ -9,6 +9,7 @@ from launchday.clock import SystemClock
 from launchday.resilience.start_checks import check_cache
 from launchday.service import serve
 from launchday.settings import settings
+from launchday.terminal import show_error
 from rewards import app
 from rewards.errors import RulesError
 from rewards.progression import rules
@@ -19,9 +20,9 @@ def main() -> int:
     configured = settings()
     telemetry.configure("rewards", configured)
     try:
-        xp_rules = rules.load()
+        xp_rules = rules.load(seasons=configured.seasons)
     except RulesError as error:
-        print(f"error: {error}", file=sys.stderr)
+        show_error(*str(error).splitlines())
         return 1
     check_cache(configured.cache_url)
     serve(app.build(configured, xp_rules, SystemClock()), configured.bind_host, configured.rewards_port)

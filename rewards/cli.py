@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import math
 import os
 import subprocess
 import sys
@@ -15,12 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from launchday import startup
+from launchday import outputs, startup
 from launchday.clock import SystemClock
 from launchday.settings import ENV_PREFIX, Settings, settings
+from launchday.terminal import Terminal, run_command, show_error, table
 from rewards.errors import DeadLettersError, RewardsError
 
 if TYPE_CHECKING:
@@ -59,18 +59,16 @@ def list_dead_letters(kafka: BrokerOption = "", as_json: JsonOption = False) -> 
         for letter in found:
             print(json.dumps(_summary(letter)))
         return
-    table = Table(
-        "origin", "when", "bytes", "reason", "today", title=f"{len(found)} dead letters", title_justify="left"
-    )
+    shown = table("origin", "when", "bytes", "reason", "today", title=f"{len(found)} dead letters")
     for letter in found:
-        table.add_row(
+        shown.add_row(
             letter.origin,
             _time(letter.timestamp_ms),
             str(len(letter.value)),
             letter.reason,
             "still bad" if letter.current_error else "good",
         )
-    Console().print(table)
+    Terminal().print(shown)
 
 
 @dead_letters_app.command(name="show")
@@ -117,7 +115,7 @@ def resend_dead_letters(
     _run(dead_letters.resend(bootstrap, good))
     skipped = len(chosen) - len(good)
     note = f"; {skipped} still bad skipped (--force resends them)" if skipped else ""
-    print(f"{len(good)} resent{note}")
+    Terminal().print(f"{len(good)} resent{note}")
 
 
 @app.command()
@@ -137,12 +135,12 @@ def query(
         _fail(str(error))
     if as_json:
         for row in answer.rows:
-            print(json.dumps(dict(zip(answer.columns, row, strict=True)), default=_json_value))
+            print(json.dumps(_json_value(dict(zip(answer.columns, row, strict=True))), allow_nan=False))
         return
-    table = Table(*answer.columns, title=ready.title if ready else None, title_justify="left")
+    shown = table(*answer.columns, title=ready.title if ready else "")
     for row in answer.rows:
-        table.add_row(*("" if value is None else str(_json_value(value)) for value in row))
-    Console().print(table)
+        shown.add_row(*("" if value is None else _as_text(value) for value in row))
+    Terminal().print(shown)
 
 
 @app.command()
@@ -150,8 +148,9 @@ def questions() -> None:
     """List the ready questions."""
     from rewards.analytics.questions import QUESTIONS
 
+    console = Terminal()
     for name, question in QUESTIONS.items():
-        print(f"{name:<12} {question.title}")
+        console.print(f"{name:<12} {question.title}")
 
 
 @app.command(name="heat-map")
@@ -162,11 +161,12 @@ def heat_map(
     """Draw where players died, as a PNG file."""
     from rewards.analytics import heat_map as drawing
 
+    outputs.check(picture)
     try:
         deaths = drawing.draw(_lake_folder(folder), picture)
     except RewardsError as error:
         _fail(str(error))
-    print(f"{deaths} deaths are in {picture}")
+    Terminal().print(f"{deaths} deaths are in {picture}")
 
 
 @app.command()
@@ -191,9 +191,10 @@ def rebuild(
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
         _fail(f"the database at {store_url} cannot be used: {last}")
     try:
+        own_rules = rules.load(seasons=config.seasons)
         found: dict[str, Any] = asdict(
             asyncio.run(
-                rebuilding.rebuild(bootstrap, config.topic_prefix, store_url, rules.load(), SystemClock())
+                rebuilding.rebuild(bootstrap, config.topic_prefix, store_url, own_rules, SystemClock())
             )
         )
         if live := config.store_url or _local_engines(config).get("store", ""):
@@ -204,8 +205,9 @@ def rebuild(
     if as_json:
         print(json.dumps(found))
     else:
+        console = Terminal()
         for name, value in found.items():
-            print(f"{name.replace('_', ' '):<12} {value}")
+            console.print(f"{name.replace('_', ' '):<12} {value}")
     if found.get("identical") is False:
         raise typer.Exit(ERROR)
 
@@ -284,22 +286,36 @@ def _lake_folder(given: Path | None) -> Path:
 
 
 def _time(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _json_value(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return value if isinstance(value, int | float | str | list | dict) else str(value)
+    """Return a value of DuckDB's as one that JSON has: what is no finite number is a string."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case bytes():
+            return value.hex()
+        case datetime():
+            return value.isoformat()
+        case list() | tuple():
+            return [_json_value(one) for one in value]
+        case dict():
+            return {str(_json_value(key)): _json_value(one) for key, one in value.items()}
+    return str(value)
+
+
+def _as_text(value: Any) -> str:
+    return str(_json_value(value))
 
 
 def _fail(message: str, code: int = ERROR) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
+    show_error(message)
     raise typer.Exit(code)
 
 
 if __name__ == "__main__":
     startup.prepare()
-    app()
+    sys.exit(run_command(app))

@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from launchday import kernel_cache
 from launchday.cli.doctor_admission import admission_rows, admission_table
@@ -25,6 +23,7 @@ from launchday.engines import EngineError, stack
 from launchday.engines.probe import probe
 from launchday.launcher.services import SERVICES
 from launchday.settings import Settings, env_name
+from launchday.terminal import Terminal, table
 
 PACKAGES = (
     "numba",
@@ -120,28 +119,26 @@ def _examine_engine(part: stack.EngineRole, settings: Settings) -> dict[str, Any
     }
 
 
-def show(found: dict[str, Any], console: Console) -> None:
+def show(found: dict[str, Any], console: Terminal) -> None:
     """Print what ``examine`` found as tables."""
     console.print(f"Python {found['python']} on {found['machine']}")
-    engines = Table(
-        "part", "server", "version", "address", "replace it with", title="Engines", title_justify="left"
-    )
+    engines = table("part", "server", "version", "address", "replace it with", title="Engines")
     for engine in found["engines"]:
-        version = "[red]missing" if engine["missing"] else engine["version"]
+        version = Text("missing", "red") if engine["missing"] else engine["version"]
         engines.add_row(engine["role"], engine["name"], version, engine["address"], engine["replace_with"])
     console.print(engines)
-    ports = Table("service", "port", "now", "setting", title="Ports", title_justify="left")
+    ports = table("service", "port", "now", "setting", title="Ports")
     for port in found["ports"]:
         ports.add_row(
             port["service"], str(port["port"]), "free" if port["free"] else "in use", port["setting"]
         )
     console.print(ports)
-    packages = Table("package", "version", title="Packages", title_justify="left")
+    packages = table("package", "version", title="Packages")
     for name, version in found["packages"].items():
-        packages.add_row(name, version or "[red]missing")
+        packages.add_row(name, version or Text("missing", "red"))
     console.print(packages)
     console.print(admission_table(found["admission"]))
-    settings = Table("setting", "value", "meaning", title="Settings", title_justify="left")
+    settings = table("setting", "value", "meaning", title="Settings")
     for name, value in found["settings"].items():
         settings.add_row(env_name(name), value, Settings.model_fields[name].description or "")
     console.print(settings)
@@ -150,10 +147,10 @@ def show(found: dict[str, Any], console: Console) -> None:
     )
     for engine in found["engines"]:
         for fault in engine["faults"]:
-            kind = "[red]refused" if fault["refuse"] else "[yellow]warning"
-            console.print(f"{kind}:[/] {escape(fault['text'])}: {escape(fault['remedy'])}", highlight=False)
+            kind = Text("refused:", "red") if fault["refuse"] else Text("warning:", "yellow")
+            console.print(kind, f"{fault['text']}: {fault['remedy']}")
     for line in found["missing"]:
-        console.print(f"[red]missing:[/red] {line}")
+        console.print(Text("missing:", "red"), line)
 
 
 def _version(package: str) -> str:

@@ -10,6 +10,7 @@ from dedicated_server.fleet import admission as fleet
 from launchday.resilience.admission import classes as admission_classes
 from launchday.resilience.admission.classes import AdmissionClasses
 from launchday.settings import Settings
+from launchday.terminal import table
 from matchmaker.api import admission as matchmaker
 from meta_service import admission as meta_service
 
@@ -40,18 +41,17 @@ def admission_rows(settings: Settings) -> list[dict[str, object]]:
 
 def admission_table(rows: list[dict[str, object]]) -> Table:
     """Return the rows as a table for a terminal."""
-    table = Table(
+    shown = table(
         *("service", "class", "at once", "what decided it", "an address /s"),
         title="Requests that are under way at most",
-        title_justify="left",
     )
     for row in rows:
         limit, rate = row["limit"], row["per_address_s"]
-        table.add_row(
+        shown.add_row(
             str(row["service"]),
             str(row["class"]),
             "any number" if limit is None else str(limit),
             str(row["protects"]),
             f"{rate:g}" if rate else "",
         )
-    return table
+    return shown

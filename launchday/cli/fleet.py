@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
-from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.text import Text
 
 from launchday import identity
 from launchday.cli.inputs import USAGE_ERROR, read_settings
 from launchday.settings import Settings
+from launchday.terminal import Terminal, data, show_error, table
 
 if TYPE_CHECKING:
     from dedicated_server.fleet.client import FleetAdminClient
@@ -136,10 +136,10 @@ def token(
         signer = identity.Signer(secret)
     except identity.WeakSecretError as error:
         if (access := _local_credentials(read_settings())) is not None and role == identity.OPERATOR:
-            print(access["token"])
+            Terminal().print(access["token"])
             return
         _fail(str(error), USAGE_ERROR)
-    print(signer.service_token(name, time.time(), hours * 3600.0, roles=(role,)))
+    Terminal().print(signer.service_token(name, time.time(), hours * 3600.0, roles=(role,)))
 
 
 def _act(name: str, action: str, as_json: bool) -> None:
@@ -165,7 +165,7 @@ async def _watch_changes(fleet: FleetAdminClient, seconds: float) -> None:
 
 async def _watch_table(fleet: FleetAdminClient, seconds: float) -> None:
     until = time.monotonic() + seconds if seconds else float("inf")
-    with Live(_fleets_table(await fleet.fleets())[0], console=Console(), refresh_per_second=4) as live:
+    with Live(_fleets_table(await fleet.fleets())[0], console=Terminal(), refresh_per_second=4) as live:
         while time.monotonic() < until:
             await asyncio.sleep(0.5)
             live.update(_fleets_table(await fleet.fleets())[0])
@@ -222,7 +222,7 @@ def _local_credentials(config: Settings) -> dict[str, str] | None:
 
 
 def _fail(message: str, code: int = ERROR) -> NoReturn:
-    Console(stderr=True, soft_wrap=True).print(f"[red]error:[/red] {message}", highlight=False)
+    show_error(message)
     raise typer.Exit(code)
 
 
@@ -230,29 +230,21 @@ def _show(found: Any, tables: Callable[[Any], list[Any]], as_json: bool) -> None
     if as_json:
         print(json.dumps(found))
         return
-    for table in tables(found):
-        Console().print(table)
+    console = Terminal()
+    for part in tables(found):
+        console.print(part)
 
 
 def _print_answer(answer: Any, sentence: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps(answer))
     else:
-        Console().print(sentence, highlight=False)
-
-
-def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(
-            column, justify="right" if column in right else "left", no_wrap=column in ("server", "fleet")
-        )
-    return table
+        Terminal().print(sentence)
 
 
 def _fleets_table(fleets: list[dict[str, Any]]) -> list[Any]:
     numbers = ("ready", "wanted", "in matches", "starting", "in all")
-    table = _table("fleet", *numbers, "policy", "state", right=numbers)
+    shown = table("fleet", *numbers, "policy", "state", right=numbers, boxed=False)
     for one in fleets:
         counts = one["counts"]
         starting = sum(
@@ -262,41 +254,41 @@ def _fleets_table(fleets: list[dict[str, Any]]) -> list[Any]:
         flags = [name for name in ("cordoned", "draining") if one[name]]
         ready = counts.get("Ready", 0)
         style = "green" if ready >= one["idle_wanted"] else "yellow"
-        table.add_row(
+        shown.add_row(
             one["name"],
-            f"[{style}]{ready}[/]",
+            Text(f"{ready}", style),
             str(one["idle_wanted"]),
-            f"[cyan]{counts.get('Allocated', 0)}[/]",
+            Text(f"{counts.get('Allocated', 0)}", "cyan"),
             str(starting),
             str(one["replicas"]),
             one["policy"] + (f", set by {one['set_by']['by']}" if one["set_by"] else ""),
-            f"[yellow]{', '.join(flags)}[/]" if flags else "open",
+            Text(", ".join(flags), "yellow") if flags else "open",
         )
-    return [table]
+    return [shown]
 
 
 def _servers_table(servers: list[dict[str, Any]]) -> list[Any]:
     numbers = ("port", "for s", "players", "tick ms")
-    table = _table("server", "state", *numbers, "match", right=numbers)
+    shown = table("server", "state", *numbers, "match", right=numbers, boxed=False)
     now = time.time()
     for one in servers:
         report = one["report"]
         tick_us = report.get("tick_us") or {}
         style = STATE_STYLES.get(one["state"], "yellow")
-        table.add_row(
+        shown.add_row(
             one["name"],
-            f"[{style}]{one['state']}[/]" + (" (cordoned)" if one["cordoned"] else ""),
+            data(one["state"], style) + (" (cordoned)" if one["cordoned"] else ""),
             str(one["port"]),
             f"{now - one['state_since']:.0f}",
             str(report.get("players_connected", "")),
             f"{tick_us['p50'] / 1000:.2f}" if "p50" in tick_us else "",
             one["match_id"] or "",
         )
-    return [table]
+    return [shown]
 
 
 def _server_tables(server: dict[str, Any]) -> list[Any]:
-    facts = Table(box=None, show_header=False, pad_edge=False)
+    facts = table("fact", "value", header=False, boxed=False)
     for name in (
         "name",
         "region",
@@ -310,9 +302,9 @@ def _server_tables(server: dict[str, Any]) -> list[Any]:
         "memory_mb",
     ):
         facts.add_row(
-            f"[bold]{name.replace('_', ' ')}[/]", str(server[name] if server[name] is not None else "")
+            Text(name.replace("_", " "), "bold"), str(server[name] if server[name] is not None else "")
         )
-    facts.add_row("[bold]last heartbeat[/]", f"{time.time() - server['last_health_at']:.1f} s ago")
+    facts.add_row(Text("last heartbeat", "bold"), f"{time.time() - server['last_health_at']:.1f} s ago")
     for name in (
         "phase",
         "players_connected",
@@ -323,8 +315,8 @@ def _server_tables(server: dict[str, Any]) -> list[Any]:
         "error",
     ):
         if name in server["report"]:
-            facts.add_row(f"[bold]{name.replace('_', ' ')}[/]", str(server["report"][name]))
-    history = _table("state", "for s", "why", right=("for s",))
+            facts.add_row(Text(name.replace("_", " "), "bold"), str(server["report"][name]))
+    history = table("state", "for s", "why", right=("for s",), boxed=False)
     ends = [*(entry["at"] for entry in server["history"][1:]), time.time()]
     for entry, end in zip(server["history"], ends, strict=True):
         history.add_row(entry["state"], f"{end - entry['at']:.3f}", entry.get("reason", ""))

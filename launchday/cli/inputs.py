@@ -5,7 +5,7 @@ What is wrong is one line and exit code 2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from launchday.errors import LaunchdayError
+from launchday.outputs import OutputError
 from launchday.settings import Settings, env_name, settings
 
 if TYPE_CHECKING:
@@ -24,21 +25,29 @@ USAGE_ERROR = 2
 
 
 class CommandError(LaunchdayError):
-    """Raised to end a command with one line for the user and an exit code."""
+    """Raised to end a command with a line for the user and an exit code.
 
-    def __init__(self, message: str, exit_code: int = 1) -> None:
+    Attributes:
+        exit_code: of the process.
+        lines: one, or one for each mistake in a file.
+    """
+
+    def __init__(self, message: str, exit_code: int = 1, lines: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+        self.lines = tuple(lines) or (message,)
 
 
 @contextmanager
 def usage_errors() -> Iterator[None]:
-    """Turn what the load test refuses to read into a CommandError with exit code 2: the user mends it."""
-    from loadtest.errors import LoadTestError
+    """Turn what cannot be read or written into a CommandError with exit code 2: the user mends it."""
+    from loadtest.errors import LoadTestError, ScenarioError
 
     try:
         yield
-    except LoadTestError as error:
+    except ScenarioError as error:
+        raise CommandError(str(error), USAGE_ERROR, error.lines) from error
+    except (LoadTestError, OutputError) as error:
         raise CommandError(str(error), USAGE_ERROR) from error
 
 

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
-from launchday import __version__
+from launchday import __version__, outputs, startup
 from launchday.cli import fleet
 from launchday.cli.inputs import (
     USAGE_ERROR,
@@ -26,8 +25,9 @@ from launchday.cli.inputs import (
     scenario_path,
     usage_errors,
 )
-from launchday.errors import LaunchdayError
+from launchday.outputs import Outputs
 from launchday.settings import Settings, env_name
+from launchday.terminal import Terminal, run_command, show_error
 
 if TYPE_CHECKING:
     from launchday.launcher.backend import Backend
@@ -76,7 +76,7 @@ ScenarioArg = Annotated[str, typer.Argument(help="A scenario file, or the name o
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"launchday {__version__}")
+        Terminal().print(f"launchday {__version__}")
         raise typer.Exit
 
 
@@ -135,7 +135,7 @@ def flood(
             config,
             report_path=report or DEFAULT_REPORT,
             as_json=as_json,
-            console=Console(stderr=as_json),
+            console=Terminal(stderr=as_json),
             stop_event=lifecycle.stop_event_on_signals(),
         )
 
@@ -153,13 +153,18 @@ def compare(
     from loadtest.report import compare as comparing
 
     with usage_errors():
+        outputs.check(report)
         table = comparing.compare_runs(comparing.read_run(first), comparing.read_run(second))
+    written = Outputs()
+    if report is not None:
+        page = comparing.render_comparison(first, second, table)
+        written.attempt(lambda: outputs.write_whole(report, page))
     if as_json:
         print(json.dumps({row.name: {"first": row.first, "second": row.second} for row in table}))
     else:
-        comparing.print_comparison(first, second, table, Console())
-    if report is not None:
-        report.write_text(comparing.render_comparison(first, second, table), encoding="utf-8")
+        comparing.print_comparison(first, second, table, Terminal())
+    show_error(*written.failures)
+    raise typer.Exit(1 if written.failures else 0)
 
 
 @app.command()
@@ -248,17 +253,21 @@ def up(
     """Start everything and keep it up until Ctrl-C."""
     from launchday.launcher import lifecycle
 
-    console = Console()
+    console = Terminal()
     config = read_settings()
     if kafka:
         if kafka not in ("embedded", "apache"):
             raise CommandError(f"--kafka is embedded or apache, not {kafka}", USAGE_ERROR)
         config = config.model_copy(update={"kafka_server": kafka})
 
+    if config.record_dir:
+        with usage_errors():
+            outputs.check_folder(Path(config.record_dir))
+
     async def stay(completed: Settings, stop: asyncio.Event, _: Backend) -> int:
-        console.print("the backend is up; Ctrl-C stops it", highlight=False)
+        console.print("the backend is up; Ctrl-C stops it")
         for name in ("meta_url", "matchmaker_url", "fleet_url", "cache_url", "store_url", "kafka_bootstrap"):
-            console.print(f"  {env_name(name)}={getattr(completed, name)}", highlight=False)
+            console.print(f"  {env_name(name)}={getattr(completed, name)}")
         await stop.wait()
         return 0
 
@@ -270,13 +279,13 @@ def kafka() -> None:
     """Fetch Apache Kafka with Maven, for launchday up --kafka apache."""
     from launchday.engines import EngineError, apache_kafka
 
-    console = Console()
+    console = Terminal()
     with console.status("fetching Apache Kafka (about 55 MB, once)"):
         try:
             folder = apache_kafka.resolve()
         except EngineError as error:
             raise CommandError(str(error)) from error
-    console.print(f"Apache Kafka {apache_kafka.VERSION} is in {folder}", highlight=False)
+    console.print(f"Apache Kafka {apache_kafka.VERSION} is in {folder}")
 
 
 @app.command()
@@ -307,7 +316,7 @@ def match(
 def compile_() -> None:
     """Compile all kernels ahead of time, on all cores; the other commands then start at once."""
     if not _compile():
-        print("all kernels are compiled")
+        Terminal().print("all kernels are compiled")
 
 
 @app.command()
@@ -321,7 +330,7 @@ def doctor(
     if as_json:
         print(json.dumps(found))
     else:
-        examination.show(found, Console())
+        examination.show(found, Terminal())
     raise typer.Exit(0 if found["fit"] and not found["missing"] else 1)
 
 
@@ -332,7 +341,7 @@ def bench(context: typer.Context) -> None:
     """Measure a hot path beside its floor: launchday bench NAME [--json]; bench all runs every one."""
     from loadtest.bench.cli import app as benchmarks
 
-    benchmarks(args=context.args, prog_name="launchday bench")
+    raise typer.Exit(benchmarks(context.args, prog_name="launchday bench", standalone_mode=False) or 0)
 
 
 @app.command(
@@ -347,7 +356,7 @@ def chaos(
     With the default of 30 kills a process it takes about 25 minutes.
     """
     if target in ("-h", "--help"):
-        print(context.get_help())
+        Terminal().print(Text(context.get_help()))
         raise typer.Exit
     from loadtest.chaos import meta, rewards
 
@@ -366,7 +375,7 @@ def events(context: typer.Context) -> None:
     from rewards.cli import app as commands
 
     read_settings()  # a bad setting is one line here
-    commands(args=context.args, prog_name="launchday events")
+    raise typer.Exit(commands(context.args, prog_name="launchday events", standalone_mode=False) or 0)
 
 
 @app.command()
@@ -397,19 +406,16 @@ def replay(
     if as_json:
         print(json.dumps(figures))
     else:
+        console = Terminal()
         for name, value in figures.items():
-            Console().print(f"{name.replace('_', ' '):<17} {value}", highlight=False)
+            console.print(f"{name.replace('_', ' '):<17} {value}")
     raise typer.Exit(0 if result.identical else 1)
 
 
 def main() -> None:
     """Run the command line; print every error of ours as one line on standard error."""
-    errors = Console(stderr=True, soft_wrap=True)
-    try:
-        app(standalone_mode=True)
-    except LaunchdayError as error:
-        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
-        sys.exit(error.exit_code if isinstance(error, CommandError) else 1)
+    startup.prepare()
+    sys.exit(run_command(app))
 
 
 def _compile(names: Collection[str] | None = None) -> int:
@@ -417,7 +423,7 @@ def _compile(names: Collection[str] | None = None) -> int:
     from launchday.launcher.kernels import ALL_PARTS, compile_kernels
     from launchday.launcher.lifecycle import ProgressPrinter
 
-    return compile_kernels(ProgressPrinter(Console(stderr=True)), ALL_PARTS if names is None else names)
+    return compile_kernels(ProgressPrinter(Terminal(stderr=True)), ALL_PARTS if names is None else names)
 
 
 def _flood_embedded(
@@ -426,7 +432,7 @@ def _flood_embedded(
     from launchday.launcher import lifecycle
     from launchday.launcher.kernels import FLOOD_PARTS
     from loadtest import command as flooding
-    from loadtest.report.run_json import write_run_json
+    from loadtest.report import files
     from loadtest.scenario.faults import SlowStore
     from loadtest.scenario.population import region_latencies_ms
 
@@ -439,10 +445,15 @@ def _flood_embedded(
         region_latencies_ms(loaded, config.region_names)
     # A folder of its own: a run begins with empty books, and must not empty those of `launchday up`.
     config = config.model_copy(update={"state_dir": config.state_dir / "run"})
+    report_path = report or DEFAULT_REPORT
+    with usage_errors():
+        files.check(report_path, json_file)
     if record is not None:
         config = config.model_copy(update={"record_dir": str(record.absolute())})
-    console = Console(stderr=as_json)
-    report_path = report or DEFAULT_REPORT
+    if config.record_dir:
+        with usage_errors():
+            outputs.check_folder(Path(config.record_dir))
+    console = Terminal(stderr=as_json)
 
     async def play(completed: Settings, stop: asyncio.Event, machine: Backend) -> int:
         return await flooding.run_scenario(
@@ -453,7 +464,7 @@ def _flood_embedded(
             console=console,
             stop_event=stop,
             processes=machine,
-            on_outcome=None if json_file is None else lambda outcome: write_run_json(outcome, json_file),
+            json_path=json_file,
         )
 
     raise typer.Exit(

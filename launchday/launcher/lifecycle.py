@@ -8,12 +8,12 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from launchday.launcher.backend import Backend, single_instance
 from launchday.launcher.kernels import BACKEND_PARTS, compile_kernels
 from launchday.settings import Settings
+from launchday.terminal import Terminal, data
 
 FAILED = 1
 INTERRUPTED = 130  # what shells expect after Ctrl-C
@@ -24,15 +24,14 @@ Play = Callable[[Settings, asyncio.Event, Backend], Awaitable[int]]
 class ProgressPrinter:
     """Prints each step with the seconds since the start, and shows a spinner on a terminal."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Terminal) -> None:
         self.console = console
         self._started = time.monotonic()
 
-    def __call__(self, text: str) -> None:
+    def __call__(self, text: str, style: str = "") -> None:
         """Print one step."""
-        self.console.print(
-            f"[dim]{time.monotonic() - self._started:6.1f} s[/dim]  {text}", highlight=False, soft_wrap=True
-        )
+        passed = Text(f"{time.monotonic() - self._started:6.1f} s", "dim")
+        self.console.print(Text.assemble(passed, "  ", data(text, style)))
 
     @contextmanager
     def during(self, text: str) -> Iterator[None]:
@@ -48,7 +47,7 @@ class ProgressPrinter:
 def run_with_backend(
     settings: Settings,
     play: Play,
-    console: Console,
+    console: Terminal,
     *,
     fresh: bool,
     kernel_parts: Collection[str] = BACKEND_PARTS,
@@ -114,11 +113,9 @@ async def _play(
 
 async def _supervise(backend: Backend, stop: asyncio.Event, progress: ProgressPrinter) -> bool:
     """Start again what dies; returns whether ``play`` was stopped because something cannot be started."""
-    given_up = await backend.supervisor.run(
-        backend.children, lambda line: progress(f"[yellow]{escape(line)}[/yellow]"), stop
-    )
+    given_up = await backend.supervisor.run(backend.children, lambda line: progress(line, "yellow"), stop)
     if given_up is not None:
-        progress(f"[red]{escape(given_up)}: mend that, and start again[/red]")
+        progress(f"{given_up}: mend that, and start again", "red")
         stop.set()
     return given_up is not None
 
@@ -128,8 +125,7 @@ def _judged(code: int, backend: Backend, progress: ProgressPrinter) -> int:
         return code
     names = [death.partition(" died: ")[0] for death in backend.deaths]
     progress(
-        f"[red]{len(names)} process{'es' if len(names) > 1 else ''} died unplanned: "
-        f"{escape(', '.join(names))}[/red]"
+        f"{len(names)} process{'es' if len(names) > 1 else ''} died unplanned: {', '.join(names)}", "red"
     )
     return code or FAILED
 

@@ -8,17 +8,17 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from launchday import outputs
 from launchday.launcher.backend import Backend
+from launchday.outputs import Outputs
 from launchday.settings import Settings
+from launchday.terminal import Terminal
 from loadtest.bench.own_backend import run_backend
 from loadtest.command import run_scenario
 from loadtest.errors import BenchError
 from loadtest.flood.outcome import RunOutcome
 from loadtest.scenario.reader import SHIPPED, load_scenario
 from loadtest.simulate.agreement import Comparison, real_figures, shortened, simulated_figures
-from loadtest.simulate.command import write_whole_file
 
 SCENARIO = "rehearsal"
 
@@ -32,11 +32,12 @@ def run(seconds: float = 600.0, report: Path | None = None) -> dict[str, Any]:
 
     Raises:
         BenchError: the backend does not start, or the flood does not come to its end.
-        LoadTestError: the page cannot be written.
+        OutputError: the page cannot be written, as is known before the start.
     """
+    outputs.check(report)
     scenario = shortened(load_scenario(SHIPPED / f"{SCENARIO}.yaml"), seconds)
     outcomes: list[RunOutcome] = []
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
 
     async def play(completed: Settings, stop: asyncio.Event, backend: Backend) -> int:
         return await run_scenario(
@@ -52,14 +53,17 @@ def run(seconds: float = 600.0, report: Path | None = None) -> dict[str, Any]:
     if not outcomes or outcomes[0].interrupted:
         raise BenchError("the flood did not come to its end, so there is nothing to compare: run it again")
     (outcome,) = outcomes
+    written = Outputs()
     found = Comparison(scenario, real_figures(scenario, outcome.records), simulated_figures(scenario))
     if report is not None:
         from loadtest.simulate.pages.agreement_page import render_agreement
 
-        write_whole_file(report, render_agreement(found))
-        console.print(f"report: {report}", highlight=False, soft_wrap=True)
+        page = render_agreement(found)
+        if written.attempt(lambda: outputs.write_whole(report, page)):
+            console.print(f"report: {report}")
     return {
         "bench": "agreement",
+        **({"not_written": written.failures} if written.failures else {}),
         **found.as_json(),
         "players_lost": outcome.players_lost,
         "ledger_balanced": outcome.ledger.balanced,

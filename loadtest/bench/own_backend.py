@@ -8,19 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from launchday.launcher import lifecycle
 from launchday.launcher.backend import BackendError
 from launchday.launcher.kernels import FLOOD_PARTS
 from launchday.launcher.services import SERVICES
 from launchday.settings import settings
+from launchday.terminal import Terminal
 from loadtest.errors import BenchError
 
 
 def run_backend(use: lifecycle.Play, overrides: Mapping[str, Any]) -> None:
     """Start a backend with these settings, use it, and stop it. Raises BenchError."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     with tempfile.TemporaryDirectory(prefix="launchday-bench-") as folder:
         config = settings().model_copy(update={**overrides, **free_ports(), "state_dir": Path(folder)})
         try:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from launchday import outputs
 from loadtest.bench.harness.statistics import fitted_exponent
 from loadtest.bots import netem
 from loadtest.errors import BenchError, NetemUnavailableError
@@ -114,16 +115,19 @@ def run_ratings(
         report: where the page with the curve goes, or None.
 
     Raises:
-        LoadTestError: the page cannot be written.
+        OutputError: the page cannot be written, as is known before the start.
     """
+    outputs.check(report)
     points = list(converge(players, match_players, matches, seed))
+    written = outputs.Outputs()
     if report is not None:
-        from loadtest.simulate.command import write_whole_file
         from loadtest.simulate.pages.convergence_page import render_convergence
 
-        write_whole_file(report, render_convergence(points, players, match_players, seed))
+        page = render_convergence(points, players, match_players, seed)
+        written.attempt(lambda: outputs.write_whole(report, page))
     return {
         "bench": "ratings",
+        **({"not_written": written.failures} if written.failures else {}),
         "players": players,
         "match_players": match_players,
         "seed": seed,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from launchday import startup
+from launchday.terminal import Terminal
 from loadtest.chaos.meta_backend import PAUSE_S, TARGETS, MetaBackend
 from loadtest.errors import ChaosError
 
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(found), flush=True)
         if found["wrong"]:
             failed = True
-            print(f"operation log and logs: {folder}", file=sys.stderr)
+            Terminal(stderr=True).print(f"operation log and logs: {folder}")
         else:
             shutil.rmtree(folder)
     return int(failed)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from launchday.terminal import Terminal, data, table
 from loadtest.flood.timeline import Timeline
 from loadtest.players.player_records import PlayerRecords, PlayerState
 
@@ -40,7 +41,7 @@ class ProgressDisplay:
         timeline: whose last samples are shown.
     """
 
-    def __init__(self, console: Console, records: PlayerRecords, timeline: Timeline) -> None:
+    def __init__(self, console: Terminal, records: PlayerRecords, timeline: Timeline) -> None:
         self._console = console
         self._records = records
         self._timeline = timeline
@@ -62,9 +63,9 @@ class ProgressDisplay:
         if self._live is not None:
             self._live.stop()
 
-    def print_line(self, text: str) -> None:
+    def print_line(self, text: str, style: str = "") -> None:
         """Print a line, above the live table if there is one."""
-        self._console.print(text, highlight=False)
+        self._console.print(data(text, style))
 
     def update(self, now_s: float, phase: str) -> None:
         """Show the players by state; ``now_s``: seconds after the start, ``phase``: the part of the run."""
@@ -72,7 +73,7 @@ class ProgressDisplay:
             self._live.update(self._table(now_s, phase))
         elif now_s >= self._next_line_s:
             self._next_line_s = now_s + PLAIN_EVERY_S
-            self._console.print(self._line(now_s, phase), highlight=False, soft_wrap=True)
+            self._console.print(self._line(now_s, phase))
 
     def _counts(self) -> list[tuple[PlayerState, int]]:
         by_state = self._records.count_by_state()
@@ -106,8 +107,7 @@ class ProgressDisplay:
                     len(self._records), count, width=40, complete_style=colour, finished_style=colour
                 ),
             )
-        servers = Table(box=None, pad_edge=False)
-        servers.add_column("game server", min_width=20)
+        servers = table("game server", boxed=False)
         for heading in ("connected", "alive", "tick p50", "tick p99", "kbit/s"):
             servers.add_column(heading, justify="right", min_width=9)
         for name, curve in self._playing():
@@ -122,7 +122,7 @@ class ProgressDisplay:
         title = Text(f"{now_s:.0f} s · {phase}", style="bold")
         if self._timeline.faults:
             at_s, what = self._timeline.faults[-1]
-            title.append(f" · {at_s:.0f} s: {what}", style="bold red")
+            title.append_text(data(f" · {at_s:.0f} s: {what}", "bold red"))
         return Group(title, players, *([servers] if servers.row_count else []))
 
     def _playing(self) -> list[tuple[str, dict[str, list[float]]]]:

@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
+from launchday.terminal import Terminal
+from launchday.terminal import table as terminal_table
 from loadtest.errors import LoadTestError
 from loadtest.report.html import render_template
 
@@ -109,26 +109,24 @@ def _flat(content: Any, prefix: str = "") -> dict[str, float | str | None]:
     return found
 
 
-def print_comparison(first: Path, second: Path, table: list[Row], console: Console) -> None:
+def print_comparison(first: Path, second: Path, table: list[Row], console: Terminal) -> None:
     """Print the figures that differ, side by side."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    shown.add_column("figure", overflow="fold")
-    for name in (first, second):
-        shown.add_column(escape(str(name)), justify="right", overflow="fold")
-    shown.add_column("change", justify="right")
+    shown = terminal_table("figure", boxed=False)
+    for heading in (str(first), str(second), "change"):
+        shown.add_column(heading, justify="right", overflow="fold")
     for row in table:
         if row.first == row.second:
             continue
         colour = {-1: "red", 1: "green", 0: "default"}[row.judgement]
         shown.add_row(
-            escape(row.name),
-            escape(_format_value(row.first, row.name)),
-            escape(_format_value(row.second, row.name)),
-            f"[{colour}]{_format_change(row)}[/]",
+            row.name,
+            _format_value(row.first, row.name),
+            _format_value(row.second, row.name),
+            Text(_format_change(row), colour),
         )
     equal = sum(row.first == row.second for row in table)
     console.print(shown if shown.row_count else "no figure differs")
-    console.print(f"{equal:,} figures are equal", style="dim", highlight=False)
+    console.print(f"{equal:,} figures are equal", style="dim")
 
 
 def render_comparison(first: Path, second: Path, table: list[Row]) -> str:
@@ -164,7 +162,7 @@ def _format_value(value: float | str | None, name: str = "") -> str:
     if value is None:
         return "–"
     if name == "started_at" and isinstance(value, int | float):
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(value))
+        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(value))
     if name in RUN_SPECIFIC:
         return str(value)
     if isinstance(value, str):

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 from markupsafe import Markup
 
+from launchday.outputs import write_whole
 from launchday.percentiles import percentiles
 from loadtest.flood.outcome import RunOutcome
 from loadtest.players.player_records import PlayerState
@@ -32,8 +33,8 @@ REPEAT_NOTE = (
 
 
 def write_report(outcome: RunOutcome, path: Path) -> None:
-    """Write the report of a run to ``path``, as UTF-8."""
-    path.write_text(render_report(outcome), encoding="utf-8")
+    """Write the report of a run to ``path``, as UTF-8. Raises OutputError."""
+    write_whole(path, render_report(outcome))
 
 
 def render_report(outcome: RunOutcome) -> str:

@@ -5,17 +5,17 @@ The report has the same numbers.
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from launchday.percentiles import percentiles
+from launchday.terminal import Terminal, table
 from loadtest.flood.outcome import RunOutcome
 from loadtest.players.player_records import PlayerRecords, PlayerState
 from loadtest.report import incidents
 
 
-def print_summary(outcome: RunOutcome, console: Console) -> None:
+def print_summary(outcome: RunOutcome, console: Terminal) -> None:
     """Print the summary of a run."""
     console.print()
     console.print(_figures(outcome))
@@ -23,17 +23,18 @@ def print_summary(outcome: RunOutcome, console: Console) -> None:
         console.print(_matches(outcome))
     console.print(_ledger(outcome))
     console.print(_objectives(outcome))
-    console.print(incidents.describe_first(outcome), highlight=False)
+    console.print(incidents.describe_first(outcome))
     for reason, count in outcome.records.count_reasons().items():
-        console.print(f"[yellow]{count:,} × {escape(reason)}[/]")
+        console.print(f"{count:,} × {reason}", style="yellow")
     if outcome.generator.saturated:
         reasons = "; ".join(outcome.generator.saturation_reasons)
         console.print(
-            f"[bold red]The load generator was saturated: {escape(reasons)}. "
-            "The figures are the generator's own, not the backend's.[/]"
+            f"The load generator was saturated: {reasons}. "
+            "The figures are the generator's own, not the backend's.",
+            style="bold red",
         )
     colour = "yellow" if outcome.interrupted else "green" if outcome.passed else "red"
-    console.print(f"[bold {colour}]{escape(outcome.verdict)}[/]")
+    console.print(outcome.verdict, style=f"bold {colour}")
 
 
 def _figures(outcome: RunOutcome) -> Table:
@@ -41,11 +42,8 @@ def _figures(outcome: RunOutcome) -> Table:
     wait, rtt = percentiles(records.wait_times_s(), 50, 95, 100), percentiles(records.rtt_ms, 50, 95)
     received, sent = percentiles(records.received_kbit_s, 50, 100), percentiles(records.sent_kbit_s, 50)
     missed = outcome.missed_tick_share
-    table = _table(
-        f"{outcome.scenario.name}, seed {outcome.scenario.seed}, {outcome.wall_s:.0f} s", header=False
-    )
-    table.add_column()
-    table.add_column()
+    heading = f"{outcome.scenario.name}, seed {outcome.scenario.seed}, {outcome.wall_s:.0f} s"
+    shown = table("figure", "value", title=heading, header=False, boxed=False)
     states = ", ".join(f"{count:,} {state.label}" for state in PlayerState if (count := records.count(state)))
     for name, value in (
         ("players", f"{len(records):,}: {states}; lost {outcome.players_lost:,}"),
@@ -56,6 +54,11 @@ def _figures(outcome: RunOutcome) -> Table:
             "kept their queue time)",
         ),
         ("matches", match_sentence(outcome)),
+        *(
+            [("expired", f"{int(records.tokens_expired.sum()):,} connect tokens, by the servers' clocks")]
+            if records.tokens_expired.any()
+            else []
+        ),
         *([("came back", _came_back(records))] if records.crashes.any() else []),
         *(
             [("refused", f"{outcome.requests.refusals:,} requests, to be sent again later")]
@@ -81,8 +84,8 @@ def _figures(outcome: RunOutcome) -> Table:
             f"p99 {_ms(outcome.generator.step_late_us.get('p99'))}",
         ),
     ):
-        table.add_row(name, value)
-    return table
+        shown.add_row(name, value)
+    return shown
 
 
 def match_sentence(outcome: RunOutcome) -> str:
@@ -111,14 +114,11 @@ def _came_back(records: PlayerRecords) -> str:
 
 
 def _matches(outcome: RunOutcome) -> Table:
-    table = _table("matches")
-    for heading in ("match", "region"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("players", "lost", "kills", "ticks", "missed", "tick p50", "tick p99"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    numbers = ("players", "lost", "kills", "ticks", "missed", "tick p50", "tick p99")
+    shown = table("match", "region", *numbers, title="matches", right=numbers, boxed=False)
     for report in outcome.reports:
         tick = report.get("tick_us") or {}
-        table.add_row(
+        shown.add_row(
             str(report.get("match_id", ""))[:8],
             str(report.get("region", "?")),
             f"{outcome.players_in(str(report.get('match_id'))):,}",
@@ -126,7 +126,7 @@ def _matches(outcome: RunOutcome) -> Table:
             _ms(tick.get("p50")),
             _ms(tick.get("p99")),
         )
-    return table
+    return shown
 
 
 def _ledger(outcome: RunOutcome) -> Table:
@@ -135,47 +135,31 @@ def _ledger(outcome: RunOutcome) -> Table:
         if outcome.settled_s is None
         else f", balanced {outcome.settled_s:.1f} s after the last player left"
     )
-    table = _table(f"ledger{settled}", header=False)
-    for _ in range(3):
-        table.add_column()
+    shown = table("line", "counts", "", title=f"ledger{settled}", header=False, boxed=False)
     for line in outcome.ledger.lines:
         between = " = " if line.balanced else " | "
-        table.add_row(
+        shown.add_row(
             line.name,
             between.join(
                 f"{entry.count:,} {entry.label}" + (f" ({entry.detail})" if entry.detail else "")
                 for entry in line.entries
             ),
-            "[green]balanced[/]" if line.balanced else f"[bold red]off by {line.difference:,}[/]",
+            Text("balanced", "green") if line.balanced else Text(f"off by {line.difference:,}", "bold red"),
         )
-    return table
+    return shown
 
 
 def _objectives(outcome: RunOutcome) -> Table:
-    table = _table("objectives", header=False)
-    table.add_column()
-    table.add_column(justify="right")
-    table.add_column(justify="right")
-    table.add_column()
+    numbers = ("measured", "limit")
+    shown = table("objective", *numbers, "", title="objectives", right=numbers, header=False, boxed=False)
     for objective in outcome.objectives:
-        table.add_row(
+        shown.add_row(
             objective.name,
             _unit(objective.measured, objective.unit),
             f"≤ {objective.limit:g} {objective.unit}".rstrip(),
-            "[green]met[/]" if objective.met else "[bold red]missed[/]",
+            Text("met", "green") if objective.met else Text("missed", "bold red"),
         )
-    return table
-
-
-def _table(title: str, *, header: bool = True) -> Table:
-    return Table(
-        title=escape(title),
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        show_header=header,
-        pad_edge=False,
-    )
+    return shown
 
 
 def _unit(value: float | None, unit: str) -> str:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.text import Text
 
-from launchday import kernel_cache
-from loadtest.errors import LoadTestError
+from launchday import kernel_cache, outputs
+from launchday.outputs import Outputs
+from launchday.terminal import Terminal, show_error, table
 from loadtest.scenario.model import Scenario
 from loadtest.simulate.plan import left_out, plan
 from loadtest.simulate.result import Objective, SimulationResult, objectives
@@ -27,8 +27,7 @@ from loadtest.simulate.theory import queueing_model
 from loadtest.simulate.variation import parse_variation, scaled
 
 T = TypeVar("T")
-PASSED, MISSED = 0, 99
-PIPED_WIDTH = 150  # of a table that goes to no terminal
+PASSED, ERROR, MISSED = 0, 1, 99
 PROGRESS_STEP = 0.1  # share of a sweep between two plain lines of progress
 
 
@@ -56,9 +55,11 @@ def run_simulate(
         save: where the figures go as JSON, or None.
 
     Raises:
-        LoadTestError: the scenario cannot be simulated, or a file not be written.
+        LoadTestError: the scenario cannot be simulated.
+        OutputError: a file cannot be written, as is known before the start.
     """
-    errors = Console(stderr=True)
+    outputs.check(report, save)
+    errors = Terminal(stderr=True)
     scenario = adjusted(scenario, folder, scale, seed)
     with errors.status("loading the kernels"):
         _, warm_up_s = timed(warm_up)
@@ -75,19 +76,21 @@ def run_simulate(
         "warm_up_s": round(warm_up_s, 3),
         "peak_rss_mb": peak_rss_mb(),
     }
+    written = Outputs()
+    if save is not None:
+        written.attempt(lambda: outputs.write_whole(save, json.dumps(figures, indent=2) + "\n"))
+    if report is not None:
+        from loadtest.simulate.pages.run_page import render_run  # plotly: only where a page is wanted
+
+        page = render_run(scenario, result, figures, asked)
+        if written.attempt(lambda: outputs.write_whole(report, page)):
+            errors.print(f"report: {report}")
     if as_json:
         head = {name: figures[name] for name in ("scenario", "seed", "players", "virtual_s")}
         print(json.dumps(head | resources | figures), flush=True)
     else:
-        show_run(scenario, figures, asked, resources, Console())
-    if save is not None:
-        write_whole_file(save, json.dumps(figures, indent=2) + "\n")
-    if report is not None:
-        from loadtest.simulate.pages.run_page import render_run  # plotly: only where a page is wanted
-
-        write_whole_file(report, render_run(scenario, result, figures, asked))
-        errors.print(f"report: {report}", highlight=False, soft_wrap=True)
-    return PASSED if all(one.met for one in asked) else MISSED
+        show_run(scenario, figures, asked, resources, Terminal())
+    return _exit_code(all(one.met for one in asked), written)
 
 
 def run_sweep(
@@ -114,12 +117,14 @@ def run_sweep(
 
     Raises:
         LoadTestError: a variation cannot be read, or a simulation fails.
+        OutputError: a file cannot be written, as is known before the start.
     """
-    errors = Console(stderr=True)
+    outputs.check(report, save)
+    errors = Terminal(stderr=True)
     scenario = adjusted(scenario, folder, scale, None)
     varies = [parse_variation(text) for text in vary]
     with Progress(
-        TextColumn("simulating"),
+        TextColumn("simulating", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -135,24 +140,25 @@ def run_sweep(
             bar.update(task, completed=done, total=of)
             if not errors.is_terminal and done / of >= shown + PROGRESS_STEP:
                 shown = done / of
-                errors.print(f"simulated {done} of {of}", highlight=False)
+                errors.print(f"simulated {done} of {of}")
 
         found = sweep(
             scenario, varies, seeds, folder=folder, rated=rated, jobs=jobs, on_progress=show_progress
         )
-    if as_json:
-        print(json.dumps(found.as_json()), flush=True)
-    else:
-        console = Console()
-        show_sweep(found, console if console.is_terminal else Console(width=PIPED_WIDTH))
+    written = Outputs()
     if save is not None:
-        write_whole_file(save, json.dumps(found.as_json(), indent=2) + "\n")
+        written.attempt(lambda: outputs.write_whole(save, json.dumps(found.as_json(), indent=2) + "\n"))
     if report is not None:
         from loadtest.simulate.pages.sweep_page import render_sweep
 
-        write_whole_file(report, render_sweep(found))
-        errors.print(f"report: {report}", highlight=False, soft_wrap=True)
-    return MISSED if found.cheapest is None else PASSED
+        page = render_sweep(found)
+        if written.attempt(lambda: outputs.write_whole(report, page)):
+            errors.print(f"report: {report}")
+    if as_json:
+        print(json.dumps(found.as_json()), flush=True)
+    else:
+        show_sweep(found, Terminal())
+    return _exit_code(found.cheapest is not None, written)
 
 
 def warm_up() -> None:
@@ -184,14 +190,11 @@ def show_run(
     figures: dict[str, Any],
     asked: Sequence[Objective],
     resources: dict[str, float],
-    console: Console,
+    console: Terminal,
 ) -> None:
     """Print one run as a table."""
-    table = Table(
-        title=f"{scenario.name}, seed {scenario.seed}, in virtual time",
-        show_header=False,
-        title_justify="left",
-    )
+    heading = f"{scenario.name}, seed {scenario.seed}, in virtual time"
+    shown = table("figure", "value", title=heading, header=False)
     wait, spread, latency = figures["wait_s"], figures["skill_spread"], figures["latency_ms"]
     rows = (
         ("players", f"{figures['players']:,}, in {figures['virtual_s']:,.0f} s of virtual time"),
@@ -219,27 +222,25 @@ def show_run(
         ),
     )
     for row in rows:
-        table.add_row(*row)
+        shown.add_row(*row)
     if figures["left_out"]:
-        table.add_row("left out", f"{'; '.join(figures['left_out'])}: flood plays them")
+        shown.add_row("left out", f"{'; '.join(figures['left_out'])}: flood plays them")
     for one in asked:
-        mark = "[green]met[/]" if one.met else "[red]missed[/]"
-        table.add_row(
-            one.name, f"{_g(one.measured)} of at most {one.limit:g} {one.unit}".rstrip() + f": {mark}"
-        )
-    console.print(table)
+        mark = Text("met", "green") if one.met else Text("missed", "red")
+        measured = f"{_g(one.measured)} of at most {one.limit:g} {one.unit}".rstrip()
+        shown.add_row(one.name, Text(f"{measured}: ") + mark)
+    console.print(shown)
 
 
-def show_sweep(found: Sweep, console: Console) -> None:
+def show_sweep(found: Sweep, console: Terminal) -> None:
     """Print a sweep: a row for each setting, and the cheapest one that meets the objectives."""
-    table = Table(title=f"{found.scenario.name}, {len(found.seeds)} seeds a setting", title_justify="left")
-    for vary in found.variations:
-        table.add_column(vary.path, justify="right", no_wrap=True)
-    for heading in ("wait p50", "wait p95", "wait p99", "abandoned", "servers", "idle", "cost", "objectives"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    headings = [vary.path for vary in found.variations]
+    headings += ["wait p50", "wait p95", "wait p99", "abandoned", "servers", "idle", "cost", "objectives"]
+    title = f"{found.scenario.name}, {len(found.seeds)} seeds a setting"
+    shown = table(*headings, title=title, right=headings)
     for setting in found.settings:
         best = setting is found.cheapest
-        table.add_row(
+        shown.add_row(
             *(f"{value}" for value in setting.values.values()),
             *(_estimate(setting, name) for name in ("wait_p50_s", "wait_p95_s", "wait_p99_s")),
             f"{setting.estimate('abandoned_share').mean:.2%}",
@@ -249,18 +250,16 @@ def show_sweep(found: Sweep, console: Console) -> None:
             "cheapest" if best else "met" if setting.meets else f"{setting.met} of {len(setting.runs)}",
             style="bold green" if best else None if setting.meets else "dim",
         )
-    console.print(table)
-    console.print(found.sentence, highlight=False, soft_wrap=True)
+    console.print(shown)
+    console.print(found.sentence)
 
 
-def write_whole_file(path: Path, text: str) -> None:
-    """Write a file whole or not at all. Raises LoadTestError."""
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise LoadTestError(f"cannot write {path}: {error.strerror or error}") from error
+def _exit_code(met: bool, written: Outputs) -> int:
+    """Tell which files were not written, and return the exit code."""
+    show_error(*written.failures)
+    if written.failures:
+        return ERROR
+    return PASSED if met else MISSED
 
 
 def peak_rss_mb() -> float:

@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from launchday import startup
+from launchday.terminal import Terminal, show_error
 from meta_service.store.connections import open_connection
 
 SHIPPED = Path(__file__).parent / "catalogue.yaml"
@@ -107,10 +108,10 @@ def main() -> int:
     try:
         items = read(arguments.file)
     except (OSError, yaml.YAMLError, ValidationError) as error:
-        print(f"{arguments.file}: {error}", file=sys.stderr)
+        show_error(f"{arguments.file}: {' '.join(str(error).split())}")
         return 2
     asyncio.run(_put(settings().store_url, items))
-    print(f"{len(items)} items are in the catalogue")
+    Terminal().print(f"{len(items)} items are in the catalogue")
     return 0
 
 

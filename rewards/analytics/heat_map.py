@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from launchday.outputs import write_whole
 from rewards.analytics import query
 from rewards.errors import QueryError
 
@@ -41,7 +43,8 @@ def draw(folder: Path, picture: Path) -> int:
         the number of deaths.
 
     Raises:
-        QueryError: nobody has died, or the file cannot be written.
+        QueryError: nobody has died.
+        OutputError: the file cannot be written.
     """
     rows = query.run(folder, "SELECT at_x_m, at_y_m FROM death WHERE at_x_m IS NOT NULL").rows
     if not rows:
@@ -59,8 +62,7 @@ def draw(folder: Path, picture: Path) -> int:
     brightest = f"brightest: {found.max():,} in a cell of {side_m / CELLS:.0f} m"
     words = f"{len(rows):,} deaths; {side_m:,.0f} m a side; {brightest}"
     ImageDraw.Draw(image).text((8, side + 8), words, fill=(230, 230, 230))
-    try:
-        image.save(picture, format="PNG")
-    except OSError as error:
-        raise QueryError(f"cannot write {picture}: {error.strerror or error}") from error
+    drawn = io.BytesIO()
+    image.save(drawn, format="PNG")
+    write_whole(picture, drawn.getvalue())
     return len(rows)

@@ -23,6 +23,8 @@ class QueryResult:
 def connect(folder: Path) -> duckdb.DuckDBPyConnection:
     """Connect, with a view for each kind of event; the view of a kind that never happened is empty.
 
+    Times are in UTC, wherever the machine is.
+
     Raises QueryError when there is no folder of events.
     """
     if not (folder / lake.MANIFEST).exists():
@@ -30,6 +32,7 @@ def connect(folder: Path) -> duckdb.DuckDBPyConnection:
             f"there are no events in {folder}: start the backend and let it play, or give --folder"
         )
     connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")  # else days and hours are those of the machine's zone
     for kind in columns.KINDS:
         if any(lake.files(folder, kind)):
             pattern = str(folder / "day=*" / f"kind={kind}" / "*.parquet").replace("'", "''")

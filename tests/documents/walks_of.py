@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from redis.asyncio import Redis
-from rich.console import Console
 
 from dedicated_server.match.events import MatchEvents
 from dedicated_server.match.spec import MatchSpec, RosterEntry
@@ -23,6 +22,7 @@ from launchday.clock import SystemClock
 from launchday.identity import Signer
 from launchday.launcher.backend import Backend
 from launchday.settings import Settings
+from launchday.terminal import Terminal
 from loadtest.command import run_scenario
 from loadtest.scenario.reader import load_scenario
 from matchmaker.api.app import create_api
@@ -213,7 +213,7 @@ def walk_scenario(settings: Settings, folder: Path) -> Walk:
                     scenario,
                     completed,
                     report_path=folder / "report.html",
-                    console=Console(file=io.StringIO()),
+                    console=Terminal(file=io.StringIO()),
                 )
             )
     finally:

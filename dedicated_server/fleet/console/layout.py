@@ -85,7 +85,7 @@ def current_session(settings: Settings, clock: Clock) -> Session | None:
     token = str(app.storage.user.get("token", ""))
     signer = identity.Signer(settings.identity_secret.get_secret_value(), settings.clock_tolerance_s)
     try:
-        caller = signer.verify(token, clock.wall())
+        caller = signer.verify(token, signer.time(clock))
     except identity.InvalidTokenError:
         ui.navigate.to("/sign-in")
         return None
@@ -170,8 +170,8 @@ def format_age(at: float | None, now: float) -> str:
 
 
 def format_time(at: float) -> str:
-    """Return the local time of day of a moment (Unix seconds)."""
-    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%H:%M:%S")
+    """Return the time of day of a moment (Unix seconds), in UTC as in all logs."""
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S UTC")
 
 
 def _toggle_theme(mode: ui.dark_mode) -> None:

@@ -311,7 +311,8 @@ def _chart_options(lines: tuple[tuple[str, str, str], ...], *, stacked: bool) ->
     return {
         "animation": False,
         "color": [colour for _, _, colour in lines],
-        "grid": {"left": 36, "right": 12, "top": 34, "bottom": 24},
+        "useUTC": True,
+        "grid": {"left": 36, "right": 36, "top": 34, "bottom": 24},
         "legend": {
             "top": 0,
             "left": 0,
@@ -323,6 +324,8 @@ def _chart_options(lines: tuple[tuple[str, str, str], ...], *, stacked: bool) ->
         "tooltip": {"trigger": "axis"},
         "xAxis": {
             "type": "time",
+            "name": "UTC",
+            "nameTextStyle": {"color": grey},
             "axisLabel": {"color": grey, "hideOverlap": True},
             "axisLine": {"lineStyle": {"color": grey, "opacity": 0.4}},
             "splitLine": {"show": False},

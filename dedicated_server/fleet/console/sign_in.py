@@ -22,7 +22,7 @@ def install(settings: Settings, clock: Clock) -> None:
 
         def enter() -> None:
             try:
-                caller = signer.verify(token.value.strip(), clock.wall())
+                caller = signer.verify(token.value.strip(), signer.time(clock))
             except identity.InvalidTokenError as error:
                 wrong.set_text(str(error))
                 return

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 from rich.table import Table
 
 from launchday import percentiles as shared
+from launchday.terminal import Terminal, table
 
 
 def percentiles(values: npt.ArrayLike, *points: float, digits: int = 1) -> dict[str, float]:
@@ -56,7 +56,7 @@ def flatten(figures: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return rows
 
 
-def print_figures(found: dict[str, Any], console: Console) -> None:
+def print_figures(found: dict[str, Any], console: Terminal) -> None:
     """Print the figures of one benchmark as a table with a row for each name.
 
     A benchmark with points has a table of its points before that, with a column for each.
@@ -73,10 +73,12 @@ def print_figures(found: dict[str, Any], console: Console) -> None:
 
 
 def _table(title: str, rows: list[list[Any]]) -> Table:
-    table = Table(title=title or None, show_header=False, title_justify="left")
+    shown = table(title=title, header=False)
     for name, *values in rows:
-        table.add_row(name.replace("_", " "), *(_text(value) for value in values))
-    return table
+        shown.add_row(name.replace("_", " "), *(_text(value) for value in values))
+    for column in shown.columns:
+        column.overflow = "fold"
+    return shown
 
 
 def _text(value: Any) -> str:

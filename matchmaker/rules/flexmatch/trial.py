@@ -6,10 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from launchday import kernel_cache
+from launchday.terminal import Terminal, table
 from matchmaker.rules.flexmatch.cycle import CycleResult, match
 from matchmaker.rules.flexmatch.document import DocumentError, Mistake
 from matchmaker.rules.flexmatch.reading import read_rule_set
@@ -29,9 +27,7 @@ def run(rules: Path, tickets: Path, now: float | None, seed: int, as_json: bool,
     except DocumentError as refused:
         path = rules if refused.what == "rule set" else tickets
         for mistake in refused.mistakes:
-            Console(stderr=True, soft_wrap=True).print(
-                f"{path}#{mistake.pointer}: {mistake.reason}", highlight=False, markup=False
-            )
+            Terminal(stderr=True).print(f"{path}#{mistake.pointer}: {mistake.reason}")
         return REFUSED
     if now is None:
         now = max((ticket.start_time for ticket in waiting), default=0.0)
@@ -39,12 +35,12 @@ def run(rules: Path, tickets: Path, now: float | None, seed: int, as_json: bool,
         outcome = match(rule_set, waiting, now, seed, live=live)
     else:
         waiting_for = "compiling the matching kernel (about half a minute, once)"
-        with Console(stderr=True).status(waiting_for), kernel_cache.compiling(KERNEL):
+        with Terminal(stderr=True).status(waiting_for), kernel_cache.compiling(KERNEL):
             outcome = match(rule_set, waiting, now, seed, live=live)
     if as_json:
         print(json.dumps(as_document(outcome)))
     else:
-        _show(outcome, Console())
+        _show(outcome, Terminal())
     return DONE
 
 
@@ -65,18 +61,14 @@ def _text(path: Path, what: str) -> str:
         raise DocumentError(what, [Mistake("", f"cannot be read: {error}")]) from error
 
 
-def _show(outcome: CycleResult, console: Console) -> None:
+def _show(outcome: CycleResult, console: Terminal) -> None:
     for number, each in enumerate(outcome.matches, start=1):
-        console.print(f"match {number}, region {each.region or 'any'}", highlight=False)
-        table = Table()
-        table.add_column("team")
-        table.add_column("players")
+        console.print(f"match {number}, region {each.region or 'any'}")
+        teams = table("team", "players")
         for team, players in each.teams.items():
-            table.add_row(team, ", ".join(players))
-        console.print(table)
-        console.print(
-            f"built around {each.tickets[0]}, the oldest of {len(each.tickets)} tickets", highlight=False
-        )
-    console.print(f"{len(outcome.matches)} matches, {len(outcome.unmatched)} tickets left", highlight=False)
+            teams.add_row(team, ", ".join(players))
+        console.print(teams)
+        console.print(f"built around {each.tickets[0]}, the oldest of {len(each.tickets)} tickets")
+    console.print(f"{len(outcome.matches)} matches, {len(outcome.unmatched)} tickets left")
     for left in outcome.unmatched:
-        console.print(f"  {left.ticket}: {left.reason}", highlight=False, markup=False)
+        console.print(f"  {left.ticket}: {left.reason}")

@@ -11,13 +11,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from launchday.launcher import lifecycle, supervisor
 from launchday.launcher.backend import Backend
 from launchday.launcher.children import Child, ServiceChild
 from launchday.launcher.supervisor import Supervisor
 from launchday.settings import Settings
+from launchday.terminal import Terminal
 from tests.waiting import until
 
 LIVES = "import time; print('up', flush=True); time.sleep(60)"
@@ -210,7 +210,7 @@ async def test_a_planned_outage_is_neither_counted_nor_ended_before_its_time(
 
 def test_a_run_in_which_processes_died_does_not_pass(tmp_path: Path) -> None:
     backend, told = Backend(Settings(state_dir=tmp_path)), io.StringIO()
-    progress = lifecycle.ProgressPrinter(Console(file=told))
+    progress = lifecycle.ProgressPrinter(Terminal(file=told))
     assert lifecycle._judged(0, backend, progress) == 0
     backend.supervisor.deaths.append("director died: code -9")
     assert lifecycle._judged(0, backend, progress) == lifecycle.FAILED

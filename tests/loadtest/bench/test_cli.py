@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner
 
 from dedicated_server.protocol.bits import take
 from dedicated_server.protocol.fields import RECORD_BITS
+from launchday.terminal import Terminal
 from loadtest.bench import cli
 from loadtest.bench.harness.rig import Rig
 from loadtest.bench.harness.run_config import MAP
@@ -167,7 +167,7 @@ def test_capture_reads_nothing_of_a_match_and_everything_of_what_is_not_sealed()
 
 
 def test_without_json_people_get_tables() -> None:
-    console = Console(file=io.StringIO(), width=80)
+    console = Terminal(file=io.StringIO(), width=80)
 
     print_figures(
         {

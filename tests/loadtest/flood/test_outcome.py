@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from launchday.percentiles import percentiles
+from launchday.terminal import Terminal
 from loadtest.flood.allocations import FailedMatch
 from loadtest.flood.ledger import MatchCounts
 from loadtest.flood.outcome import RunOutcome
@@ -76,7 +76,7 @@ def test_the_wait_counts_from_the_intended_arrival() -> None:
     "run", [sample_outcome(), sample_outcome(commits=1), sample_outcome(interrupted="Ctrl-C")]
 )
 def test_the_summary_shows_verdict_ledger_and_objectives(run: RunOutcome) -> None:
-    console = Console(file=io.StringIO(), width=140)
+    console = Terminal(file=io.StringIO(), width=140)
     summary.print_summary(run, console)
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
@@ -90,7 +90,7 @@ def test_a_summary_of_nothing_is_a_summary() -> None:
     run = sample_outcome(interrupted="stopped")
     for name in ("assigned_s", "rtt_ms", "received_kbit_s", "sent_kbit_s"):
         getattr(run.records, name)[:] = np.nan
-    console = Console(file=io.StringIO(), width=140)
+    console = Terminal(file=io.StringIO(), width=140)
     summary.print_summary(replace(run, reports=[]), console)
     assert isinstance(console.file, io.StringIO)
     assert "Interrupted: stopped" in console.file.getvalue()
@@ -103,7 +103,7 @@ def test_matches_that_failed_and_processes_that_died_are_said() -> None:
         failed_matches=[FailedMatch(31.0, "a", "no heartbeat"), FailedMatch(20.0, "b", "no heartbeat")],
         deaths=["director ended with code -9"],
     )
-    console = Console(file=io.StringIO(), width=160)
+    console = Terminal(file=io.StringIO(), width=160)
     summary.print_summary(run, console)
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "2 formed, 4 started on 4 servers, 2 ended, 1 taken back, 1 failed" in shown
@@ -118,6 +118,6 @@ def test_crashed_clients_are_shown_with_the_time_until_they_were_back() -> None:
     run = sample_outcome()
     run.records.crashes[:2] = 1
     run.records.back_s.append(0.5)
-    console = Console(file=io.StringIO(), width=160)
+    console = Terminal(file=io.StringIO(), width=160)
     summary.print_summary(run, console)
     assert "1 of 2 crashed clients, p50 0.50 s" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -9,10 +9,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from pydantic import SecretStr
-from rich.console import Console
 
 from dedicated_server.fleet.client import FleetAdminClient, FleetUnavailableError
 from launchday.settings import Settings
+from launchday.terminal import Terminal
 from loadtest.command import run_scenario
 from loadtest.errors import BackendError, UnknownRegionError
 from loadtest.flood import monitor
@@ -43,7 +43,7 @@ def located(scenario: Scenario, region: str) -> Scenario:
 
 async def code_and_text(scenario: Scenario | Path, settings: Settings) -> tuple[int, str]:
     output = io.StringIO()
-    code = await run_scenario(scenario, settings, console=Console(file=output, width=80))
+    code = await run_scenario(scenario, settings, console=Terminal(file=output, width=80))
     return code, output.getvalue()
 
 
@@ -137,7 +137,7 @@ def monitor_of(monkeypatch: pytest.MonkeyPatch) -> MonitorOf:
         records, timeline = PlayerRecords(np.zeros(2)), Timeline()
         records.match_id = [MATCHES[0], MATCHES[1]]
         records.state[:] = PlayerState.PLAYING
-        progress = ProgressDisplay(Console(file=io.StringIO()), records, timeline)
+        progress = ProgressDisplay(Terminal(file=io.StringIO()), records, timeline)
         return BackendMonitor(
             cast(CountersReader, reader),
             sample_counters(),

@@ -3,8 +3,8 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from rich.console import Console
 
+from launchday.terminal import Terminal
 from loadtest.flood.progress import ProgressDisplay
 from loadtest.flood.timeline import Timeline
 from loadtest.players.player_records import PlayerRecords, PlayerState
@@ -60,7 +60,7 @@ def test_without_a_terminal_progress_is_a_plain_line_every_few_seconds() -> None
     output = io.StringIO()
     timeline, records = Timeline(), fates_of(PlayerState.PLAYING, PlayerState.QUEUED)
     timeline.sample(20.0, records, None, [server(20.0)])
-    with ProgressDisplay(Console(file=output, width=60), records, timeline) as progress:
+    with ProgressDisplay(Terminal(file=output, width=60), records, timeline) as progress:
         for tenth in range(200, 270):
             progress.update(tenth / 10, "playing")
     lines = output.getvalue().splitlines()
@@ -75,7 +75,7 @@ def test_in_a_terminal_progress_is_a_table() -> None:
     output = io.StringIO()
     timeline, records = Timeline(), fates_of(PlayerState.PLAYING, PlayerState.QUEUED)
     timeline.sample(20.0, records, None, [server(20.0)])
-    console = Console(file=output, width=100, force_terminal=True)
+    console = Terminal(file=output, width=100, force_terminal=True)
     with ProgressDisplay(console, records, timeline) as progress:
         progress.update(20.0, "playing")
     assert "east-us-0" in output.getvalue()

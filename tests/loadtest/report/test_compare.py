@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
+from launchday.terminal import Terminal
 from loadtest.errors import LoadTestError
 from loadtest.report import compare, timeseries_csv
 from loadtest.report.run_json import run_as_json
@@ -26,7 +26,7 @@ def test_two_runs_are_set_side_by_side_and_what_is_worse_is_told(tmp_path: Path)
     table = compare.compare_runs(compare.read_run(first), compare.read_run(second.with_suffix(".html")))
     judged = {row.name: row.judgement for row in table if row.judgement}
     assert judged == {"wait_s.p95": -1, "players_lost": -1, "tick_us.p99": 1}
-    console = Console(file=io.StringIO(), width=200)
+    console = Terminal(file=io.StringIO(), width=200)
     compare.print_comparison(first, second, table, console)
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
