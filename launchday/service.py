@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import resource
 import signal
 import ssl
 import sys
@@ -22,7 +21,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from launchday import identity, problems
+from launchday import identity, problems, startup
 from launchday.clock import Clock, SystemClock
 from launchday.resilience.admission import classes as admission_classes
 from launchday.resilience.admission.classes import AdmissionClasses
@@ -30,7 +29,9 @@ from launchday.resilience.admission.gate import Gate
 from launchday.resilience.admission.metrics import GateCollector
 from launchday.resilience.admission.protocol import guarded_by
 from launchday.resilience.admission.refusals import LATE
+from launchday.resilience.clocks.skew import watch_clock
 from launchday.resilience.deadline import DeadlineExceededError
+from launchday.resilience.descriptor_budget import DescriptorBudget
 from launchday.resilience.health import Health, Part
 from launchday.resilience.http_server import HttpServer
 from launchday.resilience.loop_lag import watch_loop
@@ -41,8 +42,6 @@ REQUEST_ID_BITS = 64
 MAX_GIVEN_REQUEST_ID_BYTES = 64
 KEEP_ALIVE_S = 75  # above common load balancers' 60 s; uvicorn's 5 s makes pooled clients reconnect
 SHUTDOWN_S = 3  # open long polls and event streams are cut after this
-# For what is no client's connection: pools of cache and store, logs, processes that hash, and refusals.
-RESERVED_DESCRIPTORS = 192
 NOT_STARTED = 3  # exit code of a service whose start has failed; the log has the reason
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -84,12 +83,16 @@ def create_app(
 
     @asynccontextmanager
     async def watched(app: FastAPI) -> AsyncIterator[None]:
-        watching = asyncio.create_task(watch_loop(time), name="event loop's lag")
+        watching = [
+            asyncio.create_task(watch_loop(time), name="event loop's lag"),
+            asyncio.create_task(watch_clock(time), name="wall clock"),
+        ]
         try:
             async with lifespan(app):
                 yield
         finally:
-            watching.cancel()
+            for task in watching:
+                task.cancel()
 
     app = _App(
         title=title,
@@ -155,9 +158,8 @@ async def _caller(
             401, "no-token", "send a token: Authorization: Bearer …", headers=challenge
         )
     try:
-        caller: identity.Identity = request.app.state.signer.verify(
-            credentials.credentials, request.app.state.clock.wall()
-        )
+        signer: identity.Signer = request.app.state.signer
+        caller = signer.verify(credentials.credentials, signer.time(request.app.state.clock))
     except identity.InvalidTokenError as error:
         raise problems.ProblemError(401, "invalid-token", str(error), headers=challenge) from error
     return caller
@@ -186,7 +188,7 @@ def identify(signer: identity.Signer, authorization: str, now: float, *roles: st
     Args:
         signer: verifies the token.
         authorization: the header's value; empty where there is none.
-        now: Unix seconds.
+        now: Unix seconds, of `identity.Signer.time`.
         roles: the caller must have one of them.
 
     Raises:
@@ -299,12 +301,11 @@ def terminate_when_done(task: asyncio.Task[None]) -> None:
 def gate_of(app: FastAPI) -> Gate:
     """Make the gate that an application made by ``create_app`` stands behind."""
     own: Settings = app.state.settings
-    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return Gate(
         app.state.admission,
         app.state.clock,
         trusted_proxies=own.trusted_proxies,
-        max_connections=max(descriptors - RESERVED_DESCRIPTORS, descriptors // 2),
+        budget=DescriptorBudget.of(startup.descriptors().soft),
         max_body_bytes=own.max_request_bytes,
     )
 
@@ -339,7 +340,7 @@ def serve(app: FastAPI, host: str, port: int, *, client_ca: str = "") -> None:
         ssl_ca_certs=client_ca or None,
         ssl_cert_reqs=ssl.CERT_REQUIRED if client_ca else ssl.CERT_NONE,
     )
-    server = HttpServer(config, app.state.clock, own.drain_s)
+    server = HttpServer(config, app.state.clock, own.drain_s, gate.budget)
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C, raised again after everything is closed
         server.run()
     if not server.started:

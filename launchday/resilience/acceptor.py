@@ -9,13 +9,24 @@ the load had waited 4 s there, and no request had waited for 0.1 s behind the ga
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import Callable
 
 import structlog
+from prometheus_client import Counter
 
-AT_ONCE = 64  # connections taken in one turn: 60 µs each, so that a storm of them leaves room for requests
+from launchday.resilience.descriptor_budget import AT_ONCE, DescriptorBudget
+
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+REST_S = 0.1  # after such an error: the connection still waits, and asking again at once would only spin
+QUIET_S = 60.0  # until the log says it again
+
+FAILURES = Counter(
+    "launchday_accept_failures", "Connections that could not be taken, for want of descriptors or memory."
+)
+CUT_OFF = Counter("launchday_connections_cut_off", "Connections closed unheard, with the last descriptors.")
 
 log = structlog.get_logger()
 
@@ -27,37 +38,74 @@ class Acceptor:
         listener: the socket that the loop's server listens on; it is not closed.
         protocol: makes each connection's protocol.
         tls: of the server; None: plain TCP.
+        budget: of descriptors.
     """
 
     def __init__(
-        self, listener: socket.socket, protocol: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None
+        self,
+        listener: socket.socket,
+        protocol: Callable[[], asyncio.Protocol],
+        tls: ssl.SSLContext | None,
+        budget: DescriptorBudget | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._budget = budget or DescriptorBudget()
+        self._resting: asyncio.TimerHandle | None = None
+        self._failed_at = -QUIET_S
         self._protocol = protocol
         self._tls = tls
         self._arriving: set[asyncio.Task[None]] = set()
         # A descriptor of its own: the loop allows one watcher a descriptor.
         self._listener = socket.fromfd(listener.fileno(), listener.family, listener.type)
         self._listener.setblocking(False)
-        self._loop.add_reader(self._listener.fileno(), self._take)
+        self._listen()
 
     def close(self) -> None:
         """Take no more connections; those that were taken stay."""
+        if self._resting is not None:
+            self._resting.cancel()
         self._loop.remove_reader(self._listener.fileno())
         self._listener.close()
 
+    def _listen(self) -> None:
+        self._resting = None
+        self._loop.add_reader(self._listener.fileno(), self._take)
+
     def _take(self) -> None:
+        crowded = 0
         for _ in range(AT_ONCE):
             try:
                 connection, _ = self._listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
-            except OSError as error:  # no descriptors are left: the gate's limit should have come first
-                log.warning("a connection could not be taken", error=str(error))
+            except OSError as error:
+                self._could_not(error)
                 return
-            task = self._loop.create_task(self._begin(connection))
-            self._arriving.add(task)
-            task.add_done_callback(self._arriving.discard)
+            number = connection.fileno()
+            if number >= self._budget.cut_from:  # before TLS, whose handshake keeps a descriptor for a minute
+                CUT_OFF.inc()
+                connection.close()
+            else:
+                self._take_in(connection)
+            crowded += number >= self._budget.refuse_from
+            if crowded >= self._budget.at_once:
+                return
+
+    def _could_not(self, error: OSError) -> None:
+        """Say that a connection could not be taken: the budget should have come first."""
+        FAILURES.inc()
+        now = self._loop.time()
+        if now - self._failed_at >= QUIET_S:
+            self._failed_at = now
+            log.warning("connections cannot be taken: raise the limits of this process", error=str(error))
+        if error.errno in EXHAUSTED:
+            self._loop.remove_reader(self._listener.fileno())
+            self._resting = self._loop.call_later(REST_S, self._listen)
+
+    def _take_in(self, connection: socket.socket) -> None:
+        task = self._loop.create_task(self._begin(connection))
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
 
     async def _begin(self, connection: socket.socket) -> None:
         try:

@@ -12,6 +12,7 @@ import uvicorn
 
 from launchday.clock import Clock
 from launchday.resilience.acceptor import Acceptor
+from launchday.resilience.descriptor_budget import DescriptorBudget
 from launchday.resilience.health import STOP_TIMEOUT_S, begin_stop
 
 # Of listeners, and inherited by what they accept: whoever vanished without a word is let go after 20 s. On
@@ -34,12 +35,16 @@ class HttpServer(uvicorn.Server):
         config: uvicorn's.
         clock: times the draining.
         drain_s: seconds; 0: it stops at once.
+        budget: of descriptors.
     """
 
-    def __init__(self, config: uvicorn.Config, clock: Clock, drain_s: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, clock: Clock, drain_s: float, budget: DescriptorBudget | None = None
+    ) -> None:
         super().__init__(config)
         self._clock = clock
         self._drain_s = drain_s
+        self._budget = budget
         self._leaving: tuple[int, float] | None = None
         self._acceptors: list[Acceptor] = []
 
@@ -54,7 +59,7 @@ class HttpServer(uvicorn.Server):
             for listener in server.sockets:
                 for option in LISTENER_OPTIONS:
                     listener.setsockopt(*option)
-                self._acceptors.append(Acceptor(listener, protocol, self.config.ssl))
+                self._acceptors.append(Acceptor(listener, protocol, self.config.ssl, self._budget))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections, and stop."""

@@ -98,6 +98,9 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.resilience.admission.waiting_line": {"LineLimits", "Turns", "Waiting", "WaitingLine"},
     "launchday.resilience.cache_checks": {"Fault", "UnfitCacheError", "cache_faults", "require"},
     "launchday.resilience.cache_client": {"BoundedRedis"},
+    "launchday.resilience.clocks.shared_time": {"SharedTime", "shared_time"},
+    "launchday.resilience.clocks.skew": {"ClockSkew", "watch_clock"},
+    "launchday.resilience.clocks.store_time": {"StoreTime"},
     "launchday.resilience.deadline": {
         "DeadlineExceededError",
         "check",
@@ -108,6 +111,7 @@ FUNCTIONS_AND_CLASSES = {
         "serving",
         "within",
     },
+    "launchday.resilience.descriptor_budget": {"DescriptorBudget"},
     "launchday.resilience.health": {
         "Health",
         "OperationsApp",

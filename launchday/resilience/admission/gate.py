@@ -23,10 +23,11 @@ from uvicorn.middleware.proxy_headers import _TrustedHosts
 from launchday.clock import Clock
 from launchday.rate_limit import RateLimit
 from launchday.resilience.admission.classes import AdmissionClass, AdmissionClasses
-from launchday.resilience.admission.refusals import OVERLOADED, SLOW, Refusal
+from launchday.resilience.admission.refusals import CROWDED, OVERLOADED, SLOW, Refusal
 from launchday.resilience.admission.request_bytes import Head
 from launchday.resilience.admission.waiting_line import Waiting, WaitingLine
 from launchday.resilience.deadline import MAX_REQUEST_S
+from launchday.resilience.descriptor_budget import DescriptorBudget
 
 TICK_S = 0.05  # how soon whoever waits too long is told, and how long a pause of the process must be to count
 PARTIAL_S = MAX_REQUEST_S  # for all of a request to arrive
@@ -34,6 +35,8 @@ MAX_PARTIAL_BYTES = 32 * 1024 * 1024  # of requests that are not whole yet, all 
 MAX_WAITING_BYTES = 16 * 1024 * 1024  # of requests that wait, all classes together
 LIMITED_BURST_S = 4.0
 IPV6_SOURCE_BITS = 64  # one customer has at least so many addresses
+QUIET_S = 60.0  # without a refusal; the next is said in the log again
+UNBOUNDED = DescriptorBudget()
 EXEMPT_SOURCES = ("127.0.0.1", "::1", "")
 
 log = structlog.get_logger()
@@ -127,7 +130,7 @@ class Gate:
         classes: of the service.
         clock: time.
         trusted_proxies: comma-separated addresses whose X-Forwarded-For is believed.
-        max_connections: further ones are told to go, but for whoever asks for health.
+        budget: of descriptors: connections beyond it are told to go, but for whoever asks for health.
         max_body_bytes: longer bodies are not waited for: the application refuses them.
     """
 
@@ -137,16 +140,17 @@ class Gate:
         clock: Clock,
         *,
         trusted_proxies: str = "127.0.0.1",
-        max_connections: int = 1 << 30,
+        budget: DescriptorBudget = UNBOUNDED,
         max_body_bytes: int = 512 * 1024,
     ) -> None:
         self.now = clock.monotonic
         self.classes = classes
         self.lanes = [Lane(kind, self) for kind in classes.all]
         self.operations = self.lanes[0]
-        self.max_connections = max_connections
+        self.budget = budget
         self.max_body_bytes = max_body_bytes
         self.connections_refused = 0
+        self.crowd: dict[Any, None] = {}  # connections that are to be told to go, the oldest first
         self.tasks: set[asyncio.Task[None]] = set()
         self.partial: dict[Any, float] = {}  # connections whose request is not whole yet, and since when
         self.partial_bytes = 0
@@ -156,7 +160,7 @@ class Gate:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._last_turn = 0.0
         self._stood_still_s = 0.0
-        self._warned = False
+        self._refused_at = -QUIET_S
 
     def lane_of(self, data: bytes | bytearray) -> Lane:
         """Return the lane of the request whose bytes begin ``data``."""
@@ -194,18 +198,33 @@ class Gate:
             self._last_turn = self.now()
             loop.call_later(TICK_S, self._tick)
 
-    def too_many_connections(self, count: int) -> bool:
-        """Whether a new connection is one too many, of ``count`` with it."""
-        if count <= self.max_connections:
+    def too_many_connections(self, descriptor: int, connections: int) -> bool:
+        """Whether a new connection is one too many.
+
+        Args:
+            descriptor: its number, which says how many descriptors are in use.
+            connections: how many there are, for the log.
+        """
+        if descriptor < self.budget.refuse_from:
             return False
         self.connections_refused += 1
-        if not self._warned:
-            self._warned = True
+        now = self.now()
+        if now - self._refused_at >= QUIET_S:
             log.warning(
-                "as many connections as the descriptors allow: raise the limit (ulimit -n), or start another",
-                connections=self.max_connections,
+                "as many connections as the descriptors allow: raise ulimit -Hn, or start another process",
+                connections=connections,
+                descriptors_in_use=descriptor,
             )
+        self._refused_at = now
         return True
+
+    def join_crowd(self, connection: Any) -> None:
+        """Let a connection wait until it has asked for something; the oldest makes room where many do."""
+        self.crowd[connection] = None
+        if len(self.crowd) > self.budget.crowd:
+            oldest = next(iter(self.crowd))
+            del self.crowd[oldest]
+            oldest.end(CROWDED, at_once=True)
 
     def _tick(self) -> None:
         now = self.now()

@@ -43,7 +43,6 @@ MAX_HELD_BYTES = 1024 * 1024  # behind a request that is not answered yet; who s
 # Whoever asks too often is told so late: a thousand connections that guess passwords and ask again at once
 # made the service say so 40,000 times a second, which left no time for anybody else.
 LIMITED_ANSWER_S = 0.5
-MAX_CROWD = 64  # connections beyond the most that are told so; further ones are cut off
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -75,13 +74,14 @@ class GateProtocol(HttpToolsProtocol):
         gate = self.gate
         gate.opened(self.loop, self.tasks)
         self._heard_at = gate.now()
-        count = len(self.connections)
-        if gate.too_many_connections(count):
+        descriptor = transport.get_extra_info("socket").fileno()
+        if gate.too_many_connections(descriptor, len(self.connections)):
             self._crowded = True
-            if count > gate.max_connections + MAX_CROWD:
+            if descriptor >= gate.budget.cut_from:
                 self._ending = True
                 transport.abort()
                 return
+            gate.join_crowd(self)
         # uvicorn itself waits for ever for a connection's first request.
         wait_s = LINGER_S if self._crowded else self.timeout_keep_alive
         self.timeout_keep_alive_task = self.loop.call_later(wait_s, self.timeout_keep_alive_handler)
@@ -91,6 +91,7 @@ class GateProtocol(HttpToolsProtocol):
         self._stop_waiting()
         self._refuse_no_later()
         self._whole()
+        self.gate.crowd.pop(self, None)
         self._held = b""
         self._ending = True
         super().connection_lost(exc)
@@ -169,8 +170,13 @@ class GateProtocol(HttpToolsProtocol):
         if self._held:
             self.loop.call_soon(self._go_on)
 
-    def end(self, refusal: Refusal) -> None:
-        """Answer with constant bytes, and end the connection."""
+    def end(self, refusal: Refusal, *, at_once: bool = False) -> None:
+        """Answer with constant bytes, and end the connection.
+
+        Args:
+            refusal: the answer.
+            at_once: nothing more is awaited from the client, so its descriptor is free at once.
+        """
         self._whole()
         self._refuse_no_later()
         if self._ending or self.transport.is_closing():
@@ -178,6 +184,9 @@ class GateProtocol(HttpToolsProtocol):
         self._ending = True
         self._held = b""
         self.transport.write(refusal.closing)
+        if at_once:
+            self.transport.close()
+            return
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.flow.resume_reading()  # what still comes is read and dropped
@@ -218,12 +227,13 @@ class GateProtocol(HttpToolsProtocol):
         granted_s = deadline.MAX_REQUEST_S if head.granted_s is None else head.granted_s
         until = now + granted_s - gate.stood_still_s(now)
         if lane is gate.operations:
+            gate.crowd.pop(self, None)
             self._deadline = None
             self._start(self.request, lane)
             return
         if self._crowded:
             lane.refused += 1
-            self.end(CROWDED)
+            self.end(CROWDED, at_once=not self._held and goes_on(self.request, head))
             return
         if until <= now:
             lane.late += 1

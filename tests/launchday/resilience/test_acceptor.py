@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 
 import pytest
+import structlog
 import uvloop
 
+from launchday.resilience import acceptor
 from launchday.resilience.acceptor import Acceptor
+from launchday.resilience.descriptor_budget import DescriptorBudget
 from tests.waiting import until
 
 
@@ -64,3 +69,64 @@ def test_a_closed_acceptor_leaves_the_listener_to_the_loop() -> None:
         return Counted.made
 
     assert uvloop.run(closed()) == 1
+
+
+def test_a_connection_that_gets_one_of_the_last_descriptors_is_cut_off_before_any_protocol() -> None:
+    async def cut_off() -> tuple[bytes, int]:
+        loop = asyncio.get_running_loop()
+        Counted.made = 0
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            taker = Acceptor(listener, Counted, None, DescriptorBudget(refuse_from=0, cut_from=0))
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            said = await reader.read()
+            taker.close()
+            writer.close()
+        assert loop.is_running()
+        return said, Counted.made
+
+    before = acceptor.CUT_OFF._value.get()
+    assert uvloop.run(cut_off()) == (b"", 0)
+    assert acceptor.CUT_OFF._value.get() == before + 1
+
+
+def test_a_process_without_descriptors_rests_says_so_once_and_goes_on_when_there_are_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Asking again at once would only spin."""
+    monkeypatch.setattr(acceptor, "REST_S", 0.001)
+    tries = 0
+
+    class Exhausted(socket.socket):
+        def accept(self) -> tuple[socket.socket, object]:
+            nonlocal tries
+            tries += 1
+            if tries < 4:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return super().accept()
+
+    monkeypatch.setattr(
+        socket, "fromfd", lambda number, family, kind: Exhausted(family, kind, fileno=os.dup(number))
+    )
+
+    async def exhausted() -> int:
+        Counted.made = 0
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            taker = Acceptor(listener, Counted, None)
+            with socket.create_connection(listener.getsockname()):
+                await until(lambda: Counted.made, "it is taken at last")
+            taker.close()
+        return Counted.made
+
+    with structlog.testing.capture_logs() as logs:
+        assert uvloop.run(exhausted()) == 1
+    assert [each["error"] for each in logs] == [str(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))]
+
+
+@pytest.mark.parametrize("descriptors", [64, 256, 1_024, 8_192, 1 << 20])
+def test_a_budget_keeps_room_for_the_process_itself_whatever_the_limit(descriptors: int) -> None:
+    budget = DescriptorBudget.of(descriptors)
+    clients = budget.refuse_from
+    own = descriptors - clients - budget.crowd - budget.at_once - (descriptors - budget.cut_from)
+    assert clients >= descriptors / 2
+    assert own >= min(150, descriptors / 8)
+    assert budget.refuse_from < budget.cut_from < descriptors

@@ -4,17 +4,21 @@ import asyncio
 import contextlib
 import inspect
 import json
+import os
 from collections.abc import AsyncIterator
 
 import pytest
+import structlog
 from prometheus_client.registry import CollectorRegistry
 from uvicorn.middleware.proxy_headers import _TrustedHosts
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from launchday.resilience.admission.gate import PARTIAL_S, network_of
+from launchday.clock import ManualClock
+from launchday.resilience.admission.gate import PARTIAL_S, Gate, network_of
 from launchday.resilience.admission.metrics import GateCollector
 from launchday.resilience.admission.request_bytes import read_head
-from tests.launchday.resilience.admission.serving import LINE, Served, served
+from launchday.resilience.descriptor_budget import DescriptorBudget
+from tests.launchday.resilience.admission.serving import CLASSES, LINE, Served, served
 from tests.waiting import until
 
 
@@ -306,8 +310,17 @@ async def test_an_address_that_logs_in_too_often_waits_and_the_loopback_does_not
     assert here.lane("logins").limited == 2
 
 
-async def test_connections_beyond_the_most_are_told_so_and_health_is_answered() -> None:
-    async with served(max_connections=2) as here:
+def beyond(connections: int, crowd: int = 8, cut: int = 1 << 20) -> DescriptorBudget:
+    """A budget for so many more connections, whose clients are in this process, too."""
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    refuse_from = lowest_free + 2 * connections
+    return DescriptorBudget(refuse_from, refuse_from + cut, crowd)
+
+
+async def test_connections_beyond_the_descriptors_are_told_so_and_health_is_answered() -> None:
+    async with served() as here:
+        here.gate.budget = beyond(2)
         first, second = [await here.wire() for _ in range(2)]
         for wire in (first, second):
             wire.get("/a")
@@ -316,20 +329,46 @@ async def test_connections_beyond_the_most_are_told_so_and_health_is_answered() 
         third.get("/a")
         answer = await third.answer()
         assert (answer.status, json.loads(answer.body)["type"]) == (503, "urn:launchday:too-many-connections")
+        assert answer.headers["retry-after"] == "1"
+        assert await third.rest() == b""  # without a second's lingering: its descriptor is free for the next
         probe.get("/healthz")
         answer = await probe.answer()
         assert (answer.status, answer.headers["connection"]) == (200, "close")
         first.get("/a")
         assert await first.status() == 200
         assert here.gate.connections_refused == 2
+        await until(lambda: not here.gate.crowd, "the crowd has gone")
 
 
-async def test_far_too_many_connections_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("launchday.resilience.admission.protocol.MAX_CROWD", 1)
-    async with served(max_connections=1) as here:
-        wires = [await here.wire() for _ in range(3)]
+async def test_who_only_connects_makes_room_for_who_asks_and_is_told_so_all_the_same() -> None:
+    async with served() as here:
+        here.gate.budget = beyond(0, crowd=2)
+        silent = [await here.wire() for _ in range(5)]
+        assert [await wire.status() for wire in silent[:3]] == [503] * 3
+        probe = await here.wire()
+        probe.get("/healthz")
+        assert await probe.status() == 200
+
+
+async def test_with_the_last_descriptors_a_connection_is_cut_off() -> None:
+    async with served() as here:
+        here.gate.budget = beyond(0, cut=0)
+        wire = await here.wire()
         with contextlib.suppress(ConnectionResetError):
-            assert await wires[2].rest() == b""
+            assert await wire.rest() == b""
+
+
+def test_the_log_says_once_that_there_are_too_many() -> None:
+    clock = ManualClock()
+    gate = Gate(CLASSES, clock, budget=DescriptorBudget(refuse_from=100))
+    with structlog.testing.capture_logs() as logs:
+        assert [gate.too_many_connections(number, 90) for number in (99, 100, 101)] == [False, True, True]
+        clock.advance(59.0)
+        assert gate.too_many_connections(100, 90)
+        clock.advance(61.0)
+        assert gate.too_many_connections(100, 90)
+    assert [each["descriptors_in_use"] for each in logs] == [100, 100]
+    assert gate.connections_refused == 4
 
 
 async def test_a_process_that_ends_refuses_what_waits(here: Served) -> None:
