@@ -27,7 +27,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 from uuid import UUID
 
 import structlog
@@ -90,8 +90,10 @@ class SystemClock:
     """The machine's clocks, the operating system's randomness, real threads.
 
     Attributes:
-        steps: of the wall clock, as seen by calls of `now` and `wall`.
+        steps: of the wall clock, as seen by calls of `now` and `wall`. The log says each once a process.
     """
+
+    _said_offset_s: ClassVar[float] = float("inf")
 
     def __init__(self) -> None:
         self._random = random.SystemRandom()
@@ -137,7 +139,11 @@ class SystemClock:
         self._wall_offset_s += step_s
         if abs(step_s) > MAX_STEP_S:
             self.steps += 1
-            log.warning("the wall clock stepped: check the machine's time service", step_s=round(step_s, 3))
+            if abs(self._wall_offset_s - SystemClock._said_offset_s) > MAX_STEP_S:
+                SystemClock._said_offset_s = self._wall_offset_s
+                log.warning(
+                    "the wall clock stepped: check the machine's time service", step_s=round(step_s, 3)
+                )
         return wall
 
     def _read_wall(self, monotonic: float) -> float:

@@ -177,8 +177,9 @@ class Settings(BaseSettings):
         ge=0,
         le=3600,
         description=(
-            "Seconds for which session and service tokens are taken beyond their end, as the clocks of two "
-            "machines differ and one may be stepped; five minutes, as Kerberos has it."
+            "Seconds by which a service's wall clock may be ahead of the time that its region shares before it "
+            "takes session and service tokens for expired: it was stepped, or is wrong; five minutes, as "
+            "Kerberos has it."
         ),
     )
     clock_skew_s: float = Field(
@@ -187,6 +188,15 @@ class Settings(BaseSettings):
         description=(
             "Seconds by which the clocks of two parts of the backend may differ before the log says so; the "
             "gauge launchday_clock_skew_seconds shows every difference. NTP keeps machines within 0.1."
+        ),
+    )
+
+    # --- seasons --------------------------------------------------------------------------------------------
+    seasons: str = Field(
+        "",
+        description=(
+            "File of the table of seasons, in the form of launchday/seasons.yaml, for passes, challenges and "
+            "leaderboards alike: the same for meta service, write-behind and rewards. Empty: the shipped one."
         ),
     )
 

@@ -117,7 +117,7 @@ class FastPath:
         if token[:7] != b"Bearer ":
             return None, request_id
         try:
-            caller = self._signer.verify(token[7:].decode("latin-1"), self._clock.wall())
+            caller = self._signer.verify(token[7:].decode("latin-1"), self._signer.time(self._clock))
         except InvalidTokenError:
             return None, request_id
         return (int(caller.subject) if PLAYER in caller.roles else None), request_id

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from launchday.clock import MAX_STEP_S, SLEW, Clock, ManualClock, SystemClock
+from launchday.clock import AGREED_S, MAX_STEP_S, OFFSET_FILE, SLEW, Clock, ManualClock, SystemClock
 
 
 class Machine:
@@ -74,6 +75,48 @@ def test_shared_time_never_goes_back_while_a_step_back_is_made_up(machine: Machi
         machine.pass_s(0.5)
         shown.append(clock.now())
     assert shown == sorted(shown)
+
+
+@pytest.mark.parametrize("step_s", [300.0, -3600.0])
+def test_the_wall_clock_is_read_anew_and_its_step_is_said_once_by_all_clocks_of_a_process(
+    machine: Machine, step_s: float
+) -> None:
+    clock, other = SystemClock(), SystemClock()
+    machine.wall_s += step_s
+    with capture_logs() as said:
+        for _ in range(3):
+            assert clock.wall() == other.wall() == machine.wall_s
+    assert (clock.steps, other.steps) == (1, 1)
+    assert [line["step_s"] for line in said] == [step_s]
+
+
+def test_a_file_of_tests_steps_the_clocks_of_processes_that_were_started_with_it(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    offset = tmp_path / "offset"
+    monkeypatch.setenv(OFFSET_FILE, str(offset))
+    clock = SystemClock()
+    assert clock.wall() == machine.wall_s
+    for text, ahead_s in (("300", 300.0), ("", 300.0), ("-3600.5", -3600.5)):
+        offset.write_text(text)
+        machine.pass_s(1.0)
+        assert clock.wall() == machine.wall_s + ahead_s
+
+
+def test_a_clock_that_agreed_with_others_goes_on_evenly_and_by_its_machine_once_they_are_silent(
+    machine: Machine,
+) -> None:
+    clock = SystemClock()
+    agreed = machine.wall_s - 40.0
+    clock.agree(agreed)
+    machine.wall_s += 3600.0
+    machine.pass_s(AGREED_S - 1.0)
+    assert clock.now() == agreed + AGREED_S - 1.0
+    machine.wall_s -= 3600.0
+    machine.pass_s(2.0)
+    clock.now()
+    machine.pass_s(100.0)
+    assert clock.now() == pytest.approx(agreed + AGREED_S + 101.0 + 100.0 * SLEW)
 
 
 async def test_who_sleeps_by_hand_wakes_when_time_was_advanced_and_in_order() -> None:

@@ -117,7 +117,7 @@ class AllocatorFastPath:
         state = self._api.state
         if state.settings.fleet_client_ca:
             return "certificate"
-        now = state.clock.wall()
+        now = state.signer.time(state.clock)
         known = self._known.get(authorization)
         if known is None or known.expires_at <= now:
             known = identify(state.signer, authorization.decode("latin-1"), now, identity.SERVICE)

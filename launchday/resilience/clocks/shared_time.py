@@ -36,7 +36,7 @@ class SharedTime:
 
     Args:
         cache: a client of the region's cache.
-        clock: the process's; one that is no `SystemClock` is a world of its own and is left alone.
+        clock: the process's; one that is no `SystemClock` itself is a world of its own and is left alone.
     """
 
     def __init__(self, cache: Redis, clock: Clock) -> None:
@@ -48,7 +48,7 @@ class SharedTime:
     async def agree(self) -> None:
         """Ask once, and go by the answer. Raises the cache's errors."""
         clock = self._clock
-        if not isinstance(clock, SystemClock):
+        if type(clock) is not SystemClock:
             return
         mine = repr(clock.now()) if self._agreed else ""
         began, sent = clock.monotonic(), clock.wall()

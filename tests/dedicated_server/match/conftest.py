@@ -40,9 +40,9 @@ class TestMatch:
     match_id: uuid.UUID
     player_ids: list[int]
 
-    def tokens(self, port: int, fleet_key: bytes = FLEET_KEY) -> list[bytes]:
-        """A connect token a player."""
-        now = time.time()
+    def tokens(self, port: int, fleet_key: bytes = FLEET_KEY, issued_at: float | None = None) -> list[bytes]:
+        """A connect token a player, issued now where nothing else is said."""
+        now = time.time() if issued_at is None else issued_at
         return [
             connect_token.seal(
                 fleet_key,

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -58,6 +58,8 @@ class StrictSidecar:
         calls: path and body of each accepted call, in order; of GETs the path and None.
         rejected: what was answered 4xx.
         answer_next_with: statuses to answer the next calls with instead.
+        answer_headers: further headers of heartbeats' answers: ours has some, Agones' has none.
+        heard_headers: of the heartbeats.
     """
 
     def __init__(self, port: int) -> None:
@@ -66,6 +68,8 @@ class StrictSidecar:
         self.calls: list[tuple[str, Any]] = []
         self.rejected: list[str] = []
         self.answer_next_with: list[int] = []
+        self.answer_headers: dict[str, str] = {}
+        self.heard_headers: list[dict[str, str]] = []
         self.watches = 0
         self._changed = asyncio.Event()
         self._cut = asyncio.Event()
@@ -121,7 +125,9 @@ class StrictSidecar:
             if (state := EMPTY_CALLS[path]) is not None:
                 self.record["status"]["state"] = state
                 self._change()
-            await _answer(send, 200, {})
+            if path == "/health":
+                self.heard_headers.append({name.decode(): value.decode() for name, value in scope["headers"]})
+            await _answer(send, 200, {}, self.answer_headers)
         elif method == "PUT" and path == "/metadata/annotation" and _is_json(scope):
             fields = json.loads(body)
             assert set(fields) == {"key", "value"}
@@ -217,8 +223,11 @@ async def _body(receive: Receive) -> bytes:
             return body
 
 
-async def _answer(send: Send, status: int, body: dict[str, Any]) -> None:
+async def _answer(
+    send: Send, status: int, body: dict[str, Any], further: Mapping[str, str] | None = None
+) -> None:
     payload = json.dumps(body).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(payload)).encode())]
+    headers += [(name.encode(), value.encode()) for name, value in (further or {}).items()]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": payload})

@@ -14,7 +14,7 @@ from dedicated_server.agones_sdk import (
     SidecarRefusedError,
     SidecarUnavailableError,
 )
-from launchday.clock import SystemClock
+from launchday.clock import ManualClock, SystemClock
 from tests.dedicated_server.match.strict_sidecar import RECORD, StrictSidecar, free_tcp_port, serving
 
 
@@ -188,3 +188,15 @@ async def test_a_change_while_the_watch_is_cut_is_not_missed(sidecar: StrictSide
         sidecar.allocate(None)
         async with serving(sidecar):
             assert (await anext(records)).state == "Allocated"
+
+
+async def test_a_heartbeat_hears_the_fleets_clock_and_the_next_one_says_how_far_it_is_off(
+    sidecar: StrictSidecar,
+) -> None:
+    sidecar.answer_headers["Launchday-Time"] = "5000.0"
+    sdk = AgonesSdk(sidecar.port, clock=ManualClock(now=1400.0))
+    async with serving(sidecar):
+        await sdk.health()
+        await sdk.health()
+    await sdk.aclose()
+    assert [headers.get("launchday-clock-skew") for headers in sidecar.heard_headers] == [None, "3600.000"]

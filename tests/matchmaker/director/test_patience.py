@@ -9,10 +9,13 @@ from uuid import UUID
 import pytest
 
 from dedicated_server.fleet.client import Allocation, FleetRefusedError, MatchLostError, NoServerReadyError
+from dedicated_server.protocol.datagrams import REFUSED_EXPIRED
+from dedicated_server.protocol.refusal import Refusal
 from launchday.clock import ManualClock
 from matchmaker.director.giving_up import GivingUp
 from matchmaker.director.patience import Patience
 from matchmaker.director.placement import Placed, Placement, PlacementOutcome
+from matchmaker.director.reach import TokenRefusedError
 from matchmaker.director.region_waits import RegionWaits
 from matchmaker.director.server_search import ServerSearch
 from matchmaker.queue.proposals import MatchProposal, Withdrawal
@@ -152,6 +155,19 @@ async def test_a_server_that_never_answers_is_given_up_once_the_meta_service_has
     assert world.meta.closed == [(MATCH, False)]
     assert world.queue.written == ["closing", "withdrawn"]
     assert world.fleet.ended == [MATCH]
+
+
+async def test_a_server_whose_clock_is_wrong_is_given_up_with_that_reason() -> None:
+    world = World(SERVER)
+
+    async def refuses(address: str, port: int, token: bytes) -> bool:
+        await world.clock.sleep(2.0)
+        raise TokenRefusedError(Refusal(REFUSED_EXPIRED, world.clock.wall() + 3600.0))
+
+    world.probe = refuses  # type: ignore[method-assign]
+    placed = await world.place()
+    assert (placed.outcome, placed.why) == (PlacementOutcome.UNREACHABLE, "token-expired")
+    assert placed.reason == f"{SERVER.name} takes connect tokens for expired: its clock is +3600 s off"
 
 
 async def test_a_match_whose_players_have_come_gets_one_more_chance_before_it_is_forced() -> None:
