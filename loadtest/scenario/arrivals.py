@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import math
-from datetime import datetime
+from datetime import tzinfo
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
+from launchday import local_time
 from loadtest.scenario.sections import Section, file_beside
 
 DAY_S = 86_400.0
@@ -65,6 +66,11 @@ class Recorded(_Curve):
         description="A CSV file beside the scenario, with a header; the column time holds seconds, or ISO "
         "dates, in order."
     )
+    zone: str = Field(
+        "UTC",
+        description="Of times in the file that have no offset: a name of the IANA's, such as Europe/Berlin. "
+        "Of the hour that its clocks show twice in autumn, rows tell the two apart by their order.",
+    )
     column: str = Field("arrivals", description="The column with the figures.")
     meaning: Literal["arrivals", "online"] = Field(
         "arrivals",
@@ -75,6 +81,12 @@ class Recorded(_Curve):
     session_s: float = Field(
         3_600.0, gt=0, description="Mean session in seconds of the trace, where it counts players online."
     )
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        local_time.zone(name)
+        return name
 
     @field_validator("file")
     @classmethod
@@ -110,7 +122,7 @@ def trace_mistakes(arrivals: Arrivals) -> list[str]:
     if not isinstance(arrivals, Recorded):
         return []
     try:
-        read_trace(arrivals.file, arrivals.column, arrivals.meaning, arrivals.session_s)
+        read_trace(arrivals.file, arrivals.column, arrivals.meaning, arrivals.session_s, arrivals.zone)
     except ValueError as error:
         return [str(error)]
     return []
@@ -128,7 +140,7 @@ class Trace(NamedTuple):
     share: npt.NDArray[np.float64]
 
 
-def read_trace(file: str, column: str, meaning: str, session_s: float) -> Trace:
+def read_trace(file: str, column: str, meaning: str, session_s: float, zone: str = "UTC") -> Trace:
     """Read a trace.
 
     Args:
@@ -136,10 +148,12 @@ def read_trace(file: str, column: str, meaning: str, session_s: float) -> Trace:
         file: a CSV file with a header and a column ``time``.
         meaning: "arrivals": players who arrived since the row before; "online": players who are online.
         session_s: mean session, for "online": arrivals are then the difference and those who left meanwhile.
+        zone: of times without an offset. The zone of the machine decides nothing.
 
     Raises:
         ValueError: with the line, for a file that is not such a table.
     """
+    local = local_time.zone(zone)
     times: list[float] = []
     figures: list[float] = []
     try:
@@ -152,7 +166,7 @@ def read_trace(file: str, column: str, meaning: str, session_s: float) -> Trace:
                 if len(times) == MAX_ROWS:
                     raise ValueError(f"{file}:{rows.line_num}: more than {MAX_ROWS:,} rows")
                 where = f"{file}:{rows.line_num}"
-                times.append(_seconds(row["time"], where))
+                times.append(_seconds(row["time"], where, local, times[-1] if times else None))
                 figures.append(_figure(row[column], column, where))
                 if len(times) > 1 and times[-1] <= times[-2]:
                     raise ValueError(f"{where}: the time is not after the row before")
@@ -173,15 +187,20 @@ def read_trace(file: str, column: str, meaning: str, session_s: float) -> Trace:
     return Trace(at_s=at_s, share=np.cumsum(came) / total)
 
 
-def _seconds(text: str | None, where: str) -> float:
+def _seconds(text: str | None, where: str, local: tzinfo, before_s: float | None) -> float:
     try:
-        return float(text or "")
+        seconds = float(text or "")
     except ValueError:
         pass
+    else:
+        if math.isfinite(seconds):
+            return seconds
     try:
-        return datetime.fromisoformat(text or "").timestamp()
-    except ValueError as error:
+        return local_time.moment(text or "", local, before_s)
+    except local_time.UnreadableTimeError as error:
         raise ValueError(f"{where}: time is neither seconds nor an ISO date: {text!r}") from error
+    except local_time.LocalTimeError as error:
+        raise ValueError(f"{where}: {error}") from error
 
 
 def _figure(text: str | None, column: str, where: str) -> float:

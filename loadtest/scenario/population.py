@@ -153,8 +153,10 @@ def arrival_times_s(arrivals: Arrivals, count: int, rng: np.random.Generator) ->
             turn = 2.0 * math.pi / day_s
             tide = np.sin(turn * (at_s - peak_s)) + math.sin(turn * peak_s)
             return _inverse(at_s, at_s + swing / turn * tide, uniform)
-        case Recorded(over_s=over_s, file=file, column=column, meaning=meaning, session_s=session_s):
-            trace = read_trace(file, column, meaning, session_s)
+        case Recorded(over_s=over_s) as recorded:
+            trace = read_trace(
+                recorded.file, recorded.column, recorded.meaning, recorded.session_s, recorded.zone
+            )
             return _inverse(trace.at_s * (over_s / trace.at_s[-1]), trace.share, uniform)
 
 

@@ -11,12 +11,12 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from dedicated_server.errors import DedicatedServerError
 from dedicated_server.fleet.autoscaling.policies import Buffer, Chain, Cron, Schedule, parse_duration
 from dedicated_server.fleet.autoscaling.replicas import MAX_REPLICAS, Decision, Replicas
 from dedicated_server.fleet.autoscaling.webhook import Webhook
+from launchday import local_time
 
 MAX_DEPTH: Final = 8  # policies within policies
 
@@ -91,13 +91,10 @@ def _buffer(spec: dict[str, Any], where: str) -> Buffer:
 def _schedule(spec: dict[str, Any], where: str, depth: int) -> Schedule:
     between = _object(spec.get("between", {}), f"{where}.between")
     period = _object(spec.get("activePeriod", {}), f"{where}.activePeriod")
-    name = period.get("timezone") or "UTC"
     try:
-        timezone = ZoneInfo(name) if isinstance(name, str) else None
-    except (LookupError, OSError, ValueError):  # unknown, or not a name at all
-        timezone = None
-    if timezone is None:
-        raise PolicyError(f"{where}.activePeriod.timezone is {name!r:.40}: name a zone such as Europe/Paris")
+        timezone = local_time.zone(period.get("timezone") or "UTC")
+    except local_time.LocalTimeError as error:
+        raise PolicyError(f"{where}.activePeriod.timezone: {error}") from error
     try:
         cron = period.get("startCron") or ""
         starts = Cron.parse(cron) if isinstance(cron, str) and cron else None
