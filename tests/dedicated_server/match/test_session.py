@@ -156,8 +156,10 @@ def bench(transport: Transport, tmp_path: Path) -> Callable[..., Bench]:
 async def test_a_match_is_checked_out_played_told_and_committed(
     bench: Callable[..., Bench], transport: Transport
 ) -> None:
+    """Also where the folder of its map has no room."""
     match = new_match([11, 12, 13, 14])
     table = bench(match)
+    table.session._open_feed = lambda _: None
     async with playing(match.tokens(transport.port)) as players:
         assert await table.session.run()
         assert players.match_over == [True] * 4
@@ -169,6 +171,7 @@ async def test_a_match_is_checked_out_played_told_and_committed(
         4,
         0,
     )
+    assert report["feeds_refused"] == 1
     kinds = table.producer.kinds()
     assert (kinds["match_started"], kinds["match_ended"]) == (1, 1)
     assert kinds["kill"] == report["kills"] > 0

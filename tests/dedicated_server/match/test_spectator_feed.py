@@ -27,6 +27,22 @@ def test_a_feed_without_room_is_none_and_leaves_no_file(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_link_in_the_place_of_a_feed_is_replaced_and_what_it_points_to_stays(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_text("theirs")
+    for name in ("server.new", "server.feed"):
+        (tmp_path / name).symlink_to(theirs)
+    feed = spectator.open_feed(str(tmp_path), "server", [1])
+    assert feed is not None
+    assert (theirs.read_text(), feed.path.is_symlink()) == ("theirs", False)
+
+
+def test_a_feed_whose_name_is_taken_by_a_folder_is_none_and_leaves_no_file(tmp_path: Path) -> None:
+    (tmp_path / "server.feed").mkdir()
+    assert spectator.open_feed(str(tmp_path), "server", [1]) is None
+    assert [path.name for path in tmp_path.iterdir()] == ["server.feed"]
+
+
 def test_a_feed_with_room_has_all_of_it_at_once(tmp_path: Path) -> None:
     feed = spectator.open_feed(str(tmp_path), "server", range(1, 1601))
     assert feed is not None

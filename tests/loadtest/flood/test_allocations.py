@@ -53,6 +53,32 @@ async def test_each_server_that_is_given_a_match_counts_once_and_none_from_befor
     ]
 
 
+async def test_servers_that_ended_by_themselves_are_kept_with_a_match_or_without() -> None:
+    def gone(name: str, reason: str, **more: Any) -> dict[str, Any]:
+        return {
+            "kind": "gameserver",
+            "name": name,
+            "state": "Unhealthy",
+            "match_id": None,
+            "reason": reason,
+            **more,
+        }
+
+    changes = [
+        gone("a", "killed by SIGBUS"),
+        gone("a", "", gone=True),
+        gone("b", "its match was ended by director"),
+        gone("c", "killed by ann"),
+        gone("d", "killed by SIGSEGV", state="Shutdown", gone=True),
+    ]
+    async with feed_of([], changes) as feed:
+        await until(lambda: len(feed.lost) == 2)
+    assert [(lost.server, lost.how) for lost in feed.lost] == [
+        ("a", "killed by SIGBUS"),
+        ("d", "killed by SIGSEGV"),
+    ]
+
+
 async def test_why_matches_failed_is_kept_and_a_fleet_that_does_not_answer_is_asked_again() -> None:
     failed = {"kind": "match", "name": "a", "outcome": "failed", "reason": "no heartbeat for 5 s"}
     ended = {"kind": "match", "name": "b", "outcome": "ended", "reason": ""}

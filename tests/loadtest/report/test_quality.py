@@ -7,11 +7,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadtest.flood.allocations import LostServer
 from loadtest.flood.faults import FaultRecord
 from loadtest.flood.outcome import RunOutcome
 from loadtest.players.requests import RequestLog
 from loadtest.report import charts, incidents, quality, server_charts
-from loadtest.scenario.faults import StopCache
+from loadtest.scenario.faults import KillServer, StopCache
 from loadtest.scenario.population import draw_population
 from tests.loadtest.sample_run import sample_outcome
 
@@ -90,6 +91,18 @@ def test_what_broke_first_is_told_with_what_the_scenario_had_done_before() -> No
         "Broke first, at 21 s: a request failed and was repeated; 2 in all, after this fault: cache killed."
     )
     assert [each.planned for each in incidents.find_incidents(run)] == [True, False]
+
+
+def test_servers_that_a_signal_killed_are_what_broke_unless_the_scenario_killed_them() -> None:
+    killed = [LostServer(3.0, "a", "killed by SIGBUS"), LostServer(2.0, "b", "killed by SIGBUS")]
+    run = replace(sample_outcome(), lost_servers=killed)
+    assert incidents.describe_first(run) == (
+        "Broke first, at 2 s: a game server ended by itself: killed by SIGBUS; 2 in all."
+    )
+    fault = KillServer(do="kill_server", at_s=1.0, count=2)
+    record = FaultRecord(fault, "2 game servers killed", began_s=1.0, ended_s=1.0, killed=["a", "b"])
+    planned = replace(run, fault_records=[record])
+    assert incidents.describe_first(planned).startswith("Nothing broke except")
 
 
 def test_histograms_of_all_matches_are_added_up() -> None:

@@ -92,6 +92,14 @@ def test_a_damaged_spool_is_set_aside_and_not_replayed_again(tmp_path: Path) -> 
     assert [file.suffix for file in tmp_path.iterdir()] == [spool.DAMAGED_SUFFIX]
 
 
+def test_files_of_others_are_not_claimed_and_links_are_not_followed(tmp_path: Path) -> None:
+    own = spool.write(tmp_path / "elsewhere", "server-1", [b"one"])
+    (tmp_path / "link.spool").symlink_to(own)
+    (tmp_path / "theirs.spool").write_bytes(b"LDSPOOL")
+    (tmp_path / "folder.spool").mkdir()
+    assert list(spool.claim_files(tmp_path)) == []
+
+
 def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="fit a spool"):
         spool.write(tmp_path, "server-1", [b"good", b""])
