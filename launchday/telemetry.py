@@ -8,6 +8,7 @@ from typing import TextIO, cast
 
 import structlog
 
+from launchday.escapes import escaped
 from launchday.settings import Settings
 
 
@@ -27,12 +28,7 @@ def configure(service: str, settings: Settings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if settings.log_json
-        else structlog.dev.ConsoleRenderer(
-            colors=False,
-            exception_formatter=structlog.dev.plain_traceback,  # rich's shows variables: tokens among them
-        )
+        structlog.processors.JSONRenderer() if settings.log_json else _Lines()
     )
     output = _Output(sys.stderr)
     structlog.configure(
@@ -54,6 +50,23 @@ def configure(service: str, settings: Settings) -> None:
     root.setLevel(max(level, logging.WARNING))  # libraries speak up only when something is wrong
 
 
+class _Lines:
+    """Shows an event as a line, in which a name of somebody's can do nothing to the terminal."""
+
+    def __init__(self) -> None:
+        self._render = structlog.dev.ConsoleRenderer(
+            colors=False,
+            exception_formatter=structlog.dev.plain_traceback,  # rich's shows variables: tokens among them
+        )
+
+    def __call__(
+        self, logger: structlog.typing.WrappedLogger, name: str, event: structlog.typing.EventDict
+    ) -> str:
+        """Show it: its text is one line; those of a traceback stay."""
+        event["event"] = escaped(str(event.get("event", "")))
+        return escaped(self._render(logger, name, event), lines=True)
+
+
 class _Output:
     """A stream whose faults cost lines of the log and nothing else: a full disk ends no match.
 
@@ -69,7 +82,7 @@ class _Output:
         """Write, or count what was lost."""
         try:
             return self._stream.write(text)
-        except OSError:
+        except (OSError, ValueError):
             self.lost += 1
             return len(text)
 
@@ -77,7 +90,7 @@ class _Output:
         """Flush, or count what was lost."""
         try:
             self._stream.flush()
-        except OSError:
+        except (OSError, ValueError):
             self.lost += 1
 
 
