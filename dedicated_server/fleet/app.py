@@ -86,7 +86,7 @@ def create_fleet(
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         state = app.state
-        sockets = open_sidecar_sockets(settings.max_servers)
+        sockets = open_sidecar_sockets(config.max_servers)
         folders.claim(settings.state_dir / "fleet", folders.FLEET_NAMES)
         journal = AllocationJournal(settings.state_dir / "fleet" / "allocations.jsonl")
         token = state.signer.service_token("fleet", clock.wall(), SERVICE_TOKEN_TTL_S)

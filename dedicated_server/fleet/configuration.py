@@ -11,15 +11,21 @@ import os
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from dedicated_server.errors import DedicatedServerError
 from dedicated_server.fleet.autoscaling.policies import Buffer
 from dedicated_server.fleet.autoscaling.policy import AutoscalerSpec, PolicyError, parse_policy
 from dedicated_server.fleet.pool import counters_and_lists
 from dedicated_server.fleet.pool.config import HealthSpec, PoolConfig
+from dedicated_server.fleet.pool.ports import servers_that_fit
+from launchday import startup
 from launchday.settings import Settings
 
 MAX_MISSED_HEARTBEATS = 3  # Agones' default failure threshold
 SHARED_MEMORY = Path("/dev/shm")
+
+log = structlog.get_logger()
 
 
 class ConfigurationError(DedicatedServerError):
@@ -34,7 +40,7 @@ def pool_config(settings: Settings, start_timeout_s: float) -> PoolConfig:
     return PoolConfig(
         regions=settings.region_names,
         ready_per_region=settings.ready_per_region,
-        max_servers=settings.max_servers,
+        max_servers=_max_servers(settings),
         address=settings.game_host,
         health=HealthSpec(settings.server_health_s / MAX_MISSED_HEARTBEATS, MAX_MISSED_HEARTBEATS),
         start_timeout_s=start_timeout_s,
@@ -47,6 +53,18 @@ def pool_config(settings: Settings, start_timeout_s: float) -> PoolConfig:
         startup_delay_s=startup_delays(settings),
         counters_and_lists=_counters_and_lists(settings.fleet_counters_and_lists),
     )
+
+
+def _max_servers(settings: Settings) -> int:
+    descriptors = startup.descriptors().soft
+    fit = servers_that_fit(settings.max_servers, descriptors)
+    if fit < settings.max_servers:
+        log.warning(
+            "fewer game servers than LAUNCHDAY_MAX_SERVERS fit into the descriptors: raise ulimit -Hn",
+            max_servers=fit,
+            descriptors=descriptors,
+        )
+    return fit
 
 
 def autoscaler_spec(settings: Settings) -> AutoscalerSpec:

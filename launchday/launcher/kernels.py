@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from launchday import child_processes, kernel_cache
+from launchday import child_processes, kernel_cache, machine
 from launchday.errors import LaunchdayError
 
 POLL_S = 0.02
 STOP_TIMEOUT_S = 1.0
+COMPILER_BYTES = 600 << 20  # of one process: the game server's kernels take 565 MB
 
 
 class CompileError(LaunchdayError):
@@ -103,7 +104,7 @@ def compile_kernels(progress: Callable[[str], None], names: Iterable[str] = ALL_
     missing = [part for part in PARTS if part.name in wanted and not kernel_cache.is_compiled(part.name)]
     if folder is None or not missing:
         return 0
-    cores = len(os.sched_getaffinity(0))
+    cores = machine.at_once(COMPILER_BYTES)
     estimate_s = max(sum(part.cpu_s for part in missing) / cores, *(part.cpu_s for part in missing), 0.0)
     progress(
         f"compiling kernels: {', '.join(part.meaning for part in missing)} "

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from launchday import machine
 from loadtest.errors import LoadTestError
 from loadtest.processes import ProcessEndedError, computed
 from loadtest.scenario.model import Scenario
@@ -23,6 +23,8 @@ from loadtest.simulate.result import Objective, SimulationResult, objectives
 from loadtest.simulate.simulator import simulate
 from loadtest.simulate.theory import student_t
 from loadtest.simulate.variation import Variation, combinations, varied
+
+SIMULATION_BYTES = 250 << 20  # of a process that simulates the tour, compiled kernels and all
 
 # The figures of a setting: name, and path in a run's figures.
 MEASURES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -194,7 +196,7 @@ def sweep(
     numbers = tuple(scenario.seed + index for index in range(seeds))
     tasks = [each.model_copy(update={"seed": number}) for each in scenarios for number in numbers]
     figures: list[dict[str, Any]] = [{}] * len(tasks)
-    workers = min(jobs or os.cpu_count() or 1, len(tasks))
+    workers = min(jobs or machine.at_once(SIMULATION_BYTES), len(tasks))
     done = 0
     try:
         with contextlib.closing(computed(run_figures, [(each, rated) for each in tasks], workers)) as results:

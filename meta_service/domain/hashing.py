@@ -20,12 +20,14 @@ from typing import Any
 
 import structlog
 
+from launchday import machine
 from launchday.clock import Clock
 from launchday.resilience import deadline
 from launchday.resilience.admission.waiting_line import LineLimits, WaitingLine
 from meta_service.errors import HashingBusyError
 
 MAX_PROCESSES = 4  # each takes a core and 19 MB while it hashes
+MEMORY_A_PROCESS = 256 << 20  # of what the container grants: a process takes 60 MB of it, the API the rest
 MAX_AGE_S = 0.3  # after the gate's 0.2 s: who is answered is answered within half a second
 PATIENCE_S = 5.0  # for one hash, and for a process to start; a process that takes longer is ended
 LINE = LineLimits(places=1000, age_s=MAX_AGE_S, standing_after_s=MAX_AGE_S, standing_age_s=MAX_AGE_S)
@@ -35,7 +37,8 @@ log = structlog.get_logger()
 
 def processes_of(setting: int) -> int:
     """Return how many processes hash: as many as the setting says; 0: one for each core but the API's own."""
-    return setting or max(1, min(MAX_PROCESSES, len(os.sched_getaffinity(0)) - 1))
+    memory = machine.memory_bytes() // MEMORY_A_PROCESS
+    return setting or max(1, min(MAX_PROCESSES, machine.cores() - 1, memory))
 
 
 class Passwords:

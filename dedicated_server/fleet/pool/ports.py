@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import resource
 import socket
 from collections import deque
 from collections.abc import Iterable
 
 from dedicated_server.errors import DedicatedServerError
+from launchday.resilience.descriptor_budget import DescriptorBudget
 
-SPARE_DESCRIPTORS = 256  # the fleet's own: its HTTP server, logs, the warm parent
+CALLERS_DESCRIPTORS = 64  # directors, operators, logs, warm parents
+DESCRIPTORS_A_SERVER = 4  # listener, connection, watch, headroom
 
 
 class NoFreePortError(DedicatedServerError):
@@ -46,9 +47,8 @@ def open_sidecar_sockets(count: int) -> list[socket.socket]:
     """Bind ``count`` TCP sockets to free loopback ports, one for each sidecar.
 
     All are opened at the start: a listening socket costs the kernel 2 KB, and one HTTP server then serves
-        them all.
+    them all.
     """
-    _allow_descriptors(SPARE_DESCRIPTORS + 4 * count)  # of each server: listener, connection, watch, headroom
     sockets = []
     for _ in range(count):
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -57,8 +57,12 @@ def open_sidecar_sockets(count: int) -> list[socket.socket]:
     return sockets
 
 
-def _allow_descriptors(wanted: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    ceiling = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < ceiling:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (ceiling, hard))
+def servers_that_fit(wanted: int, descriptors: int) -> int:
+    """Return how many game servers a fleet may have, at least 1 and at most ``wanted``.
+
+    Args:
+        wanted: by the settings.
+        descriptors: that the fleet may have open.
+    """
+    room = DescriptorBudget.of(descriptors).refuse_from - CALLERS_DESCRIPTORS
+    return max(min(wanted, room // DESCRIPTORS_A_SERVER), 1)
