@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +23,9 @@ KINDS: dict[str, Any] = {
     if field.message_type is not None
 }
 """Kind of event → its message."""
+
+NEWER = "newer"
+"""In the place of a kind: events that are newer than the program that read them, kept whole."""
 
 ID_TYPE = pa.binary(16)
 
@@ -46,15 +49,35 @@ _SCALARS = {
 }
 
 
+_NEWER = [pa.field("newer", pa.string(), nullable=False), pa.field("envelope", pa.binary(), nullable=False)]
+
+
 @functools.cache
 def schema(kind: str) -> pa.Schema:
-    """Return the columns of a kind of event."""
+    """Return the columns of a kind of event, or those of NEWER."""
+    if kind == NEWER:
+        return pa.schema([*_ENVELOPE, *_NEWER])
     return pa.schema([*_ENVELOPE, *(field for _, field in _columns(KINDS[kind]))])
 
 
 def table(kind: str, envelopes: Sequence[Envelope]) -> pa.Table:
     """Make a table of events, all of kind ``kind``."""
-    columns: list[list[Any]] = [
+    events = [getattr(envelope, kind) for envelope in envelopes]
+    own = [[_value(event, path) for event in events] for path, _ in _columns(KINDS[kind])]
+    return _table(kind, [*_of_envelopes(envelopes), *own])
+
+
+def newer_table(kept: Mapping[bytes, tuple[Envelope, str]]) -> pa.Table:
+    """Make a table of newer events, whole, each with what of it is newer; by their ids."""
+    envelopes = [envelope for envelope, _ in kept.values()]
+    causes = [cause for _, cause in kept.values()]
+    return _table(
+        NEWER, [*_of_envelopes(envelopes), causes, [each.SerializeToString() for each in envelopes]]
+    )
+
+
+def _of_envelopes(envelopes: Sequence[Envelope]) -> list[list[Any]]:
+    return [
         [envelope.event_id for envelope in envelopes],
         [round(envelope.occurred_at * 1e6) for envelope in envelopes],
         [str(uuid.UUID(bytes=envelope.match_id)) if envelope.match_id else None for envelope in envelopes],
@@ -62,9 +85,9 @@ def table(kind: str, envelopes: Sequence[Envelope]) -> pa.Table:
         [envelope.tick for envelope in envelopes],
         [envelope.producer for envelope in envelopes],
     ]
-    events = [getattr(envelope, kind) for envelope in envelopes]
-    for path, _ in _columns(KINDS[kind]):
-        columns.append([_value(event, path) for event in events])
+
+
+def _table(kind: str, columns: Sequence[Sequence[Any]]) -> pa.Table:
     wanted = schema(kind)
     return pa.Table.from_arrays(
         [pa.array(column, field.type) for column, field in zip(columns, wanted, strict=True)], schema=wanted

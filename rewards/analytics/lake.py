@@ -8,6 +8,10 @@ A flush writes its files under names that no reader looks at, then replaces the 
 files. Replacing the manifest is the commit. Opening the folder after a crash finishes the renames of the
 manifest's files, and deletes what the manifest does not name. An event that comes again has the same day and
 kind, so it is looked for among the ids of that folder alone.
+
+An event of which the program does not know everything is kept whole, in a folder ``kind=newer`` of its day. A
+program that knows all of it puts it among its kind when it opens the folder, and the same commit deletes the
+file that it was in.
 """
 
 from __future__ import annotations
@@ -23,15 +27,18 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow.parquet as pq
+import structlog
 
 from launchday import folders
 from rewards.analytics import columns
-from rewards.errors import LakeInUseError
+from rewards.analytics.known_ids import KnownIds, as_ids
+from rewards.errors import BadEventError, LakeInUseError
 from rewards.events import Envelope
 from rewards.events.logs.gaps import Gap
 from rewards.events.logs.verdict import Position
+from rewards.events.newer import newer_part
+from rewards.events.parse import ReadEvent, read_whole_event
 from rewards.records import Partition
 
 MANIFEST = "manifest.json"
@@ -42,49 +49,10 @@ MAX_FOLDERS_IN_MEMORY = 64  # five days of every kind; an older folder is read a
 MAX_GAPS = 1_000  # in the manifest
 NO_RECORD = uuid.UUID(int=0)  # where nothing was read before an offset
 
+log = structlog.get_logger()
+
 DayAndKind = tuple[str, str]
 """Day (UTC, as in 2026-11-25) and kind of event."""
-
-Ids = npt.NDArray[np.bytes_]
-"""Event ids, S16.
-
-NumPy compares these without their trailing zero bytes; as all have 16, that changes nothing.
-"""
-
-
-def as_ids(ids: Sequence[bytes]) -> Ids:
-    """Make an array of ids of 16 bytes."""
-    return np.array(ids, dtype="S16")
-
-
-class KnownIds:
-    """A set of ids that only grows, in sorted runs of 16 bytes an id.
-
-    A day's ten million ids take 160 MB; in a Python set they would take a gigabyte.
-    """
-
-    def __init__(self) -> None:
-        self._runs: list[Ids] = []  # each sorted, each less than half as long as the one before
-
-    def __len__(self) -> int:
-        return sum(len(run) for run in self._runs)
-
-    def contains(self, ids: Ids) -> npt.NDArray[np.bool_]:
-        """Tell which of ``ids`` are known: bool[len(ids)]."""
-        found = np.zeros(len(ids), dtype=np.bool_)
-        for run in self._runs:
-            at = np.minimum(np.searchsorted(run, ids), len(run) - 1)
-            found |= run[at] == ids
-        return found
-
-    def add(self, ids: Ids) -> None:
-        """Add ids, none of which is known."""
-        if not len(ids):
-            return
-        run = np.sort(ids)
-        while self._runs and 2 * len(run) >= len(self._runs[-1]):
-            run = np.sort(np.concatenate((self._runs.pop(), run)))
-        self._runs.append(run)
 
 
 class Lake:
@@ -92,14 +60,18 @@ class Lake:
 
     Args:
         folder: is made where it is missing.
+        read: reads an event, and tells what of it is newer than this program.
 
     Attributes:
+        newer_waiting: the number of events that are kept whole for a program that knows more.
         duplicates: the number of events given to ``add`` that the files had already.
         topic_ids: topic → the id that it had when the writer took up its partitions; it is written beside
             every offset.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, read: ReadEvent = read_whole_event) -> None:
+        self._read = read
+        self.newer_waiting = 0
         self.topic_ids: dict[str, uuid.UUID] = {}
         self._folder = folder
         self._lock: IO[str] | None = None
@@ -123,7 +95,12 @@ class Lake:
             lock.close()
             raise LakeInUseError(f"another process writes to {self._folder}") from None
         self._lock = lock
-        self._recover()
+        try:
+            self._recover()
+            self._take_up_newer()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def close(self) -> None:
@@ -148,7 +125,7 @@ class Lake:
             logs[place] = position.topic_id
         noted = [{**gap.as_json(), "noticed_at": now_s} for gap in gaps]
         kept = [*self._gaps, *noted][-MAX_GAPS:]
-        self._write_manifest(self._sequence, (), offsets, logs, kept)
+        self._write_manifest(self._sequence, (), (), offsets, logs, kept)
         self._offsets, self._logs, self._gaps = offsets, logs, kept
 
     def known(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
@@ -158,34 +135,85 @@ class Lake:
         """
         return {last for _, last in self._offsets.values()} & set(ids)
 
-    def add(self, events: Sequence[Envelope], reached: Mapping[Partition, tuple[int, uuid.UUID]]) -> int:
+    def add(
+        self,
+        events: Sequence[Envelope],
+        reached: Mapping[Partition, tuple[int, uuid.UUID]],
+        newer: Sequence[tuple[Envelope, str]] = (),
+    ) -> int:
         """Write the events that are not in the files yet, and the offsets reached: all or nothing.
 
         Args:
             events: in any order.
             reached: the next offset of each partition, and the inbox id of the record before it.
+            newer: events to be kept whole, each with what of it is newer than this program. One of ``events``
+                whose kind is not known is one of them, too.
 
         Returns:
-            the number of new events.
+            the number of new events of ``events``.
         """
+        causes = {event.event_id: cause for event, cause in newer}
+        for event in events:
+            if event.WhichOneof("event") is None and (cause := newer_part(event, is_whole=True)):
+                causes[event.event_id] = cause
+        whole = [event for event in (*(event for event, _ in newer), *events) if event.event_id in causes]
+        places = {**_by_day_and_kind(events), **_by_day_of_newer(whole)}
+        fresh = self._only_fresh(places)
+        self._commit(fresh, causes, reached)
+        return sum(len(of_place) for place, of_place in fresh.items() if place[1] != columns.NEWER)
+
+    def _take_up_newer(self) -> None:
+        """Put kept events among their kind where this program knows all of them, file by file."""
+        self.newer_waiting = 0
+        for path in sorted(files(self._folder, columns.NEWER)):
+            rows = pq.read_table(path, columns=["envelope", "newer"]).to_pylist()
+            kept: list[Envelope] = []
+            causes: dict[bytes, str] = {}
+            known: list[Envelope] = []
+            for row in rows:
+                try:
+                    event, cause = self._read(row["envelope"])
+                except BadEventError as error:  # it stays, and says why
+                    event, cause = Envelope.FromString(row["envelope"]), str(error)
+                causes[event.event_id] = cause
+                (kept if cause else known).append(event)
+            self.newer_waiting += len(rows)
+            if known:
+                fresh = self._only_fresh(_by_day_and_kind(known))
+                self.newer_waiting -= len(rows)
+                gone = str(path.relative_to(self._folder))
+                self._commit({**fresh, **_by_day_of_newer(kept)}, causes, {}, [gone])
+                log.info("analytics_newer_events_taken_up", events=len(known), left=len(kept))
+
+    def _commit(
+        self,
+        fresh: Mapping[DayAndKind, Sequence[Envelope]],
+        causes: Mapping[bytes, str],
+        reached: Mapping[Partition, tuple[int, uuid.UUID]],
+        gone: Sequence[str] = (),
+    ) -> None:
+        """Write new files, the offsets reached, and that other files are gone: all or nothing."""
         sequence = self._sequence + 1
-        fresh = {
-            place: found
-            for place, of_place in _by_day_and_kind(events).items()
-            if (found := self._unknown_events(place, of_place))
-        }
         files = [_file_name(place, sequence) for place in fresh]
         for name, (place, of_place) in zip(files, fresh.items(), strict=True):
-            self._write(name, place[1], of_place)
+            self._write(name, place[1], of_place, causes)
         offsets = {**self._offsets, **reached}
         logs = {**self._logs, **{place: self.topic_ids.get(place[0]) for place in reached}}
-        self._write_manifest(sequence, files, offsets, logs, self._gaps)
+        self._write_manifest(sequence, files, gone, offsets, logs, self._gaps)
         self._sequence, self._offsets, self._logs = sequence, offsets, logs
-        self._publish(files)
+        self._publish(files, gone)
         for place, of_place in fresh.items():
-            self._known[place].add(as_ids([event.event_id for event in of_place]))
+            if place[1] == columns.NEWER:
+                self.newer_waiting += len(of_place)
+            if not gone or place[1] != columns.NEWER:
+                self._known[place].add(as_ids([event.event_id for event in of_place]))
         self._evict_known_ids()
-        return sum(len(of_place) for of_place in fresh.values())
+
+    def _only_fresh(
+        self, places: Mapping[DayAndKind, Sequence[Envelope]]
+    ) -> dict[DayAndKind, list[Envelope]]:
+        fresh = {place: self._unknown_events(place, events) for place, events in places.items()}
+        return {place: events for place, events in fresh.items() if events}
 
     def _unknown_events(self, place: DayAndKind, events: Sequence[Envelope]) -> list[Envelope]:
         by_id = {event.event_id: event for event in events}
@@ -208,11 +236,15 @@ class Lake:
         for place in sorted(self._known)[: max(0, len(self._known) - MAX_FOLDERS_IN_MEMORY)]:
             del self._known[place]
 
-    def _write(self, name: str, kind: str, events: Sequence[Envelope]) -> None:
+    def _write(self, name: str, kind: str, events: Sequence[Envelope], causes: Mapping[bytes, str]) -> None:
         path = self._folder / (name + PARTIAL)
         path.parent.mkdir(parents=True, exist_ok=True)
+        if kind == columns.NEWER:
+            table = columns.newer_table({each.event_id: (each, causes[each.event_id]) for each in events})
+        else:
+            table = columns.table(kind, events)
         with path.open("wb") as file:
-            pq.write_table(columns.table(kind, events), file, compression="zstd")
+            pq.write_table(table, file, compression="zstd")
             file.flush()
             os.fsync(file.fileno())
 
@@ -220,6 +252,7 @@ class Lake:
         self,
         sequence: int,
         files: Sequence[str],
+        gone: Sequence[str],
         offsets: Mapping[Partition, tuple[int, uuid.UUID]],
         logs: Mapping[Partition, uuid.UUID | None],
         gaps: Sequence[Mapping[str, Any]],
@@ -227,6 +260,7 @@ class Lake:
         content = {
             "sequence": sequence,
             "files": files,
+            "gone": gone,
             "offsets": [
                 {
                     "topic": topic,
@@ -249,10 +283,12 @@ class Lake:
         partial.rename(self._folder / MANIFEST)
         _sync(self._folder)
 
-    def _publish(self, files: Sequence[str]) -> None:
+    def _publish(self, files: Sequence[str], gone: Sequence[str]) -> None:
         for name in files:
             with contextlib.suppress(FileNotFoundError):  # renamed before the crash
                 (self._folder / (name + PARTIAL)).rename(self._folder / name)
+        for name in gone:
+            (self._folder / name).unlink(missing_ok=True)
 
     def _recover(self) -> None:
         former = self._folder / FORMER_MANIFEST
@@ -275,7 +311,7 @@ class Lake:
             for row in content["offsets"]
         }
         self._gaps = content.get("gaps", [])
-        self._publish(content["files"])
+        self._publish(content["files"], content.get("gone", ()))
         folders.remove_files(self._folder, (MANIFEST + PARTIAL,))
         for kind in self._folder.glob("day=*/kind=*"):
             if not (kind.is_symlink() or kind.parent.is_symlink()):
@@ -285,6 +321,11 @@ class Lake:
 def files(folder: Path, kind: str) -> Iterator[Path]:
     """List the files of a kind of event that readers may see."""
     return folder.glob(f"day=*/kind={kind}/*.parquet")
+
+
+def newer_waiting(folder: Path) -> int:
+    """Count the events of a folder that are kept whole for a program that knows more."""
+    return sum(pq.read_metadata(path).num_rows for path in files(folder, columns.NEWER))
 
 
 def gaps(folder: Path) -> list[dict[str, Any]]:
@@ -307,12 +348,20 @@ def _by_day_and_kind(events: Sequence[Envelope]) -> dict[DayAndKind, list[Envelo
     found: dict[DayAndKind, list[Envelope]] = {}
     for event in events:
         kind = event.WhichOneof("event")
-        if (
-            kind is not None
-        ):  # a kind from a newer schema waits for a newer program, which reads the log again
-            day = datetime.datetime.fromtimestamp(event.occurred_at, datetime.UTC).strftime("%Y-%m-%d")
-            found.setdefault((day, kind), []).append(event)
+        if kind is not None:
+            found.setdefault((_day(event), kind), []).append(event)
     return found
+
+
+def _by_day_of_newer(events: Sequence[Envelope]) -> dict[DayAndKind, list[Envelope]]:
+    found: dict[DayAndKind, list[Envelope]] = {}
+    for event in events:
+        found.setdefault((_day(event), columns.NEWER), []).append(event)
+    return found
+
+
+def _day(event: Envelope) -> str:
+    return datetime.datetime.fromtimestamp(event.occurred_at, datetime.UTC).strftime("%Y-%m-%d")
 
 
 def _folder_name(place: DayAndKind) -> str:

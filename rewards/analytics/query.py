@@ -23,7 +23,7 @@ class QueryResult:
 def connect(folder: Path) -> duckdb.DuckDBPyConnection:
     """Connect, with a view for each kind of event; the view of a kind that never happened is empty.
 
-    Times are in UTC, wherever the machine is.
+    Times are in UTC, wherever the machine is. What is kept for a program that knows more is ``newer``.
 
     Raises QueryError when there is no folder of events.
     """
@@ -33,7 +33,7 @@ def connect(folder: Path) -> duckdb.DuckDBPyConnection:
         )
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")  # else days and hours are those of the machine's zone
-    for kind in columns.KINDS:
+    for kind in (*columns.KINDS, columns.NEWER):
         if any(lake.files(folder, kind)):
             pattern = str(folder / "day=*" / f"kind={kind}" / "*.parquet").replace("'", "''")
             connection.execute(

@@ -22,7 +22,6 @@ from rewards import metrics
 from rewards.analytics.lake import Lake
 from rewards.analytics.lake_positions import LakePositions
 from rewards.consumer.lag import LagAge, bring_back_topics, count_behind
-from rewards.consumer.log_guard import LogGuard, Span, span_of
 from rewards.consumer.offsets import RebalanceListener, identified, ids_by_topic, starting_offsets
 from rewards.errors import ConsumerStalledError, LakeInUseError, LogChangedError
 from rewards.events import (
@@ -31,10 +30,11 @@ from rewards.events import (
     BusUnavailableError,
     Envelope,
     ensure_topics,
-    parse_envelope,
 )
 from rewards.events.kafka_clients import close, is_being_cancelled
+from rewards.events.logs.guard import LogGuard, Span, span_of
 from rewards.events.logs.identity import identify
+from rewards.events.parse import ReadEvent, read_whole_event
 from rewards.events.topics import retention_s
 from rewards.records import Partition, raw_record
 
@@ -49,6 +49,7 @@ METADATA_MAX_AGE_MS = 30_000  # partitions that are added to a topic are read af
 LAG_CHECK_S = 2.0
 STANDBY_RETRY_S = 1.0
 RETRY_S = 1.0
+MAX_NAMED = 20  # causes that the log names
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 
@@ -66,12 +67,15 @@ class Writer:
         prefix: first part of the topics' names.
         lake: where events go; it is opened and closed here.
         clock: its monotonic time decides when to flush; it runs what blocks on the disk in a thread.
+        read: reads an event, and tells what of it is newer than this program.
 
     Attributes:
         written: the number of events written since it started.
     """
 
-    def __init__(self, bootstrap: str, prefix: str, lake: Lake, clock: Clock) -> None:
+    def __init__(
+        self, bootstrap: str, prefix: str, lake: Lake, clock: Clock, *, read: ReadEvent = read_whole_event
+    ) -> None:
         self._bootstrap = bootstrap
         self._prefix = prefix
         self._topics = [topic.name(prefix) for topic in EVENT_TOPICS]
@@ -81,7 +85,10 @@ class Writer:
         self._guard = LogGuard()
         self._age = LagAge("analytics")
         self._next: dict[TopicPartition, int] = {}  # the offset after the last record read; empty: nowhere
+        self._read = read
         self._events: list[Envelope] = []
+        self._newer: list[tuple[Envelope, str]] = []
+        self._told: set[str] = set()  # what the log has named as newer
         self._reached: dict[Partition, tuple[int, uuid.UUID]] = {}
         self.written = 0
 
@@ -90,6 +97,7 @@ class Writer:
         while not self._stopping.is_set():
             try:
                 await self._clock.run_in_thread(self._lake.open)
+                metrics.ANALYTICS_NEWER_WAITING.set(self._lake.newer_waiting)
                 break
             except LakeInUseError as error:
                 log.info("analytics_on_standby", reason=str(error))
@@ -164,7 +172,8 @@ class Writer:
             if self._clock.monotonic() - checked_at >= LAG_CHECK_S:
                 await self._check_lag(kafka)
                 checked_at = self._clock.monotonic()
-            if len(self._events) >= MAX_BUFFERED_EVENTS or self._clock.monotonic() - flushed_at >= FLUSH_S:
+            is_full = len(self._events) + len(self._newer) >= MAX_BUFFERED_EVENTS
+            if is_full or self._clock.monotonic() - flushed_at >= FLUSH_S:
                 await self._flush()
                 flushed_at = self._clock.monotonic()
         await self._flush()
@@ -190,9 +199,27 @@ class Writer:
         self._lake.topic_ids = ids_by_topic(logs)
         self._next = dict(starts)
 
+    def _take(self, polled: Polled) -> None:
+        """Take events into memory, those of which something is newer apart."""
+        for records in polled.values():
+            for record in records:
+                with contextlib.suppress(BadEventError):  # rewards makes it a dead letter
+                    event, newer = self._read(record.value)
+                    if not newer:
+                        self._events.append(event)
+                        continue
+                    self._newer.append((event, newer))
+                    if newer not in self._told and len(self._told) < MAX_NAMED:
+                        self._told.add(newer)
+                        log.warning(
+                            "analytics_newer_event_kept",
+                            newer=newer,
+                            next_step="upgrade analytics, which takes it up when it starts",
+                        )
+
     def _buffer(self, polled: Polled, spans: Sequence[Span]) -> None:
         self._age.read(spans)
-        self._events += _events_of(polled)
+        self._take(polled)
         for partition, records in polled.items():
             last = raw_record(records[-1])
             self._reached[partition.topic, partition.partition] = (last.offset + 1, last.inbox_id)
@@ -201,7 +228,7 @@ class Writer:
     async def _leave_log(self, polled: Polled) -> None:
         """Write what was read, and what came now of whichever log; then go back to the stored offsets."""
         await self._flush()
-        self._events = _events_of(polled)
+        self._take(polled)
         await self._flush()
         self._next = {}
 
@@ -220,11 +247,12 @@ class Writer:
         self._age.show(self._clock.wall())
 
     async def _flush(self) -> None:
-        events, reached = self._events, self._reached
-        if not reached and not events:
+        events, newer, reached = self._events, self._newer, self._reached
+        if not reached and not events and not newer:
             return
-        self._events, self._reached = [], {}
-        new = await self._clock.run_in_thread(self._lake.add, events, reached)
+        self._events, self._newer, self._reached = [], [], {}
+        new = await self._clock.run_in_thread(self._lake.add, events, reached, newer)
+        metrics.ANALYTICS_NEWER_WAITING.set(self._lake.newer_waiting)
         self.written += new
         metrics.ANALYTICS_EVENTS.inc(new)
         metrics.ANALYTICS_DUPLICATES.inc(len(events) - new)
@@ -232,18 +260,9 @@ class Writer:
 
     def _on_rebalance(self) -> None:
         self._next = {}
-        self._events, self._reached = [], {}
+        self._events, self._newer, self._reached = [], [], {}
 
     async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
-
-
-def _events_of(polled: Polled) -> list[Envelope]:
-    found: list[Envelope] = []
-    for records in polled.values():
-        for record in records:
-            with contextlib.suppress(BadEventError):  # rewards makes it a dead letter
-                found.append(parse_envelope(record.value))
-    return found

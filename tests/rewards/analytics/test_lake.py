@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from loadtest.event_fixture import make_event_fixture
 from rewards.analytics import columns, lake
-from rewards.analytics.lake import KnownIds, Lake, as_ids
+from rewards.analytics.known_ids import KnownIds, as_ids
+from rewards.analytics.lake import Lake
 from rewards.errors import LakeInUseError
 from rewards.events import Envelope
 from tests.rewards.events.test_parse import EXAMPLES
@@ -108,6 +109,30 @@ def test_a_crash_at_any_step_leaves_each_event_once_or_not_at_all(
     assert_each_once(tmp_path, KNOWN.events)
     assert not list(tmp_path.rglob("*.partial"))
     again.close()
+
+
+def test_what_others_keep_in_the_folder_stays_and_a_manifest_of_theirs_is_refused(tmp_path: Path) -> None:
+    Lake(tmp_path).open().close()
+    theirs = [
+        tmp_path / "notes.partial",
+        tmp_path / "day=x" / "kind=y" / "notes.partial",
+        tmp_path / "journal.json",
+    ]
+    foreign = tmp_path / "foreign" / "kind=y" / "part-1.parquet.partial"
+    for path in (*theirs, foreign):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("theirs")
+    (tmp_path / "day=link").symlink_to(foreign.parent.parent)
+    own = tmp_path / "day=x" / "kind=y" / "part-1.parquet.partial"
+    own.touch()
+    Lake(tmp_path).open().close()
+    assert not own.exists()
+    assert all(path.read_text() == "theirs" for path in (*theirs, foreign))
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text('{"files": []}')
+    with pytest.raises(LakeInUseError, match="not a manifest of launchday's"):
+        Lake(tmp_path).open()
+    assert manifest.read_text() == '{"files": []}'
 
 
 def test_a_second_writer_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
