@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition
 from google.protobuf.message import DecodeError
 
 from loadtest.background import background
 from loadtest.errors import BackendError
 from rewards.events import REWARDS_TOPICS, Envelope, EventsError, ensure_topics
 from rewards.events.kafka_clients import answered, reader
+from rewards.events.logs.follower import LogFollower
+from rewards.events.logs.gaps import Gap
+from rewards.events.topics import partitions_of
 
 POLL_MS = 200
 MAX_RECORDS = 2_000
@@ -49,7 +53,7 @@ class KillEventCounter:
         self._bootstrap = bootstrap
         self._prefix = prefix
         self._seen: set[bytes] = set()
-        self._consumer: AIOKafkaConsumer | None = None
+        self._log: LogFollower | None = None
         self._stack = contextlib.AsyncExitStack()
         self._task: asyncio.Task[None] | None = None
 
@@ -61,16 +65,20 @@ class KillEventCounter:
             )
         try:
             await ensure_topics(self._bootstrap, self._prefix)
-            topics = (topic.name(self._prefix) for topic in REWARDS_TOPICS)
-            self._consumer = consumer = await self._stack.enter_async_context(
-                reader(self._bootstrap, "counting kills", *topics)  # all partitions; nobody's offsets move
+            topics = [topic.name(self._prefix) for topic in REWARDS_TOPICS]
+            partitions = [
+                TopicPartition(topic, number)
+                for topic in topics
+                for number in await partitions_of(self._bootstrap, topic)
+            ]
+            consumer = await self._stack.enter_async_context(
+                reader(
+                    self._bootstrap, "counting kills", auto_offset_reset="earliest"
+                )  # nobody's offsets move
             )
+            self._log = LogFollower(consumer, "flood", topics)
             async with answered(self._bootstrap, "going to the end of the topics"):
-                await consumer.seek_to_end()
-                # seek_to_end takes effect at the next call; asking for each position makes it before the
-                # first match starts.
-                for partition in consumer.assignment():
-                    await consumer.position(partition)
+                await self._log.begin(partitions, at_end=True)
         except EventsError as error:
             await self._stack.aclose()
             raise BackendError(f"Kafka at {self._bootstrap} cannot be read: {error}") from error
@@ -85,6 +93,11 @@ class KillEventCounter:
     ) -> None:
         await self._stack.aclose()
 
+    @property
+    def gaps(self) -> Sequence[Gap]:
+        """What was found in the logs: places where they had been cut, truncated or made anew meanwhile."""
+        return () if self._log is None else self._log.gaps
+
     def failure(self) -> str | None:
         """Why counting has stopped; None while it goes on."""
         if self._task is None or not self._task.done() or self._task.cancelled():
@@ -92,12 +105,10 @@ class KillEventCounter:
         return f"the count of kill events stopped: {self._task.exception()}"
 
     async def _count(self) -> None:
-        assert self._consumer is not None
+        assert self._log is not None
         while True:
-            batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
-            for records in batches.values():
-                for record in records:
-                    self.count_record(record.value)
+            for record in await self._log.poll(POLL_MS, MAX_RECORDS):
+                self.count_record(record.value)
 
     def count_record(self, value: bytes | None) -> None:
         """Count one record's value."""

@@ -23,7 +23,6 @@ from rewards import metrics
 from rewards.consumer.batch import Batch, apply_or_bisect
 from rewards.consumer.cache_publisher import CachePublisher
 from rewards.consumer.lag import LagAge, bring_back_topics, count_behind, end_offsets
-from rewards.consumer.log_guard import LogGuard
 from rewards.consumer.newer_events import NewerEvents
 from rewards.consumer.offsets import RebalanceListener, identified, ids_by_topic, starting_offsets
 from rewards.consumer.read_ahead import ReadAhead
@@ -32,6 +31,7 @@ from rewards.dead_letters import DeadLetterWriter
 from rewards.errors import BusUnavailableError, ConsumerStalledError, LogChangedError, StoreUnavailableError
 from rewards.events import REWARDS_TOPICS, ensure_topics
 from rewards.events.kafka_clients import close, is_being_cancelled
+from rewards.events.logs.guard import LogGuard
 from rewards.events.logs.identity import identify
 from rewards.events.parse import ReadEvent, read_event
 from rewards.events.topics import retention_s

@@ -12,8 +12,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from rewards import metrics
-from rewards.consumer.log_guard import LogGuard, Span
 from rewards.errors import LogChangedError
+from rewards.events.logs.guard import LogGuard, Span
 from rewards.events.logs.identity import identify
 from rewards.events.topics import ensure_topics
 
@@ -105,7 +105,7 @@ async def bring_back_topics(
 ) -> None:
     """Create topics that somebody has deleted, and let aiokafka learn of it.
 
-    It looks for them again every 30 s only, and until then a group without them believes that it is up to date.
+    It looks for them every 30 s alone, and until then a group without them believes that it is up to date.
 
     Raises BusUnavailableError, KafkaError.
     """

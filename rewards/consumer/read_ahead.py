@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from rewards.consumer.batch import Batch, BatchBuilder
-from rewards.consumer.log_guard import Span, span_of
+from rewards.events.logs.guard import Span, span_of
 from rewards.events.logs.identity import LogIdentity
 from rewards.events.parse import ReadEvent, read_event
 from rewards.records import RawRecord, raw_record

@@ -22,6 +22,8 @@ from rewards.consumer.store_connection import ConnectionPool
 from rewards.errors import BusUnavailableError, RebuildError
 from rewards.events import DEAD_LETTERS, REWARDS_TOPICS
 from rewards.events.kafka_clients import answered, reader
+from rewards.events.logs.follower import LogFollower
+from rewards.events.topics import partitions_of
 from rewards.progression.rules import Rules
 from rewards.records import raw_record
 
@@ -41,11 +43,12 @@ PROGRESSION_TABLES = {
 
 @dataclass(frozen=True, slots=True)
 class RebuildResult:
-    """What was read, and the digest of the outcome (``digest``)."""
+    """What was read, what the log no longer had, and the digest of the outcome (``digest``)."""
 
     events: int
     duplicates: int
     bad: int
+    missing: int
     digest: str
 
 
@@ -74,32 +77,37 @@ async def rebuild(bootstrap: str, prefix: str, store_url: str, rules: Rules, clo
     try:
         if await store.next_offsets():
             raise RebuildError("the database is not empty: give one to which nothing has been applied")
-        topics = [(topic.name(prefix), topic.partitions) for topic in REWARDS_TOPICS]
+        names = [topic.name(prefix) for topic in REWARDS_TOPICS]
+        partitions = [
+            TopicPartition(name, number) for name in names for number in await partitions_of(bootstrap, name)
+        ]
+        if not partitions:
+            raise RebuildError(f"there is no topic {names[0]} at {bootstrap}")
         async with reader(
             bootstrap, what, auto_offset_reset="earliest", max_poll_records=MAX_BATCH_RECORDS
         ) as kafka:
-            kafka.assign(
-                [TopicPartition(name, number) for name, numbers in topics for number in range(numbers)]
-            )
+            follower = LogFollower(kafka, "rebuild", names)
             async with answered(bootstrap, what):
-                ends: dict[TopicPartition, int] = await kafka.end_offsets(list(kafka.assignment()))
-                reached = await kafka.beginning_offsets(list(kafka.assignment()))
-            idle = 0
-            while any(reached[partition] < end for partition, end in ends.items()):
-                polled = await kafka.getmany(timeout_ms=POLL_MS)
-                records = [raw_record(record) for of_one in polled.values() for record in of_one]
+                await follower.begin(partitions, at_end=False)
+                ends: dict[TopicPartition, int] = await kafka.end_offsets(partitions)
+            idle = known_gaps = 0
+            while any(follower.next_offsets[partition] < end for partition, end in ends.items()):
+                records = [raw_record(record) for record in await follower.poll(POLL_MS)]
                 idle = 0 if records else idle + 1
                 if idle == MAX_IDLE_POLLS:
                     raise RebuildError(f"the end of the log at {bootstrap} cannot be reached")
                 if records:
                     await apply_or_bisect(records, apply)
-                reached |= {partition: of_one[-1].offset + 1 for partition, of_one in polled.items()}
+                if len(follower.gaps) > known_gaps:  # of another log the end is another one
+                    known_gaps = len(follower.gaps)
+                    ends = await kafka.end_offsets(partitions)
+            missing = sum(gap.missing or 0 for gap in follower.gaps)
     except (BusUnavailableError, KafkaError, OSError) as error:
         raise RebuildError(f"cannot read the log: {error}") from error
     finally:
         await store.close()
     events, duplicates, bad = counts
-    return RebuildResult(events, duplicates, bad, await digest(store_url))
+    return RebuildResult(events, duplicates, bad, missing, await digest(store_url))
 
 
 async def dump(store_url: str) -> bytes:

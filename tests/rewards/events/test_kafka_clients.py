@@ -60,7 +60,7 @@ async def test_dead_letters_are_not_waited_for(silent: str) -> None:
 
 
 async def test_a_rebuild_does_not_wait_for_its_log(silent: str, store_url: str) -> None:
-    with pytest.raises(RebuildError, match=r"did not answer within 0\.1 s: reading the log"):
+    with pytest.raises(RebuildError, match=r"did not answer within 0\.1 s"):
         await rebuild(silent, "test", store_url, rules.load(), SystemClock())
     connection = await asyncpg.connect(store_url)
     await connection.close()
