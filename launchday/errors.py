@@ -9,8 +9,10 @@
     ├── ProblemError              raised in a route, answered as problem details (launchday.problems)
     ├── DeadlineExceededError     a wait used up its time: stop working for who asked (launchday.resilience)
     ├── NoAnswerError             an HTTP call got no answer (launchday.resilience.http_client)
+    │   ├── OwnShortageError      no descriptor or port is left here: nobody was asked; raise the limit
     │   ├── NotListeningError     connections are refused: the part is away
     │   └── LateAnswerError       time ran out: it says nothing about the part
+    ├── SeasonsError              the table of seasons cannot be used: the text has a line for each mistake
     ├── UnfitCacheError           the cache would lose what it accepts (launchday.resilience.cache_checks)
     ├── EngineError               an embedded server is missing or did not start (launchday.engines)
     ├── BackendError              the backend did not start (launchday.launcher.backend)

@@ -592,3 +592,8 @@ def environment(settings: Settings) -> dict[str, str]:
             value = value.absolute()
         values[env_name(name)] = str(value)
     return values
+
+
+def in_url(host: str) -> str:
+    """Return an address as a URL writes it: one of IPv6 stands in brackets (RFC 3986, 3.2.2)."""
+    return f"[{host}]" if ":" in host else host

@@ -8,16 +8,17 @@ from launchday.service import serve
 from launchday.settings import settings
 from launchday.telemetry import configure
 from meta_service.app import build
-from meta_service.start_checks import check_schema
+from meta_service.start_checks import check_schema, check_seasons
 
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     own = settings()
     configure("meta_service", own)
+    seasons = check_seasons(own.seasons)
     check_cache(own.cache_url)
     check_schema(own.store_url)
-    serve(build(own), own.bind_host, own.meta_port)
+    serve(build(own, seasons=seasons), own.bind_host, own.meta_port)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,10 @@ from launchday.identity import SERVICE, InvalidTokenError, Signer
 from launchday.problems import ProblemError
 from launchday.rate_limit import RateLimit
 from launchday.resilience import parts
+from launchday.resilience.clocks.shared_time import shared_time
 from launchday.resilience.health import Part
+from launchday.seasons import Seasons
+from launchday.seasons import load as load_seasons
 from launchday.service import create_app
 from launchday.settings import Settings
 from meta_service import admission
@@ -31,6 +34,7 @@ from meta_service.domain.history import History
 from meta_service.domain.leaderboards import Leaderboards
 from meta_service.domain.parties import Parties
 from meta_service.domain.players import Players
+from meta_service.domain.session_ends import EndedSessions
 from meta_service.domain.sessions import Sessions
 from meta_service.domain.shop import Shop
 from meta_service.errors import (
@@ -61,14 +65,16 @@ CACHE_UNAVAILABLE_ERRORS = (
 log = structlog.get_logger()
 
 
-def build(settings: Settings, clock: Clock | None = None) -> FastAPI:
+def build(settings: Settings, clock: Clock | None = None, seasons: Seasons | None = None) -> FastAPI:
     """Build the application. Without the store it starts, too, and serves the players whom the cache knows.
 
     Args:
         settings: reads the engines' addresses, ``region``, the secret, the tokens' lives and the limits.
         clock: the API's time and chance: leases, fences, versions and ids come from it. None: the machine's.
+        seasons: the table of seasons; None: the one that the settings name.
     """
     time = clock or SystemClock()
+    table = seasons or load_seasons(settings.seasons)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -93,11 +99,17 @@ def build(settings: Settings, clock: Clock | None = None) -> FastAPI:
             shop=shop,
             parties=Parties(players, time),
             friends=Friends(players),
-            leaderboards=Leaderboards(cache, store, time),
+            leaderboards=Leaderboards(cache, store, time, table),
             history=History(store),
             sessions=Sessions(
-                players, app.state.signer, settings.session_ttl_s, settings.refresh_ttl_s, time
+                players,
+                app.state.signer,
+                settings.session_ttl_s,
+                settings.refresh_ttl_s,
+                settings.refresh_repeat_s,
+                time,
             ),
+            ended_sessions=EndedSessions(cache.redis),
             credentials=Credentials(store, cache, passwords),
             player_limit=RateLimit(settings.requests_per_player_s, burst_s=BURST_S),
             signer=app.state.signer,
@@ -112,6 +124,7 @@ def build(settings: Settings, clock: Clock | None = None) -> FastAPI:
             async with (
                 parts.cache_part(settings.cache_url) as cache_answers,
                 parts.store_part(settings.store_url) as store_answers,
+                shared_time(cache.redis, time),
             ):
                 app.state.health.add(cache_answers, store_answers, _schema_part(settings.store_url))
                 yield
@@ -131,7 +144,7 @@ def build(settings: Settings, clock: Clock | None = None) -> FastAPI:
         AddressLimit,
         per_s=settings.requests_per_address_s,
         clock=time,
-        exempt=lambda header: _is_service(app.state.signer, header, time.now()),
+        exempt=lambda header: _is_service(app.state.signer, header, time),
     )
     app.user_middleware.append(limited)
     for router in ROUTERS:
@@ -164,9 +177,10 @@ def _schema_part(store_url: str) -> Part:
     return Part("schema", check, needed=True)
 
 
-def _is_service(signer: Signer, header: bytes, now: float) -> bool:
+def _is_service(signer: Signer, header: bytes, clock: Clock) -> bool:
     try:
-        return SERVICE in signer.verify(header.decode("latin-1").removeprefix("Bearer "), now).roles
+        token = header.decode("latin-1").removeprefix("Bearer ")
+        return SERVICE in signer.verify(token, signer.time(clock)).roles
     except InvalidTokenError:
         return False
 

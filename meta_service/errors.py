@@ -12,6 +12,7 @@
     │   ├── UnknownItemError         not in the catalogue, or not for sale
     │   ├── UnknownPurchaseError     no such purchase of this player
     │   ├── UnknownMatchError        no such match in the store
+    │   ├── UnknownSeasonError       no such season in the table, or none has begun
     │   ├── MatchClosedError         the match was given up; its server ends itself
     │   ├── InsufficientFundsError   the wallet holds less than the price
     │   ├── SoldOutError             the stock is used up
@@ -82,6 +83,12 @@ class UnknownPurchaseError(RefusedError):
     """Raised when there is no such purchase, or it is another player's."""
 
     status, slug = 404, "unknown-purchase"
+
+
+class UnknownSeasonError(RefusedError):
+    """Raised when a season is neither in the table nor in the store, or none has begun yet."""
+
+    status, slug = 404, "unknown-season"
 
 
 class InsufficientFundsError(RefusedError):

@@ -76,19 +76,24 @@ class MatchEvents:
                 self._emit_record(record, now_s - (tick - int(record["tick"])) / self._tick_hz)
             await asyncio.sleep(0)
 
-    def emit_result(self, results: Sequence[PlayerPlacement], *, now_s: float, tick: int) -> None:
-        """Emit the end of the match and everybody's placement; ``now_s`` is Unix seconds of ``tick``."""
+    def emit_result(self, results: Sequence[PlayerPlacement], *, now_s: float, tick: int) -> float:
+        """Emit the end of the match and everybody's placement; ``now_s`` is Unix seconds of ``tick``.
+
+        Returns when the match ended (Unix seconds), as the event says it: results are dated by the same.
+        """
         ended_tick = tick if self._ended_tick is None else self._ended_tick
+        ended_at_s = now_s - (tick - ended_tick) / self._tick_hz
         self._emit(
             events.match_ended(
                 self._source,
-                now_s=now_s - (tick - ended_tick) / self._tick_hz,
+                now_s=ended_at_s,
                 tick=ended_tick,
                 mode=self._spec.mode,
                 duration_s=self._since_start_s(ended_tick),
                 placements=results,
             )
         )
+        return ended_at_s
 
     def emit_damage(self, damage: Sequence[tuple[int, DamageTotals]], *, now_s: float, tick: int) -> None:
         """Emit what each player (by id) dealt and took; ``now_s`` is Unix seconds of ``tick``."""

@@ -25,15 +25,17 @@ class SpooledResults(msgspec.Struct, frozen=True):
     Attributes:
         match_id: the match.
         rows: player id, fence, placement, kills and seconds played of each player.
+        ended_at: when the match ended (Unix seconds); None in a file of an earlier version.
     """
 
     match_id: UUID
     rows: list[tuple[int, int, int, int, float]]
+    ended_at: float | None = None
 
     @property
     def commits(self) -> list[PlayerCommit]:
         """The results as the meta service takes them."""
-        return [PlayerCommit(*row) for row in self.rows]
+        return [PlayerCommit(*row, self.ended_at) for row in self.rows]
 
 
 class ResultSpool:
@@ -49,7 +51,8 @@ class ResultSpool:
     def write(self, match_id: UUID, results: Sequence[PlayerCommit]) -> None:
         """Keep a match's results, durable when this returns. Raises OSError; then nothing is kept."""
         rows = [(row.player_id, row.fence, row.placement, row.kills, row.played_s) for row in results]
-        spool.write(self._folder, str(match_id), [msgspec.json.encode(SpooledResults(match_id, rows))])
+        kept = SpooledResults(match_id, rows, results[0].ended_at if results else None)
+        spool.write(self._folder, str(match_id), [msgspec.json.encode(kept)])
 
     def remove(self, match_id: UUID) -> None:
         """Forget a match's results: they were taken."""

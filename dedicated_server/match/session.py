@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
+from msgspec import structs
 
 from dedicated_server.match.backfill import BackfillAgent
 from dedicated_server.match.backfill_request import BackfillSink
@@ -374,8 +375,8 @@ class MatchSession:
                 damage.append((player.player_id, result.damage))
         now_s = self._now_s()
         events.emit_damage(damage, now_s=now_s, tick=tick)
-        events.emit_result(played, now_s=now_s, tick=tick)
-        return committed
+        ended_at_s = events.emit_result(played, now_s=now_s, tick=tick)
+        return [structs.replace(row, ended_at=ended_at_s) for row in committed]
 
     async def _commit(self, results: list[PlayerCommit]) -> None:
         """Deliver the events, then commit: once a player is free, the events of their last match are sent.

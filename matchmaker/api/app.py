@@ -15,6 +15,7 @@ from dedicated_server.fleet.client import mutual_tls
 from launchday import service as http_service
 from launchday.clock import Clock
 from launchday.identity import Signer
+from launchday.resilience.clocks.shared_time import shared_time
 from launchday.resilience.parts import cache_part, http_part
 from launchday.settings import Settings
 from matchmaker.api import admission, backfill_routes, routes
@@ -23,6 +24,7 @@ from matchmaker.api.fast_path import FastPath
 from matchmaker.api.notifier import Notifier
 from matchmaker.api.schema import describe
 from matchmaker.api.service import TicketService, unavailable_problem
+from matchmaker.api.session_ends import SessionEndFollower, SessionEndSource
 from matchmaker.api.skills import MetaSkills, Skills
 from matchmaker.api.ticket_writer import TicketWriter
 from matchmaker.errors import SkillsUnavailableError
@@ -37,13 +39,20 @@ SERVICE_TOKEN_TTL_S = 365 * 24 * 3600.0
 log = structlog.get_logger()
 
 
-def create_api(settings: Settings, clock: Clock, skills: Skills | None = None) -> FastAPI:
+def create_api(
+    settings: Settings,
+    clock: Clock,
+    skills: Skills | None = None,
+    session_ends: SessionEndSource | None = None,
+) -> FastAPI:
     """Build the API.
 
     Args:
         settings: all settings.
         clock: time, chance and ids.
         skills: where players' skills come from; None: the meta service.
+        session_ends: who says which sessions have ended; None: the meta service, or nobody where ``skills``
+            is a stand-in for it.
 
     Raises:
         RuleSetsError: the operator's rule sets cannot be used.
@@ -57,6 +66,7 @@ def create_api(settings: Settings, clock: Clock, skills: Skills | None = None) -
             open_cache(settings.cache_url) as cache,
             MetaClient(settings.meta_url, token, clock=clock) as meta,
             cache_part(settings.cache_url) as cache_answers,
+            shared_time(cache, clock),
         ):
             app.state.health.add(
                 cache_answers,
@@ -74,6 +84,10 @@ def create_api(settings: Settings, clock: Clock, skills: Skills | None = None) -
             # Should one of them fail all the same, waiting players still look at their tickets when their
             # wait is over.
             tasks = [asyncio.create_task(notifier.run()), asyncio.create_task(attendance.run())]
+            source = session_ends or (meta if skills is None else None)
+            if source is not None:
+                follower = SessionEndFollower(cache, scripts, source, clock)
+                tasks.append(asyncio.create_task(follower.run()))
             for task in tasks:
                 task.add_done_callback(_report_failure)
             try:

@@ -20,6 +20,8 @@ from meta_service.cache import keys, scripts
 from meta_service.cache.cache import Cache, parse_rating
 from meta_service.messages.leases import LONGEST_LEASE_S, PlayerCommit
 
+# A server whose clock says that its match ended so long before its check-out knows no time at all.
+MAX_SKEW_MS = 24 * 3600 * 1000
 MAX_EXPIRED_PER_CALL = 500  # leases ended in one round trip: some milliseconds of the cache's time, in pieces
 SHARED_KEYS = (keys.COUNTERS, keys.LEASES, keys.STREAM, keys.UNSETTLED)
 
@@ -103,7 +105,13 @@ class Leases:
         ]
 
     async def commit(
-        self, match_id: UUID, now: float, rows: Sequence[PlayerCommit], *, final: bool = False
+        self,
+        match_id: UUID,
+        now: float,
+        rows: Sequence[PlayerCommit],
+        wall: float,
+        *,
+        final: bool = False,
     ) -> list[tuple[int, str]]:
         """Commit results and release the leases, each player by themselves.
 
@@ -111,6 +119,7 @@ class Leases:
             match_id: the match.
             now: Unix seconds.
             rows: the results.
+            wall: Unix seconds of the wall clock: no match ended later.
             final: decide by what the cache has: the store was asked.
 
         Returns (player id, reason) of each row, in order; the reason is empty where the result was taken.
@@ -119,7 +128,14 @@ class Leases:
             (
                 (
                     keys.player(row.player_id),
-                    (row.player_id, row.fence, row.placement, row.kills, row.played_s),
+                    (
+                        row.player_id,
+                        row.fence,
+                        row.placement,
+                        row.kills,
+                        row.played_s,
+                        _ended_ms(row, wall),
+                    ),
                 )
                 for row in rows
             ),
@@ -210,6 +226,13 @@ def _held(lease: Sequence[str | None], now_ms: int) -> HeldLease | None:
     if state != "held" or not match_id or int(until_ms or 0) <= now_ms:
         return None
     return HeldLease(UUID(match_id), server or "", int(until_ms or 0))
+
+
+def _ended_ms(row: PlayerCommit, wall: float) -> int:
+    """When a result's match ended: by its server's word, where that is between its check-out and now."""
+    if row.ended_at is None or row.ended_at > wall or _ms(row.ended_at) < row.fence - MAX_SKEW_MS:
+        return _ms(wall)
+    return _ms(row.ended_at)
 
 
 def _listed(player_ids: Iterable[int]) -> str:

@@ -46,7 +46,9 @@ class ServerCalls(Calls):
     async def commit(self, match_id: UUID, players: Sequence[PlayerCommit]) -> CommitResponse:
         """Commit results and release the leases. May be repeated: the answer stays the same."""
         rows = [
-            PlayerCommit(PlayerId(row.player_id), row.fence, row.placement, row.kills, row.played_s)
+            PlayerCommit(
+                PlayerId(row.player_id), row.fence, row.placement, row.kills, row.played_s, row.ended_at
+            )
             for row in players
         ]
         body = CommitRequest(match_id, rows)

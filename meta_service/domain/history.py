@@ -14,7 +14,7 @@ MAX_FENCE = 2**53  # above every fence
 _COLUMNS = """
     match_id, fence, server, region, coalesce(outcome, 'playing') AS outcome, placement, kills,
     played_s::float8 AS played_s, extract(epoch FROM checked_out_at)::float8 AS checked_out_at,
-    extract(epoch FROM ended_at)::float8 AS ended_at
+    extract(epoch FROM coalesce(match_ended_at, ended_at))::float8 AS ended_at
 """
 
 

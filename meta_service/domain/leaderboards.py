@@ -3,12 +3,12 @@
 The scores are whole sums and only grow, and a smaller one never replaces a greater. So they may be
 published in any order and as often as one likes, a rebuild may run beside the worker, and a lost cache
 costs one read of the season's table, and one that came back older another (see `meta_service.cache.epoch`).
+The seasons are those of `launchday.seasons`, and a result belongs to the one in which its match ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, cast, get_args
 
@@ -16,13 +16,14 @@ import structlog
 from redis.asyncio import Redis
 
 from launchday.clock import Clock
+from launchday.seasons import Seasons
 from meta_service.cache import keys
 from meta_service.cache.cache import Cache
 from meta_service.domain.accounts import default_name
-from meta_service.errors import RebuildingError
+from meta_service.errors import RebuildingError, UnknownSeasonError
 from meta_service.messages.base import PlayerId
 from meta_service.messages.social import BoardName, Leaderboard, Standing
-from meta_service.store.apply import SeasonRecord
+from meta_service.store.season_sums import SeasonRecord
 from meta_service.store.store import Store
 
 BOARDS: tuple[BoardName, ...] = get_args(BoardName)
@@ -33,12 +34,6 @@ MAX_WAIT_S = 1.5  # how long a reader waits for another's rebuild
 POLL_S = 0.02
 
 log = structlog.get_logger()
-
-
-def season_of(now: float) -> str:
-    """The season of a moment (Unix seconds): the quarter of the year in UTC, such as ``2026-q4``."""
-    at = datetime.fromtimestamp(now, UTC)
-    return f"{at.year}-q{(at.month + 2) // 3}"
 
 
 async def publish(redis: Redis, records: Iterable[SeasonRecord]) -> None:
@@ -53,14 +48,44 @@ async def publish(redis: Redis, records: Iterable[SeasonRecord]) -> None:
     await pipeline.execute()
 
 
-class Leaderboards:
-    """Reads boards, and rebuilds a season's from the store where the cache has lost them."""
+async def forget_boards(redis: Redis, seasons: Iterable[str]) -> None:
+    """Drop the boards of seasons whose sums may have become smaller; their next reader fills them again."""
+    for season in seasons:
+        await redis.delete(keys.boards_built(season), *(keys.board(season, name) for name in BOARDS))
 
-    def __init__(self, cache: Cache, store: Store, clock: Clock) -> None:
+
+class Leaderboards:
+    """Reads boards, and rebuilds a season's from the store where the cache has lost them.
+
+    Args:
+        seasons: the table of seasons.
+    """
+
+    def __init__(self, cache: Cache, store: Store, clock: Clock, seasons: Seasons) -> None:
+        self._seasons = seasons
         self._cache = cache
         self._redis = cache.redis
         self._clock = clock
         self._store = store
+
+    async def season(self, asked: str | None, wall: float) -> str:
+        """The season whose boards are meant: the one asked for; without one that of the moment (Unix seconds)
+        or, between two, the one that was over last.
+
+        Raises UnknownSeasonError; StoreUnavailableError where only the store could know a season.
+        """
+        if asked is None:
+            newest = self._seasons.newest(wall)
+            if newest is None:
+                raise UnknownSeasonError("no season has begun yet")
+            return newest
+        if (
+            asked not in self._seasons
+        ):  # of an earlier table, or a quarter, as seasons were before there was one
+            statement = "SELECT 1 FROM season_records WHERE season = $1 LIMIT 1"
+            if not await self._store.read(statement, asked):
+                raise UnknownSeasonError(f"there is no season {asked}, and no results of one")
+        return asked
 
     async def top(self, season: str, board: BoardName, offset: int, limit: int) -> Leaderboard:
         """The ``limit`` players after the best ``offset`` of a season's board.

@@ -141,19 +141,21 @@ class Players:
             raise _match_closed(match_id)  # what was leased before the tombstone, the close ends
         return answers
 
-    async def commit(self, match_id: UUID, now: float, rows: Sequence[PlayerCommit]) -> list[tuple[int, str]]:
+    async def commit(
+        self, match_id: UUID, now: float, rows: Sequence[PlayerCommit], wall: float
+    ) -> list[tuple[int, str]]:
         """Commit results; one round trip to the cache unless it has lost some of the players.
 
         Returns (player id, reason) of each row, in order; the reason is empty where the result was taken.
         Raises StoreUnavailableError when only the store could know a lease: a refusal would lose the
         result, so repeat the whole commit.
         """
-        answers = await self.leases.commit(match_id, now, rows)
+        answers = await self.leases.commit(match_id, now, rows, wall)
         unloaded = {player_id for player_id, reason in answers if reason == "not-loaded"}
         if unloaded:
             await self.load(sorted(unloaded), now)
             asked = [row for row in rows if row.player_id in unloaded]
-            found = dict(await self.leases.commit(match_id, now, asked, final=True))
+            found = dict(await self.leases.commit(match_id, now, asked, wall, final=True))
             answers = [(player_id, found.get(player_id, reason)) for player_id, reason in answers]
         return answers
 

@@ -92,7 +92,7 @@ class Sessions:
 
         Raises SessionEndedError or InvalidTokenError.
         """
-        claims = self._signer.verify(token, self._clock.wall())
+        claims = self._signer.verify(token, self._signer.time(self._clock))
         if REFRESH not in claims.roles:
             raise InvalidTokenError("this is not a refresh token")
         player_id = int(claims.subject)

@@ -124,6 +124,13 @@ class PlayerCommit(Message, frozen=True):
     placement: Annotated[int, Meta(ge=1, le=MAX_PLAYERS)]
     kills: Annotated[int, Meta(ge=0, le=1_000_000)]
     played_s: Annotated[float, Meta(ge=0, le=1_000_000)]
+    ended_at: Annotated[
+        float | None,
+        Meta(
+            description="When the match ended by the server's clock, Unix seconds: it belongs to that "
+            "season. Later than the commit, or not given: the commit's time."
+        ),
+    ] = None
 
 
 class CommitRequest(Message, frozen=True):

@@ -132,7 +132,7 @@ class Standing(Message, frozen=True):
 class Leaderboard(Message, frozen=True):
     """A part of a season's leaderboard."""
 
-    season: Annotated[str, Meta(pattern=r"^[0-9]{4}-q[1-4]$", examples=["2026-q4"])]
+    season: Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}$", examples=["launch"])]
     board: BoardName
     total: Annotated[int, Meta(description="Players on the board.")]
     standings: list[Standing]

@@ -85,7 +85,8 @@ async def check_out(request: FromBody[CheckoutRequest], context: InContext) -> C
 @router.post("/commits")
 async def commit(request: FromBody[CommitRequest], context: InContext) -> CommitResponse:
     """Take players' results and release their leases. Repeating it changes nothing and answers the same."""
-    answers = await context.players.commit(request.match_id, context.clock.now(), request.players)
+    clock = context.clock
+    answers = await context.players.commit(request.match_id, clock.now(), request.players, clock.wall())
     return CommitResponse(
         committed=[PlayerId(player_id) for player_id, reason in answers if not reason],
         refused=[

@@ -11,7 +11,6 @@ from launchday.identity import SERVICE
 from launchday.service import require
 from meta_service.context import InContext, LivePlayer
 from meta_service.domain.history import MAX_FENCE
-from meta_service.domain.leaderboards import season_of
 from meta_service.messages.social import (
     BoardName,
     ChangeResponse,
@@ -35,9 +34,9 @@ services = APIRouter(
 Season = Annotated[
     str | None,
     Query(
-        pattern=r"^[0-9]{4}-q[1-4]$",
-        description="A quarter of a year in UTC; default: this one.",
-        examples=["2026-q4"],
+        pattern=r"^[a-z0-9-]{1,64}$",
+        description="By its name; default: the present one or, between two, the one that was over last.",
+        examples=["launch"],
     ),
 ]
 
@@ -51,14 +50,14 @@ async def friends(caller: LivePlayer, context: InContext) -> FriendList:
 @router.post("/friends")
 async def ask(choice: FromBody[PlayerChoice], caller: LivePlayer, context: InContext) -> ChangeResponse:
     """Ask a player to be friends. If they had asked, you are friends from now on."""
-    await context.friends.request(caller.player_id, choice.player_id, context.clock.now())
+    await context.friends.request(caller.player_id, choice.player_id, context.clock.wall())
     return ChangeResponse(done=True)
 
 
 @router.post("/friends/{player_id}/accept")
 async def accept(player_id: OtherPlayer, caller: LivePlayer, context: InContext) -> ChangeResponse:
     """Become friends with a player who asked."""
-    await context.friends.accept(caller.player_id, player_id, context.clock.now())
+    await context.friends.accept(caller.player_id, player_id, context.clock.wall())
     return ChangeResponse(done=True)
 
 
@@ -87,7 +86,7 @@ async def top(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Leaderboard:
     """Read a season's leaderboard from the best down."""
-    chosen = season or season_of(context.clock.now())
+    chosen = await context.leaderboards.season(season, context.clock.wall())
     return await context.leaderboards.top(chosen, board, offset, limit)
 
 
@@ -100,7 +99,7 @@ async def around_me(
     neighbours: Annotated[int, Query(ge=0, le=50, description="On each side.")] = 5,
 ) -> Leaderboard:
     """Read the caller's place in a season's leaderboard and the neighbours; empty if they are not on it."""
-    chosen = season or season_of(context.clock.now())
+    chosen = await context.leaderboards.season(season, context.clock.wall())
     return await context.leaderboards.around(chosen, board, caller.player_id, neighbours)
 
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from launchday.seasons import Seasons, shipped
+from meta_service.store.season_sums import SeasonRecord, Windows, windows_of
+
 
 def _end_lease(outcome: str, *, over: str) -> str:
     """Return the statement that ends leases with an outcome, where ``over`` (SQL) holds of what is stored."""
@@ -115,22 +118,24 @@ STATEMENTS = {
     "close": _end_lease("closed", over="coalesce(stored.outcome, 'expired') = 'expired'"),
     # The store has the last word on fences: a result is stale when its player was checked out anew between
     # this check-out (the fence) and this commit (the stamp). It is kept as refused, without the result.
-    # Another match's fence changes nothing. A result becomes committed once, so it is added to its season's
-    # sums once, however often it is applied.
+    # Another match's fence changes nothing. A result becomes committed once, so it is added to the sums of
+    # the season in which its match ended once, however often it is applied; between two seasons to none. An
+    # earlier version of the API does not say when the match ended: then the commit's stamp stands for that.
     "commit": """
         WITH written AS (
         INSERT INTO match_history AS stored
-            (player_id, fence, match_id, outcome, placement, kills, played_s, ended_at)
+            (player_id, fence, match_id, outcome, placement, kills, played_s, ended_at, match_ended_at)
         SELECT DISTINCT ON (player_id, fence) player_id, fence, match_id,
             CASE WHEN stale THEN 'refused' ELSE 'committed' END,
             CASE WHEN NOT stale THEN placement END,
             CASE WHEN NOT stale THEN kills END,
             CASE WHEN NOT stale THEN played_s END,
-            to_timestamp(stamp / 1000.0)
+            to_timestamp(stamp / 1000.0), to_timestamp(match_ended / 1000.0)
         FROM json_to_recordset($1::json) AS change (match_id uuid, players json)
         CROSS JOIN LATERAL json_array_elements(players) AS player
         CROSS JOIN LATERAL (
             SELECT (player->>0)::bigint AS player_id, (player->>1)::bigint AS fence,
+                coalesce(player->>6, player->>2)::bigint AS match_ended,
                 (player->>2)::bigint AS stamp, (player->>3)::integer AS placement,
                 (player->>4)::integer AS kills, (player->>5)::real AS played_s
         ) AS result
@@ -144,15 +149,19 @@ STATEMENTS = {
         ORDER BY player_id, fence
         ON CONFLICT (player_id, fence) DO UPDATE
             SET outcome = excluded.outcome, placement = excluded.placement, kills = excluded.kills,
-                played_s = excluded.played_s, ended_at = excluded.ended_at
+                played_s = excluded.played_s, ended_at = excluded.ended_at,
+                match_ended_at = excluded.match_ended_at
             WHERE coalesce(stored.outcome, 'expired') IN ('expired', 'refused')
                 AND stored.match_id = excluded.match_id
-        RETURNING player_id, outcome, placement, kills, ended_at
+        RETURNING player_id, outcome, placement, kills, match_ended_at
         ), tallied AS (
             INSERT INTO season_records AS held (season, player_id, matches, wins, kills, stored_at)
-            SELECT to_char(ended_at AT TIME ZONE 'UTC', 'YYYY"-q"Q'), player_id,
+            SELECT season, player_id,
                 count(*), count(*) FILTER (WHERE placement = 1), sum(kills), to_timestamp($2)
-            FROM written WHERE outcome = 'committed'
+            FROM written JOIN unnest($3::text[], $4::timestamptz[], $5::timestamptz[])
+                AS seasons (season, starts_at, ends_at)
+                ON match_ended_at >= starts_at AND match_ended_at < ends_at
+            WHERE outcome = 'committed'
             GROUP BY 1, 2 ORDER BY 1, 2
             ON CONFLICT (season, player_id) DO UPDATE
                 SET matches = held.matches + excluded.matches, wins = held.wins + excluded.wins,
@@ -168,25 +177,16 @@ STATEMENTS = {
 RECORDS = """
     SELECT season, player_id, matches, wins, kills FROM season_records
     WHERE (season, player_id) IN (
-        SELECT to_char(to_timestamp((player->>2)::bigint / 1000.0) AT TIME ZONE 'UTC', 'YYYY"-q"Q'),
-            (player->>0)::bigint
+        SELECT season, (player->>0)::bigint
         FROM json_to_recordset($1::json) AS change (players json)
         CROSS JOIN LATERAL json_array_elements(players) AS player
+        JOIN unnest($2::text[], $3::timestamptz[], $4::timestamptz[]) AS seasons (season, starts_at, ends_at)
+            ON to_timestamp(coalesce(player->>6, player->>2)::bigint / 1000.0) >= starts_at
+            AND to_timestamp(coalesce(player->>6, player->>2)::bigint / 1000.0) < ends_at
     )
 """
 
 Changes = Mapping[str, Sequence[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class SeasonRecord:
-    """The sums of a player's committed results of a season; they only grow."""
-
-    season: str
-    player_id: int
-    matches: int
-    wins: int
-    kills: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,9 @@ class ApplyResult:
     records: tuple[SeasonRecord, ...] = ()
 
 
-async def apply(connection: asyncpg.Connection, changes: Changes, now: float) -> ApplyResult:
+async def apply(
+    connection: asyncpg.Connection, changes: Changes, now: float, seasons: Seasons | None = None
+) -> ApplyResult:
     """Apply changes in one transaction.
 
     Args:
@@ -210,6 +212,7 @@ async def apply(connection: asyncpg.Connection, changes: Changes, now: float) ->
             that does not answer.
         changes: JSON texts by kind.
         now: Unix seconds; when the rows were stored, by which other regions find them.
+        seasons: the table by whose windows results are summed up; None: the shipped one.
 
     Raises what asyncpg raises, and ValueError for a kind that is not known; then nothing was applied.
     """
@@ -218,7 +221,7 @@ async def apply(connection: asyncpg.Connection, changes: Changes, now: float) ->
     transaction = connection.transaction()
     try:
         await transaction.start()
-        applied = await _apply_each(connection, changes, now)
+        applied = await _apply_each(connection, changes, now, windows_of(seasons or shipped()))
         await transaction.commit()
     except asyncpg.PostgresError:
         with contextlib.suppress(asyncpg.InterfaceError):  # it ended with the failure
@@ -230,14 +233,18 @@ async def apply(connection: asyncpg.Connection, changes: Changes, now: float) ->
     return applied
 
 
-async def _apply_each(connection: asyncpg.Connection, changes: Changes, now: float) -> ApplyResult:
+async def _apply_each(
+    connection: asyncpg.Connection, changes: Changes, now: float, windows: Windows
+) -> ApplyResult:
     applied = ApplyResult()
     for kind, statement in STATEMENTS.items():
         if texts := changes.get(kind):
             batch = f"[{','.join(texts)}]"
-            stamp = (now,) if "$2" in statement else ()
-            rows = await connection.fetch(statement, batch, *stamp)
             if kind == "commit":
-                records = await connection.fetch(RECORDS, batch)
+                rows = await connection.fetch(statement, batch, now, *windows)
+                records = await connection.fetch(RECORDS, batch, *windows)
                 applied = ApplyResult(rows[0]["refused"], tuple(SeasonRecord(*row) for row in records))
+            else:
+                stamp = (now,) if "$2" in statement else ()
+                await connection.execute(statement, batch, *stamp)
     return applied

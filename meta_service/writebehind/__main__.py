@@ -16,16 +16,17 @@ from launchday.resilience import parts
 from launchday.resilience.clocks.shared_time import shared_time
 from launchday.resilience.health import begin_stop, operations
 from launchday.resilience.start_checks import check_cache
+from launchday.seasons import Seasons
 from launchday.settings import Settings, settings
 from launchday.telemetry import configure
 from meta_service.cache.cache import connect
-from meta_service.start_checks import check_schema
+from meta_service.start_checks import check_schema, check_seasons
 from meta_service.writebehind.worker import WriteBehind
 
 log = structlog.get_logger()
 
 
-async def serve(own: Settings, name: str) -> None:
+async def serve(own: Settings, name: str, seasons: Seasons) -> None:
     """Work until SIGTERM or SIGINT; the batch under way is finished first."""
     stop = asyncio.Event()
 
@@ -45,7 +46,9 @@ async def serve(own: Settings, name: str) -> None:
             shared_time(redis, clock),
             operations(own, own.writebehind_port, (cache, store), clock),
         ):
-            worker = WriteBehind(redis, own.store_url, name, clock, own.region, own.player_cache_ttl_s)
+            worker = WriteBehind(
+                redis, own.store_url, name, clock, own.region, own.player_cache_ttl_s, seasons
+            )
             await worker.run(stop)
     finally:
         await redis.aclose()
@@ -65,9 +68,10 @@ def main() -> None:
     arguments = parser.parse_args()
     own = settings()
     configure("writebehind", own)
+    seasons = check_seasons(own.seasons)
     check_cache(own.cache_url)
     check_schema(own.store_url)
-    uvloop.run(serve(own, arguments.name))
+    uvloop.run(serve(own, arguments.name, seasons))
 
 
 if __name__ == "__main__":

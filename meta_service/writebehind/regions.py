@@ -19,8 +19,8 @@ from meta_service.cache import keys
 from meta_service.cache.cache import Cache
 from meta_service.domain.leaderboards import publish
 from meta_service.domain.session_ends import tell_ends
-from meta_service.store.apply import SeasonRecord
 from meta_service.store.load_players import LOAD_PLAYERS
+from meta_service.store.season_sums import SeasonRecord
 
 # Rows carry the store's time at the start of their transaction, which may take some seconds until others see
 # it. No region's own clock is in it: two that differ by more than this would not see each other's changes.

@@ -21,12 +21,14 @@ from redis.exceptions import RedisError, ResponseError
 from launchday.clock import Clock
 from launchday.resilience import deadline
 from launchday.resilience.clocks.store_time import StoreTime
+from launchday.seasons import Seasons, shipped
 from meta_service.cache import keys, scripts
 from meta_service.cache.cache import PLAYER_TTL_S, Cache
-from meta_service.domain.leaderboards import publish
+from meta_service.domain.leaderboards import forget_boards, publish
 from meta_service.store.apply import apply
 from meta_service.store.connections import open_connection
 from meta_service.store.errors import UNAVAILABLE_ERRORS
+from meta_service.store.season_sums import follow_table
 from meta_service.writebehind.expiry import PlayerExpiry
 from meta_service.writebehind.regions import RegionReplicator
 
@@ -58,6 +60,7 @@ class WriteBehind:
         name: under which the stream remembers what this worker has taken; kept over restarts.
         region: whose cache it is, where several regions share a store; empty: the only one.
         player_ttl_s: how long the cache keeps a player of whom the store has everything.
+        seasons: the table by which results are summed up; None: the shipped one.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class WriteBehind:
         clock: Clock,
         region: str = "",
         player_ttl_s: float = PLAYER_TTL_S,
+        seasons: Seasons | None = None,
     ) -> None:
         self._redis = redis
         self._cache = Cache(redis, region, player_ttl_s=player_ttl_s)
@@ -81,6 +85,8 @@ class WriteBehind:
         self._acknowledge = redis.register_script(scripts.source("acknowledge"))
         self._reject = redis.register_script(scripts.source("reject"))
         self._maintaining_at = 0.0
+        self._seasons = seasons or shipped()
+        self._follows_table = False
         self._failures = 0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -102,6 +108,7 @@ class WriteBehind:
             try:
                 if not resumed:
                     await self._join_group()
+                    await self._follow_table()
                     while entries := await self._read("0"):
                         await self._store(entries)
                     resumed = True
@@ -128,6 +135,15 @@ class WriteBehind:
                 raise
         with contextlib.suppress(ResponseError):  # only a cache of an earlier version has them
             await self._redis.renamenx(keys.OLD_COUNTERS, keys.COUNTERS)
+
+    async def _follow_table(self) -> None:
+        """See that the sums are those of the table's seasons, once; the boards of those that changed go."""
+        if not self._follows_table:
+            changed = await follow_table(await self._connected(), self._seasons, self._clock.now())
+            if changed:
+                await forget_boards(self._redis, changed)
+                log.info("seasons summed up anew", seasons=changed)
+            self._follows_table = True
 
     async def _read(self, after: str) -> list[Entry]:
         """The next changes: ``>`` those nobody has taken, ``0`` those this worker took and did not finish."""
@@ -171,7 +187,9 @@ class WriteBehind:
                 changes.setdefault(kind, []).append(text)
         try:
             async with deadline.within(self._clock, APPLY_S):
-                applied = await apply(await self._connected(), changes, await self._stored_at())
+                applied = await apply(
+                    await self._connected(), changes, await self._stored_at(), self._seasons
+                )
         except INVALID_CHANGE_ERRORS as error:
             if len(entries) == 1:
                 await self._reject_entry(entries[0], error)

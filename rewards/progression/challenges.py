@@ -10,13 +10,13 @@ import datetime
 from collections.abc import Iterator
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from launchday.seasons import time_zone
 from rewards.events import Envelope
 
 MAX_COUNT = 1_000_000_000
 MAX_XP = 1_000_000
-DAY_S = 86_400
 
 ChallengeEvent = Literal["kill", "match", "damage"]
 _FILTERS: dict[ChallengeEvent, set[str]] = {
@@ -49,7 +49,14 @@ class Challenge(BaseModel):
     count: int = Field(ge=1, le=MAX_COUNT, description="The number that completes it.")
     per: Literal["match", "day", "season", "ever"] = "ever"
     season: str | None = Field(None, description="The season of `per: season`.")
+    zone: str | None = Field(None, description="Whose days count, by IANA name, with `per: day`; else UTC's.")
     xp: int = Field(ge=0, le=MAX_XP, description="Points for completing it.")
+
+    @field_validator("zone")
+    @classmethod
+    def _is_known(cls, zone: str | None) -> str | None:
+        time_zone(zone or "UTC")
+        return zone
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -60,6 +67,8 @@ class Challenge(BaseModel):
             )
         if (self.per == "season") != (self.season is not None):
             raise ValueError("give `season` with `per: season`, and only with it")
+        if self.zone is not None and self.per != "day":
+            raise ValueError("give `zone` only with `per: day`")
         return self
 
 
@@ -113,6 +122,6 @@ def _period(challenge: Challenge, envelope: Envelope) -> str:
     if challenge.per == "match":
         return envelope.match_id.hex()
     if challenge.per == "day":
-        day = datetime.datetime.fromtimestamp(envelope.occurred_at, datetime.UTC)
-        return day.strftime("%Y-%m-%d")
+        zone = time_zone(challenge.zone) if challenge.zone else datetime.UTC
+        return datetime.datetime.fromtimestamp(envelope.occurred_at, zone).strftime("%Y-%m-%d")
     return challenge.season or ""

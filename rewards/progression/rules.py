@@ -1,12 +1,12 @@
 """The rules of progression: data files, validated, and what they mean.
 
-``rules.yaml`` has experience and levels; ``challenges.yaml`` and ``seasons.yaml`` beside it are read with it,
-where they exist. A season's points are those of events that happened while it lasted.
+``rules.yaml`` has experience and levels, ``challenges.yaml`` beside it the challenges. The seasons are those
+of `launchday.seasons`, the one table that leaderboards have too; a ``seasons.yaml`` beside the rules comes
+before it. A season's points are those of events that happened while it lasted.
 """
 
 from __future__ import annotations
 
-import datetime
 from bisect import bisect_right
 from functools import cached_property
 from itertools import pairwise
@@ -16,14 +16,14 @@ from typing import Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from launchday import seasons as table
+from launchday.seasons import Season, Seasons
 from rewards.errors import RulesError
 from rewards.progression.challenges import Challenge
 
 DEFAULT_PATH = Path(__file__).with_name("rules.yaml")
-COMPANION_FILES = ("challenges", "seasons")
 MAX_LEVEL = 1000
 MAX_XP = 1_000_000  # of one rule; keeps the sum of any batch far inside a bigint
-MAX_SEASON_XP = 1_000_000_000
 
 
 class XpRules(BaseModel):
@@ -47,45 +47,6 @@ class LevelBand(BaseModel):
     xp_each: int = Field(ge=1, le=MAX_XP, description="Points from one level to the next.")
 
 
-class Tier(BaseModel):
-    """One step of a season pass."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    xp: int = Field(ge=1, le=MAX_SEASON_XP, description="Points of the season at which it is reached.")
-    reward: str = Field(pattern=r"^[a-z0-9-]{1,64}$", description="What it gives.")
-
-
-class Season(BaseModel):
-    """One season and its pass."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(pattern=r"^[a-z0-9-]{1,64}$", description="Progress is stored under it.")
-    title: str = Field(min_length=1, description="What players read.")
-    starts: datetime.date
-    ends: datetime.date = Field(description="The first day after it.")
-    tiers: tuple[Tier, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _ascends(self) -> Self:
-        if self.ends <= self.starts:
-            raise ValueError("a season must end after it starts")
-        if any(later.xp <= earlier.xp for earlier, later in pairwise(self.tiers)):
-            raise ValueError("each tier must need more points than the one before")
-        return self
-
-    @property
-    def window_s(self) -> tuple[float, float]:
-        """Unix seconds of its start, and of its end, which no longer counts."""
-        return _midnight_s(self.starts), _midnight_s(self.ends)
-
-    @property
-    def thresholds(self) -> list[int]:
-        """Points at which each tier is reached."""
-        return [tier.xp for tier in self.tiers]
-
-
 class Rules(BaseModel):
     """All rules."""
 
@@ -103,23 +64,6 @@ class Rules(BaseModel):
             raise ValueError("each band of levels must end at a higher level than the one before")
         return self
 
-    @model_validator(mode="after")
-    def _names_are_consistent(self) -> Self:
-        for kind, names in (
-            ("challenge", [challenge.name for challenge in self.challenges]),
-            ("season", [season.name for season in self.seasons]),
-        ):
-            if twice := {name for name in names if names.count(name) > 1}:
-                raise ValueError(f"there are two {kind}s called {min(twice)}")
-        for challenge in self.challenges:
-            if challenge.season is not None and challenge.season not in {s.name for s in self.seasons}:
-                raise ValueError(f"the challenge {challenge.name} belongs to no season: {challenge.season}")
-        in_order = sorted(self.seasons, key=lambda season: season.starts)
-        for earlier, later in pairwise(in_order):
-            if later.starts < earlier.ends:
-                raise ValueError(f"the seasons {earlier.name} and {later.name} overlap")
-        return self
-
     @cached_property
     def challenges_of(self) -> dict[str, tuple[tuple[int, Challenge], ...]]:
         """Kind of event → the challenges that it may count towards, with indices; other kinds have none."""
@@ -134,15 +78,12 @@ class Rules(BaseModel):
         }
 
     @cached_property
-    def _season_windows(self) -> tuple[tuple[float, float, str], ...]:
-        return tuple((*season.window_s, season.name) for season in self.seasons)
+    def _seasons(self) -> Seasons:
+        return Seasons(self.seasons)
 
     def season_at(self, at_s: float) -> str | None:
         """Return the season in which a moment (Unix seconds) lies."""
-        for starts_s, ends_s, name in self._season_windows:
-            if starts_s <= at_s < ends_s:
-                return name
-        return None
+        return self._seasons.at(at_s)
 
     @cached_property
     def thresholds(self) -> tuple[int, ...]:
@@ -157,23 +98,45 @@ class Rules(BaseModel):
         return max(1, bisect_right(self.thresholds, xp))
 
 
-def load(path: Path = DEFAULT_PATH) -> Rules:
-    """Read and check a file of rules, and the files of challenges and seasons beside it.
+def load(path: Path = DEFAULT_PATH, seasons: str | Path = "") -> Rules:
+    """Read and check a file of rules, the challenges beside it, and the seasons.
 
-    Raises RulesError, whose message says what to mend.
+    Args:
+        path: the rules.
+        seasons: the table of seasons where none is beside the rules; empty: the shipped one.
+
+    Raises RulesError, whose message has a line for each mistake, with its file and place.
     """
     content = _read(path)
-    for name in COMPANION_FILES:
-        beside = path.with_name(f"{name}.yaml")
-        if isinstance(content, dict) and beside.exists():
-            more = _read(beside)
-            if not isinstance(more, dict) or set(more) != {name}:
-                raise RulesError(f"{beside}: it must hold `{name}:` and nothing else")
-            content[name] = more[name] or ()
+    told: list[str] = []
+    if not isinstance(content, dict):
+        raise RulesError(f"{path}: the file must hold `xp` and `levels`")
+    file = path.with_name("challenges.yaml")
+    if file.exists():
+        more = _read(file)
+        if isinstance(more, dict) and set(more) == {"challenges"}:
+            content["challenges"] = more["challenges"] or ()
+        else:
+            told.append(f"{file}: it must hold `challenges:` and nothing else")
+    beside = path.with_name("seasons.yaml")
+    seasons_file = beside if beside.exists() else Path(seasons or table.SHIPPED)
+    names: set[str] = set()
     try:
-        return Rules.model_validate(content)
+        entries = table.read(seasons_file)
+    except table.SeasonsError as error:
+        told.append(str(error))
+    else:
+        found, mistakes = table.check(entries)
+        content["seasons"], names = tuple(found), _names(entries)
+        told += [f"{seasons_file}: {table.placed(mistake)}" for mistake in mistakes]
+        told += [f"{file}: {problem}" for problem in _problems(content.get("challenges", ()), names)]
+    try:
+        rules = Rules.model_validate(content)
     except ValidationError as error:
-        raise RulesError("; ".join(_problem(path, item) for item in error.errors())) from error
+        told += [_problem(path, item) for item in error.errors()]
+    if told:
+        raise RulesError("\n".join(told))
+    return rules
 
 
 def _read(path: Path) -> object:
@@ -181,16 +144,31 @@ def _read(path: Path) -> object:
         found: object = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RulesError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         raise RulesError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     return found
 
 
+def _names(entries: object) -> set[str]:
+    """The names of a list's entries, whatever else is wrong with them."""
+    found = entries if isinstance(entries, (list, tuple)) else ()
+    return {str(entry.get("name")) for entry in found if isinstance(entry, dict)}
+
+
+def _problems(challenges: object, seasons: set[str]) -> list[str]:
+    """What is wrong with challenges beside each other, and with the seasons that they name."""
+    found = challenges if isinstance(challenges, (list, tuple)) else ()
+    entries = [entry for entry in found if isinstance(entry, dict)]
+    names = [str(entry.get("name")) for entry in entries]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    return [f"challenges: there are two challenges called {name}" for name in twice] + [
+        f"challenges: the challenge {name} belongs to no season: {entry['season']}"
+        for name, entry in zip(names, entries, strict=True)
+        if entry.get("season") is not None and str(entry["season"]) not in seasons
+    ]
+
+
 def _problem(path: Path, item: Any) -> str:
     place = [str(part) for part in item["loc"]]
-    file = path.with_name(f"{place[0]}.yaml") if place and place[0] in COMPANION_FILES else path
-    return f"{file}: {'.'.join(place) or 'file'}: {item['msg']}"
-
-
-def _midnight_s(day: datetime.date) -> float:
-    return datetime.datetime.combine(day, datetime.time(), datetime.UTC).timestamp()
+    file = path.with_name("challenges.yaml") if place[:1] == ["challenges"] else path
+    return f"{file}: {'.'.join(place) or 'file'}: {item['msg'].removeprefix('Value error, ')}"

@@ -16,12 +16,29 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 
 from launchday.clock import SystemClock
+from launchday.seasons import Season, Seasons
 from launchday.settings import Settings
 from meta_service.app import build
 from meta_service.cache.cache import connect
 from meta_service.client import MetaClient, PlayerCommit, Session
 from meta_service.writebehind.worker import WriteBehind
 from tests.waiting import until
+
+
+def season(name: str, starts: str, ends: str, zone: str = "UTC") -> Season:
+    return Season.model_validate(
+        {
+            "name": name,
+            "title": name,
+            "zone": zone,
+            "starts": starts,
+            "ends": ends,
+            "tiers": [{"xp": 500, "reward": "spray"}],
+        }
+    )
+
+
+SEASONS = Seasons([season("century", "2000-01-01", "2100-01-01")])  # whenever the tests run
 
 
 class Clock(SystemClock):
@@ -40,6 +57,9 @@ class Clock(SystemClock):
     def advance(self, seconds: float) -> None:
         self._told_s += seconds
 
+    def set(self, now: float) -> None:
+        self._told_s = now
+
 
 @dataclass
 class Backend:
@@ -53,7 +73,7 @@ class Backend:
 
     @property
     def service_token(self) -> str:
-        token: str = self.app.state.signer.service_token("test", time.time())
+        token: str = self.app.state.signer.service_token("test", self.clock.now())
         return token
 
     async def login(self, name: str = "device") -> Session:
@@ -64,9 +84,9 @@ class Backend:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, clock: Clock) -> AsyncIterator[Backend]:
-    app = build(settings, clock)
-    token = app.state.signer.service_token("test", time.time())
+async def running(settings: Settings, clock: Clock, seasons: Seasons = SEASONS) -> AsyncIterator[Backend]:
+    app = build(settings, clock, seasons)
+    token = app.state.signer.service_token("test", clock.now())
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
@@ -103,11 +123,15 @@ async def store(store_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @contextlib.asynccontextmanager
-async def working(settings: Settings, clock: Clock, name: str = "worker") -> AsyncIterator[None]:
+async def working(
+    settings: Settings, clock: Clock, name: str = "worker", seasons: Seasons = SEASONS
+) -> AsyncIterator[None]:
     """A write-behind worker inside this process, stopped in order at the end."""
     redis = connect(settings.cache_url)
     stop = asyncio.Event()
-    worker = asyncio.create_task(WriteBehind(redis, settings.store_url, name, clock).run(stop))
+    worker = asyncio.create_task(
+        WriteBehind(redis, settings.store_url, name, clock, seasons=seasons).run(stop)
+    )
     try:
         yield
     finally:
@@ -116,9 +140,9 @@ async def working(settings: Settings, clock: Clock, name: str = "worker") -> Asy
         await redis.aclose()
 
 
-async def drain(backend: Backend) -> None:
+async def drain(backend: Backend, seasons: Seasons = SEASONS) -> None:
     """Store every change that waits; the test's time-out is the limit."""
-    async with working(backend.settings, backend.clock):
+    async with working(backend.settings, backend.clock, seasons=seasons):
         await drained(backend)
 
 

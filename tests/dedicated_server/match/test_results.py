@@ -22,7 +22,8 @@ from meta_service.client import (
 )
 from tests.waiting import until
 
-RESULTS = [PlayerCommit(11, 111, 1, 3, 44.5), PlayerCommit(12, 112, 2, 0, 12.0)]
+ENDED_AT_S = 1_800_000_000.25
+RESULTS = [PlayerCommit(11, 111, 1, 3, 44.5, ENDED_AT_S), PlayerCommit(12, 112, 2, 0, 12.0, ENDED_AT_S)]
 REFUSAL = MetaRefusedError(422, "invalid", "no")
 
 

@@ -195,6 +195,7 @@ async def test_events_carry_the_match_its_ticks_and_the_times_of_these(
     assert {envelope.match_id for envelope in envelopes} == {match.match_id.bytes}
     assert {envelope.region for envelope in envelopes} == {"west-europe"}
     start, end = envelopes[0], envelopes[-1]
+    assert {row.ended_at for row in table.meta.committed} == {end.occurred_at}  # one season for both
     assert [player.player_id for player in start.match_started.players] == [11, 12, 13]
     for envelope in envelopes:
         ticks = envelope.tick - start.tick

@@ -12,7 +12,6 @@ from meta_service.cache import keys
 from meta_service.cache.cache import Cache
 from meta_service.cache.epoch import EpochWatch
 from meta_service.client import MetaRefusedError, Session
-from meta_service.domain.leaderboards import season_of
 from meta_service.store import catalogue
 from meta_service.store.store import Store
 from tests.meta_service.conftest import Backend, Clock, drain, new_match, result, running
@@ -65,8 +64,7 @@ async def test_what_the_store_has_comes_back_into_an_older_cache(
     await fund(backend, login, 100)
     await play(backend, login, kills=3)
     await drain(backend)
-    season = season_of(backend.clock.now())
-    await backend.client.leaderboard(login.session_token, "kills", season=season)
+    await backend.client.leaderboard(login.session_token, "kills")
     await copy.take()
     backend.clock.advance(2)
     await backend.client.set_loadout(login.session_token, "new-skin", emotes=["bow"])
@@ -85,7 +83,7 @@ async def test_what_the_store_has_comes_back_into_an_older_cache(
     assert (profile.level, profile.xp, profile.balances) == (10, 5000, {"coins": 1000})
     skills = await backend.client.skills("duel", [login.player_id])
     assert skills.skills[login.player_id].mu == 31
-    board = await backend.client.leaderboard(login.session_token, "kills", season=season)
+    board = await backend.client.leaderboard(login.session_token, "kills")
     assert [standing.score for standing in board.standings] == [10]
     counters = await backend.client.counters()
     assert (counters.checkouts, counters.commits, counters.expired, counters.open) == (1, 1, 0, 0)

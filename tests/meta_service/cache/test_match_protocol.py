@@ -82,7 +82,7 @@ class World:
             if (match, player) in self.fences
         ]
         if rows:
-            await self.players.commit(self.matches[match], self.now, rows)
+            await self.players.commit(self.matches[match], self.now, rows, self.now)
 
     async def close(self, match: int, force: bool = False, players: Sequence[int] = (0,)) -> None:
         """A director, or the fleet, gives a match up."""

@@ -1,25 +1,43 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC
 
 import asyncpg
 import pytest
+from msgspec import structs
 from redis.asyncio import Redis
 
 from launchday.clock import SystemClock
+from launchday.seasons import Seasons, moment
+from launchday.settings import Settings
 from meta_service.cache import keys
 from meta_service.cache.cache import Cache
 from meta_service.client import Leaderboard, MetaUnavailableError, Session
-from meta_service.domain.leaderboards import Leaderboards, publish, season_of
+from meta_service.domain.leaderboards import Leaderboards, publish
 from meta_service.store import apply as applying
-from meta_service.store.apply import SeasonRecord, apply
+from meta_service.store.apply import apply
+from meta_service.store.season_sums import SeasonRecord, follow_table
 from meta_service.store.store import Store
-from tests.meta_service.conftest import Backend, drain, new_match, result
+from rewards.progression import rules
+from tests.meta_service.conftest import SEASONS, Backend, Clock, drain, new_match, result, running, season
 from tests.meta_service.domain.test_accounts import NOBODY
 from tests.meta_service.domain.test_parties import refused
 from tests.meta_service.writebehind.test_worker import MATCH, NOW_S, commit
 
-SEASON = "2026-q4"
+SEASON = "century"
+NOW_MS = 1_700_000_000_000  # 2023-11-14T22:13:20Z
+TABLE = Seasons(
+    season(name, starts, ends, "America/Los_Angeles")
+    for name, starts, ends in (
+        ("summer", "2026-07-01", "2026-11-01T01:30"),
+        ("winter", "2026-11-01T01:30", "2027-03-14T02:30"),
+        ("spring", "2027-03-14T02:30", "2027-07-01"),
+    )
+)
+# The night that has 1:30 twice, and the one that has no 2:30.
+NIGHTS = [("2026-11-01T08:30Z", "summer", "winter"), ("2027-03-14T10:30Z", "winter", "spring")]
+LONG_AGO = Seasons([season("old", "1970-01-01", "1970-01-02")])
 
 
 async def play(backend: Backend, logins: list[Session], kills: list[int]) -> None:
@@ -40,13 +58,6 @@ def lines(board: Leaderboard) -> list[tuple[int, int, int]]:
     return [(line.rank, line.player_id, line.score) for line in board.standings]
 
 
-@pytest.mark.parametrize(
-    ("now", "season"), [(0, "1970-q1"), (1_790_812_799, "2026-q3"), (1_790_812_800, "2026-q4")]
-)
-def test_a_season_is_a_quarter_of_the_year(now: float, season: str) -> None:
-    assert season_of(now) == season
-
-
 async def test_committed_results_are_on_the_seasons_boards(backend: Backend) -> None:
     one, two, three = logins = await backend.logins(3)
     await play(backend, logins, [5, 9, 1])
@@ -55,23 +66,20 @@ async def test_committed_results_are_on_the_seasons_boards(backend: Backend) -> 
     ids = [login.player_id for login in logins]
     kills = await backend.client.leaderboard(one.session_token, "kills")
     assert kills.total == 3
-    assert kills.season == season_of(backend.clock.now())
+    assert kills.season == SEASON
     assert lines(kills) == [(1, ids[1], 11), (2, ids[0], 9), (3, ids[2], 1)]
     assert kills.standings[0].display_name.startswith("Player ")
     wins = await backend.client.leaderboard(one.session_token, "wins")
     assert {line.player_id: line.score for line in wins.standings} == {ids[0]: 1, ids[1]: 1, ids[2]: 0}
     page = await backend.client.leaderboard(one.session_token, "kills", offset=1, limit=1)
     assert lines(page) == [(2, ids[0], 9)]
-    earlier = await backend.client.leaderboard(one.session_token, "kills", season="2020-q1")
-    assert (earlier.total, earlier.standings) == (0, [])
 
 
 async def test_a_player_sees_the_neighbours(backend: Backend, redis: Redis) -> None:
     login, stranger = await backend.logins(2)
-    season = season_of(backend.clock.now())
     await backend.client.leaderboard(login.session_token)
-    rows = [SeasonRecord(season, number, 1, 0, 100 - number) for number in range(1, 21)]
-    await publish(redis, [*rows, SeasonRecord(season, login.player_id, 1, 0, 90)])
+    rows = [SeasonRecord(SEASON, number, 1, 0, 100 - number) for number in range(1, 21)]
+    await publish(redis, [*rows, SeasonRecord(SEASON, login.player_id, 1, 0, 90)])
     board = await backend.client.leaderboard_around_me(login.session_token, "kills", neighbours=2)
     assert [line[0] for line in lines(board)] in ([8, 9, 10, 11, 12], [9, 10, 11, 12, 13])
     assert (board.total, lines(board)[2][1]) == (21, login.player_id)
@@ -79,26 +87,92 @@ async def test_a_player_sees_the_neighbours(backend: Backend, redis: Redis) -> N
     assert (none.total, none.standings) == (21, [])
 
 
-async def test_an_unknown_board_or_season_is_refused(backend: Backend) -> None:
+async def test_an_unknown_board_or_season_is_refused(
+    backend: Backend, redis: Redis, store: asyncpg.Connection
+) -> None:
     login = await backend.login()
     with refused("invalid-request"):
         await backend.client.leaderboard(login.session_token, "dances")  # type: ignore[arg-type]
-    with refused("invalid-request"):
+    with refused("unknown-season"):
         await backend.client.leaderboard(login.session_token, "kills", season="2026-q5")
+    assert not await redis.keys("*:board:2026-q5:*")  # a season that nobody has fills no cache
+    with refused("invalid-request"):
+        await backend.client.leaderboard(login.session_token, "kills", season="Über")
+    await store.execute("INSERT INTO season_records VALUES ('2026-q3', $1, 3, 1, 9, now())", login.player_id)
+    quarter = await backend.client.leaderboard(login.session_token, "kills", season="2026-q3")
+    assert lines(quarter) == [(1, login.player_id, 9)]  # of a version before there was a table
 
 
 async def test_a_result_counts_once_however_often_it_is_applied(store: asyncpg.Connection) -> None:
     change = {"commit": [commit(MATCH, (7, 1000, 1500)), commit(MATCH, (8, 1000, 1500))]}
-    first = await apply(store, change, NOW_S)
-    again = await apply(store, change, NOW_S)
+    first = await apply(store, change, NOW_S, LONG_AGO)
+    again = await apply(store, change, NOW_S, LONG_AGO)
     assert first.records == again.records  # a worker killed before it showed them shows them the second time
     rows = await store.fetch("SELECT season, player_id, matches, wins, kills FROM season_records ORDER BY 2")
-    assert [tuple(row) for row in rows] == [("1970-q1", 7, 1, 1, 3), ("1970-q1", 8, 1, 1, 3)]
+    assert [tuple(row) for row in rows] == [("old", 7, 1, 1, 3), ("old", 8, 1, 1, 3)]
+
+
+@pytest.mark.parametrize(("boundary", "before", "after"), NIGHTS)
+async def test_a_result_counts_for_the_season_in_which_its_match_ended_however_late_it_is_committed(
+    settings: Settings, clock: Clock, store: asyncpg.Connection, boundary: str, before: str, after: str
+) -> None:
+    at_s = moment(boundary, UTC).timestamp()
+    clock.set(at_s - 60)
+    async with running(settings, clock, TABLE) as backend:
+        one, *others = logins = await backend.logins(4)
+        match = new_match()
+        ids = [login.player_id for login in logins]
+        out = await backend.client.check_out(match, "s", "east-us", 600, ids)
+        clock.set(at_s + 30)
+        ended = [at_s - 0.001, at_s, None, at_s + 31]  # its server's word, none, and one that cannot be
+        rows = [
+            structs.replace(result(player.player_id, player.fence), ended_at=ended_at)
+            for player, ended_at in zip(out.checked_out, ended, strict=True)
+        ]
+        await backend.client.commit(match, rows)
+        await drain(backend, TABLE)
+        for season_name, expected in (
+            (before, {one.player_id}),
+            (after, {each.player_id for each in others}),
+        ):
+            board = await backend.client.leaderboard(one.session_token, "kills", season=season_name)
+            assert {line.player_id for line in board.standings} == expected
+        shown = await backend.client.leaderboard(one.session_token, "kills")
+        assert shown.season == after
+        assert (await backend.client.matches(one.session_token))[0].ended_at == at_s - 0.001
+    passes = rules.Rules.model_validate({**rules.load().model_dump(), "seasons": TABLE.all})
+    kills = [(at_s - 0.001, before), (at_s, after)]
+    assert [passes.season_at(occurred_at) for occurred_at, _ in kills] == [name for _, name in kills]
+
+
+async def test_a_table_that_changes_is_summed_up_anew_and_boards_follow(
+    backend: Backend, store: asyncpg.Connection, redis: Redis
+) -> None:
+    login = await backend.login()
+    for at_ms, kills in ((NOW_MS, 3), (NOW_MS + 1000, 5)):
+        await store.execute(
+            "INSERT INTO match_history (player_id, fence, match_id, outcome, placement, kills, ended_at)"
+            " VALUES ($1, $2, $3, 'committed', 1, $4, to_timestamp($2::bigint / 1000.0))",
+            *(login.player_id, at_ms, new_match(), kills),
+        )
+    whole, half = season("s", "1970-01-01", "2100-01-01"), season("s", "1970-01-01", "2023-11-14T22:13:21Z")
+    later = season("t", "2023-11-14T22:13:21Z", "2100-01-01")
+    for seasons, changed, sums in (
+        (Seasons([whole]), ["s"], {"s": 8}),
+        (Seasons([whole]), [], {"s": 8}),
+        (Seasons([half, later]), ["s", "t"], {"s": 3, "t": 5}),
+    ):
+        assert await follow_table(store, seasons, NOW_S) == changed
+        assert dict(await store.fetch("SELECT season, kills FROM season_records")) == sums
+    await publish(redis, [SeasonRecord("century", login.player_id, 9, 9, 99)])
+    await drain(backend)  # the worker meets another table than the store's
+    board = await backend.client.leaderboard(login.session_token, "kills")
+    assert lines(board) == [(1, login.player_id, 8)]
 
 
 async def test_a_refused_result_is_on_no_board(store: asyncpg.Connection) -> None:
     await store.execute("INSERT INTO match_history (player_id, fence, match_id) VALUES (7, 1200, $1)", MATCH)
-    applied = await apply(store, {"commit": [commit(MATCH, (7, 1000, 1500))]}, NOW_S)
+    applied = await apply(store, {"commit": [commit(MATCH, (7, 1000, 1500))]}, NOW_S, LONG_AGO)
     assert applied == applying.ApplyResult(1, ())
 
 
@@ -139,7 +213,7 @@ async def test_many_readers_of_a_lost_board_are_one_rebuild(
         return await real(statement, *arguments)
 
     monkeypatch.setattr(own, "read", counted)
-    boards = Leaderboards(Cache(redis), own, SystemClock())
+    boards = Leaderboards(Cache(redis), own, SystemClock(), SEASONS)
     answers = await asyncio.gather(*(boards.top(SEASON, "kills", 0, 1) for _ in range(50)))
     assert {(answer.total, answer.standings[0].player_id) for answer in answers} == {(2500, 2500)}
     assert len(reads) == 4  # three pages and the empty one
@@ -147,7 +221,7 @@ async def test_many_readers_of_a_lost_board_are_one_rebuild(
 
 
 async def test_a_board_that_cannot_be_rebuilt_is_told_to_try_again(redis: Redis) -> None:
-    boards = Leaderboards(Cache(redis), Store(NOBODY, SystemClock()), SystemClock())
+    boards = Leaderboards(Cache(redis), Store(NOBODY, SystemClock()), SystemClock(), SEASONS)
     for _ in range(2):  # the failed one left no mark behind
         with pytest.raises(Exception, match="store"):
             await boards.top(SEASON, "kills", 0, 1)

@@ -20,7 +20,7 @@ from meta_service.client import MetaRefusedError
 from meta_service.store.apply import apply
 from meta_service.store.load_players import LOAD_PLAYERS
 from meta_service.writebehind.worker import WriteBehind
-from tests.meta_service.conftest import Backend, Clock, new_match, result, running
+from tests.meta_service.conftest import SEASONS, Backend, Clock, new_match, result, running
 from tests.waiting import until
 
 NOW_S = 1_800_000_000.0
@@ -33,7 +33,9 @@ async def region(settings: Settings, clock: Clock, name: str, database: int) -> 
     own = settings.model_copy(update={"region": name, "cache_url": url, "requests_per_player_s": 0.0})
     redis = cache.connect(url)
     stop = asyncio.Event()
-    worker = asyncio.create_task(WriteBehind(redis, own.store_url, name, clock, name).run(stop))
+    worker = asyncio.create_task(
+        WriteBehind(redis, own.store_url, name, clock, name, seasons=SEASONS).run(stop)
+    )
     try:
         async with running(own, clock) as backend:
             yield backend
@@ -130,6 +132,23 @@ async def test_a_region_does_not_take_in_players_whom_it_does_not_know(
     await wears(regions.east, known.session_token, "nightfall")
     east: Redis = regions.east.app.state.context.players.cache.redis
     assert not await east.exists(keys.player(stranger.player_id))
+
+
+async def test_every_region_tells_its_matchmaker_who_logged_out_in_another(
+    regions: Regions, store: asyncpg.Connection
+) -> None:
+    known, stranger = [await regions.west.client.login_device(f"a-player-{n}") for n in "ab"]
+    await until(lambda: store.fetchval("SELECT count(*) = 2 FROM sessions"))
+    await until(lambda: store.fetchval("SELECT count(*) = 2 FROM accounts"))
+    await regions.east.client.profile(known.session_token)
+    for login in (known, stranger):
+        await regions.west.client.log_out(login.session_token)
+
+    async def told() -> bool:
+        ends = (await regions.east.client.session_ends()).ends
+        return {end.player_id for end in ends} == {known.player_id, stranger.player_id}
+
+    await until(told)
 
 
 async def test_results_of_one_region_are_on_the_boards_of_another_and_balances_come_home(

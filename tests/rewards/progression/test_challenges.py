@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from launchday.seasons import moment
 from loadtest.event_fixture import make_event_fixture
 from rewards.consumer.store import Store
 from rewards.errors import RulesError
 from rewards.events import Envelope, Source, WeaponDamage, damage_summary, kill, match_ended, xp_granted
 from rewards.events.build import PlayerPlacement
 from rewards.progression import rules
+from rewards.progression.challenges import Challenge
 from rewards.progression.effects import fold
 from rewards.progression.rules import Rules
 from tests.rewards.examples import NOW_S, source_of
@@ -86,6 +89,31 @@ async def test_three_long_shots_in_one_match_complete_the_challenge_once(store_u
 async def test_a_days_challenge_starts_anew_the_next_day_by_the_time_of_the_events(store_url: str) -> None:
     days = [podium(day * 100 + n, 9, now_s=LONG_AGO_S + day * DAY_S) for day in (0, 1) for n in range(11)]
     assert await xp_of(store_url, days) == 22 * 50 + 2 * 250
+
+
+@pytest.mark.parametrize(
+    ("zone", "moments", "days"),
+    [
+        (None, ("2026-11-01T23:59:59.999Z", "2026-11-02T00:00Z"), ("2026-11-01", "2026-11-02")),
+        # a day of 25 hours, and one of 23
+        ("America/Los_Angeles", ("2026-11-01T07:00Z", "2026-11-02T07:59:59.999Z"), ("2026-11-01",) * 2),
+        ("America/Los_Angeles", ("2026-11-02T08:00Z",), ("2026-11-02",)),
+        ("America/Los_Angeles", ("2027-03-14T08:00Z", "2027-03-15T06:59:59.999Z"), ("2027-03-14",) * 2),
+        (
+            "America/Los_Angeles",
+            ("2027-03-14T07:59:59.999Z", "2027-03-15T07:00Z"),
+            ("2027-03-13", "2027-03-15"),
+        ),
+    ],
+)
+def test_a_day_is_that_of_the_challenges_zone_also_when_its_clocks_change(
+    zone: str | None, moments: tuple[str, ...], days: tuple[str, ...]
+) -> None:
+    daily = Challenge(name="d", title="D", event="match", count=3, per="day", zone=zone, xp=5)
+    own = Rules(xp=RULES.xp, levels=RULES.levels, challenges=(daily,))
+    for text, day in zip(moments, days, strict=True):
+        effects = fold([podium(1, 1, now_s=moment(text, UTC).timestamp())], own)
+        assert list(effects.challenge_counts) == [(1, 0, day)]
 
 
 async def test_a_seasons_challenge_counts_within_the_season_its_mode_and_its_places(store_url: str) -> None:
@@ -164,6 +192,36 @@ def test_files_that_make_no_sense_are_refused_with_their_name_and_place(
 ) -> None:
     with pytest.raises(RulesError, match=complaint):
         load(tmp_path, challenges, seasons)
+
+
+def test_the_mistakes_of_all_files_are_told_at_once(tmp_path: Path) -> None:
+    challenges = [CHALLENGE.replace("xp: 5", more) for more in ("xp: -5", "xp: 5, per: season, season: q")]
+    seasons = [SEASON.replace("2026-01-01", "2026-01-01T25:00"), SEASON.replace("2026-02-01", "2025-12-31")]
+    with pytest.raises(RulesError) as told:
+        load(tmp_path, ", ".join(challenges), ", ".join(seasons))
+    lines = str(told.value).splitlines()
+    for what in ("challenges.0.xp", "challenges called a", "season: q", "seasons.0.starts", "seasons.1.ends"):
+        assert any(what in line for line in lines), (what, lines)
+    assert len(lines) == 5
+
+
+def test_hours_offsets_and_zones_of_seasons_are_kept(tmp_path: Path) -> None:
+    hours = SEASON.replace("2026-01-01", "2026-01-01T10:00:00-08:00").replace(
+        "ends: 2026-02-01", "ends: 2026-07-01, zone: Europe/Berlin"
+    )
+    made = load(tmp_path, "", hours)
+    starts_s, ends_s = made.seasons[0].window_s
+    assert starts_s == moment("2026-01-01T18:00Z", UTC).timestamp()
+    assert ends_s == moment("2026-06-30T22:00Z", UTC).timestamp()
+    assert [made.season_at(at_s) for at_s in (starts_s, ends_s - 0.001, ends_s)] == ["s", "s", None]
+
+
+def test_challenges_and_passes_have_the_table_that_the_settings_name(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(rules.DEFAULT_PATH.read_text())
+    (tmp_path / "table.yaml").write_text(f"seasons: [{SEASON}]")
+    made = rules.load(tmp_path / "rules.yaml", tmp_path / "table.yaml")
+    assert [season.name for season in made.seasons] == ["s"]
+    assert [season.name for season in rules.load().seasons] == ["launch"]
 
 
 def test_a_file_with_anything_else_in_it_is_refused(tmp_path: Path) -> None:
