@@ -13,6 +13,7 @@ from launchday.outputs import Outputs
 from launchday.settings import Settings
 from launchday.terminal import Terminal, show_error
 from loadtest.errors import LoadTestError, ScenarioError, UnknownRegionError
+from loadtest.flood import capacity
 from loadtest.flood.backend_processes import BackendProcesses
 from loadtest.flood.outcome import RunOutcome
 from loadtest.flood.run import flood
@@ -75,6 +76,8 @@ async def run_scenario(
         if (reason := why_not_floodable(loaded)) is not None:
             raise LoadTestError(reason)
         latencies_ms = region_latencies_ms(loaded, settings.region_names)
+        if (warning := capacity.why_not_enough(loaded)) is not None:
+            console.print(f"warning: {warning}", style="yellow")
         outcome = await flood(
             loaded, latencies_ms, settings, console=console, stop_event=stop_event, processes=processes
         )
@@ -105,13 +108,17 @@ async def run_scenario(
 
 
 def why_not_floodable(scenario: Scenario) -> str | None:
-    """Why a scenario cannot be flooded by one machine, as one line; None where it can."""
-    if scenario.players.count <= MAX_PLAYERS:
-        return None
-    return (
-        f"{scenario.name} has {scenario.players.count:,} players; one machine floods with at most "
-        f"{MAX_PLAYERS:,}: take fewer, or simulate it"
-    )
+    """Why a scenario cannot be flooded by this process, as one line; None where it can.
+
+    Where more players are there at once than it can open sockets for, its figures would be the generator's.
+    """
+    if scenario.players.count > MAX_PLAYERS:
+        return (
+            f"{scenario.name} has {scenario.players.count:,} players; one machine floods with at most "
+            f"{MAX_PLAYERS:,}: take fewer, or simulate it"
+        )
+    warning = capacity.why_not_enough(scenario)
+    return warning if warning is not None and not capacity.may_fit(scenario) else None
 
 
 async def _write_files(

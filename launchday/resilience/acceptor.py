@@ -9,7 +9,6 @@ the load had waited 4 s there, and no request had waited for 0.1 s behind the ga
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 import ssl
 from collections.abc import Callable
@@ -18,9 +17,9 @@ import structlog
 from prometheus_client import Counter
 
 from launchday.resilience.descriptor_budget import AT_ONCE, DescriptorBudget
+from launchday.resilience.exhaustion import EXHAUSTED
 
-EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-REST_S = 0.1  # after such an error: the connection still waits, and asking again at once would only spin
+REST_S = 0.1  # after an error of these: the connection still waits, and asking again at once would only spin
 QUIET_S = 60.0  # until the log says it again
 
 FAILURES = Counter(

@@ -7,6 +7,7 @@ between them, and reading the answer.
 Errors::
 
     NoAnswerError            no answer came; the caller may repeat what is idempotent
+    ├── OwnShortageError     this process has no descriptor or port left; nobody was asked
     ├── NotListeningError    connections are refused, or the circuit breaker is open because they were
     └── LateAnswerError      the patience, or the time of the request that is served, is over
 
@@ -32,6 +33,7 @@ from launchday.errors import LaunchdayError
 from launchday.resilience import deadline, sockets
 from launchday.resilience.clocks.skew import HEADER as TIME_HEADER
 from launchday.resilience.clocks.skew import PEERS
+from launchday.resilience.exhaustion import own_shortage
 from launchday.resilience.retry import Backoff, CircuitBreaker, RetryBudget, retry_after_s
 
 PATIENCE_S = 5.0
@@ -47,6 +49,12 @@ ServerSentEvent = httpx2.ServerSentEvent
 
 class NoAnswerError(LaunchdayError):
     """Raised when no answer came: a connection was refused or broke off, or time ran out."""
+
+
+class OwnShortageError(NoAnswerError):
+    """Raised when this process cannot open a connection: it, or the machine, has no descriptor or port left.
+    The service was not asked.
+    """
 
 
 class NotListeningError(NoAnswerError):
@@ -254,7 +262,11 @@ class ServiceClient:
         sent = self._clock.wall()
         try:
             response = await self._transport.handle_async_request(request)
-        except httpx2.TransportError as error:
+        except (httpx2.TransportError, OSError) as error:
+            if (lacking := own_shortage(error)) is not None:
+                raise OwnShortageError(f"{request.method} {request.url}: {lacking}") from error
+            if not isinstance(error, httpx2.TransportError):
+                raise
             if self._breaker is not None and isinstance(error, httpx2.ConnectError):
                 self._breaker.refused()
             raise _no_answer(request, error) from error

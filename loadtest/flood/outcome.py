@@ -58,6 +58,7 @@ class GeneratorHealth:
         datagrams_overflowed: datagrams that found an emulated link's queue full.
         cpu_cores: processor time of this process divided by wall time.
         stages_s: seconds of it by stage of the bots' step; the rest went to HTTP requests.
+        shortages: sockets that this process could not open, by what it lacks.
     """
 
     step_late_us: dict[str, float | None]
@@ -66,6 +67,7 @@ class GeneratorHealth:
     datagrams_overflowed: int
     cpu_cores: float
     stages_s: Mapping[str, float] = field(default_factory=dict)
+    shortages: Mapping[str, int] = field(default_factory=dict)
 
     # A step that is more than one frame late bunches up inputs, and the measured round trip is the
     # generator's own. Below 57 of 60 inputs a second the bots do not behave like players. Arrivals half a
@@ -77,7 +79,7 @@ class GeneratorHealth:
     @property
     def saturation_reasons(self) -> list[str]:
         """Why the figures are the generator's and not the backend's; empty where it kept up."""
-        found: list[str] = []
+        found = [f"{count:,} sockets could not be opened: {why}" for why, count in self.shortages.items()]
         if (late_us := self.step_late_us.get("p99") or 0.0) > self.MAX_STEP_LATE_US:
             found.append(f"the bots' steps began {late_us / 1e3:.1f} ms late (p99)")
         if self.steps_missed_share > self.MAX_MISSED_SHARE:

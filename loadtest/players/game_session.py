@@ -9,6 +9,7 @@ import contextlib
 import math
 
 from dedicated_server.protocol.connect_token import ConnectTokenError
+from launchday.resilience.exhaustion import own_shortage
 from loadtest.bots.session import PlayerLink, SessionStatus
 from loadtest.errors import ClientCrashedError, PlayerLostError, SessionBrokenError
 from loadtest.players.player_records import PlayerState
@@ -86,7 +87,8 @@ async def play_match(context: RunContext, bot: int, assignment: Assignment, *, c
     except (ConnectTokenError, binascii.Error) as error:
         raise PlayerLostError(f"connect token: {error}") from error
     except OSError as error:
-        raise PlayerLostError(f"no socket: {error.strerror or error}") from error
+        context.requests.note_shortage(error)
+        raise PlayerLostError(f"no socket: {own_shortage(error) or error.strerror or error}") from error
     try:
         await session.wait_until_connected()
         records.connected_s[bot] = context.clock()

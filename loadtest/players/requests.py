@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from launchday.percentiles import percentiles
+from launchday.resilience.exhaustion import own_shortage
 from loadtest.errors import BackendUnavailableError
 from loadtest.scenario.players import Retries
 
@@ -36,11 +38,13 @@ class RequestLog:
 
     Attributes:
         failed_at_s: when each failed try ended, in seconds of the run.
+        own_shortages: sockets that this process could not open, by what it lacks.
     """
 
     def __init__(self) -> None:
         self.by_kind: dict[str, RequestStatistics] = {}
         self.failed_at_s: list[float] = []
+        self.own_shortages: Counter[str] = Counter()
 
     @property
     def refusals(self) -> int:
@@ -59,6 +63,11 @@ class RequestLog:
             }
             for kind, statistics in self.by_kind.items()
         }
+
+    def note_shortage(self, error: BaseException) -> None:
+        """Count an error that says that this process has run out of sockets, and nothing of a service."""
+        if (lacking := own_shortage(error)) is not None:
+            self.own_shortages[lacking] += 1
 
     async def send(
         self,
@@ -94,6 +103,7 @@ class RequestLog:
             try:
                 answer = await request()
             except BackendUnavailableError as error:
+                self.note_shortage(error)
                 statistics.refusals += error.retry_after_s is not None
                 self.failed_at_s.append(clock())
                 if not tries_left:

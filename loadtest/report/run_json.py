@@ -60,6 +60,7 @@ def run_as_json(outcome: RunOutcome) -> dict[str, Any]:
             "steps_missed_share": generator.steps_missed_share,
             "arrival_late_ms": generator.arrival_late_ms,
             "datagrams_overflowed": generator.datagrams_overflowed,
+            "shortages": dict(generator.shortages),
             "stages_s": dict(generator.stages_s),
         },
         "cpu_cores": outcome.cpu_cores,

@@ -113,6 +113,7 @@ FUNCTIONS_AND_CLASSES = {
         "within",
     },
     "launchday.resilience.descriptor_budget": {"DescriptorBudget"},
+    "launchday.resilience.exhaustion": {"own_shortage"},
     "launchday.resilience.health": {
         "Health",
         "OperationsApp",
@@ -128,6 +129,7 @@ FUNCTIONS_AND_CLASSES = {
         "LateAnswerError",
         "NoAnswerError",
         "NotListeningError",
+        "OwnShortageError",
         "ServiceClient",
     },
     "launchday.resilience.http_server": {"HttpServer"},

@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import random
+import resource
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
@@ -19,6 +21,7 @@ from launchday.resilience.http_client import (
     LateAnswerError,
     NoAnswerError,
     NotListeningError,
+    OwnShortageError,
     ServiceClient,
 )
 from launchday.resilience.retry import RetryBudget
@@ -356,3 +359,23 @@ async def test_its_sockets_notice_a_peer_that_is_gone() -> None:
         for level, option, value in sockets.OPTIONS:
             assert bool(raw.getsockopt(level, option)) == bool(value)
         assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == sockets.USER_TIMEOUT_MS
+
+
+async def test_a_process_without_descriptors_says_so_and_does_not_take_the_service_for_away() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        async with ServiceClient(f"http://127.0.0.1:{port}", patience_s=0.5, retry=False) as caller:
+            with pytest.raises(LateAnswerError):  # the first call imports what it needs
+                await caller.request("GET", "/", patience_s=0.05)
+            lowest_free = os.dup(0)
+            os.close(lowest_free)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+            try:
+                for _ in range(20):
+                    with pytest.raises(OwnShortageError, match="no descriptor left: raise ulimit -Hn"):
+                        await caller.request("GET", "/")
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            with pytest.raises(LateAnswerError):  # it listens, and nobody answers
+                await caller.request("GET", "/", patience_s=0.05)
