@@ -13,6 +13,7 @@
     │   ├── NotListeningError     connections are refused: the part is away
     │   └── LateAnswerError       time ran out: it says nothing about the part
     ├── SeasonsError              the table of seasons cannot be used: the text has a line for each mistake
+    ├── FolderError               a folder to be cleared was not made by us: move it away (launchday.folders)
     ├── UnfitCacheError           the cache would lose what it accepts (launchday.resilience.cache_checks)
     ├── EngineError               an embedded server is missing or did not start (launchday.engines)
     ├── BackendError              the backend did not start (launchday.launcher.backend)

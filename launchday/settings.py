@@ -26,7 +26,11 @@ class Settings(BaseSettings):
 
     # --- where data is kept ---------------------------------------------------------------------------------
     state_dir: Path = Field(
-        Path(".launchday"), description="Folder for embedded servers' data, logs and spools."
+        Path(".launchday"),
+        description=(
+            "Folder for embedded servers' data, logs and spools. Files in it that are not launchday's are left "
+            "alone."
+        ),
     )
 
     # --- engines: an empty address starts the embedded one --------------------------------------------------
@@ -353,9 +357,8 @@ class Settings(BaseSettings):
     spectator_dir: str = Field(
         "",
         description=(
-            "Folder in which game servers publish their matches for the live map; empty: one in "
-            "shared memory that the "
-            "fleet makes, none under Agones."
+            "Folder in which a fleet makes one of its own, where game servers publish their matches for the "
+            "live map; other files in it are left alone. Empty: shared memory; none under Agones."
         ),
     )
     fleet_client_ca: str = Field(

@@ -19,6 +19,7 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.cli.doctor": {"examine", "show"},
     "launchday.cli.doctor_admission": {"admission_rows", "admission_table"},
     "launchday.cli.doctor_engines": {"engine_faults"},
+    "launchday.cli.doctor_limits": {"few_descriptors", "limits", "limits_table"},
     "launchday.cli.inputs": {
         "CommandError",
         "read_scenario",
@@ -44,6 +45,18 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.engines.probe": {"probe", "unfit"},
     "launchday.engines.stack": {"EngineRole", "EngineStack", "engine_roles", "running_engines"},
     "launchday.errors": {"LaunchdayError"},
+    "launchday.folders": {
+        "FolderError",
+        "OwnFolder",
+        "claim",
+        "clear",
+        "create_new",
+        "is_marked",
+        "is_own_file",
+        "remove_files",
+        "why_not_cleared",
+        "write_whole",
+    },
     "launchday.identity": {"Identity", "IdentityError", "InvalidTokenError", "Signer", "WeakSecretError"},
     "launchday.kernel_cache": {
         "by_age",
@@ -73,6 +86,7 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.launcher.services": {"Service", "why_not_given", "with_urls"},
     "launchday.launcher.supervisor": {"Supervisor"},
     "launchday.machine": {"at_once", "cores", "memory_bytes"},
+    "launchday.mapped_files": {"allocate", "map_allocated"},
     "launchday.percentiles": {
         "histogram_percentiles",
         "log_bucket_percentile",
