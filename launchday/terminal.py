@@ -86,6 +86,7 @@ class Terminal(Console):
         width: int | None = None,
         force_terminal: bool | None = None,
     ) -> None:
+        surroundings = {name: value for name, value in os.environ.items() if not _is_no_size(name, value)}
         super().__init__(
             stderr=stderr,
             file=file,
@@ -95,8 +96,9 @@ class Terminal(Console):
             emoji=False,
             highlight=False,
             soft_wrap=True,
+            _environ=surroundings,
         )
-        if width is None and not self.is_terminal and "COLUMNS" not in os.environ:
+        if width is None and not self.is_terminal and "COLUMNS" not in surroundings:
             self.width = PIPED_COLUMNS
 
     def on_broken_pipe(self) -> None:
@@ -213,6 +215,11 @@ def reason(error: OSError) -> str:
     """Return in one line what the system refused, and of which file."""
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}"
+
+
+def _is_no_size(variable: str, value: str) -> bool:
+    """Whether it would say that the terminal has no column or no line, on which nothing is shown."""
+    return variable in ("COLUMNS", "LINES") and not value.strip("0")
 
 
 def _usage_error(error: Exception) -> int:

@@ -5,12 +5,15 @@ Colours of text and grid are missing on purpose: the page sets them, because onl
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
+
+from launchday.escapes import escaped
 
 # Okabe and Ito's palette: distinct for the colour-blind, and legible on white and on near-black.
 BLUE, ORANGE, GREEN, RED, PINK, SKY, GOLD, GREY = (
@@ -26,6 +29,11 @@ BLUE, ORANGE, GREEN, RED, PINK, SKY, GOLD, GREY = (
 BY_NUMBER = (SKY, ORANGE, GREEN, PINK, GOLD, BLUE, RED, GREY)
 
 HISTOGRAM_BINS = 40
+
+
+def label(name: object) -> str:
+    """Return somebody's name as text for a plot, where plotly would read tags, entities and ``%{…}``."""
+    return html.escape(escaped(str(name)), quote=False).replace("%{", "&#37;{")
 
 
 def blank_figure(
@@ -89,8 +97,8 @@ def histogram(figure: go.Figure, groups: Mapping[str, npt.NDArray[np.float64]], 
             x=centres.round(4).tolist(),
             y=np.histogram(values, edges)[0].tolist(),
             width=float(width) * 0.96,
-            name=name,
+            name=label(name),
             marker={"color": BY_NUMBER[number % len(BY_NUMBER)]},
-            hovertemplate=f"%{{y}} players around %{{x:.3g}} {unit}<extra>{name}</extra>",
+            hovertemplate=f"%{{y}} players around %{{x:.3g}} {unit}<extra>{label(name)}</extra>",
         )
     return figure.update_layout(barmode="stack")

@@ -21,6 +21,7 @@ from loadtest.report.chart_style import (
     RED,
     blank_figure,
     histogram,
+    label,
 )
 
 STATE_COLOURS = {
@@ -64,7 +65,7 @@ def players(outcome: RunOutcome) -> go.Figure:
                 opacity=0.25,
                 line={"width": 0},
                 annotation={
-                    "text": record.what,
+                    "text": label(record.what),
                     "textangle": -90,
                     "font": {"size": 11, "color": "#8c1d18"},
                     "bgcolor": "rgba(255,255,255,0.88)",
@@ -85,7 +86,7 @@ def players(outcome: RunOutcome) -> go.Figure:
             y=[len(outcome.records) * 1.04],
             mode="markers",
             marker={"symbol": "triangle-down", "size": 10, "color": GREY},
-            hovertext="<br>".join(texts),
+            hovertext="<br>".join(map(label, texts)),
             hoverinfo="text+x",
             showlegend=False,
         )
@@ -128,7 +129,7 @@ def queues(outcome: RunOutcome) -> go.Figure:
         figure.add_scatter(
             x=outcome.timeline.at_s,
             y=values,
-            name=name,
+            name=label(name),
             mode="lines",
             line={"color": BY_NUMBER[number], "width": 2, "shape": "hv"},
         )
@@ -163,9 +164,9 @@ def waits_by_band(outcome: RunOutcome) -> go.Figure | None:
         p50 = [round(float(np.percentile(values, 50)), 3) for values in chosen]
         p95 = [round(float(np.percentile(values, 95)), 3) for values in chosen]
         figure.add_bar(
-            x=regions,
+            x=[label(region) for region in regions],
             y=p50,
-            name=name,
+            name=label(name),
             marker={"color": BY_NUMBER[number % len(BY_NUMBER)]},
             error_y={
                 "type": "data",
@@ -176,9 +177,9 @@ def waits_by_band(outcome: RunOutcome) -> go.Figure | None:
                 "thickness": 1.5,
                 "width": 4,
             },
-            hovertemplate="p50 %{y:.2f} s<extra>" + name + "</extra>",
+            hovertemplate="p50 %{y:.2f} s<extra>" + label(name) + "</extra>",
         )
-    return figure.update_layout(barmode="group")
+    return figure.update_layout(barmode="group", xaxis={"type": "category"})
 
 
 def match_quality(outcome: RunOutcome) -> go.Figure | None:
@@ -192,7 +193,7 @@ def match_quality(outcome: RunOutcome) -> go.Figure | None:
         figure.add_scatter(
             x=[match["rtt_ms"] for match in mine],
             y=[match["skill_deviation"] for match in mine],
-            name=region,
+            name=label(region),
             mode="markers",
             marker={
                 "color": BY_NUMBER[number % len(BY_NUMBER)],
@@ -201,7 +202,7 @@ def match_quality(outcome: RunOutcome) -> go.Figure | None:
                 ],
                 "opacity": 0.85,
             },
-            text=[f"{match['match_id'][:8]}, {match['players']} players" for match in mine],
+            text=[label(f"{match['match_id'][:8]}, {match['players']} players") for match in mine],
             hovertemplate="%{text}<br>%{x:.0f} ms, deviation %{y:.1f}<extra></extra>",
         )
     everybody = found[0]["skill_deviation_of_all"]

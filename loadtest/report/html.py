@@ -16,8 +16,12 @@ from typing import Any, Literal, NamedTuple
 
 import jinja2
 import plotly.graph_objects as go
+import yaml
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
+
+from launchday.escapes import CONTROLS_IN_LINES, escaped
+from loadtest.scenario.model import Scenario
 
 TEMPLATES = Path(__file__).parent / "template"
 
@@ -135,6 +139,15 @@ def render_page(
     )
 
 
+def scenario_yaml(scenario: Scenario) -> str:
+    """A scenario as a file that gives the same run; what a page would not show as it is, is escaped."""
+    content = scenario.model_dump(exclude_defaults=True)
+    text = str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    if CONTROLS_IN_LINES.search(text) is None:
+        return text
+    return str(yaml.safe_dump(content, sort_keys=False))
+
+
 def render_template(name: str, **values: Any) -> str:
     """Fill one of the templates in ``template/``; whatever is not ``Markup`` is escaped.
 
@@ -154,12 +167,18 @@ def _parts() -> Any:
     return _environment().get_template("parts.html").module
 
 
+def _visible(value: Any) -> Any:
+    """Show control characters of text, such as those that turn the direction of reading."""
+    return escaped(value, lines=True) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
     )
     # Compact, in the order of the figures; the filter itself escapes what could end the script element.

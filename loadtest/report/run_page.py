@@ -6,7 +6,6 @@ import datetime
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
 from markupsafe import Markup
 
 from launchday.outputs import write_whole
@@ -22,6 +21,7 @@ from loadtest.report.html import (
     part,
     plot_card,
     render_page,
+    scenario_yaml,
     table,
     text_card,
 )
@@ -62,9 +62,7 @@ def render_report(outcome: RunOutcome) -> str:
             text_card("The load generator", _generator(outcome), wide=True),
         ],
         repeat_note=REPEAT_NOTE,
-        repeat=yaml.safe_dump(
-            scenario.model_dump(exclude_defaults=True), sort_keys=False, allow_unicode=True
-        ),
+        repeat=scenario_yaml(scenario),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from loadtest.flood.outcome import TICK_US, RunOutcome
-from loadtest.report.chart_style import BLUE, BY_NUMBER, GREEN, GREY, ORANGE, RED, blank_figure
+from loadtest.report.chart_style import BLUE, BY_NUMBER, GREEN, GREY, ORANGE, RED, blank_figure, label
 
 STATES = {  # Agones' names, from those in a match to those that are gone
     "Allocated": GREEN,
@@ -35,7 +35,7 @@ def fleet(outcome: RunOutcome) -> go.Figure | None:
         figure.add_scatter(
             x=timeline.at_s,
             y=timeline.fleet[state],
-            name=state,
+            name=label(state),
             stackgroup="servers",
             mode="lines",
             line={"width": 0.5, "color": colour, "shape": "hv"},
@@ -63,14 +63,14 @@ def stage_histograms(outcome: RunOutcome) -> go.Figure | None:
         figure.add_scatter(
             x=centres_us.round(1).tolist(),
             y=shares.round(3).tolist(),
-            name=f"whole {name}" if name == "tick" else name,
+            name=f"whole {name}" if name == "tick" else label(name),
             mode="lines",
             line={
                 "color": BY_NUMBER[(number - 1) % len(BY_NUMBER)] if number else GREY,
                 "width": 3 if not number else 1.8,
                 "shape": "hvh",
             },
-            hovertemplate="%{y:.1f} % around %{x:.0f} µs<extra>" + name + "</extra>",
+            hovertemplate="%{y:.1f} % around %{x:.0f} µs<extra>" + label(name) + "</extra>",
         )
     figure.update_xaxes(type="log", dtick=1, tickformat="~s")
     return figure
@@ -91,7 +91,7 @@ def ticks(outcome: RunOutcome) -> go.Figure:
             figure.add_scatter(
                 x=curve["at_s"],
                 y=[value / 1e3 if value > 0 else None for value in curve[key]],
-                name=f"{name} {key}",
+                name=f"{label(name)} {key}",
                 mode="lines",
                 showlegend=not many,
                 line={"color": colour, "dash": dash, "width": 2},
@@ -116,17 +116,17 @@ def stages(outcome: RunOutcome) -> go.Figure | None:
     if not named:
         return None
     figure = blank_figure("microseconds, p50", "")
-    labels = [str(report.get("match_id", ""))[:8] for report in named]
+    labels = [label(str(report.get("match_id", ""))[:8]) for report in named]
     for number, stage in enumerate(named[0]["stages_us"]):
         values = [_p50(report["stages_us"].get(stage, 0)) for report in named]
         figure.add_bar(
             y=labels,
             x=values,
-            name=stage,
+            name=label(stage),
             orientation="h",
             marker={"color": BY_NUMBER[number % len(BY_NUMBER)]},
-            customdata=[report.get("region", "?") for report in named],
-            hovertemplate="%{x:.1f} µs<extra>" + stage + ", %{customdata} %{y}</extra>",
+            customdata=[label(report.get("region", "?")) for report in named],
+            hovertemplate="%{x:.1f} µs<extra>" + label(stage) + ", %{customdata} %{y}</extra>",
         )
     figure.update_layout(
         barmode="stack",

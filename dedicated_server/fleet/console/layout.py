@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nicegui import app, ui
 
@@ -20,6 +20,7 @@ PAGES = (
     ("/servers", "Servers", "dns"),
     ("/players", "Players", "person_search"),
 )
+Drawn = TypeVar("Drawn", bound=ui.element)
 STYLE = Path(__file__).with_name("console.css")
 
 
@@ -149,6 +150,12 @@ def empty(icon: str, text: str) -> ui.element:
     with ui.element("div").classes("ld-empty") as element:
         ui.icon(icon)
         ui.label(text)
+    return element
+
+
+def tested(element: Drawn, name: str) -> Drawn:
+    """Name an element for tests. The name may be anybody's, so it is no part of a text of properties."""
+    element.props["data-testid"] = name
     return element
 
 

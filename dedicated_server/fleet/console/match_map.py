@@ -6,6 +6,7 @@ does not shake the picture.
 
 from __future__ import annotations
 
+import html
 import math
 from typing import Any
 
@@ -97,7 +98,7 @@ class MapView:
             f'<g{away}>{shot}<line class="ld-map-heading" stroke="{colour}" x1="{x:.1f}" y1="{y:.1f}" '
             f'x2="{x + 17 * ex:.1f}" y2="{y + 17 * ey:.1f}"/><circle class="ld-map-player" fill="{colour}" '
             f'cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}">'
-            f"<title>player {player['player_id']} · {player['health']} hp · "
+            f"<title>player {html.escape(str(player['player_id']))} · {player['health']} hp · "
             f"{player['kills']} kills</title></circle></g>"
         )
 

@@ -17,6 +17,7 @@ from dedicated_server.fleet.console.layout import (
     format_age,
     format_time,
     page,
+    tested,
     tile,
 )
 from dedicated_server.fleet.pool.states import STARTING_STATES
@@ -199,17 +200,15 @@ class FleetCard:
         self._who = who
         self._renew = renew
         self._state: dict[str, Any] = {}
-        with ui.element("section").classes("ld-card").props(f'data-testid="fleet-{name}"'):
+        with tested(ui.element("section").classes("ld-card"), f"fleet-{name}"):
             with ui.element("div").classes("ld-fleet-top"):
                 ui.label(name).classes("ld-fleet-name")
-                self._flag = ui.label("").classes("ld-flag").props(f'data-testid="flag-{name}"')
+                self._flag = tested(ui.label("").classes("ld-flag"), f"flag-{name}")
             with ui.element("div").classes("ld-segments"):
                 self._bars = {
                     kind: ui.element("div").classes(f"ld-segment ld-bg-{kind}") for kind in SEGMENTS
                 }
-            self._legend = (
-                ui.html("", sanitize=False).classes("ld-legend").props(f'data-testid="legend-{name}"')
-            )
+            self._legend = tested(ui.html("", sanitize=False).classes("ld-legend"), f"legend-{name}")
             self._why = ui.label("").classes("ld-why")
             if who.is_operator:
                 self._actions()
@@ -246,23 +245,18 @@ class FleetCard:
 
     def _actions(self) -> None:
         with ui.element("div").classes("ld-actions"):
-            self._buffer = ui.number("Idle", value=None, min=0, max=4096, step=1).props(
-                f'outlined dense data-testid="buffer-{self._name}"'
-            )
-            ui.button("Set", on_click=self._set_buffer).props(
-                f'unelevated no-caps data-testid="set-{self._name}"'
-            )
-            self._reset = (
-                ui.button("As configured", on_click=self._reset_policy)
-                .props(f'flat no-caps data-testid="reset-{self._name}"')
-                .tooltip("Follow the configured policy again")
-            )
-            self._drain = ui.button(
-                "Drain", on_click=partial(self._act, "draining", "drain", "undrain")
-            ).props(f'outline no-caps data-testid="drain-{self._name}"')
-            self._cordon = ui.button(
-                "Cordon", on_click=partial(self._act, "cordoned", "cordon", "uncordon")
-            ).props(f'outline no-caps data-testid="cordon-{self._name}"')
+            self._buffer = ui.number("Idle", value=None, min=0, max=4096, step=1).props("outlined dense")
+            tested(self._buffer, f"buffer-{self._name}")
+            setting = ui.button("Set", on_click=self._set_buffer).props("unelevated no-caps")
+            tested(setting, f"set-{self._name}")
+            self._reset = ui.button("As configured", on_click=self._reset_policy).props("flat no-caps")
+            tested(self._reset, f"reset-{self._name}").tooltip("Follow the configured policy again")
+            draining = partial(self._act, "draining", "drain", "undrain")
+            self._drain = ui.button("Drain", on_click=draining).props("outline no-caps")
+            tested(self._drain, f"drain-{self._name}")
+            cordoning = partial(self._act, "cordoned", "cordon", "uncordon")
+            self._cordon = ui.button("Cordon", on_click=cordoning).props("outline no-caps")
+            tested(self._cordon, f"cordon-{self._name}")
 
     async def _set_buffer(self) -> None:
         if self._buffer.value is None:

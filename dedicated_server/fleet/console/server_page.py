@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from dedicated_server.fleet.console.layout import (
 )
 from dedicated_server.fleet.console.match_map import SIDE, MapView
 from launchday.clock import Clock
+from launchday.escapes import escaped
 from launchday.settings import Settings
 
 PERIOD_S = 1.0
@@ -180,7 +182,7 @@ def _facts(server: dict[str, Any], now: float) -> str:
         "Bandwidth": f"{kbit['p50']:g} kbit/s a player, {kbit['max']:g} at most" if kbit else "–",
         "Memory": f"{server['memory_mb']:g} MB of its own" if server["memory_mb"] else "–",
     }
-    return "".join(f"<span>{name}</span><span>{_escaped(str(value))}</span>" for name, value in rows.items())
+    return "".join(f"<span>{name}</span><span>{_escaped(value)}</span>" for name, value in rows.items())
 
 
 def _under(frame: dict[str, Any], chosen: int | None) -> str:
@@ -189,19 +191,19 @@ def _under(frame: dict[str, Any], chosen: int | None) -> str:
     parts = [
         f"<span><b>{alive}</b> of {len(players)} alive</span>",
         f"<span>zone <b>{frame['zone']['r']:.0f} m</b></span>",
-        f"<span>{frame['phase']}, tick <b>{frame['tick']}</b></span>",
+        f"<span>{_escaped(frame['phase'])}, tick <b>{_escaped(frame['tick'])}</b></span>",
     ]
     if chosen is not None:
         one = players[chosen]
         parts.append(
-            f"<span>player <b>{one['player_id']}</b>: {one['health']} hp, {one['kills']} kills; "
+            f"<span>player <b>{_escaped(one['player_id'])}</b>: {one['health']} hp, {one['kills']} kills; "
             f"horizon {frame['horizon_m']:.0f} m</span>"
         )
     return "".join(parts)
 
 
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")
+def _escaped(value: object) -> str:
+    return html.escape(escaped(str(value)))
 
 
 def _histogram_options() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from nicegui import events, ui
 
@@ -102,7 +103,7 @@ class ServersPage:
 
 
 def _open(name: str) -> None:
-    ui.navigate.to(f"/servers/{name}")
+    ui.navigate.to(f"/servers/{quote(name, safe='')}")
 
 
 def _row(server: dict[str, Any], now: float) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from loadtest.report.chart_style import (
     RED,
     SKY,
     blank_figure,
+    label,
 )
 from loadtest.simulate.result import HOUR_S, SimulationResult
 from loadtest.simulate.sweep import Setting, Sweep
@@ -101,7 +102,7 @@ def regions(result: SimulationResult) -> go.Figure:
         figure.add_scatter(
             x=axis.positions(at),
             y=world.samples.waiting[rows, index].tolist(),
-            name=name,
+            name=label(name),
             mode="lines",
             line={"width": 2, "color": BY_NUMBER[index % len(BY_NUMBER)]},
         )
@@ -141,11 +142,11 @@ def skill_bands(result: SimulationResult) -> go.Figure:
     """Median and p95 wait in five bands of skill."""
     figure = _axes("skill", "seconds of wait")
     bands = [(name, values) for name, values in result.waits_by_skill() if len(values)]
-    for label, point, colour in (("p50", 50, BLUE), ("p95", 95, RED)):
+    for name, point, colour in (("p50", 50, BLUE), ("p95", 95, RED)):
         figure.add_bar(
-            x=[name for name, _ in bands],
+            x=[band for band, _ in bands],
             y=[round(float(np.percentile(values, point)), 3) for _, values in bands],
-            name=label,
+            name=name,
             marker={"color": colour},
         )
     return figure.update_layout(barmode="group", xaxis={"type": "category"})
@@ -199,10 +200,10 @@ def tail_histogram(groups: Mapping[str, Any], x_title: str, y_title: str, unit: 
             x=middles.round(4).tolist(),
             y=counts.tolist(),
             width=width * 0.96,
-            name=name,
+            name=label(name),
             showlegend=bool(name),
             marker={"color": BY_NUMBER[index % len(BY_NUMBER)]},
-            hovertemplate=f"%{{y:,}} around %{{x:.3g}} {unit}<extra>{name}</extra>",
+            hovertemplate=f"%{{y:,}} around %{{x:.3g}} {unit}<extra>{label(name)}</extra>",
         )
     return figure.update_layout(barmode="stack")
 
@@ -212,19 +213,19 @@ def wait_against_money(found: Sweep) -> go.Figure:
     beside the first.
     """
     figure = _axes("cost", "wait p95, seconds", height=420)
-    for number, (label, settings) in enumerate(_lines(found).items()):
+    for number, (line, settings) in enumerate(_lines(found).items()):
         colour = BY_NUMBER[number % len(BY_NUMBER)]
         known = [one for one in settings if one.estimate("wait_p95_s").mean is not None]
         cost = [one.estimate("cost") for one in known]
         wait = [one.estimate("wait_p95_s") for one in known]
-        _band(figure, [each.mean for each in cost], wait, colour, label)
+        _band(figure, [each.mean for each in cost], wait, colour, line)
         figure.add_scatter(
             x=[each.mean for each in cost],
             y=[each.mean for each in wait],
-            name=label,
+            name=line,
             mode="lines+markers",
-            showlegend=bool(label),
-            legendgroup=label,
+            showlegend=bool(line),
+            legendgroup=line,
             line={"width": 2, "color": colour},
             marker={
                 "size": [11 if one.meets else 8 for one in known],
@@ -259,26 +260,26 @@ def over_setting(found: Sweep, measure: str, title: str) -> go.Figure:
     """A measure over the values of the first variation, with its 95 % band."""
     first = found.variations[0]
     numeric = all(isinstance(value, int | float) for value in first.values)
-    figure = _axes(first.path, title)
-    for number, (label, settings) in enumerate(_lines(found).items()):
+    figure = _axes(label(first.path), title)
+    for number, (line, settings) in enumerate(_lines(found).items()):
         colour = BY_NUMBER[number % len(BY_NUMBER)]
         known = [one for one in settings if one.estimate(measure).mean is not None]
-        x = [one.values[first.path] for one in known]
+        x = [one.values[first.path] if numeric else label(one.values[first.path]) for one in known]
         values = [one.estimate(measure) for one in known]
         if numeric:
-            _band(figure, x, values, colour, label)
+            _band(figure, x, values, colour, line)
         figure.add_scatter(
             x=x,
             y=[each.mean for each in values],
-            name=label,
-            legendgroup=label,
-            showlegend=bool(label),
+            name=line,
+            legendgroup=line,
+            showlegend=bool(line),
             mode="lines+markers",
             line={"width": 2, "color": colour},
             error_y=None
             if numeric
             else {"type": "data", "array": [each.half_width for each in values], "color": colour},
-            hovertemplate=f"{first.path} %{{x}}: %{{y:.4g}}<extra>{label}</extra>",
+            hovertemplate=f"{label(first.path)} %{{x}}: %{{y:.4g}}<extra>{line}</extra>",
         )
     if not numeric:
         figure.update_layout(xaxis={"type": "category"})
@@ -329,7 +330,12 @@ def _marked(figure: go.Figure, result: SimulationResult, axis: TimeAxis) -> go.F
             figure.add_vline(
                 x=incident.at_s / axis.unit_s,
                 line={"width": 1, "dash": "dot", "color": RED},
-                annotation={"text": incident.text, "font": {"size": 11}, "textangle": -90, "yanchor": "top"},
+                annotation={
+                    "text": label(incident.text),
+                    "font": {"size": 11},
+                    "textangle": -90,
+                    "yanchor": "top",
+                },
             )
     return figure
 
@@ -344,10 +350,10 @@ def _lines(found: Sweep) -> dict[str, list[Setting]]:
 
 
 def _named(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{path.rsplit('.', 1)[-1]} {value}" for path, value in values.items())
+    return label(", ".join(f"{path.rsplit('.', 1)[-1]} {value}" for path, value in values.items()))
 
 
-def _band(figure: go.Figure, x: Sequence[Any], values: Sequence[Any], colour: str, label: str) -> None:
+def _band(figure: go.Figure, x: Sequence[Any], values: Sequence[Any], colour: str, line: str) -> None:
     """Add the 95 % interval of a curve, as an area."""
     lows = [max(0.0, each.low) for each in values]
     highs = [each.high for each in values]
@@ -361,7 +367,7 @@ def _band(figure: go.Figure, x: Sequence[Any], values: Sequence[Any], colour: st
         mode="lines",
         hoverinfo="skip",
         showlegend=False,
-        legendgroup=label,
+        legendgroup=line,
     )
 
 

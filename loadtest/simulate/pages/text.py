@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import yaml
-
-from loadtest.scenario.model import Scenario
+from loadtest.report.html import scenario_yaml
 
 
 def format_number(value: float | None) -> str:
@@ -19,6 +17,4 @@ def format_duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 7_200 else f"{seconds / 3_600:.1f} hours"
 
 
-def scenario_yaml(scenario: Scenario) -> str:
-    """Return the scenario as a file that gives the same run."""
-    return yaml.safe_dump(scenario.model_dump(exclude_defaults=True), sort_keys=False, allow_unicode=True)
+__all__ = ["format_duration", "format_number", "scenario_yaml"]

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from launchday.escapes import escaped
 from loadtest.flood.outcome import RunOutcome
 from loadtest.flood.timeline import Timeline
 from loadtest.players.player_records import PlayerState
@@ -115,6 +116,24 @@ def test_what_others_wrote_cannot_become_markup() -> None:
     page = run_page.render_report(replace(run, scenario=described))
     assert page.count("<script>") == 2
     assert "<script>alert" not in page
+
+
+@pytest.mark.parametrize("name", ["<b>[eu]</b>", "%{y} &amp;", "\u202egpj\x1b[2J", "[/b]", 'it\'s "x"'])
+def test_a_name_is_text_in_a_page_and_in_its_plots(name: str) -> None:
+    run = sample_outcome()
+    run.reports[0]["region"] = name
+    run.records.region = [name] * 200
+    described = run.scenario.model_copy(update={"description": name})
+    page = run_page.render_report(replace(run, scenario=described))
+    plots, _ = json.JSONDecoder().raw_decode(page[page.index("const plots = ") + len("const plots = ") :])
+    shown = escaped(name)
+    assert shown in elements_of(page).text
+    [trace] = [trace for trace in plots["waits"]["data"]]
+    assert html.unescape(trace["name"]) == shown
+    assert not set("<>") & set(trace["name"])
+    assert "%{y} &" not in trace["hovertemplate"].partition("<extra>")[2]
+    [text] = re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL)
+    assert parse_scenario(html.unescape(text), "report") == described
 
 
 def test_a_run_that_measured_nothing_still_has_a_report() -> None:
