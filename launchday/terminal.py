@@ -98,7 +98,7 @@ class Terminal(Console):
             soft_wrap=True,
             _environ=surroundings,
         )
-        if width is None and not self.is_terminal and "COLUMNS" not in surroundings:
+        if width is None and not self.is_terminal:
             self.width = PIPED_COLUMNS
 
     def on_broken_pipe(self) -> None:

@@ -128,7 +128,7 @@ def test_a_name_is_text_in_a_page_and_in_its_plots(name: str) -> None:
     plots, _ = json.JSONDecoder().raw_decode(page[page.index("const plots = ") + len("const plots = ") :])
     shown = escaped(name)
     assert shown in elements_of(page).text
-    [trace] = [trace for trace in plots["waits"]["data"]]
+    [trace] = plots["waits"]["data"]
     assert html.unescape(trace["name"]) == shown
     assert not set("<>") & set(trace["name"])
     assert "%{y} &" not in trace["hovertemplate"].partition("<extra>")[2]
