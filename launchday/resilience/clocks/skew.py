@@ -33,6 +33,7 @@ log = structlog.get_logger()
 @dataclass(slots=True)
 class _Peer:
     gauge: Gauge
+    last_s: float = 0.0
     said_s: float = 0.0  # the skew that the log has told last; 0: none
 
 
@@ -55,11 +56,14 @@ class ClockSkew:
             theirs: the header's value.
             sent, received: our wall clock before the question and after the answer.
 
-        Returns the seconds by which their clock is ahead at least; None where the header says nothing.
+        Returns the seconds by which their clock is ahead at least; None where the header says nothing, or our
+        clock was stepped back meanwhile.
         """
         try:
             their_s = float(theirs)
         except ValueError:
+            return None
+        if received < sent:
             return None
         skew_s = max(their_s - received, 0.0) + min(their_s - sent, 0.0)
         self.note(peer, skew_s)
@@ -68,6 +72,8 @@ class ClockSkew:
     def note(self, peer: str, skew_s: float, whose: str = "") -> None:
         """Take a difference: the seconds by which a peer's clock is ahead of ours.
 
+        The log says what is heard twice: one of two processes of a machine may have seen a step first.
+
         ``whose`` names the one of several that the gauge does not tell apart.
         """
         known = self._peers.get(peer)
@@ -75,8 +81,9 @@ class ClockSkew:
             known = self._peers[peer] = _Peer(SKEW.labels(peer))
         known.gauge.set(skew_s)
         limit_s = settings().clock_skew_s if self._limit_s is None else self._limit_s
+        again, known.last_s = abs(known.last_s) > limit_s, skew_s
         if abs(skew_s) > limit_s:
-            if abs(skew_s - known.said_s) > limit_s:
+            if again and abs(skew_s - known.said_s) > limit_s:
                 known.said_s = skew_s
                 log.warning(
                     "clocks differ: check the time service of both machines",

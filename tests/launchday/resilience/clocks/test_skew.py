@@ -27,6 +27,7 @@ def gauge(peer: str) -> float | None:
         ("112.0", 100.0, 110.0, 2.0),
         ("97.0", 100.0, 110.0, -3.0),
         (b"400.000", 100.0, 100.0, 300.0),
+        ("100.0", 400.0, 100.0, None),
         ("soon", 100.0, 100.0, None),
     ],
 )
@@ -38,13 +39,13 @@ def test_the_least_difference_that_explains_an_answer_counts(
         assert gauge("a peer") == ahead_s
 
 
-def test_clocks_that_differ_are_said_once_and_again_when_they_agree() -> None:
+def test_clocks_that_differ_are_said_once_when_that_is_heard_again_and_when_they_agree() -> None:
     skew = ClockSkew(5.0)
     with capture_logs() as said:
-        for seconds in (0.1, 4.9, 300.0, 301.0, 299.0, -3600.0, 0.0, 0.2):
+        for seconds in (0.1, 300.0, 4.9, 300.0, 301.0, 299.0, -3600.0, 0.0, 0.2):
             skew.note("fleet", seconds)
     assert [(line["log_level"], line.get("ahead_s")) for line in said] == [
-        ("warning", 300.0),
+        ("warning", 301.0),
         ("warning", -3600.0),
         ("info", None),
     ]
