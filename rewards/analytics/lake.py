@@ -32,7 +32,7 @@ import structlog
 
 from launchday import folders
 from rewards.analytics import columns
-from rewards.analytics.known_ids import KnownIds, as_ids
+from rewards.analytics.event_ids import KnownIds, as_ids
 from rewards.errors import BadEventError, LakeInUseError
 from rewards.events import Envelope
 from rewards.events.logs.gaps import Gap
@@ -326,12 +326,6 @@ def files(folder: Path, kind: str) -> Iterator[Path]:
 def newer_waiting(folder: Path) -> int:
     """Count the events of a folder that are kept whole for a program that knows more."""
     return sum(pq.read_metadata(path).num_rows for path in files(folder, columns.NEWER))
-
-
-def gaps(folder: Path) -> list[dict[str, Any]]:
-    """The gaps that the writer of a folder found in the logs, the oldest first: `Gap.as_json`, noticed_at."""
-    content = _manifest(folder / MANIFEST)
-    return [] if content is None else list(content.get("gaps", []))
 
 
 def _manifest(path: Path) -> dict[str, Any] | None:

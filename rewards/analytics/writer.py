@@ -259,8 +259,9 @@ class Writer:
         log.debug("analytics_flushed", events=new)
 
     def _on_rebalance(self) -> None:
+        # Events in memory stay, for the log that they are of may be gone; those that come again count once.
         self._next = {}
-        self._events, self._newer, self._reached = [], [], {}
+        self._reached = {}
 
     async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

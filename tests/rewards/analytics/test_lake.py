@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from loadtest.event_fixture import make_event_fixture
 from rewards.analytics import columns, lake
-from rewards.analytics.known_ids import KnownIds, as_ids
+from rewards.analytics.event_ids import KnownIds, as_ids
 from rewards.analytics.lake import Lake
 from rewards.errors import LakeInUseError
 from rewards.events import Envelope
