@@ -26,5 +26,8 @@ __version__ = "0.1.0"
 # Before anything imports numpy: its OpenBLAS takes a thread and 32 MB for each core, and nothing of ours uses
 # it. A pod with a limit on memory or processes would end at that import.
 _os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Before anything imports prometheus_client: with this, metrics would be files of holes that are mapped, in a
+# folder of somebody else's programs, and a full disk there the end of a service (SIGBUS).
+_os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 # Before anything imports numba: numba reads the name of its cache folder once, when it is imported.
 _configure_kernel_cache()

@@ -26,7 +26,7 @@ MARK_TEXT: Final = (
     b"launchday made what it needs in this folder, and removes it again. Other files it leaves alone.\n"
 )
 # What services write into folders of the state folder that a launcher clears, see `claim`.
-ANALYTICS_NAMES: Final = ("day=*/kind=*/part-*.parquet*", "manifest.json*", "lock")
+ANALYTICS_NAMES: Final = ("day=????-??-??/kind=*/part-*.parquet*", "manifest.json*", "lock")
 FLEET_NAMES: Final = ("policies.*", "access.*", "allocations.*")
 MAX_OWN_FOLDERS: Final = 100  # of one name, each with a living process
 
@@ -78,7 +78,7 @@ def why_not_cleared(folder: Path, own: Collection[str]) -> str:
         return f"{folder} is a link"
     if is_marked(folder) or not _taken(folder, own):
         return ""
-    return f"{folder} was not made by launchday, or by a version before it marked its folders"
+    return f"{folder} was not made by launchday (if an earlier version made it, touch {folder / MARK})"
 
 
 def clear(folder: Path, own: Collection[str]) -> None:

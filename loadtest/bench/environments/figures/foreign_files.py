@@ -24,8 +24,9 @@ from loadtest.errors import BenchError
 
 IN_STATE = (
     *("", "logs", "logs/servers", "fleet", "spool", "results", "analytics", "analytics/day=x/kind=kill"),
-    *("valkey", "postgres", "broker", "spectator", "cache/kernels", "cache/kernels/source-hashes"),
+    *("valkey", "postgres", "broker", "kafka", "spectator", "cache/kernels", "cache/kernels/source-hashes"),
 )
+ENGINES = ("valkey", "postgres", "broker", "kafka")
 NAMES = (
     *("notes", "theirs.feed", "theirs.new", "theirs.spool", "theirs.log", "theirs.partial", "theirs.ldr"),
     *("theirs.compiled", "theirs.json.part", "launchday-0-theirs", ".hidden"),
@@ -52,6 +53,7 @@ def foreign_files(options: Options) -> Found:
             return Found(False, f"{step}: {wrong}")
         steps.append(step)
         _compare(before, step)
+        before |= _fill(root, _made_in(state / "run"))  # what a flood has made, the next one clears
     with running("up", env=env) as backend:
         backend.wait_for("the backend is up", UP_S)
         _second_fleet(env, before)
@@ -87,9 +89,22 @@ def _fill(root: Path, folders: list[Path]) -> dict[Path, str]:
             (outside / name).write_text("outside")
             before[folder / name] = _state(folder / name)
             before[outside / name] = _state(outside / name)
+        (folder / "theirs-link").unlink(missing_ok=True)
         (folder / "theirs-link").symlink_to(outside)
         before[folder / "theirs-link"] = _state(folder / "theirs-link")
     return before
+
+
+def _made_in(state: Path) -> list[Path]:
+    """The folders that we have made there, but for those within an engine's data."""
+    of_engines = [state / name for name in ENGINES]
+    return [
+        folder
+        for folder in state.rglob("*")
+        if folder.is_dir()
+        and not folder.is_symlink()
+        and not any(engine in folder.parents for engine in of_engines)
+    ]
 
 
 def _state(path: Path) -> str:
