@@ -13,11 +13,11 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from launchday import local_time
 from launchday.errors import LaunchdayError
 
 SHIPPED = Path(__file__).with_name("seasons.yaml")
@@ -66,13 +66,13 @@ class Season(BaseModel):
     @field_validator("zone")
     @classmethod
     def _is_known(cls, zone: str) -> str:
-        time_zone(zone)
+        local_time.zone(zone)
         return zone
 
     @field_validator("starts", "ends", mode="before")
     @classmethod
     def _is_a_moment(cls, value: object, info: ValidationInfo) -> datetime.datetime:
-        return moment(value, time_zone(info.data.get("zone", "UTC")))
+        return moment(value, local_time.zone(info.data.get("zone", "UTC")))
 
     @field_validator("ends")
     @classmethod
@@ -127,16 +127,6 @@ class Seasons:
 
     def __contains__(self, name: str) -> bool:
         return any(season.name == name for season in self.all)
-
-
-def time_zone(name: str) -> datetime.tzinfo:
-    """Return a time zone by its IANA name. Raises ValueError."""
-    try:
-        return datetime.UTC if name == "UTC" else ZoneInfo(name)  # UTC needs no database
-    except (LookupError, ValueError, OSError):  # a folder of the database, a path, not there
-        raise ValueError(
-            f"there is no time zone {name!r}: give an IANA name, such as Europe/Berlin"
-        ) from None
 
 
 def moment(value: object, zone: datetime.tzinfo) -> datetime.datetime:

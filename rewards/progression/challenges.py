@@ -12,7 +12,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from launchday.seasons import time_zone
+from launchday import local_time
 from rewards.events import Envelope
 
 MAX_COUNT = 1_000_000_000
@@ -55,7 +55,7 @@ class Challenge(BaseModel):
     @field_validator("zone")
     @classmethod
     def _is_known(cls, zone: str | None) -> str | None:
-        time_zone(zone or "UTC")
+        local_time.zone(zone or "UTC")
         return zone
 
     @model_validator(mode="after")
@@ -122,6 +122,6 @@ def _period(challenge: Challenge, envelope: Envelope) -> str:
     if challenge.per == "match":
         return envelope.match_id.hex()
     if challenge.per == "day":
-        zone = time_zone(challenge.zone) if challenge.zone else datetime.UTC
+        zone = local_time.zone(challenge.zone or "UTC")
         return datetime.datetime.fromtimestamp(envelope.occurred_at, zone).strftime("%Y-%m-%d")
     return challenge.season or ""

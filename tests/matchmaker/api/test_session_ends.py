@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from launchday.clock import ManualClock
+from launchday.clock import ManualClock, SystemClock
+from launchday.identity import Signer
 from launchday.settings import Settings
+from matchmaker.api.app import create_api
 from matchmaker.api.session_ends import AGAIN_S, SessionEndFollower
 from matchmaker.client import MatchmakerClient, TicketRefusedError
 from matchmaker.queue.proposals import MatchProposal
 from matchmaker.queue.queue import Queue
 from matchmaker.queue.scripts import KEYS, Scripts
-from meta_service.client import MetaUnavailableError, SessionEnd, SessionEnds
+from meta_service.app import build
+from meta_service.client import MetaClient, MetaUnavailableError, SessionEnd, SessionEnds
 from tests.matchmaker.api.test_attendance import MODE, Api
-from tests.matchmaker.conftest import WEST_EUROPE, StubSkills, token_of
+from tests.matchmaker.conftest import WEST_EUROPE, StubSkills, served, token_of
 from tests.matchmaker.director.test_cancel import MATCH, proposed, queue, states
 
 __all__ = ["queue"]  # a fixture
@@ -164,3 +168,27 @@ async def test_who_is_logged_out_gets_no_ticket(
     with pytest.raises(TicketRefusedError, match="log in again"):
         await client.with_token(token_of(1)).create_ticket(MODE, WEST_EUROPE)
     await client.with_token(token_of(2)).create_ticket(MODE, WEST_EUROPE)
+
+
+async def test_over_real_services_a_log_out_reaches_the_tickets_stream(settings: Settings) -> None:
+    async with served(build(settings)) as meta_url:
+        own = settings.model_copy(update={"meta_url": meta_url, "tickets_per_player_s": 0.0})
+        service = Signer(own.identity_secret.get_secret_value()).service_token("tests", time.time())
+        async with (
+            served(create_api(own, SystemClock())) as url,
+            MetaClient(meta_url, service) as meta,
+            MatchmakerClient(url) as anybody,
+        ):
+            login = await meta.login_device("a-device-that-logs-out")
+            player = anybody.with_token(login.session_token)
+            ticket = await player.create_ticket(MODE, WEST_EUROPE)
+            await meta.log_out(login.session_token)
+            ended = [view async for view in player.follow_ticket(ticket.ticket_id)][-1]
+            assert (ended.state, ended.reason) == (
+                "cancelled",
+                "the player, or one of the party, has logged out",
+            )
+            with pytest.raises(TicketRefusedError, match="log in again"):
+                await player.create_ticket(MODE, WEST_EUROPE)
+            login = await meta.login_device("a-device-that-logs-out")
+            await anybody.with_token(login.session_token).create_ticket(MODE, WEST_EUROPE)

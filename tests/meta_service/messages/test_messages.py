@@ -18,7 +18,7 @@ from meta_service.messages.sessions import DeviceLogin, PasswordChange, Password
 from meta_service.messages.social import Party
 
 MATCH = "00000000-0000-4000-8000-000000000001"
-RESULT = {"player_id": "7", "fence": 1, "placement": 1, "kills": 0, "played_s": 1.5}
+RESULT = {"player_id": "7", "fence": 1, "placement": 1, "kills": 0, "played_s": 1.5, "ended_at": 1.8e9}
 
 
 @given(st.integers(1, MAX_PLAYER_ID))
@@ -39,7 +39,11 @@ def test_a_message_that_was_read_can_be_written_again() -> None:
 
 def test_ids_that_are_keys_are_text_too() -> None:
     skills = Skills({7: Skill(25.0, 8.0)})
-    assert json.loads(encode(skills)) == {"skills": {"7": {"mu": 25.0, "sigma": 8.0}}, "held": {}}
+    assert json.loads(encode(skills)) == {
+        "skills": {"7": {"mu": 25.0, "sigma": 8.0}},
+        "held": {},
+        "logged_out": [],
+    }
     assert decode(encode(skills), Skills) == skills
 
 
