@@ -30,6 +30,10 @@ RESULTS_DELIVERED = Counter(
 RESULTS_REFUSED = Counter(
     "launchday_fleet_results_refused", "Spooled results of players that the meta service refused as too late."
 )
+RESULTS_NEWER = Counter(
+    "launchday_fleet_results_newer",
+    "Files of results that say more than this fleet knows: delivered as far as it does, and kept.",
+)
 
 log = structlog.get_logger()
 
@@ -91,6 +95,13 @@ class ResultDelivery:
                         if error.status in (401, 403, 429):  # of us, not of the results: wait
                             raise
                         claim.damage = str(error)
+                if claim.newer and not claim.damage:
+                    RESULTS_NEWER.inc()
+                    log.warning(
+                        "results say more than this fleet knows: the file is kept for a newer one",
+                        file=claim.path.name,
+                        newer=claim.newer,
+                    )
                 if claim.damage:
                     log.error("results cannot be delivered", file=claim.path.name, reason=claim.damage)
                 await self._clock.run_in_thread(claim.complete)

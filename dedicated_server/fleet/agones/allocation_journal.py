@@ -8,6 +8,9 @@ A disk that is full stops no match and burns no server. A line is there whole or
 whose line cannot be written is not made. The end of a match is published all the same, and its line waits in
 memory until there is room; a fleet that is killed before that lets its successor publish the match once more,
 as failed.
+
+Lines that a newer fleet has written and this one cannot read are carried along when the file is written anew,
+so that a fleet that is newer again finds them.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from launchday.folders import create_new
 MAX_KEYS = 100_000  # at 1,000 allocations/s a caller may repeat itself for over a minute
 MAX_FILE_BYTES = 16 << 20
 MAX_RECENT = 1000  # finished matches that a successor publishes again, because followers may have missed them
+MAX_FOREIGN = 10_000  # lines of a newer fleet that are carried along
 MAX_WAITING = 100_000  # ends of matches that a full disk keeps waiting; 200 bytes each
 PROBE = b"\n"  # an empty line, which readers skip: whether the disk takes something
 
@@ -79,8 +83,11 @@ class AllocationJournal:
         self.keys: OrderedDict[str, str] = OrderedDict()
         finished: deque[FinishedAllocation] = deque(maxlen=MAX_RECENT)
         self._read = finished
+        self._foreign: deque[bytes] = deque(maxlen=MAX_FOREIGN)
         for line in _lines(path):
             self._apply(line)
+        if self._foreign:
+            log.warning("the allocation journal has lines of a newer fleet", lines=len(self._foreign))
         self.orphans, self.recent = tuple(self._open.values()), tuple(finished)
         self._open.clear()
         self.fault = ""
@@ -137,7 +144,11 @@ class AllocationJournal:
             if entry is not None:
                 self._open[entry.server] = entry
                 self._remember(entry.key, entry.server)
-        elif (entry := self._open.pop(str(line.get("finished")), None)) is not None:
+            else:
+                self._foreign.append(_encoded(line))
+        elif "finished" not in line:
+            self._foreign.append(_encoded(line))
+        elif (entry := self._open.pop(str(line["finished"]), None)) is not None:
             self._read.append(FinishedAllocation(entry, bool(line.get("ended")), str(line.get("reason", ""))))
 
     def _remember(self, key: str, server: str) -> None:
@@ -170,7 +181,8 @@ class AllocationJournal:
         Where there is no room for that, the old file is kept and appended to.
         """
         fresh = self._path.with_suffix(".new")
-        lines = b"".join(_encoded({"allocated": _as_json(entry)}) for entry in self._open.values())
+        lines = b"".join(self._foreign)
+        lines += b"".join(_encoded({"allocated": _as_json(entry)}) for entry in self._open.values())
         file = -1
         try:
             file = create_new(fresh, 0o644, os.O_APPEND)
