@@ -2,7 +2,7 @@
 that has more.
 
 A player who waits has a connection to the matchmaker, one who plays a UDP socket besides; connections are
-kept for a minute.
+kept for a minute. All players share at most a hundred connections to the meta service.
 """
 
 from __future__ import annotations
@@ -16,14 +16,25 @@ from loadtest.scenario.model import Scenario
 from loadtest.scenario.population import draw_population
 
 SOCKETS_A_PLAYER = 2
-OTHER_DESCRIPTORS = 300  # 100 connections to the meta service, the counters', the event bus's, files
+SHARED_CONNECTIONS = 100
+OTHER_DESCRIPTORS = 80  # files, the event bus, the counters of services: 50 measured
 OTHER_PORTS = 2_000  # of the services' own connections among each other, on the same machine
 LOCAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def players_that_fit(descriptors: int) -> int:
     """Return how many players a generator can be at once that may have so many descriptors."""
-    return max((descriptors - OTHER_DESCRIPTORS) // SOCKETS_A_PLAYER, 0)
+    room = descriptors - OTHER_DESCRIPTORS
+    return max(
+        min(room // (SOCKETS_A_PLAYER + 1), SHARED_CONNECTIONS),
+        (room - SHARED_CONNECTIONS) // SOCKETS_A_PLAYER,
+        0,
+    )
+
+
+def descriptors_needed(players: int) -> int:
+    """Return how many descriptors a generator needs for so many players at once."""
+    return OTHER_DESCRIPTORS + SOCKETS_A_PLAYER * players + min(players, SHARED_CONNECTIONS)
 
 
 def players_by_ports() -> int:
@@ -45,10 +56,10 @@ def why_not_enough(scenario: Scenario, descriptors: int | None = None) -> str | 
     players = scenario.players.count
     allowed = startup.descriptors().soft if descriptors is None else descriptors
     if players > (fit := players_that_fit(allowed)):
-        needed = OTHER_DESCRIPTORS + SOCKETS_A_PLAYER * players
         return (
             f"{scenario.name} has {players:,} players, and this process may have {allowed:,} descriptors, "
-            f"which are good for {fit:,} at once: raise the hard limit (ulimit -Hn {needed}), or take fewer"
+            f"which are good for {fit:,} at once: raise the hard limit "
+            f"(ulimit -Hn {descriptors_needed(players)}), or take fewer"
         )
     if players > (fit := players_by_ports()):
         return (

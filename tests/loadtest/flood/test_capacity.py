@@ -30,27 +30,33 @@ def limited(monkeypatch: pytest.MonkeyPatch, descriptors: int) -> None:
 
 
 def test_players_who_fit_are_not_talked_of(smoke: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
-    limited(monkeypatch, capacity.OTHER_DESCRIPTORS + 2 * 20)
+    limited(monkeypatch, capacity.descriptors_needed(20))
     assert capacity.why_not_enough(smoke) is None
     assert command.why_not_floodable(smoke) is None
+
+
+@pytest.mark.parametrize("players", [1, 99, 100, 101, 5_000])
+def test_the_descriptors_that_players_need_are_good_for_them(players: int) -> None:
+    assert capacity.players_that_fit(capacity.descriptors_needed(players)) == players
+    assert capacity.players_that_fit(capacity.descriptors_needed(players) - 1) == players - 1
 
 
 def test_players_who_are_there_at_once_and_do_not_fit_are_refused_with_the_line_to_type(
     smoke: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limited(monkeypatch, capacity.OTHER_DESCRIPTORS + 2 * 7)
+    limited(monkeypatch, capacity.descriptors_needed(7))
     assert capacity.least_at_once(smoke) > 7
     refusal = command.why_not_floodable(smoke)
     assert refusal is not None
     assert "20 players" in refusal
     assert "good for 7 at once" in refusal
-    assert f"ulimit -Hn {capacity.OTHER_DESCRIPTORS + 2 * 20}" in refusal
+    assert f"ulimit -Hn {capacity.descriptors_needed(20)}" in refusal
 
 
 def test_players_who_may_come_one_after_the_other_are_warned_of_alone(
     smoke: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limited(monkeypatch, capacity.OTHER_DESCRIPTORS + 2 * capacity.least_at_once(smoke))
+    limited(monkeypatch, capacity.descriptors_needed(capacity.least_at_once(smoke)))
     assert (capacity.why_not_enough(smoke) is None) == (capacity.least_at_once(smoke) == 20)
     assert command.why_not_floodable(smoke) is None
 

@@ -1,0 +1,57 @@
+"""The alerts ask for metrics that there are, and say what to do."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import REGISTRY
+from prometheus_client.registry import CollectorRegistry
+
+from launchday.clock import ManualClock
+from launchday.resilience import acceptor
+from launchday.resilience.admission import classes
+from launchday.resilience.admission.gate import Gate
+from launchday.resilience.admission.metrics import GateCollector
+
+COMPOSE = Path(__file__).parent.parent.parent / "compose"
+METRIC = re.compile(r"\b(?:launchday|process)_[a-z_]+\b(?=[{\[])")
+
+
+@pytest.fixture(scope="module")
+def rules() -> list[dict[str, Any]]:
+    groups = yaml.safe_load((COMPOSE / "alerts.yaml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def test_every_alert_has_a_remedy_and_asks_for_metrics_that_there_are(rules: list[dict[str, Any]]) -> None:
+    gate = CollectorRegistry()
+    gate.register(GateCollector(Gate(classes.DEFAULT, ManualClock())))
+    assert acceptor.FAILURES is not None
+    known = {
+        sample.name
+        for registry in (REGISTRY, gate)
+        for metric in registry.collect()
+        for sample in metric.samples
+    }
+    for rule in rules:
+        asked = set(METRIC.findall(rule["expr"]))
+        assert asked, rule["alert"]
+        assert asked <= known, rule["alert"]
+        assert set(rule["annotations"]) == {"summary", "remedy"}
+
+
+def test_prometheus_reads_the_alerts_and_the_container_has_them() -> None:
+    (named,) = yaml.safe_load((COMPOSE / "prometheus.yaml").read_text())["rule_files"]
+    services = yaml.safe_load((COMPOSE / "docker-compose.yaml").read_text())["services"]
+    mounted = [volume.split(":")[:2] for volume in services["prometheus"]["volumes"]]
+    assert ["./alerts.yaml", f"/etc/prometheus/{named}"] in mounted
+
+
+def test_the_image_has_its_kernels_where_any_user_may_read_them() -> None:
+    image = (COMPOSE / "Dockerfile").read_text()
+    assert image.index("NUMBA_CACHE_DIR=/opt/launchday/kernels") < image.index("RUN launchday compile")
+    assert image.index("RUN launchday compile") < image.index("USER launchday")
