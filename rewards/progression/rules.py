@@ -1,8 +1,8 @@
 """The rules of progression: data files, validated, and what they mean.
 
 ``rules.yaml`` has experience and levels, ``challenges.yaml`` beside it the challenges. The seasons are those
-of `launchday.seasons`, the one table that leaderboards have too; a ``seasons.yaml`` beside the rules comes
-before it. A season's points are those of events that happened while it lasted.
+of `launchday.seasons`, the one table that leaderboards have too. A season's points are those of events that
+happened while it lasted.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def load(path: Path = DEFAULT_PATH, seasons: str | Path = "") -> Rules:
 
     Args:
         path: the rules.
-        seasons: the table of seasons where none is beside the rules; empty: the shipped one.
+        seasons: the table of seasons; empty: ``seasons.yaml`` beside the rules, else the shipped one.
 
     Raises RulesError, whose message has a line for each mistake, with its file and place.
     """
@@ -118,8 +118,10 @@ def load(path: Path = DEFAULT_PATH, seasons: str | Path = "") -> Rules:
             content["challenges"] = more["challenges"] or ()
         else:
             told.append(f"{file}: it must hold `challenges:` and nothing else")
+    if "seasons" in content:
+        told.append(f"{path}: seasons: they have a file of their own, seasons.yaml")
     beside = path.with_name("seasons.yaml")
-    seasons_file = beside if beside.exists() else Path(seasons or table.SHIPPED)
+    seasons_file = Path(seasons or (beside if beside.exists() else table.SHIPPED))
     names: set[str] = set()
     try:
         entries = table.read(seasons_file)
