@@ -275,7 +275,7 @@ class BackfillAgent:
         answer = await self._requests.send(
             self._engine.match.roster,
             free,
-            self._clock.now(),
+            self._clock.wall(),
             admitted=[
                 known.proposal.proposal_id
                 for known in self._proposals.values()

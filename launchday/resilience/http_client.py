@@ -203,7 +203,7 @@ class ServiceClient:
     def _headers(
         self, further: Mapping[str, str] | None, token: str | None, content: bytes | None
     ) -> dict[str, str]:
-        headers = {"User-Agent": "launchday"}
+        headers = {"User-Agent": "launchday", TIME_HEADER: f"{self._clock.wall():.3f}"}
         if token := token or self._token:
             headers["Authorization"] = f"Bearer {token}"
         if content is not None:

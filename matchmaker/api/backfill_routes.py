@@ -9,6 +9,8 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from launchday.problems import ProblemError
+from launchday.resilience.clocks.skew import HEADER as TIME_HEADER
+from launchday.resilience.clocks.skew import to_shared_time
 from launchday.service import ServiceCaller
 from matchmaker.api.schema import answer, answers, body_of, encode, read_body
 from matchmaker.api.service import TicketService
@@ -38,6 +40,8 @@ async def request_backfill(match_id: UUID, _: ServiceCaller, request: Request) -
             "unknown-region",
             f"there is no region {asked.region!r}; regions: {', '.join(service.regions)}",
         )
+    added_s = to_shared_time(request.headers.get(TIME_HEADER), service.clock)
+    asked = msgspec.structs.replace(asked, opened_at=asked.opened_at + added_s)
     found = await service.scripts.request_backfill(
         [
             str(match_id),

@@ -184,7 +184,7 @@ FUNCTIONS_AND_CLASSES = {
         "shipped",
     },
     "launchday.settings": {"Settings", "SettingsError", "env_name", "environment", "in_url", "settings"},
-    "launchday.escapes": {"CONTROLS", "CONTROLS_IN_LINES", "as_escape", "escaped"},
+    "launchday.escapes": {"as_escape", "escaped"},
     "launchday.local_time": {"LocalTimeError", "UnreadableTimeError", "moment", "zone"},
     "launchday.outputs": {"OutputError", "Outputs", "check", "check_folder", "write_whole"},
     "launchday.terminal": {"Terminal", "data", "finish", "reason", "run_command", "show_error", "table"},

@@ -1,8 +1,8 @@
 """How far the wall clocks of two parts of a backend are apart, and that somebody hears of it.
 
-Every answer of a service of ours carries its wall clock in the header `HEADER`. Whoever asked knows when it
-sent the question and when it had the answer; the answer was stamped in between, so the least difference that
-explains the three is no matter of how long the call took.
+Every answer of a service of ours, and every question of our client, carries the wall clock in the header
+`HEADER`. Whoever asked knows when it sent the question and when it had the answer; the answer was stamped in
+between, so the least difference that explains the three is no matter of how long the call took.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import Counter, Gauge
 
-from launchday.clock import Clock, SystemClock
+from launchday.clock import MAX_STEP_S, Clock, SystemClock
 from launchday.settings import settings
 
 HEADER = "Launchday-Time"
-"""Of an answer: the Unix seconds of whoever answers."""
+"""The Unix seconds of whoever asks or answers, by their wall clock."""
 RAW_HEADER = HEADER.lower().encode()
 PERIOD_S = 5.0  # between two looks at a clock that nobody else reads
 
@@ -28,6 +28,21 @@ SKEW = Gauge(
 STEPS = Counter("launchday_clock_steps", "Steps of the machine's wall clock that this process has seen.")
 
 log = structlog.get_logger()
+
+
+def to_shared_time(caller: str | None, clock: Clock) -> float:
+    """Return what to add to a caller's Unix times so that they are of the time that processes here share.
+
+    Args:
+        caller: their header; None, or nonsense: nothing is known of their clock, so it counts as ours.
+        clock: ours.
+    """
+    try:
+        their_s = float(caller or "")
+    except ValueError:
+        their_s = clock.wall()
+    ahead_s = clock.now() - their_s
+    return ahead_s if abs(ahead_s) > MAX_STEP_S else 0.0  # a call may be under way for so long
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from launchday.clock import ManualClock
-from launchday.resilience.clocks.skew import HEADER, ClockSkew, watch_clock
+from launchday.resilience.clocks.skew import HEADER, ClockSkew, to_shared_time, watch_clock
 from launchday.resilience.http_client import ServiceClient
 from launchday.service import create_app
 from tests.launchday.resilience.clocks.asgi import answering, nothing_to_open, settings_with_keys
@@ -51,6 +51,15 @@ def test_clocks_that_differ_are_said_once_when_that_is_heard_again_and_when_they
     ]
 
 
+@pytest.mark.parametrize(
+    ("caller", "added_s"), [("4000.0", 1000.0), ("8600.0", -3600.0), ("5000.9", 0.0), (None, 0.0), ("?", 0.0)]
+)
+def test_a_callers_times_are_put_into_ours_by_the_time_that_the_caller_has(
+    caller: str | None, added_s: float
+) -> None:
+    assert to_shared_time(caller, ManualClock(now=5_000.0)) == added_s
+
+
 async def test_every_answer_of_a_service_tells_the_time_and_its_caller_hears_it() -> None:
     server_clock, client_clock = ManualClock(now=5_000.0), ManualClock(now=1_400.0)
     app = create_app("a service", settings_with_keys(), nothing_to_open, clock=server_clock)
@@ -58,6 +67,7 @@ async def test_every_answer_of_a_service_tells_the_time_and_its_caller_hears_it(
         caller = ServiceClient("http://skewed:80", clock=client_clock, transport=transport)
         answer = await caller.request("GET", "/healthz")
         missing = await caller.request("GET", "/nothing")
+    assert answer.request.headers[HEADER] == "1400.000"
     assert answer.headers[HEADER] == missing.headers[HEADER] == "5000.000"
     assert gauge("skewed:80") == 3_600.0
 
