@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 from fastapi import FastAPI, Query, Request
@@ -18,13 +18,14 @@ from launchday.service import ServiceCaller, create_app, terminate_when_done
 from launchday.settings import Settings
 from meta_service.client import ProgressCache, RatingCache
 from rewards import dead_letters
-from rewards.client import RewardsCounters
+from rewards.client import LogGap, RewardsCounters
 from rewards.consumer.cache_publisher import CachePublisher
 from rewards.consumer.consumer import Consumer
 from rewards.consumer.outbox import OutboxRelay
 from rewards.consumer.store import Store
 from rewards.errors import DeadLettersError, StoreUnavailableError
 from rewards.events import DEAD_LETTERS, REWARDS_TOPICS
+from rewards.events.logs.gaps import gaps_of_lake
 from rewards.progression.rules import Rules
 
 CONSUMER_NAME = "rewards"
@@ -33,6 +34,8 @@ CACHE_CONNECTIONS = 4  # one publishes; the others are for its scripts' first ca
 STOP_TIMEOUT_S = 3.0  # for the transaction under way; the launcher kills a service after 8 s
 FLUSH_TIMEOUT_S = 1.0  # what is not in the cache by then is published at the next start
 MAX_DEAD_LETTERS = 200
+NEWEST_GAPS = 20
+ANALYTICS_FOLDER = "analytics"  # in the state folder
 COUNTERS_TIMEOUT_S = 9.0  # counting a big inbox takes seconds; callers wait for 10
 DEAD_LETTERS_TIMEOUT_S = 8.0  # a client waits longer for a broker that does not answer
 
@@ -117,6 +120,9 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
             async with deadline.within(clock, COUNTERS_TIMEOUT_S):
                 lag = await consumer.lag()
                 totals = await store.totals([topic.name(settings.topic_prefix) for topic in REWARDS_TOPICS])
+                gaps = await store.positions.totals()
+                newest = await store.positions.gaps(NEWEST_GAPS) if gaps.gaps else []
+                of_analytics = await clock.run_in_thread(gaps_of_lake, settings.state_dir / ANALYTICS_FOLDER)
         except (StoreUnavailableError, TimeoutError) as error:
             raise ProblemError(
                 503, "store-unavailable", "the store does not answer: try again", headers={"Retry-After": "1"}
@@ -127,6 +133,23 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
             duplicates=consumer.counters.duplicates,
             dead_letters=totals.dead_letters,
             lag=lag,
+            lag_seconds=consumer.lag_seconds,
+            gaps=gaps.gaps,
+            missing_records=gaps.missing,
+            unknown_gaps=gaps.unknown,
+            newest_gaps=[
+                LogGap(
+                    topic=gap.topic,
+                    partition=gap.partition,
+                    finding=gap.finding,
+                    from_offset=gap.from_offset,
+                    to_offset=gap.to_offset,
+                    missing=gap.missing,
+                    noticed_at=at,
+                )
+                for gap, at in newest
+            ],
+            **_counted(of_analytics),
         )
 
     @app.get("/v1/internal/dead-letters", tags=["internal"])
@@ -157,6 +180,18 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
         )
 
     return app
+
+
+def _counted(gaps: list[dict[str, Any]] | None) -> dict[str, int]:
+    """The counters of the gaps of analytics."""
+    if gaps is None:
+        return {}
+    missing = [gap["missing"] for gap in gaps]
+    return {
+        "analytics_gaps": len(gaps),
+        "analytics_missing_records": sum(count or 0 for count in missing),
+        "analytics_unknown_gaps": missing.count(None),
+    }
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> None:

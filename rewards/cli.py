@@ -170,6 +170,44 @@ def heat_map(
 
 
 @app.command()
+def gaps(folder: FolderOption = None, as_json: JsonOption = False) -> None:
+    """List what the logs no longer had when it was to be read: by rewards, from the store, and by analytics.
+
+    cut: their beginning is gone (retention, delete_records); truncated: their end; replaced: made anew.
+    """
+    from rewards.events.logs.gaps import gaps_of_lake
+
+    config = _settings()
+    live = config.store_url or _local_engines(config).get("store", "")
+    lake = gaps_of_lake(_lake_folder(folder))
+    if not live and lake is None:
+        _fail(f"no store runs here: set {ENV_PREFIX}STORE_URL, or give --folder of analytics", USAGE)
+    found = [{"consumer": "rewards", **gap} for gap in (asyncio.run(_stored_gaps(live)) if live else [])]
+    found += [{"consumer": "analytics", **gap} for gap in lake or []]
+    found.sort(key=lambda gap: float(gap["noticed_at"]))
+    if as_json:
+        for gap in found:
+            print(json.dumps(gap))
+        return
+    numbers = ("partition", "from", "to", "missing")
+    shown = table(
+        "consumer",
+        "when",
+        "topic",
+        "finding",
+        *numbers,
+        title=f"{len(found)} gaps in the logs",
+        right=numbers,
+    )
+    for gap in found:
+        missing = "unknown" if gap["missing"] is None else str(gap["missing"])
+        places = (str(gap[name]) for name in ("partition", "from", "to"))
+        when = _time(int(gap["noticed_at"] * 1000))
+        shown.add_row(gap["consumer"], when, gap["topic"], gap["finding"], *places, missing)
+    Terminal().print(shown)
+
+
+@app.command()
 def rebuild(
     store_url: Annotated[str, typer.Argument(help="postgresql:// address of an empty database.")],
     kafka: BrokerOption = "",
@@ -231,6 +269,20 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(work_and_release())
     except DeadLettersError as error:
         _fail(str(error))
+
+
+async def _stored_gaps(store_url: str) -> list[dict[str, Any]]:
+    from rewards.consumer.store_connection import ConnectionPool
+    from rewards.consumer.stored_positions import MAX_GAPS, StoredPositions
+
+    connections = ConnectionPool(store_url)
+    try:
+        found = await StoredPositions(connections, "rewards").gaps(MAX_GAPS)
+    except RewardsError as error:
+        _fail(f"the store at {store_url} cannot be read: {error}")
+    finally:
+        await connections.close()
+    return [{**gap.as_json(), "noticed_at": at} for gap, at in found]
 
 
 def _select(letters: list[DeadLetter], origins: list[str]) -> list[DeadLetter]:

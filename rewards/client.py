@@ -13,6 +13,20 @@ from rewards.errors import RewardsUnavailableError
 PATIENCE_S = 10.0
 
 
+class LogGap(BaseModel):
+    """A place where a log did not go on where its consumer had read to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    topic: str
+    partition: int
+    finding: str = Field(description="cut, replaced or truncated.")
+    from_offset: int = Field(description="The first offset that was not read; of the old log, if replaced.")
+    to_offset: int = Field(description="Where reading went on.")
+    missing: int | None = Field(description="Records that nobody can read any more; null: nobody knows.")
+    noticed_at: float = Field(description="Unix seconds.")
+
+
 class RewardsCounters(BaseModel):
     """What has been applied: the answer of ``GET /v1/internal/counters``.
 
@@ -28,6 +42,18 @@ class RewardsCounters(BaseModel):
     lag: int | None = Field(
         description="Records not applied yet, all partitions; null while Kafka does not answer."
     )
+    lag_seconds: float = Field(
+        default=0.0, description="Age of the oldest record that waits in the partitions of who answers."
+    )
+    gaps: int = Field(default=0, description="Gaps that were found in the logs.")
+    missing_records: int = Field(default=0, description="Records missing in them, as far as anybody knows.")
+    unknown_gaps: int = Field(default=0, description="Gaps of which nobody knows how many are missing.")
+    newest_gaps: list[LogGap] = Field(default=[], description="The newest gaps, the newest first.")
+    analytics_gaps: int | None = Field(
+        default=None, description="Those of analytics, where it writes beside this service."
+    )
+    analytics_missing_records: int | None = Field(default=None, description="As above, of analytics.")
+    analytics_unknown_gaps: int | None = Field(default=None, description="As above, of analytics.")
 
 
 class RewardsClient:

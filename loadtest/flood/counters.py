@@ -30,8 +30,8 @@ class BackendCounters:
             reclaimed, abandoned, backdated; in_match, and ``given_up``: matches by the reason.
         fleet: matches_started, matches_ended, matches_failed, of which matches_failed_given_up had no player
             yet, matches_taken_back, kills, players_lost, and ``reports`` of game servers.
-        meta: checkouts, commits, open, writebehind_depth.
-        rewards: kills_applied, lag.
+        meta: checkouts, commits, closed, open, writebehind_depth.
+        rewards: kills_applied, lag; gaps, missing_records and unknown_gaps of the logs, also of analytics.
     """
 
     matchmaker: ServiceCounters
@@ -78,13 +78,27 @@ COUNTERS = {
         "feeds_refused",
         "servers_started",
     ),
-    "meta": ("checkouts", "commits", "expired", "writebehind_written"),
-    "rewards": ("kills_applied", "events_applied", "duplicates", "dead_letters"),
+    "meta": ("checkouts", "commits", "expired", "closed", "writebehind_written"),
+    "rewards": (
+        "kills_applied",
+        "events_applied",
+        "duplicates",
+        "dead_letters",
+        "gaps",
+        "missing_records",
+        "unknown_gaps",
+        "analytics_gaps",
+        "analytics_missing_records",
+        "analytics_unknown_gaps",
+    ),
 }
 
 
 def _difference(now: ServiceCounters, earlier: ServiceCounters, names: tuple[str, ...]) -> ServiceCounters:
-    return {**now, **{name: _less(now[name], earlier.get(name)) for name in names if name in now}}
+    return {
+        **now,
+        **{name: _less(now[name], earlier.get(name)) for name in names if now.get(name) is not None},
+    }
 
 
 def _less(now: Any, earlier: Any) -> Any:

@@ -3,18 +3,21 @@
 - What was queued must have been matched, cancelled or expired.
 - A match that was started must have ended. One that the director gave up before its players had come, and
   that the fleet took back, counts as not started.
-- A player who was checked out must have been committed.
+- A player who was checked out must have been committed, unless the match was given up before that was known.
 - The server that saw a kill, the topic that carried it and the service that rewarded it must count the same.
 - A party that queued together must be in one match.
+- Nobody who reads events may find that a log no longer has some, or find another log in its place without
+  knowing how the old one ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from loadtest.flood.counters import BackendCounters, ServiceCounters
+from rewards.events.logs.gaps import Gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,7 @@ def balance(
     kill_events: int,
     killed: ExpectedLosses = ExpectedLosses(),
     parties: tuple[int, int] = (0, 0),
+    gaps: Sequence[Gap] = (),
 ) -> Ledger:
     """Compare the counters of a run with each other.
 
@@ -161,6 +165,7 @@ def balance(
             the kills of its match are left out of the comparison with the servers, and stay in that of Kafka
             with rewards.
         parties: parties that were matched, and how many of them are in one match.
+        gaps: what the load test's own consumer found in the logs.
     """
     queue, fleet, meta, rewards = counters.matchmaker, counters.fleet, counters.meta, counters.rewards
     ends = {name: int(queue[name]) for name in ("matched", "cancelled", "expired", "failed")}
@@ -189,10 +194,7 @@ def balance(
             ),
             LedgerLine(
                 "check-outs",
-                (
-                    LedgerEntry("players checked out", int(meta["checkouts"])),
-                    *_returned(meta, killed),
-                ),
+                (_checked_out(meta, killed), *_returned(meta, killed)),
             ),
             LedgerLine(
                 "kills",
@@ -209,6 +211,7 @@ def balance(
             ),
             *_kills_of_survivors(fleet, kill_events, killed),
             *_parties(*parties),
+            *_missing_events(rewards, gaps),
         )
     )
 
@@ -226,6 +229,32 @@ def _parties(placed: int, whole: int) -> tuple[LedgerLine, ...]:
     return (
         LedgerLine("parties", (LedgerEntry("matched", placed), LedgerEntry("complete in one match", whole))),
     )
+
+
+def _missing_events(rewards: ServiceCounters, gaps: Sequence[Gap]) -> tuple[LedgerLine, ...]:
+    """Events that a log no longer had; a gap of which nobody knows how large it is counts as one."""
+    lines = []
+    for reader, (found, missing, unknown) in {
+        "rewards": _gaps_of(rewards, ""),
+        "analytics": _gaps_of(rewards, "analytics_"),
+        "this count of kills": (
+            len(gaps),
+            sum(gap.missing or 0 for gap in gaps),
+            sum(gap.missing is None for gap in gaps),
+        ),
+    }.items():
+        if found:
+            detail = f"{found} gaps, of which {unknown} have an unknown size"
+            entry = LedgerEntry("missing in the log, at least", missing + unknown, detail)
+            lines.append(LedgerLine(f"events missed by {reader}", (LedgerEntry("allowed", 0), entry)))
+    return tuple(lines)
+
+
+def _gaps_of(rewards: ServiceCounters, whose: str) -> tuple[int, int, int]:
+    found, missing, unknown = (
+        int(rewards.get(f"{whose}{name}") or 0) for name in ("gaps", "missing_records", "unknown_gaps")
+    )
+    return found, missing, unknown
 
 
 def _taken_back(fleet: ServiceCounters) -> int:
@@ -254,6 +283,16 @@ def _ended(fleet: ServiceCounters, killed: ExpectedLosses) -> tuple[LedgerEntry,
     if not killed.servers:
         return (LedgerEntry("ended", ended),)
     return (LedgerEntry("ended + killed", ended + failed, f"{ended} + {failed}"),)
+
+
+def _checked_out(meta: ServiceCounters, killed: ExpectedLosses) -> LedgerEntry:
+    """A server that waits for the meta service may be given up in the moment in which that answers."""
+    checked_out, closed = int(meta["checkouts"]), int(meta.get("closed", 0))
+    if not closed or killed.servers:  # then they are among the leases that expired
+        return LedgerEntry("players checked out", checked_out)
+    return LedgerEntry(
+        "players checked out − of matches taken back", checked_out - closed, f"{checked_out} − {closed}"
+    )
 
 
 def _returned(meta: ServiceCounters, killed: ExpectedLosses) -> tuple[LedgerEntry, ...]:

@@ -110,6 +110,7 @@ class _Run:
             kill_events=self.kills.kills,
             killed=_expected_losses(self.faults, counters, self.kills),
             parties=(context.parties.matched_count, context.parties.whole_count),
+            gaps=self.kills.gaps,
         )
 
     def report_failures(self) -> str:
@@ -132,7 +133,7 @@ class _Run:
             timeline=self.timeline,
             ledger=self.ledger(counters),
             reports=self.monitor.reports(),
-            generator=_generator_health(self.swarm, context.records, used.own_s / wall_s),
+            generator=_generator_health(self.swarm, context, used.own_s / wall_s),
             settled_s=settled_s,
             interrupted=interrupted,
             fault_records=self.faults.records,
@@ -288,8 +289,8 @@ class _CpuUsage:
         return _CpuUsage(self.own_s - earlier.own_s, self.machine_s - earlier.machine_s)
 
 
-def _generator_health(swarm: Swarm, records: PlayerRecords, cpu_cores: float) -> GeneratorHealth:
-    late_ms = (records.arrived_s - records.intended_s) * 1e3
+def _generator_health(swarm: Swarm, context: RunContext, cpu_cores: float) -> GeneratorHealth:
+    late_ms = (context.records.arrived_s - context.records.intended_s) * 1e3
     return GeneratorHealth(
         step_late_us=swarm.step_lateness_us(50, 99, 100),
         steps_missed_share=round(swarm.steps_missed / max(1, swarm.steps + swarm.steps_missed), 6),
@@ -297,6 +298,7 @@ def _generator_health(swarm: Swarm, records: PlayerRecords, cpu_cores: float) ->
         datagrams_overflowed=sum(link["overflowed"] for link in swarm.links.values()),
         cpu_cores=cpu_cores,
         stages_s=swarm.stages_s,
+        shortages=dict(context.requests.own_shortages),
     )
 
 

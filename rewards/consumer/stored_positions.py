@@ -12,6 +12,8 @@ from rewards.events.logs.gaps import Gap
 from rewards.events.logs.verdict import Finding, Position
 from rewards.records import Partition
 
+MAX_GAPS = 10_000  # that a command lists
+
 
 @dataclass(frozen=True, slots=True)
 class GapTotals:
@@ -34,7 +36,7 @@ class StoredPositions:
     Args:
         connections: to the global store.
         consumer: the name under which positions are kept.
-        known: tells which of some ids belong to records that were read.
+        known: tells which of some ids belong to records that were read; None: of none.
 
     Attributes:
         topic_ids: topic → the id that it had when this process took up its partitions; it is stored with
@@ -45,7 +47,7 @@ class StoredPositions:
         self,
         connections: ConnectionPool,
         consumer: str,
-        known: Callable[[Collection[uuid.UUID]], Awaitable[set[uuid.UUID]]],
+        known: Callable[[Collection[uuid.UUID]], Awaitable[set[uuid.UUID]]] | None = None,
     ) -> None:
         self.topic_ids: dict[str, uuid.UUID] = {}
         self._connections = connections
@@ -65,7 +67,7 @@ class StoredPositions:
 
     async def known(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
         """Return those of the ids whose records were read."""
-        return await self._known(ids)
+        return set() if self._known is None else await self._known(ids)
 
     async def move(self, positions: Mapping[Partition, Position], gaps: Sequence[Gap], now_s: float) -> None:
         """Store positions, and the gaps that they leap over: all or nothing.

@@ -46,9 +46,11 @@ def test_rewards_client_has_these_names() -> None:
         for name, value in vars(client).items()
         if inspect.isclass(value) and value.__module__ == client.__name__
     }
-    assert own == {"RewardsClient", "RewardsCounters"}
+    assert own == {"LogGap", "RewardsClient", "RewardsCounters"}
     assert set(client.RewardsCounters.model_fields) == {
-        *("kills_applied", "events_applied", "duplicates", "dead_letters", "lag")
+        *("kills_applied", "events_applied", "duplicates", "dead_letters", "lag", "lag_seconds"),
+        *("gaps", "missing_records", "unknown_gaps", "newest_gaps"),
+        *("analytics_gaps", "analytics_missing_records", "analytics_unknown_gaps"),
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -63,3 +65,15 @@ def tell(consumer: str, gap: Gap) -> None:
         to_offset=gap.to_offset,
         missing="unknown" if gap.missing is None else gap.missing,
     )
+
+
+def gaps_of_lake(folder: Path) -> list[dict[str, Any]] | None:
+    """The gaps that the writer of a folder of Parquet files has found, the oldest first.
+
+    Each as `Gap.as_json`, with ``noticed_at`` in Unix seconds; None where there is no such folder. They are
+    in its manifest, and Arrow is not needed for it.
+    """
+    try:
+        return list(json.loads((folder / "manifest.json").read_text())["gaps"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
