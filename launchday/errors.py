@@ -13,6 +13,10 @@
     │   ├── NotListeningError     connections are refused: the part is away
     │   └── LateAnswerError       time ran out: it says nothing about the part
     ├── SeasonsError              the table of seasons cannot be used: the text has a line for each mistake
+    ├── SettingsError             a variable of the environment is wrong: the text names each
+    ├── OutputError               a file cannot be written: the text names it (launchday.outputs)
+    ├── LocalTimeError            a zone or a time of a file is wrong (launchday.local_time)
+    │   └── UnreadableTimeError   a text is no time: write it as the message says
     ├── FolderError               a folder to be cleared was not made by us: move it away (launchday.folders)
     ├── UnfitCacheError           the cache would lose what it accepts (launchday.resilience.cache_checks)
     ├── EngineError               an embedded server is missing or did not start (launchday.engines)

@@ -12,8 +12,10 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from launchday.errors import LaunchdayError
 
 ENV_PREFIX = "LAUNCHDAY_"
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]+)?")
@@ -28,8 +30,8 @@ class Settings(BaseSettings):
     state_dir: Path = Field(
         Path(".launchday"),
         description=(
-            "Folder for embedded servers' data, logs and spools. Files in it that are not launchday's are left "
-            "alone."
+            "Folder for embedded servers' data, logs and spools. Files in it that are not launchday's are "
+            "left alone."
         ),
     )
 
@@ -181,8 +183,8 @@ class Settings(BaseSettings):
         ge=0,
         le=3600,
         description=(
-            "Seconds by which a service's wall clock may be ahead of the time that its region shares before it "
-            "takes session and service tokens for expired: it was stepped, or is wrong; five minutes, as "
+            "Seconds by which a service's wall clock may be ahead of the time that its region shares before "
+            "it takes session and service tokens for expired: it was stepped, or is wrong; five minutes, as "
             "Kerberos has it."
         ),
     )
@@ -316,9 +318,8 @@ class Settings(BaseSettings):
         30.0,
         ge=0,
         description=(
-            "Seconds in which an allocated server must report something of its match before it "
-            "goes back to the pool; 0: "
-            "no limit. Checking its players out takes up to 10."
+            "Seconds in which an allocated server must report something of its match, were it that it is "
+            "starting, before it goes back to the pool; 0: no limit."
         ),
     )
     fleet_starts_min: int = Field(
@@ -573,10 +574,28 @@ def _shares(text: str) -> dict[str, float]:
     return shares
 
 
+class SettingsError(LaunchdayError):
+    """Raised where variables of the environment cannot be used. The text is one line that names each.
+
+    Attributes:
+        exit_code: of a process that finds it out.
+    """
+
+    exit_code = 2
+
+
 @functools.cache
 def settings() -> Settings:
-    """Return this process's settings, read from the environment once. Raises pydantic's ValidationError."""
-    return Settings()
+    """Return this process's settings, read from the environment once. Raises SettingsError."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError(
+            "; ".join(
+                f"{env_name(str(item['loc'][0])) if item['loc'] else 'settings'}: {item['msg']}"
+                for item in error.errors()
+            )
+        ) from error
 
 
 def env_name(setting: str) -> str:

@@ -14,12 +14,15 @@ import locale
 import os
 import resource
 import select
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import TextIO
 
 from launchday import kernel_cache
+from launchday.errors import LaunchdayError
 from launchday.escapes import escaped
 
 MOST_DESCRIPTORS = 1 << 20  # what a kernel grants by default (fs.nr_open); more than any process of ours uses
@@ -48,17 +51,21 @@ def prepare() -> None:
     """Settle what the machine gives this process. Call it first in ``main``, before anything is opened.
 
     - Limits (`raise_limits`) go from soft to hard.
+    - The end of a child is heard of, and so is a request to stop, whatever signals the parent ignored.
     - Standard streams that are closed become ``/dev/null``, so that no socket gets their number.
     - What is written to standard output and error never raises: characters that the terminal has not are
       escaped, and a full disk costs the lines (`lost_output`). A reader that has gone ends the command.
     - In a locale whose encoding is not UTF-8 the process begins again in Python's UTF-8 mode: files are UTF-8
       everywhere, and the terminal keeps its encoding.
+    - An error of ours that nobody handles is one line, not a traceback.
     - Where no folder takes compiled kernels, one line says so.
     """
     raise_limits()
+    _settle_signals()
     _open_standard_streams()
     _begin_in_utf8()
     _settle_streams()
+    sys.excepthook = _tell_in_one_line
     if warning := kernel_cache.warning():
         print(f"warning: {escaped(warning)}", file=sys.stderr, flush=True)
         kernel_cache.was_said()
@@ -82,6 +89,24 @@ def raise_limits() -> None:
     _raise(resource.RLIMIT_NOFILE, MOST_DESCRIPTORS)
     _raise(resource.RLIMIT_NPROC, resource.RLIM_INFINITY)
     _raise(resource.RLIMIT_STACK, STACK_BYTES)
+
+
+def _settle_signals() -> None:
+    """Take back what a process inherits from whoever starts it.
+
+    With SIGCHLD ignored the system throws away how children end (wait(2)): a failure looks like a success,
+    and initdb fails. With SIGTERM blocked nothing stops but by SIGKILL.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _tell_in_one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Tell of an error of ours, whose text says what to do; of any other the traceback does."""
+    if isinstance(error, LaunchdayError):
+        print(f"error: {escaped(str(error))}", file=sys.stderr, flush=True)
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def lost_output() -> int:

@@ -10,11 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from launchday.errors import LaunchdayError
 from launchday.outputs import OutputError
-from launchday.settings import Settings, env_name, settings
+from launchday.settings import Settings, SettingsError, settings
 
 if TYPE_CHECKING:
     from loadtest.scenario.model import Scenario
@@ -55,12 +53,8 @@ def read_settings() -> Settings:
     """Read the settings of the environment. Raises CommandError, which names each wrong variable."""
     try:
         return settings()
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{env_name(str(item['loc'][0])) if item['loc'] else 'settings'}: {item['msg']}"
-            for item in error.errors()
-        )
-        raise CommandError(problems, USAGE_ERROR) from error
+    except SettingsError as error:
+        raise CommandError(str(error), USAGE_ERROR) from error
 
 
 def scenario_path(name: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from launchday.settings import Settings, environment
+from launchday.settings import Settings, SettingsError, environment, settings
 
 
 def test_every_setting_says_what_it_means() -> None:
@@ -27,6 +27,17 @@ def test_a_child_reads_the_same_settings_from_its_environment(monkeypatch: pytes
 def test_a_fleet_key_of_the_wrong_length_is_refused() -> None:
     with pytest.raises(ValidationError, match="64 hexadecimal digits"):
         Settings(fleet_key=SecretStr("abc"))
+
+
+def test_wrong_variables_are_one_line_that_names_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAUNCHDAY_META_PORT", "[/b]\x1b[2J")
+    monkeypatch.setenv("LAUNCHDAY_FLEET_KEY", "abc")
+    with pytest.raises(
+        SettingsError, match=r"LAUNCHDAY_META_PORT: .*; LAUNCHDAY_FLEET_KEY: .*hexadecimal"
+    ) as told:
+        settings.__wrapped__()
+    assert "\n" not in str(told.value)
+    assert "abc" not in str(told.value)
 
 
 def test_secrets_do_not_show_in_logs() -> None:
