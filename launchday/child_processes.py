@@ -16,6 +16,8 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 TAIL_BYTES = 64 * 1024
+# uvicorn's last words, and those of a panic in Rust
+_NO_REASON = re.compile(r"Application startup failed\. Exiting\.|^note: |Some details are omitted")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -98,6 +100,8 @@ def stop(
 def last_line(log: Path, since: int = 0) -> str:
     """Return the last line of a child's log, for an error message; "it said nothing" where there is none.
 
+    What only says that it ends is passed over, and of a traceback in one line its last line is taken.
+
     Args:
         log: the file; its last 64 KB are read.
         since: bytes at its beginning that do not count: what a process before this one has said.
@@ -107,4 +111,9 @@ def last_line(log: Path, since: int = 0) -> str:
     with log.open("rb") as file:
         file.seek(max(since, file.seek(0, os.SEEK_END) - TAIL_BYTES))
         lines = _COLOURS.sub("", file.read().decode(errors="replace")).split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    said = [line.strip() for line in lines if line.strip() and not _NO_REASON.search(line)]
+    if not said:
+        return "it said nothing"
+    _, traceback, frames = said[-1].partition("Traceback (most recent call last):")
+    reasons = [line for line in frames.split("\\n") if line and not line.startswith(" ")]
+    return reasons[-1] if traceback and reasons else said[-1]

@@ -46,7 +46,7 @@ from launchday.clock import Clock, SystemClock
 from launchday.identity import Signer
 from launchday.resilience.http_client import ServiceClient
 from launchday.service import create_app
-from launchday.settings import ENV_PREFIX, Settings
+from launchday.settings import ENV_PREFIX, Settings, in_url
 from meta_service.client import MetaClient
 from rewards.events import EventProducer
 
@@ -136,7 +136,8 @@ def create_fleet(
         state.autoscaler, state.match_finalizer, state.history = scaler, finalizer, CountHistory()
         state.feeds = feeds
         scheme = "https" if settings.tls_certificate else "http"
-        state.console = ConsoleProcess(settings, f"{scheme}://{settings.bind_host}:{settings.fleet_port}")
+        own_url = f"{scheme}://{in_url(settings.bind_host)}:{settings.fleet_port}"
+        state.console = ConsoleProcess(settings, own_url)
         producer = EventProducer(
             settings.kafka_bootstrap,
             settings.topic_prefix,

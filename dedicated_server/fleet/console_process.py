@@ -16,7 +16,7 @@ import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse
 
-from launchday.settings import Settings, environment
+from launchday.settings import Settings, environment, in_url
 
 log = structlog.get_logger()
 router = APIRouter(tags=["console"])
@@ -34,7 +34,9 @@ class ConsoleProcess:
         self._settings = settings
         self._fleet_url = fleet_url
         self._process: subprocess.Popen[bytes] | None = None
-        self._socket = socket.create_server((settings.bind_host, settings.console_port), backlog=128)
+        host = settings.bind_host
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.create_server((host, settings.console_port), family=family, backlog=128)
         self.port: int = self._socket.getsockname()[1]
 
     def open(self) -> None:
@@ -76,4 +78,4 @@ async def index(request: Request) -> RedirectResponse:
     console: ConsoleProcess = request.app.state.console
     console.open()
     host = request.url.hostname or "127.0.0.1"
-    return RedirectResponse(f"http://{f'[{host}]' if ':' in host else host}:{console.port}/", status_code=307)
+    return RedirectResponse(f"http://{in_url(host)}:{console.port}/", status_code=307)

@@ -8,7 +8,6 @@ import asyncio
 import importlib.metadata
 import platform
 import shutil
-import socket
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,10 @@ from rich.text import Text
 from launchday import kernel_cache
 from launchday.cli.doctor_admission import admission_rows, admission_table
 from launchday.cli.doctor_engines import engine_faults
+from launchday.cli.doctor_limits import few_descriptors, limits, limits_table
 from launchday.engines import EngineError, stack
 from launchday.engines.probe import probe
+from launchday.launcher.listening import why_no_address, why_no_game_address, why_no_loopback, why_not_bound
 from launchday.launcher.services import SERVICES
 from launchday.settings import Settings, env_name
 from launchday.terminal import Terminal, table
@@ -59,10 +60,14 @@ def examine(settings: Settings) -> dict[str, Any]:
         if getattr(settings, s.port_setting)
     ]
     for port in ports:
-        port["free"] = _is_free(settings.bind_host, int(port["port"]))
+        port["free"] = why_not_bound(settings.bind_host, int(port["port"]), "", "") is None
     packages = {name: _version(name) for name in PACKAGES}
     cache = kernel_cache.configure()
     missing = [str(engine["missing"]) for engine in engines if engine["missing"]]
+    missing += filter(
+        None,
+        (why_no_loopback(), why_no_address(settings.bind_host), why_no_game_address(settings.game_host)),
+    )
     missing += [
         f"{name} is not installed: run make setup" for name, version in packages.items() if not version
     ]
@@ -75,6 +80,7 @@ def examine(settings: Settings) -> dict[str, Any]:
         "java": shutil.which("java") is not None,
         "kernel_cache": str(cache) if cache else "",
         "kernels_compiled": len(list(Path(cache).rglob("*.nbi"))) if cache else 0,
+        "limits": limits(settings),
         "admission": admission_rows(settings),
         "settings": {name: _shown(getattr(settings, name)) for name in type(settings).model_fields},
         "missing": missing,
@@ -137,14 +143,16 @@ def show(found: dict[str, Any], console: Terminal) -> None:
     for name, version in found["packages"].items():
         packages.add_row(name, version or Text("missing", "red"))
     console.print(packages)
+    console.print(limits_table(found["limits"]))
     console.print(admission_table(found["admission"]))
     settings = table("setting", "value", "meaning", title="Settings")
     for name, value in found["settings"].items():
         settings.add_row(env_name(name), value, Settings.model_fields[name].description or "")
     console.print(settings)
-    console.print(
-        f"compiled kernels: {found['kernels_compiled']} in {found['kernel_cache'] or 'numba’s own folder'}"
-    )
+    kept = found["kernel_cache"] or "no folder: set NUMBA_CACHE_DIR to one that can be written"
+    console.print(f"compiled kernels: {found['kernels_compiled']} in {kept}")
+    if few := few_descriptors(found["limits"]):
+        console.print(Text("warning:", "yellow"), few)
     for engine in found["engines"]:
         for fault in engine["faults"]:
             kind = Text("refused:", "red") if fault["refuse"] else Text("warning:", "yellow")
@@ -158,16 +166,6 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return ""
-
-
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-        return True
 
 
 def _shown(value: object) -> str:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import platform
 import re
 import secrets
 import socket
 import subprocess
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -19,11 +21,14 @@ from typing import ClassVar
 
 from launchday import child_processes, folders
 from launchday.errors import LaunchdayError
+from launchday.settings import ENV_PREFIX
 
 READY_POLL_S = 0.02
 EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+FIRST_EPHEMERAL = 32_768  # Linux's default, where a sandbox does not show the range
 MIN_PORT = 20_000
 MAX_PORT_TRIES = 100
+PROBE_BYTES = 4_096
 MAX_START_TRIES = 3  # another process may take the free port between our look and the server's bind
 
 _handed_out: set[int] = set()
@@ -44,7 +49,9 @@ def free_port() -> int:
 
     Raises EngineError when no port is free.
     """
-    first_ephemeral = int(EPHEMERAL_RANGE.read_text().split()[0])
+    first_ephemeral = FIRST_EPHEMERAL
+    with contextlib.suppress(OSError):
+        first_ephemeral = int(EPHEMERAL_RANGE.read_text().split()[0])
     candidates = range(min(MIN_PORT, first_ephemeral - 1), first_ephemeral)
     for _ in range(MAX_PORT_TRIES):
         port = secrets.choice(candidates)
@@ -161,6 +168,8 @@ class EmbeddedServer(ABC):
         deadline = time.monotonic() + self.ready_timeout_s
         while time.monotonic() < deadline:
             if process.poll() is not None:
+                with tempfile.TemporaryFile(dir=self.folder) as file:  # a full disk has no room for its words
+                    os.posix_fallocate(file.fileno(), 0, PROBE_BYTES)
                 return (
                     f"{self.name} ended with code {process.returncode}: "
                     f"{child_processes.last_line(self.log)} (log: {self.log})"
@@ -169,6 +178,19 @@ class EmbeddedServer(ABC):
                 return None
             time.sleep(READY_POLL_S)
         return f"{self.name} was not ready after {self.ready_timeout_s:g} s (log: {self.log})"
+
+
+def engine_environment() -> dict[str, str]:
+    """The environment of an embedded server: what this process has, without what means another server.
+
+    That is ``PG…``, which clients of a PostgreSQL read, and our own settings, keys among them. What cannot
+    be printed is left out, because a program in Rust may end of it (``std::env::vars``).
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PG", ENV_PREFIX)) and (name + value).isprintable()
+    }
 
 
 def find_in_wheel(package: str, module: str, path: str, setting: str) -> Path:

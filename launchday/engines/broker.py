@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from launchday import child_processes
-from launchday.engines.base import EmbeddedServer, exchange, find_in_wheel
+from launchday.engines.base import EmbeddedServer, engine_environment, exchange, find_in_wheel
 from launchday.resilience.parts import API_VERSIONS_REQUEST
 
 
@@ -38,7 +38,7 @@ class Broker(EmbeddedServer):
         url = f"tcp://127.0.0.1:{self.port}"
         argv = [str(self.program()), "broker", "--listener-url", url, "--advertised-listener-url", url]
         argv += ["--storage-engine", "memory://tansu/", "--cluster-id", "launchday", "--silent"]
-        return child_processes.spawn(argv, log=self.log, cwd=self.folder)
+        return child_processes.spawn(argv, log=self.log, cwd=self.folder, env=engine_environment())
 
     def answers(self) -> bool:
         """As in EmbeddedServer."""

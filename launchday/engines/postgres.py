@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import pwd
+import re
 import signal
 import struct
 import subprocess
@@ -15,10 +17,21 @@ from typing import ClassVar
 import psutil
 
 from launchday import child_processes, folders
-from launchday.engines.base import EmbeddedServer, EngineError, exchange, find_in_wheel
+from launchday.engines.base import (
+    EmbeddedServer,
+    EngineError,
+    engine_environment,
+    exchange,
+    find_in_wheel,
+)
 
 USER = "launchday"
+CLIENT_OPTIONS = "sslmode=disable&target_session_attrs=any"
 CLONE_NEWUSER = 0x10000000
+COMPLAINT = re.compile(r"\b(error|FATAL|PANIC):")
+LINE_BREAK = re.compile(r"[\r\n]")
+NOBODY = 65534  # by its number on Linux
+NO_NAME = re.compile(r"could not look up effective user ID (\d+)")
 # Memory that its processes share, beside what it maps at its start: files of its data folder, which are
 # written before they are mapped. The default is /dev/shm, where a container has 64 MB that others use, too;
 # with that full PostgreSQL does not start.
@@ -46,11 +59,20 @@ class Postgres(EmbeddedServer):
 
     @property
     def address(self) -> str:
-        """As in EmbeddedServer."""
-        return f"postgresql://{USER}@127.0.0.1:{self.port}/postgres"
+        """As in EmbeddedServer.
+
+        It says what a client would else take from its surroundings, which mean another server: ``PGSSLMODE``,
+        ``PGTARGETSESSIONATTRS``, certificates and passwords in a home that may not be readable.
+        """
+        return f"postgresql://{USER}:{USER}@127.0.0.1:{self.port}/postgres?{CLIENT_OPTIONS}"
 
     def launch(self) -> subprocess.Popen[bytes]:
         """As in EmbeddedServer. The data folder is made at the first start."""
+        if LINE_BREAK.search(str(self.folder)):
+            raise EngineError(
+                f"PostgreSQL takes no folder with a line break in its name ({str(self.folder)!r}): set "
+                "LAUNCHDAY_STATE_DIR to another"
+            )
         if not (self.folder / "PG_VERSION").exists():
             self._make_data_folder()
         remove_foreign_lock(self.folder)
@@ -69,7 +91,12 @@ class Postgres(EmbeddedServer):
         # SIGQUIT: the postmaster ends its own children at once. After SIGKILL they would notice only by
         # themselves.
         return child_processes.spawn(
-            argv, log=self.log, cwd=self.folder, death_signal=signal.SIGQUIT, prepare=become_unprivileged
+            argv,
+            log=self.log,
+            env=engine_environment(),
+            cwd=self.folder,
+            death_signal=signal.SIGQUIT,
+            prepare=become_unprivileged,
         )
 
     def stop(self) -> None:
@@ -93,23 +120,41 @@ class Postgres(EmbeddedServer):
             raise EngineError(f"{error}, or set LAUNCHDAY_STATE_DIR") from error
         self.folder.chmod(0o700)
         if os.geteuid() == 0 and not _user_namespaces_work():
-            nobody = pwd.getpwnam("nobody")
-            os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
+            os.chown(self.folder, _nobody(), _nobody())
         made_in = self.folder / MAKING
         argv = [str(self.program().parent / "initdb"), "-D", str(made_in), "-U", USER]
         argv += ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-c", SHARED_MEMORY]
         with self.log.open("ab") as output:
+            said_before = output.tell()
             made = subprocess.run(
-                argv, stdout=output, stderr=output, preexec_fn=become_unprivileged, cwd=self.folder
+                argv,
+                stdout=output,
+                stderr=output,
+                env=engine_environment(),
+                preexec_fn=become_unprivileged,
+                cwd=self.folder,
             )
         if made.returncode != 0:
-            raise EngineError(
-                f"initdb failed with code {made.returncode}: {child_processes.last_line(self.log)} "
-                f"(log: {self.log})"
-            )
+            raise EngineError(self._why_not_made(made.returncode, said_before))
         for name in sorted(os.listdir(made_in), key=lambda name: name == "PG_VERSION"):
             (made_in / name).rename(self.folder / name)
         made_in.rmdir()
+
+    def _why_not_made(self, code: int, said_before: int) -> str:
+        """One line on an initdb that failed: its first complaint, which those after it follow from."""
+        with self.log.open("rb") as log:
+            log.seek(said_before)
+            lines = log.read().decode(errors="replace").splitlines()
+        complaints = [line.strip() for line in lines if COMPLAINT.search(line)]
+        cause = complaints[0] if complaints else child_processes.last_line(self.log)
+        if (nameless := NO_NAME.search(cause)) is not None:
+            return (
+                f"PostgreSQL needs a name for user {nameless[1]}: add a line to /etc/passwd, or set "
+                "LAUNCHDAY_STORE_URL to the address of your own server"
+            )
+        if "No space left" in cause:
+            return f"{cause}: make room in {self.folder}, or set LAUNCHDAY_STATE_DIR to another folder"
+        return f"initdb failed with code {code}: {cause} (log: {self.log})"
 
 
 def remove_foreign_lock(folder: Path) -> None:
@@ -142,25 +187,36 @@ def remove_foreign_lock(folder: Path) -> None:
 
 
 def become_unprivileged() -> None:
-    """Give up root in this process, because PostgreSQL refuses to run as root; do nothing for other users.
+    """Give up root in this process, because PostgreSQL refuses to run as root, and be somebody who has a
+    name, because initdb looks it up. Do nothing for other users.
 
     A user namespace in which our files belong to an ordinary user needs no change of any file's owner. Where
-    a container forbids namespaces, the process becomes ``nobody``, who must be able to read the wheel's
-    files.
+    a container forbids namespaces, root becomes ``nobody``, who must be able to read the wheel's files.
     """
-    if os.geteuid() != 0:
+    uid, group = os.geteuid(), os.getegid()  # inside the namespace they are not known any more
+    if uid != 0 and _has_name(uid):
         return
-    group = os.getegid()  # inside the namespace it is not known any more
+    nobody = _nobody()
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWUSER) == 0:
-        nobody = 65534
         Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{nobody} 0 1")
+        Path("/proc/self/uid_map").write_text(f"{nobody} {uid} 1")
         Path("/proc/self/gid_map").write_text(f"{nobody} {group} 1")
-        return
-    user = pwd.getpwnam("nobody")
-    os.setgroups([])
-    os.setgid(user.pw_gid)
-    os.setuid(user.pw_uid)
+    elif uid == 0:
+        os.setgroups([])
+        os.setgid(nobody)
+        os.setuid(nobody)
+
+
+def _nobody() -> int:
+    with contextlib.suppress(KeyError):  # an image without /etc/passwd
+        return pwd.getpwnam("nobody").pw_uid
+    return NOBODY
+
+
+def _has_name(uid: int) -> bool:
+    with contextlib.suppress(KeyError):
+        return bool(pwd.getpwuid(uid))
+    return False
 
 
 def _user_namespaces_work() -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from launchday import child_processes
-from launchday.engines.base import EmbeddedServer, exchange, find_in_wheel
+from launchday.engines.base import EmbeddedServer, engine_environment, exchange, find_in_wheel
 
 
 class Valkey(EmbeddedServer):
@@ -45,7 +45,7 @@ class Valkey(EmbeddedServer):
             "--daemonize": "no",
         }
         argv = [str(self.program()), *(part for option in options.items() for part in option)]
-        return child_processes.spawn(argv, log=self.log)
+        return child_processes.spawn(argv, log=self.log, env=engine_environment())
 
     def answers(self) -> bool:
         """As in EmbeddedServer. A server that still loads its file answers an error instead."""

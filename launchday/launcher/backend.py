@@ -25,6 +25,7 @@ from launchday.engines import EmbeddedServer, EngineError, free_port
 from launchday.engines.stack import EngineStack, ProgressCallback
 from launchday.errors import LaunchdayError
 from launchday.launcher.children import Child, EngineChild, ServiceChild, module_command
+from launchday.launcher.listening import why_no_address, why_no_game_address, why_no_loopback, why_not_bound
 from launchday.launcher.services import SERVICES, Service, why_not_given, with_urls
 from launchday.launcher.supervisor import Supervisor
 from launchday.settings import Settings, env_name, environment
@@ -194,19 +195,18 @@ class Backend:
             folders.clear(self.settings.state_dir / name, own)
 
     def _check_ports(self) -> None:
+        host = self.settings.bind_host
+        reason = why_no_loopback() or why_no_address(host)
+        if reason is None and not self._given["fleet"]:
+            reason = why_no_game_address(self.settings.game_host)
+        if reason is not None:
+            raise BackendError(reason)
         for service in SERVICES:
             port = getattr(self.settings, service.port_setting)
             if not port or self._given[service.name]:
                 continue
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((self.settings.bind_host, port))
-                except OSError as error:
-                    raise BackendError(
-                        f"port {port} for the {service.name} is busy: stop what uses it, or set "
-                        f"{env_name(service.port_setting)}"
-                    ) from error
+            if (reason := why_not_bound(host, port, service.name, service.port_setting)) is not None:
+                raise BackendError(reason)
 
     def _start_service(self, service: Service) -> None:
         base_url = service.base_url(self.settings)

@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from launchday.settings import Settings, env_name
+from launchday.settings import Settings, env_name, in_url
 
 REACH_S = 3.0
 
@@ -39,7 +39,7 @@ class Service:
     def base_url(self, settings: Settings) -> str:
         """Return where it listens once it is started; empty where its port is 0."""
         port = getattr(settings, self.port_setting)
-        return f"http://{settings.bind_host}:{port}" if port else ""
+        return f"http://{in_url(settings.bind_host)}:{port}" if port else ""
 
 
 # In the order of starting; stopped in reverse, so that rewards can take what the game servers sent last.

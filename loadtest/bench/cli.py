@@ -385,11 +385,7 @@ def environments(
     try:
         for found in run_part(part or None, options):
             well &= found["well"] is not False
-            if as_json:
-                print(json.dumps(found), flush=True)
-            else:
-                word = {True: "well", False: "NOT WELL", None: "not run"}[found["well"]]
-                Terminal().print(f"{found['name']:<28} {word:<8} {found['said']}")
+            _print_case(found, as_json)
     except LoadTestError as error:
         raise _failed(error) from None
     raise typer.Exit(0 if well else ERROR)
@@ -456,6 +452,14 @@ def _print(run: Callable[[], dict[str, Any]], as_json: bool) -> None:
     if failures := found.get("not_written"):
         show_error(*failures)
         raise typer.Exit(ERROR)
+
+
+def _print_case(found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(found), flush=True)
+    else:
+        word = {True: "well", False: "NOT WELL", None: "not run"}[found["well"]]
+        Terminal().print(f"{found['name']:<22} {word:<8} {found['said']}")
 
 
 def _failed(error: LoadTestError) -> typer.Exit:

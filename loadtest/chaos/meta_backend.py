@@ -11,8 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -27,6 +25,7 @@ from redis import Redis
 from launchday import child_processes
 from launchday.engines import Postgres, Valkey
 from launchday.engines.base import free_port
+from launchday.launcher.children import answers_ok
 from launchday.settings import Settings, environment
 from loadtest.chaos.meta_load import CRATE
 from loadtest.errors import ChaosError
@@ -211,11 +210,7 @@ class MetaBackend:
         psutil.wait_procs(family, timeout=RECOVERY_TIMEOUT_S)
 
     def _api_answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self._settings.meta_url}/healthz", timeout=5.0) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        return answers_ok(f"{self._settings.meta_url}/healthz")
 
     def _await_progress(self) -> None:
         """Wait until every kind of client has got a new answer."""

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from loadtest.bench.environments.spaces import UNAVAILABLE, Space
 from loadtest.bench.options import Options
 from loadtest.errors import BenchError, CaseUnavailableError
 
-COMMAND_S = 50.0
+COMMAND_S = 80.0
 STOP_S = 15.0
+POLL_S = 0.05
 HANDFUL = Path(__file__).with_name("handful.yaml")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 TRACEBACK = re.compile(r"Traceback \(most recent call last\)|\[PYI-|^\s*╭─+ Traceback", re.MULTILINE)
@@ -116,33 +118,75 @@ def run(
     return Ran(process.returncode, _text(out), _text(err), time.monotonic() - began)
 
 
+class Beside:
+    """A command that runs beside what a case does.
+
+    Attributes:
+        process: the command.
+        lines: what it has said so far, without colours.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, name="what a command says")
+        self._reader.start()
+
+    def wait_for(self, text: str, timeout_s: float) -> None:
+        """Wait until it says a text. Raises BenchError where it ends, or does not in time."""
+        deadline = time.monotonic() + timeout_s
+        while not any(text in line for line in list(self.lines)):
+            if not self._reader.is_alive() or time.monotonic() > deadline:
+                last = self.lines[-1] if self.lines else "it said nothing"
+                raise BenchError(f"it did not say {text!r}: {last}")
+            time.sleep(POLL_S)
+
+    def stop(self) -> int:
+        """Ask it to stop, wait, and return its exit code. Raises BenchError where it does not end."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise BenchError(f"it did not stop within {STOP_S:g} s") from None
+        finally:
+            self.process.wait()
+            self._reader.join()
+        if code == UNAVAILABLE:
+            raise CaseUnavailableError(f"this case needs {self.lines[-1]}")
+        return code
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(_text(line).rstrip())
+
+
 @contextlib.contextmanager
 def running(
     *arguments: str, within: Space = NOWHERE, env: Mapping[str, str | None] | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run ``launchday`` beside what the block does, its output in one pipe; stop it in order afterwards."""
+) -> Iterator[Beside]:
+    """Run ``launchday`` beside what the block does, and stop it in order afterwards."""
     command = [sys.executable, "-m", "launchday.cli", *arguments]
-    process = subprocess.Popen(
-        within.command(*command) if within != NOWHERE else command,
-        env=with_variables(env or {}),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+    beside = Beside(
+        subprocess.Popen(
+            within.command(*command) if within != NOWHERE else command,
+            env=with_variables(env or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
     )
     try:
-        yield process
+        yield beside
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.communicate(timeout=STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+        if beside.process.poll() is None:
+            beside.stop()
 
 
 def doctor_and_flood(
     options: Options,
-    *,
+    *more: str,
     within: Space = NOWHERE,
     env: Mapping[str, str | None] | None = None,
     python: Sequence[str] = (sys.executable,),
@@ -152,6 +196,7 @@ def doctor_and_flood(
 
     Args:
         options: whether the flood is played.
+        more: arguments of the flood.
         within, env, python: see `launchday`.
         refusal: a pattern of the one line with which they may refuse to go on, which says what to type;
             empty: they may not refuse.
@@ -164,7 +209,7 @@ def doctor_and_flood(
         return Found(False, f"doctor: {wrong}", figures)
     said.append("doctor ends well" if found.code == 0 else f"doctor: {found.last_line}")
     if options.floods:
-        flooded = flood_handful(within=within, env=env, python=python)
+        flooded = flood_handful(*more, within=within, env=env, python=python)
         figures["flood_s"] = round(flooded.took_s, 1)
         if (wrong := unwell(flooded, refusal) or lost(flooded)) is not None:
             return Found(False, f"flood: {wrong}", figures)
@@ -173,14 +218,16 @@ def doctor_and_flood(
 
 
 def flood_handful(
-    *,
+    *more: str,
     within: Space = NOWHERE,
     env: Mapping[str, str | None] | None = None,
+    timeout_s: float = COMMAND_S,
     python: Sequence[str] = (sys.executable,),
-    more: Sequence[str] = (),
+    cwd: Path | None = None,
 ) -> Ran:
     """Flood a backend with four players who play one match of five seconds; the figures go to its output."""
-    return launchday("flood", str(HANDFUL), "--json", *more, within=within, env=env, python=python)
+    arguments = ("flood", str(HANDFUL), "--json", *more)
+    return launchday(*arguments, within=within, env=env, timeout_s=timeout_s, python=python, cwd=cwd)
 
 
 def unwell(ran: Ran, refusal: str = "") -> str | None:

@@ -36,6 +36,7 @@ PARTS: Mapping[str, str] = {
     "foreign_files": "figures.foreign_files",
     "full_memory": "figures.full_memory",
     "locust": "figures.locust_outage",
+    "log_gaps": "figures.log_gaps",
 }
 MEASURES = "figures."  # parts whose cases are played one after the other
 MAX_SAID = 400  # characters of a line

@@ -11,6 +11,7 @@ import ctypes
 import json
 import os
 import resource
+import signal
 import socket
 import sys
 from collections.abc import Collection, Mapping
@@ -36,19 +37,22 @@ class Space:
         small: folders that are file systems of so many KB.
         full: those of them that are filled to the last byte.
         read_only: folders that cannot be written.
+        bound: folders by the name under which they are there once more.
         uid: the user that the command seems to be, who has no entry in passwd; files stay those of whoever
             runs the bench.
         user: the user that the command really is; needs root.
-        network: "" as it is; "own": a loopback alone; "down": not even that.
+        network: "" as it is; "own": a loopback alone; "no_ipv6": that without IPv6; "down": nothing.
         hostname: the machine's name.
         limits: soft and hard limit by the name that `resource` has for it, such as RLIMIT_NOFILE.
         memory_cgroup: the folder of the memory cgroup that the command and its children belong to.
         umask: of the command.
+        ignored, blocked: signals, by their names, that the command begins with as ignored or blocked.
     """
 
     small: Mapping[str, int] = field(default_factory=dict)
     full: tuple[str, ...] = ()
     read_only: tuple[str, ...] = ()
+    bound: Mapping[str, str] = field(default_factory=dict)
     uid: int | None = None
     user: int | None = None
     network: str = ""
@@ -56,6 +60,8 @@ class Space:
     limits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     memory_cgroup: str = ""
     umask: int | None = None
+    ignored: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
 
     def command(self, *command: str) -> list[str]:
         """The command line that runs ``command`` in this space."""
@@ -70,7 +76,8 @@ class Space:
     def enter(self) -> None:
         """Make the space and move this process into it. Raises OSError where the system does not let us."""
         uid, gid = os.geteuid(), os.getegid()
-        kinds = CLONE_NEWNS if self.small or self.read_only or self.user is not None else 0
+        mounts = self.small or self.read_only or self.bound or self.user is not None
+        kinds = CLONE_NEWNS if mounts else 0
         kinds |= CLONE_NEWNET if self.network else 0
         kinds |= CLONE_NEWUTS if self.hostname else 0
         if self.memory_cgroup:
@@ -82,7 +89,9 @@ class Space:
             _check(_libc.unshare(kinds), "namespaces")
         if kinds & CLONE_NEWNS:
             self._mount()
-        if self.network == "own":
+        if self.network == "no_ipv6":
+            Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
+        if self.network in ("own", "no_ipv6"):
             raise_loopback()
         if self.hostname:
             socket.sethostname(self.hostname)
@@ -96,6 +105,9 @@ class Space:
             _become(uid if self.uid is None else self.uid, gid if self.uid is None else self.uid)
         if self.umask is not None:
             os.umask(self.umask)
+        for name in self.ignored:
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [getattr(signal, name) for name in self.blocked])
 
     def _mount(self) -> None:
         _mount("none", "/", "", MS_REC | MS_PRIVATE)
@@ -103,6 +115,8 @@ class Space:
             _let_others_reach({Path(sys.base_prefix), Path(sys.prefix)})
         for folder, size_kb in self.small.items():
             _mount("tmpfs", folder, "tmpfs", 0, f"size={size_kb}k,mode=1777")
+        for name, folder in self.bound.items():
+            _mount(folder, name, "", MS_BIND | MS_REC)
         for folder in self.full:
             _fill(Path(folder))
         for folder in self.read_only:

@@ -1,14 +1,20 @@
-"""Soft limits of open descriptors, and of memory."""
+"""Limits: open descriptors, memory of everything together, address space of each process."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import resource
 
 from loadtest.bench.environments.commands import doctor_and_flood
 from loadtest.bench.environments.harness import Case, Found
+from loadtest.bench.environments.memory import memory_cgroup
 from loadtest.bench.environments.spaces import Space
 from loadtest.bench.options import Options
+
+GIB_MB = 1 << 10
+GIB = 1 << 30
+SAYS_MEMORY = r"(?i)memory"
 
 
 def descriptors(soft: int, options: Options) -> Found:
@@ -17,6 +23,23 @@ def descriptors(soft: int, options: Options) -> Found:
     return doctor_and_flood(options, within=Space(limits={"RLIMIT_NOFILE": (min(soft, hard), hard)}))
 
 
-CASES = tuple(
-    Case(f"descriptors_{soft}", functools.partial(descriptors, soft)) for soft in (256, 1_024, 8_192)
+def memory(limit_mb: int, options: Options) -> Found:
+    """So much memory for everything together, the players included."""
+    with memory_cgroup(limit_mb) as cgroup:
+        within = Space(memory_cgroup=str(cgroup.folder))
+        found = doctor_and_flood(options, within=within, refusal=SAYS_MEMORY)
+        figures = {**found.figures, "killed": cgroup.killed, "peak_mb": cgroup.peak_mb}
+    return dataclasses.replace(found, figures=figures)
+
+
+def address_space(options: Options) -> Found:
+    """``ulimit -v``: a GiB of addresses for each process."""
+    within = Space(limits={"RLIMIT_AS": (GIB, GIB)})
+    return doctor_and_flood(options, within=within, refusal=SAYS_MEMORY)
+
+
+CASES = (
+    *(Case(f"descriptors_{soft}", functools.partial(descriptors, soft)) for soft in (256, 1_024, 8_192)),
+    Case("memory_1_gib", functools.partial(memory, GIB_MB)),
+    Case("address_space_1_gib", address_space),
 )
