@@ -82,9 +82,10 @@ def _start_bots(environment: Environment, **_: Any) -> None:
     seats = environment.parsed_options.bot_seats if environment.parsed_options else 500
 
     def on_fault(line: str) -> None:
-        _note_fault(environment, line)
         if isinstance(environment.runner, WorkerRunner):
-            environment.runner.send_message(FAULT, line)
+            environment.runner.send_message(FAULT, line)  # it is said once, where the figures are shown
+        else:
+            _note_fault(environment, line)
 
     _link = BotWorkerClient(
         reader.scenario_path(SCENARIO or DEFAULT_SCENARIO), seats, environment.events.request.fire, on_fault

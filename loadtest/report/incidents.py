@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -71,12 +71,8 @@ def _servers(outcome: RunOutcome) -> Iterator[Incident]:
             at_s, f"the tick of {name} took {p99 / 1e3:.1f} ms (p99), more than its {TICK_US / 1e3:.1f} ms"
         )
     planned = {name for record in outcome.fault_records for name in (*record.killed, *record.stopped)}
-    by_end: dict[str, list[float]] = {}
-    for lost in outcome.lost_servers:
-        if lost.server not in planned:
-            by_end.setdefault(lost.how, []).append(lost.at_s)
-    for how, ends_s in by_end.items():
-        yield Incident(min(ends_s), f"a game server ended by itself: {how}; {len(ends_s):,} in all")
+    ended = [(lost.how, lost.at_s) for lost in outcome.lost_servers if lost.server not in planned]
+    yield from _first_by_reason("a game server ended by itself", ended)
     for name, values in outcome.timeline.queue.items():
         gaps = [at_s for at_s, value in zip(outcome.timeline.at_s, values, strict=True) if value is None]
         if gaps and name == "tickets searching":
@@ -85,12 +81,16 @@ def _servers(outcome: RunOutcome) -> Iterator[Incident]:
 
 def _matches(outcome: RunOutcome) -> Iterator[Incident]:
     killed = {name for record in outcome.fault_records for name in record.killed}
+    failed = [(match.reason, match.at_s) for match in outcome.failed_matches if match.server not in killed]
+    yield from _first_by_reason("a match failed", failed)
+
+
+def _first_by_reason(what: str, found: Iterable[tuple[str, float]]) -> Iterator[Incident]:
     by_reason: dict[str, list[float]] = {}
-    for match in outcome.failed_matches:
-        if match.server not in killed:
-            by_reason.setdefault(match.reason, []).append(match.at_s)
-    for reason, at_s in by_reason.items():
-        yield Incident(min(at_s), f"a match failed: {reason}; {len(at_s):,} in all")
+    for reason, at_s in found:
+        by_reason.setdefault(reason, []).append(at_s)
+    for reason, times_s in by_reason.items():
+        yield Incident(min(times_s), f"{what}: {reason}; {len(times_s):,} in all")
 
 
 def _waits(outcome: RunOutcome) -> Iterator[Incident]:
