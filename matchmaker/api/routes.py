@@ -54,7 +54,7 @@ _batch_request = msgspec.json.Decoder(TicketBatchRequest)
 async def create_ticket(caller: PlayerCaller, request: Request) -> Response:
     """Queue for a match. 201: a new ticket; 200: the one that the same client key made; 409: there is
     another (``ticket-exists``), or the player is in a match (``in-match``): the answer names it, and has an
-    ``assignment`` to come back with.
+    ``assignment`` to come back with; 401 ``session-revoked``: the player has logged out.
     """
     asked = await read_body(request, _ticket_request)
     status, created = await _service(request).create(caller.player_id, asked)
