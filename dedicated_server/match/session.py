@@ -69,23 +69,26 @@ class Timeouts:
     """How long a match waits for others, in seconds.
 
     Attributes:
-        join_s: for players to connect.
-        check_out_s: for the meta service at the start. Nearly as long as director and fleet are patient with
-            a server (``LAUNCHDAY_CLAIM_S``), so that it says itself why its match failed.
+        join_s: for players to connect, from the first one on.
+        come_s: for the first one. Longer than a matchmaker that stands still for half a minute: nobody can be
+            told meanwhile where to go.
+        check_out_s: for the meta service at the start. Longer than the director is patient with a server
+            (``LAUNCHDAY_CLAIM_S``): it asks the meta service too, and that alone decides who was first.
         flush_s: for Kafka; then the events go to the spool.
         commit_s: for the meta service at the end; then the results are left to the fleet.
         return_s: for a player who timed out to come back, before their slot may be given to another.
     """
 
     join_s: float = 10.0
-    check_out_s: float = 25.0
+    come_s: float = 45.0
+    check_out_s: float = 60.0
     flush_s: float = 5.0
     commit_s: float = 30.0
     return_s: float = 15.0
 
     def lease_s(self, match_s: float) -> float:
         """Return the seconds for which players are checked out: one and a half times the longest match."""
-        return 1.5 * (self.join_s + match_s + self.flush_s + self.commit_s)
+        return 1.5 * (self.come_s + self.join_s + match_s + self.flush_s + self.commit_s)
 
 
 class MatchSession:
@@ -248,6 +251,7 @@ class MatchSession:
                 for entry in spec.players
             ],
             join_timeout_s=self._timeouts.join_s,
+            come_timeout_s=self._timeouts.come_s,
         )
 
     def _events(self, engine: Engine) -> MatchEvents:

@@ -284,6 +284,7 @@ def _described(config: MatchConfig) -> dict[str, object]:
         "seed": config.seed,
         "match_s": config.match_s,
         "join_timeout_s": config.join_timeout_s,
+        "come_timeout_s": config.come_timeout_s,
         "tick_hz": config.tick_hz,
         "spawn_radius_m": config.spawn_radius_m,
         "players": [[player.player_id, player.team, player.entity] for player in config.players],

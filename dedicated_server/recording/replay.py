@@ -106,12 +106,14 @@ def read_config(described: dict[str, Any]) -> MatchConfig:
     """The configuration of a match section. Raises DamagedRecordingError."""
     try:
         radius_m = described["spawn_radius_m"]
+        come_s = described.get("come_timeout_s")  # not in earlier recordings
         config = MatchConfig(
             match_id=UUID(described["match_id"]),
             mode=str(described["mode"]),
             seed=_integer(described["seed"], 0, 2**128),
             match_s=_number(described["match_s"], MAX_MATCH_S),
             join_timeout_s=_number(described["join_timeout_s"], MAX_MATCH_S),
+            come_timeout_s=None if come_s is None else _number(come_s, MAX_MATCH_S),
             tick_hz=_integer(described["tick_hz"], 1, 1_000),
             spawn_radius_m=None if radius_m is None else _number(radius_m, 1e6),
             players=[

@@ -85,6 +85,7 @@ class MatchConfig:
     match_s: float  # until the zone has closed
     players: Sequence[RosterPlayer]
     join_timeout_s: float = 10.0  # how long connected players wait for the others
+    come_timeout_s: float | None = None  # how long the first one is waited for; None: as long as the others
     tick_hz: int = TICK_HZ
     spawn_radius_m: float | None = None  # None: what the mode and the length of the match suggest
 

@@ -130,6 +130,7 @@ class Engine:
         self.events_emitted = 0
         self._just_missed = 0
         self._opened_at_s: float | None = None
+        self._first_joined_at_s: float | None = None
         self._over_at_s = 0.0
         self._placements: npt.NDArray[np.int32] | None = None
         self._lost_at_end: npt.NDArray[np.bool_] | None = None
@@ -184,6 +185,8 @@ class Engine:
             self._over_at_s += missed_s
             if self._opened_at_s is not None:
                 self._opened_at_s += missed_s
+            if self._first_joined_at_s is not None:
+                self._first_joined_at_s += missed_s
         self.tick_number += missed_ticks
         self.missed_ticks += missed_ticks
         self._just_missed += missed_ticks
@@ -242,11 +245,18 @@ class Engine:
         return self.arrays.sent_bytes
 
     def _start_when_due(self, joined: int, now_s: float) -> None:
-        """Start once all players are connected, or once ``join_timeout_s`` is over."""
+        """Start once all players are connected, or some time after the first, or when nobody comes."""
+        config = self.config
         if self._opened_at_s is None:
             self._opened_at_s = now_s
+        if self._first_joined_at_s is None and joined:
+            self._first_joined_at_s = now_s
         if self.phase == Phase.WAITING:
-            remaining_s = self._opened_at_s + self.config.join_timeout_s - now_s
+            if self._first_joined_at_s is not None:
+                remaining_s = self._first_joined_at_s + config.join_timeout_s - now_s
+            else:
+                come_s = config.join_timeout_s if config.come_timeout_s is None else config.come_timeout_s
+                remaining_s = self._opened_at_s + come_s - now_s
             self._countdown_ticks = round(remaining_s * self.config.tick_hz)
             if joined == len(self.match.roster) or remaining_s <= 0.0:
                 self.match.start(self.joined, self.tick_number)

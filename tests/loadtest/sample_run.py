@@ -60,7 +60,7 @@ def sample_counters(**changes: int) -> BackendCounters:
         | service(requeued=0, reclaimed=0, abandoned=0, backdated=0),
         fleet=service(matches_started=2, matches_ended=2, matches_failed=0, matches_taken_back=0, kills=180)
         | service(matches_failed_given_up=0),
-        meta=service(checkouts=200, commits=200, open=0, writebehind_depth=0),
+        meta=service(checkouts=200, commits=200, closed=0, open=0, writebehind_depth=0),
         rewards=service(kills_applied=180, lag=0),
     )
 

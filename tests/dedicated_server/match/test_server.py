@@ -29,8 +29,10 @@ from tests.dedicated_server.match.strict_sidecar import StrictSidecar, free_tcp_
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("kernels")]
 
-PATIENCE = Timeouts(join_s=2.0, check_out_s=0.5, flush_s=2.0, commit_s=5.0)
-NOBODY_COMES = replace(PATIENCE, join_s=0.1, flush_s=0.3)  # nor is there a broker to be waited for
+PATIENCE = Timeouts(join_s=2.0, come_s=2.0, check_out_s=0.5, flush_s=2.0, commit_s=5.0)
+NOBODY_COMES = replace(
+    PATIENCE, join_s=0.1, come_s=0.1, flush_s=0.3
+)  # nor is there a broker to be waited for
 
 
 @pytest.fixture

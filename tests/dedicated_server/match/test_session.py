@@ -36,8 +36,8 @@ from tests.waiting import until
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("kernels")]
 
-PATIENCE = Timeouts(join_s=1.0, check_out_s=0.6, flush_s=0.2, commit_s=0.6)
-NOBODY_COMES = replace(PATIENCE, join_s=0.1)  # and nobody is waited for
+PATIENCE = Timeouts(join_s=1.0, come_s=1.0, check_out_s=0.6, flush_s=0.2, commit_s=0.6)
+NOBODY_COMES = replace(PATIENCE, join_s=0.1, come_s=0.1)  # and nobody is waited for
 
 
 class FakeMeta:
@@ -368,5 +368,5 @@ async def test_a_fault_in_a_tick_fails_the_match(
 
 
 def test_a_lease_outlives_the_longest_match() -> None:
-    patience = replace(PATIENCE, join_s=10.0, flush_s=5.0, commit_s=30.0)
-    assert patience.lease_s(45.0) > 10 + 45 + 5 + 30
+    patience = replace(PATIENCE, join_s=10.0, come_s=45.0, flush_s=5.0, commit_s=30.0)
+    assert patience.lease_s(45.0) > 45 + 10 + 45 + 5 + 30

@@ -92,6 +92,10 @@ class Swarm:
             kind, a, b = self.state.events[client, number % ring]
             yield int(kind), int(a), int(b)
 
+    def come(self, client: int) -> None:
+        """Connect one who was not here at first."""
+        self.sockets[client] = self._connect()
+
     def fall_silent(self, client: int) -> None:
         """Be gone without a word."""
         silent = self.sockets.pop(client)

@@ -94,6 +94,20 @@ async def test_the_match_waits_for_the_last_player_but_not_longer_than_the_time_
     assert (report["players_joined"], report["players_lost"], report["players_alive"]) == (3, 1, 3)
 
 
+async def test_the_first_player_is_waited_for_longer_and_the_others_have_their_time_from_then_on(
+    lay: Lay,
+) -> None:
+    table = await lay(3, here=[], join_timeout_s=1.0, come_timeout_s=3.0)
+    await table.play(110)
+    assert table.engine.phase is Phase.WAITING
+    table.swarm.come(0)
+    table.swarm.come(1)
+    await table.play(50)
+    assert (table.engine.phase, table.engine.joined.tolist()) == (Phase.WAITING, [True, True, False])
+    await table.play(25)
+    assert (table.engine.phase, table.engine.lost.tolist()) == (Phase.PLAYING, [False, False, True])
+
+
 async def test_a_match_to_which_nobody_comes_ends_by_itself(lay: Lay) -> None:
     table = await lay(3, here=[], join_timeout_s=1.0)
     await table.play(300)

@@ -43,6 +43,11 @@ def test_a_difference_anywhere_is_caught_in_its_line_and_no_other(
     assert unbalanced(ledger(**planted)) == {line: difference}
 
 
+def test_players_of_a_match_that_was_given_up_while_they_were_checked_out_are_no_difference() -> None:
+    assert ledger(checkouts=210, closed=10).balanced
+    assert unbalanced(ledger(checkouts=210, closed=9)) == {"check-outs": 1}
+
+
 @pytest.mark.parametrize("end", ["cancelled", "expired", "failed"])
 def test_a_ticket_may_end_in_any_way_but_must_end(end: str) -> None:
     assert ledger(**{"matched": 195, end: 5}).balanced

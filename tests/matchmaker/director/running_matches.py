@@ -39,7 +39,7 @@ from tests.dedicated_server.match.players import Players
 from tests.waiting import until
 
 NO_FOLDER = Path("/dev/null/results")  # results are never spooled here: the meta service comes back in time
-PATIENCE = Timeouts(join_s=2.0, check_out_s=2.0, flush_s=0.2, commit_s=2.0, return_s=0.5)
+PATIENCE = Timeouts(join_s=2.0, come_s=2.0, check_out_s=2.0, flush_s=0.2, commit_s=2.0, return_s=0.5)
 
 
 class Leases:
