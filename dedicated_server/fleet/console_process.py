@@ -16,6 +16,7 @@ import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse
 
+from launchday.problems import ProblemError
 from launchday.settings import Settings, environment, in_url
 
 log = structlog.get_logger()
@@ -76,6 +77,10 @@ class ConsoleProcess:
 async def index(request: Request) -> RedirectResponse:
     """Redirect to the web page."""
     console: ConsoleProcess = request.app.state.console
-    console.open()
+    try:
+        console.open()
+    except OSError as error:
+        log.error("the console cannot be started: make room in the state folder", reason=str(error))
+        raise ProblemError(503, "console-not-started", f"make room in the state folder: {error}") from error
     host = request.url.hostname or "127.0.0.1"
     return RedirectResponse(f"http://{in_url(host)}:{console.port}/", status_code=307)

@@ -10,7 +10,7 @@ import socket
 
 import uvicorn
 from fastapi import FastAPI
-from nicegui import ui
+from nicegui import run, ui
 
 from dedicated_server.fleet.console import overview, players, server_page, servers, sign_in
 from launchday import startup, telemetry
@@ -27,6 +27,9 @@ FAVICON = (
 
 def create_console(configured: Settings, clock: Clock) -> FastAPI:
     """Build the application with all pages, which ask ``clock`` for the time."""
+    # NiceGUI's pool of processes computes nothing for us, and takes semaphores, which lie in /dev/shm: with
+    # that full, or missing, no page would be shown.
+    run.setup = lambda: None
     app = FastAPI(title="launchday console", docs_url=None, redoc_url=None, openapi_url=None)
     for page in (sign_in, overview, servers, server_page, players):
         page.install(configured, clock)

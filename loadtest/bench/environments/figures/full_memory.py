@@ -5,15 +5,18 @@ from __future__ import annotations
 import functools
 import json
 import os
+import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 
-from launchday.settings import env_name
-from loadtest.bench.environments.commands import flood_handful, launchday, lost, unwell
+from launchday.settings import env_name, settings
+from loadtest.bench.environments.commands import flood_handful, launchday, lost, running, unwell
 from loadtest.bench.environments.harness import Case, Found
 from loadtest.bench.environments.spaces import Space
 from loadtest.bench.options import Options
 
 SHARED_MEMORY = "/dev/shm"
+UP_S, PAGE_S = 50.0, 20.0
 NOT_SHOWN = "the match is not shown"
 SWEEP = ("sweep", "smoke", "--vary", "fleet.buffer=1..2", "--seeds", "1", "--json")
 
@@ -45,8 +48,23 @@ def sweep(_options: Options) -> Found:
     return Found(settings == 2, f"{settings} of 2 settings were simulated", {"settings": settings})
 
 
+def page(_options: Options) -> Found:
+    """The fleet's web page, whose framework would take semaphores for processes that nobody needs."""
+    within = Space(small={SHARED_MEMORY: 64}, full=(SHARED_MEMORY,))
+    with running("up", within=within) as backend:
+        backend.wait_for("the backend is up", UP_S)
+        try:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{settings().fleet_port}/", timeout=PAGE_S
+            ) as answer:
+                return Found(answer.status == HTTPStatus.OK, f"the page answers {answer.status}")
+        except OSError as error:
+            return Found(False, f"the page does not answer: {error}")
+
+
 CASES = (
     Case("matches_full_memory", functools.partial(matches, 64, True), bound_s=90.0),
     Case("matches_64_mb", functools.partial(matches, 64 << 10, False), bound_s=90.0),
     Case("sweep_full_memory", sweep),
+    Case("page_full_memory", page, bound_s=90.0),
 )
