@@ -10,6 +10,7 @@ LoadTestError
 ├── SwarmError                       the bots' UDP thread has stopped: the run cannot go on
 ├── PlayerLostError                  one player's journey cannot go on: the run counts and reports the reason
 │   ├── SessionBrokenError           the game server is not heard any more: the player may queue again
+│   │   └── TokenExpiredError        it takes the connect token for expired: the client asks for a newer one
 │   └── ClientCrashedError           the player's client was killed in the match: they press Play again
 ├── BotWorkerEndedError              Locust's process of bots has ended: its own output says why
 ├── NetemUnavailableError            tc netem cannot run here: install what it names, or skip it
@@ -120,6 +121,10 @@ class PlayerLostError(LoadTestError):
 
 class SessionBrokenError(PlayerLostError):
     """Raised when the game server is not heard any more, or never was. The player may queue again."""
+
+
+class TokenExpiredError(SessionBrokenError):
+    """Raised when the game server tells the client that its connect token has expired."""
 
 
 class ClientCrashedError(PlayerLostError):

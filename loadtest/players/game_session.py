@@ -11,7 +11,7 @@ import math
 from dedicated_server.protocol.connect_token import ConnectTokenError
 from launchday.resilience.exhaustion import own_shortage
 from loadtest.bots.session import PlayerLink, SessionStatus
-from loadtest.errors import ClientCrashedError, PlayerLostError, SessionBrokenError
+from loadtest.errors import ClientCrashedError, PlayerLostError, SessionBrokenError, TokenExpiredError
 from loadtest.players.player_records import PlayerState
 from loadtest.players.run_context import RunContext
 from matchmaker.client import Assignment
@@ -40,7 +40,7 @@ class GameSession:
                 while not self.status.connected:
                     if self.status.refused:
                         self._context.records.tokens_expired[self._bot] += 1
-                        raise SessionBrokenError("the game server takes the connect token for expired")
+                        raise TokenExpiredError("the game server takes the connect token for expired")
                     if self.status.broken:
                         raise SessionBrokenError("the game server did not let the player in")
                     await self.status.wait_for_change()

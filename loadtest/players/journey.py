@@ -11,7 +11,13 @@ from __future__ import annotations
 
 import asyncio
 
-from loadtest.errors import ClientCrashedError, PlayerLostError, SessionBrokenError, SwarmError
+from loadtest.errors import (
+    ClientCrashedError,
+    PlayerLostError,
+    SessionBrokenError,
+    SwarmError,
+    TokenExpiredError,
+)
 from loadtest.players.game_session import max_match_s, play_match
 from loadtest.players.player_records import PlayerState
 from loadtest.players.run_context import RunContext
@@ -112,11 +118,21 @@ async def _play(
 ) -> str | None:
     """Play one match; a player whose client is killed in it comes back.
 
+    One whose connect token has expired by the server's clock asks for a newer one, once.
+
     Returns the ticket of another match where the first was over when they came back, else None.
     """
     records = context.records
     try:
-        await play_match(context, bot, assignment)
+        try:
+            await play_match(context, bot, assignment)
+        except TokenExpiredError:
+            newer = await ask(
+                context, "ask for a token", lambda: context.backend.renew_token(token, ticket_id)
+            )
+            if newer is None:
+                raise
+            await play_match(context, bot, newer)
     except ClientCrashedError:
         crashed_s = context.clock()
         records.crashes[bot] += 1

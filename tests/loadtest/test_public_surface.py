@@ -35,6 +35,7 @@ PUBLIC = {
         "ScenarioError",
         "SessionBrokenError",
         "SwarmError",
+        "TokenExpiredError",
         "UnknownRegionError",
     },
     "flood.run": {"flood"},

@@ -308,10 +308,23 @@ async def test_a_player_whose_sessions_break_queues_again_and_is_lost_when_they_
 
 
 async def test_a_player_is_told_that_the_server_takes_the_token_for_expired_and_it_is_counted() -> None:
-    context = context_of(FakeBackend(), FakeSwarm(CLIENT_REFUSED))
+    backend, swarm = FakeBackend(), FakeSwarm(CLIENT_REFUSED)
+    context = context_of(backend, swarm)
     await run_player(context, BOT)
     assert context.records.reason[BOT] == "the game server takes the connect token for expired"
-    assert context.records.tokens_expired[BOT] == journey.MAX_REQUEUES + 1
+    assert context.records.tokens_expired[BOT] == swarm.left == journey.MAX_REQUEUES + 1
+    assert backend.asked.count("renew_token") == journey.MAX_REQUEUES + 1
+
+
+async def test_a_client_whose_token_has_expired_comes_with_a_newer_one() -> None:
+    backend, swarm = FakeBackend(), FakeSwarm(CLIENT_REFUSED)
+    backend.renewed = ASSIGNED.assignment
+    swarm.later = PLAYS_TO_THE_END
+    context = context_of(backend, swarm)
+    await run_player(context, BOT)
+    assert backend.asked == ["log_in", "open_ticket", "wait", "renew_token"]
+    assert context.records.state[BOT] == PlayerState.DONE
+    assert (context.records.tokens_expired[BOT], context.records.requeues[BOT]) == (1, 0)
 
 
 async def test_a_player_whose_server_died_goes_on_with_the_ticket_that_was_made_of_the_old_one() -> None:
