@@ -6,14 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dedicated_server.fleet.configuration import spectator_folder
 from dedicated_server.fleet.feeds import SpectatorFeeds
 from dedicated_server.fleet.pool import metrics
 from dedicated_server.fleet.pool.logs import MAX_LOGS, ServerLogs
 from dedicated_server.match import spectator
 from launchday.folders import MARK
-from launchday.settings import Settings
-from tests.dedicated_server.fleet.conftest import REGION, running_fleet
 
 
 def files(folder: Path) -> set[str]:
@@ -55,36 +52,6 @@ def test_a_fleet_without_a_folder_for_feeds_counts_it_and_goes_on(tmp_path: Path
     assert feeds.read("a") is None
     feeds.forget("a")
     feeds.close()
-
-
-async def test_foreign_files_beside_and_inside_survive_a_fleet(
-    fleet_settings: Settings, tmp_path: Path
-) -> None:
-    settings = fleet_settings.model_copy(
-        update={
-            "spectator_dir": str(tmp_path / "shown"),
-            "state_dir": tmp_path / "state",
-            "ready_per_region": 1,
-            "regions": REGION,
-        }
-    )
-    foreign = {
-        name: tmp_path / name
-        for name in (
-            *("shown/theirs.feed", "state/notes", "state/fleet/notes", "state/spool/theirs.spool"),
-            *("state/logs/servers/theirs.log", "state/results/theirs.spool"),
-        )
-    }
-    for path in foreign.values():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("theirs")
-    async with running_fleet(settings) as fleet:
-        await fleet.full()
-        [own] = [path for path in (tmp_path / "shown").iterdir() if path.is_dir()]
-        assert own.name == spectator_folder(fleet.settings)[1]
-        (own / "left.feed").touch()
-    assert {name: path.read_text() for name, path in foreign.items()} == dict.fromkeys(foreign, "theirs")
-    assert files(tmp_path / "shown") == {"theirs.feed"}
 
 
 def test_only_logs_of_servers_count_among_those_that_are_kept(tmp_path: Path) -> None:

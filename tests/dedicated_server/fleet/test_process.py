@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import httpx2
 import psutil
@@ -32,7 +33,8 @@ service.serve(app, known.bind_host, known.fleet_port, client_ca=known.fleet_clie
 @pytest.fixture
 def fleet_process(fleet_settings: Settings) -> Iterator[tuple[psutil.Process, httpx2.Client]]:
     port = free_port()
-    settings = fleet_settings.model_copy(update={"fleet_port": port})
+    shown = {"spectator_dir": str(fleet_settings.state_dir / "shown")}
+    settings = fleet_settings.model_copy(update={"fleet_port": port, **shown})
     process = launch(settings)
     token = Signer(settings.identity_secret.get_secret_value()).service_token("test", time.time())
     url = f"http://127.0.0.1:{port}"
@@ -63,15 +65,35 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
 
 
+@pytest.fixture
+def foreign_files(fleet_settings: Settings) -> Sequence[Path]:
+    """Files of others in every folder of a fleet, before it starts."""
+    names = (
+        *("shown/theirs.feed", "notes", "fleet/notes", "spool/theirs.spool", "results/theirs.spool"),
+        *("logs/servers/theirs.log", "logs/notes"),
+    )
+    files = [fleet_settings.state_dir / name for name in names]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(file.name)
+    return files
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_nothing_is_left_of_a_fleet_that_ends(
-    fleet_process: tuple[psutil.Process, httpx2.Client], number: signal.Signals
+def test_nothing_is_left_of_a_fleet_that_ends_and_all_of_others(
+    foreign_files: Sequence[Path],
+    fleet_process: tuple[psutil.Process, httpx2.Client],
+    number: signal.Signals,
 ) -> None:
     process, _ = fleet_process
+    [own] = [path for path in foreign_files[0].parent.iterdir() if path.is_dir()]
+    (own / "left.feed").touch()
     started = process.children(recursive=True)
     assert len(started) == 5  # the warm parent and four servers
     process.send_signal(number)
-    until_sync(lambda: gone(started))
+    until_sync(lambda: gone([process, *started]))
+    assert own.exists() == (number == signal.SIGKILL)
+    assert [file.read_text() for file in foreign_files] == [file.name for file in foreign_files]
 
 
 def test_ctrl_c_in_its_terminal_reaches_the_fleet_alone(
