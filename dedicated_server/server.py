@@ -206,7 +206,8 @@ async def _play(
     timeouts: Timeouts,
 ) -> int:
     signer = Signer(configured.identity_secret.get_secret_value())
-    token = signer.service_token(record.name, clock.wall())
+    # By the director's clock, where this machine's has fallen back to the year in which it was made.
+    token = signer.service_token(record.name, max(clock.wall(), spec.allocated_at))
     producer = EventProducer(
         configured.kafka_bootstrap,
         configured.topic_prefix,

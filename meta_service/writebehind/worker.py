@@ -212,9 +212,9 @@ class WriteBehind:
         )
 
     async def _stored_at(self) -> float:
-        """The time by which regions find each other's rows; a region alone needs no round trip for it."""
+        """When rows were stored, by which regions find each other's; a region alone needs no round trip."""
         if not self._cache.region:
-            return self._clock.now()
+            return self._clock.wall()
         return await self._store_time.now(await self._connected())
 
     def _waited_ms(self, ids: Sequence[str]) -> int:

@@ -16,6 +16,7 @@ from launchday.resilience import acceptor
 from launchday.resilience.admission import classes
 from launchday.resilience.admission.gate import Gate
 from launchday.resilience.admission.metrics import GateCollector
+from launchday.resilience.clocks import skew
 
 COMPOSE = Path(__file__).parent.parent.parent / "compose"
 METRIC = re.compile(r"\b(?:launchday|process)_[a-z_]+\b(?=[{\[])")
@@ -31,11 +32,12 @@ def test_every_alert_has_a_remedy_and_asks_for_metrics_that_there_are(rules: lis
     gate = CollectorRegistry()
     gate.register(GateCollector(Gate(classes.DEFAULT, ManualClock())))
     assert acceptor.FAILURES is not None
+    assert skew.SKEW is not None
     known = {
-        sample.name
+        name
         for registry in (REGISTRY, gate)
         for metric in registry.collect()
-        for sample in metric.samples
+        for name in (metric.name, *(sample.name for sample in metric.samples))
     }
     for rule in rules:
         asked = set(METRIC.findall(rule["expr"]))
