@@ -12,10 +12,10 @@ FOR := --python $(BIN)/python
 SETUP_FAILED = { echo "setup: cannot install the packages: check the network and run make again (log: $(VENV)/setup.log)" >&2; exit 1; }
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup run test pythons check docs bench chaos kafka lock clean
+.PHONY: help setup run test pythons check docs bench environments chaos kafka lock clean
 
 help:  ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
 
 setup: $(VENV)/ready  ## create .venv with everything in it, and compile the kernels
 	@$(BIN)/launchday compile
@@ -58,6 +58,9 @@ docs: setup  ## make anew what the documents take from the code
 
 bench: setup  ## every benchmark, one JSON object a line
 	@$(BIN)/launchday bench all --json
+
+environments: setup  ## doctor and a flood on machines that are short of something, or odd: a line each (14 min)
+	@$(BIN)/launchday bench environments --json
 
 chaos: setup kafka  ## kill -9 each process of the meta service and of rewards 30 times under load, and stop some; nothing may be lost (33 min)
 	@$(BIN)/launchday chaos

@@ -265,7 +265,7 @@ def _hashes_of_this_tree() -> dict[str, str]:
     state = hashlib.blake2b(digest_size=16)
     for package in KERNEL_PACKAGES:
         for line in sorted(_file_states(ROOT / package)):
-            state.update(line.encode())
+            state.update(os.fsencode(line))
     folder = Path(cache, "source-hashes")
     known = folder / f"{state.hexdigest()}.json"
     with contextlib.suppress(OSError, ValueError):

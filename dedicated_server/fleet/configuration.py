@@ -100,7 +100,8 @@ def spectator_folder(settings: Settings) -> tuple[Path, str]:
 
     It is that of the settings, or shared memory, so that nothing is written to a disk.
     """
-    own = hashlib.blake2b(f"{settings.state_dir.absolute()}:{settings.fleet_port}".encode(), digest_size=6)
+    state = f"{settings.state_dir.absolute()}:{settings.fleet_port}"
+    own = hashlib.blake2b(os.fsencode(state), digest_size=6)
     name = f"launchday-{os.getuid()}-{own.hexdigest()}"
     if settings.spectator_dir:
         return Path(settings.spectator_dir), name

@@ -145,13 +145,15 @@ class Postgres(EmbeddedServer):
         with self.log.open("rb") as log:
             log.seek(said_before)
             lines = log.read().decode(errors="replace").splitlines()
-        complaints = [line.strip() for line in lines if COMPLAINT.search(line)]
+        complaints = [line[found.start() :].strip() for line in lines if (found := COMPLAINT.search(line))]
         cause = complaints[0] if complaints else child_processes.last_line(self.log)
         if (nameless := NO_NAME.search(cause)) is not None:
             return (
                 f"PostgreSQL needs a name for user {nameless[1]}: add a line to /etc/passwd, or set "
                 "LAUNCHDAY_STORE_URL to the address of your own server"
             )
+        if "File too large" in cause:
+            return f"{cause}: raise the limit on the size of files (ulimit -f unlimited)"
         if "No space left" in cause:
             return f"{cause}: make room in {self.folder}, or set LAUNCHDAY_STATE_DIR to another folder"
         return f"initdb failed with code {code}: {cause} (log: {self.log})"

@@ -380,22 +380,18 @@ def environments(
 
     if part and part not in PARTS:
         raise typer.BadParameter(f"{part}: the parts are {', '.join(PARTS)}")
-    options = Options(only=_names(only), seed=seed, floods=floods)
-    well = True
-    try:
-        for found in run_part(part or None, options):
-            well &= found["well"] is not False
-            _print_case(found, as_json)
-    except LoadTestError as error:
-        raise _failed(error) from None
-    raise typer.Exit(0 if well else ERROR)
+    _print_cases(run_part(part or None, Options(only=_names(only), seed=seed, floods=floods)), as_json)
 
 
 @app.command(name="all")
 def run_all(as_json: AsJson = False) -> None:
     """Run every benchmark with its defaults, the tick in three layouts."""
+    from loadtest.bench.environments.harness import run_part
+    from loadtest.bench.options import Options
+
     for run in _every_benchmark():
         _print(run, as_json)
+    _print_cases(run_part(None, Options()), as_json)
 
 
 def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
@@ -454,12 +450,21 @@ def _print(run: Callable[[], dict[str, Any]], as_json: bool) -> None:
         raise typer.Exit(ERROR)
 
 
-def _print_case(found: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(found), flush=True)
-    else:
-        word = {True: "well", False: "NOT WELL", None: "not run"}[found["well"]]
-        Terminal().print(f"{found['name']:<22} {word:<8} {found['said']}")
+def _print_cases(cases: Iterator[dict[str, Any]], as_json: bool) -> None:
+    """Print each case as soon as it is over. Exits with code 1 where one did not end well."""
+    well = True
+    try:
+        for found in cases:
+            well &= found["well"] is not False
+            if as_json:
+                print(json.dumps(found), flush=True)
+            else:
+                word = {True: "well", False: "NOT WELL", None: "not run"}[found["well"]]
+                Terminal().print(f"{found['name']:<22} {word:<8} {found['said']}")
+    except LoadTestError as error:
+        raise _failed(error) from None
+    if not well:
+        raise typer.Exit(ERROR)
 
 
 def _failed(error: LoadTestError) -> typer.Exit:

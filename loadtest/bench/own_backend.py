@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from launchday.engines import free_port
 from launchday.launcher import lifecycle
 from launchday.launcher.backend import BackendError
 from launchday.launcher.kernels import FLOOD_PARTS
@@ -30,12 +30,4 @@ def run_backend(use: lifecycle.Play, overrides: Mapping[str, Any]) -> None:
 
 def free_ports() -> dict[str, int]:
     """Return a free TCP port for each service, so that it runs beside a backend that is up already."""
-    names = [service.port_setting for service in SERVICES if service.port_setting]
-    sockets = [socket.socket() for _ in names]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return {name: each.getsockname()[1] for name, each in zip(names, sockets, strict=True)}
-    finally:
-        for each in sockets:
-            each.close()
+    return {service.port_setting: free_port() for service in SERVICES if service.port_setting}

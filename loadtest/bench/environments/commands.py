@@ -27,6 +27,7 @@ POLL_S = 0.05
 HANDFUL = Path(__file__).with_name("handful.yaml")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 TRACEBACK = re.compile(r"Traceback \(most recent call last\)|\[PYI-|^\s*╭─+ Traceback", re.MULTILINE)
+VERDICT = "Failed: "
 NOWHERE = Space()
 
 
@@ -47,9 +48,10 @@ class Ran:
 
     @property
     def last_line(self) -> str:
-        """The last line that it said: of its errors, else of its output."""
-        lines = [line.strip() for line in (self.err if self.err.strip() else self.out).splitlines()]
-        return next((line for line in reversed(lines) if line), "it said nothing")
+        """The last line that it said, of its errors or else of its output; of a verdict the verdict."""
+        said = self.err if self.err.strip() else self.out
+        lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it said nothing"]
+        return next((line for line in lines if line.startswith(VERDICT)), lines[-1])
 
     @property
     def traceback(self) -> bool:

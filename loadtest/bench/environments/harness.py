@@ -35,12 +35,14 @@ PARTS: Mapping[str, str] = {
     "clocks": "figures.clock_steps",
     "foreign_files": "figures.foreign_files",
     "full_memory": "figures.full_memory",
+    "hostile_names": "figures.hostile_names",
+    "zones": "figures.zones",
     "locust": "figures.locust_outage",
     "log_gaps": "figures.log_gaps",
 }
 MEASURES = "figures."  # parts whose cases are played one after the other
 MAX_SAID = 400  # characters of a line
-SIDE_BY_SIDE = 2  # cases that only wait and see: a flood of four players waits for most of its 20 s
+SIDE_BY_SIDE = 3  # cases that only wait and see: a flood of four players waits for most of its 20 s
 
 
 @dataclass(frozen=True, slots=True)

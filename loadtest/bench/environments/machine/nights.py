@@ -24,7 +24,7 @@ def night(forward: bool, options: Options) -> Found:
 def zone_that_jumps(at: datetime, *, forward: bool) -> str:
     """A TZ whose clock goes an hour forward, or back, at a moment given in UTC; in winter it is UTC.
 
-    Source: IEEE Std 1003.1, 8.3. The change back is said in summer's time, days without 29 February.
+    Source: IEEE Std 1003.1, 8.3. The change back is said in summer's time, days are counted from 0.
     """
     other = at - HALF_A_YEAR
     begins, ends = (at, other) if forward else (other, at)
@@ -32,8 +32,7 @@ def zone_that_jumps(at: datetime, *, forward: bool) -> str:
 
 
 def _rule(when: datetime) -> str:
-    day = when.replace(year=2026) if (when.month, when.day) != (2, 29) else when.replace(2026, 3, 1)
-    return f"J{day.timetuple().tm_yday}/{when:%H:%M:%S}"
+    return f"{when.timetuple().tm_yday - 1}/{when:%H:%M:%S}"
 
 
 CASES = (

@@ -44,9 +44,10 @@ FOREIGN = {"file": b"mine", "launchday-54321-0/frame.feed": b"mine, too", "fleet
 
 def no_home(options: Options) -> Found:
     """Neither home nor entry in passwd; the tree and the folder of compiled kernels cannot be written."""
-    with_kernels = {**HOMELESS, kernel_cache.CACHE_VARIABLE: _kernels()}
-    within = Space(uid=STRANGER, read_only=(TREE, _kernels(), *_home()))
-    return doctor_and_flood(options, within=within, env=with_kernels)
+    kernels = [_kernels()] if options.floods else []
+    within = Space(uid=STRANGER, read_only=(TREE, *_home(), *kernels))
+    env = {**HOMELESS, **dict.fromkeys([kernel_cache.CACHE_VARIABLE], *kernels)}
+    return doctor_and_flood(options, within=within, env=env)
 
 
 def no_kernels(options: Options) -> Found:
