@@ -202,7 +202,8 @@ class Settings(BaseSettings):
         "",
         description=(
             "File of the table of seasons, in the form of launchday/seasons.yaml, for passes, challenges and "
-            "leaderboards alike: the same for meta service, write-behind and rewards. Empty: the shipped one."
+            "leaderboards alike: the same for meta service, write-behind and rewards. Shipped challenges of "
+            "seasons that it does not have are left out. Empty: the shipped one."
         ),
     )
 

@@ -103,7 +103,8 @@ def load(path: Path = DEFAULT_PATH, seasons: str | Path = "") -> Rules:
 
     Args:
         path: the rules.
-        seasons: the table of seasons; empty: ``seasons.yaml`` beside the rules, else the shipped one.
+        seasons: the table of seasons; empty: ``seasons.yaml`` beside the rules, else the shipped one. Of the
+            shipped challenges those of seasons that it does not have are left out.
 
     Raises RulesError, whose message has a line for each mistake, with its file and place.
     """
@@ -130,6 +131,8 @@ def load(path: Path = DEFAULT_PATH, seasons: str | Path = "") -> Rules:
     else:
         found, mistakes = table.check(entries)
         content["seasons"], names = tuple(found), _names(entries)
+        if seasons and path == DEFAULT_PATH:
+            content["challenges"] = _of_known_seasons(content.get("challenges", ()), names)
         told += [f"{seasons_file}: {table.placed(mistake)}" for mistake in mistakes]
         told += [f"{file}: {problem}" for problem in _problems(content.get("challenges", ()), names)]
     try:
@@ -155,6 +158,11 @@ def _names(entries: object) -> set[str]:
     """The names of a list's entries, whatever else is wrong with them."""
     found = entries if isinstance(entries, (list, tuple)) else ()
     return {str(entry.get("name")) for entry in found if isinstance(entry, dict)}
+
+
+def _of_known_seasons(challenges: list[dict[str, Any]], seasons: set[str]) -> list[dict[str, Any]]:
+    """The shipped challenges without those of shipped seasons that a table of one's own does not have."""
+    return [each for each in challenges if each.get("season") is None or each["season"] in seasons]
 
 
 def _problems(challenges: object, seasons: set[str]) -> list[str]:

@@ -219,8 +219,10 @@ def test_hours_offsets_and_zones_of_seasons_are_kept(tmp_path: Path) -> None:
 def test_challenges_and_passes_have_the_table_that_the_settings_name(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(rules.DEFAULT_PATH.read_text())
     (tmp_path / "table.yaml").write_text(f"seasons: [{SEASON}]")
-    made = rules.load(tmp_path / "rules.yaml", tmp_path / "table.yaml")
-    assert [season.name for season in made.seasons] == ["s"]
+    for path in (tmp_path / "rules.yaml", rules.DEFAULT_PATH):
+        made = rules.load(path, tmp_path / "table.yaml")
+        assert [season.name for season in made.seasons] == ["s"]
+        assert {challenge.season for challenge in made.challenges} <= {None}
     assert [season.name for season in rules.load().seasons] == ["launch"]
 
 
