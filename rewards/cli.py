@@ -153,6 +153,30 @@ def questions() -> None:
         console.print(f"{name:<12} {question.title}")
 
 
+@app.command()
+def newer(folder: FolderOption = None, as_json: JsonOption = False) -> None:
+    """List what waits for a program that knows more: events of a newer version than the one that met them."""
+    from rewards import waiting
+
+    config = _settings()
+    live = config.store_url or _local_engines(config).get("store", "")
+    try:
+        found = asyncio.run(waiting.of_store(live)) if live else []
+    except RewardsError as error:
+        _fail(f"the store at {live} cannot be read: {error}")
+    if kept := waiting.in_lake(_lake_folder(folder)):
+        found.append(waiting.Waiting("analytics", "", kept))
+    found += waiting.in_spools(config.state_dir)
+    if as_json:
+        for each in found:
+            print(json.dumps(each.as_json()))
+        return
+    shown = table("place", "what is newer", "events", title=f"{len(found)} rows", right=("events",))
+    for each in found:
+        shown.add_row(each.place, each.newer, str(each.events))
+    Terminal().print(shown)
+
+
 @app.command(name="heat-map")
 def heat_map(
     picture: Annotated[Path, typer.Argument(help="The PNG file to write.")] = Path("deaths.png"),
@@ -286,10 +310,10 @@ async def _stored_gaps(store_url: str) -> list[dict[str, Any]]:
 
 
 def _select(letters: list[DeadLetter], origins: list[str]) -> list[DeadLetter]:
-    by_origin = {letter.origin: letter for letter in letters}
-    if unknown := [origin for origin in origins if origin not in by_origin]:
+    known = {letter.origin for letter in letters}
+    if unknown := [origin for origin in origins if origin not in known]:
         _fail(f"no dead letter came from {unknown[0]}: see launchday events dead-letters list")
-    return [by_origin[origin] for origin in origins]
+    return [letter for origin in origins for letter in letters if letter.origin == origin]
 
 
 def _summary(letter: DeadLetter) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 The consumer writes them; an operator lists them, looks at one, and resends them to the topic that they came
 from. A letter is named by its origin, ``topic/partition/offset``. A crash between the letter and the offset
-that passes it leaves the letter on the topic twice; whoever lists or counts letters takes each origin once.
+that passes it leaves the letter on the topic twice; whoever lists or counts letters takes each of an origin
+once. A topic that was made anew has the old one's origins again, of other records.
 Resending a letter is safe: an event that counts after all is known by its id from then on, and one that is
 still bad becomes a letter of its new place.
 """
@@ -113,26 +114,26 @@ class DeadLetterWriter:
 
 
 async def read_all(bootstrap: str, prefix: str) -> list[DeadLetter]:
-    """Read all letters on the topic, in order, each origin once. Raises DeadLettersError."""
-    found: dict[str, DeadLetter] = {}
+    """Read all letters on the topic, in order, each of an origin once. Raises DeadLettersError."""
+    found: dict[tuple[str, bytes], DeadLetter] = {}
     async with _reader(bootstrap, prefix, ALL_S) as (kafka, partitions):
         starts = await kafka.beginning_offsets(partitions)
         async for letter in _letters_from(kafka, starts):
-            found.setdefault(letter.origin, letter)
+            found.setdefault((letter.origin, letter.value), letter)
     return list(found.values())
 
 
 async def read_newest(bootstrap: str, prefix: str, limit: int) -> list[DeadLetter]:
-    """Read the newest letters by their records' time, the newest first, each origin once.
+    """Read the newest letters by their records' time, the newest first, each of an origin once.
 
     Raises DeadLettersError.
     """
-    found: dict[str, DeadLetter] = {}
+    found: dict[tuple[str, bytes], DeadLetter] = {}
     async with _reader(bootstrap, prefix, NEWEST_S) as (kafka, partitions):
         first, ends = await kafka.beginning_offsets(partitions), await kafka.end_offsets(partitions)
         starts = {partition: max(first[partition], ends[partition] - limit) for partition in partitions}
         async for letter in _letters_from(kafka, starts):
-            found.setdefault(letter.origin, letter)
+            found.setdefault((letter.origin, letter.value), letter)
     last_first = reversed(found.values())  # of one time the one that arrived last
     return sorted(last_first, key=lambda letter: letter.timestamp_ms, reverse=True)[:limit]
 

@@ -31,9 +31,8 @@ from rewards.events import (
     Envelope,
     ensure_topics,
 )
-from rewards.events.kafka_clients import close, is_being_cancelled
+from rewards.events.kafka_clients import close, group_member, is_being_cancelled
 from rewards.events.logs.guard import LogGuard, Span, span_of
-from rewards.events.logs.identity import identify
 from rewards.events.parse import ReadEvent, read_whole_event
 from rewards.events.topics import retention_s
 from rewards.records import Partition, raw_record
@@ -44,8 +43,6 @@ POLL_MS = 250
 MAX_POLL_RECORDS = 2_000
 SESSION_TIMEOUT_MS = 10_000  # Kafka's default: nothing waits for this consumer
 HEARTBEAT_MS = 3_000
-REQUEST_TIMEOUT_MS = 10_000
-METADATA_MAX_AGE_MS = 30_000  # partitions that are added to a topic are read after this at most
 LAG_CHECK_S = 2.0
 STANDBY_RETRY_S = 1.0
 RETRY_S = 1.0
@@ -134,17 +131,13 @@ class Writer:
             await ensure_topics(self._bootstrap, self._prefix)
             self._age.retention_s = await retention_s(self._bootstrap, self._prefix, EVENT_TOPICS)
         self._on_rebalance()
-        kafka = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            group_id=f"{self._prefix}.analytics",
-            client_id="analytics",
-            enable_auto_commit=False,  # offsets are in the lake, in the commit that publishes the files
-            auto_offset_reset="earliest",  # what it leaps over the guard finds
-            metadata_max_age_ms=METADATA_MAX_AGE_MS,
-            max_poll_records=MAX_POLL_RECORDS,
-            session_timeout_ms=SESSION_TIMEOUT_MS,
-            heartbeat_interval_ms=HEARTBEAT_MS,
-            request_timeout_ms=REQUEST_TIMEOUT_MS,
+        kafka = group_member(  # offsets are in the lake, in the commit that publishes the files
+            self._bootstrap,
+            f"{self._prefix}.analytics",
+            "analytics",
+            session_ms=SESSION_TIMEOUT_MS,
+            heartbeat_ms=HEARTBEAT_MS,
+            max_records=MAX_POLL_RECORDS,
         )
         kafka.subscribe(self._topics, listener=RebalanceListener(self._on_rebalance))
         try:
@@ -163,7 +156,7 @@ class Writer:
                 await self._seek_to_stored_offsets(kafka)
             polled = await kafka.getmany(timeout_ms=POLL_MS)
             spans = [span_of(partition, records) for partition, records in polled.items()]
-            logs = await identify(kafka, polled.keys()) if polled else {}
+            logs = await self._guard.look(kafka, polled.keys()) if polled else {}
             if self._next.keys() >= kafka.assignment():  # else a rebalance meanwhile: the records come again
                 if await self._guard.is_ours(kafka, spans, logs, self._next):
                     self._buffer(polled, spans)
@@ -199,7 +192,7 @@ class Writer:
         self._lake.topic_ids = ids_by_topic(logs)
         self._next = dict(starts)
 
-    def _take(self, polled: Polled) -> None:
+    def _add_events(self, polled: Polled) -> None:
         """Take events into memory, those of which something is newer apart."""
         for records in polled.values():
             for record in records:
@@ -219,7 +212,7 @@ class Writer:
 
     def _buffer(self, polled: Polled, spans: Sequence[Span]) -> None:
         self._age.read(spans)
-        self._take(polled)
+        self._add_events(polled)
         for partition, records in polled.items():
             last = raw_record(records[-1])
             self._reached[partition.topic, partition.partition] = (last.offset + 1, last.inbox_id)
@@ -228,7 +221,7 @@ class Writer:
     async def _leave_log(self, polled: Polled) -> None:
         """Write what was read, and what came now of whichever log; then go back to the stored offsets."""
         await self._flush()
-        self._take(polled)
+        self._add_events(polled)
         await self._flush()
         self._next = {}
 

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -25,22 +26,19 @@ from rewards.consumer.cache_publisher import CachePublisher
 from rewards.consumer.lag import LagAge, bring_back_topics, count_behind, end_offsets
 from rewards.consumer.newer_events import NewerEvents
 from rewards.consumer.offsets import RebalanceListener, identified, ids_by_topic, starting_offsets
-from rewards.consumer.read_ahead import ReadAhead
+from rewards.consumer.read_ahead import PolledBatch, ReadAhead
 from rewards.consumer.store import AppliedBatch, Store
 from rewards.dead_letters import DeadLetterWriter
 from rewards.errors import BusUnavailableError, ConsumerStalledError, LogChangedError, StoreUnavailableError
 from rewards.events import REWARDS_TOPICS, ensure_topics
-from rewards.events.kafka_clients import close, is_being_cancelled
+from rewards.events.kafka_clients import close, group_member, is_being_cancelled
 from rewards.events.logs.guard import LogGuard
-from rewards.events.logs.identity import identify
 from rewards.events.parse import ReadEvent, read_event
 from rewards.events.topics import retention_s
 
 MAX_BATCH_RECORDS = 2_000  # in one transaction; 500 already cost 19 µs an event, more only shortens the tail
 SESSION_TIMEOUT_MS = 6_000  # Kafka's smallest: after this a killed member's partitions go to another
 HEARTBEAT_MS = 2_000
-REQUEST_TIMEOUT_MS = 10_000
-METADATA_MAX_AGE_MS = 30_000  # partitions that are added to a topic are read after this at most
 REPUBLISH_WINDOW_S = 600.0  # progress that changed this long before the newest change is published again
 LAG_CHECK_S = 2.0
 STALL_TIMEOUT_S = 15.0  # behind and without a record for this long: aiokafka has stalled
@@ -103,6 +101,7 @@ class Consumer:
         self._age = LagAge("rewards")
         self._next: dict[TopicPartition, int] = {}  # the offset after the last applied; empty: not positioned
         self._stale = False  # what was read ahead is from before a rebalance
+        self._held: PolledBatch | None = None  # read at old positions; void, unless its log is gone
         self._paused = False
         self._stopping = asyncio.Event()
 
@@ -177,22 +176,16 @@ class Consumer:
         except BusUnavailableError as error:
             log.warning("rewards_topics_unchecked", reason=str(error))
         self._next.clear()
-        kafka = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            group_id=f"{self._prefix}.rewards",
-            client_id="rewards",
-            enable_auto_commit=False,  # offsets live in the store, in the transaction of what they stand for
-            auto_offset_reset="earliest",  # what it leaps over the guard finds
-            metadata_max_age_ms=METADATA_MAX_AGE_MS,
-            max_poll_records=MAX_BATCH_RECORDS,
-            session_timeout_ms=SESSION_TIMEOUT_MS,
-            heartbeat_interval_ms=HEARTBEAT_MS,
-            request_timeout_ms=REQUEST_TIMEOUT_MS,
+        kafka = group_member(  # offsets live in the store, in the transaction of what they stand for
+            self._bootstrap,
+            f"{self._prefix}.rewards",
+            "rewards",
+            session_ms=SESSION_TIMEOUT_MS,
+            heartbeat_ms=HEARTBEAT_MS,
+            max_records=MAX_BATCH_RECORDS,
         )
         kafka.subscribe(self._topics, listener=RebalanceListener(self._on_rebalance))
-        ahead = ReadAhead(
-            kafka, MAX_BATCH_RECORDS, self._read, lambda partitions: identify(kafka, partitions)
-        )
+        ahead = ReadAhead(kafka, MAX_BATCH_RECORDS, self._read, partial(self._guard.look, kafka))
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await kafka.start()
@@ -212,7 +205,7 @@ class Consumer:
         while not self._stopping.is_set():
             try:
                 if self._stale or not self._is_positioned(kafka):
-                    await ahead.drop()  # it was read at the old positions
+                    self._held = await ahead.finish() or self._held  # it was read at the old positions
                     # Kafka does not return again what is dropped here, so we go back to the stored offsets in
                     # any case: a rebalance may have happened during the last seek, and then the positions
                     # only seem right.
@@ -246,6 +239,9 @@ class Consumer:
         """Go to the stored offsets, and bring the cache up to date with the store."""
         assigned = kafka.assignment()
         logs = await identified(kafka, assigned, self._bootstrap)  # first: a log may go at any time
+        if (held := self._held) and not self._guard.unchanged(logs, {span.partition for span in held.spans}):
+            await self._apply_unplaced(held)  # it does not come again: its log may be gone
+        self._held = None
         starts = await starting_offsets(
             kafka,
             logs,
@@ -292,12 +288,7 @@ class Consumer:
         self._age.read(read.spans)
         written: set[UUID] = set()  # letters: a batch that is bisected comes back in halves
         if not await self._guard.is_ours(kafka, read.spans, read.logs, self._next):
-            # Whichever log they are of, they are events, and count once. Their offsets stand for nothing.
-            await apply_or_bisect(
-                read.records,
-                lambda batch: self._apply_batch(replace(batch, next_offsets={}), written),
-                read.batch,
-            )
+            await self._apply_unplaced(read)
             self._stale = True
             return True
         await apply_or_bisect(read.records, lambda batch: self._apply_batch(batch, written), read.batch)
@@ -307,6 +298,15 @@ class Consumer:
                 self._next[partition] = next_offset
         self._age.applied(read.spans)
         return True
+
+    async def _apply_unplaced(self, read: PolledBatch) -> None:
+        """Apply what may be of another log: events count once each, and their offsets stand for nothing."""
+        written: set[UUID] = set()
+        await apply_or_bisect(
+            read.records,
+            lambda batch: self._apply_batch(replace(batch, next_offsets={}), written),
+            read.batch,
+        )
 
     def _on_rebalance(self) -> None:
         """Note that positions have to be read again from the store, and that what was read ahead is stale."""

@@ -23,6 +23,8 @@ START_S = 10.0  # to connect and to learn the topics
 ANSWER_S = 10.0  # for anything that is one request or a few
 CLOSE_S = 2.0
 REQUEST_TIMEOUT_MS = 5_000  # of one request without a group; aiokafka's own 40 s outlast every caller
+GROUP_REQUEST_TIMEOUT_MS = 10_000  # of a member's: to join may wait for a session of another
+METADATA_MAX_AGE_MS = 30_000  # partitions that are added to a topic are read after this at most
 
 log = structlog.get_logger()
 
@@ -93,6 +95,35 @@ async def reader(
         yield kafka
     finally:
         await close(kafka, what)
+
+
+def group_member(
+    bootstrap: str, group: str, client_id: str, *, session_ms: int, heartbeat_ms: int, max_records: int
+) -> AIOKafkaConsumer:
+    """Make a consumer, not started, that is a member of a group and commits nothing to Kafka.
+
+    Args:
+        bootstrap: ``host:port,…`` of Kafka.
+        group: its name.
+        client_id: how the broker names this client in its logs.
+        session_ms: after which a member that was killed loses its partitions.
+        heartbeat_ms: between its signs of life.
+        max_records: of one poll.
+
+    Where an offset is not there it leaps to the beginning; the caller has to notice.
+    """
+    return AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=group,
+        client_id=client_id,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        metadata_max_age_ms=METADATA_MAX_AGE_MS,
+        max_poll_records=max_records,
+        session_timeout_ms=session_ms,
+        heartbeat_interval_ms=heartbeat_ms,
+        request_timeout_ms=GROUP_REQUEST_TIMEOUT_MS,
+    )
 
 
 async def close(client: Any, what: str, within_s: float | None = None) -> None:

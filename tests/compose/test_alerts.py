@@ -17,9 +17,10 @@ from launchday.resilience.admission import classes
 from launchday.resilience.admission.gate import Gate
 from launchday.resilience.admission.metrics import GateCollector
 from launchday.resilience.clocks import skew
+from rewards import metrics
 
 COMPOSE = Path(__file__).parent.parent.parent / "compose"
-METRIC = re.compile(r"\b(?:launchday|process)_[a-z_]+\b(?=[{\[])")
+METRIC = re.compile(r"\b(?:launchday|process|events)_[a-z_]+\b(?=[{\[])")
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,7 @@ def test_every_alert_has_a_remedy_and_asks_for_metrics_that_there_are(rules: lis
     gate.register(GateCollector(Gate(classes.DEFAULT, ManualClock())))
     assert acceptor.FAILURES is not None
     assert skew.SKEW is not None
+    assert metrics.LAG_SECONDS is not None
     known = {
         name
         for registry in (REGISTRY, gate)

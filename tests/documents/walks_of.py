@@ -101,6 +101,7 @@ async def walk_kill(settings: Settings) -> Walk:
         while KILL not in drained["kind"]:
             await table.play(1)
             drained = engine.drain_events() if not table.events else np.array(table.events)
+        await until(lambda: consumer.partitions, "the consumer reads")
         with follow() as walk:
             walk.enter(die)
             await events.emit_records(drained, now_s=time.time(), tick=engine.tick_number)

@@ -61,7 +61,8 @@ def sample_counters(**changes: int) -> BackendCounters:
         fleet=service(matches_started=2, matches_ended=2, matches_failed=0, matches_taken_back=0, kills=180)
         | service(matches_failed_given_up=0),
         meta=service(checkouts=200, commits=200, closed=0, open=0, writebehind_depth=0),
-        rewards=service(kills_applied=180, lag=0),
+        rewards=service(kills_applied=180, lag=0, gaps=0, missing_records=0, unknown_gaps=0)
+        | service(analytics_gaps=0, analytics_missing_records=0, analytics_unknown_gaps=0),
     )
 
 

@@ -7,13 +7,14 @@ comparison of a few numbers; the question costs a round trip while the store wor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
-from rewards.events.logs.identity import LogIdentity
+from rewards.events.logs.identity import LogIdentity, identify
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,15 @@ class LogGuard:
         self._logs = {**self._logs, **logs}
         self._suspect = False
 
+    async def look(
+        self, kafka: AIOKafkaConsumer, partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, LogIdentity]:
+        """Ask which logs partitions are; none where the broker does not say: then they may be any."""
+        try:
+            return await identify(kafka, partitions)
+        except (KafkaError, OSError, TimeoutError):
+            return {}
+
     def missing(self, partition: TopicPartition, next_offset: int) -> int | None:
         """How many records of a log that is gone were never read, at least; None where nobody saw its end."""
         end = self.seen_ends.get(partition)
@@ -89,16 +99,20 @@ class LogGuard:
             spans: where it lies.
             logs: which logs its partitions were after it.
             next_offsets: where the last read ended.
-
-        Raises KafkaError.
         """
         partitions = {span.partition for span in spans}
         whole = self.unchanged(logs, partitions)
         if whole and (found := leaps(spans, next_offsets)):
             # aiokafka leaps to the beginning where it is told that an offset is not there. A leap in a log
             # that was not cut is over marks of transactions, or what was compacted.
-            begins_at = await kafka.beginning_offsets(list(found))
-            whole = all(begins_at[tp] <= leap.first < leap.next_offset for tp, leap in found.items())
+            try:
+                begins_at = await kafka.beginning_offsets(list(found))
+            except (KafkaError, OSError, TimeoutError):
+                begins_at = {}
+            whole = all(
+                begins_at.get(tp, leap.next_offset) <= leap.first < leap.next_offset
+                for tp, leap in found.items()
+            )
         if whole:
             self._note_ends(kafka, partitions)
         else:

@@ -5,6 +5,8 @@ import pytest
 from loadtest.flood.counters import BackendCounters
 from loadtest.flood.ledger import ExpectedLosses, Ledger, balance, count_matches
 from loadtest.report.run_json import run_as_json
+from rewards.events.logs.gaps import Gap
+from rewards.events.logs.verdict import Finding
 from tests.loadtest.sample_run import sample_counters, sample_outcome
 
 
@@ -41,6 +43,27 @@ def test_a_difference_anywhere_is_caught_in_its_line_and_no_other(
     planted: dict[str, int], line: str, difference: int
 ) -> None:
     assert unbalanced(ledger(**planted)) == {line: difference}
+
+
+@pytest.mark.parametrize(
+    ("planted", "off_by"),
+    [
+        ({"gaps": 2, "missing_records": 400}, {"events missed by rewards": 400}),
+        ({"gaps": 1, "unknown_gaps": 1}, {"events missed by rewards": 1}),  # nobody knows how many
+        ({"analytics_gaps": 1, "analytics_missing_records": 7}, {"events missed by analytics": 7}),
+        ({"gaps": 8}, {}),  # a topic made anew, all of whose events had been read
+    ],
+)
+def test_what_a_log_no_longer_had_is_an_imbalance(planted: dict[str, int], off_by: dict[str, int]) -> None:
+    found = ledger(**planted)
+    assert unbalanced(found) == off_by
+    assert len(found.lines) == len(ledger().lines) + 1, "a gap is told also where nothing is missing"
+
+
+def test_a_gap_in_the_count_itself_is_an_imbalance() -> None:
+    gap = Gap("launchday.player", 0, Finding.CUT, from_offset=100, to_offset=500, missing=400)
+    found = balance(sample_counters(), tickets_opened=200, kill_events=180, gaps=[gap])
+    assert unbalanced(found) == {"events missed by this count of kills": 400}
 
 
 def test_players_of_a_match_that_was_given_up_while_they_were_checked_out_are_no_difference() -> None:
