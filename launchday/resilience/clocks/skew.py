@@ -7,6 +7,7 @@ between, so the least difference that explains the three is no matter of how lon
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import structlog
@@ -37,11 +38,8 @@ def to_shared_time(caller: str | None, clock: Clock) -> float:
         caller: their header; None, or nonsense: nothing is known of their clock, so it counts as ours.
         clock: ours.
     """
-    try:
-        their_s = float(caller or "")
-    except ValueError:
-        their_s = clock.wall()
-    ahead_s = clock.now() - their_s
+    their_s = _seconds(caller or "")
+    ahead_s = clock.now() - (clock.wall() if their_s is None else their_s)
     return ahead_s if abs(ahead_s) > MAX_STEP_S else 0.0  # a call may be under way for so long
 
 
@@ -74,11 +72,8 @@ class ClockSkew:
         Returns the seconds by which their clock is ahead at least; None where the header says nothing, or our
         clock was stepped back meanwhile.
         """
-        try:
-            their_s = float(theirs)
-        except ValueError:
-            return None
-        if received < sent:
+        their_s = _seconds(theirs)
+        if their_s is None or received < sent:
             return None
         skew_s = max(their_s - received, 0.0) + min(their_s - sent, 0.0)
         self.note(peer, skew_s)
@@ -95,6 +90,9 @@ class ClockSkew:
         if known is None:
             known = self._peers[peer] = _Peer(SKEW.labels(peer))
         known.gauge.set(skew_s)
+        if not skew_s and not known.said_s:
+            known.last_s = 0.0
+            return
         limit_s = settings().clock_skew_s if self._limit_s is None else self._limit_s
         again, known.last_s = abs(known.last_s) > limit_s, skew_s
         if abs(skew_s) > limit_s:
@@ -108,6 +106,14 @@ class ClockSkew:
         elif known.said_s:
             known.said_s = 0.0
             log.info("clocks agree again", peer=peer)
+
+
+def _seconds(header: str | bytes) -> float | None:
+    try:
+        seconds = float(header)
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) else None
 
 
 PEERS = ClockSkew()

@@ -29,6 +29,8 @@ def gauge(peer: str) -> float | None:
         (b"400.000", 100.0, 100.0, 300.0),
         ("100.0", 400.0, 100.0, None),
         ("soon", 100.0, 100.0, None),
+        ("nan", 100.0, 100.0, None),
+        ("-inf", 100.0, 100.0, None),
     ],
 )
 def test_the_least_difference_that_explains_an_answer_counts(
