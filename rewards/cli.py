@@ -185,10 +185,10 @@ def heat_map(
     """Draw where players died, as a PNG file."""
     from rewards.analytics import heat_map as drawing
 
-    outputs.check(picture)
     try:
+        outputs.check(picture)
         deaths = drawing.draw(_lake_folder(folder), picture)
-    except RewardsError as error:
+    except (RewardsError, outputs.OutputError) as error:
         _fail(str(error))
     Terminal().print(f"{deaths} deaths are in {picture}")
 

@@ -42,6 +42,15 @@ class RewardsCounters(BaseModel):
     lag: int | None = Field(
         description="Records not applied yet, all partitions; null while Kafka does not answer."
     )
+    newer_waiting: int = Field(
+        default=0, description="Events that are newer than the program, kept for one that knows them."
+    )
+    analytics_newer_waiting: int | None = Field(
+        default=None, description="As above, of analytics, where it writes beside this service."
+    )
+    spooled_newer_waiting: int = Field(
+        default=0, description="As above, in spools of game servers that lie beside this service."
+    )
     lag_seconds: float = Field(
         default=0.0, description="Age of the oldest record that waits in the partitions of who answers."
     )

@@ -17,6 +17,9 @@ NEWER_EVENTS = Counter(
 NEWER_WAITING = Gauge(
     "rewards_newer_events_waiting", "Events that wait in the store for a program that knows more."
 )
+OUTBOX_NEWER_WAITING = Gauge(
+    "rewards_outbox_newer_rows_waiting", "Rows of outboxes that wait for a program that knows more."
+)
 BATCH_RECORDS = Histogram(
     "rewards_batch_records",
     "Records applied in one transaction.",

@@ -125,7 +125,7 @@ class Lake:
             logs[place] = position.topic_id
         noted = [{**gap.as_json(), "noticed_at": now_s} for gap in gaps]
         kept = [*self._gaps, *noted][-MAX_GAPS:]
-        self._write_manifest(self._sequence, (), (), offsets, logs, kept)
+        self._write_manifest(self._sequence, (), (), self.newer_waiting, offsets, logs, kept)
         self._offsets, self._logs, self._gaps = offsets, logs, kept
 
     def known(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
@@ -164,7 +164,7 @@ class Lake:
 
     def _take_up_newer(self) -> None:
         """Put kept events among their kind where this program knows all of them, file by file."""
-        self.newer_waiting = 0
+        self.newer_waiting = newer_waiting(self._folder)
         for path in sorted(files(self._folder, columns.NEWER)):
             rows = pq.read_table(path, columns=["envelope", "newer"]).to_pylist()
             kept: list[Envelope] = []
@@ -177,7 +177,6 @@ class Lake:
                     event, cause = Envelope.FromString(row["envelope"]), str(error)
                 causes[event.event_id] = cause
                 (kept if cause else known).append(event)
-            self.newer_waiting += len(rows)
             if known:
                 fresh = self._only_fresh(_by_day_and_kind(known))
                 self.newer_waiting -= len(rows)
@@ -199,12 +198,13 @@ class Lake:
             self._write(name, place[1], of_place, causes)
         offsets = {**self._offsets, **reached}
         logs = {**self._logs, **{place: self.topic_ids.get(place[0]) for place in reached}}
-        self._write_manifest(sequence, files, gone, offsets, logs, self._gaps)
-        self._sequence, self._offsets, self._logs = sequence, offsets, logs
+        waiting = self.newer_waiting + sum(
+            len(kept) for (_, kind), kept in fresh.items() if kind == columns.NEWER
+        )
+        self._write_manifest(sequence, files, gone, waiting, offsets, logs, self._gaps)
+        self._sequence, self._offsets, self._logs, self.newer_waiting = sequence, offsets, logs, waiting
         self._publish(files, gone)
         for place, of_place in fresh.items():
-            if place[1] == columns.NEWER:
-                self.newer_waiting += len(of_place)
             if not gone or place[1] != columns.NEWER:
                 self._known[place].add(as_ids([event.event_id for event in of_place]))
         self._evict_known_ids()
@@ -253,6 +253,7 @@ class Lake:
         sequence: int,
         files: Sequence[str],
         gone: Sequence[str],
+        newer_waiting: int,
         offsets: Mapping[Partition, tuple[int, uuid.UUID]],
         logs: Mapping[Partition, uuid.UUID | None],
         gaps: Sequence[Mapping[str, Any]],
@@ -261,6 +262,7 @@ class Lake:
             "sequence": sequence,
             "files": files,
             "gone": gone,
+            "newer_waiting": newer_waiting,
             "offsets": [
                 {
                     "topic": topic,

@@ -3,6 +3,9 @@
 Rewards writes its own, level-ups, as finished events. The meta service writes purchases and loadout changes
 as rows of its own. An event's id is made of what happened, so an event that is sent again after a crash has
 the same id, and whoever counts by id counts it once.
+
+A newer version of either service may have written what this one does not know: events without a route, rows
+with columns that it never saw. It leaves them for the newer one, and says how many there are.
 """
 
 from __future__ import annotations
@@ -18,8 +21,9 @@ import structlog
 
 from launchday.clock import Clock
 from launchday.resilience.retry import Backoff
+from rewards import metrics
 from rewards.consumer.store_connection import ConnectionPool
-from rewards.errors import BusUnavailableError, StoreUnavailableError
+from rewards.errors import BadEventError, BusUnavailableError, StoreUnavailableError
 from rewards.events import (
     Envelope,
     EventIds,
@@ -36,6 +40,8 @@ from rewards.events.kafka_clients import is_being_cancelled
 REWARDS_PRODUCER = "rewards"
 META_PRODUCER = "meta"  # the producer of events that the meta service wrote
 MAX_EVENTS = 500  # taken out of an outbox at once
+TELL_S = 30.0
+MAX_LEFT = 10_000  # events of a newer version that are passed over; with more, it is their turn again
 MAX_LOADOUT_BATCHES = 2  # of up to a thousand loadouts each
 BURST_EVENTS = 50  # made into records at a stretch: half a millisecond
 POLL_S = (
@@ -64,17 +70,57 @@ OutboxSources = Sequence[Callable[[Any], Awaitable[OutboxBatch]]]
 """Each takes a connection in a transaction, locks the rows that it returns, and skips locked ones."""
 
 
-async def level_ups(connection: Any) -> OutboxBatch:
-    """Take level-ups that rewards has stored."""
-    rows = await connection.fetch(
-        "SELECT event_id, envelope FROM event_outbox ORDER BY event_id LIMIT $1 FOR UPDATE SKIP LOCKED",
-        MAX_EVENTS,
-    )
-    return OutboxBatch(
-        [parse_envelope(row["envelope"]) for row in rows],
-        "DELETE FROM event_outbox WHERE event_id = ANY($1::uuid[])",
-        [row["event_id"] for row in rows],
-    )
+class OwnEvents:
+    """Takes the finished events that rewards has stored: level-ups.
+
+    A rewards service of a newer version may have left others, which this one cannot send. They stay for it.
+    """
+
+    def __init__(self) -> None:
+        self._left: dict[uuid.UUID, None] = {}
+
+    async def __call__(self, connection: Any) -> OutboxBatch:
+        """Take some of them."""
+        rows = await connection.fetch(
+            "SELECT event_id, envelope FROM event_outbox WHERE event_id <> ALL($2::uuid[])"
+            " ORDER BY event_id LIMIT $1 FOR UPDATE SKIP LOCKED",
+            MAX_EVENTS,
+            list(self._left),
+        )
+        events, keys = [], []
+        for row in rows:
+            try:
+                envelope = parse_envelope(row["envelope"])
+                routing(envelope)
+            except BadEventError as error:
+                if len(self._left) < MAX_LEFT:
+                    self._left[row["event_id"]] = None
+                log.warning("rewards_outbox_event_left", event_id=str(row["event_id"]), reason=str(error))
+                continue
+            events.append(envelope)
+            keys.append(row["event_id"])
+        return OutboxBatch(events, "DELETE FROM event_outbox WHERE event_id = ANY($1::uuid[])", keys)
+
+
+level_ups = OwnEvents()
+
+
+_COLUMNS = {
+    "purchase_outbox": ("purchase_id", "region"),
+    "loadout_outbox": ("entry_no", "player_ids", "skins", "versions", "regions", "stored_at"),
+}
+
+
+def _is_known(table: str) -> str:
+    """The condition that a row has nothing in columns that this program does not know."""
+    return f"jsonb_strip_nulls(to_jsonb({table}) - '{{{','.join(_COLUMNS[table])}}}'::text[]) = '{{}}'"
+
+
+COUNT_NEWER_ROWS = " UNION ALL ".join(
+    f"SELECT '{table}' AS outbox, count(*) AS rows FROM {table} WHERE NOT {_is_known(table)}"
+    for table in _COLUMNS
+)
+"""For each outbox of the meta service, how many rows wait for a program that knows more."""
 
 
 async def purchases(connection: Any) -> OutboxBatch:
@@ -83,6 +129,7 @@ async def purchases(connection: Any) -> OutboxBatch:
         "SELECT purchase_id, region, player_id, item_id, quantity, currency, paid,"
         " extract(epoch FROM purchased_at)::float8 AS at"
         " FROM purchase_outbox JOIN purchases USING (purchase_id)"
+        f" WHERE {_is_known('purchase_outbox')}"
         " ORDER BY purchase_id LIMIT $1 FOR UPDATE OF purchase_outbox SKIP LOCKED",
         MAX_EVENTS,
     )
@@ -109,7 +156,8 @@ async def loadouts(connection: Any) -> OutboxBatch:
     """Take loadouts that the meta service has stored; one row is one batch of its write-behind."""
     rows = await connection.fetch(
         "SELECT entry_no, player_ids, skins, versions, regions, extract(epoch FROM stored_at)::float8 AS at"
-        " FROM loadout_outbox ORDER BY entry_no LIMIT $1 FOR UPDATE SKIP LOCKED",
+        f" FROM loadout_outbox WHERE {_is_known('loadout_outbox')}"
+        " ORDER BY entry_no LIMIT $1 FOR UPDATE SKIP LOCKED",
         MAX_LOADOUT_BATCHES,
     )
     return OutboxBatch(
@@ -176,6 +224,7 @@ class OutboxRelay:
         self._prefix = prefix
         self._clock = clock
         self._outboxes = outboxes
+        self._tell_at = 0.0
         self._waiting = asyncio.Event()
         self._waiting.set()  # a crash may have left some
 
@@ -197,6 +246,7 @@ class OutboxRelay:
                         sender = await KafkaSender.open(self._bootstrap, "rewards-outbox")
                     while await self._send(sender):
                         pass
+                    await self._tell()
                     pauses.reset()
                 except (StoreUnavailableError, BusUnavailableError, asyncio.CancelledError) as error:
                     if is_being_cancelled():
@@ -222,6 +272,18 @@ class OutboxRelay:
                     await connection.execute(batch.delete_sql, batch.keys)
                     sent = True
         return sent
+
+    async def _tell(self) -> None:
+        """Say, twice a minute, how many rows wait for a program that knows more."""
+        now = self._clock.monotonic()
+        if now < self._tell_at:
+            return
+        self._tell_at = now + TELL_S
+        async with self._connections.acquire() as connection:
+            found = await connection.fetch(COUNT_NEWER_ROWS)
+        metrics.OUTBOX_NEWER_WAITING.set(sum(row["rows"] for row in found))
+        if waiting := {row["outbox"]: row["rows"] for row in found if row["rows"]}:
+            log.warning("rewards_outbox_newer_rows_wait", next_step="upgrade rewards", **waiting)
 
     async def _records(self, batch: OutboxBatch) -> list[KafkaRecord]:
         records = []

@@ -23,7 +23,7 @@ from rewards.events import events_pb2 as pb
 from rewards.events import spool
 from rewards.events.kafka import KafkaRecord, KafkaSender
 from rewards.events.kafka_clients import is_being_cancelled
-from rewards.events.parse import ReadEvent, read_event, routing
+from rewards.events.parse import read_event, routing
 from rewards.events.priority_queue import EventPriorityQueue
 from rewards.events.resend import MAX_EVENTS_PER_SEND, SpoolResend
 from rewards.events.topics import ensure_topics
@@ -71,7 +71,6 @@ class EventProducer:
             delivers what any of them has left there.
         clock: runs what blocks on the disk in a thread, and waits between attempts.
         capacity: the largest number of events held in memory.
-        read: reads an event of a spool file, and tells what of it is newer than this program.
     """
 
     def __init__(
@@ -83,7 +82,6 @@ class EventProducer:
         *,
         clock: Clock,
         capacity: int = MAX_QUEUED_EVENTS,
-        read: ReadEvent = read_event,
     ) -> None:
         self._bootstrap = bootstrap
         self._prefix = prefix
@@ -94,7 +92,7 @@ class EventProducer:
         self._in_flight: list[pb.Envelope] = []
         self._sender: KafkaSender | None = None
         self._task: asyncio.Task[None] | None = None
-        self._resend = SpoolResend(spool_dir, self._record, read, clock)
+        self._resend = SpoolResend(spool_dir, self._record, read_event, clock)
         self._spool_pending = True  # there may be spool files to resend
         self._arrived = asyncio.Event()  # something waits in the queue or the spool
         self._half_full = asyncio.Event()  # the queue is half full

@@ -18,6 +18,7 @@ from rewards.consumer.cache_publisher import CachePublisher
 from rewards.consumer.consumer import Consumer
 from rewards.consumer.store import PlayerProgress, Store
 from rewards.events import DEAD_LETTERS, MATCH, PLAYER, Envelope, ensure_topics, routing
+from rewards.events.parse import ReadEvent, read_event
 from rewards.progression import rules
 from rewards.records import RawRecord
 from tests.waiting import until
@@ -105,13 +106,13 @@ class Rewards:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Rewards]:
+async def running(settings: Settings, read: ReadEvent = read_event) -> AsyncIterator[Rewards]:
     """Run a consumer as the service does, with a recording cache."""
     store = Store(settings.store_url, "rewards", rules.load(), DEAD_LETTERS.name(settings.topic_prefix))
     sink = RecordingSink()
     clock = SystemClock()
     publisher = CachePublisher(sink, clock)
-    consumer = Consumer(settings.kafka_bootstrap, settings.topic_prefix, store, publisher, clock)
+    consumer = Consumer(settings.kafka_bootstrap, settings.topic_prefix, store, publisher, clock, read=read)
     tasks = [asyncio.create_task(consumer.run()), asyncio.create_task(publisher.run())]
     try:
         yield Rewards(consumer, store, sink)
@@ -173,8 +174,13 @@ async def applied(rewards: Rewards, count: int, settings: Settings) -> None:
     await until(enough, f"{count} records applied")
 
 
-def batch(events: Iterable[Envelope | bytes], first_offset: int = 0, partition: int = 0) -> Batch:
-    return parse_batch(
+def batch(
+    events: Iterable[Envelope | bytes],
+    first_offset: int = 0,
+    partition: int = 0,
+    read: ReadEvent = read_event,
+) -> Batch:
+    records = [
         RawRecord(
             TOPIC,
             partition,
@@ -184,4 +190,5 @@ def batch(events: Iterable[Envelope | bytes], first_offset: int = 0, partition: 
             0,
         )
         for offset, event in enumerate(events, first_offset)
-    )
+    ]
+    return parse_batch(records, read)

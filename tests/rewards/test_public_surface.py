@@ -49,6 +49,7 @@ def test_rewards_client_has_these_names() -> None:
     assert own == {"LogGap", "RewardsClient", "RewardsCounters"}
     assert set(client.RewardsCounters.model_fields) == {
         *("kills_applied", "events_applied", "duplicates", "dead_letters", "lag", "lag_seconds"),
+        *("newer_waiting", "analytics_newer_waiting", "spooled_newer_waiting"),
         *("gaps", "missing_records", "unknown_gaps", "newest_gaps"),
         *("analytics_gaps", "analytics_missing_records", "analytics_unknown_gaps"),
     }

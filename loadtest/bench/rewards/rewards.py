@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import structlog
@@ -220,11 +221,12 @@ async def _check(url: str, known: EventFixture) -> None:
 @contextlib.asynccontextmanager
 async def _database(postgres: EmbeddedServer, name: str) -> AsyncIterator[str]:
     """Yield the URL of an empty database with the newest schema."""
-    base, _, template = postgres.address.rpartition("/")
-    admin = await asyncpg.connect(f"{base}/template1")
+    address = urlsplit(postgres.address)
+    base, template = f"{address.scheme}://{address.netloc}", address.path.removeprefix("/")
+    admin = await asyncpg.connect(f"{base}/template1?{address.query}")
     try:
         await admin.execute(f'CREATE DATABASE {name} TEMPLATE "{template}"')
-        yield f"{base}/{name}"
+        yield f"{base}/{name}?{address.query}"
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
         await admin.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -20,6 +21,7 @@ from meta_service.client import (
     MetaUnavailableError,
     PlayerCommit,
 )
+from rewards.events import spool as event_spool
 from tests.waiting import until
 
 ENDED_AT_S = 1_800_000_000.25
@@ -203,3 +205,25 @@ async def test_results_that_the_meta_service_cannot_read_are_kept_for_a_person(
     spool.write(UUID(int=1), RESULTS)
     await ResultDelivery(spool, Meta(REFUSAL), clock).deliver()
     assert files(tmp_path) == [f"{UUID(int=1)}.damaged"]
+
+
+async def test_results_that_say_more_than_the_fleet_knows_are_delivered_and_kept(
+    spool: ResultSpool, clock: ManualClock, tmp_path: Path
+) -> None:
+    match_id = uuid4()
+    rows = [[player, player + 100, 1, 0, 9.0, "a field of tomorrow"] for player in (11, 12)]
+    content = {"match_id": str(match_id), "rows": rows, "medals": [1]}
+    event_spool.write(tmp_path / "results", str(match_id), [json.dumps(content).encode()])
+    meta = Meta()
+    delivery = ResultDelivery(spool, meta, clock)
+
+    await delivery.deliver()
+    await delivery.deliver()
+
+    assert [[row.player_id for row in players] for _, players in meta.commits] == [[11, 12]]
+    assert files(tmp_path) == [f"{match_id}.newer"]
+    assert delivery.has_results(match_id)
+    await ResultDelivery(ResultSpool(tmp_path / "results"), meta, clock).deliver()  # after a restart
+    assert files(tmp_path) == [f"{match_id}.newer"]
+    spool.remove(match_id)
+    assert files(tmp_path) == []

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadtest import event_versions
 from loadtest.event_fixture import make_event_fixture
 from rewards.analytics import columns, lake
 from rewards.analytics.event_ids import KnownIds, as_ids
@@ -22,6 +23,7 @@ from rewards.analytics.lake import Lake
 from rewards.errors import LakeInUseError
 from rewards.events import Envelope
 from tests.rewards.events.test_parse import EXAMPLES
+from tests.rewards.examples import a_death, a_grant, a_kill
 
 KNOWN = make_event_fixture(4, players=100)
 REACHED = {("test.player", 0): (7, uuid.UUID(int=1))}
@@ -194,3 +196,54 @@ def test_a_folder_of_before_the_first_release_is_read_on(tmp_path: Path) -> None
     again.close()
     assert_each_once(tmp_path, KNOWN.events)
     assert not (tmp_path / lake.FORMER_MANIFEST).exists()
+
+
+def test_what_is_newer_is_kept_whole_and_put_among_its_kind_once_by_a_program_that_knows_it(
+    tmp_path: Path,
+) -> None:
+    old, new = event_versions.older(is_whole=True), event_versions.newer(is_whole=True)
+    events = [a_kill(1, 2), a_grant(1, 5), a_grant(2, 5), a_death(3)]
+    events[3].needs = event_versions.NEWER_VERSION
+    read = [old(event.SerializeToString()) for event in events]
+    writer = Lake(tmp_path, old).open()
+    assert writer.add([], REACHED, read) == 0
+    assert writer.add([read[1][0]], REACHED) == 0, "a kind that nobody knows is kept, whoever adds it"
+    assert (writer.newer_waiting, lake.newer_waiting(tmp_path)) == (4, 4)
+    writer.close()
+    Lake(tmp_path, old).open().close()
+    assert ids_in(tmp_path) == []
+
+    again = Lake(tmp_path).open()  # today's program does not know the next version
+    assert again.newer_waiting == lake.newer_waiting(tmp_path) == 1
+    assert_each_once(tmp_path, events[:3])
+    assert again.add(events[:2], REACHED) == 0
+    again.close()
+
+    last = Lake(tmp_path, new).open()
+    assert last.newer_waiting == 0
+    last.close()
+    assert_each_once(tmp_path, events)
+    assert not list(tmp_path.rglob("kind=newer/*"))
+
+
+def test_a_crash_while_newer_events_are_taken_up_doubles_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = event_versions.older(is_whole=True)
+    event = a_grant(1, 5)
+    writer = Lake(tmp_path, old).open()
+    writer.add([], REACHED, [old(event.SerializeToString())])
+    writer.close()
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Lake, "_publish", crash)
+    monkeypatch.setattr(Lake, "_recover", lambda self: setattr(self, "_sequence", 1))
+    with pytest.raises(KeyboardInterrupt):
+        Lake(tmp_path).open()
+    monkeypatch.undo()
+
+    Lake(tmp_path).open().close()
+    assert_each_once(tmp_path, [event])
+    assert lake.newer_waiting(tmp_path) == 0

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import uuid
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -22,7 +23,14 @@ from meta_service.store import catalogue
 from meta_service.store.apply import apply
 from meta_service.store.catalogue import Item
 from meta_service.store.store import Store as MetaStore
-from rewards.consumer.outbox import OutboxRelay, level_up_envelope, loadouts, purchases
+from rewards.consumer.outbox import (
+    COUNT_NEWER_ROWS,
+    OutboxRelay,
+    OwnEvents,
+    level_up_envelope,
+    loadouts,
+    purchases,
+)
 from rewards.consumer.store import Store
 from rewards.consumer.store_connection import ConnectionPool
 from rewards.events import PLAYER, PROGRESS, Envelope, ensure_topics, parse_envelope
@@ -230,3 +238,31 @@ async def test_a_relay_killed_between_sending_and_noting_it_doubles_nothing(
     topics = {PLAYER.name(settings.topic_prefix)}
     rows = await query(settings.store_url, "SELECT topic FROM event_inbox")
     assert (len(rows), {row[0] for row in rows}) == (120, topics)
+
+
+async def test_what_a_newer_version_has_put_into_an_outbox_stays_for_it(store_url: str) -> None:
+    event_id, level_up = level_up_envelope(1, 1, 2, 600, NOW_S)
+    newer = parse_envelope(level_up)
+    newer.ClearField("level_up")
+    kind_of_tomorrow = newer.SerializeToString() + bytes([0x9A, 0x06, 2, 8, 1])  # field 99
+    insert = "INSERT INTO event_outbox VALUES ($1, $2)"
+    await query(store_url, insert, uuid.UUID(int=1), kind_of_tomorrow)
+    await query(store_url, insert, event_id, level_up)
+    await query(store_url, "ALTER TABLE loadout_outbox ADD COLUMN emotes text[]")
+    for emotes in (None, ["wave"]):
+        await query(
+            store_url,
+            "INSERT INTO loadout_outbox (player_ids, skins, versions, regions, stored_at, emotes)"
+            " VALUES ('{1}', '{gold}', '{7}', '{west}', now(), $1)",
+            emotes,
+        )
+
+    pool = ConnectionPool(store_url)
+    async with pool.transaction() as connection:
+        own = OwnEvents()
+        assert (await own(connection)).keys == (await own(connection)).keys == [event_id]
+        assert len((await loadouts(connection)).events) == 1
+        assert (await purchases(connection)).events == []
+        counts = {row["outbox"]: row["rows"] for row in await connection.fetch(COUNT_NEWER_ROWS)}
+    await pool.close()
+    assert counts == {"purchase_outbox": 0, "loadout_outbox": 1}

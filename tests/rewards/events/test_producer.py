@@ -10,12 +10,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from launchday.clock import SystemClock
 from launchday.engines import Broker
 from launchday.settings import Settings
+from loadtest import event_versions
 from rewards.events import (
     DEAD_LETTERS,
     PLAYER,
     TOPICS,
     Envelope,
     EventProducer,
+    ProducerCounters,
     Source,
     ensure_topics,
     parse_envelope,
@@ -23,7 +25,9 @@ from rewards.events import (
     spool,
     xp_granted,
 )
+from rewards.events import producer as producer_module
 from rewards.events.kafka import KafkaRecord, KafkaSender
+from rewards.events.parse import ReadEvent, read_event
 from tests.rewards.examples import NOW_S
 from tests.waiting import until
 
@@ -212,7 +216,7 @@ async def test_an_error_that_nobody_foresaw_costs_no_event(
     await until(lambda: producer.connected, "connection")
     real, failures = KafkaSender.send, [RuntimeError("a fault of the client's"), AssertionError()]
 
-    async def send(self: KafkaSender, records: Sequence[KafkaRecord]) -> int:
+    async def send(self: KafkaSender, records: Sequence[KafkaRecord]) -> list[int]:
         if failures:
             raise failures.pop()
         return await real(self, records)
@@ -223,3 +227,33 @@ async def test_an_error_that_nobody_foresaw_costs_no_event(
 
     players = await read_players(settings.kafka_bootstrap, settings.topic_prefix, 10)
     assert sorted(players) == list(range(1, 11))
+
+
+async def test_what_one_version_cannot_send_waits_on_the_disk_for_another(
+    settings: Settings, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ensure_topics(settings.kafka_bootstrap, settings.topic_prefix)
+    kept = [grant(source, player_id) for player_id in (1, 2)]
+    joined = player_connected(source, now_s=NOW_S, tick=0, player_id=3)
+    spool.write(tmp_path, "server-0", [event.SerializeToString() for event in (kept[0], joined, kept[1])])
+    of_tomorrow = tmp_path / "server-9.spool"
+    of_tomorrow.write_bytes(spool.FAMILY + b"2" + b"in another form")
+
+    async def resent(read: ReadEvent, events: int) -> ProducerCounters:
+        monkeypatch.setattr(producer_module, "read_event", read)
+        producer = EventProducer(
+            settings.kafka_bootstrap, settings.topic_prefix, "server-1", tmp_path, clock=SystemClock()
+        )
+        await producer.start()
+        await until(lambda: producer.counters().resent == events, "the replay")
+        await until(lambda: not spool.pending_files(tmp_path), "the spool's end")
+        await producer.stop()
+        return producer.counters()
+
+    assert (await resent(event_versions.older(), 1)).newer == 2
+    assert spool.waiting(tmp_path) == (2, 1)
+    assert (await resent(read_event, 2)).newer == 0
+
+    assert spool.waiting(tmp_path) == (0, 1)
+    players = await read_players(settings.kafka_bootstrap, settings.topic_prefix, 3)
+    assert sorted(players) == [0, 1, 2]  # 0: the one that has no grant
