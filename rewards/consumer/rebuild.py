@@ -50,6 +50,7 @@ class RebuildResult:
     bad: int
     missing: int
     digest: str
+    newer: int = 0  # kept for a program that knows them, not counted
 
 
 async def rebuild(bootstrap: str, prefix: str, store_url: str, rules: Rules, clock: Clock) -> RebuildResult:
@@ -66,13 +67,14 @@ async def rebuild(bootstrap: str, prefix: str, store_url: str, rules: Rules, clo
     """
     store = Store(store_url, "rewards", rules, DEAD_LETTERS.name(prefix))
     what = "reading the log"
-    counts = [0, 0, 0]
+    counts = [0, 0, 0, 0]
 
     async def apply(batch: Batch) -> None:
         applied = await store.apply(batch, clock.wall())
         counts[0] += sum(applied.effects.kinds.values())
         counts[1] += applied.duplicates
         counts[2] += applied.dead_letters
+        counts[3] += applied.newer
 
     try:
         if await store.next_offsets():
@@ -106,8 +108,8 @@ async def rebuild(bootstrap: str, prefix: str, store_url: str, rules: Rules, clo
         raise RebuildError(f"cannot read the log: {error}") from error
     finally:
         await store.close()
-    events, duplicates, bad = counts
-    return RebuildResult(events, duplicates, bad, missing, await digest(store_url))
+    events, duplicates, bad, newer = counts
+    return RebuildResult(events, duplicates, bad, missing, await digest(store_url), newer)
 
 
 async def dump(store_url: str) -> bytes:

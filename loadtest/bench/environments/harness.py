@@ -39,6 +39,7 @@ PARTS: Mapping[str, str] = {
     "zones": "figures.zones",
     "locust": "figures.locust_outage",
     "log_gaps": "figures.log_gaps",
+    "upgrades": "figures.upgrades",
 }
 MEASURES = "figures."  # parts whose cases are played one after the other
 MAX_SAID = 400  # characters of a line
