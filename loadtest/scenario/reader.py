@@ -124,8 +124,11 @@ def _validate_with_placeholders(content: Any, found: list[Any], source: str) -> 
     content = copy.deepcopy(content)
     for _ in range(REPAIRS):
         for item in found:
+            path = _path(item)
+            if not path:  # such as a key that is no text: nothing stands in for that
+                return None
             with contextlib.suppress(KeyError, IndexError, TypeError):
-                _put_placeholder(content, _path(item))
+                _put_placeholder(content, path)
         scenario, found = _validate(content, source)
         if scenario is not None:
             return scenario

@@ -186,3 +186,9 @@ def test_a_recorded_curve_is_looked_for_beside_the_scenario_and_read_at_once(tmp
         load_scenario(file)
     (tmp_path / "trace.csv").write_text("time,arrivals\n2026-11-25T00:00,1\n2026-11-25T00:10,2\n")
     assert load_scenario(file).players.count == 10
+
+
+def test_a_key_that_is_no_text_is_a_mistake_like_another(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match="unicode") as refused:
+        parse_scenario(GOOD + '"half \\uDCFF": 1\n', "it.yaml")
+    assert refused.value.lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -202,3 +203,43 @@ def test_launchday_passes_events_on(folder: Path) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, timeout=50)
     assert done.returncode == 0, done.stderr
     assert {json.loads(line)["cause"] for line in done.stdout.splitlines()} == {"killed", "zone"}
+
+
+@pytest.mark.parametrize("name", ["[old] *? lake", "day=7", "it's \n", os.fsdecode(b"no text \xff")])
+def test_a_folder_may_have_any_name(name: str, folder: Path, tmp_path: Path) -> None:
+    named = tmp_path / name
+    named.symlink_to(folder)
+    assert (
+        query.run(named, "SELECT count(*) FROM kill").rows
+        == query.run(folder, "SELECT count(*) FROM kill").rows
+    )
+
+
+@pytest.mark.parametrize("machine", ["Europe/Berlin", "America/Los_Angeles"])
+def test_hours_and_days_are_those_of_utc_wherever_the_machine_is(
+    machine: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", machine)
+    sql = "SELECT date_trunc('day', timestamptz '2026-03-29 23:30:00+00'), timestamptz '2026-03-29 02:30:00'"
+    ((day, read),) = query.run(folder, sql).rows
+    assert (day.isoformat(), read.isoformat()) == ("2026-03-29T00:00:00+00:00", "2026-03-29T02:30:00+00:00")
+
+
+def test_values_are_shown_whole_and_json_is_valid(folder: Path) -> None:
+    sql = """SELECT '[gm] gift[/weekend]' AS "[b]", 'nan'::FLOAT AS odd, MAP {1: [now()]} AS deep,
+        '\u202e' AS turned"""
+    shown = RUN.invoke(app, ["query", sql, "--folder", str(folder)])
+    assert "[gm] gift[/weekend]" in shown.stdout
+    assert "[b]" in shown.stdout
+    assert r"\u202e" in shown.stdout
+    printed = RUN.invoke(app, ["query", sql, "--folder", str(folder), "--json"]).stdout
+    row = json.loads(printed, parse_constant=pytest.fail)
+    assert (row["[b]"], row["odd"], list(row["deep"])) == ("[gm] gift[/weekend]", "nan", ["1"])
+    assert row["deep"]["1"][0].endswith("+00:00")
+
+
+def test_a_picture_that_cannot_be_written_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    target = str(tmp_path / "missing" / "x.png")
+    told = RUN.invoke(app, ["heat-map", target, "--folder", str(tmp_path / "no lake")])
+    assert told.exit_code == 1
+    assert "there is no folder" in told.stderr
