@@ -63,6 +63,11 @@ def computed(
             process.join(STOP_S)
 
 
+def ignore_interrupts() -> None:
+    """Ignore Ctrl-C in this process: its parent takes it, and ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _start(function: Callable[..., Any], workers: dict[Connection, BaseProcess], number: int) -> Connection:
     pipe, other_end = CONTEXT.Pipe()
     process = CONTEXT.Process(
@@ -94,7 +99,7 @@ def _answer(pipe: Connection) -> Any:
 
 
 def _work(pipe: Connection, function: Callable[..., Any], parent: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_interrupts()
     child_processes.die_with_parent(parent)
     while True:
         try:

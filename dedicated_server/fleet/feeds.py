@@ -6,6 +6,7 @@ removed but what this fleet has made there.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ import structlog
 
 from dedicated_server.fleet.pool import metrics
 from dedicated_server.match import spectator
-from launchday.folders import OwnFolder, remove_files
+from launchday.folders import OwnFolder, is_own_file
 
 FEEDS: Final = ("*.feed", "*.new")
 
@@ -52,8 +53,10 @@ class SpectatorFeeds:
 
     def forget(self, server: str) -> None:
         """Remove what a server that is gone has left."""
-        if self.folder:
-            remove_files(Path(self.folder), (f"{server}.feed", f"{server}.new"))
+        for path in (Path(self.folder, f"{server}.feed"), Path(self.folder, f"{server}.new")):
+            if self.folder and is_own_file(path):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Remove all feeds, and the folder where nothing else lies in it."""

@@ -24,18 +24,18 @@ def test_two_fleets_share_a_folder_and_leave_what_is_not_theirs(tmp_path: Path) 
     before = files(tmp_path)
     one, two = (SpectatorFeeds(tmp_path, name) for name in ("fleet", "fleet"))
     for feeds in (one, two):
-        for server in ("a", "b"):
+        for server in ("[a]", "b"):
             assert spectator.open_feed(feeds.folder, server, [1]) is not None
-    one.forget("a")
-    assert not Path(one.folder, "a.feed").exists()
-    assert Path(two.folder, "a.feed").exists()
+    one.forget("[a]")
+    assert not Path(one.folder, "[a].feed").exists()
+    assert Path(two.folder, "[a].feed").exists()
     (Path(one.folder) / "notes").write_text("theirs")
     one.close()
     assert files(tmp_path) == before | {
         f"fleet/{MARK}",
         "fleet/notes",
         f"fleet-1/{MARK}",
-        "fleet-1/a.feed",
+        "fleet-1/[a].feed",
         "fleet-1/b.feed",
     }
     two.close()
