@@ -1,4 +1,4 @@
-"""How much of the machine this process may use: cores and memory, as containers and shells limit them.
+"""How much of the machine this process may use: cores, memory, processes, by containers' and shells' limits.
 
 A container's share is not what the machine has: four processes that hash on half a core, or a compiler a core
 in a gigabyte, take each other's time and are then killed without a word.
@@ -16,6 +16,7 @@ from pathlib import Path
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 MEMORY = Path("/proc/meminfo")
+PROCESSES = Path("/proc")
 NO_LIMIT = 1 << 60  # cgroup v1 writes a number of this size where there is none
 
 
@@ -57,6 +58,33 @@ def memory_bytes() -> int:
 def at_once(bytes_each: int) -> int:
     """Return how many processes that need so much memory each may work side by side, at least 1."""
     return max(min(cores(), memory_bytes() // bytes_each), 1)
+
+
+def processes_left() -> int:
+    """Return how many processes and threads may still be started.
+
+    By this user (``ulimit -u``, which counts all that the user has, and does not bind root), and in the
+    cgroups (``pids.max``).
+    """
+    left = NO_LIMIT
+    soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    uid = os.getuid()
+    if soft != resource.RLIM_INFINITY and uid != 0:
+        left = soft - _threads_of(uid)
+    for folder in _cgroups("pids"):
+        with contextlib.suppress(ValueError, IndexError):
+            most, now = (int(_words(folder / name)[0]) for name in ("pids.max", "pids.current"))
+            left = min(left, most - now)
+    return max(left, 0)
+
+
+def _threads_of(uid: int) -> int:
+    counted = 0
+    for process in PROCESSES.iterdir():
+        with contextlib.suppress(OSError):  # it has ended
+            if process.name.isdigit() and process.stat().st_uid == uid:
+                counted += len(os.listdir(process / "task"))
+    return counted
 
 
 def _cgroups(controller: str) -> Iterator[Path]:

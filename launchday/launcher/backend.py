@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from launchday import folders, kernel_cache
+from launchday import folders, kernel_cache, machine
 from launchday.engines import EmbeddedServer, EngineError, free_port
 from launchday.engines.stack import EngineStack, ProgressCallback
 from launchday.errors import LaunchdayError
@@ -36,6 +36,7 @@ READY_POLL_S = 0.05
 LOCK_TEXT, LOCK_BYTES = re.compile(rb"[0-9]{0,20}"), 64  # what the state folder's lock holds: a process
 STOP_TIMEOUT_S = 8.0  # of one process; its own bound is a second less, so that it says where it hangs
 STORE_PROXY = "store proxy"
+PROCESSES_NEEDED = 100  # processes and threads; 78 measured with two game servers on two cores
 # What a fresh start removes of what services left in folders of the state folder; they mark these.
 CLEARED = {"analytics": folders.ANALYTICS_NAMES, "fleet": ("policies.json",)}
 
@@ -177,6 +178,11 @@ class Backend:
         Raises BackendError: a port is busy, an engine or a service that the settings name does not answer, or
         a folder that is to be cleared was not made by us.
         """
+        if (left := machine.processes_left()) < PROCESSES_NEEDED:
+            raise BackendError(
+                f"this user may start {left} more processes and threads, and a backend has about "
+                f"{PROCESSES_NEEDED}: raise ulimit -Hu, or the container's limit on processes"
+            )
         self._check_ports()
         if (reason := why_not_given(self.settings)) is not None:
             raise BackendError(reason)

@@ -86,3 +86,16 @@ def test_a_limit_on_addresses_counts_as_memory(system: Write, monkeypatch: pytes
 def test_processes_side_by_side_fit_into_the_memory_and_there_is_always_one(system: Write) -> None:
     system({"own": "0::/", "cgroups/memory.max": f"{GB}"})
     assert [machine.at_once(size) for size in (GB // 100, GB // 3, GB, 5 * GB)] == [16, 3, 1, 1]
+
+
+def test_processes_are_bounded_by_the_user_and_by_the_container(
+    system: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert machine.processes_left() == machine.NO_LIMIT
+    monkeypatch.setattr(machine, "PROCESSES", tmp_path / "proc")
+    system({"proc/1/task/1/stat": "", "proc/7/task/7/stat": "", "proc/7/task/8/stat": "", "proc/self": ""})
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (40, 40))
+    assert machine._threads_of(os.stat(tmp_path).st_uid) == 3
+    assert machine.processes_left() == (37 if os.getuid() else machine.NO_LIMIT)  # root is not bound
+    system({"own": "0::/", "cgroups/pids.max": "30", "cgroups/pids.current": "28"})
+    assert machine.processes_left() == 2

@@ -85,7 +85,7 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.launcher.lifecycle": {"ProgressPrinter", "run_with_backend", "stop_event_on_signals"},
     "launchday.launcher.services": {"Service", "why_not_given", "with_urls"},
     "launchday.launcher.supervisor": {"Supervisor"},
-    "launchday.machine": {"at_once", "cores", "memory_bytes"},
+    "launchday.machine": {"at_once", "cores", "memory_bytes", "processes_left"},
     "launchday.mapped_files": {"allocate", "map_allocated"},
     "launchday.percentiles": {
         "histogram_percentiles",
