@@ -212,10 +212,9 @@ class WriteBehind:
         )
 
     async def _stored_at(self) -> float:
-        """When rows were stored, by which regions find each other's; a region alone needs no round trip."""
-        if not self._cache.region:
-            return self._clock.wall()
-        return await self._store_time.now(await self._connected())
+        """When rows were stored: by the store's clock where regions find each other's by that."""
+        store_now = await self._store_time.now(await self._connected())
+        return store_now if self._cache.region else self._clock.wall()
 
     def _waited_ms(self, ids: Sequence[str]) -> int:
         accepted_ms = min(int(id_.partition("-")[0]) for id_ in ids)  # by the cache's clock

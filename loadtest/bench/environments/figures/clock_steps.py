@@ -209,8 +209,10 @@ def _judged(watched: Watched, flood: Mapping[str, Any]) -> Found:
         and most <= SESSIONS
         and not watched.servers_ended
         and watched.clock_steps >= len(STEPS_S)
-        and flood["passed"]
-        and not flood["tokens_expired"]
+        and flood["ledger"][
+            "balanced"
+        ]  # how fast its bots are, and so whether it passed, is no matter of clocks
+        and not (flood["players_lost"] or flood["interrupted"] or flood["tokens_expired"])
     )
     figures = {
         "steps_s": list(STEPS_S),
