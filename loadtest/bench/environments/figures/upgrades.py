@@ -47,11 +47,13 @@ from rewards.events import (
     ensure_topics,
     kill,
     match_ended,
+    routing,
     spool,
     xp_granted,
 )
-from rewards.events import producer as producing
-from rewards.events.parse import ReadEvent, read_event
+from rewards.events.kafka import KafkaRecord, KafkaSender
+from rewards.events.parse import ReadEvent
+from rewards.events.resend import SpoolResend
 from rewards.progression import rules
 
 PLAYERS, ROUNDS = 40, 60
@@ -172,18 +174,19 @@ async def _in_order(
         of_lake = OLD_LAKE if OLD in readers else NEW_LAKE
         lake = Lake(folder / "analytics", of_lake)
         writer = Writer(bootstrap, prefix, lake, clock, read=of_lake)
-        tasks = [asyncio.create_task(each.run()) for each in (*consumers, writer)]
+        tasks = [asyncio.create_task(each.run()) for each in consumers]
+        tasks.append(asyncio.create_task(writer.run()))
         await _until(partial(_all_have_partitions, consumers), "consumers with partitions")
         until = round(share * len(events))
         if until > sent:
             # The last of all lie in the spool of a newer server, and an older one comes first.
             direct = min(until, len(events) - SPOOLED)
-            await _send(bootstrap, prefix, folder, events[sent:direct], read_event)
+            await _send(bootstrap, prefix, folder, events[sent:direct])
             if until == len(events):
                 rest = [event.SerializeToString() for event in events[direct:]]
                 spool.write(folder / "spool", "server-of-tomorrow", rest)
-                await _send(bootstrap, prefix, folder, [], OLD)
-                await _send(bootstrap, prefix, folder, [], read_event)
+                await _resend_as_before(bootstrap, prefix, folder)
+                await _send(bootstrap, prefix, folder, [])
             sent = until
         await _until(partial(_all_seen, store, sent, NEW in readers), f"{sent} events in {prefix}")
         await _until(partial(_has_read, lake, sent), f"analytics in {prefix}")
@@ -199,25 +202,37 @@ async def _in_order(
     return int(found.rows[0][0]), kept
 
 
-async def _send(
-    bootstrap: str, prefix: str, folder: Path, events: Sequence[Envelope], read: ReadEvent
-) -> None:
-    """A game server's life: it sends its events, and what it knows of those in the spool."""
-    producing.read_event = read
+async def _send(bootstrap: str, prefix: str, folder: Path, events: Sequence[Envelope]) -> None:
+    """A game server's life: it sends its events, and what lies in the spool."""
     producer = EventProducer(bootstrap, prefix, "bench", folder / "spool", clock=SystemClock())
-    producing.read_event = read_event
     await producer.start()
     for event in events:
         producer.emit(event)
     if not await producer.flush(WITHIN_S):
         raise BenchError(f"the broker took no events within {WITHIN_S:g} s")
-    await _until(partial(_nothing_to_resend, folder / "spool", read is OLD), "the spool to be resent")
+    await _until(partial(_nothing_to_resend, folder / "spool"), "the spool to be resent")
     await producer.stop()
 
 
-async def _nothing_to_resend(folder: Path, is_old: bool) -> bool:
-    left = await asyncio.to_thread(spool.pending_files, folder)
-    return not left and (is_old or not await asyncio.to_thread(spool.newer_files, folder))
+async def _resend_as_before(bootstrap: str, prefix: str, folder: Path) -> None:
+    """A game server of the older version comes, and sends what it knows of the spool."""
+
+    def record_of(event: Envelope, data: bytes) -> KafkaRecord:
+        topic, key = routing(event)
+        return KafkaRecord(topic.name(prefix), key, data, int(event.occurred_at * 1000))
+
+    sender = await KafkaSender.open(bootstrap, "bench")
+    try:
+        resend = SpoolResend(folder / "spool", record_of, OLD, SystemClock())
+        await resend.send(sender, lambda _sent: None)
+    finally:
+        await sender.close()
+    if not resend.newer:
+        raise BenchError("the older server left nothing in the spool: it has sent what it does not know")
+
+
+async def _nothing_to_resend(folder: Path) -> bool:
+    return not await asyncio.to_thread(lambda: spool.pending_files(folder) + spool.newer_files(folder))
 
 
 async def _all_have_partitions(consumers: Sequence[Consumer]) -> bool:
