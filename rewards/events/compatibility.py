@@ -9,6 +9,7 @@ rewards.events.compatibility``.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from google.protobuf.descriptor_pb2 import (
 from launchday import startup
 from rewards.events import events_pb2 as pb
 
+KINDS = "event"  # the oneof of the envelope whose fields are kinds of events
 RELEASED = Path(__file__).with_name("released.binpb")
 
 # Types in one group are read from each other's bytes
@@ -83,6 +85,8 @@ def _fields(old: DescriptorProto, new: DescriptorProto, name: str) -> Iterator[s
             yield f"{place} was single and is repeated, or the other way round"
         if _oneof(field, old) != _oneof(found, new):
             yield f"{place} is in another oneof"
+        elif _oneof(field, old) == KINDS and field.name != found.name:
+            yield f"the kind {place} is called {found.name}: its Parquet files go by its name"
 
 
 def _enums(old: Iterable[Any], new: Iterable[Any], path: str) -> Iterator[str]:
@@ -110,7 +114,9 @@ def _oneof(field: FieldDescriptorProto, message: DescriptorProto) -> str:
 
 
 def main() -> None:
-    """Write the current schema as the released one."""
+    """Write the current schema as the released one, unless it breaks with that."""
+    if broken := incompatibilities(released_schema(), current_schema()):
+        sys.exit("error: the schema does not honour the released one: " + "; ".join(broken))
     RELEASED.write_bytes(current_schema().SerializeToString(deterministic=True))
 
 

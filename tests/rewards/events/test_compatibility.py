@@ -56,6 +56,7 @@ def _set(of: str, of_field: str, /, **values: object) -> Callable[[FileDescripto
         (lambda schema: message(schema, "Death").enum_type[0].value.pop(), "CAUSE_LEFT (3) is gone"),
         (lambda schema: message(schema, "Death").enum_type.pop(), "the enum Death.Cause is gone"),
         (lambda schema: setattr(schema, "package", "other"), "the package"),
+        (_set("Envelope", "kill", name="frag"), "the kind Envelope.kill (18) is called frag"),
     ],
 )
 def test_a_change_that_would_break_readers_is_found(
