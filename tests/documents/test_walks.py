@@ -31,7 +31,7 @@ FORMS_OF_A_TICKET = (  # classes that carry a ticket's round trips
     "matchmaker.matching.arrays.Tickets",
     "matchmaker.queue.proposals.MatchProposal",
 )
-MAX_KILL_FILES = 29
+MAX_KILL_FILES = 34
 
 
 async def test_a_datagram_passes_few_files(kernels: None) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from rewards.events.logs import gaps
 from rewards.events.logs.gaps import Gap
@@ -62,7 +64,7 @@ class LogFollower:
         """Return the next records of aiokafka's, in the order of their partitions; none when none came.
 
         Those of a log that is not the one that was read come, too: each is an event, and is known by its id.
-        Raises KafkaError.
+        Outages of Kafka only pause it.
         """
         polled: Mapping[TopicPartition, Sequence[Any]] = await self._kafka.getmany(
             timeout_ms=timeout_ms, max_records=max_records
@@ -70,7 +72,8 @@ class LogFollower:
         self._idle = 0 if polled else self._idle + 1
         if polled or self._idle % IDLE_POLLS == 0:
             spans = [span_of(partition, records) for partition, records in polled.items()]
-            await self._advance(spans)
+            with contextlib.suppress(KafkaError, OSError, TimeoutError):  # a broker that is away comes back
+                await self._advance(spans)
         return [record for records in polled.values() for record in records]
 
     async def _advance(self, spans: Sequence[Span]) -> None:

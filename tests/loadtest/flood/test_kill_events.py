@@ -6,7 +6,6 @@ import uuid
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
 
 from launchday.settings import Settings
 from loadtest.errors import BackendError
@@ -61,23 +60,6 @@ async def test_kills_on_the_topic_are_counted_once_each_and_nothing_else_is(sett
         await until(lambda: events.unreadable, "the last record that was sent")
         assert (events.kills, events.repeats, events.unreadable) == (21, 1, 1)
         assert events.failure() is None
-
-
-async def test_kills_of_a_topic_that_is_made_anew_are_counted_too(settings: Settings) -> None:
-    name = PLAYER.name(settings.topic_prefix)
-    async with KillEventCounter(settings.kafka_bootstrap, settings.topic_prefix) as events:
-        await send(settings, [a_kill(number).SerializeToString() for number in range(10)])
-        await until(lambda: events.kills == 10, "the first topic's")
-        admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
-        await admin.start()
-        await admin.delete_topics([name])
-        await admin.close()
-        await ensure_topics(settings.kafka_bootstrap, settings.topic_prefix)
-        # More than the first one had: an offset of the old log names a record of the new one.
-        await send(settings, [a_kill(number).SerializeToString() for number in range(10, 25)])
-        await until(lambda: events.kills == 25, "the second topic's")
-        await until(lambda: len(events.gaps) == PLAYER.partitions, "the news of each partition")
-        assert {(gap.finding.value, gap.missing) for gap in events.gaps} == {("replaced", 0)}
 
 
 async def test_a_broker_that_is_away_is_a_backend_error() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -13,6 +13,8 @@ from structlog.testing import capture_logs
 from launchday.settings import Settings
 from rewards.consumer import consumer as consumer_module
 from rewards.events import PLAYER, ensure_topics
+from rewards.events.logs.identity import LogIdentity, identify
+from rewards.events.logs.verdict import Finding
 from tests.optional import needs
 from tests.rewards.examples import a_grant
 from tests.rewards.running import Gate, applied, progression, query, running, send
@@ -33,13 +35,18 @@ async def make_anew(settings: Settings) -> None:
     """Delete the players' topic, and make it again at once."""
     name = PLAYER.name(settings.topic_prefix)
     async with admin(settings) as client:
+
+        async def identity() -> Mapping[TopicPartition, LogIdentity]:
+            return await identify(client, [TopicPartition(name, 0)])
+
+        before = await identity()
         await client.delete_topics([name])
 
-        async def gone() -> bool:
-            return name not in {topic["topic"] for topic in await client.describe_topics()}
+        async def made() -> bool:
+            await ensure_topics(settings.kafka_bootstrap, settings.topic_prefix)
+            return bool(now := await identity()) and now != before
 
-        await until(gone, "the topic's end")
-    await ensure_topics(settings.kafka_bootstrap, settings.topic_prefix)
+        await until(made, "the topic made anew")
 
 
 async def read_partition(settings: Settings, count: int) -> TopicPartition:
@@ -57,70 +64,53 @@ async def cut(settings: Settings, place: TopicPartition, offset: int) -> None:
 
 
 async def test_a_topic_made_anew_loses_nothing_though_the_new_log_overtakes_the_old_offset(
-    either_broker: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer_module, "LAG_CHECK_S", 0.1)
-    settings = either_broker
     async with running(settings) as rewards:
         await send(settings, [a_grant(1, 1) for _ in range(100)])
         await applied(rewards, 100, settings)
         await make_anew(settings)
         await send(settings, [a_grant(1, 1) for _ in range(150)])
         await applied(rewards, 250, settings)
+        found = await rewards.store.positions.gaps(PLAYER.partitions + 1)
 
     assert (await progression(settings.store_url))[1][0] == 250
-    found = await query(
-        settings.store_url,
-        "SELECT DISTINCT finding, topic, to_offset, missing FROM event_gaps WHERE from_offset > 0",
-    )
-    assert found == [("replaced", PLAYER.name(settings.topic_prefix), 0, 0)]
+    assert {(gap.topic, gap.finding, gap.to_offset) for gap, _ in found} == {
+        (PLAYER.name(settings.topic_prefix), Finding.REPLACED, 0)
+    }
+    assert [gap.missing for gap, _ in found if gap.from_offset == 100] == [0]
 
 
 @needs("apache-kafka")
-async def test_a_log_that_was_cut_while_nobody_read_it_is_told_counted_and_stored(
-    apache_settings: Settings,
+async def test_a_log_is_cut_while_its_reader_waits_for_the_store_and_then_made_anew(
+    apache_settings: Settings, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(consumer_module, "LAG_CHECK_S", 0.1)
     settings = apache_settings
-    async with running(settings) as rewards:
-        await send(settings, [a_grant(1, 1) for _ in range(10)])
-        await applied(rewards, 10, settings)
-    await send(settings, [a_grant(1, 1) for _ in range(40)])
-    place = await read_partition(settings, 10)
-    await cut(settings, place, 30)
     with capture_logs() as lines:
-        async with running(settings) as rewards:
+        async with running(settings.model_copy(update={"store_url": gate.url})) as rewards:
+            await send(settings, [a_grant(1, 1) for _ in range(10)])
+            await applied(rewards, 10, settings)
+            place = await read_partition(settings, 10)
+            await gate.shut()
+            await send(settings, [a_grant(1, 1) for _ in range(40)])
+            await until(lambda: rewards.consumer.paused, "the pause")
+            await cut(settings, place, 30)
+            await gate.open()
             await applied(rewards, 30, settings)
             totals = await rewards.store.positions.totals()
+            assert (totals.gaps, totals.missing, totals.unknown) == (1, 20, 0)
 
-    assert (totals.gaps, totals.missing, totals.unknown) == (1, 20, 0)
+            await make_anew(settings)
+            await send(settings, [a_grant(1, 1) for _ in range(70)])
+            await applied(rewards, 100, settings)
+            assert (await rewards.store.positions.totals()).missing == 20
+
     told = [line for line in lines if line["event"] == "events_log_cut"]
-    assert [(line["log_level"], line["from_offset"], line["to_offset"]) for line in told] == [
-        ("error", 10, 30)
-    ]
-    assert (told[0]["topic"], told[0]["partition"]) == (place.topic, place.partition)
-    assert (await progression(settings.store_url))[1][0] == 30
-
-
-@needs("apache-kafka")
-async def test_a_log_that_is_cut_while_its_reader_waits_for_the_store_is_told(
-    apache_settings: Settings, gate: Gate
-) -> None:
-    settings = apache_settings
-    async with running(settings.model_copy(update={"store_url": gate.url})) as rewards:
-        await send(settings, [a_grant(1, 1) for _ in range(10)])
-        await applied(rewards, 10, settings)
-        place = await read_partition(settings, 10)
-        await gate.shut()
-        await send(settings, [a_grant(1, 1) for _ in range(40)])
-        await until(lambda: rewards.consumer.paused, "the pause")
-        await cut(settings, place, 30)
-        await gate.open()
-        await applied(rewards, 30, settings)
-        assert (await rewards.store.positions.gaps(9))[0][0].as_json() == {
-            "topic": place.topic,
-            "partition": place.partition,
-            "finding": "cut",
-            "from": 10,
-            "to": 30,
-            "missing": 20,
-        }
+    assert [
+        tuple(line[name] for name in ("log_level", "topic", "partition", "from_offset", "to_offset"))
+        for line in told
+    ] == [("error", *place, 10, 30)]
+    assert {line["topic"] for line in lines if line["event"] == "events_log_replaced"} == {place.topic}
+    assert (await progression(settings.store_url))[1][0] == 100

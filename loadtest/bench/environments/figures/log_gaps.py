@@ -48,6 +48,7 @@ from rewards.events import (
     match_started,
 )
 from rewards.events.kafka_clients import reader
+from rewards.events.logs.identity import LogIdentity, identify
 from rewards.events.topics import partitions_of
 from rewards.progression import rules
 
@@ -198,16 +199,20 @@ async def _make_anew(bootstrap: str) -> None:
     name = PLAYER.name(PREFIX)
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
+
+    async def identity() -> Mapping[TopicPartition, LogIdentity]:
+        return await identify(admin, [TopicPartition(name, 0)])
+
+    async def made() -> bool:
+        await ensure_topics(bootstrap, PREFIX)
+        return bool(now := await identity()) and now != before
+
     try:
+        before = await identity()
         await admin.delete_topics([name])
+        await _until(made, "the topic made anew")
     finally:
         await admin.close()
-    await _until(partial(_made, bootstrap, name), "the topic made anew")
-
-
-async def _made(bootstrap: str, name: str) -> bool:
-    await ensure_topics(bootstrap, PREFIX)
-    return len(await partitions_of(bootstrap, name)) == PLAYER.partitions
 
 
 async def _is(answer: bool) -> bool:
