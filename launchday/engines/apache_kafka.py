@@ -6,7 +6,6 @@ It replaces the embedded broker where durability, idempotent producers or Kafka'
 from __future__ import annotations
 
 import base64
-import os
 import shutil
 import subprocess
 import tempfile
@@ -14,12 +13,13 @@ import uuid
 from pathlib import Path
 from typing import ClassVar
 
-from launchday import child_processes
+from launchday import cache_folder, child_processes
 from launchday.engines.base import EmbeddedServer, EngineError, exchange, free_port
 from launchday.resilience.parts import API_VERSIONS_REQUEST
 
 VERSION = "4.3.1"
 MIN_JAVA = 17
+DATA = "data"
 NO_MAPPED_COUNTERS = "-XX:-UsePerfData"  # a file of holes, mapped, in the temporary folder
 HEAP = "-Xmx512m"  # a laptop's share; the broker idles at 340 MB resident
 
@@ -44,7 +44,7 @@ class ApacheKafka(EmbeddedServer):
 
     name = "Apache Kafka"
     package = "Apache Kafka (make kafka)"
-    own_names: ClassVar[tuple[str, ...]] = ("data", "server.properties")
+    own_names: ClassVar[tuple[str, ...]] = (DATA, "server.properties")
     ready_timeout_s = 60.0
     stop_timeout_s = 15.0  # a controlled shutdown moves nothing anywhere, but takes its seconds
 
@@ -74,8 +74,8 @@ class ApacheKafka(EmbeddedServer):
     def launch(self) -> subprocess.Popen[bytes]:
         """As in EmbeddedServer. The storage is formatted at the first start."""
         config = self.folder / "server.properties"
-        data = self.folder / "data"
-        config.write_text(self._properties(data, controller_port=free_port()))
+        data = self.folder / DATA
+        config.write_text(self._properties(controller_port=free_port()))
         if not (data / "meta.properties").exists():
             cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
             self._tool("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(config))
@@ -90,14 +90,14 @@ class ApacheKafka(EmbeddedServer):
     def _tool(self, main_class: str, *arguments: str) -> None:
         argv = [str(self.program()), "-cp", class_path(), main_class, *arguments]
         with self.log.open("ab") as output:
-            done = subprocess.run(argv, stdout=output, stderr=output)
+            done = subprocess.run(argv, stdout=output, stderr=output, cwd=self.folder)
         if done.returncode != 0:
             raise EngineError(
                 f"{main_class} failed with code {done.returncode}: "
                 f"{child_processes.last_line(self.log)} (log: {self.log})"
             )
 
-    def _properties(self, data: Path, controller_port: int) -> str:
+    def _properties(self, controller_port: int) -> str:
         lines = {
             "process.roles": "broker,controller",
             "node.id": "1",
@@ -106,7 +106,7 @@ class ApacheKafka(EmbeddedServer):
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
-            "log.dirs": str(data),
+            "log.dirs": DATA,  # below the working folder: a comma in a path would part it, a backslash vanish
             "auto.create.topics.enable": "false",  # topics are created by us, in one place
             "offsets.topic.replication.factor": "1",
             "offsets.topic.num.partitions": "4",
@@ -119,9 +119,13 @@ class ApacheKafka(EmbeddedServer):
 
 
 def jar_folder() -> Path:
-    """Return the folder of the jars: in the user's cache, so that it outlives a clone."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "launchday" / f"kafka-{VERSION}"
+    """Return the folder of the jars: in the user's cache, so that it outlives a clone.
+
+    Without a home they lie where compiled kernels would (`launchday.cache_folder`), or in a temporary folder.
+    """
+    if (root := cache_folder.user_cache()) is not None:
+        return root / "launchday" / f"kafka-{VERSION}"
+    return (cache_folder.writable_folder("kafka") or Path(tempfile.gettempdir())) / f"kafka-{VERSION}"
 
 
 def class_path() -> str:
