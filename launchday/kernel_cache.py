@@ -108,12 +108,12 @@ def _say(text: str) -> None:
 
 
 def _is_prepared(folder: Path) -> bool:
-    """Whether a folder that cannot be written has kernels of these sources, for this machine."""
+    """Whether a folder that cannot be written has all kernels of these sources, for this machine."""
     if not folder.is_dir():
         return False
     hashes = module_hashes(ROOT)
     try:
-        return any(_marked(folder, part, hashes).exists() for part in PART_ENTRIES)
+        return all(_marked(folder, part, hashes).exists() for part in PART_ENTRIES)
     except OSError:
         return False
 

@@ -52,6 +52,7 @@ def prepare() -> None:
 
     - Limits (`raise_limits`) go from soft to hard.
     - The end of a child is heard of, and so is a request to stop, whatever signals the parent ignored.
+    - Programs that it starts import nothing from the working folder.
     - Standard streams that are closed become ``/dev/null``, so that no socket gets their number.
     - What is written to standard output and error never raises: characters that the terminal has not are
       escaped, and a full disk costs the lines (`lost_output`). A reader that has gone ends the command.
@@ -62,6 +63,7 @@ def prepare() -> None:
     """
     raise_limits()
     _settle_signals()
+    _import_nothing_of_the_user()
     _open_standard_streams()
     _begin_in_utf8()
     _settle_streams()
@@ -107,6 +109,17 @@ def _tell_in_one_line(kind: type[BaseException], error: BaseException, trace: Tr
         print(f"error: {escaped(str(error))}", file=sys.stderr, flush=True)
     else:
         sys.__excepthook__(kind, error, trace)
+
+
+def _import_nothing_of_the_user() -> None:
+    """Leave the working folder out of the search for modules: a ``rewards.py`` of the user's is not ours.
+
+    ``python -m`` looks there first. Our own tree is an exception, where it may be the one place to find us.
+    """
+    with contextlib.suppress(OSError):  # the working folder is gone
+        if Path.cwd().samefile(kernel_cache.ROOT):
+            return
+    os.environ["PYTHONSAFEPATH"] = "1"
 
 
 def lost_output() -> int:

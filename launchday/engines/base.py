@@ -29,6 +29,15 @@ FIRST_EPHEMERAL = 32_768  # Linux's default, where a sandbox does not show the r
 MIN_PORT = 20_000
 MAX_PORT_TRIES = 100
 PROBE_BYTES = 4_096
+MAX_COMPLAINTS_BYTES = 1 << 20
+COMPLAINT = re.compile(r"\b(error|FATAL|PANIC|LOG(?=:\s+could not)):")
+REMEDIES = {
+    "No space left on device": "make room there, or set LAUNCHDAY_STATE_DIR to another folder",
+    "File too large": "raise the limit on the size of files (ulimit -f unlimited)",
+    "Resource temporarily unavailable": "raise the limit on processes (ulimit -u, or the container's)",
+    "Too many open files": "raise the limit on open files (ulimit -n)",
+    "Cannot allocate memory": "raise the limit on memory",
+}
 MAX_START_TRIES = 3  # another process may take the free port between our look and the server's bind
 
 _handed_out: set[int] = set()
@@ -91,6 +100,7 @@ class EmbeddedServer(ABC):
         self.log = log.absolute()
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
+        self._log_began = 0
 
     @classmethod
     @abstractmethod
@@ -143,6 +153,7 @@ class EmbeddedServer(ABC):
     def _start(self, port: int) -> None:
         for attempt in range(MAX_START_TRIES):
             self.port = port or free_port()
+            self._log_began = self.log.stat().st_size if self.log.exists() else 0
             self.process = self.launch()
             failure = self._await_ready(self.process)
             if failure is None:
@@ -170,14 +181,32 @@ class EmbeddedServer(ABC):
             if process.poll() is not None:
                 with tempfile.TemporaryFile(dir=self.folder) as file:  # a full disk has no room for its words
                     os.posix_fallocate(file.fileno(), 0, PROBE_BYTES)
-                return (
-                    f"{self.name} ended with code {process.returncode}: "
-                    f"{child_processes.last_line(self.log)} (log: {self.log})"
-                )
+                cause = why_ended(self.log, self._log_began)
+                return f"{self.name} ended with code {process.returncode}: {cause} (log: {self.log})"
             if self.answers():
                 return None
             time.sleep(READY_POLL_S)
         return f"{self.name} was not ready after {self.ready_timeout_s:g} s (log: {self.log})"
+
+
+def why_ended(log: Path, since: int) -> str:
+    """Return the line of an engine's log that says why it ended; where it lacked something, with what to do.
+
+    The first complaint counts, which those after it follow from, and before it the first lack.
+
+    Args:
+        log: the file.
+        since: bytes at its beginning that another start has written.
+    """
+    with log.open("rb") as file:
+        file.seek(since)
+        lines = file.read(MAX_COMPLAINTS_BYTES).decode(errors="replace").splitlines()
+    for lack, remedy in REMEDIES.items():
+        if (said := next((line for line in lines if lack in line), None)) is not None:
+            found = COMPLAINT.search(said)
+            return f"{said[found.start() if found else 0 :].strip()}: {remedy}"
+    complaints = [line[found.start() :].strip() for line in lines if (found := COMPLAINT.search(line))]
+    return complaints[0] if complaints else child_processes.last_line(log, since)
 
 
 def engine_environment() -> dict[str, str]:

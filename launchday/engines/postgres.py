@@ -23,12 +23,12 @@ from launchday.engines.base import (
     engine_environment,
     exchange,
     find_in_wheel,
+    why_ended,
 )
 
 USER = "launchday"
 CLIENT_OPTIONS = "sslmode=disable&target_session_attrs=any"
 CLONE_NEWUSER = 0x10000000
-COMPLAINT = re.compile(r"\b(error|FATAL|PANIC):")
 LINE_BREAK = re.compile(r"[\r\n]")
 NOBODY = 65534  # by its number on Linux
 NO_NAME = re.compile(r"could not look up effective user ID (\d+)")
@@ -141,21 +141,12 @@ class Postgres(EmbeddedServer):
         made_in.rmdir()
 
     def _why_not_made(self, code: int, said_before: int) -> str:
-        """One line on an initdb that failed: its first complaint, which those after it follow from."""
-        with self.log.open("rb") as log:
-            log.seek(said_before)
-            lines = log.read().decode(errors="replace").splitlines()
-        complaints = [line[found.start() :].strip() for line in lines if (found := COMPLAINT.search(line))]
-        cause = complaints[0] if complaints else child_processes.last_line(self.log)
+        cause = why_ended(self.log, said_before)
         if (nameless := NO_NAME.search(cause)) is not None:
             return (
                 f"PostgreSQL needs a name for user {nameless[1]}: add a line to /etc/passwd, or set "
                 "LAUNCHDAY_STORE_URL to the address of your own server"
             )
-        if "File too large" in cause:
-            return f"{cause}: raise the limit on the size of files (ulimit -f unlimited)"
-        if "No space left" in cause:
-            return f"{cause}: make room in {self.folder}, or set LAUNCHDAY_STATE_DIR to another folder"
         return f"initdb failed with code {code}: {cause} (log: {self.log})"
 
 

@@ -134,6 +134,14 @@ def test_on_another_system_one_line_says_what_to_use() -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_a_module_of_the_users_in_the_working_folder_is_not_imported(tmp_path: Path) -> None:
+    (tmp_path / "random.py").write_text("raise SystemExit('this is not yours')")
+    starts = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import random'], check=True)"
+    program = [sys.executable, "-P", "-c", f"from launchday import startup; startup.prepare(); {starts}"]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_every_program_of_ours_prepares_before_anything_else() -> None:
     unprepared = set()
     for path in (path for package in PACKAGES for path in (kernel_cache.ROOT / package).rglob("*.py")):

@@ -31,17 +31,17 @@ PARTS: Mapping[str, str] = {
     "oddities": "machine.oddities",
     "nights": "machine.nights",
     "pythons": "machine.pythons",
-    "descriptors": "figures.descriptors",
-    "clocks": "figures.clock_steps",
     "foreign_files": "figures.foreign_files",
     "full_memory": "figures.full_memory",
     "hostile_names": "figures.hostile_names",
     "zones": "figures.zones",
+    "upgrades": "figures.upgrades",
+    "descriptors": "figures.descriptors",
+    "clocks": "figures.clock_steps",
     "locust": "figures.locust_outage",
     "log_gaps": "figures.log_gaps",
-    "upgrades": "figures.upgrades",
 }
-MEASURES = "figures."  # parts whose cases are played one after the other
+ALONE = ("descriptors", "clocks", "locust", "log_gaps")  # parts whose figures are times
 MAX_SAID = 400  # characters of a line
 SIDE_BY_SIDE = 3  # cases that only wait and see: a flood of four players waits for most of its 20 s
 
@@ -99,8 +99,8 @@ def run_part(part: str | None, options: Options) -> Iterator[dict[str, Any]]:
     table = [(name, case) for name, case in table if case.name in chosen]
     if options.floods:
         _compile()
-    for measures, cases in itertools.groupby(table, key=lambda row: PARTS[row[0]].startswith(MEASURES)):
-        with ThreadPoolExecutor(1 if measures else SIDE_BY_SIDE) as players:
+    for alone, cases in itertools.groupby(table, key=lambda row: row[0] in ALONE):
+        with ThreadPoolExecutor(1 if alone else SIDE_BY_SIDE) as players:
             played = [players.submit(_play, name, case, options) for name, case in cases]
             try:
                 for each in played:

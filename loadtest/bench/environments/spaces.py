@@ -18,6 +18,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from launchday import child_processes
 from loadtest.bench.loopback import raise_loopback
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWUSER, CLONE_NEWNET = 0x20000, 0x4000000, 0x10000000, 0x40000000
@@ -108,6 +109,7 @@ class Space:
         for name in self.ignored:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, [getattr(signal, name) for name in self.blocked])
+        child_processes.die_with_parent(os.getppid())  # which a change of user has taken back
 
     def _mount(self) -> None:
         _mount("none", "/", "", MS_REC | MS_PRIVATE)

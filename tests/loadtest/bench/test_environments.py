@@ -92,10 +92,16 @@ def test_a_command_ends_well_or_with_the_line_that_was_expected(
     assert found == wrong if wrong is None else found is not None and found.startswith(wrong)
 
 
-def test_a_flood_without_its_figures_has_not_ended_well() -> None:
-    assert lost(Ran(0, "", "", 0.0)) is not None
-    assert lost(Ran(0, '{"passed": false}', "", 0.0)) is not None
-    assert lost(Ran(0, '{"passed": true}', "", 0.0)) is None
+@pytest.mark.parametrize("code", [0, 99])
+def test_a_flood_ends_well_where_nobody_is_lost_and_books_balance(code: int) -> None:
+    def judged(players_lost: int, balanced: bool) -> str | None:
+        figures = {"ledger": {"balanced": balanced}, "players_lost": players_lost}
+        return lost(Ran(code, json.dumps(figures), "", 0.0))
+
+    assert judged(0, True) is None
+    assert judged(1, True) is not None
+    assert judged(0, False) is not None
+    assert lost(Ran(code, "", "", 0.0)) == "it came to its end without its figures"
 
 
 def test_every_touch_of_a_foreign_file_is_seen(tmp_path: Path) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from loadtest.bench.environments.commands import doctor_and_flood, launchday, unwell
+from loadtest.bench.environments.commands import HANDFUL, doctor_and_flood, launchday, run, unwell
 from loadtest.bench.environments.harness import Case, Found
 from loadtest.bench.environments.spaces import Space
 from loadtest.bench.options import Options
 
 NO_NAME = "PostgreSQL needs a name.*LAUNCHDAY_STORE_URL"
+NAMESAKES = ("rewards", "matchmaker", "redis", "numpy", "random", "secrets", "json", "launchday")
 NOBODY_LISTENS = "http://127.0.0.1:9"
 VARIABLES: Mapping[str, str | None] = {
     **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"), NOBODY_LISTENS),
@@ -88,6 +90,17 @@ def folder_is_gone(options: Options) -> Found:
     return doctor_and_flood(options, refusal="cannot write report.html: No such file or directory")
 
 
+def namesakes(options: Options) -> Found:
+    """The working folder has modules of the user's, with names of ours and of Python's."""
+    for name in NAMESAKES:
+        Path(f"{name}.py").write_text("raise SystemExit('this module is not yours')\n")
+    program = str(Path(sys.executable).with_name("launchday"))
+    ran = run([program, *(["flood", str(HANDFUL), "--json"] if options.floods else ["doctor"])])
+    if (wrong := unwell(ran)) is not None:
+        return Found(False, wrong)
+    return Found(True, "no module of the user's is imported")
+
+
 def bare_image(options: Options) -> Found:
     """Without /etc (no passwd, hosts or local time), and without what the kernel says below /proc/sys."""
     return doctor_and_flood(options, within=Space(small={"/etc": 64, "/proc/sys": 4}), refusal=NO_NAME)
@@ -102,5 +115,6 @@ CASES = (
     Case("temporary", temporary),
     Case("signals", signals),
     Case("folder_is_gone", folder_is_gone),
+    Case("namesakes", namesakes),
     Case("bare_image", bare_image),
 )
