@@ -40,6 +40,7 @@ class LogFollower:
         self._logs: dict[TopicPartition, LogIdentity] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._idle = 0
+        self._at_end = False
 
     async def begin(self, partitions: Collection[TopicPartition], *, at_end: bool) -> None:
         """Take positions, at the end of the logs or at their beginning.
@@ -48,6 +49,7 @@ class LogFollower:
 
         Raises KafkaError.
         """
+        self._at_end = at_end
         self._kafka.assign(list(partitions))
         self._logs = await identify(self._kafka, partitions)
         if at_end:
@@ -109,6 +111,10 @@ class LogFollower:
             log = LogState(beginnings[partition], found[partition].topic_id)
             before = Before.BEYOND_THE_END if self._ends_before(partition) else Before.READ
             verdict = judge(Position(next_offset, ours.topic_id), log, before)
+            if verdict.finding is Finding.TRUNCATED and self._at_end:
+                # What lies before the end that it began at is nobody's business.
+                end = max(log.begins_at, self._kafka.highwater(partition) or 0)
+                verdict = Verdict(Finding.TRUNCATED, end, None)
             if verdict.finding is not Finding.SAME:
                 missing = verdict.missing
                 if missing is None:
