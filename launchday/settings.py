@@ -242,8 +242,8 @@ class Settings(BaseSettings):
         ge=0,
         le=64,
         description=(
-            "Processes that hash passwords, 20 ms of a core and 19 MB each; 0: one for each core but the "
-            "API's own, at least 1 and at most 4."
+            "Processes that hash passwords, 20 ms of a core and 19 MB each; 0: one for each core that the "
+            "container grants but the API's own, at least 1 and at most 4."
         ),
     )
     trusted_proxies: str = Field(
