@@ -3,7 +3,7 @@
 A log-out, a revocation or a copied refresh token leaves a player without a session, and their ticket would
 be matched for nobody. Each API process asks the meta service twice a second which sessions have ended, and
 cancels the tickets; how far was followed is in the cache, so an outage of any part delays it and loses
-nothing, and whatever is told twice changes nothing (``end_sessions.lua``). Players' requests pay nothing for it.
+nothing, and whatever is told twice changes nothing (``end_sessions.lua``). Players' requests pay nothing.
 
 A ticket is its player's, not a device's. So a login elsewhere, which ends the session there was, leaves it in
 the queue: the player is logged in, finds it where they are, and may cancel it.
