@@ -23,7 +23,7 @@ from loadtest.bench.environments.spaces import UNAVAILABLE, Space
 from loadtest.bench.options import Options
 from loadtest.errors import BenchError, CaseUnavailableError
 
-COMMAND_S = 80.0
+COMMAND_S = 120.0
 STOP_S = 15.0
 POLL_S = 0.05
 HANDFUL = Path(__file__).with_name("handful.yaml")
@@ -114,14 +114,14 @@ def run(
         process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             out, err = process.communicate(timeout=STOP_S)
-            said = _text(err).strip().splitlines() or ["it said nothing"]
+            said = plain(err).strip().splitlines() or ["it said nothing"]
             raise BenchError(f"{_named(command)} was not over within {timeout_s:g} s: {said[-1]}") from None
         process.kill()
         process.communicate()
         raise BenchError(f"{_named(command)} was not over within {timeout_s:g} s, nor stopped") from None
     if process.returncode == UNAVAILABLE:
-        raise CaseUnavailableError(f"this case needs {_text(err).strip()}")
-    return Ran(process.returncode, _text(out), _text(err), time.monotonic() - began)
+        raise CaseUnavailableError(f"this case needs {plain(err).strip()}")
+    return Ran(process.returncode, plain(out), plain(err), time.monotonic() - began)
 
 
 class Beside:
@@ -165,7 +165,7 @@ class Beside:
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self.lines.append(_text(line).rstrip())
+            self.lines.append(plain(line).rstrip())
 
 
 @contextlib.contextmanager
@@ -281,5 +281,6 @@ def _named(command: Sequence[str]) -> str:
     return " ".join(Path(word).name for word in command if not word.startswith("-"))[:120]
 
 
-def _text(printed: bytes) -> str:
+def plain(printed: bytes) -> str:
+    """What was printed, without colours."""
     return ESCAPES.sub("", printed.decode(errors="replace"))

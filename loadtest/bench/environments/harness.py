@@ -74,7 +74,7 @@ class Case:
 
     name: str
     play: Callable[[Options], Found]
-    bound_s: float = 100.0
+    bound_s: float = 150.0
 
 
 def cases_of(part: str) -> tuple[Case, ...]:

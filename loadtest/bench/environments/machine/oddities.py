@@ -41,7 +41,6 @@ VARIABLES: Mapping[str, str | None] = {
     "LINES": "x",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONSAFEPATH": "1",
-    "PYTHONOPTIMIZE": "2",
     "PYTHONUNBUFFERED": "1",
     "OMP_NUM_THREADS": "1",
     "PATH": "/nowhere",
@@ -70,10 +69,9 @@ def temporary(options: Options) -> Found:
     if not missing.well:
         return missing
     none = Space(read_only=("/tmp", "/var/tmp"))
-    state = str(Path(os.environ["LAUNCHDAY_STATE_DIR"]).name)
     if (wrong := unwell(launchday("doctor", within=none, env={"TMPDIR": None}), r"TMPDIR")) is not None:
         return Found(False, f"no temporary folder can be written: {wrong}")
-    return Found(True, f"{missing.said}; without any temporary folder, too", {**missing.figures, "at": state})
+    return Found(True, f"{missing.said}; without any temporary folder, too", missing.figures)
 
 
 def signals(options: Options) -> Found:

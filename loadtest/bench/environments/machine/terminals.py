@@ -21,6 +21,7 @@ from loadtest.bench.environments.commands import (
     HANDFUL,
     Ran,
     launchday,
+    plain,
     run,
     unwell,
     with_variables,
@@ -127,7 +128,7 @@ def _on_a_terminal(
         process.wait()
         reader.join()
         os.close(ours)
-    return Ran(code, b"".join(printed).decode(errors="replace"), "", 0.0)
+    return Ran(code, plain(b"".join(printed)), "", 0.0)
 
 
 def _read(terminal: int, into: list[bytes]) -> None:
