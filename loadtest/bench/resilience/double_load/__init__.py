@@ -103,7 +103,8 @@ def run(options: Options) -> dict[str, Any]:
         quota = TICKET_CORES if can_limit() else 0.0
         with pinned(
             MATCHMAKER,
-            {"regions": "west-europe,east-us,japan-east,brazil-south"},
+            # Nobody looks at these tickets: to end them all half a minute later is no load of players.
+            {"regions": "west-europe,east-us,japan-east,brazil-south", "ticket_liveness_s": 600.0},
             store=False,
             stub="loadtest.bench.matchmaker.stub_services",
             quota=quota,

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import redis
 from pydantic import SecretStr
 
 from launchday import child_processes
@@ -97,6 +98,7 @@ def pinned(
                 raise BenchError(str(error)) from error
             assert engine.process is not None
             helpers.append(psutil.Process(engine.process.pid))
+        _write_no_copies(engines[0].address)
         own = Settings(
             state_dir=folder,
             cache_url=engines[0].address,
@@ -179,6 +181,12 @@ def _new_cgroup() -> Path:
         folder.rmdir()
         raise OSError("no cpu controller")
     return folder
+
+
+def _write_no_copies(cache_url: str) -> None:
+    """Let the cache append only. A copy of all of it would be written on the generator's core, before it."""
+    with redis.Redis.from_url(cache_url) as cache:
+        cache.config_set("auto-aof-rewrite-percentage", "0", "save", "")
 
 
 def _real_time(processes: list[psutil.Process]) -> bool:
