@@ -17,7 +17,7 @@ from loadtest.scenario.population import draw_population
 
 SOCKETS_A_PLAYER = 2
 SHARED_CONNECTIONS = 100
-OTHER_DESCRIPTORS = 80  # files, the event bus, the counters of services: 50 measured
+OTHER_DESCRIPTORS = 80  # estimated with room: files, the event bus, the counters of services
 OTHER_PORTS = 2_000  # of the services' own connections among each other, on the same machine
 LOCAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 

@@ -24,7 +24,7 @@ from loadtest.simulate.simulator import simulate
 from loadtest.simulate.theory import student_t
 from loadtest.simulate.variation import Variation, combinations, varied
 
-SIMULATION_BYTES = 250 << 20  # of a process that simulates the tour, compiled kernels and all
+SIMULATION_BYTES = 250 << 20  # estimated, of a process that simulates, compiled kernels and all
 
 # The figures of a setting: name, and path in a run's figures.
 MEASURES: tuple[tuple[str, tuple[str, ...]], ...] = (
