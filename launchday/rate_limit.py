@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 MAX_CALLERS = 100_000  # remembered at once: about 10 MB
+ROUNDING_S = 1e-6  # a time plus an interval, less the time, may be more than the interval
 
 
 class RateLimit:
@@ -41,12 +42,12 @@ class RateLimit:
         """
         if not self._interval_s:
             return 0.0
-        whole_at = max(self._whole_at.get(caller, now), now) + self._interval_s
-        if whole_at - now > self._burst_s:
-            return whole_at - now - self._burst_s
+        used_s = max(self._whole_at.get(caller, now) - now, 0.0) + self._interval_s
+        if used_s > self._burst_s + ROUNDING_S:
+            return used_s - self._burst_s
         if len(self._whole_at) >= self._max_callers and caller not in self._whole_at:
             self._forget(now)
-        self._whole_at[caller] = whole_at
+        self._whole_at[caller] = now + used_s
         return 0.0
 
     def _forget(self, now: float) -> None:

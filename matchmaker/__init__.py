@@ -14,6 +14,7 @@ Errors::
     ├── SkillsUnavailableError  the meta service gave no skills: answer 503, the player tries again
     │   ├── SkillsRefusedError  it refuses one of these players: ask for fewer
     │   └── WriterFullError     too many new tickets wait to be written
+    ├── TokenRefusedError       a game server takes no token now: its clock differs (``director.reach``)
     ├── RuleSetsError           the operator's rule sets cannot be used: say why, and end
     └── DocumentError           a rule set, tickets or attributes have mistakes (``rules.flexmatch.document``)
 

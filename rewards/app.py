@@ -17,7 +17,7 @@ from launchday.resilience import deadline, parts, sockets
 from launchday.service import ServiceCaller, create_app, terminate_when_done
 from launchday.settings import Settings
 from meta_service.client import ProgressCache, RatingCache
-from rewards import dead_letters, waiting
+from rewards import dead_letters, kept_events
 from rewards.client import LogGap, RewardsCounters
 from rewards.consumer.cache_publisher import CachePublisher
 from rewards.consumer.consumer import Consumer
@@ -123,8 +123,8 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
                 gaps = await store.positions.totals()
                 newest = await store.positions.gaps(NEWEST_GAPS) if gaps.gaps else []
                 of_analytics = await clock.run_in_thread(gaps_of_lake, settings.state_dir / ANALYTICS_FOLDER)
-                newer = await clock.run_in_thread(waiting.in_lake, settings.state_dir / ANALYTICS_FOLDER)
-                spooled = await clock.run_in_thread(waiting.in_spools, settings.state_dir)
+                newer = await clock.run_in_thread(kept_events.in_lake, settings.state_dir / ANALYTICS_FOLDER)
+                spooled = await clock.run_in_thread(kept_events.in_spools, settings.state_dir)
         except (StoreUnavailableError, TimeoutError) as error:
             raise ProblemError(
                 503, "store-unavailable", "the store does not answer: try again", headers={"Retry-After": "1"}

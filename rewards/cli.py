@@ -156,17 +156,17 @@ def questions() -> None:
 @app.command()
 def newer(folder: FolderOption = None, as_json: JsonOption = False) -> None:
     """List what waits for a program that knows more: events of a newer version than the one that met them."""
-    from rewards import waiting
+    from rewards import kept_events
 
     config = _settings()
     live = config.store_url or _local_engines(config).get("store", "")
     try:
-        found = asyncio.run(waiting.of_store(live)) if live else []
+        found = asyncio.run(kept_events.of_store(live)) if live else []
     except RewardsError as error:
         _fail(f"the store at {live} cannot be read: {error}")
-    if kept := waiting.in_lake(_lake_folder(folder)):
-        found.append(waiting.Waiting("analytics", "", kept))
-    found += waiting.in_spools(config.state_dir)
+    if kept := kept_events.in_lake(_lake_folder(folder)):
+        found.append(kept_events.Waiting("analytics", "", kept))
+    found += kept_events.in_spools(config.state_dir)
     if as_json:
         for each in found:
             print(json.dumps(each.as_json()))

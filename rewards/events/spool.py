@@ -147,7 +147,7 @@ def newer_files(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.glob(f"*{NEWER_SUFFIX}")) if _is_spool(path)]
 
 
-def waiting(folder: Path) -> tuple[int, int]:
+def count_newer(folder: Path) -> tuple[int, int]:
     """Count what waits for a program that knows more: events, and files of a newer form."""
     events = 0
     for path in newer_files(folder):

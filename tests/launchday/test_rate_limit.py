@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from launchday.rate_limit import RateLimit
 
 
@@ -33,3 +35,10 @@ def test_the_table_of_callers_forgets_the_quiet_ones_and_never_grows_beyond_its_
     for caller in range(100, 110):
         limit.wait_s(caller, 1.5)
     assert len(limit._whole_at) <= 3
+
+
+@pytest.mark.parametrize("now", [68.30000000000001, 7200.123456789, 1_800_000_000.7])
+def test_the_first_request_passes_at_whatever_time(now: float) -> None:
+    limit = RateLimit(0.01, burst_s=4.0)
+    assert limit.wait_s("caller", now) == 0.0
+    assert limit.wait_s("caller", now) > 99.9

@@ -8,6 +8,7 @@ from types import ModuleType
 import matchmaker
 from matchmaker import client
 from matchmaker.client import MatchmakerClient, MatchmakerClientError
+from matchmaker.director.reach import TokenRefusedError
 from matchmaker.errors import MatchmakerError
 from matchmaker.rules.flexmatch.document import DocumentError
 
@@ -50,7 +51,7 @@ def test_the_client_makes_these_calls() -> None:
 
 
 def test_the_trees_of_errors_are_drawn_as_they_are() -> None:
-    assert DocumentError in MatchmakerError.__subclasses__()
+    assert {DocumentError, TokenRefusedError} <= set(MatchmakerError.__subclasses__())
     for module, root in ((matchmaker, MatchmakerError), (client, MatchmakerClientError)):
         assert _drawn(module, root.__name__) == _below(root)
 

@@ -251,9 +251,9 @@ async def test_what_one_version_cannot_send_waits_on_the_disk_for_another(
         return producer.counters()
 
     assert (await resent(event_versions.older(), 1)).newer == 2
-    assert spool.waiting(tmp_path) == (2, 1)
+    assert spool.count_newer(tmp_path) == (2, 1)
     assert (await resent(read_event, 2)).newer == 0
 
-    assert spool.waiting(tmp_path) == (0, 1)
+    assert spool.count_newer(tmp_path) == (0, 1)
     players = await read_players(settings.kafka_bootstrap, settings.topic_prefix, 3)
     assert sorted(players) == [0, 1, 2]  # 0: the one that has no grant

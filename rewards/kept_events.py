@@ -65,7 +65,7 @@ def in_spools(state_dir: Path) -> list[Waiting]:
     """Return what waits in the spools of this machine."""
     found = []
     for name in SPOOLS:
-        events, files = spool.waiting(state_dir / name)
+        events, files = spool.count_newer(state_dir / name)
         if events:
             found.append(Waiting(name, "", events))
         if files:
