@@ -268,9 +268,8 @@ class _Connection:
         except SidecarUnavailableError:
             if not kept:
                 raise
-            return await self._exchange(
-                method, path, payload, headers
-            )  # the sidecar had closed an idle connection
+            # The sidecar had closed an idle connection.
+            return await self._exchange(method, path, payload, headers)
 
     async def lines(self, path: str) -> AsyncGenerator[bytes, None]:
         """Yield the lines of the endless answer to a GET; raises SidecarUnavailableError when it ends."""

@@ -319,8 +319,8 @@ class Settings(BaseSettings):
         30.0,
         ge=0,
         description=(
-            "Seconds in which an allocated server must report something of its match, were it that it is "
-            "starting, before it goes back to the pool; 0: no limit."
+            "Seconds in which an allocated server must begin its match, else the fleet ends it; that it is "
+            "starting is no begin. The director is as patient with it. 0: no limit."
         ),
     )
     fleet_starts_min: int = Field(

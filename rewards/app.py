@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import structlog
@@ -122,9 +123,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
                 totals = await store.totals([topic.name(settings.topic_prefix) for topic in REWARDS_TOPICS])
                 gaps = await store.positions.totals()
                 newest = await store.positions.gaps(NEWEST_GAPS) if gaps.gaps else []
-                of_analytics = await clock.run_in_thread(gaps_of_lake, settings.state_dir / ANALYTICS_FOLDER)
-                newer = await clock.run_in_thread(kept_events.in_lake, settings.state_dir / ANALYTICS_FOLDER)
-                spooled = await clock.run_in_thread(kept_events.in_spools, settings.state_dir)
+                of_analytics, newer, spooled = await clock.run_in_thread(_on_disk, settings.state_dir)
         except (StoreUnavailableError, TimeoutError) as error:
             raise ProblemError(
                 503, "store-unavailable", "the store does not answer: try again", headers={"Retry-After": "1"}
@@ -185,6 +184,12 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
         )
 
     return app
+
+
+def _on_disk(state_dir: Path) -> tuple[list[dict[str, Any]] | None, int | None, list[kept_events.Waiting]]:
+    """What analytics and game servers have left beside this service: gaps, and newer events of both."""
+    folder = state_dir / ANALYTICS_FOLDER
+    return gaps_of_lake(folder), kept_events.in_lake(folder), kept_events.in_spools(state_dir)
 
 
 def _counted(gaps: list[dict[str, Any]] | None) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from rewards.consumer import newer_events
 from rewards.consumer.outbox import COUNT_NEWER_ROWS
 from rewards.consumer.store_connection import ConnectionPool
 from rewards.events import spool
+from rewards.lake_manifest import MANIFEST, read_manifest
 
 SPOOLS = ("spool", "results")  # folders in the state folder
 
@@ -55,10 +55,8 @@ async def _in_store(connections: ConnectionPool) -> list[Waiting]:
 
 def in_lake(folder: Path) -> int | None:
     """Count what waits in a folder of Parquet files, by its manifest; None where there is none."""
-    try:
-        return int(json.loads((folder / "manifest.json").read_text()).get("newer_waiting", 0))
-    except (OSError, ValueError, AttributeError, TypeError):
-        return None
+    manifest = read_manifest(folder / MANIFEST)
+    return None if manifest is None else int(manifest.get("newer_waiting", 0))
 
 
 def in_spools(state_dir: Path) -> list[Waiting]:

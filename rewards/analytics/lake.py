@@ -39,9 +39,9 @@ from rewards.events.logs.gaps import Gap
 from rewards.events.logs.verdict import Position
 from rewards.events.newer import newer_part
 from rewards.events.parse import ReadEvent, read_whole_event
+from rewards.lake_manifest import MANIFEST, read_manifest
 from rewards.records import Partition
 
-MANIFEST = "manifest.json"
 FORMER_MANIFEST = "journal.json"  # its name before the first release; opening a folder renames it
 PARTIAL = ".partial"
 MAX_FOLDERS_IN_MEMORY = 64  # five days of every kind; an older folder is read again when an event of it comes
@@ -294,9 +294,9 @@ class Lake:
 
     def _recover(self) -> None:
         former = self._folder / FORMER_MANIFEST
-        if _manifest(former) is not None and not (self._folder / MANIFEST).exists():
+        if read_manifest(former) is not None and not (self._folder / MANIFEST).exists():
             former.rename(self._folder / MANIFEST)
-        content = _manifest(self._folder / MANIFEST)
+        content = read_manifest(self._folder / MANIFEST)
         if content is None and (self._folder / MANIFEST).exists():
             raise LakeInUseError(
                 f"{self._folder / MANIFEST} is not a manifest of launchday's: move it away, or set "
@@ -328,16 +328,6 @@ def files(folder: Path, kind: str) -> Iterator[Path]:
 def newer_waiting(folder: Path) -> int:
     """Count the events of a folder that are kept whole for a program that knows more."""
     return sum(pq.read_metadata(path).num_rows for path in files(folder, columns.NEWER))
-
-
-def _manifest(path: Path) -> dict[str, Any] | None:
-    """The content of a manifest; None where there is none, or something else has its name."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    ours = isinstance(content, dict) and {"sequence", "files", "offsets"} <= content.keys()
-    return content if ours else None
 
 
 def _by_day_and_kind(events: Sequence[Envelope]) -> dict[DayAndKind, list[Envelope]]:

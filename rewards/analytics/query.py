@@ -13,6 +13,7 @@ import duckdb
 
 from rewards.analytics import columns, lake
 from rewards.errors import QueryError
+from rewards.lake_manifest import MANIFEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ def connect(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     Raises:
         QueryError: there is no folder of events, or what is done with the connection cannot be.
     """
-    if not (folder / lake.MANIFEST).exists():
+    if not (folder / MANIFEST).exists():
         raise QueryError(
             f"there are no events in {folder}: start the backend and let it play, or give --folder"
         )

@@ -26,7 +26,8 @@ from loadtest.errors import BenchError, CaseUnavailableError
 COMMAND_S = 120.0
 STOP_S = 15.0
 POLL_S = 0.05
-HANDFUL = Path(__file__).with_name("handful.yaml")
+HANDFUL = Path(__file__).with_name("handful.yaml")  # four players play one match of five seconds
+FLOOD = ("flood", str(HANDFUL), "--json")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 TRACEBACK = re.compile(r"Traceback \(most recent call last\)|\[PYI-|^\s*╭─+ Traceback", re.MULTILINE)
 VERDICT = "Failed: "
@@ -216,25 +217,12 @@ def doctor_and_flood(
         return Found(False, f"doctor: {wrong}", figures)
     said.append("doctor ends well" if found.code == 0 else f"doctor: {found.last_line}")
     if options.floods:
-        flooded = flood_handful(*more, within=within, env=env, python=python)
+        flooded = launchday(*FLOOD, *more, within=within, env=env, python=python)
         figures["flood_s"] = round(flooded.took_s, 1)
         if (wrong := unwell(flooded, refusal) or lost(flooded)) is not None:
             return Found(False, f"flood: {wrong}", figures)
         said.append("the flood ends well" if flooded.code == 0 else f"flood: {flooded.last_line}")
     return Found(True, ", ".join(said), figures)
-
-
-def flood_handful(
-    *more: str,
-    within: Space = NOWHERE,
-    env: Mapping[str, str | None] | None = None,
-    timeout_s: float = COMMAND_S,
-    python: Sequence[str] = (sys.executable,),
-    cwd: Path | None = None,
-) -> Ran:
-    """Flood a backend with four players who play one match of five seconds; the figures go to its output."""
-    arguments = ("flood", str(HANDFUL), "--json", *more)
-    return launchday(*arguments, within=within, env=env, timeout_s=timeout_s, python=python, cwd=cwd)
 
 
 def unwell(ran: Ran, refusal: str = "") -> str | None:

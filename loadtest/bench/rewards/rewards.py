@@ -16,11 +16,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 import structlog
@@ -30,6 +29,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from launchday.clock import SystemClock
 from launchday.engines import EmbeddedServer, EngineError, Postgres
 from loadtest.bench.harness.broker import broker_kind
+from loadtest.bench.harness.databases import empty_database
 from loadtest.errors import BenchError
 from loadtest.event_fixture import EVENTS_PER_MATCH, EventFixture, make_event_fixture
 from meta_service.store import schema
@@ -101,10 +101,10 @@ async def _measure(
     for number in range(rounds):
         records, seconds = await _consume_alone(broker.address, sent.records)
         consumed.append(sent.records / seconds)
-        async with _database(postgres, f"store_{number}") as url:
+        async with empty_database(postgres.address, f"store_{number}") as url:
             stored.append(sent.records / await _store_alone(url, records))
         del records
-        async with _database(postgres, f"whole_{number}") as url:
+        async with empty_database(postgres.address, f"whole_{number}") as url:
             cpu_at = time.process_time()
             seconds, totals = await _all_of_it(broker.address, url, sent)
             cpu.append((time.process_time() - cpu_at) / seconds)
@@ -216,20 +216,6 @@ async def _check(url: str, known: EventFixture) -> None:
         await connection.close()
     if {row["player_id"]: row["xp"] for row in rows} != dict(known.xp):
         raise BenchError("the experience points in the store are not what the events are worth")
-
-
-@contextlib.asynccontextmanager
-async def _database(postgres: EmbeddedServer, name: str) -> AsyncIterator[str]:
-    """Yield the URL of an empty database with the newest schema."""
-    address = urlsplit(postgres.address)
-    base, template = f"{address.scheme}://{address.netloc}", address.path.removeprefix("/")
-    admin = await asyncpg.connect(f"{base}/template1?{address.query}")
-    try:
-        await admin.execute(f'CREATE DATABASE {name} TEMPLATE "{template}"')
-        yield f"{base}/{name}?{address.query}"
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    finally:
-        await admin.close()
 
 
 async def _until(condition: Callable[[], object]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from uuid import UUID
 import structlog
 
 from rewards.events.logs.verdict import Finding
+from rewards.lake_manifest import MANIFEST, read_manifest
 
 log = structlog.get_logger()
 
@@ -73,7 +73,5 @@ def gaps_of_lake(folder: Path) -> list[dict[str, Any]] | None:
     Each as `Gap.as_json`, with ``noticed_at`` in Unix seconds; None where there is no such folder. They are
     in its manifest, and Arrow is not needed for it.
     """
-    try:
-        return list(json.loads((folder / "manifest.json").read_text())["gaps"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    gaps = (read_manifest(folder / MANIFEST) or {}).get("gaps")
+    return gaps if isinstance(gaps, list) else None

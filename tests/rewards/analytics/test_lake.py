@@ -22,6 +22,7 @@ from rewards.analytics.event_ids import KnownIds, as_ids
 from rewards.analytics.lake import Lake
 from rewards.errors import LakeInUseError
 from rewards.events import Envelope
+from rewards.lake_manifest import MANIFEST
 from tests.rewards.events.test_parse import EXAMPLES
 from tests.rewards.examples import a_death, a_grant, a_kill
 
@@ -189,7 +190,7 @@ def test_a_folder_of_before_the_first_release_is_read_on(tmp_path: Path) -> None
     writer = Lake(tmp_path).open()
     writer.add(KNOWN.events[:300], REACHED)
     writer.close()
-    (tmp_path / lake.MANIFEST).rename(tmp_path / lake.FORMER_MANIFEST)
+    (tmp_path / MANIFEST).rename(tmp_path / lake.FORMER_MANIFEST)
 
     again = Lake(tmp_path).open()
     assert again.add(KNOWN.events, REACHED) == len(KNOWN.events) - 300

@@ -17,7 +17,7 @@ from pathlib import Path
 from launchday import child_processes
 from launchday.engines import free_port
 from launchday.settings import Settings, env_name
-from loadtest.bench.environments.commands import flood_handful, lost, running, unwell, with_variables
+from loadtest.bench.environments.commands import FLOOD, launchday, lost, running, unwell, with_variables
 from loadtest.bench.environments.harness import Case, Found
 from loadtest.bench.options import Options
 from loadtest.errors import BenchError
@@ -48,7 +48,7 @@ def foreign_files(options: Options) -> Found:
     env = {name: str(folder) for name, folder in folders.items()}
     steps = []
     for step in ("first flood", "second flood") if options.floods else ():
-        ran = flood_handful(env=env)
+        ran = launchday(*FLOOD, env=env)
         if (wrong := unwell(ran) or lost(ran)) is not None:
             return Found(False, f"{step}: {wrong}")
         steps.append(step)

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from launchday.settings import env_name, settings
-from loadtest.bench.environments.commands import flood_handful, launchday, lost, running, unwell
+from loadtest.bench.environments.commands import FLOOD, launchday, lost, running, unwell
 from loadtest.bench.environments.harness import Case, Found
 from loadtest.bench.environments.spaces import Space
 from loadtest.bench.options import Options
@@ -26,7 +26,7 @@ def matches(size_kb: int, full: bool, options: Options) -> Found:
     if not options.floods:
         return Found(None, "a flood, which --no-floods leaves out")
     within = Space(small={SHARED_MEMORY: size_kb}, full=(SHARED_MEMORY,) if full else ())
-    ran = flood_handful(within=within)
+    ran = launchday(*FLOOD, within=within)
     if (wrong := unwell(ran) or lost(ran)) is not None:
         return Found(False, wrong)
     found = json.loads(ran.out.splitlines()[-1])

@@ -12,18 +12,16 @@ import contextlib
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-
-import asyncpg
 
 from launchday.clock import SystemClock
 from launchday.engines import ApacheKafka, Broker, EmbeddedServer, EngineError, Postgres
 from loadtest import event_versions
 from loadtest.bench.environments.harness import Case, Found
+from loadtest.bench.harness.databases import empty_database
 from loadtest.bench.options import Options
 from loadtest.errors import BenchError
 from meta_service.store import schema
@@ -142,7 +140,7 @@ async def _play(bootstrap: str, store_url: str, folder: Path) -> Found:
     rows: dict[str, int] = {}
     kept: dict[str, int] = {}
     for order, steps in ORDERS.items():
-        async with _database(store_url, order) as url:
+        async with empty_database(store_url, order) as url:
             place = folder / order
             rows[order], kept[order] = await _in_order(bootstrap, order, url, place, events, steps)
             digests[order] = (await digest(url))[:16]
@@ -249,20 +247,6 @@ async def _all_seen(store: Store, sent: int, none_wait: bool) -> bool:
 
 async def _has_read(lake: Lake, sent: int) -> bool:
     return sum(position.next_offset for position in lake.positions().values()) >= sent
-
-
-@contextlib.asynccontextmanager
-async def _database(address: str, name: str) -> AsyncIterator[str]:
-    """Lend the address of an empty database with the newest schema."""
-    parts = urlsplit(address)
-    base, template = f"{parts.scheme}://{parts.netloc}", parts.path.removeprefix("/")
-    admin = await asyncpg.connect(f"{base}/template1?{parts.query}")
-    try:
-        await admin.execute(f'CREATE DATABASE {name} TEMPLATE "{template}"')
-        yield f"{base}/{name}?{parts.query}"
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    finally:
-        await admin.close()
 
 
 async def _until(condition: Callable[[], Awaitable[Any]], what: str) -> None:

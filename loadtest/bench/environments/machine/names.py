@@ -8,7 +8,7 @@ from pathlib import Path
 
 from launchday import kernel_cache
 from launchday.settings import env_name
-from loadtest.bench.environments.commands import doctor_and_flood, flood_handful, launchday, lost, unwell
+from loadtest.bench.environments.commands import FLOOD, doctor_and_flood, launchday, lost, unwell
 from loadtest.bench.environments.harness import Case, Found
 from loadtest.bench.environments.spaces import Space
 from loadtest.bench.options import Options
@@ -41,7 +41,7 @@ def named(name: str, options: Options) -> Found:
         return Found(False, f"doctor: {wrong}")
     if not options.floods:
         return Found(True, "doctor ends well")
-    ran = flood_handful("--report", str(top / "report.html"), "--record", str(top), env=env, cwd=top)
+    ran = launchday(*FLOOD, "--report", str(top / "report.html"), "--record", str(top), env=env, cwd=top)
     if (wrong := unwell(ran) or lost(ran)) is not None:
         return Found(False, f"flood: {wrong}")
     missing = [kept for kept in KEPT if not (top / kept).exists()]
@@ -67,7 +67,7 @@ def tree(options: Options) -> Found:
         return Found(False, f"doctor: {wrong}")
     if not options.floods:
         return Found(True, "doctor ends well")
-    ran = flood_handful(within=within, env=env, timeout_s=TREE_S)
+    ran = launchday(*FLOOD, within=within, env=env, timeout_s=TREE_S)
     if (wrong := unwell(ran) or lost(ran)) is not None:
         return Found(False, f"flood: {wrong}")
     return Found(True, "doctor and the flood end well")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from loadtest.bench.environments.commands import HANDFUL, doctor_and_flood, launchday, run, unwell
+from loadtest.bench.environments.commands import FLOOD, doctor_and_flood, launchday, run, unwell
 from loadtest.bench.environments.harness import Case, Found
 from loadtest.bench.environments.spaces import Space
 from loadtest.bench.options import Options
@@ -93,7 +93,7 @@ def namesakes(options: Options) -> Found:
     for name in NAMESAKES:
         Path(f"{name}.py").write_text("raise SystemExit('this module is not yours')\n")
     program = str(Path(sys.executable).with_name("launchday"))
-    ran = run([program, *(["flood", str(HANDFUL), "--json"] if options.floods else ["doctor"])])
+    ran = run([program, *(FLOOD if options.floods else ["doctor"])])
     if (wrong := unwell(ran)) is not None:
         return Found(False, wrong)
     return Found(True, "no module of the user's is imported")

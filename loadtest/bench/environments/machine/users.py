@@ -12,10 +12,10 @@ from launchday import kernel_cache
 from launchday.launcher.children import answers_ok
 from launchday.settings import env_name
 from loadtest.bench.environments.commands import (
+    FLOOD,
     HANDFUL,
     NOWHERE,
     doctor_and_flood,
-    flood_handful,
     launchday,
     lost,
     running,
@@ -95,7 +95,7 @@ def two_backends(second: Space, options: Options) -> Found:
             return Found(False, f"the second on the same ports: {wrong or clashing.last_line}")
         ports = {env_name(name): str(port) for name, port in free_ports().items()}
         report = str(own / "report.html")
-        ran = flood_handful("--report", report, within=second, env={**home, **kernels, **ports})
+        ran = launchday(*FLOOD, "--report", report, within=second, env={**home, **kernels, **ports})
         if (wrong := unwell(ran) or lost(ran)) is not None:
             return Found(False, f"the second: {wrong}")
         url = f"http://127.0.0.1:{os.environ[env_name('fleet_port')]}/readyz"
