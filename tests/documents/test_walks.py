@@ -25,8 +25,8 @@ MAX_DATAGRAM_FILES = 36
 MAX_TICKET_FILES = 51  # 40 before held players, late servers and waiting regions had files of their own
 MAX_MATCHMAKER_FILES = 31  # 25 before; one or two are entered only sometimes
 CALLERS_END = ("matchmaker/client.py", "launchday/resilience/http_client.py")
-# A kernel that is called for the first time is loaded.
-ONCE_A_PROCESS = ("launchday/kernel_locator.py", "launchday/folders.py")
+# A kernel that is called for the first time is loaded, and the limit of clocks' differences is read.
+ONCE_A_PROCESS = ("launchday/kernel_locator.py", "launchday/folders.py", "launchday/settings.py")
 FORMS_OF_A_TICKET = (  # classes that carry a ticket's round trips
     "matchmaker.messages.TicketRequest",
     "matchmaker.tickets.ticket.Ticket",

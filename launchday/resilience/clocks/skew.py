@@ -93,7 +93,9 @@ class ClockSkew:
         if not skew_s and not known.said_s:
             known.last_s = 0.0
             return
-        limit_s = settings().clock_skew_s if self._limit_s is None else self._limit_s
+        if self._limit_s is None:
+            self._limit_s = settings().clock_skew_s  # once: this is on the way of every answer
+        limit_s = self._limit_s
         again, known.last_s = abs(known.last_s) > limit_s, skew_s
         if abs(skew_s) > limit_s:
             if again and abs(skew_s - known.said_s) > limit_s:
