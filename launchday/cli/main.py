@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,27 +15,22 @@ import typer
 from rich.text import Text
 
 from launchday import __version__, outputs, startup
-from launchday.cli import fleet
+from launchday.cli import fleet, flooding, simulating
 from launchday.cli.inputs import (
     USAGE_ERROR,
     CommandError,
-    read_scenario,
     read_settings,
-    scenario_path,
     usage_errors,
 )
-from launchday.outputs import Outputs
+from launchday.cli.options import AsOneJson, compile_parts
 from launchday.settings import Settings, env_name
-from launchday.terminal import Terminal, run_command, show_error
+from launchday.terminal import Terminal, run_command
 
 if TYPE_CHECKING:
     from launchday.launcher.backend import Backend
 
 # Each command imports what it needs inside: the engines, the load test, plotly and the kernels cost half a
 # second each.
-
-TOUR = "tour"
-DEFAULT_REPORT = Path("report.html")
 
 app = typer.Typer(
     name="launchday",
@@ -46,32 +40,15 @@ app = typer.Typer(
     add_completion=False,
 )
 
+for command in (
+    flooding.run,
+    flooding.flood,
+    flooding.compare,
+    simulating.simulate,
+    simulating.sweep,
+):
+    app.command()(command)
 app.add_typer(fleet.app)
-
-JsonFile = Annotated[
-    Path | None, typer.Option("--json", help="Write the run's figures as JSON to this file.")
-]
-AsJson = Annotated[
-    bool,
-    typer.Option(
-        "--json", help="Print the figures as one JSON object; everything else goes to standard error."
-    ),
-]
-AsOneJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-ReportFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--report", help="Write the HTML report to this file, and JSON and CSV beside it (report.html)."
-    ),
-]
-RecordFolder = Annotated[
-    Path | None, typer.Option("--record", help="Record every match into this folder, for launchday replay.")
-]
-Scale = Annotated[float, typer.Option(min=1e-6, max=1e3, help="Multiplies players, buffers and servers.")]
-Unrated = Annotated[
-    bool, typer.Option("--unrated", help="Every player is new: the matchmaker knows no skills.")
-]
-ScenarioArg = Annotated[str, typer.Argument(help="A scenario file, or the name of a shipped one.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -88,162 +65,6 @@ def options(
     ] = False,
 ) -> None:
     """A complete multiplayer game backend that you can flood before your players do."""
-
-
-@app.command()
-def run(
-    scenario: Annotated[str, typer.Option(help="A scenario file, or the name of a shipped one.")] = TOUR,
-    json_file: JsonFile = None,
-    report: ReportFile = None,
-    record: RecordFolder = None,
-) -> None:
-    """Start everything, flood it with simulated players, print a summary, and write an HTML report."""
-    _flood_embedded(scenario, False, report, record, json_file)
-
-
-@app.command()
-def flood(
-    scenario: ScenarioArg,
-    as_json: AsJson = False,
-    report: ReportFile = None,
-    running: Annotated[
-        bool,
-        typer.Option(
-            "--running", help="Flood the backend that the settings name, instead of one of its own."
-        ),
-    ] = False,
-    record: RecordFolder = None,
-) -> None:
-    """Flood a backend with the players of a scenario: real sockets, real time."""
-    if not running:
-        _flood_embedded(scenario, as_json, report, record)
-        return
-    from launchday.launcher import lifecycle
-    from loadtest import command as flooding
-
-    loaded = read_scenario(scenario)
-    config = read_settings()
-    if not config.identity_secret.get_secret_value():
-        raise CommandError(
-            f"a running backend's books need its signing secret: set {env_name('identity_secret')}",
-            USAGE_ERROR,
-        )
-
-    async def play() -> int:
-        return await flooding.run_scenario(
-            loaded,
-            config,
-            report_path=report or DEFAULT_REPORT,
-            as_json=as_json,
-            console=Terminal(stderr=as_json),
-            stop_event=lifecycle.stop_event_on_signals(),
-        )
-
-    raise typer.Exit(asyncio.run(play()))
-
-
-@app.command()
-def compare(
-    first: Annotated[Path, typer.Argument(help="The report of a run, or its JSON.")],
-    second: Annotated[Path, typer.Argument(help="The report of another run, or its JSON.")],
-    report: Annotated[Path | None, typer.Option("--report", help="Also write a page with both.")] = None,
-    as_json: AsOneJson = False,
-) -> None:
-    """Compare two runs, figure by figure."""
-    from loadtest.report import compare as comparing
-
-    with usage_errors():
-        outputs.check(report)
-        table = comparing.compare_runs(comparing.read_run(first), comparing.read_run(second))
-    written = Outputs()
-    if report is not None:
-        page = comparing.render_comparison(first, second, table)
-        written.attempt(lambda: outputs.write_whole(report, page))
-    if as_json:
-        print(json.dumps({row.name: {"first": row.first, "second": row.second} for row in table}))
-    else:
-        comparing.print_comparison(first, second, table, Terminal())
-    show_error(*written.failures)
-    raise typer.Exit(1 if written.failures else 0)
-
-
-@app.command()
-def simulate(
-    scenario: ScenarioArg,
-    as_json: AsOneJson = False,
-    report: ReportFile = None,
-    save: Annotated[
-        Path | None,
-        typer.Option(
-            "--save", help="Write the figures to this file: the same bytes for the same scenario and seed."
-        ),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Replaces the scenario's seed.")] = None,
-    scale: Scale = 1.0,
-    unrated: Unrated = False,
-) -> None:
-    """Simulate a scenario in virtual time, up to millions of players: waits, matches, servers and cost."""
-    loaded, folder = read_scenario(scenario), scenario_path(scenario).parent
-    _compile({"simulation"})
-    from loadtest.simulate import command
-
-    with usage_errors():
-        code = command.run_simulate(
-            loaded,
-            folder,
-            scale=scale,
-            seed=seed,
-            rated=not unrated,
-            as_json=as_json,
-            report=report,
-            save=save,
-        )
-    raise typer.Exit(code)
-
-
-@app.command()
-def sweep(
-    scenario: ScenarioArg,
-    vary: Annotated[
-        list[str],
-        typer.Option(
-            help=(
-                "A value of the scenario and what it takes: fleet.buffer=0..400, "
-                "fleet.startup_s=5,30,120. May be repeated."
-            )
-        ),
-    ],
-    seeds: Annotated[int, typer.Option(min=1, max=1_000, help="Simulations of each variant.")] = 10,
-    as_json: AsOneJson = False,
-    report: ReportFile = None,
-    save: Annotated[
-        Path | None, typer.Option("--save", help="Write the sweep's figures to this file, as JSON.")
-    ] = None,
-    scale: Scale = 1.0,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, max=1_024, help="Processes to use; by default one a core.")
-    ] = None,
-    unrated: Unrated = False,
-) -> None:
-    """Simulate variants of a scenario: waits against cost, and the cheapest that meets the objectives."""
-    loaded, folder = read_scenario(scenario), scenario_path(scenario).parent
-    _compile({"simulation"})
-    from loadtest.simulate import command
-
-    with usage_errors():
-        code = command.run_sweep(
-            loaded,
-            folder,
-            vary=vary,
-            seeds=seeds,
-            scale=scale,
-            rated=not unrated,
-            jobs=jobs,
-            as_json=as_json,
-            report=report,
-            save=save,
-        )
-    raise typer.Exit(code)
 
 
 @app.command()
@@ -306,7 +127,7 @@ def match(
     as_json: AsOneJson = False,
 ) -> None:
     """Run a rule set on a file of tickets: the matches, and why each other ticket has none."""
-    _compile({"flexmatch"})
+    compile_parts({"flexmatch"})
     from matchmaker.rules.flexmatch import trial
 
     raise typer.Exit(trial.run(ruleset, tickets, now, seed, as_json, live))
@@ -315,7 +136,7 @@ def match(
 @app.command(name="compile")
 def compile_() -> None:
     """Compile all kernels ahead of time, on all cores; the other commands then start at once."""
-    if not _compile():
+    if not compile_parts():
         Terminal().print("all kernels are compiled")
 
 
@@ -418,66 +239,8 @@ def main() -> None:
     sys.exit(run_command(app))
 
 
-def _compile(names: Collection[str] | None = None) -> int:
-    """Compile the kernels of these parts, or all; return how many parts were not compiled before."""
-    from launchday.launcher.kernels import ALL_PARTS, compile_kernels
-    from launchday.launcher.lifecycle import ProgressPrinter
-
-    return compile_kernels(ProgressPrinter(Terminal(stderr=True)), ALL_PARTS if names is None else names)
-
-
-def _flood_embedded(
-    name: str, as_json: bool, report: Path | None, record: Path | None, json_file: Path | None = None
-) -> None:
-    from launchday.launcher import lifecycle
-    from launchday.launcher.kernels import FLOOD_PARTS
-    from loadtest import command as flooding
-    from loadtest.report import files
-    from loadtest.scenario.faults import SlowStore
-    from loadtest.scenario.population import region_latencies_ms
-
-    loaded = read_scenario(name)
-    if (refusal := flooding.why_not_floodable(loaded)) is not None:
-        raise CommandError(refusal, USAGE_ERROR)
-    config = read_settings()
-    config = config.model_copy(update=loaded.backend_settings())
-    with usage_errors():  # before anything is started
-        region_latencies_ms(loaded, config.region_names)
-    # A folder of its own: a run begins with empty books, and must not empty those of `launchday up`.
-    config = config.model_copy(update={"state_dir": config.state_dir / "run"})
-    report_path = report or DEFAULT_REPORT
-    with usage_errors():
-        files.check(report_path, json_file)
-    if record is not None:
-        config = config.model_copy(update={"record_dir": str(record.absolute())})
-    if config.record_dir:
-        with usage_errors():
-            outputs.check_folder(Path(config.record_dir))
-    console = Terminal(stderr=as_json)
-
-    async def play(completed: Settings, stop: asyncio.Event, machine: Backend) -> int:
-        return await flooding.run_scenario(
-            loaded,
-            completed,
-            report_path=report_path,
-            as_json=as_json,
-            console=console,
-            stop_event=stop,
-            processes=machine,
-            json_path=json_file,
-        )
-
-    raise typer.Exit(
-        lifecycle.run_with_backend(
-            config,
-            play,
-            console,
-            fresh=True,
-            kernel_parts=FLOOD_PARTS,
-            store_proxy=any(isinstance(fault, SlowStore) for fault in loaded.faults),
-            judges=True,
-        )
-    )
+if __name__ == "__main__":
+    main()
 
 
 if __name__ == "__main__":

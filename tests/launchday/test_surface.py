@@ -20,6 +20,7 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.cli.doctor_admission": {"admission_rows", "admission_table"},
     "launchday.cli.doctor_engines": {"engine_faults"},
     "launchday.cli.doctor_limits": {"few_descriptors", "limits", "limits_table"},
+    "launchday.cli.options": {"compile_parts"},
     "launchday.cli.inputs": {
         "CommandError",
         "read_scenario",
@@ -204,6 +205,9 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.terminal": {"Terminal", "data", "finish", "reason", "run_command", "show_error", "table"},
     "launchday.telemetry": {"configure", "request_id"},
 }
+MODULES_OF_COMMANDS = {
+    f"launchday.cli.{name}" for name in ("__main__", "main", "fleet", "flooding", "simulating")
+}
 COMMANDS = {
     "bench",
     "chaos",
@@ -241,8 +245,7 @@ def test_every_module_is_listed() -> None:
     found = {
         module.name
         for module in pkgutil.walk_packages(launchday.__path__, "launchday.")
-        if not module.ispkg
-        and module.name not in {"launchday.cli.__main__", "launchday.cli.main", "launchday.cli.fleet"}
+        if not module.ispkg and module.name not in MODULES_OF_COMMANDS
     }
     assert found == {name for name in FUNCTIONS_AND_CLASSES if name != "launchday.engines"}
 

@@ -1,0 +1,164 @@
+"""The commands that flood a backend, and the one that compares two runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from launchday import outputs
+from launchday.cli.inputs import USAGE_ERROR, CommandError, read_scenario, read_settings, usage_errors
+from launchday.cli.options import AsOneJson, ReportFile, ScenarioArg
+from launchday.outputs import Outputs
+from launchday.settings import Settings, env_name
+from launchday.terminal import Terminal, show_error
+
+if TYPE_CHECKING:
+    from launchday.launcher.backend import Backend
+
+TOUR = "tour"
+DEFAULT_REPORT = Path("report.html")
+
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Write the run's figures as JSON to this file.")
+]
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print the figures as one JSON object; everything else goes to standard error."
+    ),
+]
+RecordFolder = Annotated[
+    Path | None, typer.Option("--record", help="Record every match into this folder, for launchday replay.")
+]
+
+
+def run(
+    scenario: Annotated[str, typer.Option(help="A scenario file, or the name of a shipped one.")] = TOUR,
+    json_file: JsonFile = None,
+    report: ReportFile = None,
+    record: RecordFolder = None,
+) -> None:
+    """Start everything, flood it with simulated players, print a summary, and write an HTML report."""
+    _flood_embedded(scenario, False, report, record, json_file)
+
+
+def flood(
+    scenario: ScenarioArg,
+    as_json: AsJson = False,
+    report: ReportFile = None,
+    running: Annotated[
+        bool,
+        typer.Option(
+            "--running", help="Flood the backend that the settings name, instead of one of its own."
+        ),
+    ] = False,
+    record: RecordFolder = None,
+) -> None:
+    """Flood a backend with the players of a scenario: real sockets, real time."""
+    if not running:
+        _flood_embedded(scenario, as_json, report, record)
+        return
+    from launchday.launcher import lifecycle
+    from loadtest import command as flooding
+
+    loaded = read_scenario(scenario)
+    config = read_settings()
+    if not config.identity_secret.get_secret_value():
+        raise CommandError(
+            f"a running backend's books need its signing secret: set {env_name('identity_secret')}",
+            USAGE_ERROR,
+        )
+
+    async def play() -> int:
+        return await flooding.run_scenario(
+            loaded,
+            config,
+            report_path=report or DEFAULT_REPORT,
+            as_json=as_json,
+            console=Terminal(stderr=as_json),
+            stop_event=lifecycle.stop_event_on_signals(),
+        )
+
+    raise typer.Exit(asyncio.run(play()))
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="The report of a run, or its JSON.")],
+    second: Annotated[Path, typer.Argument(help="The report of another run, or its JSON.")],
+    report: Annotated[Path | None, typer.Option("--report", help="Also write a page with both.")] = None,
+    as_json: AsOneJson = False,
+) -> None:
+    """Compare two runs, figure by figure."""
+    from loadtest.report import compare as comparing
+
+    with usage_errors():
+        outputs.check(report)
+        table = comparing.compare_runs(comparing.read_run(first), comparing.read_run(second))
+    written = Outputs()
+    if report is not None:
+        page = comparing.render_comparison(first, second, table)
+        written.attempt(lambda: outputs.write_whole(report, page))
+    if as_json:
+        print(json.dumps({row.name: {"first": row.first, "second": row.second} for row in table}))
+    else:
+        comparing.print_comparison(first, second, table, Terminal())
+    show_error(*written.failures)
+    raise typer.Exit(1 if written.failures else 0)
+
+
+def _flood_embedded(
+    name: str, as_json: bool, report: Path | None, record: Path | None, json_file: Path | None = None
+) -> None:
+    from launchday.launcher import lifecycle
+    from launchday.launcher.kernels import FLOOD_PARTS
+    from loadtest import command as flooding
+    from loadtest.report import files
+    from loadtest.scenario.faults import SlowStore
+    from loadtest.scenario.population import region_latencies_ms
+
+    loaded = read_scenario(name)
+    if (refusal := flooding.why_not_floodable(loaded)) is not None:
+        raise CommandError(refusal, USAGE_ERROR)
+    config = read_settings()
+    config = config.model_copy(update=loaded.backend_settings())
+    with usage_errors():  # before anything is started
+        region_latencies_ms(loaded, config.region_names)
+    # A folder of its own: a run begins with empty books, and must not empty those of `launchday up`.
+    config = config.model_copy(update={"state_dir": config.state_dir / "run"})
+    report_path = report or DEFAULT_REPORT
+    with usage_errors():
+        files.check(report_path, json_file)
+    if record is not None:
+        config = config.model_copy(update={"record_dir": str(record.absolute())})
+    if config.record_dir:
+        with usage_errors():
+            outputs.check_folder(Path(config.record_dir))
+    console = Terminal(stderr=as_json)
+
+    async def play(completed: Settings, stop: asyncio.Event, machine: Backend) -> int:
+        return await flooding.run_scenario(
+            loaded,
+            completed,
+            report_path=report_path,
+            as_json=as_json,
+            console=console,
+            stop_event=stop,
+            processes=machine,
+            json_path=json_file,
+        )
+
+    raise typer.Exit(
+        lifecycle.run_with_backend(
+            config,
+            play,
+            console,
+            fresh=True,
+            kernel_parts=FLOOD_PARTS,
+            store_proxy=any(isinstance(fault, SlowStore) for fault in loaded.faults),
+            judges=True,
+        )
+    )
