@@ -14,6 +14,7 @@ from launchday import startup, telemetry
 from launchday.settings import Settings, settings
 from launchday.terminal import Terminal
 from loadtest.command import run_scenario
+from loadtest.flood.options import FloodOptions
 from loadtest.scenario.reader import scenario_path, shipped_names
 
 
@@ -40,8 +41,7 @@ async def _run(scenario: Path, values: Settings, report_path: Path, as_json: boo
     return await run_scenario(
         scenario,
         values,
-        report_path=report_path,
-        as_json=as_json,
+        FloodOptions(report=report_path, as_json=as_json),
         console=Terminal(stderr=as_json),
         stop_event=stop,
     )

@@ -15,6 +15,7 @@ from launchday.terminal import Terminal, show_error
 from loadtest.errors import LoadTestError, ScenarioError, UnknownRegionError
 from loadtest.flood import capacity
 from loadtest.flood.backend_processes import BackendProcesses
+from loadtest.flood.options import FloodOptions
 from loadtest.flood.outcome import RunOutcome
 from loadtest.flood.run import flood
 from loadtest.report import files
@@ -38,28 +39,24 @@ INTERRUPTED = 130  # as a shell reports Ctrl-C
 async def run_scenario(
     scenario: Scenario | Path,
     settings: Settings,
+    options: FloodOptions | None = None,
     *,
-    report_path: Path | None = None,
-    as_json: bool = False,
     console: Terminal | None = None,
     stop_event: asyncio.Event | None = None,
     processes: BackendProcesses | None = None,
     on_outcome: Callable[[RunOutcome], None] | None = None,
-    json_path: Path | None = None,
 ) -> int:
     """Flood the backend that ``settings`` names with the players of ``scenario``, and report what happened.
 
     Args:
         scenario: a scenario, or the file that holds one.
         settings: addresses of the backend's services, and the secret that they share.
-        report_path: of the HTML report; the figures are written beside it as .json and the curves as .csv.
-            Files are written before anything is printed.
-        as_json: print the figures on standard output, as one JSON object on one line.
+        options: which backend, what is watched, and what is written. Files are written before anything is
+            printed.
         console: where progress and summary are printed.
         stop_event: when set, players leave, tickets are cancelled and the summary so far is printed.
         processes: of the backend, where it runs on this machine: for faults and for processor time.
         on_outcome: called with the outcome before it is printed.
-        json_path: of another file with the figures.
 
     Returns:
         The exit code: 0 passed; 99 an objective missed, the ledger out of balance or the generator saturated;
@@ -68,7 +65,8 @@ async def run_scenario(
     Raises:
         OutputError: a file cannot be written, as is known before the start.
     """
-    files.check(report_path, json_path)
+    options = options or FloodOptions()
+    files.check(options.report, options.json)
     console = console or Terminal()
     stop_event = stop_event or asyncio.Event()
     try:
@@ -79,7 +77,13 @@ async def run_scenario(
         if (warning := capacity.why_not_enough(loaded)) is not None:
             console.print(f"warning: {warning}", style="yellow")
         outcome = await flood(
-            loaded, latencies_ms, settings, console=console, stop_event=stop_event, processes=processes
+            loaded,
+            latencies_ms,
+            settings,
+            options,
+            console=console,
+            stop_event=stop_event,
+            processes=processes,
         )
     except ScenarioError as error:
         for line in error.lines:
@@ -93,9 +97,9 @@ async def run_scenario(
         return ERROR
     if on_outcome is not None:
         on_outcome(outcome)
-    failures, written = await _write_files(outcome, report_path, json_path)
+    failures, written = await asyncio.to_thread(_write_all, outcome, options)
     print_summary(outcome, console)
-    if as_json:
+    if options.as_json:
         print(json.dumps(run_as_json(outcome), allow_nan=False), flush=True)
     if written:
         console.print(written)
@@ -121,24 +125,16 @@ def why_not_floodable(scenario: Scenario) -> str | None:
     return warning if warning is not None and not capacity.may_fit(scenario) else None
 
 
-async def _write_files(
-    outcome: RunOutcome, report_path: Path | None, json_path: Path | None
-) -> tuple[list[str], str]:
+def _write_all(outcome: RunOutcome, options: FloodOptions) -> tuple[list[str], str]:
     """Write all files that can be written; return a line for each that cannot, and one about the report."""
-    return await asyncio.to_thread(_write_all, outcome, report_path, json_path)
-
-
-def _write_all(
-    outcome: RunOutcome, report_path: Path | None, json_path: Path | None
-) -> tuple[list[str], str]:
     outputs = Outputs()
-    if json_path is not None:
+    if (json_path := options.json) is not None:
         outputs.attempt(lambda: write_run_json(outcome, json_path))
-    if report_path is None:
+    if options.report is None:
         return outputs.failures, ""
     from loadtest.report import run_page  # plotly takes 50 MB, which the bots need not carry while they play
 
-    page, figures, curves = files.ReportFiles.of(report_path)
+    page, figures, curves = files.ReportFiles.of(options.report)
     written = {
         "figures": outputs.attempt(lambda: write_run_json(outcome, figures)) and figures,
         "curves": outputs.attempt(lambda: write_timeseries(outcome.timeline, curves)) and curves,

@@ -64,6 +64,7 @@ def flood(
         return
     from launchday.launcher import lifecycle
     from loadtest import command as flooding
+    from loadtest.flood.options import FloodOptions
 
     loaded = read_scenario(scenario)
     config = read_settings()
@@ -77,8 +78,7 @@ def flood(
         return await flooding.run_scenario(
             loaded,
             config,
-            report_path=report or DEFAULT_REPORT,
-            as_json=as_json,
+            FloodOptions(report=report or DEFAULT_REPORT, as_json=as_json),
             console=Terminal(stderr=as_json),
             stop_event=lifecycle.stop_event_on_signals(),
         )
@@ -116,6 +116,7 @@ def _flood_embedded(
     from launchday.launcher import lifecycle
     from launchday.launcher.kernels import FLOOD_PARTS
     from loadtest import command as flooding
+    from loadtest.flood.options import FloodOptions
     from loadtest.report import files
     from loadtest.scenario.faults import SlowStore
     from loadtest.scenario.population import region_latencies_ms
@@ -143,12 +144,10 @@ def _flood_embedded(
         return await flooding.run_scenario(
             loaded,
             completed,
-            report_path=report_path,
-            as_json=as_json,
+            FloodOptions(report=report_path, json=json_file, as_json=as_json),
             console=console,
             stop_event=stop,
             processes=machine,
-            json_path=json_file,
         )
 
     raise typer.Exit(

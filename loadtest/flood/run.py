@@ -27,6 +27,7 @@ from loadtest.flood.faults import FaultInjector
 from loadtest.flood.kill_events import KillEventCounter
 from loadtest.flood.ledger import ExpectedLosses, Ledger, balance, count_matches
 from loadtest.flood.monitor import BackendMonitor, wait_until_settled
+from loadtest.flood.options import FloodOptions
 from loadtest.flood.outcome import GeneratorHealth, RunOutcome
 from loadtest.flood.progress import ProgressDisplay
 from loadtest.flood.timeline import Timeline
@@ -43,6 +44,7 @@ async def flood(
     scenario: Scenario,
     latencies_ms: list[dict[str, float]],
     settings: Settings,
+    options: FloodOptions,
     *,
     console: Terminal,
     stop_event: asyncio.Event,
@@ -55,6 +57,7 @@ async def flood(
         scenario: a checked scenario; the same one draws the same players.
         latencies_ms: of :func:`loadtest.scenario.population.region_latencies_ms`.
         settings: addresses of the services, and the secret that signs the load test's service token.
+        options: which backend, and what is watched.
         console: where the progress is shown.
         stop_event: when set, players leave, tickets are cancelled and the outcome so far is returned.
         processes: of the backend, where it runs on this machine: for faults and for processor time.

@@ -24,6 +24,7 @@ from launchday.launcher.backend import Backend
 from launchday.settings import Settings
 from launchday.terminal import Terminal
 from loadtest.command import run_scenario
+from loadtest.flood.options import FloodOptions
 from loadtest.scenario.reader import load_scenario
 from matchmaker.api.app import create_api
 from matchmaker.client import MatchmakerClient
@@ -213,7 +214,7 @@ def walk_scenario(settings: Settings, folder: Path) -> Walk:
                 run_scenario(
                     scenario,
                     completed,
-                    report_path=folder / "report.html",
+                    FloodOptions(report=folder / "report.html"),
                     console=Terminal(file=io.StringIO()),
                 )
             )

@@ -39,6 +39,7 @@ PUBLIC = {
         "TokenExpiredError",
         "UnknownRegionError",
     },
+    "flood.options": {"FloodOptions"},
     "flood.run": {"flood"},
     "players.journey": {
         "COMMIT_GRACE_S",

@@ -7,6 +7,7 @@ import pytest
 from launchday.outputs import OutputError
 from launchday.settings import Settings
 from loadtest import command
+from loadtest.flood.options import FloodOptions
 from loadtest.flood.outcome import RunOutcome
 from loadtest.report import files
 from loadtest.report.run_json import write_run_json
@@ -39,14 +40,14 @@ def test_files_beside_a_report_are_replaced_only_where_a_run_has_written_them(
 async def test_a_run_whose_report_cannot_be_written_does_not_begin(tmp_path: Path) -> None:
     missing = tmp_path / "missing" / "x.html"
     with pytest.raises(OutputError, match="there is no folder"):
-        await command.run_scenario(SHIPPED / "smoke.yaml", Settings(), report_path=missing)
+        await command.run_scenario(SHIPPED / "smoke.yaml", Settings(), FloodOptions(report=missing))
 
 
 def test_a_file_that_cannot_be_written_at_the_end_costs_that_file_alone(
     outcome: RunOutcome, tmp_path: Path
 ) -> None:
     page, figures = tmp_path / "x.html", tmp_path / "missing" / "figures.json"
-    failures, written = command._write_all(outcome, page, figures)
+    failures, written = command._write_all(outcome, FloodOptions(report=page, json=figures))
     assert [failure.partition(":")[0] for failure in failures] == [f"cannot write {figures}"]
     assert all(path.exists() for path in files.ReportFiles.of(page))
     assert str(page) in written

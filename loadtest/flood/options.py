@@ -1,0 +1,29 @@
+"""What is asked of a flood besides its scenario: which backend, what is watched, and what is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class FloodOptions:
+    """The options of one flood. All have defaults: our own backend, the whole population, no files.
+
+    Attributes:
+        report: path of the HTML report; the figures are written beside it as .json and the curves as .csv.
+        json: path of another file with the figures.
+        rows: folder for a row a ticket, match and sample.
+        as_json: print the figures on standard output, as one JSON object on one line.
+        metrics: addresses of Prometheus text, sampled while the run plays.
+        part: which part of the population plays, of how many, such as (2, 4); None for all of it.
+        strict: what this world leaves out of the scenario is a mistake, found before anything starts.
+    """
+
+    report: Path | None = None
+    json: Path | None = None
+    rows: Path | None = None
+    as_json: bool = False
+    metrics: tuple[str, ...] = ()
+    part: tuple[int, int] | None = None
+    strict: bool = False
