@@ -11,8 +11,13 @@ from launchday.cli.inputs import read_scenario, scenario_path, usage_errors
 from launchday.cli.options import AsOneJson, ReportFile, ScenarioArg, compile_parts
 
 Scale = Annotated[float, typer.Option(min=1e-6, max=1e3, help="Multiplies players, buffers and servers.")]
-Unrated = Annotated[
-    bool, typer.Option("--unrated", help="Every player is new: the matchmaker knows no skills.")
+Rated = Annotated[
+    bool | None,
+    typer.Option(
+        "--rated/--unrated",
+        help="Whether the matchmaker knows how good the players are, or all are new; by default as "
+        "players.rated of the scenario says.",
+    ),
 ]
 
 
@@ -28,7 +33,7 @@ def simulate(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Replaces the scenario's seed.")] = None,
     scale: Scale = 1.0,
-    unrated: Unrated = False,
+    rated: Rated = None,
 ) -> None:
     """Simulate a scenario in virtual time, up to millions of players: waits, matches, servers and cost."""
     loaded, folder = read_scenario(scenario), scenario_path(scenario).parent
@@ -41,7 +46,7 @@ def simulate(
             folder,
             scale=scale,
             seed=seed,
-            rated=not unrated,
+            rated=rated,
             as_json=as_json,
             report=report,
             save=save,
@@ -70,7 +75,7 @@ def sweep(
     jobs: Annotated[
         int | None, typer.Option(min=1, max=1_024, help="Processes to use; by default one a core.")
     ] = None,
-    unrated: Unrated = False,
+    rated: Rated = None,
 ) -> None:
     """Simulate variants of a scenario: waits against cost, and the cheapest that meets the objectives."""
     loaded, folder = read_scenario(scenario), scenario_path(scenario).parent
@@ -84,7 +89,7 @@ def sweep(
             vary=vary,
             seeds=seeds,
             scale=scale,
-            rated=not unrated,
+            rated=rated,
             jobs=jobs,
             as_json=as_json,
             report=report,

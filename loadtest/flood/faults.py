@@ -26,6 +26,7 @@ from loadtest.scenario.faults import (
     Fault,
     KillServer,
     Pause,
+    ReconnectAll,
     SlowStore,
     StopBroker,
     StopCache,
@@ -87,6 +88,8 @@ def describe_fault(fault: Fault) -> str:
             )
         case CutRegion(region=region):
             return f"{region} cut off"
+        case ReconnectAll():
+            return "every client loses its connections and comes back"
         case StopCache():
             return "cache killed"
         case StopBroker():

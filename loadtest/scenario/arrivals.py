@@ -1,4 +1,7 @@
-"""The section of a scenario about arrivals: an open model; players arrive whatever the backend does."""
+"""The section of a scenario about arrivals: an open model; players arrive whatever the backend does.
+
+One curve is for all players; a mapping of locations gives each location a curve of its own.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ import numpy.typing as npt
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from launchday import local_time
-from loadtest.scenario.sections import Section, file_beside
+from loadtest.scenario.regions import regions
+from loadtest.scenario.sections import Region, Section, file_beside
 
 DAY_S = 86_400.0
 MAX_ROWS = 5_000_000  # of a recorded curve
@@ -103,11 +107,29 @@ CURVES: dict[str, type[Section]] = {
 }
 
 
+# The two forms of arrivals: one curve for all players, or one for each location.
+ONE_CURVE, BY_LOCATION = "one_curve", "by_location"
+
+
 def _curve(value: Any) -> Any:
     return value.get("curve", "constant") if isinstance(value, dict) else getattr(value, "curve", None)
 
 
-Arrivals = Annotated[
+def is_by_location(value: Any) -> bool:
+    """Whether the content of ``arrivals`` is meant as a mapping of locations, right or wrong.
+
+    A curve has no key that is a region, and none with a section below it.
+    """
+    if not isinstance(value, dict) or "curve" in value:
+        return False
+    return any(isinstance(below, dict) or name in regions().names for name, below in value.items())
+
+
+def _form(value: Any) -> Any:
+    return BY_LOCATION if is_by_location(value) else ONE_CURVE
+
+
+Curve = Annotated[
     Annotated[Constant, Tag("constant")]
     | Annotated[Ramp, Tag("ramp")]
     | Annotated[LaunchSpike, Tag("launch_spike")]
@@ -115,14 +137,40 @@ Arrivals = Annotated[
     | Annotated[Recorded, Tag("recorded")],
     Discriminator(_curve),
 ]
+Arrivals = Annotated[
+    Annotated[Curve, Tag(ONE_CURVE)] | Annotated[dict[Region, Curve], Tag(BY_LOCATION)],
+    Discriminator(_form),
+]
 
 
-def trace_mistakes(arrivals: Arrivals) -> list[str]:
+def curves_of(arrivals: Arrivals) -> dict[str, Curve]:
+    """The curves by location; one for all players has the key ""."""
+    return arrivals if isinstance(arrivals, dict) else {"": arrivals}
+
+
+def longest_s(arrivals: Arrivals) -> float:
+    """Seconds from the first possible arrival to the last."""
+    return max(curve.over_s for curve in curves_of(arrivals).values())
+
+
+def rescaled(arrivals: Arrivals, factor: float) -> Arrivals:
+    """The same curves in ``factor`` times the time."""
+    if isinstance(arrivals, dict):
+        return {location: _rescaled(curve, factor) for location, curve in arrivals.items()}
+    return _rescaled(arrivals, factor)
+
+
+def _rescaled(curve: Curve, factor: float) -> Curve:
+    seconds = {key: getattr(curve, key) * factor for key in ("over_s", "peak_s") if hasattr(curve, key)}
+    return curve.model_copy(update=seconds)
+
+
+def trace_mistakes(curve: Curve) -> list[str]:
     """The mistake in the file of a recorded curve, if there is one."""
-    if not isinstance(arrivals, Recorded):
+    if not isinstance(curve, Recorded):
         return []
     try:
-        read_trace(arrivals.file, arrivals.column, arrivals.meaning, arrivals.session_s, arrivals.zone)
+        read_trace(curve.file, curve.column, curve.meaning, curve.session_s, curve.zone)
     except ValueError as error:
         return [str(error)]
     return []

@@ -4,9 +4,11 @@ docs/scenarios.md``.
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Iterator
-from typing import Any, get_args, get_origin
+from collections.abc import Iterable, Iterator
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -66,6 +68,9 @@ def _lines() -> Iterator[str]:
     yield from _section("`players.skill`", Skill)
     yield "## `arrivals`"
     yield ""
+    yield "One of these curves, or a mapping that gives each location of `players.locations` a curve:"
+    yield "`{west-europe: {over_s: 600}, east-us: {curve: ramp, over_s: 900}}`."
+    yield ""
     for name, curve in CURVES.items():
         yield from _section(f"`curve: {name}`", curve, level=3, without=("curve",))
     for name, model in SECTIONS[2:-1]:
@@ -102,12 +107,16 @@ def _section(
 
 
 def _value(field: FieldInfo) -> str:
+    return _cell(_kind(field.annotation) + _limits(field.metadata))
+
+
+def _limits(metadata: Iterable[Any]) -> str:
     limits = []
-    for mark in field.metadata:
+    for mark in metadata:
         for sign, name in (("≥", "ge"), (">", "gt"), ("≤", "le"), ("<", "lt")):
             if (limit := getattr(mark, name, None)) is not None:
                 limits.append(f"{sign} {limit:,}" if isinstance(limit, int) else f"{sign} {limit:,g}")
-    return _cell(" ".join([_kind(field.annotation), ", ".join(limits)]).strip())
+    return " " + ", ".join(limits) if limits else ""
 
 
 def _kind(annotation: Any) -> str:
@@ -125,7 +134,10 @@ def _kind(annotation: Any) -> str:
     if type(None) in arguments:
         return f"{_kind(next(each for each in arguments if each is not type(None)))} or null"
     if hasattr(annotation, "__metadata__"):
-        return _kind(arguments[0])
+        marks = [getattr(each, "metadata", [each]) for each in annotation.__metadata__]
+        return _kind(arguments[0]) + _limits(itertools.chain.from_iterable(marks))
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(_kind(each) for each in arguments))
     return "section"
 
 

@@ -42,6 +42,14 @@ class CutRegion(_Outage):
     region: Region
 
 
+class ReconnectAll(_Fault):
+    """Drop every client's connections at once, as after a patch or an outage of the network: all come back at
+    once, log in again, and go on waiting with their ticket or return to their match.
+    """
+
+    do: Literal["reconnect_all"]
+
+
 class StopCache(_Outage):
     """Kill the cache (kill -9), and start it again on the same data afterwards."""
 
@@ -128,6 +136,7 @@ class Pause(_Outage):
 FAULTS: dict[str, type[Section]] = {
     "kill_server": KillServer,
     "cut_region": CutRegion,
+    "reconnect_all": ReconnectAll,
     "stop_cache": StopCache,
     "stop_broker": StopBroker,
     "stop_store": StopStore,
@@ -144,6 +153,7 @@ def _kind(value: Any) -> Any:
 Fault = Annotated[
     Annotated[KillServer, Tag("kill_server")]
     | Annotated[CutRegion, Tag("cut_region")]
+    | Annotated[ReconnectAll, Tag("reconnect_all")]
     | Annotated[StopCache, Tag("stop_cache")]
     | Annotated[StopBroker, Tag("stop_broker")]
     | Annotated[StopStore, Tag("stop_store")]

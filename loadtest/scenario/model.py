@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Collection, Iterator
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
-from loadtest.scenario.arrivals import Arrivals, trace_mistakes
+from loadtest.scenario.arrivals import Arrivals, curves_of, longest_s, trace_mistakes
 from loadtest.scenario.faults import CutRegion, Fault, KillServer, Pause
 from loadtest.scenario.players import Behaviours, Links, ModeSection, Players
-from loadtest.scenario.sections import Region, Section
+from loadtest.scenario.sections import BY_REGION, NUMBER, Region, Section, form_of
 
 KeyPath = tuple[str | int, ...]
 SHARE_TOLERANCE = 1e-6
+MAX_SERVERS_OF_A_BACKEND = 4_096  # what the backend's own setting allows
+
+BufferCount = Annotated[int, Field(ge=0, le=100_000)]
+ServerCount = Annotated[int, Field(ge=1, le=1_000_000)]
+Buffers = Annotated[
+    Annotated[BufferCount, Tag(NUMBER)]
+    | Annotated[dict[Region, BufferCount], Field(min_length=1), Tag(BY_REGION)],
+    Discriminator(form_of),
+]
+Limits = Annotated[
+    Annotated[ServerCount, Tag(NUMBER)]
+    | Annotated[dict[Region, ServerCount], Field(min_length=1), Tag(BY_REGION)],
+    Discriminator(form_of),
+]
 
 
 class FleetSection(Section):
@@ -24,10 +39,16 @@ class FleetSection(Section):
         max_length=16,
         description="Regions with a fleet each, by their names in region_rtt.csv.",
     )
-    buffer: int = Field(
-        2, ge=0, le=100_000, description="Idle warm servers kept ready in each region; sweep varies it."
+    buffer: Buffers = Field(
+        2,
+        description="Idle warm servers kept ready in each region; sweep varies it. A mapping of all regions "
+        "gives each a number of its own: {west-europe: 3, east-us: 1}.",
     )
-    max: int = Field(64, ge=1, le=1_000_000, description="The most game servers, all regions together.")
+    max: Limits = Field(
+        64,
+        description="The most game servers, all regions together. A mapping of all regions limits each by "
+        "itself, and all together to the sum.",
+    )
     startup_s: float = Field(
         0.05,
         ge=0,
@@ -55,6 +76,24 @@ class FleetSection(Section):
         0.05, ge=0, le=1_000, description="Cost of one server for an hour, ready or playing."
     )
 
+    @property
+    def buffers(self) -> dict[str, int]:
+        """Servers kept ready, by region, in the order of ``regions``."""
+        return self._by_region(self.buffer)
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The most servers of each region, in the order of ``regions``."""
+        return self._by_region(self.max)
+
+    @property
+    def limit(self) -> int:
+        """The most servers of all regions together."""
+        return sum(self.max.values()) if isinstance(self.max, dict) else self.max
+
+    def _by_region(self, given: int | dict[str, int]) -> dict[str, int]:
+        return {region: given[region] if isinstance(given, dict) else given for region in self.regions}
+
 
 class Objectives(Section):
     """What the run must achieve to pass.
@@ -75,7 +114,22 @@ class Objectives(Section):
         0, ge=0, description="The most players who lost their match or never got one."
     )
     abandoned_share: float | None = Field(
-        None, ge=0, le=1, description="The largest share of players who gave up waiting for a match."
+        0.01,
+        ge=0,
+        le=1,
+        description="The largest share of the players who came and gave up waiting for a match.",
+    )
+    login_p95_s: float | None = Field(
+        None,
+        gt=0,
+        description="95th percentile of a login, in seconds; one that was given up counts with the time it "
+        "took.",
+    )
+    purchase_p95_s: float | None = Field(
+        None,
+        gt=0,
+        description="95th percentile of a purchase, in seconds; one that was given up counts with the time "
+        "it took.",
     )
     cost: float | None = Field(
         None, ge=0, description="The highest cost of the game servers of the whole run."
@@ -118,6 +172,11 @@ class Scenario(Section):
     def main_mode(self) -> ModeSection:
         """The mode that most players play."""
         return self.modes[self.main_mode_name]
+
+    @property
+    def arrivals_s(self) -> float:
+        """Seconds from the first possible arrival to the last."""
+        return longest_s(self.arrivals)
 
     @property
     def max_match_players(self) -> int:
@@ -170,7 +229,12 @@ class Scenario(Section):
                     (("faults", index, key), f"is for part: game_servers, and not for {fault.part}")
                     for key in fault.misplaced_keys()
                 ]
-        found += [(("arrivals", "file"), fault) for fault in trace_mistakes(self.arrivals)]
+        for key, given in (("buffer", self.fleet.buffer), ("max", self.fleet.max)):
+            found += _not_exactly(("fleet", key), given, self.fleet.regions, "fleet.regions")
+        found += _not_exactly(("arrivals",), self.arrivals, self.players.locations, "players.locations")
+        for location, curve in curves_of(self.arrivals).items():
+            at: KeyPath = ("arrivals", location, "file") if location else ("arrivals", "file")
+            found += [(at, fault) for fault in trace_mistakes(curve)]
         return found
 
     def backend_settings(self) -> dict[str, Any]:
@@ -199,5 +263,28 @@ class Scenario(Section):
         if "regions" in fleet.model_fields_set:
             settings["regions"] = ",".join(fleet.regions)
         if "max_servers" in settings:
-            settings["max_servers"] = min(settings["max_servers"], 4_096)
+            settings["max_servers"] = _within(settings["max_servers"], MAX_SERVERS_OF_A_BACKEND)
+        for name in ("ready_per_region", "max_servers"):
+            if isinstance(given := settings.get(name), dict):
+                settings[name] = ",".join(f"{region}={count}" for region, count in given.items())
         return settings
+
+
+def _within(given: int | dict[str, int], most: int) -> int | dict[str, int]:
+    if isinstance(given, dict):
+        return {region: min(count, most) for region, count in given.items()}
+    return min(given, most)
+
+
+def _not_exactly(
+    path: KeyPath, given: Any, names: Collection[str], where: str
+) -> Iterator[tuple[KeyPath, str]]:
+    """What a mapping of regions or locations lacks of ``names``, and what it has beyond them."""
+    if not isinstance(given, dict):
+        return
+    for name in names:
+        if name not in given:
+            yield path, f"{name} is missing: a mapping names all of {where}"
+    for name in given:
+        if name not in names:
+            yield (*path, name), f"is not in {where}, which has {', '.join(names)}"

@@ -65,6 +65,11 @@ class Players(Section):
         "kept exactly (largest remainders).",
     )
     skill: Skill = Skill()
+    rated: bool = Field(
+        False,
+        description="no: every player is new, so the matchmaker takes all for equally good; yes: it knows "
+        "how good each is.",
+    )
     parties: PartyShares = Field(
         {1: 1.0},
         description="Party sizes, each with its share of the players: {1: 0.6, 4: 0.4}. A party lives in one "

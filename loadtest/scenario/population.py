@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from loadtest.errors import UnknownRegionError
 from loadtest.scenario.arrivals import (
-    Arrivals,
     Constant,
+    Curve,
     Daily,
     LaunchSpike,
     Ramp,
@@ -77,11 +77,13 @@ def draw_population(scenario: Scenario) -> Population:
     arrivals, places, skills, seeds, links, parties, modes, lines, behaviours, platforms = streams
     sizes = party_sizes(count, scenario.players.parties, parties)
     shares = scenario.players.locations
+    where = _dealt(len(sizes), list(shares.values()), places)
+    where, arrives_s = _arrivals(scenario, where, arrivals)
     mean, deviation = scenario.players.skill.parameters
     mode_shares = {name: mode.share for name, mode in scenario.modes.items()}
     return Population(
-        arrives_s=np.repeat(arrival_times_s(scenario.arrivals, len(sizes), arrivals), sizes),
-        location=np.repeat(_dealt(len(sizes), list(shares.values()), places), sizes),
+        arrives_s=np.repeat(arrives_s, sizes),
+        location=np.repeat(where, sizes),
         skill=np.clip(skills.normal(mean, deviation, count), *SKILL_LIMITS),
         party=np.repeat(np.arange(len(sizes)), sizes),
         mode=np.repeat(_dealt(len(sizes), list(mode_shares.values()), modes).astype(np.int8), sizes),
@@ -133,14 +135,35 @@ def _dealt(count: int, shares: Sequence[float], rng: np.random.Generator) -> npt
     return rng.permutation(np.repeat(np.arange(len(shares)), parts))
 
 
-def arrival_times_s(arrivals: Arrivals, count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _arrivals(
+    scenario: Scenario, where: npt.NDArray[np.int64], rng: np.random.Generator
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The location and the arrival of each party, in order of arrival.
+
+    Args:
+        where: int64[n], their locations in any order, as indices into players.locations.
+        rng: of the arrivals. With a curve a location each has a stream of its own.
+    """
+    if not isinstance(scenario.arrivals, dict):
+        return where, arrival_times_s(scenario.arrivals, len(where), rng)
+    arrives_s = np.empty(len(where))
+    for index, (location, stream) in enumerate(
+        zip(scenario.players.locations, rng.spawn(len(scenario.players.locations)), strict=True)
+    ):
+        here = where == index
+        arrives_s[here] = arrival_times_s(scenario.arrivals[location], int(here.sum()), stream)
+    order = np.argsort(arrives_s, kind="stable")
+    return where[order], arrives_s[order]
+
+
+def arrival_times_s(curve: Curve, count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Seconds after the start at which ``count`` independent players arrive, in order.
 
     The arrivals of a Poisson process, given their number, are independent with a density in proportion to its
     rate: each is the inverse of the cumulative share at a uniform number.
     """
     uniform = np.sort(rng.random(count))
-    match arrivals:
+    match curve:
         case Constant(over_s=over_s):
             return over_s * uniform
         case Ramp(over_s=over_s):

@@ -12,10 +12,10 @@ import yaml
 from pydantic import ValidationError
 
 from loadtest.errors import Mistake, ScenarioError
-from loadtest.scenario.arrivals import CURVES
+from loadtest.scenario.arrivals import BY_LOCATION, CURVES, ONE_CURVE, Curve
 from loadtest.scenario.faults import FAULTS
 from loadtest.scenario.model import Scenario
-from loadtest.scenario.sections import FOLDER
+from loadtest.scenario.sections import BY_REGION, FOLDER, NUMBER, Region
 
 SHIPPED = Path(__file__).parent / "scenarios"
 MAX_BYTES = 1_000_000  # a scenario is a page of text; this only keeps a wrong file from being read whole
@@ -141,7 +141,7 @@ def _put_placeholder(content: Any, path: list[Any]) -> None:
     for part in way:
         section = section[part]
     if last == "curve":
-        content["arrivals"] = {"over_s": 1.0}
+        _put(content, way, {"over_s": 1.0})
     elif last == "do":
         content["faults"][way[-1]] = {"at_s": 0.0, "do": "stop_cache", "for_s": 1.0}
     elif last in PLACEHOLDERS and (way or last == "name"):
@@ -150,18 +150,34 @@ def _put_placeholder(content: Any, path: list[Any]) -> None:
         del section[last]
 
 
+def _put(content: Any, path: list[Any], value: Any) -> None:
+    *way, last = path
+    for part in way:
+        content = content[part]
+    content[last] = value
+
+
 def _path(item: Any) -> list[Any]:
     """The path in the file of one of pydantic's errors: without names of variants, with the key that
     distinguishes them.
     """
     path = [part for part in item["loc"] if part != "[key]"]
     if path[:1] == ["arrivals"]:
-        path = path[:1] + [part for part in path[1:2] if part not in CURVES] + path[2:]
+        path = _without_forms(path)
+    if path[:1] == ["fleet"]:
+        path = path[:2] + [part for part in path[2:3] if part not in (NUMBER, BY_REGION)] + path[3:]
     if path[:1] == ["faults"]:
         path = path[:2] + [part for part in path[2:3] if part not in FAULTS] + path[3:]
     if item["type"] == "union_tag_invalid":
         path.append("curve" if path[0] == "arrivals" else "do")
     return path
+
+
+def _without_forms(path: list[Any]) -> list[Any]:
+    """A path below ``arrivals`` without the names of the form and of the kind of curve."""
+    section, form, *below = path if len(path) > 1 else [*path, ONE_CURVE]
+    place, below = (below[:1], below[1:]) if form == BY_LOCATION else ([], below)
+    return [section, *place, *(below[1:] if below[:1] and below[0] in CURVES else below)]
 
 
 def _dotted(path: Sequence[Any]) -> str:
@@ -206,6 +222,8 @@ def _inside(kind: Any, part: Any) -> Any:
         return _inside(arguments[0], part)
     if origin in (dict, list):
         return arguments[-1]
+    if part in (ONE_CURVE, BY_LOCATION):
+        return Curve if part == ONE_CURVE else dict[Region, Curve]
     return {**CURVES, **FAULTS}[part]
 
 

@@ -43,6 +43,14 @@ Region = Annotated[str, AfterValidator(_known_region)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Shares = Annotated[dict[str, Share], Field(min_length=1), AfterValidator(_sum_to_one)]
 RegionShares = Annotated[dict[Region, Share], Field(min_length=1), AfterValidator(_sum_to_one)]
+NUMBER, BY_REGION = "number", "by_region"  # the two forms of a number of game servers
+
+
+def form_of(value: Any) -> str:
+    """Which form a number of game servers has: one number, or a mapping of regions."""
+    return BY_REGION if isinstance(value, dict) else NUMBER
+
+
 PartyShares = Annotated[
     dict[Annotated[int, Field(ge=1, le=8)], Share], Field(min_length=1), AfterValidator(_sum_to_one)
 ]

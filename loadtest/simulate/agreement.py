@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from launchday.percentiles import percentiles
 from loadtest.players.player_records import PlayerRecords
+from loadtest.scenario.arrivals import rescaled
 from loadtest.scenario.model import Scenario
 from loadtest.scenario.population import Population, draw_population
 from loadtest.scenario.regions import regions
@@ -112,16 +113,13 @@ class Comparison:
 
 def shortened(scenario: Scenario, over_s: float) -> Scenario:
     """Return the scenario with its arrivals in ``over_s`` seconds, and as many players a second as before."""
-    factor = over_s / scenario.arrivals.over_s
-    arrivals: dict[str, float] = {"over_s": over_s}
-    if (peak_s := getattr(scenario.arrivals, "peak_s", None)) is not None:
-        arrivals["peak_s"] = peak_s * factor
+    factor = over_s / scenario.arrivals_s
     return scenario.model_copy(
         update={
             "players": scenario.players.model_copy(
                 update={"count": max(2, round(scenario.players.count * factor))}
             ),
-            "arrivals": scenario.arrivals.model_copy(update=arrivals),
+            "arrivals": rescaled(scenario.arrivals, factor),
         }
     )
 

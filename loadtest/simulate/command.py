@@ -37,7 +37,7 @@ def run_simulate(
     *,
     scale: float,
     seed: int | None,
-    rated: bool,
+    rated: bool | None,
     as_json: bool,
     report: Path | None,
     save: Path | None,
@@ -49,7 +49,7 @@ def run_simulate(
         folder: where files that the scenario names are looked for.
         scale: factor for players and servers.
         seed: another than the scenario's, or None.
-        rated: whether the matchmaker knows the players' skill.
+        rated: whether the matchmaker knows the players' skill; None: as the scenario says.
         as_json: print one JSON object and no table.
         report: where the HTML page goes, or None.
         save: where the figures go as JSON, or None.
@@ -100,7 +100,7 @@ def run_sweep(
     vary: Sequence[str],
     seeds: int,
     scale: float,
-    rated: bool,
+    rated: bool | None,
     jobs: int | None,
     as_json: bool,
     report: Path | None,

@@ -46,11 +46,12 @@ class RuleSetError(LoadTestError):
     """
 
 
-def plan(scenario: Scenario, *, rated: bool = True) -> Setup:
+def plan(scenario: Scenario, *, rated: bool | None = None) -> Setup:
     """Draw the players of a scenario and return the setup of a run.
 
     Args:
-        rated: whether the matchmaker knows how good the players are; otherwise all are new, as in a flood.
+        rated: whether the matchmaker knows how good the players are; otherwise all are new. None: as
+            players.rated of the scenario says, as in a flood.
 
     Raises:
         UnknownRegionError: no region of the fleet has a published round trip to one of the locations.
@@ -63,7 +64,8 @@ def plan(scenario: Scenario, *, rated: bool = True) -> Setup:
     rules = [
         rules_of_mode(name, mode, settings_of_mode(settings, mode)) for name, mode in scenario.modes.items()
     ]
-    tickets, skill_sum, skill_squares = tickets_of(scenario, population, rated)
+    knows_skill = scenario.players.rated if rated is None else rated
+    tickets, skill_sum, skill_squares = tickets_of(scenario, population, knows_skill)
     fleet, count = scenario.fleet, len(scenario.fleet.regions)
     startup_s = np.full(count, fleet.startup_s)
     policy = policy_of(scenario)
@@ -82,8 +84,8 @@ def plan(scenario: Scenario, *, rated: bool = True) -> Setup:
             startup_shape=LOG_NORMAL,
             think_s=scenario.behaviours.think_s,
             crash_per_s=fleet.failures_per_server_hour / 3_600.0,
-            max_servers=fleet.max,
-            max_starting=fleet.max,
+            max_servers=fleet.limit,
+            max_starting=fleet.limit,
             sample_s=max(settings.matching_period_s, (last_s + 120.0) / 1_024),
             give_up_at_s=math.inf,
         ),
@@ -91,8 +93,8 @@ def plan(scenario: Scenario, *, rated: bool = True) -> Setup:
         policy=policy,
         regions=tuple(fleet.regions),
         mode_names=tuple(scenario.modes),
-        ready=np.full(count, fleet.buffer),
-        max_servers=np.full(count, fleet.max),
+        ready=np.array(list(fleet.buffers.values())),
+        max_servers=np.array(list(fleet.limits.values())),
         startup_s=startup_s,
         skill_sum=skill_sum,
         skill_squares=skill_squares,
@@ -148,9 +150,11 @@ def policy_of(scenario: Scenario) -> Policy:
     """Return the policy that sizes the scenario's fleet."""
     fleet = scenario.fleet
     if fleet.policy == "buffer":
-        return BufferPolicy(fleet.buffer, len(fleet.regions))
+        return BufferPolicy(list(fleet.buffers.values()))
     startup_s = [fleet.startup_s * math.exp(fleet.startup_spread**2 / 2)] * len(fleet.regions)
-    return ForecastPolicy(fleet.buffer, startup_s, scenario.main_mode.players, scenario.main_mode.duration_s)
+    return ForecastPolicy(
+        list(fleet.buffers.values()), startup_s, scenario.main_mode.players, scenario.main_mode.duration_s
+    )
 
 
 def tickets_of(

@@ -86,25 +86,29 @@ class FleetObserver:
 
 
 class BufferPolicy:
-    """The fleet's buffer policy, with the same buffer in each region."""
+    """The fleet's buffer policy.
+
+    Args:
+        buffers: servers kept ready, a number for each region.
+    """
 
     sync_s = SYNC_S
 
-    def __init__(self, buffer: int, regions: int) -> None:
-        self._policy = Buffer(servers=buffer)
-        self._observer = FleetObserver(regions)
+    def __init__(self, buffers: Sequence[int]) -> None:
+        self._policies = [Buffer(servers=each) for each in buffers]
+        self._observer = FleetObserver(len(buffers))
 
     def decide(self, world: SimulatedWorld, parameters: Parameters, now_s: float) -> None:
         """Ask the policy for each region."""
         for region, fleet in enumerate(self._observer.observe(world, now_s)):
-            self._observer.apply(world, region, self._policy.decide(fleet, now_s), fleet)
+            self._observer.apply(world, region, self._policies[region].decide(fleet, now_s), fleet)
 
 
 class ForecastPolicy:
     """The fleet's sizing by Erlang B, from the arrivals and matches of the last DEMAND_WINDOW_S.
 
     Args:
-        buffer: the least number of idle servers in each region.
+        buffers: the least number of idle servers, a number for each region.
         startup_s: of a server, a number for each region.
         players: of a match.
         match_s: length of a match.
@@ -112,10 +116,13 @@ class ForecastPolicy:
 
     sync_s = SYNC_S
 
-    def __init__(self, buffer: int, startup_s: Sequence[float], players: float, match_s: float) -> None:
+    def __init__(
+        self, buffers: Sequence[int], startup_s: Sequence[float], players: float, match_s: float
+    ) -> None:
         self._players, self._match_s = players, match_s
         self._policies = [
-            Sizing(startup_s=each, sync_s=SYNC_S, min_idle=max(1, buffer)) for each in startup_s
+            Sizing(startup_s=each, sync_s=SYNC_S, min_idle=max(1, buffer))
+            for buffer, each in zip(buffers, startup_s, strict=True)
         ]
         self._observer = FleetObserver(len(startup_s))
         self._seen: deque[tuple[float, NDArray[np.int64], NDArray[np.int64]]] = deque()

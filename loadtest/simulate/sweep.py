@@ -174,7 +174,7 @@ def sweep(
     seeds: int,
     *,
     folder: Path,
-    rated: bool = True,
+    rated: bool | None = None,
     jobs: int | None = None,
     on_progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Sweep:
@@ -217,7 +217,7 @@ def sweep(
     return Sweep(scenario, tuple(variations), numbers, tuple(found))
 
 
-def run_figures(scenario: Scenario, rated: bool) -> dict[str, Any]:
+def run_figures(scenario: Scenario, rated: bool | None) -> dict[str, Any]:
     """Simulate once in a worker process and return the figures."""
 
     return SimulationResult(

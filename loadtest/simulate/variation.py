@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from loadtest.errors import LoadTestError
 from loadtest.scenario.model import Scenario
 
+BY_REGION = ("fleet.buffer", "fleet.max")  # take a number, or a number by region
 STEPS = 9  # values of a range without a step
 MAX_VALUES = 1_000
 RANGE = re.compile(r"(-?\d+(?:\.\d+)?)\.\.(-?\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))?")
@@ -106,11 +107,18 @@ def scaled(scenario: Scenario, factor: float, folder: Path) -> Scenario:
         scenario,
         {
             "players.count": max(1, round(scenario.players.count * factor)),
-            "fleet.buffer": round(fleet.buffer * factor),
-            "fleet.max": max(1, round(fleet.max * factor)),
+            "fleet.buffer": _times(fleet.buffer, factor, least=0),
+            "fleet.max": _times(fleet.max, factor, least=1),
         },
         folder,
     )
+
+
+def _times(given: int | dict[str, int], factor: float, *, least: int) -> int | dict[str, int]:
+    """A number of servers, or a number by region, in another size."""
+    if isinstance(given, dict):
+        return {region: max(least, round(count * factor)) for region, count in given.items()}
+    return max(least, round(given * factor))
 
 
 def _named(changes: dict[str, Any]) -> str:
@@ -150,6 +158,16 @@ def _value(text: str, given: str) -> Any:
 def _put(content: dict[str, Any], path: str, value: Any) -> None:
     """Set the value at a path of which every key exists already. Raises VariationError."""
     *way, last = path.split(".")
+    if path in BY_REGION:
+        content["fleet"][last] = value  # a number for all, whichever form the file has
+        return
+    if ".".join(way) == "fleet.buffer" and isinstance(content["fleet"]["buffer"], int):
+        content["fleet"]["buffer"] = dict.fromkeys(content["fleet"]["regions"], content["fleet"]["buffer"])
+    if ".".join(way) == "fleet.max" and isinstance(content["fleet"]["max"], int):
+        raise VariationError(
+            f"--vary {path}: fleet.max is one number for all regions together; write it by region in the "
+            "file to vary that of one"
+        )
     here: Any = content
     for depth, key in enumerate([*way, last]):
         if isinstance(here, dict) and all(isinstance(known, int) for known in here) and key.isdigit():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from loadtest.scenario.arrivals import Arrivals, Ramp
+from loadtest.scenario.arrivals import Curve, Ramp
 from loadtest.scenario.model import Scenario
 from loadtest.scenario.population import arrival_times_s, draw_population, exact_shares
 from loadtest.scenario.reader import SHIPPED, load_scenario
@@ -74,7 +74,7 @@ def test_arrivals_follow_their_curve(
     curve: dict[str, object], share_in_first_half: float, trace: str
 ) -> None:
     count = 100_000
-    arrivals: Arrivals = TypeAdapter(Arrivals).validate_python(
+    arrivals: Curve = TypeAdapter(Curve).validate_python(
         {"over_s": 60.0, **curve}, context={FOLDER: Path(trace).parent}
     )
     times = arrival_times_s(arrivals, count, np.random.default_rng(4))
