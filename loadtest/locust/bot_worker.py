@@ -172,7 +172,7 @@ class BotWorker:
             (MATCH, records.ended_s[seat]),
         ):
             lost = bool(records.state[seat] in (PlayerState.LOST, PlayerState.UNMATCHED))
-            if name == MATCH and records.state[seat] == PlayerState.CANCELLED:
+            if name == MATCH and records.state[seat] in (PlayerState.CANCELLED, PlayerState.STOPPED):
                 return
             if math.isnan(ended):
                 took_ms = float(records.ended_s[seat] - begun) * 1e3

@@ -63,7 +63,7 @@ async def run_player(context: RunContext, bot: int) -> None:
     except (PlayerLostError, SwarmError) as error:
         records.state[bot], records.reason[bot] = PlayerState.LOST, str(error)
     except asyncio.CancelledError:
-        records.state[bot], records.reason[bot] = PlayerState.CANCELLED, "the run was stopped"
+        records.state[bot], records.reason[bot] = PlayerState.STOPPED, "the run ended first"
         raise
     finally:
         party.leave(bot)

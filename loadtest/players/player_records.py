@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -19,11 +19,12 @@ class PlayerState(IntEnum):
     PLAYING = 4
     WATCHING = 5  # dead, and still connected
     DONE = 6  # saw the match to its end, or died and left
-    CANCELLED = 7  # ran out of patience, or the run was stopped
+    CANCELLED = 7  # ran out of patience: gave up waiting
     UNMATCHED = 8  # the ticket expired or failed
     LOST = 9  # an error: refused, never connected, or the session broke
     SHOPPING = 10
     THINKING = 11  # between two matches of a session
+    STOPPED = 12  # was still there when the run ended: it was stopped, or its time was over
 
     @property
     def label(self) -> str:
@@ -37,9 +38,27 @@ LABELS = {
     PlayerState.WATCHING: "dead and watching",
     PlayerState.THINKING: "between matches",
     PlayerState.DONE: "finished",
+    PlayerState.CANCELLED: "gave up",
     PlayerState.UNMATCHED: "not matched",
+    PlayerState.STOPPED: "cut off by the end",
 }
-FINAL_STATES = (PlayerState.DONE, PlayerState.CANCELLED, PlayerState.UNMATCHED, PlayerState.LOST)
+FINAL_STATES = (
+    PlayerState.DONE,
+    PlayerState.CANCELLED,
+    PlayerState.UNMATCHED,
+    PlayerState.LOST,
+    PlayerState.STOPPED,
+)
+
+
+class WaitEnd(StrEnum):
+    """How a wait for a match ended; all but the first ended without one, after the time waited at least."""
+
+    MATCHED = "matched"
+    GAVE_UP = "gave up"  # the player's patience was over
+    NO_MATCH = "ticket ended"  # it expired, or failed
+    LOST = "lost"  # the player was, such as by a service that was away
+    CUT_OFF = "cut off"  # the run ended first: nobody knows what would have come of it
 
 
 class Wait(NamedTuple):
@@ -50,6 +69,7 @@ class Wait(NamedTuple):
         since_s, until_s: from when the player meant to queue to its end, in seconds of the run.
         region: of the match; "" where it ended without one, as in the next two.
         match_id, entity: the match, and the player's slot in it.
+        end: how it ended.
     """
 
     bot: int
@@ -58,6 +78,7 @@ class Wait(NamedTuple):
     region: str = ""
     match_id: str = ""
     entity: int = -1
+    end: WaitEnd = WaitEnd.MATCHED
 
     @property
     def seconds(self) -> float:
@@ -86,7 +107,8 @@ class PlayerRecords:
         crashes: int64[n], clients killed in a match, on purpose.
         back_s: seconds from each such crash until the player was in the match again, of those who came back.
         waits: those that ended in a match.
-        vain_waits: those that did not.
+        vain_waits: those that did not: given up, expired, lost, or cut off by the end of the run. Their
+            seconds are the time waited at least.
     """
 
     def __init__(self, intended_s: npt.NDArray[np.float64]) -> None:
@@ -143,8 +165,36 @@ class PlayerRecords:
         (self.waits if wait.region else self.vain_waits).append(wait)
 
     def wait_times_s(self) -> npt.NDArray[np.float64]:
-        """float64[waits]: seconds of each wait that ended in a match."""
-        return np.array([wait.seconds for wait in self.waits])
+        """float64[waits]: seconds of each wait, first those that ended in a match, then all others, which
+        count with the time waited at least.
+
+        Without the others the percentiles would be those of the lucky: the fewer players get a match, the
+        shorter their waits would look.
+        """
+        return np.array([wait.seconds for wait in (*self.waits, *self.vain_waits)], np.float64)
+
+    def waits_ended(self) -> npt.NDArray[np.bool_]:
+        """bool[waits], in the order of :meth:`wait_times_s`: whether it ended in a match."""
+        return np.arange(len(self.waits) + len(self.vain_waits)) < len(self.waits)
+
+    def waits_cut_off(self) -> npt.NDArray[np.bool_]:
+        """bool[waits], in the order of :meth:`wait_times_s`: whether the end of the run cut it off."""
+        return np.array([wait.end is WaitEnd.CUT_OFF for wait in (*self.waits, *self.vain_waits)], np.bool_)
+
+    @property
+    def never_queued(self) -> int:
+        """Players of whom no wait is known: they never came, or were lost before they queued."""
+        return len(self) - len({wait.bot for wait in (*self.waits, *self.vain_waits)})
+
+    @property
+    def came(self) -> int:
+        """Players who have arrived."""
+        return int(np.isfinite(self.arrived_s).sum())
+
+    @property
+    def abandoned_share(self) -> float:
+        """Share of the players who came and gave up waiting for a match; 0 where nobody came."""
+        return self.count(PlayerState.CANCELLED) / self.came if self.came else 0.0
 
     def match_ids(self) -> list[str]:
         """Ids of the matches that players were last assigned to, in the order of the assignments."""

@@ -15,7 +15,7 @@ from loadtest.errors import (
 )
 from loadtest.players.game_session import max_match_s
 from loadtest.players.parties import PartyTicket
-from loadtest.players.player_records import PlayerState, Wait
+from loadtest.players.player_records import PlayerState, Wait, WaitEnd
 from loadtest.players.run_context import RunContext
 from matchmaker.client import Assignment
 
@@ -91,8 +91,16 @@ async def wait_for_match(
                 context, "wait for a match", lambda: backend.wait(token, ticket_id), timed=False
             )
     except TimeoutError:
-        ticket = await ask(context, "cancel", lambda: backend.cancel(token, ticket_id))
+        try:
+            ticket = await ask(context, "cancel", lambda: backend.cancel(token, ticket_id))
+        except BaseException:
+            records.record_wait(Wait(bot, intended_s, context.clock(), end=WaitEnd.GAVE_UP))
+            raise
+    except PlayerLostError:
+        records.record_wait(Wait(bot, intended_s, context.clock(), end=WaitEnd.LOST))
+        raise
     except asyncio.CancelledError:
+        records.record_wait(Wait(bot, intended_s, context.clock(), end=WaitEnd.CUT_OFF))
         with contextlib.suppress(BackendRefusedError, BackendUnavailableError, TimeoutError):
             async with asyncio.timeout(CANCEL_TIMEOUT_S):
                 await backend.cancel(token, ticket_id)
@@ -112,8 +120,10 @@ async def wait_for_match(
             )
         )
         return assignment
-    records.record_wait(Wait(bot, intended_s, context.clock()))
-    if ticket.state == "cancelled":
+    gave_up = ticket.state == "cancelled"
+    end = WaitEnd.GAVE_UP if gave_up else WaitEnd.NO_MATCH
+    records.record_wait(Wait(bot, intended_s, context.clock(), end=end))
+    if gave_up:
         records.state[bot], records.reason[bot] = PlayerState.CANCELLED, "waited too long for a match"
     else:
         records.state[bot] = PlayerState.UNMATCHED

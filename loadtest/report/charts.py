@@ -154,7 +154,7 @@ def waits_by_band(outcome: RunOutcome) -> go.Figure | None:
         return None
     band, names = quality.skill_bands(outcome.population.skill)
     bots = np.array([wait.bot for wait in outcome.records.waits])
-    wait_s = outcome.records.wait_times_s()
+    wait_s = np.array([wait.seconds for wait in outcome.records.waits])
     where = np.array([wait.region for wait in outcome.records.waits])
     figure = blank_figure("", "seconds to the assignment")
     for number, name in enumerate(names):

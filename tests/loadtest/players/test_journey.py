@@ -19,7 +19,7 @@ from loadtest.players import game_session, journey, tickets
 from loadtest.players.backend_client import PlayerLogin
 from loadtest.players.journey import run_player
 from loadtest.players.parties import BotParties, BotParty
-from loadtest.players.player_records import PlayerRecords, PlayerState
+from loadtest.players.player_records import PlayerRecords, PlayerState, WaitEnd
 from loadtest.players.requests import RequestLog
 from loadtest.players.run_context import RunContext
 from loadtest.scenario.link_profiles import profiles
@@ -266,6 +266,9 @@ async def test_a_player_whose_patience_ends_takes_the_ticket_back() -> None:
     await run_player(context, BOT)
     assert context.records.state[BOT] == PlayerState.CANCELLED
     assert backend.asked[-1] == "cancel"
+    [wait] = context.records.vain_waits
+    assert (wait.end, context.records.abandoned_share) == (WaitEnd.GAVE_UP, 1.0)
+    assert context.records.wait_times_s()[0] >= 0.02
 
 
 async def test_a_ticket_taken_back_too_late_is_played() -> None:
@@ -369,7 +372,10 @@ async def test_stopping_the_run_takes_back_the_ticket_of_who_waits() -> None:
     context = context_of(backend, FakeSwarm())
     await _stopped_when(context, lambda: "wait" in backend.asked)
     assert backend.asked[-1] == "cancel"
-    assert context.records.state[BOT] == PlayerState.CANCELLED
+    assert context.records.state[BOT] == PlayerState.STOPPED
+    [wait] = context.records.vain_waits
+    assert wait.end is WaitEnd.CUT_OFF
+    assert wait.seconds >= 0
 
 
 async def test_stopping_the_run_lets_who_plays_say_good_bye() -> None:
@@ -377,7 +383,7 @@ async def test_stopping_the_run_lets_who_plays_say_good_bye() -> None:
     context = context_of(FakeBackend(), swarm)
     await _stopped_when(context, lambda: context.records.state[BOT] == PlayerState.PLAYING)
     assert swarm.left == 1
-    assert context.records.state[BOT] == PlayerState.CANCELLED
+    assert context.records.state[BOT] == PlayerState.STOPPED
     assert math.isfinite(context.records.ended_s[BOT])
 
 
