@@ -1,6 +1,7 @@
 """Percentiles: exact ones of an array, of a histogram with equal bins, and of a histogram whose bins grow.
 
 - ``percentiles`` sorts the values it is given: exact, and its memory grows with the number of values.
+- ``at_least`` says which of them are lower limits, where some values are: a wait that was given up.
 - ``histogram_percentiles`` reads counts of equal bins: right to one bin, whatever the number of values.
 - ``log_buckets`` and ``log_bucket_percentile`` keep counts in bins that grow by two per cent: right to one
   per cent over any range, and small enough to be kept in a cache hash.
@@ -48,6 +49,27 @@ def percentiles(
         return {percentile_name(point): empty for point in points}
     found = np.percentile(finite, points).tolist()
     return {percentile_name(point): round(value, digits) for point, value in zip(points, found, strict=True)}
+
+
+def at_least(values: ArrayLike, censored: ArrayLike, *points: float) -> list[str]:
+    """Return the names of the percentiles that fall on a value of which only a lower limit is known.
+
+    They are shown with ``≥``. A percentile between two values falls on both.
+
+    Args:
+        values: numbers, as for ``percentiles``.
+        censored: of each value, whether it is a lower limit, such as a wait that was given up.
+        points: percentiles from 0 to 100; 100 is named ``max``.
+    """
+    array, limits = np.asarray(values, np.float64), np.asarray(censored, np.bool_)
+    finite = np.isfinite(array)
+    array, limits = array[finite], limits[finite]
+    if not limits.any():
+        return []
+    on_limits = np.zeros(len(points), np.bool_)
+    for method in ("lower", "higher"):
+        on_limits |= np.isin(np.percentile(array, points, method=method), array[limits])
+    return [percentile_name(point) for point, known in zip(points, on_limits, strict=True) if known]
 
 
 @overload

@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launchday.percentiles import histogram_percentiles, log_bucket_percentile, log_buckets, percentiles
+from launchday.percentiles import (
+    at_least,
+    histogram_percentiles,
+    log_bucket_percentile,
+    log_buckets,
+    percentiles,
+)
 
 
 def test_percentiles_are_named_and_rounded_and_the_hundredth_is_the_maximum() -> None:
@@ -17,6 +23,15 @@ def test_what_is_not_finite_is_left_out_and_of_nothing_the_caller_says_what_it_i
     assert percentiles([np.nan, 2.0, np.inf], 50) == {"p50": 2.0}
     assert percentiles([], 50, 100) == {"p50": None, "max": None}
     assert percentiles([np.nan], 50, empty=0.0) == {"p50": 0.0}
+
+
+def test_a_percentile_that_falls_on_a_lower_limit_is_named() -> None:
+    waits_s, gave_up = [1.0, 2.0, 3.0, 20.0, 20.0], [False, False, False, True, True]
+    assert at_least(waits_s, gave_up, 50, 75, 95, 100) == ["p75", "p95", "max"]
+    assert at_least(waits_s, gave_up, 60) == ["p60"]  # between a known wait and one that was given up
+    assert at_least(waits_s, [False] * 5, 50, 100) == []
+    assert at_least([5.0, 30.0], [True, False], 100) == []  # whoever gave up waited less than the longest
+    assert at_least([], [], 50) == []
 
 
 @given(st.lists(st.integers(0, 99), min_size=1, max_size=200), st.sampled_from([5, 50, 95, 99, 100]))

@@ -103,6 +103,7 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.machine": {"at_once", "cores", "memory_bytes", "processes_left"},
     "launchday.mapped_files": {"allocate", "map_allocated"},
     "launchday.percentiles": {
+        "at_least",
         "histogram_percentiles",
         "log_bucket_percentile",
         "log_buckets",
