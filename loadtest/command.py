@@ -137,7 +137,8 @@ def _write_all(outcome: RunOutcome, options: FloodOptions) -> tuple[list[str], s
     page, figures, curves = files.ReportFiles.of(options.report)
     written = {
         "figures": outputs.attempt(lambda: write_run_json(outcome, figures)) and figures,
-        "curves": outputs.attempt(lambda: write_timeseries(outcome.timeline, curves)) and curves,
+        "curves": outputs.attempt(lambda: write_timeseries(outcome.timeline, curves, outcome.metrics))
+        and curves,
         "report": outputs.attempt(lambda: run_page.write_report(outcome, page)) and page,
     }
     beside = ", ".join(f"{what}: {path}" for what, path in written.items() if path and what != "report")

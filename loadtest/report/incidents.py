@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from loadtest.flood.metrics.findings import find_in_metrics
 from loadtest.flood.outcome import TICK_US, RunOutcome
 from loadtest.players.player_records import PlayerState
 
@@ -27,8 +28,16 @@ class Incident(NamedTuple):
 
 def find_incidents(outcome: RunOutcome) -> list[Incident]:
     """The first incident of each kind, in the order of time."""
+    told = (Incident(at_s, what) for at_s, what in find_in_metrics(outcome.metrics))
     return sorted(
-        [*_planned(outcome), *_servers(outcome), *_matches(outcome), *_waits(outcome), *_players(outcome)]
+        [
+            *_planned(outcome),
+            *_servers(outcome),
+            *_matches(outcome),
+            *_waits(outcome),
+            *_players(outcome),
+            *told,
+        ]
     )
 
 

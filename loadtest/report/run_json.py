@@ -83,6 +83,7 @@ def run_as_json(outcome: RunOutcome) -> dict[str, Any]:
         "kills_by_skill": dict(
             zip(("bands", "mean_kills", "rank_correlation"), quality.kills_by_skill(outcome), strict=True)
         ),
+        "metrics": [history.as_json() for history in outcome.metrics],
         "incidents": [incident._asdict() for incident in incidents.find_incidents(outcome)],
         "server_hours": round(outcome.server_hours, 4),
         "cost": round(outcome.cost, 4),

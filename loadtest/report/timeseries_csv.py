@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from launchday.outputs import write_whole
+from loadtest.flood.metrics.history import MetricsHistory
 from loadtest.flood.timeline import Timeline
 
 FIRST_COLUMN = "at_s"
+NEAR_S = 1.0  # a sample of metrics farther away than this belongs to another row
 
 
-def write_timeseries(timeline: Timeline, path: Path) -> None:
+def write_timeseries(timeline: Timeline, path: Path, metrics: Sequence[MetricsHistory] = ()) -> None:
     """Write a row for each sample: seconds since the start, players by state, queues, servers by state,
-    ticks, events. Raises OutputError.
+    ticks, events, and what the target's processes told of themselves at that time. Raises OutputError.
     """
-    write_whole(path, _rendered(timeline))
+    write_whole(path, _rendered(timeline, metrics))
 
 
-def _rendered(timeline: Timeline) -> str:
+def _rendered(timeline: Timeline, metrics: Sequence[MetricsHistory]) -> str:
     file = io.StringIO(newline="")
     servers = timeline.servers
     at = {name: {at_s: index for index, at_s in enumerate(curve["at_s"])} for name, curve in servers.items()}
@@ -33,8 +38,14 @@ def _rendered(timeline: Timeline) -> str:
             "tick p50 us, median server",
             "tick p99 us, slowest server",
             "events",
+            *(
+                f"{history.address} {series.label}"
+                for history in metrics
+                for series in history.series.values()
+            ),
         ]
     )
+    nearest = [_nearest(history, timeline.at_s) for history in metrics]
     for index, at_s in enumerate(timeline.at_s):
         playing = [(servers[name], found[at_s]) for name, found in at.items() if at_s in found]
         p50s = sorted(curve["p50"][place] for curve, place in playing)
@@ -49,6 +60,27 @@ def _rendered(timeline: Timeline) -> str:
                 p50s[len(p50s) // 2] if p50s else "",
                 max((curve["p99"][place] for curve, place in playing), default=""),
                 "; ".join(events),
+                *(
+                    _cell(series.values, places[index])
+                    for history, places in zip(metrics, nearest, strict=True)
+                    for series in history.series.values()
+                ),
             ]
         )
     return file.getvalue()
+
+
+def _nearest(history: MetricsHistory, at_s: Sequence[float]) -> list[int | None]:
+    """For each row the sample that was taken next to it; None where none is near."""
+    times_s = np.array(history.at_s)
+    found: list[int | None] = []
+    for when_s in at_s:
+        apart_s = np.abs(times_s - when_s)
+        place = int(apart_s.argmin()) if len(times_s) else -1
+        found.append(place if place >= 0 and apart_s[place] <= NEAR_S else None)
+    return found
+
+
+def _cell(values: Sequence[float | None], place: int | None) -> float | str:
+    value = None if place is None else values[place]
+    return "" if value is None else round(value, 6)

@@ -1,0 +1,1 @@
+"""The metrics of a target's processes: Prometheus text, sampled each second beside a flood."""
