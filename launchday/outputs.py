@@ -14,8 +14,10 @@ import errno
 import os
 import secrets
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from launchday.errors import LaunchdayError
 
@@ -69,6 +71,14 @@ def check_folder(path: Path) -> None:
         raise _error(path, error) from error
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder for files, and those above it; one that is there stays. Raises OutputError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise _error(path, error) from error
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all; text as UTF-8. A link is followed; a device is written as it is.
 
@@ -94,6 +104,35 @@ def write_whole(path: Path, content: str | bytes) -> None:
             place.write_bytes(given)
     except (OSError, ValueError) as error:
         raise _error(path, error) from error
+
+
+@contextmanager
+def whole_files(*paths: Path) -> Iterator[list[BinaryIO]]:
+    """Open a new file for each path; at the end of the block all take their places, or none where it fails.
+
+    For what is too large to be made in memory, and for files that belong together.
+
+    Raises:
+        OutputError: one cannot be written; former files are still there.
+    """
+    parts: list[tuple[Path, Path]] = []
+    try:
+        with ExitStack() as opened:
+            files = []
+            for path in paths:
+                place = Path(os.path.realpath(path))
+                parts.append((place.with_name(f".{secrets.token_hex(8)}.part"), place))
+                files.append(opened.enter_context(_open_new(parts[-1][0])))
+            yield files
+        for part, place in parts:
+            if place.exists():
+                part.chmod(place.stat().st_mode & 0o777)
+            part.replace(place)
+    except (OSError, ValueError) as error:
+        raise _error(paths[len(parts) - 1] if parts else Path(), error) from error
+    finally:
+        for part, _ in parts:
+            part.unlink(missing_ok=True)
 
 
 class Outputs:
@@ -145,9 +184,13 @@ def _try_file_in(folder: Path) -> None:
 
 
 def _write_new(part: Path, content: bytes) -> None:
-    number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-    with os.fdopen(number, "wb") as file:
+    with _open_new(part) as file:
         file.write(content)
+
+
+def _open_new(part: Path) -> BinaryIO:
+    number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    return os.fdopen(number, "wb")
 
 
 def _error(path: Path, error: OSError | ValueError) -> OutputError:
