@@ -3,10 +3,15 @@
 LoadTestError
 ├── ScenarioError                    the scenario file: correct the lines that it names
 ├── UnknownRegionError               no such region in region_rtt.csv: take one of the names that it suggests
+├── LeftOutError                     a world leaves out what a scenario asks for: change it, or be less strict
 ├── BackendError                     the backend cannot be reached, or does not answer as agreed
 │   ├── BackendUnavailableError      a service gave no usable answer: the player tries again
 │   └── BackendRefusedError          a service refused the player: trying again does not help
 │       └── PlayerInMatchError       the player is in a match already: come back into it, or wait for its end
+├── NoMatchError                     a ticket has ended without a match: the run counts and reports the reason
+├── TargetError                      a target cannot be used: correct what the text names
+├── MetricsError                     an address of --metrics tells no metrics: correct it, or leave it out
+├── PartError                        a file of a part of a flood cannot be merged: the text names it and why
 ├── SwarmError                       the bots' UDP thread has stopped: the run cannot go on
 ├── PlayerLostError                  one player's journey cannot go on: the run counts and reports the reason
 │   ├── SessionBrokenError           the game server is not heard any more: the player may queue again
@@ -31,7 +36,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from matchmaker.client import Assignment
+    from loadtest.target import Match
 
 
 class LoadTestError(Exception):
@@ -77,6 +82,19 @@ class UnknownRegionError(LoadTestError, ValueError):
     """
 
 
+class LeftOutError(LoadTestError):
+    """Raised by ``--strict`` where a flood or a simulation leaves out something that the scenario asks for.
+
+    Args:
+        name: the scenario's.
+        world: "a flood" or "a simulation".
+        phrases: what is left out, and why.
+    """
+
+    def __init__(self, name: str, world: str, phrases: Sequence[str]) -> None:
+        super().__init__(f"{name} asks for what {world} leaves out: {'; '.join(phrases)}")
+
+
 class BackendError(LoadTestError):
     """Raised when a service of the backend cannot be reached or refuses the load test: start it, or check its
     address.
@@ -103,12 +121,39 @@ class PlayerInMatchError(BackendRefusedError):
     """Raised when a player asks for a match and is in one: come back into it, or wait for its end.
 
     Attributes:
-        assignment: of that match, with a token to come back with; None where the matchmaker gave none.
+        match: to come back into; None where the backend did not say.
     """
 
-    def __init__(self, text: str, assignment: Assignment | None) -> None:
+    def __init__(self, text: str, match: Match | None = None) -> None:
         super().__init__(text)
-        self.assignment = assignment
+        self.match = match
+
+
+class NoMatchError(LoadTestError):
+    """Raised when a ticket has ended without a match, such as one that has expired.
+
+    Args:
+        state: how the ticket ended, such as "expired".
+        reason: why, in the backend's words, or "".
+    """
+
+    def __init__(self, state: str = "ended", reason: str = "") -> None:
+        super().__init__(f"ticket {state}: {reason or 'no reason given'}")
+
+
+class TargetError(LoadTestError, ValueError):
+    """Raised where the class that ``--target`` names is missing or is no target; the text says what it lacks.
+
+    It is a ValueError too, as every wrong argument is.
+    """
+
+
+class MetricsError(LoadTestError):
+    """Raised where an address does not tell metrics as Prometheus' text: correct it, or leave it out."""
+
+
+class PartError(LoadTestError):
+    """Raised where a part of a flood cannot be played or merged; the text names it, and what to do."""
 
 
 class SwarmError(LoadTestError):

@@ -16,7 +16,12 @@ from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from launchday import local_time
 from loadtest.scenario.regions import regions
-from loadtest.scenario.sections import Region, Section, file_beside
+from loadtest.scenario.sections import (
+    Region,
+    Section,
+    acts,
+    file_beside,
+)
 
 DAY_S = 86_400.0
 MAX_ROWS = 5_000_000  # of a recorded curve
@@ -24,66 +29,96 @@ MAX_ROWS = 5_000_000  # of a recorded curve
 
 class _Curve(Section):
     over_s: float = Field(
-        ge=0, le=400 * DAY_S, description="Seconds from the first possible arrival to the last."
+        ge=0,
+        le=400 * DAY_S,
+        description="Seconds from the first possible arrival to the last.",
+        json_schema_extra=acts(),
     )
 
 
 class Constant(_Curve):
     """A steady stream of independent arrivals."""
 
-    curve: Literal["constant"] = "constant"
+    curve: Literal["constant"] = Field("constant", json_schema_extra=acts())
 
 
 class Ramp(_Curve):
     """A rate that grows linearly from zero."""
 
-    curve: Literal["ramp"]
+    curve: Literal["ramp"] = Field(json_schema_extra=acts())
 
 
 class LaunchSpike(_Curve):
     """A launch: the rate rises steeply and then falls, in proportion to t · exp(−t / peak_s)."""
 
-    curve: Literal["launch_spike"]
-    peak_s: float = Field(gt=0, le=DAY_S, description="Seconds from the start to the highest rate.")
+    curve: Literal["launch_spike"] = Field(json_schema_extra=acts())
+    peak_s: float = Field(
+        gt=0,
+        le=DAY_S,
+        description="Seconds from the start to the highest rate.",
+        json_schema_extra=acts(),
+    )
 
 
 class Daily(_Curve):
     """The daily cycle: a cosine with a period of 24 hours."""
 
-    curve: Literal["daily"]
+    curve: Literal["daily"] = Field(json_schema_extra=acts())
     peak_s: float = Field(
-        20 * 3_600.0, ge=0, le=DAY_S, description="Seconds from the start to the first evening's peak."
+        20 * 3_600.0,
+        ge=0,
+        le=DAY_S,
+        description="Seconds from the start to the first evening's peak.",
+        json_schema_extra=acts(),
     )
     swing: float = Field(
-        0.6, ge=0, le=1, description="The highest rate is (1 + this) times the mean, the lowest (1 − this)."
+        0.6,
+        ge=0,
+        le=1,
+        description="The highest rate is (1 + this) times the mean, the lowest (1 − this).",
+        json_schema_extra=acts(),
     )
     day_s: float = Field(
-        DAY_S, gt=0, le=DAY_S, description="Seconds that a day takes: less compresses the day."
+        DAY_S,
+        gt=0,
+        le=DAY_S,
+        description="Seconds that a day takes: less compresses the day.",
+        json_schema_extra=acts(),
     )
 
 
 class Recorded(_Curve):
     """A recorded curve, such as a Steam or WoWAH trace: over_s sets its length, players.count its height."""
 
-    curve: Literal["recorded"]
+    curve: Literal["recorded"] = Field(json_schema_extra=acts())
     file: str = Field(
         description="A CSV file beside the scenario, with a header; the column time holds seconds, or ISO "
-        "dates, in order."
+        "dates, in order.",
+        json_schema_extra=acts(),
     )
     zone: str = Field(
         "UTC",
         description="Of times in the file that have no offset: a name of the IANA's, such as Europe/Berlin. "
         "Of the hour that its clocks show twice in autumn, rows tell the two apart by their order.",
+        json_schema_extra=acts(),
     )
-    column: str = Field("arrivals", description="The column with the figures.")
+    column: str = Field(
+        "arrivals",
+        description="The column with the figures.",
+        json_schema_extra=acts(),
+    )
     meaning: Literal["arrivals", "online"] = Field(
         "arrivals",
         description="arrivals: players who arrived since the row before; online: players who are online, of "
         "whom 1 / session_s "
         "leave each second.",
+        json_schema_extra=acts(),
     )
     session_s: float = Field(
-        3_600.0, gt=0, description="Mean session in seconds of the trace, where it counts players online."
+        3_600.0,
+        gt=0,
+        description="Mean session in seconds of the trace, where it counts players online.",
+        json_schema_extra=acts(),
     )
 
     @field_validator("zone")

@@ -9,6 +9,13 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from loadtest.scenario.sections import (
+    ALL_STAY,
+    MATCH_PARTLY,
+    NO_LOGINS,
+    acts,
+)
+
 FILE = Path(__file__).parent / "data" / "behaviours.yaml"
 
 
@@ -22,19 +29,33 @@ class BehaviourProfile(BaseModel):
         description="roam: from place to place in the zone; hunt: towards an enemy in sight; camp: to one "
         "place, and stay until the "
         "zone comes; crowd: to the middle of the zone; stand: not at all.",
+        json_schema_extra=acts(simulate=MATCH_PARTLY),
     )
     sight_m: float = Field(
-        80.0, ge=0, le=200, description="Shoots at enemies nearer than this; 0: at nobody."
+        80.0,
+        ge=0,
+        le=200,
+        description="Shoots at enemies nearer than this; 0: at nobody.",
+        json_schema_extra=acts(simulate=MATCH_PARTLY),
     )
-    rest: float = Field(1.0, ge=0, le=100, description="Pauses between bursts, in multiples of rest_s.")
+    rest: float = Field(
+        1.0,
+        ge=0,
+        le=100,
+        description="Pauses between bursts, in multiples of rest_s.",
+        json_schema_extra=acts(simulate=MATCH_PARTLY),
+    )
     after_death: Literal["leave", "watch"] = Field(
-        "leave", description="leave: at once; watch: stay connected until the match is over."
+        "leave",
+        description="leave: at once; watch: stay connected until the match is over.",
+        json_schema_extra=acts(simulate=MATCH_PARTLY),
     )
     quits_after_s: float = Field(
         0.0,
         ge=0,
         le=3_600,
         description="Mean seconds of play until the player leaves without a good-bye; 0: never.",
+        json_schema_extra=acts(simulate=ALL_STAY),
     )
     crashes_after_s: float = Field(
         0.0,
@@ -42,22 +63,37 @@ class BehaviourProfile(BaseModel):
         le=3_600,
         description="Mean seconds of play until the client is killed, once a match. The player presses Play "
         "again at once and comes back into the match; 0: never.",
+        json_schema_extra=acts(simulate=ALL_STAY),
     )
     drops_every_s: float = Field(
         0.0,
         ge=0,
         le=3_600,
         description="Mean seconds of play between two lost connections; 0: none are lost.",
+        json_schema_extra=acts(simulate=ALL_STAY),
     )
-    away_s: float = Field(3.0, ge=0, le=60, description="Seconds that a lost connection stays lost.")
+    away_s: float = Field(
+        3.0,
+        ge=0,
+        le=60,
+        description="Seconds that a lost connection stays lost.",
+        json_schema_extra=acts(simulate=ALL_STAY),
+    )
     shops: int = Field(
         0,
         ge=0,
         le=100,
         description="Visits to the shop before queueing, in which a player buys what is free and changes "
         "skin.",
+        json_schema_extra=acts(simulate=NO_LOGINS),
     )
-    shop_pause_s: float = Field(1.0, ge=0, le=60, description="Mean pause between two visits.")
+    shop_pause_s: float = Field(
+        1.0,
+        ge=0,
+        le=60,
+        description="Mean pause between two visits.",
+        json_schema_extra=acts(simulate=NO_LOGINS),
+    )
 
 
 @functools.cache

@@ -8,14 +8,14 @@ import itertools
 import sys
 from collections.abc import Iterable, Iterator
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from launchday import startup
-from loadtest.scenario import behaviour_profiles, link_profiles
+from loadtest.scenario import behaviour_profiles, left_out, link_profiles
 from loadtest.scenario.arrivals import CURVES
 from loadtest.scenario.behaviour_profiles import BehaviourProfile
 from loadtest.scenario.faults import FAULTS
@@ -23,6 +23,7 @@ from loadtest.scenario.link_profiles import Burst, Detour, LinkProfile
 from loadtest.scenario.model import FleetSection, Objectives, Scenario
 from loadtest.scenario.players import Behaviours, Links, ModeSection, Players, Retries, Skill
 from loadtest.scenario.reader import SHIPPED, load_scenario
+from loadtest.scenario.sections import Section
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("players", Players),
@@ -38,6 +39,10 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("behaviours.retries", Retries),
     ("objectives", Objectives),
 )
+KINDS: dict[tuple[type[BaseModel], str], dict[str, type[Section]]] = {
+    (Scenario, "arrivals"): CURVES,
+    (Scenario, "faults"): FAULTS,
+}
 HEAD = """# Scenario files
 
 <!-- Made by python -m loadtest.scenario.docs; a test compares. -->
@@ -46,6 +51,23 @@ A scenario is a YAML file. `launchday flood FILE` plays it in real time against 
 `launchday simulate FILE` in virtual time. All mistakes in a file are reported together, each with its line
 and path. The same file and seed give the same players, arrivals and links.
 
+"""
+WORLDS = """## What each key does
+
+Neither world does all that a file can say. What a key asks for and a world leaves out stands in one line of
+its summary, its report and its JSON (`left out`), with the verdict unchanged; `--strict` makes it a mistake
+that is found before anything starts. "acts" in both columns means the same in both.
+
+- A flood with `--running` also leaves out what sets a backend up: the keys marked "own" act in a backend that
+  the flood starts itself.
+- The rule set that ships for `battle_royale` has limits of skill and of latency, which widen as a ticket
+  waits: a match of any size waits for them. Players are new in both worlds unless `players.rated` says
+  otherwise, and among new players the limit of skill holds nobody up.
+- A party queues as one ticket in both worlds.
+- What services can take is not simulated: virtual time has no login, no queue of requests and no database.
+
+| key | in a flood | in a simulation |
+|---|---|---|
 """
 
 
@@ -62,6 +84,12 @@ def _lines() -> Iterator[str]:
     for path in sorted(SHIPPED.glob("*.yaml")):
         scenario = load_scenario(path)
         yield f"| `{scenario.name}` | {scenario.players.count:,} | {scenario.description} |"
+    yield ""
+    yield WORLDS.rstrip()
+    for key, field in every_key():
+        own = "; own" if left_out.sets_up(field) else ""
+        flooded, simulated = (_cell(left_out.words(field, world)) for world in ("flood", "simulate"))
+        yield f"| `{key}` | {flooded}{own} | {simulated} |"
     yield ""
     yield from _section("The file", Scenario)
     yield from _section("`players`", Players)
@@ -89,6 +117,39 @@ def _lines() -> Iterator[str]:
     for name, fault in FAULTS.items():
         yield from _section(f"`do: {name}`", fault, level=3, without=("do",))
     yield from _section("`objectives`", Objectives)
+
+
+def every_key() -> Iterator[tuple[str, FieldInfo]]:
+    """Every key that a scenario may have and that is no section, by its path; NAME stands for a name."""
+    yield from dict(_keys(Scenario, "")).items()
+
+
+def _keys(model: type[BaseModel], path: str) -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        inner = next(iter(get_args(field.annotation)[-1:]), None)
+        if (model, name) in KINDS:
+            for kind, each in KINDS[model, name].items():
+                for key, inside in _keys(each, ""):
+                    yield _path_of_kind(name, kind, key), inside
+        elif _is_model(field.annotation):
+            yield from _keys(field.annotation, f"{path}{name}.")
+        elif _is_model(inner):
+            yield from _keys(inner, f"{path}{name}.NAME.")
+        else:
+            yield f"{path}{name}", field
+
+
+def _path_of_kind(section: str, kind: str, key: str) -> str:
+    """The path of a key of a curve or fault: the same for all kinds that share the key."""
+    if section == "arrivals":
+        return f"arrivals.{key}"
+    if key == "do":
+        return f"faults.{kind}"
+    return f"faults.KIND.{key}" if key in ("at_s", "for_s") else f"faults.{kind}.{key}"
+
+
+def _is_model(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _section(

@@ -6,11 +6,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from loadtest.scenario.sections import Region, Section
+from loadtest.scenario.sections import (
+    NO_SERVICES,
+    Region,
+    Section,
+    acts,
+)
 
 
 class _Fault(Section):
-    at_s: float = Field(ge=0, le=10_000_000, description="Seconds after the start of the run.")
+    at_s: float = Field(
+        ge=0,
+        le=10_000_000,
+        description="Seconds after the start of the run.",
+        json_schema_extra=acts(simulate="acts, where its fault does"),
+    )
 
     @property
     def lasts_s(self) -> float:
@@ -21,13 +31,28 @@ class _Fault(Section):
 class KillServer(_Fault):
     """Kill game servers that have a match, without warning (kill -9)."""
 
-    do: Literal["kill_server"]
-    count: int = Field(1, ge=1, le=1_000, description="How many.")
-    region: Region | None = Field(None, description="Only servers of this region; null: of any.")
+    do: Literal["kill_server"] = Field(json_schema_extra=acts(simulate="acts: the oldest matches"))
+    count: int = Field(
+        1,
+        ge=1,
+        le=1_000,
+        description="How many.",
+        json_schema_extra=acts(),
+    )
+    region: Region | None = Field(
+        None,
+        description="Only servers of this region; null: of any.",
+        json_schema_extra=acts(),
+    )
 
 
 class _Outage(_Fault):
-    for_s: float = Field(gt=0, le=10_000_000, description="Seconds until it is over.")
+    for_s: float = Field(
+        gt=0,
+        le=10_000_000,
+        description="Seconds until it is over.",
+        json_schema_extra=acts(simulate="acts, where its fault does"),
+    )
 
     @property
     def lasts_s(self) -> float:
@@ -38,8 +63,8 @@ class _Outage(_Fault):
 class CutRegion(_Outage):
     """Drop all datagrams between players and the game servers of a region."""
 
-    do: Literal["cut_region"]
-    region: Region
+    do: Literal["cut_region"] = Field(json_schema_extra=acts())
+    region: Region = Field(json_schema_extra=acts())
 
 
 class ReconnectAll(_Fault):
@@ -47,43 +72,49 @@ class ReconnectAll(_Fault):
     once, log in again, and go on waiting with their ticket or return to their match.
     """
 
-    do: Literal["reconnect_all"]
+    do: Literal["reconnect_all"] = Field(json_schema_extra=acts(simulate=NO_SERVICES))
 
 
 class StopCache(_Outage):
     """Kill the cache (kill -9), and start it again on the same data afterwards."""
 
-    do: Literal["stop_cache"]
+    do: Literal["stop_cache"] = Field(json_schema_extra=acts(simulate="acts: nobody is matched meanwhile"))
 
 
 class StopBroker(_Outage):
     """Suspend the event broker, and let it continue afterwards."""
 
-    do: Literal["stop_broker"]
+    do: Literal["stop_broker"] = Field(json_schema_extra=acts(simulate=NO_SERVICES))
 
 
 class StopStore(_Outage):
     """Kill the global store (kill -9), and start it again on the same data afterwards."""
 
-    do: Literal["stop_store"]
+    do: Literal["stop_store"] = Field(json_schema_extra=acts(simulate=NO_SERVICES))
 
 
 class SlowStore(_Outage):
     """Delay every answer of the global store."""
 
-    do: Literal["slow_store"]
-    by_ms: float = Field(gt=0, le=60_000, description="Milliseconds of delay.")
+    do: Literal["slow_store"] = Field(json_schema_extra=acts(simulate=NO_SERVICES))
+    by_ms: float = Field(
+        gt=0,
+        le=60_000,
+        description="Milliseconds of delay.",
+        json_schema_extra=acts(simulate=NO_SERVICES),
+    )
 
 
 class Busy(_Outage):
     """Keep the machine's processors busy: processes that only compute, each in a session of its own."""
 
-    do: Literal["busy"]
+    do: Literal["busy"] = Field(json_schema_extra=acts(simulate=NO_SERVICES))
     processes: int = Field(
         ge=1,
         le=1_000,
         description="How many. Each has a session of its own, because the scheduler shares the processors "
         "between sessions: all in one would weigh as much as one process of the backend.",
+        json_schema_extra=acts(simulate=NO_SERVICES),
     )
 
 
@@ -93,8 +124,13 @@ GAME_SERVERS = "game_servers"
 class Pause(_Outage):
     """Stop a part of the backend where it stands (SIGSTOP), and let it continue afterwards."""
 
-    do: Literal["pause"]
-    for_s: float = Field(gt=0, le=10_000_000, description="Seconds that it stands still.")
+    do: Literal["pause"] = Field(json_schema_extra=acts(simulate="partly: by its part"))
+    for_s: float = Field(
+        gt=0,
+        le=10_000_000,
+        description="Seconds that it stands still.",
+        json_schema_extra=acts(simulate="acts, where its fault does"),
+    )
     part: Literal[
         "matchmaker",
         "director",
@@ -108,10 +144,17 @@ class Pause(_Outage):
         "broker",
         "game_servers",
     ] = Field(
-        description="A service, an engine, or game servers, each at the moment it is allocated to a match."
+        description="A service, an engine, or game servers, each at the moment it is allocated to a match.",
+        json_schema_extra=acts(
+            simulate="partly: cache and director, in whose pause nobody is matched; no other part"
+        ),
     )
     every: int = Field(
-        1, ge=1, le=1_000, description="Of game servers: 3 stops every third that is allocated."
+        1,
+        ge=1,
+        le=1_000,
+        description="Of game servers: 3 stops every third that is allocated.",
+        json_schema_extra=acts(simulate=NO_SERVICES),
     )
     window_s: float | None = Field(
         None,
@@ -119,6 +162,7 @@ class Pause(_Outage):
         le=10_000_000,
         description="Of game servers: seconds from at_s during which those that are allocated are stopped; "
         "null: for_s.",
+        json_schema_extra=acts(simulate=NO_SERVICES),
     )
 
     @property

@@ -9,6 +9,11 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from loadtest.scenario.sections import (
+    NO_DATAGRAMS,
+    acts,
+)
+
 FILE = Path(__file__).parent / "data" / "link_profiles.yaml"
 BYTES_A_KBIT = 125.0
 
@@ -22,29 +27,65 @@ class _Part(BaseModel):
 class Burst(_Part):
     """Losses in bursts."""
 
-    share: Share = 0.0
-    length: float = Field(1.0, ge=1, le=10_000, description="Mean number of datagrams lost in a row.")
+    share: Share = Field(0.0, json_schema_extra=acts(simulate=NO_DATAGRAMS))
+    length: float = Field(
+        1.0,
+        ge=1,
+        le=10_000,
+        description="Mean number of datagrams lost in a row.",
+        json_schema_extra=acts(simulate=NO_DATAGRAMS),
+    )
 
 
 class Detour(_Part):
     """A longer path that some datagrams take."""
 
-    share: Share = 0.0
-    ms: float = Field(0.0, ge=0, le=10_000)
+    share: Share = Field(0.0, json_schema_extra=acts(simulate=NO_DATAGRAMS))
+    ms: float = Field(
+        0.0,
+        ge=0,
+        le=10_000,
+        json_schema_extra=acts(simulate=NO_DATAGRAMS),
+    )
 
 
 class LinkProfile(_Part):
     """One kind of link; both directions are the same except for their rates."""
 
-    access_ms: float = Field(0.0, ge=0, le=2_000, description="Round trip of the link itself, in ms.")
-    jitter_ms: float = Field(0.0, ge=0, le=1_000)
-    loss: Share = 0.0
+    access_ms: float = Field(
+        0.0,
+        ge=0,
+        le=2_000,
+        description="Round trip of the link itself, in ms.",
+        json_schema_extra=acts(simulate="acts"),
+    )
+    jitter_ms: float = Field(
+        0.0,
+        ge=0,
+        le=1_000,
+        json_schema_extra=acts(simulate="acts: as latency"),
+    )
+    loss: Share = Field(0.0, json_schema_extra=acts(simulate=NO_DATAGRAMS))
     burst: Burst = Burst()
-    duplicate: Share = 0.0
+    duplicate: Share = Field(0.0, json_schema_extra=acts(simulate=NO_DATAGRAMS))
     detour: Detour = Detour()
-    down_kbit_s: float = Field(0.0, ge=0, description="0: no bottleneck.")
-    up_kbit_s: float = Field(0.0, ge=0)
-    buffer_ms: float = Field(200.0, ge=0, le=10_000)
+    down_kbit_s: float = Field(
+        0.0,
+        ge=0,
+        description="0: no bottleneck.",
+        json_schema_extra=acts(simulate=NO_DATAGRAMS),
+    )
+    up_kbit_s: float = Field(
+        0.0,
+        ge=0,
+        json_schema_extra=acts(simulate=NO_DATAGRAMS),
+    )
+    buffer_ms: float = Field(
+        200.0,
+        ge=0,
+        le=10_000,
+        json_schema_extra=acts(simulate=NO_DATAGRAMS),
+    )
 
     def direction(self, rtt_ms: float, kbit_s: float) -> dict[str, float]:
         """The fields of ``links.LINK_DTYPE`` for one direction of a path of ``rtt_ms``, access included.

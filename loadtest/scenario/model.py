@@ -10,7 +10,16 @@ from pydantic import Discriminator, Field, Tag
 from loadtest.scenario.arrivals import Arrivals, curves_of, longest_s, trace_mistakes
 from loadtest.scenario.faults import CutRegion, Fault, KillServer, Pause
 from loadtest.scenario.players import Behaviours, Links, ModeSection, Players
-from loadtest.scenario.sections import BY_REGION, NUMBER, Region, Section, form_of
+from loadtest.scenario.sections import (
+    BY_REGION,
+    NO_LOGINS,
+    NO_TICKS,
+    NUMBER,
+    Region,
+    Section,
+    acts,
+    form_of,
+)
 
 KeyPath = tuple[str | int, ...]
 SHARE_TOLERANCE = 1e-6
@@ -38,42 +47,53 @@ class FleetSection(Section):
         min_length=1,
         max_length=16,
         description="Regions with a fleet each, by their names in region_rtt.csv.",
+        json_schema_extra=acts(own_backend=True),
     )
     buffer: Buffers = Field(
         2,
         description="Idle warm servers kept ready in each region; sweep varies it. A mapping of all regions "
         "gives each a number of its own: {west-europe: 3, east-us: 1}.",
+        json_schema_extra=acts(own_backend=True),
     )
     max: Limits = Field(
         64,
         description="The most game servers, all regions together. A mapping of all regions limits each by "
         "itself, and all together to the sum.",
+        json_schema_extra=acts(own_backend=True),
     )
     startup_s: float = Field(
         0.05,
         ge=0,
         le=86_400,
-        description="In virtual time: seconds from the request for another server until it is ready. A fork "
-        "of the warm parent "
-        "takes some hundredths of a second; a new machine takes a minute and more.",
+        description="Seconds from the request for another server until it is ready. A fork of the warm "
+        "parent takes some hundredths of a second; a new machine takes a minute and more.",
+        json_schema_extra=acts(flood="acts: a server is forked so much later", own_backend=True),
     )
     startup_spread: float = Field(
         0.0,
         ge=0,
         le=2,
-        description="In virtual time: standard deviation of the logarithm of the start-up time; 0: always "
-        "the same.",
+        description="Standard deviation of the logarithm of the start-up time; 0: always the same.",
+        json_schema_extra=acts(flood="nothing: a start always takes as long"),
     )
     failures_per_server_hour: float = Field(
-        0.0, ge=0, le=100, description="In virtual time: failures of one server per hour of play."
+        0.0,
+        ge=0,
+        le=100,
+        description="Failures of one server per hour of play.",
+        json_schema_extra=acts(flood="nothing: game servers fail by themselves there; faults kill some"),
     )
     policy: Literal["buffer", "forecast"] = Field(
         "buffer",
-        description="In virtual time: buffer keeps so many ready; forecast sizes the fleet by past arrivals "
-        "(Erlang B).",
+        description="buffer keeps so many ready; forecast sizes the fleet by past arrivals (Erlang B).",
+        json_schema_extra=acts(own_backend=True),
     )
     price_per_server_hour: float = Field(
-        0.05, ge=0, le=1_000, description="Cost of one server for an hour, ready or playing."
+        0.05,
+        ge=0,
+        le=1_000,
+        description="Cost of one server for an hour, ready or playing.",
+        json_schema_extra=acts(),
     )
 
     @property
@@ -102,37 +122,56 @@ class Objectives(Section):
     """
 
     wait_p95_s: float | None = Field(
-        30.0, gt=0, description="95th percentile of the wait, from the intended arrival to the assignment."
+        30.0,
+        gt=0,
+        description="95th percentile of the wait, from the intended arrival to the assignment.",
+        json_schema_extra=acts(),
     )
     tick_p99_ms: float | None = Field(
-        16.7, gt=0, description="99th percentile of the tick of the slowest game server."
+        16.7,
+        gt=0,
+        description="99th percentile of the tick of the slowest game server.",
+        json_schema_extra=acts(simulate=NO_TICKS, neutral=None),
     )
     missed_tick_share: float | None = Field(
-        None, ge=0, le=1, description="The largest share of due ticks that did not start in time."
+        None,
+        ge=0,
+        le=1,
+        description="The largest share of due ticks that did not start in time.",
+        json_schema_extra=acts(simulate=NO_TICKS, neutral=None),
     )
     players_lost: int | None = Field(
-        0, ge=0, description="The most players who lost their match or never got one."
+        0,
+        ge=0,
+        description="The most players who lost their match or never got one.",
+        json_schema_extra=acts(),
     )
     abandoned_share: float | None = Field(
         0.01,
         ge=0,
         le=1,
         description="The largest share of the players who came and gave up waiting for a match.",
+        json_schema_extra=acts(),
     )
     login_p95_s: float | None = Field(
         None,
         gt=0,
         description="95th percentile of a login, in seconds; one that was given up counts with the time it "
         "took.",
+        json_schema_extra=acts(simulate=NO_LOGINS, neutral=None),
     )
     purchase_p95_s: float | None = Field(
         None,
         gt=0,
         description="95th percentile of a purchase, in seconds; one that was given up counts with the time "
         "it took.",
+        json_schema_extra=acts(simulate=NO_LOGINS, neutral=None),
     )
     cost: float | None = Field(
-        None, ge=0, description="The highest cost of the game servers of the whole run."
+        None,
+        ge=0,
+        description="The highest cost of the game servers of the whole run.",
+        json_schema_extra=acts(),
     )
 
 
@@ -140,17 +179,29 @@ class Scenario(Section):
     """One load test, complete: the same file and seed give the same players, arrivals and links."""
 
     name: str = Field(
-        pattern=r"^[a-z][a-z0-9_]{0,39}$", description="Short name: lower case, digits, underscores."
+        pattern=r"^[a-z][a-z0-9_]{0,39}$",
+        description="Short name: lower case, digits, underscores.",
+        json_schema_extra=acts(flood="a label", simulate="a label"),
     )
-    description: str = Field("", max_length=300, description="One sentence for the report.")
+    description: str = Field(
+        "",
+        max_length=300,
+        description="One sentence for the report.",
+        json_schema_extra=acts(flood="a label", simulate="a label"),
+    )
     seed: int = Field(
-        0, ge=0, lt=2**63, description="Seed of everything random in the players and their links."
+        0,
+        ge=0,
+        lt=2**63,
+        description="Seed of everything random in the players and their links.",
+        json_schema_extra=acts(),
     )
     duration_s: float | None = Field(
         None,
         gt=0,
         le=400 * 86_400,
         description="Seconds after which the run ends; null: when the last player has finished.",
+        json_schema_extra=acts(),
     )
     players: Players
     arrivals: Arrivals

@@ -18,6 +18,36 @@ SHARE_TOLERANCE = 1e-6
 FOLDER = "folder"  # key of the validation context: the folder of the scenario's file
 
 
+# What a key does in one of the two worlds, in words, begins with one of these where that is not all it says.
+NOTHING, PARTLY = "nothing: ", "partly: "
+ACTS = "acts"
+# Why a key does nothing in virtual time.
+# Of hunters, campers and players who leave when they have died.
+MATCH_PARTLY = "partly: that some kinds of players end a match before its duration_s is left out"
+MATCH_LASTS = "nothing: a match lasts its duration_s, whatever its players do"
+ALL_STAY = "nothing: nobody leaves a match early, or comes back into it"
+NO_LOGINS = "nothing: nobody logs in or shops"
+NO_DATAGRAMS = "nothing: no datagrams are sent, so of a link its latency alone counts"
+NO_TICKS = "nothing: no match is computed, so there are no ticks"
+NO_RETRIES = "nothing: no request fails, so none is repeated"
+NO_SERVICES = "nothing: services are not simulated yet"
+
+
+def acts(
+    flood: str = ACTS, simulate: str = ACTS, *, own_backend: bool = False, neutral: Any = ...
+) -> dict[str, Any]:
+    """What a key does in each world; goes into the field's ``json_schema_extra``.
+
+    Args:
+        flood, simulate: in words. ``nothing: why`` makes the world name the key as left out where a scenario
+            asks for it; ``partly: …`` says that a function of :mod:`loadtest.scenario.left_out` decides.
+        own_backend: it sets the backend up, so a flood of one that is up already leaves it out.
+        neutral: the value that asks for nothing; ...: the default.
+    """
+    said: dict[str, Any] = {"flood": flood, "simulate": simulate, "own_backend": own_backend}
+    return said if neutral is ... else said | {"neutral": neutral}
+
+
 class Section(BaseModel):
     """A mapping of a scenario file.
 

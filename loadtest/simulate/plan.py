@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from launchday.settings import Settings
 from loadtest.errors import LoadTestError, UnknownRegionError
 from loadtest.scenario.faults import CutRegion, Fault, KillServer, Pause, StopCache
+from loadtest.scenario.left_out import not_in_simulation
 from loadtest.scenario.model import Scenario
 from loadtest.scenario.players import ModeSection
 from loadtest.scenario.population import Population, draw_population
@@ -222,15 +223,8 @@ def incidents_of(scenario: Scenario) -> tuple[Incident, ...]:
 
 
 def left_out(scenario: Scenario) -> list[str]:
-    """Return what of a scenario has no effect in virtual time, in words: faults of services, and crashes."""
-    notes = {incident.text for incident in incidents_of(scenario) if incident.effect == "note"}
-    found = sorted(note.removesuffix(", not simulated") for note in notes)
-    found += [
-        f"clients of {name} players that crash and come back"
-        for name in scenario.behaviours.shares
-        if scenario.behaviours.profile(name).crashes_after_s
-    ]
-    return found
+    """Return what of a scenario has no effect in virtual time, in words."""
+    return not_in_simulation(scenario)
 
 
 def _words(fault: Fault) -> str:
