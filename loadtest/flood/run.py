@@ -33,8 +33,11 @@ from loadtest.flood.progress import ProgressDisplay
 from loadtest.flood.timeline import Timeline
 from loadtest.players.backend_client import HttpBackendClient
 from loadtest.players.journey import run_player
+from loadtest.players.own_backend import OwnBackend
 from loadtest.players.parties import BotParties
+from loadtest.players.player_links import PlayerLinks
 from loadtest.players.player_records import PlayerRecords
+from loadtest.players.requests import RequestLog
 from loadtest.players.run_context import RunContext
 from loadtest.scenario.model import Scenario
 from loadtest.scenario.population import draw_population, max_one_way_ms
@@ -198,13 +201,16 @@ async def _open_run(
 
         allocations = await stack.enter_async_context(AllocationFeed(fleet, clock))
         start_s, usage_before = time.monotonic(), _CpuUsage.now()  # here the run begins
+        links = PlayerLinks(scenario, population, latencies_ms)
+        requests, ended_matches = RequestLog(), set[str]()
         context = RunContext(
             scenario=scenario,
             population=population,
             records=records,
-            backend=backend,
-            swarm=swarm,
-            latencies_ms=latencies_ms,
+            target=OwnBackend(backend, swarm, records, requests, links.link_to, clock, ended_matches),
+            links=links,
+            requests=requests,
+            ended_matches=ended_matches,
             clock=clock,
             device_id=lambda bot: f"{scenario.name}-{run_id}-{bot}",
             parties=BotParties.of_population(population, f"{scenario.name}-{run_id}"),

@@ -31,8 +31,11 @@ from loadtest.bots.swarm import Swarm
 from loadtest.errors import LoadTestError
 from loadtest.players.backend_client import HttpBackendClient
 from loadtest.players.journey import run_player
+from loadtest.players.own_backend import OwnBackend
 from loadtest.players.parties import BotParties, BotParty
+from loadtest.players.player_links import PlayerLinks
 from loadtest.players.player_records import PlayerRecords, PlayerState
+from loadtest.players.requests import RequestLog
 from loadtest.players.run_context import RunContext
 from loadtest.scenario import reader
 from loadtest.scenario.model import Scenario
@@ -96,14 +99,23 @@ class BotWorker:
         )
         async with swarm as self._swarm, HttpBackendClient(configured, len(population)) as backend:
             began_s = time.monotonic()
+            links = PlayerLinks(self._scenario, population, latencies_ms)
+            requests, ended_matches = RequestLog(), set[str]()
+
+            def clock() -> float:
+                return time.monotonic() - began_s
+
             context = RunContext(
                 scenario=self._scenario,
                 population=population,
                 records=self.records,
-                backend=backend,
-                swarm=swarm,
-                latencies_ms=latencies_ms,
-                clock=lambda: time.monotonic() - began_s,
+                target=OwnBackend(
+                    backend, swarm, self.records, requests, links.link_to, clock, ended_matches
+                ),
+                links=links,
+                requests=requests,
+                ended_matches=ended_matches,
+                clock=clock,
                 device_id=lambda bot: f"locust-{run}-{self._device[bot]}",
                 parties=BotParties.alone(len(population)),  # players arrive one by one and queue alone
             )

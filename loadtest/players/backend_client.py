@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol, Self
 from launchday.resilience.http_client import ServiceClient
 from launchday.settings import Settings
 from loadtest.errors import BackendRefusedError, BackendUnavailableError, PlayerInMatchError
+from loadtest.target import Match
 from matchmaker.client import (
     Assignment,
     InMatchError,
@@ -50,7 +51,7 @@ class PlayerLogin(NamedTuple):
 
 
 class BackendClient(Protocol):
-    """What a journey needs of the backend's HTTP services.
+    """What the journeys on our own backend need of its HTTP services.
 
     Every method raises BackendUnavailableError (try again) and BackendRefusedError (do not).
     """
@@ -59,8 +60,20 @@ class BackendClient(Protocol):
         """Log a device's player in."""
         ...
 
-    async def shop(self, token: str, key: str) -> None:
-        """Read the catalogue, purchase what is free (once per idempotency ``key``), and change the skin."""
+    async def catalogue(self, token: str) -> None:
+        """Read the shop's catalogue."""
+        ...
+
+    async def inventory(self, token: str) -> set[str]:
+        """The ids of what the player owns."""
+        ...
+
+    async def purchase(self, token: str, key: str) -> None:
+        """Purchase what is free, once per idempotency ``key``."""
+        ...
+
+    async def change_skin(self, token: str, key: str) -> None:
+        """Put on the skin that ``key`` chooses."""
         ...
 
     async def open_ticket(
@@ -144,12 +157,24 @@ class HttpBackendClient:
             login = await self._meta.login_device(device_id)
         return PlayerLogin(token=login.session_token, player_id=login.player_id)
 
-    async def shop(self, token: str, key: str) -> None:
-        """Read the catalogue, purchase what is free (once per idempotency ``key``), and change the skin."""
+    async def catalogue(self, token: str) -> None:
+        """Read the shop's catalogue."""
         with _meta_translated("shop"):
             await self._meta.catalogue(token)
-            if all(owned.item_id != FREE_ITEM for owned in await self._meta.inventory(token)):
-                await self._meta.purchase(token, key, FREE_ITEM)
+
+    async def inventory(self, token: str) -> set[str]:
+        """The ids of what the player owns."""
+        with _meta_translated("shop"):
+            return {owned.item_id for owned in await self._meta.inventory(token)}
+
+    async def purchase(self, token: str, key: str) -> None:
+        """Purchase what is free, once per idempotency ``key``."""
+        with _meta_translated("shop"):
+            await self._meta.purchase(token, key, FREE_ITEM)
+
+    async def change_skin(self, token: str, key: str) -> None:
+        """Put on the skin that ``key`` chooses."""
+        with _meta_translated("shop"):
             await self._meta.set_loadout(token, SKINS[ord(key[-1]) % len(SKINS)])
 
     async def open_ticket(
@@ -230,6 +255,11 @@ class HttpBackendClient:
                     return ticket
 
 
+def match_of(assignment: Assignment) -> Match:
+    """An assignment as the match that the journeys know."""
+    return Match(assignment.match_id, assignment.region, assignment.entity, assignment)
+
+
 @contextlib.contextmanager
 def _meta_translated(what: str) -> Iterator[None]:
     try:
@@ -247,6 +277,7 @@ def _translated(what: str) -> Iterator[None]:
     except MatchmakerUnavailableError as error:
         raise BackendUnavailableError(f"{what}: {error}", error.retry_after_s) from error
     except InMatchError as error:
-        raise PlayerInMatchError(f"{what}: {error}", error.assignment) from error
+        match = None if error.assignment is None else match_of(error.assignment)
+        raise PlayerInMatchError(f"{what}: {error}", match) from error
     except MatchmakerClientError as error:
         raise BackendRefusedError(f"{what}: {error}") from error

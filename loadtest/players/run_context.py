@@ -5,38 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
-from loadtest.bots.session import PlayerLink, SessionStatistics, SessionStatus
-from loadtest.players.backend_client import BackendClient
+from loadtest.players.drops import ConnectionDrops
 from loadtest.players.parties import BotParties
+from loadtest.players.player_links import PlayerLinks
 from loadtest.players.player_records import PlayerRecords
 from loadtest.players.requests import RequestLog
 from loadtest.scenario.behaviour_profiles import BehaviourProfile
-from loadtest.scenario.link_profiles import LinkProfile
 from loadtest.scenario.model import Scenario
 from loadtest.scenario.players import ModeSection
 from loadtest.scenario.population import Population
+from loadtest.target import Player, Target
 
-
-class FastLane(Protocol):
-    """What a journey needs of the UDP side of the bots."""
-
-    async def join(self, bot: int, connect_token: bytes, link: PlayerLink) -> SessionStatus:
-        """Start the handshake with a game server.
-
-        Raises:
-            ConnectTokenError: the token is none.
-            OSError: no socket can be opened.
-            SwarmError: the bots' thread has ended.
-        """
-        ...
-
-    async def leave(self, bot: int, *, silently: bool = False) -> SessionStatistics:
-        """Say good-bye, or vanish without one. Raises SwarmError."""
-        ...
+OVERTIME_S = 60.0  # a match that is still not over this long after its time has hung
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,27 +27,32 @@ class RunContext:
     """What all players of a run have in common.
 
     Attributes:
-        latencies_ms: for each of the population's locations: region → round trip in ms, without the own link.
+        target: the backend that they play on.
+        links: how far the players are from each region.
         clock: seconds since the start of the run.
         device_id: the device id of a bot by its number.
         parties: who queues together.
         rng: source of every random draw of the journeys.
         requests: what was asked over HTTP, and how long the answers took.
         ended_matches: ids of the matches that are over, as a player or a game server said.
+        drops: of all connections at once.
+        connects_by_request: whether connecting and leaving are requests, measured and repeated as the others.
+            They are on a target; our own game servers speak UDP.
     """
 
     scenario: Scenario
     population: Population
     records: PlayerRecords
-    backend: BackendClient
-    swarm: FastLane
-    latencies_ms: list[dict[str, float]]
+    target: Target
+    links: PlayerLinks
     clock: Callable[[], float]
     device_id: Callable[[int], str]
     parties: BotParties
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     requests: RequestLog = field(default_factory=RequestLog)
     ended_matches: set[str] = field(default_factory=set)
+    drops: ConnectionDrops = field(default_factory=ConnectionDrops)
+    connects_by_request: bool = False
 
     def uniform(self) -> float:
         """The next random number in [0, 1)."""
@@ -83,24 +71,24 @@ class RunContext:
         """What the scenario says about the mode that a player plays."""
         return self.scenario.modes[self.mode_of(bot)]
 
-    def link_profile_of(self, bot: int) -> LinkProfile:
-        """The kind of link that a player has."""
-        return self.scenario.links.profile(self.population.link_kinds[self.population.link_kind[bot]])
+    def max_match_s(self, bot: int) -> float:
+        """Seconds after which the match of a player has hung."""
+        return self.mode_section_of(bot).duration_s + OVERTIME_S
 
     def behaviour_of(self, bot: int) -> BehaviourProfile:
         """The kind of player that a bot is."""
         return self.scenario.behaviours.profile(self.population.behaviours[self.population.behaviour[bot]])
 
-    def latencies_of(self, bot: int) -> dict[str, float]:
-        """Region → round trip in ms that a player's client measures, its own link included."""
-        own_ms = self.link_profile_of(bot).latency_ms
-        return {
-            region: rtt_ms + own_ms
-            for region, rtt_ms in self.latencies_ms[self.population.location[bot]].items()
-        }
-
-    def link_to(self, bot: int, region: str) -> PlayerLink:
-        """The link between a player and the game servers of a region."""
-        latencies_ms = self.latencies_of(bot)
-        rtt_ms = latencies_ms.get(region, max(latencies_ms.values()))
-        return PlayerLink(rtt_ms=rtt_ms, profile=self.link_profile_of(bot), region=region)
+    def player(self, bot: int) -> Player:
+        """A player as the target gets to know them."""
+        population = self.population
+        return Player(
+            number=bot,
+            device_id=self.device_id(bot),
+            mode=self.mode_of(bot),
+            location=population.locations[population.location[bot]],
+            latencies_ms=self.links.latencies_of(bot),
+            skill=float(population.skill[bot]),
+            platform=population.platforms[population.platform[bot]],
+            behaviour=population.behaviours[population.behaviour[bot]],
+        )

@@ -8,7 +8,7 @@ import pytest
 from launchday.settings import Settings
 from loadtest.errors import BackendUnavailableError, PlayerInMatchError
 from loadtest.players import backend_client
-from loadtest.players.backend_client import HttpBackendClient
+from loadtest.players.backend_client import HttpBackendClient, match_of
 from matchmaker.client import (
     Assignment,
     InMatchError,
@@ -88,7 +88,7 @@ async def test_a_player_who_is_in_a_match_is_told_how_to_come_back(
     answering(client, monkeypatch, InMatchError("409", "m-1", IN_MATCH))
     with pytest.raises(PlayerInMatchError) as caught:
         await client.open_ticket("token", mode="m", latencies_ms={}, client_key="k")
-    assert caught.value.assignment == IN_MATCH
+    assert caught.value.match == match_of(IN_MATCH)
 
 
 async def test_a_token_is_renewed_while_the_match_lasts(

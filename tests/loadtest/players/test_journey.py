@@ -15,10 +15,12 @@ from dedicated_server.protocol.connect_token import ConnectTokenError
 from loadtest.bots.session import PlayerLink, SessionStatistics, SessionStatus
 from loadtest.bots.step import DIED, MATCH_OVER
 from loadtest.errors import BackendRefusedError, BackendUnavailableError, PlayerInMatchError
-from loadtest.players import game_session, journey, tickets
-from loadtest.players.backend_client import PlayerLogin
+from loadtest.players import journey, own_backend, run_context, tickets
+from loadtest.players.backend_client import FREE_ITEM, PlayerLogin, match_of
 from loadtest.players.journey import run_player
+from loadtest.players.own_backend import OwnBackend
 from loadtest.players.parties import BotParties, BotParty
+from loadtest.players.player_links import PlayerLinks
 from loadtest.players.player_records import PlayerRecords, PlayerState, WaitEnd
 from loadtest.players.requests import RequestLog
 from loadtest.players.run_context import RunContext
@@ -31,6 +33,7 @@ from matchmaker.client import Assignment, TicketView
 from tests.waiting import until
 
 BOT = 0
+LATENCIES_MS = [{"west-europe": 18.0, "east-us": 101.0}, {"west-europe": 99.0, "east-us": 18.0}]
 NO_PAUSES = {"tries": 4, "pause_s": 0.001}
 ASSIGNED = TicketView(
     "t-1",
@@ -38,6 +41,8 @@ ASSIGNED = TicketView(
     None,
     Assignment("m-1", "east-us", "127.0.0.1", 7001, base64.b64encode(b"token").decode(), 0, 0),
 )
+assert ASSIGNED.assignment is not None
+IN_MATCH = match_of(ASSIGNED.assignment)
 
 
 class FakeBackend:
@@ -54,6 +59,7 @@ class FakeBackend:
         self.parties: list[tuple[str, int] | None] = []
         self.renewed: Assignment | None = None
         self.later_tickets: Exception | None = None  # what all but the first meet
+        self.owned: set[str] = set()
 
     def _ask(self, what: str) -> None:
         self.asked.append(what)
@@ -64,8 +70,19 @@ class FakeBackend:
         self._ask("log_in")
         return PlayerLogin(f"token of {device_id}", 7)
 
-    async def shop(self, token: str, key: str) -> None:
-        self._ask("shop")
+    async def catalogue(self, token: str) -> None:
+        self._ask("catalogue")
+
+    async def inventory(self, token: str) -> set[str]:
+        self._ask("inventory")
+        return self.owned
+
+    async def purchase(self, token: str, key: str) -> None:
+        self._ask("purchase")
+        self.owned.add(FREE_ITEM)
+
+    async def change_skin(self, token: str, key: str) -> None:
+        self._ask("change_skin")
 
     async def open_ticket(
         self,
@@ -176,14 +193,21 @@ def context_of(backend: FakeBackend, swarm: FakeSwarm, **bots: object) -> RunCon
     population = draw_population(scenario)
     population.arrives_s[:] = 0.0
     start_s = time.monotonic()
+
+    def clock() -> float:
+        return time.monotonic() - start_s
+
+    records, requests, ended_matches = PlayerRecords(population.arrives_s), RequestLog(), set[str]()
+    links = PlayerLinks(scenario, population, LATENCIES_MS)
     return RunContext(
         scenario=scenario,
         population=population,
-        records=PlayerRecords(population.arrives_s),
-        backend=backend,
-        swarm=swarm,
-        latencies_ms=[{"west-europe": 18.0, "east-us": 101.0}, {"west-europe": 99.0, "east-us": 18.0}],
-        clock=lambda: time.monotonic() - start_s,
+        records=records,
+        target=OwnBackend(backend, swarm, records, requests, links.link_to, clock, ended_matches),
+        links=links,
+        requests=requests,
+        ended_matches=ended_matches,
+        clock=clock,
         device_id=lambda bot: f"device-{bot}",
         parties=BotParties.of_population(population, "run"),
         rng=np.random.default_rng(1),
@@ -217,7 +241,7 @@ async def test_the_link_is_that_of_the_players_place_to_the_matchs_region() -> N
     backend, swarm = FakeBackend(), FakeSwarm(*PLAYS_TO_THE_END)
     context = context_of(backend, swarm)
     await run_player(context, BOT)
-    between = context.latencies_ms[context.population.location[BOT]]
+    between = LATENCIES_MS[context.population.location[BOT]]
     expected = {
         region: rtt_ms + 16.0 for region, rtt_ms in between.items()
     }  # cable, and its queues both ways
@@ -342,7 +366,7 @@ async def test_a_player_whose_server_died_goes_on_with_the_ticket_that_was_made_
 
 
 async def test_a_match_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(game_session, "OVERTIME_S", 0.02 - 12.0)
+    monkeypatch.setattr(run_context, "OVERTIME_S", 0.02 - 12.0)
     context = context_of(FakeBackend(), FakeSwarm(CLIENT_CONNECTED))
     await run_player(context, BOT)
     assert context.records.reason[BOT] == "the match never ended"
@@ -432,7 +456,10 @@ async def test_a_shopper_shops_before_queueing() -> None:
     backend = FakeBackend()
     context = context_of(backend, FakeSwarm(*PLAYS_TO_THE_END), **kind_of(shops=2, shop_pause_s=0.0))
     await run_player(context, BOT)
-    assert backend.asked == ["log_in", "shop", "shop", "open_ticket", "wait"]
+    visit = ["catalogue", "inventory", "change_skin"]
+    bought = ["catalogue", "inventory", "purchase", "change_skin"]
+    assert backend.asked == ["log_in", *bought, *visit, "open_ticket", "wait"]
+    assert len(context.requests.by_kind["purchase"].latency_ms) == 1
 
 
 async def test_a_session_of_several_matches_holds_a_ticket_for_each() -> None:
@@ -494,13 +521,14 @@ async def test_a_party_does_not_wait_for_a_member_who_is_lost_before_it_queues()
 async def test_who_left_a_match_early_queues_again_when_it_is_over_and_saved(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(journey, "MATCH_END_POLL_S", 0.001)
-    monkeypatch.setattr(journey, "COMMIT_GRACE_S", 0.0)
+    monkeypatch.setattr(own_backend, "MATCH_END_POLL_S", 0.001)
+    monkeypatch.setattr(own_backend, "COMMIT_GRACE_S", 0.0)
     backend = FakeBackend()
     context = context_of(backend, FakeSwarm(*DIES_THEN_ENDS[:2]), matches=50.0, think_s=0.001)
     playing = asyncio.create_task(run_player(context, BOT))
     looked = CountingSet()
-    object.__setattr__(context, "ended_matches", looked)
+    assert isinstance(context.target, OwnBackend)
+    context.target.ended_matches = looked
     await until(lambda: context.records.state[BOT] == PlayerState.THINKING, "the player waits for the end")
     await until(lambda: looked.asked >= 5, "the player looks several times whether the match is over")
     assert backend.asked.count("open_ticket") == 1
@@ -523,7 +551,7 @@ async def test_a_client_that_crashes_comes_back_into_its_match(
     swarm.joins_before_the_end = 2
     backend.renewed = ASSIGNED.assignment
     context = context_of(backend, swarm, **kind_of(crashes_after_s=0.01))
-    backend.later_tickets = PlayerInMatchError("409 in-match", ASSIGNED.assignment)
+    backend.later_tickets = PlayerInMatchError("409 in-match", IN_MATCH)
     await run_player(context, BOT)
     records = context.records
     assert records.state[BOT] == PlayerState.DONE
@@ -551,7 +579,7 @@ async def test_a_player_whose_last_match_is_not_over_presses_play_until_it_is(
 ) -> None:
     monkeypatch.setattr(tickets, "IN_MATCH_POLL_S", 0.001)
     backend = FakeBackend()
-    backend.failures["open_ticket"] = [PlayerInMatchError("409 in-match", ASSIGNED.assignment)] * 2
+    backend.failures["open_ticket"] = [PlayerInMatchError("409 in-match", IN_MATCH)] * 2
     context = context_of(backend, FakeSwarm(*PLAYS_TO_THE_END))
     await run_player(context, BOT)
     assert context.records.state[BOT] == PlayerState.DONE
