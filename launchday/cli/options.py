@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,6 +15,23 @@ ReportFile = Annotated[
     Path | None,
     typer.Option(
         "--report", help="Write the HTML report to this file, and JSON and CSV beside it (report.html)."
+    ),
+]
+Ports = Annotated[
+    Literal["set", "free"],
+    typer.Option(
+        "--ports",
+        help=(
+            "free: take free ports, and a state folder that no other backend holds, to run beside one; set: "
+            "those of the settings."
+        ),
+    ),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="What the scenario asks for and this command leaves out is a mistake, found before the start.",
     ),
 ]
 ScenarioArg = Annotated[str, typer.Argument(help="A scenario file, or the name of a shipped one.")]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from launchday.cli.inputs import read_scenario, scenario_path, usage_errors
-from launchday.cli.options import AsOneJson, ReportFile, ScenarioArg, compile_parts
+from launchday.cli.options import AsOneJson, ReportFile, ScenarioArg, Strict, compile_parts
+
+if TYPE_CHECKING:
+    from loadtest.scenario.model import Scenario
 
 Scale = Annotated[float, typer.Option(min=1e-6, max=1e3, help="Multiplies players, buffers and servers.")]
 Rated = Annotated[
@@ -34,9 +37,12 @@ def simulate(
     seed: Annotated[int | None, typer.Option(min=0, help="Replaces the scenario's seed.")] = None,
     scale: Scale = 1.0,
     rated: Rated = None,
+    strict: Strict = False,
 ) -> None:
     """Simulate a scenario in virtual time, up to millions of players: waits, matches, servers and cost."""
     loaded, folder = read_scenario(scenario), scenario_path(scenario).parent
+    if strict:
+        _refuse_what_is_left_out(loaded)
     compile_parts({"simulation"})
     from loadtest.simulate import command
 
@@ -76,9 +82,12 @@ def sweep(
         int | None, typer.Option(min=1, max=1_024, help="Processes to use; by default one a core.")
     ] = None,
     rated: Rated = None,
+    strict: Strict = False,
 ) -> None:
     """Simulate variants of a scenario: waits against cost, and the cheapest that meets the objectives."""
     loaded, folder = read_scenario(scenario), scenario_path(scenario).parent
+    if strict:
+        _refuse_what_is_left_out(loaded)
     compile_parts({"simulation"})
     from loadtest.simulate import command
 
@@ -96,3 +105,10 @@ def sweep(
             save=save,
         )
     raise typer.Exit(code)
+
+
+def _refuse_what_is_left_out(scenario: Scenario) -> None:
+    from loadtest.scenario import left_out
+
+    with usage_errors():
+        left_out.refuse_simulation(scenario)
