@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from launchday.resilience.http_client import NoAnswerError, ServiceClient
 from launchday.settings import Settings
 from loadtest.errors import BackendError
 
 PATIENCE_S = 5.0  # each is a handful of counters; a slower answer means that the service hangs
+
+REQUESTS_METRIC = "launchday_http_requests_total"
+MAX_COUNT = 2.0**53
 
 ServiceCounters = Mapping[str, Any]
 
@@ -47,6 +52,60 @@ class BackendCounters:
                 for name in ("matchmaker", "fleet", "meta", "rewards")
             )
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCounts:
+    """Requests that the services have counted, each its own.
+
+    Attributes:
+        by_service: service → (method, route) → requests.
+        missing: services that did not tell, with why.
+    """
+
+    by_service: Mapping[str, Mapping[tuple[str, str], int]] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    def since(self, earlier: RequestCounts) -> RequestCounts:
+        """The difference to ``earlier``, of the services that have told both times.
+
+        A service that has been started again counts from 0: what it counted before is not known, so of it
+        there are the requests since then.
+        """
+        found = {}
+        for service, routes in self.by_service.items():
+            if service not in earlier.missing:
+                before = earlier.by_service.get(service, {})
+                restarted = any(routes.get(route, 0) < count for route, count in before.items())
+                found[service] = {
+                    route: grown
+                    for route, count in routes.items()
+                    if (grown := count if restarted else count - before.get(route, 0))
+                }
+        return RequestCounts(found, {**earlier.missing, **self.missing})
+
+
+def parse_request_counts(text: str) -> dict[tuple[str, str], int]:
+    """Read the counts of requests from a service's metrics in Prometheus' text format.
+
+    Args:
+        text: of the answer; only the samples of one counter are read.
+
+    Returns:
+        (method, route) → requests of all statuses.
+
+    Raises:
+        ValueError: a sample of that counter cannot be read.
+    """
+    found: dict[tuple[str, str], int] = {}
+    lines = [line for line in text.split("\n") if line.startswith(REQUESTS_METRIC + "{")]
+    for family in text_string_to_metric_families("\n".join(lines) + "\n"):
+        for sample in family.samples:
+            route = (sample.labels.get("method", ""), sample.labels.get("route", ""))
+            if not 0 <= sample.value < MAX_COUNT:
+                raise ValueError(f"{sample.value} is no number of requests")
+            found[route] = found.get(route, 0) + int(sample.value)
+    return found
 
 
 # Entries that only grow; the others are levels (searching, open, lag) or summaries.
@@ -143,10 +202,35 @@ class CountersReader:
         Raises BackendError, which names the service that did not answer and its address.
         """
         return BackendCounters(
-            *await asyncio.gather(*(self._get(service, client) for service, client in self._services.items()))
+            *await asyncio.gather(*(self.read_service(service) for service in self._services))
         )
 
-    async def _get(self, service: str, client: ServiceClient) -> ServiceCounters:
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Their names, which are those of the fields of BackendCounters."""
+        return tuple(self._services)
+
+    async def read_requests(self) -> RequestCounts:
+        """The requests that each service has counted until now; one that does not tell is named."""
+        answers = await asyncio.gather(*(self._requests(client) for client in self._services.values()))
+        told = dict(zip(self._services, answers, strict=True))
+        return RequestCounts(
+            {service: answer for service, answer in told.items() if not isinstance(answer, str)},
+            {service: answer for service, answer in told.items() if isinstance(answer, str)},
+        )
+
+    async def _requests(self, client: ServiceClient) -> dict[tuple[str, str], int] | str:
+        try:
+            answer = await client.request("GET", "/metrics")
+            if not answer.is_success:
+                return f"answers {answer.status_code}"
+            return parse_request_counts(answer.text)
+        except (NoAnswerError, ValueError) as error:
+            return str(error)[:200]
+
+    async def read_service(self, service: str) -> ServiceCounters:
+        """The counters of one service. Raises BackendError."""
+        client = self._services[service]
         path = "/v1/counters" if service == "fleet" else "/v1/internal/counters"
         url = client.base_url + path
         try:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from dedicated_server.fleet.client import FleetAdminClient, FleetError
 from loadtest.background import background
 from loadtest.errors import BackendError
-from loadtest.flood.counters import BackendCounters, CountersReader
+from loadtest.flood.counters import BackendCounters, CountersReader, ServiceCounters
 from loadtest.flood.progress import ProgressDisplay
 from loadtest.flood.timeline import Timeline
 from loadtest.players.player_records import PlayerRecords
 
 SAMPLE_INTERVAL_S = 1.0
+FLEET_LIST = "the fleet's list"  # of game servers, which is asked for beside its counters
 # Events, commits and rewards trail the last player by a second or two; after this they never come.
 SETTLE_TIMEOUT_S = 15.0
 SETTLE_TIMEOUT_INTERRUPTED_S = 5.0
@@ -40,7 +43,7 @@ class BackendMonitor:
 
     Attributes:
         phase: what the progress calls the present part of the run.
-        error: why the counters could not be read the last time, or None.
+        error: why the counters could not be read the last time that all were, or None.
     """
 
     def __init__(
@@ -75,15 +78,55 @@ class BackendMonitor:
     async def watch(self) -> None:
         """Sample until cancelled.
 
-        A service that does not answer leaves a gap in the curves; the run goes on.
+        The players are counted each second, however long the services take. Each of those is asked again
+        when it has answered; one that does not answer leaves a gap in its curves, and the run goes on.
         """
-        while True:
-            sample_s = self._clock()
-            counters, servers = await asyncio.gather(self.read(), self._servers())
-            since = counters.since(self._before) if self.error is None else None
-            self._timeline.sample(round(sample_s, 2), self._records, since, servers)
-            self._progress.update(sample_s, self.phase)
-            await asyncio.sleep(max(0.0, sample_s + SAMPLE_INTERVAL_S - self._clock()))
+        asking: dict[str, asyncio.Task[None]] = {}
+        sources: dict[str, Callable[[], Awaitable[None]]] = {
+            service: functools.partial(self._ask, service) for service in self._reader.services
+        }
+        sources[FLEET_LIST] = self._ask_for_servers
+        try:
+            while True:
+                sample_s = self._clock()
+                self._timeline.begin_sample(round(sample_s, 2), self._records)
+                for name, ask in sources.items():
+                    task = asking.get(name)
+                    if task is None or task.done():
+                        if task is not None:
+                            task.result()  # an error of the load test, not of the service
+                        asking[name] = asyncio.ensure_future(ask())
+                self._progress.update(sample_s, self.phase)
+                await asyncio.sleep(max(0.0, sample_s + SAMPLE_INTERVAL_S - self._clock()))
+        finally:
+            for task in asking.values():
+                task.cancel()
+            await asyncio.gather(*asking.values(), return_exceptions=True)
+
+    async def _ask(self, service: str) -> None:
+        try:
+            counters = await self._reader.read_service(service)
+        except BackendError:
+            self._timeline.add_silence(self._now(), service)
+            return
+        self._counters = replace(self._counters, **{service: counters})
+        if service == "fleet":
+            self._keep_reports(counters)
+        since = self._counters.since(self._before)
+        self._timeline.add_counters(self._now(), service, getattr(since, service))
+
+    async def _ask_for_servers(self) -> None:
+        try:
+            servers = await self._fleet.gameservers()
+        except FleetError:
+            self._timeline.add_silence(self._now(), FLEET_LIST)
+            return
+        for server in servers:
+            self._keep_report(server.get("report") or {}, server.get("region", ""))
+        self._timeline.add_servers(self._now(), self._records, servers)
+
+    def _now(self) -> float:
+        return round(self._clock(), 2)
 
     def reports(self) -> list[dict[str, Any]]:
         """The last report of each match of this run's players, ordered by region."""
@@ -94,23 +137,18 @@ class BackendMonitor:
     async def read(self) -> BackendCounters:
         """The counters now; where they cannot be read, the last ones, with ``error`` set."""
         try:
-            self._counters = await self._reader.read()
+            counters = await self._reader.read()
         except BackendError as error:
             self.error = str(error)
         else:
             self.error = None
-            for item in self._counters.fleet.get("reports", []):
-                self._keep_report(item, item.get("region", ""))
+            self._counters = counters
+            self._keep_reports(counters.fleet)
         return self._counters
 
-    async def _servers(self) -> list[dict[str, Any]]:
-        try:
-            servers = await self._fleet.gameservers()
-        except FleetError:
-            return []
-        for server in servers:
-            self._keep_report(server.get("report") or {}, server.get("region", ""))
-        return servers
+    def _keep_reports(self, fleet: ServiceCounters) -> None:
+        for item in fleet.get("reports", []):
+            self._keep_report(item, item.get("region", ""))
 
     def _keep_report(self, item: dict[str, Any], region: str) -> None:
         match_id = item.get("match_id")

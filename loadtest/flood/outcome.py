@@ -5,17 +5,20 @@ The report, the summary and the JSON only read it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from dedicated_server.protocol.fields import TICK_HZ
-from launchday.percentiles import percentiles
+from launchday.percentiles import at_least, percentiles
 from loadtest.flood.allocations import FailedMatch, LostServer
+from loadtest.flood.conditions import ArrivalRate, MachineUse
+from loadtest.flood.counters import RequestCounts
 from loadtest.flood.faults import FaultRecord
 from loadtest.flood.ledger import Ledger, MatchCounts
+from loadtest.flood.metrics.history import MetricsHistory
 from loadtest.flood.timeline import Timeline
 from loadtest.players.player_records import PlayerRecords, PlayerState
 from loadtest.players.requests import RequestLog
@@ -34,17 +37,41 @@ class Objective:
         limit: the largest value that meets it.
         measured: None where there was nothing to measure, which does not meet the objective.
         unit: of both, or "".
+        at_least: whether ``measured`` is a lower limit: it falls on what was given up, such as a wait, which
+            counts with the time that it took until then.
+        known: False where it falls on what the end of the run cut off. Nobody knows what would have come of
+            that, which does not meet the objective.
     """
 
     name: str
     limit: float
     measured: float | None
     unit: str = ""
+    at_least: bool = False
+    known: bool = True
 
     @property
     def met(self) -> bool:
         """Whether it was measured and is within the limit."""
-        return self.measured is not None and self.measured <= self.limit
+        return self.measured is not None and self.known and self.measured <= self.limit
+
+    @property
+    def figure(self) -> str:
+        """What was measured, with its unit and, where it is a lower limit, with ``≥``."""
+        if self.measured is None:
+            return "not measured"
+        return f"{'≥ ' if self.at_least else ''}{self.measured:.3g} {self.unit}".rstrip()
+
+    def as_json(self) -> dict[str, Any]:
+        """The objective, as the run's JSON shows it."""
+        return {
+            "name": self.name,
+            "limit": self.limit,
+            "measured": self.measured,
+            "unit": self.unit,
+            "at_least": self.at_least,
+            "met": self.met,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +144,12 @@ class RunOutcome:
             known.
         kills_by_player: player id → kills, as Kafka has them.
         population: the players; None where they are not needed.
+        metrics: what each address of ``--metrics`` told.
+        played_s: seconds from the first possible arrival until the last player had left or the run was
+            stopped; None: ``wall_s``.
+        machine: what others used of the machine while the run played.
+        request_counts: requests that the services counted among each other.
+        left_out: what the scenario asks for and this run did not do, in words.
     """
 
     scenario: Scenario
@@ -139,6 +172,16 @@ class RunOutcome:
     cpu_s: Mapping[str, float] = field(default_factory=dict)
     kills_by_player: Mapping[int, int] = field(default_factory=dict)
     population: Population | None = None
+    metrics: Sequence[MetricsHistory] = ()
+    played_s: float | None = None
+    machine: MachineUse = field(default_factory=MachineUse)
+    request_counts: RequestCounts = field(default_factory=RequestCounts)
+    left_out: Sequence[str] = ()
+
+    @property
+    def rate(self) -> ArrivalRate:
+        """How fast players were to arrive, and how fast they did."""
+        return ArrivalRate.of(self.records, self.wall_s if self.played_s is None else self.played_s)
 
     @property
     def players_lost(self) -> int:
@@ -204,47 +247,97 @@ class RunOutcome:
         """Each objective of the scenario with what was measured."""
         asked: Objectives = self.scenario.objectives
         tick_p99 = self.tick_us["p99"]
-        wait = percentiles(self.records.wait_times_s(), 95, digits=4)["p95"]
-        gave_up = self.records.count(PlayerState.CANCELLED) / max(1, len(self.records))
         measured: list[tuple[str, float | None, float | None, str]] = [
-            ("wait p95", asked.wait_p95_s, wait, "s"),
             ("tick p99", asked.tick_p99_ms, None if tick_p99 is None else tick_p99 / 1e3, "ms"),
             ("missed ticks", asked.missed_tick_share, self.missed_tick_share, ""),
             ("players lost", asked.players_lost, float(self.players_lost), ""),
-            ("gave up waiting", asked.abandoned_share, gave_up, ""),
+            ("gave up waiting", asked.abandoned_share, self.records.abandoned_share, ""),
             ("cost", asked.cost, self.cost, ""),
             ("faults not injected", 0 if self.fault_records else None, float(self.faults_missed), ""),
             ("processes died", 0 if self.deaths else None, float(len(self.deaths)), ""),
             ("unbalanced ledger lines", 0, float(sum(not line.balanced for line in self.ledger.lines)), ""),
         ]
         return [
-            Objective(name, limit, found, unit) for name, limit, found, unit in measured if limit is not None
+            *self._times(asked),
+            *(
+                Objective(name, limit, found, unit)
+                for name, limit, found, unit in measured
+                if limit is not None
+            ),
         ]
+
+    def _times(self, asked: Objectives) -> Iterator[Objective]:
+        """The objectives about times that players may have given up."""
+        records, requests = self.records, self.requests
+        waits = (records.wait_times_s(), ~records.waits_ended(), records.waits_cut_off())
+        for name, limit_s, (times_s, vain, cut_off) in (
+            ("wait p95", asked.wait_p95_s, waits),
+            ("login p95", asked.login_p95_s, requests.times_s("log in")),
+            ("purchase p95", asked.purchase_p95_s, requests.times_s("purchase")),
+        ):
+            if limit_s is not None:
+                measured_s = percentiles(times_s, 95, digits=4)["p95"]
+                bounds, unknown = at_least(times_s, vain, 95), at_least(times_s, cut_off, 95)
+                yield Objective(name, limit_s, measured_s, "s", bool(bounds), not unknown)
 
     @property
     def passed(self) -> bool:
-        """Whether every objective was met, the generator kept up, and nothing interrupted the run."""
-        return not self.interrupted and not self.generator.saturated and all(o.met for o in self.objectives)
+        """Whether every objective was met, the players came at their rate, the generator kept up, and nothing
+        interrupted the run.
+        """
+        return (
+            not self.interrupted
+            and not self.generator.saturated
+            and self.rate.reached
+            and all(o.met for o in self.objectives)
+        )
+
+    @property
+    def busy_sentence(self) -> str:
+        """What the verdict says of others on the machine; "" where they did not take it."""
+        if not self.machine.busy:
+            return ""
+        return f"But {self.machine.sentence}, so the figures are not the backend's alone."
+
+    @property
+    def generator_sentence(self) -> str:
+        """Whose the figures are: the backend's, the generator's, or also those of others on the machine."""
+        if self.generator.saturated:
+            return (
+                f"The load generator was saturated: {'; '.join(self.generator.saturation_reasons)}. "
+                "The figures are the generator's own, not the backend's."
+            )
+        if not self.rate.reached:
+            return f"{_capital(self.rate.sentence)}. The figures are not those of the scenario's load."
+        if self.machine.busy:
+            return f"The load generator kept up. {self.busy_sentence}"
+        if self.machine.others_share is None:
+            return "The load generator kept up. What else its machine did is not known."
+        return "The load generator kept up, so the figures are the backend's."
 
     @property
     def verdict(self) -> str:
         """The result in one line, with every objective that was missed."""
+        return " ".join(said for said in (self._judgement(), self.busy_sentence) if said)
+
+    def _judgement(self) -> str:
         if self.interrupted:
             return f"Interrupted: {self.interrupted}. These are the figures so far."
         if self.passed:
-            return "Passed: every objective was met and the ledger balances."
+            return "Passed: every objective was met" + (
+                " and the ledger balances." if self.ledger.lines else "."
+            )
         failures = [
-            f"{o.name} {_figure(o)} (limit {o.limit:g} {o.unit}".rstrip() + ")"
+            f"{o.name} {o.figure} (limit {o.limit:g} {o.unit}".rstrip()
+            + ("" if o.known else ", cut off by the end of the run")
+            + ")"
             for o in self.objectives
             if not o.met
         ]
         failures += [f"generator saturated: {complaint}" for complaint in self.generator.saturation_reasons]
+        failures += [self.rate.sentence] if not self.rate.reached else []
         return "Failed: " + "; ".join(failures) + "."
 
 
-def _figure(objective: Objective) -> str:
-    return (
-        "not measured"
-        if objective.measured is None
-        else f"{objective.measured:.3g} {objective.unit}".rstrip()
-    )
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]

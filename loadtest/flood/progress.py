@@ -17,8 +17,10 @@ from loadtest.players.player_records import PlayerRecords, PlayerState
 
 REFRESH_HZ = 4
 PLAIN_EVERY_S = 5.0
+RECENT_SAMPLES = 5  # a fleet that told nothing for so long shows no servers
 SHOWN_STATES = (
     PlayerState.AWAY,
+    PlayerState.LOGGING_IN,
     PlayerState.SHOPPING,
     PlayerState.QUEUED,
     PlayerState.CONNECTING,
@@ -26,10 +28,29 @@ SHOWN_STATES = (
     PlayerState.WATCHING,
     PlayerState.THINKING,
     PlayerState.DONE,
+    PlayerState.CANCELLED,
+    PlayerState.UNMATCHED,
     PlayerState.LOST,
+    PlayerState.STOPPED,
 )
-STATE_COLOURS = {PlayerState.LOST: "red", PlayerState.PLAYING: "green"}
-HIDDEN_WHEN_ZERO = (PlayerState.SHOPPING, PlayerState.THINKING)
+STATE_COLOURS = {
+    PlayerState.CANCELLED: "yellow",
+    PlayerState.UNMATCHED: "yellow",
+    PlayerState.LOST: "red",
+    PlayerState.PLAYING: "green",
+}
+HIDDEN_WHEN_ZERO = (
+    PlayerState.LOGGING_IN,
+    PlayerState.SHOPPING,
+    PlayerState.THINKING,
+    PlayerState.CANCELLED,
+    PlayerState.UNMATCHED,
+    PlayerState.STOPPED,
+)
+WIDE = ("connected", "alive", "tick p50", "tick p99", "kbit/s")
+NARROW = ("conn.", "alive", "p50 / p99 ms", "kbit/s")
+WIDE_COLUMNS = 50  # of the table's figures with their headings
+MIN_BAR = 4  # columns; a shorter bar shows nothing
 
 
 class ProgressDisplay:
@@ -92,44 +113,48 @@ class ProgressDisplay:
         )
 
     def _table(self, now_s: float, phase: str) -> RenderableType:
+        width = self._console.width
         players = Table.grid(padding=(0, 2))
-        players.add_column(min_width=11)
-        players.add_column(justify="right", min_width=6)
-        players.add_column(width=40)
+        players.add_column(min_width=11, no_wrap=True)
+        players.add_column(justify="right", min_width=6, no_wrap=True)
+        players.add_column()
+        longest = max(len(state.label) for state in SHOWN_STATES)
+        bar_width = max(0, min(40, width - max(11, longest) - max(6, len(f"{len(self._records):,}")) - 6))
         for state, count in self._counts():
             if not count and state in HIDDEN_WHEN_ZERO:
                 continue
             colour = STATE_COLOURS.get(state, "blue") if count else "blue"
-            players.add_row(
-                state.label,
-                f"{count:,}",
-                ProgressBar(
-                    len(self._records), count, width=40, complete_style=colour, finished_style=colour
-                ),
+            bar = ProgressBar(
+                len(self._records), count, width=bar_width, complete_style=colour, finished_style=colour
             )
-        servers = table("game server", boxed=False)
-        for heading in ("connected", "alive", "tick p50", "tick p99", "kbit/s"):
-            servers.add_column(heading, justify="right", min_width=9)
-        for name, curve in self._playing():
-            servers.add_row(
-                name,
-                f"{curve['connected'][-1]:.0f}",
-                f"{curve['alive'][-1]:.0f}",
-                f"{curve['p50'][-1] / 1e3:.2f} ms",
-                f"{curve['p99'][-1] / 1e3:.2f} ms",
-                f"{curve['kbit'][-1]:.0f}",
-            )
+            players.add_row(state.label, f"{count:,}", *([bar] if bar_width >= MIN_BAR else []))
         title = Text(f"{now_s:.0f} s · {phase}", style="bold")
         if self._timeline.faults:
             at_s, what = self._timeline.faults[-1]
             title.append_text(data(f" · {at_s:.0f} s: {what}", "bold red"))
+        servers = self._servers(width)
         return Group(title, players, *([servers] if servers.row_count else []))
 
+    def _servers(self, width: int) -> Table:
+        """The game servers that play; where columns are few, p50 and p99 share one and units go up."""
+        playing = self._playing()
+        wide = width >= WIDE_COLUMNS + max((len(name) for name, _ in playing), default=0)
+        headings = WIDE if wide else NARROW
+        shown = table("game server", *headings, right=headings, boxed=False)
+        for name, curve in playing:
+            told = {key: values[-1] for key, values in curve.items()}
+            p50, p99 = told["p50"] / 1e3, told["p99"] / 1e3
+            counts = (f"{told['connected']:.0f}", f"{told['alive']:.0f}")
+            ticks = (f"{p50:.2f} ms", f"{p99:.2f} ms") if wide else (f"{p50:.2f} / {p99:.2f}",)
+            shown.add_row(name, *counts, *ticks, f"{told['kbit']:.0f}")
+        return shown
+
     def _playing(self) -> list[tuple[str, dict[str, list[float]]]]:
-        """Name and curves of the servers that had a running match at the last sample."""
-        if not self._timeline.at_s:
+        """Name and curves of the servers that had a running match when the fleet last told of them."""
+        told_s = [at_s for at_s in self._timeline.fleet_at_s[-RECENT_SAMPLES:] if at_s is not None]
+        if not told_s:
             return []
-        last_s = self._timeline.at_s[-1]
+        last_s = told_s[-1]
         return [
             (name, curve)
             for name, curve in sorted(self._timeline.servers.items())

@@ -67,7 +67,7 @@ class Wait(NamedTuple):
     Attributes:
         bot: who waited.
         since_s, until_s: from when the player meant to queue to its end, in seconds of the run.
-        region: of the match; "" where it ended without one, as in the next two.
+        region: of the match; "" where it ended without one, or nobody knows, as in the next two.
         match_id, entity: the match, and the player's slot in it.
         end: how it ended.
     """
@@ -162,7 +162,7 @@ class PlayerRecords:
         It counts from when the player meant to queue, not from when the generator got to it: a late generator
         or a slow login must not make it look shorter.
         """
-        (self.waits if wait.region else self.vain_waits).append(wait)
+        (self.waits if wait.end is WaitEnd.MATCHED else self.vain_waits).append(wait)
 
     def wait_times_s(self) -> npt.NDArray[np.float64]:
         """float64[waits]: seconds of each wait, first those that ended in a match, then all others, which

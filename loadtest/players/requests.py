@@ -8,9 +8,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from launchday.percentiles import percentiles
 from launchday.resilience.exhaustion import own_shortage
-from loadtest.errors import BackendUnavailableError
+from loadtest.errors import BackendRefusedError, BackendUnavailableError
 from loadtest.scenario.players import Retries
 
 T = TypeVar("T")
@@ -22,15 +25,36 @@ class RequestStatistics:
 
     Attributes:
         latency_ms: from the first try to the answer, of each that is timed.
+        untimed: answers of those that are not.
+        given_up_ms: from the first try to the last, of those timed ones that had no answer.
+        cut_off_ms: from the first try to the end of the run, of those timed ones that were still under way.
         retries: tries that failed and were repeated.
         refusals: those of the failed tries in which the service said when to come again.
         given_up: requests whose last try failed.
+        refused_for_good: requests that the service refused whoever asks again.
     """
 
     latency_ms: list[float] = field(default_factory=list)
+    untimed: int = 0
+    given_up_ms: list[float] = field(default_factory=list)
+    cut_off_ms: list[float] = field(default_factory=list)
     retries: int = 0
     refusals: int = 0
     given_up: int = 0
+    refused_for_good: int = 0
+
+    @property
+    def times_ms(self) -> list[float]:
+        """How long each timed request took: those answered, then those given up, then those cut off, which
+        count with the time that they took at least.
+        """
+        return [*self.latency_ms, *self.given_up_ms, *self.cut_off_ms]
+
+    @property
+    def sent(self) -> int:
+        """Tries that were made; a timed one that was still under way at the end of the run counts."""
+        answered = len(self.latency_ms) + self.untimed
+        return answered + self.refused_for_good + self.retries + self.given_up + len(self.cut_off_ms)
 
 
 class RequestLog:
@@ -51,17 +75,35 @@ class RequestLog:
         """Tries that a service refused, saying when to come again."""
         return sum(statistics.refusals for statistics in self.by_kind.values())
 
+    def times_s(
+        self, kind: str
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """How long the requests of a kind took.
+
+        Returns:
+            float64[requests]: seconds, at least; bool[requests]: whether it had no answer; bool[requests]:
+            whether the end of the run cut it off. All empty where there was no such request.
+        """
+        found = self.by_kind.get(kind, RequestStatistics())
+        times_s = np.array(found.times_ms, np.float64) / 1e3
+        place = np.arange(len(times_s))
+        return times_s, place >= len(found.latency_ms), place >= len(times_s) - len(found.cut_off_ms)
+
     def as_json(self) -> dict[str, Any]:
-        """The figures by kind of request, as the run's JSON shows them."""
+        """The figures by kind of request that was timed, as the run's JSON shows them.
+
+        The times are those of all requests: one that was given up counts with the time that it took.
+        """
         return {
             kind: {
                 "answered": len(statistics.latency_ms),
-                "ms": percentiles(statistics.latency_ms, 50, 95, 99, 100, digits=4),
+                "ms": percentiles(statistics.times_ms, 50, 95, 99, 100, digits=4),
                 "retries": statistics.retries,
                 "refusals": statistics.refusals,
                 "given_up": statistics.given_up,
             }
             for kind, statistics in self.by_kind.items()
+            if statistics.times_ms
         }
 
     def note_shortage(self, error: BaseException) -> None:
@@ -98,10 +140,36 @@ class RequestLog:
         """
         statistics = self.by_kind.setdefault(kind, RequestStatistics())
         begun_s = clock()
+        try:
+            answer = await self._try(statistics, request, retries, clock, uniform)
+        except (asyncio.CancelledError, BackendUnavailableError) as error:
+            if timed:
+                ended = statistics.given_up_ms
+                if isinstance(error, asyncio.CancelledError):
+                    ended = statistics.cut_off_ms
+                ended.append((clock() - begun_s) * 1e3)
+            raise
+        except BackendRefusedError:
+            statistics.refused_for_good += 1
+            raise
+        if timed:
+            statistics.latency_ms.append((clock() - begun_s) * 1e3)
+        else:
+            statistics.untimed += 1
+        return answer
+
+    async def _try(
+        self,
+        statistics: RequestStatistics,
+        request: Callable[[], Awaitable[T]],
+        retries: Retries,
+        clock: Callable[[], float],
+        uniform: Callable[[], float],
+    ) -> T:
         pause_s = retries.pause_s
         for tries_left in reversed(range(retries.tries)):
             try:
-                answer = await request()
+                return await request()
             except BackendUnavailableError as error:
                 self.note_shortage(error)
                 statistics.refusals += error.retry_after_s is not None
@@ -113,8 +181,4 @@ class RequestLog:
                 chosen_s = pause_s * (1.0 + retries.jitter * (2.0 * uniform() - 1.0))
                 await asyncio.sleep((error.retry_after_s or 0.0) + chosen_s)  # not all at the same moment
                 pause_s = min(pause_s * retries.growth, retries.max_pause_s)
-            else:
-                if timed:
-                    statistics.latency_ms.append((clock() - begun_s) * 1e3)
-                return answer
         raise AssertionError("unreachable")

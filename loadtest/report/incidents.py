@@ -37,7 +37,8 @@ def find_incidents(outcome: RunOutcome) -> list[Incident]:
             *_waits(outcome),
             *_players(outcome),
             *told,
-        ]
+        ],
+        key=lambda each: (each.at_s, not each.planned, each.what),  # a cause stands before its effects
     )
 
 
@@ -82,10 +83,14 @@ def _servers(outcome: RunOutcome) -> Iterator[Incident]:
     planned = {name for record in outcome.fault_records for name in (*record.killed, *record.stopped)}
     ended = [(lost.how, lost.at_s) for lost in outcome.lost_servers if lost.server not in planned]
     yield from _first_by_reason("a game server ended by itself", ended)
-    for name, values in outcome.timeline.queue.items():
-        gaps = [at_s for at_s, value in zip(outcome.timeline.at_s, values, strict=True) if value is None]
-        if gaps and name == "tickets searching":
-            yield Incident(gaps[0], "a service did not answer when its counters were read")
+    by_service: dict[str, list[float]] = {}
+    for at_s, service in outcome.timeline.unanswered:
+        by_service.setdefault(service, []).append(at_s)
+    for service, times_s in by_service.items():
+        count = len(times_s)
+        yield Incident(
+            min(times_s), f"{service} did not answer when its counters were read; {count:,} times in all"
+        )
 
 
 def _matches(outcome: RunOutcome) -> Iterator[Incident]:
@@ -106,11 +111,11 @@ def _waits(outcome: RunOutcome) -> Iterator[Incident]:
     limit_s = outcome.scenario.objectives.wait_p95_s
     records = outcome.records
     if limit_s is not None:
-        over = (records.assigned_s - records.intended_s) > limit_s
-        if over.any():
-            at_s = float((records.intended_s[over] + limit_s).min())
+        waits = (*records.waits, *records.vain_waits)
+        over = [wait.since_s + limit_s for wait in waits if wait.seconds > limit_s]
+        if over:
             yield Incident(
-                at_s, f"a player waited more than {limit_s:g} s for a match; {int(over.sum()):,} in all"
+                min(over), f"a player waited more than {limit_s:g} s for a match; {len(over):,} in all"
             )
     if outcome.requests.failed_at_s:
         count = len(outcome.requests.failed_at_s)
@@ -133,7 +138,7 @@ def _players(outcome: RunOutcome) -> Iterator[Incident]:
         (PlayerState.CANCELLED, "a player gave up waiting"),
     ):
         gone = records.state == state
-        if gone.any() and not (outcome.interrupted and state == PlayerState.CANCELLED):
+        if gone.any():
             at_s = records.ended_s[gone]
             earliest = int(np.flatnonzero(gone)[np.nanargmin(at_s)]) if np.isfinite(at_s).any() else -1
             reason = f" ({records.reason[earliest]})" if earliest >= 0 and records.reason[earliest] else ""

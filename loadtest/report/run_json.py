@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from launchday.outputs import write_whole
-from launchday.percentiles import percentiles
+from launchday.percentiles import at_least, percentiles
 from loadtest.flood.outcome import RunOutcome
-from loadtest.players.player_records import PlayerState
-from loadtest.report import incidents, quality
+from loadtest.players.player_records import PlayerState, WaitEnd
+from loadtest.report import incidents, quality, request_counts
+
+VERSION = 1  # of the keys, as loadtest/report/report.schema.json describes them
+WAIT_POINTS = (50, 95, 99, 100)
 
 
 def write_run_json(outcome: RunOutcome, path: Path) -> None:
@@ -27,7 +30,9 @@ def run_as_json(outcome: RunOutcome) -> dict[str, Any]:
     Keys end in their unit (``_s``, ``_ms``, ``_us``, ``_share``).
     """
     records, generator = outcome.records, outcome.generator
+    waits_s = records.wait_times_s()
     return {
+        "version": VERSION,
         "scenario": outcome.scenario.name,
         "seed": outcome.scenario.seed,
         "run_id": outcome.run_id,
@@ -37,22 +42,30 @@ def run_as_json(outcome: RunOutcome) -> dict[str, Any]:
         "interrupted": outcome.interrupted,
         "verdict": outcome.verdict,
         "players": len(records),
+        "players_came": records.came,
         "players_lost": outcome.players_lost,
+        "abandoned_share": round(records.abandoned_share, 6),
         "players_by_state": {state.name.lower(): records.count(state) for state in PlayerState},
         "reasons": records.count_reasons(),
         "matches": len(records.match_ids()),
         "match_counts": outcome.matches.as_json(),
         "tick_us": outcome.tick_us,
         "missed_tick_share": outcome.missed_tick_share,
-        "wait_s": percentiles(records.wait_times_s(), 50, 95, 99, 100, digits=4),
+        "wait_s": percentiles(waits_s, *WAIT_POINTS, digits=4),
+        "wait_at_least": at_least(waits_s, ~records.waits_ended(), *WAIT_POINTS),
+        "waits": {
+            end.name.lower(): sum(wait.end is end for wait in (*records.waits, *records.vain_waits))
+            for end in WaitEnd
+        }
+        | {"never_queued": records.never_queued},
         "rtt_ms": percentiles(records.rtt_ms, 50, 95, 99, digits=4),
         "kbit_per_client": percentiles(records.received_kbit_s, 50, 95, 100, digits=4),
         "sent_kbit_per_client": percentiles(records.sent_kbit_s, 50, 95, 100, digits=4),
         "ledger": outcome.ledger.as_json() | {"settled_s": outcome.settled_s},
-        "objectives": [
-            {"name": o.name, "limit": o.limit, "measured": o.measured, "unit": o.unit, "met": o.met}
-            for o in outcome.objectives
-        ],
+        "objectives": [objective.as_json() for objective in outcome.objectives],
+        "rate": outcome.rate.as_json(),
+        "busy": outcome.machine.as_json(),
+        "left_out": list(outcome.left_out),
         "generator_saturated": generator.saturated,
         "generator": {
             "saturation_reasons": generator.saturation_reasons,
@@ -66,6 +79,7 @@ def run_as_json(outcome: RunOutcome) -> dict[str, Any]:
         "cpu_cores": outcome.cpu_cores,
         "faults": [record.as_json() for record in outcome.fault_records],
         "requests": outcome.requests.as_json(),
+        "request_counts": request_counts.as_json(outcome),
         "tickets": records.tickets,
         "requeues": int(records.requeues.sum()),
         "requeues_with_age": int(records.requeues_with_age.sum()),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,6 @@ def write_timeseries(timeline: Timeline, path: Path, metrics: Sequence[MetricsHi
 
 def _rendered(timeline: Timeline, metrics: Sequence[MetricsHistory]) -> str:
     file = io.StringIO(newline="")
-    servers = timeline.servers
-    at = {name: {at_s: index for index, at_s in enumerate(curve["at_s"])} for name, curve in servers.items()}
     rows = csv.writer(file)
     rows.writerow(
         [
@@ -47,9 +46,9 @@ def _rendered(timeline: Timeline, metrics: Sequence[MetricsHistory]) -> str:
     )
     nearest = [_nearest(history, timeline.at_s) for history in metrics]
     for index, at_s in enumerate(timeline.at_s):
-        playing = [(servers[name], found[at_s]) for name, found in at.items() if at_s in found]
-        p50s = sorted(curve["p50"][place] for curve, place in playing)
         until_s = timeline.at_s[index + 1] if index + 1 < len(timeline.at_s) else float("inf")
+        playing = list(_told_between(timeline, at_s, until_s))
+        p50s = sorted(curve["p50"][place] for curve, place in playing)
         events = [text for when_s, text in timeline.marks + timeline.faults if at_s <= when_s < until_s]
         rows.writerow(
             [
@@ -68,6 +67,16 @@ def _rendered(timeline: Timeline, metrics: Sequence[MetricsHistory]) -> str:
             ]
         )
     return file.getvalue()
+
+
+def _told_between(
+    timeline: Timeline, from_s: float, until_s: float
+) -> Iterator[tuple[dict[str, list[float]], int]]:
+    """The curves of the game servers that told something in that time, each with the place of it."""
+    for curve in timeline.servers.values():
+        place = bisect_left(curve["at_s"], until_s) - 1
+        if place >= 0 and curve["at_s"][place] >= from_s:
+            yield curve, place
 
 
 def _nearest(history: MetricsHistory, at_s: Sequence[float]) -> list[int | None]:

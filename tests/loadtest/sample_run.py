@@ -75,6 +75,7 @@ def sample_outcome(*, saturated: bool = False, interrupted: str = "", **changes:
     region = rng.permutation(np.repeat([0, 1], 100))
     records.region = [REGIONS[at] for at in region]
     records.match_id = [MATCHES[at] for at in region]
+    records.arrived_s[:] = population.arrives_s + 0.001
     records.queued_s[:] = population.arrives_s + 0.02
     records.assigned_s[:] = 8.4 + 0.3 * region
     for bot in range(200):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pytest
 
 from launchday.terminal import Terminal
 from loadtest.flood.progress import ProgressDisplay
@@ -79,3 +80,46 @@ def test_in_a_terminal_progress_is_a_table() -> None:
     with ProgressDisplay(console, records, timeline) as progress:
         progress.update(20.0, "playing")
     assert "east-us-0" in output.getvalue()
+
+
+def test_what_services_tell_belongs_to_the_second_in_which_they_tell_it() -> None:
+    timeline, records = Timeline(), fates_of(PlayerState.PLAYING)
+    timeline.begin_sample(1.0, records)
+    timeline.add_servers(1.1, records, [server(20.0, state="Allocated")])
+    timeline.begin_sample(2.0, records)  # asked at 1.0 s, the matchmaker answers now
+    timeline.add_counters(2.4, "matchmaker", {"searching": 7})
+    timeline.add_silence(6.0, "meta")
+    assert timeline.queue["tickets searching"] == [None, 7]
+    assert timeline.queue_at_s["tickets searching"] == [None, 2.4]
+    assert timeline.queue["write-behind rows"] == [None, None]
+    assert timeline.fleet_at_s == [1.1, None]
+    assert timeline.servers["east-us-0"]["at_s"] == [1.1]
+    assert timeline.fleet == {"?": [1, 1]}  # the last known
+    assert timeline.unanswered == [(6.0, "meta")]
+
+
+def test_progress_tells_who_gave_up_and_who_was_not_matched() -> None:
+    output = io.StringIO()
+    records = fates_of(PlayerState.CANCELLED, PlayerState.CANCELLED, PlayerState.UNMATCHED)
+    with ProgressDisplay(Terminal(file=output, width=60), records, Timeline()) as progress:
+        progress.update(20.0, "playing")
+    assert output.getvalue() == "   20 s  playing: 2 gave up, 1 not matched\n"
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_a_narrow_terminal_loses_no_figure(width: int) -> None:
+    output = io.StringIO()
+    records = fates_of(*[PlayerState.CANCELLED] * 3, *[PlayerState.UNMATCHED] * 2, PlayerState.PLAYING)
+    timeline = Timeline()
+    ticks = {"p50": 12_920.0, "p99": 16_480.0}
+    told = server(20.0, players_connected=97, players_alive=84, tick_us=ticks, kbit_per_client={"p50": 111})
+    timeline.sample(20.0, records, None, [{**told, "name": "west-europe-0052fff5"}])
+    display = ProgressDisplay(Terminal(file=output, width=width, force_terminal=True), records, timeline)
+    console = Terminal(file=output, width=width)
+    console.print(display._table(20.0, "playing"))
+    lines = output.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    for figure in ("97", "84", "12.92", "16.48", "111"):
+        assert any(figure in line.split() for line in lines), figure
+    for state, count in (("gave up", "3"), ("not matched", "2"), ("lost", "0")):
+        assert any(line.startswith(state) and count in line.split() for line in lines)
