@@ -97,7 +97,7 @@ class BackendMonitor:
                             task.result()  # an error of the load test, not of the service
                         asking[name] = asyncio.ensure_future(ask())
                 self._progress.update(sample_s, self.phase)
-                await asyncio.sleep(max(0.0, sample_s + SAMPLE_INTERVAL_S - self._clock()))
+                await _pause(max(0.0, sample_s + SAMPLE_INTERVAL_S - self._clock()))
         finally:
             for task in asking.values():
                 task.cancel()
@@ -159,6 +159,10 @@ class BackendMonitor:
         known = self._reports.get(match_id)
         if known is None or item.get("tick", 0) >= known.get("tick", 0):
             self._reports[match_id] = {"region": region or (known or {}).get("region", ""), **item}
+
+
+async def _pause(seconds: float) -> None:
+    await asyncio.sleep(seconds)
 
 
 async def wait_until_settled(

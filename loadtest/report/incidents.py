@@ -89,7 +89,7 @@ def _servers(outcome: RunOutcome) -> Iterator[Incident]:
     for service, times_s in by_service.items():
         count = len(times_s)
         yield Incident(
-            min(times_s), f"{service} did not answer when its counters were read; {count:,} times in all"
+            min(times_s), f"{service} did not answer when its counters were read; {count:,} in all"
         )
 
 

@@ -16,7 +16,7 @@ from launchday.terminal import Terminal
 from loadtest.command import run_scenario
 from loadtest.errors import BackendError, UnknownRegionError
 from loadtest.flood import monitor
-from loadtest.flood.counters import BackendCounters, CountersReader
+from loadtest.flood.counters import BackendCounters, CountersReader, ServiceCounters
 from loadtest.flood.monitor import BackendMonitor, wait_until_settled
 from loadtest.flood.progress import ProgressDisplay
 from loadtest.flood.timeline import Timeline
@@ -102,8 +102,14 @@ def test_a_location_that_reaches_no_fleet_is_an_error_that_names_both(smoke: Sce
 class FakeReader:
     """Books that change as the test says: each read takes the next, the last stays."""
 
+    services = ("matchmaker", "fleet", "meta", "rewards")
+
     def __init__(self, *reads: BackendCounters | BackendError) -> None:
         self.reads = list(reads)
+
+    async def read_service(self, service: str) -> ServiceCounters:
+        found: ServiceCounters = getattr(await self.read(), service)
+        return found
 
     async def read(self) -> BackendCounters:
         found = self.reads.pop(0) if len(self.reads) > 1 else self.reads[0]
