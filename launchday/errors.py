@@ -21,6 +21,7 @@
     ├── UnfitCacheError           the cache would lose what it accepts (launchday.resilience.cache_checks)
     ├── EngineError               an embedded server is missing or did not start (launchday.engines)
     ├── BackendError              the backend did not start (launchday.launcher.backend)
+    │   └── StateFolderHeldError  another one runs in the state folder: stop it, or take another folder
     ├── CompileError              a kernel does not compile (launchday.launcher.kernels)
     └── CommandError              a command ends with one line and an exit code (launchday.cli)
 

@@ -11,20 +11,20 @@ import typer
 
 from launchday import outputs
 from launchday.cli.inputs import USAGE_ERROR, CommandError, read_scenario, read_settings, usage_errors
-from launchday.cli.options import AsOneJson, ReportFile, ScenarioArg
+from launchday.cli.options import AsOneJson, Ports, ReportFile, ScenarioArg, Strict
 from launchday.outputs import Outputs
 from launchday.settings import Settings, env_name
 from launchday.terminal import Terminal, show_error
 
 if TYPE_CHECKING:
     from launchday.launcher.backend import Backend
+    from loadtest.flood.options import FloodOptions
+    from loadtest.scenario.model import Scenario
 
 TOUR = "tour"
 DEFAULT_REPORT = Path("report.html")
 
-JsonFile = Annotated[
-    Path | None, typer.Option("--json", help="Write the run's figures as JSON to this file.")
-]
+SaveFile = Annotated[Path | None, typer.Option("--save", help="Write the figures as JSON to this file.")]
 AsJson = Annotated[
     bool,
     typer.Option(
@@ -38,12 +38,18 @@ RecordFolder = Annotated[
 
 def run(
     scenario: Annotated[str, typer.Option(help="A scenario file, or the name of a shipped one.")] = TOUR,
-    json_file: JsonFile = None,
+    as_json: AsJson = False,
     report: ReportFile = None,
+    save: SaveFile = None,
     record: RecordFolder = None,
+    ports: Ports = "set",
+    strict: Strict = False,
 ) -> None:
     """Start everything, flood it with simulated players, print a summary, and write an HTML report."""
-    _flood_embedded(scenario, False, report, record, json_file)
+    from loadtest.flood.options import FloodOptions
+
+    options = FloodOptions(report=report or DEFAULT_REPORT, json=save, as_json=as_json, strict=strict)
+    _flood_embedded(scenario, options, record, beside_others=ports == "free")
 
 
 def flood(
@@ -57,16 +63,25 @@ def flood(
         ),
     ] = False,
     record: RecordFolder = None,
+    save: SaveFile = None,
+    ports: Ports = "set",
+    strict: Strict = False,
 ) -> None:
     """Flood a backend with the players of a scenario: real sockets, real time."""
-    if not running:
-        _flood_embedded(scenario, as_json, report, record)
-        return
-    from launchday.launcher import lifecycle
-    from loadtest import command as flooding
     from loadtest.flood.options import FloodOptions
 
-    loaded = read_scenario(scenario)
+    options = FloodOptions(report=report or DEFAULT_REPORT, json=save, as_json=as_json, strict=strict)
+    if not running:
+        _flood_embedded(scenario, options, record, beside_others=ports == "free")
+        return
+    if ports == "free":
+        raise CommandError(
+            "--running starts nothing, so there is no port to take: leave --ports out", USAGE_ERROR
+        )
+    from launchday.launcher import lifecycle
+    from loadtest import command as flooding
+
+    loaded = _floodable(scenario, options, own_backend=False)
     config = read_settings()
     if not config.identity_secret.get_secret_value():
         raise CommandError(
@@ -78,7 +93,7 @@ def flood(
         return await flooding.run_scenario(
             loaded,
             config,
-            FloodOptions(report=report or DEFAULT_REPORT, as_json=as_json),
+            options,
             console=Terminal(stderr=as_json),
             stop_event=lifecycle.stop_event_on_signals(),
         )
@@ -110,18 +125,26 @@ def compare(
     raise typer.Exit(1 if written.failures else 0)
 
 
-def _flood_embedded(
-    name: str, as_json: bool, report: Path | None, record: Path | None, json_file: Path | None = None
-) -> None:
+def _floodable(name: str, options: FloodOptions, *, own_backend: bool) -> Scenario:
+    """Read a scenario. Raises CommandError, with --strict also for what a flood leaves out of it."""
+    from loadtest.scenario import left_out
+
+    loaded = read_scenario(name)
+    if options.strict:
+        with usage_errors():
+            left_out.refuse_flood(loaded, own_backend=own_backend)
+    return loaded
+
+
+def _flood_embedded(name: str, options: FloodOptions, record: Path | None, *, beside_others: bool) -> None:
     from launchday.launcher import lifecycle
     from launchday.launcher.kernels import FLOOD_PARTS
     from loadtest import command as flooding
-    from loadtest.flood.options import FloodOptions
     from loadtest.report import files
     from loadtest.scenario.faults import SlowStore
     from loadtest.scenario.population import region_latencies_ms
 
-    loaded = read_scenario(name)
+    loaded = _floodable(name, options, own_backend=True)
     if (refusal := flooding.why_not_floodable(loaded)) is not None:
         raise CommandError(refusal, USAGE_ERROR)
     config = read_settings()
@@ -130,21 +153,20 @@ def _flood_embedded(
         region_latencies_ms(loaded, config.region_names)
     # A folder of its own: a run begins with empty books, and must not empty those of `launchday up`.
     config = config.model_copy(update={"state_dir": config.state_dir / "run"})
-    report_path = report or DEFAULT_REPORT
     with usage_errors():
-        files.check(report_path, json_file)
+        files.check(options.report, options.json)
     if record is not None:
         config = config.model_copy(update={"record_dir": str(record.absolute())})
     if config.record_dir:
         with usage_errors():
             outputs.check_folder(Path(config.record_dir))
-    console = Terminal(stderr=as_json)
+    console = Terminal(stderr=options.as_json)
 
     async def play(completed: Settings, stop: asyncio.Event, machine: Backend) -> int:
         return await flooding.run_scenario(
             loaded,
             completed,
-            FloodOptions(report=report_path, json=json_file, as_json=as_json),
+            options,
             console=console,
             stop_event=stop,
             processes=machine,
@@ -159,5 +181,6 @@ def _flood_embedded(
             kernel_parts=FLOOD_PARTS,
             store_proxy=any(isinstance(fault, SlowStore) for fault in loaded.faults),
             judges=True,
+            other_folders=config.state_dir if beside_others else None,
         )
     )

@@ -22,7 +22,8 @@ from launchday.cli.inputs import (
     read_settings,
     usage_errors,
 )
-from launchday.cli.options import AsOneJson, compile_parts
+from launchday.cli.old_forms import renewed
+from launchday.cli.options import AsOneJson, Ports, compile_parts
 from launchday.settings import Settings, env_name
 from launchday.terminal import Terminal, run_command
 
@@ -70,6 +71,7 @@ def options(
 @app.command()
 def up(
     kafka: Annotated[str, typer.Option(help="embedded, or apache (make kafka fetches it).")] = "",
+    ports: Ports = "set",
 ) -> None:
     """Start everything and keep it up until Ctrl-C."""
     from launchday.launcher import lifecycle
@@ -87,12 +89,17 @@ def up(
 
     async def stay(completed: Settings, stop: asyncio.Event, _: Backend) -> int:
         console.print("the backend is up; Ctrl-C stops it")
-        for name in ("meta_url", "matchmaker_url", "fleet_url", "cache_url", "store_url", "kafka_bootstrap"):
-            console.print(f"  {env_name(name)}={getattr(completed, name)}")
+        shown = ["meta_url", "matchmaker_url", "fleet_url", "cache_url", "store_url", "kafka_bootstrap"]
+        if ports == "free":  # by which the other commands find it
+            shown.insert(0, "state_dir")
+        for name in shown:
+            value = getattr(completed, name)
+            console.print(f"  {env_name(name)}={value.absolute() if isinstance(value, Path) else value}")
         await stop.wait()
         return 0
 
-    raise typer.Exit(lifecycle.run_with_backend(config, stay, console, fresh=False))
+    beside = config.state_dir / "up" if ports == "free" else None
+    raise typer.Exit(lifecycle.run_with_backend(config, stay, console, fresh=False, other_folders=beside))
 
 
 @app.command()
@@ -236,6 +243,9 @@ def replay(
 def main() -> None:
     """Run the command line; print every error of ours as one line on standard error."""
     startup.prepare()
+    sys.argv[1:], said = renewed(sys.argv[1:])
+    if said:
+        Terminal(stderr=True).print(said, style="yellow")
     sys.exit(run_command(app))
 
 

@@ -1,5 +1,5 @@
 """Starts a whole backend on this machine: compiles its kernels, starts its processes, stops them again.
 
-``kernels`` compiles, ``backend`` starts and stops, ``lifecycle`` does both around whatever runs on the
-backend.
+``kernels`` compiles, ``listening`` looks for what is in the way, ``free_ports`` goes around it, ``backend``
+starts and stops, ``lifecycle`` does all of it around whatever runs on the backend.
 """

@@ -25,7 +25,7 @@ from launchday.engines import EmbeddedServer, EngineError, free_port
 from launchday.engines.stack import EngineStack, ProgressCallback
 from launchday.errors import LaunchdayError
 from launchday.launcher.children import Child, EngineChild, ServiceChild, module_command
-from launchday.launcher.listening import why_no_address, why_no_game_address, why_no_loopback, why_not_bound
+from launchday.launcher.listening import why_not_listening
 from launchday.launcher.services import SERVICES, Service, why_not_given, with_urls
 from launchday.launcher.supervisor import Supervisor
 from launchday.settings import Settings, env_name, environment
@@ -42,7 +42,15 @@ CLEARED = {"analytics": folders.ANALYTICS_NAMES, "fleet": ("policies.json",)}
 
 
 class BackendError(LaunchdayError):
-    """Raised when the backend cannot be started. The message is one line that says what to do."""
+    """Raised when the backend cannot be started. The message says what to do.
+
+    Attributes:
+        lines: one for each thing that is in the way.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = lines
 
 
 class Backend:
@@ -200,19 +208,13 @@ class Backend:
         for name, own in CLEARED.items():
             folders.clear(self.settings.state_dir / name, own)
 
+    def why_not_listening(self) -> list[str]:
+        """Say all that keeps its processes from listening, a line each; see `listening.why_not_listening`."""
+        return why_not_listening(self.settings, self._given)
+
     def _check_ports(self) -> None:
-        host = self.settings.bind_host
-        reason = why_no_loopback() or why_no_address(host)
-        if reason is None and not self._given["fleet"]:
-            reason = why_no_game_address(self.settings.game_host)
-        if reason is not None:
-            raise BackendError(reason)
-        for service in SERVICES:
-            port = getattr(self.settings, service.port_setting)
-            if not port or self._given[service.name]:
-                continue
-            if (reason := why_not_bound(host, port, service.name, service.port_setting)) is not None:
-                raise BackendError(reason)
+        if reasons := self.why_not_listening():
+            raise BackendError(*reasons)
 
     def _start_service(self, service: Service) -> None:
         base_url = service.base_url(self.settings)
@@ -257,9 +259,16 @@ class Backend:
                 )
 
 
+class StateFolderHeldError(BackendError):
+    """Raised where another backend runs in the state folder: stop it, or take another folder."""
+
+
 @contextmanager
 def single_instance(state_dir: Path) -> Iterator[None]:
-    """Hold the state folder for this process alone; raises BackendError when another backend has it."""
+    """Hold the state folder for this process alone; raises BackendError where that cannot be.
+
+    It is a StateFolderHeldError where another backend has it.
+    """
     path = state_dir / "lock"
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
@@ -278,7 +287,7 @@ def single_instance(state_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise BackendError(
+            raise StateFolderHeldError(
                 f"a backend already runs in {state_dir} (process {holder.decode() or 'another'}): "
                 f"stop it, or set {env_name('state_dir')}"
             ) from error

@@ -6,17 +6,21 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import chain, count, islice
+from pathlib import Path
 
 from rich.text import Text
 
-from launchday.launcher.backend import Backend, single_instance
+from launchday.launcher.backend import Backend, BackendError, StateFolderHeldError, single_instance
+from launchday.launcher.free_ports import free_ports
 from launchday.launcher.kernels import BACKEND_PARTS, compile_kernels
-from launchday.settings import Settings
+from launchday.settings import Settings, env_name
 from launchday.terminal import Terminal, data
 
 FAILED = 1
 INTERRUPTED = 130  # what shells expect after Ctrl-C
+MAX_BESIDE = 99  # state folders that are tried beside the one of the settings
 
 Play = Callable[[Settings, asyncio.Event, Backend], Awaitable[int]]
 
@@ -53,6 +57,7 @@ def run_with_backend(
     kernel_parts: Collection[str] = BACKEND_PARTS,
     store_proxy: bool = False,
     judges: bool = False,
+    other_folders: Path | None = None,
 ) -> int:
     """Compile what is not compiled yet, start the backend, run ``play``, stop the backend.
 
@@ -70,6 +75,8 @@ def run_with_backend(
         kernel_parts: names of the kernels that the backend and ``play`` need.
         store_proxy: put a proxy before the store that ``Backend.slow_store`` can slow down.
         judges: a process that died unplanned makes an exit code of 0 a 1, for then the backend did not hold.
+        other_folders: run beside other backends: take free ports and, where one of them holds the state
+            folder, this one with a number: ``-2``, ``-3`` and so on. None: the settings decide.
 
     Returns:
         The exit code: that of ``play``; 1 where a process died at each of its starts; 130 where the start was
@@ -81,7 +88,13 @@ def run_with_backend(
     """
     progress = ProgressPrinter(console)
     signals = _SignalPolicy()
-    with single_instance(settings.state_dir), signals.installed():
+    with ExitStack() as held:
+        if other_folders is None:
+            _hold(held, settings)
+        else:
+            settings = _beside_others(held, settings, other_folders)
+            progress(f"beside others: state folder {settings.state_dir}, free ports")
+        held.enter_context(signals.installed())
         backend = Backend(settings, fresh=fresh, store_proxy=store_proxy)
         try:
             backend.check()  # before a minute is spent on compiling
@@ -96,6 +109,32 @@ def run_with_backend(
         finally:
             signals.starting = False
             backend.stop()
+
+
+def _hold(held: ExitStack, settings: Settings) -> None:
+    """Hold the state folder. Raises BackendError, which then names the ports that are taken as well: whoever
+    goes beside the other backend needs both.
+    """
+    try:
+        held.enter_context(single_instance(settings.state_dir))
+    except StateFolderHeldError as error:
+        raise BackendError(*error.lines, *Backend(settings).why_not_listening()) from error
+
+
+def _beside_others(held: ExitStack, settings: Settings, other_folders: Path) -> Settings:
+    """Hold a state folder that no other backend has, and return the settings with it and with free ports.
+
+    Raises BackendError, and EngineError where no port is free.
+    """
+    numbered = (other_folders.with_name(f"{other_folders.name}-{number}") for number in count(2))
+    for folder in chain([settings.state_dir], islice(numbered, MAX_BESIDE)):
+        with suppress(StateFolderHeldError):
+            held.enter_context(single_instance(folder))
+            return settings.model_copy(update={**free_ports(settings), "state_dir": folder})
+    raise BackendError(
+        f"{MAX_BESIDE + 1} backends run in {settings.state_dir} and beside it: stop some, or set "
+        f"{env_name('state_dir')}"
+    )
 
 
 async def _play(

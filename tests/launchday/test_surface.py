@@ -20,6 +20,7 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.cli.doctor_admission": {"admission_rows", "admission_table"},
     "launchday.cli.doctor_engines": {"engine_faults"},
     "launchday.cli.doctor_limits": {"few_descriptors", "limits", "limits_table"},
+    "launchday.cli.old_forms": {"renewed"},
     "launchday.cli.options": {"compile_parts"},
     "launchday.cli.inputs": {
         "CommandError",
@@ -82,7 +83,7 @@ FUNCTIONS_AND_CLASSES = {
         "was_said",
     },
     "launchday.kernel_locator": {"NoFolderLocator", "SourceHashLocator"},
-    "launchday.launcher.backend": {"Backend", "BackendError", "single_instance"},
+    "launchday.launcher.backend": {"Backend", "BackendError", "StateFolderHeldError", "single_instance"},
     "launchday.launcher.children": {
         "Child",
         "EngineChild",
@@ -90,13 +91,17 @@ FUNCTIONS_AND_CLASSES = {
         "answers_ok",
         "module_command",
     },
+    "launchday.launcher.free_ports": {"free_ports"},
     "launchday.launcher.kernels": {"CompileError", "KernelPart", "compile_kernels"},
     "launchday.launcher.lifecycle": {"ProgressPrinter", "run_with_backend", "stop_event_on_signals"},
     "launchday.launcher.listening": {
         "why_no_address",
         "why_no_game_address",
+        "why_no_game_port",
+        "why_no_game_ports",
         "why_no_loopback",
         "why_not_bound",
+        "why_not_listening",
     },
     "launchday.launcher.services": {"Service", "why_not_given", "with_urls"},
     "launchday.launcher.supervisor": {"Supervisor"},
@@ -203,6 +208,7 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.escapes": {"as_escape", "escaped"},
     "launchday.local_time": {"LocalTimeError", "UnreadableTimeError", "moment", "zone"},
     "launchday.outputs": {"OutputError", "Outputs", "check", "check_folder", "write_whole"},
+    "launchday.tables": {"FoldingTable"},
     "launchday.terminal": {"Terminal", "data", "finish", "reason", "run_command", "show_error", "table"},
     "launchday.telemetry": {"configure", "request_id"},
 }
