@@ -17,7 +17,6 @@ import sys
 from collections.abc import Callable, Collection
 from typing import IO, Any, TextIO
 
-from rich.box import HEAVY_HEAD
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.status import Status
@@ -27,6 +26,7 @@ from rich.text import Text
 from launchday import startup
 from launchday.errors import LaunchdayError
 from launchday.escapes import CONTROLS_IN_LINES, as_escape, escaped
+from launchday.tables import FoldingTable
 
 BROKEN_PIPE = 141  # what a shell reports of a program whose reader has gone
 USAGE_ERROR = 2
@@ -45,23 +45,19 @@ def data(value: object, style: str = "") -> Text:
 def table(
     *headings: str, title: str = "", right: Collection[str] = (), boxed: bool = True, header: bool = True
 ) -> Table:
-    """Return a table that cuts no cell: what is too wide is folded.
+    """Return a table that cuts no cell: what is too wide is folded, see `launchday.tables`.
 
     Args:
         headings: one a column.
-        title: above it, to the left; it is not folded.
+        title: above it, to the left.
         right: headings of columns of numbers.
         boxed: draw its frame.
         header: show the headings.
     """
-    made = Table(
+    made = FoldingTable(
         title=Text(escaped(title), no_wrap=True, overflow="ignore") if title else None,
-        title_justify="left",
-        title_style="bold" if not boxed else None,
-        header_style="bold",
-        show_header=header,
-        box=HEAVY_HEAD if boxed else None,
-        pad_edge=boxed,
+        boxed=boxed,
+        header=header,
     )
     for heading in headings:
         made.add_column(heading, justify="right" if heading in right else "left", overflow="fold")

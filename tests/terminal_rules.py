@@ -19,6 +19,7 @@ from tests.seam_rules import ROOT, _full_name, _imports
 PACKAGES = ("launchday", "matchmaker", "dedicated_server", "meta_service", "rewards", "loadtest")
 ALLOWED = {
     "launchday/terminal.py": "it is the console",
+    "launchday/tables.py": "it is the tables of the console",
     "launchday/startup.py": "it prints before there is a console, and escapes by itself",
     "loadtest/bench/environments/spaces.py": "a child that becomes another program prints the system's word",
     "loadtest/locust/locustfile.py": "Locust prints its own tables beside it",
