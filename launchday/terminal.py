@@ -94,7 +94,8 @@ class Terminal(Console):
             soft_wrap=True,
             _environ=surroundings,
         )
-        if width is None and not self.is_terminal:
+        # FORCE_COLOR asks for colours in a pipe, which has no columns for all that.
+        if width is None and not (self.file.isatty() if force_terminal is None else force_terminal):
             self.width = PIPED_COLUMNS
 
     def on_broken_pipe(self) -> None:
