@@ -22,6 +22,15 @@ Rated = Annotated[
         "players.rated of the scenario says.",
     ),
 ]
+Jobs = Annotated[int | None, typer.Option(min=1, max=1_024, help="Processes to use; by default one a core.")]
+Steady = Annotated[
+    bool,
+    typer.Option(
+        "--steady",
+        help="Count the steady part alone: the warm-up is cut off by MSER-5, and the time when nobody comes "
+        "any more.",
+    ),
+]
 
 
 def simulate(
@@ -35,7 +44,25 @@ def simulate(
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Replaces the scenario's seed.")] = None,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=1_000,
+            help="Simulations, with seeds counted up from the first: figures with their 95 % intervals; all "
+            "must meet the objectives.",
+        ),
+    ] = 1,
+    steady: Steady = False,
     scale: Scale = 1.0,
+    rows: Annotated[
+        Path | None,
+        typer.Option(
+            "--rows",
+            help="Write a row a ticket, match and sample into this folder, as Parquet (docs/analyse.md).",
+        ),
+    ] = None,
+    jobs: Jobs = None,
     rated: Rated = None,
     strict: Strict = False,
 ) -> None:
@@ -53,9 +80,13 @@ def simulate(
             scale=scale,
             seed=seed,
             rated=rated,
+            seeds=seeds,
+            steady=steady,
+            jobs=jobs,
             as_json=as_json,
             report=report,
             save=save,
+            rows=rows,
         )
     raise typer.Exit(code)
 
@@ -66,11 +97,20 @@ def sweep(
         list[str],
         typer.Option(
             help=(
-                "A value of the scenario and what it takes: fleet.buffer=0..400, "
-                "fleet.startup_s=5,30,120. May be repeated."
+                "A value that is decided and what it takes: fleet.buffer=0..400, "
+                "fleet.policy=buffer,forecast. May be repeated."
             )
         ),
     ],
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=(
+                "A circumstance and what it takes: fleet.startup_s=5,30,120, players.count=1000,2000. The "
+                "cheapest decision is named for each, and the one that holds in all. May be repeated."
+            )
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, max=1_000, help="Simulations of each variant.")] = 10,
     as_json: AsOneJson = False,
     report: ReportFile = None,
@@ -78,9 +118,8 @@ def sweep(
         Path | None, typer.Option("--save", help="Write the sweep's figures to this file, as JSON.")
     ] = None,
     scale: Scale = 1.0,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, max=1_024, help="Processes to use; by default one a core.")
-    ] = None,
+    steady: Steady = False,
+    jobs: Jobs = None,
     rated: Rated = None,
     strict: Strict = False,
 ) -> None:
@@ -96,6 +135,8 @@ def sweep(
             loaded,
             folder,
             vary=vary,
+            given=given or (),
+            steady=steady,
             seeds=seeds,
             scale=scale,
             rated=rated,

@@ -38,13 +38,14 @@ def paths(folder: Path) -> list[Path]:
     return [folder / f"{name}.parquet" for name in TABLES]
 
 
-def check(folder: Path | None) -> None:
-    """Look whether the tables can be written, without writing them; None is no folder. Raises OutputError."""
-    if folder is None:
-        return
+def check(folder: Path, *others: Path | None) -> None:
+    """Look whether the tables can be written, and other files beside them, without writing any.
+
+    Raises:
+        OutputError: they cannot.
+    """
     outputs.check_folder(folder)
-    if folder.is_dir():
-        outputs.check(*paths(folder))
+    outputs.check(*others, *(paths(folder) if folder.is_dir() else ()))
 
 
 def write(tables: RunTables, folder: Path) -> None:

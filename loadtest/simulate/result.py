@@ -49,7 +49,8 @@ class SimulationResult:
     @cached_property
     def arrived(self) -> NDArray[np.bool_]:
         """bool[T], the tickets whose players came, of the whole run."""
-        return self.run.world.records.state != TicketState.NOT_ARRIVED
+        came: NDArray[np.bool_] = self.run.world.records.state != TicketState.NOT_ARRIVED
+        return came
 
     @cached_property
     def counted(self) -> NDArray[np.bool_]:

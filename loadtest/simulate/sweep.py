@@ -1,30 +1,26 @@
 """A sweep: one simulation for each setting and seed, in as many processes as there are cores.
 
-It shows what each setting costs and how long players wait in it.
+It shows what each setting costs and how long players wait in it. What varies is decided, such as a buffer,
+or given, such as how long servers take to start: a planner chooses the one for each of the other, and wants
+to know which choice holds whatever comes.
 """
 
 from __future__ import annotations
 
-import contextlib
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from launchday import machine
-from loadtest.errors import LoadTestError
-from loadtest.processes import ProcessEndedError, computed
 from loadtest.scenario.model import Scenario
-from loadtest.simulate.plan import plan
-from loadtest.simulate.result import Objective, SimulationResult, objectives
-from loadtest.simulate.simulator import simulate
-from loadtest.simulate.theory import student_t
-from loadtest.simulate.variation import Variation, combinations, varied
+from loadtest.simulate.estimates.intervals import Estimate, estimate, figure_of, format_estimate
+from loadtest.simulate.estimates.runs import VERSION, SweepError, Task, Watcher, run_all
+from loadtest.simulate.result import Objective, objectives
+from loadtest.simulate.variation import Variation, check_apart, combinations, varied
 
-SIMULATION_BYTES = 250 << 20  # estimated, of a process that simulates, compiled kernels and all
+__all__ = ["MEASURES", "Decision", "Estimate", "Setting", "Sweep", "SweepError", "sweep"]
 
 # The figures of a setting: name, and path in a run's figures.
 MEASURES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -39,44 +35,26 @@ MEASURES: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
-class SweepError(LoadTestError):
-    """Raised when a simulating process was killed, mostly for lack of memory. Use fewer ``--jobs``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """The mean over the seeds and half the width of its 95 % interval.
-
-    ``mean`` is None where a run had nothing to measure.
-    """
-
-    mean: float | None
-    half_width: float
-
-    @property
-    def low(self) -> float | None:
-        """The lower end of the interval."""
-        return None if self.mean is None else self.mean - self.half_width
-
-    @property
-    def high(self) -> float | None:
-        """The upper end of the interval."""
-        return None if self.mean is None else self.mean + self.half_width
-
-
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One combination of the varied values, simulated with every seed.
 
     Attributes:
-        values: path → value.
+        values: path → value, of the decisions and then of the circumstances.
         runs: the figures of each run, in the order of the seeds.
         objectives: for each seed the scenario's objectives beside that run's figures.
+        given: the circumstances among the values.
     """
 
     values: dict[str, Any]
     runs: tuple[dict[str, Any], ...]
     objectives: tuple[tuple[Objective, ...], ...]
+    given: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def decision(self) -> dict[str, Any]:
+        """The values that are decided."""
+        return {path: value for path, value in self.values.items() if path not in self.given}
 
     @property
     def met(self) -> int:
@@ -91,72 +69,140 @@ class Setting:
     def estimate(self, measure: str) -> Estimate:
         """Return the mean of a measure, a name of MEASURES, over the seeds."""
         path = dict(MEASURES)[measure]
-        found = []
-        for run in self.runs:
-            value: Any = run
-            for key in path:
-                value = value[key]
-            found.append(value)
-        if None in found:
-            return Estimate(None, 0.0)
-        array = np.array(found, np.float64)
-        if len(array) == 1:
-            return Estimate(round(float(array[0]), 6), 0.0)
-        half_width = student_t(len(array) - 1) * float(array.std(ddof=1)) / math.sqrt(len(array))
-        return Estimate(round(float(array.mean()), 6), round(half_width, 6))
+        return estimate([figure_of(run, path) for run in self.runs])
 
     def as_json(self) -> dict[str, Any]:
         """Return the setting as JSON."""
         return {
-            "values": self.values,
-            **{name: self._pair(name) for name, _ in MEASURES},
+            "values": self.decision,
+            "given": self.given,
+            **{name: self.estimate(name).as_json() for name, _ in MEASURES},
             "met": self.met,
             "meets": self.meets,
         }
 
-    def _pair(self, name: str) -> dict[str, float | None]:
-        found = self.estimate(name)
-        return {"mean": found.mean, "half_width": found.half_width}
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One choice of the decided values, in all circumstances.
+
+    Attributes:
+        values: path → value.
+        settings: with it, one a circumstance.
+    """
+
+    values: dict[str, Any]
+    settings: tuple[Setting, ...]
+
+    @property
+    def meets(self) -> bool:
+        """Whether every objective was met in all circumstances, with every seed."""
+        return all(setting.meets for setting in self.settings)
+
+    @property
+    def met(self) -> int:
+        """Number of circumstances in which every objective was met with every seed."""
+        return sum(setting.meets for setting in self.settings)
+
+    @property
+    def cost(self) -> Estimate:
+        """The mean over the circumstances, each as likely as the others.
+
+        The interval is of the seeds' means: in each circumstance a seed has the same players.
+        """
+        costs = [[run["cost"] for run in setting.runs] for setting in self.settings]
+        return estimate([float(cost) for cost in np.mean(costs, axis=0)])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the decision as JSON."""
+        return {
+            "values": self.values,
+            "cost": self.cost.as_json(),
+            "met": self.met,
+            "circumstances": len(self.settings),
+            "meets": self.meets,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """All settings of a sweep, in order."""
+    """All settings of a sweep, by circumstance and then by decision, in order.
+
+    Attributes:
+        scenario: that was varied.
+        variations: what is decided.
+        seeds: of each setting.
+        settings: what was simulated.
+        given: what varies without being decided.
+    """
 
     scenario: Scenario
     variations: tuple[Variation, ...]
     seeds: tuple[int, ...]
     settings: tuple[Setting, ...]
+    given: tuple[Variation, ...] = ()
 
     @property
-    def cheapest(self) -> Setting | None:
-        """The setting with the lowest cost of those that meet every objective with every seed, or None."""
-        meeting = [setting for setting in self.settings if setting.meets]
+    def circumstances(self) -> list[dict[str, Any]]:
+        """Every combination of the given values; a single empty one where nothing is given."""
+        return combinations(self.given)
+
+    def settings_in(self, circumstance: dict[str, Any]) -> list[Setting]:
+        """Return the settings of one circumstance."""
+        return [setting for setting in self.settings if setting.given == circumstance]
+
+    def cheapest_in(self, circumstance: dict[str, Any]) -> Setting | None:
+        """Return the setting with the lowest cost of those that meet every objective there, or None."""
+        meeting = [setting for setting in self.settings_in(circumstance) if setting.meets]
         return min(meeting, key=lambda setting: setting.estimate("cost").mean or 0.0, default=None)
 
     @property
+    def decisions(self) -> list[Decision]:
+        """Every choice of the decided values."""
+        return [
+            Decision(values, tuple(setting for setting in self.settings if setting.decision == values))
+            for values in combinations(self.variations)
+        ]
+
+    @property
+    def robust(self) -> Decision | None:
+        """The cheapest decision of those that meet every objective in all circumstances, or None."""
+        meeting = [decision for decision in self.decisions if decision.meets]
+        return min(meeting, key=lambda decision: decision.cost.mean or 0.0, default=None)
+
+    @property
+    def cheapest(self) -> Setting | None:
+        """Where nothing is given, the setting with the lowest cost that meets every objective; or None."""
+        return None if self.given else self.cheapest_in({})
+
+    @property
+    def passed(self) -> bool:
+        """Whether some decision meets every objective in all circumstances with every seed."""
+        return self.robust is not None
+
+    @property
     def sentence(self) -> str:
-        """One sentence: the cheapest setting that meets the objectives, or that none does."""
-        best = self.cheapest
-        if best is None:
-            return (
-                "No setting meets every objective with every seed: "
-                "vary something else, or relax the objectives."
-            )
-        values = ", ".join(f"{path} {value}" for path, value in best.values.items())
-        cost, wait = best.estimate("cost"), best.estimate("wait_p95_s")
-        return (
-            f"The cheapest setting that meets every objective with every seed: {values}. It costs "
-            f"{cost.mean or 0:,.2f} ± {cost.half_width:.2g}, "
-            f"and the p95 wait is {wait.mean or 0:.1f} ± {wait.half_width:.2g} s."
-        )
+        """What to choose, in one sentence, or that nothing will do."""
+        return _sentence_of_all(self) if self.given else _sentence(self.cheapest)
+
+    @property
+    def sentences(self) -> list[str]:
+        """One for each circumstance: the cheapest decision there."""
+        return [
+            f"Given {named(circumstance)}: {_short(self.cheapest_in(circumstance))}"
+            for circumstance in self.circumstances
+            if circumstance
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """Return the sweep as JSON. The same scenario, variations and seeds give the same."""
         asked = self.scenario.objectives
+        robust = self.robust
         return {
+            "version": VERSION,
             "scenario": self.scenario.name,
             "varied": {vary.path: list(vary.values) for vary in self.variations},
+            "given": {vary.path: list(vary.values) for vary in self.given},
             "seeds": list(self.seeds),
             "objectives": {
                 name: value
@@ -165,6 +211,13 @@ class Sweep:
             },
             "settings": [setting.as_json() for setting in self.settings],
             "cheapest": None if self.cheapest is None else self.cheapest.as_json(),
+            "cheapest_given": [
+                {"given": each, "setting": None if best is None else best.as_json()}
+                for each in self.circumstances
+                for best in [self.cheapest_in(each)]
+            ],
+            "robust": None if robust is None else robust.as_json(),
+            "passed": self.passed,
         }
 
 
@@ -174,52 +227,82 @@ def sweep(
     seeds: int,
     *,
     folder: Path,
+    given: Sequence[Variation] = (),
     rated: bool | None = None,
+    steady: bool = False,
     jobs: int | None = None,
-    on_progress: Callable[[int, int], None] = lambda done, of: None,
+    watcher: Watcher | None = None,
 ) -> Sweep:
     """Simulate every combination of the varied values with ``seeds`` seeds, counted up from the scenario's.
 
     Args:
-        variations: what varies, and the values.
+        variations: what is decided, and the values.
         folder: where files that the scenario names are looked for.
+        given: what varies without being decided, and the values.
         rated: see ``plan.plan``.
+        steady: count the steady part of each run alone.
         jobs: number of processes; None: one for each core.
-        on_progress: called with the number of finished runs and of all runs.
+        watcher: is told what the runs will take, and of each.
 
     Raises:
         VariationError: a combination makes no scenario; raised before anything runs.
         SweepError: a simulating process was killed.
     """
-    settings = combinations(variations)
-    scenarios = [varied(scenario, values, folder) for values in settings]
+    check_apart(variations, given)
+    settings = [
+        (circumstance, decision)
+        for circumstance in combinations(given, "--given")
+        for decision in combinations(variations)
+    ]
+    scenarios = [varied(scenario, circumstance | decision, folder) for circumstance, decision in settings]
     numbers = tuple(scenario.seed + index for index in range(seeds))
-    tasks = [each.model_copy(update={"seed": number}) for each in scenarios for number in numbers]
-    figures: list[dict[str, Any]] = [{}] * len(tasks)
-    workers = min(jobs or machine.at_once(SIMULATION_BYTES), len(tasks))
-    done = 0
-    try:
-        with contextlib.closing(computed(run_figures, [(each, rated) for each in tasks], workers)) as results:
-            for index, found_figures in results:
-                figures[index] = found_figures
-                done += 1
-                on_progress(done, len(tasks))
-    except ProcessEndedError as error:
-        raise SweepError(
-            f"a simulating process was killed after {done} of {len(tasks)} runs, mostly for lack of memory: "
-            f"use fewer than {workers} --jobs"
-        ) from error
+    tasks = [
+        Task(each.model_copy(update={"seed": number}), rated, steady)
+        for each in scenarios
+        for number in numbers
+    ]
+    figures = run_all(tasks, jobs, watcher)
     found = []
-    for index, values in enumerate(settings):
+    for index, (circumstance, decision) in enumerate(settings):
         runs = tuple(figures[index * seeds : (index + 1) * seeds])
         asked = scenarios[index].objectives
-        found.append(Setting(values, runs, tuple(tuple(objectives(asked, run)) for run in runs)))
-    return Sweep(scenario, tuple(variations), numbers, tuple(found))
+        judged = tuple(tuple(objectives(asked, run)) for run in runs)
+        found.append(Setting(decision | circumstance, runs, judged, circumstance))
+    return Sweep(scenario, tuple(variations), numbers, tuple(found), tuple(given))
 
 
-def run_figures(scenario: Scenario, rated: bool | None) -> dict[str, Any]:
-    """Simulate once in a worker process and return the figures."""
+def named(values: dict[str, Any]) -> str:
+    """Return values as words: ``fleet.buffer 20, fleet.startup_s 5``."""
+    return ", ".join(f"{path} {value}" for path, value in values.items())
 
-    return SimulationResult(
-        simulate(plan(scenario, rated=rated)), scenario.fleet.price_per_server_hour
-    ).figures()
+
+def _sentence(best: Setting | None) -> str:
+    if best is None:
+        return (
+            "No setting meets every objective with every seed: vary something else, or relax the objectives."
+        )
+    return (
+        f"The cheapest setting that meets every objective with every seed: {named(best.values)}. It costs "
+        f"{format_estimate(best.estimate('cost'))}, and the p95 wait is "
+        f"{format_estimate(best.estimate('wait_p95_s'))} s."
+    )
+
+
+def _sentence_of_all(found: Sweep) -> str:
+    robust, count = found.robust, len(found.circumstances)
+    if robust is None:
+        best = max(found.decisions, key=lambda decision: decision.met)
+        return (
+            f"No decision meets every objective with every seed in all {count} circumstances; "
+            f"{named(best.values)} does in {best.met}: vary something else, or relax the objectives."
+        )
+    return (
+        f"The cheapest decision that holds in all {count} circumstances, with every seed: "
+        f"{named(robust.values)}. It costs {format_estimate(robust.cost)}, the mean of the circumstances."
+    )
+
+
+def _short(best: Setting | None) -> str:
+    if best is None:
+        return "no decision meets every objective with every seed."
+    return f"{named(best.decision)} is the cheapest, at {format_estimate(best.estimate('cost'))}."

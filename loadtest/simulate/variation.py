@@ -1,4 +1,4 @@
-"""Scenarios that differ from a file in a few values: ``--vary`` and ``--scale``."""
+"""Scenarios that differ from a file in a few values: ``--vary``, ``--given`` and ``--scale``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from loadtest.scenario.model import Scenario
 BY_REGION = ("fleet.buffer", "fleet.max")  # take a number, or a number by region
 STEPS = 9  # values of a range without a step
 MAX_VALUES = 1_000
+MAX_DESCRIPTION = 300  # characters that a scenario may have
 RANGE = re.compile(r"(-?\d+(?:\.\d+)?)\.\.(-?\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))?")
 
 
@@ -25,7 +26,14 @@ class VariationError(LoadTestError):
     """Raised for a variation that cannot be read or that makes no scenario.
 
     The text says what would be right.
+
+    Attributes:
+        problems: each mistake by itself.
     """
+
+    def __init__(self, text: str, problems: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.problems = tuple(problems) or (text,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,35 +49,54 @@ class Variation:
     values: tuple[Any, ...]
 
 
-def parse_variation(text: str) -> Variation:
+def parse_variation(text: str, option: str = "--vary") -> Variation:
     """Parse ``path=1,2,3``, ``path=0..400`` (nine values) or ``path=0..400/100`` (steps of 100).
+
+    Args:
+        text: what was given.
+        option: to which option, for the errors.
 
     Raises VariationError.
     """
     path, equals, given = text.partition("=")
-    if not equals or not path.strip() or not given.strip():
-        raise VariationError(
-            f"--vary {text}: name a value and what it takes, such as fleet.buffer=0..400 or "
-            "fleet.startup_s=5,30,120"
-        )
-    values: list[Any] = []
-    for part in given.split(","):
-        values += _range(text, part.strip()) if ".." in part else [_value(text, part.strip())]
+    try:
+        if not equals or not path.strip() or not given.strip():
+            raise VariationError(
+                "name a value and what it takes, such as fleet.buffer=0..400 or fleet.startup_s=5,30,120"
+            )
+        values: list[Any] = []
+        for part in given.split(","):
+            values += _range(part.strip()) if ".." in part else [_value(part.strip())]
+    except VariationError as error:
+        raise VariationError(f"{option} {text}: {error}") from error
     return Variation(path.strip(), tuple(dict.fromkeys(values)))
 
 
-def combinations(variations: Sequence[Variation]) -> list[dict[str, Any]]:
-    """Return every combination of the values, the last variation varying fastest.
+def combinations(variations: Sequence[Variation], option: str = "--vary") -> list[dict[str, Any]]:
+    """Return every combination of the values, the last variation varying fastest; one without variations.
 
     Raises VariationError where two variations name one path.
     """
     paths = [vary.path for vary in variations]
     if len(set(paths)) < len(paths):
-        raise VariationError(f"--vary names {max(paths, key=paths.count)} twice: give all its values at once")
+        raise VariationError(
+            f"{option} names {max(paths, key=paths.count)} twice: give all its values at once"
+        )
     return [
         dict(zip(paths, values, strict=True))
         for values in itertools.product(*(vary.values for vary in variations))
     ]
+
+
+def check_apart(decisions: Sequence[Variation], circumstances: Sequence[Variation]) -> None:
+    """Look whether nothing is both decided and given, not even in part. Raises VariationError."""
+    for decided in decisions:
+        for given in circumstances:
+            shorter, longer = sorted((decided.path, given.path), key=len)
+            if longer == shorter or longer.startswith(f"{shorter}."):
+                raise VariationError(
+                    f"--vary {decided.path} and --given {given.path}: a value is decided or given, not both"
+                )
 
 
 def varied(scenario: Scenario, changes: dict[str, Any], folder: Path) -> Scenario:
@@ -88,22 +115,27 @@ def varied(scenario: Scenario, changes: dict[str, Any], folder: Path) -> Scenari
     try:
         found = Scenario.model_validate(content, context={"folder": folder})
     except ValidationError as error:
-        problems = "; ".join(
+        problems = [
             f"{'.'.join(str(part) for part in item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
             for item in error.errors(include_url=False)
-        )
-        raise VariationError(f"{_named(changes)} does not make a scenario: {problems}") from error
-    wrong = found.contradictions()
-    if wrong:
-        problems = "; ".join(f"{'.'.join(map(str, path))}: {message}" for path, message in wrong)
-        raise VariationError(f"{_named(changes)} does not make a scenario: {problems}")
+        ]
+        raise _no_scenario(changes, problems) from error
+    if wrong := found.contradictions():
+        raise _no_scenario(changes, [f"{'.'.join(map(str, path))}: {message}" for path, message in wrong])
     return found
 
 
+def _no_scenario(changes: dict[str, Any], problems: list[str]) -> VariationError:
+    return VariationError(f"{_named(changes)} does not make a scenario: {'; '.join(problems)}", problems)
+
+
 def scaled(scenario: Scenario, factor: float, folder: Path) -> Scenario:
-    """Return the scenario with ``factor`` times the players and servers. Raises VariationError."""
+    """Return the scenario with ``factor`` times the players and servers, and a description that says so.
+
+    Raises VariationError.
+    """
     fleet = scenario.fleet
-    return varied(
+    found = varied(
         scenario,
         {
             "players.count": max(1, round(scenario.players.count * factor)),
@@ -112,6 +144,9 @@ def scaled(scenario: Scenario, factor: float, folder: Path) -> Scenario:
         },
         folder,
     )
+    # A file that describes itself as a million players is none of ten thousand.
+    said = f"{factor:g} times the players and servers of: {scenario.description}"[:MAX_DESCRIPTION]
+    return found.model_copy(update={"description": said if scenario.description else ""})
 
 
 def _times(given: int | dict[str, int], factor: float, *, least: int) -> int | dict[str, int]:
@@ -125,33 +160,31 @@ def _named(changes: dict[str, Any]) -> str:
     return ", ".join(f"{path}={value}" for path, value in changes.items())
 
 
-def _range(text: str, given: str) -> list[Any]:
+def _range(given: str) -> list[Any]:
     match = RANGE.fullmatch(given)
     if match is None:
-        raise VariationError(f"--vary {text}: {given} is not a range; write it like 0..400 or 0..400/50")
+        raise VariationError(f"{given} is not a range; write it like 0..400 or 0..400/50")
     low, high = float(match[1]), float(match[2])
     whole = "." not in match[1] + match[2] + (match[3] or "")
     step = float(match[3]) if match[3] else (high - low) / (STEPS - 1)
     if high < low or step <= 0.0:
         if high == low:
             return [int(low) if whole else low]
-        raise VariationError(f"--vary {text}: {given} runs backwards; the smaller number comes first")
+        raise VariationError(f"{given} runs backwards; the smaller number comes first")
     count = int((high - low) / step + 1e-9) + 1
     if count > MAX_VALUES:
-        raise VariationError(
-            f"--vary {text}: {given} has {count:,} values; at most {MAX_VALUES:,}, so take larger steps"
-        )
+        raise VariationError(f"{given} has {count:,} values; at most {MAX_VALUES:,}, so take larger steps")
     values = [low + step * index for index in range(count)]
     return [round(value) if whole else round(value, 9) for value in values]
 
 
-def _value(text: str, given: str) -> Any:
+def _value(given: str) -> Any:
     try:
         value = yaml.safe_load(given)
     except (yaml.YAMLError, ValueError):
         value = None
     if not isinstance(value, str | int | float | bool):
-        raise VariationError(f"--vary {text}: {given or 'nothing'} is not a value; give numbers or words")
+        raise VariationError(f"{given or 'nothing'} is not a value; give numbers or words")
     return value
 
 
@@ -165,7 +198,7 @@ def _put(content: dict[str, Any], path: str, value: Any) -> None:
         content["fleet"]["buffer"] = dict.fromkeys(content["fleet"]["regions"], content["fleet"]["buffer"])
     if ".".join(way) == "fleet.max" and isinstance(content["fleet"]["max"], int):
         raise VariationError(
-            f"--vary {path}: fleet.max is one number for all regions together; write it by region in the "
+            f"{path}: fleet.max is one number for all regions together; write it by region in the "
             "file to vary that of one"
         )
     here: Any = content
@@ -175,12 +208,12 @@ def _put(content: dict[str, Any], path: str, value: Any) -> None:
         if not isinstance(here, dict) or key not in here:
             known = ", ".join(map(str, here)) if isinstance(here, dict) else "nothing below it"
             where = ".".join(path.split(".")[:depth]) or "a scenario"
-            raise VariationError(f"--vary {path}: {where} has no {key}; it has {known}")
+            raise VariationError(f"{path}: {where} has no {key}; it has {known}")
         if depth < len(way):
             here = here[key]
-    if isinstance(here[last], dict | list):
+    if isinstance(here[last], dict | list) and not isinstance(value, dict | list):
         raise VariationError(
-            f"--vary {path}: is a section, not a value; vary one of {', '.join(map(str, here[last]))}"
+            f"{path}: is a section, not a value; vary one of {', '.join(map(str, here[last]))}"
         )
     if isinstance(here[last], float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)

@@ -8,15 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from launchday import machine
+from launchday import kernel_cache, machine
 from loadtest.errors import LoadTestError
 from loadtest.processes import ProcessEndedError, computed
 from loadtest.scenario.arrivals import curves_of
+from loadtest.scenario.left_out import not_in_simulation
 from loadtest.scenario.model import Scenario
 from loadtest.simulate.estimates.steady import SteadyPart, steady_part
-from loadtest.simulate.plan import left_out, plan
+from loadtest.simulate.plan import plan
 from loadtest.simulate.result import SimulationResult, objectives
 from loadtest.simulate.simulator import simulate
+from loadtest.simulate.theory import queueing_model
 
 VERSION = 1  # of what is saved; see simulation.schema.json
 SIMULATION_BYTES = 250 << 20  # estimated, of a process that simulates, compiled kernels and all
@@ -81,12 +83,18 @@ def simulated(task: Task) -> tuple[SimulationResult, SteadyPart | None]:
     return SimulationResult(result.run, price, part.window), part
 
 
+def warm_up() -> None:
+    """Simulate two players, which loads every kernel, or compiles those that no earlier run has compiled."""
+    with kernel_cache.compiling("simulation"):
+        simulate(queueing_model(arrivals=2, per_s=1.0, seed=0, servers=1))
+
+
 def figures_of(
     scenario: Scenario, result: SimulationResult, steady: SteadyPart | None = None
 ) -> dict[str, Any]:
     """Return what ``--save`` writes: figures, scenario, seed and objectives. The same seed gives the same."""
     figures = {"version": VERSION, "scenario": scenario.name, "seed": scenario.seed} | result.figures()
-    figures["left_out"] = left_out(scenario)
+    figures["left_out"] = not_in_simulation(scenario)
     figures["steady"] = None if steady is None else steady.as_json()
     asked = objectives(scenario.objectives, figures)
     return figures | {
@@ -164,9 +172,9 @@ def _plan(runs: int, processes: int, largest_s: float, left_s: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a duration for people: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    """Write a duration for people: 0.04 s, 2.5 s, 12 s, 3 min 20 s, 2 h 5 min."""
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds:.2f} s"
     if seconds < MINUTE_S:
         return f"{seconds:.0f} s"
     if seconds < HOUR_S:

@@ -18,7 +18,7 @@ from the second.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,7 +140,7 @@ def steady_part(result: SimulationResult, curves: Sequence[Any]) -> SteadyPart:
     )
 
 
-def _whole_days(day_s: float, last_s: float, none: Any) -> SteadyPart:
+def _whole_days(day_s: float, last_s: float, none: Callable[[str], SteadyPart]) -> SteadyPart:
     days = math.floor(last_s / day_s + 0.01)  # the last player of a day comes a little before its end
     if days < 2:
         return none(
