@@ -48,7 +48,7 @@ def render_limit(scenario: Scenario, limit: Limit, started_at: float, step_s: fl
         verdict=_verdict(limit),
         figures=[
             (_rate(limit.held), "players a second held"),
-            (_rate(limit.broke and limit.broke.rate), "players a second broke"),
+            (_rate(None if limit.broke is None else limit.broke.rate), "players a second broke"),
             (f"{len(limit.trials):,}", "floods"),
         ],
         cards=_cards(scenario, limit),

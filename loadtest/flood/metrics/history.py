@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -134,6 +134,17 @@ class MetricsHistory:
             self._last_s = at_s
         for series in self.series.values():  # what this sample did not tell
             series.values += [None] * (len(self.at_s) - len(series.values))
+
+    def shifted(self, by_s: float) -> MetricsHistory:
+        """The same on a clock that began ``by_s`` seconds earlier."""
+        return replace(
+            self,
+            at_s=[at_s + by_s for at_s in self.at_s],
+            restarts_s=[at_s + by_s for at_s in self.restarts_s],
+            errors={
+                name: ErrorGrowth(growth.since_s + by_s, growth.count) for name, growth in self.errors.items()
+            },
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The figures of this address, as the run's JSON shows them."""
