@@ -11,6 +11,7 @@ LoadTestError
 ├── NoMatchError                     a ticket has ended without a match: the run counts and reports the reason
 ├── TargetError                      a target cannot be used: correct what the text names
 ├── MetricsError                     an address of --metrics tells no metrics: correct it, or leave it out
+├── ThresholdError                   a --fail-above of compare is wrong: the text says what is right
 ├── PartError                        a file of a part of a flood cannot be merged: the text names it and why
 ├── SwarmError                       the bots' UDP thread has stopped: the run cannot go on
 ├── PlayerLostError                  one player's journey cannot go on: the run counts and reports the reason
@@ -150,6 +151,12 @@ class TargetError(LoadTestError, ValueError):
 
 class MetricsError(LoadTestError):
     """Raised where an address does not tell metrics as Prometheus' text: correct it, or leave it out."""
+
+
+class ThresholdError(LoadTestError):
+    """Raised when a threshold of ``compare --fail-above`` cannot be read, or names what no run has; the text
+    says what is right.
+    """
 
 
 class PartError(LoadTestError):

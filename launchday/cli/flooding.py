@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TOUR = "tour"
 DEFAULT_REPORT = Path("report.html")
+COMPARISON_FAILED = 99  # as a run that misses an objective
 
 SaveFile = Annotated[Path | None, typer.Option("--save", help="Write the figures as JSON to this file.")]
 AsJson = Annotated[
@@ -106,13 +107,25 @@ def compare(
     second: Annotated[Path, typer.Argument(help="The report of another run, or its JSON.")],
     report: Annotated[Path | None, typer.Option("--report", help="Also write a page with both.")] = None,
     as_json: AsOneJson = False,
+    fail_above: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=10% or NAME=0.02, repeatable: exit with 99 where the second run is worse than the "
+            "first by more than that. NAME is a figure of the JSON, such as wait_s.p95, or short: wait_p95, "
+            "tick_p99, abandoned_share.",
+        ),
+    ] = None,
 ) -> None:
     """Compare two runs, figure by figure."""
     from loadtest.report import compare as comparing
+    from loadtest.report import thresholds
 
     with usage_errors():
         outputs.check(report)
-        table = comparing.compare_runs(comparing.read_run(first), comparing.read_run(second))
+        asked = [thresholds.parse_threshold(text) for text in fail_above or ()]
+        runs = comparing.read_run(first), comparing.read_run(second)
+        table = comparing.compare_runs(*runs)
+        findings = thresholds.check_thresholds(asked, *runs)
     written = Outputs()
     if report is not None:
         page = comparing.render_comparison(first, second, table)
@@ -121,8 +134,14 @@ def compare(
         print(json.dumps({row.name: {"first": row.first, "second": row.second} for row in table}))
     else:
         comparing.print_comparison(first, second, table, Terminal())
+    console = Terminal(stderr=as_json)
+    for finding in findings:
+        word, colour = ("within", "green") if finding.passed else ("failed", "red")
+        console.print(f"{word}: {finding.sentence}", style=colour)
     show_error(*written.failures)
-    raise typer.Exit(1 if written.failures else 0)
+    if written.failures:
+        raise typer.Exit(1)
+    raise typer.Exit(0 if all(finding.passed for finding in findings) else COMPARISON_FAILED)
 
 
 def _floodable(name: str, options: FloodOptions, *, own_backend: bool) -> Scenario:
@@ -133,6 +152,12 @@ def _floodable(name: str, options: FloodOptions, *, own_backend: bool) -> Scenar
     if options.strict:
         with usage_errors():
             left_out.refuse_flood(loaded, own_backend=own_backend)
+    if own_backend and (unknown := loaded.modes_nobody_plays()):
+        raise CommandError(
+            f"{loaded.name} plays {', '.join(unknown)}, which the backend does not have: give the mode rules, or "
+            f"name it battle_royale or teams_of_five",
+            USAGE_ERROR,
+        )
     return loaded
 
 

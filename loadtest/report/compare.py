@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,14 @@ WORSE_WHEN_MORE = (
     "players_lost",
     "missed_tick_share",
     "abandoned",
+    "abandoned_share",
+    "gave_up",
+    "no_match",
+    "lost",
+    "cut_off",
+    "never_queued",
+    "cancelled",
+    "unmatched",
     "cost",
     "generator_saturated",
     "given_up",
@@ -87,17 +96,21 @@ def read_run(path: Path) -> dict[str, Any]:
 
 def compare_runs(first: dict[str, Any], second: dict[str, Any]) -> list[Row]:
     """Every figure that at least one run has, in the order of the first."""
-    a, b = _flat(first), _flat(second)
+    a, b = flat_figures(first), flat_figures(second)
     names = list(dict.fromkeys([*a, *b]))
     return [Row(name, a.get(name), b.get(name)) for name in names]
 
 
-def _flat(content: Any, prefix: str = "") -> dict[str, float | str | None]:
+def flat_figures(content: Mapping[str, Any], prefix: str = "") -> dict[str, float | str | None]:
+    """The figures of a run by their dotted names, such as ``wait_s.p95``; objectives by what was measured.
+
+    Lists are left out: their places mean nothing from one run to another.
+    """
     found: dict[str, float | str | None] = {}
     for key, value in content.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict):
-            found |= _flat(value, f"{name}.")
+            found |= flat_figures(value, f"{name}.")
         elif key == "objectives" and isinstance(value, list):
             for objective in value:
                 if isinstance(objective, dict):

@@ -6,7 +6,8 @@ are the part that no client shows.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from loadtest.flood.outcome import RunOutcome
 
@@ -20,7 +21,8 @@ INTERNAL = "/v1/internal/"
 OF_SERVICES = (("matchmaker", "/v1/matches/{match_id}/backfill"),)
 
 
-class RequestRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RequestRow:
     """The requests of one kind.
 
     Attributes:
