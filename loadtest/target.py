@@ -214,6 +214,11 @@ class Target(Protocol):
         ...
 
 
+def target_name(make: Callable[[], Any]) -> str:
+    """How a target is called in reports: the name of its class."""
+    return getattr(make, "__qualname__", type(make).__name__)
+
+
 Ask = Callable[[str, Callable[[], Awaitable[T]]], Awaitable[T]]
 """Makes a request under a name, measures it, and repeats it as the scenario's ``retries`` say."""
 

@@ -19,6 +19,7 @@ from loadtest.flood import busy_processes, pauses
 from loadtest.flood.allocations import AllocationFeed
 from loadtest.flood.backend_processes import BackendProcesses
 from loadtest.flood.timeline import Timeline
+from loadtest.players.drops import ConnectionDrops
 from loadtest.scenario.faults import (
     GAME_SERVERS,
     Busy,
@@ -115,12 +116,14 @@ class FaultInjector:
         faults: of the scenario.
         processes: of the backend; None where they are not known: then only regions can be cut, and game
             servers killed that run on this machine.
-        fleet: lists the game servers.
+        fleet: lists the game servers; None, as the next two, on a target of somebody else's: such a run has
+            no fault that needs them.
         allocations: says which game servers are allocated.
         cutter: cuts regions.
         timeline: notes when each fault began and ended.
         clock: seconds of the run.
         choose: a random integer below its argument, from the scenario's seed.
+        drops: drops the connections of all players.
 
     Attributes:
         records: what came of each fault.
@@ -133,15 +136,17 @@ class FaultInjector:
         self,
         faults: list[Fault],
         processes: BackendProcesses | None,
-        fleet: FleetAdminClient,
-        allocations: AllocationFeed,
-        cutter: RegionCutter,
+        fleet: FleetAdminClient | None,
+        allocations: AllocationFeed | None,
+        cutter: RegionCutter | None,
         timeline: Timeline,
         clock: Callable[[], float],
         choose: Callable[[int], int],
+        drops: ConnectionDrops | None = None,
     ) -> None:
         self.records = [FaultRecord(fault, describe_fault(fault)) for fault in faults]
         self._processes, self._fleet, self._cutter = processes, fleet, cutter
+        self._drops = ConnectionDrops() if drops is None else drops
         self._allocations = allocations
         self._timeline, self._clock, self._choose = timeline, clock, choose
         self._tasks: list[asyncio.Task[None]] = []
@@ -198,6 +203,11 @@ class FaultInjector:
         if isinstance(fault, KillServer):
             await self._kill_servers(record, fault)
             return
+        if isinstance(fault, ReconnectAll):
+            self._note_begin(record)
+            record.ended_s = record.began_s
+            self._drops.drop_all()
+            return
         ends = contextlib.AsyncExitStack()
         self._note_begin(record)
         try:
@@ -214,6 +224,7 @@ class FaultInjector:
         """Begin a fault. What ends it is pushed first: the run may be stopped in between."""
         match record.fault:
             case CutRegion(region=region):
+                assert self._cutter is not None
                 ends.push_async_callback(self._cutter.cut, region, off=False)
                 await self._cutter.cut(region, off=True)
             case SlowStore(by_ms=by_ms):
@@ -225,6 +236,7 @@ class FaultInjector:
                 ends.push_async_callback(asyncio.to_thread, process.wait)
                 ends.callback(process.kill)
             case Pause(part="game_servers", every=every, for_s=for_s):
+                assert self._allocations is not None
                 stopper = pauses.AllocationStopper(every, for_s)
                 record.stopped = stopper.stopped
                 ends.push_async_callback(stopper.close)
@@ -272,6 +284,7 @@ class FaultInjector:
             await asyncio.sleep(READY_POLL_S)
 
     async def _kill_servers(self, record: FaultRecord, fault: KillServer) -> None:
+        assert self._fleet is not None
         while len(record.killed) < fault.count:
             playing = []
             with contextlib.suppress(FleetError):

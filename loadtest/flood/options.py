@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from loadtest.target import Target
+
+TargetFactory = Callable[[], Target]
+"""Makes the target of a run; a class without arguments is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +21,7 @@ class FloodOptions:
         json: path of another file with the figures.
         rows: folder for a row a ticket, match and sample.
         as_json: print the figures on standard output, as one JSON object on one line.
+        target: makes the backend that is flooded, such as the class of a target; None: our own.
         metrics: addresses of Prometheus text, sampled while the run plays.
         part: which part of the population plays, of how many, such as (2, 4); None for all of it.
         strict: what this world leaves out of the scenario is a mistake, found before anything starts.
@@ -24,6 +31,7 @@ class FloodOptions:
     json: Path | None = None
     rows: Path | None = None
     as_json: bool = False
+    target: TargetFactory | None = None
     metrics: tuple[str, ...] = ()
     part: tuple[int, int] | None = None
     strict: bool = False

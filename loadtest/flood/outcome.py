@@ -150,6 +150,8 @@ class RunOutcome:
         machine: what others used of the machine while the run played.
         request_counts: requests that the services counted among each other.
         left_out: what the scenario asks for and this run did not do, in words.
+        target: the name of the target that was flooded; "" for our own backend.
+        not_measured: names of objectives that nobody can measure there; they are no objectives of the run.
     """
 
     scenario: Scenario
@@ -177,6 +179,8 @@ class RunOutcome:
     machine: MachineUse = field(default_factory=MachineUse)
     request_counts: RequestCounts = field(default_factory=RequestCounts)
     left_out: Sequence[str] = ()
+    target: str = ""
+    not_measured: Sequence[str] = ()
 
     @property
     def rate(self) -> ArrivalRate:
@@ -257,14 +261,15 @@ class RunOutcome:
             ("processes died", 0 if self.deaths else None, float(len(self.deaths)), ""),
             ("unbalanced ledger lines", 0, float(sum(not line.balanced for line in self.ledger.lines)), ""),
         ]
-        return [
+        found = [
             *self._times(asked),
             *(
-                Objective(name, limit, found, unit)
-                for name, limit, found, unit in measured
+                Objective(name, limit, seen, unit)
+                for name, limit, seen, unit in measured
                 if limit is not None
             ),
         ]
+        return [objective for objective in found if objective.name not in self.not_measured]
 
     def _times(self, asked: Objectives) -> Iterator[Objective]:
         """The objectives about times that players may have given up."""

@@ -1,0 +1,165 @@
+"""A target of somebody else's around the players: its own counters, where it has some, nothing of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+from loadtest.background import background
+from loadtest.errors import BackendError, TargetError
+from loadtest.flood.faults import FaultInjector
+from loadtest.flood.ledger import Ledger, MatchCounts
+from loadtest.flood.options import TargetFactory
+from loadtest.flood.outcome import RunOutcome
+from loadtest.flood.surroundings.base import Run
+from loadtest.flood.surroundings.target_ledger import BotCounts, balance_target
+from loadtest.flood.surroundings.unmeasured import injectable, not_on_target, unmeasured
+from loadtest.players.guarded_target import GuardedTarget
+from loadtest.players.run_context import RunContext
+from loadtest.target import CountsTickets, Target, target_name
+
+SAMPLE_INTERVAL_S = 1.0
+# A target's counters may trail its last answer by as much as ours do.
+SETTLE_TIMEOUT_S = 15.0
+SETTLE_TIMEOUT_INTERRUPTED_S = 5.0
+SETTLE_POLL_S = 0.25
+COUNTERS_TIMEOUT_S = 5.0
+
+
+@dataclass(slots=True)
+class TargetSurroundings:
+    """What takes part in a run on a target. It is a ``Surroundings``.
+
+    Attributes:
+        name: of the target.
+        counts: the target, where it counts by itself; None where it does not.
+        before, counters: what it had counted before the first player arrived, and when it was asked last.
+        phase: what the progress calls the present part of the run.
+        error: why the counters could not be read the last time, or "".
+    """
+
+    run: Run
+    context: RunContext
+    faults: FaultInjector
+    left_out: Sequence[str]
+    name: str
+    counts: CountsTickets | None
+    before: Mapping[str, int] = field(default_factory=dict)
+    counters: Mapping[str, int] = field(default_factory=dict)
+    phase: str = "playing"
+    error: str = ""
+
+    @contextlib.asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Count the players once a second, for as long as the context lasts."""
+        async with background(self._watch(), "player counts"):
+            yield
+
+    async def _watch(self) -> None:
+        run = self.run
+        while True:
+            sample_s = run.clock()
+            run.timeline.begin_sample(round(sample_s, 2), run.records)
+            run.progress.update(sample_s, self.phase)
+            await asyncio.sleep(max(0.0, sample_s + SAMPLE_INTERVAL_S - run.clock()))
+
+    def note_played(self, played_s: float, own_s: float, machine_s: float) -> None:
+        """Nothing: nobody knows which of the other processes are the target's."""
+
+    async def settle(self, stop_event: asyncio.Event) -> float | None:
+        """Read the target's counters until they balance; the seconds that it took, or None."""
+        self.phase = "settling"
+        start_s = self.run.clock()
+        if self.counts is None:
+            return 0.0
+        while True:
+            await self.read()
+            took_s = self.run.clock() - start_s
+            if not self.error and self.ledger().balanced:
+                return round(took_s, 3)
+            if took_s > (SETTLE_TIMEOUT_INTERRUPTED_S if stop_event.is_set() else SETTLE_TIMEOUT_S):
+                return None
+            await asyncio.sleep(SETTLE_POLL_S)
+
+    async def read(self) -> None:
+        """Read the target's counters; where they cannot be read, keep the last ones and note why."""
+        assert self.counts is not None
+        self.error = ""
+        try:
+            self.counters = await self.counts.counters()
+        except BackendError as error:
+            self.error = f"{self.name}: {error}"
+
+    def failures(self) -> list[str]:
+        """Why the target's counters could not be read to the end."""
+        return [self.error] if self.error else []
+
+    def ledger(self) -> Ledger:
+        """The lines that the target's counters allow, by those that were read last."""
+        grown = {name: count - self.before.get(name, 0) for name, count in self.counters.items()}
+        return balance_target(grown, BotCounts.of(self.run.records, self.context.parties))
+
+    def complete(self, outcome: RunOutcome, own_s: float, machine_s: float) -> RunOutcome:
+        """Add the target's name, the matches that the players saw, and what nobody can measure here."""
+        nothing_counted = () if outcome.ledger.lines else ("unbalanced ledger lines",)
+        return replace(
+            outcome,
+            target=self.name,
+            not_measured=(*unmeasured(self.context.target), *nothing_counted),
+            matches=MatchCounts(formed=len(BotCounts.of(self.run.records, self.context.parties).matches)),
+        )
+
+
+@contextlib.asynccontextmanager
+async def open_target(run: Run, make: TargetFactory) -> AsyncIterator[TargetSurroundings]:
+    """Make the target, enter it where it is a context manager, and read its counters.
+
+    Raises:
+        TargetError: it cannot be made.
+        BackendError: it cannot be entered, or does not tell its counters.
+    """
+    name = target_name(make)
+    try:
+        made = make()
+    except Exception as error:
+        raise TargetError(f"{name} cannot be made: {type(error).__name__}: {error}") from error
+    async with contextlib.AsyncExitStack() as stack:
+        if hasattr(made, "__aenter__"):
+            try:
+                entered = await stack.enter_async_context(cast(AbstractAsyncContextManager[Target], made))
+                made = made if entered is None else entered
+            except (BackendError, TargetError):
+                raise
+            except Exception as error:
+                raise BackendError(f"{name} cannot be entered: {type(error).__name__}: {error}") from error
+        target = GuardedTarget(made, run.requests)
+        run.timeline.queue.clear()
+        run.timeline.queue_at_s.clear()
+        around = TargetSurroundings(
+            run=run,
+            context=run.context(target, connects_by_request=True),
+            faults=FaultInjector(
+                injectable(run.scenario.faults),
+                None,
+                None,
+                None,
+                None,
+                run.timeline,
+                run.clock,
+                run.choose().integers,
+                run.drops,
+            ),
+            left_out=not_on_target(run.scenario, made),
+            name=name,
+            counts=target if isinstance(target, CountsTickets) else None,
+        )
+        if around.counts is not None:
+            await around.read()
+            if around.error:
+                raise BackendError(around.error)
+            around.before = around.counters
+        yield around
