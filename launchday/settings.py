@@ -12,12 +12,14 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from launchday.errors import LaunchdayError
 
 ENV_PREFIX = "LAUNCHDAY_"
+MAX_SERVERS, MAX_BUFFER = 4_096, 1_000_000
+_WHOLE = re.compile(r"-?[0-9]{1,7}")
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]+)?")
 
 
@@ -260,10 +262,20 @@ class Settings(BaseSettings):
         "west-europe,east-us",
         description="Comma-separated regions with a fleet each, by their names in region_rtt.csv.",
     )
-    ready_per_region: int = Field(
-        2, ge=0, description="Idle warm servers kept Ready in each region (the buffer)."
+    ready_per_region: int | str = Field(
+        2,
+        description=(
+            "Idle warm servers kept Ready in each region (the buffer); or a number for each, as "
+            "region=number,…"
+        ),
     )
-    max_servers: int = Field(64, ge=1, le=4096, description="Maximum of game servers, all regions together.")
+    max_servers: int | str = Field(
+        64,
+        description=(
+            "Maximum of game servers, all regions together; or one for each region, as region=number,…, and "
+            "their sum for all."
+        ),
+    )
     game_host: str = Field("127.0.0.1", description="Address that game servers bind and give to players.")
     game_port_min: int = Field(7000, ge=1024, le=65535, description="First UDP port of game servers.")
     game_port_max: int = Field(7999, ge=1024, le=65535, description="Last UDP port of game servers.")
@@ -300,7 +312,7 @@ class Settings(BaseSettings):
         description=(
             "Autoscaling policy of every region in Agones' JSON, or the path of a file with it; "
             "empty: a Buffer of "
-            "ready_per_region."
+            "ready_per_region; forecast: our own policy, which sizes the buffer by the demand."
         ),
     )
     startup_delay_s: str = Field(
@@ -551,15 +563,68 @@ class Settings(BaseSettings):
             mode, self.match_s
         )
 
+    @field_validator("ready_per_region", "max_servers", mode="before")
+    @classmethod
+    def _servers_are_a_number_or_one_a_region(cls, value: object, info: ValidationInfo) -> object:
+        if not isinstance(value, int | str):
+            return value
+        regions = _names(info.data.get("regions", ""))
+        least, most = (1, MAX_SERVERS) if info.field_name == "max_servers" else (0, MAX_BUFFER)
+        counts = _by_region(value, regions)
+        if not counts or not all(least <= count <= most for count in counts.values()):
+            raise ValueError(
+                f"must be a whole number from {least} to {most:,}, or one for each region: "
+                f"{','.join(f'{name}={max(least, 2)}' for name in regions)}"
+            )
+        if lacking := [name for name in regions if name not in counts]:
+            raise ValueError(f"has no number for {', '.join(lacking)}: name each region of LAUNCHDAY_REGIONS")
+        if unknown := [name for name in counts if name not in regions]:
+            raise ValueError(f"{unknown[0]!r:.60} is none of LAUNCHDAY_REGIONS: {', '.join(regions)}")
+        return value if isinstance(value, int) or "=" in value else int(value)
+
+    @property
+    def ready_by_region(self) -> dict[str, int]:
+        """Idle warm servers kept Ready, by region."""
+        return _by_region(self.ready_per_region, self.region_names)
+
+    @property
+    def max_servers_by_region(self) -> dict[str, int]:
+        """The most game servers of each region by itself."""
+        return _by_region(self.max_servers, self.region_names)
+
+    @property
+    def max_servers_in_all(self) -> int:
+        """The most game servers of all regions together."""
+        if isinstance(self.max_servers, int):
+            return self.max_servers
+        return min(sum(self.max_servers_by_region.values()), MAX_SERVERS)
+
     @property
     def region_names(self) -> tuple[str, ...]:
         """The regions that have a fleet, in the order given."""
-        return tuple(name.strip() for name in self.regions.split(",") if name.strip())
+        return _names(self.regions)
 
     @property
     def fleet_key_bytes(self) -> bytes:
         """The key that seals connect tokens: 32 bytes."""
         return bytes.fromhex(self.fleet_key.get_secret_value())
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _by_region(value: int | str, regions: tuple[str, ...]) -> dict[str, int]:
+    """A number for each region, from one for all or from ``region=number,…``; {} where it is neither."""
+    if isinstance(value, int) or _WHOLE.fullmatch(value.strip()):
+        return dict.fromkeys(regions, int(value))
+    counts: dict[str, int] = {}
+    for entry in value.split(","):
+        region, _, count = (part.strip() for part in entry.partition("="))
+        if not region or region in counts or not _WHOLE.fullmatch(count):
+            return {}
+        counts[region] = int(count)
+    return counts
 
 
 def _shares(text: str) -> dict[str, float]:

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
 from types import FrameType
 from uuid import UUID
 
@@ -27,8 +28,13 @@ from dedicated_server.fleet.agones.allocation_journal import AllocationJournal
 from dedicated_server.fleet.agones.allocator import Allocator
 from dedicated_server.fleet.agones.sidecar import Sidecar, SidecarServer
 from dedicated_server.fleet.autoscaling import demand
-from dedicated_server.fleet.autoscaling.sizing import Sizing
-from dedicated_server.fleet.configuration import autoscaler_spec, pool_config, spectator_folder
+from dedicated_server.fleet.autoscaling.replicas import Decision, Replicas
+from dedicated_server.fleet.configuration import (
+    autoscaler_specs,
+    pool_config,
+    sizing_of,
+    spectator_folder,
+)
 from dedicated_server.fleet.console_process import ConsoleProcess
 from dedicated_server.fleet.feeds import SpectatorFeeds
 from dedicated_server.fleet.pool import metrics as pool_metrics
@@ -52,7 +58,7 @@ from rewards.events import EventProducer
 
 STOP_TIMEOUT_S = 2.5  # for servers to leave by themselves; launchers kill a service after 8 s
 EVENTS_FLUSH_S = 0.5  # for the last events to reach Kafka; then they go to the spool
-TYPICAL_FORK_S = 0.1  # from a fork to Ready, on a machine with something else to do
+DEFAULT_SYNC_S = 1.0  # between two decisions of a policy that does not say
 SERVICE_TOKEN_TTL_S = 365 * 24 * 3600.0
 
 log = structlog.get_logger()
@@ -80,7 +86,7 @@ def create_fleet(
     """
     clock = clock or SystemClock()
     config = pool_config(settings, start_timeout_s)
-    policy = autoscaler_spec(settings)
+    policies = autoscaler_specs(settings)
     folder = settings.state_dir / "logs"
 
     @contextlib.asynccontextmanager
@@ -131,7 +137,7 @@ def create_fleet(
         )
         match_metrics.collect_from(pool)
         overrides = PolicyOverrides(settings.state_dir / "fleet" / "policies.json")
-        scaler = FleetAutoscaler(pool, policy, clock, webhooks, overrides)
+        scaler = FleetAutoscaler(pool, policies, clock, webhooks, overrides, forecast)
         state.pool, state.warm_parents, state.allocator = pool, warm_parents, Allocator(pool, journal)
         state.autoscaler, state.match_finalizer, state.history = scaler, finalizer, CountHistory()
         state.feeds = feeds
@@ -187,11 +193,17 @@ def create_fleet(
 
     app = create_app("launchday fleet", settings, lifespan, clock=clock, admission=admission.CLASSES)
     app.state.demand = demand.DemandMeter(settings.match_s, float(settings.match_players))
-    app.state.sizing = lambda region: Sizing(
-        startup_s=config.startup_delay_s.get(region, 0.0) + TYPICAL_FORK_S,
-        sync_s=policy.sync_s,
-        max_replicas=settings.max_servers,
+    app.state.sizing = lambda region: replace(
+        sizing_of(settings, config, region),
+        sync_s=policies[region].sync_s if region in policies else DEFAULT_SYNC_S,
     )
+
+    def forecast(region: str, fleet: Replicas, now: float) -> Decision:
+        decision: Decision = app.state.sizing(region).decide(
+            fleet, app.state.demand.demand(region, fleet.allocated, now)
+        )
+        return decision
+
     for routed in (routes, matches, operations, demand, console_process):
         app.include_router(routed.router)
     allocator_fast_path.install(app)

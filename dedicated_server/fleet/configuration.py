@@ -15,13 +15,17 @@ import structlog
 
 from dedicated_server.errors import DedicatedServerError
 from dedicated_server.fleet.autoscaling.policies import Buffer
-from dedicated_server.fleet.autoscaling.policy import AutoscalerSpec, PolicyError, parse_policy
+from dedicated_server.fleet.autoscaling.policy import AutoscalerSpec, Forecast, PolicyError, parse_policy
+from dedicated_server.fleet.autoscaling.sizing import Sizing
 from dedicated_server.fleet.pool import counters_and_lists
 from dedicated_server.fleet.pool.config import HealthSpec, PoolConfig
 from dedicated_server.fleet.pool.ports import servers_that_fit
 from launchday import startup
 from launchday.settings import Settings
 
+FORECAST = "forecast"  # the setting that names our own policy
+TYPICAL_FORK_S = 0.1  # from a fork to Ready, on a machine with something else to do
+MAX_DELAY_S = 86_400.0
 MAX_MISSED_HEARTBEATS = 3  # Agones' default failure threshold
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -39,8 +43,10 @@ def pool_config(settings: Settings, start_timeout_s: float) -> PoolConfig:
     """Return what the pool is configured with; raises ConfigurationError."""
     return PoolConfig(
         regions=settings.region_names,
-        ready_per_region=settings.ready_per_region,
+        ready_per_region=max(settings.ready_by_region.values(), default=0),
         max_servers=_max_servers(settings),
+        ready_by_region=settings.ready_by_region,
+        max_by_region=settings.max_servers_by_region,
         address=settings.game_host,
         health=HealthSpec(settings.server_health_s / MAX_MISSED_HEARTBEATS, MAX_MISSED_HEARTBEATS),
         start_timeout_s=start_timeout_s,
@@ -57,8 +63,8 @@ def pool_config(settings: Settings, start_timeout_s: float) -> PoolConfig:
 
 def _max_servers(settings: Settings) -> int:
     descriptors = startup.descriptors().soft
-    fit = servers_that_fit(settings.max_servers, descriptors)
-    if fit < settings.max_servers:
+    fit = servers_that_fit(settings.max_servers_in_all, descriptors)
+    if fit < settings.max_servers_in_all:
         log.warning(
             "fewer game servers than LAUNCHDAY_MAX_SERVERS fit into the descriptors: raise ulimit -Hn",
             max_servers=fit,
@@ -67,15 +73,31 @@ def _max_servers(settings: Settings) -> int:
     return fit
 
 
-def autoscaler_spec(settings: Settings) -> AutoscalerSpec:
-    """Return the policy that every region begins with; raises ConfigurationError."""
+def autoscaler_specs(settings: Settings) -> dict[str, AutoscalerSpec]:
+    """Return the policy that each region begins with, by region; raises ConfigurationError."""
     given = settings.fleet_policy.strip()
     if not given:
-        return AutoscalerSpec(Buffer(settings.ready_per_region))
+        return {name: AutoscalerSpec(Buffer(ready)) for name, ready in settings.ready_by_region.items()}
+    if given == FORECAST:
+        return dict.fromkeys(settings.region_names, AutoscalerSpec(Forecast()))
     try:
-        return parse_policy(given if given.startswith("{") else Path(given).read_text())
+        spec = parse_policy(given if given.startswith("{") else Path(given).read_text())
     except (OSError, PolicyError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"LAUNCHDAY_FLEET_POLICY: {error}") from error
+    return dict.fromkeys(settings.region_names, spec)
+
+
+def sizing_of(settings: Settings, config: PoolConfig, region: str) -> Sizing:
+    """Return the sizing of a region by the demand.
+
+    Where it is the configured policy, it keeps the configured buffer at least.
+    """
+    forecasts = settings.fleet_policy.strip() == FORECAST
+    return Sizing(
+        startup_s=config.startup_delay_s.get(region, 0.0) + TYPICAL_FORK_S,
+        min_idle=max(1, config.ready_in(region)) if forecasts else 1,
+        max_replicas=config.max_in(region),
+    )
 
 
 def startup_delays(settings: Settings) -> dict[str, float]:
@@ -87,7 +109,7 @@ def startup_delays(settings: Settings) -> dict[str, float]:
             delays[region.strip()] = float(seconds)
         except ValueError:
             delays[region.strip()] = -1.0
-        if region.strip() not in settings.region_names or not 0 <= delays[region.strip()] <= 3600:
+        if region.strip() not in settings.region_names or not 0 <= delays[region.strip()] <= MAX_DELAY_S:
             raise ConfigurationError(
                 f"LAUNCHDAY_STARTUP_DELAY_S: {part!r:.60} is not region=seconds of one of "
                 f"{', '.join(settings.region_names)}"

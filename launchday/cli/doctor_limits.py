@@ -29,7 +29,7 @@ def limits(settings: Settings) -> dict[str, Any]:
         "descriptors_in_force": in_force.soft,
         "waiting_players": max(DescriptorBudget.of(in_force.soft).refuse_from - OWN_DESCRIPTORS, 0),
         "flood_players": min(players_that_fit(in_force.soft), players_by_ports()),
-        "game_servers": servers_that_fit(settings.max_servers, in_force.soft),
+        "game_servers": servers_that_fit(settings.max_servers_in_all, in_force.soft),
         "cores": machine.cores(),
         "memory_mb": machine.memory_bytes() >> 20,
     }

@@ -243,7 +243,7 @@ def _print_answer(answer: Any, sentence: str, as_json: bool) -> None:
 
 
 def _fleets_table(fleets: list[dict[str, Any]]) -> list[Any]:
-    numbers = ("ready", "wanted", "in matches", "starting", "in all")
+    numbers = ("ready", "wanted", "in matches", "starting", "in all", "at most")
     shown = table("fleet", *numbers, "policy", "state", right=numbers, boxed=False)
     for one in fleets:
         counts = one["counts"]
@@ -261,6 +261,7 @@ def _fleets_table(fleets: list[dict[str, Any]]) -> list[Any]:
             Text(f"{counts.get('Allocated', 0)}", "cyan"),
             str(starting),
             str(one["replicas"]),
+            str(one["max_servers"]),
             one["policy"] + (f", set by {one['set_by']['by']}" if one["set_by"] else ""),
             Text(", ".join(flags), "yellow") if flags else "open",
         )

@@ -154,8 +154,8 @@ def _floodable(name: str, options: FloodOptions, *, own_backend: bool) -> Scenar
             left_out.refuse_flood(loaded, own_backend=own_backend)
     if own_backend and (unknown := loaded.modes_nobody_plays()):
         raise CommandError(
-            f"{loaded.name} plays {', '.join(unknown)}, which the backend does not have: give the mode rules, or "
-            f"name it battle_royale or teams_of_five",
+            f"{loaded.name} plays {', '.join(unknown)}, which the backend has not: give the mode rules, "
+            "or name it battle_royale or teams_of_five",
             USAGE_ERROR,
         )
     return loaded

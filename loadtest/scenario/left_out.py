@@ -14,10 +14,17 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from dedicated_server.protocol.modes import BATTLE_ROYALE_CARD
 from loadtest.errors import LeftOutError
 from loadtest.scenario.faults import Fault, Pause
 from loadtest.scenario.model import Scenario
-from loadtest.scenario.sections import MATCH_LASTS, NO_SERVICES, NOTHING
+from loadtest.scenario.sections import (
+    MATCH_LASTS,
+    NO_SERVICES,
+    NOTHING,
+    rule_set_players,
+    shipped_rule_set,
+)
 
 World = Literal["flood", "simulate"]
 
@@ -25,6 +32,8 @@ MOST_NAMED = 4  # keys with the same reason that are named in one phrase
 BACKEND_STAYS = "a backend that is up already stays as it is set up"
 WHOLE = ("behaviours.retries.",)  # sections that are named instead of their keys
 QUIET_MOVEMENTS = ("roam", "stand", "crowd")  # of players with whom a match lasts until its zone has closed
+RULES_DECIDE = "the rule set of the mode decides how large a match is, and when it starts short"
+BATTLE_ROYALE = BATTLE_ROYALE_CARD.name  # its size is the scenario's, whatever its shipped rule set says
 PAUSES_SIMULATED = ("cache", "director")  # parts without which nobody is matched
 BACKEND_PLATFORMS = 5  # that our matchmaker tells apart
 
@@ -44,7 +53,7 @@ def not_in_flood(scenario: Scenario, *, own_backend: bool = True) -> list[str]:
         scenario: a checked one.
         own_backend: whether the flood starts the backend itself, and so sets it up as the scenario says.
     """
-    found = [*_keys(scenario, "", "flood"), *_platforms(scenario)]
+    found = [*_keys(scenario, "", "flood"), *_platforms(scenario), *_sizes(scenario)]
     if len(scenario.players.platforms) > BACKEND_PLATFORMS and scenario.players.cross_play < 1.0:
         found.append(_Part("players.platforms", f"the matchmaker tells {BACKEND_PLATFORMS} apart"))
     if not own_backend:
@@ -55,7 +64,7 @@ def not_in_flood(scenario: Scenario, *, own_backend: bool = True) -> list[str]:
 def not_in_simulation(scenario: Scenario) -> list[str]:
     """What the scenario asks for that a simulation does not do, a phrase each."""
     found = [*_keys(scenario, "", "simulate"), *_platforms(scenario), *_kinds(scenario)]
-    found += _faults(scenario.faults)
+    found += [*_sizes(scenario), *_faults(scenario.faults)]
     return _phrases(found)
 
 
@@ -165,6 +174,17 @@ def _platforms(scenario: Scenario) -> Iterator[_Part]:
     players = scenario.players
     if len(players.platforms) > 1 and players.cross_play == 1.0:
         yield _Part("players.platforms", "players.cross_play is 1, so all platforms play together")
+
+
+def _sizes(scenario: Scenario) -> Iterator[_Part]:
+    """What modes say of the size of a match whose rule set says it already."""
+    for name, mode in scenario.modes.items():
+        file = mode.rules or ("" if name == BATTLE_ROYALE else shipped_rule_set(name))
+        if (players := rule_set_players(file)) is None:
+            continue
+        keys = [key for key in ("min_players", "fill_s") if _is_asked(mode, key)]
+        for key in (["players"] if mode.players != players else []) + keys:
+            yield _Part(f"modes.{name}.{key}", RULES_DECIDE)
 
 
 def _faults(faults: Iterable[Fault]) -> Iterator[_Part]:

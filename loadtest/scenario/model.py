@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from dedicated_server.protocol.modes import BATTLE_ROYALE_CARD, MODE_CARDS
 from loadtest.scenario.arrivals import Arrivals, curves_of, longest_s, trace_mistakes
 from loadtest.scenario.faults import CutRegion, Fault, KillServer, Pause
 from loadtest.scenario.players import Behaviours, Links, ModeSection, Players
@@ -23,6 +24,7 @@ from loadtest.scenario.sections import (
 
 KeyPath = tuple[str | int, ...]
 SHARE_TOLERANCE = 1e-6
+FORK_S = 0.1  # that a server takes from its fork until it is ready, beside the delay that a fleet simulates
 MAX_SERVERS_OF_A_BACKEND = 4_096  # what the backend's own setting allows
 
 BufferCount = Annotated[int, Field(ge=0, le=100_000)]
@@ -317,8 +319,30 @@ class Scenario(Section):
             settings["max_servers"] = _within(settings["max_servers"], MAX_SERVERS_OF_A_BACKEND)
         for name in ("ready_per_region", "max_servers"):
             if isinstance(given := settings.get(name), dict):
-                settings[name] = ",".join(f"{region}={count}" for region, count in given.items())
+                settings[name] = _by_region(given)
+                settings["regions"] = ",".join(fleet.regions)
+        if "startup_s" in fleet.model_fields_set:
+            settings["startup_delay_s"] = _by_region(
+                dict.fromkeys(fleet.regions, max(0.0, fleet.startup_s - FORK_S))
+            )
+            settings["regions"] = ",".join(fleet.regions)
+        if fleet.policy == "forecast":
+            settings["fleet_policy"] = fleet.policy
+        if any(mode.rules for mode in self.modes.values()):
+            settings["rule_sets"] = ",".join(
+                f"{name}:{name if name in MODE_CARDS else BATTLE_ROYALE_CARD.name}={each.rules}"
+                for name, each in self.modes.items()
+                if each.rules
+            )
         return settings
+
+    def modes_nobody_plays(self) -> list[str]:
+        """The modes that our backend does not have: of names that it does not ship, without rules."""
+        return [name for name, mode in self.modes.items() if name not in MODE_CARDS and not mode.rules]
+
+
+def _by_region(given: Mapping[str, float]) -> str:
+    return ",".join(f"{region}={count:.12g}" for region, count in given.items())
 
 
 def _within(given: int | dict[str, int], most: int) -> int | dict[str, int]:

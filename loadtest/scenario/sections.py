@@ -5,6 +5,7 @@ name.
 from __future__ import annotations
 
 import importlib.util
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -110,6 +111,21 @@ def rule_set_file(name: str, context: Any) -> Path:
         return file_beside(name, context)
     except ValueError as error:
         raise ValueError(f"{error}, and no rule set of that name is shipped: {', '.join(shipped)}") from error
+
+
+def shipped_rule_set(mode: str) -> str:
+    """The file of the rule set that ships for a mode; "" where none does."""
+    found = _shipped_rule_sets().get(mode)
+    return "" if found is None else str(found)
+
+
+def rule_set_players(file: str) -> int | None:
+    """The players of a full match by a rule set's file; None where it does not say, or is none."""
+    try:
+        teams = json.loads(Path(file).read_text(encoding="utf-8"))["teams"] if file else []
+        return sum(int(team["maxPlayers"]) * int(team.get("quantity", 1)) for team in teams) or None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def _shipped_rule_sets() -> dict[str, Path]:

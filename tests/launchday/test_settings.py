@@ -50,6 +50,40 @@ def test_a_mode_may_have_a_match_length_of_its_own() -> None:
     assert lengths == [60.0, 240.0, 7.5]
 
 
+@pytest.mark.parametrize("given", ["3", " west-europe=3, east-us=1 "])
+def test_servers_are_a_number_or_one_for_each_region(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAUNCHDAY_READY_PER_REGION", given)
+    monkeypatch.setenv("LAUNCHDAY_MAX_SERVERS", given)
+    read = Settings()
+    whole = given == "3"
+    assert read.ready_by_region == {"west-europe": 3, "east-us": 3 if whole else 1}
+    assert read.max_servers_by_region == read.ready_by_region
+    assert read.max_servers_in_all == (3 if whole else 4)
+    child = environment(read)
+    for name in ("LAUNCHDAY_READY_PER_REGION", "LAUNCHDAY_MAX_SERVERS"):
+        monkeypatch.setenv(name, child[name])
+    assert Settings() == read.model_copy(update={"state_dir": read.state_dir})
+
+
+@pytest.mark.parametrize(
+    ("setting", "bad", "says"),
+    [
+        ("max_servers", "0", "from 1 to 4,096, or one for each region: west-europe=2,east-us=2"),
+        ("max_servers", "5000", "from 1 to 4,096"),
+        ("max_servers", "west-europe=3", "no number for east-us"),
+        ("max_servers", "west-europe=0,east-us=1", "from 1"),
+        ("ready_per_region", "west-europe=3,east-us=1,mars=2", "'mars' is none of LAUNCHDAY_REGIONS"),
+        ("ready_per_region", "west-europe=3,west-europe=1", "for each region"),
+        ("ready_per_region", "west-europe=many,east-us=1", "for each region"),
+        ("ready_per_region", "-1", "from 0"),
+        ("ready_per_region", "", "for each region"),
+    ],
+)
+def test_servers_by_region_that_cannot_be_are_refused(setting: str, bad: str, says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        Settings.model_validate({setting: bad})
+
+
 @pytest.mark.parametrize("bad", ["teams_of_five", "=5", "duel=long", "duel=-1", "duel=0", "duel=nan"])
 def test_a_match_length_that_is_none_is_refused(bad: str) -> None:
     with pytest.raises(ValidationError, match="mode=seconds"):

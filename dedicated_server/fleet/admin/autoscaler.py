@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ import structlog
 from dedicated_server.fleet.admin.policy_overrides import PolicyOverride, PolicyOverrides
 from dedicated_server.fleet.autoscaling import webhook
 from dedicated_server.fleet.autoscaling.policies import Buffer, Chain, Schedule
-from dedicated_server.fleet.autoscaling.policy import AutoscalerSpec, Policy
+from dedicated_server.fleet.autoscaling.policy import AutoscalerSpec, Forecast, Policy
 from dedicated_server.fleet.autoscaling.replicas import Decision, Replicas
 from dedicated_server.fleet.autoscaling.webhook import ReviewError, Webhook
 from dedicated_server.fleet.pool import metrics
@@ -88,26 +89,30 @@ class FleetAutoscaler:
 
     Args:
         pool: what is scaled.
-        autoscaler: the policy that every region begins with.
+        autoscalers: the policy that each region begins with.
         clock: intervals are monotonic; policies and stamps are given wall time.
         http: asks webhooks, by their absolute URLs and without a token of ours.
         overrides: the policies that operators have set; they replace the configured one.
+        forecast: decides by the demand, for a region, its servers and monotonic seconds, where a policy is
+            Forecast; None: such a policy changes nothing.
     """
 
     def __init__(
         self,
         pool: WarmPool,
-        autoscaler: AutoscalerSpec,
+        autoscalers: Mapping[str, AutoscalerSpec],
         clock: Clock,
         http: ServiceClient,
         overrides: PolicyOverrides,
+        forecast: Callable[[str, Replicas, float], Decision] | None = None,
     ) -> None:
         self.overrides = overrides
-        self._configured = autoscaler
+        self._configured = autoscalers
+        self._forecast = forecast
         ordered = {name: overrides.get(name) for name in pool.regions}
         self.regions = {
             name: RegionAutoscaler(
-                region, autoscaler if (order := ordered[name]) is None else order.autoscaler
+                region, autoscalers[name] if (order := ordered[name]) is None else order.autoscaler
             )
             for name, region in pool.regions.items()
         }
@@ -130,7 +135,7 @@ class FleetAutoscaler:
         fleet = one.region.replicas(now)
         decision = await self._ask(one.autoscaler.policy, name, fleet, at)
         fleet = one.region.replicas(now)  # matches may have begun while a webhook was asked
-        if one.apply(decision, fleet, self._pool.config.max_servers, at):
+        if one.apply(decision, fleet, one.region.max_servers, at):
             self._pool.changes.publish(
                 "decision", at, **{name: value for name, value in one.last.items() if name != "at"}
             )
@@ -141,7 +146,7 @@ class FleetAutoscaler:
 
         The override is on disk before it takes effect. Raises PolicyError, OSError.
         """
-        autoscaler = self._configured if override is None else override.autoscaler
+        autoscaler = self._configured[name] if override is None else override.autoscaler
         self.overrides.set(name, override)
         self.regions[name].autoscaler = autoscaler
         await self.decide(name)
@@ -166,6 +171,10 @@ class FleetAutoscaler:
                 return Decision(None, False, "not scheduled now")
             case Buffer():
                 return policy.decide(fleet, at)
+            case Forecast():
+                if self._forecast is None:
+                    return policy.decide(fleet, at)
+                return self._forecast(name, fleet, self._clock.monotonic())
 
     async def _ask_webhook(self, url: str, name: str, fleet: Replicas) -> Decision:
         """Ask a webhook. One that gives no usable answer changes nothing, and the decision says so."""

@@ -79,6 +79,7 @@ async def fleets(request: Request, pool: Pool) -> dict[str, Any]:
                 "counts": region.counts(),
                 "replicas": sum(len(servers) for servers in region.in_state.values()),
                 "idle_wanted": region.idle_wanted,
+                "max_servers": region.max_servers,
                 "idle_server_s": round(region.idle_server_s, 1),
                 "used_server_s": round(region.used_server_s, 1),
                 "startup_delay_s": pool.config.startup_delay_s.get(name, 0.0),

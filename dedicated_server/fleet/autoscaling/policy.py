@@ -36,7 +36,16 @@ class AutoscalerSpec:
     sync_s: float = 1.0
 
 
-Policy = Buffer | Schedule | Chain | Webhook
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Our own policy, ``sizing.Sizing``: whoever runs it knows the demand. It decides nothing by itself."""
+
+    def decide(self, _fleet: Replicas, _now: float) -> Decision:
+        """Decide nothing: whoever runs the policy measures the demand."""
+        return Decision(None, False, "the demand was not measured")
+
+
+Policy = Buffer | Schedule | Chain | Webhook | Forecast
 
 
 def parse_policy(document: str | dict[str, Any]) -> AutoscalerSpec:

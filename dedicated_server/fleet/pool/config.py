@@ -46,6 +46,8 @@ class PoolConfig:
         regions: each has a fleet of its own.
         ready_per_region: idle servers kept Ready in each region, until an autoscaler says otherwise.
         max_servers: limit on the servers of all regions together.
+        ready_by_region, max_by_region: other figures for some regions; the limit of a region is beside that
+            of all.
         address: host that servers bind and players are sent to.
         health: the heartbeats expected.
         start_timeout_s: seconds from the fork to Ready.
@@ -76,6 +78,16 @@ class PoolConfig:
     max_memory_bytes: int = 0
     startup_delay_s: Mapping[str, float] = field(default_factory=dict)
     counters_and_lists: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    ready_by_region: Mapping[str, int] = field(default_factory=dict)
+    max_by_region: Mapping[str, int] = field(default_factory=dict)
+
+    def ready_in(self, region: str) -> int:
+        """Return how many idle servers a region keeps Ready."""
+        return self.ready_by_region.get(region, self.ready_per_region)
+
+    def max_in(self, region: str) -> int:
+        """Return the most servers of a region by itself."""
+        return min(self.max_by_region.get(region, self.max_servers), self.max_servers)
 
 
 @dataclass(frozen=True, slots=True)

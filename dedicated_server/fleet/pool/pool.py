@@ -82,7 +82,9 @@ class WarmPool:
         self.fleet_counters = FleetCounters()
         self.starts = StartWindow(config.starts_least, config.starts_most)
         self.changes = Changes(new_id())
-        self.regions = {name: Region(name, config.ready_per_region) for name in config.regions}
+        self.regions = {
+            name: Region(name, config.ready_in(name), config.max_in(name)) for name in config.regions
+        }
         self._spawner = spawner
         self._logs = logs
         self._roster = Roster(game_ports, sdk_ports, config.max_servers)
@@ -353,11 +355,15 @@ class WarmPool:
             server.resume(paused_s, now)
 
     def fill(self, now: float) -> None:
-        """Start servers until each region has its buffer or a limit is reached, the neediest region first."""
+        """Start servers until each region has its buffer or a limit is reached, the neediest region first.
+
+        A region at its own limit does not hold the others up.
+        """
         if self._closing or not self._spawner.warm or now < self._start_not_before:
             return
         while len(self._live) < self.config.max_servers:
-            neediest = max(self.regions.values(), key=Region.missing, default=None)
+            with_room = [region for region in self.regions.values() if not region.is_full()]
+            neediest = max(with_room, key=Region.missing, default=None)
             if neediest is None or neediest.missing() <= 0:
                 return
             delay_s = self.config.startup_delay_s.get(neediest.name, 0.0)

@@ -14,6 +14,7 @@ class Region:
 
     Attributes:
         idle_wanted: idle servers to keep, as the autoscaler decided.
+        max_servers: limit on its servers.
         cordoned: none of its servers is given to a match.
         draining: as cordoned, and none is kept idle.
         idle_server_s, used_server_s: server-seconds in Ready and in Allocated: the price of being warm, and
@@ -21,9 +22,10 @@ class Region:
         in_state: the live servers by state and name; the one that entered it first leads.
     """
 
-    def __init__(self, name: str, idle_wanted: int) -> None:
+    def __init__(self, name: str, idle_wanted: int, max_servers: int) -> None:
         self.name = name
         self.idle_wanted = idle_wanted
+        self.max_servers = max_servers
         self.cordoned = False
         self.draining = False
         self._unmet: dict[str, float] = {}  # keys of matches that found none Ready, and when they asked last
@@ -68,8 +70,12 @@ class Region:
         """Count the servers that are on their way to Ready."""
         return sum(len(self.in_state[state]) for state in STARTING_STATES)
 
+    def is_full(self) -> bool:
+        """Whether it has as many servers as it may, those that are ending included."""
+        return sum(len(servers) for servers in self.in_state.values()) >= self.max_servers
+
     def missing(self) -> int:
-        """Return how many idle servers should be started; below 0: how many there are too many."""
+        """Return how many idle servers are wanted and not there; below 0: how many there are too many."""
         wanted = 0 if self.draining else self.idle_wanted
         return wanted - self._idle() - self.starting()
 

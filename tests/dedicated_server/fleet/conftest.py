@@ -51,11 +51,10 @@ class RunningFleet:
 
     async def full(self) -> None:
         """Wait until every region has its buffer."""
-        wanted = self.settings.ready_per_region
         await self.until(
             lambda: all(
                 len(self.pool.in_state(region, State.READY)) == wanted
-                for region in self.settings.region_names
+                for region, wanted in self.settings.ready_by_region.items()
             )
         )
 

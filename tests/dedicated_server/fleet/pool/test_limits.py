@@ -179,6 +179,35 @@ def test_a_start_up_delay_holds_the_fork_back_and_others_are_not_held_up(tmp_pat
     assert ready(pool, "east-us")[0].start_s == pytest.approx(0.5)  # the delay is not the fork's
 
 
+def test_a_region_has_a_buffer_and_a_limit_of_its_own_beside_the_limit_of_all(tmp_path: Path) -> None:
+    pool = new_pool(
+        tmp_path,
+        max_servers=6,
+        ready_by_region={REGION: 5, "east-us": 2},
+        max_by_region={REGION: 3, "east-us": 4},
+    )
+    make_ready(pool, 0.0)
+    assert (len(ready(pool)), len(ready(pool, "east-us"))) == (3, 2)  # the first is full, the other is not
+    assert pool.regions[REGION].missing() == 2
+    for _ in range(3):
+        start_match(pool, 1.0)
+    make_ready(pool, 1.0)
+    assert len(ready(pool)) == 0  # a match counts against the limit of its region
+    pool.regions["east-us"].idle_wanted = 4
+    make_ready(pool, 2.0)
+    assert len(ready(pool, "east-us")) == 3  # six in all
+    pool.exited(next(iter(pool.in_state(REGION, State.ALLOCATED))), "exited with code 0", 3.0)
+    make_ready(pool, 3.0)
+    assert (len(ready(pool)), len(ready(pool, "east-us"))) == (1, 3)
+    assert len(pool) == 6
+
+
+def test_a_full_region_that_lacks_most_does_not_hold_the_others_up(tmp_path: Path) -> None:
+    pool = new_pool(tmp_path, ready_by_region={REGION: 50}, max_by_region={REGION: 1})
+    make_ready(pool, 0.0)
+    assert (len(ready(pool)), len(ready(pool, "east-us"))) == (1, 3)
+
+
 def test_idle_and_used_server_seconds_are_counted(tmp_path: Path) -> None:
     pool = new_pool(tmp_path, regions=(REGION,))
     make_ready(pool, 0.0)
