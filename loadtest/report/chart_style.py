@@ -1,12 +1,9 @@
-"""What every chart of every page has in common: the palette, an empty figure, and a stacked histogram.
-
-Colours of text and grid are missing on purpose: the page sets them, because only it knows day from night.
-"""
+"""What the charts of every page have in common: an empty figure, a stacked histogram, an objective's line."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,19 +11,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 
 from launchday.escapes import escaped
-
-# Okabe and Ito's palette: distinct for the colour-blind, and legible on white and on near-black.
-BLUE, ORANGE, GREEN, RED, PINK, SKY, GOLD, GREY = (
-    "#0072b2",
-    "#e69f00",
-    "#009e73",
-    "#d55e00",
-    "#cc79a7",
-    "#56b4e9",
-    "#b8a800",
-    "#8a8f98",
-)
-BY_NUMBER = (SKY, ORANGE, GREEN, PINK, GOLD, BLUE, RED, GREY)
+from loadtest.report.palette import GREY, OBJECTIVE
 
 HISTOGRAM_BINS = 40
 
@@ -76,7 +61,12 @@ def blank_figure(
     )
 
 
-def histogram(figure: go.Figure, groups: Mapping[str, npt.NDArray[np.float64]], unit: str) -> go.Figure:
+def histogram(
+    figure: go.Figure,
+    groups: Mapping[str, npt.NDArray[np.float64]],
+    unit: str,
+    colours: Mapping[str, str],
+) -> go.Figure:
     """Add stacked bars of one bin width for all groups, and return the figure.
 
     The values are counted here, so that the page holds bins and not players.
@@ -85,6 +75,7 @@ def histogram(figure: go.Figure, groups: Mapping[str, npt.NDArray[np.float64]], 
         figure: of :func:`blank_figure`.
         groups: float64[n] by name; what is not finite is left out.
         unit: of the values, for the text under the pointer.
+        colours: of the groups.
     """
     kept = {name: values[np.isfinite(values)] for name, values in groups.items()}
     everything = np.concatenate([*kept.values(), np.zeros(0)])
@@ -92,13 +83,32 @@ def histogram(figure: go.Figure, groups: Mapping[str, npt.NDArray[np.float64]], 
         return figure.add_annotation(text="no measurements", showarrow=False, font={"size": 16})
     edges = np.linspace(0, max(float(everything.max()) * 1.02, 1e-6), HISTOGRAM_BINS + 1)
     centres, width = (edges[:-1] + edges[1:]) / 2, edges[1] - edges[0]
-    for number, (name, values) in enumerate(kept.items()):
+    for name, values in kept.items():
         figure.add_bar(
             x=centres.round(4).tolist(),
             y=np.histogram(values, edges)[0].tolist(),
             width=float(width) * 0.96,
             name=label(name),
-            marker={"color": BY_NUMBER[number % len(BY_NUMBER)]},
+            marker={"color": colours[name]},
             hovertemplate=f"%{{y}} players around %{{x:.3g}} {unit}<extra>{label(name)}</extra>",
         )
     return figure.update_layout(barmode="stack")
+
+
+def objective_line(figure: go.Figure, across: Sequence[Any], limit: float, text: str) -> go.Figure:
+    """Add what an objective allows as a dashed curve, so that the legend names it and the axis reaches it.
+
+    Args:
+        figure: whose y axis has the objective's unit.
+        across: the ends of the line on the x axis.
+        limit: its height.
+        text: for the legend.
+    """
+    return figure.add_scatter(
+        x=list(across),
+        y=[limit] * len(across),
+        name=text,
+        mode="lines",
+        line={"width": 2, "dash": "dash", "color": OBJECTIVE},
+        hoverinfo="skip",
+    )

@@ -8,43 +8,20 @@ import numpy as np
 import plotly.graph_objects as go
 
 from loadtest.flood.outcome import RunOutcome
-from loadtest.players.player_records import PlayerState
-from loadtest.report import quality
-from loadtest.report.chart_style import (
-    BLUE,
-    BY_NUMBER,
-    GOLD,
-    GREEN,
-    GREY,
-    ORANGE,
-    PINK,
-    RED,
-    blank_figure,
-    histogram,
-    label,
-)
+from loadtest.report import palette, quality
+from loadtest.report.cards.wait_curve import Waits, cumulative_waits
+from loadtest.report.chart_style import blank_figure, histogram, label
+from loadtest.report.palette import BY_NUMBER, GREY
 
-STATE_COLOURS = {
-    PlayerState.LOGGING_IN: GOLD,
-    PlayerState.SHOPPING: "#7a5195",
-    PlayerState.THINKING: "#b5a28f",
-    PlayerState.QUEUED: ORANGE,
-    PlayerState.CONNECTING: PINK,
-    PlayerState.PLAYING: GREEN,
-    PlayerState.WATCHING: BLUE,
-    PlayerState.DONE: GREY,
-    PlayerState.CANCELLED: "#5b6170",
-    PlayerState.UNMATCHED: "#a0522d",
-    PlayerState.LOST: RED,
-}
+UNKNOWN_REGION = "region not told"  # by a target that does not say where its matches are
 
 
 def players(outcome: RunOutcome) -> go.Figure:
     """Players by state over time, stacked, with starts and ends of matches and the injected faults."""
     figure = blank_figure("seconds since the start", "players")
     timeline = outcome.timeline
-    for state, colour in STATE_COLOURS.items():
-        counts = timeline.players[state]
+    for state, colour in palette.PLAYERS.items():
+        counts = timeline.players.get(state, [])
         if any(counts):
             figure.add_scatter(
                 x=timeline.at_s,
@@ -61,7 +38,7 @@ def players(outcome: RunOutcome) -> go.Figure:
             figure.add_vrect(
                 x0=record.began_s,
                 x1=max(over_s, record.began_s + 0.4),
-                fillcolor=RED,
+                fillcolor=palette.FAULT,
                 opacity=0.25,
                 line={"width": 0},
                 annotation={
@@ -94,44 +71,75 @@ def players(outcome: RunOutcome) -> go.Figure:
 
 
 def waits(outcome: RunOutcome) -> go.Figure:
-    """How long players waited for a match, by the region of the match."""
+    """Which share of the waits had ended in a match within x seconds, and the objective."""
+    records = outcome.records
+    matched_s = np.array([wait.seconds for wait in records.waits], np.float64)
+    everybody = Waits(matched_s, len(records.vain_waits), palette.EVERYBODY)
+    return cumulative_waits({"all players": everybody}, outcome.scenario.objectives.wait_p95_s)
+
+
+def waits_note(outcome: RunOutcome) -> str:
+    """What is in the curve of waits, and who counts as not yet."""
+    records = outcome.records
+    matched, in_vain = len(records.waits), len(records.vain_waits)
+    said = "From when a player meant to queue to the assignment."
+    if in_vain:
+        said += f" {in_vain:,} of {matched + in_vain:,} waits ended without a match: they count as not yet."
+    else:
+        said += f" Each of the {matched:,} waits ended in a match."
+    return said + (f" {records.never_queued:,} players never queued." if records.never_queued else "")
+
+
+def waits_by_region(outcome: RunOutcome) -> go.Figure | None:
+    """How long those waited who got a match, by its region; None where nobody did."""
+    found: dict[str, list[float]] = {}
+    for wait in outcome.records.waits:
+        found.setdefault(wait.region or UNKNOWN_REGION, []).append(wait.seconds)
+    if not found:
+        return None
     figure = blank_figure("seconds to the assignment", "players")
-    records = outcome.records
-    wait_s = records.assigned_s - records.intended_s
-    return histogram(
-        figure, {region: wait_s[is_region(records.region, region)] for region in regions(outcome)}, "s"
-    )
+    groups = {region: np.array(found[region], np.float64) for region in sorted(found)}
+    return histogram(figure, groups, "s", region_colours(outcome))
 
 
-def bandwidth(outcome: RunOutcome) -> go.Figure:
-    """What each client received and sent, UDP payload, averaged over the time in the match."""
+def bandwidth(outcome: RunOutcome) -> go.Figure | None:
+    """What each client received and sent, UDP payload, averaged over the time in the match; None where nobody
+    had a link.
+    """
+    if not np.isfinite(outcome.records.received_kbit_s).any():
+        return None
     figure = blank_figure("kbit/s per player", "players")
-    return histogram(
-        figure, {"received": outcome.records.received_kbit_s, "sent": outcome.records.sent_kbit_s}, "kbit/s"
-    )
+    groups = {"received": outcome.records.received_kbit_s, "sent": outcome.records.sent_kbit_s}
+    return histogram(figure, groups, "kbit/s", palette.DIRECTIONS)
 
 
-def round_trips(outcome: RunOutcome) -> go.Figure:
-    """Round context that each client measured, by the region of its match."""
-    figure = blank_figure("milliseconds, as the client measures it", "players")
+def round_trips(outcome: RunOutcome) -> go.Figure | None:
+    """Round trip that each client measured, by the region of its match; None where nobody measured one."""
     records = outcome.records
+    if not np.isfinite(records.rtt_ms).any():
+        return None
+    figure = blank_figure("milliseconds, as the client measures it", "players")
     return histogram(
         figure,
         {region: records.rtt_ms[is_region(records.region, region)] for region in regions(outcome)},
         "ms",
+        region_colours(outcome),
     )
 
 
-def queues(outcome: RunOutcome) -> go.Figure:
-    """Queues inside the backend: tickets, rows to write behind, events to apply."""
-    figure = blank_figure("seconds since the start", "waiting")
-    for number, (name, values) in enumerate(outcome.timeline.queue.items()):
+def queues(outcome: RunOutcome) -> go.Figure | None:
+    """Queues inside the backend: tickets, rows to write behind, events to apply; None where none is known."""
+    if not any(value is not None for values in outcome.timeline.queue.values() for value in values):
+        return None
+    figure = blank_figure("seconds since the start", "waiting", from_zero=True)
+    at = outcome.timeline.at_s
+    for name, values in outcome.timeline.queue.items():
         figure.add_scatter(
-            x=outcome.timeline.at_s,
+            x=[told_s or at_s for told_s, at_s in zip(outcome.timeline.queue_at_s[name], at, strict=True)],
             y=values,
             name=label(name),
             mode="lines",
-            line={"color": BY_NUMBER[number], "width": 2, "shape": "hv"},
+            line={"color": palette.colour_of(name, palette.QUEUES), "width": 2, "shape": "hv"},
         )
     return figure
 
@@ -141,14 +149,20 @@ def regions(outcome: RunOutcome) -> list[str]:
     return sorted({region for region in outcome.records.region if region})
 
 
+def region_colours(outcome: RunOutcome) -> dict[str, str]:
+    """The colour of each region of the scenario and of the run."""
+    seen = {wait.region or UNKNOWN_REGION for wait in outcome.records.waits}
+    return palette.region_colours({*outcome.scenario.fleet.regions, *regions(outcome), *seen})
+
+
 def is_region(regions: list[str], region: str) -> Any:
     """bool[n]: which of the regions it is."""
     return np.array([name == region for name in regions], bool)
 
 
 def waits_by_band(outcome: RunOutcome) -> go.Figure | None:
-    """Median and 95th percentile of the wait, by region of the match and band of skill; None where nobody
-    waited.
+    """Median and 95th percentile of the wait of those who got a match, by its region and by band of skill;
+    None where nobody did.
     """
     if outcome.population is None or not outcome.records.waits:
         return None
@@ -164,7 +178,7 @@ def waits_by_band(outcome: RunOutcome) -> go.Figure | None:
         p50 = [round(float(np.percentile(values, 50)), 3) for values in chosen]
         p95 = [round(float(np.percentile(values, 95)), 3) for values in chosen]
         figure.add_bar(
-            x=[label(region) for region in regions],
+            x=[label(region or UNKNOWN_REGION) for region in regions],
             y=p50,
             name=label(name),
             marker={"color": BY_NUMBER[number % len(BY_NUMBER)]},
@@ -187,8 +201,9 @@ def match_quality(outcome: RunOutcome) -> go.Figure | None:
     found = [match for match in quality.quality_by_match(outcome) if match["rtt_ms"] is not None]
     if not found:
         return None
-    figure = blank_figure("median round trip, ms", "deviation of skill within a match")
-    for number, region in enumerate(sorted({match["region"] for match in found})):
+    figure = blank_figure("median round trip, ms", "deviation of skill within a match", from_zero=True)
+    colours = region_colours(outcome)
+    for region in sorted({match["region"] for match in found}):
         mine = [match for match in found if match["region"] == region]
         figure.add_scatter(
             x=[match["rtt_ms"] for match in mine],
@@ -196,7 +211,7 @@ def match_quality(outcome: RunOutcome) -> go.Figure | None:
             name=label(region),
             mode="markers",
             marker={
-                "color": BY_NUMBER[number % len(BY_NUMBER)],
+                "color": colours[region],
                 "size": [
                     7 + 10 * match["players"] / max(each["players"] for each in found) for match in mine
                 ],
@@ -211,7 +226,9 @@ def match_quality(outcome: RunOutcome) -> go.Figure | None:
         line={"dash": "dash", "width": 1.5, "color": GREY},
         annotation={"text": "all players", "font": {"size": 11, "color": GREY}},
     )
-    return figure.update_layout(yaxis={"rangemode": "tozero"})
+    # Round trips from zero on as well: an axis of a tenth of a millisecond would make one of two alike.
+    farthest = max(match["rtt_ms"] for match in found)
+    return figure.update_layout(xaxis={"range": [0, max(1.0, farthest * 1.15)]})
 
 
 def skill_and_kills(outcome: RunOutcome) -> go.Figure | None:
@@ -220,7 +237,5 @@ def skill_and_kills(outcome: RunOutcome) -> go.Figure | None:
     if not names:
         return None
     figure = blank_figure("", "mean kills per player")
-    figure.add_bar(
-        x=names, y=means, marker={"color": [BLUE, GREEN, ORANGE, BY_NUMBER[4]][: len(names)]}, width=0.6
-    )
+    figure.add_bar(x=names, y=means, marker={"color": list(BY_NUMBER[: len(names)])}, width=0.6)
     return figure

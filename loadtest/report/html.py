@@ -24,6 +24,8 @@ from launchday.escapes import CONTROLS_IN_LINES, escaped
 from loadtest.scenario.model import Scenario
 
 TEMPLATES = Path(__file__).parent / "template"
+WIDE_COLUMNS = 5  # a table of fewer fits a narrow screen
+FOLDED_ROWS = 40  # more of them, one below the other, are a longer way than to scroll a table sideways
 
 
 class Verdict(NamedTuple):
@@ -74,18 +76,36 @@ def table(
     *,
     numbers: Iterable[int] = (),
     classes: Sequence[str] = (),
+    keys: int = 1,
+    outcome: bool = False,
 ) -> Markup:
-    """A table.
+    """A table. One that does not fit says that it scrolls; on a narrow screen a wide one folds its rows
+    instead, unless they are many: then names and outcome stay in sight while it scrolls.
 
     Args:
         headings: one a column; no heading row is shown where all are empty.
         rows: cells, text or ``Markup``.
         numbers: indices of the columns that are aligned to the right.
         classes: CSS class of each row, such as "best"; may be shorter than ``rows``.
+        keys: how many columns, from the first on, name the row.
+        outcome: whether the last column says how the row came out, such as "met".
     """
     given = [tuple(row) for row in rows]
     padded = [*classes, *[""] * (len(given) - len(classes))]
-    return part("table", tuple(headings), given, frozenset(numbers), padded)
+    last = len(headings) - 1
+    right = frozenset(numbers)
+    kinds = []
+    for column in range(len(headings)):
+        found = (
+            ("number", column in right),
+            ("key", column < keys),
+            ("span2" if outcome else "span3", column == 0 and keys == 1),
+            ("outcome", outcome and column == last),
+        )
+        kinds.append(" ".join(kind for kind, holds in found if holds))
+    wide = len(headings) >= WIDE_COLUMNS
+    shape = "" if not wide else "folds" if len(given) <= FOLDED_ROWS else "keeps"
+    return part("table", tuple(headings), given, kinds, padded, shape)
 
 
 def mark(good: bool, yes: str, no: str) -> Markup:
@@ -96,6 +116,19 @@ def mark(good: bool, yes: str, no: str) -> Markup:
 def paragraph(text: str, css_class: str = "") -> Markup:
     """A paragraph of text; ``css_class`` may be "sentence" (larger), "quiet" (grey) or "bad" (red)."""
     return part("paragraph", text, css_class)
+
+
+def left_out_card(left_out: Sequence[str], why: str) -> list[Card]:
+    """The card of what a scenario asks for and its world leaves out; none where it leaves out nothing.
+
+    Args:
+        left_out: in words, one a line.
+        why: such as "virtual time does not do".
+    """
+    if not left_out:
+        return []
+    said = f"What the scenario asks for and {why}. The verdict is without it."
+    return [text_card("Left out", part("items", list(left_out)), said, wide=True)]
 
 
 def render_page(

@@ -9,13 +9,16 @@ from pathlib import Path
 from markupsafe import Markup
 
 from launchday.outputs import write_whole
-from launchday.percentiles import percentiles
+from launchday.percentiles import at_least, percentiles
 from loadtest.flood.outcome import RunOutcome
 from loadtest.players.player_records import PlayerState
 from loadtest.report import charts, incidents, quality, server_charts
+from loadtest.report.cards.metrics import metric_cards
+from loadtest.report.cards.requests import request_cards
 from loadtest.report.html import (
     Card,
     Verdict,
+    left_out_card,
     mark,
     paragraph,
     part,
@@ -52,13 +55,13 @@ def render_report(outcome: RunOutcome) -> str:
         figures=_figures(outcome),
         cards=[
             text_card("Objectives", _objectives(outcome)),
-            text_card("Ledger", _ledger(outcome), _ledger_note(outcome)),
+            _ledger(outcome),
             text_card("What broke first", _incidents(outcome), wide=True),
+            *left_out_card(outcome.left_out, "this run did not do or could not measure"),
             *_plots(outcome),
-            text_card(
-                "Requests", _requests(outcome), "Over HTTP, from the first try to the answer.", wide=True
-            ),
-            text_card("Matches", _matches(outcome), wide=True),
+            *metric_cards(outcome),
+            *request_cards(outcome),
+            *_matches(outcome),
             text_card("The load generator", _generator(outcome), wide=True),
         ],
         repeat_note=REPEAT_NOTE,
@@ -67,11 +70,14 @@ def render_report(outcome: RunOutcome) -> str:
 
 
 def _verdict(outcome: RunOutcome) -> Verdict:
+    """Amber where the run was interrupted, or passed on a machine that others took."""
     sentence = outcome.verdict.split(": ", 1)[-1]
     sentence = sentence[:1].upper() + sentence[1:]
     if outcome.interrupted:
         return Verdict("interrupted", "Interrupted", sentence)
-    return Verdict("passed", "Passed", sentence) if outcome.passed else Verdict("failed", "Failed", sentence)
+    if not outcome.passed:
+        return Verdict("failed", "Failed", sentence)
+    return Verdict("interrupted" if outcome.machine.busy else "passed", "Passed", sentence)
 
 
 def _plots(outcome: RunOutcome) -> Iterator[Card]:
@@ -84,11 +90,12 @@ def _plots(outcome: RunOutcome) -> Iterator[Card]:
             charts.players(outcome),
             True,
         ),
+        ("waits", "Wait for a match", charts.waits_note(outcome), charts.waits(outcome), False),
         (
-            "waits",
-            "Wait for a match",
-            "From the intended arrival to the assignment, by region of the match.",
-            charts.waits(outcome),
+            "waits_by_region",
+            "Waits by region",
+            "Of those who got a match, by its region.",
+            charts.waits_by_region(outcome),
             False,
         ),
         (
@@ -150,19 +157,29 @@ def _plots(outcome: RunOutcome) -> Iterator[Card]:
 
 def _figures(outcome: RunOutcome) -> list[tuple[str, str]]:
     records, tick = outcome.records, outcome.tick_us
-    wait = percentiles(records.wait_times_s(), 50, 95)
+    wait_s = records.wait_times_s()
+    wait = percentiles(wait_s, 50, 95)
+    limits = at_least(wait_s, ~records.waits_ended(), 50, 95)
+    gave_up = records.count(PlayerState.CANCELLED)
     kills = sum(int(report.get("kills", 0)) for report in outcome.reports)
+    received, rtt = percentiles(records.received_kbit_s, 50)["p50"], percentiles(records.rtt_ms, 50)["p50"]
+    bounded = {name: ("≥ " if name in limits else "") + _number(found) for name, found in wait.items()}
     shown = [
         (f"{records.count(PlayerState.DONE):,} of {len(records):,}", "players finished"),
         (f"{outcome.players_lost:,}", "players lost"),
+        *([(f"{gave_up:,}", "players gave up waiting")] if gave_up else []),
         (f"{len(records.match_ids()):,}", "matches"),
         *([(f"{outcome.matches.taken_back:,}", "matches taken back")] if outcome.matches.taken_back else []),
-        (f"{kills:,}", "kills"),
-        (f"{_number(wait['p50'])} / {_number(wait['p95'])} s", "wait, p50 / p95"),
-        (f"{_ms(tick['p50'])} / {_ms(tick['p99'])} ms", "tick, p50 / p99"),
-        (f"{_number(percentiles(records.received_kbit_s, 50)['p50'])} kbit/s", "received per player, p50"),
-        (f"{_number(percentiles(records.rtt_ms, 50)['p50'])} ms", "round trip, p50"),
+        *([(f"{kills:,}", "kills")] if outcome.reports else []),
+        (f"{bounded['p50']} / {bounded['p95']} s", "wait, p50 / p95"),
     ]
+    # Not every backend has ticks, links or a meter.
+    if tick["p50"] is not None:
+        shown.append((f"{_ms(tick['p50'])} / {_ms(tick['p99'])} ms", "tick, p50 / p99"))
+    if received is not None:
+        shown.append((f"{_number(received)} kbit/s", "received per player, p50"))
+    if rtt is not None:
+        shown.append((f"{_number(rtt)} ms", "round trip, p50"))
     if records.requeues.any():
         requeues, with_age = int(records.requeues.sum()), int(records.requeues_with_age.sum())
         shown.insert(2, (f"{with_age:,} of {requeues:,}", "requeues that kept their queue time"))
@@ -173,16 +190,16 @@ def _objectives(outcome: RunOutcome) -> Markup:
     rows = [
         (
             objective.name,
-            f"{_number(objective.measured)} {objective.unit}".strip(),
+            "–" if objective.measured is None else objective.figure,
             f"≤ {objective.limit:g} {objective.unit}".strip(),
             mark(objective.met, "met", "missed"),
         )
         for objective in outcome.objectives
     ]
-    return table(("objective", "measured", "limit", ""), rows, numbers=(1, 2))
+    return table(("objective", "measured", "limit", ""), rows, numbers=(1, 2), outcome=True)
 
 
-def _ledger(outcome: RunOutcome) -> Markup:
+def _ledger(outcome: RunOutcome) -> Card:
     rows = [
         (
             line.name,
@@ -191,16 +208,18 @@ def _ledger(outcome: RunOutcome) -> Markup:
         )
         for line in outcome.ledger.lines
     ]
-    return table(("", "", ""), rows)
-
-
-def _ledger_note(outcome: RunOutcome) -> str:
+    if not rows:
+        nothing = "Nobody counted but the load test itself, so there is nothing to hold its figures against."
+        return text_card("Ledger", paragraph(nothing, "quiet"))
+    note = "Counts kept by services that do not ask each other"
     if outcome.settled_s is None:
-        return "Counts kept by services that do not ask each other. They still differed when the run ended."
-    return (
-        "Counts kept by services that do not ask each other; each line must be equal. "
-        f"They were equal {outcome.settled_s:.1f} s after the last player left."
-    )
+        note += ". They still differed when the run ended."
+    else:
+        note += (
+            "; each line must be equal. "
+            f"They were equal {outcome.settled_s:.1f} s after the last player left."
+        )
+    return text_card("Ledger", table(("", "", ""), rows, outcome=True), note)
 
 
 def _incidents(outcome: RunOutcome) -> Markup:
@@ -212,25 +231,7 @@ def _incidents(outcome: RunOutcome) -> Markup:
     return first + table(("", "", ""), rows, numbers=(0,)) if rows else first
 
 
-def _requests(outcome: RunOutcome) -> Markup:
-    rows = [
-        (
-            kind,
-            f"{found['answered']:,}",
-            *(_number(found["ms"][point]) for point in ("p50", "p95", "p99", "max")),
-            f"{found['retries']:,}",
-            f"{found['refusals']:,}",
-            f"{found['given_up']:,}",
-        )
-        for kind, found in outcome.requests.as_json().items()
-    ]
-    if not rows:
-        return paragraph("No player sent a request.", "quiet")
-    headings = ("request", "answered", "ms, p50", "p95", "p99", "max", "retries", "refused", "given up")
-    return table(headings, rows, numbers=range(1, 9))
-
-
-def _matches(outcome: RunOutcome) -> Markup:
+def _matches(outcome: RunOutcome) -> Iterator[Card]:
     rows = []
     for report in outcome.reports:
         tick = report.get("tick_us") or {}
@@ -244,35 +245,42 @@ def _matches(outcome: RunOutcome) -> Markup:
                 " / ".join(_ms(tick.get(point)) for point in ("p50", "p99", "max")),
             )
         )
-    if not rows:
-        return paragraph("No game server reported a match of this run.", "quiet")
-    headings = ("match", "region", "players", "lost", "kills", "shots", "ticks", "missed")
-    return table((*headings, "tick ms, p50 / p99 / max"), rows, numbers=range(2, 9))
+    if rows:
+        headings = ("match", "region", "players", "lost", "kills", "shots", "ticks", "missed")
+        shown = table((*headings, "tick ms, p50 / p99 / max"), rows, numbers=range(2, 9))
+        yield text_card("Matches", shown, wide=True)
+    elif outcome.ledger.lines:
+        quiet = paragraph("No game server reported a match of this run.", "quiet")
+        yield text_card("Matches", quiet, wide=True)
 
 
 def _generator(outcome: RunOutcome) -> Markup:
-    generator = outcome.generator
+    generator, rate = outcome.generator, outcome.rate
     late = generator.step_late_us
-    sentence = (
-        "It kept up, so the figures are the backend's."
-        if not generator.saturated
-        else f"Saturated: {'; '.join(generator.saturation_reasons)}. "
-        "The figures are the generator's own, not the backend's."
+    said = []
+    if late.get("p50") is not None:
+        said.append(
+            f"Steps of the bots began {_ms(late.get('p50'))} ms late (p50), {_ms(late.get('p99'))} ms (p99); "
+            f"{generator.steps_missed_share:.2%} were skipped."
+        )
+    said.append(
+        f"{rate.arrived:,} of {rate.due:,} players came, {rate.reached_per_s:.3g} a second of "
+        f"{rate.intended_per_s:.3g} that were to come, "
+        f"{_number(generator.arrival_late_ms.get('p99'))} ms late (p99)."
     )
     cores = ", ".join(f"{kind} {cores:.2f}" for kind, cores in outcome.cpu_cores.items())
-    details = (
-        f"Steps of the bots began {_ms(late.get('p50'))} ms late (p50), {_ms(late.get('p99'))} ms (p99); "
-        f"{generator.steps_missed_share:.2%} were skipped. Players started "
-        f"{_number(generator.arrival_late_ms.get('p99'))} ms late (p99). Processor cores: {cores}."
-    )
-    return part("generator", generator.saturated, sentence, details, outcome.records.count_reasons())
+    said.append(f"Processor cores: {cores}.")
+    doubtful = generator.saturated or not rate.reached or outcome.machine.busy
+    reasons = outcome.records.count_reasons()
+    return part("generator", doubtful, outcome.generator_sentence, " ".join(said), reasons)
 
 
 def _cost_note(outcome: RunOutcome) -> str:
-    price = outcome.scenario.fleet.price_per_server_hour
+    price, allowed = outcome.scenario.fleet.price_per_server_hour, outcome.scenario.objectives.cost
+    budget = "" if allowed is None else f", of at most {allowed:g}"
     return (
-        f"{outcome.server_hours:.2f} server-hours at {price:g} each cost {outcome.cost:.4g}. "
-        f"At most {outcome.servers_peak} servers had a match at the same time."
+        f"{outcome.server_hours:.2f} server-hours at {price:g} each cost {outcome.cost:.4g}, in the unit of "
+        f"the scenario's price{budget}. At most {outcome.servers_peak} servers had a match at the same time."
     )
 
 

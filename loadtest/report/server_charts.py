@@ -8,15 +8,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from loadtest.flood.outcome import TICK_US, RunOutcome
-from loadtest.report.chart_style import BLUE, BY_NUMBER, GREEN, GREY, ORANGE, RED, blank_figure, label
+from loadtest.report import palette
+from loadtest.report.chart_style import blank_figure, label, objective_line
+from loadtest.report.palette import BY_NUMBER, GREY
 
-STATES = {  # Agones' names, from those in a match to those that are gone
-    "Allocated": GREEN,
-    "Reserved": ORANGE,
-    "Ready": BLUE,
-    "Shutdown": GREY,
-    "Unhealthy": RED,
-}
 FIRST_EDGE_US = 1.0
 EDGES_A_DOUBLING = 2
 NAMED_SERVERS = 3  # more names than these push the curves out of a narrow page
@@ -29,9 +24,9 @@ def fleet(outcome: RunOutcome) -> go.Figure | None:
     if not timeline.fleet:
         return None
     figure = blank_figure("seconds since the start", "game servers")
-    known = [state for state in STATES if state in timeline.fleet]
+    known = [state for state in palette.SERVERS if state in timeline.fleet]
     for state in [*known, *sorted(set(timeline.fleet) - set(known))]:
-        colour = STATES.get(state, BY_NUMBER[len(state) % len(BY_NUMBER)])
+        colour = palette.colour_of(state, palette.SERVERS)
         figure.add_scatter(
             x=timeline.at_s,
             y=timeline.fleet[state],
@@ -41,7 +36,7 @@ def fleet(outcome: RunOutcome) -> go.Figure | None:
             line={"width": 0.5, "color": colour, "shape": "hv"},
             fillcolor=colour,
         )
-    return figure
+    return figure.update_layout(showlegend=True)  # one state alone has its name, too
 
 
 def stage_histograms(outcome: RunOutcome) -> go.Figure | None:
@@ -58,7 +53,7 @@ def stage_histograms(outcome: RunOutcome) -> go.Figure | None:
     edges_us = FIRST_EDGE_US * 2 ** (np.arange(used[-1] + 2) / EDGES_A_DOUBLING)
     centres_us = np.sqrt(edges_us[:-1] * edges_us[1:])
     figure = blank_figure("microseconds, logarithmic", "share of ticks, %")
-    for number, (name, counts) in enumerate(totals.items()):
+    for name, counts in totals.items():
         shares = 100.0 * counts[: used[-1] + 1] / max(1, counts.sum())
         figure.add_scatter(
             x=centres_us.round(1).tolist(),
@@ -66,8 +61,8 @@ def stage_histograms(outcome: RunOutcome) -> go.Figure | None:
             name=f"whole {name}" if name == "tick" else label(name),
             mode="lines",
             line={
-                "color": BY_NUMBER[(number - 1) % len(BY_NUMBER)] if number else GREY,
-                "width": 3 if not number else 1.8,
+                "color": palette.colour_of(name, palette.STAGES),
+                "width": 3 if name == "tick" else 1.8,
                 "shape": "hvh",
             },
             hovertemplate="%{y:.1f} % around %{x:.0f} µs<extra>" + label(name) + "</extra>",
@@ -76,8 +71,12 @@ def stage_histograms(outcome: RunOutcome) -> go.Figure | None:
     return figure
 
 
-def ticks(outcome: RunOutcome) -> go.Figure:
-    """Tick time of each game server, p50 and p99 of each report, and the budget of one tick."""
+def ticks(outcome: RunOutcome) -> go.Figure | None:
+    """Tick time of each game server, p50 and p99 of each report, and the budget of one tick; None where no
+    server told of one.
+    """
+    if not outcome.timeline.servers:
+        return None
     figure = blank_figure("seconds since the start", "milliseconds per tick", log=True)
     timeline = outcome.timeline
     dashes = (("p99", "solid"), ("p50", "dot"))
@@ -96,18 +95,9 @@ def ticks(outcome: RunOutcome) -> go.Figure:
                 showlegend=not many,
                 line={"color": colour, "dash": dash, "width": 2},
             )
-    if timeline.servers:
-        # A curve rather than a shape: shapes do not stretch a logarithmic axis, and have no place in the
-        # legend.
-        ends = [min(curve["at_s"][0] for curve in timeline.servers.values()), timeline.at_s[-1]]
-        figure.add_scatter(
-            x=ends,
-            y=[TICK_US / 1e3] * 2,
-            name="one tick at 60 Hz",
-            mode="lines",
-            line={"color": RED, "width": 2, "dash": "dash"},
-        )
-    return figure
+    # A curve rather than a shape: shapes do not stretch a logarithmic axis, and have no place in the legend.
+    ends = [min(curve["at_s"][0] for curve in timeline.servers.values()), timeline.at_s[-1]]
+    return objective_line(figure, ends, TICK_US / 1e3, "one tick at 60 Hz")
 
 
 def stages(outcome: RunOutcome) -> go.Figure | None:
@@ -117,14 +107,14 @@ def stages(outcome: RunOutcome) -> go.Figure | None:
         return None
     figure = blank_figure("microseconds, p50", "")
     labels = [label(str(report.get("match_id", ""))[:8]) for report in named]
-    for number, stage in enumerate(named[0]["stages_us"]):
+    for stage in named[0]["stages_us"]:
         values = [_p50(report["stages_us"].get(stage, 0)) for report in named]
         figure.add_bar(
             y=labels,
             x=values,
             name=label(stage),
             orientation="h",
-            marker={"color": BY_NUMBER[number % len(BY_NUMBER)]},
+            marker={"color": palette.colour_of(stage, palette.STAGES)},
             customdata=[label(report.get("region", "?")) for report in named],
             hovertemplate="%{x:.1f} µs<extra>" + label(stage) + ", %{customdata} %{y}</extra>",
         )

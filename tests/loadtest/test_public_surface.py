@@ -47,8 +47,11 @@ PUBLIC = {
     "players.journey": {"MAX_REQUEUES", "run_player"},
     "report.html": {
         "Card",
+        "FOLDED_ROWS",
         "TEMPLATES",
         "Verdict",
+        "WIDE_COLUMNS",
+        "left_out_card",
         "mark",
         "paragraph",
         "part",

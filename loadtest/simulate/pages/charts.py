@@ -10,28 +10,24 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from loadtest.report.chart_style import (
-    BLUE,
-    BY_NUMBER,
-    GOLD,
-    GREEN,
-    GREY,
-    ORANGE,
-    PINK,
-    RED,
-    SKY,
-    blank_figure,
-    label,
-)
+from loadtest.players.player_records import PlayerState
+from loadtest.report import palette
+from loadtest.report.cards.wait_curve import Waits, cumulative_waits
+from loadtest.report.chart_style import blank_figure, label, objective_line
+from loadtest.report.palette import BY_NUMBER, FLOODED, GREEN, P50, P95, SIMULATED
 from loadtest.simulate.result import HOUR_S, SimulationResult
 from loadtest.simulate.sweep import Setting, Sweep
-from loadtest.simulate.world import Counter, SimulatedWorld
+from loadtest.simulate.world import Counter, SimulatedWorld, TicketState
 
 Floats = NDArray[np.float64]
 BINS = 48
 INTERVALS = 60  # of the arrivals, in the plot of waits over time
 MAX_POINTS = 600  # of a curve: more than a screen shows
 LONG_S = 2 * HOUR_S  # from this length on the time axis is in hours
+
+# Prices have the unit that whoever wrote the scenario had in mind, and it names none.
+PRICE_UNIT = "In the unit of the scenario's price"
+COST_AXIS = "cost so far, unit of the price"
 
 _axes = partial(blank_figure, from_zero=True)
 
@@ -54,11 +50,12 @@ def players(result: SimulationResult) -> go.Figure:
     at, rows = _samples(world)
     figure = _axes(axis.title, "players")
     samples = world.samples
-    for name, values, colour in (
-        ("waiting", samples.waiting[rows].sum(axis=1), ORANGE),
-        ("playing", samples.playing[rows], GREEN),
-        ("abandoned so far", samples.abandoned[rows], GREY),
+    for state, name, values in (
+        (PlayerState.QUEUED, "queued", samples.waiting[rows].sum(axis=1)),
+        (PlayerState.PLAYING, "playing", samples.playing[rows]),
+        (PlayerState.CANCELLED, "gave up so far", samples.abandoned[rows]),
     ):
+        colour = palette.PLAYERS[state]
         figure.add_scatter(
             x=axis.positions(at),
             y=values.tolist(),
@@ -76,11 +73,12 @@ def servers(result: SimulationResult) -> go.Figure:
     world, axis = result.run.world, TimeAxis(result.run.virtual_s)
     at, rows = _samples(world)
     figure = _axes(axis.title, "servers")
-    for name, values, colour in (
-        ("in a match", world.samples.allocated, GREEN),
-        ("ready", world.samples.ready, SKY),
-        ("starting", world.samples.starting, GOLD),
+    for name, values in (
+        ("Allocated", world.samples.allocated),
+        ("Ready", world.samples.ready),
+        ("Starting", world.samples.starting),
     ):
+        colour = palette.SERVERS[name]
         figure.add_scatter(
             x=axis.positions(at),
             y=values[rows].sum(axis=1).tolist(),
@@ -97,16 +95,22 @@ def regions(result: SimulationResult) -> go.Figure:
     """Waiting players over time, by their nearest region."""
     world, axis = result.run.world, TimeAxis(result.run.virtual_s)
     at, rows = _samples(world)
-    figure = _axes(axis.title, "players waiting")
+    figure = _axes(axis.title, "players queued")
+    colours = region_colours(result)
     for index, name in enumerate(result.run.setup.regions):
         figure.add_scatter(
             x=axis.positions(at),
             y=world.samples.waiting[rows, index].tolist(),
             name=label(name),
             mode="lines",
-            line={"width": 2, "color": BY_NUMBER[index % len(BY_NUMBER)]},
+            line={"width": 2, "color": colours[name]},
         )
     return figure
+
+
+def region_colours(result: SimulationResult) -> dict[str, str]:
+    """The colour of each region of the fleet."""
+    return palette.region_colours(result.run.setup.regions)
 
 
 def waits_over_time(result: SimulationResult) -> go.Figure:
@@ -126,23 +130,34 @@ def waits_over_time(result: SimulationResult) -> go.Figure:
             middles.append((left + right) / 2)
             median.append(round(float(p50), 3))
             high.append(round(float(p95), 3))
-    for name, values, colour in (("p95", high, RED), ("p50", median, BLUE)):
+    for name, values, colour in (("p95", high, P95), ("p50", median, P50)):
         figure.add_scatter(
             x=axis.positions(middles), y=values, name=name, mode="lines", line={"width": 2, "color": colour}
         )
     return figure
 
 
-def waits(result: SimulationResult) -> go.Figure:
-    """Histogram of waits, by the region of the match."""
-    return tail_histogram(result.waits_by_region(), "seconds of wait", "players", "s")
+def waits(result: SimulationResult, limit_s: float | None) -> go.Figure:
+    """Which share of the players had a match within x seconds, all together and by their nearest region.
+
+    Args:
+        result: of the run.
+        limit_s: the objective: 95 % of the players within so many seconds; None without one.
+    """
+    tickets = result.run.world.tickets
+    colours, home = region_colours(result), tickets.home[tickets.location]
+    groups = {"all players": _waits_of(result, np.ones(len(home), bool), palette.EVERYBODY)}
+    if len(result.run.setup.regions) > 1:
+        for index, name in enumerate(result.run.setup.regions):
+            groups[name] = _waits_of(result, home == index, colours[name])
+    return cumulative_waits(groups, limit_s)
 
 
 def skill_bands(result: SimulationResult) -> go.Figure:
     """Median and p95 wait in five bands of skill."""
     figure = _axes("skill", "seconds of wait")
     bands = [(name, values) for name, values in result.waits_by_skill() if len(values)]
-    for name, point, colour in (("p50", 50, BLUE), ("p95", 95, RED)):
+    for name, point, colour in (("p50", 50, P50), ("p95", 95, P95)):
         figure.add_bar(
             x=[band for band, _ in bands],
             y=[round(float(np.percentile(values, point)), 3) for _, values in bands],
@@ -154,7 +169,8 @@ def skill_bands(result: SimulationResult) -> go.Figure:
 
 def quality(result: SimulationResult) -> go.Figure:
     """Histogram of the spread of skill in a match."""
-    return tail_histogram({"": result.skill_spread}, "standard deviation of skill in a match", "matches", "")
+    title = "standard deviation of skill in a match"
+    return tail_histogram({"": result.skill_spread}, title, "matches", "", {"": palette.EVERYBODY})
 
 
 def latencies(result: SimulationResult) -> go.Figure:
@@ -165,26 +181,31 @@ def latencies(result: SimulationResult) -> go.Figure:
     )
     latency = result.latency_ms.astype(np.float64)
     groups = {name: latency[region == index] for index, name in enumerate(result.run.setup.regions)}
-    return tail_histogram(groups, "milliseconds to the server", "players", "ms")
+    return tail_histogram(groups, "milliseconds to the server", "players", "ms", region_colours(result))
 
 
-def money(result: SimulationResult) -> go.Figure:
-    """The cost of the servers so far, over time."""
+def money(result: SimulationResult, budget: float | None) -> go.Figure:
+    """The cost of the servers so far, over time, and what the scenario allows; None: it does not say."""
     world, axis = result.run.world, TimeAxis(result.run.virtual_s)
     at, rows = _samples(world)
-    figure = _axes(axis.title, "cost so far")
+    figure = _axes(axis.title, COST_AXIS)
+    across = axis.positions(at)
     figure.add_scatter(
-        x=axis.positions(at),
+        x=across,
         y=(world.samples.server_s[rows] / HOUR_S * result.price_per_server_hour).round(4).tolist(),
         name="all servers",
         mode="lines",
-        line={"width": 2, "color": PINK},
-        showlegend=False,
+        line={"width": 2, "color": palette.COST},
+        showlegend=budget is not None,
     )
+    if budget is not None and across:
+        objective_line(figure, (across[0], across[-1]), budget, f"objective: at most {budget:g}")
     return figure
 
 
-def tail_histogram(groups: Mapping[str, Any], x_title: str, y_title: str, unit: str) -> go.Figure:
+def tail_histogram(
+    groups: Mapping[str, Any], x_title: str, y_title: str, unit: str, colours: Mapping[str, str]
+) -> go.Figure:
     """Stacked bars of one bin width for all groups; the longest half per cent is in the last bar."""
     figure = _axes(x_title, y_title)
     filled = {name: values for name, values in groups.items() if len(values)}
@@ -194,7 +215,7 @@ def tail_histogram(groups: Mapping[str, Any], x_title: str, y_title: str, unit: 
     top = max(float(np.percentile(values, 99.5)) for values in filled.values())
     edges = np.linspace(0.0, max(top * 1.02, 1e-6), BINS + 1)
     middles, width = (edges[:-1] + edges[1:]) / 2, float(edges[1] - edges[0])
-    for index, (name, values) in enumerate(filled.items()):
+    for name, values in filled.items():
         counts, _ = np.histogram(np.minimum(values, edges[-1]), edges)
         figure.add_bar(
             x=middles.round(4).tolist(),
@@ -202,7 +223,7 @@ def tail_histogram(groups: Mapping[str, Any], x_title: str, y_title: str, unit: 
             width=width * 0.96,
             name=label(name),
             showlegend=bool(name),
-            marker={"color": BY_NUMBER[index % len(BY_NUMBER)]},
+            marker={"color": colours[name]},
             hovertemplate=f"%{{y:,}} around %{{x:.3g}} {unit}<extra>{label(name)}</extra>",
         )
     return figure.update_layout(barmode="stack")
@@ -212,7 +233,7 @@ def wait_against_money(found: Sweep) -> go.Figure:
     """A point for each setting: cost and p95 wait with 95 % intervals; a line for each value of what varies
     beside the first.
     """
-    figure = _axes("cost", "wait p95, seconds", height=420)
+    figure = _axes("cost of a run, unit of the price", "wait p95, seconds", height=420)
     for number, (line, settings) in enumerate(_lines(found).items()):
         colour = BY_NUMBER[number % len(BY_NUMBER)]
         known = [one for one in settings if one.estimate("wait_p95_s").mean is not None]
@@ -289,7 +310,7 @@ def over_setting(found: Sweep, measure: str, title: str) -> go.Figure:
 def real_and_simulated(curves: Sequence[tuple[str, Floats]], step_s: float, y_title: str) -> go.Figure:
     """A real curve and its simulation, a point every ``step_s`` from the start."""
     figure = _axes("seconds since the start", y_title)
-    for (name, values), colour, dash in zip(curves, (BLUE, ORANGE), ("solid", "dash"), strict=True):
+    for (name, values), colour, dash in zip(curves, (FLOODED, SIMULATED), ("solid", "dash"), strict=True):
         figure.add_scatter(
             x=(np.arange(len(values)) * step_s).tolist(),
             y=values.tolist(),
@@ -304,7 +325,7 @@ def cumulative_shares(groups: Sequence[tuple[str, Floats]], x_title: str) -> go.
     """Cumulative shares of real and simulated values: two alike distributions have one curve."""
     figure = _axes(x_title, "share")
     points = np.linspace(0.0, 100.0, 201)
-    for (name, values), colour, dash in zip(groups, (BLUE, ORANGE), ("solid", "dash"), strict=True):
+    for (name, values), colour, dash in zip(groups, (FLOODED, SIMULATED), ("solid", "dash"), strict=True):
         if len(values):
             figure.add_scatter(
                 x=np.percentile(values, points).round(4).tolist(),
@@ -314,6 +335,15 @@ def cumulative_shares(groups: Sequence[tuple[str, Floats]], x_title: str) -> go.
                 line={"width": 2, "color": colour, "dash": dash},
             )
     return figure
+
+
+def _waits_of(result: SimulationResult, chosen: NDArray[np.bool_], colour: str) -> Waits:
+    """The waits of the players of some tickets, bool[T]."""
+    world = result.run.world
+    mine = chosen[result.waited]
+    rows, wait_s = result.waited[mine], result.wait_of_waited_s[mine]
+    size, matched = world.tickets.size[rows], world.records.state[rows] == TicketState.MATCHED
+    return Waits(np.repeat(wait_s[matched], size[matched]), int(size[~matched].sum()), colour)
 
 
 def _samples(world: SimulatedWorld) -> tuple[Floats, NDArray[np.int64]]:
@@ -329,7 +359,7 @@ def _marked(figure: go.Figure, result: SimulationResult, axis: TimeAxis) -> go.F
         if incident.text:
             figure.add_vline(
                 x=incident.at_s / axis.unit_s,
-                line={"width": 1, "dash": "dot", "color": RED},
+                line={"width": 1, "dash": "dot", "color": palette.FAULT},
                 annotation={
                     "text": label(incident.text),
                     "font": {"size": 11},
@@ -372,16 +402,22 @@ def _band(figure: go.Figure, x: Sequence[Any], values: Sequence[Any], colour: st
 
 
 def _limit(figure: go.Figure, found: Sweep) -> None:
-    """Add the wait that the scenario allows, as a curve, so that the legend names it."""
-    limit = found.scenario.objectives.wait_p95_s
-    costs = [setting.estimate("cost").mean for setting in found.settings]
-    if limit is None or not costs:
+    """Add the wait and the cost that the scenario allows, as lines, so that the legend names them."""
+    asked = found.scenario.objectives
+    known = [one for one in found.settings if one.estimate("wait_p95_s").mean is not None]
+    if not known:
         return
-    figure.add_scatter(
-        x=[min(filter(None, costs), default=0), max(filter(None, costs), default=1)],
-        y=[limit, limit],
-        name=f"objective: {limit:g} s",
-        mode="lines",
-        line={"width": 2, "dash": "dash", "color": RED},
-        hoverinfo="skip",
-    )
+    costs = [one.estimate("cost").mean or 0.0 for one in known]
+    waits_s = [one.estimate("wait_p95_s").high or 0.0 for one in known]
+    if asked.wait_p95_s is not None:
+        ends = (min(costs), max([*costs, asked.cost or 0.0]))
+        objective_line(figure, ends, asked.wait_p95_s, f"objective: {asked.wait_p95_s:g} s")
+    if asked.cost is not None:
+        figure.add_scatter(
+            x=[asked.cost] * 2,
+            y=[0.0, max([*waits_s, asked.wait_p95_s or 0.0])],
+            name=f"objective: cost {asked.cost:g}",
+            mode="lines",
+            line={"width": 2, "dash": "dot", "color": palette.OBJECTIVE},
+            hoverinfo="skip",
+        )

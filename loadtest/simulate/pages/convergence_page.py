@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from loadtest.report.chart_style import BLUE, ORANGE, blank_figure
+from loadtest.report.chart_style import blank_figure
 from loadtest.report.html import Verdict, plot_card, render_page
+from loadtest.report.palette import BLUE, ORANGE
 from loadtest.simulate.convergence import Point
 
 

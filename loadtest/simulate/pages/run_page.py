@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from loadtest.report.html import Verdict, mark, paragraph, plot_card, render_page, table, text_card
+from loadtest.report.html import (
+    Verdict,
+    left_out_card,
+    mark,
+    paragraph,
+    plot_card,
+    render_page,
+    table,
+    text_card,
+)
 from loadtest.scenario.model import Scenario
 from loadtest.simulate.pages import charts
 from loadtest.simulate.pages.text import format_duration, format_number, scenario_yaml
@@ -45,10 +54,11 @@ def render_run(
         cards=[
             text_card("Objectives", _objectives(asked)),
             text_card("What broke first", paragraph(first_bottleneck(result, asked), "sentence")),
+            *left_out_card(figures["left_out"], "virtual time does not do: a flood plays it"),
             plot_card(
                 "players",
                 "Players",
-                "Waiting, playing and abandoned players; red lines: incidents.",
+                "Who is queued, who plays, and who has given up so far; red lines: incidents.",
                 charts.players(result),
                 wide=True,
             ),
@@ -67,8 +77,8 @@ def render_run(
             plot_card(
                 "waits",
                 "Wait for a match",
-                "By the region of the match; the longest half per cent is in the last bar.",
-                charts.waits(result),
+                waits_note(result),
+                charts.waits(result, scenario.objectives.wait_p95_s),
             ),
             plot_card(
                 "bands",
@@ -92,8 +102,8 @@ def render_run(
             plot_card(
                 "money",
                 "Cost",
-                f"At {price:g} for each hour of a server, from its start to its end.",
-                charts.money(result),
+                f"{charts.PRICE_UNIT}: {price:g} for each hour of a server, from its start to its end.",
+                charts.money(result, scenario.objectives.cost),
             ),
             text_card("Regions", _regions(result)),
         ],
@@ -103,33 +113,58 @@ def render_run(
     )
 
 
+def waits_note(result: SimulationResult) -> str:
+    """What is in the curve of waits, and who counts as not yet."""
+    in_vain = int(result.wait_censored.sum())
+    said = "From the arrival to the assignment; regions: the nearest of the player."
+    if in_vain:
+        said += f" {in_vain:,} of {len(result.wait_s):,} waits ended without a match: they count as not yet."
+    else:
+        said += f" Each of the {len(result.wait_s):,} waits ended in a match."
+    return said + (f" {result.never_queued:,} players never queued." if result.never_queued else "")
+
+
 def run_sentence(figures: dict[str, Any]) -> str:
     """Return what happened in two sentences, from the figures of a run."""
-    wait = figures["wait_s"]
-    if wait["p50"] is None:
+    if not figures["matched"]:
         return f"None of the {figures['players']:,} players got a match."
     share = figures["abandoned_share"]
     return (
-        f"Half of the players had a match within {wait['p50']:.1f} s, 95 % within {wait['p95']:.1f} s; "
-        f"{share:.2%} gave up. The fleet had {figures['servers_peak']:,} servers at its peak and cost "
-        f"{figures['cost']:,.2f}, "
+        f"{_waits_in_words(figures)}; {share:.2%} gave up. The fleet had {figures['servers_peak']:,} servers "
+        f"at its peak and cost {format_number(figures['cost'])}, "
         f"{figures['idle_share']:.0%} of it for ready servers without a match."
     )
 
 
+def _waits_in_words(figures: dict[str, Any]) -> str:
+    """How soon players had a match, or that so many had none that a percentile is not known."""
+    wait, limits = figures["wait_s"], figures["wait_at_least"]
+    if "p50" in limits:
+        return f"More than half of the players had no match after {wait['p50']:.1f} s"
+    half = f"Half of the players had a match within {wait['p50']:.1f} s"
+    if "p95" in limits:
+        return f"{half}, more than 5 % had none after {wait['p95']:.1f} s"
+    return f"{half}, 95 % within {wait['p95']:.1f} s"
+
+
 def run_tiles(figures: dict[str, Any]) -> list[tuple[str, str]]:
     """Return value and label of the eight figures at the top of the page."""
-    wait, spread, latency = figures["wait_s"], figures["skill_spread"], figures["latency_ms"]
+    spread, latency = figures["skill_spread"], figures["latency_ms"]
     return [
         (f"{figures['matched']:,}", "players matched"),
         (f"{figures['matches']:,}", "matches"),
-        (f"{format_number(wait['p50'])} / {format_number(wait['p95'])} s", "wait, p50 / p95"),
+        (f"{_limit(figures, 'p50')} / {_limit(figures, 'p95')} s", "wait, p50 / p95"),
         (f"{figures['abandoned']:,}", "players gave up"),
         (f"{figures['servers_peak']:,}", "servers at the peak"),
-        (f"{figures['cost']:,.2f}", "cost"),
+        (format_number(figures["cost"]), "cost"),
         (format_number(spread["p50"]), "skill spread in a match, p50"),
         (f"{format_number(latency['p50'])} / {format_number(latency['p95'])} ms", "round trip, p50 / p95"),
     ]
+
+
+def _limit(figures: dict[str, Any], point: str) -> str:
+    """A percentile of the wait, with ≥ where it falls on a wait that ended without a match."""
+    return ("≥ " if point in figures["wait_at_least"] else "") + format_number(figures["wait_s"][point])
 
 
 def first_bottleneck(result: SimulationResult, asked: Sequence[Objective]) -> str:

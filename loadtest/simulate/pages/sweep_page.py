@@ -5,6 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from loadtest.report.html import Card, Verdict, plot_card, render_page, table, text_card
+from loadtest.simulate.estimates.intervals import format_estimate
 from loadtest.simulate.pages import charts
 from loadtest.simulate.pages.text import scenario_yaml
 from loadtest.simulate.sweep import Setting, Sweep
@@ -21,7 +22,8 @@ def render_sweep(found: Sweep) -> str:
         title=f"{scenario.name} swept · launchday",
         heading=f"{scenario.name}: {' and '.join(each.path for each in found.variations)}",
         subheading=(
-            f"{scenario.description} Simulated in virtual time, {seeds} seeds from {found.seeds[0]}."
+            f"{_players(found)} players in virtual time, {seeds} seeds from {found.seeds[0]} a setting. "
+            f"{_file_says(scenario.description)}"
         ).strip(),
         verdict=Verdict(
             "passed" if best else "failed",
@@ -31,7 +33,7 @@ def render_sweep(found: Sweep) -> str:
         figures=[
             (f"{settings:,}", "settings"),
             (f"{seeds:,}", "seeds each"),
-            (f"{scenario.players.count * settings * seeds:,}", "players simulated"),
+            (f"{sum(sum(_counts(setting)) for setting in found.settings):,}", "players simulated"),
             (f"{sum(setting.meets for setting in found.settings):,}", "settings that meet the objectives"),
         ],
         cards=[
@@ -44,7 +46,13 @@ def render_sweep(found: Sweep) -> str:
                 charts.wait_against_money(found),
                 wide=True,
             ),
-            text_card("Settings", _settings(found), "Mean of the seeds ± half the 95 % interval.", wide=True),
+            text_card(
+                "Settings",
+                _settings(found),
+                "Mean of the seeds ± half the 95 % interval; cost in the unit of the scenario's price. "
+                "Green: the cheapest that meets every objective with every seed; grey: misses one.",
+                wide=True,
+            ),
             *_measures(found),
         ],
         repeat_note=f"Save it, and run launchday sweep FILE {variations} --seeds {seeds}",
@@ -57,7 +65,7 @@ def _measures(found: Sweep) -> list[Card]:
     first = found.variations[0].path
     shown = (
         ("wait", "Wait", "p95 wait", "wait_p95_s", "wait p95, seconds"),
-        ("cost", "Cost", "Cost", "cost", "cost"),
+        ("cost", "Cost", "Cost", "cost", "cost of a run, unit of the price"),
         (
             "abandoned",
             "Abandoned",
@@ -96,11 +104,11 @@ def _settings(found: Sweep) -> Markup:
         rows.append(
             (
                 *(f"{value}" for value in setting.values.values()),
-                *(_pair(setting, name, 1) for name in ("wait_p50_s", "wait_p95_s", "wait_p99_s")),
+                *(_pair(setting, name) for name in ("wait_p50_s", "wait_p95_s", "wait_p99_s")),
                 f"{setting.estimate('abandoned_share').mean:.2%}",
                 f"{setting.estimate('servers_peak').mean:,.0f}",
                 f"{setting.estimate('idle_share').mean:.0%}",
-                _pair(setting, "cost", 2),
+                _pair(setting, "cost"),
                 "cheapest"
                 if setting is best
                 else "met"
@@ -109,9 +117,32 @@ def _settings(found: Sweep) -> Markup:
             )
         )
         classes.append("best" if setting is best else "" if setting.meets else "missed")
-    return table(headings, rows, numbers=range(len(headings) - 1), classes=classes)
+    return table(
+        headings,
+        rows,
+        numbers=range(len(headings) - 1),
+        classes=classes,
+        keys=len(found.variations),
+        outcome=True,
+    )
 
 
-def _pair(setting: Setting, name: str, digits: int) -> str:
-    found = setting.estimate(name)
-    return "–" if found.mean is None else f"{found.mean:,.{digits}f} ± {found.half_width:.{digits}f}"
+def _counts(setting: Setting) -> list[int]:
+    """How many players each simulation of a setting had."""
+    return [int(run["players"]) for run in setting.runs]
+
+
+def _players(found: Sweep) -> str:
+    """How many players a simulation had: the number in force, whatever the file's own words say."""
+    counts = [count for setting in found.settings for count in _counts(setting)]
+    few, many = min(counts), max(counts)
+    return f"{few:,}" if few == many else f"{few:,} to {many:,}"
+
+
+def _file_says(description: str) -> str:
+    """The description of the file, which does not know of what a sweep varies."""
+    return f"The scenario's own words: {description}" if description else ""
+
+
+def _pair(setting: Setting, name: str) -> str:
+    return format_estimate(setting.estimate(name))

@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,6 +59,12 @@ def elements_of(page: str) -> Elements:
     return parser
 
 
+def plots_of(page: str) -> dict[str, dict[str, Any]]:
+    start = page.index("const plots = ") + len("const plots = ")
+    plots, _ = json.JSONDecoder().raw_decode(page[start:])
+    return dict(plots)
+
+
 @pytest.fixture(scope="module")
 def page() -> str:
     return run_page.render_report(sample_outcome())
@@ -93,9 +100,9 @@ def test_the_verdict_is_that_of_the_run(run: RunOutcome, word: str) -> None:
 
 
 def test_every_plot_has_its_place_and_its_data(page: str) -> None:
-    start = page.index("const plots = ") + len("const plots = ")
-    plots, _ = json.JSONDecoder().raw_decode(page[start:])
-    assert set(plots) == {"players", "waits", "rtt", "ticks", "bandwidth", "stages", "queues", "fleet"}
+    plots = plots_of(page)
+    wanted = {"players", "waits", "waits_by_region", "rtt", "ticks", "bandwidth", "stages", "queues", "fleet"}
+    assert set(plots) == wanted
     assert set(elements_of(page).ids) >= set(plots)
     assert all(plot["data"] for plot in plots.values())
 
@@ -111,10 +118,11 @@ def test_what_others_wrote_cannot_become_markup() -> None:
     run.records.reason[0], run.records.state[0] = evil, PlayerState.LOST
     run.reports[0]["region"] = evil
     run.records.region = [evil] * 200
+    run.records.waits[:] = [wait._replace(region=evil) for wait in run.records.waits]
     run.timeline.marks.append((5.0, evil))
     described = run.scenario.model_copy(update={"description": evil})
     page = run_page.render_report(replace(run, scenario=described))
-    assert page.count("<script>") == 2
+    assert page.count("<script>") == 3  # plotly, and ours for tables and plots
     assert "<script>alert" not in page
 
 
@@ -123,12 +131,13 @@ def test_a_name_is_text_in_a_page_and_in_its_plots(name: str) -> None:
     run = sample_outcome()
     run.reports[0]["region"] = name
     run.records.region = [name] * 200
+    run.records.waits[:] = [wait._replace(region=name) for wait in run.records.waits]
     described = run.scenario.model_copy(update={"description": name})
     page = run_page.render_report(replace(run, scenario=described))
-    plots, _ = json.JSONDecoder().raw_decode(page[page.index("const plots = ") + len("const plots = ") :])
+    plots = plots_of(page)
     shown = escaped(name)
     assert shown in elements_of(page).text
-    [trace] = plots["waits"]["data"]
+    [trace] = plots["waits_by_region"]["data"]
     assert html.unescape(trace["name"]) == shown
     assert not set("<>") & set(trace["name"])
     assert "%{y} &" not in trace["hovertemplate"].partition("<extra>")[2]
@@ -141,5 +150,7 @@ def test_a_run_that_measured_nothing_still_has_a_report() -> None:
     for name in ("assigned_s", "rtt_ms", "received_kbit_s", "sent_kbit_s"):
         getattr(run.records, name)[:] = np.nan
     run.records.region = [""] * 200
+    run.records.waits.clear()
     page = run_page.render_report(replace(run, reports=[], timeline=Timeline(), settled_s=None))
-    assert "no measurements" in page
+    assert "nobody queued" in page
+    assert {*plots_of(page)} == {"players", "waits"}
