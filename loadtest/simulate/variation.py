@@ -12,8 +12,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from loadtest.errors import LoadTestError
+from loadtest.errors import LoadTestError, ScenarioError
+from loadtest.scenario import reader
 from loadtest.scenario.model import Scenario
+from loadtest.scenario.sections import FOLDER
 
 BY_REGION = ("fleet.buffer", "fleet.max")  # take a number, or a number by region
 STEPS = 9  # values of a range without a step
@@ -110,19 +112,30 @@ def varied(scenario: Scenario, changes: dict[str, Any], folder: Path) -> Scenari
         VariationError: the changes make no scenario; the text names everything that is wrong.
     """
     content = scenario.model_dump()
+    problems = []
     for path, value in changes.items():
-        _put(content, path, value)
+        try:
+            _put(content, path, value)
+        except VariationError as error:
+            problems.append(str(error))
+    if problems:
+        raise VariationError("; ".join(problems), problems)
     try:
-        found = Scenario.model_validate(content, context={"folder": folder})
+        found = Scenario.model_validate(content, context={FOLDER: folder})
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
-            for item in error.errors(include_url=False)
-        ]
-        raise _no_scenario(changes, problems) from error
+        raise _no_scenario(changes, _mistakes(content, folder)) from error
     if wrong := found.contradictions():
         raise _no_scenario(changes, [f"{'.'.join(map(str, path))}: {message}" for path, message in wrong])
     return found
+
+
+def _mistakes(content: dict[str, Any], folder: Path) -> list[str]:
+    """Return what is wrong with the content of a scenario, in the words of the file's reader."""
+    try:
+        reader.parse_scenario(yaml.safe_dump(content), str(folder / "scenario"))
+    except ScenarioError as error:
+        return [f"{each.path}: {each.message}" for each in error.mistakes]
+    return ["it cannot be read again"]  # never: it was refused a moment ago
 
 
 def _no_scenario(changes: dict[str, Any], problems: list[str]) -> VariationError:

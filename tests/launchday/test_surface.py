@@ -207,7 +207,15 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.settings": {"Settings", "SettingsError", "env_name", "environment", "in_url", "settings"},
     "launchday.escapes": {"as_escape", "escaped"},
     "launchday.local_time": {"LocalTimeError", "UnreadableTimeError", "moment", "zone"},
-    "launchday.outputs": {"OutputError", "Outputs", "check", "check_folder", "write_whole"},
+    "launchday.outputs": {
+        "OutputError",
+        "Outputs",
+        "check",
+        "check_folder",
+        "make_folder",
+        "whole_files",
+        "write_whole",
+    },
     "launchday.tables": {"FoldingTable"},
     "launchday.terminal": {"Terminal", "data", "finish", "reason", "run_command", "show_error", "table"},
     "launchday.telemetry": {"configure", "request_id"},
@@ -255,6 +263,11 @@ def test_every_module_is_listed() -> None:
         if not module.ispkg and module.name not in MODULES_OF_COMMANDS
     }
     assert found == {name for name in FUNCTIONS_AND_CLASSES if name != "launchday.engines"}
+
+
+def test_the_package_itself_offers_a_simulation_alone() -> None:
+    functions = {name for name, value in vars(launchday).items() if inspect.isfunction(value)}
+    assert {name for name in functions if not name.startswith("_")} == {"simulate"}
 
 
 def test_the_commands_are_those_that_are_listed() -> None:
