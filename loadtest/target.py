@@ -62,6 +62,7 @@ class Player:
         latencies_ms: region of the scenario's fleet → round trip in ms, the player's own link included.
         skill: true skill on OpenSkill's scale, 0 to 60.
         platform: what they play on, such as "pc".
+        cross_play: whether they meet players of other platforms.
         behaviour: the kind of player, such as "fighter".
     """
 
@@ -72,6 +73,7 @@ class Player:
     latencies_ms: Mapping[str, float] = field(default_factory=dict)
     skill: float = 0.0
     platform: str = ""
+    cross_play: bool = True
     behaviour: str = ""
 
 

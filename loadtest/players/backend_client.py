@@ -84,6 +84,8 @@ class BackendClient(Protocol):
         latencies_ms: Mapping[str, float],
         client_key: str,
         party: tuple[str, int] | None = None,
+        platform: str = "pc",
+        cross_play: bool = True,
     ) -> str:
         """Queue for a match and return the ticket's id.
 
@@ -92,6 +94,7 @@ class BackendClient(Protocol):
             latencies_ms: region → measured round trip in ms.
             client_key: makes it idempotent: the same key gives the same ticket, and so does a live ticket.
             party: id and size of the party; None for a player alone.
+            platform, cross_play: the player's platform, and whether they meet others.
 
         Raises:
             PlayerInMatchError: they are in a match already.
@@ -185,6 +188,8 @@ class HttpBackendClient:
         latencies_ms: Mapping[str, float],
         client_key: str,
         party: tuple[str, int] | None = None,
+        platform: str = "pc",
+        cross_play: bool = True,
     ) -> str:
         """Queue for a match and return the ticket's id.
 
@@ -193,11 +198,17 @@ class HttpBackendClient:
             latencies_ms: region → measured round trip in ms.
             client_key: makes it idempotent: the same key gives the same ticket, and so does a live ticket.
             party: id and size of the party; None for a player alone.
+            platform, cross_play: the player's platform, and whether they meet others.
         """
         with _translated("ticket"):
             try:
                 created = await self._matchmaker(token).create_ticket(
-                    mode, latencies_ms, client_key=client_key, party=party
+                    mode,
+                    latencies_ms,
+                    client_key=client_key,
+                    party=party,
+                    platform=platform,
+                    cross_play=cross_play,
                 )
             except TicketExistsError as error:  # a requeued ticket of a lost match that the player had left
                 return error.ticket_id

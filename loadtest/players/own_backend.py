@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from loadtest.players.backend_client import FREE_ITEM, BackendClient, match_of
 from loadtest.players.game_session import FastLane, GameSession
 from loadtest.players.player_records import PlayerRecords
 from loadtest.players.requests import RequestLog
+from loadtest.scenario.platforms import BACKEND_PLATFORMS
 from loadtest.target import Ask, Match, PlayEnd, Player, QueueRequest
 from matchmaker.client import TicketView
 
@@ -44,6 +45,7 @@ class OwnBackend:
         link_to: a bot's number and a region → the link between them.
         clock: seconds of the run.
         ended_matches: ids of the matches that are over.
+        platforms: a scenario's platform → the matchmaker's, where it has another name.
     """
 
     def __init__(
@@ -55,9 +57,11 @@ class OwnBackend:
         link_to: Callable[[int, str], PlayerLink],
         clock: Callable[[], float],
         ended_matches: set[str],
+        platforms: Mapping[str, str] | None = None,
     ) -> None:
         self._client, self._swarm, self._records, self._requests = client, swarm, records, requests
         self._link_to, self._clock, self.ended_matches = link_to, clock, ended_matches
+        self._platforms = platforms or dict(zip(BACKEND_PLATFORMS, BACKEND_PLATFORMS, strict=True))
 
     async def log_in(self, player: Player) -> OwnSession:
         """Log a device's player in."""
@@ -82,6 +86,8 @@ class OwnBackend:
             latencies_ms=request.player.latencies_ms,
             client_key=request.key,
             party=None if party is None else (party.id, party.size),
+            platform=self._platforms.get(request.player.platform, BACKEND_PLATFORMS[0]),
+            cross_play=request.player.cross_play,
         )
 
     async def wait(self, session: OwnSession, ticket: str) -> Match:

@@ -90,5 +90,6 @@ class RunContext:
             latencies_ms=self.links.latencies_of(bot),
             skill=float(population.skill[bot]),
             platform=population.platforms[population.platform[bot]],
+            cross_play=bool(population.cross_play[bot]),
             behaviour=population.behaviours[population.behaviour[bot]],
         )

@@ -18,6 +18,7 @@ from dedicated_server.protocol.modes import BATTLE_ROYALE_CARD
 from loadtest.errors import LeftOutError
 from loadtest.scenario.faults import Fault, Pause
 from loadtest.scenario.model import Scenario
+from loadtest.scenario.platforms import backend_platforms
 from loadtest.scenario.sections import (
     MATCH_LASTS,
     NO_SERVICES,
@@ -35,7 +36,6 @@ QUIET_MOVEMENTS = ("roam", "stand", "crowd")  # of players with whom a match las
 RULES_DECIDE = "the rule set of the mode decides how large a match is, and when it starts short"
 BATTLE_ROYALE = BATTLE_ROYALE_CARD.name  # its size is the scenario's, whatever its shipped rule set says
 PAUSES_SIMULATED = ("cache", "director")  # parts without which nobody is matched
-BACKEND_PLATFORMS = 5  # that our matchmaker tells apart
 
 
 class _Part(NamedTuple):
@@ -54,8 +54,9 @@ def not_in_flood(scenario: Scenario, *, own_backend: bool = True) -> list[str]:
         own_backend: whether the flood starts the backend itself, and so sets it up as the scenario says.
     """
     found = [*_keys(scenario, "", "flood"), *_platforms(scenario), *_sizes(scenario)]
-    if len(scenario.players.platforms) > BACKEND_PLATFORMS and scenario.players.cross_play < 1.0:
-        found.append(_Part("players.platforms", f"the matchmaker tells {BACKEND_PLATFORMS} apart"))
+    told_apart = len(set(backend_platforms(list(scenario.players.platforms)).values()))
+    if told_apart < len(scenario.players.platforms) and scenario.players.cross_play < 1.0:
+        found.append(_Part("players.platforms", f"the matchmaker tells {told_apart} of them apart"))
     if not own_backend:
         found += [_Part(key, BACKEND_STAYS) for key in _of_own_backend(scenario, "")]
     return _phrases(found)

@@ -39,9 +39,10 @@ class Population:
         location: int64[n], index into ``locations``.
         skill: float64[n], true skill on OpenSkill's scale.
         party: int64[n], the number of the player's party, from 0 in order of arrival.
-        mode, line, behaviour, platform: int8[n], index into ``modes``, ``lines``, ``behaviours``,
+        mode, link_kind, behaviour, platform: int8[n], index into ``modes``, ``link_kinds``, ``behaviours``,
             ``platforms``.
-        locations, modes, lines, behaviours, platforms: the scenario's names.
+        cross_play: bool[n], whether the player meets other platforms.
+        locations, modes, link_kinds, behaviours, platforms: the scenario's names.
         behaviour_seed: uint64[n], seeds of the bots' own random streams.
         link_seed: uint64[n, 2], seeds of their links' random streams, towards the server and back.
     """
@@ -54,6 +55,7 @@ class Population:
     link_kind: npt.NDArray[np.int8]
     behaviour: npt.NDArray[np.int8]
     platform: npt.NDArray[np.int8]
+    cross_play: npt.NDArray[np.bool_]
     locations: tuple[str, ...]
     modes: tuple[str, ...]
     link_kinds: tuple[str, ...]
@@ -70,16 +72,18 @@ def draw_population(scenario: Scenario) -> Population:
     """Draw the players of a scenario. The same scenario gives the same players.
 
     Each property has its own random stream, so that a change of one curve leaves the others as they were.
-    Where a party lives, when it arrives and what it plays is drawn once for all its members.
+    Where a party lives, when it arrives, what it plays, on which platform and with whom is drawn once for all
+    its members.
     """
     count = scenario.players.count
-    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(scenario.seed).spawn(10)]
-    arrivals, places, skills, seeds, links, parties, modes, lines, behaviours, platforms = streams
+    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(scenario.seed).spawn(11)]
+    arrivals, places, skills, seeds, links, parties, modes, lines, behaviours, platforms, meets = streams
     sizes = party_sizes(count, scenario.players.parties, parties)
     shares = scenario.players.locations
     where = _dealt(len(sizes), list(shares.values()), places)
     where, arrives_s = _arrivals(scenario, where, arrivals)
     mean, deviation = scenario.players.skill.parameters
+    cross_play = scenario.players.cross_play
     mode_shares = {name: mode.share for name, mode in scenario.modes.items()}
     return Population(
         arrives_s=np.repeat(arrives_s, sizes),
@@ -89,7 +93,10 @@ def draw_population(scenario: Scenario) -> Population:
         mode=np.repeat(_dealt(len(sizes), list(mode_shares.values()), modes).astype(np.int8), sizes),
         link_kind=_dealt(count, list(scenario.links.shares.values()), lines).astype(np.int8),
         behaviour=_dealt(count, list(scenario.behaviours.shares.values()), behaviours).astype(np.int8),
-        platform=_dealt(count, list(scenario.players.platforms.values()), platforms).astype(np.int8),
+        platform=np.repeat(
+            _dealt(len(sizes), list(scenario.players.platforms.values()), platforms).astype(np.int8), sizes
+        ),
+        cross_play=np.repeat(_dealt(len(sizes), [1.0 - cross_play, cross_play], meets) == 1, sizes),
         locations=tuple(shares),
         modes=tuple(mode_shares),
         link_kinds=tuple(scenario.links.shares),

@@ -75,7 +75,7 @@ def plan(scenario: Scenario, *, rated: bool | None = None) -> Setup:
         tickets=tickets,
         modes=modes_of(scenario, rules),
         parameters=Parameters(
-            groups=1,
+            groups=int(tickets.group.max()) + 1,
             period_s=settings.matching_period_s,
             retry_s=RETRY_S,
             window=WINDOW,
@@ -172,6 +172,9 @@ def tickets_of(
     skill_squares = np.add.reduceat(population.skill**2, starts)
     rtt_ms = _round_trips(population.locations, scenario.fleet.regions)
     origin, following = _sessions(scenario, len(sizes))
+    # As in the matchmaker: who meets other platforms may also fill a match of players who keep to theirs.
+    keeps = not population.cross_play.all()
+    platform = population.platform[starts].astype(np.int32) if keeps else np.full(len(sizes), -1, np.int32)
     skill = skill_sum / sizes if rated else np.full(len(sizes), NEW_RATING)
     arrives_s = np.full(len(origin), np.inf)
     arrives_s[: len(sizes)] = population.arrives_s[starts]
@@ -181,8 +184,8 @@ def tickets_of(
         skill=skill.astype(np.float32)[origin],
         size=sizes.astype(np.int32)[origin],
         mode=population.mode[starts][origin],
-        group=np.zeros(len(origin), np.int32),
-        platform=np.full(len(origin), -1, np.int32),
+        group=np.where(population.cross_play, 0, 1 + population.platform)[starts].astype(np.int32)[origin],
+        platform=platform[origin],
         location=population.location[starts].astype(np.int16)[origin],
         access_ms=np.maximum.reduceat(access_ms[population.link_kind], starts)[origin],
         next_ticket=following,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
@@ -25,11 +25,13 @@ from loadtest.flood.kill_events import KillEventCounter
 from loadtest.flood.ledger import ExpectedLosses, Ledger, balance, count_matches
 from loadtest.flood.monitor import BackendMonitor, wait_until_settled
 from loadtest.flood.outcome import RunOutcome
+from loadtest.flood.parts.before import Before
 from loadtest.flood.surroundings.base import Run
 from loadtest.players.backend_client import HttpBackendClient
 from loadtest.players.own_backend import OwnBackend
 from loadtest.players.run_context import RunContext
 from loadtest.scenario.left_out import not_in_flood
+from loadtest.scenario.platforms import backend_platforms
 from loadtest.scenario.population import max_one_way_ms
 
 
@@ -61,6 +63,13 @@ class OwnSurroundings:
     processes: BackendProcesses | None
     cpu_meter: CpuMeter | None
     machine: MachineUse = field(default_factory=MachineUse)
+
+    def counted_before(self) -> Before:
+        """The services' counters and the logs' ends before the first player came."""
+        counters = {
+            name: dict(getattr(self.before, name)) for name in ("matchmaker", "fleet", "meta", "rewards")
+        }
+        return Before(counters, self.requests_before, self.kills.began_at)
 
     def watching(self) -> AbstractAsyncContextManager[None]:
         """Read counters and game servers once a second, for as long as the context lasts."""
@@ -95,7 +104,7 @@ class OwnSurroundings:
             counters.since(self.before),
             tickets_opened=context.records.tickets,
             kill_events=self.kills.kills,
-            killed=_expected_losses(self.faults, counters, self.kills),
+            killed=expected_losses(self.faults.killed_servers, counters, self.kills),
             parties=(context.parties.matched_count, context.parties.whole_count),
             gaps=self.kills.gaps,
         )
@@ -138,7 +147,7 @@ async def open_own_backend(
         BackendError: a service cannot be reached, or a fault cannot be injected.
     """
     scenario, population = run.scenario, run.population
-    token = _service_token(settings, run.started_at)
+    token = service_token(settings, run.started_at)
     async with contextlib.AsyncExitStack() as stack:
         reader = await stack.enter_async_context(CountersReader(settings, token))
         before = await reader.read()
@@ -159,7 +168,14 @@ async def open_own_backend(
             cpu_meter.read()
         allocations = await stack.enter_async_context(AllocationFeed(fleet, run.clock))
         target = OwnBackend(
-            client, swarm, run.records, run.requests, run.links.link_to, run.clock, run.ended_matches
+            client,
+            swarm,
+            run.records,
+            run.requests,
+            run.links.link_to,
+            run.clock,
+            run.ended_matches,
+            backend_platforms(run.population.platforms),
         )
         context = run.context(target, connects_by_request=False)
         monitor = BackendMonitor(
@@ -173,7 +189,7 @@ async def open_own_backend(
             run.ended_matches,
         )
         faults = FaultInjector(
-            scenario.faults,
+            run.faults,
             processes,
             fleet,
             allocations,
@@ -203,24 +219,21 @@ async def open_own_backend(
         )
 
 
-def _service_token(settings: Settings, now: float) -> str:
+def service_token(settings: Settings, now: float) -> str:
+    """The token of the load test. Raises BackendError where the secret is too weak."""
     try:
         return Signer(settings.identity_secret.get_secret_value()).service_token("loadtest", now)
     except WeakSecretError as error:
         raise BackendError(str(error)) from error
 
 
-def _expected_losses(
-    faults: FaultInjector, counters: BackendCounters, kills: KillEventCounter
+def expected_losses(
+    killed_servers: Collection[str], counters: BackendCounters, kills: KillEventCounter
 ) -> ExpectedLosses:
     """What the matches are known to have reported whose game servers the run has killed."""
-    lost = [
-        report
-        for report in counters.fleet.get("reports", [])
-        if report.get("server") in faults.killed_servers
-    ]
+    lost = [report for report in counters.fleet.get("reports", []) if report.get("server") in killed_servers]
     return ExpectedLosses(
-        servers=faults.killed_count,
+        servers=len(killed_servers),
         kills_reported=sum(int(report.get("kills", 0)) for report in lost),
         kill_events=sum(kills.by_match.get(str(report.get("match_id")), 0) for report in lost),
     )

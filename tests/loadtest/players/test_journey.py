@@ -92,6 +92,8 @@ class FakeBackend:
         latencies_ms: Mapping[str, float],
         client_key: str,
         party: tuple[str, int] | None = None,
+        platform: str = "pc",
+        cross_play: bool = True,
     ) -> str:
         self._ask("open_ticket")
         if self.later_tickets is not None and self.parties:
