@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import re
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from loadtest.errors import LoadTestError, ScenarioError
 from loadtest.scenario import reader
@@ -111,11 +112,13 @@ def varied(scenario: Scenario, changes: dict[str, Any], folder: Path) -> Scenari
     Raises:
         VariationError: the changes make no scenario; the text names everything that is wrong.
     """
-    content = scenario.model_dump()
+    whole = scenario.model_dump()
+    content = scenario.model_dump(exclude_unset=True)  # what the file leaves out stays left out
     problems = []
     for path, value in changes.items():
         try:
-            _put(content, path, value)
+            _put(whole, path, value)
+            _copy(content, whole, scenario, "fleet.buffer" if path.startswith("fleet.buffer.") else path)
         except VariationError as error:
             problems.append(str(error))
     if problems:
@@ -231,3 +234,17 @@ def _put(content: dict[str, Any], path: str, value: Any) -> None:
     if isinstance(here[last], float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     here[last] = value
+
+
+def _copy(content: dict[str, Any], whole: dict[str, Any], model: Any, path: str) -> None:
+    """Copy the value at a path of ``whole`` into ``content``, which has only what the file has set."""
+    *way, last = path.split(".")
+    for key in way:
+        name: Any = int(key) if key not in whole and key.isdigit() else key
+        model = model[name] if isinstance(model, dict) else getattr(model, name)
+        if not isinstance(model, BaseModel) and not isinstance(content.get(name), dict):
+            content[name] = copy.deepcopy(whole[name])  # a mapping is set whole or not at all
+            return
+        content, whole = content.setdefault(name, {}), whole[name]
+    name = int(last) if last not in whole and last.isdigit() else last
+    content[name] = copy.deepcopy(whole[name])
