@@ -19,10 +19,12 @@ from google.protobuf.message import DecodeError
 
 from loadtest.background import background
 from loadtest.errors import BackendError
+from loadtest.flood.parts.before import LogPosition
 from rewards.events import REWARDS_TOPICS, Envelope, EventsError, ensure_topics
 from rewards.events.kafka_clients import answered, reader
 from rewards.events.logs.follower import LogFollower
 from rewards.events.logs.gaps import Gap
+from rewards.events.logs.identity import LogIdentity
 from rewards.events.topics import partitions_of
 
 POLL_MS = 200
@@ -35,6 +37,7 @@ class KillEventCounter:
     Args:
         bootstrap: host:port,… of Kafka.
         prefix: the first part of the topics' names.
+        since: where to begin, as another counter told in ``began_at``; None: at the present end.
 
     Attributes:
         kills: distinct Kill events.
@@ -42,14 +45,17 @@ class KillEventCounter:
         unreadable: records that are no events.
         by_match: match id → kills.
         by_player: player id of the killer → kills.
+        began_at: where the logs were when counting began.
     """
 
-    def __init__(self, bootstrap: str, prefix: str) -> None:
+    def __init__(self, bootstrap: str, prefix: str, since: Sequence[LogPosition] | None = None) -> None:
         self.kills = 0
         self.repeats = 0
         self.unreadable = 0
         self.by_match: dict[str, int] = {}
         self.by_player: dict[int, int] = {}
+        self.began_at: list[LogPosition] = []
+        self._since = since
         self._bootstrap = bootstrap
         self._prefix = prefix
         self._seen: set[bytes] = set()
@@ -58,7 +64,9 @@ class KillEventCounter:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Start at the present end of the topics, and create those that are missing. Raises BackendError."""
+        """Start at the present end of the topics, or where it was told to, and create topics that are
+        missing. Raises BackendError.
+        """
         if not self._bootstrap:
             raise BackendError(
                 "no Kafka to count kill events in: set LAUNCHDAY_KAFKA_BOOTSTRAP to the backend's"
@@ -78,7 +86,14 @@ class KillEventCounter:
             )
             self._log = LogFollower(consumer, "flood", topics)
             async with answered(self._bootstrap, "going to the end of the topics"):
-                await self._log.begin(partitions, at_end=True)
+                if self._since is None:
+                    await self._log.begin(partitions, at_end=True)
+                else:
+                    await self._log.begin_at(_positions(self._since))
+            self.began_at = [
+                LogPosition(log.topic, log.partition, offset, _hex(identity.topic_id), identity.epoch)
+                for log, (offset, identity) in self._log.positions().items()
+            ]
         except EventsError as error:
             await self._stack.aclose()
             raise BackendError(f"Kafka at {self._bootstrap} cannot be read: {error}") from error
@@ -128,3 +143,17 @@ class KillEventCounter:
         self.by_match[match_id] = self.by_match.get(match_id, 0) + 1
         killer = envelope.kill.killer_id
         self.by_player[killer] = self.by_player.get(killer, 0) + 1
+
+
+def _positions(since: Sequence[LogPosition]) -> dict[TopicPartition, tuple[int, LogIdentity]]:
+    return {
+        TopicPartition(log.topic, log.partition): (
+            log.offset,
+            LogIdentity(UUID(hex=log.topic_id) if log.topic_id else None, log.epoch),
+        )
+        for log in since
+    }
+
+
+def _hex(topic_id: UUID | None) -> str:
+    return "" if topic_id is None else topic_id.hex

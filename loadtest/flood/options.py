@@ -23,7 +23,10 @@ class FloodOptions:
         as_json: print the figures on standard output, as one JSON object on one line.
         target: makes the backend that is flooded, such as the class of a target; None: our own.
         metrics: addresses of Prometheus text, sampled while the run plays.
-        part: which part of the population plays, of how many, such as (2, 4); None for all of it.
+        part: which part of the population plays, of how many, such as (2, 4); None for all of it. A part
+            judges nothing.
+        part_file: what a part measures, for ``launchday merge``.
+        begin_at: Unix seconds at which the run's clock begins; None: as soon as all is ready.
         strict: what this world leaves out of the scenario is a mistake, found before anything starts.
     """
 
@@ -34,4 +37,6 @@ class FloodOptions:
     target: TargetFactory | None = None
     metrics: tuple[str, ...] = ()
     part: tuple[int, int] | None = None
+    part_file: Path | None = None
+    begin_at: float | None = None
     strict: bool = False

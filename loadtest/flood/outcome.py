@@ -145,6 +145,7 @@ class RunOutcome:
         kills_by_player: player id → kills, as Kafka has them.
         population: the players; None where they are not needed.
         metrics: what each address of ``--metrics`` told.
+        parties: parties that were matched, and how many of them are in one match.
         played_s: seconds from the first possible arrival until the last player had left or the run was
             stopped; None: ``wall_s``.
         machine: what others used of the machine while the run played.
@@ -175,6 +176,7 @@ class RunOutcome:
     kills_by_player: Mapping[int, int] = field(default_factory=dict)
     population: Population | None = None
     metrics: Sequence[MetricsHistory] = ()
+    parties: tuple[int, int] = (0, 0)
     played_s: float | None = None
     machine: MachineUse = field(default_factory=MachineUse)
     request_counts: RequestCounts = field(default_factory=RequestCounts)

@@ -14,11 +14,15 @@ from launchday.percentiles import percentiles
 from launchday.settings import Settings
 from launchday.terminal import Terminal
 from loadtest.flood.backend_processes import BackendProcesses, CpuMeter
+from loadtest.flood.metrics.sampler import MetricsSampler
 from loadtest.flood.options import FloodOptions
 from loadtest.flood.outcome import GeneratorHealth, RunOutcome
+from loadtest.flood.parts.begin import wait_for_begin
+from loadtest.flood.parts.file import write_part
 from loadtest.flood.surroundings.base import Run, Surroundings
 from loadtest.flood.surroundings.foreign_target import open_target
 from loadtest.flood.surroundings.own_backend import open_own_backend
+from loadtest.flood.surroundings.part_header import header_of
 from loadtest.players.journey import run_player
 from loadtest.players.run_context import RunContext
 from loadtest.scenario.model import Scenario
@@ -47,20 +51,27 @@ async def flood(
 
     Raises:
         BackendError: where a service cannot be reached at the start, or a fault cannot be injected.
+        MetricsError: where an address of the metrics does not tell any at the start.
         TargetError: where the target cannot be made.
         SwarmError: where the bots' thread has ended.
     """
     run = Run.of(scenario, latencies_ms, options, console)
-    async with _surroundings(run, settings, processes) as around:
+    async with (
+        MetricsSampler(options.metrics) as metrics,
+        _surroundings(run, settings, processes) as around,
+    ):
         with _rare_garbage_collections(), run.progress:
+            await wait_for_begin(options.begin_at, stop_event, run.progress.print_line)
             run.begin()
+            await _note_begin(run, around)
             usage = _CpuUsage.now()
-            async with around.watching():
+            async with around.watching(), metrics.watching(run.clock):
                 async with around.faults:
                     interrupted = await _play_all(around.context, stop_event)
                 played_s, used = run.clock(), _CpuUsage.now().since(usage)
                 around.note_played(played_s, used.own_s, used.machine_s)
-                settled_s = await around.settle(stop_event)
+                # The counters are those of all parts, which only their sum can be compared with.
+                settled_s = await around.settle(stop_event) if run.part is None else None
             failures = around.failures()
             for failure in failures:
                 run.progress.print_line(failure, "red")
@@ -82,8 +93,16 @@ async def flood(
                 population=run.population,
                 played_s=played_s,
                 left_out=around.left_out,
+                metrics=metrics.histories,
+                parties=(around.context.parties.matched_count, around.context.parties.whole_count),
             )
             return around.complete(outcome, used.own_s, used.machine_s)
+
+
+async def _note_begin(run: Run, around: Surroundings) -> None:
+    """Write what there was when a part began, so that one that is killed is known by its file."""
+    if run.options.part_file is not None:
+        await asyncio.to_thread(write_part, run.options.part_file, header_of(run, around))
 
 
 def _surroundings(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import datetime
 import re
+import time
+from collections.abc import Callable
 
 from loadtest.errors import PartError
 
@@ -50,3 +54,26 @@ def begin_time(text: str, now: float) -> float:
     if at > now + MAX_AHEAD_S:
         raise PartError(f"--begin {text}: that is more than a day ahead")
     return at
+
+
+async def wait_for_begin(
+    begin_at: float | None, stop_event: asyncio.Event, say: Callable[[str, str], None]
+) -> None:
+    """Wait until a time, or until the run is stopped.
+
+    Args:
+        begin_at: Unix seconds; None: now.
+        stop_event: when set, nobody waits.
+        say: prints a line in a style.
+    """
+    if begin_at is None:
+        return
+    left_s = begin_at - time.time()
+    at = datetime.datetime.fromtimestamp(begin_at, datetime.UTC)
+    if left_s < 0:
+        say(f"it begins {-left_s:.1f} s after {at:%H:%M:%S} UTC: give all parts a later --begin", "yellow")
+        return
+    say(f"ready; it begins at {at:%H:%M:%S} UTC, in {left_s:.0f} s", "")
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(left_s):
+            await stop_event.wait()

@@ -21,9 +21,9 @@ from launchday.outputs import write_whole
 from loadtest.errors import PartError
 from loadtest.flood.allocations import FailedMatch, LostServer
 from loadtest.flood.conditions import MachineUse
-from loadtest.flood.counters import RequestCounts
 from loadtest.flood.metrics.history import MetricsHistory
 from loadtest.flood.outcome import GeneratorHealth
+from loadtest.flood.parts.before import Before
 from loadtest.flood.timeline import Timeline
 from loadtest.players.player_records import Wait
 from loadtest.players.requests import RequestStatistics
@@ -34,34 +34,6 @@ HEADER, RUN = "part.json", "run.msgpack"
 MAX_FILE_BYTES = 500_000_000
 MAX_HEADER_BYTES = 20_000_000
 MAX_RUN_BYTES = 1_000_000_000  # 50,000 players for an hour are a twentieth
-
-
-class LogPosition(msgspec.Struct, frozen=True):
-    """Where the end of one log of events was when a part began.
-
-    Attributes:
-        topic_id: hexadecimal; "" where the broker has none.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    topic_id: str = ""
-    epoch: int = -1
-
-
-class Before(msgspec.Struct, frozen=True):
-    """What the backend had counted before the part's first player came.
-
-    Attributes:
-        counters: by service; of a foreign target under the name "target". Empty where nothing can be counted.
-        requests: that the services had counted.
-        positions: of the logs of events; empty where there are none.
-    """
-
-    counters: dict[str, dict[str, Any]] = {}
-    requests: RequestCounts = msgspec.field(default_factory=RequestCounts)
-    positions: list[LogPosition] = []
 
 
 class PartHeader(msgspec.Struct, frozen=True):

@@ -272,12 +272,14 @@ def _worst(found: Sequence[Mapping[str, float | None]]) -> dict[str, float | Non
 
 def _join_faults(scenario: Scenario, shifted: Sequence[tuple[PartRun, float]]) -> list[FaultRecord]:
     """Each fault of the scenario, as the part that injected it tells; of some, every part does."""
-    records = [FaultRecord(fault, describe_fault(fault)) for fault in scenario.faults]
-    told = [(came, shift_s) for run, shift_s in shifted for came in run.faults]
-    for came, shift_s in told:
-        if 0 <= came.index < len(records):
-            _add_fault(records[came.index], came, shift_s)
-    return records if told else []
+    found: dict[int, FaultRecord] = {}
+    for run, shift_s in shifted:
+        for came in run.faults:
+            if 0 <= came.index < len(scenario.faults):
+                fault = scenario.faults[came.index]
+                record = found.setdefault(came.index, FaultRecord(fault, describe_fault(fault)))
+                _add_fault(record, came, shift_s)
+    return [found[index] for index in sorted(found)]
 
 
 def _add_fault(record: FaultRecord, came: FaultCame, shift_s: float) -> None:

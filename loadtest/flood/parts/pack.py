@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from loadtest.flood.faults import FaultRecord
 from loadtest.flood.outcome import RunOutcome
 from loadtest.flood.parts.file import FaultCame, PartRun
 
 
-def pack_run(outcome: RunOutcome, parties: tuple[int, int]) -> PartRun:
-    """What the file of a part holds of its run.
-
-    Args:
-        outcome: of the part's own players.
-        parties: those of them that were matched, and how many of these are in one match.
-    """
+def pack_run(outcome: RunOutcome) -> PartRun:
+    """What the file of a part holds of its run; ``outcome`` is that of the part's own players."""
     records = outcome.records
     columns = {name: value.tolist() for name, value in vars(records).items() if isinstance(value, np.ndarray)}
     words = {
@@ -34,11 +30,11 @@ def pack_run(outcome: RunOutcome, parties: tuple[int, int]) -> PartRun:
         timeline=outcome.timeline,
         reports=list(outcome.reports),
         generator=outcome.generator,
-        parties=parties,
+        parties=outcome.parties,
         servers_used=outcome.matches.servers_used,
         faults=[
-            FaultCame(index, record.began_s, record.ended_s, list(record.killed), list(record.stopped))
-            for index, record in enumerate(outcome.fault_records)
+            FaultCame(_place(record, outcome), record.began_s, record.ended_s, record.killed, record.stopped)
+            for record in outcome.fault_records
         ],
         failed_matches=list(outcome.failed_matches),
         lost_servers=list(outcome.lost_servers),
@@ -48,5 +44,10 @@ def pack_run(outcome: RunOutcome, parties: tuple[int, int]) -> PartRun:
         metrics=list(outcome.metrics),
         machine=outcome.machine,
         left_out=list(outcome.left_out),
-        not_measured=[],
+        not_measured=list(outcome.not_measured),
     )
+
+
+def _place(record: FaultRecord, outcome: RunOutcome) -> int:
+    """Which of the scenario's faults it is of."""
+    return next(index for index, fault in enumerate(outcome.scenario.faults) if fault is record.fault)

@@ -17,6 +17,7 @@ from loadtest.flood.faults import FaultInjector
 from loadtest.flood.ledger import Ledger
 from loadtest.flood.options import FloodOptions
 from loadtest.flood.outcome import RunOutcome
+from loadtest.flood.parts.before import Before
 from loadtest.flood.progress import ProgressDisplay
 from loadtest.flood.timeline import Timeline
 from loadtest.players.drops import ConnectionDrops
@@ -25,7 +26,9 @@ from loadtest.players.player_links import PlayerLinks
 from loadtest.players.player_records import PlayerRecords
 from loadtest.players.requests import RequestLog
 from loadtest.players.run_context import RunContext
+from loadtest.scenario.faults import CutRegion, Fault, ReconnectAll
 from loadtest.scenario.model import Scenario
+from loadtest.scenario.part import Part
 from loadtest.scenario.population import Population, draw_population
 from loadtest.target import Target
 
@@ -38,7 +41,8 @@ class Run:
         latencies_ms: of :func:`loadtest.scenario.population.region_latencies_ms`.
         population: who plays.
         run_id: eight hexadecimal digits.
-        started_at: Unix seconds.
+        part: of the population that plays; None for all of it.
+        started_at: Unix seconds at which the run's clock began.
         records, requests, timeline: what is measured.
         ended_matches: ids of the matches that are over.
         drops: of all connections at once.
@@ -48,6 +52,7 @@ class Run:
     latencies_ms: list[dict[str, float]]
     options: FloodOptions
     population: Population
+    part: Part | None
     run_id: str
     started_at: float
     records: PlayerRecords
@@ -66,14 +71,17 @@ class Run:
         options: FloodOptions,
         console: Terminal,
     ) -> Run:
-        """Draw the players of a scenario. The run's clock stands until :meth:`begin`."""
-        population = draw_population(scenario)
+        """Draw the players of a scenario. The run's clock does not count until :meth:`begin`."""
+        part = None if options.part is None else Part(*options.part)
+        whole = draw_population(scenario)
+        population = whole if part is None else part.players(whole)
         records, timeline = PlayerRecords(population.arrives_s), Timeline()
         return cls(
             scenario=scenario,
             latencies_ms=latencies_ms,
             options=options,
             population=population,
+            part=part,
             run_id=secrets.token_hex(4),
             started_at=time.time(),
             records=records,
@@ -83,7 +91,7 @@ class Run:
 
     def begin(self) -> None:
         """Start the run's clock, at 0."""
-        self._began = time.monotonic()
+        self._began, self.started_at = time.monotonic(), time.time()
 
     def clock(self) -> float:
         """Seconds since the run began."""
@@ -106,12 +114,28 @@ class Run:
             clock=self.clock,
             device_id=lambda bot: f"{name}-{bot}",
             parties=BotParties.of_population(self.population, name),
-            rng=np.random.default_rng(self.scenario.seed),
+            rng=np.random.default_rng(self._seed),
             requests=self.requests,
             ended_matches=self.ended_matches,
             drops=self.drops,
             connects_by_request=connects_by_request,
         )
+
+    @property
+    def faults(self) -> list[Fault]:
+        """The faults that this run injects.
+
+        Each part of a flood injects those of its own players; the backend's come from the first part alone.
+        """
+        faults = self.scenario.faults
+        if self.part is None or self.part.number == 1:
+            return faults
+        return [fault for fault in faults if isinstance(fault, CutRegion | ReconnectAll)]
+
+    @property
+    def _seed(self) -> int | list[int]:
+        """Of what players draw while they play, which those of another part do not draw again."""
+        return self.scenario.seed if self.part is None else [self.scenario.seed, self.part.number]
 
     def choose(self) -> np.random.Generator:
         """The source of the random choices that the faults make."""
@@ -130,6 +154,10 @@ class Surroundings(Protocol):
     context: RunContext
     faults: FaultInjector
     left_out: Sequence[str]
+
+    def counted_before(self) -> Before:
+        """What the backend had counted before the first player came, for whoever adds up parts of a run."""
+        ...
 
     def watching(self) -> AbstractAsyncContextManager[None]:
         """Watch the backend, and show the progress, for as long as the context lasts."""

@@ -15,6 +15,7 @@ from loadtest.flood.faults import FaultInjector
 from loadtest.flood.ledger import Ledger, MatchCounts
 from loadtest.flood.options import TargetFactory
 from loadtest.flood.outcome import RunOutcome
+from loadtest.flood.parts.before import TARGET, Before
 from loadtest.flood.surroundings.base import Run
 from loadtest.flood.surroundings.target_ledger import BotCounts, balance_target
 from loadtest.flood.surroundings.unmeasured import injectable, not_on_target, unmeasured
@@ -52,6 +53,10 @@ class TargetSurroundings:
     counters: Mapping[str, int] = field(default_factory=dict)
     phase: str = "playing"
     error: str = ""
+
+    def counted_before(self) -> Before:
+        """The target's counters before the first player came."""
+        return Before({TARGET: dict(self.before)} if self.counts is not None else {})
 
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -143,7 +148,7 @@ async def open_target(run: Run, make: TargetFactory) -> AsyncIterator[TargetSurr
             run=run,
             context=run.context(target, connects_by_request=True),
             faults=FaultInjector(
-                injectable(run.scenario.faults),
+                injectable(run.faults),
                 None,
                 None,
                 None,

@@ -62,6 +62,26 @@ class LogFollower:
         self.next_offsets = dict.fromkeys(partitions, 0)
         await self._judge(partitions)
 
+    async def begin_at(self, positions: Mapping[TopicPartition, tuple[int, LogIdentity]]) -> None:
+        """Go on where somebody else was: the next offset of each log, and which log it was then.
+
+        What a log no longer has of that is a gap, as for whoever has read it until there.
+
+        Raises KafkaError.
+        """
+        self._kafka.assign(list(positions))
+        self.next_offsets = {partition: offset for partition, (offset, _) in positions.items()}
+        self._logs = {partition: identity for partition, (_, identity) in positions.items()}
+        await self._judge(positions, await identify(self._kafka, positions))
+
+    def positions(self) -> dict[TopicPartition, tuple[int, LogIdentity]]:
+        """The next offset of each log, and which log it is; for :meth:`begin_at`."""
+        return {
+            partition: (offset, self._logs[partition])
+            for partition, offset in self.next_offsets.items()
+            if partition in self._logs
+        }
+
     async def poll(self, timeout_ms: int, max_records: int | None = None) -> list[Any]:
         """Return the next records of aiokafka's, in the order of their partitions; none when none came.
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from loadtest.flood.outcome import RunOutcome
-from loadtest.flood.parts.file import Before, PartHeader, write_part
+from loadtest.flood.parts.before import Before
+from loadtest.flood.parts.file import PartHeader, write_part
 from loadtest.flood.parts.pack import pack_run
 from loadtest.players.player_records import PlayerRecords, PlayerState
 from loadtest.scenario.part import Part
@@ -47,7 +48,7 @@ def header_of_part(whole: RunOutcome, part: Part, *, late_s: float = 0.0) -> Par
         version=1,
         part=part.number,
         of=part.of,
-        scenario=scenario.model_dump_json(),
+        scenario=scenario.model_dump_json(exclude_unset=True),
         name=scenario.name,
         seed=scenario.seed,
         run_id=f"{part.number:08x}",
@@ -63,6 +64,6 @@ def write_parts(whole: RunOutcome, of: int, folder: Path, *, late_s: float = 0.0
         part = Part(number, of)
         path = folder / part.file_name
         header = header_of_part(whole, part, late_s=late_s if number == of else 0.0)
-        write_part(path, header, pack_run(outcome_of_part(whole, part), (0, 0)))
+        write_part(path, header, pack_run(outcome_of_part(whole, part)))
         paths.append(path)
     return paths
