@@ -15,7 +15,8 @@ from loadtest.flood.outcome import RunOutcome
 from loadtest.players.player_records import PlayerState, WaitEnd
 from loadtest.report import incidents, quality, request_counts
 
-VERSION = 1  # of the keys, as loadtest/report/report.schema.json describes them
+VERSION = 1  # of the keys, as SCHEMA describes them
+SCHEMA = Path(__file__).with_name("report.schema.json")
 WAIT_POINTS = (50, 95, 99, 100)
 
 
@@ -38,6 +39,7 @@ def run_as_json(outcome: RunOutcome) -> dict[str, Any]:
         "run_id": outcome.run_id,
         "started_at": round(outcome.started_at, 3),
         "wall_s": round(outcome.wall_s, 3),
+        "target": outcome.target,
         "passed": outcome.passed,
         "interrupted": outcome.interrupted,
         "verdict": outcome.verdict,
@@ -66,6 +68,7 @@ def run_as_json(outcome: RunOutcome) -> dict[str, Any]:
         "rate": outcome.rate.as_json(),
         "busy": outcome.machine.as_json(),
         "left_out": list(outcome.left_out),
+        "not_measured": list(outcome.not_measured),
         "generator_saturated": generator.saturated,
         "generator": {
             "saturation_reasons": generator.saturation_reasons,
