@@ -27,6 +27,7 @@ from loadtest.flood.monitor import BackendMonitor, wait_until_settled
 from loadtest.flood.outcome import RunOutcome
 from loadtest.flood.parts.before import Before
 from loadtest.flood.surroundings.base import Run
+from loadtest.flood.surroundings.warm_start import wait_for_buffers
 from loadtest.players.backend_client import HttpBackendClient
 from loadtest.players.own_backend import OwnBackend
 from loadtest.players.run_context import RunContext
@@ -155,6 +156,9 @@ async def open_own_backend(
         await stack.enter_async_context(kills)
         fleet = await stack.enter_async_context(FleetAdminClient(settings.fleet_url, token))
         client = await stack.enter_async_context(HttpBackendClient(settings, len(population)))
+        if processes is not None:
+            delays_s = dict.fromkeys(scenario.fleet.regions, scenario.fleet.startup_s)
+            await wait_for_buffers(fleet, settings.max_servers_in_all, delays_s, run.progress.print_line)
         run.progress.print_line("starting the bots")
         swarm = Swarm(
             population,
