@@ -12,7 +12,7 @@ from pathlib import Path
 from launchday.outputs import Outputs
 from launchday.settings import Settings
 from launchday.terminal import Terminal, show_error
-from loadtest.errors import LoadTestError, ScenarioError, UnknownRegionError
+from loadtest.errors import LoadTestError, ScenarioError, TargetError, UnknownRegionError
 from loadtest.flood import capacity
 from loadtest.flood.backend_processes import BackendProcesses
 from loadtest.flood.options import FloodOptions
@@ -66,14 +66,14 @@ async def run_scenario(
         OutputError: a file cannot be written, as is known before the start.
     """
     options = options or FloodOptions()
-    files.check(options.report, options.json)
+    check_outputs(options)
     console = console or Terminal()
     stop_event = stop_event or asyncio.Event()
     try:
         loaded = load_scenario(scenario) if isinstance(scenario, Path) else scenario
         if (reason := why_not_floodable(loaded)) is not None:
             raise LoadTestError(reason)
-        latencies_ms = region_latencies_ms(loaded, settings.region_names)
+        latencies_ms = region_latencies_ms(loaded, options.regions(loaded, settings))
         if (warning := capacity.why_not_enough(loaded)) is not None:
             console.print(f"warning: {warning}", style="yellow")
         outcome = await flood(
@@ -89,7 +89,7 @@ async def run_scenario(
         for line in error.lines:
             console.print(line, style="red")
         return BAD_SCENARIO
-    except UnknownRegionError as error:
+    except (UnknownRegionError, TargetError) as error:
         console.print(str(error), style="red")
         return BAD_SCENARIO
     except LoadTestError as error:
@@ -111,6 +111,15 @@ async def run_scenario(
     return PASSED if outcome.passed else FAILED
 
 
+def check_outputs(options: FloodOptions) -> None:
+    """Look whether everything that a flood writes can be written. Raises OutputError."""
+    files.check(options.report, options.json)
+    if options.rows is not None:
+        from loadtest.rows import tables  # pyarrow: only where rows are wanted
+
+        tables.check(options.rows)
+
+
 def why_not_floodable(scenario: Scenario) -> str | None:
     """Why a scenario cannot be flooded by this process, as one line; None where it can.
 
@@ -130,6 +139,10 @@ def _write_all(outcome: RunOutcome, options: FloodOptions) -> tuple[list[str], s
     outputs = Outputs()
     if (json_path := options.json) is not None:
         outputs.attempt(lambda: write_run_json(outcome, json_path))
+    if (folder := options.rows) is not None:
+        from loadtest.rows.flood_rows import write_flood_rows
+
+        outputs.attempt(lambda: write_flood_rows(outcome, folder))
     if options.report is None:
         return outputs.failures, ""
     from loadtest.report import run_page  # plotly takes 50 MB, which the bots need not carry while they play

@@ -11,7 +11,7 @@ import typer
 
 from launchday import outputs
 from launchday.cli.inputs import USAGE_ERROR, CommandError, read_scenario, read_settings, usage_errors
-from launchday.cli.options import AsOneJson, Ports, ReportFile, ScenarioArg, Strict
+from launchday.cli.options import AsOneJson, Ports, ReportFile, RowsFolder, ScenarioArg, Strict
 from launchday.outputs import Outputs
 from launchday.settings import Settings, env_name
 from launchday.terminal import Terminal, show_error
@@ -42,6 +42,7 @@ def run(
     as_json: AsJson = False,
     report: ReportFile = None,
     save: SaveFile = None,
+    rows: RowsFolder = None,
     record: RecordFolder = None,
     ports: Ports = "set",
     strict: Strict = False,
@@ -49,7 +50,9 @@ def run(
     """Start everything, flood it with simulated players, print a summary, and write an HTML report."""
     from loadtest.flood.options import FloodOptions
 
-    options = FloodOptions(report=report or DEFAULT_REPORT, json=save, as_json=as_json, strict=strict)
+    options = FloodOptions(
+        report=report or DEFAULT_REPORT, json=save, rows=rows, as_json=as_json, strict=strict
+    )
     _flood_embedded(scenario, options, record, beside_others=ports == "free")
 
 
@@ -65,13 +68,16 @@ def flood(
     ] = False,
     record: RecordFolder = None,
     save: SaveFile = None,
+    rows: RowsFolder = None,
     ports: Ports = "set",
     strict: Strict = False,
 ) -> None:
     """Flood a backend with the players of a scenario: real sockets, real time."""
     from loadtest.flood.options import FloodOptions
 
-    options = FloodOptions(report=report or DEFAULT_REPORT, json=save, as_json=as_json, strict=strict)
+    options = FloodOptions(
+        report=report or DEFAULT_REPORT, json=save, rows=rows, as_json=as_json, strict=strict
+    )
     if not running:
         _flood_embedded(scenario, options, record, beside_others=ports == "free")
         return
@@ -165,7 +171,6 @@ def _flood_embedded(name: str, options: FloodOptions, record: Path | None, *, be
     from launchday.launcher import lifecycle
     from launchday.launcher.kernels import FLOOD_PARTS
     from loadtest import command as flooding
-    from loadtest.report import files
     from loadtest.scenario.faults import SlowStore
     from loadtest.scenario.population import region_latencies_ms
 
@@ -179,7 +184,7 @@ def _flood_embedded(name: str, options: FloodOptions, record: Path | None, *, be
     # A folder of its own: a run begins with empty books, and must not empty those of `launchday up`.
     config = config.model_copy(update={"state_dir": config.state_dir / "run"})
     with usage_errors():
-        files.check(options.report, options.json)
+        flooding.check_outputs(options)
     if record is not None:
         config = config.model_copy(update={"record_dir": str(record.absolute())})
     if config.record_dir:

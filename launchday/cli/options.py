@@ -34,6 +34,13 @@ Strict = Annotated[
         help="What the scenario asks for and this command leaves out is a mistake, found before the start.",
     ),
 ]
+RowsFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--rows",
+        help="Write a row a ticket, match and sample into this folder, as Parquet (docs/analyse.md).",
+    ),
+]
 ScenarioArg = Annotated[str, typer.Argument(help="A scenario file, or the name of a shipped one.")]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from launchday.cli.inputs import read_scenario, scenario_path, usage_errors
-from launchday.cli.options import AsOneJson, ReportFile, ScenarioArg, Strict, compile_parts
+from launchday.cli.options import AsOneJson, ReportFile, RowsFolder, ScenarioArg, Strict, compile_parts
 
 if TYPE_CHECKING:
     from loadtest.scenario.model import Scenario
@@ -55,13 +55,7 @@ def simulate(
     ] = 1,
     steady: Steady = False,
     scale: Scale = 1.0,
-    rows: Annotated[
-        Path | None,
-        typer.Option(
-            "--rows",
-            help="Write a row a ticket, match and sample into this folder, as Parquet (docs/analyse.md).",
-        ),
-    ] = None,
+    rows: RowsFolder = None,
     jobs: Jobs = None,
     rated: Rated = None,
     strict: Strict = False,
