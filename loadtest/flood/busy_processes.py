@@ -6,11 +6,14 @@ and every service of the backend has one too. They end after their time, and wit
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import psutil
 
 from launchday import child_processes, startup
 
@@ -23,6 +26,20 @@ def start(count: int, for_s: float) -> subprocess.Popen[bytes]:
     """
     command = [sys.executable, "-m", __name__, str(count), str(for_s)]
     return child_processes.spawn(command, log=Path(os.devnull))
+
+
+def used_s(parent: subprocess.Popen[bytes]) -> float:
+    """Return the seconds of processor time that they have used until now; after ``wait`` nobody knows."""
+    found = 0.0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        root = psutil.Process(parent.pid)
+        for process in (root, *root.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                found += times.user + times.system
+                if process == root:
+                    found += times.children_user + times.children_system
+    return found
 
 
 def compute(until_s: float) -> None:

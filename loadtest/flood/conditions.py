@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import psutil
 
 from loadtest.players.player_records import PlayerRecords
 
@@ -25,13 +26,22 @@ class MachineUse:
     """What others used of the machine while the run played, on average.
 
     Attributes:
-        others_cores: processor cores that neither this process nor the backend used; None where nobody knows
-            which processes are the backend's.
+        others_cores: processor cores that neither this process nor the backend used; None where that is not
+            known.
         cores: of the machine; 0 where that is not known.
+        backend_included: whether the backend counts with the others, where it runs on this machine: nobody
+            knows which processes are its.
     """
 
     others_cores: float | None = None
     cores: int = 0
+    backend_included: bool = False
+
+    @classmethod
+    def of(cls, others_s: float, played_s: float, *, backend_included: bool = False) -> MachineUse:
+        """The use of this machine, by the seconds of processor time of others while it played."""
+        cores = max(0.0, others_s) / max(played_s, 1e-9)
+        return cls(cores, psutil.cpu_count() or 0, backend_included)
 
     @property
     def others_share(self) -> float | None:
@@ -48,8 +58,9 @@ class MachineUse:
         """What a verdict says about it; "" where nobody took the machine."""
         if not self.busy:
             return ""
+        others = "others, the backend among them where it runs here," if self.backend_included else "others"
         return (
-            f"others used {self.others_share:.0%} of the machine while it played "
+            f"{others} used {self.others_share:.0%} of the machine while it played "
             f"({self.others_cores:.2f} of {self.cores} cores)"
         )
 
@@ -60,6 +71,7 @@ class MachineUse:
             "others_cores": None if self.others_cores is None else round(self.others_cores, 3),
             "cores": self.cores,
             "others_share": None if share is None else round(share, 4),
+            "backend_included": self.backend_included,
             "limit_share": BUSY_SHARE,
             "busy": self.busy,
         }

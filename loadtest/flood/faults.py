@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -127,6 +128,7 @@ class FaultInjector:
 
     Attributes:
         records: what came of each fault.
+        busy_s: seconds of processor time that processes of the fault ``busy`` have used.
 
     Raises:
         BackendError: on construction, for a fault that cannot be injected into this backend.
@@ -149,6 +151,7 @@ class FaultInjector:
         self._drops = ConnectionDrops() if drops is None else drops
         self._allocations = allocations
         self._timeline, self._clock, self._choose = timeline, clock, choose
+        self.busy_s = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         for fault in faults:
             role = ROLES.get(type(fault))
@@ -216,6 +219,9 @@ class FaultInjector:
         finally:
             await asyncio.shield(self._end(record, ends))
 
+    def _note_used(self, process: subprocess.Popen[bytes]) -> None:
+        self.busy_s += busy_processes.used_s(process)
+
     def _note_begin(self, record: FaultRecord) -> None:
         record.began_s = round(self._clock(), 2)
         self._timeline.faults.append((record.began_s, record.what))
@@ -235,6 +241,7 @@ class FaultInjector:
                 process = busy_processes.start(count, for_s)
                 ends.push_async_callback(asyncio.to_thread, process.wait)
                 ends.callback(process.kill)
+                ends.callback(self._note_used, process)
             case Pause(part="game_servers", every=every, for_s=for_s):
                 assert self._allocations is not None
                 stopper = pauses.AllocationStopper(every, for_s)

@@ -304,7 +304,7 @@ class RunOutcome:
         """What the verdict says of others on the machine; "" where they did not take it."""
         if not self.machine.busy:
             return ""
-        return f"But {self.machine.sentence}, so the figures are not the backend's alone."
+        return f"But {self.machine.sentence}, so the figures may be theirs."
 
     @property
     def generator_sentence(self) -> str:

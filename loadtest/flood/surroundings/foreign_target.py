@@ -11,6 +11,7 @@ from typing import cast
 
 from loadtest.background import background
 from loadtest.errors import BackendError, TargetError
+from loadtest.flood.conditions import MachineUse
 from loadtest.flood.faults import FaultInjector
 from loadtest.flood.ledger import Ledger, MatchCounts
 from loadtest.flood.options import TargetFactory
@@ -41,6 +42,7 @@ class TargetSurroundings:
         before, counters: what it had counted before the first player arrived, and when it was asked last.
         phase: what the progress calls the present part of the run.
         error: why the counters could not be read the last time, or "".
+        machine: what others used of it while the players played.
     """
 
     run: Run
@@ -53,6 +55,7 @@ class TargetSurroundings:
     counters: Mapping[str, int] = field(default_factory=dict)
     phase: str = "playing"
     error: str = ""
+    machine: MachineUse = field(default_factory=MachineUse)
 
     def counted_before(self) -> Before:
         """The target's counters before the first player came."""
@@ -73,7 +76,11 @@ class TargetSurroundings:
             await asyncio.sleep(max(0.0, sample_s + SAMPLE_INTERVAL_S - run.clock()))
 
     def note_played(self, played_s: float, own_s: float, machine_s: float) -> None:
-        """Nothing: nobody knows which of the other processes are the target's."""
+        """Work out what others used of the machine while the players played, the target among them: nobody
+        knows which of the processes are the target's.
+        """
+        others_s = machine_s - own_s - self.faults.busy_s
+        self.machine = MachineUse.of(others_s, played_s, backend_included=True)
 
     async def settle(self, stop_event: asyncio.Event) -> float | None:
         """Read the target's counters until they balance; the seconds that it took, or None."""
@@ -114,6 +121,7 @@ class TargetSurroundings:
         return replace(
             outcome,
             target=self.name,
+            machine=self.machine,
             not_measured=(*unmeasured(self.context.target), *nothing_counted),
             matches=MatchCounts(formed=len(BotCounts.of(self.run.records, self.context.parties).matches)),
         )

@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
-import psutil
-
 from dedicated_server.fleet.client import FleetAdminClient
 from launchday.identity import Signer, WeakSecretError
 from launchday.settings import Settings
@@ -78,9 +76,12 @@ class OwnSurroundings:
 
     def note_played(self, played_s: float, own_s: float, machine_s: float) -> None:
         """Work out what others used of the machine while the players played."""
-        if self.cpu_meter is not None:
+        planned_s = self.faults.busy_s  # the scenario's own: nobody else took it
+        if self.cpu_meter is None:
+            self.machine = MachineUse.of(machine_s - own_s - planned_s, played_s, backend_included=True)
+        else:
             others_s = self.cpu_meter.by_kind(own_s, machine_s)[OTHERS]
-            self.machine = MachineUse(others_s / max(played_s, 1e-9), psutil.cpu_count() or 0)
+            self.machine = MachineUse.of(others_s - planned_s, played_s)
 
     async def settle(self, stop_event: asyncio.Event) -> float | None:
         """Read the counters until they balance; the seconds that it took, or None."""

@@ -203,9 +203,10 @@ async def test_every_third_game_server_is_stopped_when_it_is_allocated_and_goes_
 
 
 async def test_busy_processes_have_a_session_each_and_end_with_the_fault() -> None:
-    async with injector_of({"at_s": 0.0, "do": "busy", "processes": 3, "for_s": 600.0}):
+    async with injector_of({"at_s": 0.0, "do": "busy", "processes": 3, "for_s": 600.0}) as faults:
         busy: list[psutil.Process] = await until(_three_busy_sessions, "three processes compute")
     await until(lambda: not any(map(_runs, busy)), "they have ended")
+    assert faults.busy_s > 0.0  # planned: nobody else has taken it from the machine
 
 
 def _runs(process: psutil.Process) -> bool:

@@ -105,10 +105,18 @@ def test_a_busy_machine_is_said_in_the_verdict_of_a_run_that_passes_and_of_one_t
     assert run_as_json(passed)["busy"] == {
         "others_cores": 1.6,
         "cores": 2,
+        "backend_included": False,
         "others_share": 0.8,
         "limit_share": 0.25,
         "busy": True,
     }
+
+
+def test_others_are_told_from_a_backend_of_which_nobody_knows_the_processes() -> None:
+    known, unknown = MachineUse.of(40.0, 20.0), MachineUse.of(4_000.0, 20.0, backend_included=True)
+    assert known.others_cores == 2.0
+    assert MachineUse.of(-1.0, 20.0).others_cores == 0.0  # what clocks of processes leave
+    assert "others, the backend among them where it runs here, used" in unknown.sentence
 
 
 @pytest.mark.parametrize(
