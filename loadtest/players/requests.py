@@ -25,7 +25,7 @@ class RequestStatistics:
 
     Attributes:
         latency_ms: from the first try to the answer, of each that is timed.
-        untimed: answers of those that are not.
+        untimed: those that are not timed, answered or taken back by the player.
         given_up_ms: from the first try to the last, of those timed ones that had no answer.
         cut_off_ms: from the first try to the end of the run, of those timed ones that were still under way.
         retries: tries that failed and were repeated.
@@ -52,7 +52,7 @@ class RequestStatistics:
 
     @property
     def sent(self) -> int:
-        """Tries that were made; a timed one that was still under way at the end of the run counts."""
+        """Tries that were made, also those that were still under way at the end of the run."""
         answered = len(self.latency_ms) + self.untimed
         return answered + self.refused_for_good + self.retries + self.given_up + len(self.cut_off_ms)
 
@@ -148,6 +148,8 @@ class RequestLog:
                 if isinstance(error, asyncio.CancelledError):
                     ended = statistics.cut_off_ms
                 ended.append((clock() - begun_s) * 1e3)
+            elif isinstance(error, asyncio.CancelledError):
+                statistics.untimed += 1
             raise
         except BackendRefusedError:
             statistics.refused_for_good += 1

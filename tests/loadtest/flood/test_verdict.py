@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from launchday.settings import Settings
 from launchday.terminal import Terminal
+from loadtest.command import run_scenario
 from loadtest.errors import BackendRefusedError, BackendUnavailableError
 from loadtest.flood.conditions import ArrivalRate, MachineUse
 from loadtest.flood.counters import RequestCounts, parse_request_counts
 from loadtest.flood.ledger import Ledger
+from loadtest.flood.options import FloodOptions
 from loadtest.flood.outcome import Objective, RunOutcome
 from loadtest.players.player_records import PlayerRecords, PlayerState, Wait, WaitEnd
 from loadtest.players.requests import RequestLog
@@ -24,6 +28,8 @@ from loadtest.report import incidents, request_counts, summary
 from loadtest.report.run_json import run_as_json
 from loadtest.scenario.model import Objectives
 from loadtest.scenario.players import Retries
+from loadtest.scenario.reader import parse_scenario
+from loadtest.target import Match, PlayEnd, Player, QueueRequest
 from tests.loadtest.sample_run import sample_outcome
 
 
@@ -279,3 +285,64 @@ def test_the_json_of_who_waited_tells_how_it_ended(tmp_path: Path) -> None:
         "never_queued": 0,
     }
     assert figures["wait_at_least"] == ["p50", "p95", "p99", "max"]
+
+
+class OneServer:
+    """A target with room for two players in all, whose match outlasts everybody's patience."""
+
+    PLACES = 2
+
+    def __init__(self) -> None:
+        self._taken = 0
+
+    async def log_in(self, player: Player) -> int:
+        return player.number
+
+    async def queue(self, session: int, request: QueueRequest) -> int:
+        return session
+
+    async def wait(self, session: int, ticket: int) -> Match:
+        if self._taken == self.PLACES:
+            await asyncio.Event().wait()
+        self._taken += 1
+        return Match("only")
+
+    async def connect(self, session: int, match: Match) -> int:
+        return session
+
+    async def play(self, session: int, connection: int) -> PlayEnd:
+        await asyncio.sleep(0.4)
+        return PlayEnd.OVER
+
+    async def leave(
+        self, session: int, ticket: int, connection: int | None = None, *, silently: bool = False
+    ) -> Match | None:
+        return None
+
+
+GIVE_UP = """
+name: giveup
+players: {count: 20, locations: {west-europe: 1.0}}
+arrivals: {curve: constant, over_s: 0.1}
+modes: {battle_royale: {players: 2, duration_s: 60}}
+behaviours: {shares: {stay: 1.0}, own: {stay: {movement: roam, sight_m: 0}}, patience_s: 0.2}
+objectives: {wait_p95_s: 25}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [("", 99), ("duration_s: 0.15", 99), ("objectives: {wait_p95_s: 25, abandoned_share: 0.95}", 0)],
+)
+async def test_a_flood_in_which_most_players_get_nothing_exits_with_99(
+    more: str, code: int, tmp_path: Path
+) -> None:
+    text = GIVE_UP if not more.startswith("objectives") else GIVE_UP.partition("objectives")[0]
+    scenario = parse_scenario(f"{text}\n{more}\n", "test")
+    console = Terminal(file=io.StringIO(), width=160)
+    options = FloodOptions(json=tmp_path / "run.json", target=OneServer)
+    assert await run_scenario(scenario, Settings(), options, console=console) == code
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert run["wait_at_least"][-1] == "max"
+    assert run["waits"]["matched"] == OneServer.PLACES
+    assert run["waits"]["gave_up"] + run["waits"]["cut_off"] + run["waits"]["never_queued"] == 18
