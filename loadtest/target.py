@@ -203,7 +203,8 @@ class Target(Protocol):
             session: of the player.
             ticket: with which they queued.
             connection: to the match that they leave; None where they take the ticket back instead.
-            silently: vanish without a word, as a client that crashed or lost its network.
+            silently: vanish without a word, as a client that crashed or lost its network. A target that makes
+                no difference may leave it out.
 
         Returns:
             From the queue: the match, where the ticket has got one meanwhile; None where it is taken back.

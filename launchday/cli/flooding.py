@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from launchday import outputs
 from launchday.cli.inputs import USAGE_ERROR, CommandError, read_scenario, read_settings, usage_errors
-from launchday.cli.options import AsOneJson, Ports, ReportFile, RowsFolder, ScenarioArg, Strict
+from launchday.cli.options import (
+    AsOneJson,
+    Ports,
+    ReportFile,
+    RowsFolder,
+    ScenarioArg,
+    Strict,
+    TargetClass,
+)
 from launchday.outputs import Outputs
 from launchday.settings import Settings, env_name
 from launchday.terminal import Terminal, show_error
 
 if TYPE_CHECKING:
     from launchday.launcher.backend import Backend
-    from loadtest.flood.options import FloodOptions
+    from loadtest.flood.options import FloodOptions, TargetFactory
     from loadtest.scenario.model import Scenario
 
 TOUR = "tour"
@@ -71,6 +80,7 @@ def flood(
     rows: RowsFolder = None,
     ports: Ports = "set",
     strict: Strict = False,
+    target: TargetClass = None,
 ) -> None:
     """Flood a backend with the players of a scenario: real sockets, real time."""
     from loadtest.flood.options import FloodOptions
@@ -78,6 +88,9 @@ def flood(
     options = FloodOptions(
         report=report or DEFAULT_REPORT, json=save, rows=rows, as_json=as_json, strict=strict
     )
+    if target is not None:
+        _check_with_target(running, record, ports)
+        _flood_target(scenario, replace(options, target=_target_class(target)))
     if not running:
         _flood_embedded(scenario, options, record, beside_others=ports == "free")
         return
@@ -165,6 +178,55 @@ def _floodable(name: str, options: FloodOptions, *, own_backend: bool) -> Scenar
             USAGE_ERROR,
         )
     return loaded
+
+
+def _check_with_target(running: bool, record: Path | None, ports: str) -> None:
+    """Raise CommandError for an option that means something for our own backend alone."""
+    for given, option in (
+        (running, "--running"),
+        (record is not None, "--record"),
+        (ports != "set", "--ports"),
+    ):
+        if given:
+            raise CommandError(
+                f"{option} is for our own backend, and --target floods another: leave one of them out",
+                USAGE_ERROR,
+            )
+
+
+def _target_class(text: str) -> TargetFactory:
+    from loadtest.target_loading import load_target
+
+    with usage_errors():
+        return load_target(text)
+
+
+def _flood_target(name: str, options: FloodOptions) -> NoReturn:
+    """Flood a target, of which nothing is started here."""
+    import uvloop
+
+    from launchday.launcher import lifecycle
+    from loadtest import command as flooding
+    from loadtest.flood.surroundings.unmeasured import refuse_target
+    from loadtest.scenario.population import region_latencies_ms
+
+    loaded, config = read_scenario(name), read_settings()
+    with usage_errors():  # before the target is made
+        if options.strict:
+            refuse_target(loaded, options.target)
+        region_latencies_ms(loaded, options.regions(loaded, config))
+        flooding.check_outputs(options)
+
+    async def play() -> int:
+        return await flooding.run_scenario(
+            loaded,
+            config,
+            options,
+            console=Terminal(stderr=options.as_json),
+            stop_event=lifecycle.stop_event_on_signals(),
+        )
+
+    raise typer.Exit(uvloop.run(play()))
 
 
 def _flood_embedded(name: str, options: FloodOptions, record: Path | None, *, beside_others: bool) -> None:

@@ -34,6 +34,14 @@ Strict = Annotated[
         help="What the scenario asks for and this command leaves out is a mistake, found before the start.",
     ),
 ]
+TargetClass = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        metavar="MODULE:CLASS",
+        help="Flood a backend of your own through this class instead (docs/your-own-backend.md).",
+    ),
+]
 RowsFolder = Annotated[
     Path | None,
     typer.Option(

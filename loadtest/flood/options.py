@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from launchday.settings import Settings
+from loadtest.scenario.model import Scenario
 from loadtest.target import Target
 
 TargetFactory = Callable[[], Target]
@@ -40,3 +42,9 @@ class FloodOptions:
     part_file: Path | None = None
     begin_at: float | None = None
     strict: bool = False
+
+    def regions(self, scenario: Scenario, settings: Settings) -> tuple[str, ...]:
+        """The regions that players measure their distance to: those of our backend's settings, or on a target
+        those of the scenario.
+        """
+        return settings.region_names if self.target is None else tuple(scenario.fleet.regions)

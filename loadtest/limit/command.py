@@ -73,7 +73,7 @@ async def search_limit(
             return Trial(rate, stopped=True)
         outcome = await flood(
             step,
-            region_latencies_ms(step, settings.region_names),
+            region_latencies_ms(step, options.regions(step, settings)),
             settings,
             quiet,
             console=console,

@@ -54,6 +54,7 @@ class GuardedTarget:
 
     def __init__(self, target: Target, requests: RequestLog) -> None:
         self._target, self._requests = target, requests
+        self._says_silently = _takes(target.leave, "silently")
         if isinstance(target, Shop):
             self.shop = self._shop
         if isinstance(target, KeepsTickets):
@@ -107,9 +108,8 @@ class GuardedTarget:
         silently: bool = False,
     ) -> Match | None:
         """Leave the queue, or the match."""
-        match = await self._answer(
-            "leave", lambda: self._target.leave(session, ticket, connection, silently=silently)
-        )
+        how = {"silently": silently} if self._says_silently else {}
+        match = await self._answer("leave", lambda: self._target.leave(session, ticket, connection, **how))
         return None if match is None or connection is not None else _checked("leave", match)
 
     async def _shop(self, session: Session, key: str, ask: Ask[Any]) -> None:
@@ -194,6 +194,15 @@ def _checked(what: str, match: Any) -> Match:
     if not match.id:
         raise PlayerLostError(f"{what}: the match has no id")
     return match
+
+
+def _takes(method: Callable[..., Any], keyword: str) -> bool:
+    """Whether a method can be called with a keyword; those of a target may leave some out."""
+    try:
+        parameters = inspect.signature(method).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    return any(each.name == keyword or each.kind is each.VAR_KEYWORD for each in parameters)
 
 
 def _whole(count: Any) -> bool:

@@ -9,6 +9,7 @@ from loadtest.scenario.behaviour_profiles import BehaviourProfile
 from loadtest.scenario.faults import Busy, Fault, ReconnectAll
 from loadtest.scenario.link_profiles import LinkProfile
 from loadtest.scenario.model import Scenario
+from loadtest.scenario.players import Behaviours, Links
 
 OUT_OF_REACH = "the parts of a target are out of reach"
 ITS_OWN = "a target has a matchmaker and game servers of its own"
@@ -63,9 +64,9 @@ def not_on_target(scenario: Scenario, target: object) -> list[str]:
         ],
         OWN_GAME: [
             *(["behaviours.rest_s"] if "rest_s" in behaviours.model_fields_set else []),
-            *(f"behaviours {name}" for name in behaviours.shares if _moves(behaviours.profile(name))),
+            *(f"behaviours {name}" for name in _given(behaviours) if _moves(behaviours.profile(name))),
         ],
-        OWN_LINKS: [f"links {name}" for name in links.shares if _has_more(links.profile(name))],
+        OWN_LINKS: [f"links {name}" for name in _given(links) if _has_more(links.profile(name))],
         NO_SHOP: []
         if _shops(target)
         else [
@@ -80,6 +81,11 @@ def refuse_target(scenario: Scenario, target: object) -> None:
     """Raise LeftOutError where a flood of a target leaves out something that the scenario asks for."""
     if phrases := not_on_target(scenario, target):
         raise LeftOutError(scenario.name, "a flood of a target", phrases)
+
+
+def _given(section: Behaviours | Links) -> Iterable[str]:
+    """The kinds that the file gives a share."""
+    return section.shares if "shares" in section.model_fields_set else ()
 
 
 def _own_servers(scenario: Scenario) -> Iterator[str]:
