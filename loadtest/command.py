@@ -6,15 +6,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 from launchday.outputs import Outputs
 from launchday.settings import Settings
 from launchday.terminal import Terminal, show_error
-from loadtest.errors import LoadTestError, ScenarioError, TargetError, UnknownRegionError
+from loadtest.errors import (
+    LoadTestError,
+    MetricsError,
+    PartError,
+    ScenarioError,
+    TargetError,
+    UnknownRegionError,
+)
 from loadtest.flood import capacity
 from loadtest.flood.backend_processes import BackendProcesses
+from loadtest.flood.needs import needs_of
 from loadtest.flood.options import FloodOptions
 from loadtest.flood.outcome import RunOutcome
 from loadtest.flood.run import flood
@@ -23,10 +32,12 @@ from loadtest.report.run_json import run_as_json, write_run_json
 from loadtest.report.summary import print_summary
 from loadtest.report.timeseries_csv import write_timeseries
 from loadtest.scenario.model import Scenario
-from loadtest.scenario.population import region_latencies_ms
+from loadtest.scenario.part import Part
+from loadtest.scenario.population import draw_population, region_latencies_ms
 from loadtest.scenario.reader import load_scenario
 
 MAX_PLAYERS = 50_000  # of one process: each is a coroutine and a socket
+MAX_POPULATION = 5_000_000  # of all parts together; each draws all of it
 
 # Exit codes.
 PASSED = 0
@@ -71,11 +82,11 @@ async def run_scenario(
     stop_event = stop_event or asyncio.Event()
     try:
         loaded = load_scenario(scenario) if isinstance(scenario, Path) else scenario
-        if (reason := why_not_floodable(loaded)) is not None:
+        part = None if options.part is None else Part(*options.part)
+        if (reason := why_not_floodable(loaded, part)) is not None:
             raise LoadTestError(reason)
         latencies_ms = region_latencies_ms(loaded, options.regions(loaded, settings))
-        if (warning := capacity.why_not_enough(loaded)) is not None:
-            console.print(f"warning: {warning}", style="yellow")
+        say_needs(loaded, options, console)
         outcome = await flood(
             loaded,
             latencies_ms,
@@ -89,7 +100,7 @@ async def run_scenario(
         for line in error.lines:
             console.print(line, style="red")
         return BAD_SCENARIO
-    except (UnknownRegionError, TargetError) as error:
+    except (UnknownRegionError, TargetError, MetricsError, PartError) as error:
         console.print(str(error), style="red")
         return BAD_SCENARIO
     except LoadTestError as error:
@@ -97,16 +108,48 @@ async def run_scenario(
         return ERROR
     if on_outcome is not None:
         on_outcome(outcome)
-    failures, written = await asyncio.to_thread(_write_all, outcome, options)
+    if part is not None:
+        return end_part(outcome, part, options, console, stopped=stop_event.is_set())
+    code = await asyncio.to_thread(report_outcome, outcome, options, console)
+    return INTERRUPTED if outcome.interrupted and stop_event.is_set() else code
+
+
+def say_needs(scenario: Scenario, options: FloodOptions, console: Terminal) -> None:
+    """Say what a flood will need of this machine, and what to do where that is more than it can be."""
+    part = None if options.part is None else Part(*options.part)
+    needs = needs_of(scenario, part, http_alone=options.target is not None)
+    console.print(needs.sentence, style="dim")
+    if (warning := needs.too_much() or capacity.why_not_enough(scenario, players=needs.players)) is not None:
+        console.print(f"warning: {warning}", style="yellow")
+
+
+def end_part(
+    outcome: RunOutcome, part: Part, options: FloodOptions, console: Terminal, *, stopped: bool
+) -> int:
+    """Say that a part has ended; returns its exit code, which judges nothing but whether it was stopped."""
+    records = outcome.records
+    console.print(
+        f"{part}: {records.came:,} of {len(records):,} players came, {len(records.waits):,} waits ended in a "
+        f"match. It judges nothing: launchday merge adds {options.part_file} to the other parts."
+    )
+    if outcome.generator.saturated:
+        console.print(f"{part}: {outcome.generator_sentence}", style="yellow")
+    if outcome.interrupted:
+        console.print(f"{part} was interrupted: {outcome.interrupted}", style="yellow")
+        return INTERRUPTED if stopped else ERROR
+    return PASSED
+
+
+def report_outcome(outcome: RunOutcome, options: FloodOptions, console: Terminal) -> int:
+    """Write the files of a run, print its summary, and judge it: 0, 1 or 99."""
+    failures, written = _write_all(outcome, options)
     print_summary(outcome, console)
     if options.as_json:
         print(json.dumps(run_as_json(outcome), allow_nan=False), flush=True)
     if written:
         console.print(written)
     show_error(*failures)
-    if outcome.interrupted:
-        return INTERRUPTED if stop_event.is_set() else ERROR
-    if failures:
+    if outcome.interrupted or failures:
         return ERROR
     return PASSED if outcome.passed else FAILED
 
@@ -120,18 +163,25 @@ def check_outputs(options: FloodOptions) -> None:
         tables.check(options.rows)
 
 
-def why_not_floodable(scenario: Scenario) -> str | None:
-    """Why a scenario cannot be flooded by this process, as one line; None where it can.
+def why_not_floodable(scenario: Scenario, part: Part | None = None) -> str | None:
+    """Why a scenario, or a part of it, cannot be flooded by this process, as one line; None where it can.
 
     Where more players are there at once than it can open sockets for, its figures would be the generator's.
     """
-    if scenario.players.count > MAX_PLAYERS:
+    count = scenario.players.count
+    if part is not None:
+        if count > MAX_POPULATION:
+            return f"{scenario.name} has {count:,} players; floods in parts have at most {MAX_POPULATION:,}"
+        count = len(part.players(draw_population(scenario)))
+        if not count:
+            return f"{part} of {scenario.name} has no player: take fewer parts"
+    if count > MAX_PLAYERS:
         return (
-            f"{scenario.name} has {scenario.players.count:,} players; one machine floods with at most "
-            f"{MAX_PLAYERS:,}: take fewer, or simulate it"
+            f"{scenario.name} has {count:,} players; one machine floods with at most {MAX_PLAYERS:,}: flood "
+            f"it in {math.ceil(count / MAX_PLAYERS)} parts, take fewer, or simulate it"
         )
-    warning = capacity.why_not_enough(scenario)
-    return warning if warning is not None and not capacity.may_fit(scenario) else None
+    warning = capacity.why_not_enough(scenario, players=count)
+    return warning if warning is not None and not capacity.may_fit(scenario, part=part) else None
 
 
 def _write_all(outcome: RunOutcome, options: FloodOptions) -> tuple[list[str], str]:

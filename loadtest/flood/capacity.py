@@ -13,6 +13,7 @@ import numpy as np
 
 from launchday import startup
 from loadtest.scenario.model import Scenario
+from loadtest.scenario.part import Part
 from loadtest.scenario.population import draw_population
 
 SOCKETS_A_PLAYER = 2
@@ -46,14 +47,17 @@ def players_by_ports() -> int:
     return max(last - first + 1 - OTHER_PORTS, 0)
 
 
-def why_not_enough(scenario: Scenario, descriptors: int | None = None) -> str | None:
+def why_not_enough(
+    scenario: Scenario, descriptors: int | None = None, *, players: int | None = None
+) -> str | None:
     """Say, in one line, that a scenario may have more players at once than fit; None where all fit.
 
     Args:
         scenario: whose players are counted.
         descriptors: that the generator may have open; None: this process's.
+        players: of one part of the scenario; None: all of them.
     """
-    players = scenario.players.count
+    players = scenario.players.count if players is None else players
     allowed = startup.descriptors().soft if descriptors is None else descriptors
     if players > (fit := players_that_fit(allowed)):
         return (
@@ -69,18 +73,20 @@ def why_not_enough(scenario: Scenario, descriptors: int | None = None) -> str | 
     return None
 
 
-def may_fit(scenario: Scenario, descriptors: int | None = None) -> bool:
+def may_fit(scenario: Scenario, descriptors: int | None = None, *, part: Part | None = None) -> bool:
     """Whether a scenario can fit because not all of its players are there at once; see `why_not_enough`."""
     allowed = startup.descriptors().soft if descriptors is None else descriptors
-    return least_at_once(scenario) <= min(players_that_fit(allowed), players_by_ports())
+    return least_at_once(scenario, part) <= min(players_that_fit(allowed), players_by_ports())
 
 
-def least_at_once(scenario: Scenario) -> int:
-    """Return how many players there are at once at the least, however fast matches are found.
+def least_at_once(scenario: Scenario, part: Part | None = None) -> int:
+    """Return how many players, of a part or in all, are there at once at the least, however fast matches are
+    found.
 
     Whoever comes stays for the shortest match, or until their patience is over.
     """
     stays_s = min(scenario.behaviours.patience_s, *(mode.duration_s for mode in scenario.modes.values()))
-    arrives_s = np.sort(draw_population(scenario).arrives_s)
+    whole = draw_population(scenario)
+    arrives_s = np.sort((whole if part is None else part.players(whole)).arrives_s)
     here = np.searchsorted(arrives_s, arrives_s + stays_s) - np.arange(len(arrives_s))
     return int(here.max(initial=0))

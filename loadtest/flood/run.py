@@ -18,7 +18,8 @@ from loadtest.flood.metrics.sampler import MetricsSampler
 from loadtest.flood.options import FloodOptions
 from loadtest.flood.outcome import GeneratorHealth, RunOutcome
 from loadtest.flood.parts.begin import wait_for_begin
-from loadtest.flood.parts.file import write_part
+from loadtest.flood.parts.file import PartHeader, write_part
+from loadtest.flood.parts.pack import pack_run
 from loadtest.flood.surroundings.base import Run, Surroundings
 from loadtest.flood.surroundings.foreign_target import open_target
 from loadtest.flood.surroundings.own_backend import open_own_backend
@@ -51,6 +52,7 @@ async def flood(
 
     Raises:
         BackendError: where a service cannot be reached at the start, or a fault cannot be injected.
+        OutputError: where the file of a part cannot be written.
         MetricsError: where an address of the metrics does not tell any at the start.
         TargetError: where the target cannot be made.
         SwarmError: where the bots' thread has ended.
@@ -63,7 +65,7 @@ async def flood(
         with _rare_garbage_collections(), run.progress:
             await wait_for_begin(options.begin_at, stop_event, run.progress.print_line)
             run.begin()
-            await _note_begin(run, around)
+            header = await _note_begin(run, around)
             usage = _CpuUsage.now()
             async with around.watching(), metrics.watching(run.clock):
                 async with around.faults:
@@ -96,13 +98,19 @@ async def flood(
                 metrics=metrics.histories,
                 parties=(around.context.parties.matched_count, around.context.parties.whole_count),
             )
-            return around.complete(outcome, used.own_s, used.machine_s)
+            outcome = around.complete(outcome, used.own_s, used.machine_s)
+            if header is not None and options.part_file is not None:
+                await asyncio.to_thread(write_part, options.part_file, header, pack_run(outcome))
+            return outcome
 
 
-async def _note_begin(run: Run, around: Surroundings) -> None:
+async def _note_begin(run: Run, around: Surroundings) -> PartHeader | None:
     """Write what there was when a part began, so that one that is killed is known by its file."""
-    if run.options.part_file is not None:
-        await asyncio.to_thread(write_part, run.options.part_file, header_of(run, around))
+    if run.options.part_file is None:
+        return None
+    header = header_of(run, around)
+    await asyncio.to_thread(write_part, run.options.part_file, header)
+    return header
 
 
 def _surroundings(

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from launchday.percentiles import percentiles
 from loadtest.errors import PartError
 from loadtest.flood.allocations import FailedMatch, LostServer
-from loadtest.flood.conditions import MachineUse
+from loadtest.flood.conditions import LATE_S, MachineUse
 from loadtest.flood.faults import FaultRecord, describe_fault
 from loadtest.flood.metrics.history import MetricsHistory
 from loadtest.flood.outcome import GeneratorHealth
@@ -95,6 +95,16 @@ def gather(files: Sequence[PartFile]) -> Parts:
     return Parts(scenario, tuple(by_number[number] for number in sorted(by_number)), tuple(faults))
 
 
+def late_parts(parts: Parts) -> list[str]:
+    """A line for each part that began later than the first by more than an arrival may be late."""
+    first = parts.first
+    return [
+        f"{file.part} began {late_s:.1f} s after {first.part}: give all parts the same --begin"
+        for file in parts.files
+        if (late_s := file.header.started_at - first.header.started_at) > LATE_S
+    ]
+
+
 def _difference(a: PartFile, b: PartFile) -> str | None:
     for what, one, other in (
         ("scenario", a.header.name, b.header.name),
@@ -119,7 +129,6 @@ class Joined:
         population: all players, those of missing parts too.
         apart_s: seconds from the first beginning to the last.
         parties: parties that were matched, and how many of them are in one match.
-        saturated: one line for each part whose generator did not keep up.
     """
 
     population: Population
@@ -140,7 +149,6 @@ class Joined:
     machine: MachineUse
     left_out: list[str]
     not_measured: list[str]
-    saturated: list[str]
 
 
 def join(parts: Parts) -> Joined:
@@ -180,11 +188,6 @@ def join(parts: Parts) -> Joined:
         machine=max((run.machine for run in runs), key=lambda machine: machine.others_share or 0.0),
         left_out=list(dict.fromkeys(what for run in runs for what in run.left_out)),
         not_measured=list(dict.fromkeys(what for run in runs for what in run.not_measured)),
-        saturated=[
-            f"{file.part}: {'; '.join(run.generator.saturation_reasons)}"
-            for file, run in ended
-            if run.generator.saturated
-        ],
     )
 
 

@@ -120,9 +120,7 @@ def test_what_is_saturated_in_one_part_is_in_the_whole(whole: RunOutcome, tmp_pa
     paths = write_parts(whole, 2, tmp_path)
     late = outcome_of_part(sample_outcome(saturated=True), Part(2, 2))
     write_part(paths[1], header_of_part(whole, Part(2, 2)), pack_run(late))
-    joined = join(gather(read_all(paths)))
-    assert joined.generator.saturated
-    assert [line.partition(":")[0] for line in joined.saturated] == ["part 2 of 2"]
+    assert join(gather(read_all(paths))).generator.saturated
 
 
 def test_a_missing_part_and_one_that_was_killed_are_named(whole: RunOutcome, parts: list[Path]) -> None:

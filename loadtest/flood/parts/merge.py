@@ -1,0 +1,204 @@
+"""Makes one run out of the parts of a flood: what they measured, and one ledger by counters read once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from launchday.settings import Settings
+from loadtest.errors import BackendError, PartError, TargetError
+from loadtest.flood.counters import BackendCounters, CountersReader
+from loadtest.flood.kill_events import KillEventCounter
+from loadtest.flood.ledger import Ledger, MatchCounts, balance, count_matches
+from loadtest.flood.options import TargetFactory
+from loadtest.flood.outcome import RunOutcome
+from loadtest.flood.parts.before import TARGET
+from loadtest.flood.parts.join import Joined, Parts, join, join_reports
+from loadtest.flood.surroundings.own_backend import expected_losses, service_token
+from loadtest.flood.surroundings.target_ledger import BotCounts, balance_target
+from loadtest.players.parties import BotParties
+from loadtest.target import CountsTickets, target_name
+
+# Counters trail the last player by a second or two, and events are read from where the flood began.
+SETTLE_TIMEOUT_S = 15.0
+SETTLE_TIMEOUT_INCOMPLETE_S = 3.0  # where parts are missing, the counters have what nobody else has
+SETTLE_POLL_S = 0.5
+SERVICES = ("matchmaker", "fleet", "meta", "rewards")
+
+
+async def merge(parts: Parts, settings: Settings, target: TargetFactory | None) -> RunOutcome:
+    """Add parts up and compare them with what the backend has counted until now.
+
+    Args:
+        parts: of one flood.
+        settings: addresses of our own backend's services, and its secret.
+        target: makes the target that was flooded; None where it was our own backend, or does not count.
+
+    Returns:
+        The outcome of the whole; ``interrupted`` names the parts that are missing or have not ended.
+
+    Raises:
+        PartError: a file has other players than its part, or its counters cannot be used.
+        TargetError: another target is needed, or none.
+        BackendError: a service does not answer.
+    """
+    joined = join(parts)
+    outcome = _outcome(parts, joined)
+    if parts.first.header.target:
+        return await _with_target(parts, joined, outcome, target)
+    if target is not None:
+        raise TargetError("these parts have flooded our own backend: leave --target out")
+    return await _with_own_backend(parts, joined, outcome, settings)
+
+
+def _outcome(parts: Parts, joined: Joined) -> RunOutcome:
+    first = parts.first.header
+    return RunOutcome(
+        scenario=parts.scenario,
+        run_id=first.run_id,
+        started_at=first.started_at,
+        wall_s=joined.wall_s,
+        records=joined.records,
+        timeline=joined.timeline,
+        ledger=Ledger(()),
+        reports=joined.reports,
+        generator=joined.generator,
+        settled_s=None,
+        interrupted="; ".join(parts.faults),
+        fault_records=joined.fault_records,
+        failed_matches=joined.failed_matches,
+        lost_servers=joined.lost_servers,
+        requests=joined.requests,
+        population=joined.population,
+        metrics=joined.metrics,
+        played_s=joined.played_s,
+        machine=joined.machine,
+        left_out=joined.left_out,
+        not_measured=joined.not_measured,
+        parties=joined.parties,
+        target=first.target,
+    )
+
+
+async def _with_own_backend(
+    parts: Parts, joined: Joined, outcome: RunOutcome, settings: Settings
+) -> RunOutcome:
+    before = parts.first.header.before
+    try:
+        counted_before = BackendCounters(*(before.counters[service] for service in SERVICES))
+    except KeyError as error:
+        raise PartError(f"{parts.first.path} does not say what {error} had counted before") from error
+    killed = {name for record in joined.fault_records for name in record.killed}
+    token = service_token(settings, time.time())
+    async with contextlib.AsyncExitStack() as stack:
+        reader = await stack.enter_async_context(CountersReader(settings, token))
+        kills = KillEventCounter(settings.kafka_bootstrap, settings.topic_prefix, before.positions)
+        await stack.enter_async_context(kills)
+
+        def ledger(seen: BackendCounters) -> Ledger:
+            try:
+                return balance(
+                    seen.since(counted_before),
+                    tickets_opened=joined.records.tickets,
+                    kill_events=kills.kills,
+                    killed=expected_losses(killed, seen, kills),
+                    parties=joined.parties,
+                    gaps=kills.gaps,
+                )
+            except (TypeError, ValueError, KeyError, AttributeError) as error:
+                raise PartError(f"{parts.first.path}: its counters cannot be used: {error!r}") from error
+
+        patience_s = SETTLE_TIMEOUT_INCOMPLETE_S if parts.faults else SETTLE_TIMEOUT_S
+        counters, settled_s = await _settle(reader, kills, lambda seen: ledger(seen).balanced, patience_s)
+        return replace(
+            outcome,
+            ledger=ledger(counters),
+            settled_s=settled_s,
+            interrupted="; ".join(why for why in (outcome.interrupted, kills.failure()) if why),
+            reports=_reports(joined, counters),
+            matches=count_matches(
+                counters.since(counted_before),
+                servers_used=joined.servers_used,
+                failures=Counter(match.reason for match in joined.failed_matches),
+            ),
+            kills_by_player=dict(kills.by_player),
+            request_counts=(await reader.read_requests()).since(before.requests),
+        )
+
+
+async def _settle(
+    reader: CountersReader,
+    kills: KillEventCounter,
+    balanced: Callable[[BackendCounters], bool],
+    patience_s: float,
+) -> tuple[BackendCounters, float | None]:
+    """Read the counters until they balance; the last ones, and the seconds that it took or None.
+
+    Events are read from where the flood began, so the time for it begins anew while they still come.
+    """
+    began_s = progress_s = time.monotonic()
+    events = kills.kills
+    while True:
+        counters = await reader.read()
+        now_s = time.monotonic()
+        if balanced(counters):
+            return counters, round(now_s - began_s, 3)
+        if kills.kills != events:
+            events, progress_s = kills.kills, now_s
+        if now_s - progress_s > patience_s or kills.failure() is not None:
+            return counters, None
+        await asyncio.sleep(SETTLE_POLL_S)
+
+
+def _reports(joined: Joined, counters: BackendCounters) -> list[dict[str, Any]]:
+    """The last report of each match of the flood's players, by a part or by the fleet."""
+    ours = set(joined.records.match_id)
+    told = [report for report in counters.fleet.get("reports", []) if report.get("match_id") in ours]
+    return join_reports([*joined.reports, *told])
+
+
+async def _with_target(
+    parts: Parts, joined: Joined, outcome: RunOutcome, target: TargetFactory | None
+) -> RunOutcome:
+    name = parts.first.header.target
+    before: Mapping[str, Any] = parts.first.header.before.counters.get(TARGET, {})
+    if target is not None and target_name(target) != name:
+        raise TargetError(f"these parts have flooded {name}, and --target is {target_name(target)}")
+    if before and target is None:
+        raise TargetError(f"{name} counts by itself: give --target, so that its counters can be compared")
+    bots = replace(
+        BotCounts.of(joined.records, BotParties()),
+        parties=joined.parties[0],
+        whole_parties=joined.parties[1],
+    )
+    lines = Ledger(())
+    if before and target is not None:
+        now = await _target_counters(target, name)
+        try:
+            lines = balance_target({key: now[key] - int(before.get(key, 0)) for key in now}, bots)
+        except (TypeError, ValueError) as error:
+            raise PartError(f"{parts.first.path}: its counters cannot be used: {error}") from error
+    return replace(outcome, ledger=lines, settled_s=0.0, matches=MatchCounts(formed=len(bots.matches)))
+
+
+async def _target_counters(make: TargetFactory, name: str) -> Mapping[str, int]:
+    """What a target has counted. Raises BackendError and TargetError."""
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            made: Any = make()
+            if hasattr(made, "__aenter__"):
+                made = await stack.enter_async_context(made) or made
+            if not isinstance(made, CountsTickets):
+                raise TargetError(f"{name} has no counters")
+            return await made.counters()
+        except (BackendError, TargetError):
+            raise
+        except Exception as error:
+            raise BackendError(
+                f"{name} does not tell its counters: {type(error).__name__}: {error}"
+            ) from error
