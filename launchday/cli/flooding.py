@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from launchday import outputs
+from launchday.cli import flood_options
 from launchday.cli.inputs import USAGE_ERROR, CommandError, read_scenario, read_settings, usage_errors
 from launchday.cli.options import (
     AsOneJson,
+    BeginTime,
+    FindLimit,
+    MetricsUrls,
+    PartOf,
+    PartPath,
     Ports,
     ReportFile,
     RowsFolder,
     ScenarioArg,
+    StepSeconds,
     Strict,
     TargetClass,
 )
@@ -55,12 +62,18 @@ def run(
     record: RecordFolder = None,
     ports: Ports = "set",
     strict: Strict = False,
+    metrics: MetricsUrls = None,
 ) -> None:
     """Start everything, flood it with simulated players, print a summary, and write an HTML report."""
     from loadtest.flood.options import FloodOptions
 
     options = FloodOptions(
-        report=report or DEFAULT_REPORT, json=save, rows=rows, as_json=as_json, strict=strict
+        report=report or DEFAULT_REPORT,
+        json=save,
+        rows=rows,
+        as_json=as_json,
+        strict=strict,
+        metrics=flood_options.read_metrics(metrics),
     )
     _flood_embedded(scenario, options, record, beside_others=ports == "free")
 
@@ -81,12 +94,27 @@ def flood(
     ports: Ports = "set",
     strict: Strict = False,
     target: TargetClass = None,
+    metrics: MetricsUrls = None,
+    find_limit: FindLimit = False,
+    step_s: StepSeconds = None,
+    part: PartOf = None,
+    part_file: PartPath = None,
+    begin: BeginTime = None,
 ) -> None:
     """Flood a backend with the players of a scenario: real sockets, real time."""
     from loadtest.flood.options import FloodOptions
 
     options = FloodOptions(
-        report=report or DEFAULT_REPORT, json=save, rows=rows, as_json=as_json, strict=strict
+        report=report or (DEFAULT_REPORT if part is None else None),
+        json=save,
+        rows=rows,
+        as_json=as_json,
+        strict=strict,
+        metrics=flood_options.read_metrics(metrics),
+    )
+    options = flood_options.with_limit(options, find_limit, step_s, part)
+    options = flood_options.with_part(
+        options, part, part_file, begin, started_here=not running and target is None
     )
     if target is not None:
         _check_with_target(running, record, ports)
@@ -99,7 +127,7 @@ def flood(
             "--running starts nothing, so there is no port to take: leave --ports out", USAGE_ERROR
         )
     from launchday.launcher import lifecycle
-    from loadtest import command as flooding
+    from loadtest import playing as flooding
 
     loaded = _floodable(scenario, options, own_backend=False)
     config = read_settings()
@@ -110,7 +138,7 @@ def flood(
         )
 
     async def play() -> int:
-        return await flooding.run_scenario(
+        return await flooding.play_on(
             loaded,
             config,
             options,
@@ -119,6 +147,24 @@ def flood(
         )
 
     raise typer.Exit(asyncio.run(play()))
+
+
+def merge(
+    parts: Annotated[list[Path], typer.Argument(help="Files that launchday flood --part has written.")],
+    target: TargetClass = None,
+    as_json: AsJson = False,
+    report: ReportFile = None,
+    save: SaveFile = None,
+    rows: RowsFolder = None,
+) -> None:
+    """Add the parts of a flood up: one summary, one ledger, one report, one verdict."""
+    from loadtest.flood.options import FloodOptions
+    from loadtest.merge import merge_parts
+
+    options = FloodOptions(report=report or DEFAULT_REPORT, json=save, rows=rows, as_json=as_json)
+    if target is not None:
+        options = replace(options, target=_target_class(target))
+    raise typer.Exit(asyncio.run(merge_parts(parts, read_settings(), options, Terminal(stderr=as_json))))
 
 
 def compare(
@@ -206,7 +252,7 @@ def _flood_target(name: str, options: FloodOptions) -> NoReturn:
     import uvloop
 
     from launchday.launcher import lifecycle
-    from loadtest import command as flooding
+    from loadtest import playing as flooding
     from loadtest.flood.surroundings.unmeasured import refuse_target
     from loadtest.scenario.population import region_latencies_ms
 
@@ -218,7 +264,7 @@ def _flood_target(name: str, options: FloodOptions) -> NoReturn:
         flooding.check_outputs(options)
 
     async def play() -> int:
-        return await flooding.run_scenario(
+        return await flooding.play_on(
             loaded,
             config,
             options,
@@ -232,12 +278,13 @@ def _flood_target(name: str, options: FloodOptions) -> NoReturn:
 def _flood_embedded(name: str, options: FloodOptions, record: Path | None, *, beside_others: bool) -> None:
     from launchday.launcher import lifecycle
     from launchday.launcher.kernels import FLOOD_PARTS
-    from loadtest import command as flooding
+    from loadtest import playing as flooding
     from loadtest.scenario.faults import SlowStore
     from loadtest.scenario.population import region_latencies_ms
 
     loaded = _floodable(name, options, own_backend=True)
-    if (refusal := flooding.why_not_floodable(loaded)) is not None:
+    refusal = None if options.find_limit else flooding.why_not_floodable(loaded)
+    if refusal is not None:
         raise CommandError(refusal, USAGE_ERROR)
     config = read_settings()
     config = config.model_copy(update=loaded.backend_settings())
@@ -255,7 +302,7 @@ def _flood_embedded(name: str, options: FloodOptions, record: Path | None, *, be
     console = Terminal(stderr=options.as_json)
 
     async def play(completed: Settings, stop: asyncio.Event, machine: Backend) -> int:
-        return await flooding.run_scenario(
+        return await flooding.play_on(
             loaded,
             completed,
             options,

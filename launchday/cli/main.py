@@ -44,6 +44,7 @@ app = typer.Typer(
 for command in (
     flooding.run,
     flooding.flood,
+    flooding.merge,
     flooding.compare,
     simulating.simulate,
     simulating.sweep,

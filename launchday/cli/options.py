@@ -49,6 +49,54 @@ RowsFolder = Annotated[
         help="Write a row a ticket, match and sample into this folder, as Parquet (docs/analyse.md).",
     ),
 ]
+MetricsUrls = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metrics",
+        metavar="URL",
+        help="Sample a process's Prometheus text each second into the report, repeatable: "
+        "http://127.0.0.1:9100/metrics.",
+    ),
+]
+FindLimit = Annotated[
+    bool,
+    typer.Option(
+        "--find-limit",
+        help="Flood at growing rates until an objective breaks, and halve in on the players a second that "
+        "hold.",
+    ),
+]
+StepSeconds = Annotated[
+    float | None,
+    typer.Option(
+        "--step-s",
+        min=1.0,
+        max=86_400.0,
+        help="With --find-limit: seconds in which the players of one flood arrive (20 times the objective "
+        "of the wait, from 20 to 300).",
+    ),
+]
+PartOf = Annotated[
+    str | None,
+    typer.Option(
+        "--part",
+        metavar="K/N",
+        help="Flood one part of the players, such as 2/4, with --running or --target; launchday merge adds "
+        "the parts up.",
+    ),
+]
+PartPath = Annotated[
+    Path | None,
+    typer.Option("--part-file", help="With --part: write what it measures to this file (part-K-of-N.zip)."),
+]
+BeginTime = Annotated[
+    str | None,
+    typer.Option(
+        "--begin",
+        metavar="TIME",
+        help="With --part: when all parts begin, such as 12:00:05 (UTC) or 2026-11-30T12:00:05+01:00.",
+    ),
+]
 ScenarioArg = Annotated[str, typer.Argument(help="A scenario file, or the name of a shipped one.")]
 
 

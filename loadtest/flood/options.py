@@ -29,6 +29,8 @@ class FloodOptions:
             judges nothing.
         part_file: what a part measures, for ``launchday merge``.
         begin_at: Unix seconds at which the run's clock begins; None: as soon as all is ready.
+        find_limit: search for the highest rate that holds, instead of one flood.
+        step_s: in that search, seconds in which the players of one flood arrive; None: as objectives need.
         strict: what this world leaves out of the scenario is a mistake, found before anything starts.
     """
 
@@ -41,6 +43,8 @@ class FloodOptions:
     part: tuple[int, int] | None = None
     part_file: Path | None = None
     begin_at: float | None = None
+    find_limit: bool = False
+    step_s: float | None = None
     strict: bool = False
 
     def regions(self, scenario: Scenario, settings: Settings) -> tuple[str, ...]:

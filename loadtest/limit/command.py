@@ -13,7 +13,7 @@ from launchday.outputs import Outputs, write_whole
 from launchday.settings import Settings
 from launchday.terminal import Terminal, show_error
 from loadtest.command import BAD_SCENARIO, ERROR, FAILED, INTERRUPTED, MAX_PLAYERS, PASSED
-from loadtest.errors import LoadTestError, MetricsError, ScenarioError, UnknownRegionError
+from loadtest.errors import LoadTestError, MetricsError, ScenarioError, TargetError, UnknownRegionError
 from loadtest.flood import capacity
 from loadtest.flood.backend_processes import BackendProcesses
 from loadtest.flood.options import FloodOptions
@@ -36,18 +36,17 @@ async def search_limit(
     console: Terminal,
     stop_event: asyncio.Event,
     processes: BackendProcesses | None = None,
-    step_s: float | None = None,
 ) -> int:
     """Find the highest rate of arrivals at which a backend meets the objectives of a scenario.
 
     Args:
         scenario: whose players, modes, fleet and objectives are meant; its curve and its faults are not.
         settings: addresses of the backend's services.
-        options: which backend, what is watched, and what is written: the page, and its figures beside it.
+        options: which backend, how long a step is, what is watched, and what is written: the page, and its
+            figures beside it.
         console: where progress and result are printed.
         stop_event: when set, the search ends with what is known.
         processes: of the backend, where it runs on this machine.
-        step_s: for how many seconds players arrive in each step; None: as the objectives and matches need.
 
     Returns:
         The exit code: 0 where a limit of the backend was found; 99 where none was: nothing held, nothing
@@ -58,7 +57,7 @@ async def search_limit(
         OutputError: a file cannot be written, as is known before the start.
     """
     files.check(options.report, options.json)
-    step_s = step_seconds(scenario) if step_s is None else step_s
+    step_s = options.step_s or step_seconds(scenario)
     started_at, start = time.time(), first_rate(scenario)
     print_plan(scenario, start, step_s, console)
     quiet = replace(options, report=None, json=None, rows=None, as_json=False)
@@ -92,7 +91,7 @@ async def search_limit(
             ceiling=most_players() / step_s,
             on_trial=lambda trial: print_trial(trial, console),
         )
-    except (ScenarioError, UnknownRegionError, MetricsError) as error:
+    except (ScenarioError, UnknownRegionError, MetricsError, TargetError) as error:
         console.print(str(error), style="red")
         return BAD_SCENARIO
     except LoadTestError as error:

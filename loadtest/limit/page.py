@@ -13,6 +13,7 @@ from loadtest.report.html import (
     Card,
     Verdict,
     mark,
+    own_words,
     paragraph,
     plot_card,
     render_page,
@@ -43,7 +44,7 @@ def render_limit(scenario: Scenario, limit: Limit, started_at: float, step_s: fl
         title=f"{scenario.name}: its limit · launchday",
         heading=f"{scenario.name} · how many players a second",
         subheading=(
-            f"{scenario.description} {started:%Y-%m-%d %H:%M:%S} UTC, steps of {step_s:g} seconds."
+            f"{started:%Y-%m-%d %H:%M:%S} UTC, steps of {step_s:g} seconds. {own_words(scenario)}"
         ).strip(),
         verdict=_verdict(limit),
         figures=[
@@ -116,7 +117,7 @@ def _table(limit: Limit) -> Markup:
         for number, trial in enumerate(limit.trials, start=1)
     ]
     headings = ("flood", "players/s", "players", "wait p95, s", "what broke", "")
-    return table(headings, rows, numbers=(0, 1, 2, 3))
+    return table(headings, rows, numbers=(0, 1, 2, 3), keys=2, outcome=True)
 
 
 def _why(trial: Trial) -> str:

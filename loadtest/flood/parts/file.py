@@ -175,6 +175,19 @@ def read_part(path: Path) -> PartFile:
     return PartFile(path, header, run)
 
 
+def clear_for_part(path: Path) -> None:
+    """Remove the part of an earlier flood, which would be taken for this one if it were killed at its start.
+
+    Raises PartError for a file that is no part of a flood: somebody else's is left alone.
+    """
+    if path.exists():
+        try:
+            read_part(path)
+        except PartError as error:
+            raise PartError(f"{path} is there and no part of a flood: name another --part-file") from error
+        path.unlink(missing_ok=True)
+
+
 def _bounded(archive: zipfile.ZipFile, name: str, limit: int, path: Path) -> bytes:
     with archive.open(name) as file:
         content = file.read(limit + 1)
