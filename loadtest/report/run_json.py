@@ -17,7 +17,7 @@ from loadtest.report import incidents, quality, request_counts
 
 VERSION = 1  # of the keys, as SCHEMA describes them
 SCHEMA = Path(__file__).with_name("report.schema.json")
-WAIT_POINTS = (50, 95, 99, 100)
+_WAIT_POINTS = (50, 95, 99, 100)
 
 
 def write_run_json(outcome: RunOutcome, path: Path) -> None:
@@ -53,8 +53,8 @@ def run_as_json(outcome: RunOutcome) -> dict[str, Any]:
         "match_counts": outcome.matches.as_json(),
         "tick_us": outcome.tick_us,
         "missed_tick_share": outcome.missed_tick_share,
-        "wait_s": percentiles(waits_s, *WAIT_POINTS, digits=4),
-        "wait_at_least": at_least(waits_s, ~records.waits_ended(), *WAIT_POINTS),
+        "wait_s": percentiles(waits_s, *_WAIT_POINTS, digits=4),
+        "wait_at_least": at_least(waits_s, ~records.waits_ended(), *_WAIT_POINTS),
         "waits": {
             end.name.lower(): sum(wait.end is end for wait in (*records.waits, *records.vain_waits))
             for end in WaitEnd
@@ -101,7 +101,10 @@ def run_as_json(outcome: RunOutcome) -> dict[str, Any]:
             zip(("bands", "mean_kills", "rank_correlation"), quality.kills_by_skill(outcome), strict=True)
         ),
         "metrics": [history.as_json() for history in outcome.metrics],
-        "incidents": [incident._asdict() for incident in incidents.find_incidents(outcome)],
+        "incidents": [
+            incident._asdict() | {"at_s": round(incident.at_s, 3)}
+            for incident in incidents.find_incidents(outcome)
+        ],
         "server_hours": round(outcome.server_hours, 4),
         "cost": round(outcome.cost, 4),
         "servers": outcome.reports,
