@@ -326,6 +326,19 @@ def rewards(
     _print(lambda: bench.run(events, rounds), as_json)
 
 
+@app.command(name="http-target")
+def http_target(
+    requests: Annotated[int, typer.Option(min=100, max=1_000_000, help="Requests of each round.")] = 10_000,
+    players: Annotated[int, typer.Option(min=8, max=20_000, help="Players of each round's flood.")] = 2_000,
+    rounds: Annotated[int, typer.Option(min=1, max=20, help="Rounds, of which the best counts.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Requests a second and core of the generator on a target, beside bare sockets and another client."""
+    from loadtest.bench import http_target as bench
+
+    _print(lambda: bench.run(requests, players, rounds), as_json)
+
+
 class PartName(StrEnum):
     """The parts of the bench resilience, in the order in which all of them are run."""
 
@@ -396,7 +409,7 @@ def run_all(as_json: AsJson = False) -> None:
 
 def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     """Yield every benchmark with its defaults, the cheap ones of each service first."""
-    from loadtest.bench import agreement, simulation_checks
+    from loadtest.bench import agreement, http_target, simulation_checks
     from loadtest.bench.fleet import fleet
     from loadtest.bench.harness.run_config import CLUSTER, MAP
     from loadtest.bench.matchmaker import matching, queue, queue_chaos
@@ -426,6 +439,7 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     yield simulation_checks.run_simulation
     yield simulation_checks.run_theory
     yield simulation_checks.run_ratings
+    yield http_target.run
     yield agreement.run
     for part in PARTS:
         yield functools.partial(run_part, part, Options())

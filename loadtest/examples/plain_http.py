@@ -53,14 +53,14 @@ async def serve(handler: Handler, host: str, port: int) -> asyncio.Server:
     async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             while (request := await _read(reader)) is not None:
-                await _write(writer, await _answer(handler, request))
+                answer = request if isinstance(request, Answer) else await handler(request)
+                if isinstance(answer.body, AsyncIterator):
+                    await _write_lines(reader, writer, answer.status, answer.body)
+                else:
+                    await _write(writer, answer)
         writer.close()
 
     return await asyncio.start_server(on_connection, host, port, limit=MAX_HEAD, backlog=4_096)
-
-
-async def _answer(handler: Handler, request: Request | Answer) -> Answer:
-    return request if isinstance(request, Answer) else await handler(request)
 
 
 async def _read(reader: asyncio.StreamReader) -> Request | Answer | None:
@@ -87,9 +87,6 @@ async def _read(reader: asyncio.StreamReader) -> Request | Answer | None:
 
 
 async def _write(writer: asyncio.StreamWriter, answer: Answer) -> None:
-    if isinstance(answer.body, AsyncIterator):
-        await _write_lines(writer, answer.status, answer.body)
-        return
     kind, content = "text/plain; version=0.0.4", answer.body
     if not isinstance(answer.body, str):
         kind, content = "application/json", json.dumps(answer.body)
@@ -98,13 +95,26 @@ async def _write(writer: asyncio.StreamWriter, answer: Answer) -> None:
     await writer.drain()
 
 
-async def _write_lines(writer: asyncio.StreamWriter, status: HTTPStatus, lines: AsyncIterator[Any]) -> None:
-    """Send JSON lines, each in a chunk of its own, as they come."""
+async def _write_lines(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, status: HTTPStatus, lines: AsyncIterator[Any]
+) -> None:
+    """Send JSON lines, each in a chunk of its own, as they come and until the client hangs up."""
     writer.write(_head(status, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}))
-    async for line in lines:
-        content = json.dumps(line).encode() + b"\n"
-        writer.write(b"%x\r\n%s\r\n" % (len(content), content))
-        await writer.drain()
+    hung_up = asyncio.ensure_future(reader.read(1))
+    try:
+        while True:
+            line = asyncio.ensure_future(anext(lines, None))
+            await asyncio.wait([line, hung_up], return_when=asyncio.FIRST_COMPLETED)
+            if not line.done():
+                line.cancel()
+                raise ConnectionResetError("the client has hung up")
+            if line.result() is None:
+                break
+            content = json.dumps(line.result()).encode() + b"\n"
+            writer.write(b"%x\r\n%s\r\n" % (len(content), content))
+            await writer.drain()
+    finally:
+        hung_up.cancel()
     writer.write(b"0\r\n\r\n")
     await writer.drain()
 

@@ -27,6 +27,7 @@ import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
+from loadtest.examples.matching import next_match
 from loadtest.examples.plain_http import Answer, Request, serve
 
 RETRY_AFTER_S = 1
@@ -164,7 +165,12 @@ class Matchmaker:
                 self._form_matches(mode)
 
     def _form_matches(self, mode: str) -> None:
-        while chosen := self._next_match(mode):
+        while chosen := next_match(
+            [ticket for ticket in self._searching.values() if ticket.mode == mode],
+            self._match_players,
+            self._fill_s,
+            time.monotonic(),
+        ):
             match_id = f"match-{next(self._numbers)}"
             self._playing[match_id] = {ticket.id for ticket in chosen}
             self.counters["matches_formed"] += 1
@@ -172,22 +178,6 @@ class Matchmaker:
             for ticket in chosen:
                 ticket.match = match_id
                 self._decide(ticket, "matched")
-
-    def _next_match(self, mode: str) -> list[Ticket]:
-        """The players of the next match, oldest first, parties whole; empty where there are too few."""
-        parties: dict[str, list[Ticket]] = {}
-        for ticket in self._searching.values():
-            if ticket.mode == mode:
-                parties.setdefault(ticket.party, []).append(ticket)
-        chosen: list[Ticket] = []
-        for members in parties.values():
-            whole = len(members) >= members[0].party_size
-            if whole and len(chosen) + len(members) <= self._match_players:
-                chosen += members
-            if len(chosen) == self._match_players:
-                return chosen
-        waited_s = max((time.monotonic() - ticket.since_s for ticket in chosen), default=0.0)
-        return chosen if len(chosen) > 1 and waited_s > self._fill_s else []
 
     def _decide(self, ticket: Ticket, state: str) -> None:
         ticket.state = state
