@@ -282,6 +282,11 @@ class Scenario(Section):
                     (("faults", index, key), f"is for part: game_servers, and not for {fault.part}")
                     for key in fault.misplaced_keys()
                 ]
+        found += [
+            (("fleet", "regions", index), f"{region} is given twice")
+            for index, region in enumerate(self.fleet.regions)
+            if region in self.fleet.regions[:index]
+        ]
         for key, given in (("buffer", self.fleet.buffer), ("max", self.fleet.max)):
             found += _not_exactly(("fleet", key), given, self.fleet.regions, "fleet.regions")
         found += _not_exactly(("arrivals",), self.arrivals, self.players.locations, "players.locations")
@@ -359,7 +364,7 @@ def _not_exactly(
         return
     for name in names:
         if name not in given:
-            yield path, f"{name} is missing: a mapping names all of {where}"
+            yield (*path, name), f"is missing: a mapping names all of {where}"
     for name in given:
         if name not in names:
             yield (*path, name), f"is not in {where}, which has {', '.join(names)}"
