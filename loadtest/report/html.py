@@ -78,6 +78,7 @@ def table(
     classes: Sequence[str] = (),
     keys: int = 1,
     outcome: bool = False,
+    folds: bool | None = None,
 ) -> Markup:
     """A table. One that does not fit says that it scrolls; on a narrow screen a wide one folds its rows
     instead, unless they are many: then names and outcome stay in sight while it scrolls.
@@ -89,6 +90,7 @@ def table(
         classes: CSS class of each row, such as "best"; may be shorter than ``rows``.
         keys: how many columns, from the first on, name the row.
         outcome: whether the last column says how the row came out, such as "met".
+        folds: whether it is one that folds; None: where it has WIDE_COLUMNS.
     """
     given = [tuple(row) for row in rows]
     padded = [*classes, *[""] * (len(given) - len(classes))]
@@ -103,7 +105,7 @@ def table(
             ("outcome", outcome and column == last),
         )
         kinds.append(" ".join(kind for kind, holds in found if holds))
-    wide = len(headings) >= WIDE_COLUMNS
+    wide = len(headings) >= WIDE_COLUMNS if folds is None else folds
     shape = "" if not wide else "folds" if len(given) <= FOLDED_ROWS else "keeps"
     return part("table", tuple(headings), given, kinds, padded, shape)
 
@@ -179,6 +181,14 @@ def scenario_yaml(scenario: Scenario) -> str:
     if CONTROLS_IN_LINES.search(text) is None:
         return text
     return str(yaml.safe_dump(content, sort_keys=False))
+
+
+def own_words(scenario: Scenario) -> str:
+    """The description of a scenario as its own word, for pages of runs that vary it; "" where it has none.
+
+    A file that says "a million players" does not know that a sweep gives it others.
+    """
+    return f"The scenario's own words: {scenario.description}" if scenario.description else ""
 
 
 def render_template(name: str, **values: Any) -> str:

@@ -62,7 +62,13 @@ def render_agreement(found: Comparison) -> str:
             ),
             text_card(
                 "Figures",
-                table(("", "real", "simulated", "difference"), _rows(found), numbers=(1, 2, 3)),
+                table(
+                    ("figure", "real", "simulated", "difference"),
+                    _rows(found),
+                    numbers=(1, 2, 3),
+                    outcome=True,
+                    folds=True,
+                ),
                 wide=True,
             ),
             plot_card(

@@ -19,6 +19,7 @@ from loadtest.report.html import (
     text_card,
 )
 from loadtest.scenario.model import Scenario
+from loadtest.simulate.estimates.intervals import format_share
 from loadtest.simulate.pages import charts
 from loadtest.simulate.pages.text import format_duration, format_number, scenario_yaml
 from loadtest.simulate.result import SHARE_UNIT, Objective, SimulationResult
@@ -52,7 +53,7 @@ def render_run(
         ),
         figures=run_tiles(figures),
         cards=[
-            text_card("Objectives", _objectives(asked)),
+            text_card("Objectives", _objectives(asked, figures)),
             text_card("What broke first", paragraph(first_bottleneck(result, asked), "sentence")),
             *left_out_card(figures["left_out"], "virtual time does not do: a flood plays it"),
             plot_card(
@@ -83,7 +84,8 @@ def render_run(
             plot_card(
                 "bands",
                 "Wait by skill",
-                "Five bands with as many tickets in each, from the least skilled to the best.",
+                "Of those who got a match, in five bands with as many tickets in each, from the least "
+                "skilled to the best. The matchmaker knows ratings alone.",
                 charts.skill_bands(result),
             ),
             plot_card(
@@ -128,9 +130,9 @@ def run_sentence(figures: dict[str, Any]) -> str:
     """Return what happened in two sentences, from the figures of a run."""
     if not figures["matched"]:
         return f"None of the {figures['players']:,} players got a match."
-    share = figures["abandoned_share"]
+    share, peak = figures["abandoned_share"], figures["servers_peak"]
     return (
-        f"{_waits_in_words(figures)}; {share:.2%} gave up. The fleet had {figures['servers_peak']:,} servers "
+        f"{_waits_in_words(figures)}; {share:.2%} gave up. The fleet had {peak:,} server{'s' * (peak != 1)} "
         f"at its peak and cost {format_number(figures['cost'])}, "
         f"{figures['idle_share']:.0%} of it for ready servers without a match."
     )
@@ -196,19 +198,20 @@ def first_bottleneck(result: SimulationResult, asked: Sequence[Objective]) -> st
     )
 
 
-def _objectives(asked: Sequence[Objective]) -> Markup:
+def _objectives(asked: Sequence[Objective], figures: dict[str, Any]) -> Markup:
     if not asked:
         return paragraph("The scenario has no objective that virtual time can measure.", "quiet")
     rows = [
         (
             one.name,
-            _measured(one, one.measured),
+            ("≥ " if one.name == "wait p95" and "p95" in figures["wait_at_least"] else "")
+            + _measured(one, one.measured),
             f"≤ {_measured(one, one.limit)}",
             mark(one.met, "met", "missed"),
         )
         for one in asked
     ]
-    return table(("objective", "measured", "limit", ""), rows, numbers=(1, 2))
+    return table(("objective", "measured", "limit", ""), rows, numbers=(1, 2), outcome=True)
 
 
 def _regions(result: SimulationResult) -> Markup:
@@ -243,5 +246,5 @@ def _population_spread(result: SimulationResult) -> float:
 
 def _measured(one: Objective, value: float | None) -> str:
     if one.unit == SHARE_UNIT:
-        return "–" if value is None else f"{value:.3%}"
+        return format_share(value)
     return f"{format_number(value)} {one.unit}".strip()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from loadtest.report.html import Verdict, mark, render_page, table, text_card
+from loadtest.report.html import Verdict, mark, plot_card, render_page, table, text_card
 from loadtest.simulate.estimates.intervals import format_estimate, format_figure, format_share
 from loadtest.simulate.estimates.replications import Replications
+from loadtest.simulate.pages import sweep_charts
 from loadtest.simulate.pages.text import scenario_yaml
 from loadtest.simulate.result import SHARE_UNIT
 
@@ -52,6 +53,13 @@ def render_seeds(found: Replications) -> str:
         cards=[
             text_card("Objectives", _objectives(found)),
             text_card("Figures", _figures(found), "Mean of the seeds ± half the 95 % interval."),
+            plot_card(
+                "waits",
+                "Wait by seed",
+                "Of the same scenario with other players: how far one simulation may be from the next.",
+                sweep_charts.waits_by_seed(found),
+                wide=True,
+            ),
             text_card("Seeds", _seeds(found), "Each seed draws other players.", wide=True),
         ],
         repeat_note=f"Save it, and run launchday simulate FILE --seeds {seeds}",
@@ -67,7 +75,7 @@ def _objectives(found: Replications) -> Markup:
         mean = format_share(one.measured.mean) if share else format_estimate(one.measured)
         words = f"{one.met} of {one.seeds}"
         rows.append((one.name, mean, f"≤ {limit}", mark(one.met == one.seeds, words, words)))
-    return table(("objective", "measured", "limit", "met by"), rows, numbers=(1, 2))
+    return table(("objective", "measured", "limit", "met by"), rows, numbers=(1, 2), outcome=True)
 
 
 def _figures(found: Replications) -> Markup:
@@ -89,4 +97,4 @@ def _seeds(found: Replications) -> Markup:
         for seed, run in zip(found.seeds, found.runs, strict=True)
     ]
     headings = ("seed", "wait p50, s", "wait p95, s", "wait p99, s", "gave up", "matches", "servers", "cost")
-    return table((*headings, "objectives"), rows, numbers=range(8))
+    return table((*headings, "objectives"), rows, numbers=range(8), outcome=True)
