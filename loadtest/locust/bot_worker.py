@@ -3,7 +3,8 @@
 Locust's workers run greenlets; bots are coroutines over compiled steps on a thread, and neither can run
 inside the other. So each worker keeps one such process, with one event loop and one swarm. Standard input
 takes orders, one JSON object per line: ``{"play": PLAYER}`` and ``{"stop": PLAYER}``, where PLAYER is a
-number of the caller's. Standard output gives reports: ``{"ready": true}``, ``{"player", "name", "ms",
+number of the caller's; with ``--share`` it is the player's number in that share, and is played once. Standard
+output gives reports: ``{"ready": true}``, ``{"player", "name", "ms",
 "error"}`` for each stage of a journey, and ``{"player", "over": true}`` at its end, before which ``{"player",
 "no_seat": true}`` says that it did not begin. When standard input ends, all players leave in good order and
 the process ends.
@@ -29,6 +30,8 @@ from launchday import startup, telemetry
 from launchday.settings import settings
 from loadtest.bots.swarm import Swarm
 from loadtest.errors import LoadTestError
+from loadtest.locust.arrivals import share_of
+from loadtest.locust.stages import MATCH, ROUND_TRIP, JourneyStages
 from loadtest.players.backend_client import HttpBackendClient
 from loadtest.players.journey import run_player
 from loadtest.players.own_backend import OwnBackend
@@ -46,14 +49,6 @@ REPORTS_PER_RTT = 10  # a round trip of each connected player a second
 MAX_RETRY_PAUSE_S = 1.5  # with its chance up to 2.25: the load is back within 3 s of an outage's end
 SPARE_SEATS = 2  # a bot's socket stays open for a moment after its good-bye, so its seat rests for a turn
 
-LOGIN, WAIT, CONNECT, ROUND_TRIP, MATCH = (
-    "log in and queue",
-    "wait for a match",
-    "connect",
-    "round trip",
-    "match",
-)
-
 log = structlog.get_logger()
 
 
@@ -63,20 +58,23 @@ class BotWorker:
     Args:
         scenario: links, locations, mode and patience of the players; the caller decides on arrivals.
         seats: the most players at the same time.
+        share: index and number of workers: play the scenario's own players of that share, each in the seat
+            of their number; None: players who are like them.
     """
 
-    def __init__(self, scenario: Scenario, seats: int) -> None:
-        players = scenario.players.model_copy(update={"count": SPARE_SEATS * seats})
-        retries = scenario.behaviours.retries
-        retries = retries.model_copy(update={"max_pause_s": min(retries.max_pause_s, MAX_RETRY_PAUSE_S)})
-        behaviours = scenario.behaviours.model_copy(update={"retries": retries})
-        changed = {"players": players, "behaviours": behaviours, "seed": secrets.randbits(48)}
-        self._scenario = scenario.model_copy(update=changed)
-        self._seats = seats
-        self._free = deque(range(SPARE_SEATS * seats))
+    def __init__(self, scenario: Scenario, seats: int, share: tuple[int, int] | None = None) -> None:
+        self._scenario = scenario
+        if share is None:
+            self._scenario = _endless(scenario, SPARE_SEATS * seats)
+            self._population = draw_population(self._scenario)
+            self._seats = seats
+        else:
+            self._population = share_of(scenario, *share)
+            self._seats = len(self._population)
+        self._takes_own_seat = share is not None
+        self._free = deque(range(len(self._population)))
         self._seat: dict[int, int] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._reported: dict[int, set[str]] = {}
         self._journeys = 0
         self._device: dict[int, str] = {}
 
@@ -86,8 +84,7 @@ class BotWorker:
         Raises LoadTestError where players reach no region of the backend.
         """
         configured = settings()
-        population = draw_population(self._scenario)
-        population.arrives_s[:] = 0.0
+        population = self._population
         latencies_ms = region_latencies_ms(self._scenario, configured.region_names)
         run = secrets.token_hex(4)
         self.records = PlayerRecords(population.arrives_s)
@@ -105,6 +102,11 @@ class BotWorker:
             def clock() -> float:
                 return time.monotonic() - began_s
 
+            if self._takes_own_seat:
+                parties = BotParties.of_population(population, f"locust-{run}")
+            else:  # they arrive one by one and queue alone
+                parties = BotParties.alone(len(population))
+            self.stages = JourneyStages(self.records, clock, write_report)
             context = RunContext(
                 scenario=self._scenario,
                 population=population,
@@ -117,7 +119,7 @@ class BotWorker:
                 ended_matches=ended_matches,
                 clock=clock,
                 device_id=lambda bot: f"locust-{run}-{self._device[bot]}",
-                parties=BotParties.alone(len(population)),  # players arrive one by one and queue alone
+                parties=parties,
             )
             write_report({"ready": True})
             reporting = asyncio.create_task(self._report())
@@ -138,24 +140,29 @@ class BotWorker:
             write_report({"player": player, "no_seat": True})
             write_report({"player": player, "over": True})
             return
-        seat = self._free.popleft()
+        if self._takes_own_seat:
+            seat = player
+        else:
+            seat = self._free.popleft()
+            _forget(self.records, seat)
+            context.parties.by_player[seat] = BotParty("", [seat])
         self._journeys += 1
         self._device[seat] = str(self._journeys)
         self._seat[player] = seat
-        self._reported[seat] = set()
-        _forget(self.records, seat)
-        context.parties.by_player[seat] = BotParty("", [seat])
+        self.stages.begin(seat)
+        context.population.arrives_s[seat] = context.clock()  # by the caller's clock, now
         task = asyncio.create_task(run_player(context, seat))
         self._tasks[seat] = task
         task.add_done_callback(lambda done: self._over(player, seat, done))
 
     def _over(self, player: int, seat: int, task: asyncio.Task[None]) -> None:
-        self._report_stages(player, seat)
+        self.stages.end(player, seat)
         if not task.cancelled() and (fault := task.exception()) is not None:
             log.error("a bot's journey failed", exc_info=fault)
             write_report({"player": player, "name": MATCH, "ms": 0.0, "error": repr(fault)})
-        del self._seat[player], self._tasks[seat], self._reported[seat]
-        self._free.append(seat)
+        del self._seat[player], self._tasks[seat]
+        if not self._takes_own_seat:
+            self._free.append(seat)
         write_report({"player": player, "over": True})
 
     async def _report(self) -> None:
@@ -165,7 +172,7 @@ class BotWorker:
             await asyncio.sleep(REPORT_INTERVAL_S)
             turns += 1
             for player, seat in self._seat.items():
-                self._report_stages(player, seat)
+                self.stages.look(player, seat)
             if turns % REPORTS_PER_RTT == 0:
                 rtt_ms = self._swarm.rtt_ms
                 for player, seat in self._seat.items():
@@ -174,32 +181,17 @@ class BotWorker:
                             {"player": player, "name": ROUND_TRIP, "ms": float(rtt_ms[seat]), "error": ""}
                         )
 
-    def _report_stages(self, player: int, seat: int) -> None:
-        records = self.records
-        begun = records.arrived_s[seat]
-        for name, ended in (
-            (LOGIN, records.queued_s[seat]),
-            (WAIT, records.assigned_s[seat]),
-            (CONNECT, records.connected_s[seat]),
-            (MATCH, records.ended_s[seat]),
-        ):
-            lost = bool(records.state[seat] in (PlayerState.LOST, PlayerState.UNMATCHED))
-            if name == MATCH and records.state[seat] in (PlayerState.CANCELLED, PlayerState.STOPPED):
-                return
-            if math.isnan(ended):
-                took_ms = float(records.ended_s[seat] - begun) * 1e3
-                if lost and name not in self._reported[seat] and not math.isnan(took_ms):  # it is what failed
-                    self._reported[seat].add(name)
-                    error = records.reason[seat] or "the player was lost"
-                    write_report({"player": player, "name": name, "ms": took_ms, "error": error})
-                return
-            if name not in self._reported[seat]:
-                self._reported[seat].add(name)
-                error = records.reason[seat] if lost and name == MATCH else ""
-                write_report(
-                    {"player": player, "name": name, "ms": float(ended - begun) * 1e3, "error": error}
-                )
-            begun = ended
+
+def _endless(scenario: Scenario, players: int) -> Scenario:
+    """The scenario with so many players, other ones at each start, who are back soon after an outage."""
+    retries = scenario.behaviours.retries
+    retries = retries.model_copy(update={"max_pause_s": min(retries.max_pause_s, MAX_RETRY_PAUSE_S)})
+    changed = {
+        "players": scenario.players.model_copy(update={"count": players}),
+        "behaviours": scenario.behaviours.model_copy(update={"retries": retries}),
+        "seed": secrets.randbits(48),
+    }
+    return scenario.model_copy(update=changed)
 
 
 def _forget(records: PlayerRecords, seat: int) -> None:
@@ -237,10 +229,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bot_host", description="Bots for another load generator.")
     parser.add_argument("--scenario", type=Path, default=reader.SHIPPED / "tour.yaml")
     parser.add_argument("--seats", type=int, default=500, help="the most players at the same time")
+    parser.add_argument(
+        "--share",
+        type=int,
+        nargs=2,
+        metavar=("INDEX", "OF"),
+        help="play the scenario's own players of this worker, of so many workers",
+    )
     options = parser.parse_args()
     telemetry.configure("bots", settings())
+    share = None if options.share is None else (options.share[0], options.share[1])
     try:
-        asyncio.run(_serve(BotWorker(reader.load_scenario(options.scenario), options.seats)))
+        asyncio.run(_serve(BotWorker(reader.load_scenario(options.scenario), options.seats, share)))
     except LoadTestError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -22,15 +22,11 @@ from gevent.event import Event
 from gevent.subprocess import PIPE, Popen
 
 from loadtest.errors import BotWorkerEndedError
+from loadtest.locust.stages import CONNECT, LOGIN, MATCH, ROUND_TRIP, WAIT
 
 FAST_LANE = "UDP"  # the type that Locust shows for the stages in ON_THE_FAST_LANE
-ON_THE_FAST_LANE = ("connect", "round trip", "match")
-STAGES = (
-    "log in and queue",
-    "wait for a match",
-    "connect",
-    "match",
-)  # in their order; round trips lie within
+ON_THE_FAST_LANE = (CONNECT, ROUND_TRIP, MATCH)
+STAGES = (LOGIN, WAIT, CONNECT, MATCH)  # in their order; round trips lie within
 CLOSE_TIMEOUT_S = 10.0  # for players to leave and tickets to be cancelled
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 10.0  # before a process of bots is started again that was never ready
 
@@ -54,6 +50,7 @@ class BotWorkerClient:
         seats: the most players at the same time.
         fire: Locust's ``events.request.fire``.
         on_fault: is told in one line what makes the load less than it should be.
+        share: index and number of workers, where the scenario's own players of that share are played.
         command: starts the process of bots; empty: `loadtest.locust.bot_worker`.
     """
 
@@ -64,6 +61,7 @@ class BotWorkerClient:
         fire: Fire,
         on_fault: Callable[[str], None],
         *,
+        share: tuple[int, int] | None = None,
         command: Sequence[str] = (),
     ) -> None:
         self._fire = fire
@@ -71,16 +69,29 @@ class BotWorkerClient:
         self._seats = seats
         self._command = [*(command or (sys.executable, "-m", "loadtest.locust.bot_worker"))]
         self._command += ["--scenario", str(scenario), "--seats", str(seats)]
+        if share is not None:
+            self._command += ["--share", *map(str, share)]
         self._playing: dict[int, _Playing] = {}
         self._ready, self._closed = Event(), Event()
         self._told_of_seats = False
         self._process: Any = None
         self._keeper = gevent.spawn(self._keep)
 
-    def play(self, player: int) -> None:
-        """Let a player play a match, and return when it is over, whatever became of it."""
-        self._ready.wait()
-        if self._closed.is_set():
+    def await_ready(self, timeout_s: float | None = None) -> bool:
+        """Wait until there is a process that takes orders; whether there is one."""
+        return bool(self._ready.wait(timeout_s)) and not self._closed.is_set()
+
+    def play(self, player: int, ready_s: float | None = None) -> None:
+        """Let a player play, and return when that is over, whatever became of it.
+
+        Args:
+            player: a number; of a share, their number in it.
+            ready_s: seconds to wait for the process of bots at most; the player is a failed login then.
+        """
+        if not self.await_ready(ready_s):
+            if not self._closed.is_set():
+                error = BotWorkerEndedError("there are no bots to play with")
+                self._report(LOGIN, 1e3 * (ready_s or 0.0), error)
             return
         playing = self._playing[player] = _Playing()
         if not self._order({"play": player}):

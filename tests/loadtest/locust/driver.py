@@ -3,7 +3,7 @@ standard library's blocking calls. Prints what became of them as one JSON object
 
 The meta service is a stub that says no to the first logins, then answers what nobody can read, and ends one
 session. The process of bots is a script that ends in the middle of a match, and has no seat for the second
-player.
+player; that of a scenario's players plays each match in a moment.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,14 @@ def shop() -> dict[str, Any]:
 
     environment = Environment(user_classes=[Hurried], events=events)
     runner = environment.create_local_runner()
+    starting = list(environment.events.test_start._handlers)
     environment.events.test_start._handlers.clear()  # no bots
     runner.start(3, spawn_rate=100)
     enough.wait(PATIENCE_S)
     users = runner.user_count
     runner.stop()
     server.stop()
+    environment.events.test_start._handlers += starting
     return {
         "users": users,
         "exceptions": [found["msg"] for found in runner.exceptions.values()],
@@ -105,9 +108,51 @@ def play() -> dict[str, Any]:
     return {"fired": fired, "faults": faults, "lives": int(Path("lives").read_text())}
 
 
+def play_scenario() -> dict[str, Any]:
+    """Let a scenario's six players come, play and go; return what Locust was asked, and what it counted."""
+    from loadtest.locust import locustfile
+    from loadtest.locust.bot_worker_client import BotWorkerClient
+    from loadtest.scenario import reader
+    from loadtest.scenario.arrivals import Constant
+
+    smoke = reader.load_scenario(reader.scenario_path("smoke"))
+    locustfile._scenario = smoke.model_copy(
+        update={
+            "players": smoke.players.model_copy(update={"count": 6}),
+            "arrivals": Constant(over_s=0.5),
+        }
+    )
+    bots = [sys.executable, "-S", "-E", str(Path(__file__).with_name("prompt_bots.py"))]
+    vars(locustfile)["BotWorkerClient"] = partial(BotWorkerClient, command=bots)
+    asked: list[Any] = []
+
+    class Watched(locustfile.ScenarioArrivals):
+        def tick(self) -> tuple[int, float] | None:
+            asked.append(super().tick())
+            return asked[-1]  # type: ignore[no-any-return]
+
+    shape = Watched()
+    environment = Environment(user_classes=[locustfile.Player], events=events, shape_class=shape)
+    runner = environment.create_local_runner()
+    runner.start_shape()
+    shape_over = runner.shape_greenlet
+    while not runner.user_count:
+        gevent.sleep(0.01)
+    runner.stop_users({"Player": 6})  # as when a worker comes or goes: nobody goes before the session is over
+    shape_over.join()
+    matches = runner.stats.get("match", "UDP")
+    return {
+        "asked": [list(each) for each in asked if each is not None],
+        "ended": asked[-1] is None,
+        "played": [matches.num_requests, matches.num_failures],
+        "left": runner.user_count,
+        "scenario_exceptions": [found["msg"] for found in runner.exceptions.values()],
+    }
+
+
 def main() -> None:
     with gevent.Timeout(PATIENCE_S):
-        found = shop() | play()
+        found = shop() | play() | play_scenario()
     print(json.dumps(found))
 
 

@@ -8,12 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from loadtest.locust import bot_worker
 from loadtest.locust.bot_worker import BotWorker
-from loadtest.players.player_records import PlayerRecords, PlayerState
 from loadtest.scenario import reader
 
 
@@ -60,19 +58,15 @@ def test_a_player_without_a_seat_is_one_line_and_no_request(driven: dict[str, An
     assert driven["faults"][1:] == ["there are more players than --bot-seats 1: raise it; they wait"]
 
 
-def test_the_stage_in_which_a_player_was_lost_is_a_failed_request_of_its_time(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_scenarios_players_come_once_each_and_the_test_ends_when_all_have_gone(
+    driven: dict[str, Any],
 ) -> None:
-    told: list[dict[str, Any]] = []
-    monkeypatch.setattr(bot_worker, "write_report", told.append)
-    worker = BotWorker(reader.load_scenario(reader.scenario_path("tour")), seats=1)
-    records = worker.records = PlayerRecords(np.zeros(2))
-    worker._reported[0] = set()
-    records.arrived_s[0], records.ended_s[0] = 5.0, 7.5
-    records.state[0], records.reason[0] = PlayerState.LOST, "log in: 503"
-    for _ in range(2):
-        worker._report_stages(player=9, seat=0)
-    assert told == [{"player": 9, "name": "log in and queue", "ms": 2500.0, "error": "log in: 503"}]
+    assert driven["played"] == [6, 0]
+    assert (driven["ended"], driven["left"], driven["scenario_exceptions"]) == (True, 0, [])
+
+
+def test_locust_is_asked_for_no_users_at_a_rate_that_it_warns_of(driven: dict[str, Any]) -> None:
+    assert driven["asked"] == [[0, 1.0]] * len(driven["asked"])
 
 
 def test_players_beyond_the_seats_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
