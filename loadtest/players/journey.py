@@ -21,7 +21,7 @@ from loadtest.errors import (
     TokenExpiredError,
 )
 from loadtest.players.client import GameClient
-from loadtest.players.player_records import PlayerState
+from loadtest.players.player_records import PlayerState, Wait, WaitEnd
 from loadtest.players.playing import play_match
 from loadtest.players.run_context import RunContext
 from loadtest.players.tickets import (
@@ -63,11 +63,22 @@ async def run_player(context: RunContext, bot: int) -> None:
     except (PlayerLostError, SwarmError) as error:
         records.state[bot], records.reason[bot] = PlayerState.LOST, str(error)
     except asyncio.CancelledError:
+        _note_never_queued(context, bot, intended_s)
         records.state[bot], records.reason[bot] = PlayerState.STOPPED, "the run ended first"
         raise
     finally:
         party.leave(bot)
         records.ended_s[bot] = context.clock()
+
+
+def _note_never_queued(context: RunContext, bot: int, intended_s: float) -> None:
+    """Note the wait of a player whom the end of the run finds before the queue, such as in a slow login:
+    it counts from when they meant to queue, as everybody's.
+    """
+    records = context.records
+    queued = records.queued_s[bot] >= intended_s
+    if not queued and records.state[bot] not in (PlayerState.AWAY, PlayerState.SHOPPING):
+        records.record_wait(Wait(bot, intended_s, context.clock(), end=WaitEnd.CUT_OFF))
 
 
 async def _shop(client: GameClient, target: Shop) -> None:

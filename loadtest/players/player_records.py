@@ -193,8 +193,13 @@ class PlayerRecords:
 
     @property
     def abandoned_share(self) -> float:
-        """Share of the players who came and gave up waiting for a match; 0 where nobody came."""
-        return self.count(PlayerState.CANCELLED) / self.came if self.came else 0.0
+        """Share of the players who came and gave up waiting for a match; 0 where nobody came.
+
+        Who was still taking the ticket back when the run ended has given up, too.
+        """
+        gave_up = self.state == PlayerState.CANCELLED
+        gave_up[[wait.bot for wait in self.vain_waits if wait.end is WaitEnd.GAVE_UP]] = True
+        return int(gave_up.sum()) / self.came if self.came else 0.0
 
     def match_ids(self) -> list[str]:
         """Ids of the matches that players were last assigned to, in the order of the assignments."""

@@ -87,6 +87,12 @@ def test_a_percentile_of_waits_that_the_end_cut_off_is_not_known_and_not_met() -
     assert objective_of(few, "wait p95").met  # those who had just come when it ended
 
 
+def test_who_was_taking_the_ticket_back_when_the_run_ended_has_given_up() -> None:
+    run = vain(sample_outcome(), 0.9, 20.0, WaitEnd.GAVE_UP)
+    run.records.state[50:] = PlayerState.STOPPED
+    assert objective_of(run, "gave up waiting").measured == 0.9
+
+
 def test_who_waited_too_long_is_an_incident_also_where_they_gave_up() -> None:
     run = asked(vain(sample_outcome(), 0.1, 40.0, WaitEnd.GAVE_UP), wait_p95_s=25.0)
     found = {each.what: each.at_s for each in incidents.find_incidents(run)}

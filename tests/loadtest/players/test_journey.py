@@ -404,12 +404,29 @@ async def test_stopping_the_run_takes_back_the_ticket_of_who_waits() -> None:
     assert wait.seconds >= 0
 
 
+class SilentLogin(FakeBackend):
+    async def log_in(self, device_id: str) -> PlayerLogin:
+        self.asked.append("log_in")
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+
+async def test_who_was_still_logging_in_when_the_run_ended_has_waited_since_they_came() -> None:
+    backend = SilentLogin()
+    context = context_of(backend, FakeSwarm())
+    await _stopped_when(context, lambda: "log_in" in backend.asked)
+    [wait] = context.records.vain_waits
+    assert (wait.end, wait.since_s) == (WaitEnd.CUT_OFF, context.records.intended_s[BOT])
+    assert context.records.never_queued == len(context.records) - 1
+
+
 async def test_stopping_the_run_lets_who_plays_say_good_bye() -> None:
     swarm = FakeSwarm(CLIENT_CONNECTED)
     context = context_of(FakeBackend(), swarm)
     await _stopped_when(context, lambda: context.records.state[BOT] == PlayerState.PLAYING)
     assert swarm.left == 1
     assert context.records.state[BOT] == PlayerState.STOPPED
+    assert context.records.vain_waits == []
     assert math.isfinite(context.records.ended_s[BOT])
 
 
