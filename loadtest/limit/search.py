@@ -15,6 +15,8 @@ GROWTH = 2.0  # from one rate to the next, until one breaks
 TOLERANCE = 0.05  # of the bracket around the knee: above it the search goes on
 MAX_TRIALS = 60
 DOWNWARD = 6  # rates below the first that are tried where that one breaks
+MIDDLES = 3  # rates that are tried between one with too few players and one with too many
+SHORTER = 0.9  # a wait that gets so much shorter at a higher rate was one for other players
 
 Whose = Literal["", "backend", "generator"]
 
@@ -150,7 +152,8 @@ async def find_limit(
 
     Args:
         flood_at: floods at a rate of players a second, and says what came of it.
-        start: the first rate, which should be well below the limit.
+        start: the first rate, which should be well below the limit. Matches may fill so slowly there that
+            waits alone break an objective; higher ones are then tried for as long as waits get shorter.
         ceiling: the highest rate that can be tried.
         on_trial: is told each trial as it ends.
 
@@ -159,41 +162,84 @@ async def find_limit(
         nothing broke up to the ceiling, or the user stopped.
     """
     limit = Limit()
-    lowest = start / GROWTH**DOWNWARD
-    rate = min(start, ceiling)
-    while not limit.bracketed and len(limit.trials) < MAX_TRIALS:
-        if not await _holds(flood_at, rate, limit, on_trial):
-            if limit.stopped:
-                break
-            if limit.held is None and rate / GROWTH < lowest:
-                break
-        elif rate >= ceiling:
-            break
-        if limit.broke is None:
-            rate = min(rate * GROWTH, ceiling)
-        elif limit.held is None:
-            rate /= GROWTH
-        else:
-            rate = math.sqrt(limit.held * limit.broke.rate)
+    attempt = _Attempt(flood_at, limit, on_trial)
+    rate = await _first_that_holds(attempt, min(start, ceiling), ceiling)
+    while rate is not None and limit.broke is None and rate < ceiling and attempt.goes_on:
+        rate = min(rate * GROWTH, ceiling)
+        await attempt.holds(rate)
+    while limit.held is not None and limit.broke is not None and not limit.bracketed and attempt.goes_on:
+        await attempt.holds(math.sqrt(limit.held * limit.broke.rate))
     return limit
 
 
-async def _holds(
-    flood_at: Callable[[float], Awaitable[Trial]],
-    rate: float,
-    limit: Limit,
-    on_trial: Callable[[Trial], None],
-) -> bool:
-    """Try a rate, and once more where it broke; note in ``limit`` what came of it."""
-    for _ in range(2):
-        trial = await flood_at(rate)
-        if trial.stopped:
-            limit.stopped = True
-            return False
-        limit.trials.append(trial)
-        on_trial(trial)
-        if trial.held:
-            limit.held = rate
-            return True
-    limit.broke = trial
-    return False
+async def _first_that_holds(attempt: _Attempt, start: float, ceiling: float) -> float | None:
+    """A rate that holds: the first, a higher one where waits get shorter on the way, or a lower one; None
+    without any.
+    """
+    limit, rate = attempt.limit, start
+    thin: float | None = None  # the highest rate that broke for want of players
+    wait_s = math.inf
+    while attempt.goes_on:
+        if await attempt.holds(rate):
+            limit.broke = None  # what broke below it was a queue with too few players
+            return rate
+        told_s = None if limit.broke is None else limit.broke.wait_p95_s
+        if told_s is None or told_s > SHORTER * wait_s or rate * GROWTH > ceiling:
+            break
+        thin = rate if rate > start else None
+        rate, wait_s = rate * GROWTH, told_s
+    if thin is not None:
+        return await _between(attempt, thin, rate)
+    rate = start
+    limit.broke = next((trial for trial in reversed(limit.trials) if trial.rate == start), None)
+    for _ in range(DOWNWARD):
+        if not attempt.goes_on:
+            return None
+        rate /= GROWTH
+        if await attempt.holds(rate):
+            return rate
+    return None
+
+
+async def _between(attempt: _Attempt, thin: float, busy: float) -> float | None:
+    """A rate that holds between one that broke for want of players and one that broke for too many."""
+    for _ in range(MIDDLES):
+        if not attempt.goes_on:
+            return None
+        middle = math.sqrt(thin * busy)
+        before = attempt.limit.broke
+        if await attempt.holds(middle):
+            attempt.limit.broke = before
+            return middle
+        busy = middle
+    return None
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """Tries rates, and notes in ``limit`` what came of it."""
+
+    flood_at: Callable[[float], Awaitable[Trial]]
+    limit: Limit
+    on_trial: Callable[[Trial], None]
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether another rate may be tried."""
+        return not self.limit.stopped and len(self.limit.trials) < MAX_TRIALS
+
+    async def holds(self, rate: float) -> bool:
+        """Try a rate, and once more where it broke."""
+        limit = self.limit
+        for _ in range(2):
+            trial = await self.flood_at(rate)
+            if trial.stopped:
+                limit.stopped = True
+                return False
+            limit.trials.append(trial)
+            self.on_trial(trial)
+            if trial.held:
+                limit.held = rate
+                return True
+        limit.broke = trial
+        return False

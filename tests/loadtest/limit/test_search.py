@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,6 +91,26 @@ async def test_where_nothing_holds_the_search_ends_and_says_so() -> None:
     limit = await find_limit(backend.flood_at, start=64.0)
     assert (limit.held, limit.found) == (None, False)
     assert limit.sentence.startswith("No rate held. 1 players/s broke, twice: wait p95")
+
+
+@pytest.mark.parametrize(("knee", "held"), [(300.0, 300.0), (70.0, 70.0), (9.0, None)])
+async def test_matches_that_fill_slowly_at_a_low_rate_are_not_the_limit(
+    knee: float, held: float | None
+) -> None:
+    """Below 50 players/s a match does not fill in time, so waits get shorter as the rate grows."""
+    backend = Backend(knee)
+
+    async def flood_at(rate: float) -> Trial:
+        trial = await backend.flood_at(rate)
+        wait_s = 30.0 * 50.0 / rate if rate <= knee else 40.0
+        too_thin = trial.held and wait_s > 30.0
+        return replace(
+            trial, wait_p95_s=wait_s, whose="backend" if too_thin else trial.whose, reasons=("wait p95",)
+        )
+
+    limit = await find_limit(flood_at, start=10.0)
+    assert limit.held == (None if held is None else pytest.approx(held, rel=0.06))
+    assert len(limit.trials) < 30
 
 
 async def test_where_nothing_breaks_it_ends_at_the_most_that_can_be_tried() -> None:
