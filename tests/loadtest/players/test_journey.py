@@ -131,7 +131,7 @@ class FakeSwarm:
         self.link: PlayerLink | None = None
         self.left = 0
         self.failure: Exception | None = None
-        self._telling: asyncio.Task[None] | None = None
+        self._telling: dict[int, asyncio.Task[None]] = {}  # each bot's: who leaves ends no other's
         self.silently: list[bool] = []
         self.later: tuple[int, ...] | None = None  # at every second join
         self.joins_before_the_end = 1  # the ones before only connect
@@ -156,14 +156,13 @@ class FakeSwarm:
                 await asyncio.sleep(0.01)
                 told.update(value)
 
-        self._telling = asyncio.create_task(tell())
+        self._telling[bot] = asyncio.create_task(tell())
         return told
 
     async def leave(self, bot: int, *, silently: bool = False) -> SessionStatistics:
         self.left += 1
         self.silently.append(silently)
-        assert self._telling is not None
-        self._telling.cancel()
+        self._telling.pop(bot).cancel()
         return SessionStatistics(rtt_ms=33.0, received_bytes=5_000, sent_bytes=2_000)
 
 
