@@ -91,11 +91,11 @@ def waits_note(outcome: RunOutcome) -> str:
 
 
 def waits_by_region(outcome: RunOutcome) -> go.Figure | None:
-    """How long those waited who got a match, by its region; None where nobody did."""
+    """How long those waited who got a match, by its region; None where nobody did, or no region is known."""
     found: dict[str, list[float]] = {}
     for wait in outcome.records.waits:
         found.setdefault(wait.region or UNKNOWN_REGION, []).append(wait.seconds)
-    if not found:
+    if not {*found} - {UNKNOWN_REGION}:
         return None
     figure = blank_figure("seconds to the assignment", "players")
     groups = {region: np.array(found[region], np.float64) for region in sorted(found)}

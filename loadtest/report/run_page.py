@@ -86,7 +86,7 @@ def _plots(outcome: RunOutcome) -> Iterator[Card]:
         (
             "players",
             "Players by state",
-            "Dotted lines: matches start and end. Red: faults that the scenario injected.",
+            _players_note(outcome),
             charts.players(outcome),
             True,
         ),
@@ -153,6 +153,12 @@ def _plots(outcome: RunOutcome) -> Iterator[Card]:
     ):
         if figure is not None:
             yield plot_card(name, title, note, figure, wide=wide)
+
+
+def _players_note(outcome: RunOutcome) -> str:
+    said = ["Dotted lines: matches start and end."] if outcome.timeline.marks else []
+    said += ["Red: faults that the scenario injected."] if outcome.fault_records else []
+    return " ".join(said)
 
 
 def _figures(outcome: RunOutcome) -> list[tuple[str, str]]:

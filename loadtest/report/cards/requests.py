@@ -32,7 +32,7 @@ def _times(outcome: RunOutcome) -> Card:
         return text_card("Requests", paragraph("No player sent a request that is timed.", "quiet"), wide=True)
     times = ("p50, ms", "p95, ms", "p99, ms", "max, ms")
     headings = ("request", "answered", *times, "retries", "refused", "given up")
-    note = "Over HTTP, from the first try to the answer; one that was given up counts with the time it took."
+    note = "From the first try to the answer; one that was given up counts with the time that it took."
     return text_card("Requests", table(headings, rows, numbers=range(1, 9)), note, wide=True)
 
 

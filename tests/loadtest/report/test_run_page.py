@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 
 from launchday.escapes import escaped
+from loadtest.flood.conditions import MachineUse
+from loadtest.flood.ledger import Ledger
 from loadtest.flood.outcome import RunOutcome
 from loadtest.flood.timeline import Timeline
 from loadtest.players.player_records import PlayerState
+from loadtest.players.requests import RequestStatistics
 from loadtest.report import run_page
+from loadtest.report.cards.requests import request_cards
 from loadtest.scenario.reader import parse_scenario
 from tests.loadtest.sample_run import sample_outcome
 
@@ -154,3 +158,41 @@ def test_a_run_that_measured_nothing_still_has_a_report() -> None:
     page = run_page.render_report(replace(run, reports=[], timeline=Timeline(), settled_s=None))
     assert "nobody queued" in page
     assert {*plots_of(page)} == {"players", "waits"}
+
+
+def test_the_page_says_whose_the_figures_are_and_what_was_not_done() -> None:
+    quiet = replace(sample_outcome(), machine=MachineUse(0.1, 2))
+    page = run_page.render_report(quiet)
+    assert "so the figures are the backend&#39;s." in page
+    assert "Left out" not in page
+    busy = replace(quiet, machine=MachineUse(1.0, 2), left_out=["fleet.startup_s: <b>not</b> here"])
+    page = run_page.render_report(busy)
+    assert "so the figures are the backend&#39;s." not in page
+    assert '<section class="verdict interrupted"><strong>Passed</strong>' in page
+    assert "others used 50% of the machine" in page
+    assert "<li>fleet.startup_s: &lt;b&gt;not&lt;/b&gt; here</li>" in page
+
+
+def test_a_target_without_servers_has_a_page_without_them() -> None:
+    run = sample_outcome()
+    for name in ("rtt_ms", "received_kbit_s", "sent_kbit_s"):
+        getattr(run.records, name)[:] = np.nan
+    run.records.waits[:] = [wait._replace(region="") for wait in run.records.waits]
+    bare = Timeline(at_s=run.timeline.at_s, players=run.timeline.players)
+    foreign = replace(run, reports=[], timeline=bare, ledger=Ledger(()), target="mine:Target")
+    page = run_page.render_report(foreign)
+    assert {*plots_of(page)} == {"players", "waits"}
+    text = elements_of(page).text
+    assert "Nobody counted but the load test itself" in text
+    for word in ("kills", "tick, p50", "round trip, p50", "No game server", "faults that the scenario"):
+        assert word not in text
+
+
+def test_a_kind_of_request_that_was_never_timed_is_no_row_of_dashes() -> None:
+    run = sample_outcome()
+    run.requests.by_kind["log in"] = RequestStatistics(latency_ms=[4.0, 6.0])
+    run.requests.by_kind["wait for a match"] = RequestStatistics(untimed=200)
+    times, counts = (card.body for card in request_cards(run))
+    assert "log in" in times
+    assert "wait for a match" not in times
+    assert "wait for a match" in counts  # asked all the same, once a player
