@@ -39,6 +39,21 @@ def test_no_fleet_grows_beyond_its_limit() -> None:
 
 
 @pytest.mark.parametrize("policy", ["buffer", "forecast"])
+def test_each_region_has_its_own_buffer_and_limit(policy: str) -> None:
+    buffer = {"west-europe": 1, "east-us": 5, "southeast-asia": 2}
+    limit = {"west-europe": 40, "east-us": 6, "southeast-asia": 30}
+    few = small_launch(buffer=buffer, max=limit, policy=policy)
+    done = run(varied(few, {"players.count": 4_000}, SHIPPED))
+    assert done.setup.ready.tolist() == list(buffer.values())
+    count = int(done.world.counters[Counter.SAMPLES])
+    samples = done.world.samples
+    live = samples.starting[:count] + samples.ready[:count] + samples.allocated[:count]
+    assert (live.max(axis=0) <= list(limit.values())).all()
+    assert live[:, 1].max() == 6  # reached, while the others still grew
+    assert live.sum(axis=1).max() > 20
+
+
+@pytest.mark.parametrize("policy", ["buffer", "forecast"])
 def test_either_policy_matches_everybody_within_their_patience(policy: str) -> None:
     result = SimulationResult(run(small_launch(policy=policy)), 0.05)
     assert result.figures()["abandoned_share"] < 0.02

@@ -54,7 +54,7 @@ def test_what_cannot_be_read_is_explained(text: str, says: str) -> None:
         ({"fleet": 1}, "is a section"),
         ({"fleet.buffer.x": 1}, "has no x"),
         ({"fleet.buffer": -1}, "greater than or equal to 0"),
-        ({"fleet.buffer": "many"}, "valid integer"),
+        ({"fleet.buffer": "many"}, "a whole number, or one for each region"),
         ({"modes.battle_royale.min_players": 30}, "min_players"),
     ],
 )
@@ -78,7 +78,44 @@ def test_every_combination_is_made_and_a_path_stands_once() -> None:
 
 def test_a_scaled_scenario_has_as_many_servers_a_player() -> None:
     twice = scaled(SMOKE, 2.0, Path())
-    assert (twice.players.count, twice.fleet.max) == (2 * SMOKE.players.count, 2 * SMOKE.fleet.max)
+    assert (twice.players.count, twice.fleet.limit) == (2 * SMOKE.players.count, 2 * SMOKE.fleet.limit)
+
+
+BY_REGION = varied(SMOKE, {"fleet.buffer": {"west-europe": 3, "east-us": 1}}, Path())
+
+
+def test_the_buffer_of_one_region_varies_whether_the_file_gives_a_number_or_a_mapping() -> None:
+    from_number = varied(SMOKE, {"fleet.buffer.east-us": 7}, Path())
+    assert from_number.fleet.buffers == {"west-europe": SMOKE.fleet.buffer, "east-us": 7}
+    assert varied(BY_REGION, {"fleet.buffer.east-us": 7}, Path()).fleet.buffers["west-europe"] == 3
+    assert varied(BY_REGION, {"fleet.buffer": 4}, Path()).fleet.buffer == 4
+    both = {"fleet.buffer.east-us": 7, "fleet.buffer.west-europe": 0}
+    assert varied(SMOKE, both, Path()).fleet.buffers == {"west-europe": 0, "east-us": 7}
+    limited = varied(SMOKE, {"fleet.max": {"west-europe": 3, "east-us": 9}}, Path())
+    assert varied(limited, {"fleet.max.east-us": 2}, Path()).fleet.limit == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"fleet.max.east-us": 3}, "one number for all regions"),
+        ({"fleet.buffer.mars": 3}, "has no mars; it has west-europe, east-us"),
+        ({"fleet.buffer.east-us": -3}, "greater than or equal to 0"),
+        ({"fleet.max": {"west-europe": 3}}, "east-us"),
+        ({"fleet.regions": 3}, "a section"),
+    ],
+)
+def test_a_change_by_region_that_makes_no_scenario_is_explained(
+    changes: dict[str, object], says: str
+) -> None:
+    with pytest.raises(VariationError, match=says):
+        varied(SMOKE, changes, Path())
+
+
+def test_a_scaled_scenario_keeps_the_proportions_of_its_regions() -> None:
+    assert scaled(BY_REGION, 3.0, Path()).fleet.buffers == {"west-europe": 9, "east-us": 3}
+    tiny = scaled(varied(SMOKE, {"fleet.max": {"west-europe": 3, "east-us": 9}}, Path()), 0.1, Path())
+    assert tiny.fleet.limits == {"west-europe": 1, "east-us": 1}
 
 
 @settings(max_examples=200, deadline=None)
