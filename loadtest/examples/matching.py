@@ -7,16 +7,22 @@ from typing import Protocol, TypeVar
 
 
 class Waiting(Protocol):
-    """A player who waits.
+    """A player who waits."""
 
-    Attributes:
-        party: whose members are not to be split, and ``party_size``: how many they are.
-        since_s: since when, by a monotonic clock.
-    """
+    @property
+    def party(self) -> str:
+        """Whose members are not to be split."""
+        ...
 
-    party: str
-    party_size: int
-    since_s: float
+    @property
+    def party_size(self) -> int:
+        """How many they are."""
+        ...
+
+    @property
+    def since_s(self) -> float:
+        """Since when, by a monotonic clock."""
+        ...
 
 
 W = TypeVar("W", bound=Waiting)

@@ -22,6 +22,7 @@ from loadtest.target import Match, Player, QueueRequest
 
 DEFAULT_URL = "http://127.0.0.1:51504"
 TICKETS = "/v1/frontendservice/tickets"
+MATCH_S_VARIABLE = "EXAMPLE_MATCH_S"  # seconds, instead of the scenario's
 NOT_FOUND = 5  # of gRPC
 
 
@@ -74,7 +75,7 @@ class OpenMatchTarget(HttpTarget):
 
     async def play(self, session: OpenMatchSession, connection: str) -> None:
         """Play for as long as the scenario says."""
-        await asyncio.sleep(session.match_s)
+        await asyncio.sleep(float(os.environ.get(MATCH_S_VARIABLE, session.match_s)))
 
     async def leave(
         self,

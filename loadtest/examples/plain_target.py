@@ -2,7 +2,8 @@
 
     launchday flood loadtest/examples/plain.yaml --target loadtest.examples.plain_target:PlainTarget
 
-PLAIN_MATCHMAKER_URL says where the matchmaker is.
+PLAIN_MATCHMAKER_URL says where the matchmaker is. EXAMPLE_MATCH_S shortens the matches: without it they last
+as long as the scenario says.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from loadtest.http_target import HttpTarget
 from loadtest.target import Match, Player, QueueRequest
 
 DEFAULT_URL = "http://127.0.0.1:8200"
+MATCH_S_VARIABLE = "EXAMPLE_MATCH_S"
 WAIT_S = 20.0  # of one long poll
 
 
@@ -73,7 +75,7 @@ class PlainTarget(HttpTarget):
 
     async def play(self, session: PlainSession, connection: PlainConnection) -> None:
         """Play for as long as the scenario says."""
-        await asyncio.sleep(session.match_s)
+        await asyncio.sleep(float(os.environ.get(MATCH_S_VARIABLE, session.match_s)))
 
     async def leave(
         self,
