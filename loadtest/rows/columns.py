@@ -66,7 +66,7 @@ MATCHES = (
     Column("players", pa.int32(), "players who were assigned to it"),
     Column("formed_s", pa.float64(), "when it had its server"),
     Column("ended_s", pa.float64(), "when its players or its server were done with it", False),
-    Column("state", WORDS, "over, server died, or playing when the run ended"),
+    Column("state", WORDS, "over, server died, deserted, or playing when the run ended", False),
     Column("skill_mean", pa.float32(), "mean of the players' true skills"),
     Column("skill_spread", pa.float32(), "standard deviation of the players' true skills"),
     Column("kills", pa.int64(), "kills that the server counted", False),

@@ -101,7 +101,7 @@ def run(
     loaded, folder = _scenario(scenario)
     try:
         if overrides:
-            loaded = varied(loaded, overrides, folder)
+            loaded = varied(loaded, {key: _plain(value) for key, value in overrides.items()}, folder)
         if scale != 1.0:
             loaded = scaled(loaded, scale, folder)
     except VariationError as error:

@@ -17,7 +17,7 @@ from loadtest.rows.tables import BATCH_ROWS, RunTables
 from loadtest.scenario.model import Scenario
 from loadtest.scenario.population import Population, draw_population
 from loadtest.simulate.result import SimulationResult
-from loadtest.simulate.world import Counter, MatchState, TicketState
+from loadtest.simulate.world import Counter, MatchState, TicketState, session_of
 
 # How a wait ended, in the words of a flood's records (loadtest.players.player_records.WaitEnd).
 TICKET_STATES = {
@@ -30,6 +30,7 @@ MATCH_STATES = {
     MatchState.PLAYING: "playing",
     MatchState.OVER: "over",
     MatchState.CRASHED: "server died",
+    MatchState.DESERTED: "deserted",
 }
 # What a sample counts, in Agones' words for servers and a flood's for players.
 SAMPLE_THINGS = ("players", "servers", "queue")
@@ -231,15 +232,11 @@ def whose_tickets(result: SimulationResult) -> tuple[Ints, Ints]:
     """Return int64[T] twice: the party that each ticket is of; and its member, where it is of one alone, or
     -1.
     """
-    tickets = result.run.world.tickets
-    party = np.arange(len(tickets.arrives_s))
-    here = np.arange(int(tickets.independent_count[0]))
-    while len(here):  # as often as the longest session has matches
-        following = tickets.next_ticket[here]
-        goes_on = following >= 0
-        party[following[goes_on]] = party[here[goes_on]]
-        here = following[goes_on].astype(np.int64)
-    return party, np.full(len(party), -1)
+    world = result.run.world
+    member = np.full(len(world.tickets.arrives_s), -1)
+    drawn = int(world.tickets.drawn_count[0])
+    member[drawn:] = world.requeues.member
+    return session_of(world).astype(np.int64), member
 
 
 def _by_code(names: dict[Any, str]) -> list[str]:

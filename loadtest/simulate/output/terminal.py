@@ -203,7 +203,9 @@ def _points(points: Iterable[tuple[str, str, bool]]) -> str:
 def _measured(one: Objective) -> str:
     if one.measured is None:
         return "not known"
-    return format_share(one.measured) if one.unit == SHARE_UNIT else _united(one.measured, one.unit)
+    if one.unit == SHARE_UNIT:
+        return format_share(one.measured)
+    return f"{'≥ ' if one.at_least else ''}{_united(one.measured, one.unit)}"
 
 
 def _estimated(unit: str, found: Estimate) -> str:
