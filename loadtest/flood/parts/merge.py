@@ -127,7 +127,7 @@ async def _with_own_backend(
                 failures=Counter(match.reason for match in joined.failed_matches),
             ),
             kills_by_player=dict(kills.by_player),
-            request_counts=(await reader.read_requests()).since(before.requests),
+            request_counts=(await reader.read_requests()).since(before.request_counts),
         )
 
 

@@ -65,10 +65,8 @@ class OwnSurroundings:
 
     def counted_before(self) -> Before:
         """The services' counters and the logs' ends before the first player came."""
-        counters = {
-            name: dict(getattr(self.before, name)) for name in ("matchmaker", "fleet", "meta", "rewards")
-        }
-        return Before(counters, self.requests_before, self.kills.began_at)
+        counters = {name: getattr(self.before, name) for name in ("matchmaker", "fleet", "meta", "rewards")}
+        return Before.of(counters, self.requests_before, self.kills.began_at)
 
     def watching(self) -> AbstractAsyncContextManager[None]:
         """Read counters and game servers once a second, for as long as the context lasts."""

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from loadtest.flood.counters import RequestCounts
 from loadtest.flood.outcome import RunOutcome
-from loadtest.flood.parts.before import Before
+from loadtest.flood.parts.before import Before, LogPosition
 from loadtest.flood.parts.file import PartHeader, write_part
 from loadtest.flood.parts.pack import pack_run
 from loadtest.players.player_records import PlayerRecords, PlayerState
@@ -53,7 +54,11 @@ def header_of_part(whole: RunOutcome, part: Part, *, late_s: float = 0.0) -> Par
         seed=scenario.seed,
         run_id=f"{part.number:08x}",
         started_at=whole.started_at + late_s,
-        before=Before(),
+        before=Before.of(
+            {"fleet": {"kills": 3}},
+            RequestCounts({"meta": {("POST", "/v1/login"): 7}}, {"fleet": "answers 503"}),
+            [LogPosition("events", 0, 12, "0" * 32, 1)],
+        ),
     )
 
 

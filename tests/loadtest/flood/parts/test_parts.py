@@ -107,6 +107,12 @@ def test_parts_added_up_are_the_whole(whole: RunOutcome, parts: list[Path]) -> N
     assert joined.wall_s == whole.wall_s
 
 
+def test_what_was_counted_before_comes_back_from_the_file(whole: RunOutcome, parts: list[Path]) -> None:
+    before = read_part(parts[0]).header.before
+    assert before == header_of_part(whole, Part(1, 3)).before
+    assert before.request_counts.by_service == {"meta": {("POST", "/v1/login"): 7}}
+
+
 def test_a_part_that_began_late_has_late_players_and_honest_waits(whole: RunOutcome, tmp_path: Path) -> None:
     joined = join(gather(read_all(write_parts(whole, 2, tmp_path, late_s=3.0))))
     assert joined.apart_s == 3.0
