@@ -1,0 +1,108 @@
+"""What the fleet makes of its settings: policies, buffers and limits by region."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dedicated_server.fleet.admin.autoscaler import FleetAutoscaler
+from dedicated_server.fleet.autoscaling.policies import Buffer
+from dedicated_server.fleet.autoscaling.policy import Forecast
+from dedicated_server.fleet.autoscaling.replicas import Decision, Replicas
+from dedicated_server.fleet.configuration import (
+    ConfigurationError,
+    autoscaler_specs,
+    pool_config,
+    sizing_of,
+    startup_delays,
+)
+from launchday.settings import Settings
+from loadtest.scenario.model import Scenario
+from tests.dedicated_server.fleet.stub_pool import new_pool
+
+SCENARIO: dict[str, Any] = {
+    "name": "regions",
+    "players": {"count": 10, "locations": {"west-europe": 1.0}},
+    "arrivals": {"over_s": 1.0},
+    "modes": {"battle_royale": {"players": 10, "duration_s": 10.0}},
+    "fleet": {
+        "regions": ["west-europe", "east-us"],
+        "buffer": {"east-us": 1, "west-europe": 3},
+        "max": {"west-europe": 5, "east-us": 4},
+        "startup_s": 20.0,
+    },
+}
+
+
+def settings_of(scenario: dict[str, Any], **fleet: Any) -> Settings:
+    """The settings of a backend that a flood starts for a scenario, as its processes read them."""
+    content = scenario | {"fleet": scenario["fleet"] | fleet}
+    return Settings.model_validate(Scenario.model_validate(content).backend_settings())
+
+
+def test_a_scenario_sets_up_buffers_limits_and_start_up_times_of_regions() -> None:
+    settings = settings_of(SCENARIO)
+    config = pool_config(settings, 30.0)
+    assert config.max_servers == 9
+    assert [(config.ready_in(name), config.max_in(name)) for name in config.regions] == [(3, 5), (1, 4)]
+    assert config.startup_delay_s == {"west-europe": 19.9, "east-us": 19.9}  # and the fork itself
+    specs = autoscaler_specs(settings)
+    assert {name: spec.policy for name, spec in specs.items()} == {
+        "west-europe": Buffer(3),
+        "east-us": Buffer(1),
+    }
+
+
+def test_a_number_is_for_each_region_and_the_limit_for_all() -> None:
+    config = pool_config(settings_of(SCENARIO, buffer=2, max=6), 30.0)
+    assert config.max_servers == 6
+    assert [(config.ready_in(name), config.max_in(name)) for name in config.regions] == [(2, 6), (2, 6)]
+
+
+def test_a_forecast_keeps_the_configured_buffer_and_the_limit_of_its_region() -> None:
+    settings = settings_of(SCENARIO, policy="forecast")
+    config = pool_config(settings, 30.0)
+    assert {spec.policy for spec in autoscaler_specs(settings).values()} == {Forecast()}
+    sizing = sizing_of(settings, config, "west-europe")
+    assert (sizing.min_idle, sizing.max_replicas, sizing.startup_s) == (3, 5, 20.0)
+    assert sizing_of(settings_of(SCENARIO), config, "west-europe").min_idle == 1  # asked as a webhook
+
+
+def test_a_start_up_delay_may_last_a_day_and_belongs_to_a_region() -> None:
+    day = settings_of(SCENARIO, startup_s=86_400.0)
+    assert startup_delays(day)["east-us"] == pytest.approx(86_399.9)
+    with pytest.raises(
+        ConfigurationError, match=r"LAUNCHDAY_STARTUP_DELAY_S: 'mars=3' is not region=seconds"
+    ):
+        startup_delays(Settings(startup_delay_s="mars=3"))
+
+
+async def test_the_autoscaler_asks_the_forecast_of_each_region(tmp_path: Any) -> None:
+    pool = new_pool(tmp_path, max_by_region={"east-us": 2})
+    asked: list[str] = []
+
+    def forecast(region: str, fleet: Replicas, now: float) -> Decision:
+        asked.append(region)
+        return Decision(7, False, "a rush")
+
+    scaler = FleetAutoscaler(
+        pool,
+        autoscaler_specs(Settings(fleet_policy="forecast")),
+        pool.clock,
+        http=None,  # type: ignore[arg-type]  # nothing asks a webhook
+        overrides=NoOverrides(),  # type: ignore[arg-type]
+        forecast=forecast,
+    )
+    for name in pool.regions:
+        await scaler.decide(name)
+    assert asked == ["west-europe", "east-us"]
+    assert [region.idle_wanted for region in pool.regions.values()] == [7, 2]
+    assert "2 at most here" in scaler.regions["east-us"].last["reason"]
+
+
+class NoOverrides:
+    """No operator has set a policy."""
+
+    def get(self, region: str) -> None:
+        return None
