@@ -60,7 +60,8 @@ class Objective:
         """What was measured, with its unit and, where it is a lower limit, with ``≥``."""
         if self.measured is None:
             return "not measured"
-        return f"{'≥ ' if self.at_least else ''}{self.measured:.3g} {self.unit}".rstrip()
+        digits = f"{self.measured:.3g}" if abs(self.measured) < 1_000 else f"{self.measured:,.0f}"
+        return f"{'≥ ' if self.at_least else ''}{digits} {self.unit}".rstrip()
 
     def as_json(self) -> dict[str, Any]:
         """The objective, as the run's JSON shows it."""

@@ -202,6 +202,13 @@ async def test_logins_that_were_given_up_or_cut_off_count_with_the_time_that_the
     assert log.by_kind["log in"].sent == 8 + 2 + 1 + 1  # with the repeated try
 
 
+@pytest.mark.parametrize(
+    ("measured", "shown"), [(None, "not measured"), (0.0, "0"), (0.01234, "0.0123"), (1_200.0, "1,200")]
+)
+def test_a_figure_is_written_without_powers_of_ten(measured: float | None, shown: str) -> None:
+    assert Objective("players lost", 0, measured).figure == shown
+
+
 def test_an_objective_of_purchases_is_not_met_where_nobody_bought() -> None:
     purchase = objective_of(asked(sample_outcome(), purchase_p95_s=1.0), "purchase p95")
     assert (purchase.measured, purchase.met) == (None, False)
