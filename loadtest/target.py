@@ -219,7 +219,7 @@ class Target(Protocol):
 
 def target_name(make: Callable[[], Any]) -> str:
     """How a target is called in reports: the name of its class."""
-    return getattr(make, "__qualname__", type(make).__name__)
+    return str(getattr(make, "__name__", type(make).__name__))
 
 
 Ask = Callable[[str, Callable[[], Awaitable[T]]], Awaitable[T]]

@@ -46,8 +46,9 @@ PUBLIC = {
         "TokenExpiredError",
         "UnknownRegionError",
     },
-    "flood.options": {"FloodOptions"},
+    "flood.options": {"FloodOptions", "TargetFactory"},
     "flood.run": {"flood"},
+    "http_target": {"HttpTarget", "MAX_TOLD", "NOT_FOUND", "PASSING"},
     "players.journey": {"MAX_REQUEUES", "run_player"},
     "report.html": {
         "Card",
@@ -79,6 +80,7 @@ PUBLIC = {
         "scenario_path",
         "shipped_names",
     },
+    "target_loading": {"ABILITIES", "EXAMPLE", "STEPS", "load_target", "why_no_target"},
     "target": {
         "ANSWER_S",
         "Ask",
@@ -96,6 +98,7 @@ PUBLIC = {
         "Shop",
         "Target",
         "Ticket",
+        "target_name",
     },
 }
 

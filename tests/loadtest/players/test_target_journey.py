@@ -32,18 +32,12 @@ from tests.loadtest.players.fake_target import CountingTarget, FakeTarget, hang
 from tests.waiting import until
 
 BOT = 0
+OF_A_KIND = ("after_death", "crashes_after_s", "shops", "shop_pause_s")
 
 
 def scenario_of(**behaviours: Any) -> Scenario:
     """Two players in one place who play in a mode that only the target has."""
-    kind = {
-        name: behaviours.pop(name) for name in list(behaviours) if name.endswith("_s") and "after" in name
-    }
-    kind |= {
-        name: behaviours.pop(name)
-        for name in ("after_death", "drops_every_s", "away_s", "shops")
-        if name in behaviours
-    }
+    kind = {name: behaviours.pop(name) for name in OF_A_KIND if name in behaviours}
     return Scenario.model_validate(
         {
             "name": "theirs",
@@ -221,18 +215,25 @@ async def test_a_match_that_is_none_is_told(found: Any, reason: str, monkeypatch
     assert context.records.reason[BOT].startswith(reason)
 
 
-@pytest.mark.parametrize("what", ["connect", "play"])
-@pytest.mark.parametrize("error", [SessionBrokenError("gone"), BackendUnavailableError("away")])
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [
+        ("connect", SessionBrokenError("gone")),
+        ("play", SessionBrokenError("gone")),
+        ("play", BackendUnavailableError("away")),
+    ],
+)
 async def test_a_lost_game_server_has_the_player_queue_again(what: str, error: Exception) -> None:
     target = FakeTarget()
-    tries = 3 if what == "connect" and isinstance(error, BackendUnavailableError) else 1
-    target.does[what] = [raising(error)] * (1 if tries == 1 else 0)
-    if tries == 1:
-        context = context_of(target)
-        await run_player(context, BOT)
-        assert context.records.requeues[BOT] == 1
-        assert context.records.tickets == 2
-    assert MAX_REQUEUES == 3
+    target.does[what] = [raising(error)]
+    context = context_of(target)
+    await run_player(context, BOT)
+    assert (context.records.state[BOT], context.records.tickets) == (PlayerState.DONE, 2)
+    target = FakeTarget()
+    target.does[what] = [raising(error)] * 9
+    context = context_of(target)
+    await run_player(context, BOT)
+    assert (context.records.state[BOT], context.records.requeues[BOT]) == (PlayerState.LOST, MAX_REQUEUES)
 
 
 async def test_the_dead_watch_or_leave_and_are_not_asked_forever() -> None:
@@ -312,14 +313,14 @@ async def test_a_target_without_a_shop_has_players_who_do_not_shop() -> None:
     assert context.records.state[BOT] == PlayerState.DONE
 
 
-async def test_purchases_in_a_targets_shop_are_measured_and_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_purchases_in_a_targets_shop_are_measured_and_repeated() -> None:
     class Shopping(FakeTarget):
         async def shop(self, session: str, key: str, ask: Any) -> None:
             await ask("purchase", lambda: self._do(f"buy {key}"))
 
     target = Shopping()
     target.does["buy device-0-0"] = [raising(BackendUnavailableError("busy"))]
-    context = context_of(target, shops=2)
+    context = context_of(target, shops=2, shop_pause_s=0.0)
     await run_player(context, BOT)
     assert target.asked[:4] == ["log_in", "buy device-0-0", "buy device-0-0", "buy device-0-1"]
     assert len(context.requests.by_kind["purchase"].latency_ms) == 2
