@@ -1,5 +1,6 @@
 # Everything a newcomer types. `make run` and `make test` do their own set-up.
 SHELL := bash
+.SHELLFLAGS := -o pipefail -c
 # The first of these that the machine has; `make PYTHON=…` names another.
 PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 python3.13,$(shell command -v $(python))) python3.11)
 PROCESSES ?= 3
@@ -9,7 +10,15 @@ BIN := $(VENV)/bin
 PACKAGES := launchday matchmaker dedicated_server meta_service rewards loadtest
 UV := $(BIN)/uv pip
 FOR := --python $(BIN)/python
-SETUP_FAILED = { echo "setup: cannot install the packages: check the network and run make again (log: $(VENV)/setup.log)" >&2; exit 1; }
+SETUP_LOG = "$(VENV)/setup.log"
+# pip's warning that it tries again says why; else the last line of the log does.
+SETUP_FAILED = { \
+  reason=$$(grep -m 1 Retrying $(SETUP_LOG) || grep -v '^\s*$$' $(SETUP_LOG) | tail -n 1 | sed 's/^ *//'); \
+  if grep -qiE 'retrying|connect|resolve|network|timed out|tls|certificate' $(SETUP_LOG); then hint="check the network"; else hint="mend that"; fi; \
+  echo "setup: the packages cannot be installed: $${reason:-no reason was given}: $$hint and run make again (log: $(VENV)/setup.log)" >&2; exit 1; }
+# uv keeps what it has downloaded below the home; where that cannot be written, below $(VENV).
+UV_CACHE = kept="$${UV_CACHE_DIR:-$${XDG_CACHE_HOME:-$${HOME:-/}/.cache}/uv}"; \
+  if ! { mkdir -p "$$kept" && test -w "$$kept"; } 2>/dev/null; then export UV_CACHE_DIR="$$(cd "$(VENV)" && pwd)/uv-cache"; fi;
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help setup run test pythons check docs bench environments chaos kafka lock clean
@@ -24,11 +33,11 @@ setup: $(VENV)/ready  ## create .venv with everything in it, and compile the ker
 $(VENV)/ready: requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "setup: $(PYTHON) is missing: install Python 3.11, 3.12 or 3.13" >&2; exit 1; }
 	@echo "setup: creating $(VENV) with $(PYTHON)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) >$(VENV)/setup.log 2>&1 || $(SETUP_FAILED)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "setup: $(PYTHON) cannot create $(VENV), as it says above" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) >$(SETUP_LOG) 2>&1 || $(SETUP_FAILED)
 	@echo "setup: installing the locked packages (about 150 MB to download, once)"
-	@$(UV) sync $(FOR) --require-hashes --compile-bytecode requirements.lock || $(SETUP_FAILED)
-	@$(UV) install $(FOR) --no-deps --editable . >>$(VENV)/setup.log 2>&1 || $(SETUP_FAILED)
+	@$(UV_CACHE) $(UV) sync $(FOR) --require-hashes --compile-bytecode requirements.lock 2>&1 | tee -a $(SETUP_LOG) || $(SETUP_FAILED)
+	@$(UV_CACHE) $(UV) install $(FOR) --no-deps --editable . >>$(SETUP_LOG) 2>&1 || $(SETUP_FAILED)
 	@touch $@
 
 run: setup  ## start everything, flood it with 200 bots for about a minute, write a report

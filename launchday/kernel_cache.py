@@ -165,6 +165,12 @@ def parts_being_compiled() -> list[str]:
     return [lock.stem for lock in locks if _is_held(lock)]
 
 
+def functions_kept() -> int:
+    """How many compiled functions the folder has, of any sources: it grows while a process compiles."""
+    folder = os.environ.get(CACHE_VARIABLE)
+    return 0 if folder is None else sum(1 for _ in Path(folder).rglob("*.nbc"))
+
+
 def lock_saving() -> None:
     """Make this process save compiled functions one at a time with every other process that has called this.
 

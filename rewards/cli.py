@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ERROR, USAGE = 1, 2
+EVENT_FILES = "day=*/kind=*/part-*.parquet"  # below the folder of a backend's events
 
 app = typer.Typer(
     name="events", help="Dead letters, and questions about what has happened.", no_args_is_help=True
@@ -40,7 +41,9 @@ app.add_typer(dead_letters_app, name="dead-letters")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 FolderOption = Annotated[
     Path | None,
-    typer.Option(help="The folder of Parquet files; without it, that of launchday up, or of the last run."),
+    typer.Option(
+        help="The folder of Parquet files; without it, that of the backend that has taken events last."
+    ),
 ]
 BrokerOption = Annotated[
     str,
@@ -187,10 +190,11 @@ def heat_map(
 
     try:
         outputs.check(picture)
-        deaths = drawing.draw(_lake_folder(folder), picture)
+        looked_at = _lake_folder(folder)
+        deaths = drawing.draw(looked_at, picture)
     except (RewardsError, outputs.OutputError) as error:
         _fail(str(error))
-    Terminal().print(f"{deaths} deaths are in {picture}")
+    Terminal().print(f"{deaths} deaths{'' if folder else f' of {looked_at}'} are in {picture}")
 
 
 @app.command()
@@ -340,7 +344,7 @@ def _broker_address(given: str) -> str:
 
 def _local_engines(config: Settings) -> dict[str, str]:
     """Return the addresses of the engines that a launcher runs in the state folder, by role."""
-    for folder in (config.state_dir, config.state_dir / "run"):
+    for folder in _state_folders(config):
         try:
             started = json.loads((folder / "engines.json").read_text())
         except (OSError, ValueError):
@@ -356,9 +360,22 @@ def _local_engines(config: Settings) -> dict[str, str]:
 def _lake_folder(given: Path | None) -> Path:
     if given is not None:
         return given
-    state_dir = _settings().state_dir
-    up, run = state_dir / "analytics", state_dir / "run" / "analytics"
-    return run if run.exists() and not up.exists() else up
+    folders = [folder / "analytics" for folder in _state_folders(_settings())]
+    with_events = [folder for folder in folders if any(folder.glob(EVENT_FILES))]
+    return max(with_events, key=_newest_s, default=folders[0])
+
+
+def _state_folders(config: Settings) -> list[Path]:
+    """The folders of backends on this machine: that of the settings first, those of runs and of others beside
+    them below it.
+    """
+    below = [path for name in ("run", "run-*", "up-*") for path in sorted(config.state_dir.glob(name))]
+    return [config.state_dir, *below]
+
+
+def _newest_s(folder: Path) -> float:
+    """When the last events came, in Unix seconds."""
+    return max((path.stat().st_mtime for path in folder.glob(EVENT_FILES)), default=0.0)
 
 
 def _time(milliseconds: int) -> str:

@@ -234,6 +234,7 @@ class Backend:
     def _await_ready(self, progress: ProgressCallback) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_S
         waits_for_kernels = False
+        kept = kernel_cache.functions_kept()
         for child in self._services.values():
             while not child.is_ready():
                 self._require_running()
@@ -243,9 +244,12 @@ class Backend:
                     waits_for_kernels = True
                     deadline = time.monotonic() + READY_TIMEOUT_S
                 if time.monotonic() > deadline:
-                    raise BackendError(
-                        f"{child.label} was not ready after {READY_TIMEOUT_S:g} s (log: {child.log})"
-                    )
+                    # Also a process that compiles what no part has goes on for as long as it gets somewhere.
+                    if (now_kept := kernel_cache.functions_kept()) == kept:
+                        raise BackendError(_why_not_ready(child, waits_for_kernels))
+                    progress(f"{child.label} compiles kernels: {now_kept - kept:,} more functions are there")
+                    kept, waits_for_kernels = now_kept, True
+                    deadline = time.monotonic() + READY_TIMEOUT_S
                 time.sleep(READY_POLL_S)
             if child.ready:
                 progress(f"{child.label}: ready on port {urlsplit(child.ready).port}")
@@ -257,6 +261,19 @@ class Backend:
                 raise BackendError(
                     f"{child.label} ended with code {code}: {child.last_words()} (log: {child.log})"
                 )
+
+
+def _why_not_ready(child: Child, compiled: bool) -> str:
+    """Say what a process that is late was doing, and what to do, in one line."""
+    said = child.last_words()
+    doing = "it had kernels to compile, and those that are there are kept; " if compiled else ""
+    busy, cores = os.getloadavg()[0], machine.cores()
+    if busy > cores:
+        doing += f"this machine is busy (load {busy:.1f} on {cores} cores); "
+    return (
+        f"{child.label} was not ready after {READY_TIMEOUT_S:g} s, its log ends with {said!r}: {doing}"
+        f"start again, which goes on from here (log: {child.log})"
+    )
 
 
 class StateFolderHeldError(BackendError):

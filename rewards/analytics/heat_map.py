@@ -48,7 +48,7 @@ def draw(folder: Path, picture: Path) -> int:
     """
     rows = query.run(folder, "SELECT at_x_m, at_y_m FROM death WHERE at_x_m IS NOT NULL").rows
     if not rows:
-        raise QueryError("nobody has died yet: there is nothing to draw")
+        raise QueryError(f"nobody has died yet in {folder}: there is nothing to draw; --folder names another")
     x_m, y_m = np.array(rows, dtype=np.float64).T
     found, half_m = counts(x_m, y_m)
     # The square root of the share: a cell with a tenth of the brightest one's deaths is still well visible.

@@ -72,6 +72,7 @@ FUNCTIONS_AND_CLASSES = {
         "by_age",
         "compiling",
         "configure",
+        "functions_kept",
         "is_compiled",
         "lock_saving",
         "lose_save",

@@ -14,7 +14,9 @@ from pydantic import SecretStr
 
 from launchday.engines import Postgres, Valkey, free_port
 from launchday.engines.stack import EngineStack
+from launchday.launcher import backend as backend_module
 from launchday.launcher.backend import Backend, BackendError, single_instance
+from launchday.launcher.children import ServiceChild
 from launchday.launcher.services import SERVICES, why_not_given, with_urls
 from launchday.settings import Settings, env_name
 
@@ -200,3 +202,47 @@ def test_the_services_are_started_below_those_who_call_them() -> None:
     order = [service.name for service in SERVICES]
     assert order.index("meta service") < order.index("matchmaker")
     assert order.index("fleet") < order.index("director")
+
+
+class NeverReady(ServiceChild):
+    """A process that is started and answers nobody; each question takes a second of the test's clock."""
+
+    def is_ready(self) -> bool:
+        Clocks.now_s += 1.0
+        return False
+
+
+class Clocks:
+    """The test's monotonic clock."""
+
+    now_s = 0.0
+
+
+def test_a_service_that_is_late_is_waited_for_while_kernels_appear_and_then_told_of_with_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kept() -> int:
+        return min(int(Clocks.now_s / 100), 3)  # a function every 100 s, three in all
+
+    monkeypatch.setattr(backend_module.kernel_cache, "functions_kept", kept)
+    monkeypatch.setattr(backend_module.kernel_cache, "parts_being_compiled", list)
+    monkeypatch.setattr(backend_module.time, "monotonic", lambda: Clocks.now_s)
+    monkeypatch.setattr(backend_module.time, "sleep", lambda _: None)
+    monkeypatch.setattr(backend_module.os, "getloadavg", lambda: (99.5, 0.0, 0.0))
+    child = NeverReady("fleet", ["true"], tmp_path / "fleet.log", {}, "http://127.0.0.1:1/readyz")
+    child.log.write_text("warming up\n")
+    backend = Backend(Settings(state_dir=tmp_path))
+    backend._services["fleet"] = child
+    told: list[str] = []
+    with pytest.raises(BackendError) as late:
+        backend._await_ready(told.append)
+    assert [line.partition(":")[0] for line in told] == ["fleet compiles kernels"] * 3
+    assert Clocks.now_s > 480
+    for words in (
+        "'warming up'",
+        "kernels to compile",
+        "load 99.5",
+        "start again, which goes on",
+        "fleet.log",
+    ):
+        assert words in str(late.value)
