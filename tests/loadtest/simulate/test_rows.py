@@ -17,6 +17,7 @@ from launchday.cli import inputs, main
 from loadtest.errors import ScenarioError
 from loadtest.rows.columns import TABLES
 from loadtest.simulate.output import rows as simulation_rows
+from loadtest.simulate.simulation import Simulation
 
 PARTIES: dict[str, Any] = {
     "name": "parties",
@@ -31,7 +32,7 @@ PARTIES: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def played() -> launchday._Simulation:
+def played() -> Simulation:
     return launchday.simulate(PARTIES)
 
 
@@ -52,7 +53,7 @@ def test_parties_have_a_row_a_member_and_later_matches_count_on(played: Any) -> 
     first = [place for place, number in enumerate(tickets["wait_number"]) if number == 1]
     assert sorted(tickets["player"][place] for place in first) == list(range(60))
     assert max(tickets["wait_number"]) > 1
-    later = {}
+    later: dict[int, tuple[int, float]] = {}
     for player, number, arrived_s in zip(
         tickets["player"], tickets["wait_number"], tickets["arrived_s"], strict=True
     ):
@@ -108,12 +109,13 @@ def test_a_folder_that_cannot_be_is_told_before_the_start(tmp_path: Path) -> Non
 
 
 def test_a_simulation_takes_a_file_a_name_or_a_mapping_and_values_by_their_keys(tmp_path: Path) -> None:
-    by_name = launchday.simulate("smoke", seed=9, scale=2, **{"fleet.buffer": 2})
+    buffer: dict[str, Any] = {"fleet.buffer": 2}
+    by_name = launchday.simulate("smoke", seed=9, scale=2, **buffer)
     assert (by_name.figures["players"], by_name.figures["seed"]) == (40, 9)
     assert by_name.scenario.fleet.buffer == 4
     path = tmp_path / "parties.yaml"
     path.write_text(yaml.safe_dump(PARTIES))
-    count = {"players.count": np.int64(12)}
+    count: dict[str, Any] = {"players.count": np.int64(12)}
     assert launchday.simulate(path, **count).figures["players"] == 12
     assert by_name.passed == all(one.met for one in by_name.objectives)
 

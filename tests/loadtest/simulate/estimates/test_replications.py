@@ -56,7 +56,12 @@ def test_it_is_said_beforehand_how_many_there_are_and_how_long_they_take() -> No
 
 def test_the_largest_runs_first(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[int] = []
-    monkeypatch.setattr(runs, "run_figures", lambda task: order.append(task.scenario.players.count) or {})
+
+    def noted(task: Task) -> dict[str, object]:
+        order.append(task.scenario.players.count)
+        return {}
+
+    monkeypatch.setattr(runs, "run_figures", noted)
     sizes = (20, 60, 30)
     run_all(
         [
