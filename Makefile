@@ -14,7 +14,7 @@ SETUP_LOG = "$(VENV)/setup.log"
 # pip's warning that it tries again says why; else the last line of the log does.
 SETUP_FAILED = { \
   reason=$$(grep -m 1 Retrying $(SETUP_LOG) || grep -v '^\s*$$' $(SETUP_LOG) | tail -n 1 | sed 's/^ *//'); \
-  if grep -qiE 'retrying|connect|resolve|network|timed out|tls|certificate' $(SETUP_LOG); then hint="check the network"; else hint="mend that"; fi; \
+  if grep -qiE 'retrying|connect|dns|lookup|resol|network|timed out|certificate' <<<"$$reason"; then hint="check the network"; else hint="mend that"; fi; \
   echo "setup: the packages cannot be installed: $${reason:-no reason was given}: $$hint and run make again (log: $(VENV)/setup.log)" >&2; exit 1; }
 # uv keeps what it has downloaded below the home; where that cannot be written, below $(VENV).
 UV_CACHE = kept="$${UV_CACHE_DIR:-$${XDG_CACHE_HOME:-$${HOME:-/}/.cache}/uv}"; \
