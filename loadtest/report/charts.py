@@ -11,7 +11,7 @@ from loadtest.flood.outcome import RunOutcome
 from loadtest.report import palette, quality
 from loadtest.report.cards.wait_curve import Waits, cumulative_waits
 from loadtest.report.chart_style import blank_figure, histogram, label
-from loadtest.report.palette import BY_NUMBER, GREY
+from loadtest.report.palette import GREY
 
 UNKNOWN_REGION = "region not told"  # by a target that does not say where its matches are
 
@@ -181,7 +181,7 @@ def waits_by_band(outcome: RunOutcome) -> go.Figure | None:
             x=[label(region or UNKNOWN_REGION) for region in regions],
             y=p50,
             name=label(name),
-            marker={"color": BY_NUMBER[number % len(BY_NUMBER)]},
+            marker={"color": palette.SKILL_BANDS[number % len(palette.SKILL_BANDS)]},
             error_y={
                 "type": "data",
                 "symmetric": False,
@@ -237,5 +237,5 @@ def skill_and_kills(outcome: RunOutcome) -> go.Figure | None:
     if not names:
         return None
     figure = blank_figure("", "mean kills per player")
-    figure.add_bar(x=names, y=means, marker={"color": list(BY_NUMBER[: len(names)])}, width=0.6)
+    figure.add_bar(x=names, y=means, marker={"color": list(palette.SKILL_BANDS[: len(names)])}, width=0.6)
     return figure

@@ -82,6 +82,8 @@ STAGES: Mapping[str, str] = {  # of a tick, in its order
     "tick": GREY,
 }
 
+SKILL_BANDS = ("#d9c7f3", "#b394e3", "#8b5fd0", "#6a3cb5")  # from the weakest to the strongest
+
 DIRECTIONS: Mapping[str, str] = {"received": SKY, "sent": ORANGE}
 
 # The regions that a backend has by default stand beside each other most often.
@@ -103,6 +105,18 @@ def region_colours(names: Iterable[str]) -> dict[str, str]:
         free = [colour for colour in turns if colour not in found.values()]
         found[name] = (free or turns)[0]
     return found
+
+
+def colour_of_server(name: str, regions: Mapping[str, str], number: int) -> str:
+    """The colour of a game server on a chart: that of its region, with whose name ours begin their own.
+
+    Args:
+        name: of the server.
+        regions: colours, of :func:`region_colours`.
+        number: of the server on its chart, for one whose region is not known.
+    """
+    known = [region for region in regions if name.startswith(f"{region}-")]
+    return regions[max(known, key=len)] if known else BY_NUMBER[number % len(BY_NUMBER)]
 
 
 def colour_of(name: str, known: Mapping[str, str]) -> str:

@@ -124,7 +124,7 @@ def _plots(outcome: RunOutcome) -> Iterator[Card]:
         (
             "ticks",
             "Tick time",
-            "Each server's own report, once a second; logarithmic.",
+            "Each server's own report, once a second, in the colour of its region; logarithmic.",
             server_charts.ticks(outcome),
             False,
         ),

@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 from loadtest.flood.outcome import TICK_US, RunOutcome
 from loadtest.report import palette
 from loadtest.report.chart_style import blank_figure, label, objective_line
-from loadtest.report.palette import BY_NUMBER, GREY
+from loadtest.report.charts import region_colours
+from loadtest.report.palette import GREY
 
 FIRST_EDGE_US = 1.0
 EDGES_A_DOUBLING = 2
@@ -80,12 +81,13 @@ def ticks(outcome: RunOutcome) -> go.Figure | None:
     figure = blank_figure("seconds since the start", "milliseconds per tick", log=True)
     timeline = outcome.timeline
     dashes = (("p99", "solid"), ("p50", "dot"))
+    regions = region_colours(outcome)
     many = len(timeline.servers) > NAMED_SERVERS
     for key, dash in dashes if many else ():
         line = {"color": GREY, "dash": dash, "width": 2}
         figure.add_scatter(x=[None], y=[None], name=f"{key}, one line per server", mode="lines", line=line)
     for number, (name, curve) in enumerate(sorted(timeline.servers.items())):
-        colour = BY_NUMBER[number % len(BY_NUMBER)]
+        colour = palette.colour_of_server(name, regions, number)
         for key, dash in dashes:
             figure.add_scatter(
                 x=curve["at_s"],
