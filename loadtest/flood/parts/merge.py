@@ -176,18 +176,29 @@ async def _with_target(
         parties=joined.parties[0],
         whole_parties=joined.parties[1],
     )
-    lines = Ledger(())
+    lines: Ledger = Ledger(())
+    settled_s: float | None = 0.0
     if before and target is not None:
-        now = await _target_counters(target, name)
-        try:
-            lines = balance_target({key: now[key] - int(before.get(key, 0)) for key in now}, bots)
-        except (TypeError, ValueError) as error:
-            raise PartError(f"{parts.first.path}: its counters cannot be used: {error}") from error
-    return replace(outcome, ledger=lines, settled_s=0.0, matches=MatchCounts(formed=len(bots.matches)))
+
+        def ledger(now: Mapping[str, int]) -> Ledger:
+            try:
+                return balance_target({key: now[key] - int(before.get(key, 0)) for key in now}, bots)
+            except (TypeError, ValueError) as error:
+                raise PartError(f"{parts.first.path}: its counters cannot be used: {error}") from error
+
+        patience_s = SETTLE_TIMEOUT_INCOMPLETE_S if parts.faults else SETTLE_TIMEOUT_S
+        lines, settled_s = await _settle_target(target, name, ledger, patience_s)
+    return replace(outcome, ledger=lines, settled_s=settled_s, matches=MatchCounts(formed=len(bots.matches)))
 
 
-async def _target_counters(make: TargetFactory, name: str) -> Mapping[str, int]:
-    """What a target has counted. Raises BackendError and TargetError."""
+async def _settle_target(
+    make: TargetFactory, name: str, ledger: Callable[[Mapping[str, int]], Ledger], patience_s: float
+) -> tuple[Ledger, float | None]:
+    """Read a target's counters until they balance; the last ledger, and the seconds that it took or None.
+
+    Raises BackendError and TargetError.
+    """
+    began_s = time.monotonic()
     async with contextlib.AsyncExitStack() as stack:
         try:
             made: Any = make()
@@ -195,10 +206,13 @@ async def _target_counters(make: TargetFactory, name: str) -> Mapping[str, int]:
                 made = await stack.enter_async_context(made) or made
             if not isinstance(made, CountsTickets):
                 raise TargetError(f"{name} has no counters")
-            return await made.counters()
-        except (BackendError, TargetError):
+            while True:
+                lines, took_s = ledger(await made.counters()), time.monotonic() - began_s
+                if lines.balanced or took_s > patience_s:
+                    return lines, round(took_s, 3) if lines.balanced else None
+                await asyncio.sleep(SETTLE_POLL_S)
+        except (BackendError, TargetError, PartError):
             raise
         except Exception as error:
-            raise BackendError(
-                f"{name} does not tell its counters: {type(error).__name__}: {error}"
-            ) from error
+            what = f"{type(error).__name__}: {error}"
+            raise BackendError(f"{name} does not tell its counters: {what}") from error
