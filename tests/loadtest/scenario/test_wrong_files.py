@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from loadtest.errors import ScenarioError
-from loadtest.scenario.reader import load_scenario
+from loadtest.errors import Mistake, ScenarioError
+from loadtest.scenario.reader import load_scenario, parse_scenario
 
 WRONG = Path(__file__).parent / "wrong"
 
@@ -56,3 +59,54 @@ def test_what_only_follows_from_a_misspelt_name_is_no_mistake_of_its_own(tmp_pat
         "fleet.regions.1",
         "links.own.line",
     ]
+
+
+WORDS = st.sampled_from(
+    ["west-europe", "east-us", "battle_royale", "ramp", "kill_server", "cable", "mars", ""]
+)
+NAMES = (
+    "name players count locations parties arrivals curve over_s file modes share fleet regions buffer max faults do "
+    "at_s part own links behaviours shares west-europe east-us battle_royale line objectives seed"
+)
+KEYS = st.sampled_from(NAMES.split()) | st.integers(-1, 9)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 200) | st.floats(width=16) | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+SOUND = yaml.safe_load((WRONG.parent / "sound.yaml").read_text())
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.dictionaries(KEYS, VALUES, max_size=4), st.sampled_from(sorted(SOUND)), VALUES)
+def test_any_content_is_a_scenario_or_mistakes_with_their_lines(
+    more: dict[object, object], section: str, value: object
+) -> None:
+    content = {**SOUND, section: value, **more}
+    text = yaml.safe_dump(content)
+    mistakes = mistakes_in(text)
+    assert [mistake.line for mistake in mistakes] == sorted(mistake.line for mistake in mistakes)
+    assert all(1 <= mistake.line <= text.count("\n") + 1 for mistake in mistakes)
+    assert len(set(mistakes)) == len(mistakes)
+
+
+def mistakes_in(text: str) -> tuple[Mistake, ...]:
+    """The mistakes of a scenario; none of a right one."""
+    try:
+        parse_scenario(text, "any.yaml")
+    except ScenarioError as refused:
+        return refused.mistakes
+    return ()
+
+
+@pytest.mark.parametrize(
+    "section", [key for key in sorted(SOUND) if key not in ("name", "seed", "duration_s")]
+)
+def test_a_section_that_is_wrong_hides_no_mistake_of_another(section: str) -> None:
+    wrong = {"players": {"count": 0}, "objectives": {"cost": -1}}
+    content = {**SOUND, **wrong, section: "nothing of the kind"}
+    with pytest.raises(ScenarioError) as refused:
+        parse_scenario(yaml.safe_dump(content), "any.yaml")
+    told = {mistake.path for mistake in refused.value.mistakes}
+    wanted = {section, "players.count", "players.locations", "objectives.cost"}
+    assert told >= {path for path in wanted if path == section or not path.startswith(section)}
