@@ -8,6 +8,9 @@ Its rooms, each of which imports only those below it:
 - ``players``: the journey of each player over HTTP
 - ``bots``: the UDP side of all players, compiled
 - ``scenario``: the YAML file and the players drawn from it
+- ``examples``: two backends that are not ours, and their targets
+- ``http_target``, ``target_loading``: an HTTP client for targets, and how ``--target`` finds one
+- ``target``: what a backend must do to be flooded
 - ``errors``: everything that can go wrong, as one tree
 
 Beside them: ``locust`` (bots for Locust), ``chaos`` (kill -9 under load), ``simulate`` (scenarios in virtual

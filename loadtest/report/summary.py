@@ -137,6 +137,8 @@ def wait_sentence(records: PlayerRecords) -> str:
 def match_sentence(outcome: RunOutcome) -> str:
     """What became of the matches, and why those were given up or failed that were."""
     counts = outcome.matches
+    if outcome.target:  # of somebody else's backend nothing is known but what the players saw
+        return f"{counts.formed:,} seen by the players of {outcome.target}"
     said = (
         f"{counts.formed:,} formed, {counts.started:,} started on {counts.servers_used:,} servers, "
         f"{counts.ended:,} ended"

@@ -619,3 +619,30 @@ async def test_a_service_that_says_when_to_come_again_is_not_asked_before(
     await requests.send("log in", lambda: backend.log_in("d"), retries, lambda: 0.0, lambda: 0.0)
     assert slept == [2.5, 0.5]
     assert (requests.refusals, requests.by_kind["log in"].retries) == (1, 2)
+
+
+async def test_after_dropped_connections_a_player_logs_in_and_waits_on_with_the_same_ticket() -> None:
+    backend = FakeBackend()
+    backend.end = None
+    context = context_of(backend, FakeSwarm(*PLAYS_TO_THE_END))
+    playing = asyncio.create_task(run_player(context, BOT))
+    await until(lambda: "wait" in backend.asked)
+    backend.end = ASSIGNED
+    context.drops.drop_all()
+    await playing
+    assert backend.asked == ["log_in", "open_ticket", "wait", "log_in", "wait"]
+    assert (context.records.state[BOT], context.records.tickets) == (PlayerState.DONE, 1)
+
+
+async def test_after_dropped_connections_a_player_comes_back_into_the_match() -> None:
+    swarm = FakeSwarm(*PLAYS_TO_THE_END)
+    swarm.joins_before_the_end = 2
+    backend = FakeBackend()
+    context = context_of(backend, swarm)
+    playing = asyncio.create_task(run_player(context, BOT))
+    await until(lambda: context.records.state[BOT] == PlayerState.PLAYING)
+    context.drops.drop_all()
+    await playing
+    assert backend.asked == ["log_in", "open_ticket", "wait", "log_in"]
+    assert swarm.silently == [True, False]
+    assert context.records.disconnects[BOT] == context.records.reconnects[BOT] == 1
