@@ -98,6 +98,12 @@ class Terminal(Console):
         if width is None and not (self.file.isatty() if force_terminal is None else force_terminal):
             self.width = PIPED_COLUMNS
 
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print; a terminal folds lines between words, so that no figure is broken at its edge."""
+        if self.is_terminal and self.width < PIPED_COLUMNS:
+            options = {"soft_wrap": False, "crop": False} | options
+        super().print(*objects, **options)
+
     def on_broken_pipe(self) -> None:
         """Say nothing more where nobody reads any more, instead of ending the process and its work."""
         self.quiet = True

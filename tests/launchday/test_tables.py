@@ -79,6 +79,18 @@ def test_a_long_cell_is_folded_between_its_groups(width: int) -> None:
     assert broken(lines_of(shown, width), CORES.split(BETWEEN), width) == []
 
 
+def test_a_line_is_folded_between_its_words_on_a_terminal_alone() -> None:
+    line = f"others used 86% of the machine (1.72 of 2 cores), {CORES}"
+    shown = {}
+    for terminal in (True, False):
+        text = io.StringIO()
+        Terminal(file=text, width=60, force_terminal=terminal).print(line)
+        shown[terminal] = text.getvalue().splitlines()
+    assert len(shown[True]) > 1
+    assert broken(shown[True], line.split(), 60) == []
+    assert shown[False] == [line]
+
+
 def test_what_goes_to_no_terminal_is_one_line_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("FORCE_COLOR", "1")

@@ -14,7 +14,6 @@ from pydantic import SecretStr
 
 from launchday.engines import Postgres, Valkey, free_port
 from launchday.engines.stack import EngineStack
-from launchday.launcher import backend as backend_module
 from launchday.launcher.backend import Backend, BackendError, single_instance
 from launchday.launcher.children import ServiceChild
 from launchday.launcher.services import SERVICES, why_not_given, with_urls
@@ -224,11 +223,11 @@ def test_a_service_that_is_late_is_waited_for_while_kernels_appear_and_then_told
     def kept() -> int:
         return min(int(Clocks.now_s / 100), 3)  # a function every 100 s, three in all
 
-    monkeypatch.setattr(backend_module.kernel_cache, "functions_kept", kept)
-    monkeypatch.setattr(backend_module.kernel_cache, "parts_being_compiled", list)
-    monkeypatch.setattr(backend_module.time, "monotonic", lambda: Clocks.now_s)
-    monkeypatch.setattr(backend_module.time, "sleep", lambda _: None)
-    monkeypatch.setattr(backend_module.os, "getloadavg", lambda: (99.5, 0.0, 0.0))
+    monkeypatch.setattr("launchday.launcher.backend.kernel_cache.functions_kept", kept)
+    monkeypatch.setattr("launchday.launcher.backend.kernel_cache.parts_being_compiled", list)
+    monkeypatch.setattr("launchday.launcher.backend.time.monotonic", lambda: Clocks.now_s)
+    monkeypatch.setattr("launchday.launcher.backend.time.sleep", lambda _: None)
+    monkeypatch.setattr("launchday.launcher.backend.os.getloadavg", lambda: (99.5, 0.0, 0.0))
     child = NeverReady("fleet", ["true"], tmp_path / "fleet.log", {}, "http://127.0.0.1:1/readyz")
     child.log.write_text("warming up\n")
     backend = Backend(Settings(state_dir=tmp_path))
