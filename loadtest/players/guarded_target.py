@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from loadtest.errors import (
     BackendRefusedError,
     BackendUnavailableError,
     NoMatchError,
+    PlayerInMatchError,
     PlayerLostError,
     SessionBrokenError,
 )
@@ -50,10 +53,11 @@ class GuardedTarget:
     Args:
         target: of somebody else's.
         requests: gets the shortages of this process.
+        patience_s: the longest that a player waits before trying again, whatever the target says.
     """
 
-    def __init__(self, target: Target, requests: RequestLog) -> None:
-        self._target, self._requests = target, requests
+    def __init__(self, target: Target, requests: RequestLog, patience_s: float = math.inf) -> None:
+        self._target, self._requests, self._patience_s = target, requests, patience_s
         self._says_silently = _takes(target.leave, "silently")
         if isinstance(target, Shop):
             self.shop = self._shop
@@ -171,8 +175,21 @@ class GuardedTarget:
                 if not inspect.isawaitable(found):
                     raise PlayerLostError(f"{what}: is no coroutine; write async def {what}")
                 return await found
+        except BackendUnavailableError as error:
+            if error.retry_after_s is not None:
+                error.retry_after_s = self._capped(error.retry_after_s)
+            raise
+        except PlayerInMatchError as error:
+            if not isinstance(error.match, Match):
+                error.match = None
+            raise
         except KNOWN_ERRORS:
             raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise PlayerLostError(f"{what}: the target has cancelled it") from error
         except TimeoutError as error:
             why = (
                 f"no answer within {longest_s:g} s" if limit.expired() else str(error) or "no answer in time"
@@ -181,8 +198,14 @@ class GuardedTarget:
         except OSError as error:
             self._requests.note_shortage(error)
             raise BackendUnavailableError(f"{what}: {_told(error)}") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PlayerLostError(f"{what}: {_told(error)}") from error
+
+    def _capped(self, retry_after_s: Any) -> float:
+        """When a player comes again: no later than their patience lasts, whatever the target says."""
+        if not isinstance(retry_after_s, int | float) or math.isnan(retry_after_s):
+            return 0.0
+        return min(max(0.0, float(retry_after_s)), self._patience_s)
 
 
 def _checked(what: str, match: Any) -> Match:
@@ -191,9 +214,9 @@ def _checked(what: str, match: Any) -> Match:
             f"{what}: returned a {type(match).__name__}, not a loadtest.target.Match; "
             "where there is none, raise NoMatchError"
         )
-    if not match.id:
+    if match.id is None or match.id == "":
         raise PlayerLostError(f"{what}: the match has no id")
-    return match
+    return replace(match, id=str(match.id), region=str(match.region or ""))
 
 
 def _takes(method: Callable[..., Any], keyword: str) -> bool:

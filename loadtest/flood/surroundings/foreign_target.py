@@ -29,7 +29,7 @@ SAMPLE_INTERVAL_S = 1.0
 SETTLE_TIMEOUT_S = 15.0
 SETTLE_TIMEOUT_INTERRUPTED_S = 5.0
 SETTLE_POLL_S = 0.25
-COUNTERS_TIMEOUT_S = 5.0
+ENTER_TIMEOUT_S = 30.0  # in which a target opens what it needs, or closes it
 
 
 @dataclass(slots=True)
@@ -142,14 +142,8 @@ async def open_target(run: Run, make: TargetFactory) -> AsyncIterator[TargetSurr
         raise TargetError(f"{name} cannot be made: {type(error).__name__}: {error}") from error
     async with contextlib.AsyncExitStack() as stack:
         if hasattr(made, "__aenter__"):
-            try:
-                entered = await stack.enter_async_context(cast(AbstractAsyncContextManager[Target], made))
-                made = made if entered is None else entered
-            except (BackendError, TargetError):
-                raise
-            except Exception as error:
-                raise BackendError(f"{name} cannot be entered: {type(error).__name__}: {error}") from error
-        target = GuardedTarget(made, run.requests)
+            made = await _enter(cast(AbstractAsyncContextManager[Target], made), name, run, stack)
+        target = GuardedTarget(made, run.requests, run.scenario.behaviours.patience_s)
         run.timeline.queue.clear()
         run.timeline.queue_at_s.clear()
         around = TargetSurroundings(
@@ -176,3 +170,29 @@ async def open_target(run: Run, make: TargetFactory) -> AsyncIterator[TargetSurr
                 raise BackendError(around.error)
             around.before = around.counters
         yield around
+
+
+async def _enter(
+    made: AbstractAsyncContextManager[Target], name: str, run: Run, stack: contextlib.AsyncExitStack
+) -> Target:
+    """Enter a target, and have it left at the end; what that raises is told and costs nothing."""
+    try:
+        async with asyncio.timeout(ENTER_TIMEOUT_S):
+            entered = await made.__aenter__()
+    except (BackendError, TargetError):
+        raise
+    except TimeoutError as error:
+        raise BackendError(f"{name} was not entered within {ENTER_TIMEOUT_S:g} s") from error
+    except Exception as error:
+        raise BackendError(f"{name} cannot be entered: {type(error).__name__}: {error}") from error
+
+    async def leave() -> None:
+        try:
+            async with asyncio.timeout(ENTER_TIMEOUT_S):
+                await made.__aexit__(None, None, None)
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}".removesuffix(": ")
+            run.progress.print_line(f"{name} could not be left: {why}", "red")
+
+    stack.push_async_callback(leave)
+    return cast(Target, made) if entered is None else entered

@@ -162,6 +162,18 @@ async def test_a_target_is_entered_before_and_left_after_its_players() -> None:
     assert seen == ["entered", "log_in", "left"]
 
 
+async def test_a_target_that_cannot_be_left_costs_no_figure() -> None:
+    class Stuck(FakeTarget):
+        async def __aenter__(self) -> None: ...
+
+        async def __aexit__(self, *_: object) -> None:
+            raise RuntimeError("still in use")
+
+    _, said, [outcome] = await flooded(Stuck, scenario_of(2))
+    assert outcome.records.count(PlayerState.DONE) == 2
+    assert "Stuck could not be left: RuntimeError: still in use" in said
+
+
 async def test_what_is_asked_for_in_vain_is_named_and_with_strict_a_mistake() -> None:
     full = scenario_of(
         links={"shares": {"satellite": 1.0}},

@@ -27,7 +27,7 @@ from loadtest.players.requests import RequestLog
 from loadtest.players.run_context import RunContext
 from loadtest.scenario.model import Scenario
 from loadtest.scenario.population import draw_population
-from loadtest.target import Match, PlayEnd, Shop
+from loadtest.target import Match, PlayEnd, Player, Shop
 from tests.loadtest.players.fake_target import CountingTarget, FakeTarget, hang
 from tests.waiting import until
 
@@ -116,10 +116,13 @@ async def test_a_player_goes_all_the_way_by_the_six_steps_and_each_is_measured()
         ("play", PlayerLostError("the target says so"), "the target says so"),
         ("play", RuntimeError("crash " * 100), "play: RuntimeError: crash"),
         ("leave", ValueError("odd"), "leave: ValueError: odd"),
+        ("queue", SystemExit("enough"), "queue: SystemExit: enough"),
+        ("wait", asyncio.CancelledError(), "wait: the target has cancelled it"),
+        ("play", asyncio.CancelledError(), "play: the target has cancelled it"),
     ],
 )
 async def test_what_nobody_expects_costs_the_player_and_is_told(
-    what: str, error: Exception, reason: str
+    what: str, error: BaseException, reason: str
 ) -> None:
     target = FakeTarget()
     target.does[what] = [raising(error)]
@@ -234,6 +237,23 @@ async def test_a_lost_game_server_has_the_player_queue_again(what: str, error: E
     context = context_of(target)
     await run_player(context, BOT)
     assert (context.records.state[BOT], context.records.requeues[BOT]) == (PlayerState.LOST, MAX_REQUEUES)
+
+
+@pytest.mark.parametrize("said_s", [1e12, -3.0, float("nan"), "soon"])
+async def test_nobody_waits_longer_than_their_patience_for_another_try(said_s: Any) -> None:
+    target = FakeTarget()
+    target.does["log_in"] = [raising(BackendUnavailableError("full", said_s))]
+    with pytest.raises(BackendUnavailableError) as caught:
+        await GuardedTarget(target, RequestLog(), 7.0).log_in(Player(0, "d", "m"))
+    assert caught.value.retry_after_s == (7.0 if said_s == 1e12 else 0.0)
+
+
+async def test_a_matchs_id_may_be_a_number() -> None:
+    target = FakeTarget()
+    target.does["wait"] = [giving(Match(0, region=None))]  # type: ignore[arg-type]
+    context = context_of(target)
+    await run_player(context, BOT)
+    assert (context.records.match_id[BOT], context.records.region[BOT]) == ("0", "")
 
 
 async def test_the_dead_watch_or_leave_and_are_not_asked_forever() -> None:
