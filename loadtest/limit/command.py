@@ -99,6 +99,8 @@ async def search_limit(
         return ERROR
     failures, written = await asyncio.to_thread(_write, scenario, limit, options, started_at, step_s)
     console.print(limit.sentence, style=f"bold {'green' if limit.found else 'yellow'}")
+    if limit.busy_sentence:
+        console.print(limit.busy_sentence, style="yellow")
     if options.as_json:
         print(json.dumps(limit_as_json(scenario, limit, started_at, step_s), allow_nan=False), flush=True)
     if written:
@@ -146,7 +148,7 @@ def print_trial(trial: Trial, console: Terminal) -> None:
     """Say what came of one flood."""
     wait = "nobody waited" if trial.wait_p95_s is None else f"wait p95 {trial.wait_p95_s:.3g} s"
     if trial.held:
-        console.print(f"{trial.rate:.4g} players/s held: {wait}. {trial.note}".rstrip(), style="green")
+        console.print(f"{trial.rate:.4g} players/s held: {wait}", style="green")
         return
     what = "broke" if trial.whose == "backend" else "was too much for the generator"
     console.print(f"{trial.rate:.4g} players/s {what}: {'; '.join(trial.reasons)}", style="red")

@@ -7,7 +7,7 @@ import datetime
 import plotly.graph_objects as go
 from markupsafe import Markup
 
-from loadtest.limit.search import Limit, Trial
+from loadtest.limit.search import Limit
 from loadtest.report.chart_style import blank_figure, objective_line
 from loadtest.report.html import (
     Card,
@@ -25,6 +25,7 @@ from loadtest.report.palette import GREEN, GREY, RED
 from loadtest.scenario.model import Scenario
 
 REPEAT_NOTE = "Save it as a file and run launchday flood FILE --find-limit."
+FLOODS = "In their order; a rate is too much where it broke twice."
 WHOSE = {"": "held", "backend": "broke", "generator": "the generator did not keep up"}
 COLOURS = {"": GREEN, "backend": RED, "generator": GREY}
 SYMBOLS = {"": "circle", "backend": "x", "generator": "triangle-up"}
@@ -77,7 +78,10 @@ def _cards(scenario: Scenario, limit: Limit) -> list[Card]:
         ),
         text_card("What broke there", paragraph(why, "" if limit.found else "quiet"), wide=True),
         text_card(
-            "Floods", _table(limit), "In their order; a rate is too much where it broke twice.", wide=True
+            "Floods",
+            _table(limit),
+            " ".join(said for said in (FLOODS, limit.busy_sentence) if said),
+            wide=True,
         ),
     ]
 
@@ -111,17 +115,13 @@ def _table(limit: Limit) -> Markup:
             _rate(trial.rate),
             f"{trial.players:,}",
             "–" if trial.wait_p95_s is None else f"{trial.wait_p95_s:.3g}",
-            _why(trial),
+            "; ".join(trial.reasons),
             mark(trial.held, WHOSE[""], WHOSE[trial.whose]),
         )
         for number, trial in enumerate(limit.trials, start=1)
     ]
     headings = ("flood", "players/s", "players", "wait p95, s", "what broke", "")
     return table(headings, rows, numbers=(0, 1, 2, 3), keys=2, outcome=True)
-
-
-def _why(trial: Trial) -> str:
-    return " ".join(said for said in ("; ".join(trial.reasons), trial.note) if said)
 
 
 def _rate(rate: float | None) -> str:

@@ -95,6 +95,17 @@ class Limit:
         return self.bracketed and self.broke is not None and self.broke.whose == "backend"
 
     @property
+    def busy_sentence(self) -> str:
+        """In how many floods others used the machine; "" where they did in none."""
+        busy = sum(bool(trial.note) for trial in self.trials)
+        if not busy:
+            return ""
+        return (
+            f"In {busy} of {len(self.trials)} floods others used more than a quarter of the machine, so the "
+            "limit may be theirs."
+        )
+
+    @property
     def sentence(self) -> str:
         """What was found, in a sentence or two."""
         if self.stopped:

@@ -20,6 +20,7 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.cli.doctor_admission": {"admission_rows", "admission_table"},
     "launchday.cli.doctor_engines": {"engine_faults"},
     "launchday.cli.doctor_limits": {"few_descriptors", "limits", "limits_table"},
+    "launchday.cli.flood_options": {"read_metrics", "with_limit", "with_part"},
     "launchday.cli.old_forms": {"renewed"},
     "launchday.cli.options": {"compile_parts"},
     "launchday.cli.inputs": {
@@ -235,6 +236,7 @@ COMMANDS = {
     "flood",
     "kafka",
     "match",
+    "merge",
     "replay",
     "run",
     "simulate",

@@ -14,9 +14,13 @@ PUBLIC = {
         "FAILED",
         "INTERRUPTED",
         "MAX_PLAYERS",
+        "MAX_POPULATION",
         "PASSED",
         "check_outputs",
+        "end_part",
+        "report_outcome",
         "run_scenario",
+        "say_needs",
         "why_not_floodable",
     },
     "errors": {
@@ -53,6 +57,7 @@ PUBLIC = {
     "report.html": {
         "Card",
         "FOLDED_ROWS",
+        "LONG_TEXT",
         "TEMPLATES",
         "Verdict",
         "WIDE_COLUMNS",
