@@ -20,7 +20,7 @@ from loadtest.scenario.arrivals import rescaled
 from loadtest.scenario.model import Scenario
 from loadtest.scenario.population import Population, draw_population
 from loadtest.scenario.regions import regions
-from loadtest.simulate.plan import LINGER_S, plan
+from loadtest.simulate.plan import LINGER_S, PLACE_S, plan
 from loadtest.simulate.result import SimulationResult
 from loadtest.simulate.simulator import simulate
 from loadtest.simulate.world import Counter
@@ -132,7 +132,7 @@ def simulated_figures(scenario: Scenario) -> RunFigures:
     matches = run.world.matches
     return RunFigures(
         wait_s=result.wait_s,
-        in_use=in_use(matches.formed_s[:count], matches.ends_s[:count] - LINGER_S),
+        in_use=in_use(matches.formed_s[:count] + PLACE_S, matches.ends_s[:count] - LINGER_S),
         skill_spread=result.skill_spread,
         latency_ms=result.latency_ms.astype(np.float64),
         matches=count,

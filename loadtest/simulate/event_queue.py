@@ -46,6 +46,12 @@ def next_event_s(queue: EventQueue) -> float:
 
 
 @njit(cache=True, nogil=True)
+def next_event(queue: EventQueue) -> int:
+    """Return the number of the next event. There must be one."""
+    return int(queue.heap[0].number)
+
+
+@njit(cache=True, nogil=True)
 def pop_event(queue: EventQueue) -> int:
     """Remove the next event and return its number. There must be one."""
     event = heap_pop(queue.heap, queue.size[0])

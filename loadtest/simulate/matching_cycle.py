@@ -2,8 +2,8 @@
 the real order.
 
 The director asks for a server for each match, the match with the oldest ticket first. In a region without a
-ready server only the oldest match asks again, every ``retry_s``. The tickets of a match that got no server
-search again and keep their age.
+ready server only the oldest match asks again, every ``retry_s``, until one of them is assigned. The tickets
+of a match that got no server search again and keep their age.
 
 A cycle looks at the oldest ``window`` tickets of each home region, or at four times as many players as the
 region's ready servers can hold, whichever is more. It could place no more of a longer queue, and so the cost
@@ -22,6 +22,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from loadtest.simulate.failures.requeue import leave_party, meet_cut
 from loadtest.simulate.warm_pool import allocate, count_server_seconds
 from loadtest.simulate.world import Counter, Parameters, SimulatedWorld, TicketState
 from matchmaker.matching.arrays import (
@@ -37,7 +38,12 @@ from matchmaker.rules.rules import Rules
 
 WINDOW_SEATS = 4  # the least window, in seats of a region's ready servers
 
-_ABANDONED, _CYCLES, _CAPPED = int(Counter.ABANDONED), int(Counter.CYCLES), int(Counter.CAPPED)
+_ABANDONED, _CYCLES, _CAPPED, _REQUEUED = (
+    int(Counter.ABANDONED),
+    int(Counter.CYCLES),
+    int(Counter.CAPPED),
+    int(Counter.REQUEUED),
+)
 _WAITING, _MATCHED, _GAVE_UP = int(TicketState.WAITING), int(TicketState.MATCHED), int(TicketState.ABANDONED)
 
 
@@ -127,7 +133,7 @@ def run_kernel(
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
-def prune_queue(world: SimulatedWorld, mode: int, now_s: float) -> None:
+def prune_queue(world: SimulatedWorld, parameters: Parameters, mode: int, now_s: float) -> None:
     """Drop the tickets that have been matched, and abandon those whose players ran out of patience by
     ``now_s``.
     """
@@ -138,10 +144,11 @@ def prune_queue(world: SimulatedWorld, mode: int, now_s: float) -> None:
         row = queue.rows[place]
         if records.state[row] != _WAITING:
             continue
-        if tickets.arrives_s[row] + tickets.patience_s[row] < now_s:
+        if tickets.arrives_s[row] + parameters.login_s + tickets.patience_s[row] < now_s:
             records.state[row] = _GAVE_UP
             queue.waiting[mode, tickets.home[tickets.location[row]]] -= tickets.size[row]
             world.counters[_ABANDONED] += tickets.size[row]
+            leave_party(world, parameters, row, now_s)
             continue
         queue.rows[kept] = row
         kept += 1
@@ -157,10 +164,24 @@ def can_allocate(world: SimulatedWorld, region: int, now_s: float) -> bool:
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
+def hear_answers(world: SimulatedWorld, now_s: float) -> None:
+    """Let the regions in which a match has been assigned by ``now_s`` be asked for servers by all again."""
+    fleet = world.fleet
+    for region in range(fleet.ready.shape[0]):
+        if fleet.answer_s[region] <= now_s:
+            fleet.retry_at_s[region] = -np.inf
+            later = fleet.last_answer_s[region] > now_s
+            fleet.answer_s[region] = fleet.last_answer_s[region] if later else np.inf
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def match_and_allocate(
     world: SimulatedWorld, parameters: Parameters, rules: RuleTable, mode: int, now_s: float
 ) -> int:
-    """Run one cycle over a pruned queue, and return the number of matches that got a server."""
+    """Run one cycle over a pruned queue, and return the number of matches that got a server.
+
+    Where a region is cut off there must be spare tickets for all who wait.
+    """
     room = _room(world, parameters, mode)
     rows = _window(world, mode, room)
     tickets, records = world.tickets, world.records
@@ -174,14 +195,15 @@ def match_and_allocate(
             )
     match_of = np.full(count, -1, np.int32)
     region_of = np.zeros(count, np.int32)
+    aged_s = _aged_since(world, rows)
     formed = run_kernel(
         rules,
         mode,
-        now_s,
+        now_s - parameters.login_s,
         parameters.groups,
         latency_ms,
         tickets.skill[rows],
-        tickets.arrives_s[rows],
+        aged_s,
         tickets.group[rows],
         rows.astype(np.int64),
         tickets.size[rows],
@@ -198,7 +220,7 @@ def match_and_allocate(
     for ticket in range(count):
         match = match_of[ticket]
         if match >= 0:
-            oldest_s[match] = min(oldest_s[match], tickets.arrives_s[rows[ticket]])
+            oldest_s[match] = min(oldest_s[match], aged_s[ticket])
             players[match] += tickets.size[rows[ticket]]
     order = np.argsort(oldest_s, kind="mergesort")
     number_of = np.full(formed, -1, np.int64)
@@ -209,12 +231,28 @@ def match_and_allocate(
             continue
         row, number = rows[ticket], number_of[match_of[ticket]]
         records.state[row] = _MATCHED
-        records.assigned_s[row] = now_s
+        records.assigned_s[row] = now_s + parameters.place_s
         records.match[row] = number
         records.next_in_match[row] = world.matches.first_ticket[number]
         world.matches.first_ticket[number] = row
         world.queue.waiting[mode, tickets.home[tickets.location[row]]] -= tickets.size[row]
+    for formed in order:
+        number = number_of[formed]
+        if number >= 0 and world.fleet.cut_until_s[region_of[formed]] > now_s:
+            meet_cut(world, parameters, number)
     return int(placed)
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
+def _aged_since(world: SimulatedWorld, rows: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return float64[N], since when the age of each of these tickets counts."""
+    aged_s = world.tickets.arrives_s[rows]
+    if world.counters[_REQUEUED]:
+        drawn = world.tickets.drawn_count[0]
+        for place in range(rows.shape[0]):
+            if rows[place] >= drawn:
+                aged_s[place] = world.requeues.aged_s[rows[place] - drawn]
+    return aged_s
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
@@ -236,6 +274,8 @@ def _window(world: SimulatedWorld, mode: int, room: NDArray[np.int64]) -> NDArra
     if (queue.waiting[mode] <= room).all():
         return queued.copy()
     world.counters[_CAPPED] += 1
+    if world.counters[_REQUEUED]:  # who has queued again is older than those who came meanwhile
+        queued = queued[np.argsort(_aged_since(world, queued), kind="mergesort")]
     left = room.copy()
     seen = np.empty(queued.shape[0], np.int32)
     count = 0
@@ -284,7 +324,10 @@ def _place(
         asked[region] = True
         if fleet.ready[region] > 0 and not fleet.closed[region]:
             number_of[formed] = allocate(world, parameters, region, mode, players[formed], now_s)
-            fleet.retry_at_s[region] = -np.inf
+            fleet.last_answer_s[region] = now_s + parameters.place_s
+            fleet.answer_s[region] = min(fleet.answer_s[region], fleet.last_answer_s[region])
+            if scarce[region]:
+                fleet.retry_at_s[region] = now_s + parameters.retry_s
             placed += 1
         else:
             fleet.retry_at_s[region] = now_s + parameters.retry_s

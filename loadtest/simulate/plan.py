@@ -30,14 +30,13 @@ from matchmaker.rules.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, Rules, load_rul
 
 RETRY_S = 0.5  # the director's time between two tries to get a server in a region that had none
 WINDOW = 32_768  # tickets of a region that a cycle looks at; see ``matching_cycle``
-CLIENT_TIMEOUT_S = 10.0  # until a client without an answer from its server gives up
 NEW_RATING = 25.0  # of a player without matches
 
-# A match keeps its server longer than it lasts: first players connect, at the end the server reports, commits
-# and exits. Both times were set beforehand and not fitted. In `launchday bench agreement`, where a match
-# lasts 30 s, the servers in use were 1.5 % from the real ones.
-JOIN_S = 1.0
-LINGER_S = 1.0
+# What comes before a wait's end and around a match, as the logs of floods on a quiet machine say.
+LOGIN_S = 0.03  # to log in and to make a ticket: 10 and 16 ms
+PLACE_S = 0.2  # for a server to check its players out, open and answer: 0.14 s alone, 0.3 beside others
+JOIN_S = 0.1  # for the slowest player to connect: two round trips
+LINGER_S = 1.05  # a server sends the result for 1 s, commits, and is gone 0.05 s later
 
 
 class RuleSetError(LoadTestError):
@@ -89,6 +88,8 @@ def plan(scenario: Scenario, *, rated: bool | None = None) -> Setup:
             max_starting=fleet.limit,
             sample_s=max(settings.matching_period_s, (last_s + 120.0) / 1_024),
             give_up_at_s=math.inf,
+            login_s=LOGIN_S,
+            place_s=PLACE_S,
         ),
         rules=rule_table(rules),
         policy=policy,
@@ -172,6 +173,9 @@ def tickets_of(
     skill_squares = np.add.reduceat(population.skill**2, starts)
     rtt_ms = _round_trips(population.locations, scenario.fleet.regions)
     origin, following = _sessions(scenario, len(sizes))
+    drawn, spare = len(origin), spare_tickets(scenario)
+    origin = np.concatenate([origin, np.zeros(spare, np.int64)])
+    following = np.concatenate([following, np.full(spare, -1, np.int32)])
     # As in the matchmaker: who meets other platforms may also fill a match of players who keep to theirs.
     keeps = not population.cross_play.all()
     platform = population.platform[starts].astype(np.int32) if keeps else np.full(len(sizes), -1, np.int32)
@@ -192,15 +196,34 @@ def tickets_of(
         rtt_ms=rtt_ms,
         home=np.argmin(rtt_ms, axis=1).astype(np.int16),
         independent_count=np.array([len(sizes)]),
+        drawn_count=np.array([drawn]),
     )
     return tickets, skill_sum[origin], skill_squares[origin]
+
+
+def spare_tickets(scenario: Scenario) -> int:
+    """Return for how many players who queue again there is room from the start: as many as the scenario lets
+    expect, with a margin. Where they are more, the simulation makes room (``room.grown``).
+    """
+    fleet, players = scenario.fleet, scenario.players.count
+    expected = 0
+    for fault in scenario.faults:
+        if isinstance(fault, KillServer):
+            expected += fault.count * scenario.max_match_players
+        elif isinstance(fault, CutRegion):
+            expected += 2 * players // len(fleet.regions)
+    for mode in scenario.modes.values():
+        matches = players * mode.share * scenario.behaviours.matches / mode.players
+        deaths = matches * mode.duration_s * fleet.failures_per_server_hour / 3_600.0
+        if deaths > 0.0:
+            expected += math.ceil(deaths + 6.0 * math.sqrt(deaths) + 1.0) * mode.players
+    return min(expected, 4 * players)
 
 
 def incidents_of(scenario: Scenario) -> tuple[Incident, ...]:
     """Return the scenario's faults as the fleet meets them, in order of time.
 
-    A region that is cut off loses its matches once clients give up. While the cache or the director is
-    stopped nobody is matched. What has no effect here, `left_out` names.
+    While the cache or the director is stopped nobody is matched. What has no effect here, `left_out` names.
     """
     where = {name: index for index, name in enumerate(scenario.fleet.regions)}
     found = []
@@ -210,10 +233,8 @@ def incidents_of(scenario: Scenario) -> tuple[Incident, ...]:
                 text = f"{count} servers killed" + (f" in {region}" if region else "")
                 found.append(Incident(at_s, "kill", where[region] if region else -1, count, text))
             case CutRegion(at_s=at_s, for_s=for_s, region=region):
-                found.append(Incident(at_s, "close", where[region], 0, f"{region} cut off"))
-                if for_s > CLIENT_TIMEOUT_S:
-                    found.append(Incident(at_s + CLIENT_TIMEOUT_S, "kill", where[region], 2**31, ""))
-                found.append(Incident(at_s + for_s, "open", where[region], 0, f"{region} back"))
+                found.append(Incident(at_s, "cut", where[region], 0, f"{region} cut off", for_s))
+                found.append(Incident(at_s + for_s, "mend", where[region], 0, f"{region} back"))
             case StopCache(at_s=at_s, for_s=for_s):
                 found.append(Incident(at_s, "pause", -1, 0, "cache stopped"))
                 found.append(Incident(at_s + for_s, "open", -1, 0, "cache back"))

@@ -95,6 +95,7 @@ def queueing_model(
             rtt_ms=np.full((1, 1), 10.0, np.float32),
             home=np.zeros(1, np.int16),
             independent_count=np.array([arrivals]),
+            drawn_count=np.array([arrivals]),
         ),
         modes=ModeTable(
             players=np.array([players]),

@@ -11,10 +11,24 @@ import math
 import numpy as np
 from numba import njit
 
-from loadtest.simulate.event_queue import next_event_s, pop_event
-from loadtest.simulate.matching_cycle import RuleTable, can_allocate, match_and_allocate, prune_queue
+from loadtest.simulate.event_queue import next_event, next_event_s, pop_event
+from loadtest.simulate.failures.requeue import SERVER_DIED
+from loadtest.simulate.matching_cycle import (
+    RuleTable,
+    can_allocate,
+    hear_answers,
+    match_and_allocate,
+    prune_queue,
+)
 from loadtest.simulate.warm_pool import apply_event, count_server_seconds
-from loadtest.simulate.world import MAX_SAMPLES, Counter, Parameters, SimulatedWorld, TicketState
+from loadtest.simulate.world import (
+    MAX_SAMPLES,
+    Counter,
+    MatchState,
+    Parameters,
+    SimulatedWorld,
+    TicketState,
+)
 
 _CYCLE, _ARRIVED, _ARRIVED_PLAYERS = int(Counter.CYCLE), int(Counter.ARRIVED), int(Counter.ARRIVED_PLAYERS)
 _SAMPLES, _ABANDONED, _EVERY, _RETURNING = (
@@ -25,11 +39,15 @@ _SAMPLES, _ABANDONED, _EVERY, _RETURNING = (
 )
 _WAITING, _GAVE_UP, _REFUSED = int(TicketState.WAITING), int(TicketState.ABANDONED), int(TicketState.REFUSED)
 _ROUNDING = 1e-9  # of a period: an instant on a cycle belongs to that cycle
-_PLAYING = int(Counter.PLAYING)
+_PLAYING, _REQUEUED = int(Counter.PLAYING), int(Counter.REQUEUED)
+_IS_PLAYED = int(MatchState.PLAYING)
+
+# Why ``advance`` stops.
+REACHED, OVER, FULL = 0, 1, 2
 
 
 @njit(cache=True, nogil=True)
-def advance(world: SimulatedWorld, parameters: Parameters, rules: RuleTable, until_s: float) -> bool:
+def advance(world: SimulatedWorld, parameters: Parameters, rules: RuleTable, until_s: float) -> int:
     """Let time pass up to ``until_s``.
 
     Args:
@@ -39,23 +57,28 @@ def advance(world: SimulatedWorld, parameters: Parameters, rules: RuleTable, unt
         until_s: seconds of virtual time.
 
     Returns:
-        Whether nobody waits, plays or will return; time may have stopped before ``until_s`` then.
+        REACHED: it is ``until_s``. OVER: nobody waits, plays or will return; time may have stopped before.
+        FULL: time has stopped before, because more players may queue again than there are spare tickets;
+        make room for ``spare_wanted`` and call it again.
     """
     counters, queue = world.counters, world.queue
     modes = queue.used.shape[0]
     while True:
         now_s = counters[_CYCLE] * parameters.period_s
+        if not process_events(world, parameters, min(now_s, until_s)):
+            return FULL
         if now_s > until_s:
-            process_events(world, parameters, until_s)
-            return False
-        process_events(world, parameters, now_s)
-        process_arrivals(world, now_s)
+            return REACHED
+        process_arrivals(world, parameters, now_s)
+        if _is_cut(world, now_s) and spare_tickets(world) < queue.waiting.sum():
+            return FULL
+        hear_answers(world, now_s)
         everybody_came = counters[_ARRIVED] == world.tickets.independent_count[0]
         due = now_s >= counters[_SAMPLES] * counters[_EVERY] * parameters.sample_s
         can_place = _any_region_can_allocate(world, now_s)
         if due or can_place or everybody_came:
             for mode in range(modes):
-                prune_queue(world, mode, now_s)
+                prune_queue(world, parameters, mode, now_s)
         if now_s >= parameters.give_up_at_s:
             _give_up(world)
         if due:
@@ -65,7 +88,7 @@ def advance(world: SimulatedWorld, parameters: Parameters, rules: RuleTable, unt
             count_server_seconds(world, now_s)
             if not due:
                 take_sample(world, parameters, now_s)
-            return True
+            return OVER
         if not can_place:
             _note_missing_servers(world, parameters, now_s)
         for mode in range(modes):
@@ -75,23 +98,57 @@ def advance(world: SimulatedWorld, parameters: Parameters, rules: RuleTable, unt
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
-def process_events(world: SimulatedWorld, parameters: Parameters, now_s: float) -> None:
-    """Apply all events up to ``now_s``, in order."""
+def process_events(world: SimulatedWorld, parameters: Parameters, now_s: float) -> bool:
+    """Apply all events up to ``now_s``, in order; return False before one for which there is no room."""
     while next_event_s(world.events) <= now_s:
         at_s = next_event_s(world.events)
+        if spare_tickets(world) < _losers(world):
+            return False
         count_server_seconds(world, at_s)
         returning = apply_event(world, parameters, pop_event(world.events), at_s)
         if returning >= 0:
-            world.tickets.arrives_s[returning] = at_s
+            if returning < world.tickets.drawn_count[0]:
+                world.tickets.arrives_s[returning] = at_s - parameters.login_s
             _enqueue(world, returning)
+    return True
+
+
+@njit(cache=True, nogil=True)
+def spare_tickets(world: SimulatedWorld) -> int:
+    """Return how many more tickets there may be of players who queue again."""
+    return int(world.requeues.origin.shape[0] - world.counters[_REQUEUED])
+
+
+@njit(cache=True, nogil=True)
+def spare_wanted(world: SimulatedWorld) -> int:
+    """Return how many spare tickets are wanted by a world that is full."""
+    return int(max(_losers(world), world.queue.waiting.sum()))
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
-def process_arrivals(world: SimulatedWorld, now_s: float) -> None:
+def _losers(world: SimulatedWorld) -> int:
+    """Return how many players the next event leaves without a match."""
+    if world.events.size[0] == 0:
+        return 0
+    number, kind = divmod(next_event(world.events), 4)
+    if kind != SERVER_DIED or world.matches.state[number] != _IS_PLAYED:
+        return 0
+    return int(world.matches.players[number])
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
+def _is_cut(world: SimulatedWorld, now_s: float) -> bool:
+    """Return whether any region is cut off."""
+    return bool((world.fleet.cut_until_s > now_s).any())
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
+def process_arrivals(world: SimulatedWorld, parameters: Parameters, now_s: float) -> None:
     """Queue the tickets that arrive by themselves up to ``now_s``."""
     tickets, counters = world.tickets, world.counters
     while (
-        counters[_ARRIVED] < tickets.independent_count[0] and tickets.arrives_s[counters[_ARRIVED]] <= now_s
+        counters[_ARRIVED] < tickets.independent_count[0]
+        and tickets.arrives_s[counters[_ARRIVED]] + parameters.login_s <= now_s
     ):
         _enqueue(world, counters[_ARRIVED])
         counters[_ARRIVED] += 1
@@ -179,7 +236,7 @@ def _next_cycle(world: SimulatedWorld, parameters: Parameters, now_s: float, unt
     next_s = min(next_event_s(world.events), until_s + parameters.period_s)
     next_s = min(next_s, counters[_SAMPLES] * counters[_EVERY] * parameters.sample_s)
     if counters[_ARRIVED] < tickets.independent_count[0]:
-        next_s = min(next_s, tickets.arrives_s[counters[_ARRIVED]])
+        next_s = min(next_s, tickets.arrives_s[counters[_ARRIVED]] + parameters.login_s)
     elif waits:
         return int(following)  # until the last ticket is matched or abandoned
     if waits:
@@ -188,7 +245,7 @@ def _next_cycle(world: SimulatedWorld, parameters: Parameters, now_s: float, unt
         for region in range(fleet.ready.shape[0]):
             has_server = fleet.ready[region] > 0 and not fleet.closed[region]
             if has_server or (parameters.retry_s > 0.0 and _full_matches(world, region) > 0):
-                next_s = min(next_s, max(now_s, fleet.retry_at_s[region]))
+                next_s = min(next_s, max(now_s, min(fleet.retry_at_s[region], fleet.answer_s[region])))
     return int(max(following, math.ceil(next_s / parameters.period_s - _ROUNDING)))
 
 

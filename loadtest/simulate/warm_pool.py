@@ -15,6 +15,17 @@ from numpy.typing import NDArray
 
 from loadtest.bots.rng import next_exponential, next_normal, next_uniform
 from loadtest.simulate.event_queue import push_event
+from loadtest.simulate.failures.requeue import (
+    DEATHS,
+    MATCH_LENGTHS,
+    MATCH_OVER,
+    PLAYERS_RETURN,
+    READY,
+    SERVER_DIED,
+    STARTUPS,
+    queue_again,
+    rest,
+)
 from loadtest.simulate.world import Counter, MatchState, Parameters, SimulatedWorld
 
 # Shapes of random durations. A shape is a number, so that compiled code can choose by it.
@@ -23,13 +34,8 @@ EXPONENTIAL = 1  # memoryless, with that mean: queueing theory is exact for it
 UNIFORM = 2  # evenly from (1 − spread) times the duration to the duration
 LOG_NORMAL = 3  # with that median; spread is the standard deviation of the logarithm
 
-# An event is a region, match or ticket times four, plus what happens to it.
-READY, MATCH_OVER, SERVER_DIED, PLAYERS_RETURN = 0, 1, 2, 3
-
 # A region that takes matches and starts servers, does neither, or starts servers only.
 OPEN, CLOSED, PAUSED = 0, 1, 2
-
-STARTUPS, MATCH_LENGTHS, DEATHS, RESTS = 0, 1, 2, 3  # random streams
 
 _MATCHES, _PEAK, _PLAYING_NOW, _RETURNING = (
     int(Counter.MATCHES),
@@ -37,7 +43,12 @@ _MATCHES, _PEAK, _PLAYING_NOW, _RETURNING = (
     int(Counter.PLAYING),
     int(Counter.RETURNING),
 )
-_PLAYING, _OVER, _CRASHED = int(MatchState.PLAYING), int(MatchState.OVER), int(MatchState.CRASHED)
+_PLAYING, _OVER, _CRASHED, _DESERTED = (
+    int(MatchState.PLAYING),
+    int(MatchState.OVER),
+    int(MatchState.CRASHED),
+    int(MatchState.DESERTED),
+)
 
 
 @njit(cache=True, nogil=True)
@@ -119,7 +130,8 @@ def retarget(world: SimulatedWorld, parameters: Parameters, now_s: float) -> Non
 def apply_event(world: SimulatedWorld, parameters: Parameters, event: int, now_s: float) -> int:
     """Apply one event and fill; return the ticket whose players return, or -1.
 
-    Server-seconds must have been counted up to ``now_s``.
+    Server-seconds must have been counted up to ``now_s``, and there must be spare tickets for the players of
+    a match whose server dies.
     """
     fleet, matches = world.fleet, world.matches
     number, kind = event // 4, event % 4
@@ -129,15 +141,20 @@ def apply_event(world: SimulatedWorld, parameters: Parameters, event: int, now_s
     if kind == READY:
         fleet.starting[number] -= 1
         fleet.ready[number] += 1
-    elif matches.state[number] == _PLAYING:  # otherwise its server was killed before
+    elif now_s == matches.ends_s[number] and matches.state[number] == _PLAYING:
         fleet.allocated[matches.region[number]] -= 1
         world.counters[_PLAYING_NOW] -= matches.players[number]
         if kind == SERVER_DIED:
             matches.state[number] = _CRASHED
             fleet.died[matches.region[number]] += 1
+            queue_again(world, parameters, number, now_s, 0, matches.players[number])
         else:
             matches.state[number] = _OVER
-            _rest(world, parameters, number, now_s)
+            rest(world, parameters, number, now_s)
+    elif now_s == matches.ends_s[number] and matches.state[number] == _DESERTED:
+        fleet.allocated[matches.region[number]] -= 1
+        fleet.died[matches.region[number]] += kind == SERVER_DIED
+    # Otherwise its server was killed before, or its match ends at another time than it was thought to.
     fill(world, parameters, now_s)
     return -1
 
@@ -165,7 +182,7 @@ def allocate(
     length_s = draw_duration(
         world.streams, MATCH_LENGTHS, modes.shape[mode], modes.match_s[mode], modes.spread[mode]
     )
-    ends_s = now_s + parameters.join_s + length_s + parameters.linger_s
+    ends_s = now_s + parameters.place_s + parameters.join_s + length_s + parameters.linger_s
     kind = MATCH_OVER
     if parameters.crash_per_s > 0.0:
         dies_s = now_s + next_exponential(world.streams, DEATHS) / parameters.crash_per_s
@@ -175,29 +192,6 @@ def allocate(
     push_event(world.events, ends_s, match * 4 + kind)
     fill(world, parameters, now_s)
     return int(match)
-
-
-@njit(cache=True, nogil=True)
-def kill_servers(world: SimulatedWorld, parameters: Parameters, region: int, count: int, now_s: float) -> int:
-    """Kill up to ``count`` allocated servers, the oldest match first, and return how many.
-
-    ``region`` -1 means any region.
-    """
-    count_server_seconds(world, now_s)
-    killed = 0
-    for match in range(world.counters[_MATCHES]):
-        if killed == count:
-            break
-        where = world.matches.region[match]
-        if world.matches.state[match] == _PLAYING and (region < 0 or where == region):
-            world.matches.state[match] = _CRASHED
-            world.matches.ends_s[match] = now_s
-            world.fleet.allocated[where] -= 1
-            world.fleet.died[where] += 1
-            world.counters[_PLAYING_NOW] -= world.matches.players[match]
-            killed += 1
-    fill(world, parameters, now_s)
-    return killed
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
@@ -217,15 +211,3 @@ def _start(world: SimulatedWorld, parameters: Parameters, region: int, now_s: fl
     push_event(world.events, now_s + takes_s, region * 4 + READY)
     live = fleet.starting[region] + fleet.ready[region] + fleet.allocated[region]
     fleet.peak[region] = max(fleet.peak[region], live)
-
-
-@njit(cache=True, nogil=True, no_cpython_wrapper=True)
-def _rest(world: SimulatedWorld, parameters: Parameters, match: int, now_s: float) -> None:
-    """Schedule the return of the players of a match whose session goes on."""
-    ticket = world.matches.first_ticket[match]
-    while ticket >= 0:
-        if world.tickets.next_ticket[ticket] >= 0:
-            rest_s = parameters.think_s * next_exponential(world.streams, RESTS)
-            push_event(world.events, now_s + rest_s, world.tickets.next_ticket[ticket] * 4 + PLAYERS_RETURN)
-            world.counters[_RETURNING] += 1
-        ticket = world.records.next_in_match[ticket]

@@ -1,7 +1,9 @@
 """The whole state of a simulation: structures of arrays that are allocated once and then only written to.
 
 Times are seconds of virtual time since the start. Sizes: T tickets, L locations, R regions, K modes, at most
-M matches, at most S samples.
+M matches, at most S samples, Q tickets of players who queue again after their game server was lost.
+
+Only those can be more than was foreseen; ``room.grown`` makes a larger world of a full one then.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest.simulate.event_queue import EventQueue, empty_event_queue
+from loadtest.simulate.event_queue import EventQueue
 
 MAX_SAMPLES = 2_048  # and at least half as many once the table was full: a curve as fine as a screen
 
@@ -34,14 +36,16 @@ class MatchState(IntEnum):
     PLAYING = 1
     OVER = 2
     CRASHED = 3  # its server died
+    DESERTED = 4  # its players could not reach it; its server played on alone to the end
 
 
 class Tickets(NamedTuple):
     """The tickets: first those that arrive by themselves, in order of arrival, then those for the later
-    matches of a session.
+    matches of a session, then Q spare ones for players who queue again, see ``Requeues``.
 
     Attributes:
-        arrives_s: float64[T]; inf for a later match until the match before it is over.
+        arrives_s: float64[T], when the players mean to queue: a wait counts from then. inf for a later match
+            until the match before it is over.
         patience_s: float32[T], seconds until the players cancel.
         skill: float32[T], what the matchmaker knows: the mean of the ratings.
         size: int32[T], players of the ticket.
@@ -54,6 +58,7 @@ class Tickets(NamedTuple):
         rtt_ms: float32[L, R], inf where no round trip is published.
         home: int16[L], each location's nearest region; -1 where none is published.
         independent_count: int64[1], how many tickets arrive by themselves.
+        drawn_count: int64[1], how many tickets are not spare.
     """
 
     arrives_s: NDArray[np.float64]
@@ -69,6 +74,28 @@ class Tickets(NamedTuple):
     rtt_ms: NDArray[np.float32]
     home: NDArray[np.int16]
     independent_count: NDArray[np.int64]
+    drawn_count: NDArray[np.int64]
+
+
+class Requeues(NamedTuple):
+    """What is known beyond ``Tickets`` of the tickets of players who queue again after their game server was
+    lost: Q of them, in the order of the spare tickets.
+
+    Attributes:
+        aged_s: float64[Q], since when the matchmaker counts the age of the ticket; it is kept where the
+            matchmaker knows of the loss.
+        origin: int32[Q], the drawn ticket that they had first.
+        member: int16[Q], which of its players queues alone; -1: all of them queue together.
+        lost: uint8[Q], how many game servers they have lost.
+        members_out: int32[T − Q] where there are sessions of several matches, else int32[0]: how many
+            members of a party that was parted are still out before it queues for that later match.
+    """
+
+    aged_s: NDArray[np.float64]
+    origin: NDArray[np.int32]
+    member: NDArray[np.int16]
+    lost: NDArray[np.uint8]
+    members_out: NDArray[np.int32]
 
 
 class ModeTable(NamedTuple):
@@ -99,6 +126,8 @@ class Parameters(NamedTuple):
         window: the least number of tickets of one home region that a cycle looks at, the oldest first.
         join_s: from the assignment until the match begins.
         linger_s: from the end of a match until its server is gone.
+        login_s: from the moment at which players mean to queue until their ticket is searched for.
+        place_s: from the matching cycle until the players are assigned to the match's server.
         startup_spread, startup_shape: of the time that a server takes to start.
         think_s: between two matches of a session, on average.
         crash_per_s: rate at which an allocated server dies.
@@ -122,6 +151,8 @@ class Parameters(NamedTuple):
     max_starting: int
     sample_s: float
     give_up_at_s: float
+    login_s: float = 0.0
+    place_s: float = 0.0
 
 
 class TicketRecords(NamedTuple):
@@ -147,7 +178,7 @@ class Matches(NamedTuple):
         state: a MatchState.
         region, mode: where it is played, and what.
         players: how many.
-        formed_s: when it got its server.
+        formed_s: when it got its server; its players are told ``Parameters.place_s`` later.
         ends_s: when its server is released.
         first_ticket: one of its tickets; ``TicketRecords.next_in_match`` leads to the others.
     """
@@ -177,6 +208,9 @@ class FleetState(NamedTuple):
         server_s, idle_s: server-seconds so far, of all servers and of ready ones.
         counted_s: up to when the two are counted.
         retry_at_s: when a match may ask again after one got no server; -inf where the last one got one.
+        answer_s, last_answer_s: when the first and the last of the matches that have got a server, and are
+            not assigned yet, will be: then the region is known to have servers. inf and -inf without one.
+        cut_from_s, cut_until_s: when the region was cut off last, and until when; inf and -inf before.
     """
 
     target: NDArray[np.int64]
@@ -195,14 +229,19 @@ class FleetState(NamedTuple):
     idle_s: NDArray[np.float64]
     counted_s: NDArray[np.float64]
     retry_at_s: NDArray[np.float64]
+    answer_s: NDArray[np.float64]
+    last_answer_s: NDArray[np.float64]
+    cut_from_s: NDArray[np.float64]
+    cut_until_s: NDArray[np.float64]
 
 
 class Queue(NamedTuple):
     """The tickets that wait.
 
     Attributes:
-        rows: int32[T]; the tickets of mode k are the ``used[k]`` places from ``starts[k]``, in order of age.
-            Some of them have left the queue already.
+        rows: int32[N]; the tickets of mode k are the ``used[k]`` places from ``starts[k]``, in the order in
+            which they came: by age, but for those of players who queue again. Some of them have left the
+            queue already.
         starts: int64[K + 1].
         used: int64[K].
         waiting: int64[K, R], waiting players by home region.
@@ -247,17 +286,20 @@ class Counter(IntEnum):
     ARRIVED_PLAYERS = 8
     PLAYING = 9  # players in a match now
     ABANDONED = 10  # players so far
-    RETURNING = 11  # tickets that will arrive when their players have rested
+    RETURNING = 11  # tickets that will arrive when their players have rested, or noticed their loss
+    REQUEUED = 12  # spare tickets in use: players who queued again
+    LOST = 13  # players whose game servers died again and again
 
 
 class SimulatedWorld(NamedTuple):
     """The whole state.
 
-    ``counters`` is int64[len(Counter)]; ``streams`` is uint64[4]: start-ups, match lengths, deaths of
-    servers, rests.
+    ``counters`` is int64[len(Counter)]; ``streams`` is uint64[5]: start-ups, match lengths, deaths of
+    servers, rests, and whom a fault kills.
     """
 
     tickets: Tickets
+    requeues: Requeues
     modes: ModeTable
     records: TicketRecords
     matches: Matches
@@ -269,110 +311,17 @@ class SimulatedWorld(NamedTuple):
     streams: NDArray[np.uint64]
 
 
-def new_world(
-    tickets: Tickets,
-    modes: ModeTable,
-    parameters: Parameters,
-    *,
-    ready: NDArray[np.int64],
-    target: NDArray[np.int64],
-    max_servers: NDArray[np.int64],
-    startup_s: NDArray[np.float64],
-    streams: NDArray[np.uint64],
-) -> SimulatedWorld:
-    """Return the state before the first arrival.
-
-    Args:
-        tickets, modes, parameters: of the run; ``tickets`` is changed by it.
-        ready: int64[R], servers at the start, cut to what the limits allow.
-        target, max_servers: int64[R], see FleetState.
-        startup_s: float64[R], see FleetState.
-        streams: uint64[4], states of the random streams.
+def session_of(world: SimulatedWorld) -> NDArray[np.int64]:
+    """Return int64[T], the first ticket of the session that each ticket belongs to; of a spare one that is
+    not in use, itself.
     """
-    count, regions = len(tickets.arrives_s), tickets.rtt_ms.shape[1]
-    of_mode = np.bincount(tickets.mode, minlength=len(modes.players))
-    players_of = np.bincount(tickets.mode, weights=tickets.size, minlength=len(modes.players)).astype(
-        np.int64
-    )
-    matches = int((players_of // modes.min_players).sum())
-    ready = np.minimum(ready, max_servers)
-    for region in range(regions):  # the first regions take what all together may have
-        ready[region] = min(ready[region], max(0, parameters.max_servers - int(ready[:region].sum())))
-
-    def counts() -> NDArray[np.int64]:
-        return np.zeros(regions, np.int64)
-
-    fleet = FleetState(
-        target=target.astype(np.int64),
-        max_servers=max_servers.astype(np.int64),
-        startup_s=startup_s.astype(np.float64),
-        closed=np.zeros(regions, np.uint8),
-        starting=counts(),
-        ready=ready.astype(np.int64),
-        allocated=counts(),
-        peak=ready.astype(np.int64),
-        started=ready.astype(np.int64),
-        died=counts(),
-        matches=counts(),
-        unmet=counts(),
-        server_s=np.zeros(regions),
-        idle_s=np.zeros(regions),
-        counted_s=np.zeros(regions),
-        retry_at_s=np.full(regions, -np.inf),
-    )
-    counters = np.zeros(len(Counter), np.int64)
-    counters[Counter.PEAK] = ready.sum()
-    counters[Counter.SAMPLE_EVERY] = 1
-    # One entry each: a starting or allocated server, a killed match until its time is up, a resting ticket.
-    entries = (
-        min(int(max_servers.sum()), parameters.max_servers)
-        + matches
-        + count
-        - int(tickets.independent_count[0])
-        + 1
-    )
-    return SimulatedWorld(
-        tickets,
-        modes,
-        TicketRecords(
-            np.zeros(count, np.uint8),
-            np.full(count, np.nan),
-            np.full(count, -1, np.int32),
-            np.full(count, -1, np.int32),
-        ),
-        Matches(
-            np.zeros(matches, np.uint8),
-            np.zeros(matches, np.int16),
-            np.zeros(matches, np.int8),
-            np.zeros(matches, np.int32),
-            np.zeros(matches),
-            np.zeros(matches),
-            np.full(matches, -1, np.int32),
-        ),
-        fleet,
-        Queue(
-            np.zeros(count, np.int32),
-            np.concatenate([[0], np.cumsum(of_mode)]).astype(np.int64),
-            np.zeros(len(of_mode), np.int64),
-            np.zeros((len(of_mode), regions), np.int64),
-            counts(),
-        ),
-        empty_event_queue(entries),
-        _no_samples(regions),
-        counters,
-        streams,
-    )
-
-
-def _no_samples(regions: int) -> Samples:
-    return Samples(
-        at_s=np.zeros(MAX_SAMPLES),
-        waiting=np.zeros((MAX_SAMPLES, regions), np.int32),
-        starting=np.zeros((MAX_SAMPLES, regions), np.int32),
-        ready=np.zeros((MAX_SAMPLES, regions), np.int32),
-        allocated=np.zeros((MAX_SAMPLES, regions), np.int32),
-        arrived=np.zeros(MAX_SAMPLES, np.int64),
-        playing=np.zeros(MAX_SAMPLES, np.int64),
-        abandoned=np.zeros(MAX_SAMPLES, np.int64),
-        server_s=np.zeros(MAX_SAMPLES),
-    )
+    tickets, requeues = world.tickets, world.requeues
+    first = np.arange(len(tickets.arrives_s))
+    rows = np.arange(int(tickets.independent_count[0]))
+    while len(rows := rows[tickets.next_ticket[rows] >= 0]):
+        following = tickets.next_ticket[rows]
+        first[following] = first[rows]
+        rows = following.astype(np.int64)
+    drawn, used = int(tickets.drawn_count[0]), int(world.counters[Counter.REQUEUED])
+    first[drawn : drawn + used] = first[requeues.origin[:used]]
+    return first
