@@ -23,7 +23,8 @@ DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", WIRE_FORMAT, *
 OF_PROCESSES = {
     "LAUNCHDAY_TEST_REQUIRE",
     "LAUNCHDAY_KERNEL_CACHE",
-}  # read by tests and by numba's locator alone
+    "LAUNCHDAY_SCENARIO",
+}  # read by tests, by numba's locator and by the locust file alone
 WORD = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 BLOCK = re.compile(r"^(?: {4}|\t)(.+)$|^```(?:bash|sh|console)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
