@@ -90,7 +90,15 @@ def up(
 
     async def stay(completed: Settings, stop: asyncio.Event, _: Backend) -> int:
         console.print("the backend is up; Ctrl-C stops it")
-        shown = ["meta_url", "matchmaker_url", "fleet_url", "cache_url", "store_url", "kafka_bootstrap"]
+        shown = [
+            "meta_url",
+            "matchmaker_url",
+            "fleet_url",
+            "rewards_url",
+            "cache_url",
+            "store_url",
+            "kafka_bootstrap",
+        ]
         if ports == "free":  # by which the other commands find it
             shown.insert(0, "state_dir")
         for name in shown:

@@ -4,6 +4,7 @@ import random
 import time
 import uuid
 
+import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
 
@@ -60,6 +61,22 @@ async def test_kills_on_the_topic_are_counted_once_each_and_nothing_else_is(sett
         await until(lambda: events.unreadable, "the last record that was sent")
         assert (events.kills, events.repeats, events.unreadable) == (21, 1, 1)
         assert events.failure() is None
+
+
+async def test_counting_goes_on_from_where_another_count_began(settings: Settings) -> None:
+    await ensure_topics(settings.kafka_bootstrap, settings.topic_prefix)
+    await send(settings, [a_kill(90).SerializeToString()])
+    async with KillEventCounter(settings.kafka_bootstrap, settings.topic_prefix) as part:
+        began_at = part.began_at
+        await send(settings, [a_kill(number).SerializeToString() for number in range(7)])
+    async with KillEventCounter(settings.kafka_bootstrap, settings.topic_prefix, began_at) as merge:
+        await send(settings, [b"the end"])
+        await until(lambda: merge.unreadable, "the last record that was sent")
+        assert merge.kills == 7
+        assert merge.gaps == []
+    lost = [msgspec.structs.replace(log, topic_id=uuid.uuid4().hex) for log in began_at]
+    async with KillEventCounter(settings.kafka_bootstrap, settings.topic_prefix, lost) as later:
+        assert later.gaps or not any(log.topic_id for log in began_at)  # of a broker that has ids
 
 
 async def test_a_broker_that_is_away_is_a_backend_error() -> None:
