@@ -238,16 +238,33 @@ def theory(
 
 @app.command()
 def agreement(
+    scenario: Annotated[
+        list[str] | None, typer.Option(help="One of the scenarios; repeat it for several. All without it.")
+    ] = None,
+    floods: Annotated[int, typer.Option(min=1, max=99, help="Floods of each; the median counts.")] = 3,
+    rehearsal: Annotated[
+        bool, typer.Option("--rehearsal", help="Compare one flood of the rehearsal in more detail instead.")
+    ] = False,
     seconds: Annotated[
-        float, typer.Option(min=10.0, max=600.0, help="Seconds in which all players arrive.")
+        float, typer.Option(min=10.0, max=600.0, help="Of the rehearsal: in which all players arrive.")
     ] = 600.0,
-    report: Annotated[Path | None, typer.Option(help="Write a page with both curves to this file.")] = None,
-    as_json: AsJson = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Of the rehearsal: write a page with both curves to this file.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a scenario.")] = False,
 ) -> None:
-    """Flood a real backend with the rehearsal, simulate it too, and compare waits, servers and matches."""
+    """Flood a real backend with scenarios, simulate them too, and compare waits, tickets and matches."""
     from loadtest.bench import agreement as bench
 
-    _print(lambda: bench.run(seconds, report), as_json)
+    if rehearsal or report is not None:
+        _print(lambda: bench.rehearse(seconds, report), as_json)
+        return
+    names = list(bench.SCENARIOS) if scenario is None else list(dict.fromkeys(scenario))
+    if unknown := [name for name in names if name not in bench.SCENARIOS]:
+        raise typer.BadParameter(f"{', '.join(unknown)}: the scenarios are {', '.join(bench.SCENARIOS)}")
+    lines = bench.run(names, floods)
+    for _ in range(len(names) + 1):
+        _print(lambda: next(lines), as_json)
 
 
 @app.command()
@@ -440,7 +457,7 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     yield simulation_checks.run_theory
     yield simulation_checks.run_ratings
     yield http_target.run
-    yield agreement.run
+    yield agreement.rehearse
     for part in PARTS:
         yield functools.partial(run_part, part, Options())
 

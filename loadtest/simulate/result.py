@@ -125,6 +125,13 @@ class SimulationResult:
         return max(int(world.counters[Counter.LOST]), int(deserted.sum()))
 
     @property
+    def queued_again(self) -> int:
+        """How many times players queued again because they had lost a match."""
+        world = self.run.world
+        drawn, again = int(world.tickets.drawn_count[0]), int(world.counters[Counter.REQUEUED])
+        return int(world.tickets.size[drawn : drawn + again].sum())
+
+    @property
     def count(self) -> int:
         """How many players the scenario has."""
         return int(self._independent_sizes.sum())
@@ -285,6 +292,11 @@ class SimulationResult:
             "wait_s": percentiles(waits_s, *WAIT_POINTS) | {"mean": mean_wait},
             "wait_at_least": at_least(waits_s, self.wait_censored, *WAIT_POINTS),
             "wait_cut_off": at_least(waits_s, self._waits_in(TicketState.WAITING), *WAIT_POINTS),
+            "tickets": sum(
+                self.players_in(state)
+                for state in (TicketState.WAITING, TicketState.MATCHED, TicketState.ABANDONED)
+            ),
+            "queued_again": self.queued_again,
             "matched": self.players_in(TicketState.MATCHED),
             "abandoned": self.players_in(TicketState.ABANDONED),
             "abandoned_share": round(self.abandoned_share, 6),
