@@ -31,7 +31,7 @@ class _Fault(Section):
 class KillServer(_Fault):
     """Kill game servers that have a match, without warning (kill -9)."""
 
-    do: Literal["kill_server"] = Field(json_schema_extra=acts(simulate="acts: the oldest matches"))
+    do: Literal["kill_server"] = Field(json_schema_extra=acts())
     count: int = Field(
         1,
         ge=1,

@@ -96,10 +96,7 @@ class Players(Section):
         description="Party sizes, each with its share of the players: {1: 0.6, 4: 0.4}. A party lives in one "
         "place, arrives "
         "together, queues as one party and is never split.",
-        json_schema_extra=acts(
-            flood="acts; after the loss of a game server each member queues alone",
-            simulate="acts; a party stays together",
-        ),
+        json_schema_extra=acts(),
     )
     platforms: Shares = Field(
         {"pc": 1.0},

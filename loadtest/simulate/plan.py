@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from launchday.settings import Settings
 from loadtest.errors import LoadTestError, UnknownRegionError
 from loadtest.scenario.faults import CutRegion, Fault, KillServer, Pause, StopCache
-from loadtest.scenario.left_out import not_in_simulation
 from loadtest.scenario.model import Scenario
 from loadtest.scenario.players import ModeSection
 from loadtest.scenario.population import Population, draw_population
@@ -223,7 +222,7 @@ def spare_tickets(scenario: Scenario) -> int:
 def incidents_of(scenario: Scenario) -> tuple[Incident, ...]:
     """Return the scenario's faults as the fleet meets them, in order of time.
 
-    While the cache or the director is stopped nobody is matched. What has no effect here, `left_out` names.
+    While the cache or the director is stopped nobody is matched. What has no effect, `left_out` names.
     """
     where = {name: index for index, name in enumerate(scenario.fleet.regions)}
     found = []
@@ -244,11 +243,6 @@ def incidents_of(scenario: Scenario) -> tuple[Incident, ...]:
             case _:
                 found.append(Incident(fault.at_s, "note", -1, 0, f"{_words(fault)}, not simulated"))
     return tuple(sorted(found, key=lambda incident: incident.at_s))
-
-
-def left_out(scenario: Scenario) -> list[str]:
-    """Return what of a scenario has no effect in virtual time, in words."""
-    return not_in_simulation(scenario)
 
 
 def _words(fault: Fault) -> str:

@@ -77,8 +77,6 @@ PUBLIC = {
     "report.run_page": {"REPEAT_NOTE", "render_report", "write_report"},
     "scenario.reader": {
         "MAX_BYTES",
-        "PLACEHOLDERS",
-        "REPAIRS",
         "SHIPPED",
         "load_scenario",
         "parse_scenario",

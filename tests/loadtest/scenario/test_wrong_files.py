@@ -65,8 +65,8 @@ WORDS = st.sampled_from(
     ["west-europe", "east-us", "battle_royale", "ramp", "kill_server", "cable", "mars", ""]
 )
 NAMES = (
-    "name players count locations parties arrivals curve over_s file modes share fleet regions buffer max faults do "
-    "at_s part own links behaviours shares west-europe east-us battle_royale line objectives seed"
+    "name players count locations parties arrivals curve over_s file modes share fleet regions buffer max "
+    "faults do at_s part own links behaviours shares west-europe east-us battle_royale line objectives seed"
 )
 KEYS = st.sampled_from(NAMES.split()) | st.integers(-1, 9)
 VALUES = st.recursive(

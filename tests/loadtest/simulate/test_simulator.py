@@ -13,6 +13,7 @@ from launchday.settings import Settings
 from loadtest.flood import faults
 from loadtest.players import backend_client, journey, tickets
 from loadtest.scenario.faults import Pause
+from loadtest.scenario.left_out import not_in_simulation
 from loadtest.scenario.reader import SHIPPED, load_scenario
 from loadtest.simulate import plan as planning
 from loadtest.simulate.failures import outages, requeue
@@ -297,7 +298,7 @@ def test_what_virtual_time_leaves_out_is_said() -> None:
     brownout = load_scenario(SHIPPED / "brownout.yaml")
     pauses = [Pause(do="pause", at_s=5.0, for_s=2.0, part=part) for part in ("director", "store")]
     stopped = brownout.model_copy(update={"faults": pauses})
-    assert planning.left_out(stopped)[-1] == "faults pause of store: services are not simulated yet"
+    assert not_in_simulation(stopped)[-1] == "faults pause of store: services are not simulated yet"
     assert [(each.at_s, each.effect) for each in planning.incidents_of(stopped)] == [
         (5.0, "pause"),
         (5.0, "note"),
