@@ -23,9 +23,9 @@ from loadtest.errors import (
 )
 from loadtest.flood import capacity
 from loadtest.flood.backend_processes import BackendProcesses
-from loadtest.flood.needs import needs_of
 from loadtest.flood.options import FloodOptions
 from loadtest.flood.outcome import RunOutcome
+from loadtest.flood.parts.needs import needs_of
 from loadtest.flood.run import flood
 from loadtest.report import files
 from loadtest.report.run_json import run_as_json, write_run_json

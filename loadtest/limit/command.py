@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from dataclasses import replace
@@ -26,6 +27,7 @@ from loadtest.scenario.population import region_latencies_ms
 
 TYPICAL_TRIALS = 12  # four to get there, then two for each rate that breaks, and three or four halvings
 SETTLE_S = 2.0  # between two floods, for what no counter of a foreign target shows
+MAX_REST_S = 30.0
 
 
 async def search_limit(
@@ -81,8 +83,9 @@ async def search_limit(
         )
         if stop_event.is_set():
             return Trial(rate, stopped=True)
-        await asyncio.sleep(SETTLE_S)
-        return trial_of(outcome, rate)
+        trial = trial_of(outcome, rate)
+        await _rest(trial, stop_event)
+        return trial
 
     try:
         limit = await find_limit(
@@ -111,6 +114,16 @@ async def search_limit(
     if failures:
         return ERROR
     return PASSED if limit.found else FAILED
+
+
+async def _rest(trial: Trial, stop_event: asyncio.Event) -> None:
+    """Leave a backend the time to work off what the players of a flood have left behind: as long as they
+    waited.
+    """
+    behind_s = 0.0 if trial.held else min(trial.wait_p95_s or 0.0, MAX_REST_S)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SETTLE_S + behind_s):
+            await stop_event.wait()
 
 
 def most_players() -> int:

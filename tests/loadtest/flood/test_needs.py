@@ -6,7 +6,7 @@ import pytest
 
 from launchday import startup
 from loadtest import command
-from loadtest.flood.needs import MAX_CORES, needs_of
+from loadtest.flood.parts.needs import MAX_CORES, needs_of
 from loadtest.scenario.arrivals import Constant
 from loadtest.scenario.model import Scenario
 from loadtest.scenario.part import Part
