@@ -187,6 +187,7 @@ class Matchmaker:
     def _leave(self, match_id: str, ticket_id: str) -> None:
         players = self._playing[match_id]
         players.discard(ticket_id)
+        self._tickets.pop(ticket_id, None)
         if not players:
             del self._playing[match_id]
             self.counters["matches_ended"] += 1
