@@ -240,9 +240,10 @@ class _Attempt:
         return not self.limit.stopped and len(self.limit.trials) < MAX_TRIALS
 
     async def holds(self, rate: float) -> bool:
-        """Try a rate, and once more where it broke."""
+        """Try a rate, and once more where it broke; again where the two disagree on whose limit it is."""
         limit = self.limit
-        for _ in range(2):
+        broke: dict[Whose, Trial] = {}
+        while True:
             trial = await self.flood_at(rate)
             if trial.stopped:
                 limit.stopped = True
@@ -252,5 +253,7 @@ class _Attempt:
             if trial.held:
                 limit.held = rate
                 return True
-        limit.broke = trial
-        return False
+            if trial.whose in broke:
+                limit.broke = trial
+                return False
+            broke[trial.whose] = trial

@@ -86,6 +86,18 @@ async def test_a_backend_that_breaks_below_the_generators_limit_has_one_of_its_o
     assert limit.held == pytest.approx(250.0, rel=0.06)
 
 
+async def test_whose_limit_it_was_is_decided_by_a_third_try() -> None:
+    tries = iter(["", "backend", "generator", "backend", *[""] * 20])
+
+    async def flood_at(rate: float) -> Trial:
+        return Trial(rate, next(tries))  # type: ignore[arg-type]
+
+    limit = await find_limit(flood_at, start=10.0)
+    assert limit.broke is not None
+    assert (limit.broke.rate, limit.broke.whose) == (20.0, "backend")
+    assert limit.found
+
+
 async def test_where_nothing_holds_the_search_ends_and_says_so() -> None:
     backend = Backend(0.0)
     limit = await find_limit(backend.flood_at, start=64.0)
