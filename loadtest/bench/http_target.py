@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -54,13 +53,12 @@ def run(requests: int = 10_000, players: int = 2_000, rounds: int = 3) -> dict[s
     costs_us: dict[str, list[float]] = {}
     arguments = ("--service-ms", "0", "--backlog", "1000000", "--fill-s", "0.5")
     with serving("plain_matchmaker", *arguments) as address:
-        os.environ["PLAIN_MATCHMAKER_URL"] = address
         for _ in range(rounds):
             for name, cost_us in (
                 ("floor", uvloop.run(_bare(address, requests))),
-                ("client", uvloop.run(_client(requests))),
+                ("client", uvloop.run(_client(address, requests))),
                 ("httpx2", uvloop.run(_httpx(address, requests // HTTPX_SHARE))),
-                ("players", uvloop.run(_players(players))),
+                ("players", uvloop.run(_players(address, players))),
             ):
                 costs_us.setdefault(name, []).append(cost_us)
     best = {name: min(values) for name, values in costs_us.items()}
@@ -138,8 +136,8 @@ async def _bare(address: str, requests: int) -> float:
     return cost_us
 
 
-async def _client(requests: int) -> float:
-    async with PlainTarget() as target:
+async def _client(address: str, requests: int) -> float:
+    async with PlainTarget(address) as target:
 
         async def send() -> None:
             await target.post("/login", BODY)
@@ -164,7 +162,7 @@ class ShortMatches(PlainTarget):
         """Nothing."""
 
 
-async def _players(count: int) -> float:
+async def _players(address: str, count: int) -> float:
     """Microseconds for each request of whole journeys, with everything that a flood does besides."""
     scenario = Scenario.model_validate(
         {
@@ -174,7 +172,7 @@ async def _players(count: int) -> float:
             "modes": {"duel": {"players": 4, "duration_s": 5}},
         }
     )
-    options = FloodOptions(target=ShortMatches)
+    options = FloodOptions(target=lambda: ShortMatches(address))
     outcome = await flood(
         scenario,
         region_latencies_ms(scenario, options.regions(scenario, Settings())),

@@ -38,10 +38,14 @@ class PlainConnection:
 
 
 class PlainTarget(HttpTarget):
-    """The plain matchmaker."""
+    """The plain matchmaker.
 
-    def __init__(self) -> None:
-        super().__init__(os.environ.get("PLAIN_MATCHMAKER_URL", DEFAULT_URL))
+    Args:
+        url: where it is; None: where PLAIN_MATCHMAKER_URL says.
+    """
+
+    def __init__(self, url: str | None = None) -> None:
+        super().__init__(url or os.environ.get("PLAIN_MATCHMAKER_URL", DEFAULT_URL))
 
     async def log_in(self, player: Player) -> PlainSession:
         """Log in by the device's id."""

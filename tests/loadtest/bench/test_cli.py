@@ -244,3 +244,13 @@ def test_telling_everybody_everything_writes_every_record_whole() -> None:
 
 def test_the_map_is_the_default() -> None:
     assert cli.LayoutName.MAP.value == MAP.name
+
+
+def test_http_target_costs_more_than_bare_sockets_and_less_than_another_client() -> None:
+    found = printed("http-target", "--requests", "400", "--players", "8", "--rounds", "1")
+    assert found["client"].startswith("aiohttp")
+    costs = found["us_a_request"]
+    assert {*costs} == {"floor", "client", "httpx2", "players"}
+    assert 0.0 < costs["floor"] < costs["client"]
+    assert found["requests_per_core_s"] == pytest.approx(1e6 / costs["players"], rel=0.01)
+    assert found["passed"] == (found["requests_per_core_s"] >= found["limit"] == 3_000)
