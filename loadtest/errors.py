@@ -21,7 +21,7 @@ LoadTestError
 ├── BotWorkerEndedError              Locust's process of bots has ended: its own output says why
 ├── NetemUnavailableError            tc netem cannot run here: install what it names, or skip it
 ├── ChaosError                       a killed part did not come back in time: read the log that it names
-├── VariationError                   a --vary of a sweep is wrong: the text says what is right
+├── VariationError                   a --vary, --given or override is wrong: the text says what is right
 ├── RuleSetError                     a mode's rule set cannot be simulated: correct what the text names
 ├── SweepError                       a simulating process was killed: use fewer --jobs
 ├── ProcessEndedError                a computing process was killed: use fewer
