@@ -25,6 +25,7 @@ from loadtest.scenario.model import Scenario
 
 TEMPLATES = Path(__file__).parent / "template"
 WIDE_COLUMNS = 5  # a table of fewer fits a narrow screen
+LONG_TEXT = 24  # characters that need a line of their own in a folded row
 FOLDED_ROWS = 40  # more of them, one below the other, are a longer way than to scroll a table sideways
 
 
@@ -98,15 +99,20 @@ def table(
     right = frozenset(numbers)
     kinds = []
     for column in range(len(headings)):
+        figure, key, verdict = column in right, column < keys, outcome and column == last
+        words = not (figure or key or verdict) and any(len(row[column]) > LONG_TEXT for row in given)
         found = (
-            ("number", column in right),
-            ("key", column < keys),
+            ("number", figure),
+            ("key", key),
             ("span2" if outcome else "span3", column == 0 and keys == 1),
-            ("outcome", outcome and column == last),
+            ("span3", words),
+            ("outcome", verdict),
         )
         kinds.append(" ".join(kind for kind, holds in found if holds))
     wide = len(headings) >= WIDE_COLUMNS if folds is None else folds
     shape = "" if not wide else "folds" if len(given) <= FOLDED_ROWS else "keeps"
+    if shape and outcome:
+        shape += " judged"
     return part("table", tuple(headings), given, kinds, padded, shape)
 
 

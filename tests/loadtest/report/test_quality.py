@@ -77,6 +77,14 @@ def test_match_quality_is_the_spread_inside_each_match() -> None:
         assert figure.data
 
 
+def test_two_alike_round_trips_are_beside_each_other_on_the_axis() -> None:
+    figure = charts.match_quality(run_with_players())
+    assert figure is not None
+    reached = max(x for trace in figure.data for x in trace.x)
+    assert figure.layout.xaxis.range[0] == 0
+    assert figure.layout.xaxis.range[1] > reached
+
+
 def test_what_broke_first_is_told_with_what_the_scenario_had_done_before() -> None:
     assert incidents.describe_first(sample_outcome()) == "Nothing broke."
     fault = StopCache(do="stop_cache", at_s=20.0, for_s=3.0)
