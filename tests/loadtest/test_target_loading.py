@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from launchday.cli.main import app
@@ -120,3 +122,10 @@ def test_a_command_that_cannot_flood_ends_with_2_before_anything_starts(
     assert getattr(result.exception, "exit_code", result.exit_code) == 2
     assert told in f"{result.output}{result.exception}"
     assert not (folder / "report.html").exists()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.one_of(st.text(), st.from_regex(r"[a-z_.]{0,3}zzz\w*(\.py)?:?\w*", fullmatch=True)))
+def test_no_text_is_anything_but_a_target_or_a_mistake(text: str) -> None:
+    with pytest.raises(TargetError):
+        load_target(text, Path("/nonexistent"))
