@@ -228,6 +228,7 @@ def _stop_bots(**_: Any) -> None:
     if _link is not None:
         _link.close()
     _link = _players = _share = None
+    _shares.clear()  # the next test of the web page begins with the first look of its shape
 
 
 @events.quitting.add_listener
@@ -374,11 +375,15 @@ class ScenarioArrivals(LoadTestShape):
 
     def tick(self) -> tuple[int, float] | None:
         """How many users Locust is to keep; None once all players have gone."""
-        return None if _shares and all(_is_over(self.runner, worker) for worker in _shares) else (0, 1.0)
+        over = [_is_over(self.runner, worker) for worker in _shares]
+        return None if over and all(over) else (0, 1.0)
 
 
 def _is_over(runner: Any, worker: str) -> bool:
     """Whether nobody of a worker's players will come or go any more, as a worker that has died."""
     if _shares[worker] or not isinstance(runner, MasterRunner):
         return _shares[worker]
-    return worker not in runner.clients or runner.clients[worker].state == STATE_MISSING
+    if worker not in runner.clients or runner.clients[worker].state == STATE_MISSING:
+        _note_fault(runner.environment, f"worker {worker} has gone, and the players of its share with it")
+        _shares[worker] = True
+    return _shares[worker]

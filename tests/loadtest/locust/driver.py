@@ -19,6 +19,7 @@ from typing import Any
 
 from locust import constant, events  # first: it replaces what others import
 from locust.env import Environment
+from locust.runners import MasterRunner
 
 # isort: split
 import gevent
@@ -141,7 +142,14 @@ def play_scenario() -> dict[str, Any]:
     runner.stop_users({"Player": 6})  # as when a worker comes or goes: nobody goes before the session is over
     shape_over.join()
     matches = runner.stats.get("match", "UDP")
+    code_of_all = environment.process_exit_code
+    # As on a master whose only worker has gone: there is nobody to wait for, and it is no success.
+    master = MasterRunner.__new__(MasterRunner)
+    master.clients, master.environment, master.greenlet = {}, environment, None
+    locustfile._shares["worker"] = False
+    shape.runner = master
     return {
+        "codes": [code_of_all, None if shape.tick() else environment.process_exit_code],
         "asked": [list(each) for each in asked if each is not None],
         "ended": asked[-1] is None,
         "played": [matches.num_requests, matches.num_failures],

@@ -65,6 +65,10 @@ def test_a_scenarios_players_come_once_each_and_the_test_ends_when_all_have_gone
     assert (driven["ended"], driven["left"], driven["scenario_exceptions"]) == (True, 0, [])
 
 
+def test_a_worker_that_has_gone_is_not_waited_for_and_fails_the_test(driven: dict[str, Any]) -> None:
+    assert driven["codes"] == [None, 1]
+
+
 def test_locust_is_asked_for_no_users_at_a_rate_that_it_warns_of(driven: dict[str, Any]) -> None:
     assert driven["asked"] == [[0, 1.0]] * len(driven["asked"])
 
