@@ -33,7 +33,8 @@ VERSION = 1
 HEADER, RUN = "part.json", "run.msgpack"
 MAX_FILE_BYTES = 500_000_000
 MAX_HEADER_BYTES = 20_000_000
-MAX_RUN_BYTES = 1_000_000_000  # 50,000 players for an hour are a twentieth
+MAX_RUN_BYTES = 300_000_000  # 50,000 players for an hour are a fifth
+MAX_RUN_S = 400 * 86_400.0
 
 
 class PartHeader(msgspec.Struct, frozen=True):
@@ -143,6 +144,8 @@ def write_part(path: Path, header: PartHeader, run: PartRun | None = None) -> No
 def read_part(path: Path) -> PartFile:
     """Read the file of a part. Raises PartError, which names the file and what is wrong with it."""
     try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for whoever writes into it
+            raise PartError(f"{path} cannot be read: it is no file")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise PartError(f"{path} is longer than {MAX_FILE_BYTES:,} bytes: it is no part of a flood")
         with zipfile.ZipFile(path) as archive:
@@ -214,6 +217,9 @@ def _check_run(run: PartRun, path: Path) -> None:
     (count,) = lengths
     if any(not 0 <= wait.bot < count for wait in (*run.waits, *run.vain_waits)):
         raise ValueError("a wait is of a player whom it has not")
+    times_s = np.array([run.wall_s, run.played_s, *run.timeline.at_s])
+    if not np.all((times_s >= 0.0) & (times_s <= MAX_RUN_S)):  # NaN is neither
+        raise ValueError("its times are none")
     samples = len(run.timeline.at_s)
     if any(len(counts) != samples for counts in run.timeline.players.values()):
         raise ValueError("its samples are not of the same times")

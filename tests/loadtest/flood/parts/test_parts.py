@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -208,6 +209,22 @@ def test_a_missing_file_and_a_folder_are_one_line(tmp_path: Path) -> None:
     for path in (tmp_path / "none.zip", tmp_path):
         with pytest.raises(PartError, match="cannot be read"):
             read_part(path)
+
+
+@pytest.mark.parametrize("field", ["wall_s", "played_s"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 1e12])
+def test_times_that_are_none_are_damage(whole: RunOutcome, tmp_path: Path, field: str, value: float) -> None:
+    run = pack_run(outcome_of_part(whole, Part(1, 2)))
+    setattr(run, field, value)
+    write_part(tmp_path / "p.zip", header_of_part(whole, Part(1, 2)), run)
+    with pytest.raises(PartError, match="damaged: its times are none"):
+        read_part(tmp_path / "p.zip")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(PartError, match="cannot be read: it is no file"):
+        read_part(tmp_path / "pipe")
 
 
 def test_another_version_is_told(whole: RunOutcome, tmp_path: Path) -> None:
