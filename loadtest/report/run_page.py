@@ -47,7 +47,8 @@ def render_report(outcome: RunOutcome) -> str:
     verdict = _verdict(outcome)
     return render_page(
         title=f"{scenario.name}: {verdict.word.lower()} · launchday",
-        heading=f"{scenario.name} · {len(outcome.records):,} players",
+        heading=f"{scenario.name} · {len(outcome.records):,} players"
+        + (f" on {outcome.target}" if outcome.target else ""),
         subheading=(
             f"{scenario.description} {started:%Y-%m-%d %H:%M:%S} UTC, {outcome.wall_s:.0f} seconds."
         ).strip(),
@@ -64,7 +65,9 @@ def render_report(outcome: RunOutcome) -> str:
             *_matches(outcome),
             text_card("The load generator", _generator(outcome), wide=True),
         ],
-        repeat_note=REPEAT_NOTE,
+        repeat_note=REPEAT_NOTE
+        if not outcome.target
+        else REPEAT_NOTE.replace("FILE", f"FILE --target {outcome.target}"),
         repeat=scenario_yaml(scenario),
     )
 
@@ -255,7 +258,7 @@ def _matches(outcome: RunOutcome) -> Iterator[Card]:
         headings = ("match", "region", "players", "lost", "kills", "shots", "ticks", "missed")
         shown = table((*headings, "tick ms, p50 / p99 / max"), rows, numbers=range(2, 9))
         yield text_card("Matches", shown, wide=True)
-    elif outcome.ledger.lines:
+    elif not outcome.target:
         quiet = paragraph("No game server reported a match of this run.", "quiet")
         yield text_card("Matches", quiet, wide=True)
 

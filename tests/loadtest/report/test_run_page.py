@@ -184,6 +184,8 @@ def test_a_target_without_servers_has_a_page_without_them() -> None:
     assert {*plots_of(page)} == {"players", "waits"}
     text = elements_of(page).text
     assert "Nobody counted but the load test itself" in text
+    assert "tour · 200 players on mine:Target" in text
+    assert "launchday flood FILE --target mine:Target" in text
     for word in ("kills", "tick, p50", "round trip, p50", "No game server", "faults that the scenario"):
         assert word not in text
 
