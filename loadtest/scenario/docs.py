@@ -61,8 +61,8 @@ that is found before anything starts. "acts" in both columns means the same in b
 - A flood with `--running` also leaves out what sets a backend up: the keys marked "own" act in a backend that
   the flood starts itself.
 - The rule set that ships for `battle_royale` has limits of skill and of latency, which widen as a ticket
-  waits: a match of any size waits for them. Players are new in both worlds unless `players.rated` says
-  otherwise, and among new players the limit of skill holds nobody up.
+  waits: a match of any size waits for them. Players are new in both worlds, and among new players the limit
+  of skill holds nobody up; with `players.rated` a simulated matchmaker knows how good they are.
 - A party queues as one ticket in both worlds.
 - What services can take is not simulated: virtual time has no login, no queue of requests and no database.
 

@@ -227,7 +227,9 @@ class FleetCard:
             for kind in SEGMENTS
             if counts[kind] or kind in ("ready", "allocated")
         ]
-        self._legend.set_content("".join([*parts, f"<span><b>{one['idle_wanted']}</b> wanted idle</span>"]))
+        parts.append(f"<span><b>{one['idle_wanted']}</b> wanted idle</span>")
+        parts.append(f"<span><b>{one['max_servers']}</b> at most</span>")
+        self._legend.set_content("".join(parts))
         decision = one["decision"] or {}
         override = one["set_by"]
         by = (

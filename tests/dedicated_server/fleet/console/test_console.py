@@ -52,6 +52,7 @@ async def test_an_operator_sees_the_numbers_of_the_api_and_steers_by_clicking(fl
             "2 Ready",
             "1 in matches",
             "2 wanted idle",
+            "10 at most",
         ]
         assert await seen.text("tile-lag") == "–"  # no rewards service answers here
 
