@@ -18,6 +18,7 @@ from loadtest.flood.metrics.history import MetricsHistory
 
 INTERVAL_S = 1.0
 PATIENCE_S = 2.0  # a process that needs longer to tell a page of numbers is too busy for it: a gap
+FIRST_PATIENCE_S = 10.0  # at the start, where no answer ends the run and a machine may still be starting
 LARGE_TEXT = 20_000  # characters; more is read in a thread, for the players wait meanwhile
 MAX_ADDRESSES = 32
 
@@ -70,7 +71,7 @@ class MetricsSampler:
         if (mistake := why_not_sampled(self._urls)) is not None:
             raise MetricsError(mistake)
         if self._urls:
-            client = httpx2.AsyncClient(trust_env=False, timeout=PATIENCE_S, transport=self._transport)
+            client = httpx2.AsyncClient(trust_env=False, timeout=FIRST_PATIENCE_S, transport=self._transport)
             self._client = await self._stack.enter_async_context(client)
             try:
                 await asyncio.gather(*map(self._first, self._urls))
@@ -94,10 +95,10 @@ class MetricsSampler:
                 )
             yield
 
-    async def read(self, url: str) -> dict[str, Reading]:
-        """What an address tells now. Raises MetricsError."""
+    async def read(self, url: str, patience_s: float = PATIENCE_S) -> dict[str, Reading]:
+        """What an address tells now, within ``patience_s`` seconds. Raises MetricsError."""
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(patience_s):
                 text = await self._fetch(url)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             raise MetricsError(f"does not answer: {str(error) or type(error).__name__}") from error
@@ -107,7 +108,7 @@ class MetricsSampler:
 
     async def _first(self, url: str) -> None:
         try:
-            if not await self.read(url):
+            if not await self.read(url, FIRST_PATIENCE_S):
                 raise MetricsError("tells no metric")
         except MetricsError as error:
             raise MetricsError(f"--metrics {shown_address(url)}: {error}") from error
