@@ -59,6 +59,7 @@ class FakeBackend:
         self.parties: list[tuple[str, int] | None] = []
         self.renewed: Assignment | None = None
         self.later_tickets: Exception | None = None  # what all but the first meet
+        self.plays_on = ("", False)
         self.owned: set[str] = set()
 
     def _ask(self, what: str) -> None:
@@ -101,6 +102,7 @@ class FakeBackend:
         self.parties.append(party)
         self.client_keys.append(client_key)
         self.latencies_ms = latencies_ms
+        self.plays_on = platform, cross_play
         return "t-1"
 
     async def wait(self, token: str, ticket_id: str) -> TicketView:
@@ -222,6 +224,7 @@ async def test_a_player_goes_all_the_way_and_every_stage_is_noted() -> None:
     records = context.records
     assert records.state[BOT] == PlayerState.DONE
     assert backend.asked == ["log_in", "open_ticket", "wait"]
+    assert backend.plays_on == ("pc", True)
     stages = [
         records.intended_s,
         records.arrived_s,

@@ -220,9 +220,7 @@ async def test_a_webhook_is_asked_and_one_that_is_away_leaves_things_as_they_are
     async with ServiceClient("") as http:
         scaler = FleetAutoscaler(
             fleet.pool,
-            dict.fromkeys(
-                fleet.pool.regions, parse_policy('{"type":"Buffer","buffer":{"bufferSize":2}}')
-            ),
+            dict.fromkeys(fleet.pool.regions, parse_policy('{"type":"Buffer","buffer":{"bufferSize":2}}')),
             SystemClock(),
             http,
             PolicyOverrides(tmp_path / "policies.json"),
