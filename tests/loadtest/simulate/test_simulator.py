@@ -17,14 +17,14 @@ from loadtest.scenario.left_out import not_in_simulation
 from loadtest.scenario.reader import SHIPPED, load_scenario
 from loadtest.simulate import plan as planning
 from loadtest.simulate.failures import outages, requeue
-from loadtest.simulate.failures.outages import kill_servers
+from loadtest.simulate.failures.outages import cut_region, kill_servers
 from loadtest.simulate.plan import plan
 from loadtest.simulate.policy import FixedBuffer
 from loadtest.simulate.result import SimulationResult
 from loadtest.simulate.room import LEAST_GROWTH, grown, new_world
 from loadtest.simulate.simulator import Incident, Setup, simulate
 from loadtest.simulate.theory import queueing_model
-from loadtest.simulate.time_advance import REACHED, advance, take_sample
+from loadtest.simulate.time_advance import REACHED, advance, spare_tickets, spare_wanted, take_sample
 from loadtest.simulate.warm_pool import CONSTANT, count_server_seconds, fill, retarget
 from loadtest.simulate.world import (
     MAX_SAMPLES,
@@ -274,6 +274,10 @@ def test_the_pool_fills_sheds_and_counts_as_it_is_told() -> None:
     assert advance(world, setup.parameters, setup.rules, 5.0) == REACHED
     assert (world.fleet.ready[0], world.fleet.starting[0]) == (3, 0)
     assert kill_servers(world, setup.parameters, -1, 5, 5.0) == 0  # nobody plays
+    assert spare_wanted(world) == spare_tickets(world) == 0
+    cut_region(world, setup.parameters, 0, 10.0, 5.0)
+    cut_region(world, setup.parameters, 0, 10.0, 12.0)  # the second begins in the first
+    assert (world.fleet.cut_from_s[0], world.fleet.cut_until_s[0]) == (5.0, 22.0)
     taken = int(world.counters[Counter.SAMPLES])
     take_sample(world, setup.parameters, 5.0)
     assert world.samples.ready[taken, 0] == world.fleet.ready[0]
