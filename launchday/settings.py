@@ -592,6 +592,22 @@ class Settings(BaseSettings):
         """The most game servers of each region by itself."""
         return _by_region(self.max_servers, self.region_names)
 
+    def why_not_by_region(self) -> str | None:
+        """Say which numbers by region are for other regions than there are, in one line; None where none is.
+
+        Such as where a scenario has replaced the regions.
+        """
+        for name, counts in (
+            ("ready_per_region", self.ready_by_region),
+            ("max_servers", self.max_servers_by_region),
+        ):
+            if set(counts) != set(self.region_names):
+                return (
+                    f"{env_name(name)} is for {', '.join(counts)}, and the regions are "
+                    f"{', '.join(self.region_names)}: give each of them a number, or one for all"
+                )
+        return None
+
     @property
     def max_servers_in_all(self) -> int:
         """The most game servers of all regions together."""

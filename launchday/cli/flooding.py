@@ -288,6 +288,8 @@ def _flood_embedded(name: str, options: FloodOptions, record: Path | None, *, be
         raise CommandError(refusal, USAGE_ERROR)
     config = read_settings()
     config = config.model_copy(update=loaded.backend_settings())
+    if (wrong := config.why_not_by_region()) is not None:
+        raise CommandError(wrong, USAGE_ERROR)
     with usage_errors():  # before anything is started
         region_latencies_ms(loaded, config.region_names)
     # A folder of its own: a run begins with empty books, and must not empty those of `launchday up`.

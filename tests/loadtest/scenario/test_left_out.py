@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from launchday.cli import inputs, main
+from launchday.settings import Settings
 from loadtest.scenario import left_out
 from loadtest.scenario.docs import every_key
 from loadtest.scenario.left_out import not_in_flood, not_in_simulation
@@ -203,6 +204,18 @@ def test_strict_makes_what_is_left_out_a_mistake_before_the_start(arguments: lis
     assert done.exception.exit_code == 2
     assert says in str(done.exception)
     assert "\n" not in str(done.exception)
+
+
+def test_numbers_for_other_regions_than_the_scenarios_are_told_before_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = Settings(max_servers="west-europe=3,east-us=2")
+    monkeypatch.setattr("launchday.cli.flooding.read_settings", lambda: read)
+    done = CliRunner().invoke(main.app, ["flood", "crowd"])
+    assert isinstance(done.exception, inputs.CommandError)
+    assert done.exception.exit_code == 2
+    says = "LAUNCHDAY_MAX_SERVERS is for west-europe, east-us, and the regions are west-europe:"
+    assert str(done.exception).startswith(says)
 
 
 def test_a_mode_that_our_backend_does_not_have_is_told_before_it_is_started(tmp_path: Path) -> None:
