@@ -189,11 +189,11 @@ def money(result: SimulationResult, budget: float | None) -> go.Figure:
     """The cost of the servers so far, over time, and what the scenario allows; None: it does not say."""
     world, axis = result.run.world, TimeAxis(result.run.virtual_s)
     at, rows = _samples(world)
-    figure = _axes(axis.title, COST_AXIS)
+    figure = _axes(axis.title, COST_AXIS).update_yaxes(exponentformat="none")  # no millionths by a letter
     across = axis.positions(at)
     figure.add_scatter(
         x=across,
-        y=(world.samples.server_s[rows] / HOUR_S * result.price_per_server_hour).round(4).tolist(),
+        y=(world.samples.server_s[rows] / HOUR_S * result.price_per_server_hour).round(8).tolist(),
         name="all servers",
         mode="lines",
         line={"width": 2, "color": palette.COST},

@@ -21,7 +21,7 @@ from loadtest.report.html import (
 from loadtest.scenario.model import Scenario
 from loadtest.simulate.estimates.intervals import format_share
 from loadtest.simulate.pages import charts
-from loadtest.simulate.pages.text import format_duration, format_number, scenario_yaml
+from loadtest.simulate.pages.text import LEFT_OUT, format_duration, format_number, scenario_yaml
 from loadtest.simulate.result import SHARE_UNIT, Objective, SimulationResult
 from loadtest.simulate.world import Counter
 
@@ -55,7 +55,7 @@ def render_run(
         cards=[
             text_card("Objectives", _objectives(asked)),
             text_card("What broke first", paragraph(first_bottleneck(result, asked), "sentence")),
-            *left_out_card(figures["left_out"], "virtual time does not do: a flood plays it"),
+            *left_out_card(figures["left_out"], LEFT_OUT),
             plot_card(
                 "players",
                 "Players",
@@ -153,7 +153,7 @@ def run_tiles(figures: dict[str, Any]) -> list[tuple[str, str]]:
     """Return value and label of the eight figures at the top of the page."""
     spread, latency = figures["skill_spread"], figures["latency_ms"]
     return [
-        (f"{figures['matched']:,}", "players matched"),
+        (f"{figures['matched']:,}", "waits that ended in a match"),
         (f"{figures['matches']:,}", "matches"),
         (f"{_limit(figures, 'p50')} / {_limit(figures, 'p95')} s", "wait, p50 / p95"),
         (f"{figures['abandoned']:,}", "players gave up"),

@@ -23,7 +23,7 @@ def wait_against_money(found: Sweep) -> go.Figure:
     """A point for each setting: cost and p95 wait with 95 % intervals; a line for each value of what varies
     beside the first.
     """
-    figure = _axes(COST_AXIS, "wait p95, seconds", height=420)
+    figure = _axes(COST_AXIS, "wait p95, seconds", height=420).update_xaxes(exponentformat="none")
     for number, (line, settings) in enumerate(_lines(found).items()):
         colour = BY_NUMBER[number % len(BY_NUMBER)]
         known = [one for one in settings if one.estimate("wait_p95_s").mean is not None]
@@ -89,7 +89,7 @@ def over_setting(found: Sweep, measure: str, title: str) -> go.Figure:
     """A measure over the values of the first variation, with its 95 % band."""
     first = found.variations[0]
     numeric = all(isinstance(value, int | float) for value in first.values)
-    figure = _axes(label(first.path), title)
+    figure = _axes(label(first.path), title).update_yaxes(exponentformat="none")
     for number, (line, settings) in enumerate(_lines(found).items()):
         colour = BY_NUMBER[number % len(BY_NUMBER)]
         known = [one for one in settings if one.estimate(measure).mean is not None]

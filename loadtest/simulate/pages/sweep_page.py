@@ -7,10 +7,21 @@ from typing import Any
 
 from markupsafe import Markup
 
-from loadtest.report.html import Card, Verdict, own_words, part, plot_card, render_page, table, text_card
+from loadtest.report.html import (
+    Card,
+    Verdict,
+    left_out_card,
+    own_words,
+    part,
+    plot_card,
+    render_page,
+    table,
+    text_card,
+)
+from loadtest.scenario.left_out import not_in_simulation
 from loadtest.simulate.estimates.intervals import format_estimate, format_share
 from loadtest.simulate.pages import sweep_charts
-from loadtest.simulate.pages.text import scenario_yaml
+from loadtest.simulate.pages.text import LEFT_OUT, scenario_yaml
 from loadtest.simulate.sweep import Setting, Sweep, named
 from loadtest.simulate.variation import Variation
 
@@ -54,6 +65,7 @@ def render_sweep(found: Sweep) -> str:
             *(_circumstances(found) if found.given else []),
             *_settings(found),
             *_measures(found),
+            *left_out_card(not_in_simulation(scenario), LEFT_OUT),
         ],
         repeat_note=f"Save it, and run launchday sweep FILE {_options(found)}",
         repeat=scenario_yaml(scenario),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from loadtest.report.html import scenario_yaml
 
+LEFT_OUT = "virtual time does not do: a flood plays it"
+
 
 def format_number(value: float | None) -> str:
     """Return three significant digits, whole numbers from 1,000 on, and a dash for None."""
@@ -17,4 +19,4 @@ def format_duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 7_200 else f"{seconds / 3_600:.1f} hours"
 
 
-__all__ = ["format_duration", "format_number", "scenario_yaml"]
+__all__ = ["LEFT_OUT", "format_duration", "format_number", "scenario_yaml"]
