@@ -306,11 +306,8 @@ class Naive:
                 ends, kind = dies, SERVER_DIED
         for each in tickets:
             ticket = self.tickets[each]
-            ticket.state, ticket.assigned_s, ticket.match = (
-                MATCHED,
-                now + parameters.place_s,
-                len(self.matches),
-            )
+            ticket.state, ticket.match = MATCHED, len(self.matches)
+            ticket.assigned_s = now + parameters.place_s
             self.waiting.remove(each)
         heapq.heappush(self.calendar, (ends, len(self.matches) * 4 + kind))
         self.matches.append(NaiveMatch(region, tickets, now, ends))
