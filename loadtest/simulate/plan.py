@@ -229,7 +229,8 @@ def incidents_of(scenario: Scenario) -> tuple[Incident, ...]:
     for fault in scenario.faults:
         match fault:
             case KillServer(at_s=at_s, count=count, region=region):
-                text = f"{count} servers killed" + (f" in {region}" if region else "")
+                servers = "server" if count == 1 else "servers"
+                text = f"{count} {servers} killed" + (f" in {region}" if region else "")
                 found.append(Incident(at_s, "kill", where[region] if region else -1, count, text))
             case CutRegion(at_s=at_s, for_s=for_s, region=region):
                 found.append(Incident(at_s, "cut", where[region], 0, f"{region} cut off", for_s))

@@ -17,6 +17,9 @@ from launchday import kernel_cache, startup
 from launchday.cli import main as command
 
 TRIALS = kernel_cache.ROOT / "loadtest/bench/environments"  # they set limits, to start others with them
+EXAMPLES = (
+    kernel_cache.ROOT / "loadtest/examples"
+)  # stand for somebody else's backend, and know nothing of ours
 PACKAGES = ("launchday", "matchmaker", "dedicated_server", "meta_service", "rewards", "loadtest")
 SAY = """
 import json, os, sys
