@@ -182,8 +182,8 @@ def compare(
     ] = None,
 ) -> None:
     """Compare two runs, figure by figure."""
-    from loadtest.report import compare as comparing
-    from loadtest.report import thresholds
+    from loadtest.report.comparison import compare as comparing
+    from loadtest.report.comparison import thresholds
 
     with usage_errors():
         outputs.check(report)

@@ -148,7 +148,7 @@ class Backend:
         """Start the proxy, and return settings whose store address is the proxy's."""
         store = urlsplit(settings.store_url)
         self._store_proxy_port = free_port()
-        command = [*module_command("loadtest.flood.latency_proxy"), str(self._store_proxy_port)]
+        command = [*module_command("loadtest.flood.injection.latency_proxy"), str(self._store_proxy_port)]
         command.append(f"{store.hostname}:{store.port or 5432}")
         proxy = ServiceChild(STORE_PROXY, command, self._log(STORE_PROXY), {}, "")
         self._services[STORE_PROXY] = proxy

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from loadtest.flood.counters import BackendCounters, ServiceCounters
+from loadtest.flood.watching.counters import BackendCounters, ServiceCounters
 from rewards.events.logs.gaps import Gap
 
 

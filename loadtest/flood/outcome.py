@@ -13,13 +13,13 @@ import numpy as np
 
 from dedicated_server.protocol.fields import TICK_HZ
 from launchday.percentiles import at_least, percentiles
-from loadtest.flood.allocations import FailedMatch, LostServer
 from loadtest.flood.conditions import ArrivalRate, MachineUse
-from loadtest.flood.counters import RequestCounts
-from loadtest.flood.faults import FaultRecord
+from loadtest.flood.injection.faults import FaultRecord
 from loadtest.flood.ledger import Ledger, MatchCounts
 from loadtest.flood.metrics.history import MetricsHistory
-from loadtest.flood.timeline import Timeline
+from loadtest.flood.watching.allocations import FailedMatch, LostServer
+from loadtest.flood.watching.counters import RequestCounts
+from loadtest.flood.watching.timeline import Timeline
 from loadtest.players.player_records import PlayerRecords, PlayerState
 from loadtest.players.requests import RequestLog
 from loadtest.scenario.model import Objectives, Scenario

@@ -12,7 +12,7 @@ import numpy as np
 
 from launchday.outputs import write_whole
 from loadtest.flood.metrics.history import MetricsHistory
-from loadtest.flood.timeline import Timeline
+from loadtest.flood.watching.timeline import Timeline
 
 FIRST_COLUMN = "at_s"
 NEAR_S = 1.0  # a sample of metrics farther away than this belongs to another row

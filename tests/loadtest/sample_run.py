@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from loadtest.flood.counters import BackendCounters
 from loadtest.flood.ledger import balance
 from loadtest.flood.outcome import GeneratorHealth, RunOutcome
-from loadtest.flood.timeline import Timeline
+from loadtest.flood.watching.counters import BackendCounters
+from loadtest.flood.watching.timeline import Timeline
 from loadtest.players.player_records import PlayerRecords, PlayerState, Wait
 from loadtest.scenario.population import draw_population
 from loadtest.scenario.reader import SHIPPED, load_scenario

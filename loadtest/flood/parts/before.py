@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from loadtest.flood.counters import RequestCounts
+from loadtest.flood.watching.counters import RequestCounts
 
 TARGET = "target"  # stands for the services of a target that counts by itself
 

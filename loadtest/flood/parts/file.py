@@ -19,12 +19,12 @@ import numpy as np
 
 from launchday.outputs import write_whole
 from loadtest.errors import PartError
-from loadtest.flood.allocations import FailedMatch, LostServer
 from loadtest.flood.conditions import MachineUse
 from loadtest.flood.metrics.history import MetricsHistory
 from loadtest.flood.outcome import GeneratorHealth
 from loadtest.flood.parts.before import Before
-from loadtest.flood.timeline import Timeline
+from loadtest.flood.watching.allocations import FailedMatch, LostServer
+from loadtest.flood.watching.timeline import Timeline
 from loadtest.players.player_records import Wait
 from loadtest.players.requests import RequestStatistics
 from loadtest.scenario.part import MAX_PARTS, Part

@@ -17,14 +17,14 @@ from pydantic import ValidationError
 
 from launchday.percentiles import percentiles
 from loadtest.errors import PartError
-from loadtest.flood.allocations import FailedMatch, LostServer
 from loadtest.flood.conditions import LATE_S, MachineUse
-from loadtest.flood.faults import FaultRecord, describe_fault
+from loadtest.flood.injection.faults import FaultRecord, describe_fault
 from loadtest.flood.metrics.history import MetricsHistory
 from loadtest.flood.outcome import GeneratorHealth
 from loadtest.flood.parts.file import FaultCame, PartFile, PartRun
 from loadtest.flood.parts.join_timelines import join_timelines
-from loadtest.flood.timeline import Timeline
+from loadtest.flood.watching.allocations import FailedMatch, LostServer
+from loadtest.flood.watching.timeline import Timeline
 from loadtest.players.player_records import PlayerRecords, Wait
 from loadtest.players.requests import RequestLog, RequestStatistics
 from loadtest.scenario.model import Scenario

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterable, Sequence
 
-from loadtest.flood.timeline import Timeline
+from loadtest.flood.watching.timeline import Timeline
 from loadtest.players.player_records import PlayerState
 
 SAME_MARK_S = 1.5  # two parts see the same match begin in samples that are this far apart at most

@@ -12,8 +12,6 @@ from typing import Any
 
 from launchday.settings import Settings
 from loadtest.errors import BackendError, PartError, TargetError
-from loadtest.flood.counters import BackendCounters, CountersReader
-from loadtest.flood.kill_events import KillEventCounter
 from loadtest.flood.ledger import Ledger, MatchCounts, balance, count_matches
 from loadtest.flood.options import TargetFactory
 from loadtest.flood.outcome import RunOutcome
@@ -21,6 +19,8 @@ from loadtest.flood.parts.before import TARGET
 from loadtest.flood.parts.join import Joined, Parts, join, join_reports
 from loadtest.flood.surroundings.own_backend import expected_losses, service_token
 from loadtest.flood.surroundings.target_ledger import BotCounts, balance_target
+from loadtest.flood.watching.counters import BackendCounters, CountersReader
+from loadtest.flood.watching.kill_events import KillEventCounter
 from loadtest.players.parties import BotParties
 from loadtest.target import CountsTickets, target_name
 

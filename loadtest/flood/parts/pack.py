@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from loadtest.flood.faults import FaultRecord
+from loadtest.flood.injection.faults import FaultRecord
 from loadtest.flood.outcome import RunOutcome
 from loadtest.flood.parts.file import FaultCame, PartRun
 

@@ -13,13 +13,13 @@ from typing import Protocol
 import numpy as np
 
 from launchday.terminal import Terminal
-from loadtest.flood.faults import FaultInjector
+from loadtest.flood.injection.faults import FaultInjector
 from loadtest.flood.ledger import Ledger
 from loadtest.flood.options import FloodOptions
 from loadtest.flood.outcome import RunOutcome
 from loadtest.flood.parts.before import Before
-from loadtest.flood.progress import ProgressDisplay
-from loadtest.flood.timeline import Timeline
+from loadtest.flood.watching.progress import ProgressDisplay
+from loadtest.flood.watching.timeline import Timeline
 from loadtest.players.drops import ConnectionDrops
 from loadtest.players.parties import BotParties
 from loadtest.players.player_links import PlayerLinks

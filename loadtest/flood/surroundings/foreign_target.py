@@ -12,7 +12,7 @@ from typing import cast
 from loadtest.background import background
 from loadtest.errors import BackendError, TargetError
 from loadtest.flood.conditions import MachineUse
-from loadtest.flood.faults import FaultInjector
+from loadtest.flood.injection.faults import FaultInjector
 from loadtest.flood.ledger import Ledger, MatchCounts
 from loadtest.flood.options import TargetFactory
 from loadtest.flood.outcome import RunOutcome

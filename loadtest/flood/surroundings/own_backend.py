@@ -14,18 +14,18 @@ from launchday.identity import Signer, WeakSecretError
 from launchday.settings import Settings
 from loadtest.bots.swarm import Swarm
 from loadtest.errors import BackendError
-from loadtest.flood.allocations import AllocationFeed
 from loadtest.flood.backend_processes import OTHERS, BackendProcesses, CpuMeter
 from loadtest.flood.conditions import MachineUse
-from loadtest.flood.counters import BackendCounters, CountersReader, RequestCounts
-from loadtest.flood.faults import FaultInjector
-from loadtest.flood.kill_events import KillEventCounter
+from loadtest.flood.injection.faults import FaultInjector
 from loadtest.flood.ledger import ExpectedLosses, Ledger, balance, count_matches
-from loadtest.flood.monitor import BackendMonitor, wait_until_settled
 from loadtest.flood.outcome import RunOutcome
 from loadtest.flood.parts.before import Before
 from loadtest.flood.surroundings.base import Run
 from loadtest.flood.surroundings.warm_start import wait_for_buffers
+from loadtest.flood.watching.allocations import AllocationFeed
+from loadtest.flood.watching.counters import BackendCounters, CountersReader, RequestCounts
+from loadtest.flood.watching.kill_events import KillEventCounter
+from loadtest.flood.watching.monitor import BackendMonitor, wait_until_settled
 from loadtest.players.backend_client import HttpBackendClient
 from loadtest.players.own_backend import OwnBackend
 from loadtest.players.run_context import RunContext

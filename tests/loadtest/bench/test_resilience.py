@@ -20,7 +20,7 @@ from loadtest.bench.resilience import bounded, brownout, crashers, harness, proc
 from loadtest.bench.resilience.harness import PARTS, Limit, judged
 from loadtest.bench.resilience.processes import ProcessWatch, grown, slope_a_minute
 from loadtest.errors import BenchError
-from loadtest.flood.faults import FaultRecord
+from loadtest.flood.injection.faults import FaultRecord
 from loadtest.flood.ledger import MatchCounts
 from loadtest.flood.outcome import RunOutcome
 from loadtest.players.player_records import PlayerState, Wait

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, cast
 
 from dedicated_server.fleet.client import Cursor, FleetAdminClient, FleetUnavailableError
-from loadtest.flood.allocations import AllocatedServer, AllocationFeed
+from loadtest.flood.watching.allocations import AllocatedServer, AllocationFeed
 from tests.waiting import until
 
 

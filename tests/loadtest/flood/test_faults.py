@@ -16,9 +16,9 @@ from pydantic import TypeAdapter
 from dedicated_server.fleet.client import FleetAdminClient
 from launchday.engines import EmbeddedServer, Valkey
 from loadtest.errors import BackendError
-from loadtest.flood.allocations import AllocatedServer, AllocationFeed
-from loadtest.flood.faults import FaultInjector
-from loadtest.flood.timeline import Timeline
+from loadtest.flood.injection.faults import FaultInjector
+from loadtest.flood.watching.allocations import AllocatedServer, AllocationFeed
+from loadtest.flood.watching.timeline import Timeline
 from loadtest.scenario.faults import Fault
 from tests.waiting import until
 
@@ -220,6 +220,9 @@ def _three_busy_sessions() -> list[psutil.Process]:
     found = []
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-            if "loadtest.flood.busy_processes" in process.cmdline() and process.parent() != psutil.Process():
+            if (
+                "loadtest.flood.injection.busy_processes" in process.cmdline()
+                and process.parent() != psutil.Process()
+            ):
                 found.append(process)
     return found if len(found) == 3 and all(os.getsid(each.pid) == each.pid for each in found) else []

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 
 from launchday.settings import Settings
 from loadtest.errors import BackendError
-from loadtest.flood.kill_events import KillEventCounter
+from loadtest.flood.watching.kill_events import KillEventCounter
 from rewards.events import PLAYER, DeathCause, Envelope, EventIds, Source, death, ensure_topics, kill
 from tests.waiting import until
 

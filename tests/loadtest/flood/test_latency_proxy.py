@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 from launchday.engines import free_port
-from loadtest.flood.latency_proxy import LatencyProxy
+from loadtest.flood.injection.latency_proxy import LatencyProxy
 from tests.waiting import until
 
 

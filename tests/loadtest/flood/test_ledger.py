@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from loadtest.flood.counters import BackendCounters
 from loadtest.flood.ledger import ExpectedLosses, Ledger, balance, count_matches
+from loadtest.flood.watching.counters import BackendCounters
 from loadtest.report.run_json import run_as_json
 from rewards.events.logs.gaps import Gap
 from rewards.events.logs.verdict import Finding

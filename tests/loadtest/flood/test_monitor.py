@@ -13,12 +13,12 @@ import pytest
 from dedicated_server.fleet.client import FleetAdminClient
 from launchday.terminal import Terminal
 from loadtest.errors import BackendError
-from loadtest.flood import monitor
-from loadtest.flood.counters import CountersReader, ServiceCounters
-from loadtest.flood.faults import FaultRecord
-from loadtest.flood.monitor import BackendMonitor
-from loadtest.flood.progress import ProgressDisplay
-from loadtest.flood.timeline import Timeline
+from loadtest.flood.injection.faults import FaultRecord
+from loadtest.flood.watching import monitor
+from loadtest.flood.watching.counters import CountersReader, ServiceCounters
+from loadtest.flood.watching.monitor import BackendMonitor
+from loadtest.flood.watching.progress import ProgressDisplay
+from loadtest.flood.watching.timeline import Timeline
 from loadtest.players.player_records import PlayerRecords, PlayerState
 from loadtest.report import incidents
 from loadtest.scenario.faults import SlowStore

@@ -10,9 +10,9 @@ import pytest
 
 from launchday.percentiles import percentiles
 from launchday.terminal import Terminal
-from loadtest.flood.allocations import FailedMatch
 from loadtest.flood.ledger import MatchCounts
 from loadtest.flood.outcome import RunOutcome
+from loadtest.flood.watching.allocations import FailedMatch
 from loadtest.players.player_records import PlayerState
 from loadtest.report import summary
 from loadtest.report.run_json import write_run_json

@@ -15,11 +15,11 @@ from launchday.settings import Settings
 from launchday.terminal import Terminal
 from loadtest.command import run_scenario
 from loadtest.errors import BackendError, UnknownRegionError
-from loadtest.flood import monitor
-from loadtest.flood.counters import BackendCounters, CountersReader, ServiceCounters
-from loadtest.flood.monitor import BackendMonitor, wait_until_settled
-from loadtest.flood.progress import ProgressDisplay
-from loadtest.flood.timeline import Timeline
+from loadtest.flood.watching import monitor
+from loadtest.flood.watching.counters import BackendCounters, CountersReader, ServiceCounters
+from loadtest.flood.watching.monitor import BackendMonitor, wait_until_settled
+from loadtest.flood.watching.progress import ProgressDisplay
+from loadtest.flood.watching.timeline import Timeline
 from loadtest.players.player_records import PlayerRecords, PlayerState
 from loadtest.scenario.model import Scenario
 from loadtest.scenario.population import region_latencies_ms

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from launchday.terminal import Terminal
-from loadtest.flood.progress import ProgressDisplay
-from loadtest.flood.timeline import Timeline
+from loadtest.flood.watching.progress import ProgressDisplay
+from loadtest.flood.watching.timeline import Timeline
 from loadtest.players.player_records import PlayerRecords, PlayerState
 from tests.loadtest.sample_run import MATCHES, sample_counters, sample_report
 

@@ -18,10 +18,10 @@ from launchday.terminal import Terminal
 from loadtest.command import run_scenario
 from loadtest.errors import BackendRefusedError, BackendUnavailableError
 from loadtest.flood.conditions import ArrivalRate, MachineUse
-from loadtest.flood.counters import RequestCounts, parse_request_counts
 from loadtest.flood.ledger import Ledger
 from loadtest.flood.options import FloodOptions
 from loadtest.flood.outcome import Objective, RunOutcome
+from loadtest.flood.watching.counters import RequestCounts, parse_request_counts
 from loadtest.players.player_records import PlayerRecords, PlayerState, Wait, WaitEnd
 from loadtest.players.requests import RequestLog
 from loadtest.report import incidents, request_counts, summary

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from launchday.terminal import Terminal
 from loadtest.errors import LoadTestError
-from loadtest.report import compare, timeseries_csv
+from loadtest.report import timeseries_csv
+from loadtest.report.comparison import compare
 from loadtest.report.run_json import run_as_json
 from tests.loadtest.sample_run import sample_outcome
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.report.compare import compare_runs, render_comparison
+from loadtest.report.comparison.compare import compare_runs, render_comparison
 from loadtest.report.html import FOLDED_ROWS, Verdict, render_page, table, text_card
 from loadtest.report.run_json import run_as_json
 from loadtest.report.run_page import render_report

@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.flood.allocations import LostServer
-from loadtest.flood.faults import FaultRecord
+from loadtest.flood.injection.faults import FaultRecord
 from loadtest.flood.outcome import RunOutcome
+from loadtest.flood.watching.allocations import LostServer
 from loadtest.players.requests import RequestLog
 from loadtest.report import charts, incidents, quality, server_charts
 from loadtest.scenario.faults import KillServer, StopCache

@@ -14,7 +14,7 @@ from launchday.escapes import escaped
 from loadtest.flood.conditions import MachineUse
 from loadtest.flood.ledger import Ledger
 from loadtest.flood.outcome import RunOutcome
-from loadtest.flood.timeline import Timeline
+from loadtest.flood.watching.timeline import Timeline
 from loadtest.players.player_records import PlayerState
 from loadtest.players.requests import RequestStatistics
 from loadtest.report import run_page

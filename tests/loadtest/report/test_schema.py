@@ -10,8 +10,8 @@ import jsonschema
 import pytest
 
 from loadtest.flood.conditions import MachineUse
-from loadtest.flood.counters import RequestCounts
-from loadtest.flood.faults import FaultRecord
+from loadtest.flood.injection.faults import FaultRecord
+from loadtest.flood.watching.counters import RequestCounts
 from loadtest.players.player_records import PlayerState, Wait, WaitEnd
 from loadtest.players.requests import RequestStatistics
 from loadtest.report.run_json import SCHEMA, VERSION, run_as_json

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from launchday.cli.main import app
 from loadtest.errors import ThresholdError
 from loadtest.players.player_records import PlayerState, Wait, WaitEnd
+from loadtest.report.comparison.thresholds import check_thresholds, parse_threshold
 from loadtest.report.run_json import run_as_json
-from loadtest.report.thresholds import check_thresholds, parse_threshold
 from tests.loadtest.sample_run import sample_outcome
 
 

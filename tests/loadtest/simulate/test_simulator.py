@@ -10,7 +10,7 @@ from dedicated_server.match import session
 from dedicated_server.match.session import Timeouts
 from dedicated_server.protocol import datagrams
 from launchday.settings import Settings
-from loadtest.flood import faults
+from loadtest.flood.injection import faults
 from loadtest.players import backend_client, journey, tickets
 from loadtest.scenario.faults import Pause
 from loadtest.scenario.left_out import not_in_simulation

@@ -15,7 +15,7 @@ from launchday.engines import Broker
 from launchday.resilience import sockets
 from launchday.settings import Settings
 from loadtest.errors import BackendError
-from loadtest.flood.kill_events import KillEventCounter
+from loadtest.flood.watching.kill_events import KillEventCounter
 from rewards import dead_letters
 from rewards.consumer.rebuild import rebuild
 from rewards.errors import BusUnavailableError, DeadLettersError, RebuildError

@@ -29,7 +29,7 @@ from loadtest.bench.environments.commands import Beside, running
 from loadtest.bench.environments.harness import Case, Found
 from loadtest.bench.options import Options
 from loadtest.errors import BenchError
-from loadtest.flood.kill_events import KillEventCounter
+from loadtest.flood.watching.kill_events import KillEventCounter
 from meta_service.store import schema
 from rewards.analytics import query
 from rewards.analytics import writer as writing

@@ -179,7 +179,7 @@ async def far(world: World) -> dict[str, Any]:
     store = urlsplit(world.settings.store_url)
     target = f"{store.hostname}:{store.port}"
     proxy = child_processes.spawn(
-        [sys.executable, "-m", "loadtest.flood.latency_proxy", str(port), target],
+        [sys.executable, "-m", "loadtest.flood.injection.latency_proxy", str(port), target],
         log=world.folder / "proxy.log",
     )
     world.processes["proxy"] = proxy

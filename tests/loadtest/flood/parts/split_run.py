@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from loadtest.flood.counters import RequestCounts
 from loadtest.flood.outcome import RunOutcome
 from loadtest.flood.parts.before import Before, LogPosition
 from loadtest.flood.parts.file import PartHeader, write_part
 from loadtest.flood.parts.pack import pack_run
+from loadtest.flood.watching.counters import RequestCounts
 from loadtest.players.player_records import PlayerRecords, PlayerState
 from loadtest.scenario.part import Part
 from loadtest.scenario.population import draw_population

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import psutil
 
-from loadtest.flood.allocations import AllocatedServer
+from loadtest.flood.watching.allocations import AllocatedServer
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loadtest.errors import ThresholdError
-from loadtest.report.compare import flat_figures
+from loadtest.report.comparison.compare import flat_figures
 
 # Short name → the figure's dotted name in the JSON of a flood and of a simulation.
 SHORT_NAMES = {

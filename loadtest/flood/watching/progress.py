@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from launchday.terminal import Terminal, data, table
-from loadtest.flood.timeline import Timeline
+from loadtest.flood.watching.timeline import Timeline
 from loadtest.players.player_records import PlayerRecords, PlayerState
 
 REFRESH_HZ = 4

@@ -1,5 +1,6 @@
-"""A TCP proxy in front of the store that adds latency: ``python -m loadtest.flood.latency_proxy PORT
-HOST:PORT``.
+"""A TCP proxy in front of the store that adds latency.
+
+``python -m loadtest.flood.injection.latency_proxy PORT HOST:PORT``
 
 It passes bytes both ways. Each answer is delayed by as many milliseconds as the last UDP datagram to the same
 port said, in ASCII.

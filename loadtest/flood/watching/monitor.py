@@ -13,9 +13,9 @@ from typing import Any
 from dedicated_server.fleet.client import FleetAdminClient, FleetError
 from loadtest.background import background
 from loadtest.errors import BackendError
-from loadtest.flood.counters import BackendCounters, CountersReader, ServiceCounters
-from loadtest.flood.progress import ProgressDisplay
-from loadtest.flood.timeline import Timeline
+from loadtest.flood.watching.counters import BackendCounters, CountersReader, ServiceCounters
+from loadtest.flood.watching.progress import ProgressDisplay
+from loadtest.flood.watching.timeline import Timeline
 from loadtest.players.player_records import PlayerRecords
 
 SAMPLE_INTERVAL_S = 1.0

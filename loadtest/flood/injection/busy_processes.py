@@ -1,4 +1,4 @@
-"""Processes that only compute: ``python -m loadtest.flood.busy_processes COUNT SECONDS``.
+"""Processes that only compute: ``python -m loadtest.flood.injection.busy_processes COUNT SECONDS``.
 
 Each has a session of its own: the scheduler shares the processors between sessions first (sched_autogroup),
 and every service of the backend has one too. They end after their time, and with whoever started them.

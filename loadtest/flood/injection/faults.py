@@ -16,10 +16,10 @@ from typing import Any, Protocol
 from dedicated_server.fleet.client import FleetAdminClient, FleetError
 from launchday.engines import EmbeddedServer
 from loadtest.errors import BackendError
-from loadtest.flood import busy_processes, pauses
-from loadtest.flood.allocations import AllocationFeed
 from loadtest.flood.backend_processes import BackendProcesses
-from loadtest.flood.timeline import Timeline
+from loadtest.flood.injection import busy_processes, pauses
+from loadtest.flood.watching.allocations import AllocationFeed
+from loadtest.flood.watching.timeline import Timeline
 from loadtest.players.drops import ConnectionDrops
 from loadtest.scenario.faults import (
     GAME_SERVERS,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from loadtest.flood.counters import BackendCounters
+from loadtest.flood.watching.counters import BackendCounters
 from loadtest.players.player_records import PlayerRecords, PlayerState
 
 # Queue → the service that knows how long it is, and the name of its counter.

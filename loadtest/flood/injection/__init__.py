@@ -1,0 +1,1 @@
+"""What a run does to its backend on purpose: faults, and what makes them."""

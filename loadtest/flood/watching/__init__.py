@@ -1,0 +1,1 @@
+"""What a run sees of its backend and its players while they play: counters, events, samples, progress."""
