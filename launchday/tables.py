@@ -12,6 +12,7 @@ from rich.box import HEAVY_HEAD
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.padding import Padding
+from rich.segment import Segment
 from rich.style import StyleType
 from rich.table import Table
 from rich.text import Text
@@ -48,8 +49,12 @@ class FoldingTable(Table):
         widths = self._widths(console, options, options.max_width - frame)
         if widths is None:
             yield from self._row_by_row(console, options)
-        else:
+        elif self.box:
             yield self._side_by_side(console, widths)
+        else:
+            for line in console.render_lines(self._side_by_side(console, widths), options, pad=False):
+                yield from _without_trailing_blanks(line)
+                yield Segment.line()
 
     def _widths(self, console: Console, options: ConsoleOptions, room: int) -> list[int] | None:
         """The widths of the columns, without what stands between them; None where they do not fit."""
@@ -131,6 +136,17 @@ class FoldingTable(Table):
             yield from _lines(console, options, head, style)
         for number, line in enumerate(_packed(pairs, max(options.max_width - INDENT, 1))):
             yield from _lines(console, options, line, style, INDENT if named or number else 0)
+
+
+def _without_trailing_blanks(line: Sequence[Segment]) -> list[Segment]:
+    """A line without the blanks that fill its last cell: a narrower terminal shows them as empty lines."""
+    kept = list(line)
+    while kept and not kept[-1].text.strip(" "):
+        kept.pop()
+    if kept:
+        text, style, control = kept[-1]
+        kept[-1] = Segment(text.rstrip(" "), style, control)
+    return kept
 
 
 def _text(console: Console, cell: RenderableType) -> Text:

@@ -91,6 +91,13 @@ def test_a_line_is_folded_between_its_words_on_a_terminal_alone() -> None:
     assert shown[False] == [line]
 
 
+def test_no_blanks_fill_the_last_cell_of_a_piped_row() -> None:
+    shown = table("figure", "value", header=False, boxed=False)
+    shown.add_row("wait", "p50 1.2 s")
+    shown.add_row("left out", "links: no datagrams are sent, so of a link its latency alone counts")
+    assert all(line == line.rstrip() for line in lines_of(shown, None))
+
+
 def test_what_goes_to_no_terminal_is_one_line_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("FORCE_COLOR", "1")
