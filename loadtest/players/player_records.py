@@ -202,9 +202,10 @@ class PlayerRecords:
         return int(gave_up.sum()) / self.came if self.came else 0.0
 
     def match_ids(self) -> list[str]:
-        """Ids of the matches that players were last assigned to, in the order of the assignments."""
-        order = np.argsort(self.assigned_s, kind="stable")
-        return list(dict.fromkeys(self.match_id[index] for index in order if self.match_id[index]))
+        """Ids of the matches that players were assigned to, in the order of the assignments."""
+        return list(
+            dict.fromkeys(wait.match_id for wait in sorted(self.waits, key=lambda wait: wait.until_s))
+        )
 
     def count_reasons(self) -> dict[str, int]:
         """How many players were lost or not matched for each reason, the most frequent first."""

@@ -79,7 +79,8 @@ def sample_outcome(*, saturated: bool = False, interrupted: str = "", **changes:
     records.queued_s[:] = population.arrives_s + 0.02
     records.assigned_s[:] = 8.4 + 0.3 * region
     for bot in range(200):
-        records.record_wait(Wait(bot, records.intended_s[bot], records.assigned_s[bot], records.region[bot]))
+        since_s, until_s = records.intended_s[bot], records.assigned_s[bot]
+        records.record_wait(Wait(bot, since_s, until_s, records.region[bot], records.match_id[bot]))
     records.tickets_opened[:] = 1
     records.connected_s[:] = records.assigned_s + 0.2
     records.died_s[:] = 15 + 40 * rng.random(200)
