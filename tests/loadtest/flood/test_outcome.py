@@ -13,11 +13,18 @@ from launchday.terminal import Terminal
 from loadtest.flood.ledger import MatchCounts
 from loadtest.flood.outcome import RunOutcome
 from loadtest.flood.watching.allocations import FailedMatch
-from loadtest.players.player_records import PlayerState
+from loadtest.players.player_records import PlayerState, Wait
 from loadtest.report import summary
 from loadtest.report.run_json import write_run_json
 from loadtest.scenario.model import Objectives
 from tests.loadtest.sample_run import sample_outcome
+
+
+def test_a_match_that_its_players_left_for_another_counts() -> None:
+    outcome = sample_outcome()
+    outcome.records.record_wait(Wait(0, 0.0, 1.0, "west-europe", "another"))
+    assert outcome.records.match_ids()[0] == "another"
+    assert len(outcome.records.match_ids()) == 3
 
 
 def test_the_json_says_what_a_check_asks_for(tmp_path: Path) -> None:
