@@ -67,7 +67,7 @@ def _verdict(limit: Limit) -> Verdict:
 
 def _cards(scenario: Scenario, limit: Limit) -> list[Card]:
     broke = limit.broke
-    why = "Nothing broke." if broke is None else f"{'; '.join(broke.reasons)}. {broke.first}"
+    why = "Nothing broke." if broke is None else f"{'; '.join(broke.reasons)}. {broke.first}".rstrip()
     return [
         plot_card(
             "limit",

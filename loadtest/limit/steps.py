@@ -75,7 +75,7 @@ def trial_of(outcome: RunOutcome, rate: float) -> Trial:
         rate=rate,
         whose="generator" if own else "backend" if missed else "",
         reasons=tuple(own or missed),
-        first=incidents.describe_first(outcome),
+        first=incidents.describe_first(outcome) if incidents.find_incidents(outcome) else "",
         wait_p95_s=percentiles(outcome.records.wait_times_s(), 95, digits=4)["p95"],
         players=len(outcome.records),
         note=outcome.busy_sentence,
