@@ -11,7 +11,7 @@ Three times, for three purposes:
 - `Clock.now` for ages and deadlines that processes share: leases, tickets. It is Unix time, but it does not
   jump: when the wall clock steps against the monotonic clock by more than `MAX_STEP_S`, `SystemClock` says so
   and walks to the new time at `SLEW` seconds a second, so that a step ends nothing early by more than that
-  share of its life. Processes that share a cache agree on it (`launchday.resilience.shared_time`).
+  share of its life. Processes that share a cache agree on it (`launchday.resilience.clocks.shared_time`).
 - `Clock.wall` for what is dated, signed or shown: events, tokens, seasons. It is the wall clock, read
   anew at each call, and jumps with it. Whoever compares such times of two machines allows for their skew.
 """
