@@ -61,10 +61,7 @@ def simulate(
     strict: Strict = False,
 ) -> None:
     """Simulate a scenario in virtual time, up to millions of players: waits, matches, servers and cost."""
-    loaded, folder = read_scenario(scenario), scenario_path(scenario).parent
-    if strict:
-        _refuse_what_is_left_out(loaded)
-    compile_parts({"simulation"})
+    loaded, folder = _prepare(scenario, strict)
     from loadtest.simulate import command
 
     with usage_errors():
@@ -118,10 +115,7 @@ def sweep(
     strict: Strict = False,
 ) -> None:
     """Simulate variants of a scenario: waits against cost, and the cheapest that meets the objectives."""
-    loaded, folder = read_scenario(scenario), scenario_path(scenario).parent
-    if strict:
-        _refuse_what_is_left_out(loaded)
-    compile_parts({"simulation"})
+    loaded, folder = _prepare(scenario, strict)
     from loadtest.simulate import command
 
     with usage_errors():
@@ -142,8 +136,16 @@ def sweep(
     raise typer.Exit(code)
 
 
-def _refuse_what_is_left_out(scenario: Scenario) -> None:
-    from loadtest.scenario import left_out
+def _prepare(name: str, strict: bool) -> tuple[Scenario, Path]:
+    """Read a scenario and compile what simulates it; the scenario, and the folder of its file.
 
-    with usage_errors():
-        left_out.refuse_simulation(scenario)
+    Raises CommandError, where it is strict also for what virtual time leaves out.
+    """
+    loaded, folder = read_scenario(name), scenario_path(name).parent
+    if strict:
+        from loadtest.scenario import left_out
+
+        with usage_errors():
+            left_out.refuse_simulation(loaded)
+    compile_parts({"simulation"})
+    return loaded, folder

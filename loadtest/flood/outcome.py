@@ -13,7 +13,7 @@ import numpy as np
 
 from dedicated_server.protocol.fields import TICK_HZ
 from launchday.percentiles import at_least, percentiles
-from loadtest.flood.conditions import ArrivalRate, MachineUse
+from loadtest.flood.conditions import LATE_S, ArrivalRate, MachineUse
 from loadtest.flood.injection.faults import FaultRecord
 from loadtest.flood.ledger import Ledger, MatchCounts
 from loadtest.flood.metrics.history import MetricsHistory
@@ -102,7 +102,7 @@ class GeneratorHealth:
     # second late are not the scenario's curve.
     MAX_STEP_LATE_US = TICK_US
     MAX_MISSED_SHARE = 0.05
-    MAX_ARRIVAL_LATE_MS = 500.0
+    MAX_ARRIVAL_LATE_MS = LATE_S * 1e3
 
     @property
     def saturation_reasons(self) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections import Counter
@@ -19,8 +18,9 @@ from loadtest.flood.parts.before import TARGET
 from loadtest.flood.parts.join import Joined, Parts, join, join_reports
 from loadtest.flood.surroundings.own_backend import expected_losses, service_token
 from loadtest.flood.surroundings.target_ledger import BotCounts, balance_target
-from loadtest.flood.watching.counters import BackendCounters, CountersReader
+from loadtest.flood.watching.counters import COUNTERS, BackendCounters, CountersReader
 from loadtest.flood.watching.kill_events import KillEventCounter
+from loadtest.flood.watching.settling import settle
 from loadtest.players.parties import BotParties
 from loadtest.target import CountsTickets, target_name
 
@@ -28,7 +28,6 @@ from loadtest.target import CountsTickets, target_name
 SETTLE_TIMEOUT_S = 15.0
 SETTLE_TIMEOUT_INCOMPLETE_S = 3.0  # where parts are missing, the counters have what nobody else has
 SETTLE_POLL_S = 0.5
-SERVICES = ("matchmaker", "fleet", "meta", "rewards")
 
 
 async def merge(parts: Parts, settings: Settings, target: TargetFactory | None) -> RunOutcome:
@@ -90,7 +89,7 @@ async def _with_own_backend(
 ) -> RunOutcome:
     before = parts.first.header.before
     try:
-        counted_before = BackendCounters(*(before.counters[service] for service in SERVICES))
+        counted_before = BackendCounters(*(before.counters[service] for service in COUNTERS))
     except KeyError as error:
         raise PartError(f"{parts.first.path} does not say what {error} had counted before") from error
     killed = {name for record in joined.fault_records for name in record.killed}
@@ -141,18 +140,23 @@ async def _settle(
 
     Events are read from where the flood began, so the time for it begins anew while they still come.
     """
-    began_s = progress_s = time.monotonic()
-    events = kills.kills
-    while True:
+    counters: BackendCounters | None = None
+    events, progress_s = kills.kills, 0.0
+
+    async def read() -> bool:
+        nonlocal counters
         counters = await reader.read()
-        now_s = time.monotonic()
-        if balanced(counters):
-            return counters, round(now_s - began_s, 3)
+        return balanced(counters)
+
+    def waits_on(took_s: float) -> bool:
+        nonlocal events, progress_s
         if kills.kills != events:
-            events, progress_s = kills.kills, now_s
-        if now_s - progress_s > patience_s or kills.failure() is not None:
-            return counters, None
-        await asyncio.sleep(SETTLE_POLL_S)
+            events, progress_s = kills.kills, took_s
+        return took_s - progress_s <= patience_s and kills.failure() is None
+
+    settled_s = await settle(read, waits_on, SETTLE_POLL_S)
+    assert counters is not None
+    return counters, settled_s
 
 
 def _reports(joined: Joined, counters: BackendCounters) -> list[dict[str, Any]]:
@@ -198,7 +202,13 @@ async def _settle_target(
 
     Raises BackendError and TargetError.
     """
-    began_s = time.monotonic()
+    lines = Ledger(())
+
+    async def balanced() -> bool:
+        nonlocal lines
+        lines = ledger(await made.counters())
+        return lines.balanced
+
     async with contextlib.AsyncExitStack() as stack:
         try:
             made: Any = make()
@@ -206,11 +216,8 @@ async def _settle_target(
                 made = await stack.enter_async_context(made) or made
             if not isinstance(made, CountsTickets):
                 raise TargetError(f"{name} has no counters")
-            while True:
-                lines, took_s = ledger(await made.counters()), time.monotonic() - began_s
-                if lines.balanced or took_s > patience_s:
-                    return lines, round(took_s, 3) if lines.balanced else None
-                await asyncio.sleep(SETTLE_POLL_S)
+            settled_s = await settle(balanced, lambda took_s: took_s <= patience_s, SETTLE_POLL_S)
+            return lines, settled_s
         except (BackendError, TargetError, PartError):
             raise
         except Exception as error:

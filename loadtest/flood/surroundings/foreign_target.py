@@ -20,14 +20,16 @@ from loadtest.flood.parts.before import TARGET, Before
 from loadtest.flood.surroundings.base import Run
 from loadtest.flood.surroundings.target_ledger import BotCounts, balance_target
 from loadtest.flood.surroundings.unmeasured import injectable, not_on_target, unmeasured
+from loadtest.flood.watching.monitor import (
+    SAMPLE_INTERVAL_S,
+    SETTLE_TIMEOUT_INTERRUPTED_S,
+    SETTLE_TIMEOUT_S,
+)
+from loadtest.flood.watching.settling import settle
 from loadtest.players.guarded_target import GuardedTarget
 from loadtest.players.run_context import RunContext
 from loadtest.target import CountsTickets, Target, target_name
 
-SAMPLE_INTERVAL_S = 1.0
-# A target's counters may trail its last answer by as much as ours do.
-SETTLE_TIMEOUT_S = 15.0
-SETTLE_TIMEOUT_INTERRUPTED_S = 5.0
 SETTLE_POLL_S = 0.25
 ENTER_TIMEOUT_S = 30.0  # in which a target opens what it needs, or closes it
 
@@ -85,17 +87,17 @@ class TargetSurroundings:
     async def settle(self, stop_event: asyncio.Event) -> float | None:
         """Read the target's counters until they balance; the seconds that it took, or None."""
         self.phase = "settling"
-        start_s = self.run.clock()
         if self.counts is None:
             return 0.0
-        while True:
+
+        async def balanced() -> bool:
             await self.read()
-            took_s = self.run.clock() - start_s
-            if not self.error and self.ledger().balanced:
-                return round(took_s, 3)
-            if took_s > (SETTLE_TIMEOUT_INTERRUPTED_S if stop_event.is_set() else SETTLE_TIMEOUT_S):
-                return None
-            await asyncio.sleep(SETTLE_POLL_S)
+            return not self.error and self.ledger().balanced
+
+        def waits_on(took_s: float) -> bool:
+            return took_s <= (SETTLE_TIMEOUT_INTERRUPTED_S if stop_event.is_set() else SETTLE_TIMEOUT_S)
+
+        return await settle(balanced, waits_on, SETTLE_POLL_S)
 
     async def read(self) -> None:
         """Read the target's counters; where they cannot be read, keep the last ones and note why."""

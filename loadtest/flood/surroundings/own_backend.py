@@ -23,7 +23,7 @@ from loadtest.flood.parts.before import Before
 from loadtest.flood.surroundings.base import Run
 from loadtest.flood.surroundings.warm_start import wait_for_buffers
 from loadtest.flood.watching.allocations import AllocationFeed
-from loadtest.flood.watching.counters import BackendCounters, CountersReader, RequestCounts
+from loadtest.flood.watching.counters import COUNTERS, BackendCounters, CountersReader, RequestCounts
 from loadtest.flood.watching.kill_events import KillEventCounter
 from loadtest.flood.watching.monitor import BackendMonitor, wait_until_settled
 from loadtest.players.backend_client import HttpBackendClient
@@ -65,7 +65,7 @@ class OwnSurroundings:
 
     def counted_before(self) -> Before:
         """The services' counters and the logs' ends before the first player came."""
-        counters = {name: getattr(self.before, name) for name in ("matchmaker", "fleet", "meta", "rewards")}
+        counters = {name: getattr(self.before, name) for name in COUNTERS}
         return Before.of(counters, self.requests_before, self.kills.began_at)
 
     def watching(self) -> AbstractAsyncContextManager[None]:

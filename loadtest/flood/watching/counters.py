@@ -47,10 +47,7 @@ class BackendCounters:
     def since(self, earlier: BackendCounters) -> BackendCounters:
         """The difference of every counter to ``earlier``; levels and lists stay as they are."""
         return BackendCounters(
-            *(
-                _difference(getattr(self, name), getattr(earlier, name), COUNTERS[name])
-                for name in ("matchmaker", "fleet", "meta", "rewards")
-            )
+            *(_difference(getattr(self, name), getattr(earlier, name), COUNTERS[name]) for name in COUNTERS)
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -15,6 +14,7 @@ from loadtest.background import background
 from loadtest.errors import BackendError
 from loadtest.flood.watching.counters import BackendCounters, CountersReader, ServiceCounters
 from loadtest.flood.watching.progress import ProgressDisplay
+from loadtest.flood.watching.settling import settle
 from loadtest.flood.watching.timeline import Timeline
 from loadtest.players.player_records import PlayerRecords
 
@@ -178,12 +178,16 @@ async def wait_until_settled(
     Returns:
         The last counters, and the seconds that it took until they balanced or None.
     """
-    start_s = time.monotonic()
-    while True:
+    counters: BackendCounters | None = None
+
+    async def read() -> bool:
+        nonlocal counters
         counters = await monitor.read()
-        took_s = time.monotonic() - start_s
-        if monitor.error is None and balanced(counters):
-            return counters, round(took_s, 3)
-        if took_s > (SETTLE_TIMEOUT_INTERRUPTED_S if stop_event.is_set() else SETTLE_TIMEOUT_S):
-            return counters, None
-        await asyncio.sleep(SETTLE_POLL_S)
+        return monitor.error is None and balanced(counters)
+
+    def waits_on(took_s: float) -> bool:
+        return took_s <= (SETTLE_TIMEOUT_INTERRUPTED_S if stop_event.is_set() else SETTLE_TIMEOUT_S)
+
+    settled_s = await settle(read, waits_on, SETTLE_POLL_S)
+    assert counters is not None
+    return counters, settled_s
