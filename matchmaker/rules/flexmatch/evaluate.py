@@ -27,6 +27,7 @@ from matchmaker.rules.flexmatch.program import (
     Program,
 )
 from matchmaker.rules.flexmatch.table import Table
+from matchmaker.rules.flexmatch.tolerance import at_most, equal
 
 ALL_HOLD = -1
 
@@ -152,7 +153,7 @@ def _batch_holds(program: Program, table: Table, match: Candidate, rule: int, nu
     for place in range(match.size[1]):
         value = table.number[program.rules[rule].column, match.player[place]]
         least, most = min(least, value), max(most, value)
-    return bool(most - least <= match.limit[program.rules[rule].first]) if number else bool(least >= most)
+    return bool(at_most(most - least, match.limit[program.rules[rule].first]) if number else least >= most)
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
@@ -163,7 +164,7 @@ def _latency_holds(program: Program, table: Table, match: Candidate, region: int
     for place in range(match.size[0]):
         ticket = match.ticket[place]
         latency = np.float64(table.latency_ms[program.rules[rule].column, ticket, region])
-        if program.rules[rule].first >= 0 and not latency <= match.limit[program.rules[rule].first]:
+        if program.rules[rule].first >= 0 and not at_most(latency, match.limit[program.rules[rule].first]):
             return False
         members = table.tickets[ticket].last - table.tickets[ticket].first
         least = min(least, latency)
@@ -174,7 +175,7 @@ def _latency_holds(program: Program, table: Table, match: Candidate, region: int
     middle = least if program.rules[rule].distance_to_min else total / players
     for place in range(match.size[0]):
         latency = np.float64(table.latency_ms[program.rules[rule].column, match.ticket[place], region])
-        if not abs(latency - middle) <= match.limit[program.rules[rule].second]:
+        if not at_most(abs(latency - middle), match.limit[program.rules[rule].second]):
             return False
     return True
 
@@ -202,9 +203,10 @@ def _numbers_hold(program: Program, table: Table, match: Candidate, rule: int) -
                 continue  # of nobody: an empty team has no average that could be wrong
             if distance:
                 apart = abs(value - reference)
-                if program.rules[rule].first >= 0 and apart > match.limit[program.rules[rule].first]:
+                first, second = program.rules[rule].first, program.rules[rule].second
+                if first >= 0 and not at_most(apart, match.limit[first]):
                     return False
-                if program.rules[rule].second >= 0 and apart < match.limit[program.rules[rule].second]:
+                if second >= 0 and not at_most(match.limit[second], apart):
                     return False
             elif not _compares(program.rules[rule].operation, value, reference):
                 return False
@@ -214,16 +216,16 @@ def _numbers_hold(program: Program, table: Table, match: Candidate, rule: int) -
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _compares(operation: int, value: float, reference: float) -> bool:
     if operation == _LESS:
-        return value < reference
+        return not at_most(reference, value)
     if operation == _LESS_EQUAL:
-        return value <= reference
+        return bool(at_most(value, reference))
     if operation == _EQUAL:
-        return value == reference
+        return bool(equal(value, reference))
     if operation == _UNEQUAL:
-        return value != reference
+        return not equal(value, reference)
     if operation == _MORE:
-        return value > reference
-    return value >= reference
+        return not at_most(value, reference)
+    return bool(at_most(reference, value))
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
@@ -235,7 +237,7 @@ def _all_alike(program: Program, table: Table, match: Candidate, rule: int) -> b
         for place in range(match.shape[1]):
             value = match.value[place]
             for seen in range(count):
-                if (match.reference[seen] == value) != (program.rules[rule].operation == _EQUAL):
+                if equal(match.reference[seen], value) != (program.rules[rule].operation == _EQUAL):
                     return False
             if count == 0 or program.rules[rule].operation == _UNEQUAL:
                 match.reference[count] = value
