@@ -369,6 +369,26 @@ class FleetAdminClient(_FleetHttp):
         ]
         return after, finished, lost
 
+    async def newest_change(self) -> Cursor:
+        """Return the cursor of the newest change, for whoever follows from now on."""
+        found = await self._call("GET", "/v1/fleets")
+        try:
+            return Cursor(str(found["epoch"]), int(found["seq"]))
+        except (LookupError, TypeError, ValueError) as error:
+            raise FleetUnavailableError("the fleet's answer names no change") from error
+
+    async def openings(self, cursor: Cursor, *, wait_s: float = 0.0) -> tuple[Cursor, list[str], bool]:
+        """Return the next cursor, the regions of the openings since ``cursor``, and whether some are lost.
+
+        A region opens where a match was turned away and may get a server now; it is named once for each
+        server. Waits up to ``wait_s`` for one.
+        """
+        try:
+            after, changes, lost = await self.changes(cursor, kind="opening", wait_s=wait_s)
+            return after, [str(change["region"]) for change in changes], lost
+        except (LookupError, TypeError, ValueError) as error:
+            raise FleetUnavailableError("the fleet's answer names no openings") from error
+
     async def set_buffer(self, region: str, ready: int) -> dict[str, Any]:
         """Keep ``ready`` idle servers in a region until the policy is reset; return the decision."""
         return await self._call("PUT", f"/v1/fleets/{_quoted(region)}/buffer", json={"ready": ready})

@@ -32,6 +32,7 @@ from matchmaker.director import metrics
 from matchmaker.director.backfill import Backfill
 from matchmaker.director.giving_up import GivingUp, MatchCloser, MatchFleet
 from matchmaker.director.match_loop import MatchLoop
+from matchmaker.director.openings import FleetOpenings
 from matchmaker.director.placement import Placement
 from matchmaker.director.reach import probe
 from matchmaker.director.requeue import Requeuer
@@ -65,6 +66,7 @@ class Director:
         allocator: where servers come from.
         fleet: knows how the server of a match is, and ends it; None: nobody does, as with real Agones.
         meta: closes matches that are given up; None: each counts as closed.
+        openings: says when the fleet has a server for a match that it turned away; None: nobody does.
         clock: time, chance and ids.
     """
 
@@ -77,6 +79,7 @@ class Director:
         *,
         fleet: MatchFleet | None = None,
         meta: MatchCloser | None = None,
+        openings: FleetOpenings | None = None,
         clock: Clock,
     ) -> None:
         self._rules = rules
@@ -84,6 +87,7 @@ class Director:
         self._cache = cache
         self._allocator = allocator
         self._fleet = fleet
+        self._openings = openings
         self._clock = clock
         self._giving_up = GivingUp(meta, fleet, clock)
         self._scripts = Scripts(cache, settings.ticket_retention_s, clock)
@@ -153,6 +157,7 @@ class Director:
             backfill,
             lease_s=settings.director_lease_s,
             place=self._place,
+            openings=self._openings,
         )
 
     async def _serve(self, fence: bytes) -> None:
@@ -216,7 +221,11 @@ async def run(settings: Settings, clock: Clock) -> None:
         scripts = Scripts(cache, settings.ticket_retention_s, clock)
         requeuer = Requeuer(cache, scripts, fleet, ticket_ttl_s=settings.ticket_ttl_s, clock=clock)
         tasks.create_task(requeuer.run())
+        openings = FleetOpenings(fleet, clock)
+        tasks.create_task(openings.run())
         for mode, each in rules.items():
-            director = Director(each, settings, cache, allocator, fleet=fleet, meta=meta, clock=clock)
+            director = Director(
+                each, settings, cache, allocator, fleet=fleet, meta=meta, openings=openings, clock=clock
+            )
             directors[mode] = director
             tasks.create_task(director.run())

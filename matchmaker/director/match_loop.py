@@ -10,6 +10,7 @@ may take longer than it lasts.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,11 +21,12 @@ from matchmaker.director import metrics
 from matchmaker.director.backfill import Backfill
 from matchmaker.director.depth import DepthReport
 from matchmaker.director.formed_match import FormedMatch, MatchMaking
+from matchmaker.director.openings import FleetOpenings
 from matchmaker.director.placement import Placed, Placement, PlacementOutcome
 from matchmaker.director.region_waits import RegionWaits
 from matchmaker.director.resting import Resting
 from matchmaker.matching.matcher import KernelMatcher, Matcher
-from matchmaker.matching.pool import Pool, Rows
+from matchmaker.matching.pool import HELD, Pool, Rows
 from matchmaker.matching.rule_set_matcher import RuleSetMatcher, SearchPlace
 from matchmaker.queue.cache import asked_to_stop
 from matchmaker.queue.entries import QueueEntry
@@ -53,6 +55,7 @@ class MatchLoop:
         backfill: fills running matches.
         lease_s: seconds for which the lead is held; it is renewed thrice in that time.
         place: where a search begins whose work was used up, kept from one tenure to the next.
+        openings: says when the fleet has a server again; None: nobody does.
     """
 
     def __init__(
@@ -66,7 +69,9 @@ class MatchLoop:
         *,
         lease_s: float,
         place: SearchPlace | None = None,
+        openings: FleetOpenings | None = None,
     ) -> None:
+        self._openings = openings
         self._backfill = backfill
         self._queue = queue
         self._rules = rules
@@ -89,6 +94,11 @@ class MatchLoop:
 
         Raises LeaseLostError once another director leads, and the cache's errors.
         """
+        heard = self._openings.heard_by(self._waits) if self._openings else contextlib.nullcontext()
+        with heard:
+            await self._serve(period_s)
+
+    async def _serve(self, period_s: float) -> None:
         async with asyncio.TaskGroup() as placements:
             placements.create_task(self._keep_lead())
             await self.recover(placements)
@@ -224,6 +234,7 @@ class MatchLoop:
     async def _place(self, match: FormedMatch, *, recovered: bool = False, closing: bool = False) -> None:
         record = self.pool.requeue_record(match.rows)
         self._depth.placing += 1
+        asked_at = self._clock.monotonic()
         try:
             placed = await self._placement.place(match.proposal, record, recovered=recovered, closing=closing)
         finally:
@@ -236,17 +247,17 @@ class MatchLoop:
             self._resting.rest(kept, placed.tickets.refusals)
         else:
             self._search_again(match, placed.tickets.ended)
-        self._note(match.proposal.region, placed)
+        self._note(match.proposal.region, placed, asked_at)
 
-    def _note(self, region: str, placed: Placed) -> None:
-        """What a placement says about its region."""
+    def _note(self, region: str, placed: Placed, asked_at: float) -> None:
+        """What a placement that began at ``asked_at`` (monotonic seconds) says about its region."""
         if placed.why:
             self._depth.given_up[placed.why] += 1
         match placed.outcome:
             case PlacementOutcome.ASSIGNED | PlacementOutcome.FAILED:
                 self._waits.answered(region)
             case PlacementOutcome.NO_SERVER | PlacementOutcome.FLEET_UNAVAILABLE:
-                self._waits.no_server(region, placed.reason, placed.retry_after_s)
+                self._waits.no_server(region, placed.reason, placed.retry_after_s, asked_at=asked_at)
             case PlacementOutcome.UNREACHABLE:
                 self._waits.silent(region, placed.reason)
             case PlacementOutcome.PLAYERS_REFUSED:
@@ -254,7 +265,11 @@ class MatchLoop:
 
     def _search_again(self, match: FormedMatch, ended: Sequence[int]) -> None:
         """The match's tickets search again, but for those at the places ``ended``."""
-        self.pool.release(match.rows)
+        # Those of a match that a player declined search again before the director reads it, and may have left
+        # since: their rows are free, or another ticket's.
+        ids = binary_ids(match.proposal.ticket_ids)
+        rows = match.rows[np.isin(self.pool.ticket_id[match.rows, 1], ids[:, 1])]
+        self.pool.release(rows[self.pool.state[rows] == HELD])
         self._drop_ended(match, ended)
 
     def _drop_ended(self, match: FormedMatch, ended: Sequence[int]) -> None:

@@ -93,6 +93,11 @@ allocations = Counter(
     "Answers of the fleet to the director: allocated, no_server, unavailable, refused, lost.",
     ["region", "result"],
 )
+openings = Counter(
+    "launchday_director_openings_total",
+    "Times that the fleet said that it has a server for a match that it had turned away.",
+    ["region"],
+)
 unreadable = Counter(
     "launchday_director_unreadable_total",
     "What lay in the cache and could not be read, by kind; its tickets ended or search again.",

@@ -194,7 +194,9 @@ async def changes(
     pool: Pool,
     since: Annotated[int, Query(ge=0, description="Number of the last change that the caller has seen.")] = 0,
     epoch: Annotated[str, Query(description="The epoch in which it was seen.")] = "",
-    kind: Annotated[str, Query(description="Only changes of one kind: gameserver, match or decision.")] = "",
+    kind: Annotated[
+        str, Query(description="Only changes of one kind: gameserver, match, decision or opening.")
+    ] = "",
     wait_s: Annotated[
         float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for a change where there is none.")
     ] = 0.0,
@@ -204,6 +206,8 @@ async def changes(
     ``lost`` says that some changes are no longer kept, or that the fleet was restarted (another epoch): read
     everything again. What became of matches that were open when a fleet ended is among the first changes of
     the next one.
+
+    An ``opening`` names a region that had turned a match away and may have a server for one now.
     """
     log = pool.changes
     if epoch and epoch != log.epoch:

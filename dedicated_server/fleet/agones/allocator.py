@@ -86,6 +86,7 @@ class Allocator:
             raise MatchAlreadyPlayedError("the match of this key was ended before it had a server")
         match = request.metadata.annotations.get(MATCH_ANNOTATION)
         if match is not None and self._pool.starts.full:
+            self._pool.openings.turned_away(selection.wanted_region(self._pool, request), now)
             raise TooManyStartsError(
                 f"{len(self._pool.starts)} matches are starting, as many as this machine carries: "
                 "ask again in a moment"

@@ -20,6 +20,7 @@ from dedicated_server.fleet.pool.fleet_counters import FleetCounters
 from dedicated_server.fleet.pool.gameserver import GameServer
 from dedicated_server.fleet.pool.liveness import Memory, private_bytes, unhealthy
 from dedicated_server.fleet.pool.logs import ServerLogs
+from dedicated_server.fleet.pool.openings import Openings
 from dedicated_server.fleet.pool.region import Region
 from dedicated_server.fleet.pool.roster import Roster
 from dedicated_server.fleet.pool.start_window import StartWindow
@@ -85,6 +86,7 @@ class WarmPool:
         self.regions = {
             name: Region(name, config.ready_in(name), config.max_in(name)) for name in config.regions
         }
+        self.openings = Openings(self.changes, self.regions, self.starts, clock.wall)
         self._spawner = spawner
         self._logs = logs
         self._roster = Roster(game_ports, sdk_ports, config.max_servers)
@@ -164,6 +166,7 @@ class WarmPool:
         server.annotate(annotations)
         if server.claimed:
             self.starts.reported(server.name, now)
+            self.openings.look(now)
 
     def reserve(self, server: GameServer, seconds: float, now: float) -> None:
         """Reserve a server, for ``seconds`` or, where that is 0, until it changes its state itself."""
@@ -205,6 +208,8 @@ class WarmPool:
         """
         if region in self.regions:
             self.regions[region].allocation_requested(key, unmet, now)
+        if unmet:
+            self.openings.turned_away(region, now)
 
     # --- calls of operators -----------------------------------------------------------------------------
 
@@ -338,6 +343,7 @@ class WarmPool:
             elif server.state is State.RESERVED and 0 < server.reserved_until_mono_s <= now:
                 self._enter(server, State.READY, now)
         self.starts.step(now)
+        self.openings.look(now)
         self._stop_surplus(now)
         self.fill(now)
         for region in self.regions.values():
@@ -435,6 +441,9 @@ class WarmPool:
             metrics.servers_ended.labels(server.region, ending.value).inc()
         if before is State.ALLOCATED and state is not State.ALLOCATED:
             self.starts.ended(server.name)
+            self.openings.look(now)
+        if state is State.READY and not server.draining:
+            self.openings.server_ready(server.region, now)
         if before is State.ALLOCATED and state is not State.ALLOCATED and server.has_match:
             if server.report.get("outcome") != "ended" and self._was_played(server):
                 server.report = {**server.report, "outcome": "ended"}
