@@ -78,7 +78,7 @@ class InMatchError(MatchmakerClientError):
 
 
 class TicketEndedError(MatchmakerClientError):
-    """Raised when it is too late to cancel, to accept, or to come back. Read the ticket for its end."""
+    """Raised when it is too late to cancel, accept, reject, or come back. Read the ticket for its end."""
 
 
 class NoSuchTicketError(MatchmakerClientError):
@@ -234,6 +234,13 @@ class MatchmakerClient:
         Raises TicketEndedError where none waits for it, NoSuchTicketError.
         """
         return _view((await self._call("POST", f"/v1/tickets/{ticket_id}/accept")).content)
+
+    async def reject_match(self, ticket_id: str) -> TicketView:
+        """Decline the match that was found, and return the ticket, which is cancelled then.
+
+        Raises TicketEndedError where no match waits for an answer (any more), NoSuchTicketError.
+        """
+        return _view((await self._call("POST", f"/v1/tickets/{ticket_id}/reject")).content)
 
     async def queue_depths(self) -> dict[str, Any]:
         """Return what waits in each queue (``QueueDepth`` by mode); needs a service token."""

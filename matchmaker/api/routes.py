@@ -1,4 +1,4 @@
-"""The routes of tickets: create, read, cancel, accept, and wait by long poll or server-sent events."""
+"""The routes of tickets: create, read, cancel, accept, reject, and wait by long poll or event stream."""
 
 from __future__ import annotations
 
@@ -84,6 +84,16 @@ async def accept_match(ticket_id: UUID, caller: PlayerCaller, request: Request) 
     return Response(ticket.json, media_type=MEDIA_TYPE)
 
 
+@router.post("/tickets/{ticket_id}/reject", responses=answers(TicketView, 200))
+async def reject_match(ticket_id: UUID, caller: PlayerCaller, request: Request) -> Response:
+    """Decline the match that was found, where the mode asks for it: the ticket is cancelled, and those of the
+    party; the other players search on at once, with their age. Rejecting it again answers the same. 409
+    (``nothing-to-reject``): no match waits for an answer, or all have accepted it.
+    """
+    ticket = await _service(request).reject(str(ticket_id), caller.player_id)
+    return Response(ticket.json, media_type=MEDIA_TYPE)
+
+
 @router.get("/tickets/{ticket_id}", responses=answers(TicketView, 200))
 async def read_ticket(
     ticket_id: UUID,
@@ -106,8 +116,9 @@ async def read_ticket(
 
 @router.delete("/tickets/{ticket_id}", responses=answers(TicketView, 200, 202))
 async def cancel_ticket(ticket_id: UUID, caller: PlayerCaller, request: Request) -> Response:
-    """Cancel a ticket; cancelling again answers the same. 202: its match is getting a server, and the ticket
-    ends if that comes to nothing; where the match begins all the same, the ticket says so.
+    """Cancel a ticket; cancelling again answers the same. Where a match waits for its players to accept it,
+    that declines it. 202: the match is getting a server, and the ticket ends if that comes to nothing;
+    where the match begins all the same, the ticket says so.
     """
     status, ticket = await _service(request).cancel(str(ticket_id), caller.player_id)
     return Response(ticket.json, status_code=status, media_type=MEDIA_TYPE)

@@ -1,5 +1,5 @@
-"""What the routes do, whichever way a request comes in: create, read, accept, cancel, wait for and follow a
-ticket, and come back to its match.
+"""What the routes do, whichever way a request comes in: create, read, accept, reject, cancel, wait for and
+follow a ticket, and come back to its match.
 """
 
 from __future__ import annotations
@@ -177,8 +177,23 @@ class TicketService:
             )
         return ticket
 
+    async def reject(self, ticket_id: str, player_id: int) -> StoredTicket:
+        """Decline the match that was found, and return the ticket, which has ended; of one that was cancelled
+        already, as it ended. Raises ProblemError where none waits for a yes or no.
+        """
+        found = await self.store.reject(ticket_id, player_id)
+        ticket = await self.read(ticket_id, player_id)
+        if found not in ("declined", "cancelled"):
+            detail = "no match waits for your yes or no: wait until your ticket is proposed"
+            if found in ("proposed", "accepted"):
+                detail = "the match is getting its server already: cancel the ticket, or play"
+            elif ticket.view.final:
+                detail = f"the ticket is {ticket.view.state}: there is nothing to decline"
+            raise ProblemError(409, "nothing-to-reject", detail)
+        return ticket
+
     async def cancel(self, ticket_id: str, player_id: int) -> tuple[int, StoredTicket]:
-        """Cancel a ticket.
+        """Cancel a ticket; where its match waits for the players to accept it, that is a no.
 
         Returns:
             The HTTP status (200: it has ended; 202: its match is getting a server, and it ends if that comes
@@ -202,8 +217,8 @@ class TicketService:
     async def read_when_changed(
         self, ticket_id: str, player_id: int, wait_s: float, known: bytes, lost: bool = False
     ) -> StoredTicket:
-        """Wait for a ticket's end, or until its player is asked to accept a match, at most ``wait_s``; return
-        it as it is then.
+        """Wait for a ticket's end, or until its player is asked to accept a match or searches again after
+        one, at most ``wait_s``; return it as it is then.
 
         Args:
             ticket_id, player_id: the ticket, and whose it is.
@@ -223,7 +238,8 @@ class TicketService:
                 view = ticket.view
                 ended = view.final and (not lost or view.state != "assigned" or view.lost)
                 left_s = deadline - self.clock.monotonic()
-                if ended or (ticket.json != known and view.accept_requested) or left_s <= 0:
+                told = view.accept_requested or view.state == SEARCHING
+                if ended or (told and ticket.json != known) or left_s <= 0:
                     return ticket
                 await asyncio.wait((changed,), timeout=left_s)
 

@@ -1,4 +1,4 @@
-"""Tickets as the cache holds them: read one, accept its match, cancel it, expire those that are due."""
+"""Tickets as the cache holds them: read, accept or decline the match, cancel, expire those that are due."""
 
 from __future__ import annotations
 
@@ -90,6 +90,16 @@ class TicketStore:
         """
         state: bytes | None = await self._scripts.accept_ticket([ticket_id, player_id], now)
         return None if state is None else state.decode()
+
+    async def reject(self, ticket_id: str, player_id: int) -> str | None:
+        """Decline the match that was found for a ticket.
+
+        Returns:
+            ``declined`` where that gave the match up. Else the state found before, or None where the player
+            has no such ticket.
+        """
+        found: bytes | None = await self._scripts.reject_ticket([ticket_id, player_id])
+        return None if found is None else found.decode()
 
     async def depths(self) -> dict[str, QueueDepth]:
         """Return what waits in each queue, by mode, as its director said last."""

@@ -35,6 +35,7 @@ CALLS = {
     "follow_ticket",
     "queue_depths",
     "read_ticket",
+    "reject_match",
     "renew_token",
     "wait_for_end",
     "with_token",

@@ -2,7 +2,8 @@
 
 All keys share one hash tag, so on a cluster they live in one slot and one script may touch them all. Their
 names are given here and handed to the scripts as the table ``KEY``; ``shared.lua`` comes before each script,
-and ``backfill.lua`` before those about running matches. No script asks the cache for the time: each gets
+``acceptance.lua`` before those in which a match is declined, and ``backfill.lua`` before those about running
+matches. No script asks the cache for the time: each gets
 ``NOW`` (Unix seconds) from the caller's clock.
 """
 
@@ -108,12 +109,10 @@ class Scripts:
         self.clock = clock
         head = _head() + _text("shared")
 
-        def script(name: str) -> Script:
-            return Script(cache.register_script(head + _text(name)), clock)
+        def script(name: str, before: str = "") -> Script:
+            return Script(cache.register_script(head + before + _text(name)), clock)
 
         self.create_tickets = script("create_tickets")
-        self.cancel_ticket = script("cancel_ticket")
-        self.end_sessions = script("end_sessions")
         self.expire_tickets = script("expire_tickets")
         self.read_counters = script("read_counters")
         self.attend = script("attend")
@@ -131,16 +130,20 @@ class Scripts:
         self.fail_match = script("fail_match")
         self.fail_tickets = script("fail_tickets")
         self.accept_ticket = script("accept_ticket")
-        self.decline_match = script("decline_match")
         self.requeue_match = script("requeue_match")
         self.reclaim_ticket = script("reclaim_ticket")
-        head += _text("backfill")
-        self.request_backfill = script("request_backfill")
-        self.close_backfill = script("close_backfill")
-        self.read_backfill = script("read_backfill")
-        self.propose_backfill = script("propose_backfill")
-        self.assign_backfill = script("assign_backfill")
-        self.withdraw_backfill = script("withdraw_backfill")
+        acceptance = _text("acceptance")
+        self.cancel_ticket = script("cancel_ticket", acceptance)
+        self.reject_ticket = script("reject_ticket", acceptance)
+        self.end_sessions = script("end_sessions", acceptance)
+        self.decline_match = script("decline_match", acceptance)
+        backfill = _text("backfill")
+        self.request_backfill = script("request_backfill", backfill)
+        self.close_backfill = script("close_backfill", backfill)
+        self.read_backfill = script("read_backfill", backfill)
+        self.propose_backfill = script("propose_backfill", backfill)
+        self.assign_backfill = script("assign_backfill", backfill)
+        self.withdraw_backfill = script("withdraw_backfill", backfill)
 
 
 def lease_error(error: Exception) -> Exception:
@@ -157,6 +160,7 @@ def _head() -> str:
         f"local NOTIFICATIONS_KEPT_S = {NOTIFICATIONS_KEPT_S}\n"
         f"local ENDED_VIEW = '{_ended_view()}'\n"
         f"local PROPOSED_VIEW = '{_proposed_view()}'\n"
+        f"local SEARCHING_VIEW = '{_searching_view()}'\n"
     )
 
 
@@ -170,6 +174,11 @@ def _proposed_view() -> str:
     """Return the JSON of a ticket whose match is to be accepted, for ``string.format`` with id and time."""
     view = msgspec.json.encode(TicketView("%s", "proposed", None, None, accept_by=0.5)).decode()
     return view.replace("0.5", "%s")
+
+
+def _searching_view() -> str:
+    """Return the JSON of a ticket that searches again, for ``string.format`` with its id."""
+    return msgspec.json.encode(TicketView("%s", "searching", None, None)).decode()
 
 
 def _text(name: str) -> str:

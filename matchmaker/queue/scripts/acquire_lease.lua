@@ -8,4 +8,10 @@ redis.call('SET', KEY.lease .. mode, fence, 'PX', ARGV[2])
 if redis.call('EXISTS', KEY.queue .. mode) == 0 or #redis.call('XINFO', 'GROUPS', KEY.queue .. mode) == 0 then
   redis.call('XGROUP', 'CREATE', KEY.queue .. mode, GROUP, '0', 'MKSTREAM')
 end
+-- Matches that players declined while no director was there to read it.
+for _, match in ipairs(redis.call('HKEYS', KEY.accepted .. mode)) do
+  if redis.call('HEXISTS', KEY.proposals .. mode, match) == 0 then
+    redis.call('HDEL', KEY.accepted .. mode, match)
+  end
+end
 return fence

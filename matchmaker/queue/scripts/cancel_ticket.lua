@@ -1,10 +1,10 @@
 -- Cancel a player's ticket, and with it those of the party. One whose match is getting its server is marked: it
--- ends instead of searching again. Where the players are asked to accept the match, that is a no.
+-- ends instead of searching again. Where the match waits for its players to accept it, that is a no: it is given
+-- up, and the ticket ends with it.
 -- ARGV: id, player. Answers the state that it found before, 'marked' where it marked the ticket, or nil where
 -- the player has no such ticket.
 local id, player = ARGV[1], ARGV[2]
-local owner, mode, state, match, accept_by =
-  unpack(redis.call('HMGET', KEY.ticket .. id, 'player', 'mode', 'state', 'match', 'accept_by'))
+local owner, mode, state, match = unpack(redis.call('HMGET', KEY.ticket .. id, 'player', 'mode', 'state', 'match'))
 if owner ~= player then
   return false
 end
@@ -15,9 +15,7 @@ if state == 'searching' then
   end
 elseif is_live(state) then
   redis.call('HSET', KEY.ticket .. id, 'cancel', '1')
-  if accept_by and NOW <= tonumber(accept_by) then
-    redis.call('HSET', KEY.accepted .. mode, match, DECLINED)
-  end
+  give_up_declined(mode, match)
   return 'marked'
 end
 return state

@@ -1,6 +1,6 @@
 -- Cancel the tickets of players whose session was ended, each with its party. One whose match is getting its
--- server is marked as if its player had cancelled it: it ends instead of searching again, and where players are
--- asked to accept the match, that is a no.
+-- server is marked as if its player had cancelled it: it ends instead of searching again. Where the match waits for
+-- its players to accept it, that is a no, and it is given up.
 -- ARGV: as MessagePack for each end: player, when (Unix seconds), '1' where the player has logged in again, the
 -- reason that is read (plain ASCII without quotes). Answers how many tickets ended.
 -- Repeating it changes nothing: a ticket of whoever has logged in again ends only if it is older than the end.
@@ -22,13 +22,10 @@ for _, ending in ipairs(cmsgpack.unpack(ARGV[1])) do
     end
     -- It is on its way into a match, or one of its party is.
     for _, each in ipairs(with_party(id)) do
-      local found, match, accept_by =
-        unpack(redis.call('HMGET', KEY.ticket .. each, 'state', 'match', 'accept_by'))
+      local found, match = unpack(redis.call('HMGET', KEY.ticket .. each, 'state', 'match'))
       if is_live(found) and (each == id or found ~= 'searching') then
         redis.call('HSETNX', KEY.ticket .. each, 'cancel', reason)
-        if accept_by and NOW <= tonumber(accept_by) then
-          redis.call('HSET', KEY.accepted .. mode, match, DECLINED)
-        end
+        give_up_declined(mode, match)
       end
     end
   end

@@ -151,19 +151,23 @@ local function cancel_reason(cancel)
 end
 
 -- Let claimed tickets search again, with their age; those that were cancelled meanwhile end, each with its
--- party. The places (from 0) of those that ended.
+-- party. Whoever had been asked to accept the match is told. The places (from 0) of those that ended.
 local function search_again(mode, ids)
-  local cancelled = {}
+  local cancelled, views = {}, {}
   for _, id in ipairs(ids) do
-    local state, cancel = unpack(redis.call('HMGET', KEY.ticket .. id, 'state', 'cancel'))
+    local state, cancel, asked = unpack(redis.call('HMGET', KEY.ticket .. id, 'state', 'cancel', 'accept_by'))
     if is_live(state) then
       redis.call('HSET', KEY.ticket .. id, 'state', 'searching')
       redis.call('HDEL', KEY.ticket .. id, 'match', 'accept_by')
       if cancel then
         cancelled[#cancelled + 1] = { id, cancel }
+      elseif asked then
+        views[#views + 1] = id
+        views[#views + 1] = string.format(SEARCHING_VIEW, id)
       end
     end
   end
+  notify(views)
   if #cancelled == 0 then
     return {}
   end

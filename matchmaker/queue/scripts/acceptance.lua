@@ -1,0 +1,60 @@
+-- Where players are asked to accept a match: giving it up because not all do. It comes before the scripts that can.
+-- A player who says no has `cancel` in the ticket. As long as the match waits for anybody's yes, it is given up in the
+-- same script, whoever leads the queue: nobody waits for a director that is busy or dead.
+
+-- Give up a match that waits for its players: its tickets search again, with their age; those end that were cancelled,
+-- and where the time to accept is over (late) those that were not accepted, each with the whole party.
+-- The places (from 0) of those that ended.
+local function close_unaccepted(mode, match, ids, late)
+  redis.call('HDEL', KEY.proposals .. mode, match)
+  local ended, ended_views, free_views, places = {}, {}, {}, {}
+  for i, id in ipairs(ids) do
+    local reason
+    for _, each in ipairs(with_party(id)) do
+      local state, cancel = unpack(redis.call('HMGET', KEY.ticket .. each, 'state', 'cancel'))
+      if cancel or state == 'cancelled' then
+        reason = cancel_reason(cancel)
+      elseif late and state == 'proposed' then
+        reason = reason or 'the match was not accepted in time'
+      end
+    end
+    if reason then
+      ended[i] = true
+      ended_views[#ended_views + 1] = id
+      ended_views[#ended_views + 1] = ended_view(id, 'cancelled', reason)
+      places[#places + 1] = i - 1
+    end
+  end
+  for i, id in ipairs(ids) do
+    local party = ended[i] and redis.call('HGET', KEY.ticket .. id, 'party')
+    if party then
+      redis.call('DEL', KEY.party .. party) -- it can queue again at once
+    elseif not ended[i] then
+      redis.call('HSET', KEY.ticket .. id, 'state', 'searching')
+      redis.call('HDEL', KEY.ticket .. id, 'match', 'accept_by')
+      free_views[#free_views + 1] = id
+      free_views[#free_views + 1] = string.format(SEARCHING_VIEW, id)
+    end
+  end
+  finish(mode, 'cancelled', ended_views)
+  notify(free_views)
+  return places
+end
+
+-- Somebody has said no to a match: give it up, unless all have accepted it. Whether it was given up.
+-- Its director reads DECLINED, and asks which of its tickets have ended (decline_match.lua).
+local function give_up_declined(mode, match)
+  local stored = match and redis.call('HGET', KEY.proposals .. mode, match)
+  local read, proposal = pcall(cjson.decode, stored or '')
+  if not read or type(proposal) ~= 'table' or type(proposal.ticket_ids) ~= 'table' then
+    return false
+  end
+  local ids, count = proposal.ticket_ids, tonumber(redis.call('HGET', KEY.accepted .. mode, match) or '0')
+  if count >= #ids or count <= tonumber(CLOSING) then
+    return false -- it is getting its server, or is being closed
+  end
+  local accept_by = tonumber(redis.call('HGET', KEY.ticket .. ids[1], 'accept_by') or '0')
+  close_unaccepted(mode, match, ids, NOW > accept_by and attended())
+  redis.call('HSET', KEY.accepted .. mode, match, DECLINED)
+  return true
+end
