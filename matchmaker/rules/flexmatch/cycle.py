@@ -9,8 +9,9 @@ import numpy as np
 
 from matchmaker.rules.flexmatch.evaluate import new_candidate
 from matchmaker.rules.flexmatch.program import Program, compile_rules
-from matchmaker.rules.flexmatch.rule_set import RuleSet
+from matchmaker.rules.flexmatch.rule_set import RuleSet, most_players
 from matchmaker.rules.flexmatch.search import (
+    CUT_SHORT,
     NO_REGION,
     NOT_TRIED,
     TOO_FEW,
@@ -100,14 +101,7 @@ def form_matches(
     ``begin`` is the ticket around which the first match is tried, those before it come last: where the work
     of the search before this one was used up (``NOT_TRIED``), it goes on from there.
     """
-    widest = {
-        (expansion.name): max(value for _, value in expansion.steps)
-        for expansion in rules.expansions
-        if expansion.field == "maxPlayers"
-    }
-    players = int(
-        sum(max(team.max_players, widest.get(team.name, 0)) * team.quantity for team in rules.teams)
-    )
+    players = most_players(rules.teams, rules.expansions)
     count = len(table.tickets)
     found = SearchResult(
         np.full(count, UNMATCHED, np.int32),
@@ -197,5 +191,14 @@ def _reason(rules: RuleSet, obstacle: int) -> str:
     if obstacle == NOT_TRIED:
         return "not looked at: the cycle's work was used up; the next cycle begins with the oldest"
     ordered = [rule for rule in rules.rules if not rule.type.endswith("Sort")]
-    rule = ordered[obstacle]
-    return f"no match holds the rule {rule.name} ({rule.type})"
+    often = ""
+    if obstacle != CUT_SHORT:
+        rule = ordered[CUT_SHORT - 1 - obstacle if obstacle < CUT_SHORT else obstacle]
+        often = f" (most often the rule {rule.name}, {rule.type}, was broken)"
+    if obstacle <= CUT_SHORT:
+        return (
+            f"not decided: the work around it was used up before every combination was tried{often}; "
+            "there may be a match"
+        )
+    none = "no match was found that" if rules.algorithm.strategy == "balanced" else "no match"
+    return f"{none} holds every rule{often}"

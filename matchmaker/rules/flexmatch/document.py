@@ -4,16 +4,20 @@ one by one.
 
 from __future__ import annotations
 
-import json
 import math
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from matchmaker.errors import MatchmakerError
+from matchmaker.rules.flexmatch.json_text import JsonTextError, RepeatedNames, load
 
 MAX_NUMBER = sys.float_info.max  # an integer of JSON may be larger, and is no float then
+MAX_REPEATED = 100  # names that are told of, of those that are there twice
+
+_NUMBER = re.compile(r"\s*-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +53,7 @@ class Value:
 
     def child(self, key: str | int) -> Value:
         """The member ``key``, which must be there."""
-        token = str(key).replace("~", "~0").replace("/", "~1")
-        return Value(self.raw[key], f"{self.pointer}/{token}", self.mistakes)
+        return Value(self.raw[key], f"{self.pointer}/{_token(key)}", self.mistakes)
 
     def get(self, key: str) -> Value | None:
         """The member ``key`` of an object; None where it is absent or null."""
@@ -77,21 +80,18 @@ class Value:
         for index in range(len(self.raw)):
             yield self.child(index)
 
-    def as_text(self) -> str | None:
-        """A string that is not empty."""
-        if isinstance(self.raw, str) and self.raw:
+    def as_text(self, empty: bool = False) -> str | None:
+        """A string; one that is not empty, unless ``empty`` may be."""
+        if isinstance(self.raw, str) and (self.raw or empty):
             return self.raw
-        self.add_mistake("must be a string that is not empty")
+        self.add_mistake("must be a string" if empty else "must be a string that is not empty")
         return None
 
-    def as_number(self, at_least: float = -math.inf) -> float | None:
-        """A finite number, or a string that holds one, as FlexMatch's own examples write it."""
+    def as_number(self, at_least: float = -math.inf, text: bool = True) -> float | None:
+        """A finite number; with ``text`` also a string that holds one, as the guide's examples have it."""
         raw = self.raw
-        if isinstance(raw, str):
-            try:
-                raw = float(raw)
-            except ValueError:
-                raw = None
+        if text and isinstance(raw, str) and _NUMBER.fullmatch(raw):
+            raw = float(raw)
         if isinstance(raw, int | float) and not isinstance(raw, bool) and abs(raw) <= MAX_NUMBER:
             if raw >= at_least:
                 return float(raw)
@@ -121,14 +121,41 @@ class Value:
         return None
 
     def as_texts(self) -> tuple[str, ...] | None:
-        """An array of strings."""
-        texts = [item.as_text() for item in self.items()]
+        """An array of strings, which may be empty."""
+        texts = [item.as_text(empty=True) for item in self.items()]
         return None if not isinstance(self.raw, list) or None in texts else tuple(str(t) for t in texts)
 
 
 def parse(text: str, what: str) -> Value:
-    """Read JSON. Raises DocumentRefused where it is none."""
+    """Read JSON; names that are there twice in one object are mistakes of it already.
+
+    Raises DocumentError where it is none.
+    """
     try:
-        return Value(json.loads(text), "", [])
-    except ValueError as error:
-        raise DocumentError(what, [Mistake("", f"is not JSON: {error}")]) from error
+        raw, repeats = load(text)
+    except JsonTextError as error:
+        raise DocumentError(what, [Mistake("", str(error))]) from error
+    document = Value(raw, "", [])
+    if repeats:
+        _note_repeated(document)
+    return document
+
+
+def _note_repeated(document: Value) -> None:
+    """Note each name that is there twice. Walks without recursion: the text decides how deep it goes."""
+    left = [document]
+    while left and len(document.mistakes) < MAX_REPEATED:
+        value = left.pop()
+        if isinstance(value.raw, RepeatedNames):
+            for name in value.raw.repeated:
+                value.child(name).add_mistake(
+                    "is there twice in one object: of two only the last would count"
+                )
+        if isinstance(value.raw, dict):
+            left += [value.child(name) for name in reversed(value.raw)]
+        elif isinstance(value.raw, list):
+            left += [value.child(index) for index in reversed(range(len(value.raw)))]
+
+
+def _token(key: str | int) -> str:
+    return str(key).replace("~", "~0").replace("/", "~1")

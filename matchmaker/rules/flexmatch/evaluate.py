@@ -114,7 +114,7 @@ def first_broken(program: Program, table: Table, match: Candidate, region: int, 
         for place in range(program.rules[rule].code_from, program.rules[rule].code_to):
             code = program.code[place].code
             if code >= 0:
-                match.verdict[height] = _holds(program, table, match, region, code)
+                match.verdict[height] = rule_holds(program, table, match, region, code)
                 height += 1
                 continue
             first = height - program.code[place].arity
@@ -136,7 +136,8 @@ def first_broken(program: Program, table: Table, match: Candidate, region: int, 
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
-def _holds(program: Program, table: Table, match: Candidate, region: int, rule: int) -> bool:
+def rule_holds(program: Program, table: Table, match: Candidate, region: int, rule: int) -> bool:
+    """Whether the match holds one rule, which is not compound, in a region."""
     kind = program.rules[rule].kind
     if kind in (BATCH_NUMBER, BATCH_STRING):
         return bool(_batch_holds(program, table, match, rule, kind == BATCH_NUMBER))
@@ -355,6 +356,7 @@ def _evaluate(program: Program, table: Table, match: Candidate, expression: int)
 def _read(program: Program, table: Table, match: Candidate, expression: int) -> None:
     column = program.expressions[expression].column
     grouped, is_set = program.expressions[expression].grouped, program.expressions[expression].is_set
+    once = program.expressions[expression].once
     level = 1 if grouped else 0  # of the lists of players
     length, players, groups = 0, 0, 0
     match.start[level, 0] = 0
@@ -365,6 +367,8 @@ def _read(program: Program, table: Table, match: Candidate, expression: int) -> 
             continue
         for place in range(match.team_start[team], match.team_start[team + 1]):
             player = match.player[place]
+            if once and not table.heads[player]:
+                continue
             if is_set:
                 for item in range(table.string_start[column, player], table.string_start[column, player + 1]):
                     match.value[length] = table.string[item]

@@ -8,7 +8,7 @@ grouped players it gives one result a group.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,11 +16,21 @@ NUMBER, STRING, PLAYER = "number", "string", "player"
 NUMERIC = ("min", "max", "avg", "median", "sum", "stddev")
 FUNCTIONS = (*NUMERIC, "count", "flatten", "set_intersection")
 MAX_CALLS = 8
+MAX_CHARS = 2_000
 
-_CALL = re.compile(r"\s*([a-z_]+)\s*\(\s*(.*?)\s*\)\s*", re.DOTALL)
+_CALL = re.compile(r"\s*([A-Za-z_]\w*)\s*\(")
 _PATH = re.compile(
-    r"\s*(?:teams?\[\s*(?P<teams>[^\]]+?)\s*\]\s*\.\s*)?players"
-    r"(?:\s*\.\s*(?:(?P<id>playerId)|attributes\[\s*(?P<attribute>[^\]]+?)\s*\]))?\s*"
+    r"\s*(?:teams?\s*\[(?P<teams>.*?)\]\s*\.\s*)?players"
+    r"(?:\s*\.\s*(?P<dotted>(?i:playerid))"
+    r"|\s*\[\s*(?P<bracketed>(?i:playerid))\s*\]"
+    r"|\s*\.\s*attributes\s*\[(?P<attribute>.*)\])?\s*",
+    re.DOTALL,
+)
+# What a text has that was meant as an expression. "4 players" and "for 4 players. Good luck" are none.
+_MEANT = re.compile(
+    r"\bteams?\s*\[|\bplayers?\s*\[|\bplayers?\s*\.(?:\w|\s*\w+\s*\[)|\battributes\s*\["
+    rf"|^\s*(?:{'|'.join(FUNCTIONS)})\s*\(.*\b(?:players?|teams?|attributes)\b",
+    re.DOTALL | re.IGNORECASE,
 )
 
 
@@ -34,7 +44,8 @@ class Expression:
 
     Attributes:
         text: as written.
-        teams: names of the teams (before copies are counted) whose players it reads.
+        teams: names of the teams whose players it reads: of a team, which stands for all of its copies, or of
+            one copy.
         grouped: whether players come grouped by team.
         attribute: the attribute read; None: the players themselves; ``playerId``: their ids.
         calls: functions, in the order in which they are applied.
@@ -68,30 +79,41 @@ def parse_expression(text: str, teams: Mapping[str, int], attributes: Mapping[st
     Raises:
         ExpressionError: it is none.
     """
+    if len(text) > MAX_CHARS:
+        raise ExpressionError(f"has more than {MAX_CHARS} characters")
     calls: list[str] = []
     inner = text
-    while call := _CALL.fullmatch(inner):
-        if call[1] not in FUNCTIONS:
-            raise ExpressionError(f"there is no function {call[1]}; functions: {', '.join(FUNCTIONS)}")
-        calls.append(call[1])
-        inner = call[2]
-    if len(calls) > MAX_CALLS:
-        raise ExpressionError(f"has more than {MAX_CALLS} functions")
+    while call := _CALL.match(inner):
+        name, end = call[1], inner.rstrip()
+        if name not in FUNCTIONS:
+            raise ExpressionError(f"there is no function {name}; functions: {', '.join(FUNCTIONS)}")
+        if not end.endswith(")"):
+            raise ExpressionError(f"the parenthesis after {name} is not closed at the end")
+        calls.append(name)
+        if len(calls) > MAX_CALLS:
+            raise ExpressionError(f"has more than {MAX_CALLS} functions")
+        inner = end[call.end() : -1]
     path = _PATH.fullmatch(inner)
     if path is None:
         raise ExpressionError(
-            f"cannot read {inner!r}: expected teams[NAMES or *].players, then .attributes[NAME] or .playerId"
+            f"cannot read {_short(inner)}: expected teams[NAMES or *].players, then .attributes[NAME] or "
+            "[playerId]"
         )
     names, grouped = _teams(path["teams"], teams)
     depth, element = 1 + grouped, PLAYER
-    if path["id"]:
+    attribute = path["attribute"]
+    player_id = bool(path["dotted"] or path["bracketed"])
+    if player_id:
         element = STRING
-    elif name := path["attribute"]:
-        kind = attributes.get(name)
+    elif attribute is not None:
+        name = attribute if attribute in attributes else attribute.strip()
+        attribute, kind = name, attributes.get(name)
         if kind is None:
-            raise ExpressionError(f"there is no player attribute {name}; playerAttributes must declare it")
+            raise ExpressionError(
+                f"there is no player attribute {_short(name)}; playerAttributes must declare it"
+            )
         if kind == "string_number_map":
-            raise ExpressionError(f"{name} is a string_number_map, which only sort rules can read")
+            raise ExpressionError(f"{_short(name)} is a string_number_map, which only sort rules can read")
         depth += kind == "string_list"
         element = NUMBER if kind == "number" else STRING
     calls.reverse()
@@ -103,24 +125,79 @@ def parse_expression(text: str, teams: Mapping[str, int], attributes: Mapping[st
         text,
         names,
         grouped,
-        path["attribute"],
-        bool(path["id"]),
+        attribute,
+        player_id,
         tuple(calls),
         depth,
         "number" if element == NUMBER else "string",
     )
 
 
+def meant_as_expression(text: str) -> bool:
+    """Whether a text is an expression, or was meant to be one: if it cannot be read it is a mistake, and no
+    literal.
+    """
+    return _MEANT.search(text) is not None
+
+
+def named_teams(text: str, quantities: Mapping[str, int]) -> tuple[str, ...]:
+    """The teams that stand between brackets: ``red``, ``red, blue``, ``red_2`` (one copy of a team) or ``*``.
+
+    Names may have any characters, commas included: what is a name as a whole is one name. Blanks around a
+    name count only where the name has them.
+
+    Args:
+        text: what stands between the brackets.
+        quantities: quantity by name of team.
+
+    Raises:
+        ExpressionError: there is no such team.
+    """
+    if text.strip() == "*":
+        return tuple(quantities)
+    whole = _known_team(text, quantities)
+    if whole is not None:
+        return (whole,)
+    names = []
+    for part in text.split(","):
+        name = _known_team(part, quantities)
+        if name is None:
+            raise ExpressionError(
+                f"there is no team {_short(part.strip())}; teams: {', '.join(map(_short, quantities))}"
+            )
+        names.append(name)
+    return tuple(dict.fromkeys(names))
+
+
+def copy_name(team: str, number: int) -> str:
+    """The name of a copy of a team, counted from 0."""
+    return f"{team}_{number + 1}"
+
+
+def _known_team(text: str, quantities: Mapping[str, int]) -> str | None:
+    for name in (text, text.strip()):
+        if name in quantities:
+            return name
+        team, _, number = name.rpartition("_")
+        if number.isdecimal() and number.isascii() and quantities.get(team, 1) > 1:
+            at = int(number[:4]) - 1
+            if at < quantities[team] and copy_name(team, at) == name:
+                return name
+    return next((name for name in quantities if name.strip() == text.strip()), None)
+
+
 def _teams(text: str | None, teams: Mapping[str, int]) -> tuple[tuple[str, ...], bool]:
     if text is None:
         return tuple(teams), False
-    if text == "*":
-        return tuple(teams), True
-    names: Sequence[str] = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in teams:
-            raise ExpressionError(f"there is no team {name}; teams: {', '.join(teams)}")
-    return tuple(names), len(names) > 1 or teams[names[0]] > 1
+    names = named_teams(text, teams)
+    return names, text.strip() == "*" or len(names) > 1 or teams.get(names[0], 1) > 1
+
+
+def _short(text: str) -> str:
+    """A piece of the author's text as a message shows it: in quotes, unless it is one plain word."""
+    if re.fullmatch(r"[\w.-]{1,60}", text):
+        return text
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
 def _apply(name: str, depth: int, element: str) -> tuple[int, str]:

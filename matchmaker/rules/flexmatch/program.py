@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from matchmaker.rules.flexmatch.expressions import FUNCTIONS, MAX_CALLS, Expression
-from matchmaker.rules.flexmatch.rule_set import Rule, RuleSet
+from matchmaker.rules.flexmatch.rule_set import Rule, RuleSet, Team
 from matchmaker.rules.flexmatch.table import PLAYER_ID, Columns
 
 DISTANCE, COMPARISON, COLLECTION, COMPOUND, LATENCY, BATCH_NUMBER, BATCH_STRING = range(7)
@@ -17,6 +18,7 @@ OPERATIONS = ("<", "<=", "=", "!=", ">", ">=", "intersection", "contains", "refe
 AGGREGATIONS = ("min", "max", "avg")
 LOGIC = {"and": -1, "or": -2, "xor": -3, "not": -4}
 NONE = -1
+SORTED_PIECES = 4  # of 6 bytes, by which texts are put in order: no studio's maps differ later only
 
 _KINDS = {
     "distance": DISTANCE,
@@ -52,7 +54,9 @@ RULE = np.dtype(
     align=True,
 )
 CODE = np.dtype([("code", "i4"), ("arity", "i4")])
-EXPRESSION = np.dtype([("column", "i4"), ("grouped", "?"), ("is_set", "?"), ("call_count", "i4")], align=True)
+EXPRESSION = np.dtype(
+    [("column", "i4"), ("grouped", "?"), ("is_set", "?"), ("call_count", "i4"), ("once", "?")], align=True
+)
 RANGE = np.dtype([("first", "i4"), ("last", "i4")])
 SORT = np.dtype(
     [("column", "i4"), ("map", "?"), ("sign", "f8"), ("relative", "?"), ("largest", "?")], align=True
@@ -67,8 +71,8 @@ class Program(NamedTuple):
     Records, not an array a field: a kernel that is handed forty arrays takes minutes to compile.
 
     Attributes:
-        teams: TEAM[K]; copies of one team have the same kind; fewest and most players are indices into the
-            numbers.
+        teams: TEAM[K]; copies of one team have the same kind, unless an expression or an expansion names one
+            of them; fewest and most players are indices into the numbers.
         numbers: NUMBER[V]; widens: +1 where more is laxer, -1 where less is, 0 where neither.
         steps: STEP[…], what the numbers become.
         rules: RULE[Q]. enforced: a match must hold it (not those inside compound rules). hereditary: a match
@@ -76,7 +80,8 @@ class Program(NamedTuple):
             maxDistance of latency), or NONE. column: of batchDistance a number column, of latency an
             aggregation.
         code: CODE[…], statements in postfix order; that of a rule that is not compound is the rule itself.
-        expressions: EXPRESSION[X].
+        expressions: EXPRESSION[X]. once: values are read once a ticket, not once a player: a party counts as
+            one, and is not compared with itself.
         expression_teams: bool[X, K]; calls: int32[X, MAX_CALLS].
         literal_sets: RANGE[…] into ``literals``: strings that rules name.
         sorts: SORT[…], sort keys, the first decides first: by a number column, or by the key of a column of
@@ -129,6 +134,7 @@ class _Compiler:
         self.number_steps: list[tuple[tuple[float, float], ...]] = []
         self.widens: list[int] = []
         self.expressions: list[tuple[Expression, int]] = []
+        self.once: list[bool] = []
         self.literals: list[tuple[float, ...]] = []
 
     def number(self, kind: str, name: str, field: str, value: float | None) -> int:
@@ -139,15 +145,34 @@ class _Compiler:
         self.widens.append(1 if field.startswith("max") else -1 if field.startswith("min") else 0)
         return len(self.base) - 1
 
+    def team_number(self, team: Team, copy: str, field: str, value: float) -> int:
+        named = ("teams", copy, field) in self.steps
+        return self.number("teams", copy if named else team.name, field, value)
+
+    def kinds(self) -> Iterator[tuple[int, Team, str]]:
+        """Each copy with its team and kind: what tells copies apart makes them kinds of their own."""
+        named = {name for _, name, _ in self.steps} | {
+            name
+            for rule in self.rules.rules
+            for expression in (*rule.measurements, rule.reference)
+            if isinstance(expression, Expression)
+            for name in expression.teams
+        }
+        kind = -1
+        for team in self.rules.teams:
+            apart = team.quantity > 1 and not named.isdisjoint(team.copies)
+            for place, copy in enumerate(team.copies):
+                kind += apart or place == 0
+                yield kind, team, copy
+
     def program(self) -> Program:
         teams = [
             (
-                index,
-                self.number("teams", team.name, "minPlayers", team.min_players),
-                self.number("teams", team.name, "maxPlayers", team.max_players),
+                kind,
+                self.team_number(team, copy, "minPlayers", team.min_players),
+                self.team_number(team, copy, "maxPlayers", team.max_players),
             )
-            for index, team in enumerate(self.rules.teams)
-            for _ in team.copies
+            for kind, team, copy in self.kinds()
         ]
         ordered = [rule for rule in self.rules.rules if not rule.type.endswith("Sort")]
         number_of = {rule.name: index for index, rule in enumerate(ordered)}
@@ -195,7 +220,10 @@ class _Compiler:
             rules,
             np.array(code, CODE),
             np.array(
-                [(column, x.grouped, self.is_set(x), len(x.calls)) for x, column in self.expressions],
+                [
+                    (column, x.grouped, self.is_set(x), len(x.calls), once)
+                    for (x, column), once in zip(self.expressions, self.once, strict=True)
+                ],
                 EXPRESSION,
             ),
             self.expression_teams(),
@@ -270,7 +298,14 @@ class _Compiler:
         else:
             column = self.columns.text(name)
         self.expressions.append((expression, column))
+        self.once.append(self.read_once(expression, rule))
         return len(self.expressions) - 1
+
+    def read_once(self, expression: Expression, rule: Rule) -> bool:
+        if self.is_set(expression):
+            return rule.party_aggregation in ("union", "intersection")
+        alike = rule.type == "comparison" and rule.reference is None and rule.limit("referenceValue") is None
+        return alike and expression.plain and expression.element == "number"
 
     def is_set(self, expression: Expression) -> bool:
         return expression.attribute is not None and self.types[expression.attribute] == "string_list"
@@ -279,7 +314,8 @@ class _Compiler:
         teams = np.zeros((len(self.expressions), len(self.copies)), np.bool_)
         for row, (expression, _) in enumerate(self.expressions):
             for copy, team in enumerate(self.team_of_copy):
-                teams[row, copy] = self.rules.teams[team].name in expression.teams
+                names = (self.rules.teams[team].name, self.copies[copy])
+                teams[row, copy] = any(name in expression.teams for name in names)
         return teams
 
     def calls(self) -> NDArray[np.int32]:
@@ -318,13 +354,23 @@ class _Compiler:
             if not rule.type.endswith("Sort"):
                 continue
             is_map = bool(rule.map_key)
-            column = (self.columns.map if is_map else self.columns.number)(
-                rule.attribute, rule.party_aggregation
+            columns = (
+                [self.columns.map(rule.attribute, rule.party_aggregation)]
+                if is_map
+                else self.sort_columns(rule.attribute, rule.party_aggregation)
             )
             sign = -1.0 if rule.descending else 1.0
-            keys.append((column, is_map, sign, rule.type == "distanceSort", rule.map_key == "maxValue"))
-        by_attributes = self.rules.algorithm.sort_by_attributes
-        return keys + [(self.columns.number(name, "avg"), False, 1.0, True, False) for name in by_attributes]
+            relative, largest = rule.type == "distanceSort", rule.map_key == "maxValue"
+            keys += [(column, is_map, sign, relative, largest) for column in columns]
+        for name in self.rules.algorithm.sort_by_attributes:
+            keys += [(column, False, 1.0, True, False) for column in self.sort_columns(name, "avg")]
+        return keys
+
+    def sort_columns(self, name: str, party: str) -> list[int]:
+        """The number columns that put players in order of an attribute, the first decides first."""
+        if self.types[name] == "number":
+            return [self.columns.number(name, party)]
+        return [self.columns.alphabetical(name, place) for place in range(SORTED_PIECES)]
 
 
 def _ranges(counts: list[int]) -> Records:

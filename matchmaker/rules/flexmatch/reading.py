@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, cast
+from typing import cast
 
 from matchmaker.rules.flexmatch.document import DocumentError, Value, parse
-from matchmaker.rules.flexmatch.reading_rules import read_rules
+from matchmaker.rules.flexmatch.reading_expansions import read_expansions
+from matchmaker.rules.flexmatch.reading_rules import FIELDS, read_rules
 from matchmaker.rules.flexmatch.rule_set import (
     MAX_EXHAUSTIVE_PLAYERS,
     MAX_PLAYERS,
@@ -14,26 +14,17 @@ from matchmaker.rules.flexmatch.rule_set import (
     Attribute,
     Default,
     Expansion,
-    Rule,
     RuleSet,
     Team,
+    most_players,
 )
 
 ATTRIBUTE_TYPES = ("string", "number", "string_list", "string_number_map")
-EXPANDABLE = {
-    "distance": ("maxDistance", "minDistance", "referenceValue"),
-    "comparison": ("referenceValue",),
-    "collection": ("minCount", "maxCount"),
-    "latency": ("maxLatency", "maxDistance"),
-    "batchDistance": ("maxDistance",),
-}
 LARGE_TYPES = ("latency", "batchDistance")
-
-_TARGET = re.compile(r"(rules|teams)\[([^\]]+)\]\.(\w+)")
 
 
 def read_rule_set(text: str) -> RuleSet:
-    """Read a rule set. Raises DocumentRefused with every mistake in it."""
+    """Read a rule set. Raises DocumentError with every mistake in it."""
     document = parse(text, "rule set")
     rule_set = _rule_set(document)
     if document.mistakes or rule_set is None:
@@ -56,9 +47,10 @@ def _rule_set(document: Value) -> RuleSet | None:
     quantities = {team.name: team.quantity for team in teams}
     algorithm = _algorithm(document.get("algorithm"), types)
     rules = read_rules(document.get("rules"), types, quantities)
-    _sizes(document, teams, algorithm, rules)
-    expansions = _expansions(document.get("expansions"), teams, rules)
-    return RuleSet((name.as_text() if name else None) or "", attributes, teams, algorithm, rules, expansions)
+    expansions = read_expansions(document.get("expansions"), teams, rules)
+    _sizes(document, teams, algorithm, expansions)
+    label = name.as_text(empty=True) if name else None
+    return RuleSet(label or "", attributes, teams, algorithm, rules, expansions)
 
 
 def _attributes(array: Value | None) -> tuple[Attribute, ...]:
@@ -66,7 +58,7 @@ def _attributes(array: Value | None) -> tuple[Attribute, ...]:
     for item in array.items() if array else ():
         if not item.as_object(("name", "type", "default"), ("name", "type")):
             continue
-        name, kind = item.child("name").as_text(), item.child("type").as_choice(ATTRIBUTE_TYPES)
+        name, kind = item.child("name").as_text(empty=True), item.child("type").as_choice(ATTRIBUTE_TYPES)
         if name is None or kind is None:
             continue
         if name in found:
@@ -80,7 +72,7 @@ def _default(value: Value, kind: str) -> Default:
     if kind == "number":
         return value.as_number()
     if kind == "string":
-        return value.as_text()
+        return value.as_text(empty=True)
     if kind == "string_list":
         return value.as_texts()
     if not value.as_object():
@@ -96,7 +88,7 @@ def _teams(array: Value | None) -> tuple[Team, ...]:
             ("name", "minPlayers", "maxPlayers", "quantity"), ("name", "minPlayers", "maxPlayers")
         ):
             continue
-        name = item.child("name").as_text()
+        name = item.child("name").as_text(empty=True)
         fewest, most = item.child("minPlayers").as_count(0), item.child("maxPlayers").as_count(1, MAX_PLAYERS)
         quantity = item.get("quantity")
         copies = quantity.as_count(1, MAX_PLAYERS) if quantity else 1
@@ -106,15 +98,13 @@ def _teams(array: Value | None) -> tuple[Team, ...]:
             item.child("minPlayers").add_mistake("must not be more than maxPlayers")
         if name in teams:
             item.child("name").add_mistake(f"{name} is declared twice")
-        if not re.fullmatch(r"[^\s,*\[\]]+", name):
-            item.child("name").add_mistake(
-                "must not have spaces, commas, stars or brackets: expressions name it"
-            )
+        if name.strip() == "*":
+            item.child("name").add_mistake("must not be a star, which stands for all teams")
         teams[name] = Team(name, fewest, most, copies)
     if array and array.raw == []:
         array.add_mistake("needs a team")
     copied = [copy for team in teams.values() for copy in team.copies]
-    if array and len(set(copied)) < len(copied):
+    if len(set(copied)) < len(copied) and array:
         array.add_mistake("a copy of one team has the name of another")
     return tuple(teams.values())
 
@@ -142,9 +132,13 @@ def _algorithm(value: Value | None, types: dict[str, str]) -> Algorithm:
         value.add_mistake("needs balancedAttribute: the strategy is balanced")
     if not large and balanced is not None:
         balanced.add_mistake('belongs to the strategy "balanced"')
-    for member in [*(sort_by.items() if sort_by else ()), *([balanced] if balanced else [])]:
-        if types.get(member.raw if isinstance(member.raw, str) else "") != "number":
-            member.add_mistake("must name a player attribute of type number")
+    for member in sort_by.items() if sort_by else ():
+        if not isinstance(member.raw, str) or member.raw not in types:
+            member.add_mistake("must name a player attribute that playerAttributes declare")
+    if sort_by is not None and sort_by.raw == []:
+        sort_by.add_mistake("needs an attribute")
+    if balanced and (not isinstance(balanced.raw, str) or types.get(balanced.raw) != "number"):
+        balanced.add_mistake("must name a player attribute of type number")
     return Algorithm(
         strategy,
         preference or None,
@@ -155,94 +149,39 @@ def _algorithm(value: Value | None, types: dict[str, str]) -> Algorithm:
     )
 
 
-def _sizes(document: Value, teams: tuple[Team, ...], algorithm: Algorithm, rules: tuple[Rule, ...]) -> None:
-    players = sum(team.max_players * team.quantity for team in teams)
+def _sizes(
+    document: Value, teams: tuple[Team, ...], algorithm: Algorithm, expansions: tuple[Expansion, ...]
+) -> None:
+    """Check the players of the largest match that can ever be, and what its strategy allows."""
+    players = most_players(teams, expansions)
     if players > MAX_PLAYERS:
         document.child("teams").add_mistake(
             f"have {players} players in all; a match has at most {MAX_PLAYERS}"
         )
-    if algorithm.strategy == "exhaustiveSearch" and players > MAX_EXHAUSTIVE_PLAYERS:
+    small = players <= MAX_EXHAUSTIVE_PLAYERS
+    if algorithm.strategy == "exhaustiveSearch" and not small:
         where = document.get("algorithm") or document
         where.add_mistake(
             f"exhaustiveSearch takes at most {MAX_EXHAUSTIVE_PLAYERS} players and the teams have {players}: "
             'set strategy to "balanced"'
         )
-    if algorithm.strategy != "balanced" or (array := document.get("rules")) is None:
-        return
-    for item in array.items():
+    if algorithm.strategy == "balanced" and not small and (array := document.get("rules")) is not None:
+        _large_rules(array)
+
+
+def _large_rules(array: Value) -> None:
+    """Note rules that large matches do not have: beyond 40 players there are two types."""
+    others = set(FIELDS) - set(LARGE_TYPES)
+    for item in array.items() if isinstance(array.raw, list) else ():
         kind = item.raw.get("type") if isinstance(item.raw, dict) else None
-        if isinstance(kind, str) and kind in EXPANDABLE | {
-            "compound": (),
-            "distanceSort": (),
-            "absoluteSort": (),
-        }:
-            if kind not in LARGE_TYPES:
-                item.child("type").add_mistake(
-                    f"{kind} is not supported with the strategy balanced, which takes latency and "
-                    "batchDistance"
-                )
-            elif kind == "latency" and item.get("maxDistance") is not None:
-                item.child("maxDistance").add_mistake(
-                    "is not supported with the strategy balanced: use maxLatency"
-                )
-
-
-def _expansions(
-    array: Value | None, teams: tuple[Team, ...], rules: tuple[Rule, ...]
-) -> tuple[Expansion, ...]:
-    expansions: dict[tuple[str, str, str], Expansion] = {}
-    for item in array.items() if array else ():
-        if not item.as_object(("target", "steps"), ("target", "steps")):
+        if not isinstance(kind, str):
             continue
-        target = item.child("target")
-        text = target.as_text()
-        place = _TARGET.fullmatch(text) if text else None
-        if text and place is None:
-            target.add_mistake("must be like rules[NAME].maxDistance or teams[NAME].minPlayers")
-        reason = _unexpandable(*place.groups(), teams=teams, rules=rules) if place else None
-        if reason:
-            target.add_mistake(reason)
-        whole = place is not None and place[3] in ("minPlayers", "maxPlayers", "minCount", "maxCount")
-        steps = _steps(item.child("steps"), whole)
-        if place is None:
-            continue
-        key = (place[1], place[2], place[3])
-        if key in expansions:
-            target.add_mistake("is expanded twice")
-        expansions[key] = Expansion(cast(Any, place[1]), place[2], place[3], steps)
-    return tuple(expansions.values())
-
-
-def _unexpandable(
-    kind: str, name: str, field: str, *, teams: tuple[Team, ...], rules: tuple[Rule, ...]
-) -> str | None:
-    if kind == "teams":
-        if name not in {team.name for team in teams}:
-            return f"there is no team {name}"
-        return None if field in ("minPlayers", "maxPlayers") else f"{field} of a team cannot expand"
-    rule = next((rule for rule in rules if rule.name == name), None)
-    if rule is None:
-        return f"there is no rule {name}"
-    if field not in EXPANDABLE.get(rule.type, ()):
-        return f"{field} of a {rule.type} rule cannot expand"
-    if rule.limit(field) is None:
-        return f"the rule {name} has no number {field} to expand from"
-    return None
-
-
-def _steps(array: Value, whole: bool) -> tuple[tuple[float, float], ...]:
-    steps: list[tuple[float, float]] = []
-    if array.raw == []:
-        array.add_mistake("needs a step")
-    for item in array.items():
-        if not item.as_object(("waitTimeSeconds", "value"), ("waitTimeSeconds", "value")):
-            continue
-        wait = item.child("waitTimeSeconds").as_number(0)
-        value = item.child("value")
-        number = value.as_count() if whole else value.as_number()
-        if wait is None or number is None:
-            continue
-        if steps and wait <= steps[-1][0]:
-            item.child("waitTimeSeconds").add_mistake("must be more than that of the step before")
-        steps.append((wait, float(number)))
-    return tuple(steps)
+        if kind in others:
+            item.child("type").add_mistake(
+                f"{kind} is not supported in a match of more than {MAX_EXHAUSTIVE_PLAYERS} players, which "
+                "takes latency and batchDistance"
+            )
+        elif kind == "latency" and item.get("maxDistance") is not None:
+            item.child("maxDistance").add_mistake(
+                f"is not supported in a match of more than {MAX_EXHAUSTIVE_PLAYERS} players: use maxLatency"
+            )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from matchmaker.rules.flexmatch.document import Value
-from matchmaker.rules.flexmatch.expressions import Expression, ExpressionError, parse_expression
+from matchmaker.rules.flexmatch.expressions import (
+    Expression,
+    ExpressionError,
+    meant_as_expression,
+    parse_expression,
+)
 from matchmaker.rules.flexmatch.rule_set import PartyAggregation, Rule
+from matchmaker.rules.flexmatch.statements import StatementError, parse_statement
 
 COMPARISONS = ("<", "<=", "=", "!=", ">", ">=")
 COLLECTIONS = ("intersection", "contains", "reference_intersection_count")
-LOGIC = {"and": (2, None), "or": (2, None), "xor": (2, 2), "not": (1, 1)}  # fewest and most arguments
 COMMON = ("name", "type", "description")
 FIELDS = {
     "distance": ("measurements", "referenceValue", "maxDistance", "minDistance", "partyAggregation"),
@@ -54,9 +58,7 @@ class _Reader:
     def read(self, item: Value) -> None:
         if not item.as_object(None, ("name", "type")):
             return
-        name, kind = item.child("name").as_text(), item.child("type").as_choice(tuple(FIELDS))
-        if name is not None and not re.fullmatch(r"[^\s,()\[\]]+", name):
-            item.child("name").add_mistake("must not have spaces, commas, parentheses or brackets")
+        name, kind = item.child("name").as_text(empty=True), item.child("type").as_choice(tuple(FIELDS))
         if name in self.rules:
             item.child("name").add_mistake(f"{name} is declared twice")
         if kind is None or not item.as_object(COMMON + FIELDS[kind], REQUIRED[kind]) or name is None:
@@ -125,14 +127,8 @@ class _Reader:
                 given.add_mistake("is not supported with the operation intersection")
         elif given is None:
             item.add_mistake(f"needs referenceValue: the operation is {operation}")
-        elif isinstance(given.raw, list):
-            reference = given.as_texts()
-            if operation == "contains":
-                given.add_mistake("must be a single string: the operation is contains")
-        elif (text := given.as_text()) is not None:
-            reference = self._string_reference(
-                given, text, 1 if operation == "reference_intersection_count" else 0
-            )
+        else:
+            reference = self._strings(given, operation)
         party = item.get("partyAggregation")
         union = (party.as_choice(("union", "intersection")) if party else None) or "union"
         return Rule(
@@ -140,46 +136,37 @@ class _Reader:
             party_aggregation="intersection" if union == "intersection" else "union",
         )  # fmt: skip
 
+    def _strings(self, given: Value, operation: str) -> Expression | tuple[str, ...] | None:
+        """What a collection is compared with: strings, or an expression that gives them."""
+        depth = 1 if operation == "reference_intersection_count" else 0
+        if not isinstance(given.raw, list):
+            text = given.as_text(empty=True)
+            return None if text is None else self._string_reference(given, text, depth)
+        texts = given.as_texts()
+        meant = [place for place, text in enumerate(texts or ()) if meant_as_expression(text)]
+        if texts is not None and len(texts) == 1:
+            return self._string_reference(given.child(0), texts[0], depth)
+        for place in meant:
+            given.child(place).add_mistake("an expression must stand alone, not among other strings")
+        if depth == 0:
+            given.add_mistake(f"must be a single string: the operation is {operation}")
+        return texts
+
     def _compound(self, item: Value, name: str, kind: str) -> Rule:
         statement = item.child("statement")
         text = statement.as_text()
-        postfix: list[str | tuple[str, int]] = []
-        if text is not None:
-            tokens = re.findall(r"[(),]|[^\s(),]+", text)
-            if not self._clause(tokens, postfix, statement) or tokens:
-                statement.add_mistake("must be like or(RuleA, and(RuleB, not(RuleC)))")
-            elif len(postfix) == 1:
-                statement.add_mistake("needs and, or, xor or not around its rules")
-        return Rule(name, kind, statement=tuple(postfix))
-
-    def _clause(self, tokens: list[str], postfix: list[str | tuple[str, int]], statement: Value) -> bool:
-        if not tokens or (head := tokens.pop(0)) in "(),":
-            return False
-        if not tokens or tokens[0] != "(":
-            rule = self.rules.get(head)
-            if rule is None:
-                statement.add_mistake(f"{head} is no rule declared before this one")
-            elif rule.type in ("batchDistance", "distanceSort", "absoluteSort", "compound"):
-                statement.add_mistake(
-                    f"{head} is a {rule.type} rule, which cannot be part of a compound rule"
-                )
-            postfix.append(head)
-            return True
-        if head not in LOGIC:
-            statement.add_mistake(f"there is no operator {head}; operators: {', '.join(LOGIC)}")
-        count = 0
-        while tokens and tokens[0] in ("(", ","):
-            tokens.pop(0)
-            count += 1
-            if not self._clause(tokens, postfix, statement):
-                return False
-        if not tokens or tokens.pop(0) != ")":
-            return False
-        fewest, most = LOGIC.get(head, (1, None))
-        if count < fewest or (most is not None and count > most):
-            statement.add_mistake(f"{head} takes {'one argument' if most == 1 else 'two arguments'}")
-        postfix.append((head, count))
-        return True
+        if text is None:
+            return Rule(name, kind)
+        try:
+            postfix = parse_statement(text, self.rules)
+        except StatementError as error:
+            statement.add_mistake(str(error))
+            return Rule(name, kind)
+        for part in dict.fromkeys(part for part in postfix if isinstance(part, str)):
+            other = self.rules[part].type
+            if other in ("batchDistance", "distanceSort", "absoluteSort", "compound"):
+                statement.add_mistake(f"{part} is a {other} rule, which cannot be part of a compound rule")
+        return Rule(name, kind, statement=postfix)
 
     def _latency(self, item: Value, name: str, kind: str) -> Rule:
         limits = _limits(item, "maxLatency", "maxDistance")
@@ -198,7 +185,7 @@ class _Reader:
         )
 
     def _batch_distance(self, item: Value, name: str, kind: str) -> Rule:
-        attribute = item.child("batchAttribute").as_text() or ""
+        attribute = item.child("batchAttribute").as_text(empty=True) or ""
         found = self.types.get(attribute)
         if found not in ("number", "string"):
             item.child("batchAttribute").add_mistake("must name a player attribute of type number or string")
@@ -210,14 +197,18 @@ class _Reader:
         return Rule(name, kind, limits=_frozen(limits), attribute=attribute, party_aggregation=_party(item))
 
     def _sort(self, item: Value, name: str, kind: str) -> Rule:
-        attribute = item.child("sortAttribute").as_text() or ""
+        attribute = item.child("sortAttribute").as_text(empty=True) or ""
         direction = item.child("sortDirection").as_choice(("ascending", "descending"))
         map_key = item.get("mapKey")
         chosen = map_key.as_choice(("minValue", "maxValue")) if map_key else None
         found = self.types.get(attribute)
-        if found not in ("number", "string_number_map"):
+        if found is None:
             item.child("sortAttribute").add_mistake(
-                "must name a player attribute of type number or string_number_map"
+                "must name a player attribute that playerAttributes declare"
+            )
+        elif kind == "distanceSort" and found not in ("number", "string_number_map"):
+            item.child("sortAttribute").add_mistake(
+                "must name a player attribute of type number or string_number_map: others have no distance"
             )
         elif (found == "string_number_map") != (map_key is not None):
             (map_key or item).add_mistake(
@@ -255,9 +246,9 @@ class _Reader:
         """A single value: a literal number goes to the limits, the rest is returned."""
         given = item.child("referenceValue")
         if element == "string":
-            text = given.as_text()
+            text = given.as_text(empty=True)
             return None if text is None else self._string_reference(given, text, 0)
-        if isinstance(given.raw, str) and re.search(r"players", given.raw):
+        if isinstance(given.raw, str) and meant_as_expression(given.raw):
             expression = self._expression(given, "number")
             if expression is not None and expression.depth != 0:
                 given.add_mistake("must be a single value: aggregate it with min, max, avg, …")
@@ -268,7 +259,7 @@ class _Reader:
         return None
 
     def _string_reference(self, given: Value, text: str, depth: int) -> Expression | tuple[str, ...] | None:
-        if not re.search(r"players\s*[.)]|players\s*$", text):
+        if not meant_as_expression(text):
             return (text,)
         expression = self._expression(given, "string")
         if expression is not None and expression.depth != depth:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from matchmaker.rules.flexmatch.expressions import Expression
+from matchmaker.rules.flexmatch.expressions import Expression, copy_name
 
 MAX_EXHAUSTIVE_PLAYERS = 40
 MAX_PLAYERS = 200
@@ -38,7 +39,7 @@ class Team:
         """The names of its copies: ``name``, or ``name_1`` to ``name_N``."""
         if self.quantity == 1:
             return (self.name,)
-        return tuple(f"{self.name}_{number + 1}" for number in range(self.quantity))
+        return tuple(copy_name(self.name, number) for number in range(self.quantity))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """``field`` of a rule or a team changes as tickets wait; ``steps`` are (seconds, value), ascending."""
+    """``field`` of a rule, a team or one copy of a team changes as tickets wait.
+
+    ``steps`` are (seconds, value), ascending.
+    """
 
     kind: Literal["rules", "teams"]
     name: str
@@ -127,3 +131,17 @@ class RuleSet:
             for _, value in expansion.steps
         ]
         return max([team.max_players for team in self.teams] + grown)
+
+
+def most_players(teams: Sequence[Team], expansions: Sequence[Expansion]) -> int:
+    """Players of the largest match that there can ever be, with every team as large as it grows."""
+    grown = {
+        expansion.name: int(max(value for _, value in expansion.steps))
+        for expansion in expansions
+        if expansion.kind == "teams" and expansion.field == "maxPlayers" and expansion.steps
+    }
+    return sum(
+        max(team.max_players, grown.get(team.name, 0), grown.get(copy, 0))
+        for team in teams
+        for copy in team.copies
+    )

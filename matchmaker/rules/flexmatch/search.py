@@ -25,6 +25,7 @@ UNMATCHED = -1
 NO_REGION = -1
 TOO_FEW = -2  # instead of a rule: no combination reached the teams' least players
 NOT_TRIED = -3  # instead of a rule: the cycle's work was used up
+CUT_SHORT = -4  # the work around the ticket was used up; less by one and a rule: that was broken most often
 
 Ints = NDArray[np.int32]
 
@@ -43,7 +44,8 @@ class SearchResult(NamedTuple):
         match_of: int32[T], each ticket's match, or UNMATCHED.
         team_of: int32[P], each matched player's team.
         region_of: int32[M], or NO_REGION where no region is measured by all.
-        obstacle: int32[T], the rule that kept a ticket out most often, TOO_FEW or NOT_TRIED.
+        obstacle: int32[T], the rule that was broken most often around a ticket, TOO_FEW, NOT_TRIED, or from
+            CUT_SHORT downwards.
     """
 
     match_of: Ints
@@ -133,6 +135,7 @@ def search(
         # Regions matter where a rule reads them, and to gather a large match; else the best is chosen
         # afterwards.
         by_region = program.by_region or (program.large and regions > 0)
+        cut_short = False
         for turn in range(regions if by_region else 1):
             region = turn if by_region else NO_REGION
             if by_region and not table.latency_ms[2, anchor, region] < np.inf:
@@ -140,9 +143,13 @@ def search(
             if program.large:
                 nodes += _gather(program, table, region, candidates, match, desk)
             else:
-                nodes += _combine(program, table, region, candidates, effort.per_ticket, match, desk)
+                around = _combine(program, table, region, candidates, effort.per_ticket, match, desk)
+                cut_short = cut_short or around > effort.per_ticket
+                nodes += around
         if desk.best[1] == 0:
             found.obstacle[anchor] = _obstacle(desk)
+            if cut_short:
+                found.obstacle[anchor] = CUT_SHORT - 1 - max(found.obstacle[anchor], -1)
             continue
         region = desk.best[2]
         if region == NO_REGION:

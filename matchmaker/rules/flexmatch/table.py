@@ -12,6 +12,7 @@ from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket
 
 PLAYER_ID = "playerId"  # as a column of strings; an attribute of that name is told apart by its kind
 NO_TEAM = -1
+SORTED_BYTES = 6  # of a text, as one float holds them without rounding
 
 
 TICKET = np.dtype(
@@ -43,6 +44,8 @@ class Table(NamedTuple):
         string_value: float64[N], the value of each key of a map; 0 in lists.
         latency_ms: float32[3, T, R], a party's least, largest and mean round trip; inf: not measured.
         seat: int32[P], the team of a player of a running match, or NO_TEAM.
+        heads: bool[P], who speaks for a party where it counts once: its first player. Players of a running
+            match are no party: each of them speaks.
     """
 
     tickets: NDArray[Any]
@@ -52,6 +55,7 @@ class Table(NamedTuple):
     string_value: NDArray[np.float64]
     latency_ms: NDArray[np.float32]
     seat: NDArray[np.int32]
+    heads: NDArray[np.bool_]
 
 
 class Columns:
@@ -64,7 +68,12 @@ class Columns:
 
     def __init__(self, tickets: Sequence[FlexMatchTicket], strings: dict[str, int] | None = None) -> None:
         self._players = [player for ticket in tickets for player in ticket.players]
-        self._parties = [ticket.players for ticket in tickets]
+        # A running match is no party: its players stand for themselves.
+        self._parties = [
+            party
+            for ticket in tickets
+            for party in ([(player,) for player in ticket.players] if ticket.backfill else [ticket.players])
+        ]
         self._strings = {} if strings is None else strings
         self._numbers: list[NDArray[np.float64]] = []
         self._lists: list[list[tuple[float, ...]]] = []
@@ -97,6 +106,23 @@ class Columns:
             for players in self._parties:
                 own = [_number(player.attributes.get(name)) for player in players]
                 values += [aggregate(own, party)] * len(own)
+            self._add_number(key, values)
+        return self._known[key]
+
+    def alphabetical(self, name: str, place: int) -> int:
+        """A column of numbers in the order of an attribute's text: of its piece of 6 bytes at ``place``.
+
+        A list is the text of its strings in their order, a map that of its keys and values in the order of
+        the keys. A party's players all have the least of the party's.
+        """
+        key = ("alphabetical", name, str(place))
+        if key not in self._known:
+            self.used.add(name)
+            values: list[float] = []
+            for players in self._parties:
+                texts = [_as_text(player.attributes.get(name)) for player in players]
+                least = min((text for text in texts if text is not None), default=None)
+                values += [np.nan if least is None else _piece(least, place)] * len(players)
             self._add_number(key, values)
         return self._known[key]
 
@@ -199,12 +225,35 @@ def build_table(
         for ticket in tickets
         for player in ticket.players
     ]
+    heads = np.zeros(len(seats), np.bool_)
+    heads[rows["first"]] = True
+    heads |= np.array(seats, np.int32) != NO_TEAM
     numbers = columns.number_columns()
-    return Table(rows, numbers, starts, strings, values, latency, np.array(seats, np.int32))
+    return Table(rows, numbers, starts, strings, values, latency, np.array(seats, np.int32), heads)
 
 
 def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else np.nan
+
+
+def _as_text(value: object) -> bytes | None:
+    """An attribute's value as bytes that compare as it does."""
+    if isinstance(value, str):
+        return _bytes(value)
+    if isinstance(value, tuple):
+        return b"\0".join(map(_bytes, value))
+    if isinstance(value, dict):
+        return b"\0".join(_bytes(f"{key}\0{value[key]:g}") for key in sorted(value))
+    return None
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")  # bytes of UTF-8 compare as the characters do
+
+
+def _piece(text: bytes, place: int) -> float:
+    piece = text[SORTED_BYTES * place : SORTED_BYTES * (place + 1)]
+    return float(int.from_bytes(piece.ljust(SORTED_BYTES, b"\0"), "big"))
 
 
 def _texts(value: object) -> tuple[str, ...]:

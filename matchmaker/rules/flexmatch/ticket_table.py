@@ -99,6 +99,7 @@ def select_rows(table: Table, rows: Rows) -> Table:
         table.string_value[items],
         np.ascontiguousarray(table.latency_ms[:, rows]),
         table.seat[players],
+        table.heads[players],
     )
 
 
@@ -126,6 +127,7 @@ def concatenate(one: Table, other: Table) -> Table:
         items("string_value"),
         np.concatenate((one.latency_ms, other.latency_ms), axis=1),
         np.concatenate((one.seat, other.seat)),
+        np.concatenate((one.heads, other.heads)),
     )
 
 
