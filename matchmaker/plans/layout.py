@@ -34,7 +34,7 @@ COUNT = 4  # sum of ``column`` a team (shape TEAM) or of all (ALL): second ≤ s
 INTERSECT = 5  # strings that all tickets' lists share, ``column`` a set column: second ≤ number (≤ first)
 BLOCK = 6  # no string of set column ``column`` is one of set column ``high`` of any ticket
 LATENCY = 7  # mask ``column`` (not 0: that one is always applied)
-LATENCY_DISTANCE = 8  # of each round trip to the reference: columns ``column`` + region, mean or least
+LATENCY_DISTANCE = 8  # of each round trip to the reference: mean or least; ``column``: that of region 0
 GENERIC = 9  # the evaluator is asked: rule ``rule`` of the program
 
 # Shapes of what is measured, or of a reference.
@@ -101,13 +101,15 @@ class Plan(NamedTuple):
 
     Attributes:
         wait_s: float64[L], ascending, the first is 0: a ticket's level is the last whose wait it has reached.
-        number: float64[L, V], each number of the Program at each level (same indices).
+        number: float64[L, V], each number of the Program at each level (same indices), then those that the
+            plan adds: constants, and windows.
         kind: int32[K], the kind (place in the rule set's teams) of each copy.
         fewest, most: int32[L, K], players a copy.
         atoms: ATOM[A]. teams, reference_teams: bits of kinds. column, high, reference_column: columns of a
             ticket's ``value``, for INTERSECT and BLOCK of its sets, for LATENCY of its masks. first, second,
             reference: indices of numbers, or NONE. operation: of COMPARE. rule: the Program's rule it is of.
-            LATENCY_DISTANCE: reference_function is AVG or MIN.
+            LATENCY_DISTANCE: reference_function is AVG or MIN; its column of region r is ``column`` + r ·
+            latency_distances.
         code: CODE[…], postfix: a code ≥ 0 is an atom; -1 and, -2 or, -3 xor (exactly one), -4 not.
         rules: RULE[Q], what is tested; rule: the Program's rule.
         lists: LIST[N]: from where seats are filled, roles first. teams: the kinds whose seats it fills, of
@@ -116,7 +118,8 @@ class Plan(NamedTuple):
             number column by which the list is sorted within its bucket, NONE: by age. walk: NEAREST, … .
             target_teams, target_column: the mean of this column in those teams is the target of the walk once
             they have players; else the seed's own value on the axis. window: number V: a ticket farther from
-            the seed than ``reach`` × it cannot play with the seed; NONE.
+            the seed than ``reach`` × it, at the seed's level, cannot play with the seed (it is the limit at
+            its largest of all levels of matches with that seed); NONE.
         columns: C without those of regions' round trips; masks: X, at least 1; sets: set columns.
         latency_distances: number of LATENCY_DISTANCE atoms, each of which has R columns after the others.
         newest: whether the newest ticket's level is the match's.
@@ -141,6 +144,7 @@ class Plan(NamedTuple):
     columns: int
     masks: int
     sets: int
+    once: NDArray[np.bool_]
     latency_distances: int
     newest: bool
     balance: int
