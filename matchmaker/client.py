@@ -43,6 +43,8 @@ __all__ = [
 PATIENCE_S = 10.0  # for an answer; a long poll may wait for longer by what it asks for
 MAX_WAIT_S = 30.0  # of a long poll; the matchmaker allows no more
 
+_TICKET_LIVES = ("urn:launchday:ticket-exists", "urn:launchday:client-key-in-use")
+
 _view = msgspec.json.Decoder(TicketView).decode
 _assignment = msgspec.json.Decoder(Assignment).decode
 
@@ -56,7 +58,9 @@ class TicketRefusedError(MatchmakerClientError):
 
 
 class TicketExistsError(MatchmakerClientError):
-    """Raised when the player has another live ticket. Cancel it, or wait for it."""
+    """Raised when the player has another live ticket, or one of the same client key for something else.
+    Cancel it, or wait for it.
+    """
 
     def __init__(self, detail: str, ticket_id: str) -> None:
         super().__init__(detail)
@@ -318,7 +322,7 @@ class MatchmakerClient:
             after_s = retry_after_s(response.headers.get("Retry-After"), self._clock.wall())
             return MatchmakerUnavailableError(detail, after_s or None)
         if response.status_code == httpx2.codes.CONFLICT:
-            if problem.get("type") == "urn:launchday:ticket-exists":
+            if problem.get("type") in _TICKET_LIVES:
                 return TicketExistsError(detail, problem["ticket_id"])
             if problem.get("type") == "urn:launchday:in-match":
                 given = problem.get("assignment")

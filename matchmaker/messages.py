@@ -78,11 +78,18 @@ class TicketRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ]
     platform: Platform = "pc"
     cross_play: Annotated[
-        bool, Meta(description="False: only meet players of the same platform who say so too.")
+        bool,
+        Meta(
+            description="False: meet only players of the same platform: those who say so too, and those of "
+            "it who would cross-play."
+        ),
     ] = True
     client_key: Annotated[
         Name | None,
-        Meta(description="A name of the client's for this request: the same name gives the same ticket."),
+        Meta(
+            description="A name of the client's for this request: the same wish under the same name gives "
+            "the same ticket while that lives. Measured round trips are no part of the wish."
+        ),
     ] = None
     party: Annotated[
         PartyRequest | None,
@@ -111,7 +118,9 @@ class TicketBatchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 class BatchedTicket(msgspec.Struct, frozen=True):
-    """What became of one ticket of a batch; ``detail`` says why it was not made."""
+    """What became of one ticket of a batch; ``detail`` says why it was not made, and of a ``busy`` player who
+    asks for something else under the same client key that this is so.
+    """
 
     player_id: int
     ticket_id: UUID | None

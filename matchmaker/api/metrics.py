@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge
 
 tickets = Counter(
     "launchday_tickets_total",
-    "Requests for a ticket by outcome: created, repeated, busy, mismatch, in-match, logged-out.",
+    "Requests for a ticket by outcome: created, repeated, busy, other-wish, mismatch, in-match, logged-out.",
     ["outcome"],
 )
 poisoned = Counter(

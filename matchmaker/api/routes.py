@@ -52,9 +52,11 @@ _batch_request = msgspec.json.Decoder(TicketBatchRequest)
     responses=answers(TicketCreated, 201, 200),
 )
 async def create_ticket(caller: PlayerCaller, request: Request) -> Response:
-    """Queue for a match. 201: a new ticket; 200: the one that the same client key made; 409: there is
-    another (``ticket-exists``), or the player is in a match (``in-match``): the answer names it, and has an
-    ``assignment`` to come back with; 401 ``session-revoked``: the player has logged out.
+    """Queue for a match. 201: a new ticket; 200: the one that the same client key made for the same wish.
+    409: the player has another ticket (``ticket-exists``), or asks for something else with the client key of
+    a ticket that lives (``client-key-in-use``), and the answer names the ticket; their party is complete or
+    asks for something else (``party-mismatch``); or they are in a match (``in-match``), and the answer names
+    it and has an ``assignment`` to come back with. 401 ``session-revoked``: the player has logged out.
     """
     asked = await read_body(request, _ticket_request)
     status, created = await _service(request).create(caller.player_id, asked)

@@ -36,6 +36,7 @@ from matchmaker.messages import (
 from matchmaker.queue.scripts import Scripts
 from matchmaker.queue.ticket_store import StoredTicket, TicketStore, live_view
 from matchmaker.rules.modes import QueueMode
+from matchmaker.tickets.ticket import Ticket
 
 HEARTBEAT_S = 15.0  # between two signs of life on an event stream; the ticket is looked at each time
 TICKET_BURST_S = 10.0  # so many seconds' worth of tickets a player may make at once
@@ -44,6 +45,10 @@ MAX_LIMITED_PLAYERS = 200_000  # whose rate is remembered at once: about 20 MB
 PARTY_MISMATCH = (
     "the party is complete without you, or its players ask for something else: "
     "size, cross-play and platform must agree"
+)
+OTHER_WISH = (
+    "the client key belongs to another wish, whose ticket is alive: cancel that ticket, or wait for it; "
+    "another mode, platform, cross-play, party or other attributes need a key of their own"
 )
 LOGGED_OUT = "the player's session was ended: log in again"
 STILL_SEARCHING = b": still searching\n\n"
@@ -91,21 +96,34 @@ class TicketService:
         """Queue a player for a match.
 
         Returns:
-            The HTTP status (201: a new ticket; 200: the one that the same client key made) and the ticket.
+            The HTTP status (201: a new ticket; 200: the one that the same client key made for the same wish)
+            and the ticket.
 
         Raises:
             ProblemError: the request can never match, or the player may make no ticket now.
             SkillsUnavailableError, RedisError: a service that is needed does not answer; nothing was queued.
             DeadlineExceededError: nothing was heard of the ticket in time; repeat it with its client key.
         """
+        ticket, writing = self.begin(player_id, request)
+        return await self.finish(player_id, request, ticket, await writing)
+
+    def begin(self, player_id: int, request: TicketRequest) -> tuple[Ticket, asyncio.Future[WriteResult]]:
+        """The first part of `create`: have the ticket written, and give it to `finish` with what became of
+        it.
+        """
         self._limit(player_id, "you make too many tickets")
         ticket = self._maker.make(player_id, request, self.clock.now(), watched=self._watched)
         self.notifier.track(str(ticket.ticket_id), player_id)
-        written = await self.writer.submit(request.mode, ticket)
+        return ticket, self.writer.enqueue(request.mode, ticket)
+
+    async def finish(
+        self, player_id: int, request: TicketRequest, ticket: Ticket, written: WriteResult
+    ) -> tuple[int, TicketCreated]:
+        """The second part of `create`."""
         metrics.tickets.labels(written.outcome).inc()
         if written.held is not None:
             last = await self.store.read_last(player_id)
-            if last is not None and request.client_key and last.client_key == request.client_key:
+            if last is not None and _is_retry(ticket, last, written.held.match_id):
                 return 200, TicketCreated(UUID(last.view.ticket_id), last.view.state, last.created_at)
             if last is None or (last.view.final and not last.view.lost):
                 self._attendance.refused_in_match()
@@ -131,6 +149,8 @@ class TicketService:
             return BatchedTicket(request.player_id, None, "refused", str(refused))
         if written.outcome == "mismatch":
             return BatchedTicket(request.player_id, None, written.outcome, PARTY_MISMATCH)
+        if written.outcome == "other-wish":
+            return BatchedTicket(request.player_id, written.ticket_id, "busy", OTHER_WISH)
         if written.outcome == "logged-out":
             return BatchedTicket(request.player_id, None, "refused", LOGGED_OUT)
         if written.held is not None:
@@ -243,22 +263,26 @@ class TicketService:
                     return ticket
                 await asyncio.wait((changed,), timeout=left_s)
 
-    async def follow(self, ticket_id: str, player_id: int) -> AsyncIterator[bytes]:
+    async def follow(
+        self, ticket_id: str, player_id: int, seen: Notification | None = None
+    ) -> AsyncIterator[bytes]:
         """Yield a ticket's server-sent events: its state now, each change, and its end, after which there are
         no more.
 
         What happens to a ticket that was made in this process passes through it, so that is followed without
         a look at the cache.
 
+        Args:
+            ticket_id, player_id: the ticket, and whose it is.
+            seen: what the player has been told of it; None: nothing yet.
+
         Raises:
             ProblemError: the player has no such ticket. Before the first event only.
         """
         notifier = self.notifier
-        if notifier.tracks_for(ticket_id, player_id):
-            seen = notifier.latest(ticket_id) or Notification(encode(live_view(ticket_id)), final=False)
-        else:
-            seen = _as_read(await self.read(ticket_id, player_id))
-        yield server_sent_event(seen)
+        if seen is None:
+            seen = self.known(ticket_id, player_id) or _as_read(await self.read(ticket_id, player_id))
+            yield server_sent_event(seen)
         while not seen.final:
             if notifier.tracks_for(ticket_id, player_id):
                 with notifier.subscription(ticket_id) as changed:
@@ -269,6 +293,12 @@ class TicketService:
                 found = _as_read(await self.read_when_changed(ticket_id, player_id, HEARTBEAT_S, seen.view))
             yield STILL_SEARCHING if found.view == seen.view else server_sent_event(found)
             seen = found
+
+    def known(self, ticket_id: str, player_id: int) -> Notification | None:
+        """What a player's ticket is like, where all that was said of it passed through this process."""
+        if not self.notifier.tracks_for(ticket_id, player_id):
+            return None
+        return self.notifier.latest(ticket_id) or Notification(encode(live_view(ticket_id)), final=False)
 
     def _limit(self, player_id: int, what: str) -> None:
         """Raise ProblemError (429) where a player asks for more than they may."""
@@ -303,6 +333,14 @@ def unavailable_problem(error: Exception) -> ProblemError:
     return ProblemError(503, slug, f"{detail}; try again", headers={"Retry-After": "1"})
 
 
+def _is_retry(asked: Ticket, last: StoredTicket, match_id: str) -> bool:
+    """Whether a player in a match asks again for the ticket that brought them there, or is about to."""
+    if not asked.client_key or (last.client_key, last.wish or asked.wish) != (asked.client_key, asked.wish):
+        return False
+    assignment = last.view.assignment
+    return not last.view.final or (assignment is not None and assignment.match_id == match_id)
+
+
 def _as_read(ticket: StoredTicket) -> Notification:
     return Notification(ticket.json, ticket.view.final)
 
@@ -312,6 +350,8 @@ def _refusal(written: WriteResult) -> ProblemError:
         return ProblemError(401, "session-revoked", LOGGED_OUT, headers={"WWW-Authenticate": "Bearer"})
     if written.outcome == "mismatch":
         return ProblemError(409, "party-mismatch", PARTY_MISMATCH)
+    if written.outcome == "other-wish":
+        return ProblemError(409, "client-key-in-use", OTHER_WISH, ticket_id=str(written.ticket_id))
     return ProblemError(
         409,
         "ticket-exists",

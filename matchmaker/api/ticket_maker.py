@@ -13,6 +13,7 @@ from matchmaker.rules.attributes import as_members, problem_details
 from matchmaker.rules.flexmatch.document import DocumentError
 from matchmaker.rules.modes import QueueMode, SearchRules
 from matchmaker.tickets.ticket import Ticket
+from matchmaker.tickets.wish import wish_of
 
 
 class TicketMaker:
@@ -81,4 +82,5 @@ class TicketMaker:
             party_size=1 if party is None else party.size,
             attributes=attributes,
             watched=watched,
+            wish=wish_of(request) if request.client_key else "",
         )

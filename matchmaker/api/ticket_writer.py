@@ -37,7 +37,7 @@ MAX_WAITING = (
 )
 PATIENCE_S = 5.0  # of who waits for a ticket, and of a write
 
-WriteOutcome = Literal["created", "repeated", "busy", "mismatch", "in-match", "logged-out"]
+WriteOutcome = Literal["created", "repeated", "busy", "other-wish", "mismatch", "in-match", "logged-out"]
 
 log = structlog.get_logger()
 
@@ -47,10 +47,11 @@ class WriteResult:
     """What became of a creation.
 
     Attributes:
-        outcome: ``created``; ``repeated``: the same client key made this ticket before; ``busy``: the player
-            has another live ticket; ``mismatch``: the party is complete without it, or its players ask for
-            something else; ``in-match``: the player is checked out for a match; ``logged-out``: the player's
-            session was ended.
+        outcome: ``created``; ``repeated``: the same client key made this ticket before, for the same wish;
+            ``busy``: the player has another live ticket; ``other-wish``: one of the same client key, for
+            another wish; ``mismatch``: the party is complete without it, or its players ask for something
+            else; ``in-match``: the player is checked out for a match; ``logged-out``: the player's session
+            was ended.
         ticket_id: the player's ticket.
         held: where a player is who is in a match.
     """
@@ -101,6 +102,12 @@ class TicketWriter:
 
         Raises SkillsUnavailableError, DeadlineExceededError, and the cache's errors.
         """
+        return await self.enqueue(mode, ticket, despite_match=despite_match)
+
+    def enqueue(
+        self, mode: str, ticket: Ticket, *, despite_match: bool = False
+    ) -> asyncio.Future[WriteResult]:
+        """Begin what `submit` does; the future has its result or its error. Raises WriterFullError."""
         if self._waiting >= MAX_WAITING:
             raise WriterFullError("too many tickets wait to be written")
         loop = asyncio.get_running_loop()
@@ -114,11 +121,13 @@ class TicketWriter:
         self._waiting += 1
         # A timer of its own: asyncio.timeout costs a ticket 4 µs, this 1.
         timer = loop.call_later(deadline.left_s(self._scripts.clock, PATIENCE_S), _give_up, result)
-        try:
-            return await result
-        finally:
+
+        def over(_: asyncio.Future[WriteResult]) -> None:
             timer.cancel()
             self._waiting -= 1
+
+        result.add_done_callback(over)
+        return result
 
     async def drain(self) -> None:
         """Wait until everything gathered is written."""
@@ -242,11 +251,12 @@ def _write_result(ticket: Ticket, answer: tuple[bytes, bytes] | int) -> WriteRes
 
 
 def _row(ticket: Ticket) -> tuple[str, ...]:
-    """What the script reads of a ticket; one without a party has six fields."""
+    """What the script reads of a ticket; one without a party has seven fields."""
     row = (
         str(ticket.ticket_id),
         str(ticket.player_id),
         ticket.client_key,
+        ticket.wish,
         repr(ticket.enqueued_at),
         repr(ticket.expires_at),
         "1" if ticket.watched else "",

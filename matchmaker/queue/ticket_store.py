@@ -13,7 +13,18 @@ from matchmaker.queue.scripts import KEYS, Scripts
 
 MAX_EXPIRED = 1_000  # tickets a call: about 10 ms of the cache
 
-_FIELDS = ("player", "created_at", "state", "view", "accept_by", "expires_at", "cancel", "mode", "client_key")
+_FIELDS = (
+    "player",
+    "created_at",
+    "state",
+    "view",
+    "accept_by",
+    "expires_at",
+    "cancel",
+    "mode",
+    "client_key",
+    "wish",
+)
 _decode_view = msgspec.json.Decoder(TicketView).decode
 _decode_depth = msgspec.json.Decoder(QueueDepth).decode
 _encode = msgspec.json.Encoder().encode
@@ -28,6 +39,7 @@ class StoredTicket:
         created_at: Unix seconds.
         mode: what is played.
         client_key: the client's name for the request; empty: none.
+        wish: what the key stands for; empty: not known.
         view: what its player reads.
         json: the same as JSON.
     """
@@ -36,6 +48,7 @@ class StoredTicket:
     created_at: float
     mode: str
     client_key: str
+    wish: str
     view: TicketView
     json: bytes
 
@@ -61,7 +74,7 @@ class TicketStore:
         it.
         """
         fields: list[Any] = await self._cache.hmget(KEYS["ticket"] + ticket_id, list(_FIELDS))
-        player, created_at, state, stored, accept_by, unclaimed, cancel, mode, client_key = fields
+        player, created_at, state, stored, accept_by, unclaimed, cancel, mode, client_key, wish = fields
         if player is None:
             return None
         if unclaimed is not None and state == b"searching":
@@ -74,7 +87,13 @@ class TicketStore:
             view = live_view(ticket_id, named, until, cancel is not None)
             stored = _encode(view)
         return StoredTicket(
-            int(player), float(created_at), mode.decode(), (client_key or b"").decode(), view, stored
+            int(player),
+            float(created_at),
+            mode.decode(),
+            (client_key or b"").decode(),
+            (wish or b"").decode(),
+            view,
+            stored,
         )
 
     async def read_last(self, player_id: int) -> StoredTicket | None:

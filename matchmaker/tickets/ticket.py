@@ -35,6 +35,7 @@ class Ticket(msgspec.Struct, frozen=True):
         party, party_size: the party that it belongs to (empty: none), and its number of players.
         attributes: as JSON what the player brings to the mode's rules; None where the rules read nothing.
         watched: whether it ends without signs of life of its player: one that a service made does not.
+        wish: what the client key stands for, see ``matchmaker.tickets.wish``; empty where there is no key.
     """
 
     ticket_id: UUID
@@ -49,6 +50,7 @@ class Ticket(msgspec.Struct, frozen=True):
     party_size: int = 1
     attributes: str | None = None
     watched: bool = False
+    wish: str = ""
 
     @property
     def party_terms(self) -> str:

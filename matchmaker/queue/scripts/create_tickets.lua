@@ -1,11 +1,14 @@
 -- Create tickets; one live ticket a player.
 -- ARGV: mode, regions, seconds to keep, and as MessagePack for each ticket: id, player, client key ('' for
--- none), created at, expires at, '1' where it ends without signs of life of its player, and of a party: its
+-- none), what that stands for, created at, expires at, '1' where it ends without signs of life of its player, and of a party: its
 -- name, its size, what all of it must agree on; then
 -- the records, all of one length, in one string; where the mode's rules read attributes, those of each
 -- ticket, as MessagePack.
--- Answers for each ticket: 1 where it was made, else {'repeated'|'busy'|'mismatch', id of the player's
--- ticket}.
+-- Answers for each ticket: 1 where it was made, else {'repeated'|'busy'|'other-wish'|'mismatch', id of the
+-- player's ticket}.
+-- A client key stands for one wish for as long as its ticket lives, and for RETRY_S after its assignment: a client
+-- whose answer was lost asks again by then. After any other end it makes a new ticket.
+local RETRY_S = 30
 local mode, regions, keep_s = ARGV[1], ARGV[2], ARGV[3]
 local answers, records, live, seen, attributes = {}, {}, {}, {}, {}
 local clock
@@ -41,17 +44,20 @@ end
 local tickets = cmsgpack.unpack(ARGV[4])
 local record_bytes = #ARGV[5] / #tickets
 for i, ticket in ipairs(tickets) do
-  local id, player, client_key, created_at, expires_at, watched, party, size, terms = unpack(ticket)
+  local id, player, client_key, wish, created_at, expires_at, watched, party, size, terms = unpack(ticket)
   local key, pointer = KEY.ticket .. id, KEY.player .. player
   -- Nearly always the player has no ticket: then one command looks, and makes this one theirs.
   local last = redis.call('SET', pointer, id, 'NX', 'GET', 'EX', keep_s)
   local answer = 1
   if last then
-    local state, last_client_key = unpack(redis.call('HMGET', KEY.ticket .. last, 'state', 'client_key'))
-    if state and client_key ~= '' and last_client_key == client_key then
+    local state, last_client_key, last_wish, at =
+      unpack(redis.call('HMGET', KEY.ticket .. last, 'state', 'client_key', 'wish', 'assigned_at'))
+    local same_key = client_key ~= '' and last_client_key == client_key
+    local same_wish = same_key and (last_wish or wish) == wish
+    if same_wish and (is_live(state) or at and NOW - tonumber(at) < RETRY_S) then
       answer = { 'repeated', last }
     elseif is_live(state) then
-      answer = { 'busy', last }
+      answer = { same_key and 'other-wish' or 'busy', last }
     elseif not party or joins(party, size, terms, id) then
       redis.call('SET', pointer, id, 'EX', keep_s)
     else
@@ -64,12 +70,12 @@ for i, ticket in ipairs(tickets) do
   if answer == 1 then
     if party then
       redis.call('HSET', key, 'player', player, 'mode', mode, 'state', 'searching', 'created_at', created_at,
-        'client_key', client_key, 'party', party)
+        'client_key', client_key, 'wish', wish, 'party', party)
     elseif client_key == '' then
       redis.call('HSET', key, 'player', player, 'mode', mode, 'state', 'searching', 'created_at', created_at)
     else
       redis.call('HSET', key, 'player', player, 'mode', mode, 'state', 'searching', 'created_at', created_at,
-        'client_key', client_key)
+        'client_key', client_key, 'wish', wish)
     end
     redis.call('EXPIRE', key, keep_s)
     live[#live + 1] = expires_at

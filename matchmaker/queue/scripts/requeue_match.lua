@@ -67,7 +67,8 @@ for i, ticket in ipairs(tickets) do
   local id, player, new, enqueued_at = unpack(ticket)
   local party = parties[i]
   if waits[i] then
-    local stored, client_key, refused = unpack(redis.call('HMGET', KEY.ticket .. id, 'view', 'client_key', 'refused'))
+    local stored, client_key, wish, refused =
+      unpack(redis.call('HMGET', KEY.ticket .. id, 'view', 'client_key', 'wish', 'refused'))
     local view = cjson.decode(stored)
     refused = tonumber(refused or '0') + (most_refusals > 0 and 1 or 0)
     if most_refusals > 0 and refused >= most_refusals then
@@ -77,7 +78,7 @@ for i, ticket in ipairs(tickets) do
     else
       local key = KEY.ticket .. new
       redis.call('HSET', key, 'player', player, 'mode', mode, 'state', 'searching', 'created_at', enqueued_at, 'client_key',
-        client_key or '', 'record', string.sub(ARGV[10], (i - 1) * record_bytes + 1, i * record_bytes), 'regions', regions,
+        client_key or '', 'wish', wish or '', 'record', string.sub(ARGV[10], (i - 1) * record_bytes + 1, i * record_bytes), 'regions', regions,
         'expires_at', ARGV[8])
       if party then
         redis.call('HSET', key, 'party', party)
@@ -98,6 +99,7 @@ for i, ticket in ipairs(tickets) do
     end
     local changed = cjson.encode(view)
     redis.call('HSET', KEY.ticket .. id, 'view', changed)
+    redis.call('HDEL', KEY.ticket .. id, 'assigned_at')
     views[#views + 1] = id
     views[#views + 1] = changed
   elseif queued_again[i] and tonumber(redis.call('HGET', KEY.ticket .. queued_again[i], 'created_at')) > tonumber(enqueued_at) then

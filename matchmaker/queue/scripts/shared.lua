@@ -1,4 +1,4 @@
--- A ticket's hash: player, mode, state, created_at, client_key, party, match, view; cancel where it was cancelled
+-- A ticket's hash: player, mode, state, created_at, client_key, wish, party, match, view; assigned_at; cancel where it was cancelled
 -- while its match was getting a server, '1' by its player, else why; refused, how often a check-out refused its
 -- match's players; postponed, how often its expiry was; record, regions, expires_at and attributes where its match was
 -- lost and its player has not read it yet (requeue_match.lua).
@@ -74,7 +74,11 @@ end
 local function finish(mode, state, views)
   local ids = {}
   for i = 1, #views, 2 do
-    redis.call('HSET', KEY.ticket .. views[i], 'state', state, 'view', views[i + 1])
+    if state == 'assigned' then
+      redis.call('HSET', KEY.ticket .. views[i], 'state', state, 'view', views[i + 1], 'assigned_at', NOW)
+    else
+      redis.call('HSET', KEY.ticket .. views[i], 'state', state, 'view', views[i + 1])
+    end
     ids[#ids + 1] = views[i]
   end
   if #ids > 0 then

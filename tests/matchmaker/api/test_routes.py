@@ -80,14 +80,6 @@ async def test_a_player_has_one_live_ticket(client: MatchmakerClient) -> None:
     assert (await client.counters())["queued"] == 2
 
 
-async def test_a_creation_repeated_after_the_tickets_end_finds_that_ticket(client: MatchmakerClient) -> None:
-    player = client.with_token(token_of(7))
-    first = await player.create_ticket(MODE, WEST_EUROPE, client_key="a")
-    await player.cancel_ticket(first.ticket_id)
-    again = await player.create_ticket(MODE, WEST_EUROPE, client_key="a")
-    assert (again.ticket_id, again.state, again.repeated) == (first.ticket_id, "cancelled", True)
-
-
 async def test_of_many_creations_at_once_one_makes_a_ticket(client: MatchmakerClient) -> None:
     player = client.with_token(token_of(7))
     outcomes = await asyncio.gather(
