@@ -1,0 +1,405 @@
+"""A rule set and some tickets, ready to be asked: walks around a ticket, at any limits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matchmaker.plans.why.walk import (
+    SEATED,
+    Levers,
+    Walked,
+    compose,
+    critical,
+    gather,
+    judge,
+    new_walked,
+    stand_alone,
+)
+from matchmaker.rules.flexmatch.cycle import unmatchable_reason
+from matchmaker.rules.flexmatch.evaluate import ALL_HOLD, Candidate, new_candidate
+from matchmaker.rules.flexmatch.expressions import NUMERIC, Expression
+from matchmaker.rules.flexmatch.program import NONE, Program, compile_rules
+from matchmaker.rules.flexmatch.rule_set import MAX_TICKET_PLAYERS, Rule, RuleSet
+from matchmaker.rules.flexmatch.table import Columns, build_table
+from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket
+
+ANYTHING = ALL_HOLD - 1  # instead of a rule: the whole match
+GROWING = ("count", "sum")
+FEWEST_DECIMALS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Lever:
+    """A number of a rule set that may be changed.
+
+    Attributes:
+        kind, name, field: ``rules``, the rule's name and ``maxDistance``; or ``teams``, … and ``minPlayers``.
+        number: the Program's; of a team that of its first copy, ``numbers`` of all of them.
+        directions: +1 where more is laxer, -1 where less.
+        whole: whether it counts something.
+    """
+
+    kind: str
+    name: str
+    field: str
+    numbers: tuple[int, ...]
+    directions: tuple[float, ...]
+    whole: bool
+
+    @property
+    def number(self) -> int:
+        """The first of its numbers."""
+        return self.numbers[0]
+
+    @property
+    def target(self) -> str:
+        """As an expansion names it: ``rules[NAME].maxDistance``."""
+        return f"{self.kind}[{self.name}].{self.field}"
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A match that a walk built: rows of its tickets, the team of each, the region, and the limits' age."""
+
+    tickets: tuple[int, ...]
+    teams: tuple[int, ...]
+    region: int
+
+
+class Probe:
+    """Tickets of a rule set at one time.
+
+    Args:
+        rules: the rule set.
+        tickets: whose rows are asked about.
+        now: seconds, on the clock of their start times.
+        live: whether every match needs a region that all have measured.
+    """
+
+    def __init__(
+        self, rules: RuleSet, tickets: Sequence[FlexMatchTicket], now: float, live: bool = False
+    ) -> None:
+        self.rules = rules
+        self.tickets = list(tickets)
+        self.now = now
+        self.ordered = [rule for rule in rules.rules if not rule.type.endswith("Sort")]
+        columns = Columns(self.tickets)
+        program = compile_rules(rules, columns)
+        self.regions = sorted({name for t in self.tickets for p in t.players for name in p.latency_ms})
+        self.copies = [copy for team in rules.teams for copy in team.copies]
+        self.hopeless = [unmatchable_reason(rules, ticket, columns.used) for ticket in self.tickets]
+        self.used = columns.used
+        self.table = build_table(
+            self.tickets, columns, self.regions, self.copies, [why is None for why in self.hopeless], now
+        )
+        self.program: Program = program._replace(by_region=True) if live else program
+        self.levers = self._levers()
+        self.joining = self._without(self.program, means=True)
+        self.deferring = self._without(self.program, means=False)
+        widest = [self.lax_number(index) for index in range(len(program.numbers))]
+        most = sum(int(min(widest[team["most"]], 200)) + MAX_TICKET_PLAYERS for team in program.teams)
+        self.room = max(most, max((len(ticket.players) for ticket in self.tickets), default=1))
+        self.match: Candidate = new_candidate(self.program, self.table, self.room)
+        self.walked: Walked = new_walked(len(self.tickets), self.room)
+        self._by_rule = self._levers_by_rule()
+
+    def lax_number(self, index: int) -> float:
+        """The largest value that a number of the program ever has."""
+        number = self.program.numbers[index]
+        steps = self.program.steps["value"][number["step_from"] : number["step_to"]]
+        return float(max([number["base"], *steps.tolist()]))
+
+    def regions_of(self, row: int) -> list[int]:
+        """Regions in which a match around a ticket may be, the nearest first; NONE where no rule asks."""
+        if not self.program.by_region:
+            return [NONE]
+        latency = self.table.latency_ms[2, row]
+        order = np.argsort(latency, kind="stable")
+        return [int(region) for region in order if latency[region] < np.inf]
+
+    def fits(
+        self, rows: NDArray[np.int32], age_s: float = math.nan
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+        """bool[T, K], whether each of some tickets may be in each team, whoever else is there; and
+        int32[len(rows), K], by which rule not.
+        """
+        rules = self.program.rules.copy()
+        rules["enforced"] &= rules["hereditary"] & np.array(
+            [rule.type not in ("latency", "compound") for rule in self.ordered], np.bool_
+        )
+        broken = np.zeros((len(rows), len(self.copies)), np.int32)
+        stand_alone(
+            self.program._replace(rules=rules),
+            self.table,
+            rows,
+            NONE,
+            age_s,
+            self.match,
+            self.walked.team,
+            broken,
+        )
+        fits = np.zeros((len(self.tickets), len(self.copies)), np.bool_)
+        fits[rows] = broken == ALL_HOLD
+        return fits, broken
+
+    def walk(
+        self,
+        seed: int,
+        order: NDArray[np.int32],
+        fits: NDArray[np.bool_],
+        age_s: float = math.nan,
+        deferred: bool = False,
+        regions: Sequence[int] | None = None,
+        until_formed: bool = False,
+    ) -> tuple[Walked, Built | None, int]:
+        """Build a match around a ticket in each region and team, until one holds.
+
+        Returns what was refused in the attempt that went farthest, the match, and the region.
+        """
+        best: Walked | None = None
+        best_region = NONE
+        joining = self.deferring if deferred else self.joining
+        for region in self.regions_of(seed) if regions is None else regions:
+            for team in self._first_copies(seed, fits):
+                gather(
+                    joining, self.program, self.table, order, fits, seed, team, region, age_s, self._by_rule,
+                    self.match, self.walked,
+                )  # fmt: skip
+                if best is None or _farther(self.walked, best):
+                    best, best_region = self._copied(), region
+                if until_formed and best.result[2]:
+                    return best, self._built(best, best_region), best_region
+        if best is None:
+            best = self._copied()
+            best.refused[:] = -3
+            best.result[:] = 0
+            best.result[1] = len(self.ordered)
+        return best, self._built(best, best_region), best_region
+
+    def roles_first(self, order: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The order with as many of those first as rules ask for at least, by what they bring."""
+        chosen: list[int] = []
+        for rule in self.ordered:
+            least = rule.limit("minCount") if rule.operation == "contains" else None
+            if least is None or not isinstance(rule.reference, tuple):
+                continue
+            bring = [row for row in order.tolist() if brings(self.tickets[row], rule)]
+            chosen += bring[: math.ceil(least) * len(self.copies)]
+        first = np.array(list(dict.fromkeys(chosen)), np.int32)
+        return np.concatenate((first, order[~np.isin(order, first)]))
+
+    def use(self, program: Program) -> None:
+        """Have other numbers from now on."""
+        self.program = program
+        self.joining = self.joining._replace(numbers=program.numbers, steps=program.steps)
+        self.deferring = self.deferring._replace(numbers=program.numbers, steps=program.steps)
+
+    def _copied(self) -> Walked:
+        left = self.walked
+        return Walked(
+            left.refused.copy(),
+            left.number.copy(),
+            left.value.copy(),
+            left.allowed.copy(),
+            left.way.copy(),
+            left.team.copy(),
+            left.result.copy(),
+            left.ticket.copy(),
+        )
+
+    def _built(self, walked: Walked, region: int) -> Built | None:
+        count = int(walked.result[2])
+        if not count:
+            return None
+        rows = tuple(walked.ticket[:count].tolist())
+        return Built(rows, tuple(int(walked.team[row]) for row in rows), region)
+
+    def rule_of(self, code: int) -> str:
+        """The name of a rule by the number that the walk gives."""
+        return self.ordered[code].name
+
+    def compose(self, built: Built, age_s: float = math.nan) -> None:
+        """Put a match into ``self.match``, at the limits of its age."""
+        team = np.zeros(len(self.tickets), np.int32)
+        team[list(built.tickets)] = built.teams
+        compose(self.program, self.table, np.array(built.tickets, np.int32), team, age_s, self.match)
+
+    def limits_at(self, age_s: float) -> list[float]:
+        """The program's numbers after ``age_s``."""
+        limits = []
+        for number in self.program.numbers:
+            value = float(number["base"])
+            for step in self.program.steps[number["step_from"] : number["step_to"]]:
+                if step["wait_s"] <= age_s:
+                    value = float(step["value"])
+            limits.append(value)
+        return limits
+
+    def broken_at_end(self, built: Built) -> int:
+        """The rule that a match breaks, the number of rules for the sizes of its teams, or ALL_HOLD."""
+        self.compose(built)
+        return int(judge(self.program, self.table, self.match, built.region))
+
+    def needed(self, built: Built, lever: Lever, direction: float, rule: int = ANYTHING) -> float:
+        """The value of a number with which a match just holds (``rule``, or as a whole); NaN where none."""
+        self.compose(built)
+        value = float(
+            critical(self.program, self.table, self.match, built.region, rule, lever.number, direction)
+        )
+        return neat(value, direction, lever.whole)
+
+    def age_of(self, built: Built) -> float:
+        """The age by which a match is judged."""
+        ages = self.table.tickets["age_s"][list(built.tickets)]
+        return float(ages.min() if self.program.newest else ages.max())
+
+    def _first_copies(self, seed: int, fits: NDArray[np.bool_]) -> list[int]:
+        """One copy of each team in which a ticket may be; of a running match any."""
+        if self.table.tickets["backfill"][seed]:
+            return [0]
+        seen: dict[int, int] = {}
+        for copy, team in enumerate(self.program.teams["kind"].tolist()):
+            if fits[seed, copy]:
+                seen.setdefault(team, copy)
+        return list(seen.values())
+
+    def representatives(self) -> NDArray[np.int32]:
+        """The first two copies of each team: the others stand as they do."""
+        kinds = self.program.teams["kind"].tolist()
+        return np.array([k for k, kind in enumerate(kinds) if kinds[:k].count(kind) < 2], np.int32)
+
+    def _without(self, program: Program, means: bool) -> Program:
+        """The rules as they are tested when a ticket joins: none that a growing match may still come to hold.
+
+        ``means``: rules that read means are tested too, as the guide does.
+        """
+        rules = program.rules.copy()
+        named = {rule.name: rule for rule in self.ordered}
+        for index, rule in enumerate(self.ordered):
+            if grows(rule, named) or (not means and reads_means(rule, named)):
+                rules[index]["enforced"] = False
+            elif rule.type == "collection":
+                if rule.operation == "contains" or (
+                    rule.operation == "reference_intersection_count"
+                    and isinstance(rule.reference, Expression)
+                ):
+                    rules[index]["second"] = NONE
+                if rule.operation == "intersection":
+                    rules[index]["first"] = NONE
+        return program._replace(rules=rules)
+
+    def _levers(self) -> list[Lever]:
+        levers = []
+        for index, rule in enumerate(self.ordered):
+            row = self.program.rules[index]
+            first = {"latency": "maxLatency", "collection": "maxCount"}.get(rule.type, "maxDistance")
+            second = {"latency": "maxDistance", "distance": "minDistance", "collection": "minCount"}
+            whole = rule.type == "collection"
+            for field, number in ((first, row["first"]), (second.get(rule.type, ""), row["second"])):
+                if number != NONE:
+                    direction = -1.0 if field.startswith("min") else 1.0
+                    levers.append(Lever("rules", rule.name, field, (int(number),), (direction,), whole))
+            if rule.limit("referenceValue") is not None:
+                directions: tuple[float, ...] = {"<": (1.0,), "<=": (1.0,), ">": (-1.0,), ">=": (-1.0,)}.get(
+                    rule.operation, ()
+                )
+                if rule.type == "distance":
+                    directions = (1.0, -1.0)
+                if directions:
+                    number = int(row["reference"])
+                    levers.append(Lever("rules", rule.name, "referenceValue", (number,), directions, False))
+        copy = 0
+        for team in self.rules.teams:
+            rows = self.program.teams[copy : copy + team.quantity]
+            copy += team.quantity
+            for field, column, direction in (("minPlayers", "fewest", -1.0), ("maxPlayers", "most", 1.0)):
+                numbers = tuple(int(row[column]) for row in rows)
+                levers.append(Lever("teams", team.name, field, numbers, (direction,), True))
+        return levers
+
+    def _levers_by_rule(self) -> Levers:
+        """Levers of each rule; of a compound those of the rules in it, either way where it may deny them."""
+        by_name: dict[str, list[tuple[int, float]]] = {}
+        for lever in self.levers:
+            if lever.kind == "rules":
+                by_name.setdefault(lever.name, []).extend((lever.number, way) for way in lever.directions)
+        begin, rows = [0], []
+        for rule in self.ordered:
+            inside = [item for item in rule.statement if isinstance(item, str)]
+            denies = any(item[0] in ("not", "xor") for item in rule.statement if not isinstance(item, str))
+            own = [pair for name in inside or [rule.name] for pair in by_name.get(name, [])]
+            if denies:
+                own += [(number, -way) for number, way in own]
+            rows += own
+            begin.append(len(rows))
+        begin.append(len(rows))
+        return Levers(
+            np.array(begin, np.int32),
+            np.array([number for number, _ in rows], np.int32),
+            np.array([way for _, way in rows], np.float64),
+        )
+
+
+def grows(rule: Rule, named: dict[str, Rule]) -> bool:
+    """Whether more players may mend the rule, so that only a match that is complete can break it."""
+    if rule.type == "compound":
+        return any(_lacks(named[item]) for item in rule.statement if isinstance(item, str))
+    return rule.type in ("distance", "comparison") and _lacks(rule)
+
+
+def reads_means(rule: Rule, named: dict[str, Rule]) -> bool:
+    """Whether a rule reads a mean, a least or a largest value, which comes and goes as a match fills."""
+    if rule.type == "compound":
+        return any(reads_means(named[item], named) for item in rule.statement if isinstance(item, str))
+    return rule.type in ("distance", "comparison") and any(
+        set(each.calls) & set(NUMERIC) for each in _expressions(rule)
+    )
+
+
+def brings(ticket: FlexMatchTicket, rule: Rule) -> bool:
+    """Whether a ticket has what a rule asks for a number of."""
+    wanted = rule.reference[0] if isinstance(rule.reference, tuple) and rule.reference else None
+    held = [
+        player.attributes.get(each.attribute)
+        for player in ticket.players
+        for each in rule.measurements
+        if each.attribute is not None
+    ]
+    return any(wanted in (own if isinstance(own, tuple) else (own,)) for own in held)
+
+
+def neat(value: float, direction: float, whole: bool) -> float:
+    """A limit as an author writes it: whole, or of six decimals, on its laxer side."""
+    if not math.isfinite(value):
+        return math.nan
+    digits = 0 if whole else max(0, FEWEST_DECIMALS - max(0, math.floor(math.log10(max(1.0, abs(value))))))
+    scaled = value * 10**digits * direction
+    # 0.02 of the last digit: far above the noise of the search, far below what is shown.
+    return float(direction * math.ceil(scaled - 0.02) / 10**digits + 0.0)
+
+
+def _lacks(rule: Rule) -> bool:
+    """Whether a rule asks for a number of something that a match may still lack, or for sizes that change."""
+    if rule.type == "collection":
+        of_each = rule.operation == "intersection" or (
+            rule.operation == "reference_intersection_count" and isinstance(rule.reference, tuple)
+        )
+        return rule.limit("minCount") is not None and not of_each
+    counted = any(set(each.calls) & set(GROWING) for each in _expressions(rule))
+    return counted and not (rule.operation in ("<", "<=") and not isinstance(rule.reference, Expression))
+
+
+def _expressions(rule: Rule) -> list[Expression]:
+    reference = rule.reference
+    return [*rule.measurements, *([reference] if isinstance(reference, Expression) else [])]
+
+
+def _farther(one: Walked, other: Walked) -> bool:
+    """Whether an attempt went farther than another: by the match that held, then by the players seated."""
+    mine = (one.result[3], (one.refused == SEATED).any(), one.result[0])
+    return bool(mine > (other.result[3], (other.refused == SEATED).any(), other.result[0]))
