@@ -23,7 +23,7 @@ from matchmaker.plans.layout import (
     TEAM,
     UNEQUAL,
 )
-from matchmaker.plans.recipes import Alike, Eligibility, RoundTrip, Strings, Value
+from matchmaker.plans.recipes import Eligibility, RoundTrip, Strings, Value
 from matchmaker.rules.flexmatch.expressions import Expression
 
 
@@ -37,14 +37,7 @@ def absorb_collection(draft: Draft, index: int) -> str | None:
     forms = [form for form in measured if form is not None]
     if len(forms) < len(measured):
         return None
-    if rule.operation == "intersection":
-        joined = len(forms) == 1 and forms[0].source == "text" and not rule.measurements[0].depth > 1
-        one = draft.always(most, 1.0) and (least == NONE or bool((draft.numbers[least] <= 1.0).all()))
-        if not joined or not one or forms[0].teams != draft.all_teams:
-            return None
-        draft.alike.append(Alike(forms[0].column, True))  # one list of all strings, that are one
-        return "bucket"
-    if not isinstance(rule.reference, tuple):
+    if rule.operation == "intersection" or not isinstance(rule.reference, tuple):
         return None
     none = draft.always(most, 0.0) and (least == NONE or draft.always(least, 0.0))
     if not none and not all(_each(draft, index, place) for place in range(len(measured))):
@@ -123,40 +116,46 @@ def _of_players(draft: Draft, index: int, place: int) -> Form | None:
     return listed_form(expression, number, draft.program)
 
 
-def _lists(expression: Expression, form: Form) -> bool:
+def _depth(draft: Draft, index: int, place: int) -> int:
+    """Levels of lists of a measurement, as the evaluator reads it: a string may be a list of one."""
+    row = draft.program.expressions[int(draft.program.rules[index]["measure_from"]) + place]
+    return 1 + int(row["grouped"]) + int(row["is_set"]) - int(row["call_count"])
+
+
+def _lists(draft: Draft, index: int, place: int, form: Form) -> bool:
     """Whether a measurement still has a list a player: the lists of lists have not been joined."""
-    return form.source == "list" and expression.depth >= 2
+    return form.source == "list" and _depth(draft, index, place) >= 2
 
 
 def _each(draft: Draft, index: int, place: int) -> bool:
     """Whether a rule that names strings says something of each player of a measurement alone."""
     rule = draft.rules[index]
-    expression, form = rule.measurements[place], _of_players(draft, index, place)
+    form = _of_players(draft, index, place)
     if form is None:
         return False
     if rule.operation == "reference_intersection_count":
-        return _lists(expression, form)
+        return _lists(draft, index, place, form)
     # Of a team of one the number of players that hold it is that player's.
     alone = [draft.most(kind) == 1 and draft.fewest(kind) == 1 for kind in draft.kinds_in(form.teams)]
-    by_team = expression.depth - (form.source == "list") == 2 or draft.capacity(form.teams) == 1
+    by_team = _depth(draft, index, place) - (form.source == "list") == 2 or draft.capacity(form.teams) == 1
     most, least = _limits(draft, index)
     asked = draft.always(least, 1.0) and (most == NONE or bool((draft.numbers[most] >= 1.0).all()))
-    whole = form.source == "text" or _lists(expression, form)
+    whole = form.source == "text" or _lists(draft, index, place, form)
     return all(alone) and by_team and asked and whole
 
 
 def _count(draft: Draft, index: int, place: int) -> Piece | None:
     """``contains``: how many players, or parties by their lists, have a string."""
     rule = draft.rules[index]
-    expression, form = rule.measurements[place], _of_players(draft, index, place)
+    form = _of_players(draft, index, place)
     if form is None or not isinstance(rule.reference, tuple) or form.source not in ("text", "list"):
         return None
-    lists = _lists(expression, form)
+    lists = _lists(draft, index, place, form)
     if form.source == "list" and not lists:
         return None
     most, least = _limits(draft, index)
     column = draft.value(Value("holds" if lists else "players", form.column, rule.reference[0]))
-    by_team = expression.depth - lists == 2
+    by_team = _depth(draft, index, place) - lists == 2
     atom = draft.atom(
         kind=COUNT,
         rule=index,
@@ -261,6 +260,6 @@ def _shared(draft: Draft, index: int, place: int) -> Form | None:
         return None
     if grouped and calls and draft.may_be_empty(form.teams):
         return None  # an empty team shares nothing with the others
-    if rule.operation == "reference_intersection_count" and expression.depth != 1:
+    if rule.operation == "reference_intersection_count" and _depth(draft, index, place) != 1:
         return None  # a list a player, or a team
     return form

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from matchmaker.plans.forms import Form, form_of
+from matchmaker.plans.forms import Form, column_names, form_of, names_of
 from matchmaker.plans.layout import ATOM, DEFERRABLE, FINAL, JOIN, NONE
 from matchmaker.plans.recipes import Alike, Eligibility, RoundTrip, Strings, Value
 from matchmaker.rules.flexmatch.expressions import Expression
@@ -83,6 +83,16 @@ class Draft:
     def rules(self) -> list[Rule]:
         """The rules in the Program's order."""
         return [rule for rule in self.rule_set.rules if not rule.type.endswith("Sort")]
+
+    @property
+    def types(self) -> dict[str, str]:
+        """The type of each attribute."""
+        return {attribute.name: attribute.type for attribute in self.rule_set.attributes}
+
+    @property
+    def attributes(self) -> dict[int, str]:
+        """The attribute of each number column of the Program's table."""
+        return column_names(self.rule_set, self.program)
 
     @property
     def all_teams(self) -> int:
@@ -168,6 +178,10 @@ class Draft:
     def kinds_in(self, teams: int) -> list[int]:
         """The kinds whose bits are set."""
         return [kind for kind in range(self.kinds) if teams >> kind & 1]
+
+    def names_of(self, teams: int) -> list[str]:
+        """The names of the teams whose kinds' bits are set; of copies that are alike, the team's."""
+        return names_of(self.rule_set, self.program, teams)
 
     def note(self, index: int, words: str) -> None:
         """Say what became of a rule, or of a part of it."""

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from matchmaker.plans.layout import ALL, AVG, EACH, MAX, MIN, NONE, OF_TEAMS, PLAYERS, SUM, TEAM
 from matchmaker.rules.flexmatch.expressions import FUNCTIONS, Expression
-from matchmaker.rules.flexmatch.program import Program
+from matchmaker.rules.flexmatch.program import SORTED_PIECES, Program
+from matchmaker.rules.flexmatch.rule_set import RuleSet
+from matchmaker.rules.flexmatch.table import PLAYER_ID
 
 Source = Literal["number", "text", "list", "players"]
 
@@ -105,6 +107,45 @@ def listed_form(expression: Expression, index: int, program: Program) -> Form | 
     row = program.expressions[index]
     source = _source(expression, bool(row["is_set"]))
     return Form(EACH, source, NONE if source == "players" else int(row["column"]), teams)
+
+
+def column_names(rule_set: RuleSet, program: Program) -> dict[int, str]:
+    """The attribute, or ``playerId``, of each number column of a Program's table."""
+    names: dict[int, str] = {}
+    ordered = [rule for rule in rule_set.rules if not rule.type.endswith("Sort")]
+    for rule, row in zip(ordered, program.rules, strict=True):
+        if rule.type == "batchDistance":
+            names[int(row["column"])] = rule.attribute
+        read = list(zip(rule.measurements, range(row["measure_from"], row["measure_to"]), strict=True))
+        if isinstance(rule.reference, Expression):
+            read.append((rule.reference, int(row["reference"])))
+        for expression, index in read:
+            if not program.expressions[index]["is_set"]:
+                names[int(program.expressions[index]["column"])] = expression.attribute or PLAYER_ID
+    keys = [(rule.attribute, bool(rule.map_key)) for rule in rule_set.rules if rule.type.endswith("Sort")]
+    keys += [(name, False) for name in rule_set.algorithm.sort_by_attributes]
+    types = {attribute.name: attribute.type for attribute in rule_set.attributes}
+    place = 0
+    for name, mapped in keys:
+        columns = 1 if mapped or types[name] == "number" else SORTED_PIECES
+        for sort in program.sorts[place : place + columns]:
+            if not mapped:
+                names.setdefault(int(sort["column"]), name)
+        place += columns
+    if rule_set.algorithm.balanced_attribute is not None:
+        names.setdefault(program.balanced_column, rule_set.algorithm.balanced_attribute)
+    return names
+
+
+def names_of(rule_set: RuleSet, program: Program, teams: int) -> list[str]:
+    """The names of the teams whose kinds' bits are set; of copies that are alike, the team's."""
+    copies = [(team, copy) for team in rule_set.teams for copy in team.copies]
+    names: list[str] = []
+    for kind in np.unique(program.teams["kind"]).tolist():
+        own = [copies[place] for place in np.flatnonzero(program.teams["kind"] == kind)]
+        if teams >> kind & 1:
+            names.append(own[0][0].name if len(own) == own[0][0].quantity else own[0][1])
+    return names
 
 
 def _source(expression: Expression, is_set: bool) -> Source:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
+
 from matchmaker.plans.draft import Draft, Piece, join_pieces
 from matchmaker.plans.forms import Form
 from matchmaker.plans.layout import (
@@ -23,6 +25,8 @@ from matchmaker.plans.layout import (
     LITERAL,
     MAX,
     MIN,
+    MORE,
+    MORE_EQUAL,
     NONE,
     OF_TEAMS,
     PLAYERS,
@@ -34,13 +38,7 @@ from matchmaker.plans.layout import (
 from matchmaker.plans.recipes import Alike, Eligibility, Value
 from matchmaker.rules.flexmatch import program as programs
 
-SHAPES: Final = {
-    EACH: "each player",
-    TEAM: "each team",
-    ALL: "all",
-    OF_TEAMS: "the teams",
-    LITERAL: "literal",
-}
+FUNCTION_WORDS: Final = ("least", "largest", "mean", "sum", "number")
 OPERATION_WORDS: Final = ("<", "<=", "=", "!=", ">", ">=")
 
 
@@ -57,7 +55,7 @@ def absorb_numbers(draft: Draft, index: int) -> str | None:
             return None
         draft.alike.append(Alike(int(row["column"]), False))
         return "bucket"
-    found = [form and _alone(draft, form) for form in draft.forms(index)]
+    found = [form and _bounded(_alone(draft, form), row) for form in draft.forms(index)]
     forms = [form for form in found if form is not None and form.shape == EACH]
     if len(forms) < len(found) or not forms:
         return None
@@ -127,6 +125,37 @@ def _alone(draft: Draft, form: Form) -> Form:
     return form
 
 
+def words_of(draft: Draft, form: Form) -> str:
+    """What a form measures, in words."""
+    names = [] if form.teams == draft.all_teams else draft.names_of(form.teams)
+    what = "players" if form.source == "players" else draft.attributes.get(form.column, "")
+    if form.shape == EACH:
+        return f"each {what}" + (f" of {', '.join(names)}" if names else "")
+    one = f"{FUNCTION_WORDS[form.function]} of {what}"
+    if form.shape == ALL:
+        return f"{one} of {', '.join(names) or 'all'}"
+    of = f"of {', '.join(names)}" if names else "of the teams"
+    if form.shape == TEAM:
+        return f"each {one} {of}"
+    return f"{FUNCTION_WORDS[form.outer]} {one} {of}"
+
+
+def _numeral(draft: Draft, number: int) -> str:
+    values = dict.fromkeys(f"{value:g}" for value in draft.numbers[number].tolist())
+    return ", then ".join(values)
+
+
+def _bounded(form: Form, row: np.void) -> Form:
+    """The largest is at most a number where each player is, the least at least where each is."""
+    if row["reference_kind"] != programs.NUMBER_REFERENCE or row["kind"] != programs.COMPARISON:
+        return form
+    below = form.function == MAX and row["operation"] in (LESS, LESS_EQUAL)
+    above = form.function == MIN and row["operation"] in (MORE, MORE_EQUAL)
+    return (
+        replace(form, shape=EACH, function=NONE) if form.shape in (ALL, TEAM) and (below or above) else form
+    )
+
+
 def _union(forms: list[Form]) -> int:
     teams = 0
     for form in forms:
@@ -138,9 +167,25 @@ def _spread(draft: Draft, index: int) -> Piece:
     row = draft.program.rules[index]
     if row["kind"] == programs.BATCH_STRING:
         return _alike(draft, index, Form(EACH, "text", int(row["column"]), draft.all_teams))
-    column = draft.value(Value("number", int(row["column"])))
-    atom = draft.atom(kind=SPREAD, rule=index, shape=EACH, column=column, first=int(row["first"]))
-    return Piece(((atom, 0),), JOIN, f"spread of {draft.rules[index].attribute}")
+    return _spread_of(draft, index, Form(EACH, "number", int(row["column"]), draft.all_teams))
+
+
+def _spread_of(draft: Draft, index: int, form: Form) -> Piece:
+    """The largest less the least of all players of some teams."""
+    column = column_of(draft, form)
+    limit = int(draft.program.rules[index]["first"])
+    atom = draft.atom(
+        kind=SPREAD, rule=index, shape=EACH, teams=form.teams, column=column, high=column, first=limit
+    )
+    return Piece(((atom, 0),), JOIN, f"spread of {words_of(draft, replace(form, shape=EACH))}")
+
+
+def _same_players(form: Form, reference: Form) -> bool:
+    """Whether two forms are of all players of the same teams, in one attribute."""
+    return form.shape == reference.shape == ALL and (form.teams, form.column) == (
+        reference.teams,
+        reference.column,
+    )
 
 
 def _alike(draft: Draft, index: int, form: Form) -> Piece:
@@ -149,7 +194,7 @@ def _alike(draft: Draft, index: int, form: Form) -> Piece:
     else:
         low = high = draft.value(Value("number", form.column))
     atom = draft.atom(kind=ALIKE, rule=index, shape=EACH, teams=form.teams, column=low, high=high)
-    return Piece(((atom, 0),), JOIN, "alike")
+    return Piece(((atom, 0),), JOIN, f"{words_of(draft, form)} alike")
 
 
 def _among_themselves(draft: Draft, index: int, forms: list[Form]) -> Piece | None:
@@ -214,6 +259,9 @@ def _compared(draft: Draft, index: int, form: Form, reference: Form | None) -> P
         reference = replace(reference, shape=ALL, function=MIN)
     if reference is not None and reference.shape == TEAM:
         return None
+    extremes = reference is not None and {form.function, reference.function} == {MIN, MAX}
+    if distance and second == NONE and reference is not None and extremes and _same_players(form, reference):
+        return _spread_of(draft, index, form)
     fields = {"reference_shape": LITERAL, "reference": int(row["reference"])}
     if reference is not None:
         fields = {
@@ -236,10 +284,12 @@ def _compared(draft: Draft, index: int, form: Form, reference: Form | None) -> P
         second=second,
         **fields,
     )
-    how = "distance" if distance else OPERATION_WORDS[operation]
-    to = SHAPES[LITERAL if reference is None else reference.shape]
+    how = "apart from" if distance else OPERATION_WORDS[operation]
+    to = _numeral(draft, int(row["reference"])) if reference is None else words_of(draft, reference)
     stage = _stage(draft, operation, form, reference)
-    return Piece(((atom, 0),), stage, f"{how} of {SHAPES[form.shape]} to {to}")
+    if second != NONE and reference is not None and form.teams & reference.teams:
+        stage = FINAL  # one player alone is not apart from himself
+    return Piece(((atom, 0),), stage, f"{words_of(draft, form)} {how} {to}")
 
 
 def _stage(draft: Draft, operation: int, form: Form, reference: Form | None) -> int:

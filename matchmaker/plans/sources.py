@@ -26,6 +26,8 @@ from matchmaker.plans.layout import (
     TEAM,
 )
 from matchmaker.plans.recipes import Value
+from matchmaker.rules.flexmatch.program import SORTED_PIECES
+from matchmaker.rules.flexmatch.table import SORTED_BYTES
 from matchmaker.rules.flexmatch.tolerance import TOLERANCE
 
 MEANS: Final = (AVG, MIN, MAX)
@@ -79,22 +81,33 @@ def balance_of(draft: Draft) -> int:
 
 
 def _sorted_by(draft: Draft) -> tuple[int, int]:
-    """Axis and walk as the first sort rule asks for; NONE where none does."""
-    axis, walk = NONE, FORWARD
-    for place, sort in enumerate(draft.program.sorts):
-        if place or sort["map"]:
-            draft.not_indexed.append(
-                f"sort key {place + 1}: a list is sorted by one number, and this is "
-                + ("a value of a map" if sort["map"] else "a further one")
-            )
-            continue
-        axis = draft.value(Value("number", int(sort["column"])))
-        ascending = sort["sign"] > 0
-        if sort["relative"]:
-            walk = NEAREST if ascending else FARTHEST
+    """Axis and walk as the first sort key asks for; NONE where there is none, or none that is a number."""
+    axis, walk, place = NONE, FORWARD, 0
+    for name, attribute, mapped in _sort_keys(draft):
+        sort = draft.program.sorts[place]
+        number = draft.types[attribute] == "number"
+        if place or mapped:
+            draft.not_indexed.append(f"{name}: lists are sorted by one number, the first sort key's")
         else:
-            walk = FORWARD if ascending else BACKWARD
+            axis = draft.value(Value("number", int(sort["column"])))
+            if sort["relative"]:
+                walk = NEAREST if sort["sign"] > 0 else FARTHEST
+            else:
+                walk = FORWARD if sort["sign"] > 0 else BACKWARD
+            if not number:
+                draft.not_indexed.append(f"{name}: lists are sorted by the first {SORTED_BYTES} bytes alone")
+        place += 1 if number or mapped else SORTED_PIECES
     return axis, walk
+
+
+def _sort_keys(draft: Draft) -> list[tuple[str, str, bool]]:
+    """What candidates are sorted by, the first decides first: where it is written, attribute, whether it is a
+    value of a map.
+    """
+    rules = [rule for rule in draft.rule_set.rules if rule.type.endswith("Sort")]
+    keys = [(rule.name, rule.attribute, bool(rule.map_key)) for rule in rules]
+    by_attributes = draft.rule_set.algorithm.sort_by_attributes
+    return keys + [(f"sortByAttributes {name}", name, False) for name in by_attributes]
 
 
 def _groups(draft: Draft, standing: list[dict[str, int]]) -> list[int]:
@@ -160,7 +173,7 @@ def _reach(draft: Draft, atom: dict[str, int]) -> float:
     the least (or largest) of those measured, all are between it and d from it, so |a - b| <= d.
     """
     if atom["kind"] == SPREAD:
-        return 1.0
+        return 1.0 if atom["teams"] == draft.all_teams else 0.0
     if atom["kind"] != DISTANCE or atom["shape"] != EACH or atom["first"] == NONE:
         return 0.0
     same = atom["reference_column"] == atom["column"]

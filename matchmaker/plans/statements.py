@@ -25,6 +25,7 @@ from matchmaker.plans.layout import (
     JOIN,
     LATENCY,
     LATENCY_DISTANCE,
+    LITERAL,
     NONE,
     SPREAD,
 )
@@ -116,8 +117,13 @@ def _within(draft: Draft, statement: Statement, negated: bool) -> Piece:
     """A part of a statement; ``negated``: more players may mend it where they could break it otherwise."""
     if statement.rule != NONE:
         piece = _piece(draft, statement.rule, True)
-        final = any(_is_final(draft, atom, negated) for atom in piece.atoms)
-        return replace(piece, stage=FINAL if final else piece.stage)
+        if any(_is_final(draft, atom, negated) for atom in piece.atoms):
+            return replace(piece, stage=FINAL)
+        apart = all(
+            draft.atoms[atom]["kind"] == DISTANCE and draft.atoms[atom]["second"] != NONE
+            for atom in piece.atoms
+        )
+        return replace(piece, stage=JOIN) if negated and apart else piece
     negated = negated or statement.operator in ("not", "xor")
     return join_pieces([_within(draft, part, negated) for part in statement.parts], statement.operator)
 
@@ -126,8 +132,13 @@ def _is_final(draft: Draft, atom: int, negated: bool) -> bool:
     row = draft.atoms[atom]
     if row["kind"] == COUNT and row["second"] != NONE:
         return True
-    growing = row["kind"] in _ONCE_BROKEN or (row["kind"] in (COMPARE, DISTANCE) and row["shape"] == EACH)
-    return negated and growing
+    if not negated or row["kind"] in _ONCE_BROKEN:
+        return negated
+    if row["kind"] in (COMPARE, DISTANCE) and row["shape"] == EACH:
+        return True
+    # Not near, of what is measured of the same players: one player alone is near himself.
+    same = row["reference_shape"] != LITERAL and row["teams"] & row["reference_teams"]
+    return bool(row["kind"] == DISTANCE and row["first"] != NONE and same)
 
 
 def _generic_stage(draft: Draft, index: int) -> int:
