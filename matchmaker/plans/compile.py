@@ -70,8 +70,8 @@ def compile_plan(rule_set: RuleSet, live: bool = False) -> CompiledPlan:
     """
     strings: dict[str, int] = {}
     program = compile_rules(rule_set, Columns([], strings))
-    wait_s = _levels(program)
-    draft = Draft(rule_set, program, wait_s, _numbers(program, wait_s))
+    wait_s = levels_of(program)
+    draft = Draft(rule_set, program, wait_s, numbers_at(program, wait_s))
     searched = []
     if draft.kinds > MAX_KINDS:
         searched.append(f"has {draft.kinds} kinds of teams, and a plan at most {MAX_KINDS}")
@@ -101,11 +101,12 @@ def compile_plan(rule_set: RuleSet, live: bool = False) -> CompiledPlan:
     )
 
 
-def _levels(program: Program) -> NDArray[np.float64]:
+def levels_of(program: Program) -> NDArray[np.float64]:
+    """float64[L], nought and all waits after which something widens, ascending."""
     return np.unique(np.concatenate((np.zeros(1), program.steps["wait_s"].astype(np.float64))))
 
 
-def _numbers(program: Program, wait_s: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+def numbers_at(program: Program, wait_s: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     """Each number of the Program at each level."""
     rows = []
     for number in program.numbers:

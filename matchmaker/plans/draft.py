@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from matchmaker.plans.forms import Form, column_names, form_of, names_of
-from matchmaker.plans.layout import ATOM, DEFERRABLE, FINAL, JOIN, NONE
+from matchmaker.plans.layout import ATOM, NONE
 from matchmaker.plans.recipes import Alike, Eligibility, RoundTrip, Strings, Value
 from matchmaker.rules.flexmatch.expressions import Expression
 from matchmaker.rules.flexmatch.program import LOGIC, Program, Records
 from matchmaker.rules.flexmatch.rule_set import Rule, RuleSet
-
-STAGES: Final = {JOIN: "join", DEFERRABLE: "deferrable", FINAL: "final"}
 
 Row = NDArray[np.float64]
 
