@@ -73,7 +73,8 @@ def create_app(
         lifespan: opens what the service needs, and closes it.
         clock: kept in ``app.state.clock``; None: the machine's.
         parts: what the service needs; the lifespan adds more to ``app.state.health``.
-        admission: how many requests of which kinds may be under way at once, for `serve`.
+        admission: how many requests of which kinds may be under way at once, for `serve`. An application may
+            set ``app.state.direct``, which answers requests before the framework, see `Gate.direct`.
         fastapi_options: further arguments of FastAPI.
 
     Raises:
@@ -301,13 +302,15 @@ def terminate_when_done(task: asyncio.Task[None]) -> None:
 def gate_of(app: FastAPI) -> Gate:
     """Make the gate that an application made by ``create_app`` stands behind."""
     own: Settings = app.state.settings
-    return Gate(
+    gate = Gate(
         app.state.admission,
         app.state.clock,
         trusted_proxies=own.trusted_proxies,
         budget=DescriptorBudget.of(startup.descriptors().soft),
         max_body_bytes=own.max_request_bytes,
     )
+    gate.direct = getattr(app.state, "direct", None)
+    return gate
 
 
 def serve(app: FastAPI, host: str, port: int, *, client_ca: str = "") -> None:

@@ -87,6 +87,42 @@ COLLECTOR = RequestCollector()
 REGISTRY.register(COLLECTOR)
 
 
+def count_request(method: str, route: str, status: int, seconds: float) -> None:
+    """Count a request.
+
+    Args:
+        method: of HTTP.
+        route: its template.
+        status: of the answer, or `GONE`.
+        seconds: until the answer began.
+    """
+    one = COLLECTOR.series.get((method, route, status))
+    if one is None:
+        one = COLLECTOR.series[method, route, status] = Series()
+    one.buckets[bisect_left(BUCKETS_S, seconds)] += 1
+    one.seconds += seconds
+
+
+class Stamp:
+    """The time that is put onto answers.
+
+    Args:
+        clock: whose wall clock is read, every `STAMP_S` at most.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._wall = clock.wall
+        self._header = (RAW_HEADER, b"")
+        self._ends = float("-inf")  # monotonic seconds
+
+    def header(self, now: float) -> tuple[bytes, bytes]:
+        """Return the header at ``now`` (monotonic seconds)."""
+        if now >= self._ends:
+            self._header = (RAW_HEADER, b"%.3f" % self._wall())
+            self._ends = now + STAMP_S
+        return self._header
+
+
 class RequestMetrics:
     """The ASGI layer.
 
@@ -98,9 +134,7 @@ class RequestMetrics:
     def __init__(self, app: ASGIApp, clock: Clock) -> None:
         self._app = app
         self._now = clock.monotonic
-        self._wall = clock.wall
-        self._stamp = (RAW_HEADER, b"")
-        self._stamp_ends = float("-inf")  # monotonic seconds
+        self._stamp = Stamp(clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and count it."""
@@ -116,10 +150,7 @@ class RequestMetrics:
                 answered = True
                 now = self._now()
                 self._count(scope, message["status"], now - began)
-                if now >= self._stamp_ends:
-                    self._stamp = (RAW_HEADER, b"%.3f" % self._wall())
-                    self._stamp_ends = now + STAMP_S
-                message = {**message, "headers": [*message.get("headers", ()), self._stamp]}
+                message = {**message, "headers": [*message.get("headers", ()), self._stamp.header(now)]}
             return send(message)
 
         try:
@@ -131,8 +162,4 @@ class RequestMetrics:
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         method: str = scope["method"] if scope["method"] in METHODS else OTHER
         route: str = scope.get(ROUTE_NAME) or getattr(scope.get("route"), "path", None) or NO_ROUTE
-        one = COLLECTOR.series.get((method, route, status))
-        if one is None:
-            one = COLLECTOR.series[method, route, status] = Series()
-        one.buckets[bisect_left(BUCKETS_S, seconds)] += 1
-        one.seconds += seconds
+        count_request(method, route, status, seconds)

@@ -20,6 +20,7 @@ from launchday.resilience.parts import cache_part, http_part
 from launchday.settings import Settings
 from matchmaker.api import admission, backfill_routes, routes
 from matchmaker.api.attendance import Attendance
+from matchmaker.api.direct_routes import DirectRoutes
 from matchmaker.api.fast_path import FastPath
 from matchmaker.api.notifier import Notifier
 from matchmaker.api.schema import describe
@@ -107,6 +108,7 @@ def create_api(
     app.include_router(backfill_routes.router)
     describe(app, (*routes.MESSAGES, *backfill_routes.MESSAGES))
     app.add_middleware(FastPath, owner=app, clock=clock)
+    app.state.direct = DirectRoutes(app, clock)
     app.add_exception_handler(RedisError, _on_unavailable)
     app.add_exception_handler(SkillsUnavailableError, _on_unavailable)
     return app

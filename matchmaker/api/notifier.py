@@ -100,16 +100,25 @@ class Notifier:
     @contextmanager
     def subscription(self, ticket_id: str) -> Iterator[asyncio.Future[None]]:
         """Register; the future is done when the subscriber should look at the ticket."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._subscribers.setdefault(ticket_id, set()).add(future)
+        future = self.subscribe(ticket_id)
         try:
             yield future
         finally:
-            future.cancel()
-            if (futures := self._subscribers.get(ticket_id)) is not None:
-                futures.discard(future)
-                if not futures:
-                    del self._subscribers[ticket_id]
+            self.unsubscribe(ticket_id, future)
+
+    def subscribe(self, ticket_id: str) -> asyncio.Future[None]:
+        """Register, until the future is done or `unsubscribe` is called."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._subscribers.setdefault(ticket_id, set()).add(future)
+        return future
+
+    def unsubscribe(self, ticket_id: str, future: asyncio.Future[None]) -> None:
+        """Register no more."""
+        future.cancel()
+        if (futures := self._subscribers.get(ticket_id)) is not None:
+            futures.discard(future)
+            if not futures:
+                del self._subscribers[ticket_id]
 
     async def run(self) -> None:
         """Read the stream and wake subscribers, until cancelled. After an outage of the cache all of them

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import ipaddress
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
 import structlog
@@ -23,11 +23,13 @@ from uvicorn.middleware.proxy_headers import _TrustedHosts
 from launchday.clock import Clock
 from launchday.rate_limit import RateLimit
 from launchday.resilience.admission.classes import AdmissionClass, AdmissionClasses
+from launchday.resilience.admission.direct import Exchange
 from launchday.resilience.admission.refusals import CROWDED, OVERLOADED, SLOW, Refusal
 from launchday.resilience.admission.request_bytes import Head
 from launchday.resilience.admission.waiting_line import Waiting, WaitingLine
 from launchday.resilience.deadline import MAX_REQUEST_S
 from launchday.resilience.descriptor_budget import DescriptorBudget
+from launchday.resilience.request_metrics import Stamp
 
 TICK_S = 0.05  # how soon whoever waits too long is told, and how long a pause of the process must be to count
 PARTIAL_S = MAX_REQUEST_S  # for all of a request to arrive
@@ -111,6 +113,10 @@ class Lane:
     def finished(self, task: asyncio.Task[None]) -> None:
         """Count a request out whose task has ended, and start who is next."""
         self._gate.tasks.discard(task)
+        self.left()
+
+    def left(self) -> None:
+        """Count a request out that is answered, and start who is next."""
         self.running -= 1
         if len(self._line):
             self.advance(self._gate.now())
@@ -132,6 +138,10 @@ class Gate:
         trusted_proxies: comma-separated addresses whose X-Forwarded-For is believed.
         budget: of descriptors: connections beyond it are told to go, but for whoever asks for health.
         max_body_bytes: longer bodies are not waited for: the application refuses them.
+
+    Attributes:
+        direct: answers requests before any parser, or says that one is nothing for it (False); None: the
+            parser gets all of them.
     """
 
     def __init__(
@@ -144,6 +154,8 @@ class Gate:
         max_body_bytes: int = 512 * 1024,
     ) -> None:
         self.now = clock.monotonic
+        self.stamp = Stamp(clock)
+        self.direct: Callable[[Exchange], bool] | None = None
         self.classes = classes
         self.lanes = [Lane(kind, self) for kind in classes.all]
         self.operations = self.lanes[0]
@@ -161,6 +173,8 @@ class Gate:
         self._last_turn = 0.0
         self._stood_still_s = 0.0
         self._refused_at = -QUIET_S
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._header_lines = b""
 
     def lane_of(self, data: bytes | bytearray) -> Lane:
         """Return the lane of the request whose bytes begin ``data``."""
@@ -184,6 +198,13 @@ class Gate:
             scope["client"] = (address, 0)
         if head.forwarded_proto in (b"http", b"https"):
             scope["scheme"] = head.forwarded_proto.decode()
+
+    def header_lines(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """Return the lines of headers; the server makes a new list each second, and the last is kept."""
+        if headers is not self._headers:
+            self._headers = headers
+            self._header_lines = b"".join(b"%b: %b\r\n" % each for each in headers)
+        return self._header_lines
 
     def stood_still_s(self, now: float) -> float:
         """Return the seconds that what is read now may have lain in the socket because this process was

@@ -11,12 +11,14 @@ here.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from launchday.resilience import deadline
+from launchday.resilience.admission.direct import Exchange, takes
 from launchday.resilience.admission.gate import MAX_PARTIAL_BYTES, Gate, Lane
 from launchday.resilience.admission.refusals import (
     CROWDED,
@@ -62,6 +64,9 @@ class GateProtocol(HttpToolsProtocol):
         self._late_refusal: asyncio.TimerHandle | None = None
         self._deadline: float | None = None
         self._let_in: Lane | None = None  # of the request that the parser is about to begin
+        self._exchange: Exchange | None = None  # the request that is answered without the parser
+        self._exchange_lane: Lane | None = None
+        self._closes_after = False  # the exchange: the process ends
         self._in_message = False  # the parser has a request that is not whole
         self._continued = False
         self._ending = False
@@ -91,6 +96,9 @@ class GateProtocol(HttpToolsProtocol):
         self._stop_waiting()
         self._refuse_no_later()
         self._whole()
+        if (exchange := self._exchange) is not None:
+            self._leave_exchange()
+            exchange.gone()
         self.gate.crowd.pop(self, None)
         self._held = b""
         self._ending = True
@@ -144,6 +152,9 @@ class GateProtocol(HttpToolsProtocol):
         if self._place is not None or self._late_refusal is not None:
             self._stop_waiting()
             self.end(OVERLOADED)
+        if self._exchange is not None:
+            self._closes_after = True
+            return
         super().shutdown()
 
     def begin(self, now: float) -> None:
@@ -192,8 +203,35 @@ class GateProtocol(HttpToolsProtocol):
         self.flow.resume_reading()  # what still comes is read and dropped
         self.loop.call_later(LINGER_S, self.transport.close)
 
+    def server_headers(self) -> bytes:
+        """The lines of the headers that every answer has."""
+        return self.gate.header_lines(self.server_state.default_headers)
+
+    def write_exchange(self, data: bytes) -> None:
+        """Send a part of the answer to the request that is answered without the parser."""
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def end_exchange(self) -> None:
+        """Go on: the answer is complete."""
+        self._leave_exchange()
+        if self._closes_after:
+            self.transport.close()
+        self.on_response_complete()
+
+    def abort_exchange(self) -> None:
+        """Close the connection: the answer cannot be completed."""
+        self._leave_exchange()
+        self.transport.close()
+
+    def _leave_exchange(self) -> None:
+        self._exchange = None
+        lane, self._exchange_lane = self._exchange_lane, None
+        if lane is not None:  # not at once: who is next may be answered at once too, and so on without end
+            self.loop.call_soon(lane.left)
+
     def _busy(self) -> bool:
-        if self._place is not None or self._late_refusal is not None:
+        if self._place is not None or self._late_refusal is not None or self._exchange is not None:
             return True
         return self.cycle is not None and not self.cycle.response_complete
 
@@ -256,14 +294,37 @@ class GateProtocol(HttpToolsProtocol):
         """Give a request to the parser, which starts its task."""
         lane.running += 1
         lane.admitted += 1
-        self._let_in = lane
         self.request = b""
+        if self.gate.direct is not None and self._goes_direct(self.gate.direct, request, lane):
+            return
+        self._let_in = lane
         HttpToolsProtocol.data_received(self, request)  # type: ignore[arg-type]  # it takes any buffer
         if self._let_in is not None:  # malformed: the parser has answered it
             self._let_in = None
             lane.running -= 1
         elif self.cycle.more_body and not self.cycle.response_complete:
             self._in_message = True  # its end was unknown to the gate, or the parser sees another
+
+    def _goes_direct(
+        self, direct: Callable[[Exchange], bool], request: bytes | bytearray, lane: Lane
+    ) -> bool:
+        """Offer a request to whoever answers without the parser; whether it is answered, or will be."""
+        head = self._head
+        if self._crowded or head is None or not takes(request, head):
+            return False
+        exchange = Exchange(self, bytes(request), head, self.gate.now, self.gate.stamp)
+        self._exchange, self._exchange_lane = exchange, lane
+        with deadline.serving(self._deadline):
+            try:
+                taken = direct(exchange)
+            except Exception as error:
+                exchange.fail(error)
+                return True
+        if not taken:
+            self._exchange = self._exchange_lane = None
+        elif not exchange.ended:
+            self._unset_keepalive_if_required()
+        return taken
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Start a request's task, with its deadline, and with its lane's count."""

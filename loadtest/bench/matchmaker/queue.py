@@ -1,18 +1,13 @@
 """``queue``: players arrive at a rate over HTTP at the real API, cache and director; the fleet is a stub.
 
-There is one process each of the API, the director, the cache, the stub services and this one, the generator,
-all on the same cores. ``path="queue"`` leaves HTTP out: tickets are written to the queue in batches, and one
-director assigns them.
+`queue_over_http` measures that. ``path="queue"`` leaves HTTP out: tickets are written to the queue in
+batches, and one director assigns them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -26,14 +21,13 @@ import uvloop
 from pydantic import SecretStr
 
 from dedicated_server.fleet.client import Allocation
-from launchday import child_processes, telemetry
+from launchday import telemetry
 from launchday.clock import SystemClock
 from launchday.engines import Valkey
-from launchday.engines.base import exchange, free_port
-from launchday.identity import Signer
-from launchday.settings import Settings, environment
-from loadtest.bench.matchmaker import ticket_load
-from loadtest.errors import BenchError
+from launchday.engines.base import free_port
+from launchday.settings import Settings
+from loadtest.bench.matchmaker import queue_over_http
+from loadtest.bench.matchmaker.queue_over_http import REGIONS
 from matchmaker.api.skills import PlayerSkills
 from matchmaker.api.ticket_writer import TicketWriter
 from matchmaker.director.director import Director
@@ -43,13 +37,8 @@ from matchmaker.queue.scripts import Scripts
 from matchmaker.rules.rules import BATTLE_ROYALE, load_rules
 from matchmaker.tickets.ticket import Ticket
 
-REGIONS: Final = ("west-europe", "east-us", "japan-east", "brazil-south")
-SHARES: Final = (0.4, 0.35, 0.2, 0.05)
 FILL_S: Final = 8.0  # after which the last players play, too few for a full match
 
-START_S: Final = 240.0  # the director may have to compile its kernels
-SATURATED_LATE_MS: Final = 20.0
-SATURATED_CORES: Final = 0.9
 BATCH: Final = 250
 QUEUED: Final = 60_000  # tickets of the path without HTTP
 SHOWN_COUNTERS: Final = ("queued", "matched", "cancelled", "expired", "failed", "searching", "matches")
@@ -92,122 +81,13 @@ def run(rate: float, seconds: float, *, path: str = "http", seed: int = 1) -> di
                 settings = settings.model_copy(update={"director_lease_s": 60.0})
                 behind: dict[str, Any] = uvloop.run(_behind_http(settings, valkey, seed))
                 return {"bench": "queue", "path": path} | behind
-            found = _over_http(settings, valkey, stub_port, rate, seconds, folder, seed)
-            return {"bench": "queue", "path": path, "rate": rate, "seconds": seconds} | found
+            found = queue_over_http.measure(settings, valkey, rate, seconds, seed)
+            counters = uvloop.run(_counters(settings))
+            found["duplicated"] += max(0, counters["matched"] - found["created"])
+            named = {"bench": "queue", "path": path, "rate": rate, "seconds": seconds}
+            return named | found | {"counters": counters}
         finally:
             valkey.stop()
-
-
-def _over_http(
-    settings: Settings, valkey: Valkey, stub_port: int, rate: float, seconds: float, folder: Path, seed: int
-) -> dict[str, Any]:
-    env = {**os.environ, **environment(settings)}
-
-    def start(name: str, *arguments: str) -> subprocess.Popen[bytes]:
-        return child_processes.spawn([sys.executable, "-m", *arguments], log=folder / f"{name}.log", env=env)
-
-    started = {
-        "stub": start("stub", "loadtest.bench.matchmaker.stub_services", str(stub_port)),
-        "api": start("api", "matchmaker"),
-        "director": start("director", "matchmaker.director"),
-    }
-    try:
-        _await_ready(started, settings, valkey, folder)
-        count = round(rate * seconds)
-        rng = np.random.default_rng(seed)
-        due_s = np.sort(rng.uniform(0.0, seconds, count))  # a Poisson process, given its number of arrivals
-        signer = Signer(settings.identity_secret.get_secret_value())
-        tokens = [signer.player_token(player, time.time(), 3_600.0) for player in range(1, count + 1)]
-        bodies = [_request_body(rng, player) for player in range(1, count + 1)]
-        load = ticket_load.TicketLoad("127.0.0.1", settings.matchmaker_port, tokens, bodies, due_s)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 50, 50)
-        processes = {name: psutil.Process(process.pid) for name, process in started.items()}
-        assert valkey.process is not None
-        processes["cache"] = psutil.Process(valkey.process.pid)
-        processes["generator"] = psutil.Process()
-        timings, cores = uvloop.run(_measured(load, processes, seconds))
-        gc.unfreeze()
-        counters = uvloop.run(_counters(settings))
-    finally:
-        for process in reversed(list(started.values())):
-            child_processes.stop(process, 5.0)
-    timed = ticket_load.figures(timings)
-    accepted = int((~np.isnan(timings.created)).sum())
-    notified = int((~np.isnan(timings.notified)).sum())
-    return {
-        "offered_per_s": round(count / seconds, 1),
-        "accepted_per_s": round(accepted / seconds, 1),
-        "refused": timings.refused,
-        "lost": accepted - notified,
-        "duplicated": sum(times - 1 for times in timings.notified_by_slot.values())
-        + max(0, counters["matched"] - accepted),
-        **timed,
-        **{f"{name}_cpu": cores[name] for name in ("director", "api", "cache", "generator", "stub")},
-        "generator_saturated": bool(
-            timed["late_ms"]["p99"] > SATURATED_LATE_MS or cores["generator"] > SATURATED_CORES
-        ),
-        "counters": counters,
-    }
-
-
-async def _measured(
-    load: ticket_load.TicketLoad, processes: dict[str, psutil.Process], seconds: float
-) -> tuple[ticket_load.PlayerTimings, dict[str, float]]:
-    """Return the players' timings, and the cores that each process used while players arrived."""
-
-    def used() -> dict[str, float]:
-        return {name: sum(process.cpu_times()[:2]) for name, process in processes.items()}
-
-    before = used()
-    coming = asyncio.create_task(load.run())
-    await asyncio.sleep(seconds)
-    after = used()
-    cores = {name: round((after[name] - before[name]) / seconds, 3) for name in processes}
-    return await coming, cores
-
-
-def _request_body(rng: np.random.Generator, player: int) -> bytes:
-    """Return a player's ticket request, some 300 bytes of JSON."""
-    home = int(rng.choice(len(REGIONS), p=SHARES))
-    far_ms = rng.uniform(80.0, 220.0, len(REGIONS)).round(1).tolist()
-    latencies = dict(zip(REGIONS, far_ms, strict=True)) | {
-        REGIONS[home]: round(float(rng.gamma(4.0, 8.0)), 1)
-    }
-    return json.dumps(
-        {
-            "mode": BATTLE_ROYALE,
-            "latencies_ms": latencies,
-            "platform": ("pc", "playstation", "xbox")[player % 3],
-            "cross_play": True,
-            "client_key": f"bench-{player:012d}-{rng.integers(10**12):012d}",
-        }
-    ).encode()
-
-
-def _await_ready(
-    started: dict[str, subprocess.Popen[bytes]], settings: Settings, valkey: Valkey, folder: Path
-) -> None:
-    deadline = time.monotonic() + START_S
-    lease = f"{{mm}}:lease:{BATTLE_ROYALE}".encode()
-    request = b"*2\r\n$6\r\nEXISTS\r\n$%d\r\n%b\r\n" % (len(lease), lease)
-    while True:
-        for name, process in started.items():
-            if process.poll() is not None:
-                raise BenchError(f"the {name} ended: {child_processes.last_line(folder / f'{name}.log')}")
-        if _accepts(settings.matchmaker_port) and exchange(valkey.port, request, 4) == b":1\r\n":
-            return
-        if time.monotonic() > deadline:
-            raise BenchError("the matchmaker was not ready in time")
-        time.sleep(0.05)
-
-
-def _accepts(port: int) -> bool:
-    try:
-        return bool(exchange(port, b"GET /healthz HTTP/1.1\r\nhost: m\r\n\r\n", 12) == b"HTTP/1.1 200")
-    except OSError:
-        return False
 
 
 async def _counters(settings: Settings) -> dict[str, Any]:

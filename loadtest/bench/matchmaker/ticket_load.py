@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +71,8 @@ class Connection(asyncio.Protocol):
             length = int(self._got[at + 15 : self._got.find(b"\r\n", at)])
             if len(self._got) >= end + 4 + length:
                 status, body = int(self._got[9:12]), bytes(self._got[end + 4 : end + 4 + length])
+                if not self._load.first_answer:
+                    self._load.first_answer = bytes(self._got)
                 self._got.clear()
                 self._load.on_created(self, status, body)
 
@@ -89,10 +92,24 @@ class TicketLoad:
         tokens: a session token for each player.
         bodies: a JSON body for each player.
         due_s: float64[P], seconds after the start at which each player is due, ascending.
+        follow: whether players follow their ticket to its end; else the answer to its creation is the end.
+        connections: that are opened before the first player is due, and take turns. Who follows keeps one
+            for long, so a load that does not needs them to have as many.
+
+    Attributes:
+        first_answer: to the creation of a ticket, as it came from the socket.
     """
 
     def __init__(
-        self, host: str, port: int, tokens: list[str], bodies: list[bytes], due_s: NDArray[np.float64]
+        self,
+        host: str,
+        port: int,
+        tokens: list[str],
+        bodies: list[bytes],
+        due_s: NDArray[np.float64],
+        *,
+        follow: bool = True,
+        connections: int = 0,
     ) -> None:
         self._address = (host, port)
         self._tokens = [token.encode() for token in tokens]
@@ -107,9 +124,19 @@ class TicketLoad:
         self._opening: set[asyncio.Task[None]] = set()
         self._done = 0
         self._began = 0.0
+        self._follow = follow
+        self.first_answer = b""
+        self._opened_before = connections
+
+    @property
+    def connections(self) -> int:
+        """How many were opened so far."""
+        return len(self._connections)
 
     async def run(self) -> PlayerTimings:
         """Send all players; return when all have an end, or TIMEOUT_S after the last was sent."""
+        for _ in range(self._opened_before):
+            self._idle.append(await self._open())
         self._began = time.perf_counter()
         due = self.timings.due
         count, next_player = len(due), 0
@@ -143,16 +170,21 @@ class TicketLoad:
 
     async def _connect(self, player: int) -> None:
         try:
-            transport, call = await asyncio.get_running_loop().create_connection(
-                lambda: Connection(self), *self._address
-            )
+            call = await self._open()
         except OSError:
             self.timings.refused += 1
             self._done += 1
             return
+        self._create(call, player)
+
+    async def _open(self) -> Connection:
+        call: Connection
+        transport, call = await asyncio.get_running_loop().create_connection(
+            lambda: Connection(self), *self._address
+        )
         call.transport = transport
         self._connections.append(call)
-        self._create(call, player)
+        return call
 
     def _create(self, call: Connection, player: int) -> None:
         call.player = player
@@ -171,6 +203,9 @@ class TicketLoad:
             self._finish(call)
             return
         self.timings.created[player] = self._now()
+        if not self._follow:
+            self._finish(call)
+            return
         at = body.find(b'"ticket_id":"') + 13
         call.following = True
         call.transport.write(
@@ -207,6 +242,20 @@ class TicketLoad:
         call.player = -1
         self._done += 1
         self._idle.append(call)
+
+
+def joined(parts: Sequence[PlayerTimings]) -> PlayerTimings:
+    """The players of several loads together."""
+    names = ("due", "sent", "created", "notified", "notify_s")
+    due, sent, created, notified, notify_s = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in names
+    )
+    slots: Counter[tuple[bytes, bytes]] = Counter()
+    for part in parts:
+        slots.update(part.notified_by_slot)
+    refused = sum(part.refused for part in parts)
+    other_ends = sum(part.other_ends for part in parts)
+    return PlayerTimings(due, sent, created, notified, notify_s, dict(slots), refused, other_ends)
 
 
 def figures(timings: PlayerTimings) -> dict[str, Any]:
