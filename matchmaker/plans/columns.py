@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from matchmaker.plans.compile import CompiledPlan
 from matchmaker.plans.eligible import eligible_bits, holding
-from matchmaker.plans.layout import MAX_REGIONS, NONE, TicketColumns
+from matchmaker.plans.layout import BLOCK, MAX_REGIONS, NONE, TicketColumns
 from matchmaker.plans.recipes import RoundTrip, Strings, Value
 from matchmaker.rules.flexmatch.program import AGGREGATIONS
 from matchmaker.rules.flexmatch.table import Table
@@ -19,13 +19,21 @@ from matchmaker.rules.flexmatch.tolerance import TOLERANCE
 NOBODY = -1  # the bucket of a ticket that never matches
 
 Places = NDArray[np.int64]
+Pairs = tuple[Places, Places]  # tickets and their strings, ascending, each once
 
 
 @dataclass(slots=True)
 class Interned:
-    """What outlives a call: the number of each bucket, by the bytes of what its tickets are alike in."""
+    """What outlives a call.
+
+    Attributes:
+        buckets: the number of each, by the bytes of what its tickets are alike in.
+        numbers: the number of each value of attributes in which all must differ; in sets of strings these
+            stand for strings, so that a kernel's room for strings must suffice for them too.
+    """
 
     buckets: dict[bytes, int] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
 
 
 def make_columns(
@@ -52,7 +60,10 @@ def make_columns(
     size = (table.tickets["last"] - first).astype(np.int32)
     regions = min(table.latency_ms.shape[2], MAX_REGIONS)
     mask = _masks(compiled, table, regions)
-    strings, set_first, set_count = _sets(compiled, table, first, size)
+    sets = [_strings_of(compiled, table, first, size, recipe, interned) for recipe in compiled.sets]
+    strings, set_first, set_count = _laid_out(sets, len(first))
+    bucket = _buckets(compiled, table, first, interned)
+    bucket[_blocks_itself(compiled, sets)] = NOBODY
     return TicketColumns(
         np.ascontiguousarray(start_s, np.float64),
         size,
@@ -61,7 +72,7 @@ def make_columns(
         _values(compiled, table, first),
         mask,
         eligible_bits(compiled, table, first, size),
-        _buckets(compiled, table, first, interned),
+        bucket,
         _homes(table, mask, regions),
         np.ascontiguousarray(table.latency_ms[AGGREGATIONS.index("avg")], np.float32),
         set_first,
@@ -84,8 +95,6 @@ def _values(compiled: CompiledPlan, table: Table, first: Places) -> NDArray[np.f
 
 
 def _value(compiled: CompiledPlan, table: Table, first: Places, recipe: Value) -> NDArray[np.float64]:
-    if recipe.kind == "nothing":
-        return np.zeros(len(first))
     if recipe.kind == "number":
         return np.asarray(table.number[recipe.column, first])
     if recipe.kind == "holds":
@@ -177,31 +186,50 @@ def _distinct(keys: NDArray[np.float64]) -> tuple[NDArray[np.float64], Places]:
     return ordered[begins], inverse
 
 
-def _sets(
-    compiled: CompiledPlan, table: Table, first: Places, size: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], Places, NDArray[np.int32]]:
-    tickets = len(first)
-    parts: list[NDArray[np.int32]] = []
-    set_count = np.zeros((tickets, len(compiled.sets)), np.int32)
-    set_first = np.zeros((tickets, len(compiled.sets)), np.int64)
+def _blocks_itself(compiled: CompiledPlan, sets: list[Pairs]) -> Places:
+    """Tickets whose own players name one another where nobody may."""
+    plan = compiled.plan
+    assert plan is not None
+    found = [np.zeros(0, np.int64)]
+    for atom in plan.atoms[(plan.atoms["kind"] == BLOCK) & (plan.atoms["column"] != plan.atoms["high"])]:
+        (ticket, own), (other_ticket, other) = sets[atom["column"]], sets[atom["high"]]
+        width = np.int64(max(own.max(initial=0), other.max(initial=0)) + 1)
+        both = np.intersect1d(ticket * width + own, other_ticket * width + other, assume_unique=True)
+        found.append(both // width)
+    return np.concatenate(found)
+
+
+def _laid_out(sets: list[Pairs], tickets: int) -> tuple[NDArray[np.int32], Places, NDArray[np.int32]]:
+    """All sets one after the other: strings, where each ticket's begin, and how many they are."""
+    set_count = np.zeros((tickets, len(sets)), np.int32)
+    set_first = np.zeros((tickets, len(sets)), np.int64)
     begin = 0
-    for column, recipe in enumerate(compiled.sets):
-        ticket, string = _strings_of(compiled, table, first, size, recipe)
+    for column, (ticket, string) in enumerate(sets):
         counts = np.bincount(ticket, minlength=tickets)
         set_count[:, column] = counts
         set_first[:, column] = begin + np.cumsum(counts) - counts
         begin += len(string)
-        parts.append(string.astype(np.int32))
-    strings = np.concatenate(parts) if parts else np.zeros(0, np.int32)
+    strings = np.concatenate([string for _, string in sets] or [np.zeros(0, np.int64)]).astype(np.int32)
     return strings, set_first, set_count
 
 
 def _strings_of(
-    compiled: CompiledPlan, table: Table, first: Places, size: NDArray[np.int32], recipe: Strings
-) -> tuple[Places, Places]:
+    compiled: CompiledPlan,
+    table: Table,
+    first: Places,
+    size: NDArray[np.int32],
+    recipe: Strings,
+    interned: Interned,
+) -> Pairs:
     """Pairs of tickets and their strings, ascending, each once."""
     ticket_of = np.repeat(np.arange(len(first)), size)
-    if recipe.kind == "text":
+    if recipe.kind == "number":
+        player = np.flatnonzero(table.heads)
+        values, inverse = np.unique(table.number[recipe.column, player], return_inverse=True)
+        # By nine digits: values that are equal but for rounding are one.
+        known = [interned.numbers.setdefault(f"{value:.9g}", len(interned.numbers)) for value in values]
+        string = np.array(known, np.float64)[inverse]
+    elif recipe.kind == "text":
         string = table.number[recipe.column]
         player = np.flatnonzero(~np.isnan(string))
         string = string[player]

@@ -13,6 +13,7 @@ from matchmaker.plans.layout import (
     ALIKE,
     ALL,
     AVG,
+    BLOCK,
     COMPARE,
     COUNT,
     DEFERRABLE,
@@ -35,7 +36,7 @@ from matchmaker.plans.layout import (
     TEAM,
     UNEQUAL,
 )
-from matchmaker.plans.recipes import Alike, Eligibility, Value
+from matchmaker.plans.recipes import Alike, Eligibility, Strings, Value
 from matchmaker.rules.flexmatch import program as programs
 
 FUNCTION_WORDS: Final = ("least", "largest", "mean", "sum", "number")
@@ -85,8 +86,8 @@ def absorb_numbers(draft: Draft, index: int) -> str | None:
     return "eligibility"
 
 
-def number_piece(draft: Draft, index: int) -> Piece | None:
-    """What is tested of a rule; None where only the evaluator can."""
+def number_piece(draft: Draft, index: int, within: bool) -> Piece | None:
+    """What is tested of a rule; None where only the evaluator can. ``within``: inside a compound rule."""
     row = draft.program.rules[index]
     if row["kind"] in (programs.BATCH_NUMBER, programs.BATCH_STRING):
         return _spread(draft, index)
@@ -95,7 +96,8 @@ def number_piece(draft: Draft, index: int) -> Piece | None:
     if len(forms) < len(found) or any(form.source == "list" for form in forms):
         return None
     if row["reference_kind"] == programs.NO_REFERENCE:
-        return _among_themselves(draft, index, forms)
+        differ = draft.rules[index].operation == "!=" and all(form.shape == EACH for form in forms)
+        return _different(draft, index, forms, within) if differ else _among_themselves(draft, index, forms)
     pieces = []
     for form in forms:
         if row["reference_kind"] == programs.LITERAL_REFERENCE:
@@ -197,11 +199,21 @@ def _alike(draft: Draft, index: int, form: Form) -> Piece:
     return Piece(((atom, 0),), JOIN, f"{words_of(draft, form)} alike")
 
 
+def _different(draft: Draft, index: int, forms: list[Form], within: bool) -> Piece | None:
+    """No two tickets have one value: each ticket's values block those of the others."""
+    alone = sum(form.teams.bit_count() for form in forms) == draft.kinds and _union(forms) == draft.all_teams
+    if within or not alone or len({(form.source, form.column) for form in forms}) > 1:
+        return None  # a block list is tested before a ticket joins, which a part of a statement cannot be
+    own = draft.strings(Strings("text" if forms[0].source == "text" else "number", forms[0].column))
+    atom = draft.atom(kind=BLOCK, rule=index, shape=EACH, column=own, high=own)
+    return Piece(((atom, 0),), JOIN, f"{words_of(draft, replace(forms[0], teams=draft.all_teams))} differs")
+
+
 def _among_themselves(draft: Draft, index: int, forms: list[Form]) -> Piece | None:
     """A comparison without reference: all values equal, or all different."""
     equal = draft.rules[index].operation == "="
     if all(form.shape == EACH for form in forms):
-        if not equal or len({(form.source, form.column) for form in forms}) > 1:
+        if len({(form.source, form.column) for form in forms}) > 1:
             return None
         return _alike(draft, index, replace(forms[0], teams=_union(forms)))
     nobody = not equal or not draft.may_be_empty(_union(forms))  # an empty team's mean equals nothing

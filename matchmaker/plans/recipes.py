@@ -19,28 +19,28 @@ class Value:
     Attributes:
         kind: ``number``: a number column, of a party its aggregate. ``least``, ``largest``: of its players'
             strings, by number. ``holds``: 1 where its list has the string ``text``. ``players``, ``others``:
-            how many of its players have the string ``text``, or another. ``nothing``: 0.
+            how many of its players have the string ``text``, or another.
         column: of the table.
         text: a string that a rule names.
     """
 
-    kind: Literal["number", "least", "largest", "holds", "players", "others", "nothing"]
+    kind: Literal["number", "least", "largest", "holds", "players", "others"]
     column: int = NONE
     text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Strings:
-    """A set of strings a ticket.
+    """A set of strings a ticket, by number.
 
     Attributes:
         kind: ``list``: a column of lists, ``shared``: what all of its players' lists have; ``text``: its
-            players' strings.
+            players' strings. ``number``: the value of a number column, numbered too.
         column: of the table.
         among: only these strings; None: any.
     """
 
-    kind: Literal["list", "shared", "text"]
+    kind: Literal["list", "shared", "text", "number"]
     column: int
     among: tuple[str, ...] | None = None
 

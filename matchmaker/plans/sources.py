@@ -51,12 +51,6 @@ def make_lists(draft: Draft) -> list[ListRow]:
     standing = [
         draft.atoms[code] for _, piece in draft.pieces if len(piece.code) == 1 for code, _ in piece.code
     ]
-    standing += [
-        draft.atoms[code]
-        for _, piece in draft.pieces
-        if len(piece.code) > 1 and piece.code[-1] == (-1, len(piece.code) - 1)
-        for code, _ in piece.code[:-1]
-    ]
     groups = _groups(draft, standing)
     axis, walk = _sorted_by(draft)
     general = [_list(draft, standing, teams, axis, walk) for teams in groups]

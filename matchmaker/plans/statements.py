@@ -31,6 +31,7 @@ from matchmaker.plans.layout import (
 )
 from matchmaker.plans.number_rules import absorb_numbers, number_piece
 from matchmaker.rules.flexmatch.expressions import Expression
+from matchmaker.rules.flexmatch.program import LOGIC
 
 # Atoms that more players can break, and not mend: what is not so can be mended by more players.
 _ONCE_BROKEN = (SPREAD, ALIKE, COUNT, INTERSECT, BLOCK, LATENCY, LATENCY_DISTANCE, GENERIC)
@@ -94,7 +95,15 @@ def _stand_alone(draft: Draft, index: int, enforced: int) -> None:
         if words:
             draft.note(enforced, words)
     if piece is not None:
-        draft.pieces.append((enforced, piece))
+        draft.pieces += [(enforced, each) for each in _split(piece)]
+
+
+def _split(piece: Piece) -> list[Piece]:
+    """The atoms of a piece that asks for all of them, each by itself."""
+    *codes, last = piece.code
+    if last != (LOGIC["and"], len(codes)) or any(code < 0 for code, _ in codes):
+        return [piece]
+    return [replace(piece, code=(code,)) for code in codes]
 
 
 def _piece(draft: Draft, index: int, within: bool) -> Piece:
@@ -105,7 +114,7 @@ def _piece(draft: Draft, index: int, within: bool) -> Piece:
     elif kind == "collection":
         piece = collection_piece(draft, index, within)
     else:
-        piece = number_piece(draft, index)
+        piece = number_piece(draft, index, within)
     if piece is not None:
         return piece
     del draft.atoms[made:]  # those of a rule that turned out to be beyond them
