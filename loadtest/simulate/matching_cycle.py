@@ -2,8 +2,9 @@
 the real order.
 
 The director asks for a server for each match, the match with the oldest ticket first. In a region without a
-ready server only the oldest match asks again, every ``retry_s``, until one of them is assigned. The tickets
-of a match that got no server search again and keep their age.
+ready server only the oldest match asks again, as soon as the fleet says that it has one (``openings``) and
+every ``retry_s`` all the same, until one of them is assigned. The tickets of a match that got no server
+search again and keep their age.
 
 A cycle looks at the oldest ``window`` tickets of each home region, or at four times as many players as the
 region's ready servers can hold, whichever is more. It could place no more of a longer queue, and so the cost
@@ -156,11 +157,11 @@ def prune_queue(world: SimulatedWorld, parameters: Parameters, mode: int, now_s:
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
-def can_allocate(world: SimulatedWorld, region: int, now_s: float) -> bool:
+def can_allocate(world: SimulatedWorld, parameters: Parameters, region: int, now_s: float) -> bool:
     """Return whether a match of the region would ask for a server at ``now_s`` and get one."""
     fleet = world.fleet
     open_now = fleet.ready[region] > 0 and not fleet.closed[region]
-    return bool(open_now and now_s >= fleet.retry_at_s[region])
+    return bool(open_now and (parameters.openings or now_s >= fleet.retry_at_s[region]))
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
@@ -319,7 +320,8 @@ def _place(
     placed = 0
     for formed in order:
         region = region_of[formed]
-        if scarce[region] and (asked[region] or now_s < fleet.retry_at_s[region]):
+        told = parameters.openings and fleet.ready[region] > 0 and not fleet.closed[region]
+        if scarce[region] and not told and (asked[region] or now_s < fleet.retry_at_s[region]):
             continue
         asked[region] = True
         if fleet.ready[region] > 0 and not fleet.closed[region]:

@@ -76,6 +76,7 @@ def plan(scenario: Scenario, *, rated: bool | None = None) -> Setup:
             groups=int(tickets.group.max()) + 1,
             period_s=settings.matching_period_s,
             retry_s=RETRY_S,
+            openings=True,
             window=WINDOW,
             join_s=JOIN_S,
             linger_s=LINGER_S,

@@ -109,6 +109,7 @@ def queueing_model(
             groups=1,
             period_s=period_s,
             retry_s=0.0,
+            openings=True,
             window=100_000,
             join_s=0.0,
             linger_s=0.0,

@@ -75,7 +75,7 @@ def advance(world: SimulatedWorld, parameters: Parameters, rules: RuleTable, unt
         hear_answers(world, now_s)
         everybody_came = counters[_ARRIVED] == world.tickets.independent_count[0]
         due = now_s >= counters[_SAMPLES] * counters[_EVERY] * parameters.sample_s
-        can_place = _any_region_can_allocate(world, now_s)
+        can_place = _any_region_can_allocate(world, parameters, now_s)
         if due or can_place or everybody_came:
             for mode in range(modes):
                 prune_queue(world, parameters, mode, now_s)
@@ -193,11 +193,11 @@ def _give_up(world: SimulatedWorld) -> None:
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
-def _any_region_can_allocate(world: SimulatedWorld, now_s: float) -> bool:
+def _any_region_can_allocate(world: SimulatedWorld, parameters: Parameters, now_s: float) -> bool:
     """Return whether any region has a server for a match that asks now."""
     found = False
     for region in range(world.fleet.ready.shape[0]):
-        found = found or can_allocate(world, region, now_s)
+        found = found or can_allocate(world, parameters, region, now_s)
     return bool(found)
 
 
@@ -244,6 +244,8 @@ def _next_cycle(world: SimulatedWorld, parameters: Parameters, now_s: float, unt
     if could_fill:
         for region in range(fleet.ready.shape[0]):
             has_server = fleet.ready[region] > 0 and not fleet.closed[region]
+            if has_server and parameters.openings:
+                return int(following)
             if has_server or (parameters.retry_s > 0.0 and _full_matches(world, region) > 0):
                 next_s = min(next_s, max(now_s, min(fleet.retry_at_s[region], fleet.answer_s[region])))
     return int(max(following, math.ceil(next_s / parameters.period_s - _ROUNDING)))

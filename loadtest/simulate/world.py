@@ -123,6 +123,7 @@ class Parameters(NamedTuple):
         groups: one more than the largest group.
         period_s: between two matching cycles.
         retry_s: between two tries to get a server in a region that had none.
+        openings: whether the fleet says when such a region has one, and a match asks in the next cycle.
         window: the least number of tickets of one home region that a cycle looks at, the oldest first.
         join_s: from the assignment until the match begins.
         linger_s: from the end of a match until its server is gone.
@@ -140,6 +141,7 @@ class Parameters(NamedTuple):
     groups: int
     period_s: float
     retry_s: float
+    openings: bool
     window: int
     join_s: float
     linger_s: float

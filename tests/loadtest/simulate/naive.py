@@ -341,7 +341,9 @@ class Naive:
             for each in self.waiting
         ]
         sizes = [self.tickets[each].size for each in self.waiting]
-        if not any(self.ready[r] > 0 and now >= self.scarce_until[r] for r in self.regions):
+        if not any(
+            self.ready[r] > 0 and (parameters.openings or now >= self.scarce_until[r]) for r in self.regions
+        ):
             for r in self.regions:
                 at_home = sum(size for home, size in zip(homes, sizes, strict=True) if home == r)
                 if self.ready[r] == 0 and at_home >= self.rules.players and now >= self.scarce_until[r]:
@@ -353,7 +355,8 @@ class Naive:
         self.count(now)
         begun = len(self.matches)
         for region, tickets in self.form(now):
-            if known[region] and (region in asked or now < self.scarce_until[region]):
+            told = parameters.openings and self.ready[region] > 0
+            if known[region] and not told and (region in asked or now < self.scarce_until[region]):
                 continue
             asked.add(region)
             if self.ready[region] > 0:

@@ -91,10 +91,14 @@ def compared(seed: int, buffer: int, **changes: Any) -> Naive:
     return naive
 
 
-@pytest.mark.parametrize(("retry_s", "patience_s"), [(0.0, 40.0), (0.5, 2_000.0)])
+@pytest.mark.parametrize(
+    ("retry_s", "openings", "patience_s"), [(0.0, False, 40.0), (0.5, False, 2_000.0), (0.5, True, 2_000.0)]
+)
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_the_compiled_clock_does_what_a_plain_one_does(seed: int, retry_s: float, patience_s: float) -> None:
-    naive = compared(seed, seed - 1 or 1, retry_s=retry_s, patience_s=patience_s)
+def test_the_compiled_clock_does_what_a_plain_one_does(
+    seed: int, retry_s: float, openings: bool, patience_s: float
+) -> None:
+    naive = compared(seed, seed - 1 or 1, retry_s=retry_s, openings=openings, patience_s=patience_s)
     assert len(naive.matches) > 5
 
 

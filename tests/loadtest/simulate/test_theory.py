@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from dedicated_server.fleet.autoscaling.erlang import erlang_b, erlang_c
+from loadtest.bench.simulation_checks import compare_openings
 from loadtest.simulate import theory
 
 
@@ -25,3 +26,9 @@ def test_a_server_too_many_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_buffer_is_empty_as_often_as_erlang_says() -> None:
     assert theory.warm_buffer(2, 0.5, 2.0, range(1, 21), 2_000).holds
+
+
+def test_a_fleet_that_says_when_it_has_a_server_costs_nobody_a_wait_for_having_asked_too_soon() -> None:
+    waits = compare_openings(seeds=6, arrivals=4_000)
+    assert waits["told"] == waits["servers_alone"]
+    assert waits["told"] < waits["asking"] - 0.05
