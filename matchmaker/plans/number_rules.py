@@ -56,6 +56,8 @@ def absorb_numbers(draft: Draft, index: int) -> str | None:
             return None
         draft.alike.append(Alike(int(row["column"]), False))
         return "bucket"
+    if row["reference_kind"] == programs.NO_REFERENCE and _single(draft, index):
+        return "always holds"
     found = [form and _bounded(_alone(draft, form), row) for form in draft.forms(index)]
     forms = [form for form in found if form is not None and form.shape == EACH]
     if len(forms) < len(found) or not forms:
@@ -147,6 +149,12 @@ def _numeral(draft: Draft, number: int) -> str:
     return ", then ".join(values)
 
 
+def _single(draft: Draft, index: int) -> bool:
+    """Whether a rule compares one value with no other."""
+    [form, *others] = draft.forms(index)
+    return form is not None and not others and form.shape in (ALL, OF_TEAMS)
+
+
 def _bounded(form: Form, row: np.void) -> Form:
     """The largest is at most a number where each player is, the least at least where each is."""
     if row["reference_kind"] != programs.NUMBER_REFERENCE or row["kind"] != programs.COMPARISON:
@@ -232,7 +240,7 @@ def _among_themselves(draft: Draft, index: int, forms: list[Form]) -> Piece | No
             first = least if first is form else first
     pieces += [_compared(draft, index, replace(_value(form)), _value(first)) for form in forms[1:]]
     known = [piece for piece in pieces if piece is not None]
-    return join_pieces(known) if len(known) == len(pieces) else None
+    return join_pieces(known) if known and len(known) == len(pieces) else None
 
 
 def _value(form: Form) -> Form:
