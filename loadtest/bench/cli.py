@@ -185,6 +185,17 @@ def matching(
     _print(lambda: bench.run(tickets, seed), as_json)
 
 
+@app.command()
+def rules(
+    only: Annotated[str, typer.Option(help="Cases, with commas between.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Rule sets and tickets whose matches are known: a line a case that is wrong, and how many are right."""
+    from loadtest.bench.matchmaker import rules as bench
+
+    _print_lines(lambda: bench.run(_names(only)), as_json)
+
+
 class PathName(StrEnum):
     """Where the measurement begins: at the HTTP API, or behind it."""
 
@@ -417,10 +428,12 @@ def environments(
 def run_all(as_json: AsJson = False) -> None:
     """Run every benchmark with its defaults, the tick in three layouts."""
     from loadtest.bench.environments.harness import run_part
+    from loadtest.bench.matchmaker import rules as rules_bench
     from loadtest.bench.options import Options
 
     for run in _every_benchmark():
         _print(run, as_json)
+    _print_lines(rules_bench.run, as_json)
     _print_cases(run_part(None, Options()), as_json)
 
 
@@ -495,6 +508,22 @@ def _print_cases(cases: Iterator[dict[str, Any]], as_json: bool) -> None:
     except LoadTestError as error:
         raise _failed(error) from None
     if not well:
+        raise typer.Exit(ERROR)
+
+
+def _print_lines(lines: Callable[[], Iterator[dict[str, Any]]], as_json: bool) -> None:
+    """Print what is wrong, a line each, and last the counts. Exits with code 1 where anything is wrong."""
+    wrong = False
+    try:
+        for found in lines():
+            wrong |= "wrong" in found
+            if as_json:
+                print(json.dumps(found), flush=True)
+            else:
+                Terminal().print(", ".join(f"{name}: {value}" for name, value in found.items()))
+    except LoadTestError as error:
+        raise _failed(error) from None
+    if wrong:
         raise typer.Exit(ERROR)
 
 

@@ -47,7 +47,7 @@ class Candidate(NamedTuple):
         ticket: its tickets; size: [0] tickets, [1] players.
         limit: [V] the program's numbers at the match's age.
         value, spare, reference: runs of numbers; start [3, …], lists: [3] levels of a value; shape: [0]
-            depth, [1] length.
+            depth, [1] length. While values are read, spare says of which ticket each is.
         verdict: stack of compound statements.
     """
 
@@ -82,7 +82,7 @@ def new_candidate(program: Program, table: Table, players: int) -> Candidate:
         np.zeros(len(program.numbers), np.float64),
         np.zeros(room, np.float64),
         np.zeros(room, np.float64),
-        np.zeros(compared, np.float64),
+        np.zeros(2 * compared, np.float64),  # values, and whose each of them is
         np.zeros((3, room + 1), np.int64),
         np.zeros(3, np.int64),
         np.zeros(2, np.int64),
@@ -231,17 +231,26 @@ def _compares(operation: int, value: float, reference: float) -> bool:
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _all_alike(program: Program, table: Table, match: Candidate, rule: int) -> bool:
-    """A comparison without reference: all values equal, or all different."""
-    count = 0
+    """A comparison without reference: all values equal, or all different, those of one ticket apart."""
+    count, half = 0, match.reference.shape[0] // 2
     for expression in range(program.rules[rule].measure_from, program.rules[rule].measure_to):
         _evaluate(program, table, match, expression)
+        of_players = not program.expressions[expression].is_set
+        for place in range(program.expressions[expression].call_count):
+            of_players = of_players and program.calls[expression, place] == _FLATTEN
         for place in range(match.shape[1]):
             value = match.value[place]
+            ticket = match.spare[place] if of_players else -1.0
             for seen in range(count):
-                if equal(match.reference[seen], value) != (program.rules[rule].operation == _EQUAL):
+                if program.rules[rule].operation == _EQUAL:
+                    if not equal(match.reference[seen], value):
+                        return False
+                elif equal(match.reference[seen], value) and (
+                    ticket < 0 or match.reference[half + seen] != ticket
+                ):
                     return False
             if count == 0 or program.rules[rule].operation == _UNEQUAL:
-                match.reference[count] = value
+                match.reference[count], match.reference[half + count] = value, ticket
                 count += 1
     return True
 
@@ -358,7 +367,7 @@ def _read(program: Program, table: Table, match: Candidate, expression: int) -> 
     grouped, is_set = program.expressions[expression].grouped, program.expressions[expression].is_set
     once = program.expressions[expression].once
     level = 1 if grouped else 0  # of the lists of players
-    length, players, groups = 0, 0, 0
+    length, players, groups, ticket = 0, 0, 0, 0
     match.start[level, 0] = 0
     if is_set:
         match.start[level + 1, 0] = 0
@@ -367,6 +376,8 @@ def _read(program: Program, table: Table, match: Candidate, expression: int) -> 
             continue
         for place in range(match.team_start[team], match.team_start[team + 1]):
             player = match.player[place]
+            if table.heads[player]:
+                ticket = player
             if once and not table.heads[player]:
                 continue
             if is_set:
@@ -375,7 +386,7 @@ def _read(program: Program, table: Table, match: Candidate, expression: int) -> 
                     length += 1
                 match.start[level + 1, players + 1] = length
             else:
-                match.value[length] = table.number[column, player]
+                match.value[length], match.spare[length] = table.number[column, player], ticket
                 length += 1
             players += 1
         if grouped:

@@ -134,6 +134,7 @@ class _Compiler:
         self.number_steps: list[tuple[tuple[float, float], ...]] = []
         self.widens: list[int] = []
         self.expressions: list[tuple[Expression, int]] = []
+        self.sets: list[bool] = []
         self.once: list[bool] = []
         self.literals: list[tuple[float, ...]] = []
 
@@ -221,8 +222,8 @@ class _Compiler:
             np.array(code, CODE),
             np.array(
                 [
-                    (column, x.grouped, self.is_set(x), len(x.calls), once)
-                    for (x, column), once in zip(self.expressions, self.once, strict=True)
+                    (column, x.grouped, is_set, len(x.calls), once)
+                    for (x, column), is_set, once in zip(self.expressions, self.sets, self.once, strict=True)
                 ],
                 EXPRESSION,
             ),
@@ -252,7 +253,7 @@ class _Compiler:
 
     def row(self, rule: Rule) -> tuple[int, int, int, int, int, bool]:
         for measurement in rule.measurements:
-            self.expression(measurement, rule)
+            self.expression(measurement, rule, measured=True)
         first = _FIRST_LIMIT.get(rule.type, "maxDistance")
         second = _SECOND_LIMIT.get(rule.type, "")
         column = NONE
@@ -287,28 +288,29 @@ class _Compiler:
             return LITERAL_REFERENCE, len(self.literals) - 1
         return NO_REFERENCE, NONE
 
-    def expression(self, expression: Expression, rule: Rule) -> int:
+    def expression(self, expression: Expression, rule: Rule, measured: bool = False) -> int:
         name = expression.attribute
+        # A player's string is a collection of one, so that a party of two medics is one collection too.
+        single = measured and rule.type == "collection" and expression.plain
+        is_set = self.types.get(name or "") in (("string_list", "string") if single else ("string_list",))
         if name is None:
             column = self.columns.text(PLAYER_ID)
-        elif self.is_set(expression):
+        elif is_set:
             column = self.columns.strings(name, rule.party_aggregation)
         elif self.types[name] == "number":
             column = self.columns.number(name, rule.party_aggregation)
         else:
             column = self.columns.text(name)
         self.expressions.append((expression, column))
-        self.once.append(self.read_once(expression, rule))
+        self.sets.append(is_set)
+        self.once.append(self.read_once(expression, rule, is_set))
         return len(self.expressions) - 1
 
-    def read_once(self, expression: Expression, rule: Rule) -> bool:
-        if self.is_set(expression):
+    def read_once(self, expression: Expression, rule: Rule, is_set: bool) -> bool:
+        if is_set:
             return rule.party_aggregation in ("union", "intersection")
         alike = rule.type == "comparison" and rule.reference is None and rule.limit("referenceValue") is None
         return alike and expression.plain and expression.element == "number"
-
-    def is_set(self, expression: Expression) -> bool:
-        return expression.attribute is not None and self.types[expression.attribute] == "string_list"
 
     def expression_teams(self) -> NDArray[np.bool_]:
         teams = np.zeros((len(self.expressions), len(self.copies)), np.bool_)

@@ -42,7 +42,7 @@ class Table(NamedTuple):
             the keys in each column of maps, in their order as text.
         string: float64[N], by number.
         string_value: float64[N], the value of each key of a map; 0 in lists.
-        latency_ms: float32[3, T, R], a party's least, largest and mean round trip; inf: not measured.
+        latency_ms: float64[3, T, R], a party's least, largest and mean round trip; inf: not measured.
         seat: int32[P], the team of a player of a running match, or NO_TEAM.
         heads: bool[P], who speaks for a party where it counts once: its first player. Players of a running
             match are no party: each of them speaks.
@@ -53,7 +53,7 @@ class Table(NamedTuple):
     string_start: NDArray[np.int64]
     string: NDArray[np.float64]
     string_value: NDArray[np.float64]
-    latency_ms: NDArray[np.float32]
+    latency_ms: NDArray[np.float64]
     seat: NDArray[np.int32]
     heads: NDArray[np.bool_]
 
@@ -147,7 +147,9 @@ class Columns:
         return self._known[key]
 
     def strings(self, name: str, party: str) -> int:
-        """A list attribute; with ``union`` and ``intersection`` a party's players all have its list."""
+        """A list attribute, or a string as a list of one; with ``union`` and ``intersection`` a party's
+        players all have its list.
+        """
         key = ("strings", name, party)
         if key not in self._known:
             self.used.add(name)
@@ -209,7 +211,7 @@ def build_table(
 ) -> Table:
     """The table of some tickets, at ``now`` (seconds, on the clock of their start times)."""
     starts, strings, values = columns.string_columns()
-    latency = np.full((3, len(tickets), len(regions)), np.inf, np.float32)
+    latency = np.full((3, len(tickets), len(regions)), np.inf)
     for row, ticket in enumerate(tickets):
         for column, region in enumerate(regions):
             own = [player.latency_ms.get(region, np.inf) for player in ticket.players]
@@ -257,6 +259,8 @@ def _piece(text: bytes, place: int) -> float:
 
 
 def _texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
     return value if isinstance(value, tuple) else ()
 
 

@@ -1,4 +1,4 @@
-"""Tickets in the shape of FlexMatch's StartMatchmaking, read and checked against a rule set."""
+"""Tickets in the shapes of FlexMatch's own calls, read and checked against a rule set."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from matchmaker.rules.flexmatch.document import DocumentError, Value, parse
 from matchmaker.rules.flexmatch.rule_set import MAX_TICKET_PLAYERS, Attribute, Default, RuleSet
+from matchmaker.rules.flexmatch.ticket_documents import start_time, tickets_in
 
 KINDS = {"N": "number", "S": "string", "SL": "string_list", "SDM": "string_number_map"}
 
@@ -37,16 +38,17 @@ class FlexMatchTicket:
 
 
 def read_tickets(text: str, rules: RuleSet) -> list[FlexMatchTicket]:
-    """Read a file of tickets. Raises DocumentRefused with every mistake in it."""
+    """Read a file of tickets; those that no longer wait are left out.
+
+    Raises DocumentError with every mistake in it.
+    """
     document = parse(text, "tickets")
     declared = {attribute.name: attribute for attribute in rules.attributes}
     teams = [copy for team in rules.teams for copy in team.copies]
     tickets: list[FlexMatchTicket] = []
     seen_tickets: set[str] = set()
     seen_players: dict[str, str] = {}
-    for item in document.items():
-        if not item.as_object(("TicketId", "StartTime", "Players"), ("TicketId", "Players")):
-            continue
+    for item in tickets_in(document):
         ticket_id = item.child("TicketId").as_text() or ""
         if ticket_id in seen_tickets:
             item.child("TicketId").add_mistake(f"{ticket_id} is there twice")
@@ -65,7 +67,7 @@ def read_tickets(text: str, rules: RuleSet) -> list[FlexMatchTicket]:
             seen_players[player.player_id] = ticket_id
         if item.raw["Players"] == []:
             item.child("Players").add_mistake("needs a player")
-        ticket = FlexMatchTicket(ticket_id, (start.as_number() if start else None) or 0.0, tuple(players))
+        ticket = FlexMatchTicket(ticket_id, (start_time(start) if start else None) or 0.0, tuple(players))
         if not ticket.backfill and len(players) > MAX_TICKET_PLAYERS:
             item.child("Players").add_mistake(
                 f"has {len(players)} players; a ticket has at most {MAX_TICKET_PLAYERS}"
@@ -92,7 +94,7 @@ def _player(value: Value, declared: dict[str, Attribute], teams: list[str]) -> T
     latency_ms: dict[str, float] = {}
     if latencies and latencies.as_object():
         for region in latencies.raw:
-            latency_ms[region] = latencies.child(region).as_number(0) or 0.0
+            latency_ms[region] = latencies.child(region).as_number(0, text=False) or 0.0
     chosen = team.as_choice(teams) if team else None
     return TicketPlayer(player_id, chosen, attributes, latency_ms)
 

@@ -57,7 +57,9 @@ def as_document(outcome: CycleResult) -> dict[str, Any]:
 def _text(path: Path, what: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise DocumentError(what, [Mistake("", f"cannot be read: {error.strerror or error}")]) from error
+    except ValueError as error:  # no UTF-8, or a path that can be none
         raise DocumentError(what, [Mistake("", f"cannot be read: {error}")]) from error
 
 

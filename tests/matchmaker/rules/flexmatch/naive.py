@@ -111,8 +111,10 @@ class NaiveRules:
             if isinstance(values[0], str):
                 return len(set(values)) == 1
             return bool(max(values) - min(values) <= limit("maxDistance", 0))
-        measured = [self._expression(text, seating, party) for text in rule["measurements"]]
         reference = rule.get("referenceValue")
+        alone = kind == "comparison" and reference is None
+        once = kind == "collection" or (alone and "avg(" not in rule["measurements"][0])
+        measured = [self._expression(text, seating, party, once, kind) for text in rule["measurements"]]
         if isinstance(reference, str) and "players" in reference:
             reference = self._expression(reference, seating, party)
         elif isinstance(reference, int | float):
@@ -120,7 +122,9 @@ class NaiveRules:
         if kind == "collection":
             return all(
                 limit("minCount", 0) <= count <= limit("maxCount", 1e9)
-                for count in self._counts(rule["operation"], measured, reference)
+                for count in self._counts(
+                    rule["operation"], measured, reference, rule["measurements"][0].startswith("teams[*]")
+                )
             )
         leaves = [leaf for value in measured for leaf in _leaves(value) if leaf is not None]
         if kind == "distance" and reference is None:
@@ -129,6 +133,9 @@ class NaiveRules:
             return all(
                 limit("minDistance", 0) <= abs(v - reference) <= limit("maxDistance", 1e9) for v in leaves
             )
+        if reference is None and rule["operation"] == "!=" and leaves and isinstance(leaves[0], str):
+            own = [{p["PlayerAttributes"]["mode"]["S"] for p in t["Players"]} for t in _tickets(seating)]
+            return sum(map(len, own)) == len(set.union(*own))
         if reference is None:
             different = len(set(leaves))
             return different == 1 if rule["operation"] == "=" else different == len(leaves)
@@ -142,19 +149,22 @@ class NaiveRules:
         }
         return all(getattr(leaf, operations[rule["operation"]])(reference) for leaf in leaves)
 
-    def _counts(self, operation: str, measured: list[Any], reference: Any) -> Iterator[int]:
+    def _counts(self, operation: str, measured: list[Any], reference: Any, by_team: bool) -> Iterator[int]:
         collections = [each for value in measured for each in _innermost(value)]
         if operation == "intersection":
             yield len(set.intersection(*map(set, collections)))
         elif operation == "contains":
-            yield sum(reference in each for each in collections)
+            for value in measured:
+                for group in value if by_team else [value]:
+                    yield sum(reference in each for each in group)
         else:
             for each in collections:
                 yield len(set(each) & set(reference))
 
-    def _expression(self, text: str, seating: Seating, party: str) -> Any:
+    def _expression(self, text: str, seating: Seating, party: str, once: bool = False, kind: str = "") -> Any:
+        """``once``: a party's value stands there once, unless it is of strings, which are each player's."""
         if call := re.fullmatch(r"(\w+)\((.*)\)", text):
-            value = self._expression(call[2], seating, party)
+            value = self._expression(call[2], seating, party, once, kind)
             if call[1] == "flatten":
                 return [item for inner in value for item in inner]
             if call[1] == "set_intersection":
@@ -165,15 +175,20 @@ class NaiveRules:
         names = list(self.copies) if path[1] == "*" else path[1].split(",")
         lists = [
             [
-                player if path[2] is None else self._value(ticket, player, path[2], party)
+                player if path[2] is None else self._value(ticket, player, path[2], party, kind)
                 for ticket, player in seating[n]
+                if not once
+                or player is ticket["Players"][0]
+                or (kind == "comparison" and "S" in player["PlayerAttributes"][path[2]])
             ]
             for n in names
         ]
         return lists if path[1] == "*" or len(names) > 1 else lists[0]
 
-    def _value(self, ticket: Ticket, player: dict[str, Any], name: str, party: str) -> Any:
+    def _value(self, ticket: Ticket, player: dict[str, Any], name: str, party: str, kind: str = "") -> Any:
         own = [next(iter(each["PlayerAttributes"][name].values())) for each in ticket["Players"]]
+        if isinstance(own[0], str) and kind == "collection":
+            own = [[each] for each in own]
         if isinstance(own[0], str):
             return next(iter(player["PlayerAttributes"][name].values()))
         if isinstance(own[0], list):
@@ -199,6 +214,10 @@ class NaiveRules:
                     if size > best and any(self.holds(seating, region) for region in regions):
                         best = size
         return best
+
+
+def _tickets(seating: Seating) -> list[Ticket]:
+    return list({t["TicketId"]: t for seats in seating.values() for t, _ in seats}.values())
 
 
 def _leaves(value: Any) -> list[Any]:

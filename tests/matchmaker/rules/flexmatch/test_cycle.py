@@ -37,6 +37,22 @@ RULES: list[dict[str, Any]] = [
         "partyAggregation": "min",
     },
     {"type": "comparison", "measurements": ["flatten(teams[*].players.attributes[mode])"], "operation": "="},
+    {"type": "comparison", "measurements": ["flatten(teams[*].players.attributes[mode])"], "operation": "!="},
+    {"type": "comparison", "measurements": [f"flatten(teams[*].{SKILL})"], "operation": "!="},
+    {
+        "type": "collection",
+        "measurements": ["flatten(teams[*].players.attributes[mode])"],
+        "operation": "contains",
+        "referenceValue": "ctf",
+        "maxCount": 1,
+    },
+    {
+        "type": "collection",
+        "measurements": [f"teams[*].{MAPS}"],
+        "operation": "contains",
+        "referenceValue": "ice",
+        "maxCount": 1,
+    },
     {
         "type": "comparison",
         "measurements": ["count(teams[red].players)"],
