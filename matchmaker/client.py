@@ -303,6 +303,14 @@ class MatchmakerClient:
         counters: dict[str, Any] = (await self._call("GET", "/v1/internal/counters")).json()
         return counters
 
+    async def why(self, ticket_id: str) -> dict[str, Any]:
+        """Return why a ticket has no match (``TicketWhy``); needs a service's or an operator's token.
+
+        Raises NoSuchTicketError; MatchmakerUnavailableError also where no director answers.
+        """
+        told: dict[str, Any] = (await self._call("GET", f"/v1/tickets/{ticket_id}/why")).json()
+        return told
+
     async def _call(self, method: str, path: str, **request: Any) -> Response:
         try:
             response = await self._http.request(method, path, token=self._token, **request)

@@ -9,7 +9,7 @@ the OpenAPI document.
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -279,6 +279,25 @@ class BackfillAnswer(msgspec.Struct, frozen=True):
     """
 
     proposals: list[BackfillProposal]
+
+
+class TicketWhy(msgspec.Struct, frozen=True):
+    """Why a ticket has no match, or what it has instead.
+
+    Attributes:
+        ticket_id, mode, state: the ticket's.
+        waited_s: seconds since it was made.
+        says: one sentence.
+        why: of a ticket that is searched for, what its director found out: the rules that turned others away,
+            what is short, and the smallest changes that would have matched it. None for all others.
+    """
+
+    ticket_id: str
+    mode: str
+    state: State
+    waited_s: float
+    says: str
+    why: dict[str, Any] | None = None
 
 
 class WaitPercentiles(msgspec.Struct, frozen=True):

@@ -13,6 +13,8 @@ MAX_TICKETS = 500
 # 500 take a quarter of a second where the matchmaker has half a core: with 1 s before it, p99 was 0.9 s.
 TICKET_LINE = LineLimits(age_s=0.2, standing_after_s=0.3)
 
+MAX_QUESTIONS = 8
+
 CLASSES = AdmissionClasses(
     AdmissionClass(
         "waiting",
@@ -27,6 +29,12 @@ CLASSES = AdmissionClasses(
         "the writer: two writes under way, of 500 tickets at most",
         ("POST /v1/tickets",),
         line=TICKET_LINE,
+    ),
+    AdmissionClass(
+        "questions",
+        MAX_QUESTIONS,
+        "the director: it explains some two tickets a second, beside the matching",
+        ("GET /v1/tickets/*/why",),
     ),
     AdmissionClass(
         "services", 32, "the cache's connections; directors and game servers call", ("* /v1/internal/**",)

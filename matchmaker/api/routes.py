@@ -7,12 +7,14 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from launchday.service import PlayerCaller, ServiceCaller
+from launchday.identity import OPERATOR, SERVICE, Identity
+from launchday.service import PlayerCaller, ServiceCaller, require
 from matchmaker.api.schema import MEDIA_TYPE, answer, answers, body_of, encode, read_body
 from matchmaker.api.service import TicketService
+from matchmaker.api.why import why_it_waits
 from matchmaker.messages import (
     Assignment,
     MatchmakerCounters,
@@ -22,6 +24,7 @@ from matchmaker.messages import (
     TicketCreated,
     TicketRequest,
     TicketView,
+    TicketWhy,
 )
 from matchmaker.queue.counters import read_counters
 from matchmaker.queue.ticket_store import live_view
@@ -37,7 +40,10 @@ MESSAGES = (
     TicketCreated,
     TicketRequest,
     TicketView,
+    TicketWhy,
 )
+
+Watcher = Annotated[Identity, Depends(require(SERVICE, OPERATOR))]
 
 router = APIRouter(prefix="/v1", tags=["tickets"], default_response_class=Response)
 
@@ -152,6 +158,17 @@ async def ticket_events(ticket_id: UUID, caller: PlayerCaller, request: Request)
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
+
+
+@router.get("/tickets/{ticket_id}/why", tags=["internal"], responses=answers(TicketWhy, 200))
+async def why_no_match(ticket_id: UUID, _: Watcher, request: Request) -> Response:
+    """Say why a ticket has no match: the rules that turned others away, what is short, and the smallest
+    changes that would have matched it, by the director that leads the queue; of one that has ended, how. For
+    services and operators. 503: no director leads the queue, or too many ask. 504: it gives no answer in
+    time.
+    """
+    service = _service(request)
+    return answer(await why_it_waits(service.scripts, service.clock, str(ticket_id)))
 
 
 @router.get("/internal/counters", tags=["internal"], responses=answers(MatchmakerCounters, 200))

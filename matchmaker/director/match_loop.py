@@ -25,6 +25,7 @@ from matchmaker.director.openings import FleetOpenings
 from matchmaker.director.placement import Placed, Placement, PlacementOutcome
 from matchmaker.director.region_waits import RegionWaits
 from matchmaker.director.resting import Resting
+from matchmaker.director.why import WhyAnswers
 from matchmaker.matching.matcher import KernelMatcher, Matcher
 from matchmaker.matching.pool import HELD, Pool, Rows
 from matchmaker.matching.rule_set_matcher import RuleSetMatcher, SearchPlace
@@ -85,6 +86,7 @@ class MatchLoop:
         self._depth = DepthReport(queue, rules.mode, regions, self._waits, clock)
         self.pool = Pool(len(regions))
         self._resting = Resting(self.pool, clock)
+        self._why = WhyAnswers(queue, rules, regions, clock)
         self._matcher: Matcher = (
             KernelMatcher(rules) if isinstance(rules, Rules) else RuleSetMatcher(rules, regions, clock, place)
         )
@@ -110,8 +112,9 @@ class MatchLoop:
 
     async def cycle(self, placements: asyncio.TaskGroup) -> None:
         """One matching cycle. Placements go on beside the cycles that follow."""
-        await self._add_entries(await self._queue.read_new())
+        await self._add_entries(await self._queue.read_new(self._why.wanted()))
         now = self._clock.now()
+        self._why.answer(self.pool, self._queue.asked, now, placements)
         self._drop(await self._backfill.settle(self.pool, now))
         self._resting.wake()
         formed = await self._form(now)

@@ -27,6 +27,7 @@ from matchmaker.tickets.ticket import NO_REQUEUE_RECORD, RequeueRecord
 
 LOSS_GRACE_S = 120.0  # beyond its longest time, until when the fleet may still say that a match was lost
 MAX_ENTRIES = 2_000  # entries a call, each of one to a few hundred tickets
+TOLD_S = 5  # that an answer serves whoever asks again: the first may have given up a moment before
 MAX_UNREADABLE = 100  # entries and matches kept for whoever looks for the fault
 CLOSING = -2_000_000  # instead of how many players have accepted a match, and less: it is being closed
 MAX_REFUSALS = 3  # at the check-out, of all players of a match: after so many its tickets end
@@ -37,8 +38,8 @@ log = structlog.get_logger()
 class Queue:
     """One queue, for the director that holds ``fence``.
 
-    Every method but ``acknowledge`` and ``publish_depth`` raises LeaseLostError once another director leads;
-    all raise the cache's errors.
+    Every method but ``acknowledge``, ``publish_depth`` and ``tell_why`` raises LeaseLostError once another
+    director leads; all raise the cache's errors.
 
     Args:
         cache: Valkey or Redis.
@@ -47,6 +48,9 @@ class Queue:
         regions: the fleet's regions, columns of the tickets' latencies.
         lease: whose lease ``fence`` came from.
         fence: the fencing token.
+
+    Attributes:
+        asked: ids of tickets that somebody asked about, since `read_new` was called last.
     """
 
     def __init__(
@@ -58,10 +62,13 @@ class Queue:
         self._regions = list(regions)
         self._lease_ms = lease.lease_ms
         self._fence = fence
+        self.asked: list[str] = []
 
-    async def read_new(self) -> list[QueueEntry]:
-        """Return entries that no director has read, and renew the lease."""
-        return await self._read(b">")
+    async def read_new(self, questions: int = 0) -> list[QueueEntry]:
+        """Return entries that no director has read, and renew the lease; at most so many questions (`asked`)
+        come along.
+        """
+        return await self._read(b">", questions)
 
     async def read_unfinished(self) -> list[QueueEntry]:
         """Return entries that a director before this one read and did not finish, and renew the lease."""
@@ -166,6 +173,10 @@ class Queue:
         """Publish how long the queue is, for whoever scales the fleet."""
         await self._cache.hset(KEYS["depth"], self._mode, msgspec.json.encode(depth).decode())
 
+    async def tell_why(self, ticket_id: str, told: bytes) -> None:
+        """Tell who asked why a ticket waits; ``told`` is JSON."""
+        await self._cache.set(KEYS["why_told"] + ticket_id, told, ex=TOLD_S)
+
     async def withdraw(
         self, match_id: str, ticket_ids: Sequence[str], *, given_up: str = "", refused: str = ""
     ) -> Withdrawal:
@@ -239,8 +250,11 @@ class Queue:
                 players.append(int(player))
         return UnreadableProposal(match_id, tickets, players)
 
-    async def _read(self, after: bytes) -> list[QueueEntry]:
-        read = await self._scripts.read_queue([self._mode, self._fence, self._lease_ms, MAX_ENTRIES, after])
+    async def _read(self, after: bytes, questions: int = 0) -> list[QueueEntry]:
+        read, asked = await self._scripts.read_queue(
+            [self._mode, self._fence, self._lease_ms, MAX_ENTRIES, after, questions]
+        )
+        self.asked = [ticket_id.decode() for ticket_id in asked]
         entries = []
         for entry_id, fields in read:
             entry = read_entry(entry_id, fields, self._regions)

@@ -38,6 +38,7 @@ CALLS = {
     "reject_match",
     "renew_token",
     "wait_for_end",
+    "why",
     "with_token",
 }
 

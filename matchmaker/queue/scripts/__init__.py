@@ -50,6 +50,8 @@ KEYS = {
     "open_match": f"{TAG}:open_match:",  # + match id: hash, its request and its proposals; see backfill.lua
     # + mode: hash, proposal id → tickets on their way into a running match
     "claims": f"{TAG}:backfill_claims:",
+    "why_asked": f"{TAG}:why:asked:",  # + mode: list, ids of tickets that somebody asks about; expires
+    "why_told": f"{TAG}:why:told:",  # + ticket id: JSON, why it waits, as its director said; expires
     "seen": f"{TAG}:seen",  # sorted set, ids of tickets by their player's last sign of life; see attend.lua
     # hash: at, since, the clock of signs of life, "p:" + API process → when it attended last
     "attended": f"{TAG}:attended",
@@ -115,6 +117,7 @@ class Scripts:
         self.create_tickets = script("create_tickets")
         self.expire_tickets = script("expire_tickets")
         self.read_counters = script("read_counters")
+        self.ask_why = script("ask_why")
         self.attend = script("attend")
         self.leave_attendance = script("leave_attendance")
         self.touch_tickets = script("touch_tickets")
