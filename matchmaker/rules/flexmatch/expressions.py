@@ -181,7 +181,7 @@ def _known_team(text: str, quantities: Mapping[str, int]) -> str | None:
         team, _, number = name.rpartition("_")
         if number.isdecimal() and number.isascii() and quantities.get(team, 1) > 1:
             at = int(number[:4]) - 1
-            if at < quantities[team] and copy_name(team, at) == name:
+            if 0 <= at < quantities[team] and copy_name(team, at) == name:
                 return name
     return next((name for name in quantities if name.strip() == text.strip()), None)
 

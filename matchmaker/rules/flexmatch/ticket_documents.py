@@ -36,10 +36,10 @@ def tickets_in(document: Value) -> Iterator[Value]:
 
 def start_time(value: Value) -> float | None:
     """A start time in seconds: a number, or a time of ISO 8601, in which no zone is UTC."""
-    if not isinstance(value.raw, str):
-        return value.as_number(text=False)
+    if not isinstance(value.raw, str) or _is_number(value.raw):
+        return value.as_number()
     try:
-        return float(value.raw) if _is_number(value.raw) else _seconds(value.raw)
+        return _seconds(value.raw)
     except (ValueError, OverflowError):
         value.add_mistake("must be seconds or a time such as 2026-11-30T20:00:00Z")
         return None
