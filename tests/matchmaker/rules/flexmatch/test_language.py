@@ -19,7 +19,7 @@ from matchmaker.rules.flexmatch.expressions import (
 from matchmaker.rules.flexmatch.json_text import JsonTextError, load
 from matchmaker.rules.flexmatch.program import compile_rules
 from matchmaker.rules.flexmatch.reading import read_rule_set
-from matchmaker.rules.flexmatch.statements import StatementError, parse_statement
+from matchmaker.rules.flexmatch.reading.statements import StatementError, parse_statement
 from matchmaker.rules.flexmatch.table import Columns
 from tests.matchmaker.rules.flexmatch.examples import rule_set
 

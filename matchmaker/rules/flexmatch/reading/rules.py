@@ -11,8 +11,8 @@ from matchmaker.rules.flexmatch.expressions import (
     meant_as_expression,
     parse_expression,
 )
+from matchmaker.rules.flexmatch.reading.statements import StatementError, parse_statement
 from matchmaker.rules.flexmatch.rule_set import PartyAggregation, Rule
-from matchmaker.rules.flexmatch.statements import StatementError, parse_statement
 
 COMPARISONS = ("<", "<=", "=", "!=", ">", ">=")
 COLLECTIONS = ("intersection", "contains", "reference_intersection_count")

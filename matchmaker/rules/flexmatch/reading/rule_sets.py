@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import cast
 
 from matchmaker.rules.flexmatch.document import DocumentError, Value, parse
-from matchmaker.rules.flexmatch.reading_expansions import read_expansions
-from matchmaker.rules.flexmatch.reading_rules import FIELDS, read_rules
+from matchmaker.rules.flexmatch.reading.expansions import read_expansions
+from matchmaker.rules.flexmatch.reading.rules import FIELDS, read_rules
 from matchmaker.rules.flexmatch.rule_set import (
     MAX_EXHAUSTIVE_PLAYERS,
     MAX_PLAYERS,
