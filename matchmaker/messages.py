@@ -174,8 +174,8 @@ class TicketView(msgspec.Struct, frozen=True, omit_defaults=True):
     cancel_requested: Annotated[
         bool,
         Meta(
-            description="While proposed: the player has cancelled. The ticket ends instead of searching "
-            "again, or is assigned after all."
+            description="While its match is getting a server: the player has cancelled. The ticket ends "
+            "instead of searching again, or is assigned after all."
         ),
     ] = False
 

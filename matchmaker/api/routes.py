@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from launchday.identity import OPERATOR, SERVICE, Identity
 from launchday.service import PlayerCaller, ServiceCaller, require
-from matchmaker.api.schema import MEDIA_TYPE, answer, answers, body_of, encode, read_body
+from matchmaker.api.schema import MEDIA_TYPE, answer, answers, answers_by_name, body_of, encode, read_body
 from matchmaker.api.service import TicketService
 from matchmaker.api.why import why_it_waits
 from matchmaker.messages import (
@@ -87,7 +87,9 @@ async def create_tickets(_: ServiceCaller, request: Request) -> Response:
 
 @router.post("/tickets/{ticket_id}/accept", responses=answers(TicketView, 200))
 async def accept_match(ticket_id: UUID, caller: PlayerCaller, request: Request) -> Response:
-    """Accept the match that was found, where the mode asks for it; accepting it again answers the same."""
+    """Accept the match that was found, where the mode asks for it; accepting it again answers the same. 409
+    (``nothing-to-accept``): no match waits for an answer.
+    """
     ticket = await _service(request).accept(str(ticket_id), caller.player_id)
     return Response(ticket.json, media_type=MEDIA_TYPE)
 
@@ -107,7 +109,10 @@ async def read_ticket(
     ticket_id: UUID,
     caller: PlayerCaller,
     request: Request,
-    wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="Wait so long for its end.")] = 0.0,
+    wait_s: Annotated[
+        float,
+        Query(ge=0, le=MAX_WAIT_S, description="Wait so many seconds for its end, or for a match to accept."),
+    ] = 0.0,
     lost: Annotated[
         bool,
         Query(
@@ -116,7 +121,9 @@ async def read_ticket(
         ),
     ] = False,
 ) -> Response:
-    """Read a ticket; with ``wait_s``, answer when it has its end or the time is over (long poll)."""
+    """Read a ticket. With ``wait_s`` (long poll), answer when it has its end, when its player is asked to
+    accept a match, or when the time is over.
+    """
     known = encode(live_view(str(ticket_id)))
     ticket = await _service(request).read_when_changed(str(ticket_id), caller.player_id, wait_s, known, lost)
     return Response(ticket.json, media_type=MEDIA_TYPE)
@@ -126,7 +133,8 @@ async def read_ticket(
 async def cancel_ticket(ticket_id: UUID, caller: PlayerCaller, request: Request) -> Response:
     """Cancel a ticket; cancelling again answers the same. Where a match waits for its players to accept it,
     that declines it. 202: the match is getting a server, and the ticket ends if that comes to nothing;
-    where the match begins all the same, the ticket says so.
+    where the match begins all the same, the ticket says so. 409: it has another end (``ticket-ended``), or
+    another of its party is on the way into a match (``match-found``): try again.
     """
     status, ticket = await _service(request).cancel(str(ticket_id), caller.player_id)
     return Response(ticket.json, status_code=status, media_type=MEDIA_TYPE)
@@ -135,7 +143,8 @@ async def cancel_ticket(ticket_id: UUID, caller: PlayerCaller, request: Request)
 @router.post("/tickets/{ticket_id}/token", responses=answers(Assignment, 200))
 async def renew_token(ticket_id: UUID, caller: PlayerCaller, request: Request) -> Response:
     """Come back to the match of an assigned ticket, with a newer connect token for the same seat: for a
-    client that was started again. The game server lets the newest token of a player in.
+    client that was started again. The game server lets the newest token of a player in. 409 (``no-match``):
+    the ticket has no match, or its match was lost.
     """
     return answer(await _service(request).renew_token(str(ticket_id), caller.player_id))
 
@@ -146,8 +155,8 @@ async def renew_token(ticket_id: UUID, caller: PlayerCaller, request: Request) -
     responses={200: {"content": {"text/event-stream": {}}}},
 )
 async def ticket_events(ticket_id: UUID, caller: PlayerCaller, request: Request) -> StreamingResponse:
-    """Follow a ticket (server-sent events): its state now, each change, and its end, after which the stream
-    closes.
+    """Follow a ticket (server-sent events): its state now, that a match is to be accepted or was given up,
+    and its end, after which the stream closes.
     """
     service = _service(request)
     await service.read(
@@ -178,7 +187,7 @@ async def read_ticket_counters(_: ServiceCaller, request: Request) -> Response:
     return answer(await read_counters(service.scripts, list(service.modes)))
 
 
-@router.get("/internal/queues", tags=["internal"])
+@router.get("/internal/queues", tags=["internal"], responses=answers_by_name(QueueDepth))
 async def read_queue_depths(_: ServiceCaller, request: Request) -> Response:
     """Read what waits in each queue: players by their nearest region, matches without a server, the oldest
     ticket's age.

@@ -105,6 +105,14 @@ def answers(message: type[msgspec.Struct], *statuses: int) -> dict[int | str, di
     }
 
 
+def answers_by_name(message: type[msgspec.Struct]) -> dict[int | str, dict[str, Any]]:
+    """Return a route's ``responses`` that say that it answers 200 with a map of names to messages."""
+    [(status, said)] = answers(message, 200).items()
+    schema = said["content"][MEDIA_TYPE]["schema"]
+    said["content"][MEDIA_TYPE]["schema"] = {"type": "object", "additionalProperties": schema}
+    return {status: said}
+
+
 def describe(app: FastAPI, messages: Iterable[type[msgspec.Struct]]) -> None:
     """Add the schemas of messages, and of those within them, to the application's OpenAPI document."""
     _, components = msgspec.json.schema_components(messages, ref_template="#/components/schemas/{name}")
