@@ -82,6 +82,7 @@ def create_api(
             attendance = Attendance(scripts, store, notifier, list(modes), settings.ticket_liveness_s, clock)
             tickets = TicketService(settings, modes, scripts, store, writer, notifier, attendance, clock)
             app.state.matchmaker = tickets
+            direct.service = tickets
             # Should one of them fail all the same, waiting players still look at their tickets when their
             # wait is over.
             tasks = [asyncio.create_task(notifier.run()), asyncio.create_task(attendance.run())]
@@ -108,7 +109,7 @@ def create_api(
     app.include_router(backfill_routes.router)
     describe(app, (*routes.MESSAGES, *backfill_routes.MESSAGES))
     app.add_middleware(FastPath, owner=app, clock=clock)
-    app.state.direct = DirectRoutes(app, clock)
+    direct = app.state.direct = DirectRoutes(app.state.signer, clock)
     app.add_exception_handler(RedisError, _on_unavailable)
     app.add_exception_handler(SkillsUnavailableError, _on_unavailable)
     return app

@@ -9,12 +9,12 @@ refusals are worded in one place.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI
 from redis.exceptions import RedisError
 
 from launchday.clock import Clock
@@ -38,6 +38,7 @@ from matchmaker.messages import SEARCHING, TicketCreated, TicketRequest
 from matchmaker.tickets.ticket import Ticket
 
 MAX_BODY_BYTES = 64 * 1024  # a request with every region of every cloud has 10 KB
+TIME_S = 0.05  # for so long one reading of the clocks does for tokens, which are good for minutes
 MAX_KNOWN_TOKENS = 10_000  # verified before: who makes a ticket follows it at once; to verify takes 15 µs
 
 CREATE_PATH = "/v1/tickets"
@@ -45,7 +46,6 @@ EVENTS_ROUTE = "/v1/tickets/{ticket_id}/events"
 
 _CREATE_LINE = b"POST /v1/tickets HTTP/1.1"
 _EVENTS_LINE = re.compile(rb"GET /v1/tickets/([0-9a-f-]{36})/events HTTP/1\.1")
-_NAMED = re.compile(rb"(?:^|\n)(authorization|x-request-id):[ \t]*([^\r]*)", re.IGNORECASE)
 _UNAVAILABLE = (RedisError, SkillsUnavailableError, DeadlineExceededError)
 
 JSON_TYPE = (b"content-type", b"application/json")
@@ -60,18 +60,26 @@ class DirectRoutes:
     """What `launchday.resilience.admission.gate.Gate.direct` is for tickets.
 
     Args:
-        owner: the application whose ``state.matchmaker`` this serves.
-        clock: when tokens expire.
+        signer: verifies tokens.
+        clock: when they expire.
+
+    Attributes:
+        service: what the framework's routes stand on, too; set before the first request.
     """
 
-    def __init__(self, owner: FastAPI, clock: Clock) -> None:
-        self._owner = owner
+    service: TicketService
+
+    def __init__(self, signer: Signer, clock: Clock) -> None:
         self._clock = clock
-        self._signer: Signer = owner.state.signer
-        self._request_ids = clock.random("request-id")
+        self._signer = signer
+        # From a random number on: to draw one for each request is a call of the operating system.
+        self._request_ids = itertools.count(clock.random("request-id").getrandbits(63))
         self._decode = msgspec.json.Decoder(TicketRequest).decode
         self._known: dict[bytes, tuple[int, float]] = {}  # token → player, and when it expires
+        self._time, self._time_ends = 0.0, float("-inf")
+        self._created = metrics.tickets.labels("created")
         self._tasks: set[asyncio.Task[None]] = set()
+        self.heartbeats = Heartbeats()
 
     def __call__(self, exchange: Exchange) -> bool:
         """Answer, now or later; False: it is nothing for these routes."""
@@ -89,20 +97,15 @@ class DirectRoutes:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    @property
-    def _service(self) -> TicketService:
-        service: TicketService = self._owner.state.matchmaker
-        return service
-
     def _create(self, exchange: Exchange) -> bool:
-        player_id, request_id = self._caller(exchange)
+        player_id, given_id = self._caller(exchange)
         request = self._read(exchange.body)
         if player_id is None or request is None:
             return False
         exchange.take("POST", CREATE_PATH)
-        id_header = (b"x-request-id", request_id)
+        id_header = (b"x-request-id", given_id or b"%016x" % next(self._request_ids))
         try:
-            ticket, writing = self._service.begin(player_id, request)
+            ticket, writing = self.service.begin(player_id, request)
         except (ProblemError, SkillsUnavailableError) as refused:
             _refuse(exchange, refused)
             return True
@@ -112,7 +115,7 @@ class DirectRoutes:
             if error is not None:
                 _refuse(exchange, error)
             elif (result := future.result()).outcome == "created":
-                metrics.tickets.labels(result.outcome).inc()
+                self._created.inc()
                 created = TicketCreated(ticket.ticket_id, SEARCHING, ticket.enqueued_at)
                 exchange.answer(201, (JSON_TYPE, id_header), encode(created))
             else:
@@ -132,7 +135,7 @@ class DirectRoutes:
     ) -> None:
         """Answer a player who has no new ticket, or none yet."""
         try:
-            status, created = await self._service.finish(player_id, request, ticket, written)
+            status, created = await self.service.finish(player_id, request, ticket, written)
         except (ProblemError, *_UNAVAILABLE) as refused:
             _refuse(exchange, refused)
         else:
@@ -142,26 +145,33 @@ class DirectRoutes:
         player_id, _ = self._caller(exchange)
         if player_id is None:
             return False
-        seen = self._service.known(ticket_id, player_id)
+        seen = self.service.known(ticket_id, player_id)
         if seen is None:
             return False
         exchange.take("GET", EVENTS_ROUTE)
-        FollowedTicket(self, self._service, exchange, ticket_id, player_id).begin(seen)
+        FollowedTicket(self, self.service, exchange, ticket_id, player_id).begin(seen)
         return True
 
     def _caller(self, exchange: Exchange) -> tuple[int | None, bytes]:
-        """Return the player who calls, None where the framework must look; and the request's id."""
+        """Return the player who calls, None where the framework must look; and the request's id, empty where
+        it has none that may be used.
+        """
         token = request_id = b""
-        for name, value in _NAMED.findall(exchange.header_lines):
-            if name[0] in b"xX":
-                request_id = value
-            elif token:
-                return None, b""
-            else:
-                token = value
+        for line in exchange.header_lines.split(b"\r\n"):
+            name, _, value = line.partition(b":")
+            name = name.lower()
+            if name == b"x-request-id":
+                request_id = value.strip()
+            elif name == b"authorization":
+                if token:
+                    return None, b""
+                token = value.strip()
         if not 0 < len(request_id) <= 64 or not request_id.isascii():
-            request_id = b"%016x" % self._request_ids.getrandbits(64)
-        now = self._signer.time(self._clock)
+            request_id = b""
+        monotonic = self._clock.monotonic()
+        if monotonic >= self._time_ends:
+            self._time, self._time_ends = self._signer.time(self._clock), monotonic + TIME_S
+        now = self._time
         known = self._known.get(token)
         if known is None or known[1] <= now:
             if token[:7] != b"Bearer ":
@@ -200,7 +210,6 @@ class FollowedTicket:
     __slots__ = (
         "_changed",
         "_exchange",
-        "_heartbeat",
         "_player_id",
         "_routes",
         "_seen",
@@ -224,7 +233,6 @@ class FollowedTicket:
         self._player_id = player_id
         self._seen: Notification
         self._changed: asyncio.Future[None] | None = None
-        self._heartbeat: asyncio.TimerHandle | None = None
         self._slow: asyncio.Task[None] | None = None
 
     def begin(self, seen: Notification) -> None:
@@ -236,13 +244,16 @@ class FollowedTicket:
             self._exchange.on_gone = self._gone
             self._wait()
 
+    def look(self) -> None:
+        """Tell what has changed, or that nothing has."""
+        self._look()
+
     def _wait(self) -> None:
         self._changed = self._service.notifier.subscribe(self._ticket_id)
         self._changed.add_done_callback(self._look)
-        self._heartbeat = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._look)
+        self._routes.heartbeats.add(self)
 
     def _look(self, changed: asyncio.Future[None] | None = None) -> None:
-        """Tell what has changed, or that nothing has."""
         if self._exchange.ended or (changed is not None and changed is not self._changed):
             return
         self._rest()
@@ -268,13 +279,44 @@ class FollowedTicket:
         changed, self._changed = self._changed, None
         if changed is not None:
             self._service.notifier.unsubscribe(self._ticket_id, changed)
-        if self._heartbeat is not None:
-            self._heartbeat.cancel()
+        self._routes.heartbeats.discard(self)
 
     def _gone(self) -> None:
         self._rest()
         if self._slow is not None:
             self._slow.cancel()
+
+
+class Heartbeats:
+    """When streams are to give a sign of life. One timer serves all: their period is the same."""
+
+    def __init__(self) -> None:
+        self._due: dict[FollowedTicket, float] = {}  # the loop's seconds, ascending
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, follower: FollowedTicket) -> None:
+        """Have a stream looked after in `HEARTBEAT_S`, once."""
+        loop = asyncio.get_running_loop()
+        self._due[follower] = loop.time() + HEARTBEAT_S
+        if self._timer is None:
+            self._timer = loop.call_later(HEARTBEAT_S, self._beat)
+
+    def discard(self, follower: FollowedTicket) -> None:
+        """Do not."""
+        self._due.pop(follower, None)
+
+    def _beat(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        while self._due:
+            follower, due = next(iter(self._due.items()))
+            if due > now:
+                break
+            del self._due[follower]
+            follower.look()
+        self._timer = None
+        if self._due:
+            self._timer = loop.call_later(next(iter(self._due.values())) - now, self._beat)
 
 
 async def _guarded(exchange: Exchange, work: Coroutine[Any, Any, None]) -> None:

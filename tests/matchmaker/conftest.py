@@ -27,6 +27,8 @@ from dedicated_server.agones_sdk import FLEET_LABEL, MATCH_ANNOTATION
 from dedicated_server.fleet.client import AllocatorClient, FleetUnavailableError, MatchStatus
 from launchday.clock import SystemClock
 from launchday.identity import Signer
+from launchday.resilience.admission.protocol import guarded_by
+from launchday.service import gate_of
 from launchday.settings import Settings
 from matchmaker.api.app import create_api
 from matchmaker.api.skills import HeldPlayer, PlayerSkills
@@ -207,7 +209,10 @@ async def fleet() -> StubFleet:
 async def served(app: FastAPI) -> AsyncIterator[str]:
     """Serve an application on a free loopback port; gives its base URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1, lifespan="on")
+        protocol = guarded_by(gate_of(app)) if hasattr(app.state, "admission") else "httptools"
+        config = uvicorn.Config(
+            app, log_config=None, timeout_graceful_shutdown=1, lifespan="on", http=protocol
+        )
         server = uvicorn.Server(config)
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         serving = asyncio.create_task(server._serve(sockets=[listener]))

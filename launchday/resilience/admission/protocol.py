@@ -140,7 +140,7 @@ class GateProtocol(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         """Close a connection that has been silent for too long; a refusal has not set the timer anew."""
         wait_s = 0.0 if self._crowded else self._heard_at + self.timeout_keep_alive - self.gate.now()
-        if self._place is not None or self._late_refusal is not None or wait_s > 0.0:
+        if wait_s > 0.0 or self._answering():
             self.timeout_keep_alive_task = self.loop.call_later(
                 max(wait_s, LINGER_S), self.timeout_keep_alive_handler
             )
@@ -215,9 +215,20 @@ class GateProtocol(HttpToolsProtocol):
     def end_exchange(self) -> None:
         """Go on: the answer is complete."""
         self._leave_exchange()
+        self.server_state.total_requests += 1
         if self._closes_after:
             self.transport.close()
-        self.on_response_complete()
+        if self.transport.is_closing():
+            return
+        # The timer for silence runs on: to set one anew for each request costs 5 µs.
+        self._heard_at = self.gate.now()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        self.flow.resume_reading()
+        if self._held:
+            self.loop.call_soon(self._go_on)
 
     def abort_exchange(self) -> None:
         """Close the connection: the answer cannot be completed."""
@@ -230,8 +241,12 @@ class GateProtocol(HttpToolsProtocol):
         if lane is not None:  # not at once: who is next may be answered at once too, and so on without end
             self.loop.call_soon(lane.left)
 
+    def _answering(self) -> bool:
+        """Whether a request waits, or is answered without the parser."""
+        return self._place is not None or self._late_refusal is not None or self._exchange is not None
+
     def _busy(self) -> bool:
-        if self._place is not None or self._late_refusal is not None or self._exchange is not None:
+        if self._answering():
             return True
         return self.cycle is not None and not self.cycle.response_complete
 
@@ -322,8 +337,6 @@ class GateProtocol(HttpToolsProtocol):
                 return True
         if not taken:
             self._exchange = self._exchange_lane = None
-        elif not exchange.ended:
-            self._unset_keepalive_if_required()
         return taken
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:

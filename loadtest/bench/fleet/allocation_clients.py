@@ -65,6 +65,24 @@ async def allocate_servers(port: int, token: str, callers: int, allocations: int
     return calls
 
 
+async def one_answer(port: int, token: str, key: str) -> bytes:
+    """Allocate one server, and return the answer as it came from the socket.
+
+    Raises:
+        OSError: the allocator cannot be reached.
+        ValueError: it answers that it gave none.
+    """
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(_request(token, key))
+        head, body = await _read(reader)
+    finally:
+        writer.close()
+    if head[9:12] != b"200":
+        raise ValueError(f"no server was allocated: {head!r}")
+    return head + body
+
+
 def _request(token: str, key: str) -> bytes:
     match = {"match_id": f"00000000-0000-4000-8000-{abs(hash(key)) % 10**12:012d}", "mode": "battle_royale"}
     body = json.dumps(
@@ -85,11 +103,16 @@ def _request(token: str, key: str) -> bytes:
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    head, body = await _read(reader)
+    return int(head[9:12]), body
+
+
+async def _read(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     head = await reader.readuntil(b"\r\n\r\n")
     length = next(
         (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
     )
-    return int(head[9:12]), await reader.readexactly(length)
+    return head, await reader.readexactly(length)
 
 
 def main() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -47,6 +46,7 @@ from launchday.engines.base import free_port
 from launchday.identity import OPERATOR, SERVICE, Signer
 from launchday.settings import Settings, environment
 from loadtest.bench.fleet.allocation_clients import REGION, Calls, allocate_servers
+from loadtest.bench.fleet.allocation_turns import CALLERS, allocate_in_turns
 from loadtest.bench.harness.statistics import percentiles
 from loadtest.errors import BenchError
 
@@ -55,8 +55,6 @@ BURST = 250
 BURSTS = 4
 ONE_BY_ONE = 40
 COLD_STARTS = 3
-CALLERS = 8
-DIRECTORS = 3
 IDLE_S = 10.0
 START_S = 300.0
 SECRET = "a benchmark's secret, which signs nothing else"
@@ -192,35 +190,10 @@ async def _end_matches(fleet: FleetUnderTest) -> None:
 
 
 def _directors(settings: Settings, allocations: int) -> dict[str, Any]:
-    """Let three processes of eight callers allocate at one allocator; no server may be allocated twice."""
+    """Let three directors allocate at one allocator; no server may be allocated twice."""
     alone = settings.model_copy(update={"fleet_port": free_port()})
-    with _process(alone, "processless") as (_, token):
-        share = allocations // DIRECTORS
-        began = time.perf_counter()
-        command = [
-            sys.executable,
-            "-m",
-            "loadtest.bench.fleet.allocation_clients",
-            str(alone.fleet_port),
-            token,
-            str(CALLERS),
-        ]
-        files = [settings.state_dir / f"director-{number}.json" for number in range(DIRECTORS)]
-        callers = [subprocess.Popen([*command, str(share), file.stem, str(file)]) for file in files]
-        for caller in callers:
-            if caller.wait():
-                raise BenchError("a director could not allocate all its servers")
-        elapsed = time.perf_counter() - began
-    answers = [json.loads(file.read_text()) for file in files]
-    servers = [name for answer in answers for name in answer["servers"]]
-    if len(servers) != share * DIRECTORS:
-        raise BenchError(f"only {len(servers)} of {share * DIRECTORS} allocations were answered")
-    return {
-        "allocations": len(servers),
-        "allocated_twice": len(servers) - len(set(servers)),
-        "per_s": round(len(servers) / elapsed),
-        "allocate_ms": percentiles([ms for answer in answers for ms in answer["calls_ms"]], 50, 99, digits=2),
-    }
+    with _process(alone, "processless") as (process, token):
+        return allocate_in_turns(alone, process.pid, token, allocations)
 
 
 async def _cold_starts(settings: Settings) -> float:
