@@ -241,6 +241,8 @@ def _all_alike(program: Program, table: Table, match: Candidate, rule: int) -> b
         for place in range(match.shape[1]):
             value = match.value[place]
             ticket = match.spare[place] if of_players else -1.0
+            if np.isnan(value):
+                continue  # of nobody, as in a comparison with a reference
             for seen in range(count):
                 if program.rules[rule].operation == _EQUAL:
                     if not equal(match.reference[seen], value):

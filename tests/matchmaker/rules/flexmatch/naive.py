@@ -138,7 +138,7 @@ class NaiveRules:
             return sum(map(len, own)) == len(set.union(*own))
         if reference is None:
             different = len(set(leaves))
-            return different == 1 if rule["operation"] == "=" else different == len(leaves)
+            return different <= 1 if rule["operation"] == "=" else different == len(leaves)
         operations = {
             "<": "__lt__",
             "<=": "__le__",

@@ -39,6 +39,7 @@ RULES: list[dict[str, Any]] = [
     {"type": "comparison", "measurements": ["flatten(teams[*].players.attributes[mode])"], "operation": "="},
     {"type": "comparison", "measurements": ["flatten(teams[*].players.attributes[mode])"], "operation": "!="},
     {"type": "comparison", "measurements": [f"flatten(teams[*].{SKILL})"], "operation": "!="},
+    {"type": "comparison", "measurements": [f"avg(teams[*].{SKILL})"], "operation": "="},
     {
         "type": "collection",
         "measurements": ["flatten(teams[*].players.attributes[mode])"],
