@@ -3,24 +3,55 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from launchday import kernel_cache
 from launchday.terminal import Terminal, table
 from matchmaker.rules.flexmatch.cycle import CycleResult, match
 from matchmaker.rules.flexmatch.document import DocumentError, Mistake
 from matchmaker.rules.flexmatch.reading import read_rule_set
-from matchmaker.rules.flexmatch.ticket_file import read_tickets
+from matchmaker.rules.flexmatch.rule_set import RuleSet
+from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket, read_tickets
 
 DONE, REFUSED = 0, 2
 KERNEL = "flexmatch"
 
 
-def run(rules: Path, tickets: Path, now: float | None, seed: int, as_json: bool, live: bool = False) -> int:
-    """Print the matches and the tickets left; returns the exit code. ``now`` None: when the last ticket
-    started.
+class MatchTickets(Protocol):
+    """Forms matches of all tickets at ``now``; see `cycle.match`."""
+
+    def __call__(
+        self, rules: RuleSet, tickets: Sequence[FlexMatchTicket], now: float, seed: int, *, live: bool
+    ) -> CycleResult:
+        """Return the matches, and why each other ticket has none."""
+        ...
+
+
+def run(
+    rules: Path,
+    tickets: Path,
+    now: float | None,
+    seed: int,
+    as_json: bool,
+    live: bool = False,
+    match_tickets: MatchTickets = match,
+) -> int:
+    """Print the matches and the tickets left; returns the exit code.
+
+    Args:
+        rules, tickets: files.
+        now: seconds, on the clock of the tickets; None: when the last ticket started.
+        seed: decides where the rule set says random.
+        as_json: print one JSON object.
+        live: every match has a region, as in a queue.
+        match_tickets: forms the matches.
     """
+    if seed < 0 or (now is not None and not math.isfinite(now)):
+        Terminal(stderr=True).print("--now must be a finite number, and --seed at least 0")
+        return REFUSED
     try:
         rule_set = read_rule_set(_text(rules, "rule set"))
         waiting = read_tickets(_text(tickets, "tickets"), rule_set)
@@ -32,11 +63,11 @@ def run(rules: Path, tickets: Path, now: float | None, seed: int, as_json: bool,
     if now is None:
         now = max((ticket.start_time for ticket in waiting), default=0.0)
     if kernel_cache.is_compiled(KERNEL):
-        outcome = match(rule_set, waiting, now, seed, live=live)
+        outcome = match_tickets(rule_set, waiting, now, seed, live=live)
     else:
         waiting_for = "compiling the matching kernel (about half a minute, once)"
         with Terminal(stderr=True).status(waiting_for), kernel_cache.compiling(KERNEL):
-            outcome = match(rule_set, waiting, now, seed, live=live)
+            outcome = match_tickets(rule_set, waiting, now, seed, live=live)
     if as_json:
         print(json.dumps(as_document(outcome)))
     else:

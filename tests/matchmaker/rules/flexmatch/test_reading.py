@@ -222,6 +222,35 @@ def test_the_command_prints_every_mistake_with_its_pointer_and_exits_with_2(
     assert "#/rules/0: needs maxLatency or maxDistance" in errors
 
 
+@pytest.mark.parametrize("option", [["--now", "nan"], ["--now", "inf"], ["--seed", "-1"]])
+def test_the_command_refuses_a_time_and_a_seed_that_are_none(
+    tmp_path: Any, capsys: pytest.CaptureFixture[str], option: list[str]
+) -> None:
+    rules, tickets = tmp_path / "rules.json", tmp_path / "tickets.json"
+    rules.write_text(json.dumps(rule_set()))
+    tickets.write_text("[]")
+    with pytest.raises(SystemExit) as ended:
+        app(["match", str(rules), str(tickets), *option])
+    assert ended.value.code == 2
+    assert "finite" in capsys.readouterr().err
+
+
+def test_half_a_pair_of_surrogates_is_shown_as_an_escape(
+    tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules, tickets = tmp_path / "rules.json", tmp_path / "tickets.json"
+    rules.write_text(json.dumps(rule_set(teams=[{"name": "\ud83d", "minPlayers": 1, "maxPlayers": 1}])))
+    tickets.write_text(json.dumps([ticket("\ud800"), ticket("b", {"colour": 1})]))
+    with pytest.raises(SystemExit) as ended:
+        app(["match", str(rules), str(tickets)])
+    assert ended.value.code == 2
+    tickets.write_text(json.dumps([ticket("\ud800")]))
+    with pytest.raises(SystemExit) as ended:
+        app(["match", str(rules), str(tickets)])
+    assert ended.value.code == 0
+    assert "\\ud800" in capsys.readouterr().out
+
+
 def test_the_command_prints_the_matches_and_why_the_others_were_left(
     tmp_path: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
