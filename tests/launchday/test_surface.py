@@ -122,6 +122,7 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.resilience.acceptor": {"Acceptor"},
     "launchday.resilience.admission.classes": {"AdmissionClass", "AdmissionClasses"},
     "launchday.resilience.admission.direct": {"Connection", "Exchange", "takes"},
+    "launchday.resilience.admission.exchange_protocol": {"ExchangeProtocol"},
     "launchday.resilience.admission.gate": {"Gate", "Lane", "Waiter", "network_of"},
     "launchday.resilience.admission.metrics": {"GateCollector"},
     "launchday.resilience.admission.protocol": {"GateProtocol", "guarded_by"},

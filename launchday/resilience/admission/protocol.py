@@ -11,14 +11,13 @@ here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from launchday.resilience import deadline
-from launchday.resilience.admission.direct import Exchange, takes
+from launchday.resilience.admission.exchange_protocol import ExchangeProtocol
 from launchday.resilience.admission.gate import MAX_PARTIAL_BYTES, Gate, Lane
 from launchday.resilience.admission.refusals import (
     CROWDED,
@@ -48,30 +47,20 @@ LIMITED_ANSWER_S = 0.5
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class GateProtocol(HttpToolsProtocol):
+class GateProtocol(ExchangeProtocol):
     """One connection. Make a subclass of it with `guarded_by`."""
-
-    gate: Gate
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.request: bytes | bytearray = b""  # the one that waits
-        self._head: Head | None = None  # its own
-        self._held: bytes | bytearray = b""  # not yet given to the parser
         self._partial_bytes = 0
         self._place: Waiting[Any] | None = None
         self._lane: Lane | None = None  # of the request that waits
         self._late_refusal: asyncio.TimerHandle | None = None
-        self._deadline: float | None = None
         self._let_in: Lane | None = None  # of the request that the parser is about to begin
-        self._exchange: Exchange | None = None  # the request that is answered without the parser
-        self._exchange_lane: Lane | None = None
-        self._closes_after = False  # the exchange: the process ends
         self._in_message = False  # the parser has a request that is not whole
         self._continued = False
         self._ending = False
-        self._crowded = False
-        self._heard_at = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, unless there are too many."""
@@ -203,44 +192,6 @@ class GateProtocol(HttpToolsProtocol):
         self.flow.resume_reading()  # what still comes is read and dropped
         self.loop.call_later(LINGER_S, self.transport.close)
 
-    def server_headers(self) -> bytes:
-        """The lines of the headers that every answer has."""
-        return self.gate.header_lines(self.server_state.default_headers)
-
-    def write_exchange(self, data: bytes) -> None:
-        """Send a part of the answer to the request that is answered without the parser."""
-        if not self.transport.is_closing():
-            self.transport.write(data)
-
-    def end_exchange(self) -> None:
-        """Go on: the answer is complete."""
-        self._leave_exchange()
-        self.server_state.total_requests += 1
-        if self._closes_after:
-            self.transport.close()
-        if self.transport.is_closing():
-            return
-        # The timer for silence runs on: to set one anew for each request costs 5 µs.
-        self._heard_at = self.gate.now()
-        if self.timeout_keep_alive_task is None:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
-        self.flow.resume_reading()
-        if self._held:
-            self.loop.call_soon(self._go_on)
-
-    def abort_exchange(self) -> None:
-        """Close the connection: the answer cannot be completed."""
-        self._leave_exchange()
-        self.transport.close()
-
-    def _leave_exchange(self) -> None:
-        self._exchange = None
-        lane, self._exchange_lane = self._exchange_lane, None
-        if lane is not None:  # not at once: who is next may be answered at once too, and so on without end
-            self.loop.call_soon(lane.left)
-
     def _answering(self) -> bool:
         """Whether a request waits, or is answered without the parser."""
         return self._place is not None or self._late_refusal is not None or self._exchange is not None
@@ -319,25 +270,6 @@ class GateProtocol(HttpToolsProtocol):
             lane.running -= 1
         elif self.cycle.more_body and not self.cycle.response_complete:
             self._in_message = True  # its end was unknown to the gate, or the parser sees another
-
-    def _goes_direct(
-        self, direct: Callable[[Exchange], bool], request: bytes | bytearray, lane: Lane
-    ) -> bool:
-        """Offer a request to whoever answers without the parser; whether it is answered, or will be."""
-        head = self._head
-        if self._crowded or head is None or not takes(request, head):
-            return False
-        exchange = Exchange(self, bytes(request), head, self.gate.now, self.gate.stamp)
-        self._exchange, self._exchange_lane = exchange, lane
-        with deadline.serving(self._deadline):
-            try:
-                taken = direct(exchange)
-            except Exception as error:
-                exchange.fail(error)
-                return True
-        if not taken:
-            self._exchange = self._exchange_lane = None
-        return taken
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Start a request's task, with its deadline, and with its lane's count."""
