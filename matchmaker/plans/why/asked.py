@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matchmaker.plans.why.probe import Probe
-from matchmaker.plans.why.walk import NO_SEAT, stand_together
+from matchmaker.plans.why.walk import NO_SEAT
 from matchmaker.rules.flexmatch.evaluate import ALL_HOLD
 from matchmaker.rules.flexmatch.program import AGGREGATIONS, NONE
 from matchmaker.rules.flexmatch.rule_set import Rule
@@ -156,11 +156,9 @@ def _unequal(probe: Probe, row: int, others: Sequence[int]) -> dict[int, str]:
     rules = probe.program.rules.copy()
     rules["enforced"] &= np.array(alike, np.bool_)
     rows = np.array(others, np.int32)
-    broken = np.zeros(len(rows), np.int32)
-    stand_together(
-        probe.program._replace(rules=rules), probe.table, row, rows, probe.representatives(), NONE,
-        probe.match, probe.walked.team, broken,
-    )  # fmt: skip
+    broken = probe.stand(probe.program._replace(rules=rules), rows, row, probe.representatives())
+    # Where it holds in any team it holds.
+    broken = np.where((broken == ALL_HOLD).any(axis=1), ALL_HOLD, broken.max(axis=1))
     return {
         each: probe.rule_of(rule)
         for each, rule in zip(others, broken.tolist(), strict=True)

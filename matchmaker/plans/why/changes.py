@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -22,14 +22,16 @@ from matchmaker.rules.flexmatch.search import (
     search,
 )
 
-AROUND = 400  # tickets that are tried, the nearest first
+AROUND = 200  # tickets that are tried, the nearest first; regions likewise
+REGIONS = 3
+MAX_SEARCHED = 64  # tickets that are searched through where walks find nothing
 SEARCHED = SearchBudget(4_000, 4_000)  # nodes, some 10 ms
 NARROWINGS = 14
 MAX_PAIRED = 8  # numbers of which pairs are tried
 ENDLESS = 1e15
 LITTLE = 1e-6  # less than a change, relative: with that much less there is no match
 
-Forms = Callable[[RuleSet, float], bool]
+Forms = Callable[[RuleSet, float], bool | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +56,14 @@ class Change:
         relative: how large it is, summed over the places' numbers: of each its part of the old value.
         tickets: the match, its tickets by id, as it forms around this ticket.
         confirmed: whether a whole cycle with the changed rule set matches the ticket too, so that no other
-            takes its partners first.
+            takes its partners first; None: not tried.
     """
 
     places: tuple[Place, ...]
     seconds: float
     relative: float
     tickets: tuple[str, ...]
-    confirmed: bool
+    confirmed: bool | None = None
 
 
 class Changes:
@@ -71,13 +73,17 @@ class Changes:
         probe: the ticket and those that no match has, of which it may be one.
         row: the ticket.
         order: rows of those whom it may meet, whatever the limits, the nearest first.
-        forms: whether a whole cycle of a rule set, after so many seconds more, matches the ticket.
+        forms: whether a whole cycle of a rule set, after so many seconds more, matches the ticket; None:
+            no more work is left to try it.
     """
 
     def __init__(self, probe: Probe, row: int, order: NDArray[np.int32], forms: Forms) -> None:
         self._probe = probe
         self._row = row
         self._order = order[:AROUND]
+        # Nearest first; then those whom a rule asks for before all others.
+        roles = probe.roles_first(self._order)
+        self._orders = [self._order] if np.array_equal(roles, self._order) else [self._order, roles]
         self._forms = forms
         self._program: Program = probe.program
         self._ages = probe.table.tickets["age_s"].copy()
@@ -85,10 +91,15 @@ class Changes:
         self._means = any(reads_means(rule, named) for rule in probe.ordered)
 
     def single(self) -> list[Change]:
-        """Each change of one number, the smallest first; before them how long to wait, where that does."""
-        found = [] if (waiting := self._waiting()) is None else [waiting]
-        limits = [change for lever in self._probe.levers if (change := self._lever(lever)) is not None]
-        return found + sorted(limits, key=lambda change: change.relative)
+        """Each change of one number, the smallest first; before them how long to wait, where that does.
+
+        None where nothing need change: a match around the ticket holds.
+        """
+        if self._around({}) is not None:
+            return []
+        found = [self._waiting(), *(self._lever(lever) for lever in self._probe.levers)]
+        smallest = sorted(filter(None, found), key=lambda change: (not change.seconds, change.relative))
+        return [self._confirmed(change) for change in smallest]
 
     def pair(self) -> Change | None:
         """The smallest change of two numbers, where none of one does."""
@@ -108,7 +119,7 @@ class Changes:
                     change = self._change({**held, two: (other, second)})
                     if change is not None and (best is None or change.relative < best.relative):
                         best = change
-        return best
+        return None if best is None else self._confirmed(best)
 
     def _lever(self, lever: Lever) -> Change | None:
         """The least change of one number, either way."""
@@ -181,30 +192,30 @@ class Changes:
         built = self._around(numbers)
         if built is None or any(abs(value) >= ENDLESS for value, _ in numbers.values()):
             return None
-        age_s = self._probe.age_of(built)
-        places: list[Place] = []
-        for lever, (value, direction) in numbers.items():
-            places += [
-                Place(lever.target, wait_s, old, value)
-                for wait_s, old in self._entries(lever)
-                if (value - old) * direction > 0
-            ]
-        fewest = [place for place in places if place.wait_s == self._in_force(place.target, age_s)]
-        confirmed = bool(fewest) and self._forms(changed(self._probe.rules, fewest), 0.0)
-        if confirmed:
-            places = fewest
-        elif len(places) > len(fewest):
-            confirmed = self._forms(changed(self._probe.rules, places), 0.0)
-        relative = sum(
-            max(
-                abs(place.new - place.old) / (abs(place.old) or 1.0)
-                for place in places
-                if place.target == target
-            )
-            for target in {place.target for place in places}
-        )
+        places = [
+            Place(lever.target, wait_s, old, value)
+            for lever, (value, direction) in numbers.items()
+            for wait_s, old in self._entries(lever)
+            if (value - old) * direction > 0
+        ]
         ids = tuple(self._probe.tickets[row].ticket_id for row in built.tickets)
-        return Change(tuple(places), 0.0, relative, ids, confirmed)
+        return Change(*_sized(places), ids, None)
+
+    def _confirmed(self, change: Change) -> Change:
+        """The change in as few places as do in a whole cycle: those in force at some age, or all of them."""
+        if change.seconds:
+            return replace(change, confirmed=self._forms(self._probe.rules, change.seconds))
+        known = {ticket.ticket_id: row for row, ticket in enumerate(self._probe.tickets)}
+        ages = self._ages[[known[each] for each in change.tickets]]
+        age_s = float(ages.min() if self._program.newest else ages.max())
+        fewest = [each for each in change.places if each.wait_s == self._in_force(each.target, age_s)]
+        told: bool | None = False
+        for places in (fewest, list(change.places)):
+            if {each.target for each in places} == {each.target for each in change.places}:
+                told = self._forms(changed(self._probe.rules, places), 0.0)
+                if told is not False:
+                    return replace(change, places=tuple(places), relative=_sized(places)[2], confirmed=told)
+        return replace(change, confirmed=told)
 
     def _waiting(self) -> Change | None:
         """The least time after which the steps that the tickets have reached by then do."""
@@ -227,7 +238,7 @@ class Changes:
         if built is None:
             return None
         ids = tuple(self._probe.tickets[row].ticket_id for row in built.tickets)
-        return Change((), seconds, 0.0, ids, self._forms(self._probe.rules, seconds))
+        return Change((), seconds, 0.0, ids, None)
 
     def _after(self, seconds: float) -> Built | None:
         tickets = self._probe.table.tickets
@@ -244,21 +255,17 @@ class Changes:
         try:
             asked = np.append(self._order, np.int32(self._row))
             fits, _ = probe.fits(asked)
+            regions = probe.regions_of(self._row)[:REGIONS]
             for deferred in (False, True) if self._means else (False,):
-                for order in self._orders():
-                    _, built, _ = probe.walk(self._row, order, fits, deferred=deferred, until_formed=True)
+                for order in self._orders:
+                    _, built, _ = probe.walk(
+                        self._row, order, fits, deferred=deferred, regions=regions, until_formed=True
+                    )
                     if built is not None:
                         return built
-            return self._search()
+            return self._search() if len(self._order) <= MAX_SEARCHED else None
         finally:
             self._set({})
-
-    def _orders(self) -> Iterator[NDArray[np.int32]]:
-        """Nearest first; then those whom a rule asks for before all others."""
-        yield self._order
-        roles = self._probe.roles_first(self._order)
-        if not np.array_equal(roles, self._order):
-            yield roles
 
     def _search(self) -> Built | None:
         probe, count = self._probe, len(self._probe.tickets)
@@ -325,7 +332,18 @@ class Changes:
         return [wait_s for wait_s, _ in self._entries(lever) if wait_s <= age_s][-1]
 
 
-def changed(rules: RuleSet, places: list[Place] | tuple[Place, ...]) -> RuleSet:
+def _sized(places: Sequence[Place]) -> tuple[tuple[Place, ...], float, float]:
+    """Places as a change begins, and how large it is: of each number the largest part of its old value."""
+    relative = sum(
+        max(
+            abs(place.new - place.old) / (abs(place.old) or 1.0) for place in places if place.target == target
+        )
+        for target in {place.target for place in places}
+    )
+    return tuple(places), 0.0, relative
+
+
+def changed(rules: RuleSet, places: Sequence[Place]) -> RuleSet:
     """The rule set with some of its numbers changed."""
     new = {(place.target, place.wait_s): place.new for place in places}
 

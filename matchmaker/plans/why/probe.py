@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matchmaker.plans.why.walk import (
+    ANYTHING,
+    NOT_ASKED,
     SEATED,
-    Levers,
     Walked,
     compose,
     critical,
     gather,
-    judge,
     new_walked,
-    stand_alone,
+    stand,
 )
 from matchmaker.rules.flexmatch.cycle import unmatchable_reason
 from matchmaker.rules.flexmatch.evaluate import ALL_HOLD, Candidate, new_candidate
@@ -28,7 +28,6 @@ from matchmaker.rules.flexmatch.rule_set import MAX_TICKET_PLAYERS, Rule, RuleSe
 from matchmaker.rules.flexmatch.table import Columns, build_table
 from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket
 
-ANYTHING = ALL_HOLD - 1  # instead of a rule: the whole match
 GROWING = ("count", "sum")
 FEWEST_DECIMALS = 6
 
@@ -71,6 +70,21 @@ class Built:
     region: int
 
 
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """What a rule would have needed to hold.
+
+    Attributes:
+        lever: the number; value: what it would have had to be; allowed: what it is.
+        apart: how far that is, relative.
+    """
+
+    lever: Lever
+    value: float
+    allowed: float
+    apart: float
+
+
 class Probe:
     """Tickets of a rule set at one time.
 
@@ -106,6 +120,7 @@ class Probe:
         self.room = max(most, max((len(ticket.players) for ticket in self.tickets), default=1))
         self.match: Candidate = new_candidate(self.program, self.table, self.room)
         self.walked: Walked = new_walked(len(self.tickets), self.room)
+        self.teams = np.arange(len(self.copies), dtype=np.int32)
         self._by_rule = self._levers_by_rule()
 
     def lax_number(self, index: int) -> float:
@@ -122,9 +137,7 @@ class Probe:
         order = np.argsort(latency, kind="stable")
         return [int(region) for region in order if latency[region] < np.inf]
 
-    def fits(
-        self, rows: NDArray[np.int32], age_s: float = math.nan
-    ) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+    def fits(self, rows: NDArray[np.int32]) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
         """bool[T, K], whether each of some tickets may be in each team, whoever else is there; and
         int32[len(rows), K], by which rule not.
         """
@@ -132,17 +145,7 @@ class Probe:
         rules["enforced"] &= rules["hereditary"] & np.array(
             [rule.type not in ("latency", "compound") for rule in self.ordered], np.bool_
         )
-        broken = np.zeros((len(rows), len(self.copies)), np.int32)
-        stand_alone(
-            self.program._replace(rules=rules),
-            self.table,
-            rows,
-            NONE,
-            age_s,
-            self.match,
-            self.walked.team,
-            broken,
-        )
+        broken = self.stand(self.program._replace(rules=rules), rows)
         fits = np.zeros((len(self.tickets), len(self.copies)), np.bool_)
         fits[rows] = broken == ALL_HOLD
         return fits, broken
@@ -167,8 +170,8 @@ class Probe:
         for region in self.regions_of(seed) if regions is None else regions:
             for team in self._first_copies(seed, fits):
                 gather(
-                    joining, self.program, self.table, order, fits, seed, team, region, age_s, self._by_rule,
-                    self.match, self.walked,
+                    joining, self.program, self.table, order, fits, seed, team, region, age_s, self.match,
+                    self.walked,
                 )  # fmt: skip
                 if best is None or _farther(self.walked, best):
                     best, best_region = self._copied(), region
@@ -176,7 +179,7 @@ class Probe:
                     return best, self._built(best, best_region), best_region
         if best is None:
             best = self._copied()
-            best.refused[:] = -3
+            best.refused[:] = NOT_ASKED
             best.result[:] = 0
             best.result[1] = len(self.ordered)
         return best, self._built(best, best_region), best_region
@@ -203,10 +206,7 @@ class Probe:
         left = self.walked
         return Walked(
             left.refused.copy(),
-            left.number.copy(),
-            left.value.copy(),
-            left.allowed.copy(),
-            left.way.copy(),
+            left.beside.copy(),
             left.team.copy(),
             left.result.copy(),
             left.ticket.copy(),
@@ -240,16 +240,54 @@ class Probe:
             limits.append(value)
         return limits
 
-    def broken_at_end(self, built: Built) -> int:
-        """The rule that a match breaks, the number of rules for the sizes of its teams, or ALL_HOLD."""
-        self.compose(built)
-        return int(judge(self.program, self.table, self.match, built.region))
+    def stand(
+        self,
+        program: Program,
+        rows: NDArray[np.int32],
+        beside: int = NONE,
+        teams: NDArray[np.int32] | None = None,
+    ) -> NDArray[np.int32]:
+        """int32[len(rows), K]: the rule that each ticket breaks in each team, by itself or beside another."""
+        teams = self.teams if teams is None else teams
+        broken = np.zeros((len(rows), len(teams)), np.int32)
+        stand(program, self.table, beside, rows, teams, NONE, self.match, self.walked.team, broken)
+        return broken
 
-    def needed(self, built: Built, lever: Lever, direction: float, rule: int = ANYTHING) -> float:
-        """The value of a number with which a match just holds (``rule``, or as a whole); NaN where none."""
+    def lacked(self, walked: Walked, row: int, age_s: float, deferred: bool = False) -> Lack | None:
+        """What a ticket that was turned away lacked: the number nearest to where the rule would have held."""
+        rule = int(walked.refused[row])
+        if rule < 0:
+            return None
+        joining = self.deferring if deferred else self.joining
+        count = int(walked.beside[row])
+        tickets = np.append(walked.ticket[:count], np.int32(row))
+        compose(joining, self.table, tickets, walked.team, age_s, self.match)
+        return self._lack(joining, rule, int(walked.result[4]))
+
+    def lacks_at_end(self, walked: Walked, age_s: float = math.nan) -> Lack | None:
+        """The same of a match as the walk left it, which breaks a rule as a whole."""
+        rule = int(walked.result[1])
+        if not 0 <= rule < len(self.ordered):
+            return None
+        tickets = walked.ticket[: int(walked.result[5])]
+        compose(self.program, self.table, tickets, walked.team, age_s, self.match)
+        return self._lack(self.program, rule, int(walked.result[4]))
+
+    def _lack(self, program: Program, rule: int, region: int) -> Lack | None:
+        best: Lack | None = None
+        for lever, way in self._by_rule[rule]:
+            value = float(critical(program, self.table, self.match, region, rule, lever.number, way))
+            allowed = float(self.match.limit[lever.number])
+            apart = abs(value - allowed) / (1.0 + abs(allowed))
+            if math.isfinite(value) and (best is None or apart < best.apart):
+                best = Lack(lever, neat(value, way, lever.whole), allowed, apart)
+        return best
+
+    def needed(self, built: Built, lever: Lever, direction: float) -> float:
+        """The value of a number with which a match just holds; NaN where none."""
         self.compose(built)
         value = float(
-            critical(self.program, self.table, self.match, built.region, rule, lever.number, direction)
+            critical(self.program, self.table, self.match, built.region, ANYTHING, lever.number, direction)
         )
         return neat(value, direction, lever.whole)
 
@@ -322,27 +360,19 @@ class Probe:
                 levers.append(Lever("teams", team.name, field, numbers, (direction,), True))
         return levers
 
-    def _levers_by_rule(self) -> Levers:
+    def _levers_by_rule(self) -> list[list[tuple[Lever, float]]]:
         """Levers of each rule; of a compound those of the rules in it, either way where it may deny them."""
-        by_name: dict[str, list[tuple[int, float]]] = {}
+        by_name: dict[str, list[tuple[Lever, float]]] = {}
         for lever in self.levers:
             if lever.kind == "rules":
-                by_name.setdefault(lever.name, []).extend((lever.number, way) for way in lever.directions)
-        begin, rows = [0], []
+                by_name.setdefault(lever.name, []).extend((lever, way) for way in lever.directions)
+        found = []
         for rule in self.ordered:
             inside = [item for item in rule.statement if isinstance(item, str)]
             denies = any(item[0] in ("not", "xor") for item in rule.statement if not isinstance(item, str))
             own = [pair for name in inside or [rule.name] for pair in by_name.get(name, [])]
-            if denies:
-                own += [(number, -way) for number, way in own]
-            rows += own
-            begin.append(len(rows))
-        begin.append(len(rows))
-        return Levers(
-            np.array(begin, np.int32),
-            np.array([number for number, _ in rows], np.int32),
-            np.array([way for _, way in rows], np.float64),
-        )
+            found.append(own + [(lever, -way) for lever, way in own] if denies else own)
+        return found
 
 
 def grows(rule: Rule, named: dict[str, Rule]) -> bool:

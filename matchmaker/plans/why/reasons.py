@@ -20,7 +20,8 @@ from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket
 
 MAX_TICKETS = 2_000  # that are looked at, the nearest first
 BUDGET = SearchBudget(20_000, 200_000)  # of one whole cycle, as of a live queue's search
-MAX_CONFIRMED = 6  # whole cycles with a changed rule set
+# Whole cycles with a changed rule set: some 20 ms each of 300 tickets, 100 of 2,000.
+MAX_CYCLES, MAX_CYCLES_OF_MANY, MANY = 40, 6, 300
 
 Cycle = Callable[[RuleSet, Sequence[FlexMatchTicket], float], CycleResult]
 
@@ -61,9 +62,9 @@ def why(
     outcome = form(rules, tickets, now)
     waited_s = max(0.0, now - asked.start_time)
     mine = next((each for each in outcome.matches if ticket_id in each.tickets), None)
-    if mine is not None:
-        return _matched(asked, waited_s, mine, len(tickets))
     taken = {each for found in outcome.matches for each in found.tickets}
+    if mine is not None:
+        return _matched(asked, waited_s, mine, len(tickets), len(taken))
     left = [place for place, each in enumerate(tickets) if each.ticket_id not in taken]
     near = _nearest(rules, tickets, left, asked)[:MAX_TICKETS]
     chosen = [tickets[place] for place in near]
@@ -78,6 +79,7 @@ def why(
         None if platform is None else [platform[place] for place in near],
     )
     tallies = tally(probe, row, meeting)
+    pool = tickets if len(tickets) <= MAX_TICKETS else chosen
     reason = next((each.reason for each in outcome.unmatched if each.ticket == ticket_id), "")
     return Why(
         ticket_id,
@@ -95,15 +97,17 @@ def why(
                 len(each.tickets),
                 chosen[each.tickets[0]].ticket_id,
                 _reads(probe, each.rule, each.tickets[0]),
+                probe.hopeless[each.tickets[0]] or "",
             )
             for each in meeting.apart
         ),
         tallies.seated,
         _fewest(probe, row),
         probe.regions[tallies.region] if 0 <= tallies.region < len(probe.regions) else None,
+        tallies.holds,
         tallies.rules,
         tuple(_short(probe, row, meeting)),
-        tuple(_changes(probe, row, meeting, order, form, tickets, ticket_id)),
+        tuple(_changes(probe, row, meeting, order, form, pool, ticket_id, tallies)),
     )
 
 
@@ -115,25 +119,26 @@ def _changes(
     form: Cycle,
     tickets: Sequence[FlexMatchTicket],
     ticket_id: str,
+    tallies: Tallies,
 ) -> list[Change]:
     if _lacks_attribute(probe, row):
         return []
     apart = {each for kept in meeting.apart if kept.because == "cross_play" for each in kept.tickets}
     apart |= {each for each in order.tolist() if _lacks_attribute(probe, each)}
     others = order[~np.isin(order, list(apart))]
-    cycles = 0
+    left = MAX_CYCLES if len(tickets) <= MANY else MAX_CYCLES_OF_MANY
 
-    def forms(rules: RuleSet, seconds: float) -> bool:
-        nonlocal cycles
-        cycles += 1
-        if cycles > MAX_CONFIRMED:
-            return True
+    def forms(rules: RuleSet, seconds: float) -> bool | None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            return None
         outcome = form(rules, tickets, probe.now + seconds)
         return any(ticket_id in each.tickets for each in outcome.matches)
 
     changes = Changes(probe, row, others, forms)
     single = changes.single()
-    if single or not len(others):
+    if single or tallies.holds or not len(others):
         return single
     pair = changes.pair()
     return [] if pair is None else [pair]
@@ -146,7 +151,9 @@ def _cycle_of(live: bool) -> Cycle:
     return form
 
 
-def _matched(asked: FlexMatchTicket, waited_s: float, mine: RuleSetMatch, tickets: int) -> Why:
+def _matched(
+    asked: FlexMatchTicket, waited_s: float, mine: RuleSetMatch, tickets: int, in_matches: int
+) -> Why:
     has = Matched(mine.region, mine.teams, mine.tickets)
     return Why(
         asked.ticket_id,
@@ -154,13 +161,14 @@ def _matched(asked: FlexMatchTicket, waited_s: float, mine: RuleSetMatch, ticket
         has,
         "has a match",
         tickets,
-        tickets,
+        in_matches,
         0,
         0,
         (),
         0,
         0,
         mine.region,
+        True,
         (),
         (),
         (),

@@ -82,7 +82,7 @@ class RuleTally:
 @dataclass(frozen=True, slots=True)
 class NeverAsked:
     """Tickets that never come to be asked: ``because`` hopeless, cross_play, region, equality, party_size or
-    eligibility; by which rule (or empty); how many; the nearest one, and what the rule reads of it.
+    eligibility; by which rule (or empty); how many; the nearest one, what the rule reads of it, and a detail.
     """
 
     because: str
@@ -90,6 +90,7 @@ class NeverAsked:
     tickets: int
     nearest: str
     reads: dict[str, list[Any]]
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,8 @@ class Why:
         asked: tickets that may be asked to join it; ``never_asked`` the others.
         seated: players of the largest match that could be built around it, of ``fewest`` that a match needs.
         region: where it was built, or None.
+        holds: whether that match holds: then nothing need change, and others took its players or the work of
+            a cycle did not suffice.
         rules: a tally each.
         short: what there is too little of.
         changes: each single change that gives it a match, waiting first, then the smallest; where there is
@@ -144,6 +147,7 @@ class Why:
     seated: int
     fewest: int
     region: str | None
+    holds: bool
     rules: tuple[RuleTally, ...]
     short: tuple[Short, ...]
     changes: tuple[Change, ...]
@@ -178,7 +182,9 @@ class Why:
             yield f"short: {escaped(lack.what)}: {lack.needed} needed, {lack.there} there"
         for change in self.changes:
             yield f"would match: {sentence(change)}"
-        if not self.changes:
+        if self.holds:
+            yield "would match: as it is, where the players around it are not taken by others first"
+        elif not self.changes:
             yield "would match: by no change of one number or two, among these tickets"
 
 
@@ -194,7 +200,9 @@ def sentence(change: Change) -> str:
         )
     ids = [escaped(each) for each in change.tickets]
     more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
-    alone = "" if change.confirmed else "; in a whole cycle others take its partners first"
+    alone = {None: "; not tried in a whole cycle", True: ""}.get(
+        change.confirmed, "; in a whole cycle others take its partners first"
+    )
     return f"{text}: {', '.join(ids[:SHOWN])}{more}{alone}"
 
 
@@ -208,7 +216,8 @@ def _never(each: NeverAsked) -> str:
         "eligibility": "may be in no team",
     }
     rule = f" ({escaped(each.rule)})" if each.rule else ""
-    nearest = f"the nearest {escaped(each.nearest)}{_reads(each.reads)}"
+    detail = f": {escaped(each.detail)}" if each.detail else ""
+    nearest = f"the nearest {escaped(each.nearest)}{_reads(each.reads)}{detail}"
     return f"{each.tickets} {reasons[each.because]}{rule}, {nearest}"
 
 

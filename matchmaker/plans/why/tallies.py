@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matchmaker.plans.why.asked import Meeting
-from matchmaker.plans.why.probe import Built, Lever, Probe, neat
+from matchmaker.plans.why.probe import Lack, Lever, Probe
 from matchmaker.plans.why.report import Example, RuleTally, Step
 from matchmaker.plans.why.walk import SEATED, Walked
 from matchmaker.rules.flexmatch.expressions import Expression
@@ -21,20 +21,20 @@ from matchmaker.rules.flexmatch.rule_set import Rule
 
 SEEDS = 24  # tickets around which a match is built to see whether it takes the ticket
 MAX_STEPS = 12  # waits that are looked at
+MEASURED = 40  # tickets turned away of which it is looked for what they lacked: some 0.1 ms each
 MAX_READ = 8  # values of an attribute that are shown
 
 
 @dataclass(frozen=True, slots=True)
 class Tallies:
     """What the walks said: a tally a rule; players seated at most around the ticket, and the region; whether
-    a match held; rows of those seated.
+    a match held.
     """
 
     rules: tuple[RuleTally, ...]
     seated: int
     region: int
     holds: bool
-    rows: tuple[int, ...]
 
 
 def tally(probe: Probe, row: int, meeting: Meeting) -> Tallies:
@@ -44,21 +44,19 @@ def tally(probe: Probe, row: int, meeting: Meeting) -> Tallies:
     waits = sorted({0.0, *(wait_s for e in probe.rules.expansions for wait_s, _ in e.steps)})[:MAX_STEPS]
     at = {wait_s: probe.walk(row, order, meeting.fits, wait_s, regions=[region])[0] for wait_s in waits}
     others = _around_others(probe, row, meeting)
-    age_s = float(probe.table.tickets["age_s"][row])
     rules = tuple(
-        _of_rule(probe, row, index, rule, now, at, others, age_s) for index, rule in enumerate(probe.ordered)
+        _of_rule(probe, row, index, rule, now, at, others) for index, rule in enumerate(probe.ordered)
     )
-    seated = tuple(int(each) for each in np.flatnonzero(now.refused == SEATED))
-    return Tallies(rules, int(now.result[0]), region, built is not None, seated)
+    return Tallies(rules, int(now.result[0]), region, built is not None)
 
 
 def _around_others(probe: Probe, row: int, meeting: Meeting) -> list[tuple[int, Walked]]:
-    """Matches around the nearest of those whom the ticket may meet, each asking it with the others."""
+    """Matches around the nearest of those whom the ticket may meet, each asking it before others."""
     found = []
     for seed in meeting.order[:SEEDS].tolist():
-        # The ticket is asked first: by whom it is refused then, it is refused whoever else is there.
-        order = np.concatenate((np.array([row], np.int32), meeting.order[meeting.order != seed]))
-        walked, _, _ = probe.walk(seed, order[: SEEDS + 1], meeting.fits, regions=probe.regions_of(seed)[:1])
+        # Asked first: by whom it is refused then, it is refused whoever else is there.
+        order = np.array([row], np.int32)
+        walked, _, _ = probe.walk(seed, order, meeting.fits, regions=probe.regions_of(seed)[:1])
         found.append((seed, walked))
     return found
 
@@ -71,112 +69,83 @@ def _of_rule(
     now: Walked,
     at: dict[float, Walked],
     others: Sequence[tuple[int, Walked]],
-    age_s: float,
 ) -> RuleTally:
-    alone = int(now.refused[row]) == index
     away = _turned_away(now, index, row)
     refusing = [(seed, walked) for seed, walked in others if int(walked.refused[row]) == index]
-    nearest = min(refusing, key=lambda pair: _lack(pair[1], row), default=None)
+    asked_least = min(
+        ((probe.lacked(walked, row, math.nan), seed, walked) for seed, walked in refusing),
+        key=lambda found: _apart(found[0]),
+        default=None,
+    )
+    alone = int(now.refused[row]) == index
     complete = int(now.refused[row]) == SEATED and int(now.result[1]) == index
+    end = probe.lacked(now, row, math.nan) if alone else probe.lacks_at_end(now) if complete else None
     return RuleTally(
         rule.name,
         rule.type,
         len(away),
-        _nearest(probe, rule, now, away),
+        _nearest(probe, rule, now, away, math.nan),
         len(refusing),
-        None if nearest is None else _example(probe, rule, nearest[1], row, nearest[0]),
+        None
+        if asked_least is None
+        else _example(probe, rule, asked_least[2], row, asked_least[0], asked_least[1]),
         alone,
         complete,
-        _example(probe, rule, now, row, row)
-        if alone
-        else _end(probe, rule, index, now)
-        if complete
-        else None,
-        tuple(_steps(probe, row, rule, index, at, age_s)),
+        None if end is None else Example("", "", _field(end.lever, rule), end.value, end.allowed),
+        tuple(_steps(probe, row, rule, index, at)),
     )
 
 
-def _steps(
-    probe: Probe, row: int, rule: Rule, index: int, at: dict[float, Walked], age_s: float
-) -> list[Step]:
+def _steps(probe: Probe, row: int, rule: Rule, index: int, at: dict[float, Walked]) -> list[Step]:
     names = {rule.name, *(item for item in rule.statement if isinstance(item, str))}
     levers = [lever for lever in probe.levers if lever.kind == "rules" and lever.name in names]
     own = [e for e in probe.rules.expansions if e.kind == "rules" and e.name in names]
     waits = [wait_s for wait_s in sorted({0.0, *(w for e in own for w, _ in e.steps)}) if wait_s in at]
+    age_s = float(probe.table.tickets["age_s"][row])
     force = max((wait_s for wait_s in waits if wait_s <= age_s), default=0.0)
     steps = []
     for wait_s in waits:
-        walked = at[wait_s]
-        away = _turned_away(walked, index, row)
-        limits = probe.limits_at(wait_s)
-        steps.append(
-            Step(
-                wait_s,
-                {_field(lever, rule): limits[lever.number] for lever in levers},
-                wait_s == force,
-                len(away),
-                _nearest(probe, rule, walked, away),
-            )
-        )
+        away = _turned_away(at[wait_s], index, row)
+        numbers = probe.limits_at(wait_s)
+        limits = {_field(lever, rule): numbers[lever.number] for lever in levers}
+        nearest = _nearest(probe, rule, at[wait_s], away, wait_s)
+        steps.append(Step(wait_s, limits, wait_s == force, len(away), nearest))
     return steps
 
 
 def _turned_away(walked: Walked, index: int, row: int) -> NDArray[np.int64]:
+    """Rows that a rule turned away, in the order in which they were seated beside."""
     rows: NDArray[np.int64] = np.flatnonzero(walked.refused == index)
     others: NDArray[np.int64] = rows[rows != row]
     return others
 
 
-def _nearest(probe: Probe, rule: Rule, walked: Walked, rows: NDArray[np.int64]) -> Example | None:
-    if not len(rows):
+def _nearest(
+    probe: Probe, rule: Rule, walked: Walked, rows: NDArray[np.int64], age_s: float
+) -> Example | None:
+    """Of tickets that were turned away the one that lacked least, among the first that were asked."""
+    found = [(probe.lacked(walked, each, age_s), each) for each in rows[:MEASURED].tolist()]
+    if not found:
         return None
-    best = min(rows.tolist(), key=lambda each: _lack(walked, each))
-    return _example(probe, rule, walked, best, best)
+    lack, best = min(found, key=lambda pair: _apart(pair[0]))
+    return _example(probe, rule, walked, best, lack, best)
 
 
-def _lack(walked: Walked, row: int) -> float:
-    """How far a ticket was from being let in, relative to the limit; infinite where no number tells."""
-    if walked.number[row] < 0:
-        return math.inf
-    allowed = float(walked.allowed[row])
-    return abs(float(walked.value[row]) - allowed) / (1.0 + abs(allowed))
+def _apart(lack: Lack | None) -> float:
+    return math.inf if lack is None else lack.apart
 
 
-def _example(probe: Probe, rule: Rule, walked: Walked, row: int, shown: int) -> Example:
+def _example(probe: Probe, rule: Rule, walked: Walked, row: int, lack: Lack | None, shown: int) -> Example:
     """A refusal of the ticket of ``row``, told of that of ``shown``."""
     ticket, team = probe.tickets[shown].ticket_id, probe.copies[int(walked.team[row])]
     reads = read_by(probe, rule, shown)
-    lever = next((each for each in probe.levers if walked.number[row] in each.numbers), None)
-    if lever is None:
+    if lack is None:
         return Example(ticket, team, "", None, None, reads)
-    value = neat(float(walked.value[row]), float(walked.way[row]), lever.whole)
-    return Example(ticket, team, _field(lever, rule), value, float(walked.allowed[row]), reads)
+    return Example(ticket, team, _field(lack.lever, rule), lack.value, lack.allowed, reads)
 
 
 def _field(lever: Lever, rule: Rule) -> str:
     return lever.field if lever.name == rule.name else f"{lever.name}.{lever.field}"
-
-
-def _end(probe: Probe, rule: Rule, index: int, walked: Walked) -> Example | None:
-    """By how much the match that was built breaks a rule."""
-    rows = np.flatnonzero(walked.refused == SEATED)
-    if not len(rows):
-        return None
-    built = Built(tuple(rows.tolist()), tuple(walked.team[rows].tolist()), int(walked.result[4]))
-    best: Example | None = None
-    lack = math.inf
-    names = {rule.name, *(item for item in rule.statement if isinstance(item, str))}
-    limits = probe.limits_at(probe.age_of(built))
-    for lever in probe.levers:
-        if lever.kind != "rules" or lever.name not in names:
-            continue
-        for direction in lever.directions:
-            value = probe.needed(built, lever, direction, index)
-            allowed = limits[lever.number]
-            apart = abs(value - allowed) / (1.0 + abs(allowed))
-            if math.isfinite(value) and apart < lack:
-                best, lack = Example("", "", _field(lever, rule), value, allowed), apart
-    return best
 
 
 def read_by(probe: Probe, rule: Rule, row: int) -> dict[str, list[Any]]:
