@@ -1,4 +1,4 @@
-"""The tickets API, put together: routes, the fast path before them, and what runs beside them."""
+"""The tickets API, put together: routes, the direct routes before them, and what runs beside them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from launchday.settings import Settings
 from matchmaker.api import admission, backfill_routes, routes
 from matchmaker.api.attendance import Attendance
 from matchmaker.api.direct_routes import DirectRoutes
-from matchmaker.api.fast_path import FastPath
 from matchmaker.api.notifier import Notifier
 from matchmaker.api.schema import describe
 from matchmaker.api.service import TicketService, unavailable_problem
@@ -108,7 +107,6 @@ def create_api(
     app.include_router(routes.router)
     app.include_router(backfill_routes.router)
     describe(app, (*routes.MESSAGES, *backfill_routes.MESSAGES))
-    app.add_middleware(FastPath, owner=app, clock=clock)
     direct = app.state.direct = DirectRoutes(app.state.signer, clock)
     app.add_exception_handler(RedisError, _on_unavailable)
     app.add_exception_handler(SkillsUnavailableError, _on_unavailable)

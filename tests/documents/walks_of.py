@@ -166,7 +166,7 @@ async def walk_ticket(settings: Settings) -> tuple[Walk, Walk]:
 OTHER_SERVICES = {  # have processes of their own: their part of the way is what they do while they answer
     "dedicated_server/fleet/client.py": "fleet/client.py",
     "dedicated_server/fleet/": "fleet/agones/allocator_fast_path.py",
-    "launchday/service.py": "matchmaker/api/fast_path.py",
+    "launchday/service.py": "matchmaker/api/direct_routes.py",
     "meta_service/": "meta_service/client/servers.py",
     "rewards/": "fleet/agones/allocator_fast_path.py",
 }
