@@ -76,5 +76,7 @@ def test_queue_loses_nobody_and_seats_nobody_twice() -> None:
     assert found["offered_per_s"] == found["accepted_per_s"] == 200
     assert (found["lost"], found["duplicated"], found["refused"]) == (0, 0, 0)
     assert found["counters"]["queued"] == found["counters"]["matched"] == 400
+    ratio = found["api_us_a_ticket"] / found["bare_us_a_request"]
+    assert found["api_ratio"] == pytest.approx(ratio, rel=0.02)
     for name in ("wait_s", "create_ms", "notify_ms"):
         assert found[name]["p99"] >= found[name]["p50"] > 0
