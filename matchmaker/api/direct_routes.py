@@ -332,6 +332,4 @@ def _refuse(exchange: Exchange, error: BaseException) -> None:
     if not isinstance(error, ProblemError):
         exchange.fail(error)
         return
-    response = error.response()
-    headers = [each for each in response.raw_headers if each[0] != b"content-length"]
-    exchange.answer(response.status_code, headers, bytes(response.body))
+    exchange.answer_with(error.response())

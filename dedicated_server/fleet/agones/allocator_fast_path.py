@@ -33,6 +33,7 @@ from dedicated_server.fleet.pool.states import IllegalTransitionError
 from launchday import identity
 from launchday.clock import Clock
 from launchday.problems import ProblemError
+from launchday.resilience.admission.direct import Exchange
 from launchday.resilience.request_metrics import ROUTE_NAME
 from launchday.service import identify
 
@@ -40,6 +41,8 @@ PATH = "/gameserverallocation"
 MAX_KEY_CHARACTERS = 200
 MAX_KNOWN_TOKENS = 1000  # verified before: to check a signature takes 56 µs
 RETRY_AFTER = {"Retry-After": "1"}
+DIRECT_LINE = b"POST /gameserverallocation HTTP/1.1"
+JSON_TYPE = (b"content-type", b"application/json")
 KEY_HEADER = IDEMPOTENCY_HEADER.lower().encode()
 
 
@@ -65,17 +68,8 @@ class AllocatorFastPath:
         clock: Clock = self._api.state.clock
         began, status = clock.monotonic(), "Error"
         try:
-            headers: dict[bytes, bytes] = dict(scope["headers"])
-            caller = self._caller(headers.get(b"authorization", b""))
-            key = headers.get(KEY_HEADER, b"").decode("latin-1")
-            if len(key) > MAX_KEY_CHARACTERS:
-                raise ProblemError(
-                    422,
-                    "invalid-request",
-                    f"{IDEMPOTENCY_HEADER} has at most {MAX_KEY_CHARACTERS} characters",
-                )
-            body = _decoded(await self._read(receive))
-            answer = encode(self._allocate(body, key and f"{caller}/{key}"))
+            key = self._key(dict(scope["headers"]))
+            answer = encode(self._allocate(_decoded(await self._read(receive)), key))
             status = "Allocated"
         except ProblemError as problem:
             status = "UnAllocated" if problem.status == 429 else status
@@ -87,13 +81,44 @@ class AllocatorFastPath:
             {
                 "type": "http.response.start",
                 "status": 200,
-                "headers": [
-                    (b"content-type", b"application/json"),
-                    (b"content-length", str(len(answer)).encode()),
-                ],
+                "headers": [JSON_TYPE, (b"content-length", str(len(answer)).encode())],
             }
         )
         await send({"type": "http.response.body", "body": answer})
+
+    def direct(self, exchange: Exchange) -> bool:
+        """Answer a request before any parser, see `launchday.resilience.admission.direct`."""
+        if exchange.line != DIRECT_LINE or not (lines := exchange.header_lines):
+            return False
+        exchange.take("POST", PATH)
+        clock: Clock = self._api.state.clock
+        began, status = clock.monotonic(), "Error"
+        pairs = (line.partition(b":") for line in lines.split(b"\r\n"))
+        headers = {name.lower(): value.strip() for name, _, value in pairs}
+        try:
+            answer = encode(self._allocate(_decoded(exchange.body), self._key(headers)))
+            status = "Allocated"
+        except ProblemError as problem:
+            status = "UnAllocated" if problem.status == 429 else status
+            exchange.answer_with(problem.response())
+        else:
+            exchange.answer(200, (JSON_TYPE,), answer)
+        finally:
+            metrics.observe_allocation(status, clock.monotonic() - began)
+        return True
+
+    def _key(self, headers: dict[bytes, bytes]) -> str:
+        """Return the caller's idempotency key with the caller's name before it; empty: there is none.
+
+        Raises ProblemError where nobody may call like that.
+        """
+        caller = self._caller(headers.get(b"authorization", b""))
+        key = headers.get(KEY_HEADER, b"").decode("latin-1")
+        if len(key) > MAX_KEY_CHARACTERS:
+            raise ProblemError(
+                422, "invalid-request", f"{IDEMPOTENCY_HEADER} has at most {MAX_KEY_CHARACTERS} characters"
+            )
+        return key and f"{caller}/{key}"
 
     def _allocate(self, body: AllocationRequest, key: str) -> Any:
         try:
@@ -177,6 +202,7 @@ def install(app: FastAPI) -> None:
     """Put the fast path in front of an application whose state has an ``allocator`` and a ``clock``."""
     app.include_router(router)
     app.add_middleware(AllocatorFastPath, api=app)
+    app.state.direct = AllocatorFastPath(app, app).direct
     describe = app.openapi
 
     def with_agones_schemas() -> dict[str, Any]:

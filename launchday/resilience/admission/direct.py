@@ -18,6 +18,7 @@ from http import HTTPStatus
 from typing import Protocol
 
 import structlog
+from starlette.responses import Response
 
 from launchday.resilience.admission.request_bytes import Head, goes_on
 from launchday.resilience.request_metrics import GONE, NO_ROUTE, OTHER, Stamp, count_request
@@ -109,6 +110,11 @@ class Exchange:
             length = (b"content-length", b"%d" % len(body))
             self._connection.write_exchange(self._start(status, (*headers, length)) + body)
             self._end()
+
+    def answer_with(self, response: Response) -> None:
+        """Answer with a framework's response that is whole."""
+        headers = [each for each in response.raw_headers if each[0] != b"content-length"]
+        self.answer(response.status_code, headers, bytes(response.body))
 
     def begin(self, status: int, headers: Headers, part: bytes, *, last: bool = False) -> None:
         """Begin an answer whose length is not known yet, with its first part, which may be its last."""
