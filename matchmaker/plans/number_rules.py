@@ -224,8 +224,13 @@ def _among_themselves(draft: Draft, index: int, forms: list[Form]) -> Piece | No
         if len({(form.source, form.column) for form in forms}) > 1:
             return None
         return _alike(draft, index, replace(forms[0], teams=_union(forms)))
-    nobody = not equal or not draft.may_be_empty(_union(forms))  # an empty team's mean equals nothing
-    if not all(nobody or form.function in (SUM, PLAYERS) for form in forms):
+    # An empty team's mean is left out, and with it would be the least of all teams', or what others equal.
+    two = len(forms) == 2 and all(form.shape in (ALL, OF_TEAMS) for form in forms)
+    if (
+        not two
+        and draft.may_be_empty(_union(forms))
+        and any(form.function not in (SUM, PLAYERS) for form in forms)
+    ):
         return None
     if not equal:
         singles = all(form.shape in (ALL, OF_TEAMS) for form in forms)
@@ -238,7 +243,7 @@ def _among_themselves(draft: Draft, index: int, forms: list[Form]) -> Piece | No
             least = replace(form, shape=OF_TEAMS, outer=MIN)
             pieces.append(_compared(draft, index, form, least))
             first = least if first is form else first
-    pieces += [_compared(draft, index, replace(_value(form)), _value(first)) for form in forms[1:]]
+    pieces += [_compared(draft, index, _value(form), _value(first)) for form in forms[1:]]
     known = [piece for piece in pieces if piece is not None]
     return join_pieces(known) if known and len(known) == len(pieces) else None
 
