@@ -15,6 +15,7 @@ Errors::
     │   ├── SkillsRefusedError  it refuses one of these players: ask for fewer
     │   └── WriterFullError     too many new tickets wait to be written
     ├── TokenRefusedError       a game server takes no token now: its clock differs (``director.reach``)
+    ├── UnknownTicketError      no such ticket waits: look at its spelling (``plans.why``)
     ├── RuleSetsError           the operator's rule sets cannot be used: say why, and end
     └── DocumentError           a rule set, tickets or attributes have mistakes (``rules.flexmatch.document``)
 
