@@ -1,0 +1,228 @@
+"""One cycle over the tickets of a store: the passes of the greedy, in one order or in both, and what is left
+searched through while that is little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matchmaker.plans.compile import CompiledPlan
+from matchmaker.plans.greedy.desk import Effort, Found, Pass, Running
+from matchmaker.plans.greedy.passes import UNMATCHED, go_through
+from matchmaker.plans.greedy.state import new_draft
+from matchmaker.plans.layout import LATENCY_DISTANCE, NONE, Plan, TicketColumns
+from matchmaker.rules.flexmatch.cycle import form_matches
+from matchmaker.rules.flexmatch.evaluate import new_candidate
+from matchmaker.rules.flexmatch.program import Program
+from matchmaker.rules.flexmatch.search import NO_REGION, NOT_TRIED, SearchBudget
+from matchmaker.rules.flexmatch.table import Table
+from matchmaker.rules.flexmatch.ticket_table import select_rows
+
+SMALL = 10_000  # tickets up to which both orders are tried, and the one that seats more is taken
+SEARCHED = 64  # tickets up to which a search looks whether it seats more
+
+# Home first, so that who is near plays together; there only full matches, lest small ones use them up.
+NEAREST_FIRST = (
+    Pass(at_home=True, aged=False, full=True, thorough=False, deferred=False),
+    Pass(at_home=False, aged=False, full=False, thorough=True, deferred=False),
+)
+OLDEST_FIRST = (
+    Pass(at_home=True, aged=True, full=True, thorough=False, deferred=True),
+    Pass(at_home=False, aged=True, full=False, thorough=True, deferred=True),
+)
+
+
+class Caps(NamedTuple):
+    """Bounds of a cycle's work.
+
+    Attributes:
+        looks, joins: tickets looked at and tried to join around one seed, for each player of a full match.
+        cycle_looks, cycle_joins: of a cycle, for each ticket that waits.
+        least: of the last two, whatever the number of tickets.
+        search: of what is searched depth first.
+    """
+
+    looks: float = 20.0
+    joins: float = 10.0
+    cycle_looks: float = 60.0
+    cycle_joins: float = 30.0
+    least: int = 100_000
+    search: SearchBudget = SearchBudget(per_ticket=5_000, per_cycle=20_000)
+
+
+CAPS = Caps()
+UNCAPPED = Caps(1e9, 1e9, 1e9, 1e9, 1 << 50, SearchBudget(1 << 30, 1 << 30))
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a cycle found for T tickets; see ``greedy.passes.Found``.
+
+    ``exact``: whether all that is left was searched through.
+    """
+
+    match_of: NDArray[np.int32]
+    team_of: NDArray[np.int32]
+    region_of: NDArray[np.int32]
+    running_of: NDArray[np.int32]
+    untried: NDArray[np.bool_]
+    looks: int = 0
+    joins: int = 0
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tickets:
+    """What a cycle works on: T rows.
+
+    Attributes:
+        columns: as the greedy reads them; table: as the evaluator does, None where no rule asks for it.
+        strings: how many strings have a number.
+        level: int32[T]; by_age: int64[W], rows that wait, oldest first; tried: bool[T], the seeds among them.
+    """
+
+    columns: TicketColumns
+    table: Table
+    strings: int
+    level: NDArray[np.int32]
+    by_age: NDArray[np.int64]
+    tried: NDArray[np.bool_]
+
+
+def run_cycle(
+    compiled: CompiledPlan,
+    plan: Plan,
+    tickets: Tickets,
+    running: Running,
+    opened_at: NDArray[np.float64],
+    caps: Caps,
+) -> Outcome:
+    """Form matches by the greedy; ``plan`` is the compiled one ``for_regions`` of the tickets."""
+    seeds = _seeds(plan, tickets, opened_at)
+    orders = [NEAREST_FIRST if plan.windowed else OLDEST_FIRST]
+    if len(tickets.by_age) <= SMALL:
+        orders = [NEAREST_FIRST, OLDEST_FIRST] if len(plan.rules) or plan.windowed else [NEAREST_FIRST]
+    best = None
+    most, looks, joins = -1, 0, 0
+    for order in orders:
+        outcome = _go(compiled, plan, tickets, running, seeds, order, caps)
+        looks, joins = looks + outcome.looks, joins + outcome.joins
+        seated = int(tickets.columns.size[outcome.match_of >= 0].sum())
+        if best is None or seated > most:
+            best, most = outcome, seated
+    assert best is not None
+    best.looks, best.joins = looks, joins
+    return best
+
+
+def for_regions(plan: Plan, regions: int, by_region: bool) -> Plan:
+    """The plan for tickets of so many regions: each has a column for each distance of round trips."""
+    atoms = plan.atoms.copy()
+    distances = atoms["kind"] == LATENCY_DISTANCE
+    atoms["column"][distances] = plan.columns + regions * atoms["column"][distances]
+    once = np.concatenate((plan.once, np.zeros(plan.latency_distances * regions, np.bool_)))
+    return plan._replace(atoms=atoms, once=once, by_region=by_region)
+
+
+def _seeds(plan: Plan, tickets: Tickets, opened_at: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Tickets that are tried, oldest first, and running matches among them, before or after them."""
+    own = tickets.by_age[tickets.tried[tickets.by_age]]
+    if not len(opened_at):
+        return own
+    order = np.argsort(opened_at, kind="stable")
+    matches = -1 - order
+    if plan.backfill_rank < 0:
+        return np.concatenate((matches, own))
+    if plan.backfill_rank > 0:
+        return np.concatenate((own, matches))
+    ages = np.concatenate((opened_at[order], tickets.columns.start_s[own]))
+    return np.concatenate((matches, own))[np.argsort(ages, kind="stable")]
+
+
+def _go(
+    compiled: CompiledPlan,
+    plan: Plan,
+    tickets: Tickets,
+    running: Running,
+    seeds: NDArray[np.int64],
+    order: tuple[Pass, ...],
+    caps: Caps,
+) -> Outcome:
+    columns = tickets.columns
+    count, waiting = len(columns.size), len(tickets.by_age)
+    players = int(plan.most.sum(axis=1).max())
+    depth = players + int((running.last - running.first).max(initial=0))
+    program: Program = compiled.program
+    found = Found(
+        np.full(count, UNMATCHED, np.int32),
+        np.zeros(count, np.int32),
+        np.full(waiting + 1, NONE, np.int32),
+        np.full(waiting + 1, NONE, np.int32),
+        np.zeros(count, np.bool_),
+        np.zeros(count, np.int32),
+    )
+    there = np.zeros(count, np.bool_)
+    there[tickets.by_age] = True
+    spent, most = np.zeros(4, np.int64), np.zeros(4, np.int64)
+    most[2:] = int(min(caps.looks * players, 1e15)), int(min(caps.joins * players, 1e15))
+    draft = new_draft(plan, columns, depth, tickets.strings + 1)
+    match = new_candidate(program, tickets.table, depth)
+    passes = [
+        each for each in order if not each.at_home or (plan.by_region and columns.latency_ms.shape[1] > 1)
+    ]
+    formed = 0
+    for place, how in enumerate(passes):
+        share = (place + 1) / len(passes)
+        most[:2] = (
+            int(min(max(caps.least, caps.cycle_looks * waiting) * share, 1e15)),
+            int(min(max(caps.least, caps.cycle_joins * waiting) * share, 1e15)),
+        )
+        if place + 1 == len(passes):
+            found.untried[:] = False
+        if plan.own_region and how.at_home:
+            how = how._replace(full=False, thorough=True)
+        formed = go_through(
+            plan, columns, tickets.level, tickets.by_age, there, seeds, running, how,
+            Effort(spent, most), draft, program, tickets.table, match, found, formed,
+        )  # fmt: skip
+    return Outcome(
+        found.match_of,
+        found.team_of,
+        found.region_of[:formed],
+        found.running_of[:formed],
+        found.untried,
+        int(spent[0]),
+        int(spent[1]),
+    )
+
+
+def search_through(
+    compiled: CompiledPlan,
+    program: Program,
+    tickets: Tickets,
+    rows: NDArray[np.int64],
+    seed: int,
+    budget: SearchBudget,
+    age_s: NDArray[np.float64],
+) -> tuple[Outcome, bool]:
+    """Search some tickets depth first, ``rows`` in order of age; returns what was found, and whether all was
+    tried.
+    """
+    table = select_rows(tickets.table, rows)
+    table.tickets["age_s"] = age_s
+    formed, found = form_matches(compiled.rule_set, program, table, seed, budget)
+    count = len(tickets.columns.size)
+    outcome = Outcome(
+        np.full(count, UNMATCHED, np.int32),
+        np.zeros(count, np.int32),
+        np.where(found.region_of[:formed] == NO_REGION, NONE, found.region_of[:formed]).astype(np.int32),
+        np.full(formed, NONE, np.int32),
+        np.zeros(count, np.bool_),
+    )
+    outcome.match_of[rows] = found.match_of
+    outcome.team_of[rows] = found.team_of[table.tickets["first"]]
+    return outcome, not bool((found.obstacle[found.match_of == UNMATCHED] == NOT_TRIED).any())

@@ -1,0 +1,1 @@
+"""The greedy over a plan: compiled."""
