@@ -12,11 +12,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from matchmaker.plans.draft import Draft
+from matchmaker.plans.drafting.draft import Draft
+from matchmaker.plans.drafting.sources import balance_of, make_lists
+from matchmaker.plans.drafting.statements import add_tests
 from matchmaker.plans.layout import ATOM, CODE, GENERIC, LATENCY_DISTANCE, LIST, MAX_KINDS, NONE, RULE, Plan
 from matchmaker.plans.recipes import Alike, Eligibility, RoundTrip, Strings, Value
-from matchmaker.plans.sources import balance_of, make_lists
-from matchmaker.plans.statements import add_tests
 from matchmaker.rules.flexmatch.program import Program, compile_rules
 from matchmaker.rules.flexmatch.rule_set import RuleSet
 from matchmaker.rules.flexmatch.table import Columns

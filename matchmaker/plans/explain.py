@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from matchmaker.plans.compile import CompiledPlan, levels_of, numbers_at
-from matchmaker.plans.forms import column_names, names_of
+from matchmaker.plans.drafting.forms import column_names, names_of
 from matchmaker.plans.layout import (
     BACKWARD,
     DEFERRABLE,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from matchmaker.plans.draft import Draft, Piece, join_pieces
-from matchmaker.plans.forms import Form, listed_form
+from matchmaker.plans.drafting.draft import Draft, Piece, join_pieces
+from matchmaker.plans.drafting.forms import Form, listed_form
 from matchmaker.plans.layout import (
     ALL,
     AVG,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from matchmaker.plans.collection_rules import (
+from matchmaker.plans.drafting.collection_rules import (
     absorb_collection,
     absorb_latency,
     collection_piece,
     latency_piece,
 )
-from matchmaker.plans.draft import Draft, Piece, join_pieces
+from matchmaker.plans.drafting.draft import Draft, Piece, join_pieces
+from matchmaker.plans.drafting.number_rules import absorb_numbers, number_piece
 from matchmaker.plans.layout import (
     ALIKE,
     BLOCK,
@@ -29,7 +30,6 @@ from matchmaker.plans.layout import (
     NONE,
     SPREAD,
 )
-from matchmaker.plans.number_rules import absorb_numbers, number_piece
 from matchmaker.rules.flexmatch.expressions import Expression
 from matchmaker.rules.flexmatch.program import LOGIC
 

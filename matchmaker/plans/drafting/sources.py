@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from matchmaker.plans.draft import Draft
+from matchmaker.plans.drafting.draft import Draft
 from matchmaker.plans.layout import (
     ALL,
     AVG,

@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from matchmaker.plans.draft import Draft, Piece, join_pieces
-from matchmaker.plans.forms import Form
+from matchmaker.plans.drafting.draft import Draft, Piece, join_pieces
+from matchmaker.plans.drafting.forms import Form
 from matchmaker.plans.layout import (
     ALIKE,
     ALL,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from matchmaker.plans.forms import Form, column_names, form_of, names_of
+from matchmaker.plans.drafting.forms import Form, column_names, form_of, names_of
 from matchmaker.plans.layout import ATOM, NONE
 from matchmaker.plans.recipes import Alike, Eligibility, RoundTrip, Strings, Value
 from matchmaker.rules.flexmatch.expressions import Expression
