@@ -37,7 +37,7 @@ _compiled: set[str] = set()  # by this run: each part is looked at once
 # before the first such test's time limit begins to run.
 KERNELS_BY_FOLDER = {
     "dedicated_server": FLOOD_PARTS,
-    "matchmaker": FLOOD_PARTS | {"flexmatch"},
+    "matchmaker": FLOOD_PARTS | {"flexmatch", "why"},
     "loadtest": ALL_PARTS,
     "end_to_end": ALL_PARTS,
 }

@@ -128,7 +128,10 @@ def kafka() -> None:
 @app.command()
 def match(
     ruleset: Annotated[Path, typer.Argument(help="A rule set in FlexMatch's JSON.")],
-    tickets: Annotated[Path, typer.Argument(help="Tickets in the shape of FlexMatch's StartMatchmaking.")],
+    tickets: Annotated[
+        Path | None,
+        typer.Argument(help="Tickets in the shape of FlexMatch's StartMatchmaking. --explain needs none."),
+    ] = None,
     now: Annotated[
         float | None,
         typer.Option(help="Seconds, on the clock of the tickets' StartTime; without it, the last StartTime."),
@@ -140,10 +143,31 @@ def match(
             help="As in a live queue: a match needs a region that all of its players have measured."
         ),
     ] = False,
+    why: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="Say why this ticket has no match: which rule turned whom away, and the least change that "
+            "would have matched it.",
+        ),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option(help="Say what each rule became: how the rule set is matched, and what is slow.")
+    ] = False,
     as_json: AsOneJson = False,
 ) -> None:
     """Run a rule set on a file of tickets: the matches, and why each other ticket has none."""
-    compile_parts({"flexmatch"})
+    if explain:
+        from matchmaker.plans.why.trial import run_explain
+
+        raise typer.Exit(run_explain(ruleset, as_json))
+    if tickets is None:
+        raise typer.BadParameter("name a file of tickets; only --explain needs none", param_hint="TICKETS")
+    compile_parts({"flexmatch"} if why is None else {"flexmatch", "why"})
+    if why is not None:
+        from matchmaker.plans.why.trial import run_why
+
+        raise typer.Exit(run_why(ruleset, tickets, why, now, as_json, live))
     from matchmaker.rules.flexmatch import trial
 
     raise typer.Exit(trial.run(ruleset, tickets, now, seed, as_json, live))

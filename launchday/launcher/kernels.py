@@ -60,6 +60,13 @@ PARTS = (
         31.0,
     ),
     KernelPart(
+        "why",
+        "why a ticket has no match",
+        "from matchmaker.plans.why.warm_up import warm_up; warm_up()",
+        25.0,
+        after="flexmatch",
+    ),
+    KernelPart(
         "simulation",
         "the simulator",
         "from loadtest.simulate.command import warm_up; warm_up()",

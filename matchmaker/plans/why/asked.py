@@ -77,7 +77,7 @@ def meet(
 
     sort_out("hopeless", {each: "" for each in left if probe.hopeless[each] is not None})
     if group is not None and platform is not None:
-        meets = _cross_play(row, group, platform)
+        meets = cross_play(row, group, platform)
         sort_out("cross_play", {each: "" for each in left if not meets[each]})
     if probe.program.by_region:
         near = _common_region(probe, row)
@@ -114,8 +114,8 @@ def is_equality(rule: Rule, probe: Probe) -> bool:
     )
 
 
-def _cross_play(row: int, group: Sequence[int], platform: Sequence[int]) -> list[bool]:
-    """All who cross-play meet; who keeps to a platform meets all of it."""
+def cross_play(row: int, group: Sequence[int], platform: Sequence[int]) -> list[bool]:
+    """Whom a ticket may meet: all who cross-play meet; who keeps to a platform meets all of it."""
     own, where = group[row], platform[row]
     return [
         own == other

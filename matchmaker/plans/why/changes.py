@@ -10,7 +10,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from matchmaker.plans.why.probe import Built, Lever, Probe, reads_means
+from matchmaker.plans.why.joining import reads_means
+from matchmaker.plans.why.levers import Lever
+from matchmaker.plans.why.probe import Built, Probe
 from matchmaker.rules.flexmatch.program import Program
 from matchmaker.rules.flexmatch.rule_set import MAX_TICKET_PLAYERS, RuleSet
 from matchmaker.rules.flexmatch.search import (

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from matchmaker.plans.why.joining import as_joining, brings
+from matchmaker.plans.why.levers import Lack, Lever, by_rule, levers_of, neat
 from matchmaker.plans.why.walk import (
     ANYTHING,
     NOT_ASKED,
@@ -22,43 +24,10 @@ from matchmaker.plans.why.walk import (
 )
 from matchmaker.rules.flexmatch.cycle import unmatchable_reason
 from matchmaker.rules.flexmatch.evaluate import ALL_HOLD, Candidate, new_candidate
-from matchmaker.rules.flexmatch.expressions import NUMERIC, Expression
 from matchmaker.rules.flexmatch.program import NONE, Program, compile_rules
-from matchmaker.rules.flexmatch.rule_set import MAX_TICKET_PLAYERS, Rule, RuleSet
+from matchmaker.rules.flexmatch.rule_set import MAX_TICKET_PLAYERS, RuleSet
 from matchmaker.rules.flexmatch.table import Columns, build_table
 from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket
-
-GROWING = ("count", "sum")
-FEWEST_DECIMALS = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Lever:
-    """A number of a rule set that may be changed.
-
-    Attributes:
-        kind, name, field: ``rules``, the rule's name and ``maxDistance``; or ``teams``, … and ``minPlayers``.
-        number: the Program's; of a team that of its first copy, ``numbers`` of all of them.
-        directions: +1 where more is laxer, -1 where less.
-        whole: whether it counts something.
-    """
-
-    kind: str
-    name: str
-    field: str
-    numbers: tuple[int, ...]
-    directions: tuple[float, ...]
-    whole: bool
-
-    @property
-    def number(self) -> int:
-        """The first of its numbers."""
-        return self.numbers[0]
-
-    @property
-    def target(self) -> str:
-        """As an expansion names it: ``rules[NAME].maxDistance``."""
-        return f"{self.kind}[{self.name}].{self.field}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +37,6 @@ class Built:
     tickets: tuple[int, ...]
     teams: tuple[int, ...]
     region: int
-
-
-@dataclass(frozen=True, slots=True)
-class Lack:
-    """What a rule would have needed to hold.
-
-    Attributes:
-        lever: the number; value: what it would have had to be; allowed: what it is.
-        apart: how far that is, relative.
-    """
-
-    lever: Lever
-    value: float
-    allowed: float
-    apart: float
 
 
 class Probe:
@@ -112,16 +66,16 @@ class Probe:
             self.tickets, columns, self.regions, self.copies, [why is None for why in self.hopeless], now
         )
         self.program: Program = program._replace(by_region=True) if live else program
-        self.levers = self._levers()
-        self.joining = self._without(self.program, means=True)
-        self.deferring = self._without(self.program, means=False)
+        self.levers = levers_of(rules, self.program)
+        self.joining = as_joining(self.program, self.ordered, means=True)
+        self.deferring = as_joining(self.program, self.ordered, means=False)
         widest = [self.lax_number(index) for index in range(len(program.numbers))]
         most = sum(int(min(widest[team["most"]], 200)) + MAX_TICKET_PLAYERS for team in program.teams)
         self.room = max(most, max((len(ticket.players) for ticket in self.tickets), default=1))
         self.match: Candidate = new_candidate(self.program, self.table, self.room)
         self.walked: Walked = new_walked(len(self.tickets), self.room)
         self.teams = np.arange(len(self.copies), dtype=np.int32)
-        self._by_rule = self._levers_by_rule()
+        self._by_rule = by_rule(self.ordered, self.levers)
 
     def lax_number(self, index: int) -> float:
         """The largest value that a number of the program ever has."""
@@ -310,123 +264,6 @@ class Probe:
         """The first two copies of each team: the others stand as they do."""
         kinds = self.program.teams["kind"].tolist()
         return np.array([k for k, kind in enumerate(kinds) if kinds[:k].count(kind) < 2], np.int32)
-
-    def _without(self, program: Program, means: bool) -> Program:
-        """The rules as they are tested when a ticket joins: none that a growing match may still come to hold.
-
-        ``means``: rules that read means are tested too, as the guide does.
-        """
-        rules = program.rules.copy()
-        named = {rule.name: rule for rule in self.ordered}
-        for index, rule in enumerate(self.ordered):
-            if grows(rule, named) or (not means and reads_means(rule, named)):
-                rules[index]["enforced"] = False
-            elif rule.type == "collection":
-                if rule.operation == "contains" or (
-                    rule.operation == "reference_intersection_count"
-                    and isinstance(rule.reference, Expression)
-                ):
-                    rules[index]["second"] = NONE
-                if rule.operation == "intersection":
-                    rules[index]["first"] = NONE
-        return program._replace(rules=rules)
-
-    def _levers(self) -> list[Lever]:
-        levers = []
-        for index, rule in enumerate(self.ordered):
-            row = self.program.rules[index]
-            first = {"latency": "maxLatency", "collection": "maxCount"}.get(rule.type, "maxDistance")
-            second = {"latency": "maxDistance", "distance": "minDistance", "collection": "minCount"}
-            whole = rule.type == "collection"
-            for field, number in ((first, row["first"]), (second.get(rule.type, ""), row["second"])):
-                if number != NONE:
-                    direction = -1.0 if field.startswith("min") else 1.0
-                    levers.append(Lever("rules", rule.name, field, (int(number),), (direction,), whole))
-            if rule.limit("referenceValue") is not None:
-                directions: tuple[float, ...] = {"<": (1.0,), "<=": (1.0,), ">": (-1.0,), ">=": (-1.0,)}.get(
-                    rule.operation, ()
-                )
-                if rule.type == "distance":
-                    directions = (1.0, -1.0)
-                if directions:
-                    number = int(row["reference"])
-                    levers.append(Lever("rules", rule.name, "referenceValue", (number,), directions, False))
-        copy = 0
-        for team in self.rules.teams:
-            rows = self.program.teams[copy : copy + team.quantity]
-            copy += team.quantity
-            for field, column, direction in (("minPlayers", "fewest", -1.0), ("maxPlayers", "most", 1.0)):
-                numbers = tuple(int(row[column]) for row in rows)
-                levers.append(Lever("teams", team.name, field, numbers, (direction,), True))
-        return levers
-
-    def _levers_by_rule(self) -> list[list[tuple[Lever, float]]]:
-        """Levers of each rule; of a compound those of the rules in it, either way where it may deny them."""
-        by_name: dict[str, list[tuple[Lever, float]]] = {}
-        for lever in self.levers:
-            if lever.kind == "rules":
-                by_name.setdefault(lever.name, []).extend((lever, way) for way in lever.directions)
-        found = []
-        for rule in self.ordered:
-            inside = [item for item in rule.statement if isinstance(item, str)]
-            denies = any(item[0] in ("not", "xor") for item in rule.statement if not isinstance(item, str))
-            own = [pair for name in inside or [rule.name] for pair in by_name.get(name, [])]
-            found.append(own + [(lever, -way) for lever, way in own] if denies else own)
-        return found
-
-
-def grows(rule: Rule, named: dict[str, Rule]) -> bool:
-    """Whether more players may mend the rule, so that only a match that is complete can break it."""
-    if rule.type == "compound":
-        return any(_lacks(named[item]) for item in rule.statement if isinstance(item, str))
-    return rule.type in ("distance", "comparison") and _lacks(rule)
-
-
-def reads_means(rule: Rule, named: dict[str, Rule]) -> bool:
-    """Whether a rule reads a mean, a least or a largest value, which comes and goes as a match fills."""
-    if rule.type == "compound":
-        return any(reads_means(named[item], named) for item in rule.statement if isinstance(item, str))
-    return rule.type in ("distance", "comparison") and any(
-        set(each.calls) & set(NUMERIC) for each in _expressions(rule)
-    )
-
-
-def brings(ticket: FlexMatchTicket, rule: Rule) -> bool:
-    """Whether a ticket has what a rule asks for a number of."""
-    wanted = rule.reference[0] if isinstance(rule.reference, tuple) and rule.reference else None
-    held = [
-        player.attributes.get(each.attribute)
-        for player in ticket.players
-        for each in rule.measurements
-        if each.attribute is not None
-    ]
-    return any(wanted in (own if isinstance(own, tuple) else (own,)) for own in held)
-
-
-def neat(value: float, direction: float, whole: bool) -> float:
-    """A limit as an author writes it: whole, or of six decimals, on its laxer side."""
-    if not math.isfinite(value):
-        return math.nan
-    digits = 0 if whole else max(0, FEWEST_DECIMALS - max(0, math.floor(math.log10(max(1.0, abs(value))))))
-    scaled = value * 10**digits * direction
-    # 0.02 of the last digit: far above the noise of the search, far below what is shown.
-    return float(direction * math.ceil(scaled - 0.02) / 10**digits + 0.0)
-
-
-def _lacks(rule: Rule) -> bool:
-    """Whether a rule asks for a number of something that a match may still lack, or for sizes that change."""
-    if rule.type == "collection":
-        of_each = rule.operation == "intersection" or (
-            rule.operation == "reference_intersection_count" and isinstance(rule.reference, tuple)
-        )
-        return rule.limit("minCount") is not None and not of_each
-    counted = any(set(each.calls) & set(GROWING) for each in _expressions(rule))
-    return counted and not (rule.operation in ("<", "<=") and not isinstance(rule.reference, Expression))
-
-
-def _expressions(rule: Rule) -> list[Expression]:
-    reference = rule.reference
-    return [*rule.measurements, *([reference] if isinstance(reference, Expression) else [])]
 
 
 def _farther(one: Walked, other: Walked) -> bool:

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from matchmaker.plans.why.asked import cross_play
 from matchmaker.plans.why.reasons import why
+from matchmaker.plans.why.warm_up import compile_aside
+from matchmaker.plans.why.whole_cycle import PlannedCycle, searched
+from matchmaker.rules.flexmatch.cycle import CycleResult
 from matchmaker.rules.flexmatch.expressions import parse_expression
 from matchmaker.rules.flexmatch.rule_set import Algorithm, Attribute, Expansion, Rule, RuleSet, Team
 from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket
@@ -24,7 +28,8 @@ def explain_ticket(
     group: Sequence[int] | None = None,
     platform: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-    """Say why a ticket of a queue has no match, as JSON has it; see ``why`` and ``Why``. Some 1 s at most.
+    """Say why a ticket of a queue has no match, as JSON has it; see ``why`` and ``Why``. Call it in a thread: it
+    takes some 1 s at most, and the first one of all waits until its kernels have been compiled elsewhere.
 
     Args:
         rules: those of the queue.
@@ -36,16 +41,37 @@ def explain_ticket(
     Raises:
         UnknownTicketError: it is not among them.
     """
+    compile_aside()
     if isinstance(rules, SearchRules):
         rules = rules.rule_set
     if isinstance(rules, RuleSet):
-        return why(rules, tickets, ticket_id, now, live=True, group=group, platform=platform).as_document()
+        cycle = PlannedCycle(tickets, group, platform)
+        return why(
+            rules, tickets, ticket_id, now, live=True, cycle=cycle, group=group, platform=platform
+        ).as_document()
     at_home = [
         ticket if now - ticket.start_time >= rules.region_expansion_s else _at_home(ticket)
         for ticket in tickets
     ]
+    row = next((place for place, each in enumerate(tickets) if each.ticket_id == ticket_id), 0)
+    meets = [True] * len(tickets)
+    if group is not None and platform is not None and tickets:
+        meets = cross_play(row, group, platform)
+    met = {each.ticket_id for each, may in zip(tickets, meets, strict=True) if may}
+
+    def by_search(made: RuleSet, waiting: Sequence[FlexMatchTicket], then: float) -> CycleResult:
+        # Not by a plan: where the fast kernel matches, the plans' kernels need not be compiled.
+        return searched(made, [each for each in waiting if each.ticket_id in met], then)
+
     told = why(
-        rule_set_of(rules), at_home, ticket_id, now, live=True, group=group, platform=platform
+        rule_set_of(rules),
+        at_home,
+        ticket_id,
+        now,
+        live=True,
+        cycle=by_search,
+        group=group,
+        platform=platform,
     ).as_document()
     own = next(ticket for ticket in tickets if ticket.ticket_id == ticket_id)
     told["other_regions_after_s"] = max(0.0, rules.region_expansion_s - max(0.0, now - own.start_time))

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from matchmaker.errors import MatchmakerError
 from matchmaker.plans.why.asked import Meeting, meet
 from matchmaker.plans.why.changes import Change, Changes
-from matchmaker.plans.why.probe import Probe, brings
+from matchmaker.plans.why.joining import brings
+from matchmaker.plans.why.probe import Probe
 from matchmaker.plans.why.report import Matched, NeverAsked, Short, Why
 from matchmaker.plans.why.tallies import Tallies, read_by, tally
 from matchmaker.rules.flexmatch.cycle import CycleResult, RuleSetMatch, match

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matchmaker.plans.why.asked import Meeting
-from matchmaker.plans.why.probe import Lack, Lever, Probe
+from matchmaker.plans.why.levers import Lack, Lever
+from matchmaker.plans.why.probe import Probe
 from matchmaker.plans.why.report import Example, RuleTally, Step
 from matchmaker.plans.why.walk import SEATED, Walked
 from matchmaker.rules.flexmatch.expressions import Expression

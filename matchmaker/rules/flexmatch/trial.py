@@ -52,14 +52,10 @@ def run(
     if seed < 0 or (now is not None and not math.isfinite(now)):
         Terminal(stderr=True).print("--now must be a finite number, and --seed at least 0")
         return REFUSED
-    try:
-        rule_set = read_rule_set(_text(rules, "rule set"))
-        waiting = read_tickets(_text(tickets, "tickets"), rule_set)
-    except DocumentError as refused:
-        path = rules if refused.what == "rule set" else tickets
-        for mistake in refused.mistakes:
-            Terminal(stderr=True).print(f"{path}#{mistake.pointer}: {mistake.reason}")
+    files = read_files(rules, tickets)
+    if files is None:
         return REFUSED
+    rule_set, waiting = files
     if now is None:
         now = max((ticket.start_time for ticket in waiting), default=0.0)
     if kernel_cache.is_compiled(KERNEL):
@@ -73,6 +69,20 @@ def run(
     else:
         _show(outcome, Terminal())
     return DONE
+
+
+def read_files(rules: Path, tickets: Path | None) -> tuple[RuleSet, list[FlexMatchTicket]] | None:
+    """Read a rule set and its tickets (None: no file, no tickets); None where a file has mistakes, each of
+    which is a line on standard error.
+    """
+    try:
+        rule_set = read_rule_set(_text(rules, "rule set"))
+        return rule_set, [] if tickets is None else read_tickets(_text(tickets, "tickets"), rule_set)
+    except DocumentError as refused:
+        path = rules if refused.what == "rule set" else tickets
+        for mistake in refused.mistakes:
+            Terminal(stderr=True).print(f"{path}#{mistake.pointer}: {mistake.reason}")
+        return None
 
 
 def as_document(outcome: CycleResult) -> dict[str, Any]:

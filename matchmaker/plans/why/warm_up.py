@@ -1,0 +1,54 @@
+"""Compile ahead of time what says why a ticket has no match: ``python -m matchmaker.plans.why.warm_up``.
+Without a cache it takes about half a minute.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+
+from launchday import kernel_cache, startup
+from matchmaker.plans.why.reasons import why
+from matchmaker.rules.flexmatch.reading import read_rule_set
+from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket, TicketPlayer
+
+DUEL = {
+    "ruleLanguageVersion": "1.0",
+    "playerAttributes": [{"name": "level", "type": "number"}],
+    "teams": [{"name": "all", "minPlayers": 2, "maxPlayers": 2}],
+    "rules": [{"name": "Near", "type": "batchDistance", "batchAttribute": "level", "maxDistance": 1}],
+}
+
+
+def warm_up() -> None:
+    """Ask about one of two who never meet, which compiles and keeps the kernels."""
+    with kernel_cache.compiling("why"):
+        tickets = [
+            FlexMatchTicket(name, 0.0, (TicketPlayer(name, None, {"level": level}, {}),))
+            for name, level in (("one", 1.0), ("other", 9.0))
+        ]
+        why(read_rule_set(json.dumps(DUEL)), tickets, "one", 0.0)
+
+
+def compile_aside(timeout_s: float = 600.0) -> bool:
+    """Compile in a process of its own, where it is not compiled yet; returns whether it is then. Blocks: call
+    it in a thread. Compiling in the process itself would hold up its event loop for half a minute.
+    """
+    if not kernel_cache.is_compiled("why"):
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(
+                [sys.executable, "-m", "matchmaker.plans.why.warm_up"],
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=timeout_s,
+            )
+    return kernel_cache.is_compiled("why")
+
+
+if __name__ == "__main__":
+    startup.prepare()
+    warm_up()
