@@ -90,7 +90,8 @@ def _values(compiled: CompiledPlan, table: Table, first: Places) -> NDArray[np.f
         for column, recipe in enumerate(compiled.values):
             value[:, column] = _value(compiled, table, first, recipe)
         for place, aggregation in enumerate(compiled.latency_distances):
-            value[:, columns + place :: distances] = table.latency_ms[aggregation]
+            begin = columns + regions * place
+            value[:, begin : begin + regions] = table.latency_ms[aggregation]
     return value
 
 

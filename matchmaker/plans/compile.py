@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from matchmaker.plans.drafting.draft import Draft
 from matchmaker.plans.drafting.sources import balance_of, make_lists
 from matchmaker.plans.drafting.statements import add_tests
-from matchmaker.plans.layout import ATOM, CODE, GENERIC, LATENCY_DISTANCE, LIST, MAX_KINDS, NONE, RULE, Plan
+from matchmaker.plans.layout import ATOM, CODE, GENERIC, LIST, MAX_KINDS, NONE, RULE, Plan
 from matchmaker.plans.recipes import Alike, Eligibility, RoundTrip, Strings, Value
 from matchmaker.rules.flexmatch.program import Program, compile_rules
 from matchmaker.rules.flexmatch.rule_set import RuleSet
@@ -130,7 +130,6 @@ def _plan(draft: Draft, live: bool) -> Plan:
     for place, atom in enumerate(draft.atoms):
         for name, value in atom.items():
             atoms[place][name] = value
-    atoms["column"][atoms["kind"] == LATENCY_DISTANCE] += len(draft.values)
     number = np.stack(draft.numbers, axis=1)
     fewest, most = (
         np.ascontiguousarray(number[:, program.teams[name]].astype(np.int32)) for name in ("fewest", "most")

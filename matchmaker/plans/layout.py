@@ -34,7 +34,7 @@ COUNT = 4  # sum of ``column`` a team (shape TEAM) or of all (ALL): second ≤ s
 INTERSECT = 5  # strings that all tickets' lists share, ``column`` a set column: second ≤ number (≤ first)
 BLOCK = 6  # no string of set column ``column`` is one of set column ``high`` of any ticket
 LATENCY = 7  # mask ``column`` (not 0: that one is always applied)
-LATENCY_DISTANCE = 8  # of each round trip to the reference: mean or least; ``column``: that of region 0
+LATENCY_DISTANCE = 8  # of each round trip to the reference: mean or least; ``column``: which of them
 GENERIC = 9  # the evaluator is asked: rule ``rule`` of the program
 
 # Shapes of what is measured, or of a reference.
@@ -108,8 +108,8 @@ class Plan(NamedTuple):
         atoms: ATOM[A]. teams, reference_teams: bits of kinds. column, high, reference_column: columns of a
             ticket's ``value``, for INTERSECT and BLOCK of its sets, for LATENCY of its masks. first, second,
             reference: indices of numbers, or NONE. operation: of COMPARE. rule: the Program's rule it is of.
-            LATENCY_DISTANCE: reference_function is AVG or MIN; its column of region r is ``column`` + r ·
-            latency_distances.
+            LATENCY_DISTANCE: reference_function is AVG or MIN; its column of region r is C + R ·
+            ``column`` + r.
         code: CODE[…], postfix: a code ≥ 0 is an atom; -1 and, -2 or, -3 xor (exactly one), -4 not.
         rules: RULE[Q], what is tested; rule: the Program's rule.
         lists: LIST[N]: from where seats are filled, roles first. teams: the kinds whose seats it fills, of

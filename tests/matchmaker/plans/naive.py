@@ -192,7 +192,8 @@ class NaivePlan:
         )
 
     def _near_each_other(self, atom: Any, rows: list[int], level: int, region: int) -> bool:
-        column = atom["column"] + region * self.plan.latency_distances
+        regions = self.columns.latency_ms.shape[1]
+        column = self.plan.columns + regions * atom["column"] + region
         own = [float(self.columns.value[row, column]) for row in rows]
         weights = [int(self.columns.size[row]) for row in rows]
         middle = min(own)

@@ -91,7 +91,7 @@ def test_masks_homes_and_round_trips_are_those_of_each_ticket(seed: int) -> None
         assert found.home[row] == home
         for place, aggregation in enumerate(made.latency_distances):
             for region, name in enumerate(REGIONS):
-                column = len(made.values) + region * len(made.latency_distances) + place
+                column = len(made.values) + place * len(REGIONS) + region
                 assert found.value[row, column] == near(ticket, name, names[aggregation])
     assert found.size.tolist() == [len(ticket.players) for ticket in tickets]
     assert found.start_s.tolist() == [ticket.start_time for ticket in tickets]
