@@ -163,14 +163,17 @@ def match(
         raise typer.Exit(run_explain(ruleset, as_json))
     if tickets is None:
         raise typer.BadParameter("name a file of tickets; only --explain needs none", param_hint="TICKETS")
-    compile_parts({"flexmatch"} if why is None else {"flexmatch", "why"})
     if why is not None:
+        compile_parts({"flexmatch", "why"})
         from matchmaker.plans.why.trial import run_why
 
         raise typer.Exit(run_why(ruleset, tickets, why, now, as_json, live))
     from matchmaker.rules.flexmatch import trial
 
-    raise typer.Exit(trial.run(ruleset, tickets, now, seed, as_json, live))
+    def prepare() -> None:
+        compile_parts({"flexmatch"})
+
+    raise typer.Exit(trial.run(ruleset, tickets, now, seed, as_json, live, prepare=prepare))
 
 
 @app.command(name="compile")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,6 +38,7 @@ def run(
     as_json: bool,
     live: bool = False,
     match_tickets: MatchTickets = match,
+    prepare: Callable[[], object] | None = None,
 ) -> int:
     """Print the matches and the tickets left; returns the exit code.
 
@@ -48,6 +49,7 @@ def run(
         as_json: print one JSON object.
         live: every match has a region, as in a queue.
         match_tickets: forms the matches.
+        prepare: called once both files have been read, so that a mistake is told before kernels are compiled.
     """
     if seed < 0 or (now is not None and not math.isfinite(now)):
         Terminal(stderr=True).print("--now must be a finite number, and --seed at least 0")
@@ -56,6 +58,8 @@ def run(
     if files is None:
         return REFUSED
     rule_set, waiting = files
+    if prepare is not None:
+        prepare()
     if now is None:
         now = max((ticket.start_time for ticket in waiting), default=0.0)
     if kernel_cache.is_compiled(KERNEL):
