@@ -28,8 +28,10 @@ def explain_ticket(
     group: Sequence[int] | None = None,
     platform: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-    """Say why a ticket of a queue has no match, as JSON has it; see ``why`` and ``Why``. Call it in a thread: it
-    takes some 1 s at most, and the first one of all waits until its kernels have been compiled elsewhere.
+    """Say why a ticket of a queue has no match, as JSON has it; see ``why`` and ``Why``.
+
+    Call it in a thread: it takes some 1 s at most, and the first one of all waits until its kernels have been
+    compiled elsewhere.
 
     Args:
         rules: those of the queue.

@@ -282,4 +282,6 @@ def _reason(probe: Probe, meeting: Meeting, tallies: Tallies, found: str, row: i
         most = max(meeting.apart, key=lambda each: len(each.tickets))
         rule = f" (rule {most.rule})" if most.rule else ""
         return f"nobody can be asked: {len(most.tickets)} are kept apart by {most.because}{rule}"
+    if len(probe.tickets) == 1:
+        return "nobody is left who could be asked: the others have matches"
     return found or "not enough players left who could fill the teams"

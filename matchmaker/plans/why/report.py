@@ -154,7 +154,8 @@ class Why:
 
     def as_document(self) -> dict[str, Any]:
         """As JSON has it; the keys are those of the attributes."""
-        return asdict(self)
+        document: dict[str, Any] = _plain(asdict(self))
+        return document
 
     def lines(self) -> Iterator[str]:
         """A line each; the names of others are escaped."""
@@ -186,6 +187,12 @@ class Why:
             yield "would match: as it is, where the players around it are not taken by others first"
         elif not self.changes:
             yield "would match: by no change of one number or two, among these tickets"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(member) for key, member in value.items()}
+    return [_plain(member) for member in value] if isinstance(value, list | tuple) else value
 
 
 def sentence(change: Change) -> str:
