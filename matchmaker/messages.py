@@ -375,6 +375,7 @@ class QueueDepth(msgspec.Struct, frozen=True):
         placing: matches whose server is being asked for, or is late.
         given_up: matches that were given up since the queue has this director, by reason.
         regions_waiting: regions that have no server to give now, and why.
+        cut: tickets that the last cycle had no work left for; the next one begins with them.
     """
 
     at: float
@@ -384,3 +385,4 @@ class QueueDepth(msgspec.Struct, frozen=True):
     placing: int = 0
     given_up: dict[str, int] = {}
     regions_waiting: dict[str, str] = {}
+    cut: int = 0

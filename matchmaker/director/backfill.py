@@ -26,10 +26,11 @@ from matchmaker.matching.matcher import BackfillAssignment, OpenSlots
 from matchmaker.matching.pool import Pool, Rows
 from matchmaker.messages import BackfillPlayer, BackfillRequest
 from matchmaker.queue.entries import MALFORMED, ids_within
-from matchmaker.queue.queue import assignment_statistics, requeue_arguments
+from matchmaker.queue.queue import assignment_statistics, requeue_arguments, seat_arguments
 from matchmaker.queue.scripts import KEYS, Scripts
 from matchmaker.rules.modes import SearchRules
 from matchmaker.rules.rules import Rules
+from matchmaker.tickets.seated import SeatedPlayer, read_seats, seats_of
 from matchmaker.tickets.seats import assigned_views
 from matchmaker.tickets.ticket import RequeueRecord, binary_ids, text_ids
 
@@ -125,6 +126,9 @@ class Backfill:
         self._token_ttl_s = rules.match_s + settings.connect_token_ttl_s
         self._in_progress: dict[str, _InProgress] = {}
         self._open_matches: list[OpenMatch] = []
+        self._keeps_seats = isinstance(rules, SearchRules)
+        # Match → the revision of its request for which its seats were read, and what the cache had.
+        self._seats: dict[str, tuple[int, dict[bytes, bytes]]] = {}
 
     async def recover(self, pool: Pool) -> None:
         """Take over the claims that the director before this one left."""
@@ -149,6 +153,7 @@ class Backfill:
             self._open_matches = []
             return _NO_ROWS
         self._open_matches = await self._read(now)
+        await self._read_seats()
         states = {id_: state for match in self._open_matches for id_, state in match.proposals.items()}
         ended = [_NO_ROWS]
         for each in list(self._in_progress.values()):
@@ -171,8 +176,11 @@ class Backfill:
             del self._in_progress[claim.proposal_id]
         return np.concatenate(ended)
 
-    def open_slots(self) -> OpenSlots | None:
-        """Return the free slots for the matching, as read by the last ``settle``; None: there are none."""
+    def open_slots(self, pool: Pool) -> OpenSlots | None:
+        """Return the free slots for the matching, as read by the last ``settle``; None: there are none.
+
+        ``pool``: has the tickets of those who are on their way.
+        """
         room = np.zeros((len(self._open_matches), self._rules.teams), np.int32)
         for index, match in enumerate(self._open_matches):
             if match.request.region in self._regions:
@@ -192,6 +200,8 @@ class Backfill:
                 room,
             ),
             [each.excluded for each in requests],
+            [match.match_id for match in self._open_matches],
+            [self._seated(match, pool) for match in self._open_matches] if self._keeps_seats else (),
         )
 
     async def claim(self, assignments: Sequence[BackfillAssignment], pool: Pool, now: float) -> Rows:
@@ -230,6 +240,42 @@ class Backfill:
                 log.error("a running match cannot be read", match_id=match_id.decode(), error=str(error))
                 metrics.unreadable.labels(self._mode, "running match").inc()
         return matches
+
+    async def _read_seats(self) -> None:
+        """Read who plays in the running matches whose requests have changed."""
+        if not self._keeps_seats:
+            return
+        wanted = [match for match in self._open_matches if match.slots]
+        known = {match.match_id: self._seats.get(match.match_id) for match in wanted}
+        stale = [
+            match
+            for match in wanted
+            if (seen := known[match.match_id]) is None or seen[0] != match.request.revision
+        ]
+        if stale:
+            pipeline = self._cache.pipeline(transaction=False)
+            for match in stale:
+                pipeline.hgetall(KEYS["seats"] + match.match_id)
+            for match, stored in zip(stale, await pipeline.execute(), strict=True):
+                known[match.match_id] = match.request.revision, stored
+        self._seats = {match_id: seen for match_id, seen in known.items() if seen is not None}
+
+    def _seated(self, match: OpenMatch, pool: Pool) -> list[SeatedPlayer] | None:
+        """Who plays in a match, and who is on their way into it; None where that is not known of all."""
+        _, stored = self._seats.get(match.match_id, (0, {}))
+        for each in self._in_progress.values():
+            if each.claim.match_id == match.match_id:
+                coming = self._seats_of(each.claim, pool.requeue_record(each.rows))
+                stored = stored | {str(entity).encode(): seat.encode() for entity, seat in coming}
+        try:
+            return read_seats(stored)
+        except MALFORMED as error:
+            log.error("who plays in a match cannot be read", match_id=match.match_id, error=str(error))
+            metrics.unreadable.labels(self._mode, "seats").inc()
+            return None
+
+    def _seats_of(self, claim: BackfillClaim, record: RequeueRecord) -> list[tuple[int, str]]:
+        return seats_of(record, self._regions, claim.player_ids, claim.entities, claim.teams)
 
     def _kernel_team(self, match: OpenMatch, entity: int) -> int:
         """Return the kernel's team of a slot: one team of all is battle royale, where each player is a team
@@ -306,9 +352,15 @@ class Backfill:
                 *requeue_arguments(
                     self._mode, self._regions, record, self._rules.match_s, self._scripts.retention_s
                 ),
+                *(
+                    seat_arguments(self._seats_of(claim, record), self._rules.match_s)
+                    if self._keeps_seats
+                    else (b"", 0)
+                ),
             ],
             now,
         )
+        self._seats.pop(claim.match_id, None)
         if assigned:
             log.info("backfill assigned", match_id=claim.match_id, players=len(views))
         return bool(assigned)

@@ -30,6 +30,7 @@ class DepthReport:
     Attributes:
         given_up: matches that were given up since this director leads, by reason.
         placing: matches whose server is being asked for.
+        cut: tickets that the last cycle had no work left for.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class DepthReport:
         self._due = -math.inf  # monotonic seconds
         self.given_up: Counter[str] = Counter()
         self.placing = 0
+        self.cut = 0
 
     async def publish(self, pool: Pool, now: float, without_server: int) -> None:
         """Publish the depth at ``now`` (Unix seconds), unless that was done a moment ago.
@@ -64,6 +66,7 @@ class DepthReport:
         metrics.oldest_ticket.labels(self._mode).set(oldest_s)
         metrics.matches_without_server.labels(self._mode).set(without_server)
         metrics.matches_placing.labels(self._mode).set(self.placing)
+        metrics.tickets_cut.labels(self._mode).set(self.cut)
         await self._queue.publish_depth(
             QueueDepth(
                 now,
@@ -73,5 +76,6 @@ class DepthReport:
                 placing=self.placing,
                 given_up=dict(self.given_up),
                 regions_waiting=self._waits.told(),
+                cut=self.cut,
             )
         )

@@ -38,7 +38,6 @@ from matchmaker.director.reach import probe
 from matchmaker.director.requeue import Requeuer
 from matchmaker.director.server_search import Allocator, ServerSearch
 from matchmaker.errors import LeaseLostError
-from matchmaker.matching.rule_set_matcher import SearchPlace
 from matchmaker.matching.warm_up import warm_up
 from matchmaker.queue.cache import asked_to_stop, open_cache
 from matchmaker.queue.lease import Lease
@@ -92,7 +91,6 @@ class Director:
         self._giving_up = GivingUp(meta, fleet, clock)
         self._scripts = Scripts(cache, settings.ticket_retention_s, clock)
         self._lease = Lease(self._scripts, rules.mode, settings.director_lease_s)
-        self._place = SearchPlace()
         self.leads = False
         connect_token.best_cipher()  # loads libsodium now, not while the first match waits for its tokens
 
@@ -129,7 +127,15 @@ class Director:
     def match_loop(self, fence: bytes) -> MatchLoop:
         """Return the match loop of a leader with this fencing token."""
         settings, rules = self._settings, self._rules
-        queue = Queue(self._cache, self._scripts, rules.mode, settings.region_names, self._lease, fence)
+        queue = Queue(
+            self._cache,
+            self._scripts,
+            rules.mode,
+            settings.region_names,
+            self._lease,
+            fence,
+            keeps_seats=isinstance(rules, SearchRules) and rules.backfill_until > 0.0,
+        )
         servers = ServerSearch(
             self._allocator,
             self._fleet,
@@ -156,7 +162,6 @@ class Director:
             self._clock,
             backfill,
             lease_s=settings.director_lease_s,
-            place=self._place,
             openings=self._openings,
         )
 

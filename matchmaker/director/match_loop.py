@@ -28,7 +28,7 @@ from matchmaker.director.resting import Resting
 from matchmaker.director.why import WhyAnswers
 from matchmaker.matching.matcher import KernelMatcher, Matcher
 from matchmaker.matching.pool import HELD, Pool, Rows
-from matchmaker.matching.rule_set_matcher import RuleSetMatcher, SearchPlace
+from matchmaker.matching.rule_set_matcher import RuleSetMatcher
 from matchmaker.queue.cache import asked_to_stop
 from matchmaker.queue.entries import QueueEntry
 from matchmaker.queue.proposals import UnreadableProposal
@@ -55,7 +55,6 @@ class MatchLoop:
             seeds.
         backfill: fills running matches.
         lease_s: seconds for which the lead is held; it is renewed thrice in that time.
-        place: where a search begins whose work was used up, kept from one tenure to the next.
         openings: says when the fleet has a server again; None: nobody does.
     """
 
@@ -69,7 +68,6 @@ class MatchLoop:
         backfill: Backfill,
         *,
         lease_s: float,
-        place: SearchPlace | None = None,
         openings: FleetOpenings | None = None,
     ) -> None:
         self._openings = openings
@@ -88,7 +86,7 @@ class MatchLoop:
         self._resting = Resting(self.pool, clock)
         self._why = WhyAnswers(queue, rules, regions, clock)
         self._matcher: Matcher = (
-            KernelMatcher(rules) if isinstance(rules, Rules) else RuleSetMatcher(rules, regions, clock, place)
+            KernelMatcher(rules) if isinstance(rules, Rules) else RuleSetMatcher(rules, regions, clock)
         )
 
     async def serve(self, period_s: float) -> None:
@@ -192,11 +190,14 @@ class MatchLoop:
         """Return all matches that can be formed, the one with the oldest ticket first; claim what running
         matches get.
         """
-        found = await self._matcher.match(self.pool, now, self._making.seed(), self._backfill.open_slots())
+        found = await self._matcher.match(
+            self.pool, now, self._making.seed(), self._backfill.open_slots(self.pool)
+        )
         for reason, rows in found.unmatchable.items():
             await self._queue.fail_tickets(text_ids(self.pool.ticket_id[rows]), reason)
             self._drop(rows)
         self._drop(await self._backfill.claim(found.backfill, self.pool, now))
+        self._depth.cut = found.cut
         return self._making.proposals(self.pool, found, now)
 
     async def _accepted_matches(self, now: float) -> list[FormedMatch]:

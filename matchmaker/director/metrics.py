@@ -66,6 +66,11 @@ matches_without_server = Gauge(
 matches_placing = Gauge(
     "launchday_director_matches_placing", "Matches whose server is being asked for, or is late.", ["mode"]
 )
+tickets_cut = Gauge(
+    "launchday_director_tickets_cut",
+    "Tickets that the last cycle had no work left for; the next one begins with them.",
+    ["mode"],
+)
 cycle_duration = Histogram(
     "launchday_director_cycle_seconds", "Time of one matching cycle.", ["mode"], buckets=_CYCLE_SECONDS
 )

@@ -16,6 +16,7 @@ from matchmaker.matching.arrays import UNMATCHED, BackfillRequests, FormedMatche
 from matchmaker.matching.kernel import match_tickets
 from matchmaker.matching.pool import Pool, Rows
 from matchmaker.rules.rules import Rules
+from matchmaker.tickets.seated import SeatedPlayer
 
 NO_COMMON_REGION = "no region is near enough for all of the party"
 
@@ -26,10 +27,14 @@ class OpenSlots(NamedTuple):
     Attributes:
         requests: as the kernel reads them.
         excluded: for each match, ids of the players who may not come (again).
+        match_ids: each match's.
+        seated: for each match who plays in it, as the rules read them; None where that is not known.
     """
 
     requests: BackfillRequests
     excluded: Sequence[Collection[int]]
+    match_ids: Sequence[str] = ()
+    seated: Sequence[Sequence[SeatedPlayer] | None] = ()
 
 
 class BackfillAssignment(NamedTuple):
@@ -52,6 +57,7 @@ class MatchingResult:
         region_of: int32[M], each match's region, a column of the latencies.
         backfill: who is to come into running matches.
         unmatchable: rows that can never match, by the reason, which is plain ASCII without quotes.
+        cut: tickets that the cycle had no work left for: the next one begins with them.
     """
 
     rows: Rows
@@ -60,6 +66,7 @@ class MatchingResult:
     region_of: NDArray[np.int32]
     backfill: Sequence[BackfillAssignment] = ()
     unmatchable: Mapping[str, Rows] = field(default_factory=dict)
+    cut: int = 0
 
 
 class Matcher(Protocol):

@@ -21,6 +21,7 @@ FIRST_CAPACITY = 1_024
 EXPIRY_GRACE_S = 60.0
 
 Rows = NDArray[np.int64]
+_NO_ROWS: Rows = np.zeros(0, np.int64)
 
 
 class Pool:
@@ -51,6 +52,7 @@ class Pool:
         ] = {}  # row → the attributes of its ticket, where the mode's rules read any
         # Row → numbers of the stream entries that made its ticket older.
         self._backdated: dict[int, list[int]] = {}
+        self._touched: list[Rows] | None = None  # rows whose tickets changed; None: nobody wants to know
         self._free: Rows | None = None  # free rows; None: not known at the moment
         self._grow(FIRST_CAPACITY)
 
@@ -82,6 +84,17 @@ class Pool:
         self._next_entry += 1
         return rows
 
+    def watch(self) -> None:
+        """Keep from now on which rows change, for `take_touched`."""
+        self._touched = []
+
+    def take_touched(self) -> Rows:
+        """Return the rows whose tickets were held, released, removed or made older since the last call."""
+        if not self._touched:
+            return _NO_ROWS
+        touched, self._touched = self._touched, []
+        return np.unique(np.concatenate(touched))
+
     def requeue_record(self, rows: Rows) -> RequeueRecord:
         """Return the tickets of these rows as the stream had them."""
         found = np.zeros(len(rows), RecordFormat(self.latency_ms.shape[1]).dtype)
@@ -101,6 +114,7 @@ class Pool:
             The entry's id where the pool has none of them.
         """
         at = [(int(row), i) for i in range(len(since)) for row in self.find(ticket_ids[i : i + 1])]
+        self._touch(np.array([row for row, _ in at], np.int64))
         for row, i in at:
             self.enqueued_at[row] = min(self.enqueued_at[row], since[i])
             self._backdated.setdefault(row, []).append(self._next_entry)
@@ -159,15 +173,18 @@ class Pool:
     def hold(self, rows: Rows) -> None:
         """Keep tickets out of the search while their match gets a server."""
         self.state[rows] = HELD
+        self._touch(rows)
 
     def release(self, rows: Rows) -> None:
         """Let held tickets search again, with their age."""
         self.state[rows] = SEARCHING
+        self._touch(rows)
 
     def remove(self, rows: Rows) -> list[bytes]:
         """Drop tickets that have ended; return the ids of the entries of which nothing is left."""
         self.state[rows] = FREE
         self._free = None
+        self._touch(rows)
         if self._attributes:
             for row in rows.tolist():
                 self._attributes.pop(row, None)
@@ -193,6 +210,10 @@ class Pool:
         # The second half of a random UUID tells tickets apart; the first half is compared to be sure.
         place = np.minimum(np.searchsorted(wanted[:, 1], self.ticket_id[:, 1]), len(wanted) - 1)
         return np.flatnonzero((self.state != FREE) & (wanted[place] == self.ticket_id).all(axis=1))
+
+    def _touch(self, rows: Rows) -> None:
+        if self._touched is not None and len(rows):
+            self._touched.append(rows.copy())
 
     def _grow(self, capacity: int) -> None:
         for name, column in list(vars(self).items()):

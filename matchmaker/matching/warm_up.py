@@ -12,8 +12,11 @@ from launchday import kernel_cache, startup
 from matchmaker.matching.kernel import match_tickets
 from matchmaker.matching.pool import Pool
 from matchmaker.matching.team_balance import match_quality
+from matchmaker.plans.book import TicketBook
+from matchmaker.plans.compile import compile_plan
 from matchmaker.rules.flexmatch.cycle import match
 from matchmaker.rules.flexmatch.reading import read_rule_set
+from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket, TicketPlayer
 from matchmaker.rules.rules import BATTLE_ROYALE, Rules
 
 SMALLEST = {"ruleLanguageVersion": "1.0", "teams": [{"name": "all", "minPlayers": 1, "maxPlayers": 1}]}
@@ -22,11 +25,15 @@ SMALLEST = {"ruleLanguageVersion": "1.0", "teams": [{"name": "all", "minPlayers"
 def warm_up(*, searching: bool = False) -> None:
     """Match a pool of one, which compiles and keeps the kernel; a lease is shorter than that takes.
 
-    ``searching``: also the search of rule sets that the kernel is not for.
+    ``searching``: also what matches by the rule sets that the kernel is not for.
     """
     if searching:
         with kernel_cache.compiling("flexmatch"):
-            match(read_rule_set(json.dumps(SMALLEST)), [], 0.0)
+            rules = read_rule_set(json.dumps(SMALLEST))
+            match(rules, [], 0.0)
+            book = TicketBook(compile_plan(rules, live=True), ["here"])
+            book.add([FlexMatchTicket("", 0.0, (TicketPlayer("", None, {}, {"here": 1.0}),))])
+            book.form(0.0)
     with kernel_cache.compiling("matchmaker"):
         tickets, _, _ = Pool(1).units(np.arange(1))
         match_quality(np.zeros(2, np.float32), np.ones(2, np.float32), (0, 1))

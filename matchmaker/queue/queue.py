@@ -23,6 +23,7 @@ from matchmaker.queue.entries import MALFORMED, QueueEntry, ids_within, read_ent
 from matchmaker.queue.lease import Lease
 from matchmaker.queue.proposals import MatchProposal, UnreadableProposal, Withdrawal
 from matchmaker.queue.scripts import GROUP, KEYS, Scripts, lease_error
+from matchmaker.tickets.seated import seats_of
 from matchmaker.tickets.ticket import NO_REQUEUE_RECORD, RequeueRecord
 
 LOSS_GRACE_S = 120.0  # beyond its longest time, until when the fleet may still say that a match was lost
@@ -48,13 +49,22 @@ class Queue:
         regions: the fleet's regions, columns of the tickets' latencies.
         lease: whose lease ``fence`` came from.
         fence: the fencing token.
+        keeps_seats: whether who plays in a match is kept for those who come in later.
 
     Attributes:
         asked: ids of tickets that somebody asked about, since `read_new` was called last.
     """
 
     def __init__(
-        self, cache: Redis, scripts: Scripts, mode: str, regions: Sequence[str], lease: Lease, fence: bytes
+        self,
+        cache: Redis,
+        scripts: Scripts,
+        mode: str,
+        regions: Sequence[str],
+        lease: Lease,
+        fence: bytes,
+        *,
+        keeps_seats: bool = False,
     ) -> None:
         self._cache = cache
         self._scripts = scripts
@@ -62,6 +72,7 @@ class Queue:
         self._regions = list(regions)
         self._lease_ms = lease.lease_ms
         self._fence = fence
+        self._keeps_seats = keeps_seats
         self.asked: list[str] = []
 
     async def read_new(self, questions: int = 0) -> list[QueueEntry]:
@@ -221,9 +232,17 @@ class Queue:
                 *requeue_arguments(
                     self._mode, self._regions, requeue_record, proposal.match_s, self._scripts.retention_s
                 ),
+                *self._seats(proposal, requeue_record),
             ],
             now,
         )
+
+    def _seats(self, proposal: MatchProposal, record: RequeueRecord) -> tuple[bytes, int]:
+        if not self._keeps_seats or proposal.backfill is None:
+            return b"", 0
+        entities = range(len(proposal.player_ids))
+        seats = seats_of(record, self._regions, proposal.player_ids, entities, proposal.teams)
+        return seat_arguments(seats, proposal.match_s)
 
     async def fail(self, proposal: MatchProposal, reason: str) -> None:
         """End a match's tickets as failed. ``reason`` is plain ASCII without quotes."""
@@ -277,6 +296,15 @@ def assignment_statistics(enqueued_at: Sequence[float], latency_ms: Sequence[flo
     waits_s = [max(0.0, now - each) for each in enqueued_at]
     return json.dumps(
         {"wait": log_buckets(waits_s), "latency": log_buckets(latency_ms), "wait_max_s": max(waits_s)}
+    )
+
+
+def seat_arguments(seats: Sequence[tuple[int, str]], match_s: float) -> tuple[bytes, int]:
+    """Return the seats of players of a match of ``match_s`` seconds, and how long to keep them: see
+    `keep_seats` in shared.lua.
+    """
+    return msgspec.msgpack.encode([part for seat in seats for part in seat]), math.ceil(
+        match_s + LOSS_GRACE_S
     )
 
 

@@ -42,11 +42,7 @@ class SearchRules:
     max_latency_ms: float
     match_s: float
     accept_s: float
-
-    @property
-    def backfill_until(self) -> float:
-        """A search fills no running matches."""
-        return 0.0
+    backfill_until: float = 0.0
 
     @property
     def teams(self) -> int:
@@ -100,6 +96,7 @@ def make_mode(mode: str, game_mode: str, rule_set: RuleSet, settings: Settings) 
     Raises DocumentRefused.
     """
     attributes = Attributes(rule_set)
+    until = 0.0 if settings.accept_s else settings.backfill_shares.get(mode, 0.0)
     try:
         fast = rules_of(rule_set, settings.max_latency_ms, settings.match_s_of(mode))
     except DocumentError:
@@ -111,9 +108,9 @@ def make_mode(mode: str, game_mode: str, rule_set: RuleSet, settings: Settings) 
             settings.max_latency_ms,
             settings.match_s_of(mode),
             settings.accept_s,
+            until,
         )
         return QueueMode(searched, attributes)
-    until = 0.0 if settings.accept_s else settings.backfill_shares.get(mode, 0.0)
     return QueueMode(
         replace(fast, mode=mode, game_mode=game_mode, accept_s=settings.accept_s, backfill_until=until),
         attributes,

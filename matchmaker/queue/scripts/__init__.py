@@ -48,6 +48,8 @@ KEYS = {
     "cursor": f"{TAG}:fleet:cursor",  # hash, how far the fleet's changes have been followed
     "open_matches": f"{TAG}:open_matches:",  # + mode: set, ids of running matches that request backfill
     "open_match": f"{TAG}:open_match:",  # + match id: hash, its request and its proposals; see backfill.lua
+    # + match id: hash, entity → who plays there, as the mode's rules read them (tickets.seated); expires
+    "seats": f"{TAG}:seats:",
     # + mode: hash, proposal id → tickets on their way into a running match
     "claims": f"{TAG}:backfill_claims:",
     "why_asked": f"{TAG}:why:asked:",  # + mode: list, ids of tickets that somebody asks about; expires

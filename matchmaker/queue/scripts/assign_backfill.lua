@@ -1,7 +1,7 @@
 -- Assign players to slots of a running match that its server has opened for them: their tickets end, they
 -- are notified and counted.
 -- ARGV: mode, fence, proposal id, match id, then as assign() in shared.lua takes them: statistics, ids,
--- views, record, kept_s, known_s.
+-- views, record, kept_s, known_s; then as keep_seats() takes them: seats, seats_kept_s.
 -- Answers 1, or 0 where that cannot be (any more): the server is silent, the match is over, or another
 -- director has finished it.
 local mode, fence, id, key = ARGV[1], ARGV[2], ARGV[3], KEY.open_match .. ARGV[4]
@@ -14,5 +14,6 @@ if not ready or redis.call('HDEL', KEY.claims .. mode, id) == 0 then
 end
 redis.call('HSET', key, 'state:' .. id, 'assigned')
 assign(mode, ARGV[4], ARGV[6], ARGV[7], ARGV[5], ARGV[8], ARGV[9], ARGV[10])
+keep_seats(ARGV[4], ARGV[11], ARGV[12])
 redis.call('HINCRBY', KEY.counters, 'backfilled', #ids_of(ARGV[6]))
 return 1

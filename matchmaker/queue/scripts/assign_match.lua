@@ -1,6 +1,6 @@
 -- Assign a proposed match: all of its tickets end here, their players are notified, and they are counted.
 -- ARGV: mode, fence, match id, then as assign() in shared.lua takes them: statistics, ids, views, record,
--- kept_s, known_s.
+-- kept_s, known_s; then as keep_seats() takes them: seats, seats_kept_s.
 -- Answers 1, or 0 where the match is not proposed (any more): then it has been assigned already.
 local mode, fence, match = ARGV[1], ARGV[2], ARGV[3]
 if not leads(mode, fence) then
@@ -11,5 +11,6 @@ if redis.call('HDEL', KEY.proposals .. mode, match) == 0 then
 end
 redis.call('HDEL', KEY.accepted .. mode, match)
 assign(mode, match, ARGV[5], ARGV[6], ARGV[4], ARGV[7], ARGV[8], ARGV[9])
+keep_seats(match, ARGV[10], ARGV[11])
 redis.call('HINCRBY', KEY.counters, 'matches', 1)
 return 1

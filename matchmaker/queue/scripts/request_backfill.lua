@@ -23,6 +23,7 @@ if revision > tonumber(redis.call('HGET', key, 'revision') or '0') then
     end
   end
   for _, entity in ipairs(cjson.decode(ARGV[5])) do
+    redis.call('HDEL', KEY.seats .. match, entity) -- nobody plays there any more
     local holder = redis.call('HGET', key, 'slot:' .. entity)
     if holder and redis.call('HGET', key, 'state:' .. holder) == 'assigned' then
       remove_proposal(key, holder) -- its player came, and is gone

@@ -188,6 +188,15 @@ local function add_histogram(key, buckets)
   end
 end
 
+-- Keep who plays in a match, as its mode's rules read them, for those who come in later. seats: MessagePack
+-- of entity, seat, entity, seat …, '' for none; kept_s: seconds to keep all of the match's.
+local function keep_seats(match, seats, kept_s)
+  if seats ~= '' then
+    in_parts('HSET', KEY.seats .. match, cmsgpack.unpack(seats))
+    redis.call('EXPIRE', KEY.seats .. match, kept_s)
+  end
+end
+
 -- End tickets as assigned to a match: their players are notified, they are counted, and their requeue
 -- record is kept while the match may be lost with its server (requeue_match.lua). ids: joined; views:
 -- MessagePack; statistics: JSON of wait, latency: histograms, and wait_max_s; record: '' for none; kept_s:

@@ -1,25 +1,18 @@
-"""A search that takes longer than the lease keeps the office, and goes on where it stopped."""
+"""A matching that takes longer than the lease keeps the office."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
-import numpy as np
 import pytest
 
-from launchday.clock import ManualClock
 from launchday.settings import Settings
 from matchmaker.errors import LeaseLostError
-from matchmaker.matching import rule_set_matcher
 from matchmaker.matching.matcher import KernelMatcher, MatchingResult
 from matchmaker.matching.pool import Pool
-from matchmaker.matching.rule_set_matcher import MIN_SHARE, RuleSetMatcher, SearchPlace
 from matchmaker.queue.queue import Queue
-from matchmaker.rules.flexmatch.search import SearchBudget
 from tests.matchmaker.conftest import MakeDirector
-from tests.matchmaker.matching.test_rule_set_matcher import fill, searched
 from tests.waiting import until
 
 
@@ -53,34 +46,3 @@ async def test_the_lease_is_renewed_beside_a_search_that_outlasts_it(
     await director._lease.release(fence)
     with pytest.RaisesGroup(LeaseLostError):
         await serving
-
-
-async def test_a_search_goes_on_where_it_stopped_in_the_next_tenure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rule_set_matcher, "BUDGET", SearchBudget(per_ticket=100, per_cycle=60))
-    place, pool = SearchPlace(), Pool(1)
-    attributes = [json.dumps({"mode": {"S": f"m{n}"}}) for n in range(30)]
-    rules = searched(1)
-    fill(pool, RuleSetMatcher(rules, ["eu"], ManualClock()), range(1, 31), attributes)
-    stops = []
-    for _tenure in range(3):
-        matcher = RuleSetMatcher(rules, ["eu"], ManualClock(), place)
-        matcher.add_tickets(np.flatnonzero(pool.state), attributes)
-        await matcher.match(pool, 100.0, 0)
-        assert place.ticket is not None
-        stops.append(int(place.ticket[1]))
-    assert stops[0] < stops[1] < stops[2]
-
-
-def test_a_search_that_took_long_looks_at_less_next_time() -> None:
-    place = SearchPlace()
-    matcher = RuleSetMatcher(searched(1), ["eu"], ManualClock(), place)
-    matcher._follow(4.0)
-    assert place.share == 0.25
-    matcher._follow(0.8)
-    assert place.share == 0.25
-    for _ in range(9):
-        matcher._follow(0.1)
-    assert place.share == 1.0
-    for _ in range(9):
-        matcher._follow(1e6)
-    assert place.share == MIN_SHARE
