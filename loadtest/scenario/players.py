@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from dedicated_server.protocol.modes import MAX_PLAYERS
 from loadtest.scenario import behaviour_profiles, link_profiles
+from loadtest.scenario.attributes import AttributeDraw
 from loadtest.scenario.behaviour_profiles import BehaviourProfile
 from loadtest.scenario.link_profiles import LinkProfile
 from loadtest.scenario.sections import (
@@ -163,6 +164,12 @@ class ModeSection(Section):
         "scenario; empty: the shipped one that has the mode's name. The one of battle_royale has limits of "
         "skill and of latency, which widen as a ticket waits.",
         json_schema_extra=acts(own_backend=True),
+    )
+    attributes: dict[str, AttributeDraw] = Field(
+        {},
+        description="What players bring to the rule set, by the attribute's name; the others have its "
+        "defaults, and a number skill is the rating.",
+        json_schema_extra=acts(flood="nothing: players bring the rule set's defaults"),
     )
 
     @field_validator("rules")

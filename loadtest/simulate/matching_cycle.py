@@ -183,9 +183,8 @@ def match_and_allocate(
 
     Where a region is cut off there must be spare tickets for all who wait.
     """
-    room = _room(world, parameters, mode)
-    rows = _window(world, mode, room)
-    tickets, records = world.tickets, world.records
+    room, rows, aged_s = waiting_window(world, parameters, mode)
+    tickets = world.tickets
     count, regions = rows.shape[0], world.fleet.ready.shape[0]
     latency_ms = np.empty((count, regions), np.float32)
     for ticket in range(count):
@@ -196,7 +195,6 @@ def match_and_allocate(
             )
     match_of = np.full(count, -1, np.int32)
     region_of = np.zeros(count, np.int32)
-    aged_s = _aged_since(world, rows)
     formed = run_kernel(
         rules,
         mode,
@@ -212,6 +210,45 @@ def match_and_allocate(
         match_of,
         region_of,
     )
+    return int(
+        allocate_found(world, parameters, mode, room, rows, aged_s, match_of, region_of, formed, now_s)
+    )
+
+
+@njit(cache=True, nogil=True)
+def waiting_window(
+    world: SimulatedWorld, parameters: Parameters, mode: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
+    """Return what a cycle looks at: int64[R] how many players of each home region, int32[N] the tickets in
+    order of age, and float64[N] since when the age of each counts.
+    """
+    room = _room(world, parameters, mode)
+    rows = _window(world, mode, room)
+    return room, rows, _aged_since(world, rows)
+
+
+@njit(cache=True, nogil=True)
+def allocate_found(
+    world: SimulatedWorld,
+    parameters: Parameters,
+    mode: int,
+    room: NDArray[np.int64],
+    rows: NDArray[np.int32],
+    aged_s: NDArray[np.float64],
+    match_of: NDArray[np.int32],
+    region_of: NDArray[np.int32],
+    formed: int,
+    now_s: float,
+) -> int:
+    """Ask for the servers of the matches that a cycle has found, and return how many got one.
+
+    Args:
+        room, rows, aged_s: as `waiting_window` returned them.
+        match_of: int32[N], each ticket's match, or -1.
+        region_of: int32[at least formed], each match's region.
+        formed: how many matches were found.
+    """
+    tickets, records, count = world.tickets, world.records, rows.shape[0]
     world.counters[_CYCLES] += 1
     if not formed:
         return 0

@@ -5,6 +5,7 @@ needs.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,13 +19,18 @@ from loadtest.scenario.model import Scenario
 from loadtest.scenario.players import ModeSection
 from loadtest.scenario.population import Population, draw_population
 from loadtest.scenario.regions import regions
+from loadtest.simulate.drawn_attributes import DrawnAttributes, mistakes
 from loadtest.simulate.matching_cycle import rule_table
+from loadtest.simulate.planned_modes import PlannedMode
 from loadtest.simulate.policy import BufferPolicy, ForecastPolicy, Policy
 from loadtest.simulate.simulator import Incident, Setup
 from loadtest.simulate.warm_pool import LOG_NORMAL, UNIFORM
 from loadtest.simulate.world import ModeTable, Parameters, Tickets
+from matchmaker.plans.compile import compile_plan
+from matchmaker.rules.attributes import Attributes
 from matchmaker.rules.flexmatch.document import DocumentError
 from matchmaker.rules.flexmatch.reading import read_rule_set
+from matchmaker.rules.flexmatch.rule_set import RuleSet, most_players
 from matchmaker.rules.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, Rules, load_rules, rules_of, shipped_rule_set
 
 RETRY_S = 0.5  # the director's time between two tries to get a server in a region that had none
@@ -45,10 +51,12 @@ class RuleSetError(LoadTestError):
     """
 
 
-def plan(scenario: Scenario, *, rated: bool | None = None) -> Setup:
+def plan(scenario: Scenario, *, rated: bool | None = None, by_plan: Collection[str] = ()) -> Setup:
     """Draw the players of a scenario and return the setup of a run.
 
     Args:
+        by_plan: modes whose matches the plan of their rule set forms even where the fast kernel could; the
+            others' are formed as the director would.
         rated: whether the matchmaker knows how good the players are; otherwise all are new. None: as
             players.rated of the scenario says, as in a flood.
 
@@ -60,9 +68,14 @@ def plan(scenario: Scenario, *, rated: bool | None = None) -> Setup:
     settings = Settings.model_construct(
         **scenario.backend_settings()
     )  # the defaults, regardless of the environment
-    rules = [
-        rules_of_mode(name, mode, settings_of_mode(settings, mode)) for name, mode in scenario.modes.items()
-    ]
+    rules: list[Rules] = []
+    planned: dict[int, RuleSet] = {}
+    for number, (name, mode) in enumerate(scenario.modes.items()):
+        found = rules_of_mode(name, mode, settings_of_mode(settings, mode), by_plan=name in by_plan)
+        if isinstance(found, RuleSet):
+            planned[number] = found
+            found = outline(name, found, settings.max_latency_ms, mode.duration_s)
+        rules.append(found)
     knows_skill = scenario.players.rated if rated is None else rated
     tickets, skill_sum, skill_squares = tickets_of(scenario, population, knows_skill)
     fleet, count = scenario.fleet, len(scenario.fleet.regions)
@@ -71,7 +84,7 @@ def plan(scenario: Scenario, *, rated: bool | None = None) -> Setup:
     last_s = float(tickets.arrives_s[int(tickets.independent_count[0]) - 1])
     return Setup(
         tickets=tickets,
-        modes=modes_of(scenario, rules),
+        modes=modes_of(scenario, rules, planned),
         parameters=Parameters(
             groups=int(tickets.group.max()) + 1,
             period_s=settings.matching_period_s,
@@ -103,6 +116,10 @@ def plan(scenario: Scenario, *, rated: bool | None = None) -> Setup:
         incidents=incidents_of(scenario),
         until_s=math.inf if scenario.duration_s is None else scenario.duration_s,
         seed=scenario.seed,
+        planned={
+            number: planned_mode(scenario, number, rule_set, tickets, settings.max_latency_ms)
+            for number, rule_set in planned.items()
+        },
     )
 
 
@@ -118,25 +135,72 @@ def settings_of_mode(settings: Settings, mode: ModeSection) -> Settings:
     )
 
 
-def rules_of_mode(name: str, mode: ModeSection, settings: Settings) -> Rules:
-    """Return the matchmaker's rules of a mode. A mode without a rule set is a battle royale of its size.
+def rules_of_mode(
+    name: str, mode: ModeSection, settings: Settings, *, by_plan: bool = False
+) -> Rules | RuleSet:
+    """Return the matchmaker's rules of a mode: as the fast kernel has them, or the rule set where it has no
+    numbers for it. A mode without a rule set is a battle royale of its size.
 
-    Raises RuleSetError.
+    ``by_plan``: the rule set in any case. Raises RuleSetError.
     """
     if mode.rules:
         try:
             rule_set = read_rule_set(Path(mode.rules).read_text(encoding="utf-8"))
-            return rules_of(rule_set, settings.max_latency_ms, mode.duration_s)
         except (DocumentError, UnicodeDecodeError, OSError) as error:
             reasons = "; ".join(str(error).splitlines())
             raise RuleSetError(f"modes.{name}.rules: {mode.rules}: {reasons}") from error
-    if name == TEAMS_OF_FIVE:
-        return rules_of(shipped_rule_set(name), settings.max_latency_ms, mode.duration_s)
-    return replace(load_rules(settings)[BATTLE_ROYALE], mode=name)
+    elif name == TEAMS_OF_FIVE or by_plan:
+        rule_set = shipped_rule_set(name)
+    else:
+        return replace(load_rules(settings)[BATTLE_ROYALE], mode=name)
+    if by_plan:
+        return rule_set
+    try:
+        return rules_of(rule_set, settings.max_latency_ms, mode.duration_s)
+    except DocumentError:
+        return rule_set
 
 
-def modes_of(scenario: Scenario, rules: list[Rules]) -> ModeTable:
-    """Return the scenario's modes as arrays. The rules decide how many players a match has."""
+def outline(name: str, rule_set: RuleSet, max_latency_ms: float, match_s: float) -> Rules:
+    """Return the sizes of a rule set's matches, as rules of one team that no kernel reads."""
+    fewest = 0
+    for team in rule_set.teams:
+        steps = [
+            int(value)
+            for each in rule_set.expansions
+            if each.kind == "teams" and each.field == "minPlayers" and each.name in (team.name, *team.copies)
+            for _, value in each.steps
+        ]
+        fewest += min([team.min_players, *steps]) * team.quantity
+    most = most_players(rule_set.teams, rule_set.expansions)
+    return Rules(name, most, max(1, fewest), 0.0, max_latency_ms, match_s)
+
+
+def planned_mode(
+    scenario: Scenario, number: int, rule_set: RuleSet, tickets: Tickets, max_latency_ms: float
+) -> PlannedMode:
+    """Return a mode whose matches the plan of its rule set forms. Raises RuleSetError."""
+    name, mode = list(scenario.modes.items())[number]
+    compiled = compile_plan(rule_set, live=True)
+    wrong = mistakes(rule_set, mode.attributes, Attributes(rule_set).used)
+    if wrong:
+        raise RuleSetError("; ".join(f"modes.{name}.attributes: {each}" for each in wrong))
+    if compiled.plan is None:
+        raise RuleSetError(f"modes.{name}.rules: {mode.rules}: {'; '.join(compiled.searched)}")
+    origin = np.arange(int(tickets.drawn_count[0]))
+    rows = np.arange(int(tickets.independent_count[0]))
+    while len(rows := rows[tickets.next_ticket[rows] >= 0]):
+        following = tickets.next_ticket[rows]
+        origin[following] = origin[rows]
+        rows = following.astype(np.int64)
+    drawn = DrawnAttributes(rule_set, mode.attributes, (scenario.seed, number))
+    return PlannedMode(number, compiled, scenario.fleet.regions, max_latency_ms, drawn, origin)
+
+
+def modes_of(scenario: Scenario, rules: list[Rules], planned: Collection[int] = ()) -> ModeTable:
+    """Return the scenario's modes as arrays. The rules decide how many players a match has; ``planned``: the
+    modes whose matches a plan forms.
+    """
     modes = list(scenario.modes.values())
     return ModeTable(
         players=np.array([each.players for each in rules]),
@@ -145,6 +209,7 @@ def modes_of(scenario: Scenario, rules: list[Rules]) -> ModeTable:
         match_s=np.array([mode.duration_s for mode in modes]),
         spread=np.array([mode.duration_spread for mode in modes]),
         shape=np.full(len(modes), UNIFORM),
+        planned=np.isin(np.arange(len(modes)), list(planned)),
     )
 
 

@@ -7,7 +7,8 @@ arrays are full.
 from __future__ import annotations
 
 from bisect import insort
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -16,9 +17,18 @@ from numpy.typing import NDArray
 
 from loadtest.simulate.failures.outages import RETRY_S, cut_region, kill_servers
 from loadtest.simulate.matching_cycle import RuleTable
+from loadtest.simulate.planned_modes import PlannedMode
 from loadtest.simulate.policy import Policy
 from loadtest.simulate.room import grown, new_world
-from loadtest.simulate.time_advance import FULL, OVER, advance, spare_tickets, spare_wanted, take_sample
+from loadtest.simulate.time_advance import (
+    FULL,
+    OVER,
+    PLANNED,
+    advance,
+    spare_tickets,
+    spare_wanted,
+    take_sample,
+)
 from loadtest.simulate.warm_pool import (
     CLOSED,
     OPEN,
@@ -78,6 +88,7 @@ class Setup:
         incidents: in order of time.
         until_s: when the run ends, even if somebody still plays.
         seed: of what is drawn during the run: start-ups, match lengths, deaths, rests.
+        planned: the modes whose matches a plan forms, by their numbers.
     """
 
     tickets: Tickets
@@ -95,6 +106,7 @@ class Setup:
     incidents: tuple[Incident, ...]
     until_s: float
     seed: int
+    planned: Mapping[int, PlannedMode] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -156,8 +168,13 @@ def simulate(setup: Setup) -> Run:
             if (later := _apply_incident(world, setup, incident, now_s)) is not None:
                 insort(incidents, later, key=lambda each: each.at_s)
         next_s = min([decides_s, setup.until_s, *(each.at_s for each in incidents[:1])])
-        while (stopped := advance(world, parameters, setup.rules, next_s)) == FULL:
-            world = grown(world, int(spare_wanted(world)))
+        while (stopped := advance(world, parameters, setup.rules, next_s)) in (FULL, PLANNED):
+            if stopped == FULL:
+                world = grown(world, int(spare_wanted(world)))
+            else:
+                mode = int(world.counters[Counter.PLANNED]) - 1
+                at_s = float(world.counters[Counter.CYCLE]) * parameters.period_s
+                setup.planned[mode].cycle(world, parameters, at_s)
         now_s = next_s
     if stopped != OVER:
         count_server_seconds(world, now_s)

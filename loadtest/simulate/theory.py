@@ -104,6 +104,7 @@ def queueing_model(
             match_s=np.array([match_s]),
             spread=np.array([0.0]),
             shape=np.array([match_shape]),
+            planned=np.zeros(1, np.bool_),
         ),
         parameters=Parameters(
             groups=1,

@@ -39,11 +39,12 @@ _SAMPLES, _ABANDONED, _EVERY, _RETURNING = (
 )
 _WAITING, _GAVE_UP, _REFUSED = int(TicketState.WAITING), int(TicketState.ABANDONED), int(TicketState.REFUSED)
 _ROUNDING = 1e-9  # of a period: an instant on a cycle belongs to that cycle
+_PLANNED = int(Counter.PLANNED)
 _PLAYING, _REQUEUED = int(Counter.PLAYING), int(Counter.REQUEUED)
 _IS_PLAYED = int(MatchState.PLAYING)
 
 # Why ``advance`` stops.
-REACHED, OVER, FULL = 0, 1, 2
+REACHED, OVER, FULL, PLANNED = 0, 1, 2, 3
 
 
 @njit(cache=True, nogil=True)
@@ -59,12 +60,20 @@ def advance(world: SimulatedWorld, parameters: Parameters, rules: RuleTable, unt
     Returns:
         REACHED: it is ``until_s``. OVER: nobody waits, plays or will return; time may have stopped before.
         FULL: time has stopped before, because more players may queue again than there are spare tickets;
-        make room for ``spare_wanted`` and call it again.
+        make room for ``spare_wanted`` and call it again. PLANNED: it is the turn of a mode with a plan, the
+        one before ``Counter.PLANNED``: run its cycle and call it again.
     """
     counters, queue = world.counters, world.queue
     modes = queue.used.shape[0]
     while True:
         now_s = counters[_CYCLE] * parameters.period_s
+        first = counters[_PLANNED]
+        counters[_PLANNED] = 0
+        if first > 0:  # a cycle of a mode with a plan has been run outside
+            if _form(world, parameters, rules, first, now_s):
+                return PLANNED
+            counters[_CYCLE] = _next_cycle(world, parameters, now_s, until_s)
+            continue
         if not process_events(world, parameters, min(now_s, until_s)):
             return FULL
         if now_s > until_s:
@@ -91,10 +100,21 @@ def advance(world: SimulatedWorld, parameters: Parameters, rules: RuleTable, unt
             return OVER
         if not can_place:
             _note_missing_servers(world, parameters, now_s)
-        for mode in range(modes):
-            if can_place and queue.waiting[mode].sum() >= world.modes.min_players[mode]:
-                match_and_allocate(world, parameters, rules, mode, now_s)
+        if can_place and _form(world, parameters, rules, 0, now_s):
+            return PLANNED
         counters[_CYCLE] = _next_cycle(world, parameters, now_s, until_s)
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
+def _form(world: SimulatedWorld, parameters: Parameters, rules: RuleTable, first: int, now_s: float) -> bool:
+    """Run the cycles of the modes from ``first`` on; return whether one of them has a plan, and its turn."""
+    for mode in range(first, world.queue.used.shape[0]):
+        if world.queue.waiting[mode].sum() >= world.modes.min_players[mode]:
+            if world.modes.planned[mode]:
+                world.counters[_PLANNED] = mode + 1
+                return True
+            match_and_allocate(world, parameters, rules, mode, now_s)
+    return False
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)

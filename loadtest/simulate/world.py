@@ -106,6 +106,7 @@ class ModeTable(NamedTuple):
         max_latency_ms: round trip above which a ticket is refused.
         match_s: length of a match.
         spread, shape: of the match length.
+        planned: bool[K], whether a plan forms the matches, and not the fast kernel.
     """
 
     players: NDArray[np.int64]
@@ -114,6 +115,7 @@ class ModeTable(NamedTuple):
     match_s: NDArray[np.float64]
     spread: NDArray[np.float64]
     shape: NDArray[np.int64]
+    planned: NDArray[np.bool_]
 
 
 class Parameters(NamedTuple):
@@ -291,6 +293,7 @@ class Counter(IntEnum):
     RETURNING = 11  # tickets that will arrive when their players have rested, or noticed their loss
     REQUEUED = 12  # spare tickets in use: players who queued again
     LOST = 13  # players whose game servers died again and again
+    PLANNED = 14  # one more than the mode whose cycle is run outside of compiled time now; 0: none
 
 
 class SimulatedWorld(NamedTuple):

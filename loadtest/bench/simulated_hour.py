@@ -1,0 +1,121 @@
+"""``simulated-hour``: an hour of a simulated day with five rule sets, and the rule set that ships by the fast
+kernel and by its plan.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from importlib import resources
+from typing import Any, Final
+
+import numpy as np
+
+from loadtest.scenario.reader import parse_scenario
+from loadtest.simulate.plan import plan
+from loadtest.simulate.simulator import Run, simulate
+from loadtest.simulate.world import TicketState
+
+DOCUMENTS: Final = resources.files("loadtest.bench.matchmaker.rule_sets") / "documents"
+# Each mode's rule set, players of a full match, and what players bring beside their rating.
+MODES: Final[dict[str, tuple[int, dict[str, Any]]]] = {
+    "fives_open": (10, {}),
+    "even_fives": (10, {}),
+    "room_code": (4, {"code": {"one_of": {f"room {number}": 1.0 for number in range(8)}}}),
+    "playlist_party": (8, {"playlist": {"one_of": {"mixed": 3.0, "ranked": 2.0, "casual": 1.0}}}),
+    "ladder_fours": (8, {"ladder": {"one_of": {"bronze": 3.0, "silver": 2.0, "gold": 1.0}}}),
+}
+FIVES: Final = {"teams_of_five": {"players": 10, "duration_s": 300}}
+SETTLED_S: Final = 600.0  # in which the arrivals of the second part come
+
+
+def run(players: int = 40_000, fives: int = 6_000, seed: int = 1) -> dict[str, Any]:
+    """Simulate both.
+
+    Args:
+        players: in the hour, of all five modes.
+        fives: of the rule set that ships.
+        seed: of both scenarios.
+
+    Returns:
+        What is printed: a point a mode, how many queues are lost (modes that matched nobody, or whose oldest
+            ticket was still waiting at the end), and the waits by kernel and by plan with their ratio.
+    """
+    begun = time.perf_counter()
+    modes = {
+        name: {
+            "share": 1.0 / len(MODES),
+            "players": size,
+            "duration_s": 300,
+            "rules": str(DOCUMENTS / f"{name}.json"),
+            "attributes": attributes,
+        }
+        for name, (size, attributes) in MODES.items()
+    }
+    hour = simulate(plan(_scenario("hour", modes, players, 3_600.0, seed, curve="daily")))
+    points = [_of_mode(hour, number, name) for number, name in enumerate(MODES)]
+    took_s = time.perf_counter() - begun
+    waits = {
+        name: _waits(simulate(plan(_scenario("fives", FIVES, fives, SETTLED_S, seed), by_plan=by)))
+        for name, by in (("kernel", ()), ("plan", tuple(FIVES)))
+    }
+    ratios = {name: round(waits["plan"][name] / waits["kernel"][name], 3) for name in ("p50", "p95")}
+    return {
+        "bench": "simulated-hour",
+        "points": points,
+        "virtual_s": round(hour.virtual_s, 1),
+        "wall_s": round(took_s, 1),
+        "queues": len(points),
+        "queues_lost": sum(point["lost"] for point in points),
+        "fives_wait_s": waits,
+        "plan_over_kernel": ratios,
+        "within_5_percent": all(abs(ratio - 1.0) <= 0.05 for ratio in ratios.values()),
+    }
+
+
+def _scenario(
+    name: str, modes: dict[str, Any], players: int, over_s: float, seed: int, curve: str = "constant"
+) -> Any:
+    arrivals: dict[str, Any] = {"curve": curve, "over_s": over_s}
+    if curve == "daily":
+        arrivals |= {"day_s": over_s, "peak_s": over_s / 2, "swing": 0.8}
+    document = {
+        "name": name,
+        "seed": seed,
+        "players": {
+            "count": players,
+            "locations": {"west-europe": 0.5, "east-us": 0.4, "southeast-asia": 0.1},
+        },
+        "arrivals": arrivals,
+        "modes": modes,
+        "fleet": {"regions": ["west-europe", "east-us", "southeast-asia"], "buffer": 200, "max": 6_000},
+        "behaviours": {"patience_s": 300},
+    }
+    return parse_scenario(json.dumps(document), name)
+
+
+def _of_mode(run: Run, mode: int, name: str) -> dict[str, Any]:
+    tickets, records = run.world.tickets, run.world.records
+    mine = (tickets.mode == mode) & (records.state != TicketState.NOT_ARRIVED)
+    matched = mine & (records.state == TicketState.MATCHED)
+    waits_s = (records.assigned_s - tickets.arrives_s)[matched]
+    waiting = int((mine & (records.state == TicketState.WAITING)).sum())
+    return {
+        "mode": name,
+        "players": int(tickets.size[mine].sum()),
+        "matched": int(tickets.size[matched].sum()),
+        "abandoned": int(tickets.size[mine & (records.state == TicketState.ABANDONED)].sum()),
+        "wait_p50_s": round(float(np.percentile(waits_s, 50)), 3) if len(waits_s) else None,
+        "wait_p95_s": round(float(np.percentile(waits_s, 95)), 3) if len(waits_s) else None,
+        "cut": run.setup.planned[mode].cut if mode in run.setup.planned else 0,
+        "lost": bool(not len(waits_s) or waiting > 0),
+    }
+
+
+def _waits(run: Run) -> dict[str, float]:
+    records = run.world.records
+    matched = records.state == TicketState.MATCHED
+    waits_s = (records.assigned_s - run.world.tickets.arrives_s)[matched]
+    return {f"p{share}": round(float(np.percentile(waits_s, share)), 3) for share in (50, 95)} | {
+        "matched": int(matched.sum())
+    }
