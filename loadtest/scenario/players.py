@@ -169,7 +169,7 @@ class ModeSection(Section):
         {},
         description="What players bring to the rule set, by the attribute's name; the others have its "
         "defaults, and a number skill is the rating.",
-        json_schema_extra=acts(flood="nothing: players bring the rule set's defaults"),
+        json_schema_extra=acts(),
     )
 
     @field_validator("rules")

@@ -66,6 +66,9 @@ ASKED: dict[str, Any] = {
     "faults.pause.part": {"for_s": 1.0, "part": "fleet"},
     "faults.pause.every": {"for_s": 1.0, "part": "game_servers", "every": 2},
     "faults.pause.window_s": {"for_s": 1.0, "part": "game_servers", "window_s": 2.0},
+    "modes.NAME.attributes.NAME.mean": 4.0,
+    "modes.NAME.attributes.NAME.one_of": {"a": 1.0},
+    "modes.NAME.attributes.NAME.some_of": {"a": 1.0},
     "objectives.tick_p99_ms": 16.7,
     "objectives.missed_tick_share": 0.01,
     "objectives.login_p95_s": 1.0,
@@ -73,6 +76,10 @@ ASKED: dict[str, Any] = {
 }
 # Partly: whoever asks for these alone gets what the world does.
 NEEDS_MORE = {
+    "modes.NAME.attributes.NAME.spread",
+    "modes.NAME.attributes.NAME.least",
+    "modes.NAME.attributes.NAME.most",
+    "modes.NAME.attributes.NAME.digits",
     "links.shares",
     "behaviours.shares",
     "behaviours.own.NAME.sight_m",
@@ -125,7 +132,7 @@ def named(path: str) -> str:
         return f"{path.partition('.')[0]} mine"
     if path.startswith("behaviours.retries."):
         return "behaviours.retries"
-    return path.replace("modes.NAME", "modes.battle_royale")
+    return path.replace("modes.NAME", "modes.battle_royale").replace("NAME", "mine")
 
 
 @pytest.mark.parametrize("world", ["flood", "simulate"])
