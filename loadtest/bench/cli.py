@@ -196,6 +196,28 @@ def rules(
     _print_lines(lambda: bench.run(_names(only)), as_json)
 
 
+@app.command(name="rule-sets")
+def rule_sets(
+    tickets: Annotated[
+        int | None, typer.Option(min=10, max=1_000_000, help="Tickets in the pool; four sizes without it.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--set", help="One of the rule sets; all without it.")] = None,
+    properties: Annotated[
+        int | None, typer.Option(min=0, max=1_000_000, help="Instead: try so many random rule sets.")
+    ] = None,
+    seed: Seed = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Forty rule sets: time of a cycle and players seated, every match judged by the guide's words."""
+    from loadtest.bench.matchmaker.rule_sets import measuring
+    from loadtest.bench.matchmaker.rule_sets import properties as trials
+
+    if properties is not None:
+        _print_lines(lambda: trials.run(properties), as_json)
+        return
+    _print_lines(lambda: measuring.run(tickets, name, seed), as_json)
+
+
 class PathName(StrEnum):
     """Where the measurement begins: at the HTTP API, or behind it."""
 
@@ -245,6 +267,21 @@ def theory(
     from loadtest.bench import simulation_checks
 
     _print(lambda: simulation_checks.run_theory(seeds, arrivals), as_json)
+
+
+@app.command()
+def simulated_hour(
+    players: Annotated[int, typer.Option(min=1_000, help="Of the hour, in all five modes.")] = 40_000,
+    fives: Annotated[
+        int, typer.Option(min=500, help="Of the rule set that ships, by kernel and by plan.")
+    ] = 6_000,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate an hour of a day with five rule sets, and the shipped one by the kernel and by its plan."""
+    from loadtest.bench import simulated_hour as bench
+
+    _print(lambda: bench.run(players, fives, seed), as_json)
 
 
 @app.command()
@@ -429,17 +466,22 @@ def run_all(as_json: AsJson = False) -> None:
     """Run every benchmark with its defaults, the tick in three layouts."""
     from loadtest.bench.environments.harness import run_part
     from loadtest.bench.matchmaker import rules as rules_bench
+    from loadtest.bench.matchmaker.rule_sets import measuring as rule_sets_bench
+    from loadtest.bench.matchmaker.rule_sets import properties as properties_bench
     from loadtest.bench.options import Options
 
     for run in _every_benchmark():
         _print(run, as_json)
     _print_lines(rules_bench.run, as_json)
+    _print_lines(rule_sets_bench.run, as_json)
+    _print_lines(properties_bench.run, as_json)
     _print_cases(run_part(None, Options()), as_json)
 
 
 def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     """Yield every benchmark with its defaults, the cheap ones of each service first."""
     from loadtest.bench import agreement, http_target, simulation_checks
+    from loadtest.bench import simulated_hour as simulated_hour_bench
     from loadtest.bench.fleet import fleet
     from loadtest.bench.harness.run_config import CLUSTER, MAP
     from loadtest.bench.matchmaker import matching, queue, queue_chaos
@@ -468,6 +510,7 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     yield rewards.run
     yield simulation_checks.run_simulation
     yield simulation_checks.run_theory
+    yield simulated_hour_bench.run
     yield simulation_checks.run_ratings
     yield http_target.run
     yield agreement.rehearse

@@ -46,9 +46,14 @@ def pool(rule_set_name: str, tickets: int, seed: int) -> list[FlexMatchTicket]:
 
 
 def draw_pool(
-    entry: CatalogueEntry, tickets: int, seed: int, newest_s: float | None = None, prefix: str = "t"
+    entry: CatalogueEntry,
+    tickets: int,
+    seed: int,
+    newest_s: float | None = None,
+    prefix: str = "t",
+    now: float = NOW,
 ) -> DrawnPool:
-    """Draw a pool at `NOW`.
+    """Draw a pool.
 
     Args:
         entry: the rule set.
@@ -56,6 +61,7 @@ def draw_pool(
         seed: of all that is drawn.
         newest_s: ages are below this, in seconds; None: exponential, of `MEAN_AGE_S`.
         prefix: of the ids, so that two pools can be joined.
+        now: when they wait, in seconds.
     """
     rng = np.random.default_rng(seed)
     shares = np.array(PARTY_SHARES[: entry.largest_party])
@@ -90,7 +96,7 @@ def draw_pool(
             for number, (row, round_trips) in enumerate(zip(rows, latency_ms.tolist(), strict=True))
         ]
         ends = np.cumsum(size).tolist()
-        starts = (NOW - age).tolist()
+        starts = (now - age).tolist()
         found = [
             FlexMatchTicket(f"{prefix}-{number:07}", start, tuple(members[end - count : end]))
             for number, (start, end, count) in enumerate(zip(starts, ends, size.tolist(), strict=True))
