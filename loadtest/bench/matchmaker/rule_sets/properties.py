@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loadtest.bench.matchmaker.rule_sets.judge import Judge, JudgedMatch
 from loadtest.bench.matchmaker.rule_sets.measuring import judge_matches
 from loadtest.bench.matchmaker.rule_sets.random_rules import draw_rule_set, draw_tickets
 from matchmaker.plans.book import TicketBook
 from matchmaker.plans.compile import compile_plan
+from matchmaker.plans.cycle import CAPS
 from matchmaker.rules.flexmatch.reading import read_rule_set
 from matchmaker.rules.flexmatch.rule_set import RuleSet
+from matchmaker.rules.flexmatch.search import SearchBudget
 from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket
 
 NOW: Final = 1_000.0
@@ -26,6 +29,9 @@ FEW: Final = 8  # tickets of a pool whose leftover is searched through
 LARGER: Final = 40  # tickets of every tenth pool
 REGIONS: Final = ["near", "mid", "far"]
 ALL: Final = 10_000
+# Few tickets are also searched depth first, and what that finds would hide what the greedy does alone.
+UNSEARCHED: Final = CAPS._replace(search=SearchBudget(0, 0))
+CROSS_PLAY: Final = "cross-play"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +44,10 @@ class Trial:
         planned: whether a plan expresses it.
         matches: how many were formed.
         exact: whether the plan says that no match of what is left is possible.
-        wrong: what the judge says of the first wrong match; None where all are right.
+        wrong: what the judge says of the first wrong match, or that players met who keep to other platforms;
+            None where all are right.
         missed: a match of what is left over that the judge calls right; None where there is none, or where
-            the plan does not say that it is exact.
+            the plan does not say that it is exact (or some keep to their platform, which is not tried).
     """
 
     seed: int
@@ -81,17 +88,37 @@ def attempt(seed: int) -> Trial:
     if compiled.plan is None:
         return Trial(seed, text, False, 0, False, None, None)
     book = TicketBook(compiled, REGIONS, live=True)
-    rows = book.add(tickets)
-    cycle = book.form(NOW, seed)
+    platform = rng.integers(0, 2, count).astype(np.int32)
+    apart = seed % 5 == 4  # in these some keep to their platform
+    group = np.where(apart & (rng.random(count) < 0.3), 1 + platform, 0).astype(np.int32)
+    rows = book.add(tickets, group, platform)
     judge = Judge(rules)
     place = {row: index for index, row in enumerate(rows.tolist())}
-    _, kinds = judge_matches(judge, tickets, REGIONS, cycle, place, NOW)
+    wrong = None
+    for caps in (UNSEARCHED, CAPS):
+        cycle = book.form(NOW, seed, caps=caps, everything=True)
+        _, kinds = judge_matches(judge, tickets, REGIONS, cycle, place, NOW)
+        wrong = wrong or next(iter(kinds), None)
+        places = np.array([place[row] for row in cycle.rows.tolist()], np.int64)
+        if wrong is None and not may_meet(cycle.match, group[places], platform[places]):
+            wrong = CROSS_PLAY
     matched = set(cycle.rows.tolist())
     left = [tickets[index] for row, index in place.items() if row not in matched]
-    missed = possible_match(rules, judge, left) if cycle.exact and count <= FEW else None
-    return Trial(
-        seed, text, True, len(cycle.region), cycle.exact, next(iter(kinds), None), missed
-    )  # fmt: skip
+    exhaustive = cycle.exact and count <= FEW and not apart
+    missed = possible_match(rules, judge, left) if exhaustive else None
+    return Trial(seed, text, True, len(cycle.region), cycle.exact, wrong, missed)
+
+
+def may_meet(match: NDArray[np.int32], group: NDArray[np.int32], platform: NDArray[np.int32]) -> bool:
+    """Whether in all matches those who keep to a platform meet that platform alone: int32[N] each, of the
+    tickets in matches.
+    """
+    for number in np.unique(match):
+        inside = match == number
+        keepers = np.unique(group[inside][group[inside] > 0])
+        if len(keepers) > 1 or (len(keepers) and (platform[inside] != keepers[0] - 1).any()):
+            return False
+    return True
 
 
 def possible_match(
