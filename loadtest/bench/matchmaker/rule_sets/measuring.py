@@ -42,8 +42,8 @@ RUNS: Final = 3
 NEW: Final = 1_700  # tickets that come at once, as in a second of launch day
 SETTLING_CYCLES: Final = 30
 LIVE_SEARCH: Final = SearchBudget(per_ticket=20_000, per_cycle=200_000)
-# "Without caps" has to end: of twenty times a cycle's work only one rule set of forty used all up (4 minutes with
-# a hundred times), and the line says how many seeds even that put off.
+# "Without caps" has to end: twenty times a cycle's work suffices for all but one of the forty, which takes
+# minutes with a hundred times; the line says how many seeds even that put off.
 GENEROUS: Final = Caps(2_000.0, 1_000.0, 1_200.0, 600.0, 10_000_000)
 FIRST_COMPILE: Final = (
     "from loadtest.bench.matchmaker.rule_sets.measuring import compile_first; compile_first()"

@@ -10,7 +10,7 @@ import pytest
 
 from loadtest.bench.matchmaker.rule_sets.catalogue import catalogue, chosen
 from loadtest.bench.matchmaker.rule_sets.judge import Judge, JudgedMatch
-from loadtest.bench.matchmaker.rule_sets.plain_greedy import broken_rule, plain_greedy, table_of
+from loadtest.bench.matchmaker.rule_sets.plain_greedy import broken_rule, grow_match, plain_greedy, table_of
 from loadtest.bench.matchmaker.rule_sets.pools import NOW, draw_pool, pool
 from loadtest.bench.matchmaker.rule_sets.random_rules import draw_rule_set, draw_tickets
 from loadtest.errors import BenchError
@@ -210,6 +210,19 @@ def test_the_plain_greedy_forms_no_match_that_the_judge_calls_wrong() -> None:
             rows = np.flatnonzero(found.match_of == number).tolist()
             seats = tuple((drawn.tickets[row], int(found.team_of[row])) for row in rows)
             assert judge.broken(JudgedMatch(NOW, drawn.regions[region], seats)) is None
+
+
+def test_a_match_grows_around_its_seed_with_the_oldest_who_fit() -> None:
+    rules = catalogue()["few_maps"].rules
+    wishes = [("map 1",), ("map 2",), ("map 1", "map 2"), ("map 1",), ("map 1",), ("map 1",)]
+    tickets = [one(str(number), maps=maps) for number, maps in enumerate(wishes)]
+    program, table = table_of(rules, tickets, ["here"], 100.0)
+    chosen_rows, seats = np.zeros(9, np.int32), np.zeros(9, np.int32)
+    free, filled = np.full(6, -1, np.int32), np.zeros(2, np.int32)
+    match = new_candidate(program, table, 8)
+    grown = grow_match(program, program, table, match, free, 4, 0, chosen_rows, seats, filled)
+    assert chosen_rows[:grown].tolist() == [4, 0, 2, 3]
+    assert filled.tolist() == [2, 2]
 
 
 def test_there_are_forty_rule_sets_in_the_shares_that_studios_write() -> None:
