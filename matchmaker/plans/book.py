@@ -72,14 +72,15 @@ class TicketBook:
         if compiled.plan is None:
             raise ValueError(f"no plan: {'; '.join(compiled.searched)}")
         by_region = compiled.program.by_region or live or (compiled.plan.large and len(regions) > 0)
-        compiled = replace(compiled, plan=compiled.plan._replace(by_region=by_region))
+        plan = compiled.plan._replace(by_region=by_region)
+        compiled = replace(compiled, plan=plan)
         self._compiled = compiled
         self._regions = list(regions)
         self._program = compiled.program._replace(by_region=by_region)
         self._teams = [copy for team in compiled.rule_set.teams for copy in team.copies]
         self._running: dict[str, tuple[tuple[TicketPlayer, ...], Rows]] = {}
         self._store = TicketStore(compiled, regions)
-        self._plan = for_regions(compiled.plan, len(regions), by_region)
+        self._plan = for_regions(plan, len(regions), by_region)
         self._row = np.zeros(0, np.int64)  # [T] ascending
         self._state = np.zeros(0, np.uint8)
         self._untried = np.zeros(0, np.bool_)
@@ -209,10 +210,16 @@ class TicketBook:
         """By the plan; of few tickets by the search, if that seats as many, or more."""
         excluded = [self._known(np.array(match.excluded, np.int64)) for match in running]
         arrays = as_arrays(
-            running, [self._at(rows) for rows in held], excluded, self._teams, self._regions, len(age_s)
+            running,
+            [self._at(rows) for rows in held],
+            excluded,
+            len(self._teams),
+            self._teams,
+            self._regions,
+            len(age_s),
         )
         opened_at = np.array([match.opened_at for match in running], np.float64)
-        best = run_cycle(self._compiled, self._plan, tickets, arrays, opened_at, caps)
+        best = run_cycle(self._compiled, self._plan, tickets, arrays, opened_at, caps, seed)
         few = len(tickets.by_age) <= SEARCHED and not running and not self._plan.large
         if few:
             searched, whole = search_through(
@@ -271,7 +278,7 @@ class TicketBook:
         return places[self._row[places] == rows]
 
     def _at(self, rows: Rows) -> Rows:
-        return np.searchsorted(self._row, rows)
+        return np.asarray(np.searchsorted(self._row, rows), np.int64)
 
 
 _NOTHING = PlanCycle(

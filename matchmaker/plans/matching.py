@@ -1,8 +1,8 @@
-"""One cycle of a rule set over tickets of a file: by the plan, or depth first where no plan can express it."""
+"""One cycle of a rule set over a file's tickets: by the plan, or depth first where no plan can express it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -11,13 +11,22 @@ from matchmaker.plans.book import PlanCycle, TicketBook
 from matchmaker.plans.compile import compile_plan
 from matchmaker.plans.cycle import CAPS, SEARCHED, Caps
 from matchmaker.plans.running import ANYWHERE, RunningMatch
-from matchmaker.rules.flexmatch.cycle import CycleResult, RuleSetMatch, UnmatchedTicket, unmatchable_reason
+from matchmaker.rules.flexmatch.cycle import (
+    DEFAULT_BUDGET,
+    CycleResult,
+    RuleSetMatch,
+    UnmatchedTicket,
+    unmatchable_reason,
+)
 from matchmaker.rules.flexmatch.cycle import match as search_match
 from matchmaker.rules.flexmatch.program import compile_rules
 from matchmaker.rules.flexmatch.rule_set import RuleSet
-from matchmaker.rules.flexmatch.search import UNMATCHED
+from matchmaker.rules.flexmatch.search import UNMATCHED, SearchBudget
 from matchmaker.rules.flexmatch.table import Columns
 from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket
+
+Meets = tuple[int, int]  # the group and the platform of a ticket
+CROSS_PLAY: Meets = (0, -1)
 
 LEFT = "no match with it holds all rules; --why says which rule turns whom away"
 CUT = "not tried: the cycle's work was used up; the next cycle begins with it"
@@ -30,11 +39,21 @@ def match(
     seed: int = 0,
     caps: Caps = CAPS,
     live: bool = False,
+    meets: Mapping[str, Meets] | None = None,
+    effort: SearchBudget = DEFAULT_BUDGET,
 ) -> CycleResult:
-    """Form matches at ``now``, as ``rules.flexmatch.cycle.match`` does, but by the rule set's plan."""
+    """Form matches at ``now``, as ``rules.flexmatch.cycle.match`` does, but by the rule set's plan.
+
+    Args:
+        rules, tickets, now, seed, live: as there.
+        caps: bounds of the plan's work.
+        meets: whom a ticket may meet and its platform, as in TICKET, by its id; None, or a ticket that is not
+            in it: all cross-play. A rule set without a plan does not keep to it.
+        effort: bounds the search of a rule set that has no plan.
+    """
     compiled = compile_plan(rules, live=live)
     if compiled.plan is None:
-        return search_match(rules, tickets, now, seed, live=live)
+        return search_match(rules, tickets, now, seed, effort, live)
     tickets = sorted(tickets, key=lambda ticket: (ticket.start_time, ticket.ticket_id))
     columns = Columns([])
     compile_rules(rules, columns)
@@ -43,7 +62,12 @@ def match(
     waiting = [t for t in tickets if not t.backfill and hopeless[t.ticket_id] is None]
     open_matches = [t for t in tickets if t.backfill and hopeless[t.ticket_id] is None]
     book = TicketBook(compiled, regions, live=live)
-    rows = book.add(waiting)
+    whom = [(meets or {}).get(ticket.ticket_id, CROSS_PLAY) for ticket in waiting]
+    rows = book.add(
+        waiting,
+        np.array([group for group, _ in whom], np.int32),
+        np.array([platform for _, platform in whom], np.int32),
+    )
     running = [_running(rules, ticket) for ticket in open_matches]
     cycle = book.form(now, seed, running, caps, everything=True)
     places = np.searchsorted(rows, cycle.rows)
@@ -54,7 +78,7 @@ def match(
     why = CUT if cycle.cut else LEFT
     left = [t.ticket_id for t in tickets if t.ticket_id not in taken]
     reasons = {id_: hopeless[id_] or why for id_ in left}
-    if left and len(tickets) <= SEARCHED:
+    if left and len(tickets) <= SEARCHED and meets is None:
         # Few: the search knows which rule kept each out.
         these = [t for t in tickets if t.ticket_id in reasons]
         for each in search_match(rules, these, now, seed, caps.search, live).unmatched:

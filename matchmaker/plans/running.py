@@ -54,6 +54,7 @@ def as_arrays(
     matches: Sequence[RunningMatch],
     places: Sequence[NDArray[np.int64]],
     excluded: Sequence[NDArray[np.int64]],
+    copies: int,
     teams: Sequence[str],
     regions: Sequence[str],
     rows: int,
@@ -63,6 +64,7 @@ def as_arrays(
     Args:
         places: the places of each match's players in the columns, which stand together.
         excluded: the places of tickets that may not come.
+        copies: how many teams there are.
         teams, regions: names of the copies and of the regions.
         rows: how many places there are.
     """
@@ -75,7 +77,7 @@ def as_arrays(
         np.array([held[0] for held in places], np.int32),
         np.array([held[-1] + 1 for held in places], np.int32),
         team,
-        np.array([match.room for match in matches], np.int32).reshape(len(matches), len(teams)),
+        np.array([match.room for match in matches], np.int32).reshape(len(matches), copies),
         np.array(
             [NONE if match.region == ANYWHERE else regions.index(match.region) for match in matches], np.int32
         ),

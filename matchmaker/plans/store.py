@@ -1,8 +1,9 @@
-"""The tickets of one queue as a plan reads them, kept between cycles: a ticket becomes a row when it comes."""
+"""The tickets of one queue as a plan reads them, kept between cycles: a row each, from when it came."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,13 +127,12 @@ class TicketStore:
         first_string, last_string = self._used_strings, self._used_strings + len(added.strings)
         if last > len(self._columns.size):
             capacity = max(FIRST_CAPACITY, 2 * len(self._columns.size), last)
-            self._columns = self._columns._replace(
-                **{
-                    name: _grown(getattr(self._columns, name), capacity)
-                    for name in TicketColumns._fields
-                    if name != "strings"
-                }
-            )
+            grown: dict[str, Any] = {
+                name: _grown(getattr(self._columns, name), capacity)
+                for name in TicketColumns._fields
+                if name != "strings"
+            }
+            self._columns = self._columns._replace(**grown)
         if last_string > len(self._columns.strings):
             capacity = max(FIRST_CAPACITY, 2 * len(self._columns.strings), last_string)
             self._columns = self._columns._replace(strings=_grown(self._columns.strings, capacity))
@@ -144,7 +144,7 @@ class TicketStore:
         self._count, self._used_strings = last, last_string
 
 
-def _grown(column: NDArray[np.generic], capacity: int) -> NDArray[np.generic]:
+def _grown(column: NDArray[Any], capacity: int) -> NDArray[Any]:
     grown = np.zeros((capacity, *column.shape[1:]), column.dtype)
     grown[: len(column)] = column
     return grown

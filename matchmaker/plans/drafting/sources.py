@@ -23,6 +23,7 @@ from matchmaker.plans.layout import (
     NONE,
     OF_TEAMS,
     SPREAD,
+    SUM,
     TEAM,
 )
 from matchmaker.plans.recipes import Value
@@ -200,7 +201,7 @@ def _is_fair(draft: Draft, atom: dict[str, int]) -> bool:
     if atom["kind"] not in (DISTANCE, COMPARE) or NONE in (atom["column"], atom["reference_column"]):
         return False
     of_teams = atom["shape"] in (TEAM, OF_TEAMS) or atom["teams"] != draft.all_teams
-    return of_teams and atom["function"] in MEANS and atom["column"] == atom["reference_column"]
+    return of_teams and atom["function"] in (*MEANS, SUM) and atom["column"] == atom["reference_column"]
 
 
 def _unindexed(draft: Draft, standing: list[dict[str, int]], lists: list[ListRow]) -> None:

@@ -1,5 +1,5 @@
-"""From where seats are filled: the tickets of each of a plan's lists, cell by cell, in order of the list's axis,
-linked so that who has left costs nothing.
+"""From where seats are filled: the tickets of each list of a plan, cell by cell, in order of its axis, linked
+so that who has left costs nothing.
 
 A cell is a bucket, or a bucket and a home region: who may meet stands together.
 """
@@ -48,6 +48,7 @@ class Lists(NamedTuple):
 def build_lists(
     plan: Plan,
     tickets: TicketColumns,
+    level: NDArray[np.int32],
     by_age: NDArray[np.int64],
     there: NDArray[np.bool_],
     at_home: bool,
@@ -56,10 +57,11 @@ def build_lists(
     """Sort the tickets that are there into the plan's lists.
 
     Args:
+        level: int32[T], each ticket's level.
         by_age: rows of the tickets, oldest first.
         there: bool[T], who may be taken.
         at_home: cells are buckets and home regions, not buckets.
-        aged: whether every list is in order of age, whatever its axis.
+        aged: whether lists are in order of age, whatever their axis (but see ``keeps_axis``).
     """
     width = tickets.latency_ms.shape[1] + 1 if at_home else 1
     cell, cells, number = _cells(tickets, by_age, there, width)
@@ -71,8 +73,10 @@ def build_lists(
     value = np.empty(by_age.shape[0] * names, np.float64)
     filled = 0
     for name in range(names):
-        axis = NONE if aged else plan.lists[name].axis
-        chosen = _members(plan, tickets, by_age, there, cell, name)
+        axis = plan.lists[name].axis
+        if aged and not keeps_axis(plan, name):
+            axis = NONE
+        chosen = _members(plan, tickets, level, by_age, there, cell, name)
         if axis >= 0:
             keys = np.empty(chosen.shape[0], np.float64)
             for index in range(chosen.shape[0]):
@@ -102,15 +106,24 @@ def build_lists(
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
+def keeps_axis(plan: Plan, name: int) -> bool:
+    """Whether a list is sorted by its axis even where candidates are taken by age: those of roles."""
+    return bool(plan.lists[name].role >= 0)
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _members(
     plan: Plan,
     tickets: TicketColumns,
+    level: NDArray[np.int32],
     by_age: NDArray[np.int64],
     there: NDArray[np.bool_],
     cell: NDArray[np.int32],
     name: int,
 ) -> NDArray[np.int64]:
-    """The tickets of a list: those that may be in one of its teams at any level, and have its role."""
+    """The tickets of a list: those that may be in one of its teams, somewhere, at a level that a match with
+    them can have, and have its role.
+    """
     chosen = np.empty(by_age.shape[0], np.int64)
     count = 0
     role = plan.lists[name].role
@@ -120,12 +133,13 @@ def _members(
         belongs = role < 0 or tickets.value[row, plan.atoms[role].column] > 0.0
         if not belongs:
             continue
-        bits = np.uint64(0)
-        for level in range(tickets.eligible.shape[1]):
-            bits |= tickets.eligible[row, level]
-        if bits & plan.lists[name].teams:
-            chosen[count] = row
-            count += 1
+        first = 0 if plan.newest else level[row]
+        last = level[row] + 1 if plan.newest else plan.wait_s.shape[0]
+        for each in range(first, last):
+            if tickets.eligible[row, each] & plan.lists[name].teams and tickets.mask[row, 0, each]:
+                chosen[count] = row
+                count += 1
+                break
     return chosen[:count]
 
 

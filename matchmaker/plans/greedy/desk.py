@@ -1,8 +1,8 @@
-"""What a pass of the greedy works on, laid on one desk: functions are handed the desk's address, and take up what
-they need.
+"""What a pass of the greedy works on, laid on one desk: functions are handed the desk's address, and take up
+what they need.
 
-Sixty arrays as arguments cost a call more than its work, and the compiler minutes. What is taken up from the desk
-does not count who refers to it: ``put_down``'s caller keeps all of it alive meanwhile.
+Sixty arrays as arguments cost a call more than its work, and the compiler minutes. What is taken up does not
+count who refers to it: ``put_down``'s caller keeps all of it alive meanwhile.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Draft(NamedTuple):
     """A match of up to D tickets in K team copies; the last row of the sums is of all teams.
 
     Attributes:
-        desk: Desk64[5]: DEPTH, tickets so far; LEVEL; GROUP and PLATFORM of who may come; LOADED, tickets that
-            were there before it was built (a running match).
+        at: int64[5]: DEPTH, tickets so far; LEVEL; GROUP and PLATFORM of who may come; LOADED, tickets
+            that were there before it was built (a running match).
         players: int64[K + 1]; ceiling: int64[K], the most that a copy may have besides the plan's (free seats
             of a running match).
         least, most, total: float64[K + 1, C].
@@ -98,8 +98,8 @@ class Effort(NamedTuple):
     """What a cycle has done, and may do.
 
     Attributes:
-        spent, most: int64[4]: tickets looked desk, tickets that were tried to join, and both around the seed at
-            hand.
+        spent, most: int64[4]: tickets looked at, tickets that were tried to join, and both around the seed
+            at hand.
     """
 
     spent: NDArray[np.int64]
@@ -140,6 +140,9 @@ class Pass(NamedTuple):
     full: bool
     thorough: bool
     deferred: bool
+
+
+Bits = Any  # np.uint64, a bit a region or a kind of team; the type checker loses it in each operation
 
 
 class Desk(NamedTuple):
@@ -208,7 +211,7 @@ def _example() -> Desk:
 DESK = typeof(_example())
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def put_down(typing_context: Any, desk: Any) -> Any:
     """Store a desk on the caller's stack; returns its address, which is good until the caller returns."""
     if desk != DESK:
@@ -228,7 +231,7 @@ def _taken_up(name: str) -> Any:
     place = Desk._fields.index(name)
     kind = DESK[place]
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def take_up(typing_context: Any, address: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             pointer = builder.inttoptr(arguments[0], context.get_value_type(DESK).as_pointer())

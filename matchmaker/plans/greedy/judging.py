@@ -1,5 +1,5 @@
-"""Whether the match that is being built holds its rules, from its running sums: an atom in constant time, or in
-the number of its teams.
+"""Whether the match that is being built holds its rules, from its running sums: an atom in constant time, or
+in the number of its teams.
 """
 
 from __future__ import annotations
@@ -7,7 +7,16 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from matchmaker.plans.greedy.desk import Desk, draft_of, match_of, plan_of, program_of, table_of, tickets_of
+from matchmaker.plans.greedy.desk import (
+    Bits,
+    Desk,
+    draft_of,
+    match_of,
+    plan_of,
+    program_of,
+    table_of,
+    tickets_of,
+)
 from matchmaker.plans.greedy.state import ALL_REGIONS, DEPTH, LEVEL
 from matchmaker.plans.layout import (
     ALIKE,
@@ -45,7 +54,7 @@ NO_REGIONS = np.uint64(0)
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
-def regions_left(desk: Desk, final: bool, deferred: bool) -> np.uint64:
+def regions_left(desk: Desk, final: bool, deferred: bool) -> Bits:
     """The regions in which the match holds its rules; 0: in none.
 
     ``final``: all of them, as a match that is complete; else those that each ticket that joins must hold,
@@ -72,7 +81,7 @@ def regions_left(desk: Desk, final: bool, deferred: bool) -> np.uint64:
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
-def _statement(desk: Desk, begin: int, end: int, level: int, final: bool) -> np.uint64:
+def _statement(desk: Desk, begin: int, end: int, level: int, final: bool) -> Bits:
     """A compound rule, region by region at once."""
     plan = plan_of(desk)
     stack = np.empty(64, np.uint64)
@@ -108,7 +117,7 @@ def _statement(desk: Desk, begin: int, end: int, level: int, final: bool) -> np.
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
-def _atom(desk: Desk, atom: int, level: int, final: bool) -> np.uint64:
+def _atom(desk: Desk, atom: int, level: int, final: bool) -> Bits:
     plan = plan_of(desk)
     draft = draft_of(desk)
     kind = plan.atoms[atom].kind
@@ -140,7 +149,7 @@ def _atom(desk: Desk, atom: int, level: int, final: bool) -> np.uint64:
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
-def _extreme(desk: Desk, teams: np.uint64, column: int, largest: bool) -> float:
+def _extreme(desk: Desk, teams: Bits, column: int, largest: bool) -> float:
     """The least or largest value of the players of some kinds of teams; ±inf where there are none."""
     plan = plan_of(desk)
     draft = draft_of(desk)
@@ -155,7 +164,7 @@ def _extreme(desk: Desk, teams: np.uint64, column: int, largest: bool) -> float:
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
-def _covers_all(desk: Desk, teams: np.uint64) -> bool:
+def _covers_all(desk: Desk, teams: Bits) -> bool:
     plan = plan_of(desk)
     kinds = np.uint64(plan.kind[plan.kind.shape[0] - 1] + 1)
     return bool(teams == (np.uint64(1) << kinds) - np.uint64(1))
@@ -177,13 +186,13 @@ def _of_team(desk: Desk, row: int, column: int, function: int) -> float:
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
-def _of_all(desk: Desk, teams: np.uint64, column: int, function: int) -> float:
+def _of_all(desk: Desk, teams: Bits, column: int, function: int) -> float:
     """A function of the players of some kinds of teams together."""
     plan = plan_of(desk)
     draft = draft_of(desk)
     copies = plan.kind.shape[0]
     if _covers_all(desk, teams):
-        return _of_team(desk, copies, column, function)
+        return float(_of_team(desk, copies, column, function))
     players, total = 0, 0.0
     for copy in range(copies):
         if (teams >> np.uint64(plan.kind[copy])) & np.uint64(1):
@@ -198,11 +207,11 @@ def _of_all(desk: Desk, teams: np.uint64, column: int, function: int) -> float:
         return np.nan
     if function == AVG:
         return total / players
-    return _extreme(desk, teams, column, function == MAX)
+    return float(_extreme(desk, teams, column, function == MAX))
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
-def _of_teams(desk: Desk, teams: np.uint64, column: int, function: int, outer: int) -> float:
+def _of_teams(desk: Desk, teams: Bits, column: int, function: int, outer: int) -> float:
     """A function of the teams' values; an empty team has none, unless it is a sum or a count."""
     plan = plan_of(desk)
     least, most, total, count = np.inf, -np.inf, 0.0, 0
@@ -232,8 +241,8 @@ def _reference(desk: Desk, atom: int, level: int) -> float:
     teams, column = plan.atoms[atom].reference_teams, plan.atoms[atom].reference_column
     function = plan.atoms[atom].reference_function
     if shape == OF_TEAMS:
-        return _of_teams(desk, teams, column, function, plan.atoms[atom].reference_outer)
-    return _of_all(desk, teams, column, function)
+        return float(_of_teams(desk, teams, column, function, plan.atoms[atom].reference_outer))
+    return float(_of_all(desk, teams, column, function))
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
@@ -281,13 +290,13 @@ def _suits(desk: Desk, atom: int, value: float, reference: float, level: int) ->
     if operation == LESS:
         return not at_most(reference, value)
     if operation == LESS_EQUAL:
-        return at_most(value, reference)
+        return bool(at_most(value, reference))
     if operation == EQUAL:
-        return equal(value, reference)
+        return bool(equal(value, reference))
     if operation == MORE:
         return not at_most(value, reference)
     if operation == MORE_EQUAL:
-        return at_most(reference, value)
+        return bool(at_most(reference, value))
     return not equal(value, reference)
 
 
@@ -334,7 +343,7 @@ def _shares(desk: Desk, atom: int, level: int, final: bool) -> bool:
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
-def _near_each_other(desk: Desk, atom: int, level: int) -> np.uint64:
+def _near_each_other(desk: Desk, atom: int, level: int) -> Bits:
     """The regions in which every round trip is near the mean (or the least) of all."""
     plan = plan_of(desk)
     tickets = tickets_of(desk)

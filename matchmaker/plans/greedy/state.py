@@ -75,7 +75,7 @@ def level_with(desk: Desk, level: int) -> int:
     if draft.at[DEPTH] == 0:
         return level
     own = draft.at[LEVEL]
-    return min(own, level) if plan.newest else max(own, level)
+    return int(min(own, level) if plan.newest else max(own, level))
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
@@ -102,7 +102,7 @@ def passes_guards(desk: Desk, ticket: int, level: int) -> bool:
         if plan.atoms[atom].second == NONE:
             continue
         wanted = plan.number[level, plan.atoms[atom].second]
-        common = 0
+        common = np.int64(0)
         if draft.at[DEPTH] == 0:
             common = end - begin
         else:
