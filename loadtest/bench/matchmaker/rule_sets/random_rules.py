@@ -24,6 +24,14 @@ ATTRIBUTES = (
     {"name": "blocked", "type": "string_list", "default": []},
 )
 WAITS = (4, 9, 15)
+UP_OR_DOWN = ("ascending", "descending")
+LAXER = {
+    "maxDistance": (3, 9),
+    "maxLatency": (40, 120),
+    "minCount": (-1,),
+    "maxCount": (1, 3),
+    "minDistance": (-1,),
+}
 
 
 class RuleSetDraw:
@@ -46,10 +54,24 @@ class RuleSetDraw:
         for team in self.teams:
             if self._chance(0.15) and team["minPlayers"] > 1:
                 self._expand(f"teams[{team['name']}].minPlayers", [team["minPlayers"] - 1])
+            if self._chance(0.1):
+                self._expand(f"teams[{team['name']}].maxPlayers", [team["maxPlayers"] + 1])
+        if self._chance(0.1):
+            kind, direction = self._pick(("distanceSort", "absoluteSort")), self._pick(UP_OR_DOWN)
+            self._rules.append(
+                {"name": "Order", "type": kind, "sortDirection": direction, "sortAttribute": "skill"}
+            )
         self.text = json.dumps(self._document())
 
     def _document(self) -> dict[str, Any]:
         algorithm: dict[str, Any] = {"strategy": "exhaustiveSearch"}
+        if self._chance(0.1):
+            preference = self._pick(("largestPopulation", "fastestRegion"))
+            algorithm = {
+                "strategy": "balanced", "balancedAttribute": "skill", "batchingPreference": preference
+            }  # fmt: skip
+        elif self._chance(0.1):
+            algorithm |= {"batchingPreference": "sorted", "sortByAttributes": [self._pick(("level", "mode"))]}
         if self._chance(0.6):
             algorithm["expansionAgeSelection"] = self._pick(("newest", "oldest"))
         return {
@@ -84,12 +106,17 @@ class RuleSetDraw:
         )  # fmt: skip
         rule = {"name": f"Rule{len(self._rules)}", **draws[self._below(len(draws))]()}
         self._rules.append(rule)
-        for field, laxer in (("maxDistance", 3), ("maxLatency", 40)):
+        for field, changes in LAXER.items():
             if field in rule and self._chance(0.35):
-                self._expand(f"rules[{rule['name']}].{field}", [rule[field] + laxer, rule[field] + 3 * laxer])
+                self._expand(
+                    f"rules[{rule['name']}].{field}", [max(0, rule[field] + change) for change in changes]
+                )
+        if isinstance(rule.get("referenceValue"), int) and self._chance(0.2):
+            self._expand(f"rules[{rule['name']}].referenceValue", [self._below(8), self._below(8)])
 
     def _add_compound(self) -> None:
-        usable = [r["name"] for r in self._rules if r["type"] not in ("batchDistance", "compound")]
+        apart = ("batchDistance", "compound", "distanceSort", "absoluteSort")
+        usable = [rule["name"] for rule in self._rules if rule["type"] not in apart]
         if len(usable) < 2:
             return
         one, other = usable[:2]
@@ -149,9 +176,10 @@ class RuleSetDraw:
         if self._chance(0.1):
             limits = {"minDistance": self._below(3)}
         reference = self._one_value() if self._chance(0.85) else 4
+        several = [measured, self._one_value()] if self._chance(0.1) else [measured]
         return {
             "type": "distance",
-            "measurements": [measured],
+            "measurements": several,
             "referenceValue": reference,
             **limits,
             **self._party(),
@@ -210,9 +238,12 @@ class RuleSetDraw:
 
     def _shared(self) -> dict[str, Any]:
         if self._chance(0.25):
+            measured = "flatten(teams[*].players.attributes[maps])"
+            if self._chance(0.3):
+                measured = f"set_intersection({measured})"
             return {
                 "type": "collection", "operation": "reference_intersection_count",
-                "measurements": ["flatten(teams[*].players.attributes[maps])"],
+                "measurements": [measured],
                 "referenceValue": list(MAPS[:2]), "minCount": 1,
             }  # fmt: skip
         party = {"partyAggregation": self._pick(("union", "intersection"))} if self._chance(0.4) else {}
