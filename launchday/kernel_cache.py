@@ -38,7 +38,8 @@ KERNEL_PACKAGES = ("dedicated_server", "loadtest", "matchmaker")
 PART_ENTRIES = {
     "dedicated_server": "dedicated_server/match/warm_up.py",
     "matchmaker": "matchmaker/matching/warm_up.py",
-    "flexmatch": "matchmaker/matching/warm_up.py",
+    "flexmatch": "matchmaker/rules/flexmatch/warm_up.py",
+    "plans": "matchmaker/plans/warm_up.py",
     "why": "matchmaker/plans/why/warm_up.py",
     "loadtest": "loadtest/warm_up.py",
     "simulation": "loadtest/simulate/command.py",

@@ -164,16 +164,17 @@ def match(
     if tickets is None:
         raise typer.BadParameter("name a file of tickets; only --explain needs none", param_hint="TICKETS")
     if why is not None:
-        compile_parts({"flexmatch", "why"})
+        compile_parts({"flexmatch", "plans", "why"})
         from matchmaker.plans.why.trial import run_why
 
         raise typer.Exit(run_why(ruleset, tickets, why, now, as_json, live))
+    from matchmaker.plans.matching import match as by_plan
     from matchmaker.rules.flexmatch import trial
 
     def prepare() -> None:
-        compile_parts({"flexmatch"})
+        compile_parts({"flexmatch", "plans"})
 
-    raise typer.Exit(trial.run(ruleset, tickets, now, seed, as_json, live, prepare=prepare))
+    raise typer.Exit(trial.run(ruleset, tickets, now, seed, as_json, live, by_plan, prepare))
 
 
 @app.command(name="compile")

@@ -50,8 +50,8 @@ PARTS = (
     KernelPart(
         "flexmatch",
         "the search of rule sets",
-        "from matchmaker.matching.warm_up import warm_up; warm_up(searching=True)",
-        63.0,
+        "from matchmaker.rules.flexmatch.warm_up import warm_up; warm_up()",
+        35.0,
     ),
     KernelPart(
         "matchmaker",
@@ -64,6 +64,13 @@ PARTS = (
         "why a ticket has no match",
         "from matchmaker.plans.why.warm_up import warm_up; warm_up()",
         25.0,
+        after="flexmatch",
+    ),
+    KernelPart(
+        "plans",
+        "the matching by plans",
+        "from matchmaker.plans.warm_up import warm_up; warm_up()",
+        85.0,
         after="flexmatch",
     ),
     KernelPart(

@@ -4,22 +4,14 @@ takes about 20 s, else a tenth of one.
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 
 from launchday import kernel_cache, startup
 from matchmaker.matching.kernel import match_tickets
 from matchmaker.matching.pool import Pool
 from matchmaker.matching.team_balance import match_quality
-from matchmaker.plans.book import TicketBook
-from matchmaker.plans.compile import compile_plan
-from matchmaker.rules.flexmatch.cycle import match
-from matchmaker.rules.flexmatch.reading import read_rule_set
-from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket, TicketPlayer
+from matchmaker.plans import warm_up as plans
 from matchmaker.rules.rules import BATTLE_ROYALE, Rules
-
-SMALLEST = {"ruleLanguageVersion": "1.0", "teams": [{"name": "all", "minPlayers": 1, "maxPlayers": 1}]}
 
 
 def warm_up(*, searching: bool = False) -> None:
@@ -28,12 +20,7 @@ def warm_up(*, searching: bool = False) -> None:
     ``searching``: also what matches by the rule sets that the kernel is not for.
     """
     if searching:
-        with kernel_cache.compiling("flexmatch"):
-            rules = read_rule_set(json.dumps(SMALLEST))
-            match(rules, [], 0.0)
-            book = TicketBook(compile_plan(rules, live=True), ["here"])
-            book.add([FlexMatchTicket("", 0.0, (TicketPlayer("", None, {}, {"here": 1.0}),))])
-            book.form(0.0)
+        plans.warm_up()
     with kernel_cache.compiling("matchmaker"):
         tickets, _, _ = Pool(1).units(np.arange(1))
         match_quality(np.zeros(2, np.float32), np.ones(2, np.float32), (0, 1))

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matchmaker.errors import MatchmakerError
+from matchmaker.plans.matching import match
 from matchmaker.plans.why.asked import Meeting, meet
 from matchmaker.plans.why.changes import Change, Changes
 from matchmaker.plans.why.joining import brings
 from matchmaker.plans.why.probe import Probe
 from matchmaker.plans.why.report import Matched, NeverAsked, Short, Why
 from matchmaker.plans.why.tallies import Tallies, read_by, tally
-from matchmaker.rules.flexmatch.cycle import CycleResult, RuleSetMatch, match
+from matchmaker.rules.flexmatch.cycle import CycleResult, RuleSetMatch
 from matchmaker.rules.flexmatch.rule_set import RuleSet
 from matchmaker.rules.flexmatch.search import SearchBudget
 from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket
@@ -147,7 +148,7 @@ def _changes(
 
 def _cycle_of(live: bool) -> Cycle:
     def form(rules: RuleSet, tickets: Sequence[FlexMatchTicket], now: float) -> CycleResult:
-        return match(rules, tickets, now, effort=BUDGET, live=live)
+        return match(rules, tickets, now, live=live, effort=BUDGET)
 
     return form
 

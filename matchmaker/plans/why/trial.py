@@ -10,8 +10,9 @@ from pathlib import Path
 from launchday.terminal import Terminal, show_error, table
 from matchmaker.plans.compile import compile_plan
 from matchmaker.plans.explain import explain
+from matchmaker.plans.matching import match
 from matchmaker.plans.why.reasons import UnknownTicketError, why
-from matchmaker.rules.flexmatch.cycle import CycleResult, match
+from matchmaker.rules.flexmatch.cycle import CycleResult
 from matchmaker.rules.flexmatch.rule_set import RuleSet
 from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket
 from matchmaker.rules.flexmatch.trial import DONE, REFUSED, MatchTickets, read_files

@@ -17,7 +17,7 @@ from matchmaker.rules.flexmatch.rule_set import RuleSet
 from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket, read_tickets
 
 DONE, REFUSED = 0, 2
-KERNEL = "flexmatch"
+PARTS = ("flexmatch", "plans")  # of the kernels, that a match may need
 
 
 class MatchTickets(Protocol):
@@ -62,11 +62,10 @@ def run(
         prepare()
     if now is None:
         now = max((ticket.start_time for ticket in waiting), default=0.0)
-    if kernel_cache.is_compiled(KERNEL):
+    if all(kernel_cache.is_compiled(part) for part in PARTS):
         outcome = match_tickets(rule_set, waiting, now, seed, live=live)
     else:
-        waiting_for = "compiling the matching kernel (about half a minute, once)"
-        with Terminal(stderr=True).status(waiting_for), kernel_cache.compiling(KERNEL):
+        with Terminal(stderr=True).status("compiling what matches (a minute or two)"):
             outcome = match_tickets(rule_set, waiting, now, seed, live=live)
     if as_json:
         print(json.dumps(as_document(outcome)))
