@@ -275,10 +275,11 @@ class TicketBook:
         places = self._at(rows)
         inside = places < len(self._row)
         places, rows = places[inside], rows[inside]
-        return places[self._row[places] == rows]
+        known: Rows = places[self._row[places] == rows]
+        return known
 
     def _at(self, rows: Rows) -> Rows:
-        return np.asarray(np.searchsorted(self._row, rows), np.int64)
+        return np.searchsorted(self._row, rows)
 
 
 _NOTHING = PlanCycle(

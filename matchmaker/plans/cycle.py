@@ -154,6 +154,8 @@ def _improve(
         order = orders[turn % len(orders)]
         some = replace(tickets, by_age=rows, tried=np.ones(len(tickets.level), np.bool_))
         seeds = _seeds(plan, some, np.zeros(0), order is LARGEST_FIRST)
+        if turn % 2:
+            seeds = np.random.default_rng((seed, turn)).permutation(seeds)
         found = _go(compiled, plan, some, nobody, seeds, order, caps)
         best.looks, best.joins = best.looks + found.looks, best.joins + found.joins
         return found.match_of[rows], found.team_of[rows], found.region_of
