@@ -288,7 +288,7 @@ def first_compile() -> float:
             )
         except subprocess.TimeoutExpired:
             raise BenchError(
-                f"the first compile took more than {FIRST_COMPILE_BOUND_S} s: try again when the machine is idle"
+                f"the first compile took over {FIRST_COMPILE_BOUND_S} s: try again when the machine is idle"
             ) from None
     if ended.returncode:
         raise BenchError(f"the first compile failed: {ended.stderr.strip().splitlines()[-1:]}")
