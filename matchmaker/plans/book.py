@@ -81,14 +81,19 @@ class TicketBook:
         self._running: dict[str, tuple[tuple[TicketPlayer, ...], Rows]] = {}
         self._store = TicketStore(compiled, regions)
         self._plan = for_regions(plan, len(regions), by_region)
+        self._fewest = int(compiled.plan.fewest.sum(axis=1).min())  # players of a match at any level
         self._row = np.zeros(0, np.int64)  # [T] ascending
         self._state = np.zeros(0, np.uint8)
         self._untried = np.zeros(0, np.bool_)
         self._level = np.zeros(0, np.int32)  # when it was tried last
         self._next_row = 0
-        self._changed = False
+        self._changed = False  # something came or came back since the last cycle
+        self._stale = False  # something did since all were tried
+        self._exact = False  # what was left after the last cycle was searched through
+        self._asked: tuple[RunningMatch, ...] = ()  # in the last cycle
         self._next_step = np.inf  # when a ticket crosses the next step of an expansion
         self._all_tried_at = -np.inf
+        self._cut = False  # the work did not suffice for all: who is left is tried before all are tried again
 
     def __len__(self) -> int:
         return int(np.count_nonzero((self._state == WAITING) | (self._state == HELD)))
@@ -142,7 +147,8 @@ class TicketBook:
 
     def is_idle(self, now: float, running: bool = False) -> bool:
         """Whether a cycle at ``now`` has nothing to do: nothing came, came back or widened."""
-        return not (self._changed or running or now >= self._next_step)
+        again = self._stale and now - self._all_tried_at >= AGAIN_S
+        return not (self._changed or running or again or now >= self._next_step)
 
     def form(
         self,
@@ -164,16 +170,23 @@ class TicketBook:
             running: matches that want players.
             everything: try all tickets, whatever has been tried before.
         """
-        if self.is_idle(now, bool(running)) and not everything:
+        asked = bool(running) and (self._cut or tuple(running) != self._asked)
+        if self.is_idle(now, asked) and not everything:
             return _NOTHING
+        self._stale, self._asked = self._stale or self._changed, tuple(running)
         held = self._seat(running)
         columns = self._store.columns
         age_s = np.maximum(0.0, now - columns.start_s)
         waits = self._plan.wait_s
         level = (np.searchsorted(waits, age_s, side="right") - 1).astype(np.int32)
         waiting = self._state == WAITING
-        again = everything or now - self._all_tried_at >= AGAIN_S
+        again = everything or (now - self._all_tried_at >= AGAIN_S and not self._cut)
         tried = waiting if again else waiting & (self._untried | (level > self._level))
+        playing = self._state == PLAYING
+        if not (asked or tried.any() or (playing & (level > self._level)).any()):
+            self._changed = False
+            self._next_step = self._step_after(level, playing | waiting, columns.start_s)
+            return _NOTHING
         by_age = np.flatnonzero(waiting)
         by_age = by_age[np.argsort(columns.start_s[by_age], kind="stable")]
         tickets = Tickets(columns, self._table(len(by_age)), self._store.strings, level, by_age, tried)
@@ -181,10 +194,13 @@ class TicketBook:
         matched = found.match_of >= 0
         self._level = level
         self._untried = (self._untried & ~tried) | matched | found.untried
-        self._changed = bool(matched.any() or found.untried.any()) or (self._changed and not again)
+        self._cut = bool(found.untried.any())
+        self._exact = found.exact and (again or self._exact)
+        self._changed = self._cut or bool(matched.any())
+        self._stale = self._changed or (self._stale and not again)
         if again:
             self._all_tried_at = now
-        self._next_step = self._step_after(level, waiting & ~matched, columns.start_s)
+        self._next_step = self._step_after(level, playing | (waiting & ~matched), columns.start_s)
         places = np.flatnonzero(matched)
         return PlanCycle(
             self._row[places],
@@ -195,7 +211,7 @@ class TicketBook:
             int(np.count_nonzero(found.untried)),
             found.looks,
             found.joins,
-            found.exact,
+            self._exact,
         )
 
     def _found(
@@ -207,7 +223,9 @@ class TicketBook:
         seed: int,
         caps: Caps,
     ) -> Outcome:
-        """By the plan; of few tickets by the search, if that seats as many, or more."""
+        """By the plan; of few tickets by the search around those that are tried, if that seats as many, or
+        more.
+        """
         excluded = [self._known(np.array(match.excluded, np.int64)) for match in running]
         arrays = as_arrays(
             running,
@@ -220,8 +238,11 @@ class TicketBook:
         )
         opened_at = np.array([match.opened_at for match in running], np.float64)
         best = run_cycle(self._compiled, self._plan, tickets, arrays, opened_at, caps, seed)
-        few = len(tickets.by_age) <= SEARCHED and not running and not self._plan.large
-        if few:
+        size = tickets.columns.size
+        if len(tickets.by_age) <= SEARCHED and not running and not self._plan.large:
+            if int(size[tickets.by_age].sum()) < self._fewest:
+                best.exact = True
+                return best
             searched, whole = search_through(
                 self._compiled,
                 self._program,
@@ -231,7 +252,6 @@ class TicketBook:
                 caps.search,
                 age_s[tickets.by_age],
             )
-            size = tickets.columns.size
             if int(size[searched.match_of >= 0].sum()) >= int(size[best.match_of >= 0].sum()):
                 searched.looks, searched.joins, searched.exact = best.looks, best.joins, whole
                 return searched

@@ -56,7 +56,10 @@ def mend_by_swaps(desk: Desk) -> None:
                     continue
                 moved = (tickets.value[row, column] - tickets.value[other, column]) * tickets.size[row]
                 gap = _gap(total[high] - moved, draft.players[high], total[low] + moved, draft.players[low])
-                if gap < best - 1e-9:
+                if gap < best - 1e-9 and not (
+                    copies > 2
+                    and _passes_by(total[high], draft.players[high], total[low], draft.players[low], moved)
+                ):
                     best_high, best_low, best = one, two, gap
         if best_high < 0:
             break
@@ -75,6 +78,16 @@ def mend_by_swaps(desk: Desk) -> None:
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _gap(one: float, players: int, other: float, others: int) -> float:
     return abs(one / players - other / others)
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
+def _passes_by(high: float, players: int, low: float, others: int, moved: float) -> bool:
+    """Whether a team comes out beyond where the other was: farther from a third one, though the two are nearer
+    (teams of different sizes alone do).
+    """
+    return bool(
+        (high - moved) / players < low / others - 1e-9 or (low + moved) / others > high / players + 1e-9
+    )
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
