@@ -82,8 +82,8 @@ def _gap(one: float, players: int, other: float, others: int) -> float:
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
 def _passes_by(high: float, players: int, low: float, others: int, moved: float) -> bool:
-    """Whether a team comes out beyond where the other was: farther from a third one, though the two are nearer
-    (teams of different sizes alone do).
+    """Whether a team comes out beyond where the other was, perhaps farther from a third one, though the two
+    are nearer: teams of different sizes may.
     """
     return bool(
         (high - moved) / players < low / others - 1e-9 or (low + moved) / others > high / players + 1e-9
