@@ -14,11 +14,12 @@ from matchmaker.plans.layout import TicketColumns
 from matchmaker.rules.flexmatch.program import compile_rules
 from matchmaker.rules.flexmatch.table import Columns, Table, build_table
 from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket
-from matchmaker.rules.flexmatch.ticket_table import concatenate, select_rows
+from matchmaker.rules.flexmatch.ticket_table import concatenate, renumbered, select_rows, used_strings
 
 Rows = NDArray[np.int64]
 
 FIRST_CAPACITY = 1_024
+MIN_NUMBERS = 16_384  # of strings, values and buckets, which are not worth to be given anew
 
 
 class TicketStore:
@@ -35,6 +36,8 @@ class TicketStore:
         self._teams = [copy for team in compiled.rule_set.teams for copy in team.copies]
         self._strings: dict[str, int] = dict(compiled.strings)
         self._interned = Interned()
+        self._text_columns: list[int] = []
+        self._numbered = 0  # numbers in use when they were given last
         self._count = 0
         self._used_strings = 0  # of ``_columns.strings``
         self._tables: list[Table] = []
@@ -98,6 +101,27 @@ class TicketStore:
         chosen["set_first"] = (np.cumsum(counts) - counts).reshape(chosen["set_count"].shape)
         self._columns = TicketColumns(**chosen, strings=np.ascontiguousarray(columns.strings[places]))
         self._count, self._used_strings = len(rows), len(places)
+        if self._numbers() > MIN_NUMBERS + 2 * self._numbered:
+            self._renumber()
+
+    def _numbers(self) -> int:
+        return len(self._strings) + len(self._interned.numbers) + len(self._interned.buckets)
+
+    def _renumber(self) -> None:
+        """Forget strings, values and buckets that no ticket has any more: players could send new ones for
+        ever. 100,000 rows take some 0.4 s, which is at most once for as many numbers as are in use.
+        """
+        table = self.table()
+        literals = np.arange(len(self._compiled.strings))  # which keep their numbers
+        used = np.union1d(literals, used_strings(table, self._text_columns))
+        texts = list(self._strings)
+        self._strings = {texts[number]: place for place, number in enumerate(used.tolist())}
+        self._interned = Interned()
+        table = renumbered(table, self._text_columns, used)
+        self._tables = [table]
+        self._columns = self._made(table, self.columns.start_s)
+        self._used_strings = len(self._columns.strings)
+        self._numbered = self._numbers()
 
     def _read(
         self,
@@ -111,8 +135,11 @@ class TicketStore:
         table = build_table(tickets, columns, self._regions, self._teams, [True] * count, 0.0)
         if group is not None and platform is not None:
             table.tickets["group"], table.tickets["platform"] = group, platform
-        start_s = np.array([ticket.start_time for ticket in tickets], np.float64)
-        made = make_columns(
+        self._text_columns = columns.text_columns()
+        return table, self._made(table, np.array([ticket.start_time for ticket in tickets], np.float64))
+
+    def _made(self, table: Table, start_s: NDArray[np.float64]) -> TicketColumns:
+        return make_columns(
             self._compiled,
             table,
             start_s,
@@ -120,7 +147,6 @@ class TicketStore:
             np.ascontiguousarray(table.tickets["platform"], np.int32),
             self._interned,
         )
-        return table, made
 
     def _append(self, added: TicketColumns) -> None:
         first, last = self._count, self._count + len(added.size)

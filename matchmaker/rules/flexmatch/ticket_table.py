@@ -52,9 +52,9 @@ class TicketTable:
     def keep(self, rows: Rows) -> None:
         """Drop all tickets but these, which stand in this order from now on."""
         self.table, self.start_time = select_rows(self.table, rows), self.start_time[rows]
-        used = np.unique(np.concatenate((self.table.string, self.table.number[self._text_columns].ravel())))
+        used = used_strings(self.table, self._text_columns)
         if len(self._strings) > MIN_STRINGS_TO_RENUMBER + 2 * len(used):
-            self._renumber_strings(used[~np.isnan(used)].astype(np.int64))
+            self._renumber_strings(used)
 
     def at(self, rows: Rows, now: float) -> Table:
         """The table of some tickets at ``now``, in this order."""
@@ -73,13 +73,25 @@ class TicketTable:
         """Forget strings that no ticket has any more, of which players could send new ones for ever."""
         texts = list(self._strings)
         self._strings = {texts[number]: place for place, number in enumerate(used.tolist())}
-        number = np.array(self.table.number)
-        for column in self._text_columns:
-            known = ~np.isnan(number[column])
-            number[column, known] = np.searchsorted(used, number[column, known])
-        string = np.searchsorted(used, self.table.string).astype(np.float64)
-        self.table = self.table._replace(number=number, string=string)
+        self.table = renumbered(self.table, self._text_columns, used)
         self.program, _, _ = self._compiled([])
+
+
+def used_strings(table: Table, text_columns: Sequence[int]) -> Rows:
+    """The numbers of the strings that its tickets have, ascending; ``text_columns``: its number columns that
+    hold strings.
+    """
+    found = np.unique(np.concatenate((table.string, table.number[list(text_columns)].ravel())))
+    return found[~np.isnan(found)].astype(np.int64)
+
+
+def renumbered(table: Table, text_columns: Sequence[int], used: Rows) -> Table:
+    """The table with each string's place in ``used``, ascending, as its number."""
+    number = np.array(table.number)
+    for column in text_columns:
+        known = ~np.isnan(number[column])
+        number[column, known] = np.searchsorted(used, number[column, known])
+    return table._replace(number=number, string=np.searchsorted(used, table.string).astype(np.float64))
 
 
 def select_rows(table: Table, rows: Rows) -> Table:
