@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from matchmaker.plans.compile import CompiledPlan
 from matchmaker.plans.cycle import (
-    CAPS,
+    LIVE,
     SEARCHED,
     Caps,
     Outcome,
@@ -81,7 +81,7 @@ class TicketBook:
         self._running: dict[str, tuple[tuple[TicketPlayer, ...], Rows]] = {}
         self._store = TicketStore(compiled, regions)
         self._plan = for_regions(plan, len(regions), by_region)
-        self._fewest = int(compiled.plan.fewest.sum(axis=1).min())  # players of a match at any level
+        self._fewest = int(self._plan.fewest.sum(axis=1).min())  # players of a match at any level
         self._row = np.zeros(0, np.int64)  # [T] ascending
         self._state = np.zeros(0, np.uint8)
         self._untried = np.zeros(0, np.bool_)
@@ -155,7 +155,7 @@ class TicketBook:
         now: float,
         seed: int = 0,
         running: Sequence[RunningMatch] = (),
-        caps: Caps = CAPS,
+        caps: Caps = LIVE,
         *,
         everything: bool = False,
     ) -> PlanCycle:

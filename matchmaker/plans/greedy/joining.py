@@ -45,10 +45,10 @@ def join(desk: Desk, row: int, name: int, role: int, deferred: bool) -> bool:
         seats = np.int64(min(np.int64(plan.most[new, copy]), draft.ceiling[copy]) - draft.players[copy])
         if seats < size or (role >= 0 and not _lacks(desk, role, copy, new)):
             continue
-        if best < 0 or _comes_first(desk, copy, seats, best, best_open):
+        if best < 0 or _comes_first(desk, new, copy, seats, best, best_open):
             second, second_open = best, best_open
             best, best_open = np.int64(copy), seats
-        elif second < 0 or _comes_first(desk, copy, seats, second, second_open):
+        elif second < 0 or _comes_first(desk, new, copy, seats, second, second_open):
             second, second_open = np.int64(copy), seats
     for turn in range(2):
         team = best if turn == 0 else second
@@ -64,10 +64,15 @@ def join(desk: Desk, row: int, name: int, role: int, deferred: bool) -> bool:
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
-def _comes_first(desk: Desk, copy: int, seats: int, other: int, other_seats: int) -> bool:
-    """Whether a copy is filled before another one: by its open seats, then by the lower sum."""
+def _comes_first(desk: Desk, level: int, copy: int, seats: int, other: int, other_seats: int) -> bool:
+    """Whether a copy is filled before another one: if it has not the least number yet, by its open
+    seats, then by the lower sum.
+    """
     plan = plan_of(desk)
     draft = draft_of(desk)
+    short = draft.players[copy] < plan.fewest[level, copy]
+    if short != (draft.players[other] < plan.fewest[level, other]):
+        return bool(short)
     if seats != other_seats:
         return seats > other_seats
     if plan.balance < 0:

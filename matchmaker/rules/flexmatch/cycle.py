@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from matchmaker.rules.flexmatch.evaluate import new_candidate
 from matchmaker.rules.flexmatch.program import Program, compile_rules
@@ -93,13 +94,20 @@ def match(
 
 
 def form_matches(
-    rules: RuleSet, program: Program, table: Table, seed: int, effort: SearchBudget, begin: int = 0
+    rules: RuleSet,
+    program: Program,
+    table: Table,
+    seed: int,
+    effort: SearchBudget,
+    begin: int = 0,
+    around: NDArray[np.bool_] | None = None,
 ) -> tuple[int, SearchResult]:
     """Search a table whose tickets stand in order of age; returns the number of matches, and which tickets
     form them.
 
     ``begin`` is the ticket around which the first match is tried, those before it come last: where the work
     of the search before this one was used up (``NOT_TRIED``), it goes on from there.
+    ``around``: bool[T], the tickets whose matches are searched for; None: all.
     """
     players = most_players(rules.teams, rules.expansions)
     count = len(table.tickets)
@@ -112,6 +120,8 @@ def form_matches(
     by_age = np.arange(count, dtype=np.int32)
     rank = np.where(table.tickets["backfill"], program.backfill_rank, 0)
     anchors = np.roll(by_age, -begin)
+    if around is not None:
+        anchors = anchors[around[anchors]]
     anchors = anchors[np.argsort(rank[anchors], kind="stable")]
     candidates = np.random.default_rng(seed).permutation(by_age) if program.shuffle else by_age
     candidates = candidates[np.argsort(rank[candidates], kind="stable")]
