@@ -17,14 +17,9 @@ from loadtest.simulate.matching_cycle import allocate_found, waiting_window
 from loadtest.simulate.world import Parameters, SimulatedWorld, Tickets, TicketState
 from matchmaker.plans.book import TicketBook
 from matchmaker.plans.compile import CompiledPlan
-from matchmaker.plans.cycle import CAPS
-from matchmaker.rules.flexmatch.search import SearchBudget
 from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket, TicketPlayer
 
 BLOCK = 1_024  # tickets that come into the book together
-# Of few tickets a director also searches depth first, up to 20,000 nodes or 30 ms a cycle; here a twentieth
-# of that: with fives the waits are the same, and 15 minutes take 12 s instead of 136.
-SIMULATED = CAPS._replace(search=SearchBudget(per_ticket=250, per_cycle=1_000))
 
 _UNKNOWN, _HELD, _WAITING, _GONE = range(4)
 
@@ -66,7 +61,7 @@ class PlannedMode:
         """Run the cycle at ``now_s``, in which the mode's queue has been pruned."""
         room, rows, aged_s = waiting_window(world, parameters, self._mode)
         self._update(world, rows.astype(np.int64), aged_s)
-        found = self._book.form(now_s - parameters.login_s, 0, caps=SIMULATED)
+        found = self._book.form(now_s - parameters.login_s)
         self.cut += found.cut
         match_of = np.full(len(rows), -1, np.int32)
         if len(found.region):
