@@ -271,8 +271,10 @@ def _go(
             found.untried[:] = False
         if plan.own_region and how.at_home:
             how = how._replace(full=False, thorough=True)
+        last = place + 1 == len(passes)
+        tried = _tried_in(plan, seeds, how, last, found.running_of[:formed])
         formed = go_through(
-            plan, columns, tickets.level, tickets.by_age, there, seeds, running, how,
+            plan, columns, tickets.level, tickets.by_age, there, tried, running, how,
             Effort(spent, most), draft, program, tickets.table, match, found, formed,
         )  # fmt: skip
     return Outcome(
@@ -284,6 +286,17 @@ def _go(
         int(spent[0]),
         int(spent[1]),
     )
+
+
+def _tried_in(
+    plan: Plan, seeds: NDArray[np.int64], how: Pass, last: bool, filled: NDArray[np.int32]
+) -> NDArray[np.int64]:
+    """The seeds of a pass: a running match gets players once a cycle, as its free seats are those of before;
+    where it comes after new matches, in the last pass alone, and where age decides not among full ones.
+    """
+    if (plan.backfill_rank > 0 and not last) or (plan.backfill_rank == 0 and how.full and not last):
+        return seeds[seeds >= 0]
+    return seeds[~np.isin(seeds, -1 - filled[filled >= 0].astype(np.int64))]
 
 
 def search_through(
