@@ -16,7 +16,7 @@ from loadtest.bench.matchmaker.rule_sets.judge import Judge
 from loadtest.bench.matchmaker.rule_sets.measuring import judge_matches
 from matchmaker.plans import matching
 from matchmaker.plans.book import TicketBook
-from matchmaker.plans.compile import CompiledPlan
+from matchmaker.plans.compile import CompiledPlan, compile_plan
 from matchmaker.plans.layout import Plan
 from matchmaker.plans.matching import CUT, match
 from matchmaker.rules.flexmatch.cycle import CycleResult
@@ -172,7 +172,7 @@ def test_the_judge_sees_regions_that_are_too_far() -> None:
     near = read_rule_set(json.dumps(_document(50)))
     far = read_rule_set(json.dumps(_document(80)))
     tickets = draw(3, 120)
-    book = TicketBook(matching.compile_plan(far, live=True), REGIONS)
+    book = TicketBook(compile_plan(far, live=True), REGIONS)
     rows = book.add(tickets)
     cycle = book.form(NOW, caps=ALONE)
     place = {row: index for index, row in enumerate(rows.tolist())}

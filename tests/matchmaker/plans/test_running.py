@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,13 @@ def match(
         for team, own in (SKILLED if skills is None else skills).items()
         for place, skill in enumerate(own)
     )
-    fields = {"match_id": "m", "region": "eu", "group": 0, "platform": -1, "opened_at": NOW - 5.0} | others
+    fields: dict[str, Any] = {
+        "match_id": "m",
+        "region": "eu",
+        "group": 0,
+        "platform": -1,
+        "opened_at": NOW - 5.0,
+    } | others
     return RunningMatch(players=players, room=room, **fields)
 
 
@@ -149,6 +156,53 @@ def test_a_running_match_of_nobody_in_reach_leaves_the_others_to_each_other() ->
     assert filled(pool, match()) == [[]]
     assert pool.last is not None
     assert len(pool.last.rows) == 4
+
+
+@pytest.mark.parametrize("priority", ["high", "normal", "low"])
+def test_whoever_joins_finds_a_seat_suits_all_and_may_come(priority: str) -> None:
+    joined = 0
+    for seed in range(25):
+        rng = Random(seed)
+        pool = pool_of(priority)
+        tickets = [
+            ticket(
+                f"t{number}", *(rng.uniform(0, 30) for _ in range(rng.choice([1, 1, 2]))), waits=float(number)
+            )
+            for number in range(30)
+        ]
+        rows = pool.add(*tickets).tolist()
+        running = [
+            match(
+                {team: tuple(base + rng.uniform(0, 3) for _ in range(2)) for team in ("red", "blue")},
+                room=(rng.randint(0, 1), rng.randint(0, 1)),
+                region=rng.choice(REGIONS),
+                match_id=f"m{number}",
+                opened_at=NOW - rng.uniform(0, 30),
+                excluded=tuple(rng.sample(rows, 5)),
+            )
+            for number in range(6)
+            for base in (rng.uniform(0, 30),)
+        ]
+        pool.form(running=running, everything=True)
+        cycle = pool.last
+        assert cycle is not None
+        assert len(set(cycle.rows.tolist())) == len(cycle.rows)
+        used = [index for index in cycle.running.tolist() if index >= 0]
+        assert len(set(used)) == len(used)
+        for number, index in enumerate(cycle.running.tolist()):
+            if index < 0:
+                continue
+            own, filled_match = cycle.match == number, running[index]
+            assert REGIONS[cycle.region[number]] == filled_match.region
+            assert not set(cycle.rows[own].tolist()) & set(filled_match.excluded)
+            came = [pool.tickets[row] for row in cycle.rows[own].tolist()]
+            taken = np.bincount(cycle.team[own], [len(each.players) for each in came], 2)
+            assert (taken <= filled_match.room).all()
+            everybody = [*filled_match.players, *(one for each in came for one in each.players)]
+            skills = np.array([one.attributes["skill"] for one in everybody], np.float64)
+            assert np.ptp(skills) <= 5.0 + 1e-6
+            joined += len(came)
+    assert joined > 20  # else the test would say little
 
 
 def test_running_matches_as_arrays_keep_teams_rooms_and_who_may_not_come() -> None:
