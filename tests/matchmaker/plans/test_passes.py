@@ -31,10 +31,10 @@ def laid(tickets: list[FlexMatchTicket], teams: list[Rule]) -> tuple[Desk, NDArr
 
 
 def go(desk: Desk, by_age: NDArray[np.int64], how: Pass = THOROUGH, formed: int = 0) -> int:
-    return go_through(
+    return int(go_through(
         desk.plan, desk.tickets, desk.level, by_age, desk.there, by_age, desk.running, how, desk.effort,
         desk.draft, desk.program, desk.table, desk.match, desk.found, formed,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def draw(seed: int, count: int = 50) -> list[FlexMatchTicket]:
