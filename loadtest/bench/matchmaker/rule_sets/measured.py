@@ -82,9 +82,19 @@ class Measure:
             one = sum(numbers) / len(numbers)
         return [one] * len(numbers)
 
+    def together(self, ticket: FlexMatchTicket) -> list[Any]:
+        """The strings of a ticket's players as the one list of a party; whatever else as it is."""
+        values = self.of(ticket)
+        if len(values) == 1 or not isinstance(values[0], tuple):
+            return values
+        sets = (set(value) for value in values)
+        return [tuple(sorted((set.intersection if self.party == "intersection" else set.union)(*sets)))]
+
     def value(self) -> Any:
         """The result, nested as the expression nests it; numbers of empty lists are left out."""
-        teams = [[value for ticket in group for value in self.of(ticket)] for group in self.groups()]
+        common = "set_intersection" in self.expression.calls
+        of = self.together if common else self.of
+        teams = [[value for ticket in group for value in of(ticket)] for group in self.groups()]
         grouped: Any = teams if self.expression.grouped else list(chain.from_iterable(teams))
         depth = self.expression.depth + len(self.expression.calls)  # each takes one level away
         for call in self.expression.calls:

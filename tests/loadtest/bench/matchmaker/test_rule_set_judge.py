@@ -102,6 +102,22 @@ PLANTED: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[st
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(("party", "wrong"), [("union", None), ("intersection", "Rule")])
+def test_what_all_have_in_common_counts_a_party_as_one_list(party: str, wrong: str | None) -> None:
+    rule = {
+        "type": "collection", "operation": "reference_intersection_count", "referenceValue": ["dune"],
+        "measurements": ["set_intersection(flatten(teams[*].players.attributes[maps]))"], "minCount": 1,
+        "partyAggregation": party,
+    }  # fmt: skip
+    others: dict[str, Any] = {"skill": 0.0, "mode": ""}
+    of_two = tuple(
+        TicketPlayer(name, None, {**others, "maps": maps}, HERE)
+        for name, maps in (("a", ("dune", "lake")), ("b", ("lake",)))
+    )
+    seats = ((FlexMatchTicket("party", 100.0, of_two), 0), (one("c", **others, maps=("dune",)), 1))
+    assert said(rule, *seats) == wrong
+
+
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_match_that_breaks_its_one_rule_is_called_wrong_and_its_neighbour_right(name: str) -> None:
     rule, first, right, wrong = PLANTED[name]
