@@ -354,7 +354,7 @@ async def test_a_stop_that_the_caches_client_swallows_is_heard_before_the_next_c
 ) -> None:
     director, reading = make_director(mm_settings), asyncio.Event()
 
-    async def swallow(_: Queue) -> list[QueueEntry]:
+    async def swallow(_: Queue, questions: int = 0) -> list[QueueEntry]:
         reading.set()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.Event().wait()

@@ -74,9 +74,9 @@ async def test_the_player_of_a_damaged_ticket_is_told(
 ) -> None:
     read = Queue.read_new
 
-    async def damaged(queue: Queue) -> list[QueueEntry]:
+    async def damaged(queue: Queue, questions: int = 0) -> list[QueueEntry]:
         entries = []
-        for entry in await read(queue):
+        for entry in await read(queue, questions):
             records = entry.records.copy()
             records["skill_mean"][records["player_id"] == 2] = np.inf
             flat = [b"tickets", records.tobytes(), b"regions", b"west-europe,east-us"]
@@ -131,10 +131,10 @@ async def test_a_fault_of_ours_in_one_queue_is_told_and_begun_anew(
 ) -> None:
     read, faults = Queue.read_new, [ZeroDivisionError("ours")]
 
-    async def faulty(queue: Queue) -> list[QueueEntry]:
+    async def faulty(queue: Queue, questions: int = 0) -> list[QueueEntry]:
         if faults:
             raise faults.pop()
-        return await read(queue)
+        return await read(queue, questions)
 
     monkeypatch.setattr(Queue, "read_new", faulty)
     monkeypatch.setattr("matchmaker.director.director.STANDBY_S", 0.02)

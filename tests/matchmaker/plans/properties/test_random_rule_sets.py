@@ -35,7 +35,8 @@ def test_a_seed_draws_the_same_again() -> None:
 def test_every_drawn_rule_set_can_be_read_and_all_rule_types_are_drawn() -> None:
     texts = [draw_rule_set(np.random.default_rng(seed)) for seed in range(300)]
     types = {rule.type for text in texts for rule in read_rule_set(text).rules}
-    assert types == {"batchDistance", "distance", "comparison", "collection", "latency", "compound"}
+    measured = {"batchDistance", "distance", "comparison", "collection", "latency", "compound"}
+    assert types == measured | {"distanceSort", "absoluteSort"}
 
 
 def test_the_search_through_what_is_left_finds_a_match_that_is_there_and_none_else() -> None:
