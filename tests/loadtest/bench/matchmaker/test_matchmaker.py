@@ -72,10 +72,10 @@ def test_the_predicted_win_probability_is_openskills() -> None:
 
 
 def test_queue_loses_nobody_and_seats_nobody_twice() -> None:
-    found = printed("queue", "--rate", "200", "--seconds", "2")
+    found = printed("queue", "--rate", "200", "--seconds", "3")
     assert found["offered_per_s"] == found["accepted_per_s"] == 200
     assert (found["lost"], found["duplicated"], found["refused"]) == (0, 0, 0)
-    assert found["counters"]["queued"] == found["counters"]["matched"] == 400
+    assert found["counters"]["queued"] == found["counters"]["matched"] == 600
     ratio = found["api_us_a_ticket"] / found["bare_us_a_request"]
     assert found["api_ratio"] == pytest.approx(ratio, rel=0.02)
     for name in ("wait_s", "create_ms", "notify_ms"):
