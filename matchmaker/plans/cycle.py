@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from matchmaker.plans.compile import CompiledPlan
 from matchmaker.plans.greedy.desk import Effort, Found, Pass, Running
-from matchmaker.plans.greedy.passes import UNMATCHED, go_through
+from matchmaker.plans.greedy.passes import go_through
 from matchmaker.plans.greedy.state import new_draft
 from matchmaker.plans.improve import improve
 from matchmaker.plans.layout import LATENCY_DISTANCE, NONE, Plan, TicketColumns
@@ -21,7 +21,7 @@ from matchmaker.plans.running import as_arrays
 from matchmaker.rules.flexmatch.cycle import form_matches
 from matchmaker.rules.flexmatch.evaluate import new_candidate
 from matchmaker.rules.flexmatch.program import Program
-from matchmaker.rules.flexmatch.search import CUT_SHORT, NO_REGION, NOT_TRIED, SearchBudget
+from matchmaker.rules.flexmatch.search import CUT_SHORT, NOT_TRIED, UNMATCHED, SearchBudget
 from matchmaker.rules.flexmatch.table import Table
 from matchmaker.rules.flexmatch.ticket_table import select_rows
 
@@ -32,20 +32,31 @@ LEAST_IMPROVED = 10_000  # looks and joins that this may cost, or half as many a
 NARROW = 0.1  # share of the tickets that a window holds, below which they are looked for nearest first
 SEARCHED = 64  # tickets up to which a search looks whether it seats more
 
-# Home first, so that who is near plays together; there only full matches, lest small ones use them up.
-NEAREST_FIRST = (
-    Pass(at_home=True, aged=False, full=True, thorough=False, deferred=False),
-    Pass(at_home=False, aged=False, full=False, thorough=True, deferred=False),
-    Pass(at_home=False, aged=True, full=False, thorough=True, deferred=True),
-)
-OLDEST_FIRST = (
-    Pass(at_home=True, aged=True, full=True, thorough=False, deferred=True),
-    Pass(at_home=False, aged=True, full=False, thorough=True, deferred=True),
-    Pass(at_home=False, aged=False, full=False, thorough=True, deferred=False),
-)
 
+class Order(NamedTuple):
+    """In which order tickets are tried: the passes, and whether the largest parties are the first seeds."""
+
+    passes: tuple[Pass, ...]
+    largest_first: bool = False
+
+
+# Home first, so that who is near plays together; there only full matches, lest small ones use them up.
+NEAREST_FIRST = Order(
+    (
+        Pass(at_home=True, aged=False, full=True, thorough=False, deferred=False),
+        Pass(at_home=False, aged=False, full=False, thorough=True, deferred=False),
+        Pass(at_home=False, aged=True, full=False, thorough=True, deferred=True),
+    )
+)
+OLDEST_FIRST = Order(
+    (
+        Pass(at_home=True, aged=True, full=True, thorough=False, deferred=True),
+        Pass(at_home=False, aged=True, full=False, thorough=True, deferred=True),
+        Pass(at_home=False, aged=False, full=False, thorough=True, deferred=False),
+    )
+)
 # Large parties while there are small ones to fill up with: packs tighter, for a pool that is small anyway.
-LARGEST_FIRST = (*OLDEST_FIRST,)
+LARGEST_FIRST = OLDEST_FIRST._replace(largest_first=True)
 
 
 class Caps(NamedTuple):
@@ -70,7 +81,6 @@ CAPS = Caps()
 # Of a queue's cycles, of which ten come in a second: with fives the waits are those of four times the search,
 # and a cycle of up to 64 tickets takes 1.5 ms instead of 3 to 4.
 LIVE = CAPS._replace(search=SearchBudget(per_ticket=250, per_cycle=1_000))
-UNCAPPED = Caps(1e9, 1e9, 1e9, 1e9, 1 << 50, SearchBudget(1 << 30, 1 << 30))
 
 
 @dataclass(slots=True)
@@ -95,7 +105,7 @@ class Tickets:
     """What a cycle works on: T rows.
 
     Attributes:
-        columns: as the greedy reads them; table: as the evaluator does, None where no rule asks for it.
+        columns: as the greedy reads them; table: as the evaluator does, of no tickets where nothing asks it.
         strings: how many strings have a number.
         level: int32[T]; by_age: int64[W], rows that wait, oldest first; tried: bool[T], the seeds among them.
     """
@@ -126,7 +136,7 @@ def run_cycle(
     best = None
     most, looks, joins = (-1, 0), 0, 0
     for order in orders:
-        seeds = _seeds(plan, tickets, opened_at, order is LARGEST_FIRST)
+        seeds = _seeds(plan, tickets, opened_at, order.largest_first)
         outcome = _go(compiled, plan, tickets, running, seeds, order, caps)
         looks, joins = looks + outcome.looks, joins + outcome.joins
         # Of as many players rather fewer matches: larger ones, where teams may be small.
@@ -144,7 +154,7 @@ def _improve(
     compiled: CompiledPlan,
     plan: Plan,
     tickets: Tickets,
-    orders: Sequence[tuple[Pass, ...]],
+    orders: Sequence[Order],
     caps: Caps,
     best: Outcome,
     seed: int,
@@ -157,7 +167,7 @@ def _improve(
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
         order = orders[turn % len(orders)]
         some = replace(tickets, by_age=rows, tried=np.ones(len(tickets.level), np.bool_))
-        seeds = _seeds(plan, some, np.zeros(0), order is LARGEST_FIRST)
+        seeds = _seeds(plan, some, np.zeros(0), order.largest_first)
         if turn % 2:
             seeds = np.random.default_rng((seed, turn)).permutation(seeds)
         found = _go(compiled, plan, some, nobody, seeds, order, caps)
@@ -235,7 +245,7 @@ def _go(
     tickets: Tickets,
     running: Running,
     seeds: NDArray[np.int64],
-    order: tuple[Pass, ...],
+    order: Order,
     caps: Caps,
 ) -> Outcome:
     columns = tickets.columns
@@ -259,7 +269,7 @@ def _go(
     match = new_candidate(program, tickets.table, depth)
     sorted_by_value = bool((plan.lists["axis"] != NONE).any())
     many = plan.by_region and columns.latency_ms.shape[1] > 1
-    passes = [each for each in order[: 3 if sorted_by_value else 2] if many or not each.at_home]
+    passes = [each for each in order.passes[: 3 if sorted_by_value else 2] if many or not each.at_home]
     formed = 0
     for place, how in enumerate(passes):
         share = 1.0 - 0.3 * (len(passes) - 1 - place) / max(1, len(passes) - 1)  # most is the first's
@@ -267,11 +277,11 @@ def _go(
             int(min(max(caps.least, caps.cycle_looks * waiting) * share, 1e15)),
             int(min(max(caps.least, caps.cycle_joins * waiting) * share, 1e15)),
         )
-        if place + 1 == len(passes):
+        last = place + 1 == len(passes)
+        if last:
             found.untried[:] = False
         if plan.own_region and how.at_home:
             how = how._replace(full=False, thorough=True)
-        last = place + 1 == len(passes)
         tried = _tried_in(plan, seeds, how, last, found.running_of[:formed])
         formed = go_through(
             plan, columns, tickets.level, tickets.by_age, there, tried, running, how,
@@ -318,7 +328,7 @@ def search_through(
     outcome = Outcome(
         np.full(count, UNMATCHED, np.int32),
         np.zeros(count, np.int32),
-        np.where(found.region_of[:formed] == NO_REGION, NONE, found.region_of[:formed]).astype(np.int32),
+        found.region_of[:formed].copy(),
         np.full(formed, NONE, np.int32),
         np.zeros(count, np.bool_),
     )

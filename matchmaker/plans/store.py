@@ -14,7 +14,13 @@ from matchmaker.plans.layout import TicketColumns
 from matchmaker.rules.flexmatch.program import compile_rules
 from matchmaker.rules.flexmatch.table import Columns, Table, build_table
 from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket
-from matchmaker.rules.flexmatch.ticket_table import concatenate, renumbered, select_rows, used_strings
+from matchmaker.rules.flexmatch.ticket_table import (
+    concatenate,
+    ranges,
+    renumbered,
+    select_rows,
+    used_strings,
+)
 
 Rows = NDArray[np.int64]
 
@@ -97,7 +103,7 @@ class TicketStore:
         }
         counts = chosen["set_count"].astype(np.int64).ravel()
         firsts = chosen["set_first"].ravel()
-        places = _ranges(firsts, counts)
+        places = ranges(firsts, counts)
         chosen["set_first"] = (np.cumsum(counts) - counts).reshape(chosen["set_count"].shape)
         self._columns = TicketColumns(**chosen, strings=np.ascontiguousarray(columns.strings[places]))
         self._count, self._used_strings = len(rows), len(places)
@@ -174,9 +180,3 @@ def _grown(column: NDArray[Any], capacity: int) -> NDArray[Any]:
     grown = np.zeros((capacity, *column.shape[1:]), column.dtype)
     grown[: len(column)] = column
     return grown
-
-
-def _ranges(first: Rows, size: Rows) -> Rows:
-    ends = np.cumsum(size)
-    places: Rows = np.repeat(first - (ends - size), size)
-    return places + np.arange(len(places))

@@ -8,7 +8,6 @@ from numba import njit
 from matchmaker.plans.greedy.cells import keeps_axis
 from matchmaker.plans.greedy.desk import (
     LOOKS,
-    SEED_JOINS,
     SEED_LOOKS,
     Bits,
     Desk,
@@ -25,7 +24,7 @@ from matchmaker.plans.greedy.desk import (
 from matchmaker.plans.greedy.joining import join, wants
 from matchmaker.plans.greedy.links import find_value, last_there, next_there
 from matchmaker.plans.greedy.state import DEPTH, GROUP, LEVEL, LOADED, PLATFORM, passes_guards, seat
-from matchmaker.plans.greedy.supply import seats_of
+from matchmaker.plans.greedy.supply import is_spent, supply_of
 from matchmaker.plans.layout import BACKWARD, FARTHEST, FORWARD, NEAREST
 
 # Ways to try around one seed: as it comes; only who has waited as long; only upwards or downwards on the
@@ -39,7 +38,6 @@ def begin_with(desk: Desk, seed: int, cell: int) -> bool:
     plan = plan_of(desk)
     tickets = tickets_of(desk)
     draft = draft_of(desk)
-    lists = lists_of(desk)
     level = level_of(desk)
     running = running_of(desk)
     found = found_of(desk)
@@ -60,7 +58,7 @@ def begin_with(desk: Desk, seed: int, cell: int) -> bool:
             supply = np.inf
             for name in range(plan.lists.shape[0]):
                 if plan.lists[name].role < 0 and (plan.lists[name].teams >> kind) & np.uint64(1):
-                    supply = lists.waiting[name, cell] / max(seats_of(desk, own, plan.lists[name].teams), 1)
+                    supply = supply_of(desk, name, cell, own)
             if chosen < 0 or supply < scarcest:
                 chosen, scarcest = np.int64(copy), supply
         if chosen < 0:
@@ -90,7 +88,6 @@ def fill(desk: Desk, seed: int, cell: int, way: int) -> bool:
     """
     plan = plan_of(desk)
     draft = draft_of(desk)
-    lists = lists_of(desk)
     names = plan.lists.shape[0]
     done = np.uint64(0)
     for _ in range(names):
@@ -98,9 +95,7 @@ def fill(desk: Desk, seed: int, cell: int, way: int) -> bool:
         for name in range(names):
             if (done >> np.uint64(name)) & np.uint64(1):
                 continue
-            supply = lists.waiting[name, cell] / max(
-                seats_of(desk, draft.at[LEVEL], plan.lists[name].teams), 1
-            )
+            supply = supply_of(desk, name, cell, draft.at[LEVEL])
             if plan.lists[name].role >= 0:
                 supply -= 1e12  # before all that fill whatever is free
             if chosen < 0 or supply < scarcest:
@@ -190,10 +185,7 @@ def _walk(desk: Desk, seed: int, cell: int, name: int, way: int) -> None:
             joined = join(desk, row, name, role, way == DEFERRED)
             if joined and not wants(desk, name, role):
                 return
-        if (
-            effort.spent[SEED_LOOKS] >= effort.most[SEED_LOOKS]
-            or effort.spent[SEED_JOINS] >= effort.most[SEED_JOINS]
-        ):
+        if is_spent(desk):
             return
 
 

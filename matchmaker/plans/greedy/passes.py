@@ -40,13 +40,12 @@ from matchmaker.plans.greedy.judging import NO_REGIONS
 from matchmaker.plans.greedy.links import leave
 from matchmaker.plans.greedy.settling import nearest_region, settle
 from matchmaker.plans.greedy.state import DEPTH, LOADED, clear
-from matchmaker.plans.greedy.supply import are_enough, fewest_needed, scarcest_list
+from matchmaker.plans.greedy.supply import are_enough, fewest_needed, is_spent, scarcest_list
 from matchmaker.plans.layout import DEFERRABLE, NONE, Plan, TicketColumns
 from matchmaker.rules.flexmatch.evaluate import Candidate
 from matchmaker.rules.flexmatch.program import Program
 from matchmaker.rules.flexmatch.table import Table
 
-UNMATCHED = -1
 # Seeds above which only tickets of the list that every match needs and that has least are tried as such.
 MANY_SEEDS = 256
 
@@ -152,10 +151,7 @@ def _try_all(desk: Desk, seed: int, cell: int, deferrable: bool) -> Bits:
         if regions != NO_REGIONS:
             _end_running(desk, seed)
             return regions
-        if (
-            effort.spent[SEED_LOOKS] >= effort.most[SEED_LOOKS]
-            or effort.spent[SEED_JOINS] >= effort.most[SEED_JOINS]
-        ):
+        if is_spent(desk):
             break
     _end_running(desk, seed)
     return NO_REGIONS

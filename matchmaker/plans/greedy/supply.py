@@ -6,19 +6,29 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from matchmaker.plans.greedy.desk import Bits, Desk, lists_of, plan_of
+from matchmaker.plans.greedy.desk import SEED_JOINS, SEED_LOOKS, Desk, effort_of, lists_of, plan_of
 from matchmaker.plans.layout import TEAM
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)
-def seats_of(desk: Desk, level: int, teams: Bits) -> int:
-    """The seats of some kinds of teams at a level."""
+def is_spent(desk: Desk) -> bool:
+    """Whether the work around the seed at hand is used up."""
+    effort = effort_of(desk)
+    return bool(
+        effort.spent[SEED_LOOKS] >= effort.most[SEED_LOOKS]
+        or effort.spent[SEED_JOINS] >= effort.most[SEED_JOINS]
+    )
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True)
+def supply_of(desk: Desk, name: int, cell: int, level: int) -> float:
+    """The players of a list who wait in a cell, for each seat that the list fills."""
     plan = plan_of(desk)
     seats = 0
     for copy in range(plan.kind.shape[0]):
-        if (teams >> np.uint64(plan.kind[copy])) & np.uint64(1):
+        if (plan.lists[name].teams >> np.uint64(plan.kind[copy])) & np.uint64(1):
             seats += plan.most[level, copy]
-    return seats
+    return float(lists_of(desk).waiting[name, cell] / max(seats, 1))
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True)

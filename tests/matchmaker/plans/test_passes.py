@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from matchmaker.plans.compile import compile_plan
 from matchmaker.plans.greedy.desk import LOOKS, Desk, Pass
-from matchmaker.plans.greedy.passes import UNMATCHED, go_through
+from matchmaker.plans.greedy.passes import go_through
 from matchmaker.plans.layout import NONE
+from matchmaker.rules.flexmatch.search import UNMATCHED
 from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket
 from tests.matchmaker.plans.desks import lay
 from tests.matchmaker.plans.naive import NaiveMatch, NaivePlan
