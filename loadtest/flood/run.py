@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gc
 import time
-from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -24,6 +21,7 @@ from loadtest.flood.surroundings.base import Run, Surroundings
 from loadtest.flood.surroundings.foreign_target import open_target
 from loadtest.flood.surroundings.own_backend import open_own_backend
 from loadtest.flood.surroundings.part_header import header_of
+from loadtest.garbage import rare_collections
 from loadtest.players.journey import run_player
 from loadtest.players.run_context import RunContext
 from loadtest.scenario.model import Scenario
@@ -62,7 +60,7 @@ async def flood(
         MetricsSampler(options.metrics) as metrics,
         _surroundings(run, settings, processes) as around,
     ):
-        with _rare_garbage_collections(), run.progress:
+        with rare_collections(), run.progress:
             await wait_for_begin(options.begin_at, stop_event, run.progress.print_line)
             run.begin()
             header = await _note_begin(run, around)
@@ -147,22 +145,6 @@ async def _play_all(context: RunContext, stop_event: asyncio.Event) -> str:
 
 async def _all_done(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.wait(tasks)
-
-
-@contextlib.contextmanager
-def _rare_garbage_collections() -> Iterator[None]:
-    """Keep the garbage collector from stopping all bots for 200 ms: it skips what was imported before the
-    run.
-    """
-    thresholds = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 50)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,13 @@ match, divided by what the control's process uses for a request. Medians of the 
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -35,6 +33,7 @@ from loadtest.bench.control.bare_route import Answer
 from loadtest.bench.harness.statistics import ratio
 from loadtest.bench.matchmaker.ticket_load import PlayerTimings, TicketLoad, figures, joined
 from loadtest.errors import BenchError
+from loadtest.garbage import rare_collections
 from matchmaker.rules.rules import BATTLE_ROYALE
 
 REGIONS: Final = ("west-europe", "east-us", "japan-east", "brazil-south")
@@ -58,7 +57,7 @@ def measure(settings: Settings, valkey: Valkey, rate: float, seconds: float, see
     cores: list[dict[str, float]] = []
     api_us: list[float] = []
     bare_us: list[float] = []
-    with _Processes(settings, valkey) as processes, _quiet_collector():
+    with _Processes(settings, valkey) as processes, rare_collections():
         for _ in range(TURNS):
             load = players.load(settings.matchmaker_port, rate, seconds / TURNS)
             before = processes.used_s()
@@ -236,20 +235,6 @@ def _led(cache_port: int) -> bool:
     """Whether a director leads the queue."""
     lease = f"{{mm}}:lease:{BATTLE_ROYALE}".encode()
     return exchange(cache_port, b"*2\r\n$6\r\nEXISTS\r\n$%d\r\n%b\r\n" % (len(lease), lease), 4) == b":1\r\n"
-
-
-@contextmanager
-def _quiet_collector() -> Iterator[None]:
-    """Keep the garbage collector of this process from delaying requests."""
-    thresholds = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 50)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
 
 
 def _us_each(used_s: float, timings: PlayerTimings) -> float:
