@@ -77,8 +77,7 @@ class ApacheKafka(EmbeddedServer):
         data = self.folder / DATA
         config.write_text(self._properties(controller_port=free_port()))
         if not (data / "meta.properties").exists():
-            cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            self._tool("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(config))
+            self._tool("kafka.tools.StorageTool", "format", "-c", str(config), f"--cluster-id={_cluster_id()}")
         flags = [HEAP, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", NO_MAPPED_COUNTERS]
         argv = [str(self.program()), *flags, "-cp", class_path(), "kafka.Kafka", str(config)]
         return child_processes.spawn(argv, log=self.log, cwd=self.folder)
@@ -116,6 +115,11 @@ class ApacheKafka(EmbeddedServer):
             "group.initial.rebalance.delay.ms": "0",
         }
         return "".join(f"{key}={value}\n" for key, value in lines.items())
+
+
+def _cluster_id() -> str:
+    """22 letters of URL-safe base64; one in 64 begins with a dash, which is why it is given with ``=``."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 def jar_folder() -> Path:

@@ -8,7 +8,7 @@ import asyncpg
 
 from meta_service.store.connections import CONNECT_S, open_connection
 
-HEAD = "r0017_event_gaps"
+HEAD = "r0023_growth"
 """The newest step of the schema; a test compares it with the migrations."""
 
 _NUMBER = re.compile(r"r(\d{4})")
