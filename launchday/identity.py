@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import jwt
@@ -18,6 +18,7 @@ from launchday.clock import Clock
 from launchday.errors import LaunchdayError
 
 ALGORITHM = "HS256"
+STATEMENT_TYPE = "statement+jwt"  # in the header: no token of a caller has it (RFC 8725 §3.11)
 PLAYER = "player"
 SERVICE = "service"
 REFRESH = "refresh"  # gives access to nothing: it is only exchanged for a new pair of tokens
@@ -49,7 +50,16 @@ class _Claims(msgspec.Struct, forbid_unknown_fields=True):
     gen: int = 0
 
 
+class _Statement(msgspec.Struct):
+    """The payload of a statement; ``aud`` is its kind."""
+
+    aud: str
+    exp: int
+    body: dict[str, object]
+
+
 _read_claims = msgspec.json.Decoder(_Claims).decode
+_read_statement = msgspec.json.Decoder(_Statement).decode
 
 
 def _decoded(part: bytes) -> bytes:
@@ -129,6 +139,39 @@ class Signer:
         if identity.expires_at <= now:
             raise InvalidTokenError("the token has expired: log in again")
         return identity
+
+    def statement(self, kind: str, body: Mapping[str, object], now: float, ttl_s: float) -> str:
+        """Sign something that this service vouches for, such as who is in a party, for others to read.
+
+        Args:
+            kind: what it is about; whoever reads it names the same.
+            body: what is stated, as JSON can say it.
+            now: Unix seconds.
+            ttl_s: seconds for which it holds.
+        """
+        claims = {"aud": kind, "iat": int(now), "exp": int(now + ttl_s), "body": dict(body)}
+        return jwt.encode(claims, self._secret, algorithm=ALGORITHM, headers={"typ": STATEMENT_TYPE})
+
+    def read_statement(self, kind: str, text: str, now: float) -> dict[str, object]:
+        """Return the body of a statement of this kind.
+
+        Raises InvalidTokenError for one that is forged, of another kind, or has ended, and for a caller's
+        token.
+        """
+        try:
+            signed, _, signature = text.encode("ascii").rpartition(b".")
+            header, _, payload = signed.partition(b".")
+            if not hmac.compare_digest(hmac.digest(self._key, signed, "sha256"), _decoded(signature)):
+                raise InvalidTokenError("the statement is not valid: its signature is another's")
+            said = _read_statement(_decoded(payload))
+            kinds = msgspec.json.decode(_decoded(header), type=dict[str, object])
+        except ValueError as error:
+            raise InvalidTokenError("the statement is not valid: it is not one of ours") from error
+        if kinds.get("typ") != STATEMENT_TYPE or said.aud != kind:
+            raise InvalidTokenError(f"this is no statement of the kind {kind}")
+        if said.exp <= now:
+            raise InvalidTokenError("the statement has expired: ask for a new one")
+        return said.body
 
     def time(self, clock: Clock) -> float:
         """The time by which a token is judged (Unix seconds): the wall clock, for by that it was dated.

@@ -47,3 +47,23 @@ def test_a_short_secret_is_refused() -> None:
 def test_any_text_as_token_is_refused_by_name(text: str) -> None:
     with pytest.raises(InvalidTokenError):
         Signer(SECRET).verify(text, NOW)
+
+
+def test_a_statement_is_read_as_its_kind_until_it_ends() -> None:
+    signer = Signer(SECRET)
+    text = signer.statement("party", {"members": [1, 2], "mode": "duos"}, NOW, ttl_s=60)
+    assert signer.read_statement("party", text, NOW + 59) == {"members": [1, 2], "mode": "duos"}
+    for kind, now in (("guild", NOW), ("party", NOW + 60)):
+        with pytest.raises(InvalidTokenError):
+            signer.read_statement(kind, text, now)
+    with pytest.raises(InvalidTokenError):
+        Signer("x" * 32).read_statement("party", text, NOW)
+
+
+def test_a_statement_is_no_token_and_a_token_no_statement() -> None:
+    signer = Signer(SECRET)
+    posing = {"sub": "42", "roles": [PLAYER], "exp": int(NOW + 60)}
+    with pytest.raises(InvalidTokenError):
+        signer.verify(signer.statement("launchday", posing, NOW, ttl_s=60), NOW)
+    with pytest.raises(InvalidTokenError):
+        signer.read_statement("launchday", signer.player_token(42, NOW, ttl_s=60), NOW)
