@@ -1,4 +1,8 @@
-"""Alembic's environment: one asyncpg connection, one transaction for all steps, one migrator at a time."""
+"""Alembic's environment: one asyncpg connection, a transaction a step, one migrator at a time.
+
+Every wait for a lock is short, because whoever comes later queues behind it; a step that did not get its lock
+is rolled back and tried again (`meta_service.store.migrations.locks`).
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,47 @@ from typing import Any
 
 from alembic import context
 from sqlalchemy import Connection, pool, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from meta_service.store.connections import open_connection
+from meta_service.store.migrations import locks
 
 MIGRATION_LOCK = 0x6C61756E63680001  # an advisory lock's key, agreed among migrators only
+TURN_S = 0.2  # how often a migrator asks whether it is its turn
 CONNECT_S = 30.0
 
 
-def _upgrade(connection: Connection) -> None:
-    context.configure(connection=connection, transaction_per_migration=False)
-    with context.begin_transaction():
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-        context.run_migrations()
+def _migrate(connection: Connection) -> None:
+    _take_turn(connection)
+    locks.limit_waits(connection)
+    connection.commit()
+    tries = 0
+    while True:
+        try:
+            context.configure(connection=connection, transaction_per_migration=True)
+            with context.begin_transaction():
+                context.run_migrations()
+        except DBAPIError as error:
+            connection.rollback()
+            if not locks.is_busy(error):
+                raise
+            tries += 1
+            locks.pause(connection, tries)
+            connection.commit()
+        else:
+            connection.commit()
+            return
+
+
+def _take_turn(connection: Connection) -> None:
+    # Of the session, as steps commit in between. Asked for again and again, not waited for: a statement that
+    # waits keeps its view of the rows, and making an index concurrently waits for all who have an older one.
+    while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": MIGRATION_LOCK}):
+        connection.commit()
+        connection.execute(text("SELECT pg_sleep(:s)"), {"s": TURN_S})
+        connection.commit()
+    connection.commit()
 
 
 async def _run(store_url: str) -> None:
@@ -30,8 +62,7 @@ async def _run(store_url: str) -> None:
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=pool.NullPool)
     try:
         async with engine.connect() as connection:
-            await connection.run_sync(_upgrade)
-            await connection.commit()
+            await connection.run_sync(_migrate)
     finally:
         await engine.dispose()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
+from meta_service.store.migrations.locks import briefly, drop_index_concurrently, index_concurrently
+
 revision = "r0004_social"
 down_revision: str | None = "r0003_sessions"
 branch_labels: tuple[str, ...] | None = None
@@ -32,6 +34,15 @@ TABLES = {
     """,
 }
 
+COLUMNS = (
+    "ALTER TABLE loadouts ADD COLUMN IF NOT EXISTS emotes json NOT NULL DEFAULT '[]',"
+    " ADD COLUMN IF NOT EXISTS settings json NOT NULL DEFAULT '{}',"
+    " ADD COLUMN IF NOT EXISTS region text NOT NULL DEFAULT ''",
+    "ALTER TABLE sessions ADD COLUMN IF NOT EXISTS region text NOT NULL DEFAULT ''",
+    "ALTER TABLE ledger ADD COLUMN IF NOT EXISTS request_id text",
+)
+
+# Of the new tables: nobody else sees them yet.
 CHANGES = (
     "CREATE INDEX friendships_by_high ON friendships (high_id)",
     """
@@ -40,27 +51,23 @@ CHANGES = (
         count(*), count(*) FILTER (WHERE placement = 1), sum(kills)
     FROM match_history WHERE outcome = 'committed' GROUP BY 1, 2
     """,
-    "ALTER TABLE loadouts ADD COLUMN emotes json NOT NULL DEFAULT '[]',"
-    " ADD COLUMN settings json NOT NULL DEFAULT '{}', ADD COLUMN region text NOT NULL DEFAULT ''",
-    "ALTER TABLE sessions ADD COLUMN region text NOT NULL DEFAULT ''",
-    "ALTER TABLE ledger ADD COLUMN request_id text",
-    # Every second each region asks what the others wrote lately.
-    "CREATE INDEX loadouts_by_time ON loadouts (stored_at)",
-    "CREATE INDEX sessions_by_time ON sessions (stored_at)",
     "CREATE INDEX season_records_by_time ON season_records (stored_at)",
 )
 
 UNDOING = (
-    "ALTER TABLE loadouts DROP COLUMN emotes, DROP COLUMN settings, DROP COLUMN region",
-    "ALTER TABLE sessions DROP COLUMN region",
-    "ALTER TABLE ledger DROP COLUMN request_id",
-    "DROP INDEX loadouts_by_time",
-    "DROP INDEX sessions_by_time",
+    "ALTER TABLE loadouts DROP COLUMN IF EXISTS emotes, DROP COLUMN IF EXISTS settings,"
+    " DROP COLUMN IF EXISTS region",
+    "ALTER TABLE sessions DROP COLUMN IF EXISTS region",
+    "ALTER TABLE ledger DROP COLUMN IF EXISTS request_id",
 )
 
 
 def upgrade() -> None:
-    """Create the tables, columns and indexes."""
+    """Create the columns, indexes and tables."""
+    briefly(*COLUMNS)
+    # Every second each region asks what the others wrote lately.
+    index_concurrently("loadouts_by_time", "ON loadouts (stored_at)")
+    index_concurrently("sessions_by_time", "ON sessions (stored_at)")
     for name, columns in TABLES.items():
         op.execute(f"CREATE TABLE {name} ({columns})")
     for change in CHANGES:
@@ -69,7 +76,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them."""
+    drop_index_concurrently("loadouts_by_time")
+    drop_index_concurrently("sessions_by_time")
+    briefly(*UNDOING)
     for name in reversed(TABLES):
         op.execute(f"DROP TABLE {name}")
-    for change in UNDOING:
-        op.execute(change)

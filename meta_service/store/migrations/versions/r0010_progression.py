@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
+from meta_service.store.migrations.locks import briefly
+
 revision = "r0010_progression"
 down_revision: str | None = "r0004_social"
 branch_labels: tuple[str, ...] | None = None
@@ -41,13 +43,13 @@ TABLES = {
 
 def upgrade() -> None:
     """Create the tables; ratings get their time of change, to update the cache after a crash."""
+    briefly("ALTER TABLE ratings ADD COLUMN IF NOT EXISTS updated_at timestamptz NOT NULL DEFAULT now()")
     for name, columns in TABLES.items():
         op.execute(f"CREATE TABLE {name} ({columns})")
-    op.execute("ALTER TABLE ratings ADD COLUMN updated_at timestamptz NOT NULL DEFAULT now()")
 
 
 def downgrade() -> None:
     """Drop them."""
-    op.execute("ALTER TABLE ratings DROP COLUMN updated_at")
+    briefly("ALTER TABLE ratings DROP COLUMN IF EXISTS updated_at")
     for name in reversed(TABLES):
         op.execute(f"DROP TABLE {name}")

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from alembic import op
+from meta_service.store.migrations.locks import constraint, in_batches
 
 revision = "r0013_closed_matches"
 down_revision: str | None = "r0012_max_owned"
 branch_labels: tuple[str, ...] | None = None
 depends_on: str | None = None
 
-_REPLACE = """
-    ALTER TABLE match_history
-        DROP CONSTRAINT match_history_outcome_check,
-        ADD CONSTRAINT match_history_outcome_check CHECK (outcome IN ({outcomes}))
+_NAME = "match_history_outcome_check"
+
+_CLOSED_AS_EXPIRED = """
+    UPDATE match_history SET outcome = 'expired'
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM match_history WHERE outcome = 'closed' LIMIT 5000))
 """
 
 
 def upgrade() -> None:
     """Allow the outcome."""
-    op.execute(_REPLACE.format(outcomes="'committed', 'expired', 'refused', 'closed'"))
+    constraint("match_history", _NAME, "CHECK (outcome IN ('committed', 'expired', 'refused', 'closed'))")
 
 
 def downgrade() -> None:
     """Count closed check-outs as expired, as a version without them does."""
-    op.execute("UPDATE match_history SET outcome = 'expired' WHERE outcome = 'closed'")
-    op.execute(_REPLACE.format(outcomes="'committed', 'expired', 'refused'"))
+    in_batches(_CLOSED_AS_EXPIRED)
+    constraint("match_history", _NAME, "CHECK (outcome IN ('committed', 'expired', 'refused'))")

@@ -11,26 +11,25 @@ from __future__ import annotations
 
 from alembic import op
 
+from meta_service.store.migrations.locks import briefly, drop_index_concurrently, index_concurrently
+
 revision = "r0014_one_trip"
 down_revision: str | None = "r0013_closed_matches"
 branch_labels: tuple[str, ...] | None = None
 depends_on: str | None = None
 
-COLUMNS = (
-    # When a session was opened (ms), for telling which of two is the later one; 0: by an earlier version.
-    "ALTER TABLE sessions ADD COLUMN opened bigint NOT NULL DEFAULT 0",
-    # The life of a region's cache: another number for each time that another server, or older data, was seen.
-    """
+# When a session was opened (ms), for telling which of two is the later one; 0: by an earlier version.
+_OPENED = "ALTER TABLE sessions ADD COLUMN IF NOT EXISTS opened bigint NOT NULL DEFAULT 0"
+
+# The life of a region's cache: another number for each time that another server, or older data, was seen.
+_CACHE_EPOCHS = """
     CREATE TABLE cache_epochs (
         region      text        PRIMARY KEY,
         epoch       bigint      NOT NULL,
         mark        text        NOT NULL,
         noticed_at  timestamptz NOT NULL
     )
-    """,
-    "CREATE INDEX progression_by_change ON progression (updated_at)",
-    "CREATE INDEX ratings_by_change ON ratings (updated_at)",
-)
+"""
 
 # All lock rows in one order: the key, the stock, the wallet, the inventory; a refund its purchase first.
 FUNCTIONS = {
@@ -280,18 +279,20 @@ FUNCTIONS = {
 
 
 def upgrade() -> None:
-    """Create columns, indexes and functions."""
-    for statement in COLUMNS:
-        op.execute(statement)
+    """Create the column, the indexes, the table and the functions."""
+    briefly(_OPENED)
+    index_concurrently("progression_by_change", "ON progression (updated_at)")
+    index_concurrently("ratings_by_change", "ON ratings (updated_at)")
+    op.execute(_CACHE_EPOCHS)
     for definition in FUNCTIONS.values():
         op.execute(definition)
 
 
 def downgrade() -> None:
     """Drop them."""
+    drop_index_concurrently("ratings_by_change")
+    drop_index_concurrently("progression_by_change")
+    briefly("ALTER TABLE sessions DROP COLUMN IF EXISTS opened")
     for signature in reversed(FUNCTIONS):
         op.execute(f"DROP FUNCTION {signature}")
-    op.execute("DROP INDEX ratings_by_change")
-    op.execute("DROP INDEX progression_by_change")
     op.execute("DROP TABLE cache_epochs")
-    op.execute("ALTER TABLE sessions DROP COLUMN opened")
