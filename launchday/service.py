@@ -35,6 +35,7 @@ from launchday.resilience.descriptor_budget import DescriptorBudget
 from launchday.resilience.health import Health, Part
 from launchday.resilience.http_server import HttpServer
 from launchday.resilience.loop_lag import watch_loop
+from launchday.resilience.reloading import Reloading
 from launchday.resilience.request_metrics import RequestMetrics
 from launchday.settings import Settings
 
@@ -72,7 +73,8 @@ def create_app(
             tokens.
         lifespan: opens what the service needs, and closes it.
         clock: kept in ``app.state.clock``; None: the machine's.
-        parts: what the service needs; the lifespan adds more to ``app.state.health``.
+        parts: what the service needs; the lifespan adds more to ``app.state.health``. It also adds what can
+            be read again to ``app.state.reloading``, which SIGHUP starts.
         admission: how many requests of which kinds may be under way at once, for `serve`. An application may
             set ``app.state.direct``, which answers requests before the framework, see `Gate.direct`.
         fastapi_options: further arguments of FastAPI.
@@ -87,6 +89,7 @@ def create_app(
         watching = [
             asyncio.create_task(watch_loop(time), name="event loop's lag"),
             asyncio.create_task(watch_clock(time), name="wall clock"),
+            asyncio.create_task(app.state.reloading.run(), name="SIGHUP"),
         ]
         try:
             async with lifespan(app):
@@ -112,6 +115,7 @@ def create_app(
     app.state.clock = time
     app.state.health = Health(parts, time)
     app.state.admission = admission
+    app.state.reloading = Reloading()
     app.state.signer = identity.Signer(
         settings.identity_secret.get_secret_value(), settings.clock_tolerance_s
     )

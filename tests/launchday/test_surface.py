@@ -181,6 +181,7 @@ FUNCTIONS_AND_CLASSES = {
         "store_part",
     },
     "launchday.resilience.pauses": {"PauseWatch", "timeout"},
+    "launchday.resilience.reloading": {"Reloading"},
     "launchday.resilience.request_metrics": {
         "RequestCollector",
         "RequestMetrics",

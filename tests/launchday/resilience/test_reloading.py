@@ -1,0 +1,32 @@
+"""A process reads its configuration again when it is asked to, and stays as it was where that is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+from launchday.resilience.reloading import Reloading
+from tests.waiting import until
+
+
+async def test_a_hangup_reads_every_part_again_and_a_wrong_one_stops_no_other() -> None:
+    reloading, read = Reloading(), []
+
+    async def wrong() -> None:
+        raise ValueError("line 3: no such item")
+
+    async def right() -> None:
+        read.append("rules")
+
+    reloading.add("catalogue", wrong)
+    reloading.add("rules", right)
+    assert await reloading.reload() == {"catalogue": "line 3: no such item"}
+    assert read == ["rules"]
+
+    listening = asyncio.create_task(reloading.run())
+    await asyncio.sleep(0)
+    os.kill(os.getpid(), signal.SIGHUP)
+    await until(lambda: len(read) == 2, "it was read again")
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
