@@ -18,6 +18,7 @@
     ├── LocalTimeError            a zone or a time of a file is wrong (launchday.local_time)
     │   └── UnreadableTimeError   a text is no time: write it as the message says
     ├── FolderError               a folder to be cleared was not made by us: move it away (launchday.folders)
+    ├── ReloadRefusedError        what was read again is wrong: the text has a line for each mistake
     ├── UnfitCacheError           the cache would lose what it accepts (launchday.resilience.cache_checks)
     ├── EngineError               an embedded server is missing or did not start (launchday.engines)
     ├── BackendError              the backend did not start (launchday.launcher.backend)

@@ -35,7 +35,7 @@ from launchday.resilience.descriptor_budget import DescriptorBudget
 from launchday.resilience.health import Health, Part
 from launchday.resilience.http_server import HttpServer
 from launchday.resilience.loop_lag import watch_loop
-from launchday.resilience.reloading import Reloading
+from launchday.resilience.reloading import Reloading, ReloadRefusedError
 from launchday.resilience.request_metrics import RequestMetrics
 from launchday.settings import Settings
 
@@ -214,6 +214,23 @@ def identify(signer: identity.Signer, authorization: str, now: float, *roles: st
             403, "forbidden", f"this needs a token with the role {' or '.join(roles)}"
         )
     return caller
+
+
+async def read_again(app: FastAPI, part: str) -> None:
+    """Do what an operator's route for reloading does: read one part of this process again.
+
+    Raises:
+        ProblemError: 422 where it is wrong, with every mistake as a line of ``mistakes``; the old one stays.
+    """
+    try:
+        await app.state.reloading.read(part)
+    except ReloadRefusedError as refused:
+        raise problems.ProblemError(
+            422,
+            "reload-refused",
+            f"what was in force stays: {'; '.join(refused.mistakes)}",
+            mistakes=refused.mistakes,
+        ) from refused
 
 
 PlayerCaller = Annotated[identity.Identity, Depends(require(identity.PLAYER))]

@@ -1,7 +1,8 @@
 """What a process reads again without a restart: on SIGHUP, or when it is asked to in another way.
 
 Each part is read and checked whole before it takes the place of what was in force. One that is wrong is
-refused whole, in one line of the log, and changes nothing.
+refused whole, in one line of the log, and changes nothing. Each process reads for itself: where several
+serve, each is asked, or each is sent the signal.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 from prometheus_client import Counter
+
+from launchday.errors import LaunchdayError
 
 READS = Counter(
     "launchday_reloads_total",
@@ -25,12 +28,25 @@ Read = Callable[[], Awaitable[None]]
 log = structlog.get_logger()
 
 
+class ReloadRefusedError(LaunchdayError):
+    """Raised by what reads a part that makes no sense: what was in force stays. Mend what each line names.
+
+    Attributes:
+        mistakes: one line each, with file and place.
+    """
+
+    def __init__(self, mistakes: Iterable[str]) -> None:
+        self.mistakes = list(mistakes)
+        super().__init__("\n".join(self.mistakes))
+
+
 class Reloading:
-    """The parts of one process that can be read again."""
+    """The parts of one process that can be read again. One is read at a time."""
 
     def __init__(self) -> None:
         self._parts: dict[str, Read] = {}
         self._asked = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
 
     def add(self, part: str, read: Read) -> None:
         """Have a part read again with the others.
@@ -42,21 +58,33 @@ class Reloading:
         """
         self._parts[part] = read
 
+    async def read(self, part: str) -> None:
+        """Read one part again, and put it in force.
+
+        Raises what its ``read`` does: ReloadRefusedError where it is wrong, or whatever says that it cannot
+        be read now. Then what was in force stays.
+        """
+        async with self._one_at_a_time:
+            try:
+                await self._parts[part]()
+            except Exception as error:
+                log.error("not read again: what was in force stays", part=part, reason=_reason(error))
+                READS.labels(part, "refused").inc()
+                raise
+        log.info("read again", part=part)
+        READS.labels(part, "taken").inc()
+
     async def reload(self) -> dict[str, str]:
         """Read every part again, in the order in which they were added.
 
         Returns why a part was refused, by its name; {}: all of them are in force.
         """
         refused: dict[str, str] = {}
-        for part, read in self._parts.items():
+        for part in self._parts:
             try:
-                await read()
-            except Exception as error:
-                refused[part] = str(error) or repr(error)
-                log.error("not read again: what was in force stays", part=part, reason=refused[part])
-            else:
-                log.info("read again", part=part)
-            READS.labels(part, "refused" if part in refused else "taken").inc()
+                await self.read(part)
+            except Exception as error:  # one that is wrong stops no other
+                refused[part] = _reason(error)
         return refused
 
     async def run(self) -> None:
@@ -72,3 +100,7 @@ class Reloading:
         finally:
             with contextlib.suppress(ValueError, RuntimeError):
                 loop.remove_signal_handler(signal.SIGHUP)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or repr(error)

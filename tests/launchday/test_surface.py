@@ -181,7 +181,7 @@ FUNCTIONS_AND_CLASSES = {
         "store_part",
     },
     "launchday.resilience.pauses": {"PauseWatch", "timeout"},
-    "launchday.resilience.reloading": {"Reloading"},
+    "launchday.resilience.reloading": {"ReloadRefusedError", "Reloading"},
     "launchday.resilience.request_metrics": {
         "RequestCollector",
         "RequestMetrics",
@@ -191,7 +191,15 @@ FUNCTIONS_AND_CLASSES = {
     },
     "launchday.resilience.retry": {"Backoff", "CircuitBreaker", "RetryBudget", "retry_after_s"},
     "launchday.resilience.sockets": {"harden", "redis_client", "redis_options"},
-    "launchday.service": {"create_app", "gate_of", "identify", "require", "serve", "terminate_when_done"},
+    "launchday.service": {
+        "create_app",
+        "gate_of",
+        "identify",
+        "read_again",
+        "require",
+        "serve",
+        "terminate_when_done",
+    },
     "launchday.resilience.start_checks": {"check_cache"},
     "launchday.resilience.uncut": {"uncut"},
     "launchday.startup": {

@@ -6,7 +6,12 @@ import asyncio
 import os
 import signal
 
-from launchday.resilience.reloading import Reloading
+import pytest
+from fastapi import FastAPI
+
+from launchday.problems import ProblemError
+from launchday.resilience.reloading import Reloading, ReloadRefusedError
+from launchday.service import read_again
 from tests.waiting import until
 
 
@@ -30,3 +35,23 @@ async def test_a_hangup_reads_every_part_again_and_a_wrong_one_stops_no_other() 
     await until(lambda: len(read) == 2, "it was read again")
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
+
+
+async def test_an_operator_is_told_every_mistake_of_the_part_that_was_asked_for() -> None:
+    app, reloading = FastAPI(), Reloading()
+    app.state.reloading = reloading
+    mistakes = ["rules.yaml: levels: …", "challenges.yaml: challenges.0.count: …"]
+
+    async def wrong() -> None:
+        raise ReloadRefusedError(mistakes)
+
+    async def right() -> None:
+        pass
+
+    reloading.add("rules", wrong)
+    reloading.add("catalogue", right)
+    await read_again(app, "catalogue")
+    with pytest.raises(ProblemError) as refused:
+        await read_again(app, "rules")
+    assert (refused.value.status, refused.value.slug) == (422, "reload-refused")
+    assert refused.value.extensions == {"mistakes": mistakes}
