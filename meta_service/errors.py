@@ -7,6 +7,8 @@
     │   └── StoreLateError           one connection to it did not answer in time, and was ended
     ├── WriteBehindFullError     too many accepted changes wait for the store
     ├── RebuildingError          the cache is being rebuilt from the store
+    ├── SchemaError              the store's schema cannot be changed as asked; the text says what to do
+    │   └── SchemaBusyError          a table was not free for ten minutes
     ├── RefusedError             the request cannot be done; each kind has its HTTP status and problem type
     │   ├── UnknownPlayerError       neither the cache nor the store knows the player
     │   ├── UnknownItemError         not in the catalogue, or not for sale
@@ -21,11 +23,19 @@
     │   ├── NotRefundableError       the time for a refund is over, or the item is no longer owned
     │   ├── KeyReusedError           the idempotency key belongs to another request
     │   ├── NameTakenError           another account has the name
+    │   ├── BadNameError             no display name: what of it is wrong
+    │   ├── NameChangedLatelyError   the display name was changed too short a while ago
+    │   ├── PlaceholderDeviceError   the device id is one that stands for nobody
+    │   ├── LoginLinkError           what cannot be a way to log in to an account; each kind has its slug
+    │   ├── PlatformTokenError       a platform's token is not valid
+    │   ├── UnknownIssuerError       no platform of this name is set up
+    │   ├── IssuerUnavailableError   a platform did not tell the key that a token names
     │   ├── WrongPasswordError       no account has this name and password
     │   ├── TooManyAttemptsError     too many wrong passwords for one name from one address
     │   ├── HashingBusyError         more passwords are to be checked than the machine can hash
     │   ├── PartyError               what a party or its member may not do now; each kind has its slug
     │   ├── FriendshipError          what cannot become a friendship; each kind has its slug
+    │   ├── BannedError              an operator keeps the player out, for a time or for good
     │   └── SessionEndedError        the session was superseded or revoked, or its refresh token was reused
     └── MetaClientError          what a call through ``meta_service.client`` raises
         ├── MetaUnavailableError     no answer, or 503, after the retries; trying again later is safe
@@ -33,6 +43,10 @@
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
 
 
 class MetaError(Exception):
@@ -55,16 +69,26 @@ class RebuildingError(MetaError):
     """Raised while another process rebuilds what was asked for. Try again in a second."""
 
 
+class SchemaError(MetaError):
+    """Raised when the store's schema cannot be changed as asked. Do as the message says; nothing is lost."""
+
+
+class SchemaBusyError(SchemaError):
+    """Raised when a table was not free for ten minutes. End the transactions it names, and migrate again."""
+
+
 class RefusedError(MetaError):
     """Base of refusals; the message says what the caller may do.
 
     Attributes:
         status: the HTTP status it is answered with.
         slug: the problem's type.
+        members: what the problem details say besides, by name.
     """
 
     status = 409
     slug = "refused"
+    members: Mapping[str, object] = MappingProxyType({})
 
 
 class UnknownPlayerError(RefusedError):
@@ -133,6 +157,56 @@ class NameTakenError(RefusedError):
     slug = "name-taken"
 
 
+class BadNameError(RefusedError):
+    """Raised when what was typed cannot be a display name; says what is wrong. Choose another."""
+
+    status, slug = 422, "bad-name"
+
+
+class NameChangedLatelyError(RefusedError):
+    """Raised when the display name may not be changed yet; says when."""
+
+    slug = "name-changed-lately"
+
+
+class PlaceholderDeviceError(RefusedError):
+    """Raised when a device id is one that many devices send: zeros, an emulator's. Make a random one."""
+
+    status, slug = 422, "placeholder-device"
+
+
+class LoginLinkError(RefusedError):
+    """Raised when a way to log in cannot be linked or unlinked; ``slug`` says why.
+
+    ``login-taken``: it belongs to another account; ``too-many-logins``: the account has as many as it may have;
+    ``unknown-login``: the account has no such; ``last-login``: it is the only one, and would leave nobody who
+    could open the account.
+    """
+
+    def __init__(self, status: int, slug: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.slug = slug
+
+
+class PlatformTokenError(RefusedError):
+    """Raised when a platform's token is forged, over, or for somebody else's game. Get a new one from it."""
+
+    status, slug = 401, "platform-token-invalid"
+
+
+class UnknownIssuerError(RefusedError):
+    """Raised when no platform of this name is set up (LAUNCHDAY_OIDC)."""
+
+    status, slug = 404, "unknown-issuer"
+
+
+class IssuerUnavailableError(RefusedError):
+    """Raised when a token names a key that only the platform could tell, and it does not answer. Try again."""
+
+    status, slug = 503, "issuer-unavailable"
+
+
 class WrongPasswordError(RefusedError):
     """Raised when the name or the password is wrong; the answer does not say which of the two."""
 
@@ -199,10 +273,33 @@ class SessionEndedError(RefusedError):
         self.slug = slug
 
 
+class BannedError(RefusedError):
+    """Raised when a player is banned, wherever they knock; the message says why and until when.
+
+    The answer has both as ``reason`` and ``ends_at``: Unix seconds, null where the ban is for good.
+    """
+
+    status, slug = 403, "banned"
+
+    def __init__(self, reason: str, ends_at: float | None) -> None:
+        until = "for good" if ends_at is None else f"until {_utc_text(ends_at)}"
+        super().__init__(f"the player is banned {until}: {reason}")
+        self.members = {"reason": reason, "ends_at": ends_at}
+
+
+def _utc_text(at: float) -> str:
+    """A time (Unix seconds) as people read it: ``2026-12-08 14:30 UTC``; far ones by their second."""
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except (OverflowError, ValueError, OSError):
+        return f"second {at:.0f}"
+
+
 _ENDINGS = {
     "superseded": "the account has logged in elsewhere since",
     "revoked": "the session was ended: log in again",
     "unknown": "the session is not known: log in again",
+    "erased": "the account was deleted",
 }
 
 

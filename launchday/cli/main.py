@@ -243,6 +243,17 @@ def events(context: typer.Context) -> None:
     raise typer.Exit(commands(context.args, prog_name="launchday events", standalone_mode=False) or 0)
 
 
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def schema(context: typer.Context) -> None:
+    """See, upgrade and downgrade the store's schema: launchday schema status|upgrade|downgrade."""
+    from meta_service.store.schema_command import app as commands
+
+    read_settings()  # a bad setting is one line here
+    raise typer.Exit(commands(context.args, prog_name="launchday schema", standalone_mode=False) or 0)
+
+
 @app.command()
 def replay(
     recording: Annotated[Path, typer.Argument(help="A file that a game server has recorded.")],

@@ -256,6 +256,7 @@ COMMANDS = {
     "merge",
     "replay",
     "run",
+    "schema",
     "simulate",
     "sweep",
     "up",

@@ -26,6 +26,8 @@ from alembic import op
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from meta_service.errors import SchemaBusyError
+
 WAIT_MS = 40
 """Longest wait for a lock that others queue behind. A statement of ours holds one for 1 to 5 ms; the rest, up
 to 100 ms, is for a machine that is busy."""
@@ -34,10 +36,6 @@ PAUSE_S = (0.1, 1.0)  # the first between two tries, and the longest
 
 LOCK_NOT_AVAILABLE = "55P03"
 DEADLOCK = "40P01"
-
-
-class SchemaBusyError(Exception):
-    """A lock was not free for ten minutes. Says which transactions to end before migrating again."""
 
 
 def briefly(*statements: str) -> None:
@@ -102,6 +100,9 @@ def in_batches(statement: str) -> None:
             locked until its end) and finds those that are left by itself.
     """
     with op.get_context().autocommit_block():
+        if _only_tells():
+            op.execute(statement)
+            return
         while _connection().execute(text(statement)).rowcount > 0:
             pass
 
@@ -132,7 +133,15 @@ def _connection() -> Connection:
     return op.get_context().connection  # type: ignore[return-value]  # None only where SQL is printed
 
 
+def _only_tells() -> bool:
+    """Whether statements are gathered and not run: to say what a step would do."""
+    return op.get_context().as_sql
+
+
 def _insist(statement: str) -> None:
+    if _only_tells():
+        op.execute(statement)
+        return
     tries = 0
     while True:
         try:
@@ -147,6 +156,9 @@ def _insist(statement: str) -> None:
 
 
 def _patiently(statement: str) -> None:
+    if _only_tells():
+        op.execute(statement)
+        return
     # Under a lock that lets others read and write, so there is no harm in waiting for it.
     connection = _connection()
     connection.execute(text("SET lock_timeout = 0"))
@@ -158,6 +170,8 @@ def _patiently(statement: str) -> None:
 
 def _is_valid(index: str) -> bool | None:
     """None: there is none."""
+    if _only_tells():
+        return None
     row = (
         _connection()
         .execute(

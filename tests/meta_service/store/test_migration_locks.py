@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from launchday.engines import Postgres
+from meta_service.errors import SchemaBusyError
 from meta_service.store import schema
 from meta_service.store.migrations import locks
 from tests.meta_service.store.schema_description import describe
@@ -63,7 +64,7 @@ async def test_a_lock_that_is_never_free_is_told_with_who_holds_it(
     try:
         async with holder.transaction():
             await holder.execute("LOCK TABLE sessions IN ROW EXCLUSIVE MODE")
-            with pytest.raises(locks.SchemaBusyError, match=str(holder.get_server_pid())):
+            with pytest.raises(SchemaBusyError, match=str(holder.get_server_pid())):
                 await asyncio.to_thread(schema.migrate, old_store, RELEASED)
     finally:
         await holder.close()
