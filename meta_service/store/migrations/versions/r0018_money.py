@@ -6,7 +6,8 @@ the step runs in batches, and what an earlier release writes meanwhile at its ne
 row that was not opened). Grants and debits, of money and of items, are one function each, with the operator's
 note in the same transaction.
 
-An older release goes on beside it: the functions that it calls keep their names and arguments.
+An older release goes on beside it: the functions that it calls keep their names and arguments. The rows are
+opened once they are in force, each page in a transaction of its own; so everything here may be done twice.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from alembic import op
 from sqlalchemy import text
 
+from meta_service.store.migrations.locks import briefly, constraint
 from meta_service.store.migrations.versions import r0014_one_trip as one_trip
 
 revision = "r0018_money"
@@ -22,9 +24,21 @@ branch_labels: tuple[str, ...] | None = None
 depends_on: str | None = None
 
 OPENED_AT_ONCE = 1000  # rows: a purchase that waits for one of them waits some 20 ms
+EARLIER_CALLS_TURNS = 100  # of 0.1 s, for purchases that began before: no request waits longer than 4 s
+
+COLUMNS = (
+    "ALTER TABLE ledger ADD COLUMN IF NOT EXISTS actor text NOT NULL DEFAULT '',"
+    " ADD COLUMN IF NOT EXISTS item_id text, ADD COLUMN IF NOT EXISTS quantity bigint",
+    # Counts the changes, so that a cache can tell which of two quantities is the newer.
+    "ALTER TABLE inventory ADD COLUMN IF NOT EXISTS version bigint NOT NULL DEFAULT 0",
+    # Without a price: not sold, only given. A price of 0 is free: everybody has it, taken or not.
+    "ALTER TABLE catalogue ALTER COLUMN price DROP NOT NULL, ALTER COLUMN currency DROP NOT NULL",
+)
+SOLD_AT_A_PRICE = "CHECK (NOT on_sale OR price IS NOT NULL AND currency IS NOT NULL)"
 
 TABLES = {
-    # As the ledger is for money. Positive: received; negative: given back or taken.
+    # As the ledger is for money. Positive: received; negative: given back or taken. Other regions ask every
+    # second what was moved lately, by the store's own time.
     "item_movements": """
         entry_no     bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
         transfer_id  uuid        NOT NULL,
@@ -34,7 +48,8 @@ TABLES = {
         reason       text        NOT NULL,
         actor        text        NOT NULL DEFAULT '',
         booked_at    timestamptz NOT NULL,
-        request_id   text
+        request_id   text,
+        stored_at    timestamptz NOT NULL DEFAULT now()
     """,
     # What operators did, to whom and why. Without a player: to the backend as a whole.
     "operator_actions": """
@@ -52,38 +67,27 @@ TABLES = {
 }
 
 CHANGES = (
-    "CREATE INDEX item_movements_by_player ON item_movements (player_id, entry_no)",
-    "CREATE INDEX operator_actions_by_player ON operator_actions (player_id, action_no)",
-    "CREATE INDEX operator_actions_by_operator ON operator_actions (operator, action_no)",
+    "CREATE INDEX IF NOT EXISTS item_movements_by_player ON item_movements (player_id, entry_no)",
+    "CREATE INDEX IF NOT EXISTS item_movements_by_time ON item_movements (stored_at)",
+    "CREATE INDEX IF NOT EXISTS operator_actions_by_player ON operator_actions (player_id, action_no)",
+    "CREATE INDEX IF NOT EXISTS operator_actions_by_operator ON operator_actions (operator, action_no)",
     """
-    CREATE FUNCTION book_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE OR REPLACE FUNCTION book_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         RAISE EXCEPTION '% is append-only: write another row', TG_TABLE_NAME;
     END $$
     """,
     """
-    CREATE TRIGGER item_movements_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON item_movements
+    CREATE OR REPLACE TRIGGER item_movements_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON item_movements
         FOR EACH STATEMENT EXECUTE FUNCTION book_is_append_only()
     """,
     """
-    CREATE TRIGGER operator_actions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON operator_actions
+    CREATE OR REPLACE TRIGGER operator_actions_append_only
+        BEFORE UPDATE OR DELETE OR TRUNCATE ON operator_actions
         FOR EACH STATEMENT EXECUTE FUNCTION book_is_append_only()
     """,
-    "INSERT INTO currencies SELECT currency FROM catalogue UNION SELECT currency FROM wallets",
-    "ALTER TABLE ledger ADD COLUMN actor text NOT NULL DEFAULT '', ADD COLUMN item_id text,"
-    " ADD COLUMN quantity bigint",
-    # Counts the changes, so that a cache can tell which of two quantities is the newer.
-    "ALTER TABLE inventory ADD COLUMN version bigint NOT NULL DEFAULT 0",
-    # Without a price: not sold, only given. A price of 0 is free: everybody has it, taken or not.
-    "ALTER TABLE catalogue ALTER COLUMN price DROP NOT NULL, ALTER COLUMN currency DROP NOT NULL,"
-    " ADD CONSTRAINT catalogue_sold_at_a_price"
-    " CHECK (NOT on_sale OR price IS NOT NULL AND currency IS NOT NULL)",
-    # What everybody wears at first has to be free. A store that has no catalogue yet gets the shipped one.
-    """
-    INSERT INTO catalogue (item_id, kind, title, currency, price, max_owned, refundable_s, on_sale)
-    SELECT 'recruit', 'skin', 'Recruit', min(currency), 0, 1, 0, true FROM catalogue HAVING count(*) > 0
-    ON CONFLICT (item_id) DO NOTHING
-    """,
+    "INSERT INTO currencies SELECT currency FROM catalogue WHERE currency IS NOT NULL"
+    " UNION SELECT currency FROM wallets ON CONFLICT DO NOTHING",
 )
 
 # All lock rows in one order: the key, the stock, the wallet, the inventory; a refund its purchase first.
@@ -91,7 +95,7 @@ FUNCTIONS = {
     # Moves money between a player (positive: towards them) and a house account. Null, and nothing written:
     # the wallet holds less, or would hold more than a bigint.
     "ledger_move (uuid, bigint, bigint, text, bigint, text, text, text, bigint, double precision, text)": """
-    CREATE FUNCTION ledger_move(
+    CREATE OR REPLACE FUNCTION ledger_move(
         this_transfer uuid, player bigint, house bigint, money text, change bigint, why text, who text,
         item text, pieces bigint, at_s double precision, for_request text,
         OUT new_balance bigint, OUT new_version bigint
@@ -123,7 +127,7 @@ FUNCTIONS = {
     # the player has fewer, or where there is no such item to give. Giving stops at the item's limit: moved
     # says how many came.
     "items_move (uuid, bigint, text, bigint, text, text, double precision, text)": """
-    CREATE FUNCTION items_move(
+    CREATE OR REPLACE FUNCTION items_move(
         this_transfer uuid, player bigint, item text, pieces bigint, why text, who text,
         at_s double precision, for_request text,
         OUT owned bigint, OUT new_version bigint, OUT moved bigint
@@ -183,7 +187,7 @@ FUNCTIONS = {
     """,
     # Writes down what an operator did, in the transaction that does it; returns the note's number.
     "audit_note (text, text, bigint, text, jsonb, double precision, text)": """
-    CREATE FUNCTION audit_note(
+    CREATE OR REPLACE FUNCTION audit_note(
         by_operator text, what text, player bigint, why text, more jsonb, at_s double precision,
         for_request text
     ) RETURNS bigint LANGUAGE sql AS $$
@@ -196,7 +200,7 @@ FUNCTIONS = {
     # service asks. Known: the caller has seen the player, whose account may be on its way to the store.
     "shop_credit (bigint, text, bytea, uuid, bigint, text, bigint, text, text, text, boolean,"
     " double precision, text)": """
-    CREATE FUNCTION shop_credit(
+    CREATE OR REPLACE FUNCTION shop_credit(
         of_owner bigint, under_key text, asked bytea, new_transfer uuid, player bigint, money text,
         change bigint, why text, who text, noted text, known boolean, at_s double precision, for_request text,
         OUT refusal text, OUT detail text, OUT done json
@@ -249,7 +253,7 @@ FUNCTIONS = {
     # Gives pieces of an item, or takes them; as shop_credit. What does not fit is refused whole.
     "shop_items (bigint, text, bytea, uuid, bigint, text, bigint, text, text, text, boolean,"
     " double precision, text)": """
-    CREATE FUNCTION shop_items(
+    CREATE OR REPLACE FUNCTION shop_items(
         of_owner bigint, under_key text, asked bytea, new_transfer uuid, player bigint, wanted text,
         pieces bigint, why text, who text, noted text, known boolean, at_s double precision, for_request text,
         OUT refusal text, OUT detail text, OUT done json
@@ -304,7 +308,7 @@ FUNCTIONS = {
     """,
     # Without asker a service or an operator asks: whosever it is, and whatever the time.
     "shop_give_back (uuid, bigint, uuid, text, double precision, text)": """
-    CREATE FUNCTION shop_give_back(
+    CREATE OR REPLACE FUNCTION shop_give_back(
         this_purchase uuid, asker bigint, new_transfer uuid, who text, at_s double precision,
         for_request text, OUT refusal text, OUT detail text, OUT done json
     ) LANGUAGE plpgsql AS $$
@@ -509,6 +513,9 @@ REWRITTEN = (
     """,
 )
 
+# A call that began with a function's old text does not book; it is not to meet a row that is opened.
+EARLIER_CALLS_ARE_OVER = "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= CAST(:mine AS xid8)"
+
 # A page of the inventory, in the order of its key, gets its opening rows. Rows that somebody changes just now
 # are skipped: that change opens them.
 OPEN_PAGE = """
@@ -530,9 +537,11 @@ OPEN_PAGE = """
 
 
 def upgrade() -> None:
-    """Create tables, columns and functions; open the book of items."""
+    """Create columns, tables and functions; open the book of items."""
+    briefly(*COLUMNS)
+    constraint("catalogue", "catalogue_sold_at_a_price", SOLD_AT_A_PRICE)
     for name, columns in TABLES.items():
-        op.execute(f"CREATE TABLE {name} ({columns})")
+        op.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
     for change in CHANGES:
         op.execute(change)
     for definition in FUNCTIONS.values():
@@ -543,25 +552,34 @@ def upgrade() -> None:
 
 
 def _open_the_book() -> None:
-    """Give every row of the inventory that has none its opening row. May be repeated."""
+    """Give every row of the inventory that has none its opening row."""
     page = {"player_id": -(2**63), "item_id": "", "at_once": OPENED_AT_ONCE}
-    while (last := op.get_bind().execute(text(OPEN_PAGE), page).one_or_none()) is not None:
-        page |= {"player_id": last.player_id, "item_id": last.item_id}
+    with op.get_context().autocommit_block():  # commits the functions: a call from now on books its change
+        mine = op.get_bind().scalar(text("SELECT pg_current_xact_id()"))
+        for _ in range(EARLIER_CALLS_TURNS):
+            if op.get_bind().scalar(text(EARLIER_CALLS_ARE_OVER), {"mine": mine}):
+                break
+            op.get_bind().execute(text("SELECT pg_sleep(0.1)"))
+        while (last := op.get_bind().execute(text(OPEN_PAGE), page).one_or_none()) is not None:
+            page |= {"player_id": last.player_id, "item_id": last.item_id}
 
 
 def downgrade() -> None:
     """Drop them: who moved what, the movements of items, operators' notes, and items that are only given."""
+    op.execute("DELETE FROM catalogue WHERE price IS NULL OR currency IS NULL")
+    briefly(
+        "ALTER TABLE catalogue DROP CONSTRAINT IF EXISTS catalogue_sold_at_a_price,"
+        " ALTER COLUMN price SET NOT NULL, ALTER COLUMN currency SET NOT NULL",
+    )
     for definition in one_trip.FUNCTIONS.values():
         op.execute(definition.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", 1))
     for signature in reversed(FUNCTIONS):
-        op.execute(f"DROP FUNCTION {signature}")
-    op.execute("DELETE FROM catalogue WHERE price IS NULL OR currency IS NULL")
-    op.execute(
-        "ALTER TABLE catalogue DROP CONSTRAINT catalogue_sold_at_a_price,"
-        " ALTER COLUMN price SET NOT NULL, ALTER COLUMN currency SET NOT NULL"
-    )
-    op.execute("ALTER TABLE inventory DROP COLUMN version")
-    op.execute("ALTER TABLE ledger DROP COLUMN actor, DROP COLUMN item_id, DROP COLUMN quantity")
+        op.execute(f"DROP FUNCTION IF EXISTS {signature}")
     for name in reversed(TABLES):
-        op.execute(f"DROP TABLE {name}")
-    op.execute("DROP FUNCTION book_is_append_only()")
+        op.execute(f"DROP TABLE IF EXISTS {name}")
+    op.execute("DROP FUNCTION IF EXISTS book_is_append_only()")
+    briefly(
+        "ALTER TABLE inventory DROP COLUMN IF EXISTS version",
+        "ALTER TABLE ledger DROP COLUMN IF EXISTS actor, DROP COLUMN IF EXISTS item_id,"
+        " DROP COLUMN IF EXISTS quantity",
+    )
