@@ -15,10 +15,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from launchday import local_time
 from launchday.errors import LaunchdayError
+from launchday.gives import Gives, with_reward
 
 SHIPPED = Path(__file__).with_name("seasons.yaml")
 MAX_SEASON_XP = 1_000_000_000
@@ -48,7 +57,15 @@ class Tier(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     xp: int = Field(ge=1, le=MAX_SEASON_XP, description="Points of the season at which it is reached.")
-    reward: str = Field(pattern=r"^[a-z0-9-]{1,64}$", description="What it gives.")
+    gives: Gives = Field(min_length=1, description="What it gives, once; `reward: ITEM` is the older form.")
+    name: str = Field("", pattern=r"^[a-z0-9-]{0,64}$", description="What was given is remembered under it.")
+
+    _read_reward = model_validator(mode="before")(with_reward)
+
+    @property
+    def key(self) -> str:
+        """The name under which it is remembered that it was given: its own or, without one, its points."""
+        return self.name or str(self.xp)
 
 
 class Season(BaseModel):
@@ -86,6 +103,8 @@ class Season(BaseModel):
     def _ascend(cls, tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
         if any(later.xp <= earlier.xp for earlier, later in pairwise(tiers)):
             raise ValueError("each tier must need more points than the one before")
+        if len({tier.key for tier in tiers}) < len(tiers):
+            raise ValueError("no two tiers may have one name; a tier without one is called by its points")
         return tiers
 
     @property

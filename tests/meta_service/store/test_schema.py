@@ -39,6 +39,8 @@ TABLES = {
     "purchases",
     "rated_matches",
     "ratings",
+    "reward_grants",
+    "rules_in_force",
     "season_progress",
     "season_records",
     "season_windows",
