@@ -16,6 +16,9 @@ import asyncpg
 from launchday.seasons import Seasons, shipped
 from meta_service.store.season_sums import SeasonRecord, Windows, windows_of
 
+# The fault is in the change itself and will not go away. Any other error is the store's, and is waited out.
+INVALID_CHANGE_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError)
+
 
 def _end_lease(outcome: str, *, over: str) -> str:
     """Return the statement that ends leases with an outcome, where ``over`` (SQL) holds of what is stored."""
@@ -29,6 +32,7 @@ def _end_lease(outcome: str, *, over: str) -> str:
             SELECT (player->>0)::bigint AS player_id, (player->>1)::bigint AS fence,
                 (player->>2)::uuid AS match_id
         ) AS who
+        WHERE player_id NOT IN (SELECT player_id FROM erasures)
         ORDER BY player_id, fence
         ON CONFLICT (player_id, fence) DO UPDATE
             SET outcome = excluded.outcome, ended_at = excluded.ended_at
@@ -36,13 +40,21 @@ def _end_lease(outcome: str, *, over: str) -> str:
     """
 
 
+# None of them says anything of a player who was deleted: what comes later brings nothing back.
 STATEMENTS = {
     "account": """
         INSERT INTO accounts (player_id, device_hash, display_name, created_at)
         SELECT DISTINCT ON (player_id)
-            player_id, decode(device_hash, 'hex'), display_name, to_timestamp(created_ms / 1000.0)
+            player_id, decode(device_hash, 'hex'),
+            coalesce(
+                (SELECT chosen.display_name FROM display_names AS chosen
+                WHERE chosen.player_id = change.player_id AND left_at IS NULL),
+                display_name
+            ),
+            to_timestamp(created_ms / 1000.0)
         FROM json_to_recordset($1::json)
             AS change (player_id bigint, device_hash text, display_name text, created_ms bigint)
+        WHERE player_id NOT IN (SELECT player_id FROM erasures)
         ORDER BY player_id, created_ms
         ON CONFLICT (player_id) DO NOTHING
     """,
@@ -57,6 +69,7 @@ STATEMENTS = {
             coalesce(region, ''), to_timestamp($2)
         FROM json_to_recordset($1::json) AS change
             (player_id bigint, skin text, emotes text, settings text, version bigint, region text)
+        WHERE player_id NOT IN (SELECT player_id FROM erasures)
         ORDER BY player_id, version DESC, region DESC
         ON CONFLICT (player_id) DO UPDATE
             SET skin = excluded.skin, emotes = excluded.emotes, settings = excluded.settings,
@@ -80,6 +93,7 @@ STATEMENTS = {
             coalesce(region, ''), to_timestamp($2)
         FROM json_to_recordset($1::json) AS change (player_id bigint, session_id text, generation bigint,
             seen bigint, state text, opened bigint, version bigint, region text)
+        WHERE player_id NOT IN (SELECT player_id FROM erasures)
         ORDER BY player_id, coalesce(opened, version) DESC, state = 'revoked' DESC, version DESC, region DESC
         ON CONFLICT (player_id) DO UPDATE
             SET session_id = excluded.session_id, state = excluded.state,
@@ -105,6 +119,7 @@ STATEMENTS = {
             AS change (match_id uuid, server text, region text, lease_until_ms bigint, players json)
         CROSS JOIN LATERAL json_array_elements(players) AS player
         CROSS JOIN LATERAL (SELECT (player->>0)::bigint AS player_id, (player->>1)::bigint AS fence) AS who
+        WHERE player_id NOT IN (SELECT player_id FROM erasures)
         ORDER BY player_id, fence
         ON CONFLICT (player_id, fence) DO UPDATE
             SET server = excluded.server, region = excluded.region,
@@ -146,6 +161,7 @@ STATEMENTS = {
                     AND newer.fence > result.fence AND newer.fence < result.stamp
             ) AS stale
         ) AS verdict
+        WHERE result.player_id NOT IN (SELECT player_id FROM erasures)
         ORDER BY player_id, fence
         ON CONFLICT (player_id, fence) DO UPDATE
             SET outcome = excluded.outcome, placement = excluded.placement, kills = excluded.kills,
@@ -231,6 +247,26 @@ async def apply(
         connection.terminate()
         raise
     return applied
+
+
+async def why_refused(
+    connection: asyncpg.Connection, changes: Changes, now: float, seasons: Seasons | None = None
+) -> str | None:
+    """Say why the store cannot take changes, without storing them; None: it can.
+
+    Raises what asyncpg raises where the fault is not in the changes.
+    """
+    if unknown := changes.keys() - STATEMENTS.keys():
+        return f"no such kind of change: {', '.join(sorted(unknown))}"
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await _apply_each(connection, changes, now, windows_of(seasons or shipped()))
+    except INVALID_CHANGE_ERRORS as error:
+        return str(error)
+    finally:
+        await transaction.rollback()
+    return None
 
 
 async def _apply_each(

@@ -25,10 +25,12 @@ from launchday.seasons import Seasons, shipped
 from meta_service.cache import keys, scripts
 from meta_service.cache.cache import PLAYER_TTL_S, Cache
 from meta_service.domain.leaderboards import forget_boards, publish
-from meta_service.store.apply import apply
+from meta_service.domain.rejected_changes import RejectedChanges
+from meta_service.store.apply import INVALID_CHANGE_ERRORS, STATEMENTS, apply
 from meta_service.store.connections import open_connection
 from meta_service.store.errors import UNAVAILABLE_ERRORS
 from meta_service.store.season_sums import follow_table
+from meta_service.writebehind.bans import BanReplicator
 from meta_service.writebehind.expiry import PlayerExpiry
 from meta_service.writebehind.regions import RegionReplicator
 
@@ -42,9 +44,6 @@ APPLY_S = (
 )
 MAINTENANCE_INTERVAL_S = 1.0
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0)
-
-# The fault is in the change itself and will not go away. Any other error is the store's, and is waited out.
-INVALID_CHANGE_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError)
 
 Entry = tuple[str, dict[str, str]]
 
@@ -77,6 +76,7 @@ class WriteBehind:
         self._cache = Cache(redis, region, player_ttl_s=player_ttl_s)
         self._expiry = PlayerExpiry(self._cache, clock)
         self._replicator = RegionReplicator(self._cache)
+        self._bans = BanReplicator(self._cache)
         self._store_time = StoreTime(clock)
         self._store_url = store_url
         self._name = name
@@ -84,6 +84,7 @@ class WriteBehind:
         self._connection: asyncpg.Connection | None = None
         self._acknowledge = redis.register_script(scripts.source("acknowledge"))
         self._reject = redis.register_script(scripts.source("reject"))
+        self._rejected = RejectedChanges(redis)
         self._maintaining_at = 0.0
         self._seasons = seasons or shipped()
         self._follows_table = False
@@ -173,6 +174,10 @@ class WriteBehind:
         if claimed:
             log.info("took over changes", count=len(claimed))
             await self._store([(id_, fields) for id_, fields in claimed if fields])
+        if taken_back := await self._rejected.take_back(STATEMENTS.keys()):
+            log.info("took back changes that an older worker did not know", count=len(taken_back))
+        async with deadline.within(self._clock, APPLY_S):
+            await self._bans.replicate(await self._connected(), self._clock.now())
         if self._cache.region:
             async with deadline.within(self._clock, APPLY_S):
                 await self._replicator.replicate(await self._connected(), await self._stored_at())
