@@ -6,7 +6,7 @@ import functools
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Body, FastAPI, Path, Response
+from fastapi import Body, FastAPI, Path, Query, Response
 from fastapi.routing import APIRoute
 from pydantic import BeforeValidator, WithJsonSchema
 
@@ -23,6 +23,12 @@ OtherPlayer = Annotated[
     WithJsonSchema(PLAYER_ID_SCHEMA),
     Path(description="The other player's id."),
 ]
+
+
+Cursor = Annotated[
+    str, Query(pattern=r"^[0-9]{1,16}-[0-9]{1,16}$", description="The last answer's cursor.")
+]
+"""How far a stream was followed."""
 
 
 class MessageRoute(APIRoute):
