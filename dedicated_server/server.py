@@ -47,7 +47,7 @@ from dedicated_server.transport import Transport, TransportError, open_transport
 from launchday import telemetry
 from launchday.clock import Clock
 from launchday.folders import is_own_file
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from launchday.resilience import pauses
 from launchday.settings import Settings, settings
 from meta_service.client import MetaClient
@@ -205,7 +205,7 @@ async def _play(
     clock: TickClock,
     timeouts: Timeouts,
 ) -> int:
-    signer = Signer(configured.identity_secret.get_secret_value())
+    signer = signer_of(configured, "server")
     # By the director's clock, where this machine's has fallen back to the year in which it was made.
     token = signer.service_token(record.name, max(clock.wall(), spec.allocated_at))
     producer = EventProducer(
@@ -255,6 +255,7 @@ async def _play(
             else None,
             matchmaker=matchmaker if configured.matchmaker_url else None,
             address=(host, record.port),
+            kicks=meta,
         )
         await producer.start()
         try:

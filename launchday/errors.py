@@ -5,7 +5,9 @@
     LaunchdayError
     ├── IdentityError             a token or its key (launchday.identity)
     │   ├── InvalidTokenError     a token is malformed, forged or expired: log in again
-    │   └── WeakSecretError       the signing secret is missing or short: set LAUNCHDAY_IDENTITY_SECRET
+    │   ├── WeakSecretError       no key, or a short secret: set LAUNCHDAY_IDENTITY_KEYS or …_SECRET
+    │   ├── KeyFileError          a key file cannot be read or makes no sense: the text names the key
+    │   └── CannotSignError       no key of this process signs such a token: it is another's to sign
     ├── ProblemError              raised in a route, answered as problem details (launchday.problems)
     ├── DeadlineExceededError     a wait used up its time: stop working for who asked (launchday.resilience)
     ├── NoAnswerError             an HTTP call got no answer (launchday.resilience.http_client)

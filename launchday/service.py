@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from launchday import identity, problems, startup
 from launchday.clock import Clock, SystemClock
+from launchday.identity.key_file import PUBLIC
 from launchday.resilience.admission import classes as admission_classes
 from launchday.resilience.admission.classes import AdmissionClasses
 from launchday.resilience.admission.gate import Gate
@@ -60,6 +61,7 @@ def create_app(
     clock: Clock | None = None,
     parts: Sequence[Part] = (),
     admission: AdmissionClasses = admission_classes.DEFAULT,
+    keys: str = PUBLIC,
     **fastapi_options: Any,
 ) -> FastAPI:
     """Build a FastAPI application with what every service of ours has.
@@ -69,18 +71,20 @@ def create_app(
 
     Args:
         title: of the API's document.
-        settings: kept in ``app.state.settings``; its secret makes ``app.state.signer``, which verifies
-            tokens.
+        settings: kept in ``app.state.settings``; their keys make ``app.state.signer``, which verifies
+            tokens, and follows the key file when it changes.
         lifespan: opens what the service needs, and closes it.
         clock: kept in ``app.state.clock``; None: the machine's.
         parts: what the service needs; the lifespan adds more to ``app.state.health``. It also adds what can
             be read again to ``app.state.reloading``, which SIGHUP starts.
         admission: how many requests of which kinds may be under way at once, for `serve`. An application may
             set ``app.state.direct``, which answers requests before the framework, see `Gate.direct`.
+        keys: whose file it reads where ``identity_keys`` is a folder; by default the one that only verifies.
         fastapi_options: further arguments of FastAPI.
 
     Raises:
-        WeakSecretError: the settings have no proper ``identity_secret``.
+        KeyFileError: the key file cannot be used.
+        WeakSecretError: the settings have neither a key file nor a proper ``identity_secret``.
     """
     time = clock if clock is not None else SystemClock()
 
@@ -90,6 +94,7 @@ def create_app(
             asyncio.create_task(watch_loop(time), name="event loop's lag"),
             asyncio.create_task(watch_clock(time), name="wall clock"),
             asyncio.create_task(app.state.reloading.run(), name="SIGHUP"),
+            asyncio.create_task(key_watch.run(), name="keys"),
         ]
         try:
             async with lifespan(app):
@@ -116,9 +121,9 @@ def create_app(
     app.state.health = Health(parts, time)
     app.state.admission = admission
     app.state.reloading = Reloading()
-    app.state.signer = identity.Signer(
-        settings.identity_secret.get_secret_value(), settings.clock_tolerance_s
-    )
+    signer = app.state.signer = identity.signer_of(settings, keys)
+    key_watch = identity.KeyWatch(signer, settings, keys, time)
+    app.state.reloading.add("keys", key_watch.read)
     problems.install(app)
     app.add_exception_handler(DeadlineExceededError, _on_late)
     app.add_middleware(_BodyLimit, max_bytes=settings.max_request_bytes)

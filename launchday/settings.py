@@ -79,6 +79,21 @@ class Settings(BaseSettings):
             "player takes about 1 kB of it."
         ),
     )
+    name_change_s: float = Field(
+        30 * 24 * 3600.0,
+        ge=0,
+        description=(
+            "Seconds between two changes of a player's display name: a month. For as long nobody else takes "
+            "the name that was left."
+        ),
+    )
+    oidc: str = Field(
+        "",
+        description=(
+            "File of the platforms whose OpenID Connect tokens log players in, YAML or JSON, see "
+            "docs/players.md; empty: none."
+        ),
+    )
     store_connections: int = Field(
         8,
         ge=2,
@@ -94,6 +109,15 @@ class Settings(BaseSettings):
         description=(
             "Seconds in which the store must answer a statement, waiting for a connection included; then the "
             "connection is ended. Six round trips of 300 ms, as a new connection takes, fit."
+        ),
+    )
+    idempotency_days: int = Field(
+        14,
+        ge=7,
+        le=3650,
+        description=(
+            "How long idempotency keys are kept, in days: a purchase or grant that is repeated later than "
+            "that happens again. Each day costs a purchase a look into one more index, 2 µs."
         ),
     )
     store_change_s: float = Field(
@@ -146,9 +170,39 @@ class Settings(BaseSettings):
     rewards_url: str = Field("http://127.0.0.1:8104", description="Base URL of the rewards service.")
 
     # --- identity -------------------------------------------------------------------------------------------
+    identity_keys: str = Field(
+        "",
+        description=(
+            "Key file of this process (a set of JSON Web Keys), or a folder of such files, of which it reads "
+            "its own: launchday keys make. It is read again when it changes, and on SIGHUP. Empty: "
+            "identity_secret signs everything."
+        ),
+    )
     identity_secret: SecretStr = Field(
         SecretStr(""),
-        description="Key that signs session and service tokens, at least 32 bytes; every service needs it.",
+        description=(
+            "One secret that signs and verifies every token, at least 32 bytes, the same for every service: "
+            "for one machine. Beside identity_keys it is taken still, until a backend has moved to keys."
+        ),
+    )
+    identity_issuer: str = Field(
+        "launchday",
+        min_length=1,
+        max_length=200,
+        description="Issuer that tokens name (iss) and must name: a name of this backend's own.",
+    )
+    identity_audience: str = Field(
+        "launchday",
+        min_length=1,
+        max_length=200,
+        description="Audience that tokens name (aud) and must name, so that none of a test backend is taken.",
+    )
+    identity_plain: bool = Field(
+        False,
+        description=(
+            "Sign with identity_secret as the release before keys did, without kid, iss and aud, for it "
+            "refuses others. Only while that release runs beside this one."
+        ),
     )
     fleet_key: SecretStr = Field(
         SecretStr(""),
@@ -206,6 +260,32 @@ class Settings(BaseSettings):
             "File of the table of seasons, in the form of launchday/seasons.yaml, for passes, challenges and "
             "leaderboards alike: the same for meta service, write-behind and rewards. Shipped challenges of "
             "seasons that it does not have are left out. Empty: the shipped one."
+        ),
+    )
+    rules: str = Field(
+        "",
+        description=(
+            "File of the rules of progress, in the form of rewards/progression/rules.yaml, with "
+            "challenges.yaml beside it. Rewards alone reads it, at start and on SIGHUP. Empty: the shipped "
+            "one."
+        ),
+    )
+
+    # --- the catalogue --------------------------------------------------------------------------------------
+    item_kinds: str = Field(
+        "skin,emote,spray,title,consumable",
+        pattern=r"^[a-z0-9-]+(,[a-z0-9-]+)*$",
+        description=(
+            "Kinds that an item of the catalogue may be of, with commas between them: one that is misspelt is "
+            "refused. Loadouts wear what is a skin or an emote."
+        ),
+    )
+    catalogue_look_s: float = Field(
+        5.0,
+        gt=0,
+        description=(
+            "Seconds between two looks of a meta service at the store's catalogue: what was put there is in "
+            "force everywhere after so long; SIGHUP and the operators' route look at once."
         ),
     )
 
@@ -363,7 +443,7 @@ class Settings(BaseSettings):
     fleet_token: SecretStr = Field(
         SecretStr(""),
         description=(
-            "Token that launchday fleet shows; empty: one signed with identity_secret, or the one "
+            "Token that launchday fleet shows; empty: one signed with the operators' key, or the one "
             "that a fleet of this "
             "state_dir has left."
         ),
@@ -434,6 +514,13 @@ class Settings(BaseSettings):
         description=(
             "Comma-separated mode=seconds, for modes whose matches last otherwise than match_s: "
             "teams_of_five=240."
+        ),
+    )
+    party_sizes: str = Field(
+        "teams_of_five=5",
+        description=(
+            "Largest party of a mode, as mode=members,…: a larger one is refused when it queues. One of "
+            "a mode that is not named is refused when its tickets are made, by what the mode's rules seat."
         ),
     )
     ticket_ttl_s: float = Field(
@@ -522,6 +609,24 @@ class Settings(BaseSettings):
 
     # --- events ---------------------------------------------------------------------------------------------
     topic_prefix: str = Field("launchday", description="First part of every topic's name.")
+    event_max_ahead_s: float = Field(
+        86_400.0,
+        gt=0,
+        le=366 * 86_400.0,
+        description=(
+            "An event whose time is further ahead of its arrival at the broker (s) is a dead letter: the "
+            "clock of its producer is wrong."
+        ),
+    )
+    event_max_behind_s: float = Field(
+        8 * 86_400.0,
+        ge=60,
+        le=366 * 86_400.0,
+        description=(
+            "As above, of an event that is further behind. A spool may be sent after days; the inbox "
+            "remembers ids for so much longer than the topics keep records."
+        ),
+    )
 
     # --- logs -----------------------------------------------------------------------------------------------
     log_level: str = Field("info", description="debug, info, warning or error.")
@@ -562,6 +667,24 @@ class Settings(BaseSettings):
         return {name.strip(): float(length_s) for name, _, length_s in lengths if name.strip()}.get(
             mode, self.match_s
         )
+
+    @field_validator("party_sizes")
+    @classmethod
+    def _party_sizes_are_members(cls, value: str) -> str:
+        for mode, _, members in (item.partition("=") for item in value.split(",") if item.strip()):
+            if not mode.strip() or not _WHOLE.fullmatch(members.strip()) or int(members) < 1:
+                raise ValueError("must be mode=members, with commas between them: teams_of_five=5")
+        return value
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds that an item of the catalogue may be of."""
+        return tuple(self.item_kinds.split(","))
+
+    def party_size_of(self, mode: str) -> int | None:
+        """Return the most members of a party that queues for this mode; None where no setting says it."""
+        sizes = (item.partition("=") for item in self.party_sizes.split(","))
+        return {name.strip(): int(members) for name, _, members in sizes if name.strip()}.get(mode)
 
     @field_validator("ready_per_region", "max_servers", mode="before")
     @classmethod

@@ -27,16 +27,24 @@ from meta_service import admission
 from meta_service.cache.cache import Cache, connect
 from meta_service.cache.epoch import EpochWatch
 from meta_service.context import Context
+from meta_service.domain.audit import Audit
+from meta_service.domain.bans import Bans
+from meta_service.domain.blocks import Blocks
 from meta_service.domain.credentials import Credentials
 from meta_service.domain.friends import Friends
 from meta_service.domain.hashing import Passwords, processes_of
 from meta_service.domain.history import History
 from meta_service.domain.leaderboards import Leaderboards
+from meta_service.domain.logins import Logins
+from meta_service.domain.names import Names
 from meta_service.domain.parties import Parties
+from meta_service.domain.party_changes import ChangedParties
 from meta_service.domain.players import Players
+from meta_service.domain.revocations import RevokedTokens
 from meta_service.domain.session_ends import EndedSessions
 from meta_service.domain.sessions import Sessions
 from meta_service.domain.shop import Shop
+from meta_service.domain.wardrobe import Wardrobe
 from meta_service.errors import (
     RebuildingError,
     RefusedError,
@@ -45,6 +53,8 @@ from meta_service.errors import (
     WriteBehindFullError,
 )
 from meta_service.metrics import MetricsCollector
+from meta_service.oidc.issuers import load as load_platforms
+from meta_service.oidc.verifier import PlatformVerifier
 from meta_service.rate_limit import BURST_S, AddressLimit
 from meta_service.routes import ROUTERS
 from meta_service.routes.message_route import describe
@@ -75,6 +85,7 @@ def build(settings: Settings, clock: Clock | None = None, seasons: Seasons | Non
     """
     time = clock or SystemClock()
     table = seasons or load_seasons(settings.seasons)
+    platforms = load_platforms(settings.oidc)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -83,6 +94,7 @@ def build(settings: Settings, clock: Clock | None = None, seasons: Seasons | Non
             settings.region,
             settings.writebehind_limit,
             settings.player_cache_ttl_s,
+            settings.session_ttl_s + settings.refresh_repeat_s,
         )
         store = Store(
             settings.store_url,
@@ -91,14 +103,21 @@ def build(settings: Settings, clock: Clock | None = None, seasons: Seasons | Non
             change_s=settings.store_change_s,
             connections=settings.store_connections,
         )
-        players = Players(cache, store, time)
+        wardrobe = Wardrobe(store, cache, time, settings.kinds, settings.catalogue_look_s)
+        await wardrobe.begin()
+        app.state.reloading.add("catalogue", wardrobe.read)
+        players = Players(cache, store, time, wardrobe)
+        blocks = Blocks(players)
+        verifier = PlatformVerifier(platforms, time)
         passwords = Passwords(time, processes_of(settings.hashing_processes))
-        shop = Shop(store, cache, time)
+        shop = Shop(store, cache, time, wardrobe)
         app.state.context = Context(
             players=players,
             shop=shop,
-            parties=Parties(players, time),
-            friends=Friends(players),
+            parties=Parties(players, blocks, app.state.signer, time),
+            party_changes=ChangedParties(cache.redis),
+            blocks=blocks,
+            friends=Friends(players, blocks),
             leaderboards=Leaderboards(cache, store, time, table),
             history=History(store),
             sessions=Sessions(
@@ -110,15 +129,22 @@ def build(settings: Settings, clock: Clock | None = None, seasons: Seasons | Non
                 time,
             ),
             ended_sessions=EndedSessions(cache.redis),
+            revoked_tokens=RevokedTokens(cache.redis),
+            bans=Bans(players),
+            audit=Audit(store),
             credentials=Credentials(store, cache, passwords),
+            names=Names(players, settings.name_change_s),
+            logins=Logins(players),
+            platforms=verifier,
             player_limit=RateLimit(settings.requests_per_player_s, burst_s=BURST_S),
             signer=app.state.signer,
+            settings=settings,
             clock=time,
         )
         collector = MetricsCollector(cache, store, time)
         background = [
             asyncio.create_task(work)
-            for work in (collector.run(), EpochWatch(cache, store, time).run(), shop.warm())
+            for work in (collector.run(), EpochWatch(cache, store, time).run(), shop.warm(), wardrobe.run())
         ]
         try:
             async with (
@@ -134,11 +160,17 @@ def build(settings: Settings, clock: Clock | None = None, seasons: Seasons | Non
                 task.cancel()
             await asyncio.wait(background)
             await passwords.close()
+            await verifier.close()
             await store.close()
             await cache.close()
 
     app = create_app(
-        "launchday meta service", settings, lifespan, clock=time, admission=admission.classes(settings)
+        "launchday meta service",
+        settings,
+        lifespan,
+        clock=time,
+        admission=admission.classes(settings),
+        keys="meta",
     )
     limited = Middleware(  # appended: inside of the request ids, which are then on refusals too
         AddressLimit,
@@ -188,7 +220,7 @@ def _is_service(signer: Signer, header: bytes, clock: Clock) -> bool:
 async def _on_refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RefusedError)
     return ProblemError(
-        error.status, error.slug, str(error), headers=REFUSAL_HEADERS.get(error.status)
+        error.status, error.slug, str(error), headers=REFUSAL_HEADERS.get(error.status), **error.members
     ).response()
 
 

@@ -49,7 +49,7 @@ from dedicated_server.match.result_spool import FOLDER as RESULTS_FOLDER
 from dedicated_server.match.result_spool import ResultSpool
 from launchday import folders
 from launchday.clock import Clock, SystemClock
-from launchday.identity import Signer
+from launchday.identity import CannotSignError, Signer
 from launchday.resilience.http_client import ServiceClient
 from launchday.service import create_app
 from launchday.settings import ENV_PREFIX, Settings, in_url
@@ -59,7 +59,7 @@ from rewards.events import EventProducer
 STOP_TIMEOUT_S = 2.5  # for servers to leave by themselves; launchers kill a service after 8 s
 EVENTS_FLUSH_S = 0.5  # for the last events to reach Kafka; then they go to the spool
 DEFAULT_SYNC_S = 1.0  # between two decisions of a policy that does not say
-SERVICE_TOKEN_TTL_S = 365 * 24 * 3600.0
+SERVICE_TOKEN_TTL_S = 30 * 24 * 3600.0  # signed anew at half of it
 
 log = structlog.get_logger()
 
@@ -95,7 +95,7 @@ def create_fleet(
         sockets = open_sidecar_sockets(config.max_servers)
         folders.claim(settings.state_dir / "fleet", folders.FLEET_NAMES)
         journal = AllocationJournal(settings.state_dir / "fleet" / "allocations.jsonl")
-        token = state.signer.service_token("fleet", clock.wall(), SERVICE_TOKEN_TTL_S)
+        token = state.signer.service_tokens("fleet", clock, SERVICE_TOKEN_TTL_S)
         feeds = SpectatorFeeds(*spectator_folder(settings))
         parents_env = {**(os.environ if env is None else env), f"{ENV_PREFIX}SPECTATOR_DIR": feeds.folder}
         warm_parents = WarmParents(
@@ -191,7 +191,9 @@ def create_fleet(
                 listener.close()
             feeds.close()
 
-    app = create_app("launchday fleet", settings, lifespan, clock=clock, admission=admission.CLASSES)
+    app = create_app(
+        "launchday fleet", settings, lifespan, clock=clock, admission=admission.CLASSES, keys="fleet"
+    )
     app.state.demand = demand.DemandMeter(settings.match_s, float(settings.match_players))
     app.state.sizing = lambda region: replace(
         sizing_of(settings, config, region),
@@ -243,6 +245,8 @@ def _write_credentials(settings: Settings, signer: Signer, now: float) -> None:
     """Write what ``launchday fleet`` needs; a fleet without it serves all the same."""
     try:
         credentials.write(settings, signer, now)
+    except CannotSignError:
+        log.info("launchday fleet needs LAUNCHDAY_FLEET_TOKEN: operators' tokens are signed elsewhere")
     except OSError as error:
         pool_metrics.disk_errors.labels("credentials").inc()
         log.error("launchday fleet finds no credentials: give it LAUNCHDAY_FLEET_TOKEN", reason=str(error))

@@ -17,7 +17,7 @@ import httpx2
 
 from dedicated_server.agones_sdk import FLEET_LABEL, MATCH_ANNOTATION
 from dedicated_server.errors import DedicatedServerError
-from launchday.resilience.http_client import NoAnswerError, Response, ServiceClient
+from launchday.resilience.http_client import NoAnswerError, Response, ServiceClient, Token
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 
@@ -84,7 +84,7 @@ class _FleetHttp:
     """A pool of HTTP connections to a fleet, whose errors are ours."""
 
     def __init__(
-        self, base_url: str, token: str | None, patience_s: float, tls: ssl.SSLContext | None = None
+        self, base_url: str, token: Token | None, patience_s: float, tls: ssl.SSLContext | None = None
     ) -> None:
         # Nothing is repeated here: a director asks again by itself, and an operator's command is given once.
         self._http = ServiceClient(base_url, token=token, patience_s=patience_s, tls=tls, retry=False)
@@ -139,7 +139,8 @@ class AllocatorClient(_FleetHttp):
 
     Args:
         base_url: for example ``http://127.0.0.1:8103``.
-        token: a service token, which our fleet asks for; Agones uses client certificates instead.
+        token: a service token, or what gives one, which our fleet asks for; Agones uses client
+            certificates instead.
         patience_s: seconds for one call in all.
         tls: certificates, see ``mutual_tls``; the system's authorities by default.
     """
@@ -147,7 +148,7 @@ class AllocatorClient(_FleetHttp):
     def __init__(
         self,
         base_url: str,
-        token: str | None = None,
+        token: Token | None = None,
         *,
         patience_s: float = ALLOCATE_PATIENCE_S,
         tls: ssl.SSLContext | None = None,
@@ -250,7 +251,7 @@ class FleetAdminClient(_FleetHttp):
     def __init__(
         self,
         base_url: str,
-        token: str | None = None,
+        token: Token | None = None,
         *,
         patience_s: float = ADMIN_PATIENCE_S,
         tls: ssl.SSLContext | None = None,

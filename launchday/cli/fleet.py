@@ -1,8 +1,8 @@
 """``launchday fleet …``: see and steer a running fleet, as tables for people and as JSON for scripts.
 
-The fleet's address is the setting ``fleet_url``; the token is ``fleet_token``, or one signed with
-``identity_secret``. Without either, both come from a file that a fleet on this machine has left in
-``state_dir`` for its own user.
+The fleet's address is the setting ``fleet_url``; the token is ``fleet_token``, or one signed with the
+operators' key of ``identity_keys``, or with ``identity_secret``. Without any, both come from a file that a
+fleet on this machine has left in ``state_dir`` for its own user.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 ERROR = 1
 CREDENTIAL_FILES = ("fleet/access.json", "run/fleet/access.json")
 TOKEN_S = 3600.0
+KEYS = "operators"  # whose key file is read
 WATCH_S = 20.0
 STATE_STYLES = {"Ready": "green", "Allocated": "cyan", "Unhealthy": "red", "Error": "red", "Shutdown": "dim"}
 
@@ -128,18 +129,18 @@ def token(
     hours: Annotated[float, typer.Option(min=0.01, max=24 * 366, help="Hours for which it is valid.")] = 12.0,
     name: Annotated[str, typer.Option(help="Whom it is for; the fleet's log shows it.")] = "operator",
 ) -> None:
-    """Print a token for the fleet's web page and API. Needs LAUNCHDAY_IDENTITY_SECRET."""
+    """Print a token for the fleet's web page and API. Needs the operators' key: LAUNCHDAY_IDENTITY_KEYS."""
     if role not in (identity.VIEWER, identity.OPERATOR):
         _fail(f"--role is {identity.VIEWER} or {identity.OPERATOR}, not {role}", USAGE_ERROR)
-    secret = read_settings().identity_secret.get_secret_value()
     try:
-        signer = identity.Signer(secret)
-    except identity.WeakSecretError as error:
+        signer = identity.signer_of(read_settings(), KEYS)
+        signed = signer.service_token(name, time.time(), hours * 3600.0, roles=(role,))
+    except identity.IdentityError as error:
         if (access := _local_credentials(read_settings())) is not None and role == identity.OPERATOR:
             Terminal().print(access["token"])
             return
         _fail(str(error), USAGE_ERROR)
-    Terminal().print(signer.service_token(name, time.time(), hours * 3600.0, roles=(role,)))
+    Terminal().print(signed)
 
 
 def _act(name: str, action: str, as_json: bool) -> None:
@@ -194,12 +195,13 @@ def _address_and_token(config: Settings) -> tuple[str, str]:
     """Return the fleet's address and a token for it."""
     if given := config.fleet_token.get_secret_value():
         return config.fleet_url, given
-    if secret := config.identity_secret.get_secret_value():
+    if config.identity_keys or config.identity_secret.get_secret_value():
         try:
-            signer = identity.Signer(secret)
-        except identity.WeakSecretError as error:
+            signer = identity.signer_of(config, KEYS)
+            signed = signer.service_token("cli", time.time(), TOKEN_S, roles=(identity.OPERATOR,))
+        except identity.IdentityError as error:
             _fail(str(error), USAGE_ERROR)
-        return config.fleet_url, signer.service_token("cli", time.time(), TOKEN_S, roles=(identity.OPERATOR,))
+        return config.fleet_url, signed
     if (access := _local_credentials(config)) is not None:
         return access["url"], access["token"]
     return _fail(

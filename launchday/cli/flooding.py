@@ -131,9 +131,10 @@ def flood(
 
     loaded = _floodable(scenario, options, own_backend=False)
     config = read_settings()
-    if not config.identity_secret.get_secret_value():
+    if not config.identity_keys and not config.identity_secret.get_secret_value():
         raise CommandError(
-            f"a running backend's books need its signing secret: set {env_name('identity_secret')}",
+            "a running backend's books need a token that it takes: set "
+            f"{env_name('identity_keys')} or {env_name('identity_secret')}",
             USAGE_ERROR,
         )
 

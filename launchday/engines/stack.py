@@ -90,7 +90,7 @@ class EngineStack:
             self.stop()
             raise
         self.write_running_file()
-        if not self.settings.identity_secret.get_secret_value():
+        if not self.settings.identity_secret.get_secret_value() and not self.settings.identity_keys:
             filled["identity_secret"] = SecretStr(secrets.token_hex(32))
         if not self.settings.fleet_key.get_secret_value():
             filled["fleet_key"] = SecretStr(secrets.token_hex(32))

@@ -78,6 +78,7 @@ def why_not_given(settings: Settings) -> str | None:
         except OSError as error:
             return f"{url} cannot be reached: {error}: start it, or correct or unset {env_name(setting)}"
         for key in ("identity_secret", "fleet_key"):
-            if not getattr(settings, key).get_secret_value():
+            given = getattr(settings, key).get_secret_value()
+            if not given and not (key == "identity_secret" and settings.identity_keys):
                 return f"{env_name(setting)} names a service of yours: set {env_name(key)} to its key"
     return None

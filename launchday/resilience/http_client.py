@@ -20,7 +20,7 @@ from __future__ import annotations
 import functools
 import json as json_format
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -42,6 +42,8 @@ IDLE_S = 60.0  # services close what is idle for 75 s; a connection that both ma
 TRIES = 3  # of a call that may be repeated, as far as the budget and its patience go
 SILENCE_S = 40.0  # without a byte on an event stream; services send a keep-alive every 15 s
 REMEMBERED_URLS = 512  # to parse one costs 15 µs
+
+Token = str | Callable[[], str]  # what gives it signs it anew, before it ends or when the keys change
 
 Response = httpx2.Response
 ServerSentEvent = httpx2.ServerSentEvent
@@ -65,12 +67,17 @@ class LateAnswerError(NoAnswerError, TimeoutError):
     """Raised when no answer came in time. The part may be well, and may have done what it was asked."""
 
 
+def current(token: Token | None) -> str | None:
+    """Return the bearer token to send now."""
+    return token() if callable(token) else token
+
+
 class ServiceClient:
     """Calls one HTTP service, over connections of its own.
 
     Args:
         base_url: such as ``http://127.0.0.1:8101``; empty: calls give absolute URLs.
-        token: is sent as the bearer token; None: none is.
+        token: is sent as the bearer token, or what gives one for each call; None: none is.
         patience_s: seconds for a call in all, where it gives none of its own.
         connections: open at most; None: as many as there are calls.
         budget: of its repeats; None: one of its own. Clients of the same service may share one.
@@ -84,7 +91,7 @@ class ServiceClient:
         self,
         base_url: str,
         *,
-        token: str | None = None,
+        token: Token | None = None,
         patience_s: float = PATIENCE_S,
         connections: int | None = CONNECTIONS,
         budget: RetryBudget | None = None,
@@ -204,7 +211,7 @@ class ServiceClient:
         self, further: Mapping[str, str] | None, token: str | None, content: bytes | None
     ) -> dict[str, str]:
         headers = {"User-Agent": "launchday", TIME_HEADER: f"{self._clock.wall():.3f}"}
-        if token := token or self._token:
+        if token := token or current(self._token):
             headers["Authorization"] = f"Bearer {token}"
         if content is not None:
             headers["Content-Type"] = "application/json"

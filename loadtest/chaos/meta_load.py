@@ -21,7 +21,7 @@ from uuid import UUID
 import uvloop
 
 from launchday import startup
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from launchday.settings import settings
 from loadtest.chaos.operation_log import OperationLog
 from meta_service.client import MetaClient, MetaRefusedError, MetaUnavailableError, PlayerCommit, Session
@@ -37,6 +37,10 @@ CRATE = Item(
     max_owned=10**9,
     refundable_s=10**6,
 )
+SKINS = [  # free, so everybody may wear them; many, so that one is seldom worn twice in a row
+    Item(item_id=f"chaos-skin-{number}", kind="skin", title="Skin", currency="coins", price=0)
+    for number in range(100)
+]
 PLAYERS = 12
 LOADOUT_CLIENTS = (
     4  # players who change their loadout, each with one client, so that the last choice is known
@@ -88,7 +92,7 @@ class MetaLoad:
 
     async def change_loadout(self, login: Session) -> None:
         """Change a loadout, then read the profile."""
-        player, skin = login.player_id, f"skin-{self._random.getrandbits(48):x}"
+        player, skin = login.player_id, self._random.choice(SKINS).item_id
         self._log.sent("set_loadout", player=player, skin=skin)
         changed = await self._until_answered(lambda: self._client.set_loadout(login.session_token, skin))
         self._log.acknowledged("set_loadout", player=player, skin=skin, version=changed.version)
@@ -197,7 +201,7 @@ class MetaLoad:
 
 async def _run(log: Path, seed: int) -> None:
     own = settings()
-    token = Signer(own.identity_secret.get_secret_value()).service_token("chaos", time.time())
+    token = signer_of(own, "loadtest").service_token("chaos", time.time())
     with OperationLog(log) as written:
         async with MetaClient(own.meta_url, token) as client:
             load = MetaLoad(client, written, seed)

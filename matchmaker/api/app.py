@@ -22,6 +22,9 @@ from matchmaker.api import admission, backfill_routes, routes
 from matchmaker.api.attendance import Attendance
 from matchmaker.api.direct_routes import DirectRoutes
 from matchmaker.api.notifier import Notifier
+from matchmaker.api.party_changes import PartyChangeFollower, PartyChangeSource
+from matchmaker.api.party_claims import ClaimReader
+from matchmaker.api.revocations import RevocationFollower, RevocationSource, RevokedTokens
 from matchmaker.api.schema import describe
 from matchmaker.api.service import TicketService, unavailable_problem
 from matchmaker.api.session_ends import SessionEndFollower, SessionEndSource
@@ -34,7 +37,7 @@ from matchmaker.queue.ticket_store import TicketStore
 from matchmaker.rules.modes import load_modes
 from meta_service.client import MetaClient
 
-SERVICE_TOKEN_TTL_S = 365 * 24 * 3600.0
+SERVICE_TOKEN_TTL_S = 30 * 24 * 3600.0  # signed anew at half of it
 
 log = structlog.get_logger()
 
@@ -44,6 +47,8 @@ def create_api(
     clock: Clock,
     skills: Skills | None = None,
     session_ends: SessionEndSource | None = None,
+    party_changes: PartyChangeSource | None = None,
+    revocations: RevocationSource | None = None,
 ) -> FastAPI:
     """Build the API.
 
@@ -53,6 +58,8 @@ def create_api(
         skills: where players' skills come from; None: the meta service.
         session_ends: who says which sessions have ended; None: the meta service, or nobody where ``skills``
             is a stand-in for it.
+        party_changes: who says which parties have changed; None: as for ``session_ends``.
+        revocations: who says which tokens open nothing any more; None: as for ``session_ends``.
 
     Raises:
         RuleSetsError: the operator's rule sets cannot be used.
@@ -75,11 +82,16 @@ def create_api(
             )
             scripts = Scripts(cache, settings.ticket_retention_s, clock)
             games = {name: mode.rules.game_mode for name, mode in modes.items()}
-            writer = TicketWriter(scripts, skills or MetaSkills(meta), settings.region_names, games)
+            blocks_in = {name for name, mode in modes.items() if mode.attributes.read_blocks}
+            source_of_skills = skills or MetaSkills(meta)
+            writer = TicketWriter(scripts, source_of_skills, settings.region_names, games, blocks_in)
             notifier = Notifier(cache, clock)
             store = TicketStore(cache, scripts, watched=settings.ticket_liveness_s > 0)
             attendance = Attendance(scripts, store, notifier, list(modes), settings.ticket_liveness_s, clock)
-            tickets = TicketService(settings, modes, scripts, store, writer, notifier, attendance, clock)
+            claims = ClaimReader(signer, clock)
+            tickets = TicketService(
+                settings, modes, scripts, store, writer, notifier, attendance, claims, clock
+            )
             app.state.matchmaker = tickets
             direct.service = tickets
             # Should one of them fail all the same, waiting players still look at their tickets when their
@@ -87,8 +99,16 @@ def create_api(
             tasks = [asyncio.create_task(notifier.run()), asyncio.create_task(attendance.run())]
             source = session_ends or (meta if skills is None else None)
             if source is not None:
-                follower = SessionEndFollower(cache, scripts, source, clock)
+                follower = SessionEndFollower(cache, scripts, source, clock, revoked)
                 tasks.append(asyncio.create_task(follower.run()))
+            revocation_source = revocations or (meta if skills is None else None)
+            if revocation_source is not None:
+                following = RevocationFollower(revoked, revocation_source, clock)
+                tasks.append(asyncio.create_task(following.run()))
+            parties = party_changes or (meta if skills is None else None)
+            if parties is not None:
+                changes = PartyChangeFollower(cache, scripts, parties, clock)
+                tasks.append(asyncio.create_task(changes.run()))
             for task in tasks:
                 task.add_done_callback(_report_failure)
             try:
@@ -101,13 +121,16 @@ def create_api(
                 with contextlib.suppress(RedisError):  # then others wait a minute for this process
                     await attendance.leave()
 
-    app = http_service.create_app("Matchmaker", settings, lifespan, admission=admission.CLASSES)
+    app = http_service.create_app(
+        "Matchmaker", settings, lifespan, admission=admission.CLASSES, keys="matchmaker"
+    )
     signer: Signer = app.state.signer
-    token = signer.service_token("matchmaker", clock.wall(), SERVICE_TOKEN_TTL_S)
+    token = signer.service_tokens("matchmaker", clock, SERVICE_TOKEN_TTL_S)
     app.include_router(routes.router)
     app.include_router(backfill_routes.router)
     describe(app, (*routes.MESSAGES, *backfill_routes.MESSAGES))
-    direct = app.state.direct = DirectRoutes(app.state.signer, clock)
+    revoked = app.state.revoked = RevokedTokens(clock)
+    direct = app.state.direct = DirectRoutes(app.state.signer, revoked, clock)
     app.add_exception_handler(RedisError, _on_unavailable)
     app.add_exception_handler(SkillsUnavailableError, _on_unavailable)
     return app

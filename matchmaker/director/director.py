@@ -22,10 +22,11 @@ from redis.exceptions import RedisError
 from dedicated_server.fleet.client import AllocatorClient, FleetAdminClient, mutual_tls
 from dedicated_server.protocol import connect_token
 from launchday.clock import Clock
-from launchday.identity import Signer
+from launchday.identity import KeyWatch, signer_of
 from launchday.resilience.clocks.shared_time import shared_time
 from launchday.resilience.health import begin_stop, operations
 from launchday.resilience.parts import cache_part, http_part
+from launchday.resilience.reloading import Reloading
 from launchday.resilience.retry import Backoff
 from launchday.settings import Settings
 from matchmaker.director import metrics
@@ -50,7 +51,8 @@ from meta_service.client import MetaClient
 STANDBY_S = 0.5  # between two tries to take the lead
 MAX_FAULT_PAUSE_S = 30.0  # after faults of ours, one after the other
 CLAIM_S = 30.0  # for which a late server is waited for where the fleet's claim_s sets no limit
-SERVICE_TOKEN_TTL_S = 365 * 24 * 3600.0  # a director outlives a day; it is restarted to rotate the key
+SERVICE_TOKEN_TTL_S = 30 * 24 * 3600.0  # signed anew at half of it
+KEYS = "director"  # whose key file it reads
 
 log = structlog.get_logger()
 
@@ -186,8 +188,9 @@ async def run(settings: Settings, clock: Clock) -> None:
         rules = {mode: rules[mode] for mode in settings.director_queues.split(",") if mode in rules}
     # Before taking the lead: a lease is shorter than a compilation.
     warm_up(searching=any(isinstance(each, SearchRules) for each in rules.values()))
-    signer = Signer(settings.identity_secret.get_secret_value())
-    token = signer.service_token("director", clock.wall(), SERVICE_TOKEN_TTL_S)
+    signer = signer_of(settings, KEYS)
+    key_watch = KeyWatch(signer, settings, KEYS, clock)
+    token = signer.service_tokens("director", clock, SERVICE_TOKEN_TTL_S)
     tls = mutual_tls(settings.fleet_ca, settings.fleet_certificate, settings.fleet_certificate_key)
     directing = asyncio.current_task()
     assert directing is not None
@@ -223,6 +226,10 @@ async def run(settings: Settings, clock: Clock) -> None:
         ),
         asyncio.TaskGroup() as tasks,
     ):
+        reloading = Reloading()
+        reloading.add("keys", key_watch.read)
+        tasks.create_task(reloading.run())
+        tasks.create_task(key_watch.run())
         scripts = Scripts(cache, settings.ticket_retention_s, clock)
         requeuer = Requeuer(cache, scripts, fleet, ticket_ttl_s=settings.ticket_ttl_s, clock=clock)
         tasks.create_task(requeuer.run())

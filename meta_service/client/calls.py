@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 import httpx2
 
 from launchday.clock import Clock, SystemClock
-from launchday.resilience.http_client import NoAnswerError, Response, ServiceClient
+from launchday.resilience.http_client import NoAnswerError, Response, ServiceClient, Token, current
 from launchday.resilience.retry import RetryBudget, retry_after_s
 from meta_service.errors import MetaRefusedError, MetaUnavailableError
 from meta_service.messages.base import Message, decode, encode
@@ -27,7 +27,7 @@ class Calls:
 
     Args:
         base_url: such as ``http://127.0.0.1:8101``.
-        token: a service token, for the service routes.
+        token: a service token, or what gives one for each call, for the service routes.
         transport: replaces the network, in tests.
         patience_s: seconds for a call with all its tries.
         connections: kept open at most.
@@ -40,7 +40,7 @@ class Calls:
     def __init__(
         self,
         base_url: str,
-        token: str | None = None,
+        token: Token | None = None,
         *,
         transport: httpx2.AsyncBaseTransport | None = None,
         patience_s: float = PATIENCE_S,
@@ -50,7 +50,7 @@ class Calls:
         tls: ssl.SSLContext | None = None,
         retry: bool = True,
     ) -> None:
-        self.token = token
+        self._token = token
         self._clock = clock or SystemClock()
         self._http = ServiceClient(
             base_url,
@@ -62,6 +62,11 @@ class Calls:
             transport=transport,
             retry=retry,
         )
+
+    @property
+    def token(self) -> str | None:
+        """The service token to send now."""
+        return current(self._token)
 
     async def close(self) -> None:
         """Close every connection."""

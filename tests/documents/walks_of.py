@@ -19,7 +19,7 @@ from dedicated_server.simulation.event_buffer import KILL
 from dedicated_server.tick.engine import Engine
 from dedicated_server.transport import open_transport
 from launchday.clock import SystemClock
-from launchday.identity import Signer
+from launchday.identity import Signer, signer_of
 from launchday.launcher.backend import Backend
 from launchday.settings import Settings
 from launchday.terminal import Terminal
@@ -127,7 +127,7 @@ async def walk_ticket(settings: Settings) -> tuple[Walk, Walk]:
     """
     regions = {"west-europe": 12.0, "east-us": 88.0}
     clock = SystemClock()
-    signer = Signer(settings.identity_secret.get_secret_value())
+    signer = signer_of(settings, "loadtest")
     async with (
         served(build(settings, clock)) as meta_url,
         running_fleet(_with_fleet(settings, meta_url)) as fleet,

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from launchday import child_processes
 from launchday.engines.base import free_port
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from launchday.settings import Settings, environment
 from meta_service.cache import keys
 from rewards.client import RewardsClient, RewardsCounters
@@ -60,7 +60,7 @@ def url(settings: Settings) -> str:
 
 
 def client(settings: Settings) -> RewardsClient:
-    token = Signer(settings.identity_secret.get_secret_value()).service_token("test", time.time())
+    token = signer_of(settings, "loadtest").service_token("test", time.time())
     return RewardsClient(url(settings), token)
 
 
@@ -116,7 +116,7 @@ async def test_the_service_shows_its_health_metrics_and_counters_and_stops_on_re
             assert 'rewards_events_applied_total{kind="kill"} 1.0' in (await http.get("/metrics")).text
             assert (await http.get("/v1/internal/counters")).status_code == 401
             assert (await http.get("/v1/internal/dead-letters")).status_code == 401
-            token = Signer(settings.identity_secret.get_secret_value()).service_token("test", time.time())
+            token = signer_of(settings, "loadtest").service_token("test", time.time())
             answer = await http.get(
                 "/v1/internal/dead-letters", headers={"Authorization": f"Bearer {token}"}, timeout=30.0
             )

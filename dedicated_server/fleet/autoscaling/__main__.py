@@ -16,6 +16,8 @@ from launchday.clock import Clock, SystemClock
 from launchday.resilience.http_client import ServiceClient
 from launchday.settings import Settings, settings
 
+TOKEN_TTL_S = 30 * 24 * 3600.0  # signed anew at half of it
+
 
 def create_webhook(
     configured: Settings, sizing: Sizing, match_s: float, clock: Clock | None = None
@@ -23,7 +25,7 @@ def create_webhook(
     """Build the application: ``POST /autoscale``, fed by the matchmaker that the settings name.
 
     Args:
-        configured: the matchmaker's address, and the secret that signs the token for it.
+        configured: the matchmaker's address, and the key that signs the token for it.
         sizing: the policy of every fleet that asks.
         match_s: seconds that a match takes a server.
         clock: the system's by default.
@@ -32,7 +34,7 @@ def create_webhook(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        token = app.state.signer.service_token("autoscaler", clock.wall(), 365 * 24 * 3600.0)
+        token = app.state.signer.service_tokens("autoscaler", clock, TOKEN_TTL_S)
         async with ServiceClient(
             configured.matchmaker_url, token=token, connections=1, clock=clock
         ) as matchmaker:
@@ -42,7 +44,7 @@ def create_webhook(
             finally:
                 polling.cancel()
 
-    app = service.create_app("launchday autoscaler", configured, lifespan, clock=clock)
+    app = service.create_app("launchday autoscaler", configured, lifespan, clock=clock, keys="fleet")
     app.state.demand = demand.DemandMeter(match_s, float(configured.match_players))
     app.state.sizing = lambda _fleet: sizing
     app.include_router(demand.router)

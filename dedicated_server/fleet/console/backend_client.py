@@ -7,8 +7,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from dedicated_server.fleet.console.signing import current_signer
 from launchday.clock import Clock
-from launchday.identity import Signer
 from launchday.resilience.http_client import NoAnswerError, Response, ServiceClient
 from launchday.settings import Settings
 
@@ -38,7 +38,6 @@ class BackendClient:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._signer = Signer(settings.identity_secret.get_secret_value())
         self._counters = BackendCounters()
         self._read_at = -math.inf
         self.queue_over_time: deque[tuple[float, int, float]] = deque(maxlen=900)
@@ -118,5 +117,6 @@ class BackendClient:
         return body
 
     async def _get(self, service: str, path: str, patience_s: float = PATIENCE_S) -> Response:
-        token = self._signer.service_token("console", self._clock.wall(), TOKEN_TTL_S)
+        signer = current_signer(self._settings, self._clock)
+        token = signer.service_token("console", self._clock.wall(), TOKEN_TTL_S)
         return await self._services[service].request("GET", path, token=token, patience_s=patience_s)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from nicegui import app, ui
 
 from dedicated_server.fleet.client import FleetAdminClient, FleetError, mutual_tls
+from dedicated_server.fleet.console.signing import current_signer
 from launchday import identity
 from launchday.clock import Clock
 from launchday.settings import Settings
@@ -84,7 +85,7 @@ def current_session(settings: Settings, clock: Clock) -> Session | None:
     A visitor without a valid token is sent to the sign-in page, and None is returned.
     """
     token = str(app.storage.user.get("token", ""))
-    signer = identity.Signer(settings.identity_secret.get_secret_value(), settings.clock_tolerance_s)
+    signer = current_signer(settings, clock)
     try:
         caller = signer.verify(token, signer.time(clock))
     except identity.InvalidTokenError:

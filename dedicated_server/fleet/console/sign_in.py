@@ -5,6 +5,7 @@ from __future__ import annotations
 from nicegui import app, ui
 
 from dedicated_server.fleet.console.layout import apply_theme
+from dedicated_server.fleet.console.signing import current_signer
 from launchday import identity
 from launchday.clock import Clock
 from launchday.settings import Settings
@@ -18,9 +19,9 @@ def install(settings: Settings, clock: Clock) -> None:
     @ui.page("/sign-in", title="Sign in · launchday")
     def sign_in() -> None:
         apply_theme()
-        signer = identity.Signer(settings.identity_secret.get_secret_value(), settings.clock_tolerance_s)
 
         def enter() -> None:
+            signer = current_signer(settings, clock)
             try:
                 caller = signer.verify(token.value.strip(), signer.time(clock))
             except identity.InvalidTokenError as error:

@@ -28,7 +28,7 @@ from pydantic import SecretStr
 from launchday import child_processes
 from launchday.engines import Valkey
 from launchday.engines.base import free_port
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from launchday.resilience.http_client import ServiceClient
 from launchday.settings import Settings, environment
 from loadtest.errors import BenchError
@@ -170,7 +170,7 @@ class _QueueChaos:
         self.folder = folder
         self.stub_port = stub_port
         self.rng = rng
-        self.signer = Signer(settings.identity_secret.get_secret_value())
+        self.signer = signer_of(settings, "loadtest")
         self.env = {**os.environ, **environment(settings)}
         self.others: list[subprocess.Popen[bytes]] = []
         self.directors: deque[subprocess.Popen[bytes]] = deque()

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from launchday import child_processes
 from launchday.engines import Valkey
 from launchday.engines.base import exchange, free_port
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from launchday.settings import Settings, environment
 from loadtest.bench.control.bare_route import Answer
 from loadtest.bench.harness.statistics import ratio
@@ -118,7 +118,7 @@ class _Players:
     """
 
     def __init__(self, settings: Settings, rng: np.random.Generator) -> None:
-        self._signer = Signer(settings.identity_secret.get_secret_value())
+        self._signer = signer_of(settings, "loadtest")
         self._rng = rng
         self._known = 0
 

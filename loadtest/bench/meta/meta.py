@@ -31,7 +31,7 @@ from redis.asyncio import Redis
 from launchday import child_processes
 from launchday.engines import Postgres, Valkey
 from launchday.engines.base import free_port
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from launchday.settings import Settings, environment
 from loadtest.bench.harness.statistics import percentiles
 from loadtest.errors import BenchError
@@ -54,6 +54,7 @@ CHANGES_PER_S = 1_000
 BURST_S = 0.01  # changes are made in bursts this far apart
 POLL_S = 0.002
 START_S = 20.0
+SKINS = ("recruit", "scout")  # free, so everybody may wear them
 CRATE = Item(
     item_id="bench-crate", kind="consumable", title="Crate", currency="coins", price=1, max_owned=10**9
 )
@@ -112,7 +113,7 @@ def run(seconds: float = 5.0) -> dict[str, Any]:
 
 
 async def _measure(settings: Settings, seconds: float, folder: Path) -> dict[str, Any]:
-    token = Signer(settings.identity_secret.get_secret_value()).service_token("bench", time.time())
+    token = signer_of(settings, "loadtest").service_token("bench", time.time())
     redis = connect(settings.cache_url, answer_s=30.0)
     store = await asyncpg.connect(settings.store_url)
     started: list[subprocess.Popen[bytes]] = []
@@ -241,7 +242,7 @@ async def _profiles(bench: Bench) -> dict[str, Any]:
 async def _loadouts(bench: Bench) -> dict[str, Any]:
     async def change(number: int) -> None:
         token = bench.logins[number % len(bench.logins)].session_token
-        await bench.client.set_loadout(token, f"skin-{number}")
+        await bench.client.set_loadout(token, SKINS[number % 2])
 
     calls_s, elapsed_s = await _closed_loop(change, bench.seconds)
     return {

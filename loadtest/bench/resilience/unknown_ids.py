@@ -13,7 +13,7 @@ from uuid import UUID
 import numpy as np
 
 from dedicated_server.fleet.client import FleetAdminClient, FleetError, FleetUnavailableError
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from launchday.settings import Settings
 from loadtest.errors import BenchError
 from matchmaker.client import MatchmakerClient, MatchmakerClientError, MatchmakerUnavailableError
@@ -44,7 +44,7 @@ class UnknownIds:
     """
 
     def __init__(self, settings: Settings, rng: np.random.Generator) -> None:
-        service = Signer(settings.identity_secret.get_secret_value()).service_token("loadtest", time.time())
+        service = signer_of(settings, "loadtest").service_token("loadtest", time.time())
         self._rng = rng
         self._meta = MetaClient(settings.meta_url, service, connections=MOST_AT_ONCE, retry=False)
         self._matchmaker = MatchmakerClient(settings.matchmaker_url)

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
 from dedicated_server.fleet.client import FleetAdminClient
-from launchday.identity import Signer, WeakSecretError
+from launchday.identity import IdentityError, signer_of
 from launchday.settings import Settings
 from loadtest.bots.swarm import Swarm
 from loadtest.errors import BackendError
@@ -223,10 +223,10 @@ async def open_own_backend(
 
 
 def service_token(settings: Settings, now: float) -> str:
-    """The token of the load test. Raises BackendError where the secret is too weak."""
+    """The token of the load test. Raises BackendError where no key signs it."""
     try:
-        return Signer(settings.identity_secret.get_secret_value()).service_token("loadtest", now)
-    except WeakSecretError as error:
+        return signer_of(settings, "loadtest").service_token("loadtest", now)
+    except IdentityError as error:
         raise BackendError(str(error)) from error
 
 

@@ -25,7 +25,7 @@ from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.states import State
 from dedicated_server.fleet.warm.supervisor import WarmParents
 from launchday.engines import free_port
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from launchday.settings import Settings
 from tests.waiting import until
 
@@ -130,7 +130,7 @@ async def running_fleet(
     if serving.done():
         await serving
     url = f"http://127.0.0.1:{settings.fleet_port}"
-    token = Signer(settings.identity_secret.get_secret_value()).service_token("test", time.time())
+    token = signer_of(settings, "loadtest").service_token("test", time.time())
     async with AllocatorClient(url, token) as allocator, FleetAdminClient(url, token) as admin:
         try:
             yield RunningFleet(

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from launchday.engines import free_port
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from launchday.settings import Settings, environment
 from tests.dedicated_server.fleet.conftest import HERE
 from tests.waiting import until_sync
@@ -36,7 +36,7 @@ def fleet_process(fleet_settings: Settings) -> Iterator[tuple[psutil.Process, ht
     shown = {"spectator_dir": str(fleet_settings.state_dir / "shown")}
     settings = fleet_settings.model_copy(update={"fleet_port": port, **shown})
     process = launch(settings)
-    token = Signer(settings.identity_secret.get_secret_value()).service_token("test", time.time())
+    token = signer_of(settings, "loadtest").service_token("test", time.time())
     url = f"http://127.0.0.1:{port}"
     with httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}) as http:
         try:

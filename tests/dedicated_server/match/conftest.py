@@ -20,7 +20,7 @@ import pytest
 
 from dedicated_server.match.warm_up import warm_up
 from dedicated_server.protocol import connect_token
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from launchday.settings import Settings, environment
 from meta_service.client import MetaClient
 from tests.dedicated_server.match.players import Players
@@ -115,7 +115,7 @@ def meta_process(settings: Settings) -> Iterator[Settings]:
 @asynccontextmanager
 async def meta_client(settings: Settings) -> AsyncIterator[MetaClient]:
     """A client with a service token."""
-    token = Signer(settings.identity_secret.get_secret_value()).service_token("test", time.time())
+    token = signer_of(settings, "loadtest").service_token("test", time.time())
     async with MetaClient(settings.meta_url, token) as client:
         yield client
 

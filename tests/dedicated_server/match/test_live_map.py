@@ -16,7 +16,7 @@ import pytest
 
 from dedicated_server.match import spectator
 from launchday import identity
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from launchday.settings import Settings
 from tests.browser import NARROW, WIDE, Browser, browser
 from tests.dedicated_server.match.conftest import meta_client, new_match, playing
@@ -72,9 +72,7 @@ async def test_the_map_of_a_match_moves(meta_process: Settings) -> None:
 
 async def sign_in(settings: Settings, seen: Browser, url: str) -> str:
     """Show an operator's token; returns the page's address."""
-    token = Signer(settings.identity_secret.get_secret_value()).service_token(
-        "ann", time.time(), roles=(identity.OPERATOR,)
-    )
+    token = signer_of(settings, "loadtest").service_token("ann", time.time(), roles=(identity.OPERATOR,))
     await seen.page.goto(url)
     await seen.page.get_by_label("Token").fill(token)
     await seen.page.get_by_role("button", name="Sign in").click()

@@ -25,7 +25,7 @@ from dedicated_server.fleet.client import (
     FleetUnavailableError,
     NoServerReadyError,
 )
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from launchday.settings import Settings, environment
 from rewards.events import ensure_topics
 from tests.dedicated_server.fleet.conftest import free_port_range
@@ -102,7 +102,7 @@ async def running_fleet(settings: Settings) -> AsyncIterator[Fleet]:
     await ensure_topics(configured.kafka_bootstrap, configured.topic_prefix)
     process = launch(configured)
     url = f"http://127.0.0.1:{configured.fleet_port}"
-    token = Signer(configured.identity_secret.get_secret_value()).service_token("test", time.time())
+    token = signer_of(configured, "loadtest").service_token("test", time.time())
     async with AllocatorClient(url, token) as allocator, FleetAdminClient(url, token) as admin:
         fleet = Fleet(process, allocator, admin)
         try:

@@ -33,7 +33,7 @@ from dedicated_server.fleet.client import (
     NoServerReadyError,
 )
 from launchday.engines import free_port
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from launchday.settings import Settings, environment
 from tests.dedicated_server.fleet.conftest import HERE as STAND_IN
 from tests.dedicated_server.fleet.conftest import REGION, free_port_range
@@ -58,7 +58,7 @@ class Chaos:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.url = f"http://127.0.0.1:{settings.fleet_port}"
-        self.token = Signer(settings.identity_secret.get_secret_value()).service_token("chaos", time.time())
+        self.token = signer_of(settings, "loadtest").service_token("chaos", time.time())
         self.admin = FleetAdminClient(self.url, self.token)
         self.given: dict[str, str] = {}  # match → server
         self.refused: set[str] = set()

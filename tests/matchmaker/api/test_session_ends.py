@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from launchday.clock import ManualClock, SystemClock
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from launchday.settings import Settings
 from matchmaker.api.app import create_api
 from matchmaker.api.session_ends import AGAIN_S, SessionEndFollower
@@ -173,7 +173,7 @@ async def test_who_is_logged_out_gets_no_ticket(
 async def test_over_real_services_a_log_out_reaches_the_tickets_stream(settings: Settings) -> None:
     async with served(build(settings)) as meta_url:
         own = settings.model_copy(update={"meta_url": meta_url, "tickets_per_player_s": 0.0})
-        service = Signer(own.identity_secret.get_secret_value()).service_token("tests", time.time())
+        service = signer_of(own, "loadtest").service_token("tests", time.time())
         async with (
             served(create_api(own, SystemClock())) as url,
             MetaClient(meta_url, service) as meta,

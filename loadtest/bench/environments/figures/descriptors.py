@@ -25,7 +25,7 @@ from pydantic import SecretStr
 
 from launchday import child_processes, startup
 from launchday.engines import EngineError, Valkey, free_port
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from launchday.settings import Settings, environment
 from loadtest.bench.environments.harness import Case, Found
 from loadtest.bench.options import Options
@@ -126,7 +126,7 @@ def waiting_players(options: Options, soft: int = SOFT, hard: int = HARD, player
 
 
 async def _play(settings: Settings, log: Path, players: int, soft: int, hard: int) -> Found:
-    signer = Signer(settings.identity_secret.get_secret_value())
+    signer = signer_of(settings, "loadtest")
     made: list[Player] = []
     health_s: list[float] = []
 

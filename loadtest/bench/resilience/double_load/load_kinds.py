@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from loadtest.bench.resilience.double_load.pinned_service import Pinned
 from matchmaker.rules.rules import BATTLE_ROYALE
 from meta_service.client import MetaClient, Session
@@ -74,7 +74,7 @@ def meta_requests(running: Pinned) -> dict[str, MakeRequests]:
 
 def ticket_requests(running: Pinned) -> dict[str, MakeRequests]:
     """Return what makes tickets: each is a player's first."""
-    signer = Signer(running.settings.identity_secret.get_secret_value())
+    signer = signer_of(running.settings, "loadtest")
     players = itertools.count(1)
 
     def tickets(count: int) -> list[bytes]:
@@ -108,7 +108,7 @@ def named(number: int) -> str:
 
 
 async def _prepared(running: Pinned) -> dict[str, MakeRequests]:
-    token = Signer(running.settings.identity_secret.get_secret_value()).service_token("bench", time.time())
+    token = signer_of(running.settings, "loadtest").service_token("bench", time.time())
     async with MetaClient(f"http://127.0.0.1:{running.port}", token, patience_s=30.0) as client:
         sessions = await _in_turns([client.login_device(f"bench-player-{n}") for n in range(PLAYERS)])
         await _in_turns([client.login_device(f"bench-device-{n}") for n in range(DEVICES)])

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from pydantic import SecretStr
 from launchday import child_processes
 from launchday.engines import Broker, EmbeddedServer, Postgres, Valkey
 from launchday.engines.base import free_port
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from launchday.settings import Settings, environment
 from loadtest.errors import BenchError
 from meta_service.client import MetaClient, MetaUnavailableError, Session
@@ -130,8 +130,16 @@ async def answered(ask: Callable[[], Awaitable[T]], wanted: Callable[[T], bool] 
 
 
 @contextlib.asynccontextmanager
-async def world(folder: Path, players: int) -> AsyncIterator[World]:
+async def world(
+    folder: Path, players: int, goods: Sequence[Item] = (CRATE,), **more: Any
+) -> AsyncIterator[World]:
     """Run engines, the meta service, its worker and rewards; ``players`` are logged in.
+
+    Args:
+        folder: of data and logs.
+        players: how many.
+        goods: what can be bought beside the shipped catalogue.
+        more: settings.
 
     Raises BenchError where a service does not start.
     """
@@ -155,16 +163,17 @@ async def world(folder: Path, players: int) -> AsyncIterator[World]:
             identity_secret=SecretStr(secrets.token_hex(32)),
             requests_per_player_s=0.0,
             **_ports(),
+            **more,
         )
         await asyncio.to_thread(schema.migrate, settings.store_url)
-        token = Signer(settings.identity_secret.get_secret_value()).service_token("bench", time.time())
+        token = signer_of(settings, "loadtest").service_token("bench", time.time())
         async with MetaClient(f"http://127.0.0.1:{settings.meta_port}", token) as client:
             made = World(folder, settings, cache, store, bus, client)
             for module in SERVICES:
                 made.start(module)
             await _ready(made)
             async with made.in_store() as connection:
-                await catalogue.put(connection, [CRATE])
+                await catalogue.put(connection, list(goods))
             for number in range(players):
                 player = await client.login_device(f"failover-device-{number}")
                 await client.grant(

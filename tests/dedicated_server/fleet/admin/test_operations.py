@@ -35,7 +35,7 @@ from dedicated_server.fleet.pool.gameserver import GameServer
 from dedicated_server.fleet.pool.states import State
 from launchday import identity
 from launchday.clock import SystemClock
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from launchday.resilience.http_client import ServiceClient
 from launchday.settings import Settings
 from meta_service.client import MetaUnavailableError
@@ -44,7 +44,7 @@ from tests.waiting import until
 
 
 def token(fleet: RunningFleet, *roles: str) -> str:
-    signer = Signer(fleet.settings.identity_secret.get_secret_value())
+    signer = signer_of(fleet.settings, "loadtest")
     return signer.service_token("ann", time.time(), roles=roles)
 
 

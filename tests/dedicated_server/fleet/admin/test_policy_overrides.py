@@ -11,7 +11,7 @@ import pytest
 from dedicated_server.fleet.admin.policy_overrides import PolicyOverride, PolicyOverrides, buffer_policy
 from dedicated_server.fleet.client import FleetAdminClient
 from launchday import identity
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from launchday.settings import Settings
 from tests.dedicated_server.fleet.conftest import REGION, RunningFleet, running_fleet
 
@@ -27,7 +27,7 @@ for number in range(1_000_000):
 
 
 def operator(fleet: RunningFleet) -> FleetAdminClient:
-    signer = Signer(fleet.settings.identity_secret.get_secret_value())
+    signer = signer_of(fleet.settings, "loadtest")
     return FleetAdminClient(fleet.url, signer.service_token("ann", time.time(), roles=(identity.OPERATOR,)))
 
 

@@ -22,7 +22,7 @@ from dedicated_server.fleet.client import (
 )
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.states import State
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from tests.dedicated_server.fleet.conftest import REGION, RunningFleet
 from tests.dedicated_server.fleet.stub_pool import make_ready, new_pool
 
@@ -30,7 +30,7 @@ ON_THE_SHARED_FLEET = pytest.mark.asyncio(loop_scope="module")
 
 
 def headers(fleet: RunningFleet) -> dict[str, str]:
-    signer = Signer(fleet.settings.identity_secret.get_secret_value())
+    signer = signer_of(fleet.settings, "loadtest")
     return {"Authorization": f"Bearer {signer.service_token('test', time.time())}"}
 
 
@@ -118,7 +118,7 @@ async def test_concurrent_calls_with_one_key_get_one_server(fleet: RunningFleet)
 @ON_THE_SHARED_FLEET
 async def test_without_a_service_token_nothing_is_allocated(shared_fleet: RunningFleet) -> None:
     started = shared_fleet.pool.fleet_counters.matches_started
-    player = Signer(shared_fleet.settings.identity_secret.get_secret_value()).player_token(7, time.time(), 60)
+    player = signer_of(shared_fleet.settings, "loadtest").player_token(7, time.time(), 60)
     for token, status in ((None, 401), ("nonsense", 401), (player, 403)):
         async with AllocatorClient(shared_fleet.url, token) as client:
             with pytest.raises(FleetRefusedError, match=f"HTTP {status}"):

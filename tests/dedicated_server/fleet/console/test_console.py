@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from dedicated_server.fleet.pool.region import Region
 from dedicated_server.fleet.pool.states import State
 from launchday import identity
-from launchday.identity import Signer
+from launchday.identity import signer_of
 from launchday.problems import ProblemError
 from launchday.settings import Settings
 from tests.browser import NARROW, Browser, browser
@@ -24,7 +24,7 @@ pytestmark = [needs("chromium"), pytest.mark.timeout(240)]
 
 async def sign_in(fleet: RunningFleet, seen: Browser, role: str) -> str:
     """Go to the fleet's address and show a token; returns the address of the page."""
-    signer = Signer(fleet.settings.identity_secret.get_secret_value())
+    signer = signer_of(fleet.settings, "loadtest")
     page = seen.page
     await page.goto(f"{fleet.url}/")
     await page.wait_for_url("**/sign-in")
