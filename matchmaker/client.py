@@ -171,7 +171,7 @@ class MatchmakerClient:
         platform: str = "pc",
         cross_play: bool = True,
         client_key: str | None = None,
-        party: tuple[str, int] | None = None,
+        party: str | None = None,
         attributes: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> CreatedTicket:
         """Queue for a match.
@@ -182,8 +182,8 @@ class MatchmakerClient:
             platform, cross_play: the player's platform, and whether they meet others.
             client_key: the client's name for this request, to be able to repeat it after a lost answer; None:
                 a random one.
-            party: id and size of the party that the player queues with; it is searched for when all have made
-                their tickets.
+            party: the claim of the party that the player queues with, of the meta service; it is searched for
+                when all have made their tickets.
             attributes: what the mode's rule set asks of a player, such as ``{"map": {"S": "harbour"},
                 "level": {"N": 12}}``.
 
@@ -199,7 +199,7 @@ class MatchmakerClient:
             "client_key": client_key or self._clock.uuid().hex,
         }
         if party is not None:
-            request["party"] = {"party_id": party[0], "size": party[1]}
+            request["party"] = {"claim": party}
         if attributes is not None:
             request["attributes"] = {name: dict(value) for name, value in attributes.items()}
         response = await self._call("POST", "/v1/tickets", json=request)

@@ -28,6 +28,7 @@ PLATFORMS: tuple[Platform, ...] = ("pc", "playstation", "xbox", "switch", "mobil
 
 MAX_REGIONS = 256  # five times as many as any cloud has
 MAX_PARTY = 10
+MAX_CLAIM = 4_096  # characters; one of eight members has 600
 MAX_BATCH = 500  # tickets made in one call
 MAX_ATTRIBUTES = 50  # of one ticket
 MAX_ITEMS = 100  # strings of a list, keys of a map
@@ -57,11 +58,25 @@ class AttributeValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     ] = None
 
 
-class PartyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A party that a ticket belongs to: it is complete when ``size`` players have made their tickets."""
+class PartyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A party that a ticket belongs to: it is complete when all its players have made their tickets.
 
-    party_id: Annotated[Name, Meta(description="The same for all its players, and theirs alone.")]
-    size: Annotated[int, Meta(ge=2, le=MAX_PARTY)]
+    A player's ticket carries the claim that the meta service gave the party when it queued; who is in it and
+    what they play is the claim's word. A service that makes tickets names the party itself.
+    """
+
+    claim: Annotated[
+        str,
+        Meta(
+            max_length=MAX_CLAIM,
+            description="Of GET /v1/party of the meta service, while the party queues.",
+            examples=["eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl"],
+        ),
+    ] = ""
+    party_id: Annotated[
+        Name | None, Meta(description="For services: the same for all its players, and theirs alone.")
+    ] = None
+    size: Annotated[Annotated[int, Meta(ge=2, le=MAX_PARTY)] | None, Meta(description="For services.")] = None
 
 
 class TicketRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -352,6 +367,9 @@ class MatchmakerCounters(msgspec.Struct, frozen=True, kw_only=True):
     logged_out: Annotated[
         int,
         Meta(description="Of cancelled: tickets whose player's session was ended, with their parties."),
+    ] = 0
+    party_changed: Annotated[
+        int, Meta(description="Of cancelled: tickets of parties that changed after they had queued.")
     ] = 0
     in_match: Annotated[
         int, Meta(description="Requests refused because their player is in a match; they made no ticket.")

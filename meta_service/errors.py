@@ -21,6 +21,10 @@
     │   ├── OwnershipLimitError      the player may not own more of the item
     │   ├── PriceChangedError        the price is not the one the player saw
     │   ├── NotRefundableError       the time for a refund is over, or the item is no longer owned
+    │   ├── UnknownCurrencyError     nothing costs it, and it is not in the list of currencies
+    │   ├── WalletFullError          the wallet would hold more than a wallet can
+    │   ├── TooFewItemsError         the player has fewer pieces than are to be taken
+    │   ├── LoadoutError             what cannot be worn, or not by this player; each kind has its slug
     │   ├── KeyReusedError           the idempotency key belongs to another request
     │   ├── NameTakenError           another account has the name
     │   ├── BadNameError             no display name: what of it is wrong
@@ -35,6 +39,7 @@
     │   ├── HashingBusyError         more passwords are to be checked than the machine can hash
     │   ├── PartyError               what a party or its member may not do now; each kind has its slug
     │   ├── FriendshipError          what cannot become a friendship; each kind has its slug
+    │   ├── BlockError               who cannot be blocked; each kind has its slug
     │   ├── BannedError              an operator keeps the player out, for a time or for good
     │   └── SessionEndedError        the session was superseded or revoked, or its refresh token was reused
     └── MetaClientError          what a call through ``meta_service.client`` raises
@@ -145,6 +150,37 @@ class NotRefundableError(RefusedError):
     slug = "not-refundable"
 
 
+class UnknownCurrencyError(RefusedError):
+    """Raised when money is to be given or taken in a currency that there is not. Nothing was booked."""
+
+    status, slug = 422, "unknown-currency"
+
+
+class WalletFullError(RefusedError):
+    """Raised when a wallet would hold more than 2^63 - 1. Nothing was booked."""
+
+    slug = "wallet-full"
+
+
+class TooFewItemsError(RefusedError):
+    """Raised when a player has fewer pieces of an item than are to be taken. Nothing was taken."""
+
+    slug = "too-few-items"
+
+
+class LoadoutError(RefusedError):
+    """Raised for a loadout that cannot be; ``slug`` says why, the text names the item.
+
+    ``unknown-item``: it is not in the catalogue; ``wrong-kind``: a skin is worn as a skin and an emote as an
+    emote, and nothing else is worn; ``not-owned``: the player does not own it, and it is not free.
+    """
+
+    def __init__(self, status: int, slug: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.slug = slug
+
+
 class KeyReusedError(RefusedError):
     """Raised when an idempotency key came with another request before. Use a new key for a new request."""
 
@@ -237,13 +273,25 @@ class PartyError(RefusedError):
 class FriendshipError(RefusedError):
     """Raised when a friendship cannot be; ``slug`` says why.
 
-    ``friend-is-self``: the player asked for themselves; ``friends-full``: one of the two has as many
-    friends and requests as a player may have; ``no-such-friendship``: nobody asked, or it has ended.
+    ``friend-is-self``: the player asked for themselves; ``friends-full``: the player has as many friends and
+    requests of their own as one may have; ``no-such-friendship``: nobody asked, or it has ended;
+    ``player-blocked``: the player blocks the other one.
     """
 
     def __init__(self, status: int, slug: str, detail: str) -> None:
         super().__init__(detail)
         self.status = status
+        self.slug = slug
+
+
+class BlockError(RefusedError):
+    """Raised when a player cannot be blocked; ``slug`` says why.
+
+    ``block-is-self``: nobody blocks themselves; ``blocks-full``: the list is as long as it may be.
+    """
+
+    def __init__(self, slug: str, detail: str) -> None:
+        super().__init__(detail)
         self.slug = slug
 
 

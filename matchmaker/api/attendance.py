@@ -26,9 +26,12 @@ PERIOD_S = 1.0
 MAX_TOUCH_PERIOD_S = (
     10.0  # 50,000 waiting players are 5,000 touches a second then: half a percent of the cache
 )
+MAX_GATHERING = 1_000  # parties a call that were not complete in time
 MAX_TOUCHED = 2_000  # tickets a call: 1 ms of the cache
 AWAY_S = 3.0  # without attendance, from which on time does not count; as in shared.lua
 FRESH_S = 30.0  # at most, for tickets whose time ran out while nobody could serve them
+
+NOT_COMPLETE = "the party was not complete in time: a member made no ticket"
 
 log = structlog.get_logger()
 
@@ -93,6 +96,8 @@ class Attendance:
             metrics.unattended.inc()
             log.warning("nobody attended to the queue: that time does not count", seconds=round(away_s, 1))
         fresh_s = min(away_s, FRESH_S) if away_s > AWAY_S else 0.0
+        while int(await self._scripts.end_gathering([MAX_GATHERING, NOT_COMPLETE])) == MAX_GATHERING:
+            pass
         for mode in self._modes:
             await self._store.expire_due(mode, self._clock.now(), fresh_s)
         while self._liveness_s:

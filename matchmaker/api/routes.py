@@ -11,7 +11,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from launchday.identity import OPERATOR, SERVICE, Identity
-from launchday.service import PlayerCaller, ServiceCaller, require
+from launchday.service import ServiceCaller, require
+from matchmaker.api.revocations import LivePlayer
 from matchmaker.api.schema import MEDIA_TYPE, answer, answers, answers_by_name, body_of, encode, read_body
 from matchmaker.api.service import TicketService
 from matchmaker.api.why import why_it_waits
@@ -57,12 +58,16 @@ _batch_request = msgspec.json.Decoder(TicketBatchRequest)
     openapi_extra=body_of(TicketRequest),
     responses=answers(TicketCreated, 201, 200),
 )
-async def create_ticket(caller: PlayerCaller, request: Request) -> Response:
+async def create_ticket(caller: LivePlayer, request: Request) -> Response:
     """Queue for a match. 201: a new ticket; 200: the one that the same client key made for the same wish.
     409: the player has another ticket (``ticket-exists``), or asks for something else with the client key of
     a ticket that lives (``client-key-in-use``), and the answer names the ticket; their party is complete or
     asks for something else (``party-mismatch``); or they are in a match (``in-match``), and the answer names
     it and has an ``assignment`` to come back with. 401 ``session-revoked``: the player has logged out.
+
+    A party's ticket carries the claim with which it queues: 422 ``party-claim-needed``,
+    ``party-claim-invalid``; 403 ``not-a-member``; 409 ``party-mode``, ``party-claim-expired``,
+    ``party-claim-used``, ``party-changed``; without it while the party queues: 409 ``party-queued``.
     """
     asked = await read_body(request, _ticket_request)
     status, created = await _service(request).create(caller.player_id, asked)
@@ -86,7 +91,7 @@ async def create_tickets(_: ServiceCaller, request: Request) -> Response:
 
 
 @router.post("/tickets/{ticket_id}/accept", responses=answers(TicketView, 200))
-async def accept_match(ticket_id: UUID, caller: PlayerCaller, request: Request) -> Response:
+async def accept_match(ticket_id: UUID, caller: LivePlayer, request: Request) -> Response:
     """Accept the match that was found, where the mode asks for it; accepting it again answers the same. 409
     (``nothing-to-accept``): no match waits for an answer.
     """
@@ -95,7 +100,7 @@ async def accept_match(ticket_id: UUID, caller: PlayerCaller, request: Request) 
 
 
 @router.post("/tickets/{ticket_id}/reject", responses=answers(TicketView, 200))
-async def reject_match(ticket_id: UUID, caller: PlayerCaller, request: Request) -> Response:
+async def reject_match(ticket_id: UUID, caller: LivePlayer, request: Request) -> Response:
     """Decline the match that was found, where the mode asks for it: the ticket is cancelled, and those of the
     party; the other players search on at once, with their age. Rejecting it again answers the same. 409
     (``nothing-to-reject``): no match waits for an answer, or all have accepted it.
@@ -107,7 +112,7 @@ async def reject_match(ticket_id: UUID, caller: PlayerCaller, request: Request) 
 @router.get("/tickets/{ticket_id}", responses=answers(TicketView, 200))
 async def read_ticket(
     ticket_id: UUID,
-    caller: PlayerCaller,
+    caller: LivePlayer,
     request: Request,
     wait_s: Annotated[
         float,
@@ -130,7 +135,7 @@ async def read_ticket(
 
 
 @router.delete("/tickets/{ticket_id}", responses=answers(TicketView, 200, 202))
-async def cancel_ticket(ticket_id: UUID, caller: PlayerCaller, request: Request) -> Response:
+async def cancel_ticket(ticket_id: UUID, caller: LivePlayer, request: Request) -> Response:
     """Cancel a ticket; cancelling again answers the same. Where a match waits for its players to accept it,
     that declines it. 202: the match is getting a server, and the ticket ends if that comes to nothing;
     where the match begins all the same, the ticket says so. 409: it has another end (``ticket-ended``), or
@@ -141,7 +146,7 @@ async def cancel_ticket(ticket_id: UUID, caller: PlayerCaller, request: Request)
 
 
 @router.post("/tickets/{ticket_id}/token", responses=answers(Assignment, 200))
-async def renew_token(ticket_id: UUID, caller: PlayerCaller, request: Request) -> Response:
+async def renew_token(ticket_id: UUID, caller: LivePlayer, request: Request) -> Response:
     """Come back to the match of an assigned ticket, with a newer connect token for the same seat: for a
     client that was started again. The game server lets the newest token of a player in. 409 (``no-match``):
     the ticket has no match, or its match was lost.
@@ -154,7 +159,7 @@ async def renew_token(ticket_id: UUID, caller: PlayerCaller, request: Request) -
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}},
 )
-async def ticket_events(ticket_id: UUID, caller: PlayerCaller, request: Request) -> StreamingResponse:
+async def ticket_events(ticket_id: UUID, caller: LivePlayer, request: Request) -> StreamingResponse:
     """Follow a ticket (server-sent events): its state now, that a match is to be accepted or was given up,
     and its end, after which the stream closes.
     """

@@ -20,6 +20,7 @@ from launchday.settings import Settings
 from matchmaker.api import metrics
 from matchmaker.api.attendance import Attendance
 from matchmaker.api.notifier import Notification, Notifier
+from matchmaker.api.party_claims import ClaimReader
 from matchmaker.api.rejoin import Rejoin
 from matchmaker.api.schema import encode
 from matchmaker.api.ticket_maker import TicketMaker
@@ -44,8 +45,23 @@ MAX_LIMITED_PLAYERS = 200_000  # whose rate is remembered at once: about 20 MB
 
 PARTY_MISMATCH = (
     "the party is complete without you, or its players ask for something else: "
-    "size, cross-play and platform must agree"
+    "mode, size, cross-play and platform must agree"
 )
+PARTY_REFUSALS = {
+    "mismatch": ("party-mismatch", PARTY_MISMATCH),
+    "party-changed": (
+        "party-changed",
+        "the party has changed since it queued with this claim: its leader queues it again",
+    ),
+    "party-claim-used": (
+        "party-claim-used",
+        "you, or your party, have queued with this claim before: the leader queues the party again",
+    ),
+    "party-queued": (
+        "party-queued",
+        "your party queues: make your ticket with its claim, or take the party out of the queue first",
+    ),
+}
 OTHER_WISH = (
     "the client key belongs to another wish, whose ticket is alive: cancel that ticket, or wait for it; "
     "another mode, platform, cross-play, party or other attributes need a key of their own"
@@ -63,6 +79,7 @@ class TicketService:
         settings: all settings.
         modes: what can be queued for, by name.
         scripts, store, writer, notifier, attendance: of one cache.
+        claims: reads those of parties.
         clock: time, and the tickets' ids.
     """
 
@@ -75,6 +92,7 @@ class TicketService:
         writer: TicketWriter,
         notifier: Notifier,
         attendance: Attendance,
+        claims: ClaimReader,
         clock: Clock,
     ) -> None:
         self.modes = modes
@@ -86,7 +104,7 @@ class TicketService:
         self.clock = clock
         self._attendance = attendance
         self._watched = settings.ticket_liveness_s > 0
-        self._maker = TicketMaker(settings, modes, clock)
+        self._maker = TicketMaker(settings, modes, claims, clock)
         self._rejoin = Rejoin(settings, modes, clock)
         self._rate = RateLimit(
             settings.tickets_per_player_s, burst_s=TICKET_BURST_S, max_callers=MAX_LIMITED_PLAYERS
@@ -141,7 +159,7 @@ class TicketService:
         """Queue a player for a match on a service's behalf; what the request lacks is said in the answer."""
         try:
             written = await self.writer.submit(
-                request.mode, self._maker.make(request.player_id, request, now)
+                request.mode, self._maker.make(request.player_id, request, now, by_service=True)
             )
         except ProblemError as problem:
             return BatchedTicket(request.player_id, None, "refused", problem.detail)
@@ -149,6 +167,12 @@ class TicketService:
             return BatchedTicket(request.player_id, None, "refused", str(refused))
         if written.outcome == "mismatch":
             return BatchedTicket(request.player_id, None, written.outcome, PARTY_MISMATCH)
+        if (
+            written.outcome == "party-changed"
+            or written.outcome == "party-claim-used"
+            or written.outcome == "party-queued"
+        ):
+            return BatchedTicket(request.player_id, None, "refused", PARTY_REFUSALS[written.outcome][1])
         if written.outcome == "other-wish":
             return BatchedTicket(request.player_id, written.ticket_id, "busy", OTHER_WISH)
         if written.outcome == "logged-out":
@@ -348,8 +372,8 @@ def _as_read(ticket: StoredTicket) -> Notification:
 def _refusal(written: WriteResult) -> ProblemError:
     if written.outcome == "logged-out":
         return ProblemError(401, "session-revoked", LOGGED_OUT, headers={"WWW-Authenticate": "Bearer"})
-    if written.outcome == "mismatch":
-        return ProblemError(409, "party-mismatch", PARTY_MISMATCH)
+    if (refused := PARTY_REFUSALS.get(written.outcome)) is not None:
+        return ProblemError(409, *refused)
     if written.outcome == "other-wish":
         return ProblemError(409, "client-key-in-use", OTHER_WISH, ticket_id=str(written.ticket_id))
     return ProblemError(

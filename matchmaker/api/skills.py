@@ -47,12 +47,18 @@ class PlayerSkills:
         held: where those are who are in a match.
         logged_out: those whose session was ended.
         refused: why there is nothing of these players.
+        banned: why those are kept out who are banned, and until when (Unix seconds; None: for good).
+        queued: the claim with which the party of these players queues.
+        blocked: whom these players block, where that was asked.
     """
 
     ratings: dict[int, tuple[float, float]] = field(default_factory=dict)
     held: dict[int, HeldPlayer] = field(default_factory=dict)
     logged_out: set[int] = field(default_factory=set)
     refused: dict[int, str] = field(default_factory=dict)
+    banned: dict[int, tuple[str, float | None]] = field(default_factory=dict)
+    queued: dict[int, str] = field(default_factory=dict)
+    blocked: dict[int, list[int]] = field(default_factory=dict)
 
     def add(self, other: PlayerSkills) -> None:
         """Take another answer in."""
@@ -60,13 +66,17 @@ class PlayerSkills:
         self.held.update(other.held)
         self.logged_out.update(other.logged_out)
         self.refused.update(other.refused)
+        self.banned.update(other.banned)
+        self.queued.update(other.queued)
+        self.blocked.update(other.blocked)
 
 
 class Skills(Protocol):
     """Where players' skills come from: the meta service, or a stand-in with the same answer."""
 
-    async def skills(self, mode: str, player_ids: Sequence[int]) -> PlayerSkills:
-        """Return the players' skills, and who is in a match; each player is named once.
+    async def skills(self, mode: str, player_ids: Sequence[int], *, blocks: bool = False) -> PlayerSkills:
+        """Return the players' skills, and who is in a match; with ``blocks``, whom they block. Each player is
+        named once.
 
         Raises SkillsRefusedError where something is wrong with one of them, SkillsUnavailableError.
         """
@@ -78,10 +88,10 @@ class MetaSkills:
     def __init__(self, meta: MetaClient) -> None:
         self._meta = meta
 
-    async def skills(self, mode: str, player_ids: Sequence[int]) -> PlayerSkills:
+    async def skills(self, mode: str, player_ids: Sequence[int], *, blocks: bool = False) -> PlayerSkills:
         """Return the players' skills; see `Skills`."""
         try:
-            answer = await self._meta.skills(mode, player_ids)
+            answer = await self._meta.skills(mode, player_ids, blocks=blocks)
         except MetaRefusedError as error:
             kind = SkillsRefusedError if error.status in OF_A_PLAYER else SkillsUnavailableError
             raise kind(str(error)) from error
@@ -94,10 +104,15 @@ class MetaSkills:
                 for player_id, held in answer.held.items()
             },
             set(answer.logged_out),
+            banned={player_id: (ban.reason, ban.ends_at) for player_id, ban in answer.banned.items()},
+            queued={player_id: str(claim) for player_id, claim in answer.queued.items()},
+            blocked=answer.blocked,
         )
 
 
-async def skills_of(source: Skills, mode: str, player_ids: Sequence[int]) -> PlayerSkills:
+async def skills_of(
+    source: Skills, mode: str, player_ids: Sequence[int], *, blocks: bool = False
+) -> PlayerSkills:
     """Return the skills of a batch's players, each of whom may be named several times.
 
     Whoever is refused is in ``refused``, and so is whoever was not asked about any more when the budget of
@@ -114,7 +129,7 @@ async def skills_of(source: Skills, mode: str, player_ids: Sequence[int]) -> Pla
             continue
         calls += 1
         try:
-            answer = await source.skills(mode, players)
+            answer = await source.skills(mode, players, blocks=blocks)
         except SkillsRefusedError as error:
             if len(players) == 1:
                 found.refused[players[0]] = str(error)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from launchday.clock import Clock
 from launchday.problems import ProblemError
 from launchday.settings import Settings
+from matchmaker.api.party_claims import ClaimReader, TicketParty, party_by_word
 from matchmaker.messages import TicketRequest
 from matchmaker.rules.attributes import as_members, problem_details
 from matchmaker.rules.flexmatch.document import DocumentError
@@ -22,21 +23,38 @@ class TicketMaker:
     Args:
         settings: the fleet's regions, and how long tickets are searched for.
         modes: what can be queued for, by name.
+        claims: reads those of parties.
         clock: the tickets' ids.
     """
 
-    def __init__(self, settings: Settings, modes: Mapping[str, QueueMode], clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, modes: Mapping[str, QueueMode], claims: ClaimReader, clock: Clock
+    ) -> None:
         self._modes = modes
+        self._claims = claims
         self._regions = settings.region_names
         self._ticket_ttl_s = settings.ticket_ttl_s
         self._clock = clock
 
-    def make(self, player_id: int, request: TicketRequest, now: float, *, watched: bool = False) -> Ticket:
+    def make(
+        self,
+        player_id: int,
+        request: TicketRequest,
+        now: float,
+        *,
+        watched: bool = False,
+        by_service: bool = False,
+    ) -> Ticket:
         """Return the ticket of a request at ``now`` (Unix seconds).
 
-        ``watched``: it ends without signs of life of its player.
+        Args:
+            player_id: whose it is.
+            request: what they ask for.
+            now: Unix seconds.
+            watched: it ends without signs of life of its player.
+            by_service: a service asks, whose word about a party is taken.
 
-        Raises ProblemError where it could never match.
+        Raises ProblemError where it could never match, or the party is not the player's.
         """
         mode = self._modes.get(request.mode)
         if mode is None:
@@ -62,7 +80,14 @@ class TicketMaker:
         except DocumentError as refused:
             detail, errors = problem_details(refused)
             raise ProblemError(422, "bad-attributes", detail, errors=errors) from refused
-        party = request.party
+        party: TicketParty | None = None
+        if request.party is not None:
+            by_word = by_service and not request.party.claim
+            party = (
+                party_by_word(request.party)
+                if by_word
+                else self._claims.party_of(player_id, request.mode, request.party, now)
+            )
         if party is not None and party.size > rules.team_size:
             raise ProblemError(
                 422,
@@ -78,9 +103,11 @@ class TicketMaker:
             cross_play=request.cross_play,
             client_key=request.client_key or "",
             latency_ms=latency_ms,
-            party="" if party is None else party.party_id,
+            party="" if party is None else party.name,
             party_size=1 if party is None else party.size,
+            party_until=0.0 if party is None else party.until,
             attributes=attributes,
             watched=watched,
             wish=wish_of(request) if request.client_key else "",
+            by_service=by_service,
         )

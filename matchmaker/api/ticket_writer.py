@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 from uuid import UUID
@@ -21,9 +21,12 @@ import structlog
 from launchday.resilience import deadline
 from launchday.resilience.deadline import DeadlineExceededError
 from matchmaker.api import metrics
-from matchmaker.api.skills import HeldPlayer, Skills, skills_of
+from matchmaker.api.party_claims import CLAIM_PREFIX
+from matchmaker.api.revocations import banned_problem
+from matchmaker.api.skills import HeldPlayer, PlayerSkills, Skills, skills_of
 from matchmaker.errors import SkillsRefusedError, WriterFullError
 from matchmaker.queue.scripts import Argument, Scripts
+from matchmaker.rules.attributes import with_blocked
 from matchmaker.tickets.ticket import RecordFormat, Ticket
 
 # At 1,667 tickets/s 2 ms took 0.84 of a core, by calls to the meta service; since then 8 ms 0.65, 16 ms 0.53.
@@ -36,8 +39,20 @@ MAX_WAITING = (
     5_000  # tickets: ten batches, more than the admission lets in at once; services bring 500 a request
 )
 PATIENCE_S = 5.0  # of who waits for a ticket, and of a write
+GATHERING_GRACE_S = PATIENCE_S + 1.0  # a ticket made in time may be written so late
 
-WriteOutcome = Literal["created", "repeated", "busy", "other-wish", "mismatch", "in-match", "logged-out"]
+WriteOutcome = Literal[
+    "created",
+    "repeated",
+    "busy",
+    "other-wish",
+    "mismatch",
+    "party-changed",
+    "party-claim-used",
+    "party-queued",
+    "in-match",
+    "logged-out",
+]
 
 log = structlog.get_logger()
 
@@ -50,7 +65,9 @@ class WriteResult:
         outcome: ``created``; ``repeated``: the same client key made this ticket before, for the same wish;
             ``busy``: the player has another live ticket; ``other-wish``: one of the same client key, for
             another wish; ``mismatch``: the party is complete without it, or its players ask for something
-            else; ``in-match``: the player is checked out for a match; ``logged-out``: the player's session
+            else; ``party-changed``: it is another one than that which queued; ``party-claim-used``: it
+            has queued with this claim before; ``party-queued``: the player's party queues, and this ticket
+            is not for it; ``in-match``: the player is checked out for a match; ``logged-out``: the player's session
             was ended.
         ticket_id: the player's ticket.
         held: where a player is who is in a match.
@@ -76,6 +93,7 @@ class TicketWriter:
         skills: where players' skills come from.
         regions: the fleet's regions, in the order of the tickets' latencies.
         game_modes: by which game mode the players of a mode are rated, where it has another name.
+        blocks_in: modes whose rules read whom players block.
     """
 
     def __init__(
@@ -84,10 +102,12 @@ class TicketWriter:
         skills: Skills,
         regions: Sequence[str],
         game_modes: Mapping[str, str] | None = None,
+        blocks_in: Collection[str] = (),
     ) -> None:
         self._scripts = scripts
         self._skills = skills
         self._game_modes = game_modes or {}
+        self._blocks_in = blocks_in
         self._regions = ",".join(regions)
         self._format = RecordFormat(len(regions))
         self._gathered: dict[str, list[_PendingTicket]] = defaultdict(list)
@@ -183,17 +203,23 @@ class TicketWriter:
 
     async def _write(self, mode: str, batch: list[_PendingTicket]) -> None:
         rated = self._game_modes.get(mode) or mode
-        known = await skills_of(self._skills, rated, [pending.ticket.player_id for pending in batch])
+        players = [pending.ticket.player_id for pending in batch]
+        blocks = mode in self._blocks_in
+        known = await skills_of(self._skills, rated, players, blocks=blocks)
         writing: list[_PendingTicket] = []
         records: list[bytes] = []
         for pending in batch:
             ticket = pending.ticket
             if (reason := known.refused.get(ticket.player_id)) is not None:
                 _fail(pending, SkillsRefusedError(f"player {ticket.player_id}: {reason}"))
+            elif (ban := known.banned.get(ticket.player_id)) is not None:
+                _fail(pending, banned_problem(*ban))
             elif ticket.player_id in known.logged_out:
                 _answer(pending, WriteResult("logged-out", ticket.ticket_id))
             elif (held := known.held.get(ticket.player_id)) is not None and not pending.despite_match:
                 _answer(pending, WriteResult("in-match", ticket.ticket_id, held))
+            elif ticket.party_until and _is_of_another(ticket, known.queued):
+                _answer(pending, WriteResult("party-changed", ticket.ticket_id))
             else:
                 writing.append(pending)
         if not writing:
@@ -205,7 +231,7 @@ class TicketWriter:
         if not writing:
             return
         for pending, answer in zip(
-            writing, await self._create(mode, writing, b"".join(records)), strict=True
+            writing, await self._create(mode, writing, b"".join(records), known), strict=True
         ):
             _answer(pending, _write_result(pending.ticket, answer))
 
@@ -226,7 +252,7 @@ class TicketWriter:
         return kept, records
 
     async def _create(
-        self, mode: str, batch: list[_PendingTicket], records: bytes
+        self, mode: str, batch: list[_PendingTicket], records: bytes, known: PlayerSkills
     ) -> list[tuple[bytes, bytes] | int]:
         tickets = [pending.ticket for pending in batch]
         kept_s = max(ticket.expires_at - ticket.enqueued_at for ticket in tickets) + self._scripts.retention_s
@@ -234,11 +260,21 @@ class TicketWriter:
             mode,
             self._regions,
             math.ceil(kept_s),
-            msgspec.msgpack.encode([_row(ticket) for ticket in tickets]),
+            msgspec.msgpack.encode([_row(ticket, known.queued) for ticket in tickets]),
             records,
         ]
         if tickets[0].attributes is not None:  # a mode's tickets all have them, or none has
-            args.append(msgspec.msgpack.encode([ticket.attributes for ticket in tickets]))
+            blocked = known.blocked
+            args.append(
+                msgspec.msgpack.encode(
+                    [
+                        with_blocked(ticket.attributes or "", blocked[ticket.player_id])
+                        if blocked.get(ticket.player_id)
+                        else ticket.attributes
+                        for ticket in tickets
+                    ]
+                )
+            )
         answers: list[tuple[bytes, bytes] | int] = await self._scripts.create_tickets(args)
         return answers
 
@@ -265,8 +301,16 @@ def _write_result(ticket: Ticket, answer: tuple[bytes, bytes] | int) -> WriteRes
     return WriteResult(cast(WriteOutcome, outcome.decode()), UUID(ticket_id.decode()))
 
 
-def _row(ticket: Ticket) -> tuple[str, ...]:
-    """What the script reads of a ticket; one without a party has seven fields."""
+def _is_of_another(ticket: Ticket, queued: Mapping[int, str]) -> bool:
+    """Whether a ticket's claim is not that with which its player's party queues now."""
+    now = queued.get(ticket.player_id)
+    return now is not None and ticket.party != CLAIM_PREFIX + now
+
+
+def _row(ticket: Ticket, queued: Mapping[int, str]) -> tuple[str, ...]:
+    """What the script reads of a ticket. One without a party has seven fields, and two more where its
+    player's party queues.
+    """
     row = (
         str(ticket.ticket_id),
         str(ticket.player_id),
@@ -276,4 +320,9 @@ def _row(ticket: Ticket) -> tuple[str, ...]:
         repr(ticket.expires_at),
         "1" if ticket.watched else "",
     )
-    return (*row, ticket.party, str(ticket.party_size), ticket.party_terms) if ticket.party else row
+    if ticket.party:
+        until = repr(ticket.party_until + GATHERING_GRACE_S) if ticket.party_until else ""
+        return (*row, ticket.party, str(ticket.party_size), ticket.party_terms, until)
+    if ticket.player_id in queued and not ticket.by_service:
+        return (*row, "", CLAIM_PREFIX + queued[ticket.player_id])
+    return row

@@ -23,6 +23,7 @@ COUNTED = (
     "backfilled",
     "silent",
     "logged_out",
+    "party_changed",
     "in_match",
 )
 GIVEN_UP = "given_up:"  # + reason: matches, counted by withdraw_match.lua

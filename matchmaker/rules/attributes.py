@@ -2,13 +2,13 @@
 director.
 
 A rule set's number attribute ``skill`` is the meta service's rating of the player; a ticket cannot bring its
-own.
+own. To its string list ``BlockList`` the meta service adds the players whom the player blocks.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,6 +21,7 @@ from matchmaker.rules.flexmatch.table import Columns
 from matchmaker.rules.flexmatch.ticket_file import read_attribute
 from matchmaker.rules.rules import RATING
 
+BLOCK_LIST = "BlockList"  # as FlexMatch's guide calls it: ids of players
 MAX_STORED_CHARS = 4_096  # characters of all of them as JSON: the queue carries them
 
 
@@ -29,6 +30,7 @@ class Attributes:
 
     Attributes:
         carried: whether any rule reads an attribute that tickets bring, so that the queue has to carry them.
+        read_blocks: whether a rule reads whom players block.
     """
 
     def __init__(self, rules: RuleSet) -> None:
@@ -39,10 +41,14 @@ class Attributes:
         compile_rules(rules, columns)
         self.used = frozenset(columns.used)
         self.carried = bool(self.used - ({RATING} if self._rated else set()))
+        blocked = self._declared.get(BLOCK_LIST)
+        self.read_blocks = blocked is not None and blocked.type == "string_list" and BLOCK_LIST in self.used
         self._needed = [
             name
             for name in sorted(self.used)
-            if self._declared[name].default is None and not (name == RATING and self._rated)
+            if self._declared[name].default is None
+            and not (name == RATING and self._rated)
+            and not (name == BLOCK_LIST and self.read_blocks)
         ]
 
     def check(self, given: Mapping[str, Any] | None) -> str | None:
@@ -90,6 +96,8 @@ class Attributes:
             read[name] = read_attribute(document.child(name), self._declared.get(name))
         if self._rated:
             read[RATING] = rating
+        if self.read_blocks and read[BLOCK_LIST] is None:
+            read[BLOCK_LIST] = ()
         lacks = any(read[name] is None for name in self._needed)
         return None if document.mistakes or lacks else read
 
@@ -98,6 +106,19 @@ def as_members(values: Mapping[str, AttributeValue]) -> dict[str, Any]:
     """Return attributes as the plain JSON that they were sent as, without what was not given."""
     members: dict[str, Any] = msgspec.to_builtins(values)
     return members
+
+
+def with_blocked(stored: str, blocked: Sequence[int]) -> str:
+    """Return a ticket's attributes with the players whom its player blocks, at most MAX_ITEMS strings in all.
+
+    Args:
+        stored: as `Attributes.check` returned them.
+        blocked: player ids.
+    """
+    values = json.loads(stored) if stored else {}
+    own = values.get(BLOCK_LIST, {}).get("SL", [])
+    values[BLOCK_LIST] = {"SL": list(dict.fromkeys([*map(str, blocked), *own]))[:MAX_ITEMS]}
+    return msgspec.json.encode(values).decode()
 
 
 def problem_details(refused: DocumentError) -> tuple[str, list[dict[str, str]]]:

@@ -13,6 +13,10 @@ REJECTED = "{meta}:writebehind:rejected"  # stream: changes the store cannot tak
 EPOCH = "{meta}:epoch"  # the number of this cache's life, and the mark it was given for
 BEAT = "{meta}:beat"  # counts up at every look at the epoch: it goes back when older data came back
 SESSION_ENDS = "{meta}:session-ends"  # stream: players whose session was ended lately, for the matchmaker
+REVOCATIONS = "{meta}:revocations"  # stream: sessions and players to whom no door opens any more
+KICKS = "{meta}:kicks"  # stream: players who are to leave the match they are in, for its game server
+PARTY_CHANGES = "{meta}:party-changes"  # stream: parties that changed while they queued, for the matchmaker
+WEARABLES = "{meta}:wearables"  # the mark of the newest catalogue that a process has read
 CONSUMER_GROUP = "store"  # consumer group of the write-behind workers
 PLAYER_PREFIX = "{meta}:player:"
 PARTY_PREFIX = "{meta}:party:"
@@ -30,9 +34,24 @@ def match(match_id: UUID) -> str:
     return f"{{meta}}:match:{match_id}"
 
 
+def wearables(mark: str) -> str:
+    """The hash of what can be worn under a mark of the catalogue: item → "kind" or "kind,free"."""
+    return f"{WEARABLES}:{mark}"
+
+
 def credential(name: str) -> str:
     """The hash that keeps a name's password hash, for logins while the store does not answer."""
     return f"{{meta}}:credential:{name}"
+
+
+def login(digest: str) -> str:
+    """The player whom a linked login (its hash, hexadecimal) was seen to open."""
+    return f"{{meta}}:login:{digest}"
+
+
+def name(player_id: int) -> str:
+    """The display name of a player whom this cache does not hold, as the store last gave it."""
+    return f"{{meta}}:name:{player_id}"
 
 
 def attempts(name: str, source: str) -> str:
@@ -58,6 +77,16 @@ def party_of(player_id: int) -> str:
 def invitations(player_id: int) -> str:
     """The sorted set of the parties a player is invited to, by the millisecond the invitation ends."""
     return f"{INVITATIONS_PREFIX}{player_id}"
+
+
+def declined(player_id: int) -> str:
+    """The sorted set of players whose invitation a player declined, by the millisecond they may ask again."""
+    return f"{{meta}}:declined:{player_id}"
+
+
+def blocks(player_id: int) -> str:
+    """The players whom a player blocks, as JSON, as the store last gave them."""
+    return f"{{meta}}:blocks:{player_id}"
 
 
 def friends(player_id: int) -> str:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from launchday.telemetry import request_id
 from meta_service.cache import keys, scripts
 from meta_service.cache.cache import Cache, parse_rating
+from meta_service.cache.kept_ban import KeptBan, is_banned
 from meta_service.messages.leases import LONGEST_LEASE_S, PlayerCommit
 
 # A server whose clock says that its match ended so long before its check-out knows no time at all.
@@ -29,7 +30,7 @@ SHARED_KEYS = (keys.COUNTERS, keys.LEASES, keys.STREAM, keys.UNSETTLED)
 @dataclass(frozen=True, slots=True)
 class CheckoutResult:
     """One player's answer to a check-out: a fence, or the reason for the refusal and the server that
-    holds the player."""
+    holds the player. ``look``: nobody has looked yet whether the player may wear what they wear."""
 
     player_id: int
     fence: int = 0
@@ -37,6 +38,7 @@ class CheckoutResult:
     level: int = 0
     reason: str = ""
     held_by: str = ""
+    look: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,24 @@ class HeldLease:
     match_id: UUID
     server: str
     until_ms: int
+
+
+class TicketFacts(NamedTuple):
+    """What decides about a player's ticket.
+
+    Attributes:
+        rating: (mu, sigma) in the mode.
+        holder: the lease that holds the player now; None: none does.
+        logged_out: whether their session was ended.
+        ban: that holds; None: none does.
+        queued: the claim with which their party queues; None: it does not, or tickets are made already.
+    """
+
+    rating: tuple[float, float]
+    holder: HeldLease | None
+    logged_out: bool
+    ban: KeptBan | None
+    queued: UUID | None
 
 
 class Leases:
@@ -95,13 +115,15 @@ class Leases:
         closed since it was admitted: then it has none of its players.
         """
         epoch = "" if final else self._cache.epoch
-        shared = (str(match_id), server, region, _ms(now), _ms(now + ttl_s), json.dumps(request_id()), epoch)
+        times = (_ms(now), _ms(now + ttl_s))
+        mark = self._cache.wearables_mark
+        shared = (str(match_id), server, region, *times, json.dumps(request_id()), epoch, mark)
         answers = await self._check_out.run(((keys.player(id_), (id_,)) for id_ in player_ids), shared)
         return [
-            CheckoutResult(id_, fence, skin=first, level=int(second))
+            CheckoutResult(id_, fence, skin=first, level=int(second), look=bool(look))
             if fence
             else CheckoutResult(id_, reason=first, held_by=second)
-            for id_, (fence, first, second) in zip(player_ids, answers, strict=True)
+            for id_, (fence, first, second, *look) in zip(player_ids, answers, strict=True)
         ]
 
     async def commit(
@@ -187,15 +209,15 @@ class Leases:
         )
         return [id_ for id_, answer in zip(player_ids, answers, strict=True) if answer == "not-loaded"]
 
-    async def ratings_and_holders(
-        self, mode: str, player_ids: Sequence[int], now: float
-    ) -> list[tuple[tuple[float, float] | None, HeldLease | None, bool]]:
-        """Of each player, in order: (mu, sigma) in a mode or None, the lease that holds them now or None, and
-        whether their session was ended.
-        """
+    async def ticket_facts(
+        self, mode: str, player_ids: Sequence[int], now: float, prior: tuple[float, float]
+    ) -> list[TicketFacts]:
+        """What decides about each player's ticket, in order; ``prior`` stands for a rating that there is not."""
         fields = [
             f"rating:{mode}",
             "session_state",
+            "ban",
+            "queued",
             *("lease_state", "lease_until", "lease_match", "lease_server"),
         ]
         pipeline = self._redis.pipeline(transaction=False)
@@ -203,8 +225,14 @@ class Leases:
             pipeline.hmget(keys.player(player_id), fields)
         answers = await cast(Any, pipeline.execute())
         return [
-            (parse_rating(rating) if rating else None, _held(lease, _ms(now)), session == "revoked")
-            for rating, session, *lease in answers
+            TicketFacts(
+                parse_rating(rating) if rating else prior,
+                _held(lease, _ms(now)),
+                session == "revoked",
+                KeptBan.read(ban) if is_banned(ban, now) else None,
+                _queued(queued, _ms(now)) if queued else None,
+            )
+            for rating, session, ban, queued, *lease in answers
         ]
 
     async def expire(self, now: float) -> int:
@@ -219,6 +247,11 @@ class Leases:
             total += int(sum(ended))
             if len(over) < MAX_EXPIRED_PER_CALL:
                 return total
+
+
+def _queued(kept: str, now_ms: int) -> UUID | None:
+    claim, _, until_ms = kept.partition(",")
+    return UUID(claim) if int(until_ms) > now_ms else None
 
 
 def _held(lease: Sequence[str | None], now_ms: int) -> HeldLease | None:

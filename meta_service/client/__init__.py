@@ -11,12 +11,15 @@ A call raises MetaClientError::
 from __future__ import annotations
 
 from meta_service.client.money import MoneyCalls
+from meta_service.client.operators import OperatorCalls
 from meta_service.client.players import PlayerCalls
-from meta_service.client.progression import ProgressCache, RatingCache
+from meta_service.client.progression import GivenCache, ProgressCache, RatingCache
 from meta_service.client.servers import ServerCalls
 from meta_service.client.social import SocialCalls
 from meta_service.errors import MetaClientError, MetaRefusedError, MetaUnavailableError
+from meta_service.messages.accounts import AccountExport, Deletion, DisplayName, LinkedLogin, LinkedLogins
 from meta_service.messages.leases import (
+    BannedPlayer,
     CheckedOut,
     CheckoutRefusal,
     CheckoutResponse,
@@ -28,6 +31,16 @@ from meta_service.messages.leases import (
     Skills,
 )
 from meta_service.messages.money import CatalogueItem, Grant, LedgerEntry, OwnedItem, Purchase, Refund
+from meta_service.messages.operators import (
+    Ban,
+    Kick,
+    Kicks,
+    OperatorAction,
+    PlayerStatus,
+    Revocation,
+    Revocations,
+)
+from meta_service.messages.party_claims import PartyClaim, read_claim
 from meta_service.messages.players import Loadout, Profile, Skill
 from meta_service.messages.sessions import Account, Session, SessionEnd, SessionEnds
 from meta_service.messages.social import (
@@ -37,26 +50,39 @@ from meta_service.messages.social import (
     LeaveResponse,
     MatchReport,
     Party,
+    PartyChange,
+    PartyChanges,
     PartyMember,
+    PartyQueue,
     PastMatch,
     Standing,
 )
 
 __all__ = [
     "Account",
+    "AccountExport",
+    "Ban",
+    "BannedPlayer",
     "CatalogueItem",
     "CheckedOut",
     "CheckoutRefusal",
     "CheckoutResponse",
     "CommitRefusal",
     "CommitResponse",
+    "Deletion",
+    "DisplayName",
     "Friend",
+    "GivenCache",
     "Grant",
     "Held",
     "Invitation",
+    "Kick",
+    "Kicks",
     "Leaderboard",
     "LeaveResponse",
     "LedgerEntry",
+    "LinkedLogin",
+    "LinkedLogins",
     "Loadout",
     "MatchReport",
     "MetaClient",
@@ -64,24 +90,33 @@ __all__ = [
     "MetaCounters",
     "MetaRefusedError",
     "MetaUnavailableError",
+    "OperatorAction",
     "OwnedItem",
     "Party",
+    "PartyChange",
+    "PartyChanges",
+    "PartyClaim",
     "PartyMember",
+    "PartyQueue",
     "PastMatch",
     "PlayerCommit",
+    "PlayerStatus",
     "Profile",
     "ProgressCache",
     "Purchase",
     "RatingCache",
     "Refund",
+    "Revocation",
+    "Revocations",
     "Session",
     "SessionEnd",
     "SessionEnds",
     "Skill",
     "Skills",
     "Standing",
+    "read_claim",
 ]
 
 
-class MetaClient(PlayerCalls, MoneyCalls, SocialCalls, ServerCalls):
-    """The meta service's API, for players and services alike; see ``Calls`` for the arguments."""
+class MetaClient(PlayerCalls, MoneyCalls, SocialCalls, ServerCalls, OperatorCalls):
+    """The meta service's API, for players, services and operators alike; see ``Calls`` for the arguments."""

@@ -1,4 +1,4 @@
-"""Calls for services: skills, check-out, commit, close, parties' tickets, counters."""
+"""Calls for services: skills, check-out, commit, close, parties, counters."""
 
 from __future__ import annotations
 
@@ -19,16 +19,20 @@ from meta_service.messages.leases import (
     Skills,
     SkillsRequest,
 )
+from meta_service.messages.operators import Kicks, Revocations
+from meta_service.messages.rejected_changes import RejectedChanges, ResendRequest, ResendResponse
 from meta_service.messages.sessions import Ended, RevocationRequest, SessionEnds
-from meta_service.messages.social import MatchReport, Party, PartyTicket, PartyTicketEnd
+from meta_service.messages.social import MatchReport, Party, PartyChanges
 
 
 class ServerCalls(Calls):
     """What matchmakers and game servers do. They need a service token."""
 
-    async def skills(self, mode: str, player_ids: Sequence[int]) -> Skills:
-        """Skill in a mode by player id, the prior without a rating; and who is checked out, and where."""
-        body = SkillsRequest(mode, [PlayerId(id_) for id_ in player_ids])
+    async def skills(self, mode: str, player_ids: Sequence[int], *, blocks: bool = False) -> Skills:
+        """Skill in a mode by player id, the prior without a rating; who is checked out, and where; and with
+        ``blocks``, whom the players block.
+        """
+        body = SkillsRequest(mode, [PlayerId(id_) for id_ in player_ids], blocks)
         return await self.call("POST", "/v1/internal/skills", Skills, self.token, body)
 
     async def check_out(
@@ -80,23 +84,22 @@ class ServerCalls(Calls):
         """Sessions that were ended after a cursor, and left their players logged out; see `SessionEnds`."""
         return await self.call("GET", f"/v1/internal/sessions/ends?after={after}", SessionEnds, self.token)
 
-    async def queue_party(self, leader: int, ticket_id: UUID) -> Party:
-        """Take a leader's party into the queue under one ticket: its members as they are from now on.
+    async def revocations(self, after: str = "0-0") -> Revocations:
+        """Tokens that open nothing any more before they expire, after a cursor; see `Revocation`."""
+        return await self.call("GET", f"/v1/internal/revocations?after={after}", Revocations, self.token)
 
-        May be repeated. Raises MetaRefusedError, its kind ``no-party``, ``not-the-leader``, ``not-all-ready``
-        or ``party-queued``.
-        """
-        body = PartyTicket(PlayerId(leader), ticket_id)
-        return await self.call("POST", "/v1/internal/parties/queue", Party, self.token, body)
+    async def kicks(self, match_id: UUID, after: str = "0-0") -> Kicks:
+        """Players who are to leave a match, after a cursor."""
+        path = f"/v1/internal/matches/{match_id}/kicks?after={after}"
+        return await self.call("GET", path, Kicks, self.token)
+
+    async def party_changes(self, after: str = "0-0") -> PartyChanges:
+        """Parties that changed after they had queued, after a cursor; see `PartyChanges`."""
+        return await self.call("GET", f"/v1/internal/parties/changes?after={after}", PartyChanges, self.token)
 
     async def party(self, party_id: UUID) -> Party:
-        """A party: whether it still has the ticket, and its members. Some may have left meanwhile."""
+        """A party and its members."""
         return await self.call("GET", f"/v1/internal/parties/{party_id}", Party, self.token)
-
-    async def unqueue_party(self, party_id: UUID, ticket_id: UUID) -> Party:
-        """Report that a party's ticket has ended: assigned, cancelled, expired or failed."""
-        body = PartyTicketEnd(ticket_id)
-        return await self.call("POST", f"/v1/internal/parties/{party_id}/unqueue", Party, self.token, body)
 
     async def match(self, match_id: UUID) -> MatchReport:
         """What the store knows of every player who was checked out for a match."""
@@ -105,3 +108,14 @@ class ServerCalls(Calls):
     async def counters(self) -> MetaCounters:
         """The durable counters."""
         return await self.call("GET", "/v1/internal/counters", MetaCounters, self.token)
+
+    async def rejected_changes(self, limit: int = 20) -> RejectedChanges:
+        """The newest changes that the store could not take."""
+        path = f"/v1/internal/rejected-changes?limit={limit}"
+        return await self.call("GET", path, RejectedChanges, self.token)
+
+    async def resend_changes(self, entries: Sequence[str]) -> list[str]:
+        """Send rejected changes to the store again; return those that were there. May be repeated."""
+        path = "/v1/internal/rejected-changes/resend"
+        answer = await self.call("POST", path, ResendResponse, self.token, ResendRequest(list(entries)))
+        return answer.resent

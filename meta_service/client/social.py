@@ -8,6 +8,7 @@ from uuid import UUID
 from meta_service.client.calls import Calls
 from meta_service.messages.base import PlayerId
 from meta_service.messages.social import (
+    BlockList,
     BoardName,
     ChangeResponse,
     Friend,
@@ -22,6 +23,7 @@ from meta_service.messages.social import (
     PastMatches,
     PlayerChoice,
     PresenceUpdate,
+    QueueRequest,
     Readiness,
 )
 
@@ -55,7 +57,7 @@ class SocialCalls(Calls):
         await self.call("DELETE", f"/v1/party/invitations/{party_id}", ChangeResponse, session_token)
 
     async def leave_party(self, session_token: str) -> LeaveResponse:
-        """Leave the party; cancel the ticket that the answer names."""
+        """Leave the party; where it queues, its tickets are taken back."""
         return await self.call("POST", "/v1/party/leave", LeaveResponse, session_token)
 
     async def kick_from_party(self, session_token: str, player_id: int) -> Party:
@@ -69,6 +71,16 @@ class SocialCalls(Calls):
     async def set_ready(self, session_token: str, ready: bool = True) -> Party:
         """Set whether the player is ready to play."""
         return await self.call("PUT", "/v1/party/ready", Party, session_token, Readiness(ready))
+
+    async def queue_party(self, session_token: str, mode: str) -> Party:
+        """Queue the party for a mode, as its leader: every member makes a ticket with ``queue.claim`` of the
+        answer, which they find in `my_party`. A repeat makes a newer claim, and the one before is void.
+        """
+        return await self.call("POST", "/v1/party/queue", Party, session_token, QueueRequest(mode))
+
+    async def unqueue_party(self, session_token: str) -> Party:
+        """Take the party out of the queue."""
+        return await self.call("DELETE", "/v1/party/queue", Party, session_token)
 
     async def friends(self, session_token: str) -> list[Friend]:
         """Friends and requests, with presence."""
@@ -87,6 +99,18 @@ class SocialCalls(Calls):
     async def end_friendship(self, session_token: str, player_id: int) -> bool:
         """End a friendship, take a request back, or turn one down; return whether there was one."""
         return (await self.call("DELETE", f"/v1/friends/{player_id}", ChangeResponse, session_token)).done
+
+    async def blocks(self, session_token: str) -> list[int]:
+        """The players whom the player blocks, the newest first."""
+        return list((await self.call("GET", "/v1/blocks", BlockList, session_token)).blocked)
+
+    async def block(self, session_token: str, player_id: int) -> None:
+        """Block a player, who is not told."""
+        await self.call("PUT", f"/v1/blocks/{player_id}", ChangeResponse, session_token)
+
+    async def unblock(self, session_token: str, player_id: int) -> bool:
+        """Block a player no longer; return whether they were."""
+        return (await self.call("DELETE", f"/v1/blocks/{player_id}", ChangeResponse, session_token)).done
 
     async def set_presence(self, session_token: str, presence: Literal["online", "away"] = "online") -> None:
         """Set the player's presence to ``online`` or ``away``; it holds for a minute."""

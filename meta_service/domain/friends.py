@@ -3,6 +3,10 @@
 A friendship is one row for both, so asking, accepting and ending are one statement each. While the store
 does not answer, a player still sees the friends that the cache saw last, and their presence; making and
 ending friendships waits.
+
+What others ask of a player has a limit of its own and does not count against them. A request that its
+receiver does not hear of, because they block the asker or have declined within a day, looks to the asker like
+any other that waits.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from redis.asyncio import Redis
 
 from meta_service.cache import keys
 from meta_service.domain.accounts import default_name
+from meta_service.domain.blocks import Blocks
 from meta_service.domain.players import Players
 from meta_service.errors import FriendshipError, StoreUnavailableError
 from meta_service.messages.base import PlayerId
@@ -23,6 +28,8 @@ from meta_service.messages.social import Friend, Presence
 from meta_service.store.store import Store
 
 MAX_FRIENDS = 200  # a list of them with presence is one round trip of 400 small commands: 3 ms
+MAX_INCOMING = 100  # requests of others that are open, then the oldest makes room
+DECLINED_S = 24 * 3600.0  # for so long whoever asked does not ask again
 FRIENDS_CACHE_TTL_S = 7 * 24 * 3600  # for players who do not ask for their friends meanwhile
 PRESENCE_TTL_S = 60  # a client sets its presence twice in this time; one that does not is offline
 
@@ -34,32 +41,30 @@ SELECT CASE WHEN low_id = $1 THEN high_id ELSE low_id END AS friend_id,
     extract(epoch FROM since)::float8 AS since, coalesce(display_name, '') AS display_name
 FROM friendships
 LEFT JOIN accounts ON player_id = CASE WHEN low_id = $1 THEN high_id ELSE low_id END
-WHERE low_id = $1 OR high_id = $1
+WHERE (low_id = $1 OR high_id = $1) AND NOT (hidden AND asked_by <> $1)
 ORDER BY 1
 """
 
-_ASK = "SELECT refusal FROM friends_ask($1, $2, $3, $4)"
+_ASK = "SELECT refusal FROM friends_request($1, $2, $3, $4, $5)"
+_ACCEPT = "SELECT refusal FROM friends_accept($1, $2, $3, $4)"
+_END = "SELECT ended FROM friends_end($1, $2, $3, $4)"
 
-_ACCEPT = """
-UPDATE friendships
-SET since = CASE WHEN state = 'friends' THEN since ELSE to_timestamp($3) END, state = 'friends'
-WHERE low_id = least($1::bigint, $2::bigint) AND high_id = greatest($1, $2)
-    AND (state = 'friends' OR asked_by = $2)
-RETURNING true
-"""
-
-_END = """
-DELETE FROM friendships
-WHERE low_id = least($1::bigint, $2::bigint) AND high_id = greatest($1, $2)
-RETURNING true
-"""
+_REFUSALS = {
+    "friends-full": (
+        409,
+        f"one player has at most {MAX_FRIENDS} friends and requests of their own: end one first",
+    ),
+    "no-such-friendship": (404, "that player has not asked, or no longer"),
+    "player-blocked": (409, "you block that player: end that first"),
+}
 
 
 class Friends:
     """What players do about friends. Times are Unix seconds given by the caller."""
 
-    def __init__(self, players: Players) -> None:
+    def __init__(self, players: Players, blocks: Blocks) -> None:
         self._players = players
+        self._blocks = blocks
         self._store: Store = players.store
         self._redis: Redis = players.cache.redis
 
@@ -71,24 +76,24 @@ class Friends:
         if other == player_id:
             raise FriendshipError(409, "friend-is-self", "nobody is their own friend")
         await self._players.profile(other, now)
-
-        rows = await self._store.change(_ASK, player_id, other, MAX_FRIENDS, now)
-        if rows[0]["refusal"] is not None:
-            raise FriendshipError(
-                409, "friends-full", f"one player has at most {MAX_FRIENDS} friends and requests"
-            )
+        _refuse(await self._store.change(_ASK, player_id, other, MAX_FRIENDS, MAX_INCOMING, now))
 
     async def accept(self, player_id: int, other: int, now: float) -> None:
         """Become friends with a player who asked; raises FriendshipError or StoreUnavailableError."""
-        if not await self._store.change(_ACCEPT, player_id, other, now):
-            raise FriendshipError(404, "no-such-friendship", "that player has not asked, or no longer")
+        _refuse(await self._store.change(_ACCEPT, player_id, other, MAX_FRIENDS, now))
 
-    async def remove(self, player_id: int, other: int) -> bool:
+    async def remove(self, player_id: int, other: int, now: float) -> bool:
         """End a friendship, take a request back, or turn one down; return whether there was one.
 
-        Raises StoreUnavailableError.
+        Whoever was turned down does not ask again for a day. Raises StoreUnavailableError.
         """
-        return bool(await self._store.change(_END, player_id, other))
+        rows = await self._store.change(_END, player_id, other, DECLINED_S, now)
+        return bool(rows[0]["ended"])
+
+    async def block(self, player_id: int, other: int, now: float) -> None:
+        """Block a player; they are a friend no longer. Raises BlockError and as `request` does."""
+        await self._blocks.add(player_id, other, now)
+        await self._redis.delete(keys.friends(player_id), keys.friends(other))
 
     async def list_friends(self, player_id: int, now: float) -> list[Friend]:
         """All friends and requests with presence.
@@ -135,6 +140,13 @@ class Friends:
             id_: _presence_of(lease, said, now)
             for id_, lease, said in zip(player_ids, leases, words, strict=True)
         }
+
+
+def _refuse(rows: Sequence[Any]) -> None:
+    refusal = rows[0]["refusal"]
+    if refusal is not None:
+        status, detail = _REFUSALS[refusal]
+        raise FriendshipError(status, refusal, detail)
 
 
 def _presence_of(lease: Sequence[str | None], said: str | None, now: float) -> tuple[Presence, UUID | None]:

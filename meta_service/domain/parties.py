@@ -1,26 +1,36 @@
 """Parties: players who want to play together. They live in the regional cache alone and end when unused.
 
-A party queues as one ticket. The matchmaker asks for its members with ``queue``, which refuses unless the
-leader asks and all the others are ready. From then until ``unqueue`` nobody joins, is kicked or changes
-their mind. A member who leaves takes the party out of the queue, and the answer names the ticket to cancel.
+The leader queues the party for a mode, which gives it a claim: a statement of who is in it and what they
+play, signed by this service. Every member reads it and makes a ticket of their own with it, so the matchmaker
+knows the members without asking. Whoever joins, leaves, is removed, is not ready any more or logs out voids the
+claim in the same step, and the stream of party changes tells the matchmaker, which takes the tickets back.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 from uuid import UUID
 
+import msgspec
+
 from launchday.clock import Clock
+from launchday.identity import Signer
 from meta_service.cache import keys, scripts
 from meta_service.domain.accounts import default_name
+from meta_service.domain.blocks import Blocks
 from meta_service.domain.players import Players
 from meta_service.errors import PartyError
 from meta_service.messages.base import PlayerId
-from meta_service.messages.social import Invitation, LeaveResponse, Party, PartyMember
+from meta_service.messages.party_claims import CLAIM_TTL_S, PartyClaim
+from meta_service.messages.social import Invitation, LeaveResponse, Party, PartyMember, PartyQueue
 
 PARTY_TTL_S = 2 * 3600  # a party that nobody uses for so long is deleted
 INVITATION_TTL_S = 300  # time enough to finish a match
 MAX_INVITATIONS = 16  # open at once of one party: twice its seats
+MAX_INCOMING = 32  # open at once of one player, then the oldest makes room: a list is 1 ms of the cache
+DECLINED_S = 24 * 3600  # for so long whoever asked does not ask again
 
 REFUSALS = {
     "in-a-party": (409, "leave the party you are in first"),
@@ -32,7 +42,10 @@ REFUSALS = {
     "not-in-the-party": (409, "that player is not in the party"),
     "not-all-ready": (409, "not every member is ready"),
     "party-full": (409, "the party has as many members as it may have"),
-    "party-queued": (409, "the party is in the queue: cancel its ticket first"),
+    "party-of-one": (409, "you are alone in the party: queue without it"),
+    "party-too-large": (409, "the party is larger than the mode's teams: the leader removes members first"),
+    "member-logged-out": (409, "a member has logged out: wait for them, or remove them"),
+    "player-blocked": (409, "you block that player: end that first"),
     "too-many-invitations": (409, "too many invitations are open: wait for their answers"),
     "unknown-player": (404, "there is no such player"),
 }
@@ -44,11 +57,14 @@ class Parties:
     Times are Unix seconds given by the caller. What a party refuses is raised as PartyError.
     """
 
-    def __init__(self, players: Players, clock: Clock) -> None:
+    def __init__(self, players: Players, blocks: Blocks, signer: Signer, clock: Clock) -> None:
         self._players = players
+        self._blocks = blocks
+        self._signer = signer
         self._clock = clock
         self._redis = players.cache.redis
         self._script = self._redis.register_script(scripts.source("party"))
+        self._invitations = self._redis.register_script(scripts.source("invitations"))
 
     async def create(self, player_id: int, size_limit: int, now: float) -> Party:
         """Open a party of at most ``size_limit`` members with the player as its leader.
@@ -69,61 +85,72 @@ class Parties:
         if party_id is None:
             return None
         try:
-            party = await self.read(UUID(party_id), now)
+            party = await self._run_script("read", UUID(party_id), player_id, now)
         except PartyError:
             return None
         return party if any(member.player_id == player_id for member in party.members) else None
 
     async def read(self, party_id: UUID, now: float) -> Party:
-        """Read a party."""
+        """Read a party, without the claim with which it queues: that is for its members."""
         return await self._run_script("read", party_id, 0, now)
 
     async def invite(self, player_id: int, other: int, now: float) -> Party:
-        """Invite ``other`` to the caller's party; raises UnknownPlayerError when there is no such player."""
+        """Invite ``other`` to the caller's party; raises UnknownPlayerError when there is no such player.
+
+        One who blocks the caller, or has declined an invitation of theirs within a day, does not hear of it,
+        and the caller not of that.
+        """
         await self._players.profile(other, now)  # it is in the cache after this
         until_ms = int((now + INVITATION_TTL_S) * 1000)
         mine = await self._own_party_id(player_id)
-        return await self._run_script("invite", mine, player_id, now, until_ms, MAX_INVITATIONS, other=other)
+        blocked = await self._blocks.of([player_id, other])
+        if other in blocked[player_id]:
+            raise _refusal("player-blocked")
+        more = (until_ms, MAX_INVITATIONS, MAX_INCOMING, int(player_id in blocked[other]))
+        return await self._run_script("invite", mine, player_id, now, *more, other=other)
 
     async def invitations(self, player_id: int, now: float) -> list[Invitation]:
-        """The parties a player is invited to, and until when."""
+        """The parties a player is invited to, and until when; not by whom they block."""
         rows = await cast(
             Any,
-            self._redis.zrangebyscore(
-                keys.invitations(player_id), f"({int(now * 1000)}", "+inf", withscores=True
+            self._invitations(
+                keys=[keys.invitations(player_id)], args=[int(now * 1000), player_id, keys.PARTY_PREFIX]
             ),
         )
-        found = []
-        for party_id, until_ms in rows:
-            try:
-                party = await self.read(UUID(party_id), now)
-            except PartyError:
-                continue  # ended since
-            if player_id in party.invited:
-                found.append(Invitation(party, until_ms / 1000))
-        return found
+        if not rows:
+            return []
+        blocked = (await self._blocks.of([player_id]))[player_id]
+        found = [
+            (UUID(party_id), int(until_ms) / 1000, fields)
+            for party_id, until_ms, flat in rows
+            if int((fields := _fields(flat)).get(f"b:{player_id}", fields["leader"])) not in blocked
+        ]
+        names = await self._names(id_ for _, _, fields in found for _, id_, _ in _joined(fields))
+        return [Invitation(_party(party_id, fields, names), until) for party_id, until, fields in found]
 
     async def accept(self, player_id: int, party_id: UUID, now: float) -> Party:
         """Join a party to which the player is invited."""
         return await self._run_script("accept", party_id, player_id, now)
 
     async def decline(self, player_id: int, party_id: UUID, now: float) -> None:
-        """Turn an invitation down."""
+        """Turn an invitation down; whoever asked does not ask again for a day."""
         try:
-            await self._run_script("decline", party_id, player_id, now)
+            await self._run_script("decline", party_id, player_id, now, int((now + DECLINED_S) * 1000))
         except PartyError:
             await cast(Any, self._redis.zrem(keys.invitations(player_id), str(party_id)))
 
     async def leave(self, player_id: int, now: float) -> LeaveResponse:
-        """Leave the player's party; the answer names the ticket with which the party had queued."""
-        party = await self.party_of(player_id, now)
-        if party is None:
-            return LeaveResponse(left=False, ticket_id=None)
+        """Leave the player's party."""
         try:
-            await self._run_script("leave", party.party_id, player_id, now)
+            await self._run_script("leave", await self._own_party_id(player_id), player_id, now)
         except PartyError:
-            return LeaveResponse(left=False, ticket_id=None)
-        return LeaveResponse(left=True, ticket_id=party.ticket_id)
+            return LeaveResponse(left=False)
+        return LeaveResponse(left=True)
+
+    async def log_out(self, player_id: int, now: float) -> None:
+        """A player has logged out, or was: they are not ready, and a party that queues does not any more."""
+        with contextlib.suppress(PartyError):
+            await self._run_script("absent", await self._own_party_id(player_id), player_id, now)
 
     async def kick(self, player_id: int, other: int, now: float) -> Party:
         """Remove a member, or an invitation."""
@@ -143,15 +170,24 @@ class Parties:
             "ready", await self._own_party_id(player_id), player_id, now, int(ready)
         )
 
-    async def queue(self, player_id: int, ticket_id: UUID, now: float) -> Party:
-        """Queue the party of a leader under a ticket; its members must all be ready."""
-        return await self._run_script(
-            "queue", await self._own_party_id(player_id), player_id, now, str(ticket_id)
-        )
+    async def queue(self, player_id: int, mode: str, now: float, largest: int | None = None) -> Party:
+        """Queue the party of a leader; its members must all be ready. The answer has the claim.
 
-    async def unqueue(self, party_id: UUID, ticket_id: UUID, now: float) -> Party:
-        """Take a party out of the queue when its ticket has ended; another ticket's end changes nothing."""
-        return await self._run_script("unqueue", party_id, 0, now, str(ticket_id))
+        A party that queues already does it anew: the claim before is void.
+
+        Args:
+            player_id: the leader.
+            mode: what they play.
+            now: Unix seconds.
+            largest: the most members that the mode's teams seat; None: not known here.
+        """
+        until_ms = int((now + CLAIM_TTL_S) * 1000)
+        claim = (str(self._clock.uuid()), mode, until_ms, largest or 0)
+        return await self._run_script("queue", await self._own_party_id(player_id), player_id, now, *claim)
+
+    async def unqueue(self, player_id: int, now: float) -> Party:
+        """Take the player's party out of the queue; nothing happens where it does not queue."""
+        return await self._run_script("unqueue", await self._own_party_id(player_id), player_id, now)
 
     async def _own_party_id(self, player_id: int) -> UUID:
         party_id = await cast(Any, self._redis.get(keys.party_of(player_id)))
@@ -165,7 +201,13 @@ class Parties:
         concerned = [caller, caller if other is None else other]
         names = [keys.party(party_id)]
         for player_id in concerned:
-            names += [keys.party_of(player_id), keys.invitations(player_id), keys.player(player_id)]
+            names += [
+                keys.party_of(player_id),
+                keys.invitations(player_id),
+                keys.player(player_id),
+                keys.declined(player_id),
+            ]
+        names.append(keys.PARTY_CHANGES)
         arguments = [
             what,
             int(now * 1000),
@@ -175,42 +217,68 @@ class Parties:
             "" if other is None else other,
             keys.PARTY_OF_PREFIX,
             keys.INVITATIONS_PREFIX,
+            keys.PLAYER_PREFIX,
             *more,
         ]
         refusal, flat = await cast(Any, self._script(keys=names, args=arguments))
         if refusal:
             raise _refusal(refusal)
-        return await self._party(party_id, dict(zip(flat[::2], flat[1::2], strict=True)))
+        fields = _fields(flat)
+        party = _party(party_id, fields, await self._names(id_ for _, id_, _ in _joined(fields)))
+        if any(member.player_id == caller for member in party.members):
+            return msgspec.structs.replace(party, queue=self._queue_of(party_id, fields, now))
+        return party
 
-    async def _party(self, party_id: UUID, fields: dict[str, str]) -> Party:
-        leader = int(fields.get("leader", 0))
-        joined = sorted(
-            (int(value.partition(",")[0]), int(name[2:]), value.endswith(",1"))
-            for name, value in fields.items()
-            if name.startswith("m:")
-        )
+    async def _names(self, player_ids: Iterable[int]) -> dict[int, str]:
+        """The display names of players, in one round trip."""
+        ids = list(dict.fromkeys(player_ids))
         pipeline = self._redis.pipeline(transaction=False)
-        for _, player_id, _ in joined:
+        for player_id in ids:
             pipeline.hget(keys.player(player_id), "display_name")
         names = await pipeline.execute()
-        ticket = fields.get("ticket", "")
-        return Party(
+        return {id_: name or default_name(id_) for id_, name in zip(ids, names, strict=True)}
+
+    def _queue_of(self, party_id: UUID, fields: dict[str, str], now: float) -> PartyQueue | None:
+        """What its members need to make their tickets; None where the party does not queue."""
+        if "claim" not in fields or (expires_at := int(fields["claim_until"]) / 1000) <= now:
+            return None
+        claim = PartyClaim(
+            claim_id=UUID(fields["claim"]),
             party_id=party_id,
-            leader=PlayerId(leader),
-            version=int(fields.get("version", 0)),
-            size_limit=int(fields.get("limit", 0)),
-            ticket_id=UUID(ticket) if ticket else None,
-            members=[
-                PartyMember(
-                    PlayerId(player_id),
-                    name or default_name(player_id),
-                    ready or player_id == leader,
-                    at_ms / 1000,
-                )
-                for (at_ms, player_id, ready), name in zip(joined, names, strict=True)
-            ],
-            invited=sorted(PlayerId(name[2:]) for name in fields if name.startswith("i:")),
+            version=int(fields["claim_version"]),
+            mode=fields["claim_mode"],
+            members=[player_id for _, player_id, _ in _joined(fields)],
+            expires_at=expires_at,
         )
+        return PartyQueue(claim.mode, claim.sign(self._signer), expires_at)
+
+
+def _fields(flat: Sequence[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _joined(fields: dict[str, str]) -> list[tuple[int, int, bool]]:
+    """When each member joined (Unix milliseconds), who they are, whether they are ready; in that order."""
+    return sorted(
+        (int(value.partition(",")[0]), int(name[2:]), value.endswith(",1"))
+        for name, value in fields.items()
+        if name.startswith("m:")
+    )
+
+
+def _party(party_id: UUID, fields: dict[str, str], names: dict[int, str]) -> Party:
+    leader = int(fields.get("leader", 0))
+    return Party(
+        party_id=party_id,
+        leader=PlayerId(leader),
+        version=int(fields.get("version", 0)),
+        size_limit=int(fields.get("limit", 0)),
+        members=[
+            PartyMember(PlayerId(player_id), names[player_id], ready or player_id == leader, at_ms / 1000)
+            for at_ms, player_id, ready in _joined(fields)
+        ],
+        invited=sorted(PlayerId(name[2:]) for name in fields if name.startswith("i:")),
+    )
 
 
 def _refusal(slug: str) -> PartyError:

@@ -32,6 +32,7 @@ class SkillsRequest(Message, frozen=True):
 
     mode: Mode
     player_ids: PlayerIds
+    blocks: Annotated[bool, Meta(description="Whether to say whom the players block.")] = False
 
     def __post_init__(self) -> None:
         check_unique("player_ids", self.player_ids)
@@ -45,8 +46,17 @@ class Held(Message, frozen=True):
     until_ms: Annotated[int, Meta(description="Unix milliseconds until which the lease holds.")]
 
 
+class BannedPlayer(Message, frozen=True):
+    """Why a player is kept out, and until when."""
+
+    reason: str
+    ends_at: Annotated[float | None, Meta(description="Unix seconds; null: for good.")]
+
+
 class Skills(Message, frozen=True):
-    """Skill by player id, where the players are who are checked out now, and who has no session any more."""
+    """Skill by player id, where the players are who are checked out now, who has no session any more, and who is
+    banned.
+    """
 
     skills: dict[int, Skill]
     held: Annotated[
@@ -56,6 +66,17 @@ class Skills(Message, frozen=True):
         list[PlayerId],
         Meta(description="Players whose session was ended, and who have not logged in since."),
     ] = field(default_factory=list)
+    banned: Annotated[
+        dict[int, BannedPlayer], Meta(description="Players who are banned; nobody else is named.")
+    ] = field(default_factory=dict)
+    queued: Annotated[
+        dict[int, UUID],
+        Meta(description="Players whose party queues, and the id of the claim that their tickets carry."),
+    ] = field(default_factory=dict)
+    blocked: Annotated[
+        dict[int, list[PlayerId]],
+        Meta(description="Where it was asked: whom players block; nobody else is named."),
+    ] = field(default_factory=dict)
 
 
 class CheckoutRequest(Message, frozen=True):
@@ -91,6 +112,9 @@ class CheckoutRefusal(Message, frozen=True):
     held_by: Annotated[
         str, Meta(description="The server that holds, or last held, the player; empty if none.")
     ]
+    banned: Annotated[
+        bool, Meta(description="The player is banned; the reason is unknown-player then, as for an older server.")
+    ] = False
 
 
 class CheckoutResponse(Message, frozen=True):

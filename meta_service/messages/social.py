@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec import Meta
 
 from meta_service.messages.base import Message, PlayerId
+from meta_service.messages.party_claims import ClaimText, QueueModeName
 
 MAX_PARTY_MEMBERS = 8  # the largest team that any of our modes seats together
 
@@ -32,6 +33,14 @@ class PartyMember(Message, frozen=True):
     joined_at: float
 
 
+class PartyQueue(Message, frozen=True):
+    """The party queues: what each member makes their ticket with, until ``expires_at``."""
+
+    mode: QueueModeName
+    claim: ClaimText
+    expires_at: float
+
+
 class Party(Message, frozen=True):
     """A party, its members in the order in which they joined, and the players whom it has invited."""
 
@@ -39,9 +48,15 @@ class Party(Message, frozen=True):
     leader: PlayerId
     version: Annotated[int, Meta(description="Grows with every change.")]
     size_limit: int
-    ticket_id: Annotated[UUID | None, Meta(description="The matchmaker's ticket while the party is queued.")]
     members: list[PartyMember]
     invited: list[PlayerId]
+    queue: Annotated[
+        PartyQueue | None,
+        Meta(description="While tickets can be made for the party that queues; members alone see it."),
+    ] = None
+    ticket_id: Annotated[
+        UUID | None, Meta(description="Always null: each member has a ticket of their own.")
+    ] = None
 
 
 class PlayerChoice(Message, frozen=True):
@@ -70,10 +85,12 @@ class Invitations(Message, frozen=True):
 
 
 class LeaveResponse(Message, frozen=True):
-    """Whether the player was in a party, and the ticket with which it had queued: cancel that."""
+    """Whether the player was in a party. Where it queued, the tickets are taken back."""
 
     left: bool
-    ticket_id: UUID | None
+    ticket_id: Annotated[
+        UUID | None, Meta(description="Always null: each member has a ticket of their own.")
+    ] = None
 
 
 class ChangeResponse(Message, frozen=True):
@@ -82,17 +99,38 @@ class ChangeResponse(Message, frozen=True):
     done: bool
 
 
-class PartyTicket(Message, frozen=True):
-    """A leader's party enters the queue under a ticket."""
+class QueueRequest(Message, frozen=True):
+    """What the party is to play."""
 
-    leader: PlayerId
-    ticket_id: UUID
+    mode: QueueModeName
 
 
-class PartyTicketEnd(Message, frozen=True):
-    """A ticket of a party has ended."""
+class PartyChange(Message, frozen=True):
+    """A party has changed since it queued: its claim is void."""
 
-    ticket_id: UUID
+    claim_id: UUID
+    why: Annotated[
+        str,
+        Meta(
+            description="joined, left, kicked, not-ready, logged-out, withdrawn, queued-anew; later releases "
+            "may add to it.",
+            examples=["left"],
+        ),
+    ]
+    changed_at: float
+
+
+class PartyChanges(Message, frozen=True):
+    """Changes of parties that queued, the oldest first."""
+
+    changes: list[PartyChange]
+    cursor: Annotated[str, Meta(description="Ask for what comes after it.")]
+
+
+class BlockList(Message, frozen=True):
+    """The players whom the player blocks, the newest first."""
+
+    blocked: list[PlayerId]
 
 
 class Friend(Message, frozen=True):

@@ -1,10 +1,11 @@
-"""Routes about parties: for players, and what the matchmaker needs to queue one as a single ticket."""
+"""Routes about parties: for players, and what the matchmaker follows of those that queue."""
 
 from __future__ import annotations
 
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 
 from launchday.identity import SERVICE
 from launchday.service import require
@@ -15,10 +16,10 @@ from meta_service.messages.social import (
     Invitations,
     LeaveResponse,
     Party,
+    PartyChanges,
     PartyOptions,
-    PartyTicket,
-    PartyTicketEnd,
     PlayerChoice,
+    QueueRequest,
     Readiness,
 )
 from meta_service.routes.message_route import FromBody, MessageRoute, OtherPlayer
@@ -40,7 +41,7 @@ async def create(options: FromBody[PartyOptions], caller: LivePlayer, context: I
 
 @router.get("")
 async def read(caller: LivePlayer, context: InContext) -> Party:
-    """Read the caller's party."""
+    """Read the caller's party; while it queues, with the claim for the caller's ticket."""
     party = await context.parties.party_of(caller.player_id, context.clock.now())
     if party is None:
         raise PartyError(404, "no-party", "you are in no party")
@@ -49,14 +50,34 @@ async def read(caller: LivePlayer, context: InContext) -> Party:
 
 @router.post("/leave")
 async def leave(caller: LivePlayer, context: InContext) -> LeaveResponse:
-    """Leave the caller's party; a party that was queued is no longer, and its ticket is to be cancelled."""
+    """Leave the caller's party; where it queued, the members' tickets are taken back."""
     return await context.parties.leave(caller.player_id, context.clock.now())
 
 
 @router.put("/ready")
 async def set_ready(readiness: FromBody[Readiness], caller: LivePlayer, context: InContext) -> Party:
-    """Set whether the caller is ready to play."""
+    """Set whether the caller is ready to play; a party that queues does not any more without them."""
     return await context.parties.set_ready(caller.player_id, readiness.ready, context.clock.now())
+
+
+@router.post("/queue")
+async def queue(request: FromBody[QueueRequest], caller: LivePlayer, context: InContext) -> Party:
+    """Queue the caller's party for a mode. Every member makes a ticket with the claim that the answer, and
+    ``GET /v1/party``, has for a minute. Queueing again makes a new claim, and takes tickets of the one before
+    back.
+
+    Only the leader may (403 ``not-the-leader``), and once all are ready (409 ``not-all-ready``,
+    ``member-logged-out``); 409 ``party-too-large`` where the mode's teams seat fewer.
+    """
+    return await context.parties.queue(
+        caller.player_id, request.mode, context.clock.now(), context.settings.party_size_of(request.mode)
+    )
+
+
+@router.delete("/queue")
+async def unqueue(caller: LivePlayer, context: InContext) -> Party:
+    """Take the caller's party out of the queue: any member may."""
+    return await context.parties.unqueue(caller.player_id, context.clock.now())
 
 
 @router.post("/members/{player_id}/promote")
@@ -73,13 +94,15 @@ async def kick(player_id: OtherPlayer, caller: LivePlayer, context: InContext) -
 
 @router.get("/invitations")
 async def invitations(caller: LivePlayer, context: InContext) -> Invitations:
-    """List the parties that the caller may join."""
+    """List the parties that the caller may join, the oldest invitation first: at most 32."""
     return Invitations(await context.parties.invitations(caller.player_id, context.clock.now()))
 
 
 @router.post("/invitations")
 async def invite(choice: FromBody[PlayerChoice], caller: LivePlayer, context: InContext) -> Party:
-    """Invite a player to the caller's party, for five minutes."""
+    """Invite a player to the caller's party, for five minutes. The answer is the same whether or not the
+    player hears of it: not from somebody whom they block, or whose invitation they declined within a day.
+    """
     return await context.parties.invite(caller.player_id, choice.player_id, context.clock.now())
 
 
@@ -96,19 +119,18 @@ async def decline(party_id: UUID, caller: LivePlayer, context: InContext) -> Cha
     return ChangeResponse(done=True)
 
 
-@services.post("/parties/queue")
-async def queue(ticket: FromBody[PartyTicket], context: InContext) -> Party:
-    """Queue a leader's party under one ticket. It stays as it is until the ticket ends or a member leaves."""
-    return await context.parties.queue(ticket.leader, ticket.ticket_id, context.clock.now())
+@services.get("/parties/changes")
+async def changes(
+    context: InContext,
+    after: Annotated[
+        str, Query(pattern=r"^[0-9]{1,16}-[0-9]{1,16}$", description="The last answer's cursor.")
+    ] = "0-0",
+) -> PartyChanges:
+    """List parties of the last hour that changed after they had queued: their tickets are taken back."""
+    return await context.party_changes.after(after)
 
 
 @services.get("/parties/{party_id}")
 async def read_any(party_id: UUID, context: InContext) -> Party:
-    """Read a party: whether it still has the ticket, and its members."""
+    """Read a party and its members."""
     return await context.parties.read(party_id, context.clock.now())
-
-
-@services.post("/parties/{party_id}/unqueue")
-async def unqueue(party_id: UUID, end: FromBody[PartyTicketEnd], context: InContext) -> Party:
-    """Report that a party's ticket has ended. Another ticket's end changes nothing."""
-    return await context.parties.unqueue(party_id, end.ticket_id, context.clock.now())

@@ -10,8 +10,10 @@ from fastapi import APIRouter, Depends
 from launchday.identity import SERVICE
 from launchday.service import require
 from meta_service.context import InContext
+from meta_service.domain.followed import BEGINNING
 from meta_service.messages.base import PlayerId
 from meta_service.messages.leases import (
+    BannedPlayer,
     CheckedOut,
     CheckoutRefusal,
     CheckoutRequest,
@@ -26,8 +28,9 @@ from meta_service.messages.leases import (
     Skills,
     SkillsRequest,
 )
+from meta_service.messages.operators import Kicks
 from meta_service.messages.players import Skill
-from meta_service.routes.message_route import FromBody, MessageRoute
+from meta_service.routes.message_route import Cursor, FromBody, MessageRoute
 
 router = APIRouter(
     prefix="/v1/internal",
@@ -39,18 +42,23 @@ router = APIRouter(
 
 @router.post("/skills")
 async def skills(query: FromBody[SkillsRequest], context: InContext) -> Skills:
-    """Read players' skill in a mode, the prior without one, where those are who are checked out, and who is
-    logged out.
+    """Read players' skill in a mode, the prior without one, where those are who are checked out, who is
+    logged out or banned, and whose party queues; on request, whom they block.
     """
-    found = await context.players.skills(query.mode, query.player_ids, context.clock.now())
+    facts = await context.players.ticket_facts(query.mode, query.player_ids, context.clock.now())
+    found = list(zip(query.player_ids, facts, strict=True))
+    blocked = await context.blocks.of(query.player_ids) if query.blocks else {}
     return Skills(
-        {id_: Skill(mu, sigma) for id_, (mu, sigma), _, _ in found},
+        {id_: Skill(*each.rating) for id_, each in found},
         {
-            id_: Held(holder.match_id, holder.server, holder.until_ms)
-            for id_, _, holder, _ in found
-            if holder is not None
+            id_: Held(each.holder.match_id, each.holder.server, each.holder.until_ms)
+            for id_, each in found
+            if each.holder is not None
         },
-        [PlayerId(id_) for id_, _, _, logged_out in found if logged_out],
+        [PlayerId(id_) for id_, each in found if each.logged_out],
+        {id_: BannedPlayer(each.ban.reason, each.ban.ends_at) for id_, each in found if each.ban is not None},
+        {id_: each.queued for id_, each in found if each.queued is not None},
+        {id_: [PlayerId(other) for other in blocked[id_]] for id_ in blocked if blocked[id_]},
     )
 
 
@@ -75,7 +83,12 @@ async def check_out(request: FromBody[CheckoutRequest], context: InContext) -> C
             if answer.fence
         ],
         refused=[
-            CheckoutRefusal(PlayerId(answer.player_id), cast(Any, answer.reason), answer.held_by)
+            CheckoutRefusal(
+                PlayerId(answer.player_id),
+                cast(Any, "unknown-player" if answer.reason == "banned" else answer.reason),
+                answer.held_by,
+                banned=answer.reason == "banned",
+            )
             for answer in answers
             if not answer.fence
         ],
@@ -93,6 +106,12 @@ async def commit(request: FromBody[CommitRequest], context: InContext) -> Commit
             CommitRefusal(PlayerId(player_id), cast(Any, reason)) for player_id, reason in answers if reason
         ],
     )
+
+
+@router.get("/matches/{match_id}/kicks")
+async def kicks(match_id: UUID, context: InContext, after: Cursor = BEGINNING) -> Kicks:
+    """List players who are to leave a match: banned while they played it. Its server asks every few seconds."""
+    return await context.revoked_tokens.kicks(match_id, after)
 
 
 @router.post("/matches/{match_id}/close")

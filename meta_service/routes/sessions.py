@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 
 from launchday.identity import SERVICE, InvalidTokenError
 from launchday.problems import ProblemError
 from launchday.service import require
 from meta_service.context import Context, InContext, LivePlayer
+from meta_service.domain.followed import BEGINNING
+from meta_service.domain.logins import Login
 from meta_service.domain.sessions import TokenPair
+from meta_service.messages.accounts import PlatformLogin
 from meta_service.messages.base import PlayerId
+from meta_service.messages.operators import Revocations
 from meta_service.messages.sessions import (
     Account,
     DeviceLogin,
@@ -24,7 +26,7 @@ from meta_service.messages.sessions import (
     SessionEnds,
 )
 from meta_service.rate_limit import source_of
-from meta_service.routes.message_route import FromBody, MessageRoute
+from meta_service.routes.message_route import Cursor, FromBody, MessageRoute
 
 router = APIRouter(prefix="/v1", tags=["sessions"], route_class=MessageRoute)
 services = APIRouter(
@@ -38,7 +40,20 @@ services = APIRouter(
 @router.post("/login/device")
 async def login_device(login: FromBody[DeviceLogin], context: InContext) -> Session:
     """Log a device's player in; the first login opens the account. The account's session elsewhere ends."""
-    player_id, created = await context.players.login(login.device_id, context.clock.now())
+    login_of_device = Login.of_device(login.device_id)
+    player_id, created = await context.logins.log_in(login_of_device, context.clock.now())
+    return await _opened(context, player_id, created=created)
+
+
+@router.post("/login/platform")
+async def login_platform(login: FromBody[PlatformLogin], context: InContext) -> Session:
+    """Log in by a platform's ID token; the first login opens the account. A session elsewhere ends.
+
+    401 ``platform-token-invalid`` says what of the token is wrong; 503 ``issuer-unavailable`` where only the
+    platform could tell the key that it names.
+    """
+    identity = await context.platforms.verify(login.issuer, login.token, login.nonce, context.clock.wall())
+    player_id, created = await context.logins.log_in(Login.of_platform(identity), context.clock.now())
     return await _opened(context, player_id, created=created)
 
 
@@ -68,9 +83,11 @@ async def refresh(exchange: FromBody[RefreshRequest], context: InContext) -> Ses
 @router.delete("/session")
 async def log_out(caller: LivePlayer, context: InContext) -> Ended:
     """End the caller's session; its tokens open nothing of this service from now on."""
-    return Ended(
-        ended=await context.sessions.revoke(caller.player_id, context.clock.now(), caller.session_id)
-    )
+    now = context.clock.now()
+    ended = await context.sessions.revoke(caller.player_id, now, caller.session_id)
+    if ended:
+        await context.parties.log_out(caller.player_id, now)
+    return Ended(ended=ended)
 
 
 @router.put("/account/password")
@@ -86,21 +103,27 @@ async def set_password(
 
 @services.post("/revocations")
 async def revoke(revocation: FromBody[RevocationRequest], context: InContext) -> Ended:
-    """End a player's live session: for support, or a ban."""
-    return Ended(ended=await context.sessions.revoke(revocation.player_id, context.clock.now()))
+    """End a player's live session: for support."""
+    now = context.clock.now()
+    ended = await context.sessions.revoke(revocation.player_id, now)
+    await context.parties.log_out(revocation.player_id, now)
+    return Ended(ended=ended)
 
 
 @services.get("/sessions/ends")
-async def ends(
-    context: InContext,
-    after: Annotated[
-        str, Query(pattern=r"^[0-9]{1,16}-[0-9]{1,16}$", description="The last answer's cursor.")
-    ] = "0-0",
-) -> SessionEnds:
-    """List sessions of the last hour whose end left their players logged out: log-outs, revocations, copied
-    tokens.
+async def ends(context: InContext, after: Cursor = BEGINNING) -> SessionEnds:
+    """List sessions of the last hour whose end left their players logged out: log-outs, revocations, bans,
+    copied tokens.
     """
-    return await context.ended_sessions.after(after)
+    return await context.ended_sessions.after(after, context.clock.now())
+
+
+@services.get("/revocations")
+async def revocations(context: InContext, after: Cursor = BEGINNING) -> Revocations:
+    """List tokens that open nothing any more before they expire: of sessions that ended, and of players who
+    were banned.
+    """
+    return await context.revoked_tokens.after(after)
 
 
 async def _opened(context: Context, player_id: int, *, created: bool) -> Session:

@@ -1,4 +1,4 @@
-"""Routes about friends, leaderboards and past matches."""
+"""Routes about friends, blocked players, leaderboards and past matches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from launchday.identity import SERVICE
 from launchday.service import require
 from meta_service.context import InContext, LivePlayer
 from meta_service.domain.history import MAX_FENCE
+from meta_service.messages.base import PlayerId
 from meta_service.messages.social import (
+    BlockList,
     BoardName,
     ChangeResponse,
     FriendList,
@@ -49,7 +51,10 @@ async def friends(caller: LivePlayer, context: InContext) -> FriendList:
 
 @router.post("/friends")
 async def ask(choice: FromBody[PlayerChoice], caller: LivePlayer, context: InContext) -> ChangeResponse:
-    """Ask a player to be friends. If they had asked, you are friends from now on."""
+    """Ask a player to be friends. If they had asked, you are friends from now on. The answer is the same
+    whether or not they hear of it: not from somebody whom they block, or whose request they declined within a
+    day.
+    """
     await context.friends.request(caller.player_id, choice.player_id, context.clock.wall())
     return ChangeResponse(done=True)
 
@@ -63,8 +68,31 @@ async def accept(player_id: OtherPlayer, caller: LivePlayer, context: InContext)
 
 @router.delete("/friends/{player_id}")
 async def end(player_id: OtherPlayer, caller: LivePlayer, context: InContext) -> ChangeResponse:
-    """End a friendship, take a request back, or turn one down."""
-    return ChangeResponse(done=await context.friends.remove(caller.player_id, player_id))
+    """End a friendship, take a request back, or turn one down: that player does not ask again for a day."""
+    now = context.clock.wall()
+    return ChangeResponse(done=await context.friends.remove(caller.player_id, player_id, now))
+
+
+@router.get("/blocks")
+async def blocks(caller: LivePlayer, context: InContext) -> BlockList:
+    """List the players whom the caller blocks, the newest first."""
+    found = await context.blocks.list_of(caller.player_id)
+    return BlockList([PlayerId(id_) for id_ in found])
+
+
+@router.put("/blocks/{player_id}")
+async def block(player_id: OtherPlayer, caller: LivePlayer, context: InContext) -> ChangeResponse:
+    """Block a player: a friendship with them ends, the caller hears of no request or invitation of theirs,
+    and is not matched with them where the mode's rules say so. They are not told.
+    """
+    await context.friends.block(caller.player_id, player_id, context.clock.wall())
+    return ChangeResponse(done=True)
+
+
+@router.delete("/blocks/{player_id}")
+async def unblock(player_id: OtherPlayer, caller: LivePlayer, context: InContext) -> ChangeResponse:
+    """Block a player no longer; a friendship that it ended does not come back."""
+    return ChangeResponse(done=await context.blocks.remove(caller.player_id, player_id))
 
 
 @router.put("/presence")

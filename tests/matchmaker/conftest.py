@@ -9,12 +9,12 @@ import json
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 import pytest
 import uvicorn
@@ -39,7 +39,7 @@ from matchmaker.matching.warm_up import warm_up
 from matchmaker.queue.cache import open_cache
 from matchmaker.queue.scripts import Scripts
 from matchmaker.rules.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, load_rules
-from meta_service.client import MetaUnavailableError
+from meta_service.client import MetaUnavailableError, PartyClaim
 from tests.waiting import until
 
 SECRET = "matchmaker-tests-0123456789abcdef"
@@ -90,10 +90,12 @@ class StubSkills:
     held: dict[int, HeldPlayer] = field(default_factory=dict)
     unknown: set[int] = field(default_factory=set)
     logged_out: set[int] = field(default_factory=set)
+    queued: dict[int, str] = field(default_factory=dict)
+    blocked: dict[int, list[int]] = field(default_factory=dict)
     away: bool = False
     calls: int = 0
 
-    async def skills(self, mode: str, player_ids: Sequence[int]) -> PlayerSkills:
+    async def skills(self, mode: str, player_ids: Sequence[int], *, blocks: bool = False) -> PlayerSkills:
         self.calls += 1
         if self.away:
             raise SkillsUnavailableError("the meta service is away")
@@ -103,6 +105,8 @@ class StubSkills:
             {player_id: (self.means.get(player_id, 25.0), 8.333) for player_id in player_ids},
             {player_id: held for player_id, held in self.held.items() if player_id in player_ids},
             self.logged_out.intersection(player_ids),
+            queued={player_id: claim for player_id, claim in self.queued.items() if player_id in player_ids},
+            blocked={id_: others for id_, others in self.blocked.items() if blocks and id_ in player_ids},
         )
 
 
@@ -241,6 +245,20 @@ async def client(api_url: str) -> AsyncIterator[MatchmakerClient]:
 
 def token_of(player_id: int) -> str:
     return Signer(SECRET).player_token(player_id, time.time(), 3600)
+
+
+def claim_of(
+    name: str,
+    players: Iterable[int],
+    mode: str = BATTLE_ROYALE,
+    *,
+    left_s: float = 60.0,
+    secret: str = SECRET,
+) -> str:
+    """What the meta service signs when a party of these players queues; one name is one queueing."""
+    queueing = uuid5(NAMESPACE_OID, name)
+    claim = PartyClaim(queueing, UUID(int=1), 1, mode, list(players), time.time() + left_s)
+    return claim.sign(Signer(secret))
 
 
 @pytest.fixture

@@ -36,8 +36,10 @@ KEYS = {
     "counters": f"{TAG}:counters",  # hash, counters
     "wait": f"{TAG}:counters:wait",  # hash, histogram bucket → tickets
     "latency": f"{TAG}:counters:latency",  # hash, histogram bucket → tickets
-    # + party: hash, what its tickets agree on, how many have come, "t:" + ticket id for each
+    # + party: hash, what its tickets agree on, how many have come, "t:" + ticket id for each; of one with a claim also
+    # claim, "p:" + player id for each, and void: why no more come
     "party": f"{TAG}:party:",
+    "gathering": f"{TAG}:gathering",  # sorted set, parties with a claim that wait for members, by until when
     # + mode: hash, match id → tickets whose players accepted; below 0: one said no, or it is being closed
     "accepted": f"{TAG}:accepted:",
     "depth": f"{TAG}:depth",  # hash, mode → JSON, what waits in its queue
@@ -45,6 +47,7 @@ KEYS = {
     "match": f"{TAG}:match:",
     "playing": f"{TAG}:playing",  # sorted set, ids of those matches by when their keys expire
     "session_cursor": f"{TAG}:sessions:cursor",  # string, how far the ends of sessions have been followed
+    "party_cursor": f"{TAG}:parties:cursor",  # string, how far the changes of parties have been followed
     "cursor": f"{TAG}:fleet:cursor",  # hash, how far the fleet's changes have been followed
     "open_matches": f"{TAG}:open_matches:",  # + mode: set, ids of running matches that request backfill
     "open_match": f"{TAG}:open_match:",  # + match id: hash, its request and its proposals; see backfill.lua
@@ -141,6 +144,8 @@ class Scripts:
         self.cancel_ticket = script("cancel_ticket", acceptance)
         self.reject_ticket = script("reject_ticket", acceptance)
         self.end_sessions = script("end_sessions", acceptance)
+        self.void_parties = script("void_parties", acceptance)
+        self.end_gathering = script("end_gathering")
         self.decline_match = script("decline_match", acceptance)
         backfill = _text("backfill")
         self.request_backfill = script("request_backfill", backfill)

@@ -28,7 +28,7 @@ local function close_unaccepted(mode, match, ids, late)
   for i, id in ipairs(ids) do
     local party = ended[i] and redis.call('HGET', KEY.ticket .. id, 'party')
     if party then
-      redis.call('DEL', KEY.party .. party) -- it can queue again at once
+      end_party(party) -- it can queue again at once
     elseif not ended[i] then
       redis.call('HSET', KEY.ticket .. id, 'state', 'searching')
       redis.call('HDEL', KEY.ticket .. id, 'match', 'accept_by')
@@ -57,4 +57,19 @@ local function give_up_declined(mode, match)
   close_unaccepted(mode, match, ids, NOW > accept_by and attended())
   redis.call('HSET', KEY.accepted .. mode, match, DECLINED)
   return true
+end
+
+-- Take a player's live ticket back, with those of the party, for a reason that is read. One that is on its way into a
+-- match ends instead of searching again.
+local function take_back(id, mode, state, reason)
+  if state == 'searching' then
+    end_searching(mode, 'cancelled', reason, { id })
+  end
+  for _, each in ipairs(with_party(id)) do
+    local found, match = unpack(redis.call('HMGET', KEY.ticket .. each, 'state', 'match'))
+    if is_live(found) and (each == id or found ~= 'searching') then
+      redis.call('HSETNX', KEY.ticket .. each, 'cancel', reason)
+      give_up_declined(mode, match)
+    end
+  end
 end

@@ -1,11 +1,12 @@
 -- Create tickets; one live ticket a player.
 -- ARGV: mode, regions, seconds to keep, and as MessagePack for each ticket: id, player, client key ('' for
--- none), what that stands for, created at, expires at, '1' where it ends without signs of life of its player, and of a party: its
--- name, its size, what all of it must agree on; then
+-- none), what that stands for, created at, expires at, '1' where it ends without signs of life of its player; of a party
+-- also its name, its size, what all of it must agree on beside the mode, and until when tickets may be made for it
+-- ('' where no claim says so); of a player whose party queues without this ticket '' and that party's name; then
 -- the records, all of one length, in one string; where the mode's rules read attributes, those of each
 -- ticket, as MessagePack.
--- Answers for each ticket: 1 where it was made, else {'repeated'|'busy'|'other-wish'|'mismatch', id of the
--- player's ticket}.
+-- Answers for each ticket: 1 where it was made, else {'repeated'|'busy'|'other-wish'|'mismatch'|'party-changed'|
+-- 'party-claim-used'|'party-queued', id of the player's ticket}.
 -- A client key stands for one wish for as long as its ticket lives, and for RETRY_S after its assignment: a client
 -- whose answer was lost asks again by then. After any other end it makes a new ticket.
 local RETRY_S = 30
@@ -24,27 +25,49 @@ local function any_live(key)
   return false
 end
 
--- Whether a ticket may join its party: all have the same terms, and there is room for it.
-local function joins(party, size, terms, id)
+-- Let a ticket join its party: all have the same terms, and there is room for it. Returns why it may not.
+-- A party with a claim queues once: its members are known, each comes once, and all by the time that the claim says.
+local function refused_by(party, size, terms, id, player, by)
   local key = KEY.party .. party
-  local known, count = unpack(redis.call('HMGET', key, 'terms', 'count'))
-  if known and tonumber(count) >= tonumber(size) and not any_live(key) then
+  local known, count, void, claim = unpack(redis.call('HMGET', key, 'terms', 'count', 'void', 'claim'))
+  terms = terms .. ':' .. mode
+  if void then
+    return void == CLAIM_USED and 'party-claim-used' or 'party-changed'
+  elseif by ~= '' and known and redis.call('HEXISTS', key, 'p:' .. player) == 1 then
+    return 'party-claim-used'
+  end
+  if known and by == '' and tonumber(count) >= tonumber(size) and not any_live(key) then
     redis.call('DEL', key) -- it has played, and queues again
     known = false
   end
   if known and (known ~= terms or tonumber(count) >= tonumber(size)) then
-    return false
+    return 'mismatch'
   end
   redis.call('HSET', key, 'terms', terms, 't:' .. id, '1')
-  redis.call('HINCRBY', key, 'count', 1)
+  count = redis.call('HINCRBY', key, 'count', 1)
   redis.call('EXPIRE', key, keep_s)
-  return true
+  if by ~= '' then
+    redis.call('HSET', key, 'claim', '1', 'p:' .. player, '1')
+    if count >= tonumber(size) then
+      redis.call('ZREM', KEY.gathering, party)
+    elseif count == 1 then
+      redis.call('ZADD', KEY.gathering, by, party)
+    end
+  end
+end
+
+-- Whether a party that queues still waits for tickets of its members.
+local function gathers(party)
+  local terms, count, void = unpack(redis.call('HMGET', KEY.party .. party, 'terms', 'count', 'void'))
+  return not void and not (terms and tonumber(count) >= tonumber(string.match(terms, '^%d+')))
 end
 
 local tickets = cmsgpack.unpack(ARGV[4])
 local record_bytes = #ARGV[5] / #tickets
 for i, ticket in ipairs(tickets) do
-  local id, player, client_key, wish, created_at, expires_at, watched, party, size, terms = unpack(ticket)
+  local id, player, client_key, wish, created_at, expires_at, watched, party, size, terms, by = unpack(ticket)
+  local queues = party == '' and size -- without this ticket
+  party = party ~= '' and party or nil
   local key, pointer = KEY.ticket .. id, KEY.player .. player
   -- Nearly always the player has no ticket: then one command looks, and makes this one theirs.
   local last = redis.call('SET', pointer, id, 'NX', 'GET', 'EX', keep_s)
@@ -58,14 +81,25 @@ for i, ticket in ipairs(tickets) do
       answer = { 'repeated', last }
     elseif is_live(state) then
       answer = { same_key and 'other-wish' or 'busy', last }
-    elseif not party or joins(party, size, terms, id) then
-      redis.call('SET', pointer, id, 'EX', keep_s)
-    else
-      answer = { 'mismatch', id }
     end
-  elseif party and not joins(party, size, terms, id) then
+  end
+  if answer == 1 and (party or queues) then
+    local refusal
+    if party then
+      refusal = refused_by(party, size, terms, id, player, by)
+    else
+      refusal = gathers(queues) and 'party-queued' or nil
+    end
+    if refusal then
+      answer = { refusal, id }
+    end
+  end
+  if answer == 1 then
+    if last then
+      redis.call('SET', pointer, id, 'EX', keep_s)
+    end
+  elseif not last then
     redis.call('DEL', pointer)
-    answer = { 'mismatch', id }
   end
   if answer == 1 then
     if party then

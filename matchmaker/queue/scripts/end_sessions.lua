@@ -17,17 +17,7 @@ for _, ending in ipairs(cmsgpack.unpack(ARGV[1])) do
     mode, state, created_at = unpack(redis.call('HMGET', KEY.ticket .. id, 'mode', 'state', 'created_at'))
   end
   if id and is_live(state) and (live ~= '1' or tonumber(created_at) <= tonumber(at)) then
-    if state == 'searching' then
-      end_searching(mode, 'cancelled', reason, { id })
-    end
-    -- It is on its way into a match, or one of its party is.
-    for _, each in ipairs(with_party(id)) do
-      local found, match = unpack(redis.call('HMGET', KEY.ticket .. each, 'state', 'match'))
-      if is_live(found) and (each == id or found ~= 'searching') then
-        redis.call('HSETNX', KEY.ticket .. each, 'cancel', reason)
-        give_up_declined(mode, match)
-      end
-    end
+    take_back(id, mode, state, reason)
   end
 end
 local ended = cancelled() - before

@@ -41,8 +41,8 @@ end
 local begun = {}
 local function joins(party, id)
   local key = KEY.party .. party
-  local terms = redis.call('HGET', key, 'terms')
-  if not terms then
+  local terms, void, claim = unpack(redis.call('HMGET', key, 'terms', 'void', 'claim'))
+  if not terms or void then -- it has changed since
     return false
   end
   if not begun[party] then
@@ -54,6 +54,9 @@ local function joins(party, id)
     if not live then
       redis.call('DEL', key)
       redis.call('HSET', key, 'terms', terms)
+      if claim then
+        redis.call('HSET', key, 'claim', claim)
+      end
     end
   end
   redis.call('HSET', key, 't:' .. id, '1')

@@ -29,6 +29,7 @@ end
 local STALE = { err = 'STALE another director has the lease' }
 -- Instead of how many players have accepted a match: one said no; it is being closed (begin_closing.lua).
 local DECLINED, CLOSING = '-1000000', '-2000000'
+local CLAIM_USED = 'used' -- why a party's tickets may not be made; else: how the party has changed
 local MAX_GAP_S = 3 -- an API process attends once a second; one that has not for so long is away
 
 -- Call a command whose arguments may be more than Lua can unpack at once.
@@ -115,6 +116,17 @@ local function with_party(id)
   return ids
 end
 
+-- Forget who is in a party whose tickets have ended. One that had queued with a claim queues with it no more.
+local function end_party(party)
+  local key = KEY.party .. party
+  if redis.call('HEXISTS', key, 'claim') == 1 then
+    redis.call('HSETNX', key, 'void', CLAIM_USED)
+    redis.call('ZREM', KEY.gathering, party)
+  else
+    redis.call('DEL', key)
+  end
+end
+
 -- End tickets that search, each with its whole party, unless one of the party has been found a match; the
 -- director reads it in the stream.
 local function end_searching(mode, state, reason, ids)
@@ -127,7 +139,7 @@ local function end_searching(mode, state, reason, ids)
     end
     local name = free and redis.call('HGET', KEY.ticket .. id, 'party')
     if name then
-      redis.call('DEL', KEY.party .. name)
+      end_party(name)
     end
     for _, each in ipairs(party) do
       local found, record = unpack(redis.call('HMGET', KEY.ticket .. each, 'state', 'record'))

@@ -23,7 +23,15 @@ from matchmaker.queue.lease import Lease
 from matchmaker.queue.queue import Queue
 from matchmaker.queue.scripts import KEYS, Scripts
 from matchmaker.tickets.wish import wish_of
-from tests.matchmaker.conftest import EAST_US, WEST_EUROPE, MakeDirector, StubSkills, running, token_of
+from tests.matchmaker.conftest import (
+    EAST_US,
+    WEST_EUROPE,
+    MakeDirector,
+    StubSkills,
+    claim_of,
+    running,
+    token_of,
+)
 from tests.matchmaker.director.test_requeue import TellingFleet
 
 MODE = "battle_royale"
@@ -32,7 +40,7 @@ OTHER_WISHES: list[dict[str, Any]] = [
     {"mode": "teams_of_five"},
     {"platform": "xbox"},
     {"cross_play": False},
-    {"party": {"party_id": "p", "size": 2}},
+    {"party": {"claim": claim_of("p", (7, 8))}},
 ]
 
 
@@ -219,7 +227,9 @@ wishes = st.fixed_dictionaries(
         "mode": st.sampled_from(["a", "b", "a\0b", 'a"']),
         "platform": st.sampled_from(["pc", "xbox"]),
         "cross_play": st.booleans(),
-        "party": st.none() | st.fixed_dictionaries({"party_id": names, "size": st.integers(2, 3)}),
+        "party": st.none()
+        | st.fixed_dictionaries({"party_id": names, "size": st.integers(2, 3)})
+        | st.fixed_dictionaries({"claim": names}),
         "attributes": st.none() | st.dictionaries(names, values, min_size=1, max_size=3),
     }
 )

@@ -38,6 +38,7 @@ from tests.matchmaker.conftest import (
     MakeDirector,
     StubFleet,
     StubSkills,
+    claim_of,
     served,
     token_of,
 )
@@ -120,7 +121,7 @@ async def office(make_team_director: MakeDirector, mm_settings: Settings) -> Off
     return await office_of(make_team_director(mm_settings.model_copy(update={"director_lease_s": 60.0})))
 
 
-async def queue_up(client: MatchmakerClient, player: int, party: tuple[str, int] | None = None) -> str:
+async def queue_up(client: MatchmakerClient, player: int, party: str | None = None) -> str:
     made = await client.with_token(token_of(player)).create_ticket(MODE, WEST_EUROPE, party=party)
     return made.ticket_id
 
@@ -295,7 +296,8 @@ async def test_a_party_comes_whole_into_one_team_or_not_at_all(
 ) -> None:
     apart = Server(client, {3: 0, 7: 1})
     await apart.announce()
-    tickets = {player: await queue_up(client, player, ("p", 2)) for player in (500, 501)}
+    claim = claim_of("p", (500, 501), MODE)
+    tickets = {player: await queue_up(client, player, claim) for player in (500, 501)}
     for _ in range(2):
         await office.cycle()
     assert await apart.announce() == []

@@ -11,7 +11,7 @@ from matchmaker.queue.lease import Lease
 from matchmaker.queue.proposals import MatchProposal
 from matchmaker.queue.queue import MAX_REFUSALS, Queue
 from matchmaker.queue.scripts import KEYS, Scripts
-from tests.matchmaker.conftest import WEST_EUROPE, token_of
+from tests.matchmaker.conftest import WEST_EUROPE, claim_of, token_of
 
 MODE = "battle_royale"
 MATCH = "6f9619ff-8b86-4d11-b42d-00c04fc964ff"
@@ -26,7 +26,7 @@ async def queue(cache: Redis, scripts: Scripts, mm_settings: Settings) -> Queue:
 
 
 async def proposed(
-    client: MatchmakerClient, queue: Queue, players: range, party: tuple[str, int] | None = None
+    client: MatchmakerClient, queue: Queue, players: range, party: str | None = None
 ) -> MatchProposal:
     """A match of these players that is getting its server."""
     tickets = [
@@ -66,7 +66,7 @@ async def test_a_proposed_ticket_that_is_cancelled_does_not_search_again(
 async def test_one_of_a_party_who_cancels_takes_the_party_along(
     client: MatchmakerClient, queue: Queue
 ) -> None:
-    match = await proposed(client, queue, range(1, 3), party=("p", 2))
+    match = await proposed(client, queue, range(1, 3), party=claim_of("p", (1, 2)))
     await client.with_token(token_of(1)).cancel_ticket(match.ticket_ids[0])
     assert (await queue.withdraw(MATCH, match.ticket_ids)).ended == [0, 1]
     assert await states(client, match) == ["cancelled", "cancelled"]

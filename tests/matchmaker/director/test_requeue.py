@@ -32,6 +32,7 @@ from tests.matchmaker.conftest import (
     WEST_EUROPE,
     MakeDirector,
     StubFleet,
+    claim_of,
     running,
     served,
     token_of,
@@ -99,7 +100,7 @@ async def play(
     make_director: MakeDirector,
     settings: Settings,
     players: tuple[int, ...] = PLAYERS,
-    party: tuple[str, int] | None = None,
+    party: str | None = None,
 ) -> Played:
     director = make_director(settings)
     async with running(director):
@@ -272,8 +273,9 @@ async def test_a_party_comes_back_whole_or_not_at_all(
     requeuer: Requeuer,
 ) -> None:
     settings = mm_settings.model_copy(update={"match_players": 3})
-    whole = await play(client, make_director, settings, players=(1, 2, 3), party=("whole", 3))
-    torn = await play(client, make_director, settings, players=(11, 12, 13), party=("torn", 3))
+    whole = await play(client, make_director, settings, players=(1, 2, 3), party=claim_of("whole", (1, 2, 3)))
+    party = claim_of("torn", (11, 12, 13))
+    torn = await play(client, make_director, settings, players=(11, 12, 13), party=party)
     await play(client, make_director, settings, players=(11, 20, 21))
     telling.tell(whole.match_id)
     telling.tell(torn.match_id)

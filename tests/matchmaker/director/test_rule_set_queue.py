@@ -26,7 +26,7 @@ from matchmaker.rules.flexmatch.reading import read_rule_set
 from matchmaker.rules.flexmatch.ticket_file import read_tickets
 from matchmaker.rules.modes import load_modes
 from matchmaker.tickets.ticket import Ticket
-from tests.matchmaker.conftest import EAST_US, WEST_EUROPE, StubFleet, StubSkills, running, token_of
+from tests.matchmaker.conftest import EAST_US, WEST_EUROPE, StubFleet, StubSkills, claim_of, running, token_of
 from tests.matchmaker.director.test_requeue import TellingFleet
 
 pytestmark = pytest.mark.timeout(300)  # where the search has not been compiled yet, it is
@@ -313,7 +313,9 @@ async def test_tickets_that_can_never_match_are_refused_when_they_are_made(clien
     with pytest.raises(TicketRefusedError, match="no region is within the 60 ms of the rule Near"):
         await player.create_ticket(MODE, {"west-europe": 61.0}, attributes=ATTRIBUTES)
     with pytest.raises(TicketRefusedError, match="fits into no team"):
-        await player.create_ticket(MODE, WEST_EUROPE, attributes=ATTRIBUTES, party=("p", 4))
+        await player.create_ticket(
+            MODE, WEST_EUROPE, attributes=ATTRIBUTES, party=claim_of("p", (3, 4, 5, 6), "hunt")
+        )
     with pytest.raises(TicketRefusedError, match="is not among the rule set's playerAttributes"):
         await player.create_ticket("teams_of_five", WEST_EUROPE, attributes=ATTRIBUTES)
 

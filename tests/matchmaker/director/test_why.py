@@ -31,7 +31,7 @@ from matchmaker.queue.scripts import KEYS, Scripts
 from matchmaker.rules.modes import load_modes
 from matchmaker.rules.rules import BATTLE_ROYALE, load_rules
 from matchmaker.tickets.ticket import RecordFormat, binary_ids, text_ids
-from tests.matchmaker.conftest import SECRET, WEST_EUROPE, MakeDirector, running, token_of
+from tests.matchmaker.conftest import SECRET, WEST_EUROPE, MakeDirector, claim_of, running, token_of
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(300)  # where the search has not been compiled yet, it is
@@ -124,8 +124,8 @@ async def test_what_the_cache_knows_needs_no_director(
     await cache.hset(KEYS["ticket"] + placing, "state", "proposed")
     await cache.hset(KEYS["ticket"] + early, mapping={"state": "proposed", "accept_by": "9e9"})
     await cache.hset(KEYS["ticket"] + lost, "record", "…")
-    first = await queued(client, 5, party=("p", 3))
-    await queued(client, 6, party=("p", 3))
+    first = await queued(client, 5, party=claim_of("p", (5, 6, 7)))
+    await queued(client, 6, party=claim_of("p", (5, 6, 7)))
     told = {each: await client.why(each) for each in (cancelled, placing, early, lost, first)}
     assert [told[each]["says"] for each in told] == [
         "the ticket is cancelled: cancelled by the player",

@@ -18,14 +18,13 @@ from matchmaker.client import (
     MatchmakerClientError,
     NoSuchTicketError,
     TicketEndedError,
-    TicketExistsError,
     TicketRefusedError,
 )
 from matchmaker.queue.lease import Lease
 from matchmaker.queue.proposals import MatchProposal
 from matchmaker.queue.queue import CLOSING, Queue
 from matchmaker.queue.scripts import KEYS, Scripts
-from tests.matchmaker.conftest import WEST_EUROPE, MakeDirector, running, token_of
+from tests.matchmaker.conftest import WEST_EUROPE, MakeDirector, claim_of, running, token_of
 from tests.waiting import until
 
 MODE = "battle_royale"
@@ -56,7 +55,8 @@ class Asked:
 
     async def propose(self, players: int, *, party: int = 0, accept_s: float = 600.0) -> Asked:
         for player in range(1, players + 1):
-            named = ("p", party) if player > players - party else None
+            members = range(players - party + 1, players + 1)
+            named = claim_of("p", members) if player in members else None
             made = await self.own(player).create_ticket(MODE, WEST_EUROPE, party=named)
             self.tickets.append(made.ticket_id)
         ids, n, until = list(range(1, players + 1)), players, time.time() + accept_s
@@ -104,7 +104,8 @@ async def test_who_rejects_is_cancelled_with_the_party_and_the_others_search_on_
 async def test_whoever_was_declined_with_the_party_may_queue_again_at_once(asked: Asked) -> None:
     await asked.propose(4, party=2)
     await asked.reject(4)
-    again = [await asked.own(player).create_ticket(MODE, WEST_EUROPE, party=("p", 2)) for player in (3, 4)]
+    claim = claim_of("again", (3, 4))
+    again = [await asked.own(player).create_ticket(MODE, WEST_EUROPE, party=claim) for player in (3, 4)]
     assert [each.state for each in again] == ["searching"] * 2
     assert [each.repeated for each in again] == [False] * 2
 
@@ -241,19 +242,22 @@ async def test_whatever_players_and_directors_do_each_ticket_ends_once_and_the_b
     over = asyncio.Event()
     made: list[str] = []
 
-    async def ticket_of(own: MatchmakerClient, party: tuple[str, int] | None) -> str:
-        try:
-            made.append((await own.create_ticket(MODE, WEST_EUROPE, party=party)).ticket_id)
-        except TicketExistsError as exists:
-            return exists.ticket_id
-        return made[-1]
+    async def ticket_of(number: int) -> str:
+        ticket: dict[str, Any] = {"player_id": number, "mode": MODE, "latencies_ms": WEST_EUROPE}
+        if number < 6:  # a service queues them: their party keeps its name
+            ticket["party"] = {"party_id": f"p{number // 2}", "size": 2}
+        [answer] = await client.create_tickets([ticket])
+        if answer["outcome"] == "created":
+            made.append(answer["ticket_id"])
+        elif answer["outcome"] != "busy":
+            raise TicketEndedError(answer["outcome"])
+        return str(answer["ticket_id"])
 
     async def player(number: int) -> None:
         own = client.with_token(token_of(number))
-        party = (f"p{number // 2}", 2) if number < 6 else None
         while not over.is_set():
             try:
-                ticket_id = await ticket_of(own, party)
+                ticket_id = await ticket_of(number)
                 await until(partial(asked_or_over, own, ticket_id), within_s=60.0)
                 calls: list[Any] = [own.accept_match, own.accept_match, own.reject_match, own.cancel_ticket]
                 await asyncio.gather(

@@ -30,6 +30,7 @@ from tests.matchmaker.conftest import (
     MakeDirector,
     StubFleet,
     StubMeta,
+    claim_of,
     running,
     token_of,
 )
@@ -40,8 +41,10 @@ MATCH = UUID(int=7)
 
 
 async def join(client: MatchmakerClient, player: int, party: str, size: int, **wish: Any) -> str:
+    """A ticket of a member of the party of players 1 to ``size``."""
     own = client.with_token(token_of(player))
-    return (await own.create_ticket(MODE, WEST_EUROPE, party=(party, size), **wish)).ticket_id
+    claim = claim_of(party, range(1, size + 1))
+    return (await own.create_ticket(MODE, WEST_EUROPE, party=claim, **wish)).ticket_id
 
 
 async def state(client: MatchmakerClient, player: int, ticket_id: str) -> str:
@@ -76,20 +79,20 @@ async def test_who_leaves_takes_the_party_along_and_it_may_queue_again(client: M
     tickets = {player: await join(client, player, "p", 2) for player in (1, 2)}
     await client.with_token(token_of(2)).cancel_ticket(tickets[2])
     assert {await state(client, player, ticket) for player, ticket in tickets.items()} == {"cancelled"}
-    again = {player: await join(client, player, "p", 2) for player in (1, 2)}
+    with pytest.raises(TicketEndedError, match="the leader queues the party again"):
+        await join(client, 1, "p", 2)
+    again = {player: await join(client, player, "p again", 2) for player in (1, 2)}
     assert {await state(client, player, ticket) for player, ticket in again.items()} == {"searching"}
 
 
-async def test_a_party_agrees_on_its_size_and_cross_play_and_takes_nobody_beyond_it(
+async def test_a_party_agrees_on_cross_play_and_takes_members_of_any_platform_and_nobody_beyond(
     client: MatchmakerClient,
 ) -> None:
     await join(client, 1, "p", 2)
     with pytest.raises(TicketEndedError, match="must agree"):
-        await join(client, 2, "p", 3)
-    with pytest.raises(TicketEndedError, match="must agree"):
         await join(client, 2, "p", 2, cross_play=False)
-    await join(client, 2, "p", 2)
-    with pytest.raises(TicketEndedError, match="complete without you"):
+    await join(client, 2, "p", 2, platform="switch")
+    with pytest.raises(TicketRefusedError, match="you are not in the party"):
         await join(client, 3, "p", 2)
     assert (await client.counters())["searching"] == 2
 
@@ -97,7 +100,9 @@ async def test_a_party_agrees_on_its_size_and_cross_play_and_takes_nobody_beyond
 async def test_a_party_larger_than_any_team_is_refused(client: MatchmakerClient) -> None:
     own = client.with_token(token_of(1))
     with pytest.raises(TicketRefusedError, match="fits into no team of teams_of_five: at most 5"):
-        await own.create_ticket("teams_of_five", WEST_EUROPE, party=("p", 6))
+        await own.create_ticket(
+            "teams_of_five", WEST_EUROPE, party=claim_of("p", range(1, 7), "teams_of_five")
+        )
 
 
 async def test_a_party_without_a_common_region_fails_with_the_reason(
@@ -105,7 +110,7 @@ async def test_a_party_without_a_common_region_fails_with_the_reason(
 ) -> None:
     here = await join(client, 1, "p", 2)
     other = client.with_token(token_of(2))
-    there = await other.create_ticket(MODE, {"east-us": 15.0}, party=("p", 2))
+    there = await other.create_ticket(MODE, {"east-us": 15.0}, party=claim_of("p", (1, 2)))
     first = client.with_token(token_of(1))
     settings = mm_settings.model_copy(update={"max_latency_ms": 80.0})
     async with running(make_director(settings)):
@@ -121,9 +126,10 @@ async def test_two_teams_of_five_get_seats_in_two_teams(
     tickets = {}
     for player in range(1, 11):
         party = parties.get(player)
-        size = {"a": 4, "b": 3}.get(party or "", 1)
+        members = [each for each, of in parties.items() if of == party]
         own = client.with_token(token_of(player))
-        made = await own.create_ticket("teams_of_five", WEST_EUROPE, party=(party, size) if party else None)
+        claim = claim_of(party, members, "teams_of_five") if party else None
+        made = await own.create_ticket("teams_of_five", WEST_EUROPE, party=claim)
         tickets[player] = made.ticket_id
     async with running(make_team_director(mm_settings)):
         ends = {

@@ -1,14 +1,23 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import random
 from itertools import pairwise
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
-from meta_service.client import MetaRefusedError, Party, Session
-from meta_service.domain.parties import INVITATION_TTL_S, PARTY_TTL_S
+from launchday.settings import Settings
+from matchmaker.rules.modes import load_modes
+from meta_service.client import MetaRefusedError, Party, PartyClaim, Session, read_claim
+from meta_service.domain.parties import DECLINED_S, INVITATION_TTL_S, PARTY_TTL_S, Parties
+from meta_service.errors import PartyError
+from meta_service.messages.party_claims import CLAIM_TTL_S
+from meta_service.messages.social import MAX_PARTY_MEMBERS
 from tests.meta_service.conftest import Backend
+
+MODE = "teams_of_five"
 
 
 def refused(kind: str) -> pytest.RaisesExc[MetaRefusedError]:
@@ -120,52 +129,232 @@ async def test_when_the_leader_leaves_the_longest_member_leads_and_the_last_one_
         await backend.client.party(party.party_id)
 
 
-async def test_a_party_queues_as_one_ticket_once_everybody_is_ready(backend: Backend) -> None:
+async def ready_to_queue(backend: Backend, count: int) -> tuple[list[Session], Party]:
+    logins, _ = await gathered(backend, count)
+    for login in logins[1:]:
+        party = await backend.client.set_ready(login.session_token)
+    return logins, party
+
+
+def claim_in(backend: Backend, party: Party) -> PartyClaim:
+    assert party.queue is not None
+    return read_claim(backend.app.state.signer, party.queue.claim, backend.clock.now())
+
+
+async def test_a_party_queues_with_a_claim_that_every_member_reads_once_everybody_is_ready(
+    backend: Backend,
+) -> None:
     (leader, second, third), party = await gathered(backend, 3)
-    ticket = uuid4()
     await backend.client.set_ready(second.session_token)
     with refused("not-all-ready"):
-        await backend.client.queue_party(leader.player_id, ticket)
+        await backend.client.queue_party(leader.session_token, MODE)
     await backend.client.set_ready(third.session_token)
     with refused("not-the-leader"):
-        await backend.client.queue_party(second.player_id, ticket)
-    queued = await backend.client.queue_party(leader.player_id, ticket)
-    assert queued.ticket_id == ticket
-    assert members(queued) == members(party)
-    assert await backend.client.queue_party(leader.player_id, ticket) == queued
-    with refused("party-queued"):
-        await backend.client.queue_party(leader.player_id, uuid4())
+        await backend.client.queue_party(second.session_token, MODE)
+    queued = await backend.client.queue_party(leader.session_token, MODE)
+    for login in (leader, second, third):
+        assert await backend.client.my_party(login.session_token) == queued
+    claim = claim_in(backend, queued)
+    assert (claim.party_id, claim.mode, claim.members) == (party.party_id, MODE, members(party))
+    assert claim.expires_at == pytest.approx(backend.clock.now() + CLAIM_TTL_S, abs=0.01)
+    assert claim.version == queued.version
 
 
-async def test_a_queued_party_stays_as_it_is_until_its_ticket_ends(backend: Backend) -> None:
-    (leader, second), party = await gathered(backend, 2)
+async def test_a_claim_is_for_members_and_for_a_minute(backend: Backend) -> None:
+    (leader, second), party = await ready_to_queue(backend, 2)
     guest = await backend.login()
     await backend.client.invite_to_party(leader.session_token, guest.player_id)
-    await backend.client.set_ready(second.session_token)
-    ticket = uuid4()
-    await backend.client.queue_party(leader.player_id, ticket)
-    with refused("party-queued"):
-        await backend.client.accept_party(guest.session_token, party.party_id)
-    with refused("party-queued"):
-        await backend.client.kick_from_party(leader.session_token, second.player_id)
-    with refused("party-queued"):
-        await backend.client.set_ready(second.session_token, False)
-    assert (await backend.client.unqueue_party(party.party_id, uuid4())).ticket_id == ticket
-    assert (await backend.client.unqueue_party(party.party_id, ticket)).ticket_id is None
-    joined = await backend.client.accept_party(guest.session_token, party.party_id)
-    assert guest.player_id in members(joined)
+    await backend.client.queue_party(leader.session_token, MODE)
+    (invitation,) = await backend.client.party_invitations(guest.session_token)
+    assert invitation.party.queue is None
+    assert (await backend.client.party(party.party_id)).queue is None
+    backend.clock.advance(CLAIM_TTL_S + 1)
+    assert (await backend.client.my_party(second.session_token)).queue is None
 
 
-async def test_who_leaves_a_queued_party_takes_it_out_and_is_told_the_ticket(backend: Backend) -> None:
-    (leader, second), party = await gathered(backend, 2)
-    await backend.client.set_ready(second.session_token)
-    ticket = uuid4()
-    version = (await backend.client.queue_party(leader.player_id, ticket)).version
-    left = await backend.client.leave_party(second.session_token)
-    assert (left.left, left.ticket_id) == (True, ticket)
-    after = await backend.client.party(party.party_id)
-    assert (after.ticket_id, members(after)) == (None, [leader.player_id])
-    assert after.version > version
+async def test_a_party_queues_for_nothing_that_seats_fewer_nor_alone_nor_without_a_member_who_is_there(
+    backend: Backend,
+) -> None:
+    logins, _ = await ready_to_queue(backend, 2)
+    context = backend.app.state.context
+    with refused("party-too-large"):
+        settings = context.settings.model_copy(update={"party_sizes": "duel=1"})
+        backend.app.state.context = dataclasses.replace(context, settings=settings)
+        await backend.client.queue_party(logins[0].session_token, "duel")
+    await backend.client.revoke(logins[1].player_id)
+    with refused("member-logged-out"):
+        await backend.client.queue_party(logins[0].session_token, MODE)
+    await backend.client.kick_from_party(logins[0].session_token, logins[1].player_id)
+    with refused("party-of-one"):
+        await backend.client.queue_party(logins[0].session_token, MODE)
+
+
+def test_the_modes_that_ship_seat_as_many_as_the_setting_says() -> None:
+    settings = Settings()
+    for name, mode in load_modes(settings).items():
+        assert (settings.party_size_of(name) or MAX_PARTY_MEMBERS) == min(
+            mode.rules.team_size, MAX_PARTY_MEMBERS
+        )
+
+
+async def changes(backend: Backend, after: str = "0-0") -> list[tuple[UUID, str]]:
+    return [(each.claim_id, each.why) for each in (await backend.client.party_changes(after)).changes]
+
+
+@pytest.mark.parametrize(
+    "why", ["joined", "left", "kicked", "not-ready", "logged-out", "withdrawn", "queued-anew"]
+)
+async def test_what_changes_a_party_that_queues_voids_its_claim_and_is_told_to_the_matchmaker(
+    backend: Backend, why: str
+) -> None:
+    (leader, second, third), party = await ready_to_queue(backend, 3)
+    guest = await backend.login()
+    await backend.client.invite_to_party(leader.session_token, guest.player_id)
+    claim = claim_in(backend, await backend.client.queue_party(leader.session_token, MODE))
+    assert await changes(backend) == []
+    client = backend.client
+    backend.clock.advance(CLAIM_TTL_S + 1)  # its tickets are in the queue
+    await {
+        "joined": lambda: client.accept_party(guest.session_token, party.party_id),
+        "left": lambda: client.leave_party(leader.session_token),
+        "kicked": lambda: client.kick_from_party(leader.session_token, third.player_id),
+        "not-ready": lambda: client.set_ready(second.session_token, False),
+        "logged-out": lambda: client.log_out(third.session_token),
+        "withdrawn": lambda: client.unqueue_party(third.session_token),
+        "queued-anew": lambda: client.queue_party(leader.session_token, "battle_royale"),
+    }[why]()
+    assert await changes(backend) == [(claim.claim_id, why)]
+    now = await backend.client.my_party(second.session_token)
+    assert (now.queue is not None) == (why == "queued-anew")
+    if why != "queued-anew":
+        await backend.client.promote_in_party(token_of(now, leader, second, third), second.player_id)
+    assert len(await changes(backend)) == 1  # who leads was never agreed on
+
+
+def token_of(party: Party, *logins: Session) -> str:
+    [token] = [login.session_token for login in logins if login.player_id == party.leader]
+    return token
+
+
+async def test_changes_are_read_in_pages_from_a_cursor_on(backend: Backend) -> None:
+    (leader, _), _ = await ready_to_queue(backend, 2)
+    for _ in range(3):
+        await backend.client.queue_party(leader.session_token, MODE)
+    page = await backend.client.party_changes()
+    assert len(page.changes) == 2
+    assert (await backend.client.party_changes(page.cursor)).changes == []
+    await backend.client.unqueue_party(leader.session_token)
+    assert [each.why for each in (await backend.client.party_changes(page.cursor)).changes] == ["withdrawn"]
+    assert (
+        len((await backend.client.party_changes("9999999999999-0")).changes) == 3
+    )  # of a stream that is lost
+
+
+async def test_who_queues_with_a_party_is_told_to_whoever_asks_for_skills(backend: Backend) -> None:
+    (leader, second), _ = await ready_to_queue(backend, 2)
+    alone = await backend.login()
+    ids = [leader.player_id, second.player_id, alone.player_id]
+    claim = claim_in(backend, await backend.client.queue_party(leader.session_token, MODE))
+    assert (await backend.client.skills(MODE, ids)).queued == dict.fromkeys(ids[:2], claim.claim_id)
+    await backend.client.leave_party(second.session_token)
+    assert (await backend.client.skills(MODE, ids)).queued == {}
+
+
+async def test_a_flood_of_invitations_is_bounded_and_read_in_one_go(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meta_service.domain.parties.MAX_INCOMING", 3)
+    victim = await backend.login()
+    hosts = await backend.logins(5)
+    for host in hosts:
+        backend.clock.advance(1)
+        await backend.client.create_party(host.session_token)
+        party = await backend.client.invite_to_party(host.session_token, victim.player_id)
+        assert party.invited == [victim.player_id]
+    listed = await backend.client.party_invitations(victim.session_token)
+    assert [each.party.leader for each in listed] == [host.player_id for host in hosts[2:]]
+    assert (await backend.client.my_party(hosts[0].session_token)).invited == []  # it made room
+    await backend.client.accept_party(victim.session_token, listed[0].party.party_id)
+
+
+async def test_who_declined_is_not_asked_again_for_a_day_by_the_same_player_who_is_not_told(
+    backend: Backend,
+) -> None:
+    (host, other_host), _ = await gathered(backend, 2)
+    guest = await backend.login()
+    parties: Parties = backend.app.state.context.parties
+    first = await backend.client.invite_to_party(host.session_token, guest.player_id)
+    await backend.client.decline_party(guest.session_token, first.party_id)
+    again = await backend.client.invite_to_party(host.session_token, guest.player_id)
+    assert again.invited == first.invited
+    assert await backend.client.party_invitations(guest.session_token) == []
+    await backend.client.invite_to_party(other_host.session_token, guest.player_id)
+    assert len(await backend.client.party_invitations(guest.session_token)) == 1
+    tomorrow = backend.clock.now() + DECLINED_S + 1
+    redis = backend.app.state.context.players.cache.redis
+    await redis.persist(f"{{meta}}:party:{first.party_id}")  # it is played with until then
+    await parties.invite(host.player_id, guest.player_id, tomorrow)
+    assert len(await parties.invitations(guest.player_id, tomorrow)) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_players_do_a_party_has_one_leader_its_limit_and_claims_for_its_members_alone(
+    backend: Backend, seed: int
+) -> None:
+    chance = random.Random(seed)
+    parties: Parties = backend.app.state.context.parties
+    ids = [login.player_id for login in await backend.logins(6)]
+    told: dict[UUID, list[int]] = {}  # claims that were given, and to whom
+    now = backend.clock.now()
+
+    async def step() -> None:
+        one, other = chance.sample(ids, 2)
+        invited = await parties.invitations(one, now)
+        moves = [
+            lambda: parties.create(one, 3, now),
+            lambda: parties.invite(one, other, now),
+            lambda: parties.accept(one, chance.choice(invited).party.party_id, now),
+            lambda: parties.accept(one, chance.choice(invited).party.party_id, now),
+            lambda: parties.leave(one, now),
+            lambda: parties.kick(one, other, now),
+            lambda: parties.promote(one, other, now),
+            lambda: parties.set_ready(one, False, now),
+            lambda: parties.log_out(one, now),
+            *[lambda: play(one)] * 5,
+        ]
+        await chance.choice(moves)()
+
+    async def play(one: int) -> None:
+        party = await parties.party_of(one, now)
+        for player_id in members(party) if party else []:
+            await parties.set_ready(player_id, True, now)
+        if party is not None:
+            await parties.queue(party.leader, MODE, now)
+
+    for _ in range(120):
+        steps = await asyncio.gather(*(step() for _ in range(3)), return_exceptions=True)
+        assert all(isinstance(each, PartyError | IndexError | None) for each in steps), steps
+        seen: dict[UUID, Party] = {}
+        for player_id in ids:
+            party = await parties.party_of(player_id, now)
+            if party is not None:
+                seen.setdefault(party.party_id, party)
+                assert player_id in members(party)
+        assert sum(len(party.members) for party in seen.values()) == len(
+            {id_ for party in seen.values() for id_ in members(party)}
+        )
+        void = {each.claim_id for each in (await backend.client.party_changes()).changes}
+        for party in seen.values():
+            assert party.leader in members(party)
+            assert len(party.members) <= party.size_limit == 3
+            if party.queue is not None:
+                claim = claim_in(backend, party)
+                assert claim.members == members(party)
+                assert claim.claim_id not in void
+                told[claim.claim_id] = claim.members
+        alive = {claim_in(backend, party).claim_id for party in seen.values() if party.queue is not None}
+        assert set(told) - void == alive
+    assert told
 
 
 async def test_a_party_nobody_touches_is_forgotten(backend: Backend) -> None:
