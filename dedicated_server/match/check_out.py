@@ -115,7 +115,7 @@ class CheckOut:
             log.warning(
                 "check-out refused",
                 player_id=refusal.player_id,
-                reason=refusal.reason,
+                reason="banned" if refusal.banned else refusal.reason,
                 held_by=refusal.held_by,
             )
         if not answer.checked_out:
@@ -138,6 +138,9 @@ def _pause_s(error: Exception) -> float:
 def _refusals(refused: Sequence[CheckoutRefusal]) -> str:
     """Say why players were refused, the commonest reason first: ``checked-out by west-europe-7: 9``."""
     reasons = Counter(
-        f"{refusal.reason} by {refusal.held_by}" if refusal.held_by else refusal.reason for refusal in refused
+        f"{refusal.reason} by {refusal.held_by}"
+        if refusal.held_by
+        else ("banned" if refusal.banned else refusal.reason)
+        for refusal in refused
     )
     return ", ".join(f"{reason}: {count}" for reason, count in reasons.most_common(MAX_REASONS))

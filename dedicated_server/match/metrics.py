@@ -37,6 +37,7 @@ COUNTERS: Final = {
         "players_backfilled",
         "Players who came into free slots of the running match.",
     ),
+    "launchday_match_players_kicked": ("players_kicked", "Players who had to leave, such as banned ones."),
     "launchday_match_tokens_expired": (
         "tokens_expired",
         "Times that a client was told that its connect token has expired.",

@@ -30,6 +30,7 @@ def build_report(engine: Engine) -> dict[str, Any]:
     ``dropped`` counts datagrams that were not accepted, by the wire's reason, and those that found no room in
     a socket's buffer. ``players_backfilled`` counts the players who came into free slots of the running
     match. ``players_joined`` and ``players_lost`` still count the players who had those slots before them.
+    ``players_kicked`` had to leave, and are not among the lost.
     ``tokens_expired`` counts how often clients were told that their connect token has expired.
     ``snapshot_every``: 1 while each client gets a snapshot in each tick; 2 or 4 under overload.
     """
@@ -61,6 +62,7 @@ def build_report(engine: Engine) -> dict[str, Any]:
         "players_joined": int(np.count_nonzero(engine.joined)) + engine.slots.departed_joined,
         "players_alive": int(np.count_nonzero(world.status[ALIVE])),
         "players_lost": int(np.count_nonzero(engine.lost)) + engine.slots.departed_lost,
+        "players_kicked": int(np.count_nonzero(engine.slots.kicked)) + engine.slots.departed_kicked,
         "players_backfilled": engine.slots.backfilled,
         "kills": int(world.status[KILLS].sum()),
         "deaths": int(world.status[DEATHS].sum()),

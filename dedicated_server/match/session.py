@@ -30,6 +30,7 @@ from dedicated_server.match.check_out import (
 from dedicated_server.match.early_commits import MetaService
 from dedicated_server.match.events import EventSink, MatchEvents
 from dedicated_server.match.final_commit import FinalCommit, ResultsLostError, Spool
+from dedicated_server.match.kicks import KickFollower, KickSource
 from dedicated_server.match.report import build_report
 from dedicated_server.match.spec import MatchSpec
 from dedicated_server.match.spectator import PERIOD_S, SpectatorFeed
@@ -108,6 +109,7 @@ class MatchSession:
             refuses; None: nobody wants one.
         matchmaker: fills free slots; None: nobody does.
         address: host and port, as connect tokens name this server.
+        kicks: says which players have to leave; None: nobody does.
     """
 
     def __init__(
@@ -125,7 +127,9 @@ class MatchSession:
         open_feed: Callable[[list[int]], SpectatorFeed | None] | None = None,
         matchmaker: BackfillSink | None = None,
         address: tuple[str, int] = ("", 0),
+        kicks: KickSource | None = None,
     ) -> None:
+        self._kicks = kicks
         self._open_feed = open_feed
         self._feed: SpectatorFeed | None = None
         self._matchmaker = matchmaker
@@ -306,9 +310,18 @@ class MatchSession:
                 tasks.create_task(self._publish_feed(engine, over))
                 if self._backfill is not None:
                     tasks.create_task(self._backfill.run(over))
+                kicking = self._follow_kicks(tasks, engine)
                 await run_paced(engine, self._clock)
                 over.set()
+                if kicking is not None:
+                    kicking.cancel()
         log.info("the match is over", match_id=str(self._spec.match_id), tick=engine.tick_number)
+
+    def _follow_kicks(self, tasks: asyncio.TaskGroup, engine: Engine) -> asyncio.Task[None] | None:
+        if self._kicks is None:
+            return None
+        follower = KickFollower(self._spec.match_id, engine, self._kicks, self._clock)
+        return tasks.create_task(follower.run(), name="kicks")
 
     async def _keep_token_time(self, engine: Engine, over: asyncio.Event) -> None:
         async for _ in _every(TOKEN_TIME_PERIOD_S, over):

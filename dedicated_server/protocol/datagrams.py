@@ -48,9 +48,10 @@ HANDSHAKES_PER_BATCH = 256
 LEAVE_REPEATS = 3
 
 # Why a server refuses a player, as it tells them; 0: it does not.
-REFUSED_EXPIRED = 1
+REFUSED_EXPIRED, REFUSED_KICKED = 1, 2
 REFUSAL_REASONS = {
-    REFUSED_EXPIRED: ("expired", "the token has expired by the server's clock: ask for a newer one")
+    REFUSED_EXPIRED: ("expired", "the token has expired by the server's clock: ask for a newer one"),
+    REFUSED_KICKED: ("kicked", "the player has to leave the match, and no token lets them in again"),
 }
 
 # Slots' states.
@@ -69,6 +70,7 @@ DROP_REASONS = (
     "other_match",
     "other_server",
     "other_player",
+    "kicked",
     "token_used",
     "response_forged",
     "response_replayed",
@@ -92,6 +94,7 @@ DROP_REASONS = (
     DROP_OTHER_MATCH,
     DROP_OTHER_SERVER,
     DROP_OTHER_PLAYER,
+    DROP_KICKED,
     DROP_TOKEN_USED,
     DROP_RESPONSE_FORGED,
     DROP_RESPONSE_REPLAYED,
@@ -126,6 +129,7 @@ COUNTERS = (
     "keep_alives",
     "reliable_overflow",
     "refusals",
+    "kicks",
 )
 (
     RECEIVED,
@@ -149,6 +153,7 @@ COUNTERS = (
     KEEP_ALIVES,
     RELIABLE_OVERFLOW,
     REFUSALS,
+    KICKS,
 ) = range(len(COUNTERS))
 
 CLIENT_DROP_REASONS = (

@@ -237,7 +237,7 @@ class Engine:
 
         Bool[N].
         """
-        return self.arrays.lost if self._lost_at_end is None else self._lost_at_end
+        return self.slots.lost if self._lost_at_end is None else self._lost_at_end
 
     @property
     def sent_bytes(self) -> npt.NDArray[np.int64]:
@@ -260,7 +260,7 @@ class Engine:
             self._countdown_ticks = round(remaining_s * self.config.tick_hz)
             if joined == len(self.match.roster) or remaining_s <= 0.0:
                 self.match.start(self.joined, self.tick_number)
-                self.lost[:] |= ~self.joined
+                self.arrays.lost[:] |= ~self.joined
                 self.phase = Phase.PLAYING
                 self._closed_tick = self.tick_number + round(self.config.match_s * self.config.tick_hz)
 
@@ -278,7 +278,7 @@ class Engine:
                 self._placements = self.match.placements()
                 winner = int(np.argmin(self._placements))
                 queue_match_over(self.wire.state, self._placements, self.slots.kills, winner)
-                self._lost_at_end = self.arrays.lost.copy()  # before everybody leaves
+                self._lost_at_end = self.slots.lost  # before everybody leaves
         elif self.phase == Phase.OVER:
             sent_s = now_s - self._over_at_s
             self.finished = sent_s >= MAX_RESULT_S or (sent_s >= RESULT_S and self._result_is_known())

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedicated_server.protocol.datagrams import LEFT, TIMED_OUT
-from dedicated_server.protocol.server.state import EXPECTED, NEWCOMER
+from dedicated_server.protocol.server.state import EXPECTED, NEWCOMER, SHUT
 from dedicated_server.simulation.world import (
     DAMAGE_POINTS,
     DEATHS,
@@ -75,6 +75,8 @@ class PlayerSlots:
         departed: players who had a slot and have none any more, in order.
         backfilled: how many players arrived in slots assigned here; `match.backfill` counts them.
         departed_joined, departed_lost: how many of the departed had connected, and how many were lost.
+        kicked: players who have to leave, and get no other token: bool[N]. They are not lost.
+        departed_kicked: how many of the departed were kicked.
     """
 
     def __init__(
@@ -92,6 +94,8 @@ class PlayerSlots:
         self.backfilled = 0
         self.departed_joined = 0
         self.departed_lost = 0
+        self.kicked = np.zeros(len(joined), np.bool_)
+        self.departed_kicked = 0
 
     @property
     def kills(self) -> npt.NDArray[np.int32]:
@@ -156,6 +160,23 @@ class PlayerSlots:
             self.damage(entity),
         )
 
+    def kick(self, entity: int) -> None:
+        """Have the player of a slot leave at the next tick, for good: no connect token opens it to them.
+
+        Kicking them again changes nothing.
+        """
+        slots = self._wire.state.slots
+        slots["token_issued_ms"][entity] = SHUT
+        slots["token_tag"][entity] = 0
+        self._lost[entity] = False
+        self.kicked[entity] = True
+
+    @property
+    def lost(self) -> npt.NDArray[np.bool_]:
+        """Players who are lost now: bool[N]."""
+        lost: npt.NDArray[np.bool_] = self._lost & ~self.kicked
+        return lost
+
     def release(self, entity: int) -> DepartedPlayer:
         """Free the slot of a player who has been checked in.
 
@@ -191,8 +212,9 @@ class PlayerSlots:
         slots["reliable_count"][entity] = 0
         state.status[entity] = NEVER_CONNECTED
         state.per_slot[NEWCOMER, entity] = 0
-        self.departed_lost += int(self._lost[entity])
-        self._joined[entity] = self._lost[entity] = False
+        self.departed_lost += int(self.lost[entity])
+        self.departed_kicked += int(self.kicked[entity])
+        self._joined[entity] = self._lost[entity] = self.kicked[entity] = False
         self._counts_before[:, entity] = status[COUNT_ROWS, entity]
         self._points_before[:, entity] = self._match.world.body[POINT_ROWS, entity]
         roster = list(self._match.roster)

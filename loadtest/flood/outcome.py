@@ -193,9 +193,10 @@ class RunOutcome:
     @property
     def players_lost(self) -> int:
         """Players who lost their match or never got one, by the count of the bots or of the servers: the
-        larger.
+        larger. Whom an operator threw out of a match is not among them.
         """
-        by_bots = self.records.count(PlayerState.LOST, PlayerState.UNMATCHED)
+        kicked = sum(int(report.get("players_kicked", 0)) for report in self.reports)
+        by_bots = max(self.records.count(PlayerState.LOST, PlayerState.UNMATCHED) - kicked, 0)
         by_servers = sum(int(report.get("players_lost", 0)) for report in self.reports)
         gone_on_purpose = int(self.records.quits.sum())
         return max(by_bots, by_servers - gone_on_purpose)

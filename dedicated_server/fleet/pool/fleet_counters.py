@@ -14,6 +14,7 @@ SUMMED_KEYS = {  # key of the counters: key of a match's report
     "deaths": "deaths",
     "players_connected": "players_joined",  # ever; a report's players_connected is of its moment
     "players_lost": "players_lost",
+    "players_kicked": "players_kicked",
     "feeds_refused": "feeds_refused",  # matches that are not shown, for their folder has no room
 }
 MAX_REPORTS = 2000  # about 2 KB each

@@ -3,8 +3,8 @@
 Nothing is remembered between request and response: the cookie carries it. The cheap checks come first, and
 what a token costs to open (2 µs) is bounded per batch, so that a flood cannot eat the tick.
 
-A player whose token has expired is told so, for a client that hears nothing tries for ten seconds and learns
-nothing; whoever sends anything else is not answered.
+A player whose token has expired, or who was kicked, is told so, for a client that hears nothing tries for
+ten seconds and learns nothing; whoever sends anything else is not answered.
 
 The address table finds the slot of a datagram's source address and is at most a quarter full. It holds only
 addresses that answered a challenge, so nobody can fill it from outside.
@@ -29,6 +29,7 @@ from dedicated_server.protocol.server.state import (
     LEAVING_COUNT,
     NEWLY_CONNECTED,
     PHASE_SENT,
+    SHUT,
     ServerState,
 )
 
@@ -96,6 +97,7 @@ def receive_request(state: ServerState, datagram: Bytes, length: int, address: B
         return reason
     reason = _open_token(state, datagram, address, True)
     if reason != ADMITTED:
+        _tell_the_kicked(state, datagram, address, now_s, reason)
         return reason
     _write_challenge(state, datagram, address, now_s)
     return ADMITTED
@@ -113,6 +115,7 @@ def receive_response(
         return reason
     reason = _open_token(state, datagram, address, False)
     if reason != ADMITTED:
+        _tell_the_kicked(state, datagram, address, now_s, reason)
         return reason
     private = state.workspace
     hs.response_mac(private, datagrams.AT_MAC, datagram, private.ctypes.data + hs.IN_UP_KEY)
@@ -141,6 +144,7 @@ def _check_before_opening(
     if read_uint(datagram, hs.AT_EXPIRES, 8) <= unix_ms:
         if _open_token(state, datagram, address, not is_response) == ADMITTED:
             _write_refusal(state, datagram, address, datagrams.REFUSED_EXPIRED, unix_ms)
+            state.counters[datagrams.REFUSALS] += 1
         return datagrams.DROP_EXPIRED
     if is_response:
         challenged_ms = read_uint(datagram, hs.AT_RESPONSE_COOKIE + hs.IN_COOKIE_TIME, 8)
@@ -188,6 +192,8 @@ def _open_token(state: ServerState, datagram: Bytes, address: Bytes, director_ma
     if entity >= state.slots.shape[0] or state.slots[entity].player_id != read_uint(private, hs.IN_PLAYER, 8):
         return datagrams.DROP_OTHER_PLAYER
     slot = state.slots[entity]
+    if slot.token_issued_ms == SHUT:
+        return datagrams.DROP_KICKED
     if same_bytes(slot.token_tag, 0, datagram, hs.AT_TOKEN_TAG, hs.TAG_BYTES):
         # A token serves one address. A player who moves to another asks for a new token.
         if slot.token_issued_ms >= 0 and address_key(slot.address) != address_key(address):
@@ -195,6 +201,14 @@ def _open_token(state: ServerState, datagram: Bytes, address: Bytes, director_ma
     elif read_uint(private, hs.IN_ISSUED, 8) <= slot.token_issued_ms:
         return datagrams.DROP_TOKEN_USED
     return ADMITTED
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _tell_the_kicked(state: ServerState, datagram: Bytes, address: Bytes, now_s: float, reason: int) -> None:
+    """Refuse a player who was kicked; the token is opened."""
+    if reason == datagrams.DROP_KICKED:
+        unix_ms = int64((now_s + state.identity[0].token_ahead_s) * 1000.0)
+        _write_refusal(state, datagram, address, datagrams.REFUSED_KICKED, unix_ms)
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -236,7 +250,6 @@ def _write_refusal(state: ServerState, datagram: Bytes, address: Bytes, reason: 
     state.out_len[row] = datagrams.REFUSAL_BYTES
     copy_bytes(state.out_addr[row], 0, address, 0, 16)
     state.out_count[0] = row + 1
-    state.counters[datagrams.REFUSALS] += 1
 
 
 @njit(cache=True, nogil=True, **INNER)

@@ -1,4 +1,4 @@
-"""The first stage of a tick: open datagrams, check replays, decode, acknowledge; time out silent clients."""
+"""The first stage of a tick: open datagrams, check replays, decode, acknowledge; end connections."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from dedicated_server.protocol.server.state import (
     NEWLY_LOST,
     SENT_LEAVES,
     SENT_RECORDS,
+    SHUT,
     ServerState,
 )
 
@@ -53,7 +54,7 @@ def open_batch(
         reason = _receive(state, batch[index], length, senders[index], now_s, tick)
         if reason >= 0:
             state.drops[reason] += 1
-    _time_out_the_silent(state, now_s)
+    _end_connections(state, now_s)
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -187,11 +188,17 @@ def _end_leave(state: ServerState, entity: int, other: int, tick: int) -> None:
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _time_out_the_silent(state: ServerState, now_s: float) -> None:
+def _end_connections(state: ServerState, now_s: float) -> None:
+    """Time out the silent. Whoever was kicked has left, also if they had timed out before."""
     time_out_s = state.identity[0].time_out_s
     for entity in range(state.status.shape[0]):
-        silent = now_s - state.slots[entity].received_at_s > time_out_s
-        if state.status[entity] == datagrams.CONNECTED and silent:
+        slot, status = state.slots[entity], state.status[entity]
+        if slot.token_issued_ms == SHUT:
+            if status in (datagrams.CONNECTED, datagrams.TIMED_OUT):
+                state.status[entity] = datagrams.LEFT
+                state.per_slot[NEWLY_LOST, entity] = 1
+                state.counters[datagrams.KICKS] += 1
+        elif status == datagrams.CONNECTED and now_s - slot.received_at_s > time_out_s:
             state.status[entity] = datagrams.TIMED_OUT
             state.per_slot[NEWLY_LOST, entity] = 1
             state.counters[datagrams.TIME_OUTS] += 1

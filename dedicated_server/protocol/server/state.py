@@ -47,6 +47,9 @@ RELIABLE_RING = 128
 # or arrives in this tick.
 EXPECTED, ARRIVES = 1, 2
 
+# A slot's token_issued_ms from the moment its player is kicked: no token is issued later.
+SHUT = 2**63 - 1
+
 # Planes of ServerState.views.
 BASELINE, FLOOR = range(2)
 # Sets of entities: entity e is bit e % GROUP of word e / GROUP.
@@ -59,7 +62,7 @@ SLOT = np.dtype(
     [
         ("player_id", np.int64),
         ("cipher", np.int64),
-        ("token_issued_ms", np.int64),  # of the token in use; −1: none yet
+        ("token_issued_ms", np.int64),  # of the token in use; −1: none yet; SHUT: no token opens the slot
         ("challenge_counter", np.int64),  # of the session in use; −1: none yet
         ("send_sequence", np.int64),  # next to be sent
         ("receive_newest", np.int64),  # newest that was authentic; −1: none yet
