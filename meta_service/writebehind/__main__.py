@@ -12,8 +12,9 @@ import uvloop
 
 from launchday import startup
 from launchday.clock import SystemClock
-from launchday.resilience import parts
+from launchday.resilience import day_partitions, parts
 from launchday.resilience.clocks.shared_time import shared_time
+from launchday.resilience.day_partitions import DayTable
 from launchday.resilience.health import begin_stop, operations
 from launchday.resilience.start_checks import check_cache
 from launchday.seasons import Seasons
@@ -21,6 +22,7 @@ from launchday.settings import Settings, settings
 from launchday.telemetry import configure
 from meta_service.cache.cache import connect
 from meta_service.start_checks import check_schema, check_seasons
+from meta_service.store.idempotency_days import idempotency
 from meta_service.writebehind.worker import WriteBehind
 
 log = structlog.get_logger()
@@ -37,6 +39,10 @@ async def serve(own: Settings, name: str, seasons: Seasons) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, leave)
     clock = SystemClock()
+
+    async def keys_of_purchases() -> list[DayTable]:
+        return [idempotency(own.idempotency_days)]
+
     redis = connect(own.cache_url)
     try:
         log.info("write-behind started", worker=name)
@@ -49,7 +55,14 @@ async def serve(own: Settings, name: str, seasons: Seasons) -> None:
             worker = WriteBehind(
                 redis, own.store_url, name, clock, own.region, own.player_cache_ttl_s, seasons
             )
-            await worker.run(stop)
+            keeping = asyncio.create_task(
+                day_partitions.run(own.store_url, keys_of_purchases, clock), name="keep idempotency keys"
+            )
+            try:
+                await worker.run(stop)
+            finally:
+                keeping.cancel()
+                await asyncio.wait([keeping])
     finally:
         await redis.aclose()
 

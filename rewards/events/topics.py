@@ -17,6 +17,7 @@ DAY_MS = 24 * 3600 * 1000
 _TOPIC_EXISTS = 36  # Kafka's error code TOPIC_ALREADY_EXISTS
 _TIMEOUT_MS = 10_000
 _RETENTION = "retention.ms"
+_SEGMENT = "segment.ms"
 _FOR_EVER_MS = 100 * 365 * DAY_MS  # what −1 means
 
 
@@ -103,21 +104,44 @@ async def retention_s(bootstrap: str, prefix: str, topics: Collection[Topic]) ->
 
     The embedded broker does not say, and keeps everything.
     """
+    told = await _told(bootstrap, [topic.name(prefix) for topic in topics], _RETENTION)
+    return min(told.get(topic.name(prefix), topic.retention_ms) for topic in topics) / 1000
+
+
+async def longest_kept_s(bootstrap: str, prefix: str, topics: Collection[Topic]) -> float:
+    """How long a record of these topics can still be read at most: retention and segment, ours if not said.
+
+    A broker deletes a whole segment, when the newest record in it is older than the retention.
+    """
+    names = [topic.name(prefix) for topic in topics]
+    retentions = await _told(bootstrap, names, _RETENTION)
+    segments = await _told(bootstrap, names, _SEGMENT)
+    return (
+        max(
+            retentions.get(topic.name(prefix), topic.retention_ms) + segments.get(topic.name(prefix), DAY_MS)
+            for topic in topics
+        )
+        / 1000
+    )
+
+
+async def _told(bootstrap: str, topics: Collection[str], key: str) -> dict[str, int]:
+    """A number of milliseconds of topics' configuration, of those of which the broker tells it."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_TIMEOUT_MS)
-    ours = {topic.name(prefix): topic.retention_ms for topic in topics}
-    wanted = [ConfigResource(ConfigResourceType.TOPIC, name, {_RETENTION: None}) for name in ours]
+    wanted = [ConfigResource(ConfigResourceType.TOPIC, name, {key: None}) for name in topics]
+    found: dict[str, int] = {}
     try:
         async with answered(bootstrap, "asking how long topics are kept"):
             await admin.start()
             for response in await admin.describe_configs(wanted):
                 for code, _, _, name, entries, *_ in response.resources:
-                    if code == 0 and (told := {entry[0]: entry[1] for entry in entries}.get(_RETENTION)):
-                        ours[name] = int(told)
+                    if code == 0 and (told := {entry[0]: entry[1] for entry in entries}.get(key)):
+                        found[name] = int(told) if int(told) >= 0 else _FOR_EVER_MS
     except BusUnavailableError:
         pass
     finally:
         await close(admin, "topics")
-    return min(kept if kept >= 0 else _FOR_EVER_MS for kept in ours.values()) / 1000
+    return found
 
 
 async def ensure_topics(bootstrap: str, prefix: str, *, replication_factor: int = 1) -> None:
@@ -138,6 +162,9 @@ async def ensure_topics(bootstrap: str, prefix: str, *, replication_factor: int 
                             # would delete what a spool delivers late before anybody has read it, and would
                             # refuse the events of a server whose clock is an hour ahead.
                             "message.timestamp.type": "LogAppendTime",
+                            # A log is deleted by whole segments: with the default of a week a record may
+                            # stay for two retentions.
+                            _SEGMENT: str(DAY_MS),
                         },
                     )
                     for topic in TOPICS
